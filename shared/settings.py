@@ -1,0 +1,310 @@
+"""Settings: frozen sections from `estafette.toml` and the environment, read once, checked whole, printed masked.
+
+A setting is named `<section>.<field>`. Its value is, the last one found winning: the default below, the field in the
+file (`[section]` / `field = …`), the variable `ESTAFETTE_<SECTION>_<FIELD>`. The file is `estafette.toml` where the
+process was started, or the one that `ESTAFETTE_SETTINGS_FILE` names. A name that no setting has is a fault, as is a value of the
+wrong type: `SettingsError` lists all of them at once.
+
+    settings = read()                       # in a process: environment and file
+    settings = load({"ESTAFETTE_HTTP_PORT": "0"}, None)     # in a test
+
+On Kubernetes set `enableServiceLinks: false`: a Service called `estafette-…` would otherwise inject such variables.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "ESTAFETTE_"
+FILE_VARIABLE = "ESTAFETTE_SETTINGS_FILE"
+DEFAULT_FILE = "estafette.toml"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+NotNegative = Annotated[int, Meta(ge=0)]
+RedisUrl = Annotated[str, Meta(pattern=r"^$|^(rediss?|rediss?\+cluster)://[^\s]+$|^unix:///[^\s]+$")]
+HttpUrl = Annotated[str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$")]
+Route = Annotated[str, Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$")]
+Seconds = Annotated[str, Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$")]
+
+_USERINFO = re.compile(r"(?<=://)[^@/\s]+(?=@)")
+
+
+class SettingsError(ValueError):
+    """`faults` has one sentence for each thing that is wrong."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("settings:\n" + "\n".join(f"  {fault}" for fault in faults))
+        self.faults = faults
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields with defaults. Its repr is masked."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={masked(getattr(self, name))!r}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({fields})"
+
+
+class Process(Section, frozen=True, kw_only=True):
+    """A section whose process serves /metrics, /healthz and /readyz on `metrics_port`; 0 is a free one, printed."""
+
+    metrics_port: Port = 0
+
+
+class Data(Section, frozen=True, kw_only=True):
+    #: Where this instance keeps its files; relative to the working directory.
+    dir: str = ".run"
+
+    @property
+    def path(self) -> Path:
+        return Path(self.dir)
+
+
+class Redis(Section, frozen=True, kw_only=True):
+    #: `redis://host:port/0`, `rediss://…`, `redis+cluster://host:port`; empty: `estafette run` starts a server.
+    url: RedisUrl = ""
+    #: Fixed at first start, checked at every start.
+    partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
+    #: Refuse a Redis that cannot promise to have written to disk what it has answered.
+    require_durable: bool = False
+
+
+class Http(Process, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+class Queueing(Process, frozen=True, kw_only=True):
+    #: Chunks of jobs that may wait to be queued before the API answers 429.
+    max_intake_chunks: Positive = 10_000
+    #: In one request; a larger job is opened and appended to.
+    max_recipients: Positive = 10_000
+    max_body_bytes: Positive = 32 * 1024 * 1024
+
+
+class Relay(Process, frozen=True, kw_only=True):
+    #: `mailbox` (the catch-all of `make run`), `mx` (the recipient domain's hosts), or `smtp://host:port`.
+    route: Route = "mailbox"
+    #: The name in EHLO; empty: this host's.
+    helo: str = ""
+    mx_port: Port = 25
+    connections_per_site: Positive = 20
+    lease_ms: Positive = 15_000
+    #: Messages one relay process holds at a time.
+    in_flight: Positive = 2_000
+    #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
+    retry_schedule: Seconds = ""
+    #: Messages taken from a partition in one round trip.
+    batch: Positive = 200
+
+
+class Tracking(Process, frozen=True, kw_only=True):
+    #: What links in mails begin with; empty: `http://<http.host>:<http.port>`.
+    base_url: HttpUrl = ""
+    #: How long an answer waits for Redis before its event goes to the local spool.
+    spool_after_ms: Positive = 50
+
+
+class Bounces(Process, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: Port = 2525
+    #: The domain of return paths and of unsubscribe mail addresses.
+    domain: str = "bounces.localhost"
+
+
+class Suppression(Process, frozen=True, kw_only=True):
+    pass
+
+
+class Reports(Process, frozen=True, kw_only=True):
+    pass
+
+
+class Mailbox(Process, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: Port = 2526
+    #: Messages kept; the oldest go first.
+    keep: Positive = 1_000
+
+
+class Events(Section, frozen=True, kw_only=True):
+    retention_days: Positive = 7
+
+
+class Dns(Section, frozen=True, kw_only=True):
+    #: `host` or `host:port`, separated by commas; empty: the system's.
+    servers: str = ""
+    timeout_ms: Positive = 5_000
+
+
+class Secret(Section, frozen=True, kw_only=True):
+    #: 32 random bytes in hex; empty: `<data.dir>/secret.key`, made at first start.
+    key_file: str = ""
+    #: Former key files, the latest first, separated by commas: what they signed stays valid.
+    previous_key_files: str = ""
+
+
+class Metrics(Section, frozen=True, kw_only=True):
+    #: Where every process's `metrics_port` listens.
+    host: str = "127.0.0.1"
+
+
+class Logs(Section, frozen=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Lifecycle(Section, frozen=True, kw_only=True):
+    #: Between SIGTERM and the end: what is in flight by then is left to its lease.
+    drain_seconds: NotNegative = 10
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    data: Data = Data()
+    redis: Redis = Redis()
+    http: Http = Http()
+    queueing: Queueing = Queueing()
+    relay: Relay = Relay()
+    tracking: Tracking = Tracking()
+    bounces: Bounces = Bounces()
+    suppression: Suppression = Suppression()
+    reports: Reports = Reports()
+    mailbox: Mailbox = Mailbox()
+    events: Events = Events()
+    dns: Dns = Dns()
+    secret: Secret = Secret()
+    metrics: Metrics = Metrics()
+    logs: Logs = Logs()
+    lifecycle: Lifecycle = Lifecycle()
+
+    @property
+    def base_url(self) -> str:
+        """What links in mails begin with, without a slash at the end."""
+        if self.tracking.base_url:
+            return self.tracking.base_url.rstrip("/")
+        return f"http://{url_host(self.http.host)}:{self.http.port}"
+
+    @property
+    def secret_file(self) -> Path:
+        return Path(self.secret.key_file) if self.secret.key_file else self.data.path / "secret.key"
+
+    @property
+    def previous_secret_files(self) -> tuple[Path, ...]:
+        return tuple(Path(part.strip()) for part in self.secret.previous_key_files.split(",") if part.strip())
+
+
+@dataclass(frozen=True)
+class InForce:
+    """One setting as `estafette settings` prints it; `source` is `default`, the file's name or the variable's."""
+
+    name: str
+    value: object
+    source: str
+
+
+def url_host(host: str) -> str:
+    """The host as a URL on this machine names it: any-address becomes loopback, IPv6 is bracketed."""
+    if host in ("", "0.0.0.0"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def masked(value: object) -> object:
+    """The value without the user and password of a URL."""
+    return _USERINFO.sub("***", value) if isinstance(value, str) else value
+
+
+def settings_file(environ: Mapping[str, str]) -> Path | None:
+    """The file that the environment names, else `estafette.toml` here, else none."""
+    if named := environ.get(FILE_VARIABLE):
+        return Path(named)
+    here = Path(DEFAULT_FILE)
+    return here if here.is_file() else None
+
+
+def read() -> Settings:
+    """The settings of this process: its environment and the file. SettingsError with every fault."""
+    return load(os.environ, settings_file(os.environ))
+
+
+def load(environ: Mapping[str, str], file: Path | None) -> Settings:
+    """The settings of that environment and file. SettingsError with every fault."""
+    sections: dict[str, dict[str, object]] = {}
+    for found in explain(environ, file):
+        section, _, field = found.name.partition(".")
+        sections.setdefault(section, {})[field] = found.value
+    return msgspec.convert(sections, Settings)
+
+
+def explain(environ: Mapping[str, str], file: Path | None) -> list[InForce]:
+    """Every setting, in the order of this file, with its value (not masked) and where it came from."""
+    faults: list[str] = []
+    given: dict[str, tuple[object, str]] = {}
+    for name, value, source in (*_from_file(file, faults), *_from_environment(environ, faults)):
+        section, _, field = name.partition(".")
+        try:
+            # The environment has text only, so "8080" is a number and "true" a flag there; the file has types.
+            checked = msgspec.convert(value, _fields(section)[field], strict=source == str(file))
+        except msgspec.ValidationError as error:
+            shown = "" if masked(value) != value else f", not {value!r:.60}"
+            faults.append(f"{name} ({source}): {str(error)[:1].lower()}{str(error)[1:]}{shown}")
+        else:
+            given[name] = (checked, source)
+    if faults:
+        raise SettingsError(faults)
+    return [
+        InForce(name, *given.get(name, (default, "default")))
+        for section, struct in _sections().items()
+        for name, default in ((f"{section}.{field}", getattr(struct(), field)) for field in _fields(section))
+    ]
+
+
+def _sections() -> dict[str, type[Section]]:
+    return {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def _fields(section: str) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(_sections()[section])}
+
+
+def _from_file(file: Path | None, faults: list[str]) -> Iterator[tuple[str, object, str]]:
+    if file is None:
+        return
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        faults.append(f"{file}: {error}")
+        return
+    for section, table in tables.items():
+        if section not in _sections():
+            faults.append(f"{file}: unknown section [{section}]; there are {', '.join(_sections())}")
+        elif not isinstance(table, dict):
+            faults.append(f"{file}: {section} is a section: write [{section}] and its fields below")
+        else:
+            for field, value in table.items():
+                if field in _fields(section):
+                    yield f"{section}.{field}", value, str(file)
+                else:
+                    faults.append(f"{file}: unknown field {section}.{field}; there are {', '.join(_fields(section))}")
+
+
+def _from_environment(environ: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, object, str]]:
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or variable == FILE_VARIABLE:
+            continue
+        section, _, field = variable.removeprefix(PREFIX).lower().partition("_")
+        if section not in _sections():
+            faults.append(f"{variable}: unknown section {section!r}; there are {', '.join(_sections())}")
+        elif field not in _fields(section):
+            faults.append(f"{variable}: unknown field {section}.{field}; there are {', '.join(_fields(section))}")
+        else:
+            yield f"{section}.{field}", value, variable

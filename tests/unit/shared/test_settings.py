@@ -1,0 +1,98 @@
+"""Settings come from the file and the environment; what is wrong with them is said at once."""
+
+from pathlib import Path
+
+import pytest
+
+from shared.settings import InForce, Settings, SettingsError, explain, load
+
+
+def test_nothing_given_is_the_defaults() -> None:
+    settings = load({}, None)
+
+    assert settings == Settings()
+    assert (settings.http.port, settings.bounces.port, settings.relay.route) == (8080, 2525, "mailbox")
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_default(tmp_path: Path) -> None:
+    file = tmp_path / "estafette.toml"
+    file.write_text('[http]\nport = 9000\nhost = "10.0.0.1"\n[redis]\nrequire_durable = true\n')
+
+    settings = load({"ESTAFETTE_HTTP_PORT": "9001", "PATH": "/bin"}, file)
+
+    assert (settings.http.port, settings.http.host) == (9001, "10.0.0.1")
+    assert settings.redis.require_durable is True
+
+
+def test_each_setting_names_its_source(tmp_path: Path) -> None:
+    file = tmp_path / "estafette.toml"
+    file.write_text("[http]\nport = 9000\n")
+
+    found = {line.name: line for line in explain({"ESTAFETTE_DATA_DIR": "here"}, file)}
+
+    assert found["http.port"] == InForce("http.port", 9000, str(file))
+    assert found["data.dir"] == InForce("data.dir", "here", "ESTAFETTE_DATA_DIR")
+    assert found["relay.batch"].source == "default"
+
+
+def test_all_faults_are_listed_at_once_and_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "estafette.toml"
+    file.write_text('http = 1\n[redis]\npartitions = "eight"\nurll = ""\n[smtp]\nport = 25\n[mailbox]\nport = true\n')
+    environ = {"ESTAFETTE_BOUNCES_PORT": "70000", "ESTAFETTE_RELAY_ROUTE": "somewhere", "ESTAFETTE_NOPE": "1"}
+
+    with pytest.raises(SettingsError) as raised:
+        load(environ, file)
+
+    faults = "\n".join(raised.value.faults)
+    for name in (
+        "http is a section",
+        "redis.partitions",
+        "redis.urll",
+        "[smtp]",
+        "mailbox.port",
+        "ESTAFETTE_BOUNCES_PORT",
+        "ESTAFETTE_RELAY_ROUTE",
+        "ESTAFETTE_NOPE",
+    ):
+        assert name in faults
+    assert len(raised.value.faults) == 8
+
+
+def test_a_file_that_is_not_toml_or_not_there_is_a_fault(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[http\n")
+
+    for file in (broken, tmp_path / "missing.toml"):
+        with pytest.raises(SettingsError, match=file.name):
+            load({}, file)
+
+
+def test_a_password_is_never_printed() -> None:
+    settings = load({"ESTAFETTE_REDIS_URL": "redis://user:hunter2@redis.example:6379/0"}, None)
+
+    assert settings.redis.url == "redis://user:hunter2@redis.example:6379/0"
+    assert "hunter2" not in repr(settings)
+    with pytest.raises(SettingsError) as raised:
+        load({"ESTAFETTE_REDIS_URL": "http://user:hunter2@redis.example"}, None)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_list_of_seconds_and_a_flag_are_checked() -> None:
+    assert load({"ESTAFETTE_RELAY_RETRY_SCHEDULE": "60,300"}, None).relay.retry_schedule == "60,300"
+    assert load({"ESTAFETTE_REDIS_REQUIRE_DURABLE": "true"}, None).redis.require_durable is True
+    for variable, value in (("RELAY_RETRY_SCHEDULE", "60,soon"), ("REDIS_REQUIRE_DURABLE", "perhaps")):
+        with pytest.raises(SettingsError, match=variable):
+            load({f"ESTAFETTE_{variable}": value}, None)
+
+
+def test_links_begin_with_the_base_url_without_its_slash() -> None:
+    assert load({}, None).base_url == "http://127.0.0.1:8080"
+    assert load({"ESTAFETTE_HTTP_HOST": "::"}, None).base_url == "http://[::1]:8080"
+    assert load({"ESTAFETTE_HTTP_HOST": "0.0.0.0"}, None).base_url == "http://127.0.0.1:8080"
+    assert load({"ESTAFETTE_TRACKING_BASE_URL": "https://t.example/"}, None).base_url == "https://t.example"
+
+
+def test_secret_files_are_in_the_data_directory_unless_named() -> None:
+    assert load({"ESTAFETTE_DATA_DIR": "d"}, None).secret_file == Path("d/secret.key")
+    named = load({"ESTAFETTE_SECRET_KEY_FILE": "/k", "ESTAFETTE_SECRET_PREVIOUS_KEY_FILES": "/a, /b"}, None)
+    assert (named.secret_file, named.previous_secret_files) == (Path("/k"), (Path("/a"), Path("/b")))
