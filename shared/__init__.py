@@ -1,0 +1,1 @@
+"""What the services agree on: bytes, names and meanings. Nothing here imports a service."""

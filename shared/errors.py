@@ -1,0 +1,66 @@
+"""What callers are told when something is wrong: problem documents (RFC 9457) that list every fault at once."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One thing that is wrong: `at` is a path into the body (`$.recipients[3].email`), `what` says it in words."""
+
+    at: str
+    what: str
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of an error answer, media type application/problem+json."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    faults: list[Fault] = []
+
+
+TITLES = {
+    400: "Bad request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    413: "Content too large",
+    415: "Unsupported media type",
+    422: "Unprocessable content",
+    429: "Too many requests",
+    500: "Internal error",
+    503: "Unavailable",
+}
+
+
+class Problem(Exception):
+    """An answer that is an error. `word` names the kind for programs, `detail` tells people."""
+
+    def __init__(
+        self,
+        status: int,
+        word: str,
+        detail: str = "",
+        faults: Sequence[Fault] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {word}: {detail}")
+        self.status = status
+        self.word = word
+        self.detail = detail
+        self.faults = list(faults)
+        self.headers = dict(headers or {})
+
+    def document(self) -> ProblemDocument:
+        return ProblemDocument(
+            type=f"urn:estafette:problem:{self.word}",
+            title=TITLES.get(self.status, "Error"),
+            status=self.status,
+            detail=self.detail,
+            faults=self.faults,
+        )

@@ -1,0 +1,70 @@
+"""Ids: how jobs and messages are named, and to which partition a thing belongs.
+
+A job id is 12 bytes, written as 20 characters of base32hex in lower case: 48 bits of milliseconds since the epoch, then
+48 bits of chance, so ids sort by time. Its last two bytes decide the partition; `new_job_id` can be told which one is
+wanted (an Idempotency-Key picks the partition of its job). A message id is `<job>.<ordinal>`.
+"""
+
+from base64 import b32hexdecode, b32hexencode
+from zlib import crc32
+
+JOB_BYTES = 12
+JOB_CHARS = 20
+_ALPHABET = frozenset("0123456789abcdefghijklmnopqrstuv")
+#: Ordinals are 32 bits on the wire; a job of four billion recipients is refused long before.
+MAX_ORDINAL = 2**32 - 1
+
+
+def new_job_id(now_ms: int, chance: bytes, partitions: int, partition: int | None = None) -> str:
+    """A new job id from the time in ms and six random bytes; in `partition` when one is named."""
+    if len(chance) != 6:
+        raise ValueError("a job id takes six bytes of chance")
+    tail = int.from_bytes(chance[4:], "big")
+    if partition is not None:
+        tail = min(tail - tail % partitions, 65536 - partitions - 65536 % partitions) + partition
+    return job_text(now_ms.to_bytes(6, "big") + chance[:4] + tail.to_bytes(2, "big"))
+
+
+def job_text(raw: bytes) -> str:
+    """Twelve bytes as the twenty characters that people and URLs see."""
+    return b32hexencode(raw).decode("ascii").rstrip("=").lower()
+
+
+def job_bytes(job: str) -> bytes:
+    """The twelve bytes of a job id. ValueError if it is none."""
+    if not is_job_id(job):
+        raise ValueError(f"not a job id: {job!r:.40}")
+    return b32hexdecode(job.upper() + "====")
+
+
+def is_job_id(text: str) -> bool:
+    return len(text) == JOB_CHARS and set(text) <= _ALPHABET and text[-1] in "0g"
+
+
+def job_created_ms(job: str) -> int:
+    """When the job was made, in ms since the epoch."""
+    return int.from_bytes(job_bytes(job)[:6], "big")
+
+
+def job_partition(job: str, partitions: int) -> int:
+    return int.from_bytes(job_bytes(job)[-2:], "big") % partitions
+
+
+def name_partition(name: str, partitions: int) -> int:
+    """The partition of a site, of `tenant/address`, or of any other name."""
+    return crc32(name.encode("utf-8", "surrogatepass")) % partitions
+
+
+def message_id(job: str, ordinal: int) -> str:
+    return f"{job}.{ordinal}"
+
+
+def split_message_id(text: str) -> tuple[str, int]:
+    """`<job>.<ordinal>` in its two parts. ValueError if it is none."""
+    job, dot, ordinal = text.partition(".")
+    if not (dot and is_job_id(job) and ordinal.isascii() and ordinal.isdigit() and len(ordinal) <= 10):
+        raise ValueError(f"not a message id: {text!r:.60}")
+    number = int(ordinal)
+    if number > MAX_ORDINAL:
+        raise ValueError(f"not a message id: {text!r:.60}")
+    return job, number

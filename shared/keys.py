@@ -1,0 +1,162 @@
+"""Every Redis key: name, type, meaning, lifetime. No other file spells one.
+
+Each key carries a hash tag, so that a script or a multi-key command finds all its keys on one node of a cluster:
+`{pK}` is partition K, `{meta}` what the installation shares, `{mailbox}` the catch-all mailbox. A job, a site and an
+address each belong to one partition (`shared.ids`). P stands for the partition below.
+"""
+
+# The installation
+
+
+def partitions() -> str:
+    """string · the number of partitions, fixed at first start · for ever"""
+    return "est:{meta}:partitions"
+
+
+def tenants() -> str:
+    """hash, tenant → its record (msgpack) · for ever"""
+    return "est:{meta}:tenants"
+
+
+def api_keys() -> str:
+    """hash, key id → SHA-256 of the key, tenant, scopes (msgpack) · until revoked"""
+    return "est:{meta}:api_keys"
+
+
+def domains() -> str:
+    """hash, domain → owner, DKIM selector and key (msgpack) · until removed"""
+    return "est:{meta}:domains"
+
+
+# Streams and what belongs to them
+
+
+def intake(p: int) -> str:
+    """stream of Intake · chunks of jobs that wait to be queued · an entry until its chunk is queued"""
+    return f"est:{{p{p}}}:intake"
+
+
+def events(p: int) -> str:
+    """stream of facts · what happened · at least `events.retention_days`, and until every group has read it"""
+    return f"est:{{p{p}}}:events"
+
+
+def dead(stream: str) -> str:
+    """stream · what could not be handled, with its reason and origin · until the operator removes it"""
+    return f"{stream}.dead"
+
+
+def published(p: int, batch: str) -> str:
+    """string · this batch of facts is on the stream already: a repeated publish does nothing · 10 minutes"""
+    return f"est:{{p{p}}}:published:{batch}"
+
+
+GROUP_QUEUEING = "queueing"
+GROUP_SUPPRESSION = "suppression"
+GROUP_REPORTS = "reports"
+#: The groups that read `events`: nothing is trimmed before each of them has read it.
+EVENT_GROUPS = (GROUP_SUPPRESSION, GROUP_REPORTS)
+
+
+# Jobs
+
+
+def job(p: int, job_id: str) -> str:
+    """hash · tenant, state, compiled content, totals, times · as long as its links shall work"""
+    return f"est:{{p{p}}}:job:{job_id}"
+
+
+def job_recipients(p: int, job_id: str) -> str:
+    """zset, score = first ordinal of a chunk, member = the chunk: whole until queued, then addresses and metadata
+    alone (late facts name a message by its ordinal) · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:recipients"
+
+
+def job_seen(p: int, job_id: str) -> str:
+    """set of 8-byte digests · which addresses an open job has taken already · until the job starts, 7 days at most"""
+    return f"est:{{p{p}}}:job:{job_id}:seen"
+
+
+def job_plan(p: int, job_id: str, first_ordinal: int) -> str:
+    """string · what was decided for a chunk (site, suppressed, rejected), so that a repeat decides the same · until
+    the chunk is queued, 7 days at most"""
+    return f"est:{{p{p}}}:job:{job_id}:plan:{first_ordinal}"
+
+
+def job_ended(p: int, job_id: str) -> str:
+    """bitmap by ordinal · the message has its final fact: a second one is not published · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:ended"
+
+
+def schedule(p: int) -> str:
+    """zset, job → ms · jobs that start later · until started"""
+    return f"est:{{p{p}}}:schedule"
+
+
+def idempotency(p: int, digest: str) -> str:
+    """hash · digest of tenant and Idempotency-Key → digest of the request and its answer · 24 hours"""
+    return f"est:{{p{p}}}:idempotency:{digest}"
+
+
+# Ready queues, in the partition of the site
+
+
+def enqueued(p: int, job_id: str, first_ordinal: int) -> str:
+    """string · this partition's share of the chunk is in its ready queues: a repeat does nothing · 7 days"""
+    return f"est:{{p{p}}}:enqueued:{job_id}:{first_ordinal}"
+
+
+def sites(p: int) -> str:
+    """zset, site → ms · sites that have ready messages, and from when they may be served · while they have"""
+    return f"est:{{p{p}}}:sites"
+
+
+def ready_prefix(p: int) -> str:
+    """What the ready stream of a site begins with; lane and site follow. Scripts put them together."""
+    return f"est:{{p{p}}}:ready:"
+
+
+def ready(p: int, lane: int, site: str) -> str:
+    """stream of Ready · messages due at the site, lane 0 before lane 1 · an entry until it is leased"""
+    return f"{ready_prefix(p)}{lane}:{site}"
+
+
+def site_prefix(p: int) -> str:
+    """What the record of a site begins with; the site follows."""
+    return f"est:{{p{p}}}:site:"
+
+
+def site(p: int, name: str) -> str:
+    """hash · `leased`: messages in the hands of relays · while the site has messages"""
+    return f"{site_prefix(p)}{name}"
+
+
+def retry(p: int) -> str:
+    """zset, lane · site · Ready → ms · messages that wait for their next attempt · until due"""
+    return f"est:{{p{p}}}:retry"
+
+
+def leased_prefix(p: int) -> str:
+    """What the leases of a relay begin with; the relay's id follows."""
+    return f"est:{{p{p}}}:leased:"
+
+
+def leased(p: int, relay: str) -> str:
+    """hash, lease number → lane · site · Ready · what this relay has in hand · until recorded, or until another relay
+    takes it because the lease of this one ended"""
+    return f"{leased_prefix(p)}{relay}"
+
+
+def relays(p: int) -> str:
+    """zset, relay → ms until which its leases hold · the relays alive · until the lease is over and taken over"""
+    return f"est:{{p{p}}}:relays"
+
+
+def lease_number(p: int) -> str:
+    """string · counts leases, so that each has its own number · for ever"""
+    return f"est:{{p{p}}}:lease_number"
+
+
+def wake(p: int) -> str:
+    """stream of one entry · tells waiting relays that a site of this partition has become due · for ever"""
+    return f"est:{{p{p}}}:wake"

@@ -1,0 +1,122 @@
+"""How every process reaches Redis: one client for a single server or a cluster, scripts by their digest, one error.
+
+`redis://…` is a single server, `redis+cluster://host:port[,host:port…]` a cluster. Commands are never repeated by the
+client itself: a script that took work and lost its answer must not take more, so whoever calls decides what a repeat
+means. Foreign exceptions stop here: whatever the library raises for a server that is away becomes `RedisAway`.
+"""
+
+from collections.abc import Awaitable, Mapping, Sequence
+from hashlib import sha1
+from typing import Any, cast
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    TimeoutError,
+    TryAgainError,
+)
+
+from shared import keys
+
+Client = Redis | RedisCluster
+#: What a server says, or fails to say, while it restarts, fails over or is cut off. Worth waiting for.
+AWAY = (
+    ConnectionError,
+    TimeoutError,
+    BusyLoadingError,
+    ClusterDownError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+    OSError,
+)
+#: Longer than any blocking read (`bus.BLOCK_MS`), shorter than a user's patience.
+SOCKET_TIMEOUT_S = 5.0
+
+
+class RedisAway(Exception):
+    """Redis does not answer. What was asked may or may not have happened."""
+
+
+class WrongPartitions(Exception):
+    """The number of partitions differs from the one the data was made with."""
+
+
+class NotDurable(Exception):
+    """The server may forget what it acknowledged, and `redis.require_durable` forbids that."""
+
+
+def connect(url: str) -> Client:
+    """A client for the URL; nothing is sent yet. ValueError names a URL that is neither form."""
+    no_repeat = Retry(NoBackoff(), 0)
+    if url.startswith("redis+cluster://"):
+        nodes = []
+        for place in url.removeprefix("redis+cluster://").rstrip("/").split(","):
+            host, _, port = place.rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"redis.url: {place!r} is not host:port")
+            nodes.append(ClusterNode(host, int(port)))
+        return RedisCluster(startup_nodes=nodes, socket_timeout=SOCKET_TIMEOUT_S, cluster_error_retry_attempts=3)
+    if url.startswith(("redis://", "rediss://", "unix://")):
+        return cast(Client, Redis.from_url(url, socket_timeout=SOCKET_TIMEOUT_S, retry=no_repeat))
+    raise ValueError(f"redis.url: expected redis://, rediss://, unix:// or redis+cluster://, got {url.split('://')[0]!r}")
+
+
+async def close(client: Client) -> None:
+    await client.aclose()
+
+
+class Script:
+    """A Lua script. All its keys carry one hash tag. Called by digest; the text travels once per server."""
+
+    def __init__(self, lua: str) -> None:
+        self._lua = lua
+        self._digest = sha1(lua.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, client: Client, key_names: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+        try:
+            try:
+                return await cast(Awaitable[Any], client.evalsha(self._digest, len(key_names), *key_names, *args))  # type: ignore[arg-type]
+            except NoScriptError:
+                return await cast(Awaitable[Any], client.eval(self._lua, len(key_names), *key_names, *args))  # type: ignore[arg-type]
+        except AWAY as away:
+            raise RedisAway(str(away)) from away
+
+
+async def answer[T](call: Awaitable[T]) -> T:
+    """The answer of one command, with a server that is away told as RedisAway."""
+    try:
+        return await call
+    except AWAY as away:
+        raise RedisAway(str(away)) from away
+
+
+async def check_partitions(client: Client, partitions: int) -> None:
+    """Fixes the number of partitions at first start; WrongPartitions at any later start with another."""
+    await answer(cast(Awaitable[Any], client.set(keys.partitions(), partitions, nx=True)))
+    stored = int(await answer(cast(Awaitable[Any], client.get(keys.partitions()))) or 0)
+    if stored != partitions:
+        raise WrongPartitions(f"redis.partitions is {partitions}, but the data was made with {stored}")
+
+
+async def durability(client: Client) -> tuple[bool, str]:
+    """Whether an acknowledged write survives a kill -9 of the server, and the reason as a sentence."""
+    try:
+        config: Mapping[str, Any] = await answer(cast(Awaitable[Any], client.config_get("append*")))
+    except (RedisAway, AuthenticationError):
+        raise
+    except Exception as refused:  # a hosted Redis may refuse CONFIG: then nothing is known, and so nothing is promised
+        return False, f"the server does not tell how it persists ({refused})"
+    appendonly, fsync = config.get("appendonly"), config.get("appendfsync")
+    if appendonly == "yes" and fsync == "always":
+        return True, "appendonly yes, appendfsync always"
+    return False, f"appendonly {appendonly}, appendfsync {fsync}"
