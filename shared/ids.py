@@ -60,11 +60,11 @@ def message_id(job: str, ordinal: int) -> str:
 
 
 def split_message_id(text: str) -> tuple[str, int]:
-    """`<job>.<ordinal>` in its two parts. ValueError if it is none."""
+    """`<job>.<ordinal>` in its two parts. ValueError if it is none: each message has one id, so no leading zeros."""
     job, dot, ordinal = text.partition(".")
     if not (dot and is_job_id(job) and ordinal.isascii() and ordinal.isdigit() and len(ordinal) <= 10):
         raise ValueError(f"not a message id: {text!r:.60}")
     number = int(ordinal)
-    if number > MAX_ORDINAL:
+    if number > MAX_ORDINAL or ordinal != str(number):
         raise ValueError(f"not a message id: {text!r:.60}")
     return job, number
