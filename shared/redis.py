@@ -7,7 +7,7 @@ means. Foreign exceptions stop here: whatever the library raises for a server th
 
 from collections.abc import Awaitable, Mapping, Sequence
 from hashlib import sha1
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
@@ -68,7 +68,9 @@ def connect(url: str) -> Client:
         return RedisCluster(startup_nodes=nodes, socket_timeout=SOCKET_TIMEOUT_S, cluster_error_retry_attempts=3)
     if url.startswith(("redis://", "rediss://", "unix://")):
         return cast(Client, Redis.from_url(url, socket_timeout=SOCKET_TIMEOUT_S, retry=no_repeat))
-    raise ValueError(f"redis.url: expected redis://, rediss://, unix:// or redis+cluster://, got {url.split('://')[0]!r}")
+    raise ValueError(
+        f"redis.url: expected redis://, rediss://, unix:// or redis+cluster://, got {url.split('://')[0]!r}"
+    )
 
 
 async def close(client: Client) -> None:
@@ -85,14 +87,17 @@ class Script:
     async def __call__(self, client: Client, key_names: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         try:
             try:
-                return await cast(Awaitable[Any], client.evalsha(self._digest, len(key_names), *key_names, *args))  # type: ignore[arg-type]
+                return await client.evalsha(self._digest, len(key_names), *key_names, *args)
             except NoScriptError:
-                return await cast(Awaitable[Any], client.eval(self._lua, len(key_names), *key_names, *args))  # type: ignore[arg-type]
+                return await client.eval(self._lua, len(key_names), *key_names, *args)
         except AWAY as away:
             raise RedisAway(str(away)) from away
 
 
-async def answer[T](call: Awaitable[T]) -> T:
+T = TypeVar("T")
+
+
+async def answer(call: Awaitable[T]) -> T:
     """The answer of one command, with a server that is away told as RedisAway."""
     try:
         return await call

@@ -1,0 +1,251 @@
+"""What HTTP routes of all services agree on: who may call, how bodies are read, how errors look, what OpenAPI says.
+
+Each service offers `routes()`; `application()` mounts any number of them on one aiohttp application, with the
+authentication by API key, the problem documents of RFC 9457 and, at `/v1/openapi.json`, a document made from the same
+routes.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+import orjson
+import structlog
+from aiohttp import web
+from prometheus_client import Counter, Histogram
+
+from shared.errors import Fault, Problem, ProblemDocument
+from shared.redis import RedisAway
+
+SCOPES = ("send", "read", "suppress", "admin", "operator")
+REQUESTS = Counter("estafette_http_requests_total", "HTTP requests answered", ["route", "status"])
+SECONDS = Histogram(
+    "estafette_http_request_seconds",
+    "Time to answer an HTTP request",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
+Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Answer = type | str | None
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route and what OpenAPI says of it. `answers`: status → Struct, a media type, or None for an empty body."""
+
+    method: str
+    path: str
+    call: Call
+    summary: str
+    scope: str | None = None
+    body: Any = None
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    #: Media types of the body where it is not JSON (`application/x-ndjson`, `text/csv`).
+    body_media: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who calls: the tenant of the API key and what the key may do."""
+
+    tenant: str
+    scopes: frozenset[str]
+
+
+class KeyRing(Protocol):
+    async def verify(self, text: str) -> Principal | None:
+        """Whose key it is, or None if it is nobody's."""
+
+
+S = TypeVar("S")
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+async def read_json(request: web.Request, shape: type[S]) -> S:
+    """The body as that Struct. Problem 400 if it is not JSON, 413 if too large, 415 if it says to be something else,
+    422 with the path if it does not fit."""
+    if request.content_type not in ("application/json", "application/octet-stream"):
+        raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
+    return fit(await read_body(request), shape)
+
+
+async def read_body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge as too_large:
+        raise Problem(413, "body_too_large", "the body is larger than the server takes") from too_large
+
+
+def fit(body: bytes, shape: type[S]) -> S:
+    """JSON bytes as a Struct; the same problems as `read_json`."""
+    decoder = _decoders.get(shape)
+    if decoder is None:
+        decoder = _decoders[shape] = msgspec.json.Decoder(shape)
+    try:
+        return decoder.decode(body)  # type: ignore[no-any-return]
+    except msgspec.ValidationError as fault:
+        what, _, at = str(fault).partition(" - at `")
+        raise Problem(422, "invalid_body", "the body does not fit", [Fault(at.rstrip("`") or "$", what)]) from fault
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+
+
+def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(content, default=msgspec.to_builtins),
+        status=status,
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def problem_answer(problem: Problem) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(problem.document(), default=msgspec.to_builtins),
+        status=problem.status,
+        content_type="application/problem+json",
+        headers=problem.headers,
+    )
+
+
+def application(routes: Iterable[Route], key_ring: KeyRing, *, max_body_bytes: int) -> web.Application:
+    """One aiohttp application with all the routes, and `/v1/openapi.json` that describes them."""
+    mounted = list(routes)
+    document = orjson.dumps(openapi(mounted))
+
+    async def describe(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=document, content_type="application/json")
+
+    app = web.Application(client_max_size=max_body_bytes, middlewares=[_answer_errors])
+    for route in mounted:
+        _mount(app, route, key_ring)
+    app.router.add_get("/v1/openapi.json", describe, allow_head=False)
+    return app
+
+
+def _mount(app: web.Application, route: Route, key_ring: KeyRing) -> None:
+    seconds = SECONDS.labels(route.path)
+    statuses: dict[int, Any] = {}
+
+    async def called(request: web.Request) -> web.StreamResponse:
+        with seconds.time():
+            response = await _authenticated(request)
+        counter = statuses.get(response.status)
+        if counter is None:
+            counter = statuses[response.status] = REQUESTS.labels(route.path, str(response.status))
+        counter.inc()
+        return response
+
+    async def _authenticated(request: web.Request) -> web.StreamResponse:
+        try:
+            if route.scope is not None:
+                request["principal"] = await _principal(request, route.scope, key_ring)
+            return await route.call(request)
+        except Problem as problem:
+            return problem_answer(problem)
+        except RedisAway:
+            return problem_answer(
+                Problem(503, "unavailable", "storage does not answer; try again", headers={"Retry-After": "1"})
+            )
+
+    app.router.add_route(route.method, route.path, called)
+
+
+async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Principal:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    challenge = {"WWW-Authenticate": 'Bearer realm="estafette"'}
+    if scheme.lower() != "bearer" or not key.strip():
+        raise Problem(401, "no_key", "send Authorization: Bearer <key>", headers=challenge)
+    principal = await key_ring.verify(key.strip())
+    if principal is None:
+        raise Problem(401, "unknown_key", "the key is not known, or was revoked", headers=challenge)
+    if scope not in principal.scopes:
+        raise Problem(403, "missing_scope", f"the key lacks the scope {scope!r}")
+    return principal
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Call) -> web.StreamResponse:
+    """aiohttp's own errors, and ours that nobody expected, as problem documents."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        word = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status, "http_error")
+        return problem_answer(Problem(error.status, word, error.reason, headers=allow))
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception:
+        structlog.get_logger("http").exception("request_failed", path=request.path, method=request.method)
+        return problem_answer(Problem(500, "internal_error", "this is our fault, and it is logged"))
+
+
+# OpenAPI 3.1
+
+
+def openapi(routes: Sequence[Route]) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of the routes."""
+    shapes = {shape for route in routes for shape in _shapes(route)} | {ProblemDocument}
+    ordered = sorted(shapes, key=str)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    schema_of = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Estafette", "version": "1", "description": "Sending and tracking of mail."},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _shapes(route: Route) -> list[Any]:
+    found = [shape for shape in route.answers.values() if shape is not None and not isinstance(shape, str)]
+    return [*found, route.body] if route.body is not None else found
+
+
+def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+    problem = {"application/problem+json": {"schema": schema_of[ProblemDocument]}}
+    answers = {str(status): _answer(status, shape, schema_of) for status, shape in sorted(route.answers.items())}
+    errors = [503, 500] + ([401, 403] if route.scope else []) + ([400, 413, 415, 422] if _takes_body(route) else [])
+    for status in sorted(errors):
+        answers.setdefault(str(status), {"description": f"a problem ({status})", "content": problem})
+    operation: dict[str, Any] = {"summary": route.summary, "responses": answers}
+    names = [part.split(":")[0].strip("{}") for part in route.path.split("/") if part.startswith("{")]
+    operation["parameters"] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+    ] + [
+        {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in route.query.items()
+    ]
+    if route.scope:
+        operation["security"] = [{"key": []}]
+        operation["description"] = f"Needs a key with the scope `{route.scope}`."
+    content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in route.body_media}
+    if route.body is not None:
+        content["application/json"] = {"schema": schema_of[route.body]}
+    if content:
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
+
+
+def _takes_body(route: Route) -> bool:
+    return route.body is not None or bool(route.body_media)
+
+
+def _answer(status: int, shape: Any, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+    if shape is None:
+        return {"description": "no body" if status < 400 else f"a problem ({status})"}
+    if isinstance(shape, str):
+        return {"description": shape, "content": {shape: {"schema": {"type": "string"}}}}
+    media = "application/problem+json" if shape is ProblemDocument else "application/json"
+    return {"description": shape.__name__, "content": {media: {"schema": schema_of[shape]}}}

@@ -1,0 +1,392 @@
+"""The streams: facts are published in batches, read in consumer groups, acknowledged, taken over, or buried.
+
+Rules that the scripts and loops here keep:
+
+- An entry has three fields: `t` the message's name, `v` its major version, `b` its bytes. Routing needs no decoding.
+- A fact with a job goes to the stream of the job's partition, one without to that of its address. So the stream is in
+  the same partition as what readers keep about the job, and a reader can apply and acknowledge in one script.
+- `Publisher.publish` returns when the facts are stored. Under a repeat (the answer was lost) a batch is stored once.
+- A message has one final fact: the bitmap `job_ended` is set in the script that stores the fact, and a second final
+  fact of the same message is dropped there, whoever writes it.
+- A handler ends in exactly one of: returned (acknowledged), raised (read again later), raised `Hopeless` (buried in the
+  dead stream with its reason). It may run twice for the same entry.
+- What a dead consumer left is taken over after `CLAIM_AFTER_MS`; what was taken `MAX_DELIVERIES` times is buried.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from redis.exceptions import ResponseError
+
+from shared import events, ids, keys
+from shared.redis import Client, RedisAway, Script, answer
+
+#: One script call carries at most so many facts: beyond, the time that Redis is busy for others is felt (2 ms).
+BATCH = 500
+#: Blocking reads return after this, so that a consumer notices that it shall stop.
+BLOCK_MS = 1000
+#: A consumer that has not acknowledged for so long is taken for dead; handlers finish well within it.
+CLAIM_AFTER_MS = 30_000
+MAX_DELIVERIES = 5
+#: How long a published batch is remembered: longer than any publisher repeats.
+REMEMBER_MS = 600_000
+
+PUBLISHED = Counter("estafette_bus_published_total", "Facts stored on the event streams", ["fact"])
+PUBLISH_SECONDS = Histogram(
+    "estafette_bus_publish_seconds",
+    "Time until a batch of facts was stored",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
+)
+HANDLED = Counter("estafette_bus_handled_total", "Entries acknowledged", ["stream", "group"])
+BURIED = Counter("estafette_bus_buried_total", "Entries moved to a dead stream", ["stream", "group"])
+TAKEN_OVER = Counter("estafette_bus_taken_over_total", "Entries taken over from a dead consumer", ["stream", "group"])
+BACKLOG = Gauge("estafette_bus_pending_entries", "Entries read and not yet acknowledged", ["stream", "group"])
+
+_published = {name: PUBLISHED.labels(name) for name in events.FACTS}
+
+# KEYS: stream, the batch's mark, then bitmaps of jobs. ARGV: mark's lifetime ms, version, then for each fact its name,
+# its bytes, the index of its bitmap in KEYS (0: it ends nothing) and its ordinal.
+_PUBLISH = Script(
+    """
+if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1]) then return 0 end
+local stored = 0
+for i = 3, #ARGV, 4 do
+  local bitmap = tonumber(ARGV[i + 2])
+  if bitmap == 0 or redis.call('SETBIT', KEYS[bitmap], ARGV[i + 3], 1) == 0 then
+    redis.call('XADD', KEYS[1], '*', 't', ARGV[i], 'v', ARGV[2], 'b', ARGV[i + 1])
+    stored = stored + 1
+  end
+end
+return stored
+"""
+)
+
+
+class BusUnavailable(Exception):
+    """The facts may or may not be stored; publishing the same batch again is safe."""
+
+
+class Hopeless(Exception):
+    """Raised by a handler for an entry that can never be handled; the text is the reason kept with it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a stream as it was read: its id, the message's name, major version and bytes."""
+
+    stream_id: str
+    name: str
+    version: int
+    body: bytes
+
+    def message(self) -> events.Message:
+        """The message itself. `Hopeless` if this reader cannot understand it."""
+        if self.version != events.MAJOR_VERSION:
+            raise Hopeless(f"version {self.version} of {self.name} is not understood")
+        try:
+            return events.decode(self.name, self.body)
+        except ValueError as fault:
+            raise Hopeless(f"{self.name}: {fault}") from fault
+
+
+def fact_partition(fact: events.Fact, partitions: int) -> int:
+    """Where a fact is published: with its job, or with its address if it has none."""
+    if fact.job:
+        return ids.job_partition(fact.job, partitions)
+    return ids.name_partition(f"{fact.tenant}/{fact.email}", partitions)
+
+
+def ends_message(fact: events.Fact) -> bool:
+    """Whether this is the final fact of its message. A late bounce comes after the end, and ends nothing."""
+    if not fact.job or fact.ordinal is None:
+        return False
+    return type(fact).__name__ in events.FINAL_FACTS and not (isinstance(fact, events.Bounced) and fact.late)
+
+
+class Publisher:
+    """Stores facts on the event streams. `batch_name` gives a new unpredictable name per call."""
+
+    def __init__(self, client: Client, partitions: int, batch_name: Callable[[], str]) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._batch_name = batch_name
+
+    async def publish(self, facts: Sequence[events.Fact], patience_s: float = 2.0) -> None:
+        """Returns when every fact is stored. BusUnavailable when Redis stayed away for `patience_s`."""
+        by_partition: dict[int, list[events.Fact]] = defaultdict(list)
+        for fact in facts:
+            by_partition[fact_partition(fact, self._partitions)].append(fact)
+        calls = [
+            self._publish_batch(partition, group[start : start + BATCH], patience_s)
+            for partition, group in by_partition.items()
+            for start in range(0, len(group), BATCH)
+        ]
+        if len(calls) == 1:
+            await calls[0]
+        else:
+            await asyncio.gather(*calls)
+
+    async def _publish_batch(self, partition: int, facts: Sequence[events.Fact], patience_s: float) -> None:
+        names, args = _publish_arguments(partition, facts, self._batch_name())
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        pause_s = 0.02
+        with PUBLISH_SECONDS.time():
+            while True:
+                try:
+                    await _PUBLISH(self._client, names, args)
+                    break
+                except RedisAway as away:
+                    if loop.time() + pause_s > deadline:
+                        raise BusUnavailable(str(away)) from away
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 0.5)
+        for fact in facts:
+            _published[type(fact).__name__].inc()
+
+
+def _publish_arguments(
+    partition: int, facts: Sequence[events.Fact], batch: str
+) -> tuple[list[str], list[str | bytes | int]]:
+    names = [keys.events(partition), keys.published(partition, batch)]
+    bitmaps: dict[str, int] = {}
+    args: list[str | bytes | int] = [REMEMBER_MS, events.MAJOR_VERSION]
+    for fact in facts:
+        bitmap = 0
+        if ends_message(fact):
+            bitmap = bitmaps.get(fact.job, 0)
+            if not bitmap:
+                names.append(keys.job_ended(partition, fact.job))
+                bitmap = bitmaps[fact.job] = len(names)
+        args += [type(fact).__name__, events.encode(fact), bitmap, fact.ordinal or 0]
+    return names, args
+
+
+BatchCall = Callable[[int, Sequence[Entry]], Awaitable[None]]
+
+
+class Consumer:
+    """Reads one kind of stream, in all partitions, as one member of a consumer group.
+
+    `stream` names the stream of a partition (`keys.events`); `call(partition, entries)` handles a batch. With `remove`
+    an acknowledged entry is deleted as well (work), otherwise it stays for the other groups and for readers (events).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        stream: Callable[[int], str],
+        group: str,
+        name: str,
+        call: BatchCall,
+        *,
+        batch: int = 200,
+        remove: bool = False,
+        claim_after_ms: int = CLAIM_AFTER_MS,
+    ) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._stream = stream
+        self._group = group
+        self._name = name
+        self._call = call
+        self._batch = batch
+        self._remove = remove
+        self._claim_after_ms = claim_after_ms
+        self._log = structlog.get_logger("bus").bind(group=group)
+        kind = stream(0).rsplit(":", 1)[-1]
+        self._handled = HANDLED.labels(kind, group)
+        self._buried = BURIED.labels(kind, group)
+        self._taken_over = TAKEN_OVER.labels(kind, group)
+        self._backlog = BACKLOG.labels(kind, group)
+        self._pending: dict[int, int] = {}
+
+    async def create_groups(self) -> None:
+        """Makes the group on every partition, from the beginning of the stream. Safe to repeat."""
+        for partition in range(self._partitions):
+            try:
+                await answer(self._client.xgroup_create(self._stream(partition), self._group, id="0", mkstream=True))
+            except ResponseError as exists:
+                if "BUSYGROUP" not in str(exists):
+                    raise
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Reads until `stopping` is set; what is in hand then is finished first."""
+        await asyncio.gather(*(self._read_partition(partition, stopping) for partition in range(self._partitions)))
+
+    async def _read_partition(self, partition: int, stopping: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        stream = self._stream(partition)
+        next_claim = loop.time() + self._claim_after_ms / 2000
+        own_backlog = True  # what this name left unacknowledged before a crash comes first
+        pause_s = 0.05
+        while not stopping.is_set():
+            try:
+                if loop.time() >= next_claim:
+                    next_claim = loop.time() + self._claim_after_ms / 2000
+                    await self._take_over(partition)
+                entries = await self._read(stream, "0" if own_backlog else ">")
+                own_backlog = own_backlog and bool(entries)
+                if entries:
+                    await self._hand_over(partition, entries)
+                pause_s = 0.05
+            except RedisAway:
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 1.0)
+                own_backlog = True
+            except _ReadAgain:
+                own_backlog = True
+            except ResponseError as lost:
+                if "NOGROUP" not in str(lost):
+                    raise
+                await self.create_groups()
+            except Exception:
+                self._log.exception("handler_failed", stream=stream)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+                own_backlog = True
+
+    async def _read(self, stream: str, position: str) -> list[Entry]:
+        block = BLOCK_MS if position == ">" else None
+        found = await answer(
+            self._client.xreadgroup(self._group, self._name, {stream: position}, count=self._batch, block=block)
+        )
+        return _entries(found)
+
+    async def _hand_over(self, partition: int, entries: Sequence[Entry]) -> None:
+        """A batch at once; if that fails, one by one, so that one bad entry does not hold up the others."""
+        try:
+            await self._call(partition, entries)
+        except RedisAway:
+            raise
+        except Exception as fault:
+            if len(entries) == 1:
+                await self._one_failed(partition, entries[0], fault)
+                return
+            for entry in entries:
+                await self._hand_over(partition, [entry])
+            return
+        await self.acknowledge(partition, entries)
+
+    async def _one_failed(self, partition: int, entry: Entry, fault: Exception) -> None:
+        if isinstance(fault, Hopeless):
+            await self._bury(partition, entry, str(fault))
+            return
+        deliveries = await self._deliveries(partition, entry)
+        self._log.warning("handler_failed", entry=entry.stream_id, deliveries=deliveries, exc_info=fault)
+        if deliveries >= MAX_DELIVERIES:
+            await self._bury(partition, entry, f"{type(fault).__name__}: {fault}")
+        else:
+            await self._redeliver_later(partition, entry)
+            await asyncio.sleep(min(0.1 * 2**deliveries, 2.0))
+
+    async def acknowledge(self, partition: int, entries: Sequence[Entry]) -> None:
+        stream = self._stream(partition)
+        numbers = [entry.stream_id for entry in entries]
+        await answer(self._client.xack(stream, self._group, *numbers))
+        if self._remove:
+            await answer(self._client.xdel(stream, *numbers))
+        self._handled.inc(len(numbers))
+
+    async def _deliveries(self, partition: int, entry: Entry) -> int:
+        found = await answer(
+            self._client.xpending_range(
+                self._stream(partition), self._group, min=entry.stream_id, max=entry.stream_id, count=1
+            )
+        )
+        return int(found[0]["times_delivered"]) if found else MAX_DELIVERIES
+
+    async def _redeliver_later(self, partition: int, entry: Entry) -> None:
+        """Counts one more delivery; the entry stays pending under this name and is read again from there."""
+        await answer(self._client.xclaim(self._stream(partition), self._group, self._name, 0, [entry.stream_id]))
+        raise _ReadAgain(entry.stream_id)
+
+    async def _bury(self, partition: int, entry: Entry, reason: str) -> None:
+        stream = self._stream(partition)
+        fields: Mapping[Any, Any] = {
+            "t": entry.name,
+            "v": entry.version,
+            "b": entry.body,
+            "reason": reason[:1000],
+            "origin": f"{stream} {entry.stream_id} {self._group}",
+        }
+        await answer(self._client.xadd(keys.dead(stream), dict(fields)))
+        await self.acknowledge(partition, [entry])
+        self._buried.inc()
+        self._log.error("buried", entry=entry.stream_id, message_name=entry.name, reason=reason[:200])
+
+    async def _take_over(self, partition: int) -> None:
+        """Hands over what consumers that died had read. XAUTOCLAIM counts the delivery."""
+        stream = self._stream(partition)
+        position = "0-0"
+        while True:
+            found = await answer(
+                self._client.xautoclaim(
+                    stream, self._group, self._name, self._claim_after_ms, start_id=position, count=self._batch
+                )
+            )
+            position = found[0].decode() if isinstance(found[0], bytes) else str(found[0])
+            entries = [_entry(number, fields) for number, fields in found[1] if fields]
+            if entries:
+                self._taken_over.inc(len(entries))
+                await self._hand_over(partition, entries)
+            if position == "0-0":
+                break
+        pending = await answer(cast(Awaitable[Any], self._client.xpending(stream, self._group)))
+        self._pending[partition] = int(pending["pending"])
+        self._backlog.set(sum(self._pending.values()))
+
+
+class _ReadAgain(Exception):
+    """An entry failed and stays pending: its reader goes back to its own backlog."""
+
+
+def _entries(found: Any) -> list[Entry]:
+    return [_entry(number, fields) for _, batch in found or () for number, fields in batch if fields]
+
+
+def _entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    version = fields.get(b"v", b"0")
+    return Entry(
+        number.decode(),
+        fields.get(b"t", b"").decode("utf-8", "replace"),
+        int(version) if version.isdigit() else 0,
+        fields.get(b"b", b""),
+    )
+
+
+async def trim(client: Client, partition: int, groups: Sequence[str], before_ms: int) -> int:
+    """Removes facts older than `before_ms`, none that a group has yet to acknowledge. Returns how many."""
+    stream = keys.events(partition)
+    limit = f"{before_ms}-0"
+    try:
+        known = {group["name"].decode(): group for group in await answer(client.xinfo_groups(stream))}
+    except ResponseError:
+        return 0
+    for group in groups:
+        if group not in known:
+            return 0
+        limit = min(limit, known[group]["last-delivered-id"].decode(), key=_position)
+        pending = await answer(cast(Awaitable[Any], client.xpending(stream, group)))
+        if pending["pending"]:
+            limit = min(limit, pending["min"].decode(), key=_position)
+    return int(await answer(client.xtrim(stream, minid=limit, approximate=True)))
+
+
+def _position(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+async def gone(task: "asyncio.Task[None]") -> None:
+    """Cancels a task and waits until it is gone."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
