@@ -2,8 +2,8 @@
 
 A setting is named `<section>.<field>`. Its value is, the last one found winning: the default below, the field in the
 file (`[section]` / `field = …`), the variable `ESTAFETTE_<SECTION>_<FIELD>`. The file is `estafette.toml` where the
-process was started, or the one that `ESTAFETTE_SETTINGS_FILE` names. A name that no setting has is a fault, as is a value of the
-wrong type: `SettingsError` lists all of them at once.
+process was started, or the one that `ESTAFETTE_SETTINGS_FILE` names. A name that no setting has is a fault, as is a
+value of the wrong type: `SettingsError` lists all of them at once.
 
     settings = read()                       # in a process: environment and file
     settings = load({"ESTAFETTE_HTTP_PORT": "0"}, None)     # in a test
@@ -80,6 +80,8 @@ class Redis(Section, frozen=True, kw_only=True):
 class Http(Process, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
+    #: The /readyz of other processes that this one's answers for too, separated by commas; `estafette run` fills it.
+    ready_urls: str = ""
 
 
 class Queueing(Process, frozen=True, kw_only=True):

@@ -1,0 +1,168 @@
+"""A process starts, is ready, drains within its deadline, closes in order, and says by its exit code how it went."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+
+import aiohttp
+import pytest
+
+from shared.lifecycle import Lifecycle
+from shared.settings import load
+
+
+def life(drain_seconds: int = 5) -> Lifecycle:
+    return Lifecycle("test", load({"ESTAFETTE_LIFECYCLE_DRAIN_SECONDS": str(drain_seconds)}, None))
+
+
+async def test_sigterm_lets_main_and_tasks_finish_and_then_closes_the_last_pushed_first() -> None:
+    told: list[str] = []
+
+    async def work(it: Lifecycle) -> None:
+        await it.stopping.wait()
+        await asyncio.sleep(0)
+        told.append("task")
+
+    async def aclose() -> None:
+        told.append("client")
+
+    async def main(it: Lifecycle) -> None:
+        it.push_close(aclose)
+        it.push_close(lambda: told.append("server"))
+        it.spawn(work(it), "work")
+        it.ready()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await it.stopping.wait()
+        assert await it.readiness() == "draining"
+        told.append("main")
+
+    code = await life().live(main)
+
+    assert code == 0
+    assert told == ["main", "task", "server", "client"]
+
+
+async def test_what_is_not_done_at_the_deadline_is_cancelled() -> None:
+    cancelled = asyncio.Event()
+
+    async def main(it: Lifecycle) -> None:
+        it.ready()
+        it.stop("test")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    assert await life(drain_seconds=0).live(main) == 0
+    assert cancelled.is_set()
+
+
+async def test_a_second_signal_does_not_wait_for_the_deadline() -> None:
+    async def main(it: Lifecycle) -> None:
+        it.ready()
+        os.kill(os.getpid(), signal.SIGINT)
+        await it.stopping.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(30):
+        assert await life(drain_seconds=3600).live(main) == 0
+
+
+async def test_a_process_that_never_was_ready_does_not_drain() -> None:
+    async def main(it: Lifecycle) -> None:
+        it.stop("test")
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(30):
+        assert await life(drain_seconds=3600).live(main) == 0
+
+
+@pytest.mark.parametrize("where", ["main", "task"])
+async def test_a_crash_of_any_part_stops_the_process_with_exit_code_1(where: str) -> None:
+    async def fail() -> None:
+        raise ValueError("broken")
+
+    async def main(it: Lifecycle) -> None:
+        it.ready()
+        if where == "main":
+            await fail()
+        it.spawn(fail(), "part")
+        await it.stopping.wait()
+
+    assert await life().live(main) == 1
+
+
+async def test_a_close_that_fails_does_not_keep_the_others_from_closing() -> None:
+    closed: list[str] = []
+
+    def broken() -> None:
+        raise OSError("gone")
+
+    async def main(it: Lifecycle) -> None:
+        it.push_close(lambda: closed.append("first"))
+        it.push_close(broken)
+
+    assert await life().live(main) == 0
+    assert closed == ["first"]
+
+
+async def test_readyz_tells_why_not_and_asks_what_was_added() -> None:
+    answers: list[tuple[int, str]] = []
+    other: list[str | None] = ["relay: 503"]
+
+    async def check() -> str | None:
+        return other[0]
+
+    async def main(it: Lifecycle) -> None:
+        it.also_check(check)
+        async with it.serving(0) as port, aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+
+            async def ask(path: str) -> None:
+                async with session.get(path) as answer:
+                    answers.append((answer.status, (await answer.text()).split("\n")[0]))
+
+            await ask("/readyz")
+            it.ready()
+            await ask("/readyz")
+            other[0] = None
+            await ask("/readyz")
+            it.not_ready("redis does not answer")
+            await ask("/readyz")
+            await ask("/healthz")
+            it.stop("test")
+            await ask("/readyz")
+
+    await life().live(main)
+
+    assert answers == [
+        (503, "starting"),
+        (503, "relay: 503"),
+        (200, "ready"),
+        (503, "redis does not answer"),
+        (200, "alive"),
+        (503, "draining"),
+    ]
+
+
+def test_wrong_settings_end_the_process_with_all_their_faults() -> None:
+    code = "from shared.lifecycle import run\nasync def main(life): pass\nrun(main, 'x')"
+    environ = {**os.environ, "ESTAFETTE_HTTP_PORT": "x", "ESTAFETTE_NO_SUCH": "1"}
+
+    ended = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 2
+    assert "ESTAFETTE_HTTP_PORT" in ended.stderr
+    assert "ESTAFETTE_NO_SUCH" in ended.stderr
+
+
+def test_a_whole_run_logs_its_steps_as_json_lines() -> None:
+    code = "from shared.lifecycle import run\nasync def main(life): life.ready()\nrun(main, 'x')"
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 0
+    words = [line.split('"event":"')[1].split('"')[0] for line in ended.stderr.splitlines()]
+    assert words == ["started", "ready", "stopping", "stopped"]

@@ -1,0 +1,65 @@
+"""A log line is one JSON object with the fact's word, and never a secret."""
+
+import json
+import subprocess
+import sys
+
+CODE = """
+import logging
+from shared import logs
+logs.configure("relay", "{level}")
+log = logs.get_logger()
+{statement}
+"""
+
+
+def said(statement: str, level: str = "info") -> list[dict[str, object]]:
+    ended = subprocess.run(
+        [sys.executable, "-c", CODE.format(level=level, statement=statement)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout == ""
+    return [json.loads(line) for line in ended.stderr.splitlines()]
+
+
+def test_a_line_has_time_level_process_word_and_fields_in_that_order() -> None:
+    [line] = said("log.info('deferred', site='example.org', reply=b'451 later', attempt=2)")
+
+    assert list(line) == ["at", "level", "process", "event", "site", "reply", "attempt"]
+    assert {name: line[name] for name in list(line)[1:]} == {
+        "level": "info",
+        "process": "relay",
+        "event": "deferred",
+        "site": "example.org",
+        "reply": "451 later",
+        "attempt": 2,
+    }
+
+
+def test_below_the_level_nothing_is_written() -> None:
+    assert said("log.debug('a'); log.info('b')", "warning") == []
+
+
+def test_secrets_are_blanked() -> None:
+    [line] = said("log.info('x', token='t0k', password='pw', url='redis://u:pw@h/0', body='hello')")
+
+    text = json.dumps(line)
+    assert "t0k" not in text
+    assert "pw" not in text
+    assert "hello" not in text
+    assert line["url"] == "redis://***@h/0"
+
+
+def test_an_exception_is_one_line() -> None:
+    [line] = said("try: 1/0\nexcept ZeroDivisionError as e: log.error('crashed', exc_info=e)")
+
+    assert "ZeroDivisionError" in str(line["exception"])
+
+
+def test_what_a_library_says_joins_the_lines() -> None:
+    lines = said("logging.getLogger('lib').warning('odd %s', 1); logging.getLogger('lib').info('quiet')")
+
+    assert [(line["event"], line["library"], line["said"]) for line in lines] == [("library_said", "lib", "odd 1")]
