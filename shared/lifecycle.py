@@ -4,7 +4,7 @@ A service's `__main__` is:
 
     async def main(life: Lifecycle) -> None:
         settings = life.settings                        # read and checked already
-        client = await redis.connect(settings.redis.url)
+        client = redis.connect(settings.redis.url)
         life.push_close(client.aclose)                  # closed last, after everything that uses it
         service = Relay(…)
         async with life.serving(settings.relay.metrics_port):     # /metrics, /healthz, /readyz
