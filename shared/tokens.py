@@ -1,0 +1,248 @@
+"""Tokens: what the links of a mail carry from the relay, which makes them, to tracking, which reads them.
+
+    kind (1: o c u) · key id (1) · job (12) · ordinal (4) · [c: position (2)] · tenant length (1) · tenant
+    · [c: destination] · HMAC-SHA256 of all before it, its first 12 bytes
+
+in base64url without padding; numbers are big-endian, text is UTF-8. There is one text for one token: whatever does not
+encode back to itself is refused. No address is inside. A token is all that a redirect needs, so links work for as long
+as the master secret that signed them is among the keys.
+
+Theory of the fast path (`JobTokens`): within a job only the ordinal and the MAC of a link's token change. 18 bytes
+stand before the position, so the first 24 characters are one text for all the links of a mail, and the characters up to
+the MAC are one text for all the mails of a job (`LinkShape.fixed`). What is left for each link is one HMAC (two copied
+SHA-256 states, 1.2 µs; `hmac.digest` takes 3) and its last 16 to 19 characters, encoded for all links at once.
+"""
+
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, get_args
+from urllib.parse import urlsplit
+
+import msgspec
+
+from shared import ids
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+Kind = Literal["open", "click", "unsubscribe"]
+
+#: No text that is longer is looked at: 8 kB is what servers take as a URL.
+MAX_TOKEN_CHARS = 8192
+#: 96 bits: forging one takes 2^95 requests, and 80 is what the design asks for.
+MAC_BYTES = 12
+#: The length is one byte.
+MAX_TENANT_BYTES = 255
+#: The position is two bytes.
+MAX_POSITION = 65535
+
+_HEAD_BYTES = 14
+_SHA256_BLOCK_BYTES = 64
+_LETTERS: dict[Kind, bytes] = {"open": b"o", "click": b"c", "unsubscribe": b"u"}
+_KINDS: dict[int, Kind] = {_LETTERS[kind][0]: kind for kind in get_args(Kind)}
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_URL_UNSAFE = bytes.maketrans(b"-_", b"+/")
+_TOKEN_TEXT = re.compile(r"[A-Za-z0-9_-]+")
+# Blanks and controls, as Unicode sees them: none of them may reach a Location header.
+_NOT_IN_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ufeff\ud800-\udfff]")
+
+
+class InvalidToken(ValueError):
+    """The text is no token of ours, or not one that we signed. Its message says why, for logs, never for the caller."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """What a token says. `position` and `destination` are those of a click; 0 and "" for the others."""
+
+    kind: Kind
+    job: str
+    ordinal: int
+    tenant: str
+    position: int = 0
+    destination: str = ""
+
+
+def is_destination(url: str) -> bool:
+    """Whether a click may lead there: an absolute http or https URL with a host and no blank or control character."""
+    if url[:8].lower().startswith(("http://", "https://")) and not _NOT_IN_URL.search(url):
+        try:
+            return bool(urlsplit(url).hostname)
+        except ValueError:
+            return False
+    return False
+
+
+class LinkShape(msgspec.Struct, frozen=True):
+    """What the tokens of one link have in common over the recipients of a job: `fixed`, in base64url, stands between
+    the recipient's eight characters and the tail, which has `tail_chars`. The rest is for making the tail."""
+
+    fixed: bytes
+    tail_chars: int
+    signed: bytes
+    left_over: bytes
+    padding: bytes
+
+
+class _Key:
+    """One master secret's key for tokens, its id, and the two SHA-256 states that an HMAC begins with (RFC 2104)."""
+
+    def __init__(self, master: bytes) -> None:
+        self.secret = hmac.digest(master, b"estafette/tokens", "sha256")
+        self.id = hmac.digest(self.secret, b"key id", "sha256")[:1]
+        block = self.secret.ljust(_SHA256_BLOCK_BYTES, b"\0")
+        self.inner: _Hash = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self.outer: _Hash = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def mac(self, message: bytes) -> bytes:
+        inner, outer = self.inner.copy(), self.outer.copy()
+        inner.update(message)
+        outer.update(inner.digest())
+        return outer.digest()[:MAC_BYTES]
+
+
+class JobTokens:
+    """Makes the tokens of one job; see the module's theory. Texts are ASCII bytes, ready to be joined."""
+
+    def __init__(self, key: _Key, job: str, tenant: str) -> None:
+        self._key = key
+        self._head = key.id + ids.job_bytes(job)
+        name = tenant.encode()
+        if not 0 < len(name) <= MAX_TENANT_BYTES:
+            raise ValueError(f"a tenant's name has 1 to {MAX_TENANT_BYTES} bytes")
+        self._tenant = bytes((len(name),)) + name
+        #: The first sixteen characters of all the click tokens of this job.
+        self.click_head = _encode((b"c" + self._head)[:12])
+
+    def open(self, ordinal: int) -> bytes:
+        return self._whole(b"o", ordinal.to_bytes(4, "big") + self._tenant)
+
+    def unsubscribe(self, ordinal: int) -> bytes:
+        return self._whole(b"u", ordinal.to_bytes(4, "big") + self._tenant)
+
+    def click(self, ordinal: int, position: int, destination: str) -> bytes:
+        """ValueError if the destination is none (`is_destination`) or the token would be too long to be read."""
+        return self._whole(b"c", ordinal.to_bytes(4, "big") + self._rest(position, destination))
+
+    def link(self, position: int, destination: str) -> LinkShape:
+        """What a link's tokens have in common. ValueError as for `click`."""
+        rest = self._rest(position, destination)
+        whole = len(rest) - len(rest) % 3
+        left_over = rest[whole:]
+        return LinkShape(
+            fixed=_encode(rest[:whole]),
+            tail_chars=_encoded_length(len(left_over) + MAC_BYTES),
+            signed=rest,
+            left_over=left_over,
+            padding=bytes(3 - len(left_over)),
+        )
+
+    def clicks(self, ordinal: int, links: Sequence[LinkShape]) -> tuple[bytes, list[bytes]]:
+        """The recipient's eight characters, and the tail of each link. A token is `click_head`, those eight, the link's
+        `fixed`, and its tail."""
+        signed_head = b"c" + self._head + ordinal.to_bytes(4, "big")
+        inner, outer = self._key.inner.copy, self._key.outer.copy
+        raw: list[bytes] = []
+        for link in links:
+            first, second = inner(), outer()
+            first.update(signed_head + link.signed)
+            second.update(first.digest())
+            raw += (link.left_over, second.digest()[:MAC_BYTES], link.padding)
+        text = _encode(b"".join(raw))
+        tails = [text[at : at + link.tail_chars] for at, link in zip(range(0, len(text), 20), links, strict=True)]
+        return _encode(signed_head[12:]), tails
+
+    def _rest(self, position: int, destination: str) -> bytes:
+        if not 0 <= position <= MAX_POSITION:
+            raise ValueError(f"a link's position is at most {MAX_POSITION}")
+        if not is_destination(destination):
+            raise ValueError("a click leads to an absolute http or https URL")
+        rest = position.to_bytes(2, "big") + self._tenant + destination.encode()
+        if _encoded_length(_HEAD_BYTES + 4 + len(rest) + MAC_BYTES) > MAX_TOKEN_CHARS:
+            raise ValueError("the destination is too long for a token")
+        return rest
+
+    def _whole(self, letter: bytes, rest: bytes) -> bytes:
+        signed = letter + self._head + rest
+        return _encode(signed + self._key.mac(signed)).rstrip(b"=")
+
+
+class TokenKeys:
+    """The current master secret, which signs, and those before it, whose tokens are still honoured."""
+
+    def __init__(self, current: bytes, previous: Sequence[bytes] = ()) -> None:
+        self._current = _Key(current)
+        self._keys = (self._current, *map(_Key, previous))
+
+    def for_job(self, job: str, tenant: str) -> JobTokens:
+        """The fast path: a job's constant parts prepared. ValueError if `job` is no job id."""
+        return JobTokens(self._current, job, tenant)
+
+    def open(self, job: str, ordinal: int, tenant: str) -> str:
+        return self.for_job(job, tenant).open(ordinal).decode("ascii")
+
+    def click(self, job: str, ordinal: int, tenant: str, position: int, destination: str) -> str:
+        """ValueError if the destination is none (`is_destination`) or the token would be too long to be read."""
+        return self.for_job(job, tenant).click(ordinal, position, destination).decode("ascii")
+
+    def unsubscribe(self, job: str, ordinal: int, tenant: str) -> str:
+        return self.for_job(job, tenant).unsubscribe(ordinal).decode("ascii")
+
+    def read(self, text: str) -> Token:
+        """What a token says, once its signature is found good. InvalidToken for anything else, whatever it is."""
+        raw = _decode(text)
+        signed, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
+        # Two keys may share their id of one byte, so each of that id is tried.
+        good = [hmac.compare_digest(key.mac(signed), mac) for key in self._keys if key.id == signed[1:2]]
+        if not good:
+            raise InvalidToken("signed with a key that is not known")
+        if not any(good):
+            raise InvalidToken("the signature is wrong")
+        return _parse(signed)
+
+
+def _parse(signed: bytes) -> Token:
+    kind = _KINDS.get(signed[0])
+    at = _HEAD_BYTES + 4 + (2 if kind == "click" else 0)
+    if kind is None or len(signed) <= at:
+        raise InvalidToken("of no known kind, or cut short")
+    end = at + 1 + signed[at]
+    try:
+        tenant, destination = signed[at + 1 : end].decode(), signed[end:].decode()
+    except UnicodeDecodeError:
+        raise InvalidToken("its text is not UTF-8") from None
+    fits = is_destination(destination) if kind == "click" else not destination
+    if end > len(signed) or not tenant or not fits:
+        raise InvalidToken("its fields do not fit together")
+    return Token(
+        kind=kind,
+        job=ids.job_text(signed[2:_HEAD_BYTES]),
+        ordinal=int.from_bytes(signed[_HEAD_BYTES : _HEAD_BYTES + 4], "big"),
+        tenant=tenant,
+        position=int.from_bytes(signed[_HEAD_BYTES + 4 : at], "big"),
+        destination=destination,
+    )
+
+
+def _encode(raw: bytes) -> bytes:
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE)
+
+
+def _encoded_length(raw_bytes: int) -> int:
+    return (raw_bytes * 4 + 2) // 3
+
+
+def _decode(text: str) -> bytes:
+    if len(text) > MAX_TOKEN_CHARS:
+        raise InvalidToken("too long")
+    if not _TOKEN_TEXT.fullmatch(text) or len(text) % 4 == 1:
+        raise InvalidToken("not base64url")
+    raw = binascii.a2b_base64(text.encode("ascii").translate(_URL_UNSAFE) + b"=" * (-len(text) % 4))
+    # The last character of an unpadded text has bits that decoding drops: only their one value 0 is ours.
+    if _encode(raw).rstrip(b"=") != text.encode("ascii"):
+        raise InvalidToken("not the one text of its bytes")
+    if len(raw) <= _HEAD_BYTES + 4 + MAC_BYTES:
+        raise InvalidToken("too short")
+    return raw

@@ -1,0 +1,155 @@
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import ids, tokens
+from shared.tokens import InvalidToken, Token, TokenKeys
+
+MASTER = b"m" * 32
+KEYS = TokenKeys(MASTER)
+JOB = ids.job_text(bytes(range(12)))
+
+jobs = st.binary(min_size=12, max_size=12).map(ids.job_text)
+ordinals = st.integers(0, ids.MAX_ORDINAL)
+tenants = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
+positions = st.integers(0, tokens.MAX_POSITION)
+destinations = st.builds(
+    "{}://{}/{}".format,
+    st.sampled_from(["http", "https", "HTTPS"]),
+    st.sampled_from(["exemple.fr", "a.b:8080", "[::1]", "bücher.example"]),
+    st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=90),
+).filter(tokens.is_destination)
+
+
+@given(jobs, ordinals, tenants, positions, destinations)
+def test_a_token_reads_back_as_what_was_put_in(
+    job: str, ordinal: int, tenant: str, position: int, destination: str
+) -> None:
+    assert KEYS.read(KEYS.open(job, ordinal, tenant)) == Token("open", job, ordinal, tenant)
+    assert KEYS.read(KEYS.unsubscribe(job, ordinal, tenant)) == Token("unsubscribe", job, ordinal, tenant)
+    click = KEYS.click(job, ordinal, tenant, position, destination)
+    assert KEYS.read(click) == Token("click", job, ordinal, tenant, position, destination)
+
+
+@given(jobs, ordinals, tenants, st.lists(st.tuples(positions, destinations), max_size=5))
+def test_the_pieces_of_the_fast_path_are_the_whole_token(
+    job: str, ordinal: int, tenant: str, links: list[tuple[int, str]]
+) -> None:
+    fast = KEYS.for_job(job, tenant)
+    shapes = [fast.link(position, destination) for position, destination in links]
+
+    recipient, tails = fast.clicks(ordinal, shapes)
+
+    pieced = [fast.click_head + recipient + shape.fixed + tail for shape, tail in zip(shapes, tails, strict=True)]
+    assert pieced == [fast.click(ordinal, position, destination) for position, destination in links]
+
+
+@given(st.sampled_from(["open", "click", "unsubscribe"]), st.data())
+def test_any_flipped_bit_is_refused(kind: str, data: st.DataObject) -> None:
+    text = {
+        "open": KEYS.open(JOB, 7, "demo"),
+        "click": KEYS.click(JOB, 7, "demo", 2, "https://exemple.fr/é?a=1"),
+        "unsubscribe": KEYS.unsubscribe(JOB, 7, "demo"),
+    }[kind]
+    raw = bytearray(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    bit = data.draw(st.integers(0, len(raw) * 8 - 1))
+    raw[bit // 8] ^= 1 << bit % 8
+
+    with pytest.raises(InvalidToken):
+        KEYS.read(base64.urlsafe_b64encode(raw).decode().rstrip("="))
+
+
+@given(st.text(max_size=200) | st.binary(max_size=120).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+def test_any_other_text_is_refused(text: str) -> None:
+    with pytest.raises(InvalidToken):
+        KEYS.read(text)
+
+
+@pytest.mark.parametrize("tenant", ["d", "de", "dem", "demo"])
+def test_there_is_one_text_for_a_token(tenant: str) -> None:
+    text = KEYS.open(JOB, 7, tenant)
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    others = [text[:-1] + char for char in alphabet if char != text[-1]]
+    others += [text + "=", text + "==", text + "A", text + "\n", " " + text, text.replace("A", "%41", 1)]
+
+    for other in others:
+        with pytest.raises(InvalidToken):
+            KEYS.read(other)
+
+
+def test_the_standard_alphabet_is_not_the_url_safe_one() -> None:
+    text = next(t for n in range(200) if "-" in (t := KEYS.open(JOB, n, "demo")))
+
+    with pytest.raises(InvalidToken):
+        KEYS.read(text.replace("-", "+"))
+
+
+def test_a_token_of_an_unknown_key_is_refused() -> None:
+    stranger = TokenKeys(b"x" * 32).open(JOB, 0, "demo")
+
+    with pytest.raises(InvalidToken, match="not known"):
+        KEYS.read(stranger)
+
+
+def test_a_token_of_another_key_with_the_same_id_is_refused() -> None:
+    mine = base64.urlsafe_b64decode(KEYS.open(JOB, 0, "demo") + "=")[1]
+    masters = (n.to_bytes(32, "big") for n in range(100_000))
+    twin = next(m for m in masters if base64.urlsafe_b64decode(TokenKeys(m).open(JOB, 0, "demo") + "=")[1] == mine)
+
+    with pytest.raises(InvalidToken, match="signature"):
+        KEYS.read(TokenKeys(twin).open(JOB, 0, "demo"))
+    both = TokenKeys(twin, [MASTER])
+    assert both.read(KEYS.open(JOB, 0, "demo")).job == JOB
+
+
+def test_a_token_of_a_previous_key_is_accepted_and_new_ones_are_signed_with_the_current() -> None:
+    old = KEYS.open(JOB, 3, "demo")
+    rotated = TokenKeys(b"n" * 32, [b"o" * 32, MASTER])
+
+    assert rotated.read(old) == Token("open", JOB, 3, "demo")
+    assert rotated.open(JOB, 3, "demo") == TokenKeys(b"n" * 32).open(JOB, 3, "demo")
+
+
+@pytest.mark.parametrize(
+    "destination",
+    [
+        "",
+        "javascript:alert(1)",
+        "//exemple.fr/",
+        "/relative",
+        "ftp://exemple.fr/",
+        "mailto:a@exemple.fr",
+        "https://",
+        "https:///path",
+        "https://exemple.fr/\r\nSet-Cookie: a=b",
+        "https://exemple.fr/a b",
+        "https://exemple.fr/\x00",
+        "https://exemple.fr/\u2028",
+        "https://exemple.fr/\udc80",
+        "http://[::1/",
+    ],
+)
+def test_a_click_leads_only_to_an_http_url_without_control_characters(destination: str) -> None:
+    with pytest.raises(ValueError, match="http"):
+        KEYS.click(JOB, 0, "demo", 0, destination)
+
+
+def test_a_token_that_could_not_be_read_is_not_made() -> None:
+    longest = "https://exemple.fr/" + "a" * (6144 - 12 - 2 - 14 - 4 - 5 - 19)
+    assert len(KEYS.click(JOB, 0, "demo", 0, longest)) == tokens.MAX_TOKEN_CHARS
+    assert KEYS.read(KEYS.click(JOB, 0, "demo", 0, longest)).destination == longest
+
+    with pytest.raises(ValueError, match="too long"):
+        KEYS.click(JOB, 0, "demo", 0, longest + "a")
+
+
+def test_what_cannot_be_said_in_a_token_is_refused() -> None:
+    for tenant in ("", "t" * 256):
+        with pytest.raises(ValueError, match="tenant"):
+            KEYS.open(JOB, 0, tenant)
+    with pytest.raises(ValueError, match="position"):
+        KEYS.click(JOB, 0, "demo", 65536, "https://exemple.fr/")
+    with pytest.raises(ValueError, match="job id"):
+        KEYS.open("nonsense", 0, "demo")
