@@ -160,3 +160,45 @@ def lease_number(p: int) -> str:
 def wake(p: int) -> str:
     """stream of one entry · tells waiting relays that a site of this partition has become due · for ever"""
     return f"est:{{p{p}}}:wake"
+
+
+# Who must not be mailed, in the partition of the address
+
+
+def suppressed(p: int, tenant: str) -> str:
+    """hash, normalised address → its record (msgpack) · the tenant's suppression list · until removed"""
+    return f"est:{{p{p}}}:suppressed:{tenant}"
+
+
+def suppressed_index(p: int, tenant: str) -> str:
+    """zset, normalised address, score 0 · the same list in the order of bytes, for listing · until removed"""
+    return f"est:{{p{p}}}:suppressed_index:{tenant}"
+
+
+# What became of the messages of a job, in the job's partition
+
+
+def job_states(p: int, job_id: str) -> str:
+    """string, one byte per ordinal · the state of each message (`services.reports.state`) · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:states"
+
+
+def job_counts(p: int, job_id: str) -> str:
+    """hash, name → count · what the job's report shows · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:counts"
+
+
+def job_bitmap(p: int, job_id: str, what: str) -> str:
+    """bitmap by ordinal · who opened, clicked (at all, and per position), complained, left · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:bits:{what}"
+
+
+def job_timeline(p: int, job_id: str, bucket: int) -> str:
+    """string of records of fixed length · what happened to 256 messages, and when · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:timeline:{bucket}"
+
+
+def reported(p: int, day: int) -> str:
+    """set of 8-byte event ids · facts of recipients that are counted already, by the day they happened · 2 days after
+    the last of them"""
+    return f"est:{{p{p}}}:reported:{day}"
