@@ -48,7 +48,7 @@ def _read(file: Path) -> bytes:
 
 
 def _make_once(file: Path) -> None:
-    """Several processes start together: the file appears whole (link), and the first one's stays (link never replaces)."""
+    """Of processes that start together the first one's stays (link never replaces), and it appears whole."""
     if file.exists():
         return
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def connect(url: str) -> Client:
             if not host or not port.isdigit():
                 raise ValueError(f"redis.url: {place!r} is not host:port")
             nodes.append(ClusterNode(host, int(port)))
-        return RedisCluster(startup_nodes=nodes, socket_timeout=SOCKET_TIMEOUT_S, cluster_error_retry_attempts=3)
+        return RedisCluster(startup_nodes=nodes, socket_timeout=SOCKET_TIMEOUT_S, retry=no_repeat)
     if url.startswith(("redis://", "rediss://", "unix://")):
         return cast(Client, Redis.from_url(url, socket_timeout=SOCKET_TIMEOUT_S, retry=no_repeat))
     raise ValueError(

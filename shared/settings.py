@@ -29,7 +29,7 @@ DEFAULT_FILE = "estafette.toml"
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 NotNegative = Annotated[int, Meta(ge=0)]
-RedisUrl = Annotated[str, Meta(pattern=r"^$|^(rediss?|rediss?\+cluster)://[^\s]+$|^unix:///[^\s]+$")]
+RedisUrl = Annotated[str, Meta(pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$")]
 Route = Annotated[str, Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$")]
 Seconds = Annotated[str, Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$")]

