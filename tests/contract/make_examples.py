@@ -1,0 +1,194 @@
+"""Writes the golden examples that are missing in `proto/examples`: `python -m tests.contract.make_examples`.
+
+An example is `<Message>/<case>.json`: the fields, and the bytes in hex as an independent writer (msgpack) makes them.
+Cases are named after the number of fields the message had when they were made, so that a message that grows gets new
+ones beside the old: `full-9`, `minimal-9` (only what has no default is said), `older-8-of-9` and `older-3-of-9` (arrays
+that end early) and `newer-9` (a reader of 9 fields meets elements it does not know). What is there is never changed: it
+is what old streams and archives hold.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgpack
+
+from shared import events
+from tests.contract.fields import defaults
+
+EXAMPLES = Path(__file__).parents[2] / "proto" / "examples" / "v1"
+
+_JOB = "06dndml801in6t31cpig"
+#: What a newer writer appends: values of every kind, as nobody knows what is to come.
+_UNKNOWN = ["from a newer writer", 17, None, {"nested": [True, 2.5]}]
+
+_OF_A_MESSAGE = {
+    "event_id": "5bd1e995a0c4f217",
+    "occurred_at": 1_767_225_612_345,
+    "tenant": "demo",
+    "job": _JOB,
+    "ordinal": 41_999,
+    "sequence": 12_345,
+    "email": "ana.müller@exemple.fr",
+}
+#: Links and bounces name the message alone.
+_OF_A_LINK = {**_OF_A_MESSAGE, "email": None}
+_OF_AN_ADDRESS = {**_OF_A_MESSAGE, "job": "", "ordinal": None, "sequence": 0}
+_BROWSER = {
+    "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "ip": "2001:db8::17",
+}
+_HOST = {"site": "mx1.exemple.fr,mx2.exemple.fr", "host": "mx2.exemple.fr"}
+
+#: Message → case → fields; what is left out has its default. Each message has a case `full`: nothing at its default,
+#: but where the fact has no such thing.
+CASES: dict[str, dict[str, dict[str, Any]]] = {
+    "Accepted": {"full": {**_OF_A_MESSAGE, "site": _HOST["site"]}},
+    "Rejected": {"full": {**_OF_A_MESSAGE, "email": "pas une adresse", "reason": "invalid_address"}},
+    "Suppressed": {
+        "full": {**_OF_A_MESSAGE, "reason": "hard_bounce", "where": "relay"},
+        "address": {**_OF_AN_ADDRESS, "reason": "complaint", "where": "suppression"},
+    },
+    "Delivered": {
+        "full": {
+            **_OF_A_MESSAGE,
+            **_HOST,
+            "attempt": 3,
+            "reply": "250 2.0.0 Ok: queued as 4Xk2Zp0vGjz1\n250 merci",
+            "tls": "TLSv1.3",
+            "size_bytes": 10_240,
+            "duration_ms": 87,
+        },
+        "clear_text": {**_OF_A_MESSAGE, **_HOST, "reply": "250 OK", "size_bytes": 900, "duration_ms": 3},
+    },
+    "Deferred": {
+        "full": {
+            **_OF_A_MESSAGE,
+            **_HOST,
+            "attempt": 2,
+            "reply": "450 4.2.0 <ana.müller@exemple.fr>: Greylisted, see https://exemple.fr/greylist",
+            "reason": "greylisted",
+            "retry_at": 1_767_225_912_345,
+        },
+        "no_host": {
+            **_OF_A_MESSAGE,
+            "site": _HOST["site"],
+            "reason": "connection_refused",
+            "retry_at": 1_767_225_912_345,
+        },
+    },
+    "Bounced": {
+        "full": {
+            **_OF_A_MESSAGE,
+            **_HOST,
+            "attempt": 1,
+            "reply": "550 5.1.1 User unknown",
+            "reason": "mailbox_unknown",
+            "kind": "hard",
+            "late": True,
+        },
+        "late": {**_OF_A_LINK, "reply": "smtp; 552 5.2.2 Mailbox full", "reason": "mailbox_full", "late": True},
+        "block": {**_OF_A_MESSAGE, **_HOST, "attempt": 4, "reply": "554 5.7.1 Blocked", "kind": "block"},
+    },
+    "Expired": {"full": {**_OF_A_MESSAGE, **_HOST, "attempt": 12, "reply": "421 4.7.0 Try again later"}},
+    "Opened": {
+        "full": {**_OF_A_MESSAGE, **_BROWSER, "machine": "image_proxy"},
+        "person": {**_OF_A_LINK, **_BROWSER},
+    },
+    "Clicked": {
+        "full": {
+            **_OF_A_MESSAGE,
+            **_BROWSER,
+            "position": 300,
+            "url": "https://exemple.fr/soldes?q=été&page=2#haut",
+            "machine": "scanner",
+        },
+        "person": {**_OF_A_LINK, **_BROWSER, "url": "https://exemple.fr/"},
+    },
+    "Unsubscribed": {
+        "full": {**_OF_A_MESSAGE, **_BROWSER, "by": "one_click"},
+        "mail": {**_OF_A_LINK, "by": "mail"},
+    },
+    "Complained": {"full": {**_OF_A_MESSAGE, "feedback_type": "abuse", "reporter": "SomeGenerator/1.0"}},
+    "AutoReplied": {"full": {**_OF_A_MESSAGE, "kind": "vacation", "subject": "Absente jusqu’au 3 août"}},
+    "Reactivated": {
+        "full": {**_OF_A_MESSAGE, "reason": "manual"},
+        "address": {**_OF_AN_ADDRESS, "reason": "manual"},
+    },
+    "Intake": {
+        "full": {"tenant": "demo", "job": _JOB, "first_ordinal": 4_294_967_295},
+        "minimal": {"tenant": "demo", "job": _JOB, "first_ordinal": 0},
+    },
+    "Ready": {
+        "full": {
+            "tenant": "demo",
+            "job": _JOB,
+            "ordinal": 128,
+            "email": "ana.müller@exemple.fr",
+            "name": "Ana Müller",
+            "variables": {"prenom": "Ana", "panier": [{"prix": 12.5, "n": -3}], "vip": True, "solde": None, "é": "🐎"},
+            "attempt": 2,
+            "expires_at": 1_767_657_600_000,
+            "untracked": True,
+            "first_attempt_at": 1_767_225_600_900,
+            "last_reply": "451 4.3.0 Temporary lookup failure",
+        },
+        "first_attempt": {
+            "tenant": "demo",
+            "job": _JOB,
+            "ordinal": 0,
+            "email": "b@exemple.fr",
+            "expires_at": 1_767_657_600_000,
+        },
+    },
+}  # fmt: skip
+
+
+def examples() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every example of today's messages: its path below `EXAMPLES`, and what it holds."""
+    for name, cases in CASES.items():
+        default = defaults(events.MESSAGES[name])
+        required = {key: value for key, value in cases["full"].items() if key not in default}
+        for case, fields in {"minimal": required, **cases}.items():
+            yield Path(name, f"{case}-{_count(name)}.json"), _example(_whole(name, fields))
+        full = list(_whole(name, cases["full"]).items())
+        for elements in {len(required), len(full) - 1} if default else ():
+            older = _example(_whole(name, dict(full[:elements])), elements=elements)
+            yield Path(name, f"older-{elements}-of-{len(full)}.json"), older
+        yield Path(name, f"newer-{len(full)}.json"), _example(dict(full), appended=_UNKNOWN)
+
+
+def _count(name: str) -> int:
+    return len(events.MESSAGES[name].__struct_fields__)
+
+
+def _whole(name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """All the fields of the message in order."""
+    values = {**defaults(events.MESSAGES[name]), **fields}
+    return {key: values[key] for key in events.MESSAGES[name].__struct_fields__}
+
+
+def _example(fields: dict[str, Any], elements: int | None = None, appended: list[Any] | None = None) -> dict[str, Any]:
+    array = [*fields.values()][:elements] + (appended or [])
+    return {"fields": fields, "bytes": msgpack.packb(array).hex()}
+
+
+def main() -> int:
+    """Adds what is missing. 1 if an example that is there would have to be changed."""
+    changed = 0
+    for path, example in examples():
+        file = EXAMPLES / path
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(example, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+            print(f"added {path}")
+        elif json.loads(file.read_text(encoding="utf-8")) != example:
+            print(f"{path} is there and says something else: an example is never changed; give the case a new name")
+            changed = 1
+    return changed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

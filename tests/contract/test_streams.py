@@ -1,0 +1,111 @@
+"""`proto/streams.toml` says what travels where, and the code does that: keys, groups, writers, readers, retention."""
+
+import ast
+import inspect
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import events, keys
+from shared.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+REGISTRY: dict[str, dict[str, Any]] = tomllib.loads((ROOT / "proto" / "streams.toml").read_text(encoding="utf-8"))
+LIVE = {name: stream for name, stream in REGISTRY.items() if "of" not in stream}
+DEAD = {name: stream for name, stream in REGISTRY.items() if "of" in stream}
+SERVICES = {path.parent.name for path in ROOT.glob("services/*/__init__.py")}
+
+
+def names_of_messages(folder: Path) -> set[str]:
+    """Messages that the Python files below the folder make: `events.Bounced(…)`, or `Bounced(…)` where imported."""
+    found = set()
+    for path in folder.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        imported = {
+            name.asname or name.name: name.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module == "shared.events"
+            for name in node.names
+        }
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="events"), attr=made)):
+                    found.add(made)
+                case ast.Call(func=ast.Name(id=made)):
+                    found.add(imported.get(made, ""))
+    return found & set(events.MESSAGES)
+
+
+def test_every_message_travels_on_one_stream() -> None:
+    travelling = [message for stream in LIVE.values() for message in stream["writers"]]
+
+    assert sorted(travelling) == sorted(events.MESSAGES)
+
+
+def test_facts_travel_on_events_and_nothing_else_does() -> None:
+    assert list(REGISTRY["events"]["writers"]) == list(events.FACTS)
+
+
+@pytest.mark.parametrize("name", sorted(LIVE))
+def test_every_live_stream_has_a_dead_one(name: str) -> None:
+    dead = LIVE[name]["dead"]
+
+    assert DEAD[dead]["of"] == name
+    assert keys.dead(f"est:{{p0}}:{name}").endswith(f":{dead}")
+    assert len(DEAD) == len(LIVE)
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_the_key_of_a_stream_is_spelled_by_the_function_named(name: str) -> None:
+    stream = REGISTRY[name]
+    function = getattr(keys, stream["key"])
+
+    assert function.__doc__.startswith("stream")
+    if name in LIVE:
+        parameters = list(inspect.signature(function).parameters)
+        assert parameters == ["p", *stream.get("per", [])]
+        first, other = ([partition, *("x" for _ in parameters[1:])] for partition in (3, 4))
+        assert function(*first).startswith(f"est:{{p3}}:{name}")
+        assert function(*other) != function(*first)
+
+
+def test_the_consumer_groups_are_those_the_code_reads_with() -> None:
+    of_code = {value for name, value in vars(keys).items() if re.fullmatch(r"GROUP_[A-Z]+", name)}
+
+    assert {group for stream in LIVE.values() for group in stream["groups"]} == of_code
+    assert set(REGISTRY["events"]["groups"]) == set(keys.EVENT_GROUPS)
+
+
+@pytest.mark.parametrize("name", sorted(LIVE))
+def test_who_writes_and_who_reads_are_services(name: str) -> None:
+    stream = LIVE[name]
+    readers = [*stream["groups"].values(), *([stream["leased_by"]] if "leased_by" in stream else [])]
+    writers = [service for services in stream["writers"].values() for service in services]
+
+    assert readers
+    assert {*readers, *writers} <= SERVICES
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES))
+def test_a_service_makes_the_messages_that_the_registry_says_it_writes(service: str) -> None:
+    registered = {
+        message for stream in LIVE.values() for message, services in stream["writers"].items() if service in services
+    }
+
+    assert names_of_messages(ROOT / "services" / service) == registered
+
+
+def test_events_are_kept_as_long_as_promised() -> None:
+    assert Settings().events.retention_days >= REGISTRY["events"]["retention"]["days"] >= 7
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_the_registry_has_no_word_that_it_does_not_explain(name: str) -> None:
+    text = (ROOT / "proto" / "streams.toml").read_text(encoding="utf-8")
+    explained = set(re.findall(r"^#   (\w+) ", text, re.MULTILINE))
+
+    assert set(REGISTRY[name]) <= explained
+    assert set(REGISTRY[name]["retention"]) <= {"until", "days"}
