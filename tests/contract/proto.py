@@ -70,7 +70,7 @@ class _Tokens:
         return self.tokens[self.at - 1][1]
 
     def above(self, line: int) -> str:
-        lines = []
+        lines: list[str] = []
         while (line := line - 1) in self.comments:
             lines.insert(0, self.comments[line])
         return " ".join(lines)
