@@ -202,3 +202,21 @@ def reported(p: int, day: int) -> str:
     """set of 8-byte event ids · facts of recipients that are counted already, by the day they happened · 2 days after
     the last of them"""
     return f"est:{{p{p}}}:reported:{day}"
+
+
+# The catch-all mailbox. One script writes its three keys
+
+
+def mailbox_messages() -> str:
+    """stream · the envelope, the header and the size of the last `mailbox.keep` messages · until newer ones push it out"""
+    return "est:{mailbox}:messages"
+
+
+def mailbox_bodies() -> str:
+    """hash, entry id in `mailbox_messages` → the whole message · as long as its entry"""
+    return "est:{mailbox}:bodies"
+
+
+def mailbox_bytes() -> str:
+    """string · the size of all bodies together: they are bounded by bytes too · as long as there are any"""
+    return "est:{mailbox}:bytes"
