@@ -113,7 +113,8 @@ def parse_route(text: str, mailbox_host: str, mailbox_port: int) -> FixedRoute |
         return None
     if text == "mailbox":
         return FixedRoute(_LOOPBACK.get(mailbox_host, mailbox_host), mailbox_port)
-    wrong = f"a route is `mailbox`, `mx` or `smtp://host:port`, not {text.rpartition('@')[2]!r:.100}"  # no password in logs
+    shown = text.rpartition("@")[2]  # no password in a log
+    wrong = f"a route is `mailbox`, `mx` or `smtp://host:port`, not {shown!r:.100}"
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port

@@ -1,0 +1,250 @@
+"""Where the mail of a domain goes: its MX hosts and their addresses (RFC 5321 section 5.1, RFC 7505), from a cache.
+
+Answers are values, because each of them decides about recipients:
+
+    MailHosts        hosts to try, the preferred first; the domain itself where it has no MX record but an address
+    NoMail           the domain says that it takes none (RFC 7505): permanent
+    NoDomain         there is no such domain, or nothing there that could take mail: permanent
+    DnsUnavailable   nobody could tell: temporary
+
+`DnsClient` asks, `Resolver` remembers. An answer is kept for its TTL, within bounds; one look-up at a time is made for
+one question, and everybody who asks meanwhile gets its answer; the least recently used answers go first.
+"""
+
+import asyncio
+import ipaddress
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import aiodns
+import pycares
+
+RecordType = Literal["A", "AAAA", "MX"]
+
+#: A TTL of 0 is common behind load balancers; at thousands of messages a second it would be thousands of look-ups.
+MIN_TTL_S = 5.0
+#: As unbound's cache-max-ttl: who publishes a week by mistake is not held to it.
+MAX_TTL_S = 86_400.0
+#: "No such name" and "no such record". RFC 2308 takes the SOA's minimum, which c-ares keeps to itself (its own cache
+#: obeys it behind ours): so a short time, after which asking again is cheap.
+NEGATIVE_TTL_S = 60.0
+#: A server failure or a silence; RFC 2308 section 7 allows five minutes. It spares a slow server a million repeats.
+FAILURE_TTL_S = 10.0
+#: About 300 bytes each.
+CACHE_ENTRIES = 100_000
+#: The timeout is for one try.
+TRIES = 2
+
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
+)
+_RECORD_TYPES: dict[RecordType, int] = {
+    "A": pycares.QUERY_TYPE_A,
+    "AAAA": pycares.QUERY_TYPE_AAAA,
+    "MX": pycares.QUERY_TYPE_MX,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MailHosts:
+    """`hosts` are (preference, name), the lowest preference first; never empty."""
+
+    hosts: tuple[tuple[int, str], ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(name for _, name in self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class NoMail:
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoDomain:
+    domain: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class DnsUnavailable:
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What DNS says of one name and record type. `rows` are (preference, host) of an MX record, (0, address) of A and
+    AAAA; not empty if and only if `status` is `found`."""
+
+    status: Literal["found", "no_record", "no_name", "unavailable"]
+    rows: tuple[tuple[int, str], ...] = ()
+    ttl_s: float = NEGATIVE_TTL_S
+    detail: str = ""
+
+
+class Client(Protocol):
+    async def ask(self, name: str, record_type: RecordType) -> Answer: ...
+    async def close(self) -> None: ...
+
+
+class DnsClient:
+    """Asks the servers of the setting `dns.servers`: addresses, each with or without a port (`[::1]:53` for IPv6),
+    separated by commas; empty is the system's. Make it inside the running loop. ValueError if one is no address."""
+
+    def __init__(self, servers: str, timeout_ms: int) -> None:
+        named = [server.strip() for server in servers.split(",") if server.strip()]
+        self._resolver = aiodns.DNSResolver(loop=asyncio.get_running_loop(), timeout=timeout_ms / 1000, tries=TRIES)
+        try:
+            if named:
+                self._resolver.nameservers = named
+        except pycares.AresError as error:
+            raise ValueError(f"dns.servers: {servers!r:.200} is no list of addresses: {error}") from None
+
+    async def ask(self, name: str, record_type: RecordType) -> Answer:
+        try:
+            result = await self._resolver.query_dns(name, record_type)
+        except aiodns.error.DNSError as error:
+            return _failure(error)
+        rows = [_row(record) for record in result.answer if record.type == _RECORD_TYPES[record_type]]
+        if not rows:  # a CNAME that leads to no such record
+            return Answer("no_record")
+        # A chain of CNAMEs is worth as long as its shortest link.
+        return Answer("found", tuple(rows), float(min(record.ttl for record in result.answer)))
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _failure(error: aiodns.error.DNSError) -> Answer:
+    code = error.args[0] if error.args else None
+    detail = str(error.args[1]) if len(error.args) > 1 else "DNS failed"
+    match code:
+        case pycares.errno.ARES_ENODATA:
+            return Answer("no_record", detail=detail)
+        case pycares.errno.ARES_ENOTFOUND | pycares.errno.ARES_EBADNAME:
+            return Answer("no_name", detail=detail)
+        case _:
+            return Answer("unavailable", ttl_s=FAILURE_TTL_S, detail=detail)
+
+
+def _row(record: pycares.DNSRecord) -> tuple[int, str]:
+    match record.data:
+        case pycares.MXRecordData(priority, exchange):
+            return priority, exchange.lower().rstrip(".")
+        case pycares.ARecordData(address) | pycares.AAAARecordData(address):
+            return 0, address
+        case other:
+            raise ValueError(f"unexpected DNS record {other!r:.100}")
+
+
+class Resolver:
+    """`clock` counts seconds and never goes back (`time.monotonic`)."""
+
+    def __init__(self, client: Client, clock: Callable[[], float], cache_entries: int = CACHE_ENTRIES) -> None:
+        self._client = client
+        self._clock = clock
+        self._cache_entries = cache_entries
+        self._cache: OrderedDict[tuple[str, RecordType], tuple[float, Answer]] = OrderedDict()
+        self._asking: dict[tuple[str, RecordType], asyncio.Task[Answer]] = {}
+
+    async def mail_hosts(self, domain: str) -> MailHosts | NoMail | NoDomain | DnsUnavailable:
+        """Who takes mail for this domain: a name in ASCII (IDNA is the caller's), or an address literal."""
+        domain = domain.lower().rstrip(".")
+        if address_of_literal(domain):
+            return MailHosts(((0, domain),))
+        if not _HOST_NAME.fullmatch(domain):
+            return NoDomain(domain, "not a domain name")
+        answer = await self._ask(domain, "MX")
+        match answer.status:
+            case "found":
+                return _from_mx(domain, answer.rows)
+            case "no_record":
+                return await self._implicit(domain)
+            case "no_name":
+                return NoDomain(domain, answer.detail)
+            case "unavailable":
+                return DnsUnavailable(domain, answer.detail)
+
+    async def addresses(self, host: str) -> list[str] | DnsUnavailable:
+        """The IPv4 addresses of a host, then its IPv6 addresses; [] if it has none. An address is its own."""
+        if literal := address_of_literal(host) or _plain_address(host):
+            return [literal]
+        host = host.lower().rstrip(".")
+        if not _HOST_NAME.fullmatch(host):
+            return []
+        four, six = await asyncio.gather(self._ask(host, "A"), self._ask(host, "AAAA"))
+        found = [address for _, address in (*four.rows, *six.rows)]
+        failed = [answer for answer in (four, six) if answer.status == "unavailable"]
+        if failed and not found:
+            return DnsUnavailable(host, failed[0].detail)
+        return found
+
+    async def close(self) -> None:
+        for task in self._asking.values():
+            task.cancel()
+        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await self._client.close()
+
+    async def _implicit(self, domain: str) -> MailHosts | NoDomain | DnsUnavailable:
+        """RFC 5321 section 5.1: without an MX record, the domain is its own host if it has an address."""
+        match await self.addresses(domain):
+            case DnsUnavailable() as unavailable:
+                return unavailable
+            case []:
+                return NoDomain(domain, "the domain has neither a mail host nor an address")
+            case _:
+                return MailHosts(((0, domain),))
+
+    async def _ask(self, name: str, record_type: RecordType) -> Answer:
+        question = (name, record_type)
+        if kept := self._cache.get(question):
+            expires_at, answer = kept
+            if self._clock() < expires_at:
+                self._cache.move_to_end(question)
+                return answer
+        task = self._asking.get(question)
+        if task is None:
+            task = self._asking[question] = asyncio.create_task(self._look_up(name, record_type))
+        # Who stops waiting does not take the answer away from the others.
+        return await asyncio.shield(task)
+
+    async def _look_up(self, name: str, record_type: RecordType) -> Answer:
+        question = (name, record_type)
+        try:
+            answer = await self._client.ask(name, record_type)
+        finally:
+            del self._asking[question]
+        least = MIN_TTL_S if answer.status == "found" else 0.0
+        self._cache[question] = (self._clock() + min(max(answer.ttl_s, least), MAX_TTL_S), answer)
+        self._cache.move_to_end(question)
+        while len(self._cache) > self._cache_entries:
+            self._cache.popitem(last=False)
+        return answer
+
+
+def address_of_literal(domain: str) -> str | None:
+    """`192.0.2.1` of `[192.0.2.1]`, `2001:db8::1` of `[IPv6:2001:db8::1]` (RFC 5321 section 4.1.3); None of others."""
+    if not (domain.startswith("[") and domain.endswith("]")):
+        return None
+    inside = domain[1:-1]
+    return _plain_address(inside[5:] if inside[:5].lower() == "ipv6:" else inside)
+
+
+def _plain_address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+def _from_mx(domain: str, rows: tuple[tuple[int, str], ...]) -> MailHosts | NoMail | NoDomain:
+    if all(not host for _, host in rows):
+        return NoMail(domain)
+    # RFC 7505 forbids a null MX beside others: those count. Names that cannot be host names are nobody's.
+    hosts = sorted((preference, host) for preference, host in rows if _HOST_NAME.fullmatch(host))
+    return MailHosts(tuple(hosts)) if hosts else NoDomain(domain, "its MX records name no host")

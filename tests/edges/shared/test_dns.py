@@ -1,0 +1,112 @@
+"""The resolver against a DNS server on a socket."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from shared.dns import Answer, DnsClient, DnsUnavailable, MailHosts, NoDomain, NoMail, Resolver
+from tests.fakes.dns_server import DnsServer, Trouble
+
+ZONE = """
+    example.net.        300 IN SOA ns.example.net. admin.example.net. 1 60 60 60 60
+    example.net.        300 IN MX 20 Backup.Example.net.
+    example.net.        300 IN MX 10 mx.example.net.
+    mx.example.net.     300 IN A 192.0.2.10
+    mx.example.net.     300 IN AAAA 2001:db8::10
+    implicit.example.   300 IN A 192.0.2.20
+    null.example.       300 IN MX 0 .
+    empty.example.      300 IN TXT "nothing to see"
+    alias.example.      20  IN CNAME example.net.
+    dangling.example.   20  IN CNAME nowhere.example.
+    plain.example.      300 IN CNAME implicit.example.
+    both.example.       300 IN MX 0 .
+    both.example.       300 IN MX 10 mx.example.net.
+"""
+
+
+@asynccontextmanager
+async def resolving(timeout_ms: int = 300) -> AsyncIterator[tuple[Resolver, DnsServer]]:
+    async with DnsServer(ZONE) as server:
+        resolver = Resolver(DnsClient(server.address, timeout_ms), lambda: 0.0)
+        yield resolver, server
+        await resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("domain", "expected"),
+    [
+        ("example.net", MailHosts(((10, "mx.example.net"), (20, "backup.example.net")))),
+        ("EXAMPLE.NET.", MailHosts(((10, "mx.example.net"), (20, "backup.example.net")))),
+        ("alias.example", MailHosts(((10, "mx.example.net"), (20, "backup.example.net")))),
+        ("implicit.example", MailHosts(((0, "implicit.example"),))),
+        ("plain.example", MailHosts(((0, "plain.example"),))),
+        ("null.example", NoMail("null.example")),
+        ("both.example", MailHosts(((10, "mx.example.net"),))),
+    ],
+)
+async def test_a_domain_says_who_takes_its_mail(domain: str, expected: MailHosts | NoMail) -> None:
+    async with resolving() as (resolver, _):
+        assert await resolver.mail_hosts(domain) == expected
+
+
+@pytest.mark.parametrize("domain", ["nowhere.example", "empty.example", "dangling.example"])
+async def test_a_domain_that_does_not_exist_is_none(domain: str) -> None:
+    async with resolving() as (resolver, _):
+        assert isinstance(await resolver.mail_hosts(domain), NoDomain)
+
+
+@pytest.mark.parametrize("trouble", ["servfail", "refused", "silent"])
+async def test_a_server_in_trouble_is_a_temporary_failure(trouble: Trouble) -> None:
+    async with resolving(timeout_ms=50) as (resolver, server):
+        server.trouble["example.net."] = trouble
+
+        assert isinstance(await resolver.mail_hosts("example.net"), DnsUnavailable)
+
+
+async def test_the_addresses_of_a_host_are_ipv4_first() -> None:
+    async with resolving() as (resolver, _):
+        assert await resolver.addresses("mx.example.net") == ["192.0.2.10", "2001:db8::10"]
+        assert await resolver.addresses("backup.example.net") == []
+
+
+async def test_a_truncated_answer_is_asked_for_again_over_tcp() -> None:
+    async with resolving() as (resolver, server):
+        server.trouble["example.net."] = "truncated"
+
+        answer = await resolver.mail_hosts("example.net")
+
+        assert isinstance(answer, MailHosts)
+        assert server.asked["example.net.", "MX"] == 2
+
+
+async def test_the_cache_spares_the_server() -> None:
+    async with resolving() as (resolver, server):
+        for _ in range(5):
+            await resolver.mail_hosts("example.net")
+
+        assert server.asked["example.net.", "MX"] == 1
+
+
+async def test_a_chain_of_aliases_is_worth_its_shortest_link() -> None:
+    async with DnsServer(ZONE) as server:
+        client = DnsClient(server.address, 300)
+
+        answer = await client.ask("alias.example", "MX")
+
+        assert answer == Answer("found", ((20, "backup.example.net"), (10, "mx.example.net")), 20.0)
+        await client.close()
+
+
+async def test_a_server_that_is_no_address_is_refused_in_words() -> None:
+    with pytest.raises(ValueError, match=r"dns\.servers: 'not an address'"):
+        DnsClient("not an address", 300)
+
+
+async def test_no_server_at_the_address_is_a_temporary_failure() -> None:
+    async with DnsServer(ZONE) as server:
+        address = server.address
+    resolver = Resolver(DnsClient(address, 50), lambda: 0.0)
+
+    assert isinstance(await resolver.mail_hosts("example.net"), DnsUnavailable)
+    await resolver.close()

@@ -1,0 +1,95 @@
+"""A real DNS server on a free loopback port, UDP and TCP, that serves a zone given as text and fails where told to.
+
+As in a test:
+
+    async with DnsServer("example.net. 300 IN MX 10 mx.example.net.") as dns:
+        dns.address                                   # "127.0.0.1:40123"
+        dns.trouble["slow.example."] = "silent"       # or "servfail", "refused", "truncated" (UDP only)
+        dns.asked["example.net.", "MX"]               # how often, over UDP and TCP
+"""
+
+import asyncio
+from collections import Counter
+from types import TracebackType
+from typing import Literal, Self
+
+from dnslib import QTYPE, RCODE, RR, DNSRecord  # type: ignore[import-untyped]
+
+Trouble = Literal["servfail", "refused", "silent", "truncated"]
+RCODES = {"servfail": RCODE.SERVFAIL, "refused": RCODE.REFUSED}
+
+
+class DnsServer:
+    def __init__(self, zone: str = "") -> None:
+        lines = (line.strip() for line in zone.splitlines())
+        self.records: list[RR] = [record for line in lines if line for record in RR.fromZone(line)]
+        self.trouble: dict[str, Trouble] = {}
+        self.asked: Counter[tuple[str, str]] = Counter()
+        self.port = 0
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        self._tcp = await asyncio.start_server(self._serve_tcp, "127.0.0.1", 0)
+        self.port = self._tcp.sockets[0].getsockname()[1]
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Udp(self), ("127.0.0.1", self.port))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._udp.close()
+        self._tcp.close()
+
+    def answer(self, packet: bytes, over: Literal["udp", "tcp"]) -> bytes | None:
+        query = DNSRecord.parse(packet)
+        name, record_type = str(query.q.qname).lower(), QTYPE[query.q.qtype]
+        self.asked[name, record_type] += 1
+        reply = query.reply()
+        match self.trouble.get(name):
+            case "silent":
+                return None
+            case "servfail" | "refused" as word:
+                reply.header.rcode = RCODES[word]
+            case "truncated" if over == "udp":
+                reply.header.tc = 1
+            case _:
+                self._look_up(reply, name, record_type)
+        packed: bytes = reply.pack()
+        return packed
+
+    def _look_up(self, reply: DNSRecord, name: str, record_type: str) -> None:
+        at_name = [record for record in self.records if str(record.rname).lower() == name]
+        reply.add_answer(*(record for record in at_name if QTYPE[record.rtype] in (record_type, "CNAME")))
+        aliases = [str(record.rdata).lower() for record in at_name if QTYPE[record.rtype] == "CNAME"]
+        if aliases and record_type != "CNAME":
+            self._look_up(reply, aliases[0], record_type)
+        elif not at_name and not any(str(record.rname).lower().endswith(f".{name}") for record in self.records):
+            reply.header.rcode = RCODE.NXDOMAIN
+        if not reply.rr:
+            zones = [record for record in self.records if QTYPE[record.rtype] == "SOA"]
+            reply.add_auth(*(zone for zone in zones if name.endswith(str(zone.rname).lower())))
+
+    async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                length = int.from_bytes(await reader.readexactly(2), "big")
+                if reply := self.answer(await reader.readexactly(length), "tcp"):
+                    writer.write(len(reply).to_bytes(2, "big") + reply)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+class _Udp(asyncio.DatagramProtocol):
+    def __init__(self, server: DnsServer) -> None:
+        self._server = server
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        self._transport = transport
+
+    def datagram_received(self, packet: bytes, peer: tuple[str, int]) -> None:
+        if reply := self._server.answer(packet, "udp"):
+            self._transport.sendto(reply, peer)
