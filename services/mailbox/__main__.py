@@ -1,0 +1,32 @@
+"""Starts the SMTP side of the mailbox. Its pages are mounted by the process of all routes."""
+
+import uuid
+from datetime import UTC, datetime
+
+from services.mailbox.mailbox import Mailbox
+from services.mailbox.outbox import Outbox
+from services.mailbox.smtp import Listener
+from services.mailbox.store import Writer
+from shared import redis
+from shared.lifecycle import Lifecycle, run
+
+
+async def main(life: Lifecycle) -> None:
+    settings = life.settings
+    client = redis.connect(settings.redis.url)
+    life.push_close(lambda: redis.close(client))
+    outbox = Outbox(settings.bounces.host, settings.bounces.port, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex)
+    mailbox = Mailbox(Writer(client, settings.mailbox.keep), outbox)
+    listener = Listener(mailbox, settings.mailbox.host, settings.mailbox.port)
+    async with life.serving(settings.mailbox.metrics_port):
+        await listener.open()
+        life.push_close(listener.close)
+        notices = life.spawn(outbox.run(), "notices")
+        life.ready()
+        await life.stopping.wait()
+        await listener.close()
+        notices.cancel()
+
+
+if __name__ == "__main__":
+    run(main, "mailbox")

@@ -1,0 +1,269 @@
+"""The pages of the mailbox and their JSON: mounted only while mail goes to the mailbox, open to whoever gets here."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+from services.mailbox import message, pages
+from services.mailbox.store import Kept, Reader, is_message_id
+from shared import api
+from shared.errors import Fault, Problem, ProblemDocument
+
+ROWS = 50
+#: Messages in one JSON answer; each is read whole.
+MAX_MESSAGES = 1_000
+DEFAULT_MESSAGES = 100
+
+
+class MailboxMessage(msgspec.Struct, frozen=True):
+    """One kept message, for scripts. `links` are those of its HTML, in source order."""
+
+    id: str
+    to: list[str]
+    return_path: str
+    sender: str = msgspec.field(name="from")
+    subject: str
+    received_at: str
+    message_id: str
+    size_bytes: int
+    links: list[str]
+    list_unsubscribe: list[str]
+    one_click: str | None
+    dkim_domains: list[str]
+
+
+class MailboxMessages(msgspec.Struct, frozen=True):
+    """`next` is what `after` takes to go on; the same as before when nothing came."""
+
+    messages: list[MailboxMessage]
+    next: str
+
+
+def routes(reader: Reader, nonce: Callable[[], str]) -> list[api.Route]:
+    """`nonce` gives a new unguessable text per page (Content-Security-Policy)."""
+    site = _Site(reader, nonce)
+    html = {200: "text/html", 404: "text/html"}
+    return [
+        api.Route(
+            "GET",
+            "/mailbox",
+            site.show_list,
+            "The messages that the catch-all mailbox keeps, newest first, as a page",
+            answers={200: "text/html", 400: ProblemDocument},
+            query={"q": "part of an address of the envelope", "before": "id of a message: those before it"},
+        ),
+        api.Route(
+            "GET",
+            "/mailbox/messages.json",
+            site.list_messages,
+            "The kept messages, oldest first, for scripts",
+            answers={200: MailboxMessages, 400: ProblemDocument},
+            query={
+                "after": "id of a message: those after it",
+                "to": "recipient of the envelope",
+                "limit": f"at most {MAX_MESSAGES}, else {DEFAULT_MESSAGES}",
+            },
+        ),
+        api.Route(
+            "GET",
+            "/mailbox/{id}",
+            site.show_message,
+            "One message as a page",
+            answers=html,
+            query={"show": "html, text, headers or source"},
+        ),
+        api.Route(
+            "GET",
+            "/mailbox/{id}/html",
+            site.show_html,
+            "The HTML of a message, sandboxed: scripts never run",
+            answers=html,
+        ),
+        api.Route(
+            "GET",
+            "/mailbox/{id}/source",
+            site.show_source,
+            "A message as it was received",
+            answers={200: "text/plain", 404: "text/html"},
+        ),
+        api.Route(
+            "GET",
+            "/mailbox/{id}/parts/{number}",
+            site.download_part,
+            "One part of a message, as a file",
+            answers={200: "application/octet-stream", 404: "text/html"},
+        ),
+        api.Route("DELETE", "/mailbox", site.delete_all, "Empty the mailbox", answers={204: None}),
+        api.Route(
+            "POST",
+            "/mailbox/empty",
+            site.empty_by_button,
+            "Empty the mailbox, as the page's button does",
+            answers={303: None, 403: ProblemDocument},
+        ),
+    ]
+
+
+class _Site:
+    def __init__(self, reader: Reader, nonce: Callable[[], str]) -> None:
+        self._reader = reader
+        self._nonce = nonce
+
+    async def show_list(self, request: web.Request) -> web.StreamResponse:
+        before = _cursor(request, "before")
+        sought = request.query.get("q", "").strip()[:320]
+        found, more = await self._reader.newest(before, sought, ROWS)
+        nonce = self._nonce()
+        page = pages.list_page(
+            [_row(kept) for kept in found],
+            total=await self._reader.count(),
+            sought=sought,
+            before=before,
+            more=more,
+            nonce=nonce,
+        )
+        return _html(page, nonce)
+
+    async def show_message(self, request: web.Request) -> web.StreamResponse:
+        nonce = self._nonce()
+        found = await self._found(request)
+        if found is None:
+            return self._missing()
+        kept, raw = found
+        view = request.query.get("show", "")
+        return _html(pages.message_page(_row(kept), message.read(raw), raw, view=view, nonce=nonce), nonce)
+
+    async def show_html(self, request: web.Request) -> web.StreamResponse:
+        found = await self._found(request)
+        read = message.read(found[1]) if found else None
+        if found is None or read is None or read.html is None:
+            return self._missing()
+        body = message.framed(read.html, f"/mailbox/{found[0].id}/parts", read.attachments).encode("utf-8", "replace")
+        return web.Response(body=body, content_type="text/html", charset="utf-8", headers=_headers(_MESSAGE_POLICY))
+
+    async def show_source(self, request: web.Request) -> web.StreamResponse:
+        found = await self._found(request)
+        if found is None:
+            return self._missing()
+        return web.Response(
+            body=found[1], content_type="text/plain", charset="utf-8", headers=_headers(_NOTHING_POLICY)
+        )
+
+    async def download_part(self, request: web.Request) -> web.StreamResponse:
+        found = await self._found(request)
+        number = request.match_info["number"]
+        parts = message.read(found[1]).attachments if found else []
+        part = next((part for part in parts if str(part.number) == number), None)
+        if part is None:
+            return self._missing()
+        name = quote(part.filename or f"part-{part.number}", safe="")
+        headers = {
+            **_headers(_NOTHING_POLICY),
+            "Content-Type": _media_type(part.media_type),
+            # Never shown in a tab of ours; images of the message are shown all the same (it is the frame that asks).
+            "Content-Disposition": f"attachment; filename*=UTF-8''{name}",
+        }
+        return web.Response(body=part.content, headers=headers)
+
+    async def list_messages(self, request: web.Request) -> web.StreamResponse:
+        after = _cursor(request, "after")
+        found, position = await self._reader.since(after, request.query.get("to", ""), _limit(request))
+        raws = await self._reader.raw([kept.id for kept in found])
+        listed = [_described(kept, raw) for kept, raw in zip(found, raws, strict=True) if raw]
+        return api.json_answer(MailboxMessages(listed, position))
+
+    async def delete_all(self, request: web.Request) -> web.StreamResponse:
+        await self._reader.empty()
+        return web.Response(status=204)
+
+    async def empty_by_button(self, request: web.Request) -> web.StreamResponse:
+        # A browser says where a form came from; only our own page has this button.
+        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+            raise Problem(403, "other_site", "the mailbox is emptied from its own page")
+        await self._reader.empty()
+        return web.Response(status=303, headers={"Location": "/mailbox"})
+
+    async def _found(self, request: web.Request) -> tuple[Kept, bytes] | None:
+        message_id = request.match_info["id"]
+        return await self._reader.one(message_id) if is_message_id(message_id) else None
+
+    def _missing(self) -> web.Response:
+        nonce = self._nonce()
+        return _html(pages.missing_page(nonce), nonce, status=404)
+
+
+# Images and styles of a message come from anywhere, as in a mail program that loads them: the tracking pixel works.
+_MESSAGE_POLICY = (
+    f"sandbox {pages.SANDBOX}; default-src 'none'; img-src http: https: data:; media-src http: https: data:; "
+    "font-src http: https: data:; style-src 'unsafe-inline' http: https:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'"
+)
+_NOTHING_POLICY = "sandbox; default-src 'none'; frame-ancestors 'none'"
+
+
+def _page_policy(nonce: str) -> str:
+    """Scripts and styles of ours alone; forms may post to any web address, which is what "Unsubscribe" does."""
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; "
+        "connect-src 'self'; frame-src 'self'; form-action 'self' http: https:; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def _headers(policy: str) -> dict[str, str]:
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+
+
+def _html(page: bytes, nonce: str, status: int = 200) -> web.Response:
+    headers = _headers(_page_policy(nonce))
+    return web.Response(body=page, status=status, content_type="text/html", charset="utf-8", headers=headers)
+
+
+def _media_type(stated: str) -> str:
+    """The part's own word for it, if it can stand in a header."""
+    return stated if stated.isascii() and stated.isprintable() else "application/octet-stream"
+
+
+def _cursor(request: web.Request, name: str) -> str:
+    cursor = request.query.get(name, "")
+    if cursor and not is_message_id(cursor):
+        raise Problem(400, "invalid_query", "a cursor is the id of a message", [Fault(f"?{name}", "not an id")])
+    return cursor
+
+
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", str(DEFAULT_MESSAGES))
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_MESSAGES):
+        raise Problem(400, "invalid_query", "the limit is a number", [Fault("?limit", f"expected 1 to {MAX_MESSAGES}")])
+    return int(text)
+
+
+def _row(kept: Kept) -> pages.Row:
+    summary = message.summary(kept.head)
+    return pages.Row(kept.id, kept.recipients, kept.return_path, kept.received_ms, kept.size_bytes, summary)
+
+
+def _described(kept: Kept, raw: bytes) -> MailboxMessage:
+    read = message.read(raw)
+    at = datetime.fromtimestamp(kept.received_ms / 1000, UTC)
+    return MailboxMessage(
+        id=kept.id,
+        to=kept.recipients,
+        return_path=kept.return_path,
+        sender=read.header("From"),
+        subject=read.header("Subject"),
+        received_at=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        message_id=read.header("Message-ID"),
+        size_bytes=kept.size_bytes,
+        links=message.links(read.html or ""),
+        list_unsubscribe=read.unsubscribe,
+        one_click=read.one_click,
+        dkim_domains=[signature.domain for signature in read.signatures],
+    )
