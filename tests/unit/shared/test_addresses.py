@@ -1,0 +1,165 @@
+from email.headerregistry import AddressHeader
+from email.parser import HeaderParser
+from email.policy import default
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import addresses
+from shared.addresses import Address, InvalidAddress, Mailbox, MalformedAddress, parse
+
+A_DOMAIN = ".".join(["d" * 63] * 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "local", "domain"),
+    [
+        ("a@b.fr", "a", "b.fr"),
+        (" a@b.fr ", "a", "b.fr"),
+        ("Ana.Maria+tag@Exemple.FR", "Ana.Maria+tag", "exemple.fr"),
+        ("!#$%&'*+-/=?^_`{|}~@b.fr", "!#$%&'*+-/=?^_`{|}~", "b.fr"),
+        ('"a b"@b.fr', '"a b"', "b.fr"),
+        ('"a@b"@b.fr', '"a@b"', "b.fr"),
+        ('"a\\"b"@b.fr', '"a\\"b"', "b.fr"),
+        ('"plain"@b.fr', "plain", "b.fr"),
+        ('"\\p\\l"@b.fr', "pl", "b.fr"),
+        ('"a..b"@b.fr', '"a..b"', "b.fr"),
+        ("rené@exemple.fr", "rené", "exemple.fr"),
+        ("rene\u0301@exemple.fr", "rené", "exemple.fr"),
+        ("用户@例え.テスト", "用户", "xn--r8jz45g.xn--zckzah"),
+        ("a@Bücher.example", "a", "xn--bcher-kva.example"),
+        ("a@faß.de", "a", "xn--fa-hia.de"),
+        ("a@b。fr", "a", "b.fr"),
+        ("a@xn--bcher-kva.example", "a", "xn--bcher-kva.example"),
+        ("a@localhost", "a", "localhost"),
+        ("a@1.2.3.4.example", "a", "1.2.3.4.example"),
+        ("a@[127.0.0.1]", "a", "[127.0.0.1]"),
+        ("a@[IPv6:0:0:0:0:0:0:0:1]", "a", "[IPv6:::1]"),
+        ("a@[ipv6:::1]", "a", "[IPv6:::1]"),
+        ("l" * 64 + "@b.fr", "l" * 64, "b.fr"),
+        ("l" * 61 + "@" + A_DOMAIN + ".x", None, None),
+        ("l" * 60 + "@" + A_DOMAIN + ".x", "l" * 60, A_DOMAIN + ".x"),
+    ],
+)
+def test_an_address_has_one_form(text: str, local: str | None, domain: str | None) -> None:
+    if local is None or domain is None:
+        with pytest.raises(InvalidAddress):
+            parse(text)
+    else:
+        assert parse(text) == Address(local, domain)
+        assert parse(str(parse(text))) == parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "foo", "@", "a@", "@b.fr", "a@@b", "a@b@c.fr", "a b@c.fr", ".a@b.fr", "a.@b.fr", "a..b@c.fr", "a@.fr",
+        "a@b..fr", "a@b.fr.", "a@-b.fr", "a@b-.fr", "a@b_c.fr", "a@b c.fr", "a@b,fr", "a@127.0.0.1", "a@[127.0.0.1",
+        "a@[300.0.0.1]", "a@[::1]", "a@[IPv6:x]", '"a@b.fr', '"a"b@b.fr', '"a""b"@b.fr', '""@b.fr', "a(x)@b.fr",
+        "<a@b.fr>",
+        "a@" + "d" * 64 + ".fr", "l" * 65 + "@b.fr", "é" * 33 + "@b.fr", "a@\u2603.\u200dfr", "a\u200b@b.fr",
+        "a\u202eb@c.fr", "a@xn--\u00e9.fr", "a@b.\uff11\uff12", "a@b.12",
+    ],
+)  # fmt: skip
+def test_what_is_no_address_is_merely_invalid(text: str) -> None:
+    with pytest.raises(InvalidAddress) as caught:
+        parse(text)
+
+    assert not isinstance(caught.value, MalformedAddress)
+    assert not addresses.is_malformed(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a@b.fr\r\nBcc: c@d.fr", "a@b.fr\n", "\ta@b.fr", "a\x00@b.fr", "a@b\x7f.fr", "a\x85@b.fr", "a\u2028@b.fr",
+        "a\ud800@b.fr", "a" * 300 + "@b.fr", "é" * 125 + "@b.fr", "foo" * 100,
+    ],
+)  # fmt: skip
+def test_control_characters_and_floods_are_malformed(text: str) -> None:
+    with pytest.raises(MalformedAddress):
+        parse(text)
+
+    assert addresses.is_malformed(text)
+
+
+def test_the_key_ignores_case_and_the_address_keeps_it() -> None:
+    address = parse("Ana@Exemple.FR")
+
+    assert str(address) == "Ana@exemple.fr"
+    assert address.key == "ana@exemple.fr"
+
+
+def test_a_local_part_in_utf_8_is_flagged() -> None:
+    assert parse("rené@exemple.fr").utf8
+    assert not parse("rene@bücher.example").utf8
+
+
+@given(st.text(max_size=40) | st.from_regex(r"[^@]{0,70}@[^@]{0,70}", fullmatch=True))
+def test_whatever_comes_in_is_an_address_of_one_form_or_invalid(text: str) -> None:
+    try:
+        address = parse(text)
+    except InvalidAddress:
+        return
+
+    assert parse(str(address)) == address
+    assert str(address).isprintable()
+    assert len(str(address).encode()) <= 254
+    assert address.domain.isascii()
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "address"),
+    [
+        ("Chouette <news@exemple.fr>", "Chouette", "news@exemple.fr"),
+        ("news@exemple.fr", "", "news@exemple.fr"),
+        ("<news@exemple.fr>", "", "news@exemple.fr"),
+        ('"Chouette, SA" <news@exemple.fr>', "Chouette, SA", "news@exemple.fr"),
+        ('"a \\"b\\" \\\\" <news@exemple.fr>', 'a "b" \\', "news@exemple.fr"),
+        ("L'Été, à Paris <news@exemple.fr>", "L'Été, à Paris", "news@exemple.fr"),
+    ],
+)
+def test_a_mailbox_is_a_name_and_an_address(text: str, name: str, address: str) -> None:
+    assert addresses.parse_mailbox(text) == Mailbox(name, parse(address))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Chouette", "a <b@c.fr> d", "a <<b@c.fr>>", "a <>", 'a" <b@c.fr>', "a@b.fr, c@d.fr", "Ana <a@@b>"]
+)
+def test_what_is_no_mailbox_is_refused(text: str) -> None:
+    with pytest.raises(InvalidAddress):
+        addresses.parse_mailbox(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("", "a@b.fr"),
+        ("\r\n", "a@b.fr"),
+        ("Ana", "Ana <a@b.fr>"),
+        ("Ana Maria", "Ana Maria <a@b.fr>"),
+        ("Ana M.", '"Ana M." <a@b.fr>'),
+        ('A "b" \\', '"A \\"b\\" \\\\" <a@b.fr>'),
+        ("Ana\r\nBcc: x@y.fr", '"Ana Bcc: x@y.fr" <a@b.fr>'),
+        ("Zoé", "=?utf-8?B?Wm/DqQ==?= <a@b.fr>"),
+    ],
+)
+def test_a_name_is_quoted_or_encoded_as_it_needs(name: str, header: str) -> None:
+    assert addresses.format_mailbox(name, "a@b.fr") == header
+
+
+@given(st.text(max_size=300), st.sampled_from(["a@b.fr", "l" * 60 + "@" + A_DOMAIN + ".x"]))
+def test_a_formatted_mailbox_is_read_back_by_others(name: str, address: str) -> None:
+    value = addresses.format_mailbox(name, address, len("To"))
+
+    lines = f"To: {value}".split("\r\n")
+    assert all(line[0] == " " and line.strip() for line in lines[1:])
+    assert all(" " <= char <= "~" for line in lines for char in line)
+    assert all(len(line) <= 76 or address in line for line in lines)
+    header = HeaderParser(policy=default).parsestr(f"To: {value}\r\n\r\n")["To"]
+    assert isinstance(header, AddressHeader)
+    assert [read.addr_spec for read in header.addresses] == [address]
+    expected = " ".join(name[:200].encode("utf-8", "replace").decode().split())
+    if expected.isprintable():
+        assert header.addresses[0].display_name == expected
