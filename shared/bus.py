@@ -117,13 +117,19 @@ class Publisher:
         self._partitions = partitions
         self._batch_name = batch_name
 
-    async def publish(self, facts: Sequence[events.Fact], patience_s: float = 2.0) -> None:
-        """Returns when every fact is stored. BusUnavailable when Redis stayed away for `patience_s`."""
+    async def publish(self, facts: Sequence[events.Fact], patience_s: float = 2.0, batch: str = "") -> None:
+        """Returns when every fact is stored. BusUnavailable when Redis stayed away for `patience_s`. Who may have to
+        publish the same facts again later names the `batch`: under one name they are stored once (`REMEMBER_MS`)."""
         by_partition: dict[int, list[events.Fact]] = defaultdict(list)
         for fact in facts:
             by_partition[fact_partition(fact, self._partitions)].append(fact)
         calls = [
-            self._publish_batch(partition, group[start : start + BATCH], patience_s)
+            self._publish_batch(
+                partition,
+                group[start : start + BATCH],
+                patience_s,
+                f"{batch}.{start}" if batch else self._batch_name(),
+            )
             for partition, group in by_partition.items()
             for start in range(0, len(group), BATCH)
         ]
@@ -132,8 +138,8 @@ class Publisher:
         else:
             await asyncio.gather(*calls)
 
-    async def _publish_batch(self, partition: int, facts: Sequence[events.Fact], patience_s: float) -> None:
-        names, args = _publish_arguments(partition, facts, self._batch_name())
+    async def _publish_batch(self, partition: int, facts: Sequence[events.Fact], patience_s: float, batch: str) -> None:
+        names, args = _publish_arguments(partition, facts, batch)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
         pause_s = 0.02
@@ -201,7 +207,7 @@ class Consumer:
         self._remove = remove
         self._claim_after_ms = claim_after_ms
         self._log = structlog.get_logger("bus").bind(group=group)
-        kind = stream(0).rsplit(":", 1)[-1]
+        kind = stream(0).partition("}:")[2]
         self._handled = HANDLED.labels(kind, group)
         self._buried = BURIED.labels(kind, group)
         self._taken_over = TAKEN_OVER.labels(kind, group)
