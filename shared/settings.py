@@ -113,6 +113,12 @@ class Tracking(Process, frozen=True, kw_only=True):
     base_url: HttpUrl = ""
     #: How long an answer waits for Redis before its event goes to the local spool.
     spool_after_ms: Positive = 50
+    #: All spool files together; beyond, what cannot be recorded is answered with 503.
+    spool_max_bytes: Positive = 1024 * 1024 * 1024
+    #: Requests that may wait for their event to be recorded; the next is answered with 503.
+    max_waiting: Positive = 10_000
+    #: Reverse proxies of yours in front, each of which appends to X-Forwarded-For; 0: nobody's word is taken.
+    forwarded_hops: NotNegative = 0
 
 
 class Bounces(Process, frozen=True, kw_only=True):
