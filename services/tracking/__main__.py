@@ -1,0 +1,64 @@
+"""Serves the recipients' side alone, as on Kubernetes; `python -m services` mounts it beside the other routes."""
+
+import asyncio
+import secrets
+import time
+
+from aiohttp import web
+
+from services.tracking import http, parts
+from shared import api, master_secret, redis
+from shared.bus import Publisher
+from shared.lifecycle import Lifecycle, run
+from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
+
+#: The longest request line of ours: method, path and token, and then some.
+MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024
+#: No request of ours has a body beyond a form.
+MAX_BODY_BYTES = 65536
+#: Requests in hand have a second to spare before `lifecycle.CLOSE_SECONDS`.
+SHUTDOWN_S = 2
+
+
+async def main(life: Lifecycle) -> None:
+    settings = life.settings
+    secret = master_secret.load(settings)
+    client = redis.connect(settings.redis.url)
+    life.push_close(lambda: redis.close(client))
+    publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
+    tracking = parts.tracking(
+        settings, publisher, TokenKeys(secret.current, secret.previous), name=secrets.token_hex(6)
+    )
+    await tracking.start()
+    life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
+    routes = http.routes(tracking, lambda: time.time_ns() // 1_000_000, settings.tracking.forwarded_hops)
+    app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
+    runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
+    async with life.serving(settings.tracking.metrics_port):
+        await web.TCPSite(runner, settings.http.host, settings.http.port).start()
+        life.spawn(_check_partitions(client, settings.redis.partitions), "partitions")
+        life.ready()
+        await life.stopping.wait()
+
+
+async def _check_partitions(client: redis.Client, partitions: int) -> None:
+    """As soon as Redis answers; links work before. Facts in the wrong partition would be found by nobody, so the process
+    ends if the number is not the one that the data was made with."""
+    while True:
+        try:
+            return await redis.check_partitions(client, partitions)
+        except redis.RedisAway:
+            await asyncio.sleep(1)
+
+
+class _NoKeys:
+    """The routes of recipients ask for no key."""
+
+    async def verify(self, text: str) -> None:
+        return None
+
+
+if __name__ == "__main__":
+    run(main, "tracking")

@@ -1,0 +1,223 @@
+"""Makes facts durable: in batches on the bus or, while Redis does not answer, in the local spool, that is replayed.
+
+Theory of operation:
+
+- One writer. What requests bring while a batch is being stored is the next batch, so batches grow with the load and a
+  lone click waits for nobody. Each request waits for its own fact only.
+- A batch that the bus has not stored within `spool_after_ms` goes to the spool, and from then on Redis counts as away:
+  the following batches go to the spool at once. Group commit comes by itself: one fsync a batch.
+- The replayer publishes what is in the spool, file by file, batch by batch, each under the name it had at first, until
+  it succeeds. That is also how we learn that Redis is back: from its first success on batches go to the bus again,
+  while the rest of the spool is replayed beside them.
+- If the spool refuses too (full, or a broken disk), the bus is tried whatever its state. If both refuse, the requests
+  are told so (NotRecorded) and nobody is answered as if it were recorded.
+
+Exactly how often a fact arrives: never less than once. A batch that was given up after `spool_after_ms` may be stored
+by Redis later, and is replayed: its name tells the bus that it is the same, for `bus.REMEMBER_MS`. After that, and for
+a file that a crash made us read twice, a fact may arrive a second time, with the same event_id. Readers that count
+therefore ignore an event_id that they know.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.tracking import frames
+from services.tracking.frames import Batch
+from services.tracking.spool import Spool, SpoolRefused
+from services.tracking.tracking import NotRecorded
+from shared import logs
+from shared.bus import BusUnavailable
+from shared.events import Fact
+
+RECORD_SECONDS = Histogram(
+    "estafette_tracking_record_seconds",
+    "Time until a batch of facts was durable",
+    ["where"],
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1),
+)
+BATCH_FACTS = Histogram(
+    "estafette_tracking_batch_facts", "Facts in a batch", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+)
+REPLAYED = Counter("estafette_tracking_replayed_facts_total", "Facts published from the spool")
+REDIS_AWAY = Gauge("estafette_tracking_redis_away", "1 while facts go to the spool because Redis does not answer")
+_in_redis = RECORD_SECONDS.labels("redis")
+_in_spool = RECORD_SECONDS.labels("spool")
+
+#: As many as the bus stores in one script call.
+MAX_BATCH = 500
+#: Between two attempts to replay: at first, and at most. The latter is how late a recovery may be noticed.
+FIRST_PAUSE_S = 0.05
+MAX_PAUSE_S = 1.0
+#: A replayed batch is waited for longer than the client's own time-out: a slow Redis is not asked over and over.
+REPLAY_TIMEOUT_S = 10.0
+
+_T = TypeVar("_T")
+_log = logs.get_logger()
+
+
+class Publisher(Protocol):
+    async def publish(self, facts: Sequence[Fact], patience_s: float, batch: str) -> None:
+        """Returns when the facts are stored; once, however often it is called under one batch name. BusUnavailable."""
+
+
+class Recorder:
+    """See the module. `name` is unlike that of any process before or beside it; at most `max_waiting` facts wait."""
+
+    def __init__(self, publisher: Publisher, spool: Spool, name: str, *, spool_after_ms: int, max_waiting: int) -> None:
+        self._publisher = publisher
+        self._spool = spool
+        self._name = name
+        self._spool_after_s = spool_after_ms / 1000
+        self._max_waiting = max_waiting
+        self._waiting: deque[tuple[Fact, asyncio.Future[None]]] = deque()
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._spooled = asyncio.Event()
+        self._open = False
+        self._redis_away = False
+        self._batches = 0
+        # One thread: the spool's calls follow each other, and the loop never waits for the disk.
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Opens the spool and begins. OSError if the spool's folder cannot be used."""
+        await self._on_disk(self._spool.open)
+        self._open = True
+        self._spooled.set()  # there may be something to take over
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._write_forever()), loop.create_task(self._replay_forever())]
+
+    async def close(self) -> None:
+        """Takes nothing more, stores what waits, and leaves the spool to the next process."""
+        self._open = False
+        await self._idle.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await self._on_disk(self._spool.close)
+        self._disk.shutdown()
+
+    async def record(self, fact: Fact) -> None:
+        """Returns when the fact is durable. NotRecorded if it cannot be made so, or too many wait already."""
+        if not self._open or len(self._waiting) >= self._max_waiting:
+            raise NotRecorded("closed" if not self._open else f"{self._max_waiting} facts wait already")
+        durable = asyncio.get_running_loop().create_future()
+        self._waiting.append((fact, durable))
+        self._idle.clear()
+        self._arrived.set()
+        await durable
+
+    # Writing
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._arrived.wait()
+            taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
+            if not self._waiting:
+                self._arrived.clear()
+            await self._write(taken)
+            if not self._waiting:
+                self._idle.set()
+
+    async def _write(self, taken: Sequence[tuple[Fact, asyncio.Future[None]]]) -> None:
+        self._batches += 1
+        batch = Batch(f"{self._name}.{self._batches}", tuple(fact for fact, _ in taken))
+        BATCH_FACTS.observe(len(taken))
+        try:
+            recorded = await self._record_somewhere(batch)
+        except Exception:  # a bug in one batch must not keep the others from being recorded
+            _log.exception("record_failed", facts=len(taken))
+            recorded = False
+        for _, durable in taken:
+            if durable.done():  # whoever asked has gone
+                continue
+            if recorded:
+                durable.set_result(None)
+            else:
+                durable.set_exception(NotRecorded("neither Redis nor the spool takes it"))
+
+    async def _record_somewhere(self, batch: Batch) -> bool:
+        ways = (self._to_spool, self._to_bus) if self._redis_away else (self._to_bus, self._to_spool)
+        return await ways[0](batch) or await ways[1](batch)
+
+    async def _to_bus(self, batch: Batch) -> bool:
+        with _in_redis.time():
+            return await self._published(batch, self._spool_after_s, self._spool_after_s)
+
+    async def _to_spool(self, batch: Batch) -> bool:
+        try:
+            with _in_spool.time():
+                await self._on_disk(self._spool.append, frames.frame(batch))
+        except SpoolRefused as refused:
+            _log.error("spool_refused", reason=str(refused), facts=len(batch.facts))
+            return False
+        self._spooled.set()
+        return True
+
+    async def _published(self, batch: Batch, timeout_s: float, patience_s: float) -> bool:
+        """Whether the bus has stored it. Either way we know now whether Redis answers."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._publisher.publish(batch.facts, patience_s, batch.name)
+        except (BusUnavailable, TimeoutError) as away:
+            self._redis(away=True, reason=str(away) or "no answer in time")
+        except Exception as unknown:  # an unknown failure is temporary: the facts are kept, and it is told
+            _log.exception("publish_failed", facts=len(batch.facts))
+            self._redis(away=True, reason=repr(unknown))
+        else:
+            self._redis(away=False)
+            return True
+        return False
+
+    def _redis(self, *, away: bool, reason: str = "") -> None:
+        if away == self._redis_away:
+            return
+        self._redis_away = away
+        REDIS_AWAY.set(int(away))
+        if away:
+            _log.warning("redis_away", reason=reason)
+        else:
+            _log.info("redis_back")
+
+    # Replaying
+
+    async def _replay_forever(self) -> None:
+        while True:
+            await self._spooled.wait()
+            self._spooled.clear()  # before looking: what is spooled meanwhile sets it again
+            try:
+                while (path := await self._on_disk(self._spool.oldest)) is not None:
+                    await self._replay(path)
+            except Exception:  # as above; the file stays, and is tried again
+                _log.exception("replay_failed")
+                self._spooled.set()
+                await asyncio.sleep(MAX_PAUSE_S)
+
+    async def _replay(self, path: Path) -> None:
+        reading = await self._on_disk(self._spool.read, path)
+        for batch in reading.batches:
+            await self._publish_at_last(batch)
+            REPLAYED.inc(len(batch.facts))
+        await self._on_disk(lambda: self._spool.remove(path, keep_copy=reading.damaged > 0))
+        facts = sum(len(batch.facts) for batch in reading.batches)
+        _log.info("spool_replayed", facts=facts, torn_bytes=reading.torn_bytes)
+        if reading.damaged:
+            _log.error("spool_damaged", frames=reading.damaged, kept=str(path.with_suffix(".damaged")))
+
+    async def _publish_at_last(self, batch: Batch) -> None:
+        pause_s = FIRST_PAUSE_S
+        while not await self._published(batch, REPLAY_TIMEOUT_S, 0):
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, MAX_PAUSE_S)
+
+    async def _on_disk(self, call: Callable[..., _T], *args: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)

@@ -1,0 +1,276 @@
+"""The main path of tracking: what a recipient's request means, recorded before it is answered.
+
+    request → token → decide → record → answer
+
+`decide` is pure. Between it and the answer `Tracking.answer` awaits that the fact is durable; if it cannot be made so,
+the answer is 503, never the redirect: a click answered is a click recorded.
+
+Nothing here knows who listens. `http.py` stands in front under aiohttp; a faster edge may, with the same `Request` and
+`Answer`.
+
+Event ids. An opening or a click is an event of its own each time: its id is made from the message, the time, who
+asked, and, for several requests within a millisecond, their number within it at this edge. An unsubscription is one
+event however often it is asked for: its id is made from the message alone.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Protocol
+from urllib.parse import parse_qsl, quote
+
+import msgspec
+from prometheus_client import Counter
+
+from services.tracking import pages
+from services.tracking.machines import machine
+from shared import events
+from shared.events import Clicked, Fact, Opened, Unsubscribed
+from shared.tokens import InvalidToken, Kind, Token
+
+FACTS = Counter("estafette_tracking_facts_total", "Facts recorded, in Redis or in the spool", ["fact", "machine"])
+ANSWERS = Counter("estafette_tracking_answers_total", "Requests answered", ["kind", "status"])
+
+#: Longer ones are cut: what matters stands in front, and facts are kept for long.
+MAX_USER_AGENT_CHARS = 512
+#: An IPv6 address with an IPv4 tail.
+MAX_IP_CHARS = 45
+#: A one-click body has 26 bytes, in multipart some 200.
+MAX_FORM_BYTES = 4096
+#: Seconds: long enough that a click repeated by hand comes after it.
+RETRY_AFTER = "5"
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """What is needed of an HTTP request. `kind` is the path's, `purpose` the Sec-Purpose header or a forerunner."""
+
+    method: str
+    kind: Kind
+    token: str
+    ip: str = ""
+    user_agent: str = ""
+    accept_language: str = ""
+    purpose: str = ""
+    content_type: str = ""
+    body: bytes = b""
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """What to answer, and which fact has to be durable before; None where nothing happened."""
+
+    answer: Answer
+    fact: Fact | None = None
+
+
+class Moment(msgspec.Struct, frozen=True, gc=False):
+    """When: ms since the epoch, and what tells requests of the same millisecond apart."""
+
+    now_ms: int
+    apart: str = ""
+
+
+class NotRecorded(Exception):
+    """The fact is neither in Redis nor in the spool, or may not be; the text says why."""
+
+
+class Recorder(Protocol):
+    async def record(self, fact: Fact) -> None:
+        """Returns when the fact is durable. NotRecorded if it cannot be made so."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Tokens(Protocol):
+    def read(self, text: str) -> Token:
+        """InvalidToken, a ValueError, for whatever we did not sign."""
+
+
+#: A GIF of one transparent pixel, in the 43 bytes that it takes.
+PIXEL = bytes.fromhex("47494638396101000100800000000000ffffff21f90401000000002c00000000010001000002024401003b")
+
+#: Each opening shall be seen: no copy is kept, neither in the browser nor in a proxy. Mail pages that isolate
+#: themselves (COEP) may show it.
+PIXEL_HEADERS: Mapping[str, str] = {
+    "Content-Type": "image/gif",
+    "Cache-Control": "no-store, no-cache, must-revalidate, max-age=0",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+#: The site visited learns neither the mail page nor the link. Robots shall not list what mails link to.
+REDIRECT_HEADERS: Mapping[str, str] = {
+    "Content-Type": "text/plain; charset=utf-8",
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+PLAIN_HEADERS: Mapping[str, str] = {**pages.HEADERS, "Content-Type": "text/plain; charset=utf-8"}
+LATER_HEADERS: Mapping[str, str] = {**pages.HEADERS, "Retry-After": RETRY_AFTER}
+
+_PIXEL = Answer(200, PIXEL_HEADERS, PIXEL)
+
+
+class Tracking:
+    """Answers requests. `edge` names this process among those that run at the same time; it need not outlive it."""
+
+    def __init__(self, tokens: Tokens, recorder: Recorder, edge: str) -> None:
+        self._tokens = tokens
+        self._recorder = recorder
+        self._edge = edge
+        self._last_ms = 0
+        self._within_ms = 0
+
+    async def start(self) -> None:
+        """Opens the spool, takes over what dead processes left in it, and begins to record. OSError if it cannot."""
+        await self._recorder.start()
+
+    async def close(self) -> None:
+        """Records what is in hand. To be called when no more requests come in."""
+        await self._recorder.close()
+
+    async def answer(self, request: Request, now_ms: int) -> Answer:
+        """The answer, and by the time it is returned its fact is durable. Raises nothing."""
+        decision = decide(request, self._token(request), self._moment(now_ms))
+        answer = decision.answer
+        if decision.fact is not None:
+            try:
+                await self._recorder.record(decision.fact)
+            except NotRecorded:
+                answer = Answer(503, LATER_HEADERS, pages.later(request.accept_language))
+            else:
+                _facts(type(decision.fact).__name__, getattr(decision.fact, "machine", "")).inc()
+        _answers(request.kind, answer.status).inc()
+        return answer
+
+    def _token(self, request: Request) -> Token | None:
+        try:
+            return self._tokens.read(request.token)
+        except InvalidToken:
+            return None
+
+    def _moment(self, now_ms: int) -> Moment:
+        self._within_ms = self._within_ms + 1 if now_ms == self._last_ms else 0
+        self._last_ms = now_ms
+        return Moment(now_ms, f"{self._edge}.{self._within_ms}")
+
+
+def decide(request: Request, token: Token | None, moment: Moment) -> Decision:
+    """What the request means. A token of another kind than its path's is as invalid as one that was not signed."""
+    deciders = _DECIDERS[request.kind]
+    decider = deciders.get(request.method)
+    if decider is None:
+        return Decision(Answer(405, {**pages.HEADERS, "Allow": ", ".join(deciders)}))
+    if token is None or token.kind != request.kind:
+        return Decision(Answer(404, pages.HEADERS, pages.invalid(request.accept_language)))
+    return decider(request, token, moment)
+
+
+def _opened(request: Request, token: Token, moment: Moment) -> Decision:
+    agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
+    fact = Opened(
+        event_id=events.event_id(token.job, token.ordinal, "opened", moment.now_ms, ip, agent, moment.apart),
+        occurred_at=moment.now_ms,
+        tenant=token.tenant,
+        job=token.job,
+        ordinal=token.ordinal,
+        sequence=events.sequence(token.job, moment.now_ms),
+        user_agent=agent,
+        ip=ip,
+        machine=machine(request.method, agent, request.purpose),
+    )
+    return Decision(_PIXEL, fact)
+
+
+def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
+    agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
+    fact = Clicked(
+        event_id=events.event_id(
+            token.job, token.ordinal, "clicked", token.position, moment.now_ms, ip, agent, moment.apart
+        ),
+        occurred_at=moment.now_ms,
+        tenant=token.tenant,
+        job=token.job,
+        ordinal=token.ordinal,
+        sequence=events.sequence(token.job, moment.now_ms),
+        position=token.position,
+        url=token.destination,
+        user_agent=agent,
+        ip=ip,
+        machine=machine(request.method, agent, request.purpose),
+    )
+    return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), fact)
+
+
+def _leave_page(request: Request, _token: Token, _moment: Moment) -> Decision:
+    return Decision(Answer(200, pages.HEADERS, pages.leave(request.accept_language)))
+
+
+def _unsubscribed(request: Request, token: Token, moment: Moment) -> Decision:
+    by = unsubscribed_by(request.content_type, request.body)
+    fact = Unsubscribed(
+        event_id=events.event_id(token.job, token.ordinal, "unsubscribed"),
+        occurred_at=moment.now_ms,
+        tenant=token.tenant,
+        job=token.job,
+        ordinal=token.ordinal,
+        sequence=events.sequence(token.job, moment.now_ms),
+        by=by,
+        user_agent=_agent(request),
+        ip=request.ip[:MAX_IP_CHARS],
+    )
+    if by == "one_click":
+        return Decision(Answer(200, PLAIN_HEADERS, pages.left_plain(request.accept_language)), fact)
+    return Decision(Answer(200, pages.HEADERS, pages.left(request.accept_language)), fact)
+
+
+_DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decision]]] = {
+    "open": {"GET": _opened},
+    "click": {"GET": _clicked, "HEAD": _clicked},
+    "unsubscribe": {"GET": _leave_page, "POST": _unsubscribed},
+}
+
+
+def unsubscribed_by(content_type: str, body: bytes) -> str:
+    """`one_click` for the form of RFC 8058, 3.1, urlencoded or multipart. Any other POST, an empty one too, is `page`:
+    nobody posts here but to leave, and nobody who wants to leave is turned away for a badly filled form."""
+    if content_type.lower().startswith("multipart/"):
+        # The value stands on a line of its own after its part's headers. The token authenticates; a loose look will do.
+        named = b'name="list-unsubscribe"' in body.lower() or b"name=list-unsubscribe" in body.lower()
+        return "one_click" if named and b"one-click" in body.lower() else "page"
+    fields = parse_qsl(body.decode("utf-8", "replace"))
+    pairs = {(name.lower(), value.strip().lower()) for name, value in fields}
+    return "one_click" if ("list-unsubscribe", "one-click") in pairs else "page"
+
+
+def location(destination: str) -> str:
+    """The signed URL exactly, but that what is not ASCII is written in percent-encoded UTF-8, as a header needs it and
+    a browser would (RFC 3987, 3.1)."""
+    if destination.isascii():
+        return destination
+    return quote(destination, safe="!\"#$%&'()*+,-./0123456789:;<=>?@[\\]^_`{|}~")
+
+
+def _agent(request: Request) -> str:
+    """Cut, and without the half characters with which a header that is not UTF-8 arrives: facts are UTF-8."""
+    agent = request.user_agent[:MAX_USER_AGENT_CHARS]
+    return agent if agent.isascii() else agent.encode("utf-8", "replace").decode()
+
+
+# The labels are few and known, so each child is looked up once.
+
+
+@cache
+def _facts(name: str, word: str) -> Counter:
+    return FACTS.labels(name, word)
+
+
+@cache
+def _answers(kind: Kind, status: int) -> Counter:
+    return ANSWERS.labels(kind, str(status))
