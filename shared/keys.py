@@ -31,9 +31,10 @@ def domains() -> str:
 # Streams and what belongs to them
 
 
-def intake(p: int) -> str:
-    """stream of Intake · chunks of jobs that wait to be queued · an entry until its chunk is queued"""
-    return f"est:{{p{p}}}:intake"
+def intake(p: int, lane: int) -> str:
+    """stream of Intake · chunks of jobs that wait to be queued, lane 0 not behind lane 1 · an entry until its chunk is
+    queued"""
+    return f"est:{{p{p}}}:intake:{lane}"
 
 
 def events(p: int) -> str:
@@ -70,6 +71,11 @@ def job_recipients(p: int, job_id: str) -> str:
     """zset, score = first ordinal of a chunk, member = the chunk: whole until queued, then addresses and metadata
     alone (late facts name a message by its ordinal) · as long as the job"""
     return f"est:{{p{p}}}:job:{job_id}:recipients"
+
+
+def job_chunks(p: int, job_id: str) -> str:
+    """list · first ordinals of an open job's chunks · until the job starts"""
+    return f"est:{{p{p}}}:job:{job_id}:chunks"
 
 
 def job_seen(p: int, job_id: str) -> str:

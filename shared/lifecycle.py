@@ -30,6 +30,7 @@ What happens then:
 """
 
 import asyncio
+import contextlib
 import inspect
 import os
 import signal
@@ -192,6 +193,13 @@ def run(
     logs.configure(name, settings.logs.level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         raise SystemExit(runner.run(_live(main, name, settings)))
+
+
+async def pause(stopping: asyncio.Event, seconds: float) -> None:
+    """Waits so long, or until the process shall stop."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()
 
 
 async def _live(main: Callable[[Lifecycle], Coroutine[Any, Any, None]], name: str, settings: Settings) -> int:

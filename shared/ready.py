@@ -14,7 +14,8 @@ no crash loses or doubles it. A site is in `sites` if and only if it has ready m
 hand; recording puts a site back that had reached its limit, so one slow site never fills the hands of a relay.
 
 A relay that stops asking for `lease_ms` is taken for dead, and the next relay that asks puts its messages back. The
-time is the server's, so the clocks of hosts do not matter. A relay that was stopped for longer (`held_until`) must not
+time is the server's, so the clocks of hosts do not matter. When nobody asked for half a lease (the server was away), all
+relays get a new lease first: those that live have outcomes to record. A relay that was stopped for longer (`held_until`) must not
 send what it still has in hand: others may have it.
 """
 
@@ -64,8 +65,14 @@ _LEASE = Script(
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local limit, site_limit, ready, site_prefix = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
-redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1])
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, 4)) do
+local seen = tonumber(redis.call('ZSCORE', KEYS[3], '(asked)') or now)
+if now - seen > ARGV[2] / 2 then
+  for _, relay in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
+    redis.call('ZADD', KEYS[3], now + ARGV[2], relay)
+  end
+end
+redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1], now, '(asked)')
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - 1, 'LIMIT', 0, 4)) do
   for _, value in ipairs(redis.call('HVALS', ARGV[7] .. dead)) do
     put_back(ready, site_prefix, KEYS[1], ARGV[8], value, now)
   end
@@ -118,8 +125,9 @@ if limit > 0 then
   end
 end
 local due = now + ARGV[2]
-for _, key in ipairs({KEYS[1], KEYS[2], KEYS[3]}) do
-  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+for at, key in ipairs({KEYS[1], KEYS[2], KEYS[3]}) do
+  local skipped = at == 3 and 1 or 0
+  local first = redis.call('ZRANGE', key, skipped, skipped, 'WITHSCORES')
   if first[2] then due = math.min(due, tonumber(first[2])) end
 end
 answer[1] = redis.call('HLEN', KEYS[4])
@@ -232,6 +240,12 @@ class ReadyQueues:
             args += [lane, site, body]
         names = [keys.enqueued(partition, job, first_ordinal), keys.sites(partition), keys.wake(partition)]
         await _ENQUEUE(self._client, names, args)
+
+    async def bury(self, lease: Lease, relay: str, reason: str) -> None:
+        """Moves a message that cannot be read to the dead stream."""
+        fields: Any = {"t": "Ready", "v": events.MAJOR_VERSION, "b": lease.body, "reason": reason, "origin": lease.site}
+        await answer(self._client.xadd(keys.dead(keys.ready_prefix(lease.partition).rstrip(":")), fields))
+        await self.record(lease.partition, relay, [Recorded(lease.number)])
 
     async def lease(self, partition: int, relay: str, lease_ms: int, limit: int, site_limit: int) -> Taken:
         """Up to `limit` messages of the sites that are due; renews the relay's lease on all that it holds."""

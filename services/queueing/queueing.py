@@ -1,0 +1,204 @@
+"""The main path of queueing: from a chunk of a job to messages in ready queues.
+
+A chunk is queued in five steps, each of which may be repeated without changing what the first time did, so a crash
+anywhere loses and doubles nothing:
+
+1. decide   for each recipient a site, or why it is not queued; the plan is written down once, and a repeat follows it
+            (DNS and the suppression list may say something else by then)
+2. tell     Accepted, Suppressed, Rejected; a final fact is stored once per message
+3. enqueue  each partition's share in one script, marked, so that a repeat adds nothing
+4. finish   the chunk is packed slim and its entry leaves `intake`, in one script
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+import structlog
+from prometheus_client import Counter, Histogram
+
+from services.queueing.store import Head, JobStore
+from shared import bus, events, ids, recipients
+from shared.lifecycle import pause
+from shared.ready import LANES, ReadyQueues
+from shared.recipients import Waiting
+from shared.redis import RedisAway
+
+QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
+CHUNK_SECONDS = Histogram("estafette_queueing_chunk_seconds", "Time to queue a chunk of a job")
+_queued = {word: QUEUED.labels(word) for word in ("accepted", "suppressed", "rejected")}
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What becomes of one recipient: a site, or the reason of its end."""
+
+    site: str = ""
+    suppressed: str = ""
+    rejected: str = ""
+
+
+_plan_decoder = msgspec.msgpack.Decoder(list[Decision])
+
+
+class Suppressions(Protocol):
+    async def check(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]: ...
+
+
+class Sites(Protocol):
+    async def site_of(self, domain: str) -> str | None:
+        """The site of a domain's mail; None if it takes none (no such domain, null MX)."""
+
+
+class Queueing:
+    """Queues chunks. `now_ms` is the clock."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        queues: ReadyQueues,
+        suppressions: Suppressions,
+        sites: Sites,
+        publisher: bus.Publisher,
+        partitions: int,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._queues = queues
+        self._suppressions = suppressions
+        self._sites = sites
+        self._publisher = publisher
+        self._partitions = partitions
+        self._now_ms = now_ms
+        self._log = structlog.get_logger("queueing")
+
+    async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
+        """The call of the `intake` consumers: entries name chunks."""
+        await asyncio.gather(*(self._queue_chunk(entry) for entry in entries))
+
+    async def _queue_chunk(self, entry: bus.Entry) -> None:
+        intake = entry.message()
+        if not isinstance(intake, events.Intake):
+            raise bus.Hopeless(f"{entry.name} does not belong here")
+        head = await self._store.head(intake.job)
+        chunk = await self._store.chunk(intake.job, intake.first_ordinal)
+        if head is None or chunk is None:
+            raise bus.Hopeless(f"job {intake.job} has no chunk at {intake.first_ordinal}")
+        if chunk.slim:
+            return  # finished by another; its entry goes with ours
+        with CHUNK_SECONDS.time():
+            waiting = chunk.waiting()
+            plan = await self._plan(intake, waiting)
+            facts = list(facts_of(intake, waiting, plan, self._now_ms()))
+            await self._publisher.publish(facts)
+            await self._enqueue(intake, head, waiting, plan)
+            slim = recipients.pack_slim(intake.first_ordinal, waiting)
+            await self._store.finish(
+                intake.job, LANES[head.stream], intake.first_ordinal, slim, len(waiting), entry.stream_id
+            )
+        for fact in facts:
+            _queued[type(fact).__name__.lower()].inc()
+        self._log.info("queued", job=intake.job, first_ordinal=intake.first_ordinal, recipients=len(waiting))
+
+    async def _plan(self, intake: events.Intake, waiting: Sequence[Waiting]) -> list[Decision]:
+        known = await self._store.known_plan(intake.job, intake.first_ordinal)
+        if known is None:
+            decided = msgspec.msgpack.encode(await self._decide(intake.tenant, waiting))
+            known = await self._store.decide_plan(intake.job, intake.first_ordinal, decided)
+        return _plan_decoder.decode(known)
+
+    async def _decide(self, tenant: str, waiting: Sequence[Waiting]) -> list[Decision]:
+        open_ones = [recipient for recipient in waiting if recipient.rejected is None]
+        reasons = await self._suppressions.check([(tenant, recipient.email) for recipient in open_ones])
+        domains = {domain_of(recipient.email) for recipient in open_ones}
+        sites = dict(zip(domains, await asyncio.gather(*map(self._sites.site_of, domains)), strict=True))
+        decisions = iter(
+            decide(reason, sites[domain_of(recipient.email)])
+            for recipient, reason in zip(open_ones, reasons, strict=True)
+        )
+        return [
+            Decision(rejected=recipient.rejected) if recipient.rejected is not None else next(decisions)
+            for recipient in waiting
+        ]
+
+    async def _enqueue(
+        self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision]
+    ) -> None:
+        shares: dict[int, list[tuple[int, str, bytes]]] = defaultdict(list)
+        lane = LANES[head.stream]
+        for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
+            if decision.site:
+                partition = ids.name_partition(decision.site, self._partitions)
+                ready = ready_of(intake, head, intake.first_ordinal + at, recipient)
+                shares[partition].append((lane, decision.site, events.encode(ready)))
+        await asyncio.gather(
+            *(
+                self._queues.enqueue(partition, intake.job, intake.first_ordinal, share)
+                for partition, share in shares.items()
+            )
+        )
+
+    async def start_scheduled(self, stopping: asyncio.Event) -> None:
+        """Starts jobs when their time has come, to the second."""
+        while not stopping.is_set():
+            try:
+                for partition in range(self._partitions):
+                    for job in await self._store.due(partition, self._now_ms()):
+                        word, _ = await self._store.start("", job)
+                        self._log.info("started", job=job, state=word)
+            except RedisAway as away:
+                self._log.warning("redis_away", reason=str(away))
+            await pause(stopping, 1.0)
+
+
+def domain_of(email: str) -> str:
+    return email.rpartition("@")[2]
+
+
+def decide(suppressed: str | None, site: str | None) -> Decision:
+    if suppressed is not None:
+        return Decision(suppressed=suppressed)
+    if site is None:
+        return Decision(rejected="no_mail_host")
+    return Decision(site=site)
+
+
+def facts_of(
+    intake: events.Intake, waiting: Sequence[Waiting], plan: Sequence[Decision], now_ms: int
+) -> "list[events.Accepted | events.Suppressed | events.Rejected]":
+    """One fact for each recipient of the chunk."""
+    facts: list[events.Accepted | events.Suppressed | events.Rejected] = []
+    sequence = events.sequence(intake.job, now_ms)
+    for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
+        ordinal = intake.first_ordinal + at
+        word = "accepted" if decision.site else "suppressed" if decision.suppressed else "rejected"
+        common = {
+            "event_id": events.event_id(intake.job, ordinal, word),
+            "occurred_at": now_ms,
+            "tenant": intake.tenant,
+            "job": intake.job,
+            "ordinal": ordinal,
+            "sequence": sequence,
+            "email": recipient.email,
+        }
+        if decision.site:
+            facts.append(events.Accepted(**common, site=decision.site))
+        elif decision.suppressed:
+            facts.append(events.Suppressed(**common, reason=decision.suppressed, where="queueing"))
+        else:
+            facts.append(events.Rejected(**common, reason=decision.rejected))
+    return facts
+
+
+def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting) -> events.Ready:
+    return events.Ready(
+        tenant=intake.tenant,
+        job=intake.job,
+        ordinal=ordinal,
+        email=recipient.email,
+        name=recipient.name,
+        variables=recipient.variables,
+        expires_at=head.expires_at_ms,
+        untracked=recipient.untracked,
+    )
