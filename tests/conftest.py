@@ -3,8 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from tests.servers import RedisCluster, RedisServer
+
+# What a failing test shows of the logs is lines, not pages of rendered tracebacks.
+structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
 
 
 @pytest.fixture(scope="session")
