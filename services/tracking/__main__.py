@@ -38,17 +38,19 @@ async def main(life: Lifecycle) -> None:
     life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
     async with life.serving(settings.tracking.metrics_port):
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
-        life.spawn(_check_partitions(client, settings.redis.partitions), "partitions")
+        life.spawn(_check_partitions(client, settings.redis.partitions, life.stopping), "partitions")
         life.ready()
         await life.stopping.wait()
 
 
-async def _check_partitions(client: redis.Client, partitions: int) -> None:
-    """As soon as Redis answers; links work before. Facts in the wrong partition would be found by nobody, so the process
-    ends if the number is not the one that the data was made with."""
-    while True:
+async def _check_partitions(client: redis.Client, partitions: int, stopping: asyncio.Event) -> None:
+    """As soon as Redis answers; links work before. In a wrong partition nobody would find a fact, so the process ends
+    if the number is not the one that the data was made with."""
+    checked = False
+    while not checked and not stopping.is_set():
         try:
-            return await redis.check_partitions(client, partitions)
+            await redis.check_partitions(client, partitions)
+            checked = True
         except redis.RedisAway:
             await asyncio.sleep(1)
 
