@@ -1,7 +1,7 @@
 """Text in quoted-printable (RFC 2045 section 6.7), so that DKIM's relaxed form of the body is the body itself.
 
-Relaxing a body (RFC 6376 section 3.4.4) makes a run of blanks and tabs one blank and drops it at line ends. Encoded here,
-there are none: every second blank of a run, a blank at a line's end and every tab are written `=20` and `=09`.
+Relaxing a body (RFC 6376 section 3.4.4) makes a run of blanks and tabs one blank and drops it at line ends. Here
+there is none: every second blank of a run, a blank at a line's end and every tab are written `=20` and `=09`.
 The signer then hashes bodies as they are.
 
 A text may be encoded in pieces, static ones once for all mails: each begins on a new line of the encoded text, that is,
