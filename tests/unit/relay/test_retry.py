@@ -1,0 +1,95 @@
+"""When a message is tried again."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.relay.retry import DAY_S, JITTER, MAX_AGE_S, SCHEDULES_S, Retries, parse_schedule
+
+NOW_MS = 1_800_000_000_000
+
+
+class NoChance(Random):
+    def random(self) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize("stream", SCHEDULES_S)
+def test_waits_grow_along_the_schedule_and_the_last_one_repeats(stream: str) -> None:
+    retries = Retries(NoChance())
+
+    waits = [(retries.next_attempt(attempt, stream, NOW_MS) - NOW_MS) / 1000 for attempt in range(1, 10)]
+
+    schedule = SCHEDULES_S[stream]
+    assert waits == [*schedule, *[schedule[-1]] * (9 - len(schedule))]
+    assert waits == sorted(waits)
+
+
+def test_a_campaign_waits_five_minutes_at_first_and_four_hours_at_last() -> None:
+    assert SCHEDULES_S["bulk"][0] == 300
+    assert SCHEDULES_S["bulk"][-1] == 4 * 3600
+
+
+def test_a_transactional_mail_comes_back_sooner_and_expires_sooner() -> None:
+    pairs = zip(SCHEDULES_S["transactional"], SCHEDULES_S["bulk"], strict=True)
+    assert all(sooner < later for sooner, later in pairs)
+    assert MAX_AGE_S["transactional"] < MAX_AGE_S["bulk"]
+
+
+@given(st.integers(1, 100), st.sampled_from(sorted(SCHEDULES_S)), st.integers(0, 2**32))
+def test_chance_makes_a_wait_longer_and_never_shorter(attempt: int, stream: str, seed: int) -> None:
+    least = Retries(NoChance()).next_attempt(attempt, stream, NOW_MS) - NOW_MS
+
+    wait = Retries(Random(seed)).next_attempt(attempt, stream, NOW_MS) - NOW_MS
+
+    assert least <= wait <= least * (1 + JITTER)
+
+
+def test_messages_deferred_together_do_not_come_back_together() -> None:
+    retries = Retries(Random(1))
+
+    assert len({retries.next_attempt(1, "bulk", NOW_MS) for _ in range(100)}) > 90
+
+
+def test_a_schedule_of_the_settings_replaces_that_of_every_stream() -> None:
+    retries = Retries(NoChance(), parse_schedule("1,2,4"))
+
+    for stream in SCHEDULES_S:
+        waits = [retries.next_attempt(attempt, stream, 0) for attempt in (1, 2, 3, 4)]
+        assert waits == [1000, 2000, 4000, 4000]
+
+
+def test_a_host_that_asks_for_more_time_gets_it() -> None:
+    retries = Retries(NoChance())
+
+    assert retries.next_attempt(1, "bulk", 0, retry_after_s=1800) == 1_800_000
+    assert retries.next_attempt(1, "bulk", 0, retry_after_s=10) == 300_000
+
+
+def test_a_message_expires_by_the_age_of_its_stream() -> None:
+    retries = Retries(NoChance())
+
+    assert retries.expires_at("bulk", NOW_MS) == NOW_MS + 3 * DAY_S * 1000
+    assert Retries(NoChance(), max_age_s={"bulk": 60}).expires_at("bulk", NOW_MS) == NOW_MS + 60_000
+
+
+def test_a_retry_after_the_end_is_too_late_and_without_an_end_none_is() -> None:
+    retries = Retries(NoChance())
+
+    assert retries.is_over(NOW_MS, NOW_MS)
+    assert retries.is_over(NOW_MS, retries.next_attempt(1, "bulk", NOW_MS))
+    assert not retries.is_over(NOW_MS + 1, NOW_MS)
+    assert not retries.is_over(0, NOW_MS)
+
+
+@pytest.mark.parametrize(("text", "schedule"), [("", ()), ("  ", ()), ("1,2,4", (1, 2, 4)), ("0.2, 30", (0.2, 30))])
+def test_a_schedule_is_seconds_separated_by_commas(text: str, schedule: tuple[float, ...]) -> None:
+    assert parse_schedule(text) == schedule
+
+
+@pytest.mark.parametrize("text", ["a", "1,,2", "0", "-1", "1;2", "nan", "inf", "1e9"])
+def test_what_is_no_schedule_is_refused_in_words(text: str) -> None:
+    with pytest.raises(ValueError, match="retry schedule"):
+        parse_schedule(text)
