@@ -39,11 +39,11 @@ class Words(NamedTuple):
 WORDS: Mapping[str, Words] = {
     "fr": Words(
         leave_title="Se désinscrire",
-        leave_text="Vous ne souhaitez plus recevoir ces e-mails ? Confirmez, et nous ne vous en enverrons plus.",
+        leave_text="Vous ne souhaitez plus recevoir ces e-mails\u202f? Confirmez, et nous ne vous en enverrons plus.",
         leave_button="Me désinscrire",
-        leave_mistake="Si vous êtes ici par erreur, fermez cette page : rien ne changera.",
+        leave_mistake="Si vous êtes ici par erreur, fermez cette page\u00a0: rien ne changera.",
         left_title="Vous êtes désinscrit",
-        left_text="C’est fait : vous ne recevrez plus ces e-mails.",
+        left_text="C’est fait\u00a0: vous ne recevrez plus ces e-mails.",
         left_close="Vous pouvez fermer cette page.",
         invalid_title="Ce lien n’est pas valide",
         invalid_text="Il a peut-être été coupé ou modifié en chemin.",
@@ -146,7 +146,7 @@ _STYLE = """
 body{margin:0;min-height:100vh;min-height:100svh;display:grid;place-items:center;padding:1.25rem;background:var(--paper);color:var(--ink);font:1.0625rem/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;overflow-wrap:break-word}
 main{width:100%;max-width:32rem;padding:clamp(1.5rem,6vw,2.75rem);background:var(--card);border:1px solid var(--line);border-radius:.75rem}
 h1{margin:0 0 .75rem;font-size:1.625rem;line-height:1.25;text-wrap:balance}
-p,form{margin:0 0 1.25rem}
+p,form{margin:0 0 1.25rem;text-wrap:pretty}
 p:last-child{margin-bottom:0}
 button{min-height:3rem;padding:.6rem 1.5rem;border:1px solid transparent;border-radius:.5rem;background:var(--act);color:var(--on);font:inherit;font-weight:600;cursor:pointer}
 button:hover{text-decoration:underline;text-underline-offset:.2em}

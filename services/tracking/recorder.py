@@ -96,13 +96,14 @@ class Recorder:
         self._tasks = [loop.create_task(self._write_forever()), loop.create_task(self._replay_forever())]
 
     async def close(self) -> None:
-        """Takes nothing more, stores what waits, and leaves the spool to the next process."""
+        """Takes nothing more, stores what waits, and leaves the spool to the next process. Again: does nothing."""
         self._open = False
         await self._idle.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._tasks:
+        tasks, self._tasks = self._tasks, []
+        if tasks:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._on_disk(self._spool.close)
         self._disk.shutdown()
 
