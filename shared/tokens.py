@@ -19,11 +19,11 @@ import hmac
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
-from shared import ids
+from shared import addresses, ids
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -49,6 +49,10 @@ _TOKEN_TEXT = re.compile(r"[A-Za-z0-9_-]+")
 # Blanks and controls, as Unicode sees them: none of them may reach a Location header.
 _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ufeff\ud800-\udfff]")
 
+_OUTER_BLANKS = "".join(map(chr, range(33)))
+_DROPPED = re.compile(r"[\t\r\n]")
+_NOT_ASCII = re.compile(r"[^!-~]")
+
 
 class InvalidToken(ValueError):
     """The text is no token of ours, or not one that we signed. Its message says why, for logs, never for the caller."""
@@ -73,6 +77,30 @@ def is_destination(url: str) -> bool:
         except ValueError:
             return False
     return False
+
+
+def destination(href: str) -> str | None:
+    """Where the value of an href leads, as a URL of ASCII; None unless it is an absolute http or https URL.
+
+    As browsers read it (WHATWG URL, sections 1.3 and 4.4): blanks around it and line ends in it are dropped, other
+    blanks and what is not ASCII are percent-encoded, the host is in A-labels."""
+    url = _DROPPED.sub("", href.strip(_OUTER_BLANKS))
+    if not _NOT_ASCII.search(url):
+        return url if is_destination(url) else None
+    try:
+        scheme, authority, path, query, fragment = urlsplit(url)
+        user, at, host_and_port = authority.rpartition("@")
+        host, colon, port = host_and_port.partition(":")
+        if _NOT_ASCII.search(host_and_port):
+            authority = user + at + addresses.ascii_domain(host) + colon + port
+    except ValueError:
+        return None
+    url = _NOT_ASCII.sub(_percent_encoded, urlunsplit((scheme, authority, path, query, fragment)))
+    return url if is_destination(url) else None
+
+
+def _percent_encoded(character: re.Match[str]) -> str:
+    return quote(character.group(), safe="", errors="replace")
 
 
 class LinkShape(msgspec.Struct, frozen=True):

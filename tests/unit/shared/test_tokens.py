@@ -153,3 +153,39 @@ def test_what_cannot_be_said_in_a_token_is_refused() -> None:
         KEYS.click(JOB, 0, "demo", 65536, "https://exemple.fr/")
     with pytest.raises(ValueError, match="job id"):
         KEYS.open("nonsense", 0, "demo")
+
+
+@pytest.mark.parametrize(
+    ("href", "url"),
+    [
+        ("https://exemple.fr/?a=1&b=2#c", "https://exemple.fr/?a=1&b=2#c"),
+        (" \n HTTPS://Exemple.fr/ ", "HTTPS://Exemple.fr/"),
+        ("https://exemple.fr/a\n  b\tc", "https://exemple.fr/a%20%20bc"),
+        ("http://exemple.fr/a b/é?q=à€", "http://exemple.fr/a%20b/%C3%A9?q=%C3%A0%E2%82%AC"),
+        ("http://bücher.example:8080/", "http://xn--bcher-kva.example:8080/"),
+        ("http://u@bücher.example", "http://u@xn--bcher-kva.example"),
+        ("http://exemple.fr/%20%zz", "http://exemple.fr/%20%zz"),
+        ("http://exemple.fr/\x01\u2028", "http://exemple.fr/%01%E2%80%A8"),
+        ("http://a b/", None),
+        ("http://\ud800.fr/", None),
+        ("http://exemple.fr/\ud800", "http://exemple.fr/%3F"),
+        ("mailto:a@b.fr", None),
+        ("#a", None),
+        ("", None),
+        ("exemple.fr", None),
+        ("java\nscript:alert(1)", None),
+        ("http://[é", None),
+    ],
+)
+def test_an_href_leads_where_browsers_take_it(href: str, url: str | None) -> None:
+    assert tokens.destination(href) == url
+
+
+@given(st.text(max_size=60) | st.text(max_size=60).map("https://exemple.fr/".__add__))
+def test_a_destination_is_ascii_and_stays_what_it_is(href: str) -> None:
+    url = tokens.destination(href)
+
+    if url is not None:
+        assert url.isascii()
+        assert tokens.is_destination(url)
+        assert tokens.destination(url) == url
