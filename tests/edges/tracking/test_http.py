@@ -1,0 +1,180 @@
+"""The recipients' side as HTTP says it, through a real server and a real client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from services.tracking import http, pages
+from services.tracking.tracking import MAX_FORM_BYTES, PIXEL, Tracking
+from shared import api, ids
+from shared.events import Clicked, Fact, Opened, Unsubscribed
+from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
+
+NOW_MS = 1_750_000_005_000
+JOB = ids.new_job_id(NOW_MS - 5_000, b"chance", 8)
+KEYS = TokenKeys(b"k" * 32)
+URL = "https://exemple.fr/a%20b?c=d&e=%C3%A9#f"
+
+Client = TestClient[web.Request, web.Application]
+
+
+class Memory:
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+
+    async def record(self, fact: Fact) -> None:
+        self.facts.append(fact)
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class NoKeys:
+    async def verify(self, text: str) -> None:
+        return None
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+@pytest.fixture
+async def client(memory: Memory) -> AsyncIterator[Client]:
+    routes = http.routes(Tracking(KEYS, memory, "edge"), lambda: NOW_MS, forwarded_hops=1)
+    server = TestServer(api.application(routes, NoKeys(), max_body_bytes=65536))
+    await server.start_server(max_line_size=MAX_TOKEN_CHARS + 1024)
+    async with TestClient(server, auto_decompress=False) as client:
+        yield client
+
+
+async def test_the_pixel(client: Client, memory: Memory) -> None:
+    async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo')}", headers={"User-Agent": "Thunderbird"}) as answer:
+        assert (answer.status, answer.content_type, await answer.read()) == (200, "image/gif", PIXEL)
+        assert answer.headers["Content-Length"] == "43"
+        assert "no-store" in answer.headers["Cache-Control"]
+
+    assert [(fact.ordinal, fact.machine) for fact in memory.facts if isinstance(fact, Opened)] == [(1, "")]
+
+
+@pytest.mark.parametrize(("method", "machine"), [("GET", ""), ("HEAD", "head")])
+async def test_a_click(client: Client, memory: Memory, method: str, machine: str) -> None:
+    headers = {"User-Agent": "Firefox", "X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
+    path = f"/c/{KEYS.click(JOB, 1, 'demo', 4, URL)}"
+    async with client.request(method, path, allow_redirects=False, headers=headers) as answer:
+        assert (answer.status, await answer.read()) == (302, b"")
+        assert answer.headers.getall("Location") == [URL]
+
+    (fact,) = memory.facts
+    assert isinstance(fact, Clicked)
+    assert (fact.url, fact.position, fact.machine, fact.ip) == (URL, 4, machine, "203.0.113.9")
+
+
+async def test_the_longest_link_works(client: Client, memory: Memory) -> None:
+    url = "https://exemple.fr/" + "x" * 6000
+    token = KEYS.click(JOB, 1, "demo", 0, url)
+    assert len(token) > 8000
+
+    async with client.get(f"/c/{token}", allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (302, url)
+
+
+async def test_the_unsubscribe_page_then_its_button(client: Client, memory: Memory) -> None:
+    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}"
+
+    async with client.get(path, headers={"Accept-Language": "nl"}) as answer:
+        assert (answer.status, await answer.read()) == (200, pages.leave("nl"))
+        assert answer.headers["Content-Security-Policy"] == pages.HEADERS["Content-Security-Policy"]
+    assert memory.facts == []
+
+    async with client.post(path, data={"by": "page"}, headers={"Accept-Language": "nl"}) as answer:
+        assert (answer.status, await answer.read()) == (200, pages.left("nl"))
+    assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == ["page"]
+
+
+@pytest.mark.parametrize("multipart", [False, True])
+async def test_one_click_as_rfc_8058_writes_it(client: Client, memory: Memory, multipart: bool) -> None:
+    form: aiohttp.FormData | dict[str, str] = {"List-Unsubscribe": "One-Click"}
+    if multipart:
+        form = aiohttp.FormData(form, default_to_multipart=True)
+
+    async with client.post(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}", data=form, allow_redirects=False) as answer:
+        assert (answer.status, answer.content_type) == (200, "text/plain")
+
+    assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == ["one_click"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_form_that_is_too_large_is_refused_and_unsubscribes_nobody(
+    client: Client, memory: Memory, chunked: bool
+) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield b"x" * MAX_FORM_BYTES
+
+    body = chunks() if chunked else b"x" * (MAX_FORM_BYTES + 1)
+    async with client.post(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}", data=body) as answer:
+        assert answer.status == 413
+    assert memory.facts == []
+
+
+@pytest.mark.parametrize("path", ["/o/", "/c/", "/u/"])
+async def test_an_invalid_token_gets_a_page_that_repeats_nothing_of_it(
+    client: Client, memory: Memory, path: str
+) -> None:
+    for token in ("%3Cscript%3Ealert(1)%3C%2Fscript%3E", "https:%2F%2Fmal.example", "%00", "%FF", "A" * 8500):
+        async with client.get(path + token, allow_redirects=False, headers={"Accept-Language": "es"}) as answer:
+            assert (answer.status, await answer.read()) == (404, pages.invalid("es"))
+            assert "Location" not in answer.headers
+    assert memory.facts == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/c/x", {"GET", "HEAD"}),
+        ("DELETE", "/u/x", {"GET", "POST"}),
+        ("PUT", "/o/x", {"GET"}),
+        ("HEAD", "/u/x", {"GET", "POST"}),
+    ],
+)
+async def test_other_methods_are_not_allowed(client: Client, method: str, path: str, allowed: set[str]) -> None:
+    async with client.request(method, path) as answer:
+        assert answer.status == 405
+        assert set(answer.headers["Allow"].split(",")) == allowed
+
+
+@pytest.mark.parametrize("path", ["/c/", "/c", "/u/a/b", "/o"])
+async def test_a_path_that_is_none_of_ours_is_not_found(client: Client, path: str) -> None:
+    async with client.get(path) as answer:
+        assert answer.status == 404
+
+
+async def test_a_header_that_is_not_utf_8_harms_nothing(client: Client, memory: Memory) -> None:
+    server = client.server
+    token = KEYS.open(JOB, 1, "demo").encode()
+
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(b"GET /o/" + token + b" HTTP/1.1\r\nHost: x\r\nUser-Agent: M\xe9\xff\r\nConnection: close\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    await writer.wait_closed()
+
+    assert [fact.user_agent for fact in memory.facts if isinstance(fact, Opened)] == ["M??"]
+
+
+async def test_the_routes_are_described_and_open_to_everybody(client: Client) -> None:
+    async with client.get("/v1/openapi.json") as answer:
+        paths = (await answer.json())["paths"]
+
+    assert {path: set(found) for path, found in paths.items()} == {
+        "/o/{token}": {"get"},
+        "/c/{token}": {"get", "head"},
+        "/u/{token}": {"get", "post"},
+    }
+    assert not any("security" in operation for found in paths.values() for operation in found.values())

@@ -1,0 +1,291 @@
+"""Tracking against a real Redis that is slow, stopped or killed: a click answered is a click recorded."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from services.tracking import http, parts
+from shared import api, events, ids, keys, master_secret, redis
+from shared.bus import Publisher
+from shared.events import Clicked, Fact, Opened, Unsubscribed
+from shared.settings import load
+from shared.tokens import TokenKeys
+from tests.servers import RedisServer, free_port, stop
+
+PARTITIONS = 8
+KEYS = TokenKeys(b"k" * 32)
+#: Jobs in several partitions.
+JOBS = [ids.new_job_id(1_750_000_000_000, bytes((number,)) * 6, PARTITIONS, number) for number in range(4)]
+URL = "https://exemple.fr/soldes"
+
+Client = TestClient[web.Request, web.Application]
+
+
+class NoKeys:
+    async def verify(self, text: str) -> None:
+        return None
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def click_path(number: int) -> str:
+    return f"/c/{KEYS.click(JOBS[number % len(JOBS)], number, 'demo', 0, URL)}"
+
+
+@contextlib.asynccontextmanager
+async def serving(url: str, folder: Path, **environ: str) -> AsyncIterator[Client]:
+    """The routes of tracking in this process, with its spool in `folder`."""
+    settings = load({"ESTAFETTE_DATA_DIR": str(folder), **environ}, None)
+    client = redis.connect(url)
+    publisher = Publisher(client, PARTITIONS, lambda: secrets.token_hex(8))
+    tracking = parts.tracking(settings, publisher, KEYS, secrets.token_hex(6))
+    await tracking.start()
+    app = api.application(http.routes(tracking, now_ms), NoKeys(), max_body_bytes=65536)
+    try:
+        async with TestClient(TestServer(app)) as browser:
+            yield browser
+    finally:
+        await tracking.close()
+        await redis.close(client)
+
+
+async def recorded(url: str) -> list[Fact]:
+    """All facts of all partitions."""
+    client = redis.connect(url)
+    try:
+        facts = []
+        for partition in range(PARTITIONS):
+            for _, fields in await client.xrange(keys.events(partition)):
+                fact = events.decode(fields[b"t"].decode(), fields[b"b"])
+                assert isinstance(fact, Fact)
+                assert not fact.job or ids.job_partition(fact.job, PARTITIONS) == partition
+                facts.append(fact)
+        return facts
+    finally:
+        await redis.close(client)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not true():  # noqa: ASYNC110 - what is waited for is a file, and tells nobody
+            await asyncio.sleep(0.01)
+
+
+def spooled(folder: Path) -> list[Path]:
+    return list((folder / "spool").glob("*.frames"))
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of this test alone, that it may stop and kill."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    try:
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.pid, signal.SIGCONT)
+        server.stop()
+
+
+async def test_what_recipients_do_is_on_the_stream_when_they_are_answered(any_redis_url: str, tmp_path: Path) -> None:
+    headers = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
+    # A cluster's client looks round at its first command: that may take longer than usual.
+    async with serving(any_redis_url, tmp_path, ESTAFETTE_TRACKING_SPOOL_AFTER_MS="5000") as browser:
+        await browser.get(f"/o/{KEYS.open(JOBS[0], 1, 'demo')}", headers=headers)
+        opened = await recorded(any_redis_url)
+        await browser.get(click_path(2), headers=headers, allow_redirects=False)
+        await browser.post(f"/u/{KEYS.unsubscribe(JOBS[1], 3, 'demo')}", data={"List-Unsubscribe": "One-Click"})
+        facts = await recorded(any_redis_url)
+
+    assert [(type(fact), fact.job, fact.ordinal) for fact in opened] == [(Opened, JOBS[0], 1)]
+    assert {(type(fact), fact.job, fact.ordinal) for fact in facts} == {
+        (Opened, JOBS[0], 1),
+        (Clicked, JOBS[2], 2),
+        (Unsubscribed, JOBS[1], 3),
+    }
+
+
+async def test_many_at_once_are_each_recorded_once(any_redis_url: str, tmp_path: Path) -> None:
+    async with serving(any_redis_url, tmp_path, ESTAFETTE_TRACKING_SPOOL_AFTER_MS="5000") as browser:
+        answers = await asyncio.gather(
+            *(browser.get(click_path(number), allow_redirects=False) for number in range(300))
+        )
+
+    assert {answer.status for answer in answers} == {302}
+    assert sorted(fact.ordinal or 0 for fact in await recorded(any_redis_url)) == list(range(300))
+
+
+class Crowd:
+    """Clicks without a pause, each time another link, and keeps what was answered."""
+
+    def __init__(self, browser: Client) -> None:
+        self._browser = browser
+        self._next = iter(range(1_000_000))
+        self.answered: list[int] = []
+        self.statuses: Counter[int] = Counter()
+        self._going = [asyncio.ensure_future(self._click()) for _ in range(6)]
+
+    async def more(self, count: int) -> None:
+        goal = len(self.answered) + count
+        await until(lambda: len(self.answered) >= goal)
+
+    async def go_home(self) -> None:
+        self._next = iter(())
+        await asyncio.gather(*self._going)
+
+    async def _click(self) -> None:
+        while (number := next(self._next, None)) is not None:
+            async with self._browser.get(click_path(number), allow_redirects=False) as answer:
+                self.statuses[answer.status] += 1
+                if answer.status == 302:
+                    assert answer.headers["Location"] == URL
+                    self.answered.append(number)
+
+
+@pytest.mark.parametrize("fault", ["stopped", "killed"])
+async def test_promise_3_a_click_answered_is_a_click_recorded(mortal: RedisServer, tmp_path: Path, fault: str) -> None:
+    async with serving(mortal.url, tmp_path) as browser:
+        crowd = Crowd(browser)
+        await crowd.more(100)
+
+        if fault == "stopped":
+            os.kill(mortal.pid, signal.SIGSTOP)
+        else:
+            mortal.kill()
+        await crowd.more(300)
+        assert spooled(tmp_path)
+        if fault == "stopped":
+            os.kill(mortal.pid, signal.SIGCONT)
+        else:
+            mortal.start()
+        await crowd.more(100)
+        await crowd.go_home()
+        await until(lambda: not spooled(tmp_path))
+
+    facts = await recorded(mortal.url)
+    assert crowd.statuses == {302: len(crowd.answered)}
+    # Not one is missing, and none is there twice although batches were given up and published again.
+    assert sorted(fact.ordinal or 0 for fact in facts) == sorted(crowd.answered)
+    assert len({fact.event_id for fact in facts}) == len(facts)
+
+
+async def test_links_work_when_redis_was_never_there(mortal: RedisServer, tmp_path: Path) -> None:
+    mortal.stop()
+
+    async with serving(mortal.url, tmp_path) as browser:
+        answers = [await browser.get(click_path(number), allow_redirects=False) for number in range(20)]
+        left = await browser.post(f"/u/{KEYS.unsubscribe(JOBS[0], 50, 'demo')}", data={"by": "page"})
+        assert {answer.status for answer in answers} == {302}
+        assert left.status == 200
+
+        mortal.start()
+        await until(lambda: not spooled(tmp_path))
+
+    assert sorted(fact.ordinal or 0 for fact in await recorded(mortal.url)) == [*range(20), 50]
+
+
+async def test_with_redis_away_and_the_spool_full_nobody_is_answered_as_if(mortal: RedisServer, tmp_path: Path) -> None:
+    mortal.stop()
+
+    async with serving(mortal.url, tmp_path, ESTAFETTE_TRACKING_SPOOL_MAX_BYTES="1000") as browser:
+        answers = [await browser.get(click_path(number), allow_redirects=False) for number in range(12)]
+        statuses = [answer.status for answer in answers]
+        assert set(statuses) == {302, 503}
+        assert all("Location" not in answer.headers for answer in answers if answer.status == 503)
+
+        mortal.start()
+        await until(lambda: not spooled(tmp_path))
+        again = await browser.get(click_path(100), allow_redirects=False)
+        assert again.status == 302
+
+    answered = [number for number, status in enumerate(statuses) if status == 302]
+    assert sorted(fact.ordinal or 0 for fact in await recorded(mortal.url)) == [*answered, 100]
+
+
+# Processes of their own
+
+
+class Process:
+    """`python -m services.tracking`, as Kubernetes runs it."""
+
+    def __init__(self, folder: Path, redis_url: str) -> None:
+        self.port = free_port()
+        environ = {
+            **os.environ,
+            "ESTAFETTE_DATA_DIR": str(folder),
+            "ESTAFETTE_REDIS_URL": redis_url,
+            "ESTAFETTE_HTTP_PORT": str(self.port),
+        }
+        with (folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "services.tracking"], env=environ, stderr=log)
+
+    async def answering(self) -> None:
+        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+            while self.process.poll() is None:
+                with contextlib.suppress(aiohttp.ClientError):
+                    await session.get(f"http://127.0.0.1:{self.port}/u/none")
+                    return
+                await asyncio.sleep(0.05)
+        raise AssertionError("it ended")
+
+    async def click(self, keys: TokenKeys, numbers: range) -> None:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{self.port}") as session:
+            for number in numbers:
+                path = f"/c/{keys.click(JOBS[0], number, 'demo', 0, URL)}"
+                async with session.get(path, allow_redirects=False) as answer:
+                    assert answer.status == 302
+
+
+async def test_what_two_killed_processes_spooled_is_replayed_by_the_next(mortal: RedisServer, tmp_path: Path) -> None:
+    secret = master_secret.load(load({"ESTAFETTE_DATA_DIR": str(tmp_path)}, None))
+    token_keys = TokenKeys(secret.current)
+    mortal.stop()
+    processes = [Process(tmp_path, mortal.url), Process(tmp_path, mortal.url)]
+    try:
+        for process in processes:
+            await process.answering()
+        await asyncio.gather(processes[0].click(token_keys, range(10)), processes[1].click(token_keys, range(10, 25)))
+        for process in processes:
+            process.process.kill()
+            process.process.wait()
+        torn = spooled(tmp_path)[0]
+        torn.write_bytes(torn.read_bytes() + b"\0\0\1\0torn")
+
+        mortal.start()
+        processes.append(Process(tmp_path, mortal.url))
+        await processes[-1].answering()
+        await processes[-1].click(token_keys, range(25, 30))
+        await until(lambda: not spooled(tmp_path))
+
+        assert sorted(fact.ordinal or 0 for fact in await recorded(mortal.url)) == list(range(30))
+        assert stop(processes[-1].process) == 0
+        assert [path.name for path in (tmp_path / "spool").iterdir()] == ["lock"]
+    finally:
+        for process in processes:
+            stop(process.process)
+
+
+async def test_a_process_refuses_data_of_another_number_of_partitions(redis_url: str, tmp_path: Path) -> None:
+    client = redis.connect(redis_url)
+    await redis.check_partitions(client, PARTITIONS + 1)
+    await redis.close(client)
+
+    process = Process(tmp_path, redis_url)
+
+    assert await asyncio.to_thread(process.process.wait, 30) == 1
