@@ -8,13 +8,16 @@ Rules that the scripts and loops here keep:
 - `Publisher.publish` returns when the facts are stored. Under a repeat (the answer was lost) a batch is stored once.
 - A message has one final fact: the bitmap `job_ended` is set in the script that stores the fact, and a second final
   fact of the same message is dropped there, whoever writes it.
-- A handler ends in exactly one of: returned (acknowledged), raised (read again later), raised `Hopeless` (buried in the
-  dead stream with its reason). It may run twice for the same entry.
-- What a dead consumer left is taken over after `CLAIM_AFTER_MS`; what was taken `MAX_DELIVERIES` times is buried.
+- A handler ends in exactly one of: returned (acknowledged), raised `RedisAway` (read again once Redis is back), raised
+  anything else (read again after a while, buried when it has failed `MAX_FAILURES` times), raised `Hopeless` (buried at
+  once). It may run twice for the same entry. What is buried is in the dead stream with its reason.
+- A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
+- What a dead consumer left is taken over after `CLAIM_AFTER_MS`.
 """
 
 import asyncio
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from redis.exceptions import ResponseError
 
 from shared import events, ids, keys
+from shared.lifecycle import pause
 from shared.redis import Client, RedisAway, Script, answer
 
 #: One script call carries at most so many facts: beyond, the time that Redis is busy for others is felt (2 ms).
@@ -33,7 +37,10 @@ BATCH = 500
 BLOCK_MS = 1000
 #: A consumer that has not acknowledged for so long is taken for dead; handlers finish well within it.
 CLAIM_AFTER_MS = 30_000
-MAX_DELIVERIES = 5
+MAX_FAILURES = 5
+#: What failed is handed over again after this, and then twice as long each time.
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 5.0
 #: How long a published batch is remembered: longer than any publisher repeats.
 REMEMBER_MS = 600_000
 
@@ -68,7 +75,27 @@ return stored
 )
 
 
-class BusUnavailable(Exception):
+# KEYS: stream. ARGV: group, stream ids. In one step, so that no entry stays that nobody will read.
+_ACKNOWLEDGE_AND_DELETE = Script(
+    """
+local handled = redis.call('XACK', KEYS[1], unpack(ARGV))
+redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
+return handled
+"""
+)
+
+# KEYS: stream, dead stream. ARGV: group, stream id, 1 if it is to be deleted, then the fields of the dead entry.
+_BURY = Script(
+    """
+if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
+redis.call('XADD', KEYS[2], '*', unpack(ARGV, 4))
+if ARGV[3] == '1' then redis.call('XDEL', KEYS[1], ARGV[2]) end
+return 1
+"""
+)
+
+
+class BusUnavailable(RedisAway):
     """The facts may or may not be stored; publishing the same batch again is safe."""
 
 
@@ -213,6 +240,7 @@ class Consumer:
         self._taken_over = TAKEN_OVER.labels(kind, group)
         self._backlog = BACKLOG.labels(kind, group)
         self._pending: dict[int, int] = {}
+        self._failures: dict[int, dict[str, int]] = defaultdict(dict)
 
     async def create_groups(self) -> None:
         """Makes the group on every partition, from the beginning of the stream. Safe to repeat."""
@@ -229,104 +257,116 @@ class Consumer:
 
     async def _read_partition(self, partition: int, stopping: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
-        stream = self._stream(partition)
         next_claim = loop.time() + self._claim_after_ms / 2000
-        own_backlog = True  # what this name left unacknowledged before a crash comes first
-        pause_s = 0.05
+        own_backlog_at = 0.0  # what this name left unacknowledged before a crash comes first
+        pause_s = FIRST_RETRY_S
         while not stopping.is_set():
             try:
                 if loop.time() >= next_claim:
                     next_claim = loop.time() + self._claim_after_ms / 2000
                     await self._take_over(partition)
-                entries = await self._read(stream, "0" if own_backlog else ">")
-                own_backlog = own_backlog and bool(entries)
-                if entries:
-                    await self._hand_over(partition, entries)
-                pause_s = 0.05
-            except RedisAway:
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 1.0)
-                own_backlog = True
+                if loop.time() < own_backlog_at:
+                    await self._read(partition, ">")
+                elif not await self._read(partition, "0"):
+                    own_backlog_at = math.inf
+                    self._failures[partition].clear()
+                    pause_s = FIRST_RETRY_S
             except _ReadAgain:
-                own_backlog = True
-            except ResponseError as lost:
-                if "NOGROUP" not in str(lost):
-                    raise
-                await self.create_groups()
-            except Exception:
-                self._log.exception("handler_failed", stream=stream)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, 5.0)
-                own_backlog = True
+                own_backlog_at = loop.time() + pause_s
+                pause_s = min(pause_s * 2, LAST_RETRY_S)
+            except RedisAway:
+                await pause(stopping, pause_s)
+                own_backlog_at = 0.0
+                pause_s = min(pause_s * 2, 1.0)
+            except Exception as fault:
+                if isinstance(fault, ResponseError) and "NOGROUP" in str(fault):
+                    self._log.warning("group_lost", stream=self._stream(partition))
+                    with contextlib.suppress(RedisAway):
+                        await self.create_groups()
+                else:
+                    self._log.exception("read_failed", stream=self._stream(partition))
+                await pause(stopping, pause_s)
+                own_backlog_at = 0.0
+                pause_s = min(pause_s * 2, LAST_RETRY_S)
 
-    async def _read(self, stream: str, position: str) -> list[Entry]:
+    async def _read(self, partition: int, position: str) -> bool:
+        """Reads on, or (from "0") what this name has in hand already, and hands it over. Whether there was anything."""
+        stream = self._stream(partition)
         block = BLOCK_MS if position == ">" else None
-        found = await answer(
+        found: Any = await answer(
             self._client.xreadgroup(self._group, self._name, {stream: position}, count=self._batch, block=block)
         )
-        return _entries(found)
+        read = [pair for _, pairs in found or () for pair in pairs]
+        await self._hand_over(partition, read)
+        return bool(read)
 
-    async def _hand_over(self, partition: int, entries: Sequence[Entry]) -> None:
+    async def _hand_over(self, partition: int, read: Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]) -> None:
         """A batch at once; if that fails, one by one, so that one bad entry does not hold up the others."""
+        if removed := [number for number, fields in read if not fields]:
+            # Deleted from the stream while it was in hand: it can never be handled, and would stay in hand for ever.
+            await answer(self._client.xack(self._stream(partition), self._group, *removed))
+        entries = [entry(number, fields) for number, fields in read if fields]
+        if not entries:
+            return
         try:
             await self._call(partition, entries)
+            await self.acknowledge(partition, entries)
         except RedisAway:
             raise
         except Exception as fault:
             if len(entries) == 1:
-                await self._one_failed(partition, entries[0], fault)
-                return
-            for entry in entries:
-                await self._hand_over(partition, [entry])
-            return
-        await self.acknowledge(partition, entries)
+                await self._failed(partition, entries[0], fault)
+            else:
+                await self._one_by_one(partition, entries)
+        if any(one.stream_id in self._failures[partition] for one in entries):
+            raise _ReadAgain
 
-    async def _one_failed(self, partition: int, entry: Entry, fault: Exception) -> None:
+    async def _one_by_one(self, partition: int, entries: Sequence[Entry]) -> None:
+        for one in entries:
+            try:
+                await self._call(partition, [one])
+                await self.acknowledge(partition, [one])
+            except RedisAway:
+                raise
+            except Exception as fault:
+                await self._failed(partition, one, fault)
+
+    async def _failed(self, partition: int, failed: Entry, fault: Exception) -> None:
+        """Buries what is hopeless or has failed too often; the rest stays in hand."""
         if isinstance(fault, Hopeless):
-            await self._bury(partition, entry, str(fault))
+            await self._bury(partition, failed, str(fault))
             return
-        deliveries = await self._deliveries(partition, entry)
-        self._log.warning("handler_failed", entry=entry.stream_id, deliveries=deliveries, exc_info=fault)
-        if deliveries >= MAX_DELIVERIES:
-            await self._bury(partition, entry, f"{type(fault).__name__}: {fault}")
+        failures = self._failures[partition].get(failed.stream_id, 0) + 1
+        self._log.warning("handler_failed", entry=failed.stream_id, failures=failures, exc_info=fault)
+        if failures >= MAX_FAILURES:
+            await self._bury(partition, failed, f"{type(fault).__name__}: {fault}")
         else:
-            await self._redeliver_later(partition, entry)
-            await asyncio.sleep(min(0.1 * 2**deliveries, 2.0))
+            self._failures[partition][failed.stream_id] = failures
 
     async def acknowledge(self, partition: int, entries: Sequence[Entry]) -> None:
         stream = self._stream(partition)
-        numbers = [entry.stream_id for entry in entries]
-        await answer(self._client.xack(stream, self._group, *numbers))
+        numbers = [one.stream_id for one in entries]
         if self._remove:
-            await answer(self._client.xdel(stream, *numbers))
+            await _ACKNOWLEDGE_AND_DELETE(self._client, [stream], [self._group, *numbers])
+        else:
+            await answer(self._client.xack(stream, self._group, *numbers))
+        for number in numbers:
+            self._failures[partition].pop(number, None)
         self._handled.inc(len(numbers))
 
-    async def _deliveries(self, partition: int, entry: Entry) -> int:
-        found = await answer(
-            self._client.xpending_range(
-                self._stream(partition), self._group, min=entry.stream_id, max=entry.stream_id, count=1
-            )
-        )
-        return int(found[0]["times_delivered"]) if found else MAX_DELIVERIES
-
-    async def _redeliver_later(self, partition: int, entry: Entry) -> None:
-        """Counts one more delivery; the entry stays pending under this name and is read again from there."""
-        await answer(self._client.xclaim(self._stream(partition), self._group, self._name, 0, [entry.stream_id]))
-        raise _ReadAgain(entry.stream_id)
-
-    async def _bury(self, partition: int, entry: Entry, reason: str) -> None:
+    async def _bury(self, partition: int, dead: Entry, reason: str) -> None:
         stream = self._stream(partition)
-        fields: Mapping[Any, Any] = {
-            "t": entry.name,
-            "v": entry.version,
-            "b": entry.body,
-            "reason": reason[:1000],
-            "origin": f"{stream} {entry.stream_id} {self._group}",
-        }
-        await answer(self._client.xadd(keys.dead(stream), dict(fields)))
-        await self.acknowledge(partition, [entry])
+        fields: list[str | bytes | int] = [
+            "t", dead.name, "v", dead.version, "b", dead.body, "reason", reason[:1000].encode("utf-8", "replace"),
+            "origin", f"{stream} {dead.stream_id} {self._group}",
+        ]  # fmt: skip
+        await _BURY(
+            self._client, [stream, keys.dead(stream)], [self._group, dead.stream_id, int(self._remove), *fields]
+        )
+        self._failures[partition].pop(dead.stream_id, None)
+        self._handled.inc()
         self._buried.inc()
-        self._log.error("buried", entry=entry.stream_id, message_name=entry.name, reason=reason[:200])
+        self._log.error("buried", entry=dead.stream_id, message_name=dead.name, reason=reason[:200])
 
     async def _take_over(self, partition: int) -> None:
         """Hands over what consumers that died had read. XAUTOCLAIM counts the delivery."""
@@ -339,10 +379,8 @@ class Consumer:
                 )
             )
             position = found[0].decode() if isinstance(found[0], bytes) else str(found[0])
-            entries = [_entry(number, fields) for number, fields in found[1] if fields]
-            if entries:
-                self._taken_over.inc(len(entries))
-                await self._hand_over(partition, entries)
+            self._taken_over.inc(len(found[1]))
+            await self._hand_over(partition, found[1])
             if position == "0-0":
                 break
         pending = await answer(cast(Awaitable[Any], self._client.xpending(stream, self._group)))
@@ -351,14 +389,11 @@ class Consumer:
 
 
 class _ReadAgain(Exception):
-    """An entry failed and stays pending: its reader goes back to its own backlog."""
+    """An entry failed and stays in hand: its reader comes back to it after a while."""
 
 
-def _entries(found: Any) -> list[Entry]:
-    return [_entry(number, fields) for _, batch in found or () for number, fields in batch if fields]
-
-
-def _entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+def entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    """An entry as the client reads it."""
     version = fields.get(b"v", b"0")
     return Entry(
         number.decode(),

@@ -1,0 +1,408 @@
+"""The bus against a real Redis and a real cluster: stored once, handled, taken over, buried, trimmed, and killed."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import bus as bus_module
+from shared import events, ids, keys, redis
+from shared.bus import BusUnavailable, Consumer, Entry, Hopeless, Publisher, gone, trim
+from tests.servers import RedisServer
+
+PARTITIONS = 3
+GROUP = "readers"
+JOB = ids.new_job_id(1_700_000_000_000, b"chance", PARTITIONS, 1)
+
+
+@pytest.fixture(autouse=True)
+def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers notice sooner that a test is over."""
+    monkeypatch.setattr(bus_module, "BLOCK_MS", 50)
+
+
+@pytest.fixture
+async def client(any_redis_url: str) -> AsyncIterator[Any]:
+    client = redis.connect(any_redis_url)
+    yield client
+    await redis.close(client)
+
+
+def publisher(client: Any) -> Publisher:
+    names = (f"batch{number}" for number in itertools.count())
+    return Publisher(client, PARTITIONS, lambda: next(names))
+
+
+def opened(number: int) -> events.Opened:
+    return events.Opened(event_id=f"{number:016x}", occurred_at=number, tenant="t", job=JOB, ordinal=number)
+
+
+def delivered(ordinal: int, event_id: str = "d") -> events.Delivered:
+    return events.Delivered(event_id=event_id, occurred_at=5, tenant="t", job=JOB, ordinal=ordinal)
+
+
+async def stored(client: Any, partition: int = 1) -> list[Entry]:
+    """What is on the stream, or on its dead stream with `dead`."""
+    found = await client.xrange(keys.events(partition))
+    return [Entry(number.decode(), f[b"t"].decode(), int(f[b"v"]), f[b"b"]) for number, f in found]
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Waits for what must come; the test fails after ten seconds."""
+    async with asyncio.timeout(10):
+        while not (await done if asyncio.iscoroutine(done := condition()) else done):  # noqa: ASYNC110 - Redis's state
+            await asyncio.sleep(0.01)
+
+
+class Reader:
+    """A running consumer whose handler is `call`, or keeps what it is handed."""
+
+    def __init__(self, client: Any, name: str = "one", *, call: Any = None, **options: Any) -> None:
+        self.handled: list[Entry] = []
+        self.batches: list[int] = []
+        self._stopping = asyncio.Event()
+        self.consumer = Consumer(
+            client, PARTITIONS, keys.events, GROUP, name, call or self._keep, **{"claim_after_ms": 60_000, **options}
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def _keep(self, _partition: int, entries: Sequence[Entry]) -> None:
+        self.batches.append(len(entries))
+        self.handled += entries
+
+    @property
+    def numbers(self) -> list[int]:
+        return [entry.message().ordinal for entry in self.handled]  # type: ignore[attr-defined]
+
+    async def __aenter__(self) -> "Reader":
+        await self.consumer.create_groups()
+        self._task = asyncio.create_task(self.consumer.run(self._stopping))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._stopping.set()
+        await self._task
+
+    async def die(self) -> None:
+        assert self._task is not None
+        await gone(self._task)
+
+
+async def pending(client: Any, partition: int = 1) -> int:
+    return int((await client.xpending(keys.events(partition), GROUP))["pending"])
+
+
+async def test_facts_are_stored_in_their_order_in_the_partition_of_their_job_or_address(client: Any) -> None:
+    address = events.Suppressed(event_id="s", occurred_at=1, tenant="t", email="a@b.example", reason="manual")
+    far = ids.name_partition("t/a@b.example", PARTITIONS)
+
+    await publisher(client).publish([opened(1), address, opened(2)])
+
+    mails = [entry for entry in await stored(client) if entry.name == "Opened"]
+    assert [entry.message() for entry in mails] == [opened(1), opened(2)]
+    assert [entry.message() for entry in await stored(client, far) if entry.name == "Suppressed"] == [address]
+
+
+async def test_a_batch_published_again_under_its_name_is_stored_once(client: Any) -> None:
+    bus = publisher(client)
+
+    for _ in range(3):
+        await bus.publish([opened(1), opened(2)], batch="mine")
+    await bus.publish([opened(1)], batch="another")
+
+    assert [entry.message() for entry in await stored(client)] == [opened(1), opened(2), opened(1)]
+
+
+async def test_more_facts_than_one_script_takes_are_all_stored(client: Any) -> None:
+    await publisher(client).publish([opened(number) for number in range(1234)], batch="large")
+
+    assert len(await stored(client)) == 1234
+
+
+async def test_a_second_final_fact_of_a_message_is_dropped_and_a_late_bounce_is_not(client: Any) -> None:
+    bus = publisher(client)
+    bounced = events.Bounced(event_id="b", occurred_at=6, tenant="t", job=JOB, ordinal=7, kind="hard")
+    late = events.Bounced(event_id="l", occurred_at=7, tenant="t", job=JOB, ordinal=7, kind="hard", late=True)
+
+    await bus.publish([delivered(7), delivered(7, "again"), delivered(8)])
+    await bus.publish([bounced, opened(7)])
+    await bus.publish([late])
+
+    assert [entry.message() for entry in await stored(client)] == [delivered(7), delivered(8), opened(7), late]
+
+
+async def test_a_publisher_says_when_redis_is_away(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    client = redis.connect(server.url)
+    bus = publisher(client)
+    await bus.publish([opened(1)])
+
+    server.kill()
+    with pytest.raises(BusUnavailable):
+        await bus.publish([opened(2)], patience_s=0.05, batch="later")
+    server.start()
+    await bus.publish([opened(2)], patience_s=5, batch="later")
+
+    assert [entry.message() for entry in await stored(client)] == [opened(1), opened(2)]
+    await redis.close(client)
+    server.stop()
+
+
+async def test_what_was_published_before_the_first_start_and_after_it_is_handled_in_order(client: Any) -> None:
+    bus = publisher(client)
+    await bus.publish([opened(number) for number in range(5)])
+
+    async with Reader(client) as reader:
+        await until(lambda: len(reader.handled) == 5)
+        await bus.publish([opened(number) for number in range(5, 9)])
+        await until(lambda: len(reader.handled) == 9)
+
+    assert reader.numbers == list(range(9))
+    assert await pending(client) == 0
+    assert len(await stored(client)) == 9
+
+
+async def test_each_entry_goes_to_one_reader_of_a_group(client: Any) -> None:
+    async with Reader(client, "one", batch=3) as one, Reader(client, "two", batch=3) as two:
+        await publisher(client).publish([opened(number) for number in range(60)])
+        await until(lambda: len(one.handled) + len(two.handled) >= 60)
+
+    assert sorted(one.numbers + two.numbers) == list(range(60))
+
+
+async def test_acknowledged_work_is_removed_where_that_is_asked_for(client: Any) -> None:
+    await publisher(client).publish([opened(1), opened(2)])
+
+    async with Reader(client, remove=True) as reader:
+        await until(lambda: len(reader.handled) == 2)
+
+    assert await stored(client) == []
+
+
+async def test_what_a_name_had_in_hand_when_it_died_comes_first_when_it_is_back(client: Any) -> None:
+    reached = asyncio.Event()
+
+    async def hang(_partition: int, _entries: Sequence[Entry]) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    await publisher(client).publish([opened(1), opened(2)])
+    dying = await Reader(client, call=hang).__aenter__()
+    await reached.wait()
+    await dying.die()
+    await publisher(client).publish([opened(3)], batch="after")
+
+    async with Reader(client) as reader:
+        await until(lambda: len(reader.handled) == 3)
+
+    assert reader.numbers == [1, 2, 3]
+
+
+async def test_a_dead_readers_entries_are_taken_over(client: Any) -> None:
+    reached = asyncio.Event()
+
+    async def hang(_partition: int, _entries: Sequence[Entry]) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    await publisher(client).publish([opened(1), opened(2), opened(3)])
+    dying = await Reader(client, "dead", call=hang).__aenter__()
+    await reached.wait()
+    await dying.die()
+
+    async with Reader(client, "heir", claim_after_ms=100) as heir:
+        await until(lambda: len(heir.handled) == 3)
+        await until(lambda: _none_pending(client))
+
+    assert heir.numbers == [1, 2, 3]
+
+
+async def _none_pending(client: Any) -> bool:
+    return await pending(client) == 0
+
+
+@pytest.mark.parametrize("fault", [Hopeless("nothing to be done"), ValueError("a bug")])
+async def test_poison_is_buried_with_its_reason_and_holds_up_nobody(client: Any, fault: Exception) -> None:
+    handled: list[int] = []
+
+    async def call(_partition: int, entries: Sequence[Entry]) -> None:
+        numbers = [entry.message().ordinal for entry in entries]  # type: ignore[attr-defined]
+        if {3, 4} & set(numbers):
+            raise fault
+        handled.extend(numbers)
+
+    bus = publisher(client)
+    await bus.publish([opened(number) for number in range(10)])
+    async with Reader(client, call=call):
+        await until(lambda: len(handled) == 8)
+        await bus.publish([opened(10)], batch="while poison waits")
+        await until(lambda: 10 in handled)
+        await until(lambda: _dead(client, 2))
+
+    assert handled == [0, 1, 2, 5, 6, 7, 8, 9, 10]
+    assert await pending(client) == 0
+    entries = await stored(client)
+    for (_, dead), number in zip(await client.xrange(keys.dead(keys.events(1))), (3, 4), strict=True):
+        assert str(fault) in dead[b"reason"].decode()
+        assert (dead[b"t"], dead[b"v"], dead[b"b"]) == (b"Opened", b"1", events.encode(opened(number)))
+        assert dead[b"origin"].decode() == f"{keys.events(1)} {entries[number].stream_id} {GROUP}"
+
+
+async def _dead(client: Any, number: int) -> bool:
+    return bool(await client.xlen(keys.dead(keys.events(1))) == number)
+
+
+async def test_a_failure_that_passes_is_repeated_and_not_buried(client: Any) -> None:
+    handled: list[int] = []
+    failures = iter([ValueError("once"), ValueError("twice"), ValueError("one of two alone")])
+
+    async def call(_partition: int, entries: Sequence[Entry]) -> None:
+        if fault := next(failures, None):
+            raise fault
+        handled.extend(entry.message().ordinal for entry in entries)  # type: ignore[attr-defined]
+
+    await publisher(client).publish([opened(1), opened(2)])
+    async with Reader(client, call=call):
+        await until(lambda: len(handled) == 2)
+
+    assert sorted(handled) == [1, 2]
+    assert await client.xlen(keys.dead(keys.events(1))) == 0
+
+
+async def test_redis_being_away_never_buries(client: Any) -> None:
+    handled: list[int] = []
+    away = iter([redis.RedisAway("away") for _ in range(6)])
+
+    async def call(_partition: int, entries: Sequence[Entry]) -> None:
+        if fault := next(away, None):
+            raise fault
+        handled.extend(entry.message().ordinal for entry in entries)  # type: ignore[attr-defined]
+
+    await publisher(client).publish([opened(1)])
+    async with Reader(client, call=call):
+        await until(lambda: handled == [1])
+
+    assert await client.xlen(keys.dead(keys.events(1))) == 0
+
+
+async def test_what_nobody_understands_is_hopeless() -> None:
+    with pytest.raises(Hopeless, match="version 2"):
+        Entry("1-1", "Opened", 2, events.encode(opened(1))).message()
+    with pytest.raises(Hopeless, match="Teleported"):
+        Entry("1-1", "Teleported", 1, b"\x90").message()
+    with pytest.raises(Hopeless, match="Opened"):
+        Entry("1-1", "Opened", 1, b"\x01").message()
+
+
+async def test_an_entry_deleted_while_in_hand_is_let_go(client: Any) -> None:
+    await publisher(client).publish([opened(1), opened(2)])
+    consumer = Reader(client).consumer
+    await consumer.create_groups()
+    await client.xreadgroup(GROUP, "one", {keys.events(1): ">"})
+    await client.xdel(keys.events(1), (await stored(client))[0].stream_id)
+
+    async with Reader(client) as reader:
+        await until(lambda: len(reader.handled) == 1)
+        await until(lambda: _none_pending(client))
+
+    assert reader.numbers == [2]
+
+
+async def test_a_consumer_goes_on_when_redis_was_killed_and_started_again(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    server.start()
+    client = redis.connect(server.url)
+    bus = publisher(client)
+    try:
+        async with Reader(client) as reader:
+            await bus.publish([opened(1)])
+            await until(lambda: len(reader.handled) == 1)
+            server.kill()
+            server.start()
+            await bus.publish([opened(2)], patience_s=5)
+            await until(lambda: len(reader.handled) == 2)
+
+        assert reader.numbers == [1, 2]
+        assert await pending(client) == 0
+    finally:
+        await redis.close(client)
+        server.stop()
+
+
+async def test_a_group_that_was_lost_is_made_again(client: Any) -> None:
+    async with Reader(client) as reader:
+        await publisher(client).publish([opened(1)])
+        await until(lambda: len(reader.handled) == 1)
+        await client.delete(keys.events(1))
+        await publisher(client).publish([opened(2)], batch="after")
+        await until(lambda: len(reader.handled) == 2)
+
+    assert reader.numbers == [1, 2]
+
+
+# Trimming. Redis removes whole nodes of 100 entries.
+
+
+async def fill(client: Any) -> list[str]:
+    for start in range(0, 1000, 250):
+        await publisher(client).publish([opened(number) for number in range(start, start + 250)], batch=str(start))
+    return [entry.stream_id for entry in await stored(client)]
+
+
+def ms(stream_id: str) -> int:
+    return int(stream_id.partition("-")[0])
+
+
+async def read(client: Any, group: str, count: int) -> None:
+    """The group has read so many and acknowledged none."""
+    await client.xreadgroup(group, "reader", {keys.events(1): ">"}, count=count)
+
+
+async def test_what_is_old_and_read_by_all_is_trimmed(client: Any) -> None:
+    for group in ("a", "b"):
+        await client.xgroup_create(keys.events(1), group, id="0", mkstream=True)
+    numbers = await fill(client)
+    for group in ("a", "b"):
+        await read(client, group, 1000)
+        await client.xack(keys.events(1), group, *numbers)
+
+    kept = await trim(client, 1, ("a", "b"), ms(numbers[0]))
+    removed = await trim(client, 1, ("a", "b"), ms(numbers[-1]) + 1000)
+
+    assert kept == 0
+    assert removed >= 900
+    assert len(await stored(client)) == 1000 - removed
+
+
+async def test_nothing_that_a_group_has_yet_to_acknowledge_is_trimmed(client: Any) -> None:
+    for group in ("fast", "slow"):
+        await client.xgroup_create(keys.events(1), group, id="0", mkstream=True)
+    numbers = await fill(client)
+    await read(client, "fast", 1000)
+    await client.xack(keys.events(1), "fast", *numbers)
+    late = ms(numbers[-1]) + 1000
+
+    assert await trim(client, 1, ("fast", "slow"), late) == 0
+    await read(client, "slow", 500)
+    assert await trim(client, 1, ("fast", "slow"), late) == 0
+    await client.xack(keys.events(1), "slow", *numbers[:300])
+    await trim(client, 1, ("fast", "slow"), late)
+
+    left = {entry.stream_id for entry in await stored(client)}
+    assert left >= set(numbers[300:])
+    assert len(left) < 1000
+
+
+async def test_nothing_is_trimmed_before_every_group_is_there(client: Any) -> None:
+    assert await trim(client, 1, ("a",), 2**41) == 0
+    await client.xgroup_create(keys.events(1), "a", id="0", mkstream=True)
+    numbers = await fill(client)
+    await read(client, "a", 1000)
+    await client.xack(keys.events(1), "a", *numbers)
+
+    assert await trim(client, 1, ("a", "yet to come"), ms(numbers[-1]) + 1000) == 0
