@@ -1,0 +1,118 @@
+"""A real Chromium, driven over WebDriver (W3C) by chromedriver; no more of the protocol than the tests use."""
+
+import asyncio
+import contextlib
+import subprocess
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.servers import free_port, need, stop
+
+#: Without the flags about background work it keeps asking for hosts on the Internet.
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+)
+_ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+
+
+class Browser:
+    """One window. Every method waits until the browser has done it."""
+
+    def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
+        self._session = session
+        self._base = base
+
+    async def go(self, url: str) -> None:
+        await self._ask("POST", "/url", {"url": url})
+
+    async def click(self, css: str) -> None:
+        """As a person does: it has to be visible, and the page that it leads to is loaded afterwards."""
+        element = await self._ask("POST", "/element", {"using": "css selector", "value": css})
+        await self._ask("POST", f"/element/{element[_ELEMENT]}/click", {})
+
+    async def press(self, *keys: str) -> None:
+        """Keys of the keyboard, one after the other (WebDriver's code points: \\ue004 Tab, \\ue007 Enter)."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        await self._ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    async def run(self, script: str, *args: Any) -> Any:
+        """What the body of a JavaScript function returns."""
+        return await self._ask("POST", "/execute/sync", {"script": script, "args": list(args)})
+
+    async def resize(self, width: int, height: int) -> None:
+        """The page's own size, as on a telephone: windows have a smallest width."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        await self._devtools("Emulation.setDeviceMetricsOverride", size)
+
+    async def prefer(self, scheme: str) -> None:
+        """`light` or `dark`."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        await self._devtools("Emulation.setEmulatedMedia", {"features": [feature]})
+
+    async def language(self, accept_language: str) -> None:
+        await self._devtools("Network.enable", {})
+        await self._devtools("Network.setExtraHTTPHeaders", {"headers": {"Accept-Language": accept_language}})
+
+    async def screenshot(self, file: Path) -> None:
+        await asyncio.to_thread(file.write_bytes, b64decode(await self._ask("GET", "/screenshot")))
+
+    async def complaints(self) -> list[str]:
+        """What the browser's console was told since the last time: blocked resources, errors of scripts."""
+        return [entry["message"] for entry in await self._ask("POST", "/se/log", {"type": "browser"})]
+
+    async def _devtools(self, command: str, params: dict[str, Any]) -> None:
+        await self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+
+    async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        async with self._session.request(method, self._base + path, json=body) as answer:
+            value = (await answer.json())["value"]
+            assert answer.status == 200, value
+            return value
+
+
+@contextlib.asynccontextmanager
+async def browsing(profile: Path) -> AsyncIterator[Browser]:
+    """A browser with an empty profile in that directory."""
+    chromium, driver, port = need("chromium"), need("chromedriver"), free_port()
+    process = _started(driver, port)
+    base = f"http://127.0.0.1:{port}/session"
+    try:
+        async with aiohttp.ClientSession() as session:
+            await _listening(session, port)
+            options = {"binary": chromium, "args": [*FLAGS, f"--user-data-dir={profile}"]}
+            wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+            async with session.post(base, json={"capabilities": {"alwaysMatch": wanted}}) as answer:
+                value = (await answer.json())["value"]
+                assert answer.status == 200, value
+            browser = f"{base}/{value['sessionId']}"
+            try:
+                yield Browser(session, browser)
+            finally:
+                await session.delete(browser)
+    finally:
+        stop(process)
+
+
+def _started(driver: str, port: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([driver, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+async def _listening(session: aiohttp.ClientSession, port: int) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                await session.get(f"http://127.0.0.1:{port}/status")
+                return
+            await asyncio.sleep(0.02)
