@@ -1,0 +1,153 @@
+"""All HTTP routes of all services on one aiohttp application: the one process that outsiders and recipients meet.
+
+Links in mails work from the first moment, with or without Redis; the rest answers 503 until Redis does. /readyz is 200
+once the data was found to be ours and every process named in `http.ready_urls` is ready too.
+"""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Sequence
+
+import aiohttp
+from aiohttp import web
+from prometheus_client import Gauge
+
+from services.mailbox import http as mailbox
+from services.mailbox.store import Reader
+from services.queueing import domains
+from services.queueing import http as queueing
+from services.queueing.store import JobStore
+from services.tracking import http as tracking
+from services.tracking import parts
+from shared import api, logs, master_secret, metrics, redis
+from shared.bus import Publisher
+from shared.lifecycle import Lifecycle, pause, run
+from shared.sending_domains import SendingDomains
+from shared.settings import Settings
+from shared.tenants import Tenants
+from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
+
+#: The longest request line of ours: method, path and token, and then some.
+MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024
+#: Requests in hand have a second to spare before `lifecycle.CLOSE_SECONDS`.
+SHUTDOWN_SECONDS = 2
+#: Another process that takes longer to say that it is ready is not.
+READY_SECONDS = 1.0
+#: Between two looks for a Redis that is away.
+RETRY_SECONDS = 0.5
+
+DURABLE = Gauge("estafette_redis_durable", "1 if an acknowledged write survives a kill -9 of Redis, 0 if it may not")
+
+
+async def main(life: Lifecycle) -> None:
+    settings = life.settings
+    secret = master_secret.load(settings)
+    client = redis.connect(settings.redis.url)
+    life.push_close(lambda: redis.close(client))
+    publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
+    links = parts.tracking(settings, publisher, TokenKeys(secret.current, secret.previous), secrets.token_hex(6))
+    await links.start()
+    life.push_close(links.close)  # before the client: what is in hand still goes to Redis
+    tenants = Tenants(client)
+    routes = [
+        *tracking.routes(links, _now_ms, settings.tracking.forwarded_hops),
+        *_queueing(settings, client, tenants),
+        *_mailbox(settings, client),
+        *_health(life),
+    ]
+    app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes)
+    runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
+    others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))
+    life.push_close(others.close)
+    life.also_check(_OtherProcesses(others, settings.http.ready_urls))
+    async with life.serving(settings.http.metrics_port):
+        await web.TCPSite(runner, settings.http.host, settings.http.port).start()
+        await _check_redis(life, client)
+        await life.stopping.wait()
+
+
+def _queueing(settings: Settings, client: redis.Client, tenants: Tenants) -> list[api.Route]:
+    sending_domains = SendingDomains(client)
+    store = JobStore(client, settings.redis.partitions, settings.queueing.max_intake_chunks)
+    jobs = queueing.routes(
+        store,
+        tenants,
+        sending_domains,
+        partitions=settings.redis.partitions,
+        max_recipients=settings.queueing.max_recipients,
+        now_ms=_now_ms,
+        chance=os.urandom,
+    )
+    return [*jobs, *domains.routes(sending_domains)]
+
+
+def _mailbox(settings: Settings, client: redis.Client) -> list[api.Route]:
+    """Only where mail goes there: whoever reaches its pages reads every mail."""
+    if settings.relay.route != "mailbox":
+        return []
+    return mailbox.routes(Reader(client), lambda: secrets.token_urlsafe(16))
+
+
+def _health(life: Lifecycle) -> list[api.Route]:
+    async def readyz(_request: web.Request) -> web.StreamResponse:
+        return metrics.readiness_answer(await life.readiness())
+
+    text = {200: "text/plain"}
+    return [
+        api.Route("GET", "/healthz", metrics.healthz, "Whether this process is alive", answers=text),
+        api.Route("GET", "/readyz", readyz, "Whether every process is ready", answers={**text, 503: "text/plain"}),
+    ]
+
+
+async def _check_redis(life: Lifecycle, client: redis.Client) -> None:
+    """Ready once Redis answers and holds our data. In a wrong partition nobody would find a fact: the process ends if
+    the number is another one, or if the server may forget what it acknowledged and that is not allowed."""
+    settings = life.settings.redis
+    checked = False
+    while not checked and not life.stopping.is_set():
+        try:
+            await redis.check_partitions(client, settings.partitions)
+            durable, why = await redis.durability(client)
+            checked = True
+        except redis.RedisAway:
+            life.not_ready("redis does not answer")
+            await pause(life.stopping, RETRY_SECONDS)
+    if not checked:
+        return
+    DURABLE.set(durable)
+    if not durable:
+        logs.get_logger().warning("redis_not_durable", why=why)
+        if settings.require_durable:
+            raise redis.NotDurable(why)
+    life.ready()
+
+
+class _OtherProcesses:
+    """Asks each `name=url` for its readiness, all at once."""
+
+    def __init__(self, session: aiohttp.ClientSession, ready_urls: str) -> None:
+        self._session = session
+        self._urls = dict(part.strip().split("=", 1) for part in ready_urls.split(",") if part.strip())
+
+    async def __call__(self) -> str | None:
+        reasons: Sequence[str | None] = await asyncio.gather(*(self._ask(name) for name in self._urls))
+        return "; ".join(reason for reason in reasons if reason) or None
+
+    async def _ask(self, name: str) -> str | None:
+        try:
+            async with self._session.get(self._urls[name]) as answer:
+                return None if answer.status == 200 else f"{name}: {(await answer.text()).strip()}"
+        except (aiohttp.ClientError, TimeoutError):
+            return f"{name}: does not answer"
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+if __name__ == "__main__":
+    run(main, "http")

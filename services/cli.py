@@ -1,0 +1,231 @@
+"""The console command `estafette`: what an operator types. It decodes, delegates and prints."""
+
+import asyncio
+import importlib
+import json
+import os
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from shared import settings as settings_module
+from shared.settings import Settings, SettingsError
+
+#: What `estafette serve` can be asked for: the stream loops, and `http` for all routes.
+SERVICES = ("http", "queueing", "relay", "tracking", "bounces", "suppression", "reports", "mailbox")
+
+T = TypeVar("T")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The sending and tracking engine. Settings: estafette.toml and ESTAFETTE_<SECTION>_<FIELD>."""
+
+
+@main.command()
+def run() -> None:
+    """Run one whole instance on this machine, until Ctrl-C."""
+    from services import run as instance  # imports what only it needs
+
+    try:
+        instance.run(_settings())
+    except instance.CannotRun as error:
+        _fail(str(error))
+
+
+@main.command()
+@click.argument("service", type=click.Choice(SERVICES))
+def serve(service: str) -> None:
+    """Run one process: the loop of a service, or `http`, every route."""
+    from shared import lifecycle
+
+    module = "services.__main__" if service == "http" else f"services.{service}.__main__"
+    lifecycle.run(importlib.import_module(module).main, service)
+
+
+@main.command("settings")
+def print_settings() -> None:
+    """Every setting in force, and where it comes from."""
+    environ = os.environ
+    try:
+        found = settings_module.explain(environ, settings_module.settings_file(environ))
+    except SettingsError as error:
+        _fail(str(error))
+    width = max(len(line.name) for line in found)
+    for line in found:
+        value = json.dumps(settings_module.masked(line.value))
+        click.echo(f"{line.name:<{width}} = {value:<24} {line.source}")
+
+
+@main.command()
+def demo() -> None:
+    """Send a campaign of 1,000 recipients through the running instance and print its report."""
+    from services import demo as campaign
+
+    settings = _settings()
+    try:
+        campaign.run(settings)
+    except campaign.DemoFailed as error:
+        _fail(str(error))
+
+
+@main.command()
+@click.option("--partition", type=int, default=None, help="Only this partition.")
+@click.option("--fact", default=None, help="Only facts of this name, as Bounced.")
+@click.option("--from-start", is_flag=True, help="Everything that is kept, not only what comes from now on.")
+@click.option("--no-follow", is_flag=True, help="End where the streams end.")
+def tail(partition: int | None, fact: str | None, from_start: bool, no_follow: bool) -> None:
+    """Print events as JSON lines, as they happen."""
+    from services import tail as reader
+
+    async def print_all(client: Any, settings: Settings) -> None:
+        partitions = range(settings.redis.partitions) if partition is None else [partition]
+        async for line in reader.read(client, partitions, fact=fact, from_start=from_start, follow=not no_follow):
+            click.echo(line)
+
+    _with_redis(print_all)
+
+
+@main.group()
+def tenants() -> None:
+    """Who may use this installation."""
+
+
+@tenants.command("add")
+@click.argument("name")
+@click.option("--any-from-domain", is_flag=True, help="May write From any domain that is nobody else's. For trying.")
+def add_tenant(name: str, any_from_domain: bool) -> None:
+    """Add a tenant: a-z, 0-9 and -, 32 characters at most."""
+    from shared.tenants import Tenants
+
+    tenant = _with_redis(lambda client, _: Tenants(client).create(name, any_from_domain=any_from_domain))
+    click.echo(f"added {tenant.name}")
+
+
+@tenants.command("list")
+def list_tenants() -> None:
+    """Every tenant."""
+    from shared.tenants import Tenants
+
+    for tenant in _with_redis(lambda client, _: Tenants(client).all()):
+        flags = "  any From domain" if tenant.any_from_domain else ""
+        click.echo(f"{tenant.name:<32}  since {_day(tenant.created_at)}{flags}")
+
+
+@main.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@click.option("--tenant", required=True)
+@click.option("--scope", required=True, help="Separated by commas, of send, read, suppress, admin, operator.")
+def create_key(tenant: str, scope: str) -> None:
+    """Make a key and print it, alone on standard output. It cannot be shown again."""
+    from shared.tenants import Tenants
+
+    wanted = [part.strip() for part in scope.split(",") if part.strip()]
+    key, text = _with_redis(lambda client, _: Tenants(client).create_key(tenant, wanted))
+    click.echo(f"id {key.id}, for {key.tenant}, {','.join(key.scopes)}; keep it, it is not shown again:", err=True)
+    click.echo(text)
+
+
+@keys.command("list")
+@click.option("--tenant", default=None)
+def list_keys(tenant: str | None) -> None:
+    """Every key: its id, never its text."""
+    from shared.tenants import Tenants
+
+    for key in _with_redis(lambda client, _: Tenants(client).keys_of(tenant)):
+        click.echo(f"{key.id}  {key.tenant:<32}  since {_day(key.created_at)}  {','.join(key.scopes)}")
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def revoke_key(key_id: str) -> None:
+    """Revoke the key with that id. Every process refuses it within ten seconds."""
+    from shared.tenants import Tenants
+
+    if not _with_redis(lambda client, _: Tenants(client).revoke_key(key_id)):
+        _fail(f"there is no key {key_id}")
+    click.echo(f"revoked {key_id}")
+
+
+@main.group()
+def domains() -> None:
+    """Sending domains: who may write From them, and what to publish in DNS."""
+
+
+@domains.command("add")
+@click.argument("domain")
+@click.option("--tenant", required=True)
+def add_domain(domain: str, tenant: str) -> None:
+    """Add a sending domain of a tenant and print its DNS records."""
+    from shared.sending_domains import SendingDomains, records
+    from shared.tenants import Tenants
+
+    async def add(client: Any, _: Settings) -> Any:
+        if await Tenants(client).get(tenant) is None:
+            raise LookupError(f"there is no tenant {tenant}")
+        return await SendingDomains(client).add(tenant, domain)
+
+    added, new = _with_redis(add)
+    click.echo(f"{'added' if new else 'there already'}: {added.domain}; publish:", err=True)
+    for record in records(added):
+        click.echo(f'{record.name}. {record.type} "{record.value}"')
+
+
+@domains.command("list")
+@click.option("--tenant", required=True)
+def list_domains(tenant: str) -> None:
+    """The sending domains of a tenant."""
+    from shared.sending_domains import SendingDomains
+
+    for domain in _with_redis(lambda client, _: SendingDomains(client).of_tenant(tenant)):
+        how = "taken by use" if domain.by_use else "added"
+        click.echo(f"{domain.domain:<40}  {how} {_day(domain.created_at)}  selector {domain.selector}")
+
+
+def _settings() -> Settings:
+    try:
+        return settings_module.read()
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _with_redis(work: Callable[[Any, Settings], Awaitable[T]]) -> T:
+    """Does `work` with a client of the Redis in force: that of the settings, or the one that `estafette run` runs."""
+    from shared import redis
+
+    settings = _settings()
+    running = settings.data.path / "redis.url"
+    url = settings.redis.url or (running.read_text("ascii").strip() if running.exists() else "")
+    if not url:
+        _fail(f"no Redis: set redis.url, or start `estafette run` in {settings.data.path.resolve()}")
+
+    async def working() -> T:
+        client = redis.connect(url)
+        try:
+            return await work(client, settings)
+        finally:
+            await redis.close(client)
+
+    try:
+        return asyncio.run(working())
+    except redis.RedisAway as error:
+        _fail(f"Redis does not answer: {error}")
+    except (ValueError, LookupError) as error:
+        _fail(str(error.args[0] if error.args else error))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"estafette: {message}", err=True)
+    raise SystemExit(2)

@@ -1,0 +1,195 @@
+"""Child processes under a supervisor: started, started again when they die, stopped in order, never left behind.
+
+Services are forked from the supervisor, which has imported the libraries they share: on two cores that makes the
+difference between one second and four until all are up, and their memory is shared. Hence the supervisor has neither
+threads nor an event loop. A fork wears the title `python -m services.<name>` and is otherwise what that command is.
+
+On Linux the kernel kills each child when the supervisor dies, however it dies (PR_SET_PDEATHSIG). Killed, not asked:
+with the supervisor gone nobody would kill what hangs, and nothing accepted is lost by kill -9.
+"""
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from setproctitle import setproctitle
+
+#: A child that dies is started again after this long, twice as long each time it dies young.
+FIRST_BACK_OFF_SECONDS = 0.2
+LONGEST_BACK_OFF_SECONDS = 10.0
+#: A child that lived as long as this has not died young.
+GROWN_UP_SECONDS = 10.0
+#: A log that grows beyond is moved to `<name>.log.1`.
+MAX_LOG_BYTES = 64 * 1024 * 1024
+
+_PR_SET_PDEATHSIG = 1
+_HIGHEST_FD = 1024
+# Loaded before any fork: a child must not search for libraries.
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Child:
+    """One process to be kept alive. `work` runs in the fork and never returns (see `service` and `program`)."""
+
+    def __init__(self, name: str, work: Callable[[], NoReturn], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.pid: int | None = None
+        self._work = work
+        self._started_at = 0.0
+        self._not_before = 0.0
+        self._back_off = FIRST_BACK_OFF_SECONDS
+
+    def start(self) -> None:
+        _keep_small(self.log)
+        self._started_at = time.monotonic()
+        self.pid = fork(self._work, self.log)
+
+    def ended(self) -> str | None:
+        """How it ended, once, if it has; None while it runs."""
+        if self.pid is None:
+            return None
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self.pid = None
+        now = time.monotonic()
+        if now - self._started_at >= GROWN_UP_SECONDS:
+            self._back_off = FIRST_BACK_OFF_SECONDS
+        self._not_before = now + self._back_off
+        self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
+        code = os.waitstatus_to_exitcode(status)
+        return f"ended with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+
+    def due(self) -> bool:
+        """Whether it is dead and has been so for long enough to be started again."""
+        return self.pid is None and time.monotonic() >= self._not_before
+
+    def signal(self, wanted: signal.Signals) -> None:
+        if self.pid is not None:
+            os.kill(self.pid, wanted)
+
+
+def stop(children: Sequence[Child], deadline_seconds: float, hurried: Callable[[], bool]) -> list[str]:
+    """SIGTERM to all of them; SIGKILL to those that run at the deadline or when `hurried`. Returns the killed ones."""
+    for child in children:
+        child.signal(signal.SIGTERM)
+    deadline = time.monotonic() + deadline_seconds
+    while _running(children) and time.monotonic() < deadline and not hurried():
+        time.sleep(0.01)
+    killed = _running(children)
+    for child in killed:
+        child.signal(signal.SIGKILL)
+    while _running(children):
+        time.sleep(0.01)
+    return [child.name for child in killed]
+
+
+def _running(children: Sequence[Child]) -> list[Child]:
+    for child in children:
+        child.ended()
+    return [child for child in children if child.pid is not None]
+
+
+def service(module: str, name: str, environ: Mapping[str, str]) -> Callable[[], NoReturn]:
+    """What `python -m <module>` does with `environ` added."""
+
+    def work() -> NoReturn:
+        # Imported here, in the child: with the supervisor's own modules it would cost every start.
+        from shared import lifecycle
+
+        setproctitle(f"python -m {module}")
+        os.environ.update(environ)
+        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name)
+
+    return work
+
+
+def program(command: Sequence[str]) -> Callable[[], NoReturn]:
+    """That program, found by its path."""
+
+    def work() -> NoReturn:
+        os.execv(command[0], list(command))  # noqa: S606 - a list, no shell
+
+    return work
+
+
+def fork(work: Callable[[], NoReturn], log: Path) -> int:
+    """The pid of a child that does `work` with its output in `log`, and dies with this process."""
+    parent = os.getpid()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code: object = 1
+    try:
+        _become_child(parent, log)
+        work()
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def _become_child(parent: int, log: Path) -> None:
+    os.setsid()  # Ctrl-C is the supervisor's: it stops its children in order
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+    for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(caught, signal.SIG_DFL)
+    os.closerange(3, _HIGHEST_FD)  # the supervisor's lock above all
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(nothing, 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.closerange(3, _HIGHEST_FD)
+
+
+def _keep_small(log: Path) -> None:
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+        log.replace(log.with_name(log.name + ".1"))
+
+
+class Tail:
+    """What was written to a log since the last look, cut where it grows too long."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._at = log.stat().st_size if log.exists() else 0
+        self._rest = b""
+
+    def lines(self) -> list[bytes]:
+        """The new whole lines."""
+        try:
+            size = self._log.stat().st_size
+        except FileNotFoundError:
+            return []
+        if size < self._at:  # moved away
+            self._at, self._rest = 0, b""
+        if size == self._at:
+            return []
+        with self._log.open("rb") as log:
+            log.seek(self._at)
+            new = log.read(size - self._at)
+        self._at = size
+        if size > MAX_LOG_BYTES:
+            # The child appends to the file it has open: emptying it is all that can be done while it runs.
+            os.truncate(self._log, 0)
+            self._at = 0
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        return lines

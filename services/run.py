@@ -1,0 +1,375 @@
+"""`estafette run`: one instance on this machine. Redis, a process per stream loop, one for all HTTP routes.
+
+    supervisor ─┬─ redis       unless redis.url names one; its URL is in <data.dir>/redis.url while it runs
+                ├─ queueing, relay, bounces, suppression, reports; mailbox where relay.route is `mailbox`
+                ╰─ http        every route on one port, and the spool of tracking
+
+What dies is started again, later each time. Readiness: each process has its metrics port chosen here, once, and the
+http process is told all of them (`http.ready_urls`), so its /readyz is 200 when all are, whoever asks. In `<data.dir>`:
+
+    lock             held while the instance runs      redis.url, http.url   where it runs, while it runs
+    appendonlydir/   what Redis keeps                  demo.key              the key of tenant `demo` (mode 600)
+    secret.key       the master secret                 logs/<process>.log    JSON lines; warnings are shown here too
+
+Stopping goes against the flow: no new jobs first, then no new mails, then what receives, then what counts, Redis last.
+Each has `lifecycle.drain_seconds` and a little; a second Ctrl-C does not wait.
+"""
+
+import asyncio
+import errno
+import fcntl
+import gc
+import importlib
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from types import FrameType
+from typing import IO, NoReturn
+
+import click
+import orjson
+
+from services import processes, redis_server
+from services.processes import Child, Tail
+from shared import redis
+from shared.settings import Settings, url_host
+from shared.tenants import TenantError, Tenants
+
+#: Stopped in this order, each group together: edges in first, what they stand on last.
+STOP_ORDER = (("http",), ("queueing", "relay"), ("mailbox", "bounces"), ("suppression", "reports"), ("redis",))
+DEMO_SCOPES = ("send", "read", "suppress", "admin")
+#: What services import that takes long: imported once, before they are forked. Names, for each has one owner.
+PRELOADED = (
+    *("aiodns", "aiohttp.web", "aiosmtpd.smtp", "aiosmtplib", "cryptography.hazmat.primitives.asymmetric.rsa"),
+    *("dns.resolver", "minijinja", "redis.asyncio", "turbohtml", "uvloop", "shared.api", "shared.bus"),
+)
+#: After that the first start is told to be slow, with the reason; it goes on trying.
+SLOW_START_SECONDS = 30.0
+#: More than a process needs to close once it has drained.
+CLOSE_SECONDS = 5.0
+_LISTENING = (("http", "port", True), ("bounces", "port", True), ("mailbox", "port", False))
+#: Ports given out here: above what is well known, below what the kernel gives to clients.
+_PORTS = range(21_000, 32_000)
+
+
+class CannotRun(Exception):
+    """Nothing was started. The message says what to change."""
+
+
+class Instance:
+    """The running instance: made by `run`, and by nobody twice for one data directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.data = settings.data.path
+        self.redis_url = settings.redis.url
+        self.metrics_ports: dict[str, int] = {}
+        self._children: dict[str, Child] = {}
+        self._tails: list[tuple[str, Tail]] = []
+        self._free_ports = free_ports(settings.metrics.host)
+        self._signals = 0
+
+    # Up
+
+    def prepare(self) -> None:
+        """Everything that can be found wrong before a process is started. CannotRun."""
+        self._ports_are_free()
+        for module in PRELOADED:
+            importlib.import_module(module)
+        gc.freeze()  # what is imported stays shared: a fork's collector does not touch it
+        for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(caught, self._signalled)
+
+    def start_redis(self) -> None:
+        """Ours, unless the settings name one; in both cases it answers when this returns. CannotRun."""
+        if not self.redis_url:
+            port = next(free_ports("127.0.0.1"))
+            try:
+                command = redis_server.command(redis_server.find(), self.data, port)
+            except redis_server.NoRedis as error:
+                raise CannotRun(str(error)) from None
+            self._start("redis", processes.program(command))
+            self.redis_url = f"redis://127.0.0.1:{port}/0"
+        asyncio.run(self._redis_answers())
+
+    def demo_key(self) -> str:
+        """The key in `demo.key`, if it still opens; else a new one, with its tenant where that is missing."""
+        file = self.data / "demo.key"
+        known = file.read_text("ascii").strip() if file.exists() else ""
+        key = asyncio.run(_demo_key(self.redis_url, known))
+        if key != known:
+            _write(file, key)
+        return key
+
+    def start_services(self) -> None:
+        names = ["queueing", "relay", "bounces", "suppression", "reports"]
+        if self.settings.relay.route == "mailbox":
+            names.append("mailbox")
+        for name in (*names, "http"):
+            section = getattr(self.settings, name)
+            self.metrics_ports[name] = section.metrics_port or next(self._free_ports)
+        ready = ",".join(f"{name}={self.metrics_url(name, 'readyz')}" for name in names)
+        for name in (*names, "http"):
+            environ = {
+                "ESTAFETTE_REDIS_URL": self.redis_url,
+                f"ESTAFETTE_{name.upper()}_METRICS_PORT": str(self.metrics_ports[name]),
+                "ESTAFETTE_HTTP_READY_URLS": ready,
+            }
+            module = "services" if name == "http" else f"services.{name}"
+            self._start(name, processes.service(module, name, environ))
+
+    def metrics_url(self, name: str, page: str = "metrics") -> str:
+        return f"http://{url_host(self.settings.metrics.host)}:{self.metrics_ports[name]}/{page}"
+
+    def _ports_are_free(self) -> None:
+        faults = []
+        for section, field, always in _LISTENING:
+            listening = getattr(self.settings, section)
+            if not always and self.settings.relay.route != "mailbox":
+                continue
+            if (reason := why_not_free(listening.host, listening.port)) is not None:
+                variable = f"ESTAFETTE_{section.upper()}_{field.upper()}"
+                faults.append(f"{section}.{field} ({variable}): {listening.host}:{listening.port} {reason}")
+        if faults:
+            raise CannotRun("\n".join(faults))
+
+    async def _redis_answers(self) -> None:
+        client = redis.connect(self.redis_url)
+        deadline = time.monotonic() + SLOW_START_SECONDS
+        try:
+            while not self._signals:
+                try:
+                    await redis.check_partitions(client, self.settings.redis.partitions)
+                except redis.WrongPartitions as error:
+                    raise CannotRun(str(error)) from None
+                except redis.RedisAway as error:
+                    if (child := self._children.get("redis")) and (how := child.ended()):
+                        raise CannotRun(f"redis {how}: see {child.log}") from None
+                    if time.monotonic() > deadline:
+                        raise CannotRun(f"Redis does not answer: {error}") from None
+                    await asyncio.sleep(0.02)
+                else:
+                    return
+        finally:
+            await redis.close(client)
+
+    def _start(self, name: str, work: Callable[[], NoReturn]) -> None:
+        log = self.data / "logs" / f"{name}.log"
+        self._tails.append((name, Tail(log)))
+        child = self._children[name] = Child(name, work, log)
+        child.start()
+
+    # Alive
+
+    def watch(self, announce: Callable[[], None]) -> None:
+        """Until a signal: starts again what dies, shows warnings, and calls `announce` when all are ready."""
+        announced, told = False, False
+        slow_at = time.monotonic() + SLOW_START_SECONDS
+        while not self._signals:
+            self._restart_dead()
+            self._show_warnings()
+            if not announced:
+                reason = self.why_not_ready()
+                if reason is None:
+                    announced = True
+                    announce()
+                elif time.monotonic() > slow_at and not told:
+                    told = True
+                    click.echo(f"not ready yet: {reason}", err=True)
+            time.sleep(0.2 if announced else 0.02)
+
+    def why_not_ready(self) -> str | None:
+        """What /readyz says, or that it does not answer; None when every process is ready."""
+        connection = HTTPConnection(base_url(self.settings).removeprefix("http://"), timeout=2)
+        try:
+            connection.request("GET", "/readyz")
+            answer = connection.getresponse()
+            return None if answer.status == 200 else answer.read(500).decode("utf-8", "replace").strip()
+        except (OSError, HTTPException) as error:
+            return f"http: {error}"
+        finally:
+            connection.close()
+
+    def _restart_dead(self) -> None:
+        for child in self._children.values():
+            if how := child.ended():
+                click.echo(f"{child.name} {how}; it is started again (see {child.log})", err=True)
+            if child.due():
+                child.start()
+
+    def _show_warnings(self) -> None:
+        for name, tail in self._tails:
+            for line in tail.lines():
+                if shown := _worth_showing(name, line):
+                    click.echo(shown, err=True)
+
+    # Down
+
+    def stop(self) -> None:
+        """In `STOP_ORDER`, however far the start has come."""
+        if self._children:
+            click.echo("stopping …", err=True)
+        deadline_seconds = self.settings.lifecycle.drain_seconds + CLOSE_SECONDS
+        for group in STOP_ORDER:
+            children = [self._children[name] for name in group if name in self._children]
+            for name in processes.stop(children, deadline_seconds, lambda: self._signals > 1):
+                click.echo(f"{name} was killed: it did not end by itself", err=True)
+        self._show_warnings()
+
+    def _signalled(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+
+def run(settings: Settings) -> None:
+    """Until a signal. CannotRun if nothing could be started."""
+    data = settings.data.path
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (data / "logs").mkdir(exist_ok=True)
+    except OSError as error:
+        raise CannotRun(f"data.dir: {error}") from None
+    with _locked(data):
+        instance = Instance(settings)
+        instance.prepare()
+        try:
+            instance.start_redis()
+            key = instance.demo_key()
+            instance.start_services()
+            _write(data / "redis.url", instance.redis_url)
+            _write(data / "http.url", base_url(settings))
+            instance.watch(lambda: click.echo(banner(instance, key)))
+        finally:
+            instance.stop()
+            for name in ("redis.url", "http.url"):
+                (data / name).unlink(missing_ok=True)
+
+
+def base_url(settings: Settings) -> str:
+    """Where API and pages are, seen from this machine."""
+    return f"http://{url_host(settings.http.host)}:{settings.http.port}"
+
+
+def banner(instance: Instance, key: str) -> str:
+    """What is printed once all is up."""
+    settings, base = instance.settings, base_url(instance.settings)
+    rows = [("API, links and pages", base), ("its description", f"{base}/v1/openapi.json")]
+    if settings.relay.route == "mailbox":
+        rows.append(("mailbox page", f"{base}/mailbox"))
+    if settings.tracking.base_url:
+        rows.append(("links in mails", settings.base_url))
+    rows += [
+        ("inbound SMTP", f"{settings.bounces.host}:{settings.bounces.port}"),
+        ("mail goes to", settings.relay.route),
+        ("key of tenant demo", f"{key}   (also in {instance.data / 'demo.key'})"),
+        *((f"metrics of {name}", instance.metrics_url(name)) for name in instance.metrics_ports),
+        ("logs", f"{instance.data / 'logs'}/<process>.log"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name:<{width}}  {value}" for name, value in rows]
+    return "\n".join(("", "Estafette is up.", "", *lines, "", "Send a first mail:", "", first_mail(base, key), ""))
+
+
+def first_mail(base: str, key: str) -> str:
+    """A line for any shell that sends one mail, with something to click and a way to leave."""
+    job = {
+        "from": "Chouette <news@chouette.example>",
+        "subject": "Hello {{ name }}",
+        "html": '<p>Hello {{ name }}!</p><p><a href="https://www.python.org/">A link to click</a></p>'
+        '<p><a href="{{ unsubscribe_url }}">Unsubscribe</a></p>',
+        "recipients": [{"email": "ana@example.org", "variables": {"name": "Ana"}}],
+    }
+    body = orjson.dumps(job).decode()  # without a single quote, so that the shell takes it as it is
+    return (
+        f'curl -sS {base}/v1/jobs -H "Authorization: Bearer {key}" -H "Content-Type: application/json" '
+        f"--data-binary '{body}'"
+    )
+
+
+def why_not_free(host: str, port: int) -> str | None:
+    """Why nothing can listen there; None if it can."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        return (
+            "is in use by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        )
+    return None
+
+
+def free_ports(host: str) -> Iterator[int]:
+    """Ports on which nothing listens, each once. Two instances that start together begin at different places."""
+    first = os.getpid() * 16
+    for number in range(first, first + len(_PORTS)):
+        port = _PORTS[number % len(_PORTS)]
+        if why_not_free(host, port) is None:
+            yield port
+    raise CannotRun(f"no free port on {host}")
+
+
+def _worth_showing(name: str, line: bytes) -> str | None:
+    """A warning or an error, for people; None for what only the file needs."""
+    if name == "redis" or not line.strip():
+        return None
+    try:
+        said = orjson.loads(line)
+    except ValueError:
+        return f"{name:<11} | {line.decode('utf-8', 'replace')}"
+    if not isinstance(said, Mapping) or said.get("level") not in ("warning", "error", "critical"):
+        return None
+    fields = " ".join(
+        f"{field}={value}"
+        for field, value in said.items()
+        if field not in ("at", "level", "process", "event", "exception")
+    )
+    return f"{name:<11} | {said['level']}: {said.get('event')} {fields}".rstrip()
+
+
+async def _demo_key(redis_url: str, known: str) -> str:
+    client = redis.connect(redis_url)
+    tenants = Tenants(client)
+    try:
+        if known and await tenants.verify(known):
+            return known
+        if await tenants.get("demo") is None:
+            with suppress(TenantError):  # another instance on the same Redis was first
+                await tenants.create("demo", any_from_domain=True)
+        return (await tenants.create_key("demo", DEMO_SCOPES))[1]
+    finally:
+        await redis.close(client)
+
+
+def _write(file: Path, text: str) -> None:
+    """For its owner alone."""
+    file.unlink(missing_ok=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(f"{text}\n")
+
+
+class _locked:
+    """One instance for one data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self._file = data / "lock"
+        self._open: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        self._open = self._file.open("w")
+        try:
+            fcntl.flock(self._open, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._open.close()
+            raise CannotRun(f"data.dir (ESTAFETTE_DATA_DIR): another instance runs in {self._file.parent}") from None
+
+    def __exit__(self, *_error: object) -> None:
+        if self._open is not None:
+            self._open.close()
