@@ -226,3 +226,16 @@ def mailbox_bodies() -> str:
 def mailbox_bytes() -> str:
     """string · the size of all bodies together: they are bounded by bytes too · as long as there are any"""
     return "est:{mailbox}:bytes"
+
+
+# Mail kept for inspection. One script writes its two keys
+
+
+def kept_mail() -> str:
+    """stream · received mail that was not understood, with the reason · the newest 10,000 within 64 MB"""
+    return "est:{meta}:kept_mail"
+
+
+def kept_mail_bytes() -> str:
+    """string · the size of all kept mail together · as long as there is any"""
+    return "est:{meta}:kept_mail_bytes"
