@@ -76,6 +76,11 @@ def pack_waiting(first_ordinal: int, recipients: Sequence[Waiting]) -> bytes:
     return _encoder.encode(Chunk(first_ordinal, False, _encoder.encode(recipients)))
 
 
+def pack_waiting_row(recipient: Waiting) -> bytes:
+    """One recipient, as a script puts him into a chunk that waits."""
+    return _encoder.encode(recipient)
+
+
 def pack_slim(first_ordinal: int, recipients: Iterable[Waiting | Recipient]) -> bytes:
     """The member of the sorted set for the same recipients once they are queued."""
     rows = [Recipient(recipient.email, recipient.metadata) for recipient in recipients]

@@ -13,7 +13,7 @@ anywhere loses and doubles nothing:
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -145,7 +145,7 @@ class Queueing:
             try:
                 for partition in range(self._partitions):
                     for job in await self._store.due(partition, self._now_ms()):
-                        word, _ = await self._store.start("", job)
+                        word, _ = await self._store.start("", job, self._now_ms())
                         self._log.info("started", job=job, state=word)
             except RedisAway as away:
                 self._log.warning("redis_away", reason=str(away))
@@ -173,7 +173,7 @@ def facts_of(
     for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
         ordinal = intake.first_ordinal + at
         word = "accepted" if decision.site else "suppressed" if decision.suppressed else "rejected"
-        common = {
+        common: dict[str, Any] = {
             "event_id": events.event_id(intake.job, ordinal, word),
             "occurred_at": now_ms,
             "tenant": intake.tenant,

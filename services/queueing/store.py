@@ -83,13 +83,16 @@ return {'appended', #fresh}
 )
 
 # KEYS: job, chunks, intake, schedule, seen. ARGV: most entries of intake, head of an Intake, version, time to start at
-# ('': now).
+# ('': now), now. A job without an expiry of its own gets it here.
 _START = Script(
     """
 local job = redis.call('HMGET', KEYS[1], 'state', 'total')
 if job[1] ~= 'open' and job[1] ~= 'scheduled' then return {'not_open', job[1]} end
 if ARGV[4] == '' and redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[1]) then return {'full'} end
 redis.call('DEL', KEYS[5])
+local begins = tonumber(ARGV[4] == '' and ARGV[5] or ARGV[4])
+local expiry = redis.call('HMGET', KEYS[1], 'expires_at', 'max_age_ms')
+if expiry[1] == '0' then redis.call('HSET', KEYS[1], 'expires_at', begins + tonumber(expiry[2])) end
 local name = string.match(KEYS[1], '[^:]+$')
 if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[1], 'state', 'scheduled')
@@ -222,7 +225,7 @@ class JobStore:
         word = found[0].decode()
         return word, int(found[1]) if word == "appended" else 0
 
-    async def start(self, tenant: str, job: str, start_at_ms: int | None = None) -> tuple[str, str]:
+    async def start(self, tenant: str, job: str, now_ms: int, start_at_ms: int | None = None) -> tuple[str, str]:
         """Starts an open or scheduled job, now or later. Answers its new state, or `unknown`, or `not_open` and the
         state it has, or `full`. With tenant "" it is the schedule that starts it."""
         head = await self.head(job)
@@ -241,6 +244,7 @@ class JobStore:
                 _intake_head(head.tenant, job),
                 events.MAJOR_VERSION,
                 "" if start_at_ms is None else start_at_ms,
+                now_ms,
             ],
         )
         return found[0].decode(), found[1].decode() if len(found) > 1 else ""

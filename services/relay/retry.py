@@ -16,11 +16,12 @@ DAY_S = 86_400
 #: attempts. Transactional: a code to log in is worth minutes, so many early attempts.
 SCHEDULES_S: Mapping[str, Sequence[float]] = {
     "bulk": (5 * MINUTE_S, 15 * MINUTE_S, 30 * MINUTE_S, HOUR_S, 2 * HOUR_S, 4 * HOUR_S),
+    "one_to_one": (2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 30 * MINUTE_S, HOUR_S, 2 * HOUR_S),
     "transactional": (MINUTE_S, 2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 30 * MINUTE_S, HOUR_S),
 }
 #: From being accepted to Expired, where the job does not say. A campaign is stale after a weekend and a day, a receipt
 #: after a day.
-MAX_AGE_S: Mapping[str, float] = {"bulk": 3 * DAY_S, "transactional": DAY_S}
+MAX_AGE_S: Mapping[str, float] = {"bulk": 3 * DAY_S, "one_to_one": 2 * DAY_S, "transactional": DAY_S}
 #: A wait becomes up to a quarter longer.
 JITTER = 0.25
 

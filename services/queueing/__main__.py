@@ -1,0 +1,65 @@
+"""Runs the stream loop of queueing: chunks of jobs in, ready messages out."""
+
+import os
+import secrets
+import socket
+import time
+from functools import partial
+
+from services.queueing.queueing import Queueing
+from services.queueing.sites import DnsSites, FixedSite
+from services.queueing.store import JobStore
+from shared import bus, dns, keys, sites, storage
+from shared.lifecycle import Lifecycle, run
+from shared.ready import LANES, ReadyQueues
+from shared.suppression import SuppressionList
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def main(life: Lifecycle) -> None:
+    settings = life.settings
+    partitions = settings.redis.partitions
+    client = storage.connect(life)
+    route = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
+    if route is None:
+        resolver = dns.Resolver(dns.DnsClient(settings.dns.servers, settings.dns.timeout_ms), time.monotonic)
+        life.push_close(resolver.close)
+    queueing = Queueing(
+        store=JobStore(client, partitions, settings.queueing.max_intake_chunks),
+        queues=ReadyQueues(client),
+        suppressions=SuppressionList(client, partitions),
+        sites=DnsSites(resolver) if route is None else FixedSite(route.site),
+        publisher=bus.Publisher(client, partitions, lambda: secrets.token_hex(8)),
+        partitions=partitions,
+        now_ms=_now_ms,
+    )
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    consumers = [
+        bus.Consumer(
+            client,
+            partitions,
+            partial(keys.intake, lane=lane),
+            keys.GROUP_QUEUEING,
+            name,
+            queueing.take,
+            batch=4,
+            remove=True,
+        )
+        for lane in sorted(set(LANES.values()))
+    ]
+    async with life.serving(settings.queueing.metrics_port):
+        if not await storage.is_ours(life, client):
+            return
+        for consumer in consumers:
+            await consumer.create_groups()
+            life.spawn(consumer.run(life.stopping), "intake")
+        life.spawn(queueing.start_scheduled(life.stopping), "schedule")
+        life.ready()
+        await life.stopping.wait()
+
+
+if __name__ == "__main__":
+    run(main, "queueing")

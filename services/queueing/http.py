@@ -1,0 +1,386 @@
+"""The routes of jobs: post one whole, or open it, append to it and start it."""
+
+import asyncio
+import zlib
+from collections.abc import Callable
+from hashlib import blake2b, sha256
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import Counter
+
+from services.queueing import jobs
+from services.queueing.appending import CsvRows, JsonRows
+from services.queueing.compile import Limits
+from services.queueing.store import JobStore, NewJob, Start, Stored
+from shared import addresses, api, ids
+from shared.errors import Fault, Problem, ProblemDocument
+from shared.recipients import pack_waiting_row
+from shared.sending_domains import DomainTaken, InvalidDomain
+
+#: Recipients appended in one round trip.
+APPEND_BATCH = 500
+#: Rejected lines and faults listed in one answer; they are counted beyond.
+MAX_LISTED = 1000
+MAX_IDEMPOTENCY_KEY_CHARS = 255
+
+JOBS = Counter("estafette_queueing_jobs_total", "Jobs by how their request ended", ["result"])
+
+
+class RejectedRecipient(msgspec.Struct, frozen=True):
+    """A recipient that will not be mailed, and why, in one word."""
+
+    index: int
+    email: str
+    reason: str
+
+
+class NamedMessage(msgspec.Struct, frozen=True):
+    """The id by which a recipient's message is known from now on."""
+
+    id: str
+    email: str
+
+
+class JobAccepted(msgspec.Struct, frozen=True):
+    """The job is stored. `messages` names those of up to 10,000 recipients, in their order."""
+
+    id: str
+    state: str
+    accepted: int
+    rejected: list[RejectedRecipient]
+    messages: list[NamedMessage]
+
+
+class RejectedLine(msgspec.Struct, frozen=True):
+    """A recipient that will not be mailed, the line he stood on, and why, in one word."""
+
+    line: int
+    email: str
+    reason: str
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """`appended` recipients are stored, `duplicates` were there already, `faults` could not be read. A request that
+    broke off may be repeated whole: what it had stored is then counted as duplicates."""
+
+    appended: int
+    duplicates: int
+    rejected: list[RejectedLine]
+    rejected_total: int
+    faults: list[Fault]
+    faults_total: int
+
+
+class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    send_at: jobs.Moment | None = None
+
+
+class JobStarted(msgspec.Struct, frozen=True):
+    id: str
+    state: str
+
+
+class Tenants(Protocol):
+    async def get(self, name: str) -> Any: ...
+
+
+class SendingDomains(Protocol):
+    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> Any: ...
+
+
+def routes(
+    store: JobStore,
+    tenants: Tenants,
+    domains: SendingDomains,
+    *,
+    partitions: int,
+    max_recipients: int,
+    now_ms: Callable[[], int],
+    chance: Callable[[int], bytes],
+) -> list[api.Route]:
+    site = _Site(store, tenants, domains, partitions, max_recipients, now_ms, chance)
+    problems = {409: ProblemDocument, 429: ProblemDocument}
+    return [
+        api.Route(
+            "POST",
+            "/v1/jobs",
+            site.post_job,
+            "Send a job: content and up to 10,000 recipients, or with state=open the content alone",
+            scope="send",
+            body=jobs.JobRequest,
+            answers={202: JobAccepted, 403: ProblemDocument, **problems},
+            query={"state": "`open`: recipients are appended afterwards, and the job is started then"},
+        ),
+        api.Route(
+            "POST",
+            "/v1/jobs/{job}/recipients",
+            site.append,
+            "Append recipients to an open job, any number, any number of times",
+            scope="send",
+            body_media=("application/x-ndjson", "text/csv"),
+            answers={200: Appended, 404: ProblemDocument, **problems},
+        ),
+        api.Route(
+            "POST",
+            "/v1/jobs/{job}/start",
+            site.start,
+            "Start an open job, now or at a time",
+            scope="send",
+            body=StartRequest,
+            answers={202: JobStarted, 404: ProblemDocument, **problems},
+        ),
+    ]
+
+
+class _Site:
+    def __init__(
+        self,
+        store: JobStore,
+        tenants: Tenants,
+        domains: SendingDomains,
+        partitions: int,
+        max_recipients: int,
+        now_ms: Callable[[], int],
+        chance: Callable[[int], bytes],
+    ) -> None:
+        self._store = store
+        self._tenants = tenants
+        self._domains = domains
+        self._partitions = partitions
+        self._max_recipients = max_recipients
+        self._now_ms = now_ms
+        self._chance = chance
+        self._log = structlog.get_logger("queueing")
+
+    # POST /v1/jobs
+
+    async def post_job(self, request: web.Request) -> web.StreamResponse:
+        tenant = request["principal"].tenant
+        open_job = _wants_open(request)
+        key = _idempotency_key(request)
+        if request.content_type not in ("application/json", "application/octet-stream"):
+            raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
+        body = await api.read_body(request)
+        now_ms = self._now_ms()
+        job = await asyncio.to_thread(
+            jobs.read_job,
+            body,
+            open_job=open_job,
+            now_ms=now_ms,
+            max_recipients=self._max_recipients,
+            limits=Limits(),
+        )
+        await self._check_from(tenant, job.request.from_)
+        key_digest = sha256(f"{tenant}\x00{key}".encode()).hexdigest()
+        partition = ids.name_partition(key_digest, self._partitions) if key else None
+        start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
+        while True:
+            job_id = ids.new_job_id(now_ms, self._chance(6), self._partitions, partition)
+            reply = msgspec.json.encode(_accepted(job_id, start, job))
+            idempotency = None
+            if key:
+                request_digest = blake2b(body + start.encode(), digest_size=16).digest()
+                idempotency = (key_digest, request_digest, zlib.compress(reply, 1))
+            new = _new_job(job_id, tenant, job, now_ms, start)
+            stored = await self._store.store(new, jobs.chunks(job.waiting), start, job.send_at_ms, idempotency)
+            if stored.word != "taken":
+                break
+        JOBS.labels(stored.word).inc()
+        if stored.word == "stored":
+            self._log.info("job_stored", job=job_id, tenant=tenant, recipients=len(job.waiting), state=start)
+        return _answer(stored, reply)
+
+    async def _check_from(self, tenant: str, from_: str) -> None:
+        domain = addresses.parse_mailbox(from_).address.domain
+        found = await self._tenants.get(tenant)
+        try:
+            await self._domains.for_sending(tenant, domain, any_from_domain=found is not None and found.any_from_domain)
+        except InvalidDomain as fault:
+            raise Problem(422, "invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
+        except (DomainTaken, LookupError) as fault:
+            what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
+            raise Problem(403, "unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+
+    # POST /v1/jobs/{job}/recipients
+
+    async def append(self, request: web.Request) -> web.StreamResponse:
+        tenant = request["principal"].tenant
+        job = _job_id(request)
+        rows: JsonRows | CsvRows
+        match request.content_type:
+            case "application/x-ndjson" | "application/ndjson" | "application/json-seq":
+                rows = JsonRows()
+            case "text/csv":
+                rows = CsvRows()
+            case other:
+                detail = f"expected application/x-ndjson or text/csv, got {other[:100]}"
+                raise Problem(415, "unsupported_media_type", detail)
+        head = await self._store.head(job)
+        if head is None or head.tenant != tenant:
+            raise _no_such_job(job)
+        appending = _Appending(self._store, tenant, job, head.stream)
+        async for received in request.content.iter_chunked(65_536):
+            for number, row in rows.feed(received):
+                await appending.add(number, row)
+        for number, row in rows.feed(b"", last=True):
+            await appending.add(number, row)
+        await appending.flush()
+        return api.json_answer(appending.result())
+
+    # POST /v1/jobs/{job}/start
+
+    async def start(self, request: web.Request) -> web.StreamResponse:
+        tenant = request["principal"].tenant
+        job = _job_id(request)
+        wanted = await api.read_json(request, StartRequest) if request.can_read_body else StartRequest()
+        at_ms = int(wanted.send_at.timestamp() * 1000) if wanted.send_at else None
+        now_ms = self._now_ms()
+        if at_ms is not None and at_ms > now_ms + jobs.HORIZON_MS:
+            raise Problem(422, "invalid_body", "the body does not fit", [Fault("$.send_at", "more than a year ahead")])
+        word, state = await self._store.start(tenant, job, now_ms, at_ms if at_ms and at_ms > now_ms else None)
+        match word:
+            case "unknown":
+                raise _no_such_job(job)
+            case "not_open":
+                raise Problem(409, "not_open", f"the job is {state}; only an open or scheduled job is started")
+            case "full":
+                raise _full()
+        self._log.info("job_started", job=job, tenant=tenant, state=word)
+        return api.json_answer(JobStarted(job, word), 202)
+
+
+class _Appending:
+    """Collects rows into batches and counts what became of them."""
+
+    def __init__(self, store: JobStore, tenant: str, job: str, stream: str) -> None:
+        self._store = store
+        self._tenant = tenant
+        self._job = job
+        self._stream = stream
+        self._batch: list[tuple[bytes, bytes]] = []
+        self._appended = 0
+        self._duplicates = 0
+        self._rejected: list[RejectedLine] = []
+        self._rejected_total = 0
+        self._faults: list[Fault] = []
+        self._faults_total = 0
+
+    async def add(self, number: int, row: jobs.Recipient | Fault) -> None:
+        waiting = row if isinstance(row, Fault) else jobs.wait(row, self._stream, f"line {number}", set())
+        if isinstance(waiting, Fault):
+            self._faults_total += 1
+            if len(self._faults) < MAX_LISTED:
+                self._faults.append(waiting)
+            return
+        if waiting.rejected is not None:
+            self._rejected_total += 1
+            if len(self._rejected) < MAX_LISTED:
+                self._rejected.append(RejectedLine(number, waiting.email, waiting.rejected))
+        self._batch.append((jobs.seen_digest(waiting), pack_waiting_row(waiting)))
+        if len(self._batch) >= APPEND_BATCH:
+            await self.flush()
+
+    async def flush(self) -> None:
+        if not self._batch:
+            return
+        word, fresh = await self._store.append(self._tenant, self._job, self._batch)
+        if word != "appended":
+            raise Problem(409, "not_open", "the job was started; recipients can no longer be appended")
+        self._appended += fresh
+        self._duplicates += len(self._batch) - fresh
+        self._batch = []
+
+    def result(self) -> Appended:
+        return Appended(
+            self._appended,
+            self._duplicates,
+            self._rejected,
+            self._rejected_total,
+            self._faults,
+            self._faults_total,
+        )
+
+
+def _wants_open(request: web.Request) -> bool:
+    state = request.query.get("state")
+    if state not in (None, "open"):
+        raise Problem(422, "invalid_query", "a query parameter is wrong", [Fault("state", "only `open` is known")])
+    return state == "open"
+
+
+def _idempotency_key(request: web.Request) -> str:
+    key = request.headers.get("Idempotency-Key", "")
+    if len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
+        what = f"at most {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"
+        raise Problem(422, "invalid_header", "a header is wrong", [Fault("Idempotency-Key", what)])
+    return key
+
+
+def _job_id(request: web.Request) -> str:
+    job = request.match_info["job"]
+    if not ids.is_job_id(job):
+        raise _no_such_job(job)
+    return job
+
+
+def _no_such_job(job: str) -> Problem:
+    return Problem(404, "no_such_job", f"there is no job {job[:60]!r}")
+
+
+def _full() -> Problem:
+    return Problem(429, "engine_full", "too much waits to be queued; try again", headers={"Retry-After": "5"})
+
+
+def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
+    return JobAccepted(
+        id=job_id,
+        state=state,
+        accepted=len(job.waiting) - len(job.rejected),
+        rejected=[RejectedRecipient(one.index, one.email, one.reason) for one in job.rejected],
+        messages=[
+            NamedMessage(ids.message_id(job_id, ordinal), one.email)
+            for ordinal, one in enumerate(job.waiting)
+            if one.rejected is None
+        ],
+    )
+
+
+def _new_job(job_id: str, tenant: str, job: jobs.Job, now_ms: int, start: Start) -> NewJob:
+    request = job.request
+    max_age_ms = jobs.MAX_AGE_MS[request.stream]
+    begins_ms = job.send_at_ms or now_ms
+    expires_at_ms = job.expires_at_ms or (0 if start == "open" else begins_ms + max_age_ms)
+    return NewJob(
+        job=job_id,
+        tenant=tenant,
+        stream=request.stream,
+        total=len(job.waiting),
+        created_at_ms=now_ms,
+        expires_at_ms=expires_at_ms,
+        content=job.packed,
+        fields={
+            "subject": request.subject[:200],
+            "from": request.from_[:320],
+            "list": request.list_ or "",
+            "category": request.category or "",
+            "tags": "\n".join(request.tags),
+            "send_at": job.send_at_ms,
+            "max_age_ms": max_age_ms,
+            "test": int(request.test),
+        },
+    )
+
+
+def _answer(stored: Stored, reply: bytes) -> web.Response:
+    match stored.word:
+        case "reused":
+            detail = "this Idempotency-Key was used with another request in the last 24 hours"
+            raise Problem(409, "idempotency_key_reused", detail)
+        case "full":
+            raise _full()
+        case "repeated":
+            reply = zlib.decompress(stored.answer)
+    return web.Response(body=reply, status=202, content_type="application/json")

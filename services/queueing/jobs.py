@@ -1,0 +1,286 @@
+"""What a job may look like, and every reason why one is refused. Pure: JSON in, a job ready to be stored out.
+
+Two kinds of wrong recipient: a *malformed* one (wrong type, control characters, over 254 octets) is a fault of the
+request and refuses the whole job; one whose address is merely *invalid* or stands twice is rejected by itself, with its
+index, and the others go on. A job in which nobody is left is refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from services.queueing.compile import Attachment, JobContent, Limits, compile_content
+from shared import addresses, content
+from shared.errors import Fault, Problem
+from shared.recipients import Waiting, pack_waiting
+
+#: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
+#: after one.
+MAX_AGE_MS = {"bulk": 3 * 86_400_000, "transactional": 86_400_000, "one_to_one": 2 * 86_400_000}
+#: The furthest that `send_at` and `expires_at` may lie ahead.
+HORIZON_MS = 366 * 86_400_000
+#: Variables of one recipient, as msgpack. A campaign's are 200 bytes; this stops what belongs into the content.
+MAX_VARIABLES_BYTES = 16_384
+#: Faults listed in one answer; the first hundred say what the others would.
+MAX_FAULTS = 100
+#: Recipients of a chunk: what is decided and queued in one go.
+CHUNK = 500
+
+Stream = Literal["bulk", "transactional", "one_to_one"]
+Word = Annotated[str, Meta(min_length=1, max_length=64)]
+Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is tracked of recipients who consent to it."""
+
+    opens: bool = True
+    clicks: bool = True
+
+
+class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`optin: false` of a person keeps a bulk mail from him; without `tracking_consent` he gets plain links."""
+
+    email: str
+    name: Annotated[str, Meta(max_length=200)] = ""
+    variables: dict[str, Any] = {}
+    metadata: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]] | None = None
+    kind: Literal["person", "professional"] = "person"
+    optin: bool | None = None
+    tracking_consent: bool = True
+
+
+class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
+    """The body of POST /v1/jobs."""
+
+    from_: str
+    subject: str
+    recipients: list[Recipient] | UnsetType = UNSET
+    stream: Stream = "bulk"
+    reply_to: str | None = None
+    html: str | None = None
+    text: str | None = None
+    headers: dict[str, str] = {}
+    attachments: list[Attachment] = []
+    variables: dict[str, Any] = {}
+    list_: Word | None = msgspec.field(default=None, name="list")
+    tags: Annotated[list[Word], Meta(max_length=20)] = []
+    category: Word | None = None
+    track: Track = Track()
+    send_at: Moment | None = None
+    expires_at: Moment | None = None
+    test: bool = False
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A recipient that will not be queued: his index in the request, his address as given, and a word."""
+
+    index: int
+    email: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job that may be stored. `waiting` has every recipient at its ordinal, rejected ones too."""
+
+    request: JobRequest
+    compiled: content.CompiledContent
+    waiting: list[Waiting]
+    rejected: list[Rejected]
+    send_at_ms: int
+    expires_at_ms: int
+
+
+def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, limits: Limits) -> Job:
+    """The job of a request body. Problem 400 if it is not JSON, 422 with every fault otherwise."""
+    request, faults = _read_fields(body)
+    recipients, recipient_faults = _read_recipients(request.pop("recipients", None), open_job, max_recipients)
+    faults += recipient_faults
+    if faults:
+        raise _refused(faults)
+    job = msgspec.convert({**request, "recipients": []}, JobRequest, from_attributes=True)
+    send_at_ms, expires_at_ms, faults = _times(job, now_ms)
+    compiled, content_faults = _compile(job, limits)
+    faults += content_faults
+    waiting, rejected, recipient_faults = accept(recipients, job.stream)
+    faults += recipient_faults
+    if not open_job and not faults and len(rejected) == len(waiting):
+        faults = [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
+    if faults or compiled is None:
+        raise _refused(faults)
+    return Job(job, compiled, waiting, rejected, send_at_ms, expires_at_ms)
+
+
+def _refused(faults: Sequence[Fault]) -> Problem:
+    shown = list(faults[:MAX_FAULTS])
+    more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
+    number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return Problem(422, "invalid_job", f"the job has {number}{more}; nothing was stored", shown)
+
+
+# The body, field by field, so that all faults are found
+
+
+def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
+    try:
+        raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError as fault:
+        raise _refused([Fault("$", str(fault))]) from fault
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+    known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
+    faults = [Fault(f"$.{name}"[:100], "no such field") for name in raw if name not in known]
+    values: dict[str, Any] = {}
+    for name, field in known.items():
+        if name not in raw:
+            if field.required:
+                faults.append(Fault(f"$.{name}", "required"))
+        elif name == "recipients":
+            values[name] = raw[name]
+        else:
+            try:
+                values[name] = msgspec.json.decode(raw[name], type=field.type)
+            except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+                faults.append(_fault(f"$.{name}", fault))
+    return values, faults
+
+
+def _fault(at: str, error: Exception) -> Fault:
+    what, _, inside = str(error).partition(" - at `$")
+    return Fault(at + inside.rstrip("`"), what)
+
+
+def _read_recipients(
+    raw: msgspec.Raw | None, open_job: bool, max_recipients: int
+) -> tuple[list[Recipient], list[Fault]]:
+    if raw is None:
+        return [], [] if open_job else [Fault("$.recipients", "required")]
+    if open_job:
+        return [], [Fault("$.recipients", "an open job is made without recipients; append them afterwards")]
+    try:
+        rows = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        return [], [_fault("$.recipients", fault)]
+    if not rows:
+        return [], [Fault("$.recipients", "at least one recipient is needed")]
+    if len(rows) > max_recipients:
+        what = f"{len(rows)} recipients; at most {max_recipients} in one request: open the job and append them"
+        return [], [Fault("$.recipients", what)]
+    recipients = []
+    faults = []
+    for index, row in enumerate(rows):
+        recipient = read_recipient(row, f"$.recipients[{index}]")
+        if isinstance(recipient, Fault):
+            faults.append(recipient)
+        else:
+            recipients.append(recipient)
+    return recipients, faults
+
+
+_recipient_decoder = msgspec.json.Decoder(Recipient)
+
+
+def read_recipient(row: bytes | msgspec.Raw, at: str) -> Recipient | Fault:
+    """One recipient as JSON, or what is wrong with it."""
+    try:
+        return _recipient_decoder.decode(row)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _fault(at, error)
+
+
+# Recipients
+
+
+def accept(recipients: Sequence[Recipient], stream: str) -> tuple[list[Waiting], list[Rejected], list[Fault]]:
+    """Each recipient as he waits, at his place; those that are rejected; and the faults that refuse them all."""
+    waiting: list[Waiting] = []
+    rejected: list[Rejected] = []
+    faults: list[Fault] = []
+    seen: set[str] = set()
+    for index, recipient in enumerate(recipients):
+        one = wait(recipient, stream, f"$.recipients[{index}]", seen)
+        if isinstance(one, Fault):
+            faults.append(one)
+            continue
+        waiting.append(one)
+        if one.rejected is not None:
+            rejected.append(Rejected(index, one.email, one.rejected))
+    return waiting, rejected, faults
+
+
+def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting | Fault:
+    """The recipient as he waits to be queued, perhaps rejected. `seen` has the keys of the addresses before him."""
+    variables = _pack_variables(recipient, at)
+    if isinstance(variables, Fault):
+        return variables
+    email, reason = recipient.email, None
+    try:
+        address = addresses.parse(recipient.email)
+        email = str(address)
+        if address.key in seen:
+            reason = "duplicate_address"
+        elif stream == "bulk" and recipient.kind == "person" and recipient.optin is False:
+            reason = "not_opted_in"
+        seen.add(address.key)
+    except addresses.MalformedAddress as fault:
+        return Fault(f"{at}.email", f"not an address: {fault}")
+    except addresses.InvalidAddress:
+        reason = "invalid_address"
+    return Waiting(
+        email=email,
+        name=recipient.name,
+        variables=variables,
+        metadata=recipient.metadata,
+        rejected=reason,
+        untracked=not recipient.tracking_consent,
+    )
+
+
+def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
+    try:
+        packed = msgspec.msgpack.encode(recipient.variables)
+    except (OverflowError, UnicodeEncodeError, RecursionError) as error:
+        return Fault(f"{at}.variables", f"cannot be stored: {error}")
+    if len(packed) > MAX_VARIABLES_BYTES:
+        return Fault(f"{at}.variables", f"{len(packed)} bytes; at most {MAX_VARIABLES_BYTES}")
+    return msgspec.Raw(packed)
+
+
+def seen_digest(waiting: Waiting) -> bytes:
+    """Eight bytes by which an open job knows that it has this address already."""
+    return blake2b(waiting.email.lower().encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def chunks(waiting: Sequence[Waiting]) -> list[tuple[int, bytes]]:
+    """First ordinal and bytes of each chunk, as they are stored."""
+    return [(first, pack_waiting(first, waiting[first : first + CHUNK])) for first in range(0, len(waiting), CHUNK)]
+
+
+# Times and content
+
+
+def _times(job: JobRequest, now_ms: int) -> tuple[int, int, list[Fault]]:
+    faults = []
+    send_at_ms = _ms(job.send_at) if job.send_at else 0
+    expires_at_ms = _ms(job.expires_at) if job.expires_at else 0
+    for name, moment in (("send_at", send_at_ms), ("expires_at", expires_at_ms)):
+        if moment > now_ms + HORIZON_MS:
+            faults.append(Fault(f"$.{name}", "more than a year ahead"))
+    if expires_at_ms and expires_at_ms <= max(now_ms, send_at_ms):
+        faults.append(Fault("$.expires_at", "not after the time of sending"))
+    return send_at_ms if send_at_ms > now_ms else 0, expires_at_ms, faults
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _compile(job: JobRequest, limits: Limits) -> tuple[content.CompiledContent | None, list[Fault]]:
+    raise NotImplementedError

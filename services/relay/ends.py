@@ -1,0 +1,115 @@
+"""From what happened in an attempt to the fact that is recorded and what the message does next. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from services.relay.courier import Result
+from services.relay.mail import End, Mail
+from services.relay.outcome import Bounce, Defer, Deliver, outcome
+from services.relay.retry import Retries
+from shared import events
+
+#: What is kept of a reply on a fact, and carried to the next attempt.
+MAX_REPLY_CHARS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """Why there is no mail to send. `final`: there never will be."""
+
+    reason: str
+    detail: str
+    final: bool
+    stream: str = "bulk"
+
+
+def suppressed(mail: Mail, reason: str, now_ms: int) -> End:
+    """The recipient left, or was found bad, while his mail was waiting."""
+    common = _common(mail, "suppressed", now_ms)
+    return End(mail, events.Suppressed(**common, reason=reason, where="attempt"))
+
+
+def expired(mail: Mail, now_ms: int) -> End:
+    """Its time was over before this attempt."""
+    common = _common(mail, "expired", now_ms)
+    ready = mail.ready
+    return End(mail, events.Expired(**common, attempt=ready.attempt - 1, site=mail.lease.site, reply=ready.last_reply))
+
+
+def unmade(mail: Mail, why: Unmade, now_ms: int, retries: Retries) -> End:
+    """There is no mail: a fault in the content bounces, anything else is tried again."""
+    if why.final:
+        return _bounced(mail, Bounce("block", why.reason), "", why.detail, now_ms)
+    return _deferred(mail, why.stream, Defer(why.reason), "", why.detail, now_ms, retries)
+
+
+def attempted(
+    mail: Mail, stream: str, size_bytes: int, result: Result, began_ms: int, now_ms: int, retries: Retries
+) -> End:
+    """The end of an attempt that reached for a host."""
+    match outcome(result.answer):
+        case Deliver():
+            fact = events.Delivered(
+                **_common(mail, "delivered", now_ms),
+                attempt=mail.ready.attempt,
+                site=mail.lease.site,
+                host=result.host,
+                reply=result.text[:MAX_REPLY_CHARS],
+                tls=result.tls,
+                size_bytes=size_bytes,
+                duration_ms=now_ms - began_ms,
+            )
+            return End(mail, fact)
+        case Bounce() as bounce:
+            return _bounced(mail, bounce, result.host, result.text, now_ms)
+        case Defer() as defer:
+            return _deferred(mail, stream, defer, result.host, result.text, now_ms, retries)
+
+
+def _bounced(mail: Mail, bounce: Bounce, host: str, reply: str, now_ms: int) -> End:
+    fact = events.Bounced(
+        **_common(mail, "bounced", now_ms),
+        attempt=mail.ready.attempt,
+        site=mail.lease.site,
+        host=host,
+        reply=reply[:MAX_REPLY_CHARS],
+        reason=bounce.reason,
+        kind=bounce.kind,
+    )
+    return End(mail, fact)
+
+
+def _deferred(mail: Mail, stream: str, defer: Defer, host: str, reply: str, now_ms: int, retries: Retries) -> End:
+    """To be tried again, unless that would be too late."""
+    ready = mail.ready
+    text = reply[:MAX_REPLY_CHARS]
+    retry_at = retries.next_attempt(ready.attempt, stream, now_ms)
+    if retries.is_over(ready.expires_at, retry_at):
+        common = _common(mail, "expired", now_ms)
+        return End(mail, events.Expired(**common, attempt=ready.attempt, site=mail.lease.site, host=host, reply=text))
+    fact = events.Deferred(
+        **_common(mail, f"deferred {ready.attempt}", now_ms),
+        attempt=ready.attempt,
+        site=mail.lease.site,
+        host=host,
+        reply=text,
+        reason=defer.reason,
+        retry_at=retry_at,
+    )
+    again = msgspec.structs.replace(ready, attempt=ready.attempt + 1, last_reply=text)
+    return End(mail, fact, retry_at, events.encode(again))
+
+
+def _common(mail: Mail, what: str, now_ms: int) -> dict[str, Any]:
+    ready = mail.ready
+    return {
+        "event_id": events.event_id(ready.job, ready.ordinal, what),
+        "occurred_at": now_ms,
+        "tenant": ready.tenant,
+        "job": ready.job,
+        "ordinal": ready.ordinal,
+        "sequence": events.sequence(ready.job, now_ms),
+        "email": ready.email,
+    }

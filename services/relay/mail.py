@@ -1,0 +1,33 @@
+"""A message in the hands of a relay, and the end that an attempt gives it."""
+
+from dataclasses import dataclass, field
+
+from shared import events
+from shared.ready import Lease, Recorded
+
+
+@dataclass(slots=True)
+class Mail:
+    """A leased message. `checked_at` is when it was last known to be wanted (monotonic seconds)."""
+
+    lease: Lease
+    ready: events.Ready
+    checked_at: float
+
+    @property
+    def domain(self) -> str:
+        return self.ready.email.rpartition("@")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What became of a message: the fact (None when its end is on record already) and what happens to its lease."""
+
+    mail: Mail
+    fact: events.Fact | None
+    recorded: Recorded = field(init=False)
+    retry_at: int | None = None
+    again: bytes = b""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recorded", Recorded(self.mail.lease.number, self.retry_at, self.again))

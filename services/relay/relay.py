@@ -1,0 +1,340 @@
+"""The main path of the relay: lease what is due, admit it, attempt it, record its end.
+
+    take ──→ admit ──→ a site's line ──→ attempt ──→ recorder
+    one loop           one deque         workers,     one loop
+    a partition        a site            one connection each
+
+Rules:
+
+- What is in hand is bounded (`in_flight`), per site too (the lease script sees to that over all relays together).
+- A worker is a connection: a site with many messages gets more of them, up to its limit, and none when it is idle.
+- Nothing is attempted on a lease that may be over: `_held_until` is the monotonic time up to which each partition's
+  leases hold for certain. What was dropped for that reason comes back by `_recover`, if it is still ours.
+- Nothing is attempted that was not found wanted within the last `FRESH_S`: who leaves while his mail is in line here
+  gets none.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from prometheus_client import Gauge, Histogram
+
+from services.relay import ends
+from services.relay.admission import ENDED, Admission
+from services.relay.courier import Courier, Result
+from services.relay.mail import End, Mail
+from services.relay.recorder import Recorder
+from services.relay.retry import Retries
+from shared import events
+from shared.lifecycle import pause
+from shared.ready import Lease, ReadyQueues
+from shared.redis import RedisAway
+
+#: How long an admission is good for. The promise is that an unsubscription takes effect within a second.
+FRESH_S = 0.25
+#: A relay trusts its lease for so much of its time: the rest covers the round trip and a stalled process.
+TRUSTED = 0.8
+#: Messages in line that justify one more connection to the site.
+MAILS_PER_CONNECTION = 10
+#: A kept connection that waits for mail is closed after this: hosts close them after 30 s to 5 min, and count them.
+IDLE_S = 5.0
+#: The longest wait for something to become due; leases are renewed at least so often.
+WAIT_MS = 1000
+#: After a small batch the next is given time to gather.
+GATHER_S = 0.003
+
+IN_HAND = Gauge("estafette_relay_in_hand_messages", "Messages leased and not yet recorded")
+CONNECTIONS = Gauge("estafette_relay_connections", "Workers, each with at most one connection")
+SITES = Gauge("estafette_relay_active_sites", "Sites with messages in hand")
+READY_AGE = Histogram(
+    "estafette_relay_first_attempt_seconds",
+    "From the creation of the job to the first attempt",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 7200, 86400),
+)
+
+
+class Mails(Protocol):
+    async def make(self, ready: events.Ready) -> "Made | ends.Unmade":
+        """The mail of a message, or why there is none. Raises RedisAway."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A mail that can be sent: envelope sender, bytes with CRLF, and the stream of its job."""
+
+    mail_from: str
+    message: bytes
+    stream: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """`in_flight`, `batch`: messages. `site_in_hand`: of one site over all relays. `lease_ms`: as in `shared.ready`."""
+
+    in_flight: int
+    batch: int
+    connections_per_site: int
+    lease_ms: int
+
+    @property
+    def site_in_hand(self) -> int:
+        return self.connections_per_site * 25
+
+
+class Line:
+    """The messages of a site that wait for a connection here, and the workers that take them."""
+
+    __slots__ = ("arrived", "idle", "mails", "name", "workers")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.mails: deque[Mail] = deque()
+        self.workers: set[asyncio.Task[None]] = set()
+        self.idle = 0
+        self.arrived = asyncio.Event()
+
+    def workers_wanted(self, limit: int) -> int:
+        """How many more workers this line deserves now."""
+        wanted = min(limit, -(-len(self.mails) // MAILS_PER_CONNECTION))
+        return max(0, wanted - len(self.workers)) if self.idle < wanted else 0
+
+
+class Relay:
+    """One relay process. `run` until `stopping`; then what was not tried is put back."""
+
+    def __init__(
+        self,
+        name: str,
+        partitions: int,
+        limits: Limits,
+        queues: ReadyQueues,
+        admission: Admission,
+        mails: Mails,
+        new_courier: Callable[[], Courier],
+        retries: Retries,
+        make_recorder: Callable[[Callable[[Sequence[End]], None]], Recorder],
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._name = name
+        self._partitions = partitions
+        self._limits = limits
+        self._queues = queues
+        self._admission = admission
+        self._mails = mails
+        self._new_courier = new_courier
+        self._retries = retries
+        self._recorder = make_recorder(self._recorded)
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._in_hand: dict[tuple[int, int], Mail] = {}
+        self._per_partition: Counter[int] = Counter()
+        self._held_until = [0.0] * partitions
+        self._lines: dict[str, Line] = {}
+        self._room = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._log = structlog.get_logger("relay")
+
+    # The life of the process
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        recording = asyncio.create_task(self._recorder.run())
+        taking = [asyncio.create_task(self._take(partition, stopping)) for partition in range(self._partitions)]
+        try:
+            await asyncio.gather(*taking)
+            await self._drain()
+        finally:
+            for task in [*taking, recording]:
+                task.cancel()
+            await asyncio.gather(*taking, recording, return_exceptions=True)
+
+    async def _drain(self) -> None:
+        """Workers finish the message they have; the others go back untried; ends are recorded; the lease is over."""
+        self._stopping.set()
+        for line in self._lines.values():
+            line.mails.clear()
+            line.arrived.set()
+        await asyncio.gather(*(worker for line in self._lines.values() for worker in line.workers))
+        await self._recorder.flushed()
+        for partition in range(self._partitions):
+            await self._queues.release(partition, self._name)
+
+    # Take
+
+    async def _take(self, partition: int, stopping: asyncio.Event) -> None:
+        """Leases what is due in one partition, as long as there is room, and renews what is held."""
+        woken = "0"
+        while not stopping.is_set():
+            try:
+                room = min(self._limits.batch, self._limits.in_flight - len(self._in_hand))
+                count, due_in_ms = await self._lease(partition, max(0, room))
+                if room <= 0:
+                    await self._wait_for_room()
+                elif count == 0:
+                    woken = await self._queues.wait(partition, woken, min(due_in_ms, WAIT_MS))
+                elif count < self._limits.batch // 2:
+                    await asyncio.sleep(GATHER_S)
+            except RedisAway as away:
+                self._log.warning("redis_away", reason=str(away), partition=partition)
+                await pause(stopping, 0.2)
+
+    async def _lease(self, partition: int, room: int) -> tuple[int, int]:
+        limits = self._limits
+        asked_at = self._monotonic()
+        taken = await self._queues.lease(partition, self._name, limits.lease_ms, room, limits.site_in_hand)
+        self._held_until[partition] = asked_at + limits.lease_ms / 1000 * TRUSTED
+        leases = taken.leases
+        if taken.held > self._per_partition[partition] + len(leases):
+            leases = [*leases, *await self._recover(partition, leases)]
+        if leases:
+            await self._admit(leases)
+        return len(leases), taken.due_in_ms
+
+    async def _recover(self, partition: int, leases: Sequence[Lease]) -> list[Lease]:
+        """What is held in our name and not in hand: the answer that brought it was lost, or it was dropped here."""
+        known = {lease.number for lease in leases}
+        held = await self._queues.held(partition, self._name)
+        found = [
+            lease for lease in held if lease.number not in known and (partition, lease.number) not in self._in_hand
+        ]
+        if found:
+            self._log.info("recovered", partition=partition, messages=len(found))
+        return found
+
+    async def _wait_for_room(self) -> None:
+        self._room.clear()
+        try:
+            async with asyncio.timeout(min(WAIT_MS, self._limits.lease_ms / 3) / 1000):
+                await self._room.wait()
+        except TimeoutError:
+            pass
+
+    # Admit
+
+    async def _admit(self, leases: Sequence[Lease]) -> None:
+        """Puts messages in line at their sites, unless they have ended or their recipients have left."""
+        mails = []
+        for lease in leases:
+            try:
+                ready = events.decode("Ready", lease.body)
+            except ValueError as fault:
+                await self._queues.bury(lease, self._name, str(fault))
+                continue
+            assert isinstance(ready, events.Ready)
+            mails.append(Mail(lease, ready, 0.0))
+        checked_at = self._monotonic()
+        verdicts = await self._admission.check([mail.ready for mail in mails])
+        for mail, verdict in zip(mails, verdicts, strict=True):
+            self._in_hand[mail.lease.partition, mail.lease.number] = mail
+            self._per_partition[mail.lease.partition] += 1
+            mail.checked_at = checked_at
+            if verdict is None:
+                self._put_in_line(mail)
+            else:
+                self._recorder.add(self._unwanted(mail, verdict))
+        IN_HAND.set(len(self._in_hand))
+
+    def _unwanted(self, mail: Mail, verdict: str) -> End:
+        return End(mail, None) if verdict == ENDED else ends.suppressed(mail, verdict, self._now_ms())
+
+    def _put_in_line(self, mail: Mail) -> None:
+        line = self._lines.get(mail.lease.site)
+        if line is None:
+            line = self._lines[mail.lease.site] = Line(mail.lease.site)
+            SITES.set(len(self._lines))
+        line.mails.append(mail)
+        line.arrived.set()
+        for _ in range(line.workers_wanted(self._limits.connections_per_site)):
+            worker = asyncio.create_task(self._work(line))
+            line.workers.add(worker)
+            worker.add_done_callback(lambda done, line=line: self._worker_ended(line, done))  # type: ignore[misc]
+
+    def _worker_ended(self, line: Line, worker: asyncio.Task[None]) -> None:
+        line.workers.discard(worker)
+        CONNECTIONS.dec()
+        if not worker.cancelled() and (fault := worker.exception()) is not None:
+            self._log.error("worker_failed", site=line.name, exc_info=fault)
+        if not line.workers and not line.mails:
+            self._lines.pop(line.name, None)
+            SITES.set(len(self._lines))
+        elif not line.workers and not self._stopping.is_set():
+            self._put_in_line(line.mails.pop())
+
+    # Attempt
+
+    async def _work(self, line: Line) -> None:
+        """One worker: takes messages of its site until there have been none for a while."""
+        CONNECTIONS.inc()
+        courier = self._new_courier()
+        try:
+            while (mail := await self._next(line)) is not None:
+                await self._attempt(mail, courier)
+        finally:
+            await courier.close()
+
+    async def _next(self, line: Line) -> Mail | None:
+        while not line.mails:
+            if self._stopping.is_set():
+                return None
+            line.arrived.clear()
+            line.idle += 1
+            try:
+                async with asyncio.timeout(IDLE_S):
+                    await line.arrived.wait()
+            except TimeoutError:
+                return None
+            finally:
+                line.idle -= 1
+        return line.mails.popleft()
+
+    async def _attempt(self, mail: Mail, courier: Courier) -> None:
+        """One message, to the end of this attempt: recorded, or dropped because its lease may be over."""
+        while True:
+            if self._monotonic() >= self._held_until[mail.lease.partition]:
+                self._forget(mail)
+                return
+            try:
+                end = await self._end_of(mail, courier)
+            except RedisAway:
+                await asyncio.sleep(0.1)
+                continue
+            except Exception as fault:  # ours: it must not hold the message for ever, nor lose it
+                self._log.exception("attempt_failed", job=mail.ready.job, ordinal=mail.ready.ordinal)
+                why = ends.Unmade("internal_error", type(fault).__name__, final=False)
+                end = ends.unmade(mail, why, self._now_ms(), self._retries)
+            self._recorder.add(end)
+            return
+
+    async def _end_of(self, mail: Mail, courier: Courier) -> End:
+        ready = mail.ready
+        now_ms = self._now_ms()
+        if self._retries.is_over(ready.expires_at, now_ms):
+            return ends.expired(mail, now_ms)
+        if self._monotonic() - mail.checked_at > FRESH_S:
+            (verdict,) = await self._admission.check([ready])
+            mail.checked_at = self._monotonic()
+            if verdict is not None:
+                return self._unwanted(mail, verdict)
+        made = await self._mails.make(ready)
+        if isinstance(made, ends.Unmade):
+            return ends.unmade(mail, made, now_ms, self._retries)
+        if ready.attempt == 1:
+            READY_AGE.observe(events.sequence(ready.job, now_ms) / 1000)
+        result: Result = await courier.deliver(mail.domain, made.mail_from, ready.email, made.message)
+        return ends.attempted(mail, made.stream, len(made.message), result, now_ms, self._now_ms(), self._retries)
+
+    # Let go
+
+    def _recorded(self, batch: Sequence[End]) -> None:
+        for end in batch:
+            self._forget(end.mail)
+
+    def _forget(self, mail: Mail) -> None:
+        if self._in_hand.pop((mail.lease.partition, mail.lease.number), None) is not None:
+            self._per_partition[mail.lease.partition] -= 1
+            IN_HAND.set(len(self._in_hand))
+            self._room.set()

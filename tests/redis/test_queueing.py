@@ -1,0 +1,218 @@
+"""Queueing against a real Redis: a job is stored whole or not at all, and each chunk is queued once, whatever dies."""
+
+import itertools
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from services.queueing.queueing import Queueing
+from services.queueing.store import JobStore, NewJob
+from shared import bus, events, ids, keys, recipients, redis, suppression
+from shared.ready import LANES, ReadyQueues
+from shared.recipients import Waiting, pack_waiting, pack_waiting_row
+from shared.suppression import SuppressionList
+
+P = 4
+NOW_MS = 1_790_000_000_000
+
+
+@pytest.fixture
+async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
+    client = redis.connect(any_redis_url)
+    yield client
+    await redis.close(client)
+
+
+@pytest.fixture
+def store(client: redis.Client) -> JobStore:
+    return JobStore(client, P, max_intake_chunks=5)
+
+
+class Crash(Exception):
+    """What a kill -9 looks like from inside: nothing after it happens."""
+
+
+class Sites:
+    """The domain is the site; `gone.test` takes no mail. Counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def site_of(self, domain: str) -> str | None:
+        self.asked += 1
+        return None if domain == "gone.test" else domain
+
+
+class Publisher(bus.Publisher):
+    """Crashes before or after storing, as often as told."""
+
+    def __init__(self, client: redis.Client) -> None:
+        self._numbers = itertools.count()
+        super().__init__(client, P, lambda: str(next(self._numbers)))
+        self.crashes: list[str] = []
+
+    async def publish(self, facts: Sequence[events.Fact], patience_s: float = 2.0, batch: str = "") -> None:
+        crash = self.crashes.pop() if self.crashes else ""
+        if crash == "before":
+            raise Crash
+        await super().publish(facts, patience_s, batch)
+        if crash == "after":
+            raise Crash
+
+
+def _new(job: str, total: int, stream: str = "bulk") -> NewJob:
+    fields = {"max_age_ms": 86_400_000}
+    return NewJob(job, "acme", stream, total, NOW_MS, 0, b"content", fields)
+
+
+def _job_id(number: int = 1, partition: int = 2) -> str:
+    return ids.new_job_id(NOW_MS, (number << 16).to_bytes(6, "big"), P, partition)
+
+
+def _waiting(*emails: str) -> list[Waiting]:
+    return [Waiting(email=email) for email in emails]
+
+
+async def _facts(client: redis.Client, name: str) -> list[events.Fact]:
+    found = []
+    for p in range(P):
+        for _, fields in await client.xrange(keys.events(p)):
+            if fields[b"t"].decode() == name:
+                found.append(events.decode(name, fields[b"b"]))
+    return found
+
+
+async def _ready(client: redis.Client) -> list[str]:
+    queues = ReadyQueues(client)
+    leases = [(await queues.lease(p, "r", 60_000, 1000, 1000)).leases for p in range(P)]
+    return sorted(events.decode("Ready", lease.body).email for found in leases for lease in found)
+
+
+async def _entries(client: redis.Client, p: int, lane: int = 1) -> list[bus.Entry]:
+    """Reads as a consumer does; what is pending comes again."""
+    stream = keys.intake(p, lane)
+    try:
+        await client.xgroup_create(stream, keys.GROUP_QUEUEING, id="0", mkstream=True)
+    except Exception as exists:
+        assert "BUSYGROUP" in str(exists)
+    pending = await client.xreadgroup(keys.GROUP_QUEUEING, "me", {stream: "0"})
+    fresh = await client.xreadgroup(keys.GROUP_QUEUEING, "me", {stream: ">"})
+    read = [row for found in (pending, fresh) for _, rows in found for row in rows]
+    return [bus.entry(number, fields) for number, fields in read]
+
+
+def _queueing(client, store, publisher, sites=None) -> Queueing:
+    suppressions = SuppressionList(client, P)
+    return Queueing(store, ReadyQueues(client), suppressions, sites or Sites(), publisher, P, lambda: NOW_MS)
+
+
+async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client, store):
+    job = _job_id()
+    rows = [*_waiting("a@x.test", "b@gone.test", "c@y.test"), Waiting(email="zut", rejected="invalid_address")]
+    await store.store(_new(job, 4), [(0, pack_waiting(0, rows))], "queueing")
+
+    await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
+
+    assert await _ready(client) == ["a@x.test", "c@y.test"]
+    assert sorted(fact.ordinal for fact in await _facts(client, "Accepted")) == [0, 2]
+    assert {fact.ordinal: fact.reason for fact in await _facts(client, "Rejected")} == {
+        1: "no_mail_host",
+        3: "invalid_address",
+    }
+    assert await client.hget(keys.job(2, job), "state") == b"queued"
+    assert await client.xlen(keys.intake(2, LANES["bulk"])) == 0
+    found = await recipients.Recipients(client, P).find(job, [2])
+    assert found[2].email == "c@y.test"
+
+
+@pytest.mark.parametrize("crash", ["before", "after"])
+async def test_a_chunk_that_broke_off_is_queued_once(client, store, crash):
+    job = _job_id()
+    await store.store(_new(job, 2), [(0, pack_waiting(0, _waiting("a@x.test", "b@gone.test")))], "queueing")
+    publisher, sites = Publisher(client), Sites()
+    publisher.crashes = [crash]
+    with pytest.raises(Crash):
+        await _queueing(client, store, publisher, sites).take(2, await _entries(client, 2))
+
+    await _queueing(client, store, publisher, sites).take(2, await _entries(client, 2))
+    await _queueing(client, store, publisher, sites).take(2, await _entries(client, 2))
+
+    assert await _ready(client) == ["a@x.test"]
+    assert len(await _facts(client, "Rejected")) == 1
+    assert {fact.event_id for fact in await _facts(client, "Accepted")} == {events.event_id(job, 0, "accepted")}
+    assert sites.asked == 2  # the plan was kept, DNS was not asked again
+
+
+async def test_a_suppressed_recipient_is_not_queued(client, store):
+    record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=NOW_MS))
+    await client.hset(keys.suppressed(suppression.partition("acme", "a@x.test", P), "acme"), "a@x.test", record)
+    job = _job_id()
+    await store.store(_new(job, 2), [(0, pack_waiting(0, _waiting("A@x.test", "b@x.test")))], "queueing")
+
+    await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
+
+    assert await _ready(client) == ["b@x.test"]
+    (fact,) = await _facts(client, "Suppressed")
+    assert (fact.ordinal, fact.reason, fact.where) == (0, "unsubscribed", "queueing")
+
+
+async def test_the_same_idempotency_key_stores_one_job(client, store):
+    first, second = _job_id(1), _job_id(2)
+    chunk = [(0, pack_waiting(0, _waiting("a@x.test")))]
+
+    stored = await store.store(_new(first, 1), chunk, "queueing", idempotency=("k" * 64, b"request", b"answer"))
+    repeated = await store.store(_new(second, 1), chunk, "queueing", idempotency=("k" * 64, b"request", b"other"))
+    reused = await store.store(_new(second, 1), chunk, "queueing", idempotency=("k" * 64, b"another", b"other"))
+
+    assert (stored.word, repeated.word, repeated.answer, reused.word) == ("stored", "repeated", b"answer", "reused")
+    assert await client.exists(keys.job(2, second)) == 0
+    assert 0 < await client.pttl(keys.idempotency(2, "k" * 64)) <= 24 * 3600 * 1000
+
+
+async def test_a_full_intake_refuses_and_stores_nothing(client, store):
+    chunk = [(0, pack_waiting(0, _waiting("a@x.test")))]
+    words = [(await store.store(_new(_job_id(n), 1), chunk, "queueing")).word for n in range(7)]
+
+    assert words == ["stored"] * 5 + ["full"] * 2
+    assert await client.exists(keys.job(2, _job_id(6))) == 0
+    assert (await store.store(_new(_job_id(9), 1, "transactional"), chunk, "queueing")).word == "stored"
+
+
+async def test_an_open_job_takes_each_address_once_and_starts_once(client, store):
+    job = _job_id()
+    await store.store(_new(job, 0), [], "open")
+    batch = [(email.encode(), pack_waiting_row(Waiting(email=email))) for email in ("a@x.test", "b@x.test")]
+    more = [(b"b@x.test", batch[1][1]), (b"c@x.test", pack_waiting_row(Waiting(email="c@x.test", name="é")))]
+
+    assert await store.append("acme", job, batch) == ("appended", 2)
+    assert await store.append("acme", job, more) == ("appended", 1)
+    assert await store.append("other", job, more) == ("unknown", 0)
+    assert await store.start("other", job, NOW_MS) == ("unknown", "")
+    assert await store.start("acme", job, NOW_MS) == ("queueing", "")
+    assert await store.start("acme", job, NOW_MS) == ("not_open", "queueing")
+    assert await store.append("acme", job, more) == ("not_open", 0)
+    await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
+
+    assert await _ready(client) == ["a@x.test", "b@x.test", "c@x.test"]
+    found = await recipients.Recipients(client, P).find(job, [0, 1, 2])
+    assert [found[n].email for n in range(3)] == ["a@x.test", "b@x.test", "c@x.test"]
+    head = await store.head(job)
+    assert head.expires_at_ms == NOW_MS + 86_400_000
+
+
+async def test_a_scheduled_job_waits_for_its_time(client, store):
+    job = _job_id()
+    await store.store(_new(job, 1), [(0, pack_waiting(0, _waiting("a@x.test")))], "scheduled", NOW_MS + 5000)
+
+    assert await store.due(2, NOW_MS) == []
+    assert await store.due(2, NOW_MS + 5000) == [job]
+    assert await store.start("", job, NOW_MS + 5000) == ("queueing", "")
+    assert await store.due(2, NOW_MS + 5000) == []
+    assert len(await _entries(client, 2)) == 1
+
+
+async def test_an_empty_job_is_queued_at_once(client, store):
+    job = _job_id()
+    await store.store(_new(job, 0), [], "open")
+
+    assert await store.start("acme", job, NOW_MS) == ("queued", "")
