@@ -103,13 +103,19 @@ class CsvRows:
         self._open = ""
         if not self._columns:
             self._delimiter = ";" if whole.count(";") > whole.count(",") else ","
-        return next(csv.reader([whole], delimiter=self._delimiter, strict=False), []) if whole.strip() else []
+        try:
+            return next(csv.reader([whole], delimiter=self._delimiter), []) if whole.strip() else []
+        except csv.Error as error:
+            return Fault(f"line {self._open_number}", f"not a row of CSV: {error}")
 
     def _recipient(self, number: int, row: list[str]) -> Iterator[tuple[int, Recipient | Fault]]:
         if not self._columns:
             self._columns = [name.strip() for name in row]
             if "email" not in self._columns:
                 yield number, Fault(f"line {number}", "the heading has no column 'email'")
+            elif len(set(self._columns)) < len(self._columns):
+                yield number, Fault(f"line {number}", "the heading has a column twice")
+                self._columns = [""]
         elif "email" not in self._columns:
             return
         elif len(row) != len(self._columns):

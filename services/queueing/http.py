@@ -15,7 +15,7 @@ from services.queueing import jobs
 from services.queueing.appending import CsvRows, JsonRows
 from services.queueing.compile import Limits
 from services.queueing.store import JobStore, NewJob, Start, Stored
-from shared import addresses, api, ids
+from shared import addresses, api, content, ids
 from shared.errors import Fault, Problem, ProblemDocument
 from shared.recipients import pack_waiting_row
 from shared.sending_domains import DomainTaken, InvalidDomain
@@ -360,7 +360,7 @@ def _new_job(job_id: str, tenant: str, job: jobs.Job, now_ms: int, start: Start)
         total=len(job.waiting),
         created_at_ms=now_ms,
         expires_at_ms=expires_at_ms,
-        content=job.packed,
+        content=content.encode(job.compiled),
         fields={
             "subject": request.subject[:200],
             "from": request.from_[:320],

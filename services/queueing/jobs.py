@@ -105,7 +105,8 @@ def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, l
     faults += recipient_faults
     if faults:
         raise _refused(faults)
-    job = msgspec.convert({**request, "recipients": []}, JobRequest, from_attributes=True)
+    names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
+    job = JobRequest(**{names[name]: value for name, value in request.items()})
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     compiled, content_faults = _compile(job, limits)
     faults += content_faults
@@ -130,9 +131,11 @@ def _refused(faults: Sequence[Fault]) -> Problem:
 
 def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     try:
-        raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except msgspec.ValidationError as fault:
-        raise _refused([Fault("$", str(fault))]) from fault
+        try:
+            raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        except msgspec.ValidationError as fault:
+            msgspec.json.decode(body)  # JSON, but no object; or neither
+            raise _refused([Fault("$", str(fault))]) from fault
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
     known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
@@ -283,4 +286,24 @@ def _ms(moment: datetime) -> int:
 
 
 def _compile(job: JobRequest, limits: Limits) -> tuple[content.CompiledContent | None, list[Fault]]:
-    raise NotImplementedError
+    compiled = compile_content(
+        JobContent(
+            from_=job.from_,
+            subject=job.subject,
+            html=job.html,
+            text=job.text,
+            stream=job.stream,
+            reply_to=job.reply_to,
+            headers=job.headers,
+            attachments=job.attachments,
+            variables=job.variables,
+            list_name=job.list_ or "",
+            tags=job.tags,
+            category=job.category or "",
+            track_opens=job.track.opens,
+            track_clicks=job.track.clicks,
+            test=job.test,
+        ),
+        limits,
+    )
+    return (None, compiled) if isinstance(compiled, list) else (compiled, [])

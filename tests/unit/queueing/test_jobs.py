@@ -1,0 +1,162 @@
+"""What a job may look like: every fault is found, and a bad address does not stop the others."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.queueing import jobs
+from services.queueing.compile import Limits
+from shared.errors import Problem
+
+NOW_MS = 1_790_000_000_000
+GOOD = {"from": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text": "Salut {{ prenom }}"}
+
+
+def _read(body: object, open_job: bool = False, max_recipients: int = 10_000) -> jobs.Job:
+    raw = body if isinstance(body, bytes) else orjson.dumps(body)
+    return jobs.read_job(raw, open_job=open_job, now_ms=NOW_MS, max_recipients=max_recipients, limits=Limits())
+
+
+def _problem(body: object, **options) -> Problem:
+    with pytest.raises(Problem) as caught:
+        _read(body, **options)
+    return caught.value
+
+
+def _places(problem: Problem) -> set[str]:
+    return {fault.at for fault in problem.faults}
+
+
+def test_a_job_keeps_each_recipient_at_its_index_and_says_who_is_rejected():
+    recipients = [
+        {"email": "Ana@Exemple.FR", "name": "Ana", "variables": {"prenom": "Ana"}, "metadata": {"crm_id": "17"}},
+        {"email": "zut"},
+        {"email": "ana@exemple.fr"},
+        {"email": "b@exemple.fr", "optin": False},
+        {"email": "c@exemple.fr", "optin": False, "kind": "professional", "tracking_consent": False},
+    ]
+
+    job = _read({**GOOD, "recipients": recipients})
+
+    assert [one.email for one in job.waiting] == [
+        "Ana@exemple.fr",
+        "zut",
+        "ana@exemple.fr",
+        "b@exemple.fr",
+        "c@exemple.fr",
+    ]
+    assert [(one.index, one.reason) for one in job.rejected] == [
+        (1, "invalid_address"),
+        (2, "duplicate_address"),
+        (3, "not_opted_in"),
+    ]
+    assert job.waiting[4].untracked
+    assert job.waiting[0].metadata == {"crm_id": "17"}
+
+
+def test_who_did_not_opt_in_still_gets_transactional_mail():
+    job = _read({**GOOD, "stream": "transactional", "recipients": [{"email": "b@exemple.fr", "optin": False}]})
+
+    assert job.rejected == []
+
+
+def test_all_faults_are_listed_at_once():
+    problem = _problem(
+        {
+            "from": "nobody",
+            "subject": "{{ x",
+            "html": "{% if %}",
+            "headers": {"X-A:": "1", "X-B": "a\r\nBcc: c@d.fr"},
+            "expires_at": "2001-01-01T00:00:00Z",
+            "recipients": [{"email": "a\r\nb@exemple.fr"}, {"email": "x" * 300 + "@exemple.fr"}],
+        }
+    )
+
+    assert problem.status == 422
+    assert _places(problem) == {
+        "$.from",
+        "$.subject",
+        "$.html",
+        "$.headers['X-A:']",
+        "$.headers['X-B']",
+        "$.expires_at",
+        "$.recipients[0].email",
+        "$.recipients[1].email",
+    }
+
+
+def test_wrong_types_and_unknown_fields_are_named_with_their_paths():
+    problem = _problem({**GOOD, "subjet": "x", "tags": ["a", 3], "recipients": [{"email": 5}, {"e": "a@b.fr"}]})
+
+    assert {"$.subjet", "$.tags[1]", "$.recipients[0].email", "$.recipients[1]"} <= _places(problem)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[1", b"\xff\xfe", b'{"a": }'])
+def test_what_is_not_json_is_a_400(body):
+    assert (_problem(body).status, _problem(body).word) == (400, "malformed_json")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"3", b"null", b'"x"'])
+def test_json_that_is_no_object_is_a_422(body):
+    assert _problem(body).status == 422
+
+
+def test_a_job_of_too_many_is_refused_with_the_number():
+    problem = _problem({**GOOD, "recipients": [{"email": f"u{n}@exemple.fr"} for n in range(4)]}, max_recipients=3)
+
+    assert "4 recipients; at most 3" in problem.faults[0].what
+
+
+@pytest.mark.parametrize("recipients", [[], [{"email": "zut"}], None])
+def test_a_job_with_nobody_to_mail_is_refused(recipients):
+    body = {**GOOD, "recipients": recipients} if recipients is not None else GOOD
+
+    assert _problem(body).status == 422
+
+
+def test_an_open_job_has_no_recipients_yet():
+    assert _read(GOOD, open_job=True).waiting == []
+    assert _places(_problem({**GOOD, "recipients": [{"email": "a@b.fr"}]}, open_job=True)) == {"$.recipients"}
+
+
+def test_a_time_of_sending_that_has_passed_means_now():
+    job = _read({**GOOD, "send_at": "2020-01-01T00:00:00+02:00", "recipients": [{"email": "a@b.fr"}]})
+
+    assert job.send_at_ms == 0
+
+
+def test_a_time_without_a_zone_is_refused():
+    assert _places(_problem({**GOOD, "send_at": "2030-01-01T00:00:00", "recipients": [{"email": "a@b.fr"}]})) == {
+        "$.send_at"
+    }
+
+
+def test_at_most_a_hundred_faults_are_listed_and_the_rest_is_counted():
+    problem = _problem({**GOOD, "recipients": [{"email": 1} for _ in range(250)]})
+
+    assert len(problem.faults) == 100
+    assert "150 more" in problem.detail
+
+
+def test_chunks_cover_every_recipient_once():
+    job = _read({**GOOD, "recipients": [{"email": f"u{n}@exemple.fr"} for n in range(1201)]})
+
+    assert [first for first, _ in jobs.chunks(job.waiting)] == [0, 500, 1000]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-10, 10**6) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+FIELDS = ("from", "subject", "html", "text", "headers", "attachments", "variables", "track", "send_at", "recipients")
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6))
+def test_any_json_is_a_job_or_a_problem_that_names_its_faults(body):
+    try:
+        _read({**GOOD, "recipients": [{"email": "a@b.fr"}], **body})
+    except Problem as problem:
+        assert problem.status == 422
+        assert problem.faults
