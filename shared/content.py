@@ -74,14 +74,13 @@ class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
 
 class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     """`from_value`, `reply_to` and `headers` are values of header fields, folded and encoded; `reply_to` may be "".
-    `transfer_encoding` is "" for a multipart body. `variables` is the msgpack map of the job's defaults."""
+    `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults."""
 
     stream: Stream
     from_value: str
     from_domain: str
     subject: Subject
-    content_type: str
-    transfer_encoding: str
+    body_fields: list[tuple[str, str]]
     body: list[bytes | Part]
     reply_to: str = ""
     headers: list[tuple[str, str]] = []

@@ -4,21 +4,32 @@ The language is minijinja's. In the HTML, values are escaped; in text and subjec
 defines is empty, and so is whatever is looked up in it; a null is a name that nothing defines, so that `default`
 applies to it. A rendering ends after `FUEL` steps. Templates load nothing and reach nothing but their variables, though
 they can change the lists and dicts among those: hand over fresh ones for each rendering.
+
+Fuel counts steps, not bytes. The filters with which one step takes as much memory as a number says, and with it the
+process, are therefore missing (`indent`, `format`, `slice`) or bounded (`batch`, `replace`, `tojson`).
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 import minijinja
+import orjson
 
 Name = Literal["subject", "text", "html"]
 
 #: Steps of one rendering: a row of a table takes about 30, a step about 20 ns. A hostile loop ends within 3 ms.
 FUEL = 100_000
 
+#: Characters of a rendered text, and of what `replace` makes. The largest mails are 100 kB.
+MAX_RENDERED_CHARS = 5_000_000
+#: Items in a row of `batch`.
+_MAX_BATCH = 100
 _SPECIAL = re.compile("[&<>\"'/]")
 _ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;"))
+
+_ALWAYS = ("UnknownFilter", "UnknownTest", "UnknownFunction", "TemplateNotFound")
 
 #: Marks HTML that is not to be escaped again.
 safe = minijinja.safe
@@ -34,7 +45,12 @@ class InvalidTemplate(ValueError):
 
 
 class TemplateFailed(Exception):
-    """It compiled, but not with these variables: out of fuel, an unknown filter, an operation on the wrong type."""
+    """It compiles, but fails: out of fuel, an unknown filter, an operation on a value of the wrong type. `always` if no
+    other variables would have helped."""
+
+    def __init__(self, what: str, *, always: bool = False) -> None:
+        super().__init__(what)
+        self.always = always
 
 
 class Templates:
@@ -51,12 +67,15 @@ class Templates:
     def render(self, name: Name, variables: Mapping[str, Any]) -> str:
         """The text. TemplateFailed."""
         try:
-            return self._environment.render_template(name, **variables)
+            text = self._environment.render_template(name, **variables)
         except minijinja.TemplateError as error:
-            raise TemplateFailed(error.message) from None
+            raise TemplateFailed(error.detail or error.message, always=error.kind in _ALWAYS) from None
         except Exception as error:
             # What a method of a variable raised, such as `{{ items.pop() }}` of an empty list.
             raise TemplateFailed(f"{type(error).__name__}: {error}") from None
+        if len(text) > MAX_RENDERED_CHARS:
+            raise TemplateFailed(f"{len(text)} characters; at most {MAX_RENDERED_CHARS}")
+        return text
 
 
 def escaped(text: str) -> str:
@@ -87,7 +106,39 @@ def _environment() -> minijinja.Environment:
     )
     # It prints the engine's insides into mails.
     environment.remove_global("debug")
+    for name in ("indent", "format", "slice"):
+        environment.remove_filter(name)
+    environment.add_filter("batch", _batch)
+    environment.add_filter("replace", _replace)
+    environment.add_filter("tojson", _tojson)
     return environment
+
+
+def _batch(items: Iterable[Any], count: int, fill: Any = None) -> list[list[Any]]:
+    """Rows of `count` items, the last one filled up."""
+    if not 0 < count <= _MAX_BATCH:
+        raise ValueError(f"batch takes rows of 1 to {_MAX_BATCH}")
+    rest = iter(items)
+    rows = list(iter(lambda: list(islice(rest, count)), []))
+    if fill is not None and rows:
+        rows[-1] += [fill] * (count - len(rows[-1]))
+    return rows
+
+
+def _replace(value: object, *old_and_new: object) -> str:
+    text = str(value)
+    old, new = map(str, old_and_new)
+    if len(text) + text.count(old) * len(new) > MAX_RENDERED_CHARS:
+        raise ValueError("replace would make the text too long")
+    return text.replace(old, new)
+
+
+def _tojson(value: object) -> str:
+    """JSON that may stand in a script or in an attribute in single quotes."""
+    text = orjson.dumps(value).decode()
+    for special in "<>&'":
+        text = text.replace(special, f"\\u{ord(special):04x}")
+    return safe(text)
 
 
 _PRINTER = Templates({"text": "{{ value }}"})

@@ -70,7 +70,8 @@ def _placeholder(source: str, start: int, end: int, kind: Kind) -> Placeholder:
 def _end(source: str, start: int, opening: str) -> int:
     """Where the closing mark ends; -1 if there is none."""
     if opening == "{#":
-        return source.find("#}", start + 2) + 2 if "#}" in source[start + 2 :] else -1
+        end = source.find("#}", start + 2)
+        return end if end < 0 else end + 2
     depth = 0
     closing = "}}" if opening == "{{" else "%}"
     at = start + 2

@@ -54,6 +54,15 @@ def test_a_template_that_does_not_compile_says_where() -> None:
         "{% import 'x' as y %}",
         "{{ debug() }}",
         "{{ items.__reduce_ex__(2) }}",
+        "{{ 'a'|indent(10 ** 12) }}",
+        "{{ '%1000000000000d'|format(1) }}",
+        "{{ items|slice(10 ** 12) }}",
+        "{{ items|batch(10 ** 12, 0) }}",
+        "{{ items|batch(0) }}",
+        "{{ items|tojson(10 ** 12) }}",
+        "{{ ('a' * 100000)|replace('a', 'b' * 100000) }}",
+        "{{ 'a' * 10 ** 12 }}",
+        "{{ 'a' * 6000000 }}",
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
     ],
 )
@@ -67,3 +76,18 @@ def test_templates_do_not_see_python(path: str) -> None:
     templates = Templates({"text": "{{ " + path + " }}"})
 
     assert templates.render("text", {"d": {}, "l": [], "s": ""}) == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ items|batch(2) }}", "[[1, 2], [3]]"),
+        ("{{ items|batch(2, 0) }}", "[[1, 2], [3, 0]]"),
+        ("{{ []|batch(2, 0) }}", "[]"),
+        ("{% for a in 'abc'|batch(2) %}{{ a|join }},{% endfor %}", "ab,c,"),
+        ("{{ 'a-b'|replace('-', '/') }}{{ 11|replace(1, 2) }}", "a&#x2f;b22"),
+        ("{{ {'a': \"<'&>\"}|tojson }}", '{"a":"\\u003c\\u0027\\u0026\\u003e"}'),
+    ],
+)
+def test_the_bounded_filters_do_what_they_are_named_for(source: str, text: str) -> None:
+    assert Templates({"html": source}).render("html", {"items": [1, 2, 3]}) == text

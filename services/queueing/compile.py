@@ -1,0 +1,273 @@
+"""What becomes of a job's content: compiled once, or refused with everything that is wrong with it."""
+
+import re
+from base64 import b64decode
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+
+from services.queueing import mime, rewrite
+from services.queueing.placeholders import placeholders
+from shared import addresses, content, headers, templates, tokens
+from shared.content import CompiledContent, Part, Stream, Subject
+from shared.errors import Fault
+
+#: Header fields that the relay writes, and those of other hands on the way. Names in lower case.
+_OURS = frozenset(
+    (
+        "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "return-path",
+        "received", "received-spf", "delivered-to", "dkim-signature", "authentication-results", "list-unsubscribe",
+        "list-unsubscribe-post",
+    )
+)  # fmt: skip
+_OUR_FAMILIES = ("content-", "resent-", "arc-")
+# RFC 5322 section 3.6.8.
+_HEADER_NAME = re.compile(r"[!-9;-~]{1,76}")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+_WORD = r"[A-Za-z0-9!#$&^_.+-]+"
+_MEDIA_TYPE = re.compile(rf'(?P<type>{_WORD})/{_WORD}(?:; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*')
+_UNPRINTABLE_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\u2028\u2029\ud800-\udfff]")
+_BASE64_BLANKS = str.maketrans("", "", " \t\r\n")
+_NOT_TEXT = re.compile(f"[{''.join(content.MARKS)}\ud800-\udfff]")
+
+
+class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file in a job: `content` is base64."""
+
+    filename: str
+    content: str
+    content_type: str = "application/octet-stream"
+
+
+class JobContent(msgspec.Struct, frozen=True, kw_only=True):
+    """A job but for its recipients, as the caller gave it."""
+
+    from_: str
+    subject: str
+    html: str | None = None
+    text: str | None = None
+    stream: Stream = "bulk"
+    reply_to: str | None = None
+    headers: dict[str, str] = {}
+    attachments: Sequence[Attachment] = ()
+    variables: dict[str, Any] = {}
+    list_name: str = ""
+    tags: Sequence[str] = ()
+    category: str = ""
+    track_opens: bool = True
+    track_clicks: bool = True
+    test: bool = False
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one content may take. Gmail cuts mails off at 102 kB; most hosts refuse those over 25 MB."""
+
+    subject_chars: int = 500
+    html_bytes: int = 1_000_000
+    text_bytes: int = 500_000
+    headers: int = 50
+    header_chars: int = 900
+    attachments: int = 20
+    attachments_bytes: int = 10_000_000
+    variables_bytes: int = 65_536
+
+
+def compile_content(job: JobContent, limits: Limits) -> CompiledContent | list[Fault]:
+    """The compiled content, or every fault, each with its place in the job's JSON."""
+    faults: list[Fault] = []
+    sender = _mailbox(job.from_, "$.from", faults)
+    if sender is not None and sender.address.domain.startswith("["):
+        faults.append(Fault("$.from", "not an address to send from: its domain is an IP address"))
+    reply_to = _mailbox(job.reply_to, "$.reply_to", faults) if job.reply_to else None
+    fields = _headers(job.headers, limits, faults)
+    variables = _variables(job.variables, limits, faults)
+    subject = _subject(job, limits, faults)
+    text = _text(job, limits, faults)
+    html, links = _html(job, limits, faults)
+    files = _files(job.attachments, limits, faults)
+    if not (job.html or "").strip() and not (job.text or "").strip():
+        faults.append(Fault("$.html", "the content is empty; give html, text, or both"))
+    if faults or sender is None:
+        return faults
+    entity = mime.assemble(text, html, files, _digest(job, files))
+    return CompiledContent(
+        stream=job.stream,
+        from_value=addresses.format_mailbox(sender.name, str(sender.address), len("From")),
+        from_domain=sender.address.domain,
+        subject=subject,
+        body_fields=entity.fields,
+        body=entity.body,
+        reply_to=addresses.format_mailbox(reply_to.name, str(reply_to.address), len("Reply-To")) if reply_to else "",
+        headers=fields,
+        variables=variables,
+        links=links,
+        track_opens=job.track_opens,
+        track_clicks=job.track_clicks,
+        list_name=job.list_name,
+        tags=tuple(job.tags),
+        category=job.category,
+        test=job.test,
+    )
+
+
+def _mailbox(text: str, at: str, faults: list[Fault]) -> addresses.Mailbox | None:
+    try:
+        return addresses.parse_mailbox(text)
+    except addresses.InvalidAddress as error:
+        faults.append(Fault(at, f"not an address: {error}"))
+        return None
+
+
+def _headers(given: dict[str, str], limits: Limits, faults: list[Fault]) -> list[tuple[str, str]]:
+    if len(given) > limits.headers:
+        faults.append(Fault("$.headers", f"{len(given)} header fields; at most {limits.headers}"))
+        return []
+    seen: set[str] = set()
+    for name, value in given.items():
+        lower = name.lower()
+        if what := _header_fault(name, lower, value, seen, limits):
+            faults.append(Fault(f"$.headers[{name[:80]!r}]", what))
+        seen.add(lower)
+    return [(name, headers.unstructured(value, len(name))) for name, value in given.items()]
+
+
+def _header_fault(name: str, lower: str, value: str, seen: set[str], limits: Limits) -> str | None:
+    if not _HEADER_NAME.fullmatch(name):
+        return "not a header field's name: 1 to 76 characters of ASCII without blanks, controls and colons"
+    if lower == "reply-to":
+        return "given as reply_to, not among the headers"
+    if lower in _OURS or lower.startswith(_OUR_FAMILIES):
+        return "written by the engine; it cannot be given"
+    if lower in seen:
+        return "given twice"
+    if _CONTROL.search(value):
+        return "its value has control characters, such as CR or LF"
+    if len(value) > limits.header_chars:
+        return f"its value has {len(value)} characters; at most {limits.header_chars}"
+    return None
+
+
+def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> msgspec.Raw:
+    if content.UNSUBSCRIBE_URL in given:
+        faults.append(Fault(f"$.variables[{content.UNSUBSCRIBE_URL!r}]", "set by the engine; it cannot be given"))
+    try:
+        packed = msgspec.msgpack.encode(given)
+    except (OverflowError, UnicodeEncodeError, RecursionError, TypeError) as error:
+        faults.append(Fault("$.variables", f"cannot be stored: {error}"))
+        return msgspec.Raw(b"\x80")
+    if len(packed) > limits.variables_bytes:
+        faults.append(Fault("$.variables", f"{len(packed)} bytes; at most {limits.variables_bytes}"))
+    return msgspec.Raw(packed)
+
+
+def _subject(job: JobContent, limits: Limits, faults: list[Fault]) -> Subject:
+    if len(job.subject) > limits.subject_chars:
+        faults.append(Fault("$.subject", f"{len(job.subject)} characters; at most {limits.subject_chars}"))
+        return Subject()
+    if not _is_template("subject", job.subject, job.variables, faults):
+        return Subject()
+    found = list(placeholders(job.subject))
+    if rewrite.has_logic(found):
+        return Subject(template=job.subject)
+    return Subject(pieces=tuple(rewrite.split(job.subject, found)))
+
+
+def _text(job: JobContent, limits: Limits, faults: list[Fault]) -> Part | None:
+    source = _source(job.text, limits.text_bytes, "text", job.variables, faults)
+    if source is None:
+        return None
+    found = list(placeholders(source))
+    if rewrite.has_logic(found):
+        return Part("text", template=source)
+    return Part("text", segments=mime.segments(rewrite.split(source, found)))
+
+
+def _html(job: JobContent, limits: Limits, faults: list[Fault]) -> tuple[Part | None, list[content.TrackedLink]]:
+    source = _source(job.html, limits.html_bytes, "html", job.variables, faults)
+    if source is None:
+        return None, []
+    document = rewrite.read(source, clicks=job.track_clicks)
+    links = document.links()
+    if links and links[-1].position > tokens.MAX_POSITION:
+        faults.append(Fault("$.html", f"more than {tokens.MAX_POSITION + 1} links"))
+    if document.has_logic:
+        return Part("html", template=rewrite.marked(document, opens=job.track_opens)), links
+    return Part("html", segments=mime.segments(rewrite.pieces(document, opens=job.track_opens))), links
+
+
+def _source(
+    given: str | None, limit: int, name: Literal["text", "html"], variables: dict[str, Any], faults: list[Fault]
+) -> str | None:
+    """With LF line ends, one of them at the end; None if there is none, or nothing that compiles."""
+    if given is None or not given.strip():
+        return None
+    if _NOT_TEXT.search(given):
+        faults.append(Fault(f"$.{name}", "has code points that are no characters: surrogates or U+FDD0 to U+FDD3"))
+        return None
+    size = len(given.encode())
+    if size > limit:
+        faults.append(Fault(f"$.{name}", f"{size} bytes; at most {limit}"))
+        return None
+    source = given.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
+    return source if _is_template(name, source, variables, faults) else None
+
+
+def _is_template(name: templates.Name, source: str, variables: dict[str, Any], faults: list[Fault]) -> bool:
+    """Whether it compiles, and would not fail whatever the variables were: one trial finds a misspelt filter."""
+    try:
+        templates.Templates({name: source}).render(name, _copied(variables))
+    except templates.InvalidTemplate as error:
+        faults.append(Fault(f"$.{name}", f"the template does not compile: {error}"))
+        return False
+    except templates.TemplateFailed as error:
+        if error.always:
+            faults.append(Fault(f"$.{name}", f"the template fails: {error}"))
+            return False
+    return True
+
+
+def _copied(variables: dict[str, Any]) -> dict[str, Any]:
+    """Templates may change what they are given."""
+    try:
+        copy: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(variables))
+    except (OverflowError, UnicodeEncodeError, RecursionError, TypeError):
+        return {}
+    return copy
+
+
+def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> list[mime.File]:
+    if len(given) > limits.attachments:
+        faults.append(Fault("$.attachments", f"{len(given)} attachments; at most {limits.attachments}"))
+        return []
+    files = []
+    size = 0
+    for index, one in enumerate(given):
+        at = f"$.attachments[{index}]"
+        if _UNPRINTABLE_NAME.search(one.filename) or not 0 < len(one.filename.encode("utf-8", "replace")) <= 255:
+            faults.append(Fault(f"{at}.filename", "not a file's name: 1 to 255 bytes without controls and slashes"))
+        media_type = _MEDIA_TYPE.fullmatch(one.content_type) if len(one.content_type) <= 200 else None
+        if media_type is None or media_type["type"].lower() in ("multipart", "message"):
+            faults.append(Fault(f"{at}.content_type", "not a media type that can be attached, such as application/pdf"))
+        try:
+            files.append(mime.File(one.filename, one.content_type, _decoded(one.content)))
+            size += len(files[-1].content)
+        except ValueError as error:
+            faults.append(Fault(f"{at}.content", f"not base64: {error}"))
+    if size > limits.attachments_bytes:
+        faults.append(Fault("$.attachments", f"{size} bytes in all; at most {limits.attachments_bytes}"))
+    return files
+
+
+def _decoded(text: str) -> bytes:
+    return b64decode(text.translate(_BASE64_BLANKS), validate=True)
+
+
+def _digest(job: JobContent, files: Sequence[mime.File]) -> bytes:
+    digest = blake2b(digest_size=32)
+    for one in (job.subject, job.text or "", job.html or "", *(file.filename for file in files)):
+        digest.update(blake2b(one.encode("utf-8", "replace")).digest())
+    for file in files:
+        digest.update(blake2b(file.content).digest())
+    return digest.digest()

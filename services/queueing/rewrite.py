@@ -1,0 +1,205 @@
+"""Links of the HTML: which there are, which are tracked, and where in the source their values stand.
+
+The HTML is parsed as browsers do, to know what is a link, and never written anew: what comes out is the source cut at
+the values of the tracked hrefs. Placeholders are masked before parsing, with as many characters as they have, so that
+offsets stay true: what prints becomes letters, for it may stand in an unquoted value, and the rest blanks.
+
+A link is an `a` or `area` with an href, tracked or not; its position is its place among them in the source, from 0.
+Tracked are those that lead, or with placeholders in them may lead, to http or https. Not tracked: other schemes,
+anchors, what stands in comments, scripts and conditional comments (these are no links to browsers), what is, or is
+inside of an element that is, marked `data-track="off"`, and the unsubscribe link.
+
+A source is written by anybody who has a key: nothing here takes more time than the length of the source times a little.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from html import unescape
+from operator import attrgetter
+
+import msgspec
+import turbohtml
+
+from services.queueing.placeholders import Placeholder, placeholders
+from shared import content, tokens
+from shared.content import Link, Pixel, Variable
+
+Piece = str | Variable | Link | Pixel
+
+_VALUE = re.compile(r"""[^\s=]+\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>"'][^\s>]*))""")
+_LINKS = "a[href], area[href]"
+_UNTRACKED = '[data-track="off" i]'
+_START = attrgetter("start")
+_UNSUBSCRIBE = re.compile(rf"\b{content.UNSUBSCRIBE_URL}\b")
+
+
+class Href(msgspec.Struct, frozen=True):
+    """`source[start:end]` is the value of a tracked href. `url` is "" if it depends on the recipient."""
+
+    position: int
+    start: int
+    end: int
+    url: str
+
+
+class Document(msgspec.Struct, frozen=True):
+    """An HTML source, its placeholders, its tracked links in order, and where the pixel goes."""
+
+    source: str
+    placeholders: list[Placeholder]
+    hrefs: list[Href]
+    pixel_at: int
+
+    @property
+    def has_logic(self) -> bool:
+        return has_logic(self.placeholders)
+
+    def links(self) -> list[content.TrackedLink]:
+        return [
+            content.TrackedLink(href.position, href.url or self.source[href.start : href.end]) for href in self.hrefs
+        ]
+
+
+def read(source: str, *, clicks: bool) -> Document:
+    """The document. `source` has LF line ends; without `clicks` no link is tracked."""
+    found = list(placeholders(source))
+    masked = _masked(source, found)
+    html = turbohtml.parse(masked, source_locations=True)
+    hrefs = _hrefs(html, masked, source, found) if clicks else []
+    return Document(source, found, hrefs, _pixel_at(html, source))
+
+
+def has_logic(found: Sequence[Placeholder]) -> bool:
+    """Whether there is more than variables and comments, so that the whole has to be rendered by the engine."""
+    return any(one.kind in ("expression", "statement") for one in found)
+
+
+def pieces(document: Document, *, opens: bool) -> Iterator[Piece]:
+    """A document without logic, cut at its variables, its tracked hrefs and its pixel. Comments of the template go."""
+    at = 0
+    for href in document.hrefs:
+        yield from _cut(document, at, href.start, opens)
+        yield Link(href.position, tuple(_texts(document, href.start, href.end)), href.url)
+        at = href.end
+    yield from _cut(document, at, len(document.source), opens)
+
+
+def marked(document: Document, *, opens: bool) -> str:
+    """The template of a document with logic, with the marks that `shared.content` names."""
+    marks = [(document.pixel_at, content.PIXEL)] if opens else []
+    for href in document.hrefs:
+        marks.append((href.start, f"{content.LINK_BEGIN}{href.position}{content.LINK_VALUE}"))
+        marks.append((href.end, content.LINK_END))
+    cut: list[str] = []
+    at = 0
+    for offset, mark in sorted(marks):
+        cut += (document.source[at:offset], mark)
+        at = offset
+    return "".join([*cut, document.source[at:]])
+
+
+def split(source: str, found: Sequence[Placeholder]) -> Iterator[str | Variable]:
+    """A text without logic, cut at its variables."""
+    return _between(source, found, 0, len(source))
+
+
+def _cut(document: Document, start: int, end: int, opens: bool) -> Iterator[Piece]:
+    pixel_at = document.pixel_at
+    if opens and (start <= pixel_at < end or pixel_at == end == len(document.source)):
+        yield from _texts(document, start, pixel_at)
+        yield Pixel()
+        start = pixel_at
+    yield from _texts(document, start, end)
+
+
+def _texts(document: Document, start: int, end: int) -> Iterator[str | Variable]:
+    return _between(document.source, document.placeholders, start, end)
+
+
+def _between(source: str, found: Sequence[Placeholder], start: int, end: int) -> Iterator[str | Variable]:
+    for one in _inside(found, start, end):
+        if start < one.start:
+            yield source[start : one.start]
+        if one.kind == "variable":
+            yield Variable(one.path)
+        start = one.end
+    if start < end:
+        yield source[start:end]
+
+
+def _inside(found: Sequence[Placeholder], start: int, end: int) -> Sequence[Placeholder]:
+    return found[bisect_left(found, start, key=_START) : bisect_left(found, end, key=_START)]
+
+
+def _masked(source: str, found: Sequence[Placeholder]) -> str:
+    cut: list[str] = []
+    at = 0
+    for one in found:
+        letter = "x" if one.kind in ("variable", "expression") else " "
+        cut += (source[at : one.start], letter * (one.end - one.start))
+        at = one.end
+    return "".join([*cut, source[at:]])
+
+
+def _hrefs(html: turbohtml.Document, masked: str, source: str, found: Sequence[Placeholder]) -> list[Href]:
+    untracked = _untracked(html)
+    hrefs = []
+    for position, (start, end, element) in enumerate(_links(html)):
+        value = _VALUE.fullmatch(masked, start, end)
+        if value is None or start in untracked:
+            continue
+        start, end = value.span(value.lastgroup or 0)
+        inside = _inside(found, start, end)
+        if inside:
+            if _may_be_tracked(source, inside, start):
+                hrefs.append(Href(position, start, end, ""))
+        elif url := tokens.destination(str(element.attrs["href"])):
+            hrefs.append(Href(position, start, end, url))
+    return hrefs
+
+
+def _links(html: turbohtml.Document | turbohtml.Element) -> list[tuple[int, int, turbohtml.Element]]:
+    """Beginning and end of each link's href, in the order of the source."""
+    links: dict[int, tuple[int, int, turbohtml.Element]] = {}
+    for element in html.select(_LINKS):
+        location = element.source_location
+        # Elements that the parser makes itself have no location, and its copies of misnested ones have their model's.
+        if location is not None and (span := location.attrs.get("href")) is not None:
+            links.setdefault(span.start_offset, (span.start_offset, span.end_offset, element))
+    return [links[start] for start in sorted(links)]
+
+
+def _untracked(html: turbohtml.Document) -> set[int]:
+    """Where the hrefs begin that the source says not to track."""
+    untracked: set[int] = set()
+    nested: set[int] = set()
+    for element in html.select(_UNTRACKED):
+        if _begins(element) in nested:
+            continue
+        untracked.update(start for start, _, _ in _links(element))
+        nested.update(map(_begins, element.select(_UNTRACKED)))
+        own = element.source_location
+        if own is not None and (span := own.attrs.get("href")) is not None:
+            untracked.add(span.start_offset)
+    return untracked
+
+
+def _begins(element: turbohtml.Element) -> int:
+    return -1 if element.source_location is None else element.source_location.start_tag.start_offset
+
+
+def _may_be_tracked(source: str, inside: Sequence[Placeholder], start: int) -> bool:
+    if any(_UNSUBSCRIBE.search(source, one.start, one.end) for one in inside):
+        return False
+    prefix = unescape(source[start : inside[0].start]).lstrip().lower()
+    return any(scheme.startswith(prefix) or prefix.startswith(scheme) for scheme in ("http://", "https://"))
+
+
+def _pixel_at(html: turbohtml.Document, source: str) -> int:
+    """Before `</body>`; where there is none, at the end, on the last line."""
+    body = html.select_one("body")
+    location = body.source_location if body is not None else None
+    if location is not None and location.end_tag is not None:
+        return location.end_tag.start_offset
+    return len(source.rstrip("\n"))
