@@ -181,7 +181,10 @@ async def _answer_errors(request: web.Request, handler: Call) -> web.StreamRespo
     except (ConnectionError, TimeoutError):
         raise
     except Exception:
-        structlog.get_logger("http").exception("request_failed", path=request.path, method=request.method)
+        # The route, not the path: in the paths of recipients stand tokens.
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else None
+        structlog.get_logger("http").exception("request_failed", route=route, method=request.method)
         return problem_answer(Problem(500, "internal_error", "this is our fault, and it is logged"))
 
 
