@@ -9,7 +9,7 @@ from aiohttp import web
 from services.tracking import http, parts
 from shared import api, master_secret, redis
 from shared.bus import Publisher
-from shared.lifecycle import Lifecycle, run
+from shared.lifecycle import Lifecycle, pause, run
 from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
 
 #: The longest request line of ours: method, path and token, and then some.
@@ -18,6 +18,8 @@ MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024
 MAX_BODY_BYTES = 65536
 #: Requests in hand have a second to spare before `lifecycle.CLOSE_SECONDS`.
 SHUTDOWN_S = 2
+#: Between two looks for a Redis that is away.
+RETRY_S = 0.5
 
 
 async def main(life: Lifecycle) -> None:
@@ -52,7 +54,7 @@ async def _check_partitions(client: redis.Client, partitions: int, stopping: asy
             await redis.check_partitions(client, partitions)
             checked = True
         except redis.RedisAway:
-            await asyncio.sleep(1)
+            await pause(stopping, RETRY_S)
 
 
 class _NoKeys:

@@ -124,7 +124,7 @@ WORDS: Mapping[str, Words] = {
     "pt": Words(
         leave_title="Cancelar a subscrição",
         leave_text="Já não deseja receber estes e-mails? Confirme e não lhe enviaremos mais nenhum.",
-        leave_button="Cancelar a minha subscrição",
+        leave_button="Cancelar subscrição",
         leave_mistake="Se chegou aqui por engano, feche esta página: nada mudará.",
         left_title="Subscrição cancelada",
         left_text="Pronto: não receberá mais estes e-mails.",

@@ -23,12 +23,12 @@ from shared.bus import Publisher
 from shared.events import Clicked, Fact, Opened, Unsubscribed
 from shared.settings import load
 from shared.tokens import TokenKeys
-from tests.servers import RedisServer, free_port, stop
+from tests.servers import RedisCluster, RedisServer, free_port, stop
 
 PARTITIONS = 8
 KEYS = TokenKeys(b"k" * 32)
-#: Jobs in several partitions.
-JOBS = [ids.new_job_id(1_750_000_000_000, bytes((number,)) * 6, PARTITIONS, number) for number in range(4)]
+#: A job in each partition.
+JOBS = [ids.new_job_id(1_750_000_000_000, bytes((number,)) * 6, PARTITIONS, number) for number in range(8)]
 URL = "https://exemple.fr/soldes"
 
 Client = TestClient[web.Request, web.Application]
@@ -183,6 +183,33 @@ async def test_promise_3_a_click_answered_is_a_click_recorded(mortal: RedisServe
     # Not one is missing, and none is there twice although batches were given up and published again.
     assert sorted(fact.ordinal or 0 for fact in facts) == sorted(crowd.answered)
     assert len({fact.event_id for fact in facts}) == len(facts)
+
+
+async def test_promise_3_holds_while_one_node_of_a_cluster_is_away(tmp_path: Path) -> None:
+    cluster = RedisCluster(tmp_path / "cluster")
+    try:
+        cluster.start()
+        node = cluster.nodes[1]
+        async with serving(cluster.url, tmp_path) as browser:
+            crowd = Crowd(browser)
+            await crowd.more(100)
+
+            os.kill(node.pid, signal.SIGSTOP)
+            await crowd.more(200)
+            assert spooled(tmp_path)
+            os.kill(node.pid, signal.SIGCONT)
+            await crowd.more(100)
+            await crowd.go_home()
+            await until(lambda: not spooled(tmp_path))
+
+        facts = await recorded(cluster.url)
+        assert crowd.statuses == {302: len(crowd.answered)}
+        assert sorted(fact.ordinal or 0 for fact in facts) == sorted(crowd.answered)
+    finally:
+        for each in cluster.nodes:
+            with contextlib.suppress(ProcessLookupError, AssertionError):
+                os.kill(each.pid, signal.SIGCONT)
+        cluster.stop()
 
 
 async def test_links_work_when_redis_was_never_there(mortal: RedisServer, tmp_path: Path) -> None:

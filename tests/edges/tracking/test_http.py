@@ -7,12 +7,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
 
 from services.tracking import http, pages
 from services.tracking.tracking import MAX_FORM_BYTES, PIXEL, Tracking
 from shared import api, ids
 from shared.events import Clicked, Fact, Opened, Unsubscribed
-from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
+from shared.tokens import MAX_DESTINATION_BYTES, MAX_TOKEN_CHARS, TokenKeys
 
 NOW_MS = 1_750_000_005_000
 JOB = ids.new_job_id(NOW_MS - 5_000, b"chance", 8)
@@ -76,9 +77,8 @@ async def test_a_click(client: Client, memory: Memory, method: str, machine: str
 
 
 async def test_the_longest_link_works(client: Client, memory: Memory) -> None:
-    url = "https://exemple.fr/" + "x" * 6000
+    url = "https://exemple.fr/".ljust(MAX_DESTINATION_BYTES, "x")
     token = KEYS.click(JOB, 1, "demo", 0, url)
-    assert len(token) > 8000
 
     async with client.get(f"/c/{token}", allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (302, url)
@@ -166,6 +166,23 @@ async def test_a_header_that_is_not_utf_8_harms_nothing(client: Client, memory: 
     await writer.wait_closed()
 
     assert [fact.user_agent for fact in memory.facts if isinstance(fact, Opened)] == ["M??"]
+
+
+async def test_a_failure_of_ours_is_logged_without_the_token(
+    client: Client, memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(fact: Fact) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(memory, "record", broken)
+    token = KEYS.open(JOB, 1, "demo")
+
+    with capture_logs() as lines:
+        async with client.get(f"/o/{token}") as answer:
+            assert answer.status == 500
+
+    assert [line["event"] for line in lines] == ["request_failed"]
+    assert token not in str(lines)
 
 
 async def test_the_routes_are_described_and_open_to_everybody(client: Client) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.tracking import frames
 from services.tracking.frames import Batch
@@ -81,6 +82,16 @@ def test_a_file_being_replayed_is_not_written_any_more(tmp_path: Path) -> None:
     assert path is not None
     assert [one.name for one in waiting.read(path).batches] == ["b1"]
     assert replayed(waiting) == ["b1", "b2"]
+
+
+def test_its_size_is_shown(tmp_path: Path) -> None:
+    waiting = spool(tmp_path)
+    waiting.append(frame(1))
+    waiting.append(frame(2))
+
+    assert REGISTRY.get_sample_value("estafette_tracking_spool_bytes") == 2 * len(frame(1)) == waiting.size
+    replayed(waiting)
+    assert REGISTRY.get_sample_value("estafette_tracking_spool_bytes") == 0
 
 
 def test_only_its_user_may_read_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.tracking import pages
 from services.tracking.tracking import (
@@ -221,6 +222,25 @@ async def test_the_unsubscribe_page_needs_no_recording() -> None:
     answer = await Tracking(KEYS, Memory(refusing=True), "edge").answer(leaving("GET"), NOW_MS)
 
     assert answer.status == 200
+
+
+# What is counted
+
+
+def _sample(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_facts_and_answers_are_counted() -> None:
+    facts = {"fact": "Clicked", "machine": "tool"}
+    before = _sample("estafette_tracking_facts_total", **facts)
+    refused = _sample("estafette_tracking_answers_total", kind="click", status="503")
+
+    await answered(click(user_agent="curl/8.9.1"))
+    await Tracking(KEYS, Memory(refusing=True), "edge").answer(click(user_agent="curl/8.9.1"), NOW_MS)
+
+    assert _sample("estafette_tracking_facts_total", **facts) == before + 1
+    assert _sample("estafette_tracking_answers_total", kind="click", status="503") == refused + 1
 
 
 # What is refused
