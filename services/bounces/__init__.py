@@ -1,0 +1,20 @@
+"""bounces: what comes back by mail becomes facts.
+
+Reads:     SMTP at the return path (`bounces.host`, `bounces.port`): signed addresses b-… and u-…, and postmaster@,
+           abuse@, fbl@ at `bounces.domain`. In Redis the jobs' records: whose a message is, and who its recipient.
+Writes:    events Bounced (late), Complained, Unsubscribed (by mail), AutoReplied; kept mail.
+Owns:      parsing of reports, the tables of wordings, the mail kept for inspection.
+Promises:  250 to the final dot only after the facts are stored or the mail is kept; else 451, and the same mail
+           brought again is the same events. What is not understood is kept with its reason, within bounds. No machine
+           unsubscribes anybody. No report about us suppresses an address. Nobody can make a fact about a message
+           without an address that we signed, or its Message-ID together with its recipient.
+
+    smtp.py ──→ bounces.py ──→ verdict.py ──→ dsn.py          RFC 3464, 6533: delivery reports
+                  │    │                 ├──→ arf.py          RFC 5965: feedback reports
+                  │    ╰─→ facts.py      ├──→ prose.py        bounces of programs that know no RFC
+                  ↓                      ├──→ auto_reply.py   RFC 3834 and what there was before
+              ══bus══→ events            ╰──→ mail.py         bytes → fields and parts
+              kept.py ←── http.py                             the mail that nobody understood
+
+What a reply says about an address is not decided here: the relay asks the same question (`shared/replies.py`).
+"""

@@ -1,0 +1,45 @@
+"""Starts the SMTP listener of the return path. Its routes are mounted by the process of all routes."""
+
+import secrets
+import time
+
+from services.bounces.bounces import Bounces
+from services.bounces.kept import KeptMails
+from services.bounces.smtp import Listener
+from shared import master_secret, storage
+from shared.bus import Publisher
+from shared.lifecycle import Lifecycle, run
+from shared.recipients import Recipients
+from shared.verp import VerpKeys
+
+
+async def main(life: Lifecycle) -> None:
+    settings = life.settings
+    secret = master_secret.load(settings)
+    client = storage.connect(life)
+    publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
+    bounces = Bounces(
+        VerpKeys(secret.current, secret.previous),
+        lambda domain: domain == settings.bounces.domain.lower(),
+        Recipients(client, settings.redis.partitions),
+        publisher,
+        KeptMails(client, now_ms),
+        now_ms,
+    )
+    listener = Listener(bounces, settings.bounces.host, settings.bounces.port, settings.bounces.domain)
+    async with life.serving(settings.bounces.metrics_port):
+        if not await storage.is_ours(life, client):
+            return
+        await listener.open()
+        life.push_close(listener.close)
+        life.ready()
+        await life.stopping.wait()
+        await listener.close()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+if __name__ == "__main__":
+    run(main, "bounces")

@@ -1,0 +1,108 @@
+"""Feedback reports (RFC 5965): a recipient has called our mail spam, says his provider.
+
+The report goes to the return path or, more often, to one address agreed with the provider; then the report itself must
+name the message. It does so by what it returns of it, and providers strip that in different ways. Two kinds of names:
+
+    signed      a return path or unsubscribe address of ours, in any field: nobody else can make one
+    unsigned    the Message-ID, which anybody who has seen one mail of a job can derive for the others
+
+so an unsigned name counts only with the recipient's address beside it (`bounces.py` compares).
+"""
+
+import re
+from email.utils import getaddresses
+
+import msgspec
+
+from services.bounces.dsn import original
+from services.bounces.mail import Fields, Mail
+from shared import ids
+
+#: What a report may say of the message (RFC 5965 section 7.3), and whether that is a complaint. An unknown type is read
+#: as `other`. `auth-failure` (RFC 6591) is about our authentication; `opt-out` is from before the RFC.
+TYPES = {
+    "abuse": True,
+    "fraud": True,
+    "virus": True,
+    "other": True,
+    "miscategorized": True,
+    "opt-out": True,
+    "not-spam": False,
+    "auth-failure": False,
+}
+#: Reports of before RFC 5965: subject and nothing but the returned message. (Outlook.com's junk mail reporting.)
+PLAIN_REPORT_SUBJECTS = (r"complaint about message from",)
+
+#: Our mail has one recipient, which a provider may repeat in his own fields; a list of guesses is longer.
+MAX_RECIPIENTS = 3
+
+_SIGNED = re.compile(r"\b[bu]-[0-9a-v]{39}@[\w.-]{1,253}", re.IGNORECASE)
+_MESSAGE_ID = re.compile(r"<?([0-9a-v]{20}\.[0-9]{1,10})@[^\s<>]{1,253}>?")
+_PLAIN_REPORT = re.compile("|".join(PLAIN_REPORT_SUBJECTS), re.IGNORECASE)
+_RECIPIENT_FIELDS = ("to", "delivered-to", "x-original-to", "x-hmxmroriginalrecipient", "original-recipient")
+
+
+class Feedback(msgspec.Struct, frozen=True):
+    """`signed` are addresses that may be ours, `unsigned` names of messages as (job, ordinal), `recipients` the
+    addresses that the report or the returned message gives as the recipient's, in lower case."""
+
+    feedback_type: str
+    is_complaint: bool
+    reporter: str
+    signed: tuple[str, ...]
+    unsigned: tuple[tuple[str, int], ...]
+    recipients: frozenset[str]
+
+
+def read(mail: Mail) -> Feedback | None:
+    """The feedback in this mail, or None if it is no report of that kind."""
+    part = mail.part("message/feedback-report")
+    returned = original(mail)
+    if part is not None and part.blocks and part.blocks[0].get("feedback-type"):
+        return _feedback(mail, part.blocks[0], returned)
+    if returned and _PLAIN_REPORT.match(mail.fields.get("subject")):
+        return _feedback(mail, Fields((("feedback-type", "abuse"),)), returned)
+    return None
+
+
+def signed_names(fields: Fields) -> list[str]:
+    """Addresses of the form that we sign, wherever they stand: Return-Path, List-Unsubscribe, Received, …"""
+    return [found for _, value in fields.pairs for found in _SIGNED.findall(value)]
+
+
+def _feedback(mail: Mail, report: Fields, returned: Fields) -> Feedback:
+    said = report.get("feedback-type").strip().lower()
+    feedback_type = said if said in TYPES else "other"
+    return Feedback(
+        feedback_type,
+        TYPES[feedback_type],
+        _reporter(mail, report),
+        tuple(dict.fromkeys(signed_names(report) + signed_names(returned))),
+        tuple(_message_names(returned)),
+        frozenset(_recipients(report.all("original-rcpt-to"), returned)),
+    )
+
+
+def _reporter(mail: Mail, report: Fields) -> str:
+    """Who reports: the domain it comes from, else the program that wrote it."""
+    senders = getaddresses(mail.fields.all("from"))
+    domain = senders[0][1].rpartition("@")[2].lower() if senders else ""
+    return (domain or report.get("user-agent"))[:200]
+
+
+def _message_names(returned: Fields) -> list[tuple[str, int]]:
+    names = []
+    for value in returned.all("message-id"):
+        found = _MESSAGE_ID.search(value)
+        try:
+            names += [ids.split_message_id(found[1])] if found else []
+        except ValueError:  # the form of one, but no job's id
+            continue
+    return names
+
+
+def _recipients(reported: list[str], returned: Fields) -> list[str]:
+    values = reported + [value for field in _RECIPIENT_FIELDS for value in returned.all(field)]
+    plain = [value.partition(";")[2] or value for value in values]  # `rfc822;ana@example.fr`
+    named = dict.fromkeys(address.lower() for _, address in getaddresses(plain) if "@" in address)
+    return list(named) if len(named) <= MAX_RECIPIENTS else []

@@ -1,0 +1,138 @@
+"""What a received mail is: the order of questions, from the mail alone.
+
+The address that it was sent to counts as much as what it says:
+
+                        to b-…                  to u-…                   to postmaster@, abuse@, fbl@
+    delivery report     Bounced, or nothing     kept: we never send      as to b-…, if it names a message
+                                                from there
+    feedback report     Complained              Complained               Complained, if it names a message
+    bounce in prose     Bounced, or nothing     kept                     kept
+    automatic answer    AutoReplied             AutoReplied              kept
+    null sender         kept                    kept                     kept
+    a person            kept                    Unsubscribed             kept
+
+Bounces in prose come before automatic answers because Exim marks its bounces `Auto-Submitted: auto-replied`; both come
+before a person's mail, so that no machine unsubscribes anybody. The one exception is a provider's "unsubscribe" button,
+which writes a mail with the subject that our link asks for and may honestly say that it was generated.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from services.bounces import arf, auto_reply, dsn, prose
+from services.bounces.arf import Feedback
+from services.bounces.mail import Mail
+from shared.replies import Classification, Kind, classify
+
+#: What kind of address the mail was sent to: a return path, an unsubscribe address, or one of our fixed ones.
+Addressed = Literal["bounce", "unsubscribe", "fixed"]
+
+#: Characters of a diagnostic that go on with the event: a reply has 512 a line, and some have many lines.
+MAX_REPLY_CHARS = 1_000
+#: The subject in the mailto: of List-Unsubscribe.
+UNSUBSCRIBE_SUBJECT = "unsubscribe"
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The message did not arrive. `names` are signed addresses in the report, for one sent to a fixed address."""
+
+    kind: Kind
+    reason: str
+    reply: str
+    host: str
+    names: tuple[str, ...] = ()
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    feedback: Feedback
+
+
+class Automatic(msgspec.Struct, frozen=True):
+    kind: auto_reply.Kind
+    subject: str
+
+
+class Leaves(msgspec.Struct, frozen=True):
+    """A person, or his provider on his word, wants no more mail."""
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """Understood, and nothing that anybody has to know: `delayed`, `delivered`, `not_spam` …"""
+
+    word: str
+
+
+class Unrecognised(msgspec.Struct, frozen=True):
+    """To be kept and looked at; `reason` is a word of UNRECOGNISED."""
+
+    reason: str
+
+
+Verdict = Failed | Complaint | Automatic | Leaves | Nothing | Unrecognised
+
+UNRECOGNISED = frozenset(
+    (
+        "not_a_report",
+        "unreadable_report",
+        "report_to_unsubscribe",
+        "null_sender",
+        "authentication_report",
+        "to_fixed_address",
+    )
+)
+
+
+def judge(mail: Mail, to: Addressed, from_nobody: bool) -> Verdict:
+    """What this mail is. `from_nobody`: its envelope sender is empty."""
+    if (report := dsn.read(mail)) is not None:
+        return _report(report, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
+    if (feedback := arf.read(mail)) is not None:
+        return _feedback(feedback)
+    if to != "fixed" and (told := prose.read(mail, from_nobody)) is not None:
+        return _prose(told) if to == "bounce" else Unrecognised("report_to_unsubscribe")
+    automatic = auto_reply.read(mail, from_nobody)
+    if automatic is not None and to != "fixed" and not _is_button(automatic, to):
+        return Automatic(automatic.kind, automatic.subject[:200])
+    if mail.content_type == "multipart/report":
+        return Unrecognised("unreadable_report")
+    if to == "unsubscribe":
+        return Unrecognised("null_sender") if from_nobody else Leaves()
+    return Unrecognised("not_a_report" if to == "bounce" else "to_fixed_address")
+
+
+def _is_button(automatic: auto_reply.AutoReply, to: Addressed) -> bool:
+    is_asked_for = automatic.subject.strip().lower() == UNSUBSCRIBE_SUBJECT
+    return to == "unsubscribe" and automatic.machine and is_asked_for
+
+
+def _report(report: dsn.Report, mail: Mail) -> Verdict:
+    failed = [recipient for recipient in report.recipients if recipient.action == "failed"]
+    if not failed:
+        return Nothing(report.recipients[0].action)
+    told = prose.reply_in(mail.text) if not any(recipient.diagnostic for recipient in failed) else ""
+    classes = [classify(None, recipient.status, recipient.diagnostic or told) for recipient in failed]
+    # Behind an alias some may fail and others not: the address is bad only if all of them say so.
+    worst = next((index for index, found in enumerate(classes) if found.kind != "hard"), 0)
+    kind = "soft" if classes[worst].kind == "hard" and len(failed) < len(report.recipients) else classes[worst].kind
+    recipient = failed[worst]
+    return Failed(
+        kind,
+        classes[worst].reason,
+        (recipient.diagnostic or told or recipient.status or "")[:MAX_REPLY_CHARS],
+        (recipient.remote_mta or report.reporting_mta)[:255],
+        tuple(arf.signed_names(report.original)),
+    )
+
+
+def _prose(told: prose.Told) -> Verdict:
+    if told.delayed:
+        return Nothing("delayed")
+    found = classify(None, None, told.reason) if told.reason else Classification("soft", "undefined")
+    return Failed(found.kind, found.reason, told.reason[:MAX_REPLY_CHARS], "")
+
+
+def _feedback(feedback: Feedback) -> Verdict:
+    if feedback.is_complaint:
+        return Complaint(feedback)
+    return Nothing("not_spam") if feedback.feedback_type == "not-spam" else Unrecognised("authentication_report")
