@@ -1,0 +1,56 @@
+# make run     one whole instance on this machine, until Ctrl-C
+# make demo    a campaign of 1,000 recipients through it
+# make test    every test (CI=true: nothing may be skipped)
+# make check   the gate before a commit: format, lint, types, house, contract, unit
+#
+# Each does its own set-up on a fresh Debian or Ubuntu with Python 3.11 or newer; what is set up already costs nothing.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+BIN := .venv/bin
+# Where the tests are split by file over processes: servers are started once a process.
+PYTEST_WORKERS ?= 2
+
+.PHONY: help run demo test check format lock clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+
+run: .venv/.ready-run
+	@$(BIN)/estafette run
+
+demo: .venv/.ready-run
+	@$(BIN)/estafette demo
+
+test: .venv/.ready-test
+	@.ci/setup peers
+	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+
+check: .venv/.ready-test
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/house tests/contract tests/unit
+
+format: .venv/.ready-test
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# Versions with hashes and no host: what is installed is the same everywhere. `make lock UV=uv` after a change of
+# dependencies in pyproject.toml.
+UV ?= uv
+LOCK := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml
+lock:
+	$(LOCK) --extra redis -o requirements.lock
+	$(LOCK) --all-extras -c requirements.lock -o requirements-test.lock
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+
+.venv/.ready-run: requirements.lock pyproject.toml .ci/setup
+	@.ci/setup run
+	@touch $@
+
+.venv/.ready-test: requirements-test.lock .venv/.ready-run
+	@.ci/setup test
+	@touch $@
