@@ -181,6 +181,11 @@ def suppressed_index(p: int, tenant: str) -> str:
     return f"est:{{p{p}}}:suppressed_index:{tenant}"
 
 
+def suppression_applied(p: int, event_id: str, occurred_at: int) -> str:
+    """string · this fact is on the list: a repeat of it does not list again an address removed since · 7 days"""
+    return f"est:{{p{p}}}:suppression_applied:{event_id}:{occurred_at}"
+
+
 # What became of the messages of a job, in the job's partition
 
 
@@ -200,12 +205,12 @@ def job_bitmap(p: int, job_id: str, what: str) -> str:
 
 
 def job_timeline(p: int, job_id: str, bucket: int) -> str:
-    """string of records of fixed length · what happened to 256 messages, and when · as long as the job"""
+    """string of records of fixed length · what happened to 32 messages, and when · as long as the job"""
     return f"est:{{p{p}}}:job:{job_id}:timeline:{bucket}"
 
 
 def reported(p: int, day: int) -> str:
-    """set of 8-byte event ids · facts of recipients that are counted already, by the day they happened · 2 days after
+    """set of 8-byte event ids · counted facts that have no room in a timeline, by the day they happened · 2 days after
     the last of them"""
     return f"est:{{p{p}}}:reported:{day}"
 
