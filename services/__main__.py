@@ -12,20 +12,28 @@ from collections.abc import Sequence
 
 import aiohttp
 from aiohttp import web
-from prometheus_client import Gauge
 
+from services.bounces import http as bounces
+from services.bounces.kept import KeptMails
 from services.mailbox import http as mailbox
-from services.mailbox.store import Reader
+from services.mailbox import store as mailbox_store
 from services.queueing import domains
 from services.queueing import http as queueing
 from services.queueing.store import JobStore
+from services.reports import http as reports
+from services.reports.event_log import EventLog
+from services.reports.store import ReportReader
+from services.suppression import http as suppression
+from services.suppression.store import Lists
 from services.tracking import http as tracking
 from services.tracking import parts
-from shared import api, logs, master_secret, metrics, redis
+from shared import api, master_secret, metrics, redis, storage
 from shared.bus import Publisher
-from shared.lifecycle import Lifecycle, pause, run
+from shared.lifecycle import Lifecycle, run
+from shared.recipients import Recipients
 from shared.sending_domains import SendingDomains
 from shared.settings import Settings
+from shared.suppression import SuppressionList
 from shared.tenants import Tenants
 from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
 
@@ -35,17 +43,12 @@ MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024
 SHUTDOWN_SECONDS = 2
 #: Another process that takes longer to say that it is ready is not.
 READY_SECONDS = 1.0
-#: Between two looks for a Redis that is away.
-RETRY_SECONDS = 0.5
-
-DURABLE = Gauge("estafette_redis_durable", "1 if an acknowledged write survives a kill -9 of Redis, 0 if it may not")
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     secret = master_secret.load(settings)
-    client = redis.connect(settings.redis.url)
-    life.push_close(lambda: redis.close(client))
+    client = storage.connect(life)
     publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
     links = parts.tracking(settings, publisher, TokenKeys(secret.current, secret.previous), secrets.token_hex(6))
     await links.start()
@@ -54,6 +57,9 @@ async def main(life: Lifecycle) -> None:
     routes = [
         *tracking.routes(links, _now_ms, settings.tracking.forwarded_hops),
         *_queueing(settings, client, tenants),
+        *_suppression(settings, client),
+        *_reports(settings, client),
+        *bounces.routes(KeptMails(client, _now_ms)),
         *_mailbox(settings, client),
         *_health(life),
     ]
@@ -66,7 +72,8 @@ async def main(life: Lifecycle) -> None:
     life.also_check(_OtherProcesses(others, settings.http.ready_urls))
     async with life.serving(settings.http.metrics_port):
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
-        await _check_redis(life, client)
+        if await storage.is_ours(life, client):
+            life.ready()
         await life.stopping.wait()
 
 
@@ -85,11 +92,24 @@ def _queueing(settings: Settings, client: redis.Client, tenants: Tenants) -> lis
     return [*jobs, *domains.routes(sending_domains)]
 
 
+def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:
+    partitions = settings.redis.partitions
+    lists, lookup = Lists(client, partitions), SuppressionList(client, partitions)
+    return suppression.routes(lists, lookup, partitions, _now_ms, lambda: secrets.token_hex(8))
+
+
+def _reports(settings: Settings, client: redis.Client) -> list[api.Route]:
+    partitions = settings.redis.partitions
+    recipients = Recipients(client, partitions)
+    log = EventLog(client, partitions, recipients)
+    return reports.routes(ReportReader(client, partitions), log, recipients, partitions)
+
+
 def _mailbox(settings: Settings, client: redis.Client) -> list[api.Route]:
     """Only where mail goes there: whoever reaches its pages reads every mail."""
     if settings.relay.route != "mailbox":
         return []
-    return mailbox.routes(Reader(client), lambda: secrets.token_urlsafe(16))
+    return mailbox.routes(mailbox_store.Reader(client), lambda: secrets.token_urlsafe(16))
 
 
 def _health(life: Lifecycle) -> list[api.Route]:
@@ -101,29 +121,6 @@ def _health(life: Lifecycle) -> list[api.Route]:
         api.Route("GET", "/healthz", metrics.healthz, "Whether this process is alive", answers=text),
         api.Route("GET", "/readyz", readyz, "Whether every process is ready", answers={**text, 503: "text/plain"}),
     ]
-
-
-async def _check_redis(life: Lifecycle, client: redis.Client) -> None:
-    """Ready once Redis answers and holds our data. In a wrong partition nobody would find a fact: the process ends if
-    the number is another one, or if the server may forget what it acknowledged and that is not allowed."""
-    settings = life.settings.redis
-    checked = False
-    while not checked and not life.stopping.is_set():
-        try:
-            await redis.check_partitions(client, settings.partitions)
-            durable, why = await redis.durability(client)
-            checked = True
-        except redis.RedisAway:
-            life.not_ready("redis does not answer")
-            await pause(life.stopping, RETRY_SECONDS)
-    if not checked:
-        return
-    DURABLE.set(durable)
-    if not durable:
-        logs.get_logger().warning("redis_not_durable", why=why)
-        if settings.require_durable:
-            raise redis.NotDurable(why)
-    life.ready()
 
 
 class _OtherProcesses:
