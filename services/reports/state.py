@@ -1,0 +1,213 @@
+"""The state of a message: one byte, which facts move forward and never back.
+
+Facts of one message may arrive in any order: a relay records a delivery while queueing has yet to tell that it accepted
+the message, a bounce message may overtake the record of the delivery. So `Accepted` is a bit of its own, and the state
+beside it depends on the ends alone. Every figure of a report about messages is the number of them in some states, and
+therefore the figures add up.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import NamedTuple
+
+from shared import events
+
+
+class Code(IntEnum):
+    """A fact in one byte, as timelines keep it: numbers are never given again."""
+
+    ACCEPTED = 1
+    REJECTED = 2
+    SUPPRESSED = 3
+    DELIVERED = 4
+    DEFERRED = 5
+    BOUNCED_HARD = 6
+    BOUNCED_SOFT = 7
+    BOUNCED_BLOCK = 8
+    LATE_HARD = 9
+    LATE_SOFT = 10
+    LATE_BLOCK = 11
+    EXPIRED = 12
+    OPENED = 13
+    CLICKED = 14
+    UNSUBSCRIBED = 15
+    COMPLAINED = 16
+    AUTO_REPLIED = 17
+    MACHINE_OPENED = 18
+    MACHINE_CLICKED = 19
+
+
+class State(IntEnum):
+    """Where a message stands, in the lower seven bits of its byte: numbers are never given again."""
+
+    NONE = 0
+    DEFERRED = 1
+    DELIVERED = 2
+    BOUNCED_HARD = 3
+    BOUNCED_SOFT = 4
+    BOUNCED_BLOCK = 5
+    EXPIRED = 6
+    SUPPRESSED = 7
+    REJECTED = 8
+    LATE_HARD = 9
+    LATE_SOFT = 10
+    LATE_BLOCK = 11
+
+
+#: The upper bit: the message was put into a ready queue.
+ACCEPTED = 0x80
+#: The table that scripts read has so many codes to a state.
+CODES = 32
+
+_CODES = {
+    "Accepted": Code.ACCEPTED,
+    "Rejected": Code.REJECTED,
+    "Suppressed": Code.SUPPRESSED,
+    "Delivered": Code.DELIVERED,
+    "Deferred": Code.DEFERRED,
+    "Expired": Code.EXPIRED,
+    "Opened": Code.OPENED,
+    "Clicked": Code.CLICKED,
+    "Unsubscribed": Code.UNSUBSCRIBED,
+    "Complained": Code.COMPLAINED,
+    "AutoReplied": Code.AUTO_REPLIED,
+}
+_BOUNCES = {
+    ("hard", False): Code.BOUNCED_HARD,
+    ("soft", False): Code.BOUNCED_SOFT,
+    ("block", False): Code.BOUNCED_BLOCK,
+    ("hard", True): Code.LATE_HARD,
+    ("soft", True): Code.LATE_SOFT,
+    ("block", True): Code.LATE_BLOCK,
+}
+#: A code → the state that it leads to, from a state in which the message has no end yet.
+_LEADS_TO: dict[int, State] = {
+    Code.DEFERRED: State.DEFERRED,
+    Code.DELIVERED: State.DELIVERED,
+    Code.BOUNCED_HARD: State.BOUNCED_HARD,
+    Code.BOUNCED_SOFT: State.BOUNCED_SOFT,
+    Code.BOUNCED_BLOCK: State.BOUNCED_BLOCK,
+    Code.EXPIRED: State.EXPIRED,
+    Code.SUPPRESSED: State.SUPPRESSED,
+    Code.REJECTED: State.REJECTED,
+    Code.LATE_HARD: State.LATE_HARD,
+    Code.LATE_SOFT: State.LATE_SOFT,
+    Code.LATE_BLOCK: State.LATE_BLOCK,
+}
+_LATE = (Code.LATE_HARD, Code.LATE_SOFT, Code.LATE_BLOCK)
+
+#: Code → the name of the fact, for what is left of a fact whose details are gone.
+FACT_NAMES: dict[int, str] = {
+    **{code: name for name, code in _CODES.items()},
+    **dict.fromkeys(_BOUNCES.values(), "Bounced"),
+    Code.MACHINE_OPENED: "Opened",
+    Code.MACHINE_CLICKED: "Clicked",
+}
+BOUNCE_KINDS: dict[int, str] = {code: kind for (kind, _), code in _BOUNCES.items()}
+LATE_CODES = frozenset(_LATE)
+
+#: The word for each state in the API.
+WORDS = {
+    State.NONE: "accepted",
+    State.DEFERRED: "deferred",
+    State.DELIVERED: "delivered",
+    State.BOUNCED_HARD: "bounced",
+    State.BOUNCED_SOFT: "bounced",
+    State.BOUNCED_BLOCK: "bounced",
+    State.EXPIRED: "expired",
+    State.SUPPRESSED: "suppressed",
+    State.REJECTED: "rejected",
+    State.LATE_HARD: "bounced",
+    State.LATE_SOFT: "bounced",
+    State.LATE_BLOCK: "bounced",
+}
+
+
+def code_of(fact: events.Fact) -> Code | None:
+    """The code of a fact; None for one that is not about a message (Reactivated)."""
+    if isinstance(fact, events.Bounced):
+        return _BOUNCES.get((fact.kind, fact.late), _BOUNCES["soft", fact.late])
+    if isinstance(fact, events.Opened) and fact.machine:
+        return Code.MACHINE_OPENED
+    if isinstance(fact, events.Clicked) and fact.machine:
+        return Code.MACHINE_CLICKED
+    return _CODES.get(type(fact).__name__)
+
+
+def after(byte: int, code: int) -> int:
+    """The byte of a message after one more fact. The first end stays, except that a delivery may bounce late."""
+    if code == Code.ACCEPTED:
+        return byte | ACCEPTED
+    state = State(byte & ~ACCEPTED)
+    following = _LEADS_TO.get(code, state)
+    no_end_yet = state in (State.NONE, State.DEFERRED)
+    if no_end_yet or (state == State.DELIVERED and code in _LATE):
+        return byte & ACCEPTED | following
+    return byte
+
+
+def transitions() -> bytes:
+    """`after` as a table for scripts: the state at `state * CODES + code`; `Accepted` is not in it."""
+    return bytes(after(state, code) if code in _LEADS_TO else state for state in State for code in range(CODES))
+
+
+def word(byte: int) -> str:
+    """A message's state in the API; `waiting` until queueing has decided about it."""
+    return "waiting" if byte == 0 else WORDS[State(byte & ~ACCEPTED)]
+
+
+class Tally(NamedTuple):
+    """How many messages are where. Each is in exactly one of: `at_queueing` (suppressed before it was accepted),
+    `rejected`, and, accepted: `waiting` (for its first attempt), `deferred`, `delivered`, `hard`, `soft`, `block`
+    (bounced; `late` of them after they had been delivered), `expired`, `at_attempt` (suppressed after it was accepted).
+    """
+
+    at_queueing: int
+    rejected: int
+    waiting: int
+    deferred: int
+    delivered: int
+    hard: int
+    soft: int
+    block: int
+    late: int
+    expired: int
+    at_attempt: int
+
+    @property
+    def bounced(self) -> int:
+        return self.hard + self.soft + self.block
+
+    @property
+    def pending(self) -> int:
+        return self.waiting + self.deferred
+
+    @property
+    def accepted(self) -> int:
+        return self.delivered + self.bounced + self.expired + self.at_attempt + self.pending
+
+    @property
+    def ended(self) -> int:
+        """Those to which nothing more will happen than their readers do."""
+        return self.accepted - self.pending + self.at_queueing + self.rejected
+
+
+def tally(histogram: Mapping[int, int]) -> Tally:
+    """The figures from the number of messages in each byte."""
+
+    def number(*states: State) -> int:
+        return sum(histogram.get(state | flag, 0) for state in states for flag in (0, ACCEPTED))
+
+    return Tally(
+        at_queueing=histogram.get(State.SUPPRESSED, 0),
+        rejected=number(State.REJECTED),
+        waiting=histogram.get(ACCEPTED, 0),
+        deferred=number(State.DEFERRED),
+        delivered=number(State.DELIVERED),
+        hard=number(State.BOUNCED_HARD, State.LATE_HARD),
+        soft=number(State.BOUNCED_SOFT, State.LATE_SOFT),
+        block=number(State.BOUNCED_BLOCK, State.LATE_BLOCK),
+        late=number(State.LATE_HARD, State.LATE_SOFT, State.LATE_BLOCK),
+        expired=number(State.EXPIRED),
+        at_attempt=histogram.get(State.SUPPRESSED | ACCEPTED, 0),
+    )

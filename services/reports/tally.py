@@ -1,0 +1,89 @@
+"""What one fact changes in the report of its job, as data for the script that applies it.
+
+Names of counters, as they are in the hash `job_counts`:
+
+    state:<byte>                        messages in that state (`services.reports.state`)
+    <counter>:total, <counter>:unique   how often, and by how many messages; the counters are below
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from services.reports import timeline
+from services.reports.state import Code, code_of
+from shared import events
+
+#: Beyond any job; a number that is none would make Redis allocate strings up to it.
+MAX_ORDINAL = 50_000_000
+
+#: Code → its counter, which is also the name of its bitmap.
+COUNTERS: dict[Code, str] = {
+    Code.DEFERRED: "deferrals",
+    Code.OPENED: "opens",
+    Code.MACHINE_OPENED: "machine_opens",
+    Code.CLICKED: "clicks",
+    Code.MACHINE_CLICKED: "machine_clicks",
+    Code.UNSUBSCRIBED: "unsubscriptions",
+    Code.COMPLAINED: "complaints",
+    Code.AUTO_REPLIED: "auto_replies",
+}
+
+
+class Impossible(ValueError):
+    """A fact that no report can show; the text says why."""
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """`record` is the fact in the timeline, `event` the eight bytes that stand for it, `counters` the names of what it
+    counts for, each with a bitmap of its own."""
+
+    job: str
+    ordinal: int
+    code: int
+    record: bytes
+    event: bytes
+    occurred_at: int
+    counters: tuple[str, ...] = ()
+
+
+class Applied(NamedTuple):
+    """What became of the changes of a batch: counted, known already, or about jobs that are not kept any more."""
+
+    counted: int
+    repeated: int
+    orphaned: int
+
+
+def click_counter(position: int) -> str:
+    """The counter of clicks by people at a position."""
+    return f"click-{position}"
+
+
+def machine_click_counter(position: int) -> str:
+    return f"machine_click-{position}"
+
+
+def change(fact: events.Fact, stream_id: str) -> Change | None:
+    """What the fact changes; None if it is not about a message. Impossible if it makes no sense."""
+    code = code_of(fact)
+    if code is None or not fact.job or fact.ordinal is None:
+        return None
+    if not 0 <= fact.ordinal <= MAX_ORDINAL:
+        raise Impossible(f"no job has a recipient {fact.ordinal}")
+    try:
+        record = timeline.pack(fact, fact.ordinal, code, stream_id)
+    except ValueError as fault:
+        raise Impossible(str(fault)) from fault
+    counters = [COUNTERS[code]] if code in COUNTERS else []
+    if isinstance(fact, events.Clicked):
+        counters.append(machine_click_counter(fact.position) if fact.machine else click_counter(fact.position))
+    return Change(
+        job=fact.job,
+        ordinal=fact.ordinal,
+        code=code,
+        record=record,
+        event=timeline.event_bytes(fact.event_id),
+        occurred_at=fact.occurred_at,
+        counters=tuple(counters),
+    )

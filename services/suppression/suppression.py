@@ -1,0 +1,74 @@
+"""The main path of suppression: facts that say that an address must not be mailed put it on the list."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from prometheus_client import Counter, Gauge
+
+from services.suppression.reasons import NAMES, listing
+from services.suppression.store import Addition
+from shared import bus, events, logs
+from shared.recipients import Recipient
+from shared.suppression import Record, normalised
+
+APPLIED = Counter("estafette_suppression_facts_total", "Facts applied to the lists", ["reason"])
+LISTED = Counter("estafette_suppression_listed_total", "Addresses that entered a list", ["reason"])
+AGE = Gauge("estafette_suppression_age_seconds", "Age of the latest batch of facts when it was applied")
+
+#: Most facts are passed over, so a batch is large; what is applied of it is a script call per partition.
+BATCH = 500
+
+_log = logs.get_logger()
+
+
+class Recipients(Protocol):
+    async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]: ...
+
+
+class Store(Protocol):
+    async def add(self, additions: Sequence[Addition]) -> list[bool]:
+        """For each whether the address was not on the list before. Repeats of an event do nothing. RedisAway."""
+
+
+class Suppression:
+    """Applies facts. `now_ms` is the clock."""
+
+    def __init__(self, store: Store, recipients: Recipients, now_ms: Callable[[], int]) -> None:
+        self._store = store
+        self._recipients = recipients
+        self._now_ms = now_ms
+
+    async def apply(self, _partition: int, entries: Sequence[bus.Entry]) -> None:
+        """The call of the consumer of `events`. Hopeless if one of the entries cannot be understood."""
+        additions = [addition for entry in entries if entry.name in NAMES and (addition := await self._addition(entry))]
+        for addition, entered in zip(additions, await self._store.add(additions), strict=True):
+            reason = addition.record.reason
+            APPLIED.labels(reason).inc()
+            if entered:
+                LISTED.labels(reason).inc()
+                _log.info("listed", tenant=addition.tenant, reason=reason, job=addition.record.job)
+        AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
+
+    async def _addition(self, entry: bus.Entry) -> Addition | None:
+        fact = entry.message()
+        found = listing(fact)
+        if found is None or not isinstance(fact, events.Fact):
+            return None
+        record = Record(
+            reason=found.reason,
+            since_ms=fact.occurred_at,
+            source=fact.event_id,
+            job=fact.job,
+            ordinal=-1 if fact.ordinal is None else fact.ordinal,
+            diagnostic=found.diagnostic,
+        )
+        return Addition(fact.tenant, normalised(await self._address(fact)), record)
+
+    async def _address(self, fact: events.Fact) -> str:
+        """Links and bounces name the message alone."""
+        if fact.email:
+            return fact.email
+        found = await self._recipients.find(fact.job, [] if fact.ordinal is None else [fact.ordinal])
+        if fact.ordinal not in found:
+            raise bus.Hopeless(f"{type(fact).__name__}: nobody knows the address of {fact.job or '-'}.{fact.ordinal}")
+        return found[fact.ordinal].email
