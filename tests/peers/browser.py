@@ -24,11 +24,12 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
+PATIENCE_SECONDS = 20
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 class Browser:
-    """One window. Every method waits until the browser has done it."""
+    """One window."""
 
     def __init__(self, session: aiohttp.ClientSession, base: str) -> None:
         self._session = session
@@ -38,9 +39,18 @@ class Browser:
         await self._ask("POST", "/url", {"url": url})
 
     async def click(self, css: str) -> None:
-        """As a person does: it has to be visible, and the page that it leads to is loaded afterwards."""
+        """As a person does: it has to be visible."""
         element = await self._ask("POST", "/element", {"using": "css selector", "value": css})
         await self._ask("POST", f"/element/{element[_ELEMENT]}/click", {})
+
+    @contextlib.asynccontextmanager
+    async def leaving(self) -> AsyncIterator[None]:
+        """What is done within leads to another page, which is loaded at the end. A click alone may return before."""
+        await self.run("window.stillHere = true")
+        yield
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await self.run("return !window.stillHere && document.readyState === 'complete'"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
 
     async def press(self, *keys: str) -> None:
         """Keys of the keyboard, one after the other (WebDriver's code points: \\ue004 Tab, \\ue007 Enter)."""
@@ -110,7 +120,7 @@ def _started(driver: str, port: int) -> subprocess.Popen[bytes]:
 
 
 async def _listening(session: aiohttp.ClientSession, port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             with contextlib.suppress(aiohttp.ClientError):
                 await session.get(f"http://127.0.0.1:{port}/status")

@@ -82,7 +82,8 @@ async def test_the_button_unsubscribes_and_the_page_says_so(browser: Browser, ba
     assert await heading(browser) == pages.WORDS["de"].leave_title
     assert memory.facts == []
 
-    await browser.click("button")
+    async with browser.leaving():
+        await browser.click("button")
 
     assert memory.left_by == ["page"]
     assert await heading(browser) == pages.WORDS["de"].left_title
@@ -98,7 +99,8 @@ async def test_the_keyboard_alone_will_do_and_shows_where_it_is(browser: Browser
         "const e = document.activeElement; return [e.tagName, getComputedStyle(e).outlineStyle,"
         " parseFloat(getComputedStyle(e).outlineWidth)]"
     )
-    await browser.press(ENTER)
+    async with browser.leaving():
+        await browser.press(ENTER)
 
     assert focused == ["BUTTON", "solid", 3]
     assert memory.left_by == ["page"]
@@ -108,7 +110,8 @@ async def test_what_cannot_be_recorded_is_asked_for_again_later(browser: Browser
     memory.refusing = True
     await browser.go(base + LEAVE)
 
-    await browser.click("button")
+    async with browser.leaving():
+        await browser.click("button")
 
     language = await browser.run("return document.documentElement.lang")
     assert await heading(browser) == pages.WORDS[language].later_title
