@@ -1,0 +1,82 @@
+"""The main path of suppression, with a list and recipients in memory."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from services.suppression.store import Addition
+from services.suppression.suppression import Suppression
+from shared import bus, events, ids
+from shared.recipients import Recipient
+from shared.suppression import Record
+
+JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
+
+
+class Lists:
+    def __init__(self) -> None:
+        self.additions: list[Addition] = []
+
+    async def add(self, additions: Sequence[Addition]) -> list[bool]:
+        self.additions += additions
+        return [True] * len(additions)
+
+
+class Recipients:
+    async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]:
+        return {ordinal: Recipient(f"R{ordinal}@Example.org") for ordinal in ordinals if job == JOB and ordinal < 10}
+
+
+@pytest.fixture
+def lists() -> Lists:
+    return Lists()
+
+
+@pytest.fixture
+def suppression(lists: Lists) -> Suppression:
+    return Suppression(lists, Recipients(), lambda: 2_000)
+
+
+def entry(fact: events.Fact) -> bus.Entry:
+    return bus.Entry("1000-0", type(fact).__name__, events.MAJOR_VERSION, events.encode(fact))
+
+
+def about(ordinal: int, **more: Any) -> dict[str, Any]:
+    return {"event_id": f"e{ordinal}", "occurred_at": 7, "tenant": "acme", "job": JOB, "ordinal": ordinal, **more}
+
+
+async def test_facts_list_addresses_in_lower_case_with_what_is_known(suppression: Suppression, lists: Lists) -> None:
+    bounced = events.Bounced(**about(1, email="A@B.example"), kind="hard", reply="550 no")
+    soft = events.Bounced(**about(2, email="c@d.example"), kind="soft")
+
+    await suppression.apply(0, [entry(bounced), entry(soft), entry(events.Delivered(**about(3)))])
+
+    record = Record(reason="hard_bounce", since_ms=7, source="e1", job=JOB, ordinal=1, diagnostic="550 no")
+    assert lists.additions == [Addition("acme", "a@b.example", record)]
+
+
+async def test_a_fact_without_an_address_is_about_the_recipient_of_its_message(
+    suppression: Suppression, lists: Lists
+) -> None:
+    await suppression.apply(0, [entry(events.Unsubscribed(**about(4), by="page"))])
+
+    assert [(one.address, one.record.reason) for one in lists.additions] == [("r4@example.org", "unsubscribed")]
+
+
+@pytest.mark.parametrize("fact", [events.Unsubscribed(**about(99)), events.Complained(**{**about(1), "ordinal": None})])
+async def test_a_fact_about_nobody_known_is_hopeless(suppression: Suppression, lists: Lists, fact: events.Fact) -> None:
+    with pytest.raises(bus.Hopeless, match="nobody knows"):
+        await suppression.apply(0, [entry(fact)])
+
+    assert lists.additions == []
+
+
+async def test_what_cannot_be_understood_matters_only_if_it_may_list_somebody(
+    suppression: Suppression, lists: Lists
+) -> None:
+    await suppression.apply(0, [bus.Entry("1-0", "Teleported", 1, b""), bus.Entry("1-1", "Opened", 9, b"")])
+
+    with pytest.raises(bus.Hopeless):
+        await suppression.apply(0, [bus.Entry("1-2", "Complained", 9, b"")])
+    assert lists.additions == []
