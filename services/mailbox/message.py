@@ -184,9 +184,17 @@ def _filename(leaf: Mime) -> str:
 
 def _content(leaf: Mime) -> bytes:
     if leaf.is_multipart():
-        return b"".join(child.as_bytes() for child in _children(leaf))
+        return _written(leaf)
     content = leaf.get_payload(decode=True)
     return content if isinstance(content, bytes) else b""
+
+
+def _written(leaf: Mime) -> bytes:
+    """A message inside the message: the library has parsed it, so it has to be written again."""
+    try:
+        return b"".join(child.as_bytes() for child in _children(leaf))
+    except (ValueError, LookupError, TypeError, RecursionError):  # malformed where the parser did not mind
+        return b""
 
 
 def _content_text(leaf: Mime) -> str:

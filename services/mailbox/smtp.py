@@ -176,7 +176,7 @@ class _Connection(SMTP):
                 raw += await self._reader.readexactly(far.consumed)
             if is_too_much or len(raw) > MAX_MESSAGE_BYTES:
                 is_too_much = True
-                del raw[:-4]  # the end is still to be found
+                del raw[:-5]  # the end is still to be found
         if is_too_much:
             return None
         del raw[-3:]
