@@ -363,6 +363,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"no valid recipients?",
             r"not a (valid|known|registered|current) (e-?mail )?(user|mailbox|recipient|address|account|customer)",
             r"not (our|a) customer",
+            r"not (listed|found) in (the )?[\w ]{0,40}(directory|address ?book)",
             r"unknown to (this|our|the) (system|server|host)",
             r"recipientnotfound",
             # RFC 5321 has "Requested action not taken" for 550 and "Requested mail action not taken" for 450.

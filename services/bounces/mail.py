@@ -121,9 +121,8 @@ def _part(leaf: Message) -> Part:
     content_type = leaf.get_content_type()
     payload = leaf.get_payload()
     if isinstance(payload, list):
-        return Part(
-            content_type, blocks=_blocks(content_type, leaf, [one for one in payload if isinstance(one, Message)])
-        )
+        blocks = _blocks(content_type, leaf, [one for one in payload if isinstance(one, Message)])
+        return Part(content_type, blocks=blocks[:1] if content_type in (*RETURNED, *HEADERS) else blocks)
     text = _text(leaf)
     if content_type in HEADERS:
         return Part(content_type, text, _parse_blocks(text.lstrip())[:1])

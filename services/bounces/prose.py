@@ -75,7 +75,8 @@ PROGRAMS: tuple[Program, ...] = (
     Program(
         "gmail",
         r"Delivery to the following recipients? failed permanently:",
-        rf"failed permanently:\s+{_ADDRESS}.{{0,500}}?Technical details of permanent failure:\s*\n{_TO_BLANK_LINE}",
+        rf"failed permanently:\s+{_ADDRESS}.{{0,500}}?Technical details of permanent failure:\s*\n"
+        rf"(?:.{{0,600}}?other server returned was:\s*\n)?{_TO_BLANK_LINE}",
         "gmail-prose.eml",
     ),
     Program(
