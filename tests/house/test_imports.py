@@ -1,0 +1,157 @@
+"""Who may import what: the rules that keep services apart, and decisions apart from the world."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: Third parties and the only modules that import them. A library that is not here is nobody's yet.
+OWNERS: dict[str, tuple[str, ...]] = {
+    "aiodns": ("shared/dns.py",),
+    "pycares": ("shared/dns.py",),
+    "aiosmtplib": ("services/relay/smtp.py",),
+    "aiosmtpd": ("services/bounces/smtp.py", "services/mailbox/smtp.py"),
+    "click": ("services/cli.py", "services/demo.py", "services/run.py"),
+    "cryptography": ("shared/dkim_keys.py",),
+    "idna": ("shared/addresses.py",),
+    "minijinja": ("shared/templates.py",),
+    "msgpack": ("services/tail.py",),
+    "redis": ("shared/bus.py", "shared/redis.py"),
+    "setproctitle": ("services/processes.py",),
+    "turbohtml": ("services/mailbox/message.py", "services/queueing/rewrite.py"),
+    "uvloop": ("shared/lifecycle.py",),
+}
+#: What everybody may import: codecs, logs, counters.
+EVERYWHERE = {"msgspec", "orjson", "prometheus_client", "structlog"}
+#: aiohttp is imported by what serves it, and by the edges that ask others.
+AIOHTTP = {
+    "shared/api.py",
+    "shared/metrics.py",
+    "services/__main__.py",
+    "services/demo.py",
+    "services/queueing/domains.py",
+    "services/tracking/__main__.py",
+}
+
+#: What makes a module impure: the world, the clock, chance.
+WORLD = {
+    "aiohttp", "asyncio", "os", "random", "redis", "secrets", "shutil", "signal", "socket", "subprocess", "tempfile",
+    "threading", "time", "uuid",
+}  # fmt: skip
+#: The modules that touch the world, with what they touch. Every other module is pure, and so is a new one.
+EDGES: dict[str, set[str]] = {
+    "services/bounces/smtp.py": {"asyncio"},
+    "services/cli.py": {"asyncio", "os"},
+    "services/demo.py": {"aiohttp", "asyncio"},
+    "services/mailbox/outbox.py": {"asyncio"},
+    "services/mailbox/smtp.py": {"asyncio"},
+    "services/mailbox/store.py": {"asyncio"},
+    "services/processes.py": {"os", "signal", "time"},
+    "services/queueing/domains.py": {"aiohttp"},
+    "services/queueing/queueing.py": {"asyncio"},
+    "services/queueing/sites.py": {"asyncio"},
+    "services/redis_server.py": {"shutil", "subprocess"},
+    "services/relay/admission.py": {"asyncio"},
+    "services/relay/recorder.py": {"asyncio"},
+    "services/relay/relay.py": {"asyncio"},
+    "services/relay/smtp.py": {"asyncio", "socket"},
+    "services/reports/event_log.py": {"asyncio"},
+    "services/reports/reports.py": {"asyncio"},
+    "services/reports/store.py": {"asyncio"},
+    "services/run.py": {"asyncio", "os", "signal", "socket", "time"},
+    "services/tail.py": {"asyncio"},
+    "services/tracking/recorder.py": {"asyncio"},
+    "services/tracking/spool.py": {"os"},
+    "shared/api.py": {"aiohttp"},
+    "shared/bus.py": {"asyncio", "redis"},
+    "shared/dns.py": {"asyncio"},
+    "shared/lifecycle.py": {"asyncio", "os", "signal"},
+    "shared/master_secret.py": {"os", "secrets", "tempfile"},
+    "shared/metrics.py": {"aiohttp"},
+    "shared/redis.py": {"redis"},
+    "shared/sending_domains.py": {"asyncio", "time"},
+    "shared/settings.py": {"os"},
+    "shared/suppression.py": {"asyncio"},
+    "shared/tenants.py": {"secrets", "time"},
+}
+
+NOT_NAMES = {"utils", "util", "common", "helpers", "base", "types", "misc"}
+
+
+def sources() -> list[str]:
+    return sorted(
+        str(file.relative_to(ROOT)) for folder in ("services", "shared") for file in (ROOT / folder).rglob("*.py")
+    )
+
+
+def imports(source: str) -> Iterator[tuple[str, str]]:
+    """Each imported module and each name imported from it, as (module, module.name)."""
+    for node in ast.walk(ast.parse((ROOT / source).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{source}: imports are absolute"
+            assert node.module is not None
+            yield from ((node.module, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def packages(source: str) -> set[str]:
+    return {module.split(".")[0] for module, _ in imports(source)}
+
+
+def is_root(source: str) -> bool:
+    """Whether nothing but a start imports it: it puts parts together."""
+    return source.endswith("__main__.py")
+
+
+@pytest.mark.parametrize("source", sources())
+def test_services_never_import_each_other_and_shared_never_a_service(source: str) -> None:
+    place = source.split("/")
+    for _, name in imports(source):
+        parts = name.split(".")
+        assert parts[0] != "tests", f"{source} imports {name}"
+        if parts[0] != "services" or source in ("services/__main__.py", "services/cli.py"):
+            continue
+        assert place[0] == "services", f"{source} imports {name}"
+        if len(place) == 2:
+            assert not (ROOT / "services" / parts[1]).is_dir(), f"{source} imports {name}: only __main__ puts together"
+        else:
+            assert parts[1] == place[1], f"{source} imports {name}: services meet on streams"
+
+
+@pytest.mark.parametrize("source", sources())
+def test_third_parties_are_imported_by_their_owners_alone(source: str) -> None:
+    for package in packages(source) - set(sys.stdlib_module_names) - {"services", "shared"} - EVERYWHERE:
+        if package == "aiohttp":
+            assert source in AIOHTTP or source.endswith("/http.py"), f"{source} imports aiohttp"
+        else:
+            assert source in OWNERS.get(package, ()), f"{source} imports {package}"
+
+
+@pytest.mark.parametrize("source", [source for source in sources() if not is_root(source)])
+def test_only_edges_touch_the_world_the_clock_and_chance(source: str) -> None:
+    allowed = {"aiohttp", "asyncio"} if source.endswith("/http.py") else EDGES.get(source, set())
+
+    assert packages(source) & WORLD <= allowed
+
+
+@pytest.mark.parametrize("source", sources())
+def test_a_main_is_imported_by_nobody(source: str) -> None:
+    for module, name in imports(source):
+        assert not (module.endswith("__main__") or name.endswith(".__main__")), f"{source} imports {name}"
+
+
+def test_the_tables_name_only_what_is_there() -> None:
+    named = {file for owners in OWNERS.values() for file in owners} | AIOHTTP | set(EDGES)
+
+    assert named - set(sources()) == set()
+    for source, touched in EDGES.items():
+        assert packages(source) & WORLD == touched, source
+
+
+def test_no_module_is_named_after_nothing() -> None:
+    assert [source for source in sources() if Path(source).stem in NOT_NAMES] == []

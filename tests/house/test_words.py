@@ -1,0 +1,112 @@
+"""What every file says of itself, and what none may say: keys, hosts, metrics."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted(
+    str(file.relative_to(ROOT)) for folder in ("services", "shared") for file in (ROOT / folder).rglob("*.py")
+)
+TESTS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "tests").rglob("*.py") if file.name != "__init__.py")
+
+#: What a Redis key of ours looks like: its prefix, or a hash tag.
+KEY = re.compile(r"^est:|\{(meta|mailbox|p\d+)\}|:\{p?$")
+#: Hosts of registries, put together here so that this file names none.
+REGISTRIES = [
+    f"{name}.{top}"
+    for name, top in (
+        ("pypi", "org"), ("pythonhosted", "org"), ("docker", "io"), ("ghcr", "io"), ("quay", "io"), ("gcr", "io"),
+        ("npmjs", "org"), ("crates", "io"), ("proxy.golang", "org"),
+    )
+]  # fmt: skip
+METRIC = re.compile(r"estafette_[a-z]+_[a-z_]*[a-z]")
+METRIC_KINDS = {"Counter", "Gauge", "Histogram", "Summary"}
+
+
+def tree(source: str) -> ast.Module:
+    return ast.parse((ROOT / source).read_text("utf-8"))
+
+
+def texts(source: str) -> Iterator[str]:
+    """Every string literal, parts of f-strings too, but for docstrings."""
+    module = tree(source)
+    docstrings = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("source", [*SOURCES, *TESTS])
+def test_a_module_opens_with_what_it_is(source: str) -> None:
+    docstring = ast.get_docstring(tree(source))
+
+    assert docstring, f"{source} has no docstring"
+    assert docstring.split("\n\n")[0].rstrip().endswith((".", ":", "?", "…")), (
+        f"{source}: the first sentence has no end"
+    )
+
+
+@pytest.mark.parametrize("source", [source for source in SOURCES if source != "shared/keys.py"])
+def test_redis_keys_are_spelled_in_one_file(source: str) -> None:
+    assert [text for text in texts(source) if KEY.search(text)] == []
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_metric_is_named_after_its_part_and_explained(source: str) -> None:
+    module = tree(source)
+    kinds = {
+        alias.name
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and node.module == "prometheus_client"
+        for alias in node.names
+    } & METRIC_KINDS
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds:
+            name, explanation = (ast.literal_eval(argument) for argument in node.args[:2])
+            assert METRIC.fullmatch(name), f"{source}: {name}"
+            assert explanation, f"{source}: {name} has no help"
+
+
+def files() -> Iterator[Path]:
+    """What a fresh clone has, whatever else lies about."""
+    skipped = {".git", ".venv", ".run", "__pycache__", "build", "dist"}
+    for folder in sorted(ROOT.iterdir()):
+        if folder.name in skipped or folder.name.endswith("_cache") or folder.name.endswith(".egg-info"):
+            continue
+        yield from [folder] if folder.is_file() else (file for file in folder.rglob("*") if file.is_file())
+
+
+def test_no_file_names_a_registry_so_that_everybody_uses_his_own() -> None:
+    found = [
+        f"{file.relative_to(ROOT)}: {registry}"
+        for file in files()
+        if file.suffix != ".pyc"
+        for registry in REGISTRIES
+        if registry.encode() in file.read_bytes()
+    ]
+
+    assert found == []
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-test.lock"])
+def test_a_lock_has_a_hash_for_each_version_and_no_address(name: str) -> None:
+    text = (ROOT / name).read_text("ascii")
+
+    assert "://" not in text
+    assert "--index" not in text
+    for requirement in text.replace("\\\n", " ").splitlines():
+        assert re.match(r"[a-z0-9.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", requirement), requirement[:100]
+
+
+def test_what_runs_does_not_install_what_tests() -> None:
+    runs, tests = (
+        {line.split("==")[0] for line in (ROOT / name).read_text("ascii").splitlines() if "==" in line}
+        for name in ("requirements.lock", "requirements-test.lock")
+    )
+
+    assert runs < tests
+    assert not runs & {"pytest", "ruff", "mypy", "hypothesis"}
