@@ -27,6 +27,7 @@ from services.suppression import http as suppression
 from services.suppression.store import Lists
 from services.tracking import http as tracking
 from services.tracking import parts
+from services.tracking.tracking import Tracking
 from shared import api, master_secret, metrics, redis, storage
 from shared.bus import Publisher
 from shared.lifecycle import Lifecycle, run
@@ -54,15 +55,7 @@ async def main(life: Lifecycle) -> None:
     await links.start()
     life.push_close(links.close)  # before the client: what is in hand still goes to Redis
     tenants = Tenants(client)
-    routes = [
-        *tracking.routes(links, _now_ms, settings.tracking.forwarded_hops),
-        *_queueing(settings, client, tenants),
-        *_suppression(settings, client),
-        *_reports(settings, client),
-        *bounces.routes(KeptMails(client, _now_ms)),
-        *_mailbox(settings, client),
-        *_health(life),
-    ]
+    routes = all_routes(life, client, tenants, links)
     app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes)
     runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
@@ -75,6 +68,20 @@ async def main(life: Lifecycle) -> None:
         if await storage.is_ours(life, client):
             life.ready()
         await life.stopping.wait()
+
+
+def all_routes(life: Lifecycle, client: redis.Client, tenants: Tenants, links: Tracking) -> list[api.Route]:
+    """What is mounted under these settings. Asks nothing of Redis yet."""
+    settings = life.settings
+    return [
+        *tracking.routes(links, _now_ms, settings.tracking.forwarded_hops),
+        *_queueing(settings, client, tenants),
+        *_suppression(settings, client),
+        *_reports(settings, client),
+        *bounces.routes(KeptMails(client, _now_ms)),
+        *_mailbox(settings, client),
+        *_health(life),
+    ]
 
 
 def _queueing(settings: Settings, client: redis.Client, tenants: Tenants) -> list[api.Route]:

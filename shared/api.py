@@ -45,6 +45,12 @@ class Route:
     query: Mapping[str, str] = field(default_factory=dict)
     #: Media types of the body where it is not JSON (`application/x-ndjson`, `text/csv`).
     body_media: Sequence[str] = ()
+    #: Nothing may be sent instead of a body.
+    body_optional: bool = False
+    #: Headers that the route heeds, and what they mean (all optional text).
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: Media type → a body as somebody would send it.
+    examples: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -197,6 +203,9 @@ def openapi(routes: Sequence[Route]) -> dict[str, Any]:
     ordered = sorted(shapes, key=str)
     schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(ordered, schemas, strict=True))
+    for component in components.values():
+        if "description" in component:  # a docstring, broken into indented lines
+            component["description"] = " ".join(component["description"].split())
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
@@ -227,18 +236,27 @@ def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     operation["parameters"] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
     ] + [
-        {"name": name, "in": "query", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in route.query.items()
+        {"name": name, "in": place, "required": False, "description": text, "schema": {"type": "string"}}
+        for place, parameters in (("query", route.query), ("header", route.headers))
+        for name, text in parameters.items()
     ]
     if route.scope:
         operation["security"] = [{"key": []}]
         operation["description"] = f"Needs a key with the scope `{route.scope}`."
-    content: dict[str, Any] = {media: {"schema": {"type": "string"}} for media in route.body_media}
+    content: dict[str, Any] = {media: {"schema": _text_schema(media)} for media in route.body_media}
     if route.body is not None:
         content["application/json"] = {"schema": schema_of[route.body]}
+    for media, example in route.examples.items():
+        content[media]["example"] = example
     if content:
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not route.body_optional, "content": content}
     return operation
+
+
+def _text_schema(media: str) -> dict[str, str]:
+    """OpenAPI describes forms as objects, whatever their fields are."""
+    is_form = media in ("application/x-www-form-urlencoded", "multipart/form-data")
+    return {"type": "object" if is_form else "string"}
 
 
 def _takes_body(route: Route) -> bool:

@@ -43,6 +43,7 @@ def routes(store: SendingDomains) -> list[api.Route]:
             "Add a sending domain; its DKIM key is made here",
             scope="admin",
             body=NewDomain,
+            examples={"application/json": {"domain": "exemple.fr"}},
             answers={201: Domain, 200: Domain, 409: ProblemDocument},
         ),
         api.Route(

@@ -83,6 +83,18 @@ class JobStarted(msgspec.Struct, frozen=True):
     state: str
 
 
+_JOB_EXAMPLE = {
+    "from": "Chouette <news@exemple.fr>",
+    "subject": "Bonjour {{ prenom }}",
+    "html": '<p>Bonjour {{ prenom }}, <a href="https://exemple.fr/soldes">les soldes</a> sont là.</p>',
+    "variables": {"prenom": "vous"},
+    "list": "newsletter",
+    "recipients": [{"email": "ana@exemple.fr", "name": "Ana", "variables": {"prenom": "Ana"}}],
+}
+_LINES_EXAMPLE = '{"email": "ana@exemple.fr", "variables": {"prenom": "Ana"}}\n{"email": "bo@exemple.fr"}\n'
+_CSV_EXAMPLE = "email,prenom\nana@exemple.fr,Ana\nbo@exemple.fr,Bo\n"
+
+
 class Tenants(Protocol):
     async def get(self, name: str) -> Any: ...
 
@@ -113,6 +125,10 @@ def routes(
             body=jobs.JobRequest,
             answers={202: JobAccepted, 403: ProblemDocument, **problems},
             query={"state": "`open`: recipients are appended afterwards, and the job is started then"},
+            headers={
+                "Idempotency-Key": "a request repeated with the same key within 24 hours is answered, not done again"
+            },
+            examples={"application/json": _JOB_EXAMPLE},
         ),
         api.Route(
             "POST",
@@ -121,6 +137,7 @@ def routes(
             "Append recipients to an open job, any number, any number of times",
             scope="send",
             body_media=("application/x-ndjson", "text/csv"),
+            examples={"application/x-ndjson": _LINES_EXAMPLE, "text/csv": _CSV_EXAMPLE},
             answers={200: Appended, 404: ProblemDocument, **problems},
         ),
         api.Route(
@@ -130,6 +147,8 @@ def routes(
             "Start an open job, now or at a time",
             scope="send",
             body=StartRequest,
+            body_optional=True,
+            examples={"application/json": {"send_at": None}},
             answers={202: JobStarted, 404: ProblemDocument, **problems},
         ),
     ]

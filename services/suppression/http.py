@@ -68,6 +68,8 @@ def routes(
             "Puts an address on the suppression list; a stronger reason that it is there for already stays",
             scope="suppress",
             body=SuppressionRequest,
+            body_optional=True,
+            examples={"application/json": {"reason": "manual", "note": "asked by telephone"}},
             answers={200: Suppression, 201: Suppression},
         ),
         api.Route(
