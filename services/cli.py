@@ -229,3 +229,7 @@ def _day(at_ms: int) -> str:
 def _fail(message: str) -> NoReturn:
     click.echo(f"estafette: {message}", err=True)
     raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()
