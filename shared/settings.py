@@ -104,6 +104,8 @@ class Relay(Process, frozen=True, kw_only=True):
     in_flight: Positive = 2_000
     #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
     retry_schedule: Seconds = ""
+    #: Whether mails are signed; no, if the host that `route` names signs them.
+    dkim: bool = True
     #: Messages taken from a partition in one round trip.
     batch: Positive = 200
 

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
 from shared import events, ids, keys
 from shared.redis import Client, Script
@@ -22,7 +22,7 @@ ENDED = "(ended)"
 
 
 class Suppressions(Protocol):
-    async def check(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]: ...
+    def check(self, pairs: Sequence[tuple[str, str]]) -> Coroutine[Any, Any, list[str | None]]: ...
 
 
 class Admission:
@@ -38,12 +38,17 @@ class Admission:
         by_job: dict[str, list[int]] = defaultdict(list)
         for at, ready in enumerate(readies):
             by_job[ready.job].append(at)
-        reasons, *ended = await asyncio.gather(
-            self._suppressions.check([(ready.tenant, ready.email) for ready in readies]),
-            *(self._ended(job, [readies[at].ordinal for at in places]) for job, places in by_job.items()),
+        listed = asyncio.create_task(
+            self._suppressions.check([(ready.tenant, ready.email) for ready in readies]), name="suppressions"
         )
-        verdicts: list[str | None] = list(reasons)
+        ended = await asyncio.gather(
+            *(self._ended(job, [readies[at].ordinal for at in places]) for job, places in by_job.items()),
+            return_exceptions=True,
+        )
+        verdicts = await listed
         for places, bits in zip(by_job.values(), ended, strict=True):
+            if isinstance(bits, BaseException):
+                raise bits
             for at, bit in zip(places, bits, strict=True):
                 if bit:
                     verdicts[at] = ENDED

@@ -1,0 +1,131 @@
+"""The mails of jobs: content loaded once a job, rendered and signed once a message."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from prometheus_client import Histogram
+
+from services.relay.dkim import Signer
+from services.relay.ends import Unmade
+from services.relay.relay import Made
+from services.relay.render import Renderer, RenderFailed
+from shared import content, events, ids, keys
+from shared.redis import Client, answer
+from shared.sending_domains import DomainTaken, InvalidDomain
+from shared.tokens import TokenKeys
+from shared.verp import VerpKeys
+
+#: Jobs whose compiled content is kept. A campaign is one; transactional mails come one a job.
+JOBS_KEPT = 200
+#: Private keys are loaded once: it takes 26 ms.
+SIGNERS_KEPT = 1000
+
+LOAD_SECONDS = Histogram("estafette_relay_content_load_seconds", "Time to load and prepare the content of a job")
+
+
+class Domains(Protocol):
+    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the mails of a job are made with. `signer` is None where mails leave unsigned."""
+
+    stream: str
+    renderer: Renderer
+    signer: Signer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What every mail of this installation carries: where links lead, where mail comes back to, and how both are
+    signed; and whether mails get a DKIM signature (`relay.dkim`)."""
+
+    base_url: str
+    bounce_domain: str
+    tokens: TokenKeys
+    verp: VerpKeys
+    dkim: bool = True
+
+
+class Mails:
+    """Makes mails; see `relay.Mails`."""
+
+    def __init__(
+        self, client: Client, partitions: int, domains: Domains, origin: Origin, now_ms: Callable[[], int]
+    ) -> None:
+        self._client: Any = client
+        self._partitions = partitions
+        self._domains = domains
+        self._origin = origin
+        self._now_ms = now_ms
+        self._works: OrderedDict[str, Work] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
+        self._signers: OrderedDict[str, Signer] = OrderedDict()
+
+    async def make(self, ready: events.Ready) -> Made | Unmade:
+        """The mail of a message, or why there is none. Raises RedisAway."""
+        work = self._works.get(ready.job) or await self._load(ready)
+        if isinstance(work, Unmade):
+            return work
+        now_ms = self._now_ms()
+        try:
+            mail = work.renderer.render(ready, now_ms)
+        except RenderFailed as failed:
+            return Unmade("render_failed", str(failed), final=True)
+        signatures: Sequence[bytes] = ()
+        if work.signer is not None:
+            signatures = (work.signer.sign(mail.headers, mail.body, now_ms // 1000),)
+        return_path = self._origin.verp.return_path(ready.job, ready.ordinal, self._origin.bounce_domain)
+        return Made(return_path, mail.assemble(*signatures), work.stream)
+
+    async def _load(self, ready: events.Ready) -> Work | Unmade:
+        """Once, however many workers ask for the same job at the same time."""
+        task = self._loading.get(ready.job)
+        if task is None:
+            task = self._loading[ready.job] = asyncio.create_task(self._prepare(ready.job, ready.tenant))
+            task.add_done_callback(lambda _: self._loading.pop(ready.job, None))
+        work = await asyncio.shield(task)
+        if isinstance(work, Work):
+            self._works[ready.job] = work
+            if len(self._works) > JOBS_KEPT:
+                self._works.popitem(last=False)
+        return work
+
+    async def _prepare(self, job: str, tenant: str) -> Work | Unmade:
+        with LOAD_SECONDS.time():
+            key = keys.job(ids.job_partition(job, self._partitions), job)
+            packed = await answer(self._client.hget(key, "content"))
+            if packed is None:
+                return Unmade("no_such_job", f"job {job} is not stored", final=True)
+            compiled = content.decode(packed)
+            signer = None
+            if self._origin.dkim:
+                try:
+                    signer = await self._signer(tenant, compiled.from_domain)
+                except (InvalidDomain, DomainTaken, LookupError) as gone:
+                    detail = f"{compiled.from_domain} is not a sending domain of {tenant}: {gone}"
+                    return Unmade("unknown_sending_domain", detail, final=False, stream=compiled.stream)
+            renderer = Renderer(
+                compiled,
+                job=job,
+                tenant=tenant,
+                tokens=self._origin.tokens,
+                verp=self._origin.verp,
+                base_url=self._origin.base_url,
+                bounce_domain=self._origin.bounce_domain,
+            )
+            return Work(compiled.stream, renderer, signer)
+
+    async def _signer(self, tenant: str, name: str) -> Signer:
+        domain = await self._domains.for_sending(tenant, name, any_from_domain=False)
+        known = self._signers.get(domain.selector)
+        if known is None:
+            known = await asyncio.to_thread(Signer, name, domain.selector, domain.pem)
+            self._signers[domain.selector] = known
+            if len(self._signers) > SIGNERS_KEPT:
+                self._signers.popitem(last=False)
+        return known

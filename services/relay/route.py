@@ -1,0 +1,84 @@
+"""Where the mail of a domain goes: the hosts to try, in order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from random import Random
+from typing import Protocol
+
+from shared import dns
+from shared.sites import FixedRoute
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One address of one host. `host` is the name that it goes by; `address` what is dialled, None: what the system
+    finds for the name."""
+
+    host: str
+    port: int
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """There is nowhere to go: for ever if `final`, else for now."""
+
+    reason: str
+    text: str
+    final: bool
+
+
+class Resolver(Protocol):
+    async def mail_hosts(self, domain: str) -> dns.MailHosts | dns.NoMail | dns.NoDomain | dns.DnsUnavailable: ...
+    async def addresses(self, host: str) -> list[str] | dns.DnsUnavailable: ...
+
+
+class Routes:
+    """The hops for a domain: those of the fixed route, or of its MX hosts on `mx_port`."""
+
+    def __init__(self, resolver: Resolver, fixed: FixedRoute | None, mx_port: int, chance: Random) -> None:
+        self._resolver = resolver
+        self._fixed = (Hop(fixed.host, fixed.port),) if fixed is not None else None
+        self._mx_port = mx_port
+        self._chance = chance
+
+    async def hops(self, domain: str) -> Sequence[Hop] | NoRoute:
+        """The lowest preference first, equal ones in an order of chance (RFC 5321 section 5.1), each with its addresses
+        in the order of DNS."""
+        if self._fixed is not None:
+            return self._fixed
+        match await self._resolver.mail_hosts(domain):
+            case dns.NoMail():
+                return NoRoute("no_mail_host", f"{domain} takes no mail (null MX, RFC 7505)", final=True)
+            case dns.NoDomain(detail=detail):
+                return NoRoute("no_mail_host", f"{domain}: {detail}", final=True)
+            case dns.DnsUnavailable(detail=detail):
+                return NoRoute("dns_unavailable", f"{domain}: {detail}", final=False)
+            case dns.MailHosts(hosts=hosts):
+                return await self._addressed(domain, hosts)
+
+    async def _addressed(self, domain: str, hosts: Sequence[tuple[int, str]]) -> Sequence[Hop] | NoRoute:
+        hops: list[Hop] = []
+        unavailable = ""
+        for host in shuffled(hosts, self._chance):
+            match await self._resolver.addresses(host):
+                case dns.DnsUnavailable(detail=detail):
+                    unavailable = unavailable or f"{host}: {detail}"
+                case addresses:
+                    hops += (Hop(host, self._mx_port, address) for address in addresses)
+        if hops:
+            return hops
+        if unavailable:
+            return NoRoute("dns_unavailable", unavailable, final=False)
+        return NoRoute("no_mail_host", f"no mail host of {domain} has an address", final=False)
+
+
+def shuffled(hosts: Sequence[tuple[int, str]], chance: Random) -> list[str]:
+    """Names by preference; those of the same preference in an order of chance."""
+    ordered: list[str] = []
+    for _, group in groupby(sorted(hosts), key=lambda host: host[0]):
+        names = [name for _, name in group]
+        chance.shuffle(names)
+        ordered += names
+    return ordered

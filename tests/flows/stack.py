@@ -1,0 +1,250 @@
+"""A whole instance for flow tests: `estafette run` in a directory of its own, spoken to through its front doors."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import aiohttp
+
+from tests.servers import free_port, need, stop
+
+START_SECONDS = 60.0
+PATIENCE_SECONDS = 40.0
+T = TypeVar("T")
+
+HTML = (
+    '<html><body><p>Bonjour {{ prenom }}</p><a href="https://exemple.fr/a?x=1&amp;y=2">A</a> '
+    '<a href="https://exemple.fr/b">B</a> <a href="{{ unsubscribe_url }}">out</a></body></html>'
+)
+
+
+class Stack:
+    """One instance. `environ` are settings on top of the test's own ports and directory."""
+
+    def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
+        need("redis-server") if "ESTAFETTE_REDIS_URL" not in environ else None
+        self.directory = directory
+        self.http_port = free_port()
+        self.bounces_port = free_port()
+        self.base = f"http://127.0.0.1:{self.http_port}"
+        self._environ = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")},
+            "ESTAFETTE_DATA_DIR": str(directory),
+            "ESTAFETTE_HTTP_PORT": str(self.http_port),
+            "ESTAFETTE_BOUNCES_PORT": str(self.bounces_port),
+            "ESTAFETTE_MAILBOX_PORT": str(free_port()),
+            "ESTAFETTE_RELAY_LEASE_MS": "3000",
+            "ESTAFETTE_RELAY_RETRY_SCHEDULE": "1",
+            "ESTAFETTE_REDIS_PARTITIONS": "4",
+            **environ,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self.key = ""
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, directory: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[Self]:
+        stack = cls(directory, environ or {})
+        try:
+            await stack.start()
+            yield stack
+        finally:
+            await stack.stop()
+
+    async def start(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._process = self._spawn()
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        await self.until(self.is_ready, patience_s=START_SECONDS)
+        self.key = (self.directory / "demo.key").read_text().strip()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with (self.directory / "run.log").open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "services.cli", "run"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environ,
+            )
+
+    async def is_ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"the instance ended: {self.log()}")
+        try:
+            async with self.session.get(f"{self.base}/readyz") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    async def stop(self) -> int | None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        if self._process is None:
+            return None
+        return await asyncio.to_thread(stop, self._process, 40)
+
+    def log(self) -> str:
+        """The end of everything that was logged, for the message of a failed test."""
+        files = [self.directory / "run.log", *sorted(self.directory.glob("logs/*.log"))]
+        return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-2500:]}" for file in files)
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        assert self._session is not None
+        return self._session
+
+    # Its processes
+
+    def pid_of(self, name: str) -> int:
+        """The process of a service (`relay`, `http`) or of Redis (`redis`). LookupError while there is none."""
+        assert self._process is not None
+        wanted = {"redis": "redis-server", "http": r"-m services(\s|$)"}.get(name, rf"-m services\.{name}(\s|$)")
+        for pid in _children(self._process.pid):
+            if re.search(wanted, _command(pid)):
+                return pid
+        raise LookupError(f"no process {name}")
+
+    def kill(self, name: str) -> int:
+        """kill -9; the pid that it had."""
+        pid = self.pid_of(name)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    async def killed_and_back(self, name: str) -> None:
+        """kill -9, then wait until another has taken its place and all is ready."""
+        old = self.kill(name)
+
+        async def back() -> bool:
+            try:
+                return self.pid_of(name) != old and await self.is_ready()
+            except LookupError:
+                return False
+
+        await self.until(back)
+
+    # Its front doors
+
+    async def call(
+        self, method: str, path: str, json: Any = None, key: str | None = None, **options: Any
+    ) -> tuple[int, Any]:
+        """Status and body (JSON if it is) of an API call."""
+        headers = {"Authorization": f"Bearer {self.key if key is None else key}", **options.pop("headers", {})}
+        url = path if path.startswith("http") else self.base + path
+        async with self.session.request(method, url, json=json, headers=headers, **options) as answer:
+            body = await answer.read()
+            if "json" in answer.content_type:
+                return answer.status, await answer.json(content_type=None)
+            return answer.status, body
+
+    async def new_key(self, tenant: str, scopes: str) -> str:
+        """A key made at the console, with its tenant if that is new."""
+        await self.console("tenants", "add", tenant)
+        return (await self.console("keys", "create", "--tenant", tenant, "--scope", scopes)).split()[-1]
+
+    async def console(self, *words: str) -> str:
+        """What `estafette …` prints."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.cli", *words,
+            env=self._environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        printed, _ = await process.communicate()
+        return printed.decode()
+
+    async def send(self, *emails: str, **fields: Any) -> str:
+        """Posts a job to these addresses; its id."""
+        status, answer = await self.call("POST", "/v1/jobs", job(*emails, **fields))
+        assert status == 202, answer
+        return str(answer["id"])
+
+    async def report(self, job_id: str) -> dict[str, Any]:
+        status, answer = await self.call("GET", f"/v1/jobs/{job_id}")
+        assert status == 200, answer
+        return dict(answer)
+
+    async def done(self, job_id: str, patience_s: float = PATIENCE_SECONDS) -> dict[str, Any]:
+        """The report of the job once every recipient has his end."""
+
+        async def ended() -> dict[str, Any] | None:
+            report = await self.report(job_id)
+            return report if report["state"] == "done" else None
+
+        return await self.until(ended, patience_s)
+
+    async def message(self, message_id: str) -> dict[str, Any]:
+        status, answer = await self.call("GET", f"/v1/messages/{message_id}")
+        assert status == 200, answer
+        return dict(answer)
+
+    async def facts(self, message_id: str) -> list[str]:
+        """The types of a message's facts, in order, without `message.`."""
+        return [fact["type"].removeprefix("message.") for fact in (await self.message(message_id))["timeline"]]
+
+    async def mails(self, to: str = "") -> list[dict[str, Any]]:
+        """What the mailbox holds, the oldest first."""
+        params = {"to": to} if to else {}
+        status, answer = await self.call("GET", "/mailbox/messages.json", params={**params, "limit": "1000"})
+        assert status == 200, answer
+        return list(answer["messages"])
+
+    async def mail(self, to: str) -> dict[str, Any]:
+        """The first mail to this address, once it is there."""
+
+        async def arrived() -> dict[str, Any] | None:
+            found = await self.mails(to)
+            return found[0] if found else None
+
+        return await self.until(arrived)
+
+    async def source(self, mail: Mapping[str, Any]) -> bytes:
+        status, body = await self.call("GET", f"/mailbox/{mail['id']}/source")
+        assert status == 200
+        return bytes(body)
+
+    async def until(self, call: Callable[[], Awaitable[T]], patience_s: float = PATIENCE_SECONDS) -> T:
+        """Asks until the answer is true, and returns it."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            found = await call()
+            if found:
+                return found
+            if time.monotonic() > deadline:
+                raise AssertionError(f"still {found!r} after {patience_s} s\n{self.log()}")
+            await asyncio.sleep(0.1)
+
+
+def job(*emails: str, **fields: Any) -> dict[str, Any]:
+    """The body of a job to these addresses."""
+    return {
+        "from": "Chouette <news@exemple.fr>",
+        "subject": "Bonjour {{ prenom }}",
+        "html": HTML,
+        "recipients": [{"email": email, "variables": {"prenom": email.split("@")[0]}} for email in emails],
+        **fields,
+    }
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        tasks = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return []
+    return [int(child) for child in tasks]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

@@ -1,0 +1,111 @@
+"""Promises 1 and 2 under kill -9: each process dies under load, and every mail is accounted for.
+
+Counted: submitted (answered 202), delivered (taken by the sink), recorded (the reports). Lost is what was submitted and
+never delivered; doubled is what the sink took twice: at most what was in flight, that is between MAIL FROM and the
+record of its outcome, when the process died.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.fakes.smtp_server import Envelope, SmtpServer
+from tests.flows.stack import Stack, job
+
+JOBS = 8
+RECIPIENTS = 250
+CONNECTIONS = 10
+#: Outcomes are recorded within 10 ms of the reply; what the sink took in the last moments may be repeated too.
+RECORDED_WITHIN_S = 0.05
+
+
+class Sink(SmtpServer):
+    """Takes everything, a little slowly, and knows when."""
+
+    def __init__(self) -> None:
+        super().__init__({"DOT": (0.02, "250 2.0.0 taken")})
+        self.taken_at: list[float] = []
+
+    def note(self) -> None:
+        """Called often: stamps what has come since."""
+        self.taken_at += [time.monotonic()] * (len(self.envelopes) - len(self.taken_at))
+
+    def delivered(self) -> Counter[str]:
+        return Counter(_recipient(envelope) for envelope in self.envelopes)
+
+
+def _recipient(envelope: Envelope) -> str:
+    return envelope.rcpts[0].partition("<")[2].partition(">")[0]
+
+
+async def _submit(stack: Stack, number: int) -> str:
+    """As a careful caller does: the same key until there is an answer."""
+    body = job(*(f"u{n}@j{number}.test" for n in range(RECIPIENTS)))
+    headers = {"Idempotency-Key": f"job {number}"}
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            status, answer = await stack.call("POST", "/v1/jobs", body, headers=headers)
+            if status == 202:
+                return str(answer["id"])
+            assert status in (429, 503), answer
+        except (aiohttp.ClientError, TimeoutError):
+            pass
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.parametrize("victim", ["queueing", "relay", "suppression", "reports", "bounces", "http", "redis"])
+async def test_promise_1_kill_9_loses_nothing_and_doubles_at_most_what_was_in_flight(tmp_path: Path, victim: str):
+    async with Sink() as sink:
+        environ = {
+            "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}",
+            "ESTAFETTE_RELAY_CONNECTIONS_PER_SITE": str(CONNECTIONS),
+        }
+        async with Stack.running(tmp_path / "run", environ) as stack:
+            noting = asyncio.create_task(_note(sink))
+            submitting = asyncio.create_task(_submit_all(stack))
+            await stack.until(lambda: _has_taken(sink, JOBS * RECIPIENTS // 8))
+
+            stack.kill(victim)
+            killed_at = time.monotonic()
+            in_flight = CONNECTIONS + sum(1 for at in sink.taken_at if at > killed_at - RECORDED_WITHIN_S)
+
+            jobs = await submitting
+            reports = [await stack.done(job_id, 90) for job_id in jobs]
+            noting.cancel()
+
+    delivered = sink.delivered()
+    submitted = {f"u{n}@j{number}.test" for number in range(JOBS) for n in range(RECIPIENTS)}
+    lost = submitted - set(delivered)
+    doubled = sum(count - 1 for count in delivered.values())
+    recorded = sum(report["counts"]["delivered"] for report in reports)
+    accepted = sum(report["counts"]["accepted"] for report in reports)
+
+    assert len(set(jobs)) == JOBS
+    assert lost == set()
+    assert set(delivered) <= submitted
+    assert doubled <= (in_flight if victim in ("relay", "redis") else 0)
+    assert (accepted, recorded) == (len(submitted), len(submitted))
+
+
+async def _submit_all(stack: Stack) -> list[str]:
+    jobs = []
+    for number in range(JOBS):
+        jobs.append(await _submit(stack, number))
+        await asyncio.sleep(0.1)
+    return jobs
+
+
+async def _has_taken(sink: Sink, number: int) -> bool:
+    return len(sink.envelopes) >= number
+
+
+async def _note(sink: Sink) -> None:
+    while True:
+        sink.note()
+        await asyncio.sleep(0.002)

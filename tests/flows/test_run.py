@@ -1,0 +1,170 @@
+"""`estafette run`: comes up, says how to begin, keeps its processes alive, leaves none behind, keeps what it was given."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import redis
+
+from tests.flows.stack import Stack
+from tests.servers import free_port, need
+
+CHILDREN = ("redis", "queueing", "relay", "bounces", "suppression", "reports", "mailbox", "http")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def pids(stack: Stack) -> dict[str, int]:
+    return {name: stack.pid_of(name) for name in CHILDREN}
+
+
+def printed(stack: Stack) -> str:
+    return (stack.directory / "run.log").read_text()
+
+
+async def ended(stack: Stack, *processes: int) -> None:
+    async def are_gone() -> bool:
+        return not any(is_alive(pid) for pid in processes)
+
+    await stack.until(are_gone)
+
+
+async def run_and_fail(environ: Mapping[str, str]) -> tuple[int | None, str]:
+    """Exit code and output of an instance that shall not come up."""
+    stack = Stack(Path(environ["ESTAFETTE_DATA_DIR"]), environ)
+    process = stack._spawn()  # noqa: SLF001
+    code = await asyncio.to_thread(process.wait, 60)
+    return code, printed(stack)
+
+
+async def test_a_first_start_prints_a_line_that_sends_a_mail_and_a_second_one_still_has_it(tmp_path: Path) -> None:
+    need("curl")
+    stack = Stack(tmp_path, {})
+    try:
+        await stack.start()
+        [line] = re.findall(r"^curl .*", await stack.until(lambda: announced(stack)), re.MULTILINE)
+        shell = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE)
+        answer = json.loads((await shell.communicate())[0])
+        mail = await stack.mail("ana@example.org")
+        assert mail["subject"] == "Hello Ana"
+        assert any("/c/" in link for link in mail["links"])
+        assert any("/u/" in link for link in mail["links"])
+        await stack.done(answer["id"])
+
+        for private in ("demo.key", "secret.key"):
+            assert (tmp_path / private).stat().st_mode & 0o777 == 0o600
+        key, children = stack.key, pids(stack)
+        assert await stack.stop() == 0
+        assert [name for name, pid in children.items() if is_alive(pid)] == []
+        assert not (tmp_path / "redis.url").exists()
+
+        await stack.start()
+
+        assert stack.key == key
+        assert (await stack.mail("ana@example.org"))["id"] == mail["id"]
+        assert (await stack.report(answer["id"]))["counts"]["delivered"] == 1
+    finally:
+        await stack.stop()
+
+
+async def announced(stack: Stack) -> str:
+    text = printed(stack)
+    return text if "curl" in text else ""
+
+
+async def test_what_dies_is_started_again_and_all_die_with_the_supervisor(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path) as stack:
+        await stack.until(lambda: announced(stack))
+        for name in ("relay", "redis", "http"):
+            await stack.killed_and_back(name)
+            assert f"{name} was killed by SIGKILL" in printed(stack)
+        await stack.send("after@example.org")
+        await stack.mail("after@example.org")
+
+        children = pids(stack)
+        assert stack._process is not None  # noqa: SLF001
+        os.kill(stack._process.pid, signal.SIGKILL)  # noqa: SLF001
+
+        await ended(stack, *children.values())
+
+
+async def test_a_command_at_the_console_finds_the_running_instance(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path) as stack:
+        key = await stack.new_key("acme", "send,read")
+        assert (await stack.call("GET", "/v1/events", key=key))[0] == 200
+        assert "acme" in await stack.console("tenants", "list")
+        [key_id] = re.findall(r"^(\S+)  acme", await stack.console("keys", "list", "--tenant", "acme"), re.MULTILINE)
+        assert "revoked" in await stack.console("keys", "revoke", key_id)
+        assert "_domainkey.acme.example. TXT" in await stack.console(
+            "domains", "add", "acme.example", "--tenant", "acme"
+        )
+        assert "acme.example" in await stack.console("domains", "list", "--tenant", "acme")
+        assert "ESTAFETTE_DATA_DIR" in await stack.console("settings")
+
+        await stack.done(await stack.send("tail@example.org"))
+        lines = (await stack.console("tail", "--from-start", "--no-follow", "--fact", "Delivered")).splitlines()
+
+        [event] = [json.loads(line) for line in lines]
+        assert (event["fact"], event["tenant"], event["email"]) == ("Delivered", "demo", "tail@example.org")
+
+
+async def test_the_demo_ends_with_figures_that_add_up(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path, {"ESTAFETTE_RELAY_RETRY_SCHEDULE": "600"}) as stack:
+        said = await stack.console("demo")
+
+        assert "Every figure adds up" in said, said + stack.log()
+
+    assert "nothing runs in" in await stack.console("demo")
+
+
+async def test_two_instances_run_side_by_side_but_not_in_one_directory(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path / "a") as first, Stack.running(tmp_path / "b") as second:
+        await first.send("first@example.org")
+        await first.mail("first@example.org")
+        assert await second.mails() == []
+
+        code, said = await run_and_fail({"ESTAFETTE_DATA_DIR": str(tmp_path / "a")})
+
+        assert (code, "another instance runs in" in said) == (2, True), said
+
+
+async def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        code, said = await run_and_fail({"ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_BOUNCES_PORT": str(port)})
+
+    assert code == 2
+    assert f"bounces.port (ESTAFETTE_BOUNCES_PORT): 127.0.0.1:{port} is in use" in said
+
+
+async def test_a_redis_of_the_settings_is_used_and_none_is_started(tmp_path: Path, redis_url: str) -> None:
+    async with Stack.running(tmp_path, {"ESTAFETTE_REDIS_URL": redis_url}) as stack:
+        await stack.send("mine@example.org")
+        await stack.mail("mine@example.org")
+
+        assert not (tmp_path / "appendonlydir").exists()
+        with redis.Redis.from_url(redis_url) as client:
+            assert client.dbsize() > 0
+
+
+async def test_a_redis_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+
+    code, said = await run_and_fail({"ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_REDIS_URL": nowhere})
+
+    assert code == 2
+    assert "Redis does not answer" in said

@@ -1,0 +1,162 @@
+"""Other systems → queueing ⇒ relay → providers, events ⇒ reports: a job goes in, mail comes out, and it is known."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+
+import orjson
+import pytest
+
+from tests.flows.stack import Stack, job
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_job_goes_in_and_a_personal_signed_mail_comes_out(stack: Stack):
+    job_id = await stack.send("ana@sending.test", list="newsletter", headers={"X-Campaign": "42"})
+
+    mail = await stack.mail("ana@sending.test")
+    report = await stack.done(job_id)
+    parsed = message_from_bytes(await stack.source(mail), policy=policy.default)
+
+    assert mail["subject"] == "Bonjour ana"
+    assert mail["message_id"] == f"<{job_id}.0@exemple.fr>"
+    assert mail["return_path"].startswith("b-")
+    assert parsed["X-Campaign"] == "42"
+    assert parsed["DKIM-Signature"]
+    assert parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert "Bonjour ana" in parsed.get_body(("html",)).get_content()
+    assert report["counts"]["accepted"] == report["counts"]["delivered"] == 1
+    assert await stack.facts(f"{job_id}.0") == ["accepted", "delivered"]
+
+
+async def test_the_answer_names_each_message_and_each_rejected_recipient(stack: Stack):
+    body = job("a@answer.test", "zut", "A@answer.test", "b@answer.test")
+
+    status, answer = await stack.call("POST", "/v1/jobs", body)
+    report = await stack.done(answer["id"])
+
+    assert status == 202
+    assert answer["accepted"] == 2
+    assert answer["messages"] == [
+        {"id": f"{answer['id']}.0", "email": "a@answer.test"},
+        {"id": f"{answer['id']}.3", "email": "b@answer.test"},
+    ]
+    assert answer["rejected"] == [
+        {"index": 1, "email": "zut", "reason": "invalid_address"},
+        {"index": 2, "email": "A@answer.test", "reason": "duplicate_address"},
+    ]
+    assert (report["counts"]["rejected"], report["counts"]["delivered"]) == (2, 2)
+    assert await stack.facts(f"{answer['id']}.1") == ["rejected"]
+
+
+async def test_the_same_request_twice_is_one_job(stack: Stack):
+    body = job("once@idempotent.test")
+    headers = {"Idempotency-Key": "order 17"}
+
+    answers = await asyncio.gather(*(stack.call("POST", "/v1/jobs", body, headers=headers) for _ in range(5)))
+    other = await stack.call("POST", "/v1/jobs", job("other@idempotent.test"), headers=headers)
+    await stack.done(answers[0][1]["id"])
+
+    assert {status for status, _ in answers} == {202}
+    assert len({answer["id"] for _, answer in answers}) == 1
+    assert (other[0], other[1]["type"]) == (409, "urn:estafette:problem:idempotency_key_reused")
+    assert len(await stack.mails("once@idempotent.test")) == 1
+    assert await stack.mails("other@idempotent.test") == []
+
+
+async def test_a_job_is_opened_appended_to_and_started(stack: Stack):
+    content = {name: value for name, value in job().items() if name != "recipients"}
+    _, opened = await stack.call("POST", "/v1/jobs?state=open", content)
+    lines = b"\n".join(orjson.dumps({"email": f"u{n}@open.test", "variables": {"prenom": n}}) for n in range(1200))
+    path = f"/v1/jobs/{opened['id']}/recipients"
+    ndjson, csv = {"Content-Type": "application/x-ndjson"}, {"Content-Type": "text/csv"}
+
+    _, first = await stack.call("POST", path, data=lines, headers=ndjson)
+    _, again = await stack.call("POST", path, data=lines + b"\n{oops\n", headers=ndjson)
+    _, more = await stack.call("POST", path, data=b"email;prenom\nlast@open.test;Zoe\nzut;x\n", headers=csv)
+    early = await stack.mails("u1@open.test")
+    started = await stack.call("POST", f"/v1/jobs/{opened['id']}/start")
+    report = await stack.done(opened["id"])
+
+    assert (first["appended"], first["duplicates"]) == (1200, 0)
+    assert (again["appended"], again["duplicates"], again["faults_total"]) == (0, 1200, 1)
+    assert (more["appended"], more["rejected_total"]) == (2, 1)
+    assert early == []
+    assert started == (202, {"id": opened["id"], "state": "queueing"})
+    assert (report["counts"]["delivered"], report["counts"]["rejected"]) == (1201, 1)
+    assert (await stack.call("POST", path, data=lines, headers=ndjson))[0] == 409
+    assert (await stack.mail("last@open.test"))["subject"] == "Bonjour Zoe"
+
+
+async def test_a_scheduled_job_is_sent_when_its_time_has_come(stack: Stack):
+    at = datetime.now(UTC) + timedelta(seconds=3)
+
+    job_id = await stack.send("later@schedule.test", send_at=at.isoformat())
+    before = await stack.report(job_id)
+    mail = await stack.mail("later@schedule.test")
+
+    assert before["state"] == "scheduled"
+    assert datetime.fromisoformat(mail["received_at"]) >= at - timedelta(milliseconds=50)
+
+
+async def test_a_temporary_refusal_is_tried_again_and_both_are_known(stack: Stack):
+    job_id = await stack.send("greylist-me@retry.test")
+
+    report = await stack.done(job_id)
+    timeline = (await stack.message(f"{job_id}.0"))["timeline"]
+
+    assert [fact["type"] for fact in timeline] == ["message.accepted", "message.deferred", "message.delivered"]
+    assert timeline[1]["details"]["reply"].startswith("451 4.7.1")
+    assert timeline[2]["details"]["attempt"] == 2
+    assert report["counts"]["deferred"] == {"current": 0, "unique": 1, "total": 1}
+
+
+async def test_a_mail_that_is_never_taken_expires_with_the_last_reply(stack: Stack):
+    at = datetime.now(UTC) + timedelta(seconds=3)
+
+    job_id = await stack.send("full-box@expiry.test", expires_at=at.isoformat())
+    report = await stack.done(job_id)
+    timeline = (await stack.message(f"{job_id}.0"))["timeline"]
+
+    assert report["counts"]["expired"] == 1
+    assert timeline[-1]["type"] == "message.expired"
+    assert timeline[-1]["details"]["reply"].startswith("452 4.2.2")
+
+
+async def test_a_refusal_for_good_bounces_and_one_about_us_does_not_suppress(stack: Stack):
+    job_id = await stack.send("unknown-1@bounce.test", "blocked-1@bounce.test", "fine@bounce.test")
+
+    report = await stack.done(job_id)
+    await stack.until(lambda: _is_suppressed(stack, "unknown-1@bounce.test"))
+
+    assert report["counts"]["bounced"] == {"total": 2, "hard": 1, "soft": 0, "block": 1, "late": 0}
+    assert not await _is_suppressed(stack, "blocked-1@bounce.test")
+    assert not await _is_suppressed(stack, "fine@bounce.test")
+
+
+async def _is_suppressed(stack: Stack, address: str) -> bool:
+    status, _ = await stack.call("GET", f"/v1/suppressions/{address}")
+    return status == 200
+
+
+async def test_all_that_happens_is_in_the_event_feed(stack: Stack):
+    job_id = await stack.send("feed@events.test", "unknown-2@events.test")
+    await stack.done(job_id)
+
+    found, after = [], ""
+    while True:
+        query = {"job": job_id, **({"after": after} if after else {})}
+        status, page = await stack.call("GET", "/v1/events", params=query)
+        assert status == 200, page
+        found += [(event["type"], event["message"]) for event in page["events"]]
+        after = page["next"]
+        if not page["more"]:
+            break
+
+    assert sorted(found) == [
+        ("message.accepted", f"{job_id}.0"),
+        ("message.accepted", f"{job_id}.1"),
+        ("message.bounced", f"{job_id}.1"),
+        ("message.delivered", f"{job_id}.0"),
+    ]
