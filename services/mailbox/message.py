@@ -4,6 +4,7 @@ A message is hostile input: nothing in it makes these functions raise, whatever 
 """
 
 import binascii
+import codecs
 import re
 from collections.abc import Iterator
 from email.errors import HeaderParseError
@@ -17,6 +18,8 @@ import turbohtml
 
 #: Of a message without end, parts beyond this one are not listed.
 MAX_PARTS = 200
+#: Codecs that Python knows by name as it does charsets, and that no mail is written in.
+_NO_CHARSETS = frozenset(("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"))
 _URIS = re.compile(r"<\s*([^<>\s]+)\s*>")
 _DOCTYPE = re.compile(r"\s*<!doctype[^<>]*>", re.IGNORECASE)
 _CONTENT_ID = re.compile(r"cid:([^\s\"'()<>]+)", re.IGNORECASE)
@@ -208,6 +211,7 @@ def _content_text(leaf: Mime) -> str:
 def _decode(content: bytes, charset: str) -> str:
     """Text without lone surrogates, whatever the charset is called; `\\r\\n` becomes `\\n`."""
     try:
+        charset = "utf-8" if codecs.lookup(charset).name in _NO_CHARSETS else charset
         text = content.decode(charset, "replace")
     except (LookupError, ValueError):
         text = content.decode("utf-8", "replace")

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from email import message_from_bytes
-from email.message import Message
+from typing import Any
 
 import pytest
 
@@ -17,11 +17,9 @@ def about(recipient: str = "bounce-later@example.org", raw: bytes = RAW) -> Sent
     return sent("b-payload@bounces.localhost", recipient, raw)
 
 
-def parts(notice: bytes) -> tuple[Message, list[Message]]:
+def parts(notice: bytes) -> tuple[Any, list[Any]]:
     whole = message_from_bytes(notice)
-    found = whole.get_payload()
-    assert isinstance(found, list)
-    return whole, [part for part in found if isinstance(part, Message)]
+    return whole, list(whole.get_payload())
 
 
 def test_a_bounce_is_a_delivery_status_report() -> None:

@@ -2,6 +2,7 @@
 
 from html.parser import HTMLParser
 from string import Template
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.found if name == tag]
 
 
-def row(number: int = 1, **changed: object) -> Row:
+def row(number: int = 1, **changed: Any) -> Row:
     plain = Row(f"170000000000{number}-0", ["ana@example.org"], "b-1@b.localhost", 1_700_000_000_000, 2_345,
         Summary("Bonjour", "Chouette <news@exemple.fr>", "<job.1@exemple.fr>"))  # fmt: skip
     return plain._replace(**changed)
