@@ -50,6 +50,7 @@ PRELOADED = (
 )
 #: After that the first start is told to be slow, with the reason; it goes on trying.
 SLOW_START_SECONDS = 30.0
+OTHERS_REDIS_SECONDS = 5.0
 #: More than a process needs to close once it has drained.
 CLOSE_SECONDS = 5.0
 _LISTENING = (("http", "port", True), ("bounces", "port", True), ("mailbox", "port", False))
@@ -139,8 +140,10 @@ class Instance:
             raise CannotRun("\n".join(faults))
 
     async def _redis_answers(self) -> None:
+        """Ours may read its file for as long as it takes; another's is there, or it is not."""
         client = redis.connect(self.redis_url)
-        deadline = time.monotonic() + SLOW_START_SECONDS
+        ours = self._children.get("redis")
+        deadline = time.monotonic() + OTHERS_REDIS_SECONDS
         try:
             while not self._signals:
                 try:
@@ -148,10 +151,10 @@ class Instance:
                 except redis.WrongPartitions as error:
                     raise CannotRun(str(error)) from None
                 except redis.RedisAway as error:
-                    if (child := self._children.get("redis")) and (how := child.ended()):
-                        raise CannotRun(f"redis {how}: see {child.log}") from None
-                    if time.monotonic() > deadline:
-                        raise CannotRun(f"Redis does not answer: {error}") from None
+                    if ours and (how := ours.ended()):
+                        raise CannotRun(f"redis {how}: see {ours.log}") from None
+                    if not ours and time.monotonic() > deadline:
+                        raise CannotRun(f"redis.url (ESTAFETTE_REDIS_URL): Redis does not answer: {error}") from None
                     await asyncio.sleep(0.02)
                 else:
                     return

@@ -1,4 +1,4 @@
-"""`estafette run`: comes up, says how to begin, keeps its processes alive, leaves none behind, keeps what it was given."""
+"""`estafette run` comes up, says how to begin, keeps its processes alive, leaves none behind, keeps what it took."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def ended(stack: Stack, *processes: int) -> None:
 async def run_and_fail(environ: Mapping[str, str]) -> tuple[int | None, str]:
     """Exit code and output of an instance that shall not come up."""
     stack = Stack(Path(environ["ESTAFETTE_DATA_DIR"]), environ)
-    process = stack._spawn()  # noqa: SLF001
+    process = stack._spawn()
     code = await asyncio.to_thread(process.wait, 60)
     return code, printed(stack)
 
@@ -93,8 +93,8 @@ async def test_what_dies_is_started_again_and_all_die_with_the_supervisor(tmp_pa
         await stack.mail("after@example.org")
 
         children = pids(stack)
-        assert stack._process is not None  # noqa: SLF001
-        os.kill(stack._process.pid, signal.SIGKILL)  # noqa: SLF001
+        assert stack._process is not None
+        os.kill(stack._process.pid, signal.SIGKILL)
 
         await ended(stack, *children.values())
 

@@ -100,7 +100,8 @@ def imports(source: str) -> Iterator[tuple[str, str]]:
 
 
 def packages(source: str) -> set[str]:
-    return {module.split(".")[0] for module, _ in imports(source)}
+    """What it imports. `random.Random` alone is none: it is the type of chance that comes as an argument."""
+    return {module.split(".")[0] for module, name in imports(source) if name != "random.Random"}
 
 
 def is_root(source: str) -> bool:
