@@ -329,12 +329,10 @@ def _worth_showing(name: str, line: bytes) -> str | None:
         return f"{name:<11} | {line.decode('utf-8', 'replace')}"
     if not isinstance(said, Mapping) or said.get("level") not in ("warning", "error", "critical"):
         return None
-    fields = " ".join(
-        f"{field}={value}"
-        for field, value in said.items()
-        if field not in ("at", "level", "process", "event", "exception")
-    )
-    return f"{name:<11} | {said['level']}: {said.get('event')} {fields}".rstrip()
+    hidden = ("at", "level", "process", "event", "exception")
+    fields = " ".join(f"{field}={value}" for field, value in said.items() if field not in hidden)
+    why = str(said.get("exception", "")).strip().rpartition("\n")[2]
+    return f"{name:<11} | {said['level']}: {said.get('event')} {fields} {why}".rstrip()
 
 
 async def _demo_key(redis_url: str, known: str) -> str:
