@@ -79,7 +79,8 @@ $mails
 </div>
 <div class="pages"><span>$newest</span><span>$older</span></div>
 <details><summary>Nothing sent here leaves this machine. Some addresses behave like difficult recipients.</summary>
-<table>$behaviours</table></details>"""
+<dl>
+$behaviours</dl></details>"""
 )
 _ROW = Template(
     """<li><span class="to">$to</span><a href="/mailbox/$id">$subject</a>$time<span class="size">$size</span>
@@ -90,7 +91,7 @@ _MAILS = Template('<ol class="mails">\n$rows</ol>')
 _NOTHING = Template('<div class="nothing"><strong>$title</strong>$text</div>')
 _TIME = Template('<time datetime="$iso">$text</time>')
 _LINK = Template('<a class="button" href="$url">$text</a>')
-_BEHAVIOUR = Template("<tr><th><code>$prefix…@any.domain</code></th><td>$meaning</td></tr>")
+_BEHAVIOUR = Template("<dt><code>$prefix…@any.domain</code></dt><dd>$meaning</dd>\n")
 _LETTER = Template(
     """<article class="card letter">
 <header>

@@ -48,9 +48,7 @@ ol.mails time, ol.mails .size { font-size: 13px; color: var(--soft); text-align:
 .pages { display: flex; justify-content: space-between; margin: 14px 0; }
 details { margin: 18px 0; font-size: 14px; color: var(--soft); }
 summary { cursor: pointer; }
-table { border-collapse: collapse; margin: 10px 0; }
-td, th { padding: 5px 18px 5px 0; text-align: left; vertical-align: top; font-weight: normal;
-  overflow-wrap: anywhere; }
+details dl { gap: 8px 20px; margin: 12px 0; }
 code { font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: var(--ink);
   white-space: nowrap; }
 .letter header { padding: 18px 20px 14px; }
@@ -73,15 +71,15 @@ iframe { display: block; width: 100%; height: 72vh; min-height: 360px; border: 0
   color-scheme: light; }
 pre { margin: 0; padding: 16px 20px; font: 13px/1.55 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
   white-space: pre-wrap; overflow-wrap: anywhere; }
-dl.fields { grid-template-columns: minmax(0, max-content) minmax(0, 1fr); gap: 7px 18px; padding: 16px 20px;
+dl.fields { grid-template-columns: fit-content(240px) minmax(0, 1fr); gap: 7px 18px; padding: 16px 20px;
   font-size: 13px; }
 dl.fields dt { overflow-wrap: anywhere; }
 .files { margin: 0; padding: 0; list-style: none; }
 @media (max-width: 640px) {
   main { margin: 12px auto; padding: 0 10px; }
   .top { padding: 10px 12px; }
-  .top .search { order: 3; flex: 1 1 100%; margin: 0; }
-  .top .search input { flex: 1; width: auto; }
+  .top .search { order: 3; flex: 1 1 100%; min-width: 0; margin: 0; }
+  .top .search input { flex: 1; width: 0; }
   .top .empty { margin-left: auto; }
   ol.mails li { grid-template-columns: minmax(0, 1fr) auto; padding: 10px 12px; }
   ol.mails a { grid-column: 1; grid-row: 1; }
@@ -93,9 +91,9 @@ dl.fields dt { overflow-wrap: anywhere; }
   .count { padding: 8px 12px; }
   .letter header { padding: 14px; }
   dl { gap: 3px 12px; font-size: 13px; }
-  dl.fields { grid-template-columns: minmax(0, 1fr); gap: 0; padding: 12px 14px; }
-  dl.fields dd { margin-bottom: 8px; }
-  td, th { padding-right: 10px; }
+  dl.fields, details dl { grid-template-columns: minmax(0, 1fr); gap: 0; }
+  dl.fields { padding: 12px 14px; }
+  dl.fields dd, details dd { margin-bottom: 8px; }
 }
 """
 

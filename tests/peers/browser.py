@@ -43,6 +43,22 @@ class Browser:
         element = await self._ask("POST", "/element", {"using": "css selector", "value": css})
         await self._ask("POST", f"/element/{element[_ELEMENT]}/click", {})
 
+    async def into_frame(self, css: str) -> None:
+        """What follows happens inside that frame, until `out_of_frame`."""
+        element = await self._ask("POST", "/element", {"using": "css selector", "value": css})
+        await self._ask("POST", "/frame", {"id": element})
+
+    async def out_of_frame(self) -> None:
+        await self._ask("POST", "/frame", {"id": None})
+
+    async def tabs(self) -> list[str]:
+        """The handles of the open tabs, for `to_tab`."""
+        handles: list[str] = await self._ask("GET", "/window/handles")
+        return handles
+
+    async def to_tab(self, handle: str) -> None:
+        await self._ask("POST", "/window", {"handle": handle})
+
     @contextlib.asynccontextmanager
     async def leaving(self) -> AsyncIterator[None]:
         """What is done within leads to another page, which is loaded at the end. A click alone may return before."""
