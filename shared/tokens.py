@@ -40,6 +40,8 @@ MAC_BYTES = 12
 MAX_TENANT_BYTES = 255
 #: The position is two bytes.
 MAX_POSITION = 65535
+#: Of a click token, after its first sixteen: what changes from one recipient to the next, but for the tail.
+RECIPIENT_CHARS = 8
 
 _HEAD_BYTES = 14
 _SHA256_BLOCK_BYTES = 64

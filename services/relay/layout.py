@@ -1,0 +1,211 @@
+"""Bodies: the static bytes of a job's mails and the slots between them, filled for one recipient after the other.
+
+Theory of operation. Once per job the compiled body becomes a list of byte strings, some of them slots; one list for
+recipients who are tracked, one for those who are not. A body is that list, copied, with its slots filled, joined:
+
+    variables       looked up, printed, escaped, encoded: each path once, however many slots it has
+    tracked links   all but eight characters of the recipient and the tail of each token is static (`shared.tokens`),
+                    soft breaks included, because the lengths are known
+    other links     an href that depends on the recipient is rendered first, then the token is made of where it leads
+    parts of logic  rendered whole by the template engine, its marks (`shared.content`) replaced, then encoded
+
+A slot begins on a line of its own, so it is filled without looking at columns.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from html import unescape
+from html.entities import html5
+from typing import Any, Literal
+
+import msgspec
+
+from shared import content
+from shared.content import Link, Part, Pixel, Segment, Variable
+from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, encode, wrap
+from shared.templates import Templates, escaped, printed
+from shared.tokens import MAX_POSITION, RECIPIENT_CHARS, JobTokens, LinkShape, destination
+
+Kind = Literal["text", "html"]
+
+_PIXEL_BEFORE, _PIXEL_AFTER = '<img src="', '" width="1" height="1" alt="" style="display:block;border:0">'
+_MARKED_LINK = re.compile(
+    f"{content.LINK_BEGIN}([0-9]{{1,5}}){content.LINK_VALUE}([^{''.join(content.MARKS)}]*){content.LINK_END}"
+)
+_MARK = re.compile(f"[{''.join(content.MARKS)}]")
+_REFERENCE = re.compile(r"&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|([A-Za-z][A-Za-z0-9]*)([;=]?))")
+
+
+class Urls(msgspec.Struct, frozen=True):
+    """What the URLs of clicks, opens and unsubscriptions begin with, up to the token."""
+
+    click: str
+    open: str
+    unsubscribe: str
+
+
+class Layout:
+    """The bodies of one job, for recipients who are `tracked` or for those who are not."""
+
+    def __init__(
+        self,
+        body: Sequence[bytes | Part],
+        *,
+        tracked: bool,
+        tokens: JobTokens,
+        urls: Urls,
+        templates: Templates,
+    ) -> None:
+        self._tracked = tracked
+        self._tokens = tokens
+        self._urls = urls
+        self._templates = templates
+        self._pieces: list[bytes] = []
+        self._after_slot = True
+        self._recipients: list[int] = []
+        self._tails: list[int] = []
+        self._shapes: list[LinkShape] = []
+        self._variables: dict[tuple[Kind, tuple[str, ...]], list[int]] = {}
+        self._unsubscribes: list[int] = []
+        self._pixels: list[int] = []
+        self._hrefs: list[tuple[int, Link]] = []
+        self._rendered: list[tuple[int, Kind]] = []
+        for item in body:
+            if isinstance(item, bytes):
+                self._add(item)
+            elif item.template:
+                self._rendered.append((self._slot(), item.kind))
+            else:
+                for segment in item.segments:
+                    self._place(segment, item.kind)
+
+    def fill(self, ordinal: int, variables: Mapping[str, Any]) -> bytes:
+        """The body for one recipient; `unsubscribe_url` is among the variables. TemplateFailed."""
+        pieces = self._pieces.copy()
+        if self._shapes:
+            recipient, tails = self._tokens.clicks(ordinal, self._shapes)
+            for at in self._recipients:
+                pieces[at] = recipient
+            for at, tail in zip(self._tails, tails, strict=True):
+                pieces[at] = tail
+        for (kind, path), places in self._variables.items():
+            text = printed(look_up(variables, path))
+            value = encode(escaped(text) if kind == "html" else text)
+            for at in places:
+                pieces[at] = value
+        for at in self._unsubscribes:
+            pieces[at] = _broken(variables[content.UNSUBSCRIBE_URL])
+        for at in self._pixels:
+            pieces[at] = _broken(self._open_url(ordinal))
+        for at, link in self._hrefs:
+            value_of_href = _substituted(link.source, variables)
+            pieces[at] = _broken(self._click_url(ordinal, link.position, value_of_href)) or encode(value_of_href)
+        for at, kind in self._rendered:
+            pieces[at] = encode(self._render(kind, ordinal, variables))
+        return b"".join(pieces)
+
+    def _add(self, static: bytes) -> None:
+        if self._after_slot:
+            self._pieces.append(static)
+            self._after_slot = False
+        else:
+            self._pieces[-1] += static
+
+    def _slot(self) -> int:
+        self._pieces.append(b"")
+        self._after_slot = True
+        return len(self._pieces) - 1
+
+    def _place(self, segment: Segment, kind: Kind) -> None:
+        match segment:
+            case bytes():
+                self._add(segment)
+            case Variable(path=(content.UNSUBSCRIBE_URL,)):
+                self._unsubscribes.append(self._slot())
+            case Variable():
+                self._variables.setdefault((kind, segment.path), []).append(self._slot())
+            case Pixel():
+                self._place_pixel()
+            case Link():
+                self._place_link(segment)
+
+    def _place_pixel(self) -> None:
+        if self._tracked:
+            self._add(encode(_PIXEL_BEFORE) + SOFT_BREAK)
+            self._pixels.append(self._slot())
+            self._add(SOFT_BREAK + encode(_PIXEL_AFTER))
+
+    def _place_link(self, link: Link) -> None:
+        if self._tracked and link.url:
+            self._place_tracked(self._tokens.link(link.position, link.url))
+        elif any(isinstance(piece, Variable) for piece in link.source):
+            self._hrefs.append((self._slot(), link))
+        else:
+            self._add(encode(_substituted(link.source, {})))
+
+    def _place_tracked(self, shape: LinkShape) -> None:
+        """Soft breaks go where neither the recipient's characters nor the tail are cut."""
+        before, column = wrap(self._urls.click.encode("ascii") + self._tokens.click_head, 0)
+        if column + RECIPIENT_CHARS >= MAX_LINE_CHARS:
+            before, column = before + SOFT_BREAK, 0
+        fixed, column = wrap(shape.fixed, column + RECIPIENT_CHARS)
+        if column + shape.tail_chars >= MAX_LINE_CHARS:
+            fixed += SOFT_BREAK
+        self._add(before)
+        self._recipients.append(self._slot())
+        self._add(fixed)
+        self._tails.append(self._slot())
+        self._shapes.append(shape)
+
+    def _open_url(self, ordinal: int) -> str:
+        return self._urls.open + self._tokens.open(ordinal).decode("ascii")
+
+    def _click_url(self, ordinal: int, position: int, href: str) -> str:
+        """Where the click on an href goes, "" if it is not tracked: no consent, not http, or the unsubscribe page."""
+        url = destination(_unescaped(href)) if self._tracked else None
+        # Anybody can write a mark into a variable, with any position.
+        if url is None or url.startswith(self._urls.unsubscribe) or position > MAX_POSITION:
+            return ""
+        return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii")
+
+    def _render(self, kind: Kind, ordinal: int, variables: Mapping[str, Any]) -> str:
+        text = self._templates.render(kind, variables)
+        if kind == "html":
+            text = _MARKED_LINK.sub(lambda found: self._click_url(ordinal, int(found[1]), found[2]) or found[2], text)
+            pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal)}{_PIXEL_AFTER}" if self._tracked else ""
+            # What is left of marks stood around what is no link any more, such as an href cut by a condition.
+            text = _MARK.sub("", text.replace(content.PIXEL, pixel))
+        return text.rstrip("\r\n") + "\n"
+
+
+def look_up(variables: Mapping[str, Any], path: Sequence[str]) -> object:
+    """The value of `{{ a.b }}`; "" if nothing defines it."""
+    value: Any = variables
+    for name in path:
+        if not isinstance(value, dict) or (value := value.get(name)) is None:
+            return ""
+    return value
+
+
+def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any]) -> str:
+    return "".join(
+        piece if isinstance(piece, str) else escaped(printed(look_up(variables, piece.path))) for piece in source
+    )
+
+
+def _broken(url: str) -> bytes:
+    return wrap(url.encode("ascii"), 0)[0]
+
+
+def _unescaped(value: str) -> str:
+    """An attribute's value as browsers read it (HTML, 13.2.5.73): a name without its semicolon is a reference only if
+    neither a letter, a digit nor `=` follows."""
+    return _REFERENCE.sub(_character, value) if "&" in value else value
+
+
+def _character(reference: re.Match[str]) -> str:
+    name, end = reference.groups()
+    if name is None or end == ";":
+        # `unescape` takes the longest name that it knows; here it has to be all of it.
+        return unescape(reference[0]) if name is None or f"{name};" in html5 else reference[0]
+    return html5[name] if name in html5 and end == "" else reference[0]

@@ -1,0 +1,197 @@
+"""Makes the mail of one recipient from the compiled content of a job. Pure: the same arguments, the same bytes."""
+
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import cached_property, lru_cache
+from typing import Any
+
+import msgspec
+
+from services.relay.layout import Layout, Urls, look_up
+from shared import addresses, content, events, headers, ids, templates
+from shared.content import CompiledContent, Part
+from shared.tokens import TokenKeys
+from shared.verp import VerpKeys
+
+# No character of it is special in HTML, in quoted-printable or in a header field.
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*")
+_NULL = b"\xc0"
+
+_decode_variables = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+class RenderFailed(Exception):
+    """The mail cannot be made for this recipient, now or later. The message says why, for the job's author."""
+
+
+class RenderedMail(msgspec.Struct, frozen=True):
+    """Header fields in order, names and values, folded with CRLF SP; the body, which is in DKIM's relaxed form
+    already; and whether it takes SMTPUTF8 to be sent."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    smtputf8: bool
+
+    def assemble(self, *signatures: bytes) -> bytes:
+        """The message as it is sent, its lines ended by CRLF. `signatures` are whole header fields."""
+        fields = [b"%b: %b\r\n" % field for field in self.headers]
+        return b"".join((*signatures, *fields, b"\r\n", self.body))
+
+
+class Renderer:
+    """Makes the mails of one job. `base_url` is where tracking answers, `bounce_domain` where mail to the engine goes.
+    May be called from several threads. ValueError if `job` is no job id or `base_url` cannot stand in a mail."""
+
+    def __init__(
+        self,
+        compiled: CompiledContent,
+        *,
+        job: str,
+        tenant: str,
+        tokens: TokenKeys,
+        verp: VerpKeys,
+        base_url: str,
+        bounce_domain: str,
+    ) -> None:
+        base_url = base_url.rstrip("/")
+        if not _BASE_URL.fullmatch(base_url):
+            raise ValueError(f"not a base URL for links: {base_url!r:.100}")
+        self._compiled = compiled
+        self._job = job
+        self._tokens = tokens.for_job(job, tenant)
+        self._verp = verp
+        self._bounce_domain = bounce_domain
+        self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", f"{base_url}/u/")
+        self._defaults = _decode(compiled.variables)
+        sources = _sources(compiled)
+        self._templates = templates.Templates(sources)
+        self._has_logic = bool(sources)
+        self._from = compiled.from_value.encode()
+        self._last_fields = _last_fields(compiled)
+
+    def render(self, recipient: events.Ready, now_ms: int) -> RenderedMail:
+        """The mail, dated `now_ms`. RenderFailed if a template fails with these variables."""
+        ordinal = recipient.ordinal
+        unsubscribe_url = self._urls.unsubscribe + self._tokens.unsubscribe(ordinal).decode("ascii")
+        variables = self._variables(recipient, unsubscribe_url)
+        try:
+            body = (self._untracked if recipient.untracked else self._tracked).fill(ordinal, variables)
+            subject = self._subject(variables)
+        except templates.TemplateFailed as error:
+            raise RenderFailed(str(error)) from None
+        to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
+        message_id = f"<{ids.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
+        fields = [
+            (b"From", self._from),
+            (b"To", to),
+            (b"Subject", subject),
+            (b"Date", _date(now_ms // 1000)),
+            (b"Message-ID", message_id.encode("ascii")),
+        ]
+        if self._compiled.stream == "bulk":
+            mailto = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
+            fields.append((b"List-Unsubscribe", f"<{unsubscribe_url}>,\r\n <mailto:{mailto}>".encode("ascii")))
+        fields += self._last_fields
+        if len(self._compiled.body) == 1:
+            body = _without_empty_end(body)
+        return RenderedMail(fields, body, not (to.isascii() and self._from.isascii()))
+
+    @cached_property
+    def _tracked(self) -> Layout:
+        return self._layout(tracked=True)
+
+    @cached_property
+    def _untracked(self) -> Layout:
+        return self._layout(tracked=False)
+
+    def _layout(self, *, tracked: bool) -> Layout:
+        return Layout(
+            self._compiled.body,
+            tracked=tracked,
+            tokens=self._tokens,
+            urls=self._urls,
+            templates=self._templates,
+        )
+
+    def _variables(self, recipient: events.Ready, unsubscribe_url: str) -> dict[str, Any]:
+        """The job's defaults, under address and name, under the recipient's own."""
+        # Templates can change lists and dicts: what one recipient's does must not reach the next one's.
+        variables = _decode(self._compiled.variables) if self._has_logic else self._defaults.copy()
+        variables["email"] = recipient.email
+        if recipient.name:
+            variables["name"] = recipient.name
+        variables.update(_decode(recipient.variables))
+        variables[content.UNSUBSCRIBE_URL] = templates.safe(unsubscribe_url)
+        return variables
+
+    @cached_property
+    def _static_subject(self) -> bytes | None:
+        subject = self._compiled.subject
+        if subject.template or not all(isinstance(piece, str) for piece in subject.pieces):
+            return None
+        return _subject_value("".join(map(str, subject.pieces)))
+
+    def _subject(self, variables: dict[str, Any]) -> bytes:
+        if self._static_subject is not None:
+            return self._static_subject
+        if self._compiled.subject.template:
+            return _subject_value(self._templates.render("subject", variables))
+        return _subject_value(
+            "".join(
+                piece if isinstance(piece, str) else templates.printed(look_up(variables, piece.path))
+                for piece in self._compiled.subject.pieces
+            )
+        )
+
+
+def _subject_value(text: str) -> bytes:
+    return headers.unstructured(text, len("Subject")).encode("ascii")
+
+
+def _decode(packed: msgspec.Raw) -> dict[str, Any]:
+    variables = _decode_variables(packed)
+    # The byte is cheap to look for; it may also be part of something else, so the values decide.
+    return _without_nulls(variables) if _NULL in bytes(packed) else variables
+
+
+def _without_nulls(value: Any) -> Any:
+    """A null is a name that nothing defines."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
+    return value
+
+
+def _sources(compiled: CompiledContent) -> dict[templates.Name, str]:
+    sources: dict[templates.Name, str] = {
+        part.kind: part.template for part in compiled.body if isinstance(part, Part) and part.template
+    }
+    if compiled.subject.template:
+        sources["subject"] = compiled.subject.template
+    return sources
+
+
+def _last_fields(compiled: CompiledContent) -> list[tuple[bytes, bytes]]:
+    fields = [*compiled.headers, ("MIME-Version", "1.0"), *compiled.body_fields]
+    if compiled.reply_to:
+        fields.insert(0, ("Reply-To", compiled.reply_to))
+    if compiled.stream == "bulk":
+        # RFC 8058 section 3.1.
+        fields.insert(0, ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+    return [(name.encode("ascii"), value.encode()) for name, value in fields]
+
+
+def _without_empty_end(body: bytes) -> bytes:
+    """A relaxed body does not end in empty lines (RFC 6376 section 3.4.4), nor an encoded text in a soft break; empty
+    slots can have left both."""
+    text = body.rstrip(b"\r\n")
+    while text.endswith(b"="):
+        text = text[:-1].rstrip(b"\r\n")
+    return text + b"\r\n" if text else b""
+
+
+@lru_cache(4)
+def _date(now_s: int) -> bytes:
+    return format_datetime(datetime.fromtimestamp(now_s, UTC)).encode("ascii")
