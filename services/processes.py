@@ -168,8 +168,9 @@ def _keep_small(log: Path) -> None:
 class Tail:
     """What was written to a log since the last look, cut where it grows too long."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
         self._log = log
+        self._max_bytes = max_bytes
         self._at = log.stat().st_size if log.exists() else 0
         self._rest = b""
 
@@ -187,7 +188,7 @@ class Tail:
             log.seek(self._at)
             new = log.read(size - self._at)
         self._at = size
-        if size > MAX_LOG_BYTES:
+        if size > self._max_bytes:
             # The child appends to the file it has open: emptying it is all that can be done while it runs.
             os.truncate(self._log, 0)
             self._at = 0

@@ -79,7 +79,7 @@ class Instance:
 
     def prepare(self) -> None:
         """Everything that can be found wrong before a process is started. CannotRun."""
-        self._ports_are_free()
+        self.check_ports()
         for module in PRELOADED:
             importlib.import_module(module)
         gc.freeze()  # what is imported stays shared: a fork's collector does not touch it
@@ -127,7 +127,8 @@ class Instance:
     def metrics_url(self, name: str, page: str = "metrics") -> str:
         return f"http://{url_host(self.settings.metrics.host)}:{self.metrics_ports[name]}/{page}"
 
-    def _ports_are_free(self) -> None:
+    def check_ports(self) -> None:
+        """CannotRun names each port that is taken, with its setting."""
         faults = []
         for section, field, always in _LISTENING:
             listening = getattr(self.settings, section)
@@ -208,7 +209,7 @@ class Instance:
     def _show_warnings(self) -> None:
         for name, tail in self._tails:
             for line in tail.lines():
-                if shown := _worth_showing(name, line):
+                if shown := worth_showing(name, line):
                     click.echo(shown, err=True)
 
     # Down
@@ -319,7 +320,7 @@ def free_ports(host: str) -> Iterator[int]:
     raise CannotRun(f"no free port on {host}")
 
 
-def _worth_showing(name: str, line: bytes) -> str | None:
+def worth_showing(name: str, line: bytes) -> str | None:
     """A warning or an error, for people; None for what only the file needs."""
     if name == "redis" or not line.strip():
         return None

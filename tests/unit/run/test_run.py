@@ -1,0 +1,78 @@
+"""What `estafette run` prints and checks before anything is started."""
+
+import json
+import shlex
+import socket
+
+import pytest
+
+from services import run
+from shared.settings import load
+
+
+def test_the_first_mail_is_one_shell_line_with_a_valid_job() -> None:
+    line = run.first_mail("http://127.0.0.1:8080", "est_key")
+
+    words = shlex.split(line)
+    job = json.loads(words[-1])
+    assert "\n" not in line
+    assert words[:2] == ["curl", "-sS"]
+    assert "Authorization: Bearer est_key" in words
+    assert "{{ unsubscribe_url }}" in job["html"]
+    assert '<a href="https://' in job["html"]
+
+
+def test_a_port_that_is_taken_or_cannot_be_bound_is_told_apart() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        assert run.why_not_free("127.0.0.1", port) == "is in use by another program"
+    assert run.why_not_free("127.0.0.1", port) is None
+    assert "cannot be used" in str(run.why_not_free("192.0.2.1", 2525))
+
+
+def test_ports_are_given_out_once() -> None:
+    ports = run.free_ports("127.0.0.1")
+
+    given = [next(ports) for _ in range(20)]
+
+    assert len(set(given)) == 20
+    assert all(21_000 <= port < 32_000 for port in given)
+
+
+def test_the_mailbox_port_matters_only_where_mail_goes_to_the_mailbox() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        environ = {"ESTAFETTE_HTTP_PORT": "0", "ESTAFETTE_BOUNCES_PORT": "0", "ESTAFETTE_MAILBOX_PORT": port}
+
+        with pytest.raises(run.CannotRun, match="ESTAFETTE_MAILBOX_PORT"):
+            run.Instance(load(environ, None)).check_ports()
+        run.Instance(load({**environ, "ESTAFETTE_RELAY_ROUTE": "mx"}, None)).check_ports()
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (b'{"at":"t","level":"info","process":"relay","event":"ready"}', None),
+        (
+            b'{"at":"t","level":"warning","process":"relay","event":"deferred","site":"a.org"}',
+            "relay       | warning: deferred site=a.org",
+        ),
+        (
+            b'{"at":"t","level":"error","process":"relay","event":"crashed","exception":"Traceback\\nOSError: y"}',
+            "relay       | error: crashed  OSError: y",
+        ),
+        (b"Traceback (most recent call last):", "relay       | Traceback (most recent call last):"),
+        (b"", None),
+    ],
+)
+def test_warnings_and_what_is_no_log_line_are_shown_on_the_console(line: bytes, shown: str | None) -> None:
+    assert run.worth_showing("relay", line) == shown
+
+
+def test_what_redis_says_stays_in_its_file() -> None:
+    assert run.worth_showing("redis", b"# WARNING overcommit_memory is set to 0!") is None
