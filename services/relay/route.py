@@ -9,6 +9,11 @@ from typing import Protocol
 from shared import dns
 from shared.sites import FixedRoute
 
+#: Hosts looked at, and addresses tried, for one message. Postfix tries 5 addresses; a domain that publishes a hundred
+#: dead ones would hold a connection for an hour.
+MAX_HOSTS = 10
+MAX_HOPS = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Hop:
@@ -61,14 +66,14 @@ class Routes:
     async def _addressed(self, domain: str, hosts: Sequence[tuple[int, str]]) -> Sequence[Hop] | NoRoute:
         hops: list[Hop] = []
         unavailable = ""
-        for host in shuffled(hosts, self._chance):
+        for host in shuffled(hosts, self._chance)[:MAX_HOSTS]:
             match await self._resolver.addresses(host):
                 case dns.DnsUnavailable(detail=detail):
                     unavailable = unavailable or f"{host}: {detail}"
                 case addresses:
                     hops += (Hop(host, self._mx_port, address) for address in addresses)
         if hops:
-            return hops
+            return hops[:MAX_HOPS]
         if unavailable:
             return NoRoute("dns_unavailable", unavailable, final=False)
         return NoRoute("no_mail_host", f"no mail host of {domain} has an address", final=False)

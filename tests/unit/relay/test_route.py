@@ -1,0 +1,115 @@
+"""Which hosts a message may go to, and in which order."""
+
+from collections.abc import Mapping
+from random import Random
+
+import pytest
+
+from services.relay.route import MAX_HOPS, MAX_HOSTS, Hop, NoRoute, Routes, shuffled
+from shared.dns import DnsUnavailable, MailHosts, NoDomain, NoMail
+from shared.sites import FixedRoute
+
+Mail = MailHosts | NoMail | NoDomain | DnsUnavailable
+
+
+class Names:
+    """A resolver that knows one domain."""
+
+    def __init__(self, answer: Mail, addresses: Mapping[str, list[str] | DnsUnavailable]) -> None:
+        self._answer = answer
+        self._addresses = addresses
+        self.asked: list[str] = []
+
+    async def mail_hosts(self, domain: str) -> Mail:
+        self.asked.append(domain)
+        return self._answer
+
+    async def addresses(self, host: str) -> list[str] | DnsUnavailable:
+        self.asked.append(host)
+        return self._addresses.get(host, [])
+
+
+async def hops(answer: Mail, addresses: Mapping[str, list[str] | DnsUnavailable], seed: int = 1) -> object:
+    return await Routes(Names(answer, addresses), None, 25, Random(seed)).hops("example.net")
+
+
+async def test_a_fixed_route_is_taken_whatever_the_domain_and_without_dns() -> None:
+    names = Names(NoMail("example.net"), {})
+    routes = Routes(names, FixedRoute("relay.example", 2525), 25, Random(1))
+
+    assert list(await routes.hops("example.net")) == [Hop("relay.example", 2525)]  # type: ignore[arg-type]
+    assert names.asked == []
+
+
+async def test_the_hosts_of_a_domain_come_by_preference_each_with_its_addresses() -> None:
+    found = await hops(
+        MailHosts(((10, "a.example"), (20, "b.example"))),
+        {"a.example": ["192.0.2.1", "2001:db8::1"], "b.example": ["192.0.2.2"]},
+    )
+
+    assert found == [
+        Hop("a.example", 25, "192.0.2.1"), Hop("a.example", 25, "2001:db8::1"), Hop("b.example", 25, "192.0.2.2"),
+    ]  # fmt: skip
+
+
+async def test_the_port_is_the_settings() -> None:
+    routes = Routes(Names(MailHosts(((0, "a.example"),)), {"a.example": ["192.0.2.1"]}), None, 2525, Random(1))
+
+    assert await routes.hops("example.net") == [Hop("a.example", 2525, "192.0.2.1")]
+
+
+def test_hosts_of_equal_preference_share_the_mail() -> None:
+    hosts = [(10, "a"), (10, "b"), (10, "c"), (20, "last"), (5, "first")]
+    chance = Random(1)
+
+    orders = {tuple(shuffled(hosts, chance)) for _ in range(200)}
+
+    assert len(orders) == 6
+    assert {order[0] for order in orders} == {"first"}
+    assert {order[-1] for order in orders} == {"last"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "final"),
+    [
+        (NoMail("example.net"), "no_mail_host", True),
+        (NoDomain("example.net", "no such name"), "no_mail_host", True),
+        (DnsUnavailable("example.net", "Timeout"), "dns_unavailable", False),
+    ],
+)
+async def test_a_domain_without_hosts_says_why_and_for_how_long(answer: Mail, reason: str, final: bool) -> None:
+    found = await hops(answer, {})
+
+    assert isinstance(found, NoRoute)
+    assert (found.reason, found.final) == (reason, final)
+    assert "example.net" in found.text
+
+
+async def test_a_host_whose_addresses_cannot_be_had_does_not_hide_the_next() -> None:
+    found = await hops(
+        MailHosts(((10, "slow.example"), (20, "gone.example"), (30, "good.example"))),
+        {"slow.example": DnsUnavailable("slow.example", "Timeout"), "good.example": ["192.0.2.3"]},
+    )
+
+    assert found == [Hop("good.example", 25, "192.0.2.3")]
+
+
+async def test_hosts_without_any_address_are_a_temporary_failure() -> None:
+    missing = await hops(MailHosts(((10, "gone.example"),)), {})
+    unavailable = await hops(MailHosts(((10, "slow.example"),)), {"slow.example": DnsUnavailable("slow.example", "?")})
+
+    assert isinstance(missing, NoRoute)
+    assert (missing.reason, missing.final) == ("no_mail_host", False)
+    assert isinstance(unavailable, NoRoute)
+    assert (unavailable.reason, unavailable.final) == ("dns_unavailable", False)
+
+
+async def test_a_domain_with_a_hundred_hosts_does_not_get_a_hundred_tries() -> None:
+    hosts = MailHosts(tuple((10, f"mx{number}.example") for number in range(100)))
+    names = Names(hosts, {name: ["192.0.2.1", "192.0.2.2"] for name in hosts.names})
+
+    found = await Routes(names, None, 25, Random(1)).hops("example.net")
+
+    assert not isinstance(found, NoRoute)
+    assert len(found) == MAX_HOPS
+    assert len(names.asked) == 1 + MAX_HOSTS
