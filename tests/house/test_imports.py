@@ -58,7 +58,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/admission.py": {"asyncio"},
     "services/relay/recorder.py": {"asyncio"},
     "services/relay/relay.py": {"asyncio"},
-    "services/relay/smtp.py": {"asyncio", "socket"},
+    "services/relay/smtp.py": {"asyncio", "os", "socket"},
     "services/reports/event_log.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
     "services/reports/store.py": {"asyncio"},
