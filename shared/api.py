@@ -61,6 +61,10 @@ class Principal:
     scopes: frozenset[str]
 
 
+#: Where a scoped route finds its caller: `request[api.PRINCIPAL].tenant`.
+PRINCIPAL = web.RequestKey("principal", Principal)
+
+
 class KeyRing(Protocol):
     async def verify(self, text: str) -> Principal | None:
         """Whose key it is, or None if it is nobody's."""
@@ -148,7 +152,7 @@ def _mount(app: web.Application, route: Route, key_ring: KeyRing) -> None:
     async def _authenticated(request: web.Request) -> web.StreamResponse:
         try:
             if route.scope is not None:
-                request["principal"] = await _principal(request, route.scope, key_ring)
+                request[PRINCIPAL] = await _principal(request, route.scope, key_ring)
             return await route.call(request)
         except Problem as problem:
             return problem_answer(problem)

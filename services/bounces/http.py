@@ -59,7 +59,7 @@ def routes(kept: Reader) -> list[api.Route]:
         after, limit = _cursor(request), _limit(request)
         found = await kept.newest(after, limit)
         page = KeptMailPage(
-            [_summary(mail_id, one) for mail_id, one in found if _may_see(request["principal"], one)],
+            [_summary(mail_id, one) for mail_id, one in found if _may_see(request[api.PRINCIPAL], one)],
             found[-1][0] if len(found) == limit else None,
         )
         return api.json_answer(page)
@@ -67,7 +67,7 @@ def routes(kept: Reader) -> list[api.Route]:
     async def show_mail(request: web.Request) -> web.StreamResponse:
         mail_id = request.match_info["id"]
         found = await kept.one(mail_id) if _ID.fullmatch(mail_id) else None
-        if found is None or not _may_see(request["principal"], found):
+        if found is None or not _may_see(request[api.PRINCIPAL], found):
             raise Problem(404, "no_such_mail", "no mail of that id is kept")
         return web.Response(
             body=found.raw,

@@ -118,8 +118,7 @@ class _Site:
 
 
 def _tenant(request: web.Request) -> str:
-    principal: api.Principal = request["principal"]
-    return principal.tenant
+    return request[api.PRINCIPAL].tenant
 
 
 def _unknown(name: str) -> Problem:

@@ -177,7 +177,7 @@ class _Site:
     # POST /v1/jobs
 
     async def post_job(self, request: web.Request) -> web.StreamResponse:
-        tenant = request["principal"].tenant
+        tenant = request[api.PRINCIPAL].tenant
         open_job = _wants_open(request)
         key = _idempotency_key(request)
         if request.content_type not in ("application/json", "application/octet-stream"):
@@ -226,7 +226,7 @@ class _Site:
     # POST /v1/jobs/{job}/recipients
 
     async def append(self, request: web.Request) -> web.StreamResponse:
-        tenant = request["principal"].tenant
+        tenant = request[api.PRINCIPAL].tenant
         job = _job_id(request)
         rows: JsonRows | CsvRows
         match request.content_type:
@@ -252,7 +252,7 @@ class _Site:
     # POST /v1/jobs/{job}/start
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        tenant = request["principal"].tenant
+        tenant = request[api.PRINCIPAL].tenant
         job = _job_id(request)
         wanted = await api.read_json(request, StartRequest) if request.can_read_body else StartRequest()
         at_ms = int(wanted.send_at.timestamp() * 1000) if wanted.send_at else None

@@ -83,7 +83,7 @@ class _Site:
             job_id, ordinal = ids.split_message_id(request.match_info["message"])
         except ValueError:
             raise _unknown("message") from None
-        if await self._recipients.tenant_of(job_id) != request["principal"].tenant:
+        if await self._recipients.tenant_of(job_id) != request[api.PRINCIPAL].tenant:
             raise _unknown("message")
         recipient = (await self._recipients.find(job_id, [ordinal])).get(ordinal)
         if recipient is None:
@@ -108,7 +108,7 @@ class _Site:
     async def list_events(self, request: web.Request) -> web.StreamResponse:
         query = _Query(request)
         after, limit = query.after(self._partitions), query.limit()
-        wanted = Wanted(request["principal"].tenant, query.types(), query.job(), query.email())
+        wanted = Wanted(request[api.PRINCIPAL].tenant, query.types(), query.job(), query.email())
         if query.faults:
             raise Problem(422, "invalid_query", "the query does not fit", query.faults)
         page = await self._log.page(wanted, after, limit)
@@ -116,7 +116,7 @@ class _Site:
 
     async def _job_of(self, request: web.Request, job: str) -> job_report.Job:
         found = await self._reader.job(job) if ids.is_job_id(job) else None
-        if found is None or found.tenant != request["principal"].tenant:
+        if found is None or found.tenant != request[api.PRINCIPAL].tenant:
             raise _unknown("job")
         return found
 

@@ -115,7 +115,7 @@ class _Site:
         return api.json_answer(await self._stored(request, address))
 
     async def put(self, request: web.Request) -> web.StreamResponse:
-        address, tenant = _address(request), request["principal"].tenant
+        address, tenant = _address(request), request[api.PRINCIPAL].tenant
         wanted = SuppressionRequest()
         if await api.read_body(request):
             wanted = await api.read_json(request, SuppressionRequest)
@@ -125,7 +125,7 @@ class _Site:
         return api.json_answer(await self._stored(request, address), 201 if entered else 200)
 
     async def delete(self, request: web.Request) -> web.StreamResponse:
-        address, tenant = _address(request), request["principal"].tenant
+        address, tenant = _address(request), request[api.PRINCIPAL].tenant
         removed = await self._lists.remove(tenant, address, "api", self._now_ms(), self._new_id())
         if not removed:
             raise _unknown()
@@ -137,7 +137,7 @@ class _Site:
         place, limit = _after(request, self._partitions, faults), _limit(request, faults)
         if faults:
             raise Problem(422, "invalid_query", "the query does not fit", faults)
-        listed, following = await self._lists.page(request["principal"].tenant, place, limit)
+        listed, following = await self._lists.page(request[api.PRINCIPAL].tenant, place, limit)
         return api.json_answer(
             SuppressionPage(
                 suppressions=[_shown(one) for one in listed], next=None if following is None else _cursor(following)
@@ -145,7 +145,7 @@ class _Site:
         )
 
     async def _stored(self, request: web.Request, address: str) -> Suppression:
-        record = await self._lookup.record(request["principal"].tenant, address)
+        record = await self._lookup.record(request[api.PRINCIPAL].tenant, address)
         if record is None:
             raise _unknown()
         return _shown(Listed(address, record))
