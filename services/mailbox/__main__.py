@@ -7,18 +7,19 @@ from services.mailbox.mailbox import Mailbox
 from services.mailbox.outbox import Outbox
 from services.mailbox.smtp import Listener
 from services.mailbox.store import Writer
-from shared import redis
+from shared import storage
 from shared.lifecycle import Lifecycle, run
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
-    client = redis.connect(settings.redis.url)
-    life.push_close(lambda: redis.close(client))
+    client = storage.connect(life)
     outbox = Outbox(settings.bounces.host, settings.bounces.port, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex)
     mailbox = Mailbox(Writer(client, settings.mailbox.keep), outbox)
     listener = Listener(mailbox, settings.mailbox.host, settings.mailbox.port)
     async with life.serving(settings.mailbox.metrics_port):
+        if not await storage.is_ours(life, client):
+            return
         await listener.open()
         life.push_close(listener.close)
         notices = life.spawn(outbox.run(), "notices")

@@ -93,11 +93,14 @@ class Listener:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Stops listening, then hangs up: senders repeat what was not answered."""
+        """Stops listening and hangs up; a message that is on its way in is still taken and answered, so that its sender
+        need not repeat it."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self._open):
-            connection.hang_up()
+        leaving = list(self._open)
+        for connection in leaving:
+            connection.leave()
+        await asyncio.gather(*(connection.gone.wait() for connection in leaving))
 
 
 class _Connection(SMTP):
@@ -121,6 +124,9 @@ class _Connection(SMTP):
             loop=loop,
         )
         self._connections = connections
+        self._is_in_data = False
+        self._is_leaving = False
+        self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connections.add(self)
@@ -131,11 +137,12 @@ class _Connection(SMTP):
         self._connections.discard(self)
         CONNECTIONS.set(len(self._connections))
         super().connection_lost(error)
+        self.gone.set()
 
     async def _handle_client(self) -> None:
         if len(self._connections) > MAX_CONNECTIONS:
             await self.push("421 4.3.2 Too many connections, please try again later")
-            self.hang_up()
+            self._hang_up()
             return
         await super()._handle_client()
 
@@ -153,6 +160,7 @@ class _Connection(SMTP):
         if arg:
             await self.push("501 5.5.4 Syntax: DATA")
             return
+        self._is_in_data = True
         await self.push("354 End data with <CR><LF>.<CR><LF>")
         raw = await self._read_data()
         if raw is None:
@@ -161,6 +169,9 @@ class _Connection(SMTP):
             self.envelope.original_content = raw
             await self.push(await self._call_handler_hook("DATA"))
         self.envelope = self._create_envelope()
+        self._is_in_data = False
+        if self._is_leaving:
+            self._hang_up()
 
     async def _read_data(self) -> bytes | None:
         """What comes before the final dot, without the dots that RFC 5321 section 4.5.2 adds; None if too much.
@@ -184,6 +195,12 @@ class _Connection(SMTP):
             del raw[:1]
         return bytes(raw.replace(b"\r\n.", b"\r\n"))
 
-    def hang_up(self) -> None:
+    def leave(self) -> None:
+        """Hangs up, after the answer to the message that is on its way in if there is one."""
+        self._is_leaving = True
+        if not self._is_in_data:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         if self.transport is not None:
             self.transport.close()

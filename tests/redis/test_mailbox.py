@@ -11,6 +11,7 @@ import pytest
 
 from services.mailbox import http
 from services.mailbox.mailbox import Mail, Mailbox
+from services.mailbox.notices import sent
 from services.mailbox.outbox import Outbox
 from services.mailbox.smtp import MAX_MESSAGE_BYTES, Listener
 from services.mailbox.store import Writer
@@ -235,6 +236,36 @@ async def test_many_connections_at_once_lose_nothing(box: Stack) -> None:
     assert len({message["to"][0] for message in kept}) == len(kept) == 200
 
 
+async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.mailbox.smtp.MAX_CONNECTIONS", 1)
+    listener = Listener(ReturnPath(), "127.0.0.1", 0)
+    await listener.open()
+    async with aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port):
+        with pytest.raises(aiosmtplib.SMTPConnectError) as refused:
+            await aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port).connect()
+
+    assert "421" in str(refused.value)
+    await listener.close()
+
+
+async def test_waiting_notices_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.mailbox.outbox.MAX_WAITING", 2)
+    return_path = ReturnPath()
+    listener = Listener(return_path, "127.0.0.1", 0)
+    await listener.open()
+    outbox = Outbox("127.0.0.1", listener.port, lambda: datetime.now(UTC), lambda: "bound", delay_seconds=0)
+
+    for number in range(5):
+        outbox.put("bounce", sent(f"b-{number}@b.localhost", "bounce-later@x.fr", b"\r\n"))
+    sending = asyncio.create_task(outbox.run())
+    arrived = [await asyncio.wait_for(return_path.arrived.get(), 10) for _ in range(2)]
+
+    assert [mail.recipients for mail in arrived] == [("b-0@b.localhost",), ("b-1@b.localhost",)]
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    await listener.close()
+
+
 # Emptied
 
 
@@ -399,6 +430,26 @@ async def test_an_address_with_quotes_or_letters_beyond_ascii_is_taken(box: Stac
 
     (kept,) = await box.listed()
     assert (kept["to"], kept["return_path"]) == (['"ana b"@x.fr', "zoé@x.fr"], "")
+
+
+async def test_a_message_on_its_way_in_is_answered_before_the_server_leaves() -> None:
+    listener = Listener(ReturnPath(), "127.0.0.1", 0)
+    await listener.open()
+    idle, idle_writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+    writer.write(b"HELO x\r\nMAIL FROM:<a@x.fr>\r\nRCPT TO:<b@x.fr>\r\nDATA\r\n")
+    await reader.readuntil(b"354")
+
+    closing = asyncio.create_task(listener.close())
+    said_to_idle = await idle.read()
+    writer.write(b"Subject: s\r\n\r\n.\r\n")
+    said = await reader.read()
+    await closing
+
+    assert said_to_idle.startswith(b"220")
+    assert said.endswith(b"250 OK\r\n")
+    for open_end in (idle_writer, writer):
+        open_end.close()
 
 
 async def test_a_mail_is_refused_for_now_while_redis_is_away(tmp_path: Path) -> None:
