@@ -1,4 +1,4 @@
-"""When a message is tried again, and when it is too late: schedules as data.
+"""When a message is tried again, and when that is too late: schedules as data.
 
 A schedule lists the seconds from one attempt to the next; its last entry repeats. Each wait is stretched by chance,
 never shortened: greylisting counts from the first attempt, and messages that were deferred together should not come
@@ -19,9 +19,8 @@ SCHEDULES_S: Mapping[str, Sequence[float]] = {
     "one_to_one": (2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 30 * MINUTE_S, HOUR_S, 2 * HOUR_S),
     "transactional": (MINUTE_S, 2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 30 * MINUTE_S, HOUR_S),
 }
-#: From being accepted to Expired, where the job does not say. A campaign is stale after a weekend and a day, a receipt
-#: after a day.
-MAX_AGE_S: Mapping[str, float] = {"bulk": 3 * DAY_S, "one_to_one": 2 * DAY_S, "transactional": DAY_S}
+#: A wait in the settings that is longer is a mistake: no message lives so long.
+MAX_WAIT_S = 30 * DAY_S
 #: A wait becomes up to a quarter longer.
 JITTER = 0.25
 
@@ -32,7 +31,7 @@ def parse_schedule(text: str) -> tuple[float, ...]:
         schedule = tuple(float(part) for part in text.split(",")) if text.strip() else ()
     except ValueError:
         raise ValueError(f"a retry schedule is seconds separated by commas, not {text!r:.100}") from None
-    if any(not 0 < seconds < MAX_AGE_S["bulk"] * 10 for seconds in schedule):
+    if any(not 0 < seconds < MAX_WAIT_S for seconds in schedule):
         raise ValueError(f"the waits of a retry schedule are above 0 and below 30 days, not {text!r:.100}")
     return schedule
 
@@ -40,12 +39,9 @@ def parse_schedule(text: str) -> tuple[float, ...]:
 class Retries:
     """The schedules in force: `schedule_s`, where given, replaces that of every stream."""
 
-    def __init__(
-        self, chance: Random, schedule_s: Sequence[float] = (), max_age_s: Mapping[str, float] = MAX_AGE_S
-    ) -> None:
+    def __init__(self, chance: Random, schedule_s: Sequence[float] = ()) -> None:
         self._chance = chance
         self._schedules = {stream: schedule_s or own for stream, own in SCHEDULES_S.items()}
-        self._max_age_s = max_age_s
 
     def next_attempt(self, attempt: int, stream: str, now_ms: int, retry_after_s: float = 0) -> int:
         """When (ms) the attempt after this one is due; `attempt` is the one that just failed, the first being 1.
@@ -53,10 +49,6 @@ class Retries:
         schedule = self._schedules[stream]
         wait_s = schedule[min(max(attempt, 1), len(schedule)) - 1]
         return now_ms + int(max(wait_s, retry_after_s) * (1 + JITTER * self._chance.random()) * 1000)
-
-    def expires_at(self, stream: str, accepted_ms: int) -> int:
-        """When (ms) a message is too late, where its job does not say."""
-        return accepted_ms + int(self._max_age_s[stream] * 1000)
 
     def is_over(self, expires_at: int, at_ms: int) -> bool:
         """At that time the message is too late. A retry due then is not worth waiting for: the message is Expired now.

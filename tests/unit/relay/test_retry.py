@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.retry import DAY_S, JITTER, MAX_AGE_S, SCHEDULES_S, Retries, parse_schedule
+from services.relay.retry import JITTER, SCHEDULES_S, Retries, parse_schedule
 
 NOW_MS = 1_800_000_000_000
 
@@ -32,10 +32,9 @@ def test_a_campaign_waits_five_minutes_at_first_and_four_hours_at_last() -> None
     assert SCHEDULES_S["bulk"][-1] == 4 * 3600
 
 
-def test_a_transactional_mail_comes_back_sooner_and_expires_sooner() -> None:
+def test_a_transactional_mail_comes_back_sooner() -> None:
     pairs = zip(SCHEDULES_S["transactional"], SCHEDULES_S["bulk"], strict=True)
     assert all(sooner < later for sooner, later in pairs)
-    assert MAX_AGE_S["transactional"] < MAX_AGE_S["bulk"]
 
 
 @given(st.integers(1, 100), st.sampled_from(sorted(SCHEDULES_S)), st.integers(0, 2**32))
@@ -66,13 +65,6 @@ def test_a_host_that_asks_for_more_time_gets_it() -> None:
 
     assert retries.next_attempt(1, "bulk", 0, retry_after_s=1800) == 1_800_000
     assert retries.next_attempt(1, "bulk", 0, retry_after_s=10) == 300_000
-
-
-def test_a_message_expires_by_the_age_of_its_stream() -> None:
-    retries = Retries(NoChance())
-
-    assert retries.expires_at("bulk", NOW_MS) == NOW_MS + 3 * DAY_S * 1000
-    assert Retries(NoChance(), max_age_s={"bulk": 60}).expires_at("bulk", NOW_MS) == NOW_MS + 60_000
 
 
 def test_a_retry_after_the_end_is_too_late_and_without_an_end_none_is() -> None:
