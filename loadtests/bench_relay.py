@@ -1,0 +1,145 @@
+"""How many mails a second one relay process sends, with and without DKIM, beside the RSA ceiling and Postfix.
+
+    python -m loadtests.bench_relay [--messages 20000]
+
+A full queue of 12 kB mails is drained to smtp-sink on the same machine: Redis, relay and sink share its cores. In the
+same run: `openssl speed rsa2048` on one core, the ceiling with one signature a mail; and Postfix to the same sink, the
+better of injected and relayed at once, or drained from a queue that was held. The last line is JSON.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+from loadtests import content
+from loadtests.postfix import Postfix
+from loadtests.processes import Processes, free_port, metric, program, until
+
+#: The API takes so many in one request.
+PER_JOB = 10_000
+#: Measured between these shares of the queue: start and end are not the pace.
+FROM, TO = 0.1, 0.9
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory(prefix="estafette-bench-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)  # Postfix and smtp-sink run as others
+        print(f"machine: {os.cpu_count()} cores; {options.messages} messages of {options.size_bytes} bytes of HTML")
+        signs_per_s = rsa_signs_per_s()
+        print(f"openssl speed rsa2048, one core: {signs_per_s:,.0f} signatures/s")
+        plain = drain(Path(folder) / "plain", options, dkim=False)
+        print(f"relay, no DKIM:   {plain:,.0f} messages/s")
+        signed = drain(Path(folder) / "dkim", options, dkim=True)
+        print(f"relay, DKIM:      {signed:,.0f} messages/s")
+        peer = 0.0
+        if not options.no_postfix:
+            with Processes(Path(folder) / "postfix-sink") as processes:
+                port = processes.sink()
+                through = Postfix(Path(folder) / "postfix", port).relayed_at_once(options.postfix_messages)
+                print(f"Postfix, injected and relayed at once: {through:,.0f} messages/s")
+                drained = Postfix(Path(folder) / "postfix-held", port).drained(options.postfix_messages)
+                print(f"Postfix, drained from a held queue:    {drained:,.0f} messages/s")
+                peer = max(through, drained)
+    result = {
+        "bench": "relay",
+        "msgs_per_s": round(plain),
+        "dkim_msgs_per_s": round(signed),
+        "ratio_to_rsa": round(signed / signs_per_s, 3),
+        "ratio_to_postfix": round(signed / peer, 2) if peer else None,
+    }
+    print(json.dumps(result))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=20_000)
+    parser.add_argument("--postfix-messages", type=int, default=6_000)
+    parser.add_argument("--size-bytes", type=int, default=12_000)
+    parser.add_argument("--no-postfix", action="store_true")
+    return parser.parse_args()
+
+
+def rsa_signs_per_s() -> float:
+    """What one core signs, as OpenSSL measures itself."""
+    ran = subprocess.run([program("openssl"), "speed", "-seconds", "4", "rsa2048"], capture_output=True, check=True)
+    found = re.search(rb"^rsa +2048 bits.*?([0-9.]+) +[0-9.]+\s*$", ran.stdout, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(ran.stdout.decode())
+    return float(found[1])
+
+
+def drain(folder: Path, options: argparse.Namespace, *, dkim: bool) -> float:
+    """Fills the queue through the API, then starts one relay and measures its pace."""
+    with Processes(folder) as processes:
+        environ = _environ(folder, processes.redis(), processes.sink(), dkim)
+        _fill(processes, environ, options)
+        _, port = processes.service("relay", environ)
+        delivered = 'estafette_relay_attempts_total{fact="Delivered"}'
+        samples: list[tuple[float, float]] = []
+
+        def sampled() -> bool:
+            samples.append((time.monotonic(), metric(port, delivered)))
+            return samples[-1][1] >= options.messages * TO
+
+        until(sampled, 600, "the drain")
+        first = next(sample for sample in samples if sample[1] >= options.messages * FROM)
+        return (samples[-1][1] - first[1]) / (samples[-1][0] - first[0])
+
+
+def _environ(folder: Path, redis_url: str, sink_port: int, dkim: bool) -> dict[str, str]:
+    return {
+        "ESTAFETTE_REDIS_URL": redis_url,
+        "ESTAFETTE_DATA_DIR": str(folder / "data"),
+        "ESTAFETTE_HTTP_PORT": str(free_port()),
+        "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink_port}",
+        "ESTAFETTE_RELAY_DKIM": str(dkim).lower(),
+        "ESTAFETTE_LOGS_LEVEL": "warning",
+    }
+
+
+def _fill(processes: Processes, environ: Mapping[str, str], options: argparse.Namespace) -> None:
+    """Jobs through the front door, until all of them are in the ready queues; the processes that did it are stopped."""
+    with Processes(processes.directory) as filling:
+        key = _demo_key(environ)
+        filling.service("http", environ)
+        _, port = filling.service("queueing", environ)
+        left = options.messages
+        number = 0
+        while left > 0:
+            body = content.job(min(left, PER_JOB), number, options.size_bytes)
+            request = Request(
+                f"http://127.0.0.1:{environ['ESTAFETTE_HTTP_PORT']}/v1/jobs",
+                data=json.dumps(body).encode(),
+                headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+            )
+            with urlopen(request, timeout=60) as answer:
+                left -= json.load(answer)["accepted"]
+            number += 1
+        queued = 'estafette_queueing_recipients_total{fact="accepted"}'
+        until(lambda: metric(port, queued) >= options.messages, 300, "queueing")
+
+
+def _demo_key(environ: Mapping[str, str]) -> str:
+    def console(*words: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, "-m", "services.cli", *words],
+            env={**os.environ, **environ}, capture_output=True, check=True,
+        )  # fmt: skip
+        return ran.stdout.decode()
+
+    console("tenants", "add", "bench")
+    console("domains", "add", "--tenant", "bench", "exemple.fr")
+    return console("keys", "create", "--tenant", "bench", "--scope", "send,read").split()[-1]
+
+
+if __name__ == "__main__":
+    main()
