@@ -1,3 +1,5 @@
+"""Placeholders are found where the template engine sees them."""
+
 import minijinja
 import pytest
 from hypothesis import assume, given

@@ -1,3 +1,5 @@
+"""Addresses have one form; what is none is invalid, and what nobody could mean as one malformed."""
+
 from email.headerregistry import AddressHeader
 from email.parser import HeaderParser
 from email.policy import default

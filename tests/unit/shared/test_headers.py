@@ -1,3 +1,5 @@
+"""Any text can stand in a header field, and is read back by others."""
+
 from email.parser import HeaderParser
 from email.policy import default
 

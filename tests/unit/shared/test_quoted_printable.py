@@ -1,3 +1,5 @@
+"""Encoded text is read back by others, and relaxing it changes nothing."""
+
 import quopri
 
 import pytest

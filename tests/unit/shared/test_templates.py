@@ -1,3 +1,5 @@
+"""Templates print what variables hold, and reach nothing else."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

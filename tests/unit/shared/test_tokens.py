@@ -1,3 +1,5 @@
+"""Tokens say what was put in, and nobody else can make one."""
+
 import base64
 
 import pytest

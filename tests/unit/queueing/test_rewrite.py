@@ -1,0 +1,249 @@
+"""Links are found as browsers find them, and nothing but the values of tracked hrefs is cut out of the source."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.queueing import rewrite
+from services.queueing.rewrite import Document, Href
+from shared import content, tokens
+from shared.content import Link, Pixel, Variable
+
+fragments = st.sampled_from(
+    [
+        '<a href="https://a.fr/?x=1&amp;y=2">', "<A HREF='http://b.fr'>", "<a href=http://c.fr/d>", "</a>", "</A>",
+        '<a data-track="off" href="https://no.fr">', "<div data-track=OFF>", "</div>", "<div>", "<p>", "</p>",
+        '<area href="https://d.fr">', "<a href>", '<a href="">', '<a href="#e">', '<a href="mailto:f@g.fr">', "<!--",
+        "-->", "<!--[if mso]>", "<![endif]-->", "<![endif]>", "<script>", "</script>", "<style>", "</style>", "<b>",
+        "</b>", "<table>", "</table>", "<tr>", "<td>", "</td>", "<svg>", "</svg>", "<body>", "</body>", "</html>",
+        "<title>", "</title>", "<textarea>", "</textarea>", "<plaintext>",
+        "<a title='<a href=\"http://h.fr\">' href=\"http://i.fr\">",
+        '<a href="https://j.fr/{{ id }}">', "<a href={{ url }}>", '<a href="{{ unsubscribe_url }}">', "{{ name }}",
+        "{{ a.b }}", "{# note #}", '<a href="http://k.fr" href="http://l.fr">', "\n", " ", "é\U0001f600", "&amp;", "<",
+        ">", '"', "'", '<a href="\n https://m.fr/\n ">', "<select>", "</select>", "<template>", "</template>", "text",
+    ]
+)  # fmt: skip
+logic = st.sampled_from(["{% if a %}", "{% endif %}", "{{ a|upper }}", "{% raw %}", "{% endraw %}", "{{ '<a>' }}"])
+sources = st.lists(fragments, max_size=15).map("".join)
+any_sources = st.lists(fragments | logic, max_size=15).map("".join)
+
+
+def read(source: str) -> Document:
+    return rewrite.read(source, clicks=True)
+
+
+def tracked(source: str) -> list[tuple[int, str, str]]:
+    """Position, value as it stands in the source, and destination of each tracked link."""
+    return [(href.position, source[href.start : href.end], href.url) for href in read(source).hrefs]
+
+
+def restored(document: Document) -> str:
+    """The pieces put together again."""
+    text = []
+    for piece in rewrite.pieces(document, opens=True):
+        inner = piece.source if isinstance(piece, Link) else (piece,)
+        for one in inner:
+            if isinstance(one, Variable):
+                text.append("{{" + ".".join(one.path) + "}}")
+            elif isinstance(one, str):
+                text.append(one)
+    return "".join(text)
+
+
+def without_template_blanks(source: str) -> str:
+    return source.replace("{# note #}", "").replace("{{ ", "{{").replace(" }}", "}}")
+
+
+@settings(deadline=None)
+@given(sources)
+def test_cutting_changes_no_byte(source: str) -> None:
+    document = read(source)
+
+    assert restored(document) == without_template_blanks(source)
+
+
+@settings(deadline=None)
+@given(any_sources)
+def test_marking_changes_no_byte(source: str) -> None:
+    document = read(source)
+    marked = rewrite.marked(document, opens=True)
+
+    for href in document.hrefs:
+        mark = (
+            f"{content.LINK_BEGIN}{href.position}{content.LINK_VALUE}{source[href.start : href.end]}{content.LINK_END}"
+        )
+        assert mark in marked
+        marked = marked.replace(mark, source[href.start : href.end], 1)
+    assert marked.count(content.PIXEL) == 1
+    assert marked.replace(content.PIXEL, "") == source
+
+
+@settings(deadline=None)
+@given(any_sources)
+def test_positions_rise_and_values_stand_in_hrefs(source: str) -> None:
+    hrefs = read(source).hrefs
+
+    assert [href.position for href in hrefs] == sorted({href.position for href in hrefs})
+    assert [href.start for href in hrefs] == sorted(href.start for href in hrefs)
+    for href in hrefs:
+        assert source[: href.start].rstrip("\"'").lower().endswith("href=")
+        assert not href.url or tokens.is_destination(href.url)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('<a href="https://a.fr/">', [(0, "https://a.fr/", "https://a.fr/")]),
+        ("<A\nHREF = 'https://a.fr/' >", [(0, "https://a.fr/", "https://a.fr/")]),
+        ("<a href=https://a.fr/b>", [(0, "https://a.fr/b", "https://a.fr/b")]),
+        ("<a href=https://a.fr/b/>", [(0, "https://a.fr/b/", "https://a.fr/b/")]),
+        ('<area HREF="http://a.fr">', [(0, "http://a.fr", "http://a.fr")]),
+        ('<a href="HTTP://A.fr">', [(0, "HTTP://A.fr", "HTTP://A.fr")]),
+        (
+            '<a href="https://a.fr/?b=1&amp;c=2&copy=3&#x26;d">',
+            [(0, "https://a.fr/?b=1&amp;c=2&copy=3&#x26;d", "https://a.fr/?b=1&c=2&copy=3&d")],
+        ),
+        ('<a href=" https://a.fr/\n ">', [(0, " https://a.fr/\n ", "https://a.fr/")]),
+        ('<a href="https://é.fr/à b">', [(0, "https://é.fr/à b", "https://xn--9ca.fr/%C3%A0%20b")]),
+        ('<a href="http://a.fr" href="http://b.fr">', [(0, "http://a.fr", "http://a.fr")]),
+        ("<a title='href=\"http://b.fr\"' href='http://a.fr'>", [(0, "http://a.fr", "http://a.fr")]),
+        ('<a title="a>b" href="http://a.fr">', [(0, "http://a.fr", "http://a.fr")]),
+        (
+            '<a href="http://a.fr">x</a><a href="http://a.fr">y</a>',
+            [(0, "http://a.fr", "http://a.fr"), (1, "http://a.fr", "http://a.fr")],
+        ),
+        (
+            '<a href="mailto:a@b.fr"><a href="#c"><a href="tel:1"><a href="http://a.fr">',
+            [(3, "http://a.fr", "http://a.fr")],
+        ),
+        (
+            '<table><a href="http://out.fr"><tr><td><a href="http://in.fr"></table>',
+            [(0, "http://out.fr", "http://out.fr"), (1, "http://in.fr", "http://in.fr")],
+        ),
+        ('<b><a href="http://a.fr">x<p>y</b>z</a>', [(0, "http://a.fr", "http://a.fr")]),
+    ],
+)
+def test_links_are_tracked(source: str, found: list[tuple[int, str, str]]) -> None:
+    assert tracked(source) == found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '<a href="mailto:a@b.fr">',
+        '<a href="tel:+33">',
+        '<a href="sms:1">',
+        '<a href="#top">',
+        '<a href="/relative">',
+        '<a href="javascript:alert(1)">',
+        '<a href="ftp://a.fr/">',
+        '<a href="">',
+        "<a href>",
+        "<a>",
+        '<link href="http://a.fr">',
+        '<img src="http://a.fr">',
+        '<base href="http://a.fr">',
+        '<!-- <a href="http://a.fr"> -->',
+        '<!--[if mso]><a href="http://a.fr">x</a><![endif]-->',
+        "<script>'<a href=\"http://a.fr\">'</script>",
+        '<style><a href="http://a.fr"></style>',
+        '<textarea><a href="http://a.fr"></textarea>',
+        '<a href="http://a.fr" data-track="off">',
+        "<a data-track=OFF href=http://a.fr>",
+        '<div data-track="off"><p><a href="http://a.fr"></p></div>',
+        '<a href="{{ unsubscribe_url }}">',
+        '<a href="https://a.fr/?to={{ unsubscribe_url|urlencode }}">',
+        '<a href="mailto:{{ email }}">',
+        '<a href="/{{ path }}">',
+        '<a href="#{{ anchor }}">',
+        '<a href="http://[::1">',
+    ],
+)
+def test_links_are_not_tracked(source: str) -> None:
+    assert tracked(source) == []
+
+
+def test_what_outlook_alone_does_not_read_is_tracked() -> None:
+    assert tracked('<!--[if !mso]><!--><a href="http://a.fr">x</a><!--<![endif]-->') == [
+        (0, "http://a.fr", "http://a.fr")
+    ]
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "{{ url }}",
+        "https://a.fr/{{ id }}",
+        "http{{ s }}://a.fr",
+        "HTTPS://a.fr/{{ id|urlencode }}?b",
+        "{% if a %}http://a.fr{% else %}http://b.fr{% endif %}",
+        "{{ links['a'] }}",
+        "&#104;ttp://a.fr/{{ id }}",
+    ],
+)
+def test_an_href_with_placeholders_is_tracked_when_it_is_known(href: str) -> None:
+    assert tracked(f'<a href="{href}">') == [(0, href, "")]
+
+
+def test_an_expression_with_quotes_and_angles_does_not_end_the_href() -> None:
+    source = '<a href="{{ links["a>b"] }}"> <a href={{ x | default("https://a.fr") }}/y> <p title="{{ "<a>" }}">'
+
+    assert [value for _, value, _ in tracked(source)] == [
+        '{{ links["a>b"] }}',
+        '{{ x | default("https://a.fr") }}/y',
+    ]
+
+
+def test_template_words_in_a_tag_do_not_hide_its_href() -> None:
+    assert tracked('<a {% if a %}class="b"{% endif %} href="http://a.fr">') == [(0, "http://a.fr", "http://a.fr")]
+    assert tracked('<a {{ attributes }} href="http://a.fr">') == [(0, "http://a.fr", "http://a.fr")]
+
+
+@pytest.mark.parametrize(
+    ("source", "rest"),
+    [
+        ("<html><body>x</body></html>\n", "</body></html>\n"),
+        ("<p>x</p>\n", "\n"),
+        ("<p>x</p>", ""),
+        ("<!-- </body> --><p>x</p>\n", "\n"),
+        ("<BODY>x</BODY >y", "</BODY >y"),
+        ("<body>{{ '</body>' }}x</body>", "</body>"),
+    ],
+)
+def test_the_pixel_goes_before_the_end_of_the_body(source: str, rest: str) -> None:
+    assert source[read(source).pixel_at :] == rest
+
+
+def test_a_document_is_cut_at_variables_links_and_pixel() -> None:
+    source = '<body>{{ a }}<a href="http://a.fr/{{ b.c }}">{# x #}</a><a href="http://d.fr">e</a></body>\n'
+
+    assert list(rewrite.pieces(read(source), opens=True)) == [
+        "<body>",
+        Variable(("a",)),
+        '<a href="',
+        Link(0, ("http://a.fr/", Variable(("b", "c")))),
+        '">',
+        '</a><a href="',
+        Link(1, ("http://d.fr",), "http://d.fr"),
+        '">e</a>',
+        Pixel(),
+        "</body>\n",
+    ]
+
+
+def test_without_opens_there_is_no_pixel_and_without_clicks_no_link() -> None:
+    document = rewrite.read('<a href="http://a.fr">x</a>', clicks=False)
+
+    assert document.hrefs == []
+    assert list(rewrite.pieces(document, opens=False)) == ['<a href="http://a.fr">x</a>']
+    assert content.PIXEL not in rewrite.marked(document, opens=False)
+
+
+def test_statistics_name_links_by_destination_or_template() -> None:
+    document = read('<a href="#a"><a href="http://a.fr/?b&amp;c"><a href="{{ url }}">')
+
+    assert document.links() == [
+        content.TrackedLink(1, "http://a.fr/?b&c"),
+        content.TrackedLink(2, "{{ url }}"),
+    ]
+    assert document.hrefs[0] == Href(1, 22, 42, "http://a.fr/?b&c")
