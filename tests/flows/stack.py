@@ -41,6 +41,7 @@ class Stack:
             "ESTAFETTE_HTTP_PORT": str(self.http_port),
             "ESTAFETTE_BOUNCES_PORT": str(self.bounces_port),
             "ESTAFETTE_MAILBOX_PORT": str(free_port()),
+            "ESTAFETTE_MAILBOX_KEEP": "5000",
             "ESTAFETTE_RELAY_LEASE_MS": "3000",
             "ESTAFETTE_RELAY_RETRY_SCHEDULE": "1",
             "ESTAFETTE_REDIS_PARTITIONS": "4",

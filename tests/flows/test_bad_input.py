@@ -112,7 +112,7 @@ async def test_another_tenants_job_is_as_unknown_as_none(stack: Stack, storage: 
 
 async def test_a_from_domain_that_is_not_the_tenants_is_refused(stack: Stack, storage: redis.Client):
     stranger = await stack.new_key("stranger", "send")
-    await stack.send("owner@domain.test")
+    await stack.done(await stack.send("owner@domain.test"))
     before = await _stored(storage)
 
     taken = await stack.call("POST", "/v1/jobs", job("a@b.test"), key=stranger)
