@@ -93,13 +93,18 @@ class _Hooks:
 
     def __init__(self, bounces: Bounces) -> None:
         self._bounces = bounces
-        self._in_hand = 0
+        self._storing: set[SMTP] = set()
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
     async def idle(self) -> None:
-        """Returns when no mail is being stored."""
+        """Returns when no session is between the end of a mail and the reply to it."""
         await self._is_idle.wait()
+
+    def answered(self, server: SMTP) -> None:
+        self._storing.discard(server)
+        if not self._storing:
+            self._is_idle.set()
 
     async def handle_EHLO(
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
@@ -127,14 +132,9 @@ class _Hooks:
         received = Received(
             "" if sender == "<>" else sender, tuple(envelope.rcpt_tos), envelope.original_content or b"", str(peer)
         )
-        self._in_hand += 1
+        self._storing.add(server)
         self._is_idle.clear()
-        try:
-            reply = await self._store(received)
-        finally:
-            self._in_hand -= 1
-            if not self._in_hand:
-                self._is_idle.set()
+        reply = await self._store(received)
         MAILS.labels(reply[:3]).inc()
         return reply
 
@@ -179,6 +179,7 @@ class _Connection(SMTP):
             timeout=timeout_s,
             loop=asyncio.get_running_loop(),
         )
+        self._hooks = hooks
         self._sessions = sessions
         self._max_sessions = max_sessions
 
@@ -199,6 +200,12 @@ class _Connection(SMTP):
             self.hang_up()
             return
         await super()._handle_client()
+
+    async def smtp_DATA(self, arg: str | None) -> None:
+        try:
+            await super().smtp_DATA(arg)
+        finally:
+            self._hooks.answered(self)
 
     def hang_up(self) -> None:
         if self.transport is not None:
