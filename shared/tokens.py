@@ -19,7 +19,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -55,6 +55,7 @@ _NOT_IN_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ufeff\ud800-\udfff]")
 
 _OUTER_BLANKS = "".join(map(chr, range(33)))
 _DROPPED = re.compile(r"[\t\r\n]")
+_AUTHORITY = re.compile(r"(https?://)([^/?#\\]*)", re.IGNORECASE)
 _NOT_ASCII = re.compile(r"[^!-~]")
 
 
@@ -94,15 +95,18 @@ def destination(href: str) -> str | None:
     url = _DROPPED.sub("", href.strip(_OUTER_BLANKS))
     if not _NOT_ASCII.search(url):
         return url if is_destination(url) else None
-    try:
-        scheme, authority, path, query, fragment = urlsplit(url)
-        user, at, host_and_port = authority.rpartition("@")
-        host, colon, port = host_and_port.partition(":")
-        if _NOT_ASCII.search(host_and_port):
-            authority = user + at + addresses.ascii_domain(host) + colon + port
-    except ValueError:
+    parts = _AUTHORITY.match(url)
+    if parts is None:
         return None
-    url = _NOT_ASCII.sub(_percent_encoded, urlunsplit((scheme, authority, path, query, fragment)))
+    user, at, host_and_port = parts[2].rpartition("@")
+    if _NOT_ASCII.search(host_and_port):
+        host, colon, port = host_and_port.partition(":")
+        try:
+            host_and_port = addresses.ascii_domain(host) + colon + port
+        except addresses.InvalidAddress:
+            return None
+    # Nothing is taken apart that need not be: an empty query is a query.
+    url = parts[1] + _NOT_ASCII.sub(_percent_encoded, f"{user}{at}{host_and_port}{url[parts.end() :]}")
     return url if is_destination(url) else None
 
 

@@ -32,7 +32,7 @@ _PIXEL_BEFORE, _PIXEL_AFTER = '<img src="', '" width="1" height="1" alt="" style
 _MARKED_LINK = re.compile(
     f"{content.LINK_BEGIN}([0-9]{{1,5}}){content.LINK_VALUE}([^{''.join(content.MARKS)}]*){content.LINK_END}"
 )
-_MARK = re.compile(f"[{''.join(content.MARKS)}]")
+_MARK = re.compile(f"{content.LINK_BEGIN}[0-9]{{1,5}}{content.LINK_VALUE}|[{''.join(content.MARKS)}]")
 _REFERENCE = re.compile(r"&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|([A-Za-z][A-Za-z0-9]*)([;=]?))")
 
 

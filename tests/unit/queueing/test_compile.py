@@ -156,9 +156,9 @@ def test_every_fault_is_listed_with_its_place() -> None:
     "name",
     [
         "", "X A", "X:A", "X\rA", "X\nA", "X\x00", "Été", "X" * 77, "From", "to", "CC", "Bcc", "Subject", "Date",
-        "Sender", "Message-ID", "DKIM-Signature", "List-Unsubscribe", "List-Unsubscribe-Post", "Return-Path", "Received",
-        "MIME-Version", "Content-Type", "Content-Transfer-Encoding", "content-anything", "Reply-To", "Resent-From",
-        "ARC-Seal", "Authentication-Results",
+        "Sender", "Message-ID", "DKIM-Signature", "List-Unsubscribe", "List-Unsubscribe-Post", "Return-Path",
+        "Received", "MIME-Version", "Content-Type", "Content-Transfer-Encoding", "content-anything", "Reply-To",
+        "Resent-From", "ARC-Seal", "Authentication-Results",
     ],
 )  # fmt: skip
 def test_a_header_field_that_cannot_be_given_is_refused(name: str) -> None:

@@ -170,6 +170,8 @@ def test_what_cannot_be_said_in_a_token_is_refused() -> None:
         ("http://u@bücher.example", "http://u@xn--bcher-kva.example"),
         ("http://exemple.fr/%20%zz", "http://exemple.fr/%20%zz"),
         ("http://exemple.fr/\x01\u2028", "http://exemple.fr/%01%E2%80%A8"),
+        ("http://exemple.fr/é?#", "http://exemple.fr/%C3%A9?#"),
+        ("http://exemple.fr?é", "http://exemple.fr?%C3%A9"),
         ("http://a b/", None),
         ("http://\ud800.fr/", None),
         ("http://exemple.fr/\ud800", "http://exemple.fr/%3F"),

@@ -1,0 +1,435 @@
+"""Mails are made of compiled content: whole, in order, the same each time, and as their recipient wants them."""
+
+import re
+from email import message_from_bytes
+from email.headerregistry import AddressHeader
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+import dkim
+import msgspec
+import pytest
+from dkim.canonicalization import Relaxed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.queueing.compile import JobContent, Limits, compile_content
+from services.relay.dkim import Signer
+from services.relay.render import RenderedMail, Renderer, RenderFailed
+from shared import content, dkim_keys, events, ids
+from shared.content import CompiledContent
+from shared.tokens import Token, TokenKeys
+from shared.verp import Verp, VerpKeys
+
+JOB = ids.job_text(bytes(range(12)))
+TOKENS = TokenKeys(b"m" * 32)
+VERP = VerpKeys(b"m" * 32)
+NOW_MS = 1_700_000_000_123
+BASE_URL = "https://t.exemple.fr"
+
+words = st.text(st.characters(codec="utf-8", exclude_characters="\ufdd0\ufdd1\ufdd2\ufdd3"), max_size=80)
+awkward = st.text(" \t\r\n.=<>&\"'/aé\U0001f600", max_size=80)
+values = (
+    words
+    | awkward
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.booleans()
+    | st.none()
+    | st.lists(words)
+)
+variables = st.dictionaries(st.sampled_from(["a", "b", "url"]), values | st.dictionaries(st.just("c"), values))
+html_pieces = st.sampled_from(
+    [
+        "{{ a }}", "{{ b.c }}", "{{ unsubscribe_url }}", "{{ email }}", "{{ name }}", "{# note #}", "\n", " ", "  ",
+        "\t", "é", ".", "=", "<p>", "</p>", "x" * 80, '<a href="https://a.fr/?x=1&amp;y=2">', "<a href='{{ url }}'>",
+        "<a href='https://b.fr/{{ a }}/{{ b.c }}'>", "<a href=\"{{ unsubscribe_url }}\">", "</a>", "<body>", "</body>",
+        '<a href="http://c.fr" data-track="off">', '<a href="mailto:{{ a }}">', "<a href=https://d.fr/é>",
+    ]
+)  # fmt: skip
+
+
+def compiled(**fields: Any) -> CompiledContent:
+    given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour"}
+    result = compile_content(JobContent(**(given | fields)), Limits())
+    assert isinstance(result, CompiledContent), result
+    return content.decode(content.encode(result))
+
+
+def renderer(tenant: str = "demo", base_url: str = BASE_URL, **fields: Any) -> Renderer:
+    return Renderer(
+        compiled(**fields),
+        job=JOB,
+        tenant=tenant,
+        tokens=TOKENS,
+        verp=VERP,
+        base_url=base_url,
+        bounce_domain="bounces.exemple.fr",
+    )
+
+
+def ready(ordinal: int = 7, **fields: Any) -> events.Ready:
+    packed = msgspec.Raw(msgspec.msgpack.encode(fields.pop("variables", {})))
+    given: dict[str, Any] = {"email": "ana@exemple.com", "name": "Ana"}
+    return events.Ready(tenant="demo", job=JOB, ordinal=ordinal, variables=packed, **(given | fields))
+
+
+def render(recipient: events.Ready | None = None, **fields: Any) -> RenderedMail:
+    return renderer(**fields).render(recipient or ready(), NOW_MS)
+
+
+def parsed(mail: RenderedMail) -> EmailMessage:
+    found = message_from_bytes(mail.assemble(), policy=default)
+    assert isinstance(found, EmailMessage)
+    assert not found.defects
+    return found
+
+
+def body(mail: RenderedMail, kind: str) -> str:
+    """The text or the HTML, as a mail program gets it, with LF line ends."""
+    (part,) = [one for one in parsed(mail).walk() if one.get_content_type() == f"text/{kind}"]
+    text = part.get_payload(decode=True)
+    assert isinstance(text, bytes)
+    return text.decode().replace("\r\n", "\n").rstrip("\n")
+
+
+def html(recipient: events.Ready | None = None, **fields: Any) -> str:
+    return body(render(recipient, **fields), "html")
+
+
+def texts(recipient: events.Ready | None = None, **fields: Any) -> str:
+    return body(render(recipient, **fields), "plain")
+
+
+def pixel(ordinal: int = 7) -> str:
+    url = f"{BASE_URL}/o/{TOKENS.open(JOB, ordinal, 'demo')}"
+    return f'<img src="{url}" width="1" height="1" alt="" style="display:block;border:0">'
+
+
+def click(position: int, url: str, ordinal: int = 7) -> str:
+    return f"{BASE_URL}/c/{TOKENS.click(JOB, ordinal, 'demo', position, url)}"
+
+
+UNSUBSCRIBE = f"{BASE_URL}/u/{TOKENS.unsubscribe(JOB, 7, 'demo')}"
+
+
+# Header fields
+
+
+def test_the_header_has_all_fields_in_order() -> None:
+    mail = render(html="<p>a</p>", text="a", reply_to="contact@exemple.fr", headers={"X-A": "b"})
+
+    assert [name.decode() for name, _ in mail.headers] == [
+        "From", "To", "Subject", "Date", "Message-ID", "List-Unsubscribe", "List-Unsubscribe-Post", "Reply-To", "X-A",
+        "MIME-Version", "Content-Type",
+    ]  # fmt: skip
+    fields = {name.decode(): value.decode() for name, value in mail.headers}
+    assert fields["From"] == "Chouette <news@exemple.fr>"
+    assert fields["To"] == "Ana <ana@exemple.com>"
+    assert fields["Date"] == "Tue, 14 Nov 2023 22:13:20 +0000"
+    assert fields["Message-ID"] == f"<{JOB}.7@exemple.fr>"
+    assert fields["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert not mail.smtputf8
+
+
+def test_list_unsubscribe_names_the_page_and_the_address() -> None:
+    value = dict(render(text="a").headers)[b"List-Unsubscribe"].decode()
+
+    found = re.fullmatch(r"<(https:[^>]*)>,\r\n <mailto:([^>]*)>", value)
+    assert found is not None
+    assert found[1] == UNSUBSCRIBE
+    assert TOKENS.read(UNSUBSCRIBE.rpartition("/")[2]) == Token("unsubscribe", JOB, 7, "demo")
+    assert found[2].endswith("@bounces.exemple.fr")
+    assert VERP.read(found[2]) == Verp("unsubscribe", JOB, 7)
+
+
+@pytest.mark.parametrize("stream", ["transactional", "one_to_one"])
+def test_only_bulk_mails_have_list_unsubscribe(stream: str) -> None:
+    names = {name for name, _ in render(text="a", stream=stream).headers}
+
+    assert not names & {b"List-Unsubscribe", b"List-Unsubscribe-Post"}
+
+
+@pytest.mark.parametrize(
+    ("subject", "line"),
+    [
+        ("Bonjour {{ prenom }}", "Bonjour Ana"),
+        ("Bonjour {{ prenom|upper }}", "Bonjour ANA"),
+        ("{{ evil }}", "a Bcc: x@y.fr"),
+        ("{{ evil|trim }}", "a Bcc: x@y.fr"),
+        ("Été {{ prenom }}", "Été Ana"),
+        ("a\nb", "a b"),
+        ("{{ nothing }}", ""),
+    ],
+)
+def test_the_subject_is_one_line_whatever_the_variables_hold(subject: str, line: str) -> None:
+    mail = render(ready(variables={"prenom": "Ana", "evil": "a\r\nBcc: x@y.fr"}), text="a", subject=subject)
+
+    assert str(parsed(mail)["Subject"]) == line
+    assert parsed(mail)["Bcc"] is None
+
+
+def test_an_address_in_utf_8_asks_for_smtputf8() -> None:
+    mail = render(ready(email="rené@exemple.fr", name="René"), text="a")
+
+    assert mail.smtputf8
+    assert dict(mail.headers)[b"To"].endswith("<rené@exemple.fr>".encode())
+    assert render(text="a", from_="rené@exemple.fr").smtputf8
+
+
+# Variables
+
+
+def test_the_recipients_own_variables_win_over_address_and_name_and_these_over_defaults() -> None:
+    source = "{{ prenom }}|{{ ville }}|{{ name }}|{{ email }}"
+    defaults = {"prenom": "vous", "ville": "Paris", "name": "client", "email": "?"}
+
+    assert texts(text=source, variables=defaults) == "vous|Paris|Ana|ana@exemple.com"
+    assert texts(ready(variables={"prenom": "Zoé", "name": "Z"}), text=source, variables=defaults) == (
+        "Zoé|Paris|Z|ana@exemple.com"
+    )
+    assert texts(ready(name=""), text=source, variables=defaults) == "vous|Paris|client|ana@exemple.com"
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+def test_a_null_is_a_name_that_nothing_defines(logic: str) -> None:
+    recipient = ready(variables={"a": None, "b": {"c": None}, "d": [{"e": None, "f": "\xc0"}]})
+
+    assert texts(recipient, text=logic + "[{{ a }}{{ b.c }}]", variables={"a": "default"}) == "[default]"
+    assert texts(recipient, text="[{{ b.c|default('x') }}{{ d[0].e|default('y') }}{{ d[0].f }}]") == "[xyÀ]"
+
+
+def test_the_unsubscribe_url_is_the_engines() -> None:
+    recipient = ready(variables={"unsubscribe_url": "https://evil.fr/"})
+
+    assert texts(recipient, text="{{ unsubscribe_url }}") == UNSUBSCRIBE
+    assert texts(recipient, text="{% if true %}{{ unsubscribe_url }}{% endif %}") == UNSUBSCRIBE
+    assert UNSUBSCRIBE in html(recipient, html="<a href='{{ unsubscribe_url }}'>")
+    assert UNSUBSCRIBE in html(recipient, html="{% if true %}<a href='{{ unsubscribe_url }}'>{% endif %}")
+
+
+def test_values_are_escaped_in_the_html_and_not_in_the_text() -> None:
+    recipient = ready(variables={"a": "<b>&\"'/"})
+
+    mail = render(recipient, html="{{ a }}", text="{{ a }}", track_opens=False)
+
+    assert body(mail, "html") == "&lt;b&gt;&amp;&quot;&#x27;&#x2f;"
+    assert body(mail, "plain") == "<b>&\"'/"
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(html_pieces, max_size=12).map("".join), variables, st.booleans())
+def test_the_fast_path_makes_what_the_template_engine_makes(
+    source: str, given: dict[str, Any], untracked: bool
+) -> None:
+    recipient = ready(variables=given, untracked=untracked)
+    fields = {"html": source + "end", "text": source + "end"}
+
+    fast = render(recipient, **fields)
+    slow = render(recipient, **{name: value + "{% if true %}{% endif %}" for name, value in fields.items()})
+
+    for kind in ("html", "plain"):
+        assert body(fast, kind) == body(slow, kind)
+
+
+def test_one_recipients_template_changes_nothing_for_the_next() -> None:
+    made = renderer(text="{% if true %}{{ items.append(email) }}{{ items }}{% endif %}", variables={"items": []})
+
+    made.render(ready(email="eve@exemple.com"), NOW_MS)
+
+    assert "eve" not in body(made.render(ready(), NOW_MS), "plain")
+
+
+# Links and pixel
+
+
+def test_links_lead_through_tracking_and_the_pixel_is_there() -> None:
+    source = (
+        '<body><a href="https://a.fr/?b=1&amp;c">x</a><A HREF=http://d.fr>y</A><a href="mailto:e@f.fr">z</a></body>'
+    )
+
+    assert html(html=source) == (
+        f'<body><a href="{click(0, "https://a.fr/?b=1&c")}">x</a><A HREF={click(1, "http://d.fr")}>y</A>'
+        f'<a href="mailto:e@f.fr">z</a>{pixel()}</body>'
+    )
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+def test_who_is_not_tracked_gets_the_html_as_it_was_written(logic: str) -> None:
+    source = (
+        "<body><a href=\"https://a.fr/?b=1&amp;c=é\">x</a><a href='{{ url }}'>y</a>"
+        '<a href="{{ unsubscribe_url }}">z</a></body>'
+    )
+    recipient = ready(untracked=True, variables={"url": "https://b.fr/"})
+
+    assert html(recipient, html=source + logic) == (
+        "<body><a href=\"https://a.fr/?b=1&amp;c=é\">x</a><a href='https:&#x2f;&#x2f;b.fr&#x2f;'>y</a>"
+        f'<a href="{UNSUBSCRIBE}">z</a></body>'
+    )
+    assert b"List-Unsubscribe" in dict(render(recipient, html=source).headers)
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize(
+    ("href", "url"),
+    [
+        ("{{ url }}", "https://b.fr/?c=1&d=2"),
+        ("{{ url }}&amp;e&copy=3", "https://b.fr/?c=1&d=2&e&copy=3"),
+        ("https://c.fr/{{ id }}", "https://c.fr/a%20b"),
+        (" https://c.fr/{{ nothing }}\n", "https://c.fr/"),
+    ],
+)
+def test_an_href_that_depends_on_the_recipient_is_tracked_as_it_turns_out(logic: str, href: str, url: str) -> None:
+    recipient = ready(variables={"url": "https://b.fr/?c=1&d=2", "id": "a b"})
+
+    made = html(recipient, html=f'<a href="#"><a href="{href}">{logic}', track_opens=False)
+
+    assert made == f'<a href="#"><a href="{click(1, url)}">'
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize(
+    "value", ["mailto:a@b.fr", "", "#top", "javascript:alert(1)", "https://", "exemple.fr", "http://a b/", UNSUBSCRIBE]
+)
+def test_an_href_that_turns_out_to_be_none_stays_as_it_is(logic: str, value: str) -> None:
+    made = html(ready(variables={"url": value}), html=f'<a href="{{{{ url }}}}">{logic}', track_opens=False)
+
+    assert made == f'<a href="{value.replace("/", "&#x2f;")}">'
+
+
+def test_a_link_in_a_loop_has_one_position_and_many_destinations() -> None:
+    source = '{% for a in items %}<a href="https://a.fr/{{ a }}">{% endfor %}'
+
+    made = html(ready(variables={"items": [1, 2]}), html=source, track_opens=False)
+
+    assert made == "".join(f'<a href="{click(0, f"https://a.fr/{n}")}">' for n in (1, 2))
+
+
+def test_marks_in_a_variable_forge_no_link_that_cannot_be_read() -> None:
+    forged = f"{content.LINK_BEGIN}99999{content.LINK_VALUE}https://a.fr{content.LINK_END}{content.PIXEL}"
+    source = "{% if true %}{{ a|safe }}{% endif %}"
+
+    made = html(ready(variables={"a": forged}), html=source)
+
+    assert made.startswith("https://a.fr")
+    assert not set(made) & set(content.MARKS)
+
+
+def test_an_href_cut_by_a_condition_leaves_no_mark() -> None:
+    source = '<a href="{% if a %}https://a.fr"{% else %}https://b.fr"{% endif %}>'
+
+    assert html(html=source, track_opens=False) == '<a href="https://b.fr">'
+    assert not set(html(ready(variables={"a": 1}), html=source)) & set(content.MARKS)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.integers(0, ids.MAX_ORDINAL),
+    st.text("abc-_é", min_size=1, max_size=60),
+    st.lists(st.text("abc/?=&é ", max_size=200).map("https://a.fr/".__add__), max_size=6),
+    st.text("abc", max_size=80).map("https://tracking.exemple.fr/".__add__),
+)
+def test_tracked_links_are_read_by_tracking(ordinal: int, tenant: str, urls: list[str], base_url: str) -> None:
+    source = "".join(f'<a href="{url.replace("&", "&amp;")}">' for url in urls)
+    mail = renderer(tenant, base_url, html=source + "end").render(ready(ordinal), NOW_MS)
+
+    assert max(map(len, mail.body.split(b"\r\n"))) <= 76
+    found = re.findall(r'href="([^"]*)"', body(mail, "html"))
+    for position, (href, url) in enumerate(zip(found, urls, strict=True)):
+        prefix, _, token = href.rpartition("/")
+        assert prefix == base_url.rstrip("/") + "/c"
+        destination = url.strip().replace(" ", "%20").replace("é", "%C3%A9")
+        assert TOKENS.read(token) == Token("click", JOB, ordinal, tenant, position, destination)
+
+
+# The mail as a whole
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(html_pieces, max_size=12).map("".join),
+    st.sampled_from(["text", "html", "both"]),
+    st.sampled_from(["", "{% if true %}{% endif %}"]),
+    variables,
+    words,
+    words,
+)
+def test_any_mail_is_well_formed_relaxed_and_verifies(
+    source: str, kind: str, logic: str, given: dict[str, Any], name: str, subject: str
+) -> None:
+    source += "end" + logic
+    fields = {"text": None if kind == "html" else source, "html": None if kind == "text" else source}
+    mail = render(
+        ready(variables=given, name=name), subject="{{ subject }} é", variables={"subject": subject}, **fields
+    )
+
+    assert Relaxed.canonicalize_body(mail.body) == mail.body
+    whole = mail.assemble(SIGNER.sign(mail.headers, mail.body, NOW_MS // 1000))
+    assert max(map(len, mail.body.split(b"\r\n"))) <= 76
+    assert max(map(len, whole.split(b"\r\n"))) <= 998
+    assert b"\r" not in whole.replace(b"\r\n", b"")
+    assert b"\n" not in whole.replace(b"\r\n", b"")
+    assert b"\0" not in whole
+    found = parsed(mail)
+    assert len(found.keys()) == len(mail.headers)
+    assert isinstance(found["To"], AddressHeader)
+    assert [address.addr_spec for address in found["To"].addresses] == ["ana@exemple.com"]
+    assert dkim.verify(whole, dnsfunc=lambda name, timeout=5: RECORD)
+
+
+PEM = dkim_keys.make()
+RECORD = dkim_keys.record(PEM).encode()
+SIGNER = Signer("exemple.fr", "est1", PEM)
+
+
+@pytest.mark.parametrize(
+    ("source", "value", "encoded"),
+    [
+        ("{{ a }}", "", b""),
+        ("{{ a }}", "\r\n \r\n", b"\r\n=20\r\n"),
+        ("x{{ a }}", "", b"x\r\n"),
+        ("x{{ a }}{{ a }}\n\n", "", b"x\r\n"),
+        ("x{{ a }}", "\n\n\n", b"x\r\n"),
+        ("{% if true %}{{ a }}{% endif %}", "", b""),
+        ("{% if true %}x{{ a }}{% endif %}", "\r\n\r\n", b"x\r\n"),
+    ],
+)
+def test_a_body_of_one_part_does_not_end_in_empty_lines(source: str, value: str, encoded: bytes) -> None:
+    mail = render(ready(variables={"a": value}), text=source)
+
+    assert mail.body == encoded
+    assert Relaxed.canonicalize_body(mail.body) == mail.body
+
+
+def test_a_mail_is_the_same_each_time() -> None:
+    fields = {"html": "<a href='http://a.fr'>{{ a }}</a>", "text": "{{ a|upper }}", "subject": "{{ a }}"}
+
+    assert render(ready(variables={"a": "é"}), **fields) == render(ready(variables={"a": "é"}), **fields)
+
+
+def test_a_mail_is_assembled_with_its_signatures_first() -> None:
+    mail = RenderedMail([(b"From", b"a"), (b"To", b"b")], b"c\r\n", False)
+
+    assert mail.assemble(b"DKIM-Signature: x\r\n") == b"DKIM-Signature: x\r\nFrom: a\r\nTo: b\r\n\r\nc\r\n"
+
+
+@pytest.mark.parametrize("field", ["subject", "text", "html"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ a / 2 }}",
+        "{% for b in range(99999) %}{% for c in range(99999) %}{{ b }}{% endfor %}{% endfor %}",
+        "{{ a|replace('a', 'b' * 6000000) }}",
+        "{{ items.pop() }}",
+    ],
+)
+def test_a_template_that_fails_for_a_recipient_is_reported(field: str, source: str) -> None:
+    with pytest.raises(RenderFailed):
+        render(ready(variables={"a": "a", "items": []}), **({"text": "a"} | {field: source}))
+
+
+@pytest.mark.parametrize("base_url", ["", "t.exemple.fr", "https://a.fr/?b=", "https://a.fr/<", "https://a.fr/ b"])
+def test_what_is_no_base_url_is_refused(base_url: str) -> None:
+    with pytest.raises(ValueError, match="base URL"):
+        renderer(base_url=base_url, text="a")

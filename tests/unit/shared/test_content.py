@@ -1,0 +1,65 @@
+"""Compiled content is stored and read back, by older and newer readers too."""
+
+import msgpack
+import msgspec
+import pytest
+
+from shared import content
+from shared.content import CompiledContent, Link, Part, Pixel, Subject, TrackedLink, Variable
+
+WHOLE = CompiledContent(
+    stream="bulk",
+    from_value="Chouette <news@exemple.fr>",
+    from_domain="exemple.fr",
+    subject=Subject(("Bonjour ", Variable(("prenom",)))),
+    body_fields=[("Content-Type", "text/html; charset=utf-8")],
+    body=[
+        b"frame",
+        Part(
+            "html", [b"a", Variable(("b", "c")), Link(1, ("http://", Variable(("d",)))), Link(2, ("e",), "f"), Pixel()]
+        ),
+        Part("text", template="{% if a %}{% endif %}"),
+    ],
+    reply_to="contact@exemple.fr",
+    headers=[("X-A", "b")],
+    variables=msgspec.Raw(msgspec.msgpack.encode({"prenom": "vous"})),
+    links=[TrackedLink(1, "http://{{ d }}"), TrackedLink(2, "f")],
+    track_opens=False,
+    track_clicks=True,
+    list_name="newsletter",
+    tags=("soldes",),
+    category="promotion",
+    test=True,
+)
+
+
+def test_content_reads_back_as_what_was_stored() -> None:
+    read = content.decode(content.encode(WHOLE))
+
+    assert msgspec.structs.replace(read, variables=WHOLE.variables) == WHOLE
+    assert msgspec.msgpack.decode(read.variables) == {"prenom": "vous"}
+    assert content.encode(read) == content.encode(WHOLE)
+
+
+def test_content_of_an_older_and_of_a_newer_writer_is_read() -> None:
+    fields = msgpack.unpackb(content.encode(WHOLE))
+
+    older = content.decode(msgpack.packb(fields[:6]))
+    newer = content.decode(msgpack.packb([*fields, "what comes later"]))
+
+    assert older.body == newer.body == WHOLE.body
+    assert older.links == []
+    assert newer.links == WHOLE.links
+
+
+@pytest.mark.parametrize(
+    "packed", [b"", b"\x90", b"\xc0", content.encode(WHOLE)[:-1], msgpack.packb({"stream": "bulk"})]
+)
+def test_what_is_no_content_is_refused(packed: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        content.decode(packed)
+
+
+def test_marks_are_no_characters() -> None:
+    assert len(set(content.MARKS)) == 4
+    assert all(0xFDD0 <= ord(mark) <= 0xFDEF for mark in content.MARKS)
