@@ -32,9 +32,10 @@ _DAY_MS = 86_400_000
 LINKS_KEPT = 1_000
 
 # KEYS: events, then what the entries point at (from 1). ARGV: group, transitions, codes to a state, bytes of a record,
-# of its needle, most alike, lifetime of remembered ids, then the entries as one msgpack list. An entry is [stream id,
-# job (its hash; states and counts are the two keys after it; 0: nothing to count), ordinal, code, record, timeline,
-# event id, remembered ids, counters], a counter two elements: bitmap and name.
+# of its needle, most alike, lifetime of remembered ids, the entries as one msgpack list, then event id and record of
+# each (they are bytes, which the cmsgpack of Redis does not read). An entry is [stream id, job (its hash; states and
+# counts are the two keys after it; 0: nothing to count), ordinal, code, timeline, remembered ids, counters], a counter
+# two elements: bitmap and name.
 _APPLY = Script(
     """
 local group, transitions, codes = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -93,8 +94,9 @@ local function move(job, ordinal, code)
   end
 end
 
-for _, entry in ipairs(cmsgpack.unpack(ARGV[8])) do
-  local id, job, ordinal, code, record, place, event, remembered, counters = unpack(entry)
+for number, entry in ipairs(cmsgpack.unpack(ARGV[8])) do
+  local id, job, ordinal, code, place, remembered, counters = unpack(entry)
+  local event, record = ARGV[7 + number * 2], ARGV[8 + number * 2]
   if redis.call('XACK', KEYS[1], group, id) == 1 and job > 0 then
     if exists[job] == nil then exists[job] = redis.call('EXISTS', KEYS[job]) == 1 end
     if not exists[job] then
@@ -147,6 +149,8 @@ class ReportStore:
             self._group, state.transitions(), state.CODES, timeline.RECORD_BYTES, timeline.NEEDLE_BYTES, MOST_ALIKE,
             REMEMBER_MS, _encoder.encode(entries),
         ]  # fmt: skip
+        for _, change in changes:
+            args += [change.event, change.record] if change else [b"", b""]
         return Applied(*await _APPLY(self._client, names.all, args))
 
 
@@ -177,9 +181,7 @@ def _entry(names: _Names, p: int, stream_id: str, change: Change | None) -> list
         names.at(keys.job(p, job), keys.job_states(p, job), keys.job_counts(p, job)),
         change.ordinal,
         change.code,
-        change.record,
         names.at(keys.job_timeline(p, job, timeline.bucket_of(change.ordinal))),
-        change.event,
         names.at(keys.reported(p, change.occurred_at // _DAY_MS)),
         counters,
     ]
