@@ -12,11 +12,13 @@ turned into an unsubscription. The domain is not: it may move.
 import hmac
 from base64 import b32hexdecode, b32hexencode
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
 from shared import ids
+from shared.mac import Mac
 
 Kind = Literal["bounce", "unsubscribe"]
 
@@ -27,6 +29,12 @@ _NAME_BYTES = ids.JOB_BYTES + _ORDINAL_BYTES
 #: 64 bits: a guess is tried over SMTP, where 2^64 tries are out of reach; short enough for the local part.
 _SIGNATURE_BYTES = 8
 _PAYLOAD_CHARS = 39
+#: Of a job's twelve bytes: the first that are whole groups of base32 make the first characters of all its payloads.
+_JOB_GROUPS_BYTES = 10
+#: Two characters for ten bits.
+_PAIRS = [a + b for a in "0123456789abcdefghijklmnopqrstuv" for b in "0123456789abcdefghijklmnopqrstuv"]
+#: Jobs whose bytes are remembered: those that mails are made for at the same time.
+_JOBS_REMEMBERED = 1024
 
 
 class InvalidVerp(ValueError):
@@ -46,6 +54,7 @@ class VerpKeys:
 
     def __init__(self, current: bytes, previous: Sequence[bytes] = ()) -> None:
         self._keys = [hmac.digest(master, b"estafette/verp", "sha256") for master in (current, *previous)]
+        self._current = Mac(self._keys[0])
 
     def return_path(self, job: str, ordinal: int, domain: str) -> str:
         """The envelope sender of a message. ValueError if job or ordinal are none."""
@@ -70,8 +79,28 @@ class VerpKeys:
     def _address(self, kind: Kind, job: str, ordinal: int, domain: str) -> str:
         if not 0 <= ordinal <= ids.MAX_ORDINAL:
             raise ValueError(f"not an ordinal: {ordinal}")
-        name = ids.job_bytes(job) + ordinal.to_bytes(_ORDINAL_BYTES, "big")
-        return f"{_PREFIXES[kind]}{_text(name + _sign(self._keys[0], kind, name))}@{domain}"
+        head, first_chars = _job(job)
+        name = head + ordinal.to_bytes(_ORDINAL_BYTES, "big")
+        prefix = _PREFIXES[kind]
+        signature = self._current.digest(prefix.encode("ascii") + name)[:_SIGNATURE_BYTES]
+        return f"{prefix}{first_chars}{_last_chars(name[_JOB_GROUPS_BYTES:] + signature)}@{domain}"
+
+
+@lru_cache(_JOBS_REMEMBERED)
+def _job(job: str) -> tuple[bytes, str]:
+    """A job's bytes, and the characters that all its payloads begin with."""
+    raw = ids.job_bytes(job)
+    return raw, _text(raw[:_JOB_GROUPS_BYTES])
+
+
+def _last_chars(raw: bytes) -> str:
+    """Fourteen bytes as 23 characters: `_text`, by a table, in a fourth of the time."""
+    padded = raw + b"\0"
+    chars = ""
+    for at in (0, 5, 10):
+        bits = int.from_bytes(padded[at : at + 5], "big")
+        chars += _PAIRS[bits >> 30] + _PAIRS[bits >> 20 & 1023] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
+    return chars[:-1]
 
 
 def _sign(key: bytes, kind: Kind, name: bytes) -> bytes:

@@ -195,3 +195,18 @@ def test_a_destination_is_ascii_and_stays_what_it_is(href: str) -> None:
         assert url.isascii()
         assert tokens.is_destination(url)
         assert tokens.destination(url) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        ("b5gAAQIDBAUGBwgJCgsAAAAHBGRlbW8oXfmPfRMznyC6pXM", Token("open", JOB, 7, "demo")),
+        (
+            "Y5gAAQIDBAUGBwgJCgsAAAAHAAIEZGVtb2h0dHBzOi8vZXhlbXBsZS5mci8_YT0xEoNCFxpgrBarbr8C",
+            Token("click", JOB, 7, "demo", 2, "https://exemple.fr/?a=1"),
+        ),
+        ("dZgAAQIDBAUGBwgJCgsAAAAHBGRlbW8AeLlFsBj2sS9N5fA", Token("unsubscribe", JOB, 7, "demo")),
+    ],
+)
+def test_a_token_of_today_is_readable_for_ever(text: str, token: Token) -> None:
+    assert KEYS.read(text) == token
