@@ -33,7 +33,7 @@ import msgspec
 Kind = Literal["hard", "soft", "block"]
 
 #: Characters of a text that are looked at: a reply says it in its first lines, and its length is the sender's choice.
-MAX_TEXT_CHARS = 3_000
+MAX_TEXT_CHARS = 1_500
 
 
 class Classification(msgspec.Struct, frozen=True):

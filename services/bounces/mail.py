@@ -2,6 +2,9 @@
 
 The standard library parses (policy compat32: five times faster than the modern one, and it takes anything). What it may
 still raise on garbage stops in this module: a mail that cannot be opened is one without fields and without parts.
+
+Anybody can write to us, and what takes long holds up every other session. So all is bounded: bytes, delimiters, fields,
+parts, text. Beyond the bounds nothing is read, which costs a report nothing: what it says stands at its beginning.
 """
 
 import re
@@ -17,13 +20,18 @@ from itertools import islice
 import msgspec
 
 #: Bytes of a mail that are read. What a report says comes before the message that it returns, whose header is enough.
-READ_BYTES = 512 * 1024
+READ_BYTES = 256 * 1024
+#: Lines that begin with two dashes and may delimit parts. The library's time grows with their square.
+MAX_DELIMITERS = 200
 #: Parts of a mail that are looked at; a report has three.
 MAX_PARTS = 50
 #: Characters of a text part that are looked at: bounces in prose come to the point on their first page.
 MAX_TEXT_CHARS = 30_000
 #: Blocks of a delivery report, one per recipient. Ours have one recipient; an alias may have made some more.
-MAX_BLOCKS = 200
+MAX_BLOCKS = 10
+#: Fields of a header or block, and characters of a field.
+MAX_FIELDS = 300
+MAX_FIELD_CHARS = 4_000
 
 #: Parts that hold the returned message, or its header alone.
 RETURNED = ("message/rfc822", "message/global")
@@ -33,7 +41,10 @@ _parser = BytesParser(policy=policy.compat32)
 _FOLD = re.compile(r"\r?\n[ \t]+|[\r\n]+")
 #: What a person sees of HTML, for bounces that have nothing else: tags away, ends of blocks are ends of lines.
 _BREAK = re.compile(r"<(br|/p|/div|/tr|/h\d|/li)\b[^>]{0,200}>", re.IGNORECASE)
-_TAG = re.compile(r"<(style|script)\b.{0,5000}?</\1>|<[a-zA-Z!/][^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
+#: A Content-Type beyond reason: the library's time grows with the square of its parameters.
+_ENDLESS_TYPE = re.compile(rb"^content-type:(?:[^\n]|\n[ \t]){2000}", re.IGNORECASE | re.MULTILINE)
+_UNSEEN = re.compile(r"<(?:style|script)\b", re.IGNORECASE)
+_TAG = re.compile(r"<[a-zA-Z!/][^<>]{0,2000}>")
 
 
 class Fields(msgspec.Struct, frozen=True):
@@ -81,18 +92,30 @@ class Mail(msgspec.Struct, frozen=True):
         if plain is not None and plain.text.strip():
             return plain.text
         html = self.part("text/html")
-        return _TAG.sub("", _BREAK.sub("\n", html.text)) if html is not None else ""
+        return _seen(html.text) if html is not None else ""
 
 
 def read(raw: bytes) -> Mail:
     """The mail in these bytes."""
     try:
-        message = _parser.parsebytes(raw[:READ_BYTES])
+        message = _parser.parsebytes(_readable(raw))
         fields = _fields(message)
         report_type = _parameter(message, "report-type")
         return Mail(fields, message.get_content_type(), report_type, _parts(message), digest(raw, fields))
     except Exception:  # the library's parser and its accessors, on bytes that an attacker chose: RecursionError, too
         return Mail(Fields(), "text/plain", "", (), digest(raw, Fields()))
+
+
+def _readable(raw: bytes) -> bytes:
+    """The beginning of the mail, up to READ_BYTES and MAX_DELIMITERS. ValueError if it cannot be honest."""
+    if _ENDLESS_TYPE.search(raw, 0, READ_BYTES):
+        raise ValueError("a Content-Type of thousands of characters")
+    end = -1
+    for _ in range(MAX_DELIMITERS):
+        end = raw.find(b"\n--", end + 1, READ_BYTES)
+        if end < 0:
+            return raw[:READ_BYTES]
+    return raw[:end]
 
 
 def digest(raw: bytes, fields: Fields) -> str:
@@ -152,10 +175,10 @@ def _parse_blocks(text: str) -> tuple[Fields, ...]:
 
 def _field_block(block: str) -> Fields:
     lines = re.sub(r"\r?\n[ \t]+", " ", block).splitlines()
-    pairs = (line.partition(":") for line in lines)
+    pairs = (line.partition(":") for line in lines[:MAX_FIELDS])
     return Fields(
         tuple(
-            (name.strip().lower(), value.strip())
+            (name.strip().lower(), value[:MAX_FIELD_CHARS].strip())
             for name, colon, value in pairs
             if colon and name.strip() and not re.search(r"\s", name.strip())
         )
@@ -163,11 +186,11 @@ def _field_block(block: str) -> Fields:
 
 
 def _fields(message: Message) -> Fields:
-    return Fields(tuple((name.lower(), _decoded(value)) for name, value in message.raw_items()))
+    return Fields(tuple((name.lower(), _decoded(value)) for name, value in islice(message.raw_items(), MAX_FIELDS)))
 
 
 def _decoded(value: object) -> str:
-    text = _FOLD.sub(" ", str(value)).strip()
+    text = _FOLD.sub(" ", str(value)[:MAX_FIELD_CHARS]).strip()
     if text.isascii() and "=?" not in text:
         return text
     try:
@@ -185,6 +208,13 @@ def _text(leaf: Message) -> str:
         return payload[: 4 * MAX_TEXT_CHARS].decode(charset, "replace")[:MAX_TEXT_CHARS]
     except (ValueError, LookupError):
         return payload.decode("latin-1")[:MAX_TEXT_CHARS]
+
+
+def _seen(html: str) -> str:
+    """What a browser shows: without tags, and without what stands between those of styles and scripts."""
+    first, *others = _UNSEEN.split(html)
+    shown = first + "".join(other.partition("</")[2].partition(">")[2] for other in others)
+    return _TAG.sub("", _BREAK.sub("\n", shown))
 
 
 def _parameter(message: Message, name: str) -> str:

@@ -33,7 +33,8 @@ class Told(msgspec.Struct, frozen=True):
 
 
 _ADDRESS = r"<?\"?(?P<address>[^\s<>\"@]+@[^\s<>\":]+)\"?>?"
-_TO_BLANK_LINE = r"(?P<reason>\S.{0,1500}?)(?=\n[ \t]*\n|\n---|\Z)"
+#: Never fails once it has begun, so that a text of a thousand addresses is not tried a thousand times to its end.
+_TO_BLANK_LINE = r"(?P<reason>\S(?:(?!\n[ \t]{0,20}\n|\n---).){0,1500})"
 
 PROGRAMS: tuple[Program, ...] = (
     Program(
@@ -63,7 +64,7 @@ PROGRAMS: tuple[Program, ...] = (
     Program(
         "sendmail",
         r"addresses had permanent fatal errors",
-        rf"permanent fatal errors -----\s*\n{_ADDRESS}\s*\n\s*\(reason: {_TO_BLANK_LINE}",
+        rf"permanent fatal errors -----\s*\n{_ADDRESS}\s*\n\s*\(reason: (?P<reason>\S(?:(?!\)\n).){{0,1500}})",
         "sendmail-prose.eml",
     ),
     Program(
@@ -115,7 +116,8 @@ FAILURE_SUBJECTS = re.compile(
 )
 #: From here on the text is a copy of our own mail, which may say anything.
 _COPY = re.compile(
-    r"^[> \t]*-{2,}[^\n]*\b(copy|original|below this line|included)\b|^Original message headers:", re.I | re.M
+    r"^[> \t]{0,20}-{2}[^\n]{0,100}\b(?:copy|original|below this line|included)\b|^Original message headers:",
+    re.IGNORECASE | re.MULTILINE,
 )
 _DAEMONS = re.compile(r"^(mailer-?daemon|postmaster|mail-?daemon|mdaemon|majordomo-owner)\b", re.IGNORECASE)
 

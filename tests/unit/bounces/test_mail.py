@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.bounces import mail
-from services.bounces.mail import MAX_BLOCKS, MAX_PARTS, READ_BYTES
+from services.bounces.mail import MAX_BLOCKS, MAX_FIELD_CHARS, MAX_FIELDS, MAX_PARTS, READ_BYTES
 
 
 def multipart(*parts: str, report_type: str = "delivery-status") -> bytes:
@@ -137,3 +137,24 @@ def test_any_bytes_are_a_mail(body: bytes, content_type: str) -> None:
         opened = mail.read(raw)
 
         assert "".join(opened.fields.get("subject") + opened.text).encode("utf-8", "strict") is not None
+
+
+def test_a_content_type_without_end_is_not_opened() -> None:
+    raw = b"Subject: x\r\nContent-Type: multipart/report" + b"".join(b"; a*%d=x" % n for n in range(500)) + b"\r\n\r\n"
+
+    assert mail.read(raw).fields.pairs == ()
+
+
+def test_what_comes_after_too_many_delimiters_is_not_read() -> None:
+    raw = b"Subject: x\r\n\r\n" + b"--\r\n" * 5000
+
+    assert mail.read(raw).fields.get("subject") == "x"
+    assert len(mail.read(raw).text) < 2000
+
+
+def test_fields_are_bounded_in_number_and_length() -> None:
+    opened = mail.read(b"X: y\r\n" * 5000 + b"\r\n")
+    long = mail.read(b"Subject: " + b"=?utf-8?Q?a?= " * 5000 + b"\r\n\r\n")
+
+    assert len(opened.fields.pairs) == MAX_FIELDS
+    assert len(long.fields.get("subject")) <= MAX_FIELD_CHARS

@@ -40,7 +40,7 @@ def test_a_program_is_recognised_although_a_host_put_a_sender_on_the_bounce(prog
             "SMTP error from remote mail server after RCPT TO:<ana@example.fr>: host mbox.example.fr [192.0.2.9]: "
             "550 5.1.1 <ana@example.fr>: Recipient address rejected: User unknown in relay recipient table",
         ),
-        ("sendmail-prose.eml", "552 5.2.2 Over quota)"),
+        ("sendmail-prose.eml", "552 5.2.2 Over quota"),
     ],
 )
 def test_the_reason_is_what_the_text_says_about_the_address(name: str, reason: str) -> None:
