@@ -8,7 +8,9 @@ record of its outcome, when the process died.
 import asyncio
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -76,7 +78,7 @@ async def test_promise_1_kill_9_loses_nothing_and_doubles_at_most_what_was_in_fl
             in_flight = CONNECTIONS + sum(1 for at in sink.taken_at if at > killed_at - RECORDED_WITHIN_S)
 
             jobs = await submitting
-            reports = [await stack.done(job_id, 90) for job_id in jobs]
+            reports = [await stack.until(partial(_done, stack, job_id), 90) for job_id in jobs]
             noting.cancel()
 
     delivered = sink.delivered()
@@ -99,6 +101,16 @@ async def _submit_all(stack: Stack) -> list[str]:
         jobs.append(await _submit(stack, number))
         await asyncio.sleep(0.1)
     return jobs
+
+
+async def _done(stack: Stack, job_id: str) -> dict[str, Any] | None:
+    """The report once it is final; None as long as it is not, or cannot be had."""
+    try:
+        status, report = await stack.call("GET", f"/v1/jobs/{job_id}")
+    except (aiohttp.ClientError, TimeoutError):
+        return None
+    assert status in (200, 503), report
+    return dict(report) if status == 200 and report["state"] == "done" else None
 
 
 async def _has_taken(sink: Sink, number: int) -> bool:
