@@ -96,7 +96,7 @@ def routes(reader: Reader, nonce: Callable[[], str]) -> list[api.Route]:
             "/mailbox/{id}/parts/{number}",
             site.download_part,
             "One part of a message, as a file",
-            answers={200: "application/octet-stream", 404: "text/html"},
+            answers={200: "*/*", 404: "text/html"},
         ),
         api.Route("DELETE", "/mailbox", site.delete_all, "Empty the mailbox", answers={204: None}),
         api.Route(

@@ -1,0 +1,59 @@
+"""What schemathesis loads (SCHEMATHESIS_HOOKS) to fuzz beyond the front door: half of its requests get ids that exist
+and bodies that are taken, or nearly every answer would be a 404 or a 422. Every answer's status is written down.
+
+`API_KNOWN` is a file of JSON, {"<operation or path>": {"<parameter>": ["value", …]}}; `API_SEEN` the file to write to.
+"""
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+
+KNOWN: dict[str, dict[str, list[str]]] = json.loads(Path(os.environ["API_KNOWN"]).read_text(encoding="utf-8"))
+SEEN = Path(os.environ["API_SEEN"])
+#: What makes a job acceptable; everything else in it is whatever the fuzzer thought of.
+GOOD_JOB = {
+    "from": "Chouette <news@exemple.fr>",
+    "subject": "Bonjour {{ prenom }}",
+    "html": '<p>Bonjour <a href="https://exemple.fr/">à vous</a></p>',
+    "text": None,
+    "reply_to": None,
+    "headers": {},
+    "attachments": [],
+    "variables": {"prenom": "vous"},
+    "send_at": None,
+    "expires_at": None,
+    "recipients": [{"email": "fuzz@exemple.test"}, {"email": "not an address"}],
+}
+
+_chance = random.Random(1)
+
+
+@schemathesis.serializer("application/x-ndjson", "text/csv")
+def as_text(_context: schemathesis.SerializationContext, value: Any) -> bytes:
+    return (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "replace")
+
+
+@schemathesis.hook
+def before_call(_context: schemathesis.HookContext, case: schemathesis.Case, **_options: Any) -> None:
+    if _chance.random() < 0.5:
+        return
+    known = KNOWN.get(case.operation.label) or KNOWN.get(case.operation.path) or {}
+    for name, values in known.items():
+        place = case.path_parameters if f"{{{name}}}" in case.operation.path else case.query
+        if place is not None:
+            place[name] = _chance.choice(values)
+    match case.operation.label, case.body:
+        case "POST /v1/jobs", dict(body):
+            case.body = {**body, **GOOD_JOB}
+        case "POST /v1/domains", dict():
+            case.body = {"domain": f"fuzz-{_chance.randrange(40)}.test"}
+
+
+@schemathesis.hook
+def after_call(_context: schemathesis.HookContext, case: schemathesis.Case, response: schemathesis.Response) -> None:
+    with SEEN.open("a", encoding="utf-8") as seen:
+        seen.write(json.dumps([case.operation.label, response.status_code]) + "\n")

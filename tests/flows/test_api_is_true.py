@@ -1,0 +1,167 @@
+"""`/v1/openapi.json` is true of the running API: a fuzzer compares every answer with what the document says of it."""
+
+import asyncio
+import base64
+import json
+import os
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import aiosmtplib
+import pytest
+
+from tests.flows.stack import Stack, job
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).parents[2]
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+#: They empty what others read, so they are fuzzed after them.
+LAST = ("DELETE /mailbox", "POST /mailbox/empty")
+
+
+async def test_the_document_is_true_of_the_running_api(stack: Stack, tmp_path: Path):
+    document = await described(stack)
+    known = await known_values(stack)
+
+    seen = await fuzzed(stack, tmp_path, known, *(f"--exclude-name={name}" for name in LAST))
+    seen |= await fuzzed(stack, tmp_path, known, *(f"--include-name={name}" for name in LAST))
+
+    # Nothing was checked where no request got through.
+    for name, operation in operations(document).items():
+        well = {int(status) for status in operation["responses"] if status < "400"}
+        assert well & seen[name], f"{name} was never answered well: {sorted(seen[name])}"
+
+
+async def test_promise_7_every_route_of_the_api_asks_for_its_key(stack: Stack):
+    document = await described(stack)
+    of_no_scope = await stack.new_key("keyless", "operator")
+
+    for name, operation in operations(document).items():
+        if "security" not in operation:
+            continue
+        method, path = name.split(" ")
+        path = re.sub(r"{\w+}", "0", path)
+        for key, status, word in (("", 401, "no_key"), ("x", 401, "unknown_key"), (of_no_scope, 403, "missing_scope")):
+            answered, problem = await stack.call(method, path, key=key)
+
+            assert (answered, problem["type"]) == (status, f"urn:estafette:problem:{word}"), name
+
+
+async def described(stack: Stack) -> dict[str, Any]:
+    status, document = await stack.call("GET", "/v1/openapi.json")
+    assert status == 200
+    return dict(document)
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Makes one of everything that a path can name."""
+    attachment = {"filename": "a.txt", "content": base64.b64encode(b"bonjour").decode(), "content_type": "text/plain"}
+    job_id = await stack.send("ana@api.test", "bo@api.test", attachments=[attachment])
+    opened = []
+    for _ in range(40):  # one is started, and then no more open, by each request that gets through
+        status, answer = await stack.call("POST", "/v1/jobs?state=open", without_recipients())
+        assert status == 202
+        opened.append(answer["id"])
+    for at in range(40):
+        assert (await stack.call("POST", "/v1/domains", {"domain": f"known-{at}.test"}))[0] == 201
+        assert (await stack.call("PUT", f"/v1/suppressions/known-{at}@api.test"))[0] == 201
+    await stack.done(job_id)
+    mail = await stack.mail("ana@api.test")
+    status, page = await stack.call("GET", f"/mailbox/{mail['id']}/html")
+    assert status == 200
+    tokens = {kind: re.findall(rf"/{kind}/([\w-]+)", page.decode()) for kind in "ocu"}
+    mailed = {"id": [mail["id"]]}
+    return {
+        **{f"/{kind}/{{token}}": {"token": found} for kind, found in tokens.items()},
+        "/v1/jobs/{job}": {"job": [job_id, *opened[:1]]},
+        "/v1/jobs/{job}/recipients": {"job": opened},
+        "/v1/jobs/{job}/start": {"job": opened},
+        "/v1/messages/{message}": {"message": [f"{job_id}.0", f"{job_id}.1"]},
+        "/v1/domains/{domain}": {"domain": [f"known-{at}.test" for at in range(40)]},
+        "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(40)]},
+        "/v1/suppressions": {"limit": ["1", "1000"], "after": [""]},
+        "/v1/events": {
+            "limit": ["1", "1000"],
+            "after": [""],
+            "type": ["", "message.delivered"],
+            "job": ["", job_id],
+            "recipient": ["", "bo@api.test"],
+        },
+        "/v1/kept-mail": {"limit": ["1", "100"], "after": [""]},
+        "/v1/kept-mail/{id}": {"id": [await kept_mail(stack, mail["return_path"])]},
+        "/mailbox": {"before": ["", mail["id"]], "q": ["", "api.test"]},
+        "/mailbox/messages.json": {"limit": ["1", "100"], "after": [""], "to": ["", "bo@api.test"]},
+        "/mailbox/{id}": mailed,
+        "/mailbox/{id}/html": mailed,
+        "/mailbox/{id}/source": mailed,
+        "/mailbox/{id}/parts/{number}": {**mailed, "number": ["0", "1", "2", "3"]},
+    }
+
+
+async def kept_mail(stack: Stack, return_path: str) -> str:
+    """The id of a mail that came to a return path and is no report of any kind."""
+    await aiosmtplib.send(
+        b"From: someone@exemple.fr\r\nSubject: hello\r\n\r\nIs anybody there?\r\n",
+        sender="someone@exemple.fr",
+        recipients=[return_path],
+        hostname="127.0.0.1",
+        port=stack.bounces_port,
+    )
+
+    async def kept() -> str | None:
+        status, answer = await stack.call("GET", "/v1/kept-mail")
+        assert status == 200
+        return answer["mails"][0]["id"] if answer["mails"] else None
+
+    return str(await stack.until(kept))
+
+
+def without_recipients() -> dict[str, Any]:
+    body = job()
+    del body["recipients"]
+    return body
+
+
+async def fuzzed(
+    stack: Stack, directory: Path, known: dict[str, dict[str, list[str]]], *selection: str
+) -> defaultdict[str, set[int]]:
+    """Runs schemathesis; fails with its report if an answer is not as documented. The statuses seen by operation."""
+    (directory / "known.json").write_text(json.dumps(known))
+    seen = directory / "seen.jsonl"
+    seen.write_text("")
+    environ = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.flows.api_hooks",
+        "API_KNOWN": str(directory / "known.json"),
+        "API_SEEN": str(seen),
+        "PYTHONPATH": str(ROOT),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{stack.base}/v1/openapi.json"),
+        *("--header", f"Authorization: Bearer {stack.key}", "--checks", CHECKS),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--seed", "1"),
+        *("--generation-database", "none", "--no-color", "--warnings", "off", "--continue-on-failure", *selection),
+        cwd=directory,
+        env=environ,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    statuses: defaultdict[str, set[int]] = defaultdict(set)
+    for line in seen.read_text().splitlines():
+        name, status = json.loads(line)
+        statuses[name].add(status)
+    return statuses
