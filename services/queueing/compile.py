@@ -72,6 +72,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     attachments: int = 20
     attachments_bytes: int = 10_000_000
     variables_bytes: int = 65_536
+    variables_depth: int = 32
 
 
 def compile_content(job: JobContent, limits: Limits) -> CompiledContent | list[Fault]:
@@ -157,9 +158,16 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
     except (OverflowError, UnicodeEncodeError, RecursionError, TypeError) as error:
         faults.append(Fault("$.variables", f"cannot be stored: {error}"))
         return msgspec.Raw(b"\x80")
+    if _is_deeper(given, limits.variables_depth):
+        faults.append(Fault("$.variables", f"nested too deeply; at most {limits.variables_depth} levels"))
     if len(packed) > limits.variables_bytes:
         faults.append(Fault("$.variables", f"{len(packed)} bytes; at most {limits.variables_bytes}"))
     return msgspec.Raw(packed)
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _is_deeper(one, levels - 1) for one in inner)
 
 
 def _subject(job: JobContent, limits: Limits, faults: list[Fault]) -> Subject:

@@ -150,9 +150,12 @@ def _subject_value(text: str) -> bytes:
 
 
 def _decode(packed: msgspec.Raw) -> dict[str, Any]:
-    variables = _decode_variables(packed)
-    # The byte is cheap to look for; it may also be part of something else, so the values decide.
-    return _without_nulls(variables) if _NULL in bytes(packed) else variables
+    try:
+        variables = _decode_variables(packed)
+        # The byte is cheap to look for; it may also be part of something else, so the values decide.
+        return _without_nulls(variables) if _NULL in bytes(packed) else variables
+    except RecursionError:
+        raise RenderFailed("the variables are nested too deeply") from None
 
 
 def _without_nulls(value: Any) -> Any:

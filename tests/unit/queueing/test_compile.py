@@ -199,6 +199,7 @@ def test_empty_content_is_refused(html: str | None, text: str | None) -> None:
         (Limits(attachments_bytes=0), {"attachments": [Attachment("a", "YQ==")]}, "$.attachments"),
         (Limits(variables_bytes=3), {"variables": {"a": "bcd"}}, "$.variables"),
         (LIMITS, {"variables": {"a": 2**70}}, "$.variables"),
+        (Limits(variables_depth=2), {"variables": {"a": {"b": ["c"]}}}, "$.variables"),
         (LIMITS, {"html": '<a href="http://a.fr">' * 65_537, "html_bytes": 0}, "$.html"),
     ],
 )
@@ -248,6 +249,10 @@ def test_base64_may_be_broken_into_lines() -> None:
     assert compiled(attachments=[Attachment("a", broken)]) == compiled(
         attachments=[Attachment("a", b64encode(b"x" * 60).decode())]
     )
+
+
+def test_variables_may_be_nested_as_deep_as_the_limit() -> None:
+    assert isinstance(compile_content(job(variables={"a": {"b": ["c"]}}), Limits(variables_depth=3)), CompiledContent)
 
 
 def test_a_template_that_needs_its_variables_is_no_fault() -> None:

@@ -429,6 +429,15 @@ def test_a_template_that_fails_for_a_recipient_is_reported(field: str, source: s
         render(ready(variables={"a": "a", "items": []}), **({"text": "a"} | {field: source}))
 
 
+def test_variables_nested_too_deeply_fail_alone() -> None:
+    deep: Any = None
+    for _ in range(900):
+        deep = [deep]
+
+    with pytest.raises(RenderFailed, match="deeply"):
+        render(ready(variables={"a": deep}), text="{{ a }}")
+
+
 @pytest.mark.parametrize("base_url", ["", "t.exemple.fr", "https://a.fr/?b=", "https://a.fr/<", "https://a.fr/ b"])
 def test_what_is_no_base_url_is_refused(base_url: str) -> None:
     with pytest.raises(ValueError, match="base URL"):
