@@ -128,6 +128,12 @@ class Bounces(Process, frozen=True, kw_only=True):
     port: Port = 2525
     #: The domain of return paths and of unsubscribe mail addresses.
     domain: str = "bounces.localhost"
+    #: Advertised by SIZE. A report returns the message at most once.
+    max_mail_bytes: Positive = 10 * 1024 * 1024
+    #: SMTP sessions at the same time; each may hold a mail of `max_mail_bytes`.
+    max_sessions: Positive = 50
+    #: For a command, and for all of a mail's data (RFC 5321 section 4.5.3.2.7 asks for five minutes).
+    command_timeout_seconds: Positive = 300
 
 
 class Suppression(Process, frozen=True, kw_only=True):

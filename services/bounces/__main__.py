@@ -26,7 +26,15 @@ async def main(life: Lifecycle) -> None:
         KeptMails(client, now_ms),
         now_ms,
     )
-    listener = Listener(bounces, settings.bounces.host, settings.bounces.port, settings.bounces.domain)
+    listener = Listener(
+        bounces,
+        settings.bounces.host,
+        settings.bounces.port,
+        hostname=settings.bounces.domain,
+        max_sessions=settings.bounces.max_sessions,
+        max_mail_bytes=settings.bounces.max_mail_bytes,
+        command_timeout_s=settings.bounces.command_timeout_seconds,
+    )
     async with life.serving(settings.bounces.metrics_port):
         if not await storage.is_ours(life, client):
             return

@@ -10,12 +10,11 @@ so an unsigned name counts only with the recipient's address beside it (`bounces
 """
 
 import re
-from email.utils import getaddresses
 
 import msgspec
 
 from services.bounces.dsn import original
-from services.bounces.mail import Fields, Mail
+from services.bounces.mail import Fields, Mail, addresses
 from shared import ids
 
 #: What a report may say of the message (RFC 5965 section 7.3), and whether that is a complaint. An unknown type is read
@@ -85,9 +84,8 @@ def _feedback(mail: Mail, report: Fields, returned: Fields) -> Feedback:
 
 def _reporter(mail: Mail, report: Fields) -> str:
     """Who reports: the domain it comes from, else the program that wrote it."""
-    senders = getaddresses(mail.fields.all("from"))
-    domain = senders[0][1].rpartition("@")[2].lower() if senders else ""
-    return (domain or report.get("user-agent"))[:200]
+    senders = addresses(mail.fields.get("from"))
+    return (senders[-1].rpartition("@")[2] if senders else report.get("user-agent"))[:200]
 
 
 def _message_names(returned: Fields) -> list[tuple[str, int]]:
@@ -103,6 +101,5 @@ def _message_names(returned: Fields) -> list[tuple[str, int]]:
 
 def _recipients(reported: list[str], returned: Fields) -> list[str]:
     values = reported + [value for field in _RECIPIENT_FIELDS for value in returned.all(field)]
-    plain = [value.partition(";")[2] or value for value in values]  # `rfc822;ana@example.fr`
-    named = dict.fromkeys(address.lower() for _, address in getaddresses(plain) if "@" in address)
+    named = dict.fromkeys(address for value in values for address in addresses(value))
     return list(named) if len(named) <= MAX_RECIPIENTS else []

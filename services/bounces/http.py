@@ -82,7 +82,7 @@ def routes(kept: Reader) -> list[api.Route]:
             list_mails,
             "Received mail that was not understood, newest first",
             scope="admin",
-            answers={200: KeptMailPage, 400: ProblemDocument},
+            answers={200: KeptMailPage, 422: ProblemDocument},
             query={"after": "the `next` of the page before", "limit": f"at most {MAX_LIMIT}, else {DEFAULT_LIMIT}"},
         ),
         api.Route(
@@ -117,7 +117,7 @@ def _summary(mail_id: str, one: KeptMail) -> KeptMailSummary:
 def _cursor(request: web.Request) -> str | None:
     after = request.query.get("after")
     if after is not None and not _ID.fullmatch(after):
-        raise Problem(400, "invalid_query", "the cursor is none of ours", [Fault("after", "not a cursor")])
+        raise Problem(422, "invalid_query", "the cursor is none of ours", [Fault("?after", "not a cursor")])
     return after
 
 
@@ -125,6 +125,6 @@ def _limit(request: web.Request) -> int:
     said = request.query.get("limit", str(DEFAULT_LIMIT))
     if not (said.isascii() and said.isdigit() and len(said) <= 4 and 1 <= int(said) <= MAX_LIMIT):
         raise Problem(
-            400, "invalid_query", "the limit is out of bounds", [Fault("limit", f"expected 1 to {MAX_LIMIT}")]
+            422, "invalid_query", "the limit is out of bounds", [Fault("?limit", f"expected 1 to {MAX_LIMIT}")]
         )
     return int(said)

@@ -43,6 +43,7 @@ _FOLD = re.compile(r"\r?\n[ \t]+|[\r\n]+")
 _BREAK = re.compile(r"<(br|/p|/div|/tr|/h\d|/li)\b[^>]{0,200}>", re.IGNORECASE)
 #: A Content-Type beyond reason: the library's time grows with the square of its parameters.
 _ENDLESS_TYPE = re.compile(rb"^content-type:(?:[^\n]|\n[ \t]){2000}", re.IGNORECASE | re.MULTILINE)
+_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@]{1,64}@[^\s<>()\[\],;:\"@]{1,255}")
 _UNSEEN = re.compile(r"<(?:style|script)\b", re.IGNORECASE)
 _TAG = re.compile(r"<[a-zA-Z!/][^<>]{0,2000}>")
 
@@ -116,6 +117,12 @@ def _readable(raw: bytes) -> bytes:
         if end < 0:
             return raw[:READ_BYTES]
     return raw[:end]
+
+
+def addresses(value: str) -> list[str]:
+    """The mail addresses in a field, in lower case, the real one last: a display name may hold one too. (The library's
+    own reader recurses into comments, as deep as they are nested.)"""
+    return [found.lower() for found in _ADDRESS.findall(value)]
 
 
 def digest(raw: bytes, fields: Fields) -> str:

@@ -6,7 +6,6 @@ or a daemon's From, and a subject that speaks of failure). Each row has an examp
 """
 
 import re
-from email.utils import parseaddr
 
 import msgspec
 
@@ -119,7 +118,7 @@ _COPY = re.compile(
     r"^[> \t]{0,20}-{2}[^\n]{0,100}\b(?:copy|original|below this line|included)\b|^Original message headers:",
     re.IGNORECASE | re.MULTILINE,
 )
-_DAEMONS = re.compile(r"^(mailer-?daemon|postmaster|mail-?daemon|mdaemon|majordomo-owner)\b", re.IGNORECASE)
+_DAEMONS = re.compile(r"(?:^|[<\s])(mailer-?daemon|postmaster|mail-?daemon|mdaemon)(?:[@>\s]|$)", re.IGNORECASE)
 
 _PROGRAMS = tuple(
     (
@@ -160,4 +159,4 @@ def _told(name: str, failure: re.Pattern[str], text: str) -> Told:
 
 
 def _from_daemon(mail: Mail) -> bool:
-    return bool(_DAEMONS.match(parseaddr(mail.fields.get("from"))[1]))
+    return _DAEMONS.search(mail.fields.get("from")) is not None

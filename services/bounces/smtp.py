@@ -20,14 +20,8 @@ MAILS = Counter("estafette_bounces_mails_total", "Mails received, by reply code 
 SESSIONS = Gauge("estafette_bounces_sessions", "Open SMTP sessions")
 REFUSED = Counter("estafette_bounces_refused_sessions_total", "Sessions refused because there were too many")
 
-#: Advertised by SIZE. A report returns the message at most once, and ours are smaller than that.
-MAX_MAIL_BYTES = 10 * 1024 * 1024
-#: Each may hold a mail of MAX_MAIL_BYTES.
-MAX_SESSIONS = 50
 #: Recipients of one mail (RFC 5321 section 4.5.3.1.8 asks for 100). A report has one.
 MAX_RECIPIENTS = 100
-#: For a command, and for all of a mail's data. RFC 5321 section 4.5.3.2.7 asks for five minutes.
-COMMAND_TIMEOUT_S = 300.0
 
 _log = logs.get_logger()
 
@@ -41,7 +35,8 @@ class Bounces(Protocol):
 
 
 class Listener:
-    """Listens from `open` to `close`; `port` is the real one where 0 was asked for. `hostname` is its own name."""
+    """Listens from `open` to `close`; `port` is the real one where 0 was asked for. `hostname` is its own name.
+    `command_timeout_s` is for a command, and for all of a mail's data."""
 
     def __init__(
         self,
@@ -50,9 +45,9 @@ class Listener:
         port: int,
         hostname: str,
         *,
-        max_sessions: int = MAX_SESSIONS,
-        max_mail_bytes: int = MAX_MAIL_BYTES,
-        command_timeout_s: float = COMMAND_TIMEOUT_S,
+        max_sessions: int = 50,
+        max_mail_bytes: int = 10 * 1024 * 1024,
+        command_timeout_s: float = 300.0,
     ) -> None:
         self._hooks = _Hooks(bounces)
         self._host = host

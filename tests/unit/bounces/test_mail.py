@@ -158,3 +158,18 @@ def test_fields_are_bounded_in_number_and_length() -> None:
 
     assert len(opened.fields.pairs) == MAX_FIELDS
     assert len(long.fields.get("subject")) <= MAX_FIELD_CHARS
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("Ana <Ana@Example.FR>", ["ana@example.fr"]),
+        ('"a@b, c" <d@e.example>, f@g.example', ["a@b", "d@e.example", "f@g.example"]),
+        ("rfc822;ana@example.fr", ["ana@example.fr"]),
+        ("undisclosed-recipients:;", []),
+        ("(" * 2000, []),
+        ("@" * 2000, []),
+    ],
+)
+def test_addresses_are_found_in_a_field(value: str, expected: list[str]) -> None:
+    assert mail.addresses(value) == expected
