@@ -326,7 +326,7 @@ class _Appending:
 def _wants_open(request: web.Request) -> bool:
     state = request.query.get("state")
     if state not in (None, "open"):
-        raise Problem(422, "invalid_query", "a query parameter is wrong", [Fault("state", "only `open` is known")])
+        raise Problem(422, "invalid_query", "a query parameter is wrong", [Fault("?state", "only `open` is known")])
     return state == "open"
 
 
