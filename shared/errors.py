@@ -6,8 +6,8 @@ import msgspec
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong: `at` is a path into the body (`$.recipients[3].email`), a line of it, the name of a header
-    or of a query parameter (`?limit`); `what` says it in words."""
+    """One thing that is wrong: `at` is a path into the body (`$.recipients[3].email`), a line of it, the name of a
+    header or of a query parameter (`?limit`); `what` says it in words."""
 
     at: str
     what: str
