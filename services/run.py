@@ -53,6 +53,8 @@ SLOW_START_SECONDS = 30.0
 OTHERS_REDIS_SECONDS = 5.0
 #: More than a process needs to close once it has drained.
 CLOSE_SECONDS = 5.0
+#: Lines of one process shown at each look: a fault that every message has must not bury the others.
+SHOWN_AT_ONCE = 10
 _LISTENING = (("http", "port", True), ("bounces", "port", True), ("mailbox", "port", False))
 #: Ports given out here: above what is well known, below what the kernel gives to clients.
 _PORTS = range(21_000, 32_000)
@@ -208,9 +210,12 @@ class Instance:
 
     def _show_warnings(self) -> None:
         for name, tail in self._tails:
-            for line in tail.lines():
-                if shown := worth_showing(name, line):
-                    click.echo(shown, err=True)
+            shown = [text for line in tail.lines() if (text := worth_showing(name, line))]
+            for text in shown[:SHOWN_AT_ONCE]:
+                click.echo(text, err=True)
+            if len(shown) > SHOWN_AT_ONCE:
+                log = self.data / "logs" / f"{name}.log"
+                click.echo(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {log})", err=True)
 
     # Down
 
