@@ -56,6 +56,7 @@ EDGES: dict[str, set[str]] = {
     "services/queueing/sites.py": {"asyncio"},
     "services/redis_server.py": {"shutil", "subprocess"},
     "services/relay/admission.py": {"asyncio"},
+    "services/relay/mails.py": {"asyncio"},
     "services/relay/recorder.py": {"asyncio"},
     "services/relay/relay.py": {"asyncio"},
     "services/relay/smtp.py": {"asyncio", "os", "socket"},
