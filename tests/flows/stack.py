@@ -33,7 +33,7 @@ class Stack:
         need("redis-server") if "ESTAFETTE_REDIS_URL" not in environ else None
         self.directory = directory
         self.http_port = free_port()
-        self.bounces_port = free_port()
+        self.bounces_port = int(environ.get("ESTAFETTE_BOUNCES_PORT") or free_port())
         self.base = f"http://127.0.0.1:{self.http_port}"
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")},

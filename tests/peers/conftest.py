@@ -1,0 +1,76 @@
+"""An instance among real peers: Postfix is where mail goes, nsd tells where that is, opendkim checks what arrives."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.flows.stack import Stack
+from tests.peers import opendkim, postfix, zone
+from tests.peers.postfix import ADDRESS, Domains, Postfix
+from tests.peers.zone import Zone
+from tests.servers import free_port
+
+BOUNCES_DOMAIN = "bounces.test"
+USERS = ("ana", "ben", "cleo", "dora", "emil", "fay", "gus", "hana")
+
+DOMAINS = Domains(
+    accepting=("peer.test", "failover.test", "bare.test"),
+    strict=("strict.test",),
+    refused=("refused.test",),
+    greylisted=("greylisted.test",),
+    users=[f"{user}@{domain}" for user in USERS for domain in ("peer.test", "failover.test", "bare.test")],
+)
+
+RECORDS = (
+    f"mx1.peer.test. A {ADDRESS}",
+    # A host where nobody listens.
+    "dead.peer.test. A 127.0.0.26",
+    "peer.test. MX 10 mx1.peer.test.",
+    "failover.test. MX 5 dead.peer.test.",
+    "failover.test. MX 10 mx1.peer.test.",
+    f"bare.test. A {ADDRESS}",
+    "strict.test. MX 10 mx1.peer.test.",
+    "refused.test. MX 10 mx1.peer.test.",
+    "greylisted.test. MX 10 mx1.peer.test.",
+    "nomail.test. MX 0 .",
+)
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What the tests of a module share."""
+
+    stack: Stack
+    postfix: Postfix
+    zone: Zone
+
+    async def timeline(self, message_id: str) -> list[dict[str, Any]]:
+        return list((await self.stack.message(message_id))["timeline"])
+
+    async def suppression(self, address: str) -> dict[str, Any] | None:
+        """Why the address is listed, if it is."""
+        status, answer = await self.stack.call("GET", f"/v1/suppressions/{address}")
+        return answer if status == 200 else None
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def peers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peers]:
+    bounces_port = free_port()
+    ways = {BOUNCES_DOMAIN: f"127.0.0.1:{bounces_port}"}
+    with (
+        zone.serving("test", RECORDS) as served,
+        opendkim.filtering(served.unbound_conf) as milter,
+        postfix.running(DOMAINS, ways, milter.address) as host,
+    ):
+        environ = {
+            "ESTAFETTE_RELAY_ROUTE": "mx",
+            "ESTAFETTE_RELAY_MX_PORT": str(host.port),
+            "ESTAFETTE_DNS_SERVERS": served.address,
+            "ESTAFETTE_BOUNCES_DOMAIN": BOUNCES_DOMAIN,
+            "ESTAFETTE_BOUNCES_PORT": str(bounces_port),
+        }
+        async with Stack.running(tmp_path_factory.mktemp("stack"), environ) as stack:
+            yield Peers(stack, host, served)

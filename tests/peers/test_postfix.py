@@ -1,0 +1,196 @@
+"""Mail to a real Postfix, found by MX look-up in a real zone: what it says is what is known afterwards."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+
+import pytest
+
+from tests.peers.conftest import Peers
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_mail_finds_the_mx_host_and_arrives_encrypted_and_unchanged(peers: Peers) -> None:
+    job_id = await peers.stack.send(
+        "ana@peer.test",
+        subject="Bonjour {{ prenom }}, à bientôt à Besançon",
+        headers={"X-Campaign": "42"},
+        reply_to="contact@exemple.fr",
+    )
+
+    report = await peers.stack.done(job_id)
+    accepted, delivered = await peers.timeline(f"{job_id}.0")
+    stored = message_from_bytes(peers.postfix.mail("ana@peer.test"), policy=policy.default)
+
+    assert report["counts"]["delivered"] == 1
+    assert (accepted["type"], delivered["type"]) == ("message.accepted", "message.delivered")
+    details = delivered["details"]
+    assert (details["site"], details["host"], details["attempt"]) == ("mx1.peer.test", "mx1.peer.test", 1)
+    assert details["tls"] == "TLSv1.3"
+    queued_as = re.fullmatch(r"250 2\.0\.0 Ok: queued as ([0-9A-F]+)", details["reply"])
+    assert queued_as and queued_as[1] in stored["Received"]
+    assert re.fullmatch(r"<b-[0-9a-v]{39}@bounces\.test>", stored["Return-Path"])
+    assert stored["Message-ID"] == f"<{job_id}.0@exemple.fr>"
+    assert stored["From"] == "Chouette <news@exemple.fr>"
+    assert stored["To"] == "ana@peer.test"
+    assert stored["Reply-To"] == "contact@exemple.fr"
+    assert stored["Subject"] == "Bonjour ana, à bientôt à Besançon"
+    assert stored["X-Campaign"] == "42"
+    assert re.search(
+        r"<http://127\.0\.0\.1:\d+/u/[^>]+>,\s*<mailto:u-[0-9a-v]{39}@bounces\.test", stored["List-Unsubscribe"]
+    )
+    assert stored["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    # Postfix adds what is missing to nobody's mail but its own: one of each is ours.
+    assert [len(stored.get_all(name)) for name in ("From", "To", "Date", "Message-ID", "MIME-Version")] == [1] * 5
+    html = stored.get_body(("html",)).get_content()
+    assert "Bonjour ana" in html
+    assert "/c/" in html
+
+
+async def test_promise_4_a_real_dsn_suppresses_whom_the_host_found_out_later_that_it_does_not_know(
+    peers: Peers,
+) -> None:
+    job_id = await peers.stack.send("nobody-1@peer.test")
+
+    listed = await peers.stack.until(lambda: peers.suppression("nobody-1@peer.test"))
+    report = await peers.stack.done(job_id)
+    accepted, delivered, bounced = await peers.timeline(f"{job_id}.0")
+    again = await peers.stack.done(await peers.stack.send("nobody-1@peer.test"))
+
+    assert [fact["type"] for fact in (accepted, delivered, bounced)] == [
+        "message.accepted",
+        "message.delivered",
+        "message.bounced",
+    ]
+    assert (bounced["details"]["late"], bounced["details"]["kind"]) == (True, "hard")
+    assert 'unknown user: "nobody-1@peer.test"' in bounced["details"]["reply"]
+    assert report["counts"]["bounced"]["late"] == report["counts"]["bounced"]["hard"] == 1
+    assert (listed["reason"], listed["message"]) == ("hard_bounce", f"{job_id}.0")
+    assert (again["counts"]["delivered"], again["counts"]["suppressed"]["total"]) == (0, 1)
+
+
+async def test_an_address_refused_at_once_bounces_hard_and_is_suppressed(peers: Peers) -> None:
+    job_id = await peers.stack.send("nobody-2@strict.test")
+
+    listed = await peers.stack.until(lambda: peers.suppression("nobody-2@strict.test"))
+    report = await peers.stack.done(job_id)
+    _, bounced = await peers.timeline(f"{job_id}.0")
+
+    assert bounced["details"]["reply"] == (
+        "550 5.1.1 <nobody-2@strict.test>: Recipient address rejected: User unknown in virtual mailbox table"
+    )
+    assert (bounced["details"]["kind"], bounced["details"]["late"]) == ("hard", False)
+    assert bounced["details"]["host"] == "mx1.peer.test"
+    assert report["counts"]["bounced"]["hard"] == 1
+    assert listed["reason"] == "hard_bounce"
+
+
+async def test_a_refusal_that_is_about_us_bounces_and_suppresses_nobody(peers: Peers) -> None:
+    job_id = await peers.stack.send("ana@refused.test")
+
+    report = await peers.stack.done(job_id)
+    _, bounced = await peers.timeline(f"{job_id}.0")
+
+    assert bounced["details"]["reply"] == ("550 5.7.25 Client host rejected: cannot find your hostname, [127.0.0.1]")
+    assert (bounced["details"]["kind"], bounced["details"]["reason"]) == ("block", "reverse_dns")
+    assert report["counts"]["bounced"]["block"] == 1
+    assert await peers.suppression("ana@refused.test") is None
+
+
+async def test_the_host_says_later_and_is_asked_later_until_it_is_too_late(peers: Peers) -> None:
+    at = datetime.now(UTC) + timedelta(seconds=4)
+
+    job_id = await peers.stack.send("ana@greylisted.test", expires_at=at.isoformat())
+    report = await peers.stack.done(job_id)
+    _, *deferred, expired = await peers.timeline(f"{job_id}.0")
+
+    assert {fact["type"] for fact in deferred} == {"message.deferred"}
+    assert all(fact["details"]["reply"].startswith("450 4.2.0") for fact in deferred)
+    assert expired["type"] == "message.expired"
+    assert expired["details"]["reply"].startswith("450 4.2.0 <ana@greylisted.test>: Recipient address rejected")
+    assert report["counts"]["expired"] == 1
+
+
+async def test_a_domain_that_takes_no_mail_and_one_that_does_not_exist_are_told_at_once(peers: Peers) -> None:
+    job_id = await peers.stack.send("ana@nomail.test", "ana@does-not-exist.test")
+
+    report = await peers.stack.done(job_id)
+    facts = [await peers.timeline(f"{job_id}.{ordinal}") for ordinal in (0, 1)]
+
+    assert report["counts"]["rejected"] == 2
+    assert [[fact["type"] for fact in of_one] for of_one in facts] == [["message.rejected"]] * 2
+    assert [of_one[0]["details"]["reason"] for of_one in facts] == ["no_mail_host"] * 2
+
+
+async def test_mail_for_a_domain_about_which_dns_says_nothing_waits(peers: Peers) -> None:
+    # The server is not asked about zones that it does not serve: REFUSED.
+    job_id = await peers.stack.send("ana@elsewhere.example")
+
+    async def deferred():
+        return [fact for fact in await peers.timeline(f"{job_id}.0") if fact["type"] == "message.deferred"]
+
+    found = await peers.stack.until(deferred)
+    assert found[0]["details"]["reason"] == "dns_unavailable"
+    assert (await peers.stack.report(job_id))["counts"]["rejected"] == 0
+
+
+async def test_the_next_mx_host_is_taken_when_the_first_is_dead(peers: Peers) -> None:
+    job_id = await peers.stack.send("ben@failover.test")
+
+    await peers.stack.done(job_id)
+    *_, delivered = await peers.timeline(f"{job_id}.0")
+
+    assert (delivered["type"], delivered["details"]["attempt"]) == ("message.delivered", 1)
+    assert delivered["details"]["host"] == "mx1.peer.test"
+    assert len(peers.postfix.mails("ben@failover.test")) == 1
+
+
+async def test_a_domain_without_mx_record_is_its_own_host(peers: Peers) -> None:
+    job_id = await peers.stack.send("ben@bare.test")
+
+    await peers.stack.done(job_id)
+    *_, delivered = await peers.timeline(f"{job_id}.0")
+
+    assert (delivered["type"], delivered["details"]["host"]) == ("message.delivered", "bare.test")
+    assert peers.postfix.mail("ben@bare.test")
+
+
+async def test_many_mails_of_one_job_arrive_once_each(peers: Peers) -> None:
+    users = [f"{user}@peer.test" for user in ("cleo", "dora", "emil", "fay", "gus", "hana")]
+    unknown = [f"crowd-{number}@peer.test" for number in range(40)]
+    job_id = await peers.stack.send(*users, *unknown)
+
+    async def all_bounced():
+        return (await peers.stack.report(job_id))["counts"]["bounced"]["late"] == len(unknown)
+
+    await peers.stack.until(all_bounced)
+    report = await peers.stack.done(job_id)
+
+    assert report["counts"]["bounced"]["hard"] == len(unknown)
+    for user in users:
+        ours = [mail for mail in peers.postfix.mails(user) if f"<{job_id}.".encode() in mail]
+        assert len(ours) == 1
+
+
+async def test_mail_waits_while_the_host_is_down_and_arrives_when_it_is_back(peers: Peers) -> None:
+    peers.postfix.stop()
+    try:
+        job_id = await peers.stack.send("gus@peer.test", "hana@peer.test")
+
+        async def deferred():
+            return [fact for fact in await peers.timeline(f"{job_id}.1") if fact["type"] == "message.deferred"]
+
+        first = (await peers.stack.until(deferred))[0]
+    finally:
+        peers.postfix.start()
+    report = await peers.stack.done(job_id)
+    *_, delivered = await peers.timeline(f"{job_id}.1")
+
+    assert first["details"]["reason"] == "connection_failed"
+    assert "refused" in first["details"]["reply"].lower()
+    assert first["details"]["host"] == "mx1.peer.test"
+    assert delivered["type"] == "message.delivered"
+    assert delivered["details"]["attempt"] > 1
+    assert report["counts"]["delivered"] == 2
+    assert report["counts"]["deferred"]["current"] == 0
