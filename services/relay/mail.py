@@ -8,11 +8,13 @@ from shared.ready import Lease, Recorded
 
 @dataclass(slots=True)
 class Mail:
-    """A leased message. `checked_at` is when it was last known to be wanted (monotonic seconds)."""
+    """A leased message. `checked_at` is when it was last known to be wanted (monotonic seconds); `epoch` as in the
+    relay's rules."""
 
     lease: Lease
     ready: events.Ready
-    checked_at: float
+    checked_at: float = 0.0
+    epoch: int = 0
 
     @property
     def domain(self) -> str:

@@ -14,7 +14,6 @@ from prometheus_client import Counter, Gauge
 
 from services.relay.mail import End
 from shared import events
-from shared.bus import BusUnavailable
 from shared.ready import Recorded
 from shared.redis import RedisAway
 
@@ -94,11 +93,14 @@ class Recorder:
             LOST.inc(lost)
 
     async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
+        """However it fails: an end that is known and not recorded is a mail sent twice."""
         pause_s = 0.02
         while True:
             try:
                 return await call()
-            except (RedisAway, BusUnavailable) as away:
+            except RedisAway as away:
                 self._log.warning("cannot_record", reason=str(away), waiting=len(self._waiting))
+            except Exception:  # a server that refuses (out of memory, no disk), or a bug of ours
+                self._log.exception("cannot_record", waiting=len(self._waiting))
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, MAX_PAUSE_S)

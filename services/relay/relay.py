@@ -9,14 +9,18 @@ Rules:
 - What is in hand is bounded (`in_flight`), per site too (the lease script sees to that over all relays together).
 - A worker is a connection: a site with many messages gets more of them, up to its limit, and none when it is idle.
 - Nothing is attempted on a lease that may be over: `_held_until` is the monotonic time up to which each partition's
-  leases hold for certain. What was dropped for that reason comes back by `_recover`, if it is still ours.
-- Nothing is attempted that was not found wanted within the last `FRESH_S`: who leaves while his mail is in line here
-  gets none.
+  leases hold for certain, and an epoch ends whenever it passed before they were renewed: what was taken in an earlier
+  epoch may be another's. What was dropped for that reason comes back by `_recover`, if it is still ours.
+- Nothing is attempted that was not found wanted within the last `FRESH_S`: who leaves while his mail is in line here,
+  or while a host takes its time to greet, gets none.
+- A bug in an attempt defers the message, a bug in taking is waited out: what is known to have ended goes on being
+  recorded.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,13 +29,13 @@ from prometheus_client import Gauge, Histogram
 
 from services.relay import ends
 from services.relay.admission import ENDED, Admission
-from services.relay.courier import Courier, Result
+from services.relay.courier import Courier
 from services.relay.mail import End, Mail
 from services.relay.recorder import Recorder
 from services.relay.retry import Retries
-from shared import events
+from shared import events, ids
 from shared.lifecycle import pause
-from shared.ready import Lease, ReadyQueues
+from shared.ready import Lease, ReadyQueues, Taken
 from shared.redis import RedisAway
 
 #: How long an admission is good for. The promise is that an unsubscription takes effect within a second.
@@ -88,19 +92,25 @@ class Limits:
 class Line:
     """The messages of a site that wait for a connection here, and the workers that take them."""
 
-    __slots__ = ("arrived", "idle", "mails", "name", "workers")
+    __slots__ = ("arrived", "idle", "leaving", "mails", "name", "workers")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.mails: deque[Mail] = deque()
         self.workers: set[asyncio.Task[None]] = set()
         self.idle = 0
+        #: Workers that take no more, and still have a connection to close.
+        self.leaving = 0
         self.arrived = asyncio.Event()
 
     def workers_wanted(self, limit: int) -> int:
         """How many more workers this line deserves now."""
-        wanted = min(limit, -(-len(self.mails) // MAILS_PER_CONNECTION))
-        return max(0, wanted - len(self.workers)) if self.idle < wanted else 0
+        wanted = min(limit - self.leaving, -(-len(self.mails) // MAILS_PER_CONNECTION))
+        return max(0, wanted - len(self.workers) + self.leaving) if self.idle < wanted else 0
+
+
+class _LeaseOver(Exception):
+    """Another relay may have the message by now."""
 
 
 class Relay:
@@ -133,35 +143,69 @@ class Relay:
         self._monotonic = monotonic
         self._in_hand: dict[tuple[int, int], Mail] = {}
         self._per_partition: Counter[int] = Counter()
+        self._asked_for = 0
         self._held_until = [0.0] * partitions
+        self._epochs = [0] * partitions
         self._lines: dict[str, Line] = {}
-        self._room = asyncio.Event()
+        self._has_room = asyncio.Event()
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("relay")
 
     # The life of the process
 
     async def run(self, stopping: asyncio.Event) -> None:
-        recording = asyncio.create_task(self._recorder.run())
-        taking = [asyncio.create_task(self._take(partition, stopping)) for partition in range(self._partitions)]
         try:
-            await asyncio.gather(*taking)
-            await self._drain()
+            async with asyncio.TaskGroup() as group:
+                recording = group.create_task(self._recorder.run(), name="recorder")
+                taking = [
+                    group.create_task(self._take(partition, stopping), name=f"take {partition}")
+                    for partition in range(self._partitions)
+                ]
+                await asyncio.wait(taking)
+                await self._drain()
+                recording.cancel()
         finally:
-            for task in [*taking, recording]:
-                task.cancel()
-            await asyncio.gather(*taking, recording, return_exceptions=True)
+            for worker in (workers := self._workers()):
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    def _workers(self) -> list[asyncio.Task[None]]:
+        return [worker for line in self._lines.values() for worker in line.workers]
 
     async def _drain(self) -> None:
-        """Workers finish the message they have; the others go back untried; ends are recorded; the lease is over."""
+        """What was not tried goes back at once; workers finish the message they have, for which the lease is renewed;
+        ends are recorded; then the lease is over."""
         self._stopping.set()
+        untried: dict[int, list[int]] = defaultdict(list)
         for line in self._lines.values():
+            for mail in line.mails:
+                untried[mail.lease.partition].append(mail.lease.number)
+                self._forget(mail)
             line.mails.clear()
             line.arrived.set()
-        await asyncio.gather(*(worker for line in self._lines.values() for worker in line.workers))
-        await self._recorder.flushed()
+        renewing = asyncio.create_task(self._renew(), name="renew")
+        try:
+            for partition, numbers in untried.items():
+                await self._release(partition, numbers)
+            await asyncio.gather(*self._workers(), return_exceptions=True)
+            await self._recorder.flushed()
+        finally:
+            renewing.cancel()
         for partition in range(self._partitions):
-            await self._queues.release(partition, self._name)
+            await self._release(partition)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.lease_ms / 3000)
+            for partition in range(self._partitions):
+                with suppress(RedisAway):
+                    await self._ask(partition, 0)
+
+    async def _release(self, partition: int, numbers: Sequence[int] | None = None) -> None:
+        try:
+            await self._queues.release(partition, self._name, numbers)
+        except RedisAway as away:  # they go back by themselves when the lease is over
+            self._log.warning("not_released", reason=str(away), partition=partition)
 
     # Take
 
@@ -169,69 +213,95 @@ class Relay:
         """Leases what is due in one partition, as long as there is room, and renews what is held."""
         woken = "0"
         while not stopping.is_set():
+            room = max(0, min(self._limits.batch, self._room()))
+            self._asked_for += room
             try:
-                room = min(self._limits.batch, self._limits.in_flight - len(self._in_hand))
-                count, due_in_ms = await self._lease(partition, max(0, room))
-                if room <= 0:
-                    await self._wait_for_room()
-                elif count == 0:
-                    woken = await self._queues.wait(partition, woken, min(due_in_ms, WAIT_MS))
-                elif count < self._limits.batch // 2:
-                    await asyncio.sleep(GATHER_S)
+                count, due_in_ms = await self._lease(partition, room)
             except RedisAway as away:
                 self._log.warning("redis_away", reason=str(away), partition=partition)
                 await pause(stopping, 0.2)
+                continue
+            except Exception:  # ours, or a server that refuses: what has been taken has to be sent and recorded
+                self._log.exception("take_failed", partition=partition)
+                await pause(stopping, 1.0)
+                continue
+            finally:
+                self._asked_for -= room
+                if room and self._room() > 0:
+                    self._has_room.set()
+            if room == 0:
+                await self._wait_for_room()
+            elif count == 0:
+                woken = await self._wait_for_more(partition, woken, due_in_ms, stopping)
+            elif count < self._limits.batch // 2:
+                await asyncio.sleep(GATHER_S)
 
     async def _lease(self, partition: int, room: int) -> tuple[int, int]:
-        limits = self._limits
-        asked_at = self._monotonic()
-        taken = await self._queues.lease(partition, self._name, limits.lease_ms, room, limits.site_in_hand)
-        self._held_until[partition] = asked_at + limits.lease_ms / 1000 * TRUSTED
+        expected = self._per_partition[partition]
+        taken = await self._ask(partition, room)
         leases = taken.leases
-        if taken.held > self._per_partition[partition] + len(leases):
+        if taken.held > expected + len(leases):
             leases = [*leases, *await self._recover(partition, leases)]
         if leases:
             await self._admit(leases)
         return len(leases), taken.due_in_ms
 
+    async def _ask(self, partition: int, room: int) -> Taken:
+        limits = self._limits
+        asked_at = self._monotonic()
+        taken = await self._queues.lease(partition, self._name, limits.lease_ms, room, limits.site_in_hand)
+        if self._monotonic() >= self._held_until[partition]:
+            self._epochs[partition] += 1
+        self._held_until[partition] = asked_at + limits.lease_ms / 1000 * TRUSTED
+        return taken
+
     async def _recover(self, partition: int, leases: Sequence[Lease]) -> list[Lease]:
         """What is held in our name and not in hand: the answer that brought it was lost, or it was dropped here."""
-        known = {lease.number for lease in leases}
-        held = await self._queues.held(partition, self._name)
-        found = [
-            lease for lease in held if lease.number not in known and (partition, lease.number) not in self._in_hand
-        ]
+        # Known before it is asked: what is recorded in the meantime is in the answer still, and in hand no more.
+        known = {number for its_partition, number in self._in_hand if its_partition == partition}
+        known.update(lease.number for lease in leases)
+        found = [lease for lease in await self._queues.held(partition, self._name) if lease.number not in known]
         if found:
             self._log.info("recovered", partition=partition, messages=len(found))
         return found
 
-    async def _wait_for_room(self) -> None:
-        self._room.clear()
+    async def _wait_for_more(self, partition: int, woken: str, due_in_ms: int, stopping: asyncio.Event) -> str:
         try:
+            return await self._queues.wait(partition, woken, min(due_in_ms, WAIT_MS))
+        except RedisAway:
+            await pause(stopping, 0.2)
+            return woken
+
+    def _room(self) -> int:
+        """How many more messages may be asked for."""
+        return self._limits.in_flight - len(self._in_hand) - self._asked_for
+
+    async def _wait_for_room(self) -> None:
+        if self._room() > 0:
+            return
+        self._has_room.clear()
+        with suppress(TimeoutError):
             async with asyncio.timeout(min(WAIT_MS, self._limits.lease_ms / 3) / 1000):
-                await self._room.wait()
-        except TimeoutError:
-            pass
+                await self._has_room.wait()
 
     # Admit
 
     async def _admit(self, leases: Sequence[Lease]) -> None:
         """Puts messages in line at their sites, unless they have ended or their recipients have left."""
+        checked_at = self._monotonic()
         mails = []
         for lease in leases:
             try:
-                ready = events.decode("Ready", lease.body)
+                ready = _read(lease.body)
             except ValueError as fault:
+                self._log.error("buried", partition=lease.partition, site=lease.site, reason=str(fault)[:200])
                 await self._queues.bury(lease, self._name, str(fault))
-                continue
-            assert isinstance(ready, events.Ready)
-            mails.append(Mail(lease, ready, 0.0))
-        checked_at = self._monotonic()
+            else:
+                mails.append(Mail(lease, ready, checked_at, self._epochs[lease.partition]))
         verdicts = await self._admission.check([mail.ready for mail in mails])
         for mail, verdict in zip(mails, verdicts, strict=True):
             self._in_hand[mail.lease.partition, mail.lease.number] = mail
             self._per_partition[mail.lease.partition] += 1
-            mail.checked_at = checked_at
             if verdict is None:
                 self._put_in_line(mail)
             else:
@@ -248,33 +318,40 @@ class Relay:
             SITES.set(len(self._lines))
         line.mails.append(mail)
         line.arrived.set()
+        self._staff(line)
+
+    def _staff(self, line: Line) -> None:
         for _ in range(line.workers_wanted(self._limits.connections_per_site)):
-            worker = asyncio.create_task(self._work(line))
+            worker = asyncio.create_task(self._work(line), name=f"worker {line.name}")
             line.workers.add(worker)
             worker.add_done_callback(lambda done, line=line: self._worker_ended(line, done))  # type: ignore[misc]
+            CONNECTIONS.inc()
 
     def _worker_ended(self, line: Line, worker: asyncio.Task[None]) -> None:
         line.workers.discard(worker)
         CONNECTIONS.dec()
         if not worker.cancelled() and (fault := worker.exception()) is not None:
             self._log.error("worker_failed", site=line.name, exc_info=fault)
-        if not line.workers and not line.mails:
+        if line.mails and not self._stopping.is_set():
+            self._staff(line)
+        elif not line.workers:
             self._lines.pop(line.name, None)
             SITES.set(len(self._lines))
-        elif not line.workers and not self._stopping.is_set():
-            self._put_in_line(line.mails.pop())
 
     # Attempt
 
     async def _work(self, line: Line) -> None:
         """One worker: takes messages of its site until there have been none for a while."""
-        CONNECTIONS.inc()
         courier = self._new_courier()
         try:
             while (mail := await self._next(line)) is not None:
                 await self._attempt(mail, courier)
         finally:
-            await courier.close()
+            line.leaving += 1
+            try:
+                await courier.close()
+            finally:
+                line.leaving -= 1
 
     async def _next(self, line: Line) -> Mail | None:
         while not line.mails:
@@ -286,20 +363,22 @@ class Relay:
                 async with asyncio.timeout(IDLE_S):
                     await line.arrived.wait()
             except TimeoutError:
-                return None
+                if not line.mails:
+                    return None
             finally:
                 line.idle -= 1
         return line.mails.popleft()
 
     async def _attempt(self, mail: Mail, courier: Courier) -> None:
         """One message, to the end of this attempt: recorded, or dropped because its lease may be over."""
-        while True:
-            if self._monotonic() >= self._held_until[mail.lease.partition]:
-                self._forget(mail)
-                return
+        while self._holds(mail):
             try:
                 end = await self._end_of(mail, courier)
+            except _LeaseOver:
+                break
             except RedisAway:
+                if self._stopping.is_set():
+                    break
                 await asyncio.sleep(0.1)
                 continue
             except Exception as fault:  # ours: it must not hold the message for ever, nor lose it
@@ -308,24 +387,42 @@ class Relay:
                 end = ends.unmade(mail, why, self._now_ms(), self._retries)
             self._recorder.add(end)
             return
+        self._forget(mail)
 
     async def _end_of(self, mail: Mail, courier: Courier) -> End:
         ready = mail.ready
-        now_ms = self._now_ms()
-        if self._retries.is_over(ready.expires_at, now_ms):
-            return ends.expired(mail, now_ms)
-        if self._monotonic() - mail.checked_at > FRESH_S:
-            (verdict,) = await self._admission.check([ready])
-            mail.checked_at = self._monotonic()
-            if verdict is not None:
-                return self._unwanted(mail, verdict)
+        if (end := await self._withheld(mail)) is not None:
+            return end
         made = await self._mails.make(ready)
+        now_ms = self._now_ms()
         if isinstance(made, ends.Unmade):
             return ends.unmade(mail, made, now_ms, self._retries)
         if ready.attempt == 1:
             READY_AGE.observe(events.sequence(ready.job, now_ms) / 1000)
-        result: Result = await courier.deliver(mail.domain, made.mail_from, ready.email, made.message)
+        result = await courier.deliver(
+            mail.domain, made.mail_from, ready.email, made.message, lambda: self._withheld(mail)
+        )
+        if isinstance(result, End):
+            return result
         return ends.attempted(mail, made.stream, len(made.message), result, now_ms, self._now_ms(), self._retries)
+
+    async def _withheld(self, mail: Mail) -> End | None:
+        """The end of a message that must not be sent any more; None if it may be. _LeaseOver, RedisAway."""
+        now_ms = self._now_ms()
+        if self._retries.is_over(mail.ready.expires_at, now_ms):
+            return ends.expired(mail, now_ms)
+        if (asked_at := self._monotonic()) - mail.checked_at > FRESH_S:
+            (verdict,) = await self._admission.check([mail.ready])
+            if verdict is not None:
+                return self._unwanted(mail, verdict)
+            mail.checked_at = asked_at
+        if not self._holds(mail):
+            raise _LeaseOver
+        return None
+
+    def _holds(self, mail: Mail) -> bool:
+        partition = mail.lease.partition
+        return mail.epoch == self._epochs[partition] and self._monotonic() < self._held_until[partition]
 
     # Let go
 
@@ -337,4 +434,12 @@ class Relay:
         if self._in_hand.pop((mail.lease.partition, mail.lease.number), None) is not None:
             self._per_partition[mail.lease.partition] -= 1
             IN_HAND.set(len(self._in_hand))
-            self._room.set()
+            self._has_room.set()
+
+
+def _read(body: bytes) -> events.Ready:
+    """ValueError if it is nothing that could be sent and recorded."""
+    ready = events.decode("Ready", body)
+    if not isinstance(ready, events.Ready) or not ids.is_job_id(ready.job) or not 0 <= ready.ordinal <= ids.MAX_ORDINAL:
+        raise ValueError("not a message of a job")
+    return ready
