@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
-from shared.errors import Fault, Problem, ProblemDocument
+from shared.errors import NOT_JSON, Fault, Problem, ProblemDocument
 from shared.redis import RedisAway
 
 SCOPES = ("send", "read", "suppress", "admin", "operator")
@@ -99,7 +99,7 @@ def fit(body: bytes, shape: type[S]) -> S:
     except msgspec.ValidationError as fault:
         what, _, at = str(fault).partition(" - at `")
         raise Problem(422, "invalid_body", "the body does not fit", [Fault(at.rstrip("`") or "$", what)]) from fault
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except NOT_JSON as fault:
         raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
 
 

@@ -5,6 +5,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 
+#: What reading JSON may raise: wrong bytes, wrong text, or brackets nested beyond what the reader follows.
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 class Fault(msgspec.Struct, frozen=True):
     """One thing that is wrong: `at` is a path into the body (`$.recipients[3].email`), a line of it, the name of a
     header or of a query parameter (`?limit`); `what` says it in words."""

@@ -16,7 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
 from shared import addresses, content
-from shared.errors import Fault, Problem
+from shared.errors import NOT_JSON, Fault, Problem
 from shared.recipients import Waiting, pack_waiting
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
@@ -136,7 +136,7 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
         except msgspec.ValidationError as fault:
             msgspec.json.decode(body)  # JSON, but no object; or neither
             raise _refused([Fault("$", str(fault))]) from fault
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except NOT_JSON as fault:
         raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
     known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in raw if name not in known]
@@ -150,7 +150,7 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
         else:
             try:
                 values[name] = msgspec.json.decode(raw[name], type=field.type)
-            except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+            except NOT_JSON as fault:
                 faults.append(_fault(f"$.{name}", fault))
     return values, faults
 
@@ -169,7 +169,7 @@ def _read_recipients(
         return [], [Fault("$.recipients", "an open job is made without recipients; append them afterwards")]
     try:
         rows = msgspec.json.decode(raw, type=list[msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+    except NOT_JSON as fault:
         return [], [_fault("$.recipients", fault)]
     if not rows:
         return [], [Fault("$.recipients", "at least one recipient is needed")]
@@ -194,7 +194,7 @@ def read_recipient(row: bytes | msgspec.Raw, at: str) -> Recipient | Fault:
     """One recipient as JSON, or what is wrong with it."""
     try:
         return _recipient_decoder.decode(row)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         return _fault(at, error)
 
 

@@ -92,7 +92,7 @@ def test_wrong_types_and_unknown_fields_are_named_with_their_paths():
     assert {"$.subjet", "$.tags[1]", "$.recipients[0].email", "$.recipients[1]"} <= _places(problem)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[1", b"\xff\xfe", b'{"a": }'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[1", b"\xff\xfe", b'{"a": }', b"[" * 100_000])
 def test_what_is_not_json_is_a_400(body):
     assert (_problem(body).status, _problem(body).word) == (400, "malformed_json")
 
@@ -100,6 +100,13 @@ def test_what_is_not_json_is_a_400(body):
 @pytest.mark.parametrize("body", [b"[]", b"3", b"null", b'"x"'])
 def test_json_that_is_no_object_is_a_422(body):
     assert _problem(body).status == 422
+
+
+def test_variables_nested_beyond_reading_are_a_fault():
+    deep = b'{"a":' * 5_000 + b"1" + b"}" * 5_000
+    body = b'{"from":"a@b.fr","subject":"s","text":"t","recipients":[{"email":"a@b.fr","variables":' + deep + b"}]}"
+
+    assert _problem(body).status in (400, 422)
 
 
 def test_a_job_of_too_many_is_refused_with_the_number():
