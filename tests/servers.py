@@ -21,6 +21,8 @@ _SYSTEM_DIRS = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin"
 _OTHER_NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
 _SLOTS = 16384
 _START_SECONDS = 20.0
+#: Ports given out by this process: whoever asked for one may not listen on it yet.
+_given: set[int] = set()
 
 
 def need(program: str) -> str:
@@ -45,7 +47,8 @@ def free_port(also_plus: int = 0) -> int:
     chance = random.Random(os.urandom(8))
     while True:
         port = chance.randrange(12_000, 21_000)
-        if _is_free(port) and (not also_plus or _is_free(port + also_plus)):
+        if port not in _given and _is_free(port) and (not also_plus or _is_free(port + also_plus)):
+            _given.add(port)
             return port
 
 
