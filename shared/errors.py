@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-
 #: What reading JSON may raise: wrong bytes, wrong text, or brackets nested beyond what the reader follows.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

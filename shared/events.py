@@ -120,7 +120,7 @@ class Opened(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Clicked(Fact, frozen=True, array_like=True, kw_only=True):
-    """`position` is the link's place in the source of the HTML, from 0. `machine` names what was not a person, or ""."""
+    """`position` is the link's place in the source of the HTML, from 0. `machine` names what was no person, or ""."""
 
     topic: ClassVar[str] = "message.clicked"
     position: int = 0

@@ -219,7 +219,7 @@ def reported(p: int, day: int) -> str:
 
 
 def mailbox_messages() -> str:
-    """stream · the envelope, the header and the size of the last `mailbox.keep` messages · until newer ones push it out"""
+    """stream · envelope, header and size of the last `mailbox.keep` messages · until newer ones push it out"""
     return "est:{mailbox}:messages"
 
 

@@ -14,9 +14,9 @@ no crash loses or doubles it. A site is in `sites` if and only if it has ready m
 hand; recording puts a site back that had reached its limit, so one slow site never fills the hands of a relay.
 
 A relay that stops asking for `lease_ms` is taken for dead, and the next relay that asks puts its messages back. The
-time is the server's, so the clocks of hosts do not matter. When nobody asked for half a lease (the server was away), all
-relays get a new lease first: those that live have outcomes to record. A relay that was stopped for longer (`held_until`) must not
-send what it still has in hand: others may have it.
+time is the server's, so the clocks of hosts do not matter. When nobody asked for half a lease (the server was away),
+all relays get a new lease first: those that live have outcomes to record. A relay that was stopped for longer
+(`held_until`) must not send what it still has in hand: others may have it.
 """
 
 from collections.abc import Sequence
