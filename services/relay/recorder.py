@@ -19,7 +19,8 @@ from shared.redis import RedisAway
 
 #: Ends wait so long for others, so that one round trip records many; the promise is 10 ms.
 GATHER_S = 0.002
-#: The longest pause between tries while Redis is away.
+#: Pauses between tries while Redis is away: the first, and the longest.
+FIRST_PAUSE_S = 0.02
 MAX_PAUSE_S = 0.5
 
 ENDS = Counter("estafette_relay_attempts_total", "Messages that left the hands of the relay, by fact", ["fact"])
@@ -94,7 +95,7 @@ class Recorder:
 
     async def _until_done(self, call: Callable[[], Awaitable[T]]) -> T:
         """However it fails: an end that is known and not recorded is a mail sent twice."""
-        pause_s = 0.02
+        pause_s = FIRST_PAUSE_S
         while True:
             try:
                 return await call()
