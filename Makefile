@@ -2,6 +2,7 @@
 # make demo    a campaign of 1,000 recipients through it
 # make test    every test (CI=true: nothing may be skipped)
 # make check   the gate before a commit: format, lint, types, house, contract, unit
+# make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
 #
 # Each does its own set-up on a fresh Debian or Ubuntu with Python 3.11 or newer; what is set up already costs nothing.
 
@@ -14,7 +15,7 @@ PYTEST_WORKERS ?= 2
 .PHONY: help run demo test check format lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
 
 run: .venv/.ready-run
 	@$(BIN)/estafette run
@@ -30,7 +31,12 @@ check: .venv/.ready-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/vulture services shared --min-confidence 80
 	@$(BIN)/python -m pytest -q tests/house tests/contract tests/unit
+
+bench-%: .venv/.ready-test
+	@.ci/setup peers
+	@$(BIN)/python -m loadtests.bench_$* $(BENCH_ARGS)
 
 format: .venv/.ready-test
 	@$(BIN)/ruff format .
