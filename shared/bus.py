@@ -253,7 +253,12 @@ class Consumer:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Reads until `stopping` is set; what is in hand then is finished first."""
-        await asyncio.gather(*(self._read_partition(partition, stopping) for partition in range(self._partitions)))
+        loop = asyncio.get_running_loop()
+        readers = [loop.create_task(self._read_partition(p, stopping)) for p in range(self._partitions)]
+        try:
+            await asyncio.gather(*readers)
+        finally:
+            await _cancelled(readers)  # gather ends with the first that fails, and leaves the others reading
 
     async def _read_partition(self, partition: int, stopping: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -427,7 +432,16 @@ def _position(stream_id: str) -> tuple[int, int]:
 
 
 async def gone(task: "asyncio.Task[None]") -> None:
-    """Cancels a task and waits until it is gone."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    """Cancels a task and waits until it is gone. Raises what it failed with, if it did."""
+    await _cancelled([task], again_after_s=1.0)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
+
+
+async def _cancelled(tasks: "Sequence[asyncio.Task[None]]", again_after_s: float = 0.05) -> None:
+    """Cancels until all are gone: before Python 3.12 a cancellation is lost if it meets the end of an
+    `asyncio.wait_for`, and the Redis client sends each command in one."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=again_after_s)
