@@ -378,7 +378,7 @@ async def test_the_list_is_paged_by_an_opaque_cursor(callers: dict[str, Caller])
         await acme("PUT", f"/v1/suppressions/{address}")
 
     seen: list[str] = []
-    after = ""
+    after: str | None = ""
     while after is not None:
         status, page = await acme("GET", "/v1/suppressions", params={"limit": 10, "after": after})
         assert status == 200

@@ -1,0 +1,144 @@
+"""The report of a job, from its counters."""
+
+from typing import Any
+
+import msgspec
+
+from services.reports.job_report import FIELDS, Job, positions_by_url, report
+from services.reports.state import ACCEPTED, State
+from shared import ids
+from shared.content import TrackedLink
+
+JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
+COUNTERS = {
+    f"state:{ACCEPTED}": b"1",
+    f"state:{State.DEFERRED | ACCEPTED}": b"2",
+    f"state:{State.DELIVERED | ACCEPTED}": b"80",
+    f"state:{State.DELIVERED}": b"0",
+    f"state:{State.BOUNCED_HARD | ACCEPTED}": b"3",
+    f"state:{State.LATE_SOFT | ACCEPTED}": b"4",
+    f"state:{State.EXPIRED | ACCEPTED}": b"5",
+    f"state:{State.SUPPRESSED | ACCEPTED}": b"1",
+    f"state:{State.SUPPRESSED}": b"3",
+    f"state:{State.REJECTED}": b"1",
+    "deferrals:unique": b"6",
+    "deferrals:total": b"9",
+    "opens:unique": b"40",
+    "opens:total": b"55",
+    "machine_opens:unique": b"70",
+    "machine_opens:total": b"140",
+    "clicks:unique": b"8",
+    "clicks:total": b"11",
+    "click-0:unique": b"6",
+    "click-0:total": b"7",
+    "click-2:unique": b"4",
+    "click-2:total": b"4",
+    "machine_click-2:total": b"9",
+    "complaints:unique": b"1",
+    "complaints:total": b"2",
+    "unsubscriptions:unique": b"2",
+}
+LINKS = [
+    TrackedLink(0, "https://a.example/"),
+    TrackedLink(1, "https://b.example/"),
+    TrackedLink(2, "https://a.example/"),
+]
+
+
+def job(**fields: str) -> Job:
+    texts = {"tenant": "acme", "state": "queued", "created_at": "1700000000123", "total": "100", **fields}
+    return Job.read(JOB, {name: texts.get(name, "") for name in FIELDS})
+
+
+def shown(job: Job, counters: dict[str, bytes] | None = None) -> Any:
+    return msgspec.to_builtins(report(job, counters or {}, LINKS, {"https://a.example/": 7}))
+
+
+def test_the_counts_add_up() -> None:
+    counts = shown(job(), COUNTERS)["counts"]
+
+    assert counts == {
+        "accepted": 96,
+        "rejected": 1,
+        "suppressed": {"total": 4, "at_queueing": 3, "at_attempt": 1},
+        "delivered": 80,
+        "bounced": {"total": 7, "hard": 3, "soft": 4, "block": 0, "late": 4},
+        "expired": 5,
+        "pending": 3,
+        "deferred": {"current": 2, "unique": 6, "total": 9},
+        "opens": {"unique": 40, "total": 55, "machine": {"unique": 70, "total": 140}},
+        "clicks": {"unique": 8, "total": 11, "machine": {"unique": 0, "total": 0}},
+        "complaints": 1,
+        "unsubscriptions": 2,
+        "auto_replies": 0,
+    }
+    ends = counts["delivered"] + counts["bounced"]["total"] + counts["expired"] + counts["suppressed"]["at_attempt"]
+    assert counts["accepted"] == ends + counts["pending"]
+    assert counts["accepted"] + counts["rejected"] + counts["suppressed"]["at_queueing"] == 100
+
+
+def test_rates_are_of_what_was_accepted_or_delivered() -> None:
+    assert shown(job(), COUNTERS)["rates"] == {
+        "delivered": 0.833333,
+        "bounced": 0.072917,
+        "opened": 0.5,
+        "clicked": 0.1,
+        "complained": 0.0125,
+        "unsubscribed": 0.025,
+    }
+    assert set(shown(job())["rates"].values()) == {None}
+
+
+def test_clicks_are_shown_by_position_and_by_link_and_links_that_nobody_clicked_too() -> None:
+    found = shown(job(), COUNTERS)
+
+    a, b = "https://a.example/", "https://b.example/"
+    assert found["positions"] == [
+        {"position": 0, "url": a, "unique": 6, "total": 7, "machine_total": 0},
+        {"position": 1, "url": b, "unique": 0, "total": 0, "machine_total": 0},
+        {"position": 2, "url": a, "unique": 4, "total": 4, "machine_total": 9},
+    ]
+    assert found["links"] == [
+        {"url": a, "positions": [0, 2], "unique": 7, "total": 11, "machine_total": 9},
+        {"url": b, "positions": [1], "unique": 0, "total": 0, "machine_total": 0},
+    ]
+    assert positions_by_url(LINKS) == {a: [0, 2], b: [1]}
+
+
+def test_a_job_is_done_when_all_of_it_is_queued_and_every_message_has_its_end() -> None:
+    ended = {f"state:{State.DELIVERED | ACCEPTED}": b"99", f"state:{State.REJECTED}": b"1"}
+
+    assert shown(job(), ended)["state"] == "done"
+    assert shown(job(state="queueing"), ended)["state"] == "queueing"
+    assert shown(job(total="101"), ended)["state"] == "queued"
+    assert shown(job(), COUNTERS)["state"] == "queued"
+
+
+def test_what_the_job_says_of_itself_is_shown() -> None:
+    found = shown(
+        job(
+            **{
+                "state": "scheduled", "stream": "bulk", "from": "Chouette <news@exemple.fr>", "subject": "Bonjour",
+                "list": "newsletter", "category": "promotion", "tags": "soldes\nété", "test": "1",
+                "send_at": "1700000100000", "expires_at": "1700000200000",
+            }
+        )
+    )  # fmt: skip
+
+    assert {name: found[name] for name in found if name not in ("counts", "rates", "links", "positions")} == {
+        "id": JOB,
+        "state": "scheduled",
+        "stream": "bulk",
+        "from": "Chouette <news@exemple.fr>",
+        "subject": "Bonjour",
+        "list": "newsletter",
+        "category": "promotion",
+        "tags": ("soldes", "été"),
+        "test": True,
+        "created_at": "2023-11-14T22:13:20.123Z",
+        "send_at": "2023-11-14T22:15:00.000Z",
+        "expires_at": "2023-11-14T22:16:40.000Z",
+        "total": 100,
+    }
+    bare = shown(job(created_at="", total=""))
+    assert (bare["created_at"], bare["total"], bare["list"], bare["tags"]) == ("2023-11-14T22:13:20.000Z", 0, None, ())
