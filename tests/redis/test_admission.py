@@ -1,0 +1,110 @@
+"""Whether a message may still be attempted, asked of a real Redis and a real cluster."""
+
+import itertools
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.relay.admission import ENDED, Admission
+from shared import bus, events, ids, keys, redis, suppression
+from shared.suppression import Reason, SuppressionList
+from tests.servers import free_port
+
+P = 4
+NOW_MS = 1_790_000_000_000
+
+
+@pytest.fixture
+async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
+    client = redis.connect(any_redis_url)
+    yield client
+    await redis.close(client)
+
+
+@pytest.fixture
+def admission(client: redis.Client) -> Admission:
+    return Admission(client, P, SuppressionList(client, P))
+
+
+def job(partition: int, number: int = 1) -> str:
+    return ids.new_job_id(NOW_MS, (number << 16).to_bytes(6, "big"), P, partition)
+
+
+def ready(of: str, ordinal: int, email: str = "ana@example.net", tenant: str = "acme") -> events.Ready:
+    return events.Ready(tenant=tenant, job=of, ordinal=ordinal, email=email)
+
+
+async def suppress(client: redis.Client, email: str, reason: Reason, tenant: str = "acme") -> None:
+    record = suppression.encode(suppression.Record(reason=reason, since_ms=NOW_MS))
+    await client.hset(keys.suppressed(suppression.partition(tenant, email, P), tenant), email, record)
+
+
+async def publish(client: redis.Client, *facts: events.Fact) -> None:
+    names = itertools.count()
+    await bus.Publisher(client, P, lambda: str(next(names))).publish(facts)
+
+
+def delivered(of: str, ordinal: int) -> events.Delivered:
+    return events.Delivered(event_id="1", occurred_at=NOW_MS, tenant="acme", job=of, ordinal=ordinal)
+
+
+async def test_of_whom_nothing_is_known_may_be_written_to(admission: Admission) -> None:
+    assert await admission.check([ready(job(0), 0), ready(job(1), 9)]) == [None, None]
+
+
+async def test_nobody_to_ask_about_is_no_question(admission: Admission) -> None:
+    assert await admission.check([]) == []
+
+
+async def test_promise_2_a_message_whose_end_is_on_record_has_ended(client: redis.Client, admission: Admission) -> None:
+    await publish(client, delivered(job(1), 7))
+
+    assert await admission.check([ready(job(1), ordinal) for ordinal in (6, 7, 8)]) == [None, ENDED, None]
+    assert await admission.check([ready(job(1, 2), 7), ready(job(2), 7)]) == [None, None]
+
+
+async def test_a_deferral_is_no_end(client: redis.Client, admission: Admission) -> None:
+    of = job(1)
+    await publish(client, events.Deferred(event_id="1", occurred_at=NOW_MS, tenant="acme", job=of, ordinal=7))
+
+    assert await admission.check([ready(of, 7)]) == [None]
+
+
+async def test_promise_4_who_left_is_found_by_his_address_however_it_is_spelt(
+    client: redis.Client, admission: Admission
+) -> None:
+    await suppress(client, "ana@example.net", "unsubscribed")
+
+    answers = await admission.check([ready(job(0), 0, "ana@example.net"), ready(job(3), 1, "Ana@Example.NET")])
+
+    assert answers == ["unsubscribed", "unsubscribed"]
+
+
+async def test_who_left_one_tenant_has_not_left_another(client: redis.Client, admission: Admission) -> None:
+    await suppress(client, "ana@example.net", "unsubscribed", tenant="other")
+
+    assert await admission.check([ready(job(0), 0), ready(job(0), 0, tenant="other")]) == [None, "unsubscribed"]
+
+
+async def test_answers_come_in_the_order_of_the_questions(client: redis.Client, admission: Admission) -> None:
+    await publish(client, *(delivered(job(ordinal % P), ordinal) for ordinal in range(0, 40, 5)))
+    for ordinal in range(0, 40, 3):
+        await suppress(client, f"u{ordinal}@example.net", "complaint" if ordinal % 2 else "manual")
+    readies = [ready(job(ordinal % P), ordinal, f"u{ordinal}@example.net") for ordinal in reversed(range(40))]
+
+    answers = await admission.check(readies)
+
+    # Whose end is on record has ended, whatever else is known of him: there is no second end to record.
+    assert answers == [
+        ENDED if ordinal % 5 == 0 else None if ordinal % 3 else "complaint" if ordinal % 2 else "manual"
+        for ordinal in reversed(range(40))
+    ]
+
+
+async def test_promise_4_without_an_answer_nothing_is_attempted() -> None:
+    client = redis.connect(f"redis://127.0.0.1:{free_port()}/0")
+    try:
+        with pytest.raises(redis.RedisAway):
+            await Admission(client, P, SuppressionList(client, P)).check([ready(job(0), 0), ready(job(1), 0)])
+    finally:
+        await redis.close(client)
