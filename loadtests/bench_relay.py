@@ -90,7 +90,7 @@ def drain(folder: Path, options: argparse.Namespace, *, dkim: bool) -> float:
             samples.append((time.monotonic(), metric(port, delivered)))
             return samples[-1][1] >= options.messages * TO
 
-        until(sampled, 600, "the drain")
+        until(sampled, 600, "the drain", 0.25)
         first = next(sample for sample in samples if sample[1] >= options.messages * FROM)
         return (samples[-1][1] - first[1]) / (samples[-1][0] - first[0])
 

@@ -6,6 +6,7 @@ wanted (an Idempotency-Key picks the partition of its job). A message id is `<jo
 """
 
 from base64 import b32hexdecode, b32hexencode
+from functools import lru_cache
 from zlib import crc32
 
 JOB_BYTES = 12
@@ -41,6 +42,7 @@ def is_job_id(text: str) -> bool:
     return len(text) == JOB_CHARS and set(text) <= _ALPHABET and text[-1] in "0g"
 
 
+@lru_cache(4096)
 def job_created_ms(job: str) -> int:
     """When the job was made, in ms since the epoch."""
     return int.from_bytes(job_bytes(job)[:6], "big")

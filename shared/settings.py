@@ -152,7 +152,8 @@ class Mailbox(Process, frozen=True, kw_only=True):
 
 
 class Events(Section, frozen=True, kw_only=True):
-    retention_days: Positive = 7
+    #: The API promises seven days; more is the operator's choice.
+    retention_days: Annotated[int, Meta(ge=7)] = 7
 
 
 class Dns(Section, frozen=True, kw_only=True):

@@ -8,13 +8,14 @@ from shared.ready import Lease, Recorded
 
 @dataclass(slots=True)
 class Mail:
-    """A leased message. `checked_at` is when it was last known to be wanted (monotonic seconds); `epoch` as in the
-    relay's rules."""
+    """A leased message. `checked_at` is when it was last asked whether it is still wanted (monotonic seconds),
+    `unwanted` the word if it is not (`admission`); `epoch` as in the relay's rules."""
 
     lease: Lease
     ready: events.Ready
     checked_at: float = 0.0
     epoch: int = 0
+    unwanted: str | None = None
 
     @property
     def domain(self) -> str:

@@ -22,6 +22,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import structlog
@@ -40,6 +41,8 @@ from shared.redis import RedisAway
 
 #: How long an admission is good for. The promise is that an unsubscription takes effect within a second.
 FRESH_S = 0.25
+#: Messages next in line that are asked about together with one that has waited longer.
+FRESHENED_TOGETHER = 200
 #: A relay trusts its lease for so much of its time: the rest covers the round trip and a stalled process.
 TRUSTED = 0.8
 #: Messages in line that justify one more connection to the site.
@@ -92,7 +95,7 @@ class Limits:
 class Line:
     """The messages of a site that wait for a connection here, and the workers that take them."""
 
-    __slots__ = ("arrived", "idle", "leaving", "mails", "name", "workers")
+    __slots__ = ("arrived", "freshening", "idle", "leaving", "mails", "name", "workers")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -102,6 +105,7 @@ class Line:
         #: Workers that take no more, and still have a connection to close.
         self.leaving = 0
         self.arrived = asyncio.Event()
+        self.freshening = asyncio.Lock()
 
     def workers_wanted(self, limit: int) -> int:
         """How many more workers this line deserves now."""
@@ -411,14 +415,27 @@ class Relay:
         now_ms = self._now_ms()
         if self._retries.is_over(mail.ready.expires_at, now_ms):
             return ends.expired(mail, now_ms)
-        if (asked_at := self._monotonic()) - mail.checked_at > FRESH_S:
-            (verdict,) = await self._admission.check([mail.ready])
-            if verdict is not None:
-                return self._unwanted(mail, verdict)
-            mail.checked_at = asked_at
+        await self._freshen(mail)
+        if mail.unwanted is not None:
+            return self._unwanted(mail, mail.unwanted)
         if not self._holds(mail):
             raise _LeaseOver
         return None
+
+    async def _freshen(self, mail: Mail) -> None:
+        """Asks again whether the message is wanted if it was last asked too long ago, and with it those next in line:
+        where one has waited the others have, and each question is two round trips."""
+        line = self._lines.get(mail.lease.site)
+        if self._monotonic() - mail.checked_at <= FRESH_S or line is None:
+            return
+        async with line.freshening:
+            asked_at = self._monotonic()
+            if asked_at - mail.checked_at <= FRESH_S:
+                return
+            together = [mail, *islice(line.mails, FRESHENED_TOGETHER)]
+            verdicts = await self._admission.check([one.ready for one in together])
+            for one, verdict in zip(together, verdicts, strict=True):
+                one.checked_at, one.unwanted = asked_at, verdict
 
     def _holds(self, mail: Mail) -> bool:
         partition = mail.lease.partition
