@@ -54,10 +54,12 @@ local function has(records, needle)
   return at
 end
 
-local function alike(records, kind)
+local function alike(records, needle)
+  local place, kind = string.byte(needle, -2, -1)
   local number = 0
   for at = needle_bytes - 1, #records, record_bytes do
-    if string.sub(records, at, at + 1) == kind then number = number + 1 end
+    local other, its_kind = string.byte(records, at, at + 1)
+    if other == place and its_kind == kind then number = number + 1 end
   end
   return number
 end
@@ -68,7 +70,7 @@ local function is_new(record, place, event, remembered)
   timelines[place] = records
   local needle = string.sub(record, 1, needle_bytes)
   if has(records, needle) then return false end
-  if #records >= most_alike * record_bytes and alike(records, string.sub(needle, -2)) >= most_alike then
+  if #records >= most_alike * record_bytes and alike(records, needle) >= most_alike then
     local fresh = redis.call('SADD', KEYS[remembered], event) == 1
     redis.call('PEXPIRE', KEYS[remembered], ARGV[7])
     return fresh
@@ -131,6 +133,7 @@ for i, id in ipairs(ARGV) do found[i] = redis.call('XRANGE', KEYS[1], id, id) en
 return found
 """
 )
+_TRANSITIONS = state.transitions()
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -146,7 +149,7 @@ class ReportStore:
         names = _Names(keys.events(partition))
         entries = [_entry(names, partition, stream_id, change) for stream_id, change in changes]
         args: list[str | bytes | int] = [
-            self._group, state.transitions(), state.CODES, timeline.RECORD_BYTES, timeline.NEEDLE_BYTES, MOST_ALIKE,
+            self._group, _TRANSITIONS, state.CODES, timeline.RECORD_BYTES, timeline.NEEDLE_BYTES, MOST_ALIKE,
             REMEMBER_MS, _encoder.encode(entries),
         ]  # fmt: skip
         for _, change in changes:

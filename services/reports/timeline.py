@@ -12,6 +12,7 @@ in reserve, and the 1.5 kB of a bucket travel to the append-only file with each 
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
@@ -41,7 +42,7 @@ def bucket_of(ordinal: int) -> int:
 
 def pack(fact: events.Fact, ordinal: int, code: int, stream_id: str) -> bytes:
     """The record of a fact about that message. ValueError if its job is none."""
-    created = ids.job_created_ms(fact.job)
+    created = _created_ms(fact.job)
     milliseconds, _, number = stream_id.partition("-")
     return b"".join(
         (
@@ -68,6 +69,11 @@ def unpack(bucket: bytes, job: str, ordinal: int) -> Iterator[Record]:
             milliseconds = _time(bucket[at + 7 : at + 12], created)
             number = int.from_bytes(bucket[at + 12 : at + 15], "big")
             yield Record(bucket[at + 6], f"{milliseconds}-{number}", _time(bucket[at + 15 : at + 20], created))
+
+
+@lru_cache(maxsize=1024)
+def _created_ms(job: str) -> int:
+    return ids.job_created_ms(job)
 
 
 def _offset(ms: int, created: int) -> bytes:
