@@ -41,8 +41,11 @@ def serve(service: str) -> None:
     """Run one process: the loop of a service, or `http`, every route."""
     from shared import lifecycle
 
+    settings = _settings()
+    if not settings.redis.url:
+        _fail("set redis.url: a process that is served alone starts no Redis")
     module = "services.__main__" if service == "http" else f"services.{service}.__main__"
-    lifecycle.run(importlib.import_module(module).main, service)
+    lifecycle.run(importlib.import_module(module).main, service, settings)
 
 
 @main.command("settings")

@@ -164,7 +164,8 @@ class Lifecycle:
             await asyncio.wait({*self._tasks, hurry}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         if late := set(self._tasks):
-            self._log.warning("drain_cut_short", tasks=sorted(task.get_name() for task in late))
+            if self._was_ready:
+                self._log.warning("drain_cut_short", tasks=sorted(task.get_name() for task in late))
             for task in late:
                 task.cancel()
             await asyncio.wait(late, timeout=CLOSE_SECONDS)
