@@ -97,7 +97,8 @@ def routes(kept: Reader) -> list[api.Route]:
 
 
 def _may_see(principal: api.Principal, one: KeptMail) -> bool:
-    return one.tenant in ("", principal.tenant) or "operator" in principal.scopes
+    # What names no message may be about another tenant's recipients.
+    return one.tenant == principal.tenant or "operator" in principal.scopes
 
 
 def _summary(mail_id: str, one: KeptMail) -> KeptMailSummary:
