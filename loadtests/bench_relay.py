@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 from loadtests import content
@@ -80,7 +81,7 @@ def rsa_signs_per_s() -> float:
 def drain(folder: Path, options: argparse.Namespace, *, dkim: bool) -> float:
     """Fills the queue through the API, then starts one relay and measures its pace."""
     with Processes(folder) as processes:
-        environ = _environ(folder, processes.redis(), processes.sink(), dkim)
+        environ = environ_of(folder, processes.redis(), processes.sink(), dkim=dkim)
         _fill(processes, environ, options)
         _, port = processes.service("relay", environ)
         delivered = 'estafette_relay_attempts_total{fact="Delivered"}'
@@ -95,7 +96,8 @@ def drain(folder: Path, options: argparse.Namespace, *, dkim: bool) -> float:
         return (samples[-1][1] - first[1]) / (samples[-1][0] - first[0])
 
 
-def _environ(folder: Path, redis_url: str, sink_port: int, dkim: bool) -> dict[str, str]:
+def environ_of(folder: Path, redis_url: str, sink_port: int, *, dkim: bool) -> dict[str, str]:
+    """The settings of the processes that are measured."""
     return {
         "ESTAFETTE_REDIS_URL": redis_url,
         "ESTAFETTE_DATA_DIR": str(folder / "data"),
@@ -109,26 +111,31 @@ def _environ(folder: Path, redis_url: str, sink_port: int, dkim: bool) -> dict[s
 def _fill(processes: Processes, environ: Mapping[str, str], options: argparse.Namespace) -> None:
     """Jobs through the front door, until all of them are in the ready queues; the processes that did it are stopped."""
     with Processes(processes.directory) as filling:
-        key = _demo_key(environ)
+        key = demo_key(environ)
         filling.service("http", environ)
         _, port = filling.service("queueing", environ)
-        left = options.messages
-        number = 0
-        while left > 0:
-            body = content.job(min(left, PER_JOB), number, options.size_bytes)
-            request = Request(
-                f"http://127.0.0.1:{environ['ESTAFETTE_HTTP_PORT']}/v1/jobs",
-                data=json.dumps(body).encode(),
-                headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-            )
-            with urlopen(request, timeout=60) as answer:
-                left -= json.load(answer)["accepted"]
-            number += 1
+        submit(environ, key, options.messages, lambda count, number: content.job(count, number, options.size_bytes))
         queued = 'estafette_queueing_recipients_total{fact="accepted"}'
         until(lambda: metric(port, queued) >= options.messages, 300, "queueing")
 
 
-def _demo_key(environ: Mapping[str, str]) -> str:
+def submit(environ: Mapping[str, str], key: str, recipients: int, job: Callable[[int, int], dict[str, Any]]) -> None:
+    """Posts so many recipients in as few jobs as the API takes; `job` makes the body of the nth for a count."""
+    left, number = recipients, 0
+    while left > 0:
+        request = Request(
+            f"http://127.0.0.1:{environ['ESTAFETTE_HTTP_PORT']}/v1/jobs",
+            data=json.dumps(job(min(left, PER_JOB), number)).encode(),
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        with urlopen(request, timeout=60) as answer:
+            left -= json.load(answer)["accepted"]
+        number += 1
+
+
+def demo_key(environ: Mapping[str, str]) -> str:
+    """A tenant with a sending domain, made at the console; its key."""
+
     def console(*words: str) -> str:
         ran = subprocess.run(
             [sys.executable, "-m", "services.cli", *words],
