@@ -17,11 +17,15 @@ BOUNCES_DOMAIN = "bounces.test"
 USERS = ("ana", "ben", "cleo", "dora", "emil", "fay", "gus", "hana")
 
 DOMAINS = Domains(
-    accepting=("peer.test", "failover.test", "bare.test"),
+    # The last one is bücher.test in DNS and in SMTP without SMTPUTF8 (RFC 5891).
+    accepting=("peer.test", "failover.test", "bare.test", "xn--bcher-kva.test"),
     strict=("strict.test",),
     refused=("refused.test",),
     greylisted=("greylisted.test",),
-    users=[f"{user}@{domain}" for user in USERS for domain in ("peer.test", "failover.test", "bare.test")],
+    users=[
+        *(f"{user}@peer.test" for user in USERS),
+        *("ben@failover.test", "ben@bare.test", "ben@xn--bcher-kva.test", "zoë@peer.test"),
+    ],
 )
 
 RECORDS = (
@@ -35,6 +39,7 @@ RECORDS = (
     "strict.test. MX 10 mx1.peer.test.",
     "refused.test. MX 10 mx1.peer.test.",
     "greylisted.test. MX 10 mx1.peer.test.",
+    "xn--bcher-kva.test. MX 10 mx1.peer.test.",
     "nomail.test. MX 0 .",
 )
 

@@ -1,14 +1,19 @@
 """Mail to a real Postfix, found by MX look-up in a real zone: what it says is what is known afterwards."""
 
 import re
-from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
+from typing import Any
 
 import pytest
 
 from tests.peers.conftest import Peers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def facts(peers: Peers, message_id: str, wanted: str) -> list[dict[str, Any]]:
+    """The facts of this type about a message, in order."""
+    return [fact for fact in await peers.timeline(message_id) if fact["type"] == wanted]
 
 
 async def test_mail_finds_the_mx_host_and_arrives_encrypted_and_unchanged(peers: Peers) -> None:
@@ -54,15 +59,13 @@ async def test_promise_4_a_real_dsn_suppresses_whom_the_host_found_out_later_tha
     job_id = await peers.stack.send("nobody-1@peer.test")
 
     listed = await peers.stack.until(lambda: peers.suppression("nobody-1@peer.test"))
+    bounced, *more = await peers.stack.until(lambda: facts(peers, f"{job_id}.0", "message.bounced"))
     report = await peers.stack.done(job_id)
-    accepted, delivered, bounced = await peers.timeline(f"{job_id}.0")
     again = await peers.stack.done(await peers.stack.send("nobody-1@peer.test"))
 
-    assert [fact["type"] for fact in (accepted, delivered, bounced)] == [
-        "message.accepted",
-        "message.delivered",
-        "message.bounced",
-    ]
+    # On a machine that is slow enough, the report is known before the reply to the final dot.
+    assert sorted(await peers.stack.facts(f"{job_id}.0")) == ["accepted", "bounced", "delivered"]
+    assert more == []
     assert (bounced["details"]["late"], bounced["details"]["kind"]) == (True, "hard")
     assert 'unknown user: "nobody-1@peer.test"' in bounced["details"]["reply"]
     assert report["counts"]["bounced"]["late"] == report["counts"]["bounced"]["hard"] == 1
@@ -98,39 +101,39 @@ async def test_a_refusal_that_is_about_us_bounces_and_suppresses_nobody(peers: P
     assert await peers.suppression("ana@refused.test") is None
 
 
-async def test_the_host_says_later_and_is_asked_later_until_it_is_too_late(peers: Peers) -> None:
-    at = datetime.now(UTC) + timedelta(seconds=4)
+async def test_who_is_told_to_come_later_comes_again(peers: Peers) -> None:
+    job_id = await peers.stack.send("ana@greylisted.test")
 
-    job_id = await peers.stack.send("ana@greylisted.test", expires_at=at.isoformat())
-    report = await peers.stack.done(job_id)
-    _, *deferred, expired = await peers.timeline(f"{job_id}.0")
+    async def deferred_twice() -> list[dict[str, Any]]:
+        return deferred if len(deferred := await facts(peers, f"{job_id}.0", "message.deferred")) >= 2 else []
 
-    assert {fact["type"] for fact in deferred} == {"message.deferred"}
-    assert all(fact["details"]["reply"].startswith("450 4.2.0") for fact in deferred)
-    assert expired["type"] == "message.expired"
-    assert expired["details"]["reply"].startswith("450 4.2.0 <ana@greylisted.test>: Recipient address rejected")
-    assert report["counts"]["expired"] == 1
+    first, second, *_ = await peers.stack.until(deferred_twice)
+
+    assert (first["details"]["attempt"], second["details"]["attempt"]) == (1, 2)
+    for fact in (first, second):
+        assert fact["details"]["reply"] == (
+            "450 4.2.0 <ana@greylisted.test>: Recipient address rejected: Greylisted, come back in a while"
+        )
+        assert fact["details"]["reason"] == "greylisted"
 
 
 async def test_a_domain_that_takes_no_mail_and_one_that_does_not_exist_are_told_at_once(peers: Peers) -> None:
     job_id = await peers.stack.send("ana@nomail.test", "ana@does-not-exist.test")
 
     report = await peers.stack.done(job_id)
-    facts = [await peers.timeline(f"{job_id}.{ordinal}") for ordinal in (0, 1)]
+    timelines = [await peers.timeline(f"{job_id}.{ordinal}") for ordinal in (0, 1)]
 
     assert report["counts"]["rejected"] == 2
-    assert [[fact["type"] for fact in of_one] for of_one in facts] == [["message.rejected"]] * 2
-    assert [of_one[0]["details"]["reason"] for of_one in facts] == ["no_mail_host"] * 2
+    assert [[fact["type"] for fact in timeline] for timeline in timelines] == [["message.rejected"]] * 2
+    assert [timeline[0]["details"]["reason"] for timeline in timelines] == ["no_mail_host"] * 2
 
 
 async def test_mail_for_a_domain_about_which_dns_says_nothing_waits(peers: Peers) -> None:
     # The server is not asked about zones that it does not serve: REFUSED.
     job_id = await peers.stack.send("ana@elsewhere.example")
 
-    async def deferred():
-        return [fact for fact in await peers.timeline(f"{job_id}.0") if fact["type"] == "message.deferred"]
+    found = await peers.stack.until(lambda: facts(peers, f"{job_id}.0", "message.deferred"))
 
-    found = await peers.stack.until(deferred)
     assert found[0]["details"]["reason"] == "dns_unavailable"
     assert (await peers.stack.report(job_id))["counts"]["rejected"] == 0
 
@@ -143,7 +146,7 @@ async def test_the_next_mx_host_is_taken_when_the_first_is_dead(peers: Peers) ->
 
     assert (delivered["type"], delivered["details"]["attempt"]) == ("message.delivered", 1)
     assert delivered["details"]["host"] == "mx1.peer.test"
-    assert len(peers.postfix.mails("ben@failover.test")) == 1
+    assert peers.postfix.mail("ben@failover.test")
 
 
 async def test_a_domain_without_mx_record_is_its_own_host(peers: Peers) -> None:
@@ -156,32 +159,45 @@ async def test_a_domain_without_mx_record_is_its_own_host(peers: Peers) -> None:
     assert peers.postfix.mail("ben@bare.test")
 
 
+async def test_letters_beyond_ascii_are_no_obstacle_on_either_side_of_the_at_sign(peers: Peers) -> None:
+    job_id = await peers.stack.send("zoë@peer.test", "ben@bücher.test", "nöbody@peer.test")
+
+    listed = await peers.stack.until(lambda: peers.suppression("nöbody@peer.test"))
+    report = await peers.stack.done(job_id)
+
+    assert (report["counts"]["accepted"], report["counts"]["rejected"]) == (3, 0)
+    assert all([await facts(peers, f"{job_id}.{ordinal}", "message.delivered") for ordinal in range(3)])
+    assert peers.postfix.mail("zoë@peer.test")
+    assert peers.postfix.mail("ben@xn--bcher-kva.test")
+    # Its report is one of RFC 6533.
+    assert (listed["reason"], listed["message"]) == ("hard_bounce", f"{job_id}.2")
+
+
 async def test_many_mails_of_one_job_arrive_once_each(peers: Peers) -> None:
     users = [f"{user}@peer.test" for user in ("cleo", "dora", "emil", "fay", "gus", "hana")]
     unknown = [f"crowd-{number}@peer.test" for number in range(40)]
     job_id = await peers.stack.send(*users, *unknown)
 
-    async def all_bounced():
-        return (await peers.stack.report(job_id))["counts"]["bounced"]["late"] == len(unknown)
+    async def all_bounced() -> bool:
+        return bool((await peers.stack.report(job_id))["counts"]["bounced"]["late"] == len(unknown))
+
+    def arrived() -> list[int]:
+        mails = [peers.postfix.mails(user) for user in users]
+        counts = [sum(f"<{job_id}.".encode() in mail for mail in of_one) for of_one in mails]
+        return counts if all(counts) else []
 
     await peers.stack.until(all_bounced)
     report = await peers.stack.done(job_id)
 
     assert report["counts"]["bounced"]["hard"] == len(unknown)
-    for user in users:
-        ours = [mail for mail in peers.postfix.mails(user) if f"<{job_id}.".encode() in mail]
-        assert len(ours) == 1
+    assert peers.postfix.until(arrived) == [1] * len(users)
 
 
 async def test_mail_waits_while_the_host_is_down_and_arrives_when_it_is_back(peers: Peers) -> None:
     peers.postfix.stop()
     try:
         job_id = await peers.stack.send("gus@peer.test", "hana@peer.test")
-
-        async def deferred():
-            return [fact for fact in await peers.timeline(f"{job_id}.1") if fact["type"] == "message.deferred"]
-
-        first = (await peers.stack.until(deferred))[0]
+        first, *_ = await peers.stack.until(lambda: facts(peers, f"{job_id}.1", "message.deferred"))
     finally:
         peers.postfix.start()
     report = await peers.stack.done(job_id)
