@@ -19,6 +19,7 @@ from redis.exceptions import (
     ClusterDownError,
     ConnectionError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     TimeoutError,
@@ -28,12 +29,13 @@ from redis.exceptions import (
 from shared import keys
 
 Client = Redis | RedisCluster
-#: What a server says, or fails to say, while it restarts, fails over or is cut off. Worth waiting for.
+#: What a server says, or fails to say, while it restarts, fails over, is cut off or is full. Worth waiting for.
 AWAY = (
     ConnectionError,
     TimeoutError,
     BusyLoadingError,
     ClusterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
     TryAgainError,
@@ -44,7 +46,7 @@ SOCKET_TIMEOUT_S = 5.0
 
 
 class RedisAway(Exception):
-    """Redis does not answer. What was asked may or may not have happened."""
+    """Redis does not answer, or takes nothing more for now. What was asked may or may not have happened."""
 
 
 class WrongPartitions(Exception):

@@ -1,0 +1,61 @@
+"""A Redis that is full is one that is away: what it refuses waits, and nothing that was accepted is buried."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import keys, redis
+from shared.bus import Entry
+from shared.redis import RedisAway, Script, answer
+from tests.redis.test_bus import JOB, Reader, opened, publisher, until
+from tests.servers import RedisServer
+
+_GROW = Script("return redis.call('SET', KEYS[1], ARGV[1])")
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Any]:
+    """Of a server of its own: the others share theirs."""
+    server = RedisServer(tmp_path)
+    server.start()
+    client = redis.connect(server.url)
+    yield client
+    await redis.close(client)
+    server.stop()
+
+
+async def test_a_script_and_a_command_that_find_it_full_say_that_it_is_away(client: Any) -> None:
+    await client.config_set("maxmemory", "1")
+
+    with pytest.raises(RedisAway, match="memory"):
+        await _GROW(client, [keys.job(1, JOB)], ["x"])
+    with pytest.raises(RedisAway, match="memory"):
+        await answer(client.set(keys.job(1, JOB), "x"))
+
+
+async def test_promise_1_work_that_meets_a_full_redis_waits_and_is_not_buried(client: Any) -> None:
+    full = asyncio.Event()
+    refusals, handled = 0, 0
+
+    async def call(_partition: int, _entries: Sequence[Entry]) -> None:
+        nonlocal refusals, handled
+        await full.wait()
+        try:
+            await _GROW(client, [keys.job(1, JOB)], ["x"])
+        except Exception:
+            refusals += 1
+            raise
+        handled += 1
+
+    async with Reader(client, call=call):
+        await publisher(client).publish([opened(1)])
+        await client.config_set("maxmemory", "1")
+        full.set()
+        await until(lambda: refusals > 6)
+        await client.config_set("maxmemory", "0")
+        await until(lambda: handled == 1)
+
+    assert await client.xlen(keys.dead(keys.events(1))) == 0
