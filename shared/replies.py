@@ -369,7 +369,10 @@ TEXT_RULES: tuple[TextRule, ...] = (
             # RFC 5321 has "Requested action not taken" for 550 and "Requested mail action not taken" for 450.
             r"requested action not taken: mailbox unavailable",
             r"requested (mail )?action aborted, mailbox not found",
-            r"recipient address rejected: (access denied|undeliverable|unverified|unknown)",
+            # Exchange Online says "access denied" with 5.4.1 of an address that it does not have; Postfix says it with
+            # 5.7.1 of one that may not be written to by us.
+            r"recipient address rejected: (undeliverable|unverified|unknown)",
+            r"5\.4\.1.{0,80}recipient address rejected: access denied",
             r"(recipient|callout) verification failed",
             r"unrouteable address",
             r"\d\.1\.0 address rejected",
@@ -569,7 +572,7 @@ def classify(code: int | None, enhanced: str | None, text: str) -> Classificatio
     code = code or code_in_text
     if enhanced is None or enhanced.endswith(".0.0"):
         enhanced = enhanced_in_text or enhanced
-    rule = _by_text(plain(text)) or _by_status(enhanced) or _by_code(code)
+    rule = _by_text(plain(f"{enhanced} {text}" if enhanced else text)) or _by_status(enhanced) or _by_code(code)
     if rule is None:
         return UNDEFINED
     temporary = (code is not None and code < 500) or (enhanced is not None and enhanced.startswith("4"))
