@@ -15,7 +15,7 @@ from services.relay.relay import Limits, Relay
 from services.relay.retry import Retries, parse_schedule
 from services.relay.route import Hop, Routes
 from services.relay.smtp import Connection
-from shared import bus, dns, master_secret, sites, storage
+from shared import bus, dns, logs, master_secret, sites, storage
 from shared.lifecycle import Lifecycle, run
 from shared.ready import ReadyQueues
 from shared.sending_domains import SendingDomains
@@ -42,6 +42,9 @@ async def main(life: Lifecycle) -> None:
     routes = Routes(resolver, fixed, settings.relay.mx_port, chance)
     shunned = Shunned(time.monotonic)
     helo = settings.relay.helo or socket.getfqdn()
+    if fixed is None and ("." not in helo or helo.startswith("localhost")):
+        # RFC 5321 section 4.1.1.1 asks for a name that is found in DNS, and many hosts insist.
+        logs.get_logger().warning("helo_not_qualified", helo=helo, advice="set relay.helo")
 
     async def open_connection(hop: Hop) -> Connection:
         return await Connection.open(hop.host, hop.port, address=hop.address, helo=helo, tls="opportunistic")
