@@ -1,5 +1,6 @@
 """Addresses have one form; what is none is invalid, and what nobody could mean as one malformed."""
 
+from email.header import decode_header, make_header
 from email.headerregistry import AddressHeader
 from email.parser import HeaderParser
 from email.policy import default
@@ -163,5 +164,9 @@ def test_a_formatted_mailbox_is_read_back_by_others(name: str, address: str) -> 
     assert isinstance(header, AddressHeader)
     assert [read.addr_spec for read in header.addresses] == [address]
     expected = " ".join(name[:200].encode("utf-8", "replace").decode().split())
-    if expected.isprintable():
-        assert " ".join(header.addresses[0].display_name.split()) == expected
+    if expected.isprintable() and "=?utf-8?" in value:
+        # The address parser of older Pythons puts a blank between encoded words, against RFC 2047 section 6.2.
+        phrase = value.rpartition("<")[0].strip()
+        assert " ".join(str(make_header(decode_header(phrase))).split()) == expected
+    elif expected.isprintable():
+        assert header.addresses[0].display_name == expected
