@@ -6,8 +6,9 @@ Writes:    events Bounced (late), Complained, Unsubscribed (by mail), AutoReplie
 Owns:      parsing of reports, the tables of wordings, the mail kept for inspection.
 Promises:  250 to the final dot only after the facts are stored or the mail is kept; else 451, and the same mail
            brought again is the same events. What is not understood is kept with its reason, within bounds. No machine
-           unsubscribes anybody. No report about us suppresses an address. Nobody can make a fact about a message
-           without an address that we signed, or its Message-ID together with its recipient.
+           unsubscribes anybody, but a provider's button may, on its user's word. No report about us suppresses an
+           address. Nobody can make a fact about a message without an address that we signed, or its Message-ID
+           together with its recipient.
 
     smtp.py ──→ bounces.py ──→ verdict.py ──→ dsn.py          RFC 3464, 6533: delivery reports
                   │    │                 ├──→ arf.py          RFC 5965: feedback reports

@@ -1,6 +1,7 @@
 """relay: takes messages that are due, makes each one's mail, sends it, and records what became of it.
 
-Reads       the ready queues by site (`shared.ready`); the compiled content of jobs; the suppression list.
+Reads       the ready queues by site (`shared.ready`); the compiled content of jobs; the suppression list; the keys of
+            sending domains; MX records.
 Writes      the facts Delivered, Deferred, Bounced, Expired, and Suppressed where an address left after queueing;
             messages to be tried again.
 Owns        routes, connections, retries, the DKIM signature.
