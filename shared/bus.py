@@ -37,6 +37,9 @@ BATCH = 500
 BLOCK_MS = 1000
 #: A consumer that has not acknowledged for so long is taken for dead; handlers finish well within it.
 CLAIM_AFTER_MS = 30_000
+#: A consumer that has read nothing for so long, and has nothing in hand, is forgotten: names of processes do not come
+#: back.
+FORGET_AFTER_MS = 3_600_000
 MAX_FAILURES = 5
 #: What failed is handed over again after this, and then twice as long each time.
 FIRST_RETRY_S = 0.1
@@ -81,6 +84,22 @@ _ACKNOWLEDGE_AND_DELETE = Script(
 local handled = redis.call('XACK', KEYS[1], unpack(ARGV))
 redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
 return handled
+"""
+)
+
+# KEYS: stream. ARGV: group, the consumer that asks, ms. In one step, so that nobody is forgotten who has just read.
+_FORGET = Script(
+    """
+local forgotten = 0
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local fields = {}
+  for i = 1, #consumer, 2 do fields[consumer[i]] = consumer[i + 1] end
+  if fields.pending == 0 and fields.idle > tonumber(ARGV[3]) and fields.name ~= ARGV[2] then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], fields.name)
+    forgotten = forgotten + 1
+  end
+end
+return forgotten
 """
 )
 
@@ -223,6 +242,7 @@ class Consumer:
         batch: int = 200,
         remove: bool = False,
         claim_after_ms: int = CLAIM_AFTER_MS,
+        forget_after_ms: int = FORGET_AFTER_MS,
     ) -> None:
         self._client = client
         self._partitions = partitions
@@ -233,6 +253,7 @@ class Consumer:
         self._batch = batch
         self._remove = remove
         self._claim_after_ms = claim_after_ms
+        self._forget_after_ms = forget_after_ms
         self._log = structlog.get_logger("bus").bind(group=group)
         kind = stream(0).partition("}:")[2]
         self._handled = HANDLED.labels(kind, group)
@@ -388,6 +409,7 @@ class Consumer:
             await self._hand_over(partition, found[1])
             if position == "0-0":
                 break
+        await _FORGET(self._client, [stream], [self._group, self._name, self._forget_after_ms])
         pending = await answer(cast(Awaitable[Any], self._client.xpending(stream, self._group)))
         self._pending[partition] = int(pending["pending"])
         self._backlog.set(sum(self._pending.values()))

@@ -222,6 +222,19 @@ async def test_a_dead_readers_entries_are_taken_over(client: Any) -> None:
     assert heir.numbers == [1, 2, 3]
 
 
+async def test_a_reader_that_is_gone_and_left_nothing_is_forgotten(client: Any) -> None:
+    async with Reader(client, "gone"):
+        pass
+    await asyncio.sleep(0.3)
+
+    async with Reader(client, "here", claim_after_ms=100, forget_after_ms=200):
+        await until(lambda: _readers_are(client, {b"here"}))
+
+
+async def _readers_are(client: Any, names: set[bytes]) -> bool:
+    return {reader["name"] for reader in await client.xinfo_consumers(keys.events(1), GROUP)} == names
+
+
 async def _none_pending(client: Any) -> bool:
     return await pending(client) == 0
 
