@@ -3,8 +3,8 @@
     GET /v1/kept-mail?after=<cursor>&limit=<n>
     GET /v1/kept-mail/{id}
 
-A key of scope `admin` sees what concerns messages of its tenant; one that also has the scope `operator` sees everything,
-also what names no message.
+A key of scope `admin` sees what concerns messages of its tenant; one that also has the scope `operator` sees
+everything, also what names no message.
 """
 
 import re

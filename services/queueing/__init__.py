@@ -1,7 +1,7 @@
 """queueing: takes jobs, decides for each recipient whether and where it is queued.
 
-Reads       jobs and sending domains over HTTP (`http.py`, `domains.py`); the stream `intake`, in which each entry names a
-            chunk of a job; the suppression list; MX records.
+Reads       jobs and sending domains over HTTP (`http.py`, `domains.py`); the stream `intake`, in which each entry names
+            a chunk of a job; the suppression list; MX records.
 Writes      the job and its chunks (`store.py`), `intake`, the ready queues by site, Accepted, Suppressed and Rejected.
 Owns        jobs, their content (compiled once), ordinals, de-duplication, Idempotency-Key, the schedule, sending
             domains.
