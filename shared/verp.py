@@ -22,6 +22,9 @@ from shared.mac import Mac
 
 Kind = Literal["bounce", "unsubscribe"]
 
+#: The subject that the mailto: asks for: by it a mail that a provider's button writes is told from automatic answers.
+UNSUBSCRIBE_SUBJECT = "unsubscribe"
+
 _PREFIXES: dict[Kind, str] = {"bounce": "b-", "unsubscribe": "u-"}
 _KINDS: dict[str, Kind] = {prefix: kind for kind, prefix in _PREFIXES.items()}
 _ORDINAL_BYTES = 4

@@ -24,14 +24,13 @@ from services.bounces import arf, auto_reply, dsn, prose
 from services.bounces.arf import Feedback
 from services.bounces.mail import Mail
 from shared.replies import Classification, Kind, classify
+from shared.verp import UNSUBSCRIBE_SUBJECT
 
 #: What kind of address the mail was sent to: a return path, an unsubscribe address, or one of our fixed ones.
 Addressed = Literal["bounce", "unsubscribe", "fixed"]
 
 #: Characters of a diagnostic that go on with the event: a reply has 512 a line, and some have many lines.
 MAX_REPLY_CHARS = 1_000
-#: The subject in the mailto: of List-Unsubscribe.
-UNSUBSCRIBE_SUBJECT = "unsubscribe"
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -236,7 +236,7 @@ def _acts(message: Message) -> Html:
     acts = [fill(_ONE_CLICK, url=message.one_click)] if message.one_click else []
     acts += [fill(_UNSUBSCRIBE_PAGE, url=uri) for uri in pages]
     acts += [
-        fill(_UNSUBSCRIBE_MAIL, address=uri[len("mailto:") :])
+        fill(_UNSUBSCRIBE_MAIL, address=uri[len("mailto:") :].partition("?")[0])
         for uri in message.unsubscribe
         if uri.lower().startswith("mailto:")
     ]

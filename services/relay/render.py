@@ -12,7 +12,7 @@ from services.relay.layout import Layout, Urls, look_up
 from shared import addresses, content, events, headers, ids, templates
 from shared.content import CompiledContent, Part
 from shared.tokens import TokenKeys
-from shared.verp import VerpKeys
+from shared.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
 
 # No character of it is special in HTML, in quoted-printable or in a header field.
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*")
@@ -90,8 +90,9 @@ class Renderer:
             (b"Message-ID", message_id.encode("ascii")),
         ]
         if self._compiled.stream == "bulk":
-            mailto = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
-            fields.append((b"List-Unsubscribe", f"<{unsubscribe_url}>,\r\n <mailto:{mailto}>".encode("ascii")))
+            address = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
+            mailto = f"mailto:{address}?subject={UNSUBSCRIBE_SUBJECT}"
+            fields.append((b"List-Unsubscribe", f"<{unsubscribe_url}>,\r\n <{mailto}>".encode("ascii")))
         fields += self._last_fields
         if len(self._compiled.body) == 1:
             body = _without_empty_end(body)

@@ -136,7 +136,7 @@ def test_the_header_has_all_fields_in_order() -> None:
 def test_list_unsubscribe_names_the_page_and_the_address() -> None:
     value = dict(render(text="a").headers)[b"List-Unsubscribe"].decode()
 
-    found = re.fullmatch(r"<(https:[^>]*)>,\r\n <mailto:([^>]*)>", value)
+    found = re.fullmatch(r"<(https:[^>]*)>,\r\n <mailto:([^>?]*)\?subject=unsubscribe>", value)
     assert found is not None
     assert found[1] == UNSUBSCRIBE
     assert TOKENS.read(UNSUBSCRIBE.rpartition("/")[2]) == Token("unsubscribe", JOB, 7, "demo")
