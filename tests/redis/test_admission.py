@@ -1,7 +1,6 @@
 """Whether a message may still be attempted, asked of a real Redis and a real cluster."""
 
 import itertools
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,13 +11,6 @@ from tests.servers import free_port
 
 P = 4
 NOW_MS = 1_790_000_000_000
-
-
-@pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,6 @@ JOB = ids.new_job_id(1_700_000_000_000, b"chance", PARTITIONS, 1)
 def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers notice sooner that a test is over."""
     monkeypatch.setattr(bus_module, "BLOCK_MS", 50)
-
-
-@pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[Any]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
 
 
 def publisher(client: Any) -> Publisher:

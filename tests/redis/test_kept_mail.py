@@ -32,13 +32,6 @@ class TwoKeys:
 
 
 @pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
-
-
-@pytest.fixture
 async def browser(client: redis.Client) -> AsyncIterator[Client]:
     app = api.application(http.routes(KeptMails(client, Clock())), TwoKeys(), max_body_bytes=1000)
     async with TestClient(TestServer(app)) as browser:

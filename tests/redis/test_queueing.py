@@ -1,7 +1,7 @@
 """Queueing against a real Redis: a job is stored whole or not at all, and each chunk is queued once, whatever dies."""
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -14,13 +14,6 @@ from shared.suppression import SuppressionList
 
 P = 4
 NOW_MS = 1_790_000_000_000
-
-
-@pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """The ready queues against a real Redis: a message is in exactly one place, whatever dies."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -10,13 +9,6 @@ from shared.ready import ReadyQueues, Recorded
 
 JOB = "06h006mus2uer1pplc9g"
 P = 3
-
-
-@pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
 
 
 @pytest.fixture

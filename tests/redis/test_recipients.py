@@ -1,23 +1,15 @@
 """The look-up from a message's ordinal to its recipient, in a real Redis and a real cluster."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from shared import ids, keys, recipients, redis
+from shared import ids, keys, recipients
 from shared.recipients import CHUNKS_KEPT, Recipient, Recipients, Waiting, pack_slim, pack_waiting
 
 PARTITIONS = 3
 JOB, NONE = (ids.new_job_id(1_700_000_000_000, bytes([seed]) * 6, PARTITIONS) for seed in (1, 2))
 P = ids.job_partition(JOB, PARTITIONS)
-
-
-@pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[Any]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
 
 
 def people(first: int, number: int) -> list[Waiting]:

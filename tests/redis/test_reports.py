@@ -44,13 +44,6 @@ CONTENT = content.encode(
 )
 
 
-@pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[Any]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
-
-
 async def make_job(client: Any, job: str = JOB, tenant: str = "acme", total: int = 100, **fields: Any) -> None:
     p = ids.job_partition(job, PARTITIONS)
     mapping = {"tenant": tenant, "state": "queued", "total": total, "stream": "bulk", "content": CONTENT, **fields}

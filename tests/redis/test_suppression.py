@@ -23,13 +23,6 @@ JOB = ids.new_job_id(1_700_000_000_000, b"chance", PARTITIONS)
 
 
 @pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[Any]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
-
-
-@pytest.fixture
 def lists(client: Any) -> Lists:
     return Lists(client, PARTITIONS)
 

@@ -1,7 +1,7 @@
 """Tenants, API keys and sending domains in a real Redis, and in a real cluster."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import pytest
@@ -18,13 +18,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
-
-
-@pytest.fixture
-async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
-    client = redis.connect(any_redis_url)
-    yield client
-    await redis.close(client)
 
 
 @pytest.fixture(scope="module")
