@@ -11,7 +11,9 @@ What is where, all in the site's partition (`shared.keys` has the names):
 
 A message is in exactly one of: a ready stream, one relay's hash, `retry`. Each script moves it from one to another, so
 no crash loses or doubles it. A site is in `sites` if and only if it has ready messages and fewer than the limit in
-hand; recording puts a site back that had reached its limit, so one slow site never fills the hands of a relay.
+hand; recording puts a site back that had reached its limit, so one slow site never fills the hands of a relay. Nor do
+many: a site may have as many in hand as an eighth of what the asking relay has room for. So the first slow site takes
+much, each further one less, and there is room for the next for as long as there can be.
 
 A relay that stops asking for `lease_ms` is taken for dead, and the next relay that asks puts its messages back. The
 time is the server's, so the clocks of hosts do not matter. When nobody asked for half a lease (the server was away),
@@ -28,6 +30,9 @@ from shared.redis import Client, Script, answer
 
 #: Lanes by stream: what people wait for goes before what was sent to many.
 LANES = {"one_to_one": 0, "transactional": 0, "bulk": 1}
+#: A site has at most this part of the room of the relay that asks. 8: one site alone has 1/9 of the relay in hand, and
+#: 30 that are stuck leave 1/50 of it to the others.
+SHARE = 8
 #: How long the mark of an enqueued chunk stays: longer than a chunk can wait to be repeated.
 ENQUEUED_MS = 7 * 24 * 3600 * 1000
 
@@ -57,8 +62,8 @@ end
 """
 
 # KEYS: sites, retry, relays, leased of this relay, lease number. ARGV: relay, lease ms, limit, limit of a site,
-# prefixes of ready, site and leased, version. Answers: how many this relay holds in all, ms until something is due,
-# then number, site, body of each message leased now.
+# prefixes of ready, site and leased, version, room of the relay, its part for a site. Answers: how many this relay
+# holds in all, ms until something is due, then number, site, body of each message leased now.
 _LEASE = Script(
     _PUT_BACK
     + """
@@ -90,7 +95,8 @@ if limit > 0 then
   for _, site in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)) do
     if taken >= limit then break end
     local record = site_prefix .. site
-    local room = math.min(limit - taken, site_limit - tonumber(redis.call('HGET', record, 'leased') or 0))
+    local most = math.min(site_limit, math.max(1, math.ceil((ARGV[9] - taken) / ARGV[10])))
+    local room = math.min(limit - taken, most - tonumber(redis.call('HGET', record, 'leased') or 0))
     local before, left = taken, false
     for lane = 0, 1 do
       local stream = ready .. lane .. ':' .. site
@@ -117,7 +123,7 @@ if limit > 0 then
       end
     end
     if taken > before then redis.call('HINCRBY', record, 'leased', taken - before) end
-    if not left or tonumber(redis.call('HGET', record, 'leased') or 0) >= site_limit then
+    if not left or tonumber(redis.call('HGET', record, 'leased') or 0) >= most then
       redis.call('ZREM', KEYS[1], site)
     else
       redis.call('ZADD', KEYS[1], now, site)
@@ -247,8 +253,11 @@ class ReadyQueues:
         await answer(self._client.xadd(keys.dead(keys.ready_prefix(lease.partition).rstrip(":")), fields))
         await self.record(lease.partition, relay, [Recorded(lease.number)])
 
-    async def lease(self, partition: int, relay: str, lease_ms: int, limit: int, site_limit: int) -> Taken:
-        """Up to `limit` messages of the sites that are due; renews the relay's lease on all that it holds."""
+    async def lease(
+        self, partition: int, relay: str, lease_ms: int, limit: int, site_limit: int, room: int = 1_000_000
+    ) -> Taken:
+        """Up to `limit` messages of the sites that are due; renews the relay's lease on all that it holds. `site_limit`
+        is over all relays; `room` is how many more this one could hold, over all partitions."""
         names = [
             keys.sites(partition),
             keys.retry(partition),
@@ -257,7 +266,17 @@ class ReadyQueues:
             keys.lease_number(partition),
         ]
         prefixes = [keys.ready_prefix(partition), keys.site_prefix(partition), keys.leased_prefix(partition)]
-        found = await _LEASE(self._client, names, [relay, lease_ms, limit, site_limit, *prefixes, events.MAJOR_VERSION])
+        args: list[str | bytes | int] = [
+            relay,
+            lease_ms,
+            limit,
+            site_limit,
+            *prefixes,
+            events.MAJOR_VERSION,
+            room,
+            SHARE,
+        ]
+        found = await _LEASE(self._client, names, args)
         leases = [Lease(partition, found[at], found[at + 1].decode(), found[at + 2]) for at in range(2, len(found), 3)]
         return Taken(leases, found[0], found[1])
 

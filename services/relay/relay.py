@@ -51,6 +51,8 @@ MAILS_PER_CONNECTION = 10
 IDLE_S = 5.0
 #: The longest wait for something to become due; leases are renewed at least so often.
 WAIT_MS = 1000
+#: After a bug, or a server that refuses: not so often that its logs are all there is.
+FAULT_PAUSE_S = 1.0
 #: After a small batch the next is given time to gather.
 GATHER_S = 0.003
 
@@ -160,15 +162,22 @@ class Relay:
     async def run(self, stopping: asyncio.Event) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                recording = group.create_task(self._recorder.run(), name="recorder")
-                taking = [
-                    group.create_task(self._take(partition, stopping), name=f"take {partition}")
-                    for partition in range(self._partitions)
-                ]
-                await asyncio.wait(taking)
-                await self._drain()
-                recording.cancel()
+                try:
+                    recording = group.create_task(self._recorder.run(), name="recorder")
+                    taking = [
+                        group.create_task(self._take(partition, stopping), name=f"take {partition}")
+                        for partition in range(self._partitions)
+                    ]
+                    await asyncio.wait(taking)
+                    await self._drain()
+                    recording.cancel()
+                finally:
+                    # Cancelling is not enough: a call of Redis that ends at that moment swallows it, because
+                    # `asyncio.wait_for` does before Python 3.12.
+                    self._stopping.set()
         finally:
+            for line in self._lines.values():
+                line.mails.clear()
             for worker in (workers := self._workers()):
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -187,23 +196,26 @@ class Relay:
                 self._forget(mail)
             line.mails.clear()
             line.arrived.set()
-        renewing = asyncio.create_task(self._renew(), name="renew")
+        drained = asyncio.Event()
+        renewing = asyncio.create_task(self._renew(drained), name="renew")
         try:
             for partition, numbers in untried.items():
                 await self._release(partition, numbers)
             await asyncio.gather(*self._workers(), return_exceptions=True)
             await self._recorder.flushed()
         finally:
-            renewing.cancel()
+            drained.set()
+        await renewing
         for partition in range(self._partitions):
             await self._release(partition)
 
-    async def _renew(self) -> None:
-        while True:
-            await asyncio.sleep(self._limits.lease_ms / 3000)
+    async def _renew(self, drained: asyncio.Event) -> None:
+        """Nobody takes any more, and so nobody else renews."""
+        while not drained.is_set():
             for partition in range(self._partitions):
                 with suppress(RedisAway):
-                    await self._ask(partition, 0)
+                    await self._ask(partition, 0, 0)
+            await pause(drained, self._limits.lease_ms / 3000)
 
     async def _release(self, partition: int, numbers: Sequence[int] | None = None) -> None:
         try:
@@ -216,22 +228,23 @@ class Relay:
     async def _take(self, partition: int, stopping: asyncio.Event) -> None:
         """Leases what is due in one partition, as long as there is room, and renews what is held."""
         woken = "0"
-        while not stopping.is_set():
-            room = max(0, min(self._limits.batch, self._room()))
-            self._asked_for += room
+        while not (stopping.is_set() or self._stopping.is_set()):
+            room = max(0, self._room())
+            limit = min(self._limits.batch, room)
+            self._asked_for += limit
             try:
-                count, due_in_ms = await self._lease(partition, room)
+                count, due_in_ms = await self._lease(partition, limit, room)
             except RedisAway as away:
                 self._log.warning("redis_away", reason=str(away), partition=partition)
                 await pause(stopping, 0.2)
                 continue
             except Exception:  # ours, or a server that refuses: what has been taken has to be sent and recorded
                 self._log.exception("take_failed", partition=partition)
-                await pause(stopping, 1.0)
+                await pause(stopping, FAULT_PAUSE_S)
                 continue
             finally:
-                self._asked_for -= room
-                if room and self._room() > 0:
+                self._asked_for -= limit
+                if limit and self._room() > 0:
                     self._has_room.set()
             if room == 0:
                 await self._wait_for_room()
@@ -240,9 +253,9 @@ class Relay:
             elif count < self._limits.batch // 2:
                 await asyncio.sleep(GATHER_S)
 
-    async def _lease(self, partition: int, room: int) -> tuple[int, int]:
+    async def _lease(self, partition: int, limit: int, room: int) -> tuple[int, int]:
         expected = self._per_partition[partition]
-        taken = await self._ask(partition, room)
+        taken = await self._ask(partition, limit, room)
         leases = taken.leases
         if taken.held > expected + len(leases):
             leases = [*leases, *await self._recover(partition, leases)]
@@ -250,10 +263,11 @@ class Relay:
             await self._admit(leases)
         return len(leases), taken.due_in_ms
 
-    async def _ask(self, partition: int, room: int) -> Taken:
+    async def _ask(self, partition: int, limit: int, room: int) -> Taken:
+        """Up to `limit` messages, and a new lease on all that is held; an epoch ends if the old one was over before."""
         limits = self._limits
         asked_at = self._monotonic()
-        taken = await self._queues.lease(partition, self._name, limits.lease_ms, room, limits.site_in_hand)
+        taken = await self._queues.lease(partition, self._name, limits.lease_ms, limit, limits.site_in_hand, room)
         if self._monotonic() >= self._held_until[partition]:
             self._epochs[partition] += 1
         self._held_until[partition] = asked_at + limits.lease_ms / 1000 * TRUSTED
