@@ -18,10 +18,14 @@ from shared.sending_domains import DomainTaken, InvalidDomain
 from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
 
-#: Jobs whose compiled content is kept. A campaign is one; transactional mails come one a job.
+#: Jobs whose compiled content is kept, those used last. A campaign is one; transactional mails come one a job.
 JOBS_KEPT = 200
+#: And how large their contents may be together: one with attachments can have 14 MB.
+CONTENT_BYTES_KEPT = 64 * 1024 * 1024
 #: Private keys are loaded once: it takes 26 ms.
 SIGNERS_KEPT = 1000
+#: How long a job goes on without asking again whether its domain is its tenant's: that is remembered for 10 s already.
+DOMAIN_MS = 1_000
 
 LOAD_SECONDS = Histogram("estafette_relay_content_load_seconds", "Time to load and prepare the content of a job")
 
@@ -30,13 +34,17 @@ class Domains(Protocol):
     async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
-    """What the mails of a job are made with. `signer` is None where mails leave unsigned."""
+    """What the mails of a job are made with. `signer` is None where mails leave unsigned; `good_until` is when (ms) it
+    has to be asked for again; `size_bytes` is that of the compiled content."""
 
     stream: str
+    from_domain: str
     renderer: Renderer
-    signer: Signer | None
+    size_bytes: int
+    signer: Signer | None = None
+    good_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +71,17 @@ class Mails:
         self._origin = origin
         self._now_ms = now_ms
         self._works: OrderedDict[str, Work] = OrderedDict()
+        self._kept_bytes = 0
         self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
         self._signers: OrderedDict[str, Signer] = OrderedDict()
 
     async def make(self, ready: events.Ready) -> Made | Unmade:
         """The mail of a message, or why there is none. Raises RedisAway."""
-        work = self._works.get(ready.job) or await self._load(ready)
+        now_ms = self._now_ms()
+        kept = self._works.get(ready.job)
+        work = kept if kept is not None and now_ms < kept.good_until else await self._load(ready)
         if isinstance(work, Unmade):
             return work
-        now_ms = self._now_ms()
         try:
             mail = work.renderer.render(ready, now_ms)
         except RenderFailed as failed:
@@ -86,14 +96,33 @@ class Mails:
         """Once, however many workers ask for the same job at the same time."""
         task = self._loading.get(ready.job)
         if task is None:
-            task = self._loading[ready.job] = asyncio.create_task(self._prepare(ready.job, ready.tenant))
+            task = self._loading[ready.job] = asyncio.create_task(self._renewed(ready.job, ready.tenant))
             task.add_done_callback(lambda _: self._loading.pop(ready.job, None))
-        work = await asyncio.shield(task)
-        if isinstance(work, Work):
-            self._works[ready.job] = work
-            if len(self._works) > JOBS_KEPT:
-                self._works.popitem(last=False)
+        return await asyncio.shield(task)
+
+    async def _renewed(self, job: str, tenant: str) -> Work | Unmade:
+        """The job's, with a signer that may be used now."""
+        work = self._works.get(job) or await self._prepare(job, tenant)
+        if isinstance(work, Unmade):
+            return work
+        self._keep(job, work)
+        if self._origin.dkim:
+            try:
+                work.signer = await self._signer(tenant, work.from_domain)
+            except (InvalidDomain, DomainTaken, LookupError) as gone:
+                detail = f"{work.from_domain} is not a sending domain of {tenant}: {gone}"
+                return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)
+        work.good_until = self._now_ms() + DOMAIN_MS
         return work
+
+    def _keep(self, job: str, work: Work) -> None:
+        if job not in self._works:
+            self._kept_bytes += work.size_bytes
+        self._works[job] = work
+        self._works.move_to_end(job)
+        while len(self._works) > JOBS_KEPT or (self._kept_bytes > CONTENT_BYTES_KEPT and len(self._works) > 1):
+            _, oldest = self._works.popitem(last=False)
+            self._kept_bytes -= oldest.size_bytes
 
     async def _prepare(self, job: str, tenant: str) -> Work | Unmade:
         with LOAD_SECONDS.time():
@@ -102,13 +131,6 @@ class Mails:
             if packed is None:
                 return Unmade("no_such_job", f"job {job} is not stored", final=True)
             compiled = content.decode(packed)
-            signer = None
-            if self._origin.dkim:
-                try:
-                    signer = await self._signer(tenant, compiled.from_domain)
-                except (InvalidDomain, DomainTaken, LookupError) as gone:
-                    detail = f"{compiled.from_domain} is not a sending domain of {tenant}: {gone}"
-                    return Unmade("unknown_sending_domain", detail, final=False, stream=compiled.stream)
             renderer = Renderer(
                 compiled,
                 job=job,
@@ -118,7 +140,7 @@ class Mails:
                 base_url=self._origin.base_url,
                 bounce_domain=self._origin.bounce_domain,
             )
-            return Work(compiled.stream, renderer, signer)
+            return Work(compiled.stream, compiled.from_domain, renderer, len(packed))
 
     async def _signer(self, tenant: str, name: str) -> Signer:
         domain = await self._domains.for_sending(tenant, name, any_from_domain=False)
