@@ -26,6 +26,7 @@ class DnsServer:
         self.trouble: dict[str, Trouble] = {}
         self.asked: Counter[tuple[str, str]] = Counter()
         self.port = 0
+        self._connections: set[asyncio.StreamWriter] = set()
 
     @property
     def address(self) -> str:
@@ -43,6 +44,10 @@ class DnsServer:
     ) -> None:
         self._udp.close()
         self._tcp.close()
+        for _ in range(3):  # who was let in a moment ago is not among them yet
+            await asyncio.sleep(0)
+        for connection in list(self._connections):
+            connection.close()
 
     def answer(self, packet: bytes, over: Literal["udp", "tcp"]) -> bytes | None:
         query = DNSRecord.parse(packet)
@@ -74,13 +79,17 @@ class DnsServer:
             reply.add_auth(*(zone for zone in zones if name.endswith(str(zone.rname).lower())))
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
         try:
             while True:
                 length = int.from_bytes(await reader.readexactly(2), "big")
                 if reply := self.answer(await reader.readexactly(length), "tcp"):
                     writer.write(len(reply).to_bytes(2, "big") + reply)
         except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
             writer.close()
+            self._connections.discard(writer)
 
 
 class _Udp(asyncio.DatagramProtocol):

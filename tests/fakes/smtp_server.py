@@ -104,7 +104,7 @@ class SmtpServer:
         return [envelope.message for envelope in self.envelopes]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -112,6 +112,8 @@ class SmtpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._server.close()
+        for _ in range(3):  # who was let in a moment ago has no task yet
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -124,19 +126,24 @@ class SmtpServer:
         step = steps.pop(0) if len(steps) > 1 else steps[0]
         return step(argument) if callable(step) else step
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Not a coroutine: a task that is cancelled before it has begun would leave its connection open."""
         self.connections += 1
         self.open_connections += 1
-        try:
-            with suppress(ConnectionError, ssl.SSLError, _Hangup):
-                await _Session(self, reader, writer).run()
-        finally:
-            self.open_connections -= 1
-            writer.close()
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._disconnect(done, writer))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, ssl.SSLError, _Hangup):
+            await _Session(self, reader, writer).run()
+
+    def _disconnect(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
+        self._tasks.discard(task)
+        self.open_connections -= 1
+        writer.close()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
 
 
 class _Hangup(Exception):
