@@ -147,6 +147,8 @@ class Relay:
         self._recorder = make_recorder(self._recorded)
         self._now_ms = now_ms
         self._monotonic = monotonic
+        # Well within half a lease: who asks less often is not there to see that another has died (`shared.ready`).
+        self._wait_ms = max(1, min(WAIT_MS, limits.lease_ms // 4))
         self._in_hand: dict[tuple[int, int], Mail] = {}
         self._per_partition: Counter[int] = Counter()
         self._asked_for = 0
@@ -285,7 +287,7 @@ class Relay:
 
     async def _wait_for_more(self, partition: int, woken: str, due_in_ms: int, stopping: asyncio.Event) -> str:
         try:
-            return await self._queues.wait(partition, woken, min(due_in_ms, WAIT_MS))
+            return await self._queues.wait(partition, woken, min(due_in_ms, self._wait_ms))
         except RedisAway:
             await pause(stopping, 0.2)
             return woken
@@ -299,7 +301,7 @@ class Relay:
             return
         self._has_room.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(WAIT_MS, self._limits.lease_ms / 3) / 1000):
+            async with asyncio.timeout(self._wait_ms / 1000):
                 await self._has_room.wait()
 
     # Admit

@@ -1,0 +1,1002 @@
+"""The relay's main path: a real Redis on one side, a real mail host on the other, and what has died in between."""
+
+import asyncio
+import itertools
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.queueing.compile import JobContent, Limits, compile_content
+from services.relay import mails as mails_module
+from services.relay import relay as relay_module
+from services.relay.admission import Admission
+from services.relay.courier import Courier, Shunned
+from services.relay.ends import Unmade
+from services.relay.mails import Mails, Origin
+from services.relay.recorder import Recorder
+from services.relay.relay import Limits as RelayLimits
+from services.relay.relay import Made, Relay
+from services.relay.retry import Retries
+from services.relay.route import Hop
+from services.relay.smtp import Connection, Timeouts
+from shared import bus, content, dkim_keys, events, ids, keys, redis, suppression
+from shared.bus import ends_message
+from shared.ready import Lease, ReadyQueues, Recorded, Taken
+from shared.sending_domains import SendingDomains
+from shared.suppression import SuppressionList
+from shared.tokens import TokenKeys
+from shared.verp import VerpKeys
+from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer
+from tests.servers import RedisServer
+
+P = 2
+CREATED_MS = 1_790_000_000_000
+SECRET = b"0" * 32
+TENANT = "acme"
+HTML = '<p>Bonjour {{ prenom }}</p><a href="https://exemple.fr/a">A</a> <a href="{{ unsubscribe_url }}">out</a>'
+#: Between attempts.
+RETRY_S = 0.2
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relays notice sooner that a test is over, and that a bug has been waited out."""
+    monkeypatch.setattr(relay_module, "WAIT_MS", 50)
+    monkeypatch.setattr(relay_module, "FAULT_PAUSE_S", 0.01)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Waits for what must come; the test fails after twenty seconds."""
+    async with asyncio.timeout(20):
+        while not (await done if asyncio.iscoroutine(done := condition()) else done):  # noqa: ASYNC110 - Redis's state
+            await asyncio.sleep(0.01)
+
+
+class NoChance(Random):
+    """Waits are not stretched."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+class Clock:
+    """Real time and more: `ahead_s` is what a test puts the relays forward by. Redis has its own."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now_ms(self) -> int:
+        return int((time.time() + self.ahead_s) * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
+class Gate:
+    """Holds what comes through, from the first on, until it is opened."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._open = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.waiting += 1
+        await self._open.wait()
+
+    def open(self) -> None:
+        self._open.set()
+
+
+class House:
+    """What all relays of a test share: one Redis, the hosts by domain, and the jobs."""
+
+    def __init__(self, client: redis.Client) -> None:
+        self.client = client
+        self.queues = ReadyQueues(client)
+        self.domains = SendingDomains(client, make_key=partial(dkim_keys.make, "ed25519-sha256"))
+        self.hops: dict[str, Hop] = {}
+        self.clock = Clock()
+        self._names = itertools.count()
+        self._jobs = itertools.count(1)
+        self.publisher = bus.Publisher(client, P, lambda: f"house{next(self._names)}")
+
+    # What is sent
+
+    async def job(self, html: str = HTML, domain: str = "exemple.fr", *, own: bool = True) -> str:
+        """A job with its content as queueing stores it; its domain is the tenant's unless it shall not be `own`."""
+        job = ids.new_job_id(CREATED_MS, (next(self._jobs) << 16).to_bytes(6, "big"), P)
+        compiled = compile_content(
+            JobContent(
+                from_=f"News <news@{domain}>", subject="Bonjour {{ prenom }}", html=html, variables={"prenom": "x"}
+            ),
+            Limits(),
+        )
+        assert isinstance(compiled, content.CompiledContent), compiled
+        await self.client.hset(keys.job(ids.job_partition(job, P), job), "content", content.encode(compiled))
+        if own:
+            await self.domains.add(TENANT, domain)
+        return job
+
+    async def enqueue(self, job: str, ordinals: Iterable[int], site: str = "a.test", **fields: Any) -> None:
+        """Recipients `u<ordinal>@<site>`; the site's name is their domain."""
+        rows = []
+        for ordinal in ordinals:
+            ready = events.Ready(tenant=TENANT, job=job, ordinal=ordinal, email=f"u{ordinal}@{site}", **fields)
+            rows.append((1, site, events.encode(ready)))
+        await self.enqueue_rows(job, site, rows)
+
+    async def enqueue_rows(self, job: str, site: str, rows: Sequence[tuple[int, str, bytes]]) -> None:
+        await self.queues.enqueue(ids.name_partition(site, P), job, next(self._names), rows)
+
+    async def suppress(self, email: str) -> None:
+        record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=CREATED_MS))
+        await self.client.hset(keys.suppressed(suppression.partition(TENANT, email, P), TENANT), email, record)
+
+    # Who sends it
+
+    async def _hops(self, domain: str) -> Sequence[Hop]:
+        return [self.hops[domain]]
+
+    def mails(self, client: Any = None) -> Mails:
+        origin = Origin("https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET))
+        return Mails(client or self.client, P, self.domains, origin, self.clock.now_ms)
+
+    def relay(
+        self,
+        name: str = "r1",
+        *,
+        connections: int = 4,
+        in_flight: int = 200,
+        batch: int = 50,
+        lease_ms: int = 60_000,
+        mails: Any = None,
+        queues: ReadyQueues | None = None,
+        admission: Admission | None = None,
+        before_connecting: Callable[[], Awaitable[None]] | None = None,
+        retry_s: float = RETRY_S,
+        quit_s: float = 1,
+    ) -> Relay:
+        async def open_connection(hop: Hop) -> Connection:
+            if before_connecting is not None:
+                await before_connecting()
+            timeouts = Timeouts(quit=quit_s)
+            return await Connection.open(hop.host, hop.port, helo="relay.example", tls="never", timeouts=timeouts)
+
+        class Routes:
+            hops = staticmethod(self._hops)
+
+        queues = queues or self.queues
+        names = itertools.count()
+        publisher = bus.Publisher(self.client, P, lambda: f"{name}.{next(names)}")
+        return Relay(
+            name,
+            P,
+            RelayLimits(in_flight=in_flight, batch=batch, connections_per_site=connections, lease_ms=lease_ms),
+            queues,
+            admission or Admission(self.client, P, SuppressionList(self.client, P)),
+            mails or self.mails(),
+            partial(Courier, Routes(), open_connection, Shunned(self.clock.monotonic)),
+            Retries(NoChance(), (retry_s,)),
+            partial(Recorder, publisher, queues, name),
+            self.clock.now_ms,
+            self.clock.monotonic,
+        )
+
+    # What became of it
+
+    async def facts(self) -> list[Any]:
+        """All that is on the streams, in the order of each partition."""
+        found = []
+        for partition in range(P):
+            for number, fields in await self.client.xrange(keys.events(partition)):
+                found.append(bus.entry(number, fields).message())
+        return found
+
+    async def words(self) -> dict[int, list[str]]:
+        """The facts of each ordinal, in their order; tests with one job use it."""
+        words: dict[int, list[str]] = defaultdict(list)
+        for fact in await self.facts():
+            words[fact.ordinal].append(type(fact).__name__)
+        return words
+
+    async def has_ended(self, messages: int) -> bool:
+        return sum(map(ends_message, await self.facts())) >= messages
+
+    async def _keys(self, prefix: str) -> list[bytes]:
+        if isinstance(self.client, redis.RedisCluster):
+            return await self.client.keys(prefix + "*", target_nodes=redis.RedisCluster.PRIMARIES)
+        return await self.client.keys(prefix + "*")
+
+    async def left(self) -> dict[str, int]:
+        """What is not at rest: messages by where they are, and records of sites."""
+        left: Counter[str] = Counter()
+        for p in range(P):
+            for name, prefix in (("ready", keys.ready_prefix(p)), ("leased", keys.leased_prefix(p))):
+                for key in await self._keys(prefix):
+                    if not key.endswith(b".dead"):
+                        left[name] += await (self.client.xlen(key) if name == "ready" else self.client.hlen(key))
+            left["retry"] += await self.client.zcard(keys.retry(p))
+            left["sites"] += await self.client.zcard(keys.sites(p)) + len(await self._keys(keys.site_prefix(p)))
+        return {name: count for name, count in left.items() if count}
+
+
+class RunningRelay:
+    def __init__(self, relay: Relay) -> None:
+        self._stopping = asyncio.Event()
+        self._task = asyncio.create_task(relay.run(self._stopping))
+
+    def ask_to_stop(self) -> None:
+        self._stopping.set()
+
+    async def stop(self) -> None:
+        """SIGTERM: it drains."""
+        self._stopping.set()
+        if not self._task.cancelled():
+            async with asyncio.timeout(10):
+                await self._task
+
+    async def die(self) -> None:
+        """kill -9, as far as others can see: nothing is recorded or given back any more."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running(relay: Relay) -> AsyncIterator[RunningRelay]:
+    run = RunningRelay(relay)
+    try:
+        yield run
+        await run.stop()
+    finally:
+        await run.die()
+
+
+@pytest.fixture
+async def house(any_redis_url: str) -> AsyncIterator[House]:
+    client = redis.connect(any_redis_url)
+    yield House(client)
+    await redis.close(client)
+
+
+#: For what has nothing to do with where Redis keeps it.
+on_one_server = pytest.mark.parametrize("any_redis_url", ["single"], indirect=True)
+
+
+@asynccontextmanager
+async def host(house: House, *sites: str, script: Script | None = None) -> AsyncIterator[SmtpServer]:
+    """The mail host of these sites (`a.test` if none is named)."""
+    async with SmtpServer(script) as server:
+        for site in sites or ("a.test",):
+            house.hops[site] = Hop("127.0.0.1", server.port)
+        yield server
+
+
+def recipient(envelope: Envelope) -> str:
+    return envelope.rcpts[0].partition("<")[2].partition(">")[0]
+
+
+def taken(server: SmtpServer) -> Counter[str]:
+    return Counter(map(recipient, server.envelopes))
+
+
+def once(ordinals: Iterable[int], site: str = "a.test") -> Counter[str]:
+    return Counter(f"u{ordinal}@{site}" for ordinal in ordinals)
+
+
+class GatedMails:
+    """Makes mails behind a gate, and fails for some."""
+
+    def __init__(self, mails: Mails, gate: Gate | None = None, faulty: Iterable[int] = ()) -> None:
+        self._mails = mails
+        self._gate = gate
+        self._faulty = set(faulty)
+
+    async def make(self, ready: events.Ready) -> Made | Unmade:
+        if self._gate is not None:
+            await self._gate()
+        if ready.ordinal in self._faulty:
+            self._faulty.remove(ready.ordinal)
+            raise ZeroDivisionError("a bug of ours")
+        return await self._mails.make(ready)
+
+
+# Sending
+
+
+async def test_promise_1_what_is_enqueued_is_delivered_and_nothing_is_left(house: House) -> None:
+    async with host(house, "a.test", "b.test", "c.test") as server:
+        job = await house.job()
+        for at, site in enumerate(("a.test", "b.test", "c.test")):
+            await house.enqueue(job, range(at * 20, at * 20 + 20), site)
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(60))
+
+        assert taken(server) == once(range(20)) + once(range(20, 40), "b.test") + once(range(40, 60), "c.test")
+        assert await house.words() == {ordinal: ["Delivered"] for ordinal in range(60)}
+        assert await house.left() == {}
+
+
+@on_one_server
+async def test_a_mail_is_personal_signed_and_comes_back_to_us(house: House) -> None:
+    async with host(house) as server:
+        job = await house.job()
+        variables = b"\x81\xa6prenom\xa3Ana"
+        await house.enqueue(job, [7], variables=msgspec.Raw(variables), name="Ana")
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(1))
+
+        (envelope,) = server.envelopes
+        sender = envelope.mail.partition("<")[2].partition(">")[0]
+        assert VerpKeys(SECRET).read(sender).ordinal == 7
+        assert envelope.message.startswith(b"DKIM-Signature: v=1; a=ed25519-sha256;")
+        assert b"\r\nSubject: Bonjour Ana\r\n" in envelope.message
+        (fact,) = await house.facts()
+        assert (fact.attempt, fact.site, fact.host, fact.reply) == (1, "a.test", "127.0.0.1", "250 2.0.0 queued")
+        assert fact.size_bytes == len(envelope.message)
+
+
+async def test_two_relays_share_what_there_is(house: House) -> None:
+    async with host(house, "a.test", "b.test") as server:
+        job = await house.job()
+        await house.enqueue(job, range(80))
+        await house.enqueue(job, range(80, 160), "b.test")
+
+        async with running(house.relay("r1", batch=10)), running(house.relay("r2", batch=10)):
+            await until(lambda: house.has_ended(160))
+
+        assert taken(server) == once(range(80)) + once(range(80, 160), "b.test")
+        assert await house.left() == {}
+
+
+# Tried again, too late, not wanted
+
+
+async def test_a_deferred_message_comes_back_as_its_second_attempt_when_it_is_due(house: House) -> None:
+    async with host(house, script={"RCPT": ["450 4.2.0 try later", "250 ok"]}) as server:
+        await house.enqueue(await house.job(), [0])
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(1))
+
+        deferred, delivered = await house.facts()
+        assert (deferred.attempt, deferred.reply) == (1, "450 4.2.0 try later")
+        assert deferred.retry_at == deferred.occurred_at + RETRY_S * 1000
+        assert (type(delivered), delivered.attempt) == (events.Delivered, 2)
+        assert delivered.occurred_at >= deferred.retry_at
+        assert taken(server) == once([0])
+        assert await house.left() == {}
+
+
+@on_one_server
+async def test_a_message_that_would_be_too_late_expires_instead_of_waiting(house: House) -> None:
+    async with host(house, script={"RCPT": "450 4.2.0 try later"}):
+        await house.enqueue(await house.job(), [0], expires_at=house.clock.now_ms() + 600_000)
+
+        async with running(house.relay(retry_s=3600)):
+            await until(lambda: house.has_ended(1))
+
+        (fact,) = await house.facts()
+        assert (type(fact), fact.attempt, fact.reply) == (events.Expired, 1, "450 4.2.0 try later")
+        assert await house.left() == {}
+
+
+@on_one_server
+async def test_messages_whose_time_ends_while_they_are_in_line_expire_there(house: House) -> None:
+    gate = Gate()
+    async with host(house) as server:
+        await house.enqueue(
+            await house.job(), range(5), expires_at=house.clock.now_ms() + 600_000, last_reply="450 full"
+        )
+
+        async with running(house.relay(connections=1, mails=GatedMails(house.mails(), gate))):
+            await until(lambda: gate.waiting)
+            house.clock.ahead_s += 600
+            gate.open()
+            await until(lambda: house.has_ended(5))
+
+        assert server.envelopes == []
+        assert {(type(fact), fact.attempt, fact.reply) for fact in await house.facts()} == {
+            (events.Expired, 0, "450 full")
+        }
+        assert await house.left() == {}
+
+
+async def test_promise_4_who_leaves_while_his_mail_is_in_line_gets_none(house: House) -> None:
+    gate = Gate()
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(5))
+
+        async with running(house.relay(connections=1, mails=GatedMails(house.mails(), gate))):
+            await until(lambda: gate.waiting)
+            for ordinal in (0, 3):
+                await house.suppress(f"u{ordinal}@a.test")
+            house.clock.ahead_s += relay_module.FRESH_S + 0.01
+            gate.open()
+            await until(lambda: house.has_ended(5))
+
+        assert taken(server) == once([1, 2, 4])
+        assert {fact.ordinal: fact.where for fact in await house.facts() if isinstance(fact, events.Suppressed)} == {
+            0: "attempt",
+            3: "attempt",
+        }
+        assert await house.left() == {}
+
+
+@on_one_server
+async def test_promise_4_who_leaves_while_the_host_takes_its_time_gets_none(house: House) -> None:
+    gate = Gate()
+    async with host(house) as server:
+        await house.enqueue(await house.job(), [0])
+
+        async with running(house.relay(before_connecting=gate)):
+            await until(lambda: gate.waiting)
+            await house.suppress("u0@a.test")
+            house.clock.ahead_s += 30
+            gate.open()
+            await until(lambda: house.has_ended(1))
+
+        assert await house.words() == {0: ["Suppressed"]}
+        assert not any(command.startswith("MAIL") for command in server.commands)
+
+
+async def test_who_has_left_before_is_not_even_put_in_line(house: House) -> None:
+    async with host(house) as server:
+        await house.enqueue(await house.job(), [0])
+        await house.suppress("u0@a.test")
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(1))
+
+        assert await house.words() == {0: ["Suppressed"]}
+        assert server.connections == 0
+        assert await house.left() == {}
+
+
+async def test_promise_2_a_message_whose_end_is_on_record_is_dropped(house: House) -> None:
+    async with host(house) as server:
+        job = await house.job()
+        await house.publisher.publish(
+            [events.Delivered(event_id="1", occurred_at=1, tenant=TENANT, job=job, ordinal=0)]
+        )
+        await house.enqueue(job, [0, 1])
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(2))
+            await until(lambda: _is_empty(house))
+
+        assert taken(server) == once([1])
+        assert await house.words() == {0: ["Delivered"], 1: ["Delivered"]}
+
+
+async def _is_empty(house: House) -> bool:
+    return not await house.left()
+
+
+# What dies
+
+
+async def test_promise_1_what_a_dead_relay_held_is_sent_by_another_once(house: House) -> None:
+    gate = Gate()
+    async with host(house, "a.test", "b.test") as server:
+        job = await house.job()
+        await house.enqueue(job, range(10))
+        await house.enqueue(job, range(10, 20), "b.test")
+        async with running(house.relay("dying", lease_ms=300, mails=GatedMails(house.mails(), gate))) as dying:
+            await until(lambda: gate.waiting == 2)
+            await dying.die()
+
+            async with running(house.relay("living")):
+                await until(lambda: house.has_ended(20))
+
+        assert taken(server) == once(range(10)) + once(range(10, 20), "b.test")
+        assert await house.left() == {}
+
+
+async def test_promise_2_a_relay_that_was_stopped_for_too_long_does_not_send_what_another_has_taken(
+    house: House,
+) -> None:
+    class Stopped(ReadyQueues):
+        """Stops answering once something was leased: the process is in the freezer."""
+
+        async def lease(self, *args: Any, **options: Any) -> Taken:
+            if self.frozen is not None:
+                await self.frozen()
+            found = await super().lease(*args, **options)
+            if found.leases:
+                self.frozen = thaw
+            return found
+
+        frozen: Gate | None = None
+
+    gate, thaw = Gate(), Gate()
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(10))
+        mails = GatedMails(house.mails(), gate)
+        stopped = house.relay("stopped", lease_ms=300, connections=1, mails=mails, queues=Stopped(house.client))
+        async with running(stopped):
+            await until(lambda: gate.waiting and thaw.waiting)
+            async with running(house.relay("living")):
+                await until(lambda: house.has_ended(10))
+                assert not await _is_known(house, "stopped")
+
+                thaw.open()
+                await until(lambda: _is_known(house, "stopped"))
+                gate.open()
+
+        assert taken(server) == once(range(10))
+        assert await house.left() == {}
+
+
+async def _is_known(house: House, relay: str) -> bool:
+    """It has renewed its lease in all partitions: another relay had taken it for dead before."""
+    return all([await house.client.zscore(keys.relays(p), relay) is not None for p in range(P)])
+
+
+async def test_promise_1_what_an_answer_that_was_lost_had_leased_is_sent_once(house: House) -> None:
+    class Losing(ReadyQueues):
+        losses = 2
+
+        async def lease(self, *args: Any, **options: Any) -> Taken:
+            found = await super().lease(*args, **options)
+            if found.leases and self.losses:
+                self.losses -= 1
+                raise redis.RedisAway("the answer was lost")
+            return found
+
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(30))
+
+        async with running(house.relay(batch=10, queues=Losing(house.client))):
+            await until(lambda: house.has_ended(30))
+
+        assert taken(server) == once(range(30))
+        assert await house.left() == {}
+
+
+@on_one_server
+async def test_promise_2_what_is_recorded_while_the_relay_looks_for_the_lost_is_not_taken_for_lost(
+    house: House,
+) -> None:
+
+    class Slow(ReadyQueues):
+        """Loses the second answer, and tells what is held only after the first message has been recorded."""
+
+        calls = 0
+
+        async def lease(self, *args: Any, **options: Any) -> Taken:
+            found = await super().lease(*args, **options)
+            if found.leases:
+                self.calls += 1
+                if self.calls == 2:
+                    raise redis.RedisAway("the answer was lost")
+            return found
+
+        async def held(self, partition: int, relay: str) -> list[Lease]:
+            found = await super().held(partition, relay)
+            gate.open()
+            await until(lambda: house.client.zcard(keys.retry(partition)))
+            await asyncio.sleep(0.01)
+            return found
+
+    gate = Gate()
+    async with host(house, script={"RCPT": ["450 4.2.0 try later", "250 ok"]}) as server:
+        await house.enqueue(await house.job(), range(2))
+        mails = GatedMails(house.mails(), gate)
+
+        async with running(house.relay(batch=1, mails=mails, queues=Slow(house.client))):
+            await until(lambda: house.has_ended(2))
+
+        assert taken(server) == once(range(2))
+        assert sorted((fact.ordinal, fact.attempt) for fact in await house.facts()) == [(0, 1), (0, 2), (1, 1)]
+
+
+async def test_promise_2_redis_killed_while_sending_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    client = redis.connect(server.url)
+    try:
+        house = House(client)
+        sites = [f"s{number}.test" for number in range(4)]
+        async with host(house, *sites, script={"DOT": (0.002, "250 2.0.0 queued")}) as sink:
+            job = await house.job()
+            for at, site in enumerate(sites):
+                await house.enqueue(job, range(at * 50, at * 50 + 50), site)
+
+            async with running(house.relay(in_flight=60, batch=20)):
+                for share in (40, 110):
+                    await until(lambda share=share: len(sink.envelopes) >= share)  # type: ignore[misc]
+                    await asyncio.to_thread(server.kill)
+                    await asyncio.to_thread(server.start)
+                await until(lambda: _has_ended_again(house, 200))
+
+        # Redis keeps what it acknowledged, and the relay what it has not recorded yet: not even what was in flight is
+        # sent twice.
+        assert taken(sink) == sum(
+            (once(range(at * 50, at * 50 + 50), site) for at, site in enumerate(sites)), Counter()
+        )
+        assert await house.words() == {ordinal: ["Delivered"] for ordinal in range(200)}
+        assert await house.left() == {}
+    finally:
+        await redis.close(client)
+        server.stop()
+
+
+async def _has_ended_again(house: House, messages: int) -> bool:
+    try:
+        return await house.has_ended(messages)
+    except redis.AWAY:
+        return False
+
+
+# Draining
+
+
+async def test_a_relay_that_stops_puts_back_at_once_what_it_has_not_tried_and_finishes_what_it_has(
+    house: House,
+) -> None:
+    gate = Gate()
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(20))
+        async with running(house.relay(connections=2, mails=GatedMails(house.mails(), gate))) as draining:
+            await until(lambda: gate.waiting == 2)
+
+            draining.ask_to_stop()
+            await until(lambda: _lies_ready(house, 18))
+            assert server.envelopes == []
+            gate.open()
+            await draining.stop()
+
+        assert len(server.envelopes) == 2
+        assert await house.has_ended(2)
+        left = await house.left()
+        assert (left["ready"], left.get("leased")) == (18, None)
+        assert [await house.client.zscore(keys.relays(p), "r1") for p in range(P)] == [None] * P
+
+        async with running(house.relay("r2")):
+            await until(lambda: house.has_ended(20))
+        assert taken(server) == once(range(20))
+
+
+async def _lies_ready(house: House, messages: int) -> bool:
+    return (await house.left()).get("ready") == messages
+
+
+@on_one_server
+async def test_promise_2_a_drain_that_takes_longer_than_a_lease_keeps_it(house: House) -> None:
+    gate = Gate()
+    async with host(house) as server:
+        await house.enqueue(await house.job(), [0])
+        async with running(house.relay("slow", lease_ms=1000, mails=GatedMails(house.mails(), gate))) as draining:
+            await until(lambda: gate.waiting)
+            draining.ask_to_stop()
+
+            async with running(house.relay("other")):
+                await asyncio.sleep(1.4)  # longer than a lease
+                assert server.envelopes == []
+                gate.open()
+                await draining.stop()
+
+        assert taken(server) == once([0])
+        assert await house.left() == {}
+
+
+async def test_a_relay_with_nothing_to_do_stops(house: House) -> None:
+    async with running(house.relay()) as idle:
+        await idle.stop()
+
+
+# One site and the others
+
+
+async def test_promise_5_a_host_that_holds_every_message_holds_its_share_and_no_more(house: House) -> None:
+    async with host(house, "slow.test", script={"DOT": SILENT}) as slow, host(house, "fast.test") as fast:
+        job = await house.job()
+        await house.enqueue(job, range(300), "slow.test")
+        run = RunningRelay(house.relay(connections=2, in_flight=200))
+        try:
+            await until(lambda: slow.open_connections == 2)
+            await house.enqueue(job, range(300, 400), "fast.test")
+            await until(lambda: house.has_ended(100))
+
+            assert taken(fast) == once(range(300, 400), "fast.test")
+            assert (slow.open_connections, slow.envelopes) == (2, [])
+            assert (await house.left())["leased"] == 25
+        finally:
+            await run.die()
+
+
+@on_one_server
+async def test_promise_5_there_is_room_for_the_next_site_however_many_are_stuck(house: House) -> None:
+    stuck = [f"stuck{number}.test" for number in range(20)]
+    async with host(house, *stuck, script={"DOT": SILENT}), host(house, "fast.test") as fast:
+        job = await house.job()
+        for at, site in enumerate(stuck):
+            await house.enqueue(job, range(at * 30, at * 30 + 30), site)
+        run = RunningRelay(house.relay(connections=2, in_flight=100))
+        try:
+            await until(lambda: _is_settled(house))
+            await house.enqueue(job, range(600, 640), "fast.test")
+            await until(lambda: house.has_ended(40))
+
+            assert taken(fast) == once(range(600, 640), "fast.test")
+        finally:
+            await run.die()
+
+
+async def _is_settled(house: House) -> bool:
+    """What is in hand does not change any more."""
+    before = (await house.left()).get("leased", 0)
+    await asyncio.sleep(0.2)
+    return 0 < before == (await house.left()).get("leased", 0)
+
+
+async def test_promise_8_what_is_in_hand_is_bounded_over_all_partitions(house: House) -> None:
+    sites = [f"stuck{number}.test" for number in range(12)]
+    assert {ids.name_partition(site, P) for site in sites} == set(range(P))
+    async with host(house, *sites, script={"DOT": SILENT}):
+        job = await house.job()
+        for at, site in enumerate(sites):
+            await house.enqueue(job, range(at * 10, at * 10 + 10), site)
+        run = RunningRelay(house.relay(in_flight=10, batch=10))
+        try:
+            await until(lambda: _is_settled(house))
+
+            assert (await house.left())["leased"] == 10
+        finally:
+            await run.die()
+
+
+async def test_a_site_that_has_reached_its_limit_goes_on_when_it_can(house: House) -> None:
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(120))
+
+        async with running(house.relay(connections=1, in_flight=20)):
+            await until(lambda: house.has_ended(120))
+
+        assert taken(server) == once(range(120))
+        assert server.connections == 1
+
+
+@on_one_server
+async def test_a_host_that_does_not_answer_goodbyes_does_not_hold_up_the_next_message(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "IDLE_S", 0.02)
+    run = RunningRelay(house.relay(quit_s=60))
+    try:
+        async with host(house, script={"QUIT": SILENT}) as server:
+            job = await house.job()
+            await house.enqueue(job, [0])
+            await until(lambda: "QUIT" in server.commands)
+            await house.enqueue(job, [1])
+            await until(lambda: house.has_ended(2))
+
+            assert server.connections == 2
+    finally:
+        await run.die()
+
+
+# Content and bugs
+
+
+@on_one_server
+async def test_content_that_fails_for_one_recipient_bounces_for_him_alone(house: House) -> None:
+    async with host(house) as server:
+        job = await house.job(html="<p>{% if true %}{{ 1 / n }}{% endif %}</p>")
+        await house.enqueue(job, [0], variables=msgspec.Raw(b"\x81\xa1n\xa1x"))
+        await house.enqueue(job, [1], variables=msgspec.Raw(b"\x81\xa1n\x02"))
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(2))
+
+        facts = {fact.ordinal: fact for fact in await house.facts()}
+        assert (type(facts[0]), facts[0].kind, facts[0].reason) == (events.Bounced, "block", "render_failed")
+        assert type(facts[1]) is events.Delivered
+        assert taken(server) == once([1])
+
+
+@on_one_server
+async def test_messages_of_a_job_that_is_gone_bounce(house: House) -> None:
+    async with host(house) as server:
+        await house.enqueue(ids.new_job_id(CREATED_MS, b"absent", P), [0])
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(1))
+
+        (fact,) = await house.facts()
+        assert (type(fact), fact.kind, fact.reason) == (events.Bounced, "block", "no_such_job")
+        assert server.connections == 0
+
+
+@on_one_server
+async def test_mails_of_a_domain_that_is_nobodys_wait_until_it_is_somebodys(house: House) -> None:
+    async with host(house) as server:
+        await house.enqueue(await house.job(own=False), [0])
+
+        async with running(house.relay()):
+            await until(lambda: _is_deferred(house, 0))
+            assert server.connections == 0
+            await house.domains.add(TENANT, "exemple.fr")
+            await until(lambda: house.has_ended(1))
+
+        first, *_, last = await house.facts()
+        assert (type(first), first.reason) == (events.Deferred, "unknown_sending_domain")
+        assert type(last) is events.Delivered
+
+
+@on_one_server
+async def test_promise_7_a_domain_that_is_taken_away_is_not_signed_for_any_more(house: House) -> None:
+    async with host(house) as server:
+        job = await house.job()
+        async with running(house.relay()):
+            await house.enqueue(job, [0])
+            await until(lambda: house.has_ended(1))
+            await house.domains.remove(TENANT, "exemple.fr")
+            house.clock.ahead_s += mails_module.DOMAIN_MS / 1000
+            await house.enqueue(job, [1])
+            await until(lambda: _is_deferred(house, 1))
+
+        assert taken(server) == once([0])
+
+
+async def _is_deferred(house: House, ordinal: int) -> bool:
+    return "Deferred" in (await house.words())[ordinal]
+
+
+@on_one_server
+async def test_a_bug_in_one_attempt_defers_that_message_and_the_worker_lives_on(house: House) -> None:
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(5))
+
+        async with running(house.relay(connections=1, mails=GatedMails(house.mails(), faulty=[1]))):
+            await until(lambda: house.has_ended(5))
+
+        assert {fact.ordinal: fact.reason for fact in await house.facts() if isinstance(fact, events.Deferred)} == {
+            1: "internal_error"
+        }
+        assert taken(server) == once(range(5))
+        assert server.connections == 1
+        assert await house.left() == {}
+
+
+@on_one_server
+async def test_a_bug_while_taking_is_waited_out(house: House) -> None:
+
+    class Faulty(Admission):
+        faults = 2
+
+        async def check(self, readies: Sequence[events.Ready]) -> list[str | None]:
+            if self.faults:
+                self.faults -= 1
+                raise ZeroDivisionError("a bug of ours")
+            return await super().check(readies)
+
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(5))
+
+        faulty = Faulty(house.client, P, SuppressionList(house.client, P))
+        async with running(house.relay(admission=faulty)):
+            await until(lambda: house.has_ended(5))
+
+        assert taken(server) == once(range(5))
+        assert await house.left() == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xc1",
+        b"",
+        events.encode(events.Intake(tenant=TENANT, job="x", first_ordinal=0)),
+        events.encode(events.Ready(tenant=TENANT, job="not a job", ordinal=0, email="a@a.test")),
+        events.encode(
+            events.Ready(tenant=TENANT, job=ids.new_job_id(CREATED_MS, b"chance", P), ordinal=-1, email="a@a.test")
+        ),
+    ],
+)
+@on_one_server
+async def test_what_cannot_be_read_is_buried_and_the_others_go_on(house: House, body: bytes) -> None:
+    async with host(house) as server:
+        job = await house.job()
+        await house.enqueue_rows(job, "a.test", [(1, "a.test", body)])
+        await house.enqueue(job, range(3))
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(3))
+            await until(lambda: _is_empty(house))
+
+        assert taken(server) == once(range(3))
+        prefix = keys.ready_prefix(ids.name_partition("a.test", P))
+        ((_, dead),) = await house.client.xrange(keys.dead(prefix.rstrip(":")))
+        assert (dead[b"t"], dead[b"b"], dead[b"origin"]) == (b"Ready", body, b"a.test")
+        assert dead[b"reason"]
+
+
+# Contents in memory
+
+
+class Counting:
+    """A client that counts what is loaded."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.loads = 0
+
+    async def hget(self, key: str, name: str) -> Any:
+        self.loads += 1
+        return await self._client.hget(key, name)
+
+
+@on_one_server
+async def test_promise_8_contents_are_kept_by_number_and_by_size_those_used_last(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    counting = Counting(house.client)
+    mails = house.mails(counting)
+    jobs = [await house.job() for _ in range(4)]
+
+    async def make(*numbers: int) -> int:
+        before = counting.loads
+        for number in numbers:
+            house.clock.ahead_s += mails_module.DOMAIN_MS / 1000
+            ready = events.Ready(tenant=TENANT, job=jobs[number], ordinal=0, email="a@a.test")
+            assert isinstance(await mails.make(ready), Made)
+        return counting.loads - before
+
+    monkeypatch.setattr(mails_module, "JOBS_KEPT", 3)
+    assert await make(0, 1, 2, 0, 0, 3) == 4
+    assert await make(0, 2, 3) == 0
+    assert await make(1, 0) == 2  # 1 came last in use, and pushed 0 out
+
+    monkeypatch.setattr(mails_module, "CONTENT_BYTES_KEPT", 1)
+    assert await make(2, 2, 2, 0, 0) == 2
+
+
+@on_one_server
+async def test_workers_that_need_the_same_content_load_it_once(house: House) -> None:
+    counting = Counting(house.client)
+    mails = house.mails(counting)
+    job = await house.job()
+
+    await asyncio.gather(
+        *(mails.make(events.Ready(tenant=TENANT, job=job, ordinal=n, email="a@a.test")) for n in range(10))
+    )
+
+    assert counting.loads == 1
+
+
+# The share of a site
+
+
+async def _lease(house: House, relay: str, limit: int, room: int, site: str = "a.test") -> list[Lease]:
+    found = await house.queues.lease(ids.name_partition(site, P), relay, 60_000, limit, 1000, room)
+    return found.leases
+
+
+async def test_promise_5_a_site_has_an_eighth_of_the_room_of_who_asks(house: House) -> None:
+    await house.enqueue(await house.job(), range(100))
+
+    first = await _lease(house, "r1", limit=100, room=80)
+    again = await _lease(house, "r1", limit=100, room=70)
+    await house.queues.record(ids.name_partition("a.test", P), "r1", [Recorded(first[0].number)])
+    after = await _lease(house, "r1", limit=100, room=80)
+
+    assert (len(first), len(again), len(after)) == (10, 0, 1)
+
+
+@on_one_server
+async def test_a_site_without_anything_in_hand_gets_one_message_into_the_last_room(house: House) -> None:
+    await house.enqueue(await house.job(), range(3))
+
+    assert len(await _lease(house, "r1", limit=1, room=1)) == 1
