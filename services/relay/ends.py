@@ -98,7 +98,9 @@ def _deferred(mail: Mail, stream: str, defer: Defer, host: str, reply: str, now_
         reason=defer.reason,
         retry_at=retry_at,
     )
-    again = msgspec.structs.replace(ready, attempt=ready.attempt + 1, last_reply=text)
+    again = msgspec.structs.replace(
+        ready, attempt=ready.attempt + 1, first_attempt_at=ready.first_attempt_at or now_ms, last_reply=text
+    )
     return End(mail, fact, retry_at, events.encode(again))
 
 
