@@ -99,7 +99,8 @@ class Relay(Process, frozen=True, kw_only=True):
     helo: str = ""
     mx_port: Port = 25
     connections_per_site: Positive = 20
-    lease_ms: Positive = 15_000
+    #: How long a relay may be silent before the others take its messages. Below a second a busy one would lose them.
+    lease_ms: Annotated[int, Meta(ge=1_000)] = 15_000
     #: Messages one relay process holds at a time.
     in_flight: Positive = 2_000
     #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
