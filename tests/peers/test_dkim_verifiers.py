@@ -13,6 +13,8 @@ from tests.peers import opendkim
 from tests.peers.conftest import Peers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+#: What Postfix receives passes opendkim.
+FILTERED = True
 
 DOMAIN = "exemple.test"
 FROM = {"from": f"Chouette à plumes <news@{DOMAIN}>"}
