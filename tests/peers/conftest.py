@@ -64,8 +64,8 @@ class Peers:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def peers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peers]:
-    """With opendkim in a module that says FILTERED. There mails come one by one: when many came at once a scanner failed
-    ("end of buffer missed") and no mail was taken any more, most likely that of opendkim's resolver configuration."""
+    """With opendkim in a module that says FILTERED. There mails come one by one: when many came at once, a scanner
+    failed ("end of buffer missed") and no mail was taken any more; most likely its resolver's configuration."""
     bounces_port = free_port()
     ways = {BOUNCES_DOMAIN: f"127.0.0.1:{bounces_port}"}
     with ExitStack() as started:
