@@ -74,7 +74,8 @@ class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
 
 class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     """`from_value`, `reply_to` and `headers` are values of header fields, folded and encoded; `reply_to` may be "".
-    `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults."""
+    `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
+    pace that the job may have (`shared.rates`), "" where it has none of its own."""
 
     stream: Stream
     from_value: str
@@ -92,6 +93,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     tags: tuple[str, ...] = ()
     category: str = ""
     test: bool = False
+    rate: str = ""
+    at_most_once: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()

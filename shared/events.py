@@ -74,6 +74,9 @@ class Delivered(Fact, frozen=True, array_like=True, kw_only=True):
     tls: str | None = None
     size_bytes: int = 0
     duration_ms: int = 0
+    source: str = ""
+    tls_cipher: str = ""
+    tls_policy: str = ""
 
 
 class Deferred(Fact, frozen=True, array_like=True, kw_only=True):
@@ -86,6 +89,7 @@ class Deferred(Fact, frozen=True, array_like=True, kw_only=True):
     reply: str = ""
     reason: str = ""
     retry_at: int = 0
+    source: str = ""
 
 
 class Bounced(Fact, frozen=True, array_like=True, kw_only=True):
@@ -100,6 +104,7 @@ class Bounced(Fact, frozen=True, array_like=True, kw_only=True):
     reason: str = ""
     kind: str = "soft"
     late: bool = False
+    source: str = ""
 
 
 class Expired(Fact, frozen=True, array_like=True, kw_only=True):
@@ -184,6 +189,8 @@ class Ready(Message, frozen=True, array_like=True, kw_only=True):
     untracked: bool = False
     first_attempt_at: int = 0
     last_reply: str = ""
+    stream: str = "bulk"
+    at_most_once: bool = False
 
 
 #: Every fact by its name; the stream entry's `t` field.

@@ -201,4 +201,5 @@ def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting
         variables=recipient.variables,
         expires_at=head.expires_at_ms,
         untracked=recipient.untracked,
+        stream=head.stream,
     )
