@@ -27,8 +27,9 @@ SMTP_PORT = 25
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """`hosts` are MX host names; one that begins with a dot stands for all names below it. Only what the provider alone
-    can name belongs here: not `.comcast.net`, where each customer's line has a name. `example` is a real set."""
+    """`hosts` are MX host names; one that begins with a dot stands for all names below it, one that begins with `*.`
+    for the names one label below. Only what the provider alone can name belongs here: not `.comcast.net` nor
+    `.bbox.fr`, where each customer's line has a name (`….dsl.sta.abo.bbox.fr`). `example` is a real set."""
 
     name: str
     hosts: tuple[str, ...]
@@ -56,11 +57,34 @@ PROVIDERS: tuple[Provider, ...] = (
     ),
     Provider("yahoo", (".yahoodns.net",), ("mta5.am0.yahoodns.net", "mta6.am0.yahoodns.net", "mta7.am0.yahoodns.net")),
     Provider("icloud", (".mail.icloud.com",), ("mx01.mail.icloud.com", "mx02.mail.icloud.com")),
-    Provider("orange", ("smtp-in.orange.fr",), ("smtp-in.orange.fr",)),
+    # Orange and Wanadoo.
+    Provider(
+        "orange",
+        ("smtp-in.orange.fr", "smtp-in1.orange.fr", "smtp-in2.orange.fr", "smtp-in.wanadoo.fr"),
+        ("smtp-in.orange.fr", "smtp-in2.orange.fr"),
+    ),
     Provider("free", ("mx1.free.fr", "mx2.free.fr"), ("mx1.free.fr", "mx2.free.fr")),
-    Provider("sfr", ("smtp-in.sfr.fr",), ("smtp-in.sfr.fr",)),
+    # SFR and what it took over (Neuf, Cegetel, Club Internet, Numericable): mail for all of them goes to the hosts of
+    # sfr.fr; the other names are there for domains whose records still say them. Their customers' lines have names
+    # further down (`….rev.numericable.fr`).
+    Provider(
+        "sfr",
+        ("*.sfr.fr", "*.neuf.fr", "*.cegetel.net", "*.club-internet.fr", "*.numericable.fr", "*.numericable.com"),
+        ("smtp-in.sfr.fr",),
+    ),
     Provider("laposte", (".laposte.net",), ("smtpz4.laposte.net",)),
-    Provider("gmx", (".gmx.net",), ("mx00.gmx.net", "mx01.gmx.net")),
+    Provider("bouygues", ("*.bbox.fr", "*.bouyguestelecom.fr"), ("mx1.bbox.fr", "mx2.bbox.fr")),
+    # GMX, WEB.DE and mail.com are one platform with one postmaster page.
+    Provider(
+        "gmx",
+        (".gmx.net", ".gmx.com", "*.web.de", "mx00.mail.com", "mx01.mail.com"),
+        ("mx00.emig.gmx.net", "mx01.emig.gmx.net"),
+    ),
+    Provider(
+        "t-online",
+        ("mx00.t-online.de", "mx01.t-online.de", "mx02.t-online.de", "mx03.t-online.de"),
+        ("mx00.t-online.de", "mx01.t-online.de", "mx02.t-online.de", "mx03.t-online.de"),
+    ),
     Provider(
         "comcast",
         (".mxge.comcast.net", "mx1.comcast.net", "mx2.comcast.net", "mx1h1.comcast.net", "mx2h1.comcast.net"),
@@ -76,7 +100,22 @@ PROVIDERS: tuple[Provider, ...] = (
         (".pphosted.com", ".gpphosted.com", ".ppe-hosted.com"),
         ("mx0a-00000101.pphosted.com", "mx0b-00000101.pphosted.com"),
     ),
-    Provider("ovh", (".mail.ovh.net", ".mail.ovh.ca"), ("mx0.mail.ovh.net", "mx1.mail.ovh.net", "mx2.mail.ovh.net")),
+    Provider(
+        "barracuda",
+        (
+            ".ess.barracudanetworks.com", ".ess.de.barracudanetworks.com", ".ess.uk.barracudanetworks.com",
+            ".ess.ca.barracudanetworks.com", ".ess.au.barracudanetworks.com", ".ess.in.barracudanetworks.com",
+        ),
+        ("d174024a.ess.barracudanetworks.com", "d174024b.ess.barracudanetworks.com"),
+    ),
+    # Below ovh.net each rented server has a name, so only the mail hosts themselves.
+    Provider(
+        "ovh",
+        (
+            ".mail.ovh.net", ".mail.ovh.ca", "mx1.ovh.net", "mx2.ovh.net", "mx3.ovh.net", "mx4.ovh.net", "mxb.ovh.net",
+        ),
+        ("mx1.mail.ovh.net", "mx2.mail.ovh.net", "mx3.mail.ovh.net"),
+    ),
     Provider(
         "ionos",
         (
@@ -85,10 +124,18 @@ PROVIDERS: tuple[Provider, ...] = (
         ),
         ("mx00.ionos.fr", "mx01.ionos.fr"),
     ),
+    # qq.com, foxmail.com and the companies of Tencent Exmail (mxbiz1.qq.com).
     Provider("qq", (".qq.com",), ("mx1.qq.com", "mx2.qq.com", "mx3.qq.com")),
+    # 163.com, 126.com, yeah.net and the companies that NetEase hosts.
+    Provider(
+        "163",
+        (".mxmail.netease.com", "mx.ym.163.com"),
+        ("163mx01.mxmail.netease.com", "163mx02.mxmail.netease.com", "163mx03.mxmail.netease.com"),
+    ),
 )  # fmt: skip
 
-_EXACT = {host: provider.name for provider in PROVIDERS for host in provider.hosts if not host.startswith(".")}
+_EXACT = {host: provider.name for provider in PROVIDERS for host in provider.hosts if host[0] not in "*."}
+_ONE_BELOW = {host[2:]: provider.name for provider in PROVIDERS for host in provider.hosts if host.startswith("*.")}
 _BELOW = {host[1:]: provider.name for provider in PROVIDERS for host in provider.hosts if host.startswith(".")}
 #: What listens at any address is reached on this machine.
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
@@ -150,7 +197,7 @@ def _normalised(mx_hosts: Sequence[str]) -> list[str]:
 
 
 def _provider_of(host: str) -> str | None:
-    if name := _EXACT.get(host):
+    if name := _EXACT.get(host) or _ONE_BELOW.get(host.partition(".")[2]):
         return name
     labels = host.split(".")
     below = (".".join(labels[start:]) for start in range(1, len(labels)))

@@ -45,10 +45,58 @@ def test_hosts_of_two_providers_make_neither() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["evilmail.protection.outlook.com.example.net", "xsmtp-in.orange.fr", "c-1-2-3-4.hsd1.ca.comcast.net"]
-)
+    "host",
+    [
+        "evilmail.protection.outlook.com.example.net", "xsmtp-in.orange.fr", "c-1-2-3-4.hsd1.ca.comcast.net",
+        "wal59-h01-192-0-2-1.dsl.sta.abo.bbox.fr", "bbox.fr", "evilbbox.fr", "ip-192-0-2-1.rev.numericable.fr",
+        "vps-1.vps.ovh.net", "ns1.ovh.net", "ess.barracudanetworks.com.example.net", "mx.163.com.example.net",
+    ],
+)  # fmt: skip
 def test_a_name_that_only_looks_like_a_provider_is_none(host: str) -> None:
     assert provider_name([host]) is None
+
+
+@pytest.mark.parametrize(
+    ("hosts", "site"),
+    [
+        (["gmail-smtp-in.l.google.com", "alt1.gmail-smtp-in.l.google.com"], "gmail"),
+        (["smtp.google.com"], "gmail"),
+        (["hotmail-com.olc.protection.outlook.com"], "outlook.com"),
+        (["contoso-com.o-v1.mx.microsoft"], "microsoft365"),
+        (["mx-aol.mail.gm0.yahoodns.net"], "yahoo"),
+        (["mx-eu.mail.am0.yahoodns.net"], "yahoo"),
+        (["smtp-in.sfr.fr"], "sfr"),
+        (["mx-ha02.web.de", "mx-ha03.web.de"], "gmx"),
+        (["mx00.mail.com", "mx01.mail.com"], "gmx"),
+        (["mxa-00360101.gslb.pphosted.com", "mxb-00360101.gslb.pphosted.com"], "proofpoint"),
+        (["d315805.a.ess.de.barracudanetworks.com", "d315805.b.ess.de.barracudanetworks.com"], "barracuda"),
+        (["mx1.ovh.net", "mx2.ovh.net", "mxb.ovh.net"], "ovh"),
+        (["mxint01.1and1.com", "mxint02.1and1.com"], "ionos"),
+        (["mxbiz1.qq.com", "mxbiz2.qq.com"], "qq"),
+        (["qiye163mx01.mxmail.netease.com", "qiye163mx02.mxmail.netease.com"], "163"),
+        (["mx.ym.163.com"], "163"),
+    ],
+)
+def test_sets_seen_in_dns_belong_to_their_provider(hosts: list[str], site: str) -> None:
+    assert site_name(hosts) == site
+
+
+def test_the_providers_of_the_documentation_are_there() -> None:
+    names = {provider.name for provider in PROVIDERS}
+
+    assert names >= {
+        "gmail", "outlook.com", "microsoft365", "yahoo", "icloud", "orange", "free", "sfr", "laposte", "bouygues",
+        "gmx", "comcast", "mimecast", "proofpoint", "barracuda", "ovh", "ionos", "qq", "163",
+    }  # fmt: skip
+
+
+def test_no_host_belongs_to_two_providers() -> None:
+    hosts = [host for provider in PROVIDERS for host in provider.hosts]
+
+    assert len(hosts) == len(set(hosts))
+    for provider in PROVIDERS:
+        for host in provider.hosts:
+            assert provider_name([f"mx{host.lstrip('*')}" if host[0] in "*." else host]) == provider.name, host
 
 
 def test_a_host_called_like_a_provider_does_not_enter_its_queue() -> None:
