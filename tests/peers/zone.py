@@ -24,6 +24,8 @@ import dns.resolver
 from tests.servers import free_port, need, stop
 
 START_SECONDS = 30.0
+#: A server that is starting is asked often: over UDP it does not say that it is not there yet.
+GLANCE_SECONDS = 0.2
 #: A character-string of a TXT record holds as much (RFC 1035 section 3.3).
 _TXT_CHARS = 255
 
@@ -67,9 +69,9 @@ class Zone:
     def __init__(self, directory: Path, name: str, records: Sequence[str]) -> None:
         self._program = need("nsd")
         self._directory = directory
-        self._name = name
+        self.name = name
         self._records = list(records)
-        self._serial = 0
+        self.serial = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
 
@@ -83,7 +85,7 @@ class Zone:
 
     def start(self) -> None:
         """Returns when it answers."""
-        values = {"directory": self._directory, "name": self._name, "port": self.port}
+        values = {"directory": self._directory, "name": self.name, "port": self.port}
         conf = self._directory / "nsd.conf"
         conf.write_text(_NSD_CONF.format(**values))
         self.unbound_conf.write_text(_UNBOUND_CONF.format(**values))
@@ -96,12 +98,18 @@ class Zone:
         if self._process is not None:
             stop(self._process)
 
+    def add(self, *records: str) -> None:
+        """Publishes more records. Returns when they are answered."""
+        self._records += records
+        self._publish()
+
     def add_txt(self, name: str, value: str) -> None:
-        """Publishes one more record. Returns when it is answered."""
-        assert self._process is not None
         parts = [value[at : at + _TXT_CHARS] for at in range(0, len(value), _TXT_CHARS)]
         quoted = " ".join('"' + re.sub(r'(["\\])', r"\\\1", part) + '"' for part in parts)
-        self._records.append(f"{name.rstrip('.')}. TXT {quoted}")
+        self.add(f"{name.rstrip('.')}. TXT {quoted}")
+
+    def _publish(self) -> None:
+        assert self._process is not None
         self._write()
         self._process.send_signal(signal.SIGHUP)
         self._answers()
@@ -112,15 +120,19 @@ class Zone:
         return b"".join(rows[0].strings).decode() if rows else ""
 
     def _write(self) -> None:
-        self._serial += 1
+        self.serial += 1
         lines = [
-            f"@ SOA ns.{self._name}. hostmaster.{self._name}. {self._serial} 3600 600 86400 5",
-            f"@ NS ns.{self._name}.",
+            f"@ SOA ns.{self.name}. hostmaster.{self.name}. {self.serial} 3600 600 86400 5",
+            f"@ NS ns.{self.name}.",
         ]
-        lines += [f"ns.{self._name}. A 127.0.0.1", *self._records]
+        lines += [f"ns.{self.name}. A 127.0.0.1", *self._records]
         new = self._directory / "zone.new"
-        new.write_text("\n".join([f"$ORIGIN {self._name}.", "$TTL 5", *lines, ""]))
+        new.write_text(self._finished("\n".join([f"$ORIGIN {self.name}.", "$TTL 5", *lines, ""])))
         new.rename(self._directory / "zone")
+
+    def _finished(self, text: str) -> str:
+        """The zone file as it is served."""
+        return text
 
     def _answers(self) -> None:
         assert self._process is not None
@@ -132,13 +144,13 @@ class Zone:
 
     def _is_served(self) -> bool:
         try:
-            return any(row.serial == self._serial for row in self._ask(f"{self._name}.", "SOA"))
+            return any(row.serial == self.serial for row in self._ask(f"{self.name}.", "SOA", GLANCE_SECONDS))
         except (dns.exception.DNSException, OSError):
             return False
 
-    def _ask(self, name: str, record_type: str) -> list:
+    def _ask(self, name: str, record_type: str, patience_s: float = 2.0) -> list:
         resolver = dns.resolver.Resolver(configure=False)
-        resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], self.port, 2.0
+        resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], self.port, patience_s
         try:
             return list(resolver.resolve(name.rstrip(".") + ".", record_type))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
