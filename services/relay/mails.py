@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from prometheus_client import Histogram
 
-from services.relay.dkim import Signer
+from services.relay.dkim import Signer, sign
 from services.relay.ends import Unmade
 from services.relay.relay import Made
 from services.relay.render import Renderer, RenderFailed
@@ -36,14 +36,14 @@ class Domains(Protocol):
 
 @dataclass(slots=True)
 class Work:
-    """What the mails of a job are made with. `signer` is None where mails leave unsigned; `good_until` is when (ms) it
-    has to be asked for again; `size_bytes` is that of the compiled content."""
+    """What the mails of a job are made with. `signers` is empty where mails leave unsigned; `good_until` is when (ms)
+    they have to be asked for again; `size_bytes` is that of the compiled content."""
 
     stream: str
     from_domain: str
     renderer: Renderer
     size_bytes: int
-    signer: Signer | None = None
+    signers: Sequence[Signer] = ()
     good_until: int = 0
 
 
@@ -86,11 +86,9 @@ class Mails:
             mail = work.renderer.render(ready, now_ms)
         except RenderFailed as failed:
             return Unmade("render_failed", str(failed), final=True)
-        signatures: Sequence[bytes] = ()
-        if work.signer is not None:
-            signatures = (work.signer.sign(mail.headers, mail.body, now_ms // 1000),)
+        signatures = sign(work.signers, mail.headers, mail.body, now_ms // 1000)
         return_path = self._origin.verp.return_path(ready.job, ready.ordinal, self._origin.bounce_domain)
-        return Made(return_path, mail.assemble(*signatures), work.stream)
+        return Made(return_path, mail.assemble(signatures), work.stream)
 
     async def _load(self, ready: events.Ready) -> Work | Unmade:
         """Once, however many workers ask for the same job at the same time."""
@@ -108,7 +106,7 @@ class Mails:
         self._keep(job, work)
         if self._origin.dkim:
             try:
-                work.signer = await self._signer(tenant, work.from_domain)
+                work.signers = (await self._signer(tenant, work.from_domain),)
             except (InvalidDomain, DomainTaken, LookupError) as gone:
                 detail = f"{work.from_domain} is not a sending domain of {tenant}: {gone}"
                 return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)

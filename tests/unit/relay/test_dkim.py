@@ -9,7 +9,7 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.relay.dkim import Signer
+from services.relay.dkim import GUARDED, Signer, sign
 from shared import addresses, dkim_keys, headers, quoted_printable
 
 Fields = list[tuple[bytes, bytes]]
@@ -43,6 +43,28 @@ def verifies(algorithm: dkim_keys.Algorithm, mail: bytes) -> bool:
     return bool(dkim.verify(mail, dnsfunc=lambda name, timeout=5: published[name]))
 
 
+def verdicts(mail: bytes) -> list[bool]:
+    """What dkimpy says of each signature, RSA being the first."""
+    return [verified(dkim.DKIM(mail), at, record(algorithm)) for at, algorithm in enumerate(ALGORITHMS)]
+
+
+def verified(mail: dkim.DKIM, at: int, published: bytes) -> bool:
+    try:
+        return bool(mail.verify(at, dnsfunc=lambda name, timeout=5: published))
+    except dkim.ValidationError:
+        return False
+
+
+def split(signatures: bytes) -> list[bytes]:
+    """The DKIM-Signature fields, each whole."""
+    return [b"DKIM-Signature:" + field for field in signatures.split(b"DKIM-Signature:")[1:]]
+
+
+def tags_of(field: bytes) -> dict[bytes, bytes]:
+    bare = re.sub(rb"\s", b"", field[len(b"DKIM-Signature:") :])
+    return dict(tag.split(b"=", 1) for tag in bare.split(b";"))
+
+
 def fields_of(name: str, subject: str) -> Fields:
     """Header fields as the relay writes them."""
     return [
@@ -68,7 +90,7 @@ def test_mails_as_the_relay_makes_them_verify(
     fields = fields_of(name, subject)
     body = quoted_printable.encode(text.rstrip("\r\n") + ".\n")
 
-    signature = signer(algorithm).sign(fields, body, 1_700_000_000)
+    signature = sign([signer(algorithm)], fields, body, 1_700_000_000)
 
     assert verifies(algorithm, signature + message(fields, body))
 
@@ -80,7 +102,7 @@ def test_any_relaxed_body_verifies(algorithm: dkim_keys.Algorithm, raw: bytes) -
     body = Relaxed.canonicalize_body(b"\r\n".join(lines) + b"\r\n")
     fields = fields_of("", "")
 
-    signature = signer(algorithm).sign(fields, body, 1_700_000_000)
+    signature = sign([signer(algorithm)], fields, body, 1_700_000_000)
 
     assert verifies(algorithm, signature + message(fields, body))
 
@@ -90,7 +112,7 @@ def test_any_relaxed_body_verifies(algorithm: dkim_keys.Algorithm, raw: bytes) -
 def test_odd_bodies_verify(algorithm: dkim_keys.Algorithm, body: bytes) -> None:
     fields = fields_of("Zoé", "Été")
 
-    signature = signer(algorithm).sign(fields, body, 1_700_000_000)
+    signature = sign([signer(algorithm)], fields, body, 1_700_000_000)
 
     assert verifies(algorithm, signature + message(fields, body))
 
@@ -101,7 +123,7 @@ def test_header_fields_folded_in_any_way_verify(pieces: list[bytes]) -> None:
     fields = [(b"From", b"a@exemple.fr"), (b"Subject", b"x" + b"".join(pieces) + b"y"), (b"X-END", b"z")]
     body = b"a\r\n"
 
-    signature = signer("rsa-sha256").sign(fields, body, 1_700_000_000)
+    signature = sign([signer("rsa-sha256")], fields, body, 1_700_000_000)
 
     assert verifies("rsa-sha256", signature + message(fields, body))
 
@@ -122,7 +144,7 @@ def test_header_fields_folded_in_any_way_verify(pieces: list[bytes]) -> None:
 )
 def test_a_change_is_noticed(old: bytes, new: bytes) -> None:
     fields = fields_of("Chouette", "Bonjour")
-    mail = signer("rsa-sha256").sign(fields, b"hello\r\n", 1_700_000_000) + message(fields, b"hello\r\n")
+    mail = sign([signer("rsa-sha256")], fields, b"hello\r\n", 1_700_000_000) + message(fields, b"hello\r\n")
     assert verifies("rsa-sha256", mail)
 
     assert old in mail
@@ -131,32 +153,82 @@ def test_a_change_is_noticed(old: bytes, new: bytes) -> None:
 
 def test_what_is_not_signed_may_change() -> None:
     fields = fields_of("Chouette", "Bonjour")
-    mail = signer("rsa-sha256").sign(fields, b"hello\r\n", 1_700_000_000) + message(fields, b"hello\r\n")
+    mail = sign([signer("rsa-sha256")], fields, b"hello\r\n", 1_700_000_000) + message(fields, b"hello\r\n")
 
     assert verifies("rsa-sha256", b"Received: by x\r\n" + mail.replace(b"not signed", b"changed"))
 
 
-def test_two_signatures_stand_side_by_side() -> None:
-    fields = fields_of("Chouette", "Bonjour")
-    first = signer("rsa-sha256").sign(fields, b"hello\r\n", 1_700_000_000)
-    second = signer("ed25519-sha256").sign(fields, b"hello\r\n", 1_700_000_000)
+@settings(deadline=None)
+@given(words, words, st.text(st.characters(codec="utf-8"), max_size=500))
+def test_both_signatures_of_a_mail_verify(name: str, subject: str, text: str) -> None:
+    fields = fields_of(name, subject)
+    body = quoted_printable.encode(text.rstrip("\r\n") + ".\n")
 
-    assert verifies("rsa-sha256", first + second + message(fields, b"hello\r\n"))
-    assert verifies("ed25519-sha256", second + first + message(fields, b"hello\r\n"))
+    mail = sign([signer(algorithm) for algorithm in ALGORITHMS], fields, body, 1_700_000_000) + message(fields, body)
+
+    assert verdicts(mail) == [True, True]
+    assert verdicts(mail[:-3] + b"!\r\n") == [False, False]
+
+
+def test_signatures_come_in_the_order_of_their_keys() -> None:
+    """RSA first, as the relay asks: there are verifiers that read the first alone."""
+    both = sign([signer("rsa-sha256"), signer("ed25519-sha256")], fields_of("", ""), b"", 1_700_000_000)
+
+    assert [tags_of(field)[b"a"] for field in split(both)] == [b"rsa-sha256", b"ed25519-sha256"]
+
+
+def test_a_mail_without_keys_has_no_signature() -> None:
+    assert sign([], fields_of("", ""), b"", 1_700_000_000) == b""
+
+
+def test_a_mail_signed_at_the_same_time_is_signed_the_same() -> None:
+    signers = [signer("rsa-sha256"), signer("ed25519-sha256")]
+
+    one, other = (sign(signers, fields_of("a", "b"), b"", 1_700_000_000) for _ in range(2))
+
+    assert one == other
 
 
 def test_the_signature_says_what_it_covers() -> None:
-    field = signer("rsa-sha256").sign(fields_of("Chouette", "Bonjour"), b"", 1_700_000_000)
+    for field in split(sign([signer("rsa-sha256")] * 2, fields_of("Chouette", "Bonjour"), b"", 1_700_000_000)):
+        tags = tags_of(field)
+        names = tags[b"h"].split(b":")
+        assert {b"list-unsubscribe", b"list-unsubscribe-post", b"to", b"subject", b"date"} <= set(names)
+        assert b"x-other" not in names
+        assert (tags[b"d"], tags[b"s"], tags[b"a"]) == (b"exemple.fr", b"est1", b"rsa-sha256")
+        assert (tags[b"t"], tags[b"c"], tags[b"v"]) == (b"1700000000", b"relaxed/relaxed", b"1")
+        assert max(map(len, field.split(b"\r\n"))) <= 78
+        assert field.endswith(b"\r\n")
 
-    tags = dict(tag.strip().split(b"=", 1) for tag in re.sub(rb"\s", b"", field[len(b"DKIM-Signature:") :]).split(b";"))
-    names = tags[b"h"].split(b":")
-    assert names.count(b"from") == 2
-    assert {b"list-unsubscribe", b"list-unsubscribe-post", b"to", b"subject", b"date"} <= set(names)
-    assert b"x-other" not in names
-    assert (tags[b"d"], tags[b"s"], tags[b"a"]) == (b"exemple.fr", b"est1", b"rsa-sha256")
-    assert (tags[b"t"], tags[b"c"], tags[b"v"]) == (b"1700000000", b"relaxed/relaxed", b"1")
-    assert max(map(len, field.split(b"\r\n"))) <= 78
-    assert field.endswith(b"\r\n")
+
+def test_what_would_deceive_is_named_once_more_than_it_occurs() -> None:
+    present = {name.lower() for name, _ in fields_of("", "")}
+
+    (field,) = split(sign([signer("rsa-sha256")], fields_of("", ""), b"", 1_700_000_000))
+
+    names = tags_of(field)[b"h"].split(b":")
+    assert {name: names.count(name) for name in GUARDED} == {name: 1 + (name in present) for name in GUARDED}
+
+
+@pytest.mark.parametrize("name", GUARDED)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_adding_what_would_deceive_breaks_the_signature(algorithm: dkim_keys.Algorithm, name: bytes) -> None:
+    """On top of the header, where a host on the way puts it, and at its end; there already or not."""
+    fields = fields_of("Chouette", "Bonjour")
+    header, body = message(fields, b"").removesuffix(b"\r\n"), b"\r\nhello\r\n"
+    signature = sign([signer(algorithm)], fields, b"hello\r\n", 1_700_000_000)
+    added = b"%b: eve@exemple.fr\r\n" % name.title()
+
+    assert verifies(algorithm, signature + header + body)
+    assert not verifies(algorithm, added + signature + header + body)
+    assert not verifies(algorithm, signature + header + added + body)
+
+
+def test_what_software_acts_upon_is_guarded() -> None:
+    """RFC 8058 section 4, RFC 9477 section 3.1.4, and Gmail's word on Feedback-ID."""
+    assert {b"list-unsubscribe", b"list-unsubscribe-post", b"cfbl-address", b"cfbl-feedback-id", b"feedback-id"} <= set(
+        GUARDED
+    )
 
 
 def test_what_is_no_key_is_refused_without_being_shown() -> None:
