@@ -2,9 +2,10 @@
 
     python -m loadtests.bench_relay [--messages 20000]
 
-A full queue of 12 kB mails is drained to smtp-sink on the same machine: Redis, relay and sink share its cores. In the
-same run: `openssl speed rsa2048` on one core, the ceiling with one signature a mail; and Postfix to the same sink, the
-better of injected and relayed at once, or drained from a queue that was held. The last line is JSON.
+A full queue of 12 kB mails is drained to smtp-sink on the same machine: Redis, relay and sink share its cores. Then by
+two relay processes, and with mails of 100 kB. In the same run: `openssl speed rsa2048` on one core, the ceiling with
+one signature a mail; and Postfix to the same sink, the better of injected and relayed at once, or drained from a queue
+that was held. The last line is JSON.
 """
 
 import argparse
@@ -12,7 +13,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -22,12 +22,18 @@ from urllib.request import Request, urlopen
 
 from loadtests import content
 from loadtests.postfix import Postfix
-from loadtests.processes import Processes, free_port, metric, program, until
+from loadtests.processes import Processes, free_port, metric, program, python, until
 
 #: The API takes so many in one request.
 PER_JOB = 10_000
 #: Measured between these shares of the queue: start and end are not the pace.
 FROM, TO = 0.1, 0.9
+#: The larger message; of these fewer are sent.
+LARGE_BYTES = 100_000
+LARGE_SHARE = 4
+
+QUEUED = 'estafette_queueing_recipients_total{fact="accepted"}'
+DELIVERED = 'estafette_relay_attempts_total{fact="Delivered"}'
 
 
 def main() -> None:
@@ -37,10 +43,11 @@ def main() -> None:
         print(f"machine: {os.cpu_count()} cores; {options.messages} messages of {options.size_bytes} bytes of HTML")
         signs_per_s = rsa_signs_per_s()
         print(f"openssl speed rsa2048, one core: {signs_per_s:,.0f} signatures/s")
-        plain = drain(Path(folder) / "plain", options, dkim=False)
+        plain = drain(Path(folder) / "plain", options.messages, options.size_bytes, dkim=False)
         print(f"relay, no DKIM:   {plain:,.0f} messages/s")
-        signed = drain(Path(folder) / "dkim", options, dkim=True)
+        signed = drain(Path(folder) / "dkim", options.messages, options.size_bytes, dkim=True)
         print(f"relay, DKIM:      {signed:,.0f} messages/s")
+        more = {} if options.no_more else _more(Path(folder), options)
         peer = 0.0
         if not options.no_postfix:
             with Processes(Path(folder) / "postfix-sink") as processes:
@@ -56,6 +63,7 @@ def main() -> None:
         "dkim_msgs_per_s": round(signed),
         "ratio_to_rsa": round(signed / signs_per_s, 3),
         "ratio_to_postfix": round(signed / peer, 2) if peer else None,
+        **more,
     }
     print(json.dumps(result))
 
@@ -66,7 +74,24 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--postfix-messages", type=int, default=6_000)
     parser.add_argument("--size-bytes", type=int, default=12_000)
     parser.add_argument("--no-postfix", action="store_true")
+    parser.add_argument("--no-more", action="store_true", help="neither two relay processes nor large messages")
     return parser.parse_args()
+
+
+def _more(folder: Path, options: argparse.Namespace) -> dict[str, int]:
+    """Two relay processes, and large messages by one: each without and with DKIM."""
+    paces: dict[str, int] = {}
+    large = max(1, options.messages // LARGE_SHARE)
+    for name, words, messages, size_bytes, relays in (
+        ("two_relays", "two relays", options.messages, options.size_bytes, 2),
+        ("large", f"{LARGE_BYTES // 1000} kB", large, LARGE_BYTES, 1),
+    ):
+        for dkim in (False, True):
+            where = folder / f"{name}-{dkim}"
+            pace = drain(where, messages, size_bytes, dkim=dkim, relays=relays)
+            print(f"{f'{words}, DKIM:' if dkim else f'{words}, no DKIM:':<22} {pace:,.0f} messages/s")
+            paces[f"{name}_dkim_msgs_per_s" if dkim else f"{name}_msgs_per_s"] = round(pace)
+    return paces
 
 
 def rsa_signs_per_s() -> float:
@@ -78,22 +103,26 @@ def rsa_signs_per_s() -> float:
     return float(found[1])
 
 
-def drain(folder: Path, options: argparse.Namespace, *, dkim: bool) -> float:
-    """Fills the queue through the API, then starts one relay and measures its pace."""
+def drain(folder: Path, messages: int, size_bytes: int, *, dkim: bool, relays: int = 1) -> float:
+    """Fills the queue through the API, then starts the relays and measures their pace together."""
     with Processes(folder) as processes:
         environ = environ_of(folder, processes.redis(), processes.sink(), dkim=dkim)
-        _fill(processes, environ, options)
-        _, port = processes.service("relay", environ)
-        delivered = 'estafette_relay_attempts_total{fact="Delivered"}'
-        samples: list[tuple[float, float]] = []
+        fill(processes, environ, messages, lambda count, number: content.job(count, number, size_bytes))
+        return drained(processes, environ, messages, relays)
 
-        def sampled() -> bool:
-            samples.append((time.monotonic(), metric(port, delivered)))
-            return samples[-1][1] >= options.messages * TO
 
-        until(sampled, 600, "the drain", 0.25)
-        first = next(sample for sample in samples if sample[1] >= options.messages * FROM)
-        return (samples[-1][1] - first[1]) / (samples[-1][0] - first[0])
+def drained(processes: Processes, environ: Mapping[str, str], messages: int, relays: int = 1) -> float:
+    """Messages a second out of a full queue."""
+    ports = [processes.service("relay", environ)[1] for _ in range(relays)]
+    samples: list[tuple[float, float]] = []
+
+    def sampled() -> bool:
+        samples.append((time.monotonic(), sum(metric(port, DELIVERED) for port in ports)))
+        return samples[-1][1] >= messages * TO
+
+    until(sampled, 600, "the drain", 0.25)
+    first = next(sample for sample in samples if sample[1] >= messages * FROM)
+    return (samples[-1][1] - first[1]) / (samples[-1][0] - first[0])
 
 
 def environ_of(folder: Path, redis_url: str, sink_port: int, *, dkim: bool) -> dict[str, str]:
@@ -108,39 +137,60 @@ def environ_of(folder: Path, redis_url: str, sink_port: int, *, dkim: bool) -> d
     }
 
 
-def _fill(processes: Processes, environ: Mapping[str, str], options: argparse.Namespace) -> None:
-    """Jobs through the front door, until all of them are in the ready queues; the processes that did it are stopped."""
+def fill(
+    processes: Processes, environ: Mapping[str, str], messages: int, job: Callable[[int, int], dict[str, Any]]
+) -> None:
+    """Jobs through the front door, until all of them are in the ready queues. `job` as in `submit`."""
+    queued(processes, environ, messages, lambda key: submit(environ, key, messages, job))
+
+
+def queued(processes: Processes, environ: Mapping[str, str], messages: int, submitted: Callable[[str], None]) -> None:
+    """What `submitted` hands in with a key, until it is in the ready queues; the processes that did it are stopped."""
     with Processes(processes.directory) as filling:
         key = demo_key(environ)
         filling.service("http", environ)
         _, port = filling.service("queueing", environ)
-        submit(environ, key, options.messages, lambda count, number: content.job(count, number, options.size_bytes))
-        queued = 'estafette_queueing_recipients_total{fact="accepted"}'
-        until(lambda: metric(port, queued) >= options.messages, 300, "queueing")
+        submitted(key)
+        until(lambda: metric(port, QUEUED) >= messages, 300, "queueing")
 
 
 def submit(environ: Mapping[str, str], key: str, recipients: int, job: Callable[[int, int], dict[str, Any]]) -> None:
     """Posts so many recipients in as few jobs as the API takes; `job` makes the body of the nth for a count."""
     left, number = recipients, 0
     while left > 0:
-        request = Request(
-            f"http://127.0.0.1:{environ['ESTAFETTE_HTTP_PORT']}/v1/jobs",
-            data=json.dumps(job(min(left, PER_JOB), number)).encode(),
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-        )
-        with urlopen(request, timeout=60) as answer:
-            left -= json.load(answer)["accepted"]
+        left -= post(environ, key, "/v1/jobs", json.dumps(job(min(left, PER_JOB), number)).encode())["accepted"]
         number += 1
+
+
+def campaign(environ: Mapping[str, str], key: str, recipients: int, job: Callable[[int, int], dict[str, Any]]) -> None:
+    """The same in one job: its content, then the recipients of each part appended, then started."""
+    whole = {name: value for name, value in job(0, 0).items() if name != "recipients"}
+    path = f"/v1/jobs/{post(environ, key, '/v1/jobs?state=open', json.dumps(whole).encode())['id']}"
+    left, number = recipients, 0
+    while left > 0:
+        lines = [json.dumps(recipient) for recipient in job(min(left, PER_JOB), number)["recipients"]]
+        post(environ, key, f"{path}/recipients", "\n".join(lines).encode(), "application/x-ndjson")
+        left -= len(lines)
+        number += 1
+    post(environ, key, f"{path}/start", b"")
+
+
+def post(environ: Mapping[str, str], key: str, path: str, body: bytes, kind: str = "application/json") -> Any:
+    request = Request(
+        f"http://127.0.0.1:{environ['ESTAFETTE_HTTP_PORT']}{path}",
+        data=body,
+        headers={"Authorization": f"Bearer {key}", "Content-Type": kind},
+    )
+    with urlopen(request, timeout=60) as answer:
+        return json.load(answer)
 
 
 def demo_key(environ: Mapping[str, str]) -> str:
     """A tenant with a sending domain, made at the console; its key."""
 
     def console(*words: str) -> str:
-        ran = subprocess.run(
-            [sys.executable, "-m", "services.cli", *words],
-            env={**os.environ, **environ}, capture_output=True, check=True,
-        )  # fmt: skip
+        command = [*python("services.cli"), *words]
+        ran = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, check=True)
         return ran.stdout.decode()
 
     console("tenants", "add", "bench")

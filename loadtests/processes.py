@@ -26,6 +26,11 @@ def program(name: str) -> str:
     return found
 
 
+def python(module: str) -> list[str]:
+    """The command that runs a module of ours."""
+    return [sys.executable, "-m", module]
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -87,9 +92,7 @@ class Processes(ExitStack):
         """`python -m services.<name>` (`http`: all routes), once it is ready; its process and its metrics port."""
         port = free_port()
         module = "services" if name == "http" else f"services.{name}"
-        process = self.start(
-            [sys.executable, "-m", module], {**environ, f"ESTAFETTE_{name.upper()}_METRICS_PORT": str(port)}, name
-        )
+        process = self.start(python(module), {**environ, f"ESTAFETTE_{name.upper()}_METRICS_PORT": str(port)}, name)
         until(lambda: _ready(port), START_S, name, 0.02)
         return process, port
 
