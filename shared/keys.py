@@ -94,6 +94,12 @@ def job_ended(p: int, job_id: str) -> str:
     return f"est:{{p{p}}}:job:{job_id}:ended"
 
 
+def job_begun(p: int, job_id: str) -> str:
+    """string, one byte per ordinal · of an at-most-once job the attempt whose body was about to be sent (`relay.begun`)
+    · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:begun"
+
+
 def schedule(p: int) -> str:
     """zset, job → ms · jobs that start later · until started"""
     return f"est:{{p{p}}}:schedule"
@@ -102,6 +108,21 @@ def schedule(p: int) -> str:
 def idempotency(p: int, digest: str) -> str:
     """hash · digest of tenant and Idempotency-Key → digest of the request and its answer · 24 hours"""
     return f"est:{{p{p}}}:idempotency:{digest}"
+
+
+# Stops
+
+
+def stops() -> str:
+    """hash, `job:<id>` or `tenant:<name>` → why it is not sent (msgpack, `shared.stops`) · until resumed, or until the
+    job has ended"""
+    return "est:{meta}:stops"
+
+
+def resumes() -> str:
+    """hash, `job:<id>` or `tenant:<name>` → how often it was resumed: figures of before do not stop it again · for
+    ever"""
+    return "est:{meta}:resumes"
 
 
 # Ready queues, in the partition of the site

@@ -11,6 +11,9 @@ from services.relay.outcome import Bounce, Defer, Deliver, outcome
 from services.relay.retry import Retries
 from shared import events
 
+#: The reason of an end that nobody knows, of a message that is to be sent at most once (promise 2). It is a `soft`
+#: bounce, because it says nothing about the address.
+UNKNOWN_OUTCOME = "unknown_outcome"
 #: What is kept of a reply on a fact, and carried to the next attempt.
 MAX_REPLY_CHARS = 500
 
@@ -36,6 +39,11 @@ def expired(mail: Mail, now_ms: int) -> End:
     common = _common(mail, "expired", now_ms)
     ready = mail.ready
     return End(mail, events.Expired(**common, attempt=ready.attempt - 1, site=mail.lease.site, reply=ready.last_reply))
+
+
+def unknown(mail: Mail, now_ms: int) -> End:
+    """This attempt was begun by a relay that died, and the message is to be sent at most once: it may have arrived."""
+    return _bounced(mail, Bounce("soft", UNKNOWN_OUTCOME), "", "unknown outcome: it may have been delivered", now_ms)
 
 
 def unmade(mail: Mail, why: Unmade, now_ms: int, retries: Retries) -> End:
@@ -64,6 +72,8 @@ def attempted(
             return End(mail, fact)
         case Bounce() as bounce:
             return _bounced(mail, bounce, result.host, result.text, now_ms)
+        case Defer(reason="unknown_end") if mail.ready.at_most_once:
+            return _bounced(mail, Bounce("soft", UNKNOWN_OUTCOME), result.host, result.text, now_ms)
         case Defer() as defer:
             return _deferred(mail, stream, defer, result.host, result.text, now_ms, retries)
 

@@ -316,3 +316,45 @@ def test_clocks_that_differ_make_no_negative_sequence() -> None:
 
     assert end.fact is not None
     assert end.fact.sequence == 0
+
+
+# At most once
+
+
+def at_most_once(attempt: int = 1) -> Mail:
+    of = mail(attempt)
+    of.ready = msgspec.structs.replace(of.ready, at_most_once=True)
+    return of
+
+
+def test_promise_2_an_unknown_end_is_the_end_of_what_is_sent_at_most_once() -> None:
+    lost = ConnectionLost("dot", HOST, "closed", sent_final_dot=True)
+
+    end = attempted(result(lost, "connection lost after the final dot"), at_most_once(3))
+
+    assert isinstance(end.fact, events.Bounced)
+    assert (end.fact.kind, end.fact.reason, end.fact.attempt) == ("soft", "unknown_outcome", 3)
+    assert end.recorded == Recorded(41)
+    assert attempted(result(lost), mail(3)).retry_at is not None
+
+
+def test_what_was_not_taken_for_certain_is_tried_again_at_most_once_or_not() -> None:
+    for answer in (
+        ConnectionLost("data", HOST, "closed", sent_final_dot=False),
+        ConnectFailed("connect", HOST, "refused"),
+        reply(451, "try later", "dot", "4.3.0"),
+    ):
+        end = attempted(result(answer), at_most_once())
+
+        assert isinstance(end.fact, events.Deferred)
+        assert end.retry_at is not None
+
+
+def test_an_attempt_of_a_relay_that_died_is_an_end_that_says_so_and_never_suppresses() -> None:
+    end = ends.unknown(at_most_once(2), NOW_MS)
+
+    assert isinstance(end.fact, events.Bounced)
+    assert ends_message(end.fact)
+    assert (end.fact.kind, end.fact.reason, end.fact.attempt, end.fact.host) == ("soft", "unknown_outcome", 2, "")
+    assert "unknown outcome" in end.fact.reply
+    assert end.fact.event_id == events.event_id(JOB, 7, "bounced")
