@@ -163,6 +163,33 @@ class Dns(Section, frozen=True, kw_only=True):
     timeout_ms: Positive = 5_000
 
 
+class Tls(Section, frozen=True, kw_only=True):
+    """Encryption to mail hosts. Files are PEM, read at start."""
+
+    #: Shown to hosts that ask who we are: the certificate with those above it, and its key.
+    client_certificate: str = ""
+    client_key: str = ""
+    #: Authorities that are believed beside the system's.
+    ca_file: str = ""
+    #: A validating resolver (`address` or `address:port`) reached over a path that nobody else writes to: this
+    #: machine's own. Empty: no DANE.
+    dane_resolver: str = ""
+    #: Whether the MTA-STS policies of recipient domains are asked for (on the route `mx`).
+    mta_sts: bool = True
+    #: The sender of TLS reports; empty: they are counted and not sent.
+    report_from: Annotated[str, Meta(pattern=r"^$|^[^@\s]+@[^@\s]+$")] = ""
+    #: Who reports: a name, and where its receivers may ask. Empty: the domain, and the address, of `report_from`.
+    organization: str = ""
+    contact: str = ""
+
+    @property
+    def client(self) -> tuple[str, str] | None:
+        """The files of the certificate and of its key, which may be one."""
+        return (
+            (self.client_certificate, self.client_key or self.client_certificate) if self.client_certificate else None
+        )
+
+
 class Secret(Section, frozen=True, kw_only=True):
     #: 32 random bytes in hex; empty: `<data.dir>/secret.key`, made at first start.
     key_file: str = ""
@@ -197,6 +224,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mailbox: Mailbox = Mailbox()
     events: Events = Events()
     dns: Dns = Dns()
+    tls: Tls = Tls()
     secret: Secret = Secret()
     metrics: Metrics = Metrics()
     logs: Logs = Logs()

@@ -47,7 +47,15 @@ async def main(life: Lifecycle) -> None:
         logs.get_logger().warning("helo_not_qualified", helo=helo, advice="set relay.helo")
 
     async def open_connection(hop: Hop) -> Connection:
-        return await Connection.open(hop.host, hop.port, address=hop.address, helo=helo, tls="opportunistic")
+        return await Connection.open(
+            hop.host,
+            hop.port,
+            address=hop.address,
+            helo=helo,
+            tls=hop.tls,
+            client_certificate=settings.tls.client,
+            ca_file=settings.tls.ca_file,
+        )
 
     origin = Origin(
         base_url=settings.base_url,

@@ -70,7 +70,7 @@ class Shunned:
         now = self._monotonic()
         self._until.pop(hop, None)
         # A new one, because what was raised holds on to everything on its way.
-        kept = ConnectFailed(failed.stage, failed.host, failed.reason, failed.reply)
+        kept = ConnectFailed(failed.stage, failed.host, failed.reason, failed.reply, failed.tls_failure)
         self._until[hop] = (now + SHUNNED_S, kept)
         while self._until[first := next(iter(self._until))][0] <= now or len(self._until) > SHUNNED_HOSTS:
             del self._until[first]

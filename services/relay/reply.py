@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from services.relay.tls import TlsFailure
+
 #: Where in the conversation: `mail` to `dot` are the commands of one message.
 Stage = Literal["connect", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot"]
 
@@ -36,11 +38,20 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class ConnectFailed(Exception):
-    """No mail could be offered to this host: `reply` is what it said, if it said something."""
+    """No mail could be offered to this host: `reply` is what it said, if it said something; `tls_failure` is the result
+    type of RFC 8460 section 4.3 where it failed at the encryption that was asked for, else empty."""
 
-    def __init__(self, stage: Stage, host: str, reason: str, reply: Reply | None = None) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        host: str,
+        reason: str,
+        reply: Reply | None = None,
+        tls_failure: TlsFailure | Literal[""] = "",
+    ) -> None:
         super().__init__(f"{host}: {stage}: {reason}")
         self.stage, self.host, self.reason, self.reply = stage, host, reason, reply
+        self.tls_failure = tls_failure
 
 
 class ConnectionLost(Exception):

@@ -6,6 +6,7 @@ from itertools import groupby
 from random import Random
 from typing import Protocol
 
+from services.relay.tls import OPPORTUNISTIC, TlsPolicy
 from shared import dns
 from shared.sites import FixedRoute
 
@@ -18,11 +19,12 @@ MAX_HOPS = 10
 @dataclass(frozen=True, slots=True)
 class Hop:
     """One address of one host. `host` is the name that it goes by; `address` what is dialled, None: what the system
-    finds for the name."""
+    finds for the name; `tls` how it has to be encrypted to."""
 
     host: str
     port: int
     address: str | None = None
+    tls: TlsPolicy = OPPORTUNISTIC
 
 
 @dataclass(frozen=True, slots=True)

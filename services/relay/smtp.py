@@ -5,9 +5,10 @@ protocol, and a message is a `Transaction` whose replies drive its writes from `
 woken once a message, and a message costs two writes. One timer a connection watches the deadline of the current phase;
 it is looked at when it fires and not moved with every command.
 
-Certificates are not verified: opportunistic encryption (RFC 7435) keeps out who listens, and a host that fails at it
-gets the mail in clear, as it would without offering it. A password is another matter: it leaves only under a verified
-certificate, or with `tls="never"`.
+Encryption is as the `TlsPolicy` asks (`tls.py`). An opportunistic one (RFC 7435) keeps out who listens: certificates
+are not verified, and a host that fails at it gets the mail in clear, as it would without offering it. Any other that
+cannot be had is ConnectFailed at stage `tls`, before anything of a mail was said. A password leaves only under a
+verified certificate, or with the level `never`.
 """
 
 import asyncio
@@ -17,11 +18,13 @@ import re
 import socket
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
-from typing import Literal, Self, cast
+from typing import Any, Literal, Self, cast
 
 import aiosmtplib
 
+from services.relay import certificates
 from services.relay.reply import (
     ConnectFailed,
     ConnectionLost,
@@ -31,9 +34,8 @@ from services.relay.reply import (
     Stage,
     make_reply,
 )
+from services.relay.tls import Level, TlsFailure, TlsPolicy, failure_of
 from services.relay.transaction import Transaction, wire_body
-
-Tls = Literal["opportunistic", "required", "never"]
 
 #: Written at a time, so that a slow reader is seen to read: the transport pauses above 64 KiB.
 CHUNK_BYTES = 262_144
@@ -71,9 +73,13 @@ class Timeouts:
 
 
 class Connection(asyncio.Protocol):
-    """An open connection, ready for one message at a time. `tls` is the protocol's version, or None in clear."""
+    """An open connection, ready for one message at a time.
 
-    def __init__(self, host: str, smtp: aiosmtplib.SMTP, timeouts: Timeouts) -> None:
+    `tls` is the protocol's version, or None in clear, `tls_cipher` the suite, `tls_policy` the word for what asked for
+    it. `tls_failure` is the result type (RFC 8460) of encryption that was tried and did without, `tls_reason` in words.
+    """
+
+    def __init__(self, host: str, smtp: aiosmtplib.SMTP, policy: TlsPolicy, timeouts: Timeouts) -> None:
         """Takes over the transport of a client that has greeted: use `open`."""
         self._loop = asyncio.get_running_loop()
         self._transport = cast(asyncio.Transport, smtp.transport)
@@ -94,6 +100,10 @@ class Connection(asyncio.Protocol):
         tls_object = self._transport.get_extra_info("ssl_object")
         self.host = host
         self.tls: str | None = tls_object.version() if tls_object else None
+        self.tls_cipher: str = tls_object.cipher()[0] if tls_object else ""
+        self.tls_policy = policy.word
+        self.tls_failure: TlsFailure | Literal[""] = ""
+        self.tls_reason = ""
         self.sent_count = 0
         self._usable = not self._transport.is_closing()
         self._reset_next = False
@@ -116,22 +126,31 @@ class Connection(asyncio.Protocol):
         port: int,
         *,
         helo: str,
-        tls: Tls,
+        tls: TlsPolicy,
         address: str | None = None,
         source_ip: str | None = None,
         login: tuple[str, str] | None = None,
         timeouts: Timeouts = Timeouts(),
+        client_certificate: tuple[str, str] | None = None,
+        ca_file: str = "",
     ) -> Self:
-        """A connection to `address` (else to what the system finds for `host`), greeted and, where offered, encrypted.
-        ConnectFailed if that cannot be had."""
-        dial = _Dial(host, port, address or host, helo, source_ip, login, timeouts)
-        try:
-            smtp = await dial.smtp(tls)
-        except _HandshakeFailed as failed:
-            if tls != "opportunistic" or login is not None:
-                raise ConnectFailed("tls", host, failed.reason) from None
-            smtp = await dial.smtp("never")
-        connection = cls(host, smtp, timeouts)
+        """A connection to `address` (else to what the system finds for `host`), greeted and encrypted as `tls` says.
+        `client_certificate` are the files of the certificate and its key (PEM), shown to hosts that ask for one;
+        `ca_file` has authorities that are believed beside the system's. ConnectFailed if that cannot be had."""
+        dial = _Dial(host, port, address or host, helo, source_ip, login, timeouts, client_certificate, ca_file)
+        lost: _TlsFailed | None = None
+        for level in _levels(tls, login is not None):
+            try:
+                smtp, missing = await dial.smtp(level, tls)
+                break
+            except _TlsFailed as failed:
+                lost = lost or failed
+        else:
+            assert lost is not None
+            raise ConnectFailed("tls", host, lost.reason, lost.reply, lost.failure) from None
+        connection = cls(host, smtp, tls, timeouts)
+        if lost := lost or missing:
+            connection.tls_failure, connection.tls_reason = lost.failure, lost.reason
         if not connection.usable:
             raise ConnectFailed("ehlo", host, "closed by the host")
         return connection
@@ -301,9 +320,19 @@ class Connection(asyncio.Protocol):
             self._timer = self._loop.call_at(min(self._deadline, now + self._shortest), self._watch)
 
 
-class _HandshakeFailed(Exception):
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+class _TlsFailed(Exception):
+    """The host cannot be encrypted to as it has to be."""
+
+    def __init__(self, failure: TlsFailure, reason: str, reply: Reply | None = None) -> None:
+        self.failure, self.reason, self.reply = failure, reason, reply
+
+
+def _levels(policy: TlsPolicy, with_login: bool) -> tuple[Level, ...]:
+    """What is tried, each over a connection of its own, until one holds."""
+    if with_login and policy.level not in ("never", "dane"):
+        return ("verified",)
+    tried: tuple[Level, ...] = ("verified", policy.level) if policy.testing else (policy.level,)
+    return (*tried, "never") if policy.level == "opportunistic" else tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,21 +346,25 @@ class _Dial:
     source_ip: str | None
     login: tuple[str, str] | None
     timeouts: Timeouts
+    client_certificate: tuple[str, str] | None
+    ca_file: str
 
-    async def smtp(self, tls: Tls) -> aiosmtplib.SMTP:
-        """A client that has greeted, encrypted and authenticated. ConnectFailed or _HandshakeFailed."""
+    async def smtp(self, level: Level, policy: TlsPolicy) -> tuple[aiosmtplib.SMTP, _TlsFailed | None]:
+        """A client that has greeted, encrypted and authenticated; and why it is in clear, where it might have been
+        encrypted. ConnectFailed or _TlsFailed."""
         smtp = aiosmtplib.SMTP(
             hostname=self.host, local_hostname=self.helo, start_tls=False, timeout=self.timeouts.greeting
         )
         connected = await self._connect()
         stage: Stage = "greeting"
+        missing: _TlsFailed | None = None
         try:
             await smtp.connect(sock=connected)
             stage = "ehlo"
             await self._greet(smtp)
-            if tls != "never":
+            if level != "never":
                 stage = "tls"
-                await self._encrypt(smtp, required=tls == "required" or self.login is not None)
+                missing = await self._encrypt(smtp, level, policy)
             if self.login is not None:
                 stage = "auth"
                 await smtp.login(*self.login, timeout=self.timeouts.auth)
@@ -340,7 +373,7 @@ class _Dial:
             if isinstance(error, (aiosmtplib.SMTPException, OSError, ValueError)):
                 raise self._failed(stage, error) from None
             raise
-        return smtp
+        return smtp, missing
 
     async def _connect(self) -> socket.socket:
         try:
@@ -359,28 +392,50 @@ class _Dial:
                 raise
             await smtp.helo(timeout=self.timeouts.ehlo)
 
-    async def _encrypt(self, smtp: aiosmtplib.SMTP, *, required: bool) -> None:
+    async def _encrypt(self, smtp: aiosmtplib.SMTP, level: Level, policy: TlsPolicy) -> _TlsFailed | None:
+        """_TlsFailed if it fails at the handshake or may not do without; returned, if the conversation goes on in
+        clear."""
+        if (refusal := await self._start_tls(smtp, level)) is not None:
+            if level == "opportunistic":
+                return refusal
+            raise refusal
+        if level == "dane":
+            # Before EHLO: to somebody else nothing is said.
+            wrong = certificates.mismatch(_chain(smtp), policy.tlsa, policy.names or (self.host,), datetime.now(UTC))
+            if wrong is not None:
+                raise _TlsFailed(*wrong)
+        try:
+            await self._greet(smtp)
+        except (aiosmtplib.SMTPServerDisconnected, OSError) as error:
+            # In TLS 1.3 a host that refuses the handshake, or the certificate shown to it, says so only now.
+            raise _TlsFailed("validation-failure", _reason(error)) from None
+        return None
+
+    async def _start_tls(self, smtp: aiosmtplib.SMTP, level: Level) -> _TlsFailed | None:
+        """A refusal after which the connection is still good."""
         if not smtp.supports_extension("starttls"):
-            if required:
-                raise ConnectFailed("tls", self.host, "the host does not offer STARTTLS")
-            return
+            return _TlsFailed("starttls-not-supported", "the host does not offer STARTTLS")
         name = self.address if self.host.startswith("[") else self.host
-        context = _tls_context(verified=self.login is not None)
+        context = _tls_context(level == "verified", self.ca_file, self.client_certificate)
         try:
             await smtp.starttls(server_hostname=name, tls_context=context, timeout=self.timeouts.tls)
         except aiosmtplib.SMTPResponseException as refused:
-            if required or refused.code == 421:
+            if refused.code == 421:
                 raise
-            return  # the conversation goes on in clear
+            reply = make_reply(refused.code, refused.message.encode().split(b"\n"), "tls", self.host)
+            return _TlsFailed("validation-failure", reply.line, reply)
+        except ssl.SSLCertVerificationError as error:
+            raise _TlsFailed(failure_of(error.verify_code), f"its certificate: {error.verify_message}") from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            raise _HandshakeFailed(_reason(error)) from None
-        await self._greet(smtp)
+            raise _TlsFailed("validation-failure", _reason(error)) from None
+        return None
 
     def _failed(self, stage: Stage, error: Exception) -> ConnectFailed:
+        tls_failure: TlsFailure | Literal[""] = "validation-failure" if stage == "tls" else ""
         if not isinstance(error, aiosmtplib.SMTPResponseException) or error.code < 0:
-            return ConnectFailed(stage, self.host, _reason(error))
+            return ConnectFailed(stage, self.host, _reason(error), None, tls_failure)
         reply = make_reply(error.code, error.message.encode().split(b"\n"), stage, self.host)
-        return ConnectFailed(stage, self.host, reply.line, reply)
+        return ConnectFailed(stage, self.host, reply.line, reply, tls_failure)
 
 
 async def _connected(address: str, port: int, source_ip: str | None) -> socket.socket:
@@ -415,14 +470,33 @@ async def _endpoints(address: str, port: int) -> list[tuple[int, tuple[str, int]
 
 
 @cache
-def _tls_context(verified: bool) -> ssl.SSLContext:
-    """One a process: reading the system's certificates takes longer than a handshake."""
+def _tls_context(
+    verified: bool, ca_file: str = "", client_certificate: tuple[str, str] | None = None
+) -> ssl.SSLContext:
+    """One a process: reading the system's certificates takes longer than a handshake. A client certificate that is
+    renewed is read at the next start."""
     if verified:
-        return ssl.create_default_context()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+        context = ssl.create_default_context()
+        # RFC 8461 section 4.2: the name is a DNS-ID; a common name is none.
+        context.hostname_checks_common_name = False
+        if ca_file:
+            context.load_verify_locations(cafile=ca_file)
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if client_certificate is not None:
+        context.load_cert_chain(*client_certificate)
     return context
+
+
+def _chain(smtp: aiosmtplib.SMTP) -> list[bytes]:
+    """The certificates that the host showed (DER), its own first."""
+    tls_object: Any = smtp.get_transport_info("ssl_object")
+    if hasattr(tls_object, "get_unverified_chain"):  # Python 3.13
+        return list(tls_object.get_unverified_chain())
+    shown = tls_object._sslobj.get_unverified_chain() or []
+    return [certificate.public_bytes(ssl._ssl.ENCODING_DER) for certificate in shown]  # type: ignore[attr-defined]
 
 
 def _number(text: str) -> int:

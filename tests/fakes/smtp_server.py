@@ -71,7 +71,8 @@ class Envelope:
 
 
 class SmtpServer:
-    """`port` is known once it has been entered. With `encrypted`, STARTTLS is offered and works."""
+    """`port` is known once it has been entered. With `encrypted`, STARTTLS is offered and works; with `tls` too, under
+    that context."""
 
     def __init__(
         self,
@@ -79,19 +80,22 @@ class SmtpServer:
         *,
         extensions: Sequence[str] = EXTENSIONS,
         encrypted: bool = False,
+        tls: ssl.SSLContext | None = None,
         port: int = 0,
     ) -> None:
         self.script = {
             word: list(steps) if isinstance(steps, list) else [steps] for word, steps in (script or {}).items()
         }
-        self.extensions = (*extensions, "STARTTLS") if encrypted else tuple(extensions)
-        self.encrypted = encrypted
+        self.encrypted = encrypted or tls is not None
+        self.extensions = (*extensions, "STARTTLS") if self.encrypted else tuple(extensions)
+        self.tls = tls
         self.port = port
         self.envelopes: list[Envelope] = []
         self.batches: list[list[str]] = []
         self.connections = 0
         self.open_connections = 0
         self.encryptions = 0
+        self.client_certificates: list[bytes | None] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -200,8 +204,9 @@ class _Session:
             self.in_data = True
         elif word == "STARTTLS" and code == 220 and self.server.encrypted:
             self.buffer, self.envelope = b"", None
-            await self.writer.start_tls(server_certificate()[0])
+            await self.writer.start_tls(self.server.tls or server_certificate()[0])
             self.server.encryptions += 1
+            self.server.client_certificates.append(self.writer.get_extra_info("ssl_object").getpeercert(True))
         elif word == "QUIT":
             raise _Hangup
 

@@ -16,7 +16,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "aiosmtplib": ("services/relay/smtp.py",),
     "aiosmtpd": ("services/bounces/smtp.py", "services/mailbox/smtp.py"),
     "click": ("services/cli.py", "services/demo.py", "services/run.py"),
-    "cryptography": ("shared/dkim_keys.py",),
+    "cryptography": ("services/relay/certificates.py", "shared/dkim_keys.py"),
     "idna": ("shared/addresses.py",),
     "minijinja": ("shared/templates.py",),
     "msgpack": ("services/tail.py",),

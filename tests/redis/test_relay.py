@@ -27,6 +27,7 @@ from services.relay.relay import Made, Relay
 from services.relay.retry import Retries
 from services.relay.route import Hop
 from services.relay.smtp import Connection, Timeouts
+from services.relay.tls import NEVER
 from shared import bus, content, dkim_keys, events, ids, keys, redis, suppression
 from shared.bus import ends_message
 from shared.ready import Lease, ReadyQueues, Recorded, Taken
@@ -168,7 +169,7 @@ class House:
             if before_connecting is not None:
                 await before_connecting()
             timeouts = Timeouts(quit=quit_s)
-            return await Connection.open(hop.host, hop.port, helo="relay.example", tls="never", timeouts=timeouts)
+            return await Connection.open(hop.host, hop.port, helo="relay.example", tls=NEVER, timeouts=timeouts)
 
         class Routes:
             hops = staticmethod(self._hops)

@@ -16,6 +16,7 @@ from services.relay.courier import MAILS_PER_CONNECTION, SHUNNED_S, Courier, Res
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.route import Hop, NoRoute
 from services.relay.smtp import Connection, Timeouts
+from services.relay.tls import NEVER
 from tests.fakes.smtp_server import CLOSE, RESET, Script, SmtpServer
 from tests.servers import free_port
 
@@ -54,7 +55,7 @@ class Net:
     async def open(self, hop: Hop) -> Connection:
         self.dialled.append(hop.host)
         return await Connection.open(
-            hop.host, hop.port, address=hop.address, helo="relay.example", tls="never", timeouts=Timeouts(quit=1)
+            hop.host, hop.port, address=hop.address, helo="relay.example", tls=NEVER, timeouts=Timeouts(quit=1)
         )
 
     def courier(self) -> Courier:

@@ -1,7 +1,6 @@
 """The sending connection against a real server on a socket, on both event loops: everything a host may do to us."""
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from services.relay import smtp
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply
-from services.relay.smtp import Connection, Timeouts, Tls
+from services.relay.smtp import Connection, Timeouts
+from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, TlsPolicy
 from tests.fakes.smtp_server import (
     CLOSE,
     DEAF,
@@ -34,7 +33,7 @@ both_ways = pytest.mark.parametrize("extensions", [EXTENSIONS, STEPWISE], ids=["
 
 @asynccontextmanager
 async def connected(
-    script: Script | None = None, timeouts: Timeouts = PATIENT, tls: Tls = "opportunistic", **server_options: Any
+    script: Script | None = None, timeouts: Timeouts = PATIENT, tls: TlsPolicy = OPPORTUNISTIC, **server_options: Any
 ) -> AsyncIterator[tuple[Connection, SmtpServer]]:
     async with SmtpServer(script, **server_options) as server:
         connection = await Connection.open("127.0.0.1", server.port, helo="relay.example", tls=tls, timeouts=timeouts)
@@ -121,7 +120,7 @@ async def test_two_connections_do_not_wait_for_each_other() -> None:
     async with connected({"DOT": [SILENT, "250 ok"]}) as (silent, server):
         waiting = asyncio.create_task(send(silent))
         await until(lambda: len(server.batches) >= 2)
-        other = await Connection.open("127.0.0.1", server.port, helo="relay.example", tls="never")
+        other = await Connection.open("127.0.0.1", server.port, helo="relay.example", tls=NEVER)
 
         assert (await send(other)).code == 250
         assert not waiting.done()
@@ -501,14 +500,14 @@ async def test_nobody_at_the_port_is_a_refused_connection() -> None:
         port = server.port
 
     with pytest.raises(ConnectFailed, match=r"connect: Connection refused \(127\.0\.0\.1\)") as failed:
-        await Connection.open("127.0.0.1", port, helo="relay.example", tls="never")
+        await Connection.open("127.0.0.1", port, helo="relay.example", tls=NEVER)
 
     assert failed.value.stage == "connect"
 
 
 async def test_a_name_that_does_not_exist_cannot_be_connected_to() -> None:
     with pytest.raises(ConnectFailed) as failed:
-        await Connection.open("nowhere.invalid", 25, helo="relay.example", tls="never")
+        await Connection.open("nowhere.invalid", 25, helo="relay.example", tls=NEVER)
 
     assert failed.value.stage == "connect"
 
@@ -516,7 +515,7 @@ async def test_a_name_that_does_not_exist_cannot_be_connected_to() -> None:
 async def test_a_host_is_connected_to_at_the_address_given() -> None:
     async with SmtpServer() as server:
         connection = await Connection.open(
-            "mx.example.net", server.port, address="127.0.0.1", helo="relay.example", tls="never"
+            "mx.example.net", server.port, address="127.0.0.1", helo="relay.example", tls=NEVER
         )
 
         assert (await send(connection)).host == "mx.example.net"
@@ -525,7 +524,7 @@ async def test_a_host_is_connected_to_at_the_address_given() -> None:
 
 async def test_a_name_that_the_system_knows_is_connected_to() -> None:
     async with SmtpServer() as server:
-        connection = await Connection.open("localhost", server.port, helo="relay.example", tls="never")
+        connection = await Connection.open("localhost", server.port, helo="relay.example", tls=NEVER)
 
         assert (await send(connection)).code == 250
         await connection.close()
@@ -534,19 +533,19 @@ async def test_a_name_that_the_system_knows_is_connected_to() -> None:
 async def test_a_connection_leaves_from_the_source_address_given() -> None:
     async with SmtpServer() as server:
         connection = await Connection.open(
-            "127.0.0.1", server.port, helo="relay.example", tls="never", source_ip="127.0.0.2"
+            "127.0.0.1", server.port, helo="relay.example", tls=NEVER, source_ip="127.0.0.2"
         )
         assert connection._transport.get_extra_info("sockname")[0] == "127.0.0.2"
         await connection.close()
 
         with pytest.raises(ConnectFailed, match="connect"):
-            await Connection.open("127.0.0.1", server.port, helo="relay.example", tls="never", source_ip="192.0.2.1")
+            await Connection.open("127.0.0.1", server.port, helo="relay.example", tls=NEVER, source_ip="192.0.2.1")
 
 
 async def test_an_opening_that_is_cancelled_leaves_nothing_open() -> None:
     async with SmtpServer({"EHLO": SILENT}) as server:
         opening = asyncio.create_task(
-            Connection.open("127.0.0.1", server.port, helo="relay.example", tls="opportunistic")
+            Connection.open("127.0.0.1", server.port, helo="relay.example", tls=OPPORTUNISTIC)
         )
         await until(lambda: bool(server.batches))
 
@@ -560,8 +559,8 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open() -> None:
 # TLS
 
 
-@pytest.mark.parametrize("tls", ["opportunistic", "required"])
-async def test_what_is_offered_is_encrypted(tls: Tls) -> None:
+@pytest.mark.parametrize("tls", [OPPORTUNISTIC, REQUIRED])
+async def test_what_is_offered_is_encrypted(tls: TlsPolicy) -> None:
     async with connected(tls=tls, encrypted=True) as (connection, server):
         assert connection.tls == "TLSv1.3"
         assert server.encryptions == 1
@@ -580,7 +579,7 @@ async def test_a_large_message_arrives_whole_under_tls() -> None:
 
 
 async def test_tls_is_not_used_where_it_is_not_wanted() -> None:
-    async with connected(tls="never", encrypted=True) as (connection, server):
+    async with connected(tls=NEVER, encrypted=True) as (connection, server):
         assert connection.tls is None
         assert (await send(connection)).code == 250
         assert "STARTTLS" not in server.commands
@@ -623,7 +622,7 @@ async def test_a_refused_starttls_goes_on_in_clear_on_the_same_connection() -> N
 )
 async def test_where_encryption_is_required_nothing_goes_in_clear(script: Script, extensions: tuple[str, ...]) -> None:
     with pytest.raises(ConnectFailed) as failed:
-        async with connected(script, tls="required", extensions=extensions):
+        async with connected(script, tls=REQUIRED, extensions=extensions):
             pass
 
     assert failed.value.stage == "tls"
@@ -653,14 +652,13 @@ AUTH = (*EXTENSIONS, "AUTH PLAIN LOGIN")
 
 
 async def test_a_password_is_given_under_a_verified_certificate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(server_certificate()[1])
-    monkeypatch.setattr(smtp, "_tls_context", lambda verified: ssl.create_default_context(cafile=str(trusted)))
     async with SmtpServer(extensions=AUTH, encrypted=True) as server:
         connection = await Connection.open(
-            "localhost", server.port, helo="relay.example", tls="opportunistic", login=LOGIN
+            "localhost", server.port, helo="relay.example", tls=OPPORTUNISTIC, login=LOGIN, ca_file=str(trusted)
         )
 
         assert connection.tls == "TLSv1.3"
@@ -673,7 +671,7 @@ async def test_a_password_is_given_under_a_verified_certificate(
 async def test_a_password_is_not_given_to_somebody_unknown(encrypted: bool) -> None:
     async with SmtpServer(extensions=AUTH, encrypted=encrypted) as server:
         with pytest.raises(ConnectFailed) as failed:
-            await Connection.open("localhost", server.port, helo="relay.example", tls="opportunistic", login=LOGIN)
+            await Connection.open("localhost", server.port, helo="relay.example", tls=OPPORTUNISTIC, login=LOGIN)
 
         assert failed.value.stage == "tls"
         assert not any(command.startswith("AUTH") for command in server.commands)
@@ -681,7 +679,7 @@ async def test_a_password_is_not_given_to_somebody_unknown(encrypted: bool) -> N
 
 async def test_a_password_goes_in_clear_only_where_that_was_asked_for() -> None:
     async with SmtpServer(extensions=AUTH) as server:
-        connection = await Connection.open("127.0.0.1", server.port, helo="relay.example", tls="never", login=LOGIN)
+        connection = await Connection.open("127.0.0.1", server.port, helo="relay.example", tls=NEVER, login=LOGIN)
 
         assert server.commands[-1].startswith("AUTH PLAIN")
         await connection.close()
@@ -690,7 +688,7 @@ async def test_a_password_goes_in_clear_only_where_that_was_asked_for() -> None:
 async def test_a_wrong_password_is_said_with_the_hosts_words() -> None:
     async with SmtpServer({"AUTH": "535 5.7.8 wrong"}, extensions=AUTH) as server:
         with pytest.raises(ConnectFailed, match=r"auth: 535 5\.7\.8 wrong") as failed:
-            await Connection.open("127.0.0.1", server.port, helo="relay.example", tls="never", login=LOGIN)
+            await Connection.open("127.0.0.1", server.port, helo="relay.example", tls=NEVER, login=LOGIN)
 
         assert LOGIN[1] not in str(failed.value)
 
@@ -700,7 +698,7 @@ async def test_a_wrong_password_is_said_with_the_hosts_words() -> None:
 
 async def test_a_connection_says_goodbye() -> None:
     async with SmtpServer() as server:
-        connection = await Connection.open("127.0.0.1", server.port, helo="relay.example", tls="never")
+        connection = await Connection.open("127.0.0.1", server.port, helo="relay.example", tls=NEVER)
         await send(connection)
 
         await connection.close()
@@ -716,7 +714,7 @@ async def test_a_connection_says_goodbye() -> None:
 async def test_a_goodbye_that_is_not_answered_does_not_take_long(step: Any, encrypted: bool) -> None:
     async with SmtpServer({"QUIT": step}, encrypted=encrypted) as server:
         connection = await Connection.open(
-            "127.0.0.1", server.port, helo="relay.example", tls="opportunistic", timeouts=Timeouts(quit=0.1)
+            "127.0.0.1", server.port, helo="relay.example", tls=OPPORTUNISTIC, timeouts=Timeouts(quit=0.1)
         )
 
         async with asyncio.timeout(2):
