@@ -56,7 +56,8 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """The body of POST /v1/jobs."""
+    """The body of POST /v1/jobs. An attempt whose end is unknown is made again, unless `at_most_once`: then the message
+    ends as bounced, with the reason `unknown_outcome`."""
 
     from_: str
     subject: str
@@ -74,6 +75,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     track: Track = Track()
     send_at: Moment | None = None
     expires_at: Moment | None = None
+    at_most_once: bool = False
     test: bool = False
 
 
@@ -108,6 +110,7 @@ def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, l
     names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
     job = JobRequest(**{names[name]: value for name, value in request.items()})
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
+    faults += _delivery_faults(job)
     compiled, content_faults = _compile(job, limits)
     faults += content_faults
     waiting, rejected, recipient_faults = accept(recipients, job.stream)
@@ -281,6 +284,13 @@ def _times(job: JobRequest, now_ms: int) -> tuple[int, int, list[Fault]]:
     return send_at_ms if send_at_ms > now_ms else 0, expires_at_ms, faults
 
 
+def _delivery_faults(job: JobRequest) -> list[Fault]:
+    if job.at_most_once and job.stream != "bulk":
+        what = f"for bulk only: {job.stream} mail is waited for, and rather comes twice than not at all"
+        return [Fault("$.at_most_once", what)]
+    return []
+
+
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
@@ -303,6 +313,7 @@ def _compile(job: JobRequest, limits: Limits) -> tuple[content.CompiledContent |
             track_opens=job.track.opens,
             track_clicks=job.track.clicks,
             test=job.test,
+            at_most_once=job.at_most_once,
         ),
         limits,
     )

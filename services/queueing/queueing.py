@@ -202,4 +202,5 @@ def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting
         expires_at=head.expires_at_ms,
         untracked=recipient.untracked,
         stream=head.stream,
+        at_most_once=head.at_most_once,
     )

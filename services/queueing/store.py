@@ -144,6 +144,7 @@ class Head:
     tenant: str
     stream: str
     expires_at_ms: int
+    at_most_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ class NewJob:
     expires_at_ms: int
     content: bytes
     fields: Mapping[str, str | int]
+    at_most_once: bool = False
 
 
 class JobStore:
@@ -199,6 +201,7 @@ class JobStore:
             "created_at": new.created_at_ms,
             "expires_at": new.expires_at_ms,
             "content": new.content,
+            **({"at_most_once": 1} if new.at_most_once else {}),
         }
         args: list[str | bytes | int] = [
             request_digest, reply, IDEMPOTENCY_MS, self._max_intake_chunks, start, start_at_ms,
@@ -256,8 +259,11 @@ class JobStore:
 
     async def head(self, job: str) -> Head | None:
         """None if there is no such job."""
-        found = await answer(self._client.hmget(keys.job(self._partition(job), job), "tenant", "stream", "expires_at"))
-        return Head(found[0].decode(), found[1].decode(), int(found[2])) if found[0] else None
+        key = keys.job(self._partition(job), job)
+        tenant, stream, expires_at, at_most_once = await answer(
+            self._client.hmget(key, "tenant", "stream", "expires_at", "at_most_once")
+        )
+        return Head(tenant.decode(), stream.decode(), int(expires_at), at_most_once == b"1") if tenant else None
 
     async def chunk(self, job: str, first_ordinal: int) -> recipients.Chunk | None:
         found = await answer(

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -116,6 +117,19 @@ async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client, s
     assert await client.xlen(keys.intake(2, LANES["bulk"])) == 0
     found = await recipients.Recipients(client, P).find(job, [2])
     assert found[2].email == "c@y.test"
+
+
+@pytest.mark.parametrize("at_most_once", [False, True])
+async def test_what_a_relay_decides_by_travels_with_the_message(client, store, at_most_once):
+    new = replace(_new(_job_id(), 1), at_most_once=at_most_once)
+    await store.store(new, [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
+
+    await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
+
+    queues = ReadyQueues(client)
+    (lease,) = [lease for p in range(P) for lease in (await queues.lease(p, "r", 60_000, 10, 10)).leases]
+    ready = events.decode("Ready", lease.body)
+    assert (ready.stream, ready.at_most_once) == ("bulk", at_most_once)
 
 
 @pytest.mark.parametrize("crash", ["before", "after"])

@@ -61,6 +61,17 @@ def test_who_did_not_opt_in_still_gets_transactional_mail():
     assert job.rejected == []
 
 
+def test_bulk_may_be_sent_at_most_once_and_what_is_waited_for_may_not():
+    recipients = [{"email": "b@exemple.fr"}]
+
+    assert _read({**GOOD, "recipients": recipients, "at_most_once": True}).compiled.at_most_once
+    assert not _read({**GOOD, "recipients": recipients}).compiled.at_most_once
+    for stream in ("transactional", "one_to_one"):
+        problem = _problem({**GOOD, "recipients": recipients, "stream": stream, "at_most_once": True})
+
+        assert _places(problem) == {"$.at_most_once"}
+
+
 def test_all_faults_are_listed_at_once():
     problem = _problem(
         {
