@@ -17,6 +17,7 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -111,6 +112,8 @@ class Connection(asyncio.Protocol):
         self._transaction: Transaction | None = None
         self._waiter: asyncio.Future[Reply] | None = None
         self._unsent = memoryview(b"")
+        #: What is asked before the body is; done once the host waits for the body. None: nothing is.
+        self._held: asyncio.Future[None] | None = None
         self._paused = False
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -173,16 +176,28 @@ class Connection(asyncio.Protocol):
 
     # Send
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> Reply:
+    async def send(
+        self,
+        mail_from: str,
+        rcpt_to: str,
+        message: bytes,
+        before_body: Callable[[], Awaitable[None]] | None = None,
+        *,
+        utf8: bool = False,
+    ) -> Reply:
         """The reply that counts for this message: headers and body, with any line ends. `mail_from` may be empty (the
-        null sender). ConnectionLost if there is none; ValueError if `mail_from` is no address."""
+        null sender); `utf8`: its headers have addresses beyond ASCII (RFC 6531). ConnectionLost if there is no reply;
+        ValueError if `mail_from` is no address.
+
+        `before_body` is awaited when the host has said that it takes the message, and before any of it is written. What
+        it raises is raised here; nothing of the message was sent then, nor if the connection is lost meanwhile."""
         if self._transaction is not None:
             raise RuntimeError("one message at a time")
         if not self.usable:
             raise ConnectionLost("mail", self.host, "the connection was closed before", sent_final_dot=False)
         body = wire_body(message)
         eight_bit = not message.isascii()
-        utf8 = not (mail_from.isascii() and rcpt_to.isascii())
+        utf8 = utf8 or not (mail_from.isascii() and rcpt_to.isascii())
         if refusal := self._refusal(mail_from, rcpt_to, len(body), eight_bit, utf8):
             return refusal
         mail = self._mail_command(mail_from, len(body), eight_bit, utf8)
@@ -192,12 +207,23 @@ class Connection(asyncio.Protocol):
         )
         waiter: asyncio.Future[Reply] = self._loop.create_future()
         self._waiter = waiter
+        self._held = self._loop.create_future() if before_body is not None else None
         self._begin_phase(self._phase_s["mail"])
         self._transport.write(transaction.begin())
         try:
+            if self._held is not None and before_body is not None:
+                await asyncio.wait((waiter, self._held), return_when=asyncio.FIRST_COMPLETED)
+                if self._held.done() and not waiter.done():
+                    await before_body()
+                    self._held = None
+                    self._write_body()
             return await waiter
-        except asyncio.CancelledError:
-            self._lose("given up")
+        except BaseException:
+            if self._transaction is transaction:
+                waiter.cancel()
+                self._lose("given up")
+            elif not waiter.cancelled():
+                waiter.exception()  # looked at, so that nobody misses it: this reason is the one that is told
             raise
 
     def _refusal(self, mail_from: str, rcpt_to: str, size: int, eight_bit: bool, utf8: bool) -> Reply | None:
@@ -207,7 +233,9 @@ class Connection(asyncio.Protocol):
         if not _ADDRESS.fullmatch(rcpt_to):
             return Reply(553, "5.1.3", "Bad recipient address syntax", "rcpt", self.host)
         if utf8 and not self._utf8:
-            return Reply(553, "5.6.7", "The host does not take addresses with letters beyond ASCII", "rcpt", self.host)
+            # About the recipient only if it is his address: else at MAIL, where a refusal is about the sender.
+            stage: Stage = "mail" if rcpt_to.isascii() else "rcpt"
+            return Reply(553, "5.6.7", "The host does not take addresses with letters beyond ASCII", stage, self.host)
         if eight_bit and not self._eight_bit:
             return Reply(554, "5.6.3", "The host does not take 8-bit messages", "mail", self.host)
         if self._size_limit and size > self._size_limit:
@@ -264,14 +292,18 @@ class Connection(asyncio.Protocol):
         if (to_write := transaction.receive(code, lines)) is not None:
             if transaction.body_is_out:
                 self._unsent = memoryview(to_write)
-                self._write_body()
+                if self._held is not None:
+                    self._begin_phase(self._timeouts.block)
+                    self._held.set_result(None)
+                else:
+                    self._write_body()
             else:
                 self._transport.write(to_write)
         if transaction.result is not None:
             self._finish(transaction, transaction.result, in_step=code != 421 and not self._unsent)
 
     def _write_body(self) -> None:
-        while self._unsent and not self._paused:
+        while self._unsent and not self._paused and self._held is None:
             chunk, self._unsent = self._unsent[:CHUNK_BYTES], self._unsent[CHUNK_BYTES:]
             self._transport.write(chunk)
             self._begin_phase(self._timeouts.block if self._unsent else self._timeouts.dot)
@@ -315,7 +347,10 @@ class Connection(asyncio.Protocol):
             return
         now = self._loop.time()
         if now >= self._deadline:
-            self._lose(f"no answer to {self._transaction.stage.upper()} in time")
+            held = self._held is not None and self._held.done()
+            self._lose(
+                "the body was withheld too long" if held else f"no answer to {self._transaction.stage.upper()} in time"
+            )
         else:
             self._timer = self._loop.call_at(min(self._deadline, now + self._shortest), self._watch)
 

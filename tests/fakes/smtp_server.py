@@ -95,6 +95,8 @@ class SmtpServer:
         self.connections = 0
         self.open_connections = 0
         self.encryptions = 0
+        #: What had come of bodies whose connections ended before their final dot.
+        self.unfinished: list[bytes] = []
         self.client_certificates: list[bytes | None] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -139,8 +141,13 @@ class SmtpServer:
         task.add_done_callback(lambda done: self._disconnect(done, writer))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, ssl.SSLError, _Hangup):
-            await _Session(self, reader, writer).run()
+        session = _Session(self, reader, writer)
+        try:
+            with suppress(ConnectionError, ssl.SSLError, _Hangup):
+                await session.run()
+        finally:
+            if session.in_data:
+                self.unfinished.append(session.buffer)
 
     def _disconnect(self, task: asyncio.Task[None], writer: asyncio.StreamWriter) -> None:
         self._tasks.discard(task)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -373,6 +373,148 @@ async def test_who_stops_waiting_leaves_the_connection_unusable() -> None:
         assert not connection.usable
 
 
+async def test_421_in_the_middle_of_a_large_message_counts_and_ends_the_connection() -> None:
+    script: Script = {"DATA": ("354 go on", "421 4.3.2 shutting down", DEAF)}
+    async with connected(script, extensions=("PIPELINING",)) as (connection, _):
+        reply = await send(connection, b"y" * 30_000_000)
+
+        assert (reply.code, reply.stage) == (421, "dot")
+        assert not connection.usable
+
+
+# Before the body
+
+
+class Before:
+    """Asked before the body, it waits for `go`, and raises if it is given something to raise."""
+
+    def __init__(self, error: Exception | None = None, *, go: bool = True) -> None:
+        self.error, self.asked, self.go = error, asyncio.Event(), asyncio.Event()
+        if go:
+            self.go.set()
+
+    async def __call__(self) -> None:
+        self.asked.set()
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+
+
+async def send_after(connection: Connection, before: Before, message: bytes = MESSAGE) -> Reply:
+    return await connection.send("b-1@bounces.example", "ana@example.net", message, before)
+
+
+@both_ways
+async def test_what_is_asked_before_the_body_is_asked_once_the_host_waits_for_it(extensions: tuple[str, ...]) -> None:
+    before = Before(go=False)
+    async with connected(extensions=extensions) as (connection, server):
+        sending = asyncio.create_task(send_after(connection, before, MESSAGE * 100_000))
+        await before.asked.wait()
+        await asyncio.sleep(0.05)
+
+        assert server.commands[-1] == "DATA"
+        assert not sending.done()
+        before.go.set()
+        assert (await sending).code == 250
+        assert (await send_after(connection, Before())).code == 250
+        assert (await send(connection)).code == 250
+        assert server.messages == [MESSAGE * 100_000, MESSAGE, MESSAGE]
+
+
+@both_ways
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("then", ["550 5.7.1 no", ("421 4.7.0 no", CLOSE), CLOSE])
+async def test_nothing_is_asked_if_the_host_does_not_want_the_body(
+    extensions: tuple[str, ...], stage: str, then: Any
+) -> None:
+    before = Before()
+    async with connected({stage: then}, extensions=extensions) as (connection, _):
+        with suppress(ConnectionLost):
+            assert (await send_after(connection, before)).code in (421, 550)
+
+        assert not before.asked.is_set()
+
+
+async def test_nothing_is_asked_for_a_body_that_is_a_lone_dot() -> None:
+    before = Before()
+    async with connected({"RCPT": "550 5.1.1 no", "DATA": "354 anyway"}) as (connection, _):
+        assert (await send_after(connection, before)).code == 550
+        assert not before.asked.is_set()
+
+
+async def test_what_fails_before_the_body_is_told_and_nothing_of_the_body_was_sent() -> None:
+    async with connected() as (connection, server):
+        with pytest.raises(LookupError, match="no"):
+            await send_after(connection, Before(LookupError("no")))
+
+        assert not connection.usable
+        await until(lambda: server.open_connections == 0)
+        assert server.envelopes == []
+        assert server.unfinished == [b""]
+
+
+@pytest.mark.parametrize("act", [CLOSE, RESET])
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_host_that_goes_before_the_body_has_nothing_of_it(act: Act, fails: bool) -> None:
+    before = Before(LookupError("no") if fails else None, go=False)
+    async with connected({"DATA": ("354 go on", act)}) as (connection, server):
+        sending = asyncio.create_task(send_after(connection, before))
+        await before.asked.wait()
+        await until(lambda: not connection.usable)
+        before.go.set()
+
+        if fails:
+            with pytest.raises(LookupError):
+                await sending
+        else:
+            with pytest.raises(ConnectionLost) as lost:
+                await sending
+            assert (lost.value.stage, lost.value.sent_final_dot) == ("dot", False)
+        assert server.envelopes == []
+
+
+async def test_a_refusal_before_the_body_counts() -> None:
+    before = Before(go=False)
+    async with connected({"DATA": ("354 go on", 0.01, "451 4.3.0 disk full")}) as (connection, server):
+        sending = asyncio.create_task(send_after(connection, before))
+        await before.asked.wait()
+        await until(lambda: not connection.usable)
+        before.go.set()
+
+        assert (await sending).code == 451
+        assert server.envelopes == []
+
+
+async def test_a_body_that_is_withheld_too_long_is_not_sent() -> None:
+    before = Before(go=False)
+    async with connected(timeouts=replace(PATIENT, block=0.1)) as (connection, server):
+        sending = asyncio.create_task(send_after(connection, before))
+        await before.asked.wait()
+        await until(lambda: not connection.usable)
+        before.go.set()
+
+        with pytest.raises(ConnectionLost, match="withheld too long") as lost:
+            await sending
+        assert not lost.value.sent_final_dot
+        await until(lambda: server.open_connections == 0)
+        assert server.unfinished == [b""]
+
+
+async def test_who_stops_waiting_before_the_body_sends_none() -> None:
+    before = Before(go=False)
+    async with connected() as (connection, server):
+        sending = asyncio.create_task(send_after(connection, before))
+        await before.asked.wait()
+
+        sending.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        assert not connection.usable
+        await until(lambda: server.open_connections == 0)
+        assert server.unfinished == [b""]
+
+
 # What the host offers
 
 
@@ -405,6 +547,22 @@ async def test_an_address_beyond_ascii_needs_smtputf8() -> None:
         assert (reply.code, reply.enhanced, reply.stage) == (553, "5.6.7", "rcpt")
         assert len(server.commands) == 1
         assert (await send(connection)).code == 250
+
+
+async def test_headers_beyond_ascii_need_smtputf8() -> None:
+    message = "From: zoë@example.org\r\n\r\nhello\r\n".encode()
+    async with connected() as (connection, server):
+        reply = await connection.send("b-1@bounces.example", "ana@example.net", message, utf8=True)
+
+        assert reply.code == 250
+        assert server.envelopes[0].mail.endswith("BODY=8BITMIME SMTPUTF8")
+
+    async with connected(extensions=("PIPELINING", "8BITMIME")) as (connection, server):
+        reply = await connection.send("b-1@bounces.example", "ana@example.net", message, utf8=True)
+
+        # It is the sender's address that is in the way: nothing is wrong with the recipient's.
+        assert (reply.code, reply.enhanced, reply.stage) == (553, "5.6.7", "mail")
+        assert len(server.commands) == 1
 
 
 async def test_the_size_is_announced_and_its_limit_obeyed() -> None:
