@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
         self.tls: str | None = tls_object.version() if tls_object else None
         self.tls_cipher: str = tls_object.cipher()[0] if tls_object else ""
         self.tls_policy = policy.word
-        self.tls_failure: TlsFailure | Literal[""] = ""
+        self.tls_failure: TlsFailure | Literal[""] = policy.failure
         self.tls_reason = ""
         self.sent_count = 0
         self._usable = not self._transport.is_closing()
@@ -366,7 +366,7 @@ def _levels(policy: TlsPolicy, with_login: bool) -> tuple[Level, ...]:
     """What is tried, each over a connection of its own, until one holds."""
     if with_login and policy.level not in ("never", "dane"):
         return ("verified",)
-    tried: tuple[Level, ...] = ("verified", policy.level) if policy.testing else (policy.level,)
+    tried: tuple[Level, ...] = ("verified", policy.level) if policy.testing and not policy.failure else (policy.level,)
     return (*tried, "never") if policy.level == "opportunistic" else tried
 
 
@@ -430,7 +430,7 @@ class _Dial:
     async def _encrypt(self, smtp: aiosmtplib.SMTP, level: Level, policy: TlsPolicy) -> _TlsFailed | None:
         """_TlsFailed if it fails at the handshake or may not do without; returned, if the conversation goes on in
         clear."""
-        if (refusal := await self._start_tls(smtp, level)) is not None:
+        if (refusal := await self._start_tls(smtp, level, policy)) is not None:
             if level == "opportunistic":
                 return refusal
             raise refusal
@@ -446,11 +446,13 @@ class _Dial:
             raise _TlsFailed("validation-failure", _reason(error)) from None
         return None
 
-    async def _start_tls(self, smtp: aiosmtplib.SMTP, level: Level) -> _TlsFailed | None:
+    async def _start_tls(self, smtp: aiosmtplib.SMTP, level: Level, policy: TlsPolicy) -> _TlsFailed | None:
         """A refusal after which the connection is still good."""
         if not smtp.supports_extension("starttls"):
             return _TlsFailed("starttls-not-supported", "the host does not offer STARTTLS")
         name = self.address if self.host.startswith("[") else self.host
+        if level == "dane" and policy.names:
+            name = policy.names[0]  # RFC 7672 section 8.1: the name below which the records are
         context = _tls_context(level == "verified", self.ca_file, self.client_certificate)
         try:
             await smtp.starttls(server_hostname=name, tls_context=context, timeout=self.timeouts.tls)

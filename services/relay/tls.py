@@ -57,6 +57,11 @@ class Tlsa:
     data: bytes
 
     @property
+    def text(self) -> str:
+        """As a zone has it (RFC 6698 section 2.2)."""
+        return f"{self.usage} {self.selector} {self.matching} {self.data.hex()}"
+
+    @property
     def usable(self) -> bool:
         """RFC 7672 section 3.1: PKIX-TA(0) and PKIX-EE(1) are not for SMTP; nor is what nobody has defined."""
         return (
@@ -69,15 +74,18 @@ class Tlsa:
 
 @dataclass(frozen=True, slots=True)
 class TlsPolicy:
-    """`names` are those that a certificate may be for, where it is not the host's alone (dane, usage 2); `tlsa` are the
-    usable records. `testing`: an MTA-STS policy in mode `testing` is tried and reported on, and `level` is what counts
-    when it fails."""
+    """`names` are those that a certificate may be for, the first being asked for (dane), or the patterns of hosts that
+    the policy names (mta-sts); `tlsa` are the usable records. `testing`: an MTA-STS policy in mode `testing` is tried
+    and reported on, and `level` is what counts when it fails; `failure` is what is known to be wrong before it is
+    tried. `published` is the policy as a report quotes it, line by line."""
 
     level: Level = "opportunistic"
     by: By = "default"
     names: tuple[str, ...] = ()
     tlsa: tuple[Tlsa, ...] = ()
     testing: bool = False
+    failure: TlsFailure | Literal[""] = ""
+    published: tuple[str, ...] = ()
 
     @property
     def word(self) -> str:

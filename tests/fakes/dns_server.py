@@ -5,7 +5,9 @@ As in a test:
     async with DnsServer("example.net. 300 IN MX 10 mx.example.net.") as dns:
         dns.address                                   # "127.0.0.1:40123"
         dns.trouble["slow.example."] = "silent"       # or "servfail", "refused", "truncated" (UDP only)
+        dns.trouble["mx.example.net.", "TLSA"] = "servfail"   # at this question alone
         dns.asked["example.net.", "MX"]               # how often, over UDP and TCP
+        dns.secure = {"example.net."}                 # zones whose answers a validating resolver would call proven
 """
 
 import asyncio
@@ -23,7 +25,8 @@ class DnsServer:
     def __init__(self, zone: str = "") -> None:
         lines = (line.strip() for line in zone.splitlines())
         self.records: list[RR] = [record for line in lines if line for record in RR.fromZone(line)]
-        self.trouble: dict[str, Trouble] = {}
+        self.trouble: dict[str | tuple[str, str], Trouble] = {}
+        self.secure: set[str] = set()
         self.asked: Counter[tuple[str, str]] = Counter()
         self.port = 0
         self._connections: set[asyncio.StreamWriter] = set()
@@ -54,7 +57,7 @@ class DnsServer:
         name, record_type = str(query.q.qname).lower(), QTYPE[query.q.qtype]
         self.asked[name, record_type] += 1
         reply = query.reply()
-        match self.trouble.get(name):
+        match self.trouble.get((name, record_type)) or self.trouble.get(name):
             case "silent":
                 return None
             case "servfail" | "refused" as word:
@@ -63,6 +66,7 @@ class DnsServer:
                 reply.header.tc = 1
             case _:
                 self._look_up(reply, name, record_type)
+                reply.header.ad = int(all(map(self._is_secure, [name, *(str(one.rname).lower() for one in reply.rr)])))
         packed: bytes = reply.pack()
         return packed
 
@@ -77,6 +81,9 @@ class DnsServer:
         if not reply.rr:
             zones = [record for record in self.records if QTYPE[record.rtype] == "SOA"]
             reply.add_auth(*(zone for zone in zones if name.endswith(str(zone.rname).lower())))
+
+    def _is_secure(self, name: str) -> bool:
+        return any(name == zone or name.endswith(f".{zone}") for zone in self.secure)
 
     async def _serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
