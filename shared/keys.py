@@ -139,13 +139,40 @@ def sites(p: int) -> str:
 
 
 def ready_prefix(p: int) -> str:
-    """What the ready stream of a site begins with; lane and site follow. Scripts put them together."""
+    """What a ready stream begins with; lane, site and queue follow. Scripts put them together."""
     return f"est:{{p{p}}}:ready:"
 
 
-def ready(p: int, lane: int, site: str) -> str:
-    """stream of Ready · messages due at the site, lane 0 before lane 1 · an entry until it is leased"""
-    return f"{ready_prefix(p)}{lane}:{site}"
+def ready(p: int, lane: int, site: str, queue: str) -> str:
+    """stream of Ready · messages due at the site, lane 0 before lane 1; `queue` is the tenant, or tenant/job for a job
+    with a rate of its own · an entry until it is leased"""
+    return f"{ready_prefix(p)}{lane}:{site}:{queue}"
+
+
+def turns_prefix(p: int) -> str:
+    """What the turns of a lane of a site begin with; lane and site follow."""
+    return f"est:{{p{p}}}:turns:"
+
+
+def turns(p: int, lane: int, site: str) -> str:
+    """zset, queue → ms · the queues of a lane of a site that have messages, by when they were served last, or, when
+    they are held, may be served again · while they have"""
+    return f"{turns_prefix(p)}{lane}:{site}"
+
+
+def holds(p: int) -> str:
+    """zset, site or site · queue → ms · until when nothing of it is handed out · until then, and the next lease"""
+    return f"est:{{p{p}}}:holds"
+
+
+def cap_prefix(p: int) -> str:
+    """What the cap of a site begins with; the site follows."""
+    return f"est:{{p{p}}}:cap:"
+
+
+def cap(p: int, site: str) -> str:
+    """string · how many messages of the site may be in hand over all relays · as long as whoever set it said"""
+    return f"{cap_prefix(p)}{site}"
 
 
 def site_prefix(p: int) -> str:
@@ -154,12 +181,41 @@ def site_prefix(p: int) -> str:
 
 
 def site(p: int, name: str) -> str:
-    """hash · `leased`: messages in the hands of relays · while the site has messages"""
+    """hash · `leased`: messages in the hands of relays; `turn<lane>`: what is left of the turn that was cut short, and
+    of which queue · while messages of the site are in hand"""
     return f"{site_prefix(p)}{name}"
 
 
+def expiries(p: int) -> str:
+    """zset, lane · site · queue → ms · when a ready queue is looked through for messages that are over: after the
+    first of them is · while the queue has messages that expire"""
+    return f"est:{{p{p}}}:expiries"
+
+
+def sweeps(p: int) -> str:
+    """hash, lane · site · queue → last entry seen, first expiry among those seen · how far a ready queue has been
+    looked through · until it is at its end"""
+    return f"est:{{p{p}}}:sweeps"
+
+
+def parked_prefix(p: int) -> str:
+    """What the parked messages of a job begin with; the job follows."""
+    return f"est:{{p{p}}}:parked:"
+
+
+def parked(p: int, job_id: str) -> str:
+    """zset, lane · site · queue · expires_at · Ready → expires_at, or infinite · messages of a stopped job, taken out
+    of their ready queues · until the job goes on, or they are over"""
+    return f"{parked_prefix(p)}{job_id}"
+
+
+def parked_jobs(p: int) -> str:
+    """zset, job → the first expires_at of its parked messages · while it has any"""
+    return f"est:{{p{p}}}:parked_jobs"
+
+
 def retry(p: int) -> str:
-    """zset, lane · site · Ready → ms · messages that wait for their next attempt · until due"""
+    """zset, lane · site · queue · expires_at · Ready → ms · messages that wait for their next attempt · until due"""
     return f"est:{{p{p}}}:retry"
 
 
@@ -169,8 +225,8 @@ def leased_prefix(p: int) -> str:
 
 
 def leased(p: int, relay: str) -> str:
-    """hash, lease number → lane · site · Ready · what this relay has in hand · until recorded, or until another relay
-    takes it because the lease of this one ended"""
+    """hash, lease number → lane · site · queue · expires_at · Ready · what this relay has in hand · until recorded, or
+    until another relay takes it because the lease of this one ended"""
     return f"{leased_prefix(p)}{relay}"
 
 

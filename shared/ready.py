@@ -1,19 +1,37 @@
-"""The ready queues: messages wait by site, are leased to relays, and are recorded or put back.
+"""The ready queues: messages wait by site and tenant, are leased to relays, and are recorded, put back or parked.
 
-What is where, all in the site's partition (`shared.keys` has the names):
+What is where, all in the site's partition (`shared.keys` has the names, `shared.ready_scripts` the steps):
 
-    sites                  zset    sites with ready messages, scored by when they may be served next
-    ready:<lane>:<site>    stream  the messages, lane 0 before lane 1; gone when empty
-    leased:<relay>         hash    what a relay has in hand, by lease number
-    relays                 zset    until when each relay's leases hold
-    retry                  zset    messages that wait for their next attempt, by due time
-    site:<site>            hash    `leased`: how many messages of the site are in hand, over all relays
+    sites                         zset    sites with ready messages, scored by when they may be served next
+    turns:<lane>:<site>           zset    the queues of a lane that have messages, by when they were served last
+    ready:<lane>:<site>:<queue>   stream  the messages, lane 0 before lane 1; gone when empty
+    leased:<relay>                hash    what a relay has in hand, by lease number
+    relays                        zset    until when each relay's leases hold
+    retry                         zset    messages that wait for their next attempt, by due time
+    parked:<job>                  zset    messages of a job that was stopped, by when they are over
+    holds                         zset    sites, and queues at a site, of which nothing is handed out before a time
+    expiries                      zset    ready queues, by when they are looked through for what is over
+    site:<site>                   hash    `leased`: how many messages of the site are in hand, over all relays
+    cap:<site>                    string  how many there may be
 
-A message is in exactly one of: a ready stream, one relay's hash, `retry`. Each script moves it from one to another, so
-no crash loses or doubles it. A site is in `sites` if and only if it has ready messages and fewer than the limit in
-hand; recording puts a site back that had reached its limit, so one slow site never fills the hands of a relay. Nor do
-many: a site may have as many in hand as an eighth of what the asking relay has room for. So the first slow site takes
-much, each further one less, and there is room for the next for as long as there can be.
+A message is in exactly one of: a ready stream, one relay's hash, `retry`, where its job is parked. Each script moves it
+from one to another, so no crash loses or doubles it. A site is in `sites` if and only if it has ready messages and
+fewer than the limit in hand; recording puts a site back that had reached its limit, so one slow site never fills the
+hands of a relay. Nor do many: a site may have as many in hand as an eighth of what the asking relay has room for. So
+the first slow site takes much, each further one less, and there is room for the next for as long as there can be.
+
+Turns. A queue is what takes turns within a lane of a site: a tenant, or `tenant/job` for a job with a rate of its own.
+The one that waited longest goes first, `TURN` messages of each, so ten messages do not wait behind somebody's million.
+One queue alone goes as fast as it can.
+
+Holds. Nothing of a site or of a queue that is held is handed out before its time; a hold may grow and not shrink,
+unless it is taken back. Both are scores of what would be served, and whatever puts messages into a ready queue asks for
+holds, so that they last beyond an empty queue. What is in hand already is not concerned.
+
+Expiry. What is over is found where it waits: where parked, by its score; in a ready stream by its field `x`
+(expires_at), when `expiries` says that the first of its queue is over. The time a queue is looked through is rounded up
+to a full half minute of the clock, and so no queue is, however large, more often than that. What waits in `retry` comes
+due before it is over: the relay sees to that.
 
 A relay that stops asking for `lease_ms` is taken for dead, and the next relay that asks puts its messages back. The
 time is the server's, so the clocks of hosts do not matter. When nobody asked for half a lease (the server was away),
@@ -21,11 +39,13 @@ all relays get a new lease first: those that live have outcomes to record. A rel
 (`held_until`) must not send what it still has in hand: others may have it.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from shared import events, keys
+from shared import events, keys, ready_scripts
 from shared.redis import Client, Script, answer
 
 #: Lanes by stream: what people wait for goes before what was sent to many.
@@ -33,173 +53,36 @@ LANES = {"one_to_one": 0, "transactional": 0, "bulk": 1}
 #: A site has at most this part of the room of the relay that asks. 8: one site alone has 1/9 of the relay in hand, and
 #: 30 that are stuck leave 1/50 of it to the others.
 SHARE = 8
+#: Messages of one queue before it is the next one's turn. 10: a few are out at once; a call of a hundred serves ten
+#: queues, in which what a turn costs hardly shows.
+TURN = 10
 #: How long the mark of an enqueued chunk stays: longer than a chunk can wait to be repeated.
 ENQUEUED_MS = 7 * 24 * 3600 * 1000
+#: A cap is forgotten after this unless it is set again: whoever set it may not live to take it back.
+CAP_MS = 600_000
+#: A ready queue is looked through at full half minutes. An expiry is exact to about that.
+SWEEP_MS = 30_000
+#: Entries that one script looks at: about a millisecond of the server's time.
+SWEEP_PAGE = 500
+#: Scripts of one call of `take_expired`: a million messages that are not over take it a minute of calls a second.
+SWEEP_PAGES = 40
 
-# KEYS: mark, sites, wake. ARGV: mark's lifetime, prefix of ready, version, then lane, site, body of each message.
-_ENQUEUE = Script(
-    """
-if not redis.call('SET', KEYS[1], '1', 'NX', 'PX', ARGV[1]) then return 0 end
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local fresh = 0
-for i = 4, #ARGV, 3 do
-  redis.call('XADD', ARGV[2] .. ARGV[i] .. ':' .. ARGV[i + 1], '*', 't', 'Ready', 'v', ARGV[3], 'b', ARGV[i + 2])
-  fresh = fresh + redis.call('ZADD', KEYS[2], 'NX', now, ARGV[i + 1])
-end
-if fresh > 0 then redis.call('XADD', KEYS[3], 'MAXLEN', '1', '*', 'w', '1') end
-return (#ARGV - 3) / 3
-"""
-)
 
-_PUT_BACK = """
-local function put_back(ready, site_prefix, sites, version, value, now)
-  local lane, site, body = string.match(value, '^(%d)([^\\n]*)\\n(.*)$')
-  redis.call('XADD', ready .. lane .. ':' .. site, '*', 't', 'Ready', 'v', version, 'b', body)
-  redis.call('ZADD', sites, 'NX', now, site)
-  if redis.call('HINCRBY', site_prefix .. site, 'leased', -1) <= 0 then redis.call('DEL', site_prefix .. site) end
-end
-"""
+def queue_of(tenant: str, job: str, rate: str) -> str:
+    """The queue of a job's messages: its own if the job has a rate, else its tenant's."""
+    return f"{tenant}/{job}" if rate else tenant
 
-# KEYS: sites, retry, relays, leased of this relay, lease number. ARGV: relay, lease ms, limit, limit of a site,
-# prefixes of ready, site and leased, version, room of the relay, its part for a site. Answers: how many this relay
-# holds in all, ms until something is due, then number, site, body of each message leased now.
-_LEASE = Script(
-    _PUT_BACK
-    + """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local limit, site_limit, ready, site_prefix = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
-local seen = tonumber(redis.call('ZSCORE', KEYS[3], '(asked)') or now)
-if now - seen > ARGV[2] / 2 then
-  for _, relay in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
-    redis.call('ZADD', KEYS[3], now + ARGV[2], relay)
-  end
-end
-redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1], now, '(asked)')
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now - 1, 'LIMIT', 0, 4)) do
-  for _, value in ipairs(redis.call('HVALS', ARGV[7] .. dead)) do
-    put_back(ready, site_prefix, KEYS[1], ARGV[8], value, now)
-  end
-  redis.call('DEL', ARGV[7] .. dead)
-  redis.call('ZREM', KEYS[3], dead)
-end
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 500)) do
-  local lane, site, body = string.match(member, '^(%d)([^\\n]*)\\n(.*)$')
-  redis.call('XADD', ready .. lane .. ':' .. site, '*', 't', 'Ready', 'v', ARGV[8], 'b', body)
-  redis.call('ZADD', KEYS[1], 'NX', now, site)
-  redis.call('ZREM', KEYS[2], member)
-end
-local answer, taken = {0, 0}, 0
-if limit > 0 then
-  for _, site in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 100)) do
-    if taken >= limit then break end
-    local record = site_prefix .. site
-    local most = math.min(site_limit, math.max(1, math.ceil((ARGV[9] - taken) / ARGV[10])))
-    local room = math.min(limit - taken, most - tonumber(redis.call('HGET', record, 'leased') or 0))
-    local before, left = taken, false
-    for lane = 0, 1 do
-      local stream = ready .. lane .. ':' .. site
-      if room <= 0 then
-        left = left or redis.call('EXISTS', stream) == 1
-      else
-        local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', room + 1)
-        local count = math.min(#entries, room)
-        for i = 1, count do
-          local body = entries[i][2][6]
-          local number = redis.call('INCR', KEYS[5])
-          redis.call('HSET', KEYS[4], number, lane .. site .. '\\n' .. body)
-          answer[#answer + 1] = number
-          answer[#answer + 1] = site
-          answer[#answer + 1] = body
-        end
-        if #entries > room then
-          redis.call('XTRIM', stream, 'MINID', entries[room + 1][1])
-          left = true
-        elseif #entries > 0 then
-          redis.call('DEL', stream)
-        end
-        taken, room = taken + count, room - count
-      end
-    end
-    if taken > before then redis.call('HINCRBY', record, 'leased', taken - before) end
-    if not left or tonumber(redis.call('HGET', record, 'leased') or 0) >= most then
-      redis.call('ZREM', KEYS[1], site)
-    else
-      redis.call('ZADD', KEYS[1], now, site)
-    end
-  end
-end
-local due = now + ARGV[2]
-for at, key in ipairs({KEYS[1], KEYS[2], KEYS[3]}) do
-  local skipped = at == 3 and 1 or 0
-  local first = redis.call('ZRANGE', key, skipped, skipped, 'WITHSCORES')
-  if first[2] then due = math.min(due, tonumber(first[2])) end
-end
-answer[1] = redis.call('HLEN', KEYS[4])
-answer[2] = math.max(0, due - now)
-return answer
-"""
-)
 
-# KEYS: leased of this relay, sites, retry, wake. ARGV: prefixes of ready and site, then number, due ms ('': done) and
-# body of each message. Numbers that this relay no longer holds are passed over; answers how many.
-_RECORD = Script(
-    """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local counts, lost, fresh = {}, 0, 0
-for i = 3, #ARGV, 3 do
-  local value = redis.call('HGET', KEYS[1], ARGV[i])
-  if not value then
-    lost = lost + 1
-  else
-    redis.call('HDEL', KEYS[1], ARGV[i])
-    local lane, site = string.match(value, '^(%d)([^\\n]*)\\n')
-    counts[site] = (counts[site] or 0) + 1
-    if ARGV[i + 1] ~= '' then
-      redis.call('ZADD', KEYS[3], ARGV[i + 1], lane .. site .. '\\n' .. ARGV[i + 2])
-      fresh = 1
-    end
-  end
-end
-for site, count in pairs(counts) do
-  local record = ARGV[2] .. site
-  if redis.call('HINCRBY', record, 'leased', -count) <= 0 then redis.call('DEL', record) end
-  if redis.call('EXISTS', ARGV[1] .. '0:' .. site, ARGV[1] .. '1:' .. site) > 0 then
-    fresh = fresh + redis.call('ZADD', KEYS[2], 'NX', now, site)
-  end
-end
-if fresh > 0 then redis.call('XADD', KEYS[4], 'MAXLEN', '1', '*', 'w', '1') end
-return lost
-"""
-)
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One message to enqueue: `body` is a Ready, `expires_at` in ms (0: never). Neither `site` nor `queue` has a
+    newline, nor `queue` a colon: they are parts of keys."""
 
-# KEYS: leased of this relay, sites, wake, relays. ARGV: relay, prefixes of ready and site, version, numbers. Puts
-# messages back that were not tried; with no numbers, all, and the relay is gone.
-_RELEASE = Script(
-    _PUT_BACK
-    + """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local numbers = redis.call('HKEYS', KEYS[1])
-if #ARGV > 4 then
-  numbers = {}
-  for i = 5, #ARGV do numbers[#numbers + 1] = ARGV[i] end
-else
-  redis.call('ZREM', KEYS[4], ARGV[1])
-end
-for _, number in ipairs(numbers) do
-  local value = redis.call('HGET', KEYS[1], number)
-  if value then
-    redis.call('HDEL', KEYS[1], number)
-    put_back(ARGV[2], ARGV[3], KEYS[2], ARGV[4], value, now)
-  end
-end
-redis.call('XADD', KEYS[3], 'MAXLEN', '1', '*', 'w', '1')
-return #numbers
-"""
-)
+    lane: int
+    site: str
+    queue: str
+    body: bytes
+    expires_at: int = 0
 
 
 @dataclass(frozen=True)
@@ -210,6 +93,8 @@ class Lease:
     number: int
     site: str
     body: bytes
+    lane: int = 1
+    queue: str = ""
 
 
 @dataclass(frozen=True)
@@ -232,23 +117,25 @@ class Recorded:
 
 
 class ReadyQueues:
-    """The scripts above, by partition. Each call is one round trip; RedisAway when it may or may not have happened."""
+    """The scripts, by partition. Each call is one round trip where nothing else is said; RedisAway when it may or may
+    not have happened."""
 
     def __init__(self, client: Client) -> None:
         self._client: Any = client
 
-    async def enqueue(
-        self, partition: int, job: str, first_ordinal: int, messages: Sequence[tuple[int, str, bytes]]
-    ) -> None:
-        """Adds (lane, site, Ready bytes), this partition's share of the chunk. A repeat adds nothing."""
-        args: list[str | bytes | int] = [ENQUEUED_MS, keys.ready_prefix(partition), events.MAJOR_VERSION]
-        for lane, site, body in messages:
-            args += [lane, site, body]
-        names = [keys.enqueued(partition, job, first_ordinal), keys.sites(partition), keys.wake(partition)]
-        await _ENQUEUE(self._client, names, args)
+    async def enqueue(self, partition: int, job: str, first_ordinal: int, messages: Sequence[Queued]) -> None:
+        """Adds this partition's share of the chunk. A repeat adds nothing."""
+        queues: dict[tuple[int, str, str], list[bytes | int]] = defaultdict(list)
+        for message in messages:
+            queues[message.lane, message.site, message.queue] += (message.expires_at, message.body)
+        args: list[str | bytes | int] = [ENQUEUED_MS]
+        for queue, rows in queues.items():
+            args += [*queue, len(rows) // 2, *rows]
+        mark = keys.enqueued(partition, job, first_ordinal)
+        await self._run(ready_scripts.ENQUEUE, partition, args, mark)
 
     async def bury(self, lease: Lease, relay: str, reason: str) -> None:
-        """Moves a message that cannot be read to the dead stream."""
+        """Moves a message that cannot be read to the dead stream. Two round trips."""
         fields: Any = {"t": "Ready", "v": events.MAJOR_VERSION, "b": lease.body, "reason": reason, "origin": lease.site}
         await answer(self._client.xadd(keys.dead(keys.ready_prefix(lease.partition).rstrip(":")), fields))
         await self.record(lease.partition, relay, [Recorded(lease.number)])
@@ -258,53 +145,128 @@ class ReadyQueues:
     ) -> Taken:
         """Up to `limit` messages of the sites that are due; renews the relay's lease on all that it holds. `site_limit`
         is over all relays; `room` is how many more this one could hold, over all partitions."""
-        names = [
-            keys.sites(partition),
-            keys.retry(partition),
-            keys.relays(partition),
-            keys.leased(partition, relay),
-            keys.lease_number(partition),
-        ]
-        prefixes = [keys.ready_prefix(partition), keys.site_prefix(partition), keys.leased_prefix(partition)]
-        args: list[str | bytes | int] = [
-            relay,
-            lease_ms,
-            limit,
-            site_limit,
-            *prefixes,
-            events.MAJOR_VERSION,
-            room,
-            SHARE,
-        ]
-        found = await _LEASE(self._client, names, args)
-        leases = [Lease(partition, found[at], found[at + 1].decode(), found[at + 2]) for at in range(2, len(found), 3)]
-        return Taken(leases, found[0], found[1])
+        args: list[str | bytes | int] = [relay, lease_ms, limit, site_limit, room, SHARE, TURN]
+        found = await self._run(ready_scripts.LEASE, partition, args)
+        return Taken(_leases(partition, found[2:]), found[0], found[1])
 
     async def held(self, partition: int, relay: str) -> list[Lease]:
         """All that the relay holds: what a lost answer of `lease` left in its name is found here."""
         found: dict[bytes, bytes] = await answer(self._client.hgetall(keys.leased(partition, relay)))
         leases = []
         for number, value in found.items():
-            head, _, body = value.partition(b"\n")
-            leases.append(Lease(partition, int(number), head[1:].decode(), body))
+            head, queue, _, body = value.split(b"\n", 3)
+            leases.append(Lease(partition, int(number), head[1:].decode(), body, int(head[:1]), queue.decode()))
         return leases
 
     async def record(self, partition: int, relay: str, ends: Sequence[Recorded]) -> int:
         """Ends leases. Returns how many of them the relay had lost to another."""
-        names = [keys.leased(partition, relay), keys.sites(partition), keys.retry(partition), keys.wake(partition)]
-        args: list[str | bytes | int] = [keys.ready_prefix(partition), keys.site_prefix(partition)]
+        args: list[str | bytes | int] = [relay]
         for end in ends:
             args += [end.number, "" if end.retry_at is None else end.retry_at, end.body]
-        return int(await _RECORD(self._client, names, args))
+        return int(await self._run(ready_scripts.RECORD, partition, args))
 
     async def release(self, partition: int, relay: str, numbers: Sequence[int] | None = None) -> None:
         """Puts messages back untried; with no numbers all of them, and the relay is known no more."""
-        names = [keys.leased(partition, relay), keys.sites(partition), keys.wake(partition), keys.relays(partition)]
-        prefixes = [keys.ready_prefix(partition), keys.site_prefix(partition)]
         if numbers is None or numbers:
-            await _RELEASE(self._client, names, [relay, *prefixes, events.MAJOR_VERSION, *(numbers or ())])
+            await self._run(ready_scripts.RELEASE, partition, [relay, *(numbers or ())])
 
     async def wait(self, partition: int, last_wake: str, at_most_ms: int) -> str:
         """Returns when the partition was woken since `last_wake`, or after `at_most_ms`; the wake's id."""
         found = await answer(self._client.xread({keys.wake(partition): last_wake}, count=1, block=max(1, at_most_ms)))
         return found[0][1][-1][0].decode() if found else last_wake
+
+    # Held back, limited
+
+    async def hold(self, partition: int, site: str, until_ms: int, queue: str | None = None) -> None:
+        """Nothing of the site, or of this queue at the site, is handed out before; a longer hold stays."""
+        await self._run(ready_scripts.HOLD, partition, [site, queue or "", until_ms])
+
+    async def unhold(self, partition: int, site: str, queue: str | None = None) -> None:
+        """Takes a hold back: that of the site, or that of the queue at the site."""
+        await self._run(ready_scripts.UNHOLD, partition, [site, queue or ""])
+
+    async def cap(self, partition: int, site: str, most: int, lasting_ms: int = CAP_MS) -> None:
+        """At most so many messages of the site in hand over all relays, below `site_limit`, until it is set anew or
+        `lasting_ms` have passed; 0: no cap."""
+        await self._run(ready_scripts.CAP, partition, [site, max(0, most), lasting_ms])
+
+    # Put aside
+
+    async def park(self, partition: int, relay: str, numbers: Sequence[int]) -> None:
+        """Takes leased messages out of their ready queues until `unpark`. What the relay no longer holds is passed
+        over, and what cannot be read. Two round trips: the job of a message is in its body."""
+        if not numbers:
+            return
+        values: list[bytes | None] = await answer(self._client.hmget(keys.leased(partition, relay), *numbers))
+        args: list[str | bytes | int] = [relay]
+        for number, value in zip(numbers, values, strict=True):
+            if value is not None and (job := _job_of(value.split(b"\n", 3)[3])):
+                args += [number, job]
+        await self._run(ready_scripts.PARK, partition, args)
+
+    async def unpark(self, partition: int, job: str, limit: int) -> int:
+        """Puts up to `limit` parked messages of a job back into their ready queues; how many there were."""
+        return int(await self._run(ready_scripts.UNPARK, partition, [job, limit])) if limit > 0 else 0
+
+    async def parked_jobs(self, partition: int) -> list[str]:
+        """The jobs that have parked messages."""
+        found: list[bytes] = await answer(self._client.zrange(keys.parked_jobs(partition), 0, -1))
+        return [job.decode() for job in found]
+
+    # Over
+
+    async def take_expired(self, partition: int, relay: str, lease_ms: int, limit: int) -> list[Lease]:
+        """Leases up to `limit` messages whose `expires_at` has passed, ready or parked, held or not. A few round trips:
+        each looks at a bounded part of what waits, and the next call goes on there."""
+        leases: list[Lease] = []
+        for _ in range(SWEEP_PAGES):
+            args: list[str | bytes | int] = [relay, lease_ms, min(limit - len(leases), SWEEP_PAGE), SWEEP_PAGE]
+            found = await self._run(ready_scripts.TAKE_EXPIRED, partition, args)
+            leases += _leases(partition, found[1:])
+            if not found[0] or len(leases) >= limit:
+                break
+        return leases
+
+    async def _run(self, script: Script, partition: int, args: Sequence[str | bytes | int], *more_keys: str) -> Any:
+        return await script(self._client, [*_names(partition), *more_keys], [events.MAJOR_VERSION, SWEEP_MS, *args])
+
+
+@lru_cache(4096)
+def _names(partition: int) -> tuple[str, ...]:
+    """What every script of a partition gets, in the order in which they take it."""
+    return (
+        keys.sites(partition),
+        keys.retry(partition),
+        keys.relays(partition),
+        keys.holds(partition),
+        keys.expiries(partition),
+        keys.sweeps(partition),
+        keys.parked_jobs(partition),
+        keys.lease_number(partition),
+        keys.wake(partition),
+        keys.ready_prefix(partition),
+        keys.turns_prefix(partition),
+        keys.site_prefix(partition),
+        keys.cap_prefix(partition),
+        keys.leased_prefix(partition),
+        keys.parked_prefix(partition),
+    )
+
+
+def _leases(partition: int, turns: Sequence[Any]) -> list[Lease]:
+    """From turns as the scripts tell them: lane, site, queue, first number, bodies."""
+    leases = []
+    for at in range(0, len(turns), 5):
+        lane, site, queue, first, bodies = turns[at : at + 5]
+        site, queue = site.decode(), queue.decode()
+        leases += [Lease(partition, first + n, site, body, lane, queue) for n, body in enumerate(bodies)]
+    return leases
+
+
+def _job_of(body: bytes) -> str:
+    """The job of a Ready; "" of what is none."""
+    try:
+        ready = events.decode("Ready", body)
+    except ValueError:
+        return ""
+    return ready.job if isinstance(ready, events.Ready) else ""

@@ -22,7 +22,7 @@ from prometheus_client import Counter, Histogram
 from services.queueing.store import Head, JobStore
 from shared import bus, events, ids, recipients
 from shared.lifecycle import pause
-from shared.ready import LANES, ReadyQueues
+from shared.ready import LANES, Queued, ReadyQueues, queue_of
 from shared.recipients import Waiting
 from shared.redis import RedisAway
 
@@ -125,13 +125,14 @@ class Queueing:
     async def _enqueue(
         self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision]
     ) -> None:
-        shares: dict[int, list[tuple[int, str, bytes]]] = defaultdict(list)
-        lane = LANES[head.stream]
+        shares: dict[int, list[Queued]] = defaultdict(list)
+        lane, queue = LANES[head.stream], queue_of(intake.tenant, intake.job, head.rate)
         for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
             if decision.site:
                 partition = ids.name_partition(decision.site, self._partitions)
                 ready = ready_of(intake, head, intake.first_ordinal + at, recipient)
-                shares[partition].append((lane, decision.site, events.encode(ready)))
+                message = Queued(lane, decision.site, queue, events.encode(ready), head.expires_at_ms)
+                shares[partition].append(message)
         await asyncio.gather(
             *(
                 self._queues.enqueue(partition, intake.job, intake.first_ordinal, share)

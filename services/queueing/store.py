@@ -139,12 +139,13 @@ class Stored:
 
 @dataclass(frozen=True)
 class Head:
-    """What a job says about each of its recipients."""
+    """What a job says about each of its recipients. `rate`: its own, as in its content ("": none)."""
 
     tenant: str
     stream: str
     expires_at_ms: int
     at_most_once: bool = False
+    rate: str = ""
 
 
 @dataclass(frozen=True)
@@ -260,10 +261,12 @@ class JobStore:
     async def head(self, job: str) -> Head | None:
         """None if there is no such job."""
         key = keys.job(self._partition(job), job)
-        tenant, stream, expires_at, at_most_once = await answer(
-            self._client.hmget(key, "tenant", "stream", "expires_at", "at_most_once")
+        tenant, stream, expires_at, at_most_once, rate = await answer(
+            self._client.hmget(key, "tenant", "stream", "expires_at", "at_most_once", "rate")
         )
-        return Head(tenant.decode(), stream.decode(), int(expires_at), at_most_once == b"1") if tenant else None
+        if not tenant:
+            return None
+        return Head(tenant.decode(), stream.decode(), int(expires_at), at_most_once == b"1", (rate or b"").decode())
 
     async def chunk(self, job: str, first_ordinal: int) -> recipients.Chunk | None:
         found = await answer(

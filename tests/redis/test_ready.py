@@ -1,11 +1,13 @@
 """The ready queues against a real Redis: a message is in exactly one place, whatever dies."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
 from shared import keys, redis
-from shared.ready import ReadyQueues, Recorded
+from shared.ready import TURN, Lease, Queued, ReadyQueues, Recorded
 
 JOB = "06h006mus2uer1pplc9g"
 P = 3
@@ -16,8 +18,8 @@ def queues(client: redis.Client) -> ReadyQueues:
     return ReadyQueues(client)
 
 
-def _messages(site: str, count: int, lane: int = 1) -> list[tuple[int, str, bytes]]:
-    return [(lane, site, b"%s \x00\n%d" % (site.encode(), number)) for number in range(count)]
+def _messages(site: str, count: int, lane: int = 1, queue: str = "acme", expires_at: int = 0) -> list[Queued]:
+    return [Queued(lane, site, queue, b"%s \x00\n%d" % (site.encode(), number), expires_at) for number in range(count)]
 
 
 async def _lease(queues: ReadyQueues, relay: str = "r1", limit: int = 100, site_limit: int = 100, ms: int = 5000):
@@ -46,7 +48,7 @@ async def test_a_repeated_chunk_is_enqueued_once(queues):
 
 async def test_transactional_goes_before_bulk(queues):
     await queues.enqueue(P, JOB, 0, _messages("a", 2, lane=1))
-    await queues.enqueue(P, JOB, 2, [(0, "a", b"urgent")])
+    await queues.enqueue(P, JOB, 2, [Queued(0, "a", "acme", b"urgent")])
 
     assert [lease.body for lease in (await _lease(queues, limit=1)).leases] == [b"urgent"]
 
@@ -88,7 +90,7 @@ async def test_what_a_dead_relay_held_is_leased_by_another(queues):
     await asyncio.sleep(0.15)
     taken = await _lease(queues, "alive")
 
-    assert sorted(lease.body for lease in taken.leases) == sorted(body for _, _, body in _messages("a", 5))
+    assert sorted(lease.body for lease in taken.leases) == sorted(message.body for message in _messages("a", 5))
     assert await queues.held(P, "dead") == []
 
 
@@ -138,11 +140,88 @@ async def test_a_waiting_relay_is_woken_by_an_enqueue(queues):
 
 
 async def test_nothing_is_left_of_a_site_whose_messages_are_done(queues, client):
-    await queues.enqueue(P, JOB, 0, _messages("a", 2))
+    await queues.enqueue(P, JOB, 0, _messages("a", 2, expires_at=2**42))
     taken = await _lease(queues)
     await queues.record(P, "r1", [Recorded(lease.number) for lease in taken.leases])
     await _lease(queues)
 
-    assert await client.exists(keys.ready(P, 1, "a")) == 0
+    assert await client.exists(keys.ready(P, 1, "a", "acme")) == 0
     assert await client.exists(keys.site(P, "a")) == 0
     assert await client.zcard(keys.sites(P)) == 0
+    assert await client.exists(keys.turns(P, 1, "a"), keys.expiries(P), keys.sweeps(P)) == 0
+
+
+# Turns
+
+
+def _queues(leases: Sequence[Lease]) -> Counter[str]:
+    return Counter(lease.queue for lease in leases)
+
+
+async def test_ten_messages_do_not_wait_behind_ten_thousand(queues):
+    await queues.enqueue(P, JOB, 0, _messages("a", 10_000, queue="big"))
+    await queues.enqueue(P, JOB, 1, _messages("a", 10, queue="small"))
+
+    taken = await _lease(queues)
+
+    assert _queues(taken.leases[:20]) == {"big": 10, "small": 10}
+    assert _queues(taken.leases) == {"big": 90, "small": 10}
+
+
+async def test_who_comes_late_is_served_next(queues):
+    await queues.enqueue(P, JOB, 0, _messages("a", 1000, queue="big"))
+    await _lease(queues, limit=50, site_limit=1000)
+    await queues.enqueue(P, JOB, 1, _messages("a", 10, queue="small"))
+
+    taken = await _lease(queues, limit=20, site_limit=1000)
+
+    assert _queues(taken.leases) == {"big": 10, "small": 10}
+
+
+@pytest.mark.parametrize("limit", [1, 3, 15, 40])
+async def test_queues_get_the_same_whatever_is_asked_for_at_once(queues, limit):
+    for number, queue in enumerate("xyz"):
+        await queues.enqueue(P, JOB, number, _messages("a", 400, queue=queue))
+
+    leases = []
+    while len(leases) < 360:
+        leases += (await _lease(queues, limit=limit, site_limit=1000)).leases
+
+    assert all(abs(count - len(leases) / 3) <= TURN for count in _queues(leases).values())
+
+
+async def test_a_site_at_its_limit_serves_queues_in_turn(queues):
+    for number, queue in enumerate("xyz"):
+        await queues.enqueue(P, JOB, number, _messages("a", 20, queue=queue))
+    hand = (await _lease(queues, site_limit=2)).leases
+
+    order = []
+    for _ in range(30):
+        await queues.record(P, "r1", [Recorded(hand.pop(0).number)])
+        hand += (more := (await _lease(queues, site_limit=2)).leases)
+        order += more
+
+    assert max(_queues(order).values()) - min(_queues(order).values()) <= 1
+
+
+async def test_a_lane_goes_before_all_turns_of_the_next(queues):
+    await queues.enqueue(P, JOB, 0, _messages("a", 5, queue="waiting", lane=1))
+    await queues.enqueue(P, JOB, 1, _messages("a", 30, queue="x", lane=0) + _messages("a", 30, queue="y", lane=0))
+
+    taken = await _lease(queues, limit=62)
+
+    assert [lease.lane for lease in taken.leases] == [0] * 60 + [1] * 2
+
+
+async def test_a_message_keeps_its_queue_wherever_it_goes(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 3, lane=0, queue="acme/job"))
+    seconds, _ = await client.time()
+
+    first, second, third = (await _lease(queues)).leases
+    assert {(lease.lane, lease.queue) for lease in await queues.held(P, "r1")} == {(0, "acme/job")}
+    await queues.record(P, "r1", [Recorded(first.number, retry_at=seconds * 1000 - 1, body=b"again")])
+    await queues.release(P, "r1", [second.number])
+    taken = await _lease(queues)
+
+    assert [(lease.lane, lease.queue) for lease in (third, *taken.leases)] == [(0, "acme/job")] * 3
+    assert {lease.body for lease in taken.leases} == {b"again", second.body}

@@ -30,7 +30,7 @@ from services.relay.smtp import Connection, Timeouts
 from services.relay.tls import NEVER
 from shared import bus, content, dkim_keys, events, ids, keys, redis, suppression
 from shared.bus import ends_message
-from shared.ready import Lease, ReadyQueues, Recorded, Taken
+from shared.ready import Lease, Queued, ReadyQueues, Recorded, Taken
 from shared.sending_domains import SendingDomains
 from shared.suppression import SuppressionList
 from shared.tokens import TokenKeys
@@ -135,7 +135,8 @@ class House:
         await self.enqueue_rows(job, site, rows)
 
     async def enqueue_rows(self, job: str, site: str, rows: Sequence[tuple[int, str, bytes]]) -> None:
-        await self.queues.enqueue(ids.name_partition(site, P), job, next(self._names), rows)
+        queued = [Queued(lane, its_site, TENANT, body) for lane, its_site, body in rows]
+        await self.queues.enqueue(ids.name_partition(site, P), job, next(self._names), queued)
 
     async def suppress(self, email: str) -> None:
         record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=CREATED_MS))
