@@ -17,8 +17,9 @@ from services.bounces import http as bounces
 from services.bounces.kept import KeptMails
 from services.mailbox import http as mailbox
 from services.mailbox import store as mailbox_store
-from services.queueing import domains
+from services.queueing import domains, stopping
 from services.queueing import http as queueing
+from services.queueing.figures import FigureStore
 from services.queueing.store import JobStore
 from services.reports import http as reports
 from services.reports.event_log import EventLog
@@ -34,6 +35,7 @@ from shared.lifecycle import Lifecycle, run
 from shared.recipients import Recipients
 from shared.sending_domains import SendingDomains
 from shared.settings import Settings
+from shared.stops import StopList
 from shared.suppression import SuppressionList
 from shared.tenants import Tenants
 from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
@@ -86,17 +88,20 @@ def all_routes(life: Lifecycle, client: redis.Client, tenants: Tenants, links: T
 
 def _queueing(settings: Settings, client: redis.Client, tenants: Tenants) -> list[api.Route]:
     sending_domains = SendingDomains(client)
-    store = JobStore(client, settings.redis.partitions, settings.queueing.max_intake_chunks)
+    partitions = settings.redis.partitions
+    store = JobStore(client, partitions, settings.queueing.max_intake_chunks)
+    publisher = Publisher(client, partitions, lambda: secrets.token_hex(8))
     jobs = queueing.routes(
         store,
         tenants,
         sending_domains,
-        partitions=settings.redis.partitions,
+        partitions=partitions,
         max_recipients=settings.queueing.max_recipients,
         now_ms=_now_ms,
         chance=os.urandom,
     )
-    return [*jobs, *domains.routes(sending_domains)]
+    stops = stopping.routes(StopList(client), FigureStore(client, partitions), store, publisher, _now_ms)
+    return [*jobs, *stops, *domains.routes(sending_domains)]
 
 
 def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:

@@ -6,8 +6,8 @@ order facts without knowing all of them:
     event_id     derived from what happened, so that a repeat of the same fact is the same event
     occurred_at  ms since the epoch, UTC
     tenant       the tenant's name
-    job          the job's id, "" for a fact about an address alone
-    ordinal      of the recipient in the job; None for a fact about an address alone
+    job          the job's id, "" for a fact about an address or a tenant alone
+    ordinal      of the recipient in the job; None for a fact about an address alone, a job or a tenant
     sequence     ms from the job's creation (its id carries it) to the fact: orders the facts of one message
     email        the recipient's address where the writer knows it (links and bounces name the message alone)
 
@@ -167,6 +167,34 @@ class Reactivated(Fact, frozen=True, array_like=True, kw_only=True):
     reason: str = ""
 
 
+class Stopped(Fact, frozen=True, array_like=True, kw_only=True):
+    """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate` or
+    `paused`, `by` is `engine` or `tenant`; `bad` of `of` messages are the figures of a breaker (`shared.stops`)."""
+
+    topic: ClassVar[str] = "job.stopped"
+    reason: str = ""
+    by: str = ""
+    bad: int = 0
+    of: int = 0
+
+
+class Resumed(Fact, frozen=True, array_like=True, kw_only=True):
+    """What was stopped for that reason goes on, on the word of `by`."""
+
+    topic: ClassVar[str] = "job.resumed"
+    reason: str = ""
+    by: str = ""
+
+
+class Warned(Fact, frozen=True, array_like=True, kw_only=True):
+    """`bad` of `of` messages of the tenant: more, and his bulk is stopped. Once a day."""
+
+    topic: ClassVar[str] = "tenant.warned"
+    reason: str = ""
+    bad: int = 0
+    of: int = 0
+
+
 class Intake(Message, frozen=True, array_like=True, kw_only=True):
     """A chunk of a job waits to be queued: it is stored with the job at `first_ordinal`."""
 
@@ -198,7 +226,7 @@ FACTS: dict[str, type[Fact]] = {
     fact.__name__: fact
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
-        Complained, AutoReplied, Reactivated,
+        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned,
     )
 }  # fmt: skip
 #: Every message by its name.

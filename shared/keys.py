@@ -55,8 +55,9 @@ def published(p: int, batch: str) -> str:
 GROUP_QUEUEING = "queueing"
 GROUP_SUPPRESSION = "suppression"
 GROUP_REPORTS = "reports"
+GROUP_BREAKERS = "breakers"
 #: The groups that read `events`: nothing is trimmed before each of them has read it.
-EVENT_GROUPS = (GROUP_SUPPRESSION, GROUP_REPORTS)
+EVENT_GROUPS = (GROUP_SUPPRESSION, GROUP_REPORTS, GROUP_BREAKERS)
 
 
 # Jobs
@@ -108,6 +109,32 @@ def schedule(p: int) -> str:
 def idempotency(p: int, digest: str) -> str:
     """hash · digest of tenant and Idempotency-Key → digest of the request and its answer · 24 hours"""
     return f"est:{{p{p}}}:idempotency:{digest}"
+
+
+# Breakers: how jobs and tenants fare. The first three are in the partition of the job
+
+
+def job_judged(p: int, job_id: str) -> str:
+    """bitmap, four bits per ordinal · what was counted of each message, so that nothing counts twice
+    (`services.queueing.figures`) · 90 days after the last of it"""
+    return f"est:{{p{p}}}:job:{job_id}:judged"
+
+
+def job_figures(p: int, job_id: str) -> str:
+    """hash · `judged`: messages whose address turned out good or bad, `invalid` of them bad, since the last resume · as
+    long as `job_judged`"""
+    return f"est:{{p{p}}}:job:{job_id}:figures"
+
+
+def tenant_figures(p: int, tenant: str) -> str:
+    """hash · `delivered:<day>`, `complaints:<day>`: of the tenant's bulk in this partition, by day since 1970 (UTC) ·
+    400 days after the last, a day until it is of no more use"""
+    return f"est:{{p{p}}}:figures:{tenant}"
+
+
+def warned(tenant: str, day: int) -> str:
+    """string · the tenant was warned on that day · 2 days"""
+    return f"est:{{meta}}:warned:{tenant}:{day}"
 
 
 # Stops

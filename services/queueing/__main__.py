@@ -6,12 +6,15 @@ import socket
 import time
 from functools import partial
 
+from services.queueing import breakers
+from services.queueing.figures import FigureStore
 from services.queueing.queueing import Queueing
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import JobStore
 from shared import bus, dns, keys, sites, storage
 from shared.lifecycle import Lifecycle, run
 from shared.ready import LANES, ReadyQueues
+from shared.stops import StopList
 from shared.suppression import SuppressionList
 
 
@@ -27,12 +30,14 @@ async def main(life: Lifecycle) -> None:
     if route is None:
         resolver = dns.Resolver(dns.DnsClient(settings.dns.servers, settings.dns.timeout_ms), time.monotonic)
         life.push_close(resolver.close)
+    publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
+    watching = breakers.Breakers(FigureStore(client, partitions), StopList(client), publisher, _now_ms)
     queueing = Queueing(
         store=JobStore(client, partitions, settings.queueing.max_intake_chunks),
         queues=ReadyQueues(client),
         suppressions=SuppressionList(client, partitions),
         sites=DnsSites(resolver) if route is None else FixedSite(route.site),
-        publisher=bus.Publisher(client, partitions, lambda: secrets.token_hex(8)),
+        publisher=publisher,
         partitions=partitions,
         now_ms=_now_ms,
     )
@@ -50,13 +55,17 @@ async def main(life: Lifecycle) -> None:
         )
         for lane in sorted(set(LANES.values()))
     ]
+    consumers.append(
+        bus.Consumer(client, partitions, keys.events, keys.GROUP_BREAKERS, name, watching.judge, batch=breakers.BATCH)
+    )
     async with life.serving(settings.queueing.metrics_port):
         if not await storage.is_ours(life, client):
             return
         for consumer in consumers:
             await consumer.create_groups()
-            life.spawn(consumer.run(life.stopping), "intake")
+            life.spawn(consumer.run(life.stopping), "reading")
         life.spawn(queueing.start_scheduled(life.stopping), "schedule")
+        life.spawn(watching.sweep_forever(life.stopping), "stops")
         life.ready()
         await life.stopping.wait()
 

@@ -12,12 +12,12 @@ from shared.times import rfc3339
 #: The fields that all facts share; what follows them are the details of the kind.
 _COMMON = len(events.Fact.__struct_fields__)
 
-#: What an address entering the list is called: as a fact it is a Suppressed without a message.
-ADDRESS_SUPPRESSED = "address.suppressed"
+#: What facts are called that have no job: an address enters the list, the bulk of a tenant is stopped and goes on.
+_WITHOUT_JOB = {"Suppressed": "address.suppressed", "Stopped": "tenant.stopped", "Resumed": "tenant.resumed"}
 #: Every type there is → the name of the fact on the stream.
 TYPES: dict[str, str] = {
     **{fact.topic: name for name, fact in events.FACTS.items()},
-    ADDRESS_SUPPRESSED: "Suppressed",
+    **{topic: name for name, topic in _WITHOUT_JOB.items()},
 }
 
 Details = dict[str, str | int | bool | None]
@@ -59,7 +59,7 @@ class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
 
 def type_of(name: str, job: str) -> str:
     """The type of a fact by its name and its job, "" for none."""
-    return ADDRESS_SUPPRESSED if name == "Suppressed" and not job else events.FACTS[name].topic
+    return events.FACTS[name].topic if job else _WITHOUT_JOB.get(name, events.FACTS[name].topic)
 
 
 def event(fact: events.Fact, email: str | None) -> Event:

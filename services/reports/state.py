@@ -124,7 +124,7 @@ WORDS = {
 
 
 def code_of(fact: events.Fact) -> Code | None:
-    """The code of a fact; None for one that is not about a message (Reactivated)."""
+    """The code of a fact; None for one that is not about a message (Reactivated, Stopped …)."""
     if isinstance(fact, events.Bounced):
         return _BOUNCES.get((fact.kind, fact.late), _BOUNCES["soft", fact.late])
     if isinstance(fact, events.Opened) and fact.machine:

@@ -36,6 +36,8 @@ _OF_A_MESSAGE = {
 #: Links and bounces name the message alone.
 _OF_A_LINK = {**_OF_A_MESSAGE, "email": None}
 _OF_AN_ADDRESS = {**_OF_A_MESSAGE, "job": "", "ordinal": None, "sequence": 0}
+_OF_A_JOB = {**_OF_A_MESSAGE, "ordinal": None, "email": None}
+_OF_A_TENANT = {**_OF_AN_ADDRESS, "email": None}
 _BROWSER = {
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "ip": "2001:db8::17",
@@ -121,6 +123,20 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     "Reactivated": {
         "full": {**_OF_A_MESSAGE, "reason": "manual"},
         "address": {**_OF_AN_ADDRESS, "reason": "manual"},
+    },
+    "Stopped": {
+        "full": {**_OF_A_MESSAGE, "reason": "invalid_rate", "by": "engine", "bad": 27, "of": 480},
+        "job": {**_OF_A_JOB, "reason": "paused", "by": "tenant"},
+        "tenant": {**_OF_A_TENANT, "reason": "complaint_rate", "by": "engine", "bad": 61, "of": 120_000},
+    },
+    "Resumed": {
+        "full": {**_OF_A_MESSAGE, "reason": "invalid_rate", "by": "tenant"},
+        "job": {**_OF_A_JOB, "reason": "paused", "by": "tenant"},
+        "tenant": {**_OF_A_TENANT, "reason": "complaint_rate", "by": "tenant"},
+    },
+    "Warned": {
+        "full": {**_OF_A_MESSAGE, "reason": "complaint_rate", "bad": 37, "of": 120_000},
+        "tenant": {**_OF_A_TENANT, "reason": "complaint_rate", "bad": 37, "of": 120_000},
     },
     "Intake": {
         "full": {"tenant": "demo", "job": _JOB, "first_ordinal": 4_294_967_295},

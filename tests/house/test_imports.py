@@ -35,6 +35,7 @@ AIOHTTP = {
     "services/__main__.py",
     "services/demo.py",
     "services/queueing/domains.py",
+    "services/queueing/stopping.py",
     "services/tracking/__main__.py",
 }
 
@@ -52,9 +53,12 @@ EDGES: dict[str, set[str]] = {
     "services/mailbox/smtp.py": {"asyncio"},
     "services/mailbox/store.py": {"asyncio"},
     "services/processes.py": {"os", "signal", "time"},
+    "services/queueing/breakers.py": {"asyncio"},
     "services/queueing/domains.py": {"aiohttp"},
+    "services/queueing/figures.py": {"asyncio"},
     "services/queueing/queueing.py": {"asyncio"},
     "services/queueing/sites.py": {"asyncio"},
+    "services/queueing/stopping.py": {"aiohttp"},
     "services/redis_server.py": {"shutil", "subprocess"},
     "services/relay/admission.py": {"asyncio"},
     "services/relay/begun.py": {"asyncio"},

@@ -35,7 +35,7 @@ def test_every_kind_of_message_is_listed_under_its_name() -> None:
 def test_the_topic_of_a_fact_is_its_own_word() -> None:
     for name, fact in events.FACTS.items():
         word = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        about = "address" if fact is events.Reactivated else "message"
+        about = {"Reactivated": "address", "Stopped": "job", "Resumed": "job", "Warned": "tenant"}.get(name, "message")
 
         assert fact.topic == f"{about}.{word}"
 

@@ -1,0 +1,274 @@
+"""Breakers: a job whose addresses are bad, and a tenant of whom recipients complain, are stopped by the facts.
+
+What is judged is bulk; nobody's transactional or personal mail is counted or stopped, and tests count nothing.
+
+- A job: of the messages whose address was judged, that is, taken by a host or refused for the mailbox (bounces of kind
+  hard and soft, late ones too; a block is about us), the share refused for good. Recipients rejected while queueing are
+  not counted: they cost nobody anything, whoever sent the job was told in the answer, and they come before any
+  delivery, so they would stop a list with a few misspelt lines before its first mail.
+- A tenant: of the messages delivered on his last five days with deliveries, the share about which there were
+  complaints since the first of these days. A complaint counts on the day it comes.
+
+How many bad ones there must be at least keeps chance out: no job stops for one bad address of three, and of jobs with
+2 % one in 3,700 (computed), while a list that is all bad stops after twenty mails.
+
+Facts may come twice. Counting is exact under repeats (`figures`), and what a batch leads to is done before it is
+acknowledged: after a crash it is decided again, from the same figures, and done once.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+import structlog
+from prometheus_client import Counter, Gauge
+
+from shared import bus, events, stops
+from shared.lifecycle import pause
+from shared.redis import RedisAway
+from shared.stops import COMPLAINT_RATE, INVALID_RATE, Stop
+
+#: Most facts are passed over undecoded, so a batch is large.
+BATCH = 500
+#: How often stops are looked at whose telling was cut short, or whose job has ended since.
+SWEEP_S = 30.0
+DAY_MS = 86_400_000
+#: Days with deliveries over which complaints are judged.
+SENDING_DAYS = 5
+#: A tenant's days that are of no more use are removed once there are so many.
+MAX_DAYS = 30
+
+STOPPED = Counter("estafette_queueing_stopped_total", "Jobs and tenants that a breaker stopped", ["reason"])
+WARNED = Counter("estafette_queueing_warned_total", "Tenants warned of their complaints")
+AGE = Gauge("estafette_queueing_breakers_age_seconds", "Age of the latest batch of facts when it was judged")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Exceeded by more than `per_million` bad ones of a million, once there are `least` of them."""
+
+    reason: str
+    per_million: int
+    least: int
+
+    def exceeded(self, figures: "Figures") -> bool:
+        return figures.bad >= self.least and 0 < figures.of * self.per_million < figures.bad * 1_000_000
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`bad` of `of` messages."""
+
+    bad: int
+    of: int
+
+
+#: 5 %. A job at twice that stops after about 200 mails.
+JOB_STOPS = Threshold(INVALID_RATE, 50_000, 20)
+#: 0.05 % and 0.03 %. Ten complaints stop whoever has mailed fewer than 20,000; five warn him.
+TENANT_STOPS = Threshold(COMPLAINT_RATE, 500, 10)
+TENANT_IS_WARNED = Threshold(COMPLAINT_RATE, 300, 5)
+
+
+class Saw(IntEnum):
+    """What a fact says of its message."""
+
+    DELIVERED = 0
+    BOUNCED = 1
+    INVALID = 2
+    COMPLAINED = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One thing seen of one message, on a day since 1970."""
+
+    tenant: str
+    job: str
+    ordinal: int
+    what: Saw
+    day: int
+
+
+#: Facts that count for a breaker: all others are passed over undecoded.
+NAMES = frozenset(("Delivered", "Bounced", "Complained"))
+
+
+def seen(fact: events.Message) -> Seen | None:
+    """What a fact counts for; None if for nothing."""
+    match fact:
+        case events.Delivered():
+            what = Saw.DELIVERED
+        case events.Bounced(kind="hard"):
+            what = Saw.INVALID
+        case events.Bounced(kind="soft"):
+            what = Saw.BOUNCED
+        case events.Complained():
+            what = Saw.COMPLAINED
+        case _:
+            return None
+    if not fact.job or fact.ordinal is None:
+        return None
+    return Seen(fact.tenant, fact.job, fact.ordinal, what, fact.occurred_at // DAY_MS)
+
+
+def first_day(delivered: Mapping[int, int]) -> int:
+    """The first of the last days with deliveries: what happened since is judged."""
+    return min(sorted(day for day, number in delivered.items() if number > 0)[-SENDING_DAYS:], default=0)
+
+
+def complaint_figures(delivered: Mapping[int, int], complaints: Mapping[int, int]) -> Figures:
+    """The figures of a tenant from his deliveries and complaints by day."""
+    first = first_day(delivered)
+    return Figures(
+        bad=sum(number for day, number in complaints.items() if day >= first),
+        of=sum(number for day, number in delivered.items() if day >= first),
+    )
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What a batch touched: figures of the jobs that have a bad address in it; the tenants with a complaint in it or
+    whose first deliveries of a day are in it."""
+
+    jobs: Mapping[str, Figures]
+    tenants: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TenantDays:
+    """What was delivered for a tenant and complained of, by day."""
+
+    delivered: Mapping[int, int]
+    complaints: Mapping[int, int]
+
+
+class FigureStore(Protocol):
+    async def count(self, partition: int, batch: Sequence[Seen]) -> Counted: ...
+    async def job(self, job: str) -> Figures: ...
+    async def tenant(self, tenant: str) -> TenantDays: ...
+    async def forget_days(self, tenant: str, before: int) -> None: ...
+    async def has_ended(self, job: str) -> bool: ...
+    async def was_warned(self, tenant: str, day: int) -> bool: ...
+    async def note_warned(self, tenant: str, day: int) -> None: ...
+
+
+class StopList(Protocol):
+    async def all(self) -> Mapping[str, Stop]: ...
+    async def resumed(self, name: str) -> int: ...
+    async def add(self, name: str, stop: Stop) -> bool: ...
+    async def tell(self, name: str, seen: Stop, now_ms: int) -> bool: ...
+    async def forget(self, name: str, seen: Stop) -> bool: ...
+
+
+class Publisher(Protocol):
+    async def publish(self, facts: Sequence[events.Fact], patience_s: float = 2.0, batch: str = "") -> None: ...
+
+
+class Breakers:
+    """Judges by the facts. `now_ms` is the clock."""
+
+    def __init__(
+        self, figures: FigureStore, stop_list: StopList, publisher: Publisher, now_ms: Callable[[], int]
+    ) -> None:
+        self._figures = figures
+        self._stops = stop_list
+        self._publisher = publisher
+        self._now_ms = now_ms
+        self._log = structlog.get_logger("queueing")
+
+    async def judge(self, partition: int, entries: Sequence[bus.Entry]) -> None:
+        """The call of the consumer of `events`. Hopeless if one of the entries cannot be understood."""
+        batch = [found for entry in entries if entry.name in NAMES and (found := seen(entry.message())) is not None]
+        if batch:
+            counted = await self._figures.count(partition, batch)
+            for job, figures in counted.jobs.items():
+                if JOB_STOPS.exceeded(figures):
+                    await self._judge_job(job, next(one.tenant for one in batch if one.job == job))
+            for tenant in counted.tenants:
+                await self._judge_tenant(tenant)
+        AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
+
+    async def _judge_job(self, job: str, tenant: str) -> None:
+        name = stops.of_job(job)
+        # The number of resumes before the figures: a resume in between has begun them anew, and is counted.
+        epoch = await self._stops.resumed(name)
+        figures = await self._figures.job(job)
+        if JOB_STOPS.exceeded(figures) and not await self._figures.has_ended(job):
+            await self._stop(name, tenant, JOB_STOPS.reason, figures, epoch)
+
+    async def _judge_tenant(self, tenant: str) -> None:
+        name = stops.of_tenant(tenant)
+        epoch = await self._stops.resumed(name)
+        days = await self._figures.tenant(tenant)
+        figures = complaint_figures(days.delivered, days.complaints)
+        if TENANT_STOPS.exceeded(figures):
+            await self._stop(name, tenant, TENANT_STOPS.reason, figures, epoch)
+        elif TENANT_IS_WARNED.exceeded(figures):
+            await self._warn(tenant, figures)
+        if len(days.delivered) + len(days.complaints) > MAX_DAYS:
+            await self._figures.forget_days(tenant, first_day(days.delivered))
+
+    async def _stop(self, name: str, tenant: str, reason: str, figures: Figures, epoch: int) -> None:
+        stop = Stop(reason, tenant, self._now_ms(), "engine", figures.bad, figures.of, epoch)
+        if await self._stops.add(name, stop):
+            STOPPED.labels(reason).inc()
+            self._log.warning("stopped", name=name, tenant=tenant, reason=reason, bad=figures.bad, of=figures.of)
+            await self._tell(name, stop)
+
+    async def _tell(self, name: str, stop: Stop) -> None:
+        now_ms = self._now_ms()
+        await self._publisher.publish([stopped(name, stop)], batch=f"stopped.{name}.{stop.since_ms}")
+        await self._stops.tell(name, stop, now_ms)
+
+    async def _warn(self, tenant: str, figures: Figures) -> None:
+        now_ms = self._now_ms()
+        day = now_ms // DAY_MS
+        if await self._figures.was_warned(tenant, day):
+            return
+        fact = events.Warned(
+            event_id=events.event_id("warned", tenant, day),
+            occurred_at=now_ms,
+            tenant=tenant,
+            reason=TENANT_IS_WARNED.reason,
+            bad=figures.bad,
+            of=figures.of,
+        )
+        await self._publisher.publish([fact], batch=f"warned.{tenant}.{day}")
+        await self._figures.note_warned(tenant, day)
+        WARNED.inc()
+        self._log.warning("warned", tenant=tenant, reason=fact.reason, bad=fact.bad, of=fact.of)
+
+    async def sweep(self) -> None:
+        """Tells stops whose telling was cut short, and forgets those of jobs that have ended."""
+        for name, stop in (await self._stops.all()).items():
+            if not stop.told_ms:
+                await self._tell(name, stop)
+            if (job := stops.job_of(name)) and await self._figures.has_ended(job):
+                await self._stops.forget(name, stop)
+
+    async def sweep_forever(self, stopping: asyncio.Event) -> None:
+        while not stopping.is_set():
+            try:
+                await self.sweep()
+            except RedisAway as away:
+                self._log.warning("redis_away", reason=str(away))
+            await pause(stopping, SWEEP_S)
+
+
+def stopped(name: str, stop: Stop) -> events.Stopped:
+    """The fact of a stop: the same however often it is told."""
+    job = stops.job_of(name)
+    return events.Stopped(
+        event_id=events.event_id("stopped", name, stop.since_ms),
+        occurred_at=stop.since_ms,
+        tenant=stop.tenant,
+        job=job,
+        sequence=events.sequence(job, stop.since_ms) if job else 0,
+        reason=stop.reason,
+        by=stop.by,
+        bad=stop.bad,
+        of=stop.of,
+    )

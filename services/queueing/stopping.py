@@ -1,0 +1,265 @@
+"""What is stopped, over HTTP: who is stopped sees why, an operator consents, the tenant resumes.
+
+A breaker's stop is resumed by its tenant once an operator has consented, and is judged from new figures from then on. A
+tenant pauses and resumes his own jobs as he likes.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+import structlog
+from aiohttp import web
+from prometheus_client import Counter
+
+from services.queueing.breakers import stopped
+from services.queueing.figures import FigureStore
+from shared import api, events, ids, stops
+from shared.errors import Fault, Problem, ProblemDocument
+from shared.stops import PAUSED, Stop, StopList
+from shared.times import rfc3339
+
+MAX_LIMIT = 1_000
+DEFAULT_LIMIT = 100
+
+RESUMED = Counter(
+    "estafette_queueing_resumed_total", "Jobs and tenants resumed, by why they had been stopped", ["reason"]
+)
+PAUSES = Counter("estafette_queueing_paused_total", "Jobs paused by their tenant")
+
+
+class StopShown(msgspec.Struct, frozen=True):
+    """What is not sent for now: a job, or, where `job` is null, the tenant's bulk. `reason` is `invalid_rate` or
+    `complaint_rate` (`bad` of `of` messages), which an operator has to consent to resume, or `paused`. `consented` is
+    when he did."""
+
+    name: str
+    tenant: str
+    job: str | None
+    reason: str
+    by: str
+    since: str
+    bad: int
+    of: int
+    needs_consent: bool
+    consented: str | None
+
+
+class StopPage(msgspec.Struct, frozen=True):
+    """`next` is what `after` takes to go on; null at the end."""
+
+    stops: list[StopShown]
+    next: str | None
+
+
+class StopEnded(msgspec.Struct, frozen=True):
+    """It goes on: the job, or, where `job` is null, the tenant's bulk. `reason` is why it had been stopped."""
+
+    name: str
+    tenant: str
+    job: str | None
+    reason: str
+
+
+class Jobs(Protocol):
+    async def head(self, job: str) -> "Head | None": ...
+
+
+class Head(Protocol):
+    """What is asked of a job."""
+
+    @property
+    def tenant(self) -> str: ...
+
+
+class Publisher(Protocol):
+    async def publish(self, facts: list[events.Fact], patience_s: float = 2.0, batch: str = "") -> None: ...
+
+
+def routes(
+    stop_list: StopList, figures: FigureStore, jobs: Jobs, publisher: Publisher, now_ms: Callable[[], int]
+) -> list[api.Route]:
+    site = _Site(stop_list, figures, jobs, publisher, now_ms)
+    problems = {404: ProblemDocument, 409: ProblemDocument}
+    return [
+        api.Route(
+            "POST",
+            "/v1/jobs/{job}/pause",
+            site.pause,
+            "Stop sending a job for now",
+            scope="send",
+            answers={200: StopShown, **problems},
+        ),
+        api.Route(
+            "POST",
+            "/v1/jobs/{job}/resume",
+            site.resume_job,
+            "Go on with a job that was paused, or stopped and an operator has consented",
+            scope="send",
+            answers={200: StopEnded, **problems},
+        ),
+        api.Route(
+            "GET",
+            "/v1/stops",
+            site.list_all,
+            "What is not sent for now, and why; with the scope operator, of all tenants",
+            scope="admin",
+            answers={200: StopPage, 422: ProblemDocument},
+            query={
+                "after": "the `next` of the page before",
+                "limit": f"1 to {MAX_LIMIT}, else {DEFAULT_LIMIT}",
+            },
+        ),
+        api.Route(
+            "POST",
+            "/v1/stops/{name}/resume",
+            site.resume,
+            "Go on with what was paused, or stopped and an operator has consented, by the name of its stop",
+            scope="send",
+            answers={200: StopEnded, **problems},
+        ),
+        api.Route(
+            "POST",
+            "/v1/stops/{name}/consent",
+            site.consent,
+            "Consent that its tenant resumes what a breaker stopped",
+            scope="operator",
+            answers={200: StopShown, **problems},
+        ),
+    ]
+
+
+class _Site:
+    def __init__(
+        self,
+        stop_list: StopList,
+        figures: FigureStore,
+        jobs: Jobs,
+        publisher: Publisher,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._stops = stop_list
+        self._figures = figures
+        self._jobs = jobs
+        self._publisher = publisher
+        self._now_ms = now_ms
+        self._log = structlog.get_logger("queueing")
+
+    async def list_all(self, request: web.Request) -> web.StreamResponse:
+        principal, after, limit = request[api.PRINCIPAL], request.query.get("after", ""), _limit(request)
+        everybody = "operator" in principal.scopes
+        names = {
+            name: stop
+            for name, stop in sorted((await self._stops.all()).items())
+            if name > after and (everybody or stop.tenant == principal.tenant)
+        }
+        listed = [_shown(name, stop) for name, stop in list(names.items())[:limit]]
+        return api.json_answer(StopPage(listed, listed[-1].name if len(names) > limit else None))
+
+    # POST /v1/jobs/{job}/pause
+
+    async def pause(self, request: web.Request) -> web.StreamResponse:
+        tenant, job = request[api.PRINCIPAL].tenant, await self._own_job(request)
+        if await self._figures.has_ended(job):
+            raise Problem(409, "job_ended", "every message of the job has its end; there is nothing to stop")
+        name = stops.of_job(job)
+        stop = Stop(PAUSED, tenant, self._now_ms(), "tenant", epoch=await self._stops.resumed(name))
+        if await self._stops.add(name, stop):
+            PAUSES.inc()
+            self._log.info("stopped", name=name, tenant=tenant, reason=PAUSED)
+            await self._publisher.publish([stopped(name, stop)], batch=f"stopped.{name}.{stop.since_ms}")
+            await self._stops.tell(name, stop, self._now_ms())
+        (there,) = await self._stops.some([name])
+        return api.json_answer(_shown(name, there or stop))
+
+    async def _own_job(self, request: web.Request) -> str:
+        job = request.match_info["job"]
+        head = await self._jobs.head(job) if ids.is_job_id(job) else None
+        if head is None or head.tenant != request[api.PRINCIPAL].tenant:
+            raise Problem(404, "no_such_job", f"there is no job {job[:60]!r}")
+        return job
+
+    # POST /v1/jobs/{job}/resume, /v1/stops/{name}/resume
+
+    async def resume_job(self, request: web.Request) -> web.StreamResponse:
+        name = stops.of_job(await self._own_job(request))
+        (stop,) = await self._stops.some([name])
+        if stop is None:
+            raise Problem(409, "not_stopped", "the job itself is not stopped; GET /v1/stops shows what is")
+        return await self._resume(name, stop)
+
+    async def resume(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        (stop,) = await self._stops.some([name])
+        if stop is None or stop.tenant != request[api.PRINCIPAL].tenant:
+            raise _no_such_stop(name)
+        return await self._resume(name, stop)
+
+    async def _resume(self, name: str, stop: Stop) -> web.StreamResponse:
+        if stop.needs_consent and not stop.consent_ms:
+            detail = f"stopped by a breaker ({stop.reason}: {stop.bad} of {stop.of}): an operator has to consent first"
+            raise Problem(409, "consent_missing", detail)
+        job = stops.job_of(name)
+        if stop.needs_consent:
+            # Before the stop ends: the figures that led to it must not lead to another.
+            await (self._figures.begin_job_anew(job) if job else self._figures.begin_tenant_anew(stop.tenant))
+        now_ms = self._now_ms()
+        fact = events.Resumed(
+            event_id=events.event_id("resumed", name, stop.since_ms),
+            occurred_at=now_ms,
+            tenant=stop.tenant,
+            job=job,
+            sequence=events.sequence(job, now_ms) if job else 0,
+            reason=stop.reason,
+            by="tenant",
+        )
+        # Told first: who gets no answer repeats the request, and then it is the same event.
+        await self._publisher.publish([fact], batch=f"resumed.{name}.{stop.since_ms}")
+        if await self._stops.resume(name, stop):
+            RESUMED.labels(stop.reason).inc()
+            self._log.info("resumed", name=name, tenant=stop.tenant, reason=stop.reason)
+        return api.json_answer(StopEnded(name, stop.tenant, job or None, stop.reason))
+
+    # POST /v1/stops/{name}/consent
+
+    async def consent(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        (stop,) = await self._stops.some([name])
+        if stop is None:
+            raise _no_such_stop(name)
+        if not stop.needs_consent:
+            raise Problem(409, "no_consent_needed", "its tenant stopped it, and resumes it by himself")
+        if not stop.consent_ms:
+            await self._stops.consent(name, stop, self._now_ms())
+            self._log.info("consented", name=name, tenant=stop.tenant, reason=stop.reason)
+        (there,) = await self._stops.some([name])
+        if there is None:
+            raise _no_such_stop(name)
+        return api.json_answer(_shown(name, there))
+
+
+def _shown(name: str, stop: Stop) -> StopShown:
+    return StopShown(
+        name=name,
+        tenant=stop.tenant,
+        job=stops.job_of(name) or None,
+        reason=stop.reason,
+        by=stop.by,
+        since=rfc3339(stop.since_ms),
+        bad=stop.bad,
+        of=stop.of,
+        needs_consent=stop.needs_consent,
+        consented=rfc3339(stop.consent_ms) if stop.consent_ms else None,
+    )
+
+
+def _no_such_stop(name: str) -> Problem:
+    return Problem(404, "no_such_stop", f"nothing of the name {name[:80]!r} is stopped")
+
+
+def _limit(request: web.Request) -> int:
+    said = request.query.get("limit", str(DEFAULT_LIMIT))
+    if not (said.isascii() and said.isdigit() and len(said) <= 4 and 1 <= int(said) <= MAX_LIMIT):
+        what = [Fault("?limit", f"expected 1 to {MAX_LIMIT}")]
+        raise Problem(422, "invalid_query", "the limit is out of bounds", what)
+    return int(said)
