@@ -30,6 +30,7 @@ def test_an_event_has_its_word_its_time_its_message_and_its_details() -> None:
             "reply": "451 later",
             "reason": "",
             "retry_at": "2023-11-14T22:14:20.000Z",
+            "source": "",
         },
     }
 
