@@ -29,8 +29,9 @@ from services.suppression.store import Lists
 from services.tracking import http as tracking
 from services.tracking import parts
 from services.tracking.tracking import Tracking
-from shared import api, master_secret, metrics, redis, storage
+from shared import api, dns, master_secret, metrics, redis, storage
 from shared.bus import Publisher
+from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle, run
 from shared.recipients import Recipients
 from shared.sending_domains import SendingDomains
@@ -57,7 +58,7 @@ async def main(life: Lifecycle) -> None:
     await links.start()
     life.push_close(links.close)  # before the client: what is in hand still goes to Redis
     tenants = Tenants(client)
-    routes = all_routes(life, client, tenants, links)
+    routes = all_routes(life, client, tenants, links, Vault(secret.current, secret.previous))
     app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes)
     runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
@@ -72,12 +73,14 @@ async def main(life: Lifecycle) -> None:
         await life.stopping.wait()
 
 
-def all_routes(life: Lifecycle, client: redis.Client, tenants: Tenants, links: Tracking) -> list[api.Route]:
+def all_routes(
+    life: Lifecycle, client: redis.Client, tenants: Tenants, links: Tracking, vault: Vault
+) -> list[api.Route]:
     """What is mounted under these settings. Asks nothing of Redis yet."""
     settings = life.settings
     return [
         *tracking.routes(links, _now_ms, settings.tracking.forwarded_hops),
-        *_queueing(settings, client, tenants),
+        *_queueing(settings, client, tenants, vault),
         *_suppression(settings, client),
         *_reports(settings, client),
         *bounces.routes(KeptMails(client, _now_ms)),
@@ -86,8 +89,8 @@ def all_routes(life: Lifecycle, client: redis.Client, tenants: Tenants, links: T
     ]
 
 
-def _queueing(settings: Settings, client: redis.Client, tenants: Tenants) -> list[api.Route]:
-    sending_domains = SendingDomains(client)
+def _queueing(settings: Settings, client: redis.Client, tenants: Tenants, vault: Vault) -> list[api.Route]:
+    sending_domains = SendingDomains(client, vault)
     partitions = settings.redis.partitions
     store = JobStore(client, partitions, settings.queueing.max_intake_chunks)
     publisher = Publisher(client, partitions, lambda: secrets.token_hex(8))
@@ -101,7 +104,11 @@ def _queueing(settings: Settings, client: redis.Client, tenants: Tenants) -> lis
         chance=os.urandom,
     )
     stops = stopping.routes(StopList(client), FigureStore(client, partitions), store, publisher, _now_ms)
-    return [*jobs, *stops, *domains.routes(sending_domains)]
+
+    async def look_up(names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+        return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
+
+    return [*jobs, *stops, *domains.routes(sending_domains, look_up, _now_ms)]
 
 
 def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:

@@ -4,14 +4,18 @@ import asyncio
 import importlib
 import json
 import os
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from shared import settings as settings_module
 from shared.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from shared.sending_domains import LookUp, SendingDomain, SendingDomains
 
 #: What `estafette serve` can be asked for: the stream loops, and `http` for all routes.
 SERVICES = ("http", "queueing", "relay", "tracking", "bounces", "suppression", "reports", "mailbox")
@@ -163,32 +167,125 @@ def domains() -> None:
 
 @domains.command("add")
 @click.argument("domain")
-@click.option("--tenant", required=True)
-def add_domain(domain: str, tenant: str) -> None:
-    """Add a sending domain of a tenant and print its DNS records."""
-    from shared.sending_domains import SendingDomains, records
+@click.option("--tenant", default=None, help="Who may write From it.")
+@click.option("--installation", is_flag=True, help="Nobody may: it is the domain of return paths, whose key signs too.")
+def add_domain(domain: str, tenant: str | None, installation: bool) -> None:
+    """Add a sending domain of a tenant, or of the installation, and print its DNS records."""
+    from shared.sending_domains import INSTALLATION
     from shared.tenants import Tenants
 
-    async def add(client: Any, _: Settings) -> Any:
-        if await Tenants(client).get(tenant) is None:
+    if (tenant is None) is not installation:
+        _fail("name its --tenant, or say --installation")
+
+    async def add(client: Any, settings: Settings) -> Any:
+        if tenant is not None and await Tenants(client).get(tenant) is None:
             raise LookupError(f"there is no tenant {tenant}")
-        return await SendingDomains(client).add(tenant, domain)
+        return await _sending_domains(client, settings).add(INSTALLATION if tenant is None else tenant, domain)
 
     added, new = _with_redis(add)
     click.echo(f"{'added' if new else 'there already'}: {added.domain}; publish:", err=True)
-    for record in records(added):
-        click.echo(f'{record.name}. {record.type} "{record.value}"')
+    _print_records(added)
 
 
 @domains.command("list")
-@click.option("--tenant", required=True)
-def list_domains(tenant: str) -> None:
-    """The sending domains of a tenant."""
+@click.option("--tenant", default=None, help="Only that tenant's.")
+def list_domains(tenant: str | None) -> None:
+    """The sending domains of a tenant, or of all."""
+    for domain in _with_redis(lambda client, settings: _sending_domains(client, settings).all()):
+        if tenant is not None and domain.tenant != tenant:
+            continue
+        how = "taken by use" if domain.by_use else "added"
+        selectors = ", ".join(f"{key.selector} {key.state}" for key in domain.keys)
+        owner = domain.tenant or "(installation)"
+        click.echo(f"{domain.domain:<40}  {owner:<16}  {how} {_day(domain.created_at)}  {selectors}")
+
+
+@domains.command("check")
+@click.argument("domain")
+def check_domain(domain: str) -> None:
+    """Ask DNS for the records of a domain and print what it shows."""
+    _print_records(_with_domain(domain, lambda store, owner, look_up: store.check(owner, domain, look_up)))
+
+
+@domains.command("rotate")
+@click.argument("domain")
+def rotate_domain(domain: str) -> None:
+    """Make new DKIM keys of a domain and print their records: publish them, then activate. Until then the former keys
+    sign."""
+    rotated = _with_domain(domain, lambda store, owner, _: store.rotate(owner, domain))
+    click.echo(f"publish the waiting records; then: estafette domains activate {rotated.domain}", err=True)
+    _print_records(rotated)
+
+
+@domains.command("activate")
+@click.argument("domain")
+@click.option("--force", is_flag=True, help="Without asking DNS. Mail whose key is not found counts as unsigned.")
+def activate_domain(domain: str, force: bool) -> None:
+    """Let the new DKIM keys of a domain sign, once DNS shows their records. Relays follow within ten seconds; leave the
+    retiring records in DNS until their day."""
+    from shared.dkim_rotation import NothingWaiting, NotPublished
+
+    try:
+        activated = _with_domain(
+            domain, lambda store, owner, look_up: store.activate(owner, domain, None if force else look_up)
+        )
+    except NotPublished as error:
+        _fail("\n".join(["not activated:", *(f"  {record}: {what}" for record, what in error.faults)]))
+    except NothingWaiting as error:
+        _fail(str(error))
+    _print_records(activated)
+
+
+@domains.command("reencrypt")
+def reencrypt_domains() -> None:
+    """Encrypt all DKIM keys under the current master secret; afterwards the former one may go."""
+    changed, failed = _with_redis(lambda client, settings: _sending_domains(client, settings).reencrypt())
+    click.echo(f"domains whose keys were encrypted anew: {changed - len({one.split()[-1] for one in failed})}")
+    if failed:
+        _fail("\n".join(["these keys open under no secret that is named in the settings:", *failed]))
+
+
+def _sending_domains(client: Any, settings: Settings) -> "SendingDomains":
+    """With the secret of the instance: a key encrypted under another one would be lost to its relays."""
+    from shared import master_secret
+    from shared.dkim_keys import Vault
     from shared.sending_domains import SendingDomains
 
-    for domain in _with_redis(lambda client, _: SendingDomains(client).of_tenant(tenant)):
-        how = "taken by use" if domain.by_use else "added"
-        click.echo(f"{domain.domain:<40}  {how} {_day(domain.created_at)}  selector {domain.selector}")
+    try:
+        secret = master_secret.load(settings, make=False)
+    except master_secret.NoSecret as error:
+        raise LookupError(f"{error}; name the instance's data.dir, or its secret.key_file") from None
+    return SendingDomains(client, Vault(secret.current, secret.previous))
+
+
+def _with_domain(
+    domain: str, work: Callable[["SendingDomains", str, "LookUp"], Awaitable["SendingDomain"]]
+) -> "SendingDomain":
+    """Does `work` for the domain's owner, whoever that is."""
+    from shared import dns
+
+    async def working(client: Any, settings: Settings) -> "SendingDomain":
+        async def look_up(names: Sequence[str]) -> Mapping[str, Sequence[str] | None]:
+            return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
+
+        store = _sending_domains(client, settings)
+        found = await store.find(domain)
+        if found is None:
+            raise LookupError(f"{domain} is nobody's sending domain")
+        return await work(store, found.tenant, look_up)
+
+    return _with_redis(working)
+
+
+def _print_records(domain: "SendingDomain") -> None:
+    """As a zone file has them, each under a comment."""
+    from shared.sending_domains import records
+
+    for record in records(domain, time.time_ns() // 1_000_000):
+        until = f" until {record.keep_until}" if record.keep_until else ""
+        asked = f" ({record.checked_at})" if record.checked_at else ""
+        click.echo(f"; {record.key or 'policy'}{until} · in DNS: {record.dns}{asked} {record.detail}".rstrip())
+        click.echo(f'{record.name}. {record.type} "{record.value}"')
 
 
 def _settings() -> Settings:

@@ -1,21 +1,25 @@
-"""DKIM keys of sending domains: made, published and signed with here; nothing else touches their cryptography.
+"""DKIM keys of sending domains: made, published, signed with and encrypted; nothing else touches their cryptography.
 
-A private key is PEM text (PKCS #8). Its selector is derived from the public key, so that a new key has a new selector
-and the old record can stay in DNS until the mails that it signed are read (RFC 6376 section 3.1).
+At rest a private key is encrypted by a `Vault` under the master secret; out of it, it is PEM text (PKCS #8). Its
+selector is derived from the public key, so that a new key has a new selector and the old record can stay in DNS until
+the mails that it signed are read (RFC 6376 section 3.1).
 """
 
+import hmac
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Literal
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 #: RFC 8301 section 3.2: at least 1024, should be 2048; longer keys do not fit the DNS of many.
 RSA_BITS = 2048
-
+#: NIST SP 800-38D section 8.2.2: 96 random bits are good for 2^32 encryptions under one key.
+NONCE_BYTES = 12
 
 #: RFC 6376 section 3.3, RFC 8463 section 3.
 Algorithm = Literal["rsa-sha256", "ed25519-sha256"]
@@ -23,6 +27,58 @@ Algorithm = Literal["rsa-sha256", "ed25519-sha256"]
 
 class InvalidKey(ValueError):
     """Not an RSA or Ed25519 private key in PEM. The message never shows it."""
+
+
+class CannotOpen(Exception):
+    """No master secret that this process has opens this private key, or somebody changed it. The message never shows
+    it."""
+
+
+class Vault:
+    """Private keys at rest: AES-256-GCM under a key derived from the master secret, bound to domain and selector, so
+    that none can be put in the place of another. What `previous` secrets sealed is still opened.
+
+    The bytes: 1 · the sealing key's id (4) · the nonce (12) · ciphertext and tag (16). PEM text, as keys were stored
+    before there was a vault, is opened as it is.
+    """
+
+    def __init__(self, current: bytes, previous: Sequence[bytes] = ()) -> None:
+        derived = [hmac.digest(master, b"estafette/dkim-keys", "sha256") for master in (current, *previous)]
+        self._ciphers = {_key_id(key): AESGCM(key) for key in reversed(derived)}
+        self._current = _key_id(derived[0])
+
+    def seal(self, pem: str, domain: str, selector: str, nonce: bytes) -> bytes:
+        """`nonce`: NONCE_BYTES random ones, never the same twice."""
+        ciphertext = self._ciphers[self._current].encrypt(nonce, pem.encode("ascii"), _bound_to(domain, selector))
+        return _SEALED + self._current + nonce + ciphertext
+
+    def open(self, sealed: bytes, domain: str, selector: str) -> str:
+        """The PEM text. CannotOpen."""
+        if sealed.startswith(_PLAIN):
+            return sealed.decode("ascii", "replace")
+        cipher = self._ciphers.get(sealed[1:5]) if sealed[:1] == _SEALED else None
+        if cipher is None:
+            raise CannotOpen(f"the DKIM key {selector} of {domain} is encrypted under another master secret")
+        try:
+            pem = cipher.decrypt(sealed[5 : 5 + NONCE_BYTES], sealed[5 + NONCE_BYTES :], _bound_to(domain, selector))
+        except (InvalidTag, ValueError):
+            raise CannotOpen(f"the DKIM key {selector} of {domain} is damaged: it does not decrypt") from None
+        return pem.decode("ascii")
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether it is sealed under the current secret."""
+        return sealed.startswith(_SEALED + self._current)
+
+
+_SEALED, _PLAIN = b"\x01", b"-----BEGIN "
+
+
+def _key_id(key: bytes) -> bytes:
+    return hmac.digest(key, b"id", "sha256")[:4]
+
+
+def _bound_to(domain: str, selector: str) -> bytes:
+    return f"{selector}._domainkey.{domain}".encode("ascii")
 
 
 def make(algorithm: Algorithm = "rsa-sha256") -> str:

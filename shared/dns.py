@@ -15,14 +15,14 @@ import asyncio
 import ipaddress
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import aiodns
 import pycares
 
-RecordType = Literal["A", "AAAA", "MX"]
+RecordType = Literal["A", "AAAA", "MX", "TXT"]
 
 #: A TTL of 0 is common behind load balancers; at thousands of messages a second it would be thousands of look-ups.
 MIN_TTL_S = 5.0
@@ -45,6 +45,7 @@ _RECORD_TYPES: dict[RecordType, int] = {
     "A": pycares.QUERY_TYPE_A,
     "AAAA": pycares.QUERY_TYPE_AAAA,
     "MX": pycares.QUERY_TYPE_MX,
+    "TXT": pycares.QUERY_TYPE_TXT,
 }
 
 
@@ -79,7 +80,7 @@ class DnsUnavailable:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What DNS says of one name and record type. `rows` are (preference, host) of an MX record, (0, address) of A and
-    AAAA; not empty if and only if `status` is `found`."""
+    AAAA, (0, text) of TXT; not empty if and only if `status` is `found`."""
 
     status: Literal["found", "no_record", "no_name", "unavailable"]
     rows: tuple[tuple[int, str], ...] = ()
@@ -120,6 +121,20 @@ class DnsClient:
         await self._resolver.close()
 
 
+async def texts(names: Sequence[str], servers: str, timeout_ms: int) -> dict[str, tuple[str, ...] | None]:
+    """The TXT records of each name, each as one text; None where nobody could tell. Asked now: what a cache of this
+    process knows may be from before a record was published. ValueError as `DnsClient`."""
+    client = DnsClient(servers, timeout_ms)
+    try:
+        answers = await asyncio.gather(*(client.ask(name, "TXT") for name in names))
+    finally:
+        await client.close()
+    return {
+        name: None if one.status == "unavailable" else tuple(text for _, text in one.rows)
+        for name, one in zip(names, answers, strict=True)
+    }
+
+
 def _failure(error: aiodns.error.DNSError) -> Answer:
     code = error.args[0] if error.args else None
     detail = str(error.args[1]) if len(error.args) > 1 else "DNS failed"
@@ -138,6 +153,8 @@ def _row(record: pycares.DNSRecord) -> tuple[int, str]:
             return priority, exchange.lower().rstrip(".")
         case pycares.ARecordData(address) | pycares.AAAARecordData(address):
             return 0, address
+        case pycares.TXTRecordData(data):
+            return 0, data.decode("utf-8", "replace")
         case other:
             raise ValueError(f"unexpected DNS record {other!r:.100}")
 

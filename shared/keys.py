@@ -24,7 +24,7 @@ def api_keys() -> str:
 
 
 def domains() -> str:
-    """hash, domain → owner, DKIM selector and key (msgpack) · until removed"""
+    """hash, domain → owner, DKIM keys (encrypted), what DNS shows of them (msgpack) · until removed"""
     return "est:{meta}:domains"
 
 

@@ -1,4 +1,5 @@
-"""The master secret: 32 random bytes from which every signing key is derived, and the former ones still honoured.
+"""The master secret: 32 random bytes, from which the keys are derived that sign links and addresses and encrypt DKIM
+keys; and the former ones, still honoured.
 
 It is kept in `secret.key_file` as hex, or in `<data.dir>/secret.key`, which the first process to start makes. A file
 that is named in the settings is never made: on a second machine that would be another secret, and every link of
@@ -28,9 +29,10 @@ class MasterSecret:
     previous: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-def load(settings: Settings) -> MasterSecret:
-    """The secrets that the settings name; NoSecret if one of them cannot be read."""
-    if not settings.secret.key_file:
+def load(settings: Settings, *, make: bool = True) -> MasterSecret:
+    """The secrets that the settings name; NoSecret if one of them cannot be read. Who does not run an instance (the
+    console) makes none: DKIM keys that it encrypted under a secret of its own would be lost to the relays."""
+    if make and not settings.secret.key_file:
         _make_once(settings.secret_file)
     return MasterSecret(_read(settings.secret_file), tuple(map(_read, settings.previous_secret_files)))
 

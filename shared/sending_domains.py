@@ -1,26 +1,43 @@
-"""Sending domains: which tenant may write From a domain, and the DKIM key that signs for it.
+"""Sending domains: which tenant may write From a domain, and the DKIM keys that sign for it.
 
 Queueing asks before it takes a job, the relay before it signs.
 
 A domain has one owner. A tenant adds it; a tenant with `any_from_domain` (the demo) takes a free one by using it, and
-loses it to whoever adds it: having used a name is no claim to it.
+loses it to whoever adds it: having used a name is no claim to it. The installation itself may own one too, that of its
+return paths: no tenant writes From it, and its key signs beside the tenants' (RFC 9477 section 3.1.3).
+
+A domain has a key of each kind, RSA and Ed25519; `shared.dkim_rotation` is how they are replaced. Private keys are
+encrypted under the master secret; each change of a domain encrypts them anew where the secret has changed since.
 """
 
 import asyncio
 import re
+import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import msgspec
 
-from shared import dkim_keys, keys
+from shared import dkim_keys, dkim_rotation, keys
+from shared.dkim_keys import Algorithm, CannotOpen, Vault
+from shared.dkim_rotation import Check, Dns, Key, NotPublished, State
 from shared.redis import Client, Script, answer
+from shared.times import rfc3339
 
-#: How long a process goes on with what it knew of a domain: a removed one is refused within this time.
-CACHE_SECONDS = 10.0
+#: How long a process goes on with what it knew of a domain. A relay asks again each second (`services.relay.mails`), so
+#: that a domain removed, or new keys, are known everywhere within ten.
+CACHE_SECONDS = 8.0
 #: Domains remembered at most; beyond, the whole cache is dropped.
 CACHE_DOMAINS = 10_000
+#: The owner that is no tenant.
+INSTALLATION = ""
+#: Of the first keys of a domain, and of each rotation.
+ALGORITHMS: tuple[Algorithm, ...] = ("rsa-sha256", "ed25519-sha256")
+
+#: Asks DNS for the TXT records of each of these names, now: what was remembered does not count.
+LookUp = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[str] | None]]]
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
@@ -43,46 +60,79 @@ class DomainTaken(Exception):
 
 
 class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
-    """`pem` is the private key, never shown; `dkim` the TXT record for it (deriving it anew takes 26 ms);
-    `by_use`: taken by using it, not added."""
+    """`by_use`: taken by using it, not added. `dmarc` is what DNS showed of its policy. What is `former` is from when a
+    domain had one key, not encrypted: empty since."""
 
     domain: str
     tenant: str
-    selector: str
-    pem: str
-    dkim: str
-    created_at: int
+    former_selector: str = ""
+    former_pem: str = ""
+    former_record: str = ""
+    created_at: int = 0
     by_use: bool = False
+    keys: tuple[Key, ...] = ()
+    dmarc: Check = Check()
 
     def __repr__(self) -> str:
-        return f"SendingDomain({self.domain}, {self.tenant}, {self.selector})"
+        return f"SendingDomain({self.domain}, {self.tenant!r}, {list(self.keys)})"
+
+    @property
+    def selector(self) -> str:
+        """That of the first key that signs."""
+        return self.signing[0].selector
+
+    @property
+    def signing(self) -> list[Key]:
+        return dkim_rotation.signing(self.keys)
 
 
-class DnsRecord(msgspec.Struct, frozen=True):
-    """What the owner of the domain publishes. A TXT value is one text: many DNS forms split it themselves at 255."""
+class DnsRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the owner of the domain publishes, and what DNS showed of it when asked last. A TXT value is one text: many
+    DNS forms split it themselves at 255. `key` is `waiting` (publish it, then activate), `signing` or `retiring`
+    (leave it until `keep_until`), null of what is no key."""
 
     type: str
     name: str
     value: str
     why: str
+    key: State | None = None
+    keep_until: str | None = None
+    dns: Dns = "unchecked"
+    detail: str = ""
+    checked_at: str | None = None
 
 
-def records(domain: SendingDomain) -> list[DnsRecord]:
+def records(domain: SendingDomain, now_ms: int) -> list[DnsRecord]:
     """What has to be in DNS for the domain's mail to be believed."""
-    return [
-        DnsRecord(
-            "TXT",
-            f"{domain.selector}._domainkey.{domain.domain}",
-            domain.dkim,
-            "the public key that receivers check signatures with (DKIM)",
+    keys_now = dkim_rotation.kept(domain.keys, now_ms)
+    dmarc = _record(
+        f"_dmarc.{domain.domain}",
+        "v=DMARC1; p=none",
+        "the large providers require a DMARC policy of bulk senders; keep a stricter one if there is one",
+        domain.dmarc,
+    )
+    return [*(_key_record(key, domain.domain) for key in keys_now), dmarc]
+
+
+def _key_record(key: Key, domain: str) -> DnsRecord:
+    kind = "RSA" if key.algorithm == "rsa-sha256" else "Ed25519"
+    return msgspec.structs.replace(
+        _record(
+            dkim_rotation.name_of(key, domain),
+            key.record,
+            f"the public {kind} key that receivers check signatures with (DKIM)",
+            key.check,
         ),
-        DnsRecord(
-            "TXT",
-            f"_dmarc.{domain.domain}",
-            "v=DMARC1; p=none",
-            "the large providers require a DMARC policy of bulk senders; keep a stricter one if there is one",
-        ),
-    ]
+        key=key.state,
+        keep_until=rfc3339(key.until) if key.state == "retiring" else None,
+    )
+
+
+def _record(name: str, value: str, why: str, check: Check) -> DnsRecord:
+    checked_at = rfc3339(check.checked_at) if check.checked_at else None
+    return DnsRecord(
+        type="TXT", name=name, value=value, why=why, dns=check.dns, detail=check.detail, checked_at=checked_at
+    )
 
 
 def normalise(domain: str) -> str:
@@ -99,31 +149,71 @@ class SendingDomains:
     def __init__(
         self,
         client: Client,
+        vault: Vault,
         *,
-        make_key: Callable[[], str] = dkim_keys.make,
+        make_key: Callable[[Algorithm], str] = dkim_keys.make,
+        chance: Callable[[int], bytes] = secrets.token_bytes,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
+        self._vault = vault
         self._make_key = make_key
+        self._chance = chance
         self._now = now
         self._monotonic = monotonic
-        self._cache: dict[str, tuple[float, SendingDomain]] = {}
+        self._cache: dict[str, tuple[float, SendingDomain | None]] = {}
+
+    # What there is
+
+    async def of_tenant(self, tenant: str) -> list[SendingDomain]:
+        """By name."""
+        return [one for one in await self.all() if one.tenant == tenant]
+
+    async def all(self) -> list[SendingDomain]:
+        """Everybody's, by name."""
+        packed = await self._ask(self._client.hgetall(keys.domains()))
+        return sorted((_decode(one) for one in packed.values()), key=lambda one: one.domain)
+
+    async def get(self, tenant: str, domain: str) -> SendingDomain | None:
+        """The domain if it is the tenant's; None if it is another's or nobody's. InvalidDomain."""
+        found = await self.find(domain)
+        return found if found is not None and found.tenant == tenant else None
+
+    async def find(self, domain: str) -> SendingDomain | None:
+        """The domain, whoever owns it. InvalidDomain."""
+        return (await self._read(normalise(domain)))[1]
+
+    # To sign with
+
+    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> SendingDomain:
+        """The domain with its keys, if the tenant may write From it, remembered for `CACHE_SECONDS`. With
+        `any_from_domain` a free one is taken. InvalidDomain; DomainTaken if another owns it; LookupError if nobody
+        does and the tenant has to add it."""
+        name = normalise(domain)
+        known = self._remembered(name)
+        if known is None or known.tenant != tenant:
+            known = await self._find(tenant, name, any_from_domain)
+            self._remember(name, known)
+        return known
+
+    async def of_installation(self, domain: str) -> SendingDomain | None:
+        """The domain if it is the installation's own, remembered for `CACHE_SECONDS`, as is that it is not."""
+        name = normalise(domain)
+        if name not in self._cache or self._monotonic() >= self._cache[name][0]:
+            self._remember(name, (await self._read(name))[1])
+        known = self._remembered(name)
+        return known if known is not None and known.tenant == INSTALLATION else None
+
+    def private_key(self, domain: str, key: Key) -> str:
+        """The PEM text of a domain's key. CannotOpen."""
+        return self._vault.open(key.sealed, domain, key.selector)
+
+    # To change them
 
     async def add(self, tenant: str, domain: str) -> tuple[SendingDomain, bool]:
         """The tenant's domain, and whether it is new. A second time changes nothing. InvalidDomain, DomainTaken."""
         return await self._take(tenant, normalise(domain), by_use=False)
-
-    async def of_tenant(self, tenant: str) -> list[SendingDomain]:
-        """By name."""
-        packed = await self._ask(self._client.hgetall(keys.domains()))
-        found = (msgspec.msgpack.decode(one, type=SendingDomain) for one in packed.values())
-        return sorted((one for one in found if one.tenant == tenant), key=lambda one: one.domain)
-
-    async def get(self, tenant: str, domain: str) -> SendingDomain | None:
-        """The domain if it is the tenant's; None if it is another's or nobody's. InvalidDomain."""
-        _, found = await self._read(normalise(domain))
-        return found if found is not None and found.tenant == tenant else None
 
     async def remove(self, tenant: str, domain: str) -> bool:
         """Whether it was the tenant's. InvalidDomain."""
@@ -136,18 +226,74 @@ class SendingDomains:
             if await _REPLACE(self._client, [keys.domains()], [name, packed, b""]):
                 return True
 
-    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> SendingDomain:
-        """The domain with its key, if the tenant may write From it, remembered for `CACHE_SECONDS`. With
-        `any_from_domain` a free one is taken. InvalidDomain; DomainTaken if another owns it; LookupError if nobody
-        does and the tenant has to add it."""
+    async def rotate(self, tenant: str, domain: str) -> SendingDomain:
+        """With new keys to publish, which sign nothing yet; a second time, the same. LookupError, InvalidDomain."""
+        made: tuple[Key, ...] = ()
+
+        async def with_new(found: SendingDomain) -> SendingDomain:
+            nonlocal made
+            kept = dkim_rotation.kept(found.keys, self._now_ms())
+            if dkim_rotation.waiting(kept):
+                return found
+            made = made or await self._new_keys(found.domain, "waiting")
+            return msgspec.structs.replace(found, keys=(*kept, *made))
+
+        return await self._change(tenant, domain, with_new)
+
+    async def check(self, tenant: str, domain: str, look_up: LookUp) -> SendingDomain:
+        """With what DNS shows now. LookupError, InvalidDomain."""
+
+        async def with_checks(found: SendingDomain) -> SendingDomain:
+            now_ms = self._now_ms()
+            texts = await look_up([record.name for record in records(found, now_ms)])
+            return msgspec.structs.replace(
+                found,
+                keys=dkim_rotation.checked(dkim_rotation.kept(found.keys, now_ms), found.domain, texts, now_ms),
+                dmarc=dkim_rotation.judge_dmarc(texts[f"_dmarc.{found.domain}"], now_ms),
+            )
+
+        return await self._change(tenant, domain, with_checks)
+
+    async def activate(self, tenant: str, domain: str, look_up: LookUp | None) -> SendingDomain:
+        """With the waiting keys signing, and the former ones retiring. DNS is asked first; without `look_up` it is not,
+        and the caller answers for it. NotPublished, NothingWaiting, LookupError, InvalidDomain."""
+        if look_up is not None:
+            await self.check(tenant, domain, look_up)
+
+        async def with_active(found: SendingDomain) -> SendingDomain:
+            faults = dkim_rotation.faults(found.keys, found.domain) if look_up is not None else []
+            if faults:
+                raise NotPublished(faults)
+            return msgspec.structs.replace(found, keys=dkim_rotation.activated(found.keys, self._now_ms()))
+
+        return await self._change(tenant, domain, with_active)
+
+    async def reencrypt(self) -> tuple[int, list[str]]:
+        """Encrypts all keys under the current secret; how many domains had others, and which keys cannot be opened."""
+        changed, failed = 0, []
+        for domain in await self.all():
+            if all(self._vault.is_current(key.sealed) for key in domain.keys):
+                continue
+            with suppress(LookupError):  # removed in the meantime
+                now = await self._change(domain.tenant, domain.domain, _as_it_is)
+                changed += 1
+                failed += [
+                    f"{key.selector} of {now.domain}" for key in now.keys if not self._vault.is_current(key.sealed)
+                ]
+        return changed, failed
+
+    async def _change(
+        self, tenant: str, domain: str, change: Callable[[SendingDomain], Awaitable[SendingDomain]]
+    ) -> SendingDomain:
+        """The tenant's domain, changed; several may do so at once, and each change is made to what is there."""
         name = normalise(domain)
-        known = self._cache.get(name)
-        if known is None or self._monotonic() >= known[0] or known[1].tenant != tenant:
-            known = (self._monotonic() + CACHE_SECONDS, await self._find(tenant, name, any_from_domain))
-            if len(self._cache) >= CACHE_DOMAINS:
-                self._cache.clear()
-            self._cache[name] = known
-        return known[1]
+        while True:
+            packed, found = await self._read(name)
+            if found is None or found.tenant != tenant:
+                raise LookupError(f"{name} is not among the sending domains of {tenant or 'the installation'}")
+            changed = self._resealed(await change(found))
+            if changed == found or await self._replace(name, packed, changed):
+                return changed
 
     async def _find(self, tenant: str, name: str, any_from_domain: bool) -> SendingDomain:
         _, found = await self._read(name)
@@ -158,33 +304,92 @@ class SendingDomains:
         raise LookupError(f"{name} is not among the sending domains of {tenant}")
 
     async def _take(self, tenant: str, name: str, *, by_use: bool) -> tuple[SendingDomain, bool]:
-        """Several processes may do so at once: the first one's key stays, the others read it."""
+        """Several processes may do so at once: the first one's keys stay, the others read them."""
         made: SendingDomain | None = None
         while True:
             packed, found = await self._read(name)
             if found is not None and found.tenant == tenant:
                 if by_use or not found.by_use:
                     return found, False
-                taken = msgspec.structs.replace(found, by_use=False)  # used before, added now: the key stays
+                taken = msgspec.structs.replace(found, by_use=False)  # used before, added now: the keys stay
             elif found is not None and (by_use or not found.by_use):
                 raise DomainTaken(f"{name} belongs to another tenant")
             else:
                 taken = made = made or await self._make(tenant, name, by_use)
-            if await _REPLACE(self._client, [keys.domains()], [name, packed, msgspec.msgpack.encode(taken)]):
-                self._cache.pop(name, None)
+            if await self._replace(name, packed, taken):
                 return taken, True
 
     async def _make(self, tenant: str, name: str, by_use: bool) -> SendingDomain:
-        pem, selector, dkim = await asyncio.to_thread(self._make_key_and_record)
-        return SendingDomain(name, tenant, selector, pem, dkim, int(self._now() * 1000), by_use)
+        made = await self._new_keys(name, "signing")
+        return SendingDomain(name, tenant, created_at=self._now_ms(), by_use=by_use, keys=made)
 
-    def _make_key_and_record(self) -> tuple[str, str, str]:
-        pem = self._make_key()
-        return pem, dkim_keys.selector(pem), dkim_keys.record(pem)
+    async def _new_keys(self, name: str, state: State) -> tuple[Key, ...]:
+        return await asyncio.to_thread(
+            lambda: tuple(self._new_key(name, self._make_key(algorithm), state) for algorithm in ALGORITHMS)
+        )
+
+    def _new_key(self, name: str, pem: str, state: State) -> Key:
+        selector = dkim_keys.selector(pem)
+        sealed = self._vault.seal(pem, name, selector, self._chance(dkim_keys.NONCE_BYTES))
+        return Key(selector, dkim_keys.algorithm(pem), sealed, dkim_keys.record(pem), state, self._now_ms())
+
+    def _resealed(self, domain: SendingDomain) -> SendingDomain:
+        """With its keys under the current secret; what cannot be opened stays as it is."""
+        return msgspec.structs.replace(
+            domain, keys=tuple(self._resealed_key(domain.domain, key) for key in domain.keys)
+        )
+
+    def _resealed_key(self, domain: str, key: Key) -> Key:
+        if self._vault.is_current(key.sealed):
+            return key
+        try:
+            pem = self.private_key(domain, key)
+        except CannotOpen:
+            return key
+        sealed = self._vault.seal(pem, domain, key.selector, self._chance(dkim_keys.NONCE_BYTES))
+        return msgspec.structs.replace(key, sealed=sealed)
 
     async def _read(self, name: str) -> tuple[bytes, SendingDomain | None]:
         packed = await self._ask(self._client.hget(keys.domains(), name))
-        return (b"", None) if packed is None else (packed, msgspec.msgpack.decode(packed, type=SendingDomain))
+        return (b"", None) if packed is None else (packed, _decode(packed))
+
+    async def _replace(self, name: str, packed: bytes, changed: SendingDomain) -> bool:
+        """Whether nobody else was faster."""
+        self._cache.pop(name, None)
+        return bool(await _REPLACE(self._client, [keys.domains()], [name, packed, msgspec.msgpack.encode(changed)]))
+
+    def _remembered(self, name: str) -> SendingDomain | None:
+        expires_at, known = self._cache.get(name, (0.0, None))
+        return known if self._monotonic() < expires_at else None
+
+    def _remember(self, name: str, known: SendingDomain | None) -> None:
+        if len(self._cache) >= CACHE_DOMAINS:
+            self._cache.clear()
+        self._cache[name] = (self._monotonic() + CACHE_SECONDS, known)
+
+    def _now_ms(self) -> int:
+        return int(self._now() * 1000)
 
     async def _ask(self, call: object) -> Any:
         return await answer(cast(Awaitable[Any], call))
+
+
+def _decode(packed: bytes) -> SendingDomain:
+    """A domain of before there were several keys has its one key, which signs."""
+    found = msgspec.msgpack.decode(packed, type=SendingDomain)
+    if not found.former_pem:
+        return found
+    algorithm: Algorithm = "rsa-sha256" if "k=rsa" in found.former_record else "ed25519-sha256"
+    key = Key(
+        found.former_selector,
+        algorithm,
+        found.former_pem.encode("ascii"),
+        found.former_record,
+        "signing",
+        found.created_at,
+    )
+    return msgspec.structs.replace(found, former_selector="", former_pem="", former_record="", keys=(key,))
+
+
+async def _as_it_is(found: SendingDomain) -> SendingDomain:
+    return found

@@ -1,13 +1,28 @@
-"""The routes of sending domains: a tenant adds one, publishes the records that the answer lists, and mails from it."""
+"""The routes of sending domains: a tenant adds one, publishes the records that the answer lists, and mails from it.
 
-from datetime import UTC, datetime
+Its keys are replaced in three steps: `rotate` makes new ones, their records are published, `activate` asks DNS for them
+and lets them sign. `check` asks DNS alone.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 from aiohttp import web
 
-from shared import api
+from shared import api, dkim_rotation
+from shared.dkim_rotation import NothingWaiting, NotPublished
 from shared.errors import Fault, Problem, ProblemDocument
-from shared.sending_domains import DnsRecord, DomainTaken, InvalidDomain, SendingDomain, SendingDomains, records
+from shared.sending_domains import (
+    DnsRecord,
+    DomainTaken,
+    InvalidDomain,
+    LookUp,
+    SendingDomain,
+    SendingDomains,
+    records,
+)
+from shared.times import rfc3339
 
 #: Domains in one answer.
 PAGE = 100
@@ -17,11 +32,20 @@ class NewDomain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domain: str
 
 
+class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`force`: without asking DNS. Mail signed by keys that receivers do not find counts as unsigned."""
+
+    force: bool = False
+
+
 class Domain(msgspec.Struct, frozen=True):
-    """A sending domain and the records to publish in DNS. The private key never leaves the engine."""
+    """A sending domain and the records to publish in DNS, with what DNS showed when asked last. `selector` is that of
+    the RSA key that signs; `rotating` says that new keys wait for their records. No private key ever leaves the
+    engine."""
 
     domain: str
     selector: str
+    rotating: bool
     created_at: str
     records: list[DnsRecord]
 
@@ -33,14 +57,14 @@ class Domains(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def routes(store: SendingDomains) -> list[api.Route]:
-    site = _Site(store)
+def routes(store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) -> list[api.Route]:
+    site = _Site(store, look_up, now_ms)
     return [
         api.Route(
             "POST",
             "/v1/domains",
             site.add,
-            "Add a sending domain; its DKIM key is made here",
+            "Add a sending domain; its DKIM keys are made here",
             scope="admin",
             body=NewDomain,
             examples={"application/json": {"domain": "exemple.fr"}},
@@ -67,16 +91,45 @@ def routes(store: SendingDomains) -> list[api.Route]:
             "DELETE",
             "/v1/domains/{domain}",
             site.remove,
-            "Remove a sending domain and its key",
+            "Remove a sending domain and its keys",
             scope="admin",
             answers={204: None, 404: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/check",
+            site.check,
+            "Ask DNS for the records of a sending domain",
+            scope="admin",
+            answers={200: Domain, 404: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/rotate",
+            site.rotate,
+            "Make new DKIM keys; they sign nothing until they are activated",
+            scope="admin",
+            answers={200: Domain, 404: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/activate",
+            site.activate,
+            "Let the new DKIM keys sign, once DNS shows their records",
+            scope="admin",
+            body=Activation,
+            body_optional=True,
+            examples={"application/json": {"force": False}},
+            answers={200: Domain, 404: ProblemDocument, 409: ProblemDocument},
         ),
     ]
 
 
 class _Site:
-    def __init__(self, store: SendingDomains) -> None:
+    def __init__(self, store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) -> None:
         self._store = store
+        self._look_up = look_up
+        self._now_ms = now_ms
 
     async def add(self, request: web.Request) -> web.StreamResponse:
         wanted = await api.read_json(request, NewDomain)
@@ -87,44 +140,70 @@ class _Site:
         except DomainTaken as error:
             raise Problem(409, "domain_taken", str(error)) from None
         location = {"Location": f"/v1/domains/{domain.domain}"}
-        return api.json_answer(_shown(domain), 201 if new else 200, location)
+        return api.json_answer(self._shown(domain), 201 if new else 200, location)
 
     async def list(self, request: web.Request) -> web.StreamResponse:
         after = request.query.get("after", "")
         rest = [domain for domain in await self._store.of_tenant(_tenant(request)) if domain.domain > after]
         page = rest[:PAGE]
         following = page[-1].domain if len(rest) > PAGE else None
-        return api.json_answer(Domains([_shown(domain) for domain in page], following))
+        return api.json_answer(Domains([self._shown(domain) for domain in page], following))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["domain"]
-        try:
+        with _known(request) as name:
             domain = await self._store.get(_tenant(request), name)
-        except InvalidDomain:
-            domain = None
-        if domain is None:
-            raise _unknown(name)
-        return api.json_answer(_shown(domain))
+            if domain is None:
+                raise LookupError(name)
+        return api.json_answer(self._shown(domain))
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["domain"]
-        try:
-            removed = await self._store.remove(_tenant(request), name)
-        except InvalidDomain:
-            removed = False
-        if not removed:
-            raise _unknown(name)
+        with _known(request) as name:
+            if not await self._store.remove(_tenant(request), name):
+                raise LookupError(name)
         return web.Response(status=204)
+
+    async def check(self, request: web.Request) -> web.StreamResponse:
+        with _known(request) as name:
+            domain = await self._store.check(_tenant(request), name, self._look_up)
+        return api.json_answer(self._shown(domain))
+
+    async def rotate(self, request: web.Request) -> web.StreamResponse:
+        with _known(request) as name:
+            domain = await self._store.rotate(_tenant(request), name)
+        return api.json_answer(self._shown(domain))
+
+    async def activate(self, request: web.Request) -> web.StreamResponse:
+        wanted = await api.read_json(request, Activation) if request.can_read_body else Activation()
+        with _known(request) as name:
+            try:
+                domain = await self._store.activate(_tenant(request), name, None if wanted.force else self._look_up)
+            except NothingWaiting as error:
+                raise Problem(409, "nothing_waiting", str(error)) from None
+            except NotPublished as error:
+                faults = [Fault(record, what) for record, what in error.faults]
+                detail = "DNS does not show every new record yet; the former keys go on signing"
+                raise Problem(409, "not_published", detail, faults) from None
+        return api.json_answer(self._shown(domain))
+
+    def _shown(self, domain: SendingDomain) -> Domain:
+        return Domain(
+            domain.domain,
+            domain.selector,
+            bool(dkim_rotation.waiting(domain.keys)),
+            rfc3339(domain.created_at),
+            records(domain, self._now_ms()),
+        )
 
 
 def _tenant(request: web.Request) -> str:
     return request[api.PRINCIPAL].tenant
 
 
-def _unknown(name: str) -> Problem:
-    return Problem(404, "unknown_domain", f"{name!r:.100} is not among your sending domains")
-
-
-def _shown(domain: SendingDomain) -> Domain:
-    created_at = datetime.fromtimestamp(domain.created_at / 1000, UTC).isoformat(timespec="milliseconds")
-    return Domain(domain.domain, domain.selector, created_at.replace("+00:00", "Z"), records(domain))
+@contextmanager
+def _known(request: web.Request) -> Iterator[str]:
+    """The name of the domain in the path; the problem 404 if it is not among the tenant's."""
+    name = request.match_info["domain"]
+    try:
+        yield name
+    except (InvalidDomain, LookupError):
+        raise Problem(404, "unknown_domain", f"{name!r:.100} is not among your sending domains") from None

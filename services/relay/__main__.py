@@ -16,6 +16,7 @@ from services.relay.retry import Retries, parse_schedule
 from services.relay.route import Hop, Routes
 from services.relay.smtp import Connection
 from shared import bus, dns, logs, master_secret, sites, storage
+from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle, run
 from shared.ready import ReadyQueues
 from shared.sending_domains import SendingDomains
@@ -77,7 +78,7 @@ async def main(life: Lifecycle) -> None:
         ),
         queues,
         Admission(client, partitions, SuppressionList(client, partitions)),
-        Mails(client, partitions, SendingDomains(client), origin, _now_ms),
+        Mails(client, partitions, SendingDomains(client, Vault(secret.current, secret.previous)), origin, _now_ms),
         partial(Courier, routes, open_connection, shunned),
         Retries(chance, parse_schedule(settings.relay.retry_schedule)),
         partial(Recorder, publisher, queues, name),

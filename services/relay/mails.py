@@ -13,8 +13,10 @@ from services.relay.ends import Unmade
 from services.relay.relay import Made
 from services.relay.render import Renderer, RenderFailed
 from shared import content, events, ids, keys
+from shared.dkim_keys import CannotOpen, InvalidKey
+from shared.dkim_rotation import Key
 from shared.redis import Client, answer
-from shared.sending_domains import DomainTaken, InvalidDomain
+from shared.sending_domains import DomainTaken, InvalidDomain, SendingDomain
 from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
 
@@ -24,14 +26,18 @@ JOBS_KEPT = 200
 CONTENT_BYTES_KEPT = 64 * 1024 * 1024
 #: Private keys are loaded once: it takes 26 ms.
 SIGNERS_KEPT = 1000
-#: How long a job goes on without asking again whether its domain is its tenant's: that is remembered for 10 s already.
+#: How long a job goes on without asking again whose its domain is, and what signs for it: that is remembered already.
 DOMAIN_MS = 1_000
 
 LOAD_SECONDS = Histogram("estafette_relay_content_load_seconds", "Time to load and prepare the content of a job")
 
 
 class Domains(Protocol):
-    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> Any: ...
+    """`shared.sending_domains`."""
+
+    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> SendingDomain: ...
+
+    def private_key(self, domain: str, key: Key) -> str: ...
 
 
 @dataclass(slots=True)
@@ -73,7 +79,7 @@ class Mails:
         self._works: OrderedDict[str, Work] = OrderedDict()
         self._kept_bytes = 0
         self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
-        self._signers: OrderedDict[str, Signer] = OrderedDict()
+        self._signers: OrderedDict[tuple[str, str], Signer] = OrderedDict()
 
     async def make(self, ready: events.Ready) -> Made | Unmade:
         """The mail of a message, or why there is none. Raises RedisAway."""
@@ -106,10 +112,13 @@ class Mails:
         self._keep(job, work)
         if self._origin.dkim:
             try:
-                work.signers = (await self._signer(tenant, work.from_domain),)
+                work.signers = await self._signers_of(tenant, work.from_domain)
             except (InvalidDomain, DomainTaken, LookupError) as gone:
                 detail = f"{work.from_domain} is not a sending domain of {tenant}: {gone}"
                 return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)
+            except (CannotOpen, InvalidKey) as unreadable:
+                # Not sent unsigned, and not lost: with the right master secret it is signed at a later attempt.
+                return Unmade("unreadable_dkim_key", str(unreadable), final=False, stream=work.stream)
         work.good_until = self._now_ms() + DOMAIN_MS
         return work
 
@@ -140,12 +149,19 @@ class Mails:
             )
             return Work(compiled.stream, compiled.from_domain, renderer, len(packed))
 
-    async def _signer(self, tenant: str, name: str) -> Signer:
+    async def _signers_of(self, tenant: str, name: str) -> tuple[Signer, ...]:
         domain = await self._domains.for_sending(tenant, name, any_from_domain=False)
-        known = self._signers.get(domain.selector)
+        return tuple([await self._signer(domain.domain, key) for key in domain.signing])
+
+    async def _signer(self, domain: str, key: Key) -> Signer:
+        name = (domain, key.selector)
+        known = self._signers.get(name)
         if known is None:
-            known = await asyncio.to_thread(Signer, name, domain.selector, domain.pem)
-            self._signers[domain.selector] = known
+            pem = self._domains.private_key(domain, key)
+            known = await asyncio.to_thread(Signer, domain, key.selector, pem)
+            self._signers[name] = known
             if len(self._signers) > SIGNERS_KEPT:
                 self._signers.popitem(last=False)
+        else:
+            self._signers.move_to_end(name)
         return known

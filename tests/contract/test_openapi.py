@@ -13,6 +13,7 @@ from services.__main__ import all_routes
 from services.tracking import parts
 from shared import api, redis
 from shared.bus import Publisher
+from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle
 from shared.settings import Data, Settings
 from shared.tenants import Tenants
@@ -29,7 +30,7 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[api.Route]:
     settings = Settings(data=Data(dir=str(tmp_path_factory.mktemp("data"))))
     client = redis.connect("redis://127.0.0.1:1/0")
     links = parts.tracking(settings, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), "test")
-    return all_routes(Lifecycle("http", settings), client, Tenants(client), links)
+    return all_routes(Lifecycle("http", settings), client, Tenants(client), links, Vault(b"k" * 32))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,9 @@ def test_the_routes_of_the_design_are_there(routes: list[api.Route]) -> None:
         "GET /v1/domains",
         "GET /v1/domains/{domain}",
         "DELETE /v1/domains/{domain}",
+        "POST /v1/domains/{domain}/check",
+        "POST /v1/domains/{domain}/rotate",
+        "POST /v1/domains/{domain}/activate",
         "GET /o/{token}",
         "GET /c/{token}",
         "HEAD /c/{token}",

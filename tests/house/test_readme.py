@@ -14,6 +14,7 @@ from services.cli import main
 from services.tracking import parts
 from shared import redis, settings
 from shared.bus import Publisher
+from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle
 from shared.settings import Data, Settings
 from shared.tenants import Tenants
@@ -63,7 +64,8 @@ def test_every_route_is_offered(tmp_path: Path) -> None:
     client = redis.connect("redis://127.0.0.1:1/0")  # nobody is there, and nobody is asked
     links = parts.tracking(here, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), "test")
     offered = {
-        (route.method, route.path) for route in all_routes(Lifecycle("http", here), client, Tenants(client), links)
+        (route.method, route.path)
+        for route in all_routes(Lifecycle("http", here), client, Tenants(client), links, Vault(b"k" * 32))
     }
     offered |= {("GET", "/v1/openapi.json")}
     of_the_console = {"/metrics"}  # on a port of its own

@@ -5,7 +5,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email import message_from_bytes
 from pathlib import Path
@@ -81,10 +81,14 @@ def filtering(unbound_conf: Path) -> Iterator[OpenDkim]:
             opendkim.stop()
 
 
-def verdict(stored: bytes) -> str:
-    """What opendkim says of the signature of a stored mail: `pass (2048-bit key; …) header.d=…`, `fail reason=…`."""
+def verdicts(stored: bytes) -> list[str]:
+    """What opendkim says of each signature of a stored mail: `pass (2048-bit key; …) header.d=…`, `fail reason=…`."""
     fields = message_from_bytes(stored).get_all("Authentication-Results", [])
-    ours = [" ".join(field.split()) for field in fields if field.strip().startswith(AUTHENTICATION_SERVER)]
-    # A semicolon ends it, but for one in a comment.
-    found = re.search(r"\bdkim=((?:\([^)]*\)|[^;(])*)", " ".join(ours))
-    return found[1].strip() if found else ""
+    return in_results([field for field in fields if field.strip().startswith(AUTHENTICATION_SERVER)])
+
+
+def in_results(fields: Sequence[str]) -> list[str]:
+    """The verdicts on DKIM signatures in fields of Authentication-Results (RFC 8601)."""
+    ours = " ".join(" ".join(field.split()) for field in fields)
+    # A semicolon ends one, but for one in a comment.
+    return [found.strip() for found in re.findall(r"\bdkim=((?:\([^)]*\)|[^;(])*)", ours)]

@@ -1,6 +1,6 @@
 """The routes of sending domains, through HTTP, with real keys of two tenants."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ from aiohttp import test_utils
 
 from services.queueing import domains
 from shared import api, dkim_keys, redis
+from shared.dkim_keys import Vault
 from shared.sending_domains import SendingDomains
 from shared.tenants import Tenants
 
@@ -24,13 +25,23 @@ class Caller:
             return answer.status, (await answer.json(content_type=None) if answer.status != 204 else None)
 
 
-@pytest.fixture(scope="module")
-def pem() -> str:
-    return dkim_keys.make()
+class Zone:
+    """What DNS shows: texts by name."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, list[str]] = {}
+
+    async def __call__(self, names: Sequence[str]) -> dict[str, list[str]]:
+        return {name: self.texts.get(name, []) for name in names}
 
 
 @pytest.fixture
-async def callers(redis_url: str, pem: str) -> AsyncIterator[dict[str, Caller]]:
+def zone() -> Zone:
+    return Zone()
+
+
+@pytest.fixture
+async def callers(redis_url: str, zone: Zone) -> AsyncIterator[dict[str, Caller]]:
     """By name: `acme`, `other` (another tenant), `reader` (acme without admin), `nobody`."""
     client = redis.connect(redis_url)
     tenants = Tenants(client)
@@ -43,7 +54,9 @@ async def callers(redis_url: str, pem: str) -> AsyncIterator[dict[str, Caller]]:
         if await tenants.get(tenant) is None:
             await tenants.create(tenant)
         texts[name] = (await tenants.create_key(tenant, scopes))[1]
-    routes = domains.routes(SendingDomains(client, make_key=lambda: pem))
+    # An RSA key takes its time.
+    store = SendingDomains(client, Vault(b"k" * 32), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
+    routes = domains.routes(store, zone, lambda: 1_790_000_000_000)
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as http:
         yield {name: Caller(http, text) for name, text in texts.items()}
@@ -55,6 +68,7 @@ async def test_a_domain_is_added_shown_listed_and_removed(callers: dict[str, Cal
 
     status, added = await acme("POST", "/v1/domains", {"domain": "News.Example.org"})
     assert (status, added["domain"]) == (201, "news.example.org")
+    assert added["rotating"] is False
     assert added["records"][0]["name"] == f"{added['selector']}._domainkey.news.example.org"
     assert "PRIVATE" not in str(added)
 
@@ -94,9 +108,66 @@ async def test_bad_input_another_tenants_domain_and_weak_keys_change_nothing(cal
         ("reader", "POST", "/v1/domains", {"domain": "b.org"}, 403, "missing_scope"),
         ("reader", "DELETE", "/v1/domains/example.org", None, 403, "missing_scope"),
         ("nobody", "GET", "/v1/domains", None, 401, "no_key"),
+        ("acme", "POST", "/v1/domains/example.org/activate", None, 409, "nothing_waiting"),
+        ("acme", "POST", "/v1/domains/example.org/activate", {"force": 1}, 422, "invalid_body"),
+        ("acme", "POST", "/v1/domains/%0d%0a/rotate", None, 404, "unknown_domain"),
+        *(
+            (who, "POST", f"/v1/domains/example.org/{verb}", None, expected, word)
+            for verb in ("check", "rotate", "activate")
+            for who, expected, word in (("other", 404, "unknown_domain"), ("reader", 403, "missing_scope"))
+        ),
     ):
         status, problem = await callers[who](method, path, body)
         assert (status, problem["type"]) == (expected, f"urn:estafette:problem:{word}")
 
     assert [one["domain"] for one in (await callers["acme"]("GET", "/v1/domains"))[1]["domains"]] == ["example.org"]
     assert (await callers["other"]("GET", "/v1/domains"))[1]["domains"] == []
+
+
+def shown(domain: dict[str, Any]) -> list[tuple[str | None, str]]:
+    """Of each record: the state of its key, and what DNS shows."""
+    return [(record["key"], record["dns"]) for record in domain["records"]]
+
+
+async def test_keys_are_rotated_published_checked_and_activated(callers: dict[str, Caller], zone: Zone) -> None:
+    acme, path = callers["acme"], "/v1/domains/example.org"
+    await acme("POST", "/v1/domains", {"domain": "example.org"})
+
+    _, rotated = await acme("POST", f"{path}/rotate")
+    status, refused = await acme("POST", f"{path}/activate")
+
+    new = [record for record in rotated["records"] if record["key"] == "waiting"]
+    assert (rotated["rotating"], len(new)) == (True, 2)
+    assert (status, refused["type"]) == (409, "urn:estafette:problem:not_published")
+    assert [fault["at"] for fault in refused["faults"]] == [record["name"] for record in new]
+    assert all("missing" in fault["what"] and "publish v=DKIM1" in fault["what"] for fault in refused["faults"])
+
+    zone.texts = {record["name"]: [record["value"]] for record in rotated["records"]}
+    zone.texts[new[1]["name"]] = ["v=DKIM1; k=ed25519; p=AAAA"]
+    _, checked = await acme("POST", f"{path}/check")
+    status, refused = await acme("POST", f"{path}/activate", {})
+
+    assert shown(checked)[2:] == [("waiting", "published"), ("waiting", "differs"), (None, "published")]
+    assert all(record["checked_at"] for record in checked["records"])
+    assert (status, [fault["at"] for fault in refused["faults"]]) == (409, [new[1]["name"]])
+    assert (await acme("GET", path))[1]["selector"] == rotated["selector"]
+
+    zone.texts[new[1]["name"]] = [new[1]["value"]]
+    status, activated = await acme("POST", f"{path}/activate", {"force": False})
+
+    assert status == 200
+    assert activated["rotating"] is False
+    assert [record["key"] for record in activated["records"]] == ["retiring", "retiring", "signing", "signing", None]
+    assert all(record["keep_until"] for record in activated["records"][:2])
+    assert activated["selector"] in {record["name"].partition(".")[0] for record in new}
+    assert (await acme("GET", path))[1] == activated
+
+
+async def test_who_answers_for_dns_may_force(callers: dict[str, Caller]) -> None:
+    acme = callers["acme"]
+    await acme("POST", "/v1/domains", {"domain": "example.org"})
+    await acme("POST", "/v1/domains/example.org/rotate")
+
+    status, activated = await acme("POST", "/v1/domains/example.org/activate", {"force": True})
+
+    assert (status, activated["rotating"]) == (200, False)

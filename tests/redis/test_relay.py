@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from email import message_from_bytes
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -30,6 +31,7 @@ from services.relay.smtp import Connection, Timeouts
 from services.relay.tls import NEVER
 from shared import bus, content, dkim_keys, events, ids, keys, redis, suppression
 from shared.bus import ends_message
+from shared.dkim_keys import Vault
 from shared.ready import Lease, Queued, ReadyQueues, Recorded, Taken
 from shared.sending_domains import SendingDomains
 from shared.suppression import SuppressionList
@@ -102,7 +104,7 @@ class House:
     def __init__(self, client: redis.Client) -> None:
         self.client = client
         self.queues = ReadyQueues(client)
-        self.domains = SendingDomains(client, make_key=partial(dkim_keys.make, "ed25519-sha256"))
+        self.domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
         self.hops: dict[str, Hop] = {}
         self.clock = Clock()
         self._names = itertools.count()
@@ -849,6 +851,52 @@ async def test_promise_7_a_domain_that_is_taken_away_is_not_signed_for_any_more(
             await until(lambda: _is_deferred(house, 1))
 
         assert taken(server) == once([0])
+
+
+@on_one_server
+async def test_a_mail_is_signed_with_every_key_that_signs_and_with_the_new_ones_after_a_rotation(house: House) -> None:
+    async with host(house) as server:
+        job = await house.job()
+        async with running(house.relay()):
+            await house.enqueue(job, [0])
+            await until(lambda: house.has_ended(1))
+            before = await house.domains.rotate(TENANT, "exemple.fr")
+            house.clock.ahead_s += mails_module.DOMAIN_MS / 1000
+            await house.enqueue(job, [1])
+            await until(lambda: house.has_ended(2))
+            after = await house.domains.activate(TENANT, "exemple.fr", None)
+            house.clock.ahead_s += mails_module.DOMAIN_MS / 1000
+            await house.enqueue(job, [2])
+            await until(lambda: house.has_ended(3))
+
+        old, new = ([key.selector for key in domain.signing] for domain in (before, after))
+        assert len({*old, *new}) == 4
+        assert [selectors(envelope) for envelope in server.envelopes] == [old, old, new]
+
+
+def selectors(envelope: Envelope) -> list[str]:
+    """Whose signatures a mail has, from the top."""
+    fields = message_from_bytes(envelope.message).get_all("DKIM-Signature", [])
+    return [tag.strip()[2:] for field in fields for tag in field.split(";") if tag.strip().startswith("s=")]
+
+
+@on_one_server
+async def test_a_mail_whose_key_cannot_be_decrypted_waits_for_the_right_secret(house: House) -> None:
+    async with host(house) as server:
+        await house.enqueue(await house.job(), [0])
+        right = house.domains
+        house.domains = SendingDomains(house.client, Vault(b"1" * 32))
+
+        async with running(house.relay()):
+            await until(lambda: _is_deferred(house, 0))
+        assert server.connections == 0
+        house.domains = right
+        async with running(house.relay("r2")):
+            await until(lambda: house.has_ended(1))
+
+        first, *_, last = await house.facts()
+        assert (first.reason, "another master secret" in first.reply) == ("unreadable_dkim_key", True)
+        assert type(last) is events.Delivered
 
 
 async def _is_deferred(house: House, ordinal: int) -> bool:

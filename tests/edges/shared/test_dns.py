@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shared.dns import Answer, DnsClient, DnsUnavailable, MailHosts, NoDomain, NoMail, Resolver
+from shared.dns import Answer, DnsClient, DnsUnavailable, MailHosts, NoDomain, NoMail, Resolver, texts
 from tests.fakes.dns_server import DnsServer, Trouble
 
 ZONE = """
@@ -110,3 +110,26 @@ async def test_no_server_at_the_address_is_a_temporary_failure() -> None:
 
     assert isinstance(await resolver.mail_hosts("example.net"), DnsUnavailable)
     await resolver.close()
+
+
+async def test_texts_are_asked_for_now_each_as_one() -> None:
+    long = "p=" + "x" * 300
+    zone = f"""
+        one.example.  300 IN TXT "v=DKIM1; " "{long[:200]}" "{long[200:]}"
+        two.example.  300 IN TXT "a"
+        two.example.  300 IN TXT "b"
+        moved.example. 300 IN CNAME one.example.
+        other.example. 300 IN A 192.0.2.1
+    """
+    async with DnsServer(zone) as server:
+        server.trouble["broken.example."] = "servfail"
+        names = ["one.example", "two.example", "moved.example", "other.example", "none.example", "broken.example"]
+
+        found = await texts(names, server.address, 300)
+
+        assert found["one.example"] == found["moved.example"] == (f"v=DKIM1; {long}",)
+        assert sorted(found["two.example"] or ()) == ["a", "b"]
+        assert [found[name] for name in names[3:]] == [(), (), None]
+        assert server.asked["none.example.", "TXT"] == 1
+        await texts(names, server.address, 300)
+        assert server.asked["none.example.", "TXT"] == 2

@@ -58,3 +58,11 @@ def test_former_secrets_are_read_and_none_is_printed(tmp_path: Path) -> None:
 
     assert secret.previous == (b"\xaa" * 32,)
     assert repr(secret) == "MasterSecret()"
+
+
+def test_who_runs_no_instance_makes_no_secret(tmp_path: Path) -> None:
+    with pytest.raises(master_secret.NoSecret, match=r"secret\.key"):
+        master_secret.load(settings(tmp_path), make=False)
+    made = master_secret.load(settings(tmp_path))
+
+    assert master_secret.load(settings(tmp_path), make=False) == made
