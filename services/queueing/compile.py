@@ -59,6 +59,7 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True):
     track_opens: bool = True
     track_clicks: bool = True
     test: bool = False
+    rate: str = ""
     at_most_once: bool = False
 
 
@@ -111,6 +112,7 @@ def compile_content(job: JobContent, limits: Limits) -> CompiledContent | list[F
         tags=tuple(job.tags),
         category=job.category,
         test=job.test,
+        rate=job.rate,
         at_most_once=job.at_most_once,
     )
 

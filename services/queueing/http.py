@@ -381,6 +381,7 @@ def _new_job(job_id: str, tenant: str, job: jobs.Job, now_ms: int, start: Start)
         expires_at_ms=expires_at_ms,
         content=content.encode(job.compiled),
         at_most_once=request.at_most_once,
+        rate=job.compiled.rate,
         fields={
             "subject": request.subject[:200],
             "from": request.from_[:320],

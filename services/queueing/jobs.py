@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
-from shared import addresses, content
+from shared import addresses, content, rates
 from shared.errors import NOT_JSON, Fault, Problem
 from shared.recipients import Waiting, pack_waiting
 
@@ -56,8 +56,9 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
-    """The body of POST /v1/jobs. An attempt whose end is unknown is made again, unless `at_most_once`: then the message
-    ends as bounced, with the reason `unknown_outcome`."""
+    """The body of POST /v1/jobs. `rate` is the most that is sent of it, over all sites: `50000/h`, or with what may
+    come at once on top, `100/s burst 20`. An attempt whose end is unknown is made again, unless `at_most_once` (of
+    bulk): then the message ends as bounced, with the reason `unknown_outcome`."""
 
     from_: str
     subject: str
@@ -75,6 +76,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     track: Track = Track()
     send_at: Moment | None = None
     expires_at: Moment | None = None
+    rate: Annotated[str, Meta(max_length=40)] | None = None
     at_most_once: bool = False
     test: bool = False
 
@@ -110,9 +112,9 @@ def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, l
     names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
     job = JobRequest(**{names[name]: value for name, value in request.items()})
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
-    faults += _delivery_faults(job)
-    compiled, content_faults = _compile(job, limits)
-    faults += content_faults
+    rate, rate_faults = _rate(job)
+    compiled, content_faults = _compile(job, rate, limits)
+    faults += rate_faults + _at_most_once_faults(job) + content_faults
     waiting, rejected, recipient_faults = accept(recipients, job.stream)
     faults += recipient_faults
     if not open_job and not faults and len(rejected) == len(waiting):
@@ -284,7 +286,17 @@ def _times(job: JobRequest, now_ms: int) -> tuple[int, int, list[Fault]]:
     return send_at_ms if send_at_ms > now_ms else 0, expires_at_ms, faults
 
 
-def _delivery_faults(job: JobRequest) -> list[Fault]:
+def _rate(job: JobRequest) -> tuple[str, list[Fault]]:
+    """As it is stored: one way to write each; "" for none."""
+    if job.rate is None:
+        return "", []
+    try:
+        return str(rates.parse_rate(job.rate)), []
+    except ValueError as fault:
+        return "", [Fault("$.rate", str(fault))]
+
+
+def _at_most_once_faults(job: JobRequest) -> list[Fault]:
     if job.at_most_once and job.stream != "bulk":
         what = f"for bulk only: {job.stream} mail is waited for, and rather comes twice than not at all"
         return [Fault("$.at_most_once", what)]
@@ -295,7 +307,7 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _compile(job: JobRequest, limits: Limits) -> tuple[content.CompiledContent | None, list[Fault]]:
+def _compile(job: JobRequest, rate: str, limits: Limits) -> tuple[content.CompiledContent | None, list[Fault]]:
     compiled = compile_content(
         JobContent(
             from_=job.from_,
@@ -313,6 +325,7 @@ def _compile(job: JobRequest, limits: Limits) -> tuple[content.CompiledContent |
             track_opens=job.track.opens,
             track_clicks=job.track.clicks,
             test=job.test,
+            rate=rate,
             at_most_once=job.at_most_once,
         ),
         limits,

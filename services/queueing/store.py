@@ -161,6 +161,7 @@ class NewJob:
     content: bytes
     fields: Mapping[str, str | int]
     at_most_once: bool = False
+    rate: str = ""
 
 
 class JobStore:
@@ -203,6 +204,7 @@ class JobStore:
             "expires_at": new.expires_at_ms,
             "content": new.content,
             **({"at_most_once": 1} if new.at_most_once else {}),
+            **({"rate": new.rate} if new.rate else {}),
         }
         args: list[str | bytes | int] = [
             request_digest, reply, IDEMPOTENCY_MS, self._max_intake_chunks, start, start_at_ms,

@@ -132,6 +132,18 @@ async def test_what_a_relay_decides_by_travels_with_the_message(client, store, a
     assert (ready.stream, ready.at_most_once) == ("bulk", at_most_once)
 
 
+@pytest.mark.parametrize(("rate", "queue"), [("", "acme"), ("50000/h", "acme/{job}")])
+async def test_a_job_with_a_rate_of_its_own_waits_in_a_queue_of_its_own(client, store, rate, queue):
+    new = replace(_new(_job_id(), 1), rate=rate)
+    await store.store(new, [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
+
+    await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
+
+    queues = ReadyQueues(client)
+    (lease,) = [lease for p in range(P) for lease in (await queues.lease(p, "r", 60_000, 10, 10)).leases]
+    assert lease.queue == queue.format(job=new.job)
+
+
 @pytest.mark.parametrize("crash", ["before", "after"])
 async def test_a_chunk_that_broke_off_is_queued_once(client, store, crash):
     job = _job_id()

@@ -72,6 +72,19 @@ def test_bulk_may_be_sent_at_most_once_and_what_is_waited_for_may_not():
         assert _places(problem) == {"$.at_most_once"}
 
 
+@pytest.mark.parametrize(("given", "stored"), [("50000/h", "50000/h"), (" 6000 /m  burst 7", "6000/m burst 7")])
+def test_a_job_may_have_a_rate_of_its_own(given: str, stored: str):
+    body = {**GOOD, "recipients": [{"email": "b@exemple.fr"}]}
+
+    assert _read({**body, "rate": given}).compiled.rate == stored
+    assert _read(body).compiled.rate == _read({**body, "rate": None}).compiled.rate == ""
+
+
+@pytest.mark.parametrize("rate", ["", "fast", "0/s", "10", "10/week", "1000000/s", "10/s burst 11"])
+def test_what_is_no_rate_is_a_fault(rate: str):
+    assert _places(_problem({**GOOD, "recipients": [{"email": "b@exemple.fr"}], "rate": rate})) == {"$.rate"}
+
+
 def test_all_faults_are_listed_at_once():
     problem = _problem(
         {
