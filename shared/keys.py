@@ -1,8 +1,9 @@
 """Every Redis key: name, type, meaning, lifetime. No other file spells one.
 
 Each key carries a hash tag, so that a script or a multi-key command finds all its keys on one node of a cluster:
-`{pK}` is partition K, `{meta}` what the installation shares, `{mailbox}` the catch-all mailbox. A job, a site and an
-address each belong to one partition (`shared.ids`). P stands for the partition below.
+`{pK}` is partition K, `{meta}` what the installation shares, `{limits}` what relays count together, `{mailbox}` the
+catch-all mailbox. A job, a site and an address each belong to one partition (`shared.ids`). P stands for the partition
+below.
 """
 
 # The installation
@@ -270,6 +271,26 @@ def lease_number(p: int) -> str:
 def wake(p: int) -> str:
     """stream of one entry · tells waiting relays that a site of this partition has become due · for ever"""
     return f"est:{{p{p}}}:wake"
+
+
+# Limits: what is counted over all relays. One tag, so that several limits at once are judged exactly
+
+
+def limit(name: str) -> str:
+    """hash · by rate, when it will be empty of what was permitted (GCRA; µs since 1,700,000,000 s); `used` of a quota
+    `until` ms · until it is empty, and its quota over"""
+    return f"est:{{limits}}:limit:{name}"
+
+
+def slots(name: str) -> str:
+    """zset, owner/number of a connection → ms until which it holds · connections under a limit · while any holds"""
+    return f"est:{{limits}}:slots:{name}"
+
+
+def wanted(name: str) -> str:
+    """string · the relay that was last refused a connection by this limit, so that others give up idle ones ·
+    2 seconds"""
+    return f"est:{{limits}}:wanted:{name}"
 
 
 # Who must not be mailed, in the partition of the address

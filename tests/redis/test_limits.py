@@ -1,0 +1,463 @@
+"""Limits against a real Redis: exact over several relays, in order, and given back by the dead."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+
+from services.relay.limits import Limit, Limits, Slot, Wait
+from shared import keys, redis
+from shared.rates import Rate, allowed, parse_rate
+
+
+class Clock:
+    """A monotonic clock that a test may push on: what a process that was stopped finds."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
+def limited(name: str, *rates: str, quota: int = 0, until: int = 0) -> Limit:
+    return Limit(name, tuple(parse_rate(rate) for rate in rates), quota=quota, quota_until_ms=until)
+
+
+async def _now_ms(client: redis.Client) -> int:
+    seconds, micros = await client.time(target_nodes="random") if _is_cluster(client) else await client.time()
+    return int(seconds * 1000 + micros // 1000)
+
+
+def _is_cluster(client: redis.Client) -> bool:
+    return type(client).__name__ == "RedisCluster"
+
+
+async def _slot(limits: Limits, *some: Limit) -> Slot:
+    slot = await limits.connect(some)
+    assert isinstance(slot, Slot)
+    return slot
+
+
+# Messages
+
+
+async def test_what_no_limit_counts_costs_no_round_trip():
+    limits = Limits(None, "r1")  # type: ignore[arg-type]
+
+    assert await limits.permit([]) is None
+    assert await limits.permit([Limit("site:a", connections=5)]) is None
+
+
+async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(client):
+    limits = Limits(client, "r1")
+    site, source = limited("site:a", "2/h burst 0"), limited("site:a source:x", "1/h burst 0")
+
+    first = await limits.permit([site, source])
+    second = await limits.permit([site, source])
+    third = await limits.permit([site])
+
+    assert first is None
+    assert isinstance(second, Wait)
+    assert second.limit == "site:a source:x"
+    assert 3_590_000 < second.ms <= 3_601_000
+    assert isinstance(third, Wait)  # 2/h without burst is one each half hour,
+    assert 1_790_000 < third.ms <= 1_801_000  # and the refused one has not moved that
+
+
+async def test_several_rates_of_one_limit_hold_together(client):
+    limits = Limits(client, "r1")
+    both = limited("site:a", "100/s burst 50", "100/h burst 0")
+
+    answers = [await limits.permit([both]) for _ in range(5)]
+
+    assert sum(answer is None for answer in answers) == 1
+    assert answers[-1] is not None
+    assert answers[-1].ms > 30_000
+
+
+async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client):
+    limits = Limits(client, "r1")
+    short, long = limited("site:a", "1/m burst 0"), limited("tenant:t", "1/h burst 0")
+    await limits.permit([short, long])
+
+    answer = await limits.permit([short, long])
+
+    assert answer is not None
+    assert answer.limit == "tenant:t"
+    assert answer.ms > 3_000_000
+
+
+async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client):
+    limits = Limits(client, "r1")
+    now = await _now_ms(client)
+    today, tomorrow = (limited("warmup:a1 gmail", quota=2, until=now + at) for at in (60_000, 120_000))
+
+    answers = [await limits.permit([today]) for _ in range(3)]
+    next_day = [await limits.permit([tomorrow]) for _ in range(3)]
+    behind = await limits.permit([today])  # a relay whose clock has not noticed
+
+    assert [answer is None for answer in answers] == [True, True, False]
+    assert answers[2] is not None
+    assert 50_000 < answers[2].ms <= 60_000
+    assert [answer is None for answer in next_day] == [True, True, False]
+    assert behind is not None
+
+
+async def test_a_quota_of_nothing_permits_nothing(client):
+    limits = Limits(client, "r1")
+
+    assert await limits.permit([limited("warmup:a", quota=0, until=await _now_ms(client) + 60_000)]) is not None
+
+
+async def test_a_quota_holds_when_many_ask_at_once(client):
+    relays = [Limits(client, f"r{number}") for number in range(3)]
+    quota = limited("warmup:a", quota=100, until=await _now_ms(client) + 60_000)
+
+    answers = await asyncio.gather(*(relay.permit([quota]) for relay in relays for _ in range(60)))
+
+    assert sum(answer is None for answer in answers) == 100
+
+
+async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client):
+    limits = Limits(client, "r1")
+    slow = limited("site:a", "10/s burst 0")
+    await limits.permit([slow])
+
+    answers = await asyncio.gather(*(limits.permit([slow]) for _ in range(20)))
+
+    waits = [answer.ms for answer in answers if answer is not None]
+    apart = [later - earlier for earlier, later in pairwise(waits[1:])]
+    assert len(waits) == 20
+    assert min(apart) >= 100
+
+
+@pytest.mark.parametrize("rate", ["300/s", "100/s burst 1", "4/s burst 0"])
+async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_any_second(client, rate):
+    relays = [Limits(client, f"r{number}") for number in range(3)]
+    limit = limited("site:a", rate)
+    until, seen = time.monotonic() + 2.5, []
+
+    async def send(relay: Limits) -> None:
+        while time.monotonic() < until:
+            if (wait := await relay.permit([limit, Limit("site:a source:x")], patience_ms=100)) is None:
+                seen.append(time.monotonic())
+            else:
+                await asyncio.sleep(wait.ms / 1000)
+
+    await asyncio.gather(*(send(relay) for relay in relays for _ in range(10)))
+
+    seen.sort()
+    most = allowed(limit.rates[0], 1000)
+    assert all(seen[at + most] - seen[at] >= 1.0 for at in range(len(seen) - most))
+    assert len(seen) >= limit.rates[0].per_s  # a third of what is allowed, on a machine however busy
+
+
+async def test_who_has_patience_goes_in_the_order_of_asking(client):
+    limits = Limits(client, "r1")
+    slow = limited("site:a", "100/s burst 0")
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        assert await limits.permit([slow], patience_ms=60_000) is None
+        order.append(number)
+
+    await asyncio.gather(*(ask(number) for number in range(30)))
+
+    assert order == list(range(30))
+
+
+async def test_one_between_two_limits_is_not_starved_by_many_under_one(client):
+    limits = Limits(client, "r1")
+    site, job = limited("site:a", "50/s burst 0"), limited("job:j", "5/s burst 0")
+    done = asyncio.Event()
+
+    async def many() -> None:
+        while not done.is_set():
+            await limits.permit([site], patience_ms=60_000)
+
+    async def one() -> None:
+        for _ in range(3):
+            assert await limits.permit([site, job], patience_ms=60_000) is None
+        done.set()
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(one(), *(many() for _ in range(10)))
+
+
+async def test_a_wait_beyond_the_patience_is_told_at_once(client):
+    limits = Limits(client, "r1")
+    slow = limited("site:a", "1/h burst 0")
+    await limits.permit([slow])
+
+    async with asyncio.timeout(5):
+        assert await limits.permit([slow], patience_ms=1000) is not None
+
+
+async def test_a_permit_that_came_too_late_is_asked_for_again(client):
+    clock = Clock()
+    calls = 0
+
+    class Slow:
+        async def evalsha(self, *args: object) -> object:
+            nonlocal calls
+            calls += 1
+            found = await client.evalsha(*args)
+            clock.ahead_s += 0.2 if calls == 1 else 0.0
+            return found
+
+        eval = client.eval
+
+    await Limits(client, "r0").permit([limited("site:b", "1/s")])  # the script is loaded
+    limits = Limits(Slow(), "r1", monotonic=clock)  # type: ignore[arg-type]
+    slow = limited("site:a", "1/h burst 0", quota=1, until=await _now_ms(client) + 60_000)
+
+    assert await limits.permit([slow]) is None  # the hour that the first had taken was given back, and the quota
+
+    assert calls == 2
+    assert await limits.permit([slow]) is not None
+
+
+async def test_a_redis_that_has_become_slow_permits_after_a_while(client):
+    clock = Clock()
+
+    class Slow:
+        async def evalsha(self, *args: object) -> object:
+            clock.ahead_s += 0.2
+            return await client.evalsha(*args)
+
+        eval = client.eval
+
+    await Limits(client, "r0").permit([limited("site:b", "1/s")])
+    limits = Limits(Slow(), "r1", monotonic=clock)  # type: ignore[arg-type]
+
+    async with asyncio.timeout(10):
+        assert await limits.permit([limited("site:a", "1000/s burst 500")]) is None
+
+
+async def test_without_redis_nothing_is_permitted(redis_server):
+    nobody = redis.connect("redis://127.0.0.1:1")
+    limits = Limits(nobody, "r1")
+
+    answers = await asyncio.gather(
+        *(limits.permit([limited("site:a", "1/s")]) for _ in range(3)), return_exceptions=True
+    )
+
+    assert all(isinstance(answer, redis.RedisAway) for answer in answers)
+    with pytest.raises(redis.RedisAway):
+        await limits.connect([Limit("site:a", connections=1)])
+    await redis.close(nobody)
+
+
+async def test_who_gave_up_asking_holds_up_nobody(client):
+    limits = Limits(client, "r1")
+    slow = limited("site:a", "20/s burst 0")
+    await limits.permit([slow])
+
+    given_up = [asyncio.create_task(limits.permit([slow], patience_ms=60_000)) for _ in range(50)]
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+    await asyncio.gather(*given_up, return_exceptions=True)
+
+    async with asyncio.timeout(5):
+        assert await limits.permit([slow], patience_ms=60_000) is None
+
+
+async def test_a_limit_leaves_redis_when_it_is_empty(client):
+    limits = Limits(client, "r1")
+    await limits.permit([limited("site:a", "100/s")])
+    await limits.permit([limited("site:b", "1000/d")])
+
+    assert 0 < await client.pttl(keys.limit("site:a")) <= 1100
+    assert 0 < await client.pttl(keys.limit("site:b")) <= 90_000
+
+
+async def test_a_changed_rate_takes_over_at_once(client):
+    limits = Limits(client, "r1")
+    await limits.permit([limited("site:a", "1/h burst 0")])
+
+    slow = await limits.permit([limited("site:a", "1/h burst 0")])
+    faster = await limits.permit([Limit("site:a", (Rate(7200, 3_600_000, 0),))])
+
+    assert slow is not None
+    assert slow.ms > 3_000_000
+    assert faster is not None
+    assert faster.ms <= 1000
+
+
+# Connections
+
+TWO = Limit("site:a", connections=2)
+
+
+@pytest.fixture
+def relays(client) -> Sequence[Limits]:
+    return [Limits(client, f"r{number}", lease_ms=60_000) for number in range(3)]
+
+
+async def _tended(limits: Limits) -> None:
+    """One round of what `run` does."""
+    stopping = asyncio.Event()
+    running = asyncio.create_task(limits.run(stopping))
+    await asyncio.sleep(0.1)
+    stopping.set()
+    await running
+
+
+async def test_promise_6_connections_are_counted_over_all_relays(relays):
+    answers = await asyncio.gather(*(relay.connect([TWO]) for relay in relays for _ in range(4)))
+
+    assert sum(isinstance(answer, Slot) for answer in answers) == 2
+    assert {answer.limit for answer in answers if isinstance(answer, Wait)} == {"site:a"}
+
+
+async def test_a_connection_takes_a_slot_under_all_its_limits_or_none(relays):
+    source = Limit("site:a source:x", connections=1)
+    await _slot(relays[0], source)
+
+    refused = await relays[1].connect([TWO, source])
+    free = await asyncio.gather(*(relays[2].connect([TWO]) for _ in range(2)))
+
+    assert isinstance(refused, Wait)
+    assert refused.limit == "site:a source:x"
+    assert all(isinstance(slot, Slot) for slot in free)
+
+
+async def test_a_slot_given_back_is_free_at_once(relays):
+    first = await _slot(relays[0], TWO)
+    await _slot(relays[0], TWO)
+    assert isinstance(await relays[0].connect([TWO]), Wait)
+
+    await relays[0].disconnect(first)
+    await relays[0].disconnect(first)
+
+    assert isinstance(await relays[0].connect([TWO]), Slot)
+
+
+async def test_connections_without_a_limit_need_no_slot(relays):
+    slot = await _slot(relays[0], limited("site:a", "1/s"))
+
+    assert not slot.lost
+    await relays[0].disconnect(slot)
+
+
+async def test_the_slots_of_a_dead_relay_end_with_their_lease(client):
+    dead, alive = Limits(client, "r0", lease_ms=400), Limits(client, "r1", lease_ms=400)
+    await _slot(dead, TWO)
+    await _slot(dead, TWO)
+
+    refused = await alive.connect([TWO])
+    await asyncio.sleep(0.5)
+    taken = await alive.connect([TWO])
+
+    assert isinstance(refused, Wait)
+    assert isinstance(taken, Slot)
+
+
+async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client):
+    living, other = Limits(client, "r0", lease_ms=1000), Limits(client, "r1", lease_ms=1000)
+    slots = [await _slot(living, TWO), await _slot(living, TWO)]
+    stopping = asyncio.Event()
+    running = asyncio.create_task(living.run(stopping))
+
+    for _ in range(8):
+        await asyncio.sleep(0.25)
+        assert isinstance(await other.connect([TWO]), Wait)
+
+    assert not any(slot.lost for slot in slots)
+    stopping.set()
+    await running
+
+
+async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_before_it_uses_them(client):
+    clock = Clock()
+    stopped, other = Limits(client, "r0", lease_ms=400, monotonic=clock), Limits(client, "r1", lease_ms=400)
+    slots = [await _slot(stopped, TWO), await _slot(stopped, TWO)]
+    assert not any(slot.lost for slot in slots)
+
+    await asyncio.sleep(0.5)
+    taken = await other.connect([TWO])
+    clock.ahead_s = 0.5  # what its own clock says when it goes on: nothing has been asked yet
+
+    assert isinstance(taken, Slot)
+    assert all(slot.lost for slot in slots)
+    await _tended(stopped)
+    async with asyncio.timeout(1):
+        await asyncio.gather(*(slot.until_lost() for slot in slots))
+    assert all(slot.lost for slot in slots)
+    assert not taken.lost
+
+
+async def test_slots_that_redis_has_forgotten_are_lost(client):
+    limits = Limits(client, "r0", lease_ms=60_000)
+    slot = await _slot(limits, TWO)
+    await client.delete(keys.slots("site:a"))
+
+    await _tended(limits)
+
+    assert slot.lost
+
+
+async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client, relays):
+    async def hang(*args: object) -> object:
+        await client.evalsha(*args)
+        await asyncio.Event().wait()
+        return None
+
+    await _slot(relays[0], Limit("site:b", connections=1))  # the script is loaded
+    giving_up = Limits(client, "r9", lease_ms=60_000)
+    real = giving_up._slots._client
+    giving_up._slots._client = type("Hanging", (), {"evalsha": staticmethod(hang)})()  # type: ignore[assignment]
+    connecting = asyncio.create_task(giving_up.connect([Limit("site:a", connections=1)]))
+    await asyncio.sleep(0.1)
+    connecting.cancel()
+    await asyncio.gather(connecting, return_exceptions=True)
+    giving_up._slots._client = real
+
+    assert isinstance(await relays[0].connect([Limit("site:a", connections=1)]), Wait)
+    await _tended(giving_up)
+    assert isinstance(await relays[1].connect([Limit("site:a", connections=1)]), Slot)
+
+
+async def test_who_holds_idle_connections_learns_that_another_wants_one(relays):
+    holder, other, _ = relays
+    slots = [await _slot(holder, TWO), await _slot(holder, TWO)]
+    elsewhere = await _slot(holder, Limit("site:b", connections=2))
+    await _tended(holder)
+    assert not any(holder.wanted(slot) for slot in slots)
+
+    await other.connect([TWO])
+    await _tended(holder)
+
+    assert all(holder.wanted(slot) for slot in slots)
+    assert all(holder.wanted(slot, busy=True) for slot in slots)
+    assert not holder.wanted(elsewhere)
+
+    await holder.disconnect(slots[0])
+
+    assert not holder.wanted(slots[1])  # one is what was asked for
+    assert isinstance(await holder.connect([TWO]), Wait)  # it is not taken back
+    await asyncio.sleep(0.3)
+    assert isinstance(await other.connect([TWO]), Slot)
+
+
+async def test_busy_connections_are_given_up_until_shares_are_equal(relays):
+    holder, other, _ = relays
+    four = Limit("site:a", connections=4)
+    slots = [await _slot(holder, four) for _ in range(4)]
+    counts = []
+
+    for _ in range(4):
+        if isinstance(await other.connect([four]), Slot):
+            counts.append("other got one")
+        await _tended(holder)
+        if owed := [slot for slot in slots if holder.wanted(slot, busy=True)]:
+            await holder.disconnect(owed[0])
+            slots.remove(owed[0])
+        await asyncio.sleep(0.3)
+
+    assert len(slots) == 2
+    assert len(counts) == 2
