@@ -475,9 +475,8 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', expiries, '-inf', now, 'LIMIT'
   if room > 0 and page > 0 then sweep(name) end
 end
 settle()
-if room > 0 and redis.call('ZCOUNT', expiries, '-inf', now) + redis.call('ZCOUNT', parked_jobs, '-inf', now) > 0 then
-  answer[1] = 1
-end
+local more = redis.call('ZCOUNT', expiries, '-inf', now) + redis.call('ZCOUNT', parked_jobs, '-inf', now) > 0
+answer[1] = more and 1 or 0
 return answer
 """
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared import keys, redis
+from shared import events, keys, ready, redis
 from shared.ready import TURN, Lease, Queued, ReadyQueues, Recorded
 
 JOB = "06h006mus2uer1pplc9g"
@@ -181,10 +181,10 @@ async def test_who_comes_late_is_served_next(queues):
 @pytest.mark.parametrize("limit", [1, 3, 15, 40])
 async def test_queues_get_the_same_whatever_is_asked_for_at_once(queues, limit):
     for number, queue in enumerate("xyz"):
-        await queues.enqueue(P, JOB, number, _messages("a", 400, queue=queue))
+        await queues.enqueue(P, JOB, number, _messages("a", 200, queue=queue))
 
     leases = []
-    while len(leases) < 360:
+    while len(leases) < 120:
         leases += (await _lease(queues, limit=limit, site_limit=1000)).leases
 
     assert all(abs(count - len(leases) / 3) <= TURN for count in _queues(leases).values())
@@ -225,3 +225,359 @@ async def test_a_message_keeps_its_queue_wherever_it_goes(queues, client):
 
     assert [(lease.lane, lease.queue) for lease in (third, *taken.leases)] == [(0, "acme/job")] * 3
     assert {lease.body for lease in taken.leases} == {b"again", second.body}
+
+
+# Holds
+
+
+async def _now_ms(client: redis.Client) -> int:
+    seconds, micros = await client.time()
+    return seconds * 1000 + micros // 1000
+
+
+async def _place(queues: ReadyQueues, client: redis.Client, way: str, site: str = "a", queue: str = "acme") -> None:
+    """Gets one message of the queue to be ready, by each of the ways there are."""
+    if way == "retry":
+        await queues.enqueue(P, JOB, 99, _messages(site, 1, queue=queue))
+        (lease,) = (await _lease(queues)).leases
+        await queues.record(P, "r1", [Recorded(lease.number, retry_at=await _now_ms(client) + 100, body=b"again")])
+    elif way == "release":
+        await queues.enqueue(P, JOB, 99, _messages(site, 1, queue=queue))
+        await _lease(queues)
+    elif way == "dead":
+        await queues.enqueue(P, JOB, 99, _messages(site, 1, queue=queue))
+        await _lease(queues, "dead", ms=1)
+    elif way == "parked":
+        await queues.enqueue(P, JOB, 99, [Queued(1, site, queue, _ready(0))])
+        (lease,) = (await _lease(queues)).leases
+        await queues.park(P, "r1", [lease.number])
+
+
+async def _arrive(queues: ReadyQueues, way: str, site: str = "a", queue: str = "acme") -> None:
+    """What was placed comes back now, or with the next lease."""
+    if way == "enqueued":
+        await queues.enqueue(P, JOB, 98, _messages(site, 1, queue=queue))
+    elif way == "release":
+        await queues.release(P, "r1")
+    elif way == "parked":
+        await queues.unpark(P, JOB, 10)
+    await asyncio.sleep(0.15)
+
+
+def _ready(ordinal: int, job: str = JOB) -> bytes:
+    return events.encode(events.Ready(tenant="acme", job=job, ordinal=ordinal, email=f"u{ordinal}@a.test"))
+
+
+@pytest.mark.parametrize("queue", [None, "acme"])
+@pytest.mark.parametrize("way", ["waiting", "enqueued", "retry", "release", "dead", "parked"])
+async def test_nothing_that_is_held_is_handed_out_however_it_came(queues, client, way, queue):
+    await _place(queues, client, way)
+    if way == "waiting":
+        await queues.enqueue(P, JOB, 0, _messages("a", 1))
+
+    await queues.hold(P, "a", await _now_ms(client) + 3_600_000, queue)
+    await _arrive(queues, way)
+    held = await _lease(queues)
+    await queues.unhold(P, "a", queue)
+    free = await _lease(queues)
+
+    assert held.leases == []
+    assert held.due_in_ms > 1000
+    assert len(free.leases) == 1
+
+
+async def test_a_hold_is_over_at_its_time_and_leaves_nothing(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 1) + _messages("b", 1))
+    soon = await _now_ms(client) + 400
+    await queues.hold(P, "a", soon)
+    await queues.hold(P, "b", soon, "acme")
+
+    early = await _lease(queues)
+    waited = await _lease(queues)
+    await asyncio.sleep(waited.due_in_ms / 1000)
+    late = await _lease(queues)
+
+    assert early.leases == []
+    assert 0 < waited.due_in_ms <= 400
+    assert sorted(lease.site for lease in late.leases) == ["a", "b"]
+    assert await client.exists(keys.holds(P)) == 0
+
+
+async def test_a_hold_is_never_shortened(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 1))
+    now = await _now_ms(client)
+
+    for until in (now + 3_600_000, now + 10, now - 10):
+        await queues.hold(P, "a", until)
+        await queues.hold(P, "a", until, "acme")
+    await asyncio.sleep(0.05)
+
+    assert (await _lease(queues)).leases == []
+    assert await client.zscore(keys.holds(P), "a") == now + 3_600_000
+
+
+async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 5, queue="held") + _messages("a", 5, queue="free"))
+    until = await _now_ms(client) + 3_600_000
+
+    await queues.hold(P, "a", until, "held")
+    first = await _lease(queues)
+    await queues.enqueue(P, JOB, 1, _messages("a", 5, queue="free"))
+    second = await _lease(queues)
+
+    assert _queues(first.leases) == _queues(second.leases) == {"free": 5}
+    assert second.due_in_ms > 1000
+
+
+async def test_a_hold_of_a_site_does_not_end_with_that_of_its_queue_nor_the_other_way_round(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 1))
+    until = await _now_ms(client) + 3_600_000
+    await queues.hold(P, "a", until)
+    await queues.hold(P, "a", until, "acme")
+
+    await queues.unhold(P, "a", "acme")
+    after_queue = await _lease(queues)
+    await queues.hold(P, "a", until, "acme")
+    await queues.unhold(P, "a")
+    after_site = await _lease(queues)
+    await queues.unhold(P, "a", "acme")
+
+    assert after_queue.leases == after_site.leases == []
+    assert len((await _lease(queues)).leases) == 1
+
+
+async def test_a_hold_does_not_forget_what_is_in_hand(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 10))
+    taken = await _lease(queues, site_limit=4)
+
+    await queues.hold(P, "a", await _now_ms(client) + 3_600_000)
+    await queues.record(P, "r1", [Recorded(taken.leases[0].number)])
+    assert (await _lease(queues, site_limit=4)).leases == []
+    await queues.unhold(P, "a")
+
+    assert len((await _lease(queues, site_limit=4)).leases) == 1
+    assert await client.hget(keys.site(P, "a"), "leased") == b"4"
+
+
+@pytest.mark.parametrize("queue", [None, "acme"])
+async def test_a_waiting_relay_is_woken_when_a_hold_is_taken_back(queues, client, queue):
+    await queues.enqueue(P, JOB, 0, _messages("a", 1))
+    await queues.hold(P, "a", await _now_ms(client) + 3_600_000, queue)
+    await _lease(queues)
+    woken = await queues.wait(P, "0", 10)
+    waiting = asyncio.create_task(queues.wait(P, woken, 4000))
+    await asyncio.sleep(0.05)
+
+    await queues.unhold(P, "a", queue)
+
+    assert await asyncio.wait_for(waiting, 2) != woken
+
+
+# Caps
+
+
+async def test_a_capped_site_has_so_many_in_hand_over_all_relays(queues):
+    await queues.enqueue(P, JOB, 0, _messages("a", 10) + _messages("b", 10))
+
+    await queues.cap(P, "a", 3)
+    first = await _lease(queues, "r1", limit=8)
+    second = await _lease(queues, "r2")
+    await queues.cap(P, "a", 0)
+    third = await _lease(queues, "r2")
+
+    assert Counter(lease.site for lease in [*first.leases, *second.leases]) == {"a": 3, "b": 10}
+    assert Counter(lease.site for lease in third.leases) == {"a": 7}
+
+
+async def test_a_cap_is_forgotten_when_nobody_sets_it_again(queues):
+    await queues.enqueue(P, JOB, 0, _messages("a", 10))
+
+    await queues.cap(P, "a", 1, lasting_ms=50)
+    (one,) = (await _lease(queues)).leases
+    await asyncio.sleep(0.1)
+    await queues.record(P, "r1", [Recorded(one.number)])
+
+    assert len((await _lease(queues)).leases) == 9
+
+
+# Parked
+
+
+async def test_what_is_parked_waits_for_its_job_and_not_for_its_site(queues, client):
+    other = "06h006mus2uer1pplc90"
+    rows = [Queued(0, "a", "acme", _ready(0)), Queued(0, "a", "acme", _ready(1, other)), Queued(1, "b", "x", _ready(2))]
+    await queues.enqueue(P, JOB, 0, rows)
+    taken = await _lease(queues)
+
+    await queues.park(P, "r1", [lease.number for lease in taken.leases])
+    parked, idle = await queues.parked_jobs(P), await _lease(queues)
+    await queues.release(P, "r1")  # what was parked is its no more
+    back = [await queues.unpark(P, JOB, 1), await queues.unpark(P, JOB, 10), await queues.unpark(P, JOB, 10)]
+    again = await _lease(queues)
+
+    assert sorted(parked) == sorted([JOB, other])
+    assert (idle.leases, idle.held) == ([], 0)
+    assert back == [1, 1, 0]
+    assert await queues.parked_jobs(P) == [other]
+    assert {(lease.lane, lease.site, lease.queue, lease.body) for lease in again.leases} == {
+        (0, "a", "acme", _ready(0)),
+        (1, "b", "x", _ready(2)),
+    }
+
+
+async def test_parking_makes_room_for_the_next_of_the_site(queues, client):
+    await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(number)) for number in range(4)])
+    taken = await _lease(queues, site_limit=2)
+    assert (await _lease(queues, site_limit=2)).leases == []
+
+    await queues.park(P, "r1", [lease.number for lease in taken.leases])
+
+    assert len((await _lease(queues, site_limit=2)).leases) == 2
+    assert await client.hget(keys.site(P, "a"), "leased") == b"2"
+
+
+async def test_what_the_relay_lost_or_nobody_can_read_is_not_parked(queues):
+    await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"\xc1"), Queued(1, "a", "acme", _ready(1))])
+    unreadable, lost = (await _lease(queues)).leases
+    await queues.release(P, "r1", [lost.number])
+
+    await queues.park(P, "r1", [unreadable.number, lost.number])
+    await queues.park(P, "r1", [])
+
+    assert await queues.parked_jobs(P) == []
+    assert [lease.number for lease in await queues.held(P, "r1")] == [unreadable.number]
+
+
+async def test_a_waiting_relay_is_woken_by_what_is_unparked(queues):
+    await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(0))])
+    (lease,) = (await _lease(queues)).leases
+    await queues.park(P, "r1", [lease.number])
+    woken = await queues.wait(P, "0", 10)
+    waiting = asyncio.create_task(queues.wait(P, woken, 4000))
+    await asyncio.sleep(0.05)
+
+    await queues.unpark(P, JOB, 1)
+
+    assert await asyncio.wait_for(waiting, 2) != woken
+
+
+# Over
+
+
+@pytest.fixture
+def swept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Queues are looked through a few milliseconds after the first of them is over, in small parts."""
+    monkeypatch.setattr(ready, "SWEEP_MS", 5)
+    monkeypatch.setattr(ready, "SWEEP_PAGE", 7)
+
+
+async def _expired(queues: ReadyQueues, limit: int = 1000, relay: str = "r1") -> list[Lease]:
+    await asyncio.sleep(0.02)
+    return await queues.take_expired(P, relay, 5000, limit)
+
+
+@pytest.mark.usefixtures("swept_at_once")
+async def test_what_is_over_is_taken_out_of_a_held_queue(queues, client):
+    now = await _now_ms(client)
+    rows = [Queued(1, "a", "acme", b"%d" % n, now + (50 if n % 3 == 0 else 3_600_000)) for n in range(60)]
+    await queues.hold(P, "a", now + 3_600_000)
+    await queues.enqueue(P, JOB, 0, rows)
+
+    early = await _expired(queues)
+    await asyncio.sleep(0.05)
+    taken = await _expired(queues)
+    again = await _expired(queues)
+    await queues.record(P, "r1", [Recorded(lease.number) for lease in taken])
+    await queues.unhold(P, "a")
+
+    assert (early, again) == ([], [])
+    assert sorted(int(lease.body) for lease in taken) == list(range(0, 60, 3))
+    assert {(lease.site, lease.lane, lease.queue) for lease in taken} == {("a", 1, "acme")}
+    left = [int(lease.body) for lease in (await _lease(queues)).leases]
+    assert left == [n for n in range(60) if n % 3]
+
+
+@pytest.mark.usefixtures("swept_at_once")
+async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(queues, client):
+    now = await _now_ms(client)
+    await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"%d" % n, now + 100 * (n + 1)) for n in range(3)])
+    await queues.enqueue(P, JOB, 1, [Queued(1, "a", "acme", b"never", 0)])
+
+    found: list[bytes] = []
+    async with asyncio.timeout(5):
+        while len(found) < 3:
+            found += [lease.body for lease in await _expired(queues)]
+
+    assert found == [b"0", b"1", b"2"]
+    assert await client.exists(keys.expiries(P), keys.sweeps(P)) == 0
+    assert [lease.body for lease in (await _lease(queues)).leases] == [b"never"]
+
+
+@pytest.mark.usefixtures("swept_at_once")
+async def test_no_more_is_taken_than_was_asked_for_and_the_next_call_goes_on(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 30, expires_at=1) + _messages("b", 30, queue="x", expires_at=1))
+
+    found = [len(await _expired(queues, limit)) for limit in (1, 10, 100)]
+
+    assert found == [1, 10, 49]
+    assert (await _lease(queues)).leases == []
+    assert await client.exists(keys.expiries(P), keys.sweeps(P), keys.sites(P), keys.turns(P, 1, "a")) == 0
+
+
+@pytest.mark.usefixtures("swept_at_once")
+async def test_what_is_over_is_taken_from_where_it_is_parked(queues, client):
+    until = await _now_ms(client) + 100
+    rows = [Queued(1, "a", "acme", _ready(n), (until, 0, until + 3_600_000)[n]) for n in range(3)]
+    await queues.enqueue(P, JOB, 0, rows)
+    taken = await _lease(queues)
+    await queues.park(P, "r1", [lease.number for lease in taken.leases])
+
+    early = await _expired(queues)
+    await asyncio.sleep(0.1)
+    over = await _expired(queues)
+    await queues.record(P, "r1", [Recorded(lease.number) for lease in over])
+
+    assert early == []
+    assert [lease.body for lease in over] == [_ready(0)]
+    assert await queues.unpark(P, JOB, 10) == 2
+
+
+@pytest.mark.usefixtures("swept_at_once")
+async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(queues, client):
+    await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(0), 1)])
+    (lease,) = (await _lease(queues)).leases
+    await queues.park(P, "r1", [lease.number])
+
+    (over,) = await _expired(queues)
+    await queues.record(P, "r1", [Recorded(over.number)])
+
+    assert await client.exists(keys.parked(P, JOB), keys.parked_jobs(P), keys.site(P, "a")) == 0
+
+
+@pytest.mark.usefixtures("swept_at_once")
+async def test_what_is_over_is_in_hand_like_any_other_and_goes_back_if_its_relay_dies(queues):
+    await queues.enqueue(P, JOB, 0, _messages("a", 3, expires_at=1))
+    await asyncio.sleep(0.02)
+    assert len(await queues.take_expired(P, "dead", 1, 100)) == 3
+    await asyncio.sleep(0.02)
+
+    taken = await _lease(queues, "alive", limit=0)
+    over = await _expired(queues, relay="alive")
+
+    assert taken.held == 0
+    assert len(over) == 3
+    assert sorted(over, key=lambda lease: lease.number) == sorted(
+        await queues.held(P, "alive"), key=lambda lease: lease.number
+    )
+
+
+async def test_a_queue_is_looked_through_once_in_half_a_minute(queues, client):
+    now = await _now_ms(client)
+    await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"x", now + 1)])
+
+    next_at = await client.zscore(keys.expiries(P), "1a\nacme")
+    await queues.enqueue(P, JOB, 1, [Queued(1, "a", "acme", b"y", now - 60_000)])
+
+    assert next_at % 30_000 == 0
+    assert now < next_at <= now + 30_001
+    assert await client.zscore(keys.expiries(P), "1a\nacme") == next_at
