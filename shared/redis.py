@@ -43,6 +43,9 @@ AWAY = (
 )
 #: Longer than any blocking read (`bus.BLOCK_MS`), shorter than a user's patience.
 SOCKET_TIMEOUT_S = 5.0
+#: To one server. Calls at the same time take a connection each, and one more than this would count as a server that is
+#: away. Most are short; a relay has about 20 under way, more while the server is slow. A server lets in 10,000.
+MAX_CONNECTIONS = 500
 
 
 class RedisAway(Exception):
@@ -67,9 +70,15 @@ def connect(url: str) -> Client:
             if not host or not port.isdigit():
                 raise ValueError(f"redis.url: {place!r} is not host:port")
             nodes.append(ClusterNode(host, int(port)))
-        return RedisCluster(startup_nodes=nodes, socket_timeout=SOCKET_TIMEOUT_S, retry=no_repeat)
+        return RedisCluster(
+            startup_nodes=nodes,
+            max_connections=MAX_CONNECTIONS,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            retry=no_repeat,
+        )
     if url.startswith(("redis://", "rediss://", "unix://")):
-        return cast(Client, Redis.from_url(url, socket_timeout=SOCKET_TIMEOUT_S, retry=no_repeat))
+        options: dict[str, Any] = {"max_connections": MAX_CONNECTIONS, "socket_timeout": SOCKET_TIMEOUT_S}
+        return cast(Client, Redis.from_url(url, retry=no_repeat, **options))
     raise ValueError(
         f"redis.url: expected redis://, rediss://, unix:// or redis+cluster://, got {url.split('://')[0]!r}"
     )

@@ -2,8 +2,10 @@
 be sent at most once this attempt was not begun by a relay that died."""
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from services.relay.begun import byte_of
@@ -26,6 +28,8 @@ return stands
 """
 )
 
+#: Messages in one question, unless somebody asks about more: a script of so many takes a few milliseconds.
+ASKED_TOGETHER = 2000
 #: The word for a message whose end is on record: it came back because a relay died before it could end the lease.
 ENDED = "(ended)"
 #: The word for an at-most-once message whose attempt was begun by a relay that did not live to record its end.
@@ -37,39 +41,86 @@ class Suppressions(Protocol):
     def check(self, pairs: Sequence[tuple[str, str]]) -> Coroutine[Any, Any, list[str | None]]: ...
 
 
+@dataclass(slots=True)
+class _Question:
+    """`answered` gets a verdict for each message."""
+
+    readies: Sequence[events.Ready]
+    in_hand: bool
+    answered: asyncio.Future[list[str | None]]
+
+
 class Admission:
-    """Asks for many messages at once. Raises RedisAway: without an answer nothing is attempted."""
+    """Asks for many messages at once. Raises RedisAway: without an answer nothing is attempted.
+
+    A question takes a call for each partition, so those that come while another is being asked wait and are asked
+    together: forty slow sites, each with a line to ask about four times a second, are not hundreds of calls.
+    """
 
     def __init__(self, client: Client, partitions: int, suppressions: Suppressions) -> None:
         self._client = client
         self._partitions = partitions
         self._suppressions = suppressions
+        self._waiting: deque[_Question] = deque()
+        self._asking: asyncio.Task[None] | None = None
 
     async def check(self, readies: Sequence[events.Ready], *, in_hand: bool = False) -> list[str | None]:
         """For each message None (go), `ENDED`, `UNKNOWN`, or the reason of its suppression. `in_hand`: they were asked
         about when this relay took them, so an attempt that has begun since is its own, and its end will be known."""
+        question = _Question(readies, in_hand, asyncio.get_running_loop().create_future())
+        self._waiting.append(question)
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="admission")
+        return await question.answered
+
+    async def _ask(self) -> None:
+        """For as long as somebody waits."""
+        try:
+            while questions := self._together():
+                try:
+                    verdicts = iter(await self._verdicts(questions))
+                except BaseException as fault:
+                    for question in questions:
+                        if not question.answered.done():
+                            question.answered.set_exception(fault)
+                    if not isinstance(fault, Exception):
+                        raise
+                else:
+                    for question in questions:
+                        answer = list(islice(verdicts, len(question.readies)))
+                        if not question.answered.done():  # who asked may have stopped waiting
+                            question.answered.set_result(answer)
+        finally:
+            self._asking = None
+
+    def _together(self) -> list[_Question]:
+        """Those who wait, up to a bound; at least one."""
+        questions: list[_Question] = []
+        count = 0
+        while self._waiting and (not questions or count + len(self._waiting[0].readies) <= ASKED_TOGETHER):
+            questions.append(self._waiting.popleft())
+            count += len(questions[-1].readies)
+        return questions
+
+    async def _verdicts(self, questions: Sequence[_Question]) -> list[str | None]:
+        asked = [(ready, question.in_hand) for question in questions for ready in question.readies]
         by_job: dict[str, list[int]] = defaultdict(list)
-        for at, ready in enumerate(readies):
+        for at, (ready, _) in enumerate(asked):
             by_job[ready.job].append(at)
-        listed = asyncio.create_task(
-            self._suppressions.check([(ready.tenant, ready.email) for ready in readies]), name="suppressions"
+        listed, *stands = await asyncio.gather(
+            self._suppressions.check([(ready.tenant, ready.email) for ready, _ in asked]),
+            *(self._stands(job, [asked[at] for at in places]) for job, places in by_job.items()),
         )
-        stands = await asyncio.gather(
-            *(self._stands(job, [readies[at] for at in places], in_hand) for job, places in by_job.items()),
-            return_exceptions=True,
-        )
-        verdicts = await listed
+        verdicts: list[str | None] = listed
         for places, found in zip(by_job.values(), stands, strict=True):
-            if isinstance(found, BaseException):
-                raise found
             for at, stand in zip(places, found, strict=True):
                 verdicts[at] = _STAND.get(stand, verdicts[at])
         return verdicts
 
-    async def _stands(self, job: str, readies: Sequence[events.Ready], in_hand: bool) -> list[int]:
+    async def _stands(self, job: str, asked: Sequence[tuple[events.Ready, bool]]) -> list[int]:
         partition = ids.job_partition(job, self._partitions)
         args: list[str | bytes | int] = []
-        for ready in readies:
+        for ready, in_hand in asked:
             args += [ready.ordinal, byte_of(ready.attempt) if ready.at_most_once and not in_hand else 0]
         stands: list[int] = await _STANDS(
             self._client, [keys.job_ended(partition, job), keys.job_begun(partition, job)], args

@@ -41,8 +41,8 @@ from shared.redis import RedisAway
 
 #: How long an admission is good for. The promise is that an unsubscription takes effect within a second.
 FRESH_S = 0.25
-#: Messages next in line that are asked about together with one that has waited longer.
-FRESHENED_TOGETHER = 200
+#: Messages next in line that are asked about together with one that has waited longer: at least, and at most.
+FRESHENED_LEAST, FRESHENED_MOST = 10, 200
 #: A relay trusts its lease for so much of its time: the rest covers the round trip and a stalled process.
 TRUSTED = 0.8
 #: Messages in line that justify one more connection to the site.
@@ -97,7 +97,7 @@ class Limits:
 class Line:
     """The messages of a site that wait for a connection here, and the workers that take them."""
 
-    __slots__ = ("arrived", "freshening", "idle", "leaving", "mails", "name", "workers")
+    __slots__ = ("arrived", "freshening", "idle", "leaving", "mails", "name", "taken", "workers")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -108,6 +108,19 @@ class Line:
         self.leaving = 0
         self.arrived = asyncio.Event()
         self.freshening = asyncio.Lock()
+        #: Messages taken out of the line since those next in it were asked about.
+        self.taken = 0
+
+    def take(self) -> Mail:
+        self.taken += 1
+        return self.mails.popleft()
+
+    def soon(self) -> Sequence[Mail]:
+        """Those that have their turn before an answer about them is old, as far as the line's pace tells: a slow site
+        would otherwise ask about the same messages four times a second for minutes."""
+        count = min(max(FRESHENED_LEAST, 2 * self.taken), FRESHENED_MOST)
+        self.taken = 0
+        return list(islice(self.mails, count))
 
     def workers_wanted(self, limit: int) -> int:
         """How many more workers this line deserves now."""
@@ -387,7 +400,7 @@ class Relay:
                     return None
             finally:
                 line.idle -= 1
-        return line.mails.popleft()
+        return line.take()
 
     async def _attempt(self, mail: Mail, courier: Courier) -> None:
         """One message, to the end of this attempt: recorded, or dropped because its lease may be over."""
@@ -448,7 +461,7 @@ class Relay:
             asked_at = self._monotonic()
             if asked_at - mail.checked_at <= FRESH_S:
                 return
-            together = [mail, *islice(line.mails, FRESHENED_TOGETHER)]
+            together = [mail, *line.soon()]
             verdicts = await self._admission.check([one.ready for one in together])
             for one, verdict in zip(together, verdicts, strict=True):
                 one.checked_at, one.unwanted = asked_at, verdict

@@ -1,10 +1,12 @@
 """Whether a message may still be attempted, asked of a real Redis and a real cluster."""
 
+import asyncio
 import itertools
+from collections.abc import Sequence
 
 import pytest
 
-from services.relay.admission import ENDED, Admission
+from services.relay.admission import ASKED_TOGETHER, ENDED, Admission
 from shared import bus, events, ids, keys, redis, suppression
 from shared.suppression import Reason, SuppressionList
 from tests.servers import free_port
@@ -91,6 +93,53 @@ async def test_answers_come_in_the_order_of_the_questions(client: redis.Client, 
         ENDED if ordinal % 5 == 0 else None if ordinal % 3 else "complaint" if ordinal % 2 else "manual"
         for ordinal in reversed(range(40))
     ]
+
+
+class Slow:
+    """A suppression list that answers when it is let go, and remembers how many it was asked about at a time."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+        self.go = asyncio.Event()
+
+    async def check(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]:
+        self.asked.append(len(pairs))
+        await self.go.wait()
+        return ["manual" if email == "left@example.net" else None for _, email in pairs]
+
+
+async def test_questions_that_come_while_one_is_asked_are_asked_together(client: redis.Client) -> None:
+    slow = Slow()
+    admission = Admission(client, P, slow)
+    await publish(client, delivered(job(2), 7))
+
+    first = asyncio.create_task(admission.check([ready(job(1), 0)]))
+    await asyncio.sleep(0.01)
+    others = [
+        asyncio.create_task(admission.check([ready(job(2), n), ready(job(3), n, "left@example.net")]))
+        for n in range(20)
+    ]
+    given_up = others.pop(3)
+    await asyncio.sleep(0.01)
+    given_up.cancel()
+    slow.go.set()
+
+    assert await first == [None]
+    for n, other in zip((n for n in range(20) if n != 3), others, strict=True):
+        assert await other == [ENDED if n == 7 else None, "manual"]
+    assert slow.asked == [1, 40]
+
+
+async def test_a_question_is_not_made_longer_than_a_bound(client: redis.Client) -> None:
+    slow = Slow()
+    admission = Admission(client, P, slow)
+    slow.go.set()
+
+    lengths = (1, ASKED_TOGETHER + 5, ASKED_TOGETHER - 1, 1, 1)
+    answers = await asyncio.gather(*(admission.check([ready(job(1), n) for n in range(length)]) for length in lengths))
+
+    assert [len(answer) for answer in answers] == list(lengths)
+    assert slow.asked == [1, ASKED_TOGETHER + 5, ASKED_TOGETHER, 1]
 
 
 async def test_promise_4_without_an_answer_nothing_is_attempted() -> None:
