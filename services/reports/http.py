@@ -76,7 +76,8 @@ class _Site:
         unique = {url: await self._reader.clicked_any(job.id, positions) for url, positions in shared.items()}
         # The counters after the bitmaps: no URL has then more unique clicks than its job has.
         counters = await self._reader.counts(job.id)
-        return api.json_answer(job_report.report(job, counters, links, unique))
+        stop = await self._reader.stop(job_report.stop_names(job))
+        return api.json_answer(job_report.report(job, counters, links, unique, stop))
 
     async def show_message(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -16,7 +16,7 @@ import msgspec
 from services.reports import state
 from services.reports.state import Code
 from services.reports.tally import COUNTERS, click_counter, machine_click_counter
-from shared import ids
+from shared import ids, stops
 from shared.content import TrackedLink
 from shared.times import rfc3339
 
@@ -113,13 +113,30 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     machine_total: int
 
 
+class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing of the job is sent for now. `name` is the stop's: of the job, or of the tenant's bulk. `reason` is
+    `invalid_rate` or `complaint_rate` (`bad` of `of` messages), or `paused`; `consented`: it may be resumed."""
+
+    name: str
+    reason: str
+    by: str
+    since: str
+    bad: int
+    of: int
+    consented: bool
+
+
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`state` is `open`, `scheduled`, `queueing`, `queued`, or `done` when every message has its end. `total` is the
-    number of recipients taken so far."""
+    """`state` is `open`, `scheduled`, `queueing`, `queued`, `paused` or `stopped` while nothing is sent of what is
+    queued (`stopped` says why), or `done` when every message has its end. `total` is the number of recipients taken so
+    far. `rate` is the most that is sent of it, if it has one of its own."""
 
     id: str
     state: str
+    stopped: StoppedBy | None
     stream: str
+    rate: str | None
+    at_most_once: bool
     sender: str = msgspec.field(name="from")
     subject: str
     list: str | None
@@ -139,7 +156,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 #: The fields of a job's hash that are shown; the tenant is what decides to whom.
 FIELDS = (
     "tenant", "state", "stream", "from", "subject", "list", "category", "tags", "test", "created_at", "send_at",
-    "expires_at", "total",
+    "expires_at", "total", "rate", "at_most_once",
 )  # fmt: skip
 
 
@@ -160,6 +177,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     send_at: int
     expires_at: int
     total: int
+    rate: str = ""
+    at_most_once: bool = False
 
     @classmethod
     def read(cls, job: str, fields: Mapping[str, str]) -> "Job":
@@ -179,6 +198,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             send_at=int(fields["send_at"] or 0),
             expires_at=int(fields["expires_at"] or 0),
             total=int(fields["total"] or 0),
+            rate=fields["rate"],
+            at_most_once=fields["at_most_once"] == "1",
         )
 
 
@@ -190,18 +211,32 @@ def positions_by_url(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
     return positions
 
 
+def stop_names(job: Job) -> list[str]:
+    """What may stop the job, the strongest first."""
+    tenant = [stops.of_tenant(job.tenant)] if job.stream == stops.STOPPED_STREAM else []
+    return [stops.of_job(job.id), *tenant]
+
+
 def report(
-    job: Job, counters: Mapping[str, bytes], links: Sequence[TrackedLink], unique_by_url: Mapping[str, int]
+    job: Job,
+    counters: Mapping[str, bytes],
+    links: Sequence[TrackedLink],
+    unique_by_url: Mapping[str, int],
+    stop: tuple[str, stops.Stop] | None = None,
 ) -> JobReport:
-    """The report. `unique_by_url`: how many messages had a URL clicked that stands at more than one position."""
+    """The report. `unique_by_url`: how many messages had a URL clicked that stands at more than one position. `stop`:
+    what stops the job now, with its name."""
     tally = state.tally(_histogram(counters))
     counts = _counts(tally, counters)
     positions = [_position(link, counters) for link in links]
     done = job.state == "queued" and tally.ended >= job.total
     return JobReport(
         id=job.id,
-        state="done" if done else job.state,
+        state="done" if done else _state(job, stop),
+        stopped=None if done or stop is None else _stopped(*stop),
         stream=job.stream,
+        rate=job.rate or None,
+        at_most_once=job.at_most_once,
         sender=job.sender,
         subject=job.subject,
         list=job.list or None,
@@ -216,6 +251,25 @@ def report(
         rates=_rates(counts),
         links=_links(positions, positions_by_url(links), unique_by_url),
         positions=positions,
+    )
+
+
+def _state(job: Job, stop: tuple[str, stops.Stop] | None) -> str:
+    """An open or scheduled job has sent nothing yet, stopped or not."""
+    if stop is None or job.state not in ("queueing", "queued"):
+        return job.state
+    return "paused" if stop[1].reason == stops.PAUSED else "stopped"
+
+
+def _stopped(name: str, stop: stops.Stop) -> StoppedBy:
+    return StoppedBy(
+        name=name,
+        reason=stop.reason,
+        by=stop.by,
+        since=rfc3339(stop.since_ms),
+        bad=stop.bad,
+        of=stop.of,
+        consented=not stop.needs_consent or stop.consent_ms > 0,
     )
 
 

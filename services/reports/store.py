@@ -24,6 +24,7 @@ from services.reports.tally import Applied, Change, click_counter
 from shared import bus, content, ids, keys
 from shared.content import TrackedLink
 from shared.redis import Client, Script, answer
+from shared.stops import Stop, StopList
 
 MOST_ALIKE = 50
 REMEMBER_MS = 2 * 86_400_000
@@ -209,6 +210,11 @@ class ReportReader:
         return Job.read(
             job, dict(zip(FIELDS, ((value or b"").decode("utf-8", "replace") for value in found), strict=True))
         )
+
+    async def stop(self, names: Sequence[str]) -> tuple[str, Stop] | None:
+        """The first of these stops that there is, with its name."""
+        found = await StopList(self._client).some(names)
+        return next(((name, stop) for name, stop in zip(names, found, strict=True) if stop is not None), None)
 
     async def links(self, job: str) -> list[TrackedLink]:
         """The tracked links of the job's content, which never changes; it may be large, so they are kept."""

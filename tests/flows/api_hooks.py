@@ -26,6 +26,8 @@ GOOD_JOB = {
     "variables": {"prenom": "vous"},
     "send_at": None,
     "expires_at": None,
+    "rate": "1000/s burst 10",
+    "at_most_once": False,
     "recipients": [{"email": "fuzz@exemple.test"}, {"email": "not an address"}],
 }
 

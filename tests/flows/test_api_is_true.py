@@ -13,6 +13,8 @@ from typing import Any
 import aiosmtplib
 import pytest
 
+from shared import redis
+from shared.stops import COMPLAINT_RATE, Stop, StopList
 from tests.flows.stack import Stack, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,13 +42,15 @@ async def test_the_document_is_true_of_the_running_api(stack: Stack, tmp_path: P
 
 async def test_promise_7_every_route_of_the_api_asks_for_its_key(stack: Stack):
     document = await described(stack)
-    of_no_scope = await stack.new_key("keyless", "operator")
+    operators = await stack.new_key("keyless", "operator")
+    of_no_operator = await stack.new_key("other", "send,read,suppress,admin")
 
     for name, operation in operations(document).items():
         if "security" not in operation:
             continue
         method, path = name.split(" ")
         path = re.sub(r"{\w+}", "0", path)
+        of_no_scope = of_no_operator if "`operator`" in operation["description"] else operators
         for key, status, word in (("", 401, "no_key"), ("x", 401, "unknown_key"), (of_no_scope, 403, "missing_scope")):
             answered, problem = await stack.call(method, path, key=key)
 
@@ -79,6 +83,10 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     for at in range(MANY):
         assert (await stack.call("POST", "/v1/domains", {"domain": f"known-{at}.test"}))[0] == 201
         assert (await stack.call("PUT", f"/v1/suppressions/known-{at}@api.test"))[0] == 201
+    paused = [(await stack.call("POST", "/v1/jobs?state=open", without_recipients()))[1]["id"] for _ in range(MANY)]
+    for one in paused:
+        assert (await stack.call("POST", f"/v1/jobs/{one}/pause"))[0] == 200
+    await stop_a_tenant(stack)
     await stack.done(job_id)
     mail = await stack.mail("ana@api.test")
     status, page = await stack.call("GET", f"/mailbox/{mail['id']}/html")
@@ -90,6 +98,11 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/jobs/{job}": {"job": [job_id, *opened[:1]]},
         "/v1/jobs/{job}/recipients": {"job": opened},
         "/v1/jobs/{job}/start": {"job": opened},
+        "/v1/jobs/{job}/pause": {"job": paused[:1]},
+        "/v1/jobs/{job}/resume": {"job": paused[1 : MANY // 2]},
+        "/v1/stops": {"limit": ["1", "1000"], "after": [""]},
+        "/v1/stops/{name}/resume": {"name": [f"job:{one}" for one in paused[MANY // 2 :]]},
+        "/v1/stops/{name}/consent": {"name": ["tenant:stopped"]},
         "/v1/messages/{message}": {"message": [f"{job_id}.0", f"{job_id}.1"]},
         "/v1/domains/{domain}": {"domain": [f"known-{at}.test" for at in range(MANY)]},
         "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(MANY)]},
@@ -110,6 +123,16 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/mailbox/{id}/source": mailed,
         "/mailbox/{id}/parts/{number}": {**mailed, "number": ["0", "1", "2", "3"]},
     }
+
+
+async def stop_a_tenant(stack: Stack) -> None:
+    """As a breaker does."""
+    client = redis.connect((stack.directory / "redis.url").read_text().strip())
+    try:
+        stop = Stop(COMPLAINT_RATE, "stopped", 1_790_000_000_000, "engine", bad=20, of=20_000)
+        await StopList(client).add("tenant:stopped", stop)
+    finally:
+        await redis.close(client)
 
 
 async def kept_mail(stack: Stack, return_path: str) -> str:
@@ -143,6 +166,7 @@ async def fuzzed(
     (directory / "known.json").write_text(json.dumps(known))
     seen = directory / "seen.jsonl"
     seen.write_text("")
+    key = await stack.new_key("demo", "send,read,suppress,admin,operator")
     environ = {
         **os.environ,
         "SCHEMATHESIS_HOOKS": "tests.flows.api_hooks",
@@ -152,7 +176,7 @@ async def fuzzed(
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{stack.base}/v1/openapi.json"),
-        *("--header", f"Authorization: Bearer {stack.key}", "--checks", CHECKS),
+        *("--header", f"Authorization: Bearer {key}", "--checks", CHECKS),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--seed", "1"),
         *("--generation-database", "none", "--no-color", "--warnings", "off", "--continue-on-failure", *selection),
         cwd=directory,

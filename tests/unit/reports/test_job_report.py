@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 
-from services.reports.job_report import FIELDS, Job, positions_by_url, report
+from services.reports.job_report import FIELDS, Job, positions_by_url, report, stop_names
 from services.reports.state import ACCEPTED, State
 from shared import ids
 from shared.content import TrackedLink
+from shared.stops import INVALID_RATE, PAUSED, Stop
 
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
 COUNTERS = {
@@ -128,7 +129,10 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
     assert {name: found[name] for name in found if name not in ("counts", "rates", "links", "positions")} == {
         "id": JOB,
         "state": "scheduled",
+        "stopped": None,
         "stream": "bulk",
+        "rate": None,
+        "at_most_once": False,
         "from": "Chouette <news@exemple.fr>",
         "subject": "Bonjour",
         "list": "newsletter",
@@ -142,3 +146,59 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
     }
     bare = shown(job(created_at="", total=""))
     assert (bare["created_at"], bare["total"], bare["list"], bare["tags"]) == ("2023-11-14T22:13:20.000Z", 0, None, ())
+
+
+# Stopped
+
+
+def state_of(state: str, stop: Stop | None, counters: dict[str, bytes] | None = None, **fields: str) -> Any:
+    of = job(state=state, stream="bulk", **fields)
+    found = None if stop is None else (stop_names(of)[0], stop)
+    return msgspec.to_builtins(report(of, counters or {}, [], {}, found))
+
+
+def test_a_stopped_job_says_why_and_whether_it_may_go_on() -> None:
+    stop = Stop(INVALID_RATE, "acme", 1_700_000_060_000, "engine", bad=30, of=400)
+
+    found = state_of("queued", stop)
+
+    assert found["state"] == "stopped"
+    assert found["stopped"] == {
+        "name": f"job:{JOB}",
+        "reason": "invalid_rate",
+        "by": "engine",
+        "since": "2023-11-14T22:14:20.000Z",
+        "bad": 30,
+        "of": 400,
+        "consented": False,
+    }
+    consented = msgspec.structs.replace(stop, consent_ms=1)
+    assert state_of("queued", consented)["stopped"]["consented"] is True
+
+
+def test_a_paused_job_is_paused_and_one_that_sends_nothing_yet_keeps_its_state() -> None:
+    pause = Stop(PAUSED, "acme", 1, "tenant")
+
+    assert [state_of(state, pause)["state"] for state in ("queueing", "queued")] == ["paused", "paused"]
+    assert [state_of(state, pause)["state"] for state in ("open", "scheduled")] == ["open", "scheduled"]
+    assert state_of("open", pause)["stopped"]["consented"] is True
+    assert (state_of("queued", None)["state"], state_of("queued", None)["stopped"]) == ("queued", None)
+
+
+def test_what_has_ended_is_done_stopped_or_not() -> None:
+    stop = Stop(INVALID_RATE, "acme", 1, "engine")
+
+    found = state_of("queued", stop, {f"state:{State.BOUNCED_HARD | ACCEPTED}": b"30"}, total="30")
+
+    assert (found["state"], found["stopped"]) == ("done", None)
+
+
+def test_a_tenants_stop_is_about_his_bulk() -> None:
+    assert stop_names(job(stream="bulk")) == [f"job:{JOB}", "tenant:acme"]
+    assert stop_names(job(stream="transactional")) == [f"job:{JOB}"]
+
+
+def test_the_report_says_what_the_job_asked_for() -> None:
+    assert (shown(job())["rate"], shown(job())["at_most_once"]) == (None, False)
+    of = job(rate="50000/h", at_most_once="1")
+    assert (shown(of)["rate"], shown(of)["at_most_once"]) == ("50000/h", True)
