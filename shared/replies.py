@@ -72,7 +72,13 @@ TEXT_RULES: tuple[TextRule, ...] = (
     TextRule(
         "soft",
         "greylisted",
-        (r"gr[ae]y[- ]?list", r"postgrey", r"first attempt.{0,40}(retry|try again)"),
+        (
+            r"gr[ae]y[- ]?list",
+            r"postgrey",
+            r"first attempt.{0,40}(retry|try again)",
+            # Mimecast's documentation calls it greylisting: retry after a minute to 12 hours.
+            r"internal resources? (are )?temporarily unavailable",
+        ),
         "450 4.2.0 <ana@example.fr>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/",
     ),
     TextRule(
@@ -115,6 +121,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"sending.{0,20}(too quickly|too fast)",
             r"(sending|relay|message|recipient|rate|hourly|daily) (limit|quota)s? (was |has been )?(exceeded|reached)",
             r"exceeded the (rate|maximum number of (messages|recipients|connections))",
+            r"frequency limited",
+            r"\b(hl:(icc|ifc|ifq|itc)|mi:(dmc|sfq)|rp:(drc|orq|trc|rcl|frl))\b",
             r"max(imum)? (number of )?messages? per (connection|session)",
             r"ofr\d*_104\b",
             r"sfr_in_\d05\b",
@@ -141,6 +149,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"banned sending ip",
             r"(blocked|rejected|listed) (using|by|in|at|on) [a-z0-9-]+(\.[a-z0-9-]+)+",
             r"client host.{0,20} (is )?blocked",
+            r"\bdt:rbl\b",
             r"adresse ip source bloquee",
             r"\bip( address)?( \S+)? (is |has been |was )?(temporarily )?(blocked|banned|listed)",
             r"your (mail ?server|host|network).{0,60}(blocked|banned|listed)",
@@ -213,6 +222,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"\[cs\d\d\]|\[hm\d\d\]",
             r"ofr_?5(06|13)\b",
             r"lpn\d*_510\b",
+            r"\bdt:(spm|sum)\b",
             r"sfr_in_\d01\b",
         ),
         "550 spam detected",
@@ -223,6 +233,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         "reputation",
         (
             r"reputation",
+            r"\bhl:(rep|mep|ihu|ipb)\b",
             r"user complaints",
             r"complaint (rate|level)",
             r"permanently deferred",

@@ -95,7 +95,8 @@ def _deferred(mail: Mail, stream: str, defer: Defer, host: str, reply: str, now_
     """To be tried again, unless that would be too late."""
     ready = mail.ready
     text = reply[:MAX_REPLY_CHARS]
-    retry_at = retries.next_attempt(ready.attempt, stream, now_ms, defer.retry_after_s)
+    greylisted = defer.reason == "greylisted"
+    retry_at = retries.next_attempt(ready.attempt, stream, now_ms, defer.retry_after_s, greylisted)
     if retries.is_over(ready.expires_at, retry_at):
         common = _common(mail, "expired", now_ms)
         return End(mail, events.Expired(**common, attempt=ready.attempt, site=mail.lease.site, host=host, reply=text))

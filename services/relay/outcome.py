@@ -1,7 +1,8 @@
 """What an answer, or the lack of one, means for a message: delivered, tried again, or bounced. Pure.
 
 Unknown failures are temporary. A refusal for good that is about us (reputation, block lists, policy, and whatever is
-said before a recipient was named) is a bounce of kind `block`: it is recorded, and never suppresses the address.
+said before a recipient was named) is a bounce of kind `block`: it is recorded, and never suppresses the address. Where
+a rule of `shaping.toml` says so, it is no bounce at all: the message is tried again by another address, or later.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Literal
 
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.route import NoRoute
+from services.relay.shaping import Rule
 from shared import replies
 
 #: "Greylisted for 300 seconds", "please try again in 5 minutes": postgrey, rspamd and others say it in numbers.
@@ -26,8 +28,8 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """Not now, and not sooner than the host said, if it did. `reason` is a word of `replies.REASONS`, or one of the
-    failures below."""
+    """Not now, and not sooner than the host or a rule said, if they did. `reason` is a word of `replies.REASONS`, or
+    one of the failures below."""
 
     reason: str
     retry_after_s: int = 0
@@ -41,36 +43,46 @@ class Bounce:
     reason: str
 
 
-def outcome(answer: Reply | ConnectFailed | ConnectionLost | NoRoute) -> Deliver | Defer | Bounce:
-    """What happens to the message after this answer."""
+def outcome(
+    answer: Reply | ConnectFailed | ConnectionLost | NoRoute, rule: Rule | None = None
+) -> Deliver | Defer | Bounce:
+    """What happens to the message after this answer; `rule` is the one that the reply meets at this site, if any."""
     match answer:
         case Reply():
-            return _of_reply(answer)
+            return _of_reply(answer, rule)
         case ConnectFailed():
-            return _of_no_connection(answer)
+            return _of_no_connection(answer, rule)
         case ConnectionLost():
             return Defer("unknown_end" if answer.sent_final_dot else "connection_lost")
         case NoRoute():
             return Bounce("hard", answer.reason) if answer.final else Defer(answer.reason)
 
 
-def _of_reply(reply: Reply) -> Deliver | Defer | Bounce:
+def _of_reply(reply: Reply, rule: Rule | None) -> Deliver | Defer | Bounce:
     if reply.code < 300 and reply.stage == "dot":
         return Deliver()
     said = replies.classify(reply.code, reply.enhanced or None, reply.text)
-    if reply.code < 500:
-        return Defer(said.reason, retry_after_s(reply.text))
+    if reply.code < 500 or (rule is not None and rule.defer):
+        return Defer(said.reason, _wait_s(reply, rule))
     # Before RCPT the host does not know for whom the message is: it speaks of the sender.
-    about_us = said.kind == "hard" and reply.stage == "mail"
-    return Bounce("block" if about_us else said.kind, said.reason)
+    about_us = reply.stage == "mail" or (rule is not None and rule.about_us)
+    return Bounce("block" if said.kind == "hard" and about_us else said.kind, said.reason)
 
 
-def _of_no_connection(failed: ConnectFailed) -> Defer:
+def _of_no_connection(failed: ConnectFailed, rule: Rule | None) -> Defer:
     """A greeting of 554 (RFC 5321 section 3.1) is about us or about the host's state, never about a recipient: another
     host, or another day, may say otherwise."""
     if failed.reply is None:
         return Defer("connection_failed")
-    return Defer(replies.classify(failed.reply.code, failed.reply.enhanced or None, failed.reply.text).reason)
+    said = replies.classify(failed.reply.code, failed.reply.enhanced or None, failed.reply.text)
+    return Defer(said.reason, _wait_s(failed.reply, rule))
+
+
+def _wait_s(reply: Reply, rule: Rule | None) -> int:
+    """What the host asked for, and what the rule asks of this message alone; a site or a source that is held is the
+    queue's matter."""
+    of_rule = rule.for_s if rule is not None and rule.action == "defer_recipient" else 0
+    return max(retry_after_s(reply.text), of_rule)
 
 
 def retry_after_s(text: str) -> int:

@@ -3,6 +3,9 @@
 A schedule lists the seconds from one attempt to the next; its last entry repeats. Each wait is stretched by chance,
 never shortened: greylisting counts from the first attempt, and messages that were deferred together should not come
 back together.
+
+Greylisting has a schedule of its own. It lets in whoever comes back after some minutes, and forgets who does not come
+back within hours: what counts is when it began, not how often the message was refused for other reasons before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +22,15 @@ SCHEDULES_S: Mapping[str, Sequence[float]] = {
     "one_to_one": (2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 30 * MINUTE_S, HOUR_S, 2 * HOUR_S),
     "transactional": (MINUTE_S, 2 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 30 * MINUTE_S, HOUR_S),
 }
+#: After greylisting that does not say for how long: postgrey, rspamd and SQLgrey have 5 min by default. Who is still
+#: greylisted after many attempts meets one that does not let in, or counts in longer times (milter-greylist: 30 min).
+GREYLISTED_S: Sequence[float] = (
+    5 * MINUTE_S, 5 * MINUTE_S, 5 * MINUTE_S, 10 * MINUTE_S, 15 * MINUTE_S, 30 * MINUTE_S,
+)  # fmt: skip
+#: What a greylisting host says is counted by its clock, in whole seconds, from when it looked: not sooner than that.
+GREYLIST_MARGIN_S = 5
+#: A wait for greylisting becomes up to a fifth longer: 5 min are over within 6.
+GREYLIST_JITTER = 0.2
 #: A wait in the settings that is longer is a mistake: no message lives so long.
 MAX_WAIT_S = 30 * DAY_S
 #: A wait becomes up to a quarter longer.
@@ -41,16 +53,27 @@ class Retries:
 
     def __init__(self, chance: Random, schedule_s: Sequence[float] = ()) -> None:
         self._chance = chance
+        self._own = schedule_s
         self._schedules = {stream: schedule_s or own for stream, own in SCHEDULES_S.items()}
 
-    def next_attempt(self, attempt: int, stream: str, now_ms: int, retry_after_s: float = 0) -> int:
+    def next_attempt(
+        self, attempt: int, stream: str, now_ms: int, retry_after_s: float = 0, greylisted: bool = False
+    ) -> int:
         """When (ms) the attempt after this one is due; `attempt` is the one that just failed, the first being 1.
-        `retry_after_s` is what the host asked for: not sooner than that."""
-        schedule = self._schedules[stream]
-        wait_s = schedule[min(max(attempt, 1), len(schedule)) - 1]
-        return now_ms + int(max(wait_s, retry_after_s) * (1 + JITTER * self._chance.random()) * 1000)
+        `retry_after_s` is what the host asked for: not sooner than that, and, if it greylists, then."""
+        if greylisted:
+            # An own schedule that is quicker than ours is quicker here too.
+            usual_s = min(_entry(GREYLISTED_S, attempt), _entry(self._own, attempt) if self._own else DAY_S)
+            wait_s = retry_after_s + GREYLIST_MARGIN_S if retry_after_s else usual_s
+            return now_ms + int(wait_s * (1 + GREYLIST_JITTER * self._chance.random()) * 1000)
+        wait_s = max(_entry(self._schedules[stream], attempt), retry_after_s)
+        return now_ms + int(wait_s * (1 + JITTER * self._chance.random()) * 1000)
 
     def is_over(self, expires_at: int, at_ms: int) -> bool:
         """At that time the message is too late. A retry due then is not worth waiting for: the message is Expired now.
         0 is never."""
         return 0 < expires_at <= at_ms
+
+
+def _entry(schedule: Sequence[float], attempt: int) -> float:
+    return schedule[min(max(attempt, 1), len(schedule)) - 1]

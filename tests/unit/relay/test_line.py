@@ -8,7 +8,10 @@ from shared.ready import Lease
 
 def line_of(count: int) -> Line:
     line = Line("gmail")
-    line.mails.extend(Mail(Lease(0, n, "gmail", b""), events.Ready(tenant="acme", job="job", ordinal=n, email="ana@example.net")) for n in range(count))
+    line.mails.extend(
+        Mail(Lease(0, n, "gmail", b""), events.Ready(tenant="acme", job="job", ordinal=n, email="ana@example.net"))
+        for n in range(count)
+    )
     return line
 
 

@@ -5,6 +5,7 @@ import pytest
 from services.relay.outcome import MAX_RETRY_AFTER_S, Bounce, Defer, Deliver, outcome, retry_after_s
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply, Stage
 from services.relay.route import NoRoute
+from services.relay.shaping import Action, Rule
 
 HOST = "mx.example.net"
 
@@ -12,6 +13,10 @@ HOST = "mx.example.net"
 def reply(line: str, stage: Stage = "rcpt") -> Reply:
     code, enhanced, text = line.split(" ", 2)
     return Reply(int(code), enhanced, text, stage, HOST)
+
+
+def rule(action: Action, for_s: int = 0, defer: bool = False) -> Rule:
+    return Rule("rule", action, "", "", "", for_s=for_s, defer=defer)
 
 
 def test_a_positive_answer_to_the_final_dot_is_delivery() -> None:
@@ -102,3 +107,42 @@ def test_a_host_may_say_when_to_come_back(text: str, seconds: int) -> None:
     deferred = outcome(Reply(451, "4.7.1", text, "rcpt", HOST))
     assert isinstance(deferred, Defer)
     assert deferred.retry_after_s == seconds
+
+
+LISTED = reply("554 5.7.1 Client host [192.0.2.1] blocked using zen.spamhaus.org")
+
+
+def test_a_refusal_for_good_that_a_rule_defers_is_tried_again() -> None:
+    assert outcome(LISTED, rule("rest_source", 3600, defer=True)) == Defer("blocklisted")
+    assert outcome(LISTED, rule("none")) == Bounce("block", "blocklisted")
+
+
+def test_a_rule_that_blames_us_is_never_a_hard_bounce() -> None:
+    unknown = reply("550 5.1.1 User unknown, too many of them")
+
+    assert outcome(unknown, rule("rest_source", 3600)) == Bounce("block", "unknown_user")
+    assert outcome(unknown, rule("slow_down")) == Bounce("block", "unknown_user")
+    assert outcome(unknown, rule("none")) == outcome(unknown) == Bounce("hard", "unknown_user")
+
+
+def test_a_rule_about_a_recipient_makes_this_message_wait() -> None:
+    busy = reply("450 4.2.1 The user is receiving mail too quickly, try again in 5 minutes")
+
+    assert outcome(busy, rule("defer_recipient", 3600)) == Defer("rate_limited", 3600)
+    assert outcome(busy, rule("defer_recipient", 60)) == Defer("rate_limited", 300)
+
+
+def test_what_a_rule_does_to_the_site_does_not_make_the_message_wait_longer() -> None:
+    assert outcome(reply("421 4.7.0 Too busy"), rule("suspend", 7200)) == outcome(reply("421 4.7.0 Too busy"))
+
+
+def test_a_rule_for_a_greeting_makes_the_message_wait_too() -> None:
+    said = Reply(554, "5.7.1", "Not now", "greeting", HOST)
+
+    assert outcome(ConnectFailed("greeting", HOST, said.line, said), rule("defer_recipient", 600)) == Defer(
+        "policy", 600
+    )
+
+
+def test_a_rule_does_not_undo_a_delivery() -> None:
+    assert outcome(reply("250 2.0.0 queued", "dot"), rule("suspend", 60, defer=True)) == Deliver()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.retry import JITTER, SCHEDULES_S, Retries, parse_schedule
+from services.relay.retry import GREYLISTED_S, JITTER, SCHEDULES_S, Retries, parse_schedule
 
 NOW_MS = 1_800_000_000_000
 
@@ -65,6 +65,38 @@ def test_a_host_that_asks_for_more_time_gets_it() -> None:
 
     assert retries.next_attempt(1, "bulk", 0, retry_after_s=1800) == 1_800_000
     assert retries.next_attempt(1, "bulk", 0, retry_after_s=10) == 300_000
+
+
+@given(st.integers(1, 3), st.sampled_from(sorted(SCHEDULES_S)), st.integers(0, 2**32))
+def test_a_greylisted_message_comes_back_after_five_to_six_minutes(attempt: int, stream: str, seed: int) -> None:
+    wait_ms = Retries(Random(seed)).next_attempt(attempt, stream, NOW_MS, greylisted=True) - NOW_MS
+
+    assert 5 * 60_000 <= wait_ms <= 6 * 60_000
+
+
+@pytest.mark.parametrize("stream", SCHEDULES_S)
+@pytest.mark.parametrize("attempt", [1, 6])
+def test_it_comes_back_when_the_host_said_whatever_the_schedule_says(stream: str, attempt: int) -> None:
+    retries = Retries(NoChance(), parse_schedule("7200"))
+
+    assert retries.next_attempt(attempt, stream, 0, retry_after_s=90, greylisted=True) == 95_000
+    assert retries.next_attempt(attempt, stream, 0, retry_after_s=1800, greylisted=True) == 1_805_000
+
+
+def test_a_quicker_schedule_of_the_settings_is_quicker_after_greylisting_too() -> None:
+    retries = Retries(NoChance(), parse_schedule("1,7200"))
+
+    assert retries.next_attempt(1, "bulk", 0, greylisted=True) == 1_000
+    assert retries.next_attempt(2, "bulk", 0, greylisted=True) == 300_000
+
+
+def test_greylisting_that_never_ends_is_not_asked_every_five_minutes() -> None:
+    retries = Retries(NoChance())
+
+    waits = [retries.next_attempt(attempt, "bulk", 0, greylisted=True) / 1000 for attempt in range(1, 10)]
+
+    assert waits == [*GREYLISTED_S, *[GREYLISTED_S[-1]] * (9 - len(GREYLISTED_S))]
+    assert waits == sorted(waits)
 
 
 def test_a_retry_after_the_end_is_too_late_and_without_an_end_none_is() -> None:

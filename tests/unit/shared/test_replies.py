@@ -149,7 +149,7 @@ REPLIES = [
     ("iCloud", "550 5.7.1 Your email was rejected due to having a domain present in the Spamhaus DBL -- see https://www.spamhaus.org/dbl/", "block", "blocklisted"),
     # Filters in front of mailboxes
     ("Mimecast", "550 Invalid Recipient - https://community.mimecast.com/docs/DOC-1369#550", "hard", "unknown_user"),
-    ("Mimecast", "451 Internal resources are temporarily unavailable - https://community.mimecast.com/docs/DOC-1369#451", "soft", "system_unavailable"),
+    ("Mimecast", "451 Internal resources are temporarily unavailable - https://community.mimecast.com/docs/DOC-1369#451", "soft", "greylisted"),
     ("Mimecast", "550 Rejected by header based manually Blocked Senders - block policy", "block", "sender_rejected"),
     ("Mimecast", "550 Administrative prohibition envelope blocked", "block", "policy"),
     ("Mimecast", "554 Email rejected due to security policies - https://community.mimecast.com/docs/DOC-1369#554", "block", "policy"),
