@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from typing import Protocol
 
 import structlog
@@ -97,7 +98,19 @@ class Limits:
 class Line:
     """The messages of a site that wait for a connection here, and the workers that take them."""
 
-    __slots__ = ("arrived", "freshening", "idle", "leaving", "mails", "name", "taken", "workers")
+    __slots__ = (
+        "arrived",
+        "freshening",
+        "idle",
+        "leaving",
+        "mails",
+        "name",
+        "pace",
+        "since",
+        "stale",
+        "taken",
+        "workers",
+    )
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -108,19 +121,25 @@ class Line:
         self.leaving = 0
         self.arrived = asyncio.Event()
         self.freshening = asyncio.Lock()
-        #: Messages taken out of the line since those next in it were asked about.
+        #: Messages that a worker has, and that wait to be asked about.
+        self.stale: list[Mail] = []
+        #: Messages taken out of the line since then (monotonic seconds), and how many a second before.
         self.taken = 0
+        self.since = inf
+        self.pace = inf
 
     def take(self) -> Mail:
         self.taken += 1
         return self.mails.popleft()
 
-    def soon(self) -> Sequence[Mail]:
-        """Those that have their turn before an answer about them is old, as far as the line's pace tells: a slow site
-        would otherwise ask about the same messages four times a second for minutes."""
-        count = min(max(FRESHENED_LEAST, 2 * self.taken), FRESHENED_MOST)
-        self.taken = 0
-        return list(islice(self.mails, count))
+    def soon(self, now: float) -> Sequence[Mail]:
+        """Those that have their turn before an answer about them is old, and as many again: a slow site would otherwise
+        ask about the same messages four times a second for minutes."""
+        if now - self.since >= FRESH_S:
+            self.pace = self.taken / (now - self.since)
+            self.taken, self.since = 0, now
+        self.since = min(self.since, now)
+        return list(islice(self.mails, int(min(max(FRESHENED_LEAST, 2 * FRESH_S * self.pace), FRESHENED_MOST))))
 
     def workers_wanted(self, limit: int) -> int:
         """How many more workers this line deserves now."""
@@ -452,16 +471,19 @@ class Relay:
         return None
 
     async def _freshen(self, mail: Mail) -> None:
-        """Asks again whether the message is wanted if it was last asked too long ago, and with it those next in line:
-        where one has waited the others have, and each question is two round trips."""
+        """Asks again whether the message is wanted if it was last asked too long ago, and with it those that the other
+        workers have and those next in line: where one has waited the others have, and each question is two round
+        trips."""
         line = self._lines.get(mail.lease.site)
         if self._monotonic() - mail.checked_at <= FRESH_S or line is None:
             return
+        line.stale.append(mail)
         async with line.freshening:
             asked_at = self._monotonic()
             if asked_at - mail.checked_at <= FRESH_S:
                 return
-            together = [mail, *line.soon()]
+            together = [mail, *(one for one in line.stale if one is not mail), *line.soon(asked_at)]
+            line.stale.clear()
             verdicts = await self._admission.check([one.ready for one in together])
             for one, verdict in zip(together, verdicts, strict=True):
                 one.checked_at, one.unwanted = asked_at, verdict
