@@ -28,8 +28,8 @@ RecordType = Literal["A", "AAAA", "MX", "TXT"]
 MIN_TTL_S = 5.0
 #: As unbound's cache-max-ttl: who publishes a week by mistake is not held to it.
 MAX_TTL_S = 86_400.0
-#: "No such name" and "no such record". RFC 2308 takes the SOA's minimum, which c-ares keeps to itself (its own cache
-#: obeys it behind ours): so a short time, after which asking again is cheap.
+#: "No such name" and "no such record". RFC 2308 takes the SOA's minimum, which c-ares keeps to itself: its own cache
+#: obeys it behind ours, so that after this time a longer one costs no packet. A shorter one is kept for this long.
 NEGATIVE_TTL_S = 60.0
 #: A server failure or a silence; RFC 2308 section 7 allows five minutes. It spares a slow server a million repeats.
 FAILURE_TTL_S = 10.0
@@ -80,7 +80,7 @@ class DnsUnavailable:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What DNS says of one name and record type. `rows` are (preference, host) of an MX record, (0, address) of A and
-    AAAA, (0, text) of TXT; not empty if and only if `status` is `found`."""
+    AAAA, (0, text) of TXT, its strings joined; not empty if and only if `status` is `found`."""
 
     status: Literal["found", "no_record", "no_name", "unavailable"]
     rows: tuple[tuple[int, str], ...] = ()
@@ -200,6 +200,16 @@ class Resolver:
         if failed and not found:
             return DnsUnavailable(host, failed[0].detail)
         return found
+
+    async def texts(self, name: str) -> list[str] | DnsUnavailable:
+        """The TXT records of a name; [] if it has none."""
+        name = name.lower().rstrip(".")
+        if not _HOST_NAME.fullmatch(name):
+            return []
+        answer = await self._ask(name, "TXT")
+        if answer.status == "unavailable":
+            return DnsUnavailable(name, answer.detail)
+        return [text for _, text in answer.rows]
 
     async def close(self) -> None:
         for task in self._asking.values():

@@ -14,7 +14,7 @@ from services.relay.recorder import Recorder
 from services.relay.relay import Limits, Relay
 from services.relay.retry import Retries, parse_schedule
 from services.relay.route import Hop, Routes
-from services.relay.smtp import Connection
+from services.relay.smtp import Connection, routed_versions
 from shared import bus, dns, logs, master_secret, sites, storage
 from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle, run
@@ -40,7 +40,7 @@ async def main(life: Lifecycle) -> None:
     resolver = dns.Resolver(dns.DnsClient(settings.dns.servers, settings.dns.timeout_ms), time.monotonic)
     life.push_close(resolver.close)
     fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
-    routes = Routes(resolver, fixed, settings.relay.mx_port, chance)
+    routes = Routes(resolver, fixed, settings.relay.mx_port, chance, routed_versions())
     shunned = Shunned(time.monotonic)
     helo = settings.relay.helo or socket.getfqdn()
     if fixed is None and ("." not in helo or helo.startswith("localhost")):

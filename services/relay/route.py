@@ -1,7 +1,8 @@
 """Where the mail of a domain goes: the hosts to try, in order."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import groupby
 from random import Random
 from typing import Protocol
@@ -42,10 +43,19 @@ class Resolver(Protocol):
 
 
 class Routes:
-    """The hops for a domain: those of the fixed route, or of its MX hosts on `mx_port`."""
+    """The hops for a domain: those of the fixed route, or of its MX hosts on `mx_port`. `versions` are those of IP that
+    this machine has a route for: addresses of another are not tried."""
 
-    def __init__(self, resolver: Resolver, fixed: FixedRoute | None, mx_port: int, chance: Random) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        fixed: FixedRoute | None,
+        mx_port: int,
+        chance: Random,
+        versions: Collection[int] = (4, 6),
+    ) -> None:
         self._resolver = resolver
+        self._versions = versions
         self._fixed = (Hop(fixed.host, fixed.port),) if fixed is not None else None
         self._mx_port = mx_port
         self._chance = chance
@@ -67,18 +77,27 @@ class Routes:
 
     async def _addressed(self, domain: str, hosts: Sequence[tuple[int, str]]) -> Sequence[Hop] | NoRoute:
         hops: list[Hop] = []
-        unavailable = ""
+        unavailable = unreachable = ""
         for host in shuffled(hosts, self._chance)[:MAX_HOSTS]:
             match await self._resolver.addresses(host):
                 case dns.DnsUnavailable(detail=detail):
                     unavailable = unavailable or f"{host}: {detail}"
                 case addresses:
-                    hops += (Hop(host, self._mx_port, address) for address in addresses)
+                    usable = [address for address in addresses if self._has_route(address)]
+                    hops += (Hop(host, self._mx_port, address) for address in usable)
+                    if addresses and not usable:
+                        unreachable = unreachable or f"{host}: no route from here to {addresses[0]}"
         if hops:
             return hops[:MAX_HOPS]
         if unavailable:
             return NoRoute("dns_unavailable", unavailable, final=False)
+        if unreachable:
+            return NoRoute("connection_failed", unreachable, final=False)
         return NoRoute("no_mail_host", f"no mail host of {domain} has an address", final=False)
+
+    def _has_route(self, address: str) -> bool:
+        parsed = ip_address(address)
+        return parsed.version in self._versions or parsed.is_loopback
 
 
 def shuffled(hosts: Sequence[tuple[int, str]], chance: Random) -> list[str]:

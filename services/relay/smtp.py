@@ -18,6 +18,7 @@ import re
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -473,6 +474,17 @@ class _Dial:
             return ConnectFailed(stage, self.host, _reason(error), None, tls_failure)
         reply = make_reply(error.code, error.message.encode().split(b"\n"), stage, self.host)
         return ConnectFailed(stage, self.host, reply.line, reply, tls_failure)
+
+
+def routed_versions() -> tuple[int, ...]:
+    """The versions of IP for which this machine has a route to the world: (4, 6) or less; both if it seems to have
+    none. Connecting a datagram socket sends nothing."""
+    found = []
+    for version, family, place in ((4, socket.AF_INET, "192.0.2.1"), (6, socket.AF_INET6, "2001:db8::1")):
+        with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.connect((place, 25))
+            found.append(version)
+    return tuple(found) or (4, 6)
 
 
 async def _connected(address: str, port: int, source_ip: str | None) -> socket.socket:

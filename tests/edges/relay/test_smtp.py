@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply
-from services.relay.smtp import Connection, Timeouts
+from services.relay.smtp import Connection, Timeouts, routed_versions
 from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, TlsPolicy
 from tests.fakes.smtp_server import (
     CLOSE,
@@ -712,6 +712,11 @@ async def test_an_opening_that_is_cancelled_leaves_nothing_open() -> None:
         with pytest.raises(asyncio.CancelledError):
             await opening
         await until(lambda: server.open_connections == 0)
+
+
+def test_a_machine_has_a_route_for_some_version_of_ip() -> None:
+    assert set(routed_versions()) <= {4, 6}
+    assert routed_versions()
 
 
 # TLS

@@ -17,6 +17,9 @@ ZONE = """
     implicit.example.   300 IN A 192.0.2.20
     null.example.       300 IN MX 0 .
     empty.example.      300 IN TXT "nothing to see"
+    long.example.       300 IN TXT "v=STSv1; " "id=1;"
+    long.example.       300 IN TXT "other"
+    alias.txt.example.  300 IN CNAME long.example.
     alias.example.      20  IN CNAME example.net.
     dangling.example.   20  IN CNAME nowhere.example.
     plain.example.      300 IN CNAME implicit.example.
@@ -133,3 +136,30 @@ async def test_texts_are_asked_for_now_each_as_one() -> None:
         assert server.asked["none.example.", "TXT"] == 1
         await texts(names, server.address, 300)
         assert server.asked["none.example.", "TXT"] == 2
+
+
+async def test_texts_come_with_their_strings_joined() -> None:
+    async with resolving() as (resolver, _):
+        assert sorted(await resolver.texts("Long.example.")) == ["other", "v=STSv1; id=1;"]  # type: ignore[arg-type]
+        assert sorted(await resolver.texts("alias.txt.example")) == ["other", "v=STSv1; id=1;"]  # type: ignore[arg-type]
+        assert await resolver.texts("mx.example.net") == []
+        assert await resolver.texts("nowhere.example") == []
+        assert await resolver.texts("not a name") == []
+
+
+async def test_texts_that_cannot_be_had_are_not_none() -> None:
+    async with resolving(timeout_ms=50) as (resolver, server):
+        server.trouble["long.example."] = "servfail"
+
+        assert isinstance(await resolver.texts("long.example"), DnsUnavailable)
+
+
+async def test_a_denial_that_its_zone_means_for_longer_costs_no_packet() -> None:
+    async with DnsServer("long.example. 600 IN SOA ns.long.example. admin.long.example. 1 60 60 60 600") as server:
+        client = DnsClient(server.address, 300)
+
+        for _ in range(3):  # as the resolver does when its own minute is over
+            assert (await client.ask("no.long.example", "MX")).status == "no_name"
+
+        assert server.asked["no.long.example.", "MX"] == 1
+        await client.close()

@@ -113,3 +113,31 @@ async def test_a_domain_with_a_hundred_hosts_does_not_get_a_hundred_tries() -> N
     assert not isinstance(found, NoRoute)
     assert len(found) == MAX_HOPS
     assert len(names.asked) == 1 + MAX_HOSTS
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        ((4, 6), ["192.0.2.1", "2001:db8::1", "2001:db8::2"]),
+        ((4,), ["192.0.2.1"]),
+        ((6,), ["2001:db8::1", "2001:db8::2"]),
+    ],
+)
+async def test_addresses_that_there_is_no_route_for_are_not_tried(
+    versions: tuple[int, ...], expected: list[str]
+) -> None:
+    hosts = MailHosts(((10, "a.example"), (20, "b.example")))
+    names = Names(hosts, {"a.example": ["192.0.2.1", "2001:db8::1"], "b.example": ["2001:db8::2"]})
+
+    found = await Routes(names, None, 25, Random(1), versions).hops("example.net")
+
+    assert not isinstance(found, NoRoute)
+    assert [hop.address for hop in found] == expected
+
+
+async def test_a_domain_that_has_only_addresses_without_a_route_is_a_temporary_failure() -> None:
+    names = Names(MailHosts(((10, "a.example"),)), {"a.example": ["2001:db8::1"]})
+
+    found = await Routes(names, None, 25, Random(1), (4,)).hops("example.net")
+
+    assert found == NoRoute("connection_failed", "a.example: no route from here to 2001:db8::1", final=False)
