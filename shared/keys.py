@@ -340,6 +340,14 @@ def reported(p: int, day: int) -> str:
     return f"est:{{p{p}}}:reported:{day}"
 
 
+# Encryption to mail hosts
+
+
+def mta_sts(p: int, domain: str) -> str:
+    """string · the MTA-STS policy of a recipient domain, its id, when it was fetched (msgpack) · its max_age"""
+    return f"est:{{p{p}}}:mta_sts:{domain}"
+
+
 # The catch-all mailbox. One script writes its three keys
 
 

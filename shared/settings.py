@@ -176,6 +176,10 @@ class Tls(Section, frozen=True, kw_only=True):
     dane_resolver: str = ""
     #: Whether the MTA-STS policies of recipient domains are asked for (on the route `mx`).
     mta_sts: bool = True
+    #: The port of policy hosts: RFC 8461 knows no other.
+    mta_sts_port: Annotated[int, Meta(ge=1, le=65535)] = 443
+    #: Whether policies are asked of, and reports sent to, web servers at private addresses.
+    private_networks: bool = False
     #: The sender of TLS reports; empty: they are counted and not sent.
     report_from: Annotated[str, Meta(pattern=r"^$|^[^@\s]+@[^@\s]+$")] = ""
     #: Who reports: a name, and where its receivers may ask. Empty: the domain, and the address, of `report_from`.

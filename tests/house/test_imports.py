@@ -36,6 +36,7 @@ AIOHTTP = {
     "services/demo.py",
     "services/queueing/domains.py",
     "services/queueing/stopping.py",
+    "services/relay/https.py",
     "services/tracking/__main__.py",
 }
 
@@ -64,6 +65,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/begun.py": {"asyncio"},
     "services/relay/dnssec.py": {"asyncio"},
     "services/relay/limits.py": {"asyncio", "time"},
+    "services/relay/https.py": {"aiohttp", "asyncio", "socket"},
     "services/relay/mails.py": {"asyncio"},
     "services/relay/permits.py": {"asyncio", "time"},
     "services/relay/recorder.py": {"asyncio"},
@@ -71,6 +73,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/slots.py": {"asyncio", "time"},
     "services/relay/smtp.py": {"asyncio", "os", "socket"},
     "services/relay/stops.py": {"asyncio"},
+    "services/relay/sts_policies.py": {"asyncio"},
     "services/reports/event_log.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
     "services/reports/store.py": {"asyncio"},
