@@ -105,6 +105,8 @@ class Relay(Process, frozen=True, kw_only=True):
     in_flight: Positive = 2_000
     #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
     retry_schedule: Seconds = ""
+    #: The last part of Feedback-ID, by which Gmail counts complaints (Postmaster Tools): the same on all mail.
+    sender_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{5,15}$")] = "estafette"
     #: Whether mails are signed; no, if the host that `route` names signs them.
     dkim: bool = True
     #: Messages taken from a partition in one round trip.

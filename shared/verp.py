@@ -1,7 +1,9 @@
-"""The return path and the unsubscribe mail address: signed names of one message (variable envelope return path).
+"""The return path and the addresses beside it: signed names of one message (variable envelope return path).
 
     b-<payload>@<bounce domain>     where reports about the message come back (RFC 5321 reverse-path)
     u-<payload>@<bounce domain>     where a mail unsubscribes the recipient (RFC 2369 List-Unsubscribe, mailto)
+    f-<payload>@<bounce domain>     where a provider tells of its user's complaint (RFC 9477 CFBL-Address); without the
+                                    domain it is the CFBL-Feedback-ID
 
 The payload is base32hex in lower case, because hosts change the case of local parts: job (12 bytes), ordinal (4 bytes,
 big endian), and the first 8 bytes of an HMAC-SHA256 over kind, job and ordinal. 41 characters, of the 64 that
@@ -20,12 +22,12 @@ import msgspec
 from shared import ids
 from shared.mac import Mac
 
-Kind = Literal["bounce", "unsubscribe"]
+Kind = Literal["bounce", "unsubscribe", "feedback"]
 
 #: The subject that the mailto: asks for: by it a mail that a provider's button writes is told from automatic answers.
 UNSUBSCRIBE_SUBJECT = "unsubscribe"
 
-_PREFIXES: dict[Kind, str] = {"bounce": "b-", "unsubscribe": "u-"}
+_PREFIXES: dict[Kind, str] = {"bounce": "b-", "unsubscribe": "u-", "feedback": "f-"}
 _KINDS: dict[str, Kind] = {prefix: kind for kind, prefix in _PREFIXES.items()}
 _ORDINAL_BYTES = 4
 _NAME_BYTES = ids.JOB_BYTES + _ORDINAL_BYTES
@@ -67,8 +69,12 @@ class VerpKeys:
         """The address in the mailto: of List-Unsubscribe. ValueError if job or ordinal are none."""
         return self._address("unsubscribe", job, ordinal, domain)
 
+    def feedback_address(self, job: str, ordinal: int, domain: str) -> str:
+        """The address of CFBL-Address. ValueError if job or ordinal are none."""
+        return self._address("feedback", job, ordinal, domain)
+
     def read(self, address: str) -> Verp:
-        """What `address` names, whatever case it comes in and whatever its domain is. InvalidVerp if it is not ours."""
+        """What `address` names, whatever its case and domain are, if it has one. InvalidVerp if it is not ours."""
         local_part = address.rpartition("@")[0] or address
         kind = _KINDS.get(local_part[:2].lower())
         if kind is None:

@@ -1,6 +1,6 @@
 """bounces: what comes back by mail becomes facts.
 
-Reads:     SMTP at the return path (`bounces.host`, `bounces.port`): signed addresses b-… and u-…, and postmaster@,
+Reads:     SMTP at the return path (`bounces.host`, `bounces.port`): signed addresses b-…, u-… and f-…, and postmaster@,
            abuse@, fbl@ at `bounces.domain`. In Redis the jobs' records: whose a message is, and who its recipient.
 Writes:    events Bounced (late), Complained, Unsubscribed (by mail), AutoReplied; kept mail.
 Owns:      parsing of reports, the tables of wordings, the mail kept for inspection.

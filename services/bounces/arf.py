@@ -1,9 +1,10 @@
 """Feedback reports (RFC 5965): a recipient has called our mail spam, says his provider.
 
-The report goes to the return path or, more often, to one address agreed with the provider; then the report itself must
-name the message. It does so by what it returns of it, and providers strip that in different ways. Two kinds of names:
+The report goes to the return path, to the CFBL-Address of the mail (RFC 9477) or, more often, to one address agreed
+with the provider; then the report itself must name the message. It does so by what it returns of it, and providers
+strip that in different ways. Two kinds of names:
 
-    signed      a return path or unsubscribe address of ours, in any field: nobody else can make one
+    signed      an address of ours (`shared.verp`) in any field, or the CFBL-Feedback-ID: nobody else can make one
     unsigned    the Message-ID, which anybody who has seen one mail of a job can derive for the others
 
 so an unsigned name counts only with the recipient's address beside it (`bounces.py` compares).
@@ -35,7 +36,9 @@ PLAIN_REPORT_SUBJECTS = (r"complaint about message from",)
 #: Our mail has one recipient, which a provider may repeat in his own fields; a list of guesses is longer.
 MAX_RECIPIENTS = 3
 
-_SIGNED = re.compile(r"\b[bu]-[0-9a-v]{39}@[\w.-]{1,253}", re.IGNORECASE)
+_SIGNED = re.compile(r"\b[buf]-[0-9a-v]{39}@[\w.-]{1,253}", re.IGNORECASE)
+# Blanks in it mean nothing (RFC 9477).
+_FEEDBACK_ID = re.compile(r"f-[0-9a-v]{39}", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"<?([0-9a-v]{20}\.[0-9]{1,10})@[^\s<>]{1,253}>?")
 _PLAIN_REPORT = re.compile("|".join(PLAIN_REPORT_SUBJECTS), re.IGNORECASE)
 _RECIPIENT_FIELDS = ("to", "delivered-to", "x-original-to", "x-hmxmroriginalrecipient", "original-recipient")
@@ -65,8 +68,11 @@ def read(mail: Mail) -> Feedback | None:
 
 
 def signed_names(fields: Fields) -> list[str]:
-    """Addresses of the form that we sign, wherever they stand: Return-Path, List-Unsubscribe, Received, …"""
-    return [found for _, value in fields.pairs for found in _SIGNED.findall(value)]
+    """Names of the form that we sign, wherever they stand: Return-Path, List-Unsubscribe, Received, …"""
+    ids_given = ("".join(value.split()) for value in fields.all("cfbl-feedback-id"))
+    return [found for _, value in fields.pairs for found in _SIGNED.findall(value)] + [
+        one for one in ids_given if _FEEDBACK_ID.fullmatch(one)
+    ]
 
 
 def _feedback(mail: Mail, report: Fields, returned: Fields) -> Feedback:

@@ -11,6 +11,8 @@ The address that it was sent to counts as much as what it says:
     null sender         kept                    kept                     kept
     a person            kept                    Unsubscribed             kept
 
+At f-… (RFC 9477) a feedback report is Complained, and everything else is kept.
+
 Bounces in prose come before automatic answers because Exim marks its bounces `Auto-Submitted: auto-replied`; both come
 before a person's mail, so that no machine unsubscribes anybody. The one exception is a provider's "unsubscribe" button,
 which writes a mail with the subject that our link asks for and may honestly say that it was generated.
@@ -26,8 +28,8 @@ from services.bounces.mail import Mail
 from shared.replies import Classification, Kind, classify
 from shared.verp import UNSUBSCRIBE_SUBJECT
 
-#: What kind of address the mail was sent to: a return path, an unsubscribe address, or one of our fixed ones.
-Addressed = Literal["bounce", "unsubscribe", "fixed"]
+#: What kind of address the mail was sent to: a return path, one to leave or to complain by, or one of our fixed ones.
+Addressed = Literal["bounce", "unsubscribe", "feedback", "fixed"]
 
 #: Characters of a diagnostic that go on with the event: a reply has 512 a line, and some have many lines.
 MAX_REPLY_CHARS = 1_000
@@ -78,12 +80,16 @@ UNRECOGNISED = frozenset(
         "null_sender",
         "authentication_report",
         "to_fixed_address",
+        "to_feedback_address",
     )
 )
 
 
 def judge(mail: Mail, to: Addressed, from_nobody: bool) -> Verdict:
     """What this mail is. `from_nobody`: its envelope sender is empty."""
+    if to == "feedback":
+        feedback = arf.read(mail)
+        return _feedback(feedback) if feedback is not None else Unrecognised("to_feedback_address")
     if (report := dsn.read(mail)) is not None:
         return _report(report, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
     if (feedback := arf.read(mail)) is not None:

@@ -19,7 +19,7 @@ _OURS = frozenset(
     (
         "from", "sender", "reply-to", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "return-path",
         "received", "received-spf", "delivered-to", "dkim-signature", "authentication-results", "list-unsubscribe",
-        "list-unsubscribe-post",
+        "list-unsubscribe-post", "feedback-id", "cfbl-address", "cfbl-feedback-id",
     )
 )  # fmt: skip
 _OUR_FAMILIES = ("content-", "resent-", "arc-")

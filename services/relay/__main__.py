@@ -63,6 +63,7 @@ async def main(life: Lifecycle) -> None:
         bounce_domain=settings.bounces.domain,
         tokens=TokenKeys(secret.current, secret.previous),
         verp=VerpKeys(secret.current, secret.previous),
+        sender_id=settings.relay.sender_id,
         dkim=settings.relay.dkim,
     )
     queues = ReadyQueues(client)

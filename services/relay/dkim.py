@@ -43,11 +43,12 @@ _BLANKS = re.compile(rb"[ \t\r\n]+")
 
 
 class Signer:
-    """Signs for one domain with one key, RSA or Ed25519. Loading an RSA key takes 26 ms; signing releases the GIL.
+    """Signs for one `domain` with one key, RSA or Ed25519. Loading an RSA key takes 26 ms; signing releases the GIL.
     dkim_keys.InvalidKey if the key is none."""
 
     def __init__(self, domain: str, selector: str, private_key_pem: bytes | str) -> None:
         pem = private_key_pem if isinstance(private_key_pem, str) else private_key_pem.decode("ascii", "replace")
+        self.domain = domain
         self._sign_digest = dkim_keys.signer(pem)
         self._tags = f"v=1; a={dkim_keys.algorithm(pem)}; c=relaxed/relaxed; d={domain}; s={selector};".encode("ascii")
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from prometheus_client import Histogram
 
+from services.relay import feedback
 from services.relay.dkim import Signer, sign
 from services.relay.ends import Unmade
 from services.relay.relay import Made
@@ -37,31 +38,36 @@ class Domains(Protocol):
 
     async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> SendingDomain: ...
 
+    async def of_installation(self, domain: str) -> SendingDomain | None: ...
+
     def private_key(self, domain: str, key: Key) -> str: ...
 
 
 @dataclass(slots=True)
 class Work:
     """What the mails of a job are made with. `signers` is empty where mails leave unsigned; `good_until` is when (ms)
-    they have to be asked for again; `size_bytes` is that of the compiled content."""
+    they have to be asked for again; `complaints`: one of them makes CFBL-Address valid; `size_bytes` is that of the
+    compiled content."""
 
     stream: str
     from_domain: str
     renderer: Renderer
     size_bytes: int
     signers: Sequence[Signer] = ()
+    complaints: bool = False
     good_until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What every mail of this installation carries: where links lead, where mail comes back to, and how both are
-    signed; and whether mails get a DKIM signature (`relay.dkim`)."""
+    signed; the last part of Feedback-ID; and whether mails get a DKIM signature (`relay.dkim`)."""
 
     base_url: str
     bounce_domain: str
     tokens: TokenKeys
     verp: VerpKeys
+    sender_id: str = ""
     dkim: bool = True
 
 
@@ -89,7 +95,7 @@ class Mails:
         if isinstance(work, Unmade):
             return work
         try:
-            mail = work.renderer.render(ready, now_ms)
+            mail = work.renderer.render(ready, now_ms, complaints=work.complaints)
         except RenderFailed as failed:
             return Unmade("render_failed", str(failed), final=True)
         signatures = sign(work.signers, mail.headers, mail.body, now_ms // 1000)
@@ -112,7 +118,7 @@ class Mails:
         self._keep(job, work)
         if self._origin.dkim:
             try:
-                work.signers = await self._signers_of(tenant, work.from_domain)
+                await self._sign_with(work, tenant)
             except (InvalidDomain, DomainTaken, LookupError) as gone:
                 detail = f"{work.from_domain} is not a sending domain of {tenant}: {gone}"
                 return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)
@@ -146,12 +152,21 @@ class Mails:
                 verp=self._origin.verp,
                 base_url=self._origin.base_url,
                 bounce_domain=self._origin.bounce_domain,
+                sender_id=self._origin.sender_id,
             )
             return Work(compiled.stream, compiled.from_domain, renderer, len(packed))
 
-    async def _signers_of(self, tenant: str, name: str) -> tuple[Signer, ...]:
-        domain = await self._domains.for_sending(tenant, name, any_from_domain=False)
-        return tuple([await self._signer(domain.domain, key) for key in domain.signing])
+    async def _sign_with(self, work: Work, tenant: str) -> None:
+        """The keys of the From domain. CFBL-Address asks for one of the return path's domain too if that is another:
+        just one, the one that all verifiers read, because it costs more than the rest of the mail."""
+        domain = await self._domains.for_sending(tenant, work.from_domain, any_from_domain=False)
+        signers = [await self._signer(domain.domain, key) for key in domain.signing]
+        covering = feedback.covering_domain(domain.domain, self._origin.bounce_domain.lower())
+        if covering != domain.domain and work.stream in feedback.STREAMS:
+            ours = await self._domains.of_installation(covering)
+            signers += [await self._signer(ours.domain, key) for key in ours.signing[:1]] if ours is not None else []
+        work.signers = tuple(signers)
+        work.complaints = any(signer.domain == covering for signer in signers)
 
     async def _signer(self, domain: str, key: Key) -> Signer:
         name = (domain, key.selector)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from services.relay import feedback
 from services.relay.layout import Layout, Urls, look_up
 from shared import addresses, content, events, headers, ids, templates
 from shared.content import CompiledContent, Part
@@ -40,8 +41,9 @@ class RenderedMail(msgspec.Struct, frozen=True):
 
 
 class Renderer:
-    """Makes the mails of one job. `base_url` is where tracking answers, `bounce_domain` where mail to the engine goes.
-    May be called from several threads. ValueError if `job` is no job id or `base_url` cannot stand in a mail."""
+    """Makes the mails of one job. `base_url` is where tracking answers, `bounce_domain` where mail to the engine goes,
+    `sender_id` the last part of Feedback-ID ("": there is none). May be called from several threads. ValueError if
+    `job` is no job id or `base_url` cannot stand in a mail."""
 
     def __init__(
         self,
@@ -53,6 +55,7 @@ class Renderer:
         verp: VerpKeys,
         base_url: str,
         bounce_domain: str,
+        sender_id: str = "",
     ) -> None:
         base_url = base_url.rstrip("/")
         if not _BASE_URL.fullmatch(base_url):
@@ -68,10 +71,14 @@ class Renderer:
         self._templates = templates.Templates(sources)
         self._has_logic = bool(sources)
         self._from = compiled.from_value.encode()
-        self._last_fields = _last_fields(compiled)
+        self._takes_complaints = compiled.stream in feedback.STREAMS
+        self._last_fields = _last_fields(
+            compiled, feedback.feedback_id(compiled, job, tenant, sender_id) if sender_id else ""
+        )
 
-    def render(self, recipient: events.Ready, now_ms: int) -> RenderedMail:
-        """The mail, dated `now_ms`. RenderFailed if a template fails with these variables."""
+    def render(self, recipient: events.Ready, now_ms: int, *, complaints: bool = False) -> RenderedMail:
+        """The mail, dated `now_ms`. `complaints`: it will have the signature that makes a CFBL-Address valid.
+        RenderFailed if a template fails with these variables."""
         ordinal = recipient.ordinal
         unsubscribe_url = self._urls.unsubscribe + self._tokens.unsubscribe(ordinal).decode("ascii")
         variables = self._variables(recipient, unsubscribe_url)
@@ -93,6 +100,10 @@ class Renderer:
             address = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
             mailto = f"mailto:{address}?subject={UNSUBSCRIBE_SUBJECT}"
             fields.append((b"List-Unsubscribe", f"<{unsubscribe_url}>,\r\n <{mailto}>".encode("ascii")))
+        if complaints and self._takes_complaints:
+            complaint_address = self._verp.feedback_address(self._job, ordinal, self._bounce_domain).encode("ascii")
+            fields.append((b"CFBL-Address", complaint_address + b"; report=arf"))
+            fields.append((b"CFBL-Feedback-ID", complaint_address.partition(b"@")[0]))
         fields += self._last_fields
         if len(self._compiled.body) == 1:
             body = _without_empty_end(body)
@@ -177,8 +188,11 @@ def _sources(compiled: CompiledContent) -> dict[templates.Name, str]:
     return sources
 
 
-def _last_fields(compiled: CompiledContent) -> list[tuple[bytes, bytes]]:
-    fields = [*compiled.headers, ("MIME-Version", "1.0"), *compiled.body_fields]
+def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[bytes, bytes]]:
+    own = [(name, value) for name, value in compiled.headers if name.lower() not in feedback.NAMES]
+    fields = [*own, ("MIME-Version", "1.0"), *compiled.body_fields]
+    if feedback_id:
+        fields.insert(0, ("Feedback-ID", feedback_id))
     if compiled.reply_to:
         fields.insert(0, ("Reply-To", compiled.reply_to))
     if compiled.stream == "bulk":

@@ -33,10 +33,10 @@ from shared import bus, content, dkim_keys, events, ids, keys, redis, suppressio
 from shared.bus import ends_message
 from shared.dkim_keys import Vault
 from shared.ready import Lease, Queued, ReadyQueues, Recorded, Taken
-from shared.sending_domains import SendingDomains
+from shared.sending_domains import CACHE_SECONDS, INSTALLATION, SendingDomains
 from shared.suppression import SuppressionList
 from shared.tokens import TokenKeys
-from shared.verp import VerpKeys
+from shared.verp import Verp, VerpKeys
 from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer
 from tests.servers import RedisServer
 
@@ -104,9 +104,9 @@ class House:
     def __init__(self, client: redis.Client) -> None:
         self.client = client
         self.queues = ReadyQueues(client)
+        self.clock = Clock()
         self.domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
         self.hops: dict[str, Hop] = {}
-        self.clock = Clock()
         self._names = itertools.count()
         self._jobs = itertools.count(1)
         self.publisher = bus.Publisher(client, P, lambda: f"house{next(self._names)}")
@@ -150,7 +150,7 @@ class House:
         return [self.hops[domain]]
 
     def mails(self, client: Any = None) -> Mails:
-        origin = Origin("https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET))
+        origin = Origin("https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET), "estafette")
         return Mails(client or self.client, P, self.domains, origin, self.clock.now_ms)
 
     def relay(
@@ -878,6 +878,32 @@ def selectors(envelope: Envelope) -> list[str]:
     """Whose signatures a mail has, from the top."""
     fields = message_from_bytes(envelope.message).get_all("DKIM-Signature", [])
     return [tag.strip()[2:] for field in fields for tag in field.split(";") if tag.strip().startswith("s=")]
+
+
+@on_one_server
+async def test_complaints_are_asked_for_where_a_signature_covers_the_address(house: House) -> None:
+    """The return path is at bounces.exemple.fr: below one From domain, and somebody else's for the other."""
+    async with host(house) as server:
+        ours, another = await house.job(), await house.job(domain="autre.fr")
+        async with running(house.relay()):
+            await house.enqueue(ours, [0])
+            await house.enqueue(another, [1])
+            await until(lambda: house.has_ended(2))
+            own, _ = await house.domains.add(INSTALLATION, "bounces.exemple.fr")
+            house.clock.ahead_s += CACHE_SECONDS
+            await house.enqueue(another, [2])
+            await until(lambda: house.has_ended(3))
+
+        mails = {recipient(envelope): message_from_bytes(envelope.message) for envelope in server.envelopes}
+        asked = {ordinal: mails[f"u{ordinal}@a.test"]["CFBL-Address"] for ordinal in range(3)}
+        assert asked[1] is None
+        assert [VerpKeys(SECRET).read(asked[at].partition(";")[0]) for at in (0, 2)] == [
+            Verp("feedback", ours, 0),
+            Verp("feedback", another, 2),
+        ]
+        last = next(envelope for envelope in server.envelopes if recipient(envelope) == "u2@a.test")
+        assert selectors(last)[2:] == [own.selector]
+        assert mails["u2@a.test"]["Feedback-ID"] == f"{another}:bulk.acme:acme:estafette"
 
 
 @on_one_server

@@ -17,6 +17,7 @@ JOB = ids.job_text(bytes(range(12)))
 ORDINAL = 258
 RETURN_PATH = KEYS.return_path(JOB, ORDINAL, DOMAIN)
 UNSUBSCRIBE = KEYS.unsubscribe_address(JOB, ORDINAL, DOMAIN)
+COMPLAIN = KEYS.feedback_address(JOB, ORDINAL, DOMAIN)
 NOW_MS = 1_760_000_000_000
 
 SAMPLES = Path(__file__).parents[2] / "data" / "bounces"

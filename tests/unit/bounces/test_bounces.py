@@ -9,6 +9,7 @@ from shared.bus import BusUnavailable
 from shared.redis import RedisAway
 from shared.verp import VerpKeys
 from tests.unit.bounces.parts import (
+    COMPLAIN,
     DOMAIN,
     JOB,
     KEYS,
@@ -63,6 +64,10 @@ COMPLAINTS = [
     ("arf-fraud.eml", RETURN_PATH, "fraud"),
     ("arf-unknown-type.eml", RETURN_PATH, "other"),
     ("outlook-junk-report.eml", f"fbl@{DOMAIN}", "abuse"),
+    ("outlook-junk-report.eml", COMPLAIN, "abuse"),
+    ("arf-abuse-signed.eml", COMPLAIN, "abuse"),
+    ("arf-cfbl-minimal.eml", COMPLAIN, "abuse"),
+    ("arf-cfbl-minimal.eml", f"fbl@{DOMAIN}", "abuse"),
 ]
 #: Sample, kind: to the return path, and to the unsubscribe address.
 AUTOMATIC = [
@@ -85,6 +90,17 @@ KEPT = [
     ("qmail-user-unknown.eml", UNSUBSCRIBE, "", "report_to_unsubscribe"),
     ("unsubscribe-by-person.eml", UNSUBSCRIBE, "", "null_sender"),
     ("arf-auth-failure.eml", RETURN_PATH, "", "authentication_report"),
+    *(
+        (name, COMPLAIN, "", "to_feedback_address")
+        for name in (
+            "postfix-user-unknown.eml",
+            "vacation-rfc3834.eml",
+            "qmail-user-unknown.eml",
+            "person-to-postmaster.eml",
+        )
+    ),
+    ("unsubscribe-by-person.eml", COMPLAIN, "ana@example.fr", "to_feedback_address"),
+    ("arf-auth-failure.eml", COMPLAIN, "", "authentication_report"),
     ("arf-message-id-guessed.eml", f"fbl@{DOMAIN}", "mallory@attacker.example", "no_name"),
 ]
 

@@ -25,6 +25,22 @@ def test_an_unsubscribe_address_names_its_message(job: str, ordinal: int) -> Non
     assert KEYS.read(KEYS.unsubscribe_address(job, ordinal, "bounces.example")) == Verp("unsubscribe", job, ordinal)
 
 
+@given(jobs, ordinals)
+def test_a_complaint_address_names_its_message_with_and_without_its_domain(job: str, ordinal: int) -> None:
+    address = KEYS.feedback_address(job, ordinal, "bounces.example")
+
+    assert KEYS.read(address) == KEYS.read(address.partition("@")[0]) == Verp("feedback", job, ordinal)
+
+
+@given(jobs, ordinals)
+def test_a_return_path_and_a_complaint_address_are_not_each_other(job: str, ordinal: int) -> None:
+    """Every host on the way sees the return path; who complains has seen the mail."""
+    with pytest.raises(InvalidVerp):
+        KEYS.read("f" + KEYS.return_path(job, ordinal, "bounces.example")[1:])
+    with pytest.raises(InvalidVerp):
+        KEYS.read("u" + KEYS.feedback_address(job, ordinal, "bounces.example")[1:])
+
+
 @given(jobs, ordinals, st.data())
 def test_the_case_of_the_address_does_not_matter(job: str, ordinal: int, data: st.DataObject) -> None:
     address = KEYS.return_path(job, ordinal, "bounces.example")
