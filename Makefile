@@ -52,7 +52,7 @@ lock:
 	$(LOCK) --all-extras -c requirements.lock -o requirements-test.lock
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 .venv/.ready-run: requirements.lock pyproject.toml .ci/setup
 	@.ci/setup run

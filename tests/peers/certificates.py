@@ -61,7 +61,12 @@ def self_signed(*names: str) -> Certificate:
 
 
 def _made(
-    subject: str, names: tuple[str, ...], issuer: Certificate | None, *, authority: bool = False, expired: bool = False
+    subject: str,
+    names: tuple[str, ...],
+    issuer: Certificate | None,
+    *,
+    authority: bool = False,
+    expired: bool = False,
 ) -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])

@@ -23,8 +23,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
+from tests.peers import certificates
+from tests.peers.certificates import Certificate
 from tests.servers import free_port, missing, need
 
 T = TypeVar("T")
@@ -125,15 +128,26 @@ class Domains:
 
 class Postfix:
     """`sends_to`: the domains to which its own mail, that is its DSNs, can go → `host:port`. `milter`: `host:port` of a
-    mail filter, or "". Its ports and files are its own from the beginning; `remove` gives them back."""
+    mail filter, or "". `listeners`: more addresses that it listens on, each with parameters of its own there.
+    `certificate`: else it signs one itself. `port`: else a free one. Ports and files are its own from the beginning;
+    `remove` gives them back."""
 
-    def __init__(self, domains: Domains, sends_to: Mapping[str, str], milter: str) -> None:
+    make = "postfix"
+
+    def __init__(
+        self,
+        domains: Domains,
+        sends_to: Mapping[str, str],
+        milter: str = "",
+        listeners: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+        certificate: Certificate | None = None,
+        port: int = 0,
+    ) -> None:
         self._program = need("postfix")
-        self._openssl = need("openssl")
         if os.geteuid() != 0:
             missing("root, which Postfix wants,")
         self.address = ADDRESS
-        self.port = free_port()
+        self.port = port or free_port()
         # Not below pytest's directory: that is closed to the users that Postfix changes into.
         self._directory = Path(tempfile.mkdtemp(prefix="estafette-postfix-"))
         self._janitor = subprocess.Popen(
@@ -143,8 +157,13 @@ class Postfix:
         )
         self._make_folders()
         self._make_tables(domains, sends_to)
-        self._make_certificate()
-        self._configure(milter)
+        (certificate or certificates.self_signed(HOSTNAME)).write(
+            self._directory / "etc" / "certificate.pem", self._directory / "etc" / "key.pem"
+        )
+        self._configure(milter, listeners)
+
+    def encrypts(self) -> bool:
+        return True
 
     def start(self) -> None:
         """Returns when it answers."""
@@ -207,14 +226,7 @@ class Postfix:
         self._table("access", access)
         self._table("transport", {domain: f"smtp:{_bracketed(where)}" for domain, where in sends_to.items()})
 
-    def _make_certificate(self) -> None:
-        """Signed by itself, as that of most hosts out there."""
-        etc = self._directory / "etc"
-        command = [self._openssl, "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2"]
-        command += ["-subj", f"/CN={HOSTNAME}", "-keyout", str(etc / "key.pem"), "-out", str(etc / "certificate.pem")]
-        _run(*command)
-
-    def _configure(self, milter: str) -> None:
+    def _configure(self, milter: str, listeners: Mapping[str, Mapping[str, str]]) -> None:
         owner = pwd.getpwnam(_MAILDIR_OWNER)
         values = {
             "directory": self._directory,
@@ -227,6 +239,10 @@ class Postfix:
         }
         for name, text in (("main.cf", _MAIN_CF), ("master.cf", _MASTER_CF)):
             (self._directory / "etc" / name).write_text(text.format(**values))
+        with (self._directory / "etc" / "master.cf").open("a") as master:
+            for address, parameters in listeners.items():
+                told = "".join(f"    -o {{ {name} = {value} }}\n" for name, value in parameters.items())
+                master.write(f"{address}:{self.port} inet n - n - - smtpd\n{told}")
 
     def _table(self, name: str, rows: Mapping[str, str]) -> None:
         text = "".join(f"{key} {value}\n" for key, value in rows.items())
@@ -253,8 +269,15 @@ class Postfix:
 
 
 @contextmanager
-def running(domains: Domains, sends_to: Mapping[str, str], milter: str = "") -> Iterator[Postfix]:
-    postfix = Postfix(domains, sends_to, milter)
+def running(
+    domains: Domains,
+    sends_to: Mapping[str, str],
+    milter: str = "",
+    listeners: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    certificate: Certificate | None = None,
+    port: int = 0,
+) -> Iterator[Postfix]:
+    postfix = Postfix(domains, sends_to, milter, listeners, certificate, port)
     try:
         postfix.start()
         yield postfix
