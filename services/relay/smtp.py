@@ -285,8 +285,7 @@ class Connection(asyncio.Protocol):
         transaction = self._transaction
         if transaction is None:
             # Unasked: mostly 421 before it closes, or the answer to QUIT. Nothing may be paired with it.
-            self._usable = False
-            self._transport.close()
+            self._hang_up()
             return
         if transaction.body_is_out and self._unsent and code < 400:
             raise Garbled(f"{code} before the message was sent")
@@ -315,11 +314,17 @@ class Connection(asyncio.Protocol):
         self._unsent = memoryview(b"")
         self._reset_next = not transaction.accepted
         if not in_step:
-            self._usable = False
-            self._transport.close()
+            self._hang_up()
         if self._waiter is not None and not self._waiter.done():
             self.sent_count += 1
             self._waiter.set_result(result)
+
+    def _hang_up(self) -> None:
+        """Once: asyncio (3.11) forgets what an encrypted transport stands on when it is closed a second time, as where
+        more replies follow 421, and then neither closes nor aborts it."""
+        self._usable = False
+        if not self._transport.is_closing():
+            self._transport.close()
 
     def _lose(self, reason: str) -> None:
         """Nothing more comes. A refusal that was heard before still counts."""
