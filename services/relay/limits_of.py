@@ -1,4 +1,4 @@
-"""Under which limits a message and a connection are: their names and numbers, from shaping, warm-up, pace and job. Pure.
+"""Under which limits a message and a connection are: names and numbers, from shaping, warm-up, pace and job. Pure.
 
     site:gmail               all sources together, at this site
     site:gmail source:a1     this source at this site: providers count by address
@@ -58,8 +58,8 @@ class LimitsOf:
         return limits
 
     def connection(self, site: str, source: Source, tenant: str = "", one: bool = False) -> list[Limit]:
-        """What one connection to this site counts under; `one`: for now this source keeps a single one. `tenant` is that
-        whose connection it is alone: name it where `own_connections` says so."""
+        """What one connection to this site counts under; `one`: for now this source keeps a single one. `tenant` is
+        that whose connection it is alone: name it where `own_connections` says so."""
         shape = self._shaping.of(site)
         counted = [
             Limit(f"site:{site}", connections=shape.connections),
