@@ -19,8 +19,11 @@ import click
 from shared.settings import Settings
 
 RECIPIENTS = 1_000
-#: How many recipients behave how, by the beginning of their local part (`services.mailbox.behaviours`).
-CAST = {"unknown": 40, "full": 10, "blocked": 10, "bounce-later": 15, "complain": 5}
+#: How many recipients behave how, by the beginning of their local part (`services.mailbox.behaviours`). With more bad
+#: addresses a breaker would stop the job, and with more complaints soon the bulk of the tenant.
+CAST = {"unknown": 20, "full": 10, "blocked": 10, "bounce-later": 8, "complain": 1}
+#: The cast is spread over the campaign: each next one stands 0.618 of it further on (the golden ratio spreads best).
+STRIDE = 609
 #: Recipients who stand in the campaign twice, and recipients who are on the suppression list before it.
 TWICE, LEFT_BEFORE = 2, 10
 #: Of a hundred who got the mail.
@@ -95,8 +98,10 @@ async def _run(base: str, key: str) -> None:
 
 def addressees(run_id: str) -> list[dict[str, Any]]:
     """The recipients but for those that stand there twice; new addresses at each run, for some never come back."""
-    kinds = [kind for kind, number in CAST.items() for _ in range(number)]
-    kinds += ["chouette"] * (RECIPIENTS - TWICE - len(kinds))
+    cast = [kind for kind, number in CAST.items() for _ in range(number)]
+    kinds = ["chouette"] * (RECIPIENTS - TWICE)
+    for place, kind in enumerate(cast):
+        kinds[place * STRIDE % (len(kinds) - LEFT_BEFORE)] = kind
     return [
         {
             "email": f"{kind}.{number}.{run_id}@{('hulotte', 'effraie', 'hibou')[number % 3]}.example",
@@ -201,6 +206,8 @@ async def _follow(api: Api, job: str, done: Done) -> dict[str, Any]:
             if mails:
                 continue
             report = await api.report(job)
+            if stopped := report.get("stopped"):
+                raise DemoFailed(_why_stopped(stopped))
             bar.update(_settled(report) - bar.pos)
             if not check(report, done):
                 return report
@@ -225,6 +232,14 @@ async def _live(api: Api, mail: Mapping[str, Any], job: str, done: Done) -> None
         if share < part:
             await do(mail)
             who.add(ordinal)
+
+
+def _why_stopped(stopped: Mapping[str, Any]) -> str:
+    figures = f"{stopped['reason']}, {stopped['bad']} of {stopped['of']}"
+    return (
+        f"a breaker stopped {stopped['name']} ({figures}). To go on: `estafette stops consent {stopped['name']}`, then"
+        f" POST /v1/stops/{stopped['name']}/resume"
+    )
 
 
 def _settled(report: Mapping[str, Any]) -> int:

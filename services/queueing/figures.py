@@ -27,7 +27,7 @@ WARNED_MS = 2 * 86_400_000
 # judged of each job that has an invalid address in the batch; keys of the tenants that are to be judged.
 _COUNT = Script(
     """
-local bulk, jobs, tenants, touched = {}, {}, {}, {}
+local bulk, jobs, tenants, touched, sums = {}, {}, {}, {}, {}
 
 local function is_judged(job, ordinal)
   if bulk[job] == nil then
@@ -38,26 +38,25 @@ local function is_judged(job, ordinal)
 end
 
 local function is_new(job, ordinal, what)
-  touched[KEYS[job + 1]] = ARGV[1]
+  touched[job + 1] = ARGV[1]
   return redis.call('SETBIT', KEYS[job + 1], ordinal * 4 + what, 1) == 0
 end
 
 local function add(key, field, lifetime)
-  touched[KEYS[key]] = lifetime
-  return redis.call('HINCRBY', KEYS[key], field, 1)
+  touched[key] = lifetime
+  sums[key] = sums[key] or {}
+  sums[key][field] = (sums[key][field] or 0) + 1
 end
 
 for _, one in ipairs(cmsgpack.unpack(ARGV[4])) do
   local job, tenant, ordinal, what, day = unpack(one)
   if is_judged(job, ordinal) then
-    if what == 0 and is_new(job, ordinal, 0) and add(tenant, 'delivered:' .. day, ARGV[2]) == 1 then
-      tenants[tenant] = true
-    end
+    if what == 0 and is_new(job, ordinal, 0) then add(tenant, 'delivered:' .. day, ARGV[2]) end
     if what == 3 then
       if is_new(job, ordinal, 3) then add(tenant, 'complaints:' .. day, ARGV[2]) end
       tenants[tenant] = true
-    else
-      if is_new(job, ordinal, 1) then add(job + 2, 'judged', ARGV[1]) end
+    elseif is_new(job, ordinal, 1) then
+      add(job + 2, 'judged', ARGV[1])
     end
     if what == 2 then
       if is_new(job, ordinal, 2) then add(job + 2, 'invalid', ARGV[1]) end
@@ -65,7 +64,13 @@ for _, one in ipairs(cmsgpack.unpack(ARGV[4])) do
     end
   end
 end
-for key, lifetime in pairs(touched) do redis.call('PEXPIRE', key, lifetime) end
+for key, fields in pairs(sums) do
+  for field, number in pairs(fields) do
+    local sum = redis.call('HINCRBY', KEYS[key], field, number)
+    if sum == number and string.sub(field, 1, 9) == 'delivered' then tenants[key] = true end
+  end
+end
+for key, lifetime in pairs(touched) do redis.call('PEXPIRE', KEYS[key], lifetime) end
 local found, judged = {}, {}
 for job in pairs(jobs) do
   local figures = redis.call('HMGET', KEYS[job + 2], 'invalid', 'judged')
