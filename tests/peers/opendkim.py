@@ -1,16 +1,18 @@
-"""A real opendkim as a mail filter of Postfix: it verifies what arrives, with keys it looks up, and writes its verdict
-into the header `Authentication-Results` of what Postfix stores."""
+"""A real opendkim: as a mail filter of Postfix it verifies what arrives, with keys it looks up, and writes its verdict
+into the header `Authentication-Results` of what Postfix stores; in its test mode it verifies files. Debian's knows
+Ed25519 (`opendkim -V` says so of 2.11)."""
 
 import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email import message_from_bytes
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from shared import dkim_keys
 from tests.servers import free_port, need, stop
 
 START_SECONDS = 30.0
@@ -92,3 +94,28 @@ def in_results(fields: Sequence[str]) -> list[str]:
     ours = " ".join(" ".join(field.split()) for field in fields)
     # A semicolon ends one, but for one in a comment.
     return [found.strip() for found in re.findall(r"\bdkim=((?:\([^)]*\)|[^;(])*)", ours)]
+
+
+def tested(mails: Sequence[bytes], domain: str, pems: Mapping[str, str], directory: Path) -> list[list[str]]:
+    """What opendkim says of each signature of each mail, one mail after the other in its test mode. There is neither a
+    mail server nor DNS: the records of the keys, which come by selector, are in a file."""
+    keys = directory / "keys"
+    keys.write_text(
+        "".join(f"{selector}._domainkey.{domain} {dkim_keys.record(pem)}\n" for selector, pem in pems.items())
+    )
+    conf = directory / "test.conf"
+    conf.write_text(
+        f"Mode v\nSyslog no\nAlwaysAddARHeader yes\nAuthservID {AUTHENTICATION_SERVER}\nTestPublicKeys {keys}\n"
+    )
+    files = [directory / f"{number}.eml" for number in range(len(mails))]
+    for file, mail in zip(files, mails, strict=True):
+        file.write_bytes(mail)
+    printed = subprocess.run(
+        [need("opendkim"), "-x", str(conf), "-vv", "-t", ",".join(map(str, files))],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,  # it says so, too, where a mail does not verify
+    )
+    fields = re.findall(r"hname='Authentication-Results' hvalue='([^']*)'", printed.stdout.decode("utf-8", "replace"))
+    assert len(fields) == len(mails), printed.stdout[-2000:] + printed.stderr[-2000:]
+    return [in_results([field]) for field in fields]
