@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
@@ -81,8 +82,7 @@ class Saw(IntEnum):
     COMPLAINED = 3
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """One thing seen of one message, on a day since 1970."""
 
     tenant: str
