@@ -348,6 +348,22 @@ def mta_sts(p: int, domain: str) -> str:
     return f"est:{{p{p}}}:mta_sts:{domain}"
 
 
+def tls_reported(p: int, day: int) -> str:
+    """set of recipient domains · whose TLS sessions of this day (UTC) have been counted and not reported · 4 days"""
+    return f"est:{{p{p}}}:tls_reported:{day}"
+
+
+def tls_report(p: int, day: int, domain: str) -> str:
+    """hash, a kind of session (JSON) → count; `sent <uri>` → 1 · one day's TLS report of a domain, and who has it
+    · until it is sent, at most 4 days"""
+    return f"est:{{p{p}}}:tls_report:{day}:{domain}"
+
+
+def tls_report_lock(p: int, day: int, domain: str) -> str:
+    """string · a process tries to send this report, or has tried · until it may be tried again"""
+    return f"est:{{p{p}}}:tls_report_lock:{day}:{domain}"
+
+
 # The catch-all mailbox. One script writes its three keys
 
 

@@ -33,6 +33,7 @@ GUARDED = (
 SIGNED = frozenset(
     (
         *GUARDED, b"in-reply-to", b"references", b"content-id", b"content-description",
+        b"tls-report-domain", b"tls-report-submitter",
         b"list-help", b"list-subscribe", b"list-post", b"list-owner", b"list-archive",
     )
 )  # fmt: skip

@@ -79,6 +79,7 @@ class Connection(asyncio.Protocol):
 
     `tls` is the protocol's version, or None in clear, `tls_cipher` the suite, `tls_policy` the word for what asked for
     it. `tls_failure` is the result type (RFC 8460) of encryption that was tried and did without, `tls_reason` in words.
+    `source_ip` is the address that it leaves from.
     """
 
     def __init__(self, host: str, smtp: aiosmtplib.SMTP, policy: TlsPolicy, timeouts: Timeouts) -> None:
@@ -104,6 +105,8 @@ class Connection(asyncio.Protocol):
         self.tls: str | None = tls_object.version() if tls_object else None
         self.tls_cipher: str = tls_object.cipher()[0] if tls_object else ""
         self.tls_policy = policy.word
+        local = self._transport.get_extra_info("sockname")
+        self.source_ip: str = local[0] if local else ""
         self.tls_failure: TlsFailure | Literal[""] = policy.failure
         self.tls_reason = ""
         self.sent_count = 0

@@ -74,6 +74,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/smtp.py": {"asyncio", "os", "socket"},
     "services/relay/stops.py": {"asyncio"},
     "services/relay/sts_policies.py": {"asyncio"},
+    "services/relay/tls_reports.py": {"asyncio"},
     "services/reports/event_log.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
     "services/reports/store.py": {"asyncio"},

@@ -693,7 +693,7 @@ async def test_a_connection_leaves_from_the_source_address_given() -> None:
         connection = await Connection.open(
             "127.0.0.1", server.port, helo="relay.example", tls=NEVER, source_ip="127.0.0.2"
         )
-        assert connection._transport.get_extra_info("sockname")[0] == "127.0.0.2"
+        assert connection.source_ip == "127.0.0.2"
         await connection.close()
 
         with pytest.raises(ConnectFailed, match="connect"):
