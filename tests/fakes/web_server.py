@@ -2,6 +2,7 @@
 
 async with WebServer(context) as server:
     server.answers["/.well-known/mta-sts.txt"] = Answer(b"version: STSv1\\n…")
+    server.answers["//mta-sts.example.net/.well-known/mta-sts.txt"] = …     # of one host only
     server.port
     server.requests[0].path, .host, .headers, .body
 """
@@ -59,7 +60,8 @@ class WebServer:
         body = await request.read()
         self.requests.append(Request(request.method, request.path, request.host, dict(request.headers), body))
         self.asked.set()
-        answer = self.answers.get(request.path, Answer(status=404))
+        of_host = self.answers.get(f"//{request.host.partition(':')[0]}{request.path}")
+        answer = of_host or self.answers.get(request.path, Answer(status=404))
         await asyncio.sleep(answer.delay_s)
         return web.Response(
             body=answer.body, status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers}

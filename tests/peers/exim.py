@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.peers import certificates, receivers
+from tests.fakes.certificates import Authority
+from tests.peers import receivers
 from tests.peers.jail import Jail, greets, maildir
 
 MAKE = "exim"
@@ -70,7 +71,7 @@ class Exim:
     def __init__(self, port: int, policy: str) -> None:
         self.port = port
         self.jail = Jail("exim4-daemon-light", [_USER])
-        certificate = certificates.self_signed("mx.exim.test")
+        certificate = Authority().issue("mx.exim.test")
         conf = _CONF.format(
             interfaces=" ; ".join(receivers.address(MAKE, variant) for variant in receivers.VARIANTS),
             port=port,

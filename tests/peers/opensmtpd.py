@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.peers import certificates, receivers
+from tests.fakes.certificates import Authority
+from tests.peers import receivers
 from tests.peers.jail import Jail, greets, maildir
 
 MAKE = "opensmtpd"
@@ -35,7 +36,7 @@ class OpenSmtpd:
         self.port = port
         # It runs what delivers by /bin/sh.
         self.jail = Jail("opensmtpd", ["opensmtpd", "opensmtpq", _OWNER], ["/bin/sh"])
-        certificate = certificates.self_signed("mx.opensmtpd.test")
+        certificate = Authority().issue("mx.opensmtpd.test")
         addresses = {variant: receivers.address(MAKE, variant) for variant in receivers.VARIANTS}
         conf = _CONF.format(
             size_limit=receivers.SIZE_LIMIT_BYTES,

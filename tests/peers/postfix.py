@@ -26,8 +26,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from tests.peers import certificates
-from tests.peers.certificates import Certificate
+from tests.fakes.certificates import Authority
 from tests.servers import free_port, missing, need
 
 T = TypeVar("T")
@@ -129,7 +128,7 @@ class Domains:
 class Postfix:
     """`sends_to`: the domains to which its own mail, that is its DSNs, can go → `host:port`. `milter`: `host:port` of a
     mail filter, or "". `listeners`: more addresses that it listens on, each with parameters of its own there.
-    `certificate`: else it signs one itself. `port`: else a free one. Ports and files are its own from the beginning;
+    `port`: else a free one. Ports and files are its own from the beginning;
     `remove` gives them back."""
 
     make = "postfix"
@@ -140,7 +139,6 @@ class Postfix:
         sends_to: Mapping[str, str],
         milter: str = "",
         listeners: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-        certificate: Certificate | None = None,
         port: int = 0,
     ) -> None:
         self._program = need("postfix")
@@ -157,9 +155,8 @@ class Postfix:
         )
         self._make_folders()
         self._make_tables(domains, sends_to)
-        (certificate or certificates.self_signed(HOSTNAME)).write(
-            self._directory / "etc" / "certificate.pem", self._directory / "etc" / "key.pem"
-        )
+        # Signed by nobody whom anybody knows, as that of most hosts out there.
+        Authority().issue(HOSTNAME).write(self._directory / "etc")
         self._configure(milter, listeners)
 
     def encrypts(self) -> bool:
@@ -274,10 +271,9 @@ def running(
     sends_to: Mapping[str, str],
     milter: str = "",
     listeners: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-    certificate: Certificate | None = None,
     port: int = 0,
 ) -> Iterator[Postfix]:
-    postfix = Postfix(domains, sends_to, milter, listeners, certificate, port)
+    postfix = Postfix(domains, sends_to, milter, listeners, port)
     try:
         postfix.start()
         yield postfix

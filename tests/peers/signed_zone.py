@@ -29,7 +29,7 @@ import dns.zone
 from cryptography.hazmat.primitives.asymmetric import ec
 from dns.rdtypes.ANY.RRSIG import RRSIG
 
-from tests.peers.certificates import Certificate
+from tests.fakes.certificates import Issued
 from tests.peers.zone import GLANCE_SECONDS, START_SECONDS, Zone
 from tests.servers import free_port, need, stop
 
@@ -198,7 +198,7 @@ class Served:
         self.unbound.forget()
 
     def publish_tlsa(
-        self, host: str, port: int, certificate: Certificate, usage: int = 3, selector: int = 1, matching: int = 1
+        self, host: str, port: int, certificate: Issued, usage: int = 3, selector: int = 1, matching: int = 1
     ) -> None:
         """A TLSA record that this certificate fits (RFC 6698): DANE-EE, its public key, SHA-256, unless said."""
         self.publish(f"_{port}._tcp.{host}. TLSA {tlsa(certificate, usage, selector, matching)}")
@@ -209,10 +209,15 @@ class Served:
         self.unbound.forget()
 
 
-def tlsa(certificate: Certificate, usage: int = 3, selector: int = 1, matching: int = 1) -> str:
+def tlsa(certificate: Issued, usage: int = 3, selector: int = 1, matching: int = 1) -> str:
     """The data of the record: `3 1 1 <hash in hex>`."""
     part = certificate.spki if selector else certificate.der
-    return f"{usage} {selector} {matching} {_HASHES[matching](part).hex()}"
+    return f"{usage} {selector} {matching} {digest(part, matching).hex()}"
+
+
+def digest(part: bytes, matching: int) -> bytes:
+    """What a TLSA record has of a certificate or key (RFC 6698 section 2.1.3)."""
+    return _HASHES[matching](part)
 
 
 @contextmanager

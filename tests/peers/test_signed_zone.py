@@ -7,7 +7,8 @@ import dns.message
 import dns.rcode
 import pytest
 
-from tests.peers import certificates, signed_zone
+from tests.fakes.certificates import Authority
+from tests.peers import signed_zone
 from tests.peers.signed_zone import Served
 
 RECORDS = (
@@ -46,7 +47,7 @@ def test_what_is_signed_is_authentic(served: Served, name: str, record_type: str
 
 
 def test_a_tlsa_record_is_published_for_a_certificate_and_is_authentic(served: Served) -> None:
-    certificate = certificates.self_signed("mx1.signed.test")
+    certificate = Authority().issue("mx1.signed.test")
 
     before = served.unbound.ask("_2525._tcp.mx1.signed.test.", "TLSA")
     served.publish_tlsa("mx1.signed.test", 2525, certificate)
