@@ -88,6 +88,10 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"receiving (mail|e-?mail|messages) (too quickly|at a rate)",
             r"recipient thread limit",
             r"exceeding receiving limits",
+            r"message receive limit",
+            r"limit for the number of messages they can receive",
+            r"(user|recipient|mailbox)( <>)? has exceeded their message rate",
+            r"mailbox unavailable or access den",
         ),
         "450 4.2.1 The user you are trying to contact is receiving mail too quickly. Please resend your message later.",
         but_not="550 5.7.1 You are sending mail too quickly, this looks like spam",
@@ -106,13 +110,24 @@ TEXT_RULES: tuple[TextRule, ...] = (
     ),
     TextRule(
         "block",
+        "reputation",
+        (r"very low reputation",),  # Gmail goes on about spam and rate limits in the same breath
+        "421 4.7.0 Our system has detected that this message is suspicious due to the very low reputation of the "
+        "sending domain. To best protect our users from spam, the message has been blocked.",
+    ),
+    TextRule(
+        "block",
         "rate_limited",
         (
-            r"too many (concurrent |simultaneous |smtp |open )?(connections|sessions)",
+            r"too many ([a-z]+ ){0,3}(connections|sessions)",
+            r"(maximum number of|max) ([a-z]+ ){0,2}connections",
             r"too many (messages|mails|e-?mails) (from|sent|for|in|within|this)",
+            r"too much mail",
+            r"message submission rate",
+            r"limits for how many messages",
             r"too many recipients",
             r"trop de connexions",
-            r"rate[- ]?limit",
+            r"rate[- ]?limit(?!ed because)",
             r"throttl",
             r"excessive volume",
             r"unexpected volume",
@@ -146,7 +161,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"ipcheck\.proofpoint|proofpoint\.com/dnsbl",
             r"\b(dns|r|d)bls?\b|dnsbl",
             r"(block|black|deny)[ -]?list",
-            r"banned sending ip",
+            r"banned send(ing ip|er)",
             r"(blocked|rejected|listed) (using|by|in|at|on) [a-z0-9-]+(\.[a-z0-9-]+)+",
             r"client host.{0,20} (is )?blocked",
             r"\bdt:rbl\b",
@@ -170,6 +185,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"authentication (checks? )?(is )?(fail|requir)",
             r"client was not authenticated",
             r"not authori[sz]ed to send.{0,40}(domain|behalf)",
+            r"required authentication level",
+            r"aligned with either the authenticated",
         ),
         "550-5.7.26 This mail has been blocked because the sender is unauthenticated. Gmail requires all senders to "
         "authenticate with either SPF or DKIM.",
@@ -195,6 +212,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"emetteur invalide",
             r"sender (verif|domain|not allowed|denied)",
             r"domain of sender",
+            r"unresolvable rfc\.?5321",
             r"(from|sender) address.{0,30}(does not exist|not (exist|found|resolv))",
             r"envelope sender.{0,40}(rejected|blocked)",
             r"badmailfrom",
@@ -212,7 +230,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         "block",
         "spam",
         (
-            r"(?<![\w./@-])(anti-?)?spam(my|ming|mer|mers|like|assassin)?(?![\w@-])",
+            r"(?<![\w./@-])(anti-?)?spam(s|my|ming|mer|mers|like|assassin)?(?![\w@-])",
             r"\bunsolicited\b",
             r"\bjunk ?mail",
             r"bulk e-?mail",
@@ -238,7 +256,10 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"complaint (rate|level)",
             r"permanently deferred",
             r"ofr\d*_(105|108|999)\b",
-            r"lpn\d*_503\b",
+            r"lpn\d*_(10[589]|503)\b",
+            r"\[(tss?|ipts)\d\d\]",
+            r"messages from \S+ weren't sent",
+            r"traffic not accepted from this ip",
             r"not (in|on) (our |a |the )?whitelist",
         ),
         "421 mwinf5c79 ME Service refuse. Veuillez essayer plus tard. Service refused, please try later. OFR_999 [999]",
@@ -267,7 +288,13 @@ TEXT_RULES: tuple[TextRule, ...] = (
     TextRule(
         "block",
         "tls_required",
-        (r"(tls|encryption) (is )?required", r"must issue a starttls", r"starttls (first|is required)"),
+        (
+            r"(tls|encryption) (is )?required",
+            r"requires encryption",
+            r"sent over a tls connection",
+            r"must issue a starttls",
+            r"starttls (first|is required)",
+        ),
         "530 5.7.0 Must issue a STARTTLS command first",
     ),
     TextRule(
@@ -353,7 +380,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         "domain_refuses_mail",
         (
             r"(domain|host|server|\.[a-z]{2,24}) (does not|doesn't|never) (accept|receive)s? (any )?"
-            r"(e-?mail|mail|messages)",
+            r"(e-?mail|mail|messages)(?! over)",
             r"null ?mx",
         ),
         "556 5.1.10 Recipient address has null MX: the domain does not accept mail",
@@ -502,7 +529,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         (
             r"\bpolic(y|ies)\b",
             r"not ?(allowed|authori[sz]ed|permitted|accepted|welcome)",
-            r"prohibited",
+            r"prohibit(ed|ion)",
             r"forbidden",
             r"\bdenied\b",
             r"\bblocked\b",
