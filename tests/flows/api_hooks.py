@@ -51,6 +51,8 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case, **_
     match case.operation.label, case.body:
         case "POST /v1/jobs", dict(body):
             case.body = {**body, **GOOD_JOB}
+        case "POST /v1/domains/{domain}/activate", dict():
+            case.body = {"force": True}
         case "POST /v1/domains", dict():
             case.body = {"domain": f"fuzz-{_chance.randrange(40)}.test"}
 
