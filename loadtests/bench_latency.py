@@ -24,6 +24,7 @@ import uvloop
 from loadtests import bench_relay, content
 from loadtests.processes import START_S, Processes, free_port, listens, python, until
 from services.relay.smtp import Connection
+from services.relay.tls import TlsPolicy
 
 FROM, TO = "news@exemple.fr", "recipient@domain.example"
 #: Each peer sends its messages so often, in turns with the others; the median counts.
@@ -105,7 +106,7 @@ async def with_aiosmtplib(port: int, message: bytes, messages: int, connections:
 
 async def with_connection(port: int, message: bytes, messages: int, connections: int) -> float:
     opened = await asyncio.gather(
-        *(Connection.open("127.0.0.1", port, helo="bench.example", tls="opportunistic") for _ in range(connections))
+        *(Connection.open("127.0.0.1", port, helo="bench.example", tls=TlsPolicy()) for _ in range(connections))
     )
 
     def send(connection: Connection) -> Send:

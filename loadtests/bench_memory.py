@@ -40,10 +40,10 @@ def main() -> None:
 def measure(processes: Processes, folder: Path, recipients: int) -> tuple[float, float, float]:
     url = processes.redis()
     environ = environ_of(folder, url, processes.sink(), dkim=False)
-    key = demo_key(environ)
     redis: Any = Redis.from_url(url)
     processes.callback(redis.close)
     processes.service("http", environ)
+    key = demo_key(environ)
     _, queueing = processes.service("queueing", environ)
     before = redis.info("memory")["used_memory"]
     submit(environ, key, recipients, job)

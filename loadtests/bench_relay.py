@@ -113,7 +113,7 @@ def drain(folder: Path, messages: int, size_bytes: int, *, dkim: bool, relays: i
 
 def drained(processes: Processes, environ: Mapping[str, str], messages: int, relays: int = 1) -> float:
     """Messages a second out of a full queue."""
-    ports = [processes.service("relay", environ)[1] for _ in range(relays)]
+    ports = [port for _, port in processes.services("relay", environ, relays)]
     samples: list[tuple[float, float]] = []
 
     def sampled() -> bool:
@@ -147,8 +147,8 @@ def fill(
 def queued(processes: Processes, environ: Mapping[str, str], messages: int, submitted: Callable[[str], None]) -> None:
     """What `submitted` hands in with a key, until it is in the ready queues; the processes that did it are stopped."""
     with Processes(processes.directory) as filling:
-        key = demo_key(environ)
         filling.service("http", environ)
+        key = demo_key(environ)
         _, port = filling.service("queueing", environ)
         submitted(key)
         until(lambda: metric(port, QUEUED) >= messages, 300, "queueing")
@@ -186,7 +186,7 @@ def post(environ: Mapping[str, str], key: str, path: str, body: bytes, kind: str
 
 
 def demo_key(environ: Mapping[str, str]) -> str:
-    """A tenant with a sending domain, made at the console; its key."""
+    """A tenant with a sending domain, made at the console; its key. The instance has been started: it has a secret."""
 
     def console(*words: str) -> str:
         command = [*python("services.cli"), *words]

@@ -30,16 +30,22 @@ def html(size_bytes: int = 12_000) -> str:
 
 def job(recipients: int, number: int, size_bytes: int = 12_000) -> dict[str, Any]:
     """The body of a job; addresses differ between jobs."""
+    return job_for([recipient(n, f"domain{number}.example") for n in range(recipients)], size_bytes)
+
+
+def job_for(recipients: list[dict[str, Any]], size_bytes: int = 12_000) -> dict[str, Any]:
     return {
         "from": "Chouette <news@exemple.fr>",
         "subject": "{{ prenom }}, les soldes commencent",
         "html": html(size_bytes),
-        "recipients": [
-            {
-                "email": f"recipient{n}@domain{number}.example",
-                "name": f"Recipient {n}",
-                "variables": {"prenom": f"Ana{n}", "nom": "Lefèvre", "code": f"{n:08d}", "ville": "Besançon"},
-            }
-            for n in range(recipients)
-        ],
+        "recipients": recipients,
+    }
+
+
+def recipient(n: int, domain: str) -> dict[str, Any]:
+    """The nth of a domain."""
+    return {
+        "email": f"recipient{n}@{domain}",
+        "name": f"Recipient {n}",
+        "variables": {"prenom": f"Ana{n}", "nom": "Lefèvre", "code": f"{n:08d}", "ville": "Besançon"},
     }

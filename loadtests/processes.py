@@ -90,11 +90,18 @@ class Processes(ExitStack):
 
     def service(self, name: str, environ: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
         """`python -m services.<name>` (`http`: all routes), once it is ready; its process and its metrics port."""
-        port = free_port()
+        return self.services(name, environ, 1)[0]
+
+    def services(self, name: str, environ: Mapping[str, str], count: int) -> list[tuple[subprocess.Popen[bytes], int]]:
+        """So many at the same time, once all are ready."""
         module = "services" if name == "http" else f"services.{name}"
-        process = self.start(python(module), {**environ, f"ESTAFETTE_{name.upper()}_METRICS_PORT": str(port)}, name)
-        until(lambda: _ready(port), START_S, name, 0.02)
-        return process, port
+        started = []
+        for _ in range(count):
+            port = free_port()
+            settings = {**environ, f"ESTAFETTE_{name.upper()}_METRICS_PORT": str(port)}
+            started.append((self.start(python(module), settings, name), port))
+        until(lambda: all(_ready(port) for _, port in started), START_S, name, 0.02)
+        return started
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
