@@ -20,6 +20,7 @@ from services.reports.tally import change
 from shared import api, bus, content, events, ids, keys, redis
 from shared.content import TrackedLink
 from shared.recipients import Recipients, Waiting, pack_slim, pack_waiting
+from shared.stops import COMPLAINT_RATE, PAUSED, Stop, StopList
 from shared.tenants import Tenants
 
 PARTITIONS = 3
@@ -367,6 +368,24 @@ async def site(client: Any) -> AsyncIterator[Any]:
                 return answer.status, await answer.json(content_type=None)
 
         yield call
+
+
+async def test_a_stopped_job_says_what_stops_it(client: Any, site: Any) -> None:
+    await make_job(client, rate="50000/h")
+    await make_job(client, OTHER, stream="transactional")
+    tenants_stop = Stop(COMPLAINT_RATE, "acme", CREATED, "engine", bad=20, of=30_000)
+    await StopList(client).add("tenant:acme", tenants_stop)
+
+    _, bulk = await site(f"/v1/jobs/{JOB}")
+    _, other = await site(f"/v1/jobs/{OTHER}")
+
+    assert (bulk["state"], bulk["stopped"]["name"], bulk["stopped"]["bad"]) == ("stopped", "tenant:acme", 20)
+    assert (bulk["rate"], bulk["at_most_once"]) == ("50000/h", False)
+    assert (other["state"], other["stopped"]) == ("queued", None)
+
+    await StopList(client).add(f"job:{JOB}", Stop(PAUSED, "acme", CREATED, "tenant"))
+    _, bulk = await site(f"/v1/jobs/{JOB}")
+    assert (bulk["state"], bulk["stopped"]["name"]) == ("paused", f"job:{JOB}")
 
 
 async def test_a_job_is_shown_to_its_tenant_alone(client: Any, site: Any) -> None:
