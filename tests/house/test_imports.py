@@ -65,6 +65,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/begun.py": {"asyncio"},
     "services/relay/dnssec.py": {"asyncio"},
     "services/relay/limits.py": {"asyncio", "time"},
+    "services/relay/encryption.py": {"time"},
     "services/relay/https.py": {"aiohttp", "asyncio", "socket"},
     "services/relay/mails.py": {"asyncio"},
     "services/relay/permits.py": {"asyncio", "time"},

@@ -1,0 +1,56 @@
+"""Puts together from settings what decides how mail hosts are encrypted to, and what reports on it.
+
+With a fixed route there is none of it: the operator's own host is no recipient domain's.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+
+from services.relay.courier import Connection, Courier, Shunned
+from services.relay.dane import Dane
+from services.relay.dnssec import ValidatingResolver
+from services.relay.https import Https
+from services.relay.policies import Policies
+from services.relay.route import Hop, Routes
+from services.relay.sts_policies import StsPolicies
+from services.relay.tls_report import reporter
+from services.relay.tls_reports import Sending, TlsReports, deliver_by, signers_of
+from shared import dns
+from shared.lifecycle import Lifecycle
+from shared.redis import Client
+from shared.sending_domains import SendingDomains
+
+
+def encryption(
+    life: Lifecycle,
+    client: Client,
+    resolver: dns.Resolver,
+    routes: Routes,
+    domains: SendingDomains,
+    open_connection: Callable[[Hop], Awaitable[Connection]],
+    shunned: Shunned,
+) -> tuple[Policies, TlsReports | None]:
+    """The policies for `Policies.secured`, and where connections are noted (None: nowhere), whose `run` is to be run.
+    `routes` and `open_connection` are those of the relay, without policies. ValueError if a setting is none."""
+    settings = life.settings
+    if settings.relay.route != "mx":
+        return Policies(None, None), None
+    tls, partitions = settings.tls, settings.redis.partitions
+    web = Https(resolver, ca_file=tls.ca_file, allow_private=tls.private_networks)
+    life.push_close(web.close)
+    sending: Sending | None = None
+    if tls.report_from:
+        deliver = deliver_by(lambda: Courier(routes, open_connection, shunned))
+        by = reporter(tls.report_from, tls.organization, tls.contact)
+        sending = Sending(by, web, deliver, signers_of(domains))
+    reports = TlsReports(client, partitions, resolver, time.time, sending)
+    sts: StsPolicies | None = None
+    if tls.mta_sts:
+        sts = StsPolicies(resolver, web, client, partitions, lambda: time.time_ns() // 1_000_000, tls.mta_sts_port)
+        life.push_close(sts.close)
+    dane: Dane | None = None
+    if tls.dane_resolver:
+        validating = ValidatingResolver(tls.dane_resolver, settings.dns.timeout_ms, time.monotonic)
+        life.push_close(validating.close)
+        dane = Dane(validating)
+    return Policies(dane, sts, reports.note), reports
