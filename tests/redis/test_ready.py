@@ -501,7 +501,7 @@ async def test_what_is_over_is_taken_out_of_a_held_queue(queues, client):
 async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(queues, client):
     now = await _now_ms(client)
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"%d" % n, now + 100 * (n + 1)) for n in range(3)])
-    await queues.enqueue(P, JOB, 1, [Queued(1, "a", "acme", b"never", 0)])
+    await queues.enqueue(P, JOB, 1, [Queued(1, "a", "acme", b"never", 0)] * 10)  # more than one part
 
     found: list[bytes] = []
     async with asyncio.timeout(5):
@@ -510,7 +510,7 @@ async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(queues,
 
     assert found == [b"0", b"1", b"2"]
     assert await client.exists(keys.expiries(P), keys.sweeps(P)) == 0
-    assert [lease.body for lease in (await _lease(queues)).leases] == [b"never"]
+    assert [lease.body for lease in (await _lease(queues)).leases] == [b"never"] * 10
 
 
 @pytest.mark.usefixtures("swept_at_once")

@@ -1,0 +1,363 @@
+"""The ready queues beside a model: whatever is done in whatever order, a message is where the model says, only there.
+
+After each step all of Redis is read: messages by place, and what is derived from them (turns, sites, counts, expiries).
+A lease must bring exactly as many messages as may be handed out, so what is not held, capped or over is never stuck.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from redis import Redis
+
+from shared import events, ids, keys, ready, redis
+from shared.ready import Lease, Queued, ReadyQueues, Recorded
+from tests.servers import RedisServer
+
+P = 3
+JOBS = [ids.new_job_id(1_790_000_000_000, bytes([number] * 6), 4) for number in range(2)]
+LEASE_MS = 3_600_000
+SITE_LIMIT = 6
+#: A time that does not come while the test runs, and one that is over.
+LATER_MS, OVER_MS = 2**42, 1
+T = TypeVar("T")
+
+relays = st.sampled_from(["r1", "r2"])
+sites = st.sampled_from(["a", "b:25"])
+queues = st.sampled_from(["acme", "zeta", "zeta/job"])
+held = st.one_of(st.none(), queues)
+limits = st.sampled_from([1, 2, 5, 100])
+#: Which of what a relay has in hand: every first, second, third.
+everies = st.integers(1, 3)
+
+#: All keys with what is in them, in one round trip.
+DUMP = """
+local found = {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local kind, held = redis.call('TYPE', key).ok, {}
+  if kind == 'stream' then
+    for _, entry in ipairs(redis.call('XRANGE', key, '-', '+')) do held[#held + 1] = entry[2] end
+  elseif kind == 'zset' then
+    held = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  elseif kind == 'hash' then
+    held = redis.call('HGETALL', key)
+  end
+  found[#found + 1] = {key, held}
+end
+return found
+"""
+
+
+@dataclass(frozen=True)
+class Message:
+    lane: int
+    site: str
+    queue: str
+    body: bytes
+    expires_at: int
+
+
+class Beside(RuleBasedStateMachine):
+    """`where`: what is neither done nor lost, by its place: ready, retry, parked, or a relay and the number there."""
+
+    def __init__(self, url: str, server: Redis) -> None:
+        super().__init__()
+        server.flushall()
+        self.server: Any = server
+        self.runner = asyncio.Runner()
+        self.client = redis.connect(url)
+        self.queues = ReadyQueues(self.client)
+        self.made = 0
+        self.where: dict[Message, str | tuple[str, int]] = {}
+        self.dead: set[str] = set()
+        self.retry_due: set[Message] = set()
+        self.holds: set[tuple[str, str | None]] = set()
+        self.caps: dict[str, int] = {}
+
+    def teardown(self) -> None:
+        self.run(redis.close(self.client))
+        self.runner.close()
+
+    def run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(call)
+
+    # What the model knows
+
+    def at(self, place: str) -> list[Message]:
+        return [message for message, its in self.where.items() if its == place]
+
+    def hand(self, relay: str) -> dict[int, Message]:
+        return {its[1]: message for message, its in self.where.items() if isinstance(its, tuple) and its[0] == relay}
+
+    def some_of(self, relay: str, every: int) -> tuple[str, dict[int, Message]]:
+        """What a relay has in hand, every so many; another relay if this one has nothing."""
+        relay = relay if self.hand(relay) else next(iter({"r1", "r2"} - {relay}))
+        return relay, dict(list(self.hand(relay).items())[::every])
+
+    def has_in_hand(self) -> bool:
+        return any(isinstance(its, tuple) for its in self.where.values())
+
+    def in_hand(self, site: str) -> int:
+        return sum(isinstance(its, tuple) and message.site == site for message, its in self.where.items())
+
+    def may_go(self, message: Message) -> bool:
+        return not {(message.site, None), (message.site, message.queue)} & self.holds
+
+    def room(self, site: str) -> int:
+        return max(0, min(SITE_LIMIT, self.caps.get(site, SITE_LIMIT)) - self.in_hand(site))
+
+    def put_in_hand(self, relay: str, leases: list[Lease], places: set[str]) -> list[Message]:
+        found = []
+        for lease in leases:
+            (message,) = [known for known in self.where if known.body == lease.body]
+            assert self.where[message] in places
+            assert (lease.lane, lease.site, lease.queue) == (message.lane, message.site, message.queue)
+            self.where[message] = (relay, lease.number)
+            found.append(message)
+        return found
+
+    # What may happen
+
+    @initialize()
+    def begin(self) -> None:
+        """Something to take, at both sites."""
+        self.enqueue(1, "a", "acme", 4, JOBS[0], 0)
+        self.enqueue(1, "b:25", "zeta/job", 4, JOBS[1], 0)
+
+    @rule(lane=st.integers(0, 1), site=sites, queue=queues, count=st.integers(1, 8), job=st.sampled_from(JOBS),
+          expires_at=st.sampled_from([0, 0, LATER_MS, OVER_MS]))  # fmt: skip
+    def enqueue(self, lane: int, site: str, queue: str, count: int, job: str, expires_at: int) -> None:
+        first, self.made = self.made, self.made + count
+        messages = [Message(lane, site, queue, self.body(job, first + number), expires_at) for number in range(count)]
+        for _ in range(2):  # the second time is a repeat
+            rows = [Queued(m.lane, m.site, m.queue, m.body, m.expires_at) for m in messages]
+            self.run(self.queues.enqueue(P, job, first, rows))
+        self.where |= dict.fromkeys(messages, "ready")
+
+    def body(self, job: str, ordinal: int, attempt: int = 1) -> bytes:
+        ready_ = events.Ready(tenant="acme", job=job, ordinal=ordinal, email=f"u{ordinal}@a.test", attempt=attempt)
+        return events.encode(ready_)
+
+    @rule(relay=relays, limit=limits)
+    def lease(self, relay: str, limit: int) -> None:
+        self.dead.discard(relay)
+        for gone in self.dead:
+            self.where |= dict.fromkeys(self.hand(gone).values(), "ready")
+        self.where |= dict.fromkeys(self.retry_due, "ready")
+        self.dead, self.retry_due = set(), set()
+        before = {site: self.room(site) for site in ("a", "b:25")}
+        may_go = Counter(message.site for message in self.at("ready") if self.may_go(message))
+
+        taken = self.run(self.queues.lease(P, relay, LEASE_MS, limit, SITE_LIMIT))
+
+        messages = self.put_in_hand(relay, taken.leases, {"ready"})
+        assert all(map(self.may_go, messages))
+        assert len(messages) == min(limit, sum(min(before[site], may_go[site]) for site in before))
+        assert taken.held == len(self.hand(relay))
+        urgent_left = {m.site for m in self.at("ready") if m.lane == 0 and self.may_go(m)}
+        assert not any(message.lane == 1 and message.site in urgent_left for message in messages)
+
+    @precondition(has_in_hand)
+    @rule(relay=relays, every=everies, retry_at=st.sampled_from([None, OVER_MS, LATER_MS]))
+    def record(self, relay: str, every: int, retry_at: int | None) -> None:
+        ends, lost = [Recorded(10**9, retry_at=retry_at, body=b"lost")], 1
+        relay, some = self.some_of(relay, every)
+        for number, message in some.items():
+            again = self.again(message)
+            ends.append(Recorded(number, retry_at, again.body))
+            del self.where[message]
+            if retry_at is not None:
+                self.where[again] = "retry"
+            if retry_at == OVER_MS:
+                self.retry_due.add(again)
+
+        assert self.run(self.queues.record(P, relay, ends)) == lost
+
+    def again(self, message: Message) -> Message:
+        was = events.decode("Ready", message.body)
+        assert isinstance(was, events.Ready)
+        body = self.body(was.job, was.ordinal, was.attempt + 1)
+        return Message(message.lane, message.site, message.queue, body, message.expires_at)
+
+    @precondition(has_in_hand)
+    @rule(relay=relays, every=everies)
+    def release(self, relay: str, every: int) -> None:
+        relay, back = self.some_of(relay, every)
+        self.where |= dict.fromkeys(back.values(), "ready")
+        self.run(self.queues.release(P, relay, [*back, 10**9]))
+
+    @rule(relay=relays)
+    def stop(self, relay: str) -> None:
+        self.where |= dict.fromkeys(self.hand(relay).values(), "ready")
+        self.dead.discard(relay)
+        self.run(self.queues.release(P, relay))
+
+    @precondition(has_in_hand)
+    @rule(relay=relays)
+    def die(self, relay: str) -> None:
+        relay, _ = self.some_of(relay, 1)
+        if self.server.zadd(keys.relays(P), {relay: 1}, xx=True, ch=True):
+            self.dead.add(relay)
+
+    @precondition(lambda self: self.at("retry"))
+    @rule()
+    def retries_come_due(self) -> None:
+        self.retry_due = set(self.at("retry"))
+        for member in self.server.zrange(keys.retry(P), 0, -1):
+            self.server.zadd(keys.retry(P), {member: OVER_MS})
+
+    @rule(site=sites, queue=held)
+    def hold(self, site: str, queue: str | None) -> None:
+        self.holds.add((site, queue))
+        self.run(self.queues.hold(P, site, LATER_MS, queue))
+
+    @precondition(lambda self: self.holds)
+    @rule(site=sites, queue=held)
+    def unhold(self, site: str, queue: str | None) -> None:
+        self.holds.discard((site, queue))
+        self.run(self.queues.unhold(P, site, queue))
+
+    @rule(site=sites, most=st.integers(0, 7))
+    def cap(self, site: str, most: int) -> None:
+        self.caps[site] = most or SITE_LIMIT
+        self.run(self.queues.cap(P, site, most))
+
+    @precondition(has_in_hand)
+    @rule(relay=relays, every=everies)
+    def park(self, relay: str, every: int) -> None:
+        relay, aside = self.some_of(relay, every)
+        self.where |= dict.fromkeys(aside.values(), "parked")
+        self.run(self.queues.park(P, relay, [*aside, 10**9]))
+
+    @precondition(lambda self: self.at("parked"))
+    @rule(limit=limits)
+    def unpark(self, limit: int) -> None:
+        job = _job(self.at("parked")[0].body)
+        there = [message for message in self.at("parked") if _job(message.body) == job]
+        back = self.run(self.queues.unpark(P, job, limit))
+        assert back == min(limit, len(there))
+        still = {_body(value) for value in self.server.zrange(keys.parked(P, job), 0, -1)}
+        self.where |= {message: "ready" for message in there if message.body not in still}
+
+    @rule(relay=relays, limit=limits)
+    def take_expired(self, relay: str, limit: int) -> None:
+        self.run(asyncio.sleep(0.003))  # the next sweep is at a full millisecond
+        over = [m for m in [*self.at("ready"), *self.at("parked")] if m.expires_at == OVER_MS]
+        self.dead.discard(relay)
+
+        leases = self.run(self.queues.take_expired(P, relay, LEASE_MS, limit))
+
+        found = self.put_in_hand(relay, leases, {"ready", "parked"})
+        assert set(found) <= set(over)
+        assert len(found) == min(limit, len(over))
+
+    # What must be so after each
+
+    @invariant()
+    def redis_is_as_the_model(self) -> None:
+        self.found = {key.decode(): held for key, held in self.server.eval(DUMP, 0)}
+        expected = Counter(
+            (its if isinstance(its, str) else its[0], message.lane, message.site, message.queue, message.body)
+            for message, its in self.where.items()
+        )
+        assert Counter(self.messages()) == expected
+        self.check_turns()
+        self.check_expiries()
+        in_hand = Counter(message.site for message, its in self.where.items() if isinstance(its, tuple))
+        assert {site: int(record[b"leased"]) for site, record in self.hashes(keys.site_prefix(P))} == in_hand
+        parked = {_job(message.body) for message in self.at("parked")}
+        assert self.members(keys.parked_jobs(P)).keys() == parked
+
+    def messages(self) -> Iterator[tuple[str, int, str, str, bytes]]:
+        """Place, lane, site, queue, body of all that there is."""
+        for rest, entries in self.below(keys.ready_prefix(P)):
+            lane, _, names = rest.partition(":")
+            site, _, queue = names.rpartition(":")
+            for entry in entries:
+                yield "ready", int(lane), site, queue, entry[5]
+        values = [("retry", value) for value in self.found.get(keys.retry(P), [])[::2]]
+        values += [("parked", value) for _, held in self.below(keys.parked_prefix(P)) for value in held[::2]]
+        values += [(relay, value) for relay, held in self.below(keys.leased_prefix(P)) for value in held[1::2]]
+        for place, value in values:
+            head, queue, _, body = value.split(b"\n", 3)
+            yield place, int(head[:1]), head[1:].decode(), queue.decode(), body
+
+    def check_turns(self) -> None:
+        """The queues that take turns are those with messages, and a site can be found if there is room for it."""
+        waiting: dict[str, set[str]] = defaultdict(set)
+        for message in self.at("ready"):
+            waiting[f"{message.lane}:{message.site}"].add(message.queue)
+        turns = {rest: self.members(keys.turns_prefix(P) + rest) for rest, _ in self.below(keys.turns_prefix(P))}
+        assert {key: set(queues) for key, queues in turns.items()} == waiting
+        sites = {name.partition(":")[2] for name in waiting}
+        assert {site for site in sites if self.room(site)} <= self.members(keys.sites(P)).keys()
+
+    def check_expiries(self) -> None:
+        """Every queue with messages that expire is looked through in time, and no other."""
+        expiring: dict[str, int] = {}
+        for message in self.at("ready"):
+            if message.expires_at:
+                name = f"{message.lane}{message.site}\n{message.queue}"
+                expiring[name] = min(expiring.get(name, LATER_MS), message.expires_at)
+        looked_through = self.members(keys.expiries(P))
+        assert expiring.keys() <= looked_through.keys()
+        assert all(looked_through[name] < LATER_MS for name, at in expiring.items() if at == OVER_MS)
+        queues = {f"{message.lane}{message.site}\n{message.queue}" for message in self.at("ready")}
+        assert looked_through.keys() <= queues
+        assert {name.decode() for name in self.found.get(keys.sweeps(P), [])[::2]} <= looked_through.keys()
+
+    def below(self, prefix: str) -> Iterator[tuple[str, list[Any]]]:
+        yield from ((key.removeprefix(prefix), held) for key, held in self.found.items() if key.startswith(prefix))
+
+    def members(self, key: str) -> dict[str, float]:
+        held = self.found.get(key, [])
+        return {member.decode(): float(score) for member, score in zip(held[::2], held[1::2], strict=True)}
+
+    def hashes(self, prefix: str) -> Iterator[tuple[str, dict[bytes, bytes]]]:
+        yield from ((rest, dict(zip(held[::2], held[1::2], strict=True))) for rest, held in self.below(prefix))
+
+
+def _body(value: bytes) -> bytes:
+    return value.split(b"\n", 3)[3]
+
+
+def _job(body: bytes) -> str:
+    message = events.decode("Ready", body)
+    assert isinstance(message, events.Ready)
+    return message.job
+
+
+def test_promise_1_a_message_is_in_exactly_one_place_whatever_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "SWEEP_MS", 1)
+    monkeypatch.setattr(ready, "SWEEP_PAGE", 5)
+    monkeypatch.setattr(ready, "SWEEP_PAGES", 1000)
+    monkeypatch.setattr(ready, "TURN", 2)
+    # Nothing is killed here: a server that need not wait for its disk tries more in the same time.
+    server = RedisServer(tmp_path, "--appendonly", "no")
+    server.start()
+    try:
+        with server.client() as client:
+            run_state_machine_as_test(
+                lambda: Beside(server.url, client),
+                settings=settings(
+                    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+                ),
+            )
+    finally:
+        server.stop()
