@@ -293,6 +293,37 @@ def wanted(name: str) -> str:
     return f"est:{{limits}}:wanted:{name}"
 
 
+def paces() -> str:
+    """hash, site and source → what is known of its pace (`services.relay.pace`; msgpack) · until half an hour has
+    passed without a refusal"""
+    return "est:{limits}:paces"
+
+
+def rests() -> str:
+    """hash, site and source → ms until which the site gets nothing from this source · until then"""
+    return "est:{limits}:rests"
+
+
+def single_connections() -> str:
+    """hash, site and source → ms until which there is one connection alone · until then"""
+    return "est:{limits}:single_connections"
+
+
+def pace_changes() -> str:
+    """string · counts the changes of the three above, so that relays read them only when there is news · for ever"""
+    return "est:{limits}:pace_changes"
+
+
+def attempts_prefix() -> str:
+    """What the counts of attempts begin with; the number of their five seconds follows. Scripts put them together."""
+    return "est:{limits}:attempts:"
+
+
+def attempts(bucket: int) -> str:
+    """hash, site and source → messages that were accepted (and refused, under `-`) in these five seconds · 2 minutes"""
+    return f"{attempts_prefix()}{bucket}"
+
+
 # Who must not be mailed, in the partition of the address
 
 

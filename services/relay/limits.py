@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from services.relay.paces import Paces
 from services.relay.permits import Limit, Permits, Wait
 from services.relay.slots import Slot, Slots
 from shared.lifecycle import pause
+from shared.rates import Rate
 from shared.redis import Client, RedisAway
 
 __all__ = ["Limit", "Limits", "Slot", "Wait"]
 
-#: How old what other relays have learned may be here.
+#: How old what other relays have learned may be here. `pace.TOLD_MS` is the same.
 TEND_S = 0.5
 
 
@@ -25,6 +27,7 @@ class Limits:
     ) -> None:
         self._permits = Permits(client, monotonic)
         self._slots = Slots(client, owner, lease_ms, monotonic)
+        self._paces = Paces(client, monotonic)
         self._log = structlog.get_logger("relay")
 
     async def permit(self, limits: Sequence[Limit], patience_ms: int = 0) -> Wait | None:
@@ -45,13 +48,44 @@ class Limits:
         of its message even if there is more to send, because this relay has more than its share."""
         return self._slots.wanted(slot, busy)
 
+    # What providers' replies say, by site and source address. The view is half a second old; own changes show at once
+
+    def pace(self, site: str, source: str) -> Rate | None:
+        """What may go to the site from this source, as found by its refusals; None: as much as there is."""
+        return self._paces.pace(site, source)
+
+    def note_accepted(self, site: str, source: str) -> None:
+        """After each message that the site took: paces are made from that."""
+        self._paces.note_accepted(site, source)
+
+    async def slow_down(self, site: str, source: str) -> None:
+        """After each refusal that is about our pace: the rules decide whether it is decreased. Never fails."""
+        await self._paces.slow_down(site, source)
+
+    def resting(self, site: str, source: str) -> bool:
+        """Whether nothing may go to the site from this source for now."""
+        return self._paces.resting(site, source)
+
+    async def rest(self, site: str, source: str, until_ms: int) -> None:
+        """Nothing goes to the site from this source until then. Never fails, never shortens."""
+        await self._paces.rest(site, source, until_ms)
+
+    def only_one(self, site: str, source: str) -> bool:
+        """Whether the site is to get one connection alone from this source for now."""
+        return self._paces.only_one(site, source)
+
+    async def one_connection(self, site: str, source: str, until_ms: int) -> None:
+        """One connection alone from this source until then. Never fails, never shortens."""
+        await self._paces.one_connection(site, source, until_ms)
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Keeps the slots, and this relay's view fresh. `stopping` is to be set when the last connection is closed."""
         while not stopping.is_set():
-            try:
-                await self._slots.tend()
-            except RedisAway as away:
-                self._log.warning("limits_not_tended", reason=str(away))
-            except Exception:  # ours, or a server that refuses: slots would end one after the other
-                self._log.exception("limits_not_tended")
+            for tend in (self._slots.tend, self._paces.tend):
+                try:
+                    await tend()
+                except RedisAway as away:
+                    self._log.warning("limits_not_tended", reason=str(away))
+                except Exception:  # ours, or a server that refuses: slots would end one after the other
+                    self._log.exception("limits_not_tended")
             await pause(stopping, TEND_S)

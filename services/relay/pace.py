@@ -20,12 +20,18 @@ same from the same few numbers.
   ceiling is reached after 14 minutes without a refusal; after half an hour there is no pace any more.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from shared.rates import Rate
 
+#: What is seen is counted in pieces of this length: twelve make the last whole minute, and one is running.
+BUCKET_MS = 5_000
+BUCKETS = 14
+#: How often relays tell each other.
+TOLD_MS = 500
 #: At most one decrease in this time: a minute, and what it takes until a whole minute after the last is known.
 BETWEEN_MS = 70_000
 #: Refusals so soon after a decrease are of messages that were on their way.
@@ -68,6 +74,15 @@ class Seen:
     peak_per_s: float
 
 
+def seen(buckets: Sequence[tuple[int, int]], running_ms: int) -> Seen:
+    """From messages accepted and refused by `BUCKET_MS`, `BUCKETS` of them, the last having run for so long. A bucket
+    counts as whole when all relays have had the time to tell what they saw of it."""
+    whole = buckets[-14:-2] if running_ms < TOLD_MS else buckets[-13:-1]
+    accepted, refused = (sum(bucket[at] for bucket in whole) * 1000 / (len(whole) * BUCKET_MS) for at in (0, 1))
+    running = buckets[-1][0] * 1000 / max(1000, running_ms)
+    return Seen(accepted, refused, max(running, *(bucket[0] * 1000 / BUCKET_MS for bucket in buckets[-3:-1])))
+
+
 class Pace(msgspec.Struct, frozen=True, array_like=True):
     """`per_s` at the time of the last decrease, `at_ms`; `ceiling_per_s`: 0 if not known; `held_ms`: when growth
     stopped, 0 if it has not."""
@@ -86,9 +101,14 @@ def slowed(pace: Pace | None, seen: Seen, now_ms: int) -> Pace:
     if now_ms - pace.at_ms >= BETWEEN_MS:
         ceiling = max(_ceiling(pace, current, seen), LEAST_PER_S)
         return Pace(max(ceiling * PART, LEAST_PER_S), ceiling, now_ms)
-    if pace.held_ms or now_ms - pace.at_ms < SETTLE_MS:
+    if is_settled(pace, now_ms):
         return pace
     return Pace(pace.per_s, pace.ceiling_per_s, pace.at_ms, now_ms)
+
+
+def is_settled(pace: Pace, now_ms: int) -> bool:
+    """Whether one more refusal changes nothing."""
+    return now_ms - pace.at_ms < (BETWEEN_MS if pace.held_ms else SETTLE_MS)
 
 
 def _ceiling(pace: Pace, current: float, seen: Seen) -> float:

@@ -68,6 +68,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/encryption.py": {"time"},
     "services/relay/https.py": {"aiohttp", "asyncio", "socket"},
     "services/relay/mails.py": {"asyncio"},
+    "services/relay/paces.py": {"time"},
     "services/relay/permits.py": {"asyncio", "time"},
     "services/relay/recorder.py": {"asyncio"},
     "services/relay/relay.py": {"asyncio"},

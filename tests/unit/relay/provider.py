@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from services.relay.pace import Pace, Seen, current_rate, slowed
+from services.relay.pace import BUCKET_MS, BUCKETS, Pace, Seen, current_rate, seen, slowed
 from shared.rates import spacing
 
 STEP_S = 0.1
 VIEW_S = 0.5
-BUCKET_S = 5
 LATEST_REPORT_S = 1.0
 
 
@@ -115,7 +114,7 @@ class Relays:
         accepted = count if provider is None else provider.take(now_s, count)
         self.minutes[-1].accepted += accepted
         self.minutes[-1].refused += count - accepted
-        counted = self._counts.setdefault(int(now_s // BUCKET_S), [0, 0])
+        counted = self._counts.setdefault(int(now_s * 1000 // BUCKET_MS), [0, 0])
         counted[0] += accepted
         self._latest.append((now_s, accepted))
         counted[1] += count - accepted
@@ -146,14 +145,12 @@ class Relays:
             self.decreases.append(now_s)
 
     def _seen(self, now_s: float) -> Seen:
-        """From counts of five seconds each. Who asks knows its own third of the last half second."""
-        last = int((now_s - VIEW_S) // BUCKET_S)
-        whole = [self._counts.get(bucket, [0, 0]) for bucket in range(last - 12, last)]
-        accepted, refused = (sum(count[at] for count in whole) / 60 for at in (0, 1))
-        now = int(now_s // BUCKET_S)
-        peak = max(self._counts.get(bucket, [0, 0])[0] / BUCKET_S for bucket in (now - 2, now - 1))
-        recent = (self._counts.get(now, [0, 0])[0] - self._unknown(now_s)) / max(1.0, now_s - now * BUCKET_S)
-        return Seen(accepted, refused, max(peak, recent))
+        """Who asks knows its own third of the last half second."""
+        now = int(now_s * 1000 // BUCKET_MS)
+        buckets = [tuple(self._counts.get(bucket, (0, 0))) for bucket in range(now - BUCKETS + 1, now + 1)]
+        accepted, refused = buckets[-1]
+        buckets[-1] = (max(0, accepted - int(self._unknown(now_s))), refused)
+        return seen(buckets, int(now_s * 1000) - now * BUCKET_MS)
 
     def _unknown(self, now_s: float) -> float:
         return sum(count for at, count in self._latest if at > now_s - VIEW_S) * 2 / 3
