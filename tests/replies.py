@@ -105,6 +105,8 @@ SAID: tuple[Said, ...] = (
     Said("Cisco", "mx.example.net", "greeting", "554 Your access to this mail system has been rejected due to the sending MTA's poor reputation. If you believe that this failure is in error, please contact the intended recipient via alternate means.", "block reputation", "defer", "rest_source"),
     Said("Cisco", "mx.example.net", "rcpt", "550 #5.7.1 Your access to submit messages to this e-mail system has been rejected.", "block policy", "defer", "rest_source"),
     Said("Zimbra", "mx.example.net", "rcpt", "452 4.2.2 Over quota", "soft mailbox_full", "defer", "defer_recipient"),
+    Said("anybody", "mx.example.net", "mail", "421 4.7.0 You are sending too fast, slow down", "block rate_limited", "defer", "slow_down"),
+    Said("anybody", "mx.example.net", "mail", "450 4.7.1 Rate limit exceeded, try again later", "block rate_limited", "defer", "slow_down"),
     # Gmail, Google Workspace (support.google.com/a/answer/3726730)
     Said("Gmail", "gmail", "rcpt", "550-5.1.1 The email account that you tried to reach does not exist. Please try\r\n550-5.1.1 double-checking the recipient's email address", "hard unknown_user", "bounce", "none"),
     Said("Gmail", "gmail", "rcpt", "550 5.2.1 The email account that you tried to reach is disabled. For more information, go to https://support.google.com/mail/?p=DisabledUser", "hard mailbox_disabled", "bounce", "none"),
@@ -183,6 +185,8 @@ SAID: tuple[Said, ...] = (
     Said("Exchange Online", "microsoft365", "dot", "554 5.2.121 Recipient's per hour message receive limit from specific sender exceeded", "soft rate_limited", "defer", "defer_recipient"),
     Said("Exchange Online", "microsoft365", "dot", "554 5.2.122 The recipient has exceeded their limit for the number of messages they can receive per hour", "soft rate_limited", "defer", "defer_recipient"),
     Said("Exchange Online", "microsoft365", "dot", "450 4.7.26 Service does not accept messages sent over IPv6 [2001:db8::1] unless they pass either SPF or DKIM validation (message not signed)", "block authentication", "defer", "none"),
+    Said("Exchange Online", "microsoft365", "dot", "550 5.7.1 TRANSPORT.RULES.RejectMessage; Your IP address is blocked by our block list", "block blocklisted", "bounce", "none"),
+    Said("Exchange Online", "microsoft365", "greeting", "421 4.3.2 All server ports are busy. Try again later.", "soft system_unavailable", "defer", "slow_down"),
     # Yahoo, AOL (senders.yahooinc.com/smtp-error-codes)
     Said("Yahoo", "yahoo", "rcpt", "554 delivery error: dd This user doesn't have a yahoo.com account (ana@yahoo.com) [0] - mta1234.mail.bf1.yahoo.com", "hard unknown_user", "bounce", "none"),
     Said("Yahoo", "yahoo", "rcpt", "554 delivery error: dd Sorry, your message to ana@yahoo.fr cannot be delivered. This account has been disabled or discontinued [#102].", "hard mailbox_disabled", "bounce", "none"),

@@ -70,6 +70,7 @@ def test_a_block_list_that_names_our_address_is_never_a_bounce_but_where_one_cus
 
     assert [said.reply[:60] for said in listed] == [
         "550 5.7.513 Service unavailable, Client host [192.0.2.1] blo",
+        "550 5.7.1 TRANSPORT.RULES.RejectMessage; Your IP address is ",
         "550 5.7.1 Your email was rejected due to having a domain pre",
         "554 5.7.1 Blocked by SpamAssassin: URL listed in URIBL black",
     ]
