@@ -155,7 +155,7 @@ class Courier:
             result, is_over = Result(lost, connection.host, connection.tls, str(lost)), lost.sent_final_dot
         else:
             result = Result(reply, connection.host, connection.tls, reply.line)
-            is_over = reply.code != 421 or reply.stage == "dot"
+            is_over = not _has_enough(reply)
         if not is_over:
             await self.close()
         return result, is_over
@@ -164,6 +164,13 @@ class Courier:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+def _has_enough(reply: Reply) -> bool:
+    """The host takes no more over this connection, and has said nothing about the message. Most say 421; OpenSMTPD says
+    "452 4.5.3 Too many recipients: Too many messages sent" to each further MAIL, and keeps the connection open."""
+    too_many = reply.stage == "mail" and reply.enhanced == "4.5.3"
+    return (reply.code == 421 or too_many) and reply.stage != "dot"
 
 
 def _failed(failed: ConnectFailed) -> Result:

@@ -137,6 +137,7 @@ async def test_another_domain_with_other_hosts_gets_another_connection_and_the_o
     "script",
     [
         {"MAIL": ["250 ok", "421 4.7.0 enough for one connection", "250 ok"]},
+        {"MAIL": ["250 ok", "452 4.5.3 Too many recipients: Too many messages sent", "250 ok"]},
         {"MAIL": ["250 ok", CLOSE, "250 ok"]},
         {"RCPT": ["250 ok", RESET, "250 ok"]},
         {"DATA": ["354 go on", "421 4.3.2 going down", "354 go on"]},
