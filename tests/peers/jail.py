@@ -107,16 +107,14 @@ class Jail:
     def log(self) -> str:
         """All that was said on the way, and what lies in /var/log."""
         files = [self.root / "log", *sorted(file for file in self.path("/var/log").rglob("*") if file.is_file())]
-        return "\n".join(
-            f"--- {file.name}\n{file.read_text(errors='replace')[-4000:]}" for file in files if file.exists()
-        )
+        return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')}" for file in files if file.exists())
 
     def until(self, call: Callable[[], T], patience_s: float = PATIENCE_SECONDS) -> T:
         """Asks until the answer is true, and returns it."""
         deadline = time.monotonic() + patience_s
         while not (found := call()):
             if not self.is_running or time.monotonic() > deadline:
-                raise AssertionError(f"still {found!r}\n{self.log()}")
+                raise AssertionError(f"still {found!r}\n{self.log()[-8000:]}")
             time.sleep(0.05)
         return found
 

@@ -17,8 +17,9 @@ MAKES = ("postfix", "exim", "opensmtpd")
 #: What a host announces with SIZE.
 SIZE_LIMIT_BYTES = 200_000
 #: Then a host says 421, or closes.
-MAILS_PER_CONNECTION = 10
-CROWD = 2 * MAILS_PER_CONNECTION + 5
+MAILS_PER_CONNECTION = 6
+#: For more connections than the relay opens by itself to so many.
+CROWD = 4 * MAILS_PER_CONNECTION + 1
 #: Greylisted once: whose address begins like this. Nobody: whose begins with `unknown`.
 GREY = "grey"
 USERS = (
