@@ -73,6 +73,7 @@ PROVIDERS: tuple[Provider, ...] = (
         ("smtp-in.sfr.fr",),
     ),
     Provider("laposte", (".laposte.net",), ("smtpz4.laposte.net",)),
+    # What their records say could not be looked up; whatever it is, a name right below these is theirs.
     Provider("bouygues", ("*.bbox.fr", "*.bouyguestelecom.fr"), ("mx1.bbox.fr", "mx2.bbox.fr")),
     # GMX, WEB.DE and mail.com are one platform with one postmaster page.
     Provider(

@@ -107,6 +107,7 @@ SAID: tuple[Said, ...] = (
     Said("Zimbra", "mx.example.net", "rcpt", "452 4.2.2 Over quota", "soft mailbox_full", "defer", "defer_recipient"),
     Said("anybody", "mx.example.net", "mail", "421 4.7.0 You are sending too fast, slow down", "block rate_limited", "defer", "slow_down"),
     Said("anybody", "mx.example.net", "mail", "450 4.7.1 Rate limit exceeded, try again later", "block rate_limited", "defer", "slow_down"),
+    Said("anybody", "mx.example.net", "mail", "421 4.7.0 Messages from 192.0.2.1 are temporarily deferred, too many", "soft system_unavailable", "defer", "slow_down"),
     # Gmail, Google Workspace (support.google.com/a/answer/3726730)
     Said("Gmail", "gmail", "rcpt", "550-5.1.1 The email account that you tried to reach does not exist. Please try\r\n550-5.1.1 double-checking the recipient's email address", "hard unknown_user", "bounce", "none"),
     Said("Gmail", "gmail", "rcpt", "550 5.2.1 The email account that you tried to reach is disabled. For more information, go to https://support.google.com/mail/?p=DisabledUser", "hard mailbox_disabled", "bounce", "none"),

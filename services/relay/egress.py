@@ -242,9 +242,9 @@ def _pool(name: str, table: Table, sources: Mapping[str, Source]) -> Pool:
 
 def _streams(table: Table, pools: Mapping[str, Pool]) -> dict[str, str]:
     def pool(value: object) -> str:
-        if value not in pools:
+        if not isinstance(value, str) or value not in pools:
             raise ValueError(f"names the pool {shown(value)}; known are {', '.join(pools)}")
-        return str(value)
+        return value
 
     chosen = {stream: table.take(stream, "", pool) for stream in SCHEDULES_S}
     table.end()

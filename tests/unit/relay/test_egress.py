@@ -228,3 +228,38 @@ def test_the_plans_grow_day_by_day_and_at_most_double(name: str) -> None:
     plan = PLANS[name]
 
     assert all(yesterday < today <= 2 * yesterday for yesterday, today in pairwise(plan))
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["address", "helo", "weight", "warmup", "days", "sources", "bulk", "source", "pool", "streams", "tenant", "plan"],
+)
+def test_no_value_of_any_key_is_more_than_a_fault(key: str) -> None:
+    values = [
+        "1",
+        "-1",
+        "1.5",
+        '"x"',
+        '""',
+        "true",
+        "[]",
+        "{}",
+        "[1]",
+        '[""]',
+        "[{}]",
+        "2026-11-01",
+        "{ started = 2026-11-01, provider = 1 }",
+    ]
+    for place in (
+        "{} = {}",
+        "[source.a]\n{} = {}",
+        "[pool.a]\n{} = {}",
+        "[plan.a]\n{} = {}",
+        "[streams]\n{} = {}",
+        "[tenant.a]\n{} = {}",
+    ):
+        for value in values:
+            try:
+                Egress.parse(place.format(key, value))
+            except ValueError as refused:
+                assert str(refused)

@@ -257,3 +257,42 @@ def test_two_rules_of_one_name_are_a_fault_in_two_files_too() -> None:
 
 def test_a_rule_for_one_site_may_be_below_a_general_one() -> None:
     Shaping.parse(rule() + rule(name='"b"', site='"mx.example.net"') + rule(name='"c"', provider='"gmail"'))
+
+
+VALUES = [
+    "1",
+    "-1",
+    "1.5",
+    "nan",
+    '"x"',
+    '""',
+    "true",
+    "[]",
+    "{}",
+    "[1]",
+    '[""]',
+    "[[]]",
+    "[{}]",
+    "2026-11-01",
+    "{ a = 1 }",
+]
+PLACES = [
+    *(
+        f"[{table}]\n{{}} = {{}}"
+        for table in ("default", "route", "provider.gmail", 'site."mx.example.net"', "source.a1", "tenant.a")
+    ),
+    "[[rule]]\n{} = {}",
+    "{} = {}",
+]
+KEYS = ["connections", "source_connections", "rate", "source_rate", "messages_per_connection", "idle", "tls", "name", "match",
+        "action", "for", "provider", "site", "codes", "stages", "defer", "example", "but_not", "rule", "source", "default"]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_no_value_of_any_key_is_more_than_a_fault(key: str) -> None:
+    for place in PLACES:
+        for value in VALUES:
+            try:
+                Shaping.parse(place.format(key, value))
+            except ValueError as refused:
+                assert str(refused)
