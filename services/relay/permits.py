@@ -144,10 +144,6 @@ class Limit:
     quota: int = 0
     quota_until_ms: int = 0
 
-    @property
-    def counts_messages(self) -> bool:
-        return bool(self.rates) or self.quota_until_ms > 0
-
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -184,7 +180,7 @@ class Permits:
     async def permit(self, limits: Sequence[Limit], patience_ms: int = 0) -> Wait | None:
         """None: send this message right now. Else none of the limits has counted it; a wait within `patience_ms` is
         waited here. RedisAway: nobody knows, so nothing may be sent."""
-        counting = tuple(dict.fromkeys(limit for limit in limits if limit.counts_messages))
+        counting = tuple({limit.name: limit for limit in limits if limit.rates or limit.quota_until_ms}.values())
         if not counting:
             return None
         now_s = self._monotonic()
@@ -272,11 +268,22 @@ def kind(limit: str) -> str:
 
 def _question(together: Sequence[_Asked]) -> tuple[list[Limit], list[str], bytes]:
     """The limits in the order of their numbers, and the keys and the argument of the script."""
-    limits = list(dict.fromkeys(limit for asked in together for limit in asked.limits))
-    numbers = {limit: number for number, limit in enumerate(limits, 1)}
-    names = {name: number for number, name in enumerate(dict.fromkeys(limit.name for limit in limits), 1)}
-    told = [(names[limit.name], _spaced(limit.rates), limit.quota, limit.quota_until_ms) for limit in limits]
-    requests = [(asked.unused_us, *(numbers[limit] for limit in asked.limits)) for asked in together]
+    names: dict[str, int] = {}
+    latest: dict[str, tuple[Limit, int]] = {}
+    limits, told, requests = [], [], []
+    for asked in together:
+        request = [asked.unused_us]
+        for limit in asked.limits:
+            # By name, and then compared: hashing a limit with its rates costs more than all the rest.
+            known, number = latest.get(limit.name, (None, 0))
+            if known is not limit and known != limit:
+                key = names.setdefault(limit.name, len(names) + 1)
+                limits.append(limit)
+                told.append((key, _spaced(limit.rates), limit.quota, limit.quota_until_ms))
+                number = len(limits)
+                latest[limit.name] = limit, number
+            request.append(number)
+        requests.append(request)
     return limits, [keys.limit(name) for name in names], msgspec.msgpack.encode((told, requests))
 
 

@@ -1,15 +1,22 @@
 """Limits against a real Redis: exact over several relays, in order, and given back by the dead."""
 
 import asyncio
+import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from services.relay.limits import Limit, Limits, Slot, Wait
+from services.relay.permits import _PERMIT, _Asked, _question
 from shared import keys, redis
-from shared.rates import Rate, allowed, parse_rate
+from shared.rates import Rate, allowed, parse_rate, permitted, spacing
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Clock:
@@ -288,6 +295,41 @@ async def test_a_changed_rate_takes_over_at_once(client):
     assert faster.ms <= 1000
 
 
+async def test_the_script_permits_what_the_model_permits(client):
+    """The model is what the promise is proven on (tests/unit/shared/test_rates.py)."""
+    random = Random(7)
+    limits = [
+        limited("site:a", "200/s burst 5"),
+        limited("site:a source:x", "20000/h burst 10", "150/s"),
+        limited("tenant:t", "100/s burst 30", quota=60, until=await _now_ms(client) + 60_000),
+    ]
+    due: dict[tuple[str, int], float] = {}
+    used = permitted_in_all = 0
+
+    for _ in range(150):
+        together = [tuple(random.sample(limits, random.randint(1, 3))) for _ in range(random.randint(1, 4))]
+        asked = [_Asked(one, asyncio.get_running_loop().create_future(), 0, 0) for one in together]
+        _, key_names, question = _question(asked)
+        now_us, *found = await _PERMIT(client, key_names, [question])
+        expected = []
+        for request in together:
+            after = {
+                (limit.name, at): permitted(due.get((limit.name, at), 0.0), now_us, spacing(rate))
+                for limit in request
+                for at, rate in enumerate(limit.rates)
+            }
+            counted = limits[2] in request
+            expected.append(not any(wait for _, wait in after.values()) and not (counted and used >= 60))
+            if expected[-1]:
+                due |= {key: next_due for key, (next_due, _) in after.items()}
+                used += counted
+        permitted_in_all += sum(expected)
+        assert [wait_us == 0 for wait_us in found[::2]] == expected
+        await asyncio.sleep(random.choice((0, 0, 0.005, 0.02)))
+
+    assert 60 < permitted_in_all < 300
+
+
 # Connections
 
 TWO = Limit("site:a", connections=2)
@@ -461,3 +503,63 @@ async def test_busy_connections_are_given_up_until_shares_are_equal(relays):
 
     assert len(slots) == 2
     assert len(counts) == 2
+
+
+# A process of its own, which is stopped and killed
+
+HOLDER = """
+import asyncio, sys, time
+from services.relay.limits import Limit, Limits
+from shared import redis
+
+async def main():
+    limits = Limits(redis.connect(sys.argv[1]), "holder", lease_ms=800)
+    slot = await limits.connect([Limit("site:a", connections=1)])
+    running = asyncio.create_task(limits.run(asyncio.Event()))
+    print("held", flush=True)
+    while not slot.lost:
+        await asyncio.sleep(0.01)
+    print("lost", flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def holder(redis_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, redis_url, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"held\n"
+    yield process
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+async def _taken(limits: Limits) -> Slot:
+    for _ in range(100):
+        if isinstance(slot := await limits.connect([Limit("site:a", connections=1)]), Slot):
+            return slot
+        await asyncio.sleep(slot.ms / 1000)
+    raise AssertionError("the slot was not given back")
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGSTOP, signal.SIGKILL])
+async def test_promise_6_connections_of_a_process_that_is_gone_are_free_after_its_lease(
+    redis_url: str, holder: asyncio.subprocess.Process, signalled: signal.Signals
+) -> None:
+    client = redis.connect(redis_url)
+    other = Limits(client, "other", lease_ms=60_000)
+    assert isinstance(await other.connect([Limit("site:a", connections=1)]), Wait)
+
+    holder.send_signal(signalled)
+    slot = await _taken(other)
+
+    assert not slot.lost
+    if signalled == signal.SIGSTOP:
+        holder.send_signal(signal.SIGCONT)
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"lost\n"
+    await redis.close(client)
