@@ -14,7 +14,7 @@ import pytest
 from services.relay.limits import Limit, Limits, Slot, Wait
 from services.relay.permits import _PERMIT, _Asked, _question
 from shared import keys, redis
-from shared.rates import Rate, allowed, parse_rate, permitted, spacing
+from shared.rates import DELAY_MS, Rate, allowed, parse_rate, permitted, spacing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,6 +146,15 @@ async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_an
     relays = [Limits(client, f"r{number}") for number in range(3)]
     limit = limited("site:a", rate)
     until, seen = time.monotonic() + 2.5, []
+    stalled_s = 0.0
+
+    async def watch() -> None:
+        """A machine that does not let this process run delays messages by more than is kept for that."""
+        nonlocal stalled_s
+        while time.monotonic() < until:
+            begun = time.monotonic()
+            await asyncio.sleep(0.005)
+            stalled_s = max(stalled_s, time.monotonic() - begun - DELAY_MS / 1000)
 
     async def send(relay: Limits) -> None:
         while time.monotonic() < until:
@@ -154,11 +163,11 @@ async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_an
             else:
                 await asyncio.sleep(wait.ms / 1000)
 
-    await asyncio.gather(*(send(relay) for relay in relays for _ in range(10)))
+    await asyncio.gather(watch(), *(send(relay) for relay in relays for _ in range(10)))
 
     seen.sort()
     most = allowed(limit.rates[0], 1000)
-    assert all(seen[at + most] - seen[at] >= 1.0 for at in range(len(seen) - most))
+    assert all(seen[at + most] - seen[at] >= 1.0 - stalled_s for at in range(len(seen) - most))
     assert len(seen) >= limit.rates[0].per_s  # a third of what is allowed, on a machine however busy
 
 
