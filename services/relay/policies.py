@@ -7,8 +7,9 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, Protocol
 
 from services.relay.dane import LeftOut, NoAnswer
 from services.relay.mta_sts import StsPolicy
@@ -62,10 +63,10 @@ class Policies:
     ) -> Sequence[Hop] | NoRoute:
         """The hops for a domain's mail, each with the policy that holds for it; `level` is shaping's. RedisAway."""
         if level == "never":
-            return [replace(hop, tls=NEVER) for hop in hops]
+            return [Hop(hop.host, hop.port, hop.address, NEVER) for hop in hops]
         least = _LEAST[level]
         if self._dane is None and self._sts is None:
-            return hops if least is OPPORTUNISTIC else [replace(hop, tls=least) for hop in hops]
+            return hops if least is OPPORTUNISTIC else [Hop(hop.host, hop.port, hop.address, least) for hop in hops]
         sts = await self._sts.policy(domain) if self._sts is not None else None
         tlsa: Mapping[str, TlsPolicy | LeftOut] | NoAnswer = {}
         if self._dane is not None and hops:
@@ -73,7 +74,11 @@ class Policies:
         if isinstance(tlsa, NoAnswer):
             return self._nowhere(domain, hops[0], Refused(TlsPolicy("dane", "dane"), "dnssec-invalid", tlsa.reason))
         decided = {hop.host: policy_for(hop.host, least, tlsa.get(hop.host), sts) for hop in hops}
-        usable = [replace(hop, tls=policy) for hop in hops if isinstance(policy := decided[hop.host], TlsPolicy)]
+        usable = [
+            Hop(hop.host, hop.port, hop.address, policy)
+            for hop in hops
+            if isinstance(policy := decided[hop.host], TlsPolicy)
+        ]
         refused = [(hop, why) for hop in hops if isinstance(why := decided[hop.host], Refused)]
         if usable or not refused:
             return usable
@@ -99,18 +104,21 @@ def policy_for(
         case _:
             pass
     match sts:
-        case StsPolicy(mode="enforce"):
-            policy = TlsPolicy("verified", "mta-sts", sts.mx, published=sts.published)
-            if sts.names(host):
-                return policy
-            reason = f"its MTA-STS policy does not name its mail host {host}"
-            return Refused(policy, "validation-failure", reason)
-        case StsPolicy(mode="testing"):
-            failure: TlsFailure | None = None if sts.names(host) else "validation-failure"
-            return TlsPolicy(
-                least.level, "mta-sts", sts.mx, testing=True, failure=failure or "", published=sts.published
-            )
+        case StsPolicy(mode="none") | None:
+            return least
+        case StsPolicy():
+            return _of_sts(sts, sts.names(host), least, host)
         case NotFetched(failure=failed):
             return TlsPolicy(least.level, "mta-sts", failure=failed)
-        case _:
-            return least
+
+
+@lru_cache(4096)
+def _of_sts(sts: StsPolicy, named: bool, least: TlsPolicy, host: str) -> TlsPolicy | Refused:
+    """Remembered: it is the same for each mail of a domain."""
+    if sts.mode == "enforce":
+        policy = TlsPolicy("verified", "mta-sts", sts.mx, published=sts.published)
+        if named:
+            return policy
+        return Refused(policy, "validation-failure", f"its MTA-STS policy does not name its mail host {host}")
+    failure: TlsFailure | Literal[""] = "" if named else "validation-failure"
+    return TlsPolicy(least.level, "mta-sts", sts.mx, testing=True, failure=failure, published=sts.published)

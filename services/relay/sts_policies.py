@@ -10,7 +10,7 @@ day, beside the mail.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
@@ -30,6 +30,8 @@ RETRY_MS = 300_000
 MIN_AGE_MS = 300_000
 #: About 500 bytes each.
 CACHE_DOMAINS = 100_000
+#: Name servers that do not answer for such names are not waited for with every mail (RFC 2308 section 7.1).
+UNAVAILABLE_MS = 300_000
 #: That Redis has nothing of a domain is believed for so long: another relay may have learnt of it.
 ABSENT_MS = 600_000
 
@@ -59,9 +61,13 @@ class NotFetched:
 @dataclass(slots=True)
 class _Domain:
     """`kept` as far as this process knows, and whether Redis has it, which is asked again at `look_at` while there is
-    none; `failure` of the last fetch, which is not repeated before `retry_at`."""
+    none. `name` is the id that the record's `texts` tell; DNS is not asked before `ask_at`. `failure` is that of the
+    last fetch, which is not repeated before `retry_at`."""
 
     look_at: int = 0
+    ask_at: int = 0
+    texts: list[str] = field(default_factory=list)
+    name: str | None = None
     kept: Kept | None = None
     failure: TlsFailure | None = None
     retry_at: int = 0
@@ -105,9 +111,8 @@ class StsPolicies:
         """What holds for the mail of a domain (a name in ASCII, in lower case) now. Raises RedisAway."""
         if domain.startswith("["):
             return None
-        texts = await self._resolver.texts(f"_mta-sts.{domain}")
-        name = None if isinstance(texts, DnsUnavailable) else policy_id(texts)
         known = await self._known(domain)
+        name = await self._policy_id(domain, known)
         now_ms = self._now_ms()
         if name is not None and now_ms >= known.retry_at:
             if known.kept is None or known.kept.id != name:
@@ -129,6 +134,17 @@ class StsPolicies:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _policy_id(self, domain: str, known: _Domain) -> str | None:
+        if self._now_ms() < known.ask_at:
+            return None
+        texts = await self._resolver.texts(f"_mta-sts.{domain}")
+        if isinstance(texts, DnsUnavailable):
+            known.ask_at = self._now_ms() + UNAVAILABLE_MS
+            return None
+        if texts != known.texts:
+            known.texts, known.name = texts, policy_id(texts)
+        return known.name
 
     async def _known(self, domain: str) -> _Domain:
         known = self._domains.get(domain)

@@ -11,7 +11,7 @@ import pytest
 
 from services.relay.https import Https
 from services.relay.mta_sts import StsPolicy
-from services.relay.sts_policies import MIN_AGE_MS, REFRESH_MS, RETRY_MS, NotFetched, StsPolicies
+from services.relay.sts_policies import MIN_AGE_MS, REFRESH_MS, RETRY_MS, UNAVAILABLE_MS, NotFetched, StsPolicies
 from shared import ids, keys
 from shared.dns import DnsUnavailable
 from tests.fakes.certificates import Authority
@@ -229,3 +229,14 @@ async def test_who_stops_waiting_does_not_take_the_policy_away(world: World) -> 
 
     assert await patient == ENFORCED
     assert world.fetches == 1
+
+
+async def test_name_servers_that_do_not_answer_are_not_waited_for_with_every_mail(world: World) -> None:
+    relay = world.relay()
+    good, world.texts_are = world.texts_are, DnsUnavailable("example.net", "Timeout")
+    assert await relay.policy("example.net") is None
+    world.texts_are = good
+
+    assert await relay.policy("example.net") is None
+    world.now_ms += UNAVAILABLE_MS
+    assert await relay.policy("example.net") == ENFORCED
