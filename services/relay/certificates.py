@@ -13,6 +13,7 @@ from datetime import datetime
 from hashlib import sha256, sha512
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -27,21 +28,25 @@ def mismatch(
     chain: Sequence[bytes], tlsa: Sequence[Tlsa], names: Sequence[str], now: datetime
 ) -> tuple[TlsFailure, str] | None:
     """Why the chain (DER, the leaf first) is none that one of the records names; None if it is."""
+    if not chain:
+        return "certificate-not-trusted", "the host showed no certificate"
     try:
-        certificates = [x509.load_der_x509_certificate(der) for der in chain[:MAX_CHAIN]]
-        if not certificates:
-            return "certificate-not-trusted", "the host showed no certificate"
-        if any(record.usage == DANE_EE and _names(record, certificates[0]) for record in tlsa):
+        leaf = x509.load_der_x509_certificate(chain[0])
+        if any(record.usage == DANE_EE and _names(record, leaf) for record in tlsa):
             return None
-        return _mismatch_of_anchors(certificates, [one for one in tlsa if one.usage == DANE_TA], names, now)
-    except (ValueError, TypeError) as error:
+        above = [x509.load_der_x509_certificate(der) for der in chain[1:MAX_CHAIN]]
+        return _mismatch_of_anchors(leaf, above, [one for one in tlsa if one.usage == DANE_TA], names, now)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         return "certificate-not-trusted", f"a certificate that cannot be read: {str(error)[:200]}"
 
 
 def _mismatch_of_anchors(
-    certificates: Sequence[x509.Certificate], tlsa: Sequence[Tlsa], names: Sequence[str], now: datetime
+    leaf: x509.Certificate,
+    above: list[x509.Certificate],
+    tlsa: Sequence[Tlsa],
+    names: Sequence[str],
+    now: datetime,
 ) -> tuple[TlsFailure, str] | None:
-    leaf, *above = certificates
     anchors = [one for one in above if any(_names(record, one) for record in tlsa)]
     anchors += filter(None, map(_whole, tlsa))
     if not anchors:

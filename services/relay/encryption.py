@@ -12,6 +12,7 @@ from services.relay.dnssec import ValidatingResolver
 from services.relay.https import Https
 from services.relay.policies import Policies
 from services.relay.route import Hop, Routes
+from services.relay.smtp import load_certificates
 from services.relay.sts_policies import StsPolicies
 from services.relay.tls_report import reporter
 from services.relay.tls_reports import Sending, TlsReports, deliver_by, signers_of
@@ -33,6 +34,7 @@ def encryption(
     """The policies for `Policies.secured`, and where connections are noted (None: nowhere), whose `run` is to be run.
     `routes` and `open_connection` are those of the relay, without policies. ValueError if a setting is none."""
     settings = life.settings
+    load_certificates(settings.tls.ca_file, settings.tls.client)
     if settings.relay.route != "mx":
         return Policies(None, None), None
     tls, partitions = settings.tls, settings.redis.partitions

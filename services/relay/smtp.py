@@ -484,6 +484,19 @@ class _Dial:
         return ConnectFailed(stage, self.host, reply.line, reply, tls_failure)
 
 
+def load_certificates(ca_file: str, client_certificate: tuple[str, str] | None) -> None:
+    """Reads what every connection is opened with. ValueError in words for the operator if a file is missing or bad."""
+    try:
+        _tls_context(True, ca_file, None)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"tls.ca_file: {_reason(error)}") from None
+    try:
+        _tls_context(True, ca_file, client_certificate)
+        _tls_context(False, ca_file, client_certificate)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"tls.client_certificate, tls.client_key: {_reason(error)}") from None
+
+
 def routed_versions() -> tuple[int, ...]:
     """The versions of IP for which this machine has a route to the world: (4, 6) or less; both if it seems to have
     none. Connecting a datagram socket sends nothing."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.relay.reply import ConnectFailed
-from services.relay.smtp import Connection, Timeouts
+from services.relay.smtp import Connection, Timeouts, load_certificates
 from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, Tlsa, TlsPolicy
 from tests.fakes.certificates import DAY, Authority, Issued
 from tests.fakes.smtp_server import CLOSE, EXTENSIONS, RESET, SILENT, Script, SmtpServer
@@ -299,3 +299,26 @@ async def test_a_host_that_refuses_our_certificate_after_the_handshake_gets_it_i
     async with SmtpServer(tls=context) as server, connected(OPPORTUNISTIC, server) as connection:
         assert connection.tls is None
         assert connection.tls_failure == "validation-failure"
+
+
+@pytest.mark.parametrize("fault", ["missing", "garbage", "key of another"])
+def test_files_that_are_missing_or_wrong_are_told_before_the_first_connection(tmp_path: Path, fault: str) -> None:
+    certificate, key = AUTHORITY.issue("relay.example").write(tmp_path)
+    match fault:
+        case "missing":
+            Path(certificate).unlink()
+        case "garbage":
+            Path(certificate).write_text("garbage")
+        case _:
+            Path(key).write_text(AUTHORITY.issue("relay.example").key_pem)
+
+    with pytest.raises(ValueError, match=r"tls\.client_certificate, tls\.client_key: "):
+        load_certificates("", (certificate, key))
+    if fault != "key of another":
+        with pytest.raises(ValueError, match=r"tls\.ca_file: "):
+            load_certificates(certificate, None)
+
+
+def test_files_that_are_right_are_loaded(tmp_path: Path) -> None:
+    load_certificates(AUTHORITY.write(tmp_path), AUTHORITY.issue("relay.example").write(tmp_path))
+    load_certificates("", None)

@@ -59,6 +59,10 @@ def test_another_certificate_is_not_believed() -> None:
     )  # fmt: skip
 
 
+def test_what_else_a_host_shows_does_not_matter_beside_a_leaf_that_is_named() -> None:
+    assert mismatch([LEAF.der, b"no certificate"], [of_leaf()], NAMES, NOW) is None
+
+
 def test_no_certificate_is_not_believed() -> None:
     found = mismatch([], [of_leaf()], NAMES, NOW)
 
