@@ -18,7 +18,10 @@ from tests.peers.postfix import Domains, Postfix
 from tests.peers.signed_zone import Served, tlsa
 
 SIGNED, PLAIN = "signed.test", "plain.test"
-USER = "ana"
+#: Each is at every domain.
+USERS = ("ana", "ben", "cleo", "reports")
+#: Where each domain wants its TLS reports.
+REPORTS_TO = f"reports@none.{SIGNED}"
 
 #: Who signed the host's certificate: the authority that we believe, one that nobody knows, or it offers no STARTTLS.
 Shows = Literal["trusted", "unknown", "clear"]
@@ -91,19 +94,20 @@ CASES = (
 
 @dataclass(frozen=True)
 class World:
-    """What the cases are made of, running. `ca_file` has the authority that is believed."""
+    """What the cases are made of, running. `shown`: hosts' certificates; `ca_file`: the authority that is trusted."""
 
     postfix: Postfix
     served: Served
     web: WebServer
+    shown: Mapping[Case, Issued]
     ca_file: str
 
-    def mails(self, case: Case) -> list[bytes]:
-        return self.postfix.mails(f"{USER}@{case.domain}")
+    def mails(self, user: str, case: Case) -> list[bytes]:
+        return self.postfix.mails(f"{user}@{case.domain}")
 
-    def mail(self, case: Case) -> bytes:
+    def mail(self, user: str, case: Case) -> bytes:
         """The last one, once there is one."""
-        return self.postfix.mail(f"{USER}@{case.domain}")
+        return self.postfix.mail(f"{user}@{case.domain}")
 
     def sessions(self, case: Case) -> list[str]:
         """What each connection to the host of this case had said when it ended: `ehlo=2 starttls=1 mail=1 …`."""
@@ -119,7 +123,11 @@ async def running(folder: Path) -> AsyncIterator[World]:
     with ExitStack() as started:
         host = started.enter_context(
             postfix.running(
-                Domains(accepting=(), strict=_domains(), users=[f"{USER}@{domain}" for domain in _domains()]),
+                Domains(
+                    accepting=(),
+                    strict=_domains(),
+                    users=[f"{user}@{domain}" for domain in _domains() for user in USERS],
+                ),
                 {},
                 listeners={_address(case): _parameters(case, shown[case], folder) for case in CASES},
             )
@@ -134,7 +142,7 @@ async def running(folder: Path) -> AsyncIterator[World]:
             for case in CASES:
                 if case.sts and case.sts != "unserved":
                     web.answers[f"//mta-sts.{case.domain}/.well-known/mta-sts.txt"] = Answer(_policy(case))
-            yield World(host, served, web, trusted.write(folder))
+            yield World(host, served, web, shown, trusted.write(folder))
 
 
 def _domains() -> list[str]:
@@ -167,6 +175,7 @@ def _zone(zone: str, shown: Mapping[Case, Issued], port: int) -> list[str]:
 
 def _records(case: Case, shown: Issued, port: int) -> list[str]:
     records = [f"{case.domain}. MX 10 {case.host}.", f"{case.host}. A {_address(case)}"]
+    records.append(f'_smtp._tls.{case.domain}. TXT "v=TLSRPTv1; rua=mailto:{REPORTS_TO}"')
     records += [f"_{port}._tcp.{case.host}. TLSA {_association(one, shown)}" for one in case.tlsa]
     if case.sts:
         records += [f'_mta-sts.{case.domain}. TXT "v=STSv1; id=1"', f"mta-sts.{case.domain}. A 127.0.0.1"]

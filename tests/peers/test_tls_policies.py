@@ -1,17 +1,22 @@
 """DANE and MTA-STS against real programs: a signed zone, a validating resolver, a Postfix with the right or the wrong
 certificate, a web server with policies. What policy forbids is not sent, and nothing of it is said in clear."""
 
+import gzip
+import json
 import random
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from email import message_from_bytes, policy
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
 
 from services.relay.courier import Courier, Result, Shunned
 from services.relay.dane import Dane
+from services.relay.dkim import Signer
 from services.relay.dnssec import ValidatingResolver
 from services.relay.https import Https
 from services.relay.outcome import Defer, Deliver, outcome
@@ -21,13 +26,18 @@ from services.relay.route import Hop, NoRoute, Routes
 from services.relay.smtp import Connection
 from services.relay.sts_policies import StsPolicies
 from services.relay.tls import TlsFailure, TlsPolicy
+from services.relay.tls_report import DAY_S, SPREAD_S, Reporter
+from services.relay.tls_reports import Sending, TlsReports, deliver_by
 from shared import dns, redis
 from tests.peers import secured
-from tests.peers.secured import CASES, USER, Case, World
+from tests.peers.secured import CASES, REPORTS_TO, Case, World
 from tests.servers import RedisServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+BY = Reporter("tls-reports@exemple.test", "Exemple", "postmaster@exemple.test")
+#: What asked for the encryption, as reports call it.
+KINDS = {"dane": "tlsa", "mta-sts": "sts"}
 MESSAGE = b"From: news@exemple.fr\r\nSubject: secret\r\n\r\nBonjour\r\n"
 
 
@@ -49,33 +59,62 @@ class SecuredRoutes:
         return hops if isinstance(hops, NoRoute) else await self._policies.secured(domain, hops)
 
 
+class Clock:
+    """The time of day, and as much later as a test wants it."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead_s
+
+
 @dataclass
 class Sender:
-    """`opened` are its connections; `noted` what a report would tell where there was none."""
+    """`opened` are its connections; `noted` what a report tells of the last mail: result types, empty for a success."""
 
-    routes: SecuredRoutes
+    routes: Routes
+    policies: Policies
     ca_file: str
+    reports: TlsReports
+    clock: "Clock"
     opened: list[Connection]
-    noted: list[tuple[str, TlsPolicy, TlsFailure]]
+    noted: list[str]
 
-    async def send(self, case: Case) -> Result:
+    async def send(self, user: str, case: Case) -> Result:
+        self.noted.clear()
+
         async def opened(hop: Hop) -> Connection:
-            connection = await Connection.open(
-                hop.host, hop.port, address=hop.address, helo="relay.exemple.test", tls=hop.tls, ca_file=self.ca_file
-            )
+            try:
+                connection = await self.open(hop)
+            except ConnectFailed as failed:
+                if failed.tls_failure:
+                    self.note(case.domain, hop.tls, hop, failed.tls_failure)
+                raise
+            self.note(case.domain, hop.tls, hop, connection.tls_failure)
             self.opened.append(connection)
             return connection
 
         async def wanted() -> None:
             return None
 
-        courier = Courier(self.routes, opened, Shunned(time.monotonic))
+        routes = SecuredRoutes(self.routes, self.policies)
+        courier = Courier(routes, opened, Shunned(time.monotonic))
         try:
-            result = await courier.deliver(case.domain, "b-0@bounces.test", f"{USER}@{case.domain}", MESSAGE, wanted)
+            result = await courier.deliver(case.domain, "b-0@bounces.test", f"{user}@{case.domain}", MESSAGE, wanted)
         finally:
             await courier.close()
         assert result is not None
         return result
+
+    async def open(self, hop: Hop) -> Connection:
+        return await Connection.open(
+            hop.host, hop.port, address=hop.address, helo="relay.exemple.test", tls=hop.tls, ca_file=self.ca_file
+        )
+
+    def note(self, domain: str, policy: TlsPolicy, hop: Hop, failure: TlsFailure | Literal[""]) -> None:
+        self.noted.append(failure)
+        self.reports.note(domain, policy, hop, failure, "127.0.0.1")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -86,11 +125,18 @@ async def sender(world: World, redis_server: RedisServer) -> AsyncIterator[Sende
     web = Https(resolver, ca_file=world.ca_file, allow_private=True)
     sts = StsPolicies(resolver, web, client, 4, lambda: int(time.time() * 1000), world.web.port)
     dane = Dane(ValidatingResolver(world.served.resolver, 5_000, time.monotonic))
-    noted: list[tuple[str, TlsPolicy, TlsFailure]] = []
-    policies = Policies(dane, sts, lambda domain, policy, hop, failure: noted.append((domain, policy, failure)))
     routes = Routes(resolver, None, world.postfix.port, random.Random(0))
+
+    async def no_keys(domain: str) -> Sequence[Signer]:
+        return ()
+
+    clock = Clock()
+    deliver = deliver_by(lambda: Courier(routes, sender.open, Shunned(time.monotonic)))
+    reports = TlsReports(client, 4, resolver, clock, Sending(BY, web, deliver, no_keys))
+    policies = Policies(dane, sts, lambda *told: sender.note(*told))
+    sender = Sender(routes, policies, world.ca_file, reports, clock, [], [])
     try:
-        yield Sender(SecuredRoutes(routes, policies), world.ca_file, [], noted)
+        yield sender
     finally:
         await sts.close()
         await web.close()
@@ -100,14 +146,15 @@ async def sender(world: World, redis_server: RedisServer) -> AsyncIterator[Sende
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.waits], ids=lambda case: case.domain)
 async def test_mail_goes_out_encrypted_as_its_domain_asks(world: World, sender: Sender, case: Case) -> None:
-    result = await sender.send(case)
+    result = await sender.send("ana", case)
 
     assert outcome(result.answer) == Deliver(), result.text
     connection = sender.opened[-1]
     assert connection.tls_policy == case.ends
     assert connection.tls == (None if case.shows == "clear" else "TLSv1.3")
     assert connection.tls_failure == case.failure
-    assert b"Subject: secret" in world.mail(case)
+    assert sender.noted == [case.failure]
+    assert b"Subject: secret" in world.mail("ana", case)
     said = world.postfix.until(lambda: world.sessions(case))[-1]
     assert "mail=1" in said
     assert ("starttls=1" in said) == (case.shows != "clear")
@@ -117,15 +164,55 @@ async def test_mail_goes_out_encrypted_as_its_domain_asks(world: World, sender: 
 async def test_mail_waits_where_its_domain_forbids_to_send_it_and_nothing_is_said_of_it(
     world: World, sender: Sender, case: Case
 ) -> None:
-    sender.noted.clear()
-
-    result = await sender.send(case)
+    result = await sender.send("ana", case)
 
     assert outcome(result.answer) == Defer(case.ends), result.text
-    failures = [failure for _, _, failure in sender.noted]
-    if isinstance(result.answer, ConnectFailed):
-        failures.append(result.answer.tls_failure)
-    assert failures == ([case.failure] if case.failure else [])
-    assert world.mails(case) == []
+    assert sender.noted == ([case.failure] if case.failure else [])
+    assert world.mails("ana", case) == []
     # At most a greeting, before and after STARTTLS, and QUIT.
     assert not [session for session in world.sessions(case) if re.search(r"\b(mail|rcpt|data)=", session)]
+
+
+async def test_the_next_day_each_domain_is_told_what_became_of_the_connections_to_it(
+    world: World, sender: Sender
+) -> None:
+    told: dict[str, list[str]] = {}
+    for case in CASES:
+        await sender.send("cleo", case)
+        told[case.domain] = list(sender.noted)
+
+    await sender.reports.flush()
+    sender.clock.ahead_s = DAY_S + SPREAD_S
+    await sender.reports.send_due()
+    reported = _reports(world, sum(bool(noted) for noted in told.values()))
+
+    assert reported.keys() == {domain for domain, noted in told.items() if noted}
+    for case in CASES:
+        if case.domain not in reported:
+            assert case.ends == "dns_unavailable"
+            continue
+        # Those of the tests before are in it too: the same again.
+        (of_policy,) = reported[case.domain]["policies"]
+        failed = bool(case.failure)
+        details = of_policy.get("failure-details", [])
+        assert of_policy["policy"]["policy-domain"] == case.domain
+        assert (of_policy["summary"]["total-failure-session-count"] > 0) == failed
+        assert (of_policy["summary"]["total-successful-session-count"] > 0) == (not failed)
+        assert [one["result-type"] for one in details] == ([case.failure] if failed else [])
+        if case.ends in KINDS:
+            assert of_policy["policy"]["policy-type"] == KINDS[case.ends]
+
+
+def _reports(world: World, count: int) -> dict[str, Any]:
+    """The reports that have arrived, once there are so many, by domain."""
+
+    def arrived() -> list[bytes]:
+        mails = [mail for mail in world.postfix.mails(REPORTS_TO) if b"TLS-Report-Domain:" in mail]
+        return mails if len(mails) >= count else []
+
+    found = {}
+    for mail in world.postfix.until(arrived):
+        parsed = message_from_bytes(mail, policy=policy.default)
+        (attached,) = parsed.iter_attachments()
+        found[parsed["TLS-Report-Domain"]] = json.loads(gzip.decompress(attached.get_payload(decode=True)))
+    return found
