@@ -17,6 +17,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Protocol
 
 import aiodns
@@ -35,6 +36,8 @@ NEGATIVE_TTL_S = 60.0
 FAILURE_TTL_S = 10.0
 #: About 300 bytes each.
 CACHE_ENTRIES = 100_000
+#: Domains whose hosts are kept in order: they are looked at for every message, and there are few at a time.
+MX_SETS = 4_096
 #: The timeout is for one try.
 TRIES = 2
 
@@ -189,17 +192,19 @@ class Resolver:
 
     async def addresses(self, host: str) -> list[str] | DnsUnavailable:
         """The IPv4 addresses of a host, then its IPv6 addresses; [] if it has none. An address is its own."""
+        # Asked for every host of every message: what is known costs no task, and no look at how it is written.
+        four, six = self._kept(host, "A"), self._kept(host, "AAAA")
+        if four is None or six is None:
+            return await self._looked_up(host)
+        return _addresses(host, four, six)
+
+    async def _looked_up(self, host: str) -> list[str] | DnsUnavailable:
         if literal := address_of_literal(host) or _plain_address(host):
             return [literal]
         host = host.lower().rstrip(".")
         if not _HOST_NAME.fullmatch(host):
             return []
-        four, six = await asyncio.gather(self._ask(host, "A"), self._ask(host, "AAAA"))
-        found = [address for _, address in (*four.rows, *six.rows)]
-        failed = [answer for answer in (four, six) if answer.status == "unavailable"]
-        if failed and not found:
-            return DnsUnavailable(host, failed[0].detail)
-        return found
+        return _addresses(host, *await asyncio.gather(self._ask(host, "A"), self._ask(host, "AAAA")))
 
     async def texts(self, name: str) -> list[str] | DnsUnavailable:
         """The TXT records of a name; [] if it has none."""
@@ -227,13 +232,20 @@ class Resolver:
             case _:
                 return MailHosts(((0, domain),))
 
-    async def _ask(self, name: str, record_type: RecordType) -> Answer:
+    def _kept(self, name: str, record_type: RecordType) -> Answer | None:
+        """What is known and still holds."""
         question = (name, record_type)
         if kept := self._cache.get(question):
             expires_at, answer = kept
             if self._clock() < expires_at:
                 self._cache.move_to_end(question)
                 return answer
+        return None
+
+    async def _ask(self, name: str, record_type: RecordType) -> Answer:
+        question = (name, record_type)
+        if (kept := self._kept(name, record_type)) is not None:
+            return kept
         task = self._asking.get(question)
         if task is None:
             task = self._asking[question] = asyncio.create_task(self._look_up(name, record_type))
@@ -269,6 +281,15 @@ def _plain_address(text: str) -> str | None:
         return None
 
 
+def _addresses(host: str, four: Answer, six: Answer) -> list[str] | DnsUnavailable:
+    found = [address for _, address in (*four.rows, *six.rows)]
+    failed = [answer for answer in (four, six) if answer.status == "unavailable"]
+    if failed and not found:
+        return DnsUnavailable(host, failed[0].detail)
+    return found
+
+
+@lru_cache(MX_SETS)
 def _from_mx(domain: str, rows: tuple[tuple[int, str], ...]) -> MailHosts | NoMail | NoDomain:
     if all(not host for _, host in rows):
         return NoMail(domain)

@@ -96,8 +96,7 @@ class Routes:
         return NoRoute("no_mail_host", f"no mail host of {domain} has an address", final=False)
 
     def _has_route(self, address: str) -> bool:
-        parsed = ip_address(address)
-        return parsed.version in self._versions or parsed.is_loopback
+        return (6 if ":" in address else 4) in self._versions or ip_address(address).is_loopback
 
 
 def shuffled(hosts: Sequence[tuple[int, str]], chance: Random) -> list[str]:
