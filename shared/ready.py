@@ -62,10 +62,10 @@ ENQUEUED_MS = 7 * 24 * 3600 * 1000
 CAP_MS = 600_000
 #: A ready queue is looked through at full half minutes. An expiry is exact to about that.
 SWEEP_MS = 30_000
-#: Entries that one script looks at: about a millisecond of the server's time.
-SWEEP_PAGE = 500
-#: Scripts of one call of `take_expired`: a million messages that are not over take it a minute of calls a second.
-SWEEP_PAGES = 40
+#: Entries that one script looks at: 1.5 ms of the server's time (7 microseconds each, with bodies of 300 bytes).
+SWEEP_PAGE = 200
+#: Scripts of one call of `take_expired`: called once a second, it looks through a million messages in a minute.
+SWEEP_PAGES = 100
 
 
 def queue_of(tenant: str, job: str, rate: str) -> str:
