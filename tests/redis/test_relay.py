@@ -228,6 +228,8 @@ class House:
                     if not key.endswith(b".dead"):
                         left[name] += await (self.client.xlen(key) if name == "ready" else self.client.hlen(key))
             left["retry"] += await self.client.zcard(keys.retry(p))
+            left["parked"] += await self.client.zcard(keys.parked_jobs(p))
+            left["queues"] += await self.client.zcard(keys.expiries(p)) + len(await self._keys(keys.turns_prefix(p)))
             left["sites"] += await self.client.zcard(keys.sites(p)) + len(await self._keys(keys.site_prefix(p)))
         return {name: count for name, count in left.items() if count}
 
