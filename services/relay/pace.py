@@ -58,8 +58,10 @@ CEILING_MS = 150_000
 BEYOND = 0.1
 #: Without a refusal for so long there is no pace any more. It had grown to 134 times the ceiling by then.
 OVER_MS = 1_800_000
-#: A provider that accepts nothing is asked once a minute.
+#: A provider that accepts nothing is asked once a minute; after a first refusal, which may mean little where there was
+#: no mail before, every two seconds.
 LEAST_PER_S = 1 / 60
+FIRST_LEAST_PER_S = 0.5
 #: A pace may be exceeded for an instant by this part of a second, as a rate may, but slow ones are even.
 BURST_PER_S = 0.1
 
@@ -97,7 +99,7 @@ def slowed(pace: Pace | None, seen: Seen, now_ms: int) -> Pace:
     """The pace after a refusal: decreased, held, or as it was."""
     current = None if pace is None else current_per_s(pace, now_ms)
     if pace is None or current is None:
-        return Pace(max(seen.peak_per_s * FIRST_PART, LEAST_PER_S), 0.0, now_ms)
+        return Pace(max(seen.peak_per_s * FIRST_PART, FIRST_LEAST_PER_S), 0.0, now_ms)
     if now_ms - pace.at_ms >= BETWEEN_MS:
         ceiling = max(_ceiling(pace, current, seen), LEAST_PER_S)
         return Pace(max(ceiling * PART, LEAST_PER_S), ceiling, now_ms)

@@ -139,6 +139,10 @@ def test_the_first_decrease_starts_from_what_was_accepted() -> None:
     assert slowed(None, Seen(10, 0, 40), 0) == Pace(20, 0, 0)
 
 
+def test_a_refusal_where_nothing_had_been_sent_does_not_stop_a_site() -> None:
+    assert slowed(None, Seen(0, 0, 0), 0) == Pace(0.5, 0, 0)
+
+
 def test_there_is_at_most_one_decrease_a_minute() -> None:
     pace = slowed(None, Seen(10, 0, 40), 1000)
 
