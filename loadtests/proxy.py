@@ -60,11 +60,13 @@ class Way(asyncio.Protocol):
 
 async def serve(listen: int, to: int, delay_s: float) -> None:
     loop = asyncio.get_running_loop()
+    ways: list[Way] = []
     dials: set[asyncio.Task[None]] = set()
 
     async def dial(near: Way) -> None:
         far = Way(delay_s)
         far.to, near.to = near, far
+        ways.append(far)
         try:
             await loop.create_connection(lambda: far, "127.0.0.1", to)
         except OSError:
@@ -73,13 +75,19 @@ async def serve(listen: int, to: int, delay_s: float) -> None:
 
     def accepted() -> Way:
         near = Way(delay_s)
+        ways.append(near)
         dialling = loop.create_task(dial(near))
         dials.add(dialling)
         dialling.add_done_callback(dials.discard)
         return near
 
     server = await loop.create_server(accepted, "127.0.0.1", listen)
-    await server.serve_forever()
+    try:
+        await server.serve_forever()
+    finally:
+        for way in ways:
+            if way.transport is not None:
+                way.transport.abort()
 
 
 def main() -> None:
