@@ -97,6 +97,19 @@ class Lease:
     queue: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Avoided:
+    """What a relay does not want now: a site, or a queue in a lane of it."""
+
+    site: str
+    lane: int | None = None
+    queue: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.site if self.lane is None else f"{self.lane}{self.site}\n{self.queue}"
+
+
 @dataclass(frozen=True)
 class Taken:
     """What a call of `lease` brought: the messages, how many the relay now holds in the partition, and in how many ms
@@ -141,11 +154,20 @@ class ReadyQueues:
         await self.record(lease.partition, relay, [Recorded(lease.number)])
 
     async def lease(
-        self, partition: int, relay: str, lease_ms: int, limit: int, site_limit: int, room: int = 1_000_000
+        self,
+        partition: int,
+        relay: str,
+        lease_ms: int,
+        limit: int,
+        site_limit: int,
+        room: int = 1_000_000,
+        avoided: Sequence[Avoided] = (),
     ) -> Taken:
         """Up to `limit` messages of the sites that are due; renews the relay's lease on all that it holds. `site_limit`
-        is over all relays; `room` is how many more this one could hold, over all partitions."""
+        is over all relays; `room` is how many more this one could hold, over all partitions; `avoided` is left to
+        others, though `due_in_ms` counts it."""
         args: list[str | bytes | int] = [relay, lease_ms, limit, site_limit, room, SHARE, TURN]
+        args += (one.name for one in avoided)
         found = await self._run(ready_scripts.LEASE, partition, args)
         return Taken(_leases(partition, found[2:]), found[0], found[1])
 

@@ -155,7 +155,8 @@ return 1
 """
 )
 
-#: ARGV: relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn. Answers:
+#: ARGV: relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn, then what
+#: this relay does not want now: sites, and queues at sites (`<lane><site>\\n<queue>`). Answers:
 #: how many this relay holds in all, ms until something is due, then of each turn lane, site, queue, first lease number,
 #: bodies.
 LEASE = _script(
@@ -163,6 +164,10 @@ LEASE = _script(
 local relay, lease_ms, limit, site_limit = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local room_of_relay, share, turn = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 local mine = leased .. relay
+local avoided = {}
+for i = 10, #ARGV do avoided[ARGV[i]] = true end
+-- So many more are looked at, so that what is avoided hides nothing behind it.
+local looked_at = 91 + #ARGV
 redis.call('ZREMRANGEBYSCORE', holds, '-inf', now)
 local seen = tonumber(redis.call('ZSCORE', relays, '(asked)') or now)
 if now - seen > lease_ms / 2 then
@@ -204,7 +209,10 @@ end
 -- millisecond, so that all that were served in this call may be served in the next.
 local function serve(lane, site, room)
   local key, served, rest, cut = turns .. lane .. ':' .. site, 0, nil, nil
-  local queues = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, 100)
+  local queues = {}
+  for _, queue in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, looked_at)) do
+    if not avoided[lane .. site .. '\\n' .. queue] then queues[#queues + 1] = queue end
+  end
   if #queues > 1 then
     rest, cut = string.match(redis.call('HGET', records .. site, 'turn' .. lane) or '', '^(%d+) (.*)$')
     if cut then redis.call('HDEL', records .. site, 'turn' .. lane) end
@@ -235,24 +243,26 @@ end
 answer = {0, 0}
 if limit > 0 then
   local taken = 0
-  for _, site in ipairs(redis.call('ZRANGEBYSCORE', sites, '-inf', now, 'LIMIT', 0, 100)) do
+  for _, site in ipairs(redis.call('ZRANGEBYSCORE', sites, '-inf', now, 'LIMIT', 0, looked_at)) do
     if taken >= limit then break end
-    local most = math.min(site_limit, math.max(1, math.ceil((room_of_relay - taken) / share)))
-    local cap = redis.call('GET', caps .. site)
-    if cap then most = math.min(most, tonumber(cap)) end
-    local held = recount(site)
-    local room = math.min(limit - taken, most - held)
-    local left = room
-    for lane = 0, 1 do
-      if left > 0 then left = serve(lane, site, left) end
-    end
-    if left < room then taken = taken + room - left end
-    held = recount(site)
-    local at = next_turn(site)
-    if not at or held >= most then
-      redis.call('ZREM', sites, site)
-    else
-      redis.call('ZADD', sites, math.max(now, at), site)
+    if not avoided[site] then
+      local most = math.min(site_limit, math.max(1, math.ceil((room_of_relay - taken) / share)))
+      local cap = redis.call('GET', caps .. site)
+      if cap then most = math.min(most, tonumber(cap)) end
+      local held = recount(site)
+      local room = math.min(limit - taken, most - held)
+      local left = room
+      for lane = 0, 1 do
+        if left > 0 then left = serve(lane, site, left) end
+      end
+      if left < room then taken = taken + room - left end
+      held = recount(site)
+      local at = next_turn(site)
+      if not at or held >= most then
+        redis.call('ZREM', sites, site)
+      else
+        redis.call('ZADD', sites, math.max(now, at), site)
+      end
     end
   end
 end

@@ -98,11 +98,16 @@ class Relay(Process, frozen=True, kw_only=True):
     #: The name in EHLO; empty: this host's.
     helo: str = ""
     mx_port: Port = 25
+    #: Of one relay process, and of all together where shaping limits them.
     connections_per_site: Positive = 20
     #: How long a relay may be silent before the others take its messages. Below a second a busy one would lose them.
     lease_ms: Annotated[int, Meta(ge=1_000)] = 15_000
     #: Messages one relay process holds at a time.
     in_flight: Positive = 2_000
+    #: TOML: limits and rules that overrule those that come with the relay (`services/relay/shaping.toml`).
+    shaping_file: str = ""
+    #: TOML: source addresses, the pools that they form, and how new ones are warmed up; empty: the system's address.
+    egress_file: str = ""
     #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
     retry_schedule: Seconds = ""
     #: The last part of Feedback-ID, by which Gmail counts complaints (Postmaster Tools): the same on all mail.

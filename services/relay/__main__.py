@@ -1,32 +1,68 @@
 """Runs one relay: parts from settings, wired from the end of the pipe backwards."""
 
+import asyncio
 import os
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from services.relay.admission import Admission
+from services.relay.begun import Begun
 from services.relay.courier import Courier, Shunned
+from services.relay.egress import Egress, Source
+from services.relay.encryption import encryption
+from services.relay.gate import Gate, SecuredRoutes, Unlimited
+from services.relay.limits import Limits
 from services.relay.mails import Mails, Origin
 from services.relay.recorder import Recorder
-from services.relay.relay import Limits, Relay
+from services.relay.relay import Limits as RelayLimits
+from services.relay.relay import Relay
 from services.relay.retry import Retries, parse_schedule
 from services.relay.route import Hop, Routes
+from services.relay.shaping import Shaping
 from services.relay.smtp import Connection, routed_versions
+from services.relay.stops import Stops
 from shared import bus, dns, logs, master_secret, sites, storage
 from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle, run
 from shared.ready import ReadyQueues
 from shared.sending_domains import SendingDomains
+from shared.settings import Settings, SettingsError
+from shared.stops import StopList
 from shared.suppression import SuppressionList
 from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
 
+#: What comes with the relay: limits and rules of the large providers.
+SHAPING_FILE = Path(__file__).with_name("shaping.toml")
+
+T = TypeVar("T")
+
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _read(setting: str, file: str, parse: Callable[[str], T]) -> T:
+    """What an operator's file says. SettingsError with every fault of it."""
+    try:
+        return parse(Path(file).read_text("utf-8") if file else "")
+    except (OSError, ValueError) as error:
+        raise SettingsError([f"relay.{setting}: {file}: {fault}" for fault in str(error).splitlines()]) from None
+
+
+def _shaping(settings: Settings) -> Shaping:
+    shipped = SHAPING_FILE.read_text("utf-8")
+    return _read("shaping_file", settings.relay.shaping_file, partial(Shaping.parse, shipped))
+
+
+def _egress(settings: Settings) -> Egress:
+    return _read("egress_file", settings.relay.egress_file, Egress.parse)
 
 
 async def main(life: Lifecycle) -> None:
@@ -47,12 +83,13 @@ async def main(life: Lifecycle) -> None:
         # RFC 5321 section 4.1.1.1 asks for a name that is found in DNS, and many hosts insist.
         logs.get_logger().warning("helo_not_qualified", helo=helo, advice="set relay.helo")
 
-    async def open_connection(hop: Hop) -> Connection:
+    async def open_connection(hop: Hop, source: Source) -> Connection:
         return await Connection.open(
             hop.host,
             hop.port,
             address=hop.address,
-            helo=helo,
+            source_ip=source.address or None,
+            helo=source.helo or helo,
             tls=hop.tls,
             client_certificate=settings.tls.client,
             ca_file=settings.tls.ca_file,
@@ -67,11 +104,37 @@ async def main(life: Lifecycle) -> None:
         dkim=settings.relay.dkim,
     )
     queues = ReadyQueues(client)
+    limits = Limits(client, name, settings.relay.lease_ms)
+    gate = Gate(
+        _shaping(settings),
+        _egress(settings),
+        limits,
+        queues,
+        partitions,
+        settings.relay.connections_per_site,
+        _now_ms,
+        time.monotonic,
+    )
+    domains = SendingDomains(client, Vault(secret.current, secret.previous))
+    policies, reports = encryption(
+        life,
+        client,
+        resolver,
+        routes,
+        domains,
+        lambda unsecured: Courier(unsecured, Unlimited(), open_connection, shunned),
+    )
+    stops = Stops(client, partitions, StopList(client))
+
+    def new_courier(site: str, pool: str) -> Courier:
+        secured = SecuredRoutes(routes, policies, gate, site)
+        return Courier(secured, gate.passage(site, pool), open_connection, shunned, reports)
+
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
     relay = Relay(
         name,
         partitions,
-        Limits(
+        RelayLimits(
             in_flight=settings.relay.in_flight,
             batch=settings.relay.batch,
             connections_per_site=settings.relay.connections_per_site,
@@ -79,17 +142,34 @@ async def main(life: Lifecycle) -> None:
         ),
         queues,
         Admission(client, partitions, SuppressionList(client, partitions)),
-        Mails(client, partitions, SendingDomains(client, Vault(secret.current, secret.previous)), origin, _now_ms),
-        partial(Courier, routes, open_connection, shunned),
+        Mails(client, partitions, domains, origin, _now_ms),
+        new_courier,
         Retries(chance, parse_schedule(settings.relay.retry_schedule)),
         partial(Recorder, publisher, queues, name),
+        gate,
+        stops,
+        Begun(client, partitions),
         _now_ms,
         time.monotonic,
     )
     async with life.serving(settings.relay.metrics_port):
         if not await storage.is_ours(life, client):
             return
-        life.spawn(relay.run(life.stopping), "relay")
+        await stops.load()
+        closed = asyncio.Event()
+
+        async def relaying() -> None:
+            try:
+                await relay.run(life.stopping)
+                await gate.finish()
+            finally:
+                closed.set()  # slots are counted for as long as their connections are open
+
+        life.spawn(relaying(), "relay")
+        life.spawn(limits.run(closed), "limits")
+        life.spawn(stops.run(closed), "stops")
+        if reports is not None:
+            life.spawn(reports.run(closed), "tls reports")
         life.ready()
         await life.stopping.wait()
 

@@ -4,14 +4,14 @@ With a fixed route there is none of it: the operator's own host is no recipient 
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from services.relay.courier import Connection, Courier, Shunned
+from services.relay.courier import Courier
 from services.relay.dane import Dane
 from services.relay.dnssec import ValidatingResolver
 from services.relay.https import Https
 from services.relay.policies import Policies
-from services.relay.route import Hop, Routes
+from services.relay.route import Routes
 from services.relay.smtp import load_certificates
 from services.relay.sts_policies import StsPolicies
 from services.relay.tls_report import reporter
@@ -28,11 +28,11 @@ def encryption(
     resolver: dns.Resolver,
     routes: Routes,
     domains: SendingDomains,
-    open_connection: Callable[[Hop], Awaitable[Connection]],
-    shunned: Shunned,
+    new_courier: Callable[[Routes], Courier],
 ) -> tuple[Policies, TlsReports | None]:
     """The policies for `Policies.secured`, and where connections are noted (None: nowhere), whose `run` is to be run.
-    `routes` and `open_connection` are those of the relay, without policies. ValueError if a setting is none."""
+    `routes` are those of the relay, without policies; `new_courier` makes a courier that takes them. ValueError if a
+    setting is none."""
     settings = life.settings
     load_certificates(settings.tls.ca_file, settings.tls.client)
     if settings.relay.route != "mx":
@@ -42,7 +42,7 @@ def encryption(
     life.push_close(web.close)
     sending: Sending | None = None
     if tls.report_from:
-        deliver = deliver_by(lambda: Courier(routes, open_connection, shunned))
+        deliver = deliver_by(lambda: new_courier(routes))
         by = reporter(tls.report_from, tls.organization, tls.contact)
         sending = Sending(by, web, deliver, signers_of(domains))
     reports = TlsReports(client, partitions, resolver, time.time, sending)

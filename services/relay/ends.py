@@ -9,11 +9,12 @@ from services.relay.courier import Result
 from services.relay.mail import End, Mail
 from services.relay.outcome import Bounce, Defer, Deliver, outcome
 from services.relay.retry import Retries
+from services.relay.route import NoRoute
 from shared import events
 
-#: The reason of an end that nobody knows, of a message that is to be sent at most once (promise 2). It is a `soft`
-#: bounce, because it says nothing about the address.
-UNKNOWN_OUTCOME = "unknown_outcome"
+#: An end that nobody knows, of a message that is to be sent at most once (promise 2). `soft`, because it says nothing
+#: about the address.
+UNKNOWN = Bounce("soft", "unknown_outcome")
 #: What is kept of a reply on a fact, and carried to the next attempt.
 MAX_REPLY_CHARS = 500
 
@@ -43,21 +44,21 @@ def expired(mail: Mail, now_ms: int) -> End:
 
 def unknown(mail: Mail, now_ms: int) -> End:
     """This attempt was begun by a relay that died, and the message is to be sent at most once: it may have arrived."""
-    return _bounced(mail, Bounce("soft", UNKNOWN_OUTCOME), "", "unknown outcome: it may have been delivered", now_ms)
+    return _bounced(mail, UNKNOWN, _nowhere("unknown outcome: it may have been delivered"), now_ms)
 
 
 def unmade(mail: Mail, why: Unmade, now_ms: int, retries: Retries) -> End:
     """There is no mail: a fault in the content bounces, anything else is tried again."""
     if why.final:
-        return _bounced(mail, Bounce("block", why.reason), "", why.detail, now_ms)
-    return _deferred(mail, why.stream, Defer(why.reason), "", why.detail, now_ms, retries)
+        return _bounced(mail, Bounce("block", why.reason), _nowhere(why.detail), now_ms)
+    return _deferred(mail, why.stream, Defer(why.reason), _nowhere(why.detail), now_ms, retries)
 
 
 def attempted(
     mail: Mail, stream: str, size_bytes: int, result: Result, began_ms: int, now_ms: int, retries: Retries
 ) -> End:
     """The end of an attempt that reached for a host."""
-    match outcome(result.answer):
+    match outcome(result.answer, result.rule):
         case Deliver():
             fact = events.Delivered(
                 **_common(mail, "delivered", now_ms),
@@ -66,35 +67,44 @@ def attempted(
                 host=result.host,
                 reply=result.text[:MAX_REPLY_CHARS],
                 tls=result.tls,
+                tls_cipher=result.tls_cipher,
+                tls_policy=result.tls_policy,
+                source=result.source,
                 size_bytes=size_bytes,
                 duration_ms=now_ms - began_ms,
             )
             return End(mail, fact)
         case Bounce() as bounce:
-            return _bounced(mail, bounce, result.host, result.text, now_ms)
+            return _bounced(mail, bounce, result, now_ms)
         case Defer(reason="unknown_end") if mail.ready.at_most_once:
-            return _bounced(mail, Bounce("soft", UNKNOWN_OUTCOME), result.host, result.text, now_ms)
+            return _bounced(mail, UNKNOWN, result, now_ms)
         case Defer() as defer:
-            return _deferred(mail, stream, defer, result.host, result.text, now_ms, retries)
+            return _deferred(mail, stream, defer, result, now_ms, retries)
 
 
-def _bounced(mail: Mail, bounce: Bounce, host: str, reply: str, now_ms: int) -> End:
+def _nowhere(text: str) -> Result:
+    """No host was reached for."""
+    return Result(NoRoute("", text, final=False), text)
+
+
+def _bounced(mail: Mail, bounce: Bounce, result: Result, now_ms: int) -> End:
     fact = events.Bounced(
         **_common(mail, "bounced", now_ms),
         attempt=mail.ready.attempt,
         site=mail.lease.site,
-        host=host,
-        reply=reply[:MAX_REPLY_CHARS],
+        host=result.host,
+        reply=result.text[:MAX_REPLY_CHARS],
         reason=bounce.reason,
         kind=bounce.kind,
+        source=result.source,
     )
     return End(mail, fact)
 
 
-def _deferred(mail: Mail, stream: str, defer: Defer, host: str, reply: str, now_ms: int, retries: Retries) -> End:
+def _deferred(mail: Mail, stream: str, defer: Defer, result: Result, now_ms: int, retries: Retries) -> End:
     """To be tried again, unless that would be too late."""
     ready = mail.ready
-    text = reply[:MAX_REPLY_CHARS]
+    host, text = result.host, result.text[:MAX_REPLY_CHARS]
     greylisted = defer.reason == "greylisted"
     retry_at = retries.next_attempt(ready.attempt, stream, now_ms, defer.retry_after_s, greylisted)
     if retries.is_over(ready.expires_at, retry_at):
@@ -108,6 +118,7 @@ def _deferred(mail: Mail, stream: str, defer: Defer, host: str, reply: str, now_
         reply=text,
         reason=defer.reason,
         retry_at=retry_at,
+        source=result.source,
     )
     again = msgspec.structs.replace(
         ready, attempt=ready.attempt + 1, first_attempt_at=ready.first_attempt_at or now_ms, last_reply=text

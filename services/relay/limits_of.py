@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from services.relay.egress import Source, allowance
+from services.relay.notnow import Scope
 from services.relay.permits import Limit
 from services.relay.shaping import Shaping
 from shared.rates import Rate
@@ -83,6 +84,13 @@ class LimitsOf:
             Limit(f"tenant:{tenant}", self._shaping.tenant(tenant).rates),
         )
         return tuple(limit for limit in counted if limit.rates)
+
+
+def scope_of(limit: str) -> Scope:
+    """Who has to wait for the limit of this name."""
+    if "source:" in limit:
+        return "source"
+    return "queue" if limit.startswith(("tenant:", "job:")) else "site"
 
 
 def _at(site: str, source: str) -> str:

@@ -21,6 +21,11 @@ class Mail:
     def domain(self) -> str:
         return self.ready.email.rpartition("@")[2]
 
+    @property
+    def place(self) -> tuple[int, str]:
+        """Its lane and its queue in that lane."""
+        return self.lease.lane, self.lease.queue
+
 
 @dataclass(frozen=True, slots=True)
 class End:

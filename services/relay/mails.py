@@ -47,12 +47,13 @@ class Domains(Protocol):
 class Work:
     """What the mails of a job are made with. `signers` is empty where mails leave unsigned; `good_until` is when (ms)
     they have to be asked for again; `complaints`: one of them makes CFBL-Address valid; `size_bytes` is that of the
-    compiled content."""
+    compiled content; `rate` is the job's own, or empty."""
 
     stream: str
     from_domain: str
     renderer: Renderer
     size_bytes: int
+    rate: str = ""
     signers: Sequence[Signer] = ()
     complaints: bool = False
     good_until: int = 0
@@ -100,7 +101,7 @@ class Mails:
             return Unmade("render_failed", str(failed), final=True)
         signatures = sign(work.signers, mail.headers, mail.body, now_ms // 1000)
         return_path = self._origin.verp.return_path(ready.job, ready.ordinal, self._origin.bounce_domain)
-        return Made(return_path, mail.assemble(signatures), work.stream)
+        return Made(return_path, mail.assemble(signatures), work.stream, mail.smtputf8, work.rate)
 
     async def _load(self, ready: events.Ready) -> Work | Unmade:
         """Once, however many workers ask for the same job at the same time."""
@@ -154,7 +155,7 @@ class Mails:
                 bounce_domain=self._origin.bounce_domain,
                 sender_id=self._origin.sender_id,
             )
-            return Work(compiled.stream, compiled.from_domain, renderer, len(packed))
+            return Work(compiled.stream, compiled.from_domain, renderer, len(packed), compiled.rate)
 
     async def _sign_with(self, work: Work, tenant: str) -> None:
         """The keys of the From domain. CFBL-Address asks for one of the return path's domain too if that is another:

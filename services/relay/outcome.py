@@ -63,7 +63,8 @@ def _of_reply(reply: Reply, rule: Rule | None) -> Deliver | Defer | Bounce:
         return Deliver()
     said = replies.classify(reply.code, reply.enhanced or None, reply.text)
     if reply.code < 500 or (rule is not None and rule.defer):
-        return Defer(said.reason, _wait_s(reply, rule))
+        # Greylisting has a schedule of its own (`retry`), which a rule would only lengthen.
+        return Defer(said.reason, _wait_s(reply, rule if said.reason != "greylisted" else None))
     # Before RCPT the host does not know for whom the message is: it speaks of the sender.
     about_us = reply.stage == "mail" or (rule is not None and rule.about_us)
     return Bounce("block" if said.kind == "hard" and about_us else said.kind, said.reason)

@@ -1,13 +1,16 @@
 """The main path of the relay: lease what is due, admit it, attempt it, record its end.
 
     take ──→ admit ──→ a site's line ──→ attempt ──→ recorder
-    one loop           one deque         workers,     one loop
-    a partition        a site            one connection each
+    one loop           by queue          workers,     one loop
+    a partition        (`line`)          one connection each
 
 Rules:
 
 - What is in hand is bounded (`in_flight`), per site too (the lease script sees to that over all relays together).
 - A worker is a connection: a site with many messages gets more of them, up to its limit, and none when it is idle.
+- What a limit holds back (`gate`) stays in line, a few messages of it: as many as will soon go. The rest is put back,
+  and while those wait no more of it is taken (`_avoided`). So a slow site has a small part of what is in hand.
+- What is stopped (a job, a tenant's bulk) goes aside and comes back when the stop ends.
 - Nothing is attempted on a lease that may be over: `_held_until` is the monotonic time up to which each partition's
   leases hold for certain, and an epoch ends whenever it passed before they were renewed: what was taken in an earlier
   epoch may be another's. What was dropped for that reason comes back by `_recover`, if it is still ours.
@@ -18,36 +21,31 @@ Rules:
 """
 
 import asyncio
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
-from math import inf
+from functools import partial
 from typing import Protocol
 
 import structlog
 from prometheus_client import Gauge, Histogram
 
-from services.relay import ends
-from services.relay.admission import ENDED, Admission
-from services.relay.courier import Courier
+from services.relay import admission, ends
+from services.relay.admission import Admission
+from services.relay.courier import Courier, Parcel, Result
+from services.relay.line import FRESH_S, Line, Place
 from services.relay.mail import End, Mail
+from services.relay.notnow import NotNow, Scope
 from services.relay.recorder import Recorder
 from services.relay.retry import Retries
 from shared import events, ids
 from shared.lifecycle import pause
-from shared.ready import Lease, ReadyQueues, Taken
+from shared.ready import Avoided, Lease, ReadyQueues, Taken
 from shared.redis import RedisAway
 
-#: How long an admission is good for. The promise is that an unsubscription takes effect within a second.
-FRESH_S = 0.25
-#: Messages next in line that are asked about together with one that has waited longer: at least, and at most.
-FRESHENED_LEAST, FRESHENED_MOST = 10, 200
 #: A relay trusts its lease for so much of its time: the rest covers the round trip and a stalled process.
 TRUSTED = 0.8
-#: Messages in line that justify one more connection to the site.
-MAILS_PER_CONNECTION = 10
 #: A kept connection that waits for mail is closed after this: hosts close them after 30 s to 5 min, and count them.
 IDLE_S = 5.0
 #: The longest wait for something to become due; leases are renewed at least so often.
@@ -56,6 +54,25 @@ WAIT_MS = 1000
 FAULT_PAUSE_S = 1.0
 #: After a small batch the next is given time to gather.
 GATHER_S = 0.003
+#: A limit that lets go so soon is waited for by the worker itself, its connection open, where the alternative is one by
+#: another address. (`gate` has waited before, as long as that makes sense with the place kept.)
+PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": 2_000, "queue": 0}
+#: An idle worker looks so often whether its connection is still wanted.
+LOOK_ROUND_S = 1.0
+#: Of what a limit holds back so many messages stay in line, or as many as go in `KEPT_S`, whichever is more.
+KEPT = 20
+KEPT_S = 1.0
+#: And no more than this part of all that a relay may hold: a site alone may have twice as much (`shared.ready`).
+KEPT_PART = 16
+#: A limit that refused is asked again after so long at the latest: an operator may have lifted it.
+LONGEST_BLOCK_S = 30.0
+#: While something is avoided, leases are asked for so often: its line may be short again at any moment.
+AVOIDING_WAIT_MS = 100
+#: How often what waits is searched for what has expired, and what was put aside for what may go on.
+SWEEP_S = 5.0
+ASIDE_S = 1.0
+#: Messages that come back from aside in one step.
+ASIDE_BATCH = 500
 
 IN_HAND = Gauge("estafette_relay_in_hand_messages", "Messages leased and not yet recorded")
 CONNECTIONS = Gauge("estafette_relay_connections", "Workers, each with at most one connection")
@@ -72,13 +89,48 @@ class Mails(Protocol):
         """The mail of a message, or why there is none. Raises RedisAway."""
 
 
+class Gate(Protocol):
+    """What limits and addresses allow (`gate`)."""
+
+    def pool(self, ready: events.Ready) -> str:
+        """The pool of source addresses that the message leaves by."""
+
+    def connections(self, site: str) -> int:
+        """How many connections a process may have to the site, as far as one can tell without asking."""
+
+    def has_source(self, site: str, pool: str) -> bool:
+        """There is an address by which mail may leave now."""
+
+    async def permit(self, site: str, source: str, ready: events.Ready, rate: str) -> NotNow | None:
+        """Whether the message may go right now; None: it may, and it counts. RedisAway."""
+
+    def accepted(self, site: str, source: str) -> None:
+        """The site took a message."""
+
+
+class Stops(Protocol):
+    def reason(self, job: str, tenant: str, stream: str) -> str | None:
+        """Why messages of this job must not leave; None if they may."""
+
+    async def lifted(self, jobs: Sequence[str]) -> list[str]:
+        """Those of the jobs that may go on. RedisAway."""
+
+
+class Begun(Protocol):
+    async def mark(self, ready: events.Ready) -> None:
+        """On record when it returns: this attempt of a message has begun. RedisAway."""
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A mail that can be sent: envelope sender, bytes with CRLF, and the stream of its job."""
+    """A mail that can be sent: envelope sender, bytes with CRLF, the stream of its job; whether its header has
+    addresses beyond ASCII; the pace that its job may have, or ""."""
 
     mail_from: str
     message: bytes
     stream: str
+    utf8: bool = False
+    rate: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,56 +147,25 @@ class Limits:
         return self.connections_per_site * 25
 
 
-class Line:
-    """The messages of a site that wait for a connection here, and the workers that take them."""
+class SiteLine(Line["asyncio.Task[None]"]):
+    """A line with what its workers wait on."""
 
-    __slots__ = (
-        "arrived",
-        "freshening",
-        "idle",
-        "leaving",
-        "mails",
-        "name",
-        "pace",
-        "since",
-        "stale",
-        "taken",
-        "workers",
-    )
+    __slots__ = ("arrived", "connected", "freshening", "slow", "stale")
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.mails: deque[Mail] = deque()
-        self.workers: set[asyncio.Task[None]] = set()
-        self.idle = 0
-        #: Workers that take no more, and still have a connection to close.
-        self.leaving = 0
+    def __init__(self, site: str, pool: str) -> None:
+        super().__init__(site, pool)
         self.arrived = asyncio.Event()
         self.freshening = asyncio.Lock()
         #: Messages that a worker has, and that wait to be asked about.
         self.stale: list[Mail] = []
-        #: Messages taken out of the line since then (monotonic seconds), and how many a second before.
-        self.taken = 0
-        self.since = inf
-        self.pace = inf
+        #: Workers whose connection is open.
+        self.connected = 0
+        #: Until when (monotonic) each place counts as held back, and how many of its messages stay in line meanwhile.
+        self.slow: dict[Place | None, tuple[float, int]] = {}
 
-    def take(self) -> Mail:
-        self.taken += 1
-        return self.mails.popleft()
 
-    def soon(self, now: float) -> Sequence[Mail]:
-        """Those that have their turn before an answer about them is old, and as many again: a slow site would otherwise
-        ask about the same messages four times a second for minutes."""
-        if now - self.since >= FRESH_S:
-            self.pace = self.taken / (now - self.since)
-            self.taken, self.since = 0, now
-        self.since = min(self.since, now)
-        return list(islice(self.mails, int(min(max(FRESHENED_LEAST, 2 * FRESH_S * self.pace), FRESHENED_MOST))))
-
-    def workers_wanted(self, limit: int) -> int:
-        """How many more workers this line deserves now."""
-        wanted = min(limit - self.leaving, -(-len(self.mails) // MAILS_PER_CONNECTION))
-        return max(0, wanted - len(self.workers) + self.leaving) if self.idle < wanted else 0
+class _Stopped(Exception):
+    """The message's job or tenant was stopped."""
 
 
 class _LeaseOver(Exception):
@@ -162,9 +183,12 @@ class Relay:
         queues: ReadyQueues,
         admission: Admission,
         mails: Mails,
-        new_courier: Callable[[], Courier],
+        new_courier: Callable[[str, str], Courier],
         retries: Retries,
         make_recorder: Callable[[Callable[[Sequence[End]], None]], Recorder],
+        gate: Gate,
+        stops: Stops,
+        begun: Begun,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
@@ -177,6 +201,9 @@ class Relay:
         self._new_courier = new_courier
         self._retries = retries
         self._recorder = make_recorder(self._recorded)
+        self._gate = gate
+        self._stops = stops
+        self._begun = begun
         self._now_ms = now_ms
         self._monotonic = monotonic
         # Well within half a lease: who asks less often is not there to see that another has died (`shared.ready`).
@@ -186,7 +213,7 @@ class Relay:
         self._asked_for = 0
         self._held_until = [0.0] * partitions
         self._epochs = [0] * partitions
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[tuple[str, str], SiteLine] = {}
         self._has_room = asyncio.Event()
         self._stopping = asyncio.Event()
         self._log = structlog.get_logger("relay")
@@ -202,7 +229,13 @@ class Relay:
                         group.create_task(self._take(partition, stopping), name=f"take {partition}")
                         for partition in range(self._partitions)
                     ]
+                    minding = [
+                        group.create_task(self._sweep(), name="sweep"),
+                        group.create_task(self._bring_back(), name="bring back"),
+                    ]
                     await asyncio.wait(taking)
+                    self._stopping.set()
+                    await asyncio.wait(minding)
                     await self._drain()
                     recording.cancel()
                 finally:
@@ -211,7 +244,7 @@ class Relay:
                     self._stopping.set()
         finally:
             for line in self._lines.values():
-                line.mails.clear()
+                line.give_back(None, 0)
             for worker in (workers := self._workers()):
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -225,10 +258,9 @@ class Relay:
         self._stopping.set()
         untried: dict[int, list[int]] = defaultdict(list)
         for line in self._lines.values():
-            for mail in line.mails:
+            for mail in line.give_back(None, 0):
                 untried[mail.lease.partition].append(mail.lease.number)
                 self._forget(mail)
-            line.mails.clear()
             line.arrived.set()
         drained = asyncio.Event()
         renewing = asyncio.create_task(self._renew(drained), name="renew")
@@ -283,6 +315,7 @@ class Relay:
             if room == 0:
                 await self._wait_for_room()
             elif count == 0:
+                due_in_ms = AVOIDING_WAIT_MS if self._avoided() else due_in_ms
                 woken = await self._wait_for_more(partition, woken, due_in_ms, stopping)
             elif count < self._limits.batch // 2:
                 await asyncio.sleep(GATHER_S)
@@ -301,11 +334,29 @@ class Relay:
         """Up to `limit` messages, and a new lease on all that is held; an epoch ends if the old one was over before."""
         limits = self._limits
         asked_at = self._monotonic()
-        taken = await self._queues.lease(partition, self._name, limits.lease_ms, limit, limits.site_in_hand, room)
+        taken = await self._queues.lease(
+            partition, self._name, limits.lease_ms, limit, limits.site_in_hand, room, self._avoided()
+        )
         if self._monotonic() >= self._held_until[partition]:
             self._epochs[partition] += 1
         self._held_until[partition] = asked_at + limits.lease_ms / 1000 * TRUSTED
         return taken
+
+    def _avoided(self) -> list[Avoided]:
+        """Of which sites, and queues at sites, enough is in line that may not go now."""
+        now = self._monotonic()
+        enough: dict[tuple[str, Place | None], bool] = {}
+        for line in self._lines.values():
+            for place, (until, kept) in [*line.slow.items()]:
+                if until <= now:
+                    del line.slow[place]
+                else:
+                    # A site has other lines, of other pools: it is not avoided for one's sake.
+                    name = line.site, place
+                    enough[name] = enough.get(name, True) and line.waiting(place) * 2 >= kept
+            if len(line) and None not in line.slow:
+                enough[line.site, None] = False
+        return [Avoided(site, *(place or ())) for (site, place), is_enough in enough.items() if is_enough]
 
     async def _recover(self, partition: int, leases: Sequence[Lease]) -> list[Lease]:
         """What is held in our name and not in hand: the answer that brought it was lost, or it was dropped here."""
@@ -339,8 +390,31 @@ class Relay:
     # Admit
 
     async def _admit(self, leases: Sequence[Lease]) -> None:
-        """Puts messages in line at their sites, unless they have ended or their recipients have left."""
+        """Puts messages in line at their sites, unless they have ended, were stopped or their recipients have left."""
         checked_at = self._monotonic()
+        mails = await self._mails_of(leases, checked_at)
+        verdicts = await self._admission.check([mail.ready for mail in mails])
+        stopped: list[Mail] = []
+        lines: set[SiteLine] = set()
+        for mail, verdict in zip(mails, verdicts, strict=True):
+            self._in_hand[mail.lease.partition, mail.lease.number] = mail
+            self._per_partition[mail.lease.partition] += 1
+            if verdict is not None:
+                self._recorder.add(self._unwanted(mail, verdict))
+            elif self._is_stopped(mail):
+                stopped.append(mail)
+            else:
+                lines.add(self._put_in_line(mail))
+        IN_HAND.set(len(self._in_hand))
+        await self._put_aside(stopped)
+        # These were on their way here when a limit refused.
+        now = self._monotonic()
+        for line in lines:
+            for place, (until, kept) in [*line.slow.items()]:
+                if until > now:
+                    await self._put_back(line.give_back(place, kept))
+
+    async def _mails_of(self, leases: Sequence[Lease], checked_at: float) -> list[Mail]:
         mails = []
         for lease in leases:
             try:
@@ -350,84 +424,106 @@ class Relay:
                 await self._queues.bury(lease, self._name, str(fault))
             else:
                 mails.append(Mail(lease, ready, checked_at, self._epochs[lease.partition]))
-        verdicts = await self._admission.check([mail.ready for mail in mails])
-        for mail, verdict in zip(mails, verdicts, strict=True):
-            self._in_hand[mail.lease.partition, mail.lease.number] = mail
-            self._per_partition[mail.lease.partition] += 1
-            if verdict is None:
-                self._put_in_line(mail)
-            else:
-                self._recorder.add(self._unwanted(mail, verdict))
-        IN_HAND.set(len(self._in_hand))
+        return mails
 
     def _unwanted(self, mail: Mail, verdict: str) -> End:
-        return End(mail, None) if verdict == ENDED else ends.suppressed(mail, verdict, self._now_ms())
+        match verdict:
+            case admission.ENDED:
+                return End(mail, None)
+            case admission.UNKNOWN:
+                return ends.unknown(mail, self._now_ms())
+            case _:
+                return ends.suppressed(mail, verdict, self._now_ms())
 
-    def _put_in_line(self, mail: Mail) -> None:
-        line = self._lines.get(mail.lease.site)
+    def _is_stopped(self, mail: Mail) -> bool:
+        ready = mail.ready
+        return self._stops.reason(ready.job, ready.tenant, ready.stream) is not None
+
+    def _put_in_line(self, mail: Mail) -> SiteLine:
+        name = mail.lease.site, self._gate.pool(mail.ready)
+        line = self._lines.get(name)
         if line is None:
-            line = self._lines[mail.lease.site] = Line(mail.lease.site)
+            line = self._lines[name] = SiteLine(*name)
             SITES.set(len(self._lines))
-        line.mails.append(mail)
+        line.put(mail)
         line.arrived.set()
         self._staff(line)
+        return line
 
-    def _staff(self, line: Line) -> None:
-        for _ in range(line.workers_wanted(self._limits.connections_per_site)):
-            worker = asyncio.create_task(self._work(line), name=f"worker {line.name}")
+    def _staff(self, line: SiteLine) -> None:
+        limit = min(self._gate.connections(line.site), self._limits.connections_per_site)
+        for _ in range(line.workers_wanted(limit, self._monotonic())):
+            worker = asyncio.create_task(self._work(line), name=f"worker {line.site}")
             line.workers.add(worker)
-            worker.add_done_callback(lambda done, line=line: self._worker_ended(line, done))  # type: ignore[misc]
+            worker.add_done_callback(partial(self._worker_ended, line))
             CONNECTIONS.inc()
 
-    def _worker_ended(self, line: Line, worker: asyncio.Task[None]) -> None:
+    def _worker_ended(self, line: SiteLine, worker: "asyncio.Task[None]") -> None:
         line.workers.discard(worker)
         CONNECTIONS.dec()
         if not worker.cancelled() and (fault := worker.exception()) is not None:
-            self._log.error("worker_failed", site=line.name, exc_info=fault)
-        if line.mails and not self._stopping.is_set():
+            self._log.error("worker_failed", site=line.site, exc_info=fault)
+        if len(line) and not self._stopping.is_set():
             self._staff(line)
         elif not line.workers:
-            self._lines.pop(line.name, None)
+            self._lines.pop((line.site, line.pool), None)
             SITES.set(len(self._lines))
 
     # Attempt
 
-    async def _work(self, line: Line) -> None:
-        """One worker: takes messages of its site until there have been none for a while."""
-        courier = self._new_courier()
+    async def _work(self, line: SiteLine) -> None:
+        """One worker: takes messages of its line until there have been none for a while."""
+        courier = self._new_courier(line.site, line.pool)
         try:
-            while (mail := await self._next(line)) is not None:
-                await self._attempt(mail, courier)
+            while (mail := await self._next(line, courier)) is not None:
+                was_open = courier.is_open
+                go_on = await self._attempt(mail, line, courier)
+                line.connected += courier.is_open - was_open
+                if not go_on:
+                    break
         finally:
             line.leaving += 1
+            line.connected -= courier.is_open
             try:
                 await courier.close()
             finally:
                 line.leaving -= 1
 
-    async def _next(self, line: Line) -> Mail | None:
-        while not line.mails:
-            if self._stopping.is_set():
+    async def _next(self, line: SiteLine, courier: Courier) -> Mail | None:
+        """The next message that may go. None when there has been nothing for a while, or nothing may go and others of
+        this line are there to wait for it."""
+        idle_since = self._monotonic()
+        while (mail := line.take(now := self._monotonic())) is None:
+            wait_s = line.wait_s(now)
+            is_idle = now - idle_since >= IDLE_S
+            if self._stopping.is_set() or (is_idle and (wait_s is None or line.idle > 0)):
                 return None
+            if courier.is_open and (is_idle or not courier.is_good(idle=True)):
+                line.connected -= 1
+                await courier.close()  # the host counts it, and another relay may want its slot
+                continue
             line.arrived.clear()
             line.idle += 1
             try:
-                async with asyncio.timeout(IDLE_S):
+                async with asyncio.timeout(min(LOOK_ROUND_S, LOOK_ROUND_S if wait_s is None else wait_s)):
                     await line.arrived.wait()
             except TimeoutError:
-                if not line.mails:
-                    return None
+                pass
             finally:
                 line.idle -= 1
-        return line.take()
+        return mail
 
-    async def _attempt(self, mail: Mail, courier: Courier) -> None:
-        """One message, to the end of this attempt: recorded, or dropped because its lease may be over."""
+    async def _attempt(self, mail: Mail, line: SiteLine, courier: Courier) -> bool:
+        """One message, to the end of this attempt: recorded, held back, put aside, or dropped because its lease may be
+        over. Whether this worker is of further use."""
         while self._holds(mail):
             try:
-                end = await self._end_of(mail, courier)
+                end = await self._end_of(mail, line, courier)
             except _LeaseOver:
                 break
+            except _Stopped:
+                await self._put_aside([mail])
+                return True
             except RedisAway:
                 if self._stopping.is_set():
                     break
@@ -437,11 +533,17 @@ class Relay:
                 self._log.exception("attempt_failed", job=mail.ready.job, ordinal=mail.ready.ordinal)
                 why = ends.Unmade("internal_error", type(fault).__name__, final=False)
                 end = ends.unmade(mail, why, self._now_ms(), self._retries)
+            if isinstance(end, NotNow):
+                if end.scope == "source" and self._gate.has_source(line.site, line.pool):
+                    await courier.close()
+                    continue  # by another address
+                return await self._hold_back(mail, line, end)
             self._recorder.add(end)
-            return
+            return True
         self._forget(mail)
+        return True
 
-    async def _end_of(self, mail: Mail, courier: Courier) -> End:
+    async def _end_of(self, mail: Mail, line: SiteLine, courier: Courier) -> End | NotNow:
         ready = mail.ready
         if (end := await self._withheld(mail)) is not None:
             return end
@@ -451,21 +553,46 @@ class Relay:
             return ends.unmade(mail, made, now_ms, self._retries)
         if ready.attempt == 1:
             READY_AGE.observe(events.sequence(ready.job, now_ms) / 1000)
-        result = await courier.deliver(
-            mail.domain, made.mail_from, ready.email, made.message, lambda: self._withheld(mail)
+        parcel = Parcel(
+            mail.domain,
+            made.mail_from,
+            ready.email,
+            made.message,
+            made.utf8,
+            partial(self._begun.mark, ready) if ready.at_most_once else None,
         )
-        if isinstance(result, End):
+        result: Result | End | NotNow = await courier.deliver(
+            parcel, lambda source: self._not_permitted(mail, line, source, made.rate)
+        )
+        if isinstance(result, End | NotNow):
             return result
-        return ends.attempted(mail, made.stream, len(made.message), result, now_ms, self._now_ms(), self._retries)
+        end = ends.attempted(mail, made.stream, len(made.message), result, now_ms, self._now_ms(), self._retries)
+        if isinstance(end.fact, events.Delivered):
+            self._gate.accepted(mail.lease.site, result.source)
+        return end
+
+    async def _not_permitted(self, mail: Mail, line: SiteLine, source: str, rate: str) -> End | NotNow | None:
+        """Why the message may not go right now; None: it may, and counts in every limit. _LeaseOver, RedisAway."""
+        while (end := await self._withheld(mail)) is None:
+            refused = await self._gate.permit(mail.lease.site, source, mail.ready, rate)
+            if refused is None:
+                return await self._withheld(mail)
+            if refused.wait_ms > PATIENCE_MS[refused.scope]:
+                return refused
+            self._mark_slow(line, mail.place if refused.scope == "queue" else None, refused)
+            await asyncio.sleep(refused.wait_ms / 1000)
+        return end
 
     async def _withheld(self, mail: Mail) -> End | None:
-        """The end of a message that must not be sent any more; None if it may be. _LeaseOver, RedisAway."""
+        """The end of a message that must not be sent any more; None if it may be. _LeaseOver, _Stopped, RedisAway."""
         now_ms = self._now_ms()
         if self._retries.is_over(mail.ready.expires_at, now_ms):
             return ends.expired(mail, now_ms)
         await self._freshen(mail)
         if mail.unwanted is not None:
             return self._unwanted(mail, mail.unwanted)
+        if self._is_stopped(mail):
+            raise _Stopped
         if not self._holds(mail):
             raise _LeaseOver
         return None
@@ -474,7 +601,7 @@ class Relay:
         """Asks again whether the message is wanted if it was last asked too long ago, and with it those that the other
         workers have and those next in line: where one has waited the others have, and each question is two round
         trips."""
-        line = self._lines.get(mail.lease.site)
+        line = self._lines.get((mail.lease.site, self._gate.pool(mail.ready)))
         if self._monotonic() - mail.checked_at <= FRESH_S or line is None:
             return
         line.stale.append(mail)
@@ -484,13 +611,92 @@ class Relay:
                 return
             together = [mail, *(one for one in line.stale if one is not mail), *line.soon(asked_at)]
             line.stale.clear()
-            verdicts = await self._admission.check([one.ready for one in together])
+            verdicts = await self._admission.check([one.ready for one in together], in_hand=True)
             for one, verdict in zip(together, verdicts, strict=True):
                 one.checked_at, one.unwanted = asked_at, verdict
 
     def _holds(self, mail: Mail) -> bool:
         partition = mail.lease.partition
         return mail.epoch == self._epochs[partition] and self._monotonic() < self._held_until[partition]
+
+    # Hold back and put aside
+
+    async def _hold_back(self, mail: Mail, line: SiteLine, refused: NotNow) -> bool:
+        """The message goes back in line, and what the same limit holds back waits with it. Whether this worker is of
+        further use: not if it may have no connection while others have theirs."""
+        now = self._monotonic()
+        line.put_first(mail)
+        if refused.scope == "slot" and line.connected > 0:
+            self._mark_slow(line, None, refused)
+            return False
+        place = mail.place if refused.scope == "queue" else None
+        line.block(place, now + min(refused.wait_ms / 1000, LONGEST_BLOCK_S), now)
+        await self._put_back(line.give_back(place, self._kept(line, refused)))
+        # What this pool may not send, another one may: so its places are avoided, not the site.
+        for one in line.places if refused.scope == "source" else (place,):
+            self._mark_slow(line, one, refused)
+        return True
+
+    def _mark_slow(self, line: SiteLine, place: Place | None, refused: NotNow) -> None:
+        """No more of it is taken while enough of it is in line."""
+        until = self._monotonic() + min(refused.wait_ms / 1000, LONGEST_BLOCK_S) + LOOK_ROUND_S
+        line.slow[place] = until, self._kept(line, refused)
+
+    def _kept(self, line: SiteLine, refused: NotNow) -> int:
+        """How many messages stay in line that this limit holds back: together with those of other limits no more than a
+        small part of what a site may have in hand."""
+        most = self._limits.in_flight // KEPT_PART // max(1, len(line.slow))
+        return max(1, min(most, max(KEPT, int(refused.per_s * KEPT_S))))
+
+    async def _put_back(self, mails: Iterable[Mail]) -> None:
+        """To the ready queues, untried."""
+        for partition, numbers in self._by_partition(mails).items():
+            await self._release(partition, numbers)
+
+    async def _put_aside(self, mails: Iterable[Mail]) -> None:
+        for partition, numbers in self._by_partition(mails).items():
+            try:
+                await self._queues.park(partition, self._name, numbers)
+            except RedisAway as away:  # they come back by themselves when the lease is over, or by `_recover`
+                self._log.warning("not_parked", reason=str(away), partition=partition)
+
+    def _by_partition(self, mails: Iterable[Mail]) -> dict[int, list[int]]:
+        """They are in hand no more."""
+        numbers: dict[int, list[int]] = defaultdict(list)
+        for mail in mails:
+            numbers[mail.lease.partition].append(mail.lease.number)
+            self._forget(mail)
+        return numbers
+
+    async def _bring_back(self) -> None:
+        """What was put aside, once its stop has ended."""
+        await self._every(ASIDE_S, self._bring_back_from)
+
+    async def _bring_back_from(self, partition: int) -> None:
+        for job in await self._stops.lifted(await self._queues.parked_jobs(partition)):
+            while not self._stopping.is_set() and await self._queues.unpark(partition, job, ASIDE_BATCH):
+                pass
+
+    async def _sweep(self) -> None:
+        """What expires while it waits elsewhere, held or aside, ends here."""
+        await self._every(SWEEP_S, self._sweep_in)
+
+    async def _sweep_in(self, partition: int) -> None:
+        limit = min(self._limits.batch, max(0, self._room()))
+        leases = await self._queues.take_expired(partition, self._name, self._limits.lease_ms, limit) if limit else []
+        if leases:
+            await self._admit(leases)
+
+    async def _every(self, seconds: float, call: Callable[[int], Awaitable[None]]) -> None:
+        while not self._stopping.is_set():
+            for partition in range(self._partitions):
+                try:
+                    await call(partition)
+                except RedisAway as away:
+                    self._log.warning("redis_away", reason=str(away), partition=partition)
+                except Exception:  # as in `_take`
+                    self._log.exception("minding_failed", partition=partition)
+            await pause(self._stopping, seconds)
 
     # Let go
 

@@ -12,9 +12,10 @@ key. In them:
     [[rule]]                   a reply, and what follows from it
 
 **Rules.** The site's come before the provider's, and these before the general ones; within each, the operator's before
-the shipped, from the top; the first that matches wins. `match` is a regular expression over the reply as `plain` leaves
-it: one line with its codes, lower case, without accents, addresses as `<>`. Every rule carries an `example` that it
-must match and a `but_not` that it must leave alone; they are tried whenever a file is read.
+the shipped, from the top; the first that matches wins. To the host of a fixed route (`route:…`) only those apply that
+name it. `match` is a regular expression over the reply as `plain` leaves it: one line with its codes, lower case,
+without accents, addresses as `<>`. Every rule carries an `example` that it must match and a `but_not` that it must
+leave alone; they are tried whenever a file is read.
 
 What a rule may do (`action`), for a time (`for`):
 
@@ -143,10 +144,11 @@ class Shaping:
         self._tenants = tenants
         self.rules = tuple(rules)
         general = [rule for rule in rules if not rule.sites]
-        self._general = _Chain(general)
+        self._general, self._nothing = _Chain(general), _Chain([])
         self._by_site = {
             site: _Chain(
-                sorted((rule for rule in rules if site in rule.sites), key=lambda rule: rule.of_provider) + general
+                sorted((rule for rule in rules if site in rule.sites), key=lambda rule: rule.of_provider)
+                + ([] if site.startswith("route:") else general)
             )
             for site in {site for rule in rules for site in rule.sites}
         }
@@ -186,7 +188,9 @@ class Shaping:
         return self.rule(site, reply.code, reply.line, reply.stage) if reply.code >= 400 else None
 
     def _first(self, site: str, code: int, line: str, stage: str) -> Rule | None:
-        return self._by_site.get(site, self._general).first(code, line, stage)
+        # What a host of ours (`route:…`) says of addresses and lists is not about our address at a provider.
+        others = self._nothing if site.startswith("route:") else self._general
+        return self._by_site.get(site, others).first(code, line, stage)
 
 
 class _Chain:

@@ -17,8 +17,9 @@ from typing import Any, Literal, Protocol
 import msgspec
 from prometheus_client import Counter
 
-from services.relay.courier import Courier
+from services.relay.courier import Courier, Parcel
 from services.relay.dkim import Signer, sign
+from services.relay.notnow import NotNow
 from services.relay.reply import Reply
 from services.relay.route import Hop
 from services.relay.tls import TlsFailure, TlsPolicy
@@ -291,11 +292,12 @@ def deliver_by(new_courier: Callable[[], Courier]) -> Deliver:
     async def deliver(mail_from: str, rcpt_to: str, message: bytes) -> str | None:
         courier = new_courier()
         try:
-            result = await courier.deliver(
-                rcpt_to.rpartition("@")[2].lower(), mail_from, rcpt_to, message, _wanted_still
-            )
+            parcel = Parcel(rcpt_to.rpartition("@")[2].lower(), mail_from, rcpt_to, message)
+            result = await courier.deliver(parcel, _wanted_still)
         finally:
             await courier.close()
+        if isinstance(result, NotNow):
+            return f"not now: {result.limit}"
         if result is None or (isinstance(result.answer, Reply) and result.answer.code < 300):
             return None
         return result.text or "it was not taken"
@@ -303,7 +305,7 @@ def deliver_by(new_courier: Callable[[], Courier]) -> Deliver:
     return deliver
 
 
-async def _wanted_still() -> None:
+async def _wanted_still(_source: str) -> None:
     return None
 
 

@@ -67,6 +67,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/limits.py": {"asyncio", "time"},
     "services/relay/encryption.py": {"time"},
     "services/relay/https.py": {"aiohttp", "asyncio", "socket"},
+    "services/relay/gate.py": {"asyncio"},
     "services/relay/mails.py": {"asyncio"},
     "services/relay/paces.py": {"time"},
     "services/relay/permits.py": {"asyncio", "time"},

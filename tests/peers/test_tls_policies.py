@@ -14,10 +14,12 @@ from typing import Any, Literal
 import pytest
 import pytest_asyncio
 
-from services.relay.courier import Courier, Result, Shunned
+from services.relay.courier import Courier, Parcel, Result, Shunned
 from services.relay.dane import Dane
 from services.relay.dkim import Signer
 from services.relay.dnssec import ValidatingResolver
+from services.relay.egress import Source
+from services.relay.gate import Unlimited
 from services.relay.https import Https
 from services.relay.outcome import Defer, Deliver, outcome
 from services.relay.policies import Policies
@@ -84,7 +86,7 @@ class Sender:
     async def send(self, user: str, case: Case) -> Result:
         self.noted.clear()
 
-        async def opened(hop: Hop) -> Connection:
+        async def opened(hop: Hop, source: Source) -> Connection:
             try:
                 connection = await self.open(hop)
             except ConnectFailed as failed:
@@ -95,13 +97,15 @@ class Sender:
             self.opened.append(connection)
             return connection
 
-        async def wanted() -> None:
+        async def wanted(source: str) -> None:
             return None
 
         routes = SecuredRoutes(self.routes, self.policies)
-        courier = Courier(routes, opened, Shunned(time.monotonic))
+        courier = Courier(routes, Unlimited(), opened, Shunned(time.monotonic))
         try:
-            result = await courier.deliver(case.domain, "b-0@bounces.test", f"{user}@{case.domain}", MESSAGE, wanted)
+            result = await courier.deliver(
+                Parcel(case.domain, "b-0@bounces.test", f"{user}@{case.domain}", MESSAGE), wanted
+            )
         finally:
             await courier.close()
         assert result is not None

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from services.relay.courier import Courier, Result, Shunned
+from services.relay.courier import Courier, Parcel, Result, Shunned
+from services.relay.egress import Source
 from services.relay.encryption import encryption
+from services.relay.gate import Unlimited
 from services.relay.policies import Policies
 from services.relay.reply import ConnectFailed, Reply
 from services.relay.route import Hop, NoRoute, Routes
@@ -62,17 +64,20 @@ class World:
         shunned = Shunned(lambda: 0.0)
         domains = SendingDomains(self.client, Vault(b"k" * 32))
 
-        async def open_connection(hop: Hop) -> Connection:
+        async def open_connection(hop: Hop, source: Source) -> Connection:
             return await Connection.open(
                 hop.host, hop.port, address=hop.address, helo="relay.example", tls=hop.tls,
                 timeouts=Timeouts(quit=1), ca_file=self.ca_file,
             )  # fmt: skip
 
-        policies, reports = encryption(life, self.client, resolver, routes, domains, open_connection, shunned)
+        def new_courier(routes: Any, reports: TlsReports | None = None) -> Courier:
+            return Courier(routes, Unlimited(), open_connection, shunned, reports)
+
+        policies, reports = encryption(life, self.client, resolver, routes, domains, new_courier)
         assert reports is not None
         secured = Secured(routes, policies)
-        courier = Courier(secured, open_connection, shunned)
-        result = await courier.deliver(DOMAIN, "b@relay.example", f"ana@{DOMAIN}", MESSAGE, wanted_still)
+        courier = new_courier(secured, reports)
+        result = await courier.deliver(Parcel(DOMAIN, "b@relay.example", f"ana@{DOMAIN}", MESSAGE), wanted_still)
         await courier.close()
         assert isinstance(result, Result)
         return result, reports
@@ -100,7 +105,7 @@ class Secured:
         return found if isinstance(found, NoRoute) else await self.policies.secured(domain, found)
 
 
-async def wanted_still() -> None:
+async def wanted_still(source: str) -> None:
     return None
 
 
@@ -206,7 +211,7 @@ async def test_with_a_fixed_route_nothing_is_asked(world: World) -> None:
     life = Lifecycle("relay", settings.load({"ESTAFETTE_RELAY_ROUTE": "smtp://127.0.0.1:2526"}, None))
     hops = [Hop("127.0.0.1", 2526)]
 
-    policies, reports = encryption(life, world.client, None, None, None, None, None)  # type: ignore[arg-type]
+    policies, reports = encryption(life, world.client, None, None, None, None)  # type: ignore[arg-type]
 
     assert await policies.secured(DOMAIN, hops) is hops
     assert reports is None

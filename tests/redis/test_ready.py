@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from shared import events, keys, ready, redis
-from shared.ready import TURN, Lease, Queued, ReadyQueues, Recorded
+from shared.ready import TURN, Avoided, Lease, Queued, ReadyQueues, Recorded
 
 JOB = "06h006mus2uer1pplc9g"
 P = 3
@@ -211,6 +211,20 @@ async def test_a_lane_goes_before_all_turns_of_the_next(queues):
     taken = await _lease(queues, limit=62)
 
     assert [lease.lane for lease in taken.leases] == [0] * 60 + [1] * 2
+
+
+async def test_what_a_relay_avoids_is_left_to_others_and_hides_nothing_behind_it(queues):
+    for number in range(150):
+        await queues.enqueue(P, JOB, number, _messages(f"slow{number}", 1))
+    await queues.enqueue(P, JOB, 150, _messages("a", 2, queue="slow") + _messages("a", 2, queue="fast"))
+    avoided = [*(Avoided(f"slow{number}") for number in range(150)), Avoided("a", 1, "slow")]
+
+    taken = await queues.lease(P, "r1", 5000, 100, 100, avoided=avoided)
+    other = await queues.lease(P, "r2", 5000, 1000, 100)
+
+    assert [lease.queue for lease in taken.leases] == ["fast", "fast"]
+    assert len(other.leases) == 100
+    assert {lease.site for lease in other.leases} <= {f"slow{number}" for number in range(150)} | {"a"}
 
 
 async def test_a_message_keeps_its_queue_wherever_it_goes(queues, client):

@@ -19,17 +19,21 @@ from services.queueing.compile import JobContent, Limits, compile_content
 from services.relay import mails as mails_module
 from services.relay import relay as relay_module
 from services.relay.admission import Admission
+from services.relay.begun import Begun
 from services.relay.courier import Courier, Shunned
+from services.relay.egress import Source
 from services.relay.ends import Unmade
 from services.relay.mails import Mails, Origin
+from services.relay.notnow import NotNow, Scope
 from services.relay.recorder import Recorder
+from services.relay.relay import KEPT, Made, Relay
 from services.relay.relay import Limits as RelayLimits
-from services.relay.relay import Made, Relay
 from services.relay.retry import Retries
 from services.relay.route import Hop
 from services.relay.smtp import Connection, Timeouts
 from services.relay.tls import NEVER
 from shared import bus, content, dkim_keys, events, ids, keys, redis, suppression
+from shared import ready as ready_module
 from shared.bus import ends_message
 from shared.dkim_keys import Vault
 from shared.ready import Lease, Queued, ReadyQueues, Recorded, Taken
@@ -37,6 +41,7 @@ from shared.sending_domains import CACHE_SECONDS, INSTALLATION, SendingDomains
 from shared.suppression import SuppressionList
 from shared.tokens import TokenKeys
 from shared.verp import Verp, VerpKeys
+from tests.fakes.passage import FreeGate, FreePassage, Sessions, Unstopped
 from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer
 from tests.servers import RedisServer
 
@@ -45,6 +50,7 @@ CREATED_MS = 1_790_000_000_000
 SECRET = b"0" * 32
 TENANT = "acme"
 HTML = '<p>Bonjour {{ prenom }}</p><a href="https://exemple.fr/a">A</a> <a href="{{ unsubscribe_url }}">out</a>'
+SCOPES: tuple[Scope, ...] = ("slot", "site", "source", "queue")
 #: Between attempts.
 RETRY_S = 0.2
 
@@ -107,6 +113,9 @@ class House:
         self.clock = Clock()
         self.domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
         self.hops: dict[str, Hop] = {}
+        self.gate: FreeGate = FreeGate()
+        self.passage: Callable[[], FreePassage] = FreePassage
+        self.stops = Unstopped()
         self._names = itertools.count()
         self._jobs = itertools.count(1)
         self.publisher = bus.Publisher(client, P, lambda: f"house{next(self._names)}")
@@ -128,16 +137,25 @@ class House:
             await self.domains.add(TENANT, domain)
         return job
 
-    async def enqueue(self, job: str, ordinals: Iterable[int], site: str = "a.test", **fields: Any) -> None:
+    async def enqueue(
+        self, job: str, ordinals: Iterable[int], site: str = "a.test", queue: str = TENANT, **fields: Any
+    ) -> None:
         """Recipients `u<ordinal>@<site>`; the site's name is their domain."""
         rows = []
         for ordinal in ordinals:
             ready = events.Ready(tenant=TENANT, job=job, ordinal=ordinal, email=f"u{ordinal}@{site}", **fields)
             rows.append((1, site, events.encode(ready)))
-        await self.enqueue_rows(job, site, rows)
+        await self.enqueue_rows(job, site, rows, queue, fields.get("expires_at", 0))
 
-    async def enqueue_rows(self, job: str, site: str, rows: Sequence[tuple[int, str, bytes]]) -> None:
-        queued = [Queued(lane, its_site, TENANT, body) for lane, its_site, body in rows]
+    async def enqueue_rows(
+        self,
+        job: str,
+        site: str,
+        rows: Sequence[tuple[int, str, bytes]],
+        queue: str = TENANT,
+        expires_at: int = 0,
+    ) -> None:
+        queued = [Queued(lane, its_site, queue, body, expires_at) for lane, its_site, body in rows]
         await self.queues.enqueue(ids.name_partition(site, P), job, next(self._names), queued)
 
     async def suppress(self, email: str) -> None:
@@ -168,7 +186,7 @@ class House:
         retry_s: float = RETRY_S,
         quit_s: float = 1,
     ) -> Relay:
-        async def open_connection(hop: Hop) -> Connection:
+        async def open_connection(hop: Hop, source: Source) -> Connection:
             if before_connecting is not None:
                 await before_connecting()
             timeouts = Timeouts(quit=quit_s)
@@ -176,6 +194,11 @@ class House:
 
         class Routes:
             hops = staticmethod(self._hops)
+
+        shunned = Shunned(self.clock.monotonic)
+
+        def new_courier(site: str, pool: str) -> Courier:
+            return Courier(Routes(), self.passage(), open_connection, shunned, Sessions())
 
         queues = queues or self.queues
         names = itertools.count()
@@ -187,9 +210,12 @@ class House:
             queues,
             admission or Admission(self.client, P, SuppressionList(self.client, P)),
             mails or self.mails(),
-            partial(Courier, Routes(), open_connection, Shunned(self.clock.monotonic)),
+            new_courier,
             Retries(NoChance(), (retry_s,)),
             partial(Recorder, publisher, queues, name),
+            self.gate,
+            self.stops,
+            Begun(self.client, P),
             self.clock.now_ms,
             self.clock.monotonic,
         )
@@ -771,6 +797,182 @@ async def test_a_site_that_has_reached_its_limit_goes_on_when_it_can(house: Hous
 
         assert taken(server) == once(range(120))
         assert server.connections == 1
+
+
+# Held back, put aside
+
+
+class SlowGate(FreeGate):
+    """Some may not go: `held` says of a message what holds it back."""
+
+    def __init__(self, held: Callable[[str, events.Ready], NotNow | None]) -> None:
+        super().__init__()
+        self.held = held
+
+    async def permit(self, site: str, source: str, ready: events.Ready, rate: str) -> NotNow | None:
+        return self.held(site, ready) or await super().permit(site, source, ready, rate)
+
+
+async def test_what_a_limit_refuses_waits_and_goes_later(house: House) -> None:
+    async with host(house) as server:
+        house.gate.refusals = [NotNow(wait_ms, scope, "limit") for wait_ms in (20, 300) for scope in SCOPES]
+        await house.enqueue(await house.job(), range(30))
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(30))
+
+        assert taken(server) == once(range(30))
+        assert sorted(ordinal for _, _, ordinal in house.gate.permitted) == list(range(30))
+
+
+async def test_promise_5_a_queue_at_its_limit_does_not_delay_others_of_its_site(house: House) -> None:
+    slow = NotNow(60_000, "queue", "job:1")
+    house.gate = SlowGate(lambda site, ready: slow if ready.ordinal < 300 else None)
+    async with host(house) as server:
+        job = await house.job()
+        await house.enqueue(job, range(300), queue="acme/slow")
+        await house.enqueue(job, range(300, 400))
+
+        run = RunningRelay(house.relay(in_flight=60, batch=20))
+        try:
+            await until(lambda: house.has_ended(100))
+            left = await house.left()
+
+            assert taken(server) == once(range(300, 400))
+            assert left["leased"] + left["ready"] == 300
+            assert left["leased"] <= 60
+        finally:
+            await run.die()
+
+
+async def test_promise_5_a_site_at_its_limit_keeps_a_few_messages_in_hand_and_the_rest_waits(house: House) -> None:
+    slow = NotNow(60_000, "site", "site:slow.test")
+    house.gate = SlowGate(lambda site, ready: slow if site == "slow.test" else None)
+    async with host(house, "slow.test"), host(house, "fast.test") as fast:
+        job = await house.job()
+        await house.enqueue(job, range(300), "slow.test")
+        await house.enqueue(job, range(300, 400), "fast.test")
+
+        run = RunningRelay(house.relay(in_flight=400))
+        try:
+            await until(lambda: house.has_ended(100))
+            await until(lambda: _few_leased(house, KEPT))
+
+            assert taken(fast) == once(range(300, 400), "fast.test")
+            assert (await house.left())["ready"] >= 300 - KEPT
+        finally:
+            await run.die()
+
+
+async def _few_leased(house: House, most: int) -> bool:
+    return (await house.left()).get("leased", 0) <= most
+
+
+async def test_workers_without_a_slot_leave_the_messages_to_those_that_have_one(house: House) -> None:
+    passages: list[FreePassage] = []
+
+    def passage() -> FreePassage:
+        passages.append(made := FreePassage())
+        if len(passages) > 1:
+            made.refusals["default"] = [NotNow(100, "slot", "site:a.test")] * 1000
+        return made
+
+    house.passage = passage
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(100))
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(100))
+
+        assert taken(server) == once(range(100))
+        assert server.connections == 1
+
+
+async def test_another_source_is_taken_where_one_is_held_back(house: House) -> None:
+    class TwoSources(FreeGate):
+        async def permit(self, site: str, source: str, ready: events.Ready, rate: str) -> NotNow | None:
+            if source == "a1":
+                resting.add("a1")
+                return NotNow(60_000, "source", "warmup:a1")
+            return await super().permit(site, source, ready, rate)
+
+        def has_source(self, site: str, pool: str) -> bool:
+            return True
+
+    resting: set[str] = set()
+
+    def passage() -> FreePassage:
+        made = FreePassage("a1", "a2")
+        made.resting = resting
+        return made
+
+    house.gate, house.passage = TwoSources(), passage
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(10))
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(10))
+
+        assert taken(server) == once(range(10))
+        assert {fact.source for fact in await house.facts()} == {"a2"}
+
+
+async def test_what_is_stopped_goes_aside_and_comes_back_when_it_may_go_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "ASIDE_S", 0.05)
+    async with host(house) as server:
+        stopped, other = await house.job(), await house.job()
+        house.stops.stopped.add(stopped)
+        await house.enqueue(stopped, range(40))
+        await house.enqueue(other, range(40, 60))
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(20))
+            await until(lambda: _few_leased(house, 0))
+            assert taken(server) == once(range(40, 60))
+            house.stops.stopped.clear()
+            await until(lambda: house.has_ended(60))
+
+        assert taken(server) == once(range(60))
+
+
+async def test_a_job_that_is_stopped_while_its_messages_are_in_line_sends_no_more(house: House) -> None:
+    gate = Gate()
+    async with host(house) as server:
+        job = await house.job()
+        await house.enqueue(job, range(40))
+
+        async with running(house.relay(connections=2, before_connecting=gate)):
+            await until(lambda: gate.waiting == 2)
+            house.stops.stopped.add(job)
+            gate.open()
+            await until(lambda: _few_leased(house, 0))
+
+        assert server.envelopes == []
+        assert await house.facts() == []
+
+
+async def test_what_expires_while_it_is_held_is_expired_where_it_waits(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "SWEEP_S", 0.05)
+    monkeypatch.setattr(ready_module, "SWEEP_MS", 100)
+    async with host(house) as server:
+        job = await house.job()
+        soon = int(time.time() * 1000) + 500
+        await house.queues.hold(ids.name_partition("a.test", P), "a.test", soon + 3_600_000)
+        await house.enqueue(job, range(5), expires_at=soon)
+        await house.enqueue(job, range(5, 8))
+
+        run = RunningRelay(house.relay())
+        try:
+            await until(lambda: house.has_ended(5))
+
+            assert {type(fact) for fact in await house.facts()} == {events.Expired}
+            assert server.envelopes == []
+        finally:
+            await run.die()
 
 
 @on_one_server

@@ -14,6 +14,8 @@ import pytest
 
 from services.relay.courier import Courier, Shunned
 from services.relay.dkim import Signer
+from services.relay.egress import Source
+from services.relay.gate import Unlimited
 from services.relay.https import Https
 from services.relay.route import Hop, NoRoute
 from services.relay.smtp import Connection, Timeouts
@@ -60,7 +62,7 @@ class World:
         assert domain == DOMAIN
         return [Hop("127.0.0.1", self.mails.port)]
 
-    async def open(self, hop: Hop) -> Connection:
+    async def open(self, hop: Hop, source: Source) -> Connection:
         return await Connection.open(hop.host, hop.port, helo="relay.example", tls=hop.tls, timeouts=Timeouts(quit=1))
 
     async def signers(self, domain: str) -> Sequence[Signer]:
@@ -68,7 +70,7 @@ class World:
         return [Signer(domain, "s1", PEM)]
 
     def relay(self, *, reporting: bool = True) -> TlsReports:
-        deliver = deliver_by(lambda: Courier(self, self.open, self.shunned))
+        deliver = deliver_by(lambda: Courier(self, Unlimited(), self.open, self.shunned))
         sending = Sending(BY, self.https, deliver, self.signers) if reporting else None
         return TlsReports(self.client, PARTITIONS, self, lambda: self.now_s, sending)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,11 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay import courier as courier_module
-from services.relay.courier import MAILS_PER_CONNECTION, SHUNNED_S, Courier, Result, Shunned
+from services.relay.courier import SHUNNED_S, Courier, Parcel, Result, Shunned
+from services.relay.egress import Source
+from services.relay.notnow import NotNow
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.route import Hop, NoRoute
 from services.relay.smtp import Connection, Timeouts
-from services.relay.tls import NEVER
+from services.relay.tls import NEVER, REQUIRED, TlsPolicy
+from tests.fakes.passage import FreePassage, Sessions
 from tests.fakes.smtp_server import CLOSE, RESET, Script, SmtpServer
 from tests.servers import free_port
 
@@ -38,9 +41,11 @@ class Net:
     def __init__(self, servers: dict[str, SmtpServer | None]) -> None:
         self.servers = {name: server for name, server in servers.items() if server is not None}
         ports = {name: server.port if server else free_port() for name, server in servers.items()}
-        self._hops = {name: Hop(name, port, "127.0.0.1") for name, port in ports.items()}
+        self._hops = {name: Hop(name, port, "127.0.0.1", NEVER) for name, port in ports.items()}
         self.routes: dict[str, Sequence[str] | NoRoute] = {"example.net": list(servers)}
         self.dialled: list[str] = []
+        self.sources: list[str] = []
+        self.sessions = Sessions()
         self.clock = Clock()
         self.shunned = Shunned(self.clock)
         self._couriers: list[Courier] = []
@@ -52,14 +57,18 @@ class Net:
         names = self.routes[domain]
         return names if isinstance(names, NoRoute) else [self._hops[name] for name in names]
 
-    async def open(self, hop: Hop) -> Connection:
+    async def open(self, hop: Hop, source: Source) -> Connection:
         self.dialled.append(hop.host)
+        self.sources.append(source.name)
         return await Connection.open(
-            hop.host, hop.port, address=hop.address, helo="relay.example", tls=NEVER, timeouts=Timeouts(quit=1)
+            hop.host, hop.port, address=hop.address, helo="relay.example", tls=hop.tls, timeouts=Timeouts(quit=1)
         )
 
-    def courier(self) -> Courier:
-        courier = Courier(self, self.open, self.shunned)
+    def require(self, name: str, tls: TlsPolicy) -> None:
+        self._hops[name] = replace(self._hops[name], tls=tls)
+
+    def courier(self, passage: FreePassage | None = None) -> Courier:
+        courier = Courier(self, passage or FreePassage(), self.open, self.shunned, self.sessions)
         self._couriers.append(courier)
         return courier
 
@@ -85,7 +94,8 @@ async def go() -> None:
 
 
 async def deliver(courier: Courier, domain: str = "example.net", withheld: Callable[[], Any] = go) -> Any:
-    return await courier.deliver(domain, "b-1@bounces.example", f"ana@{domain}", MESSAGE, withheld)
+    parcel = Parcel(domain, "b-1@bounces.example", f"ana@{domain}", MESSAGE)
+    return await courier.deliver(parcel, lambda source: withheld())
 
 
 def code_of(result: Result) -> int:
@@ -159,10 +169,9 @@ async def test_a_kept_connection_that_ends_before_the_final_dot_costs_another_on
         assert hosts.dialled == ["a", "a"]
 
 
-async def test_a_connection_is_not_used_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier_module, "MAILS_PER_CONNECTION", 3)
+async def test_a_connection_carries_as_many_mails_as_its_site_likes() -> None:
     async with net(a={}) as hosts:
-        courier = hosts.courier()
+        courier = hosts.courier(FreePassage(mails_per_connection=3))
 
         for _ in range(7):
             assert code_of(await deliver(courier)) == 250
@@ -171,8 +180,107 @@ async def test_a_connection_is_not_used_for_ever(monkeypatch: pytest.MonkeyPatch
         assert hosts["a"].commands.count("QUIT") == 2
 
 
-def test_a_connection_carries_as_many_mails_as_hosts_commonly_take() -> None:
-    assert 20 <= MAILS_PER_CONNECTION <= 1000
+async def test_a_connection_is_good_for_a_mail_that_asks_for_less_encryption_and_not_for_one_that_asks_for_more() -> (
+    None
+):
+    async with net(a={}) as hosts:
+        courier = hosts.courier()
+        await deliver(courier)
+        hosts.require("a", REQUIRED)
+
+        result = await deliver(courier)
+
+        assert isinstance(result.answer, ConnectFailed)
+        assert (hosts.dialled, len(hosts["a"].messages)) == (["a", "a"], 1)
+
+
+# Slots and sources
+
+
+async def test_a_connection_has_a_slot_until_it_is_closed() -> None:
+    async with net(a={}) as hosts:
+        passage = FreePassage()
+        courier = hosts.courier(passage)
+
+        await deliver(courier)
+        assert (passage.slots, hosts["a"].open_connections) == (1, 1)
+        await courier.close()
+
+        assert (passage.slots, passage.most_slots, hosts["a"].open_connections) == (0, 1, 0)
+
+
+@pytest.mark.parametrize("script", [DEAD, {"CONNECT": "421 4.3.2 too busy"}, {"MAIL": "421 4.3.2 too busy"}], ids=str)
+async def test_a_host_that_cannot_be_had_leaves_no_slot_taken(script: Script | str) -> None:
+    async with net(a=script) as hosts:
+        passage = FreePassage()
+
+        await deliver(hosts.courier(passage))
+
+        assert (passage.slots, passage.most_slots) == (0, 1)
+
+
+async def test_without_a_slot_nobody_is_dialled() -> None:
+    async with net(a={}, b={}) as hosts:
+        passage = FreePassage()
+        refused = NotNow(700, "slot", "site:a")
+        passage.refusals["default"] = [refused]
+
+        assert await deliver(hosts.courier(passage)) == refused
+        assert hosts.dialled == []
+
+
+async def test_a_source_without_a_slot_is_followed_by_the_next() -> None:
+    async with net(a={}) as hosts:
+        passage = FreePassage("a1", "a2")
+        passage.refusals["a1"] = [NotNow(700, "source", "site:a source:a1")]
+
+        result = await deliver(hosts.courier(passage))
+
+        assert (code_of(result), result.source, hosts.sources) == (250, "a2", ["a2"])
+
+
+async def test_with_all_sources_at_rest_the_message_waits() -> None:
+    async with net(a={}) as hosts:
+        passage = FreePassage()
+        passage.resting.add("default")
+
+        assert await deliver(hosts.courier(passage)) == NotNow(1000, "source", "pool:default")
+        assert hosts.dialled == []
+
+
+async def test_a_host_that_one_source_could_not_reach_may_be_reached_by_another() -> None:
+    async with net(a={"CONNECT": ["554 5.7.1 not you", "220 hello"]}) as hosts:
+        await deliver(hosts.courier(FreePassage("a1")))
+
+        result = await deliver(hosts.courier(FreePassage("a2")))
+
+        assert (code_of(result), hosts.sources) == (250, ["a1", "a2"])
+
+
+async def test_each_refusal_is_heard_once_also_of_a_host_that_the_next_makes_up_for() -> None:
+    async with net(a={"CONNECT": "421 4.3.2 too busy"}, b={"RCPT": "450 4.2.0 Greylisted"}) as hosts:
+        passage = FreePassage()
+        courier = hosts.courier(passage)
+
+        await deliver(courier)
+        await deliver(courier)
+
+        greylisted = "450 4.2.0 Greylisted"
+        assert [reply.line for reply in passage.replies] == ["421 4.3.2 too busy", greylisted, greylisted]
+
+
+async def test_sessions_are_counted_when_they_begin_with_what_failed_at_their_encryption() -> None:
+    async with net(a={}, b={}) as hosts:
+        hosts.require("a", REQUIRED)
+        courier = hosts.courier()
+
+        await deliver(courier)
+        await deliver(courier)
+
+        assert hosts.sessions.noted == [
+            ("example.net", "a", "starttls-not-supported"),
+            ("example.net", "b", ""),
+        ]
 
 
 # The next host
@@ -271,7 +379,7 @@ async def test_where_there_is_no_route_nobody_is_dialled() -> None:
 
         result = await deliver(hosts.courier(), "gone.example")
 
-        assert result == Result(hosts.routes["gone.example"], "", None, "gone.example takes no mail")
+        assert result == Result(hosts.routes["gone.example"], "gone.example takes no mail")
         assert hosts.dialled == []
 
 
@@ -320,8 +428,9 @@ async def test_a_host_that_was_shunned_and_is_back_is_used_again() -> None:
         assert hosts["a"].connections == 2
 
 
-def _failed(number: int) -> tuple[Hop, ConnectFailed]:
-    return Hop(f"mx{number}.example", 25, "192.0.2.1"), ConnectFailed("connect", f"mx{number}.example", "refused")
+def _failed(number: int) -> tuple[Hop, str, ConnectFailed]:
+    failed = ConnectFailed("connect", f"mx{number}.example", "refused")
+    return Hop(f"mx{number}.example", 25, "192.0.2.1"), "default", failed
 
 
 def test_promise_8_no_more_hosts_are_shunned_than_the_bound_says(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +440,7 @@ def test_promise_8_no_more_hosts_are_shunned_than_the_bound_says(monkeypatch: py
     for number in (0, 1, 2, 0, 3, 4):
         shunned.add(*_failed(number))
 
-    assert [number for number in range(5) if shunned.reason(_failed(number)[0])] == [0, 3, 4]
+    assert [number for number in range(5) if shunned.reason(_failed(number)[0], "default")] == [0, 3, 4]
     assert len(shunned) == 3
 
 
@@ -349,13 +458,13 @@ def test_hosts_whose_time_is_over_are_forgotten_when_another_comes() -> None:
 
 def test_what_is_kept_of_a_failure_is_not_where_it_happened() -> None:
     shunned = Shunned(Clock())
-    hop, failed = _failed(1)
+    hop, source, failed = _failed(1)
     try:
         raise failed
     except ConnectFailed as caught:
-        shunned.add(hop, caught)
+        shunned.add(hop, source, caught)
 
-    kept = shunned.reason(hop)
+    kept = shunned.reason(hop, source)
     assert kept is not None
     assert (str(kept), kept.__traceback__) == (str(failed), None)
 
@@ -436,10 +545,12 @@ class ScriptedConnection:
     ends: dict[int, list[str]]
     host: str = ""
     tls: str | None = None
+    tls_cipher: str = ""
+    tls_policy: str = "none"
     sent_count: int = 0
     usable: bool = True
 
-    async def send(self, mail_from: str, rcpt_to: str, message: bytes) -> Reply:
+    async def send(self, mail_from: str, rcpt_to: str, message: bytes, **_options: object) -> Reply:
         assert self.usable
         what = self.scripted.sends.pop(0) if self.scripted.sends else "lost before"
         self.usable = what in ("takes", "refuses")
@@ -466,7 +577,9 @@ def test_promise_2_a_delivery_always_ends_and_never_follows_another_final_dot(
     dots: dict[int, list[str]] = defaultdict(list)
     number = 0
 
-    async def open_connection(hop: Hop) -> ScriptedConnection:
+    passage = FreePassage()
+
+    async def open_connection(hop: Hop, source: Source) -> ScriptedConnection:
         scripted = hosts[hops.index(hop)]
         scripted.dialled[number] += 1
         if not scripted.connects or scripted.connects.pop(0) == "refuses":
@@ -479,9 +592,9 @@ def test_promise_2_a_delivery_always_ends_and_never_follows_another_final_dot(
 
     async def all_of_it() -> None:
         nonlocal number
-        courier = Courier(Routes(), open_connection, Shunned(clock := Clock()))
+        courier = Courier(Routes(), passage, open_connection, Shunned(clock := Clock()), Sessions())
         for number in range(6):
-            result = await courier.deliver("d", "f@d", "t@d", b"%d" % number, go)
+            result = await courier.deliver(Parcel("d", "f@d", "t@d", b"%d" % number), lambda source: go())
 
             assert len(dots[number]) <= 1
             if isinstance(result.answer, Reply) and result.answer.code == 250:
@@ -490,5 +603,7 @@ def test_promise_2_a_delivery_always_ends_and_never_follows_another_final_dot(
                 assert dots[number] == ["lost after"]
             assert all(host.dialled[number] <= 1 for host in hosts)
             clock.now += SHUNNED_S
+        await courier.close()
+        assert (passage.slots, passage.most_slots) in ((0, 0), (0, 1))
 
     asyncio.run(all_of_it())

@@ -54,7 +54,9 @@ def reply(code: int, text: str, stage: Stage, enhanced: str = "") -> Reply:
 
 
 def result(answer: Answer, text: str = "what it said", tls: str | None = None) -> Result:
-    return Result(answer, HOST, tls, text)
+    clear = {"tls": None, "tls_cipher": "", "tls_policy": "opportunistic"}
+    encrypted = {"tls": tls, "tls_cipher": "TLS_AES_128_GCM_SHA256", "tls_policy": "dane"}
+    return Result(answer, text, HOST, "mta1", **(encrypted if tls else clear))  # type: ignore[arg-type]
 
 
 def attempted(what: Result, of: Mail | None = None, stream: str = "bulk") -> End:
@@ -88,6 +90,9 @@ def test_a_delivery_says_all_that_is_known_of_it() -> None:
         tls="TLSv1.3",
         size_bytes=12_345,
         duration_ms=250,
+        source="mta1",
+        tls_cipher="TLS_AES_128_GCM_SHA256",
+        tls_policy="dane",
     )
     assert end.recorded == Recorded(41)
 
@@ -100,6 +105,7 @@ def test_a_refusal_for_good_is_a_bounce() -> None:
         attempt=1,
         site="example.net",
         host=HOST,
+        source="mta1",
         reply="550 5.1.1 User unknown",
         reason="unknown_user",
         kind="hard",
@@ -116,6 +122,7 @@ def test_a_refusal_for_now_is_deferred_and_comes_back_as_the_next_attempt() -> N
         attempt=1,
         site="example.net",
         host=HOST,
+        source="mta1",
         reply="450 4.7.1 Greylisted",
         reason="greylisted",
         retry_at=retry_at,

@@ -296,3 +296,21 @@ def test_no_value_of_any_key_is_more_than_a_fault(key: str) -> None:
                 Shaping.parse(place.format(key, value))
             except ValueError as refused:
                 assert str(refused)
+
+
+def test_the_host_of_a_fixed_route_is_ours_and_only_rules_that_name_it_apply() -> None:
+    listed = "554 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using zen.spamhaus.org"
+    own = """
+        [[rule]]
+        name = "our-relay-is-busy"
+        site = "route:mx.example:25"
+        match = 'busy'
+        action = "slow_down"
+        example = "421 4.3.2 busy"
+        but_not = "421 4.3.2 down"
+    """
+    shaping = Shaping.parse(SHIPPED, own)
+
+    assert shaping.rule("mx.example", 554, listed, "rcpt") is not None
+    assert shaping.rule("route:mx.example:25", 554, listed, "rcpt") is None
+    assert shaping.rule("route:mx.example:25", 421, "4.3.2 busy", "mail") is not None

@@ -1,0 +1,299 @@
+"""What limits, addresses and replies allow at a site: by which source a connection leaves, whether a message may go.
+
+    pool(message) → the source addresses it may leave by
+    passage(site, pool): source() → enter() → … permit() right before each MAIL FROM … → heard(reply) → leave()
+
+Rules:
+
+- A connection has a slot in the limits of connections, of the site and of its source, from before it is dialled until
+  after it is closed.
+- A message has a permit in every limit that speaks of it (site, source, tenant, job, adaptive pace, warm-up), or in
+  none of them. A permit is used at once.
+- A source that a limit or a provider holds back at a site is not offered there before its time, as long as another one
+  can be.
+- What a rule of `shaping` asks for takes effect here at once, and in the other relays within half a second.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
+from math import inf
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter as Metric
+
+from services.relay.egress import DEFAULT, Egress, Sent, Source, choose
+from services.relay.limits import Limit, Limits, Slot, Wait
+from services.relay.limits_of import LimitsOf, scope_of
+from services.relay.notnow import NotNow
+from services.relay.policies import Policies
+from services.relay.reply import Reply
+from services.relay.route import Hop, NoRoute, Routes
+from services.relay.shaping import Rule, Shape, Shaping
+from shared import events, ids
+from shared.rates import parse_rate
+from shared.redis import RedisAway
+
+#: A source that a provider made us rest is asked about again after so long: it may be sooner than was said.
+ASK_AGAIN_S = 1.0
+#: A site or a source that may not be used is asked about again after so long at the latest.
+LONGEST_WAIT_MS = 30_000
+#: For a limit of a source that lets go sooner, a connection is not closed to take another source.
+SWITCH_MS = 2_000
+#: A permit is waited for so long with its place kept; less where others could go over the same connection meanwhile.
+PATIENCE_MS = 250
+QUEUE_PATIENCE_MS = 50
+#: Messages over one connection where shaping does not say. Postfix never closes; a new one costs 1 ms here.
+MAILS_PER_CONNECTION = 500
+
+RULES = Metric("estafette_relay_shaping_rules_total", "Replies that a shaping rule knew, by what it does", ["action"])
+_RULES = {action: RULES.labels(action) for action in ("slow_down", "one_connection", "suspend", "rest_source", "none")}
+
+
+class Queues(Protocol):
+    async def hold(self, partition: int, site: str, until_ms: int) -> None:
+        """Nothing of this site is handed out before then."""
+
+
+class Gate:
+    """One for a relay process. `connections_per_site` holds where shaping says nothing else."""
+
+    def __init__(
+        self,
+        shaping: Shaping,
+        egress: Egress,
+        limits: Limits,
+        queues: Queues,
+        partitions: int,
+        connections_per_site: int,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._shaping = shaping
+        self._limits_of = LimitsOf(shaping)
+        self._egress = egress
+        self._limits = limits
+        self._queues = queues
+        self._partitions = partitions
+        self._connections_per_site = connections_per_site
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._sent: dict[str, Sent] = defaultdict(Sent)
+        # Sources that a limit holds back at a site, and sites that a rule suspended: until when (monotonic).
+        self._full: dict[tuple[str, str], float] = {}
+        # Sources that may have no more connections to a site for now; those that they have are good.
+        self._without_slot: dict[tuple[str, str], float] = {}
+        self._suspended: dict[str, float] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger("relay")
+
+    # What the relay asks
+
+    def pool(self, ready: events.Ready) -> str:
+        """The pool of source addresses that the message leaves by; with its tenant, where his connections are counted
+        and so are lent to nobody."""
+        name = self._egress.pool(ready.stream, ready.tenant).name
+        return f"{name}\n{ready.tenant}" if self._limits_of.own_connections(ready.tenant) else name
+
+    def connections(self, site: str) -> int:
+        """How many connections a process may have to the site, as far as one can tell without asking."""
+        return self._shaping.of(site).connections or self._connections_per_site
+
+    def has_source(self, site: str, pool: str) -> bool:
+        """There is an address by which mail may leave now."""
+        return isinstance(self.source(site, pool, None), Source)
+
+    async def permit(self, site: str, source: str, ready: events.Ready, rate: str) -> NotNow | None:
+        """Whether the message may go right now; None: it may, and counts in every limit. RedisAway."""
+        limits = self._limits_of.message(
+            site,
+            self._egress.sources[source],
+            ready.tenant,
+            self._now_ms(),
+            ready.job,
+            parse_rate(rate) if rate else None,
+            self._limits.pace(site, source),
+        )
+        of_queue = any(scope_of(limit.name) == "queue" for limit in limits)
+        refused = await self._limits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
+        if refused is None:
+            self._sent[self._egress.pool(ready.stream, ready.tenant).name].note(source)
+            return None
+        return self._not_now(refused, limits, site, source)
+
+    def accepted(self, site: str, source: str) -> None:
+        """The site took a message."""
+        self._limits.note_accepted(site, source)
+
+    def passage(self, site: str, pool: str) -> "Passage":
+        """For one connection at a time."""
+        return Passage(self, self._limits, site, pool)
+
+    async def finish(self) -> None:
+        """Waits for what rules asked for and is not stored yet."""
+        await asyncio.gather(*self._asking)
+
+    # What a passage asks
+
+    def shape(self, site: str) -> Shape:
+        return self._shaping.of(site)
+
+    def source(self, site: str, pool: str, address: str | None) -> Source | NotNow:
+        """The source that the next connection of this pool to this address (None: whichever) leaves by."""
+        now = self._monotonic()
+        if (until := self._suspended.get(site, 0.0)) > now:
+            return NotNow(_wait_ms(until - now), "site", f"suspended:{site}")
+        pool = pool.partition("\n")[0]
+        known = self._egress.pools[pool]
+        reaching = [source for source in known.sources if source.reaches(address)] or known.sources
+        able = [source for source in reaching if self._is_usable(site, source.name, now)]
+        if not able:
+            waits = [self._full.get((site, source.name), now + ASK_AGAIN_S) - now for source in reaching]
+            return NotNow(_wait_ms(min(waits)), "source", f"pool:{pool}")
+        without = {source: self._without_slot.get((site, source.name), 0.0) for source in able}
+        chosen = choose(known, lambda source: without.get(source, inf) <= now, self._sent[pool])
+        return chosen or NotNow(_wait_ms(min(without.values()) - now), "slot", f"pool:{pool}")
+
+    def is_usable(self, site: str, source: str) -> bool:
+        """Nothing holds this source back at this site."""
+        now = self._monotonic()
+        return self._is_usable(site, source, now) and self._suspended.get(site, 0.0) <= now
+
+    def _is_usable(self, site: str, source: str, now: float) -> bool:
+        return self._full.get((site, source), 0.0) <= now and not self._limits.resting(site, source)
+
+    async def enter(self, site: str, source: Source, tenant: str) -> Slot | NotNow | None:
+        """A slot for a connection, this tenant's alone unless that is empty; None where nothing limits them.
+        RedisAway."""
+        limits = self._limits_of.connection(site, source, tenant, self._limits.only_one(site, source.name))
+        slot = await self._limits.connect(limits) if limits else None
+        if not isinstance(slot, Wait):
+            return slot
+        of_source = scope_of(slot.limit) == "source"
+        if of_source:
+            now = self._monotonic()
+            self._without_slot = {place: until for place, until in self._without_slot.items() if until > now}
+            self._without_slot[site, source.name] = now + slot.ms / 1000
+        return NotNow(slot.ms, "source" if of_source else "slot", slot.limit)
+
+    def heard(self, site: str, source: str, reply: Reply) -> Rule | None:
+        """The rule for this reply, once what it asks for is under way."""
+        rule = self._shaping.rule_of(site, reply)
+        if rule is None:
+            return None
+        if rule.action in _RULES:
+            _RULES[rule.action].inc()
+        until_ms = self._now_ms() + rule.for_s * 1000
+        match rule.action:
+            case "slow_down":
+                self._ask(self._limits.slow_down(site, source))
+            case "one_connection":
+                self._ask(self._limits.one_connection(site, source, until_ms))
+            case "rest_source":
+                self._ask(self._limits.rest(site, source, until_ms))
+            case "suspend":
+                self._suspended[site] = self._monotonic() + rule.for_s
+                self._ask(self._queues.hold(ids.name_partition(site, self._partitions), site, until_ms))
+        if rule.action not in ("none", "defer_recipient"):
+            self._log.info(
+                "shaped", site=site, source=source, action=rule.action, for_s=rule.for_s, reply=reply.line[:200]
+            )
+        return rule
+
+    # Inside
+
+    def _not_now(self, refused: Wait, limits: Sequence[Limit], site: str, source: str) -> NotNow:
+        scope = scope_of(refused.limit)
+        if scope == "source" and refused.ms > SWITCH_MS:
+            now = self._monotonic()
+            self._full = {place: until for place, until in self._full.items() if until > now}
+            self._full[site, source] = now + min(refused.ms, LONGEST_WAIT_MS) / 1000
+        per_s = [rate.per_s for limit in limits if limit.name == refused.limit for rate in limit.rates]
+        return NotNow(min(refused.ms, LONGEST_WAIT_MS), scope, refused.limit, min(per_s, default=0.0))
+
+    def _ask(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._asked(call), name="shaping")
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _asked(self, call: Coroutine[Any, Any, None]) -> None:
+        """What could not be stored holds in this process; the next reply of its kind tells the others."""
+        try:
+            await call
+        except RedisAway as away:
+            self._log.warning("not_shaped", reason=str(away))
+
+
+class SecuredRoutes:
+    """Hops as a site's shaping, the recipient domain's MTA-STS policy and its hosts' TLSA records ask for them."""
+
+    def __init__(self, routes: Routes, policies: Policies, gate: Gate, site: str) -> None:
+        self._routes, self._policies = routes, policies
+        self._level = gate.shape(site).tls
+
+    async def hops(self, domain: str) -> Sequence[Hop] | NoRoute:
+        """As `route.Routes`, each hop with the policy that holds for it. RedisAway."""
+        hops = await self._routes.hops(domain)
+        return hops if isinstance(hops, NoRoute) else await self._policies.secured(domain, hops, self._level)
+
+
+class Passage:
+    """The right to a connection of one worker to its site: see `courier.Passage`."""
+
+    def __init__(self, gate: Gate, limits: Limits, site: str, pool: str) -> None:
+        self._gate, self._limits = gate, limits
+        self._site, self._pool = site, pool
+        self._source = ""
+        self._slot: Slot | None = None
+
+    def source(self, address: str | None) -> Source | NotNow:
+        return self._gate.source(self._site, self._pool, address)
+
+    async def enter(self, source: Source) -> NotNow | None:
+        entered = await self._gate.enter(self._site, source, self._pool.partition("\n")[2])
+        if isinstance(entered, NotNow):
+            return entered
+        self._slot, self._source = entered, source.name
+        return None
+
+    def is_good(self, mails: int, *, idle: bool) -> bool:
+        """Not for more messages than the host likes, nor by a source that rests, nor without a slot; nor, as far as
+        that is fair, when another relay has mail for the site and no connection."""
+        shape = self._gate.shape(self._site)
+        if mails >= (shape.messages_per_connection or MAILS_PER_CONNECTION):
+            return False
+        if not self._gate.is_usable(self._site, self._source):
+            return False
+        return self._slot is None or not (self._slot.lost or self._limits.wanted(self._slot, busy=not idle))
+
+    def heard(self, source: str, reply: Reply) -> Rule | None:
+        return self._gate.heard(self._site, source, reply)
+
+    async def leave(self) -> None:
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            await self._limits.disconnect(slot)
+
+
+def _wait_ms(seconds: float) -> int:
+    return max(1, min(int(seconds * 1000) + 1, LONGEST_WAIT_MS))
+
+
+class Unlimited:
+    """The passage of the relay's own letters (TLS reports): few, by the system's address, under no site's limits."""
+
+    def source(self, address: str | None) -> Source:
+        return Source(DEFAULT)
+
+    async def enter(self, source: Source) -> None:
+        return None
+
+    def is_good(self, mails: int, *, idle: bool) -> bool:
+        return True
+
+    def heard(self, source: str, reply: Reply) -> None:
+        return None
+
+    async def leave(self) -> None:
+        return None
