@@ -68,12 +68,22 @@ def sign(signers: Sequence[Signer], fields: Sequence[tuple[bytes, bytes]], body:
     if not signers:
         return b""
     signed = [(lower, value) for name, value in fields if (lower := name.lower()) in SIGNED]
-    begun = sha256(b"".join([b"%b:%b\r\n" % (name, relaxed_value(value)) for name, value in signed]))
+    begun = sha256(_relaxed(signed))
     body_hash = b64encode(sha256(body).digest())
     names = _names(tuple([name for name, _ in signed]))
     tags = b"t=%d;\r\n h=%b;\r\n bh=%b;\r\n b=" % (now_s, names, body_hash)
     relaxed_tags = tags.replace(b"\r\n", b"")
     return b"".join([signer.field(begun.copy(), tags, relaxed_tags) for signer in signers])
+
+
+def _relaxed(fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Fields, their names in lower case, in relaxed form. As the relay writes them it takes no more than unfolding, of
+    all of them at once."""
+    whole = b"".join([b"%b:%b\r\n" % field for field in fields]).replace(b"\r\n ", b" ")
+    odd = b"  " in whole or b"\t" in whole or b" \r\n" in whole or whole.count(b"\n") != len(fields)
+    if odd or any(value[:1] in (b" ", b"\r") for _, value in fields):
+        return b"".join([b"%b:%b\r\n" % (name, relaxed_value(value)) for name, value in fields])
+    return whole
 
 
 def relaxed_value(value: bytes) -> bytes:

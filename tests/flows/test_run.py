@@ -110,6 +110,13 @@ async def test_a_command_at_the_console_finds_the_running_instance(tmp_path: Pat
             "domains", "add", "acme.example", "--tenant", "acme"
         )
         assert "acme.example" in await stack.console("domains", "list", "--tenant", "acme")
+        assert (await stack.console("domains", "rotate", "acme.example")).count("; waiting") == 2
+        assert "retiring" not in await stack.console("domains", "activate", "acme.example")  # DNS does not show them
+        assert (await stack.console("domains", "activate", "acme.example", "--force")).count("; retiring until") == 2
+        assert "there are no new keys" in await stack.console("domains", "activate", "acme.example", "--force")
+        assert "nobody's sending domain" in await stack.console("domains", "check", "other.example")
+        assert "bounces.localhost" in await stack.console("domains", "add", "bounces.localhost", "--installation")
+        assert "anew: 0" in await stack.console("domains", "reencrypt")
         assert "ESTAFETTE_DATA_DIR" in await stack.console("settings")
 
         await stack.done(await stack.send("tail@example.org"))

@@ -176,6 +176,33 @@ def passed_on(peers: Peers, raw: bytes, to: str) -> bytes:
     return peers.postfix.mails(to)[-1]
 
 
+async def test_keys_are_replaced_without_a_mail_that_does_not_verify(peers: Peers) -> None:
+    before = selectors(await arrived(peers, "fay@peer.test"))
+    path = f"/v1/domains/{DOMAIN}"
+
+    _, rotated = await peers.stack.call("POST", f"{path}/rotate")
+    waiting = [record["name"] for record in rotated["records"] if record["key"] == "waiting"]
+    status, refused = await peers.stack.call("POST", f"{path}/activate")
+    assert (status, [fault["at"] for fault in refused["faults"]]) == (409, waiting)
+    await publish(peers)
+    status, activated = await peers.stack.call("POST", f"{path}/activate")
+    assert (status, [record["key"] for record in activated["records"]][:2]) == (200, ["retiring", "retiring"])
+
+    seen = []
+    while not seen or seen[-1] == before:
+        stored = await arrived(peers, "fay@peer.test")
+        seen.append(selectors(stored))
+        assert [verdict.startswith("pass") for verdict in opendkim.verdicts(stored)] == [True, True]
+        assert dkimpy(peers, stored) == [True, True]
+        assert len(seen) < 200
+    assert [f"{selector}._domainkey.{DOMAIN}" for selector in seen[-1]] == waiting
+
+
+def selectors(stored: bytes) -> list[str]:
+    fields = message_from_bytes(stored).get_all("DKIM-Signature", [])
+    return [tag.strip()[2:] for field in fields for tag in field.split(";") if tag.strip().startswith("s=")]
+
+
 async def test_the_mail_on_the_mailbox_page_verifies_with_the_record_that_the_api_shows(tmp_path: Path) -> None:
     async with Stack.running(tmp_path) as stack:
         await stack.send("ana@mailbox.test", **FROM)
