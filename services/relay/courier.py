@@ -67,6 +67,8 @@ class Connection(Protocol):
     tls: str | None
     tls_cipher: str
     tls_policy: str
+    tls_failure: TlsFailure | Literal[""]
+    source_ip: str
     sent_count: int
 
     @property
@@ -233,7 +235,7 @@ class Courier:
                 await self._passage.leave()
         self._hop = hop
         if self._sessions is not None:
-            self._sessions.note(domain, hop.tls, hop, "", source.address)
+            self._sessions.note(domain, hop.tls, hop, self._connection.tls_failure, self._connection.source_ip)
         return self._connection
 
     async def _offer(

@@ -547,6 +547,8 @@ class ScriptedConnection:
     tls: str | None = None
     tls_cipher: str = ""
     tls_policy: str = "none"
+    tls_failure: str = ""
+    source_ip: str = ""
     sent_count: int = 0
     usable: bool = True
 
