@@ -151,8 +151,8 @@ class Gate:
         if not able:
             waits = [self._full.get((site, source.name), now + ASK_AGAIN_S) - now for source in reaching]
             return NotNow(_wait_ms(min(waits)), "source", f"pool:{pool}")
-        without = {source: self._without_slot.get((site, source.name), 0.0) for source in able}
-        chosen = choose(known, lambda source: without.get(source, inf) <= now, self._sent[pool])
+        without = {source.name: self._without_slot.get((site, source.name), 0.0) for source in able}
+        chosen = choose(known, lambda source: without.get(source.name, inf) <= now, self._sent[pool])
         return chosen or NotNow(_wait_ms(min(without.values()) - now), "slot", f"pool:{pool}")
 
     def is_usable(self, site: str, source: str) -> bool:

@@ -396,11 +396,14 @@ class Relay:
         verdicts = await self._admission.check([mail.ready for mail in mails])
         stopped: list[Mail] = []
         lines: set[SiteLine] = set()
+        now_ms = self._now_ms()
         for mail, verdict in zip(mails, verdicts, strict=True):
             self._in_hand[mail.lease.partition, mail.lease.number] = mail
             self._per_partition[mail.lease.partition] += 1
             if verdict is not None:
                 self._recorder.add(self._unwanted(mail, verdict))
+            elif self._retries.is_over(mail.ready.expires_at, now_ms):
+                self._recorder.add(ends.expired(mail, now_ms))  # also of what is stopped: it comes from aside
             elif self._is_stopped(mail):
                 stopped.append(mail)
             else:

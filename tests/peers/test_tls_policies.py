@@ -135,7 +135,7 @@ async def sender(world: World, redis_server: RedisServer) -> AsyncIterator[Sende
         return ()
 
     clock = Clock()
-    deliver = deliver_by(lambda: Courier(routes, sender.open, Shunned(time.monotonic)))
+    deliver = deliver_by(lambda: Courier(routes, Unlimited(), lambda hop, _: sender.open(hop), Shunned(time.monotonic)))
     reports = TlsReports(client, 4, resolver, clock, Sending(BY, web, deliver, no_keys))
     policies = Policies(dane, sts, lambda *told: sender.note(*told))
     sender = Sender(routes, policies, world.ca_file, reports, clock, [], [])

@@ -975,6 +975,23 @@ async def test_what_expires_while_it_is_held_is_expired_where_it_waits(
             await run.die()
 
 
+async def test_what_expires_while_it_is_stopped_is_expired_although_the_stop_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "SWEEP_S", 0.05)
+    async with host(house) as server:
+        job = await house.job()
+        house.stops.stopped.add(job)
+        await house.enqueue(job, range(5), expires_at=int(time.time() * 1000) + 1_000)
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(5))
+
+        assert {type(fact) for fact in await house.facts()} == {events.Expired}
+        assert server.envelopes == []
+        assert await house.left() == {}
+
+
 @on_one_server
 async def test_a_host_that_does_not_answer_goodbyes_does_not_hold_up_the_next_message(
     house: House, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,328 @@
+"""The gate against real limits: what shaping, sources and replies let through, and what they hold back."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from services.relay import __main__ as relay_main
+from services.relay.egress import Egress, Source
+from services.relay.gate import MAILS_PER_CONNECTION, Gate, Passage
+from services.relay.limits import Limits
+from services.relay.notnow import NotNow
+from services.relay.reply import Reply
+from services.relay.shaping import Shaping
+from shared import events, ids, keys, redis
+from shared.ready import Queued, ReadyQueues
+from shared.settings import Settings, SettingsError, load
+
+P = 2
+SITE = "mx.example.net"
+JOB = "06dndml801in6t31cpig"
+RULE = """
+[[rule]]
+name = "said-here"
+match = 'do {action}'
+action = "{action}"
+{timed}
+example = "421 4.7.0 do {action}"
+but_not = "421 4.7.0 do nothing"
+"""
+SOURCES = """
+[source.a1]
+address = "127.0.0.2"
+helo = "a1.example.net"
+[source.a2]
+address = "127.0.0.3"
+helo = "a2.example.net"
+[pool.default]
+sources = ["a1", "a2"]
+"""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now_ms(self) -> int:
+        return int((time.time() + self.ahead_s) * 1000)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+
+Make = Callable[..., Gate]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def make(client: redis.Client, clock: Clock) -> AsyncIterator[Make]:
+    """A relay's gate, with its own view of the shared limits."""
+    gates: list[Gate] = []
+
+    def made(shaping: str = "", egress: str = "", owner: str = "r1") -> Gate:
+        limits = Limits(client, owner)
+        gate = Gate(
+            Shaping.parse(shaping),
+            Egress.parse(egress),
+            limits,
+            ReadyQueues(client),
+            P,
+            20,
+            clock.now_ms,
+            clock.monotonic,
+        )
+        gates.append(gate)
+        return gate
+
+    yield made
+    for gate in gates:
+        await gate.finish()
+
+
+def ready(tenant: str = "acme", job: str = JOB, stream: str = "bulk") -> events.Ready:
+    return events.Ready(tenant=tenant, job=job, ordinal=1, email="ana@example.net", stream=stream)
+
+
+def rule(action: str, timed: str = 'for = "10m"') -> str:
+    return RULE.format(action=action, timed=timed)
+
+
+def reply(text: str, code: int = 421) -> Reply:
+    return Reply(code, "4.7.0", text, "mail", SITE)
+
+
+async def entered(passage: Passage) -> str | NotNow:
+    """By which source a connection was let in."""
+    source = passage.source("127.0.0.1")
+    if isinstance(source, NotNow):
+        return source
+    refused = await passage.enter(source)
+    return refused if refused is not None else source.name
+
+
+async def test_without_limits_everything_goes_and_costs_nothing(make: Make, client: redis.Client) -> None:
+    gate = make()
+
+    for _ in range(50):
+        assert await gate.permit(SITE, "default", ready(), "") is None
+        assert await entered(gate.passage(SITE, "default")) == "default"
+
+    assert await client.keys("*limits*") == [] if isinstance(client, redis.Redis) else True
+
+
+@pytest.mark.parametrize(
+    ("shaping", "rate", "scope", "limit"),
+    [
+        ('[default]\nrate = "1/h"', "", "site", f"site:{SITE}"),
+        ('[default]\nsource_rate = "1/h"', "", "source", f"site:{SITE} source:default"),
+        ('[source.default]\nrate = "1/h"', "", "source", "source:default"),
+        ('[tenant.acme]\nrate = "1/h"', "", "queue", "tenant:acme"),
+        ("", "1/h", "queue", f"job:{JOB}"),
+    ],
+)
+async def test_a_limit_that_is_reached_says_who_has_to_wait(
+    make: Make, shaping: str, rate: str, scope: str, limit: str
+) -> None:
+    gate, other = make(shaping), make(shaping, owner="r2")
+    while await gate.permit(SITE, "default", ready(), rate) is None:
+        pass
+
+    refused = await other.permit(SITE, "default", ready(), rate)
+
+    assert isinstance(refused, NotNow)
+    assert (refused.scope, refused.limit) == (scope, limit)
+    assert 0 < refused.per_s < 0.001
+
+
+async def test_one_tenants_limit_is_nothing_to_another(make: Make) -> None:
+    gate = make('[tenant.acme]\nrate = "1/h"')
+    while await gate.permit(SITE, "default", ready(), "") is None:
+        pass
+
+    assert await gate.permit(SITE, "default", ready("globex"), "") is None
+
+
+async def test_promise_6_connections_are_counted_over_all_relays_and_free_when_closed(make: Make) -> None:
+    shaping = "[default]\nconnections = 3"
+    passages = [make(shaping, owner=f"r{n}").passage(SITE, "default") for n in range(4)]
+
+    answers = [await entered(passage) for passage in passages]
+    assert answers[:3] == ["default"] * 3
+    assert isinstance(answers[3], NotNow)
+    assert answers[3].scope == "slot"
+
+    await passages[0].leave()
+    async with asyncio.timeout(10):
+        while isinstance(await entered(passages[3]), NotNow):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_source_without_a_free_slot_is_not_offered_and_what_it_has_open_goes_on(make: Make) -> None:
+    gate = make("[default]\nsource_connections = 1", SOURCES)
+    first, second, third = (gate.passage(SITE, "default") for _ in range(3))
+
+    assert await entered(first) == "a1"
+    refused = await entered(second)
+    assert isinstance(refused, NotNow)
+    assert refused.scope == "source"
+    assert await entered(second) == "a2"
+    assert isinstance(await entered(third), NotNow)
+    answer = third.source(None)
+
+    assert isinstance(answer, NotNow)
+    assert answer.scope == "slot"
+    assert first.is_good(1, idle=False)
+
+
+async def test_a_connection_is_good_for_as_many_mails_as_the_site_takes(make: Make) -> None:
+    of_site = make("[default]\nmessages_per_connection = 5").passage(SITE, "default")
+    of_no_site = make().passage(SITE, "default")
+    for passage in (of_site, of_no_site):
+        await entered(passage)
+
+    assert (of_site.is_good(4, idle=False), of_site.is_good(5, idle=False)) == (True, False)
+    assert of_no_site.is_good(MAILS_PER_CONNECTION - 1, idle=False)
+    assert not of_no_site.is_good(MAILS_PER_CONNECTION, idle=False)
+
+
+async def test_a_source_that_is_to_rest_sends_nothing_there_and_others_go_on(make: Make) -> None:
+    gate = make(rule("rest_source"), SOURCES)
+    passage = gate.passage(SITE, "default")
+    assert await entered(passage) == "a1"
+
+    found = passage.heard("a1", reply("do rest_source"))
+    await gate.finish()
+
+    assert found is not None
+    assert not passage.is_good(1, idle=False)
+    assert await entered(gate.passage(SITE, "default")) == "a2"
+    assert await entered(gate.passage("elsewhere.example", "default")) == "a1"
+
+
+async def test_with_all_sources_at_rest_the_site_waits_for_one(make: Make) -> None:
+    gate = make(rule("rest_source"))
+    gate.heard(SITE, "default", reply("do rest_source"))
+    await gate.finish()
+
+    assert not gate.has_source(SITE, "default")
+    assert gate.has_source("elsewhere.example", "default")
+    answer = gate.source(SITE, "default", None)
+    assert isinstance(answer, NotNow)
+    assert answer.scope == "source"
+
+
+async def test_a_site_that_is_suspended_gets_nothing_from_any_relay(
+    make: Make, client: redis.Client, clock: Clock
+) -> None:
+    gate, queues = make(rule("suspend")), ReadyQueues(client)
+    partition = ids.name_partition(SITE, P)
+    gate.heard(SITE, "default", reply("do suspend"))
+    await gate.finish()
+    await queues.enqueue(partition, JOB, 0, [Queued(1, SITE, "acme", b"x"), Queued(1, SITE, "acme", b"y")])
+
+    answer = gate.source(SITE, "default", None)
+
+    assert isinstance(answer, NotNow)
+    assert answer.scope == "site"
+    assert (await queues.lease(partition, "r9", 5000, 10, 10)).leases == []
+    clock.ahead_s += 601
+    assert isinstance(gate.source(SITE, "default", None), Source)
+
+
+async def test_one_connection_is_one_over_all_relays(make: Make) -> None:
+    gate = make(rule("one_connection"))
+    gate.heard(SITE, "default", reply("do one_connection"))
+    await gate.finish()
+
+    first, second = gate.passage(SITE, "default"), gate.passage(SITE, "default")
+
+    assert await entered(first) == "default"
+    assert isinstance(await entered(second), NotNow)
+
+
+async def test_a_site_that_says_slow_down_gets_half_the_pace_that_it_took_and_all_relays_keep_it(make: Make) -> None:
+    gate, other = make(rule("slow_down", "")), make(owner="r2")
+    for _ in range(40):
+        gate.accepted(SITE, "default")
+
+    gate.heard(SITE, "default", reply("do slow_down"))
+    await gate.finish()
+    running = asyncio.create_task(other._limits.run(stopping := asyncio.Event()))
+    async with asyncio.timeout(10):
+        while other._limits.pace(SITE, "default") is None:
+            await asyncio.sleep(0.05)
+    stopping.set()
+    await running
+    asked = [await other.permit(SITE, "default", ready(), "") for _ in range(3)]
+
+    assert gate._limits.pace(SITE, "default") is not None
+    assert asked == [None] * 3
+
+
+async def test_a_new_address_sends_what_its_warm_up_allows_and_the_rest_goes_by_a_warm_one(
+    make: Make, clock: Clock
+) -> None:
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    cold = SOURCES.replace(
+        'helo = "a1.example.net"', f'helo = "a1.example.net"\nwarmup = {{ started = {today}, plan = [3, 50] }}'
+    )
+    gate = make("", cold)
+
+    permitted = [await gate.permit(SITE, "a1", ready(), "") for _ in range(4)]
+
+    assert permitted[:3] == [None] * 3
+    assert permitted[3] is not None
+    assert permitted[3].limit == f"warmup:{SITE} source:a1"
+    assert gate.has_source(SITE, "default")
+    assert await entered(gate.passage(SITE, "default")) == "a2"
+    assert await entered(gate.passage("elsewhere.example", "default")) in ("a1", "a2")
+
+
+async def test_a_tenant_whose_connections_are_counted_has_his_own(make: Make) -> None:
+    gate = make("[tenant.acme]\nconnections = 1")
+    own, others = gate.pool(ready("acme")), gate.pool(ready("globex"))
+
+    assert own != others
+    assert await entered(gate.passage(SITE, own)) == "default"
+    assert isinstance(await entered(gate.passage(SITE, own)), NotNow)
+    assert await entered(gate.passage(SITE, others)) == "default"
+
+
+# The operator's files
+
+
+def test_what_comes_with_the_relay_can_be_read_and_an_operators_file_is_laid_over_it(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[provider.gmail]\nconnections = 7\n", "utf-8")
+
+    shaping = relay_main._shaping(load({"ESTAFETTE_RELAY_SHAPING_FILE": str(file)}, None))
+
+    assert shaping.of("gmail").connections == 7
+    assert shaping.of("gmail").tls == relay_main._shaping(Settings()).of("gmail").tls == "required"
+
+
+@pytest.mark.parametrize("setting", ["SHAPING_FILE", "EGRESS_FILE"])
+def test_a_file_that_is_wrong_or_missing_is_named_with_every_fault(tmp_path: Path, setting: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("[source.a1]\nwieght = 1\n[pool.x]\nsorces = []\n", "utf-8")
+    read = relay_main._shaping if setting == "SHAPING_FILE" else relay_main._egress
+
+    with pytest.raises(SettingsError) as wrong:
+        read(load({f"ESTAFETTE_RELAY_{setting}": str(file)}, None))
+    with pytest.raises(SettingsError) as missing:
+        read(load({f"ESTAFETTE_RELAY_{setting}": str(tmp_path / "none.toml")}, None))
+
+    assert len(wrong.value.faults) > 1
+    assert all(str(file) in fault and setting.lower() in fault for fault in wrong.value.faults)
+    assert "none.toml" in missing.value.faults[0]
+
+
+def test_keys_of_limits_share_one_tag() -> None:
+    assert "{limits}" in keys.limit("site:gmail")
