@@ -11,6 +11,9 @@ import pytest
 
 from services.__main__ import all_routes
 from services.cli import main
+from services.relay.__main__ import SHAPING_FILE
+from services.relay.egress import Egress
+from services.relay.shaping import Shaping
 from services.tracking import parts
 from shared import redis, settings
 from shared.bus import Publisher
@@ -91,8 +94,25 @@ def test_every_setting_is_one() -> None:
     assert dotted - known - {settings.Settings().bounces.domain} == set()
 
 
+def blocks() -> list[str]:
+    """The TOML that is shown: shaping, source addresses, settings."""
+    return re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def test_shaping_and_source_addresses_that_are_shown_are_taken() -> None:
+    limits, addresses, _ = blocks()
+
+    shaping = Shaping.parse(SHAPING_FILE.read_text("utf-8"), limits)
+    egress = Egress.parse(addresses)
+
+    assert shaping.of("gmail").source_connections == 5
+    assert shaping.rule("mx.partner.example", 451, "4.7.1 come back after office hours", "rcpt") is not None
+    assert [source.name for source in egress.pool("bulk", "acme").sources] == ["a1", "a2"]
+    assert egress.pool("transactional", "acme").name == "codes"
+
+
 def test_settings_that_are_shown_are_taken(tmp_path: Path) -> None:
-    (block,) = re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    *_, block = blocks()
     file = tmp_path / "estafette.toml"
     file.write_text(block, "utf-8")
 

@@ -160,7 +160,7 @@ async def test_promise_6_connections_are_counted_over_all_relays_and_free_when_c
 
     await passages[0].leave()
     async with asyncio.timeout(10):
-        while isinstance(await entered(passages[3]), NotNow):
+        while isinstance(await entered(passages[3]), NotNow):  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.05)
 
 
@@ -256,7 +256,7 @@ async def test_a_site_that_says_slow_down_gets_half_the_pace_that_it_took_and_al
     await gate.finish()
     running = asyncio.create_task(other._limits.run(stopping := asyncio.Event()))
     async with asyncio.timeout(10):
-        while other._limits.pace(SITE, "default") is None:
+        while other._limits.pace(SITE, "default") is None:  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.05)
     stopping.set()
     await running
