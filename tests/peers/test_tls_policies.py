@@ -23,7 +23,6 @@ from services.relay.gate import Unlimited
 from services.relay.https import Https
 from services.relay.outcome import Defer, Deliver, outcome
 from services.relay.policies import Policies
-from services.relay.reply import ConnectFailed
 from services.relay.route import Hop, NoRoute, Routes
 from services.relay.smtp import Connection
 from services.relay.sts_policies import StsPolicies
@@ -86,22 +85,11 @@ class Sender:
     async def send(self, user: str, case: Case) -> Result:
         self.noted.clear()
 
-        async def opened(hop: Hop, source: Source) -> Connection:
-            try:
-                connection = await self.open(hop)
-            except ConnectFailed as failed:
-                if failed.tls_failure:
-                    self.note(case.domain, hop.tls, hop, failed.tls_failure)
-                raise
-            self.note(case.domain, hop.tls, hop, connection.tls_failure)
-            self.opened.append(connection)
-            return connection
-
         async def wanted(source: str) -> None:
             return None
 
         routes = SecuredRoutes(self.routes, self.policies)
-        courier = Courier(routes, Unlimited(), opened, Shunned(time.monotonic))
+        courier = Courier(routes, Unlimited(), self.open, Shunned(time.monotonic), self)
         try:
             result = await courier.deliver(
                 Parcel(case.domain, "b-0@bounces.test", f"{user}@{case.domain}", MESSAGE), wanted
@@ -111,14 +99,18 @@ class Sender:
         assert result is not None
         return result
 
-    async def open(self, hop: Hop) -> Connection:
-        return await Connection.open(
+    async def open(self, hop: Hop, source: Source) -> Connection:
+        connection = await Connection.open(
             hop.host, hop.port, address=hop.address, helo="relay.exemple.test", tls=hop.tls, ca_file=self.ca_file
         )
+        self.opened.append(connection)
+        return connection
 
-    def note(self, domain: str, policy: TlsPolicy, hop: Hop, failure: TlsFailure | Literal[""]) -> None:
+    def note(
+        self, domain: str, policy: TlsPolicy, hop: Hop, failure: TlsFailure | Literal[""], source_ip: str = ""
+    ) -> None:
         self.noted.append(failure)
-        self.reports.note(domain, policy, hop, failure, "127.0.0.1")
+        self.reports.note(domain, policy, hop, failure, source_ip)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -135,7 +127,7 @@ async def sender(world: World, redis_server: RedisServer) -> AsyncIterator[Sende
         return ()
 
     clock = Clock()
-    deliver = deliver_by(lambda: Courier(routes, Unlimited(), lambda hop, _: sender.open(hop), Shunned(time.monotonic)))
+    deliver = deliver_by(lambda: Courier(routes, Unlimited(), sender.open, Shunned(time.monotonic)))
     reports = TlsReports(client, 4, resolver, clock, Sending(BY, web, deliver, no_keys))
     policies = Policies(dane, sts, lambda *told: sender.note(*told))
     sender = Sender(routes, policies, world.ca_file, reports, clock, [], [])
