@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from loadtests import content
+from shared.rates import Rate
 
 #: 127.0.1.1 is the first host of the first site.
 NETWORK = "127.0.1"
@@ -138,11 +139,11 @@ class Pace:
         """Messages a second: what a good site takes, what a bad one would get if it were good."""
         return site.share / sum(one.share for one in _TABLE if one.good) * self.per_s
 
-    def rate(self, site: Site) -> tuple[int, int, int]:
-        """Messages, in how many seconds, and the burst on top: what the shaping file says of a site that is `rated`."""
+    def rate(self, site: Site) -> Rate:
+        """What the shaping file says of a site that is `rated`, in whole messages a second or a minute."""
         per_s = self.of(site)
         burst = max(1, round(per_s * BURST_SHARE))
-        return (round(per_s), 1, burst) if per_s >= 10 else (round(per_s * 60), 60, burst)
+        return Rate(round(per_s), 1000, burst) if per_s >= 10 else Rate(round(per_s * 60), 60_000, burst)
 
     def mails(self, site: Site, seconds: float) -> int:
         """How many keep a site busy for so long."""
@@ -184,8 +185,7 @@ def _section(site: Site, pace: Pace) -> str:
         'tls = "opportunistic"',
     ]
     if site.rated:
-        messages, seconds, burst = pace.rate(site)
-        lines.append(f'rate = "{messages}/{"s" if seconds == 1 else "m"} burst {burst}"')
+        lines.append(f'rate = "{pace.rate(site)}"')
     return "\n".join((*lines, ""))
 
 
