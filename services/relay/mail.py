@@ -9,13 +9,15 @@ from shared.ready import Lease, Recorded
 @dataclass(slots=True)
 class Mail:
     """A leased message. `checked_at` is when it was last asked whether it is still wanted (monotonic seconds),
-    `unwanted` the word if it is not (`admission`); `epoch` as in the relay's rules."""
+    `unwanted` the word if it is not (`admission`); `epoch` as in the relay's rules; `begun` that its body may
+    have gone, of a message that is sent at most once."""
 
     lease: Lease
     ready: events.Ready
     checked_at: float = 0.0
     epoch: int = 0
     unwanted: str | None = None
+    begun: bool = False
 
     @property
     def domain(self) -> str:

@@ -5,9 +5,10 @@ message next finds its end on record and only ends the lease.
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -26,6 +27,11 @@ MAX_PAUSE_S = 0.5
 ENDS = Counter("estafette_relay_attempts_total", "Messages that left the hands of the relay, by fact", ["fact"])
 UNRECORDED = Gauge("estafette_relay_unrecorded_messages", "Ends that are known but not yet recorded")
 LOST = Counter("estafette_relay_lost_leases_total", "Ends recorded after another relay had taken the message over")
+#: Of a fact, in its line in the log. The address is in the event.
+_LOGGED = (
+    "tenant", "job", "ordinal", "site", "host", "source", "attempt", "reason", "kind", "reply", "tls", "tls_policy",
+    "retry_at", "duration_ms",
+)  # fmt: skip
 T = TypeVar("T")
 _ends = {name: ENDS.labels(name) for name in ("Delivered", "Deferred", "Bounced", "Expired", "Suppressed")}
 
@@ -81,8 +87,11 @@ class Recorder:
         self._batches += 1
         name = f"{self._relay}.{self._batches}"
         await self._until_done(lambda: self._publisher.publish(facts, batch=name))
+        is_logged = self._log.is_enabled_for(logging.INFO)
         for fact in facts:
             _ends[type(fact).__name__].inc()
+            if is_logged:
+                self._log.info(type(fact).__name__.lower(), **_said(fact))
         by_partition: dict[int, list[Recorded]] = defaultdict(list)
         for end in batch:
             by_partition[end.mail.lease.partition].append(end.recorded)
@@ -105,3 +114,8 @@ class Recorder:
                 self._log.exception("cannot_record", waiting=len(self._waiting))
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
+
+
+def _said(fact: events.Fact) -> dict[str, Any]:
+    """The fields of a fact for its line in the log: all that tell what happened, and to which message; not to whom."""
+    return {name: value for name in _LOGGED if (value := getattr(fact, name, None)) not in (None, "")}

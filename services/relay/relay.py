@@ -535,7 +535,8 @@ class Relay:
             except Exception as fault:  # ours: it must not hold the message for ever, nor lose it
                 self._log.exception("attempt_failed", job=mail.ready.job, ordinal=mail.ready.ordinal)
                 why = ends.Unmade("internal_error", type(fault).__name__, final=False)
-                end = ends.unmade(mail, why, self._now_ms(), self._retries)
+                now_ms = self._now_ms()
+                end = ends.unknown(mail, now_ms) if mail.begun else ends.unmade(mail, why, now_ms, self._retries)
             if isinstance(end, NotNow):
                 if end.scope == "source" and self._gate.has_source(line.site, line.pool):
                     await courier.close()
@@ -562,7 +563,7 @@ class Relay:
             ready.email,
             made.message,
             made.utf8,
-            partial(self._begun.mark, ready) if ready.at_most_once else None,
+            partial(self._begin, mail) if ready.at_most_once else None,
         )
         result: Result | End | NotNow = await courier.deliver(
             parcel, lambda source: self._not_permitted(mail, line, source, made.rate)
@@ -573,6 +574,11 @@ class Relay:
         if isinstance(end.fact, events.Delivered):
             self._gate.accepted(mail.lease.site, result.source)
         return end
+
+    async def _begin(self, mail: Mail) -> None:
+        """Before the body of a message that is sent at most once."""
+        await self._begun.mark(mail.ready)
+        mail.begun = True
 
     async def _not_permitted(self, mail: Mail, line: SiteLine, source: str, rate: str) -> End | NotNow | None:
         """Why the message may not go right now; None: it may, and counts in every limit. _LeaseOver, RedisAway."""

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from services.relay import recorder as recorder_module
 from services.relay.mail import End, Mail
@@ -243,3 +244,15 @@ async def test_flushed_can_be_waited_for_again() -> None:
             recorder.add(end(ordinal))
             await recorder.flushed()
             assert len(done) == ordinal + 1
+
+
+async def test_each_fact_is_a_line_in_the_log_that_names_the_message_and_not_its_recipient() -> None:
+    with capture_logs() as lines:
+        async with recording(Store()) as (recorder, done):
+            recorder.add(end(7))
+            recorder.add(end(8, fact=False))
+            await until(lambda: sum(map(len, done)) == 2)
+
+    (line,) = lines
+    assert (line["event"], line["log_level"], line["job"], line["ordinal"]) == ("delivered", "info", JOB, 7)
+    assert "ana@example.net" not in str(line)
