@@ -58,11 +58,13 @@ Script = Mapping[str, Step | list[Step]]
 @dataclass
 class Envelope:
     """`mail` and `rcpts` are the arguments of MAIL FROM and RCPT TO; `wire` is what came after DATA, `message` what it
-    means (without doubled dots and the final one)."""
+    means (without doubled dots and the final one); `peer` and `helo` are who brought it."""
 
     mail: str
     rcpts: list[str] = field(default_factory=list)
     wire: bytes = b""
+    peer: str = ""
+    helo: str = ""
 
     @property
     def message(self) -> bytes:
@@ -167,6 +169,8 @@ class _Session:
         self.buffer = b""
         self.envelope: Envelope | None = None
         self.in_data = False
+        self.peer = str((writer.get_extra_info("peername") or ("",))[0])
+        self.helo = ""
 
     async def run(self) -> None:
         await self.do(self.server.step("CONNECT", "") or "220 fake.example ESMTP")
@@ -202,7 +206,9 @@ class _Session:
             step = self.usual(word, argument)
         code = await self.do(step)
         if word == "MAIL" and code == 250:
-            self.envelope = Envelope(argument)
+            self.envelope = Envelope(argument, peer=self.peer, helo=self.helo)
+        elif word == "EHLO":
+            self.helo = argument
         elif word == "RCPT" and code in (250, 251) and self.envelope:
             self.envelope.rcpts.append(argument)
         elif word == "RSET":
