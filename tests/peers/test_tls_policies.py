@@ -7,6 +7,7 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from typing import Any, Literal
@@ -116,7 +117,14 @@ class Sender:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sender(world: World, redis_server: RedisServer) -> AsyncIterator[Sender]:
     redis_server.flush()
-    client = redis.connect(redis_server.url)
+    async with sending(world, redis_server.url) as sender:
+        yield sender
+
+
+@asynccontextmanager
+async def sending(world: World, redis_url: str) -> AsyncIterator[Sender]:
+    """One relay, as far as encryption goes: what it knows of domains is in its memory, and what it keeps in Redis."""
+    client = redis.connect(redis_url)
     resolver = dns.Resolver(dns.DnsClient(world.served.resolver, 5_000), time.monotonic)
     web = Https(resolver, ca_file=world.ca_file, allow_private=True)
     sts = StsPolicies(resolver, web, client, 4, lambda: int(time.time() * 1000), world.web.port)
@@ -167,6 +175,28 @@ async def test_mail_waits_where_its_domain_forbids_to_send_it_and_nothing_is_sai
     assert world.mails("ana", case) == []
     # At most a greeting, before and after STARTTLS, and QUIT.
     assert not [session for session in world.sessions(case) if re.search(r"\b(mail|rcpt|data)=", session)]
+
+
+async def test_who_takes_away_a_policy_opens_nothing_not_even_after_a_restart(
+    world: World, sender: Sender, redis_server: RedisServer
+) -> None:
+    kept, strict = (next(case for case in CASES if case.name == name) for name in ("enforced", "unknown"))
+    for case in (kept, strict):
+        await sender.send("ana", case)
+    answers = dict(world.web.answers)
+
+    # A second record makes both of no use (RFC 8461 section 3.1), and the web server knows nothing any more.
+    world.served.publish_plain(*(f'_mta-sts.{case.domain}. TXT "v=STSv1; id=2"' for case in (kept, strict)))
+    world.web.answers.clear()
+    try:
+        async with sending(world, redis_server.url) as restarted:
+            results = [await restarted.send("ana", case) for case in (kept, strict)]
+    finally:
+        world.web.answers |= answers
+
+    assert [outcome(result.answer) for result in results] == [Deliver(), Defer("connection_failed")]
+    assert [connection.tls_policy for connection in restarted.opened] == ["mta-sts"]
+    assert world.mails("ana", strict) == []
 
 
 async def test_the_next_day_each_domain_is_told_what_became_of_the_connections_to_it(
