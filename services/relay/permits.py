@@ -10,8 +10,9 @@ quota is used. One script judges many requests one after the other, so that what
 - One after the other: of several that one limit refuses in a call, each is told to come an interval after the one
   before, not all at the same time.
 - At once or not at all: an answer that took too long brings permits whose time is over, because the receiver would see
-  their messages together with later ones. They are asked for again (`LATE_S`); what they had taken is given back where
-  that is exact: if nothing was permitted since, and the limit was empty before.
+  their messages together with later ones; and so does a process too busy to go on with who asked. They are asked for
+  again (`LATE_S`); what they had taken is given back where that is exact: if nothing was permitted since, and the limit
+  was empty before.
 """
 
 import asyncio
@@ -163,6 +164,21 @@ class _Asked:
     refused_by: str = ""
     #: When it was permitted, in the script's time, if that came too late.
     unused_us: int = 0
+    #: When the permit was asked for (monotonic seconds), and when it was given, in the script's time.
+    called_s: float = 0.0
+    permitted_us: int = 0
+
+
+class _Usual:
+    """A rough memory of how quick something is at its quickest; whether one time took much longer."""
+
+    def __init__(self) -> None:
+        self._s = LATE_S
+
+    def is_late(self, took_s: float) -> bool:
+        late = took_s > self._s + LATE_S
+        self._s = min(took_s, self._s * FORGET + FORGET_S)
+        return late
 
 
 class Permits:
@@ -175,7 +191,9 @@ class Permits:
         self._line: list[_Asked] = []
         self._arrived = asyncio.Event()
         self._asking: asyncio.Task[None] | None = None
-        self._usual_s = LATE_S
+        self._round_trip = _Usual()
+        #: From the question to who asked going on, which in a busy process is later than the answer.
+        self._way = _Usual()
 
     async def permit(self, limits: Sequence[Limit], patience_ms: int = 0) -> Wait | None:
         """None: send this message right now. Else none of the limits has counted it; a wait within `patience_ms` is
@@ -186,10 +204,18 @@ class Permits:
         now_s = self._monotonic()
         asked = _Asked(counting, asyncio.get_running_loop().create_future(), now_s, now_s + patience_ms / 1000)
         self._line.append(asked)
+        self._wake()
+        while (refused := await asked.answer) is None and self._way.is_late(self._monotonic() - asked.called_s):
+            LATE.inc()
+            asked.unused_us, asked.answer = asked.permitted_us, asyncio.get_running_loop().create_future()
+            self._line.insert(0, asked)
+            self._wake()
+        return refused
+
+    def _wake(self) -> None:
         self._arrived.set()
         if self._asking is None:
             self._asking = asyncio.create_task(self._ask(), name="permits")
-        return await asked.answer
 
     async def _ask(self) -> None:
         """For as long as anybody waits."""
@@ -231,7 +257,7 @@ class Permits:
                     asked.answer.set_exception(RedisAway(str(fault)) if isinstance(fault, RedisAway) else fault)
             return
         now_s = self._monotonic()
-        late = self._is_late(now_s - asked_s)
+        late = self._round_trip.is_late(now_s - asked_s)
         for asked, wait_us, by in zip(together, found[1::2], found[2::2], strict=True):
             asked.unused_us = 0
             if asked.answer.done():  # cancelled meanwhile: a permit it got is lost
@@ -242,12 +268,8 @@ class Permits:
                 asked.unused_us = found[0]
                 LATE.inc()
             else:
+                asked.called_s, asked.permitted_us = asked_s, found[0]
                 asked.answer.set_result(None)
-
-    def _is_late(self, took_s: float) -> bool:
-        late = took_s > self._usual_s + LATE_S
-        self._usual_s = min(took_s, self._usual_s * FORGET + FORGET_S)
-        return late
 
     def _refuse(self, asked: _Asked, wait_us: int, limit: str, now_s: float) -> None:
         if not asked.refused_by:

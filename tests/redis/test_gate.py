@@ -120,11 +120,11 @@ async def test_without_limits_everything_goes_and_costs_nothing(make: Make, clie
 @pytest.mark.parametrize(
     ("shaping", "rate", "scope", "limit"),
     [
-        ('[default]\nrate = "1/h"', "", "site", f"site:{SITE}"),
-        ('[default]\nsource_rate = "1/h"', "", "source", f"site:{SITE} source:default"),
-        ('[source.default]\nrate = "1/h"', "", "source", "source:default"),
-        ('[tenant.acme]\nrate = "1/h"', "", "queue", "tenant:acme"),
-        ("", "1/h", "queue", f"job:{JOB}"),
+        ('[default]\nrate = "1/h burst 0"', "", "site", f"site:{SITE}"),
+        ('[default]\nsource_rate = "1/h burst 0"', "", "source", f"site:{SITE} source:default"),
+        ('[source.default]\nrate = "1/h burst 0"', "", "source", "source:default"),
+        ('[tenant.acme]\nrate = "1/h burst 0"', "", "queue", "tenant:acme"),
+        ("", "1/h burst 0", "queue", f"job:{JOB}"),
     ],
 )
 async def test_a_limit_that_is_reached_says_who_has_to_wait(
@@ -142,7 +142,7 @@ async def test_a_limit_that_is_reached_says_who_has_to_wait(
 
 
 async def test_one_tenants_limit_is_nothing_to_another(make: Make) -> None:
-    gate = make('[tenant.acme]\nrate = "1/h"')
+    gate = make('[tenant.acme]\nrate = "1/h burst 0"')
     while await gate.permit(SITE, "default", ready(), "") is None:
         pass
 

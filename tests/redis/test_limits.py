@@ -28,6 +28,9 @@ class Clock:
     def __call__(self) -> float:
         return time.monotonic() + self.ahead_s
 
+    def stall(self, seconds: float) -> None:
+        self.ahead_s += seconds
+
 
 def limited(name: str, *rates: str, quota: int = 0, until: int = 0) -> Limit:
     return Limit(name, tuple(parse_rate(rate) for rate in rates), quota=quota, quota_until_ms=until)
@@ -228,6 +231,31 @@ async def test_a_permit_that_came_too_late_is_asked_for_again(client):
 
     await Limits(client, "r0").permit([limited("site:b", "1/s")])  # the script is loaded
     limits = Limits(Slow(), "r1", monotonic=clock)  # type: ignore[arg-type]
+    slow = limited("site:a", "1/h burst 0", quota=1, until=await _now_ms(client) + 60_000)
+
+    assert await limits.permit([slow]) is None  # the hour that the first had taken was given back, and the quota
+
+    assert calls == 2
+    assert await limits.permit([slow]) is not None
+
+
+async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_again(client):
+    clock = Clock()
+    calls = 0
+
+    class Counted:
+        async def evalsha(self, *args: object) -> object:
+            nonlocal calls
+            calls += 1
+            found = await client.evalsha(*args)
+            if calls == 1:  # what is next in the loop takes long, after the answer and before who asked goes on
+                asyncio.get_running_loop().call_soon(clock.stall, 0.2)
+            return found
+
+        eval = client.eval
+
+    await Limits(client, "r0").permit([limited("site:b", "1/s")])  # the script is loaded
+    limits = Limits(Counted(), "r1", monotonic=clock)  # type: ignore[arg-type]
     slow = limited("site:a", "1/h burst 0", quota=1, until=await _now_ms(client) + 60_000)
 
     assert await limits.permit([slow]) is None  # the hour that the first had taken was given back, and the quota
