@@ -28,7 +28,8 @@ W = TypeVar("W")
 
 class Line(Generic[W]):
     """`workers` are whatever the relay runs them as; `idle` are those that wait for a message, `leaving` those that
-    take no more and still have a connection to close. Times are monotonic seconds; a place None is all of them."""
+    take no more and still have a connection to close. `full_until`: before then no further connection can be had. Times
+    are monotonic seconds; a place None is all of them."""
 
     __slots__ = (
         "_count",
@@ -37,6 +38,7 @@ class Line(Generic[W]):
         "_since",
         "_taken",
         "_until",
+        "full_until",
         "idle",
         "leaving",
         "pool",
@@ -49,6 +51,7 @@ class Line(Generic[W]):
         self.workers: set[W] = set()
         self.idle = 0
         self.leaving = 0
+        self.full_until = 0.0
         self._count = 0
         # Messages taken out since then, and how many a second before.
         self._taken = 0
@@ -132,7 +135,7 @@ class Line(Generic[W]):
 
     def workers_wanted(self, limit: int, now: float) -> int:
         """How many more workers this line deserves now, of `limit` in all."""
-        if self._until.get(None, 0.0) > now:
+        if self._until.get(None, 0.0) > now or (self.full_until > now and self.workers):
             return 0
         wanted = min(limit - self.leaving, -(-self._count // MAILS_PER_CONNECTION))
         return max(0, wanted - len(self.workers) + self.leaving) if self.idle < wanted else 0

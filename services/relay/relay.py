@@ -636,7 +636,7 @@ class Relay:
         now = self._monotonic()
         line.put_first(mail)
         if refused.scope == "slot" and line.connected > 0:
-            self._mark_slow(line, None, refused)
+            line.full_until = now + refused.wait_ms / 1000
             return False
         place = mail.place if refused.scope == "queue" else None
         line.block(place, now + min(refused.wait_ms / 1000, LONGEST_BLOCK_S), now)

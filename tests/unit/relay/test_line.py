@@ -123,6 +123,16 @@ def test_workers_come_with_the_messages_and_not_while_others_are_idle() -> None:
     assert some.workers_wanted(20, 0.0) == 0
 
 
+def test_no_worker_comes_while_there_is_no_connection_for_it_but_the_first() -> None:
+    some = line(*(mail(n) for n in range(MAILS_PER_CONNECTION * 3)))
+    some.full_until = 10.0
+
+    assert some.workers_wanted(20, 9.0) == 3
+    some.workers.add(1)
+    assert some.workers_wanted(20, 9.0) == 0
+    assert some.workers_wanted(20, 10.0) == 2
+
+
 def test_a_line_of_which_nothing_is_known_is_asked_about_as_far_as_may_be() -> None:
     some = line(*map(mail, range(300)))
 
