@@ -38,7 +38,9 @@ RECORDS = (
     "failover.test. MX 10 mx1.peer.test.",
     f"bare.test. A {ADDRESS}",
     "strict.test. MX 10 mx1.peer.test.",
-    "refused.test. MX 10 mx1.peer.test.",
+    # By another name: a host that refuses us for our address is left alone for hours, and all its domains with it.
+    "refused.test. MX 10 mx-strict.peer.test.",
+    f"mx-strict.peer.test. A {ADDRESS}",
     "greylisted.test. MX 10 mx1.peer.test.",
     "xn--bcher-kva.test. MX 10 mx1.peer.test.",
     "nomail.test. MX 0 .",
