@@ -493,12 +493,12 @@ async def _expired(queues: ReadyQueues, limit: int = 1000, relay: str = "r1") ->
 @pytest.mark.usefixtures("swept_at_once")
 async def test_what_is_over_is_taken_out_of_a_held_queue(queues, client):
     now = await _now_ms(client)
-    rows = [Queued(1, "a", "acme", b"%d" % n, now + (50 if n % 3 == 0 else 3_600_000)) for n in range(60)]
+    rows = [Queued(1, "a", "acme", b"%d" % n, now + (1_500 if n % 3 == 0 else 3_600_000)) for n in range(60)]
     await queues.hold(P, "a", now + 3_600_000)
     await queues.enqueue(P, JOB, 0, rows)
 
     early = await _expired(queues)
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(1.5)
     taken = await _expired(queues)
     again = await _expired(queues)
     await queues.record(P, "r1", [Recorded(lease.number) for lease in taken])
