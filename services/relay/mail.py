@@ -1,4 +1,4 @@
-"""A message in the hands of a relay, and the end that an attempt gives it."""
+"""A message in the hands of a relay, what is sent for it, and the end that an attempt gives it."""
 
 from dataclasses import dataclass, field
 
@@ -6,11 +6,23 @@ from shared import events
 from shared.ready import Lease, Recorded
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A mail that can be sent: envelope sender, bytes with CRLF, the stream of its job; whether its header has
+    addresses beyond ASCII; the pace that its job may have, or ""."""
+
+    mail_from: str
+    message: bytes
+    stream: str
+    utf8: bool = False
+    rate: str = ""
+
+
 @dataclass(slots=True)
 class Mail:
     """A leased message. `checked_at` is when it was last asked whether it is still wanted (monotonic seconds),
     `unwanted` the word if it is not (`admission`); `epoch` as in the relay's rules; `begun` that its body may
-    have gone, of a message that is sent at most once."""
+    have gone, of a message that is sent at most once; `made` what could not go yet, and when it was made."""
 
     lease: Lease
     ready: events.Ready
@@ -18,6 +30,7 @@ class Mail:
     epoch: int = 0
     unwanted: str | None = None
     begun: bool = False
+    made: tuple[Made, float] | None = None
 
     @property
     def domain(self) -> str:

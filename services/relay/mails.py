@@ -11,7 +11,7 @@ from prometheus_client import Histogram
 from services.relay import feedback
 from services.relay.dkim import Signer, sign
 from services.relay.ends import Unmade
-from services.relay.relay import Made
+from services.relay.mail import Made
 from services.relay.render import Renderer, RenderFailed
 from shared import content, events, ids, keys
 from shared.dkim_keys import CannotOpen, InvalidKey

@@ -35,7 +35,7 @@ from services.relay import admission, ends
 from services.relay.admission import Admission
 from services.relay.courier import Courier, Parcel, Result
 from services.relay.line import FRESH_S, Line, Place
-from services.relay.mail import End, Mail
+from services.relay.mail import End, Made, Mail
 from services.relay.notnow import NotNow, Scope
 from services.relay.recorder import Recorder
 from services.relay.retry import Retries
@@ -54,6 +54,11 @@ WAIT_MS = 1000
 FAULT_PAUSE_S = 1.0
 #: After a small batch the next is given time to gather.
 GATHER_S = 0.003
+#: With a permit in hand, so long ago: a permit is waited for, and the promise is that who leaves gets nothing a second
+#: later.
+FRESH_ENOUGH_S = 0.75
+#: A mail that was made and could not go is good for so long: its date, and its domain, which may be taken away.
+MADE_GOOD_S = 5.0
 #: A limit that lets go so soon is waited for by the worker itself, its connection open, where the alternative is one by
 #: another address. (`gate` has waited before, as long as that makes sense with the place kept.)
 PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": 2_000, "queue": 0}
@@ -85,7 +90,7 @@ READY_AGE = Histogram(
 
 
 class Mails(Protocol):
-    async def make(self, ready: events.Ready) -> "Made | ends.Unmade":
+    async def make(self, ready: events.Ready) -> Made | ends.Unmade:
         """The mail of a message, or why there is none. Raises RedisAway."""
 
 
@@ -119,18 +124,6 @@ class Stops(Protocol):
 class Begun(Protocol):
     async def mark(self, ready: events.Ready) -> None:
         """On record when it returns: this attempt of a message has begun. RedisAway."""
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """A mail that can be sent: envelope sender, bytes with CRLF, the stream of its job; whether its header has
-    addresses beyond ASCII; the pace that its job may have, or ""."""
-
-    mail_from: str
-    message: bytes
-    stream: str
-    utf8: bool = False
-    rate: str = ""
 
 
 @dataclass(frozen=True)
@@ -551,11 +544,12 @@ class Relay:
         ready = mail.ready
         if (end := await self._withheld(mail)) is not None:
             return end
-        made = await self._mails.make(ready)
+        lately = self._made_lately(mail)
+        made = lately or await self._mails.make(ready)
         now_ms = self._now_ms()
         if isinstance(made, ends.Unmade):
             return ends.unmade(mail, made, now_ms, self._retries)
-        if ready.attempt == 1:
+        if ready.attempt == 1 and lately is None:
             READY_AGE.observe(events.sequence(ready.job, now_ms) / 1000)
         parcel = Parcel(
             mail.domain,
@@ -568,12 +562,23 @@ class Relay:
         result: Result | End | NotNow = await courier.deliver(
             parcel, lambda source: self._not_permitted(mail, line, source, made.rate)
         )
-        if isinstance(result, End | NotNow):
+        if isinstance(result, NotNow):
+            # Made again only if it waits for long: a signature is the dearest part of a mail.
+            mail.made = (made, self._monotonic()) if lately is None else mail.made
+            return result
+        mail.made = None
+        if isinstance(result, End):
             return result
         end = ends.attempted(mail, made.stream, len(made.message), result, now_ms, self._now_ms(), self._retries)
         if isinstance(end.fact, events.Delivered):
             self._gate.accepted(mail.lease.site, result.source)
         return end
+
+    def _made_lately(self, mail: Mail) -> Made | None:
+        """The mail of a message that a limit has just held back."""
+        if mail.made is None or self._monotonic() - mail.made[1] > MADE_GOOD_S:
+            return None
+        return mail.made[0]
 
     async def _begin(self, mail: Mail) -> None:
         """Before the body of a message that is sent at most once."""
@@ -585,7 +590,9 @@ class Relay:
         while (end := await self._withheld(mail)) is None:
             refused = await self._gate.permit(mail.lease.site, source, mail.ready, rate)
             if refused is None:
-                return await self._withheld(mail)
+                # Mostly without asking again: a permit is for now.
+                is_fresh = self._monotonic() - mail.checked_at <= FRESH_ENOUGH_S
+                return self._barred(mail) if is_fresh else await self._withheld(mail)
             if refused.wait_ms > PATIENCE_MS[refused.scope]:
                 return refused
             self._mark_slow(line, mail.place if refused.scope == "queue" else None, refused)
@@ -594,10 +601,16 @@ class Relay:
 
     async def _withheld(self, mail: Mail) -> End | None:
         """The end of a message that must not be sent any more; None if it may be. _LeaseOver, _Stopped, RedisAway."""
+        if self._retries.is_over(mail.ready.expires_at, self._now_ms()):
+            return ends.expired(mail, self._now_ms())
+        await self._freshen(mail)
+        return self._barred(mail)
+
+    def _barred(self, mail: Mail) -> End | None:
+        """The same as far as it is known here."""
         now_ms = self._now_ms()
         if self._retries.is_over(mail.ready.expires_at, now_ms):
             return ends.expired(mail, now_ms)
-        await self._freshen(mail)
         if mail.unwanted is not None:
             return self._unwanted(mail, mail.unwanted)
         if self._is_stopped(mail):

@@ -23,10 +23,11 @@ from services.relay.begun import Begun
 from services.relay.courier import Courier, Shunned
 from services.relay.egress import Source
 from services.relay.ends import Unmade
+from services.relay.mail import Made
 from services.relay.mails import Mails, Origin
 from services.relay.notnow import NotNow, Scope
 from services.relay.recorder import Recorder
-from services.relay.relay import KEPT, Made, Relay
+from services.relay.relay import KEPT, Relay
 from services.relay.relay import Limits as RelayLimits
 from services.relay.retry import Retries
 from services.relay.route import Hop
@@ -327,6 +328,7 @@ class GatedMails:
     """Makes mails behind a gate, and fails for some."""
 
     def __init__(self, mails: Mails, gate: Gate | None = None, faulty: Iterable[int] = ()) -> None:
+        self.made = 0
         self._mails = mails
         self._gate = gate
         self._faulty = set(faulty)
@@ -337,6 +339,7 @@ class GatedMails:
         if ready.ordinal in self._faulty:
             self._faulty.remove(ready.ordinal)
             raise ZeroDivisionError("a bug of ours")
+        self.made += 1
         return await self._mails.make(ready)
 
 
@@ -811,6 +814,28 @@ class SlowGate(FreeGate):
 
     async def permit(self, site: str, source: str, ready: events.Ready, rate: str) -> NotNow | None:
         return self.held(site, ready) or await super().permit(site, source, ready, rate)
+
+
+async def test_a_mail_that_could_not_go_is_kept_for_a_while_and_made_again_after_that(house: House) -> None:
+    mails = GatedMails(house.mails())
+    refused: list[int] = []
+
+    def held(site: str, ready: events.Ready) -> NotNow | None:
+        refused.append(ready.ordinal)
+        if len(refused) == 3:
+            house.clock.ahead_s += relay_module.MADE_GOOD_S
+        return NotNow(20, "site", "site:a.test") if len(refused) <= 3 else None
+
+    house.gate = SlowGate(held)
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(1))
+
+        async with running(house.relay(mails=mails)):
+            await until(lambda: house.has_ended(1))
+
+        assert taken(server) == once(range(1))
+        assert refused == [0, 0, 0, 0]
+        assert mails.made == 2
 
 
 async def test_what_a_limit_refuses_waits_and_goes_later(house: House) -> None:
