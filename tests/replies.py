@@ -85,6 +85,8 @@ SAID: tuple[Said, ...] = (
     Said("Postfix", "mx.example.net", "rcpt", "550 5.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.1]", "block reverse_dns", "defer", "rest_source"),
     Said("Postfix", "mx.example.net", "rcpt", "450 4.2.0 <ana@example.fr>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/example.fr.html", "soft greylisted", "defer", "defer_recipient"),
     Said("rspamd", "mx.example.net", "dot", "451 4.7.1 Greylisted, please try again in 5 minutes", "soft greylisted", "defer", "defer_recipient"),
+    Said("Exim", "mx.example.net", "mail", "421 too many messages in this connection", "block rate_limited", "defer", "none"),
+    Said("OpenSMTPD", "mx.example.net", "mail", "452 4.5.3 Too many recipients: Too many messages sent", "block rate_limited", "defer", "none"),
     Said("Exim", "mx.example.net", "greeting", "421 Too many concurrent SMTP connections from this IP address; please try again later.", "block rate_limited", "defer", "one_connection"),
     Said("Exim", "mx.example.net", "rcpt", "451 Temporary local problem - please try later", "soft system_unavailable", "defer", "none"),
     Said("Exim", "mx.example.net", "rcpt", "550 Administrative prohibition", "block policy", "bounce", "none"),

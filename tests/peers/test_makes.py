@@ -141,3 +141,5 @@ async def test_a_crowd_arrives_once_each_although_hosts_have_enough_of_a_connect
     assert {len(mails) for mails in stored.values()} == {1}
     for make, enough in ENOUGH.items():
         assert re.search(enough, peers.hosts[make].log()), peers.hosts[make].log()
+    # That is no reason to send more slowly.
+    assert '"event":"shaped"' not in (peers.stack.directory / "logs" / "relay.log").read_text()
