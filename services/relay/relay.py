@@ -59,6 +59,8 @@ GATHER_S = 0.003
 FRESH_ENOUGH_S = 0.75
 #: A mail that was made and could not go is good for so long: its date, and its domain, which may be taken away.
 MADE_GOOD_S = 5.0
+#: And kept if it is no larger: two thousand with attachments would be more than the memory there is.
+MADE_KEPT_BYTES = 65_536
 #: A limit that lets go so soon is waited for by the worker itself, its connection open, where the alternative is one by
 #: another address. (`gate` has waited before, as long as that makes sense with the place kept.)
 PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": 2_000, "queue": 0}
@@ -564,7 +566,8 @@ class Relay:
         )
         if isinstance(result, NotNow):
             # Made again only if it waits for long: a signature is the dearest part of a mail.
-            mail.made = (made, self._monotonic()) if lately is None else mail.made
+            if lately is None and len(made.message) <= MADE_KEPT_BYTES:
+                mail.made = made, self._monotonic()
             return result
         mail.made = None
         if isinstance(result, End):
