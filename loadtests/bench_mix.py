@@ -1,6 +1,6 @@
 """Whether bad sites cost the others anything, and whether limits hold, with three relay processes and 40 sites.
 
-    python -m loadtests.bench_mix [--pace 500] [--seconds 25] [--rounds 2]
+    python -m loadtests.bench_mix [--pace 300] [--seconds 25] [--rounds 2]
 
 The traffic is that of `loadtests.traffic`; the hosts are those of `loadtests.sinks`, found by MX look-up in a zone of
 ours, each at its own pace, all good ones together at `--pace`. The same mail for the good sites is sent without and
@@ -130,7 +130,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pace", type=float, default=500.0, help="messages a second that all good sites take together")
+    parser.add_argument("--pace", type=float, default=300.0, help="messages a second that all good sites take together")
     parser.add_argument("--seconds", type=float, default=25.0, help="measured, of each run")
     parser.add_argument("--rounds", type=int, default=2, help="each without and with the bad sites")
     parser.add_argument("--size-bytes", type=int, default=12_000)
