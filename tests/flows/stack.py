@@ -45,6 +45,7 @@ class Stack:
             "ESTAFETTE_RELAY_LEASE_MS": "3000",
             "ESTAFETTE_RELAY_RETRY_SCHEDULE": "1",
             "ESTAFETTE_REDIS_PARTITIONS": "4",
+            "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1",  # nobody is there, and that is told at once
             **environ,
         }
         self._process: subprocess.Popen[bytes] | None = None
