@@ -1,14 +1,17 @@
 """relay: takes messages that are due, makes each one's mail, sends it, and records what became of it.
 
 Reads       the ready queues by site (`shared.ready`); the compiled content of jobs; the suppression list; the keys of
-            sending domains; MX records.
+            sending domains; what is stopped; MX and TLSA records, MTA-STS policies; the operator's files of limits and
+            source addresses.
 Writes      the facts Delivered, Deferred, Bounced, Expired, and Suppressed where an address left after queueing;
-            messages to be tried again.
-Owns        routes, connections, retries, the DKIM signature.
+            messages to be tried again; what all relays count together (permits, slots, paces); TLS reports.
+Owns        routes, connections, limits, source addresses, retries, encryption to hosts, the DKIM signatures.
 Promises    A message leaves the hands of a relay by a recorded end, by its retry time, or by being put back (1).
-            Between MAIL FROM and the record a crash may repeat it, never else (2). Suppression is checked again right
-            before the attempt (4). A site that is slow holds its own share of messages and connections, no more (5).
+            Between MAIL FROM and the record a crash may repeat it, never else, and never of a job that is sent at most
+            once (2). Suppression is checked again right before the attempt (4). A site that is slow holds its own share
+            of messages and connections, no more (5). Limits hold over all relays, where the mail arrives (6).
 
 Read `relay.py` first, then `courier.py` (one message over one connection), `outcome.py` and `retry.py` (what a reply
-means), `render.py` and `dkim.py` (what is sent), `smtp.py` (the protocol), `recorder.py`.
+means), `gate.py` and `line.py` (what may go now, and what waits), `shaping.py` (what providers accept), `render.py` and
+`dkim.py` (what is sent), `policies.py` (how hosts are encrypted to), `smtp.py` (the protocol), `recorder.py`.
 """

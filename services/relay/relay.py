@@ -14,8 +14,8 @@ Rules:
 - Nothing is attempted on a lease that may be over: `_held_until` is the monotonic time up to which each partition's
   leases hold for certain, and an epoch ends whenever it passed before they were renewed: what was taken in an earlier
   epoch may be another's. What was dropped for that reason comes back by `_recover`, if it is still ours.
-- Nothing is attempted that was not found wanted within the last `FRESH_S`: who leaves while his mail is in line here,
-  or while a host takes its time to greet, gets none.
+- Nothing is attempted that was not found wanted within the last `FRESH_S`, or `FRESH_ENOUGH_S` where it waited for a
+  permit: who leaves while his mail is in line here, or while a host takes its time to greet, gets none.
 - A bug in an attempt defers the message, a bug in taking is waited out: what is known to have ended goes on being
   recorded.
 """
