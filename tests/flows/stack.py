@@ -1,6 +1,7 @@
 """A whole instance for flow tests: `estafette run` in a directory of its own, spoken to through its front doors."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -86,7 +87,7 @@ class Stack:
         try:
             async with self.session.get(f"{self.base}/readyz") as answer:
                 return answer.status == 200
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             return False
 
     async def stop(self) -> int | None:
@@ -97,8 +98,26 @@ class Stack:
             return None
         return await asyncio.to_thread(stop, self._process, 40)
 
+    def logged(self, name: str, event: str) -> list[dict[str, Any]]:
+        """Every line of this event that the process `name` has logged."""
+        try:
+            text = (self.directory / "logs" / f"{name}.log").read_text(errors="replace")
+        except FileNotFoundError:
+            return []
+        whole = text[: text.rfind("\n") + 1].splitlines()
+        return [said for line in whole if line.startswith("{") and (said := json.loads(line))["event"] == event]
+
+    async def relay_knows_stop(self, name: str) -> None:
+        """Returns once the relay, which looks twice a second, knows that this is stopped: what is asked for from then
+        on it does not send."""
+
+        async def known() -> bool:
+            return any(said.get("name") == name for said in self.logged("relay", "stopped"))
+
+        await self.until(known)
+
     def log(self) -> str:
-        """The end of everything that was logged, for the message of a failed test."""
+        """The end of everything that was logged, for the message of a failed test and for nothing else."""
         files = [self.directory / "run.log", *sorted(self.directory.glob("logs/*.log"))]
         return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-2500:]}" for file in files)
 
@@ -192,6 +211,17 @@ class Stack:
     async def facts(self, message_id: str) -> list[str]:
         """The types of a message's facts, in order, without `message.`."""
         return [fact["type"].removeprefix("message.") for fact in (await self.message(message_id))["timeline"]]
+
+    async def events(self, job_id: str, types: str = "") -> list[dict[str, Any]]:
+        """All events of a job in the feed, page by page; of these types alone if any are named."""
+        found, after, more = [], "", True
+        while more:
+            query = {"job": job_id, **({"type": types} if types else {}), **({"after": after} if after else {})}
+            status, page = await self.call("GET", "/v1/events", params=query)
+            assert status == 200, page
+            found += page["events"]
+            after, more = page["next"], page["more"]
+        return found
 
     async def mails(self, to: str = "") -> list[dict[str, Any]]:
         """What the mailbox holds, the oldest first."""
