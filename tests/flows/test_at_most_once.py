@@ -102,7 +102,9 @@ async def test_promise_6_limits_hold_over_the_death_of_a_relay(tmp_path: Path):
         assert sink.taken().keys() == set(emails)
         assert sink.dots <= len(emails) + CONNECTIONS  # what was between MAIL FROM and its record may come twice
         assert sink.most_open <= CONNECTIONS
-        assert most_within(sink.dotted_at, 1.0) <= RATE + BURST
+        # A mail that may go is seen a little later, and on a busy machine with those of the moments before: on each
+        # connection no more than one.
+        assert most_within(sink.dotted_at, 1.0) <= RATE + BURST + CONNECTIONS
 
 
 def most_within(times: list[float], seconds: float) -> int:
