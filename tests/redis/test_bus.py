@@ -44,8 +44,8 @@ async def stored(client: Any, partition: int = 1) -> list[Entry]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Waits for what must come; the test fails after ten seconds."""
-    async with asyncio.timeout(10):
+    """Waits for what must come; the test fails after half a minute."""
+    async with asyncio.timeout(30):
         while not (await done if asyncio.iscoroutine(done := condition()) else done):  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.01)
 

@@ -11,6 +11,7 @@ from random import Random
 
 import pytest
 
+from services.relay import slots as slots_module
 from services.relay.limits import Limit, Limits, Slot, Wait
 from services.relay.permits import _PERMIT, _Asked, _question
 from shared import keys, redis
@@ -32,6 +33,13 @@ class Clock:
         self.ahead_s += seconds
 
 
+class Still(Clock):
+    """One that stands but for what the test says: nothing is late because the machine is busy."""
+
+    def __call__(self) -> float:
+        return self.ahead_s
+
+
 def limited(name: str, *rates: str, quota: int = 0, until: int = 0) -> Limit:
     return Limit(name, tuple(parse_rate(rate) for rate in rates), quota=quota, quota_until_ms=until)
 
@@ -49,6 +57,14 @@ async def _slot(limits: Limits, *some: Limit) -> Slot:
     slot = await limits.connect(some)
     assert isinstance(slot, Slot)
     return slot
+
+
+async def _taken(limits: Limits, limit: Limit) -> Slot:
+    for _ in range(100):
+        if isinstance(slot := await limits.connect([limit]), Slot):
+            return slot
+        await asyncio.sleep(slot.ms / 1000)
+    raise AssertionError("the slot was not given back")
 
 
 # Messages
@@ -133,7 +149,7 @@ async def test_a_quota_holds_when_many_ask_at_once(client):
 
 async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client):
     limits = Limits(client, "r1")
-    slow = limited("site:a", "10/s burst 0")
+    slow = limited("site:a", "10/m burst 0")
     await limits.permit([slow])
 
     answers = await asyncio.gather(*(limits.permit([slow]) for _ in range(20)))
@@ -141,37 +157,42 @@ async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client)
     waits = [answer.ms for answer in answers if answer is not None]
     apart = [later - earlier for earlier, later in pairwise(waits[1:])]
     assert len(waits) == 20
-    assert min(apart) >= 100
+    assert min(apart) >= 6_000
 
 
 @pytest.mark.parametrize("rate", ["300/s", "100/s burst 1", "4/s burst 0"])
 async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_any_second(client, rate):
     relays = [Limits(client, f"r{number}") for number in range(3)]
     limit = limited("site:a", rate)
-    until, seen = time.monotonic() + 2.5, []
+    until, enough = time.monotonic() + 2.5, limit.rates[0].per_s
+    seen: list[float] = []
     stalled_s = 0.0
+
+    def goes_on() -> bool:
+        """Longer where the machine is so busy that nothing would be seen."""
+        return time.monotonic() < until or len(seen) < enough
 
     async def watch() -> None:
         """A machine that does not let this process run delays messages by more than is kept for that."""
         nonlocal stalled_s
-        while time.monotonic() < until:
+        while goes_on():
             begun = time.monotonic()
             await asyncio.sleep(0.005)
             stalled_s = max(stalled_s, time.monotonic() - begun - DELAY_MS / 1000)
 
     async def send(relay: Limits) -> None:
-        while time.monotonic() < until:
+        while goes_on():
             if (wait := await relay.permit([limit, Limit("site:a source:x")], patience_ms=100)) is None:
                 seen.append(time.monotonic())
             else:
                 await asyncio.sleep(wait.ms / 1000)
 
-    await asyncio.gather(watch(), *(send(relay) for relay in relays for _ in range(10)))
+    async with asyncio.timeout(60):
+        await asyncio.gather(watch(), *(send(relay) for relay in relays for _ in range(10)))
 
     seen.sort()
     most = allowed(limit.rates[0], 1000)
     assert all(seen[at + most] - seen[at] >= 1.0 - stalled_s for at in range(len(seen) - most))
-    assert len(seen) >= limit.rates[0].per_s  # a third of what is allowed, on a machine however busy
 
 
 async def test_who_has_patience_goes_in_the_order_of_asking(client):
@@ -211,12 +232,12 @@ async def test_a_wait_beyond_the_patience_is_told_at_once(client):
     slow = limited("site:a", "1/h burst 0")
     await limits.permit([slow])
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await limits.permit([slow], patience_ms=1000) is not None
 
 
 async def test_a_permit_that_came_too_late_is_asked_for_again(client):
-    clock = Clock()
+    clock = Still()
     calls = 0
 
     class Slow:
@@ -240,7 +261,7 @@ async def test_a_permit_that_came_too_late_is_asked_for_again(client):
 
 
 async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_again(client):
-    clock = Clock()
+    clock = Still()
     calls = 0
 
     class Counted:
@@ -265,7 +286,7 @@ async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_a
 
 
 async def test_a_redis_that_has_become_slow_permits_after_a_while(client):
-    clock = Clock()
+    clock = Still()
 
     class Slow:
         async def evalsha(self, *args: object) -> object:
@@ -277,7 +298,7 @@ async def test_a_redis_that_has_become_slow_permits_after_a_while(client):
     await Limits(client, "r0").permit([limited("site:b", "1/s")])
     limits = Limits(Slow(), "r1", monotonic=clock)  # type: ignore[arg-type]
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await limits.permit([limited("site:a", "1000/s burst 500")]) is None
 
 
@@ -306,16 +327,16 @@ async def test_who_gave_up_asking_holds_up_nobody(client):
         task.cancel()
     await asyncio.gather(*given_up, return_exceptions=True)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await limits.permit([slow], patience_ms=60_000) is None
 
 
 async def test_a_limit_leaves_redis_when_it_is_empty(client):
     limits = Limits(client, "r1")
-    await limits.permit([limited("site:a", "100/s")])
+    await limits.permit([limited("site:a", "6/m")])
     await limits.permit([limited("site:b", "1000/d")])
 
-    assert 0 < await client.pttl(keys.limit("site:a")) <= 1100
+    assert 0 < await client.pttl(keys.limit("site:a")) <= 11_100
     assert 0 < await client.pttl(keys.limit("site:b")) <= 90_000
 
 
@@ -424,26 +445,27 @@ async def test_connections_without_a_limit_need_no_slot(relays):
 
 
 async def test_the_slots_of_a_dead_relay_end_with_their_lease(client):
-    dead, alive = Limits(client, "r0", lease_ms=400), Limits(client, "r1", lease_ms=400)
-    await _slot(dead, TWO)
-    await _slot(dead, TWO)
+    short, long, alive = (Limits(client, f"r{at}", lease_ms=ms) for at, ms in enumerate((400, 60_000, 60_000)))
+    other = Limit("site:b", connections=2)
+    begun = await _now_ms(client)
+    for _ in range(2):
+        await _slot(short, TWO)
+        await _slot(long, other)
 
-    refused = await alive.connect([TWO])
-    await asyncio.sleep(0.5)
-    taken = await alive.connect([TWO])
+    await _taken(alive, TWO)
 
-    assert isinstance(refused, Wait)
-    assert isinstance(taken, Slot)
+    assert await _now_ms(client) >= begun + 400
+    assert isinstance(await alive.connect([other]), Wait)
 
 
 async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client):
-    living, other = Limits(client, "r0", lease_ms=1000), Limits(client, "r1", lease_ms=1000)
+    living, other = Limits(client, "r0", lease_ms=3000), Limits(client, "r1", lease_ms=3000)
     slots = [await _slot(living, TWO), await _slot(living, TWO)]
     stopping = asyncio.Event()
     running = asyncio.create_task(living.run(stopping))
 
     for _ in range(8):
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.5)
         assert isinstance(await other.connect([TWO]), Wait)
 
     assert not any(slot.lost for slot in slots)
@@ -452,8 +474,8 @@ async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client):
 
 
 async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_before_it_uses_them(client):
-    clock = Clock()
-    stopped, other = Limits(client, "r0", lease_ms=400, monotonic=clock), Limits(client, "r1", lease_ms=400)
+    clock = Still()
+    stopped, other = Limits(client, "r0", lease_ms=400, monotonic=clock), Limits(client, "r1", lease_ms=60_000)
     slots = [await _slot(stopped, TWO), await _slot(stopped, TWO)]
     assert not any(slot.lost for slot in slots)
 
@@ -464,7 +486,7 @@ async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_
     assert isinstance(taken, Slot)
     assert all(slot.lost for slot in slots)
     await _tended(stopped)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await asyncio.gather(*(slot.until_lost() for slot in slots))
     assert all(slot.lost for slot in slots)
     assert not taken.lost
@@ -481,8 +503,11 @@ async def test_slots_that_redis_has_forgotten_are_lost(client):
 
 
 async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client, relays):
+    was_taken = asyncio.Event()
+
     async def hang(*args: object) -> object:
         await client.evalsha(*args)
+        was_taken.set()
         await asyncio.Event().wait()
         return None
 
@@ -491,7 +516,7 @@ async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client, re
     real = giving_up._slots._client
     giving_up._slots._client = type("Hanging", (), {"evalsha": staticmethod(hang)})()  # type: ignore[assignment]
     connecting = asyncio.create_task(giving_up.connect([Limit("site:a", connections=1)]))
-    await asyncio.sleep(0.1)
+    await was_taken.wait()
     connecting.cancel()
     await asyncio.gather(connecting, return_exceptions=True)
     giving_up._slots._client = real
@@ -501,6 +526,13 @@ async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client, re
     assert isinstance(await relays[1].connect([Limit("site:a", connections=1)]), Slot)
 
 
+@pytest.fixture
+def wanted_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the test takes, nobody forgets that a connection is wanted."""
+    monkeypatch.setattr(slots_module, "WANTED_MS", 60_000)
+
+
+@pytest.mark.usefixtures("wanted_for_long")
 async def test_who_holds_idle_connections_learns_that_another_wants_one(relays):
     holder, other, _ = relays
     slots = [await _slot(holder, TWO), await _slot(holder, TWO)]
@@ -523,6 +555,7 @@ async def test_who_holds_idle_connections_learns_that_another_wants_one(relays):
     assert isinstance(await other.connect([TWO]), Slot)
 
 
+@pytest.mark.usefixtures("wanted_for_long")
 async def test_busy_connections_are_given_up_until_shares_are_equal(relays):
     holder, other, _ = relays
     four = Limit("site:a", connections=4)
@@ -550,7 +583,7 @@ from services.relay.limits import Limit, Limits
 from shared import redis
 
 async def main():
-    limits = Limits(redis.connect(sys.argv[1]), "holder", lease_ms=800)
+    limits = Limits(redis.connect(sys.argv[1]), "holder", lease_ms=3000)
     slot = await limits.connect([Limit("site:a", connections=1)])
     running = asyncio.create_task(limits.run(asyncio.Event()))
     print("held", flush=True)
@@ -575,14 +608,6 @@ async def holder(redis_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
     await process.wait()
 
 
-async def _taken(limits: Limits) -> Slot:
-    for _ in range(100):
-        if isinstance(slot := await limits.connect([Limit("site:a", connections=1)]), Slot):
-            return slot
-        await asyncio.sleep(slot.ms / 1000)
-    raise AssertionError("the slot was not given back")
-
-
 @pytest.mark.parametrize("signalled", [signal.SIGSTOP, signal.SIGKILL])
 async def test_promise_6_connections_of_a_process_that_is_gone_are_free_after_its_lease(
     redis_url: str, holder: asyncio.subprocess.Process, signalled: signal.Signals
@@ -592,7 +617,7 @@ async def test_promise_6_connections_of_a_process_that_is_gone_are_free_after_it
     assert isinstance(await other.connect([Limit("site:a", connections=1)]), Wait)
 
     holder.send_signal(signalled)
-    slot = await _taken(other)
+    slot = await _taken(other, Limit("site:a", connections=1))
 
     assert not slot.lost
     if signalled == signal.SIGSTOP:

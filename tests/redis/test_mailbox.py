@@ -17,7 +17,7 @@ from services.mailbox.smtp import MAX_MESSAGE_BYTES, Listener
 from services.mailbox.store import Writer
 from shared import redis
 from tests.mailbox_stack import RETURN_PATH, ReturnPath, Stack, running
-from tests.servers import RedisServer
+from tests.servers import RedisServer, free_port
 
 
 @pytest.fixture
@@ -347,16 +347,14 @@ async def test_notices_wait_for_a_bounce_service_that_starts_late(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.mailbox.outbox.RETRY_SECONDS", (0.0, 0.2, 0.2, 0.2, 0.5, 1.0))
-    first, return_path = Listener(ReturnPath(), "127.0.0.1", 0), ReturnPath()
-    await first.open()
-    await first.close()
-    outbox = Outbox("127.0.0.1", first.port, lambda: datetime.now(UTC), lambda: "bound", delay_seconds=0)
+    port, return_path = free_port(), ReturnPath()
+    outbox = Outbox("127.0.0.1", port, lambda: datetime.now(UTC), lambda: "bound", delay_seconds=0)
     mailbox = Mailbox(Writer(client := redis.connect(redis_url), 10), outbox)
     sending = asyncio.create_task(outbox.run())
 
     await mailbox.message(Mail(RETURN_PATH, ["complain@x.fr"], b"Subject: s\r\n\r\n"))
     await asyncio.sleep(0.3)
-    later = Listener(return_path, "127.0.0.1", first.port)
+    later = Listener(return_path, "127.0.0.1", port)
     await later.open()
     notice = await asyncio.wait_for(return_path.arrived.get(), 10)
 

@@ -64,8 +64,8 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Waits for what must come; the test fails after twenty seconds."""
-    async with asyncio.timeout(20):
+    """Waits for what must come; the test fails after half a minute."""
+    async with asyncio.timeout(30):
         while not (await done if asyncio.iscoroutine(done := condition()) else done):  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.01)
 
@@ -273,7 +273,7 @@ class RunningRelay:
         """SIGTERM: it drains."""
         self._stopping.set()
         if not self._task.cancelled():
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 await self._task
 
     async def die(self) -> None:
@@ -527,7 +527,7 @@ async def test_promise_1_what_a_dead_relay_held_is_sent_by_another_once(house: H
         await house.enqueue(job, range(10))
         await house.enqueue(job, range(10, 20), "b.test")
         async with running(house.relay("dying", lease_ms=300, mails=GatedMails(house.mails(), gate))) as dying:
-            await until(lambda: gate.waiting == 2)
+            await until(lambda: gate.waiting >= 2)
             await dying.die()
 
             async with running(house.relay("living")):
@@ -557,7 +557,8 @@ async def test_promise_2_a_relay_that_was_stopped_for_too_long_does_not_send_wha
     async with host(house) as server:
         await house.enqueue(await house.job(), range(10))
         mails = GatedMails(house.mails(), gate)
-        stopped = house.relay("stopped", lease_ms=300, connections=1, mails=mails, queues=Stopped(house.client))
+        # Long enough for a first attempt on a busy machine: what is not begun in time is not attempted at all.
+        stopped = house.relay("stopped", lease_ms=2000, connections=1, mails=mails, queues=Stopped(house.client))
         async with running(stopped):
             await until(lambda: gate.waiting and thaw.waiting)
             async with running(house.relay("living")):
@@ -711,12 +712,12 @@ async def test_promise_2_a_drain_that_takes_longer_than_a_lease_keeps_it(house: 
     gate = Gate()
     async with host(house) as server:
         await house.enqueue(await house.job(), [0])
-        async with running(house.relay("slow", lease_ms=1000, mails=GatedMails(house.mails(), gate))) as draining:
+        async with running(house.relay("slow", lease_ms=3000, mails=GatedMails(house.mails(), gate))) as draining:
             await until(lambda: gate.waiting)
             draining.ask_to_stop()
 
             async with running(house.relay("other")):
-                await asyncio.sleep(1.4)  # longer than a lease
+                await asyncio.sleep(3.6)  # longer than a lease
                 assert server.envelopes == []
                 gate.open()
                 await draining.stop()
@@ -745,7 +746,7 @@ async def test_promise_5_a_host_that_holds_every_message_holds_its_share_and_no_
 
             assert taken(fast) == once(range(300, 400), "fast.test")
             assert (slow.open_connections, slow.envelopes) == (2, [])
-            assert (await house.left())["leased"] == 25
+            await until(lambda: _are_leased(house, 25))  # the fast host's end a moment after their facts
         finally:
             await run.die()
 
@@ -768,6 +769,10 @@ async def test_promise_5_there_is_room_for_the_next_site_however_many_are_stuck(
             await run.die()
 
 
+async def _are_leased(house: House, messages: int) -> bool:
+    return (await house.left()).get("leased", 0) == messages
+
+
 async def _is_settled(house: House) -> bool:
     """What is in hand does not change any more."""
     before = (await house.left()).get("leased", 0)
@@ -784,6 +789,7 @@ async def test_promise_8_what_is_in_hand_is_bounded_over_all_partitions(house: H
             await house.enqueue(job, range(at * 10, at * 10 + 10), site)
         run = RunningRelay(house.relay(in_flight=10, batch=10))
         try:
+            await until(lambda: _are_leased(house, 10))
             await until(lambda: _is_settled(house))
 
             assert (await house.left())["leased"] == 10
@@ -861,11 +867,9 @@ async def test_promise_5_a_queue_at_its_limit_does_not_delay_others_of_its_site(
         run = RunningRelay(house.relay(in_flight=60, batch=20))
         try:
             await until(lambda: house.has_ended(100))
-            left = await house.left()
 
             assert taken(server) == once(range(300, 400))
-            assert left["leased"] + left["ready"] == 300
-            assert left["leased"] <= 60
+            await until(lambda: _wait(house, 300, in_hand=60))
         finally:
             await run.die()
 
@@ -881,12 +885,18 @@ async def test_promise_5_a_site_at_its_limit_keeps_a_few_messages_in_hand_and_th
         run = RunningRelay(house.relay(in_flight=400))
         try:
             await until(lambda: house.has_ended(100))
-            await until(lambda: _few_leased(house, KEPT))
 
             assert taken(fast) == once(range(300, 400), "fast.test")
-            assert (await house.left())["ready"] >= 300 - KEPT
+            await until(lambda: _wait(house, 300, in_hand=KEPT))
         finally:
             await run.die()
+
+
+async def _wait(house: House, messages: int, in_hand: int) -> bool:
+    """Whether so many are not sent yet, and no more than `in_hand` of them leased."""
+    left = await house.left()
+    leased = left.get("leased", 0)
+    return leased + left.get("ready", 0) == messages and leased <= in_hand
 
 
 async def _few_leased(house: House, most: int) -> bool:

@@ -20,7 +20,7 @@ PAUSE = Stop(PAUSED, "acme", NOW_MS - 1, "tenant")
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what changes is in another task, which tells nobody
             await asyncio.sleep(0.01)
 
