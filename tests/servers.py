@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,6 +22,8 @@ _SYSTEM_DIRS = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin"
 _OTHER_NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
 _SLOTS = 16384
 _START_SECONDS = 20.0
+#: Below the range from which the kernel gives ports to clients, and below those of `services.run`.
+_PORTS = range(12_000, 21_000)
 #: Ports given out by this process: whoever asked for one may not listen on it yet.
 _given: set[int] = set()
 
@@ -42,17 +45,19 @@ def missing(what: str) -> NoReturn:
 
 
 def free_port(also_plus: int = 0) -> int:
-    """A port nobody listens on, below the range from which the kernel gives ports to clients. With `also_plus`, that
-    many ports higher is free too (a Redis Cluster's bus)."""
+    """A port nobody listens on, and no other process of these tests will: each has its part of them, so that one is
+    still free when a server comes back to it. With `also_plus`, that many ports higher is free too (a Redis Cluster's
+    bus)."""
     chance = random.Random(os.urandom(8))
+    ports = _own_part(_PORTS, os.environ)
     while True:
-        port = chance.randrange(12_000, 21_000)
+        port = chance.choice(ports)
         if port not in _given and _is_free(port) and (not also_plus or _is_free(port + also_plus)):
             _given.add(port)
             return port
 
 
-def stop(process: subprocess.Popen[bytes], patience_seconds: float = 10) -> int:
+def stop(process: subprocess.Popen[bytes], patience_seconds: float = 30) -> int:
     """SIGTERM, then SIGKILL if it takes longer; reaped in any case."""
     process.terminate()
     try:
@@ -174,6 +179,12 @@ class RedisCluster:
             said = client.execute_command("CLUSTER INFO")
         info = said if isinstance(said, dict) else dict(line.split(":") for line in said.decode().split())
         return (info["cluster_state"], info["cluster_size"]) == ("ok", str(len(self.nodes)))
+
+
+def _own_part(ports: range, environ: Mapping[str, str]) -> range:
+    """Of this worker of pytest-xdist; without one all of them."""
+    worker, workers = environ.get("PYTEST_XDIST_WORKER", "gw0"), int(environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return ports[int(worker.removeprefix("gw")) % workers :: workers]
 
 
 def _is_free(port: int) -> bool:

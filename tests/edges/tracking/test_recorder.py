@@ -205,7 +205,7 @@ async def test_when_neither_takes_it_whoever_waits_is_told(tmp_path: Path) -> No
 async def test_a_full_queue_refuses_at_once(tmp_path: Path) -> None:
     bus = Bus()
     bus.say = bus.silence
-    async with recording(bus, tmp_path, max_waiting=2, after_ms=500) as recorder:
+    async with recording(bus, tmp_path, max_waiting=2, after_ms=2000) as recorder:
         first = asyncio.ensure_future(recorder.record(fact(0)))
         await until(lambda: bool(bus.calls))
         waiting = [asyncio.ensure_future(recorder.record(fact(number))) for number in (1, 2)]

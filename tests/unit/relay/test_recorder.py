@@ -58,7 +58,7 @@ class Store:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0)
 
@@ -218,7 +218,7 @@ async def test_names_of_batches_are_never_used_again_nor_by_another_relay() -> N
 
 async def test_nothing_to_record_is_flushed_at_once() -> None:
     async with recording(Store()) as (recorder, _):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await recorder.flushed()
 
 

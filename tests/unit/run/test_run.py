@@ -8,6 +8,7 @@ import pytest
 
 from services import run
 from shared.settings import load
+from tests.servers import free_port
 
 
 def test_the_first_mail_is_one_shell_line_with_a_valid_job() -> None:
@@ -23,10 +24,10 @@ def test_the_first_mail_is_one_shell_line_with_a_valid_job() -> None:
 
 
 def test_a_port_that_is_taken_or_cannot_be_bound_is_told_apart() -> None:
+    port = free_port()  # none of those that the kernel gives to whoever connects next
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", port))
         taken.listen()
-        port = taken.getsockname()[1]
 
         assert run.why_not_free("127.0.0.1", port) == "is in use by another program"
     assert run.why_not_free("127.0.0.1", port) is None
