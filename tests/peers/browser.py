@@ -24,7 +24,7 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 

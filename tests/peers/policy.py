@@ -25,19 +25,21 @@ class PolicyServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Session)
         self._lock = threading.Lock()
         self._seen: set[str] = set()
-        self._named: Counter[str] = Counter()
+        self._named: Counter[tuple[str | None, str | None]] = Counter()
 
     @property
     def where(self) -> str:
         return f"127.0.0.1:{self.server_address[1]}"
 
     def action(self, asked: dict[str, str]) -> str:
-        recipient, connection = asked["recipient"].lower(), asked.get("client_port", "")
+        recipient = asked["recipient"].lower()
+        # A client may have the same port once more, towards another address.
+        port, connection = asked.get("client_port"), (asked.get("server_address"), asked.get("client_port"))
         with self._lock:
             if recipient.startswith(GREY) and recipient not in self._seen:
                 self._seen.add(recipient)
                 return f"450 {GREYLISTED}"
-            if connection:
+            if port:
                 self._named[connection] += 1
                 if self._named[connection] > MAILS_PER_CONNECTION:
                     return f"421 {ENOUGH}"

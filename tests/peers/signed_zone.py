@@ -145,7 +145,7 @@ class Unbound:
         self._process.send_signal(signal.SIGHUP)
         self._answers()
 
-    def ask(self, name: str, record_type: str, patience_s: float = 5.0) -> dns.message.Message:
+    def ask(self, name: str, record_type: str, patience_s: float = 15.0) -> dns.message.Message:
         """What it answers to a client that wants to know whether it validated."""
         question = dns.message.make_query(name, record_type, use_edns=True, want_dnssec=True)
         question.flags |= dns.flags.AD

@@ -44,7 +44,7 @@ class Tracking:
         return web.Response(text=LANDING, content_type="text/html")
 
     async def was_asked(self, expected: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while expected not in self.asked:
                 self._news.clear()
                 await self._news.wait()
@@ -90,7 +90,7 @@ async def open_mail(box: Stack, browser: Browser, html: str, **headers: str) -> 
 
 
 async def new_tab(browser: Browser, known: list[str]) -> str:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (new := set(await browser.tabs()) - set(known)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     return new.pop()
@@ -176,7 +176,7 @@ async def test_the_list_renews_itself_and_runs_no_subject(box: Stack, browser: B
     await browser.run("window.stillHere = true; document.querySelector('input').value = 'half an addr'")
 
     await box.send("ana@example.org", "<img src=x onerror=document.title='ran'>")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await browser.run("return document.querySelectorAll('.mails li').length"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await browser.screenshot(shots / "list.png")

@@ -88,4 +88,5 @@ async def test_a_mail_leaves_when_its_domain_has_put_its_records_right(peers: Pe
 
     assert fact is not None
     assert fact["details"]["tls_policy"] == "dane"
+    assert peers.world.mail("ben", case)
     assert len(peers.world.mails("ben", case)) == 1

@@ -159,8 +159,7 @@ async def test_mail_goes_out_encrypted_as_its_domain_asks(world: World, sender: 
     assert connection.tls_failure == case.failure
     assert sender.noted == [case.failure]
     assert b"Subject: secret" in world.mail("ana", case)
-    said = world.postfix.until(lambda: world.sessions(case))[-1]
-    assert "mail=1" in said
+    said = world.postfix.until(lambda: [one for one in world.sessions(case) if "mail=1" in one])[-1]
     assert ("starttls=1" in said) == (case.shows != "clear")
 
 

@@ -148,7 +148,7 @@ class Zone:
         except (dns.exception.DNSException, OSError):
             return False
 
-    def _ask(self, name: str, record_type: str, patience_s: float = 2.0) -> list:
+    def _ask(self, name: str, record_type: str, patience_s: float = 10.0) -> list:
         resolver = dns.resolver.Resolver(configure=False)
         resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], self.port, patience_s
         try:
