@@ -50,7 +50,7 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """What one message needs on its way. `utf8`: its header has addresses beyond ASCII (RFC 6531). `before_body` is
-    awaited when the host waits for the body."""
+    awaited when the host waits for the body. `wire_ready`: as in `transaction.is_wire_ready`."""
 
     domain: str
     mail_from: str
@@ -58,6 +58,7 @@ class Parcel:
     message: bytes
     utf8: bool = False
     before_body: Callable[[], Awaitable[None]] | None = None
+    wire_ready: bool = False
 
 
 class Connection(Protocol):
@@ -81,6 +82,7 @@ class Connection(Protocol):
         *,
         utf8: bool = False,
         before_body: Callable[[], Awaitable[None]] | None = None,
+        wire_ready: bool = False,
     ) -> Reply: ...
     async def close(self) -> None: ...
 
@@ -249,7 +251,12 @@ class Courier:
         rule: Rule | None = None
         try:
             reply = answer = await connection.send(
-                parcel.mail_from, parcel.rcpt_to, parcel.message, utf8=parcel.utf8, before_body=parcel.before_body
+                parcel.mail_from,
+                parcel.rcpt_to,
+                parcel.message,
+                utf8=parcel.utf8,
+                before_body=parcel.before_body,
+                wire_ready=parcel.wire_ready,
             )
         except ConnectionLost as lost:
             answer, text, is_over = lost, str(lost), lost.sent_final_dot

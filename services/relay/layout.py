@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.relay.transaction import is_wire_ready
 from shared import content
 from shared.content import Link, Part, Pixel, Segment, Variable
 from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, encode, wrap
@@ -70,6 +71,8 @@ class Layout:
         self._pixels: list[int] = []
         self._hrefs: list[tuple[int, Link]] = []
         self._rendered: list[tuple[int, Kind]] = []
+        #: No line of the bodies has to be changed for SMTP: of what fills the slots that is known.
+        self.is_wire_ready = True
         for item in body:
             if isinstance(item, bytes):
                 self._add(item)
@@ -105,6 +108,7 @@ class Layout:
         return b"".join(pieces)
 
     def _add(self, static: bytes) -> None:
+        self.is_wire_ready = self.is_wire_ready and is_wire_ready(static)
         if self._after_slot:
             self._pieces.append(static)
             self._after_slot = False

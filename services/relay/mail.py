@@ -9,7 +9,8 @@ from shared.ready import Lease, Recorded
 @dataclass(frozen=True, slots=True)
 class Made:
     """A mail that can be sent: envelope sender, bytes with CRLF, the stream of its job; whether its header has
-    addresses beyond ASCII; the pace that its job may have, or ""."""
+    addresses beyond ASCII; the pace that its job may have, or ""; whether its lines are known to be as SMTP has them
+    (`transaction.is_wire_ready`)."""
 
     mail_from: str
     message: bytes
@@ -17,6 +18,17 @@ class Made:
     utf8: bool = False
     rate: str = ""
 
+    wire_ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unmade:
+    """Why there is no mail to send. `final`: there never will be."""
+
+    reason: str
+    detail: str
+    final: bool
+    stream: str = "bulk"
 
 @dataclass(slots=True)
 class Mail:

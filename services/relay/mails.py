@@ -101,7 +101,13 @@ class Mails:
             return Unmade("render_failed", str(failed), final=True)
         signatures = sign(work.signers, mail.headers, mail.body, now_ms // 1000)
         return_path = self._origin.verp.return_path(ready.job, ready.ordinal, self._origin.bounce_domain)
-        return Made(return_path, mail.assemble(signatures), work.stream, mail.smtputf8, work.rate)
+        message, wire_ready = mail.assemble(signatures), mail.is_wire_ready
+        return Made(return_path, message, work.stream, mail.smtputf8, work.rate, wire_ready)
+
+    def size_bytes(self, ready: events.Ready) -> int | None:
+        """About how large the mail of a message is; None if its job is not known yet."""
+        work = self._works.get(ready.job)
+        return None if work is None else work.size_bytes + len(ready.variables)
 
     async def _load(self, ready: events.Ready) -> Work | Unmade:
         """Once, however many workers ask for the same job at the same time."""

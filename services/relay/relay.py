@@ -564,6 +564,7 @@ class Relay:
         result: Result | End | NotNow = await courier.deliver(
             parcel, lambda source: self._not_permitted(mail, line, source, made.rate)
         )
+            made.wire_ready,
         if isinstance(result, NotNow):
             # Made again only if it waits for long: a signature is the dearest part of a mail.
             if lately is None and len(made.message) <= MADE_KEPT_BYTES:

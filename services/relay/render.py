@@ -10,6 +10,7 @@ import msgspec
 
 from services.relay import feedback
 from services.relay.layout import Layout, Urls, look_up
+from services.relay.transaction import is_wire_ready
 from shared import addresses, content, events, headers, ids, templates
 from shared.content import CompiledContent, Part
 from shared.tokens import TokenKeys
@@ -28,16 +29,25 @@ class RenderFailed(Exception):
 
 class RenderedMail(msgspec.Struct, frozen=True):
     """Header fields in order, names and values, folded with CRLF SP; the body, which is in DKIM's relaxed form
-    already; and whether it takes SMTPUTF8 to be sent."""
+    already; whether it takes SMTPUTF8 to be sent; and whether its body is known to have the lines that SMTP asks for
+    (`transaction.is_wire_ready`)."""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
     smtputf8: bool
+    body_wire_ready: bool = False
 
     def assemble(self, *signatures: bytes) -> bytes:
         """The message as it is sent, its lines ended by CRLF. `signatures` are whole header fields."""
         fields = [b"%b: %b\r\n" % field for field in self.headers]
         return b"".join((*signatures, *fields, b"\r\n", self.body))
+
+    @property
+    def is_wire_ready(self) -> bool:
+        """The same of the whole message. The header is looked through each time: more hands write it."""
+        is_ended = self.body[-2:] in (b"\r\n", b"")
+        header = b"".join([b"%b: %b\r\n" % field for field in self.headers])
+        return self.body_wire_ready and is_ended and is_wire_ready(header)
 
 
 class Renderer:
@@ -83,7 +93,8 @@ class Renderer:
         unsubscribe_url = self._urls.unsubscribe + self._tokens.unsubscribe(ordinal).decode("ascii")
         variables = self._variables(recipient, unsubscribe_url)
         try:
-            body = (self._untracked if recipient.untracked else self._tracked).fill(ordinal, variables)
+            layout = self._untracked if recipient.untracked else self._tracked
+            body = layout.fill(ordinal, variables)
             subject = self._subject(variables)
         except templates.TemplateFailed as error:
             raise RenderFailed(str(error)) from None
@@ -107,7 +118,7 @@ class Renderer:
         fields += self._last_fields
         if len(self._compiled.body) == 1:
             body = _without_empty_end(body)
-        return RenderedMail(fields, body, not (to.isascii() and self._from.isascii()))
+        return RenderedMail(fields, body, not (to.isascii() and self._from.isascii()), layout.is_wire_ready)
 
     @cached_property
     def _tracked(self) -> Layout:

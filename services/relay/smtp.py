@@ -37,7 +37,7 @@ from services.relay.reply import (
     make_reply,
 )
 from services.relay.tls import Level, TlsFailure, TlsPolicy, failure_of
-from services.relay.transaction import Transaction, wire_body
+from services.relay.transaction import END, Transaction, wire_body
 
 #: Written at a time, so that a slow reader is seen to read: the transport pauses above 64 KiB.
 CHUNK_BYTES = 262_144
@@ -188,9 +188,11 @@ class Connection(asyncio.Protocol):
         before_body: Callable[[], Awaitable[None]] | None = None,
         *,
         utf8: bool = False,
+        wire_ready: bool = False,
     ) -> Reply:
         """The reply that counts for this message: headers and body, with any line ends. `mail_from` may be empty (the
-        null sender); `utf8`: its headers have addresses beyond ASCII (RFC 6531). ConnectionLost if there is no reply;
+        null sender); `utf8`: its headers have addresses beyond ASCII (RFC 6531). `wire_ready`: its lines are known to
+        be as SMTP has them (`transaction.is_wire_ready`), and nobody looks again. ConnectionLost if there is no reply;
         ValueError if `mail_from` is no address.
 
         `before_body` is awaited when the host has said that it takes the message, and before any of it is written. What
@@ -199,7 +201,7 @@ class Connection(asyncio.Protocol):
             raise RuntimeError("one message at a time")
         if not self.usable:
             raise ConnectionLost("mail", self.host, "the connection was closed before", sent_final_dot=False)
-        body = wire_body(message)
+        body = message + END if wire_ready else wire_body(message)
         eight_bit = not message.isascii()
         utf8 = utf8 or not (mail_from.isascii() and rcpt_to.isascii())
         if refusal := self._refusal(mail_from, rcpt_to, len(body), eight_bit, utf8):

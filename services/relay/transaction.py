@@ -21,7 +21,8 @@ from services.relay.reply import Garbled, Reply, Stage, make_reply
 _RSET, _MAIL, _RCPT, _DATA, _DOT, _LONE_DOT = range(6)
 _STAGES: tuple[Stage, ...] = ("mail", "mail", "rcpt", "data", "dot", "data")
 _COMMANDS = {_RSET: b"RSET\r\n", _DATA: b"DATA\r\n"}
-_LONE_DOT_LINE = b".\r\n"
+#: The dot that ends a message.
+END = b".\r\n"
 
 
 class Transaction:
@@ -91,7 +92,7 @@ class Transaction:
             self.result = self.refused or self._answer(code, lines)
             return None
         self._step = _LONE_DOT if self.refused else _DOT
-        return _LONE_DOT_LINE if self.refused else self._body
+        return END if self.refused else self._body
 
     def _next(self) -> bytes | None:
         self._step += 1
@@ -101,6 +102,15 @@ class Transaction:
         if 300 <= code < 400:
             raise Garbled(f"{code} in answer to {self.stage.upper()}")
         return make_reply(code, lines, self.stage, self._host)
+
+
+def is_wire_ready(text: bytes) -> bool:
+    """Every line of it ends in CRLF and none begins with a dot: `wire_body` would only end it. Also of a part of a
+    message, where a line has its end in the next."""
+    lines = text.splitlines()
+    cut = text[-1:] not in (b"\n", b"")
+    whole = len(b"".join(lines)) + 2 * (len(lines) - cut) == len(text)
+    return whole and b"\n." not in text and text[:1] != b"." and text[-1:] != b"\r"
 
 
 def wire_body(message: bytes) -> bytes:
@@ -117,4 +127,4 @@ def wire_body(message: bytes) -> bytes:
         message = message.replace(b"\r\n.", b"\r\n..")
     if message.startswith(b"."):
         message = b"." + message
-    return message + b".\r\n"
+    return message + END

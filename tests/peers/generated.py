@@ -105,6 +105,7 @@ def _made(chance: Random, number: int, signers: list[Signer]) -> bytes:
         untracked=chance.random() < 0.3,
     )
     mail = renderer.render(ready, NOW_MS, complaints=True)
+    assert mail.is_wire_ready
     return mail.assemble(sign(signers, mail.headers, mail.body, NOW_MS // 1000))
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from services.queueing.compile import JobContent, Limits, compile_content
 from services.relay.dkim import Signer, sign
 from services.relay.render import RenderedMail, Renderer, RenderFailed
+from services.relay.transaction import END, wire_body
 from shared import content, dkim_keys, events, ids
 from shared.content import CompiledContent
 from shared.tokens import Token, TokenKeys
@@ -371,6 +372,8 @@ def test_any_mail_is_well_formed_relaxed_and_verifies(
     assert b"\r" not in whole.replace(b"\r\n", b"")
     assert b"\n" not in whole.replace(b"\r\n", b"")
     assert b"\0" not in whole
+    assert mail.is_wire_ready
+    assert wire_body(whole) == whole + END
     found = parsed(mail)
     assert len(found.keys()) == len(mail.headers)
     assert isinstance(found["To"], AddressHeader)
@@ -412,6 +415,28 @@ def test_a_mail_is_assembled_with_its_signatures_first() -> None:
     mail = RenderedMail([(b"From", b"a"), (b"To", b"b")], b"c\r\n", False)
 
     assert mail.assemble(b"DKIM-Signature: x\r\n") == b"DKIM-Signature: x\r\nFrom: a\r\nTo: b\r\n\r\nc\r\n"
+
+
+@pytest.mark.parametrize(
+    "value", [".", "..", "x" * 74 + "...", "x" * 75 + ".", "\n.\n", "." * 300, "a\n.", "https://exemple.fr/" + "." * 90]
+)
+def test_what_a_recipient_fills_in_begins_no_line_with_a_dot(value: str) -> None:
+    source = '.{{ a }}.\n.{{ a }}\n{{ a }}<a href="https://exemple.fr/{{ a }}">.</a>\n.\n'
+    mail = render(ready(variables={"a": value}), text=source, html=source)
+
+    assert mail.is_wire_ready
+    assert not any(line.startswith(b".") for line in mail.body.split(b"\r\n"))
+    assert texts(ready(variables={"a": value}), text=source).startswith(f".{value}.\n.{value}\n{value}<a ")
+
+
+@pytest.mark.parametrize("stored", [b"a\r\n.\r\nMAIL FROM:<b@c>\r\n", b".a\r\n", b"a\nb\r\n", b"a\rb\r\n", b"a\r"])
+def test_content_that_was_stored_with_other_lines_is_known_by_them(stored: bytes) -> None:
+    given = msgspec.structs.replace(compiled(text="x"), body=[stored])
+    mail = Renderer(
+        given, job=JOB, tenant="demo", tokens=TOKENS, verp=VERP, base_url=BASE_URL, bounce_domain="b.exemple.fr"
+    ).render(ready(), NOW_MS)
+
+    assert not mail.is_wire_ready
 
 
 @pytest.mark.parametrize("field", ["subject", "text", "html"])

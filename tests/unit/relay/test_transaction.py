@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.reply import Garbled
-from services.relay.transaction import Transaction, wire_body
+from services.relay.transaction import END, Transaction, is_wire_ready, wire_body
 
 MAIL, RCPT, DATA, RSET, BODY = b"MAIL FROM:<>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n", b"RSET\r\n", b"hi\r\n.\r\n"
 
@@ -144,6 +144,22 @@ def test_a_body_has_one_end_and_says_what_the_message_says(message: bytes) -> No
     assert wire.count(b"\r") == wire.count(b"\n") == wire.count(b"\r\n")
     unstuffed = [line.removeprefix(b".") for line in wire.removesuffix(b".\r\n").split(b"\r\n")[:-1]]
     assert unstuffed == message.splitlines()
+
+
+pieces_of_text = st.lists(st.sampled_from([b"a", b".", b"\r", b"\n", b"\r\n", b"x. y"]), max_size=8).map(b"".join)
+
+
+@given(pieces_of_text)
+def test_a_message_is_ready_for_the_wire_if_nothing_of_it_has_to_be_changed(message: bytes) -> None:
+    is_ended = message[-2:] in (b"\r\n", b"")
+
+    assert (is_ended and is_wire_ready(message)) == (wire_body(message) == message + END)
+
+
+@given(pieces_of_text, pieces_of_text)
+def test_parts_that_are_ready_for_the_wire_are_so_together(first: bytes, second: bytes) -> None:
+    if is_wire_ready(first) and is_wire_ready(second):
+        assert is_wire_ready(first + second)
 
 
 def test_a_message_with_nothing_to_change_is_not_changed() -> None:

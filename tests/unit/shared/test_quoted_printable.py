@@ -11,7 +11,10 @@ from shared import quoted_printable
 from shared.quoted_printable import SOFT_BREAK, encode, wrap
 
 texts = (
-    st.text(max_size=300) | st.text(" \t\r\n.=aé\U0001f600", max_size=300) | st.text("a =", min_size=70, max_size=90)
+    st.text(max_size=300)
+    | st.text(" \t\r\n.=aé\U0001f600", max_size=300)
+    | st.text("a =", min_size=70, max_size=90)
+    | st.text("a.\n", max_size=250)
 )
 
 
@@ -49,6 +52,16 @@ def test_the_relaxed_form_is_the_encoded_text_itself(text: str) -> None:
     assert Relaxed.canonicalize_body(body) == body
 
 
+@given(texts, texts)
+@example("x" * 75 + ".", "y")
+@example("." * 200, "." * 200)
+@example("x" * 72 + "...", "")
+def test_no_line_begins_with_a_dot(first: str, second: str) -> None:
+    joined = SOFT_BREAK.join([encode(first), encode(second)])
+
+    assert not any(line.startswith(b".") for line in joined.split(b"\r\n"))
+
+
 @given(texts, texts, texts)
 def test_pieces_join_at_soft_breaks(first: str, second: str, third: str) -> None:
     joined = SOFT_BREAK.join([encode(first), encode(second), encode(third)])
@@ -66,7 +79,8 @@ def test_wrapped_text_goes_on_from_its_column(text: str, column: int) -> None:
     lines = (b"x" * column + wrapped).split(b"\r\n")
     assert all(len(line) <= 76 for line in lines)
     assert len(lines[-1]) == end <= 75
-    assert wrapped.replace(SOFT_BREAK, b"") == text.encode()
+    assert quopri.decodestring(wrapped) == text.encode()
+    assert not any(line.startswith(b".") for line in (b"x" * column + wrapped).split(b"\r\n"))
 
 
 @pytest.mark.parametrize("text", ["", "Ana", "Ana Maria", "https://exemple.fr/a"])
