@@ -114,6 +114,8 @@ class Relay(Process, frozen=True, kw_only=True):
     sender_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{5,15}$")] = "estafette"
     #: Whether mails are signed; no, if the host that `route` names signs them.
     dkim: bool = True
+    #: Processes beside each relay that make its signatures, one processor each; 0: the relay makes them itself.
+    signing_processes: Annotated[int, Meta(ge=0, le=64)] = 1
     #: Messages taken from a partition in one round trip.
     batch: Positive = 200
 

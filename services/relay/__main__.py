@@ -26,6 +26,7 @@ from services.relay.retry import Retries, parse_schedule
 from services.relay.route import Hop, Routes
 from services.relay.shaping import Shaping
 from services.relay.smtp import Connection, routed_versions
+from services.relay.signatures import Signatures
 from services.relay.stops import Stops
 from shared import bus, dns, logs, master_secret, sites, storage
 from shared.dkim_keys import Vault
@@ -131,6 +132,7 @@ async def main(life: Lifecycle) -> None:
         return Courier(secured, gate.passage(site, pool), open_connection, shunned, reports)
 
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
+    signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
     relay = Relay(
         name,
         partitions,
@@ -142,7 +144,7 @@ async def main(life: Lifecycle) -> None:
         ),
         queues,
         Admission(client, partitions, SuppressionList(client, partitions)),
-        Mails(client, partitions, domains, origin, _now_ms),
+        Making(Mails(client, partitions, domains, origin, signatures, _now_ms), time.monotonic),
         new_courier,
         Retries(chance, parse_schedule(settings.relay.retry_schedule)),
         partial(Recorder, publisher, queues, name),
@@ -169,6 +171,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(limits.run(closed), "limits")
         life.spawn(stops.run(closed), "stops")
         if reports is not None:
+        life.spawn(signatures.run(closed), "signatures")
             life.spawn(reports.run(closed), "tls reports")
         life.ready()
         await life.stopping.wait()

@@ -5,6 +5,8 @@ folds, of the body nothing (`shared.quoted_printable`), so it is hashed as it is
 would cost more than the signature; the tests do it, to see that nothing changes.
 
 All signatures of a mail cover the same fields and the same body, so both are hashed once, however many there are.
+
+    draft(signers, fields, body, now) → digests → (`signatures`: signed beside this process) → fields(signatures)
 """
 
 import re
@@ -44,36 +46,59 @@ _BLANKS = re.compile(rb"[ \t\r\n]+")
 
 
 class Signer:
-    """Signs for one `domain` with one key, RSA or Ed25519. Loading an RSA key takes 26 ms; signing releases the GIL.
-    dkim_keys.InvalidKey if the key is none."""
+    """Signs for one `domain` with one key, RSA or Ed25519. Loading an RSA key takes 26 ms; `sign_digest` releases the
+    GIL. `pem` is the private key: never logged, never part of an error. dkim_keys.InvalidKey if the key is none."""
 
     def __init__(self, domain: str, selector: str, private_key_pem: bytes | str) -> None:
         pem = private_key_pem if isinstance(private_key_pem, str) else private_key_pem.decode("ascii", "replace")
         self.domain = domain
-        self._sign_digest = dkim_keys.signer(pem)
-        self._tags = f"v=1; a={dkim_keys.algorithm(pem)}; c=relaxed/relaxed; d={domain}; s={selector};".encode("ascii")
-
-    def field(self, begun: "_Hash", tags: bytes, relaxed_tags: bytes) -> bytes:
-        """The DKIM-Signature field, its CRLF included. `begun` is the hash of the signed fields, which ends here with
-        that of this one; `tags` are those that all signatures of the mail share."""
-        begun.update(b"dkim-signature:%b %b" % (self._tags, relaxed_tags))
-        signature = b64encode(self._sign_digest(begun.digest()))
-        broken = [signature[at : at + _LINE_CHARS] for at in range(0, len(signature), _LINE_CHARS)]
-        return b"DKIM-Signature: %b\r\n %b%b\r\n" % (self._tags, tags, b"\r\n ".join(broken))
+        self.pem = pem
+        self.sign_digest = dkim_keys.signer(pem)
+        self.tags = f"v=1; a={dkim_keys.algorithm(pem)}; c=relaxed/relaxed; d={domain}; s={selector};".encode("ascii")
 
 
-def sign(signers: Sequence[Signer], fields: Sequence[tuple[bytes, bytes]], body: bytes, now_s: int) -> bytes:
-    """The DKIM-Signature fields, in the order of `signers`, each with its CRLF. The body is in relaxed form; of the
-    fields that are signed, each occurs once."""
-    if not signers:
-        return b""
+class Draft:
+    """The DKIM-Signature fields of a mail without their signatures. `digests` are what `signers` sign, each its own."""
+
+    __slots__ = ("_shared_tags", "digests", "signers")
+
+    def __init__(self, signers: Sequence[Signer], signed_fields: "_Hash", shared_tags: bytes) -> None:
+        """`signed_fields` is the hash of the signed fields, which ends with that of each signature's own;
+        `shared_tags` are those that all signatures of the mail have."""
+        self.signers = signers
+        self._shared_tags = shared_tags
+        relaxed_tags = shared_tags.replace(b"\r\n", b"")
+        self.digests: list[bytes] = []
+        for signer in signers:
+            begun = signed_fields.copy()
+            begun.update(b"dkim-signature:%b %b" % (signer.tags, relaxed_tags))
+            self.digests.append(begun.digest())
+
+    def fields(self, signatures: Sequence[bytes]) -> bytes:
+        """The fields, in the order of the signers, each with its CRLF."""
+        fields = []
+        for signer, signature in zip(self.signers, signatures, strict=True):
+            text = b64encode(signature)
+            broken = b"\r\n ".join([text[at : at + _LINE_CHARS] for at in range(0, len(text), _LINE_CHARS)])
+            fields.append(b"DKIM-Signature: %b\r\n %b%b\r\n" % (signer.tags, self._shared_tags, broken))
+        return b"".join(fields)
+
+
+def draft(signers: Sequence[Signer], fields: Sequence[tuple[bytes, bytes]], body: bytes, now_s: int) -> Draft:
+    """What there is to sign of a mail. The body is in relaxed form; of the fields that are signed, each occurs once."""
     signed = [(lower, value) for name, value in fields if (lower := name.lower()) in SIGNED]
-    begun = sha256(_relaxed(signed))
     body_hash = b64encode(sha256(body).digest())
     names = _names(tuple([name for name, _ in signed]))
     tags = b"t=%d;\r\n h=%b;\r\n bh=%b;\r\n b=" % (now_s, names, body_hash)
-    relaxed_tags = tags.replace(b"\r\n", b"")
-    return b"".join([signer.field(begun.copy(), tags, relaxed_tags) for signer in signers])
+    return Draft(signers, sha256(_relaxed(signed)), tags)
+
+
+def sign(signers: Sequence[Signer], fields: Sequence[tuple[bytes, bytes]], body: bytes, now_s: int) -> bytes:
+    """The DKIM-Signature fields of a mail, signed here and now."""
+    if not signers:
+        return b""
+    drafted = draft(signers, fields, body, now_s)
+    return drafted.fields([signer.sign_digest(digest) for signer, digest in zip(signers, drafted.digests, strict=True)])
 
 
 def _relaxed(fields: Sequence[tuple[bytes, bytes]]) -> bytes:

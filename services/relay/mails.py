@@ -9,9 +9,8 @@ from typing import Any, Protocol
 from prometheus_client import Histogram
 
 from services.relay import feedback
-from services.relay.dkim import Signer, sign
-from services.relay.ends import Unmade
-from services.relay.mail import Made
+from services.relay.dkim import Draft, Signer, draft
+from services.relay.mail import Made, Unmade
 from services.relay.render import Renderer, RenderFailed
 from shared import content, events, ids, keys
 from shared.dkim_keys import CannotOpen, InvalidKey
@@ -41,6 +40,13 @@ class Domains(Protocol):
     async def of_installation(self, domain: str) -> SendingDomain | None: ...
 
     def private_key(self, domain: str, key: Key) -> str: ...
+
+
+class Signatures(Protocol):
+    """`signatures`."""
+
+    async def fields(self, draft: Draft) -> bytes:
+        """The DKIM-Signature fields of a mail."""
 
 
 @dataclass(slots=True)
@@ -76,12 +82,19 @@ class Mails:
     """Makes mails; see `relay.Mails`."""
 
     def __init__(
-        self, client: Client, partitions: int, domains: Domains, origin: Origin, now_ms: Callable[[], int]
+        self,
+        client: Client,
+        partitions: int,
+        domains: Domains,
+        origin: Origin,
+        signatures: Signatures,
+        now_ms: Callable[[], int],
     ) -> None:
         self._client: Any = client
         self._partitions = partitions
         self._domains = domains
         self._origin = origin
+        self._signatures = signatures
         self._now_ms = now_ms
         self._works: OrderedDict[str, Work] = OrderedDict()
         self._kept_bytes = 0
@@ -99,7 +112,9 @@ class Mails:
             mail = work.renderer.render(ready, now_ms, complaints=work.complaints)
         except RenderFailed as failed:
             return Unmade("render_failed", str(failed), final=True)
-        signatures = sign(work.signers, mail.headers, mail.body, now_ms // 1000)
+        signatures = b""
+        if signers := work.signers:
+            signatures = await self._signatures.fields(draft(signers, mail.headers, mail.body, now_ms // 1000))
         return_path = self._origin.verp.return_path(ready.job, ready.ordinal, self._origin.bounce_domain)
         message, wire_ready = mail.assemble(signatures), mail.is_wire_ready
         return Made(return_path, message, work.stream, mail.smtputf8, work.rate, wire_ready)
