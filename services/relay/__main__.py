@@ -19,14 +19,15 @@ from services.relay.encryption import encryption
 from services.relay.gate import Gate, SecuredRoutes, Unlimited
 from services.relay.limits import Limits
 from services.relay.mails import Mails, Origin
+from services.relay.making import Making
 from services.relay.recorder import Recorder
 from services.relay.relay import Limits as RelayLimits
 from services.relay.relay import Relay
 from services.relay.retry import Retries, parse_schedule
 from services.relay.route import Hop, Routes
 from services.relay.shaping import Shaping
-from services.relay.smtp import Connection, routed_versions
 from services.relay.signatures import Signatures
+from services.relay.smtp import Connection, routed_versions
 from services.relay.stops import Stops
 from shared import bus, dns, logs, master_secret, sites, storage
 from shared.dkim_keys import Vault
@@ -131,8 +132,8 @@ async def main(life: Lifecycle) -> None:
         secured = SecuredRoutes(routes, policies, gate, site)
         return Courier(secured, gate.passage(site, pool), open_connection, shunned, reports)
 
-    publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
     signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
+    publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
     relay = Relay(
         name,
         partitions,
@@ -170,8 +171,8 @@ async def main(life: Lifecycle) -> None:
         life.spawn(relaying(), "relay")
         life.spawn(limits.run(closed), "limits")
         life.spawn(stops.run(closed), "stops")
-        if reports is not None:
         life.spawn(signatures.run(closed), "signatures")
+        if reports is not None:
             life.spawn(reports.run(closed), "tls reports")
         life.ready()
         await life.stopping.wait()

@@ -1,12 +1,11 @@
 """From what happened in an attempt to the fact that is recorded and what the message does next. Pure."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from services.relay.courier import Result
-from services.relay.mail import End, Mail
+from services.relay.mail import End, Mail, Unmade
 from services.relay.outcome import Bounce, Defer, Deliver, outcome
 from services.relay.retry import Retries
 from services.relay.route import NoRoute
@@ -17,16 +16,6 @@ from shared import events
 UNKNOWN = Bounce("soft", "unknown_outcome")
 #: What is kept of a reply on a fact, and carried to the next attempt.
 MAX_REPLY_CHARS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Unmade:
-    """Why there is no mail to send. `final`: there never will be."""
-
-    reason: str
-    detail: str
-    final: bool
-    stream: str = "bulk"
 
 
 def suppressed(mail: Mail, reason: str, now_ms: int) -> End:

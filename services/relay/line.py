@@ -7,7 +7,7 @@ take turns. One that is at its limit is passed over until it may go on; the othe
 
 from collections import deque
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 from math import inf
 from typing import Generic, TypeVar
 
@@ -93,6 +93,22 @@ class Line(Generic[W]):
                         queues[place] = mails
                     return mail
         return None
+
+    def next(self, most: int, now: float) -> list[Mail]:
+        """Those whose turn comes first, as it looks now."""
+        if self._until.get(None, 0.0) > now:
+            return []
+        return list(islice(self._in_turn(most, now), most))
+
+    def _in_turn(self, most: int, now: float) -> Iterator[Mail]:
+        """At least so many, if there are."""
+        for queues in self._lanes:
+            may_go = (mails for place, mails in queues.items() if self._until.get(place, 0.0) <= now)
+            going = list(islice(may_go, most))
+            if len(going) == 1:
+                yield from going[0]
+            else:
+                yield from (mail for turn in zip_longest(*going) for mail in turn if mail is not None)
 
     def wait_s(self, now: float) -> float | None:
         """How long until a message that waits may go: 0 is now, None is that there is none."""

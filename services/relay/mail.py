@@ -1,5 +1,6 @@
 """A message in the hands of a relay, what is sent for it, and the end that an attempt gives it."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from shared import events
@@ -17,7 +18,6 @@ class Made:
     stream: str
     utf8: bool = False
     rate: str = ""
-
     wire_ready: bool = False
 
 
@@ -30,11 +30,13 @@ class Unmade:
     final: bool
     stream: str = "bulk"
 
+
 @dataclass(slots=True)
 class Mail:
     """A leased message. `checked_at` is when it was last asked whether it is still wanted (monotonic seconds),
     `unwanted` the word if it is not (`admission`); `epoch` as in the relay's rules; `begun` that its body may
-    have gone, of a message that is sent at most once; `made` what could not go yet, and when it was made."""
+    have gone, of a message that is sent at most once. `making` is its mail, begun before its turn; `made` its mail, and
+    when that was begun, until an attempt is over (`making`)."""
 
     lease: Lease
     ready: events.Ready
@@ -42,7 +44,8 @@ class Mail:
     epoch: int = 0
     unwanted: str | None = None
     begun: bool = False
-    made: tuple[Made, float] | None = None
+    making: Awaitable[tuple[Made | Unmade, float]] | None = None
+    made: tuple[Made | Unmade, float] | None = None
 
     @property
     def domain(self) -> str:

@@ -35,7 +35,7 @@ from services.relay import admission, ends
 from services.relay.admission import Admission
 from services.relay.courier import Courier, Parcel, Result
 from services.relay.line import FRESH_S, Line, Place
-from services.relay.mail import End, Made, Mail
+from services.relay.mail import End, Made, Mail, Unmade
 from services.relay.notnow import NotNow, Scope
 from services.relay.recorder import Recorder
 from services.relay.retry import Retries
@@ -57,10 +57,6 @@ GATHER_S = 0.003
 #: With a permit in hand, so long ago: a permit is waited for, and the promise is that who leaves gets nothing a second
 #: later.
 FRESH_ENOUGH_S = 0.75
-#: A mail that was made and could not go is good for so long: its date, and its domain, which may be taken away.
-MADE_GOOD_S = 5.0
-#: And kept if it is no larger: two thousand with attachments would be more than the memory there is.
-MADE_KEPT_BYTES = 65_536
 #: A limit that lets go so soon is waited for by the worker itself, its connection open, where the alternative is one by
 #: another address. (`gate` has waited before, as long as that makes sense with the place kept.)
 PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": 2_000, "queue": 0}
@@ -91,9 +87,17 @@ READY_AGE = Histogram(
 )
 
 
-class Mails(Protocol):
-    async def make(self, ready: events.Ready) -> Made | ends.Unmade:
-        """The mail of a message, or why there is none. Raises RedisAway."""
+class Making(Protocol):
+    """The mails of messages (`making`)."""
+
+    def ahead(self, line: Line["asyncio.Task[None]"], now: float) -> None:
+        """Begins to make those next in line."""
+
+    async def made(self, mail: Mail) -> Made | Unmade:
+        """The mail of a message, or why there is none. RedisAway."""
+
+    def settle(self, mail: Mail, *, keep: bool) -> None:
+        """Its attempt is over; `keep` the mail for another one soon."""
 
 
 class Gate(Protocol):
@@ -177,7 +181,7 @@ class Relay:
         limits: Limits,
         queues: ReadyQueues,
         admission: Admission,
-        mails: Mails,
+        making: Making,
         new_courier: Callable[[str, str], Courier],
         retries: Retries,
         make_recorder: Callable[[Callable[[Sequence[End]], None]], Recorder],
@@ -192,7 +196,7 @@ class Relay:
         self._limits = limits
         self._queues = queues
         self._admission = admission
-        self._mails = mails
+        self._making = making
         self._new_courier = new_courier
         self._retries = retries
         self._recorder = make_recorder(self._recorded)
@@ -474,6 +478,8 @@ class Relay:
         courier = self._new_courier(line.site, line.pool)
         try:
             while (mail := await self._next(line, courier)) is not None:
+                if len(line) and not line.slow:
+                    self._making.ahead(line, self._monotonic())
                 was_open = courier.is_open
                 go_on = await self._attempt(mail, line, courier)
                 line.connected += courier.is_open - was_open
@@ -529,7 +535,7 @@ class Relay:
                 continue
             except Exception as fault:  # ours: it must not hold the message for ever, nor lose it
                 self._log.exception("attempt_failed", job=mail.ready.job, ordinal=mail.ready.ordinal)
-                why = ends.Unmade("internal_error", type(fault).__name__, final=False)
+                why = Unmade("internal_error", type(fault).__name__, final=False)
                 now_ms = self._now_ms()
                 end = ends.unknown(mail, now_ms) if mail.begun else ends.unmade(mail, why, now_ms, self._retries)
             if isinstance(end, NotNow):
@@ -546,13 +552,11 @@ class Relay:
         ready = mail.ready
         if (end := await self._withheld(mail)) is not None:
             return end
-        lately = self._made_lately(mail)
-        made = lately or await self._mails.make(ready)
+        made = await self._making.made(mail)
         now_ms = self._now_ms()
-        if isinstance(made, ends.Unmade):
+        if isinstance(made, Unmade):
+            self._making.settle(mail, keep=False)
             return ends.unmade(mail, made, now_ms, self._retries)
-        if ready.attempt == 1 and lately is None:
-            READY_AGE.observe(events.sequence(ready.job, now_ms) / 1000)
         parcel = Parcel(
             mail.domain,
             made.mail_from,
@@ -560,29 +564,20 @@ class Relay:
             made.message,
             made.utf8,
             partial(self._begin, mail) if ready.at_most_once else None,
+            made.wire_ready,
         )
         result: Result | End | NotNow = await courier.deliver(
             parcel, lambda source: self._not_permitted(mail, line, source, made.rate)
         )
-            made.wire_ready,
-        if isinstance(result, NotNow):
-            # Made again only if it waits for long: a signature is the dearest part of a mail.
-            if lately is None and len(made.message) <= MADE_KEPT_BYTES:
-                mail.made = made, self._monotonic()
+        self._making.settle(mail, keep=isinstance(result, NotNow))
+        if not isinstance(result, Result):
             return result
-        mail.made = None
-        if isinstance(result, End):
-            return result
+        if ready.attempt == 1:
+            READY_AGE.observe(events.sequence(ready.job, now_ms) / 1000)
         end = ends.attempted(mail, made.stream, len(made.message), result, now_ms, self._now_ms(), self._retries)
         if isinstance(end.fact, events.Delivered):
             self._gate.accepted(mail.lease.site, result.source)
         return end
-
-    def _made_lately(self, mail: Mail) -> Made | None:
-        """The mail of a message that a limit has just held back."""
-        if mail.made is None or self._monotonic() - mail.made[1] > MADE_GOOD_S:
-            return None
-        return mail.made[0]
 
     async def _begin(self, mail: Mail) -> None:
         """Before the body of a message that is sent at most once."""

@@ -17,20 +17,22 @@ import pytest
 
 from services.queueing.compile import JobContent, Limits, compile_content
 from services.relay import mails as mails_module
+from services.relay import making
 from services.relay import relay as relay_module
 from services.relay.admission import Admission
 from services.relay.begun import Begun
 from services.relay.courier import Courier, Shunned
 from services.relay.egress import Source
-from services.relay.ends import Unmade
-from services.relay.mail import Made
+from services.relay.mail import Made, Unmade
 from services.relay.mails import Mails, Origin
+from services.relay.making import Making
 from services.relay.notnow import NotNow, Scope
 from services.relay.recorder import Recorder
 from services.relay.relay import KEPT, Relay
 from services.relay.relay import Limits as RelayLimits
 from services.relay.retry import Retries
 from services.relay.route import Hop
+from services.relay.signatures import Signatures
 from services.relay.smtp import Connection, Timeouts
 from services.relay.tls import NEVER
 from shared import bus, content, dkim_keys, events, ids, keys, redis, suppression
@@ -170,7 +172,7 @@ class House:
 
     def mails(self, client: Any = None) -> Mails:
         origin = Origin("https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET), "estafette")
-        return Mails(client or self.client, P, self.domains, origin, self.clock.now_ms)
+        return Mails(client or self.client, P, self.domains, origin, Signatures(0, time.monotonic), self.clock.now_ms)
 
     def relay(
         self,
@@ -210,7 +212,7 @@ class House:
             RelayLimits(in_flight=in_flight, batch=batch, connections_per_site=connections, lease_ms=lease_ms),
             queues,
             admission or Admission(self.client, P, SuppressionList(self.client, P)),
-            mails or self.mails(),
+            Making(mails or self.mails(), self.clock.monotonic),
             new_courier,
             Retries(NoChance(), (retry_s,)),
             partial(Recorder, publisher, queues, name),
@@ -341,6 +343,9 @@ class GatedMails:
             raise ZeroDivisionError("a bug of ours")
         self.made += 1
         return await self._mails.make(ready)
+
+    def size_bytes(self, ready: events.Ready) -> None:
+        """Nothing is made before its turn."""
 
 
 # Sending
@@ -829,7 +834,7 @@ async def test_a_mail_that_could_not_go_is_kept_for_a_while_and_made_again_after
     def held(site: str, ready: events.Ready) -> NotNow | None:
         refused.append(ready.ordinal)
         if len(refused) == 3:
-            house.clock.ahead_s += relay_module.MADE_GOOD_S
+            house.clock.ahead_s += making.GOOD_S
         return NotNow(20, "site", "site:a.test") if len(refused) <= 3 else None
 
     house.gate = SlowGate(held)

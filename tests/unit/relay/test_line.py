@@ -178,3 +178,29 @@ def test_nothing_is_lost_and_nothing_doubled(places: list[tuple[int, str]], keep
     assert sorted(out + kept) == list(range(len(places)))
     assert left == len(kept)
     assert len(some) == 0
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c"]), st.integers(0, 1)), max_size=30),
+    st.sets(st.tuples(st.integers(0, 1), st.sampled_from(["a", "b", "c"]))),
+    st.integers(0, 40),
+)
+def test_who_is_next_is_who_will_be_taken(
+    places: list[tuple[str, int]], blocked: set[tuple[int, str]], most: int
+) -> None:
+    some = line(*(mail(number, queue, lane) for number, (queue, lane) in enumerate(places)))
+    for place in blocked:
+        some.block(place, 10.0, 0.0)
+
+    soon = [one.lease.number for one in some.next(most, 0.0)]
+
+    assert soon == all_of(some)[:most]
+
+
+def test_nobody_is_next_while_all_are_held_back() -> None:
+    some = line(mail(1))
+
+    some.block(None, 10.0, 0.0)
+
+    assert some.next(5, 9.9) == []
+    assert [one.lease.number for one in some.next(5, 10.0)] == [1]
