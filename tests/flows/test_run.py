@@ -80,7 +80,7 @@ async def test_a_first_start_prints_a_line_that_sends_a_mail_and_a_second_one_st
 
 async def announced(stack: Stack) -> str:
     text = printed(stack)
-    return text if "curl" in text else ""
+    return text if re.search(r"^curl .*'\n", text, re.MULTILINE) else ""
 
 
 async def test_what_dies_is_started_again_and_all_die_with_the_supervisor(tmp_path: Path) -> None:
