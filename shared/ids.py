@@ -31,6 +31,7 @@ def job_text(raw: bytes) -> str:
     return b32hexencode(raw).decode("ascii").rstrip("=").lower()
 
 
+@lru_cache(4096)
 def job_bytes(job: str) -> bytes:
     """The twelve bytes of a job id. ValueError if it is none."""
     if not is_job_id(job):

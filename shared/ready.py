@@ -45,6 +45,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from shared import events, keys, ready_scripts
 from shared.redis import Client, Script, answer
 
@@ -85,8 +87,7 @@ class Queued:
     expires_at: int = 0
 
 
-@dataclass(frozen=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True):
     """One message in hand. `number` is unique in its partition."""
 
     partition: int
@@ -120,8 +121,7 @@ class Taken:
     due_in_ms: int
 
 
-@dataclass(frozen=True)
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True):
     """The end of a lease: with `retry_at` (ms) the message comes back as `body`, without it is done."""
 
     number: int

@@ -5,10 +5,9 @@ service `suppression` writes; it keeps hash and index in step. All of an address
 may be case-sensitive (RFC 5321, 2.4), but nobody who left under one spelling is mailed under another.
 """
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import msgspec
 
@@ -66,10 +65,10 @@ def partition(tenant: str, address: str, partitions: int) -> int:
 
 
 class SuppressionList:
-    """The look-up: one round trip for any number of addresses of one partition, partitions at the same time."""
+    """The look-up: one round trip for any number of addresses; in a cluster one to each server, at the same time."""
 
     def __init__(self, client: Client, partitions: int) -> None:
-        self._client = client
+        self._client: Any = client
         self._partitions = partitions
 
     async def check(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]:
@@ -79,9 +78,7 @@ class SuppressionList:
         for index, (tenant, address) in enumerate(pairs):
             key = normalised(address)
             places[partition(tenant, key, self._partitions), tenant].append((index, key))
-        found = await asyncio.gather(
-            *(self._stored(p, tenant, [key for _, key in group]) for (p, tenant), group in places.items())
-        )
+        found = await self._stored([(p, tenant, [key for _, key in group]) for (p, tenant), group in places.items()])
         for group, stored in zip(places.values(), found, strict=True):
             for (index, _), value in zip(group, stored, strict=True):
                 if value is not None:
@@ -91,9 +88,15 @@ class SuppressionList:
     async def record(self, tenant: str, address: str) -> Record | None:
         """All that is known of a listed address, None if it is not listed. Raises RedisAway."""
         key = normalised(address)
-        value = (await self._stored(partition(tenant, key, self._partitions), tenant, [key]))[0]
+        ((value,),) = await self._stored([(partition(tenant, key, self._partitions), tenant, [key])])
         return None if value is None else decode(value)
 
-    async def _stored(self, p: int, tenant: str, addresses: list[str]) -> list[bytes | None]:
-        call = cast(Awaitable[Any], self._client.hmget(keys.suppressed(p, tenant), addresses))
-        return cast(list[bytes | None], await answer(call))
+    async def _stored(self, wanted: Sequence[tuple[int, str, list[str]]]) -> list[list[bytes | None]]:
+        """For each partition and tenant what is stored of the addresses."""
+        if not wanted:
+            return []
+        pipeline = self._client.pipeline(transaction=False)
+        for p, tenant, addresses in wanted:
+            pipeline.hmget(keys.suppressed(p, tenant), addresses)
+        found: list[list[bytes | None]] = await answer(pipeline.execute())
+        return found

@@ -13,8 +13,9 @@ messages do not each wait for the same time-out.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
+
+import msgspec
 
 from services.relay.egress import Source
 from services.relay.notnow import NotNow
@@ -32,8 +33,7 @@ Answer = Reply | ConnectFailed | ConnectionLost | NoRoute
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """How an attempt ended: a reply or a failure, in words; from which host, by which source, over which TLS version
     and cipher, and what asked for that. `rule` is the shaping rule that knows the reply."""
 
@@ -47,8 +47,7 @@ class Result:
     rule: Rule | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True):
     """What one message needs on its way. `utf8`: its header has addresses beyond ASCII (RFC 6531). `before_body` is
     awaited when the host waits for the body. `wire_ready`: as in `transaction.is_wire_ready`."""
 

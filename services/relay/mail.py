@@ -1,14 +1,15 @@
 """A message in the hands of a relay, what is sent for it, and the end that an attempt gives it."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import msgspec
 
 from shared import events
 from shared.ready import Lease, Recorded
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """A mail that can be sent: envelope sender, bytes with CRLF, the stream of its job; whether its header has
     addresses beyond ASCII; the pace that its job may have, or ""; whether its lines are known to be as SMTP has them
     (`transaction.is_wire_ready`)."""
@@ -21,8 +22,7 @@ class Made:
     wire_ready: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unmade:
+class Unmade(msgspec.Struct, frozen=True):
     """Why there is no mail to send. `final`: there never will be."""
 
     reason: str
@@ -57,15 +57,14 @@ class Mail:
         return self.lease.lane, self.lease.queue
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(msgspec.Struct, frozen=True):
     """What became of a message: the fact (None when its end is on record already) and what happens to its lease."""
 
     mail: Mail
     fact: events.Fact | None
-    recorded: Recorded = field(init=False)
     retry_at: int | None = None
     again: bytes = b""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "recorded", Recorded(self.mail.lease.number, self.retry_at, self.again))
+    @property
+    def recorded(self) -> Recorded:
+        return Recorded(self.mail.lease.number, self.retry_at, self.again)

@@ -735,6 +735,7 @@ class Relay:
 def _read(body: bytes) -> events.Ready:
     """ValueError if it is nothing that could be sent and recorded."""
     ready = events.decode("Ready", body)
-    if not isinstance(ready, events.Ready) or not ids.is_job_id(ready.job) or not 0 <= ready.ordinal <= ids.MAX_ORDINAL:
+    if not isinstance(ready, events.Ready) or not 0 <= ready.ordinal <= ids.MAX_ORDINAL:
         raise ValueError("not a message of a job")
+    ids.job_bytes(ready.job)
     return ready

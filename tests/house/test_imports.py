@@ -97,7 +97,6 @@ EDGES: dict[str, set[str]] = {
     "shared/redis.py": {"redis"},
     "shared/sending_domains.py": {"asyncio", "secrets", "time"},
     "shared/settings.py": {"os"},
-    "shared/suppression.py": {"asyncio"},
     "shared/tenants.py": {"secrets", "time"},
 }
 
