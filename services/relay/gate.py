@@ -46,6 +46,8 @@ PATIENCE_MS = 250
 QUEUE_PATIENCE_MS = 50
 #: Messages over one connection where shaping does not say. Postfix never closes; a new one costs 1 ms here.
 MAILS_PER_CONNECTION = 500
+#: And a connection that waits for mail is closed after this: hosts close them after 30 s to 5 min, and count them.
+IDLE_S = 5.0
 
 RULES = Metric("estafette_relay_shaping_rules_total", "Replies that a shaping rule knew, by what it does", ["action"])
 _RULES = {action: RULES.labels(action) for action in ("slow_down", "one_connection", "suspend", "rest_source", "none")}
@@ -99,6 +101,10 @@ class Gate:
     def connections(self, site: str) -> int:
         """How many connections a process may have to the site, as far as one can tell without asking."""
         return self._shaping.of(site).connections or self._connections_per_site
+
+    def idle_s(self, site: str) -> float:
+        """How long a connection to the site may stay open without a message."""
+        return self._shaping.of(site).idle_s or IDLE_S
 
     def has_source(self, site: str, pool: str) -> bool:
         """There is an address by which mail may leave now."""

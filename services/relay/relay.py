@@ -46,8 +46,9 @@ from shared.redis import RedisAway
 
 #: A relay trusts its lease for so much of its time: the rest covers the round trip and a stalled process.
 TRUSTED = 0.8
-#: A kept connection that waits for mail is closed after this: hosts close them after 30 s to 5 min, and count them.
-IDLE_S = 5.0
+#: A worker without mail and without a connection ends after this. One with a connection waits as long as its site lets
+#: that be idle (`Gate.idle_s`).
+UNCONNECTED_S = 5.0
 #: The longest wait for something to become due; leases are renewed at least so often.
 WAIT_MS = 1000
 #: After a bug, or a server that refuses: not so often that its logs are all there is.
@@ -108,6 +109,9 @@ class Gate(Protocol):
 
     def connections(self, site: str) -> int:
         """How many connections a process may have to the site, as far as one can tell without asking."""
+
+    def idle_s(self, site: str) -> float:
+        """How long a connection to the site may stay open without a message."""
 
     def has_source(self, site: str, pool: str) -> bool:
         """There is an address by which mail may leave now."""
@@ -499,7 +503,7 @@ class Relay:
         idle_since = self._monotonic()
         while (mail := line.take(now := self._monotonic())) is None:
             wait_s = line.wait_s(now)
-            is_idle = now - idle_since >= IDLE_S
+            is_idle = now - idle_since >= (self._gate.idle_s(line.site) if courier.is_open else UNCONNECTED_S)
             if self._stopping.is_set() or (is_idle and (wait_s is None or line.idle > 0)):
                 return None
             if courier.is_open and (is_idle or not courier.is_good(idle=True)):

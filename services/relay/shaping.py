@@ -75,7 +75,8 @@ _CODES = re.compile(r"[45][0-9]{0,2}")
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a site accepts. `connections` and `rates` are of all sources together, `source_…` of each, because providers
-    count by address. 0 and () are no limit."""
+    count by address. A connection without a message is closed after `idle_s`. 0 and () are no limit, or the relay's own
+    (`gate`)."""
 
     connections: int = 0
     source_connections: int = 0

@@ -59,12 +59,17 @@ class FreeGate:
         self.refusals: list[NotNow] = []
         self.permitted: list[tuple[str, str, int]] = []
         self.taken: list[tuple[str, str]] = []
+        #: Seconds by site, where a test says them.
+        self.idle: dict[str, float] = {}
 
     def pool(self, ready: events.Ready) -> str:
         return DEFAULT
 
     def connections(self, site: str) -> int:
         return 1000
+
+    def idle_s(self, site: str) -> float:
+        return self.idle.get(site, 5.0)
 
     def has_source(self, site: str, pool: str) -> bool:
         return False

@@ -9,7 +9,7 @@ import pytest
 
 from services.relay import __main__ as relay_main
 from services.relay.egress import Egress, Source
-from services.relay.gate import MAILS_PER_CONNECTION, Gate, Passage
+from services.relay.gate import IDLE_S, MAILS_PER_CONNECTION, Gate, Passage
 from services.relay.limits import Limits
 from services.relay.notnow import NotNow
 from services.relay.reply import Reply
@@ -190,6 +190,12 @@ async def test_a_connection_is_good_for_as_many_mails_as_the_site_takes(make: Ma
     assert (of_site.is_good(4, idle=False), of_site.is_good(5, idle=False)) == (True, False)
     assert of_no_site.is_good(MAILS_PER_CONNECTION - 1, idle=False)
     assert not of_no_site.is_good(MAILS_PER_CONNECTION, idle=False)
+
+
+async def test_a_site_says_how_long_a_connection_may_wait_for_mail(make: Make) -> None:
+    gate = make(f'[site."{SITE}"]\nidle = "40s"')
+
+    assert (gate.idle_s(SITE), gate.idle_s("elsewhere.example")) == (40, IDLE_S)
 
 
 async def test_a_source_that_is_to_rest_sends_nothing_there_and_others_go_on(make: Make) -> None:

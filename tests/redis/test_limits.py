@@ -556,6 +556,18 @@ async def test_who_holds_idle_connections_learns_that_another_wants_one(relays):
 
 
 @pytest.mark.usefixtures("wanted_for_long")
+async def test_a_relay_gives_up_an_idle_connection_for_one_that_it_wants_itself(relays):
+    relay = relays[0]
+    slots = [await _slot(relay, TWO), await _slot(relay, TWO)]
+
+    assert isinstance(await relay.connect([TWO]), Wait)  # of another pool
+    await _tended(relay)
+
+    assert all(relay.wanted(slot) for slot in slots)
+    assert not any(relay.wanted(slot, busy=True) for slot in slots)
+
+
+@pytest.mark.usefixtures("wanted_for_long")
 async def test_busy_connections_are_given_up_until_shares_are_equal(relays):
     holder, other, _ = relays
     four = Limit("site:a", connections=4)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 
 from services.queueing.compile import JobContent, Limits, compile_content
 from services.relay import mails as mails_module
@@ -1033,10 +1034,51 @@ async def test_what_expires_while_it_is_stopped_is_expired_although_the_stop_goe
 
 
 @on_one_server
-async def test_a_host_that_does_not_answer_goodbyes_does_not_hold_up_the_next_message(
+async def test_a_connection_without_mail_stays_open_for_as_long_as_its_site_lets_it(house: House) -> None:
+    house.gate.idle = {"patient.test": 60, "busy.test": 0.05}
+    async with host(house, "patient.test") as patient, host(house, "busy.test") as busy:
+        job = await house.job()
+        await house.enqueue(job, [0], "patient.test")
+        await house.enqueue(job, [1], "busy.test")
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(2))
+            await until(lambda: busy.open_connections == 0)
+            assert patient.open_connections == 1
+            await house.enqueue(job, [2], "patient.test")
+            await house.enqueue(job, [3], "busy.test")
+            await until(lambda: house.has_ended(4))
+
+        assert (patient.connections, busy.connections) == (1, 2)
+        assert "QUIT" in patient.commands
+
+
+@on_one_server
+async def test_a_connection_without_mail_that_another_relay_wants_is_given_up_and_its_worker_ends(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "IDLE_S", 0.02)
+    class Wanted(FreePassage):
+        def is_good(self, mails: int, *, idle: bool) -> bool:
+            return not (idle and wanted)
+
+    wanted: list[str] = []
+    monkeypatch.setattr(relay_module, "UNCONNECTED_S", 0.05)
+    monkeypatch.setattr(relay_module, "LOOK_ROUND_S", 0.05)
+    house.gate.idle, house.passage = {"a.test": 60}, Wanted
+    async with host(house) as server:
+        await house.enqueue(await house.job(), [0])
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(1))
+            assert server.open_connections == 1
+            wanted.append("a.test")
+            await until(lambda: server.open_connections == 0)
+            await until(lambda: REGISTRY.get_sample_value("estafette_relay_active_sites") == 0)
+
+
+@on_one_server
+async def test_a_host_that_does_not_answer_goodbyes_does_not_hold_up_the_next_message(house: House) -> None:
+    house.gate.idle = {"a.test": 0.02}
     run = RunningRelay(house.relay(quit_s=60))
     try:
         async with host(house, script={"QUIT": SILENT}) as server:

@@ -57,7 +57,7 @@ def test_the_shipped_limits_hold_together(provider: str) -> None:
 
     assert 0 < shape.source_connections <= shape.connections
     assert shape.messages_per_connection > 0
-    assert shape.idle_s > 0
+    assert 0 < shape.idle_s <= 30  # hosts close after 30 s at the soonest
 
 
 @pytest.mark.parametrize("rule", SHAPING.rules, ids=lambda rule: rule.name)
