@@ -1,11 +1,11 @@
-"""How many mails a second one relay process sends, with and without DKIM, beside the RSA ceiling and Postfix.
+"""How many mails a second one relay sends, with and without DKIM, beside the RSA ceiling and Postfix.
 
     python -m loadtests.bench_relay [--messages 20000]
 
-A full queue of 12 kB mails is drained to smtp-sink on the same machine: Redis, relay and sink share its cores. Then by
-two relay processes, and with mails of 100 kB. In the same run: `openssl speed rsa2048` on one core, the ceiling with
-one signature a mail; and Postfix to the same sink, the better of injected and relayed at once, or drained from a queue
-that was held. The last line is JSON.
+A full queue of 12 kB mails is drained to smtp-sink on the same machine: Redis, relay and sink share its cores. Then
+with the signatures made in the relay's own process, by two relays, and with mails of 100 kB. In the same run: `openssl
+speed rsa2048` on one core, the ceiling with one signature a mail; and Postfix to the same sink, the better of injected
+and relayed at once, or drained from a queue that was held. The last line is JSON.
 """
 
 import argparse
@@ -74,13 +74,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--postfix-messages", type=int, default=6_000)
     parser.add_argument("--size-bytes", type=int, default=12_000)
     parser.add_argument("--no-postfix", action="store_true")
-    parser.add_argument("--no-more", action="store_true", help="neither two relay processes nor large messages")
+    parser.add_argument("--no-more", action="store_true", help="one relay as it comes and no large messages")
     return parser.parse_args()
 
 
 def _more(folder: Path, options: argparse.Namespace) -> dict[str, int]:
-    """Two relay processes, and large messages by one: each without and with DKIM."""
-    paces: dict[str, int] = {}
+    """One that signs in its own process; two relays, and large messages by one, each without and with DKIM."""
+    inline = drain(folder / "inline", options.messages, options.size_bytes, dkim=True, beside=0)
+    print(f"{'signing itself:':<22} {inline:,.0f} messages/s")
+    paces = {"inline_dkim_msgs_per_s": round(inline)}
     large = max(1, options.messages // LARGE_SHARE)
     for name, words, messages, size_bytes, relays in (
         ("two_relays", "two relays", options.messages, options.size_bytes, 2),
@@ -103,10 +105,15 @@ def rsa_signs_per_s() -> float:
     return float(found[1])
 
 
-def drain(folder: Path, messages: int, size_bytes: int, *, dkim: bool, relays: int = 1) -> float:
-    """Fills the queue through the API, then starts the relays and measures their pace together."""
+def drain(
+    folder: Path, messages: int, size_bytes: int, *, dkim: bool, relays: int = 1, beside: int | None = None
+) -> float:
+    """Fills the queue through the API, then starts the relays and measures their pace together. `beside`: signing
+    processes of each, else as the relay comes."""
     with Processes(folder) as processes:
         environ = environ_of(folder, processes.redis(), processes.sink(), dkim=dkim)
+        if beside is not None:
+            environ["ESTAFETTE_RELAY_SIGNING_PROCESSES"] = str(beside)
         fill(processes, environ, messages, lambda count, number: content.job(count, number, size_bytes))
         return drained(processes, environ, messages, relays)
 

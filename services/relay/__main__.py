@@ -31,7 +31,7 @@ from services.relay.smtp import Connection, routed_versions
 from services.relay.stops import Stops
 from shared import bus, dns, logs, master_secret, sites, storage
 from shared.dkim_keys import Vault
-from shared.lifecycle import Lifecycle, run
+from shared.lifecycle import Lifecycle, run, settle
 from shared.ready import ReadyQueues
 from shared.sending_domains import SendingDomains
 from shared.settings import Settings, SettingsError
@@ -174,6 +174,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(signatures.run(closed), "signatures")
         if reports is not None:
             life.spawn(reports.run(closed), "tls reports")
+        settle()
         life.ready()
         await life.stopping.wait()
 

@@ -129,10 +129,12 @@ class Stack:
     # Its processes
 
     def pid_of(self, name: str) -> int:
-        """The process of a service (`relay`, `http`) or of Redis (`redis`). LookupError while there is none."""
+        """The process of a service (`relay`, `http`), that signs for the relay (`relay.signing`), or of Redis
+        (`redis`). LookupError while there is none."""
         assert self._process is not None
+        parent = self.pid_of("relay") if name == "relay.signing" else self._process.pid
         wanted = {"redis": "redis-server", "http": r"-m services(\s|$)"}.get(name, rf"-m services\.{name}(\s|$)")
-        for pid in _children(self._process.pid):
+        for pid in _children(parent):
             if re.search(wanted, _command(pid)):
                 return pid
         raise LookupError(f"no process {name}")

@@ -60,7 +60,9 @@ async def _submit(stack: Stack, number: int) -> str:
         await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("victim", ["queueing", "relay", "suppression", "reports", "bounces", "http", "redis"])
+@pytest.mark.parametrize(
+    "victim", ["queueing", "relay", "relay.signing", "suppression", "reports", "bounces", "http", "redis"]
+)
 async def test_promise_1_kill_9_loses_nothing_and_doubles_at_most_what_was_in_flight(tmp_path: Path, victim: str):
     async with Sink() as sink:
         environ = {
@@ -92,6 +94,7 @@ async def test_promise_1_kill_9_loses_nothing_and_doubles_at_most_what_was_in_fl
     assert set(delivered) <= submitted
     assert doubled <= (in_flight if victim in ("relay", "redis") else 0)
     assert (accepted, recorded) == (len(submitted), len(submitted))
+    assert {envelope.message.count(b"DKIM-Signature: ") for envelope in sink.envelopes} == {2}
 
 
 async def _recorded(stack: Stack, until_ms: int) -> int:
