@@ -68,6 +68,7 @@ class Connection(Protocol):
     tls_cipher: str
     tls_policy: str
     tls_failure: TlsFailure | Literal[""]
+    tls_reason: str
     source_ip: str
     sent_count: int
 
@@ -112,9 +113,15 @@ class Passage(Protocol):
 
 class Sessions(Protocol):
     def note(
-        self, domain: str, policy: TlsPolicy, hop: Hop, failure: TlsFailure | Literal[""], source_ip: str = ""
+        self,
+        domain: str,
+        policy: TlsPolicy,
+        hop: Hop,
+        failure: TlsFailure | Literal[""],
+        source_ip: str = "",
+        reason: str = "",
     ) -> None:
-        """A connection was opened (`failure` is "") or was not, because of its encryption."""
+        """A connection was opened (`failure` is "") or was not, because of its encryption; `reason`: in words."""
 
 
 class Shunned:
@@ -229,15 +236,16 @@ class Courier:
         except ConnectFailed as failed:
             self._shunned.add(hop, source.name, failed)
             if failed.tls_failure and self._sessions is not None:
-                self._sessions.note(domain, hop.tls, hop, failed.tls_failure, source.address)
+                reason = failed.reply.codes if failed.reply else failed.reason
+                self._sessions.note(domain, hop.tls, hop, failed.tls_failure, source.address, reason)
             return failed
         finally:
             if self._connection is None:
                 await self._passage.leave()
-        self._hop = hop
+        self._hop, opened = hop, self._connection
         if self._sessions is not None:
-            self._sessions.note(domain, hop.tls, hop, self._connection.tls_failure, self._connection.source_ip)
-        return self._connection
+            self._sessions.note(domain, hop.tls, hop, opened.tls_failure, opened.source_ip, opened.tls_reason)
+        return opened
 
     async def _offer(
         self, connection: Connection, parcel: Parcel, withheld: Callable[[str], Awaitable[T | None]]

@@ -34,7 +34,12 @@ class Reply(msgspec.Struct, frozen=True):
     @property
     def line(self) -> str:
         """The reply as people read it: `550 5.1.1 User unknown`."""
-        return " ".join(filter(None, (str(self.code), self.enhanced, self.text)))
+        return " ".join(filter(None, (self.codes, self.text)))
+
+    @property
+    def codes(self) -> str:
+        """`550 5.1.1`, which is the same each time, where the text may name a session."""
+        return " ".join(filter(None, (str(self.code), self.enhanced)))
 
 
 class ConnectFailed(Exception):

@@ -471,7 +471,7 @@ class _Dial:
             if refused.code == 421:
                 raise
             reply = make_reply(refused.code, refused.message.encode().split(b"\n"), "tls", self.host)
-            return _TlsFailed("validation-failure", reply.line, reply)
+            return _TlsFailed("validation-failure", reply.codes, reply)
         except ssl.SSLCertVerificationError as error:
             raise _TlsFailed(failure_of(error.verify_code), f"its certificate: {error.verify_message}") from None
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:

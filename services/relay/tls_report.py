@@ -27,6 +27,8 @@ SETTLED_S = 600
 SPREAD_S = 4 * 3600
 #: Section 5.5 asks to try for at least a day.
 GIVE_UP_S = DAY_S
+#: Of why a session failed: OpenSSL's longest words are shorter.
+REASON_CHARS = 200
 #: Who names more gets the first ones.
 MAX_URIS = 5
 
@@ -47,6 +49,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     sending_ip: str = ""
     receiving_host: str = ""
     receiving_ip: str = ""
+    reason: str = ""
 
     @property
     def applied(self) -> tuple[PolicyType, tuple[str, ...], tuple[str, ...]]:
@@ -54,14 +57,19 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
 
 
 def session(
-    policy: TlsPolicy, failure: TlsFailure | Literal[""], host: str, address: str | None, source_ip: str
+    policy: TlsPolicy,
+    failure: TlsFailure | Literal[""],
+    host: str,
+    address: str | None,
+    source_ip: str,
+    reason: str = "",
 ) -> Session:
     """How a connection under this policy is counted."""
     kind: PolicyType = {"dane": "tlsa", "mta-sts": "sts"}.get(policy.by, "no-policy-found")  # type: ignore[assignment]
     mx = policy.names if kind == "sts" else ()
     if not failure:
         return Session(kind, policy.published, mx)
-    return Session(kind, policy.published, mx, failure, source_ip, host, address or "")
+    return Session(kind, policy.published, mx, failure, source_ip, host, address or "", reason[:REASON_CHARS])
 
 
 class Reporter(msgspec.Struct, frozen=True):
@@ -180,7 +188,8 @@ def _failure(one: Session, count: int) -> dict[str, Any]:
         "receiving-mx-hostname": one.receiving_host,
         "receiving-ip": one.receiving_ip,
     }
-    return {name: value for name, value in details.items() if value} | {"failed-session-count": count}
+    count_and_why = {"failed-session-count": count} | ({"failure-reason-code": one.reason} if one.reason else {})
+    return {name: value for name, value in details.items() if value} | count_and_why
 
 
 Fields = list[tuple[bytes, bytes]]

@@ -125,15 +125,22 @@ class TlsReports:
         self._log = logs.get_logger()
 
     def note(
-        self, domain: str, policy: TlsPolicy, hop: Hop, failure: TlsFailure | Literal[""], source_ip: str = ""
+        self,
+        domain: str,
+        policy: TlsPolicy,
+        hop: Hop,
+        failure: TlsFailure | Literal[""],
+        source_ip: str = "",
+        reason: str = "",
     ) -> None:
-        """A connection for a domain's mail was made, or failed at its encryption. Costs microseconds."""
+        """A connection for a domain's mail was made, or failed at its encryption, for this `reason`. Costs
+        microseconds."""
         if policy.level == "never":
             return
         SESSIONS.labels(policy.word, failure or "ok").inc()
         if domain.startswith("["):
             return
-        line = (day_of(self._now_s()), domain, session(policy, failure, hop.host, hop.address, source_ip))
+        line = (day_of(self._now_s()), domain, session(policy, failure, hop.host, hop.address, source_ip, reason))
         if line not in self._counts and len(self._counts) >= MAX_LINES:
             UNCOUNTED.inc()
             return

@@ -98,10 +98,12 @@ class Unstopped:
 
 
 class Sessions:
-    """Who was dialled for whom, and how that failed at TLS."""
+    """Who was dialled for whom, and how and why that failed at TLS."""
 
     def __init__(self) -> None:
-        self.noted: list[tuple[str, str, str]] = []
+        self.noted: list[tuple[str, str, str, str]] = []
 
-    def note(self, domain: str, policy: TlsPolicy, hop: Hop, failure: str, source_ip: str = "") -> None:
-        self.noted.append((domain, hop.host, failure))
+    def note(
+        self, domain: str, policy: TlsPolicy, hop: Hop, failure: str, source_ip: str = "", reason: str = ""
+    ) -> None:
+        self.noted.append((domain, hop.host, failure, reason))

@@ -108,10 +108,16 @@ class Sender:
         return connection
 
     def note(
-        self, domain: str, policy: TlsPolicy, hop: Hop, failure: TlsFailure | Literal[""], source_ip: str = ""
+        self,
+        domain: str,
+        policy: TlsPolicy,
+        hop: Hop,
+        failure: TlsFailure | Literal[""],
+        source_ip: str = "",
+        reason: str = "",
     ) -> None:
         self.noted.append(failure)
-        self.reports.note(domain, policy, hop, failure, source_ip)
+        self.reports.note(domain, policy, hop, failure, source_ip, reason)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

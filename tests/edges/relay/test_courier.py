@@ -18,7 +18,7 @@ from services.relay.notnow import NotNow
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.route import Hop, NoRoute
 from services.relay.smtp import Connection, Timeouts
-from services.relay.tls import NEVER, REQUIRED, TlsPolicy
+from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, TlsPolicy
 from tests.fakes.passage import FreePassage, Sessions
 from tests.fakes.smtp_server import CLOSE, RESET, Script, SmtpServer
 from tests.servers import free_port
@@ -272,14 +272,14 @@ async def test_each_refusal_is_heard_once_also_of_a_host_that_the_next_makes_up_
 async def test_sessions_are_counted_when_they_begin_with_what_failed_at_their_encryption() -> None:
     async with net(a={}, b={}) as hosts:
         hosts.require("a", REQUIRED)
+        hosts.require("b", OPPORTUNISTIC)
         courier = hosts.courier()
 
         await deliver(courier)
         await deliver(courier)
 
         assert hosts.sessions.noted == [
-            ("example.net", "a", "starttls-not-supported"),
-            ("example.net", "b", ""),
+            ("example.net", host, "starttls-not-supported", "the host does not offer STARTTLS") for host in "ab"
         ]
 
 
@@ -548,6 +548,7 @@ class ScriptedConnection:
     tls_cipher: str = ""
     tls_policy: str = "none"
     tls_failure: str = ""
+    tls_reason: str = ""
     source_ip: str = ""
     sent_count: int = 0
     usable: bool = True

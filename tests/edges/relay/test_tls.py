@@ -231,20 +231,22 @@ async def test_a_named_leaf_needs_neither_dates_nor_names_nor_authority() -> Non
 
 @pytest.mark.parametrize("policy", [OPPORTUNISTIC, TESTING])
 @pytest.mark.parametrize(
-    ("script", "extensions", "failure"),
+    ("script", "extensions", "failure", "reason"),
     [
-        ({}, EXTENSIONS, "starttls-not-supported"),
-        ({"STARTTLS": "454 4.7.0 TLS not available"}, OFFERED, "validation-failure"),
-        ({"STARTTLS": ("220 go ahead", b"this is not TLS\r\n", CLOSE)}, OFFERED, "validation-failure"),
+        ({}, EXTENSIONS, "starttls-not-supported", "does not offer"),
+        ({"STARTTLS": "454 4.7.0 TLS not available, id 7"}, OFFERED, "validation-failure", "454 4.7.0"),
+        ({"STARTTLS": ("220 go ahead", b"this is not TLS\r\n", CLOSE)}, OFFERED, "validation-failure", ""),
     ],
 )
 async def test_an_opportunistic_one_goes_on_in_clear_and_says_why(
-    policy: TlsPolicy, script: Script, extensions: tuple[str, ...], failure: str, ca_file: str
+    policy: TlsPolicy, script: Script, extensions: tuple[str, ...], failure: str, reason: str, ca_file: str
 ) -> None:
     async with SmtpServer(script, extensions=extensions) as server, connected(policy, server, ca_file) as connection:
         assert (connection.tls, connection.tls_cipher, connection.tls_policy) == (None, "", "opportunistic")
         assert connection.tls_failure == failure
         assert connection.tls_reason
+        assert reason in connection.tls_reason
+        assert "id 7" not in connection.tls_reason
         assert (await connection.send("b@bounces.example", "ana@example.net", MESSAGE)).code == 250
 
 

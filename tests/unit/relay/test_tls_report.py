@@ -89,14 +89,19 @@ DANE = TlsPolicy("dane", "dane", ("mx.example.net",), (Tlsa(3, 1, 1, b"x" * 32),
         (
             DANE,
             "certificate-expired",
-            Session("tlsa", ("3 1 1 78",), (), "certificate-expired", "192.0.2.9", "mx.example.net", "192.0.2.1"),
+            Session(
+                *("tlsa", ("3 1 1 78",), (), "certificate-expired"),
+                *("192.0.2.9", "mx.example.net", "192.0.2.1", "it is old"),
+            ),
         ),
     ],
 )
 def test_a_connection_is_counted_by_policy_and_result(
     policy: TlsPolicy, failure: TlsFailure, expected: Session
 ) -> None:
-    assert session(policy, failure, "mx.example.net", "192.0.2.1", "192.0.2.9") == expected
+    reason = "it is old" if failure else ""
+
+    assert session(policy, failure, "mx.example.net", "192.0.2.1", "192.0.2.9", reason) == expected
 
 
 def counted() -> dict[Session, int]:
@@ -107,7 +112,14 @@ def counted() -> dict[Session, int]:
         Session(*applied): 5326,
         Session(*applied, "certificate-expired", "2001:db8:abcd:0012::1", mx1, ""): 100,
         Session(*applied, "starttls-not-supported", "2001:db8:abcd:0013::1", mx2, "203.0.113.56"): 200,
-        Session(*applied, "validation-failure", "198.51.100.62", mx2, "203.0.113.58"): 3,
+        Session(
+            *applied,
+            "validation-failure",
+            "198.51.100.62",
+            mx2,
+            "203.0.113.58",
+            "X509_V_ERR_PROXY_PATH_LENGTH_EXCEEDED",
+        ): 3,
     }
 
 
@@ -150,6 +162,7 @@ def test_a_report_is_the_one_of_the_rfc() -> None:
                         "receiving-mx-hostname": "mx2.mail.company-y.example",
                         "receiving-ip": "203.0.113.58",
                         "failed-session-count": 3,
+                        "failure-reason-code": "X509_V_ERR_PROXY_PATH_LENGTH_EXCEEDED",
                     },
                 ],
             }
