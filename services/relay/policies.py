@@ -15,13 +15,12 @@ from services.relay.dane import LeftOut, NoAnswer
 from services.relay.mta_sts import StsPolicy
 from services.relay.route import Hop, NoRoute
 from services.relay.sts_policies import NotFetched
-from services.relay.tls import NEVER, OPPORTUNISTIC, Level, TlsFailure, TlsPolicy
+from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, Level, TlsFailure, TlsPolicy
 
-_REQUIRED = TlsPolicy("required", "shaping")
 _VERIFIED = TlsPolicy("verified", "shaping")
 _LEAST: dict[Level, TlsPolicy] = {
     "opportunistic": OPPORTUNISTIC,
-    "required": _REQUIRED,
+    "required": REQUIRED,
     "verified": _VERIFIED,
     "dane": _VERIFIED,  # whatever has no TLSA records
 }

@@ -130,26 +130,22 @@ class Slot:
         self.names = names
         self._held_until_s = held_until_s
         self._monotonic = monotonic
-        self._ended = asyncio.Event()
+        self._ended = False
 
     @property
     def lost(self) -> bool:
         """The lease may be over, and another connection in this one's place: close it."""
-        return bool(self.names) and (self._ended.is_set() or self._monotonic() >= self._held_until_s)
-
-    async def until_lost(self) -> None:
-        """Returns once it is found lost, within the interval of `tend`: for who waits on an idle connection."""
-        await self._ended.wait()
+        return bool(self.names) and (self._ended or self._monotonic() >= self._held_until_s)
 
     @property
     def told(self) -> bool:
-        return self._ended.is_set()
+        return self._ended
 
     def renew(self, held_until_s: float) -> None:
         self._held_until_s = held_until_s
 
     def end(self) -> None:
-        self._ended.set()
+        self._ended = True
 
 
 class Slots:

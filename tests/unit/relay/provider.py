@@ -147,7 +147,8 @@ class Relays:
     def _seen(self, now_s: float) -> Seen:
         """Who asks knows its own third of the last half second."""
         now = int(now_s * 1000 // BUCKET_MS)
-        buckets = [tuple(self._counts.get(bucket, (0, 0))) for bucket in range(now - BUCKETS + 1, now + 1)]
+        counts = [self._counts.get(bucket, [0, 0]) for bucket in range(now - BUCKETS + 1, now + 1)]
+        buckets = [(accepted, refused) for accepted, refused in counts]
         accepted, refused = buckets[-1]
         buckets[-1] = (max(0, accepted - int(self._unknown(now_s))), refused)
         return seen(buckets, int(now_s * 1000) - now * BUCKET_MS)
