@@ -36,7 +36,7 @@ class Making:
         """Begins to make those next in line: one for each worker, half of them at a time, so that their signatures are
         asked for together."""
         workers = len(line.workers)
-        unmade = [mail for mail in line.next(workers, now) if mail.making is None]
+        unmade = [mail for mail in line.next(workers, now) if mail.making is None and mail.made is None]
         if 2 * len(unmade) < workers:
             return
         for mail in unmade:

@@ -148,6 +148,21 @@ async def test_a_mail_that_could_not_go_is_kept_and_one_that_was_tried_is_not() 
     assert mails.made == [0, 0]
 
 
+async def test_a_mail_that_could_not_go_is_not_made_again_before_its_turn() -> None:
+    mails, some = Mails(), line(1, workers=1)
+    making = Making(mails, Clock())
+    first = some.take(0.0)
+    assert first is not None
+    await making.made(first)
+    making.settle(first, keep=True)
+    some.put_first(first)
+
+    making.ahead(some, 0.0)
+    await settled()
+
+    assert mails.made == [0]
+
+
 async def test_a_large_mail_is_not_kept() -> None:
     mails, first = Mails(message=b"x" * (KEPT_BYTES + 1)), mail(0)
     making = Making(mails, Clock())
