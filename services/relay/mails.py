@@ -15,6 +15,7 @@ from services.relay.render import Renderer, RenderFailed
 from shared import content, events, ids, keys
 from shared.dkim_keys import CannotOpen, InvalidKey
 from shared.dkim_rotation import Key
+from shared.ready import LANES
 from shared.redis import Client, answer
 from shared.sending_domains import DomainTaken, InvalidDomain, SendingDomain
 from shared.tokens import TokenKeys
@@ -45,7 +46,7 @@ class Domains(Protocol):
 class Signatures(Protocol):
     """`signatures`."""
 
-    async def fields(self, draft: Draft) -> bytes:
+    async def fields(self, draft: Draft, lane: int = 0) -> bytes:
         """The DKIM-Signature fields of a mail."""
 
 
@@ -114,7 +115,8 @@ class Mails:
             return Unmade("render_failed", str(failed), final=True)
         signatures = b""
         if signers := work.signers:
-            signatures = await self._signatures.fields(draft(signers, mail.headers, mail.body, now_ms // 1000))
+            drafted = draft(signers, mail.headers, mail.body, now_ms // 1000)
+            signatures = await self._signatures.fields(drafted, LANES[work.stream])
         return_path = self._origin.verp.return_path(ready.job, ready.ordinal, self._origin.bounce_domain)
         message, wire_ready = mail.assemble(signatures), mail.is_wire_ready
         return Made(return_path, message, work.stream, mail.smtputf8, work.rate, wire_ready)

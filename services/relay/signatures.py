@@ -4,13 +4,16 @@ An RSA signature holds a processor for longer than rendering, sending and record
 thread it holds up the loop as well (the README has the figures). So a relay keeps `relay.signing_processes` of
 `signing`, and asks the one that has least to do. What is asked for in one turn of the loop goes in one write.
 
+A process is asked for a few mails at a time, and what people wait for goes before bulk here too: behind the mails of a
+thousand connections a password reset would wait for most of a second.
+
 A mail never waits for a process that is not there. Where one ended, or said nothing for `STUCK_S` (then it is killed),
 what it had is signed here, in threads; another takes its place after `RESTART_S`.
 """
 
 import asyncio
 import sys
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import cast
@@ -22,6 +25,7 @@ from prometheus_client import Counter, Gauge
 from services.relay.dkim import Draft, Signer
 from services.relay.signing import Answered, Asked, Frames, framed
 from shared.lifecycle import pause
+from shared.ready import LANES
 
 #: The program of a process.
 COMMAND = (sys.executable, "-m", "services.relay.signing")
@@ -31,6 +35,9 @@ STUCK_S = 10.0
 RESTART_S = 1.0
 #: How often it is looked whether one is stuck.
 LOOK_S = 1.0
+#: Mails that a process is asked for and has not answered, which is what it signs in 20 ms: it has always something to
+#: do, and what goes first does not wait for long.
+ASKED_AT_A_TIME = 32
 #: Keys that a process is told to keep, those used last.
 KEYS_KEPT = 1000
 #: A process whose stdin is closed ends by itself.
@@ -41,6 +48,8 @@ PROCESSES = Gauge("estafette_relay_signing_processes", "Processes that sign for 
 WAITING = Gauge("estafette_relay_signing_waiting_mails", "Mails that wait for their signatures")
 _beside, _here = SIGNED.labels("process"), SIGNED.labels("here")
 
+#: A mail that a process has not been asked for: what to sign, and who waits for it.
+_Waiting = tuple[Draft, "asyncio.Future[list[bytes]]"]
 _decode = msgspec.msgpack.Decoder(Answered).decode
 
 
@@ -67,14 +76,14 @@ class Signatures:
         """How many there are to ask."""
         return len(self._processes)
 
-    async def fields(self, draft: Draft) -> bytes:
-        """The DKIM-Signature fields of a mail, each with its CRLF."""
+    async def fields(self, draft: Draft, lane: int = 0) -> bytes:
+        """The DKIM-Signature fields of a mail, each with its CRLF. `lane`: 0 goes before 1 (`shared.ready`)."""
         if not self._wanted:
             return _signed_here(draft)
         if self._processes:
             process = min(self._processes, key=lambda one: one.waiting)
             with suppress(_Lost):
-                signatures = await process.sign(draft)
+                signatures = await process.sign(draft, lane)
                 _beside.inc()
                 return draft.fields(signatures)
         return await asyncio.to_thread(_signed_here, draft)
@@ -141,16 +150,18 @@ class _Process(asyncio.SubprocessProtocol):
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._frames = Frames()
-        self._mails: dict[int, asyncio.Future[list[bytes]]] = {}
+        #: Mails that it has not been asked for, by lane; and those that it has, by number.
+        self._lanes: tuple[deque[_Waiting], ...] = tuple(deque() for _ in {*LANES.values()})
+        self._asked: dict[int, asyncio.Future[list[bytes]]] = {}
         self._keys: OrderedDict[Signer, int] = OrderedDict()
         self._last_key = self._last_mail = 0
         self._heard_at = 0.0
-        self._asked = Asked([], [], [])
+        self._will_ask = False
         self._is_gone = False
 
     @property
     def waiting(self) -> int:
-        return len(self._mails)
+        return len(self._asked) + sum(map(len, self._lanes))
 
     @property
     def code(self) -> int | None:
@@ -159,40 +170,49 @@ class _Process(asyncio.SubprocessProtocol):
 
     def silent_s(self) -> float:
         """How long it has owed an answer and said nothing."""
-        return self._monotonic() - self._heard_at if self._mails else 0.0
+        return self._monotonic() - self._heard_at if self._asked else 0.0
 
-    def sign(self, draft: Draft) -> "asyncio.Future[list[bytes]]":
+    def sign(self, draft: Draft, lane: int) -> "asyncio.Future[list[bytes]]":
         """The signatures of a mail, in the order of its signers; or _Lost."""
-        if not self._mails:
-            self._heard_at = self._monotonic()
-        self._last_mail += 1
-        signed = self._mails[self._last_mail] = self._loop.create_future()
+        signed: asyncio.Future[list[bytes]] = self._loop.create_future()
         if self._is_gone:
-            self._lose()
+            signed.set_exception(_Lost())
             return signed
-        wanted = [(self._number(signer), digest) for signer, digest in zip(draft.signers, draft.digests, strict=True)]
-        if not self._asked.mails:
+        self._lanes[lane].append((draft, signed))
+        if not self._will_ask:
+            self._will_ask = True
             self._loop.call_soon(self._ask)
-        self._asked.mails.append((self._last_mail, wanted))
         return signed
 
-    def _number(self, signer: Signer) -> int:
+    def _ask(self) -> None:
+        """For as many as it may have."""
+        self._will_ask = False
+        if not self._asked:
+            self._heard_at = self._monotonic()
+        asked = Asked([], [], [])
+        while len(self._asked) < ASKED_AT_A_TIME and (lane := next(filter(None, self._lanes), None)) is not None:
+            draft, signed = lane.popleft()
+            if signed.done():
+                continue  # who asked has stopped waiting
+            self._last_mail += 1
+            self._asked[self._last_mail] = signed
+            pairs = zip(draft.signers, draft.digests, strict=True)
+            asked.mails.append((self._last_mail, [(self._number(signer, asked), digest) for signer, digest in pairs]))
+        if asked.mails:
+            cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)).write(framed(asked))
+
+    def _number(self, signer: Signer, asked: Asked) -> int:
         """Of the key, which the process has, or gets with this question."""
         number = self._keys.get(signer)
         if number is None:
             self._last_key += 1
             number = self._keys[signer] = self._last_key
-            self._asked.keys.append((number, signer.pem))
+            asked.keys.append((number, signer.pem))
             if len(self._keys) > KEYS_KEPT:
-                self._asked.forgotten.append(self._keys.popitem(last=False)[1])
+                asked.forgotten.append(self._keys.popitem(last=False)[1])
         else:
             self._keys.move_to_end(signer)
         return number
-
-    def _ask(self) -> None:
-        asked, self._asked = self._asked, Asked([], [], [])
-        if not self._is_gone:
-            cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)).write(framed(asked))
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -218,9 +238,11 @@ class _Process(asyncio.SubprocessProtocol):
         self._heard_at = self._monotonic()
         for frame in self._frames.feed(data):
             for number, signatures in _decode(frame).mails:
-                signed = self._mails.pop(number, None)
+                signed = self._asked.pop(number, None)
                 if signed is not None and not signed.done():  # who asked may have stopped waiting
                     signed.set_result(signatures)
+        if not self._is_gone and not self._will_ask:
+            self._ask()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         self._lose()
@@ -233,7 +255,10 @@ class _Process(asyncio.SubprocessProtocol):
     def _lose(self) -> None:
         """Nothing more is asked of it, and what it owes it will not give."""
         self._is_gone = True
-        mails, self._mails = self._mails, {}
-        for signed in mails.values():
+        lost = [*self._asked.values(), *(signed for lane in self._lanes for _, signed in lane)]
+        self._asked.clear()
+        for lane in self._lanes:
+            lane.clear()
+        for signed in lost:
             if not signed.done():
                 signed.set_exception(_Lost())

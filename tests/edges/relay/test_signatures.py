@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 
 from services.relay import signatures as signatures_module
 from services.relay.dkim import Draft, Signer, draft, sign
-from services.relay.signatures import COMMAND, Signatures
+from services.relay.signatures import ASKED_AT_A_TIME, COMMAND, Signatures
 from shared import dkim_keys
 
 FIELDS = [(b"From", b"a@exemple.fr"), (b"Subject", b"Bonjour")]
@@ -159,6 +159,45 @@ async def test_no_mail_waits_for_a_program_that_does_not_work(command: tuple[str
         found = await asyncio.gather(*(beside.fields(drafted(number)) for number in range(5)))
 
         assert found == [here(number) for number in range(5)]
+
+
+async def test_what_people_wait_for_is_signed_before_the_bulk_that_came_first() -> None:
+    done: list[int] = []
+
+    async def signing(number: int, lane: int) -> None:
+        assert await beside.fields(drafted(number), lane) == here(number)
+        done.append(number)
+
+    async with running() as beside:
+        await working(beside)
+        bulk = 3 * ASKED_AT_A_TIME
+        waiting = [asyncio.create_task(signing(number, 1)) for number in range(bulk)]
+        await asyncio.sleep(0)  # the first of them are asked for
+
+        waiting.append(asyncio.create_task(signing(bulk, 0)))
+        await asyncio.gather(*waiting)
+
+    assert sorted(done) == list(range(bulk + 1))
+    assert done.index(bulk) <= 2 * ASKED_AT_A_TIME
+    assert [number for number in done if number != bulk] == list(range(bulk))
+
+
+async def test_who_has_stopped_waiting_costs_nobody_a_signature() -> None:
+    async with running() as beside:
+        await working(beside)
+        (pid,) = pids()
+        os.kill(pid, signal.SIGSTOP)
+        waiting = [asyncio.create_task(beside.fields(drafted(number))) for number in range(2 * ASKED_AT_A_TIME)]
+        await asyncio.sleep(0.05)
+        before = signed("process")
+
+        for one in waiting[1:-1]:
+            one.cancel()
+        await asyncio.wait(waiting[1:-1])
+        os.kill(pid, signal.SIGCONT)
+
+        assert [await waiting[0], await waiting[-1]] == [here(0), here(2 * ASKED_AT_A_TIME - 1)]
+        assert signed("process") == before + 2
 
 
 async def test_it_goes_on_signing_when_the_whole_service_is_told_to_stop() -> None:

@@ -188,7 +188,7 @@ async def test_a_fault_of_what_was_begun_before_its_turn_is_met_in_its_turn_and_
     assert isinstance(await making.made(first), Made)
 
 
-async def test_a_fault_of_what_nobody_takes_is_nobody_s(recwarn: pytest.WarningsRecorder) -> None:
+async def test_a_fault_of_what_nobody_takes_is_nobodys() -> None:
     faults: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
     mails = Mails()
