@@ -193,16 +193,6 @@ def holds(p: int) -> str:
     return f"est:{{p{p}}}:holds"
 
 
-def cap_prefix(p: int) -> str:
-    """What the cap of a site begins with; the site follows."""
-    return f"est:{{p{p}}}:cap:"
-
-
-def cap(p: int, site: str) -> str:
-    """string · how many messages of the site may be in hand over all relays · as long as whoever set it said"""
-    return f"{cap_prefix(p)}{site}"
-
-
 def site_prefix(p: int) -> str:
     """What the record of a site begins with; the site follows."""
     return f"est:{{p{p}}}:site:"

@@ -12,7 +12,6 @@ What is where, all in the site's partition (`shared.keys` has the names, `shared
     holds                         zset    sites, and queues at a site, of which nothing is handed out before a time
     expiries                      zset    ready queues, by when they are looked through for what is over
     site:<site>                   hash    `leased`: how many messages of the site are in hand, over all relays
-    cap:<site>                    string  how many there may be
 
 A message is in exactly one of: a ready stream, one relay's hash, `retry`, where its job is parked. Each script moves it
 from one to another, so no crash loses or doubles it. A site is in `sites` if and only if it has ready messages and
@@ -24,9 +23,9 @@ Turns. A queue is what takes turns within a lane of a site: a tenant, or `tenant
 The one that waited longest goes first, `TURN` messages of each, so ten messages do not wait behind somebody's million.
 One queue alone goes as fast as it can.
 
-Holds. Nothing of a site or of a queue that is held is handed out before its time; a hold may grow and not shrink,
-unless it is taken back. Both are scores of what would be served, and whatever puts messages into a ready queue asks for
-holds, so that they last beyond an empty queue. What is in hand already is not concerned.
+Holds. Nothing of a site or of a queue that is held is handed out before its time; a hold may grow and not shrink. Both
+are scores of what would be served, and whatever puts messages into a ready queue asks for holds, so that they last
+beyond an empty queue. What is in hand already is not concerned.
 
 Expiry. What is over is found where it waits: where parked, by its score; in a ready stream by its field `x`
 (expires_at), when `expiries` says that the first of its queue is over. The time a queue is looked through is rounded up
@@ -60,8 +59,6 @@ SHARE = 8
 TURN = 10
 #: How long the mark of an enqueued chunk stays: longer than a chunk can wait to be repeated.
 ENQUEUED_MS = 7 * 24 * 3600 * 1000
-#: A cap is forgotten after this unless it is set again: whoever set it may not live to take it back.
-CAP_MS = 600_000
 #: A ready queue is looked through at full half minutes. An expiry is exact to about that.
 SWEEP_MS = 30_000
 #: Entries that one script looks at: 1.5 ms of the server's time (7 microseconds each, with bodies of 300 bytes).
@@ -197,20 +194,11 @@ class ReadyQueues:
         found = await answer(self._client.xread({keys.wake(partition): last_wake}, count=1, block=max(1, at_most_ms)))
         return found[0][1][-1][0].decode() if found else last_wake
 
-    # Held back, limited
+    # Held back
 
     async def hold(self, partition: int, site: str, until_ms: int, queue: str | None = None) -> None:
         """Nothing of the site, or of this queue at the site, is handed out before; a longer hold stays."""
         await self._run(ready_scripts.HOLD, partition, [site, queue or "", until_ms])
-
-    async def unhold(self, partition: int, site: str, queue: str | None = None) -> None:
-        """Takes a hold back: that of the site, or that of the queue at the site."""
-        await self._run(ready_scripts.UNHOLD, partition, [site, queue or ""])
-
-    async def cap(self, partition: int, site: str, most: int, lasting_ms: int = CAP_MS) -> None:
-        """At most so many messages of the site in hand over all relays, below `site_limit`, until it is set anew or
-        `lasting_ms` have passed; 0: no cap."""
-        await self._run(ready_scripts.CAP, partition, [site, max(0, most), lasting_ms])
 
     # Put aside
 
@@ -269,7 +257,6 @@ def _names(partition: int) -> tuple[str, ...]:
         keys.ready_prefix(partition),
         keys.turns_prefix(partition),
         keys.site_prefix(partition),
-        keys.cap_prefix(partition),
         keys.leased_prefix(partition),
         keys.parked_prefix(partition),
     )

@@ -1,7 +1,7 @@
 """The scripts of the ready queues, each a step that takes a message from one place to another; `shared.ready` has the
 rules.
 
-Every script gets the same KEYS (`shared.ready` names them, `shared.keys` spells them): eight keys and, below them, the
+Every script gets the same KEYS (`shared.ready` names them, `shared.keys` spells them): nine keys and, below them, the
 beginnings of those that carry a site, a queue, a relay or a job. ARGV begins with the version of a stream entry and the
 time between two sweeps; what follows is said above each.
 
@@ -14,7 +14,7 @@ from shared.redis import Script
 #: What the scripts have in common. `put` and `in_hand` gather what `settle` then does once a queue and once a site.
 _COMMON = """
 local sites, retry, relays, holds, expiries, sweeps, parked_jobs, numbers, wake,
-  ready, turns, records, caps, leased, parked = unpack(KEYS)
+  ready, turns, records, leased, parked = unpack(KEYS)
 local version, sweep_ms = ARGV[1], tonumber(ARGV[2])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
@@ -247,8 +247,6 @@ if limit > 0 then
     if taken >= limit then break end
     if not avoided[site] then
       local most = math.min(site_limit, math.max(1, math.ceil((room_of_relay - taken) / share)))
-      local cap = redis.call('GET', caps .. site)
-      if cap then most = math.min(most, tonumber(cap)) end
       local held = recount(site)
       local room = math.min(limit - taken, most - held)
       local left = room
@@ -336,40 +334,6 @@ else
   redis.call('ZADD', holds, 'GT', till, site .. '\\n' .. queue)
   for lane = 0, 1 do redis.call('ZADD', turns .. lane .. ':' .. site, 'XX', 'GT', till, queue) end
 end
-return 1
-"""
-)
-
-#: ARGV: site, queue ('': all of the site; its queues' own holds stay).
-UNHOLD = _script(
-    """
-local site, queue, freed = ARGV[3], ARGV[4], false
-if queue == '' then
-  if redis.call('ZREM', holds, site) == 0 then return 0 end
-  freed = redis.call('ZADD', sites, 'XX', 'LT', 'CH', now, site) == 1
-else
-  if redis.call('ZREM', holds, site .. '\\n' .. queue) == 0 then return 0 end
-  for lane = 0, 1 do
-    if redis.call('ZADD', turns .. lane .. ':' .. site, 'XX', 'LT', 'CH', now, queue) == 1 then freed = true end
-  end
-  if freed then redis.call('ZADD', sites, 'LT', math.max(now, hold_of(site)), site) end
-end
-if freed then wake_relays() end
-return 1
-"""
-)
-
-#: ARGV: site, most ('0': no cap), for how long in ms. A site that was left out because of its cap comes back.
-CAP = _script(
-    """
-local site = ARGV[3]
-if ARGV[4] == '0' then
-  redis.call('DEL', caps .. site)
-else
-  redis.call('SET', caps .. site, ARGV[4], 'PX', ARGV[5])
-end
-local at = next_turn(site)
-if at and redis.call('ZADD', sites, 'NX', math.max(now, at, hold_of(site)), site) == 1 then wake_relays() end
 return 1
 """
 )

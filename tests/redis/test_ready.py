@@ -250,6 +250,15 @@ async def _now_ms(client: redis.Client) -> int:
     return seconds * 1000 + micros // 1000
 
 
+async def _end_hold(client: redis.Client, queue: str | None = None) -> None:
+    """As if its time had come: whatever was put off until then is due."""
+    until = await client.zscore(keys.holds(P), "a" if queue is None else f"a\n{queue}")
+    assert until is not None
+    for key in (keys.holds(P), keys.sites(P), keys.turns(P, 0, "a"), keys.turns(P, 1, "a")):
+        for member in await client.zrangebyscore(key, until, until):
+            await client.zadd(key, {member: 1})
+
+
 async def _place(queues: ReadyQueues, client: redis.Client, way: str, site: str = "a", queue: str = "acme") -> None:
     """Gets one message of the queue to be ready, by each of the ways there are."""
     if way == "retry":
@@ -293,7 +302,7 @@ async def test_nothing_that_is_held_is_handed_out_however_it_came(queues, client
     await queues.hold(P, "a", await _now_ms(client) + 3_600_000, queue)
     await _arrive(queues, way)
     held = await _lease(queues)
-    await queues.unhold(P, "a", queue)
+    await _end_hold(client, queue)
     free = await _lease(queues)
 
     assert held.leases == []
@@ -345,20 +354,21 @@ async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(qu
     assert second.due_in_ms > 1000
 
 
-async def test_a_hold_of_a_site_does_not_end_with_that_of_its_queue_nor_the_other_way_round(queues, client):
+@pytest.mark.parametrize(("longer", "shorter"), [(None, "acme"), ("acme", None)])
+async def test_a_hold_of_a_site_does_not_end_with_that_of_its_queue_nor_the_other_way_round(
+    queues, client, longer, shorter
+):
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
-    until = await _now_ms(client) + 3_600_000
-    await queues.hold(P, "a", until)
-    await queues.hold(P, "a", until, "acme")
+    now = await _now_ms(client)
+    await queues.hold(P, "a", now + 3_600_000, longer)
+    await queues.hold(P, "a", now + 1_800_000, shorter)
 
-    await queues.unhold(P, "a", "acme")
-    after_queue = await _lease(queues)
-    await queues.hold(P, "a", until, "acme")
-    await queues.unhold(P, "a")
-    after_site = await _lease(queues)
-    await queues.unhold(P, "a", "acme")
+    await _end_hold(client, shorter)
+    after_one = await _lease(queues)
+    await _end_hold(client, longer)
 
-    assert after_queue.leases == after_site.leases == []
+    assert after_one.leases == []
+    assert after_one.due_in_ms > 1000
     assert len((await _lease(queues)).leases) == 1
 
 
@@ -369,52 +379,10 @@ async def test_a_hold_does_not_forget_what_is_in_hand(queues, client):
     await queues.hold(P, "a", await _now_ms(client) + 3_600_000)
     await queues.record(P, "r1", [Recorded(taken.leases[0].number)])
     assert (await _lease(queues, site_limit=4)).leases == []
-    await queues.unhold(P, "a")
+    await _end_hold(client)
 
     assert len((await _lease(queues, site_limit=4)).leases) == 1
     assert await client.hget(keys.site(P, "a"), "leased") == b"4"
-
-
-@pytest.mark.parametrize("queue", [None, "acme"])
-async def test_a_waiting_relay_is_woken_when_a_hold_is_taken_back(queues, client, queue):
-    await queues.enqueue(P, JOB, 0, _messages("a", 1))
-    await queues.hold(P, "a", await _now_ms(client) + 3_600_000, queue)
-    await _lease(queues)
-    woken = await queues.wait(P, "0", 10)
-    waiting = asyncio.create_task(queues.wait(P, woken, 4000))
-    await asyncio.sleep(0.05)
-
-    await queues.unhold(P, "a", queue)
-
-    assert await waiting != woken
-
-
-# Caps
-
-
-async def test_a_capped_site_has_so_many_in_hand_over_all_relays(queues):
-    await queues.enqueue(P, JOB, 0, _messages("a", 10) + _messages("b", 10))
-
-    await queues.cap(P, "a", 3)
-    first = await _lease(queues, "r1", limit=8)
-    second = await _lease(queues, "r2")
-    await queues.cap(P, "a", 0)
-    third = await _lease(queues, "r2")
-
-    assert Counter(lease.site for lease in [*first.leases, *second.leases]) == {"a": 3, "b": 10}
-    assert Counter(lease.site for lease in third.leases) == {"a": 7}
-
-
-async def test_a_cap_is_forgotten_when_nobody_sets_it_again(queues):
-    await queues.enqueue(P, JOB, 0, _messages("a", 10))
-
-    await queues.cap(P, "a", 1)
-    (one,) = (await _lease(queues)).leases
-    await queues.cap(P, "a", 1, lasting_ms=50)
-    await asyncio.sleep(0.1)
-    await queues.record(P, "r1", [Recorded(one.number)])
-
-    assert len((await _lease(queues)).leases) == 9
 
 
 # Parked
@@ -507,7 +475,7 @@ async def test_what_is_over_is_taken_out_of_a_held_queue(queues, client):
     taken_at = await _now_ms(client)
     again = await _expired(queues)
     await queues.record(P, "r1", [Recorded(lease.number) for lease in taken])
-    await queues.unhold(P, "a")
+    await _end_hold(client)
 
     assert (taken_at >= over, again) == (True, [])
     assert sorted(int(lease.body) for lease in taken) == list(range(0, 60, 3))

@@ -1,7 +1,7 @@
 """The ready queues beside a model: whatever is done in whatever order, a message is where the model says, only there.
 
 After each step all of Redis is read: messages by place, and what is derived from them (turns, sites, counts, expiries).
-A lease must bring exactly as many messages as may be handed out, so what is not held, capped or over is never stuck.
+A lease must bring exactly as many messages as may be handed out, so what is neither held nor over is never stuck.
 """
 
 import asyncio
@@ -86,7 +86,6 @@ class Beside(RuleBasedStateMachine):
         self.dead: set[str] = set()
         self.retry_due: set[Message] = set()
         self.holds: set[tuple[str, str | None]] = set()
-        self.caps: dict[str, int] = {}
 
     def teardown(self) -> None:
         self.run(redis.close(self.client))
@@ -118,7 +117,7 @@ class Beside(RuleBasedStateMachine):
         return not {(message.site, None), (message.site, message.queue)} & self.holds
 
     def room(self, site: str) -> int:
-        return max(0, min(SITE_LIMIT, self.caps.get(site, SITE_LIMIT)) - self.in_hand(site))
+        return max(0, SITE_LIMIT - self.in_hand(site))
 
     def put_in_hand(self, relay: str, leases: list[Lease], places: set[str]) -> list[Message]:
         found = []
@@ -226,15 +225,16 @@ class Beside(RuleBasedStateMachine):
         self.run(self.queues.hold(P, site, LATER_MS, queue))
 
     @precondition(lambda self: self.holds)
-    @rule(site=sites, queue=held)
-    def unhold(self, site: str, queue: str | None) -> None:
-        self.holds.discard((site, queue))
-        self.run(self.queues.unhold(P, site, queue))
-
-    @rule(site=sites, most=st.integers(0, 7))
-    def cap(self, site: str, most: int) -> None:
-        self.caps[site] = most or SITE_LIMIT
-        self.run(self.queues.cap(P, site, most))
+    @rule(data=st.data())
+    def hold_comes_to_its_end(self, data: st.DataObject) -> None:
+        site, queue = data.draw(st.sampled_from(sorted(self.holds, key=str)))
+        self.holds.remove((site, queue))
+        self.server.zadd(keys.holds(P), {site if queue is None else f"{site}\n{queue}": OVER_MS})
+        if queue is not None:
+            for lane in (0, 1):
+                self.server.zadd(keys.turns(P, lane, site), {queue: OVER_MS}, xx=True)
+        if (site, None) not in self.holds:
+            self.server.zadd(keys.sites(P), {site: OVER_MS}, xx=True)
 
     @precondition(has_in_hand)
     @rule(relay=relays, every=everies)
