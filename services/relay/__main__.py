@@ -12,6 +12,7 @@ from random import Random
 from typing import TypeVar
 
 from services.relay.admission import Admission
+from services.relay.aside import Aside
 from services.relay.begun import Begun
 from services.relay.courier import Courier, Shunned
 from services.relay.egress import Egress, Source
@@ -151,6 +152,7 @@ async def main(life: Lifecycle) -> None:
         partial(Recorder, publisher, queues, name),
         gate,
         stops,
+        Aside(name, partitions, settings.relay.lease_ms, queues, stops),
         Begun(client, partitions),
         _now_ms,
         time.monotonic,

@@ -10,7 +10,7 @@ Rules:
 - A worker is a connection: a site with many messages gets more of them, up to its limit, and none when it is idle.
 - What a limit holds back (`gate`) stays in line, a few messages of it: as many as will soon go. The rest is put back,
   and while those wait no more of it is taken (`_avoided`). So a slow site has a small part of what is in hand.
-- What is stopped (a job, a tenant's bulk) goes aside and comes back when the stop ends.
+- What is stopped (a job, a tenant's bulk) goes aside and comes back when the stop ends (`aside`).
 - Nothing is attempted on a lease that may be over: `_held_until` is the monotonic time up to which each partition's
   leases hold for certain, and an epoch ends whenever it passed before they were renewed: what was taken in an earlier
   epoch may be another's. What was dropped for that reason comes back by `_recover`, if it is still ours.
@@ -22,7 +22,7 @@ Rules:
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +33,7 @@ from prometheus_client import Gauge, Histogram
 
 from services.relay import admission, ends
 from services.relay.admission import Admission
+from services.relay.aside import Aside
 from services.relay.courier import Courier, Parcel, Result
 from services.relay.line import FRESH_S, Line, Place
 from services.relay.mail import End, Made, Mail, Unmade
@@ -72,11 +73,6 @@ KEPT_PART = 16
 LONGEST_BLOCK_S = 30.0
 #: While something is avoided, leases are asked for so often: its line may be short again at any moment.
 AVOIDING_WAIT_MS = 100
-#: How often what waits is searched for what has expired, and what was put aside for what may go on.
-SWEEP_S = 5.0
-ASIDE_S = 1.0
-#: Messages that come back from aside in one step.
-ASIDE_BATCH = 500
 
 IN_HAND = Gauge("estafette_relay_in_hand_messages", "Messages leased and not yet recorded")
 CONNECTIONS = Gauge("estafette_relay_connections", "Workers, each with at most one connection")
@@ -126,9 +122,6 @@ class Gate(Protocol):
 class Stops(Protocol):
     def reason(self, job: str, tenant: str, stream: str) -> str | None:
         """Why messages of this job must not leave; None if they may."""
-
-    async def lifted(self, jobs: Sequence[str]) -> list[str]:
-        """Those of the jobs that may go on. RedisAway."""
 
 
 class Begun(Protocol):
@@ -191,6 +184,7 @@ class Relay:
         make_recorder: Callable[[Callable[[Sequence[End]], None]], Recorder],
         gate: Gate,
         stops: Stops,
+        aside: Aside,
         begun: Begun,
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
@@ -206,6 +200,7 @@ class Relay:
         self._recorder = make_recorder(self._recorded)
         self._gate = gate
         self._stops = stops
+        self._aside = aside
         self._begun = begun
         self._now_ms = now_ms
         self._monotonic = monotonic
@@ -233,8 +228,8 @@ class Relay:
                         for partition in range(self._partitions)
                     ]
                     minding = [
-                        group.create_task(self._sweep(), name="sweep"),
-                        group.create_task(self._bring_back(), name="bring back"),
+                        group.create_task(self._aside.sweep(self._batch, self._admit, self._stopping), name="sweep"),
+                        group.create_task(self._aside.bring_back(self._stopping), name="bring back"),
                     ]
                     await asyncio.wait(taking)
                     self._stopping.set()
@@ -382,6 +377,10 @@ class Relay:
         """How many more messages may be asked for."""
         return self._limits.in_flight - len(self._in_hand) - self._asked_for
 
+    def _batch(self) -> int:
+        """And in one call."""
+        return min(self._limits.batch, max(0, self._room()))
+
     async def _wait_for_room(self) -> None:
         if self._room() > 0:
             return
@@ -412,7 +411,7 @@ class Relay:
             else:
                 lines.add(self._put_in_line(mail))
         IN_HAND.set(len(self._in_hand))
-        await self._put_aside(stopped)
+        await self._aside.put(self._by_partition(stopped))
         # These were on their way here when a limit refused.
         now = self._monotonic()
         for line in lines:
@@ -530,7 +529,7 @@ class Relay:
             except _LeaseOver:
                 break
             except _Stopped:
-                await self._put_aside([mail])
+                await self._aside.put(self._by_partition([mail]))
                 return True
             except RedisAway:
                 if self._stopping.is_set():
@@ -644,7 +643,7 @@ class Relay:
         partition = mail.lease.partition
         return mail.epoch == self._epochs[partition] and self._monotonic() < self._held_until[partition]
 
-    # Hold back and put aside
+    # Hold back
 
     async def _hold_back(self, mail: Mail, line: SiteLine, refused: NotNow) -> bool:
         """The message goes back in line, and what the same limit holds back waits with it. Whether this worker is of
@@ -678,13 +677,6 @@ class Relay:
         for partition, numbers in self._by_partition(mails).items():
             await self._release(partition, numbers)
 
-    async def _put_aside(self, mails: Iterable[Mail]) -> None:
-        for partition, numbers in self._by_partition(mails).items():
-            try:
-                await self._queues.park(partition, self._name, numbers)
-            except RedisAway as away:  # they come back by themselves when the lease is over, or by `_recover`
-                self._log.warning("not_parked", reason=str(away), partition=partition)
-
     def _by_partition(self, mails: Iterable[Mail]) -> dict[int, list[int]]:
         """They are in hand no more."""
         numbers: dict[int, list[int]] = defaultdict(list)
@@ -692,36 +684,6 @@ class Relay:
             numbers[mail.lease.partition].append(mail.lease.number)
             self._forget(mail)
         return numbers
-
-    async def _bring_back(self) -> None:
-        """What was put aside, once its stop has ended."""
-        await self._every(ASIDE_S, self._bring_back_from)
-
-    async def _bring_back_from(self, partition: int) -> None:
-        for job in await self._stops.lifted(await self._queues.parked_jobs(partition)):
-            while not self._stopping.is_set() and await self._queues.unpark(partition, job, ASIDE_BATCH):
-                pass
-
-    async def _sweep(self) -> None:
-        """What expires while it waits elsewhere, held or aside, ends here."""
-        await self._every(SWEEP_S, self._sweep_in)
-
-    async def _sweep_in(self, partition: int) -> None:
-        limit = min(self._limits.batch, max(0, self._room()))
-        leases = await self._queues.take_expired(partition, self._name, self._limits.lease_ms, limit) if limit else []
-        if leases:
-            await self._admit(leases)
-
-    async def _every(self, seconds: float, call: Callable[[int], Awaitable[None]]) -> None:
-        while not self._stopping.is_set():
-            for partition in range(self._partitions):
-                try:
-                    await call(partition)
-                except RedisAway as away:
-                    self._log.warning("redis_away", reason=str(away), partition=partition)
-                except Exception:  # as in `_take`
-                    self._log.exception("minding_failed", partition=partition)
-            await pause(self._stopping, seconds)
 
     # Let go
 

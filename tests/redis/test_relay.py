@@ -17,10 +17,12 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.queueing.compile import JobContent, Limits, compile_content
+from services.relay import aside as aside_module
 from services.relay import mails as mails_module
 from services.relay import making
 from services.relay import relay as relay_module
 from services.relay.admission import Admission
+from services.relay.aside import Aside
 from services.relay.begun import Begun
 from services.relay.courier import Courier, Shunned
 from services.relay.egress import Source
@@ -219,6 +221,7 @@ class House:
             partial(Recorder, publisher, queues, name),
             self.gate,
             self.stops,
+            Aside(name, P, lease_ms, queues, self.stops),
             Begun(self.client, P),
             self.clock.now_ms,
             self.clock.monotonic,
@@ -961,7 +964,7 @@ async def test_another_source_is_taken_where_one_is_held_back(house: House) -> N
 async def test_what_is_stopped_goes_aside_and_comes_back_when_it_may_go_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "ASIDE_S", 0.05)
+    monkeypatch.setattr(aside_module, "ASIDE_S", 0.05)
     async with host(house) as server:
         stopped, other = await house.job(), await house.job()
         house.stops.stopped.add(stopped)
@@ -997,7 +1000,7 @@ async def test_a_job_that_is_stopped_while_its_messages_are_in_line_sends_no_mor
 async def test_what_expires_while_it_is_held_is_expired_where_it_waits(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "SWEEP_S", 0.05)
+    monkeypatch.setattr(aside_module, "SWEEP_S", 0.05)
     monkeypatch.setattr(ready_module, "SWEEP_MS", 100)
     async with host(house) as server:
         job = await house.job()
@@ -1019,7 +1022,7 @@ async def test_what_expires_while_it_is_held_is_expired_where_it_waits(
 async def test_what_expires_while_it_is_stopped_is_expired_although_the_stop_goes_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "SWEEP_S", 0.05)
+    monkeypatch.setattr(aside_module, "SWEEP_S", 0.05)
     async with host(house) as server:
         job = await house.job()
         house.stops.stopped.add(job)
