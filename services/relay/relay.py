@@ -54,8 +54,9 @@ UNCONNECTED_S = 5.0
 WAIT_MS = 1000
 #: After a bug, or a server that refuses: not so often that its logs are all there is.
 FAULT_PAUSE_S = 1.0
-#: After a small batch the next is given time to gather.
+#: After a small batch the next is given time to gather; more, where a whole batch is in hand already.
 GATHER_S = 0.003
+GATHER_LONGER_S = 0.02
 #: With a permit in hand, so long ago: a permit is waited for, and the promise is that who leaves gets nothing a second
 #: later.
 FRESH_ENOUGH_S = 0.75
@@ -316,7 +317,8 @@ class Relay:
                 due_in_ms = AVOIDING_WAIT_MS if self._avoided() else due_in_ms
                 woken = await self._wait_for_more(partition, woken, due_in_ms, stopping)
             elif count < self._limits.batch // 2:
-                await asyncio.sleep(GATHER_S)
+                has_plenty = self._per_partition[partition] >= self._limits.batch
+                await asyncio.sleep(GATHER_LONGER_S if has_plenty else GATHER_S)
 
     async def _lease(self, partition: int, limit: int, room: int) -> tuple[int, int]:
         expected = self._per_partition[partition]

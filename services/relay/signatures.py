@@ -234,7 +234,7 @@ class _Process(asyncio.SubprocessProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
+    def pipe_data_received(self, _fd: int, data: bytes) -> None:
         self._heard_at = self._monotonic()
         for frame in self._frames.feed(data):
             for number, signatures in _decode(frame).mails:
@@ -244,7 +244,7 @@ class _Process(asyncio.SubprocessProtocol):
         if not self._is_gone and not self._will_ask:
             self._ask()
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+    def pipe_connection_lost(self, _fd: int, _exc: Exception | None) -> None:
         self._lose()
 
     def process_exited(self) -> None:
