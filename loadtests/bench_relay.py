@@ -41,12 +41,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="estafette-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # Postfix and smtp-sink run as others
         print(f"machine: {os.cpu_count()} cores; {options.messages} messages of {options.size_bytes} bytes of HTML")
-        signs_per_s = rsa_signs_per_s()
-        print(f"openssl speed rsa2048, one core: {signs_per_s:,.0f} signatures/s")
+        before = rsa_signs_per_s()
         plain = drain(Path(folder) / "plain", options.messages, options.size_bytes, dkim=False)
         print(f"relay, no DKIM:   {plain:,.0f} messages/s")
         signed = drain(Path(folder) / "dkim", options.messages, options.size_bytes, dkim=True)
         print(f"relay, DKIM:      {signed:,.0f} messages/s")
+        after = rsa_signs_per_s()
+        signs_per_s = max(before, after)
+        print(f"openssl speed rsa2048, one core: {before:,.0f} signatures/s before, {after:,.0f} after")
         more = {} if options.no_more else _more(Path(folder), options)
         peer = 0.0
         if not options.no_postfix:
