@@ -202,7 +202,7 @@ def settle() -> None:
     through all of it again and again, leaves it alone and comes less often. Cycles are few: tasks that failed."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
+    gc.set_threshold(5_000, 10, 10)
 
 
 async def pause(stopping: asyncio.Event, seconds: float) -> None:
