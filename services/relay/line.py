@@ -16,8 +16,9 @@ from shared.ready import LANES
 
 #: Messages in line that justify one more connection to the site.
 MAILS_PER_CONNECTION = 10
-#: How long an admission is good for. The promise is that an unsubscription takes effect within a second.
-FRESH_S = 0.25
+#: How long an admission is good for. The promise is that an unsubscription takes effect within a second; half of that is
+#: for the way to the list.
+FRESH_S = 0.5
 #: Messages next in line that are asked about together with one that has waited longer: at least, and at most.
 FRESHENED_LEAST, FRESHENED_MOST = 10, 200
 

@@ -627,8 +627,10 @@ class Relay:
         """Asks again whether the message is wanted if it was last asked too long ago, and with it those that the other
         workers have and those next in line: where one has waited the others have, and each question is two round
         trips."""
+        if self._monotonic() - mail.checked_at <= FRESH_S:
+            return
         line = self._lines.get((mail.lease.site, self._gate.pool(mail.ready)))
-        if self._monotonic() - mail.checked_at <= FRESH_S or line is None:
+        if line is None:
             return
         line.stale.append(mail)
         async with line.freshening:
