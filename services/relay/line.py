@@ -16,7 +16,7 @@ from shared.ready import LANES
 
 #: Messages in line that justify one more connection to the site.
 MAILS_PER_CONNECTION = 10
-#: How long an admission is good for. The promise is that an unsubscription takes effect within a second; half of that is
+#: How long an admission is good for. The promise is that an unsubscription takes effect within a second; half of it is
 #: for the way to the list.
 FRESH_S = 0.5
 #: Messages next in line that are asked about together with one that has waited longer: at least, and at most.

@@ -149,12 +149,12 @@ def test_a_line_that_does_not_move_is_asked_about_as_far_as_its_head() -> None:
 def test_a_line_is_asked_about_twice_as_far_as_it_moves_meanwhile() -> None:
     some = line(*map(mail, range(1000)))
     some.soon(100.0)
-    for _ in range(160):
+    for _ in range(80):
         some.take(100.0)
 
-    asked = some.soon(101.0)  # 160 a second are 40 until an answer is old
+    asked = some.soon(101.0)  # 80 a second are 40 until an answer is old
 
-    assert [one.lease.number for one in asked] == list(range(160, 240))
+    assert [one.lease.number for one in asked] == list(range(80, 160))
     assert len(some.soon(101.1)) == 80
 
 
