@@ -74,6 +74,10 @@ class Draft:
             begun.update(b"dkim-signature:%b %b" % (signer.tags, relaxed_tags))
             self.digests.append(begun.digest())
 
+    def signed(self) -> bytes:
+        """The fields, signed here and now."""
+        return self.fields([one.sign_digest(digest) for one, digest in zip(self.signers, self.digests, strict=True)])
+
     def fields(self, signatures: Sequence[bytes]) -> bytes:
         """The fields, in the order of the signers, each with its CRLF."""
         fields = []
@@ -95,10 +99,7 @@ def draft(signers: Sequence[Signer], fields: Sequence[tuple[bytes, bytes]], body
 
 def sign(signers: Sequence[Signer], fields: Sequence[tuple[bytes, bytes]], body: bytes, now_s: int) -> bytes:
     """The DKIM-Signature fields of a mail, signed here and now."""
-    if not signers:
-        return b""
-    drafted = draft(signers, fields, body, now_s)
-    return drafted.fields([signer.sign_digest(digest) for signer, digest in zip(signers, drafted.digests, strict=True)])
+    return draft(signers, fields, body, now_s).signed() if signers else b""
 
 
 def _relaxed(fields: Sequence[tuple[bytes, bytes]]) -> bytes:

@@ -138,8 +138,7 @@ class Signatures:
 
 def _signed_here(draft: Draft) -> bytes:
     _here.inc()
-    pairs = zip(draft.signers, draft.digests, strict=True)
-    return draft.fields([signer.sign_digest(digest) for signer, digest in pairs])
+    return draft.signed()
 
 
 class _Process(asyncio.SubprocessProtocol):
