@@ -159,6 +159,7 @@ def run(
         environ = environ_of(folder, processes.redis(), 0, dkim=False) | {
             "ESTAFETTE_DNS_SERVERS": zone(processes, sites),
             "ESTAFETTE_RELAY_ROUTE": "mx",
+            "ESTAFETTE_RELAY_PRIVATE_NETWORKS": "true",
             "ESTAFETTE_RELAY_MX_PORT": str(port),
             "ESTAFETTE_RELAY_HELO": "relay.example",
             "ESTAFETTE_RELAY_RETRY_SCHEDULE": str(RETRY_S),

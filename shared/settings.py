@@ -98,6 +98,9 @@ class Relay(Process, frozen=True, kw_only=True):
     #: The name in EHLO; empty: this host's.
     helo: str = ""
     mx_port: Port = 25
+    #: Whether mail goes to hosts at loopback, private and other addresses that are not the whole world's, at addresses
+    #: of this machine, or called as `helo`: on the route `mx` the owners of domains choose the hosts.
+    private_networks: bool = False
     #: Of one relay process, and of all together where shaping limits them.
     connections_per_site: Positive = 20
     #: How long a relay may be silent before the others take its messages. Below a second a busy one would lose them.

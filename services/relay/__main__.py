@@ -6,7 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import TypeVar
@@ -28,10 +28,11 @@ from services.relay.retry import Retries, parse_schedule
 from services.relay.route import Hop, Routes
 from services.relay.shaping import Shaping
 from services.relay.signatures import Signatures
-from services.relay.smtp import Connection, routed_versions
+from services.relay.smtp import Connection, is_own, routed_versions
 from services.relay.stops import Stops
 from shared import bus, dns, logs, master_secret, sites, storage
 from shared.dkim_keys import Vault
+from shared.inside import is_inside
 from shared.lifecycle import Lifecycle, run, settle
 from shared.ready import ReadyQueues
 from shared.sending_domains import SendingDomains
@@ -43,6 +44,9 @@ from shared.verp import VerpKeys
 
 #: What comes with the relay: limits and rules of the large providers.
 SHAPING_FILE = Path(__file__).with_name("shaping.toml")
+
+#: Addresses of which is remembered whether they are inside: those of a busy relay's hosts. About 150 bytes each.
+ADDRESSES_JUDGED = 10_000
 
 T = TypeVar("T")
 
@@ -68,6 +72,16 @@ def _egress(settings: Settings) -> Egress:
     return _read("egress_file", settings.relay.egress_file, Egress.parse)
 
 
+@lru_cache(ADDRESSES_JUDGED)
+def _is_refused(address: str) -> bool:
+    """Asked for every address of every message."""
+    return is_inside(address) or is_own(address)
+
+
+def _nothing(address: str) -> bool:
+    return False
+
+
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
@@ -79,9 +93,12 @@ async def main(life: Lifecycle) -> None:
     resolver = dns.Resolver(dns.DnsClient(settings.dns.servers, settings.dns.timeout_ms), time.monotonic)
     life.push_close(resolver.close)
     fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
-    routes = Routes(resolver, fixed, settings.relay.mx_port, chance, routed_versions())
-    shunned = Shunned(time.monotonic)
     helo = settings.relay.helo or socket.getfqdn()
+    refused, own_names = (_nothing, ()) if settings.relay.private_networks else (_is_refused, (helo,))
+    routes = Routes(
+        resolver, fixed, settings.relay.mx_port, chance, routed_versions(), refused=refused, own_names=own_names
+    )
+    shunned = Shunned(time.monotonic)
     if fixed is None and ("." not in helo or helo.startswith("localhost")):
         # RFC 5321 section 4.1.1.1 asks for a name that is found in DNS, and many hosts insist.
         logs.get_logger().warning("helo_not_qualified", helo=helo, advice="set relay.helo")

@@ -5,7 +5,6 @@ addresses are asked only where the operator allows it.
 """
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from services.relay.tls import TlsFailure
 from shared.dns import DnsUnavailable
+from shared.inside import is_inside
 
 #: RFC 8461 section 3.3 suggests a minute; the first mail of a domain waits for its policy.
 TIMEOUT_S = 20.0
@@ -83,7 +83,7 @@ class Https:
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname:
             return f"not an https URL: {url:.200}"
-        if not self._allow_private and _is_inside(parts.hostname):
+        if not self._allow_private and is_inside(parts.hostname):
             return f"{parts.hostname} is not outside"
         try:
             async with self._session.post(url, data=body, allow_redirects=False, headers=headers) as response:
@@ -107,7 +107,7 @@ class _Resolver(AbstractResolver):
         found = await self._resolver.addresses(host)
         if isinstance(found, DnsUnavailable):
             raise OSError(EHOSTUNREACH, f"{host}: {found.detail}")
-        usable = [address for address in found if self._allow_private or not _is_inside(address)]
+        usable = [address for address in found if self._allow_private or not is_inside(address)]
         if not usable:
             raise OSError(EHOSTUNREACH, f"{host} has no address" + (" outside" if found else ""))
         return [
@@ -124,14 +124,3 @@ class _Resolver(AbstractResolver):
 
     async def close(self) -> None:
         pass
-
-
-def _is_inside(host: str) -> bool:
-    """An address that is not the whole world's. A name is none."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and (address.ipv4_mapped or address.sixtofour):
-        return True  # the way to an address of IPv4, whichever
-    return not address.is_global or address.is_multicast

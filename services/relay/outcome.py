@@ -21,6 +21,11 @@ _UNIT_S = {"s": 1, "m": 60, "h": 3600}
 MAX_RETRY_AFTER_S = 3600
 
 
+#: What it says of an address that its domain has nowhere to go for ever. A host inside is a fault of the domain's
+#: records, which somebody will mend.
+_NO_ROUTE: dict[str, Literal["hard", "soft"]] = {"no_mail_host": "hard", "loop": "soft"}
+
+
 @dataclass(frozen=True, slots=True)
 class Deliver:
     """The host has taken responsibility."""
@@ -55,7 +60,7 @@ def outcome(
         case ConnectionLost():
             return Defer("unknown_end" if answer.sent_final_dot else "connection_lost")
         case NoRoute():
-            return Bounce("hard", answer.reason) if answer.final else Defer(answer.reason)
+            return Bounce(_NO_ROUTE[answer.reason], answer.reason) if answer.final else Defer(answer.reason)
 
 
 def _of_reply(reply: Reply, rule: Rule | None) -> Deliver | Defer | Bounce:

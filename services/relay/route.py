@@ -1,6 +1,6 @@
 """Where the mail of a domain goes: the hosts to try, in order."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import groupby
@@ -43,8 +43,10 @@ class Resolver(Protocol):
 
 
 class Routes:
-    """The hops for a domain: those of the fixed route, or of its MX hosts on `mx_port`. `versions` are those of IP that
-    this machine has a route for: addresses of another are not tried."""
+    """The hops for a domain: those of the fixed route, or of its MX hosts on `mx_port`. `refused` tells the addresses
+    that are not dialled whoever names them, and `own_names` are ours: mail for them loops (a fixed route is the
+    operator's word). `versions` are those of IP that this machine has a route for: addresses of another are not
+    tried."""
 
     def __init__(
         self,
@@ -53,12 +55,17 @@ class Routes:
         mx_port: int,
         chance: Random,
         versions: Collection[int] = (4, 6),
+        *,
+        refused: Callable[[str], bool],
+        own_names: Collection[str] = (),
     ) -> None:
         self._resolver = resolver
         self._versions = versions
         self._fixed = (Hop(fixed.host, fixed.port),) if fixed is not None else None
         self._mx_port = mx_port
         self._chance = chance
+        self._refused = refused
+        self._own_names = frozenset(name.lower().rstrip(".") for name in own_names)
 
     async def hops(self, domain: str) -> Sequence[Hop] | NoRoute:
         """The lowest preference first, equal ones in an order of chance (RFC 5321 section 5.1), each with its addresses
@@ -77,22 +84,31 @@ class Routes:
 
     async def _addressed(self, domain: str, hosts: Sequence[tuple[int, str]]) -> Sequence[Hop] | NoRoute:
         hops: list[Hop] = []
-        unavailable = unreachable = ""
+        unavailable = unreachable = inside = ""
         for host in shuffled(hosts, self._chance)[:MAX_HOSTS]:
+            if host.lower().rstrip(".") in self._own_names:
+                inside = inside or host
+                continue
             match await self._resolver.addresses(host):
                 case dns.DnsUnavailable(detail=detail):
                     unavailable = unavailable or f"{host}: {detail}"
                 case addresses:
-                    usable = [address for address in addresses if self._has_route(address)]
+                    outside = [address for address in addresses if not self._refused(address)]
+                    usable = [address for address in outside if self._has_route(address)]
                     hops += (Hop(host, self._mx_port, address) for address in usable)
-                    if addresses and not usable:
-                        unreachable = unreachable or f"{host}: no route from here to {addresses[0]}"
+                    if outside and not usable:
+                        unreachable = unreachable or f"{host}: no route from here to {outside[0]}"
+                    elif addresses and not outside:
+                        inside = inside or host
         if hops:
             return hops[:MAX_HOPS]
         if unavailable:
             return NoRoute("dns_unavailable", unavailable, final=False)
         if unreachable:
             return NoRoute("connection_failed", unreachable, final=False)
+        if inside:
+            # As Postfix says it; which address it was, and whether anything listens there, is nobody's business.
+            return NoRoute("loop", f"5.4.6 mail for {domain} loops back: {inside} is no host outside", final=True)
         return NoRoute("no_mail_host", f"no mail host of {domain} has an address", final=False)
 
     def _has_route(self, address: str) -> bool:

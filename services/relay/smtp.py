@@ -510,6 +510,21 @@ def routed_versions() -> tuple[int, ...]:
     return tuple(found) or (4, 6)
 
 
+def is_own(address: str) -> bool:
+    """This machine has the address: mail that goes there comes back. Only what is ours can be bound to, unless the
+    system lets one bind to anything (`ip_nonlocal_bind`), which says nothing."""
+    return _can_bind(address) and not _can_bind("2001:db8::1" if ":" in address else "192.0.2.1")
+
+
+def _can_bind(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
 async def _connected(address: str, port: int, source_ip: str | None) -> socket.socket:
     """A socket connected to the first of the address's meanings that answers. OSError if none does."""
     loop = asyncio.get_running_loop()

@@ -78,6 +78,7 @@ async def peers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
         host = started.enter_context(postfix.running(DOMAINS, ways, milter))
         environ = {
             "ESTAFETTE_RELAY_ROUTE": "mx",
+            "ESTAFETTE_RELAY_PRIVATE_NETWORKS": "true",
             "ESTAFETTE_RELAY_MX_PORT": str(host.port),
             "ESTAFETTE_DNS_SERVERS": served.address,
             "ESTAFETTE_BOUNCES_DOMAIN": BOUNCES_DOMAIN,

@@ -63,6 +63,7 @@ async def peers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peers
         )
         environ = {
             "ESTAFETTE_RELAY_ROUTE": "mx",
+            "ESTAFETTE_RELAY_PRIVATE_NETWORKS": "true",
             "ESTAFETTE_RELAY_MX_PORT": str(hosts["exim"].port),
             "ESTAFETTE_DNS_SERVERS": served.address,
         }

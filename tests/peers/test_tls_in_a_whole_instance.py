@@ -40,6 +40,7 @@ async def peers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peers
     async with secured.running(tmp_path_factory.mktemp("secured")) as world:
         environ = {
             "ESTAFETTE_RELAY_ROUTE": "mx",
+            "ESTAFETTE_RELAY_PRIVATE_NETWORKS": "true",
             "ESTAFETTE_RELAY_MX_PORT": str(world.postfix.port),
             "ESTAFETTE_DNS_SERVERS": world.served.resolver,
             "ESTAFETTE_TLS_DANE_RESOLVER": world.served.resolver,

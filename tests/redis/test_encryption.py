@@ -60,7 +60,7 @@ class World:
         self.lives.append(life)
         resolver = dns.Resolver(dns.DnsClient(self.names.address, 300), lambda: 0.0)
         life.push_close(resolver.close)
-        routes = Routes(resolver, None, host.port, Random(1))
+        routes = Routes(resolver, None, host.port, Random(1), refused=lambda _address: False)
         shunned = Shunned(lambda: 0.0)
         domains = SendingDomains(self.client, Vault(b"k" * 32))
 
@@ -86,6 +86,7 @@ class World:
         given = {
             "redis_partitions": str(PARTITIONS),
             "relay_route": "mx",
+            "relay_private_networks": "true",
             "relay_mx_port": str(host.port),
             "tls_mta_sts_port": str(self.web.port),
             "tls_private_networks": "true",
