@@ -391,7 +391,10 @@ def _with_redis(work: Callable[[Any, Settings], Awaitable[T]]) -> T:
     try:
         return asyncio.run(working())
     except redis.RedisAway as error:
-        _fail(f"Redis does not answer: {error}")
+        refused = isinstance(error.__cause__, redis.NotLetIn)
+        _fail(f"Redis {'takes no such user or password' if refused else 'does not answer'}: {error}")
+    except redis.Refused as error:
+        _fail(f"Redis refuses a command: {error}")
     except (ValueError, LookupError) as error:
         _fail(str(error.args[0] if error.args else error))
     except KeyboardInterrupt:
