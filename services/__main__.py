@@ -90,7 +90,7 @@ def all_routes(
 
 
 def _queueing(settings: Settings, client: redis.Client, tenants: Tenants, vault: Vault) -> list[api.Route]:
-    sending_domains = SendingDomains(client, vault)
+    sending_domains = SendingDomains(client, vault, ours=settings.own_hosts)
     partitions = settings.redis.partitions
     store = JobStore(client, partitions, settings.queueing.max_intake_chunks)
     publisher = Publisher(client, partitions, lambda: secrets.token_hex(8))
@@ -108,7 +108,7 @@ def _queueing(settings: Settings, client: redis.Client, tenants: Tenants, vault:
     async def look_up(names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
         return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
 
-    return [*jobs, *stops, *domains.routes(sending_domains, look_up, _now_ms)]
+    return [*jobs, *stops, *domains.routes(sending_domains, tenants, look_up, _now_ms)]
 
 
 def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:

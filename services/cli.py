@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: What `estafette serve` can be asked for: the stream loops, and `http` for all routes.
 SERVICES = ("http", "queueing", "relay", "tracking", "bounces", "suppression", "reports", "mailbox")
 
+#: How a domain came to be its tenant's, in `domains list`.
+_STANDINGS = {"verified": "added", "pending": "waits", "by_use": "taken by use", "taken_back": "taken back"}
+
 T = TypeVar("T")
 
 
@@ -167,22 +170,30 @@ def domains() -> None:
 
 @domains.command("add")
 @click.argument("domain")
-@click.option("--tenant", default=None, help="Who may write From it.")
+@click.option("--tenant", default=None, help="Who may write From it, whatever DNS shows.")
 @click.option("--installation", is_flag=True, help="Nobody may: it is the domain of return paths, whose key signs too.")
 def add_domain(domain: str, tenant: str | None, installation: bool) -> None:
-    """Add a sending domain of a tenant, or of the installation, and print its DNS records."""
-    from shared.sending_domains import INSTALLATION
-    from shared.tenants import Tenants
-
+    """Add a sending domain of a tenant, or of the installation, and print its DNS records. That it is typed here is the
+    operator's word that it is his: DNS is not asked."""
     if (tenant is None) is not installation:
         _fail("name its --tenant, or say --installation")
+    _give(tenant, domain)
 
-    async def add(client: Any, settings: Settings) -> Any:
+
+def _give(tenant: str | None, domain: str) -> None:
+    """To a tenant, or to the installation."""
+    from shared.sending_domains import INSTALLATION, DomainTaken
+    from shared.tenants import Tenants
+
+    async def give(client: Any, settings: Settings) -> Any:
         if tenant is not None and await Tenants(client).get(tenant) is None:
             raise LookupError(f"there is no tenant {tenant}")
-        return await _sending_domains(client, settings).add(INSTALLATION if tenant is None else tenant, domain)
+        return await _sending_domains(client, settings).give(INSTALLATION if tenant is None else tenant, domain)
 
-    added, new = _with_redis(add)
+    try:
+        added, new = _with_redis(give)
+    except DomainTaken as taken:
+        _fail(str(taken))
     click.echo(f"{'added' if new else 'there already'}: {added.domain}; publish:", err=True)
     _print_records(added)
 
@@ -194,40 +205,64 @@ def list_domains(tenant: str | None) -> None:
     for domain in _with_redis(lambda client, settings: _sending_domains(client, settings).all()):
         if tenant is not None and domain.tenant != tenant:
             continue
-        how = "taken by use" if domain.by_use else "added"
+        how = _STANDINGS[domain.standing]
         selectors = ", ".join(f"{key.selector} {key.state}" for key in domain.keys)
         owner = domain.tenant or "(installation)"
         click.echo(f"{domain.domain:<40}  {owner:<16}  {how} {_day(domain.created_at)}  {selectors}")
 
 
+@domains.command("give")
+@click.argument("domain")
+@click.option("--tenant", required=True, help="Who shall have it.")
+def give_domain(domain: str, tenant: str) -> None:
+    """Say that a domain is a tenant's, whatever DNS shows. What another one owns is taken from him first."""
+    _give(tenant, domain)
+
+
+@domains.command("take")
+@click.argument("domain")
+def take_domain(domain: str) -> None:
+    """Take a domain from its owner. What waits to be sent from it waits on; he gets it back by `give` alone."""
+    taken = _with_redis(lambda client, settings: _sending_domains(client, settings).take(domain))
+    if taken is None:
+        _fail(f"{domain} is nobody's sending domain")
+    click.echo(f"taken from {taken.tenant or 'the installation'}: {taken.domain}")
+
+
 @domains.command("check")
 @click.argument("domain")
-def check_domain(domain: str) -> None:
-    """Ask DNS for the records of a domain and print what it shows."""
-    _print_records(_with_domain(domain, lambda store, owner, look_up: store.check(owner, domain, look_up)))
+@click.option("--tenant", default=None, help="Whose; its owner's if left out.")
+def check_domain(domain: str, tenant: str | None) -> None:
+    """Ask DNS for the records of a domain and print what it shows. One that waits is its tenant's if it shows him."""
+    checked = _with_domain(domain, tenant, lambda store, owner, look_up: store.check(owner, domain, look_up))
+    waits = f", waits for {checked.waits_for}" if checked.waits_for else ""
+    click.echo(f"; {checked.domain} of {checked.tenant or 'the installation'}: {checked.standing}{waits}")
+    _print_records(checked)
 
 
 @domains.command("rotate")
 @click.argument("domain")
-def rotate_domain(domain: str) -> None:
+@click.option("--tenant", default=None, help="Whose; its owner's if left out.")
+def rotate_domain(domain: str, tenant: str | None) -> None:
     """Make new DKIM keys of a domain and print their records: publish them, then activate. Until then the former keys
     sign."""
-    rotated = _with_domain(domain, lambda store, owner, _: store.rotate(owner, domain))
+    rotated = _with_domain(domain, tenant, lambda store, owner, _: store.rotate(owner, domain))
     click.echo(f"publish the waiting records; then: estafette domains activate {rotated.domain}", err=True)
     _print_records(rotated)
 
 
 @domains.command("activate")
 @click.argument("domain")
+@click.option("--tenant", default=None, help="Whose; its owner's if left out.")
 @click.option("--force", is_flag=True, help="Without asking DNS. Mail whose key is not found counts as unsigned.")
-def activate_domain(domain: str, force: bool) -> None:
+def activate_domain(domain: str, tenant: str | None, force: bool) -> None:
     """Let the new DKIM keys of a domain sign, once DNS shows their records. Relays follow within ten seconds; leave the
     retiring records in DNS until their day."""
     from shared.dkim_rotation import NothingWaiting, NotPublished
 
     try:
         activated = _with_domain(
-            domain, lambda store, owner, look_up: store.activate(owner, domain, None if force else look_up)
+            domain, tenant, lambda store, owner, look_up: store.activate(owner, domain, None if force else look_up)
         )
     except NotPublished as error:
         _fail("\n".join(["not activated:", *(f"  {record}: {what}" for record, what in error.faults)]))
@@ -247,7 +282,7 @@ def reencrypt_domains() -> None:
 
 def _sending_domains(client: Any, settings: Settings) -> "SendingDomains":
     """With the secret of the instance: a key encrypted under another one would be lost to its relays."""
-    from shared import master_secret
+    from shared import logs, master_secret
     from shared.dkim_keys import Vault
     from shared.sending_domains import SendingDomains
 
@@ -255,13 +290,16 @@ def _sending_domains(client: Any, settings: Settings) -> "SendingDomains":
         secret = master_secret.load(settings, make=False)
     except master_secret.NoSecret as error:
         raise LookupError(f"{error}; name the instance's data.dir, or its secret.key_file") from None
-    return SendingDomains(client, Vault(secret.current, secret.previous))
+    logs.configure("console", settings.logs.level)  # whom a domain is given to, and from whom taken
+    return SendingDomains(client, Vault(secret.current, secret.previous), ours=settings.own_hosts)
 
 
 def _with_domain(
-    domain: str, work: Callable[["SendingDomains", str, "LookUp"], Awaitable["SendingDomain"]]
+    domain: str,
+    tenant: str | None,
+    work: Callable[["SendingDomains", str, "LookUp"], Awaitable["SendingDomain"]],
 ) -> "SendingDomain":
-    """Does `work` for the domain's owner, whoever that is."""
+    """Does `work` for this tenant's domain or claim, or for the domain's owner, whoever that is."""
     from shared import dns
 
     async def working(client: Any, settings: Settings) -> "SendingDomain":
@@ -269,9 +307,10 @@ def _with_domain(
             return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
 
         store = _sending_domains(client, settings)
-        found = await store.find(domain)
+        found = await store.find(domain) if tenant is None else await store.get(tenant, domain)
         if found is None:
-            raise LookupError(f"{domain} is nobody's sending domain")
+            whose = "nobody's sending domain" if tenant is None else f"not among the sending domains of {tenant}"
+            raise LookupError(f"{domain} is {whose}")
         return await work(store, found.tenant, look_up)
 
     return _with_redis(working)
@@ -352,7 +391,10 @@ def _with_redis(work: Callable[[Any, Settings], Awaitable[T]]) -> T:
     try:
         return asyncio.run(working())
     except redis.RedisAway as error:
-        _fail(f"Redis does not answer: {error}")
+        refused = isinstance(error.__cause__, redis.NotLetIn)
+        _fail(f"Redis {'takes no such user or password' if refused else 'does not answer'}: {error}")
+    except redis.Refused as error:
+        _fail(f"Redis refuses a command: {error}")
     except (ValueError, LookupError) as error:
         _fail(str(error.args[0] if error.args else error))
     except KeyboardInterrupt:

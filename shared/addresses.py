@@ -166,15 +166,20 @@ def _domain_part(domain: str) -> str:
 def _ascii_domain(domain: str) -> str:
     name = domain.lower()
     if not name.isascii():
-        try:
-            name = idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
-        except (idna.IDNAError, UnicodeError):
-            raise InvalidAddress("its domain is no domain name") from None
+        name = a_labels(name)
     if len(name) > MAX_DOMAIN_CHARS or not _DOMAIN.fullmatch(name):
         raise InvalidAddress("its domain is no domain name" if name else "it has nothing after the @")
     if name.rpartition(".")[2].isdigit():
         raise InvalidAddress("its domain ends in a number; an IP address is written in brackets")
     return name
+
+
+def a_labels(domain: str) -> str:
+    """A domain name in A-labels, its `xn--` ones proven to be the IDNA 2008 form of something. InvalidAddress."""
+    try:
+        return idna.encode(domain, uts46=True, std3_rules=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        raise InvalidAddress("its domain is no domain name") from None
 
 
 def _literal(domain: str) -> str:

@@ -29,6 +29,18 @@ def domains() -> str:
     return "est:{meta}:domains"
 
 
+def domain_claims(tenant: str) -> str:
+    """hash, domain → what `domains` has, of one that the tenant has named and not shown to be his, or that an operator
+    took from him (msgpack) · until it is shown, given or removed"""
+    return f"est:{{meta}}:domain_claims:{tenant}"
+
+
+def domain_kin() -> str:
+    """hash, registered domain → the names at and below it that are in `domains` for good, and whose each is (msgpack):
+    who is above or below whom is one look-up · while there are any"""
+    return "est:{meta}:domain_kin"
+
+
 # Streams and what belongs to them
 
 

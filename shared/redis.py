@@ -22,6 +22,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
+    ResponseError,
     TimeoutError,
     TryAgainError,
 )
@@ -29,6 +30,9 @@ from redis.exceptions import (
 from shared import keys
 
 Client = Redis | RedisCluster
+#: What the console tells in words of its own: no such user or password, and a command that the server does not take.
+NotLetIn = AuthenticationError
+Refused = ResponseError
 #: What a server says, or fails to say, while it restarts, fails over, is cut off or is full. Worth waiting for.
 AWAY = (
     ConnectionError,

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -252,6 +253,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.tracking.base_url:
             return self.tracking.base_url.rstrip("/")
         return f"http://{url_host(self.http.host)}:{self.http.port}"
+
+    @property
+    def own_hosts(self) -> tuple[str, str]:
+        """Where links lead and where return paths are: no tenant writes From these."""
+        return urlsplit(self.base_url).hostname or "", self.bounces.domain
 
     @property
     def secret_file(self) -> Path:

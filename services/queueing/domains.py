@@ -1,4 +1,5 @@
-"""The routes of sending domains: a tenant adds one, publishes the records that the answer lists, and mails from it.
+"""The routes of sending domains: a tenant adds one, publishes the records that the answer lists, has DNS asked for
+them, and mails from it. An operator gives and takes back.
 
 Its keys are replaced in three steps: `rotate` makes new ones, their records are published, `activate` asks DNS for them
 and lets them sign. `check` asks DNS alone.
@@ -6,20 +7,23 @@ and lets them sign. `check` asks DNS alone.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal, Protocol
 
 import msgspec
 from aiohttp import web
 
 from shared import api, dkim_rotation
 from shared.dkim_rotation import NothingWaiting, NotPublished
+from shared.domain_names import InvalidDomain
 from shared.errors import Fault, Problem, ProblemDocument
 from shared.sending_domains import (
     DnsRecord,
+    DomainHeld,
     DomainTaken,
-    InvalidDomain,
     LookUp,
     SendingDomain,
     SendingDomains,
+    Standing,
     records,
 )
 from shared.times import rfc3339
@@ -32,6 +36,12 @@ class NewDomain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     domain: str
 
 
+class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tenant who shall have it."""
+
+    tenant: str
+
+
 class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`force`: without asking DNS. Mail signed by keys that receivers do not find counts as unsigned."""
 
@@ -39,15 +49,28 @@ class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Domain(msgspec.Struct, frozen=True):
-    """A sending domain and the records to publish in DNS, with what DNS showed when asked last. `selector` is that of
-    the RSA key that signs; `rotating` says that new keys wait for their records. No private key ever leaves the
-    engine."""
+    """A sending domain and the records to publish in DNS, with what DNS showed when asked last.
+
+    Its `state` is `pending` until DNS shows that it is the tenant's, by the TXT record at `_estafette.` or by one of
+    its DKIM records, or an operator gives it: nothing is sent from it. It is `verified` then; `by_use` where the tenant
+    may use any domain and has used this one; `taken_back` where an operator took it, who alone gives it again.
+    `waits_for` is what has to happen before it may be sent from: `dns` (publish, then check), `operator` (DNS shows it,
+    and yet somebody has to decide), or null. `selector` is that of the RSA key that signs; `rotating` says that new
+    keys wait for their records. No private key ever leaves the engine."""
 
     domain: str
+    state: Standing
+    waits_for: Literal["dns", "operator"] | None
     selector: str
     rotating: bool
     created_at: str
     records: list[DnsRecord]
+
+
+class GivenDomain(Domain, frozen=True):
+    """As an operator sees it: whose it is, or was, beside the rest."""
+
+    tenant: str
 
 
 class Domains(msgspec.Struct, frozen=True):
@@ -57,18 +80,22 @@ class Domains(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def routes(store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) -> list[api.Route]:
-    site = _Site(store, look_up, now_ms)
+class Tenants(Protocol):
+    async def get(self, name: str) -> object | None: ...
+
+
+def routes(store: SendingDomains, tenants: Tenants, look_up: LookUp, now_ms: Callable[[], int]) -> list[api.Route]:
+    site = _Site(store, tenants, look_up, now_ms)
     return [
         api.Route(
             "POST",
             "/v1/domains",
             site.add,
-            "Add a sending domain; its DKIM keys are made here",
+            "Add a sending domain; its DKIM keys are made here, and it waits until DNS shows whose it is",
             scope="admin",
             body=NewDomain,
             examples={"application/json": {"domain": "exemple.fr"}},
-            answers={201: Domain, 200: Domain, 409: ProblemDocument},
+            answers={201: Domain, 200: Domain},
         ),
         api.Route(
             "GET",
@@ -93,13 +120,13 @@ def routes(store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) ->
             site.remove,
             "Remove a sending domain and its keys",
             scope="admin",
-            answers={204: None, 404: ProblemDocument},
+            answers={204: None, 404: ProblemDocument, 409: ProblemDocument},
         ),
         api.Route(
             "POST",
             "/v1/domains/{domain}/check",
             site.check,
-            "Ask DNS for the records of a sending domain",
+            "Ask DNS for the records of a sending domain; one that waits is verified by what it shows",
             scope="admin",
             answers={200: Domain, 404: ProblemDocument},
         ),
@@ -122,12 +149,31 @@ def routes(store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) ->
             examples={"application/json": {"force": False}},
             answers={200: Domain, 404: ProblemDocument, 409: ProblemDocument},
         ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/give",
+            site.give,
+            "Say that a domain is a tenant's, whatever DNS shows",
+            scope="operator",
+            body=Receiver,
+            examples={"application/json": {"tenant": "acme"}},
+            answers={200: GivenDomain, 404: ProblemDocument, 409: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/take",
+            site.take,
+            "Take a domain from its tenant, who gets it back from an operator alone",
+            scope="operator",
+            answers={200: GivenDomain, 404: ProblemDocument},
+        ),
     ]
 
 
 class _Site:
-    def __init__(self, store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: SendingDomains, tenants: Tenants, look_up: LookUp, now_ms: Callable[[], int]) -> None:
         self._store = store
+        self._tenants = tenants
         self._look_up = look_up
         self._now_ms = now_ms
 
@@ -137,8 +183,6 @@ class _Site:
             domain, new = await self._store.add(_tenant(request), wanted.domain)
         except InvalidDomain as error:
             raise Problem(422, "invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
-        except DomainTaken as error:
-            raise Problem(409, "domain_taken", str(error)) from None
         location = {"Location": f"/v1/domains/{domain.domain}"}
         return api.json_answer(self._shown(domain), 201 if new else 200, location)
 
@@ -158,7 +202,11 @@ class _Site:
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         with _known(request) as name:
-            if not await self._store.remove(_tenant(request), name):
+            try:
+                removed = await self._store.remove(_tenant(request), name)
+            except DomainHeld as held:
+                raise Problem(409, "domain_taken_back", str(held)) from None
+            if not removed:
                 raise LookupError(name)
         return web.Response(status=204)
 
@@ -185,9 +233,37 @@ class _Site:
                 raise Problem(409, "not_published", detail, faults) from None
         return api.json_answer(self._shown(domain))
 
+    async def give(self, request: web.Request) -> web.StreamResponse:
+        wanted, name = await api.read_json(request, Receiver), request.match_info["domain"]
+        if await self._tenants.get(wanted.tenant) is None:
+            what = f"there is no tenant {wanted.tenant!r:.60}"
+            raise Problem(422, "unknown_tenant", what, [Fault("$.tenant", what)])
+        try:
+            given, _ = await self._store.give(wanted.tenant, name)
+        except InvalidDomain as error:
+            raise Problem(422, "invalid_domain", str(error), [Fault("domain", str(error))]) from None
+        except DomainTaken as taken:
+            raise Problem(409, "domain_taken", str(taken)) from None
+        return api.json_answer(self._given(given))
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["domain"]
+        try:
+            taken = await self._store.take(name)
+        except InvalidDomain:
+            taken = None
+        if taken is None:
+            raise Problem(404, "unknown_domain", f"{name!r:.100} is nobody's sending domain")
+        return api.json_answer(self._given(taken))
+
+    def _given(self, domain: SendingDomain) -> GivenDomain:
+        return GivenDomain(**msgspec.structs.asdict(self._shown(domain)), tenant=domain.tenant)
+
     def _shown(self, domain: SendingDomain) -> Domain:
         return Domain(
             domain.domain,
+            domain.standing,
+            domain.waits_for,
             domain.selector,
             bool(dkim_rotation.waiting(domain.keys)),
             rfc3339(domain.created_at),

@@ -16,9 +16,10 @@ from services.queueing.appending import CsvRows, JsonRows
 from services.queueing.compile import Limits
 from services.queueing.store import JobStore, NewJob, Start, Stored
 from shared import addresses, api, content, ids
+from shared.domain_names import InvalidDomain
 from shared.errors import Fault, Problem, ProblemDocument
 from shared.recipients import pack_waiting_row
-from shared.sending_domains import DomainTaken, InvalidDomain
+from shared.sending_domains import DomainTaken, NotShown
 
 #: Recipients appended in one round trip.
 APPEND_BATCH = 500
@@ -219,6 +220,8 @@ class _Site:
             await self._domains.for_sending(tenant, domain, any_from_domain=found is not None and found.any_from_domain)
         except InvalidDomain as fault:
             raise Problem(422, "invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
+        except NotShown as fault:
+            raise Problem(403, "sending_domain_not_shown", str(fault), [Fault("$.from", str(fault))]) from fault
         except (DomainTaken, LookupError) as fault:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
             raise Problem(403, "unknown_sending_domain", what, [Fault("$.from", what)]) from fault

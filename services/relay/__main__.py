@@ -135,7 +135,7 @@ async def main(life: Lifecycle) -> None:
         _now_ms,
         time.monotonic,
     )
-    domains = SendingDomains(client, Vault(secret.current, secret.previous))
+    domains = SendingDomains(client, Vault(secret.current, secret.previous), ours=settings.own_hosts)
     policies, reports = encryption(
         life,
         client,

@@ -15,9 +15,10 @@ from services.relay.render import Renderer, RenderFailed
 from shared import content, events, ids, keys
 from shared.dkim_keys import CannotOpen, InvalidKey
 from shared.dkim_rotation import Key
+from shared.domain_names import InvalidDomain
 from shared.ready import LANES
 from shared.redis import Client, answer
-from shared.sending_domains import DomainTaken, InvalidDomain, SendingDomain
+from shared.sending_domains import DomainTaken, SendingDomain
 from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
 
@@ -140,15 +141,15 @@ class Mails:
         if isinstance(work, Unmade):
             return work
         self._keep(job, work)
-        if self._origin.dkim:
-            try:
-                await self._sign_with(work, tenant)
-            except (InvalidDomain, DomainTaken, LookupError) as gone:
-                detail = f"{work.from_domain} is not a sending domain of {tenant}: {gone}"
-                return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)
-            except (CannotOpen, InvalidKey) as unreadable:
-                # Not sent unsigned, and not lost: with the right master secret it is signed at a later attempt.
-                return Unmade("unreadable_dkim_key", str(unreadable), final=False, stream=work.stream)
+        try:
+            await self._sign_with(work, tenant)
+        except (InvalidDomain, DomainTaken, LookupError):
+            # The tenant reads this in his events: whose else it is, he is not told.
+            detail = f"{work.from_domain} is not a sending domain of {tenant}, or not shown to be his"
+            return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)
+        except (CannotOpen, InvalidKey) as unreadable:
+            # Not sent unsigned, and not lost: with the right master secret it is signed at a later attempt.
+            return Unmade("unreadable_dkim_key", str(unreadable), final=False, stream=work.stream)
         work.good_until = self._now_ms() + DOMAIN_MS
         return work
 
@@ -181,9 +182,12 @@ class Mails:
             return Work(compiled.stream, compiled.from_domain, renderer, len(packed), compiled.rate)
 
     async def _sign_with(self, work: Work, tenant: str) -> None:
-        """The keys of the From domain. CFBL-Address asks for one of the return path's domain too if that is another:
-        just one, the one that all verifiers read, because it costs more than the rest of the mail."""
+        """The keys of the From domain, which has to be the tenant's even where nothing is signed. CFBL-Address asks for
+        one of the return path's domain too if that is another: just one, the one that all verifiers read, because it
+        costs more than the rest of the mail."""
         domain = await self._domains.for_sending(tenant, work.from_domain, any_from_domain=False)
+        if not self._origin.dkim:
+            return
         signers = [await self._signer(domain.domain, key) for key in domain.signing]
         covering = feedback.covering_domain(domain.domain, self._origin.bounce_domain.lower())
         if covering != domain.domain and work.stream in feedback.STREAMS:

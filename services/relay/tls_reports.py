@@ -40,9 +40,10 @@ from services.relay.tls_report import (
 from shared import ids, keys, logs
 from shared.dkim_keys import CannotOpen, InvalidKey
 from shared.dns import DnsUnavailable
+from shared.domain_names import InvalidDomain
 from shared.lifecycle import pause
 from shared.redis import Client, RedisAway, Script, answer
-from shared.sending_domains import InvalidDomain, SendingDomains
+from shared.sending_domains import SendingDomains
 
 FLUSH_S = 5.0
 SEND_S = 60.0

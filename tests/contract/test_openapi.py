@@ -79,6 +79,8 @@ def test_the_routes_of_the_design_are_there(routes: list[api.Route]) -> None:
         "POST /v1/domains/{domain}/check",
         "POST /v1/domains/{domain}/rotate",
         "POST /v1/domains/{domain}/activate",
+        "POST /v1/domains/{domain}/give",
+        "POST /v1/domains/{domain}/take",
         "GET /o/{token}",
         "GET /c/{token}",
         "HEAD /c/{token}",

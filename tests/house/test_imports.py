@@ -21,6 +21,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "idna": ("shared/addresses.py",),
     "minijinja": ("shared/templates.py",),
     "msgpack": ("services/tail.py",),
+    "publicsuffixlist": ("shared/domain_names.py",),
     "redis": ("shared/bus.py", "shared/redis.py"),
     "setproctitle": ("services/processes.py",),
     "turbohtml": ("services/mailbox/message.py", "services/queueing/rewrite.py"),

@@ -42,7 +42,7 @@ def zone() -> Zone:
 
 @pytest.fixture
 async def callers(redis_url: str, zone: Zone) -> AsyncIterator[dict[str, Caller]]:
-    """By name: `acme`, `other` (another tenant), `reader` (acme without admin), `nobody`."""
+    """By name: `acme`, `other` (another tenant), `reader` (acme without admin), `operator`, `nobody`."""
     client = redis.connect(redis_url)
     tenants = Tenants(client)
     texts: dict[str, str | None] = {"nobody": None}
@@ -50,13 +50,14 @@ async def callers(redis_url: str, zone: Zone) -> AsyncIterator[dict[str, Caller]
         ("acme", "acme", ["admin", "read"]),
         ("other", "other", ["admin", "read"]),
         ("reader", "acme", ["read"]),
+        ("operator", "house", ["operator"]),
     ):
         if await tenants.get(tenant) is None:
             await tenants.create(tenant)
         texts[name] = (await tenants.create_key(tenant, scopes))[1]
     # An RSA key takes its time.
     store = SendingDomains(client, Vault(b"k" * 32), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
-    routes = domains.routes(store, zone, lambda: 1_790_000_000_000)
+    routes = domains.routes(store, tenants, zone, lambda: 1_790_000_000_000)
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as http:
         yield {name: Caller(http, text) for name, text in texts.items()}
@@ -101,7 +102,9 @@ async def test_bad_input_another_tenants_domain_and_weak_keys_change_nothing(cal
         ("acme", "POST", "/v1/domains", {"domain": "a b"}, 422, "invalid_domain"),
         ("acme", "POST", "/v1/domains", {"domain": 1}, 422, "invalid_body"),
         ("acme", "POST", "/v1/domains", {"domain": "b.org", "pem": "x"}, 422, "invalid_body"),
-        ("other", "POST", "/v1/domains", {"domain": "example.org"}, 409, "domain_taken"),
+        ("acme", "POST", "/v1/domains", {"domain": "co.uk"}, 422, "invalid_domain"),
+        ("acme", "POST", "/v1/domains/example.org/give", {"tenant": "acme"}, 403, "missing_scope"),
+        ("acme", "POST", "/v1/domains/example.org/take", None, 403, "missing_scope"),
         ("other", "GET", "/v1/domains/example.org", None, 404, "unknown_domain"),
         ("other", "DELETE", "/v1/domains/example.org", None, 404, "unknown_domain"),
         ("acme", "GET", "/v1/domains/%0d%0a", None, 404, "unknown_domain"),
@@ -147,7 +150,12 @@ async def test_keys_are_rotated_published_checked_and_activated(callers: dict[st
     _, checked = await acme("POST", f"{path}/check")
     status, refused = await acme("POST", f"{path}/activate", {})
 
-    assert shown(checked)[2:] == [("waiting", "published"), ("waiting", "differs"), (None, "published")]
+    assert shown(checked)[2:] == [
+        ("waiting", "published"),
+        ("waiting", "differs"),
+        (None, "published"),
+        (None, "published"),
+    ]
     assert all(record["checked_at"] for record in checked["records"])
     assert (status, [fault["at"] for fault in refused["faults"]]) == (409, [new[1]["name"]])
     assert (await acme("GET", path))[1]["selector"] == rotated["selector"]
@@ -157,7 +165,14 @@ async def test_keys_are_rotated_published_checked_and_activated(callers: dict[st
 
     assert status == 200
     assert activated["rotating"] is False
-    assert [record["key"] for record in activated["records"]] == ["retiring", "retiring", "signing", "signing", None]
+    assert [record["key"] for record in activated["records"]] == [
+        "retiring",
+        "retiring",
+        "signing",
+        "signing",
+        None,
+        None,
+    ]
     assert all(record["keep_until"] for record in activated["records"][:2])
     assert activated["selector"] in {record["name"].partition(".")[0] for record in new}
     assert (await acme("GET", path))[1] == activated
@@ -171,3 +186,61 @@ async def test_who_answers_for_dns_may_force(callers: dict[str, Caller]) -> None
     status, activated = await acme("POST", "/v1/domains/example.org/activate", {"force": True})
 
     assert (status, activated["rotating"]) == (200, False)
+
+
+async def test_a_domain_that_another_has_is_added_just_as_a_free_one(callers: dict[str, Caller], zone: Zone) -> None:
+    """Nothing in the answers tells them apart, but for what is each tenant's own: keys, token and times."""
+    _, first = await callers["acme"]("POST", "/v1/domains", {"domain": "example.org"})
+    zone.texts = {record["name"]: [record["value"]] for record in first["records"]}
+    _, verified = await callers["acme"]("POST", "/v1/domains/example.org/check")
+    other = callers["other"]
+
+    answers = []
+    for name in ("example.org", "example.net"):
+        await other("POST", "/v1/domains", {"domain": name})
+        checked = await other("POST", f"/v1/domains/{name}/check")
+        answers.append(
+            (
+                checked[0],
+                checked[1]["state"],
+                checked[1]["waits_for"],
+                [record["type"] for record in checked[1]["records"]],
+                await other("POST", f"/v1/domains/{name}/activate")
+                == await other("POST", f"/v1/domains/{name}/activate"),
+                (await other("POST", f"/v1/domains/{name}/rotate"))[0],
+                (await other("DELETE", f"/v1/domains/{name}"))[0],
+            )
+        )
+
+    assert (first["state"], first["waits_for"]) == ("pending", "dns")
+    assert (verified["state"], verified["waits_for"]) == ("verified", None)
+    assert answers[0] == answers[1]
+    assert answers[0][:3] == (200, "pending", "dns")
+    assert (await callers["acme"]("GET", "/v1/domains/example.org"))[1]["state"] == "verified"
+
+
+async def test_an_operator_gives_and_takes_back(callers: dict[str, Caller], zone: Zone) -> None:
+    operator, acme, path = callers["operator"], callers["acme"], "/v1/domains/example.org"
+
+    status, given = await operator("POST", f"{path}/give", {"tenant": "acme"})
+    assert (status, given["tenant"], given["state"]) == (200, "acme", "verified")
+    assert (await acme("GET", path))[1]["state"] == "verified"
+    status, refused = await operator("POST", f"{path}/give", {"tenant": "other"})
+    assert (status, refused["type"]) == (409, "urn:estafette:problem:domain_taken")
+
+    status, taken = await operator("POST", f"{path}/take")
+    assert (status, taken["tenant"], taken["state"]) == (200, "acme", "taken_back")
+    zone.texts = {record["name"]: [record["value"]] for record in taken["records"]}
+    assert (await acme("POST", f"{path}/check"))[1]["state"] == "taken_back"
+    assert (await acme("DELETE", path))[0] == 409
+    assert (await operator("POST", f"{path}/give", {"tenant": "other"}))[1]["tenant"] == "other"
+
+    for body, expected in (
+        ({"tenant": "nobody-there"}, "unknown_tenant"),
+        ({"tenant": "acme", "x": 1}, "invalid_body"),
+    ):
+        status, refused = await operator("POST", f"{path}/give", body)
+        assert (status, refused["type"]) == (422, f"urn:estafette:problem:{expected}")
+    assert (await operator("POST", "/v1/domains/com/give", {"tenant": "acme"}))[0] == 422
+    assert (await operator("POST", "/v1/domains/free.example/take"))[0] == 404
+    assert (await operator("POST", "/v1/domains/%0d%0a/take"))[0] == 404

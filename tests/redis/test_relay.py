@@ -140,7 +140,7 @@ class House:
         assert isinstance(compiled, content.CompiledContent), compiled
         await self.client.hset(keys.job(ids.job_partition(job, P), job), "content", content.encode(compiled))
         if own:
-            await self.domains.add(TENANT, domain)
+            await self.domains.give(TENANT, domain)
         return job
 
     async def enqueue(
@@ -1136,7 +1136,7 @@ async def test_mails_of_a_domain_that_is_nobodys_wait_until_it_is_somebodys(hous
         async with running(house.relay()):
             await until(lambda: _is_deferred(house, 0))
             assert server.connections == 0
-            await house.domains.add(TENANT, "exemple.fr")
+            await house.domains.give(TENANT, "exemple.fr")
             await until(lambda: house.has_ended(1))
 
         first, *_, last = await house.facts()
@@ -1195,7 +1195,7 @@ async def test_complaints_are_asked_for_where_a_signature_covers_the_address(hou
             await house.enqueue(ours, [0])
             await house.enqueue(another, [1])
             await until(lambda: house.has_ended(2))
-            own, _ = await house.domains.add(INSTALLATION, "bounces.exemple.fr")
+            own, _ = await house.domains.give(INSTALLATION, "bounces.exemple.fr")
             house.clock.ahead_s += CACHE_SECONDS
             await house.enqueue(another, [2])
             await until(lambda: house.has_ended(3))
