@@ -17,7 +17,7 @@ from services.bounces import http as bounces
 from services.bounces.kept import KeptMails
 from services.mailbox import http as mailbox
 from services.mailbox import store as mailbox_store
-from services.queueing import domains, stopping
+from services.queueing import compiling, domains, stopping
 from services.queueing import http as queueing
 from services.queueing.figures import FigureStore
 from services.queueing.store import JobStore
@@ -34,6 +34,7 @@ from shared.bus import Publisher
 from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle, run
 from shared.recipients import Recipients
+from shared.sandbox import Sandbox, program
 from shared.sending_domains import SendingDomains
 from shared.settings import Settings
 from shared.stops import StopList
@@ -58,7 +59,8 @@ async def main(life: Lifecycle) -> None:
     await links.start()
     life.push_close(links.close)  # before the client: what is in hand still goes to Redis
     tenants = Tenants(client)
-    routes = all_routes(life, client, tenants, links, Vault(secret.current, secret.previous))
+    sandbox = _sandbox(settings)
+    routes = all_routes(life, client, tenants, links, Vault(secret.current, secret.previous), sandbox)
     app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes)
     runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
@@ -67,6 +69,7 @@ async def main(life: Lifecycle) -> None:
     life.push_close(others.close)
     life.also_check(_OtherProcesses(others, settings.http.ready_urls))
     async with life.serving(settings.http.metrics_port):
+        life.spawn(sandbox.run(life.stopping), "sandbox")
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
         if await storage.is_ours(life, client):
             life.ready()
@@ -74,13 +77,18 @@ async def main(life: Lifecycle) -> None:
 
 
 def all_routes(
-    life: Lifecycle, client: redis.Client, tenants: Tenants, links: Tracking, vault: Vault
+    life: Lifecycle,
+    client: redis.Client,
+    tenants: Tenants,
+    links: Tracking,
+    vault: Vault,
+    sandbox: Sandbox | None = None,
 ) -> list[api.Route]:
     """What is mounted under these settings. Asks nothing of Redis yet."""
     settings = life.settings
     return [
         *tracking.routes(links, _now_ms, settings.tracking.forwarded_hops),
-        *_queueing(settings, client, tenants, vault),
+        *_queueing(settings, client, tenants, vault, sandbox or _sandbox(settings)),
         *_suppression(settings, client),
         *_reports(settings, client),
         *bounces.routes(KeptMails(client, _now_ms)),
@@ -89,7 +97,13 @@ def all_routes(
     ]
 
 
-def _queueing(settings: Settings, client: redis.Client, tenants: Tenants, vault: Vault) -> list[api.Route]:
+def _sandbox(settings: Settings) -> Sandbox:
+    return Sandbox(program("services.queueing.compiling"), "http", settings.http.compiling_processes)
+
+
+def _queueing(
+    settings: Settings, client: redis.Client, tenants: Tenants, vault: Vault, sandbox: Sandbox
+) -> list[api.Route]:
     sending_domains = SendingDomains(client, vault, ours=settings.own_hosts)
     partitions = settings.redis.partitions
     store = JobStore(client, partitions, settings.queueing.max_intake_chunks)
@@ -98,6 +112,7 @@ def _queueing(settings: Settings, client: redis.Client, tenants: Tenants, vault:
         store,
         tenants,
         sending_domains,
+        compiling.Compiler(sandbox),
         partitions=partitions,
         max_recipients=settings.queueing.max_recipients,
         now_ms=_now_ms,

@@ -81,6 +81,8 @@ class Redis(Section, frozen=True, kw_only=True):
 class Http(Process, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
+    #: Processes beside it in which contents with logic, and long ones, are compiled.
+    compiling_processes: Annotated[int, Meta(ge=1, le=64)] = 2
     #: The /readyz of other processes that this one's answers for too, separated by commas; `estafette run` fills it.
     ready_urls: str = ""
 
@@ -120,6 +122,8 @@ class Relay(Process, frozen=True, kw_only=True):
     dkim: bool = True
     #: Processes beside each relay that make its signatures, one processor each; 0: the relay makes them itself.
     signing_processes: Annotated[int, Meta(ge=0, le=64)] = 1
+    #: Processes beside each relay in which templates with logic are rendered.
+    rendering_processes: Annotated[int, Meta(ge=1, le=64)] = 2
     #: Messages taken from a partition in one round trip.
     batch: Positive = 200
 

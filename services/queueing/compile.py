@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -10,10 +10,13 @@ import msgspec
 
 from services.queueing import mime, rewrite
 from services.queueing.placeholders import placeholders
-from shared import addresses, content, headers, templates, tokens
+from shared import addresses, content, headers, templates, tokens, variables
 from shared.content import CompiledContent, Part, Stream, Subject
 from shared.errors import Fault
+from shared.template_scan import scan
 
+#: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
+LIGHT_CHARS = 20_000
 #: Header fields that the relay writes, and those of other hands on the way. Names in lower case.
 _OURS = frozenset(
     (
@@ -77,18 +80,73 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     variables_depth: int = 32
 
 
-def compile_content(job: JobContent, limits: Limits) -> CompiledContent | list[Fault]:
-    """The compiled content, or every fault, each with its place in the job's JSON."""
+class Sources(msgspec.Struct, frozen=True, array_like=True):
+    """What of a content is a template, and what is needed to try it. `variables` is the msgpack map of the defaults."""
+
+    subject: str
+    html: str | None
+    text: str | None
+    variables: msgspec.Raw
+    track_opens: bool
+    track_clicks: bool
+    limits: Limits
+
+
+class Templated(msgspec.Struct, frozen=True, array_like=True):
+    """What became of it."""
+
+    subject: Subject
+    text: Part | None
+    html: Part | None
+    links: list[content.TrackedLink]
+    faults: list[Fault]
+
+
+def sources(job: JobContent, limits: Limits) -> Sources:
+    """Those of a job."""
+    faults: list[Fault] = []
+    packed = _variables(job.variables, limits, faults)
+    packed = variables.NONE if faults else packed
+    return Sources(job.subject, job.html, job.text, packed, job.track_opens, job.track_clicks, limits)
+
+
+def is_light(given: Sources) -> bool:
+    """Whether it may be compiled in this process: short, and nothing in it that runs."""
+    texts = [text for text in (given.subject, given.html, given.text) if text is not None]
+    if sum(map(len, texts)) > LIGHT_CHARS:
+        return False
+    try:
+        return all(scan(text).plain for text in texts)
+    except templates.InvalidTemplate:
+        return True  # the engine does not get to see it
+
+
+def compile_templates(given: Sources, limit: Callable[[float], None] | None = None) -> Templated:
+    """The templates, compiled and tried. `limit` bounds the processor time, in seconds, of what follows; 0: no more."""
+    faults: list[Fault] = []
+    trial = _Trial(given, limit or (lambda _: None))
+    subject = _subject(given, trial, faults)
+    text = _text(given, trial, faults)
+    html, links = _html(given, trial, faults)
+    return Templated(subject, text, html, links, faults)
+
+
+def compile_content(
+    job: JobContent, limits: Limits, templated: Templated | None = None
+) -> CompiledContent | list[Fault]:
+    """The compiled content, or every fault, each with its place in the job's JSON. `templated`: what became of its
+    templates elsewhere."""
     faults: list[Fault] = []
     sender = _mailbox(job.from_, "$.from", faults)
     if sender is not None and sender.address.domain.startswith("["):
         faults.append(Fault("$.from", "not an address to send from: its domain is an IP address"))
     reply_to = _mailbox(job.reply_to, "$.reply_to", faults) if job.reply_to else None
     fields = _headers(job.headers, limits, faults)
-    variables = _variables(job.variables, limits, faults)
-    subject = _subject(job, limits, faults)
-    text = _text(job, limits, faults)
-    html, links = _html(job, limits, faults)
+    defaults = _variables(job.variables, limits, faults)
+    if templated is None:
+        templated = compile_templates(sources(job, limits))
+    subject, text, html, links = templated.subject, templated.text, templated.html, templated.links
+    faults += templated.faults
     files = _files(job.attachments, limits, faults)
     if not (job.html or "").strip() and not (job.text or "").strip():
         faults.append(Fault("$.html", "the content is empty; give html, text, or both"))
@@ -104,7 +162,7 @@ def compile_content(job: JobContent, limits: Limits) -> CompiledContent | list[F
         body=entity.body,
         reply_to=addresses.format_mailbox(reply_to.name, str(reply_to.address), len("Reply-To")) if reply_to else "",
         headers=fields,
-        variables=variables,
+        variables=defaults,
         links=links,
         track_opens=job.track_opens,
         track_clicks=job.track_clicks,
@@ -162,32 +220,59 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
     except (OverflowError, UnicodeEncodeError, RecursionError, TypeError) as error:
         faults.append(Fault("$.variables", f"cannot be stored: {error}"))
         return msgspec.Raw(b"\x80")
-    if _is_deeper(given, limits.variables_depth):
+    if templates.is_deeper(given, limits.variables_depth):
         faults.append(Fault("$.variables", f"nested too deeply; at most {limits.variables_depth} levels"))
     if len(packed) > limits.variables_bytes:
         faults.append(Fault("$.variables", f"{len(packed)} bytes; at most {limits.variables_bytes}"))
     return msgspec.Raw(packed)
 
 
-def _is_deeper(value: object, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(levels == 0 or _is_deeper(one, levels - 1) for one in inner)
+class _Trial:
+    """Renders once what is compiled, with what a relay would set: that finds a misspelt filter."""
+
+    def __init__(self, given: Sources, limit: Callable[[float], None]) -> None:
+        self._variables = given.variables
+        self._limit = limit
+
+    def passes(self, name: templates.Name, source: str, faults: list[Fault]) -> bool:
+        """Whether it compiles, and would not fail whatever the variables were."""
+        try:
+            compiled = templates.Templates({name: source})
+            if not scan(source).plain:
+                self._limit(templates.RENDER_CPU_S)
+                compiled.render(name, self._values())
+        except templates.InvalidTemplate as error:
+            faults.append(Fault(f"$.{name}", f"the template does not compile: {error}"))
+            return False
+        except templates.TemplateFailed as error:
+            if error.always:
+                faults.append(Fault(f"$.{name}", f"the template fails: {error}"))
+                return False
+        finally:
+            self._limit(0)
+        return True
+
+    def _values(self) -> dict[str, Any]:
+        return variables.of_recipient(
+            self._variables, variables.NONE, "somebody@example.com", "Somebody", "https://example.com/u/x"
+        )
 
 
-def _subject(job: JobContent, limits: Limits, faults: list[Fault]) -> Subject:
-    if len(job.subject) > limits.subject_chars:
-        faults.append(Fault("$.subject", f"{len(job.subject)} characters; at most {limits.subject_chars}"))
+def _subject(given: Sources, trial: _Trial, faults: list[Fault]) -> Subject:
+    limits = given.limits
+    if len(given.subject) > limits.subject_chars:
+        faults.append(Fault("$.subject", f"{len(given.subject)} characters; at most {limits.subject_chars}"))
         return Subject()
-    if not _is_template("subject", job.subject, job.variables, faults):
+    if not trial.passes("subject", given.subject, faults):
         return Subject()
-    found = list(placeholders(job.subject))
+    found = list(placeholders(given.subject))
     if rewrite.has_logic(found):
-        return Subject(template=job.subject)
-    return Subject(pieces=tuple(rewrite.split(job.subject, found)))
+        return Subject(template=given.subject)
+    return Subject(pieces=tuple(rewrite.split(given.subject, found)))
 
 
-def _text(job: JobContent, limits: Limits, faults: list[Fault]) -> Part | None:
-    source = _source(job.text, limits.text_bytes, "text", job.variables, faults)
+def _text(given: Sources, trial: _Trial, faults: list[Fault]) -> Part | None:
+    source = _source(given.text, given.limits.text_bytes, "text", trial, faults)
     if source is None:
         return None
     found = list(placeholders(source))
@@ -196,21 +281,21 @@ def _text(job: JobContent, limits: Limits, faults: list[Fault]) -> Part | None:
     return Part("text", segments=mime.segments(rewrite.split(source, found)))
 
 
-def _html(job: JobContent, limits: Limits, faults: list[Fault]) -> tuple[Part | None, list[content.TrackedLink]]:
-    source = _source(job.html, limits.html_bytes, "html", job.variables, faults)
+def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | None, list[content.TrackedLink]]:
+    source = _source(given.html, given.limits.html_bytes, "html", trial, faults)
     if source is None:
         return None, []
-    document = rewrite.read(source, clicks=job.track_clicks)
+    document = rewrite.read(source, clicks=given.track_clicks)
     links = document.links()
     if links and links[-1].position > tokens.MAX_POSITION:
         faults.append(Fault("$.html", f"more than {tokens.MAX_POSITION + 1} links"))
     if document.has_logic:
-        return Part("html", template=rewrite.marked(document, opens=job.track_opens)), links
-    return Part("html", segments=mime.segments(rewrite.pieces(document, opens=job.track_opens))), links
+        return Part("html", template=rewrite.marked(document, opens=given.track_opens)), links
+    return Part("html", segments=mime.segments(rewrite.pieces(document, opens=given.track_opens))), links
 
 
 def _source(
-    given: str | None, limit: int, name: Literal["text", "html"], variables: dict[str, Any], faults: list[Fault]
+    given: str | None, limit: int, name: Literal["text", "html"], trial: _Trial, faults: list[Fault]
 ) -> str | None:
     """With LF line ends, one of them at the end; None if there is none, or nothing that compiles."""
     if given is None or not given.strip():
@@ -223,30 +308,7 @@ def _source(
         faults.append(Fault(f"$.{name}", f"{size} bytes; at most {limit}"))
         return None
     source = given.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
-    return source if _is_template(name, source, variables, faults) else None
-
-
-def _is_template(name: templates.Name, source: str, variables: dict[str, Any], faults: list[Fault]) -> bool:
-    """Whether it compiles, and would not fail whatever the variables were: one trial finds a misspelt filter."""
-    try:
-        templates.Templates({name: source}).render(name, _copied(variables))
-    except templates.InvalidTemplate as error:
-        faults.append(Fault(f"$.{name}", f"the template does not compile: {error}"))
-        return False
-    except templates.TemplateFailed as error:
-        if error.always:
-            faults.append(Fault(f"$.{name}", f"the template fails: {error}"))
-            return False
-    return True
-
-
-def _copied(variables: dict[str, Any]) -> dict[str, Any]:
-    """Templates may change what they are given."""
-    try:
-        copy: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(variables))
-    except (OverflowError, UnicodeEncodeError, RecursionError, TypeError):
-        return {}
-    return copy
+    return source if trial.passes(name, source, faults) else None
 
 
 def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> list[mime.File]:

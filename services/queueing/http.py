@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from services.queueing import jobs
 from services.queueing.appending import CsvRows, JsonRows
-from services.queueing.compile import Limits
+from services.queueing.compile import JobContent, Limits
 from services.queueing.store import JobStore, NewJob, Start, Stored
 from shared import addresses, api, content, ids
 from shared.domain_names import InvalidDomain
@@ -104,17 +104,24 @@ class SendingDomains(Protocol):
     async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> Any: ...
 
 
+class Compiler(Protocol):
+    """`compiling`."""
+
+    async def compile(self, job: JobContent, limits: Limits) -> content.CompiledContent | list[Fault]: ...
+
+
 def routes(
     store: JobStore,
     tenants: Tenants,
     domains: SendingDomains,
+    compiler: Compiler,
     *,
     partitions: int,
     max_recipients: int,
     now_ms: Callable[[], int],
     chance: Callable[[int], bytes],
 ) -> list[api.Route]:
-    site = _Site(store, tenants, domains, partitions, max_recipients, now_ms, chance)
+    site = _Site(store, tenants, domains, compiler, partitions, max_recipients, now_ms, chance)
     problems = {409: ProblemDocument, 429: ProblemDocument}
     return [
         api.Route(
@@ -161,6 +168,7 @@ class _Site:
         store: JobStore,
         tenants: Tenants,
         domains: SendingDomains,
+        compiler: Compiler,
         partitions: int,
         max_recipients: int,
         now_ms: Callable[[], int],
@@ -169,6 +177,7 @@ class _Site:
         self._store = store
         self._tenants = tenants
         self._domains = domains
+        self._compiler = compiler
         self._partitions = partitions
         self._max_recipients = max_recipients
         self._now_ms = now_ms
@@ -185,14 +194,11 @@ class _Site:
             raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
         body = await api.read_body(request)
         now_ms = self._now_ms()
-        job = await asyncio.to_thread(
-            jobs.read_job,
-            body,
-            open_job=open_job,
-            now_ms=now_ms,
-            max_recipients=self._max_recipients,
-            limits=Limits(),
+        draft = await asyncio.to_thread(
+            jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
         )
+        compiled = await self._compiler.compile(draft.content, Limits())
+        job = await asyncio.to_thread(jobs.finish, draft, compiled)
         await self._check_from(tenant, job.request.from_)
         key_digest = sha256(f"{tenant}\x00{key}".encode()).hexdigest()
         partition = ids.name_partition(key_digest, self._partitions) if key else None

@@ -18,6 +18,8 @@ from services.queueing.compile import Attachment, JobContent, Limits, compile_co
 from shared import addresses, content, rates
 from shared.errors import NOT_JSON, Fault, Problem
 from shared.recipients import Waiting, pack_waiting
+from shared.templates import is_deeper
+from shared.variables import MAX_DEPTH
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.
@@ -102,8 +104,27 @@ class Job:
     expires_at_ms: int
 
 
+@dataclass(frozen=True)
+class Draft:
+    """A job whose content is not compiled yet. `faults` are those that are known."""
+
+    request: JobRequest
+    content: JobContent
+    recipients: list[Recipient]
+    open_job: bool
+    send_at_ms: int
+    expires_at_ms: int
+    faults: list[Fault]
+
+
 def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, limits: Limits) -> Job:
     """The job of a request body. Problem 400 if it is not JSON, 422 with every fault otherwise."""
+    draft = read_draft(body, open_job=open_job, now_ms=now_ms, max_recipients=max_recipients)
+    return finish(draft, compile_content(draft.content, limits))
+
+
+def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int) -> Draft:
+    """All of it but its content. Problem if its fields do not fit."""
     request, faults = _read_fields(body)
     recipients, recipient_faults = _read_recipients(request.pop("recipients", None), open_job, max_recipients)
     faults += recipient_faults
@@ -113,15 +134,20 @@ def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, l
     job = JobRequest(**{names[name]: value for name, value in request.items()})
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
-    compiled, content_faults = _compile(job, rate, limits)
-    faults += rate_faults + _at_most_once_faults(job) + content_faults
-    waiting, rejected, recipient_faults = accept(recipients, job.stream)
+    faults += rate_faults + _at_most_once_faults(job)
+    return Draft(job, _content(job, rate), recipients, open_job, send_at_ms, expires_at_ms, faults)
+
+
+def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
+    """The job, with its content. Problem 422 with every fault."""
+    faults = [*draft.faults, *(compiled if isinstance(compiled, list) else ())]
+    waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream)
     faults += recipient_faults
-    if not open_job and not faults and len(rejected) == len(waiting):
+    if not draft.open_job and not faults and len(rejected) == len(waiting):
         faults = [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
-    if faults or compiled is None:
+    if faults or isinstance(compiled, list):
         raise _refused(faults)
-    return Job(job, compiled, waiting, rejected, send_at_ms, expires_at_ms)
+    return Job(draft.request, compiled, waiting, rejected, draft.send_at_ms, draft.expires_at_ms)
 
 
 def _refused(faults: Sequence[Fault]) -> Problem:
@@ -258,6 +284,8 @@ def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
         return Fault(f"{at}.variables", f"cannot be stored: {error}")
     if len(packed) > MAX_VARIABLES_BYTES:
         return Fault(f"{at}.variables", f"{len(packed)} bytes; at most {MAX_VARIABLES_BYTES}")
+    if is_deeper(recipient.variables, MAX_DEPTH):
+        return Fault(f"{at}.variables", f"nested too deeply; at most {MAX_DEPTH} levels")
     return msgspec.Raw(packed)
 
 
@@ -307,27 +335,23 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _compile(job: JobRequest, rate: str, limits: Limits) -> tuple[content.CompiledContent | None, list[Fault]]:
-    compiled = compile_content(
-        JobContent(
-            from_=job.from_,
-            subject=job.subject,
-            html=job.html,
-            text=job.text,
-            stream=job.stream,
-            reply_to=job.reply_to,
-            headers=job.headers,
-            attachments=job.attachments,
-            variables=job.variables,
-            list_name=job.list_ or "",
-            tags=job.tags,
-            category=job.category or "",
-            track_opens=job.track.opens,
-            track_clicks=job.track.clicks,
-            test=job.test,
-            rate=rate,
-            at_most_once=job.at_most_once,
-        ),
-        limits,
+def _content(job: JobRequest, rate: str) -> JobContent:
+    return JobContent(
+        from_=job.from_,
+        subject=job.subject,
+        html=job.html,
+        text=job.text,
+        stream=job.stream,
+        reply_to=job.reply_to,
+        headers=job.headers,
+        attachments=job.attachments,
+        variables=job.variables,
+        list_name=job.list_ or "",
+        tags=job.tags,
+        category=job.category or "",
+        track_opens=job.track.opens,
+        track_clicks=job.track.clicks,
+        test=job.test,
+        rate=rate,
+        at_most_once=job.at_most_once,
     )
-    return (None, compiled) if isinstance(compiled, list) else (compiled, [])

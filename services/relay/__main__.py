@@ -24,6 +24,7 @@ from services.relay.making import Making
 from services.relay.recorder import Recorder
 from services.relay.relay import Limits as RelayLimits
 from services.relay.relay import Relay
+from services.relay.rendering import Rendering
 from services.relay.retry import Retries, parse_schedule
 from services.relay.route import Hop, Routes
 from services.relay.shaping import Shaping
@@ -35,6 +36,7 @@ from shared.dkim_keys import Vault
 from shared.inside import is_inside
 from shared.lifecycle import Lifecycle, run, settle
 from shared.ready import ReadyQueues
+from shared.sandbox import Sandbox, program
 from shared.sending_domains import SendingDomains
 from shared.settings import Settings, SettingsError
 from shared.stops import StopList
@@ -151,6 +153,7 @@ async def main(life: Lifecycle) -> None:
         return Courier(secured, gate.passage(site, pool), open_connection, shunned, reports)
 
     signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
+    sandbox = Sandbox(program("services.relay.rendering"), "relay", settings.relay.rendering_processes)
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
     relay = Relay(
         name,
@@ -163,7 +166,7 @@ async def main(life: Lifecycle) -> None:
         ),
         queues,
         Admission(client, partitions, SuppressionList(client, partitions)),
-        Making(Mails(client, partitions, domains, origin, signatures, _now_ms), time.monotonic),
+        Making(Mails(client, partitions, domains, origin, signatures, Rendering(sandbox), _now_ms), time.monotonic),
         new_courier,
         Retries(chance, parse_schedule(settings.relay.retry_schedule)),
         partial(Recorder, publisher, queues, name),
@@ -191,6 +194,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(limits.run(closed), "limits")
         life.spawn(stops.run(closed), "stops")
         life.spawn(signatures.run(closed), "signatures")
+        life.spawn(sandbox.run(closed), "sandbox")
         if reports is not None:
             life.spawn(reports.run(closed), "tls reports")
         settle()

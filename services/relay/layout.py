@@ -7,7 +7,8 @@ recipients who are tracked, one for those who are not. A body is that list, copi
     tracked links   all but eight characters of the recipient and the tail of each token is static (`shared.tokens`),
                     soft breaks included, because the lengths are known
     other links     an href that depends on the recipient is rendered first, then the token is made of where it leads
-    parts of logic  rendered whole by the template engine, its marks (`shared.content`) replaced, then encoded
+    parts of logic  rendered whole by the engine, elsewhere; here their marks (`shared.content`) are replaced, and they
+                    are encoded
 
 A slot begins on a line of its own, so it is filled without looking at columns.
 """
@@ -24,7 +25,7 @@ from services.relay.transaction import is_wire_ready
 from shared import content
 from shared.content import Link, Part, Pixel, Segment, Variable
 from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, encode, wrap
-from shared.templates import Templates, escaped, printed
+from shared.templates import Name, escaped, printed
 from shared.tokens import MAX_POSITION, RECIPIENT_CHARS, JobTokens, LinkShape, destination
 
 Kind = Literal["text", "html"]
@@ -55,12 +56,10 @@ class Layout:
         tracked: bool,
         tokens: JobTokens,
         urls: Urls,
-        templates: Templates,
     ) -> None:
         self._tracked = tracked
         self._tokens = tokens
         self._urls = urls
-        self._templates = templates
         self._pieces: list[bytes] = []
         self._after_slot = True
         self._recipients: list[int] = []
@@ -82,8 +81,9 @@ class Layout:
                 for segment in item.segments:
                     self._place(segment, item.kind)
 
-    def fill(self, ordinal: int, variables: Mapping[str, Any]) -> bytes:
-        """The body for one recipient; `unsubscribe_url` is among the variables. TemplateFailed."""
+    def fill(self, ordinal: int, variables: Mapping[str, Any], texts: Mapping[Name, str]) -> bytes:
+        """The body for one recipient; `unsubscribe_url` is among the variables; `texts` are the parts of logic, as the
+        engine rendered them. TemplateFailed."""
         pieces = self._pieces.copy()
         if self._shapes:
             recipient, tails = self._tokens.clicks(ordinal, self._shapes)
@@ -104,7 +104,7 @@ class Layout:
             value_of_href = _substituted(link.source, variables)
             pieces[at] = _broken(self._click_url(ordinal, link.position, value_of_href)) or encode(value_of_href)
         for at, kind in self._rendered:
-            pieces[at] = encode(self._render(kind, ordinal, variables))
+            pieces[at] = encode(self._finished(kind, ordinal, texts[kind]))
         return b"".join(pieces)
 
     def _add(self, static: bytes) -> None:
@@ -172,8 +172,7 @@ class Layout:
             return ""
         return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii")
 
-    def _render(self, kind: Kind, ordinal: int, variables: Mapping[str, Any]) -> str:
-        text = self._templates.render(kind, variables)
+    def _finished(self, kind: Kind, ordinal: int, text: str) -> str:
         if kind == "html":
             text = _MARKED_LINK.sub(lambda found: self._click_url(ordinal, int(found[1]), found[2]) or found[2], text)
             pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal)}{_PIXEL_AFTER}" if self._tracked else ""

@@ -2,23 +2,26 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
 from services.relay import feedback
 from services.relay.dkim import Draft, Signer, draft
 from services.relay.mail import Made, Unmade
 from services.relay.render import Renderer, RenderFailed
+from services.relay.rendering import Asked
 from shared import content, events, ids, keys
 from shared.dkim_keys import CannotOpen, InvalidKey
 from shared.dkim_rotation import Key
 from shared.domain_names import InvalidDomain
 from shared.ready import LANES
 from shared.redis import Client, answer
+from shared.sandbox import Unavailable
 from shared.sending_domains import DomainTaken, SendingDomain
+from shared.templates import Name, TemplateFailed
 from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
 
@@ -31,6 +34,7 @@ SIGNERS_KEPT = 1000
 #: How long a job goes on without asking again whose its domain is, and what signs for it: that is remembered already.
 DOMAIN_MS = 1_000
 
+RENDERED = Counter("estafette_relay_rendered_mails_total", "Mails rendered, by result", ["result"])
 LOAD_SECONDS = Histogram("estafette_relay_content_load_seconds", "Time to load and prepare the content of a job")
 
 
@@ -49,6 +53,13 @@ class Signatures(Protocol):
 
     async def fields(self, draft: Draft, lane: int = 0) -> bytes:
         """The DKIM-Signature fields of a mail."""
+
+
+class Rendering(Protocol):
+    """`rendering`."""
+
+    async def texts(self, asked: Asked) -> Mapping[Name, str]:
+        """The parts that hold logic, rendered. TemplateFailed, Unavailable."""
 
 
 @dataclass(slots=True)
@@ -90,6 +101,7 @@ class Mails:
         domains: Domains,
         origin: Origin,
         signatures: Signatures,
+        rendering: Rendering,
         now_ms: Callable[[], int],
     ) -> None:
         self._client: Any = client
@@ -97,6 +109,7 @@ class Mails:
         self._domains = domains
         self._origin = origin
         self._signatures = signatures
+        self._rendering = rendering
         self._now_ms = now_ms
         self._works: OrderedDict[str, Work] = OrderedDict()
         self._kept_bytes = 0
@@ -111,9 +124,15 @@ class Mails:
         if isinstance(work, Unmade):
             return work
         try:
-            mail = work.renderer.render(ready, now_ms, complaints=work.complaints)
-        except RenderFailed as failed:
+            asked = work.renderer.asked(ready)
+            texts = await self._rendering.texts(asked) if asked is not None else {}
+            mail = work.renderer.render(ready, now_ms, complaints=work.complaints, texts=texts)
+        except Unavailable as away:
+            return Unmade("rendering_unavailable", str(away), final=False, stream=work.stream)
+        except (RenderFailed, TemplateFailed) as failed:
+            RENDERED.labels("failed").inc()
             return Unmade("render_failed", str(failed), final=True)
+        RENDERED.labels("rendered" if asked is None else "rendered_elsewhere").inc()
         signatures = b""
         if signers := work.signers:
             drafted = draft(signers, mail.headers, mail.body, now_ms // 1000)

@@ -1,26 +1,28 @@
 """Makes the mail of one recipient from the compiled content of a job. Pure: the same arguments, the same bytes."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cached_property, lru_cache
+from hashlib import blake2b
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
 from services.relay import feedback
 from services.relay.layout import Layout, Urls, look_up
+from services.relay.rendering import Asked, Job
 from services.relay.transaction import is_wire_ready
-from shared import addresses, content, events, headers, ids, templates
+from shared import addresses, events, headers, ids, templates, variables
 from shared.content import CompiledContent, Part
 from shared.tokens import TokenKeys
 from shared.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
 
 # No character of it is special in HTML, in quoted-printable or in a header field.
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*")
-_NULL = b"\xc0"
-
-_decode_variables = msgspec.msgpack.Decoder(dict[str, Any]).decode
+_NO_TEXTS: Mapping[templates.Name, str] = MappingProxyType({})
 
 
 class RenderFailed(Exception):
@@ -76,27 +78,43 @@ class Renderer:
         self._verp = verp
         self._bounce_domain = bounce_domain
         self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", f"{base_url}/u/")
-        self._defaults = _decode(compiled.variables)
+        self._defaults = variables.decoded(compiled.variables)
         sources = _sources(compiled)
-        self._templates = templates.Templates(sources)
-        self._has_logic = bool(sources)
+        self._logic = Job(sources, compiled.variables) if sources else None
+        self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
         self._from = compiled.from_value.encode()
         self._takes_complaints = compiled.stream in feedback.STREAMS
         self._last_fields = _last_fields(
             compiled, feedback.feedback_id(compiled, job, tenant, sender_id) if sender_id else ""
         )
 
-    def render(self, recipient: events.Ready, now_ms: int, *, complaints: bool = False) -> RenderedMail:
-        """The mail, dated `now_ms`. `complaints`: it will have the signature that makes a CFBL-Address valid.
-        RenderFailed if a template fails with these variables."""
+    def asked(self, recipient: events.Ready) -> Asked | None:
+        """What has to be rendered elsewhere before `render`, because it holds logic; None if nothing does."""
+        if self._logic is None:
+            return None
+        url = self._unsubscribe_url(recipient.ordinal)
+        return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, url)
+
+    def render(
+        self,
+        recipient: events.Ready,
+        now_ms: int,
+        *,
+        complaints: bool = False,
+        texts: Mapping[templates.Name, str] = _NO_TEXTS,
+    ) -> RenderedMail:
+        """The mail, dated `now_ms`. `complaints`: it will have the signature that makes a CFBL-Address valid. `texts`:
+        what `asked` was answered. RenderFailed if it cannot be made with these variables."""
         ordinal = recipient.ordinal
-        unsubscribe_url = self._urls.unsubscribe + self._tokens.unsubscribe(ordinal).decode("ascii")
-        variables = self._variables(recipient, unsubscribe_url)
+        unsubscribe_url = self._unsubscribe_url(ordinal)
         try:
+            values = variables.merged(
+                self._defaults.copy(), recipient.variables, recipient.email, recipient.name, unsubscribe_url
+            )
             layout = self._untracked if recipient.untracked else self._tracked
-            body = layout.fill(ordinal, variables)
-            subject = self._subject(variables)
-        except templates.TemplateFailed as error:
+            body = layout.fill(ordinal, values, texts)
+            subject = self._subject(values, texts)
+        except (templates.TemplateFailed, variables.TooDeep) as error:
             raise RenderFailed(str(error)) from None
         to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
         message_id = f"<{ids.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
@@ -134,19 +152,10 @@ class Renderer:
             tracked=tracked,
             tokens=self._tokens,
             urls=self._urls,
-            templates=self._templates,
         )
 
-    def _variables(self, recipient: events.Ready, unsubscribe_url: str) -> dict[str, Any]:
-        """The job's defaults, under address and name, under the recipient's own."""
-        # Templates can change lists and dicts: what one recipient's does must not reach the next one's.
-        variables = _decode(self._compiled.variables) if self._has_logic else self._defaults.copy()
-        variables["email"] = recipient.email
-        if recipient.name:
-            variables["name"] = recipient.name
-        variables.update(_decode(recipient.variables))
-        variables[content.UNSUBSCRIBE_URL] = templates.safe(unsubscribe_url)
-        return variables
+    def _unsubscribe_url(self, ordinal: int) -> str:
+        return self._urls.unsubscribe + self._tokens.unsubscribe(ordinal).decode("ascii")
 
     @cached_property
     def _static_subject(self) -> bytes | None:
@@ -155,14 +164,14 @@ class Renderer:
             return None
         return _subject_value("".join(map(str, subject.pieces)))
 
-    def _subject(self, variables: dict[str, Any]) -> bytes:
+    def _subject(self, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> bytes:
         if self._static_subject is not None:
             return self._static_subject
         if self._compiled.subject.template:
-            return _subject_value(self._templates.render("subject", variables))
+            return _subject_value(texts["subject"])
         return _subject_value(
             "".join(
-                piece if isinstance(piece, str) else templates.printed(look_up(variables, piece.path))
+                piece if isinstance(piece, str) else templates.printed(look_up(values, piece.path))
                 for piece in self._compiled.subject.pieces
             )
         )
@@ -170,24 +179,6 @@ class Renderer:
 
 def _subject_value(text: str) -> bytes:
     return headers.unstructured(text, len("Subject")).encode("ascii")
-
-
-def _decode(packed: msgspec.Raw) -> dict[str, Any]:
-    try:
-        variables = _decode_variables(packed)
-        # The byte is cheap to look for; it may also be part of something else, so the values decide.
-        return _without_nulls(variables) if _NULL in bytes(packed) else variables
-    except RecursionError:
-        raise RenderFailed("the variables are nested too deeply") from None
-
-
-def _without_nulls(value: Any) -> Any:
-    """A null is a name that nothing defines."""
-    if isinstance(value, dict):
-        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
-    if isinstance(value, list):
-        return [_without_nulls(inner) for inner in value]
-    return value
 
 
 def _sources(compiled: CompiledContent) -> dict[templates.Name, str]:

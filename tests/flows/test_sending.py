@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from tests.flows.stack import Stack, job
+from tests.hostile_templates import BEHIND_A_CONDITION, DEEP
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -154,3 +155,34 @@ async def test_all_that_happens_is_in_the_event_feed(stack: Stack):
         ("message.bounced", f"{job_id}.1"),
         ("message.delivered", f"{job_id}.0"),
     ]
+
+
+async def test_a_job_with_logic_is_rendered_for_each_recipient(stack: Stack):
+    html = (
+        "<p>{% if name %}Bonjour {{ name }}{% else %}Bonjour {{ email }}{% endif %}</p>"
+        '<a href="https://exemple.fr/{{ email|upper }}">x</a><a href="{{ unsubscribe_url }}">u</a>'
+    )
+    job_id = await stack.send("a@logic.test", "b@logic.test", subject="{{ email|upper }}", html=html)
+
+    mail = await stack.mail("b@logic.test")
+    report = await stack.done(job_id)
+    body = message_from_bytes(await stack.source(mail), policy=policy.default).get_body(("html",)).get_content()
+
+    assert mail["subject"] == "B@LOGIC.TEST"
+    assert "Bonjour b@logic.test" in body
+    assert "/c/" in body
+    assert "/u/" in body
+    assert report["counts"]["delivered"] == 2
+
+
+async def test_a_hostile_job_fails_alone_while_others_are_delivered(stack: Stack):
+    status, refused = await stack.call("POST", "/v1/jobs", job("a@deep.test", html=DEEP["minus"]))
+    hostile = await stack.send(*(f"u{n}@hostile.test" for n in range(20)), html=BEHIND_A_CONDITION["join"])
+    honest = await stack.send("a@honest.test", html="{% if email %}{{ email }}{% endif %}")
+
+    report, ended = await stack.done(honest), await stack.done(hostile)
+
+    assert status == 422
+    assert refused["faults"][0]["at"] == "$.html"
+    assert report["counts"]["delivered"] == 1
+    assert ended["counts"]["delivered"] == 0

@@ -9,10 +9,10 @@ import msgspec
 
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
 from services.relay.dkim import Signer, sign
-from services.relay.render import Renderer
 from shared import content, events, ids
 from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
+from tests.fakes.rendering import RendererHere
 
 DOMAIN = "exemple.test"
 SEED = 8463
@@ -85,7 +85,7 @@ def _made(chance: Random, number: int, signers: list[Signer]) -> bytes:
     compiled = compile_content(job, Limits())
     assert isinstance(compiled, content.CompiledContent), compiled
     job_id = ids.new_job_id(NOW_MS, number.to_bytes(6, "big"), 8)
-    renderer = Renderer(
+    renderer = RendererHere(
         compiled,
         job=job_id,
         tenant="demo",

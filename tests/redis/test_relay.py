@@ -48,6 +48,7 @@ from shared.suppression import SuppressionList
 from shared.tokens import TokenKeys
 from shared.verp import Verp, VerpKeys
 from tests.fakes.passage import FreeGate, FreePassage, Sessions, Unstopped
+from tests.fakes.rendering import RenderingHere
 from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer
 from tests.servers import RedisServer
 
@@ -175,7 +176,8 @@ class House:
 
     def mails(self, client: Any = None) -> Mails:
         origin = Origin("https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET), "estafette")
-        return Mails(client or self.client, P, self.domains, origin, Signatures(0, time.monotonic), self.clock.now_ms)
+        signatures = Signatures(0, time.monotonic)
+        return Mails(client or self.client, P, self.domains, origin, signatures, RenderingHere(), self.clock.now_ms)
 
     def relay(
         self,

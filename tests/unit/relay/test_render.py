@@ -22,6 +22,7 @@ from shared import content, dkim_keys, events, ids
 from shared.content import CompiledContent
 from shared.tokens import Token, TokenKeys
 from shared.verp import Verp, VerpKeys
+from tests.fakes.rendering import RendererHere
 
 JOB = ids.job_text(bytes(range(12)))
 TOKENS = TokenKeys(b"m" * 32)
@@ -59,7 +60,7 @@ def compiled(**fields: Any) -> CompiledContent:
 
 
 def renderer(tenant: str = "demo", base_url: str = BASE_URL, **fields: Any) -> Renderer:
-    return Renderer(
+    return RendererHere(
         compiled(**fields),
         job=JOB,
         tenant=tenant,

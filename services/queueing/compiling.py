@@ -1,0 +1,94 @@
+"""Compiles contents where they can do no harm: short ones without logic here, all others in a sandbox.
+
+The sandbox's process is this module, as `python -m services.queueing.compiling`.
+"""
+
+import asyncio
+from contextlib import suppress
+from hashlib import blake2b
+
+import msgspec
+
+from services.queueing.compile import (
+    JobContent,
+    Limits,
+    Sources,
+    Templated,
+    compile_content,
+    compile_templates,
+    is_light,
+    sources,
+)
+from shared import sandboxed
+from shared.content import CompiledContent, Subject
+from shared.errors import Fault, Problem
+from shared.sandbox import Killed, Sandbox, Unavailable
+from shared.template_scan import InvalidTemplate, scan
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_sources = msgspec.msgpack.Decoder(Sources).decode
+_decode_templated = msgspec.msgpack.Decoder(Templated).decode
+
+
+class Compiler:
+    """Compiles with the help of a sandbox."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def compile(self, job: JobContent, limits: Limits) -> CompiledContent | list[Fault]:
+        """See `compile_content`. Problem 503 where no process can be had."""
+        given = await asyncio.to_thread(sources, job, limits)
+        if (too_long := _too_long(given)) is not None:
+            templated = compile_templates(too_long)
+        elif await asyncio.to_thread(is_light, given):
+            templated = await asyncio.to_thread(compile_templates, given)
+        else:
+            templated = await self._elsewhere(given)
+        return await asyncio.to_thread(compile_content, job, limits, templated)
+
+    async def _elsewhere(self, given: Sources) -> Templated:
+        try:
+            question = _encode(given)
+        except UnicodeEncodeError:
+            fault = Fault("$", "the content has code points that are no characters: surrogates")
+            return Templated(Subject(), None, None, [], [fault])
+        try:
+            return _decode_templated(
+                await self._sandbox.ask(question, source=blake2b(question, digest_size=16).digest())
+            )
+        except Killed as killed:
+            fault = Fault(_where(given), f"the templates cannot be compiled and tried: that {killed}")
+            return Templated(Subject(), None, None, [], [fault])
+        except Unavailable as away:
+            raise Problem(503, "unavailable", f"templates cannot be compiled now: {away}") from None
+
+
+def _too_long(given: Sources) -> Sources | None:
+    """Those of the sources that are refused by their lengths alone, if there are any."""
+    limits = given.limits
+    subject = given.subject if len(given.subject) > limits.subject_chars else ""
+    html = given.html if len(given.html or "") > limits.html_bytes else None
+    text = given.text if len(given.text or "") > limits.text_bytes else None
+    if not subject and html is None and text is None:
+        return None
+    return msgspec.structs.replace(given, subject=subject, html=html, text=text)
+
+
+def _where(given: Sources) -> str:
+    """The field that what went wrong is most likely about."""
+    texts = {"$.html": given.html or "", "$.text": given.text or "", "$.subject": given.subject}
+    for at, text in texts.items():
+        with suppress(InvalidTemplate):
+            if not scan(text).plain:
+                return at
+    return max(texts, key=lambda at: len(texts[at]))
+
+
+def compiled(question: bytes) -> bytes:
+    """What the sandbox's process answers."""
+    return _encode(compile_templates(_decode_sources(question), sandboxed.limit))
+
+
+if __name__ == "__main__":
+    sandboxed.serve(compiled)

@@ -1,0 +1,192 @@
+"""Templates that mean harm kill the process that is there to be killed, and nobody waits for them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.queueing.compile import JobContent, Limits
+from services.queueing.compiling import Compiler
+from services.relay.rendering import Asked, Job, Rendering
+from shared.content import CompiledContent
+from shared.sandbox import STRIKES, Killed, Sandbox, Unavailable, program
+from shared.templates import TemplateFailed
+from tests.hostile_templates import BEHIND_A_CONDITION, BUSY, DEEP, generated
+
+COMPILING, RENDERING = program("services.queueing.compiling"), program("services.relay.rendering")
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(300):
+            await test()
+
+    asyncio.run(bounded())
+
+
+@asynccontextmanager
+async def running(command: tuple[str, ...], processes: int = 1) -> AsyncIterator[Sandbox]:
+    sandbox, stopping = Sandbox(command, "test", processes), asyncio.Event()
+    keeping = asyncio.create_task(sandbox.run(stopping))
+    try:
+        yield sandbox
+    finally:
+        stopping.set()
+        await keeping
+
+
+def asked(source: str, email: str = "ana@exemple.com", variables: Any = None) -> Asked:
+    packed = msgspec.Raw(msgspec.msgpack.encode(variables or {}))
+    job = Job({"text": source}, msgspec.Raw(b"\x80"))
+    digest = blake2b(source.encode(), digest_size=16).digest()
+    return Asked(digest, job, packed, email, "Ana", "https://t.exemple.fr/u/x")
+
+
+def job(source: str, field: str = "text") -> JobContent:
+    return JobContent(**({"from_": "news@exemple.fr", "subject": "Bonjour", "text": "Bonjour"} | {field: source}))
+
+
+@pytest.mark.parametrize("field", ["subject", "text", "html"])
+def test_what_nests_too_deeply_is_refused_with_its_place(field: str) -> None:
+    async def test() -> None:
+        async with running(COMPILING) as sandbox:
+            for name, source in DEEP.items():
+                faults = await Compiler(sandbox).compile(job(source, field), Limits(subject_chars=1_000_000))
+
+                assert isinstance(faults, list), name
+                assert faults[0].at == f"$.{field}"
+                assert "line 1, column " in faults[0].what, (name, faults[0].what)
+
+    run(test)
+
+
+def test_what_is_too_busy_ends_in_the_trial_or_fails_alone() -> None:
+    async def test() -> None:
+        async with running(COMPILING) as sandbox:
+            for name, source in BUSY.items():
+                found = await Compiler(sandbox).compile(job(source), Limits())
+
+                assert isinstance(found, list | CompiledContent), name
+            honest = await Compiler(sandbox).compile(job("{% if email %}{{ email }}{% endif %}"), Limits())
+
+        assert isinstance(honest, CompiledContent)
+
+    run(test)
+
+
+def test_what_is_behind_a_condition_fails_its_own_mail_and_no_other() -> None:
+    async def test() -> None:
+        async with running(RENDERING) as sandbox:
+            rendering = Rendering(sandbox)
+            honest = [asked("{% if name %}{{ email }}{% endif %}", f"u{n}@exemple.com") for n in range(100)]
+            hostile = [asked(source) for source in BEHIND_A_CONDITION.values()]
+            mixed = [one for pair in zip(honest, hostile * 10, strict=False) for one in pair]
+            found = await asyncio.gather(*map(rendering.texts, mixed), return_exceptions=True)
+
+        for one, answer in zip(mixed, found, strict=True):
+            if one in honest:
+                assert answer == {"text": one.email}
+            else:
+                assert isinstance(answer, TemplateFailed | dict)
+
+    run(test)
+
+
+def test_a_source_that_killed_three_times_is_not_tried_again() -> None:
+    async def test() -> None:
+        async with running(RENDERING) as sandbox:
+            hostile = asked(BEHIND_A_CONDITION["join"])
+            for _ in range(STRIKES):
+                with pytest.raises(TemplateFailed, match="took more"):
+                    await Rendering(sandbox).texts(hostile)
+
+            with pytest.raises(TemplateFailed, match="not tried again"):
+                await Rendering(sandbox).texts(hostile)
+
+    run(test)
+
+
+def test_a_job_is_sent_once_and_again_after_its_worker_died() -> None:
+    async def test() -> None:
+        async with running(RENDERING) as sandbox:
+            rendering, honest = Rendering(sandbox), asked("{% if name %}{{ name }}{% endif %}")
+            assert await rendering.texts(honest) == {"text": "Ana"}
+            light = msgspec.structs.replace(honest, job=None)
+
+            assert await rendering.texts(light) == {"text": "Ana"}
+            with pytest.raises(TemplateFailed):
+                await rendering.texts(asked(BEHIND_A_CONDITION["join"]))
+            assert await rendering.texts(honest) == {"text": "Ana"}
+
+    run(test)
+
+
+def test_generated_templates_end_in_an_answer_and_honest_ones_are_answered_meanwhile() -> None:
+    async def test() -> None:
+        async with running(COMPILING, 2) as sandbox:
+            compiler = Compiler(sandbox)
+            for number, source in enumerate(generated(Random(7), 300)):
+                found = await compiler.compile(job(source, ("text", "html")[number % 2]), Limits())
+
+                assert isinstance(found, list | CompiledContent)
+            assert isinstance(await compiler.compile(job("{% if a %}x{% endif %}"), Limits()), CompiledContent)
+
+    run(test)
+
+
+def test_a_process_sees_no_environment_and_no_descriptors_of_its_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESTAFETTE_SECRET_KEY_FILE", "/secret")
+
+    async def test() -> None:
+        async with running(RENDERING) as sandbox:
+            await Rendering(sandbox).texts(asked("{% if name %}x{% endif %}"))
+            (keeper,) = [one._transport.get_pid() for one in sandbox._processes]
+            (worker,) = _children(keeper)
+            seen = [_seen(pid) for pid in (keeper, int(worker))]
+
+        for environment, descriptors, _ in seen:
+            assert b"ESTAFETTE" not in environment
+            assert descriptors <= {0, 1, 2, 3}
+        assert "Max core file size        0 " in seen[1][2]
+        assert "Max address space         unlimited" not in seen[1][2]
+        while _lives(int(worker)):  # noqa: ASYNC110 - nobody tells of the end of another's child
+            await asyncio.sleep(0.01)
+
+    run(test)
+
+
+def test_what_is_asked_while_it_stops_is_told_so() -> None:
+    async def test() -> None:
+        async with running(RENDERING) as sandbox:
+            pass
+
+        with pytest.raises((Unavailable, Killed)):
+            await sandbox.ask(b"x", source=b"x")
+
+    run(test)
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def _lives(pid: int) -> bool:
+    """Whether it does; who has ended, and was not looked after, has no command."""
+    command = Path(f"/proc/{pid}/cmdline")
+    return command.exists() and command.read_bytes() != b""
+
+
+def _seen(pid: int) -> tuple[bytes, set[int], str]:
+    """Its environment, its descriptors, its limits."""
+    here = Path(f"/proc/{pid}")
+    return (
+        (here / "environ").read_bytes(),
+        {int(fd.name) for fd in (here / "fd").iterdir()},
+        (here / "limits").read_text(),
+    )

@@ -1,0 +1,37 @@
+"""Renders parts with logic in this process, by the code that the sandbox's process runs, but without its clocks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.relay.render import RenderedMail, Renderer, RenderFailed
+from services.relay.rendering import Asked
+from shared import events, templates, variables
+
+
+def texts(asked: Asked) -> Mapping[templates.Name, str]:
+    assert asked.job is not None
+    compiled = templates.Templates(asked.job.sources)
+    found: dict[templates.Name, str] = {}
+    for name in asked.job.sources:
+        values = variables.of_recipient(asked.job.defaults, asked.own, asked.email, asked.name, asked.unsubscribe_url)
+        found[name] = compiled.render(name, values)
+    return found
+
+
+class RenderingHere:
+    """In place of `services.relay.rendering.Rendering`."""
+
+    async def texts(self, asked: Asked) -> Mapping[templates.Name, str]:
+        return texts(asked)
+
+
+class RendererHere(Renderer):
+    """Needs nobody's help."""
+
+    def render(self, recipient: events.Ready, now_ms: int, **options: Any) -> RenderedMail:
+        asked = self.asked(recipient)
+        try:
+            found = {} if asked is None else texts(asked)
+        except (templates.TemplateFailed, variables.TooDeep) as failed:
+            raise RenderFailed(str(failed)) from None
+        return super().render(recipient, now_ms, texts=found, **options)
