@@ -62,7 +62,9 @@ async def main(life: Lifecycle) -> None:
     sandbox = _sandbox(settings)
     routes = all_routes(life, client, tenants, links, Vault(secret.current, secret.previous), sandbox)
     app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes)
-    runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_SECONDS, auto_decompress=False
+    )
     await runner.setup()
     life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))

@@ -129,7 +129,7 @@ def application(routes: Iterable[Route], key_ring: KeyRing, *, max_body_bytes: i
     async def describe(request: web.Request) -> web.StreamResponse:
         return web.Response(body=document, content_type="application/json")
 
-    app = web.Application(client_max_size=max_body_bytes, middlewares=[_answer_errors])
+    app = web.Application(client_max_size=max_body_bytes, middlewares=[_answer_errors, refuse_encoded])
     for route in mounted:
         _mount(app, route, key_ring)
     app.router.add_get("/v1/openapi.json", describe, allow_head=False)
@@ -175,6 +175,19 @@ async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Pri
     if scope not in principal.scopes:
         raise Problem(403, "missing_scope", f"the key lacks the scope {scope!r}")
     return principal
+
+
+@web.middleware
+async def refuse_encoded(request: web.Request, handler: Call) -> web.StreamResponse:
+    """A body is taken as it is (RFC 9110 section 8.4): what is packed small may be anything unpacked. Asked before the
+    key and the route, and with nothing read. The server that serves this has `auto_decompress` off."""
+    codings = ",".join(request.headers.getall("Content-Encoding", ()))
+    if any(coding.strip().lower() not in ("", "identity") for coding in codings.split(",")):
+        headers = {"Accept-Encoding": "identity"}
+        return problem_answer(
+            Problem(415, "unsupported_media_type", "send the body without Content-Encoding", headers=headers)
+        )
+    return await handler(request)
 
 
 @web.middleware

@@ -46,7 +46,7 @@ async def serve(
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

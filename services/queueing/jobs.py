@@ -33,6 +33,11 @@ MAX_FAULTS = 100
 #: Recipients of a chunk: what is decided and queued in one go.
 CHUNK = 500
 
+#: What is kept with a recipient for the caller: a few ids.
+MAX_METADATA = 50
+#: Variables of one recipient, by name: more than a mail can show.
+MAX_VARIABLES = 1_000
+
 Stream = Literal["bulk", "transactional", "one_to_one"]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -50,8 +55,14 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     email: str
     name: Annotated[str, Meta(max_length=200)] = ""
-    variables: dict[str, Any] = {}
-    metadata: dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]] | None = None
+    variables: Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=MAX_VARIABLES)] = {}
+    metadata: (
+        Annotated[
+            dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]],
+            Meta(max_length=MAX_METADATA),
+        ]
+        | None
+    ) = None
     kind: Literal["person", "professional"] = "person"
     optin: bool | None = None
     tracking_consent: bool = True
@@ -226,6 +237,14 @@ def read_recipient(row: bytes | msgspec.Raw, at: str) -> Recipient | Fault:
     try:
         return _recipient_decoder.decode(row)
     except NOT_JSON as error:
+        return _fault(at, error)
+
+
+def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
+    """One recipient that did not come as JSON, under the same limits."""
+    try:
+        return msgspec.convert(given, Recipient)
+    except msgspec.ValidationError as error:
         return _fault(at, error)
 
 

@@ -35,7 +35,9 @@ async def main(life: Lifecycle) -> None:
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
     routes = http.routes(tracking, lambda: time.time_ns() // 1_000_000, settings.tracking.forwarded_hops)
     app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
-    runner = web.AppRunner(app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(
+        app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_S, auto_decompress=False
+    )
     await runner.setup()
     life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
     async with life.serving(settings.tracking.metrics_port):

@@ -1,12 +1,16 @@
 """Recipients that come as a stream: the same rows, however the bytes were cut."""
 
+import csv
+import io
 import itertools
+import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
-from services.queueing.jobs import Recipient
+from services.queueing.jobs import MAX_METADATA, Recipient, read_recipient, wait
 from shared.errors import Fault
 
 
@@ -15,7 +19,7 @@ def _read(rows, body: bytes, cuts=()):
     places = [0, *sorted({min(cut, len(body)) for cut in cuts}), len(body)]
     for start, end in itertools.pairwise(places):
         found += rows.feed(body[start:end])
-    return found + list(rows.feed(b"", last=True))
+    return [one for one in found + list(rows.feed(b"", last=True)) if one[1] is not None]
 
 
 NDJSON = b'{"email":"a@x.fr","variables":{"n":1}}\r\n\n{"email":"b@x.fr"\n{"email":"\xc3\xa9@x.fr","name":"\xc3\x89"}'
@@ -86,3 +90,159 @@ def test_a_cell_that_is_neither_yes_nor_no_is_told():
     found = _read(CsvRows(), b"email,optin\na@x.fr,maybe\n")
 
     assert found == [(2, Fault("line 2.optin", "neither yes nor no"))]
+
+
+GOOD = b"".join(b"u%d@x.fr,N%d\n" % (n, n) for n in range(1_500))
+HEADING = b"email,name\n"
+
+
+def _addresses(found) -> list[str]:
+    return [row.email for _, row in found if isinstance(row, Recipient)]
+
+
+def _faults(found) -> list[Fault]:
+    return [row for _, row in found if isinstance(row, Fault)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "line"),
+    [
+        (b'a@x.fr,"A\n', 2),
+        (b'a@x.fr,"A" x\n', 2),
+        (b'"a@x.fr,A\n', 2),
+        (b'a@x.fr,"A""\n', 2),
+        (b'"\n', 2),
+        (b'a@x.fr,"A\n\n\n', 2),
+    ],
+)
+def test_a_stray_quote_costs_its_own_row_and_no_other(bad: bytes, line: int):
+    found = _read(CsvRows(), HEADING + bad + GOOD)
+
+    assert _faults(found)[0].at == f"line {line}"
+    assert len(_faults(found)) == 1
+    assert _addresses(found) == [f"u{n}@x.fr" for n in range(1_500)]
+
+
+def test_a_quote_inside_of_a_field_that_is_not_quoted_is_a_character():
+    found = _read(CsvRows(), HEADING + b'a@x.fr,5" nail\nb@x.fr,"five "" nail"\n')
+
+    assert [row.name for _, row in found] == ['5" nail', 'five " nail']
+
+
+@pytest.mark.parametrize("rows_of", [JsonRows, CsvRows])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}\n",
+        b"\n",
+        b"\r",
+        b'"',
+        b'"\n',
+        b'"a\n',
+        b'a,"b\n',
+        b",",
+        b"\xff\n",
+        b'"",\n',
+        b'""\n',
+        b"[" * 99 + b"\n",
+        b'{"":1}\n',
+    ],
+)
+def test_twice_the_bytes_are_at_most_twice_the_rows_and_the_memory(rows_of, body: bytes):
+    """What is told bounds what it costs: a line is told once, or twice where a quote had no end."""
+
+    def told(size: int) -> int:
+        rows = rows_of()
+        count = sum(1 for _ in rows.feed(HEADING)) if rows_of is CsvRows else 0
+        for at in range(0, size, 16_384):
+            count += sum(1 for _ in rows.feed((body * (size // len(body) + 1))[at : at + 16_384]))
+        kept = sum(map(len, (rows._lines._rest, *(text for _, text in getattr(rows, "_held", ())))))
+        assert kept <= 3 * MAX_LINE_BYTES
+        return count + sum(1 for _ in rows.feed(b"", last=True))
+
+    once, twice = told(200_000), told(400_000)
+
+    assert once <= 2 * (200_000 // len(body) + 3)
+    assert twice <= 2.2 * once + 10
+
+
+def test_every_line_is_told_so_that_who_reads_can_count_them():
+    assert len(list(JsonRows().feed(b"\n" * 1_000))) == 1_000
+    assert len(list(CsvRows().feed(HEADING + b"\n" * 1_000))) == 1_001
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        b"mail,name\n",
+        b"email,email\n",
+        b"x" * 70_000 + b"\n",
+        b"," * 60_000 + b"\n",
+        b'"email,name\n',
+        b"\xff\n",
+        b'"email"x,name\n',
+    ],
+)
+def test_after_a_heading_that_is_none_nothing_is_read(heading: bytes):
+    rows = CsvRows()
+
+    found = _read(rows, heading + GOOD * 4)
+
+    assert rows.is_over
+    assert len(_faults(found)) == 1
+    assert _addresses(found) == []
+
+
+# One limit for one thing, whatever the door
+
+TOO_MUCH = {
+    "name": {"name": "x" * 201},
+    "metadata key": {"metadata": {"k" * 65: "1"}},
+    "metadata value": {"metadata": {"k": "v" * 501}},
+    "metadata number": {"metadata": {f"k{n}": "1" for n in range(MAX_METADATA + 1)}},
+    "variable name": {"variables": {"v" * 201: "1"}},
+    "variables size": {"variables": {"v": "x" * 20_000}},
+    "address": {"email": "a" * 250 + "@x.fr"},
+    "control in the address": {"email": "a\x07@x.fr"},
+}
+JUST_ENOUGH = {
+    "name": {"name": "x" * 200},
+    "metadata key": {"metadata": {"k" * 64: "1"}},
+    "metadata value": {"metadata": {"k": "v" * 500}},
+    "metadata number": {"metadata": {f"k{n}": "1" for n in range(MAX_METADATA)}},
+    "variable name": {"variables": {"v" * 200: "1"}},
+    "variables size": {"variables": {"v": "x" * 16_000}},
+}
+
+
+def _json(recipient) -> list:
+    return [read_recipient(json.dumps(recipient).encode(), "$.recipients[0]")]
+
+
+def _ndjson(recipient) -> list:
+    return [row for _, row in _read(JsonRows(), json.dumps(recipient).encode() + b"\n")]
+
+
+def _csv(recipient) -> list:
+    cells = {"email": recipient["email"], "name": recipient.get("name", "")}
+    cells |= {f"metadata.{name}": value for name, value in recipient.get("metadata", {}).items()}
+    cells |= recipient.get("variables", {})
+    lines = io.StringIO()
+    csv.writer(lines).writerows([cells.keys(), cells.values()])
+    return [row for _, row in _read(CsvRows(), lines.getvalue().encode())]
+
+
+def _kept(found: list) -> list[bool]:
+    return [not isinstance(one, Fault) and not isinstance(wait(one, "bulk", "", set()), Fault) for one in found]
+
+
+@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("what", TOO_MUCH)
+def test_what_is_too_much_by_one_door_is_by_every_other(door, what: str):
+    assert _kept(door({"email": "a@x.fr", **TOO_MUCH[what]})) == [False]
+
+
+@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("what", JUST_ENOUGH)
+def test_what_is_just_enough_by_one_door_is_by_every_other(door, what: str):
+    assert _kept(door({"email": "a@x.fr", **JUST_ENOUGH[what]})) == [True]
