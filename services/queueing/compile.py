@@ -10,10 +10,12 @@ import msgspec
 
 from services.queueing import mime, rewrite
 from services.queueing.placeholders import placeholders
-from shared import addresses, content, headers, templates, tokens
+from shared import addresses, content, headers, hrefs, templates, tokens
 from shared.content import CompiledContent, Part, Stream, Subject
 from shared.errors import Fault
 
+#: Lines that are named of a fault that many have.
+MAX_LINES_NAMED = 20
 #: Header fields that the relay writes, and those of other hands on the way. Names in lower case.
 _OURS = frozenset(
     (
@@ -204,6 +206,10 @@ def _html(job: JobContent, limits: Limits, faults: list[Fault]) -> tuple[Part | 
     links = document.links()
     if links and links[-1].position > tokens.MAX_POSITION:
         faults.append(Fault("$.html", f"more than {tokens.MAX_POSITION + 1} links"))
+    faults += (
+        Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
+        for line in document.dangerous_lines[:MAX_LINES_NAMED]
+    )
     if document.has_logic:
         return Part("html", template=rewrite.marked(document, opens=job.track_opens)), links
     return Part("html", segments=mime.segments(rewrite.pieces(document, opens=job.track_opens))), links

@@ -4,12 +4,13 @@ import re
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import cached_property, lru_cache
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
 from services.relay import feedback
-from services.relay.layout import Layout, Urls, look_up
+from services.relay.layout import Layout, Marks, Urls, look_up
 from services.relay.transaction import is_wire_ready
 from shared import addresses, content, events, headers, ids, templates
 from shared.content import CompiledContent, Part
@@ -52,7 +53,8 @@ class RenderedMail(msgspec.Struct, frozen=True):
 
 class Renderer:
     """Makes the mails of one job. `base_url` is where tracking answers, `bounce_domain` where mail to the engine goes,
-    `sender_id` the last part of Feedback-ID ("": there is none). May be called from several threads. ValueError if
+    `sender_id` the last part of Feedback-ID ("": there is none), `marks_key` chance of this process, for marks that no
+    recipient can know. May be called from several threads. ValueError if
     `job` is no job id or `base_url` cannot stand in a mail."""
 
     def __init__(
@@ -65,6 +67,7 @@ class Renderer:
         verp: VerpKeys,
         base_url: str,
         bounce_domain: str,
+        marks_key: bytes,
         sender_id: str = "",
     ) -> None:
         base_url = base_url.rstrip("/")
@@ -77,7 +80,8 @@ class Renderer:
         self._bounce_domain = bounce_domain
         self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", f"{base_url}/u/")
         self._defaults = _decode(compiled.variables)
-        sources = _sources(compiled)
+        self._marks = Marks(nonce(marks_key, job))
+        sources = _sources(compiled, self._marks)
         self._templates = templates.Templates(sources)
         self._has_logic = bool(sources)
         self._from = compiled.from_value.encode()
@@ -135,6 +139,7 @@ class Renderer:
             tokens=self._tokens,
             urls=self._urls,
             templates=self._templates,
+            marks=self._marks,
         )
 
     def _variables(self, recipient: events.Ready, unsubscribe_url: str) -> dict[str, Any]:
@@ -190,9 +195,14 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def _sources(compiled: CompiledContent) -> dict[templates.Name, str]:
+def nonce(key: bytes, job: str) -> str:
+    """What stands in a job's marks: 64 bits that nobody has without the key, as digits: no filter changes them."""
+    return str(int.from_bytes(blake2b(job.encode(), digest_size=8, key=key).digest()))
+
+
+def _sources(compiled: CompiledContent, marks: Marks) -> dict[templates.Name, str]:
     sources: dict[templates.Name, str] = {
-        part.kind: part.template for part in compiled.body if isinstance(part, Part) and part.template
+        part.kind: marks.secret(part.template) for part in compiled.body if isinstance(part, Part) and part.template
     }
     if compiled.subject.template:
         sources["subject"] = compiled.subject.template

@@ -174,7 +174,9 @@ class House:
         return [self.hops[domain]]
 
     def mails(self, client: Any = None) -> Mails:
-        origin = Origin("https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET), "estafette")
+        origin = Origin(
+            "https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET), SECRET, "estafette"
+        )
         return Mails(client or self.client, P, self.domains, origin, Signatures(0, time.monotonic), self.clock.now_ms)
 
     def relay(
