@@ -8,6 +8,10 @@ which no text may hold (Unicode 23.7):
     LINK_BEGIN position LINK_VALUE value LINK_END       the value of an href, as it stands in the HTML
     PIXEL                                               where the pixel goes
 
+Variables may hold anything, these too: before it renders, the relay makes the marks of a template ones that nobody can
+know (`services.relay.layout.Marks`). A link at `UNTRACKED` has no place among the links that are counted: its value
+depends on the recipient, and is looked at because of where it may lead.
+
 Static segments next to a slot end or begin with a soft break, so that slots are filled without looking at columns.
 """
 
@@ -20,6 +24,8 @@ LINK_VALUE = "\ufdd1"
 LINK_END = "\ufdd2"
 PIXEL = "\ufdd3"
 MARKS = (LINK_BEGIN, LINK_VALUE, LINK_END, PIXEL)
+#: Beyond every position that a token can carry (`shared.tokens.MAX_POSITION`).
+UNTRACKED = 99_999
 
 #: The variable that the relay sets: the address of the recipient's unsubscribe page.
 UNSUBSCRIBE_URL = "unsubscribe_url"

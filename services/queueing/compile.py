@@ -10,13 +10,15 @@ import msgspec
 
 from services.queueing import mime, rewrite
 from services.queueing.placeholders import placeholders
-from shared import addresses, content, headers, templates, tokens, variables
+from shared import addresses, content, headers, hrefs, templates, tokens, variables
 from shared.content import CompiledContent, Part, Stream, Subject
 from shared.errors import Fault
 from shared.template_scan import scan
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
 LIGHT_CHARS = 20_000
+#: Lines that are named of a fault that many have.
+MAX_LINES_NAMED = 20
 #: Header fields that the relay writes, and those of other hands on the way. Names in lower case.
 _OURS = frozenset(
     (
@@ -289,6 +291,10 @@ def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | No
     links = document.links()
     if links and links[-1].position > tokens.MAX_POSITION:
         faults.append(Fault("$.html", f"more than {tokens.MAX_POSITION + 1} links"))
+    faults += (
+        Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
+        for line in document.dangerous_lines[:MAX_LINES_NAMED]
+    )
     if document.has_logic:
         return Part("html", template=rewrite.marked(document, opens=given.track_opens)), links
     return Part("html", segments=mime.segments(rewrite.pieces(document, opens=given.track_opens))), links

@@ -22,20 +22,24 @@ import msgspec
 import turbohtml
 
 from services.queueing.placeholders import Placeholder, placeholders
-from shared import content, tokens
+from shared import content, hrefs, tokens
 from shared.content import Link, Pixel, Variable
 
 Piece = str | Variable | Link | Pixel
 
 _VALUE = re.compile(r"""[^\s=]+\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>"'][^\s>]*))""")
 _LINKS = "a[href], area[href]"
+#: What makes a browser go somewhere, by the attribute that says where to.
+_GOING = "[href], [action], [formaction]"
+_GOING_BY = ("href", "xlink:href", "action", "formaction")
 _UNTRACKED = '[data-track="off" i]'
 _START = attrgetter("start")
 _UNSUBSCRIBE = re.compile(rf"\b{content.UNSUBSCRIBE_URL}\b")
 
 
 class Href(msgspec.Struct, frozen=True):
-    """`source[start:end]` is the value of a tracked href. `url` is "" if it depends on the recipient."""
+    """`source[start:end]` is the value of a tracked href. `url` is "" if it depends on the recipient. `position` is
+    `content.UNTRACKED` where it is only looked at."""
 
     position: int
     start: int
@@ -44,12 +48,14 @@ class Href(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """An HTML source, its placeholders, its tracked links in order, and where the pixel goes."""
+    """An HTML source, its placeholders, its tracked links in order, where the pixel goes, and the lines of what leads
+    where nothing may (`shared.hrefs`)."""
 
     source: str
     placeholders: list[Placeholder]
     hrefs: list[Href]
     pixel_at: int
+    dangerous_lines: list[int] = []
 
     @property
     def has_logic(self) -> bool:
@@ -57,7 +63,9 @@ class Document(msgspec.Struct, frozen=True):
 
     def links(self) -> list[content.TrackedLink]:
         return [
-            content.TrackedLink(href.position, href.url or self.source[href.start : href.end]) for href in self.hrefs
+            content.TrackedLink(href.position, href.url or self.source[href.start : href.end])
+            for href in self.hrefs
+            if href.position != content.UNTRACKED
         ]
 
 
@@ -66,8 +74,8 @@ def read(source: str, *, clicks: bool) -> Document:
     found = list(placeholders(source))
     masked = _masked(source, found)
     html = turbohtml.parse(masked, source_locations=True)
-    hrefs = _hrefs(html, masked, source, found) if clicks else []
-    return Document(source, found, hrefs, _pixel_at(html, source))
+    found_hrefs = _hrefs(html, masked, source, found, clicks=clicks)
+    return Document(source, found, found_hrefs, _pixel_at(html, source), _dangerous_lines(html, source))
 
 
 def has_logic(found: Sequence[Placeholder]) -> bool:
@@ -142,21 +150,26 @@ def _masked(source: str, found: Sequence[Placeholder]) -> str:
     return "".join([*cut, source[at:]])
 
 
-def _hrefs(html: turbohtml.Document, masked: str, source: str, found: Sequence[Placeholder]) -> list[Href]:
+def _hrefs(
+    html: turbohtml.Document, masked: str, source: str, found: Sequence[Placeholder], *, clicks: bool
+) -> list[Href]:
     untracked = _untracked(html)
-    hrefs = []
+    found_hrefs = []
     for position, (start, end, element) in enumerate(_links(html)):
         value = _VALUE.fullmatch(masked, start, end)
-        if value is None or start in untracked:
+        if value is None:
             continue
+        is_tracked = clicks and start not in untracked
         start, end = value.span(value.lastgroup or 0)
         inside = _inside(found, start, end)
         if inside:
-            if _may_be_tracked(source, inside, start):
-                hrefs.append(Href(position, start, end, ""))
-        elif url := tokens.destination(str(element.attrs["href"])):
-            hrefs.append(Href(position, start, end, url))
-    return hrefs
+            if is_tracked and _may_be_tracked(source, inside, start):
+                found_hrefs.append(Href(position, start, end, ""))
+            elif _may_run(source, inside, start):
+                found_hrefs.append(Href(content.UNTRACKED, start, end, ""))
+        elif is_tracked and (url := tokens.destination(str(element.attrs["href"]))):
+            found_hrefs.append(Href(position, start, end, url))
+    return found_hrefs
 
 
 def _links(html: turbohtml.Document | turbohtml.Element) -> list[tuple[int, int, turbohtml.Element]]:
@@ -194,6 +207,24 @@ def _may_be_tracked(source: str, inside: Sequence[Placeholder], start: int) -> b
         return False
     prefix = unescape(source[start : inside[0].start]).lstrip().lower()
     return any(scheme.startswith(prefix) or prefix.startswith(scheme) for scheme in ("http://", "https://"))
+
+
+def _may_run(source: str, inside: Sequence[Placeholder], start: int) -> bool:
+    """Whether a recipient's variables decide what scheme it has."""
+    first = inside[0]
+    if first.start == start and first.path == (content.UNSUBSCRIBE_URL,):
+        return False
+    return hrefs.may_run(unescape(source[start : first.start]))
+
+
+def _dangerous_lines(html: turbohtml.Document, source: str) -> list[int]:
+    """The lines of elements that lead where nothing may, from 1."""
+    begins = {
+        _begins(element)
+        for element in html.select(_GOING)
+        if any(hrefs.runs(str(element.attrs[name])) for name in _GOING_BY if name in element.attrs)
+    }
+    return sorted({source.count("\n", 0, max(0, start)) + 1 for start in begins})
 
 
 def _pixel_at(html: turbohtml.Document, source: str) -> int:

@@ -122,6 +122,7 @@ async def main(life: Lifecycle) -> None:
         bounce_domain=settings.bounces.domain,
         tokens=TokenKeys(secret.current, secret.previous),
         verp=VerpKeys(secret.current, secret.previous),
+        marks_key=secrets.token_bytes(32),
         sender_id=settings.relay.sender_id,
         dkim=settings.relay.dkim,
     )

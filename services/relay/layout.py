@@ -14,7 +14,7 @@ A slot begins on a line of its own, so it is filled without looking at columns.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import unescape
 from html.entities import html5
 from typing import Any, Literal
@@ -24,6 +24,7 @@ import msgspec
 from services.relay.transaction import is_wire_ready
 from shared import content
 from shared.content import Link, Part, Pixel, Segment, Variable
+from shared.hrefs import runs
 from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, encode, wrap
 from shared.templates import Name, escaped, printed
 from shared.tokens import MAX_POSITION, RECIPIENT_CHARS, JobTokens, LinkShape, destination
@@ -31,11 +32,31 @@ from shared.tokens import MAX_POSITION, RECIPIENT_CHARS, JobTokens, LinkShape, d
 Kind = Literal["text", "html"]
 
 _PIXEL_BEFORE, _PIXEL_AFTER = '<img src="', '" width="1" height="1" alt="" style="display:block;border:0">'
-_MARKED_LINK = re.compile(
-    f"{content.LINK_BEGIN}([0-9]{{1,5}}){content.LINK_VALUE}([^{''.join(content.MARKS)}]*){content.LINK_END}"
-)
-_MARK = re.compile(f"{content.LINK_BEGIN}[0-9]{{1,5}}{content.LINK_VALUE}|[{''.join(content.MARKS)}]")
 _REFERENCE = re.compile(r"&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|([A-Za-z][A-Za-z0-9]*)([;=]?))")
+
+
+class Marks:
+    """The marks of one job's templates as nobody outside can know them: `nonce`, some digits, stands in each. So what
+    stands in a variable is text, whatever it is."""
+
+    def __init__(self, nonce: str) -> None:
+        self._begin = f"{content.LINK_BEGIN}{nonce}:"
+        self._end = f"{content.LINK_END}{nonce};"
+        self.pixel = f"{content.PIXEL}{nonce};"
+        every = "".join(content.MARKS)
+        self._link = re.compile(f"{self._begin}([0-9]{{1,5}}){content.LINK_VALUE}([^{every}]*){self._end}")
+        self._rest = re.compile(f"{self._begin}[0-9]{{1,5}}{content.LINK_VALUE}|{self._end}|{self.pixel}|[{every}]")
+
+    def secret(self, template: str) -> str:
+        """The template of a compiled content, in which nothing else has the characters of marks."""
+        with_links = template.replace(content.LINK_BEGIN, self._begin).replace(content.LINK_END, self._end)
+        return with_links.replace(content.PIXEL, self.pixel)
+
+    def replace(self, text: str, link: Callable[[int, str], str], pixel: str) -> str:
+        """The rendered text with `link(position, value)` for each link; what is left of marks, as around an href that a
+        condition cut, is gone."""
+        text = self._link.sub(lambda found: link(int(found[1]), found[2]), text)
+        return self._rest.sub("", text.replace(self.pixel, pixel))
 
 
 class Urls(msgspec.Struct, frozen=True):
@@ -56,10 +77,12 @@ class Layout:
         tracked: bool,
         tokens: JobTokens,
         urls: Urls,
+        marks: Marks,
     ) -> None:
         self._tracked = tracked
         self._tokens = tokens
         self._urls = urls
+        self._marks = marks
         self._pieces: list[bytes] = []
         self._after_slot = True
         self._recipients: list[int] = []
@@ -102,7 +125,8 @@ class Layout:
             pieces[at] = _broken(self._open_url(ordinal))
         for at, link in self._hrefs:
             value_of_href = _substituted(link.source, variables)
-            pieces[at] = _broken(self._click_url(ordinal, link.position, value_of_href)) or encode(value_of_href)
+            url = self._click_url(ordinal, link.position, value_of_href)
+            pieces[at] = _broken(url) if url else encode(_harmless(value_of_href))
         for at, kind in self._rendered:
             pieces[at] = encode(self._finished(kind, ordinal, texts[kind]))
         return b"".join(pieces)
@@ -167,17 +191,17 @@ class Layout:
     def _click_url(self, ordinal: int, position: int, href: str) -> str:
         """Where the click on an href goes, "" if it is not tracked: no consent, not http, or the unsubscribe page."""
         url = destination(_unescaped(href)) if self._tracked else None
-        # Anybody can write a mark into a variable, with any position.
+        # One that is only looked at has a position beyond them all.
         if url is None or url.startswith(self._urls.unsubscribe) or position > MAX_POSITION:
             return ""
         return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii")
 
     def _finished(self, kind: Kind, ordinal: int, text: str) -> str:
         if kind == "html":
-            text = _MARKED_LINK.sub(lambda found: self._click_url(ordinal, int(found[1]), found[2]) or found[2], text)
             pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal)}{_PIXEL_AFTER}" if self._tracked else ""
-            # What is left of marks stood around what is no link any more, such as an href cut by a condition.
-            text = _MARK.sub("", text.replace(content.PIXEL, pixel))
+            text = self._marks.replace(
+                text, lambda position, value: self._click_url(ordinal, position, value) or _harmless(value), pixel
+            )
         return text.rstrip("\r\n") + "\n"
 
 
@@ -194,6 +218,11 @@ def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any])
     return "".join(
         piece if isinstance(piece, str) else escaped(printed(look_up(variables, piece.path))) for piece in source
     )
+
+
+def _harmless(value: str) -> str:
+    """The value of an href, unless it leads where nothing may."""
+    return "#" if runs(_unescaped(value)) else value
 
 
 def _broken(url: str) -> bytes:

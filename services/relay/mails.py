@@ -81,12 +81,14 @@ class Work:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What every mail of this installation carries: where links lead, where mail comes back to, and how both are
-    signed; the last part of Feedback-ID; and whether mails get a DKIM signature (`relay.dkim`)."""
+    signed; chance of this process for the marks in templates (`layout.Marks`); the last part of Feedback-ID; and
+    whether mails get a DKIM signature (`relay.dkim`)."""
 
     base_url: str
     bounce_domain: str
     tokens: TokenKeys
     verp: VerpKeys
+    marks_key: bytes
     sender_id: str = ""
     dkim: bool = True
 
@@ -196,6 +198,7 @@ class Mails:
                 verp=self._origin.verp,
                 base_url=self._origin.base_url,
                 bounce_domain=self._origin.bounce_domain,
+                marks_key=self._origin.marks_key,
                 sender_id=self._origin.sender_id,
             )
             return Work(compiled.stream, compiled.from_domain, renderer, len(packed), compiled.rate)

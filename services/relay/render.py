@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from services.relay import feedback
-from services.relay.layout import Layout, Urls, look_up
+from services.relay.layout import Layout, Marks, Urls, look_up
 from services.relay.rendering import Asked, Job
 from services.relay.transaction import is_wire_ready
 from shared import addresses, events, headers, ids, templates, variables
@@ -54,7 +54,8 @@ class RenderedMail(msgspec.Struct, frozen=True):
 
 class Renderer:
     """Makes the mails of one job. `base_url` is where tracking answers, `bounce_domain` where mail to the engine goes,
-    `sender_id` the last part of Feedback-ID ("": there is none). May be called from several threads. ValueError if
+    `sender_id` the last part of Feedback-ID ("": there is none), `marks_key` chance of this process, for marks that no
+    recipient can know. May be called from several threads. ValueError if
     `job` is no job id or `base_url` cannot stand in a mail."""
 
     def __init__(
@@ -67,6 +68,7 @@ class Renderer:
         verp: VerpKeys,
         base_url: str,
         bounce_domain: str,
+        marks_key: bytes,
         sender_id: str = "",
     ) -> None:
         base_url = base_url.rstrip("/")
@@ -79,7 +81,8 @@ class Renderer:
         self._bounce_domain = bounce_domain
         self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", f"{base_url}/u/")
         self._defaults = variables.decoded(compiled.variables)
-        sources = _sources(compiled)
+        self._marks = Marks(nonce(marks_key, job))
+        sources = _sources(compiled, self._marks)
         self._logic = Job(sources, compiled.variables) if sources else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
         self._from = compiled.from_value.encode()
@@ -152,6 +155,7 @@ class Renderer:
             tracked=tracked,
             tokens=self._tokens,
             urls=self._urls,
+            marks=self._marks,
         )
 
     def _unsubscribe_url(self, ordinal: int) -> str:
@@ -181,9 +185,14 @@ def _subject_value(text: str) -> bytes:
     return headers.unstructured(text, len("Subject")).encode("ascii")
 
 
-def _sources(compiled: CompiledContent) -> dict[templates.Name, str]:
+def nonce(key: bytes, job: str) -> str:
+    """What stands in a job's marks: 64 bits that nobody has without the key, as digits: no filter changes them."""
+    return str(int.from_bytes(blake2b(job.encode(), digest_size=8, key=key).digest()))
+
+
+def _sources(compiled: CompiledContent, marks: Marks) -> dict[templates.Name, str]:
     sources: dict[templates.Name, str] = {
-        part.kind: part.template for part in compiled.body if isinstance(part, Part) and part.template
+        part.kind: marks.secret(part.template) for part in compiled.body if isinstance(part, Part) and part.template
     }
     if compiled.subject.template:
         sources["subject"] = compiled.subject.template

@@ -92,6 +92,7 @@ def _made(chance: Random, number: int, signers: list[Signer]) -> bytes:
         tokens=TokenKeys(b"k" * 32),
         verp=VerpKeys(b"k" * 32),
         base_url="https://t.exemple.test",
+        marks_key=b"chance",
         bounce_domain=f"bounces.{DOMAIN}",
         sender_id="estafette",
     )

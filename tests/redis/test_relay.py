@@ -175,7 +175,9 @@ class House:
         return [self.hops[domain]]
 
     def mails(self, client: Any = None) -> Mails:
-        origin = Origin("https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET), "estafette")
+        origin = Origin(
+            "https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET), SECRET, "estafette"
+        )
         signatures = Signatures(0, time.monotonic)
         return Mails(client or self.client, P, self.domains, origin, signatures, RenderingHere(), self.clock.now_ms)
 

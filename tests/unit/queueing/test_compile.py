@@ -279,3 +279,32 @@ def test_whatever_comes_in_is_compiled_or_refused(sender: str, template: str, he
     else:
         assert found
         assert all(fault.at.startswith("$.") and fault.what for fault in found)
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "javascript:alert(1)", "JAVASCRIPT:alert(1)", " javascript:x", "java&#x09;script:x", "&#106;avascript:x",
+        "data:text/html,x", "vbscript:x", "javascript:{{ a }}", "&#1;javascript:x", "java\nscript:x",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "element", ['<a href="{}">', "<area href='{}'>", '<form action="{}">', '<button formaction="{}">']
+)
+def test_what_leads_to_a_script_is_refused_with_its_line(element: str, href: str) -> None:
+    result = compile_content(job(html=f"<p>\n\n{element.format(href)}x"), LIMITS)
+
+    assert isinstance(result, list)
+    assert [(fault.at, fault.what) for fault in result] == [
+        ("$.html", "line 3: leads to javascript:, vbscript: or data:")
+    ]
+
+
+@pytest.mark.parametrize(
+    "href", ["https://a.fr/?javascript:x", "mailto:a@b.fr", "#javascript", "tel:1", "/data:x", "cid:1"]
+)
+def test_what_only_speaks_of_scripts_is_not(href: str) -> None:
+    assert isinstance(
+        compile_content(job(html=f'<a href="{href}">x</a><img src="data:image/png;base64,AA">'), LIMITS),
+        CompiledContent,
+    )

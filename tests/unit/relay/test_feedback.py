@@ -40,6 +40,7 @@ def rendered(given: CompiledContent, *, complaints: bool = True, sender_id: str 
         tokens=TokenKeys(b"m" * 32),
         verp=KEYS,
         base_url="https://t.exemple.fr",
+        marks_key=b"chance",
         bounce_domain=DOMAIN,
         sender_id=sender_id,
     )

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from services.queueing.compile import JobContent, Limits, compile_content
 from services.relay.dkim import Signer, sign
-from services.relay.render import RenderedMail, Renderer, RenderFailed
+from services.relay.render import RenderedMail, Renderer, RenderFailed, nonce
 from services.relay.transaction import END, wire_body
 from shared import content, dkim_keys, events, ids
 from shared.content import CompiledContent
@@ -67,6 +67,7 @@ def renderer(tenant: str = "demo", base_url: str = BASE_URL, **fields: Any) -> R
         tokens=TOKENS,
         verp=VERP,
         base_url=base_url,
+        marks_key=b"chance",
         bounce_domain="bounces.exemple.fr",
     )
 
@@ -111,6 +112,11 @@ def pixel(ordinal: int = 7) -> str:
 
 def click(position: int, url: str, ordinal: int = 7) -> str:
     return f"{BASE_URL}/c/{TOKENS.click(JOB, ordinal, 'demo', position, url)}"
+
+
+def targets(made: str) -> list[str]:
+    """Where the signed links of a mail lead."""
+    return [TOKENS.read(token).destination for token in re.findall(rf"{re.escape(BASE_URL)}/c/([A-Za-z0-9_-]+)", made)]
 
 
 UNSUBSCRIBE = f"{BASE_URL}/u/{TOKENS.unsubscribe(JOB, 7, 'demo')}"
@@ -292,7 +298,7 @@ def test_an_href_that_depends_on_the_recipient_is_tracked_as_it_turns_out(logic:
 
 @pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
 @pytest.mark.parametrize(
-    "value", ["mailto:a@b.fr", "", "#top", "javascript:alert(1)", "https://", "exemple.fr", "http://a b/", UNSUBSCRIBE]
+    "value", ["mailto:a@b.fr", "", "#top", "tel:+33", "https://", "exemple.fr", "http://a b/", UNSUBSCRIBE]
 )
 def test_an_href_that_turns_out_to_be_none_stays_as_it_is(logic: str, value: str) -> None:
     made = html(ready(variables={"url": value}), html=f'<a href="{{{{ url }}}}">{logic}', track_opens=False)
@@ -308,14 +314,76 @@ def test_a_link_in_a_loop_has_one_position_and_many_destinations() -> None:
     assert made == "".join(f'<a href="{click(0, f"https://a.fr/{n}")}">' for n in (1, 2))
 
 
-def test_marks_in_a_variable_forge_no_link_that_cannot_be_read() -> None:
-    forged = f"{content.LINK_BEGIN}99999{content.LINK_VALUE}https://a.fr{content.LINK_END}{content.PIXEL}"
-    source = "{% if true %}{{ a|safe }}{% endif %}"
+FORGED = (
+    "\ufdd07\ufdd1https://evil.example/x\ufdd2",
+    "\ufdd0{nonce}:7\ufdd1https://evil.example/x\ufdd2{nonce};",
+    "\ufdd00:7\ufdd1https://evil.example/x\ufdd20;\ufdd3\ufdd30;",
+    "\ufdd199999\ufdd1https://evil.example/x\ufdd2",
+    "\ufdd2\ufdd07\ufdd1https://evil.example/x",
+    "\ufdd3" * 100,
+)
 
-    made = html(ready(variables={"a": forged}), html=source)
 
-    assert made.startswith("https://a.fr")
-    assert not set(made) & set(content.MARKS)
+@pytest.mark.parametrize("forged", FORGED)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if true %}{{ a|safe }}{% endif %}",
+        "{% if true %}{{ a }}{% endif %}{{ name }}",
+        '{% if true %}<a href="https://a.fr/{{ a }}">x</a>{% endif %}',
+        '<a href="https://a.fr/?{{ a }}">{{ name }}</a>',
+        '<p title="{{ a }}">{% for one in [a, name] %}<a href="https://a.fr/">{{ one }}</a>{% endfor %}</p>',
+    ],
+)
+def test_marks_in_a_variable_or_a_name_make_no_link_and_no_pixel(forged: str, source: str) -> None:
+    forged = forged.replace("{nonce}", "18446744073709551615")
+
+    made = html(ready(variables={"a": forged}, name=forged), html=source)
+
+    assert all(target.startswith("https://a.fr/") for target in targets(made))
+    assert made.count("/o/") == 1
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.sampled_from("\ufdd0\ufdd1\ufdd2\ufdd30123456789:;https://evil.example/"), max_size=80))
+def test_whatever_a_variable_holds_a_mail_leads_where_its_content_says(value: str) -> None:
+    source = '{% if true %}{{ a|safe }}<a href="https://a.fr/x">{{ a }}</a>{% endif %}'
+
+    made = html(ready(variables={"a": value}), html=source)
+
+    assert targets(made) == ["https://a.fr/x"]
+    assert made.count("/o/") == 1
+
+
+def test_two_jobs_have_marks_of_their_own_and_so_have_two_processes() -> None:
+    assert len({nonce(key, job) for key in (b"a", b"b") for job in ("j1", "j2")}) == 4
+
+
+DANGEROUS = (
+    "javascript:alert(1)", "JaVaScRiPt:alert(1)", " javascript:alert(1)", "java\tscript:alert(1)",
+    "\x01javascript:alert(1)", "java\nscript\r:alert(1)", "data:text/html,<script>alert(1)</script>",
+    "vbscript:msgbox(1)", "java\x00script:alert(1)", "\u200bjavascript:alert(1)",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tracks", [True, False])
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize("value", DANGEROUS)
+@pytest.mark.parametrize("href", ['"{{ url }}"', '"{{ url }}" data-track="off"', "'  {{ url }}'"])
+def test_a_recipient_brings_no_script_into_a_link(tracks: bool, logic: str, value: str, href: str) -> None:
+    made = html(ready(variables={"url": value}), html=f"<a href={href}>{logic}", track_clicks=tracks)
+
+    shown = re.search(r"""href=(?:"([^"]*)"|'([^']*)')""", made)
+    assert shown is not None
+    assert (shown[1] or shown[2]).strip() == "#"
+
+
+def test_a_scheme_that_is_put_together_is_none_either() -> None:
+    source = '<a href="java{{ a }}">x</a><area href="{{ a }}{{ b }}">'
+
+    made = html(ready(variables={"a": "script:alert(1)", "b": "x"}), html=source)
+
+    assert "script:alert" not in made.replace('href="script:alert(1)x"', "")
 
 
 def test_an_href_cut_by_a_condition_leaves_no_mark() -> None:
@@ -434,7 +502,14 @@ def test_what_a_recipient_fills_in_begins_no_line_with_a_dot(value: str) -> None
 def test_content_that_was_stored_with_other_lines_is_known_by_them(stored: bytes) -> None:
     given = msgspec.structs.replace(compiled(text="x"), body=[stored])
     mail = Renderer(
-        given, job=JOB, tenant="demo", tokens=TOKENS, verp=VERP, base_url=BASE_URL, bounce_domain="b.exemple.fr"
+        given,
+        job=JOB,
+        tenant="demo",
+        tokens=TOKENS,
+        verp=VERP,
+        base_url=BASE_URL,
+        marks_key=b"chance",
+        bounce_domain="b.exemple.fr",
     ).render(ready(), NOW_MS)
 
     assert not mail.is_wire_ready
