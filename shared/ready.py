@@ -85,7 +85,7 @@ class Queued:
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """One message in hand. `number` is unique in its partition."""
+    """One message in hand. `number` is unique in its partition; `take_overs` is how many died with it in hand."""
 
     partition: int
     number: int
@@ -93,6 +93,7 @@ class Lease(msgspec.Struct, frozen=True):
     body: bytes
     lane: int = 1
     queue: str = ""
+    take_overs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1110,7 +1110,7 @@ async def test_content_that_fails_for_one_recipient_bounces_for_him_alone(house:
             await until(lambda: house.has_ended(2))
 
         facts = {fact.ordinal: fact for fact in await house.facts()}
-        assert (type(facts[0]), facts[0].kind, facts[0].reason) == (events.Bounced, "block", "render_failed")
+        assert (type(facts[0]), facts[0].reason) == (events.Failed, "render_failed")
         assert type(facts[1]) is events.Delivered
         assert taken(server) == once([1])
 
