@@ -258,7 +258,12 @@ def check(report: Mapping[str, Any], done: Done) -> list[str]:
         ("recipients by fate", counts["accepted"] + counts["rejected"] + suppressed["at_queueing"], RECIPIENTS),
         (
             "accepted by state",
-            counts["delivered"] + bounced["total"] + counts["expired"] + suppressed["at_attempt"] + counts["pending"],
+            counts["delivered"]
+            + bounced["total"]
+            + counts["expired"]
+            + counts["failed"]
+            + suppressed["at_attempt"]
+            + counts["pending"],
             counts["accepted"],
         ),
         ("bounced by kind", bounced["hard"] + bounced["soft"] + bounced["block"], bounced["total"]),
@@ -296,6 +301,7 @@ def table(report: Mapping[str, Any], done: Done) -> str:
         ("      of them: for now", bounced["soft"], ""),
         ("      of them: about us", bounced["block"], ""),
         ("    expired", counts["expired"], ""),
+        ("    failed", counts["failed"], ""),
         ("    suppressed at the attempt", suppressed["at_attempt"], ""),
         ("    deferred, tried again later", counts["pending"], ""),
         ("opened", counts["opens"]["unique"], rate("opened")),

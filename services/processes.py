@@ -4,14 +4,20 @@ Services are forked from the supervisor, which has imported the libraries they s
 difference between one second and four until all are up, and their memory is shared. Hence the supervisor has neither
 threads nor an event loop. A fork wears the title `python -m services.<name>` and is otherwise what that command is.
 
+A service beats once a second (`shared.lifecycle`): it counts in memory that it shares with its supervisor. One that has
+not beaten for `hang_seconds` hangs, and is killed: it cannot be asked. Only time in which the supervisor itself looked
+counts, so a machine that slept, or was as good as stopped, kills nobody; a start has longer, for it has much to read.
+
 On Linux the kernel kills each child when the supervisor dies, however it dies (PR_SET_PDEATHSIG). Killed, not asked:
 with the supervisor gone nobody would kill what hangs, and nothing accepted is lost by kill -9.
 """
 
 import ctypes
 import importlib
+import mmap
 import os
 import signal
+import struct
 import sys
 import time
 import traceback
@@ -28,6 +34,10 @@ LONGEST_BACK_OFF_SECONDS = 10.0
 GROWN_UP_SECONDS = 10.0
 #: A log that grows beyond is moved to `<name>.log.1`.
 MAX_LOG_BYTES = 64 * 1024 * 1024
+#: The first beat of a process may take so much longer than the others.
+START_SECONDS = 60.0
+#: Between two looks of a supervisor no more than this counts as silence.
+LONGEST_LOOK_SECONDS = 1.0
 
 _PR_SET_PDEATHSIG = 1
 _HIGHEST_FD = 1024
@@ -35,11 +45,57 @@ _HIGHEST_FD = 1024
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-class Child:
-    """One process to be kept alive. `work` runs in the fork and never returns (see `service` and `program`)."""
+class Pulse:
+    """The beats of one process, in memory that it shares with the process that forked it."""
 
-    def __init__(self, name: str, work: Callable[[], NoReturn], log: Path) -> None:
+    def __init__(self) -> None:
+        self._beats = mmap.mmap(-1, 8)
+        self.clear()
+
+    def beat(self) -> None:
+        struct.pack_into("<Q", self._beats, 0, self.count() + 1)
+
+    def count(self) -> int:
+        return int(struct.unpack_from("<Q", self._beats)[0])
+
+    def clear(self) -> None:
+        struct.pack_into("<Q", self._beats, 0, 0)
+
+
+class Silence:
+    """For how long there was no beat, as far as it was looked for."""
+
+    def __init__(self, now: float) -> None:
+        self.seconds = 0.0
+        self._looked_at = now
+        self._beats = 0
+
+    def look(self, beats: int, now: float) -> float:
+        """`beats` counted up to now (monotonic seconds)."""
+        if beats == self._beats:
+            self.seconds += min(now - self._looked_at, LONGEST_LOOK_SECONDS)
+        else:
+            self.seconds = 0.0
+        self._looked_at, self._beats = now, beats
+        return self.seconds
+
+
+class Child:
+    """One process to be kept alive. `work` runs in the fork and never returns (see `service` and `program`). With a
+    `pulse` it is watched, and killed when it hangs for `hang_seconds`."""
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], NoReturn],
+        log: Path,
+        pulse: Pulse | None = None,
+        hang_seconds: float = 30.0,
+    ) -> None:
         self.name = name
+        self._pulse = pulse
+        self._hang_seconds = hang_seconds
+        self._silence = Silence(0.0)
         self.log = log
         self.pid: int | None = None
         self._work = work
@@ -50,6 +106,9 @@ class Child:
     def start(self) -> None:
         _keep_small(self.log)
         self._started_at = time.monotonic()
+        self._silence = Silence(self._started_at)
+        if self._pulse is not None:
+            self._pulse.clear()
         self.pid = fork(self._work, self.log)
 
     def ended(self) -> str | None:
@@ -67,6 +126,18 @@ class Child:
         self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
         code = os.waitstatus_to_exitcode(status)
         return f"ended with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+
+    def killed_as_hung(self) -> bool:
+        """Whether it hung, and was killed for it just now. To be asked at every look."""
+        if self._pulse is None or self.pid is None:
+            return False
+        beats = self._pulse.count()
+        patience = self._hang_seconds if beats else self._hang_seconds + START_SECONDS
+        if self._silence.look(beats, time.monotonic()) < patience:
+            return False
+        self.signal(signal.SIGKILL)
+        self._silence = Silence(time.monotonic())
+        return True
 
     def due(self) -> bool:
         """Whether it is dead and has been so for long enough to be started again."""
@@ -98,8 +169,8 @@ def _running(children: Sequence[Child]) -> list[Child]:
     return [child for child in children if child.pid is not None]
 
 
-def service(module: str, name: str, environ: Mapping[str, str]) -> Callable[[], NoReturn]:
-    """What `python -m <module>` does with `environ` added."""
+def service(module: str, name: str, environ: Mapping[str, str], pulse: Pulse | None = None) -> Callable[[], NoReturn]:
+    """What `python -m <module>` does with `environ` added, and with its beats on `pulse`."""
 
     def work() -> NoReturn:
         # Imported here, in the child: with the supervisor's own modules it would cost every start.
@@ -107,7 +178,8 @@ def service(module: str, name: str, environ: Mapping[str, str]) -> Callable[[], 
 
         setproctitle(f"python -m {module}")
         os.environ.update(environ)
-        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name)
+        beat = pulse.beat if pulse is not None else lambda: None
+        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, beat=beat)
 
     return work
 

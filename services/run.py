@@ -4,8 +4,9 @@
                 ├─ queueing, relay, bounces, suppression, reports; mailbox where relay.route is `mailbox`
                 ╰─ http        every route on one port, and the spool of tracking
 
-What dies is started again, later each time. Readiness: each process has its metrics port chosen here, once, and the
-http process is told all of them (`http.ready_urls`), so its /readyz is 200 when all are, whoever asks. In `<data.dir>`:
+What dies is started again, later each time; what hangs is killed. Readiness: each process has its metrics port chosen
+here, once, and the http process is told all of them (`http.ready_urls`), so its /readyz is 200 when all are, whoever
+asks. In `<data.dir>`:
 
     lock             held while the instance runs      redis.url, http.url   where it runs, while it runs
     appendonlydir/   what Redis keeps                  demo.key              the key of tenant `demo` (mode 600)
@@ -35,7 +36,7 @@ import click
 import orjson
 
 from services import processes, redis_server
-from services.processes import Child, Tail
+from services.processes import Child, Pulse, Tail
 from shared import redis
 from shared.settings import Settings, url_host
 from shared.tenants import TenantError, Tenants
@@ -124,7 +125,8 @@ class Instance:
                 "ESTAFETTE_HTTP_READY_URLS": ready,
             }
             module = "services" if name == "http" else f"services.{name}"
-            self._start(name, processes.service(module, name, environ))
+            pulse = Pulse()
+            self._start(name, processes.service(module, name, environ, pulse), pulse)
 
     def metrics_url(self, name: str, page: str = "metrics") -> str:
         return f"http://{url_host(self.settings.metrics.host)}:{self.metrics_ports[name]}/{page}"
@@ -164,10 +166,15 @@ class Instance:
         finally:
             await redis.close(client)
 
-    def _start(self, name: str, work: Callable[[], NoReturn]) -> None:
+    def _hang_seconds(self, name: str) -> float:
+        """A relay whose lease is not over yet hangs for nobody."""
+        asked = self.settings.lifecycle.hang_seconds
+        return max(asked, 2 * self.settings.relay.lease_ms / 1000) if name == "relay" else asked
+
+    def _start(self, name: str, work: Callable[[], NoReturn], pulse: Pulse | None = None) -> None:
         log = self.data / "logs" / f"{name}.log"
         self._tails.append((name, Tail(log)))
-        child = self._children[name] = Child(name, work, log)
+        child = self._children[name] = Child(name, work, log, pulse, self._hang_seconds(name))
         child.start()
 
     # Alive
@@ -203,6 +210,8 @@ class Instance:
 
     def _restart_dead(self) -> None:
         for child in self._children.values():
+            if child.killed_as_hung():
+                click.echo(f"{child.name} hangs and is killed (lifecycle.hang_seconds)", err=True)
             if how := child.ended():
                 click.echo(f"{child.name} {how}; it is started again (see {child.log})", err=True)
             if child.due():

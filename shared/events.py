@@ -117,6 +117,17 @@ class Expired(Fact, frozen=True, array_like=True, kw_only=True):
     reply: str = ""
 
 
+class Failed(Fact, frozen=True, array_like=True, kw_only=True):
+    """The engine could not send it and gave up: `render_failed`, or `brought_relay_down`, when each attempt ended the
+    process that made it. Nothing is said about the address, so it counts as no bounce. `detail` is for people."""
+
+    topic: ClassVar[str] = "message.failed"
+    attempt: int = 0
+    site: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
 class Opened(Fact, frozen=True, array_like=True, kw_only=True):
     topic: ClassVar[str] = "message.opened"
     user_agent: str = ""
@@ -226,13 +237,13 @@ FACTS: dict[str, type[Fact]] = {
     fact.__name__: fact
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
-        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned,
+        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed,
     )
 }  # fmt: skip
 #: Every message by its name.
 MESSAGES: dict[str, type[Message]] = {**FACTS, "Intake": Intake, "Ready": Ready}
 #: Facts after which a message has no other end. A late bounce may follow Delivered: it is a report, the end stays.
-FINAL_FACTS = ("Delivered", "Bounced", "Expired", "Suppressed", "Rejected")
+FINAL_FACTS = ("Delivered", "Bounced", "Expired", "Suppressed", "Rejected", "Failed")
 
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[str, msgspec.msgpack.Decoder[Message]] = {

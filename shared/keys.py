@@ -173,6 +173,12 @@ def enqueued(p: int, job_id: str, first_ordinal: int) -> str:
     return f"est:{{p{p}}}:enqueued:{job_id}:{first_ordinal}"
 
 
+def alone(key: str) -> str:
+    """The same key of what is tried alone, since relays died with it in hand: sites, relays, expiries, sweeps, streams,
+    turns, records, leases, their numbers and the wake (`shared.ready`) · as the key itself"""
+    return key.replace("}:", "}:alone:", 1)
+
+
 def sites(p: int) -> str:
     """zset, site → ms · sites that have ready messages, and from when they may be served · while they have"""
     return f"est:{{p{p}}}:sites"
@@ -255,8 +261,8 @@ def leased_prefix(p: int) -> str:
 
 
 def leased(p: int, relay: str) -> str:
-    """hash, lease number → lane · site · queue · expires_at · Ready · what this relay has in hand · until recorded, or
-    until another relay takes it because the lease of this one ended"""
+    """hash, lease number → lane · site · queue · expires_at, and take-overs · Ready · what this relay has in hand ·
+    until recorded, or until another relay takes it because the lease of this one ended"""
     return f"{leased_prefix(p)}{relay}"
 
 

@@ -26,6 +26,9 @@ What happens then:
   makes its exit code 1: a process with a dead part is worse than a restarted one. A task that merely returns is done.
 - When `main` and all tasks have ended, what was pushed is closed, the last pushed first, each within `CLOSE_SECONDS`.
   Hence push what tasks use, rather than leaving it to an `async with` in `main`, which ends before they do.
+- Once a second the loop beats, for a supervisor that watches (`beat` of `run`): what beats no more is killed.
+  `life.also_alive(check)` adds what a turning loop does not show; while a check tells a reason there is no beat, and
+  /healthz answers 503.
 - `life.not_ready("redis does not answer")` turns /readyz to 503 and `life.ready()` back; only changes are logged.
 """
 
@@ -47,6 +50,8 @@ from shared.settings import Settings, SettingsError, read
 
 #: A close that takes longer is given up: a server that hangs must not hang its clients' ends.
 CLOSE_SECONDS = 3.0
+#: Between two beats: a small part of what a supervisor waits for one (`lifecycle.hang_seconds`).
+BEAT_SECONDS = 1.0
 
 Close = Callable[[], Awaitable[object] | None]
 
@@ -54,8 +59,10 @@ Close = Callable[[], Awaitable[object] | None]
 class Lifecycle:
     """What `main` is handed. Made by `run`; a test makes its own and calls `live`."""
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: Settings, beat: Callable[[], None] = lambda: None) -> None:
         self.name = name
+        self._beat = beat
+        self._liveness: list[metrics.Liveness] = []
         self.settings = settings
         #: Set once, at the first signal, crash or `stop`: take nothing new, finish what is in flight.
         self.stopping = asyncio.Event()
@@ -79,6 +86,25 @@ class Lifecycle:
     def also_check(self, readiness: metrics.Readiness) -> None:
         """Asked at each /readyz, once the process itself is ready."""
         self._checks.append(readiness)
+
+    def also_alive(self, liveness: metrics.Liveness) -> None:
+        """Asked at each beat and each /healthz."""
+        self._liveness.append(liveness)
+
+    def liveness(self) -> str | None:
+        """Why this process hangs although its loop turns; None when it does not."""
+        return next((reason for check in self._liveness if (reason := check()) is not None), None)
+
+    async def _beat_on(self) -> None:
+        hung = False
+        while True:
+            reason = self.liveness()
+            if reason is None:
+                self._beat()
+            elif not hung:
+                self._log.error("hangs", reason=reason)
+            hung = reason is not None
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def readiness(self) -> str | None:
         """Why this process is not ready; None when it is."""
@@ -116,7 +142,7 @@ class Lifecycle:
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[int]:
         """/metrics, /healthz and /readyz on `settings.metrics.host` as long as the block runs; yields the real port."""
-        server = await metrics.serve(self.settings.metrics.host, port, self.readiness)
+        server = await metrics.serve(self.settings.metrics.host, port, self.readiness, liveness=self.liveness)
         self._log.info("serving_metrics", host=server.host, port=server.port)
         try:
             yield server.port
@@ -137,10 +163,12 @@ class Lifecycle:
         for signalled in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signalled, self._signalled, signalled)
         self._log.info("started", pid=os.getpid())
+        beating = loop.create_task(self._beat_on(), name="beat")
         self.spawn(main(self), "main").add_done_callback(lambda _body: self.stop("main has ended"))
         await self.stopping.wait()
         await self._drain(loop.time() + (self.settings.lifecycle.drain_seconds if self._was_ready else 0))
         await self._close()
+        beating.cancel()
         self._log.info("stopped", code=int(self._crashed))
         return int(self._crashed)
 
@@ -184,9 +212,13 @@ class Lifecycle:
 
 
 def run(
-    main: Callable[[Lifecycle], Coroutine[Any, Any, None]], name: str, settings: Settings | None = None
+    main: Callable[[Lifecycle], Coroutine[Any, Any, None]],
+    name: str,
+    settings: Settings | None = None,
+    beat: Callable[[], None] = lambda: None,
 ) -> NoReturn:
-    """The whole life of the process: ends by SystemExit with 0 drained, 1 crashed, 2 settings wrong."""
+    """The whole life of the process: ends by SystemExit with 0 drained, 1 crashed, 2 settings wrong. `beat` is called
+    once a second as long as the process does not hang."""
     try:
         settings = settings or read()
     except SettingsError as error:
@@ -194,7 +226,7 @@ def run(
         raise SystemExit(2) from None
     logs.configure(name, settings.logs.level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        raise SystemExit(runner.run(_live(main, name, settings)))
+        raise SystemExit(runner.run(_live(main, name, settings, beat)))
 
 
 def settle() -> None:
@@ -212,5 +244,7 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
 
 
-async def _live(main: Callable[[Lifecycle], Coroutine[Any, Any, None]], name: str, settings: Settings) -> int:
-    return await Lifecycle(name, settings).live(main)
+async def _live(
+    main: Callable[[Lifecycle], Coroutine[Any, Any, None]], name: str, settings: Settings, beat: Callable[[], None]
+) -> int:
+    return await Lifecycle(name, settings, beat).live(main)

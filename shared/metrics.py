@@ -1,7 +1,7 @@
 """Metrics: what every process serves on its own port, so that one scrape configuration fits all.
 
     GET /metrics    Prometheus text, of the default registry
-    GET /healthz    200 as long as the event loop turns
+    GET /healthz    200 as long as the event loop turns, and the process does what it is there for; else 503
     GET /readyz     200 `ready`, or 503 and the reason
 
 Counters are declared at the top of the module that counts (`estafette_<service>_<thing>_<unit>[_total]`); labelled
@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 import prometheus_client
 from aiohttp import web
 
+#: Tells why the process hangs, or None when it does not.
+Liveness = Callable[[], str | None]
 #: Tells why the process is not ready, or None when it is.
 Readiness = Callable[[], Awaitable[str | None]]
 
@@ -34,6 +36,7 @@ async def serve(
     port: int,
     readiness: Readiness,
     registry: prometheus_client.CollectorRegistry = prometheus_client.REGISTRY,
+    liveness: Liveness = lambda: None,
 ) -> Server:
     """Listens on that port, or on a free one for 0. OSError when the port is taken."""
 
@@ -44,8 +47,11 @@ async def serve(
     async def readyz(_request: web.Request) -> web.Response:
         return readiness_answer(await readiness())
 
+    async def alive(_request: web.Request) -> web.Response:
+        return liveness_answer(liveness())
+
     app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", alive), web.get("/readyz", readyz)])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
     await runner.setup()
     try:
@@ -57,7 +63,12 @@ async def serve(
 
 
 async def healthz(_request: web.Request) -> web.Response:
-    return web.Response(text="alive\n")
+    return liveness_answer(None)
+
+
+def liveness_answer(reason: str | None) -> web.Response:
+    """200, or 503 with the reason."""
+    return web.Response(text="alive\n") if reason is None else web.Response(status=503, text=f"{reason}\n")
 
 
 def readiness_answer(reason: str | None) -> web.Response:

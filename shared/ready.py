@@ -12,6 +12,7 @@ What is where, all in the site's partition (`shared.keys` has the names, `shared
     holds                         zset    sites, and queues at a site, of which nothing is handed out before a time
     expiries                      zset    ready queues, by when they are looked through for what is over
     site:<site>                   hash    `leased`: how many messages of the site are in hand, over all relays
+    alone:…                       the same once more (but for retry, parked and holds) of what is tried alone
 
 A message is in exactly one of: a ready stream, one relay's hash, `retry`, where its job is parked. Each script moves it
 from one to another, so no crash loses or doubles it. A site is in `sites` if and only if it has ready messages and
@@ -32,6 +33,13 @@ Expiry. What is over is found where it waits: where parked, by its score; in a r
 to a full half minute of the clock, and so no queue is, however large, more often than that. What waits in `retry` comes
 due before it is over: the relay sees to that.
 
+Take-overs. What a relay had in hand when it died, or hung, may be what brought it down; so each message carries how
+often that happened to it since its last attempt came to an end. All of what was in hand counts, tried or not: two
+thousand that all bring a relay down are found out by two deaths, not by thousands. After `SUSPECT` take-overs a message
+waits apart (`ReadyQueues.alone`) where ordinary relays never look: it is tried with nothing else in hand, by a process
+of its own (`services.relay.alone`). What is harmless is delivered there; what was taken over `HOPELESS` times is not
+tried again. What is put back in an orderly way counts nothing, nor does an outage of the server.
+
 A relay that stops asking for `lease_ms` is taken for dead, and the next relay that asks puts its messages back. The
 time is the server's, so the clocks of hosts do not matter. When nobody asked for half a lease (the server was away),
 all relays get a new lease first: those that live have outcomes to record. A relay that was stopped for longer
@@ -40,7 +48,7 @@ all relays get a new lease first: those that live have outcomes to record. A rel
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -54,6 +62,9 @@ LANES = {"one_to_one": 0, "transactional": 0, "bulk": 1}
 #: A site has at most this part of the room of the relay that asks. 8: one site alone has 1/9 of the relay in hand, and
 #: 30 that are stuck leave 1/50 of it to the others.
 SHARE = 8
+#: After so many take-overs a message is tried alone, and after so many not at all.
+SUSPECT = 2
+HOPELESS = 3
 #: Messages of one queue before it is the next one's turn. 10: a few are out at once; a call of a hundred serves ten
 #: queues, in which what a turn costs hardly shows.
 TURN = 10
@@ -85,7 +96,7 @@ class Queued:
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """One message in hand. `number` is unique in its partition."""
+    """One message in hand. `number` is unique in its partition; `take_overs` is how many died with it in hand."""
 
     partition: int
     number: int
@@ -93,6 +104,7 @@ class Lease(msgspec.Struct, frozen=True):
     body: bytes
     lane: int = 1
     queue: str = ""
+    take_overs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +121,23 @@ class Avoided:
 
 
 @dataclass(frozen=True)
+class TakenOver:
+    """A message that a relay had in hand when it died; for the how manyth time (`take_overs`)."""
+
+    take_overs: int
+    site: str
+    body: bytes
+
+
+@dataclass(frozen=True)
 class Taken:
-    """What a call of `lease` brought: the messages, how many the relay now holds in the partition, and in how many ms
-    at the latest something more may be due."""
+    """What a call of `lease` brought: the messages, how many the relay now holds in the partition, in how many ms at
+    the latest something more may be due, and what was taken over from relays that died, for whoever takes it."""
 
     leases: list[Lease]
     held: int
     due_in_ms: int
+    taken_over: list[TakenOver] = field(default_factory=list)
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -130,8 +152,23 @@ class ReadyQueues:
     """The scripts, by partition. Each call is one round trip where nothing else is said; RedisAway when it may or may
     not have happened."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, *, alone: bool = False) -> None:
         self._client: Any = client
+        self._alone = alone
+
+    def alone(self) -> "ReadyQueues":
+        """The same of the messages that are tried alone."""
+        return ReadyQueues(self._client, alone=True)
+
+    async def waits(self, partition: int, now_ms: int) -> bool:
+        """Something is ready, or in the hand of somebody who seems to be dead by this clock. Two round trips."""
+        if await answer(self._client.zcard(self._key(keys.sites(partition)))):
+            return True
+        dead: list[bytes] = await answer(self._client.zrangebyscore(self._key(keys.relays(partition)), 0, now_ms))
+        return bool({*dead} - {b"(asked)"})
+
+    def _key(self, key: str) -> str:
+        return keys.alone(key) if self._alone else key
 
     async def enqueue(self, partition: int, job: str, first_ordinal: int, messages: Sequence[Queued]) -> None:
         """Adds this partition's share of the chunk. A repeat adds nothing."""
@@ -166,15 +203,16 @@ class ReadyQueues:
         args: list[str | bytes | int] = [relay, lease_ms, limit, site_limit, room, SHARE, TURN]
         args += (one.name for one in avoided)
         found = await self._run(ready_scripts.LEASE, partition, args)
-        return Taken(_leases(partition, found[2:]), found[0], found[1])
+        return Taken(_leases(partition, found[3:]), found[0], found[1], _taken_over(found[2]))
 
     async def held(self, partition: int, relay: str) -> list[Lease]:
         """All that the relay holds: what a lost answer of `lease` left in its name is found here."""
-        found: dict[bytes, bytes] = await answer(self._client.hgetall(keys.leased(partition, relay)))
+        found: dict[bytes, bytes] = await answer(self._client.hgetall(self._key(keys.leased(partition, relay))))
         leases = []
         for number, value in found.items():
-            head, queue, _, body = value.split(b"\n", 3)
-            leases.append(Lease(partition, int(number), head[1:].decode(), body, int(head[:1]), queue.decode()))
+            head, queue, rest, body = value.split(b"\n", 3)
+            place = partition, int(number), head[1:].decode(), body, int(head[:1]), queue.decode()
+            leases.append(Lease(*place, int(rest.partition(b"+")[2] or 0)))
         return leases
 
     async def record(self, partition: int, relay: str, ends: Sequence[Recorded]) -> int:
@@ -189,9 +227,15 @@ class ReadyQueues:
         if numbers is None or numbers:
             await self._run(ready_scripts.RELEASE, partition, [relay, *(numbers or ())])
 
+    async def died(self, partition: int, relay: str) -> list[TakenOver]:
+        """Puts back what that relay held, which is known to have died or to have hung: each counts as taken over."""
+        return _taken_over(await self._run(ready_scripts.DIED, partition, [relay]))
+
     async def wait(self, partition: int, last_wake: str, at_most_ms: int) -> str:
         """Returns when the partition was woken since `last_wake`, or after `at_most_ms`; the wake's id."""
-        found = await answer(self._client.xread({keys.wake(partition): last_wake}, count=1, block=max(1, at_most_ms)))
+        found = await answer(
+            self._client.xread({self._key(keys.wake(partition)): last_wake}, count=1, block=max(1, at_most_ms))
+        )
         return found[0][1][-1][0].decode() if found else last_wake
 
     # Held back
@@ -207,7 +251,9 @@ class ReadyQueues:
         over, and what cannot be read. Two round trips: the job of a message is in its body."""
         if not numbers:
             return
-        values: list[bytes | None] = await answer(self._client.hmget(keys.leased(partition, relay), *numbers))
+        values: list[bytes | None] = await answer(
+            self._client.hmget(self._key(keys.leased(partition, relay)), *numbers)
+        )
         args: list[str | bytes | int] = [relay]
         for number, value in zip(numbers, values, strict=True):
             if value is not None and (job := _job_of(value.split(b"\n", 3)[3])):
@@ -215,7 +261,10 @@ class ReadyQueues:
         await self._run(ready_scripts.PARK, partition, args)
 
     async def unpark(self, partition: int, job: str, limit: int) -> int:
-        """Puts up to `limit` parked messages of a job back into their ready queues; how many there were."""
+        """Puts up to `limit` parked messages of a job back into their ready queues; how many there were. They are
+        everybody's again, but for those that are tried alone."""
+        if self._alone:
+            return await ReadyQueues(self._client).unpark(partition, job, limit)
         return int(await self._run(ready_scripts.UNPARK, partition, [job, limit])) if limit > 0 else 0
 
     async def parked_jobs(self, partition: int) -> list[str]:
@@ -238,38 +287,59 @@ class ReadyQueues:
         return leases
 
     async def _run(self, script: Script, partition: int, args: Sequence[str | bytes | int], *more_keys: str) -> Any:
-        return await script(self._client, [*_names(partition), *more_keys], [events.MAJOR_VERSION, SWEEP_MS, *args])
+        names = [*_names(partition, self._alone), *more_keys]
+        return await script(self._client, names, [events.MAJOR_VERSION, SWEEP_MS, SUSPECT, *args])
 
 
 @lru_cache(4096)
-def _names(partition: int) -> tuple[str, ...]:
-    """What every script of a partition gets, in the order in which they take it."""
+def _names(partition: int, alone: bool) -> tuple[str, ...]:
+    """What every script of a partition gets, in the order in which they take it. What is tried alone has its own of
+    all but what is held, parked and to be tried again."""
+
+    def own(key: str) -> str:
+        return keys.alone(key) if alone else key
+
     return (
-        keys.sites(partition),
+        own(keys.sites(partition)),
         keys.retry(partition),
-        keys.relays(partition),
+        own(keys.relays(partition)),
         keys.holds(partition),
-        keys.expiries(partition),
-        keys.sweeps(partition),
+        own(keys.expiries(partition)),
+        own(keys.sweeps(partition)),
         keys.parked_jobs(partition),
-        keys.lease_number(partition),
-        keys.wake(partition),
-        keys.ready_prefix(partition),
-        keys.turns_prefix(partition),
-        keys.site_prefix(partition),
-        keys.leased_prefix(partition),
+        own(keys.lease_number(partition)),
+        own(keys.wake(partition)),
+        own(keys.ready_prefix(partition)),
+        own(keys.turns_prefix(partition)),
+        own(keys.site_prefix(partition)),
+        own(keys.leased_prefix(partition)),
         keys.parked_prefix(partition),
+        keys.alone(keys.sites(partition)),
+        keys.alone(keys.expiries(partition)),
+        keys.alone(keys.wake(partition)),
+        keys.alone(keys.ready_prefix(partition)),
+        keys.alone(keys.turns_prefix(partition)),
     )
 
 
 def _leases(partition: int, turns: Sequence[Any]) -> list[Lease]:
-    """From turns as the scripts tell them: lane, site, queue, first number, bodies."""
+    """From turns as the scripts tell them: lane, site, queue, first number, bodies, take-overs."""
     leases = []
-    for at in range(0, len(turns), 5):
-        lane, site, queue, first, bodies = turns[at : at + 5]
+    for at in range(0, len(turns), 6):
+        lane, site, queue, first, bodies, counts = turns[at : at + 6]
         site, queue = site.decode(), queue.decode()
-        leases += [Lease(partition, first + n, site, body, lane, queue) for n, body in enumerate(bodies)]
+        if counts:
+            leases += [
+                Lease(partition, first + n, site, body, lane, queue, int(counts[n] or 0))
+                for n, body in enumerate(bodies)
+            ]
+        else:
+            leases += [Lease(partition, first + n, site, body, lane, queue) for n, body in enumerate(bodies)]
     return leases
+
+
+def _taken_over(told: Sequence[Any]) -> list[TakenOver]:
+    return [TakenOver(take_overs, site.decode(), body) for take_overs, site, body, *_ in told]
 
 
 def _job_of(body: bytes) -> str:

@@ -2,11 +2,13 @@
 rules.
 
 Every script gets the same KEYS (`shared.ready` names them, `shared.keys` spells them): nine keys and, below them, the
-beginnings of those that carry a site, a queue, a relay or a job. ARGV begins with the version of a stream entry and the
-time between two sweeps; what follows is said above each.
+beginnings of those that carry a site, a queue, a relay or a job; then those of what is tried alone. ARGV begins with
+the version of a stream entry, the time between two sweeps, and the take-overs after which a message is tried alone;
+what follows is said above each.
 
 A message that is not in a stream is written `<lane><site>\\n<queue>\\n<expires_at>\\n<Ready>`: in the hash of a relay,
-in `retry` and where it is parked.
+in `retry` and where it is parked. `<expires_at>` is followed by `+<take-overs>` where there were any; in a stream they
+are the field `k`.
 """
 
 from shared.redis import Script
@@ -14,15 +16,19 @@ from shared.redis import Script
 #: What the scripts have in common. `put` and `in_hand` gather what `settle` then does once a queue and once a site.
 _COMMON = """
 local sites, retry, relays, holds, expiries, sweeps, parked_jobs, numbers, wake,
-  ready, turns, records, leased, parked = unpack(KEYS)
-local version, sweep_ms = ARGV[1], tonumber(ARGV[2])
+  ready, turns, records, leased, parked,
+  alone_sites, alone_expiries, alone_wake, alone_ready, alone_turns = unpack(KEYS)
+local version, sweep_ms, suspect = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
 local holding = redis.call('EXISTS', holds) == 1
 local touched, in_hand, answer = {}, {}, {}
 
+-- Lane, site, queue, expires_at, body, take-overs ('' for none).
 local function split(value)
-  return string.match(value, '^(%d)([^\\n]*)\\n([^\\n]*)\\n(%d+)\\n(.*)$')
+  local lane, site, queue, expires_at, count, body =
+    string.match(value, '^(%d)([^\\n]*)\\n([^\\n]*)\\n(%d+)%+?(%d*)\\n(.*)$')
+  return lane, site, queue, expires_at, body, count
 end
 
 local function stream_of(lane, site, queue)
@@ -54,9 +60,33 @@ local function count(site, change)
   in_hand[site] = (in_hand[site] or 0) + change
 end
 
--- Into the ready queue.
-local function put(lane, site, queue, expires_at, body)
-  redis.call('XADD', stream_of(lane, site, queue), '*', 't', 'Ready', 'v', version, 'b', body, 'x', expires_at)
+-- What is tried alone waits apart, in queues of the same kind that have no limit by site.
+local is_alone = sites == alone_sites
+local others_first_ms = 5000
+local alone_came = false
+local function put_apart(lane, site, queue, expires_at, body, count)
+  redis.call('XADD', alone_ready .. lane .. ':' .. site .. ':' .. queue, '*',
+    't', 'Ready', 'v', version, 'b', body, 'x', expires_at, 'k', count)
+  local at = math.max(now, hold_of(site .. '\\n' .. queue))
+  redis.call('ZADD', alone_turns .. lane .. ':' .. site, 'NX', at, queue)
+  redis.call('ZADD', alone_sites, 'LT', math.max(at, hold_of(site)), site)
+  local over = tonumber(expires_at)
+  if over > 0 then redis.call('ZADD', alone_expiries, 'LT', sweep_at(over), lane .. site .. '\\n' .. queue) end
+  alone_came = true
+end
+
+-- Into the ready queue; into that of what is tried alone after too many take-overs.
+local function put(lane, site, queue, expires_at, body, count)
+  if count and count ~= '' then
+    if tonumber(count) >= suspect and not is_alone then
+      put_apart(lane, site, queue, expires_at, body, count)
+      return
+    end
+    redis.call('XADD', stream_of(lane, site, queue), '*',
+      't', 'Ready', 'v', version, 'b', body, 'x', expires_at, 'k', count)
+  else
+    redis.call('XADD', stream_of(lane, site, queue), '*', 't', 'Ready', 'v', version, 'b', body, 'x', expires_at)
+  end
   local name = lane .. site .. '\\n' .. queue
   if not touched[name] then touched[name] = {lane, site, queue, 0} end
   local over = tonumber(expires_at)
@@ -65,25 +95,51 @@ end
 
 -- From a relay's hand into the ready queue.
 local function put_back(value)
-  local lane, site, queue, expires_at, body = split(value)
-  put(lane, site, queue, expires_at, body)
+  local lane, site, queue, expires_at, body, take_overs = split(value)
+  put(lane, site, queue, expires_at, body, take_overs)
   count(site, -1)
 end
 
--- Into a relay's hand: messages of one queue.
-local function hand_over(mine, lane, site, queue, bodies, expiries_of)
+-- From the hand of a relay that died, or hung, into the ready queue: whoever had it may have fallen over it. Tells what
+-- it took over: how often by now, site, body.
+local function take_over(relay, told)
+  for _, value in ipairs(redis.call('HVALS', leased .. relay)) do
+    local lane, site, queue, expires_at, body, take_overs = split(value)
+    take_overs = (tonumber(take_overs) or 0) + 1
+    put(lane, site, queue, expires_at, body, tostring(take_overs))
+    count(site, -1)
+    told[#told + 1] = {take_overs, site, body, lane, queue}
+  end
+  redis.call('DEL', leased .. relay)
+  redis.call('ZREM', relays, relay)
+end
+
+-- Of what is tried alone, the queue that somebody just died with goes on after the others: there may be many like it.
+local function others_first(told)
+  if not is_alone then return end
+  for _, one in ipairs(told) do
+    local lane, queue = one[4], one[5]
+    redis.call('ZADD', turns .. lane .. ':' .. one[2], 'XX', now + others_first_ms, queue)
+  end
+end
+
+-- Into a relay's hand: messages of one queue. `counts` are their take-overs, '' for none.
+local function hand_over(mine, lane, site, queue, bodies, expiries_of, counts)
   local first = redis.call('INCRBY', numbers, #bodies) - #bodies + 1
-  local head, fields = lane .. site .. '\\n' .. queue .. '\\n', {}
+  local head, fields, any = lane .. site .. '\\n' .. queue .. '\\n', {}, false
   for i = 1, #bodies do
     fields[#fields + 1] = first + i - 1
-    fields[#fields + 1] = head .. expiries_of[i] .. '\\n' .. bodies[i]
+    local taken_over = counts[i] ~= '' and '+' .. counts[i] or ''
+    any = any or counts[i] ~= ''
+    fields[#fields + 1] = head .. expiries_of[i] .. taken_over .. '\\n' .. bodies[i]
     if #fields == 200 or i == #bodies then
       redis.call('HSET', mine, unpack(fields))
       fields = {}
     end
   end
   count(site, #bodies)
-  for _, part in ipairs({tonumber(lane), site, queue, first, bodies}) do answer[#answer + 1] = part end
+  local turn = {tonumber(lane), site, queue, first, bodies, any and counts or {}}
+  for _, part in ipairs(turn) do answer[#answer + 1] = part end
 end
 
 -- A queue in which nothing waits any more.
@@ -130,6 +186,7 @@ local function settle()
 end
 
 local function wake_relays()
+  if alone_came then redis.call('XADD', alone_wake, 'MAXLEN', '1', '*', 'w', '1') end
   redis.call('XADD', wake, 'MAXLEN', '1', '*', 'w', '1')
 end
 """
@@ -143,8 +200,8 @@ def _script(lua: str) -> Script:
 #: message expires_at and body.
 ENQUEUE = _script(
     """
-if not redis.call('SET', KEYS[#KEYS], '1', 'NX', 'PX', ARGV[3]) then return 0 end
-local i = 4
+if not redis.call('SET', KEYS[#KEYS], '1', 'NX', 'PX', ARGV[4]) then return 0 end
+local i = 5
 while i < #ARGV do
   local lane, site, queue, last = ARGV[i], ARGV[i + 1], ARGV[i + 2], i + 3 + 2 * ARGV[i + 3]
   for at = i + 4, last, 2 do put(lane, site, queue, ARGV[at], ARGV[at + 1]) end
@@ -157,17 +214,17 @@ return 1
 
 #: ARGV: relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn, then what
 #: this relay does not want now: sites, and queues at sites (`<lane><site>\\n<queue>`). Answers:
-#: how many this relay holds in all, ms until something is due, then of each turn lane, site, queue, first lease number,
-#: bodies.
+#: how many this relay holds in all, ms until something is due, what was taken over from dead relays (see `take_over`),
+#: then of each turn lane, site, queue, first lease number, bodies, take-overs of each (or none).
 LEASE = _script(
     """
-local relay, lease_ms, limit, site_limit = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local room_of_relay, share, turn = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local relay, lease_ms, limit, site_limit = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local room_of_relay, share, turn = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 local mine = leased .. relay
-local avoided = {}
-for i = 10, #ARGV do avoided[ARGV[i]] = true end
+local avoided, taken_over = {}, {}
+for i = 11, #ARGV do avoided[ARGV[i]] = true end
 -- So many more are looked at, so that what is avoided hides nothing behind it.
-local looked_at = 91 + #ARGV
+local looked_at = 90 + #ARGV
 redis.call('ZREMRANGEBYSCORE', holds, '-inf', now)
 local seen = tonumber(redis.call('ZSCORE', relays, '(asked)') or now)
 if now - seen > lease_ms / 2 then
@@ -177,25 +234,27 @@ if now - seen > lease_ms / 2 then
 end
 redis.call('ZADD', relays, now + lease_ms, relay, now, '(asked)')
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', relays, '-inf', now - 1, 'LIMIT', 0, 4)) do
-  for _, value in ipairs(redis.call('HVALS', leased .. dead)) do put_back(value) end
-  redis.call('DEL', leased .. dead)
-  redis.call('ZREM', relays, dead)
+  take_over(dead, taken_over)
 end
-for _, value in ipairs(redis.call('ZRANGEBYSCORE', retry, '-inf', now, 'LIMIT', 0, 500)) do
-  put(split(value))
-  redis.call('ZREM', retry, value)
+-- What comes due is everybody's, and so not for one who tries messages alone.
+if not is_alone then
+  for _, value in ipairs(redis.call('ZRANGEBYSCORE', retry, '-inf', now, 'LIMIT', 0, 500)) do
+    put(split(value))
+    redis.call('ZREM', retry, value)
+  end
 end
 settle()
+if alone_came then wake_relays() end
 
 -- Up to so many of one queue; how many there were, and whether there are more.
 local function take(lane, site, queue, most)
   local stream = stream_of(lane, site, queue)
   local entries = redis.call('XRANGE', stream, '-', '+', 'COUNT', most + 1)
-  local bodies, expiries_of = {}, {}
+  local bodies, expiries_of, counts = {}, {}, {}
   for i = 1, math.min(#entries, most) do
-    bodies[i], expiries_of[i] = entries[i][2][6], entries[i][2][8]
+    bodies[i], expiries_of[i], counts[i] = entries[i][2][6], entries[i][2][8], entries[i][2][10] or ''
   end
-  if #bodies > 0 then hand_over(mine, lane, site, queue, bodies, expiries_of) end
+  if #bodies > 0 then hand_over(mine, lane, site, queue, bodies, expiries_of, counts) end
   if #entries > most then
     redis.call('XTRIM', stream, 'MINID', entries[most + 1][1])
     return #bodies, true
@@ -240,7 +299,7 @@ local function serve(lane, site, room)
   return room
 end
 
-answer = {0, 0}
+answer = {0, 0, taken_over}
 if limit > 0 then
   local taken = 0
   for _, site in ipairs(redis.call('ZRANGEBYSCORE', sites, '-inf', now, 'LIMIT', 0, looked_at)) do
@@ -268,7 +327,7 @@ local due = now + lease_ms
 for at, key in ipairs({sites, retry, relays}) do
   local skipped = at == 3 and 1 or 0
   local first = redis.call('ZRANGE', key, skipped, skipped, 'WITHSCORES')
-  if first[2] then due = math.min(due, tonumber(first[2])) end
+  if first[2] and not (is_alone and at == 2) then due = math.min(due, tonumber(first[2])) end
 end
 answer[1] = redis.call('HLEN', mine)
 answer[2] = math.ceil(math.max(0, due - now))
@@ -280,17 +339,18 @@ return answer
 #: passed over; answers how many.
 RECORD = _script(
     """
-local mine, lost, later = leased .. ARGV[3], 0, false
-for i = 4, #ARGV, 3 do
+local mine, lost, later = leased .. ARGV[4], 0, false
+for i = 5, #ARGV, 3 do
   local value = redis.call('HGET', mine, ARGV[i])
   if not value then
     lost = lost + 1
   else
     redis.call('HDEL', mine, ARGV[i])
-    local head, site = string.match(value, '^(%d([^\\n]*)\\n[^\\n]*\\n%d+\\n)')
+    -- An attempt that came to its end brought nobody down: the next one begins without a count.
+    local head, site = string.match(value, '^(%d([^\\n]*)\\n[^\\n]*\\n%d+)')
     count(site, -1)
     if ARGV[i + 1] ~= '' then
-      redis.call('ZADD', retry, ARGV[i + 1], head .. ARGV[i + 2])
+      redis.call('ZADD', retry, ARGV[i + 1], head .. '\\n' .. ARGV[i + 2])
       later = true
     end
   end
@@ -303,11 +363,11 @@ return lost
 #: ARGV: relay, numbers. Puts messages back that were not tried; with no numbers, all, and the relay is gone.
 RELEASE = _script(
     """
-local mine, given = leased .. ARGV[3], {}
-for i = 4, #ARGV do given[#given + 1] = ARGV[i] end
+local mine, given = leased .. ARGV[4], {}
+for i = 5, #ARGV do given[#given + 1] = ARGV[i] end
 if #given == 0 then
   given = redis.call('HKEYS', mine)
-  redis.call('ZREM', relays, ARGV[3])
+  redis.call('ZREM', relays, ARGV[4])
 end
 for _, number in ipairs(given) do
   local value = redis.call('HGET', mine, number)
@@ -322,10 +382,22 @@ return #given
 """
 )
 
+#: ARGV: a relay that is known to have died, or to have hung. Answers what was taken over from it (see `take_over`).
+DIED = _script(
+    """
+local told = {}
+take_over(ARGV[4], told)
+settle()
+others_first(told)
+wake_relays()
+return told
+"""
+)
+
 #: ARGV: site, queue ('': all of the site), until ms. Never shortens.
 HOLD = _script(
     """
-local site, queue, till = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local site, queue, till = ARGV[4], ARGV[5], tonumber(ARGV[6])
 if till <= now then return 0 end
 if queue == '' then
   redis.call('ZADD', holds, 'GT', till, site)
@@ -350,8 +422,8 @@ end
 PARK = _script(
     _INDEX_PARKED
     + """
-local mine, found, jobs = leased .. ARGV[3], 0, {}
-for i = 4, #ARGV, 2 do
+local mine, found, jobs = leased .. ARGV[4], 0, {}
+for i = 5, #ARGV, 2 do
   local value = redis.call('HGET', mine, ARGV[i])
   if value then
     redis.call('HDEL', mine, ARGV[i])
@@ -372,30 +444,30 @@ return found
 UNPARK = _script(
     _INDEX_PARKED
     + """
-local job = ARGV[3]
-local values = redis.call('ZRANGE', parked .. job, 0, ARGV[4] - 1)
+local job = ARGV[4]
+local values = redis.call('ZRANGE', parked .. job, 0, ARGV[5] - 1)
 for _, value in ipairs(values) do put(split(value)) end
 redis.call('ZREMRANGEBYRANK', parked .. job, 0, #values - 1)
 index_parked(job)
-if settle() then wake_relays() end
+if settle() or alone_came then wake_relays() end
 return #values
 """
 )
 
 #: ARGV: relay, lease ms, limit, most entries to look at. Leases what is over. Answers 1 if there is more to look at,
-#: then as LEASE: lane, site, queue, first lease number, bodies.
+#: then as LEASE: lane, site, queue, first lease number, bodies, take-overs (or none).
 TAKE_EXPIRED = _script(
     _INDEX_PARKED
     + """
-local mine, room, page = leased .. ARGV[3], tonumber(ARGV[5]), tonumber(ARGV[6])
-redis.call('ZADD', relays, 'GT', now + ARGV[4], ARGV[3])
+local mine, room, page = leased .. ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7])
+redis.call('ZADD', relays, 'GT', now + ARGV[5], ARGV[4])
 answer = {0}
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', parked_jobs, '-inf', now, 'LIMIT', 0, 10)) do
   if room > 0 then
     local values = redis.call('ZRANGEBYSCORE', parked .. job, '-inf', now, 'LIMIT', 0, room)
     for _, value in ipairs(values) do
-      local lane, site, queue, expires_at, body = split(value)
-      hand_over(mine, lane, site, queue, {body}, {expires_at})
+      local lane, site, queue, expires_at, body, take_overs = split(value)
+      hand_over(mine, lane, site, queue, {body}, {expires_at}, {take_overs})
       redis.call('ZREM', parked .. job, value)
     end
     room, page = room - #values, page - #values
@@ -411,7 +483,7 @@ local function sweep(name)
   if cursor then at, first = string.match(cursor, '^(%S+) (%d+)$') end
   first = tonumber(first or 0)
   local entries = redis.call('XRANGE', stream, at and '(' .. at or '-', '+', 'COUNT', page)
-  local bodies, expiries_of, ids, whole = {}, {}, {}, #entries < page
+  local bodies, expiries_of, counts, ids, whole = {}, {}, {}, {}, #entries < page
   for _, entry in ipairs(entries) do
     local over = tonumber(entry[2][8])
     if over > 0 and over <= now then
@@ -419,14 +491,16 @@ local function sweep(name)
         whole = false
         break
       end
-      bodies[#bodies + 1], expiries_of[#bodies + 1], ids[#ids + 1] = entry[2][6], entry[2][8], entry[1]
+      local at_end = #bodies + 1
+      bodies[at_end], expiries_of[at_end], ids[at_end] = entry[2][6], entry[2][8], entry[1]
+      counts[at_end] = entry[2][10] or ''
     elseif over > 0 and (first == 0 or over < first) then
       first = over
     end
     at, page = entry[1], page - 1
   end
   if #bodies > 0 then
-    hand_over(mine, lane, site, queue, bodies, expiries_of)
+    hand_over(mine, lane, site, queue, bodies, expiries_of, counts)
     redis.call('XDEL', stream, unpack(ids))
     room = room - #bodies
   end

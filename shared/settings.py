@@ -230,6 +230,9 @@ class Logs(Section, frozen=True, kw_only=True):
 class Lifecycle(Section, frozen=True, kw_only=True):
     #: Between SIGTERM and the end: what is in flight by then is left to its lease.
     drain_seconds: NotNegative = 10
+    #: A process that hangs for so long is killed and started again: its loop does not turn, or, of a relay, its leases
+    #: are not renewed while Redis answers. Twice `relay.lease_ms` at least, for a relay.
+    hang_seconds: Annotated[int, Meta(ge=2)] = 30
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -12,6 +13,7 @@ from random import Random
 from typing import TypeVar
 
 from services.relay.admission import Admission
+from services.relay.alone import Alone, Lone, end_when_idle
 from services.relay.aside import Aside
 from services.relay.begun import Begun
 from services.relay.courier import Courier, Shunned
@@ -84,13 +86,14 @@ def _nothing(address: str) -> bool:
     return False
 
 
-async def main(life: Lifecycle) -> None:
+async def main(life: Lifecycle, lone: Lone | None = None) -> None:
+    """With `lone` it is the child of another relay, and tries messages alone."""
     settings = life.settings
     partitions = settings.redis.partitions
     secret = master_secret.load(settings)
     client = storage.connect(life)
     chance = Random(secrets.randbits(64))
-    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    name = lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
     resolver = dns.Resolver(dns.DnsClient(settings.dns.servers, settings.dns.timeout_ms), time.monotonic)
     life.push_close(resolver.close)
@@ -126,13 +129,14 @@ async def main(life: Lifecycle) -> None:
         sender_id=settings.relay.sender_id,
         dkim=settings.relay.dkim,
     )
-    queues = ReadyQueues(client)
+    everybodys = ReadyQueues(client)
+    queues = everybodys.alone() if lone else everybodys
     limits = Limits(client, name, settings.relay.lease_ms)
     gate = Gate(
         _shaping(settings),
         _egress(settings),
         limits,
-        queues,
+        everybodys,
         partitions,
         settings.relay.connections_per_site,
         _now_ms,
@@ -160,10 +164,11 @@ async def main(life: Lifecycle) -> None:
         name,
         partitions,
         RelayLimits(
-            in_flight=settings.relay.in_flight,
-            batch=settings.relay.batch,
+            in_flight=1 if lone else settings.relay.in_flight,
+            batch=1 if lone else settings.relay.batch,
             connections_per_site=settings.relay.connections_per_site,
             lease_ms=settings.relay.lease_ms,
+            alone=lone is not None,
         ),
         queues,
         Admission(client, partitions, SuppressionList(client, partitions)),
@@ -178,6 +183,15 @@ async def main(life: Lifecycle) -> None:
         _now_ms,
         time.monotonic,
     )
+    hang_s = max(settings.lifecycle.hang_seconds, 2 * settings.relay.lease_ms / 1000)
+
+    def hangs() -> str | None:
+        silent_s = relay.silent_s()
+        return None if silent_s <= hang_s else f"leases were not renewed for {silent_s:.0f} s"
+
+    life.also_alive(hangs)
+    alone = Alone(name, partitions, settings.relay.lease_ms, hang_s, everybodys.alone(), relay.tell, _now_ms)
+
     async with life.serving(settings.relay.metrics_port):
         if not await storage.is_ours(life, client):
             return
@@ -192,6 +206,12 @@ async def main(life: Lifecycle) -> None:
                 closed.set()  # slots are counted for as long as their connections are open
 
         life.spawn(relaying(), "relay")
+        if lone:
+            ago_ms = settings.relay.lease_ms
+            idle = end_when_idle(life, partitions, queues, lambda: _now_ms() - ago_ms, lambda: relay.is_idle)
+            life.spawn(idle, "idle")
+        else:
+            life.spawn(alone.run(life.stopping), "alone")
         life.spawn(limits.run(closed), "limits")
         life.spawn(stops.run(closed), "stops")
         life.spawn(signatures.run(closed), "signatures")
@@ -204,4 +224,6 @@ async def main(life: Lifecycle) -> None:
 
 
 if __name__ == "__main__":
+    if lone := Lone.told(sys.argv[1:]):
+        run(partial(main, lone=lone), "relay", beat=lone.beat)
     run(main, "relay")

@@ -16,6 +16,9 @@ from shared import events
 UNKNOWN = Bounce("soft", "unknown_outcome")
 #: What is kept of a reply on a fact, and carried to the next attempt.
 MAX_REPLY_CHARS = 500
+#: Why there is no mail, where the fault is ours or of the content: that is a failure, and no bounce.
+FAILURES = frozenset({"render_failed"})
+BROUGHT_DOWN = "brought_relay_down"
 
 
 def suppressed(mail: Mail, reason: str, now_ms: int) -> End:
@@ -37,10 +40,19 @@ def unknown(mail: Mail, now_ms: int) -> End:
 
 
 def unmade(mail: Mail, why: Unmade, now_ms: int, retries: Retries) -> End:
-    """There is no mail: a fault in the content bounces, anything else is tried again."""
+    """There is no mail: content that cannot be rendered fails, a job that is gone bounces, anything else is tried
+    again."""
+    if why.final and why.reason in FAILURES:
+        return _failed(mail, why.reason, why.detail, now_ms)
     if why.final:
         return _bounced(mail, Bounce("block", why.reason), _nowhere(why.detail), now_ms)
     return _deferred(mail, why.stream, Defer(why.reason), _nowhere(why.detail), now_ms, retries)
+
+
+def brought_down(mail: Mail, now_ms: int) -> End:
+    """Whoever had it in hand died, or hung, so often that it is not tried again, the last time with nothing else."""
+    detail = f"{mail.lease.take_overs} processes ended, or hung, with this message in hand, the last with it alone"
+    return _failed(mail, BROUGHT_DOWN, detail, now_ms)
 
 
 def attempted(
@@ -86,6 +98,17 @@ def _bounced(mail: Mail, bounce: Bounce, result: Result, now_ms: int) -> End:
         reason=bounce.reason,
         kind=bounce.kind,
         source=result.source,
+    )
+    return End(mail, fact)
+
+
+def _failed(mail: Mail, reason: str, detail: str, now_ms: int) -> End:
+    fact = events.Failed(
+        **_common(mail, "failed", now_ms),
+        attempt=mail.ready.attempt,
+        site=mail.lease.site,
+        reason=reason,
+        detail=detail[:MAX_REPLY_CHARS],
     )
     return End(mail, fact)
 

@@ -26,6 +26,7 @@ MAX_PAUSE_S = 0.5
 
 ENDS = Counter("estafette_relay_attempts_total", "Messages that left the hands of the relay, by fact", ["fact"])
 UNRECORDED = Gauge("estafette_relay_unrecorded_messages", "Ends that are known but not yet recorded")
+FAILED = Counter("estafette_relay_failed_messages_total", "Messages that the engine could not send, by why", ["reason"])
 LOST = Counter("estafette_relay_lost_leases_total", "Ends recorded after another relay had taken the message over")
 #: Of a fact, in its line in the log. The address is in the event.
 _LOGGED = (
@@ -33,7 +34,7 @@ _LOGGED = (
     "retry_at", "duration_ms",
 )  # fmt: skip
 T = TypeVar("T")
-_ends = {name: ENDS.labels(name) for name in ("Delivered", "Deferred", "Bounced", "Expired", "Suppressed")}
+_ends = {name: ENDS.labels(name) for name in ("Delivered", "Deferred", "Bounced", "Expired", "Suppressed", "Failed")}
 
 
 class Publisher(Protocol):
@@ -90,7 +91,10 @@ class Recorder:
         is_logged = self._log.is_enabled_for(logging.INFO)
         for fact in facts:
             _ends[type(fact).__name__].inc()
-            if is_logged:
+            if isinstance(fact, events.Failed):  # an operator has to see it
+                FAILED.labels(fact.reason).inc()
+                self._log.error("failed", **_said(fact), detail=fact.detail)
+            elif is_logged:
                 self._log.info(type(fact).__name__.lower(), **_said(fact))
         by_partition: dict[int, list[Recorded]] = defaultdict(list)
         for end in batch:

@@ -16,12 +16,15 @@ Rules:
   epoch may be another's. What was dropped for that reason comes back by `_recover`, if it is still ours.
 - Nothing is attempted that was not found wanted within the last `FRESH_S`, or `FRESH_ENOUGH_S` where it waited for a
   permit: who leaves while his mail is in line here, or while a host takes its time to greet, gets none.
+- What a relay had in hand when it died counts as taken over (`shared.ready`); so does what was in hand while this loop
+  did not turn for as long as a lease. What was taken over too often ends here, untried.
 - A bug in an attempt defers the message, a bug in taking is waited out: what is known to have ended goes on being
   recorded.
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,7 +32,7 @@ from functools import partial
 from typing import Protocol
 
 import structlog
-from prometheus_client import Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from services.relay import admission, ends
 from services.relay.admission import Admission
@@ -42,7 +45,7 @@ from services.relay.recorder import Recorder
 from services.relay.retry import Retries
 from shared import events, ids
 from shared.lifecycle import pause
-from shared.ready import Avoided, Lease, ReadyQueues, Taken
+from shared.ready import HOPELESS, SUSPECT, Avoided, Lease, ReadyQueues, Taken, TakenOver
 from shared.redis import RedisAway
 
 #: A relay trusts its lease for so much of its time: the rest covers the round trip and a stalled process.
@@ -78,6 +81,9 @@ AVOIDING_WAIT_MS = 100
 IN_HAND = Gauge("estafette_relay_in_hand_messages", "Messages leased and not yet recorded")
 CONNECTIONS = Gauge("estafette_relay_connections", "Workers, each with at most one connection")
 SITES = Gauge("estafette_relay_active_sites", "Sites with messages in hand")
+TAKEN_OVER = Counter(
+    "estafette_relay_taken_over_messages_total", "Messages that a relay had in hand when it died, or hung"
+)
 READY_AGE = Histogram(
     "estafette_relay_first_attempt_seconds",
     "From the creation of the job to the first attempt",
@@ -138,6 +144,8 @@ class Limits:
     batch: int
     connections_per_site: int
     lease_ms: int
+    #: Messages are tried one by one, each with nothing else in hand; one that may not go now is put back.
+    alone: bool = False
 
     @property
     def site_in_hand(self) -> int:
@@ -208,10 +216,13 @@ class Relay:
         # Well within half a lease: who asks less often is not there to see that another has died (`shared.ready`).
         self._wait_ms = max(1, min(WAIT_MS, limits.lease_ms // 4))
         self._in_hand: dict[tuple[int, int], Mail] = {}
-        self._per_partition: Counter[int] = Counter()
+        self._per_partition: Tally[int] = Tally()
         self._asked_for = 0
         self._held_until = [0.0] * partitions
         self._epochs = [0] * partitions
+        #: When each partition was last asked, well or in vain; empty while nobody asks.
+        self._asked_at: list[float] = []
+        self._hung = [False] * partitions
         self._lines: dict[tuple[str, str], SiteLine] = {}
         self._has_room = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -220,6 +231,7 @@ class Relay:
     # The life of the process
 
     async def run(self, stopping: asyncio.Event) -> None:
+        self._asked_at = [self._monotonic()] * self._partitions
         try:
             async with asyncio.TaskGroup() as group:
                 try:
@@ -228,6 +240,7 @@ class Relay:
                         group.create_task(self._take(partition, stopping), name=f"take {partition}")
                         for partition in range(self._partitions)
                     ]
+                    turning = group.create_task(self._turn(), name="turn")
                     minding = [
                         group.create_task(self._aside.sweep(self._batch, self._admit, self._stopping), name="sweep"),
                         group.create_task(self._aside.bring_back(self._stopping), name="bring back"),
@@ -236,17 +249,29 @@ class Relay:
                     self._stopping.set()
                     await asyncio.wait(minding)
                     await self._drain()
+                    self._asked_at = []
                     recording.cancel()
+                    turning.cancel()
                 finally:
                     # Cancelling is not enough: a call of Redis that ends at that moment swallows it, because
                     # `asyncio.wait_for` does before Python 3.12.
                     self._stopping.set()
         finally:
+            self._asked_at = []
             for line in self._lines.values():
                 line.give_back(None, 0)
             for worker in (workers := self._workers()):
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+
+    def silent_s(self) -> float:
+        """For how long a partition has neither been asked with success nor in vain: an outage is no silence, for who is
+        refused has asked."""
+        return self._monotonic() - min(self._asked_at) if self._asked_at else 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._in_hand
 
     def _workers(self) -> list[asyncio.Task[None]]:
         return [worker for line in self._lines.values() for worker in line.workers]
@@ -274,12 +299,22 @@ class Relay:
         for partition in range(self._partitions):
             await self._release(partition)
 
+    async def _turn(self) -> None:
+        """Sees that this loop did not turn for as long as a lease: nobody else does where there is one relay alone."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            turned_at = clock()
+            await asyncio.sleep(LOOK_ROUND_S)
+            if clock() - turned_at > self._limits.lease_ms / 1000 + LOOK_ROUND_S:
+                self._hung = [True] * self._partitions
+
     async def _renew(self, drained: asyncio.Event) -> None:
         """Nobody takes any more, and so nobody else renews."""
         while not drained.is_set():
             for partition in range(self._partitions):
                 with suppress(RedisAway):
                     await self._ask(partition, 0, 0)
+                self._asked_at[partition] = self._monotonic()
             await pause(drained, self._limits.lease_ms / 3000)
 
     async def _release(self, partition: int, numbers: Sequence[int] | None = None) -> None:
@@ -298,6 +333,8 @@ class Relay:
             limit = min(self._limits.batch, room)
             self._asked_for += limit
             try:
+                if self._hung[partition]:
+                    await self._let_go_of_all(partition)
                 count, due_in_ms = await self._lease(partition, limit, room)
             except RedisAway as away:
                 self._log.warning("redis_away", reason=str(away), partition=partition)
@@ -308,6 +345,7 @@ class Relay:
                 await pause(stopping, FAULT_PAUSE_S)
                 continue
             finally:
+                self._asked_at[partition] = self._monotonic()
                 self._asked_for -= limit
                 if limit and self._room() > 0:
                     self._has_room.set()
@@ -320,10 +358,38 @@ class Relay:
                 has_plenty = self._per_partition[partition] >= self._limits.batch
                 await asyncio.sleep(GATHER_LONGER_S if has_plenty else GATHER_S)
 
+    async def _let_go_of_all(self, partition: int) -> None:
+        """After this loop hung: one of what it has in hand may be why. What was under way is recorded if it can be, and
+        dropped by its epoch if not."""
+        self._epochs[partition] += 1
+        taken_over = await self._queues.died(partition, self._name)
+        self._hung[partition] = False
+        self.tell(taken_over)
+
+    def tell(self, taken_over: Sequence[TakenOver]) -> None:
+        """Names each in the log."""
+        for one in taken_over:
+            TAKEN_OVER.inc()
+            try:
+                ready = _read(one.body)
+            except ValueError:  # it is buried when it is leased
+                continue
+            self._log.warning(
+                "taken_over",
+                tenant=ready.tenant,
+                job=ready.job,
+                ordinal=ready.ordinal,
+                site=one.site,
+                take_overs=one.take_overs,
+                next="failed" if one.take_overs >= HOPELESS else "alone" if one.take_overs >= SUSPECT else "again",
+            )
+
     async def _lease(self, partition: int, limit: int, room: int) -> tuple[int, int]:
         expected = self._per_partition[partition]
         taken = await self._ask(partition, limit, room)
         leases = taken.leases
+        if taken.taken_over:
+            self.tell(taken.taken_over)
         if taken.held > expected + len(leases):
             leases = [*leases, *await self._recover(partition, leases)]
         if leases:
@@ -408,6 +474,8 @@ class Relay:
                 self._recorder.add(self._unwanted(mail, verdict))
             elif self._retries.is_over(mail.ready.expires_at, now_ms):
                 self._recorder.add(ends.expired(mail, now_ms))  # also of what is stopped: it comes from aside
+            elif mail.lease.take_overs >= HOPELESS:
+                self._recorder.add(ends.brought_down(mail, now_ms))
             elif self._is_stopped(mail):
                 stopped.append(mail)
             else:
@@ -673,6 +741,8 @@ class Relay:
     def _kept(self, line: SiteLine, refused: NotNow) -> int:
         """How many messages stay in line that this limit holds back: together with those of other limits no more than a
         small part of what a site may have in hand."""
+        if self._limits.alone:
+            return 0
         most = self._limits.in_flight // KEPT_PART // max(1, len(line.slow))
         return max(1, min(most, max(KEPT, int(refused.per_s * KEPT_S))))
 

@@ -46,8 +46,8 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
-    """`state` is `waiting`, `accepted`, `deferred`, or the end: `delivered`, `bounced`, `expired`, `suppressed`,
-    `rejected`."""
+    """`state` is `waiting`, `accepted`, `deferred`, or the end: `delivered`, `bounced`, `expired`, `failed`,
+    `suppressed`, `rejected`."""
 
     id: str
     job: str

@@ -1,6 +1,6 @@
 """The report of a job, from its counters. The figures add up, at any moment:
 
-    accepted           = delivered + bounced.total + expired + suppressed.at_attempt + pending
+    accepted           = delivered + bounced.total + expired + failed + suppressed.at_attempt + pending
     suppressed.total   = suppressed.at_queueing + suppressed.at_attempt
     bounced.total      = bounced.hard + bounced.soft + bounced.block, of which bounced.late after a delivery
     total              = accepted + suppressed.at_queueing + rejected, once all of the job is queued
@@ -63,7 +63,8 @@ class Deferred(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """Messages by their state, then what recipients did. `pending` have no end yet, the deferred among them."""
+    """Messages by their state, then what recipients did. `pending` have no end yet, the deferred among them.
+    `failed` are those that the engine could not send."""
 
     accepted: int
     rejected: int
@@ -71,6 +72,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     delivered: int
     bounced: Bounced
     expired: int
+    failed: int
     pending: int
     deferred: Deferred
     opens: Engagement
@@ -306,6 +308,7 @@ def _counts(tally: state.Tally, counters: Mapping[str, bytes]) -> Counts:
         delivered=tally.delivered,
         bounced=Bounced(total=tally.bounced, hard=tally.hard, soft=tally.soft, block=tally.block, late=tally.late),
         expired=tally.expired,
+        failed=tally.failed,
         pending=tally.pending,
         deferred=Deferred(current=tally.deferred, unique=unique(Code.DEFERRED), total=total(Code.DEFERRED)),
         opens=engagement(Code.OPENED, Code.MACHINE_OPENED),

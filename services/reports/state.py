@@ -35,6 +35,7 @@ class Code(IntEnum):
     AUTO_REPLIED = 17
     MACHINE_OPENED = 18
     MACHINE_CLICKED = 19
+    FAILED = 20
 
 
 class State(IntEnum):
@@ -52,6 +53,7 @@ class State(IntEnum):
     LATE_HARD = 9
     LATE_SOFT = 10
     LATE_BLOCK = 11
+    FAILED = 12
 
 
 #: The upper bit: the message was put into a ready queue.
@@ -66,6 +68,7 @@ _CODES = {
     "Delivered": Code.DELIVERED,
     "Deferred": Code.DEFERRED,
     "Expired": Code.EXPIRED,
+    "Failed": Code.FAILED,
     "Opened": Code.OPENED,
     "Clicked": Code.CLICKED,
     "Unsubscribed": Code.UNSUBSCRIBED,
@@ -88,6 +91,7 @@ _LEADS_TO: dict[int, State] = {
     Code.BOUNCED_SOFT: State.BOUNCED_SOFT,
     Code.BOUNCED_BLOCK: State.BOUNCED_BLOCK,
     Code.EXPIRED: State.EXPIRED,
+    Code.FAILED: State.FAILED,
     Code.SUPPRESSED: State.SUPPRESSED,
     Code.REJECTED: State.REJECTED,
     Code.LATE_HARD: State.LATE_HARD,
@@ -115,6 +119,7 @@ WORDS = {
     State.BOUNCED_SOFT: "bounced",
     State.BOUNCED_BLOCK: "bounced",
     State.EXPIRED: "expired",
+    State.FAILED: "failed",
     State.SUPPRESSED: "suppressed",
     State.REJECTED: "rejected",
     State.LATE_HARD: "bounced",
@@ -159,7 +164,8 @@ def word(byte: int) -> str:
 class Tally(NamedTuple):
     """How many messages are where. Each is in exactly one of: `at_queueing` (suppressed before it was accepted),
     `rejected`, and, accepted: `waiting` (for its first attempt), `deferred`, `delivered`, `hard`, `soft`, `block`
-    (bounced; `late` of them after they had been delivered), `expired`, `at_attempt` (suppressed after it was accepted).
+    (bounced; `late` of them after they had been delivered), `expired`, `failed`, `at_attempt` (suppressed after it was
+    accepted).
     """
 
     at_queueing: int
@@ -172,6 +178,7 @@ class Tally(NamedTuple):
     block: int
     late: int
     expired: int
+    failed: int
     at_attempt: int
 
     @property
@@ -184,7 +191,7 @@ class Tally(NamedTuple):
 
     @property
     def accepted(self) -> int:
-        return self.delivered + self.bounced + self.expired + self.at_attempt + self.pending
+        return self.delivered + self.bounced + self.expired + self.failed + self.at_attempt + self.pending
 
     @property
     def ended(self) -> int:
@@ -209,5 +216,6 @@ def tally(histogram: Mapping[int, int]) -> Tally:
         block=number(State.BOUNCED_BLOCK, State.LATE_BLOCK),
         late=number(State.LATE_HARD, State.LATE_SOFT, State.LATE_BLOCK),
         expired=number(State.EXPIRED),
+        failed=number(State.FAILED),
         at_attempt=histogram.get(State.SUPPRESSED | ACCEPTED, 0),
     )

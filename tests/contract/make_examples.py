@@ -99,6 +99,15 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "late": {**_OF_A_LINK, "reply": "smtp; 552 5.2.2 Mailbox full", "reason": "mailbox_full", "late": True},
         "block": {**_OF_A_MESSAGE, **_HOST, "attempt": 4, "reply": "554 5.7.1 Blocked", "kind": "block"},
     },
+    "Failed": {
+        "full": {
+            **_OF_A_MESSAGE,
+            "attempt": 2,
+            "site": "exemple.fr",
+            "reason": "brought_relay_down",
+            "detail": "3 attempts ended the process that made them",
+        }
+    },
     "Expired": {"full": {**_OF_A_MESSAGE, **_HOST, "attempt": 12, "reply": "421 4.7.0 Try again later"}},
     "Opened": {
         "full": {**_OF_A_MESSAGE, **_BROWSER, "machine": "image_proxy"},

@@ -64,6 +64,7 @@ EDGES: dict[str, set[str]] = {
     "services/queueing/stopping.py": {"aiohttp"},
     "services/redis_server.py": {"shutil", "subprocess"},
     "services/relay/admission.py": {"asyncio"},
+    "services/relay/alone.py": {"asyncio", "os"},
     "services/relay/aside.py": {"asyncio"},
     "services/relay/begun.py": {"asyncio"},
     "services/relay/dnssec.py": {"asyncio"},

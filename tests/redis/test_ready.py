@@ -569,3 +569,91 @@ async def test_a_queue_is_looked_through_once_in_half_a_minute(queues, client):
     assert next_at % 30_000 == 0
     assert now < next_at <= then + 30_001
     assert await client.zscore(keys.expiries(P), "1a\nacme") == next_at
+
+
+# Taken over
+
+
+async def _taken_over_by(queues: ReadyQueues, deaths: int) -> list[list[tuple[int, int]]]:
+    """After each death of a relay with all it can get in hand: how many messages were taken over how often."""
+    told = []
+    for number in range(deaths):
+        relay = f"dead{number}"
+        await _lease(queues, relay)
+        told.append(sorted(Counter(one.take_overs for one in await queues.died(P, relay)).items()))
+    return told
+
+
+async def test_what_two_relays_died_with_is_handed_to_nobody_who_has_anything_else(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 3))
+
+    told = await _taken_over_by(queues, 3)
+    ordinary = await _lease(queues)
+    alone = await _lease(queues.alone(), "x", limit=1)
+
+    assert told == [[(1, 3)], [(2, 3)], []]
+    assert ordinary.leases == []
+    assert await client.zcard(keys.sites(P)) == 0
+    assert [lease.take_overs for lease in alone.leases] == [2]
+
+
+async def test_a_lease_that_ends_counts_and_one_put_back_does_not(queues):
+    await queues.enqueue(P, JOB, 0, _messages("a", 2))
+    await _lease(queues, "orderly")
+    await queues.release(P, "orderly")
+    await _lease(queues, "dead", ms=50)
+    await asyncio.sleep(0.1)
+
+    taken = await _lease(queues, "alive")
+
+    assert [lease.take_overs for lease in taken.leases] == [1, 1]
+    assert [lease.take_overs for lease in await queues.held(P, "alive")] == [1, 1]
+    assert [(one.take_overs, one.site) for one in taken.taken_over] == [(1, "a"), (1, "a")]
+
+
+async def test_an_attempt_that_came_to_its_end_begins_the_count_anew(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 1))
+    await _taken_over_by(queues, 2)
+    (lease,) = (await _lease(queues.alone(), "x")).leases
+
+    due = await _now_ms(client) - 1
+    await queues.alone().record(P, "x", [Recorded(lease.number, retry_at=due, body=b"again")])
+    nothing = await _lease(queues.alone(), "x")
+    (again,) = (await _lease(queues)).leases
+
+    assert nothing.leases == []
+    assert (again.body, again.take_overs) == (b"again", 0)
+
+
+async def test_what_is_tried_alone_takes_turns_so_that_nobody_waits_behind_anothers_thousands(queues):
+    await queues.enqueue(P, JOB, 0, [*_messages("a", 50)])
+    await queues.enqueue(P, JOB, 50, [Queued(1, "b", "zeta", b"innocent")])
+    await _taken_over_by(queues, 2)
+
+    first = [(await _lease(queues.alone(), "x", limit=1)).leases[0].site for _ in range(12)]
+
+    assert "b" in first
+
+
+async def test_what_was_written_before_there_were_counts_is_read(queues, client):
+    await queues.enqueue(P, JOB, 0, _messages("a", 1))
+    (lease,) = (await _lease(queues, "old")).leases
+    value = await client.hget(keys.leased(P, "old"), lease.number)
+
+    assert value.split(b"\n")[2].isdigit()
+    (one,) = await queues.died(P, "old")
+    assert one.take_overs == 1
+
+
+async def test_it_is_known_whether_anything_waits_to_be_tried_alone(queues):
+    alone = queues.alone()
+    await queues.enqueue(P, JOB, 0, _messages("a", 1))
+    before = await alone.waits(P, 0)
+    await _taken_over_by(queues, 2)
+    ready = await alone.waits(P, 0)
+    await _lease(alone, "x")
+    in_hand = await alone.waits(P, 0)
+    dead = await alone.waits(P, 2**45)
+    await alone.release(P, "x")
+
+    assert (before, ready, in_hand, dead, await alone.waits(P, 0)) == (False, True, False, True, True)

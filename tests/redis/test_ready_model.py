@@ -6,7 +6,7 @@ A lease must bring exactly as many messages as may be handed out, so what is nei
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +37,9 @@ LATER_MS, OVER_MS = 2**42, 1
 T = TypeVar("T")
 
 relays = st.sampled_from(["r1", "r2"])
+#: Those that try messages alone.
+loners = st.sampled_from(["x1", "x2"])
+hands = st.sampled_from(["r1", "r2", "x1", "x2"])
 sites = st.sampled_from(["a", "b:25"])
 queues = st.sampled_from(["acme", "zeta", "zeta/job"])
 held = st.one_of(st.none(), queues)
@@ -72,7 +75,8 @@ class Message:
 
 
 class Beside(RuleBasedStateMachine):
-    """`where`: what is neither done nor lost, by its place: ready, retry, parked, or a relay and the number there."""
+    """`where`: what is neither done nor lost, by its place: ready, apart, retry, parked, or a relay and the number
+    there. `take_overs`: how often each was in the hand of a relay that died, since it was last recorded."""
 
     def __init__(self, url: str, server: Redis) -> None:
         super().__init__()
@@ -81,10 +85,13 @@ class Beside(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.client = redis.connect(url)
         self.queues = ReadyQueues(self.client)
+        self.alone = self.queues.alone()
         self.made = 0
+        self.take_overs: Counter[Message] = Counter()
         self.where: dict[Message, str | tuple[str, int]] = {}
         self.dead: set[str] = set()
         self.retry_due: set[Message] = set()
+        self.were_held = False
         self.holds: set[tuple[str, str | None]] = set()
 
     def teardown(self) -> None:
@@ -104,20 +111,38 @@ class Beside(RuleBasedStateMachine):
 
     def some_of(self, relay: str, every: int) -> tuple[str, dict[int, Message]]:
         """What a relay has in hand, every so many; another relay if this one has nothing."""
-        relay = relay if self.hand(relay) else next(iter({"r1", "r2"} - {relay}))
+        relay = next(one for one in (relay, "r1", "r2", "x1", "x2") if self.hand(one))
         return relay, dict(list(self.hand(relay).items())[::every])
+
+    def of(self, relay: str) -> ReadyQueues:
+        return self.alone if relay.startswith("x") else self.queues
+
+    def goes_back(self, messages: Iterable[Message]) -> None:
+        self.where |= {message: "apart" if self.take_overs[message] >= 2 else "ready" for message in messages}
+
+    def are_taken_over(self, relays: Iterable[str]) -> Counter[tuple[int, bytes]]:
+        """How often by now, and the body, of each message that these had in hand."""
+        told: Counter[tuple[int, bytes]] = Counter()
+        for relay in relays:
+            messages = [*self.hand(relay).values()]
+            self.take_overs.update(messages)
+            self.goes_back(messages)
+            told.update((self.take_overs[message], message.body) for message in messages)
+        return told
 
     def has_in_hand(self) -> bool:
         return any(isinstance(its, tuple) for its in self.where.values())
 
-    def in_hand(self, site: str) -> int:
-        return sum(isinstance(its, tuple) and message.site == site for message, its in self.where.items())
+    def in_hand(self, kind: str = "r") -> Counter[str]:
+        """Messages by site, in the hands of relays of that kind."""
+        hands = ((message, its) for message, its in self.where.items() if isinstance(its, tuple))
+        return Counter(message.site for message, its in hands if its[0].startswith(kind))
 
     def may_go(self, message: Message) -> bool:
         return not {(message.site, None), (message.site, message.queue)} & self.holds
 
     def room(self, site: str) -> int:
-        return max(0, SITE_LIMIT - self.in_hand(site))
+        return max(0, SITE_LIMIT - self.in_hand()[site])
 
     def put_in_hand(self, relay: str, leases: list[Lease], places: set[str]) -> list[Message]:
         found = []
@@ -125,6 +150,7 @@ class Beside(RuleBasedStateMachine):
             (message,) = [known for known in self.where if known.body == lease.body]
             assert self.where[message] in places
             assert (lease.lane, lease.site, lease.queue) == (message.lane, message.site, message.queue)
+            assert lease.take_overs == self.take_overs[message]
             self.where[message] = (relay, lease.number)
             found.append(message)
         return found
@@ -153,25 +179,54 @@ class Beside(RuleBasedStateMachine):
 
     @rule(relay=relays, limit=limits)
     def lease(self, relay: str, limit: int) -> None:
-        self.dead.discard(relay)
-        for gone in self.dead:
-            self.where |= dict.fromkeys(self.hand(gone).values(), "ready")
+        told = self.dead_are_taken_over(relay)
         self.where |= dict.fromkeys(self.retry_due, "ready")
-        self.dead, self.retry_due = set(), set()
+        self.retry_due = set()
         before = {site: self.room(site) for site in ("a", "b:25")}
         may_go = Counter(message.site for message in self.at("ready") if self.may_go(message))
 
         taken = self.run(self.queues.lease(P, relay, LEASE_MS, limit, SITE_LIMIT))
 
         messages = self.put_in_hand(relay, taken.leases, {"ready"})
+        assert told == Counter((one.take_overs, one.body) for one in taken.taken_over)
         assert all(map(self.may_go, messages))
         assert len(messages) == min(limit, sum(min(before[site], may_go[site]) for site in before))
         assert taken.held == len(self.hand(relay))
         urgent_left = {m.site for m in self.at("ready") if m.lane == 0 and self.may_go(m)}
         assert not any(message.lane == 1 and message.site in urgent_left for message in messages)
 
+    def dead_are_taken_over(self, relay: str) -> Counter[tuple[int, bytes]]:
+        """By a relay of the same kind that asks."""
+        self.dead.discard(relay)
+        gone = {one for one in self.dead if one[0] == relay[0]}
+        self.dead -= gone
+        return self.are_taken_over(gone)
+
+    @rule(relay=loners, limit=limits)
+    def lease_alone(self, relay: str, limit: int) -> None:
+        told = self.dead_are_taken_over(relay)
+        before, apart = self.in_hand("x"), Counter(message.site for message in self.at("apart"))
+
+        taken = self.run(self.alone.lease(P, relay, LEASE_MS, limit, SITE_LIMIT))
+
+        messages = self.put_in_hand(relay, taken.leases, {"apart"})
+        assert told == Counter((one.take_overs, one.body) for one in taken.taken_over)
+        if not self.holds and not self.were_held:
+            room = sum(min(max(0, SITE_LIMIT - before[site]), apart[site]) for site in apart)
+            assert len(messages) == min(limit, room)
+
+    @rule(relay=hands)
+    def is_known_to_have_died(self, relay: str) -> None:
+        told = self.are_taken_over([relay])
+        self.dead.discard(relay)
+        self.were_held |= relay.startswith("x") and bool(told)  # others go first
+
+        found = self.run(self.of(relay).died(P, relay))
+
+        assert told == Counter((one.take_overs, one.body) for one in found)
+
     @precondition(has_in_hand)
-    @rule(relay=relays, every=everies, retry_at=st.sampled_from([None, OVER_MS, LATER_MS]))
+    @rule(relay=hands, every=everies, retry_at=st.sampled_from([None, OVER_MS, LATER_MS]))
     def record(self, relay: str, every: int, retry_at: int | None) -> None:
         ends, lost = [Recorded(10**9, retry_at=retry_at, body=b"lost")], 1
         relay, some = self.some_of(relay, every)
@@ -184,7 +239,7 @@ class Beside(RuleBasedStateMachine):
             if retry_at == OVER_MS:
                 self.retry_due.add(again)
 
-        assert self.run(self.queues.record(P, relay, ends)) == lost
+        assert self.run(self.of(relay).record(P, relay, ends)) == lost
 
     def again(self, message: Message) -> Message:
         was = events.decode("Ready", message.body)
@@ -193,23 +248,24 @@ class Beside(RuleBasedStateMachine):
         return Message(message.lane, message.site, message.queue, body, message.expires_at)
 
     @precondition(has_in_hand)
-    @rule(relay=relays, every=everies)
+    @rule(relay=hands, every=everies)
     def release(self, relay: str, every: int) -> None:
         relay, back = self.some_of(relay, every)
-        self.where |= dict.fromkeys(back.values(), "ready")
-        self.run(self.queues.release(P, relay, [*back, 10**9]))
+        self.goes_back(back.values())
+        self.run(self.of(relay).release(P, relay, [*back, 10**9]))
 
-    @rule(relay=relays)
+    @rule(relay=hands)
     def stop(self, relay: str) -> None:
-        self.where |= dict.fromkeys(self.hand(relay).values(), "ready")
+        self.goes_back(self.hand(relay).values())
         self.dead.discard(relay)
-        self.run(self.queues.release(P, relay))
+        self.run(self.of(relay).release(P, relay))
 
     @precondition(has_in_hand)
-    @rule(relay=relays)
+    @rule(relay=hands)
     def die(self, relay: str) -> None:
         relay, _ = self.some_of(relay, 1)
-        if self.server.zadd(keys.relays(P), {relay: 1}, xx=True, ch=True):
+        known = keys.relays(P) if relay.startswith("r") else keys.alone(keys.relays(P))
+        if self.server.zadd(known, {relay: 1}, xx=True, ch=True):
             self.dead.add(relay)
 
     @precondition(lambda self: self.at("retry"))
@@ -222,6 +278,7 @@ class Beside(RuleBasedStateMachine):
     @rule(site=sites, queue=held)
     def hold(self, site: str, queue: str | None) -> None:
         self.holds.add((site, queue))
+        self.were_held = True
         self.run(self.queues.hold(P, site, LATER_MS, queue))
 
     @precondition(lambda self: self.holds)
@@ -237,11 +294,11 @@ class Beside(RuleBasedStateMachine):
             self.server.zadd(keys.sites(P), {site: OVER_MS}, xx=True)
 
     @precondition(has_in_hand)
-    @rule(relay=relays, every=everies)
+    @rule(relay=hands, every=everies)
     def park(self, relay: str, every: int) -> None:
         relay, aside = self.some_of(relay, every)
         self.where |= dict.fromkeys(aside.values(), "parked")
-        self.run(self.queues.park(P, relay, [*aside, 10**9]))
+        self.run(self.of(relay).park(P, relay, [*aside, 10**9]))
 
     @precondition(lambda self: self.at("parked"))
     @rule(limit=limits)
@@ -251,17 +308,18 @@ class Beside(RuleBasedStateMachine):
         back = self.run(self.queues.unpark(P, job, limit))
         assert back == min(limit, len(there))
         still = {_body(value) for value in self.server.zrange(keys.parked(P, job), 0, -1)}
-        self.where |= {message: "ready" for message in there if message.body not in still}
+        self.goes_back([message for message in there if message.body not in still])
 
-    @rule(relay=relays, limit=limits)
+    @rule(relay=hands, limit=limits)
     def take_expired(self, relay: str, limit: int) -> None:
         self.run(asyncio.sleep(0.003))  # the next sweep is at a full millisecond
-        over = [m for m in [*self.at("ready"), *self.at("parked")] if m.expires_at == OVER_MS]
+        place = "apart" if relay.startswith("x") else "ready"
+        over = [m for m in [*self.at(place), *self.at("parked")] if m.expires_at == OVER_MS]
         self.dead.discard(relay)
 
-        leases = self.run(self.queues.take_expired(P, relay, LEASE_MS, limit))
+        leases = self.run(self.of(relay).take_expired(P, relay, LEASE_MS, limit))
 
-        found = self.put_in_hand(relay, leases, {"ready", "parked"})
+        found = self.put_in_hand(relay, leases, {place, "parked"})
         assert set(found) <= set(over)
         assert len(found) == min(limit, len(over))
 
@@ -277,21 +335,23 @@ class Beside(RuleBasedStateMachine):
         assert Counter(self.messages()) == expected
         self.check_turns()
         self.check_expiries()
-        in_hand = Counter(message.site for message, its in self.where.items() if isinstance(its, tuple))
-        assert {site: int(record[b"leased"]) for site, record in self.hashes(keys.site_prefix(P))} == in_hand
+        for kind, prefix in (("r", keys.site_prefix(P)), ("x", keys.alone(keys.site_prefix(P)))):
+            assert {site: int(record[b"leased"]) for site, record in self.hashes(prefix)} == self.in_hand(kind)
         parked = {_job(message.body) for message in self.at("parked")}
         assert self.members(keys.parked_jobs(P)).keys() == parked
 
     def messages(self) -> Iterator[tuple[str, int, str, str, bytes]]:
         """Place, lane, site, queue, body of all that there is."""
-        for rest, entries in self.below(keys.ready_prefix(P)):
-            lane, _, names = rest.partition(":")
-            site, _, queue = names.rpartition(":")
-            for entry in entries:
-                yield "ready", int(lane), site, queue, entry[5]
+        for waits, prefix in (("ready", keys.ready_prefix(P)), ("apart", keys.alone(keys.ready_prefix(P)))):
+            for rest, entries in self.below(prefix):
+                lane, _, names = rest.partition(":")
+                site, _, queue = names.rpartition(":")
+                for entry in entries:
+                    yield waits, int(lane), site, queue, entry[5]
         values = [("retry", value) for value in self.found.get(keys.retry(P), [])[::2]]
         values += [("parked", value) for _, held in self.below(keys.parked_prefix(P)) for value in held[::2]]
-        values += [(relay, value) for relay, held in self.below(keys.leased_prefix(P)) for value in held[1::2]]
+        for prefix in (keys.leased_prefix(P), keys.alone(keys.leased_prefix(P))):
+            values += [(relay, value) for relay, held in self.below(prefix) for value in held[1::2]]
         for place, value in values:
             head, queue, _, body = value.split(b"\n", 3)
             yield place, int(head[:1]), head[1:].decode(), queue.decode(), body

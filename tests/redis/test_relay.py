@@ -1114,7 +1114,7 @@ async def test_content_that_fails_for_one_recipient_bounces_for_him_alone(house:
             await until(lambda: house.has_ended(2))
 
         facts = {fact.ordinal: fact for fact in await house.facts()}
-        assert (type(facts[0]), facts[0].kind, facts[0].reason) == (events.Bounced, "block", "render_failed")
+        assert (type(facts[0]), facts[0].reason) == (events.Failed, "render_failed")
         assert type(facts[1]) is events.Delivered
         assert taken(server) == once([1])
 
@@ -1386,3 +1386,101 @@ async def test_a_site_without_anything_in_hand_gets_one_message_into_the_last_ro
     await house.enqueue(await house.job(), range(3))
 
     assert len(await _lease(house, "r1", limit=1, room=1)) == 1
+
+
+# What brings relays down
+
+
+async def _brought_down(house: House, relays: int) -> None:
+    """So many relays die with all there is in hand, by name."""
+    for number in range(relays):
+        for p in range(P):
+            await house.queues.lease(p, f"dead{number}", 60_000, 100, 100)
+            await house.queues.died(p, f"dead{number}")
+
+
+@on_one_server
+async def test_what_was_taken_over_too_often_fails_and_is_not_tried_again(house: House) -> None:
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(3))
+        await _brought_down(house, 2)
+        alone = house.queues.alone()
+        p = ids.name_partition("a.test", P)
+        (lease,) = (await alone.lease(p, "child", 60_000, 1, 100)).leases
+        await alone.died(p, "child")
+
+        async with running(house.relay("x", in_flight=1, batch=1, queues=alone)):
+            await until(lambda: house.has_ended(3))
+
+        facts = await house.facts()
+        failed = [fact for fact in facts if isinstance(fact, events.Failed)]
+        assert [(fact.reason, fact.site) for fact in failed] == [("brought_relay_down", "a.test")]
+        assert failed[0].ordinal == _ordinal(lease)
+        assert taken(server) == once({0, 1, 2} - {_ordinal(lease)})
+
+
+def _ordinal(lease: Lease) -> int:
+    ready = events.decode("Ready", lease.body)
+    assert isinstance(ready, events.Ready)
+    return ready.ordinal
+
+
+@on_one_server
+async def test_what_is_tried_alone_is_left_by_ordinary_relays(house: House) -> None:
+    async with host(house) as server:
+        job = await house.job()
+        await house.enqueue(job, range(3))
+        await _brought_down(house, 2)
+        await house.enqueue(job, range(3, 6))
+
+        async with running(house.relay()):
+            await until(lambda: house.has_ended(3))
+
+        assert taken(server) == once(range(3, 6))
+
+
+@on_one_server
+async def test_a_loop_that_hung_for_longer_than_its_lease_has_lost_what_it_had(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "LOOK_ROUND_S", 0.05)
+    gate = Gate()
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(3))
+        before = _taken_over()
+
+        async with running(house.relay(lease_ms=1000, mails=GatedMails(house.mails(), gate))):
+            await until(lambda: gate.waiting)
+            time.sleep(1.5)  # noqa: ASYNC251 - as a rendering that does not end
+            await until(lambda: _taken_over() == before + 3)
+            gate.open()
+            await until(lambda: house.has_ended(3))
+
+        assert set(taken(server)) == set(once(range(3)))
+
+
+def _taken_over() -> float:
+    return REGISTRY.get_sample_value("estafette_relay_taken_over_messages_total") or 0
+
+
+@on_one_server
+async def test_a_relay_that_is_refused_by_its_server_is_not_silent_and_one_that_waits_for_ever_is(house: House) -> None:
+    class Away(ReadyQueues):
+        is_hanging = False
+
+        async def lease(self, *_args: Any, **_fields: Any) -> Taken:
+            if self.is_hanging:
+                await asyncio.Event().wait()
+            raise redis.RedisAway("refused")
+
+    queues = Away(house.client)
+    relay = house.relay(queues=queues)
+    run = RunningRelay(relay)
+    await asyncio.sleep(0.5)
+    refused_s = relay.silent_s()
+    queues.is_hanging = True
+    await until(lambda: relay.silent_s() > refused_s + 1)
+    await run.die()
+
+    assert refused_s < 0.5 + 0.4
+    assert relay.silent_s() == 0

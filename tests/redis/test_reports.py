@@ -139,6 +139,7 @@ async def test_the_life_of_some_messages_is_counted(client: Any) -> None:
 FACTS: list[Any] = [
     events.Accepted, events.Rejected, events.Suppressed, events.Delivered, events.Deferred, events.Expired,
     events.Opened, events.Clicked, events.Unsubscribed, events.Complained, events.AutoReplied, events.Bounced,
+    events.Failed,
 ]  # fmt: skip
 
 

@@ -238,17 +238,32 @@ def test_who_left_in_the_meantime_is_suppressed_at_the_attempt() -> None:
     assert end.recorded == Recorded(41)
 
 
-def test_content_that_makes_no_mail_is_a_bounce_that_says_nothing_of_the_address() -> None:
+def test_content_that_makes_no_mail_fails_and_is_no_bounce() -> None:
     end = ends.unmade(mail(), Unmade("render_failed", "line 3: no such filter", final=True), NOW_MS, RETRIES)
 
-    assert end.fact == events.Bounced(
-        **common("bounced"),  # type: ignore[arg-type]
+    assert end.fact == events.Failed(
+        **common("failed"),  # type: ignore[arg-type]
         attempt=1,
         site="example.net",
-        reply="line 3: no such filter",
         reason="render_failed",
-        kind="block",
+        detail="line 3: no such filter",
     )
+    assert end.recorded == Recorded(41)
+
+
+def test_a_job_that_is_gone_bounces_and_says_nothing_of_the_address() -> None:
+    end = ends.unmade(mail(), Unmade("no_such_job", "job x is not stored", final=True), NOW_MS, RETRIES)
+
+    assert isinstance(end.fact, events.Bounced)
+    assert (end.fact.kind, end.fact.reason) == ("block", "no_such_job")
+
+
+def test_what_brought_relays_down_fails_with_that_reason() -> None:
+    end = ends.brought_down(mail(), NOW_MS)
+
+    assert isinstance(end.fact, events.Failed)
+    assert (end.fact.reason, end.fact.site) == ("brought_relay_down", "example.net")
+    assert end.recorded == Recorded(41)
 
 
 def test_what_may_be_mended_is_deferred_by_the_schedule_of_its_stream() -> None:

@@ -65,6 +65,7 @@ def test_the_counts_add_up() -> None:
         "delivered": 80,
         "bounced": {"total": 7, "hard": 3, "soft": 4, "block": 0, "late": 4},
         "expired": 5,
+        "failed": 0,
         "pending": 3,
         "deferred": {"current": 2, "unique": 6, "total": 9},
         "opens": {"unique": 40, "total": 55, "machine": {"unique": 70, "total": 140}},

@@ -93,7 +93,7 @@ def test_each_state_has_a_word() -> None:
     assert word(0) == "waiting"
     assert word(ACCEPTED) == "accepted"
     assert {word(state | ACCEPTED) for state in State} == {
-        "accepted", "deferred", "delivered", "bounced", "expired", "suppressed", "rejected",
+        "accepted", "deferred", "delivered", "bounced", "expired", "failed", "suppressed", "rejected",
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "delivered": 940,
         "bounced": {"total": 38, "hard": 28, "soft": 0, "block": 10, "late": 8},
         "expired": 0,
+        "failed": 0,
         "pending": 10,
         "deferred": {"current": 10, "unique": 10, "total": 10},
         "opens": {"unique": 4, "total": 9},

@@ -9,7 +9,7 @@ import sys
 import aiohttp
 import pytest
 
-from shared.lifecycle import Lifecycle
+from shared.lifecycle import BEAT_SECONDS, Lifecycle
 from shared.settings import load
 
 
@@ -166,3 +166,26 @@ def test_a_whole_run_logs_its_steps_as_json_lines() -> None:
     assert ended.returncode == 0
     words = [line.split('"event":"')[1].split('"')[0] for line in ended.stderr.splitlines()]
     assert words == ["started", "ready", "stopping", "stopped"]
+
+
+async def test_a_loop_that_turns_beats_unless_a_part_of_it_hangs() -> None:
+    beats: list[int] = []
+    reason: list[str | None] = [None]
+    settings = load({"ESTAFETTE_LIFECYCLE_DRAIN_SECONDS": "1"}, None)
+    life = Lifecycle("test", settings, lambda: beats.append(1))
+    life.also_alive(lambda: reason[0])
+    seen: list[tuple[int, int]] = []
+
+    async def main(life: Lifecycle) -> None:
+        async with life.serving(0) as port, aiohttp.ClientSession() as session:
+            while not beats:  # noqa: ASYNC110 - nothing tells that it beat
+                await asyncio.sleep(0.01)
+            for reason[0] in (None, "its leases are over"):
+                async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
+                    before = len(beats)
+                    await asyncio.sleep(2.5 * BEAT_SECONDS)
+                    seen.append((answer.status, len(beats) > before))
+
+    assert await life.live(main) == 0
+
+    assert seen == [(200, True), (503, False)]
