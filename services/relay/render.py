@@ -11,7 +11,7 @@ import msgspec
 from services.relay import feedback
 from services.relay.layout import Layout, Urls, look_up
 from services.relay.transaction import is_wire_ready
-from shared import addresses, content, events, headers, ids, templates
+from shared import addresses, content, events, headers, templates
 from shared.content import CompiledContent, Part
 from shared.tokens import TokenKeys
 from shared.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
@@ -99,7 +99,7 @@ class Renderer:
         except templates.TemplateFailed as error:
             raise RenderFailed(str(error)) from None
         to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
-        message_id = f"<{ids.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
+        message_id = f"<{self._verp.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
         fields = [
             (b"From", self._from),
             (b"To", to),

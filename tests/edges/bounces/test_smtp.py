@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.bounces.bounces import Received
+from services.bounces.bounces import Accepted, Received
 from services.bounces.smtp import MAX_RECIPIENTS, Listener
 from shared import events
 from tests.unit.bounces.parts import DOMAIN, KEYS, RETURN_PATH, UNSUBSCRIBE, Desk, sample
@@ -130,10 +130,10 @@ async def test_while_nothing_can_be_stored_the_peer_is_told_to_come_again(part: 
 
 async def test_a_mistake_of_ours_is_a_temporary_failure_and_the_session_goes_on() -> None:
     class Broken:
-        def accepts(self, address: str) -> bool:
-            return True
+        def accepts(self, address: str) -> Accepted | None:
+            return "signed"
 
-        async def receive(self, received: Received) -> None:
+        async def receive(self, received: Received) -> bool:
             raise ZeroDivisionError
 
     listener = Listener(Broken(), "127.0.0.1", 0, DOMAIN)
@@ -264,13 +264,13 @@ async def test_closing_answers_a_mail_that_is_being_stored() -> None:
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow:
-        def accepts(self, address: str) -> bool:
+        def accepts(self, address: str) -> Accepted | None:
             return desk.bounces.accepts(address)
 
-        async def receive(self, received: Received) -> None:
+        async def receive(self, received: Received) -> bool:
             arrived.set()
             await go_on.wait()
-            await desk.bounces.receive(received)
+            return await desk.bounces.receive(received)
 
     async def deliver() -> str:
         client = aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port, start_tls=False)
