@@ -58,7 +58,7 @@ class Listener(smtp_in.Listener):
         misses: Misses | None = None,
     ) -> None:
         super().__init__(
-            _Hooks(bounces, misses or Misses(time.monotonic)),
+            _Hooks(bounces, Misses(time.monotonic) if misses is None else misses),
             host,
             port,
             hostname=hostname,

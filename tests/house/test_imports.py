@@ -50,7 +50,7 @@ EDGES: dict[str, set[str]] = {
     "services/bounces/smtp.py": {"time"},
     "services/cli.py": {"asyncio", "os", "time"},
     "services/demo.py": {"aiohttp", "asyncio"},
-    "services/mailbox/http.py": {"asyncio"},
+    "services/mailbox/http.py": {"aiohttp", "asyncio"},
     "services/mailbox/outbox.py": {"asyncio"},
     "services/mailbox/store.py": {"asyncio"},
     "services/processes.py": {"os", "signal", "time"},

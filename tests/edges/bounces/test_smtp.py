@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.bounces.bounces import Accepted, Received
+from services.bounces.misses import Misses
 from services.bounces.smtp import MAX_RECIPIENTS, Listener
 from shared import events
 from tests.unit.bounces.parts import DOMAIN, KEYS, RETURN_PATH, UNSUBSCRIBE, Desk, sample
 
 BOUNCE = sample("postfix-user-unknown.eml")
-Limit = int | float
+Limit = int | float | Misses
 
 
 @asynccontextmanager
@@ -340,3 +341,38 @@ def test_a_port_that_is_taken_is_an_error_at_once() -> None:
             await Listener(Desk().bounces, "127.0.0.1", taken.getsockname()[1], DOMAIN).open()
 
     asyncio.run(opening())
+
+
+async def test_reports_that_guess_are_no_complaints_and_hold_their_peer_off() -> None:
+    desk = Desk()
+    report = sample("arf-message-id-only.eml")
+    replies: list[bytes] = []
+
+    async with listening(desk, max_sessions_per_peer=50) as listener:
+        for number in range(120):
+            stream = await asyncio.open_connection("127.0.0.1", listener.port, local_addr=("127.0.0.2", 0))
+            await _reply(stream[0])
+            guess = report.replace(b".258@", b".%d@" % (200 + number))
+            for command in (b"EHLO x", b"MAIL FROM:<>", f"RCPT TO:<fbl@{DOMAIN}>".encode(), b"DATA", guess + b"."):
+                stream[1].write(command + b"\r\n")
+                reply = await _reply(stream[0])
+                if not reply.startswith((b"2", b"3")):
+                    break
+            replies.append(reply)
+            stream[1].close()
+        await send(listener.port, "", RETURN_PATH, BOUNCE)
+
+    assert len(desk.drawer.mails) == 50
+    assert [type(fact) for fact in desk.bus.facts] == [events.Bounced]
+    assert {reply[:9] for reply in replies[50:]} == {b"451 4.7.1"}
+
+
+async def test_what_we_signed_is_taken_even_of_a_peer_that_is_held_off() -> None:
+    desk = Desk()
+    misses = Misses(lambda: 0.0, limit=3)
+
+    async with listening(desk, misses=misses) as listener:
+        guesses = (f"RCPT TO:<b-{number:039d}@{DOMAIN}>".encode() for number in range(5))
+        replies = await talk(listener.port, b"EHLO x", b"MAIL FROM:<>", *guesses, f"RCPT TO:<{RETURN_PATH}>".encode())
+
+    assert [reply[:3] for reply in replies[3:]] == [b"550"] * 3 + [b"451"] * 2 + [b"250"]
