@@ -20,7 +20,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any, Protocol
+from typing import Any, AnyStr, Protocol
 
 import msgspec
 from aiosmtpd.smtp import SMTP, Envelope
@@ -210,7 +210,7 @@ class Connection(SMTP):
     def _timeout_cb(self) -> None:
         self.turn_out("421 4.4.2 Too slow, goodbye")
 
-    async def push(self, status: str | bytes) -> None:
+    async def push(self, status: AnyStr) -> None:
         await super().push(status)
         self._replies += 1
         if self._replies % REPLIES_IN_A_ROW == 0:

@@ -141,7 +141,8 @@ class Bounces:
     async def _understand(self, opened: Mail, address: str, received: Received) -> "events.Fact | _Kept | None":
         """What the mail means for the one it was sent to; None if it means nothing."""
         named = self._signed(address)
-        found = verdict.judge(opened, named.kind if named else "fixed", from_nobody=not received.sender)
+        to = named.kind if named and named.kind != "message" else "fixed"  # a Message-ID is no address
+        found = verdict.judge(opened, to, from_nobody=not received.sender)
         if isinstance(found, Nothing):
             IGNORED.labels(found.word).inc()
             _log.info("report_ignored", reason=found.word)
