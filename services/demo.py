@@ -220,7 +220,7 @@ async def _live(api: Api, mail: Mapping[str, Any], job: str, done: Done) -> None
     sent, _, rest = mail["message_id"].strip("<>").partition(".")
     if sent != job:
         return
-    ordinal = int(rest.partition("@")[0])
+    ordinal = int(rest.partition(".")[0])  # then its signature and the domain
     done.received.add(ordinal)
     share = ordinal * 37 % 100  # spreads the hundredths over the recipients
     doings: tuple[tuple[int, Callable[[Mapping[str, Any]], Any], set[int]], ...] = (

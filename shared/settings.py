@@ -33,6 +33,7 @@ NotNegative = Annotated[int, Meta(ge=0)]
 RedisUrl = Annotated[str, Meta(pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$")]
 Route = Annotated[str, Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$")]
+Networks = Annotated[str, Meta(pattern=r"^$|^ *[0-9A-Fa-f.:]+(/[0-9]{1,3})?( *, *[0-9A-Fa-f.:]+(/[0-9]{1,3})?)* *$")]
 Seconds = Annotated[str, Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$")]
 
 _USERINFO = re.compile(r"(?<=://)[^@/\s]+(?=@)")
@@ -148,8 +149,16 @@ class Bounces(Process, frozen=True, kw_only=True):
     domain: str = "bounces.localhost"
     #: Advertised by SIZE. A report returns the message at most once.
     max_mail_bytes: Positive = 10 * 1024 * 1024
-    #: SMTP sessions at the same time; each may hold a mail of `max_mail_bytes`.
+    #: SMTP sessions at the same time; while all are taken, one that is idle or slow gives its place to a newcomer.
     max_sessions: Positive = 50
+    #: Of one peer: an IPv4 address, or an IPv6 /64. Behind a mail relay of yours, which is one peer, raise it.
+    max_sessions_per_peer: Positive = 10
+    #: What a peer may bring in ten minutes that names no message of ours; then, until they are over, it gets 451 for
+    #: all that we did not sign. 0: any number.
+    max_misses_per_peer: NotNegative = 50
+    #: Networks (CIDR, or addresses), separated by commas, of feedback loops that strip all that we sign: their reports
+    #: are believed by an unsigned Message-ID and the recipient's address. Empty: none.
+    feedback_loops: Networks = ""
     #: For a command, and for all of a mail's data (RFC 5321 section 4.5.3.2.7 asks for five minutes).
     command_timeout_seconds: Positive = 300
 

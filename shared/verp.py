@@ -4,6 +4,8 @@
     u-<payload>@<bounce domain>     where a mail unsubscribes the recipient (RFC 2369 List-Unsubscribe, mailto)
     f-<payload>@<bounce domain>     where a provider tells of its user's complaint (RFC 9477 CFBL-Address); without the
                                     domain it is the CFBL-Feedback-ID
+    <job>.<ordinal>.<signature>     the left side of the Message-ID (RFC 5322 section 3.6.4), which is what some
+                                    feedback loops leave of a mail; the signature as above, in 13 characters
 
 The payload is base32hex in lower case, because hosts change the case of local parts: job (12 bytes), ordinal (4 bytes,
 big endian), and the first 8 bytes of an HMAC-SHA256 over kind, job and ordinal. 41 characters, of the 64 that
@@ -22,13 +24,14 @@ import msgspec
 from shared import ids
 from shared.mac import Mac
 
-Kind = Literal["bounce", "unsubscribe", "feedback"]
+Kind = Literal["bounce", "unsubscribe", "feedback", "message"]
 
 #: The subject that the mailto: asks for: by it a mail that a provider's button writes is told from automatic answers.
 UNSUBSCRIBE_SUBJECT = "unsubscribe"
 
-_PREFIXES: dict[Kind, str] = {"bounce": "b-", "unsubscribe": "u-", "feedback": "f-"}
-_KINDS: dict[str, Kind] = {prefix: kind for kind, prefix in _PREFIXES.items()}
+_PREFIXES: dict[Kind, str] = {"bounce": "b-", "unsubscribe": "u-", "feedback": "f-", "message": "m-"}
+#: Of addresses; a Message-ID has a form of its own.
+_KINDS: dict[str, Kind] = {prefix: kind for kind, prefix in _PREFIXES.items() if kind != "message"}
 _ORDINAL_BYTES = 4
 _NAME_BYTES = ids.JOB_BYTES + _ORDINAL_BYTES
 #: 64 bits: a guess is tried over SMTP, where 2^64 tries are out of reach; short enough for the local part.
@@ -73,6 +76,11 @@ class VerpKeys:
         """The address of CFBL-Address. ValueError if job or ordinal are none."""
         return self._address("feedback", job, ordinal, domain)
 
+    def message_id(self, job: str, ordinal: int) -> str:
+        """The left side of a message's Message-ID. ValueError if job or ordinal are none."""
+        signature = self._current.digest(b"m-" + _name(job, ordinal))[:_SIGNATURE_BYTES]
+        return f"{ids.message_id(job, ordinal)}.{_text(signature)}"
+
     def read(self, address: str) -> Verp:
         """What `address` names, whatever its case and domain are, if it has one. InvalidVerp if it is not ours."""
         local_part = address.rpartition("@")[0] or address
@@ -85,6 +93,18 @@ class VerpKeys:
         job = ids.job_text(name[: ids.JOB_BYTES])
         return Verp(kind, job, int.from_bytes(name[ids.JOB_BYTES :], "big"))
 
+    def read_message_id(self, text: str) -> Verp:
+        """What the left side of a Message-ID names, whatever its case is. InvalidVerp if it is not ours."""
+        name, _, signature = text.lower().rpartition(".")
+        try:
+            job, ordinal = ids.split_message_id(name)
+        except ValueError as error:
+            raise InvalidVerp(f"not a Message-ID of ours: {text!r:.100}") from error
+        given, signed = signature.encode("utf-8", "replace"), _name(job, ordinal)
+        if not any(hmac.compare_digest(_text(_sign(key, "message", signed)).encode(), given) for key in self._keys):
+            raise InvalidVerp(f"the signature is not ours: {text!r:.100}")
+        return Verp("message", job, ordinal)
+
     def _address(self, kind: Kind, job: str, ordinal: int, domain: str) -> str:
         if not 0 <= ordinal <= ids.MAX_ORDINAL:
             raise ValueError(f"not an ordinal: {ordinal}")
@@ -93,6 +113,12 @@ class VerpKeys:
         prefix = _PREFIXES[kind]
         signature = self._current.digest(prefix.encode("ascii") + name)[:_SIGNATURE_BYTES]
         return f"{prefix}{first_chars}{_last_chars(name[_JOB_GROUPS_BYTES:] + signature)}@{domain}"
+
+
+def _name(job: str, ordinal: int) -> bytes:
+    if not 0 <= ordinal <= ids.MAX_ORDINAL:
+        raise ValueError(f"not an ordinal: {ordinal}")
+    return _job(job)[0] + ordinal.to_bytes(_ORDINAL_BYTES, "big")
 
 
 @lru_cache(_JOBS_REMEMBERED)

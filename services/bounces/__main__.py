@@ -3,13 +3,16 @@
 import secrets
 import time
 
+from services.bounces import loops
 from services.bounces.bounces import Bounces
 from services.bounces.kept import KeptMails
+from services.bounces.misses import Misses
 from services.bounces.smtp import Listener
 from shared import master_secret, storage
 from shared.bus import Publisher
 from shared.lifecycle import Lifecycle, run
 from shared.recipients import Recipients
+from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
 
 
@@ -25,6 +28,8 @@ async def main(life: Lifecycle) -> None:
         publisher,
         KeptMails(client, now_ms),
         now_ms,
+        tokens=TokenKeys(secret.current, secret.previous),
+        is_loop=loops.Loops(settings.bounces.feedback_loops).include,
     )
     listener = Listener(
         bounces,
@@ -32,6 +37,8 @@ async def main(life: Lifecycle) -> None:
         settings.bounces.port,
         hostname=settings.bounces.domain,
         max_sessions=settings.bounces.max_sessions,
+        max_sessions_per_peer=settings.bounces.max_sessions_per_peer,
+        misses=Misses(time.monotonic, settings.bounces.max_misses_per_peer),
         max_mail_bytes=settings.bounces.max_mail_bytes,
         command_timeout_s=settings.bounces.command_timeout_seconds,
     )

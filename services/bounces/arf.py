@@ -4,13 +4,18 @@ The report goes to the return path, to the CFBL-Address of the mail (RFC 9477) o
 with the provider; then the report itself must name the message. It does so by what it returns of it, and providers
 strip that in different ways. Two kinds of names:
 
-    signed      an address of ours (`shared.verp`) in any field, or the CFBL-Feedback-ID: nobody else can make one
-    unsigned    the Message-ID, which anybody who has seen one mail of a job can derive for the others
+    signed      an address of ours (`shared.verp`) in any field, the CFBL-Feedback-ID, the Message-ID with its signed
+                part, the token of a link: nobody else can make one
+    unsigned    job and ordinal in the Message-ID, which anybody who has seen one mail of a job can guess for the others
 
-so an unsigned name counts only with the recipient's address beside it (`bounces.py` compares).
+so an unsigned name counts only from a feedback loop that the operator named, and with the recipient's address beside it
+(`bounces.py` asks and compares).
+
+All is bounded: the fields that are looked at (`mail.py`), the names in all of them, and the links.
 """
 
 import re
+from itertools import chain, islice
 
 import msgspec
 
@@ -35,18 +40,23 @@ PLAIN_REPORT_SUBJECTS = (r"complaint about message from",)
 
 #: Our mail has one recipient, which a provider may repeat in his own fields; a list of guesses is longer.
 MAX_RECIPIENTS = 3
+#: Names of each kind that are tried: a mail of ours has three addresses, and a link or two in its header.
+MAX_NAMES = 20
 
 _SIGNED = re.compile(r"\b[buf]-[0-9a-v]{39}@[\w.-]{1,253}", re.IGNORECASE)
 # Blanks in it mean nothing (RFC 9477).
 _FEEDBACK_ID = re.compile(r"f-[0-9a-v]{39}", re.IGNORECASE)
-_MESSAGE_ID = re.compile(r"<?([0-9a-v]{20}\.[0-9]{1,10})@[^\s<>]{1,253}>?")
+_MESSAGE_ID = re.compile(r"<?([0-9a-v]{20}\.[0-9]{1,10})((?:\.[0-9a-v]{13})?)@[^\s<>]{1,253}>?", re.IGNORECASE)
+#: `…/u/<token>` in List-Unsubscribe, `…/c/<token>` where a provider quotes a link.
+_TOKEN = re.compile(r"https?://[^\s<>\"/?#]{1,253}(?:/[\w.~-]{1,100}){0,5}/[cou]/([A-Za-z0-9_-]{40,8192})")
 _PLAIN_REPORT = re.compile("|".join(PLAIN_REPORT_SUBJECTS), re.IGNORECASE)
 _RECIPIENT_FIELDS = ("to", "delivered-to", "x-original-to", "x-hmxmroriginalrecipient", "original-recipient")
 
 
 class Feedback(msgspec.Struct, frozen=True):
-    """`signed` are addresses that may be ours, `unsigned` names of messages as (job, ordinal), `recipients` the
-    addresses that the report or the returned message gives as the recipient's, in lower case."""
+    """`signed` are addresses and ids that may be ours, `tokens` are of links that may be, `unsigned` names of messages
+    as (job, ordinal), `recipients` the addresses that the report or the returned message gives as the recipient's, in
+    lower case."""
 
     feedback_type: str
     is_complaint: bool
@@ -54,6 +64,7 @@ class Feedback(msgspec.Struct, frozen=True):
     signed: tuple[str, ...]
     unsigned: tuple[tuple[str, int], ...]
     recipients: frozenset[str]
+    tokens: tuple[str, ...] = ()
 
 
 def read(mail: Mail) -> Feedback | None:
@@ -68,11 +79,12 @@ def read(mail: Mail) -> Feedback | None:
 
 
 def signed_names(fields: Fields) -> list[str]:
-    """Names of the form that we sign, wherever they stand: Return-Path, List-Unsubscribe, Received, …"""
+    """Names of the form that we sign, wherever they stand: Return-Path, List-Unsubscribe, Received, Message-ID, …"""
     ids_given = ("".join(value.split()) for value in fields.all("cfbl-feedback-id"))
-    return [found for _, value in fields.pairs for found in _SIGNED.findall(value)] + [
-        one for one in ids_given if _FEEDBACK_ID.fullmatch(one)
-    ]
+    addresses_given = (found for _, value in fields.pairs for found in _SIGNED.findall(value))
+    messages = (found[1] + found[2] for found in _message_ids(fields) if found[2])
+    names = chain(addresses_given, (one for one in ids_given if _FEEDBACK_ID.fullmatch(one)), messages)
+    return list(islice(dict.fromkeys(names), MAX_NAMES))
 
 
 def _feedback(mail: Mail, report: Fields, returned: Fields) -> Feedback:
@@ -85,7 +97,13 @@ def _feedback(mail: Mail, report: Fields, returned: Fields) -> Feedback:
         tuple(dict.fromkeys(signed_names(report) + signed_names(returned))),
         tuple(_message_names(returned)),
         frozenset(_recipients(report.all("original-rcpt-to"), returned)),
+        _tokens(report, returned),
     )
+
+
+def _tokens(report: Fields, returned: Fields) -> tuple[str, ...]:
+    found = (token for _, value in (*report.pairs, *returned.pairs) for token in _TOKEN.findall(value))
+    return tuple(islice(dict.fromkeys(found), MAX_NAMES))
 
 
 def _reporter(mail: Mail, report: Fields) -> str:
@@ -94,12 +112,16 @@ def _reporter(mail: Mail, report: Fields) -> str:
     return (senders[-1].rpartition("@")[2] if senders else report.get("user-agent"))[:200]
 
 
+def _message_ids(fields: Fields) -> list["re.Match[str]"]:
+    values = islice(fields.all("message-id"), MAX_NAMES)
+    return [found for value in values if (found := _MESSAGE_ID.search(value)) is not None]
+
+
 def _message_names(returned: Fields) -> list[tuple[str, int]]:
     names = []
-    for value in returned.all("message-id"):
-        found = _MESSAGE_ID.search(value)
+    for found in _message_ids(returned):
         try:
-            names += [ids.split_message_id(found[1])] if found else []
+            names.append(ids.split_message_id(found[1].lower()))
         except ValueError:  # the form of one, but no job's id
             continue
     return names

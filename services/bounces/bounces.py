@@ -10,10 +10,14 @@
 
 A fact about a bounce does not carry an address: the report may speak of the one that ours is forwarded to. Job and
 ordinal name the recipient.
+
+A fact is believed by what we signed, never by what can be guessed or looked up: by the address of the envelope, or, in
+a report to a fixed address, by an address, a link, a CFBL-Feedback-ID or a Message-ID of ours inside. The one exception
+are feedback loops that the operator names by their networks: some providers strip all of that from their reports.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from prometheus_client import Counter
@@ -25,6 +29,7 @@ from services.bounces.mail import Mail
 from services.bounces.verdict import Complaint, Failed, Nothing, Unrecognised, Verdict
 from shared import events, logs
 from shared.recipients import Recipient
+from shared.tokens import InvalidToken, TokenKeys
 from shared.verp import InvalidVerp, Verp, VerpKeys
 
 FACTS = Counter("estafette_bounces_facts_total", "Facts found in received mail", ["fact", "reason"])
@@ -33,6 +38,8 @@ IGNORED = Counter("estafette_bounces_ignored_total", "Reports that call for noth
 
 #: Local parts that mail systems and people write to (RFC 2142), and where feedback loops are told to report.
 FIXED_LOCAL_PARTS = frozenset(("postmaster", "abuse", "fbl"))
+#: Why an address is ours: we signed it, or everybody knows it.
+Accepted = Literal["signed", "fixed"]
 
 _log = logs.get_logger()
 
@@ -72,7 +79,8 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class Bounces:
-    """`is_ours` says whether a domain (in lower case) is one that we receive for; `now_ms` is the clock."""
+    """`is_ours` says whether a domain (in lower case) is one that we receive for; `now_ms` is the clock. `is_loop` says
+    whether the host at that address is a feedback loop, whose word is enough; `tokens` reads the links of our mails."""
 
     def __init__(
         self,
@@ -82,7 +90,12 @@ class Bounces:
         bus: Bus,
         keep: Keep,
         now_ms: Callable[[], int],
+        *,
+        tokens: TokenKeys | None = None,
+        is_loop: Callable[[str], bool] = lambda peer: False,
     ) -> None:
+        self._tokens = tokens
+        self._is_loop = is_loop
         self._keys = keys
         self._is_ours = is_ours
         self._jobs = jobs
@@ -90,22 +103,25 @@ class Bounces:
         self._keep = keep
         self._now_ms = now_ms
 
-    def accepts(self, address: str) -> bool:
-        """Whether mail to this address is ours: a signed one or a fixed one, at a domain of ours."""
+    def accepts(self, address: str) -> Accepted | None:
+        """Why mail to this address is ours: a signed one or a fixed one, at a domain of ours. None if it is not."""
         local_part, _, domain = address.rpartition("@")
         if not local_part:
-            return address.lower() == "postmaster"  # RFC 5321 section 4.5.1: without a domain too
-        return self._is_ours(domain.lower()) and (
-            local_part.lower() in FIXED_LOCAL_PARTS or self._signed(address) is not None
-        )
+            return "fixed" if address.lower() == "postmaster" else None  # RFC 5321 section 4.5.1: without a domain too
+        if not self._is_ours(domain.lower()):
+            return None
+        if local_part.lower() in FIXED_LOCAL_PARTS:
+            return "fixed"
+        return "signed" if self._signed(address) is not None else None
 
-    async def receive(self, received: Received) -> None:
-        """Facts stored, or mail kept. RedisAway or BusUnavailable: the peer must bring the mail again."""
+    async def receive(self, received: Received) -> bool:
+        """Facts stored, or mail kept; whether it was a report that names no message of ours. RedisAway or
+        BusUnavailable: the peer must bring the mail again."""
         opened = mail.read(received.raw)
         found_facts: dict[str, events.Fact] = {}
         kept: dict[tuple[str, str], None] = {}
         for address in dict.fromkeys(received.recipients):
-            found = await self._understand(opened, address, from_nobody=not received.sender)
+            found = await self._understand(opened, address, received)
             if isinstance(found, events.Fact):
                 found_facts[found.event_id] = found
             elif isinstance(found, _Kept):
@@ -119,34 +135,53 @@ class Bounces:
         for reason, _ in kept:
             KEPT.labels(reason).inc()
             _log.info("mail_kept", reason=reason, peer=received.peer, size_bytes=len(received.raw))
+        is_loop = self._is_loop(received.peer)
+        return not is_loop and any(reason == "no_name" for reason, _ in kept)
 
-    async def _understand(self, opened: Mail, address: str, from_nobody: bool) -> "events.Fact | _Kept | None":
+    async def _understand(self, opened: Mail, address: str, received: Received) -> "events.Fact | _Kept | None":
         """What the mail means for the one it was sent to; None if it means nothing."""
         named = self._signed(address)
-        found = verdict.judge(opened, named.kind if named else "fixed", from_nobody)
+        to = named.kind if named and named.kind != "message" else "fixed"  # a Message-ID is no address
+        found = verdict.judge(opened, to, from_nobody=not received.sender)
         if isinstance(found, Nothing):
             IGNORED.labels(found.word).inc()
             _log.info("report_ignored", reason=found.word)
             return None
-        message = await self._message(named.job, named.ordinal) if named else await self._named_inside(found)
+        if named is not None:
+            message = await self._message(named.job, named.ordinal)
+        else:
+            message = await self._named_inside(found, is_loop=self._is_loop(received.peer))
         if isinstance(found, Unrecognised):
             return _Kept(found.reason, message.tenant if message else "")
         if message is None:
             return _Kept("unknown_job" if named else "no_name", "")
         return facts.fact(found, message, opened.digest, self._now_ms())
 
-    async def _named_inside(self, found: Verdict) -> Message | None:
-        """The message that a report to a fixed address is about: by a signed name, else by its Message-ID if the report
-        knows the recipient as well. Who has one mail of a job could name all others by Message-ID."""
+    async def _named_inside(self, found: Verdict, *, is_loop: bool) -> Message | None:
+        """The message that a report to a fixed address is about: by what we signed. A feedback loop's word is enough,
+        if it knows the recipient as well: who has one mail of a job could name all others by an unsigned id."""
         if isinstance(found, Failed):
             return await self._first_signed(found.names)
         if isinstance(found, Complaint):
-            return await self._first_signed(found.feedback.signed) or await self._by_message_id(found.feedback)
+            feedback = found.feedback
+            signed = await self._first_signed(feedback.signed) or await self._first_link(feedback.tokens)
+            return signed or (await self._by_message_id(feedback) if is_loop else None)
         return None
 
-    async def _first_signed(self, addresses: Sequence[str]) -> Message | None:
-        named = next((found for address in addresses if (found := self._signed(address)) is not None), None)
+    async def _first_signed(self, names: Sequence[str]) -> Message | None:
+        named = next((found for name in names if (found := self._signed(name) or self._signed_id(name))), None)
         return await self._message(named.job, named.ordinal) if named is not None else None
+
+    async def _first_link(self, texts: Sequence[str]) -> Message | None:
+        if self._tokens is None:
+            return None
+        for text in texts:
+            try:
+                token = self._tokens.read(text)
+            except InvalidToken:
+                continue
+            return await self._message(token.job, token.ordinal)
+        return None
 
     async def _by_message_id(self, feedback: Feedback) -> Message | None:
         for job, ordinal in feedback.unsigned:
@@ -162,6 +197,12 @@ class Bounces:
     def _signed(self, address: str) -> Verp | None:
         try:
             return self._keys.read(address)
+        except InvalidVerp:
+            return None
+
+    def _signed_id(self, message_id: str) -> Verp | None:
+        try:
+            return self._keys.read_message_id(message_id)
         except InvalidVerp:
             return None
 

@@ -11,13 +11,14 @@ import re
 from binascii import a2b_base64, a2b_qp
 from collections.abc import Iterator
 from email import policy
-from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesParser
 from hashlib import blake2b
 from itertools import islice
 
 import msgspec
+
+from shared import encoded_words
 
 #: Bytes of a mail that are read. What a report says comes before the message that it returns, whose header is enough.
 READ_BYTES = 256 * 1024
@@ -200,10 +201,7 @@ def _decoded(value: object) -> str:
     text = _FOLD.sub(" ", str(value)[:MAX_FIELD_CHARS]).strip()
     if text.isascii() and "=?" not in text:
         return text
-    try:
-        return str(make_header(decode_header(text.encode("ascii", "surrogateescape").decode("utf-8", "replace"))))
-    except (ValueError, LookupError):  # HeaderParseError is a ValueError; a charset nobody knows is a LookupError
-        return text.encode("utf-8", "replace").decode("utf-8")
+    return encoded_words.field(text.encode("ascii", "surrogateescape").decode("utf-8", "replace"), strict=True)
 
 
 def _text(leaf: Message) -> str:
@@ -211,10 +209,7 @@ def _text(leaf: Message) -> str:
     if not isinstance(payload, bytes):
         return ""
     charset = leaf.get_content_charset("utf-8")
-    try:
-        return payload[: 4 * MAX_TEXT_CHARS].decode(charset, "replace")[:MAX_TEXT_CHARS]
-    except (ValueError, LookupError):
-        return payload.decode("latin-1")[:MAX_TEXT_CHARS]
+    return encoded_words.text(payload[: 4 * MAX_TEXT_CHARS], charset, "latin-1")[:MAX_TEXT_CHARS]
 
 
 def _seen(html: str) -> str:

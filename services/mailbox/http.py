@@ -1,5 +1,6 @@
 """The pages of the mailbox and their JSON: mounted only while mail goes to the mailbox, open to whoever gets here."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import quote
@@ -18,6 +19,8 @@ MAX_MESSAGES = 1_000
 DEFAULT_MESSAGES = 100
 #: Reading a mail takes a millisecond; the recipients' links, which this process answers too, shall not wait for more.
 READ_TOGETHER = 20
+#: A larger one is read in a thread.
+READ_AT_ONCE_BYTES = 64 * 1024
 
 
 class MailboxMessage(msgspec.Struct, frozen=True):
@@ -136,11 +139,11 @@ class _Site:
             return self._missing()
         kept, raw = found
         view = request.query.get("show", "")
-        return _html(pages.message_page(_row(kept), message.read(raw), raw, view=view, nonce=nonce), nonce)
+        return _html(pages.message_page(_row(kept), await _read(raw), raw, view=view, nonce=nonce), nonce)
 
     async def show_html(self, request: web.Request) -> web.StreamResponse:
         found = await self._found(request)
-        read = message.read(found[1]) if found else None
+        read = await _read(found[1]) if found else None
         if found is None or read is None or read.html is None:
             return self._missing()
         body = message.framed(read.html, f"/mailbox/{found[0].id}/parts", read.attachments).encode("utf-8", "replace")
@@ -157,7 +160,7 @@ class _Site:
     async def download_part(self, request: web.Request) -> web.StreamResponse:
         found = await self._found(request)
         number = request.match_info["number"]
-        parts = message.read(found[1]).attachments if found else []
+        parts = (await _read(found[1])).attachments if found else []
         part = next((part for part in parts if str(part.number) == number), None)
         if part is None:
             return self._missing()
@@ -177,7 +180,9 @@ class _Site:
         for start in range(0, len(found), READ_TOGETHER):
             some = found[start : start + READ_TOGETHER]
             raws = await self._reader.raw([kept.id for kept in some])
-            listed += [_described(kept, raw) for kept, raw in zip(some, raws, strict=True) if raw]
+            listed += [
+                await asyncio.to_thread(_described, kept, raw) for kept, raw in zip(some, raws, strict=True) if raw
+            ]
         return api.json_answer(MailboxMessages(listed, position))
 
     async def delete_all(self, request: web.Request) -> web.StreamResponse:
@@ -253,6 +258,11 @@ def _limit(request: web.Request) -> int:
 def _row(kept: Kept) -> pages.Row:
     summary = message.summary(kept.head)
     return pages.Row(kept.id, kept.recipients, kept.return_path, kept.received_ms, kept.size_bytes, summary)
+
+
+async def _read(raw: bytes) -> message.Message:
+    """The message; a large one in a thread, for links and the API wait meanwhile."""
+    return message.read(raw) if len(raw) <= READ_AT_ONCE_BYTES else await asyncio.to_thread(message.read, raw)
 
 
 def _described(kept: Kept, raw: bytes) -> MailboxMessage:

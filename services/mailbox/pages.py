@@ -255,7 +255,7 @@ def _view(view: str, message_id: str, message: Message, raw: bytes) -> Html:
         return fill(_TEXT, text=(message.text or "")[:MAX_SHOWN_CHARS])
     if view == "headers":
         return fill(_FIELDS, rows=joined(fill(_FIELD, name=name, value=value) for name, value in message.headers))
-    source = raw.decode("utf-8", "replace").replace("\r\n", "\n")[:MAX_SHOWN_CHARS]
+    source = raw[: 4 * MAX_SHOWN_CHARS].decode("utf-8", "replace").replace("\r\n", "\n")[:MAX_SHOWN_CHARS]
     return fill(_SOURCE, text=source, id=message_id, name="Source alone")
 
 

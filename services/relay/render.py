@@ -15,7 +15,7 @@ from services.relay import feedback
 from services.relay.layout import Layout, Marks, Urls, look_up
 from services.relay.rendering import Asked, Job
 from services.relay.transaction import is_wire_ready
-from shared import addresses, events, headers, ids, templates, variables
+from shared import addresses, events, headers, templates, variables
 from shared.content import CompiledContent, Part
 from shared.tokens import TokenKeys
 from shared.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
@@ -120,7 +120,7 @@ class Renderer:
         except (templates.TemplateFailed, variables.TooDeep) as error:
             raise RenderFailed(str(error)) from None
         to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
-        message_id = f"<{ids.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
+        message_id = f"<{self._verp.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
         fields = [
             (b"From", self._from),
             (b"To", to),

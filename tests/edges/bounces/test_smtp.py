@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.bounces.bounces import Received
+from services.bounces.bounces import Accepted, Received
+from services.bounces.misses import Misses
 from services.bounces.smtp import MAX_RECIPIENTS, Listener
 from shared import events
 from tests.unit.bounces.parts import DOMAIN, KEYS, RETURN_PATH, UNSUBSCRIBE, Desk, sample
 
 BOUNCE = sample("postfix-user-unknown.eml")
-Limit = int | float
+Limit = int | float | Misses
 
 
 @asynccontextmanager
@@ -130,10 +131,10 @@ async def test_while_nothing_can_be_stored_the_peer_is_told_to_come_again(part: 
 
 async def test_a_mistake_of_ours_is_a_temporary_failure_and_the_session_goes_on() -> None:
     class Broken:
-        def accepts(self, address: str) -> bool:
-            return True
+        def accepts(self, address: str) -> Accepted | None:
+            return "signed"
 
-        async def receive(self, received: Received) -> None:
+        async def receive(self, received: Received) -> bool:
             raise ZeroDivisionError
 
     listener = Listener(Broken(), "127.0.0.1", 0, DOMAIN)
@@ -264,13 +265,13 @@ async def test_closing_answers_a_mail_that_is_being_stored() -> None:
     arrived, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow:
-        def accepts(self, address: str) -> bool:
+        def accepts(self, address: str) -> Accepted | None:
             return desk.bounces.accepts(address)
 
-        async def receive(self, received: Received) -> None:
+        async def receive(self, received: Received) -> bool:
             arrived.set()
             await go_on.wait()
-            await desk.bounces.receive(received)
+            return await desk.bounces.receive(received)
 
     async def deliver() -> str:
         client = aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port, start_tls=False)
@@ -340,3 +341,38 @@ def test_a_port_that_is_taken_is_an_error_at_once() -> None:
             await Listener(Desk().bounces, "127.0.0.1", taken.getsockname()[1], DOMAIN).open()
 
     asyncio.run(opening())
+
+
+async def test_reports_that_guess_are_no_complaints_and_hold_their_peer_off() -> None:
+    desk = Desk()
+    report = sample("arf-message-id-only.eml")
+    replies: list[bytes] = []
+
+    async with listening(desk, max_sessions_per_peer=50) as listener:
+        for number in range(120):
+            stream = await asyncio.open_connection("127.0.0.1", listener.port, local_addr=("127.0.0.2", 0))
+            await _reply(stream[0])
+            guess = report.replace(b".258@", b".%d@" % (200 + number))
+            for command in (b"EHLO x", b"MAIL FROM:<>", f"RCPT TO:<fbl@{DOMAIN}>".encode(), b"DATA", guess + b"."):
+                stream[1].write(command + b"\r\n")
+                reply = await _reply(stream[0])
+                if not reply.startswith((b"2", b"3")):
+                    break
+            replies.append(reply)
+            stream[1].close()
+        await send(listener.port, "", RETURN_PATH, BOUNCE)
+
+    assert len(desk.drawer.mails) == 50
+    assert [type(fact) for fact in desk.bus.facts] == [events.Bounced]
+    assert {reply[:9] for reply in replies[50:]} == {b"451 4.7.1"}
+
+
+async def test_what_we_signed_is_taken_even_of_a_peer_that_is_held_off() -> None:
+    desk = Desk()
+    misses = Misses(lambda: 0.0, limit=3)
+
+    async with listening(desk, misses=misses) as listener:
+        guesses = (f"RCPT TO:<b-{number:039d}@{DOMAIN}>".encode() for number in range(5))
+        replies = await talk(listener.port, b"EHLO x", b"MAIL FROM:<>", *guesses, f"RCPT TO:<{RETURN_PATH}>".encode())
+
+    assert [reply[:3] for reply in replies[3:]] == [b"550"] * 3 + [b"451"] * 2 + [b"250"]

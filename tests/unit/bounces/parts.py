@@ -4,14 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from services.bounces.bounces import Bounces, Received
+from services.bounces.loops import Loops
 from shared import events, ids
 from shared.bus import BusUnavailable
 from shared.recipients import Recipient
 from shared.redis import RedisAway
+from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
 
 DOMAIN = "bounces.example"
 KEYS = VerpKeys(b"m" * 32)
+TOKENS = TokenKeys(b"m" * 32)
 #: The message that every sample is about.
 JOB = ids.job_text(bytes(range(12)))
 ORDINAL = 258
@@ -75,12 +78,19 @@ class OneJob:
 class Desk:
     """The service with its parts."""
 
-    def __init__(self, now_ms: int = NOW_MS) -> None:
+    def __init__(self, now_ms: int = NOW_MS, feedback_loops: str = "") -> None:
         self.bus = Recorder()
         self.drawer = Drawer()
         self.now_ms = now_ms
         self.bounces = Bounces(
-            KEYS, lambda domain: domain == DOMAIN, OneJob(), self.bus, self.drawer, lambda: self.now_ms
+            KEYS,
+            lambda domain: domain == DOMAIN,
+            OneJob(),
+            self.bus,
+            self.drawer,
+            lambda: self.now_ms,
+            tokens=TOKENS,
+            is_loop=Loops(feedback_loops).include,
         )
 
     async def receive(self, raw: bytes, to: str | Sequence[str] = RETURN_PATH, sender: str = "") -> None:

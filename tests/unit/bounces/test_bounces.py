@@ -1,12 +1,16 @@
 """A received mail becomes facts about messages, or is kept; the samples are what real programs write."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.bounces.bounces import Received
 from shared import events, ids
 from shared.bus import BusUnavailable
 from shared.redis import RedisAway
+from shared.tokens import TokenKeys
 from shared.verp import VerpKeys
 from tests.unit.bounces.parts import (
     COMPLAIN,
@@ -17,6 +21,7 @@ from tests.unit.bounces.parts import (
     ORDINAL,
     RETURN_PATH,
     SAMPLES,
+    TOKENS,
     UNSUBSCRIBE,
     Desk,
     sample,
@@ -60,7 +65,7 @@ COMPLAINTS = [
     ("arf-abuse-signed.eml", f"fbl@{DOMAIN}", "abuse"),
     ("arf-abuse-signed.eml", UNSUBSCRIBE, "abuse"),
     ("arf-yahoo-redacted.eml", f"fbl@{DOMAIN}", "abuse"),
-    ("arf-message-id-only.eml", f"abuse@{DOMAIN}", "abuse"),
+    ("arf-message-id-signed.eml", f"abuse@{DOMAIN}", "abuse"),
     ("arf-fraud.eml", RETURN_PATH, "fraud"),
     ("arf-unknown-type.eml", RETURN_PATH, "other"),
     ("outlook-junk-report.eml", f"fbl@{DOMAIN}", "abuse"),
@@ -101,6 +106,7 @@ KEPT = [
     ),
     ("unsubscribe-by-person.eml", COMPLAIN, "ana@example.fr", "to_feedback_address"),
     ("arf-auth-failure.eml", COMPLAIN, "", "authentication_report"),
+    ("arf-message-id-only.eml", f"abuse@{DOMAIN}", "feedback@provider.example", "no_name"),
     ("arf-message-id-guessed.eml", f"fbl@{DOMAIN}", "mallory@attacker.example", "no_name"),
 ]
 
@@ -242,6 +248,104 @@ async def test_promise_7_a_complaint_cannot_be_made_up_for_somebody_elses_messag
     assert desk.drawer.reasons == ["no_name", "no_name"]
 
 
+@pytest.mark.parametrize(
+    ("networks", "is_believed"),
+    [
+        ("192.0.2.0/24", True),
+        ("2001:db8::/32, 192.0.2.9", True),
+        ("192.0.2.8", False),
+        ("198.51.100.0/24,2001:db8::/32", False),
+        ("", False),
+    ],
+)
+async def test_an_unsigned_message_id_is_believed_of_a_feedback_loop_that_the_operator_named(
+    networks: str, is_believed: bool
+) -> None:
+    desk = Desk(feedback_loops=networks)
+
+    missed = await desk.bounces.receive(
+        Received("", (f"fbl@{DOMAIN}",), sample("arf-message-id-only.eml"), "192.0.2.9")
+    )
+
+    assert (len(desk.bus.facts) == 1) is is_believed
+    assert missed is not is_believed
+
+
+async def test_a_feedback_loop_still_has_to_know_the_recipient() -> None:
+    desk = Desk(feedback_loops="192.0.2.0/24")
+
+    await desk.receive(sample("arf-message-id-guessed.eml"), f"fbl@{DOMAIN}")
+
+    assert desk.bus.facts == []
+
+
+def _forged_names() -> dict[str, bytes]:
+    """What stands where our names stand, and is not ours; the Message-ID has the right job and ordinal."""
+    others = VerpKeys(b"x" * 32)
+    token = TokenKeys(b"x" * 32).unsubscribe(JOB, ORDINAL, "demo")
+    good = KEYS.message_id(JOB, ORDINAL)
+    last = good[-1]
+    of_another = f"{JOB}.{ORDINAL}.{KEYS.message_id(JOB, 7)[-13:]}"
+    return {
+        "unsigned": f"Message-ID: <{JOB}.{ORDINAL}@exemple.fr>".encode(),
+        "signed by another": f"Message-ID: <{others.message_id(JOB, ORDINAL)}@exemple.fr>".encode(),
+        "a signature of zeros": f"Message-ID: <{JOB}.{ORDINAL}.{'0' * 13}@exemple.fr>".encode(),
+        "one character off": f"Message-ID: <{good[:-1]}{'0' if last != '0' else 'g'}@exemple.fr>".encode(),
+        "a signature of another message": f"Message-ID: <{of_another}@exemple.fr>".encode(),
+        "a return path": f"Return-Path: <{others.return_path(JOB, ORDINAL, DOMAIN)}>".encode(),
+        "a feedback id": f"CFBL-Feedback-ID: {others.feedback_address(JOB, ORDINAL, DOMAIN)}".encode(),
+        "a link": f"List-Unsubscribe: <https://t.example/u/{token}>".encode(),
+        "the kind of another": f"List-Unsubscribe: <mailto:u{RETURN_PATH[1:]}>".encode(),
+    }
+
+
+@pytest.mark.parametrize("name", _forged_names())
+@pytest.mark.parametrize("to", ["fbl", "abuse", "postmaster"])
+async def test_a_name_that_we_did_not_sign_makes_no_complaint(name: str, to: str) -> None:
+    desk = Desk()
+    field = f"Message-ID: <{JOB}.258@exemple.fr>".encode()
+    report = sample("arf-message-id-only.eml").replace(field, _forged_names()[name])
+
+    await desk.receive(report, f"{to}@{DOMAIN}", "mallory@attacker.example")
+
+    assert desk.bus.facts == []
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        f"Message-ID: <{KEYS.message_id(JOB, ORDINAL)}@exemple.fr>",
+        f"Message-ID: <{KEYS.message_id(JOB, ORDINAL).upper()}@EXEMPLE.FR>",
+        f"List-Unsubscribe: <https://t.example/x/u/{TOKENS.unsubscribe(JOB, ORDINAL, 'demo')}>",
+        f"X-Link: http://t.example/c/{TOKENS.click(JOB, ORDINAL, 'demo', 0, 'https://a.example/')}",
+        f"CFBL-Feedback-ID: {COMPLAIN.partition('@')[0]}",
+        f"Return-Path: <{RETURN_PATH}>",
+    ],
+)
+async def test_a_name_that_we_signed_is_enough(field: str) -> None:
+    desk = Desk()
+    was = f"Message-ID: <{JOB}.258@exemple.fr>".encode()
+
+    await desk.receive(sample("arf-message-id-only.eml").replace(was, field.encode()), f"fbl@{DOMAIN}", "a@p.example")
+
+    assert [(type(fact), fact.ordinal) for fact in desk.bus.facts] == [(events.Complained, ORDINAL)]
+
+
+@pytest.mark.parametrize("name", ["postfix-user-unknown.eml", "person-to-return-path.eml", "vacation-rfc3834.eml"])
+async def test_a_bounce_a_person_and_an_answer_count_by_the_envelope_alone(name: str) -> None:
+    desk = Desk()
+    unsigned = re.sub(rb"[buf]-[0-9a-v]{39}", b"b-" + b"0" * 39, sample(name))
+
+    for to in ("postmaster", "abuse", "fbl"):
+        await desk.receive(unsigned, f"{to}@{DOMAIN}", "mallory@attacker.example")
+
+    assert desk.bus.facts == []
+
+
+def test_a_message_id_is_no_address() -> None:
+    assert Desk().bounces.accepts(f"{KEYS.message_id(JOB, ORDINAL)}@{DOMAIN}") is None
+
+
 async def test_the_same_report_brought_twice_is_one_event() -> None:
     first, again = Desk(), Desk(NOW_MS + 60_000)
     report = sample("postfix-user-unknown.eml")
@@ -309,7 +413,7 @@ async def test_mail_that_cannot_be_kept_is_not_taken() -> None:
     ],
 )
 def test_only_addresses_of_ours_are_accepted(address: str, is_accepted: bool) -> None:
-    assert Desk().bounces.accepts(address) is is_accepted
+    assert (Desk().bounces.accepts(address) is not None) is is_accepted
 
 
 def test_every_sample_is_in_a_table() -> None:

@@ -1,12 +1,13 @@
 """A received mail is opened, whatever its bytes are."""
 
 import base64
+import sys
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.bounces import mail
+from services.bounces import mail, verdict
 from services.bounces.mail import MAX_BLOCKS, MAX_FIELD_CHARS, MAX_FIELDS, MAX_PARTS, READ_BYTES
 
 
@@ -173,3 +174,47 @@ def test_fields_are_bounded_in_number_and_length() -> None:
 )
 def test_addresses_are_found_in_a_field(value: str, expected: list[str]) -> None:
     assert mail.addresses(value) == expected
+
+
+def _attacks(size: int) -> dict[str, bytes]:
+    nested = (b'Content-Type: multipart/mixed; boundary="b%d"\r\n\r\n--b%d\r\n' % (n, n) for n in range(size // 60))
+    mixed = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    return {
+        "empty lines": b"a: b\r\n" + b"\r\n" * (size // 2),
+        "a subject of encoded words": b"Subject: " + b"=?utf-8?q?a?= " * (size // 14) + b"\r\n\r\nx",
+        "parameters": b"Content-Type: text/plain" + b"; a=b" * (size // 5) + b"\r\n\r\nx",
+        "fields": b"a: b\r\n" * (size // 6) + b"\r\nx",
+        "addresses": b"To: " + b"a@b.example, " * (size // 13) + b"\r\n\r\nx",
+        "comments": b"From: " + b"(" * size + b"\r\n\r\nx",
+        "received": b"Received: from a by b; Thu, 09 Oct 2025 10:15:00 +0000\r\n" * (size // 57) + b"\r\nx",
+        "parts": mixed + b"--b\r\n\r\nx\r\n" * (size // 10),
+        "lines that almost match": mixed + b"--bb\r\n" * (size // 6),
+        "nested": b"".join(nested),
+        "base64": b"Content-Transfer-Encoding: base64\r\n\r\n" + b"QUFB" * (size // 4),
+        "punycode": b"Content-Type: text/plain; charset=punycode\r\n\r\n" + b"a" * size,
+        "html": b"Content-Type: text/html\r\n\r\n" + b"<br " * (size // 4),
+        "blocks": b"Content-Type: message/delivery-status\r\n\r\n" + b"Status: 5\r\n\r\n" * (size // 13),
+    }
+
+
+@pytest.mark.parametrize("name", _attacks(1_000))
+def test_twice_the_mail_is_no_more_steps_beyond_the_bounds(name: str) -> None:
+    def steps(raw: bytes) -> int:
+        calls = 0
+
+        def called(frame: object, event: str, argument: object) -> None:
+            nonlocal calls
+            calls += event in ("call", "c_call")
+
+        sys.setprofile(called)
+        try:
+            opened = mail.read(raw)
+            for to in ("bounce", "unsubscribe", "fixed", "feedback"):
+                verdict.judge(opened, to, from_nobody=True)
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    once, twice = steps(_attacks(1_000_000)[name]), steps(_attacks(2_000_000)[name])
+
+    assert twice <= 1.1 * once + 50

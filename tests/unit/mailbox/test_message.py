@@ -1,5 +1,7 @@
 """Odd mails are shown as well as they can be, and none of them makes showing fail."""
 
+import sys
+
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -234,3 +236,106 @@ def test_no_mail_makes_showing_fail(raw: bytes) -> None:
     pages.list_page([row], total=1, sought="", before="", more=False, nonce="n")
     framed(shown.html or "", "/parts", shown.attachments).encode()
     orjson.dumps([*links(shown.html or ""), shown.header("Subject"), *shown.unsubscribe])
+
+
+def _attack(name: str, size: int) -> bytes:
+    """A mail that grows with `size`, to be read twice: once as it is, once at twice the size."""
+    mixed = b'Content-Type: multipart/mixed; boundary="b"\r\n'
+    match name:
+        case "subject of encoded words":
+            return b"Subject: " + b"=?utf-8?q?a?= " * (size // 14) + b"\r\n\r\nx"
+        case "folded subject":
+            return b"Subject: a" + b"\r\n =?utf-8?q?a?=" * (size // 16) + b"\r\n\r\nx"
+        case "parameters":
+            return b"Content-Type: text/plain" + b"; a=b" * (size // 5) + b"\r\n\r\nx"
+        case "parameters in quotes":
+            return b"Content-Type: text/plain" + b'; a="' * (size // 5) + b"\r\n\r\nx"
+        case "RFC 2231":
+            pieces = b"".join(b"; filename*%d*=x" % number for number in range(size // 18))
+            return b"Content-Disposition: attachment" + pieces + b"\r\n\r\nx"
+        case "fields":
+            return b"a: b\r\n" * (size // 6) + b"\r\nx"
+        case "parts":
+            return mixed + b"\r\n" + b"--b\r\n\r\nx\r\n" * (size // 10)
+        case "parts of many fields":
+            return mixed + b"\r\n" + (b"--b\r\n" + b"a:\r\n" * 10_000 + b"\r\nx\r\n") * (size // 40_000)
+        case "nested":
+            opening = b'Content-Type: multipart/mixed; boundary="b%d"\r\n\r\n--b%d\r\n'
+            return b"".join(opening % (depth, depth) for depth in range(size // 60))
+        case "nested in one boundary":
+            return (mixed + b"\r\n--b\r\n") * (size // 50)
+        case "messages in messages":
+            return b"Content-Type: message/rfc822\r\n\r\n" * (size // 32)
+        case "lines that almost match":
+            return mixed + b"\r\n" + b"--bb\r\n" * (size // 6)
+        case "blanks behind a boundary":
+            return mixed + b"\r\n" + (b"--b" + b" " * 1_000 + b"x\r\n") * (size // 1_006)
+        case _:
+            return b"a: b\r\n" + b"\r\n" * (size // 2)
+
+
+ATTACKS = [
+    "subject of encoded words", "folded subject", "parameters", "parameters in quotes", "RFC 2231", "fields", "parts",
+    "parts of many fields", "nested", "nested in one boundary", "messages in messages", "lines that almost match",
+    "blanks behind a boundary", "empty lines",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_twice_the_mail_is_at_most_twice_the_steps(name: str) -> None:
+    def steps(raw: bytes) -> int:
+        """Calls of Python functions and of the library's C: each looks at no more than a bounded field, or searches."""
+        calls = 0
+
+        def called(frame: object, event: str, argument: object) -> None:
+            nonlocal calls
+            calls += event in ("call", "c_call")
+
+        sys.setprofile(called)
+        try:
+            shown = read(raw)
+            framed(shown.html or "", "/parts", shown.attachments)
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    once, twice = steps(_attack(name, 2_000_000)), steps(_attack(name, 4_000_000))
+
+    assert twice <= 2.1 * once + 50
+    assert twice < 400_000
+
+
+def test_what_a_page_shows_of_a_mail_is_bounded() -> None:
+    raw = b"Subject: " + b"=?utf-8?q?a?= " * 700_000 + b"\r\n" + b"a: b\r\n" * 100_000 + b"\r\n" + b"x" * 4_000_000
+    shown = read(raw)
+    row = pages.Row("1-0", ["a@b.fr"], "", 0, len(raw), summary(raw))
+
+    sizes = [len(pages.message_page(row, shown, raw, view=view, nonce="n")) for view in pages.VIEWS]
+
+    assert max(sizes) < 4 * pages.MAX_SHOWN_CHARS
+
+
+def test_links_of_html_without_end_are_bounded() -> None:
+    assert len(links("<a href=x>" * 1_000_000)) <= message.MAX_LINKED_CHARS // 10
+    assert links("<div>" * 1_000_000) == []
+
+
+def test_the_body_stands_behind_a_header_that_is_cut() -> None:
+    assert read(b"a: b\r\n" * 100_000 + b"\r\nbody").text == "body"
+    assert read(b"a: " + b"b" * 1_000_000 + b"\r\n\r\nbody").text == "body"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"--a\r\n\r\none\r\n--a\r\n\r\ntwo\r\n--a--\r\nepilogue",
+        b"preamble\r\n--a\r\n\r\none\r\n--a\r\n\r\ntwo",
+        b"\r\n--a  \r\n\r\none\r\n--ab\r\n--a\t\r\n\r\ntwo\r\n--a--",
+        b"--a\n\none\n--a\n\ntwo\n--a--\n",
+    ],
+)
+def test_parts_are_what_stands_between_their_delimiters(raw: bytes) -> None:
+    shown = read(b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + raw)
+
+    assert (shown.text or "").split("\n")[0] == "one"
+    assert [file.content for file in shown.attachments] == [b"two"]

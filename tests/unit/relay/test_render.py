@@ -136,7 +136,7 @@ def test_the_header_has_all_fields_in_order() -> None:
     assert fields["From"] == "Chouette <news@exemple.fr>"
     assert fields["To"] == "Ana <ana@exemple.com>"
     assert fields["Date"] == "Tue, 14 Nov 2023 22:13:20 +0000"
-    assert fields["Message-ID"] == f"<{JOB}.7@exemple.fr>"
+    assert fields["Message-ID"] == f"<{VERP.message_id(JOB, 7)}@exemple.fr>"
     assert fields["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert not mail.smtputf8
 
