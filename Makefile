@@ -3,7 +3,7 @@
 # make test    every test (CI=true: nothing may be skipped)
 # make check   the gate before a commit: format, lint, types, house, contract, unit
 # make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
-#                    also bench-latency, bench-mix, bench-relay-memory, bench-memory: see loadtests/README.md
+#                    also bench-rates, bench-latency, bench-mix, bench-relay-memory, bench-memory: see loadtests/README.md
 #
 # Each does its own set-up on a fresh Debian or Ubuntu with Python 3.11 or newer; what is set up already costs nothing.
 

@@ -119,9 +119,11 @@ class Line(Generic[W]):
         return max(0.0, max(first, self._until.get(None, 0.0)) - now)
 
     def block(self, place: Place | None, until: float, now: float) -> None:
-        """Nothing of this place goes before then."""
+        """Nothing of this place goes before then. Of workers that were refused together each was told an interval later
+        than the one before: the first of these times is when the next message goes. Where another limit says later,
+        that is heard when it is asked again."""
         self._until = {one: at for one, at in self._until.items() if at > now}
-        self._until[place] = max(until, self._until.get(place, 0.0))
+        self._until[place] = min(until, self._until.get(place, inf))
 
     def soon(self, now: float) -> list[Mail]:
         """Those that have their turn before an answer about them is old, and as many again: a slow site would otherwise

@@ -1,7 +1,7 @@
 """What a host answered, or how it failed to: the words that `smtp.py` brings back and `outcome.py` decides on."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
@@ -11,8 +11,12 @@ from services.relay.tls import TlsFailure
 #: Where in the conversation: `mail` to `dot` are the commands of one message.
 Stage = Literal["connect", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot"]
 
-#: RFC 5321 section 4.5.3.1.5 says 512 bytes a line; what is out there is longer, what is endless is an attack.
-MAX_REPLY_BYTES = 32_768
+#: RFC 5321 section 4.5.3.1.5 says 512 bytes a line; what is out there is longer. So much is kept of a line and of a
+#: reply; the rest is read and dropped, for a verdict that comes with a long story is a verdict.
+MAX_LINE_BYTES = 2_048
+MAX_KEPT_BYTES = 16_384
+#: What is endless is an attack.
+MAX_REPLY_BYTES = 1_048_576
 #: What is kept of a reply, in events and logs.
 MAX_TEXT_CHARS = 2_000
 
@@ -73,32 +77,67 @@ class Garbled(ValueError):
 
 
 class ReplyReader:
-    """Bytes in, whole replies out: (code, lines), however they were cut on the way. A bare LF ends a line too."""
+    """Bytes in, whole replies out: (code, lines), however they were cut on the way.
 
-    __slots__ = ("_lines", "_rest", "_size")
+    Hosts are not read more strictly than their verdict needs: a bare LF ends a line, blank lines around replies are
+    passed over, and a line without a code inside of a reply of several lines is text of it. Lines of one reply have one
+    code (RFC 5321 section 4.2.1): where they have not, the worse counts, and nothing after it.
+    """
+
+    __slots__ = ("_code", "_is_mixed", "_kept", "_lines", "_rest", "_size")
 
     def __init__(self) -> None:
         self._rest = b""
+        self._code = 0
+        self._is_mixed = False
         self._lines: list[bytes] = []
+        self._kept = 0
         self._size = 0
 
-    def feed(self, received: bytes) -> list[tuple[int, list[bytes]]]:
-        """The replies that these bytes complete. Garbled if one is no reply or has no end."""
+    def feed(self, received: bytes) -> Iterator[tuple[int, list[bytes]]]:
+        """The replies that these bytes complete, one by one. Garbled where what follows is no reply or has no end: what
+        was complete before has been handed out by then, and counts."""
+        *lines, rest = (self._rest + received).split(b"\n")
+        self._rest = rest[:MAX_LINE_BYTES]
         self._size += len(received)
+        for line in lines:
+            if self._is_last(line):
+                yield self._code, self._lines
+                if self._is_mixed:
+                    raise Garbled(f"a reply with other codes beside {self._code}")
+                self._begin()
         if self._size > MAX_REPLY_BYTES:
             raise Garbled(f"a reply of more than {MAX_REPLY_BYTES} bytes")
-        *lines, self._rest = (self._rest + received).split(b"\n")
-        replies = []
-        for line in lines:
-            code, more = line[:3], line[3:4]
-            if not (code.isdigit() and b"200" <= code < b"600" and more in _AFTER_CODE):
+
+    @property
+    def begun(self) -> tuple[int, list[bytes]] | None:
+        """The reply that has begun and has no end yet: its code is as good as that of a whole one."""
+        return (self._code, self._lines) if self._code else None
+
+    def _is_last(self, line: bytes) -> bool:
+        """Takes a line in: whether it ends the reply."""
+        digits, more = line[:3], line[3:4]
+        if not (digits.isdigit() and b"200" <= digits < b"600" and more in _AFTER_CODE):
+            if self._code:
+                self._keep(line)
+            elif line.strip():
                 raise Garbled(f"not an SMTP reply: {line[:100]!r}")
-            self._lines.append(line[4:])
-            if more != b"-":
-                replies.append((int(code), self._lines))
-                self._lines = []
-                self._size = len(self._rest)
-        return replies
+            return False
+        code = int(digits)
+        self._is_mixed = self._is_mixed or self._code not in (0, code)
+        self._code = max(self._code, code)
+        self._keep(line[4:])
+        return more != b"-"
+
+    def _keep(self, text: bytes) -> None:
+        text = text[: min(MAX_LINE_BYTES, max(0, MAX_KEPT_BYTES - self._kept))]
+        self._kept += len(text)
+        if self._kept < MAX_KEPT_BYTES:
+            self._lines.append(text)
+
+    def _begin(self) -> None:
+        self._code, self._is_mixed, self._lines, self._kept = 0, False, [], 0
+        self._size = len(self._rest)
 
 
 def make_reply(code: int, lines: Iterable[bytes], stage: Stage, host: str) -> Reply:

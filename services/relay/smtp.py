@@ -27,6 +27,7 @@ from typing import Any, Literal, Self, cast
 import aiosmtplib
 
 from services.relay import certificates
+from services.relay.client import Client
 from services.relay.reply import (
     ConnectFailed,
     ConnectionLost,
@@ -260,14 +261,15 @@ class Connection(asyncio.Protocol):
     # What the transport tells
 
     def data_received(self, data: bytes) -> None:
+        heard = False
         try:
-            replies = self._reader.feed(data)
-            for code, lines in replies:
+            for code, lines in self._reader.feed(data):
+                heard = True
                 self._receive(code, lines)
         except Garbled as garbled:
             self._lose(str(garbled))
             return
-        if self._transaction is not None and replies and not self._unsent:
+        if self._transaction is not None and heard and not self._unsent:
             self._begin_phase(self._phase_s[self._transaction.stage])
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -332,9 +334,17 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _lose(self, reason: str) -> None:
-        """Nothing more comes. A refusal that was heard before still counts."""
+        """Nothing more comes. A refusal that was heard before still counts, and so does what was begun to be said of a
+        message that is out: to send it again because of a missing last line would be to send it twice."""
         self._usable = False
         transaction, unsent = self._transaction, bool(self._unsent)
+        if transaction is not None and transaction.body_is_out and not unsent and (begun := self._reader.begun):
+            with suppress(Garbled):
+                transaction.receive(*begun)
+            if transaction.result is not None:
+                self._finish(transaction, transaction.result, in_step=False)
+                self._transport.abort()
+                return
         if transaction is not None and transaction.refused is not None:
             self._finish(transaction, transaction.refused, in_step=False)
         elif transaction is not None:
@@ -398,9 +408,7 @@ class _Dial:
     async def smtp(self, level: Level, policy: TlsPolicy) -> tuple[aiosmtplib.SMTP, _TlsFailed | None]:
         """A client that has greeted, encrypted and authenticated; and why it is in clear, where it might have been
         encrypted. ConnectFailed or _TlsFailed."""
-        smtp = aiosmtplib.SMTP(
-            hostname=self.host, local_hostname=self.helo, start_tls=False, timeout=self.timeouts.greeting
-        )
+        smtp = Client(hostname=self.host, local_hostname=self.helo, start_tls=False, timeout=self.timeouts.greeting)
         connected = await self._connect()
         stage: Stage = "greeting"
         missing: _TlsFailed | None = None

@@ -12,6 +12,7 @@ Rules:
    section 3.1), and what it says to that is nobody's.
 3. After 421 nothing comes any more, at any moment.
 4. After a message that was not taken, the host may still hold the sender: RSET goes before the next one, in its write.
+   A host that refuses RSET holds it still, would take MAIL for nested, and an empty mail for the next: Garbled.
 5. A reply that cannot be here (2xx to DATA, 354 to RCPT) means that we and the host are no longer at the same place:
    Garbled, and the connection is of no more use.
 """
@@ -65,7 +66,9 @@ class Transaction:
             self.result = self.refused or make_reply(code, lines, self.stage, self._host)
             return None
         match self._step:
-            case 0:  # _RSET: whatever it says, MAIL will tell
+            case 0:  # _RSET
+                if not 200 <= code < 300:
+                    raise Garbled(f"{code} in answer to RSET")
                 return self._next()
             case 1 | 2:  # _MAIL, _RCPT
                 return self._envelope(code, lines)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OWNERS: dict[str, tuple[str, ...]] = {
     "aiodns": ("shared/dns.py",),
     "pycares": ("shared/dns.py",),
-    "aiosmtplib": ("services/relay/smtp.py",),
+    "aiosmtplib": ("services/relay/client.py", "services/relay/smtp.py"),
     "aiosmtpd": ("services/bounces/smtp.py", "services/mailbox/smtp.py", "shared/smtp_in.py"),
     "click": ("services/cli.py", "services/demo.py", "services/run.py"),
     "cryptography": ("services/relay/certificates.py", "shared/dkim_keys.py"),
@@ -67,6 +67,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/alone.py": {"asyncio", "os"},
     "services/relay/aside.py": {"asyncio"},
     "services/relay/begun.py": {"asyncio"},
+    "services/relay/client.py": {"asyncio"},
     "services/relay/dnssec.py": {"asyncio"},
     "services/relay/limits.py": {"asyncio", "time"},
     "services/relay/encryption.py": {"time"},

@@ -21,6 +21,7 @@ from tests.fakes.smtp_server import (
     Act,
     Script,
     SmtpServer,
+    Step,
     server_certificate,
 )
 
@@ -349,7 +350,7 @@ async def test_a_refusal_in_the_middle_of_a_large_message_counts_and_ends_the_co
         ({"DATA": "250 ok, what next"}, "data"),
         ({"DOT": "354 more"}, "dot"),
         ({"MAIL": b"250-" + b"x" * 40_000}, "mail"),
-        ({"MAIL": b"250-x\r\n" * 6_000}, "mail"),
+        ({"MAIL": b"250-x\r\n" * 200_000}, "mail"),
     ],
 )
 async def test_nonsense_ends_the_connection(script: Script, stage: str) -> None:
@@ -893,3 +894,100 @@ async def test_closing_gives_up_what_is_being_sent() -> None:
 
         with pytest.raises(ConnectionLost):
             await sending
+
+
+# What is odd and means something all the same
+
+
+@both_ways
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"250 ok\r\n\r\n",
+        b"\r\n250 ok\r\n",
+        b"250 2.0.0 ok\r\nqueued as 4711\r\n",
+        b"250 ok\r\n continued\r\n",
+        b"250 ok\r\n250-and\r\n",
+        b"250-ok\r\nqueued as 4711\r\n250 done\r\n",
+        b"250-ok\r\n\r\n250\r\n",
+        b"250-" + b"x" * 40_000 + b"\r\n250 ok\r\n",
+        b"250-ok\r\n" * 5_000 + b"250 ok\r\n",
+        b"250 ok\r\n\xff\xfe\x00\r\n",
+        b"250 ok\r\n354 go on\r\n",
+        b"250 ok\r\n421 closing\r\n",
+    ],
+)
+async def test_a_mail_that_was_taken_is_taken_whatever_follows(extensions: tuple[str, ...], said: bytes) -> None:
+    async with connected({"DOT": said}, extensions=extensions) as (connection, server):
+        assert (await send(connection)).code == 250
+        assert len(server.batches) == (2 if "PIPELINING" in extensions else 4)
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET])
+async def test_a_reply_to_the_final_dot_that_has_no_last_line_counts_when_the_host_goes(end: Step) -> None:
+    async with connected({"DOT": (b"250-2.0.0 ok\r\n queued as 4711\r\n", 0.05, end)}) as (connection, _):
+        assert await send(connection) == Reply(250, "2.0.0", "ok queued as 4711", "dot", "127.0.0.1")
+        assert not connection.usable
+
+
+@both_ways
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (b"550-5.1.1 no such\r\n user here\r\n550 end\r\n", "550 5.1.1 no such user here end"),
+        (b"550-5.1.1 no such\r\n\r\n550 end\r\n", "550 5.1.1 no such end"),
+        (b"\r\n550 5.1.1 no such user\r\n", "550 5.1.1 no such user"),
+        (b"550 5.1.1 no such user\r\n\r\n", "550 5.1.1 no such user"),
+        (b"550-5.1.1 see\r\n100 ways to leave\r\n550 end\r\n", "550 5.1.1 see 100 ways to leave end"),
+        (b"250-5.1.1 well\r\n550 no\r\n", "550 5.1.1 well no"),
+    ],
+)
+async def test_a_refusal_is_heard_however_it_is_laid_out(extensions: tuple[str, ...], said: bytes, heard: str) -> None:
+    async with connected({"RCPT": said}, extensions=extensions) as (connection, server):
+        reply = await send(connection)
+
+        assert (reply.line, reply.stage) == (heard, "rcpt")
+        assert server.envelopes == []
+
+
+@pytest.mark.parametrize("refusal", ["503 5.5.1 what", "502 no such command", "421 bye", "354 go on"])
+@both_ways
+async def test_a_refused_rset_ends_the_connection_and_no_empty_mail_is_handed_over(
+    extensions: tuple[str, ...], refusal: str
+) -> None:
+    script: Script = {"RCPT": ["550 5.1.1 no", "250 ok"], "RSET": refusal}
+    async with connected(script, extensions=extensions) as (connection, server):
+        assert (await send(connection)).code == 550
+
+        if refusal.startswith("421"):
+            assert (await send(connection)).code == 421
+        else:
+            with pytest.raises(ConnectionLost) as lost:
+                await send(connection)
+            assert not lost.value.sent_final_dot
+        assert not connection.usable
+        assert server.envelopes == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        {"CONNECT": b"\r\n220 mx.example ESMTP\r\n"},
+        {"CONNECT": b"220-mx.example\r\n no spam here\r\n\r\n220 ESMTP\r\n"},
+        {"EHLO": b"250-mx.example\r\nwelcome\r\n250-PIPELINING\r\n\r\n250 SIZE 1000000\r\n"},
+        {"EHLO": b"\r\n250-mx.example\r\n250-PIPELINING\r\n250 SIZE 1000000\r\n\r\n"},
+        {"EHLO": b"250-mx.example\r\n" + b"250-X%s\r\n" % (b"y" * 3_000) * 20 + b"250 HELP\r\n"},
+    ],
+)
+async def test_a_greeting_with_odd_lines_is_understood(script: Script) -> None:
+    async with connected(script) as (connection, server):
+        assert (await send(connection)).code == 250
+        assert server.messages == [MESSAGE]
+
+
+async def test_nonsense_for_a_greeting_is_still_nonsense() -> None:
+    async with SmtpServer({"CONNECT": b"HTTP/1.1 400 Bad Request\r\n"}) as server:
+        with pytest.raises(ConnectFailed) as failed:
+            await Connection.open("127.0.0.1", server.port, helo="relay.example", tls=OPPORTUNISTIC)
+
+    assert failed.value.reply is None

@@ -72,14 +72,24 @@ def test_a_site_at_its_limit_holds_up_all_and_gets_no_workers() -> None:
     assert all_of(some, 10.0) == [2, 1]
 
 
-def test_a_block_is_never_shortened_and_is_forgotten_when_over() -> None:
+def test_of_those_that_were_refused_together_the_first_time_that_was_told_is_when_the_next_one_goes() -> None:
     some = line(mail(1))
 
-    some.block(None, 10.0, 0.0)
-    some.block(None, 5.0, 1.0)
+    for told in (10.0, 5.0, 7.0):
+        some.block(None, told, 1.0)
 
-    assert some.take(9.0) is None
-    assert some.take(10.0) is not None
+    assert some.take(4.9) is None
+    assert some.take(5.0) is not None
+
+
+def test_a_block_that_is_over_is_forgotten_and_a_later_one_counts() -> None:
+    some = line(mail(1))
+    some.block(None, 5.0, 0.0)
+
+    some.block(None, 30.0, 5.0)
+
+    assert some.take(29.9) is None
+    assert some.take(30.0) is not None
 
 
 def test_an_empty_line_waits_for_nothing() -> None:

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.reply import MAX_REPLY_BYTES, MAX_TEXT_CHARS, Garbled, Reply, ReplyReader, make_reply
+from services.relay.reply import (
+    MAX_KEPT_BYTES,
+    MAX_REPLY_BYTES,
+    MAX_TEXT_CHARS,
+    Garbled,
+    Reply,
+    ReplyReader,
+    make_reply,
+)
 
 STREAM = b"250 ok\r\n550-5.1.1 no such\r\n550-5.1.1 user\r\n550 5.1.1 here\r\n354 go on\r\n221\r\n"
 REPLIES = [(250, b"ok"), (550, b"5.1.1 no such|5.1.1 user|5.1.1 here"), (354, b"go on"), (221, b"")]
@@ -31,34 +39,56 @@ def test_a_bare_line_feed_ends_a_line_too() -> None:
     assert read(ReplyReader(), STREAM.replace(b"\r\n", b"\n")) == REPLIES
 
 
-@pytest.mark.parametrize(
-    "junk", [b"", b"hello", b"25 ok", b"250x", b"150 ok", b"600 ok", b"\xff", b"-50 ok", b"2 0 ok"]
-)
+@pytest.mark.parametrize("junk", [b"hello", b"25 ok", b"250x", b"150 ok", b"600 ok", b"\xff", b"-50 ok", b"2 0 ok"])
 def test_what_is_no_reply_is_garbled(junk: bytes) -> None:
     with pytest.raises(Garbled, match="not an SMTP reply"):
-        ReplyReader().feed(junk + b"\r\n")
+        read(ReplyReader(), junk + b"\r\n")
 
 
-@pytest.mark.parametrize("piece", [b"250-" + b"x" * 996 + b"\r\n", b"x" * 1000])
+@pytest.mark.parametrize("piece", [b"250-" + b"x" * 9_994 + b"\r\n", b"x" * 10_000])
 def test_a_reply_without_end_is_garbled(piece: bytes) -> None:
     reader = ReplyReader()
 
     with pytest.raises(Garbled, match="more than"):
-        for _ in range(MAX_REPLY_BYTES // 1000 + 1):
-            reader.feed(piece)
+        for _ in range(MAX_REPLY_BYTES // 10_000 + 1):
+            read(reader, piece)
 
 
 def test_many_replies_may_be_longer_than_one_may_be() -> None:
     reader = ReplyReader()
 
-    for _ in range(MAX_REPLY_BYTES):
-        assert reader.feed(b"250 ok\r\n")
+    for _ in range(3):
+        assert len(read(reader, b"250 ok\r\n" * (MAX_REPLY_BYTES // 16))) == MAX_REPLY_BYTES // 16
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_garbled(data: bytes) -> None:
     with suppress(Garbled):
-        ReplyReader().feed(data)
+        read(ReplyReader(), data)
+
+
+@given(st.binary(max_size=60), st.integers(0, 60))
+def test_a_reply_that_is_complete_counts_whatever_follows_and_however_it_is_cut(junk: bytes, cut: int) -> None:
+    reader = ReplyReader()
+    heard: list[tuple[int, list[bytes]]] = []
+
+    stream = b"250 2.0.0 queued\r\n" + junk
+    with suppress(Garbled):
+        for piece in (stream[:cut], stream[cut:]):
+            heard.extend(iter(reader.feed(piece)))
+
+    assert heard[:1] == [(250, [b"2.0.0 queued\r"])] or cut < 18
+
+
+def test_a_long_reply_is_kept_in_part_and_its_code_counts() -> None:
+    reader = ReplyReader()
+    long = b"550-5.1.1 no\r\n" + (b"550-" + b"x" * 5_000 + b"\r\n") * 100 + b"550 end\r\n"
+
+    ((code, text),) = read(reader, long)
+
+    assert code == 550
+    assert text.startswith(b"5.1.1 no|xxx")
+    assert len(text) <= MAX_KEPT_BYTES
 
 
 @pytest.mark.parametrize(

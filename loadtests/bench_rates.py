@@ -1,0 +1,106 @@
+"""How near the pace comes to the rate that was asked for, at a receiver, for each kind of limit.
+
+    python -m loadtests.bench_rates [--seconds 60] [KIND:RATE …]
+
+A whole instance sends to an SMTP server of ours that notes when each message came. KIND says who set the rate: `job`,
+`tenant`, `site`, `source`. There is mail enough all the time. What counts is the messages within the period against
+what the rate allows, and the fullest second against rate and burst. The last line is JSON.
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from bisect import bisect_left
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.rates import Rate, allowed, parse_rate
+from tests.fakes.smtp_server import SmtpServer
+from tests.flows.stack import Stack
+
+USUAL = (
+    "job:1/m", "job:10000/h", "job:10/s", "job:40/s", "job:100/s", "job:500/s",
+    "tenant:10/s", "tenant:100/s", "site:10/s", "site:100/s", "source:10/s", "source:100/s",
+)  # fmt: skip
+#: The first second has the burst in it.
+SETTLE_S = 3.0
+#: Beyond what the period takes, so that there is mail at its end.
+RESERVE_S = 30
+SHAPING = {
+    "job": "",
+    "tenant": '[tenant.demo]\nrate = "{rate}"\n',
+    "site": '[site."{site}"]\nrate = "{rate}"\n',
+    "source": '[site."{site}"]\nsource_rate = "{rate}"\n',
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("limits", nargs="*", metavar="KIND:RATE", default=USUAL)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each; at least two periods of a rate by minute")
+    options = parser.parse_args()
+    shares: dict[str, float] = {}
+    kept = True
+    for limit in options.limits:
+        kind, _, text = limit.partition(":")
+        rate = parse_rate(text)
+        seconds = max(options.seconds, 2.0 / rate.per_s)
+        arrivals = asyncio.run(measure(kind, rate, seconds))
+        share, fullest = judge(arrivals, rate, seconds)
+        most = allowed(rate, 1000)
+        kept = kept and fullest <= most
+        shares[limit] = round(share, 3)
+        print(f"{limit:>14}: {share:.3f} of the rate; at most {fullest} in a second, {most} allowed", flush=True)
+    print(json.dumps({"bench": "rates", "worst_share": min(shares.values()), "kept": kept, "shares": shares}))
+
+
+async def measure(kind: str, rate: Rate, seconds: float) -> list[float]:
+    """When (monotonic) each message arrived."""
+    arrivals: list[float] = []
+    first = asyncio.Event()
+
+    def arrived(_argument: str) -> str:
+        arrivals.append(time.monotonic())
+        first.set()
+        return "250 2.0.0 queued"
+
+    async with SmtpServer({"DOT": arrived}) as sink:
+        with tempfile.TemporaryDirectory(prefix="estafette-bench-", ignore_cleanup_errors=True) as folder:
+            shaping = Path(folder) / "shaping.toml"
+            shaping.write_text(SHAPING[kind].format(rate=rate, site=f"route:127.0.0.1:{sink.port}"), "utf-8")
+            environ = {
+                "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}",
+                "ESTAFETTE_RELAY_SHAPING_FILE": str(shaping),
+            }
+            async with Stack.running(Path(folder) / "run", environ) as stack:
+                of_job = {"rate": str(rate)} if kind == "job" else {}
+                left = int(rate.per_s * (SETTLE_S + seconds + RESERVE_S)) + 10
+                number = 0
+                while left > 0:
+                    count = min(left, 9_000)
+                    addresses = (f"u{number + one}@x.test" for one in range(count))
+                    await stack.send(*addresses, html=None, text="hello", **of_job)
+                    number, left = number + count, left - count
+                await first.wait()
+                await asyncio.sleep(SETTLE_S + seconds)
+    return arrivals
+
+
+def judge(arrivals: Sequence[float], rate: Rate, seconds: float) -> tuple[float, int]:
+    """The share of the rate in the period, and how many came in the fullest second of all."""
+    begin = arrivals[0] + (SETTLE_S if rate.per_s >= 1 else 0.5)
+    # A slow rate is measured from one message to another: what a period of a minute has in it is chance.
+    within = [at for at in arrivals if begin <= at < begin + seconds]
+    if rate.per_s < 1:
+        paced = len(within) / max(within[-1] - arrivals[0], 1.0) if within else 0.0
+        share = paced / rate.per_s
+    else:
+        share = len(within) / (seconds * rate.per_s)
+    fullest = max(bisect_left(arrivals, at + 1.0) - index for index, at in enumerate(arrivals))
+    return share, fullest
+
+
+if __name__ == "__main__":
+    main()
