@@ -11,10 +11,13 @@ encrypted under the master secret; each change of a domain encrypts them anew wh
 """
 
 import asyncio
+import os
 import re
 import secrets
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, cast
 
@@ -23,6 +26,7 @@ import msgspec
 from shared import dkim_keys, dkim_rotation, keys
 from shared.dkim_keys import Algorithm, CannotOpen, Vault
 from shared.dkim_rotation import Check, Dns, Key, NotPublished, State
+from shared.quotas import exceeded
 from shared.redis import Client, Script, answer
 from shared.times import rfc3339
 
@@ -31,6 +35,10 @@ from shared.times import rfc3339
 CACHE_SECONDS = 8.0
 #: Domains remembered at most; beyond, the whole cache is dropped.
 CACHE_DOMAINS = 10_000
+#: A removed domain, and new keys of one that stays, count for so long: making keys is what costs.
+COUNTED_MS = 24 * 3600 * 1000
+#: Of a refusal for want of room: the tenant may remove one, or ask the operator.
+RETRY_AFTER_S = 3600
 #: The owner that is no tenant.
 INSTALLATION = ""
 #: Of the first keys of a domain, and of each rotation.
@@ -42,13 +50,36 @@ LookUp = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[str] | None]]
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
-# KEYS[1] the domains · ARGV domain, the record expected ("" for none), the new record ("" removes).
+# KEYS[1] the domains, [2] those counted of its owner of before, [3] of its owner from now on · ARGV domain, the record
+# expected ("" for none), the new record ("" removes), now, how long a removed one counts, most domains ("": any
+# number). Answers -1 where it would be one too many.
 _REPLACE = Script("""
 local found = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if found ~= ARGV[2] then return 0 end
+if ARGV[3] ~= '' and ARGV[6] ~= '' and not redis.call('ZSCORE', KEYS[3], ARGV[1]) then
+  if redis.call('ZCOUNT', KEYS[3], ARGV[4], '+inf') >= tonumber(ARGV[6]) then return -1 end
+end
+if ARGV[3] == '' or KEYS[2] ~= KEYS[3] then
+  if redis.call('ZREM', KEYS[2], ARGV[1]) == 1 and ARGV[3] == '' then
+    redis.call('ZADD', KEYS[2], ARGV[4] + ARGV[5], ARGV[1] .. '@' .. ARGV[4])
+  end
+end
+if ARGV[3] ~= '' then redis.call('ZADD', KEYS[3], '+inf', ARGV[1]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', '(' .. ARGV[4])
 if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
 return 1
 """)
+
+
+#: An RSA key takes a tenth of a second of one core or more. A store makes one after the other, in a thread that the
+#: kernel serves after all that somebody waits for.
+MAKING_NICE = 15
+
+
+def _last_in_line() -> None:
+    """On Linux a thread has a priority of its own."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), MAKING_NICE)
 
 
 class InvalidDomain(ValueError):
@@ -163,6 +194,7 @@ class SendingDomains:
         self._now = now
         self._monotonic = monotonic
         self._cache: dict[str, tuple[float, SendingDomain | None]] = {}
+        self._making = ThreadPoolExecutor(1, "making-keys", _last_in_line)
 
     # What there is
 
@@ -186,14 +218,16 @@ class SendingDomains:
 
     # To sign with
 
-    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> SendingDomain:
+    async def for_sending(
+        self, tenant: str, domain: str, *, any_from_domain: bool, most: int | None = None
+    ) -> SendingDomain:
         """The domain with its keys, if the tenant may write From it, remembered for `CACHE_SECONDS`. With
         `any_from_domain` a free one is taken. InvalidDomain; DomainTaken if another owns it; LookupError if nobody
         does and the tenant has to add it."""
         name = normalise(domain)
         known = self._remembered(name)
         if known is None or known.tenant != tenant:
-            known = await self._find(tenant, name, any_from_domain)
+            known = await self._find(tenant, name, any_from_domain, most)
             self._remember(name, known)
         return known
 
@@ -211,9 +245,10 @@ class SendingDomains:
 
     # To change them
 
-    async def add(self, tenant: str, domain: str) -> tuple[SendingDomain, bool]:
-        """The tenant's domain, and whether it is new. A second time changes nothing. InvalidDomain, DomainTaken."""
-        return await self._take(tenant, normalise(domain), by_use=False)
+    async def add(self, tenant: str, domain: str, most: int | None = None) -> tuple[SendingDomain, bool]:
+        """The tenant's domain, and whether it is new. A second time changes nothing. `most`: the tenant's quota of
+        domains. InvalidDomain, DomainTaken; Problem 429 beyond the quota."""
+        return await self._take(tenant, normalise(domain), by_use=False, most=most)
 
     async def remove(self, tenant: str, domain: str) -> bool:
         """Whether it was the tenant's. InvalidDomain."""
@@ -223,11 +258,12 @@ class SendingDomains:
             packed, found = await self._read(name)
             if found is None or found.tenant != tenant:
                 return False
-            if await _REPLACE(self._client, [keys.domains()], [name, packed, b""]):
+            if await self._swap(name, packed, b"", tenant, tenant, None):
                 return True
 
-    async def rotate(self, tenant: str, domain: str) -> SendingDomain:
-        """With new keys to publish, which sign nothing yet; a second time, the same. LookupError, InvalidDomain."""
+    async def rotate(self, tenant: str, domain: str, most: int | None = None) -> SendingDomain:
+        """With new keys to publish, which sign nothing yet; a second time, the same. New keys count as a domain for a
+        day. LookupError, InvalidDomain; Problem 429 beyond the quota `most`."""
         made: tuple[Key, ...] = ()
 
         async def with_new(found: SendingDomain) -> SendingDomain:
@@ -235,7 +271,11 @@ class SendingDomains:
             kept = dkim_rotation.kept(found.keys, self._now_ms())
             if dkim_rotation.waiting(kept):
                 return found
-            made = made or await self._new_keys(found.domain, "waiting")
+            if not made:
+                await self._check_room(tenant, most)
+                made = await self._new_keys(found.domain, "waiting")
+                counts = cast(Any, {f"{found.domain}@{self._now_ms()}": self._now_ms() + COUNTED_MS})
+                await self._ask(self._client.zadd(keys.tenant_domains(tenant), counts))
             return msgspec.structs.replace(found, keys=(*kept, *made))
 
         return await self._change(tenant, domain, with_new)
@@ -292,18 +332,18 @@ class SendingDomains:
             if found is None or found.tenant != tenant:
                 raise LookupError(f"{name} is not among the sending domains of {tenant or 'the installation'}")
             changed = self._resealed(await change(found))
-            if changed == found or await self._replace(name, packed, changed):
+            if changed == found or await self._replace(name, packed, changed, found.tenant, None):
                 return changed
 
-    async def _find(self, tenant: str, name: str, any_from_domain: bool) -> SendingDomain:
+    async def _find(self, tenant: str, name: str, any_from_domain: bool, most: int | None) -> SendingDomain:
         _, found = await self._read(name)
         if found is not None and found.tenant == tenant:
             return found
         if any_from_domain or (found is not None and not found.by_use):
-            return (await self._take(tenant, name, by_use=True))[0]
+            return (await self._take(tenant, name, by_use=True, most=most))[0]
         raise LookupError(f"{name} is not among the sending domains of {tenant}")
 
-    async def _take(self, tenant: str, name: str, *, by_use: bool) -> tuple[SendingDomain, bool]:
+    async def _take(self, tenant: str, name: str, *, by_use: bool, most: int | None) -> tuple[SendingDomain, bool]:
         """Several processes may do so at once: the first one's keys stay, the others read them."""
         made: SendingDomain | None = None
         while True:
@@ -315,17 +355,32 @@ class SendingDomains:
             elif found is not None and (by_use or not found.by_use):
                 raise DomainTaken(f"{name} belongs to another tenant")
             else:
+                await self._check_room(tenant, most)  # before keys are made: they are what a domain costs
                 taken = made = made or await self._make(tenant, name, by_use)
-            if await self._replace(name, packed, taken):
+            if await self._replace(name, packed, taken, found.tenant if found is not None else tenant, most):
                 return taken, True
+
+    async def _check_room(self, tenant: str, most: int | None) -> None:
+        if most is not None and (used := await self._counted(tenant)) >= most:
+            raise exceeded("domains", most, used, RETRY_AFTER_S)
+
+    async def _counted(self, tenant: str) -> int:
+        return int(await self._ask(self._client.zcount(keys.tenant_domains(tenant), self._now_ms(), "+inf")))
+
+    async def count(self) -> None:
+        """Counts the domains of before they were counted, for the quotas of their owners."""
+        for domain in await self.all():
+            names = cast(Any, {domain.domain: float("inf")})
+            await self._ask(self._client.zadd(keys.tenant_domains(domain.tenant), names, nx=True))
 
     async def _make(self, tenant: str, name: str, by_use: bool) -> SendingDomain:
         made = await self._new_keys(name, "signing")
         return SendingDomain(name, tenant, created_at=self._now_ms(), by_use=by_use, keys=made)
 
     async def _new_keys(self, name: str, state: State) -> tuple[Key, ...]:
-        return await asyncio.to_thread(
-            lambda: tuple(self._new_key(name, self._make_key(algorithm), state) for algorithm in ALGORITHMS)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._making,
+            lambda: tuple(self._new_key(name, self._make_key(algorithm), state) for algorithm in ALGORITHMS),
         )
 
     def _new_key(self, name: str, pem: str, state: State) -> Key:
@@ -353,10 +408,22 @@ class SendingDomains:
         packed = await self._ask(self._client.hget(keys.domains(), name))
         return (b"", None) if packed is None else (packed, _decode(packed))
 
-    async def _replace(self, name: str, packed: bytes, changed: SendingDomain) -> bool:
-        """Whether nobody else was faster."""
+    async def _replace(
+        self, name: str, packed: bytes, changed: SendingDomain, owner_before: str, most: int | None
+    ) -> bool:
+        """Whether nobody else was faster. Problem 429 if its owner has `most` others."""
         self._cache.pop(name, None)
-        return bool(await _REPLACE(self._client, [keys.domains()], [name, packed, msgspec.msgpack.encode(changed)]))
+        return await self._swap(name, packed, msgspec.msgpack.encode(changed), owner_before, changed.tenant, most)
+
+    async def _swap(
+        self, name: str, packed: bytes, changed: bytes, owner_before: str, owner: str, most: int | None
+    ) -> bool:
+        places = [keys.domains(), keys.tenant_domains(owner_before), keys.tenant_domains(owner)]
+        args = [name, packed, changed, self._now_ms(), COUNTED_MS, "" if most is None else most]
+        word = await _REPLACE(self._client, places, args)
+        if word == -1:
+            raise exceeded("domains", most or 0, await self._counted(owner), RETRY_AFTER_S)
+        return bool(word)
 
     def _remembered(self, name: str) -> SendingDomain | None:
         expires_at, known = self._cache.get(name, (0.0, None))

@@ -4,13 +4,13 @@ Its keys are replaced in three steps: `rotate` makes new ones, their records are
 and lets them sign. `check` asks DNS alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
 from aiohttp import web
 
-from shared import api, dkim_rotation
+from shared import api, dkim_rotation, quotas
 from shared.dkim_rotation import NothingWaiting, NotPublished
 from shared.errors import Fault, Problem, ProblemDocument
 from shared.sending_domains import (
@@ -57,8 +57,11 @@ class Domains(msgspec.Struct, frozen=True):
     next: str | None
 
 
-def routes(store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) -> list[api.Route]:
-    site = _Site(store, look_up, now_ms)
+def routes(
+    store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int], defaults: Mapping[str, int] | None = None
+) -> list[api.Route]:
+    """`defaults`: the quotas of a tenant that has none of his own; None: there are none."""
+    site = _Site(store, look_up, now_ms, defaults)
     return [
         api.Route(
             "POST",
@@ -126,7 +129,10 @@ def routes(store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) ->
 
 
 class _Site:
-    def __init__(self, store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: SendingDomains, look_up: LookUp, now_ms: Callable[[], int], defaults: Mapping[str, int] | None
+    ) -> None:
+        self._defaults = defaults
         self._store = store
         self._look_up = look_up
         self._now_ms = now_ms
@@ -134,7 +140,7 @@ class _Site:
     async def add(self, request: web.Request) -> web.StreamResponse:
         wanted = await api.read_json(request, NewDomain)
         try:
-            domain, new = await self._store.add(_tenant(request), wanted.domain)
+            domain, new = await self._store.add(_tenant(request), wanted.domain, self._most(request))
         except InvalidDomain as error:
             raise Problem(422, "invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
         except DomainTaken as error:
@@ -169,7 +175,7 @@ class _Site:
 
     async def rotate(self, request: web.Request) -> web.StreamResponse:
         with _known(request) as name:
-            domain = await self._store.rotate(_tenant(request), name)
+            domain = await self._store.rotate(_tenant(request), name, self._most(request))
         return api.json_answer(self._shown(domain))
 
     async def activate(self, request: web.Request) -> web.StreamResponse:
@@ -184,6 +190,11 @@ class _Site:
                 detail = "DNS does not show every new record yet; the former keys go on signing"
                 raise Problem(409, "not_published", detail, faults) from None
         return api.json_answer(self._shown(domain))
+
+    def _most(self, request: web.Request) -> int | None:
+        if self._defaults is None:
+            return None
+        return quotas.limits(self._defaults, request[api.PRINCIPAL].quotas)["domains"]
 
     def _shown(self, domain: SendingDomain) -> Domain:
         return Domain(
