@@ -11,10 +11,8 @@ encrypted under the master secret; each change of a domain encrypts them anew wh
 """
 
 import asyncio
-import os
 import re
 import secrets
-import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,17 +67,6 @@ redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', '(' .. ARGV[4])
 if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
 return 1
 """)
-
-
-#: An RSA key takes a tenth of a second of one core or more. A store makes one after the other, in a thread that the
-#: kernel serves after all that somebody waits for.
-MAKING_NICE = 15
-
-
-def _last_in_line() -> None:
-    """On Linux a thread has a priority of its own."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), MAKING_NICE)
 
 
 class InvalidDomain(ValueError):
@@ -194,7 +181,8 @@ class SendingDomains:
         self._now = now
         self._monotonic = monotonic
         self._cache: dict[str, tuple[float, SendingDomain | None]] = {}
-        self._making = ThreadPoolExecutor(1, "making-keys", _last_in_line)
+        # An RSA key takes a tenth of a second of a core or more: one after the other, whoever asks for how many.
+        self._making = ThreadPoolExecutor(1, "making-keys")
 
     # What there is
 
@@ -419,7 +407,14 @@ class SendingDomains:
         self, name: str, packed: bytes, changed: bytes, owner_before: str, owner: str, most: int | None
     ) -> bool:
         places = [keys.domains(), keys.tenant_domains(owner_before), keys.tenant_domains(owner)]
-        args = [name, packed, changed, self._now_ms(), COUNTED_MS, "" if most is None else most]
+        args: list[str | bytes | int] = [
+            name,
+            packed,
+            changed,
+            self._now_ms(),
+            COUNTED_MS,
+            "" if most is None else most,
+        ]
         word = await _REPLACE(self._client, places, args)
         if word == -1:
             raise exceeded("domains", most or 0, await self._counted(owner), RETRY_AFTER_S)

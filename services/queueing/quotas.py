@@ -81,10 +81,11 @@ class Room:
                 self._known.clear()
             known = self._known[tenant] = _Known()
         most = self.limits(own)
+        name = ""
         for age_s in (FRESH_S, REFUSED_S):
             await self._read(tenant, known, age_s)
-            name = next((name for name, more in wanted.items() if _beyond(name, more, known, most)), None)
-            if name is None:
+            name = next((name for name, more in wanted.items() if _beyond(name, more, known, most)), "")
+            if not name:
                 return known
         quota = name.partition(":")[0]
         raise quotas.exceeded(quota, most[quota], known.used(name), RETRY_AFTER_S[quota])

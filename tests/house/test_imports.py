@@ -98,7 +98,7 @@ EDGES: dict[str, set[str]] = {
     "shared/master_secret.py": {"os", "secrets", "tempfile"},
     "shared/metrics.py": {"aiohttp"},
     "shared/redis.py": {"redis"},
-    "shared/sending_domains.py": {"asyncio", "os", "secrets", "threading", "time"},
+    "shared/sending_domains.py": {"asyncio", "secrets", "time"},
     "shared/settings.py": {"os"},
     "shared/tenants.py": {"secrets", "time"},
 }
