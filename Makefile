@@ -3,7 +3,8 @@
 # make test    every test (CI=true: nothing may be skipped)
 # make check   the gate before a commit: format, lint, types, house, contract, unit
 # make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
-#                    also bench-rates, bench-latency, bench-mix, bench-relay-memory, bench-memory: see loadtests/README.md
+#                    also bench-rates, bench-latency, bench-mix, bench-neighbours, bench-relay-memory, bench-memory:
+#                    see loadtests/README.md
 #
 # Each does its own set-up on a fresh Debian or Ubuntu with Python 3.11 or newer; what is set up already costs nothing.
 
@@ -16,7 +17,7 @@ PYTEST_WORKERS ?= 2
 .PHONY: help run demo test check format lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
 
 run: .venv/.ready-run
 	@$(BIN)/estafette run

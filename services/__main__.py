@@ -20,7 +20,8 @@ from services.mailbox import store as mailbox_store
 from services.queueing import compiling, domains, stopping
 from services.queueing import http as queueing
 from services.queueing.figures import FigureStore
-from services.queueing.store import JobStore
+from services.queueing.quotas import Room
+from services.queueing.store import DAY_MS, JobStore
 from services.reports import http as reports
 from services.reports.event_log import EventLog
 from services.reports.store import ReportReader
@@ -33,6 +34,7 @@ from shared import api, dns, master_secret, metrics, redis, storage
 from shared.bus import Publisher
 from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle, run
+from shared.quotas import Admission
 from shared.recipients import Recipients
 from shared.sandbox import Sandbox, program
 from shared.sending_domains import SendingDomains
@@ -60,8 +62,10 @@ async def main(life: Lifecycle) -> None:
     life.push_close(links.close)  # before the client: what is in hand still goes to Redis
     tenants = Tenants(client)
     sandbox = _sandbox(settings)
-    routes = all_routes(life, client, tenants, links, Vault(secret.current, secret.previous), sandbox)
-    app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes)
+    vault = Vault(secret.current, secret.previous)
+    routes = all_routes(life, client, tenants, links, vault, sandbox)
+    admission = Admission(settings.quotas.by_name(), time.monotonic)
+    app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes, admission=admission)
     runner = web.AppRunner(
         app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_SECONDS, auto_decompress=False
     )
@@ -74,6 +78,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(sandbox.run(life.stopping), "sandbox")
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
         if await storage.is_ours(life, client):
+            await SendingDomains(client, vault).count()
             life.ready()
         await life.stopping.wait()
 
@@ -108,13 +113,16 @@ def _queueing(
 ) -> list[api.Route]:
     sending_domains = SendingDomains(client, vault, ours=settings.own_hosts)
     partitions = settings.redis.partitions
-    store = JobStore(client, partitions, settings.queueing.max_intake_chunks)
+    open_job_ms = settings.queueing.open_job_days * DAY_MS
+    store = JobStore(client, partitions, settings.queueing.max_intake_chunks, open_job_ms)
+    defaults = settings.quotas.by_name()
     publisher = Publisher(client, partitions, lambda: secrets.token_hex(8))
     jobs = queueing.routes(
         store,
         tenants,
         sending_domains,
         compiling.Compiler(sandbox),
+        Room(store, defaults, _now_ms, time.monotonic),
         partitions=partitions,
         max_recipients=settings.queueing.max_recipients,
         now_ms=_now_ms,
@@ -125,7 +133,7 @@ def _queueing(
     async def look_up(names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
         return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
 
-    return [*jobs, *stops, *domains.routes(sending_domains, tenants, look_up, _now_ms)]
+    return [*jobs, *stops, *domains.routes(sending_domains, tenants, look_up, _now_ms, defaults)]
 
 
 def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:

@@ -121,7 +121,40 @@ def list_tenants() -> None:
 
     for tenant in _with_redis(lambda client, _: Tenants(client).all()):
         flags = "  any From domain" if tenant.any_from_domain else ""
-        click.echo(f"{tenant.name:<32}  since {_day(tenant.created_at)}{flags}")
+        own = "".join(f"  {name}={limit}" for name, limit in sorted(tenant.quotas.items()))
+        click.echo(f"{tenant.name:<32}  since {_day(tenant.created_at)}{flags}{own}")
+
+
+@tenants.command("show")
+@click.argument("name")
+def show_tenant(name: str) -> None:
+    """A tenant and its quotas: its own, and those that it has from the settings."""
+    from shared.tenants import Tenants
+
+    settings = _settings()
+    tenant = _with_redis(lambda client, _: Tenants(client).get(name))
+    if tenant is None:
+        _fail(f"there is no tenant {name}")
+    click.echo(f"{tenant.name}  since {_day(tenant.created_at)}{'  any From domain' if tenant.any_from_domain else ''}")
+    for quota, limit in settings.quotas.by_name().items():
+        own = tenant.quotas.get(quota)
+        click.echo(f"  {quota:<22} {limit if own is None else own:>14}  {'default' if own is None else 'its own'}")
+
+
+@tenants.command("quota")
+@click.argument("name")
+@click.argument("quota")
+@click.argument("limit")
+def set_quota(name: str, quota: str, limit: str) -> None:
+    """Give a tenant a quota of its own (a number), or the one of the settings again (`default`). Every process follows
+    within ten seconds. `estafette tenants show` names the quotas."""
+    from shared.tenants import Tenants
+
+    if limit != "default" and not (limit.isascii() and limit.isdigit() and len(limit) < 16):
+        _fail(f"a quota is a number, or `default`, not {limit!r:.40}")
+    most = None if limit == "default" else int(limit)
+    _with_redis(lambda client, _: Tenants(client).set_quota(name, quota, most))
+    click.echo(f"{quota} of {name}: {limit}")
 
 
 @main.group()

@@ -1,6 +1,7 @@
 """The Redis that `estafette run` starts where `redis.url` names none: found, told to keep what it acknowledges."""
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 #: What `bus` and the scripts are written for.
 OLDEST = (6, 2)
+#: Where a container has less than its machine (cgroups, version 2 and 1).
+MEMORY_BOUNDS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 class NoRedis(Exception):
@@ -27,8 +30,21 @@ def find() -> Path:
     raise NoRedis("no redis-server on PATH: install it (apt-get install redis-server), or set redis.url")
 
 
-def command(program: Path, directory: Path, port: int) -> list[str]:
-    """Durable at each acknowledgement, on loopback alone. NoRedis if this program must not open that data."""
+def memory_bytes(wanted: int) -> int:
+    """What the server may use: what the settings say, else half of this machine's memory, whichever bound of it is the
+    smaller. Its rewriting of the file takes a fork, which may need as much again for a while."""
+    if wanted:
+        return wanted
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for bound in MEMORY_BOUNDS:
+        if bound.exists() and (text := bound.read_text("ascii").strip()).isdigit():
+            machine = min(machine, int(text))
+    return machine // 2
+
+
+def command(program: Path, directory: Path, port: int, max_memory_bytes: int) -> list[str]:
+    """Durable at each acknowledgement, on loopback alone, within that memory: what does not fit is refused, and nothing
+    is thrown away. NoRedis if this program must not open that data."""
     version = _version(program)
     if version < OLDEST:
         raise NoRedis(f"{program} is {'.'.join(map(str, version))}; {'.'.join(map(str, OLDEST))} is needed")
@@ -39,6 +55,7 @@ def command(program: Path, directory: Path, port: int) -> list[str]:
         str(program),
         *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory.resolve()), "--daemonize", "no"),
         *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+        *("--maxmemory", str(max_memory_bytes), "--maxmemory-policy", "noeviction"),
     ]
 
 

@@ -94,7 +94,8 @@ class Instance:
         if not self.redis_url:
             port = next(free_ports("127.0.0.1"))
             try:
-                command = redis_server.command(redis_server.find(), self.data, port)
+                most = redis_server.memory_bytes(self.settings.redis.max_memory_bytes)
+                command = redis_server.command(redis_server.find(), self.data, port, most)
             except redis_server.NoRedis as error:
                 raise CannotRun(str(error)) from None
             self._start("redis", processes.program(command))

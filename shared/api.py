@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import Counter, Histogram
 
 from shared.errors import NOT_JSON, Fault, Problem, ProblemDocument
+from shared.quotas import Admission
 from shared.redis import RedisAway
 
 SCOPES = ("send", "read", "suppress", "admin", "operator")
@@ -59,6 +60,8 @@ class Principal:
 
     tenant: str
     scopes: frozenset[str]
+    #: Quotas of the tenant's own (`shared.quotas`), by name; the settings have the others.
+    quotas: Mapping[str, int] = field(default_factory=dict)
 
 
 #: Where a scoped route finds its caller: `request[api.PRINCIPAL].tenant`.
@@ -121,8 +124,11 @@ def problem_answer(problem: Problem) -> web.Response:
     )
 
 
-def application(routes: Iterable[Route], key_ring: KeyRing, *, max_body_bytes: int) -> web.Application:
-    """One aiohttp application with all the routes, and `/v1/openapi.json` that describes them."""
+def application(
+    routes: Iterable[Route], key_ring: KeyRing, *, max_body_bytes: int, admission: Admission | None = None
+) -> web.Application:
+    """One aiohttp application with all the routes, and `/v1/openapi.json` that describes them. `admission` holds the
+    tenants to what they may ask for."""
     mounted = list(routes)
     document = orjson.dumps(openapi(mounted))
 
@@ -131,12 +137,12 @@ def application(routes: Iterable[Route], key_ring: KeyRing, *, max_body_bytes: i
 
     app = web.Application(client_max_size=max_body_bytes, middlewares=[_answer_errors, refuse_encoded])
     for route in mounted:
-        _mount(app, route, key_ring)
+        _mount(app, route, key_ring, admission)
     app.router.add_get("/v1/openapi.json", describe, allow_head=False)
     return app
 
 
-def _mount(app: web.Application, route: Route, key_ring: KeyRing) -> None:
+def _mount(app: web.Application, route: Route, key_ring: KeyRing, admission: Admission | None) -> None:
     seconds = SECONDS.labels(route.path)
     statuses: dict[int, Any] = {}
 
@@ -151,9 +157,13 @@ def _mount(app: web.Application, route: Route, key_ring: KeyRing) -> None:
 
     async def _authenticated(request: web.Request) -> web.StreamResponse:
         try:
-            if route.scope is not None:
-                request[PRINCIPAL] = await _principal(request, route.scope, key_ring)
-            return await route.call(request)
+            if route.scope is None:
+                return await route.call(request)
+            principal = request[PRINCIPAL] = await _principal(request, route.scope, key_ring)
+            if admission is None:
+                return await route.call(request)
+            with admission.admitted(principal.tenant, principal.quotas):  # before its body is read
+                return await route.call(request)
         except Problem as problem:
             return problem_answer(problem)
         except RedisAway:
@@ -245,7 +255,9 @@ def _shapes(route: Route) -> list[Any]:
 def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": schema_of[ProblemDocument]}}
     answers = {str(status): _answer(status, shape, schema_of) for status, shape in sorted(route.answers.items())}
-    errors = [503, 500] + ([401, 403] if route.scope else []) + ([400, 413, 415, 422] if _takes_body(route) else [])
+    errors = (
+        [503, 500] + ([401, 403, 429] if route.scope else []) + ([400, 413, 415, 422] if _takes_body(route) else [])
+    )
     for status in sorted(errors):
         answers.setdefault(str(status), {"description": f"a problem ({status})", "content": problem})
     operation: dict[str, Any] = {"summary": route.summary, "responses": answers}

@@ -16,14 +16,23 @@ class Fault(msgspec.Struct, frozen=True):
     what: str
 
 
+class QuotaExceeded(msgspec.Struct, frozen=True):
+    """A quota of the tenant that a request went beyond, what it allows, and what was in use without the request."""
+
+    name: str
+    limit: int
+    used: int
+
+
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The body of an error answer, media type application/problem+json."""
+    """The body of an error answer, media type application/problem+json. `quota`: of `quota_exceeded` (429) alone."""
 
     type: str
     title: str
     status: int
     detail: str = ""
     faults: list[Fault] = []
+    quota: QuotaExceeded | None = None
 
 
 TITLES = {
@@ -52,6 +61,7 @@ class Problem(Exception):
         detail: str = "",
         faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
+        quota: QuotaExceeded | None = None,
     ) -> None:
         super().__init__(f"{status} {word}: {detail}")
         self.status = status
@@ -59,6 +69,7 @@ class Problem(Exception):
         self.detail = detail
         self.faults = list(faults)
         self.headers = dict(headers or {})
+        self.quota = quota
 
     def document(self) -> ProblemDocument:
         return ProblemDocument(
@@ -67,4 +78,5 @@ class Problem(Exception):
             status=self.status,
             detail=self.detail,
             faults=self.faults,
+            quota=self.quota,
         )

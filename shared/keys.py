@@ -41,6 +41,12 @@ def domain_kin() -> str:
     return "est:{meta}:domain_kin"
 
 
+def tenant_domains(tenant: str) -> str:
+    """zset · the tenant's quota of domains: domain → infinity while he has it, domain@ms → ms until which one that was
+    removed or given new keys counts · until then"""
+    return f"est:{{meta}}:tenant_domains:{tenant}"
+
+
 # Streams and what belongs to them
 
 
@@ -93,7 +99,8 @@ def job_chunks(p: int, job_id: str) -> str:
 
 
 def job_seen(p: int, job_id: str) -> str:
-    """set of 8-byte digests · which addresses an open job has taken already · until the job starts, 7 days at most"""
+    """set of 8-byte digests · which addresses an open job has taken already · until the job starts, or a day
+    longer than it may stay open"""
     return f"est:{{p{p}}}:job:{job_id}:seen"
 
 
@@ -117,6 +124,23 @@ def job_begun(p: int, job_id: str) -> str:
 def schedule(p: int) -> str:
     """zset, job → ms · jobs that start later · until started"""
     return f"est:{{p{p}}}:schedule"
+
+
+def open_jobs(p: int) -> str:
+    """zset, job → ms · open jobs, and when each is removed if it has not been started · until started or removed"""
+    return f"est:{{p{p}}}:open_jobs"
+
+
+def use(p: int, tenant: str) -> str:
+    """hash · what the tenant keeps in this partition, changed by the scripts that keep it: `open_jobs`, `bytes` of open
+    jobs' content and of recipients not yet queued, and by hour since 1970 `keys:<hour>` (Idempotency-Keys) and
+    `content:<hour>` (bytes) · for ever; an hour until it is a day old"""
+    return f"est:{{p{p}}}:use:{tenant}"
+
+
+def intake_use(p: int, lane: int) -> str:
+    """hash, tenant → how many entries of `intake` are his · while he has any"""
+    return f"est:{{p{p}}}:intake_use:{lane}"
 
 
 def idempotency(p: int, digest: str) -> str:

@@ -29,6 +29,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple, cast
 
@@ -38,6 +39,7 @@ from shared import dkim_keys, dkim_rotation, domain_names, keys, logs
 from shared.dkim_keys import Algorithm, CannotOpen, Vault
 from shared.dkim_rotation import Check, Dns, Key, NotPublished, State
 from shared.domain_names import InvalidDomain, normalise
+from shared.quotas import exceeded
 from shared.redis import Client, Script, answer
 from shared.times import rfc3339
 
@@ -46,6 +48,10 @@ from shared.times import rfc3339
 CACHE_SECONDS = 8.0
 #: Domains remembered at most; beyond, the whole cache is dropped.
 CACHE_DOMAINS = 10_000
+#: A removed domain, and new keys of one that stays, count for so long: making keys is what costs.
+COUNTED_MS = 24 * 3600 * 1000
+#: Of a refusal for want of room: the tenant may remove one, or ask the operator.
+RETRY_AFTER_S = 3600
 #: The owner that is no tenant.
 INSTALLATION = ""
 #: Of the first keys of a domain, and of each rotation.
@@ -75,6 +81,17 @@ end
 return 1
 """)
 
+
+# KEYS[1] the domains that count for a tenant · ARGV one more, now, until when it counts unless it becomes the tenant's,
+# the most there may be ("": any number). Answers -1, or how many there are where it would be one too many.
+_RESERVE = Script("""
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[2])
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return -1 end
+local used = redis.call('ZCARD', KEYS[1])
+if ARGV[4] ~= '' and used >= tonumber(ARGV[4]) then return used end
+redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
+return -1
+""")
 
 _log = logs.get_logger()
 
@@ -258,6 +275,8 @@ class SendingDomains:
         self._now = now
         self._monotonic = monotonic
         self._cache: dict[str, tuple[float, SendingDomain | None]] = {}
+        # An RSA key takes a tenth of a second of a core or more: one after the other, whoever asks for how many.
+        self._making = ThreadPoolExecutor(1, "making-keys")
 
     # What there is
 
@@ -288,7 +307,9 @@ class SendingDomains:
 
     # To sign with
 
-    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> SendingDomain:
+    async def for_sending(
+        self, tenant: str, domain: str, *, any_from_domain: bool, most: int | None = None
+    ) -> SendingDomain:
         """The domain with its keys, if the tenant may write From it, remembered for `CACHE_SECONDS`. With
         `any_from_domain` a free one is taken. InvalidDomain; DomainTaken if another owns it, or it is the
         installation's; LookupError if nobody does and the tenant has to add it, NotShown if he has done that."""
@@ -297,7 +318,7 @@ class SendingDomains:
             raise DomainTaken(f"{name} is the installation's")
         known = self._remembered(name)
         if known is None or known.tenant != tenant:
-            known = await self._find(tenant, name, any_from_domain)
+            known = await self._find(tenant, name, any_from_domain, most)
             self._remember(name, known)
         return known
 
@@ -315,17 +336,19 @@ class SendingDomains:
 
     # To change them
 
-    async def add(self, tenant: str, domain: str) -> tuple[SendingDomain, bool]:
+    async def add(self, tenant: str, domain: str, most: int | None = None) -> tuple[SendingDomain, bool]:
         """The tenant's domain or his claim to it, and whether it is new. A second time changes nothing. What others
-        have or claim makes no difference. InvalidDomain."""
+        have or claim makes no difference. `most`: the tenant's quota of domains. InvalidDomain; Problem 429 beyond the
+        quota."""
         name = self.normalised(domain)
         made: SendingDomain | None = None
         while True:
             _, _, own = await self._own(tenant, name)
             if own is not None:
                 return own, False
-            made = made or await self._make(tenant, name)
+            made = made or await self._make(tenant, name, most)
             if await self._swap([Swap(keys.domain_claims(tenant), name, b"", _packed(made))]):
+                await self._counts(tenant, name)
                 return made, True
 
     def normalised(self, domain: str) -> str:
@@ -356,10 +379,11 @@ class SendingDomains:
             if own is not None and own.proof == "operator":
                 return own, False
             if (own or claim) is None:
-                made = made or await self._make(tenant, name)
+                made = made or await self._make(tenant, name, None)
             given = msgspec.structs.replace(cast(SendingDomain, own or claim or made), by_use=False, proof="operator")
             swaps = [*self._claim_swaps(tenant, name, claimed), await self._kin_swap(name, tenant)]
             if await self._swap([Swap(keys.domains(), name, packed, _packed(self._resealed(given))), *swaps]):
+                await self._counts(tenant, name)
                 _log.info("domain_given", domain=name, tenant=tenant)
                 return given, own is None or own.by_use
 
@@ -391,10 +415,12 @@ class SendingDomains:
                 raise DomainHeld(f"an operator took {name} back: an operator alone gives it again")
             kin = [await self._kin_swap(name, None)] if own.proof else []
             if await self._swap([Swap(key, name, packed, b""), *kin]):
+                await self._counts_no_more(tenant, name)
                 return True
 
-    async def rotate(self, tenant: str, domain: str) -> SendingDomain:
-        """With new keys to publish, which sign nothing yet; a second time, the same. LookupError, InvalidDomain."""
+    async def rotate(self, tenant: str, domain: str, most: int | None = None) -> SendingDomain:
+        """With new keys to publish, which sign nothing yet; a second time, the same. New keys count as a domain for a
+        day. LookupError, InvalidDomain; Problem 429 beyond the quota `most`."""
         made: tuple[Key, ...] = ()
 
         async def with_new(found: SendingDomain) -> SendingDomain:
@@ -402,7 +428,9 @@ class SendingDomains:
             kept = dkim_rotation.kept(found.keys, self._now_ms())
             if dkim_rotation.waiting(kept):
                 return found
-            made = made or await self._new_keys(found.domain, "waiting")
+            if not made:
+                await self._reserve(tenant, f"{found.domain}@{self._now_ms()}", most)
+                made = await self._new_keys(found.domain, "waiting")
             return msgspec.structs.replace(found, keys=(*kept, *made))
 
         return await self._change(tenant, domain, with_new)
@@ -505,12 +533,12 @@ class SendingDomains:
             if changed == found or await self._swap([Swap(key, name, packed, _packed(changed))]):
                 return changed
 
-    async def _find(self, tenant: str, name: str, any_from_domain: bool) -> SendingDomain:
+    async def _find(self, tenant: str, name: str, any_from_domain: bool, most: int | None) -> SendingDomain:
         _, found = await self._read(name)
         if found is not None and found.tenant == tenant:
             return found
         if any_from_domain:
-            return await self._take_by_use(tenant, name)
+            return await self._take_by_use(tenant, name, most)
         if found is not None and not found.by_use and found.tenant == INSTALLATION:
             raise DomainTaken(f"{name} is the installation's")
         _, claim = await self._claim(tenant, name)
@@ -520,7 +548,7 @@ class SendingDomains:
             raise DomainTaken(f"{name} belongs to another tenant")
         raise LookupError(f"{name} is not among the sending domains of {tenant}")
 
-    async def _take_by_use(self, tenant: str, name: str) -> SendingDomain:
+    async def _take_by_use(self, tenant: str, name: str, most: int | None) -> SendingDomain:
         """Several processes may do so at once: the first one's keys stay, the others read them."""
         domain_names.refuse_nobodys(name)
         if domain_names.above(name, self._ours):
@@ -539,21 +567,47 @@ class SendingDomains:
                 raise DomainTaken(f"an operator took {name} back")
             claimed, claim = await self._claim(tenant, name)
             if claim is None:
-                made = made or await self._make(tenant, name)
+                made = made or await self._make(tenant, name, most)
             taken = msgspec.structs.replace(cast(SendingDomain, claim or made), by_use=True)
             unchanged = Swap(keys.domain_kin(), domain_names.organisation(name), kin_packed, kin_packed)
             swaps = [*self._claim_swaps(tenant, name, claimed), unchanged]
             if await self._swap([Swap(keys.domains(), name, packed, _packed(taken)), *swaps]):
+                await self._counts(tenant, name)
                 return taken
 
-    async def _make(self, tenant: str, name: str) -> SendingDomain:
+    async def count(self) -> None:
+        """Counts the domains of before they were counted, for the quotas of their owners."""
+        for domain in await self.all():
+            await self._counts(domain.tenant, domain.domain)
+
+    async def _counts(self, tenant: str, name: str) -> None:
+        await self._ask(self._client.zadd(keys.tenant_domains(tenant), cast(Any, {name: float("inf")})))
+
+    async def _counts_no_more(self, tenant: str, name: str) -> None:
+        """But for the keys that were made for it."""
+        now_ms = self._now_ms()
+        await self._ask(self._client.zrem(keys.tenant_domains(tenant), name))
+        counts = cast(Any, {f"{name}@{now_ms}": now_ms + COUNTED_MS})
+        await self._ask(self._client.zadd(keys.tenant_domains(tenant), counts))
+
+    async def _reserve(self, tenant: str, name: str, most: int | None) -> None:
+        """Before keys are made: they are what a domain costs. Problem 429 if the tenant has `most` already."""
+        now_ms = self._now_ms()
+        args: list[str | bytes | int] = [name, now_ms, now_ms + COUNTED_MS, "" if most is None else most]
+        used = int(await _RESERVE(self._client, [keys.tenant_domains(tenant)], args))
+        if used >= 0:
+            raise exceeded("domains", most or 0, used, RETRY_AFTER_S)
+
+    async def _make(self, tenant: str, name: str, most: int | None) -> SendingDomain:
+        await self._reserve(tenant, name, most)
         made = await self._new_keys(name, "signing")
         token = self._chance(TOKEN_BYTES).hex()
         return SendingDomain(name, tenant, created_at=self._now_ms(), keys=made, token=token)
 
     async def _new_keys(self, name: str, state: State) -> tuple[Key, ...]:
-        return await asyncio.to_thread(
-            lambda: tuple(self._new_key(name, self._make_key(algorithm), state) for algorithm in ALGORITHMS)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._making,
+            lambda: tuple(self._new_key(name, self._make_key(algorithm), state) for algorithm in ALGORITHMS),
         )
 
     def _new_key(self, name: str, pem: str, state: State) -> Key:

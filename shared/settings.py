@@ -77,6 +77,9 @@ class Redis(Section, frozen=True, kw_only=True):
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
     #: Refuse a Redis that cannot promise to have written to disk what it has answered.
     require_durable: bool = False
+    #: `maxmemory` of the server that `estafette run` starts; 0: half of this machine's memory. Beyond, it refuses to
+    #: write (nothing is evicted), and requests are answered 503 until there is room.
+    max_memory_bytes: NotNegative = 0
 
 
 class Http(Process, frozen=True, kw_only=True):
@@ -89,8 +92,11 @@ class Http(Process, frozen=True, kw_only=True):
 
 
 class Queueing(Process, frozen=True, kw_only=True):
-    #: Chunks of jobs that may wait to be queued before the API answers 429.
+    #: Chunks of jobs that may wait in a lane of a partition before the API answers 429, to tenants of whose chunks a
+    #: tenth of that waits there: others are let in, so that nobody fills it for all.
     max_intake_chunks: Positive = 10_000
+    #: An open job that nobody starts or appends to for so long is removed, with its recipients.
+    open_job_days: Positive = 7
     #: In one request; a larger job is opened and appended to.
     max_recipients: Positive = 10_000
     max_body_bytes: Positive = 32 * 1024 * 1024
@@ -178,6 +184,28 @@ class Mailbox(Process, frozen=True, kw_only=True):
     keep: Positive = 1_000
 
 
+class Quotas(Section, frozen=True, kw_only=True):
+    """Of each tenant; `estafette tenants quota` gives one tenant others. What each counts: `shared/quotas.py`."""
+
+    #: Of one HTTP process; a second's worth may come at once.
+    requests_per_second: NotNegative = 200
+    #: At the same time, of one HTTP process.
+    requests_under_way: NotNegative = 100
+    #: Opened and not started; they are removed after `queueing.open_job_days`.
+    open_jobs: NotNegative = 1_000
+    #: Recipients that wait to be queued, the content of open jobs, and the content that was sent in 24 hours.
+    stored_bytes: NotNegative = 4 * 1024 * 1024 * 1024
+    #: Held, and removed or given new keys in the last 24 hours.
+    domains: NotNegative = 500
+    #: In 24 hours.
+    idempotency_keys: NotNegative = 2_000_000
+    #: Of 500 recipients, that wait to be queued, in each lane. A job is let in whole while there are fewer.
+    intake_chunks: NotNegative = 50_000
+
+    def by_name(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
 class Events(Section, frozen=True, kw_only=True):
     #: The API promises seven days; more is the operator's choice.
     retention_days: Annotated[int, Meta(ge=7)] = 7
@@ -255,6 +283,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     suppression: Suppression = Suppression()
     reports: Reports = Reports()
     mailbox: Mailbox = Mailbox()
+    quotas: Quotas = Quotas()
     events: Events = Events()
     dns: Dns = Dns()
     tls: Tls = Tls()

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import msgspec
 
-from shared import keys
+from shared import keys, quotas
 from shared.api import SCOPES, Principal
 from shared.redis import Client, answer
 
@@ -42,6 +42,8 @@ class Tenant(msgspec.Struct, frozen=True, array_like=True):
     name: str
     created_at: int
     any_from_domain: bool = False
+    #: His own quotas (`shared.quotas`), by name.
+    quotas: dict[str, int] = {}
 
 
 class ApiKey(msgspec.Struct, frozen=True, array_like=True):
@@ -90,6 +92,22 @@ class Tenants:
         packed = await self._ask(self._client.hgetall(keys.tenants()))
         return sorted((msgspec.msgpack.decode(one, type=Tenant) for one in packed.values()), key=lambda one: one.name)
 
+    async def set_quota(self, name: str, quota: str, limit: int | None) -> Tenant:
+        """Gives a tenant a quota of his own, or with None the default again. Every process follows within
+        `CACHE_SECONDS`. TenantError for an unknown tenant or quota."""
+        if quota not in quotas.NAMES:
+            raise TenantError(f"there is no quota {quota!r:.60}; there are {', '.join(quotas.NAMES)}")
+        if limit is not None and limit < 0:
+            raise TenantError("a quota is 0 or more")
+        found = await self.get(name)
+        if found is None:
+            raise TenantError(f"there is no tenant {name!r:.60}")
+        own = {one: most for one, most in found.quotas.items() if one != quota}
+        changed = msgspec.structs.replace(found, quotas=own if limit is None else {**own, quota: limit})
+        await self._ask(self._client.hset(keys.tenants(), name, cast(Any, _packed(changed))))
+        self._cache.clear()
+        return changed
+
     async def create_key(self, tenant: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
         """A new key and its text, which cannot be had again. TenantError for an unknown tenant or scope."""
         wanted = tuple(dict.fromkeys(scopes))
@@ -135,7 +153,8 @@ class Tenants:
         if packed is None:
             return None
         key = msgspec.msgpack.decode(packed, type=ApiKey)
-        principal = Principal(key.tenant, frozenset(key.scopes))
+        tenant = await self.get(key.tenant)
+        principal = Principal(key.tenant, frozenset(key.scopes), tenant.quotas if tenant is not None else {})
         if len(self._cache) >= CACHE_KEYS:
             self._cache.clear()
         self._cache[key_id] = (self._monotonic() + CACHE_SECONDS, key, principal)

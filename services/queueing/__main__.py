@@ -10,7 +10,7 @@ from services.queueing import breakers
 from services.queueing.figures import FigureStore
 from services.queueing.queueing import Queueing
 from services.queueing.sites import DnsSites, FixedSite
-from services.queueing.store import JobStore
+from services.queueing.store import DAY_MS, JobStore
 from shared import bus, dns, keys, sites, storage
 from shared.lifecycle import Lifecycle, run
 from shared.ready import LANES, ReadyQueues
@@ -33,7 +33,12 @@ async def main(life: Lifecycle) -> None:
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
     watching = breakers.Breakers(FigureStore(client, partitions), StopList(client), publisher, _now_ms)
     queueing = Queueing(
-        store=JobStore(client, partitions, settings.queueing.max_intake_chunks),
+        store=JobStore(
+            client,
+            partitions,
+            settings.queueing.max_intake_chunks,
+            settings.queueing.open_job_days * DAY_MS,
+        ),
         queues=ReadyQueues(client),
         suppressions=SuppressionList(client, partitions),
         sites=DnsSites(resolver) if route is None else FixedSite(route.site),
@@ -65,6 +70,7 @@ async def main(life: Lifecycle) -> None:
             await consumer.create_groups()
             life.spawn(consumer.run(life.stopping), "reading")
         life.spawn(queueing.start_scheduled(life.stopping), "schedule")
+        life.spawn(queueing.sweep(life.stopping), "open jobs")
         life.spawn(watching.sweep_forever(life.stopping), "stops")
         life.ready()
         await life.stopping.wait()

@@ -5,14 +5,14 @@ Its keys are replaced in three steps: `rotate` makes new ones, their records are
 and lets them sign. `check` asks DNS alone.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal, Protocol
 
 import msgspec
 from aiohttp import web
 
-from shared import api, dkim_rotation
+from shared import api, dkim_rotation, quotas
 from shared.dkim_rotation import NothingWaiting, NotPublished
 from shared.domain_names import InvalidDomain
 from shared.errors import Fault, Problem, ProblemDocument
@@ -84,8 +84,15 @@ class Tenants(Protocol):
     async def get(self, name: str) -> object | None: ...
 
 
-def routes(store: SendingDomains, tenants: Tenants, look_up: LookUp, now_ms: Callable[[], int]) -> list[api.Route]:
-    site = _Site(store, tenants, look_up, now_ms)
+def routes(
+    store: SendingDomains,
+    tenants: Tenants,
+    look_up: LookUp,
+    now_ms: Callable[[], int],
+    defaults: Mapping[str, int] | None = None,
+) -> list[api.Route]:
+    """`defaults`: the quotas of a tenant that has none of his own; None: there are none."""
+    site = _Site(store, tenants, look_up, now_ms, defaults)
     return [
         api.Route(
             "POST",
@@ -171,7 +178,15 @@ def routes(store: SendingDomains, tenants: Tenants, look_up: LookUp, now_ms: Cal
 
 
 class _Site:
-    def __init__(self, store: SendingDomains, tenants: Tenants, look_up: LookUp, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: SendingDomains,
+        tenants: Tenants,
+        look_up: LookUp,
+        now_ms: Callable[[], int],
+        defaults: Mapping[str, int] | None,
+    ) -> None:
+        self._defaults = defaults
         self._store = store
         self._tenants = tenants
         self._look_up = look_up
@@ -180,7 +195,7 @@ class _Site:
     async def add(self, request: web.Request) -> web.StreamResponse:
         wanted = await api.read_json(request, NewDomain)
         try:
-            domain, new = await self._store.add(_tenant(request), wanted.domain)
+            domain, new = await self._store.add(_tenant(request), wanted.domain, self._most(request))
         except InvalidDomain as error:
             raise Problem(422, "invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
         location = {"Location": f"/v1/domains/{domain.domain}"}
@@ -217,7 +232,7 @@ class _Site:
 
     async def rotate(self, request: web.Request) -> web.StreamResponse:
         with _known(request) as name:
-            domain = await self._store.rotate(_tenant(request), name)
+            domain = await self._store.rotate(_tenant(request), name, self._most(request))
         return api.json_answer(self._shown(domain))
 
     async def activate(self, request: web.Request) -> web.StreamResponse:
@@ -258,6 +273,11 @@ class _Site:
 
     def _given(self, domain: SendingDomain) -> GivenDomain:
         return GivenDomain(**msgspec.structs.asdict(self._shown(domain)), tenant=domain.tenant)
+
+    def _most(self, request: web.Request) -> int | None:
+        if self._defaults is None:
+            return None
+        return quotas.limits(self._defaults, request[api.PRINCIPAL].quotas)["domains"]
 
     def _shown(self, domain: SendingDomain) -> Domain:
         return Domain(

@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b, sha256
 from typing import Any, Protocol
 
@@ -14,10 +14,12 @@ from prometheus_client import Counter
 from services.queueing import jobs
 from services.queueing.appending import CsvRows, JsonRows, Row
 from services.queueing.compile import JobContent, Limits
-from services.queueing.store import JobStore, NewJob, Start, Stored
+from services.queueing.quotas import Room
+from services.queueing.store import JOB_BYTES, JobStore, NewJob, Start, Stored
 from shared import addresses, api, content, ids
 from shared.domain_names import InvalidDomain
 from shared.errors import Fault, Problem, ProblemDocument
+from shared.ready import LANES
 from shared.recipients import pack_waiting_row
 from shared.sending_domains import DomainTaken, NotShown
 
@@ -108,7 +110,7 @@ class Tenants(Protocol):
 
 
 class SendingDomains(Protocol):
-    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> Any: ...
+    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool, most: int | None = None) -> Any: ...
 
 
 class Compiler(Protocol):
@@ -122,13 +124,14 @@ def routes(
     tenants: Tenants,
     domains: SendingDomains,
     compiler: Compiler,
+    room: Room,
     *,
     partitions: int,
     max_recipients: int,
     now_ms: Callable[[], int],
     chance: Callable[[int], bytes],
 ) -> list[api.Route]:
-    site = _Site(store, tenants, domains, compiler, partitions, max_recipients, now_ms, chance)
+    site = _Site(store, tenants, domains, compiler, room, partitions, max_recipients, now_ms, chance)
     problems = {409: ProblemDocument, 429: ProblemDocument}
     return [
         api.Route(
@@ -176,6 +179,7 @@ class _Site:
         tenants: Tenants,
         domains: SendingDomains,
         compiler: Compiler,
+        room: Room,
         partitions: int,
         max_recipients: int,
         now_ms: Callable[[], int],
@@ -185,6 +189,7 @@ class _Site:
         self._tenants = tenants
         self._domains = domains
         self._compiler = compiler
+        self._room = room
         self._partitions = partitions
         self._max_recipients = max_recipients
         self._now_ms = now_ms
@@ -194,9 +199,15 @@ class _Site:
     # POST /v1/jobs
 
     async def post_job(self, request: web.Request) -> web.StreamResponse:
-        tenant = request[api.PRINCIPAL].tenant
+        tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         open_job = _wants_open(request)
         key = _idempotency_key(request)
+        key_digest = sha256(f"{tenant}\x00{key}".encode()).hexdigest()
+        # What was answered once is answered again, whatever the tenant has used up since.
+        repeated = bool(key) and await self._store.knows(key_digest)
+        wanted = {"stored_bytes": 1, "open_jobs": int(open_job), "idempotency_keys": int(bool(key))}
+        if not repeated:
+            await self._room.check(tenant, own, wanted)  # before the body is read
         if request.content_type not in ("application/json", "application/octet-stream"):
             raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
         body = await api.read_body(request)
@@ -206,10 +217,12 @@ class _Site:
         )
         compiled = await self._compiler.compile(draft.content, Limits())
         job = await asyncio.to_thread(jobs.finish, draft, compiled)
-        await self._check_from(tenant, job.request.from_)
-        key_digest = sha256(f"{tenant}\x00{key}".encode()).hexdigest()
+        await self._check_from(request[api.PRINCIPAL], job.request.from_)
         partition = ids.name_partition(key_digest, self._partitions) if key else None
         start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
+        chunks = jobs.chunks(job.waiting)
+        if start == "queueing":
+            wanted[f"intake_chunks:{LANES[job.request.stream]}"] = len(chunks)
         while True:
             job_id = ids.new_job_id(now_ms, self._chance(6), self._partitions, partition)
             reply = msgspec.json.encode(_accepted(job_id, start, job))
@@ -218,7 +231,9 @@ class _Site:
                 request_digest = blake2b(body + start.encode(), digest_size=16).digest()
                 idempotency = (key_digest, request_digest, zlib.compress(reply, 1))
             new = _new_job(job_id, tenant, job, now_ms, start)
-            stored = await self._store.store(new, jobs.chunks(job.waiting), start, job.send_at_ms, idempotency)
+            wanted["stored_bytes"] = JOB_BYTES + len(new.content) + sum(len(chunk) for _, chunk in chunks)
+            async with self._room.taken(tenant, own, {} if repeated else wanted):
+                stored = await self._store.store(new, chunks, start, job.send_at_ms, idempotency)
             if stored.word != "taken":
                 break
         JOBS.labels(stored.word).inc()
@@ -226,11 +241,13 @@ class _Site:
             self._log.info("job_stored", job=job_id, tenant=tenant, recipients=len(job.waiting), state=start)
         return _answer(stored, reply)
 
-    async def _check_from(self, tenant: str, from_: str) -> None:
+    async def _check_from(self, principal: api.Principal, from_: str) -> None:
+        tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
         domain = addresses.parse_mailbox(from_).address.domain
         found = await self._tenants.get(tenant)
         try:
-            await self._domains.for_sending(tenant, domain, any_from_domain=found is not None and found.any_from_domain)
+            any_from_domain = found is not None and found.any_from_domain
+            await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
         except InvalidDomain as fault:
             raise Problem(422, "invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
         except NotShown as fault:
@@ -242,7 +259,7 @@ class _Site:
     # POST /v1/jobs/{job}/recipients
 
     async def append(self, request: web.Request) -> web.StreamResponse:
-        tenant = request[api.PRINCIPAL].tenant
+        tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         job = _job_id(request)
         rows: JsonRows | CsvRows
         match request.content_type:
@@ -256,7 +273,13 @@ class _Site:
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
             raise _no_such_job(job)
-        appending = _Appending(self._store, tenant, job, head.stream)
+        await self._room.check(tenant, own, {"stored_bytes": 1})  # before the body is read
+
+        async def append(batch: Sequence[tuple[bytes, bytes]]) -> tuple[str, int]:
+            async with self._room.taken(tenant, own, {"stored_bytes": sum(len(row) for _, row in batch)}):
+                return await self._store.append(tenant, job, batch, self._now_ms())
+
+        appending = _Appending(append, head.stream)
         async for received in request.content.iter_chunked(APPEND_BYTES):
             await appending.read(rows.feed(received))
             if appending.stopped or rows.is_over:
@@ -271,14 +294,20 @@ class _Site:
     # POST /v1/jobs/{job}/start
 
     async def start(self, request: web.Request) -> web.StreamResponse:
-        tenant = request[api.PRINCIPAL].tenant
+        tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         job = _job_id(request)
         wanted = await api.read_json(request, StartRequest) if request.can_read_body else StartRequest()
         at_ms = int(wanted.send_at.timestamp() * 1000) if wanted.send_at else None
         now_ms = self._now_ms()
         if at_ms is not None and at_ms > now_ms + jobs.HORIZON_MS:
             raise Problem(422, "invalid_body", "the body does not fit", [Fault("$.send_at", "more than a year ahead")])
-        word, state = await self._store.start(tenant, job, now_ms, at_ms if at_ms and at_ms > now_ms else None)
+        at_ms = at_ms if at_ms and at_ms > now_ms else None
+        head = await self._store.head(job)
+        if head is None or head.tenant != tenant:
+            raise _no_such_job(job)
+        chunks = 0 if at_ms else await self._store.chunks_to_start(job)
+        async with self._room.taken(tenant, own, {f"intake_chunks:{LANES[head.stream]}": chunks}):
+            word, state = await self._store.start(tenant, job, now_ms, at_ms)
         match word:
             case "unknown":
                 raise _no_such_job(job)
@@ -293,10 +322,10 @@ class _Site:
 class _Appending:
     """Collects rows into batches and counts what became of them."""
 
-    def __init__(self, store: JobStore, tenant: str, job: str, stream: str) -> None:
-        self._store = store
-        self._tenant = tenant
-        self._job = job
+    def __init__(
+        self, append: Callable[[Sequence[tuple[bytes, bytes]]], Awaitable[tuple[str, int]]], stream: str
+    ) -> None:
+        self._append = append
         self._stream = stream
         self._batch: list[tuple[bytes, bytes]] = []
         self._appended = 0
@@ -340,7 +369,7 @@ class _Appending:
     async def flush(self) -> None:
         if not self._batch:
             return
-        word, fresh = await self._store.append(self._tenant, self._job, self._batch)
+        word, fresh = await self._append(self._batch)
         if word != "appended":
             raise Problem(409, "not_open", "the job was started; recipients can no longer be appended")
         self._appended += fresh

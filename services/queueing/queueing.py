@@ -28,6 +28,9 @@ from shared.redis import RedisAway
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 CHUNK_SECONDS = Histogram("estafette_queueing_chunk_seconds", "Time to queue a chunk of a job")
+REMOVED = Counter("estafette_queueing_open_jobs_removed_total", "Open jobs that nobody started in time")
+#: Between two sweeps over all partitions.
+SWEEP_SECONDS = 10.0
 _queued = {word: QUEUED.labels(word) for word in ("accepted", "suppressed", "rejected")}
 
 
@@ -95,7 +98,7 @@ class Queueing:
             await self._enqueue(intake, head, waiting, plan)
             slim = recipients.pack_slim(intake.first_ordinal, waiting)
             await self._store.finish(
-                intake.job, LANES[head.stream], intake.first_ordinal, slim, len(waiting), entry.stream_id
+                intake.tenant, intake.job, LANES[head.stream], intake.first_ordinal, slim, len(waiting), entry.stream_id
             )
         for fact in facts:
             _queued[type(fact).__name__.lower()].inc()
@@ -139,6 +142,19 @@ class Queueing:
                 for partition, share in shares.items()
             )
         )
+
+    async def sweep(self, stopping: asyncio.Event) -> None:
+        """Removes open jobs that nobody has started in time, and counts anew whose chunks wait, every few seconds."""
+        while not stopping.is_set():
+            try:
+                for partition in range(self._partitions):
+                    for job in await self._store.remove_open(partition, self._now_ms()):
+                        REMOVED.inc()
+                        self._log.info("open_job_removed", job=job)
+                    await self._store.count_intake(partition)
+            except RedisAway as away:
+                self._log.warning("redis_away", reason=str(away))
+            await pause(stopping, SWEEP_SECONDS)
 
     async def start_scheduled(self, stopping: asyncio.Event) -> None:
         """Starts jobs when their time has come, to the second."""

@@ -203,13 +203,13 @@ async def test_an_open_job_takes_each_address_once_and_starts_once(client, store
     batch = [(email.encode(), pack_waiting_row(Waiting(email=email))) for email in ("a@x.test", "b@x.test")]
     more = [(b"b@x.test", batch[1][1]), (b"c@x.test", pack_waiting_row(Waiting(email="c@x.test", name="é")))]
 
-    assert await store.append("acme", job, batch) == ("appended", 2)
-    assert await store.append("acme", job, more) == ("appended", 1)
-    assert await store.append("other", job, more) == ("unknown", 0)
+    assert await store.append("acme", job, batch, NOW_MS) == ("appended", 2)
+    assert await store.append("acme", job, more, NOW_MS) == ("appended", 1)
+    assert await store.append("other", job, more, NOW_MS) == ("unknown", 0)
     assert await store.start("other", job, NOW_MS) == ("unknown", "")
     assert await store.start("acme", job, NOW_MS) == ("queueing", "")
     assert await store.start("acme", job, NOW_MS) == ("not_open", "queueing")
-    assert await store.append("acme", job, more) == ("not_open", 0)
+    assert await store.append("acme", job, more, NOW_MS) == ("not_open", 0)
     await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
 
     assert await _ready(client) == ["a@x.test", "b@x.test", "c@x.test"]

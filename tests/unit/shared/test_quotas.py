@@ -1,0 +1,104 @@
+"""Who is let in, and what those are told who are not."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from shared import quotas
+from shared.errors import Problem, QuotaExceeded
+from shared.settings import Quotas
+
+DEFAULTS = Quotas(requests_per_second=10, requests_under_way=3).by_name()
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def admission(clock: Clock) -> quotas.Admission:
+    return quotas.Admission(DEFAULTS, clock)
+
+
+def asked(admission: quotas.Admission, tenant: str, times: int, own: dict[str, int] | None = None) -> int:
+    """How many of so many requests, one after the other, were let in."""
+    count = 0
+    for _ in range(times):
+        try:
+            with admission.admitted(tenant, own or {}):
+                count += 1
+        except Problem:
+            pass
+    return count
+
+
+def test_the_settings_have_a_default_for_each_quota_and_nothing_else() -> None:
+    assert tuple(Quotas().by_name()) == quotas.NAMES
+
+
+def test_a_second_s_worth_comes_at_once_and_then_the_pace(admission: quotas.Admission, clock: Clock) -> None:
+    assert asked(admission, "acme", 100) == 10
+
+    clock.seconds += 0.5
+
+    assert asked(admission, "acme", 100) == 5
+
+
+def test_one_tenant_at_his_quota_leaves_the_others_theirs(admission: quotas.Admission) -> None:
+    assert asked(admission, "acme", 1000) == 10
+
+    assert asked(admission, "other", 10) == 10
+
+
+def test_requests_under_way_are_counted_until_they_end_whatever_their_end(admission: quotas.Admission) -> None:
+    with ExitStack() as under_way:
+        for _ in range(3):
+            under_way.enter_context(admission.admitted("acme", {}))
+        with pytest.raises(Problem) as refused:
+            under_way.enter_context(admission.admitted("acme", {}))
+    with pytest.raises(ZeroDivisionError), admission.admitted("acme", {}):
+        raise ZeroDivisionError
+
+    assert refused.value.quota == QuotaExceeded("requests_under_way", 3, 3)
+    with ExitStack() as under_way:
+        for _ in range(3):
+            under_way.enter_context(admission.admitted("acme", {}))
+
+
+def test_a_refusal_names_the_quota_its_limit_and_its_use_and_when_to_come_back(admission: quotas.Admission) -> None:
+    asked(admission, "acme", 10)
+
+    with pytest.raises(Problem) as refused, admission.admitted("acme", {}):
+        pass
+
+    document = refused.value.document()
+    assert (document.status, document.type) == (429, "urn:estafette:problem:quota_exceeded")
+    assert document.quota == QuotaExceeded("requests_per_second", 10, 10)
+    assert "requests_per_second" in document.detail
+    assert int(refused.value.headers["Retry-After"]) >= 1
+
+
+def test_a_tenant_s_own_quota_goes_before_the_default(admission: quotas.Admission) -> None:
+    assert asked(admission, "acme", 100, {"requests_per_second": 20}) == 20
+    assert asked(admission, "none", 100, {"requests_per_second": 0}) == 0
+
+
+def test_what_is_remembered_of_tenants_is_bounded(
+    admission: quotas.Admission, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quotas, "MAX_KNOWN", 50)
+
+    for number in range(200):
+        clock.seconds += 1
+        assert asked(admission, f"t{number}", 1) == 1
+
+    assert len(admission._asked) <= 50
