@@ -14,10 +14,12 @@ from aiohttp import test_utils
 
 from services.queueing import domains
 from services.queueing import http as queueing
+from services.queueing.compile import JobContent, Limits, compile_content
 from services.queueing.quotas import REFUSED_S, Room
 from services.queueing.store import DAY_MS, JobStore
-from shared import api, dkim_keys, ids, keys, redis
+from shared import api, content, dkim_keys, ids, keys, redis
 from shared.dkim_keys import Vault
+from shared.errors import Fault
 from shared.quotas import Admission
 from shared.ready import LANES
 from shared.sending_domains import COUNTED_MS, SendingDomains
@@ -47,6 +49,13 @@ class Clock:
         self.ahead_s += seconds
 
 
+class CompilingHere:
+    """What `http` has done in a child."""
+
+    async def compile(self, job: JobContent, limits: Limits) -> content.CompiledContent | list[Fault]:
+        return compile_content(job, limits)
+
+
 class Front:
     """The API over a real Redis. `restart` is what a kill -9 of the process leaves: Redis."""
 
@@ -64,8 +73,8 @@ class Front:
             await self.tenants.create(name)
             self.keys[name] = await self.another_key(name)
         await self.restart()
-        await self.domains.add("acme", "acme.test")
-        await self.domains.add("other", "other.test")
+        await self.domains.give("acme", "acme.test")
+        await self.domains.give("other", "other.test")
         return self
 
     async def another_key(self, tenant: str) -> str:
@@ -96,13 +105,14 @@ class Front:
                 self.store,
                 self.tenants,
                 self.domains,
+                CompilingHere(),
                 room,
                 partitions=P,
                 max_recipients=10_000,
                 now_ms=self.clock.now_ms,
                 chance=os.urandom,
             ),
-            *domains.routes(self.domains, no_dns, self.clock.now_ms, defaults),
+            *domains.routes(self.domains, self.tenants, no_dns, self.clock.now_ms, defaults),
         ]
         admission = Admission(defaults, self.clock.monotonic)
         app = api.application(routes, self.tenants, max_body_bytes=2**24, admission=admission)
