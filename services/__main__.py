@@ -105,7 +105,9 @@ def all_routes(
 
 
 def _sandbox(settings: Settings) -> Sandbox:
-    return Sandbox(program("services.queueing.compiling"), "http", settings.http.compiling_processes)
+    processes = settings.http.compiling_processes
+    most_of_one = max(1, processes // 2)  # a tenant whose contents take a second each leaves half to the others
+    return Sandbox(program("services.queueing.compiling"), "http", processes, most_of_one=most_of_one)
 
 
 def _queueing(

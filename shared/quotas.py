@@ -4,8 +4,9 @@ What each quota counts stands in `MEANINGS`; the defaults are settings (`quotas.
 others. All keys of a tenant count as one tenant. A request beyond a quota is answered 429 with Retry-After and the
 quota's name, limit and use, and changes nothing.
 
-Requests are counted here, in the memory of the process: a tenant has the quota in each HTTP process (measured: 0.6 µs a
-request, where a round trip to Redis costs 60 or more). What is kept is counted in Redis, in the scripts that keep it.
+Requests are counted here, in the memory of the process: a tenant has the quota in each HTTP process, because a round
+trip to Redis for each would cost more than most requests do. What is kept is counted in Redis, in the scripts that keep
+it.
 """
 
 import math

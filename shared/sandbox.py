@@ -16,10 +16,11 @@ import os
 import signal
 import sys
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import cast
 
 import structlog
@@ -66,6 +67,10 @@ _ERROR = ("error", f"took more than {sandboxed.MEMORY_BYTES >> 20} MB of memory,
 _CERTAIN: frozenset[int] = frozenset((signal.SIGPROF, signal.SIGVTALRM))
 
 
+#: Questions that may wait or be under way: a relay has 2,000 messages in hand. Beyond, who asks is told to come again.
+MOST_WAITING = 5_000
+
+
 class Killed(Exception):
     """There is no answer, and would be none later. The message says what the question did."""
 
@@ -80,8 +85,39 @@ class _Question:
     light: bytes | None
     source: bytes
     answer: "asyncio.Future[bytes]"
+    owner: str = ""
     deaths: int = 0
     must_be_full: bool = False
+
+
+class _Turns:
+    """Questions that wait: each owner's in their order, the owners in turns. What was begun comes first."""
+
+    def __init__(self) -> None:
+        self._again: deque[_Question] = deque()
+        self._owners: OrderedDict[str, deque[_Question]] = OrderedDict()
+
+    def __iter__(self) -> Iterator[_Question]:
+        return chain(self._again, *self._owners.values())
+
+    def append(self, question: _Question) -> None:
+        self._owners.setdefault(question.owner, deque()).append(question)
+
+    def again(self, *questions: _Question) -> None:
+        self._again.extendleft(reversed(questions))
+
+    def take(self, most: int | None, asked: Mapping[str, int]) -> _Question | None:
+        """The next one whose owner has fewer than `most` under way."""
+        if self._again:
+            return self._again.popleft()
+        for owner, waiting in self._owners.items():
+            if most is None or asked.get(owner, 0) < most:
+                question = waiting.popleft()
+                del self._owners[owner]
+                if waiting:
+                    self._owners[owner] = waiting
+                return question
+        return None
 
 
 @dataclass(slots=True)
@@ -93,35 +129,50 @@ class _Struck:
 
 class Sandbox:
     """`command` is the program, which calls `sandboxed.serve`; `program` its name in metrics. `run` keeps so many
-    `processes`. `monotonic` in seconds."""
+    `processes`. `monotonic` in seconds. `most_of_one`: so many of one owner are under way at a time, so that whoever
+    asks for what takes longest leaves room for others; None: any number."""
 
     def __init__(
-        self, command: Sequence[str], program: str, processes: int, monotonic: Callable[[], float] = time.monotonic
+        self,
+        command: Sequence[str],
+        program: str,
+        processes: int,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        most_of_one: int | None = None,
     ) -> None:
         self._command = command
         self._program = program
         self._wanted = processes
         self._monotonic = monotonic
-        self._waiting: deque[_Question] = deque()
+        self._most_of_one = most_of_one
+        self._waiting = _Turns()
+        self._count = 0
         self._processes: list[_Process] = []
         self._struck: OrderedDict[bytes, _Struck] = OrderedDict()
         self._will_ask = False
         self._stopped = False
         self._log = structlog.get_logger("sandbox")
 
-    async def ask(self, full: bytes, *, source: bytes, light: bytes | None = None) -> bytes:
-        """The answer. `source` names what would be at fault; `light` is the question for a process that knows it.
-        Killed, Unavailable."""
+    async def ask(self, full: bytes, *, source: bytes, light: bytes | None = None, owner: str = "") -> bytes:
+        """The answer. `source` names what would be at fault; `light` is the question for a process that knows it;
+        `owner` is whose it is: owners take turns. Killed, Unavailable."""
         struck = self._struck.get(source)
         if struck is not None and struck.times >= STRIKES and self._monotonic() < struck.until:
             ANSWERS.labels(self._program, "refused").inc()
             raise Killed(f"{struck.why} {STRIKES} times, and is not tried again for now")
         if self._stopped or len(full) > sandboxed.MAX_FRAME_BYTES:
             raise Unavailable("stopping") if self._stopped else Killed("it is too large")
-        question = _Question(full, light, source, asyncio.get_running_loop().create_future())
+        if self._count >= MOST_WAITING:
+            raise Unavailable("too many wait already")
+        question = _Question(full, light, source, asyncio.get_running_loop().create_future(), owner)
         self._waiting.append(question)
         self.look()
-        return await question.answer
+        self._count += 1
+        try:
+            return await question.answer
+        finally:
+            self._count -= 1
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Keeps the processes until `stopping`, then ends them."""
@@ -134,7 +185,7 @@ class Sandbox:
             for question in self._waiting:
                 if not question.answer.done():
                     question.answer.set_exception(Unavailable("stopping"))
-            self._waiting.clear()
+            self._waiting = _Turns()
 
     async def _keep(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():
@@ -190,9 +241,15 @@ class Sandbox:
 
     def _give_out(self) -> None:
         self._will_ask = False
-        while self._waiting and (process := self._freest()) is not None:
-            question = self._waiting.popleft()
+        asked: dict[str, int] = defaultdict(int)
+        for owner in (under_way.owner for one in self._processes for under_way in one.asked):
+            asked[owner] += 1
+        while (process := self._freest()) is not None:
+            question = self._waiting.take(self._most_of_one, asked)
+            if question is None:
+                break
             if not question.answer.done():
+                asked[question.owner] += 1
                 process.put(question)
         for process in self._processes:
             process.send()
@@ -204,7 +261,7 @@ class Sandbox:
     def answered(self, question: _Question, answer: bytes) -> None:
         if not answer and not question.must_be_full:
             question.must_be_full = True
-            self._waiting.appendleft(question)
+            self._waiting.again(question)
         elif not question.answer.done():
             ANSWERS.labels(self._program, "answered").inc()
             question.answer.set_result(answer)
@@ -226,13 +283,13 @@ class Sandbox:
             if not question.answer.done():
                 question.answer.set_exception(Killed(why))
         else:
-            self._waiting.appendleft(question)
+            self._waiting.again(question)
 
     def lost(self, questions: Sequence[_Question]) -> None:
         """By a process that is gone: the first may be why, the others are not."""
         if questions:
             self.died(questions[0], 0)
-        self._waiting.extendleft(reversed(questions[1:]))
+        self._waiting.again(*questions[1:])
         if not self._stopped:
             self.look()
 

@@ -59,9 +59,11 @@ def limit(seconds: float) -> None:
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
 
 
-def serve(work: Callable[[bytes], bytes]) -> NoReturn:
-    """Keeps a worker that answers each question with what `work` says of it, until stdin ends."""
+def serve(work: Callable[[bytes], bytes], *, nice: int = 0) -> NoReturn:
+    """Keeps a worker that answers each question with what `work` says of it, until stdin ends. `nice`: by how much it
+    gives way to others where processors are busy."""
     _die_with_parent()
+    os.nice(nice)
     for kind in (signal.SIGINT, signal.SIGTERM):
         signal.signal(kind, signal.SIG_IGN)
     gc.collect()

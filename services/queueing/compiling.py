@@ -36,18 +36,18 @@ class Compiler:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
-    async def compile(self, job: JobContent, limits: Limits) -> CompiledContent | list[Fault]:
-        """See `compile_content`. Problem 503 where no process can be had."""
+    async def compile(self, job: JobContent, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
+        """See `compile_content`; tenants take turns. Problem 503 where no process can be had."""
         given = await asyncio.to_thread(sources, job, limits)
         if (too_long := _too_long(given)) is not None:
             templated = compile_templates(too_long)
         elif await asyncio.to_thread(is_light, given):
             templated = await asyncio.to_thread(compile_templates, given)
         else:
-            templated = await self._elsewhere(given)
+            templated = await self._elsewhere(given, tenant)
         return await asyncio.to_thread(compile_content, job, limits, templated)
 
-    async def _elsewhere(self, given: Sources) -> Templated:
+    async def _elsewhere(self, given: Sources, tenant: str) -> Templated:
         try:
             question = _encode(given)
         except UnicodeEncodeError:
@@ -55,7 +55,7 @@ class Compiler:
             return Templated(Subject(), None, None, [], [fault])
         try:
             return _decode_templated(
-                await self._sandbox.ask(question, source=blake2b(question, digest_size=16).digest())
+                await self._sandbox.ask(question, source=blake2b(question, digest_size=16).digest(), owner=tenant)
             )
         except Killed as killed:
             fault = Fault(_where(given), f"the templates cannot be compiled and tried: that {killed}")
@@ -91,4 +91,5 @@ def compiled(question: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    sandboxed.serve(compiled)
+    # Answering others comes before compiling.
+    sandboxed.serve(compiled, nice=10)

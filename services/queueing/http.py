@@ -116,7 +116,7 @@ class SendingDomains(Protocol):
 class Compiler(Protocol):
     """`compiling`."""
 
-    async def compile(self, job: JobContent, limits: Limits) -> content.CompiledContent | list[Fault]: ...
+    async def compile(self, job: JobContent, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]: ...
 
 
 def routes(
@@ -215,7 +215,7 @@ class _Site:
         draft = await asyncio.to_thread(
             jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
         )
-        compiled = await self._compiler.compile(draft.content, Limits())
+        compiled = await self._compiler.compile(draft.content, Limits(), tenant)
         job = await asyncio.to_thread(jobs.finish, draft, compiled)
         await self._check_from(request[api.PRINCIPAL], job.request.from_)
         partition = ids.name_partition(key_digest, self._partitions) if key else None

@@ -52,7 +52,7 @@ class Clock:
 class CompilingHere:
     """What `http` has done in a child."""
 
-    async def compile(self, job: JobContent, limits: Limits) -> content.CompiledContent | list[Fault]:
+    async def compile(self, job: JobContent, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]:
         return compile_content(job, limits)
 
 

@@ -31,8 +31,10 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 @asynccontextmanager
-async def running(command: tuple[str, ...], processes: int = 1) -> AsyncIterator[Sandbox]:
-    sandbox, stopping = Sandbox(command, "test", processes), asyncio.Event()
+async def running(
+    command: tuple[str, ...], processes: int = 1, most_of_one: int | None = None
+) -> AsyncIterator[Sandbox]:
+    sandbox, stopping = Sandbox(command, "test", processes, most_of_one=most_of_one), asyncio.Event()
     keeping = asyncio.create_task(sandbox.run(stopping))
     try:
         yield sandbox
@@ -136,6 +138,28 @@ def test_generated_templates_end_in_an_answer_and_honest_ones_are_answered_meanw
 
                 assert isinstance(found, list | CompiledContent)
             assert isinstance(await compiler.compile(job("{% if a %}x{% endif %}"), Limits()), CompiledContent)
+
+    run(test)
+
+
+def test_who_asks_for_what_takes_longest_leaves_room_for_others() -> None:
+    async def test() -> None:
+        async with running(COMPILING, 2, most_of_one=1) as sandbox:
+            compiler = Compiler(sandbox)
+            hostile = [
+                asyncio.create_task(compiler.compile(job(f"{BUSY['join']}{number}"), Limits(), "hostile"))
+                for number in range(40)
+            ]
+            await asyncio.sleep(0)
+
+            for number in range(3):
+                honest = await compiler.compile(job(f"{{% if a %}}{number}{{% endif %}}"), Limits(), "honest")
+                assert isinstance(honest, CompiledContent)
+
+            assert sum(task.done() for task in hostile) < 40
+            for task in hostile:
+                task.cancel()
+            await asyncio.gather(*hostile, return_exceptions=True)
 
     run(test)
 
