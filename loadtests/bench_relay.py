@@ -196,7 +196,7 @@ def post(environ: Mapping[str, str], key: str, path: str, body: bytes, kind: str
         return json.load(answer)
 
 
-def demo_key(environ: Mapping[str, str]) -> str:
+def demo_key(environ: Mapping[str, str], tenant: str = "bench", domain: str = "exemple.fr") -> str:
     """A tenant with a sending domain, made at the console; its key. The instance has been started: it has a secret."""
 
     def console(*words: str) -> str:
@@ -204,9 +204,9 @@ def demo_key(environ: Mapping[str, str]) -> str:
         ran = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, check=True)
         return ran.stdout.decode()
 
-    console("tenants", "add", "bench")
-    console("domains", "add", "--tenant", "bench", "exemple.fr")
-    return console("keys", "create", "--tenant", "bench", "--scope", "send,read").split()[-1]
+    console("tenants", "add", tenant)
+    console("domains", "add", "--tenant", tenant, domain)
+    return console("keys", "create", "--tenant", tenant, "--scope", "send,read").split()[-1]
 
 
 if __name__ == "__main__":
