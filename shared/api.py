@@ -28,6 +28,9 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 
+#: What is shown of a name or a value that is wrong.
+MAX_SHOWN_CHARS = 200
+
 Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = type | str | None
 
@@ -101,7 +104,8 @@ def fit(body: bytes, shape: type[S]) -> S:
         return decoder.decode(body)  # type: ignore[no-any-return]
     except msgspec.ValidationError as fault:
         what, _, at = str(fault).partition(" - at `")
-        raise Problem(422, "invalid_body", "the body does not fit", [Fault(at.rstrip("`") or "$", what)]) from fault
+        shown = Fault((at.rstrip("`") or "$")[:MAX_SHOWN_CHARS], what[:MAX_SHOWN_CHARS])
+        raise Problem(422, "invalid_body", "the body does not fit", [shown]) from fault
     except NOT_JSON as fault:
         raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
 

@@ -6,11 +6,11 @@ is taken but for the three. A row costs its length: each byte is looked at once,
 
 from collections.abc import Iterator
 
-from services.queueing.jobs import Recipient, fit_recipient, read_recipient
+from services.queueing.jobs import MAX_RECIPIENT_BYTES, Recipient, fit_recipient, read_recipient
 from shared.errors import Fault
 
 #: One recipient with his variables; what is longer is no line.
-MAX_LINE_BYTES = 65_536
+MAX_LINE_BYTES = MAX_RECIPIENT_BYTES
 #: Columns of a heading: more than anybody has fields, and few enough that a row of them is read at once.
 MAX_COLUMNS = 500
 #: Columns of CSV that are not variables.
@@ -68,8 +68,8 @@ class JsonRows:
                 yield number, read_recipient(line, f"line {number}") if line.strip() else None
 
 
-class _Stray(ValueError):
-    """A quoted field goes on after its closing quote."""
+class _NoRow(ValueError):
+    """What the line cannot be a row for."""
 
 
 class _Fields:
@@ -83,9 +83,11 @@ class _Fields:
         self._open: list[str] | None = None
 
     def add(self, line: str) -> bool:
-        """Whether the row is complete. _Stray."""
+        """Whether the row is complete. _NoRow."""
         at = 0 if self._open is None else self._quoted(line, 0)
         while 0 <= at <= len(line):
+            if len(self.found) > MAX_COLUMNS:
+                raise _NoRow(f"more than {MAX_COLUMNS} fields")
             if line.startswith('"', at):
                 self._open = []
                 at = self._quoted(line, at + 1)
@@ -107,7 +109,7 @@ class _Fields:
                 at += 1
                 continue
             if at < len(line) and not line.startswith(self._delimiter, at):
-                raise _Stray
+                raise _NoRow("a field goes on after the quote that ends it")
             self.found.append("".join(self._open))
             self._open = None
             return at + 1
@@ -168,11 +170,11 @@ class CsvRows:
         try:
             if not self._fields.add(text):
                 return number, None
-        except _Stray:
+        except _NoRow as fault:
             first = self._held[0][0]
             self._forget()
             self.is_over = not self._columns
-            return first, Fault(f"line {first}", "a field goes on after the quote that ends it")
+            return first, Fault(f"line {first}", str(fault))
         first, row = self._held[0][0], self._fields.found
         self._forget()
         return first, self._recipient(first, row)
@@ -217,8 +219,6 @@ def _decoded(number: int, line: bytes) -> str | Fault:
 
 
 def _heading_fault(columns: list[str]) -> str:
-    if len(columns) > MAX_COLUMNS:
-        return f"the heading has {len(columns)} columns; at most {MAX_COLUMNS}"
     if "email" not in columns:
         return "the heading has no column 'email'"
     if len(set(columns)) < len(columns):

@@ -30,6 +30,8 @@ APPEND_BYTES = 16_384
 LINES_IN_A_GO = 500
 #: Faults after which an upload is not what it was meant to be: the wrong file, or an attack.
 MOST_FAULTS = 10_000
+#: And lines with nothing in them: a spreadsheet saved whole has a million.
+MOST_BLANK_LINES = 1_100_000
 #: Rejected lines and faults listed in one answer; they are counted beyond.
 MAX_LISTED = 1000
 MAX_IDEMPOTENCY_KEY_CHARS = 255
@@ -73,7 +75,7 @@ class RejectedLine(msgspec.Struct, frozen=True):
 class Appended(msgspec.Struct, frozen=True):
     """`appended` recipients are stored, `duplicates` were there already, `faults` could not be read. A request that
     broke off may be repeated whole: what it had stored is then counted as duplicates. `stopped` says why the rest was
-    not read: `too_many_faults`, or `no_heading` of a CSV; what came before is stored."""
+    not read: `too_many_faults`, `too_many_blank_lines`, or `no_heading` of a CSV; what came before is stored."""
 
     appended: int
     duplicates: int
@@ -282,6 +284,7 @@ class _Site:
         appending = _Appending(append, head.stream)
         async for received in request.content.iter_chunked(APPEND_BYTES):
             await appending.read(rows.feed(received))
+            await asyncio.sleep(0)  # a few long lines cost as much as many short ones
             if appending.stopped or rows.is_over:
                 break
         else:
@@ -335,6 +338,7 @@ class _Appending:
         self._faults: list[Fault] = []
         self._faults_total = 0
         self._lines = 0
+        self._blank_lines = 0
         #: Why no more is read.
         self.stopped: str | None = None
 
@@ -344,11 +348,16 @@ class _Appending:
         for number, row in rows:
             if row is not None:
                 await self._add(number, row)
+            else:
+                self._blank_lines += 1
             self._lines += 1
             if self._lines % LINES_IN_A_GO == 0:
                 await asyncio.sleep(0)
             if self._faults_total >= MOST_FAULTS:
                 self.stopped = "too_many_faults"
+                return
+            if self._blank_lines >= MOST_BLANK_LINES:
+                self.stopped = "too_many_blank_lines"
                 return
 
     async def _add(self, number: int, row: jobs.Recipient | Fault) -> None:

@@ -1,5 +1,7 @@
 """Promise 7: bad input gets a problem document that names what is wrong, and nothing is stored."""
 
+import asyncio
+import io
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -143,3 +145,56 @@ async def test_a_path_that_is_none_and_a_method_that_is_not_offered_are_problems
 
     assert (missing[0], missing[1]["status"]) == (404, 404)
     assert (method[0], method[1]["status"]) == (405, 405)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "rubbish", "identity, gzip", "x" * 4000])
+@pytest.mark.parametrize("path", ["/v1/jobs", "/nowhere", "/v1/suppressions/a@b.test", "/u/x"])
+async def test_a_packed_body_is_refused_before_key_and_route(stack: Stack, coding: str, path: str):
+    status, problem = await stack.call("POST", path, key="", data=b"\x1f\x8b", headers={"Content-Encoding": coding})
+
+    assert (status, problem["type"]) == (415, "urn:estafette:problem:unsupported_media_type")
+
+
+@pytest.mark.parametrize(
+    ("media", "body", "stopped", "appended"),
+    [
+        ("application/x-ndjson", b'{"email": "first@b.test"}\n' + b"{}\n" * 200_000, "too_many_faults", 1),
+        ("text/csv", b"email,name\nfirst@b.test,A\n" + b"x\n" * 200_000, "too_many_faults", 1),
+        ("text/csv", b"mail\n" + b"a@b.test\n" * 1_000, "no_heading", 0),
+        ("application/x-ndjson", b"\n" * 2_000_000, "too_many_blank_lines", 0),
+    ],
+)
+async def test_an_upload_of_nothing_stops_and_says_so_and_others_are_answered(
+    stack: Stack, media: str, body: bytes, stopped: str, appended: int
+):
+    content = {name: value for name, value in job().items() if name != "recipients"}
+    _, opened = await stack.call("POST", "/v1/jobs?state=open", content)
+    uploading = asyncio.create_task(
+        stack.call(
+            "POST", f"/v1/jobs/{opened['id']}/recipients", data=io.BytesIO(body), headers={"Content-Type": media}
+        )
+    )
+    others = [(await stack.call("GET", "/v1/suppressions"))[0] for _ in range(5)]
+
+    status, answer = await uploading
+
+    assert others == [200] * 5
+    assert (status, answer["stopped"], answer["appended"]) == (200, stopped, appended)
+    assert len(answer["faults"]) <= 1_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"recipients": [0] * 450_000}, 413),
+        ({"variables": {"a": [[]] * 200_000}}, 422),
+        ({f"f{n}": 0 for n in range(50_000)}, 422),
+        ({"recipients": [{"email": "a@b.test", "x" * 100_000: 1}]}, 422),
+        ({"recipients": [{"email": "a@b.test", "variables": {"a": [[]] * 40_000}}]}, 422),
+    ],
+)
+async def test_a_body_of_too_much_is_refused_in_few_words(stack: Stack, fields: dict[str, Any], status: int):
+    answered, problem = await stack.call("POST", "/v1/jobs", {**job("a@b.test"), **fields})
+
+    assert answered == status
+    assert len(str(problem)) < 50_000

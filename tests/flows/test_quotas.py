@@ -70,7 +70,7 @@ async def counts(stack: Stack) -> tuple[dict[str, int], dict[str, int]]:
 
 async def test_the_console_gives_a_tenant_a_quota_and_shows_it(stack: Stack) -> None:
     key = await stack.new_key("bounded", "send,admin")
-    await stack.call("POST", "/v1/domains", {"domain": "held.test"}, key=key)
+    await stack.console("domains", "add", "held.test", "--tenant", "bounded")
 
     assert "open_jobs of bounded: 2" in await stack.console("tenants", "quota", "bounded", "open_jobs", "2")
     shown = await stack.console("tenants", "show", "bounded")
