@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -194,7 +195,8 @@ async def test_an_upload_of_nothing_stops_and_says_so_and_others_are_answered(
     ],
 )
 async def test_a_body_of_too_much_is_refused_in_few_words(stack: Stack, fields: dict[str, Any], status: int):
-    answered, problem = await stack.call("POST", "/v1/jobs", {**job("a@b.test"), **fields})
+    body = io.BytesIO(json.dumps({**job("a@b.test"), **fields}).encode())
+    answered, problem = await stack.call("POST", "/v1/jobs", data=body, headers=JSON)
 
     assert answered == status
     assert len(str(problem)) < 50_000

@@ -38,7 +38,7 @@ async def arrived(peers: Peers, user: str, **fields: object) -> bytes:
     report = await peers.stack.done(job_id)
     assert report["counts"]["delivered"] == 1, report
     return peers.postfix.until(
-        lambda: next((mail for mail in peers.postfix.mails(user) if f"<{job_id}.0@".encode() in mail), b"")
+        lambda: next((mail for mail in peers.postfix.mails(user) if f"<{job_id}.0.".encode() in mail), b"")
     )
 
 
