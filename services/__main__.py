@@ -9,6 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -38,6 +39,7 @@ from shared.quotas import Admission
 from shared.recipients import Recipients
 from shared.sandbox import Sandbox, program
 from shared.sending_domains import SendingDomains
+from shared.server import Runner
 from shared.settings import Settings
 from shared.stops import StopList
 from shared.suppression import SuppressionList
@@ -66,8 +68,12 @@ async def main(life: Lifecycle) -> None:
     routes = all_routes(life, client, tenants, links, vault, sandbox)
     admission = Admission(settings.quotas.by_name(), time.monotonic)
     app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes, admission=admission)
-    runner = web.AppRunner(
-        app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_SECONDS, auto_decompress=False
+    runner = Runner(
+        app,
+        most=settings.http.max_connections,
+        most_of_peer=settings.http.max_connections_per_peer,
+        max_line_size=MAX_LINE_BYTES,
+        shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
     life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
@@ -155,7 +161,11 @@ def _mailbox(settings: Settings, client: redis.Client) -> list[api.Route]:
     """Only where mail goes there: whoever reaches its pages reads every mail."""
     if settings.relay.route != "mailbox":
         return []
-    return mailbox.routes(mailbox_store.Reader(client), lambda: secrets.token_urlsafe(16))
+    return mailbox.routes(
+        mailbox_store.Reader(client),
+        lambda: secrets.token_urlsafe(16),
+        [name.lower() for name in (settings.http.host, urlsplit(settings.base_url).hostname) if name],
+    )
 
 
 def _health(life: Lifecycle) -> list[api.Route]:

@@ -248,7 +248,9 @@ def run(settings: Settings) -> None:
     """Until a signal. CannotRun if nothing could be started."""
     data = settings.data.path
     try:
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.umask(0o077)  # of all that is started from here, Redis too
+        data.mkdir(parents=True, exist_ok=True)
+        _make_ours(data)
         (data / "logs").mkdir(exist_ok=True)
     except OSError as error:
         raise CannotRun(f"data.dir: {error}") from None
@@ -266,6 +268,15 @@ def run(settings: Settings) -> None:
             instance.stop()
             for name in ("redis.url", "http.url"):
                 (data / name).unlink(missing_ok=True)
+
+
+def _make_ours(data: Path) -> None:
+    """Keys and everybody's addresses are in there: nobody else of this machine looks in. CannotRun."""
+    found = data.stat()
+    if found.st_uid != os.getuid():
+        raise CannotRun(f"data.dir: {data} belongs to another user (uid {found.st_uid})")
+    if found.st_mode & 0o077:
+        data.chmod(0o700)
 
 
 def base_url(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import Counter, Histogram
 
 from shared.errors import NOT_JSON, Fault, Problem, ProblemDocument
+from shared.problems import problem_answer as problem_answer
 from shared.quotas import Admission
 from shared.redis import RedisAway
 
@@ -116,15 +117,6 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
         status=status,
         content_type="application/json",
         headers=headers,
-    )
-
-
-def problem_answer(problem: Problem) -> web.Response:
-    return web.Response(
-        body=orjson.dumps(problem.document(), default=msgspec.to_builtins),
-        status=problem.status,
-        content_type="application/problem+json",
-        headers=problem.headers,
     )
 
 

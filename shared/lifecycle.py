@@ -46,6 +46,7 @@ from typing import Any, NoReturn
 import uvloop
 
 from shared import logs, metrics
+from shared.server import raise_descriptors
 from shared.settings import Settings, SettingsError, read
 
 #: A close that takes longer is given up: a server that hangs must not hang its clients' ends.
@@ -225,6 +226,8 @@ def run(
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
     logs.configure(name, settings.logs.level)
+    os.umask(0o077)  # what is written is ours alone
+    raise_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         raise SystemExit(runner.run(_live(main, name, settings, beat)))
 

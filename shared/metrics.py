@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 import prometheus_client
 from aiohttp import web
 
+from shared.server import Runner
+
 #: Tells why the process hangs, or None when it does not.
 Liveness = Callable[[], str | None]
 #: Tells why the process is not ready, or None when it is.
@@ -52,7 +54,7 @@ async def serve(
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", alive), web.get("/readyz", readyz)])
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, auto_decompress=False)
+    runner = Runner(app, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

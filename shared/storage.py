@@ -4,6 +4,8 @@ A process with another number of partitions would look for every fact in the wro
 what it acknowledged would break the promise of the 202: both are found here, before anything is read or written.
 """
 
+import time
+
 from prometheus_client import Gauge
 
 from shared import logs, redis
@@ -39,5 +41,28 @@ async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
             logs.get_logger().warning("redis_not_durable", why=why)
             if settings.require_durable:
                 raise redis.NotDurable(why)
+        life.also_check(_StillThere(client, settings.partitions))
         return True
     return False
+
+
+class _StillThere:
+    """Whether the data is there that this process started with: after a FLUSHALL every answer would be wrong. Asked at
+    most once a second."""
+
+    def __init__(self, client: redis.Client, partitions: int) -> None:
+        self._client, self._partitions = client, partitions
+        self._good_until = 0.0
+
+    async def __call__(self) -> str | None:
+        now = time.monotonic()
+        if now < self._good_until:
+            return None
+        try:
+            stored = await redis.stored_partitions(self._client)
+        except redis.RedisAway:
+            return None  # away is not gone
+        if stored != self._partitions:
+            return "the data that this process started with is gone from redis"
+        self._good_until = now + 1.0
+        return None

@@ -1,8 +1,10 @@
 """The pages of the mailbox and their JSON: mounted only while mail goes to the mailbox, open to whoever gets here."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from urllib.parse import quote
 
 import msgspec
@@ -47,11 +49,12 @@ class MailboxMessages(msgspec.Struct, frozen=True):
     next: str
 
 
-def routes(reader: Reader, nonce: Callable[[], str]) -> list[api.Route]:
-    """`nonce` gives a new unguessable text per page (Content-Security-Policy)."""
+def routes(reader: Reader, nonce: Callable[[], str], hosts: Iterable[str] = ()) -> list[api.Route]:
+    """`nonce` gives a new unguessable text per page (Content-Security-Policy). `hosts` are names of this host, beside
+    its addresses and localhost."""
     site = _Site(reader, nonce)
     html = {200: "text/html", 404: "text/html"}
-    return [
+    found = [
         api.Route(
             "GET",
             "/mailbox",
@@ -110,6 +113,31 @@ def routes(reader: Reader, nonce: Callable[[], str]) -> list[api.Route]:
             answers={303: None, 403: ProblemDocument},
         ),
     ]
+    return [replace(route, call=_from_here(route.call, frozenset(hosts))) for route in found]
+
+
+def _from_here(call: api.Call, hosts: frozenset[str]) -> api.Call:
+    """The page has no key, so whoever a browser takes for this host reads it. A name that somebody made lead here (DNS
+    rebinding) is refused, as is a change that another site asks for."""
+
+    async def called(request: web.Request) -> web.StreamResponse:
+        named = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
+        if not (_is_address(named.strip("[]")) or named.lower() in hosts or named.lower() == "localhost"):
+            raise Problem(403, "other_host", "the mailbox is read at an address of this host, or by its name")
+        origin = request.headers.get("Origin")
+        if request.method not in ("GET", "HEAD") and origin is not None and origin.partition("://")[2] != request.host:
+            raise Problem(403, "other_site", "the mailbox is changed from its own page")
+        return await call(request)
+
+    return called
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class _Site:

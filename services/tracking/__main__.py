@@ -10,6 +10,7 @@ from services.tracking import http, parts
 from shared import api, master_secret, redis
 from shared.bus import Publisher
 from shared.lifecycle import Lifecycle, pause, run
+from shared.server import Runner
 from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
 
 #: The longest request line of ours: method, path and token, and then some.
@@ -35,8 +36,12 @@ async def main(life: Lifecycle) -> None:
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
     routes = http.routes(tracking, lambda: time.time_ns() // 1_000_000, settings.tracking.forwarded_hops)
     app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
-    runner = web.AppRunner(
-        app, access_log=None, max_line_size=MAX_LINE_BYTES, shutdown_timeout=SHUTDOWN_S, auto_decompress=False
+    runner = Runner(
+        app,
+        most=settings.http.max_connections,
+        most_of_peer=settings.http.max_connections_per_peer,
+        max_line_size=MAX_LINE_BYTES,
+        shutdown_timeout=SHUTDOWN_S,
     )
     await runner.setup()
     life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has

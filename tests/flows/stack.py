@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 
 import aiohttp
 
+from tests import secrets_in_logs
 from tests.servers import free_port, need, stop
 
 START_SECONDS = 60.0
@@ -98,7 +99,11 @@ class Stack:
             self._session = None
         if self._process is None:
             return None
-        return await asyncio.to_thread(stop, self._process, 40)
+        ended = await asyncio.to_thread(stop, self._process, 40)
+        secret = self.directory / "secret.key"
+        known = [secret.read_bytes().strip()] if secret.exists() else []
+        assert secrets_in_logs.found(self.directory, known) == []
+        return ended
 
     def logged(self, name: str, event: str) -> list[dict[str, Any]]:
         """Every line of this event that the process `name` has logged."""

@@ -175,3 +175,41 @@ async def test_a_redis_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
     assert code == 2
     assert "Redis does not answer" in said
+
+
+async def test_a_data_directory_that_others_could_read_is_ours_alone_afterwards(tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir(mode=0o755)
+    (directory / "logs").mkdir(mode=0o755)
+
+    async with Stack.running(directory) as stack:
+        await stack.done(await stack.send("ana@x.test"))
+        files = [file for file in directory.rglob("*") if file.is_file()]
+        modes = {file.name: file.stat().st_mode & 0o077 for file in files if file.name != "run.log"}  # the test's own
+
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert not any(modes.values()), modes
+
+
+async def test_readyz_is_503_when_the_data_is_gone(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path) as stack:
+        with redis.Redis.from_url((stack.directory / "redis.url").read_text().strip()) as client:
+            client.flushall()
+
+        async def gone() -> bool:
+            return not await stack.is_ready()
+
+        await stack.until(gone)
+        status, _ = await stack.call("GET", "/readyz")
+        assert status == 503
+
+
+async def test_the_mailbox_is_not_read_by_a_name_that_somebody_made_lead_here(tmp_path: Path) -> None:
+    names = ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "[evil]")
+    async with Stack.running(tmp_path) as stack:
+        refused = {(await stack.call("GET", "/mailbox", headers={"Host": name}))[0] for name in names}
+        from_elsewhere = await stack.call("POST", "/mailbox/empty", headers={"Origin": "http://evil.example"})
+        from_nowhere = await stack.call("DELETE", "/mailbox", headers={"Origin": "null"})
+        own = await stack.call("GET", "/mailbox")
+
+    assert (refused, from_elsewhere[0], from_nowhere[0], own[0]) == ({403}, 403, 403, 200)

@@ -33,6 +33,8 @@ EVERYWHERE = {"msgspec", "orjson", "prometheus_client", "structlog"}
 AIOHTTP = {
     "shared/api.py",
     "shared/metrics.py",
+    "shared/problems.py",
+    "shared/server.py",
     "services/__main__.py",
     "services/demo.py",
     "services/queueing/domains.py",
@@ -101,11 +103,14 @@ EDGES: dict[str, set[str]] = {
     "shared/lifecycle.py": {"asyncio", "os", "signal"},
     "shared/master_secret.py": {"os", "secrets", "tempfile"},
     "shared/metrics.py": {"aiohttp"},
+    "shared/problems.py": {"aiohttp"},
     "shared/redis.py": {"redis"},
     "shared/sandbox.py": {"asyncio", "os", "signal", "time"},
     "shared/sandboxed.py": {"os", "signal"},
     "shared/sending_domains.py": {"asyncio", "secrets", "time"},
+    "shared/server.py": {"aiohttp", "asyncio"},
     "shared/settings.py": {"os"},
+    "shared/storage.py": {"time"},
     "shared/smtp_in.py": {"asyncio", "time"},
     "shared/tenants.py": {"secrets", "time"},
 }

@@ -62,4 +62,29 @@ def test_an_exception_is_one_line() -> None:
 def test_what_a_library_says_joins_the_lines() -> None:
     lines = said("logging.getLogger('lib').warning('odd %s', 1); logging.getLogger('lib').info('quiet')")
 
-    assert [(line["event"], line["library"], line["said"]) for line in lines] == [("library_said", "lib", "odd 1")]
+    assert [(line["event"], line["library"], line["said"]) for line in lines] == [("library_said", "lib", "odd %s")]
+
+
+def test_what_a_library_says_of_others_input_is_left_out() -> None:
+    lines = said(
+        "log = logging.getLogger('lib')\n"
+        "try: raise ValueError('est_abcdefghij_ABCDEFGHIJKLMNOPQRSTUVWXYZ012345')\n"
+        "except ValueError: log.exception('Bearer hunter2-hunter2'); log.error('of %r', 'canary', exc_info=True)"
+    )
+
+    assert [(line["said"], line["exception"].splitlines()[-1]) for line in lines] == [
+        ("", "ValueError"), ("of %r", "ValueError"),
+    ]  # fmt: skip
+    assert not {"est_", "hunter2", "canary"} & set(str(lines).split("'"))
+    assert "hunter2" not in str(lines)
+    assert "ABCDEFGH" not in str(lines)
+
+
+def test_what_has_the_shape_of_a_secret_is_blanked_wherever_it_stands() -> None:
+    lines = said(
+        "log = logs.get_logger()\n"
+        "log.info('asked', path='/u/AAAAAAAAAAAAAAAAAAAAAAAA?x=1', head='Bearer abcdefghijkl',"
+        " said='key est_abcdefghij_ABCDEFGHIJKLMNOP')"
+    )
+
+    assert (lines[0]["path"], lines[0]["head"], lines[0]["said"]) == ("/u/***?x=1", "Bearer ***", "key ***")

@@ -1,0 +1,147 @@
+"""What comes over a connection and is no HTTP, or has no end: told in our words, logged without it; others go on."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import structlog
+from aiohttp import web
+
+from shared import api, server
+from shared.errors import Problem
+
+SECRET = "est_abcdefghij_ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+
+class _NoKeys:
+    async def verify(self, text: str) -> api.Principal | None:
+        return None
+
+
+async def _ok(request: web.Request) -> web.StreamResponse:
+    await request.read()
+    return web.Response(text="ok")
+
+
+@asynccontextmanager
+async def serving(most: int = 0, most_of_peer: int = 0) -> AsyncIterator[int]:
+    async def refuse(_request: web.Request) -> web.StreamResponse:
+        raise Problem(418, "teapot", "no")
+
+    routes = [
+        api.Route("GET", "/ok", _ok, "ok"),
+        api.Route("POST", "/ok", _ok, "ok"),
+        api.Route("GET", "/no", refuse, ""),
+    ]
+    app = api.application(routes, _NoKeys(), max_body_bytes=1000)
+    runner = server.Runner(app, most=most, most_of_peer=most_of_peer, shutdown_timeout=0.1, max_line_size=2000)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+async def said(port: int, wire: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(wire)
+        async with asyncio.timeout(10):
+            return await reader.read(100_000) if wire else b""
+    finally:
+        writer.close()
+
+
+async def is_served(port: int) -> bool:
+    return (await said(port, b"GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+UNREADABLE = {
+    "a key with a trailing CR": f"GET /ok HTTP/1.1\r\nAuthorization: Bearer {SECRET}\r\r\nHost: x\r\n\r\n",
+    "a token with a blank": f"GET /c/{SECRET} x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a version that is none": f"GET /c/{SECRET} HTTP/9\r\nHost: x\r\n\r\n",
+    "a header without a colon": f"GET /ok HTTP/1.1\r\n{SECRET}\r\n\r\n",
+    "a header name with a blank": f"GET /ok HTTP/1.1\r\nX {SECRET}: y\r\n\r\n",
+    "a length that is none": f"POST /ok HTTP/1.1\r\nContent-Length: {SECRET}\r\n\r\n",
+    "a huge header": f"GET /ok HTTP/1.1\r\nX: {SECRET * 500}\r\n\r\n",
+    "a line too long": f"GET /{SECRET * 100} HTTP/1.1\r\n\r\n",
+    "another protocol": f"SSH-2.0-{SECRET}\r\n\r\n",
+    "HTTP/2": f"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{SECRET}",
+    "TLS": f"\x16\x03\x01\x02{SECRET}\r\n\r\n",
+    "a chunk that is none": f"POST /ok HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}\r\n",
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+async def test_what_cannot_be_read_is_neither_repeated_nor_logged(
+    what: str, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as port:
+        with structlog.testing.capture_logs() as lines:
+            answer = await said(port, UNREADABLE[what].encode("latin-1"))
+            served = await is_served(port)
+
+    captured = capsys.readouterr()
+    everything = f"{answer!r} {lines} {captured.out} {captured.err} {caplog.text}"
+    assert SECRET[:20] not in everything
+    assert served
+    assert len(lines) <= 1
+    if answer:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert b"aiohttp" not in head
+        assert b"Python" not in head
+        assert json.loads(body)["type"].startswith("urn:estafette:problem:")
+
+
+@pytest.mark.parametrize(("path", "status"), [("/ok", 200), ("/no", 418), ("/nowhere", 404)])
+async def test_no_answer_names_a_version(path: str, status: int) -> None:
+    async with serving() as port:
+        answer = await said(port, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+
+    assert answer.startswith(f"HTTP/1.1 {status}".encode())
+    assert b"\r\nServer: estafette\r\n" in answer
+    assert b"aiohttp" not in answer
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"",
+        b"GET /ok HTTP/1.1\r\n",
+        b"GET /ok HTTP/1.1\r\nX: y\r\n",
+        b"POST /ok HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1",
+    ],
+)
+async def test_who_is_silent_is_left_in_time_and_others_are_served(
+    wire: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HEADER_S", "SILENCE_S", "LOOK_S"):
+        monkeypatch.setattr(server, name, 0.05)
+
+    async with serving() as port, asyncio.timeout(10):
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(50)]
+        for _, writer in silent:
+            writer.write(wire)
+
+        assert await is_served(port)
+        for reader, writer in silent:
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+            writer.close()
+
+
+async def test_connections_are_bounded_by_peer_and_the_next_is_closed() -> None:
+    async with serving(most_of_peer=5) as port, asyncio.timeout(10):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+        with pytest.raises((ConnectionError, AssertionError)):
+            assert await is_served(port)
+
+        held.pop()[1].close()
+        await asyncio.sleep(0.05)
+
+        assert await is_served(port)
+        for _, writer in held:
+            writer.close()
