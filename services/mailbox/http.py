@@ -132,8 +132,8 @@ def _from_here(call: api.Call, hosts: frozenset[str]) -> api.Call:
 
 
 def _is_own(request: web.Request) -> bool:
-    """No other site asks for it. Our page sends no referrer, so a browser says `null` for its origin, and beside it that
-    the site is the same; what is no browser says neither."""
+    """No other site asks for it. Our page sends no referrer, so a browser says `null` for its origin, and beside it
+    that the site is the same; what is no browser says neither."""
     origin = request.headers.get("Origin")
     if origin == "null":
         return request.headers.get("Sec-Fetch-Site") == "same-origin"
