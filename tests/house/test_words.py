@@ -73,7 +73,7 @@ def test_a_metric_is_named_after_its_part_and_explained(source: str) -> None:
 
 def files() -> Iterator[Path]:
     """What a fresh clone has, whatever else lies about."""
-    skipped = {".git", ".venv", ".run", "__pycache__", "build", "dist"}
+    skipped = {".audit", ".git", ".venv", ".run", "__pycache__", "build", "dist"}
     for folder in sorted(ROOT.iterdir()):
         if folder.name in skipped or folder.name.endswith("_cache") or folder.name.endswith(".egg-info"):
             continue
