@@ -57,9 +57,16 @@ class Runner(web.AppRunner):
 
 class _Server(web.Server):
     def __init__(self, made: web.Server, most: int, most_of_peer: int) -> None:
-        super().__init__(
-            cast(Any, made.request_handler), request_factory=made.request_factory, loop=made._loop, **made._kwargs
-        )
+        answer = cast(Any, made.request_handler)
+
+        async def handled(request: web.BaseRequest) -> web.StreamResponse:
+            try:
+                return cast(web.StreamResponse, await answer(request))
+            except web.HTTPExpectationFailed:
+                # aiohttp says so before any route or middleware is asked, and repeats what was expected.
+                return _own(Problem(417, "expectation_failed", "only Expect: 100-continue is known"))
+
+        super().__init__(handled, request_factory=made.request_factory, loop=made._loop, **made._kwargs)
         self._most, self._most_of_peer = most, most_of_peer
         self._peers: collections.Counter[str] = collections.Counter()
 
@@ -136,7 +143,9 @@ class _Handler(RequestHandler):
     ) -> web.StreamResponse:
         """What is no HTTP, or a fault of the server itself: neither its bytes nor the parser's words are repeated."""
         log = structlog.get_logger("http")
-        if status < 500:
+        if isinstance(exc, ConnectionError):
+            log.info("client_gone", error=type(exc).__name__)  # or we closed it: neither is a fault of ours
+        elif status < 500:
             UNREADABLE.inc()
             log.info("unreadable_request", status=status, error=type(exc).__name__)
         else:
@@ -144,10 +153,15 @@ class _Handler(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         detail = "the request is no HTTP that can be read" if status < 500 else "this is our fault, and it is logged"
-        response = problem_answer(Problem(status, _WORDS.get(status, "internal_error"), detail))
-        response.headers["Server"] = SERVER
-        response.force_close()
-        return response
+        return _own(Problem(status, _WORDS.get(status, "internal_error"), detail))
+
+
+def _own(problem: Problem) -> web.Response:
+    """The answer of the server itself, its last over this connection."""
+    response = problem_answer(problem)
+    response.headers["Server"] = SERVER
+    response.force_close()
+    return response
 
 
 async def _name(_request: web.Request, response: web.StreamResponse) -> None:

@@ -96,6 +96,45 @@ async def test_what_cannot_be_read_is_neither_repeated_nor_logged(
         assert json.loads(body)["type"].startswith("urn:estafette:problem:")
 
 
+@pytest.mark.parametrize("path", ["/ok", "/no", "/nowhere"])
+@pytest.mark.parametrize("expect", [SECRET, "100-continue, x", "200-ok", "x" * 1000])
+async def test_an_expectation_that_nobody_knows_is_refused_and_not_repeated(path: str, expect: str) -> None:
+    async with serving() as port:
+        answer = await said(port, f"GET {path} HTTP/1.1\r\nHost: x\r\nExpect: {expect}\r\n\r\n".encode())
+        served = await is_served(port)
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 417")
+    assert json.loads(body)["type"] == "urn:estafette:problem:expectation_failed"
+    assert expect.encode() not in answer
+    assert b"aiohttp" not in answer
+    assert served
+
+
+async def test_who_waits_to_be_asked_for_the_body_is() -> None:
+    async with serving() as port:
+        wire = (
+            b"POST /ok HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx"
+        )
+
+        answer = await said(port, wire)
+
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
+
+
+async def test_a_client_that_vanishes_in_the_middle_of_a_body_is_no_fault_of_ours() -> None:
+    async with serving() as port:
+        with structlog.testing.capture_logs() as lines:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST /ok HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\nx")
+            await asyncio.sleep(0.05)
+            writer.transport.abort()
+            await asyncio.sleep(0.05)
+            assert await is_served(port)
+
+    assert not [line for line in lines if line["log_level"] == "error"]
+
+
 @pytest.mark.parametrize(("path", "status"), [("/ok", 200), ("/no", 418), ("/nowhere", 404)])
 async def test_no_answer_names_a_version(path: str, status: int) -> None:
     async with serving() as port:
