@@ -183,7 +183,7 @@ class Lifecycle:
         if task.cancelled() or (error := task.exception()) is None:
             return
         self._crashed = True
-        self._log.error("crashed", task=task.get_name(), error=repr(error), exc_info=error)
+        self._log.error("crashed", task=task.get_name(), error=type(error).__name__, exc_info=error)
         self.stop(f"{task.get_name()} has crashed")
 
     async def _drain(self, deadline: float) -> None:
@@ -209,7 +209,9 @@ class Lifecycle:
                     if inspect.isawaitable(closing):
                         await closing
             except Exception as error:
-                self._log.warning("close_failed", part=getattr(close, "__qualname__", repr(close)), error=repr(error))
+                self._log.warning(
+                    "close_failed", part=getattr(close, "__qualname__", repr(close)), error=type(error).__name__
+                )
 
 
 def run(

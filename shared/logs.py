@@ -22,9 +22,12 @@ Logger = structlog.typing.FilteringBoundLogger
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _SECRET_FIELDS = frozenset(("authorization", "body", "html", "key", "password", "pem", "secret", "text", "token"))
-_USERINFO = re.compile(r"(?<=://)[^@/\s]+(?=@)")
+#: Up to the last @ of the word: a password may have any of `@`, `/` and `:` in it.
+_USERINFO = re.compile(r"(?<=://)\S+(?=@)")
 #: What has the shape of an API key, of what follows `Bearer`, or of a token in a recipient's link: a second wall.
-_SHAPES = re.compile(r"\best_[a-z0-9]{10}_[A-Za-z0-9]{8,}|(?<=Bearer )[^\s\"]{8,}|(?<=/[ocupa]/)[A-Za-z0-9_-]{16,}")
+_SHAPES = re.compile(
+    r"\best_[a-z0-9]{10}_[A-Za-z0-9]{8,}|(?<=(?i:bearer) )[^\s\"]{8,}|(?<=/[ocupa]/)[A-Za-z0-9_-]{16,}"
+)
 #: Whose exceptions say why in words of ours, and not with what somebody sent.
 _OURS = ("services.", "shared.")
 
@@ -113,7 +116,11 @@ def _safe(name: str, value: object) -> object:
         return "***"
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {inner: _safe(str(inner), one) for inner, one in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_safe(name, one) for one in value]
     if not isinstance(value, str):
         return value
-    value = _SHAPES.sub("***", value) if "/" in value or "_" in value or "Bearer" in value else value
+    value = _SHAPES.sub("***", value)
     return _USERINFO.sub("***", value) if "://" in value else value

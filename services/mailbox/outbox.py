@@ -83,7 +83,7 @@ class Outbox:
             else:
                 return
         _dropped.inc(len(batch))
-        structlog.get_logger("mailbox").warning("notices_dropped", count=len(batch), error=str(error))
+        structlog.get_logger("mailbox").warning("notices_dropped", count=len(batch), error=type(error).__name__)
 
 
 def _post(host: str, port: int, batch: list[tuple[str, bytes]]) -> None:

@@ -88,3 +88,14 @@ def test_what_has_the_shape_of_a_secret_is_blanked_wherever_it_stands() -> None:
     )
 
     assert (lines[0]["path"], lines[0]["head"], lines[0]["said"]) == ("/u/***?x=1", "Bearer ***", "key ***")
+
+
+def test_secrets_are_blanked_inside_of_lists_and_however_they_are_written() -> None:
+    lines = said(
+        "log = logs.get_logger()\n"
+        "log.info('asked', many=['Bearer abcdefghijkl', {'a': 'est_abcdefghij_ABCDEFGHIJKLMNOP', 'token': 'x'}],"
+        " head='bearer abcdefghijkl', one='redis://:p@ssword@h/0', two='redis://u:a/b@h')"
+    )
+
+    assert lines[0]["many"] == ["Bearer ***", {"a": "***", "token": "***"}]
+    assert (lines[0]["head"], lines[0]["one"], lines[0]["two"]) == ("bearer ***", "redis://***@h/0", "redis://***@h")
