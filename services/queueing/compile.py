@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import mime, rewrite
+from services.queueing import characters, mime, rewrite
 from services.queueing.placeholders import placeholders
 from shared import addresses, content, headers, hrefs, templates, tokens, variables
 from shared.content import CompiledContent, Part, Stream, Subject
@@ -35,7 +35,6 @@ _WORD = r"[A-Za-z0-9!#$&^_.+-]+"
 _MEDIA_TYPE = re.compile(rf'(?P<type>{_WORD})/{_WORD}(?:; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*')
 _UNPRINTABLE_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\u2028\u2029\ud800-\udfff]")
 _BASE64_BLANKS = str.maketrans("", "", " \t\r\n")
-_NOT_TEXT = re.compile(f"[{''.join(content.MARKS)}\ud800-\udfff]")
 
 
 class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +177,9 @@ def compile_content(
 
 
 def _mailbox(text: str, at: str, faults: list[Fault]) -> addresses.Mailbox | None:
+    if (what := characters.fault(text)) is not None:
+        faults.append(Fault(at, what))
+        return None
     try:
         return addresses.parse_mailbox(text)
     except addresses.InvalidAddress as error:
@@ -207,6 +209,8 @@ def _header_fault(name: str, lower: str, value: str, seen: set[str], limits: Lim
         return "written by the engine; it cannot be given"
     if lower in seen:
         return "given twice"
+    if (what := characters.fault(value)) is not None:
+        return f"its value {what}"
     if _CONTROL.search(value):
         return "its value has control characters, such as CR or LF"
     if len(value) > limits.header_chars:
@@ -224,6 +228,8 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
         return msgspec.Raw(b"\x80")
     if templates.is_deeper(given, limits.variables_depth):
         faults.append(Fault("$.variables", f"nested too deeply; at most {limits.variables_depth} levels"))
+    elif (wrong := characters.fault_inside(packed)) is not None:
+        faults.append(Fault(f"$.variables{wrong[0]}", wrong[1]))
     if len(packed) > limits.variables_bytes:
         faults.append(Fault("$.variables", f"{len(packed)} bytes; at most {limits.variables_bytes}"))
     return msgspec.Raw(packed)
@@ -264,6 +270,9 @@ def _subject(given: Sources, trial: _Trial, faults: list[Fault]) -> Subject:
     limits = given.limits
     if len(given.subject) > limits.subject_chars:
         faults.append(Fault("$.subject", f"{len(given.subject)} characters; at most {limits.subject_chars}"))
+        return Subject()
+    if (what := characters.fault(given.subject)) is not None:
+        faults.append(Fault("$.subject", what))
         return Subject()
     if not trial.passes("subject", given.subject, faults):
         return Subject()
@@ -306,8 +315,8 @@ def _source(
     """With LF line ends, one of them at the end; None if there is none, or nothing that compiles."""
     if given is None or not given.strip():
         return None
-    if _NOT_TEXT.search(given):
-        faults.append(Fault(f"$.{name}", "has code points that are no characters: surrogates or U+FDD0 to U+FDD3"))
+    if (what := characters.fault(given)) is not None:
+        faults.append(Fault(f"$.{name}", what))
         return None
     size = len(given.encode())
     if size > limit:
@@ -325,7 +334,9 @@ def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> 
     size = 0
     for index, one in enumerate(given):
         at = f"$.attachments[{index}]"
-        if _UNPRINTABLE_NAME.search(one.filename) or not 0 < len(one.filename.encode("utf-8", "replace")) <= 255:
+        if (what := characters.fault(one.filename)) is not None:
+            faults.append(Fault(f"{at}.filename", what))
+        elif _UNPRINTABLE_NAME.search(one.filename) or not 0 < len(one.filename.encode("utf-8", "replace")) <= 255:
             faults.append(Fault(f"{at}.filename", "not a file's name: 1 to 255 bytes without controls and slashes"))
         media_type = _MEDIA_TYPE.fullmatch(one.content_type) if len(one.content_type) <= 200 else None
         if media_type is None or media_type["type"].lower() in ("multipart", "message"):

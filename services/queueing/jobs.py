@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from services.queueing import characters
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
 from shared import addresses, content, rates
 from shared.errors import NOT_JSON, Fault, Problem
@@ -155,7 +156,7 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     job = JobRequest(**{names[name]: value for name, value in request.items()})
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
-    faults += rate_faults + _at_most_once_faults(job)
+    faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
     return Draft(job, _content(job, rate), recipients, open_job, send_at_ms, expires_at_ms, faults)
 
 
@@ -287,7 +288,10 @@ def accept(recipients: Sequence[Recipient], stream: str) -> tuple[list[Waiting],
 
 
 def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting | Fault:
-    """The recipient as he waits to be queued, perhaps rejected. `seen` has the keys of the addresses before him."""
+    """The recipient as he waits to be queued, perhaps rejected. `seen` has the keys of the addresses before him. Here
+    everybody comes by, as JSON, a line of it, or a row of CSV."""
+    if (fault := _characters_fault(recipient, at)) is not None:
+        return fault
     variables = _pack_variables(recipient, at)
     if isinstance(variables, Fault):
         return variables
@@ -314,6 +318,15 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
     )
 
 
+def _characters_fault(recipient: Recipient, at: str) -> Fault | None:
+    if (what := characters.fault(recipient.name)) is not None:
+        return Fault(f"{at}.name", what)
+    for name, value in (recipient.metadata or {}).items():
+        if (what := characters.fault(name) or characters.fault(value)) is not None:
+            return Fault(f"{at}.metadata", what)
+    return None
+
+
 def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
     try:
         packed = msgspec.msgpack.encode(recipient.variables)
@@ -323,6 +336,8 @@ def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
         return Fault(f"{at}.variables", f"{len(packed)} bytes; at most {MAX_VARIABLES_BYTES}")
     if is_deeper(recipient.variables, MAX_DEPTH):
         return Fault(f"{at}.variables", f"nested too deeply; at most {MAX_DEPTH} levels")
+    if (wrong := characters.fault_inside(packed)) is not None:
+        return Fault(f"{at}.variables{wrong[0]}"[:MAX_SHOWN_CHARS], wrong[1])
     return msgspec.Raw(packed)
 
 
@@ -366,6 +381,17 @@ def _at_most_once_faults(job: JobRequest) -> list[Fault]:
         what = f"for bulk only: {job.stream} mail is waited for, and rather comes twice than not at all"
         return [Fault("$.at_most_once", what)]
     return []
+
+
+def _word_faults(job: JobRequest) -> list[Fault]:
+    """Tags are kept as lines; and none of these words has more than one."""
+    words = {f"$.tags[{index}]": tag for index, tag in enumerate(job.tags)}
+    words |= {"$.list": job.list_ or "", "$.category": job.category or ""}
+    return [
+        Fault(at, what)
+        for at, word in words.items()
+        if (what := characters.fault(word) or characters.control_fault(word)) is not None
+    ]
 
 
 def _ms(moment: datetime) -> int:
