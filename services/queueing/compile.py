@@ -296,6 +296,11 @@ def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | No
     source = _source(given.html, given.limits.html_bytes, "html", trial, faults)
     if source is None:
         return None, []
+    source, naked = rewrite.quoted(source)
+    faults += (
+        Fault("$.html", f"line {line}: a placeholder in a tag without quotes around it: it could bring attributes")
+        for line in naked[:MAX_LINES_NAMED]
+    )
     document = rewrite.read(source, clicks=given.track_clicks)
     links = document.links()
     if links and links[-1].position > tokens.MAX_POSITION:

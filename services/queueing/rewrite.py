@@ -14,7 +14,7 @@ A source is written by anybody who has a key: nothing here takes more time than 
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import unescape
 from operator import attrgetter
 
@@ -29,9 +29,21 @@ Piece = str | Variable | Link | Pixel
 
 _VALUE = re.compile(r"""[^\s=]+\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>"'][^\s>]*))""")
 _LINKS = "a[href], area[href]"
-#: What makes a browser go somewhere, by the attribute that says where to.
-_GOING = "[href], [action], [formaction]"
-_GOING_BY = ("href", "xlink:href", "action", "formaction")
+#: What makes a browser go somewhere or run something, and the attribute that says where to. Pictures do neither, and
+#: `data:` is usual in them.
+_GOING = (
+    ("[href]", "href"),
+    (r"[xlink\:href]", "xlink:href"),
+    ("[action]", "action"),
+    ("[formaction]", "formaction"),
+    ("iframe[src], frame[src], embed[src], script[src]", "src"),
+    ("object[data]", "data"),
+    ('meta[http-equiv="refresh" i][content]', "content"),
+)
+#: What stands before the URL in the content of a refresh (HTML, 4.2.5.3).
+_REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=\s*)?[\"']?", re.IGNORECASE)
+#: Comments that some programs read as HTML. Bounded, for whoever writes many beginnings.
+_CONDITIONAL = re.compile(r"(<!--\[if[^\]>]{0,200}\]>)(.*?)((?:<!\[endif\])?-->|\Z)", re.DOTALL)
 _UNTRACKED = '[data-track="off" i]'
 _START = attrgetter("start")
 _UNSUBSCRIBE = re.compile(rf"\b{content.UNSUBSCRIBE_URL}\b")
@@ -74,8 +86,54 @@ def read(source: str, *, clicks: bool) -> Document:
     found = list(placeholders(source))
     masked = _masked(source, found)
     html = turbohtml.parse(masked, source_locations=True)
+    going = _going(html, masked)
     found_hrefs = _hrefs(html, masked, source, found, clicks=clicks)
-    return Document(source, found, found_hrefs, _pixel_at(html, source), _dangerous_lines(html, source))
+    found_hrefs = _with_others(found_hrefs, going, source, found)
+    return Document(source, found, found_hrefs, _pixel_at(html, source), _dangerous_lines(going, masked))
+
+
+def quoted(source: str) -> tuple[str, list[int]]:
+    """The source with quotes around what has none and is, or has in it, a placeholder that prints: a blank in it would
+    end the value, and what follows would be attributes. And the lines where no quotes can be put: of a variable among
+    the attributes, and of a value that the template's statements cut."""
+    found = list(placeholders(source))
+    printing = [one for one in found if one.kind in ("variable", "expression")]
+    if not printing:
+        return source, []
+    masked = _masked(source, found)
+    values: dict[int, int] = {}
+    naked: set[int] = set()
+    seen: set[int] = set()
+    for element in turbohtml.parse(masked, source_locations=True).select("*"):
+        location = element.source_location
+        if location is None:
+            continue
+        tag = location.start_tag
+        inside = _inside(printing, tag.start_offset, tag.end_offset)
+        if not inside or tag.start_offset in seen:
+            continue
+        seen.add(tag.start_offset)
+        held_by_values: set[int] = set()
+        for attribute in location.attrs.values():
+            value = _VALUE.fullmatch(masked, attribute.start_offset, attribute.end_offset)
+            if value is None:
+                continue
+            start, end = value.span(value.lastgroup or 0)
+            held = _inside(printing, start, end)
+            held_by_values.update(map(_START, held))
+            if held and value.lastgroup == "bare":
+                cut = _inside(found, end, end + 1)
+                if cut or '"' in masked[start:end]:
+                    naked.add(held[0].start)
+                else:
+                    values[start] = end
+        naked.update(one.start for one in inside if one.kind == "variable" and one.start not in held_by_values)
+    parts: list[str] = []
+    at = 0
+    for start in sorted(values):
+        parts += (source[at:start], '"', source[start : values[start]], '"')
+        at = values[start]
+    return "".join([*parts, source[at:]]), _lines(source, naked)
 
 
 def has_logic(found: Sequence[Placeholder]) -> bool:
@@ -217,14 +275,57 @@ def _may_run(source: str, inside: Sequence[Placeholder], start: int) -> bool:
     return hrefs.may_run(unescape(source[start : first.start]))
 
 
-def _dangerous_lines(html: turbohtml.Document, source: str) -> list[int]:
+def _going(html: turbohtml.Document, masked: str) -> dict[int, tuple[int, int]]:
+    """The values of what leads somewhere, by where each begins: its end, and where its element begins."""
+    values = dict(_values(html, masked))
+    opened = _CONDITIONAL.sub(lambda found: " " * len(found[1]) + found[2] + " " * len(found[3]), masked)
+    if opened != masked:
+        # As it is read by who does not take them for comments.
+        values |= _values(turbohtml.parse(opened, source_locations=True), opened)
+    return values
+
+
+def _values(html: turbohtml.Document, masked: str) -> Iterator[tuple[int, tuple[int, int]]]:
+    for selector, name in _GOING:
+        for element in html.select(selector):
+            location = element.source_location
+            if location is None or (span := location.attrs.get(name)) is None:
+                continue
+            value = _VALUE.fullmatch(masked, span.start_offset, span.end_offset)
+            if value is not None:
+                start, end = value.span(value.lastgroup or 0)
+                if name == "content" and (before := _REFRESH.match(masked, start, end)) is not None:
+                    start = before.end()
+                yield start, (end, location.start_tag.start_offset)
+
+
+def _with_others(
+    links: list[Href], going: dict[int, tuple[int, int]], source: str, found: Sequence[Placeholder]
+) -> list[Href]:
+    """The links, and between them what else recipients may lead where nothing may."""
+    known = {link.start for link in links}
+    others = [
+        Href(content.UNTRACKED, start, end, "")
+        for start, (end, _) in going.items()
+        if start not in known and (inside := _inside(found, start, end)) and _may_run(source, inside, start)
+    ]
+    merged: list[Href] = []
+    for href in sorted((*links, *others), key=_START):
+        # A comment that stands in a value is none.
+        if not merged or href.start >= merged[-1].end:
+            merged.append(href)
+    return merged
+
+
+def _dangerous_lines(going: dict[int, tuple[int, int]], masked: str) -> list[int]:
     """The lines of elements that lead where nothing may, from 1."""
-    begins = {
-        _begins(element)
-        for element in html.select(_GOING)
-        if any(hrefs.runs(str(element.attrs[name])) for name in _GOING_BY if name in element.attrs)
-    }
-    return sorted({source.count("\n", 0, max(0, start)) + 1 for start in begins})
+    return _lines(masked, {begin for start, (end, begin) in going.items() if hrefs.runs(unescape(masked[start:end]))})
+
+
+def _lines(source: str, offsets: Iterable[int]) -> list[int]:
+    """The lines of these places, from 1, each once."""
+    ends = [found.start() for found in re.finditer("\n", source)]
+    return sorted({bisect_left(ends, offset) + 1 for offset in offsets})
 
 
 def _pixel_at(html: turbohtml.Document, source: str) -> int:

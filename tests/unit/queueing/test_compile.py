@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import turbohtml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -308,3 +309,76 @@ def test_what_only_speaks_of_scripts_is_not(href: str) -> None:
         compile_content(job(html=f'<a href="{href}">x</a><img src="data:image/png;base64,AA">'), LIMITS),
         CompiledContent,
     )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '<svg><a xlink:href="{}">x</a></svg>', '<math><mi xlink:href="{}">x</mi></math>', '<iframe src="{}"></iframe>',
+        '<object data="{}"></object>', '<embed src="{}">', '<script src="{}"></script>', '<base href="{}">',
+        '<meta http-equiv="refresh" content="0; URL={}">', "<meta http-equiv=Refresh content='5,{}'>",
+        '<!--[if mso]><a href="{}">x</a><![endif]-->', '<!--[if !mso]><!--><a href="{}">x</a><!--<![endif]-->',
+        '<!--[if (gte mso 9)|(IE)]><table><tr><td><a href="{}">x</a>-->', '<input formaction="{}">',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("href", ["javascript:x", " JavaScript&colon;x", "java&#10;script:x", "data:text/html,x"])
+def test_whatever_makes_a_program_go_to_a_script_is_refused(source: str, href: str) -> None:
+    result = compile_content(job(html="<p>\n\n" + source.format(href)), LIMITS)
+
+    assert isinstance(result, list)
+    assert [fault.what for fault in result] == ["line 3: leads to javascript:, vbscript: or data:"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<img src='data:image/png;base64,AA'>", '<!-- <a href="javascript:x"> -->', "<p title='javascript:x'>",
+        "<meta http-equiv=refresh content='0;url=https://a.fr'>", "<meta name=x content='javascript:x'>",
+        "<p>javascript:x", "<meta http-equiv=refresh content=30>", "<form action=''>", "<!--[if mso]><p><![endif]-->",
+    ],
+)  # fmt: skip
+def test_what_goes_nowhere_may_speak_of_scripts(source: str) -> None:
+    assert isinstance(compile_content(job(html=source), LIMITS), CompiledContent)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        '<a {{ a }} href="https://a.fr">', '<p class="x"{{ a }}>', "<p {{ a }}=x>", "<img/{{ a }}/>", "<i{{ a }}>",
+        '<p class=a"{{ a }}>', "<p class={{ a }}{% if b %}c{% endif %}>", "<p class={{ a|upper }}{# c #}b>",
+    ],
+)  # fmt: skip
+def test_a_variable_that_could_bring_attributes_is_refused_with_its_line(tag: str) -> None:
+    result = compile_content(job(html=f"<p>\n{tag}"), LIMITS)
+
+    assert isinstance(result, list)
+    assert [fault.what for fault in result] == [
+        "line 2: a placeholder in a tag without quotes around it: it could bring attributes"
+    ]
+
+
+@pytest.mark.parametrize("size", [500, 1_000])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<!--[if x]>-->", "<!--[if", "<a href=javascript:x>\n", "<p {{ a }}>\n", " a={{ a }}", "<b><i a={{ a }}></b>",
+        "<!--[if x]><a href=x>", "<meta http-equiv=refresh content='0 ", "<b class={{ a }}>",
+    ],
+)  # fmt: skip
+def test_a_source_is_parsed_three_times_at_most_whatever_its_tags(
+    source: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[int] = []
+    parse = turbohtml.parse
+
+    def counted(text: str, *, source_locations: bool) -> turbohtml.Document:
+        parsed.append(len(text))
+        return parse(text, source_locations=source_locations)
+
+    monkeypatch.setattr(turbohtml, "parse", counted)
+    given = "<p " + source * size
+
+    compile_content(job(html=given), LIMITS)
+
+    assert len(parsed) <= 3
+    assert all(chars <= 2 * len(given) for chars in parsed)

@@ -247,3 +247,30 @@ def test_statistics_name_links_by_destination_or_template() -> None:
         content.TrackedLink(2, "{{ url }}"),
     ]
     assert document.hrefs[0] == Href(1, 22, 42, "http://a.fr/?b&c")
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("<p class={{ a }}>", '<p class="{{ a }}">'),
+        ("<p class=a-{{ a }}-b id=c>", '<p class="a-{{ a }}-b" id=c>'),
+        ('<a href={{ x | default("y") }}/z>', '<a href="{{ x | default("y") }}/z">'),
+        ("<p class = {{ a }}\n>", '<p class = "{{ a }}"\n>'),
+        ("<p class={% if b %}{{ a }}{% endif %}>", None),
+        ("<P A={{ a }} B={{ b }}>", '<P A="{{ a }}" B="{{ b }}">'),
+        ("<p class=\"{{ a }}\" id='{{ b }}' c=d>{{ e }}=<b>f={{ g }}</b>", None),
+        ("<p {% if a %}hidden{% endif %}><!-- a={{ b }} --><script>a={{ b }}</script>", None),
+        ("a={{ b }} < c={{ d }}", None),
+    ],
+)
+def test_what_prints_into_a_value_without_quotes_gets_them(source: str, expected: str | None) -> None:
+    assert rewrite.quoted(source)[0] == (source if expected is None else expected)
+
+
+@settings(deadline=None)
+@given(any_sources)
+def test_quotes_are_put_once_and_only_added(source: str) -> None:
+    quoted, _ = rewrite.quoted(source)
+
+    assert quoted.replace('"', "") == source.replace('"', "")
+    assert rewrite.quoted(quoted)[0] == quoted

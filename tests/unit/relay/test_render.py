@@ -5,11 +5,13 @@ from email import message_from_bytes
 from email.headerregistry import AddressHeader
 from email.message import EmailMessage
 from email.policy import default
+from html import unescape
 from typing import Any
 
 import dkim
 import msgspec
 import pytest
+import turbohtml
 from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -543,3 +545,47 @@ def test_variables_nested_too_deeply_fail_alone() -> None:
 def test_what_is_no_base_url_is_refused(base_url: str) -> None:
     with pytest.raises(ValueError, match="base URL"):
         renderer(base_url=base_url, text="a")
+
+
+@pytest.mark.parametrize("tracks", [True, False])
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize("value", DANGEROUS)
+@pytest.mark.parametrize(
+    "source",
+    [
+        '<svg><a xlink:href="{{ url }}">', '<form action="{{ url }}">', '<button formaction="{{ url }}">',
+        '<iframe src="{{ url }}"></iframe>', '<object data="{{ url }}"></object>', "<a href={{ url }}>",
+        '<!--[if mso]><a href="{{ url }}">x</a><![endif]-->', '<meta http-equiv="refresh" content="0;url={{ url }}">',
+    ],
+)  # fmt: skip
+def test_nor_into_anything_else_that_leads_somewhere(tracks: bool, logic: str, value: str, source: str) -> None:
+    made = html(ready(variables={"url": value}), html=source + logic, track_clicks=tracks, track_opens=False)
+
+    assert re.search("(?:href|action|src|data|url)=[\"']?#", made)
+    assert not re.search("alert|msgbox", made)
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize("value", ["https://a.fr/form", "http://b.fr", "/relative", "cid:1"])
+def test_what_leads_elsewhere_stays_and_is_no_link_that_counts(logic: str, value: str) -> None:
+    made = html(ready(variables={"url": value}), html=f'<form action="{{{{ url }}}}">{logic}', track_opens=False)
+
+    assert unescape(made).strip() == f'<form action="{value}">'
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.text(st.characters(codec="utf-8"), max_size=40)
+    | st.sampled_from(["x href=https://evil.example/ y", "a\thref=//e", "a\x0cb=c", ">", '" b="', "'", "`"]),
+    st.sampled_from(["", "{% if true %}{% endif %}"]),
+)
+def test_a_value_brings_no_attribute_and_no_element(value: str, logic: str) -> None:
+    attributes = "class={{ a }} title=\"{{ a }}\" id='{{ a }}' lang=x{{ a }}"
+    source = f'<a {attributes} href="https://a.fr/">{{{{ a }}}}</a>{logic}'
+
+    made = html(ready(variables={"a": value}), html=source, track_opens=False)
+
+    elements = turbohtml.parse(made).select("body *")
+    assert [sorted(element.attrs) for element in elements] == [["class", "href", "id", "lang", "title"]]
+    assert targets(made) == ["https://a.fr/"]
+    assert str(elements[0].attrs["href"]).startswith(BASE_URL)
