@@ -22,7 +22,7 @@ JSON = {"Content-Type": "application/json"}
 LINES = {"Content-Type": "application/x-ndjson"}
 ONE = json.dumps({**CONTENT, "stream": "transactional", "recipients": [{"email": "a@x.test"}]}).encode()
 OPEN = json.dumps(CONTENT).encode()
-#: A body as large as the API takes, of content that it has to look at.
+#: A body of content that is looked at and refused: 8 MB of the 32 that the API reads.
 BIG = json.dumps({**CONTENT, "text": "x {{ unsubscribe_url }} " + "y" * (8 * 1024 * 1024)}).encode()
 
 Attack = Callable[[aiohttp.ClientSession, str], Awaitable[int]]

@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 
 from loadtests import content
 from loadtests.postfix import Postfix
-from loadtests.processes import Processes, free_port, metric, program, python, until
+from loadtests.processes import Processes, console, free_port, metric, program, until
 
 #: The API takes so many in one request.
 PER_JOB = 10_000
@@ -198,15 +198,9 @@ def post(environ: Mapping[str, str], key: str, path: str, body: bytes, kind: str
 
 def demo_key(environ: Mapping[str, str], tenant: str = "bench", domain: str = "exemple.fr") -> str:
     """A tenant with a sending domain, made at the console; its key. The instance has been started: it has a secret."""
-
-    def console(*words: str) -> str:
-        command = [*python("services.cli"), *words]
-        ran = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, check=True)
-        return ran.stdout.decode()
-
-    console("tenants", "add", tenant)
-    console("domains", "add", "--tenant", tenant, domain)
-    return console("keys", "create", "--tenant", tenant, "--scope", "send,read").split()[-1]
+    console(environ, "tenants", "add", tenant)
+    console(environ, "domains", "add", "--tenant", tenant, domain)
+    return console(environ, "keys", "create", "--tenant", tenant, "--scope", "send,read").split()[-1]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Whether hostile templates hurt anybody: thousands through the API of a running instance, and others meanwhile.
 
-    python -m loadtests.hostile_templates [--templates 10000] [--seconds 600]
+    python -m loadtests.hostile_templates [--templates 10000] [--rounds 10]
 
 Jobs with templates from `tests.hostile_templates` are posted for one tenant by a few clients, while another tenant's
-client posts honest jobs, with and without logic, and is timed: first beside as many clients that post honest jobs, then
-beside the hostile ones. Told are answers by status, workers that were replaced in `http` and in the relay, their
-resident memory before and after, and the other tenant's p99. The last line is JSON.
+client posts honest jobs, with and without logic, and is timed: in turns beside as many clients that post honest jobs,
+and beside the hostile ones. Told are answers by status, workers that were replaced in `http` and in the relay, the
+resident memory of both and of their workers, and the other tenant's p99. The last line is JSON.
 """
 
 import argparse
@@ -24,9 +24,8 @@ from loadtests.processes import Processes, metric
 from tests.hostile_templates import generated
 
 CLIENTS = 2
-#: Honest jobs of each client before the hostile ones.
-BEFORE = 400
 PAUSE_S = 0.01
+GOAL = 1.25
 HONEST = ("<p>Bonjour {{ prenom }}</p>", "<p>{% if prenom %}Bonjour {{ prenom }}{% endif %}</p>")
 
 
@@ -36,6 +35,9 @@ class _Instance:
         self._key = demo_key(environ, tenant, domain)
         self._from = f"news@{domain}"
         self.statuses: Counter[int] = Counter()
+        #: Seconds that answers took, while all is honest and beside what is not.
+        self.calm: list[float] = []
+        self.beside: list[float] = []
 
     def post(self, html: str) -> float:
         """How long the answer took, in seconds."""
@@ -50,20 +52,16 @@ class _Instance:
             self.statuses[0] += 1
         return time.monotonic() - began
 
-    def honest(self, count: int, until: threading.Event) -> list[float]:
-        took = []
-        for number in range(count):
-            if until.is_set():
-                break
-            took.append(self.post(HONEST[number % len(HONEST)]))
+    def honest(self, took: list[float], until: threading.Event) -> None:
+        while not until.is_set():
+            took.append(self.post(HONEST[len(took) % len(HONEST)]))
             time.sleep(PAUSE_S)
-        return took
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--templates", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=600, help="stop after so long with fewer")
+    parser.add_argument("--rounds", type=int, default=10, help="turns of as many honest and hostile ones")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="estafette-hostile-", ignore_cleanup_errors=True) as folder:
@@ -78,51 +76,58 @@ def _measure(processes: Processes, options: argparse.Namespace) -> None:
     processes.service("queueing", environ)
     relay, relay_port = processes.service("relay", environ)
     hostile = _Instance(environ, "hostile", "hostile.test")
+    honest = _Instance(environ, "honest", "honest.test")
     others = _Instance(environ, "others", "others.test")
-    innocent = [HONEST[number % len(HONEST)] for number in range(BEFORE * CLIENTS)]
-    calm = _beside(hostile, innocent, others, options.seconds)
-    hostile.statuses.clear()
+    sources = list(generated(Random(options.seed), options.templates))
+    most_kb = [0, 0]
+    _beside(honest, _honest(100), others, [])  # warm
+    others.statuses.clear()
     rss_before = [_rss_kb(http.pid), _rss_kb(relay.pid)]
-    beside = _beside(hostile, list(generated(Random(options.seed), options.templates)), others, options.seconds)
-    posted = sum(hostile.statuses.values())
+    for number in range(options.rounds):
+        slice_ = sources[number :: options.rounds]
+        _beside(honest, _honest(len(slice_)), others, others.calm)
+        _beside(hostile, slice_, others, others.beside)
+        workers = [_workers_rss_kb(http.pid), _workers_rss_kb(relay.pid)]
+        most_kb = [max(pair) for pair in zip(most_kb, workers, strict=True)]
+        print(f"{number}: p99 {_p99(others.calm):.3f} and {_p99(others.beside):.3f} s so far", flush=True)
     result = {
         "bench": "hostile_templates",
-        "templates": posted,
+        "templates": sum(hostile.statuses.values()),
         "statuses": {str(status): count for status, count in sorted(hostile.statuses.items())},
         "others_statuses": {str(status): count for status, count in sorted(others.statuses.items())},
         "services_died": [name for name, one in (("http", http), ("relay", relay)) if one.poll() is not None],
         "restarts": {name: _restarts(port) for name, port in (("http", http_port), ("relay", relay_port))},
         "rss_kb_before": rss_before,
         "rss_kb_after": [_rss_kb(http.pid), _rss_kb(relay.pid)],
-        "others_p99_ms": [round(_p99(calm) * 1000, 1), round(_p99(beside) * 1000, 1)],
-        "others_p99_ratio": round(_p99(beside) / _p99(calm), 2),
+        "workers_rss_kb_at_most": most_kb,
+        "others_requests": [len(others.calm), len(others.beside)],
+        "others_p99_ms": [round(_p99(others.calm) * 1000, 1), round(_p99(others.beside) * 1000, 1)],
+        "others_p99_ratio": round(_p99(others.beside) / _p99(others.calm), 3),
+        "goal": GOAL,
     }
     for name, value in result.items():
         print(f"{name:<18} {value}")
     print(json.dumps(result))
 
 
-def _beside(posting: _Instance, sources: Sequence[str], others: _Instance, seconds: float) -> list[float]:
-    """How long others' jobs took while these were posted."""
+def _honest(count: int) -> list[str]:
+    return [HONEST[number % len(HONEST)] for number in range(count)]
+
+
+def _beside(posting: _Instance, sources: Sequence[str], others: _Instance, took: list[float]) -> None:
+    """Others' jobs, and how long they took, while these are posted."""
     done = threading.Event()
-    took: list[float] = []
-    deadline = time.monotonic() + seconds
-
-    def post_all(first: int) -> None:
-        for source in sources[first::CLIENTS]:
-            if time.monotonic() > deadline:
-                return
-            posting.post(source)
-
-    watching = threading.Thread(target=lambda: took.extend(others.honest(1_000_000, done)))
-    clients = [threading.Thread(target=post_all, args=(first,)) for first in range(CLIENTS)]
+    watching = threading.Thread(target=others.honest, args=(took, done))
+    clients = [
+        threading.Thread(target=lambda mine: [posting.post(one) for one in mine], args=(sources[first::CLIENTS],))
+        for first in range(CLIENTS)
+    ]
     for thread in (watching, *clients):
         thread.start()
     for thread in clients:
         thread.join()
     done.set()
     watching.join()
-    return took
 
 
 def _restarts(port: int) -> dict[str, int]:
@@ -137,6 +142,16 @@ def _rss_kb(pid: int) -> int:
         if line.startswith("VmRSS:"):
             return int(line.split()[1])
     return 0
+
+
+def _workers_rss_kb(pid: int) -> int:
+    """Of all processes below this one."""
+    below = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text("ascii").split()
+    ]
+    return sum(_rss_kb(child) + _workers_rss_kb(child) for child in below if Path(f"/proc/{child}").exists())
 
 
 def _p99(took: list[float]) -> float:

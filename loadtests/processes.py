@@ -31,6 +31,13 @@ def python(module: str) -> list[str]:
     return [sys.executable, "-m", module]
 
 
+def console(environ: Mapping[str, str], *words: str) -> str:
+    """What a command of ours at the console says."""
+    command = [*python("services.cli"), *words]
+    ran = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, check=True)
+    return ran.stdout.decode()
+
+
 def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
