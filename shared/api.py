@@ -19,6 +19,7 @@ from shared.errors import NOT_JSON, Fault, Problem, ProblemDocument
 from shared.problems import problem_answer as problem_answer
 from shared.quotas import Admission
 from shared.redis import RedisAway
+from shared.turns import Turns
 
 SCOPES = ("send", "read", "suppress", "admin", "operator")
 REQUESTS = Counter("estafette_http_requests_total", "HTTP requests answered", ["route", "status"])
@@ -121,10 +122,15 @@ def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | No
 
 
 def application(
-    routes: Iterable[Route], key_ring: KeyRing, *, max_body_bytes: int, admission: Admission | None = None
+    routes: Iterable[Route],
+    key_ring: KeyRing,
+    *,
+    max_body_bytes: int,
+    admission: Admission | None = None,
+    turns: Turns | None = None,
 ) -> web.Application:
     """One aiohttp application with all the routes, and `/v1/openapi.json` that describes them. `admission` holds the
-    tenants to what they may ask for."""
+    tenants to what they may ask for; in `turns` they share the loop, which one application has to itself."""
     mounted = list(routes)
     document = orjson.dumps(openapi(mounted))
 
@@ -133,12 +139,12 @@ def application(
 
     app = web.Application(client_max_size=max_body_bytes, middlewares=[_answer_errors, refuse_encoded])
     for route in mounted:
-        _mount(app, route, key_ring, admission)
+        _mount(app, route, key_ring, admission, turns or Turns())
     app.router.add_get("/v1/openapi.json", describe, allow_head=False)
     return app
 
 
-def _mount(app: web.Application, route: Route, key_ring: KeyRing, admission: Admission | None) -> None:
+def _mount(app: web.Application, route: Route, key_ring: KeyRing, admission: Admission | None, turns: Turns) -> None:
     seconds = SECONDS.labels(route.path)
     statuses: dict[int, Any] = {}
 
@@ -154,18 +160,22 @@ def _mount(app: web.Application, route: Route, key_ring: KeyRing, admission: Adm
     async def _authenticated(request: web.Request) -> web.StreamResponse:
         try:
             if route.scope is None:
+                turns.light()
                 return await route.call(request)
             principal = request[PRINCIPAL] = await _principal(request, route.scope, key_ring)
-            if admission is None:
-                return await route.call(request)
-            with admission.admitted(principal.tenant, principal.quotas):  # before its body is read
-                return await route.call(request)
+            return await turns.run(principal.tenant, _admitted(request, principal))
         except Problem as problem:
             return problem_answer(problem)
         except RedisAway:
             return problem_answer(
                 Problem(503, "unavailable", "storage does not answer; try again", headers={"Retry-After": "1"})
             )
+
+    async def _admitted(request: web.Request, principal: Principal) -> web.StreamResponse:
+        if admission is None:
+            return await route.call(request)
+        with admission.admitted(principal.tenant, principal.quotas):  # before its body is read
+            return await route.call(request)
 
     app.router.add_route(route.method, route.path, called)
 

@@ -108,6 +108,7 @@ EDGES: dict[str, set[str]] = {
     "shared/sandbox.py": {"asyncio", "os", "signal", "time"},
     "shared/sandboxed.py": {"os", "signal"},
     "shared/sending_domains.py": {"asyncio", "secrets", "time"},
+    "shared/turns.py": {"asyncio", "time"},
     "shared/server.py": {"aiohttp", "asyncio"},
     "shared/settings.py": {"os"},
     "shared/storage.py": {"time"},

@@ -1,0 +1,177 @@
+"""Tenants take turns on an event loop: one who keeps it busy waits between his steps while others have work.
+
+A request is a coroutine; what it does between two waits is a step, and a step is what everybody else waits for. Each
+step's time is counted to its tenant. A tenant that took more than `LIGHT_S` of the last second is heavy. Steps of heavy
+tenants go one at a time, each tenant's in their order and the tenants in turns; and while there are light ones, a heavy
+step is followed by a pause of its own length, so that the heavy have half of the loop at most, in pieces, however many
+requests they send at once. A heavy tenant that is alone has all of the loop.
+
+Counted is what the coroutine itself does: not what it gives to threads, to tasks of its own or to other processes.
+"""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+from prometheus_client import Counter
+
+#: Of a second of the loop: below, a tenant's steps are never held.
+LIGHT_S = 0.1
+#: What was counted is forgotten by and by: a share f of the loop comes to f seconds of this.
+MEMORY_S = 1.0
+#: What the server does for a request outside of its coroutine: parsing its head, writing its answer.
+REQUEST_S = 0.0003
+#: So long after a step of a light tenant others are held back for such.
+LIGHT_AGO_S = 0.25
+#: No step is held longer for what the one before it took.
+MAX_PAUSE_S = 0.25
+#: Above that, tenants that wait for nothing and took nothing lately are forgotten.
+MAX_KNOWN = 10_000
+
+HELD = Counter(
+    "estafette_http_steps_held_total", "Steps of requests that waited because their tenant keeps the loop busy"
+)
+
+T = TypeVar("T")
+
+
+class _Tenant:
+    __slots__ = ("at", "name", "used", "waiting")
+
+    def __init__(self, name: str, at: float) -> None:
+        self.name = name
+        self.at = at
+        self.used = 0.0
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+    def took(self, now: float) -> float:
+        """Seconds of the last second."""
+        if now > self.at:
+            self.used *= math.exp((self.at - now) / MEMORY_S)
+            self.at = now
+        return self.used
+
+
+class Turns:
+    """Of one loop. `clock` is in seconds, and never goes back."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._known: dict[str, _Tenant] = {}
+        #: Heavy tenants with a step that waits: the next one first.
+        self._heavy: OrderedDict[str, _Tenant] = OrderedDict()
+        self._is_one_under_way = False
+        self._light_at = -math.inf
+
+    def light(self) -> None:
+        """Somebody has work who counts as light whatever he does: whoever comes without a key."""
+        self._light_at = self._clock()
+
+    def run(self, tenant: str, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
+        """What `work` gives or raises, its steps held as the tenant's are."""
+        now = self._clock()
+        found = self._known.get(tenant)
+        if found is None:
+            if len(self._known) >= MAX_KNOWN:
+                self._forget(now)
+            found = self._known[tenant] = _Tenant(tenant, now)
+        found.took(now)
+        found.used += REQUEST_S
+        return _Held(self, found, work)
+
+    def _forget(self, now: float) -> None:
+        self._known = {name: one for name, one in self._known.items() if one.waiting or one.took(now) > LIGHT_S / 100}
+
+    def is_held(self, tenant: _Tenant) -> bool:
+        """Whether its next step waits for its turn."""
+        now = self._clock()
+        if tenant.took(now) <= LIGHT_S:
+            self._light_at = now
+            return False
+        return True
+
+    async def turn(self, tenant: _Tenant) -> None:
+        """Returns when the step may go. `ended` is called after it."""
+        HELD.inc()
+        mine = asyncio.get_running_loop().create_future()
+        tenant.waiting.append(mine)
+        self._heavy.setdefault(tenant.name, tenant)
+        if not self._is_one_under_way:
+            self._is_one_under_way = True
+            asyncio.get_running_loop().call_soon(self._next)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                self.ended(0.0)  # it was given its turn, and does not take it
+            raise
+
+    def ended(self, took_s: float) -> None:
+        """The step that had its turn is over: the next one goes, at once or after a pause."""
+        asyncio.get_running_loop().call_later(self.pause_s(took_s), self._next)
+
+    def pause_s(self, took_s: float) -> float:
+        """How long the heavy rest after a step that took so long."""
+        return min(took_s, MAX_PAUSE_S) if self._clock() - self._light_at < LIGHT_AGO_S else 0.0
+
+    def _next(self) -> None:
+        while self._heavy:
+            name, tenant = self._heavy.popitem(last=False)
+            mine = tenant.waiting.popleft()
+            if tenant.waiting:
+                self._heavy[name] = tenant
+            if not mine.done():
+                mine.set_result(None)
+                return
+        self._is_one_under_way = False
+
+    def count(self, tenant: _Tenant, took_s: float) -> None:
+        tenant.used += took_s
+
+    def now(self) -> float:
+        return self._clock()
+
+
+class _Held(Generic[T]):
+    """Drives a coroutine step by step, in place of the task that awaits this."""
+
+    __slots__ = ("_tenant", "_turns", "_work")
+
+    def __init__(self, turns: Turns, tenant: _Tenant, work: Coroutine[Any, Any, T]) -> None:
+        self._turns = turns
+        self._tenant = tenant
+        self._work = work
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        turns, tenant, work = self._turns, self._tenant, self._work
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            while True:
+                has_turn = False
+                if error is None and turns.is_held(tenant):
+                    try:
+                        yield from turns.turn(tenant).__await__()
+                        has_turn = True
+                    except BaseException as stopped:
+                        error = stopped  # cancelled while it waited: the coroutine is told
+                began = turns.now()
+                try:
+                    awaited = work.send(value) if error is None else work.throw(error)
+                except StopIteration as done:
+                    return done.value  # type: ignore[no-any-return]
+                finally:
+                    took_s = turns.now() - began
+                    turns.count(tenant, took_s)
+                    if has_turn:
+                        turns.ended(took_s)
+                value, error = None, None
+                try:
+                    value = yield awaited
+                except BaseException as raised:
+                    error = raised
+        finally:
+            work.close()
