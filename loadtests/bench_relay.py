@@ -5,7 +5,8 @@
 A full queue of 12 kB mails is drained to smtp-sink on the same machine: Redis, relay and sink share its cores. Then
 with the signatures made in the relay's own process, by two relays, and with mails of 100 kB. In the same run: `openssl
 speed rsa2048` on one core, the ceiling with one signature a mail; and Postfix to the same sink, the better of injected
-and relayed at once, or drained from a queue that was held. The last line is JSON.
+and relayed at once, or drained from a queue that was held; and Postfix with OpenDKIM, which signs what comes in. The
+last line is JSON.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from loadtests import content
+from loadtests import content, opendkim
 from loadtests.postfix import Postfix
 from loadtests.processes import Processes, console, free_port, metric, program, until
 
@@ -52,21 +53,15 @@ def main() -> None:
         signs_per_s = (before + after) / 2
         print(f"openssl speed rsa2048, one core: {before:,.0f} signatures/s before, {after:,.0f} after")
         more = {} if options.no_more else _more(Path(folder), options)
-        peer = 0.0
-        if not options.no_postfix:
-            with Processes(Path(folder) / "postfix-sink") as processes:
-                port = processes.sink()
-                through = Postfix(Path(folder) / "postfix", port).relayed_at_once(options.postfix_messages)
-                print(f"Postfix, injected and relayed at once: {through:,.0f} messages/s")
-                drained = Postfix(Path(folder) / "postfix-held", port).drained(options.postfix_messages)
-                print(f"Postfix, drained from a held queue:    {drained:,.0f} messages/s")
-                peer = max(through, drained)
+        peers = {} if options.no_postfix else _postfix(Path(folder), options.postfix_messages)
     result = {
         "bench": "relay",
         "msgs_per_s": round(plain),
         "dkim_msgs_per_s": round(signed),
         "ratio_to_rsa": round(signed / signs_per_s, 3),
-        "ratio_to_postfix": round(signed / peer, 2) if peer else None,
+        "ratio_to_postfix": _ratio(signed, peers.get("plain")),
+        "ratio_to_postfix_plain": _ratio(plain, peers.get("plain")),
+        "ratio_to_postfix_signed": _ratio(signed, peers.get("signed")),
         **more,
     }
     print(json.dumps(result))
@@ -80,6 +75,28 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--no-postfix", action="store_true")
     parser.add_argument("--no-more", action="store_true", help="one relay as it comes and no large messages")
     return parser.parse_args()
+
+
+def _ratio(ours: float, theirs: float | None) -> float | None:
+    return round(ours / theirs, 2) if theirs else None
+
+
+def _postfix(folder: Path, messages: int) -> dict[str, float]:
+    """Messages a second of Postfix, without signatures and with."""
+    with Processes(folder / "postfix-sink") as processes:
+        port = processes.sink()
+        through = Postfix(folder / "postfix", port).relayed_at_once(messages)
+        print(f"Postfix, injected and relayed at once: {through:,.0f} messages/s")
+        drained_ = Postfix(folder / "postfix-held", port).drained(messages)
+        print(f"Postfix, drained from a held queue:    {drained_:,.0f} messages/s")
+        filter_ = opendkim.started(processes)
+        dump, mails = opendkim.dumping_sink(processes)
+        Postfix(folder / "postfix-look", dump, filter_).relayed_at_once(1)
+        if not opendkim.is_signed(mails):
+            raise opendkim.NotSigned
+        signed = Postfix(folder / "postfix-signed", port, filter_).relayed_at_once(messages)
+        print(f"Postfix with OpenDKIM, at once:        {signed:,.0f} messages/s")
+    return {"plain": max(through, drained_), "signed": signed}
 
 
 def _more(folder: Path, options: argparse.Namespace) -> dict[str, int]:

@@ -14,11 +14,13 @@ MESSAGE_BYTES = 12_000
 
 
 class Postfix:
-    """`directory` must be reachable for the user postfix. Needs root: Postfix insists."""
+    """`directory` must be reachable for the user postfix. `milter`: a filter that everything passes which comes in.
+    Needs root: Postfix insists."""
 
-    def __init__(self, directory: Path, sink_port: int) -> None:
+    def __init__(self, directory: Path, sink_port: int, milter: str = "") -> None:
         self._directory = directory
         self._sink_port = sink_port
+        self._milter = milter
         self._port = free_port()
 
     def relayed_at_once(self, messages: int) -> float:
@@ -77,6 +79,8 @@ class Postfix:
                     "alias_database =",
                     "smtpd_peername_lookup = no",
                     "in_flow_delay = 0",
+                    # What the filter does not answer is no measurement.
+                    *((f"smtpd_milters = {self._milter}", "milter_default_action = reject") if self._milter else ()),
                     *lines,
                     "",
                 )
