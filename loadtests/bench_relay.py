@@ -3,10 +3,10 @@
     python -m loadtests.bench_relay [--messages 20000]
 
 A full queue of 12 kB mails is drained to smtp-sink on the same machine: Redis, relay and sink share its cores. Then
-with the signatures made in the relay's own process, by two relays, and with mails of 100 kB. In the same run: `openssl
-speed rsa2048` on one core, the ceiling with one signature a mail; and Postfix to the same sink, the better of injected
-and relayed at once, or drained from a queue that was held; and Postfix with OpenDKIM, which signs what comes in. The
-last line is JSON.
+with the signatures made in the relay's own process, with logic in the template, by two relays, and with mails of
+100 kB. In the same run: `openssl speed rsa2048` on one core, the ceiling with one signature a mail; Postfix to the
+same sink, the better of injected and relayed at once, or drained from a queue that was held; and Postfix with
+OpenDKIM, which signs what comes in. The last line is JSON.
 """
 
 import argparse
@@ -100,10 +100,13 @@ def _postfix(folder: Path, messages: int) -> dict[str, float]:
 
 
 def _more(folder: Path, options: argparse.Namespace) -> dict[str, int]:
-    """One that signs in its own process; two relays, and large messages by one, each without and with DKIM."""
+    """One that signs in its own process, one with logic in the template; two relays, and large messages by one, each
+    without and with DKIM."""
     inline = drain(folder / "inline", options.messages, options.size_bytes, dkim=True, beside=0)
     print(f"{'signing itself:':<22} {inline:,.0f} messages/s")
-    paces = {"inline_dkim_msgs_per_s": round(inline)}
+    logic = drain(folder / "logic", options.messages, options.size_bytes, dkim=False, job=content.job_with_logic)
+    print(f"{'with logic, no DKIM:':<22} {logic:,.0f} messages/s")
+    paces = {"inline_dkim_msgs_per_s": round(inline), "logic_msgs_per_s": round(logic)}
     large = max(1, options.messages // LARGE_SHARE)
     for name, words, messages, size_bytes, relays in (
         ("two_relays", "two relays", options.messages, options.size_bytes, 2),
@@ -127,7 +130,14 @@ def rsa_signs_per_s() -> float:
 
 
 def drain(
-    folder: Path, messages: int, size_bytes: int, *, dkim: bool, relays: int = 1, beside: int | None = None
+    folder: Path,
+    messages: int,
+    size_bytes: int,
+    *,
+    dkim: bool,
+    relays: int = 1,
+    beside: int | None = None,
+    job: Callable[[int, int, int], dict[str, Any]] = content.job,
 ) -> float:
     """Fills the queue through the API, then starts the relays and measures their pace together. `beside`: signing
     processes of each, else as the relay comes."""
@@ -135,7 +145,7 @@ def drain(
         environ = environ_of(folder, processes.redis(), processes.sink(), dkim=dkim)
         if beside is not None:
             environ["ESTAFETTE_RELAY_SIGNING_PROCESSES"] = str(beside)
-        fill(processes, environ, messages, lambda count, number: content.job(count, number, size_bytes))
+        fill(processes, environ, messages, lambda count, number: job(count, number, size_bytes))
         return drained(processes, environ, messages, relays)
 
 

@@ -28,9 +28,23 @@ def html(size_bytes: int = 12_000) -> str:
     return head + "".join(articles) + filler * (missing // len(filler.encode())) + foot
 
 
+def with_logic(source: str) -> str:
+    """The same with what newsletters decide for each recipient: it is rendered by the engine, in a child."""
+    return source.replace(
+        "Bonjour {{ prenom }} {{ nom }}",
+        "{% if prenom %}Bonjour {{ prenom|title }}{% else %}Bonjour{% endif %} {{ nom|default('') }}"
+        "{% for ligne in lignes|default([]) %}<br>{{ ligne }}{% endfor %}",
+    )
+
+
 def job(recipients: int, number: int, size_bytes: int = 12_000) -> dict[str, Any]:
     """The body of a job; addresses differ between jobs."""
     return job_for([recipient(n, f"domain{number}.example") for n in range(recipients)], size_bytes)
+
+
+def job_with_logic(recipients: int, number: int, size_bytes: int = 12_000) -> dict[str, Any]:
+    whole = job(recipients, number, size_bytes)
+    return {**whole, "html": with_logic(whole["html"])}
 
 
 def job_for(recipients: list[dict[str, Any]], size_bytes: int = 12_000) -> dict[str, Any]:
