@@ -23,7 +23,9 @@ LINK_BEGIN = "\ufdd0"
 LINK_VALUE = "\ufdd1"
 LINK_END = "\ufdd2"
 PIXEL = "\ufdd3"
-MARKS = (LINK_BEGIN, LINK_VALUE, LINK_END, PIXEL)
+#: Between what the engine renders of a template; only ever in the relay.
+CUT = "\ufdd4"
+MARKS = (LINK_BEGIN, LINK_VALUE, LINK_END, PIXEL, CUT)
 #: Beyond every position that a token can carry (`shared.tokens.MAX_POSITION`).
 UNTRACKED = 99_999
 

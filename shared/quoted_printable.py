@@ -45,6 +45,13 @@ def encode(text: str) -> bytes:
     return encoded.replace(b"\n", b"\r\n")
 
 
+def between_slots(text: str, *, is_first: bool, is_last: bool) -> bytes:
+    """The text with soft breaks where a slot is next to it: before it, unless it is the first of all, and after."""
+    before = b"" if is_first or text.startswith("\n") else SOFT_BREAK
+    after = b"" if is_last or text.endswith("\n") else SOFT_BREAK
+    return before + encode(text) + after
+
+
 def wrap(encoded: bytes, column: int) -> tuple[bytes, int]:
     """Encoded text without escapes and line ends, broken softly as if it began at `column`; and where it ends."""
     width = MAX_LINE_CHARS - 1

@@ -75,6 +75,7 @@ class _Scan:
         #: How deep each open block is: `elif` makes its block deeper.
         self._blocks: list[int] = []
         self._depth = 0
+        self.spans: list[tuple[int, int, int]] = []
 
     def run(self) -> Scanned:
         source = self._source
@@ -99,6 +100,7 @@ class _Scan:
             else:
                 plain = plain and _PLAIN.match(source, start) is not None
                 at = self._tag(start, "}}" if opening.group() == "{{" else "%}")
+            self.spans.append((start, at, len(self._blocks)))
         return Scanned(tags, plain)
 
     def _tag(self, start: int, closing: str) -> int:
@@ -184,3 +186,18 @@ class _Scan:
 def scan(source: str) -> Scanned:
     """What is in a source. InvalidTemplate if it goes beyond a bound, or has a tag that does not end."""
     return _Scan(source).run()
+
+
+def spans(source: str) -> list[tuple[int, int]]:
+    """Where the tags are that stand in no block, and the blocks that do, each from its first tag to its last: what is
+    between them is text. Of a source that compiles; InvalidTemplate as `scan`."""
+    walk = _Scan(source)
+    walk.run()
+    found: list[tuple[int, int]] = []
+    begun: int | None = None
+    for start, end, open_blocks in walk.spans:
+        begun = start if begun is None else begun
+        if not open_blocks:
+            found.append((begun, end))
+            begun = None
+    return found if begun is None else [*found, (begun, len(source))]

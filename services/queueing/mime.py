@@ -18,7 +18,7 @@ import msgspec
 from services.queueing.rewrite import Piece
 from shared import headers
 from shared.content import Part, Segment
-from shared.quoted_printable import SOFT_BREAK, encode
+from shared.quoted_printable import SOFT_BREAK, between_slots
 
 #: Bytes of an attachment in one line of base64: 76 characters (RFC 2045 section 6.8).
 _LINE_BYTES = 57
@@ -50,9 +50,7 @@ def segments(pieces: Iterable[Piece]) -> list[Segment]:
                 cut.append(SOFT_BREAK)
             cut.append(piece)
             continue
-        before = SOFT_BREAK if at and not piece.startswith("\n") else b""
-        after = SOFT_BREAK if at + 1 < len(merged) and not piece.endswith("\n") else b""
-        cut.append(before + encode(piece) + after)
+        cut.append(between_slots(piece, is_first=not at, is_last=at + 1 == len(merged)))
     return cut
 
 

@@ -7,8 +7,8 @@ recipients who are tracked, one for those who are not. A body is that list, copi
     tracked links   all but eight characters of the recipient and the tail of each token is static (`shared.tokens`),
                     soft breaks included, because the lengths are known
     other links     an href that depends on the recipient is rendered first, then the token is made of where it leads
-    parts of logic  rendered whole by the engine, elsewhere; here their marks (`shared.content`) are replaced, and they
-                    are encoded
+    parts of logic  their islands (`islands`) are rendered by the engine, elsewhere; here their marks (`shared.content`)
+                    are replaced, and they are encoded
 
 A slot begins on a line of its own, so it is filled without looking at columns.
 """
@@ -21,12 +21,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.relay.islands import Island, cut
 from services.relay.transaction import is_wire_ready
 from shared import content
 from shared.content import Link, Part, Pixel, Segment, Variable
 from shared.hrefs import runs
-from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, encode, wrap
-from shared.templates import Name, escaped, printed
+from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, between_slots, encode, wrap
+from shared.templates import Name, TemplateFailed, escaped, printed
 from shared.tokens import MAX_POSITION, RECIPIENT_CHARS, JobTokens, LinkShape, destination
 
 Kind = Literal["text", "html"]
@@ -43,6 +44,7 @@ class Marks:
         self._begin = f"{content.LINK_BEGIN}{nonce}:"
         self._end = f"{content.LINK_END}{nonce};"
         self.pixel = f"{content.PIXEL}{nonce};"
+        self._cut = f"{content.CUT}{nonce};"
         every = "".join(content.MARKS)
         self._link = re.compile(f"{self._begin}([0-9]{{1,5}}){content.LINK_VALUE}([^{every}]*){self._end}")
         self._rest = re.compile(f"{self._begin}[0-9]{{1,5}}{content.LINK_VALUE}|{self._end}|{self.pixel}|[{every}]")
@@ -51,6 +53,17 @@ class Marks:
         """The template of a compiled content, in which nothing else has the characters of marks."""
         with_links = template.replace(content.LINK_BEGIN, self._begin).replace(content.LINK_END, self._end)
         return with_links.replace(content.PIXEL, self.pixel)
+
+    def joined(self, islands: Sequence[str]) -> str:
+        """The template that the engine gets."""
+        return self._cut.join(map(self.secret, islands))
+
+    def islands(self, rendered: str, count: int) -> list[str]:
+        """What the engine made of each. TemplateFailed if these are not all."""
+        found = rendered.split(self._cut)
+        if len(found) != count:
+            raise TemplateFailed(f"{count} parts were to be rendered, and {len(found)} came back")
+        return found
 
     def replace(self, text: str, link: Callable[[int, str], str], pixel: str) -> str:
         """The rendered text with `link(position, value)` for each link; what is left of marks, as around an href that a
@@ -92,14 +105,15 @@ class Layout:
         self._unsubscribes: list[int] = []
         self._pixels: list[int] = []
         self._hrefs: list[tuple[int, Link]] = []
-        self._rendered: list[tuple[int, Kind]] = []
+        #: Of each part with logic: where the nth island goes, and whether the last one ends the part.
+        self._islands: list[tuple[Kind, list[int], bool]] = []
         #: No line of the bodies has to be changed for SMTP: of what fills the slots that is known.
         self.is_wire_ready = True
         for item in body:
             if isinstance(item, bytes):
                 self._add(item)
             elif item.template:
-                self._rendered.append((self._slot(), item.kind))
+                self._place_islands(item)
             else:
                 for segment in item.segments:
                     self._place(segment, item.kind)
@@ -127,8 +141,12 @@ class Layout:
             value_of_href = _substituted(link.source, variables)
             url = self._click_url(ordinal, link.position, value_of_href)
             pieces[at] = _broken(url) if url else encode(_harmless(value_of_href))
-        for at, kind in self._rendered:
-            pieces[at] = encode(self._finished(kind, ordinal, texts[kind]))
+        for kind, islands, is_end in self._islands:
+            rendered = self._marks.islands(texts[kind], len(islands))
+            if is_end:
+                rendered[-1] = rendered[-1].rstrip("\r\n") + "\n"
+            for at, text in zip(islands, rendered, strict=True):
+                pieces[at] = encode(self._finished(kind, ordinal, text))
         return b"".join(pieces)
 
     def _add(self, static: bytes) -> None:
@@ -156,6 +174,27 @@ class Layout:
                 self._place_pixel()
             case Link():
                 self._place_link(segment)
+
+    def _place_islands(self, part: Part) -> None:
+        """Of a part with logic: what the engine does not have to render is as it is in one without."""
+        pieces = cut(part.template).pieces
+        islands: list[int] = []
+        for at, piece in enumerate(pieces):
+            if at and not isinstance(piece, str) and not isinstance(pieces[at - 1], str):
+                self._add(SOFT_BREAK)
+            match piece:
+                case str():
+                    self._add(between_slots(piece, is_first=not at, is_last=at + 1 == len(pieces)))
+                case Island():
+                    islands.append(self._slot())
+                case Link(source=(str(value),)):
+                    self._place_link(
+                        Link(piece.position, (_harmless(value),), self._destination(value, piece.position))
+                    )
+                case _:
+                    self._place(piece, part.kind)
+        if islands:
+            self._islands.append((part.kind, islands, isinstance(pieces[-1], Island)))
 
     def _place_pixel(self) -> None:
         if self._tracked:
@@ -189,12 +228,17 @@ class Layout:
         return self._urls.open + self._tokens.open(ordinal).decode("ascii")
 
     def _click_url(self, ordinal: int, position: int, href: str) -> str:
-        """Where the click on an href goes, "" if it is not tracked: no consent, not http, or the unsubscribe page."""
+        """Where the click on an href goes, "" if it is not tracked."""
+        url = self._destination(href, position)
+        return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii") if url else ""
+
+    def _destination(self, href: str, position: int) -> str:
+        """Where an href leads, "" if it is not tracked: no consent, not http, or the unsubscribe page."""
         url = destination(_unescaped(href)) if self._tracked else None
         # One that is only looked at has a position beyond them all.
         if url is None or url.startswith(self._urls.unsubscribe) or position > MAX_POSITION:
             return ""
-        return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii")
+        return url
 
     def _finished(self, kind: Kind, ordinal: int, text: str) -> str:
         if kind == "html":
@@ -202,7 +246,7 @@ class Layout:
             text = self._marks.replace(
                 text, lambda position, value: self._click_url(ordinal, position, value) or _harmless(value), pixel
             )
-        return text.rstrip("\r\n") + "\n"
+        return text
 
 
 def look_up(variables: Mapping[str, Any], path: Sequence[str]) -> object:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from services.relay import feedback
+from services.relay.islands import cut
 from services.relay.layout import Layout, Marks, Urls, look_up
 from services.relay.rendering import Asked, Job
 from services.relay.transaction import is_wire_ready
@@ -192,7 +193,9 @@ def nonce(key: bytes, job: str) -> str:
 
 def _sources(compiled: CompiledContent, marks: Marks) -> dict[templates.Name, str]:
     sources: dict[templates.Name, str] = {
-        part.kind: marks.secret(part.template) for part in compiled.body if isinstance(part, Part) and part.template
+        part.kind: marks.joined(islands)
+        for part in compiled.body
+        if isinstance(part, Part) and part.template and (islands := cut(part.template).sources)
     }
     if compiled.subject.template:
         sources["subject"] = compiled.subject.template

@@ -61,5 +61,5 @@ def test_what_is_no_content_is_refused(packed: bytes) -> None:
 
 
 def test_marks_are_no_characters() -> None:
-    assert len(set(content.MARKS)) == 4
+    assert len(set(content.MARKS)) == 5
     assert all(0xFDD0 <= ord(mark) <= 0xFDEF for mark in content.MARKS)
