@@ -70,8 +70,7 @@ async def main(life: Lifecycle) -> None:
     app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes, admission=admission)
     runner = Runner(
         app,
-        most=settings.http.max_connections,
-        most_of_peer=settings.http.max_connections_per_peer,
+        life.connections.callers,
         max_line_size=MAX_LINE_BYTES,
         shutdown_timeout=SHUTDOWN_SECONDS,
     )

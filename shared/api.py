@@ -11,11 +11,11 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 import orjson
-import structlog
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
 from shared.errors import NOT_JSON, Fault, Problem, ProblemDocument
+from shared.problems import answer_errors, refuse_encoded
 from shared.problems import problem_answer as problem_answer
 from shared.quotas import Admission
 from shared.redis import RedisAway
@@ -137,7 +137,7 @@ def application(
     async def describe(request: web.Request) -> web.StreamResponse:
         return web.Response(body=document, content_type="application/json")
 
-    app = web.Application(client_max_size=max_body_bytes, middlewares=[_answer_errors, refuse_encoded])
+    app = web.Application(client_max_size=max_body_bytes, middlewares=[answer_errors, refuse_encoded])
     for route in mounted:
         _mount(app, route, key_ring, admission, turns or Turns())
     app.router.add_get("/v1/openapi.json", describe, allow_head=False)
@@ -191,40 +191,6 @@ async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Pri
     if scope not in principal.scopes:
         raise Problem(403, "missing_scope", f"the key lacks the scope {scope!r}")
     return principal
-
-
-@web.middleware
-async def refuse_encoded(request: web.Request, handler: Call) -> web.StreamResponse:
-    """A body is taken as it is (RFC 9110 section 8.4): what is packed small may be anything unpacked. Asked before the
-    key and the route, and with nothing read. The server that serves this has `auto_decompress` off."""
-    codings = ",".join(request.headers.getall("Content-Encoding", ()))
-    if any(coding.strip().lower() not in ("", "identity") for coding in codings.split(",")):
-        headers = {"Accept-Encoding": "identity"}
-        return problem_answer(
-            Problem(415, "unsupported_media_type", "send the body without Content-Encoding", headers=headers)
-        )
-    return await handler(request)
-
-
-@web.middleware
-async def _answer_errors(request: web.Request, handler: Call) -> web.StreamResponse:
-    """aiohttp's own errors, and ours that nobody expected, as problem documents."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        word = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status, "http_error")
-        return problem_answer(Problem(error.status, word, error.reason, headers=allow))
-    except (ConnectionError, TimeoutError):
-        raise
-    except Exception:
-        # The route, not the path: in the paths of recipients stand tokens.
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else None
-        structlog.get_logger("http").exception("request_failed", route=route, method=request.method)
-        return problem_answer(Problem(500, "internal_error", "this is our fault, and it is logged"))
 
 
 # OpenAPI 3.1

@@ -44,10 +44,13 @@ TITLES = {
     409: "Conflict",
     413: "Content too large",
     415: "Unsupported media type",
+    421: "Misdirected request",
     422: "Unprocessable content",
     429: "Too many requests",
     500: "Internal error",
+    501: "Not implemented",
     503: "Unavailable",
+    505: "HTTP version not supported",
 }
 
 

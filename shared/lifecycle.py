@@ -46,6 +46,7 @@ from typing import Any, NoReturn
 import uvloop
 
 from shared import logs, metrics
+from shared.connections import Connections
 from shared.server import raise_descriptors
 from shared.settings import Settings, SettingsError, read
 
@@ -65,6 +66,8 @@ class Lifecycle:
         self._beat = beat
         self._liveness: list[metrics.Liveness] = []
         self.settings = settings
+        #: All that this process takes over HTTP, whatever the port.
+        self.connections = Connections(settings.http.max_connections, settings.http.max_connections_per_peer)
         #: Set once, at the first signal, crash or `stop`: take nothing new, finish what is in flight.
         self.stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -143,7 +146,13 @@ class Lifecycle:
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncIterator[int]:
         """/metrics, /healthz and /readyz on `settings.metrics.host` as long as the block runs; yields the real port."""
-        server = await metrics.serve(self.settings.metrics.host, port, self.readiness, liveness=self.liveness)
+        server = await metrics.serve(
+            self.settings.metrics.host,
+            port,
+            self.readiness,
+            liveness=self.liveness,
+            places=self.connections.probes,
+        )
         self._log.info("serving_metrics", host=server.host, port=server.port)
         try:
             yield server.port

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 import prometheus_client
 from aiohttp import web
 
+from shared.connections import Connections, Places
+from shared.problems import answer_errors, refuse_encoded
 from shared.server import Runner
 
 #: Tells why the process hangs, or None when it does not.
@@ -39,8 +41,10 @@ async def serve(
     readiness: Readiness,
     registry: prometheus_client.CollectorRegistry = prometheus_client.REGISTRY,
     liveness: Liveness = lambda: None,
+    places: Places | None = None,
 ) -> Server:
-    """Listens on that port, or on a free one for 0. OSError when the port is taken."""
+    """Listens on that port, or on a free one for 0. OSError when the port is taken. `places`: of the process, for this
+    port."""
 
     async def metrics(_request: web.Request) -> web.Response:
         body = prometheus_client.generate_latest(registry)
@@ -52,9 +56,9 @@ async def serve(
     async def alive(_request: web.Request) -> web.Response:
         return liveness_answer(liveness())
 
-    app = web.Application()
+    app = web.Application(middlewares=[answer_errors, refuse_encoded])
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", alive), web.get("/readyz", readyz)])
-    runner = Runner(app, shutdown_timeout=1)
+    runner = Runner(app, places or Connections().probes, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

@@ -85,9 +85,10 @@ class Redis(Section, frozen=True, kw_only=True):
 class Http(Process, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
-    #: Connections that a process takes at a time, as far as its open files allow; the next is closed.
+    #: Connections that a process takes at a time, as far as its open files allow. While all are taken, an idle or slow
+    #: one gives way to a new one; else that is told so and closed.
     max_connections: Positive = 10_000
-    #: And from one address; 0: any number, where a proxy in front brings everybody.
+    #: And from one address, or IPv6 /64; 0: any number, where a proxy in front brings everybody.
     max_connections_per_peer: NotNegative = 1_000
     #: Processes beside it in which contents with logic, and long ones, are compiled.
     compiling_processes: Annotated[int, Meta(ge=1, le=64)] = 2

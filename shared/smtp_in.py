@@ -19,12 +19,13 @@ import re
 import time
 from collections import Counter as Tally
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, AnyStr, Protocol
 
 import msgspec
 from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as Said
+
+from shared.peers import peer_of
 
 #: Of a mail's data while others wait for a session: slower than that is not a mail host of today.
 MIN_BYTES_PER_S = 8 * 1024
@@ -58,17 +59,6 @@ class Watch(Protocol):
 
     def sessions(self, count: int) -> None: ...
     def refused(self, reason: str) -> None: ...
-
-
-def peer_of(address: str) -> str:
-    """Whom an address belongs to: itself, or of IPv6 the /64. "" stays "": a socket without an address."""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(ip, IPv6Address):
-        return str(ip.ipv4_mapped) if ip.ipv4_mapped else str(ip_network((ip, 64), strict=False))
-    return str(ip)
 
 
 class Sessions:

@@ -38,8 +38,7 @@ async def main(life: Lifecycle) -> None:
     app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
     runner = Runner(
         app,
-        most=settings.http.max_connections,
-        most_of_peer=settings.http.max_connections_per_peer,
+        life.connections.callers,
         max_line_size=MAX_LINE_BYTES,
         shutdown_timeout=SHUTDOWN_S,
     )

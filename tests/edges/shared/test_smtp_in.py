@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from shared.smtp_in import PIECE_BYTES, Bounds, Connection, Listener, Sessions, peer_of
+from shared.smtp_in import PIECE_BYTES, Bounds, Connection, Listener, Sessions
 
 MAX_BYTES = 1_000_000
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -319,21 +319,6 @@ async def test_a_bulk_of_commands_lets_others_have_their_turn() -> None:
 
     assert reply.startswith(b"250 ")
     assert answered_before < 5_000
-
-
-@pytest.mark.parametrize(
-    ("address", "peer"),
-    [
-        ("192.0.2.1", "192.0.2.1"),
-        ("::ffff:192.0.2.1", "192.0.2.1"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::ffff", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_a_peer_is_an_address_or_the_network_of_one_host(address: str, peer: str) -> None:
-    assert peer_of(address) == peer
 
 
 async def test_large_mails_together_are_bounded_and_a_small_one_always_passes() -> None:
