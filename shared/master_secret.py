@@ -4,10 +4,16 @@ keys; and the former ones, still honoured.
 It is kept in `secret.key_file` as hex, or in `<data.dir>/secret.key`, which the first process to start makes. A file
 that is named in the settings is never made: on a second machine that would be another secret, and every link of
 the first one's mails would break.
+
+A file that others of the machine can read, or that anybody but its owner can write, is refused: who has it can sign
+links and open the DKIM keys. Its group may read it, for so a pod gets a secret (`defaultMode: 0440` and `fsGroup`).
+Kubernetes mounts secrets with mode 0644 unless told otherwise, in a volume that one pod's containers alone see, and
+where a mode protects nothing; such a volume is known by its layout, and its files are taken.
 """
 
 import os
 import secrets
+import stat
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +21,8 @@ from pathlib import Path
 from shared.settings import Settings
 
 SECRET_BYTES = 32
+#: More is no secret of ours; a file may be anything, a device too.
+MAX_FILE_BYTES = 4096
 
 
 class NoSecret(Exception):
@@ -39,7 +47,9 @@ def load(settings: Settings, *, make: bool = True) -> MasterSecret:
 
 def _read(file: Path) -> bytes:
     try:
-        secret = bytes.fromhex(file.read_text("ascii").strip())
+        with file.open("rb") as opened:
+            _check_mode(file, os.fstat(opened.fileno()).st_mode)
+            secret = bytes.fromhex(opened.read(MAX_FILE_BYTES).decode("ascii").strip())
     except OSError as error:
         raise NoSecret(f"{file}: {error.strerror}") from None
     except ValueError:
@@ -47,6 +57,23 @@ def _read(file: Path) -> bytes:
     if len(secret) < SECRET_BYTES:
         raise NoSecret(f"{file}: shorter than {SECRET_BYTES} bytes")
     return secret
+
+
+def _check_mode(file: Path, mode: int) -> None:
+    """NoSecret if it is no secret any more."""
+    if not stat.S_ISREG(mode):
+        raise NoSecret(f"{file}: no file")
+    shown = f"{file} (mode {stat.S_IMODE(mode):04o})"
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise NoSecret(f"{shown}: others can write it: chmod 600, and see whether it is still yours")
+    if mode & stat.S_IRWXO and not _is_in_secret_volume(file):
+        raise NoSecret(f"{shown}: others can read it: chmod 600 (640 for a group; in a pod defaultMode: 0440, fsGroup)")
+
+
+def _is_in_secret_volume(file: Path) -> bool:
+    """Where kubelet has written it: `..data` beside it is a link to a directory of a time, in which the file is."""
+    current = file.parent / "..data"
+    return current.is_symlink() and file.is_symlink() and file.resolve().is_relative_to(current.resolve())
 
 
 def _make_once(file: Path) -> None:

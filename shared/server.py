@@ -11,6 +11,7 @@ may come.
 """
 
 import asyncio
+import contextlib
 import re
 import resource
 from collections.abc import Awaitable, Callable
@@ -60,6 +61,8 @@ class Limits(msgspec.Struct, frozen=True):
     least_bytes_per_s: int = 100
     #: What is slower than that, or says nothing, gives its place to another while there is none.
     spared_bytes_per_s: int = 8 * 1024
+    #: What is left of a body that was refused is thrown away for so long.
+    linger_s: float = 10.0
     #: How often a connection is looked at.
     look_s: float = 5.0
 
@@ -72,7 +75,8 @@ class Runner(web.AppRunner):
     ) -> None:
         app.on_response_prepare.append(_name)
         self._limits = limits or Limits()
-        super().__init__(app, access_log=None, auto_decompress=False, keepalive_timeout=self._limits.idle_s, **options)
+        options = {"keepalive_timeout": self._limits.idle_s, "lingering_time": self._limits.linger_s, **options}
+        super().__init__(app, access_log=None, auto_decompress=False, **options)
         self._places = places or Connections().callers
 
     async def _make_server(self) -> web.Server:
@@ -117,8 +121,8 @@ class _Wait:
 
 class _Handler(RequestHandler):
     __slots__ = (
-        "_body", "_body_began_bytes", "_head_s", "_heard_bytes", "_is_answering", "_limits", "_places", "_refused",
-        "_rooms", "_sent_bytes", "_wait", "_watch", "_wire", "_writer",
+        "_body", "_body_began_bytes", "_gone", "_head_s", "_heard_bytes", "_is_answering", "_is_deaf", "_limits",
+        "_places", "_refused", "_rooms", "_sent_bytes", "_wait", "_watch", "_wire", "_writer",
     )  # fmt: skip
 
     def __init__(self, server: _Server, **options: Any) -> None:
@@ -126,6 +130,9 @@ class _Handler(RequestHandler):
         self._places, self._limits = server.places, server.limits
         self._rooms: tuple[Room, ...] = ()
         self._refused = False
+        #: What still comes is thrown away.
+        self._is_deaf = False
+        self._gone: asyncio.Future[None] | None = None
         #: From a request's head to the last byte of its answer; what is left of its body then is thrown away.
         self._is_answering = False
         self._wire: asyncio.Transport | None = None
@@ -162,6 +169,8 @@ class _Handler(RequestHandler):
             self._watch = None
         self._places.leave(self)
         self._wire = None
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
         if not self._refused:
             super().connection_lost(exc)
 
@@ -173,7 +182,7 @@ class _Handler(RequestHandler):
         self._is_answering = True
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self._is_deaf:
             return
         if data and self._head_s is None and self._body_is_whole():
             self._head_s = self._loop.time()
@@ -185,7 +194,7 @@ class _Handler(RequestHandler):
             self._read_heads(self._request_count - before)
         elif not self._body_is_whole() and self._frames_too_much():
             CLOSED.labels("framing").inc()
-            self.close()  # after the answer
+            self._is_deaf = True
             self._spoil(self._body, self._is_answering or bool(self._messages))
 
     def _read_heads(self, count: int) -> None:
@@ -223,12 +232,24 @@ class _Handler(RequestHandler):
         for room in self._rooms:
             room.busy(self)
         try:
-            return await super()._handle_request(request, start_time, request_handler)
+            answered = await super()._handle_request(request, start_time, request_handler)
+            if self._is_deaf:
+                await self._linger()
+            return answered
         finally:
             self._is_answering = False
             if self.is_idle:
                 for room in self._rooms:
                     room.idle(self)
+
+    async def _linger(self) -> None:
+        """Whoever is hung up on in the middle of what he sends may lose the answer (RFC 9112 section 9.6): the rest is
+        thrown away as it comes, for a while."""
+        self.close()
+        self._gone = self._loop.create_future()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._limits.linger_s):
+                await self._gone
 
     # How long a peer may take
 

@@ -1,7 +1,8 @@
 """The pages of the mailbox and their JSON: mounted only while mail goes to the mailbox, open to whoever gets here."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -113,7 +114,8 @@ def routes(reader: Reader, nonce: Callable[[], str], hosts: Iterable[str] = ()) 
             answers={303: None, 403: ProblemDocument},
         ),
     ]
-    return [replace(route, call=_from_here(route.call, frozenset(hosts))) for route in found]
+    names = frozenset(host.lower().removesuffix(".") for host in hosts)
+    return [replace(route, call=_from_here(route.call, names)) for route in found]
 
 
 def _from_here(call: api.Call, hosts: frozenset[str]) -> api.Call:
@@ -121,23 +123,59 @@ def _from_here(call: api.Call, hosts: frozenset[str]) -> api.Call:
     rebinding) is refused, as is a change that another site asks for."""
 
     async def called(request: web.Request) -> web.StreamResponse:
-        named = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
-        if not (_is_address(named.strip("[]")) or named.lower() in hosts or named.lower() == "localhost"):
+        if not is_this_host(request.host, hosts):
             raise Problem(403, "other_host", "the mailbox is read at an address of this host, or by its name")
-        if request.method not in ("GET", "HEAD") and not _is_own(request):
+        headers = request.headers
+        if request.method not in ("GET", "HEAD") and not is_own_change(
+            request.host, headers.getall("Origin", []), headers.getall("Sec-Fetch-Site", [])
+        ):
             raise Problem(403, "other_site", "the mailbox is changed from its own page")
         return await call(request)
 
     return called
 
 
-def _is_own(request: web.Request) -> bool:
-    """No other site asks for it. Our page sends no referrer, so a browser says `null` for its origin, and beside it
-    that the site is the same; what is no browser says neither."""
-    origin = request.headers.get("Origin")
-    if origin == "null":
-        return request.headers.get("Sec-Fetch-Site") == "same-origin"
-    return origin is None or origin.partition("://")[2] == request.host
+def is_this_host(host: str, names: Collection[str]) -> bool:
+    """Whether that header Host is an address, `localhost`, or one of the names (small letters, no dot at the end)."""
+    found = _AUTHORITY.fullmatch(host)
+    if found is None:
+        return False
+    if found["v6"] is not None:
+        return _is_address(found["v6"])
+    name = found["name"].lower().removesuffix(".")
+    return _is_address(name) or name == "localhost" or name in names
+
+
+def is_own_change(host: str, origins: Sequence[str], sites: Sequence[str]) -> bool:
+    """No other site asks for it. A browser of today says where a request comes from (`sites`, Sec-Fetch-Site), whatever
+    it says of the origin; older ones say the origin of what changes something. Our page sends no referrer, so its own
+    form's origin is `null`, and then the site has to be told. What is no browser says neither."""
+    if len(origins) > 1 or len(sites) > 1:
+        return False
+    if sites and sites[0] not in ("same-origin", "none"):
+        return False
+    if not origins:
+        return True
+    if origins[0] == "null":
+        return bool(sites) and sites[0] == "same-origin"
+    scheme, _, authority = origins[0].partition("://")
+    if scheme not in _DEFAULT_PORTS:
+        return False
+    asked, asking = _host_and_port(host, scheme), _host_and_port(authority, scheme)
+    return asked is not None and asked == asking
+
+
+#: What a Host or an Origin names: a name or an IPv4 address, or an IPv6 address in brackets; and a port.
+_AUTHORITY = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def _host_and_port(authority: str, scheme: str) -> tuple[str, int] | None:
+    found = _AUTHORITY.fullmatch(authority)
+    if found is None:
+        return None
+    name = (found["v6"] or found["name"]).lower().removesuffix(".")
+    return name, int(found["port"] or _DEFAULT_PORTS[scheme])
 
 
 def _is_address(text: str) -> bool:
@@ -226,9 +264,6 @@ class _Site:
         return web.Response(status=204)
 
     async def empty_by_button(self, request: web.Request) -> web.StreamResponse:
-        # A browser says where a form came from; only our own page has this button.
-        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-            raise Problem(403, "other_site", "the mailbox is emptied from its own page")
         await self._reader.empty()
         return web.Response(status=303, headers={"Location": "/mailbox"})
 

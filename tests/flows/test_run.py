@@ -205,11 +205,27 @@ async def test_readyz_is_503_when_the_data_is_gone(tmp_path: Path) -> None:
 
 
 async def test_the_mailbox_is_not_read_by_a_name_that_somebody_made_lead_here(tmp_path: Path) -> None:
-    names = ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "[evil]")
+    names = ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil.example", "EVIL.example.")
     async with Stack.running(tmp_path) as stack:
         refused = {(await stack.call("GET", "/mailbox", headers={"Host": name}))[0] for name in names}
         from_elsewhere = await stack.call("POST", "/mailbox/empty", headers={"Origin": "http://evil.example"})
         from_nowhere = await stack.call("DELETE", "/mailbox", headers={"Origin": "null"})
+        without_origin = await stack.call("DELETE", "/mailbox", headers={"Sec-Fetch-Site": "cross-site"})
         own = await stack.call("GET", "/mailbox")
 
-    assert (refused, from_elsewhere[0], from_nowhere[0], own[0]) == ({403}, 403, 403, 200)
+    assert (refused, from_elsewhere[0], from_nowhere[0], without_origin[0], own[0]) == ({403}, 403, 403, 403, 200)
+
+
+async def test_what_cannot_be_ours_alone_is_refused_with_words(tmp_path: Path) -> None:
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "logs").symlink_to(tmp_path)
+    (tmp_path / "key").write_text("ab" * 32)
+    (tmp_path / "key").chmod(0o644)
+
+    linked, said = await run_and_fail({"ESTAFETTE_DATA_DIR": str(tmp_path / "linked")})
+    readable, why = await run_and_fail(
+        {"ESTAFETTE_DATA_DIR": str(tmp_path / "run"), "ESTAFETTE_SECRET_KEY_FILE": str(tmp_path / "key")}
+    )
+
+    assert (linked, "logs is a link" in said) == (2, True), said
+    assert (readable, "others can read it" in why) == (2, True), why

@@ -56,6 +56,7 @@ EDGES: dict[str, set[str]] = {
     "services/mailbox/http.py": {"aiohttp", "asyncio"},
     "services/mailbox/outbox.py": {"asyncio"},
     "services/mailbox/store.py": {"asyncio"},
+    "services/private.py": {"os"},
     "services/processes.py": {"os", "signal", "time"},
     "services/queueing/breakers.py": {"asyncio"},
     "services/queueing/compiling.py": {"asyncio"},

