@@ -6,9 +6,10 @@ It is aiosmtpd's protocol with the parts replaced that strangers can make expens
   end lets mails be smuggled in). aiosmtpd keeps a list of lines: 10 MB of empty ones took 0.9 GB. What is beyond the
   size is not kept, and a peer that goes on to twice the size is hung up on.
 - Sessions are bounded, in all and by peer (an IPv4 address, or the /64 that one IPv6 host has at its disposal). While
-  all are taken, a newcomer gets the place of the session that has earned its own least: each has `spare_s` from the
-  greeting and from each mail that was taken, and a second more for each `MIN_BYTES_PER_S` of data. So a peer that says
-  nothing, or drips, keeps nobody out, and one that brings mail is left alone.
+  all are taken, a newcomer gets the place of the session (of its peer, if that has too many) that has earned its own
+  least: each has `spare_s` from the greeting and from each mail that was taken, and a second more for each
+  `MIN_BYTES_PER_S` of data. So a peer that says nothing, or drips, keeps nobody out, and one that brings mail is left
+  alone.
 - All mails that are being read together are bounded too; small ones are always let through.
 - A peer whose commands come in bulk gives the loop back between them. The length of a command stays what it was,
   however often a peer says EHLO (aiosmtpd adds to it each time).
@@ -74,7 +75,8 @@ class Sessions:
 
     def admit(self, session: "Connection") -> bool:
         """Whether there is a place, if need be that of another."""
-        if self._of_peer[session.peer] >= self.bounds.max_sessions_per_peer:
+        is_too_many = self._of_peer[session.peer] >= self.bounds.max_sessions_per_peer
+        if is_too_many and not self._make_room(session.peer):
             self._watch.refused("peer")
             return False
         if len(self.open) >= self.bounds.max_sessions and not self._make_room():
@@ -94,8 +96,9 @@ class Sessions:
             del self._of_peer[session.peer]
         self._watch.sessions(len(self.open))
 
-    def _make_room(self) -> bool:
-        idle = [session for session in self.open if not session.is_storing]
+    def _make_room(self, peer: str | None = None) -> bool:
+        """Among all sessions, or those of a peer."""
+        idle = [one for one in self.open if not one.is_storing and peer in (None, one.peer)]
         slowest = min(idle, key=lambda session: session.spared_until_s, default=None)
         if slowest is None or slowest.spared_until_s > self.now_s():
             return False

@@ -21,6 +21,8 @@ MAX_CONNECTIONS = 500
 MAX_CONNECTIONS_PER_PEER = 400
 #: Announced by SIZE. Of what mail providers take, the smaller ones.
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
+#: Of one mail (RFC 5321 section 4.5.3.1.8 asks for 100).
+MAX_RECIPIENTS = 1_000
 #: RFC 5321 section 4.5.3.2.7: a server waits at least five minutes for the next command.
 IDLE_SECONDS = 300.0
 #: The codes there are: others would be labels without bound.
@@ -50,7 +52,8 @@ class Hooks:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        reply = self._mailbox.recipient(address)
+        is_full = len(envelope.rcpt_tos) >= MAX_RECIPIENTS
+        reply = "452 4.5.3 Too many recipients" if is_full else self._mailbox.recipient(address)
         if reply.startswith("250"):
             envelope.rcpt_tos.append(address)
         _recipients[reply[:3]].inc()
