@@ -217,7 +217,8 @@ async def test_the_mailbox_is_not_read_by_a_name_that_somebody_made_lead_here(tm
 
 
 async def test_what_cannot_be_ours_alone_is_refused_with_words(tmp_path: Path) -> None:
-    (tmp_path / "linked").mkdir()
+    for name in ("linked", "run"):
+        (tmp_path / name).mkdir()
     (tmp_path / "linked" / "logs").symlink_to(tmp_path)
     (tmp_path / "key").write_text("ab" * 32)
     (tmp_path / "key").chmod(0o644)
