@@ -20,7 +20,7 @@ import re
 import time
 from collections import Counter as Tally
 from collections.abc import Callable
-from typing import Any, AnyStr, Protocol
+from typing import Any, AnyStr, Protocol, cast
 
 import msgspec
 from aiosmtpd.smtp import SMTP, Envelope
@@ -304,9 +304,9 @@ class Connection(SMTP):
 
     def turn_out(self, reply: str) -> None:
         """Says why and hangs up; on a peer that does not even read its replies, at once."""
-        transport = self.transport
-        if not isinstance(transport, asyncio.Transport):
+        if self.transport is None:
             return
+        transport = cast(asyncio.Transport, self.transport)  # by name alone: uvloop's is no subclass
         if transport.get_write_buffer_size():
             transport.abort()
             return

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+import uvloop
 from aiohttp import web
 
 from shared import api, server
@@ -151,8 +152,17 @@ SLOW = {
 }
 
 
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.mark.parametrize("loop", LOOPS)  # services run on uvloop, whose transports are others
 @pytest.mark.parametrize("what", SLOW)
-async def test_who_is_silent_or_drips_is_left_in_time_and_others_are_served(what: str) -> None:
+def test_who_is_silent_or_drips_is_left_in_time_and_others_are_served(what: str, loop: str) -> None:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(_is_left_in_time(what))
+
+
+async def _is_left_in_time(what: str) -> None:
     wire, drop, limit = SLOW[what]
     short: dict[str, Any] = {limit: 0.2, "least_bytes_per_s": 100_000}
 

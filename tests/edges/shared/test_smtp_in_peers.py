@@ -5,6 +5,7 @@ import socket
 from contextlib import suppress
 
 import pytest
+import uvloop
 
 from services.mailbox.mailbox import Mail
 from services.mailbox.smtp import MAX_RECIPIENTS
@@ -47,8 +48,17 @@ async def drip(stream: Stream, drop: bytes) -> None:
         await asyncio.sleep(0.005)
 
 
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.mark.parametrize("loop", LOOPS)  # services run on uvloop, whose transports are others
 @pytest.mark.parametrize("what", SLOW)
-async def test_a_session_that_brings_nothing_in_time_is_ended(what: str) -> None:
+def test_a_session_that_brings_nothing_in_time_is_ended(what: str, loop: str) -> None:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(_is_ended(what))
+
+
+async def _is_ended(what: str) -> None:
     wire, drop = SLOW[what]
     sink = Sink()
 
@@ -107,7 +117,13 @@ async def test_replies_that_fit_and_are_not_read_hold_no_session_either(last: by
                 await asyncio.sleep(0.01)
 
 
-async def test_an_idle_session_of_a_peer_gives_its_place_to_that_peers_next() -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_an_idle_session_of_a_peer_gives_its_place_to_that_peers_next(loop: str) -> None:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(_gives_its_place())
+
+
+async def _gives_its_place() -> None:
     sink = Sink()
 
     async with listening(sink, spare_s=0.0) as listener:
