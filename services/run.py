@@ -24,11 +24,13 @@ import importlib
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import IO, NoReturn
 
@@ -267,7 +269,7 @@ def run(settings: Settings) -> None:
             instance.start_services()
             _write(data / "redis.url", instance.redis_url)
             _write(data / "http.url", base_url(settings))
-            instance.watch(lambda: click.echo(banner(instance, key)))
+            instance.watch(lambda: click.echo(banner(instance, key if sys.stdout.isatty() else None)))
         finally:
             instance.stop()
             for name in ("redis.url", "http.url"):
@@ -288,9 +290,10 @@ def base_url(settings: Settings) -> str:
     return f"http://{url_host(settings.http.host)}:{settings.http.port}"
 
 
-def banner(instance: Instance, key: str) -> str:
-    """What is printed once all is up."""
+def banner(instance: Instance, key: str | None) -> str:
+    """What is printed once all is up. The key for a terminal alone: what else reads this may be a log."""
     settings, base = instance.settings, base_url(instance.settings)
+    file = (instance.data / "demo.key").absolute()
     rows = [("API, links and pages", base), ("its description", f"{base}/v1/openapi.json")]
     if settings.relay.route == "mailbox":
         rows.append(("mailbox page", f"{base}/mailbox"))
@@ -299,13 +302,25 @@ def banner(instance: Instance, key: str) -> str:
     rows += [
         ("inbound SMTP", f"{settings.bounces.host}:{settings.bounces.port}"),
         ("mail goes to", settings.relay.route),
-        ("key of tenant demo", f"{key}   (also in {instance.data / 'demo.key'})"),
+        ("key of tenant demo", f"{key}   (also in {file})" if key else f"in {file}"),
         *((f"metrics of {name}", instance.metrics_url(name)) for name in instance.metrics_ports),
         ("logs", f"{instance.data / 'logs'}/<process>.log"),
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name:<{width}}  {value}" for name, value in rows]
-    return "\n".join(("", "Estafette is up.", "", *lines, "", "Send a first mail:", "", first_mail(base, key), ""))
+    return "\n".join(
+        (
+            "",
+            "Estafette is up.",
+            "",
+            *lines,
+            "",
+            "Send a first mail:",
+            "",
+            first_mail(base, key or f"$(cat {quote(str(file))})"),
+            "",
+        )
+    )
 
 
 def first_mail(base: str, key: str) -> str:

@@ -36,7 +36,8 @@ Route = Annotated[str, Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$"
 Networks = Annotated[str, Meta(pattern=r"^$|^ *[0-9A-Fa-f.:]+(/[0-9]{1,3})?( *, *[0-9A-Fa-f.:]+(/[0-9]{1,3})?)* *$")]
 Seconds = Annotated[str, Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$")]
 
-_USERINFO = re.compile(r"(?<=://)[^@/\s]+(?=@)")
+#: Up to the last @: a password may have any of `@`, `/` and `:` in it.
+_USERINFO = re.compile(r"(?<=://)\S+(?=@)")
 
 
 class SettingsError(ValueError):
