@@ -10,6 +10,7 @@ asks. In `<data.dir>`:
 
     lock             held while the instance runs      redis.url, http.url   where it runs, while it runs
     appendonlydir/   what Redis keeps                  demo.key              the key of tenant `demo` (mode 600)
+    installation     whose data it is, once seen
     secret.key       the master secret                 logs/<process>.log    JSON lines; warnings are shown here too
 
 Stopping goes against the flow: no new jobs first, then no new mails, then what receives, then what counts, Redis last.
@@ -39,7 +40,8 @@ import orjson
 
 from services import processes, redis_server
 from services.processes import Child, Pulse, Tail
-from shared import redis
+from shared import redis, storage
+from shared.installation import NotOurs
 from shared.settings import Settings, url_host
 from shared.tenants import TenantError, Tenants
 
@@ -79,6 +81,8 @@ class Instance:
         self._tails: list[tuple[str, Tail]] = []
         self._free_ports = free_ports(settings.metrics.host)
         self._signals = 0
+        #: Why the data in Redis is not what was worked on before: nothing is written there then.
+        self.not_ours: str | None = None
 
     # Up
 
@@ -159,7 +163,11 @@ class Instance:
         try:
             while not self._signals:
                 try:
-                    await redis.check_partitions(client, self.settings.redis.partitions)
+                    await storage.installation(client, self.settings).find()
+                except NotOurs as words:
+                    self.not_ours = str(words)
+                    click.echo(f"redis: {words}", err=True)
+                    return
                 except redis.WrongPartitions as error:
                     raise CannotRun(str(error)) from None
                 except redis.RedisAway as error:
@@ -265,15 +273,20 @@ def run(settings: Settings) -> None:
         instance.prepare()
         try:
             instance.start_redis()
-            key = instance.demo_key()
+            if instance.not_ours is None:
+                instance.demo_key()
             instance.start_services()
             _write(data / "redis.url", instance.redis_url)
             _write(data / "http.url", base_url(settings))
-            instance.watch(lambda: click.echo(banner(instance, key if sys.stdout.isatty() else None)))
+            instance.watch(lambda: click.echo(banner(instance, _shown(instance.demo_key()))))
         finally:
             instance.stop()
             for name in ("redis.url", "http.url"):
                 (data / name).unlink(missing_ok=True)
+
+
+def _shown(key: str) -> str | None:
+    return key if sys.stdout.isatty() else None
 
 
 def _make_ours(data: Path) -> None:
