@@ -56,6 +56,8 @@ MAX_VARIABLES = 1_000
 Stream = Literal["bulk", "transactional", "one_to_one"]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
+#: Of a recipient, and of a job for all of them.
+Variables = Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=MAX_VARIABLES)]
 
 
 class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +72,7 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     email: str
     name: Annotated[str, Meta(max_length=200)] = ""
-    variables: Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=MAX_VARIABLES)] = {}
+    variables: Variables = {}
     metadata: (
         Annotated[
             dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]],
@@ -97,7 +99,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     text: str | None = None
     headers: dict[str, str] = {}
     attachments: list[Attachment] = []
-    variables: dict[str, Any] = {}
+    variables: Variables = {}
     list_: Word | None = msgspec.field(default=None, name="list")
     tags: Annotated[list[Word], Meta(max_length=20)] = []
     category: Word | None = None
