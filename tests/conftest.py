@@ -44,7 +44,7 @@ def pytest_runtest_makereport(
         for name, text in report.sections:
             if name.startswith("Captured stderr"):
                 for line in text.encode("utf-8", "replace").splitlines():
-                    _in_process.line(line)
+                    _in_process.line(line, "stderr")
     return report
 
 

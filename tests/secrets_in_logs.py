@@ -109,12 +109,13 @@ class InProcess:
     def fields(self, fields: dict[str, Any]) -> None:
         if fields.get("exc_info") is None and fields["level"] == "exception":
             fields["exc_info"] = True
-        self.line(self._line(None, "", logs.exception(None, "", {"at": "", **fields})))
+        told = logs.exception(None, "", {"at": "", **fields})
+        self.line(self._line(None, "", told), f"the fact {str(fields['event'])[:40]}")
 
-    def line(self, line: bytes) -> None:
+    def line(self, line: bytes, what: str) -> None:
         self.lines += 1
         test = os.environ.get("PYTEST_CURRENT_TEST", "between tests")
-        self.places += [f"{test}: {kind} in {line[:60]!r}" for kind in kinds(line)]
+        self.places += [f"{test}: {kind} in {what}" for kind in kinds(line)]
 
 
 class OfLibraries(logging.Handler):

@@ -294,7 +294,7 @@ def _rows(given: _Piece) -> Sequence[_Piece]:
     """Each as it stands there. NOT_JSON."""
     if given.begin is None:
         return [_Piece(row) for row in msgspec.json.decode(given.json, type=list[msgspec.Raw])]
-    if memoryview(given.json)[:1] != b"[":
+    if bytes(memoryview(given.json)[:1]) != b"[":
         cut.other_kind(bytes(memoryview(given.json)[: cut.STEP_BYTES]), 0, list[msgspec.Raw])
     return given.rows
 
