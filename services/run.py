@@ -10,6 +10,7 @@ asks. In `<data.dir>`:
 
     lock             held while the instance runs      redis.url, http.url   where it runs, while it runs
     appendonlydir/   what Redis keeps                  demo.key              the key of tenant `demo` (mode 600)
+    installation     whose data it is, once seen
     secret.key       the master secret                 logs/<process>.log    JSON lines; warnings are shown here too
 
 Stopping goes against the flow: no new jobs first, then no new mails, then what receives, then what counts, Redis last.
@@ -24,11 +25,13 @@ import importlib
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import IO, NoReturn
 
@@ -37,7 +40,8 @@ import orjson
 
 from services import private, processes, redis_server
 from services.processes import Child, Pulse, Tail
-from shared import master_secret, redis
+from shared import master_secret, redis, storage
+from shared.installation import NotOurs
 from shared.settings import Settings, url_host
 from shared.tenants import TenantError, Tenants
 
@@ -77,6 +81,8 @@ class Instance:
         self._tails: list[tuple[str, Tail]] = []
         self._free_ports = free_ports(settings.metrics.host)
         self._signals = 0
+        #: Why the data in Redis is not what was worked on before: nothing is written there then.
+        self.not_ours: str | None = None
 
     # Up
 
@@ -160,7 +166,11 @@ class Instance:
         try:
             while not self._signals:
                 try:
-                    await redis.check_partitions(client, self.settings.redis.partitions)
+                    await storage.installation(client, self.settings).find()
+                except NotOurs as words:
+                    self.not_ours = str(words)
+                    click.echo(f"redis: {words}", err=True)
+                    return
                 except redis.WrongPartitions as error:
                     raise CannotRun(str(error)) from None
                 except redis.RedisAway as error:
@@ -265,15 +275,20 @@ def run(settings: Settings) -> None:
         instance.prepare()
         try:
             instance.start_redis()
-            key = instance.demo_key()
+            if instance.not_ours is None:
+                instance.demo_key()
             instance.start_services()
             _write(data / "redis.url", instance.redis_url)
             _write(data / "http.url", base_url(settings))
-            instance.watch(lambda: click.echo(banner(instance, key)))
+            instance.watch(lambda: click.echo(banner(instance, _shown(instance.demo_key()))))
         finally:
             instance.stop()
             for name in ("redis.url", "http.url"):
                 (data / name).unlink(missing_ok=True)
+
+
+def _shown(key: str) -> str | None:
+    return key if sys.stdout.isatty() else None
 
 
 def base_url(settings: Settings) -> str:
@@ -281,9 +296,10 @@ def base_url(settings: Settings) -> str:
     return f"http://{url_host(settings.http.host)}:{settings.http.port}"
 
 
-def banner(instance: Instance, key: str) -> str:
-    """What is printed once all is up."""
+def banner(instance: Instance, key: str | None) -> str:
+    """What is printed once all is up. The key for a terminal alone: what else reads this may be a log."""
     settings, base = instance.settings, base_url(instance.settings)
+    file = (instance.data / "demo.key").absolute()
     rows = [("API, links and pages", base), ("its description", f"{base}/v1/openapi.json")]
     if settings.relay.route == "mailbox":
         rows.append(("mailbox page", f"{base}/mailbox"))
@@ -292,13 +308,25 @@ def banner(instance: Instance, key: str) -> str:
     rows += [
         ("inbound SMTP", f"{settings.bounces.host}:{settings.bounces.port}"),
         ("mail goes to", settings.relay.route),
-        ("key of tenant demo", f"{key}   (also in {instance.data / 'demo.key'})"),
+        ("key of tenant demo", f"{key}   (also in {file})" if key else f"in {file}"),
         *((f"metrics of {name}", instance.metrics_url(name)) for name in instance.metrics_ports),
         ("logs", f"{instance.data / 'logs'}/<process>.log"),
     ]
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name:<{width}}  {value}" for name, value in rows]
-    return "\n".join(("", "Estafette is up.", "", *lines, "", "Send a first mail:", "", first_mail(base, key), ""))
+    return "\n".join(
+        (
+            "",
+            "Estafette is up.",
+            "",
+            *lines,
+            "",
+            "Send a first mail:",
+            "",
+            first_mail(base, key or f"$(cat {quote(str(file))})"),
+            "",
+        )
+    )
 
 
 def first_mail(base: str, key: str) -> str:

@@ -14,6 +14,17 @@ def partitions() -> str:
     return "est:{meta}:partitions"
 
 
+def installation() -> str:
+    """hash: `id`, made at first start; `whole`, once every partition has its mark; `also:<id>`, for which it was
+    accepted · for ever"""
+    return "est:{meta}:installation"
+
+
+def installation_mark(partition: int) -> str:
+    """string · the installation's id, by which a partition that lost its data is known · for ever"""
+    return f"est:{{p{partition}}}:installation"
+
+
 def tenants() -> str:
     """hash, tenant → its record (msgpack) · for ever"""
     return "est:{meta}:tenants"

@@ -47,6 +47,7 @@ import uvloop
 
 from shared import logs, metrics
 from shared.connections import Connections
+from shared.master_secret import NoSecret
 from shared.server import raise_descriptors
 from shared.settings import Settings, SettingsError, read
 
@@ -192,6 +193,11 @@ class Lifecycle:
         if task.cancelled() or (error := task.exception()) is None:
             return
         self._crashed = True
+        if isinstance(error, SettingsError | NoSecret):
+            # An operator's word and no fault of ours: it is told in words, and no place in our code.
+            self._log.error("settings_wrong", reason=str(error))
+            self.stop("settings are wrong")
+            return
         self._log.error("crashed", task=task.get_name(), error=type(error).__name__, exc_info=error)
         self.stop(f"{task.get_name()} has crashed")
 

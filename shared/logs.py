@@ -5,7 +5,8 @@
 
 `configure` is called once a process, by `shared.lifecycle.run`. What libraries say by the standard library's logging
 joins the same stream from WARNING on, without what it says of others' input. Never log a body, a token or a key; fields
-with such a name are blanked in case somebody does, as are what has the shape of one and the userinfo of a URL.
+with such a name are blanked in case somebody does, as are what has the shape of one and the userinfo of a URL. Of an
+address the domain is left, which is what people who run this look for: hosts repeat recipients in what they reply.
 """
 
 import logging
@@ -13,6 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
+from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -21,12 +23,27 @@ import structlog
 Logger = structlog.typing.FilteringBoundLogger
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_SECRET_FIELDS = frozenset(("authorization", "body", "html", "key", "password", "pem", "secret", "text", "token"))
+#: Names of fields, or the last word of one (`client_secret`), whose value is never shown.
+_SECRET_FIELDS = frozenset(
+    (
+        *("authorization", "body", "cookie", "html", "key", "passphrase", "passwd", "password", "pem", "pw"),
+        *("secret", "subject", "text", "token", "variables"),
+    )
+)
+_WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 #: Up to the last @ of the word: a password may have any of `@`, `/` and `:` in it.
 _USERINFO = re.compile(r"(?<=://)\S+(?=@)")
-#: What has the shape of an API key, of what follows `Bearer`, or of a token in a recipient's link: a second wall.
+#: What stands before the @ of an address; bounded, so that a long word costs no more than its length.
+_LOCAL_PART = re.compile(r"(//)?(?:\"[^\"\n]{0,320}\"|[^\s<>\"'(),:;=\[\]@]{1,320})(?=@[\w\[])")
+#: What has the shape of a secret, wherever it stands: a second wall.
 _SHAPES = re.compile(
-    r"\best_[a-z0-9]{10}_[A-Za-z0-9]{8,}|(?<=(?i:bearer) )[^\s\"]{8,}|(?<=/[ocupa]/)[A-Za-z0-9_-]{16,}"
+    r"\best_[a-z0-9]{10}_[A-Za-z0-9]{8,}"  # an API key
+    r"|(?<=(?i:bearer) )[^\s\"]{8,}|(?<=(?i:basic) )[A-Za-z0-9+/=]{8,}"  # one as it is sent
+    r"|(?<=/[ocupa]/)[A-Za-z0-9_-]{16,}"  # a token in a recipient's link
+    r"|\b[bYd](?=[a-z_-]{0,80}[A-Z])(?=[A-Za-z_-]{0,80}[0-9])[A-Za-z0-9_-]{41,}"  # and by itself
+    r"|\b[bufBUF]-[0-9a-vA-V]{39}\b"  # the signed name of a message
+    r"|\b[0-9a-fA-F]{64}\b"  # a master secret
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*-----)?|\bMI[IG][A-Za-z0-9+/]{60,}={0,2}"  # DKIM, TLS
 )
 #: Whose exceptions say why in words of ours, and not with what somebody sent.
 _OURS = ("services.", "shared.")
@@ -43,17 +60,17 @@ def configure(process: str, level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.StackInfoRenderer(),
-            _exception,
-            _Line(process),
+            exception,
+            Line(process),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=[_Bridge()], level=max(logging.WARNING, LEVELS[level]), force=True)
+    logging.basicConfig(handlers=[Bridge()], level=max(logging.WARNING, LEVELS[level]), force=True)
 
 
-class _Line:
+class Line:
     """The last processor: secrets blanked, fields in a fixed order, bytes out."""
 
     def __init__(self, process: str) -> None:
@@ -64,30 +81,33 @@ class _Line:
             "at": fields.pop("at"),
             "level": fields.pop("level"),
             "process": self._process,
-            "event": fields.pop("event"),
+            "event": _safe_text(str(fields.pop("event"))),
             **{name: _safe(name, value) for name, value in fields.items()},
         }
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
 
 
-class _Bridge(logging.Handler):
+class Bridge(logging.Handler):
     """That a library logged something, as a line of ours: where it did, and what kind of exception it met. Not its
     words: in them stands what somebody sent, whole requests with keys too."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        # With arguments the message is a form that the library wrote, and they are what fills it.
-        said = record.msg if isinstance(record.msg, str) and record.args else ""
-        get_logger().log(
-            record.levelno,
-            "library_said",
-            library=record.name,
-            said=said.partition("\n")[0][:200],
-            where=f"{record.module}:{record.lineno}",
-            exc_info=record.exc_info,
-        )
+        get_logger().log(record.levelno, "library_said", **said_by(record))
 
 
-def _exception(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def said_by(record: logging.LogRecord) -> dict[str, Any]:
+    """What is told of it."""
+    # With arguments the message is a form that the library wrote, and they are what fills it.
+    said = record.msg if isinstance(record.msg, str) and record.args else ""
+    return {
+        "library": record.name,
+        "said": said.partition("\n")[0][:200],
+        "where": f"{record.module}:{record.lineno}",
+        "exc_info": record.exc_info,
+    }
+
+
+def exception(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """`exc_info` as places and kinds. What a foreign exception says may be what somebody sent; ours say it in words."""
     given = fields.pop("exc_info", None)
     if given is True:
@@ -112,15 +132,31 @@ def _told(error: BaseException) -> Iterator[str]:
 
 
 def _safe(name: str, value: object) -> object:
-    if name in _SECRET_FIELDS:
+    if _is_secret(name):
         return "***"
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+    if isinstance(value, bytes | bytearray | memoryview):
+        value = bytes(value).decode("utf-8", "replace")
     if isinstance(value, dict):
-        return {inner: _safe(str(inner), one) for inner, one in value.items()}
+        return {_safe_text(str(inner)): _safe(str(inner), one) for inner, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_safe(name, one) for one in value]
-    if not isinstance(value, str):
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < 1 << 63):
         return value
+    # Whatever else there is would be written as this, too.
+    return _safe_text(value if isinstance(value, str) else str(value))
+
+
+@lru_cache(1024)
+def _is_secret(name: str) -> bool:
+    words = _WORDS.findall(name)
+    return bool(words) and words[-1].lower() in _SECRET_FIELDS
+
+
+def _safe_text(value: str) -> str:
+    if not value.isascii():
+        value = value.encode("utf-8", "replace").decode("utf-8")  # surrogates are no text
     value = _SHAPES.sub("***", value)
-    return _USERINFO.sub("***", value) if "://" in value else value
+    if "@" in value:
+        value = _USERINFO.sub("***", value) if "://" in value else value
+        value = _LOCAL_PART.sub(r"\1***", value)
+    return value

@@ -23,20 +23,25 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from shared.setting_checks import CHECKS
+
 PREFIX = "ESTAFETTE_"
 FILE_VARIABLE = "ESTAFETTE_SETTINGS_FILE"
 DEFAULT_FILE = "estafette.toml"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
-Positive = Annotated[int, Meta(ge=1)]
-NotNegative = Annotated[int, Meta(ge=0)]
+#: What all who count with it, Redis' scripts too, have room for.
+_MOST = 1 << 53
+Positive = Annotated[int, Meta(ge=1, le=_MOST)]
+NotNegative = Annotated[int, Meta(ge=0, le=_MOST)]
 RedisUrl = Annotated[str, Meta(pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$")]
 Route = Annotated[str, Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$")]
 Networks = Annotated[str, Meta(pattern=r"^$|^ *[0-9A-Fa-f.:]+(/[0-9]{1,3})?( *, *[0-9A-Fa-f.:]+(/[0-9]{1,3})?)* *$")]
 Seconds = Annotated[str, Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$")]
 
-_USERINFO = re.compile(r"(?<=://)[^@/\s]+(?=@)")
+#: Up to the last @: a password may have any of `@`, `/` and `:` in it.
+_USERINFO = re.compile(r"(?<=://)\S+(?=@)")
 
 
 class SettingsError(ValueError):
@@ -75,6 +80,9 @@ class Redis(Section, frozen=True, kw_only=True):
     url: RedisUrl = ""
     #: Fixed at first start, checked at every start.
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
+    #: The installation's id, as `estafette installation show` tells it: no other data is worked on, and no empty Redis
+    #: taken for a new one. For processes without a disk of their own; others remember it in `data.dir`.
+    installation: Annotated[str, Meta(pattern=r"^$|^[a-z0-9][a-z0-9-]{0,63}$")] = ""
     #: Refuse a Redis that cannot promise to have written to disk what it has answered.
     require_durable: bool = False
     #: `maxmemory` of the server that `estafette run` starts; 0: half of this machine's memory. Beyond, it refuses to
@@ -119,7 +127,7 @@ class Relay(Process, frozen=True, kw_only=True):
     #: Of one relay process, and of all together where shaping limits them.
     connections_per_site: Positive = 20
     #: How long a relay may be silent before the others take its messages. Below a second a busy one would lose them.
-    lease_ms: Annotated[int, Meta(ge=1_000)] = 15_000
+    lease_ms: Annotated[int, Meta(ge=1_000, le=_MOST)] = 15_000
     #: Messages one relay process holds at a time.
     in_flight: Positive = 2_000
     #: TOML: limits and rules that overrule those that come with the relay (`services/relay/shaping.toml`).
@@ -213,7 +221,7 @@ class Quotas(Section, frozen=True, kw_only=True):
 
 class Events(Section, frozen=True, kw_only=True):
     #: The API promises seven days; more is the operator's choice.
-    retention_days: Annotated[int, Meta(ge=7)] = 7
+    retention_days: Annotated[int, Meta(ge=7, le=36_500)] = 7
 
 
 class Dns(Section, frozen=True, kw_only=True):
@@ -274,7 +282,7 @@ class Lifecycle(Section, frozen=True, kw_only=True):
     drain_seconds: NotNegative = 10
     #: A process that hangs for so long is killed and started again: its loop does not turn, or, of a relay, its leases
     #: are not renewed while Redis answers. Twice `relay.lease_ms` at least, for a relay.
-    hang_seconds: Annotated[int, Meta(ge=2)] = 30
+    hang_seconds: Annotated[int, Meta(ge=2, le=_MOST)] = 30
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -372,8 +380,11 @@ def explain(environ: Mapping[str, str], file: Path | None) -> list[InForce]:
         try:
             # The environment has text only, so "8080" is a number and "true" a flag there; the file has types.
             checked = msgspec.convert(value, _fields(section)[field], strict=source == str(file))
-        except msgspec.ValidationError as error:
-            shown = "" if masked(value) != value else f", not {value!r:.60}"
+            if isinstance(checked, str) and (check := CHECKS.get(name)) is not None:
+                check(checked)
+        except ValueError as error:  # msgspec.ValidationError too
+            # A URL with an @, or what was to be one, may have a password in it.
+            shown = "" if "@" in str(value) else f", not {value!r:.60}"
             faults.append(f"{name} ({source}): {str(error)[:1].lower()}{str(error)[1:]}{shown}")
         else:
             given[name] = (checked, source)

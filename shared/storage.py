@@ -1,15 +1,19 @@
 """How a process finds its Redis at start: waits until it answers, checks that the data is ours and may be trusted.
 
-A process with another number of partitions would look for every fact in the wrong place, and one whose Redis forgets
-what it acknowledged would break the promise of the 202: both are found here, before anything is read or written.
+A process with another number of partitions would look for every fact in the wrong place, one whose Redis forgets what
+it acknowledged would break the promise of the 202, and one whose Redis was emptied, or is another installation's, would
+lose what it knew: all are found here, before anything is read or written.
 """
 
+import secrets
 import time
 
 from prometheus_client import Gauge
 
 from shared import logs, redis
+from shared.installation import Installation, NotOurs
 from shared.lifecycle import Lifecycle, pause
+from shared.settings import Settings
 
 #: Between two looks for a Redis that is away.
 RETRY_SECONDS = 0.5
@@ -24,14 +28,30 @@ def connect(life: Lifecycle) -> redis.Client:
     return client
 
 
+def installation(client: redis.Client, settings: Settings) -> Installation:
+    """As this process remembers it."""
+    return Installation(
+        client,
+        settings.redis.partitions,
+        lambda: secrets.token_hex(8),
+        given=settings.redis.installation,
+        memory=settings.data.path / "installation",
+    )
+
+
 async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
     """True once Redis answers and holds our data; False if the process is to stop before that. WrongPartitions,
     NotDurable (with `redis.require_durable`)."""
     settings = life.settings.redis
+    found = installation(client, life.settings)
     while not life.stopping.is_set():
         try:
-            await redis.check_partitions(client, settings.partitions)
+            await found.find()
             durable, why = await redis.durability(client)
+        except NotOurs as words:
+            life.not_ready(str(words))
+            await pause(life.stopping, RETRY_SECONDS)
+            continue
         except redis.RedisAway:
             life.not_ready("redis does not answer")
             await pause(life.stopping, RETRY_SECONDS)
@@ -41,17 +61,19 @@ async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
             logs.get_logger().warning("redis_not_durable", why=why)
             if settings.require_durable:
                 raise redis.NotDurable(why)
-        life.also_check(_StillThere(client, settings.partitions))
+        if not found.is_kept:
+            logs.get_logger().warning("installation_not_remembered", id=found.id, setting="redis.installation")
+        life.also_check(StillOurs(found))
         return True
     return False
 
 
-class _StillThere:
-    """Whether the data is there that this process started with: after a FLUSHALL every answer would be wrong. Asked at
-    most once a second."""
+class StillOurs:
+    """Whether the data is there that this process works on: after a FLUSHALL every answer would be wrong. Asked at most
+    once a second."""
 
-    def __init__(self, client: redis.Client, partitions: int) -> None:
-        self._client, self._partitions = client, partitions
+    def __init__(self, found: Installation) -> None:
+        self._found = found
         self._good_until = 0.0
 
     async def __call__(self) -> str | None:
@@ -59,10 +81,10 @@ class _StillThere:
         if now < self._good_until:
             return None
         try:
-            stored = await redis.stored_partitions(self._client)
+            await self._found.still()
         except redis.RedisAway:
             return None  # away is not gone
-        if stored != self._partitions:
-            return "the data that this process started with is gone from redis"
+        except NotOurs as words:
+            return str(words)
         self._good_until = now + 1.0
         return None

@@ -1,14 +1,51 @@
-"""Fixtures that all tests share: a real Redis, and a real cluster of three, empty at each test's start."""
+"""Fixtures that all tests share: a real Redis, and a real cluster of three, empty at each test's start. And a reader of
+all that any test logs, which fails the run where a secret stands in it."""
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Generator, Iterator
 
 import pytest
 import structlog
 
+from tests import secrets_in_logs
 from tests.servers import RedisCluster, RedisServer
 
-# What a failing test shows of the logs is lines, not pages of rendered tracebacks.
-structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer()])
+_in_process = secrets_in_logs.InProcess()
+
+# What a failing test shows of the logs is lines, as a process writes them, not pages of rendered tracebacks.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        secrets_in_logs.rendered,
+    ],
+    wrapper_class=_in_process.structlog_wrapper(),
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_log_of_any_test_has_a_secret_in_it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In every worker: what was logged in its process, and what the processes logged that its tests started."""
+    handler = secrets_in_logs.OfLibraries(_in_process)
+    logging.getLogger().addHandler(handler)
+    yield
+    logging.getLogger().removeHandler(handler)
+    assert _in_process.places == []
+    assert secrets_in_logs.found(tmp_path_factory.getbasetemp()) == []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What went to stderr in a test: there write the processes beside a service that it starts in its own."""
+    report = yield
+    if report.when == "teardown":
+        for name, text in report.sections:
+            if name.startswith("Captured stderr"):
+                for line in text.encode("utf-8", "replace").splitlines():
+                    _in_process.line(line, "stderr")
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -180,7 +180,9 @@ class Bounces:
                 token = self._tokens.read(text)
             except InvalidToken:
                 continue
-            return await self._message(token.job, token.ordinal)
+            message = await self._message(token.job, token.ordinal)
+            if message is not None and message.tenant == token.tenant:
+                return message
         return None
 
     async def _by_message_id(self, feedback: Feedback) -> Message | None:

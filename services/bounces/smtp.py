@@ -133,7 +133,7 @@ class _Hooks:
             _log.warning("mail_deferred", reason=str(away), peer=received.peer)
             return "451 4.3.0 Cannot store this now, please try again later"
         except Exception:
-            _log.exception("mail_failed", peer=received.peer, recipients=list(received.recipients))
+            _log.exception("mail_failed", peer=received.peer, recipients=len(received.recipients))
             return "451 4.3.0 Local error"
         if missed:
             self._miss(received.peer, "report")
@@ -141,7 +141,7 @@ class _Hooks:
 
     async def handle_exception(self, error: Exception) -> str:
         """What aiosmtpd stumbles over is no reason to tell the peer about our code."""
-        _log.warning("smtp_failed", error=f"{type(error).__name__}: {error}")
+        _log.warning("smtp_failed", error=type(error).__name__, exc_info=error)
         return "451 4.3.0 Local error"
 
 

@@ -6,15 +6,22 @@ is taken but for the three. A row costs its length: each byte is looked at once,
 
 from collections.abc import Iterator
 
-from services.queueing.jobs import MAX_RECIPIENT_BYTES, Recipient, fit_recipient, read_recipient
+from services.queueing.jobs import (
+    MAX_METADATA,
+    MAX_RECIPIENT_BYTES,
+    MAX_VARIABLES,
+    Recipient,
+    fit_recipient,
+    read_recipient,
+)
 from shared.errors import Fault
 
 #: One recipient with his variables; what is longer is no line.
 MAX_LINE_BYTES = MAX_RECIPIENT_BYTES
-#: Columns of a heading: more than anybody has fields, and few enough that a row of them is read at once.
-MAX_COLUMNS = 500
 #: Columns of CSV that are not variables.
 OWN_COLUMNS = ("email", "name", "kind", "optin", "tracking_consent")
+#: Columns of a heading: as much as a recipient may have by any other door.
+MAX_COLUMNS = len(OWN_COLUMNS) + MAX_METADATA + MAX_VARIABLES
 METADATA_PREFIX = "metadata."
 _TRUE = frozenset({"1", "true", "yes", "oui"})
 _FALSE = frozenset({"0", "false", "no", "non"})
@@ -86,7 +93,7 @@ class _Fields:
         """Whether the row is complete. _NoRow."""
         at = 0 if self._open is None else self._quoted(line, 0)
         while 0 <= at <= len(line):
-            if len(self.found) > MAX_COLUMNS:
+            if len(self.found) >= MAX_COLUMNS:
                 raise _NoRow(f"more than {MAX_COLUMNS} fields")
             if line.startswith('"', at):
                 self._open = []

@@ -222,16 +222,15 @@ class _Site:
         await self._check_from(request[api.PRINCIPAL], job.request.from_)
         partition = ids.name_partition(key_digest, self._partitions) if key else None
         start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
-        chunks = jobs.chunks(job.waiting)
+        chunks = await asyncio.to_thread(jobs.chunks, job.waiting)
         if start == "queueing":
             wanted[f"intake_chunks:{LANES[job.request.stream]}"] = len(chunks)
         while True:
             job_id = ids.new_job_id(now_ms, self._chance(6), self._partitions, partition)
-            reply = msgspec.json.encode(_accepted(job_id, start, job))
+            reply = await asyncio.to_thread(_reply, job_id, start, job)
             idempotency = None
             if key:
-                request_digest = blake2b(body + start.encode(), digest_size=16).digest()
-                idempotency = (key_digest, request_digest, zlib.compress(reply, 1))
+                idempotency = (key_digest, *await asyncio.to_thread(_idempotency, body, start, reply))
             new = _new_job(job_id, tenant, job, now_ms, start)
             wanted["stored_bytes"] = JOB_BYTES + len(new.content) + sum(len(chunk) for _, chunk in chunks)
             async with self._room.taken(tenant, own, {} if repeated else wanted):
@@ -439,6 +438,17 @@ def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
             if one.rejected is None
         ],
     )
+
+
+def _reply(job_id: str, start: Start, job: jobs.Job) -> bytes:
+    return msgspec.json.encode(_accepted(job_id, start, job))
+
+
+def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]:
+    """The digest of a request, and its answer as it is kept."""
+    digest = blake2b(body, digest_size=16)
+    digest.update(start.encode())
+    return digest.digest(), zlib.compress(reply, 1)
 
 
 def _new_job(job_id: str, tenant: str, job: jobs.Job, now_ms: int, start: Start) -> NewJob:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters
+from services.queueing import characters, cut
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
 from shared import addresses, content, rates
 from shared.errors import NOT_JSON, Fault, Problem
@@ -37,6 +37,10 @@ MAX_RECIPIENT_BYTES = 65_536
 MAX_VALUES = 400_000
 #: And bytes of the fields of a job that hold values of any shape, before they are decoded.
 MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "track": 1_000}
+#: And of those that are one text: what compiling takes, each character written as the longest escape.
+MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "subject": 20_000, "from": 20_000, "reply_to": 20_000}
+#: A body is decoded in one go up to here, which takes half a millisecond; a larger one piece by piece.
+WHOLE_BYTES = 262_144
 #: What is shown of a name or a value that is wrong.
 MAX_SHOWN_CHARS = 200
 #: Faults listed in one answer; the first hundred say what the others would.
@@ -52,6 +56,8 @@ MAX_VARIABLES = 1_000
 Stream = Literal["bulk", "transactional", "one_to_one"]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
+#: Of a recipient, and of a job for all of them.
+Variables = Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=MAX_VARIABLES)]
 
 
 class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,7 +72,7 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     email: str
     name: Annotated[str, Meta(max_length=200)] = ""
-    variables: Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=MAX_VARIABLES)] = {}
+    variables: Variables = {}
     metadata: (
         Annotated[
             dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]],
@@ -93,7 +99,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     text: str | None = None
     headers: dict[str, str] = {}
     attachments: list[Attachment] = []
-    variables: dict[str, Any] = {}
+    variables: Variables = {}
     list_: Word | None = msgspec.field(default=None, name="list")
     tags: Annotated[list[Word], Meta(max_length=20)] = []
     category: Word | None = None
@@ -183,15 +189,11 @@ def _refused(faults: Sequence[Fault]) -> Problem:
 
 
 def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
-    if (values_count := body.count(b",")) > MAX_VALUES:
+    if (values_count := cut.count(body, b",")) > MAX_VALUES:
         detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
         raise Problem(413, "body_too_large", detail)
     try:
-        try:
-            raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        except msgspec.ValidationError as fault:
-            msgspec.json.decode(body)  # JSON, but no object; or neither
-            raise _refused([Fault("$", str(fault))]) from fault
+        raw = _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
     except NOT_JSON as fault:
         raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
     known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
@@ -204,14 +206,56 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
                 faults.append(Fault(f"$.{name}", "required"))
         elif name == "recipients":
             values[name] = raw[name]
-        elif len(memoryview(raw[name])) > MAX_FIELD_BYTES.get(name, len(body)):
+        elif len(memoryview(raw[name].json)) > MAX_FIELD_BYTES.get(name, len(body)):
             faults.append(Fault(f"$.{name}", f"longer than {MAX_FIELD_BYTES[name]} bytes"))
         else:
             try:
-                values[name] = msgspec.json.decode(raw[name], type=field.type)
+                values[name] = msgspec.json.decode(raw[name].json, type=field.type)
             except NOT_JSON as fault:
+                _refuse_not_json(fault, raw[name].json, raw[name].begin)
                 faults.append(_fault(f"$.{name}", fault))
     return values, faults
+
+
+class _Piece(NamedTuple):
+    """A value as it stands in a body: marked by the decoder, or cut out of it unseen, where it begins then."""
+
+    json: msgspec.Raw | memoryview
+    begin: int | None = None
+    #: Of the recipients, if they were cut out of it.
+    rows: "Sequence[_Piece]" = ()
+
+
+def _whole(body: bytes) -> dict[str, _Piece]:
+    try:
+        return {name: _Piece(raw) for name, raw in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items()}
+    except msgspec.ValidationError as fault:
+        msgspec.json.decode(body)  # JSON, but no object; or neither
+        raise _refused([Fault("$", str(fault))]) from fault
+
+
+def _cut(body: bytes) -> dict[str, _Piece]:
+    """The same of a large body, which is never looked at in one go."""
+    view = memoryview(body)
+    try:
+        found, rows = cut.fields(body, "recipients")
+    except msgspec.ValidationError as fault:
+        raise _refused([Fault("$", str(fault))]) from fault
+    pieces = {name: _Piece(view[begin:end], begin) for name, (begin, end) in found.items()}
+    if (listed := pieces.get("recipients")) is not None:
+        pieces["recipients"] = listed._replace(rows=[_Piece(view[begin:end], begin) for begin, end in rows])
+    return pieces
+
+
+def _refuse_not_json(fault: Exception, json: bytes | msgspec.Raw | memoryview, begin: int | None) -> None:
+    """What was cut out of a body and is not JSON makes the body no JSON. Problem 400."""
+    if begin is None or isinstance(fault, msgspec.ValidationError):
+        return
+    try:
+        msgspec.json.decode(json, type=msgspec.Raw)
+    except NOT_JSON as why:
+        told = cut.wrong_inside(why, begin) if isinstance(why, msgspec.DecodeError) else why
+        raise Problem(400, "malformed_json", f"the body is not JSON: {told}") from why
 
 
 def _fault(at: str, error: Exception) -> Fault:
@@ -219,17 +263,17 @@ def _fault(at: str, error: Exception) -> Fault:
     return Fault((at + inside.rstrip("`"))[:MAX_SHOWN_CHARS], what[:MAX_SHOWN_CHARS])
 
 
-def _read_recipients(
-    raw: msgspec.Raw | None, open_job: bool, max_recipients: int
-) -> tuple[list[Recipient], list[Fault]]:
-    if raw is None:
+def _read_recipients(given: _Piece | None, open_job: bool, max_recipients: int) -> tuple[list[Recipient], list[Fault]]:
+    if given is None:
         return [], [] if open_job else [Fault("$.recipients", "required")]
     if open_job:
         return [], [Fault("$.recipients", "an open job is made without recipients; append them afterwards")]
     try:
-        rows = msgspec.json.decode(raw, type=list[msgspec.Raw])
-    except NOT_JSON as fault:
+        rows = _rows(given)
+    except msgspec.ValidationError as fault:
         return [], [_fault("$.recipients", fault)]
+    except NOT_JSON as fault:
+        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
     if not rows:
         return [], [Fault("$.recipients", "at least one recipient is needed")]
     if len(rows) > max_recipients:
@@ -238,7 +282,7 @@ def _read_recipients(
     recipients = []
     faults = []
     for index, row in enumerate(rows):
-        recipient = read_recipient(row, f"$.recipients[{index}]")
+        recipient = read_recipient(row.json, f"$.recipients[{index}]", row.begin)
         if isinstance(recipient, Fault):
             faults.append(recipient)
         else:
@@ -246,16 +290,27 @@ def _read_recipients(
     return recipients, faults
 
 
+def _rows(given: _Piece) -> Sequence[_Piece]:
+    """Each as it stands there. NOT_JSON."""
+    if given.begin is None:
+        return [_Piece(row) for row in msgspec.json.decode(given.json, type=list[msgspec.Raw])]
+    if bytes(memoryview(given.json)[:1]) != b"[":
+        cut.other_kind(bytes(memoryview(given.json)[: cut.STEP_BYTES]), 0, list[msgspec.Raw])
+    return given.rows
+
+
 _recipient_decoder = msgspec.json.Decoder(Recipient)
 
 
-def read_recipient(row: bytes | msgspec.Raw, at: str) -> Recipient | Fault:
-    """One recipient as JSON, or what is wrong with it."""
+def read_recipient(row: bytes | msgspec.Raw | memoryview, at: str, begin: int | None = None) -> Recipient | Fault:
+    """One recipient as JSON, or what is wrong with it. Problem 400 if it was cut out of a body, where it begins then,
+    and is no JSON."""
     if len(memoryview(row)) > MAX_RECIPIENT_BYTES:
         return Fault(at, f"longer than {MAX_RECIPIENT_BYTES} bytes")
     try:
         return _recipient_decoder.decode(row)
     except NOT_JSON as error:
+        _refuse_not_json(error, row, begin)
         return _fault(at, error)
 
 

@@ -1,14 +1,14 @@
 """Serves the recipients' side alone, as on Kubernetes; `python -m services` mounts it beside the other routes."""
 
-import asyncio
 import secrets
 import time
 
 from aiohttp import web
 
 from services.tracking import http, parts
-from shared import api, master_secret, redis
+from shared import api, master_secret, redis, storage
 from shared.bus import Publisher
+from shared.installation import NotOurs
 from shared.lifecycle import Lifecycle, pause, run
 from shared.server import Runner
 from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
@@ -46,21 +46,27 @@ async def main(life: Lifecycle) -> None:
     life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
     async with life.serving(settings.tracking.metrics_port):
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
-        life.spawn(_check_partitions(client, settings.redis.partitions, life.stopping), "partitions")
+        life.spawn(_check(life, client), "installation")
         life.ready()
         await life.stopping.wait()
 
 
-async def _check_partitions(client: redis.Client, partitions: int, stopping: asyncio.Event) -> None:
+async def _check(life: Lifecycle, client: redis.Client) -> None:
     """As soon as Redis answers; links work before. In a wrong partition nobody would find a fact, so the process ends
     if the number is not the one that the data was made with."""
-    checked = False
-    while not checked and not stopping.is_set():
+    found = storage.installation(client, life.settings)
+    while not life.stopping.is_set():
         try:
-            await redis.check_partitions(client, partitions)
-            checked = True
+            await found.find()
         except redis.RedisAway:
-            await pause(stopping, RETRY_S)
+            await pause(life.stopping, RETRY_S)
+        except NotOurs as words:
+            life.not_ready(str(words))
+            await pause(life.stopping, RETRY_S)
+        else:
+            life.also_check(storage.StillOurs(found))
+            life.ready()
+            return
 
 
 class _NoKeys:

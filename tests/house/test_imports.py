@@ -101,6 +101,7 @@ EDGES: dict[str, set[str]] = {
     "shared/api.py": {"aiohttp"},
     "shared/bus.py": {"asyncio", "redis"},
     "shared/dns.py": {"asyncio"},
+    "shared/installation.py": {"asyncio", "os"},
     "shared/lifecycle.py": {"asyncio", "os", "signal"},
     "shared/master_secret.py": {"os", "secrets", "tempfile"},
     "shared/metrics.py": {"aiohttp"},
@@ -112,7 +113,7 @@ EDGES: dict[str, set[str]] = {
     "shared/turns.py": {"asyncio", "time"},
     "shared/server.py": {"aiohttp", "asyncio"},
     "shared/settings.py": {"os"},
-    "shared/storage.py": {"time"},
+    "shared/storage.py": {"secrets", "time"},
     "shared/smtp_in.py": {"asyncio", "time"},
     "shared/tenants.py": {"secrets", "time"},
 }

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.queueing import jobs
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
-from services.queueing.jobs import MAX_METADATA, Recipient, read_recipient, wait
-from shared.errors import Fault
+from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
+from shared.errors import Fault, Problem
+from shared.variables import MAX_DEPTH
 
 
 def _read(rows, body: bytes, cuts=()):
@@ -202,6 +204,7 @@ TOO_MUCH = {
     "metadata number": {"metadata": {f"k{n}": "1" for n in range(MAX_METADATA + 1)}},
     "variable name": {"variables": {"v" * 201: "1"}},
     "variables size": {"variables": {"v": "x" * 20_000}},
+    "variables number": {"variables": {f"v{n}": "" for n in range(MAX_VARIABLES + 1)}},
     "address": {"email": "a" * 250 + "@x.fr"},
     "control in the address": {"email": "a\x07@x.fr"},
 }
@@ -212,11 +215,33 @@ JUST_ENOUGH = {
     "metadata number": {"metadata": {f"k{n}": "1" for n in range(MAX_METADATA)}},
     "variable name": {"variables": {"v" * 200: "1"}},
     "variables size": {"variables": {"v": "x" * 16_000}},
+    "variables number": {"variables": {f"v{n}": "" for n in range(MAX_VARIABLES)}},
+    "all numbers": {
+        "metadata": {f"k{n}": "1" for n in range(MAX_METADATA)},
+        "variables": {f"v{n}": "" for n in range(MAX_VARIABLES)},
+    },
 }
 
 
 def _json(recipient) -> list:
     return [read_recipient(json.dumps(recipient).encode(), "$.recipients[0]")]
+
+
+def _job(recipient) -> list:
+    """In the body of a job, as it is decoded whole."""
+    body = {"from": "a@b.fr", "subject": "s", "text": "t", "recipients": [recipient]}
+    try:
+        read = jobs.read_draft(json.dumps(body).encode(), open_job=False, now_ms=0, max_recipients=10)
+    except Problem as problem:
+        return problem.faults
+    return read.recipients
+
+
+def _large_job(recipient) -> list:
+    """And as it is cut."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(jobs, "WHOLE_BYTES", 0)
+        return _job(recipient)
 
 
 def _ndjson(recipient) -> list:
@@ -232,17 +257,44 @@ def _csv(recipient) -> list:
     return [row for _, row in _read(CsvRows(), lines.getvalue().encode())]
 
 
+#: CSV has texts alone, and so no depth.
+DOORS = [_json, _job, _large_job, _ndjson, _csv]
+
+
+def _nested(levels: int) -> object:
+    return [] if levels == 1 else {"a": _nested(levels - 1)}
+
+
 def _kept(found: list) -> list[bool]:
     return [not isinstance(one, Fault) and not isinstance(wait(one, "bulk", "", set()), Fault) for one in found]
 
 
-@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("what", TOO_MUCH)
 def test_what_is_too_much_by_one_door_is_by_every_other(door, what: str):
     assert _kept(door({"email": "a@x.fr", **TOO_MUCH[what]})) == [False]
 
 
-@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("what", JUST_ENOUGH)
 def test_what_is_just_enough_by_one_door_is_by_every_other(door, what: str):
     assert _kept(door({"email": "a@x.fr", **JUST_ENOUGH[what]})) == [True]
+
+
+@pytest.mark.parametrize("door", DOORS[:-1])
+def test_variables_are_nested_as_deep_by_one_door_as_by_every_other(door):
+    kept = [_kept(door({"email": "a@x.fr", "variables": {"v": _nested(MAX_DEPTH + more)}})) for more in (-1, 0, 1, 100)]
+
+    assert kept == [[True], [True], [False], [False]]
+
+
+@pytest.mark.parametrize(
+    "variables", [TOO_MUCH["variables number"], TOO_MUCH["variable name"]], ids=["number", "length of a name"]
+)
+def test_the_variables_of_a_job_have_the_limits_of_a_recipients(variables):
+    body = {"from": "a@b.fr", "subject": "s", "text": "t", "recipients": [{"email": "a@x.fr"}], **variables}
+
+    with pytest.raises(Problem) as problem:
+        jobs.read_draft(json.dumps(body).encode(), open_job=False, now_ms=0, max_recipients=10)
+
+    assert problem.value.faults[0].at.startswith("$.variables")

@@ -99,3 +99,35 @@ def test_secrets_are_blanked_inside_of_lists_and_however_they_are_written() -> N
 
     assert lines[0]["many"] == ["Bearer ***", {"a": "***", "token": "***"}]
     assert (lines[0]["head"], lines[0]["one"], lines[0]["two"]) == ("bearer ***", "redis://***@h/0", "redis://***@h")
+
+
+def test_of_an_address_the_domain_is_left_and_of_a_signed_name_nothing() -> None:
+    [line] = said(
+        "log.info('refused', reply='550 5.1.1 <ana.b+c@exemple.fr>: unknown', quoted='\"a b\"@exemple.fr',"
+        " path='b-0123456789abcdefghijklmnopqrstuv0123456 is not ours', domain='exemple.fr')"
+    )
+
+    assert line["reply"] == "550 5.1.1 <***@exemple.fr>: unknown"
+    assert (line["quoted"], line["path"], line["domain"]) == ("***@exemple.fr", "*** is not ours", "exemple.fr")
+
+
+def test_a_secret_is_known_by_the_last_word_of_its_name() -> None:
+    names = ("client_secret", "apiKey", "smtp-password", "X-Auth-Token", "subject", "variables", "privateKey")
+    [line] = said(f"log.info('x', given=dict.fromkeys({names!r}, 'hunter2'), key_file='kept', tokens=3)")
+
+    assert line["given"] == dict.fromkeys(names, "***")
+    assert (line["key_file"], line["tokens"]) == ("kept", 3)
+
+
+def test_private_keys_master_secrets_and_tokens_are_blanked_wherever_they_stand() -> None:
+    token = "bzEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Ng"
+    pem = "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADAN\\n-----END PRIVATE KEY-----"
+    [line] = said(f"log.info('x {token}', a='of {token}.', b='{pem}', c='{'0f' * 32}', d={{'{token}': 1}})")
+
+    assert (line["event"], line["a"], line["b"], line["c"], line["d"]) == ("x ***", "of ***.", "***", "***", {"***": 1})
+
+
+def test_a_line_is_written_whatever_it_is_told() -> None:
+    [line] = said("log.info('x', number=1 << 80, text_of='\\ud800', of={1, 2}, odd=object, raw=memoryview(b'a'))")
+
+    assert (line["number"], line["text_of"], line["raw"]) == (str(1 << 80), "?", "a")

@@ -1,0 +1,189 @@
+"""Whose data a Redis holds: made once, remembered, and never taken for new because it is empty."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from shared import keys, redis
+from shared.installation import Installation, NotOurs
+from tests.servers import RedisServer
+
+PARTITIONS = 4
+
+
+@pytest.fixture
+async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
+    client = redis.connect(any_redis_url)
+    yield client
+    await redis.close(client)
+
+
+def one(client: redis.Client, directory: Path | None = None, given: str = "", new: str = "made-0") -> Installation:
+    memory = (directory or Path("/nowhere")) / "installation"
+    return Installation(client, PARTITIONS, lambda: new, given=given, memory=memory)
+
+
+async def emptied(client: redis.Client) -> None:
+    await client.flushall()  # type: ignore[union-attr]
+
+
+async def test_the_first_start_makes_an_id_and_every_later_one_finds_it(client: redis.Client, tmp_path: Path) -> None:
+    first = one(client, tmp_path)
+    await first.find()
+
+    later = one(client, tmp_path, new="made-1")
+    await later.find()
+    await later.still()
+
+    assert first.id == later.id == "made-0" == (tmp_path / "installation").read_text().strip()
+    assert first.is_kept
+
+
+async def test_several_that_start_together_agree(client: redis.Client, tmp_path: Path) -> None:
+    numbers = count()
+    all_of_them = [one(client, tmp_path if at % 2 else None, new=f"made-{next(numbers)}") for at in range(8)]
+
+    await asyncio.gather(*(each.find() for each in all_of_them))
+    await asyncio.gather(*(each.still() for each in all_of_them))
+
+    assert len({each.id for each in all_of_them}) == 1
+
+
+@pytest.mark.parametrize("step", range(1, PARTITIONS + 3))
+async def test_a_first_start_that_is_killed_anywhere_is_gone_on_with(
+    client: redis.Client, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    left = iter(range(step))
+
+    async def ask(self: Installation, call: object) -> object:
+        if next(left, None) is None:
+            call.close()  # type: ignore[attr-defined]
+            raise Killed
+        return await call  # type: ignore[misc]
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(Installation, "_ask", ask)
+        await one(client, tmp_path).find()
+        raise Killed
+
+    later = one(client, tmp_path, new="made-1")
+    await later.find()
+
+    assert later.id == "made-0"
+
+
+@pytest.mark.parametrize("memory", ["process", "directory", "setting"])
+async def test_gone_data_is_told_and_not_taken_for_a_first_start(
+    client: redis.Client, tmp_path: Path, memory: str
+) -> None:
+    running = one(client, tmp_path)
+    await running.find()
+    await emptied(client)
+    restarted = {
+        "process": running,
+        "directory": one(client, tmp_path),
+        "setting": one(client, given="made-0"),
+    }[memory]
+
+    for call in (running.still, restarted.find, restarted.find):
+        with pytest.raises(NotOurs, match=r"\(made-0\) is gone from redis.*estafette installation accept"):
+            await call()
+    assert await restarted.stored() == ""
+    assert await client.dbsize() == 0  # type: ignore[union-attr]
+
+
+async def test_another_service_that_starts_without_a_memory_does_not_heal_the_others(
+    client: redis.Client, tmp_path: Path
+) -> None:
+    running = one(client, tmp_path)
+    await running.find()
+    await emptied(client)
+    await one(client, new="made-1").find()
+
+    for call in (running.still, one(client, tmp_path).find):
+        with pytest.raises(NotOurs, match=r"another installation \(made-1, not made-0\)"):
+            await call()
+
+
+async def test_a_partition_that_lost_its_data_is_noticed(client: redis.Client, tmp_path: Path) -> None:
+    running = one(client, tmp_path)
+    await running.find()
+    await client.delete(keys.installation_mark(2))
+
+    for call in (running.still, one(client, tmp_path).find, one(client).find):
+        with pytest.raises(NotOurs, match="partition 2 is gone"):
+            await call()
+
+
+async def test_what_an_operator_accepts_is_gone_on_with(client: redis.Client, tmp_path: Path) -> None:
+    running = one(client, tmp_path)
+    await running.find()
+    await emptied(client)
+
+    assert await one(client, tmp_path).accept() == "made-0"
+
+    await running.still()
+    await one(client, given="made-0").find()
+
+
+async def test_another_installation_is_accepted_for_those_who_remember_this_one(
+    client: redis.Client, tmp_path: Path
+) -> None:
+    await one(client, new="other").find()
+    running = one(client, given="mine-1")
+    with pytest.raises(NotOurs):
+        await running.find()
+
+    assert await one(client).accept(["mine-1"]) == "other"
+
+    await running.find()
+    await running.still()
+    with pytest.raises(NotOurs):
+        await one(client, given="mine-2").find()
+
+
+async def test_data_of_before_ids_gets_one(client: redis.Client, tmp_path: Path) -> None:
+    await redis.check_partitions(client, PARTITIONS)
+
+    found = one(client, tmp_path)
+    await found.find()
+
+    assert found.id == "made-0"
+
+
+async def test_another_number_of_partitions_is_refused(client: redis.Client) -> None:
+    await redis.check_partitions(client, PARTITIONS + 1)
+
+    with pytest.raises(redis.WrongPartitions, match="made with 5"):
+        await one(client).find()
+
+
+@pytest.mark.parametrize("left", [b"", b"\x00\xff", b"../../etc", b"half"])
+async def test_a_memory_that_was_torn_is_none(client: redis.Client, tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "installation").write_bytes(left)
+    found = one(client, tmp_path)
+
+    if left == b"half":  # an id as good as any
+        with pytest.raises(NotOurs):
+            await found.find()
+    else:
+        await found.find()
+        assert found.id == "made-0"
+
+
+async def test_a_flushed_database_is_gone_data_too(redis_server: RedisServer, redis_url: str, tmp_path: Path) -> None:
+    client = redis.connect(redis_url)
+    running = one(client, tmp_path)
+    await running.find()
+    with redis_server.client() as admin:
+        admin.flushdb()
+
+    with pytest.raises(NotOurs, match="is gone"):
+        await running.still()
+    await redis.close(client)
