@@ -296,12 +296,9 @@ def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | No
     source = _source(given.html, given.limits.html_bytes, "html", trial, faults)
     if source is None:
         return None, []
-    source, naked = rewrite.quoted(source)
-    faults += (
-        Fault("$.html", f"line {line}: a placeholder in a tag without quotes around it: it could bring attributes")
-        for line in naked[:MAX_LINES_NAMED]
-    )
-    document = rewrite.read(source, clicks=given.track_clicks)
+    guarded = rewrite.guarded(source)
+    faults += (Fault("$.html", what) for what in guarded.faults[:MAX_LINES_NAMED])
+    document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
     links = document.links()
     if links and links[-1].position > tokens.MAX_POSITION:
         faults.append(Fault("$.html", f"more than {tokens.MAX_POSITION + 1} links"))

@@ -1,5 +1,6 @@
 """Mails are made of compiled content: whole, in order, the same each time, and as their recipient wants them."""
 
+import json
 import re
 from email import message_from_bytes
 from email.headerregistry import AddressHeader
@@ -561,7 +562,7 @@ def test_what_is_no_base_url_is_refused(base_url: str) -> None:
 def test_nor_into_anything_else_that_leads_somewhere(tracks: bool, logic: str, value: str, source: str) -> None:
     made = html(ready(variables={"url": value}), html=source + logic, track_clicks=tracks, track_opens=False)
 
-    assert re.search("(?:href|action|src|data|url)=[\"']?#", made)
+    assert re.search("(?:href|action|src|data|content)=[\"']?#", made)
     assert not re.search("alert|msgbox", made)
 
 
@@ -589,3 +590,91 @@ def test_a_value_brings_no_attribute_and_no_element(value: str, logic: str) -> N
     assert [sorted(element.attrs) for element in elements] == [["class", "href", "id", "lang", "title"]]
     assert targets(made) == ["https://a.fr/"]
     assert str(elements[0].attrs["href"]).startswith(BASE_URL)
+
+
+SCRIPTS = ["javascript:alert(1)", " JAVAscript\t:alert(1)", "vbscript:msgbox(1)", "data:text/html,<b>alert(1)</b>"]
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize("value", SCRIPTS)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<img src=@>", "<img srcset='https://a.fr 1x, @ 2x'>", "<video poster=@>",
+        "<body background='@'>", "<table background=@>", "<base href='@'>",
+        "<meta content='@' http-equiv=refresh>", "<meta http-equiv=refresh content='5;url=@'>",
+        "<p style=\"background: url('@')\">", "<p style='@'>", "<p style=@>",
+        "<style>p{background:url(@)}</style>", "<object classid='@'>", "<q cite=@>",
+        "<svg><a xlink:href='@'>", "<svg><set attributeName=href to='@'>",
+        "<a href={% if a %}'@'{% else %}'{{ b }}'{% endif %}>", "<a ping='@'>",
+        "<{% if true %}a{% endif %} href=@>", "<v:fill src='@'>",
+        "<!--[if mso]><v:rect href='@'><![endif]-->", "<param name=movie value='@'>",
+    ],
+)  # fmt: skip
+def test_nor_into_what_is_put_together_of_several(source: str, value: str, logic: str) -> None:
+    for cut in range(len(value) + 1):
+        given = ready(variables={"a": value[:cut], "b": value[cut:]})
+
+        template = source.replace("@", "{{ a }}{{ b }}") + logic
+        made = unescape(html(given, html=template, track_clicks=False, track_opens=False))
+
+        assert not re.search("alert|msgbox", made), (cut, made)
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ('<img src="{}">', "https://a.fr/b.png"), ('<img src="{}">', "data:image/png;base64,AA=="),
+        ('<img src="{}">', "cid:1"), ('<img srcset="{}">', "https://a.fr/1,2.png 1x, https://a.fr/b.png 2x"),
+        ('<p style="{}">', "color: red; width: 10px"), ('<p style="color: {}">', "rgb(1, 2, 3)"),
+        ('<p style="background: url({})">', "https://a.fr/b.png?c=d:e"), ("<style>p{{color: {}}}</style>", "red"),
+        ('<meta name="description" content="{}">', "data, javascript and so on"), ('<td background="{}">', "/b.gif"),
+        ('<a title="{}">', "javascript:x"), ('<p class="{}">', "data:x"),
+    ],
+)  # fmt: skip
+def test_what_shows_a_picture_or_a_colour_stays(source: str, value: str, logic: str) -> None:
+    given = ready(variables={"a": value})
+
+    made = html(given, html=source.format("{{ a }}") + logic, track_opens=False)
+
+    assert unescape(made).strip() == source.format(value)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=30)
+    | st.sampled_from(['"', "\\", '\\\\"', "</script>", "<!--", "';alert(1)//", "${a}", "\u2028", "*/", "\n"]),
+)
+def test_in_json_of_a_script_a_value_is_a_value(value: str) -> None:
+    source = (
+        '<script type="application/ld+json">{"a": "{{ a }}", "b": "x{{ a|trim }}y{{ a }}", "c": {{ a }}, '
+        '"d": {{ a|tojson }}, "e": {{ n }}, "f": {{ t }}, "g": "{{ nobody }}", "h": {{ nobody }}}</script>'
+    )
+    given = ready(variables={"a": value, "n": 12.5, "t": True})
+
+    made = html(given, html=source, track_opens=False)
+
+    [script] = turbohtml.parse(made).select("script")
+    found = json.loads(script.text)
+    assert found["a"] == found["d"] == value
+    assert found["b"].startswith("x") and found["b"].endswith(f"y{value}")
+    assert str(found["c"]).lower() == value.lower() or found["c"] == value or (found["c"] is None and value == "null")
+    assert (found["e"], found["f"], found["g"], found["h"]) == (12.5, True, "", None)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.text(max_size=20) | st.sampled_from(["');alert(1)//", "\\", '");alert(1);("', "&#39;);alert(1)//", "alert(1)"]),
+    st.sampled_from(["f('{{ a }}')", "f(&quot;{{ a }}&quot;)", "f({{ a }})", "f(`{{ a }}`)", "// don't {{ a }}"]),
+)
+def test_in_a_handler_a_value_calls_nothing(value: str, code: str) -> None:
+    for source in (f'<p onclick="{code}">', f"<p onclick='{code}'>" if "'" not in code else f'<p onCLICK="{code}">'):
+        made = html(ready(variables={"a": value}), html=source, track_opens=False)
+
+        [element] = turbohtml.parse(made).select("body p")
+        [(_, written)] = element.attrs.items()
+        rest = unescape(code).partition("{{ a }}")
+        inside = str(written)[len(rest[0]) : len(str(written)) - len(rest[2])]
+        assert not re.search(r"[^\w \\\"-.]|[\r\n]", inside)
+        assert "(" not in inside and inside.count('"') in (0, 2)
