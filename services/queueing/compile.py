@@ -228,7 +228,7 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
         return msgspec.Raw(b"\x80")
     if templates.is_deeper(given, limits.variables_depth):
         faults.append(Fault("$.variables", f"nested too deeply; at most {limits.variables_depth} levels"))
-    elif (wrong := characters.fault_inside(packed)) is not None:
+    elif (wrong := characters.fault_inside(given)) is not None:
         faults.append(Fault(f"$.variables{wrong[0]}", wrong[1]))
     if len(packed) > limits.variables_bytes:
         faults.append(Fault("$.variables", f"{len(packed)} bytes; at most {limits.variables_bytes}"))
@@ -271,7 +271,7 @@ def _subject(given: Sources, trial: _Trial, faults: list[Fault]) -> Subject:
     if len(given.subject) > limits.subject_chars:
         faults.append(Fault("$.subject", f"{len(given.subject)} characters; at most {limits.subject_chars}"))
         return Subject()
-    if (what := characters.fault(given.subject)) is not None:
+    if (what := characters.word_fault(given.subject)) is not None:
         faults.append(Fault("$.subject", what))
         return Subject()
     if not trial.passes("subject", given.subject, faults):
@@ -336,7 +336,7 @@ def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> 
     size = 0
     for index, one in enumerate(given):
         at = f"$.attachments[{index}]"
-        if (what := characters.fault(one.filename)) is not None:
+        if (what := characters.word_fault(one.filename)) is not None:
             faults.append(Fault(f"{at}.filename", what))
         elif _UNPRINTABLE_NAME.search(one.filename) or not 0 < len(one.filename.encode("utf-8", "replace")) <= 255:
             faults.append(Fault(f"{at}.filename", "not a file's name: 1 to 255 bytes without controls and slashes"))

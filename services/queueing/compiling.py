@@ -6,6 +6,7 @@ The sandbox's process is this module, as `python -m services.queueing.compiling`
 import asyncio
 from contextlib import suppress
 from hashlib import blake2b
+from math import ceil
 
 import msgspec
 
@@ -22,7 +23,7 @@ from services.queueing.compile import (
 from shared import sandboxed
 from shared.content import CompiledContent, Subject
 from shared.errors import Fault, Problem
-from shared.sandbox import Killed, Sandbox, Unavailable
+from shared.sandbox import Killed, Penalised, Sandbox, Unavailable
 from shared.template_scan import InvalidTemplate, scan
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -37,7 +38,8 @@ class Compiler:
         self._sandbox = sandbox
 
     async def compile(self, job: JobContent, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
-        """See `compile_content`; tenants take turns. Problem 503 where no process can be had."""
+        """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
+        can have none."""
         given = await asyncio.to_thread(sources, job, limits)
         if (too_long := _too_long(given)) is not None:
             templated = compile_templates(too_long)
@@ -60,6 +62,13 @@ class Compiler:
         except Killed as killed:
             fault = Fault(_where(given), f"the templates cannot be compiled and tried: that {killed}")
             return Templated(Subject(), None, None, [], [fault])
+        except Penalised as penalised:
+            raise Problem(
+                429,
+                "templates_penalised",
+                f"{penalised}: templates with logic are taken again in a moment, all others now",
+                headers={"Retry-After": str(ceil(penalised.after_s))},
+            ) from None
         except Unavailable as away:
             raise Problem(503, "unavailable", f"templates cannot be compiled now: {away}") from None
 

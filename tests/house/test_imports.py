@@ -106,7 +106,7 @@ EDGES: dict[str, set[str]] = {
     "shared/problems.py": {"aiohttp"},
     "shared/redis.py": {"redis"},
     "shared/sandbox.py": {"asyncio", "os", "signal", "time"},
-    "shared/sandboxed.py": {"os", "signal"},
+    "shared/sandboxed.py": {"os", "signal", "time"},
     "shared/sending_domains.py": {"asyncio", "secrets", "time"},
     "shared/turns.py": {"asyncio", "time"},
     "shared/server.py": {"aiohttp", "asyncio"},
