@@ -4,6 +4,8 @@ The sandbox's process is this module, as `python -m services.queueing.compiling`
 """
 
 import asyncio
+import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2b
 from math import ceil
@@ -26,16 +28,20 @@ from shared.errors import Fault, Problem
 from shared.sandbox import Killed, Penalised, Sandbox, Unavailable
 from shared.template_scan import InvalidTemplate, scan
 
+#: Of chance in the boundaries of a content.
+CHANCE_BYTES = 16
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_sources = msgspec.msgpack.Decoder(Sources).decode
 _decode_templated = msgspec.msgpack.Decoder(Templated).decode
 
 
 class Compiler:
-    """Compiles with the help of a sandbox."""
+    """Compiles with the help of a sandbox. `chance` gives so many bytes of it."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, chance: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._sandbox = sandbox
+        self._chance = chance
 
     async def compile(self, job: JobContent, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
         """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
@@ -47,7 +53,7 @@ class Compiler:
             templated = await asyncio.to_thread(compile_templates, given)
         else:
             templated = await self._elsewhere(given, tenant)
-        return await asyncio.to_thread(compile_content, job, limits, templated)
+        return await asyncio.to_thread(compile_content, job, limits, templated, chance=self._chance(CHANCE_BYTES))
 
     async def _elsewhere(self, given: Sources, tenant: str) -> Templated:
         try:

@@ -53,9 +53,7 @@ _WORD = re.compile(r"\{%[-+]?\s*([a-z]+)")
 _SET = re.compile(r"\{%[-+]?\s*set\s[^=]*[-+]?%\}")
 _LITERAL = r"""(?:"[^"\\]*"|'[^'\\]*')(?:\s*\|\s*safe)?"""
 #: One of two texts that stand in the template: whatever decides which, nothing of it is printed.
-_CHOICE = re.compile(
-    rf"\{{\{{[-+]?\s*{_LITERAL}(?:\s+if\s(?:(?!\belse\b|[\"']).)+?(?:\selse\s+{_LITERAL})?)?\s*[-+]?\}}\}}", re.DOTALL
-)
+_CHOICE = re.compile(rf"{_LITERAL}(?:\s+if\s(?:(?!\belse\b|[\"']).)+?(?:\selse\s+{_LITERAL})?)?", re.DOTALL)
 _SAFE = re.compile(r"\|\s*safe\s*[-+]?\}\}\Z")
 IS_JSON = re.compile(r"\|\s*tojson\s*(?:\(\s*\))?\s*[-+]?\}\}\Z")
 #: Statements that leave what they hold where it stands, once or not at all.
@@ -194,7 +192,9 @@ class _Walk:
 
     def _is_authors(self, one: Placeholder) -> bool:
         written = self._source[one.start : one.end]
-        return one.kind == "expression" and bool(_CHOICE.fullmatch(written) or _SAFE.search(written))
+        return one.kind == "expression" and bool(
+            _CHOICE.fullmatch(written[2:-2].strip("-+").strip()) or _SAFE.search(written)
+        )
 
     # Statements
 

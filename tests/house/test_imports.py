@@ -58,7 +58,7 @@ EDGES: dict[str, set[str]] = {
     "services/mailbox/store.py": {"asyncio"},
     "services/processes.py": {"os", "signal", "time"},
     "services/queueing/breakers.py": {"asyncio"},
-    "services/queueing/compiling.py": {"asyncio"},
+    "services/queueing/compiling.py": {"asyncio", "secrets"},
     "services/queueing/domains.py": {"aiohttp"},
     "services/queueing/figures.py": {"asyncio"},
     "services/queueing/queueing.py": {"asyncio"},

@@ -17,7 +17,7 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.queueing.compile import JobContent, Limits, compile_content
+from services.queueing.compile import Attachment, JobContent, Limits, compile_content
 from services.relay.dkim import Signer, sign
 from services.relay.render import RenderedMail, Renderer, RenderFailed, nonce
 from services.relay.transaction import END, wire_body
@@ -678,3 +678,36 @@ def test_in_a_handler_a_value_calls_nothing(value: str, code: str) -> None:
         inside = str(written)[len(rest[0]) : len(str(written)) - len(rest[2])]
         assert not re.search(r"[^\w \\\"-.]|[\r\n]", inside)
         assert "(" not in inside and inside.count('"') in (0, 2)
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+def test_a_value_that_is_the_boundary_itself_ends_no_part(logic: str) -> None:
+    given = {"text": "{{ a }}\n{{ a }}" + logic, "html": "{{ a }}\n{{ a }}" + logic, "subject": "{{ a }}"}
+    given |= {"attachments": [Attachment("a.txt", "LS09X2E=")], "track_opens": False}
+    boundaries = [
+        found.decode()
+        for found in re.findall(rb'boundary="([^"]+)"', render(ready(variables={"a": ""}), **given).assemble())
+    ]
+
+    assert len(boundaries) == 2
+    for boundary in boundaries:
+        for value in (
+            f"--{boundary}",
+            f"--{boundary}--",
+            f"\n--{boundary}\nContent-Type: text/html\n\n<b>",
+            f"\r\n--{boundary}--",
+        ):
+            mail = parsed(render(ready(variables={"a": value}), **given))
+
+            assert [part.get_content_type() for part in mail.walk()] == [
+                "multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/octet-stream",
+            ]  # fmt: skip
+
+
+def test_a_boundary_is_of_chance_and_nobody_can_tell_it_from_the_content() -> None:
+    given = JobContent(from_="a@b.fr", subject="s", text="t", html="h")
+
+    made = [compile_content(given, Limits(), chance=chance) for chance in (b"a" * 16, b"b" * 16, b"a" * 16)]
+
+    fields = [one.body_fields for one in made if isinstance(one, CompiledContent)]
+    assert fields[0] == fields[2] != fields[1]
