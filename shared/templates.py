@@ -158,11 +158,12 @@ def _replace(value: object, *old_and_new: object) -> str:
 
 
 def _tojson(value: object) -> str:
-    """JSON that may stand in a script or in an attribute in single quotes."""
+    """JSON that may stand in a script, where queueing marks it as safe; elsewhere its quotes, which would end an
+    attribute, are escaped."""
     text = orjson.dumps(value).decode()
     for special in "<>&'":
         text = text.replace(special, f"\\u{ord(special):04x}")
-    return safe(text)
+    return text
 
 
 def _in_string(value: object) -> str:

@@ -164,10 +164,10 @@ def guarded(source: str) -> Guarded:
 
 def _filtered(source: str, one: Placeholder, *, is_string: bool, is_raw: bool) -> Sequence[tuple[int, str]]:
     """What is put into a placeholder of a script."""
-    if not is_string and contexts.IS_JSON.search(source[one.start : one.end]):
-        return ()
     begin = one.start + 2 + (source[one.start + 2] in "-+")
     end = one.end - 2 - (source[one.end - 3] in "-+")
+    if not is_string and contexts.IS_JSON.search(source[one.start : one.end]):
+        return ((end, "|safe"),) if is_raw else ()
     name = "in_string" if is_string else "in_script"
     return (begin, "("), (end, f")|{name}{'|safe' if is_raw else ''}")
 

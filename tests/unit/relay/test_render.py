@@ -711,3 +711,35 @@ def test_a_boundary_is_of_chance_and_nobody_can_tell_it_from_the_content() -> No
 
     fields = [one.body_fields for one in made if isinstance(one, CompiledContent)]
     assert fields[0] == fields[2] != fields[1]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=30)
+    | st.sampled_from([" href=https://evil.example/ ", '" b="', "' b='", "'><b>", "\\", "&quot; b=&quot;"]),
+    st.sampled_from(
+        [
+            "data-a=\"{{ a|tojson }}\"", "data-a='{{ a|tojson }}'", "data-a={{ a|tojson }}",
+            "data-a={% if a or true %}{{ a|tojson }}{% endif %}",
+            "data-a=\"{% set x = a|tojson %}{{ x }}\"", "data-a=\"{% if true %}{{ a | tojson() }}{% endif %}\"",
+        ]
+    ),
+)  # fmt: skip
+def test_json_in_an_attribute_is_the_value_and_nothing_else(value: str, attribute: str) -> None:
+    made = html(ready(variables={"a": value}), html=f"<a {attribute} href='https://a.fr/'>x</a>", track_opens=False)
+
+    [element] = turbohtml.parse(made).select("body *")
+    assert sorted(element.attrs) == ["data-a", "href"]
+    assert json.loads(str(element.attrs["data-a"])) == value
+
+
+@pytest.mark.parametrize("value", ['x" onmouseover="alert(1)', "');alert(1)//", "\\", '"'])
+def test_json_in_a_handler_ends_neither_it_nor_the_call(value: str) -> None:
+    source = "<p onclick=\"f({{ a|tojson }})\" onblur='f({{ a|tojson }})'>"
+
+    made = html(ready(variables={"a": value}), html=source, track_opens=False)
+
+    [element] = turbohtml.parse(made).select("body p")
+    assert sorted(element.attrs) == ["onblur", "onclick"]
+    for name in ("onblur", "onclick"):
+        assert json.loads(str(element.attrs[name])[2:-1]) == value
