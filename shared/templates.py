@@ -35,7 +35,7 @@ MAX_PRINTED_DEPTH = 64
 #: Items in a row of `batch`.
 _MAX_BATCH = 100
 #: What could end a string, call or lead anywhere in a script, in a style of an old program, or in HTML.
-_NOT_INERT = re.compile(r"[^\w ]|_")
+_NOT_INERT = re.compile(r"[\W_]")
 _JSON_WORD = re.compile(r"-?(?:0|[1-9][0-9]{0,20})(?:\.[0-9]{1,20})?|true|false|null")
 _SPECIAL = re.compile("[&<>\"'/]")
 _ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;"))

@@ -48,6 +48,7 @@ _ATTRIBUTE = re.compile(r"=?[^\s/>=]*")
 _REST_OF_ATTRIBUTE = re.compile(r"[^\s/>=]*")
 _END_OF_BARE = re.compile(r"[\s>]")
 _END_OF_COMMENT = re.compile("--!?>")
+_REST_OF_END = re.compile("-?!?>")
 _QUOTES = re.compile(r"""\\.|["'`]""", re.DOTALL)
 _WORD = re.compile(r"\{%[-+]?\s*([a-z]+)")
 _SET = re.compile(r"\{%[-+]?\s*set\s[^=]*[-+]?%\}")
@@ -94,7 +95,8 @@ class Contexts(msgspec.Struct, frozen=True):
 
 class _State(msgspec.Struct, frozen=True):
     """`start` is where the value, or the inside of a raw element, begins, `depth` how many blocks were open there, and
-    `prints` where the first placeholder in it is, -1 if there is none. `quote` is that of a script's string."""
+    `prints` where the first placeholder in it is, -1 if there is none. `quote` is that of a script's
+    string, or the last signs of a comment."""
 
     where: Where = "data"
     element: str = ""
@@ -113,9 +115,12 @@ class _Block(msgspec.Struct):
 
 
 _DATA = _State()
+#: For the end of a comment that is not known yet.
+_PRINTED = "x"
 _REMEDY_TAG = "what it prints would be an attribute: write the attribute's name out, and the placeholder as its value"
 _REMEDY_NAME = "what it prints would be the element: write its name out, with a condition around it where there are two"
 _REMEDY_QUOTE = "what it prints could end the value: put quotes around the whole value"
+_REMEDY_COMMENT = "what it prints could end the comment: put a blank behind it"
 _REMEDY_SRCDOC = "what it prints would be a document: put it into the mail itself"
 _REMEDY_WAYS = "the conditions around it leave it open what it stands in: close each tag where it was opened"
 
@@ -174,6 +179,8 @@ class _Walk:
             if where in ("open", "name"):
                 return _with(state, where="name")
             return _with(state, where="attribute", attribute="" if where != "attribute" else state.attribute)
+        if where == "comment":
+            return _with(state, quote=_PRINTED, prints=one.start)
         if where == "before":
             state = _with(state, where="bare", start=state.start if state.start >= 0 else one.start)
             if state.start == one.start:
@@ -275,7 +282,7 @@ class _Walk:
                 return state, at
             case "comment":
                 # `<!-->` is a whole comment.
-                return _with(_DATA, where="comment"), found.start() + 2
+                return _with(_DATA, where="comment", quote="--"), found.end()
             case "bogus":
                 return _with(_DATA, where="bogus"), at
             case "last":
@@ -381,8 +388,17 @@ class _Walk:
         return (_State("tag", state.element) if is_over else _with(state, where="bare")), at
 
     def _at_comment(self, state: _State, at: int, end: int) -> tuple[_State, int]:
+        # The end of a comment may be cut by something that prints nothing.
+        before = "" if state.quote == _PRINTED else state.quote
+        cut = _END_OF_COMMENT.search(before + self._source[at : min(at + 4, end)])
+        if cut is not None and cut.end() > len(before):
+            return _DATA, at + cut.end() - len(before)
+        if state.quote == _PRINTED and _REST_OF_END.match(self._source, at, end) is not None:
+            self._naked.setdefault(state.prints, _REMEDY_COMMENT)
         found = _END_OF_COMMENT.search(self._source, at, end)
-        return (_DATA, found.end()) if found is not None else (state, end)
+        if found is not None:
+            return _DATA, found.end()
+        return _with(state, quote=(before + self._source[max(at, end - 3) : end])[-3:], prints=-1), end
 
     def _at_bogus(self, state: _State, at: int, end: int) -> tuple[_State, int]:
         ends = self._source.find(">", at, end)

@@ -361,6 +361,8 @@ def test_what_goes_nowhere_may_speak_of_scripts(source: str) -> None:
         ("<p class={% if b %}'{{ a }}'{% else %}{{ a }}{% endif %}\">", 39, "end the value"),
         ("<p class=a{% if b %}{{ a }} id=c{% endif %}>", 21, "end the value"),
         ("{% if b %}<p a={% else %}<p b='{% endif %}{{ a }}'>", 43, "open what it stands in"),
+        ("<!-- {{ a }}> -->", 6, "end the comment"),
+        ("<!-- {{ a }}-> -->", 6, "end the comment"),
         ('<iframe srcdoc="{{ a }}">', 17, "a document"),
         ("<iframe srcdoc={{ a|upper }}>", 16, "a document"),
         ("<!--[if mso]><p {{ a }}><![endif]-->", 17, "an attribute"),
