@@ -194,7 +194,11 @@ class Layout:
                     islands.append(self._slot())
                 case Link(source=(str(value),)):
                     self._place_link(
-                        Link(piece.position, (_harmless(value),), self._destination(value, piece.position))
+                        Link(
+                            piece.position,
+                            (_harmless(piece.position, value),),
+                            self._destination(value, piece.position),
+                        )
                     )
                 case _:
                     self._place(piece, part.kind)
