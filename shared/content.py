@@ -9,8 +9,8 @@ which no text may hold (Unicode 23.7):
     PIXEL                                               where the pixel goes
 
 Variables may hold anything, these too: before it renders, the relay makes the marks of a template ones that nobody can
-know (`services.relay.layout.Marks`). A link at `UNTRACKED` has no place among the links that are counted: its value
-depends on the recipient, and is looked at because of where it may lead.
+know (`services.relay.layout.Marks`). A link at one of the `UNTRACKED` has no place among the links that are counted:
+its value depends on the recipient, and is looked at because of where it may lead, or what it may load.
 
 Static segments next to a slot end or begin with a soft break, so that slots are filled without looking at columns.
 """
@@ -26,8 +26,9 @@ PIXEL = "\ufdd3"
 #: Between what the engine renders of a template; only ever in the relay.
 CUT = "\ufdd4"
 MARKS = (LINK_BEGIN, LINK_VALUE, LINK_END, PIXEL, CUT)
-#: Beyond every position that a token can carry (`shared.tokens.MAX_POSITION`).
-UNTRACKED = 99_999
+#: Beyond every position that a token can carry (`shared.tokens.MAX_POSITION`): what leads somewhere; what shows a
+#: picture; the content of a `meta`; a style.
+UNTRACKED, UNTRACKED_PICTURE, UNTRACKED_REFRESH, UNTRACKED_STYLE = 99_999, 99_998, 99_997, 99_996
 
 #: The variable that the relay sets: the address of the recipient's unsubscribe page.
 UNSUBSCRIBE_URL = "unsubscribe_url"

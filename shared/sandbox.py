@@ -6,7 +6,10 @@ worker. Where it is not sure that the question was at fault (any death but by it
 
 A question may name a source by its digest, which the process then knows already: it says so, with an empty answer,
 where it does not, and gets the question whole. A source over which workers died `STRIKES` times is not asked about any
-more for a while: its mails end, and others' go on.
+more for a while: its mails end, and others' go on. One changed byte is another source: so deaths count for the owner as
+well. `OWNER_DEATHS` of them at once are free, and from then on he has one in `OWNER_FORGIVEN_S`: until then he is told
+to come again, with whatever needs a worker, and with nothing else. That bounds what he costs others, and what he loses:
+his honest sources wait for seconds, and are never refused for good.
 
 Nothing of the service goes there but the questions: no descriptors, no environment, no keys.
 """
@@ -44,6 +47,9 @@ CLOSE_S = 2.0
 STRIKES = 3
 STRUCK_S = 600.0
 SOURCES_STRUCK = 10_000
+#: Deaths that an owner has free, and how long it takes until one is forgiven.
+OWNER_DEATHS = 20
+OWNER_FORGIVEN_S = 5.0
 #: An answer is no longer: the text and the HTML of a mail, or a compiled content.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 #: All that the processes see of the environment.
@@ -56,15 +62,17 @@ ANSWERS = Counter("estafette_sandbox_answers_total", "Questions to such workers,
 PROCESSES = Gauge("estafette_sandbox_processes", "Processes that keep workers for templates", ["program"])
 
 _CAUSES: dict[int, tuple[str, str]] = {
-    signal.SIGPROF: ("processor_time", f"took more than {sandboxed.QUESTION_CPU_S:g} s of processor time"),
-    signal.SIGVTALRM: ("rendering_time", "took more processor time than a rendering may"),
+    signal.SIGXCPU: ("processor_time", f"took more than {sandboxed.QUESTION_CPU_S:g} s of processor time"),
+    signal.SIGPROF: ("rendering_time", "took more processor time than a rendering may"),
     signal.SIGALRM: ("wall_time", f"took more than {sandboxed.QUESTION_WALL_S:g} s"),
     signal.SIGABRT: ("memory", f"took more than {sandboxed.MEMORY_BYTES >> 20} MB of memory"),
     signal.SIGSEGV: ("crash", "brought down the process that worked on it: nested too deeply, or too large"),
 }
 _ERROR = ("error", f"took more than {sandboxed.MEMORY_BYTES >> 20} MB of memory, or failed otherwise")
-#: Deaths after which it is certain that the question was at fault.
-_CERTAIN: frozenset[int] = frozenset((signal.SIGPROF, signal.SIGVTALRM))
+#: Deaths after which it is certain that the question was at fault; and those of which it is certain if the worker had
+#: answered nothing before, so that no other question left anything behind in it.
+_CERTAIN: frozenset[int] = frozenset((signal.SIGPROF, signal.SIGXCPU))
+_CERTAIN_IF_FRESH: frozenset[int] = frozenset((signal.SIGSEGV, signal.SIGABRT, 0))
 
 
 #: Questions that may wait or be under way: a relay has 2,000 messages in hand. Beyond, who asks is told to come again.
@@ -79,6 +87,14 @@ class Unavailable(Exception):
     """No process can be had now. Ask again later."""
 
 
+class Penalised(Unavailable):
+    """Nor by this owner, over whose sources too many workers died. `after_s`: when to ask again."""
+
+    def __init__(self, after_s: float) -> None:
+        super().__init__(f"{OWNER_DEATHS} processes that worked on templates of this tenant had to be ended")
+        self.after_s = after_s
+
+
 @dataclass(slots=True, eq=False)
 class _Question:
     full: bytes
@@ -88,6 +104,7 @@ class _Question:
     owner: str = ""
     deaths: int = 0
     must_be_full: bool = False
+    begun: bool = False
 
 
 class _Turns:
@@ -106,12 +123,12 @@ class _Turns:
     def again(self, *questions: _Question) -> None:
         self._again.extendleft(reversed(questions))
 
-    def take(self, most: int | None, asked: Mapping[str, int]) -> _Question | None:
-        """The next one whose owner has fewer than `most` under way."""
+    def take(self, most_of: Callable[[str], int | None], asked: Mapping[str, int]) -> _Question | None:
+        """The next one whose owner has not as many under way as he may."""
         if self._again:
             return self._again.popleft()
         for owner, waiting in self._owners.items():
-            if most is None or asked.get(owner, 0) < most:
+            if (most := most_of(owner)) is None or asked.get(owner, 0) < most:
                 question = waiting.popleft()
                 del self._owners[owner]
                 if waiting:
@@ -150,17 +167,22 @@ class Sandbox:
         self._count = 0
         self._processes: list[_Process] = []
         self._struck: OrderedDict[bytes, _Struck] = OrderedDict()
+        #: Deaths that are not forgiven, and as of when.
+        self._deaths: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._will_ask = False
         self._stopped = False
         self._log = structlog.get_logger("sandbox")
 
     async def ask(self, full: bytes, *, source: bytes, light: bytes | None = None, owner: str = "") -> bytes:
         """The answer. `source` names what would be at fault; `light` is the question for a process that knows it;
-        `owner` is whose it is: owners take turns. Killed, Unavailable."""
+        `owner` is whose it is: owners take turns. Killed, Unavailable, Penalised."""
         struck = self._struck.get(source)
         if struck is not None and struck.times >= STRIKES and self._monotonic() < struck.until:
             ANSWERS.labels(self._program, "refused").inc()
             raise Killed(f"{struck.why} {STRIKES} times, and is not tried again for now")
+        if (penalty_s := self._penalty_s(owner)) > 0:
+            ANSWERS.labels(self._program, "penalised").inc()
+            raise Penalised(penalty_s)
         if self._stopped or len(full) > sandboxed.MAX_FRAME_BYTES:
             raise Unavailable("stopping") if self._stopped else Killed("it is too large")
         if self._count >= MOST_WAITING:
@@ -245,12 +267,18 @@ class Sandbox:
         for owner in (under_way.owner for one in self._processes for under_way in one.asked):
             asked[owner] += 1
         while (process := self._freest()) is not None:
-            question = self._waiting.take(self._most_of_one, asked)
+            question = self._waiting.take(self._most_of, asked)
             if question is None:
                 break
-            if not question.answer.done():
-                asked[question.owner] += 1
-                process.put(question)
+            if question.answer.done():
+                continue
+            if not question.begun and (penalty_s := self._penalty_s(question.owner)) > 0:
+                # Asked before the penalty began.
+                ANSWERS.labels(self._program, "penalised").inc()
+                question.answer.set_exception(Penalised(penalty_s))
+                continue
+            asked[question.owner] += 1
+            process.put(question)
         for process in self._processes:
             process.send()
 
@@ -269,15 +297,19 @@ class Sandbox:
     def used_up(self) -> None:
         RESTARTS.labels(self._program, "used_up").inc()
 
-    def died(self, question: _Question | None, number: int) -> None:
-        """A worker, of this signal, over the question."""
+    def died(self, question: _Question | None, number: int, *, is_fresh: bool = False) -> None:
+        """A worker, of this signal, over the question. `is_fresh`: over the first that it had."""
         cause, why = _CAUSES.get(number, _ERROR)
         RESTARTS.labels(self._program, cause).inc()
         if question is None:
             return
         question.deaths += 1
         question.must_be_full = True
-        if number in _CERTAIN or question.deaths > 1:
+        self._blame(question.owner)
+        is_certain = number in _CERTAIN or (is_fresh and number in _CERTAIN_IF_FRESH)
+        struck = self._struck.get(question.source)
+        was_struck = struck is not None and self._monotonic() < struck.until
+        if is_certain or was_struck or question.deaths > 1:
             self._strike(question.source, why)
             ANSWERS.labels(self._program, "killed").inc()
             if not question.answer.done():
@@ -292,6 +324,27 @@ class Sandbox:
         self._waiting.again(*questions[1:])
         if not self._stopped:
             self.look()
+
+    def _unforgiven(self, owner: str) -> float:
+        deaths, at = self._deaths.get(owner, (0.0, 0.0))
+        return max(0.0, deaths - (self._monotonic() - at) / OWNER_FORGIVEN_S)
+
+    def _most_of(self, owner: str) -> int | None:
+        """How many of his may be under way: one, where the next death begins a penalty."""
+        return 1 if self._unforgiven(owner) > OWNER_DEATHS - 2 else self._most_of_one
+
+    def _penalty_s(self, owner: str) -> float:
+        """How long this owner has to wait; 0 if he need not."""
+        return max(0.0, self._unforgiven(owner) - OWNER_DEATHS + 1) * OWNER_FORGIVEN_S if owner in self._deaths else 0.0
+
+    def _blame(self, owner: str) -> None:
+        if not owner:
+            return
+        # What was under way when the penalty began adds nothing to it.
+        self._deaths[owner] = min(self._unforgiven(owner) + 1, OWNER_DEATHS), self._monotonic()
+        self._deaths.move_to_end(owner)
+        if len(self._deaths) > SOURCES_STRUCK:
+            self._deaths.popitem(last=False)
 
     def _strike(self, source: bytes, why: str) -> None:
         struck = self._struck.pop(source, None) or _Struck()
@@ -312,6 +365,8 @@ class _Process(asyncio.SubprocessProtocol):
         self.asked: deque[_Question] = deque()
         self.heard_at = 0.0
         self.is_gone = False
+        #: Answers of the worker that there is now.
+        self._answers = 0
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._unsent: list[bytes] = []
         self._received = bytearray()
@@ -320,6 +375,7 @@ class _Process(asyncio.SubprocessProtocol):
         if not self.asked:
             self.heard_at = self._sandbox.now()
         self.asked.append(question)
+        question.begun = True
         is_light = question.light is not None and question.source in self._known and not question.must_be_full
         self._known[question.source] = None
         self._known.move_to_end(question.source)
@@ -373,8 +429,9 @@ class _Process(asyncio.SubprocessProtocol):
         question = self.asked.popleft() if self.asked and kind in (ANSWER, DIED) else None
         if kind != ANSWER:
             self._known.clear()
+        is_fresh, self._answers = self._answers == 0, self._answers + 1 if kind == ANSWER else 0
         if kind == DIED:
-            self._sandbox.died(question, body[1])
+            self._sandbox.died(question, body[1], is_fresh=is_fresh)
         elif kind != ANSWER:
             self._sandbox.used_up()
         elif question is not None:

@@ -10,9 +10,10 @@ error of its own; `N`, a worker had done its share and another begins. Questions
 the other, so that it is always known which one a death is of; those behind it are still in the pipe, for the next
 worker.
 
-A worker's address space is bounded, it leaves no core, and it has three clocks, each of which kills it: SIGPROF after
-the processor time of a whole question, SIGVTALRM after that of the part which the work itself bounds (`limit`),
-SIGALRM when it took too long by the clock on the wall. It forks from a keeper that has imported all, which takes a
+A worker's address space is bounded, it leaves no core, and it has three clocks, each of which kills it: SIGXCPU after
+the processor time of a whole question, SIGPROF after that of the part which the work itself bounds (`limit`), SIGALRM
+when it took too long by the clock on the wall. Processor time is the kernel's for it as well: what takes and gives back
+memory all the time costs little else. It forks from a keeper that has imported all, which takes a
 millisecond or two. It has no descriptors but the two pipes. The keeper ends when its stdin does, because then the
 service is gone; on Linux the kernel sees to that as well.
 """
@@ -23,14 +24,16 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 #: What a worker may take beyond what it begins with: source, tree, variables and text of a mail need some MB.
 MEMORY_BYTES = 256 * 1024 * 1024
-#: Processor time of one question: the largest honest content compiles in a third of that.
-QUESTION_CPU_S = 1.0
+#: Processor time of one question, to which the kernel, who counts whole seconds here, adds up to one: the largest
+#: honest content compiles in two thirds of it.
+QUESTION_CPU_S = 1
 #: By the clock on the wall; the machine may be busy.
 QUESTION_WALL_S = 8.0
 #: After so many questions a worker is used up: what one tenant's left behind in it does not stay for ever.
@@ -56,7 +59,7 @@ def framed(body: bytes) -> bytes:
 
 def limit(seconds: float) -> None:
     """The work has so much processor time from now on; 0: no more than the question's."""
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def serve(work: Callable[[bytes], bytes], *, nice: int = 0) -> NoReturn:
@@ -104,6 +107,7 @@ def _worker(work: Callable[[bytes], bytes]) -> NoReturn:
 
 
 def _answer_all(work: Callable[[bytes], bytes], began: int) -> int:
+    ends_at = 0
     for number in range(QUESTIONS):
         if number % LOOK_EVERY == 0 and _address_space_bytes() - began > GROWN_BYTES:
             return _USED_UP
@@ -114,10 +118,13 @@ def _answer_all(work: Callable[[bytes], bytes], began: int) -> int:
         if length > MAX_FRAME_BYTES:
             return 0
         question = _read(length)
-        signal.setitimer(signal.ITIMER_PROF, QUESTION_CPU_S)
+        seconds = int(time.process_time()) + QUESTION_CPU_S + 1
+        if seconds != ends_at:
+            ends_at = seconds
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
         signal.setitimer(signal.ITIMER_REAL, QUESTION_WALL_S)
         answer = work(question)
-        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL, signal.ITIMER_VIRTUAL):
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
             signal.setitimer(timer, 0)
         _write(framed(ANSWER + answer))
     return _USED_UP

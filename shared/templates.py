@@ -7,6 +7,8 @@ they can change the lists and dicts among those: hand over fresh ones for each r
 
 Fuel counts steps, not bytes. The filters with which one step takes as much memory as a number says, and with it the
 process, are therefore missing (`indent`, `format`, `slice`) or bounded (`batch`, `replace`, `tojson`).
+
+What queueing puts into a content itself: `in_string` and `in_script`, for what is printed in scripts.
 """
 
 import re
@@ -32,6 +34,9 @@ MAX_RENDERED_CHARS = 5_000_000
 MAX_PRINTED_DEPTH = 64
 #: Items in a row of `batch`.
 _MAX_BATCH = 100
+#: What could end a string, call or lead anywhere in a script, in a style of an old program, or in HTML.
+_NOT_INERT = re.compile(r"[\W_]")
+_JSON_WORD = re.compile(r"-?(?:0|[1-9][0-9]{0,20})(?:\.[0-9]{1,20})?|true|false|null")
 _SPECIAL = re.compile("[&<>\"'/]")
 _ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;"))
 
@@ -128,6 +133,8 @@ def _environment() -> minijinja.Environment:
     environment.add_filter("batch", _batch)
     environment.add_filter("replace", _replace)
     environment.add_filter("tojson", _tojson)
+    environment.add_filter("in_string", _in_string)
+    environment.add_filter("in_script", _in_script)
     return environment
 
 
@@ -151,11 +158,28 @@ def _replace(value: object, *old_and_new: object) -> str:
 
 
 def _tojson(value: object) -> str:
-    """JSON that may stand in a script or in an attribute in single quotes."""
+    """JSON that may stand in a script, where queueing marks it as safe; elsewhere its quotes, which would end an
+    attribute, are escaped."""
     text = orjson.dumps(value).decode()
     for special in "<>&'":
         text = text.replace(special, f"\\u{ord(special):04x}")
-    return safe(text)
+    return text
+
+
+def _in_string(value: object) -> str:
+    """What may stand inside of a string of a script or of JSON, and does nothing where it does not."""
+    return _NOT_INERT.sub(_inert, "" if value is None else str(value))
+
+
+def _in_script(value: object) -> str:
+    """What may stand in a script or in JSON for a value: a number where it is one, else a string."""
+    text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if _JSON_WORD.fullmatch(text) else f'"{_in_string(value)}"'
+
+
+def _inert(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in zip(units[::2], units[1::2], strict=True))
 
 
 _PRINTER = Templates({"text": "{{ value }}"})

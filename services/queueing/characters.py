@@ -1,8 +1,9 @@
 """Which code points are no text: refused in whatever a job or a recipient brings.
 
 Noncharacters (Unicode, section 23.7) are for a program's own use, and the marks of compiled content are some of them
-(`shared.content`); lone surrogates cannot be written as UTF-8. They are refused and not taken out: who sends them has a
-fault in his data, and a name that is silently another one is worse than an answer that says where it is.
+(`shared.content`); lone surrogates cannot be written as UTF-8. Nor are controls, but for ends of lines and tabs in
+values. They are refused and not taken out: who sends them has a fault in his data, and a name that is silently another
+one is worse than an answer that says where it is.
 """
 
 import re
@@ -16,8 +17,10 @@ NOT_TEXT = re.compile(
     + "]"
 )
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-#: What one of them has in UTF-8, and little else: looked for first, for it costs next to nothing.
-_SIGNS = (b"\xef\xb7", b"\xbf\xbe", b"\xbf\xbf")
+#: Of a value, which may have more than one line.
+_CONTROL_OF_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+#: What a value or a name that has one of them, or of the noncharacters, has as JSON in UTF-8, and little else.
+_SIGN = re.compile(rb"\\u00|\\[bfnrt]|\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xb7|\xbf[\xbe\xbf]")
 
 
 def fault(text: str) -> str | None:
@@ -26,32 +29,47 @@ def fault(text: str) -> str | None:
     return f"has U+{ord(found[0]):04X} at {found.start()}, which is no character" if found else None
 
 
-def control_fault(word: str) -> str | None:
-    """What is wrong with a word of one line, None if nothing is."""
-    return "has control characters, such as an end of line" if _CONTROL.search(word) else None
-
-
-def fault_inside(packed: bytes) -> tuple[str, str] | None:
-    """Where in a msgpack value, as `.a[0]`, there is such a text or name, and what is wrong with it."""
-    if _SIGNS[0] not in packed and _SIGNS[1] not in packed and _SIGNS[2] not in packed:
+def word_fault(word: str) -> str | None:
+    """What is wrong with a name or a word, which have one line, None if nothing is."""
+    if word.isprintable() and word.isascii():
         return None
-    for at, text in _texts(msgspec.msgpack.decode(packed), ""):
-        if (what := fault(text)) is not None:
+    if (what := fault(word)) is not None:
+        return what
+    found = _CONTROL.search(word)
+    return (
+        f"has U+{ord(found[0]):04X} at {found.start()}: a control character, such as an end of line" if found else None
+    )
+
+
+def value_fault(text: str) -> str | None:
+    """What is wrong with a value, which may have several lines, None if nothing is."""
+    if (what := fault(text)) is not None:
+        return what
+    found = _CONTROL_OF_TEXT.search(text)
+    return f"has U+{ord(found[0]):04X} at {found.start()}, a control character" if found else None
+
+
+def fault_inside(value: object) -> tuple[str, str] | None:
+    """Where in a value of JSON, as `.a[0]`, there is such a text or name, and what is wrong with it."""
+    if _SIGN.search(msgspec.json.encode(value)) is None:
+        return None
+    for at, text, is_name in _texts(value, ""):
+        if (what := word_fault(text) if is_name else value_fault(text)) is not None:
             return at, what
     return None
 
 
-def _texts(value: object, at: str) -> Iterator[tuple[str, str]]:
-    """All texts, names among them. Without recursion: nesting is bounded elsewhere, and told there."""
+def _texts(value: object, at: str) -> Iterator[tuple[str, str, bool]]:
+    """All texts, and whether they are names. Without recursion: nesting is bounded elsewhere, and told there."""
     left = [(at, value)]
     while left:
         at, value = left.pop()
         if isinstance(value, str):
-            yield at, value
+            yield at, value, False
         elif isinstance(value, dict):
             for name, inner in value.items():
                 if isinstance(name, str):
-                    yield at, name
+                    yield at, name, True
                 left.append((f"{at}.{name}" if len(at) < 200 else at, inner))
         elif isinstance(value, list):
             left += [(f"{at}[{index}]" if len(at) < 200 else at, inner) for index, inner in enumerate(value)]

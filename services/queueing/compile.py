@@ -133,10 +133,10 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
 
 
 def compile_content(
-    job: JobContent, limits: Limits, templated: Templated | None = None
+    job: JobContent, limits: Limits, templated: Templated | None = None, *, chance: bytes = b""
 ) -> CompiledContent | list[Fault]:
     """The compiled content, or every fault, each with its place in the job's JSON. `templated`: what became of its
-    templates elsewhere."""
+    templates elsewhere. `chance` makes the boundaries of its parts ones that nobody knows."""
     faults: list[Fault] = []
     sender = _mailbox(job.from_, "$.from", faults)
     if sender is not None and sender.address.domain.startswith("["):
@@ -153,7 +153,7 @@ def compile_content(
         faults.append(Fault("$.html", "the content is empty; give html, text, or both"))
     if faults or sender is None:
         return faults
-    entity = mime.assemble(text, html, files, _digest(job, files))
+    entity = mime.assemble(text, html, files, _digest(job, files, chance))
     return CompiledContent(
         stream=job.stream,
         from_value=addresses.format_mailbox(sender.name, str(sender.address), len("From")),
@@ -228,7 +228,7 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
         return msgspec.Raw(b"\x80")
     if templates.is_deeper(given, limits.variables_depth):
         faults.append(Fault("$.variables", f"nested too deeply; at most {limits.variables_depth} levels"))
-    elif (wrong := characters.fault_inside(packed)) is not None:
+    elif (wrong := characters.fault_inside(given)) is not None:
         faults.append(Fault(f"$.variables{wrong[0]}", wrong[1]))
     if len(packed) > limits.variables_bytes:
         faults.append(Fault("$.variables", f"{len(packed)} bytes; at most {limits.variables_bytes}"))
@@ -271,7 +271,7 @@ def _subject(given: Sources, trial: _Trial, faults: list[Fault]) -> Subject:
     if len(given.subject) > limits.subject_chars:
         faults.append(Fault("$.subject", f"{len(given.subject)} characters; at most {limits.subject_chars}"))
         return Subject()
-    if (what := characters.fault(given.subject)) is not None:
+    if (what := characters.word_fault(given.subject)) is not None:
         faults.append(Fault("$.subject", what))
         return Subject()
     if not trial.passes("subject", given.subject, faults):
@@ -296,12 +296,9 @@ def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | No
     source = _source(given.html, given.limits.html_bytes, "html", trial, faults)
     if source is None:
         return None, []
-    source, naked = rewrite.quoted(source)
-    faults += (
-        Fault("$.html", f"line {line}: a placeholder in a tag without quotes around it: it could bring attributes")
-        for line in naked[:MAX_LINES_NAMED]
-    )
-    document = rewrite.read(source, clicks=given.track_clicks)
+    guarded = rewrite.guarded(source)
+    faults += (Fault("$.html", what) for what in guarded.faults[:MAX_LINES_NAMED])
+    document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
     links = document.links()
     if links and links[-1].position > tokens.MAX_POSITION:
         faults.append(Fault("$.html", f"more than {tokens.MAX_POSITION + 1} links"))
@@ -339,7 +336,7 @@ def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> 
     size = 0
     for index, one in enumerate(given):
         at = f"$.attachments[{index}]"
-        if (what := characters.fault(one.filename)) is not None:
+        if (what := characters.word_fault(one.filename)) is not None:
             faults.append(Fault(f"{at}.filename", what))
         elif _UNPRINTABLE_NAME.search(one.filename) or not 0 < len(one.filename.encode("utf-8", "replace")) <= 255:
             faults.append(Fault(f"{at}.filename", "not a file's name: 1 to 255 bytes without controls and slashes"))
@@ -360,8 +357,8 @@ def _decoded(text: str) -> bytes:
     return b64decode(text.translate(_BASE64_BLANKS), validate=True)
 
 
-def _digest(job: JobContent, files: Sequence[mime.File]) -> bytes:
-    digest = blake2b(digest_size=32)
+def _digest(job: JobContent, files: Sequence[mime.File], chance: bytes) -> bytes:
+    digest = blake2b(digest_size=32, key=chance)
     for one in (job.subject, job.text or "", job.html or "", *(file.filename for file in files)):
         digest.update(blake2b(one.encode("utf-8", "replace")).digest())
     for file in files:

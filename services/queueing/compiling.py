@@ -4,8 +4,11 @@ The sandbox's process is this module, as `python -m services.queueing.compiling`
 """
 
 import asyncio
+import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2b
+from math import ceil
 
 import msgspec
 
@@ -22,8 +25,11 @@ from services.queueing.compile import (
 from shared import sandboxed
 from shared.content import CompiledContent, Subject
 from shared.errors import Fault, Problem
-from shared.sandbox import Killed, Sandbox, Unavailable
+from shared.sandbox import Killed, Penalised, Sandbox, Unavailable
 from shared.template_scan import InvalidTemplate, scan
+
+#: Of chance in the boundaries of a content.
+CHANCE_BYTES = 16
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_sources = msgspec.msgpack.Decoder(Sources).decode
@@ -31,13 +37,15 @@ _decode_templated = msgspec.msgpack.Decoder(Templated).decode
 
 
 class Compiler:
-    """Compiles with the help of a sandbox."""
+    """Compiles with the help of a sandbox. `chance` gives so many bytes of it."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, chance: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._sandbox = sandbox
+        self._chance = chance
 
     async def compile(self, job: JobContent, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
-        """See `compile_content`; tenants take turns. Problem 503 where no process can be had."""
+        """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
+        can have none."""
         given = await asyncio.to_thread(sources, job, limits)
         if (too_long := _too_long(given)) is not None:
             templated = compile_templates(too_long)
@@ -45,7 +53,7 @@ class Compiler:
             templated = await asyncio.to_thread(compile_templates, given)
         else:
             templated = await self._elsewhere(given, tenant)
-        return await asyncio.to_thread(compile_content, job, limits, templated)
+        return await asyncio.to_thread(compile_content, job, limits, templated, chance=self._chance(CHANCE_BYTES))
 
     async def _elsewhere(self, given: Sources, tenant: str) -> Templated:
         try:
@@ -60,6 +68,13 @@ class Compiler:
         except Killed as killed:
             fault = Fault(_where(given), f"the templates cannot be compiled and tried: that {killed}")
             return Templated(Subject(), None, None, [], [fault])
+        except Penalised as penalised:
+            raise Problem(
+                429,
+                "templates_penalised",
+                f"{penalised}: templates with logic are taken again in a moment, all others now",
+                headers={"Retry-After": str(ceil(penalised.after_s))},
+            ) from None
         except Unavailable as away:
             raise Problem(503, "unavailable", f"templates cannot be compiled now: {away}") from None
 

@@ -374,10 +374,10 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
 
 
 def _characters_fault(recipient: Recipient, at: str) -> Fault | None:
-    if (what := characters.fault(recipient.name)) is not None:
+    if (what := characters.word_fault(recipient.name)) is not None:
         return Fault(f"{at}.name", what)
     for name, value in (recipient.metadata or {}).items():
-        if (what := characters.fault(name) or characters.fault(value)) is not None:
+        if (what := characters.word_fault(name) or characters.value_fault(value)) is not None:
             return Fault(f"{at}.metadata", what)
     return None
 
@@ -391,7 +391,7 @@ def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
         return Fault(f"{at}.variables", f"{len(packed)} bytes; at most {MAX_VARIABLES_BYTES}")
     if is_deeper(recipient.variables, MAX_DEPTH):
         return Fault(f"{at}.variables", f"nested too deeply; at most {MAX_DEPTH} levels")
-    if (wrong := characters.fault_inside(packed)) is not None:
+    if (wrong := characters.fault_inside(recipient.variables)) is not None:
         return Fault(f"{at}.variables{wrong[0]}"[:MAX_SHOWN_CHARS], wrong[1])
     return msgspec.Raw(packed)
 
@@ -442,11 +442,7 @@ def _word_faults(job: JobRequest) -> list[Fault]:
     """Tags are kept as lines; and none of these words has more than one."""
     words = {f"$.tags[{index}]": tag for index, tag in enumerate(job.tags)}
     words |= {"$.list": job.list_ or "", "$.category": job.category or ""}
-    return [
-        Fault(at, what)
-        for at, word in words.items()
-        if (what := characters.fault(word) or characters.control_fault(word)) is not None
-    ]
+    return [Fault(at, what) for at, word in words.items() if (what := characters.word_fault(word)) is not None]
 
 
 def _ms(moment: datetime) -> int:

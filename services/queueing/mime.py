@@ -5,7 +5,7 @@
     with attachments        multipart/mixed around it
 
 A boundary begins with `=_`, which neither quoted-printable nor base64 can hold (RFC 2045 section 6.7), and goes on
-with a digest of the content, so that the same content is the same bytes.
+with a digest of the content and of chance, so that nobody who writes the content or fills its slots can know it.
 """
 
 from binascii import b2a_base64
@@ -55,7 +55,8 @@ def segments(pieces: Iterable[Piece]) -> list[Segment]:
 
 
 def assemble(text: Part | None, html: Part | None, files: Sequence[File], digest: bytes) -> Entity:
-    """The body of a mail that has a text, an HTML or both; `digest` is the content's."""
+    """The body of a mail that has a text, an HTML or both; `digest` is the content's,
+    and chance's."""
     parts = [_part(part) for part in (text, html) if part is not None]
     inner = parts[0] if len(parts) == 1 else _multipart("alternative", parts, digest)
     return _multipart("mixed", [inner, *map(_attached, files)], digest) if files else inner

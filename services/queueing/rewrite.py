@@ -21,6 +21,7 @@ from operator import attrgetter
 import msgspec
 import turbohtml
 
+from services.queueing import contexts
 from services.queueing.placeholders import Placeholder, placeholders
 from shared import content, hrefs, tokens
 from shared.content import Link, Pixel, Variable
@@ -44,14 +45,52 @@ _GOING = (
 _REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=\s*)?[\"']?", re.IGNORECASE)
 #: Comments that some programs read as HTML. Bounded, for whoever writes many beginnings.
 _CONDITIONAL = re.compile(r"(<!--\[if[^\]>]{0,200}\]>)(.*?)((?:<!\[endif\])?-->|\Z)", re.DOTALL)
+#: Attributes whose whole value is looked at where a recipient's variable is in it, of whatever element, with whatever
+#: prefix; and as what.
+_LOOKED_AT = {
+    "href": content.UNTRACKED,
+    "action": content.UNTRACKED,
+    "formaction": content.UNTRACKED,
+    "data": content.UNTRACKED,
+    "codebase": content.UNTRACKED,
+    "classid": content.UNTRACKED,
+    "code": content.UNTRACKED,
+    "archive": content.UNTRACKED,
+    "manifest": content.UNTRACKED,
+    "profile": content.UNTRACKED,
+    "ping": content.UNTRACKED,
+    "cite": content.UNTRACKED,
+    "longdesc": content.UNTRACKED,
+    # Of SVG's animations, which set an href.
+    "to": content.UNTRACKED,
+    "from": content.UNTRACKED,
+    "by": content.UNTRACKED,
+    "values": content.UNTRACKED,
+    "src": content.UNTRACKED_PICTURE,
+    "srcset": content.UNTRACKED_PICTURE,
+    "imagesrcset": content.UNTRACKED_PICTURE,
+    "background": content.UNTRACKED_PICTURE,
+    "poster": content.UNTRACKED_PICTURE,
+    "lowsrc": content.UNTRACKED_PICTURE,
+    "dynsrc": content.UNTRACKED_PICTURE,
+    "usemap": content.UNTRACKED_PICTURE,
+    "icon": content.UNTRACKED_PICTURE,
+    "style": content.UNTRACKED_STYLE,
+}
+#: Elements that run what their `src` leads to.
+_RUNNING = ("iframe", "frame", "embed", "script", "bgsound", "layer", "ilayer", "object", "applet")
+#: Looked at whatever they begin with.
+_WHOLE = (content.UNTRACKED_STYLE, content.UNTRACKED_REFRESH, content.UNTRACKED_PICTURE)
+#: Characters of a placeholder that is refused.
+EXCERPT_CHARS = 40
 _UNTRACKED = '[data-track="off" i]'
 _START = attrgetter("start")
 _UNSUBSCRIBE = re.compile(rf"\b{content.UNSUBSCRIBE_URL}\b")
 
 
 class Href(msgspec.Struct, frozen=True):
-    """`source[start:end]` is the value of a tracked href. `url` is "" if it depends on the recipient. `position` is
-    `content.UNTRACKED` where it is only looked at."""
+    """`source[start:end]` is the value of a tracked href. `url` is "" if it depends on the recipient. `position` is one
+    of those that `content` calls untracked where it is only looked at."""
 
     position: int
     start: int
@@ -77,63 +116,76 @@ class Document(msgspec.Struct, frozen=True):
         return [
             content.TrackedLink(href.position, href.url or self.source[href.start : href.end])
             for href in self.hrefs
-            if href.position != content.UNTRACKED
+            if href.position < content.UNTRACKED_STYLE
         ]
 
 
-def read(source: str, *, clicks: bool) -> Document:
-    """The document. `source` has LF line ends; without `clicks` no link is tracked."""
+def read(source: str, *, clicks: bool, values: Sequence[contexts.Value] | None = None) -> Document:
+    """The document. `source` has LF line ends; without `clicks` no link is tracked. `values` are those in which
+    something prints, if they are known."""
     found = list(placeholders(source))
-    masked = _masked(source, found)
+    masked = contexts.masked(source, found, " ")
     html = turbohtml.parse(masked, source_locations=True)
     going = _going(html, masked)
     found_hrefs = _hrefs(html, masked, source, found, clicks=clicks)
-    found_hrefs = _with_others(found_hrefs, going, source, found)
+    if has_printing(found):
+        values = contexts.look(source, found).values if values is None else values
+        found_hrefs = _with_others(found_hrefs, values, source, found)
     return Document(source, found, found_hrefs, _pixel_at(html, source), _dangerous_lines(going, masked))
 
 
-def quoted(source: str) -> tuple[str, list[int]]:
-    """The source with quotes around what has none and is, or has in it, a placeholder that prints: a blank in it would
-    end the value, and what follows would be attributes. And the lines where no quotes can be put: of a variable among
-    the attributes, and of a value that the template's statements cut."""
+class Guarded(msgspec.Struct, frozen=True):
+    """A source in which what prints stays what it stands in (`contexts`), with quotes around values that had none, and
+    with filters for scripts; what could not be helped, in words, with line, column and remedy; and the values in which
+    something prints, None if they are where they were in another source."""
+
+    source: str
+    faults: list[str]
+    values: list[contexts.Value] | None
+
+
+def guarded(source: str) -> Guarded:
+    """The source, changed where it has to be."""
     found = list(placeholders(source))
-    printing = [one for one in found if one.kind in ("variable", "expression")]
-    if not printing:
-        return source, []
-    masked = _masked(source, found)
-    values: dict[int, int] = {}
-    naked: set[int] = set()
-    seen: set[int] = set()
-    for element in turbohtml.parse(masked, source_locations=True).select("*"):
-        location = element.source_location
-        if location is None:
-            continue
-        tag = location.start_tag
-        inside = _inside(printing, tag.start_offset, tag.end_offset)
-        if not inside or tag.start_offset in seen:
-            continue
-        seen.add(tag.start_offset)
-        held_by_values: set[int] = set()
-        for attribute in location.attrs.values():
-            value = _VALUE.fullmatch(masked, attribute.start_offset, attribute.end_offset)
-            if value is None:
-                continue
-            start, end = value.span(value.lastgroup or 0)
-            held = _inside(printing, start, end)
-            held_by_values.update(map(_START, held))
-            if held and value.lastgroup == "bare":
-                cut = _inside(found, end, end + 1)
-                if cut or '"' in masked[start:end]:
-                    naked.add(held[0].start)
-                else:
-                    values[start] = end
-        naked.update(one.start for one in inside if one.kind == "variable" and one.start not in held_by_values)
+    if not has_printing(found):
+        return Guarded(source, [], [])
+    looked = contexts.look(source, found)
+    inserted = [(at, '"') for quotes in looked.quotes for at in quotes]
+    for index, is_string in looked.code.items():
+        inserted += _filtered(source, found[index], is_string=is_string, is_raw=index in looked.raw)
     parts: list[str] = []
     at = 0
-    for start in sorted(values):
-        parts += (source[at:start], '"', source[start : values[start]], '"')
-        at = values[start]
-    return "".join([*parts, source[at:]]), _lines(source, naked)
+    for offset, text in sorted(inserted):
+        parts += (source[at:offset], text)
+        at = offset
+    values = None if inserted else looked.values
+    return Guarded("".join([*parts, source[at:]]), _told(source, looked.naked), values)
+
+
+def _filtered(source: str, one: Placeholder, *, is_string: bool, is_raw: bool) -> Sequence[tuple[int, str]]:
+    """What is put into a placeholder of a script."""
+    begin = one.start + 2 + (source[one.start + 2] in "-+")
+    end = one.end - 2 - (source[one.end - 3] in "-+")
+    if not is_string and contexts.IS_JSON.search(source[one.start : one.end]):
+        return ((end, "|safe"),) if is_raw else ()
+    name = "in_string" if is_string else "in_script"
+    return (begin, "("), (end, f")|{name}{'|safe' if is_raw else ''}")
+
+
+def _told(source: str, naked: Sequence[contexts.Naked]) -> list[str]:
+    told = []
+    ends = [found.start() for found in re.finditer("\n", source)] if naked else []
+    for one in naked:
+        line = bisect_left(ends, one.start)
+        column = one.start - (ends[line - 1] if line else -1)
+        excerpt = source[one.start : one.start + EXCERPT_CHARS].partition("\n")[0]
+        told.append(f"line {line + 1}, column {column}: {excerpt!r}: {one.what}")
+    return told
+
+
+def has_printing(found: Sequence[Placeholder]) -> bool:
+    """Whether anything is printed."""
+    return any(one.kind in ("variable", "expression") for one in found)
 
 
 def has_logic(found: Sequence[Placeholder]) -> bool:
@@ -198,16 +250,6 @@ def _inside(found: Sequence[Placeholder], start: int, end: int) -> Sequence[Plac
     return found[bisect_left(found, start, key=_START) : bisect_left(found, end, key=_START)]
 
 
-def _masked(source: str, found: Sequence[Placeholder]) -> str:
-    cut: list[str] = []
-    at = 0
-    for one in found:
-        letter = "x" if one.kind in ("variable", "expression") else " "
-        cut += (source[at : one.start], letter * (one.end - one.start))
-        at = one.end
-    return "".join([*cut, source[at:]])
-
-
 def _hrefs(
     html: turbohtml.Document, masked: str, source: str, found: Sequence[Placeholder], *, clicks: bool
 ) -> list[Href]:
@@ -269,6 +311,8 @@ def _may_be_tracked(source: str, inside: Sequence[Placeholder], start: int) -> b
 
 def _may_run(source: str, inside: Sequence[Placeholder], start: int) -> bool:
     """Whether a recipient's variables decide what scheme it has."""
+    if not inside:
+        return False
     first = inside[0]
     if first.start == start and first.path == (content.UNSUBSCRIBE_URL,):
         return False
@@ -300,14 +344,16 @@ def _values(html: turbohtml.Document, masked: str) -> Iterator[tuple[int, tuple[
 
 
 def _with_others(
-    links: list[Href], going: dict[int, tuple[int, int]], source: str, found: Sequence[Placeholder]
+    links: list[Href], values: Sequence[contexts.Value], source: str, found: Sequence[Placeholder]
 ) -> list[Href]:
     """The links, and between them what else recipients may lead where nothing may."""
     known = {link.start for link in links}
     others = [
-        Href(content.UNTRACKED, start, end, "")
-        for start, (end, _) in going.items()
-        if start not in known and (inside := _inside(found, start, end)) and _may_run(source, inside, start)
+        Href(kind, value.start, value.end, "")
+        for value in values
+        if value.start not in known
+        and (kind := _looked_at(value)) is not None
+        and (kind in _WHOLE or _may_run(source, _inside(found, value.start, value.end), value.start))
     ]
     merged: list[Href] = []
     for href in sorted((*links, *others), key=_START):
@@ -315,6 +361,20 @@ def _with_others(
         if not merged or href.start >= merged[-1].end:
             merged.append(href)
     return merged
+
+
+def _looked_at(value: contexts.Value) -> int | None:
+    """As what the relay looks at it; None if there is nothing to look for."""
+    if not value.attribute:
+        return content.UNTRACKED_STYLE if value.element == "style" else None
+    name = value.attribute.rpartition(":")[2]
+    if name == "src" and value.element in _RUNNING:
+        return content.UNTRACKED
+    if value.element == "param" and name == "value":
+        return content.UNTRACKED
+    if name == "content":
+        return content.UNTRACKED_REFRESH if value.element == "meta" else None
+    return _LOOKED_AT.get(name)
 
 
 def _dangerous_lines(going: dict[int, tuple[int, int]], masked: str) -> list[int]:

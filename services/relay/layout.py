@@ -23,15 +23,20 @@ import msgspec
 
 from services.relay.islands import Island, cut
 from services.relay.transaction import is_wire_ready
-from shared import content
+from shared import content, hrefs
 from shared.content import Link, Part, Pixel, Segment, Variable
-from shared.hrefs import runs
 from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, between_slots, encode, wrap
 from shared.templates import Name, TemplateFailed, escaped, printed
 from shared.tokens import MAX_POSITION, RECIPIENT_CHARS, JobTokens, LinkShape, destination
 
 Kind = Literal["text", "html"]
 
+#: What is looked for in values that are no links, and what takes their place.
+_LOOKED_AT: Mapping[int, tuple[Callable[[str], bool], str]] = {
+    content.UNTRACKED_PICTURE: (hrefs.picture_runs, "#"),
+    content.UNTRACKED_REFRESH: (hrefs.refreshes, "#"),
+    content.UNTRACKED_STYLE: (hrefs.style_runs, ""),
+}
 _PIXEL_BEFORE, _PIXEL_AFTER = '<img src="', '" width="1" height="1" alt="" style="display:block;border:0">'
 _REFERENCE = re.compile(r"&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|([A-Za-z][A-Za-z0-9]*)([;=]?))")
 
@@ -140,7 +145,7 @@ class Layout:
         for at, link in self._hrefs:
             value_of_href = _substituted(link.source, variables)
             url = self._click_url(ordinal, link.position, value_of_href)
-            pieces[at] = _broken(url) if url else encode(_harmless(value_of_href))
+            pieces[at] = _broken(url) if url else encode(_harmless(link.position, value_of_href))
         for kind, islands, is_end in self._islands:
             rendered = self._marks.islands(texts[kind], len(islands))
             if is_end:
@@ -189,7 +194,11 @@ class Layout:
                     islands.append(self._slot())
                 case Link(source=(str(value),)):
                     self._place_link(
-                        Link(piece.position, (_harmless(value),), self._destination(value, piece.position))
+                        Link(
+                            piece.position,
+                            (_harmless(piece.position, value),),
+                            self._destination(value, piece.position),
+                        )
                     )
                 case _:
                     self._place(piece, part.kind)
@@ -244,7 +253,9 @@ class Layout:
         if kind == "html":
             pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal)}{_PIXEL_AFTER}" if self._tracked else ""
             text = self._marks.replace(
-                text, lambda position, value: self._click_url(ordinal, position, value) or _harmless(value), pixel
+                text,
+                lambda position, value: self._click_url(ordinal, position, value) or _harmless(position, value),
+                pixel,
             )
         return text
 
@@ -264,9 +275,10 @@ def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any])
     )
 
 
-def _harmless(value: str) -> str:
-    """The value of an href, unless it leads where nothing may."""
-    return "#" if runs(_unescaped(value)) else value
+def _harmless(position: int, value: str) -> str:
+    """The value of an href, or of what else is looked at, unless it leads where nothing may."""
+    runs, instead = _LOOKED_AT.get(position, (hrefs.runs, "#"))
+    return instead if runs(_unescaped(value)) else value
 
 
 def _broken(url: str) -> bytes:

@@ -58,7 +58,7 @@ class Signatures(Protocol):
 class Rendering(Protocol):
     """`rendering`."""
 
-    async def texts(self, asked: Asked) -> Mapping[Name, str]:
+    async def texts(self, asked: Asked, tenant: str) -> Mapping[Name, str]:
         """The parts that hold logic, rendered. TemplateFailed, Unavailable."""
 
 
@@ -127,7 +127,7 @@ class Mails:
             return work
         try:
             asked = work.renderer.asked(ready)
-            texts = await self._rendering.texts(asked) if asked is not None else {}
+            texts = await self._rendering.texts(asked, ready.tenant) if asked is not None else {}
             mail = work.renderer.render(ready, now_ms, complaints=work.complaints, texts=texts)
         except Unavailable as away:
             return Unmade("rendering_unavailable", str(away), final=False, stream=work.stream)

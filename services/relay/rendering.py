@@ -48,7 +48,7 @@ class Answered(msgspec.Struct, frozen=True, array_like=True):
 class Sandbox(Protocol):
     """`shared.sandbox`."""
 
-    async def ask(self, full: bytes, *, source: bytes, light: bytes | None = None) -> bytes: ...
+    async def ask(self, full: bytes, *, source: bytes, light: bytes | None = None, owner: str = "") -> bytes: ...
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -62,11 +62,13 @@ class Rendering:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
-    async def texts(self, asked: Asked) -> Mapping[templates.Name, str]:
-        """The rendered parts. TemplateFailed; `shared.sandbox.Unavailable`."""
+    async def texts(self, asked: Asked, tenant: str = "") -> Mapping[templates.Name, str]:
+        """The rendered parts; tenants take turns. TemplateFailed; `shared.sandbox.Unavailable`."""
         light = _encode(msgspec.structs.replace(asked, job=None))
         try:
-            answered = _decode_answered(await self._sandbox.ask(_encode(asked), source=asked.digest, light=light))
+            answered = _decode_answered(
+                await self._sandbox.ask(_encode(asked), source=asked.digest, light=light, owner=tenant)
+            )
         except Killed as killed:
             raise templates.TemplateFailed(f"the template {killed}") from None
         if answered.failed:

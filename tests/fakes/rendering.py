@@ -21,7 +21,7 @@ def texts(asked: Asked) -> Mapping[templates.Name, str]:
 class RenderingHere:
     """In place of `services.relay.rendering.Rendering`."""
 
-    async def texts(self, asked: Asked) -> Mapping[templates.Name, str]:
+    async def texts(self, asked: Asked, tenant: str = "") -> Mapping[templates.Name, str]:
         return texts(asked)
 
 

@@ -1,6 +1,8 @@
 """Templates that mean harm kill the process that is there to be killed, and nobody waits for them."""
 
 import asyncio
+import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import blake2b
@@ -15,7 +17,19 @@ from services.queueing.compile import JobContent, Limits
 from services.queueing.compiling import Compiler
 from services.relay.rendering import Asked, Job, Rendering
 from shared.content import CompiledContent
-from shared.sandbox import STRIKES, Killed, Sandbox, Unavailable, program
+from shared.errors import Problem
+from shared.sandbox import (
+    ASKED_AT_A_TIME,
+    OWNER_DEATHS,
+    OWNER_FORGIVEN_S,
+    STRIKES,
+    Killed,
+    Penalised,
+    Sandbox,
+    Unavailable,
+    _Question,
+    program,
+)
 from shared.templates import TemplateFailed
 from tests.hostile_templates import BEHIND_A_CONDITION, BUSY, DEEP, generated
 
@@ -160,6 +174,118 @@ def test_who_asks_for_what_takes_longest_leaves_room_for_others() -> None:
             for task in hostile:
                 task.cancel()
             await asyncio.gather(*hostile, return_exceptions=True)
+
+    run(test)
+
+
+def test_who_changes_one_byte_each_time_is_told_to_wait_and_nobody_else_is() -> None:
+    async def test() -> None:
+        now = [0.0]
+        sandbox, stopping = Sandbox(RENDERING, "test", 1, lambda: now[0]), asyncio.Event()
+        keeping = asyncio.create_task(sandbox.run(stopping))
+        rendering, honest = Rendering(sandbox), asked("{% if name %}{{ email }}{% endif %}")
+        try:
+            for number in range(OWNER_DEATHS):
+                with pytest.raises(TemplateFailed, match="took more"):
+                    await rendering.texts(asked(f"{BEHIND_A_CONDITION['join']}{number}"), "hostile")
+
+            with pytest.raises(Penalised) as penalised:
+                await rendering.texts(honest, "hostile")
+            assert await rendering.texts(honest, "neighbour") == {"text": "ana@exemple.com"}
+            assert 0 < penalised.value.after_s <= OWNER_FORGIVEN_S
+
+            now[0] += OWNER_FORGIVEN_S
+            assert await rendering.texts(honest, "hostile") == {"text": "ana@exemple.com"}
+            with pytest.raises(TemplateFailed, match="took more"):
+                await rendering.texts(asked(BEHIND_A_CONDITION["join"] + "x"), "hostile")
+            with pytest.raises(Penalised):
+                await rendering.texts(honest, "hostile")
+        finally:
+            stopping.set()
+            await keeping
+
+    run(test)
+
+
+def test_what_waits_when_a_penalty_begins_costs_no_worker() -> None:
+    async def test() -> None:
+        async with running(RENDERING) as sandbox:
+            rendering = Rendering(sandbox)
+            hostile = [asked(f"{BEHIND_A_CONDITION['join']}{number}") for number in range(4 * OWNER_DEATHS)]
+
+            found = await asyncio.gather(*(rendering.texts(one, "hostile") for one in hostile), return_exceptions=True)
+
+        ended = [one for one in found if isinstance(one, TemplateFailed)]
+        # What is in the pipe of a worker is answered still.
+        assert OWNER_DEATHS <= len(ended) <= OWNER_DEATHS + ASKED_AT_A_TIME
+        assert all(isinstance(one, Penalised | TemplateFailed) for one in found)
+
+    run(test)
+
+
+def test_who_is_penalised_is_told_when_to_come_again_and_sends_what_has_no_logic() -> None:
+    async def test() -> None:
+        async with running(COMPILING) as sandbox:
+            for number in range(OWNER_DEATHS):
+                sandbox.died(_Question(b"", None, b"%d" % number, asyncio.Future(), "hostile"), signal.SIGPROF)
+            compiler = Compiler(sandbox)
+
+            with pytest.raises(Problem) as caught:
+                await compiler.compile(job("{% if a %}x{% endif %}"), Limits(), "hostile")
+            plain = await compiler.compile(job("{{ a }}"), Limits(), "hostile")
+            other = await compiler.compile(job("{% if a %}x{% endif %}"), Limits(), "neighbour")
+
+        assert caught.value.status == 429
+        assert 1 <= int(caught.value.headers["Retry-After"]) <= OWNER_FORGIVEN_S
+        assert isinstance(plain, CompiledContent)
+        assert isinstance(other, CompiledContent)
+
+    run(test)
+
+
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGSEGV)", "os.abort()", "raise MemoryError"])
+def test_a_worker_that_had_done_nothing_else_dies_once_over_a_question(tmp_path: Path, end: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, signal\nfrom shared import sandboxed\n"
+        f"def work(question):\n    if question == b'bad':\n        {end}\n    return b'%d' % os.getpid()\n"
+        "sandboxed.serve(work)\n"
+    )
+
+    async def test() -> None:
+        async with running((sys.executable, str(program))) as sandbox:
+            with pytest.raises(Killed):
+                await sandbox.ask(b"bad", source=b"1", owner="hostile")
+            assert sandbox._unforgiven("hostile") > 0.9
+            assert sandbox._unforgiven("hostile") <= 1
+
+            await sandbox.ask(b"good", source=b"2")
+            with pytest.raises(Killed):  # not sure what the good one left behind
+                await sandbox.ask(b"bad", source=b"3", owner="second")
+            assert 1.9 < sandbox._unforgiven("second") <= 2
+
+            await sandbox.ask(b"good", source=b"2")
+            with pytest.raises(Killed):  # known by now
+                await sandbox.ask(b"bad", source=b"3", owner="third")
+            assert sandbox._unforgiven("third") <= 1
+
+    run(test)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.05, "rendering"), (0, "1 s of processor time")])
+def test_the_clocks_count_what_the_kernel_does_for_it(tmp_path: Path, seconds: float, expected: str) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os\nfrom shared import sandboxed\n"
+        f"def work(question):\n    sandboxed.limit({seconds})\n    source = os.open('/dev/zero', os.O_RDONLY)\n"
+        "    while True:\n        os.read(source, 1 << 22)\n"
+        "sandboxed.serve(work)\n"
+    )
+
+    async def test() -> None:
+        async with running((sys.executable, str(program))) as sandbox:
+            with pytest.raises(Killed, match=expected):
+                await sandbox.ask(b"x", source=b"x")
 
     run(test)
 

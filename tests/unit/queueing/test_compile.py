@@ -342,19 +342,42 @@ def test_what_goes_nowhere_may_speak_of_scripts(source: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "tag",
+    ("tag", "column", "what"),
     [
-        '<a {{ a }} href="https://a.fr">', '<p class="x"{{ a }}>', "<p {{ a }}=x>", "<img/{{ a }}/>", "<i{{ a }}>",
-        '<p class=a"{{ a }}>', "<p class={{ a }}{% if b %}c{% endif %}>", "<p class={{ a|upper }}{# c #}b>",
+        ('<a {{ a }} href="https://a.fr">', 4, "an attribute"),
+        ('<p class="x"{{ a }}>', 13, "an attribute"),
+        ("<p {{ a }}=x>", 4, "an attribute"),
+        ("<p b{{ a }}=x>", 5, "an attribute"),
+        ("<p {{ a|default('hidden') }}>", 4, "an attribute"),
+        ("<p {{ a if b else 'hidden' }}>", 4, "an attribute"),
+        ("<p {{ 'hidden' ~ a if b }}>", 4, "an attribute"),
+        ("<p {% if b %}{{ a }}{% endif %}>", 14, "an attribute"),
+        ("<img/{{ a }}/>", 6, "an attribute"),
+        ("<i{{ a }}>", 3, "the element"),
+        ("<{{ a }}>", 2, "the element"),
+        ("</{{ a }}>", 3, "the element"),
+        ("<{% if b %}{{ a }}{% endif %}>", 12, "the element"),
+        ('<p class=a"{{ a }}">', 12, "end the value"),
+        ("<p class={% if b %}'{{ a }}'{% else %}{{ a }}{% endif %}\">", 39, "end the value"),
+        ("<p class=a{% if b %}{{ a }} id=c{% endif %}>", 21, "end the value"),
+        ("{% if b %}<p a={% else %}<p b='{% endif %}{{ a }}'>", 43, "open what it stands in"),
+        ("<!-- {{ a }}> -->", 6, "end the comment"),
+        ("<!-- {{ a }}-> -->", 6, "end the comment"),
+        ('<iframe srcdoc="{{ a }}">', 17, "a document"),
+        ("<iframe srcdoc={{ a|upper }}>", 16, "a document"),
+        ("<!--[if mso]><p {{ a }}><![endif]-->", 17, "an attribute"),
     ],
-)  # fmt: skip
-def test_a_variable_that_could_bring_attributes_is_refused_with_its_line(tag: str) -> None:
+)
+def test_a_placeholder_that_would_be_markup_is_refused_with_its_place_and_the_remedy(
+    tag: str, column: int, what: str
+) -> None:
     result = compile_content(job(html=f"<p>\n{tag}"), LIMITS)
 
     assert isinstance(result, list)
-    assert [fault.what for fault in result] == [
-        "line 2: a placeholder in a tag without quotes around it: it could bring attributes"
-    ]
+    assert [fault.at for fault in result] == ["$.html"]
+    assert result[0].what.startswith(f"line 2, column {column}: ")
+    assert repr(tag[column - 1 :][:40])[1:-1] in result[0].what
+    assert what in result[0].what
 
 
 @pytest.mark.parametrize("size", [500, 1_000])

@@ -1,5 +1,6 @@
 """Mails are made of compiled content: whole, in order, the same each time, and as their recipient wants them."""
 
+import json
 import re
 from email import message_from_bytes
 from email.headerregistry import AddressHeader
@@ -16,7 +17,7 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.queueing.compile import JobContent, Limits, compile_content
+from services.queueing.compile import Attachment, JobContent, Limits, compile_content
 from services.relay.dkim import Signer, sign
 from services.relay.render import RenderedMail, Renderer, RenderFailed, nonce
 from services.relay.transaction import END, wire_body
@@ -561,7 +562,7 @@ def test_what_is_no_base_url_is_refused(base_url: str) -> None:
 def test_nor_into_anything_else_that_leads_somewhere(tracks: bool, logic: str, value: str, source: str) -> None:
     made = html(ready(variables={"url": value}), html=source + logic, track_clicks=tracks, track_opens=False)
 
-    assert re.search("(?:href|action|src|data|url)=[\"']?#", made)
+    assert re.search("(?:href|action|src|data|content)=[\"']?#", made)
     assert not re.search("alert|msgbox", made)
 
 
@@ -589,3 +590,156 @@ def test_a_value_brings_no_attribute_and_no_element(value: str, logic: str) -> N
     assert [sorted(element.attrs) for element in elements] == [["class", "href", "id", "lang", "title"]]
     assert targets(made) == ["https://a.fr/"]
     assert str(elements[0].attrs["href"]).startswith(BASE_URL)
+
+
+SCRIPTS = ["javascript:alert(1)", " JAVAscript\t:alert(1)", "vbscript:msgbox(1)", "data:text/html,<b>alert(1)</b>"]
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize("value", SCRIPTS)
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<img src=@>", "<img srcset='https://a.fr 1x, @ 2x'>", "<video poster=@>",
+        "<body background='@'>", "<table background=@>", "<base href='@'>",
+        "<meta content='@' http-equiv=refresh>", "<meta http-equiv=refresh content='5;url=@'>",
+        "<p style=\"background: url('@')\">", "<p style='@'>", "<p style=@>",
+        "<style>p{background:url(@)}</style>", "<object classid='@'>", "<q cite=@>",
+        "<svg><a xlink:href='@'>", "<svg><set attributeName=href to='@'>",
+        "<a href={% if a %}'@'{% else %}'{{ b }}'{% endif %}>", "<a ping='@'>",
+        "<{% if true %}a{% endif %} href=@>", "<v:fill src='@'>",
+        "<!--[if mso]><v:rect href='@'><![endif]-->", "<param name=movie value='@'>",
+    ],
+)  # fmt: skip
+def test_nor_into_what_is_put_together_of_several(source: str, value: str, logic: str) -> None:
+    for cut in range(len(value) + 1):
+        given = ready(variables={"a": value[:cut], "b": value[cut:]})
+
+        template = source.replace("@", "{{ a }}{{ b }}") + logic
+        made = unescape(html(given, html=template, track_clicks=False, track_opens=False))
+
+        assert not re.search("alert|msgbox", made), (cut, made)
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ('<img src="{}">', "https://a.fr/b.png"), ('<img src="{}">', "data:image/png;base64,AA=="),
+        ('<img src="{}">', "cid:1"), ('<img srcset="{}">', "https://a.fr/1,2.png 1x, https://a.fr/b.png 2x"),
+        ('<p style="{}">', "color: red; width: 10px"), ('<p style="color: {}">', "rgb(1, 2, 3)"),
+        ('<p style="background: url({})">', "https://a.fr/b.png?c=d:e"), ("<style>p{{color: {}}}</style>", "red"),
+        ('<meta name="description" content="{}">', "data, javascript and so on"), ('<td background="{}">', "/b.gif"),
+        ('<a title="{}">', "javascript:x"), ('<p class="{}">', "data:x"),
+    ],
+)  # fmt: skip
+def test_what_shows_a_picture_or_a_colour_stays(source: str, value: str, logic: str) -> None:
+    given = ready(variables={"a": value})
+
+    made = html(given, html=source.format("{{ a }}") + logic, track_opens=False)
+
+    assert unescape(made).strip() == source.format(value)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=30)
+    | st.sampled_from(['"', "\\", '\\\\"', "</script>", "<!--", "';alert(1)//", "${a}", "\u2028", "*/", "\n"]),
+)
+def test_in_json_of_a_script_a_value_is_a_value(value: str) -> None:
+    source = (
+        '<script type="application/ld+json">{"a": "{{ a }}", "b": "x{{ a|trim }}y{{ a }}", "c": {{ a }}, '
+        '"d": {{ a|tojson }}, "e": {{ n }}, "f": {{ t }}, "g": "{{ nobody }}", "h": {{ nobody }}}</script>'
+    )
+    given = ready(variables={"a": value, "n": 12.5, "t": True})
+
+    made = html(given, html=source, track_opens=False)
+
+    [script] = turbohtml.parse(made).select("script")
+    found = json.loads(script.text)
+    assert found["a"] == found["d"] == value
+    assert found["b"].startswith("x") and found["b"].endswith(f"y{value}")
+    assert str(found["c"]).lower() == value.lower() or found["c"] == value or (found["c"] is None and value == "null")
+    assert (found["e"], found["f"], found["g"], found["h"]) == (12.5, True, "", None)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.text(max_size=20) | st.sampled_from(["');alert(1)//", "\\", '");alert(1);("', "&#39;);alert(1)//", "alert(1)"]),
+    st.sampled_from(["f('{{ a }}')", "f(&quot;{{ a }}&quot;)", "f({{ a }})", "f(`{{ a }}`)", "// don't {{ a }}"]),
+)
+def test_in_a_handler_a_value_calls_nothing(value: str, code: str) -> None:
+    for source in (f'<p onclick="{code}">', f"<p onclick='{code}'>" if "'" not in code else f'<p onCLICK="{code}">'):
+        made = html(ready(variables={"a": value}), html=source, track_opens=False)
+
+        [element] = turbohtml.parse(made).select("body p")
+        [(_, written)] = element.attrs.items()
+        rest = unescape(code).partition("{{ a }}")
+        inside = str(written)[len(rest[0]) : len(str(written)) - len(rest[2])]
+        assert not re.search(r"[^\w \\\"-.]|[\r\n]", inside)
+        assert "(" not in inside and inside.count('"') in (0, 2)
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+def test_a_value_that_is_the_boundary_itself_ends_no_part(logic: str) -> None:
+    given = {"text": "{{ a }}\n{{ a }}" + logic, "html": "{{ a }}\n{{ a }}" + logic, "subject": "{{ a }}"}
+    given |= {"attachments": [Attachment("a.txt", "LS09X2E=")], "track_opens": False}
+    boundaries = [
+        found.decode()
+        for found in re.findall(rb'boundary="([^"]+)"', render(ready(variables={"a": ""}), **given).assemble())
+    ]
+
+    assert len(boundaries) == 2
+    for boundary in boundaries:
+        for value in (
+            f"--{boundary}",
+            f"--{boundary}--",
+            f"\n--{boundary}\nContent-Type: text/html\n\n<b>",
+            f"\r\n--{boundary}--",
+        ):
+            mail = parsed(render(ready(variables={"a": value}), **given))
+
+            assert [part.get_content_type() for part in mail.walk()] == [
+                "multipart/mixed", "multipart/alternative", "text/plain", "text/html", "application/octet-stream",
+            ]  # fmt: skip
+
+
+def test_a_boundary_is_of_chance_and_nobody_can_tell_it_from_the_content() -> None:
+    given = JobContent(from_="a@b.fr", subject="s", text="t", html="h")
+
+    made = [compile_content(given, Limits(), chance=chance) for chance in (b"a" * 16, b"b" * 16, b"a" * 16)]
+
+    fields = [one.body_fields for one in made if isinstance(one, CompiledContent)]
+    assert fields[0] == fields[2] != fields[1]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=30)
+    | st.sampled_from([" href=https://evil.example/ ", '" b="', "' b='", "'><b>", "\\", "&quot; b=&quot;"]),
+    st.sampled_from(
+        [
+            "data-a=\"{{ a|tojson }}\"", "data-a='{{ a|tojson }}'", "data-a={{ a|tojson }}",
+            "data-a={% if a or true %}{{ a|tojson }}{% endif %}",
+            "data-a=\"{% set x = a|tojson %}{{ x }}\"", "data-a=\"{% if true %}{{ a | tojson() }}{% endif %}\"",
+        ]
+    ),
+)  # fmt: skip
+def test_json_in_an_attribute_is_the_value_and_nothing_else(value: str, attribute: str) -> None:
+    made = html(ready(variables={"a": value}), html=f"<a {attribute} href='https://a.fr/'>x</a>", track_opens=False)
+
+    [element] = turbohtml.parse(made).select("body *")
+    assert sorted(element.attrs) == ["data-a", "href"]
+    assert json.loads(str(element.attrs["data-a"])) == value
+
+
+@pytest.mark.parametrize("value", ['x" onmouseover="alert(1)', "');alert(1)//", "\\", '"'])
+def test_json_in_a_handler_ends_neither_it_nor_the_call(value: str) -> None:
+    source = "<p onclick=\"f({{ a|tojson }})\" onblur='f({{ a|tojson }})'>"
+
+    made = html(ready(variables={"a": value}), html=source, track_opens=False)
+
+    [element] = turbohtml.parse(made).select("body p")
+    assert sorted(element.attrs) == ["onblur", "onclick"]
+    for name in ("onblur", "onclick"):
+        assert json.loads(str(element.attrs[name])[2:-1]) == value

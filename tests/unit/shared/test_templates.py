@@ -88,7 +88,11 @@ def test_templates_do_not_see_python(path: str) -> None:
         ("{{ []|batch(2, 0) }}", "[]"),
         ("{% for a in 'abc'|batch(2) %}{{ a|join }},{% endfor %}", "ab,c,"),
         ("{{ 'a-b'|replace('-', '/') }}{{ 11|replace(1, 2) }}", "a&#x2f;b22"),
-        ("{{ {'a': \"<'&>\"}|tojson }}", '{"a":"\\u003c\\u0027\\u0026\\u003e"}'),
+        ("{{ {'a': \"<'&>\"}|tojson|safe }}", '{"a":"\\u003c\\u0027\\u0026\\u003e"}'),
+        ("{{ {'a': 1}|tojson }}", "{&quot;a&quot;:1}"),
+        ("{{ 'é\"_😀'|in_string|safe }}", "é\\u0022\\u005f\\ud83d\\ude00"),
+        ("{{ nobody|in_string }}{{ nobody|in_script }}{{ true|in_script }}{{ 1.5|in_script }}", "nulltrue1.5"),
+        ("{{ '12'|in_script }}{{ '1e9'|in_script|safe }}", '12"1e9"'),
     ],
 )
 def test_the_bounded_filters_do_what_they_are_named_for(source: str, text: str) -> None:
