@@ -2,8 +2,8 @@
 
 The language is minijinja's. In the HTML, values are escaped; in text and subject they are not. A name that nothing
 defines is empty, and so is whatever is looked up in it; a null is a name that nothing defines, so that `default`
-applies to it. A rendering ends after `FUEL` steps. Templates load nothing and reach nothing but their variables, though
-they can change the lists and dicts among those: hand over fresh ones for each rendering.
+applies to it. A rendering ends after `FUEL` steps. Templates load nothing and reach nothing but their variables, of
+which they see the keys and items (`template_values`).
 
 Fuel counts steps, not bytes. The filters with which one step takes as much memory as a number says, and with it the
 process, are therefore missing (`indent`, `format`, `slice`) or bounded (`batch`, `replace`, `tojson`).
@@ -17,6 +17,7 @@ from typing import Any, Literal
 import minijinja
 import orjson
 
+from shared import template_values
 from shared.template_scan import InvalidTemplate, scan
 
 Name = Literal["subject", "text", "html"]
@@ -57,21 +58,26 @@ class Templates:
 
     def __init__(self, sources: Mapping[Name, str]) -> None:
         self._environment = _environment()
+        self._preludes: dict[Name, str] = {}
         for name, source in sources.items():
             scan(source)
+            prelude = self._preludes[name] = template_values.prelude(source)
             try:
-                self._environment.add_template(name, source)
+                self._environment.add_template(name, prelude + source)
             except minijinja.TemplateError as error:
                 raise InvalidTemplate(error.detail or error.message, error.line or 1) from None
 
     def render(self, name: Name, variables: Mapping[str, Any]) -> str:
         """The text. TemplateFailed."""
         try:
-            text = self._environment.render_template(name, **variables)
+            scope = template_values.scope(variables, self._preludes[name])
+            text = self._environment.render_template(name, **scope)
         except minijinja.TemplateError as error:
             raise TemplateFailed(error.detail or error.message, always=error.kind in _ALWAYS) from None
+        except AttributeError as error:
+            raise TemplateFailed(str(error)) from None
         except Exception as error:
-            # What a method of a variable raised, such as `{{ items.pop() }}` of an empty list.
+            # What a filter of ours raised.
             raise TemplateFailed(f"{type(error).__name__}: {error}") from None
         if len(text) > MAX_RENDERED_CHARS:
             raise TemplateFailed(f"{len(text)} characters; at most {MAX_RENDERED_CHARS}")
