@@ -18,7 +18,7 @@ import minijinja
 import orjson
 
 from shared import template_values
-from shared.template_scan import InvalidTemplate, scan
+from shared.template_scan import InvalidTemplate, fault_at, scan
 
 Name = Literal["subject", "text", "html"]
 
@@ -46,11 +46,12 @@ safe = minijinja.safe
 
 class TemplateFailed(Exception):
     """It compiles, but fails: out of fuel, an unknown filter, an operation on a value of the wrong type. `always` if no
-    other variables would have helped."""
+    other variables would have helped; `offset` where in the source, -1 if that is not known."""
 
-    def __init__(self, what: str, *, always: bool = False) -> None:
+    def __init__(self, what: str, *, always: bool = False, offset: int = -1) -> None:
         super().__init__(what)
         self.always = always
+        self.offset = offset
 
 
 class Templates:
@@ -65,7 +66,7 @@ class Templates:
             try:
                 self._environment.add_template(name, prelude + source)
             except minijinja.TemplateError as error:
-                raise InvalidTemplate(error.detail or error.message, error.line or 1) from None
+                raise _invalid(source, error, len(prelude)) from None
 
     def render(self, name: Name, variables: Mapping[str, Any]) -> str:
         """The text. TemplateFailed."""
@@ -73,7 +74,8 @@ class Templates:
             scope = template_values.scope(variables, self._preludes[name])
             text = self._environment.render_template(name, **scope)
         except minijinja.TemplateError as error:
-            raise TemplateFailed(error.detail or error.message, always=error.kind in _ALWAYS) from None
+            what, always = error.detail or error.message, error.kind in _ALWAYS
+            raise TemplateFailed(what, always=always, offset=_offset(error, len(self._preludes[name]))) from None
         except AttributeError as error:
             raise TemplateFailed(str(error)) from None
         except Exception as error:
@@ -116,6 +118,19 @@ def is_deeper(value: object, levels: int) -> bool:
         if not level:
             return False
     return True
+
+
+def _offset(error: minijinja.TemplateError, prelude_chars: int) -> int:
+    """Where in the source of which the engine speaks, in characters; -1 if it does not say."""
+    source, span = error.template_source, error.range
+    if source is None or span is None:
+        return -1
+    return max(len(source.encode()[: span[0]].decode(errors="ignore")) - prelude_chars, 0)
+
+
+def _invalid(source: str, error: minijinja.TemplateError, prelude_chars: int) -> InvalidTemplate:
+    what, at = error.detail or error.message, _offset(error, prelude_chars)
+    return InvalidTemplate(what, error.line or 1) if at < 0 else fault_at(source, min(at, len(source)), what)
 
 
 def _environment() -> minijinja.Environment:

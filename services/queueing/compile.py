@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import characters, mime, rewrite
+from services.queueing import characters, mime, raw_text, rewrite
 from services.queueing.placeholders import placeholders
 from shared import addresses, content, headers, hrefs, templates, tokens, variables
 from shared.content import CompiledContent, Part, Stream, Subject
@@ -117,7 +117,7 @@ def is_light(given: Sources) -> bool:
     if sum(map(len, texts)) > LIGHT_CHARS:
         return False
     try:
-        return all(scan(text).plain for text in texts)
+        return all(scan(raw_text.kept(text) if text is given.html else text).plain for text in texts)
     except templates.InvalidTemplate:
         return True  # the engine does not get to see it
 
@@ -250,7 +250,7 @@ class _Trial:
                 self._limit(templates.RENDER_CPU_S)
                 compiled.render(name, self._values())
         except templates.InvalidTemplate as error:
-            faults.append(Fault(f"$.{name}", f"the template does not compile: {error}"))
+            faults.append(Fault(f"$.{name}", raw_text.given_back(f"the template does not compile: {error}")))
             return False
         except templates.TemplateFailed as error:
             if error.always:
@@ -310,8 +310,10 @@ def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | No
         for line in document.dangerous_lines[:MAX_LINES_NAMED]
     )
     if document.has_logic:
-        return Part("html", template=rewrite.marked(document, opens=given.track_opens)), links
-    return Part("html", segments=mime.segments(rewrite.pieces(document, opens=given.track_opens))), links
+        return Part("html", template=raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))), links
+    pieces = rewrite.pieces(document, opens=given.track_opens)
+    plain = (raw_text.given_back(piece) if isinstance(piece, str) else piece for piece in pieces)
+    return Part("html", segments=mime.segments(plain)), links
 
 
 def _source(
@@ -328,6 +330,12 @@ def _source(
         faults.append(Fault(f"$.{name}", f"{size} bytes; at most {limit}"))
         return None
     source = given.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
+    if name == "html":
+        try:
+            source = raw_text.kept(source)
+        except templates.InvalidTemplate as error:
+            faults.append(Fault("$.html", f"the template does not compile: {error}"))
+            return None
     return source if trial.passes(name, source, faults) else None
 
 
