@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import characters, mime, raw_text, rewrite
+from services.queueing import characters, lacking, mime, raw_text, rewrite, trial
 from services.queueing.placeholders import placeholders
 from shared import addresses, content, headers, hrefs, templates, tokens, variables
 from shared.content import CompiledContent, Part, Stream, Subject
@@ -34,6 +34,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = r"[A-Za-z0-9!#$&^_.+-]+"
 _MEDIA_TYPE = re.compile(rf'(?P<type>{_WORD})/{_WORD}(?:; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*')
 _UNPRINTABLE_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\u2028\u2029\ud800-\udfff]")
+_ORDER = {"$.subject": 1, "$.text": 2, "$.html": 3}
 _BASE64_BLANKS = str.maketrans("", "", " \t\r\n")
 
 
@@ -65,6 +66,8 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True):
     test: bool = False
     rate: str = ""
     at_most_once: bool = False
+    #: Recipients that it is tried with.
+    tried: Sequence[trial.Tried] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +94,7 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     track_opens: bool
     track_clicks: bool
     limits: Limits
+    tried: Sequence[trial.Tried] = ()
 
 
 class Templated(msgspec.Struct, frozen=True, array_like=True):
@@ -101,14 +105,15 @@ class Templated(msgspec.Struct, frozen=True, array_like=True):
     html: Part | None
     links: list[content.TrackedLink]
     faults: list[Fault]
+    uses: list[str] = []
 
 
 def sources(job: JobContent, limits: Limits) -> Sources:
     """Those of a job."""
     faults: list[Fault] = []
     packed = _variables(job.variables, limits, faults)
-    packed = variables.NONE if faults else packed
-    return Sources(job.subject, job.html, job.text, packed, job.track_opens, job.track_clicks, limits)
+    packed, tried = (variables.NONE, ()) if faults else (packed, job.tried)
+    return Sources(job.subject, job.html, job.text, packed, job.track_opens, job.track_clicks, limits, tried)
 
 
 def is_light(given: Sources) -> bool:
@@ -125,11 +130,19 @@ def is_light(given: Sources) -> bool:
 def compile_templates(given: Sources, limit: Callable[[float], None] | None = None) -> Templated:
     """The templates, compiled and tried. `limit` bounds the processor time, in seconds, of what follows; 0: no more."""
     faults: list[Fault] = []
-    trial = _Trial(given, limit or (lambda _: None))
-    subject = _subject(given, trial, faults)
-    text = _text(given, trial, faults)
-    html, links = _html(given, trial, faults)
-    return Templated(subject, text, html, links, faults)
+    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None))
+    subject = _subject(given, tried, faults)
+    text = _text(given, tried, faults)
+    html, links = _html(given, tried, faults)
+    parts = [part for part in (text, html) if part is not None]
+    if parts and all(not part.template and part.needs is None for part in parts):
+        faults.append(Fault(f"$.{parts[-1].kind}", "the content is empty: it shows neither text nor a picture"))
+    # What holds no logic shows something, or is looked at for each recipient (`lacking`).
+    in_question = [part.kind for part in parts if part.template]
+    is_in_question = all(part.template or part.needs is None for part in parts)
+    faults += tried.faults(in_question if is_in_question else ())
+    faults.sort(key=lambda fault: _ORDER.get(fault.at, 0))
+    return Templated(subject, text, html, links, faults, tried.uses)
 
 
 def compile_content(
@@ -173,6 +186,7 @@ def compile_content(
         test=job.test,
         rate=job.rate,
         at_most_once=job.at_most_once,
+        uses=templated.uses,
     )
 
 
@@ -235,38 +249,7 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
     return msgspec.Raw(packed)
 
 
-class _Trial:
-    """Renders once what is compiled, with what a relay would set: that finds a misspelt filter."""
-
-    def __init__(self, given: Sources, limit: Callable[[float], None]) -> None:
-        self._variables = given.variables
-        self._limit = limit
-
-    def passes(self, name: templates.Name, source: str, faults: list[Fault]) -> bool:
-        """Whether it compiles, and would not fail whatever the variables were."""
-        try:
-            compiled = templates.Templates({name: source})
-            if not scan(source).plain:
-                self._limit(templates.RENDER_CPU_S)
-                compiled.render(name, self._values())
-        except templates.InvalidTemplate as error:
-            faults.append(Fault(f"$.{name}", raw_text.given_back(f"the template does not compile: {error}")))
-            return False
-        except templates.TemplateFailed as error:
-            if error.always:
-                faults.append(Fault(f"$.{name}", f"the template fails: {error}"))
-                return False
-        finally:
-            self._limit(0)
-        return True
-
-    def _values(self) -> dict[str, Any]:
-        return variables.of_recipient(
-            self._variables, variables.NONE, "somebody@example.com", "Somebody", "https://example.com/u/x"
-        )
-
-
-def _subject(given: Sources, trial: _Trial, faults: list[Fault]) -> Subject:
+def _subject(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Subject:
     limits = given.limits
     if len(given.subject) > limits.subject_chars:
         faults.append(Fault("$.subject", f"{len(given.subject)} characters; at most {limits.subject_chars}"))
@@ -274,26 +257,29 @@ def _subject(given: Sources, trial: _Trial, faults: list[Fault]) -> Subject:
     if (what := characters.fault(given.subject)) is not None:
         faults.append(Fault("$.subject", what))
         return Subject()
-    if not trial.passes("subject", given.subject, faults):
+    if not tried.compiles("subject", given.subject, faults):
         return Subject()
     found = list(placeholders(given.subject))
+    if lacking.needs_of_text(given.subject, found) is None:
+        faults.append(Fault("$.subject", "is empty: it shows nothing"))
     if rewrite.has_logic(found):
         return Subject(template=given.subject)
     return Subject(pieces=tuple(rewrite.split(given.subject, found)))
 
 
-def _text(given: Sources, trial: _Trial, faults: list[Fault]) -> Part | None:
-    source = _source(given.text, given.limits.text_bytes, "text", trial, faults)
+def _text(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Part | None:
+    source = _source(given.text, given.limits.text_bytes, "text", tried, faults)
     if source is None:
         return None
     found = list(placeholders(source))
+    needs = lacking.needs_of_text(source, found)
     if rewrite.has_logic(found):
         return Part("text", template=source)
-    return Part("text", segments=mime.segments(rewrite.split(source, found)))
+    return Part("text", segments=mime.segments(rewrite.split(source, found)), needs=needs)
 
 
-def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | None, list[content.TrackedLink]]:
-    source = _source(given.html, given.limits.html_bytes, "html", trial, faults)
+def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> tuple[Part | None, list[content.TrackedLink]]:
+    source = _source(given.html, given.limits.html_bytes, "html", tried, faults)
     if source is None:
         return None, []
     source, naked = rewrite.quoted(source)
@@ -309,15 +295,17 @@ def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | No
         Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
         for line in document.dangerous_lines[:MAX_LINES_NAMED]
     )
+    needs = lacking.needs_of_html(source, document.placeholders)
     if document.has_logic:
-        return Part("html", template=raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))), links
+        template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))
+        return Part("html", template=template), links
     pieces = rewrite.pieces(document, opens=given.track_opens)
     plain = (raw_text.given_back(piece) if isinstance(piece, str) else piece for piece in pieces)
-    return Part("html", segments=mime.segments(plain)), links
+    return Part("html", segments=mime.segments(plain), needs=needs), links
 
 
 def _source(
-    given: str | None, limit: int, name: Literal["text", "html"], trial: _Trial, faults: list[Fault]
+    given: str | None, limit: int, name: Literal["text", "html"], tried: trial.Trial, faults: list[Fault]
 ) -> str | None:
     """With LF line ends, one of them at the end; None if there is none, or nothing that compiles."""
     if given is None or not given.strip():
@@ -336,7 +324,7 @@ def _source(
         except templates.InvalidTemplate as error:
             faults.append(Fault("$.html", f"the template does not compile: {error}"))
             return None
-    return source if trial.passes(name, source, faults) else None
+    return source if tried.compiles(name, source, faults) else None
 
 
 def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> list[mime.File]:

@@ -55,13 +55,15 @@ class NamedMessage(msgspec.Struct, frozen=True):
 
 
 class JobAccepted(msgspec.Struct, frozen=True):
-    """The job is stored. `messages` names those of up to 10,000 recipients, in their order."""
+    """The job is stored. `messages` names those of up to 10,000 recipients, in their order. `warnings` name what is
+    hardly meant so, such as a variable that no recipient has; the job is sent all the same."""
 
     id: str
     state: str
     accepted: int
     rejected: list[RejectedRecipient]
     messages: list[NamedMessage]
+    warnings: list[Fault]
 
 
 class RejectedLine(msgspec.Struct, frozen=True):
@@ -438,6 +440,7 @@ def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
             for ordinal, one in enumerate(job.waiting)
             if one.rejected is None
         ],
+        warnings=job.warnings,
     )
 
 

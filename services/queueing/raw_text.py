@@ -14,11 +14,11 @@ from services.queueing.placeholders import end_of
 from shared.template_scan import fault_at
 
 #: In place of `#`.
-KEPT = "\ufdd4"
+KEPT = "\ufdd5"
 #: How the engine is told to print it. No character of it is escaped.
 _PRINTED = "{{ '{#' }}"
 _NEXT = re.compile(r"\{[{%#]|<!--|-->|<(?P<closes>/?)(?P<name>style|script)(?=[\s/>])", re.IGNORECASE)
-_REST_OF_TAG = re.compile(r"""(?:[^>"']++|"[^"]*"|'[^']*')*+>""")
+_REST_OF_TAG = re.compile(r"""(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])))*+>""")
 _TAG = re.compile(r"<[A-Za-z/!]")
 
 

@@ -29,6 +29,7 @@ from shared.hrefs import runs
 from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, between_slots, encode, wrap
 from shared.templates import Name, TemplateFailed, escaped, printed
 from shared.tokens import MAX_POSITION, RECIPIENT_CHARS, JobTokens, LinkShape, destination
+from shared.variables import look_up
 
 Kind = Literal["text", "html"]
 
@@ -247,15 +248,6 @@ class Layout:
                 text, lambda position, value: self._click_url(ordinal, position, value) or _harmless(value), pixel
             )
         return text
-
-
-def look_up(variables: Mapping[str, Any], path: Sequence[str]) -> object:
-    """The value of `{{ a.b }}`; "" if nothing defines it."""
-    value: Any = variables
-    for name in path:
-        if not isinstance(value, dict) or (value := value.get(name)) is None:
-            return ""
-    return value
 
 
 def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any]) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from services.relay import feedback
+from services.relay.emptiness import Emptiness, Line
 from services.relay.islands import cut
-from services.relay.layout import Layout, Marks, Urls, look_up
+from services.relay.layout import Layout, Marks, Urls
 from services.relay.rendering import Asked, Job
 from services.relay.transaction import is_wire_ready
 from shared import addresses, events, headers, templates, variables
@@ -27,7 +28,18 @@ _NO_TEXTS: Mapping[templates.Name, str] = MappingProxyType({})
 
 
 class RenderFailed(Exception):
-    """The mail cannot be made for this recipient, now or later. The message says why, for the job's author."""
+    """The mail cannot be made for this recipient, now or later. The message says why, for the job's author; `reason` in
+    one word."""
+
+    def __init__(self, what: str, reason: str = "render_failed") -> None:
+        super().__init__(what)
+        self.reason = reason
+
+
+_EMPTY = {
+    "empty_subject": "the subject is empty for this recipient",
+    "empty_body": "the body is empty for this recipient: it shows neither text nor a picture",
+}
 
 
 class RenderedMail(msgspec.Struct, frozen=True):
@@ -86,6 +98,8 @@ class Renderer:
         sources = _sources(compiled, self._marks)
         self._logic = Job(sources, compiled.variables) if sources else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
+        self._line = Line("subject", compiled.subject)
+        self._emptiness = Emptiness(compiled, self._line, self._marks)
         self._from = compiled.from_value.encode()
         self._takes_complaints = compiled.stream in feedback.STREAMS
         self._last_fields = _last_fields(
@@ -98,6 +112,18 @@ class Renderer:
             return None
         url = self._unsubscribe_url(recipient.ordinal)
         return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, url)
+
+    def empty(self, recipient: events.Ready, texts: Mapping[templates.Name, str] = _NO_TEXTS) -> RenderFailed | None:
+        """What is said instead of a mail that would have an empty subject, or show nothing."""
+        if not self._emptiness.is_possible:
+            return None
+        url = self._unsubscribe_url(recipient.ordinal)
+        try:
+            values = variables.merged(self._defaults.copy(), recipient.variables, recipient.email, recipient.name, url)
+            reason = self._emptiness.reason(values, texts)
+            return RenderFailed(_EMPTY[reason], reason) if reason else None
+        except (templates.TemplateFailed, variables.TooDeep) as error:
+            return RenderFailed(str(error))
 
     def render(
         self,
@@ -172,14 +198,7 @@ class Renderer:
     def _subject(self, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> bytes:
         if self._static_subject is not None:
             return self._static_subject
-        if self._compiled.subject.template:
-            return _subject_value(texts["subject"])
-        return _subject_value(
-            "".join(
-                piece if isinstance(piece, str) else templates.printed(look_up(values, piece.path))
-                for piece in self._compiled.subject.pieces
-            )
-        )
+        return _subject_value(self._line.text(values, texts))
 
 
 def _subject_value(text: str) -> bytes:
