@@ -180,8 +180,9 @@ class Reactivated(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Stopped(Fact, frozen=True, array_like=True, kw_only=True):
-    """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate` or
-    `paused`, `by` is `engine` or `tenant`; `bad` of `of` messages are the figures of a breaker (`shared.stops`)."""
+    """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate`,
+    `render_failed` or `paused`, `by` is `engine` or `tenant`; `bad` of `of` messages are the figures of a breaker
+    (`shared.stops`)."""
 
     topic: ClassVar[str] = "job.stopped"
     reason: str = ""

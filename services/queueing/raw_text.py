@@ -54,7 +54,7 @@ def kept(source: str) -> str:
             if rest is None:
                 break
             inside, began_in_comment, at = opening["name"].lower(), in_comment, rest.end()
-    pieces = []
+    pieces: list[str] = []
     at = 0
     for sign_at in found:
         pieces += (source[at:sign_at], KEPT)
