@@ -39,6 +39,8 @@ _STRUCTURE = frozenset(
 )  # fmt: skip
 _MARKUP = re.compile(r"<(?:(?P<comment>!--)|(?P<end>/?)(?P<name>[a-z][^\s/>]*)|[/!?])", re.IGNORECASE)
 _REST_OF_TAG = re.compile(r"""(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])))*+>""")
+#: Elements that end with their own tag where it says so.
+_FOREIGN = frozenset(("svg", "math"))
 _CONDITIONAL = re.compile(r"<!--\[if[^\]>]{0,200}\]>(?!<!-->|-->)", re.IGNORECASE)
 _ENDS = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW}
 _SOURCE = re.compile(r"""[\s"'/](?:src|srcset|data|href)\s*=\s*["']?\s*[^\s"'>]""", re.IGNORECASE)
@@ -118,9 +120,11 @@ def open_at(html: str) -> int:
         name = piece.name if piece is not None else ""
         if at >= 0 and name in _ENDS:
             at = _end_of_raw(html, name, at)
-        if at < 0:
+        if at < 0 or name == "plaintext":  # which nothing ends
             swallowed = found.start()
             break
+        if name in _FOREIGN and html[at - 2 : at] == "/>":
+            continue
         if name in _SWALLOWING:
             opened.setdefault(name, []).append(found.start())
         elif found["end"] and opened.get(ended := found["name"].lower()):

@@ -97,6 +97,7 @@ class Layout:
         self._tokens = tokens
         self._urls = urls
         self._marks = marks
+        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, urls.unsubscribe)))
         self._pieces: list[bytes] = []
         self._after_slot = True
         self._recipients: list[int] = []
@@ -204,7 +205,7 @@ class Layout:
             self._add(SOFT_BREAK + encode(_PIXEL_AFTER))
 
     def _place_link(self, link: Link) -> None:
-        if self._tracked and link.url:
+        if self._tracked and link.url and not self._is_ours(link.url):
             self._place_tracked(self._tokens.link(link.position, link.url))
         elif any(isinstance(piece, Variable) for piece in link.source):
             self._hrefs.append((self._slot(), link))
@@ -225,6 +226,10 @@ class Layout:
         self._tails.append(self._slot())
         self._shapes.append(shape)
 
+    def _is_ours(self, url: str) -> bool:
+        """Whether it leads to a page of ours, however its scheme and host are written."""
+        return _without_scheme(url).startswith(self._ours)
+
     def _open_url(self, ordinal: int) -> str:
         return self._urls.open + self._tokens.open(ordinal).decode("ascii")
 
@@ -234,10 +239,11 @@ class Layout:
         return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii") if url else ""
 
     def _destination(self, href: str, position: int) -> str:
-        """Where an href leads, "" if it is not tracked: no consent, not http, or the unsubscribe page."""
+        """Where an href leads, "" if it is not tracked: no consent, not http, or a page of ours, such as that of the
+        unsubscription."""
         url = destination(_unescaped(href)) if self._tracked else None
         # One that is only looked at has a position beyond them all.
-        if url is None or url.startswith(self._urls.unsubscribe) or position > MAX_POSITION:
+        if url is None or position > MAX_POSITION or self._is_ours(url):
             return ""
         return url
 
@@ -248,6 +254,13 @@ class Layout:
                 text, lambda position, value: self._click_url(ordinal, position, value) or _harmless(value), pixel
             )
         return text
+
+
+def _without_scheme(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    default = {"http": ":80", "https": ":443"}.get(scheme.lower(), "")
+    return f"{host.lower().removesuffix(default) if default else host.lower()}{slash}{path}"
 
 
 def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any]) -> str:

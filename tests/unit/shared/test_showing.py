@@ -90,6 +90,8 @@ def test_text_and_pictures_show(html: str) -> None:
         ("a<video><template></template>", 1),
         ("a<svg></svg><object></object>", -1),
         ("a<iframe src=x>", 1),
+        ("a<svg/><math />b", -1),
+        ("a<plaintext>b</plaintext>", 1),
         ("a<style></style><!-- x -->", -1),
         ("", -1),
     ],
