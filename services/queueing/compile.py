@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import characters, lacking, mime, raw_text, rewrite, trial
+from services.queueing import characters, filenames, lacking, mime, raw_text, rewrite, trial
 from services.queueing.placeholders import placeholders
 from shared import addresses, content, headers, hrefs, templates, tokens, variables
 from shared.content import CompiledContent, Part, Stream, Subject
@@ -33,7 +33,6 @@ _HEADER_NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = r"[A-Za-z0-9!#$&^_.+-]+"
 _MEDIA_TYPE = re.compile(rf'(?P<type>{_WORD})/{_WORD}(?:; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*')
-_UNPRINTABLE_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\u2028\u2029\ud800-\udfff]")
 _ORDER = {"$.subject": 1, "$.text": 2, "$.html": 3}
 _BASE64_BLANKS = str.maketrans("", "", " \t\r\n")
 
@@ -335,10 +334,8 @@ def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> 
     size = 0
     for index, one in enumerate(given):
         at = f"$.attachments[{index}]"
-        if (what := characters.fault(one.filename)) is not None:
+        if (what := characters.fault(one.filename)) is not None or (what := filenames.fault(one.filename)) is not None:
             faults.append(Fault(f"{at}.filename", what))
-        elif _UNPRINTABLE_NAME.search(one.filename) or not 0 < len(one.filename.encode("utf-8", "replace")) <= 255:
-            faults.append(Fault(f"{at}.filename", "not a file's name: 1 to 255 bytes without controls and slashes"))
         media_type = _MEDIA_TYPE.fullmatch(one.content_type) if len(one.content_type) <= 200 else None
         if media_type is None or media_type["type"].lower() in ("multipart", "message"):
             faults.append(Fault(f"{at}.content_type", "not a media type that can be attached, such as application/pdf"))
