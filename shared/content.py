@@ -76,8 +76,9 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Personal(msgspec.Struct, frozen=True, array_like=True):
-    """A header field whose value depends on the recipient: free text; or, with an `address`, a mailbox whose display
-    name is `text`. The relay renders, folds and encodes it, and leaves it out where it is empty."""
+    """A header field whose value depends on the recipient: free text; or a mailbox, with `text` for its display name,
+    whose address is `address`, or of From that of `from_value`. The relay renders, folds and encodes it, and leaves out
+    what is empty then."""
 
     field: str
     text: Subject

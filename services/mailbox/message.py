@@ -13,6 +13,7 @@ from email.parser import BytesHeaderParser
 from email.policy import Compat32
 from email.utils import collapse_rfc2231_value
 from itertools import islice
+from typing import Any
 
 import msgspec
 import turbohtml
@@ -240,11 +241,8 @@ def _part(number: int, leaf: _Entity) -> Part:
 
 def _filename(header: Mime) -> str:
     try:
-        whole = [
-            value
-            for name, value in header.get_params([], "content-disposition")
-            if name.lower() == "filename" and isinstance(value, tuple)
-        ]
+        parameters: Any = header.get_params([], "content-disposition")  # of RFC 2231 they are tuples
+        whole = [value for name, value in parameters if name.lower() == "filename" and isinstance(value, tuple)]
         # Where there are both, the other one is for programs that do not know RFC 2231.
         return collapse_rfc2231_value(whole[0]) if whole else encoded_words.field(header.get_filename() or "")
     except (LookupError, ValueError, TypeError):  # parameters of RFC 2231 in pieces that do not fit together

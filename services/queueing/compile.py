@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import characters, filenames, lacking, mime, raw_text, rewrite, trial
+from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, trial
 from services.queueing.placeholders import placeholders
 from shared import addresses, content, headers, hrefs, templates, tokens, variables
 from shared.content import CompiledContent, Part, Stream, Subject
@@ -94,6 +94,7 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     track_clicks: bool
     limits: Limits
     tried: Sequence[trial.Tried] = ()
+    fields: dict[str, str] = {}
 
 
 class Templated(msgspec.Struct, frozen=True, array_like=True):
@@ -105,6 +106,7 @@ class Templated(msgspec.Struct, frozen=True, array_like=True):
     links: list[content.TrackedLink]
     faults: list[Fault]
     uses: list[str] = []
+    fields: dict[str, Subject] = {}
 
 
 def sources(job: JobContent, limits: Limits) -> Sources:
@@ -112,12 +114,13 @@ def sources(job: JobContent, limits: Limits) -> Sources:
     faults: list[Fault] = []
     packed = _variables(job.variables, limits, faults)
     packed, tried = (variables.NONE, ()) if faults else (packed, job.tried)
-    return Sources(job.subject, job.html, job.text, packed, job.track_opens, job.track_clicks, limits, tried)
+    fields = personal.sources(job.from_, job.reply_to or "", job.headers)
+    return Sources(job.subject, job.html, job.text, packed, job.track_opens, job.track_clicks, limits, tried, fields)
 
 
 def is_light(given: Sources) -> bool:
     """Whether it may be compiled in this process: short, and nothing in it that runs."""
-    texts = [text for text in (given.subject, given.html, given.text) if text is not None]
+    texts = [text for text in (given.subject, given.html, given.text, *given.fields.values()) if text is not None]
     if sum(map(len, texts)) > LIGHT_CHARS:
         return False
     try:
@@ -130,6 +133,7 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
     """The templates, compiled and tried. `limit` bounds the processor time, in seconds, of what follows; 0: no more."""
     faults: list[Fault] = []
     tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None))
+    fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
     subject = _subject(given, tried, faults)
     text = _text(given, tried, faults)
     html, links = _html(given, tried, faults)
@@ -141,7 +145,7 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
     is_in_question = all(part.template or part.needs is None for part in parts)
     faults += tried.faults(in_question if is_in_question else ())
     faults.sort(key=lambda fault: _ORDER.get(fault.at, 0))
-    return Templated(subject, text, html, links, faults, tried.uses)
+    return Templated(subject, text, html, links, faults, tried.uses, fields)
 
 
 def compile_content(
@@ -150,10 +154,10 @@ def compile_content(
     """The compiled content, or every fault, each with its place in the job's JSON. `templated`: what became of its
     templates elsewhere."""
     faults: list[Fault] = []
-    sender = _mailbox(job.from_, "$.from", faults)
+    sender = _sender(job.from_, faults)
     if sender is not None and sender.address.domain.startswith("["):
         faults.append(Fault("$.from", "not an address to send from: its domain is an IP address"))
-    reply_to = _mailbox(job.reply_to, "$.reply_to", faults) if job.reply_to else None
+    reply_to = _reply_to(job.reply_to or "", faults)
     fields = _headers(job.headers, limits, faults)
     defaults = _variables(job.variables, limits, faults)
     if templated is None:
@@ -186,7 +190,28 @@ def compile_content(
         rate=job.rate,
         at_most_once=job.at_most_once,
         uses=templated.uses,
+        personal=personal.fields(templated.fields, job.headers),
     )
+
+
+def _sender(text: str, faults: list[Fault]) -> addresses.Mailbox | None:
+    """With placeholders in it, the address alone."""
+    if not personal.is_template(text) or characters.fault(text) is not None:
+        return _mailbox(text, "$.from", faults)
+    what = characters.control_fault(text)
+    found = Fault("$.from", what) if what is not None else personal.sender(text)
+    if isinstance(found, Fault):
+        faults.append(found)
+        return None
+    return found
+
+
+def _reply_to(text: str, faults: list[Fault]) -> addresses.Mailbox | None:
+    if not personal.is_template(text) or characters.fault(text) is not None:
+        return _mailbox(text, "$.reply_to", faults) if text else None
+    if (what := characters.control_fault(text)) is not None:
+        faults.append(Fault("$.reply_to", what))
+    return None
 
 
 def _mailbox(text: str, at: str, faults: list[Fault]) -> addresses.Mailbox | None:
@@ -246,6 +271,16 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
     if len(packed) > limits.variables_bytes:
         faults.append(Fault("$.variables", f"{len(packed)} bytes; at most {limits.variables_bytes}"))
     return msgspec.Raw(packed)
+
+
+def _field(name: str, source: str, tried: trial.Trial, faults: list[Fault]) -> Subject:
+    is_address = personal.is_address(name)
+    if not tried.compiles(name, source, faults, personal.place(name), is_address=is_address):
+        return Subject()
+    found = list(placeholders(source))
+    if rewrite.has_logic(found):
+        return Subject(template=source)
+    return Subject(pieces=tuple(rewrite.split(source, found)))
 
 
 def _subject(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Subject:

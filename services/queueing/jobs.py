@@ -84,7 +84,8 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The body of POST /v1/jobs. `rate` is the most that is sent of it, over all sites: `50000/h`, or with what may
     come at once on top, `100/s burst 20`. An attempt whose end is unknown is made again, unless `at_most_once` (of
-    bulk): then the message ends as bounced, with the reason `unknown_outcome`."""
+    bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`, `html`
+    and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
 
     from_: str
     subject: str

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from services.queueing import raw_text
-from shared import templates, variables
+from shared import addresses, templates, variables
 from shared.errors import Fault
 from shared.showing import html_shows, shows
 from shared.template_scan import EXCERPT_CHARS, scan
@@ -52,13 +52,19 @@ class Trial:
         self._at: dict[templates.Name, str] = {}
         self._uses: set[str] = set()
         self._body: list[templates.Name] = []
+        self._addresses: set[templates.Name] = set()
 
-    def compiles(self, name: templates.Name, source: str, faults: list[Fault], at: str = "") -> bool:
-        """Whether it does; `at` is its place in the job, where that is not its name."""
+    def compiles(
+        self, name: templates.Name, source: str, faults: list[Fault], at: str = "", *, is_address: bool = False
+    ) -> bool:
+        """Whether it does; `at` is its place in the job, where that is not its name. `is_address`: what it renders has
+        to be one, or empty."""
         at = at or f"$.{name}"
         try:
             compiled = templates.Templates({name: source}, located=True)
-            if not scan(source).plain:
+            if is_address:
+                self._addresses.add(name)
+            if is_address or not scan(source).plain:
                 self._compiled[name], self._sources[name], self._at[name] = compiled, source, at
         except templates.InvalidTemplate as error:
             faults.append(Fault(at, raw_text.given_back(f"the template does not compile: {error}")))
@@ -116,7 +122,16 @@ class Trial:
                 self._limit(0)
         if always is not None:
             return True, always
-        return False, None if for_nobody else other or self._empty(texts)
+        return False, None if for_nobody else other or self._no_address(texts) or self._empty(texts)
+
+    def _no_address(self, texts: Mapping[templates.Name, str]) -> Fault | None:
+        for name in self._addresses:
+            try:
+                if shows(texts[name]):
+                    addresses.parse(texts[name].strip())
+            except addresses.InvalidAddress as error:
+                return Fault(self._at[name], f"not an address when it is rendered: {error}")
+        return None
 
     def _empty(self, texts: Mapping[templates.Name, str]) -> Fault | None:
         if "subject" in texts and not shows(texts["subject"]):

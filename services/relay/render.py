@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from services.relay import feedback
+from services.relay import feedback, personal
 from services.relay.emptiness import Emptiness, Line
 from services.relay.islands import cut
 from services.relay.layout import Layout, Marks, Urls
@@ -101,6 +101,7 @@ class Renderer:
         self._line = Line("subject", compiled.subject)
         self._emptiness = Emptiness(compiled, self._line, self._marks)
         self._from = compiled.from_value.encode()
+        self._personal = personal.Fields(compiled.personal, compiled.from_value) if compiled.personal else None
         self._takes_complaints = compiled.stream in feedback.STREAMS
         self._last_fields = _last_fields(
             compiled, feedback.feedback_id(compiled, job, tenant, sender_id) if sender_id else ""
@@ -144,12 +145,14 @@ class Renderer:
             layout = self._untracked if recipient.untracked else self._tracked
             body = layout.fill(ordinal, values, texts)
             subject = self._subject(values, texts)
-        except (templates.TemplateFailed, variables.TooDeep) as error:
+            own = dict(self._personal.values(values, texts)) if self._personal is not None else {}
+        except (templates.TemplateFailed, variables.TooDeep, personal.NoField) as error:
             raise RenderFailed(str(error)) from None
+        sender = own.get(b"From") or self._from
         to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
         message_id = f"<{self._verp.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
         fields = [
-            (b"From", self._from),
+            (b"From", sender),
             (b"To", to),
             (b"Subject", subject),
             (b"Date", _date(now_ms // 1000)),
@@ -164,9 +167,12 @@ class Renderer:
             fields.append((b"CFBL-Address", complaint_address + b"; report=arf"))
             fields.append((b"CFBL-Feedback-ID", complaint_address.partition(b"@")[0]))
         fields += self._last_fields
+        if own:
+            fields = [(name, value) for name, old in fields if (value := own.get(name, old)) is not None]
         if len(self._compiled.body) == 1:
             body = _without_empty_end(body)
-        return RenderedMail(fields, body, not (to.isascii() and self._from.isascii()), layout.is_wire_ready)
+        is_ascii = to.isascii() and sender.isascii() and (own.get(b"Reply-To") or b"").isascii()
+        return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready)
 
     @cached_property
     def _tracked(self) -> Layout:
@@ -218,7 +224,7 @@ def _sources(compiled: CompiledContent, marks: Marks) -> dict[templates.Name, st
     }
     if compiled.subject.template:
         sources["subject"] = compiled.subject.template
-    return sources
+    return sources | personal.sources(compiled.personal)
 
 
 def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[bytes, bytes]]:
@@ -226,7 +232,7 @@ def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[byte
     fields = [*own, ("MIME-Version", "1.0"), *compiled.body_fields]
     if feedback_id:
         fields.insert(0, ("Feedback-ID", feedback_id))
-    if compiled.reply_to:
+    if compiled.reply_to or any(one.field == "Reply-To" for one in compiled.personal):
         fields.insert(0, ("Reply-To", compiled.reply_to))
     if compiled.stream == "bulk":
         # RFC 8058 section 3.1.
