@@ -59,11 +59,14 @@ Segment = bytes | Variable | Link | Pixel
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """The text or the HTML. `template` is "" unless the part holds logic; then there are no segments."""
+    """The text or the HTML. `template` is "" unless the part holds logic; then there are no segments. `needs` are the
+    variables of which one has to show something, or the part is empty; none where it shows something in any case; null
+    where it never does."""
 
     kind: Literal["text", "html"]
     segments: list[Segment] = []
     template: str = ""
+    needs: list[tuple[str, ...]] | None = []
 
 
 class Subject(msgspec.Struct, frozen=True, array_like=True):
@@ -71,6 +74,16 @@ class Subject(msgspec.Struct, frozen=True, array_like=True):
 
     pieces: tuple[str | Variable, ...] = ()
     template: str = ""
+
+
+class Personal(msgspec.Struct, frozen=True, array_like=True):
+    """A header field whose value depends on the recipient: free text; or a mailbox, with `text` for its display name,
+    whose address is `address`, or of From that of `from_value`. The relay renders, folds and encodes it, and leaves out
+    what is empty then."""
+
+    field: str
+    text: Subject
+    address: Subject | None = None
 
 
 class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
@@ -83,6 +96,8 @@ class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
 
 class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     """`from_value`, `reply_to` and `headers` are values of header fields, folded and encoded; `reply_to` may be "".
+    What is in `personal`, too, is there only for its place among the fields. `uses` are the paths of the variables that
+    the templates name (`order.total`).
     `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
     pace that the job may have (`shared.rates`), "" where it has none of its own."""
 
@@ -104,6 +119,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     test: bool = False
     rate: str = ""
     at_most_once: bool = False
+    personal: list[Personal] = []
+    uses: list[str] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

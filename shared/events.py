@@ -118,8 +118,9 @@ class Expired(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Failed(Fact, frozen=True, array_like=True, kw_only=True):
-    """The engine could not send it and gave up: `render_failed`, or `brought_relay_down`, when each attempt ended the
-    process that made it. Nothing is said about the address, so it counts as no bounce. `detail` is for people."""
+    """The engine could not send it and gave up: `render_failed`; `empty_subject` or `empty_body`, when nothing would be
+    shown; or `brought_relay_down`, when each attempt ended the process that made it. Nothing is said about the address,
+    so it counts as no bounce. `detail` is for people."""
 
     topic: ClassVar[str] = "message.failed"
     attempt: int = 0
@@ -179,8 +180,9 @@ class Reactivated(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Stopped(Fact, frozen=True, array_like=True, kw_only=True):
-    """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate` or
-    `paused`, `by` is `engine` or `tenant`; `bad` of `of` messages are the figures of a breaker (`shared.stops`)."""
+    """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate`,
+    `render_failed` or `paused`, `by` is `engine` or `tenant`; `bad` of `of` messages are the figures of a breaker
+    (`shared.stops`)."""
 
     topic: ClassVar[str] = "job.stopped"
     reason: str = ""

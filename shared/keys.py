@@ -174,6 +174,12 @@ def job_figures(p: int, job_id: str) -> str:
     return f"est:{{p{p}}}:job:{job_id}:figures"
 
 
+def job_renderings(p: int, job_id: str) -> str:
+    """hash · ordinal → 1 if its mail could not be made, else 0, of the first hundred messages of the job that had an
+    outcome since the last resume (`services.queueing.renderings`) · as long as `job_judged`"""
+    return f"est:{{p{p}}}:job:{job_id}:renderings"
+
+
 def tenant_figures(p: int, tenant: str) -> str:
     """hash · `delivered:<day>`, `complaints:<day>`: of the tenant's bulk in this partition, by day since 1970 (UTC) ·
     400 days after the last, a day until it is of no more use"""

@@ -2,7 +2,7 @@
 
 A stop is of a job, `job:<id>`, or of the bulk of a tenant, `tenant:<name>`; what else the tenant sends goes on.
 Breakers stop what fares badly; that is resumed by the tenant once an operator has consented. A tenant may pause his own
-job, and resumes it by himself.
+job, and resumes it by himself, as he does one whose first mails could not be made.
 
 All stops are in one hash, which relays read twice a second. Each change is a script that looks at what is there:
 nothing is resumed on a consent to another stop, and figures counted before a resume stop nothing after it (`resumed`
@@ -17,9 +17,10 @@ import msgspec
 from shared import keys
 from shared.redis import Client, Script, answer
 
-#: Reasons. The first two are of breakers: only these need consent.
+#: Reasons. The first two harm others' mail, too: only these need consent.
 INVALID_RATE = "invalid_rate"
 COMPLAINT_RATE = "complaint_rate"
+RENDER_FAILED = "render_failed"
 PAUSED = "paused"
 
 #: The stream that a tenant's stop is about.
@@ -43,6 +44,11 @@ class Stop(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def needs_consent(self) -> bool:
+        return self.reason not in (PAUSED, RENDER_FAILED)
+
+    @property
+    def is_counted(self) -> bool:
+        """It comes of figures, which begin anew when it is resumed."""
         return self.reason != PAUSED
 
 
@@ -128,7 +134,7 @@ class StopList:
     async def add(self, name: str, stop: Stop) -> bool:
         """Stops it, unless it is stopped already (a breaker's stop takes the place of a pause), or was resumed since
         `stop.epoch`."""
-        stronger = 1 if stop.needs_consent else 0
+        stronger = 1 if stop.is_counted else 0
         args: list[str | bytes | int] = [name, _encoder.encode(stop), stop.epoch, stronger]
         return bool(await _ADD(self._client, [keys.stops(), keys.resumes()], args))
 
@@ -145,7 +151,7 @@ class StopList:
 
     async def resume(self, name: str, seen: Stop) -> bool:
         """Ends the stop, and with a breaker's all that was decided from the figures before."""
-        return await self._remove(name, seen, seen.epoch + 1 if seen.needs_consent else "")
+        return await self._remove(name, seen, seen.epoch + 1 if seen.is_counted else "")
 
     async def forget(self, name: str, seen: Stop) -> bool:
         """Removes the stop of a job that has ended."""

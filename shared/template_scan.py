@@ -25,6 +25,7 @@ MAX_STATEMENTS = 5_000
 MAX_STRING_CHARS = 20_000
 #: Of what is wrong, as it stands in the source.
 EXCERPT_CHARS = 40
+_NO_TEMPLATE = "text that is no template stands between {% raw %} and {% endraw %}"
 
 _OPENING = re.compile(r"\{[{%#]")
 _RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
@@ -177,10 +178,16 @@ class _Scan:
             raise self._fault(start, f"more than {MAX_BLOCKS} blocks inside of each other (elif counts)")
 
     def _fault(self, at: int, what: str) -> InvalidTemplate:
-        line = self._source.count("\n", 0, at) + 1
-        column = at - self._source.rfind("\n", 0, at)
-        excerpt = self._source[at : at + EXCERPT_CHARS].partition("\n")[0]
-        return InvalidTemplate(f"{what}, at {excerpt!r}", line, column)
+        return fault_at(self._source, at, what)
+
+
+def fault_at(source: str, at: int, what: str) -> InvalidTemplate:
+    """That is wrong at this place of the source: with its line, its column, an excerpt, and what to do where it was
+    never meant to be a template."""
+    line = source.count("\n", 0, at) + 1
+    column = at - source.rfind("\n", 0, at)
+    excerpt = source[at : at + EXCERPT_CHARS].partition("\n")[0]
+    return InvalidTemplate(f"{what}, at {excerpt!r}; {_NO_TEMPLATE}", line, column)
 
 
 def scan(source: str) -> Scanned:

@@ -2,8 +2,8 @@
 
 The language is minijinja's. In the HTML, values are escaped; in text and subject they are not. A name that nothing
 defines is empty, and so is whatever is looked up in it; a null is a name that nothing defines, so that `default`
-applies to it. A rendering ends after `FUEL` steps. Templates load nothing and reach nothing but their variables, though
-they can change the lists and dicts among those: hand over fresh ones for each rendering.
+applies to it. A rendering ends after `FUEL` steps. Templates load nothing and reach nothing but their variables, of
+which they see the keys and items (`template_values`).
 
 Fuel counts steps, not bytes. The filters with which one step takes as much memory as a number says, and with it the
 process, are therefore missing (`indent`, `format`, `slice`) or bounded (`batch`, `replace`, `tojson`).
@@ -14,14 +14,16 @@ What queueing puts into a content itself: `in_string` and `in_script`, for what 
 import re
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import minijinja
 import orjson
 
-from shared.template_scan import InvalidTemplate, scan
+from shared import template_values
+from shared.template_scan import InvalidTemplate, fault_at, scan
 
-Name = Literal["subject", "text", "html"]
+#: `html`, `text`, `subject`, or that of a header field. Values are escaped in `html` alone.
+Name = str
 
 #: Steps of one rendering: a row of a table takes about 30, a step about 20 ns. A hostile loop ends within 3 ms.
 FUEL = 100_000
@@ -50,33 +52,46 @@ safe = minijinja.safe
 
 class TemplateFailed(Exception):
     """It compiles, but fails: out of fuel, an unknown filter, an operation on a value of the wrong type. `always` if no
-    other variables would have helped."""
+    other variables would have helped; `offset` where in the source, -1 if that is not known."""
 
-    def __init__(self, what: str, *, always: bool = False) -> None:
+    def __init__(self, what: str, *, always: bool = False, offset: int = -1) -> None:
         super().__init__(what)
         self.always = always
+        self.offset = offset
 
 
 class Templates:
-    """Compiled templates by name. InvalidTemplate if one does not compile."""
+    """Compiled templates by name. InvalidTemplate if one does not compile. `located`: what fails says where, which
+    costs memory."""
 
-    def __init__(self, sources: Mapping[Name, str]) -> None:
-        self._environment = _environment()
+    def __init__(self, sources: Mapping[Name, str], *, located: bool = False) -> None:
+        self._environment = _environment(located)
+        self._sources = sources
+        self._preludes: dict[Name, str] = {}
         for name, source in sources.items():
             scan(source)
+            prelude = self._preludes[name] = template_values.prelude(source)
             try:
-                self._environment.add_template(name, source)
+                self._environment.add_template(name, prelude + source)
             except minijinja.TemplateError as error:
-                raise InvalidTemplate(error.detail or error.message, error.line or 1) from None
+                raise _invalid(source, error, len(prelude)) from None
+
+    def uses(self, name: Name) -> set[str]:
+        """Paths of the variables that it names and does not set itself, such as `order.total`."""
+        return set(self._environment.undeclared_variables_in_str(self._sources[name], nested=True))
 
     def render(self, name: Name, variables: Mapping[str, Any]) -> str:
         """The text. TemplateFailed."""
         try:
-            text = self._environment.render_template(name, **variables)
+            scope = template_values.scope(variables, self._preludes[name])
+            text = self._environment.render_template(name, **scope)
         except minijinja.TemplateError as error:
-            raise TemplateFailed(error.detail or error.message, always=error.kind in _ALWAYS) from None
+            what, always = error.detail or error.message, error.kind in _ALWAYS
+            raise TemplateFailed(what, always=always, offset=_offset(error, len(self._preludes[name]))) from None
+        except AttributeError as error:
+            raise TemplateFailed(str(error)) from None
         except Exception as error:
-            # What a method of a variable raised, such as `{{ items.pop() }}` of an empty list.
+            # What a filter of ours raised.
             raise TemplateFailed(f"{type(error).__name__}: {error}") from None
         if len(text) > MAX_RENDERED_CHARS:
             raise TemplateFailed(f"{len(text)} characters; at most {MAX_RENDERED_CHARS}")
@@ -117,14 +132,27 @@ def is_deeper(value: object, levels: int) -> bool:
     return True
 
 
-def _environment() -> minijinja.Environment:
+def _offset(error: minijinja.TemplateError, prelude_chars: int) -> int:
+    """Where in the source of which the engine speaks, in characters; -1 if it does not say."""
+    source, span = error.template_source, error.range
+    if source is None or span is None:
+        return -1
+    return max(len(source.encode()[: span[0]].decode(errors="ignore")) - prelude_chars, 0)
+
+
+def _invalid(source: str, error: minijinja.TemplateError, prelude_chars: int) -> InvalidTemplate:
+    what, at = error.detail or error.message, _offset(error, prelude_chars)
+    return InvalidTemplate(what, error.line or 1) if at < 0 else fault_at(source, min(at, len(source)), what)
+
+
+def _environment(located: bool) -> minijinja.Environment:
     environment = minijinja.Environment(
         fuel=FUEL,
         undefined_behavior="chainable",
         auto_escape_callback=lambda name: name == "html",
         keep_trailing_newline=True,
         pycompat=False,
-        debug=False,
+        debug=located,
     )
     # It prints the engine's insides into mails.
     environment.remove_global("debug")

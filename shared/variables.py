@@ -1,6 +1,7 @@
 """What the names of a template stand for: the job's defaults, under the recipient's address and name, under his own
 variables, under what the engine sets. The same when a content is tried and when a mail is made."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -45,6 +46,15 @@ def of_recipient(
 ) -> dict[str, Any]:
     """Fresh ones: templates can change lists and dicts. TooDeep."""
     return merged(decoded(defaults), own, email, name, unsubscribe_url)
+
+
+def look_up(variables: Mapping[str, Any], path: Sequence[str]) -> object:
+    """The value of `{{ a.b }}`; "" if nothing defines it."""
+    value: Any = variables
+    for name in path:
+        if not isinstance(value, dict) or (value := value.get(name)) is None:
+            return ""
+    return value
 
 
 def _without_nulls(value: Any) -> Any:

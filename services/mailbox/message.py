@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from email.message import Message as Mime
 from email.parser import BytesHeaderParser
 from email.policy import Compat32
+from email.utils import collapse_rfc2231_value
 from itertools import islice
+from typing import Any
 
 import msgspec
 import turbohtml
@@ -239,7 +241,10 @@ def _part(number: int, leaf: _Entity) -> Part:
 
 def _filename(header: Mime) -> str:
     try:
-        return encoded_words.field(header.get_filename() or "")
+        parameters: Any = header.get_params([], "content-disposition")  # of RFC 2231 they are tuples
+        whole = [value for name, value in parameters if name.lower() == "filename" and isinstance(value, tuple)]
+        # Where there are both, the other one is for programs that do not know RFC 2231.
+        return collapse_rfc2231_value(whole[0]) if whole else encoded_words.field(header.get_filename() or "")
     except (LookupError, ValueError, TypeError):  # parameters of RFC 2231 in pieces that do not fit together
         return ""
 

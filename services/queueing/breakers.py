@@ -1,6 +1,7 @@
 """Breakers: a job whose addresses are bad, and a tenant of whom recipients complain, are stopped by the facts.
 
-What is judged is bulk; nobody's transactional or personal mail is counted or stopped, and tests count nothing.
+But for renderings (`renderings`), what is judged is bulk; nobody's transactional or personal mail is counted or
+stopped, and tests count nothing.
 
 - A job: of the messages whose address was judged, that is, taken by a host or refused for the mailbox (bounces of kind
   hard and soft, late ones too; a block is about us), the share refused for good. Recipients rejected while queueing are
@@ -26,10 +27,12 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
+from services.queueing import renderings
+from services.queueing.renderings import Rendered, Renderings
 from shared import bus, events, stops
 from shared.lifecycle import pause
 from shared.redis import RedisAway
-from shared.stops import COMPLAINT_RATE, INVALID_RATE, Stop
+from shared.stops import COMPLAINT_RATE, INVALID_RATE, RENDER_FAILED, Stop
 
 #: Most facts are passed over undecoded, so a batch is large.
 BATCH = 500
@@ -148,6 +151,8 @@ class TenantDays:
 class FigureStore(Protocol):
     async def count(self, partition: int, batch: Sequence[Seen]) -> Counted: ...
     async def job(self, job: str) -> Figures: ...
+    async def count_renderings(self, partition: int, batch: Sequence[Rendered]) -> Mapping[str, Renderings]: ...
+    async def renderings(self, job: str) -> Renderings: ...
     async def tenant(self, tenant: str) -> TenantDays: ...
     async def forget_days(self, tenant: str, before: int) -> None: ...
     async def has_ended(self, job: str) -> bool: ...
@@ -189,6 +194,7 @@ class Breakers:
                     await self._judge_job(job, next(one.tenant for one in batch if one.job == job))
             for tenant in counted.tenants:
                 await self._judge_tenant(tenant)
+        await self._judge_renderings(partition, entries)
         AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
 
     async def _judge_job(self, job: str, tenant: str) -> None:
@@ -198,6 +204,22 @@ class Breakers:
         figures = await self._figures.job(job)
         if JOB_STOPS.exceeded(figures) and not await self._figures.has_ended(job):
             await self._stop(name, tenant, JOB_STOPS.reason, figures, epoch)
+
+    async def _judge_renderings(self, partition: int, entries: Sequence[bus.Entry]) -> None:
+        batch = [
+            found
+            for entry in entries
+            if entry.name in renderings.NAMES and (found := renderings.rendered(entry.message())) is not None
+        ]
+        if not batch:
+            return
+        counted = await self._figures.count_renderings(partition, batch)
+        for job, tenant in renderings.failing(batch, counted).items():
+            name = stops.of_job(job)
+            epoch = await self._stops.resumed(name)  # before the figures, as with a job's addresses
+            figures = await self._figures.renderings(job)
+            if figures.stops and not await self._figures.has_ended(job):
+                await self._stop(name, tenant, RENDER_FAILED, Figures(figures.failed, figures.of), epoch)
 
     async def _judge_tenant(self, tenant: str) -> None:
         name = stops.of_tenant(tenant)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import characters, mime, rewrite
+from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, trial
 from services.queueing.placeholders import placeholders
 from shared import addresses, content, headers, hrefs, templates, tokens, variables
 from shared.content import CompiledContent, Part, Stream, Subject
@@ -33,7 +33,7 @@ _HEADER_NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
 _WORD = r"[A-Za-z0-9!#$&^_.+-]+"
 _MEDIA_TYPE = re.compile(rf'(?P<type>{_WORD})/{_WORD}(?:; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*')
-_UNPRINTABLE_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f/\u2028\u2029\ud800-\udfff]")
+_ORDER = {"$.subject": 1, "$.text": 2, "$.html": 3}
 _BASE64_BLANKS = str.maketrans("", "", " \t\r\n")
 
 
@@ -65,6 +65,8 @@ class JobContent(msgspec.Struct, frozen=True, kw_only=True):
     test: bool = False
     rate: str = ""
     at_most_once: bool = False
+    #: Recipients that it is tried with.
+    tried: Sequence[trial.Tried] = ()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +93,8 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     track_opens: bool
     track_clicks: bool
     limits: Limits
+    tried: Sequence[trial.Tried] = ()
+    fields: dict[str, str] = {}
 
 
 class Templated(msgspec.Struct, frozen=True, array_like=True):
@@ -101,23 +105,26 @@ class Templated(msgspec.Struct, frozen=True, array_like=True):
     html: Part | None
     links: list[content.TrackedLink]
     faults: list[Fault]
+    uses: list[str] = []
+    fields: dict[str, Subject] = {}
 
 
 def sources(job: JobContent, limits: Limits) -> Sources:
     """Those of a job."""
     faults: list[Fault] = []
     packed = _variables(job.variables, limits, faults)
-    packed = variables.NONE if faults else packed
-    return Sources(job.subject, job.html, job.text, packed, job.track_opens, job.track_clicks, limits)
+    packed, tried = (variables.NONE, ()) if faults else (packed, job.tried)
+    fields = personal.sources(job.from_, job.reply_to or "", job.headers)
+    return Sources(job.subject, job.html, job.text, packed, job.track_opens, job.track_clicks, limits, tried, fields)
 
 
 def is_light(given: Sources) -> bool:
     """Whether it may be compiled in this process: short, and nothing in it that runs."""
-    texts = [text for text in (given.subject, given.html, given.text) if text is not None]
+    texts = [text for text in (given.subject, given.html, given.text, *given.fields.values()) if text is not None]
     if sum(map(len, texts)) > LIGHT_CHARS:
         return False
     try:
-        return all(scan(text).plain for text in texts)
+        return all(scan(raw_text.kept(text) if text is given.html else text).plain for text in texts)
     except templates.InvalidTemplate:
         return True  # the engine does not get to see it
 
@@ -125,11 +132,20 @@ def is_light(given: Sources) -> bool:
 def compile_templates(given: Sources, limit: Callable[[float], None] | None = None) -> Templated:
     """The templates, compiled and tried. `limit` bounds the processor time, in seconds, of what follows; 0: no more."""
     faults: list[Fault] = []
-    trial = _Trial(given, limit or (lambda _: None))
-    subject = _subject(given, trial, faults)
-    text = _text(given, trial, faults)
-    html, links = _html(given, trial, faults)
-    return Templated(subject, text, html, links, faults)
+    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None))
+    fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
+    subject = _subject(given, tried, faults)
+    text = _text(given, tried, faults)
+    html, links = _html(given, tried, faults)
+    parts = [part for part in (text, html) if part is not None]
+    if parts and all(not part.template and part.needs is None for part in parts):
+        faults.append(Fault(f"$.{parts[-1].kind}", "the content is empty: it shows neither text nor a picture"))
+    # What holds no logic shows something, or is looked at for each recipient (`lacking`).
+    in_question = [part.kind for part in parts if part.template]
+    is_in_question = all(part.template or part.needs is None for part in parts)
+    faults += tried.faults(in_question if is_in_question else ())
+    faults.sort(key=lambda fault: _ORDER.get(fault.at, 0))
+    return Templated(subject, text, html, links, faults, tried.uses, fields)
 
 
 def compile_content(
@@ -138,10 +154,10 @@ def compile_content(
     """The compiled content, or every fault, each with its place in the job's JSON. `templated`: what became of its
     templates elsewhere. `chance` makes the boundaries of its parts ones that nobody knows."""
     faults: list[Fault] = []
-    sender = _mailbox(job.from_, "$.from", faults)
+    sender = _sender(job.from_, faults)
     if sender is not None and sender.address.domain.startswith("["):
         faults.append(Fault("$.from", "not an address to send from: its domain is an IP address"))
-    reply_to = _mailbox(job.reply_to, "$.reply_to", faults) if job.reply_to else None
+    reply_to = _reply_to(job.reply_to or "", faults)
     fields = _headers(job.headers, limits, faults)
     defaults = _variables(job.variables, limits, faults)
     if templated is None:
@@ -173,7 +189,29 @@ def compile_content(
         test=job.test,
         rate=job.rate,
         at_most_once=job.at_most_once,
+        uses=templated.uses,
+        personal=personal.fields(templated.fields, job.headers),
     )
+
+
+def _sender(text: str, faults: list[Fault]) -> addresses.Mailbox | None:
+    """With placeholders in it, the address alone."""
+    if not personal.is_template(text) or characters.fault(text) is not None:
+        return _mailbox(text, "$.from", faults)
+    what = characters.word_fault(text)
+    found = Fault("$.from", what) if what is not None else personal.sender(text)
+    if isinstance(found, Fault):
+        faults.append(found)
+        return None
+    return found
+
+
+def _reply_to(text: str, faults: list[Fault]) -> addresses.Mailbox | None:
+    if not personal.is_template(text) or characters.fault(text) is not None:
+        return _mailbox(text, "$.reply_to", faults) if text else None
+    if (what := characters.word_fault(text)) is not None:
+        faults.append(Fault("$.reply_to", what))
+    return None
 
 
 def _mailbox(text: str, at: str, faults: list[Fault]) -> addresses.Mailbox | None:
@@ -235,38 +273,17 @@ def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> ms
     return msgspec.Raw(packed)
 
 
-class _Trial:
-    """Renders once what is compiled, with what a relay would set: that finds a misspelt filter."""
-
-    def __init__(self, given: Sources, limit: Callable[[float], None]) -> None:
-        self._variables = given.variables
-        self._limit = limit
-
-    def passes(self, name: templates.Name, source: str, faults: list[Fault]) -> bool:
-        """Whether it compiles, and would not fail whatever the variables were."""
-        try:
-            compiled = templates.Templates({name: source})
-            if not scan(source).plain:
-                self._limit(templates.RENDER_CPU_S)
-                compiled.render(name, self._values())
-        except templates.InvalidTemplate as error:
-            faults.append(Fault(f"$.{name}", f"the template does not compile: {error}"))
-            return False
-        except templates.TemplateFailed as error:
-            if error.always:
-                faults.append(Fault(f"$.{name}", f"the template fails: {error}"))
-                return False
-        finally:
-            self._limit(0)
-        return True
-
-    def _values(self) -> dict[str, Any]:
-        return variables.of_recipient(
-            self._variables, variables.NONE, "somebody@example.com", "Somebody", "https://example.com/u/x"
-        )
+def _field(name: str, source: str, tried: trial.Trial, faults: list[Fault]) -> Subject:
+    is_address = personal.is_address(name)
+    if not tried.compiles(name, source, faults, personal.place(name), is_address=is_address):
+        return Subject()
+    found = list(placeholders(source))
+    if rewrite.has_logic(found):
+        return Subject(template=source)
+    return Subject(pieces=tuple(rewrite.split(source, found)))
 
 
-def _subject(given: Sources, trial: _Trial, faults: list[Fault]) -> Subject:
+def _subject(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Subject:
     limits = given.limits
     if len(given.subject) > limits.subject_chars:
         faults.append(Fault("$.subject", f"{len(given.subject)} characters; at most {limits.subject_chars}"))
@@ -274,26 +291,29 @@ def _subject(given: Sources, trial: _Trial, faults: list[Fault]) -> Subject:
     if (what := characters.word_fault(given.subject)) is not None:
         faults.append(Fault("$.subject", what))
         return Subject()
-    if not trial.passes("subject", given.subject, faults):
+    if not tried.compiles("subject", given.subject, faults):
         return Subject()
     found = list(placeholders(given.subject))
+    if lacking.needs_of_text(given.subject, found) is None:
+        faults.append(Fault("$.subject", "is empty: it shows nothing"))
     if rewrite.has_logic(found):
         return Subject(template=given.subject)
     return Subject(pieces=tuple(rewrite.split(given.subject, found)))
 
 
-def _text(given: Sources, trial: _Trial, faults: list[Fault]) -> Part | None:
-    source = _source(given.text, given.limits.text_bytes, "text", trial, faults)
+def _text(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Part | None:
+    source = _source(given.text, given.limits.text_bytes, "text", tried, faults)
     if source is None:
         return None
     found = list(placeholders(source))
+    needs = lacking.needs_of_text(source, found)
     if rewrite.has_logic(found):
         return Part("text", template=source)
-    return Part("text", segments=mime.segments(rewrite.split(source, found)))
+    return Part("text", segments=mime.segments(rewrite.split(source, found)), needs=needs)
 
 
-def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | None, list[content.TrackedLink]]:
-    source = _source(given.html, given.limits.html_bytes, "html", trial, faults)
+def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> tuple[Part | None, list[content.TrackedLink]]:
+    source = _source(given.html, given.limits.html_bytes, "html", tried, faults)
     if source is None:
         return None, []
     guarded = rewrite.guarded(source)
@@ -306,13 +326,17 @@ def _html(given: Sources, trial: _Trial, faults: list[Fault]) -> tuple[Part | No
         Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
         for line in document.dangerous_lines[:MAX_LINES_NAMED]
     )
+    needs = lacking.needs_of_html(source, document.placeholders)
     if document.has_logic:
-        return Part("html", template=rewrite.marked(document, opens=given.track_opens)), links
-    return Part("html", segments=mime.segments(rewrite.pieces(document, opens=given.track_opens))), links
+        template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))
+        return Part("html", template=template), links
+    pieces = rewrite.pieces(document, opens=given.track_opens)
+    plain = (raw_text.given_back(piece) if isinstance(piece, str) else piece for piece in pieces)
+    return Part("html", segments=mime.segments(plain), needs=needs), links
 
 
 def _source(
-    given: str | None, limit: int, name: Literal["text", "html"], trial: _Trial, faults: list[Fault]
+    given: str | None, limit: int, name: Literal["text", "html"], tried: trial.Trial, faults: list[Fault]
 ) -> str | None:
     """With LF line ends, one of them at the end; None if there is none, or nothing that compiles."""
     if given is None or not given.strip():
@@ -325,7 +349,13 @@ def _source(
         faults.append(Fault(f"$.{name}", f"{size} bytes; at most {limit}"))
         return None
     source = given.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
-    return source if trial.passes(name, source, faults) else None
+    if name == "html":
+        try:
+            source = raw_text.kept(source)
+        except templates.InvalidTemplate as error:
+            faults.append(Fault("$.html", f"the template does not compile: {error}"))
+            return None
+    return source if tried.compiles(name, source, faults) else None
 
 
 def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> list[mime.File]:
@@ -336,10 +366,8 @@ def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> 
     size = 0
     for index, one in enumerate(given):
         at = f"$.attachments[{index}]"
-        if (what := characters.word_fault(one.filename)) is not None:
+        if (what := characters.word_fault(one.filename) or filenames.fault(one.filename)) is not None:
             faults.append(Fault(f"{at}.filename", what))
-        elif _UNPRINTABLE_NAME.search(one.filename) or not 0 < len(one.filename.encode("utf-8", "replace")) <= 255:
-            faults.append(Fault(f"{at}.filename", "not a file's name: 1 to 255 bytes without controls and slashes"))
         media_type = _MEDIA_TYPE.fullmatch(one.content_type) if len(one.content_type) <= 200 else None
         if media_type is None or media_type["type"].lower() in ("multipart", "message"):
             faults.append(Fault(f"{at}.content_type", "not a media type that can be attached, such as application/pdf"))

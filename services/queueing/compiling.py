@@ -56,18 +56,25 @@ class Compiler:
         return await asyncio.to_thread(compile_content, job, limits, templated, chance=self._chance(CHANCE_BYTES))
 
     async def _elsewhere(self, given: Sources, tenant: str) -> Templated:
+        templated, killed = await self._asked(given, tenant)
+        if killed and len(given.tried) > 1:
+            # One recipient whose rendering takes too long is no fault of the others.
+            templated, killed = await self._asked(msgspec.structs.replace(given, tried=given.tried[1:]), tenant)
+        return templated
+
+    async def _asked(self, given: Sources, tenant: str) -> tuple[Templated, bool]:
+        """What became of them; and whether there is no answer, because the process was killed over it."""
         try:
             question = _encode(given)
         except UnicodeEncodeError:
             fault = Fault("$", "the content has code points that are no characters: surrogates")
-            return Templated(Subject(), None, None, [], [fault])
+            return Templated(Subject(), None, None, [], [fault]), False
         try:
-            return _decode_templated(
-                await self._sandbox.ask(question, source=blake2b(question, digest_size=16).digest(), owner=tenant)
-            )
+            digest = blake2b(question, digest_size=16).digest()
+            return _decode_templated(await self._sandbox.ask(question, source=digest, owner=tenant)), False
         except Killed as killed:
             fault = Fault(_where(given), f"the templates cannot be compiled and tried: that {killed}")
-            return Templated(Subject(), None, None, [], [fault])
+            return Templated(Subject(), None, None, [], [fault]), True
         except Penalised as penalised:
             raise Problem(
                 429,

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from services.queueing.breakers import Counted, Figures, Seen, TenantDays
+from services.queueing.renderings import FIRST, Rendered, Renderings
 from shared import ids, keys
 from shared.redis import Client, Script, answer
 from shared.stops import STOPPED_STREAM
@@ -106,6 +107,31 @@ if job[1] ~= 'queued' then return 0 end
 return redis.call('BITCOUNT', KEYS[2]) >= tonumber(job[2]) and 1 or 0
 """
 )
+
+# KEYS: renderings of each job. ARGV: their lifetime, how many messages are counted, the batch as a msgpack list of [key
+# of the job, ordinal, 1 if it failed]. Answers key, failed, counted of each job that has a failure in the batch.
+_RENDERED = Script(
+    """
+local full, failing, found = {}, {}, {}
+for _, one in ipairs(cmsgpack.unpack(ARGV[3])) do
+  local job, ordinal, failed = unpack(one)
+  if full[job] == nil then full[job] = redis.call('HLEN', KEYS[job]) >= tonumber(ARGV[2]) end
+  if not full[job] and redis.call('HSETNX', KEYS[job], ordinal, failed) == 1 then
+    redis.call('PEXPIRE', KEYS[job], ARGV[1])
+    full[job] = redis.call('HLEN', KEYS[job]) >= tonumber(ARGV[2])
+  end
+  if failed == 1 then failing[job] = true end
+end
+for job in pairs(failing) do
+  local bad, all = 0, redis.call('HVALS', KEYS[job])
+  for _, one in ipairs(all) do bad = bad + tonumber(one) end
+  found[#found + 1] = job
+  found[#found + 1] = bad
+  found[#found + 1] = #all
+end
+return found
+"""
+)
 _encoder = msgspec.msgpack.Encoder()
 
 
@@ -146,6 +172,25 @@ class FigureStore:
     async def begin_job_anew(self, job: str) -> None:
         """Counts from 0 again. What was counted of a message already does not count again."""
         await answer(self._client.delete(keys.job_figures(ids.job_partition(job, self._partitions), job)))
+
+    async def count_renderings(self, partition: int, batch: Sequence[Rendered]) -> dict[str, Renderings]:
+        """Of the jobs that have a failure in the batch. One script call."""
+        jobs = list(dict.fromkeys(one.job for one in batch))
+        names = [keys.job_renderings(partition, job) for job in jobs]
+        places = {job: place for place, job in enumerate(jobs, 1)}
+        rows = [(places[one.job], one.ordinal, int(one.failed)) for one in batch]
+        found = await _RENDERED(self._client, names, [JUDGED_MS, FIRST, _encoder.encode(rows)])
+        return {jobs[found[at] - 1]: Renderings(found[at + 1], found[at + 2]) for at in range(0, len(found), 3)}
+
+    async def renderings(self, job: str) -> Renderings:
+        """Failed of the first messages since the last resume."""
+        key = keys.job_renderings(ids.job_partition(job, self._partitions), job)
+        found = [int(one) for one in await answer(self._client.hvals(key))]
+        return Renderings(sum(found), len(found))
+
+    async def begin_renderings_anew(self, job: str) -> None:
+        """Counts from 0 again."""
+        await answer(self._client.delete(keys.job_renderings(ids.job_partition(job, self._partitions), job)))
 
     async def tenant(self, tenant: str) -> TenantDays:
         """Over all partitions."""

@@ -16,7 +16,7 @@ from services.queueing.appending import CsvRows, JsonRows, Row
 from services.queueing.compile import JobContent, Limits
 from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES, JobStore, NewJob, Start, Stored
-from shared import addresses, api, content, ids
+from shared import api, content, ids
 from shared.domain_names import InvalidDomain
 from shared.errors import Fault, Problem, ProblemDocument
 from shared.ready import LANES
@@ -55,13 +55,15 @@ class NamedMessage(msgspec.Struct, frozen=True):
 
 
 class JobAccepted(msgspec.Struct, frozen=True):
-    """The job is stored. `messages` names those of up to 10,000 recipients, in their order."""
+    """The job is stored. `messages` names those of up to 10,000 recipients, in their order. `warnings` name what is
+    hardly meant so, such as a variable that no recipient has; the job is sent all the same."""
 
     id: str
     state: str
     accepted: int
     rejected: list[RejectedRecipient]
     messages: list[NamedMessage]
+    warnings: list[Fault]
 
 
 class RejectedLine(msgspec.Struct, frozen=True):
@@ -219,7 +221,7 @@ class _Site:
         )
         compiled = await self._compiler.compile(draft.content, Limits(), tenant)
         job = await asyncio.to_thread(jobs.finish, draft, compiled)
-        await self._check_from(request[api.PRINCIPAL], job.request.from_)
+        await self._check_from(request[api.PRINCIPAL], job.compiled.from_domain)
         partition = ids.name_partition(key_digest, self._partitions) if key else None
         start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
         chunks = await asyncio.to_thread(jobs.chunks, job.waiting)
@@ -242,9 +244,8 @@ class _Site:
             self._log.info("job_stored", job=job_id, tenant=tenant, recipients=len(job.waiting), state=start)
         return _answer(stored, reply)
 
-    async def _check_from(self, principal: api.Principal, from_: str) -> None:
+    async def _check_from(self, principal: api.Principal, domain: str) -> None:
         tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
-        domain = addresses.parse_mailbox(from_).address.domain
         found = await self._tenants.get(tenant)
         try:
             any_from_domain = found is not None and found.any_from_domain
@@ -437,6 +438,7 @@ def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
             for ordinal, one in enumerate(job.waiting)
             if one.rejected is None
         ],
+        warnings=job.warnings,
     )
 
 

@@ -17,11 +17,13 @@ from msgspec import UNSET, Meta, UnsetType
 
 from services.queueing import characters, cut
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
+from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
+from services.queueing.trial import MAX_TRIED, Tried
 from shared import addresses, content, rates
 from shared.errors import NOT_JSON, Fault, Problem
 from shared.recipients import Waiting, pack_waiting
 from shared.templates import is_deeper
-from shared.variables import MAX_DEPTH
+from shared.variables import MAX_DEPTH, TooDeep, decoded
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.
@@ -88,7 +90,8 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The body of POST /v1/jobs. `rate` is the most that is sent of it, over all sites: `50000/h`, or with what may
     come at once on top, `100/s burst 20`. An attempt whose end is unknown is made again, unless `at_most_once` (of
-    bulk): then the message ends as bounced, with the reason `unknown_outcome`."""
+    bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`, `html`
+    and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
 
     from_: str
     subject: str
@@ -122,7 +125,8 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Job:
-    """A job that may be stored. `waiting` has every recipient at its ordinal, rejected ones too."""
+    """A job that may be stored. `waiting` has every recipient at its ordinal, rejected ones too; `warnings` are about
+    what is hardly meant so, and is done all the same."""
 
     request: JobRequest
     compiled: content.CompiledContent
@@ -130,6 +134,7 @@ class Job:
     rejected: list[Rejected]
     send_at_ms: int
     expires_at_ms: int
+    warnings: list[Fault]
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,8 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
-    return Draft(job, _content(job, rate), recipients, open_job, send_at_ms, expires_at_ms, faults)
+    tried = first_accepted(recipients, job.stream)
+    return Draft(job, _content(job, rate, tried), recipients, open_job, send_at_ms, expires_at_ms, faults)
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -171,11 +177,49 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
     faults = [*draft.faults, *(compiled if isinstance(compiled, list) else ())]
     waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream)
     faults += recipient_faults
+    warnings: list[Fault] = []
+    if not faults and isinstance(compiled, content.CompiledContent) and not draft.open_job:
+        waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
     if not draft.open_job and not faults and len(rejected) == len(waiting):
         faults = [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
     if faults or isinstance(compiled, list):
         raise _refused(faults)
-    return Job(draft.request, compiled, waiting, rejected, draft.send_at_ms, draft.expires_at_ms)
+    return Job(draft.request, compiled, waiting, rejected, draft.send_at_ms, draft.expires_at_ms, warnings)
+
+
+def _with_what_lacks(
+    compiled: content.CompiledContent, waiting: list[Waiting], rejected: list[Rejected]
+) -> tuple[list[Waiting], list[Rejected], list[Fault], list[Fault]]:
+    """Who would get an empty mail is rejected, too; with what no recipient has, and what is empty for all of them."""
+    lacks = Lacks(compiled, decoded(compiled.variables))
+    judged: list[Waiting] = []
+    reasons: set[str] = set()
+    rejected = list(rejected)
+    accepted = 0
+    for index, one in enumerate(waiting):
+        reason = None
+        if one.rejected is None:
+            try:
+                reason = lacks.reason(one)
+            except TooDeep:
+                reason = None  # the rendering says so
+            accepted += reason is None
+        if reason is not None:
+            reasons.add(reason)
+            rejected.append(Rejected(index, one.email, reason))
+            one = msgspec.structs.replace(one, rejected=reason)
+        judged.append(one)
+    rejected.sort(key=lambda one: one.index)
+    warnings = [Fault("$.recipients", _NOBODY_HAS.format(path)) for path in lacks.unseen()[:MAX_FAULTS]]
+    faults = [] if accepted else [_EMPTY[reason] for reason in sorted(reasons)]
+    return judged, rejected, warnings, faults
+
+
+_NOBODY_HAS = "no recipient has the variable `{}`, and the job has no default for it: it is empty for all"
+_EMPTY = {
+    EMPTY_SUBJECT: Fault("$.subject", "is empty for every recipient: none has what it is made of"),
+    EMPTY_BODY: Fault("$.html", "the content is empty for every recipient: none has what it is made of"),
+}
 
 
 def _refused(faults: Sequence[Fault]) -> Problem:
@@ -342,6 +386,19 @@ def accept(recipients: Sequence[Recipient], stream: str) -> tuple[list[Waiting],
     return waiting, rejected, faults
 
 
+def first_accepted(recipients: Sequence[Recipient], stream: str) -> list[Tried]:
+    """Those that the content is tried with: the first that are not rejected."""
+    tried: list[Tried] = []
+    seen: set[str] = set()
+    for recipient in recipients[: 100 * MAX_TRIED]:
+        one = wait(recipient, stream, "", seen)
+        if not isinstance(one, Fault) and one.rejected is None:
+            tried.append(Tried(one.email, one.name, one.variables))
+        if len(tried) == MAX_TRIED:
+            break
+    return tried
+
+
 def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting | Fault:
     """The recipient as he waits to be queued, perhaps rejected. `seen` has the keys of the addresses before him. Here
     everybody comes by, as JSON, a line of it, or a row of CSV."""
@@ -449,7 +506,7 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _content(job: JobRequest, rate: str) -> JobContent:
+def _content(job: JobRequest, rate: str, tried: Sequence[Tried]) -> JobContent:
     return JobContent(
         from_=job.from_,
         subject=job.subject,
@@ -468,4 +525,5 @@ def _content(job: JobRequest, rate: str) -> JobContent:
         test=job.test,
         rate=rate,
         at_most_once=job.at_most_once,
+        tried=tried,
     )

@@ -11,12 +11,11 @@ with a digest of the content and of chance, so that nobody who writes the conten
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from urllib.parse import quote
 
 import msgspec
 
+from services.queueing import filenames
 from services.queueing.rewrite import Piece
-from shared import headers
 from shared.content import Part, Segment
 from shared.quoted_printable import SOFT_BREAK, between_slots
 
@@ -90,17 +89,10 @@ def _multipart(subtype: str, inner: Sequence[Entity], digest: bytes) -> Entity:
 def _attached(file: File) -> Entity:
     starts = range(0, len(file.content), _LINE_BYTES) or range(1)
     lines = [b2a_base64(file.content[at : at + _LINE_BYTES], newline=False) for at in starts]
-    fields = _fields(headers.fold(file.content_type, len("Content-Type: ")), "base64")
-    fields.append(("Content-Disposition", f"attachment;\r\n {_filename(file.filename)}"))
+    fields = _fields(filenames.content_type(file.content_type, file.filename), "base64")
+    fields.append(("Content-Disposition", filenames.disposition(file.filename)))
     return Entity(fields, [b"\r\n".join([*lines, b""])])
 
 
 def _fields(content_type: str, transfer_encoding: str) -> list[tuple[str, str]]:
     return [("Content-Type", content_type), ("Content-Transfer-Encoding", transfer_encoding)]
-
-
-def _filename(name: str) -> str:
-    """RFC 2183 for plain names, RFC 2231 for all others."""
-    if name.isascii() and not set('"\\') & set(name):
-        return f'filename="{name}"'
-    return f"filename*=utf-8''{quote(name, safe='')}"

@@ -57,6 +57,14 @@ def placeholders(source: str) -> Iterator[Placeholder]:
             at = end
 
 
+def end_of(source: str, start: int) -> int:
+    """Where the tag, comment or raw block that begins at `start` ends; -1 if it does not."""
+    if (raw := _RAW.match(source, start)) is not None:
+        closing = _END_OF_RAW.search(source, raw.end())
+        return -1 if closing is None else closing.end()
+    return _end(source, start, source[start : start + 2])
+
+
 def _placeholder(source: str, start: int, end: int, kind: Kind) -> Placeholder:
     if kind == "expression":
         path = _PATH.fullmatch(source, start, end)

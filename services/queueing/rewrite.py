@@ -7,7 +7,7 @@ offsets stay true: what prints becomes letters, for it may stand in an unquoted 
 A link is an `a` or `area` with an href, tracked or not; its position is its place among them in the source, from 0.
 Tracked are those that lead, or with placeholders in them may lead, to http or https. Not tracked: other schemes,
 anchors, what stands in comments, scripts and conditional comments (these are no links to browsers), what is, or is
-inside of an element that is, marked `data-track="off"`, and the unsubscribe link.
+inside of an element that is, marked `data-track="off"`, and the unsubscribe link, which is known by where it leads.
 
 A source is written by anybody who has a key: nothing here takes more time than the length of the source times a little.
 """
@@ -23,7 +23,7 @@ import turbohtml
 
 from services.queueing import contexts
 from services.queueing.placeholders import Placeholder, placeholders
-from shared import content, hrefs, tokens
+from shared import content, hrefs, showing, tokens
 from shared.content import Link, Pixel, Variable
 
 Piece = str | Variable | Link | Pixel
@@ -85,7 +85,6 @@ _WHOLE = (content.UNTRACKED_STYLE, content.UNTRACKED_REFRESH, content.UNTRACKED_
 EXCERPT_CHARS = 40
 _UNTRACKED = '[data-track="off" i]'
 _START = attrgetter("start")
-_UNSUBSCRIBE = re.compile(rf"\b{content.UNSUBSCRIBE_URL}\b")
 
 
 class Href(msgspec.Struct, frozen=True):
@@ -131,7 +130,7 @@ def read(source: str, *, clicks: bool, values: Sequence[contexts.Value] | None =
     if has_printing(found):
         values = contexts.look(source, found).values if values is None else values
         found_hrefs = _with_others(found_hrefs, values, source, found)
-    return Document(source, found, found_hrefs, _pixel_at(html, source), _dangerous_lines(going, masked))
+    return Document(source, found, found_hrefs, _pixel_at(html, masked, source), _dangerous_lines(going, masked))
 
 
 class Guarded(msgspec.Struct, frozen=True):
@@ -303,7 +302,8 @@ def _begins(element: turbohtml.Element) -> int:
 
 
 def _may_be_tracked(source: str, inside: Sequence[Placeholder], start: int) -> bool:
-    if any(_UNSUBSCRIBE.search(source, one.start, one.end) for one in inside):
+    """Where it leads is known when it is rendered; that of the unsubscribe page alone leads to us in any case."""
+    if inside[0].start == start and inside[0].path == (content.UNSUBSCRIBE_URL,):
         return False
     prefix = unescape(source[start : inside[0].start]).lstrip().lower()
     return any(scheme.startswith(prefix) or prefix.startswith(scheme) for scheme in ("http://", "https://"))
@@ -388,10 +388,13 @@ def _lines(source: str, offsets: Iterable[int]) -> list[int]:
     return sorted({bisect_left(ends, offset) + 1 for offset in offsets})
 
 
-def _pixel_at(html: turbohtml.Document, source: str) -> int:
-    """Before `</body>`; where there is none, at the end, on the last line."""
+def _pixel_at(html: turbohtml.Document, masked: str, source: str) -> int:
+    """Before `</body>`; where there is none, at the end, on the last line; but before what would swallow it there."""
     body = html.select_one("body")
     location = body.source_location if body is not None else None
     if location is not None and location.end_tag is not None:
-        return location.end_tag.start_offset
-    return len(source.rstrip("\n"))
+        end = location.end_tag.start_offset
+    else:
+        end = len(source.rstrip("\n"))
+    swallowed = showing.open_at(masked[:end])
+    return end if swallowed < 0 else swallowed

@@ -16,7 +16,7 @@ from services.queueing.breakers import stopped
 from services.queueing.figures import FigureStore
 from shared import api, events, ids, stops
 from shared.errors import Fault, Problem, ProblemDocument
-from shared.stops import PAUSED, Stop, StopList
+from shared.stops import PAUSED, RENDER_FAILED, Stop, StopList
 from shared.times import rfc3339
 
 MAX_LIMIT = 1_000
@@ -30,8 +30,8 @@ PAUSES = Counter("estafette_queueing_paused_total", "Jobs paused by their tenant
 
 class StopShown(msgspec.Struct, frozen=True):
     """What is not sent for now: a job, or, where `job` is null, the tenant's bulk. `reason` is `invalid_rate` or
-    `complaint_rate` (`bad` of `of` messages), which an operator has to consent to resume, or `paused`. `consented` is
-    when he did."""
+    `complaint_rate` (`bad` of `of` messages), which an operator has to consent to resume, `render_failed` (`bad` of the
+    first `of` mails could not be made), or `paused`. `consented` is when he did."""
 
     name: str
     tenant: str
@@ -200,7 +200,9 @@ class _Site:
             detail = f"stopped by a breaker ({stop.reason}: {stop.bad} of {stop.of}): an operator has to consent first"
             raise Problem(409, "consent_missing", detail)
         job = stops.job_of(name)
-        if stop.needs_consent:
+        if stop.reason == RENDER_FAILED:
+            await self._figures.begin_renderings_anew(job)
+        elif stop.is_counted:
             # Before the stop ends: the figures that led to it must not lead to another.
             await (self._figures.begin_job_anew(job) if job else self._figures.begin_tenant_anew(stop.tenant))
         now_ms = self._now_ms()

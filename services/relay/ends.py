@@ -17,7 +17,7 @@ UNKNOWN = Bounce("soft", "unknown_outcome")
 #: What is kept of a reply on a fact, and carried to the next attempt.
 MAX_REPLY_CHARS = 500
 #: Why there is no mail, where the fault is ours or of the content: that is a failure, and no bounce.
-FAILURES = frozenset({"render_failed"})
+FAILURES = frozenset({"render_failed", "empty_subject", "empty_body"})
 BROUGHT_DOWN = "brought_relay_down"
 
 

@@ -28,6 +28,7 @@ from shared.content import Link, Part, Pixel, Segment, Variable
 from shared.quoted_printable import MAX_LINE_CHARS, SOFT_BREAK, between_slots, encode, wrap
 from shared.templates import Name, TemplateFailed, escaped, printed
 from shared.tokens import MAX_POSITION, RECIPIENT_CHARS, JobTokens, LinkShape, destination
+from shared.variables import look_up
 
 Kind = Literal["text", "html"]
 
@@ -101,6 +102,7 @@ class Layout:
         self._tokens = tokens
         self._urls = urls
         self._marks = marks
+        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, urls.unsubscribe)))
         self._pieces: list[bytes] = []
         self._after_slot = True
         self._recipients: list[int] = []
@@ -212,7 +214,7 @@ class Layout:
             self._add(SOFT_BREAK + encode(_PIXEL_AFTER))
 
     def _place_link(self, link: Link) -> None:
-        if self._tracked and link.url:
+        if self._tracked and link.url and not self._is_ours(link.url):
             self._place_tracked(self._tokens.link(link.position, link.url))
         elif any(isinstance(piece, Variable) for piece in link.source):
             self._hrefs.append((self._slot(), link))
@@ -233,6 +235,10 @@ class Layout:
         self._tails.append(self._slot())
         self._shapes.append(shape)
 
+    def _is_ours(self, url: str) -> bool:
+        """Whether it leads to a page of ours, however its scheme and host are written."""
+        return _without_scheme(url).startswith(self._ours)
+
     def _open_url(self, ordinal: int) -> str:
         return self._urls.open + self._tokens.open(ordinal).decode("ascii")
 
@@ -242,10 +248,11 @@ class Layout:
         return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii") if url else ""
 
     def _destination(self, href: str, position: int) -> str:
-        """Where an href leads, "" if it is not tracked: no consent, not http, or the unsubscribe page."""
+        """Where an href leads, "" if it is not tracked: no consent, not http, or a page of ours, such as that of the
+        unsubscription."""
         url = destination(_unescaped(href)) if self._tracked else None
         # One that is only looked at has a position beyond them all.
-        if url is None or url.startswith(self._urls.unsubscribe) or position > MAX_POSITION:
+        if url is None or position > MAX_POSITION or self._is_ours(url):
             return ""
         return url
 
@@ -260,13 +267,11 @@ class Layout:
         return text
 
 
-def look_up(variables: Mapping[str, Any], path: Sequence[str]) -> object:
-    """The value of `{{ a.b }}`; "" if nothing defines it."""
-    value: Any = variables
-    for name in path:
-        if not isinstance(value, dict) or (value := value.get(name)) is None:
-            return ""
-    return value
+def _without_scheme(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    default = {"http": ":80", "https": ":443"}.get(scheme.lower(), "")
+    return f"{host.lower().removesuffix(default) if default else host.lower()}{slash}{path}"
 
 
 def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any]) -> str:

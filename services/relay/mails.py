@@ -128,12 +128,15 @@ class Mails:
         try:
             asked = work.renderer.asked(ready)
             texts = await self._rendering.texts(asked, ready.tenant) if asked is not None else {}
+            if (empty := work.renderer.empty(ready, texts)) is not None:
+                raise empty
             mail = work.renderer.render(ready, now_ms, complaints=work.complaints, texts=texts)
         except Unavailable as away:
             return Unmade("rendering_unavailable", str(away), final=False, stream=work.stream)
         except (RenderFailed, TemplateFailed) as failed:
             RENDERED.labels("failed").inc()
-            return Unmade("render_failed", str(failed), final=True)
+            reason = failed.reason if isinstance(failed, RenderFailed) else "render_failed"
+            return Unmade(reason, str(failed), final=True)
         RENDERED.labels("rendered" if asked is None else "rendered_elsewhere").inc()
         signatures = b""
         if signers := work.signers:

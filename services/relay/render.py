@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
-from services.relay import feedback
+from services.relay import feedback, personal
+from services.relay.emptiness import Emptiness, Line
 from services.relay.islands import cut
-from services.relay.layout import Layout, Marks, Urls, look_up
+from services.relay.layout import Layout, Marks, Urls
 from services.relay.rendering import Asked, Job
 from services.relay.transaction import is_wire_ready
 from shared import addresses, events, headers, templates, variables
@@ -27,7 +28,18 @@ _NO_TEXTS: Mapping[templates.Name, str] = MappingProxyType({})
 
 
 class RenderFailed(Exception):
-    """The mail cannot be made for this recipient, now or later. The message says why, for the job's author."""
+    """The mail cannot be made for this recipient, now or later. The message says why, for the job's author; `reason` in
+    one word."""
+
+    def __init__(self, what: str, reason: str = "render_failed") -> None:
+        super().__init__(what)
+        self.reason = reason
+
+
+_EMPTY = {
+    "empty_subject": "the subject is empty for this recipient",
+    "empty_body": "the body is empty for this recipient: it shows neither text nor a picture",
+}
 
 
 class RenderedMail(msgspec.Struct, frozen=True):
@@ -86,7 +98,10 @@ class Renderer:
         sources = _sources(compiled, self._marks)
         self._logic = Job(sources, compiled.variables) if sources else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
+        self._line = Line("subject", compiled.subject)
+        self._emptiness = Emptiness(compiled, self._line, self._marks)
         self._from = compiled.from_value.encode()
+        self._personal = personal.Fields(compiled.personal, compiled.from_value) if compiled.personal else None
         self._takes_complaints = compiled.stream in feedback.STREAMS
         self._last_fields = _last_fields(
             compiled, feedback.feedback_id(compiled, job, tenant, sender_id) if sender_id else ""
@@ -98,6 +113,18 @@ class Renderer:
             return None
         url = self._unsubscribe_url(recipient.ordinal)
         return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, url)
+
+    def empty(self, recipient: events.Ready, texts: Mapping[templates.Name, str] = _NO_TEXTS) -> RenderFailed | None:
+        """What is said instead of a mail that would have an empty subject, or show nothing."""
+        if not self._emptiness.is_possible:
+            return None
+        url = self._unsubscribe_url(recipient.ordinal)
+        try:
+            values = variables.merged(self._defaults.copy(), recipient.variables, recipient.email, recipient.name, url)
+            reason = self._emptiness.reason(values, texts)
+            return RenderFailed(_EMPTY[reason], reason) if reason else None
+        except (templates.TemplateFailed, variables.TooDeep) as error:
+            return RenderFailed(str(error))
 
     def render(
         self,
@@ -118,12 +145,14 @@ class Renderer:
             layout = self._untracked if recipient.untracked else self._tracked
             body = layout.fill(ordinal, values, texts)
             subject = self._subject(values, texts)
-        except (templates.TemplateFailed, variables.TooDeep) as error:
+            own = dict(self._personal.values(values, texts)) if self._personal is not None else {}
+        except (templates.TemplateFailed, variables.TooDeep, personal.NoField) as error:
             raise RenderFailed(str(error)) from None
+        sender = own.get(b"From") or self._from
         to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
         message_id = f"<{self._verp.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
         fields = [
-            (b"From", self._from),
+            (b"From", sender),
             (b"To", to),
             (b"Subject", subject),
             (b"Date", _date(now_ms // 1000)),
@@ -138,9 +167,12 @@ class Renderer:
             fields.append((b"CFBL-Address", complaint_address + b"; report=arf"))
             fields.append((b"CFBL-Feedback-ID", complaint_address.partition(b"@")[0]))
         fields += self._last_fields
+        if own:
+            fields = [(name, value) for name, old in fields if (value := own.get(name, old)) is not None]
         if len(self._compiled.body) == 1:
             body = _without_empty_end(body)
-        return RenderedMail(fields, body, not (to.isascii() and self._from.isascii()), layout.is_wire_ready)
+        is_ascii = to.isascii() and sender.isascii() and (own.get(b"Reply-To") or b"").isascii()
+        return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready)
 
     @cached_property
     def _tracked(self) -> Layout:
@@ -172,14 +204,7 @@ class Renderer:
     def _subject(self, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> bytes:
         if self._static_subject is not None:
             return self._static_subject
-        if self._compiled.subject.template:
-            return _subject_value(texts["subject"])
-        return _subject_value(
-            "".join(
-                piece if isinstance(piece, str) else templates.printed(look_up(values, piece.path))
-                for piece in self._compiled.subject.pieces
-            )
-        )
+        return _subject_value(self._line.text(values, texts))
 
 
 def _subject_value(text: str) -> bytes:
@@ -199,7 +224,7 @@ def _sources(compiled: CompiledContent, marks: Marks) -> dict[templates.Name, st
     }
     if compiled.subject.template:
         sources["subject"] = compiled.subject.template
-    return sources
+    return sources | personal.sources(compiled.personal)
 
 
 def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[bytes, bytes]]:
@@ -207,7 +232,7 @@ def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[byte
     fields = [*own, ("MIME-Version", "1.0"), *compiled.body_fields]
     if feedback_id:
         fields.insert(0, ("Feedback-ID", feedback_id))
-    if compiled.reply_to:
+    if compiled.reply_to or any(one.field == "Reply-To" for one in compiled.personal):
         fields.insert(0, ("Reply-To", compiled.reply_to))
     if compiled.stream == "bulk":
         # RFC 8058 section 3.1.

@@ -117,7 +117,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing of the job is sent for now. `name` is the stop's: of the job, or of the tenant's bulk. `reason` is
-    `invalid_rate` or `complaint_rate` (`bad` of `of` messages), or `paused`; `consented`: it may be resumed."""
+    `invalid_rate` or `complaint_rate` (`bad` of `of` messages), `render_failed` (`bad` of the first `of` mails could
+    not be made), or `paused`; `consented`: it may be resumed."""
 
     name: str
     reason: str

@@ -158,7 +158,7 @@ def test_links_are_tracked(source: str, found: list[tuple[int, str, str]]) -> No
         "<a data-track=OFF href=http://a.fr>",
         '<div data-track="off"><p><a href="http://a.fr"></p></div>',
         '<a href="{{ unsubscribe_url }}">',
-        '<a href="https://a.fr/?to={{ unsubscribe_url|urlencode }}">',
+        '<a href="{{ unsubscribe_url }}?lang=fr">',
         '<a href="mailto:{{ email }}">',
         '<a href="/{{ path }}">',
         '<a href="#{{ anchor }}">',

@@ -97,3 +97,69 @@ def test_templates_do_not_see_python(path: str) -> None:
 )
 def test_the_bounded_filters_do_what_they_are_named_for(source: str, text: str) -> None:
     assert Templates({"html": source}).render("html", {"items": [1, 2, 3]}) == text
+
+
+ORDER = {"a": 1, "inner": {"c": 2}, "xs": [{"n": "x", "items": 3}, {"n": "y"}]}
+METHODS = sorted(name for name in {*dir(dict), *dir(list), *dir(str), *dir(int)} if not name.startswith("__"))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("owner", ["", "order.", "order.inner.", "order.xs.", "order.xs[0].inner.", "order.a.", "s."])
+def test_a_name_that_no_key_has_is_undefined_whatever_python_calls_so(owner: str, name: str) -> None:
+    path = owner + name
+    source = (
+        f"[{{{{ {path} }}}}{{% if {path} %}}true{{% endif %}}{{% for one in {path} %}}one{{% endfor %}}"
+        f"{{{{ {path}|default('none') }}}}{{{{ {path} is defined }}}}{{{{ {path}.deeper }}}}]"
+    )
+
+    assert Templates({"text": source}).render("text", {"order": ORDER, "s": "text"}) == "[noneFalse]"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_key_may_be_called_as_a_method_of_python_is(name: str) -> None:
+    source = f"{{{{ {name}|join('+') }}}} {{{{ o.{name} }}}} {{{{ o['{name}'] }}}} "
+    source += f"{{% for x in {name} %}}{{{{ x }}}}{{% endfor %}}"
+
+    assert Templates({"text": source}).render("text", {name: ["1", "2"], "o": {name: "v"}}) == "1+2 v v 12"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ order.xs|map(attribute='keys')|select('defined')|list|length }}", "0"),
+        ("{{ order.xs|selectattr('items')|map(attribute='n')|join }}", "x"),
+        ("{{ order.xs|rejectattr('keys')|list|length }}", "2"),
+        ("{{ order.xs|map(attribute='items', default='-')|join }}", "3-"),
+        ("{{ order.xs|sum(attribute='items') }}", "3"),
+        ("{{ order.xs|sort(attribute='values')|map(attribute='n')|join }}", "xy"),
+        ("{% for group in order.xs|groupby('get', default='-') %}{{ group.grouper }}{% endfor %}", "-"),
+        ("{{ order|attr('items') }}{{ order.inner|attr('__class__') }}{{ order['__len__'] }}", ""),
+        ("{% for x in order.xs %}{{ loop.index }}{{ loop.last }}{{ x.items }}{{ x.keys }}{% endfor %}", "1False32True"),
+        ("{% macro m() %}[{{ items }}]{% endmacro %}{{ m() }}{% set items = 5 %}{{ items }}", "[]5"),
+        ("{% set values = 1 %}{{ values }}{% with keys = 2 %}{{ keys }}{% endwith %}{{ keys }}", "12"),
+        ("{{ order is mapping }}{{ order.items }}{{ order is mapping }}{{ order|length }}", "TrueTrue3"),
+        ("{% for key, value in order.inner|items %}{{ key }}={{ value }}{% endfor %}", "c=2"),
+        ("{{ order.inner|dictsort }}{{ order.inner|tojson }}", "[('c', 2)]{\"c\":2}"),
+        ("{{ order.inner == {'c': 2} }}{{ 'c' in order.inner }}{{ order.xs[1:]|length }}", "TrueTrue1"),
+        ("{{ order.xs[0]|list|join }}{{ order.xs.1.n }}{{ order.inner }}", "nitemsy{'c': 2}"),
+        ("{{ _variables_by_key }}{{ __builtins__ }}{{ self_ }}", ""),
+    ],
+)
+def test_filters_and_loops_see_keys_and_nothing_else(source: str, text: str) -> None:
+    assert Templates({"text": source}).render("text", {"order": ORDER}) == text
+
+
+@pytest.mark.parametrize(
+    "call", ["order.items()", "order.keys()", "order.xs.append(1)", "order.inner.clear()", "get('a')"]
+)
+def test_values_have_no_methods(call: str) -> None:
+    with pytest.raises(TemplateFailed):
+        Templates({"text": "{{ " + call + " }}"}).render("text", {"order": ORDER})
+
+
+def test_names_of_parameters_are_names_of_variables_too() -> None:
+    values = {name: name for name in ("template_name", "name", "source", "ctx", "kwargs", "state")}
+
+    assert Templates({"text": "{{ template_name }}{{ name }}{{ source }}{{ ctx }}"}).render("text", values) == (
+        "template_namenamesourcectx"
+    )
