@@ -13,7 +13,8 @@ Promises:  250 to the final dot only after the facts are stored or the mail is k
     smtp.py ──→ bounces.py ──→ verdict.py ──→ dsn.py          RFC 3464, 6533: delivery reports
                   │    │                 ├──→ arf.py          RFC 5965: feedback reports
                   │    ╰─→ facts.py      ├──→ prose.py        bounces of programs that know no RFC
-                  ↓                      ├──→ auto_reply.py   RFC 3834 and what there was before
+                  │                      ├──→ auto_reply.py   RFC 3834 and what there was before
+                  ↓                      ├──→ author.py       a mail system or a person
               ══bus══→ events            ╰──→ mail.py         bytes → fields and parts
               kept.py ←── http.py                             the mail that nobody understood
 

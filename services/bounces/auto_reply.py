@@ -20,12 +20,8 @@ Kind = Literal["vacation", "challenge", "read_receipt", "other"]
 
 
 class AutoReply(msgspec.Struct, frozen=True):
-    """`machine`: it declares itself generated without having been asked (`Auto-Submitted: auto-generated`), which a
-    provider's own "unsubscribe" button may do on a person's behalf."""
-
     kind: Kind
     subject: str
-    machine: bool = False
 
 
 #: Fields whose presence makes a mail an absence note.
@@ -87,7 +83,7 @@ def read(mail: Mail, from_nobody: bool) -> AutoReply | None:
     if submitted.startswith("auto-replied") or _is_vacation(mail, subject) or (from_nobody and is_suppressing):
         return AutoReply("vacation", subject)
     if submitted and not submitted.startswith("no"):
-        return AutoReply("other", subject, machine=submitted.startswith("auto-generated"))
+        return AutoReply("other", subject)
     if mail.fields.get("precedence").lower() in ("bulk", "junk"):
         return AutoReply("other", subject)
     return None

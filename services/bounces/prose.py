@@ -1,14 +1,16 @@
 """Bounces that are told in prose: programs that know nothing of RFC 3464, and reports that lost their parts on the way.
 
 PROGRAMS is a table: a telltale that only this program's bounces have, and where in its text the address and the reason
-stand. The last row takes what no program's row does, and is used only for mail that a mail system wrote (null sender
-or a daemon's From, and a subject that speaks of failure). Each row has an example in `tests/data/bounces`.
+stand. The last row takes what no program's row does, and is used only under a subject that speaks of failure. Each row
+has an example in `tests/data/bounces`. All of it is for mail that a mail system wrote (`author.py`): people quote
+bounces, too.
 """
 
 import re
 
 import msgspec
 
+from services.bounces.author import is_program
 from services.bounces.mail import Mail
 
 
@@ -118,7 +120,6 @@ _COPY = re.compile(
     r"^[> \t]{0,20}-{2}[^\n]{0,100}\b(?:copy|original|below this line|included)\b|^Original message headers:",
     re.IGNORECASE | re.MULTILINE,
 )
-_DAEMONS = re.compile(r"(?:^|[<\s])(mailer-?daemon|postmaster|mail-?daemon|mdaemon)(?:[@>\s]|$)", re.IGNORECASE)
 
 _PROGRAMS = tuple(
     (
@@ -132,16 +133,22 @@ _PROGRAMS = tuple(
 
 def read(mail: Mail, from_nobody: bool) -> Told | None:
     """What a bounce in prose says, or None if this is none. `from_nobody`: the envelope sender is empty."""
-    text = _COPY.split(mail.text.replace("\r\n", "\n"), maxsplit=1)[0]
+    if not is_program(mail, from_nobody):
+        return None
+    text = _own_text(mail)
     is_delayed = DELAYS.search(text) is not None
     for program, telltale, failure in _PROGRAMS[:-1]:
         if telltale.search(text):
             return Told(program.name, delayed=True) if is_delayed else _told(program.name, failure, text)
-    if not (from_nobody or _from_daemon(mail)):
-        return None
     if is_delayed:
         return Told("any", delayed=True)
     return _told("any", _PROGRAMS[-1][2], text) if FAILURE_SUBJECTS.search(mail.fields.get("subject")) else None
+
+
+def is_quoted(mail: Mail) -> bool:
+    """Whether there are words of a bounce in it, whoever wrote the rest."""
+    text = _own_text(mail)
+    return any(telltale.search(text) for _, telltale, _ in _PROGRAMS[:-1])
 
 
 def reply_in(text: str) -> str:
@@ -158,5 +165,5 @@ def _told(name: str, failure: re.Pattern[str], text: str) -> Told:
     return Told(name, False, " ".join(groups["reason"].split()), groups.get("address") or "")
 
 
-def _from_daemon(mail: Mail) -> bool:
-    return _DAEMONS.search(mail.fields.get("from")) is not None
+def _own_text(mail: Mail) -> str:
+    return _COPY.split(mail.text.replace("\r\n", "\n"), maxsplit=1)[0]

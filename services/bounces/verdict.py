@@ -13,16 +13,21 @@ The address that it was sent to counts as much as what it says:
 
 At f-… (RFC 9477) a feedback report is Complained, and everything else is kept.
 
+A delivery report, in prose or not, counts if a mail system wrote it (`author.py`). What a person quotes or forwards of
+one says nothing about whom our mail was for: it is a person's, and at u-… it is kept, for it may be about anybody.
+
 Bounces in prose come before automatic answers because Exim marks its bounces `Auto-Submitted: auto-replied`; both come
-before a person's mail, so that no machine unsubscribes anybody. The one exception is a provider's "unsubscribe" button,
-which writes a mail with the subject that our link asks for and may honestly say that it was generated.
+before a person's mail, so that no machine unsubscribes anybody. The one exception is a client's or a provider's
+"unsubscribe" button, which writes on a person's word: it says what our link asks for (an absence note says `Re:`, or a
+subject of its own), and may honestly say that it was generated, or even, as Apple's does, that it is an answer.
 """
 
+import re
 from typing import Literal
 
 import msgspec
 
-from services.bounces import arf, auto_reply, dsn, prose
+from services.bounces import arf, author, auto_reply, dsn, prose
 from services.bounces.arf import Feedback
 from services.bounces.mail import Mail
 from shared.replies import Classification, Kind, classify
@@ -30,6 +35,16 @@ from shared.verp import UNSUBSCRIBE_SUBJECT
 
 #: What kind of address the mail was sent to: a return path, one to leave or to complain by, or one of our fixed ones.
 Addressed = Literal["bounce", "unsubscribe", "feedback", "fixed"]
+
+#: Subjects by which people leave, in the languages of our pages: what the link asks for, or a word alone.
+LEAVING_SUBJECTS = re.compile(
+    rf"{UNSUBSCRIBE_SUBJECT}\b(?!\s*:)|(un-?subscribe|opt[- ]?out|remove( me)?|stop|(se )?désinscri(re|ption)"
+    r"|(se )?désabonne(r|ment)|abmelde(n|ung)|abbestell(en|ung)|abmelden bitte|(dar(me)? de )?baja|cancella(mi|zione)"
+    r"|disiscri(vimi|zione)|afmelden|uitschrijven|cancelar( inscrição)?)[\s.!]*$",
+    re.IGNORECASE,
+)
+#: Field and value (a pattern) of clients' buttons.
+BUTTON_FIELDS = (("x-apple-unsubscribe", re.compile(r"true|yes|1", re.IGNORECASE)),)
 
 #: Characters of a diagnostic that go on with the event: a reply has 512 a line, and some have many lines.
 MAX_REPLY_CHARS = 1_000
@@ -90,25 +105,37 @@ def judge(mail: Mail, to: Addressed, from_nobody: bool) -> Verdict:
     if to == "feedback":
         feedback = arf.read(mail)
         return _feedback(feedback) if feedback is not None else Unrecognised("to_feedback_address")
-    if (report := dsn.read(mail)) is not None:
+    if (report := dsn.read(mail)) is not None and _is_programs(mail, from_nobody):
         return _report(report, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
     if (feedback := arf.read(mail)) is not None:
         return _feedback(feedback)
     if to != "fixed" and (told := prose.read(mail, from_nobody)) is not None:
         return _prose(told) if to == "bounce" else Unrecognised("report_to_unsubscribe")
     automatic = auto_reply.read(mail, from_nobody)
-    if automatic is not None and to != "fixed" and not _is_button(automatic, to):
+    is_button = to == "unsubscribe" and _is_button(mail)
+    if automatic is not None and to != "fixed" and not (is_button and automatic.kind in ("vacation", "other")):
         return Automatic(automatic.kind, automatic.subject[:200])
     if mail.content_type == "multipart/report":
         return Unrecognised("unreadable_report")
     if to == "unsubscribe":
-        return Unrecognised("null_sender") if from_nobody else Leaves()
+        if from_nobody:
+            return Unrecognised("null_sender")
+        return Leaves() if is_button or not (report or prose.is_quoted(mail)) else Unrecognised("report_to_unsubscribe")
     return Unrecognised("not_a_report" if to == "bounce" else "to_fixed_address")
 
 
-def _is_button(automatic: auto_reply.AutoReply, to: Addressed) -> bool:
-    is_asked_for = automatic.subject.strip().lower() == UNSUBSCRIBE_SUBJECT
-    return to == "unsubscribe" and automatic.machine and is_asked_for
+def _is_programs(mail: Mail, from_nobody: bool) -> bool:
+    """Whether a delivery report is what the mail is, and not what somebody forwards: a report proper (RFC 6522) may
+    have got a sender on its way, or any subject, but not both a sender and that of an answer."""
+    if mail.content_type == "multipart/report":
+        return from_nobody or author.is_from_daemon(mail) or not author.is_reply(mail)
+    return author.is_program(mail, from_nobody)
+
+
+def _is_button(mail: Mail) -> bool:
+    return LEAVING_SUBJECTS.match(mail.fields.get("subject").strip()) is not None or any(
+        pattern.fullmatch(mail.fields.get(field).strip()) for field, pattern in BUTTON_FIELDS
+    )
 
 
 def _report(report: dsn.Report, mail: Mail) -> Verdict:

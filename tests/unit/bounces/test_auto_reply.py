@@ -94,12 +94,3 @@ def test_a_read_receipt_is_one() -> None:
     found = auto_reply.read(mail.read(sample("read-receipt.eml")), from_nobody=False)
 
     assert found == AutoReply("read_receipt", "Lu : Nos soldes commencent")
-
-
-def test_only_what_nobody_asked_for_may_be_a_button() -> None:
-    generated, replied = answer(Auto_Submitted="auto-generated"), answer(Auto_Submitted="auto-replied")
-
-    assert generated is not None
-    assert generated.machine
-    assert replied is not None
-    assert not replied.machine

@@ -1,0 +1,65 @@
+"""Who writes, a mail system or a person, as far as envelope and header tell.
+
+A person quotes what a mail system wrote, his own bounces and other people's, so the words of a bounce count only in the
+mouth of one. Mail systems write from the null sender (RFC 5321 section 4.5.5), and where a host on the way put a sender
+on it, the From still names a daemon. Neither answers or forwards: a subject that begins with `Re:` is a person's or his
+client's, whoever seems to send it.
+"""
+
+import re
+
+from services.bounces.mail import Mail, addresses
+
+#: Local parts from which mail systems write.
+DAEMONS = (
+    r"mailer[-_.]?daemon", r"mail[-_.]?daemon", r"smtp[-_.]?daemon", r"mdaemon", r"daemon", r"postmaster",
+    r"mail[-_.]?router", r"mail[-_.]?system", r"(double[-_.]?)?bounces?", r"microsoftexchange[0-9a-f]{32}",
+)  # fmt: skip
+#: Display names that no person has.
+DAEMON_NAMES = r"mail delivery (sub)?system|mailer[- ]?daemon|courier mail server\b"
+#: What clients put before the subject of an answer or a forward, by language.
+REPLY_PREFIXES = {
+    "en": r"re|fwd?|fw",
+    "fr": r"ré[fp]|tr|tref",
+    "de": r"aw|antw?ort|wg|wtr",
+    "es, pt": r"rv|res|enc|reenv?",
+    "it": r"r|i|rif|inol",
+    "nl": r"antw|doorst|betr",
+    "sv, no, da, fi": r"sv|vs|vb|vl|videresendt",
+    "is, et, lv, lt": r"svar|fs|at|pers",
+    "pl, cs, sk": r"odp|pd|odpověď",
+    "hu, ro, tr": r"vá|továbbítás|răsp|ynt|ilt|i̇lt|yan",
+    "ru, uk, bg": r"ha|на|отв|ответ|пересл|fwd?",
+    "el": r"απ|πρθ|σχετ",
+    "he, ar": r"השב|הועבר|رد|إعادة توجيه",
+    "zh, ja, ko": r"回复|回覆|答复|转发|轉寄|返信|転送|회신|답장|전달",
+}
+
+_DAEMON = re.compile("|".join(DAEMONS), re.IGNORECASE)
+_DAEMON_NAME = re.compile(rf"[\s\"']{{0,5}}(?:{DAEMON_NAMES})", re.IGNORECASE)
+_BARE_DAEMON = re.compile(rf"[\s<\"']{{0,5}}(?:{'|'.join(DAEMONS)})(?:[@>\s\"']|$)", re.IGNORECASE)
+# `[EXT] Re:`, `RE[2]:`, `Re (3) :`, `Re^2:`, and the colon of East Asian input methods.
+_REPLY = re.compile(
+    rf"(?:\s{{0,5}}[\[(*][^\])*\n]{{0,40}}[\])*])*\s{{0,5}}(?:{'|'.join(REPLY_PREFIXES.values())})"
+    r"\s{0,3}(?:[\[(^*]\d{1,4}[\])]?)?\s{0,3}[:：]",
+    re.IGNORECASE,
+)
+
+
+def is_program(mail: Mail, from_nobody: bool) -> bool:
+    """Whether a mail system wrote it. `from_nobody`: the envelope sender is empty."""
+    return (from_nobody or is_from_daemon(mail)) and not is_reply(mail)
+
+
+def is_from_daemon(mail: Mail) -> bool:
+    """By the From: a name that says postmaster may be that of whoever is it today; the address counts."""
+    value = mail.fields.get("from")
+    found = addresses(value)
+    if not found:
+        return _BARE_DAEMON.match(value) is not None or _DAEMON_NAME.match(value) is not None
+    return _DAEMON.fullmatch(found[-1].partition("@")[0]) is not None or _DAEMON_NAME.match(value) is not None
+
+
+def is_reply(mail: Mail) -> bool:
+    """Whether it answers or forwards another mail, by its subject."""
+    return _REPLY.match(mail.fields.get("subject")) is not None
