@@ -1,12 +1,13 @@
 """Addresses: what is one (RFC 5321, with SMTPUTF8 and international domains), its one form, and its form in headers.
 
-Two kinds of input are not addresses. A *malformed* one (control characters, or more than 254 octets) cannot come
-from a careless list: somebody writes header fields or floods, and the whole job is refused. A merely *invalid* one
-(`foo`, `a@@b`) is a fact of life in lists: its recipient is rejected, the others are mailed.
+White space and invisible characters around an address come of copying and mean nothing: they are dropped. Inside of one
+they make it invalid, as everything does that is no address: a fact of life in lists.
 
 The one form of an address has its domain in A-labels and lower case; the local part keeps its case, because only the
 receiving host may say that case does not matter there (RFC 5321 section 2.4). Its `key` is lower-cased whole: it is
-what de-duplication and suppression compare, since no host in use has two mailboxes that differ by case alone.
+what de-duplication and suppression compare, since no host in use has two mailboxes that differ by case alone. Dots that
+RFC 5321 has no place for (`a..b`, `.a`, `a.`: some carriers gave them out) stand in quotes, as the RFC has it, so what
+is stored can be sent, and is the same address with and without them.
 """
 
 import ipaddress
@@ -30,6 +31,18 @@ _DOMAINS_REMEMBERED = 16_384
 
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _DOT_ATOM = re.compile(rf"[{_ATEXT}\u0080-\U0010ffff]+(?:\.[{_ATEXT}\u0080-\U0010ffff]+)*")
+_DOTS_ANYWHERE = re.compile(rf"\.*[{_ATEXT}\u0080-\U0010ffff][.{_ATEXT}\u0080-\U0010ffff]*")
+#: What may stand around an address unseen: white space, and of Unicode's format characters those that editors,
+#: spreadsheets and address books leave behind: zero width, soft hyphen, direction, byte order.
+AROUND = "".join(
+    chr(code)
+    for code in range(0x10000)
+    if chr(code).isspace()
+    or code in (0xAD, 0x34F, 0x61C, 0x180E, 0xFEFF)
+    or 0x200B <= code <= 0x200F
+    or 0x202A <= code <= 0x202E
+    or 0x2060 <= code <= 0x206F
+)
 # qtextSMTP and quoted-pairSMTP of RFC 5321 section 4.1.2, with the UTF-8 of RFC 6531.
 _QUOTED = re.compile(r'"(?:[ !#-\[\]-~\u0080-\U0010ffff]|\\[ -~])+"')
 _QUOTED_PAIR = re.compile(r"\\(.)")
@@ -44,10 +57,6 @@ _MAX_NAME_CHARS = 200
 
 class InvalidAddress(ValueError):
     """Not an address. The message says why, for people, and repeats none of it."""
-
-
-class MalformedAddress(InvalidAddress):
-    """Nothing that anybody could have meant as one: control characters, or over 254 octets."""
 
 
 class Address(msgspec.Struct, frozen=True, array_like=True):
@@ -78,21 +87,19 @@ class Mailbox(msgspec.Struct, frozen=True, array_like=True):
 
 
 def parse(text: str) -> Address:
-    """The address in its one form; blanks around it are dropped. InvalidAddress, or its kind MalformedAddress."""
-    if is_malformed(text):
-        raise MalformedAddress("it has control characters" if _has_controls(text) else "it is longer than 254 octets")
-    local, at, domain = text.strip(" ").rpartition("@")
+    """The address in its one form; what is unseen around it is dropped. InvalidAddress."""
+    text = text.strip(AROUND)
+    if len(text) > MAX_ADDRESS_OCTETS or len(text.encode("utf-8", "replace")) > MAX_ADDRESS_OCTETS:
+        raise InvalidAddress("it is longer than 254 octets")
+    if _has_controls(text):
+        raise InvalidAddress("it has control characters")
+    local, at, domain = text.rpartition("@")
     if not at:
         raise InvalidAddress("it has no @")
     address = Address(_local_part(local), _domain_part(domain))
     if len(str(address).encode()) > MAX_ADDRESS_OCTETS:
         raise InvalidAddress("it is longer than 254 octets")
     return address
-
-
-def is_malformed(text: str) -> bool:
-    """Whether no list, however careless, has such a text: it has control characters, or more than 254 octets."""
-    return _has_controls(text) or len(text) > MAX_ADDRESS_OCTETS or len(text.encode()) > MAX_ADDRESS_OCTETS
 
 
 def ascii_domain(domain: str) -> str:
@@ -102,8 +109,9 @@ def ascii_domain(domain: str) -> str:
 
 def parse_mailbox(text: str) -> Mailbox:
     """`Chouette <news@exemple.fr>`, `"Chouette, SA" <news@exemple.fr>` or the address alone. InvalidAddress."""
+    text = text.strip(AROUND)
     if _has_controls(text):
-        raise MalformedAddress("it has control characters")
+        raise InvalidAddress("it has control characters")
     found = _MAILBOX.fullmatch(text)
     if found is None:
         return Mailbox("", parse(text))
@@ -143,10 +151,17 @@ def _local_part(local: str) -> str:
         if not local.isprintable():
             raise InvalidAddress("it has invisible characters before the @")
         local = unicodedata.normalize("NFC", local)
-    if len(local.encode()) > MAX_LOCAL_OCTETS:
+    form = _local_form(local)
+    if len(form.encode()) > MAX_LOCAL_OCTETS:
         raise InvalidAddress("it has more than 64 octets before the @")
+    return form
+
+
+def _local_form(local: str) -> str:
     if _DOT_ATOM.fullmatch(local):
         return local
+    if _DOTS_ANYWHERE.fullmatch(local):
+        return f'"{local}"'
     if not _QUOTED.fullmatch(local):
         raise InvalidAddress("what is before the @ is no local part")
     content = _QUOTED_PAIR.sub(r"\1", local[1:-1])

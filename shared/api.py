@@ -5,9 +5,12 @@ authentication by API key, the problem documents of RFC 9457 and, at `/v1/openap
 routes.
 """
 
+import re
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 import orjson
@@ -30,6 +33,7 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 
+_PARAMETER = re.compile(r"\{(\w+)\}")
 #: What is shown of a name or a value that is wrong.
 MAX_SHOWN_CHARS = 200
 
@@ -57,6 +61,15 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Media type → a body as somebody would send it.
     examples: Mapping[str, Any] = field(default_factory=dict)
+    #: The last parameter of the path may have slashes: the local part of an address does.
+    slashes: bool = False
+
+    @property
+    def pattern(self) -> str:
+        """The path as aiohttp matches it. By itself it takes no braces in a parameter, which is part of some addresses;
+        what is no name of ours is for the handler to say."""
+        pattern = _PARAMETER.sub(r"{\1:[^/]+}", self.path)
+        return pattern.removesuffix("[^/]+}") + r"[\s\S]+}" if self.slashes else pattern
 
 
 @dataclass(frozen=True)
@@ -91,8 +104,9 @@ async def read_json(request: web.Request, shape: type[S]) -> S:
 
 
 async def read_body(request: web.Request) -> bytes:
+    """All of it, but for the mark that some editors put before UTF-8 (RFC 8259 section 8.1 lets us pass it over)."""
     try:
-        return await request.read()
+        return (await request.read()).removeprefix(BOM_UTF8)
     except web.HTTPRequestEntityTooLarge as too_large:
         raise Problem(413, "body_too_large", "the body is larger than the server takes") from too_large
 
@@ -110,6 +124,17 @@ def fit(body: bytes, shape: type[S]) -> S:
         raise Problem(422, "invalid_body", "the body does not fit", [shown]) from fault
     except NOT_JSON as fault:
         raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+
+
+def path_text(request: web.Request, name: str) -> str:
+    """A parameter of the path that is anybody's text, such as an address. Problem 422 if it is not UTF-8: the library
+    leaves such bytes as they were written, which would be another text."""
+    try:
+        unquote_to_bytes(request.rel_url.raw_path).decode()
+    except UnicodeDecodeError as error:
+        what = "its percent-encoded bytes are not UTF-8"
+        raise Problem(422, "invalid_path", f"the path does not fit: {what}", [Fault(name, what)]) from error
+    return request.match_info[name]
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -177,7 +202,7 @@ def _mount(app: web.Application, route: Route, key_ring: KeyRing, admission: Adm
         with admission.admitted(principal.tenant, principal.quotas):  # before its body is read
             return await route.call(request)
 
-    app.router.add_route(route.method, route.path, called)
+    app.router.add_route(route.method, route.pattern, called)
 
 
 async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Principal:

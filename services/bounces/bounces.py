@@ -188,7 +188,7 @@ class Bounces:
     async def _by_message_id(self, feedback: Feedback) -> Message | None:
         for job, ordinal in feedback.unsigned:
             recipient = (await self._jobs.find(job, [ordinal])).get(ordinal)
-            if recipient is not None and recipient.email.lower() in feedback.recipients:
+            if recipient is not None and mail.unquoted(recipient.email) in feedback.recipients:
                 return await self._message(job, ordinal)
         return None
 

@@ -44,7 +44,7 @@ _FOLD = re.compile(r"\r?\n[ \t]+|[\r\n]+")
 _BREAK = re.compile(r"<(br|/p|/div|/tr|/h\d|/li)\b[^>]{0,200}>", re.IGNORECASE)
 #: A Content-Type beyond reason: the library's time grows with the square of its parameters.
 _ENDLESS_TYPE = re.compile(rb"^content-type:(?:[^\n]|\n[ \t]){2000}", re.IGNORECASE | re.MULTILINE)
-_ADDRESS = re.compile(r"[^\s<>()\[\],;:\"@]{1,64}@[^\s<>()\[\],;:\"@]{1,255}")
+_ADDRESS = re.compile(r"(?:\"[^\s\"\\]{1,64}\"|[^\s<>()\[\],;:\"@]{1,64})@[^\s<>()\[\],;:\"@]{1,255}")
 _UNSEEN = re.compile(r"<(?:style|script)\b", re.IGNORECASE)
 _TAG = re.compile(r"<[a-zA-Z!/][^<>]{0,2000}>")
 
@@ -123,7 +123,12 @@ def _readable(raw: bytes) -> bytes:
 def addresses(value: str) -> list[str]:
     """The mail addresses in a field, in lower case, the real one last: a display name may hold one too. (The library's
     own reader recurses into comments, as deep as they are nested.)"""
-    return [found.lower() for found in _ADDRESS.findall(value)]
+    return [unquoted(found) for found in _ADDRESS.findall(value)]
+
+
+def unquoted(address: str) -> str:
+    """In lower case, and without quotes: hosts repeat `"a..b"@example.org` with them or without."""
+    return address.lower().replace('"', "")
 
 
 def digest(raw: bytes, fields: Fields) -> str:

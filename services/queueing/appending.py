@@ -4,8 +4,10 @@ A line that cannot be read is told with its number and changes nothing else, so 
 is taken but for the three. A row costs its length: each byte is looked at once, or twice where a quote had no end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from services.queueing import headings
+from services.queueing.encodings import Encoding
 from services.queueing.jobs import (
     MAX_METADATA,
     MAX_RECIPIENT_BYTES,
@@ -14,17 +16,26 @@ from services.queueing.jobs import (
     fit_recipient,
     read_recipient,
 )
+from shared import addresses
 from shared.errors import Fault
 
 #: One recipient with his variables; what is longer is no line.
 MAX_LINE_BYTES = MAX_RECIPIENT_BYTES
-#: Columns of CSV that are not variables.
-OWN_COLUMNS = ("email", "name", "kind", "optin", "tracking_consent")
 #: Columns of a heading: as much as a recipient may have by any other door.
-MAX_COLUMNS = len(OWN_COLUMNS) + MAX_METADATA + MAX_VARIABLES
-METADATA_PREFIX = "metadata."
-_TRUE = frozenset({"1", "true", "yes", "oui"})
-_FALSE = frozenset({"0", "false", "no", "non"})
+MAX_COLUMNS = len(headings.ALIASES) + MAX_METADATA + MAX_VARIABLES
+#: What people and spreadsheets of some languages write for yes and no.
+_FLAGS = dict.fromkeys(("1", "true", "yes", "y", "oui", "vrai", "wahr", "ja", "si", "sí", "verdadero", "vero"), True)
+_FLAGS |= dict.fromkeys(("0", "false", "no", "n", "non", "faux", "falsch", "nein", "nee", "falso"), False)
+_KINDS = ("person", "professional")
+#: Shown of a cell that is wrong.
+_MAX_CELL_SHOWN = 40
+#: Lines that a quoted field has taken in and that are rows by themselves: so many are no chance. Where the row that
+#: they would be part of is wrong itself, one is enough.
+_SWALLOWED = 3
+_UTF8_MARK = b"\xef\xbb\xbf"
+_NO_CHARACTER = "\ufffd".encode()
+#: What application/json-seq begins its lines with (RFC 7464).
+_RECORD_SEPARATOR = b"\x1e"
 
 #: What is read of a stream: its line, and the recipient of it, what is wrong with it, or None where there is nothing.
 #: Empty lines are told too, so that whoever reads can count what it costs.
@@ -32,30 +43,41 @@ Row = tuple[int, Recipient | Fault | None]
 
 
 class Lines:
-    """Bytes in, whole lines out, numbered from 1. A line that is too long is a Fault."""
+    """Bytes in, whole lines of UTF-8 out, numbered from 1. They end in LF, CRLF or CR, each as it likes. A line that is
+    too long is a Fault."""
 
-    def __init__(self) -> None:
+    def __init__(self, charset: str = "utf-8") -> None:
+        self.encoding = Encoding(charset)
         self._rest = b""
         self._number = 0
+        #: The last byte was a CR: a LF that follows belongs to it.
+        self._after_cr = False
 
     def feed(self, received: bytes, *, last: bool = False) -> Iterator[tuple[int, bytes | Fault]]:
-        *lines, self._rest = (self._rest + received).split(b"\n")
+        *lines, self._rest = (self._rest + self._with_lf(self.encoding.feed(received, last=last))).split(b"\n")
         if last and self._rest:
             lines.append(self._rest)
             self._rest = b""
         for line in lines:
             self._number += 1
             if len(line) > MAX_LINE_BYTES:
-                yield self._number, _too_long(self._number)
+                yield self._number, Fault(f"line {self._number}", f"longer than {MAX_LINE_BYTES} bytes")
+            elif self.encoding.is_converted and _NO_CHARACTER in line:
+                what = f"has bytes that are no character of {self.encoding.name}"
+                yield self._number, Fault(f"line {self._number}", what)
             else:
-                yield self._number, line.rstrip(b"\r")
+                yield self._number, line.removeprefix(_UTF8_MARK)  # files are put together, each with its own
         if len(self._rest) > MAX_LINE_BYTES:
             # Keep only that it is too long: what follows up to the line's end belongs to it.
             self._rest = self._rest[: MAX_LINE_BYTES + 1]
 
-
-def _too_long(number: int) -> Fault:
-    return Fault(f"line {number}", f"longer than {MAX_LINE_BYTES} bytes")
+    def _with_lf(self, received: bytes) -> bytes:
+        if not received:
+            return b""
+        if self._after_cr and received.startswith(b"\n"):
+            received = received[1:]
+        self._after_cr = received.endswith(b"\r") if received else False
+        return received.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in received else received
 
 
 class JsonRows:
@@ -64,14 +86,19 @@ class JsonRows:
     #: Nothing that follows can be taken.
     is_over = False
 
-    def __init__(self) -> None:
-        self._lines = Lines()
+    @property
+    def warnings(self) -> list[Fault]:
+        return []
+
+    def __init__(self, charset: str = "utf-8") -> None:
+        self._lines = Lines(charset)
 
     def feed(self, received: bytes, *, last: bool = False) -> Iterator[Row]:
         for number, line in self._lines.feed(received, last=last):
             if isinstance(line, Fault):
                 yield number, line
             else:
+                line = line.lstrip(_RECORD_SEPARATOR)
                 yield number, read_recipient(line, f"line {number}") if line.strip() else None
 
 
@@ -125,23 +152,25 @@ class _Fields:
 
 
 class CsvRows:
-    """text/csv (RFC 4180) in UTF-8, with a heading: `email`, and optionally `name`, `kind`, `optin`,
-    `tracking_consent`; `metadata.x` is metadata, any other column a variable. Comma or semicolon, whichever the heading
-    has.
+    """text/csv (RFC 4180) with a heading: `email`, and optionally `name`, `kind`, `optin`, `tracking_consent`, as
+    people spell them (`headings.py`); `metadata.x` is metadata, any other column a variable. Between the fields stands
+    `delimiter`, or what a line `sep=` before the heading says, or what makes a heading of it.
 
-    A quoted field that has no end within the length of a line takes its own row with it and no other: those that it
-    seemed to hold are read again, one by one."""
+    A quoted field that has no end takes its own row with it and no other: those that it seemed to hold are read again,
+    one by one. So are those in a field whose end was that of another."""
 
-    def __init__(self) -> None:
-        self._lines = Lines()
+    def __init__(self, charset: str = "utf-8", delimiter: str = "") -> None:
+        self._lines = Lines(charset)
         #: Lines of a row that is open, with their numbers, and how many characters they have.
         self._held: list[tuple[int, str]] = []
         self._held_chars = 0
         self._fields: _Fields | None = None
-        self._columns: list[str] = []
-        self._delimiter = ","
+        self._columns: headings.Columns | None = None
+        self._delimiter = delimiter
         #: The heading is none: nothing that follows can be taken.
         self.is_over = False
+        #: What was taken though it is of no use.
+        self.warnings: list[Fault] = []
 
     def feed(self, received: bytes, *, last: bool = False) -> Iterator[Row]:
         for number, line in self._lines.feed(received, last=last):
@@ -149,116 +178,163 @@ class CsvRows:
                 return
             yield from self._line(number, line)
         if last and self._held:
-            yield from self._without_end()
+            yield from self._again("a quoted field has no end", last=True)
 
     def _line(self, number: int, line: bytes | Fault) -> Iterator[Row]:
-        text = line if isinstance(line, Fault) else _decoded(number, line)
+        text = line if isinstance(line, Fault) else self._decoded(number, line)
         if isinstance(text, Fault):
             if self._held:
-                yield from self._without_end()
-            self.is_over = not self._columns
+                yield from self._again("a quoted field has no end", last=True)
+            self.is_over = self._columns is None
             yield number, text
             return
         self._held.append((number, text))
         self._held_chars += len(text) + 1
         if self._held_chars > MAX_LINE_BYTES + 1:
-            yield from self._without_end()
+            yield from self._again("a quoted field has no end")
         else:
-            yield self._added(number, text)
+            yield from self._added(number, text)
 
-    def _added(self, number: int, text: str) -> Row:
-        if self._fields is None:
-            if not text.strip():
-                self._forget()
-                return number, None
-            if not self._columns:
-                self._delimiter = ";" if text.count(";") > text.count(",") else ","
-            self._fields = _Fields(self._delimiter)
+    def _decoded(self, number: int, line: bytes) -> str | Fault:
+        try:
+            return line.decode()
+        except UnicodeDecodeError as error:
+            what = f"not UTF-8: byte 0x{line[error.start]:02X} at {error.start}"
+            hint = "; if it is written in another encoding, say so: Content-Type: text/csv; charset=windows-1252"
+            return Fault(f"line {number}", what + (hint if self._columns is None else ""))
+
+    def _added(self, number: int, text: str) -> Iterator[Row]:
+        """The line that was held last, read: it opens a row, goes on with it or ends it."""
+        if self._fields is None and not self._begins(text):
+            self._forget()
+            yield number, None
+            return
+        assert self._fields is not None
         try:
             if not self._fields.add(text):
-                return number, None
+                yield number, None
+                return
         except _NoRow as fault:
-            first = self._held[0][0]
-            self._forget()
-            self.is_over = not self._columns
-            return first, Fault(f"line {first}", str(fault))
-        first, row = self._held[0][0], self._fields.found
+            yield from self._again(str(fault))
+            return
+        (first, _), *others = self._held
+        row = self._recipient(first, self._fields.found)
+        if others and self._has_swallowed(row, others):
+            yield from self._again("a quoted field ends with another row's")
+            return
+        if others and isinstance(row, Fault):
+            row = Fault(row.at, f"{row.what}; the row goes on to line {others[-1][0]}")
         self._forget()
-        return first, self._recipient(first, row)
+        yield first, row
 
-    def _without_end(self) -> Iterator[Row]:
-        """The row that is open has no end: each of its lines but the first stands for itself."""
+    def _begins(self, text: str) -> bool:
+        """Whether a row begins with this line; what is before the heading may say how rows are read."""
+        if not text.strip():
+            return False
+        if self._columns is None and (found := headings.separator(text)) is not None:
+            self._delimiter = found
+            return False
+        if not self._delimiter:
+            self._delimiter = _delimiter_of(text)
+        self._fields = _Fields(self._delimiter)
+        return True
+
+    def _again(self, what: str, *, last: bool = False) -> Iterator[Row]:
+        """The row that is open is none: each of its lines but the first stands for itself. The last one may open a row
+        that goes on, unless nothing more comes."""
         (first, _), *others = self._held
         self._forget()
-        self.is_over = not self._columns
-        yield first, Fault(f"line {first}", "a quoted field has no end")
+        self.is_over = self._columns is None
+        if len(others) > 1:
+            what += f"; lines {others[0][0]} to {others[-1][0]} are read one by one"
+        elif others:
+            what += f"; line {others[0][0]} is read by itself"
+        yield first, Fault(f"line {first}", what)
         for number, text in others:
             if self.is_over:
                 return
-            self._held.append((number, text))
-            yield self._added(number, text)
-            if self._held:
+            self._held, self._held_chars = [(number, text)], len(text) + 1
+            yield from self._added(number, text)
+            if self._held and (last or number != others[-1][0]):
                 self._forget()
                 yield number, Fault(f"line {number}", "a quoted field has no end")
 
     def _forget(self) -> None:
         self._held, self._held_chars, self._fields = [], 0, None
 
+    def _has_swallowed(self, row: Recipient | Fault | None, others: Sequence[tuple[int, str]]) -> bool:
+        if self._columns is None:
+            return False
+        rows = sum(_looks_like_row(text, self._delimiter, self._columns) for _, text in others)
+        return 2 * rows >= len(others) and rows >= (1 if isinstance(row, Fault) else _SWALLOWED)
+
     def _recipient(self, number: int, row: list[str]) -> Recipient | Fault | None:
-        if self._columns:
-            if len(row) != len(self._columns):
-                return Fault(f"line {number}", f"{len(row)} fields, but the heading has {len(self._columns)}")
-            return recipient_of_row(dict(zip(self._columns, row, strict=True)), f"line {number}")
-        columns = [name.strip() for name in row]
-        fault = _heading_fault(columns)
-        if fault:
+        if self._columns is not None:
+            return _recipient_of(row, self._columns, f"line {number}")
+        try:
+            self._columns = headings.read(row)
+        except headings.NoHeading as fault:
             self.is_over = True
-            return Fault(f"line {number}", fault)
-        self._columns = columns
+            return Fault(f"line {number}", str(fault))
+        self.warnings = [Fault(f"line {number}", what) for what in self._columns.unused]
         return None
 
 
-def _decoded(number: int, line: bytes) -> str | Fault:
+def _delimiter_of(heading: str) -> str:
+    """The one that makes a heading with an address of it, and most columns."""
+
+    def columns(delimiter: str) -> tuple[bool, int]:
+        fields = _Fields(delimiter)
+        try:
+            fields.add(heading)
+        except _NoRow:
+            return False, 0
+        return headings.has_address(fields.found), len(fields.found)
+
+    return max(headings.DELIMITERS, key=columns)
+
+
+def _looks_like_row(line: str, delimiter: str, columns: headings.Columns) -> bool:
+    cells = line.split(delimiter, MAX_COLUMNS)
+    if len(cells) < columns.count:
+        return False
     try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as error:
-        return Fault(f"line {number}", f"not UTF-8: {error.reason}")
+        addresses.parse(cells[columns.own["email"]].strip(addresses.AROUND + '"'))
+    except addresses.InvalidAddress:
+        return False
+    return True
 
 
-def _heading_fault(columns: list[str]) -> str:
-    if "email" not in columns:
-        return "the heading has no column 'email'"
-    if len(set(columns)) < len(columns):
-        return "the heading has a column twice"
-    return ""
-
-
-def recipient_of_row(row: dict[str, str], at: str) -> Recipient | Fault:
-    """The recipient that a row of CSV describes; an empty cell is as if the column were not there."""
+def _recipient_of(row: list[str], columns: headings.Columns, at: str) -> Recipient | Fault | None:
+    """The recipient that a row describes, None if all its cells are empty; an empty cell is as if the column were not
+    there. Spreadsheets write empty cells behind the last column."""
+    if not any(map(_is_seen, row)):
+        return None
+    if len(row) < columns.count or any(map(_is_seen, row[columns.count :])):
+        return Fault(at, f"{len(row)} fields, but the heading has {columns.count}")
+    own = {name: row[index].strip(addresses.AROUND) for name, index in columns.own.items()}
     flags: dict[str, bool] = {}
     for name in ("optin", "tracking_consent"):
-        text = row.get(name, "").strip().lower()
-        if text in _TRUE | _FALSE:
-            flags[name] = text in _TRUE
-        elif text:
-            return Fault(f"{at}.{name}", "neither yes nor no")
-    kind = row.get("kind", "").strip() or "person"
-    if kind not in ("person", "professional"):
-        return Fault(f"{at}.kind", "neither person nor professional")
-    metadata = {
-        name.removeprefix(METADATA_PREFIX): value for name, value in row.items() if name.startswith(METADATA_PREFIX)
-    }
-    variables = {
-        name: value for name, value in row.items() if name not in OWN_COLUMNS and not name.startswith(METADATA_PREFIX)
-    }
+        word = own.get(name, "").casefold()
+        if word in _FLAGS:
+            flags[name] = _FLAGS[word]
+        elif word:
+            return Fault(f"{at}.{name}", f"neither yes nor no: {own[name][:_MAX_CELL_SHOWN]!r}")
+    kind = own.get("kind", "").casefold() or "person"
+    if kind not in _KINDS:
+        return Fault(f"{at}.kind", f"neither person nor professional: {own['kind'][:_MAX_CELL_SHOWN]!r}")
     given = {
-        "email": row["email"].strip(),
-        "name": row.get("name", "").strip(),
-        "variables": variables,
-        "metadata": metadata or None,
+        "email": own["email"],
+        "name": own.get("name", ""),
+        "variables": {name: row[index] for name, index in columns.variables.items()},
+        "metadata": {name: row[index] for name, index in columns.metadata.items()} or None,
         "kind": kind,
         "optin": flags.get("optin"),
         "tracking_consent": flags.get("tracking_consent", True),
     }
     # As JSON is: what is too long there is too long here.
     return fit_recipient(given, at)
+
+
+def _is_seen(cell: str) -> bool:
+    return bool(cell.strip(addresses.AROUND))

@@ -14,6 +14,7 @@ from prometheus_client import Counter
 from services.queueing import jobs
 from services.queueing.appending import CsvRows, JsonRows, Row
 from services.queueing.compile import JobContent, Limits
+from services.queueing.encodings import UnknownCharset, charset
 from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES, JobStore, NewJob, Start, Stored
 from shared import api, content, ids
@@ -77,7 +78,9 @@ class RejectedLine(msgspec.Struct, frozen=True):
 class Appended(msgspec.Struct, frozen=True):
     """`appended` recipients are stored, `duplicates` were there already, `faults` could not be read. A request that
     broke off may be repeated whole: what it had stored is then counted as duplicates. `stopped` says why the rest was
-    not read: `too_many_faults`, `too_many_blank_lines`, or `no_heading` of a CSV; what came before is stored."""
+    not read: `too_many_faults` or `too_many_blank_lines`; what came before is stored. `warnings` name columns of a CSV
+    that are of no use, since no template can name them. Where there is nothing to store the request is refused with
+    what was found."""
 
     appended: int
     duplicates: int
@@ -86,6 +89,7 @@ class Appended(msgspec.Struct, frozen=True):
     faults: list[Fault]
     faults_total: int
     stopped: str | None = None
+    warnings: list[Fault] = []
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -156,10 +160,15 @@ def routes(
             "POST",
             "/v1/jobs/{job}/recipients",
             site.append,
-            "Append recipients to an open job, any number, any number of times",
+            "Append recipients to an open job, any number, any number of times, in UTF-8, UTF-16, or the charset that "
+            "Content-Type says",
             scope="send",
-            body_media=("application/x-ndjson", "text/csv"),
-            examples={"application/x-ndjson": _LINES_EXAMPLE, "text/csv": _CSV_EXAMPLE},
+            body_media=("application/x-ndjson", "text/csv", "text/tab-separated-values"),
+            examples={
+                "application/x-ndjson": _LINES_EXAMPLE,
+                "text/csv": _CSV_EXAMPLE,
+                "text/tab-separated-values": _CSV_EXAMPLE.replace(",", "\t"),
+            },
             answers={200: Appended, 404: ProblemDocument, **problems},
         ),
         api.Route(
@@ -263,15 +272,7 @@ class _Site:
     async def append(self, request: web.Request) -> web.StreamResponse:
         tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         job = _job_id(request)
-        rows: JsonRows | CsvRows
-        match request.content_type:
-            case "application/x-ndjson" | "application/ndjson" | "application/json-seq":
-                rows = JsonRows()
-            case "text/csv":
-                rows = CsvRows()
-            case other:
-                detail = f"expected application/x-ndjson or text/csv, got {other[:100]}"
-                raise Problem(415, "unsupported_media_type", detail)
+        rows = _rows_of(request)
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
             raise _no_such_job(job)
@@ -289,10 +290,8 @@ class _Site:
                 break
         else:
             await appending.read(rows.feed(b"", last=True))
-        if rows.is_over:
-            appending.stopped = appending.stopped or "no_heading"
         await appending.flush()
-        return api.json_answer(appending.result())
+        return api.json_answer(appending.result(rows.warnings))
 
     # POST /v1/jobs/{job}/start
 
@@ -316,6 +315,8 @@ class _Site:
                 raise _no_such_job(job)
             case "not_open":
                 raise Problem(409, "not_open", f"the job is {state}; only an open or scheduled job is started")
+            case "empty":
+                raise Problem(409, "no_recipients", "the job has no recipients; append some, then start it")
             case "full":
                 raise _full()
         self._log.info("job_started", job=job, tenant=tenant, state=word)
@@ -385,7 +386,10 @@ class _Appending:
         self._duplicates += len(self._batch) - fresh
         self._batch = []
 
-    def result(self) -> Appended:
+    def result(self, warnings: list[Fault]) -> Appended:
+        """Problem 422 if nobody came by who can be stored."""
+        if self._appended + self._duplicates == 0:
+            raise self._nothing()
         return Appended(
             self._appended,
             self._duplicates,
@@ -394,7 +398,35 @@ class _Appending:
             self._faults,
             self._faults_total,
             self.stopped,
+            warnings[:MAX_LISTED],
         )
+
+    def _nothing(self) -> Problem:
+        number = "one line" if self._faults_total == 1 else f"{self._faults_total} lines"
+        found = "the body has no recipient"
+        if self._faults:
+            found = f"{number} could not be read; {self._faults[0].at}: {self._faults[0].what}"
+        stopped = f"; the rest was not read ({self.stopped})" if self.stopped else ""
+        shown = self._faults[: jobs.MAX_FAULTS]
+        return Problem(422, "nothing_appended", f"nothing was appended: {found}{stopped}", shown)
+
+
+def _rows_of(request: web.Request) -> JsonRows | CsvRows:
+    """Whoever reads a body of that kind. Problem 415."""
+    try:
+        said = charset(request.charset)
+    except UnknownCharset as fault:
+        raise Problem(415, "unsupported_media_type", str(fault)) from fault
+    match request.content_type:
+        case "application/x-ndjson" | "application/ndjson" | "application/json-seq":
+            return JsonRows(said)
+        case "text/csv":
+            return CsvRows(said)
+        case "text/tab-separated-values":
+            return CsvRows(said, "\t")
+        case other:
+            detail = f"expected application/x-ndjson or text/csv, got {other[:100]}"
+            raise Problem(415, "unsupported_media_type", detail)
 
 
 def _wants_open(request: web.Request) -> bool:

@@ -1,7 +1,7 @@
 """What a job may look like, and every reason why one is refused. Pure: JSON in, a job ready to be stored out.
 
-Two kinds of wrong recipient: a *malformed* one (wrong type, control characters, over 254 octets) is a fault of the
-request and refuses the whole job; one whose address is merely *invalid* or stands twice is rejected by itself, with its
+Two kinds of wrong recipient: one with a wrong type, or with more than fits, is a fault of the request and refuses the
+whole job; one whose address is *invalid*, whatever is wrong with it, or stands twice is rejected by itself, with its
 index, and the others go on. A job in which nobody is left is refused.
 """
 
@@ -50,6 +50,8 @@ MAX_FAULTS = 100
 #: Recipients of a chunk: what is decided and queued in one go.
 CHUNK = 500
 
+#: What is kept of an address that is none, for the caller to know it again. (A real one has 254 octets.)
+MAX_EMAIL_CHARS = 320
 #: What is kept with a recipient for the caller: a few ids.
 MAX_METADATA = 50
 #: Variables of one recipient, by name: more than a mail can show.
@@ -177,11 +179,11 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
     faults = [*draft.faults, *(compiled if isinstance(compiled, list) else ())]
     waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream)
     faults += recipient_faults
+    if not draft.open_job and not recipient_faults and len(rejected) == len(waiting):
+        faults += [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
     warnings: list[Fault] = []
     if not faults and isinstance(compiled, content.CompiledContent) and not draft.open_job:
         waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
-    if not draft.open_job and not faults and len(rejected) == len(waiting):
-        faults = [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
     if faults or isinstance(compiled, list):
         raise _refused(faults)
     return Job(draft.request, compiled, waiting, rejected, draft.send_at_ms, draft.expires_at_ms, warnings)
@@ -416,10 +418,8 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         elif stream == "bulk" and recipient.kind == "person" and recipient.optin is False:
             reason = "not_opted_in"
         seen.add(address.key)
-    except addresses.MalformedAddress as fault:
-        return Fault(f"{at}.email", f"not an address: {fault}")
     except addresses.InvalidAddress:
-        reason = "invalid_address"
+        email, reason = email[:MAX_EMAIL_CHARS], "invalid_address"
     return Waiting(
         email=email,
         name=recipient.name,

@@ -127,6 +127,7 @@ _START = Script(
     """
 local job = redis.call('HMGET', KEYS[1], 'state', 'total')
 if job[1] ~= 'open' and job[1] ~= 'scheduled' then return {'not_open', job[1]} end
+if job[1] == 'open' and tonumber(job[2]) == 0 then return {'empty'} end
 if ARGV[4] == '' and redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[1])
   and tonumber(redis.call('HGET', KEYS[7], ARGV[6]) or 0) >= tonumber(ARGV[8]) then return {'full'} end
 redis.call('UNLINK', KEYS[5])
@@ -346,7 +347,8 @@ class JobStore:
 
     async def start(self, tenant: str, job: str, now_ms: int, start_at_ms: int | None = None) -> tuple[str, str]:
         """Starts an open or scheduled job, now or later. Answers its new state, or `unknown`, or `not_open` and the
-        state it has, or `full`. With tenant "" it is the schedule that starts it."""
+        state it has, or `empty` of an open one without recipients, or `full`. With tenant "" it is the schedule that
+        starts it."""
         head = await self.head(job)
         if head is None or tenant not in ("", head.tenant):
             return "unknown", ""

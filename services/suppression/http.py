@@ -1,6 +1,7 @@
 """The routes of the suppression list: one address, and the whole list page by page. Each tenant sees its own."""
 
 import binascii
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Annotated
@@ -17,6 +18,10 @@ from shared.times import rfc3339
 
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 100
+#: What other lists take for many addresses: a star anywhere, or nothing but wildcards before the @.
+_RULE = re.compile(r"\*|^\s*\"?[%?]+\"?(?:@|\s*$)")
+#: What is shown of a rule.
+_MAX_SHOWN_CHARS = 100
 
 _log = logs.get_logger()
 
@@ -58,6 +63,7 @@ def routes(
             "/v1/suppressions/{address}",
             site.show,
             "Why an address is on the suppression list",
+            slashes=True,
             scope="read",
             answers={200: Suppression, 404: ProblemDocument, 422: ProblemDocument},
         ),
@@ -65,7 +71,9 @@ def routes(
             "PUT",
             "/v1/suppressions/{address}",
             site.put,
-            "Puts an address on the suppression list; a stronger reason that it is there for already stays",
+            "Puts an address on the suppression list (no rule such as `*@example.org`); a stronger reason that it is "
+            "there for already stays",
+            slashes=True,
             scope="suppress",
             body=SuppressionRequest,
             body_optional=True,
@@ -77,6 +85,7 @@ def routes(
             "/v1/suppressions/{address}",
             site.delete,
             "Takes an address off the suppression list",
+            slashes=True,
             scope="suppress",
             answers={204: None, 404: ProblemDocument, 422: ProblemDocument},
         ),
@@ -115,7 +124,7 @@ class _Site:
         return api.json_answer(await self._stored(request, address))
 
     async def put(self, request: web.Request) -> web.StreamResponse:
-        address, tenant = _address(request), request[api.PRINCIPAL].tenant
+        address, tenant = _listable(request), request[api.PRINCIPAL].tenant
         wanted = SuppressionRequest()
         if await api.read_body(request):
             wanted = await api.read_json(request, SuppressionRequest)
@@ -154,9 +163,23 @@ class _Site:
 def _address(request: web.Request) -> str:
     """The address in the path, as lists spell it."""
     try:
-        return addresses.parse(request.match_info["address"]).key
+        return addresses.parse(api.path_text(request, "address")).key
     except addresses.InvalidAddress as fault:
-        raise Problem(422, "invalid_address", f"not an address: {fault}", [Fault("address", str(fault))]) from fault
+        raise _refused(str(fault)) from fault
+
+
+def _listable(request: web.Request) -> str:
+    """An address that somebody can have. A `*` may stand in one (RFC 5322), and nobody has it: who writes it means a
+    rule, which would be stored and never meet anybody."""
+    text = api.path_text(request, "address")
+    if _RULE.search(text):
+        shown = text[:_MAX_SHOWN_CHARS]
+        raise _refused(f"{shown!r} is a rule for many, and only addresses are listed: put each of them")
+    return _address(request)
+
+
+def _refused(what: str) -> Problem:
+    return Problem(422, "invalid_address", f"not an address: {what}", [Fault("address", what)])
 
 
 def _shown(listed: Listed) -> Suppression:

@@ -222,6 +222,7 @@ async def test_a_refused_request_changes_nothing(front: Front) -> None:
 
 async def test_an_open_job_that_is_started_makes_room(front: Front, clock: Clock) -> None:
     jobs = [(await front.open())[1]["id"] for _ in range(5)]
+    await front.append(jobs[0], b'{"email": "a@x.test"}\n')
 
     assert (await front.call(f"/v1/jobs/{jobs[0]}/start", {}))[0] == 202
     clock.pass_by(REFUSED_S)
@@ -411,6 +412,7 @@ async def test_an_open_job_that_is_appended_to_stays_and_a_started_one_is_not_re
     kept, started, left = [(await front.open())[1]["id"] for _ in range(3)]
     clock.pass_by(6 * 24 * 3600)
     await front.append(kept, b'{"email": "a@x.test"}\n')
+    await front.append(started, b'{"email": "a@x.test"}\n')
     await front.call(f"/v1/jobs/{started}/start", {})
     clock.pass_by(2 * 24 * 3600)
 

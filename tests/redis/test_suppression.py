@@ -9,6 +9,7 @@ import pytest
 from aiohttp import test_utils
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from yarl import URL
 
 from services.suppression import http
 from services.suppression.store import Addition, Lists, Place
@@ -270,7 +271,7 @@ class Caller:
         self._site = site
         self._headers = {"Authorization": f"Bearer {key}"}
 
-    async def __call__(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+    async def __call__(self, method: str, path: str | URL, **options: Any) -> tuple[int, Any]:
         async with self._site.request(method, path, headers=self._headers, **options) as answer:
             return answer.status, (await answer.json(content_type=None)) if answer.status != 204 else None
 
@@ -331,6 +332,88 @@ async def test_addresses_with_unusual_signs_are_taken_from_the_path(callers: dic
         status, shown = await callers["acme"]("PUT", f"/v1/suppressions/{path}")
         assert (status, shown.get("address")) == (201, address)
         assert (await callers["acme"]("GET", f"/v1/suppressions/{path}"))[1]["address"] == normalised(address)
+
+
+#: What stands in a path, and the address that it is.
+UNUSUAL = {
+    "{x}@example.org": "{x}@example.org",
+    "%7Bx%7D@example.org": "{x}@example.org",
+    "}{@example.org": "}{@example.org",
+    "a/b@example.org": "a/b@example.org",
+    "a%2fb@example.org": "a/b@example.org",
+    "/@example.org": "/@example.org",
+    "a%252Fb@example.org": "a%2fb@example.org",
+    "50%25@example.org": "50%@example.org",
+    "50%@example.org": "50%@example.org",
+    "a+b@example.org": "a+b@example.org",
+    "a%2Bb@example.org": "a+b@example.org",
+    "a%3Fb@example.org": "a?b@example.org",
+    "a%23b@example.org": "a#b@example.org",
+    "a'b`c|d^e~@example.org": "a'b`c|d^e~@example.org",
+    "a=b&c=d@example.org": "a=b&c=d@example.org",
+    "%22a%20b%22@example.org": '"a b"@example.org',
+    "%22a%5C%22b%22@example.org": '"a\\"b"@example.org',
+    "%22a@b%22@example.org": '"a@b"@example.org',
+    "%C3%A9%E4%BE%8B@b%C3%BCcher.example": "é例@xn--bcher-kva.example",
+    "a..b@docomo.ne.jp": '"a..b"@docomo.ne.jp',
+    "%22A..b%22@docomo.ne.jp": '"a..b"@docomo.ne.jp',
+    "%20%09a@example.org%E2%80%8B%0A": "a@example.org",
+    "a@[127.0.0.1]": "a@[127.0.0.1]",
+}
+
+
+@pytest.mark.parametrize("path", UNUSUAL)
+async def test_whatever_an_address_may_have_in_it_can_be_asked_for(callers: dict[str, Caller], path: str) -> None:
+    acme, where = callers["acme"], URL(f"/v1/suppressions/{path}", encoded=True)
+
+    missing = await acme("GET", where)
+    answers = [await acme(method, where) for method in ("PUT", "GET", "DELETE")]
+
+    assert (missing[0], missing[1]["type"]) == (404, "urn:estafette:problem:unknown_suppression")
+    assert [status for status, _ in answers] == [201, 200, 204]
+    assert answers[0][1]["address"] == answers[1][1]["address"] == UNUSUAL[path]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["*@evil.example", "contact@*", "*", "*.evil.example", "%2A@evil.example", "a*b@evil.example",
+     "%22*%22@evil.example", "%25@evil.example", "%3F%3F@evil.example", "*@*"],
+)  # fmt: skip
+async def test_a_rule_is_refused_with_words_and_not_stored(client: Any, callers: dict[str, Caller], rule: str) -> None:
+    acme, where = callers["acme"], URL(f"/v1/suppressions/{rule}", encoded=True)
+
+    status, problem = await acme("PUT", where)
+
+    assert (status, problem["type"]) == (422, "urn:estafette:problem:invalid_address")
+    assert "is a rule for many" in problem["detail"]
+    assert await told(client) == []
+
+
+async def test_a_rule_that_was_stored_once_is_shown_and_deleted(lists: Lists, callers: dict[str, Caller]) -> None:
+    await lists.add([addition("*@evil.example")])
+
+    assert (await callers["acme"]("GET", "/v1/suppressions/*@evil.example"))[0] == 200
+    assert (await callers["acme"]("DELETE", "/v1/suppressions/*@evil.example"))[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("%E9@example.org", "not UTF-8"),
+        ("a%FFb@example.org", "not UTF-8"),
+        ("@evil.example", "nothing before the @"),
+        ("evil.example", "no @"),
+        ("a%00b@example.org", "control characters"),
+        ("a%0Ab@example.org", "control characters"),
+        ("a?b@example.org", "no @"),
+    ],
+)
+async def test_what_is_no_address_in_a_path_is_told_in_words(callers: dict[str, Caller], path: str, words: str) -> None:
+    for method in ("PUT", "GET", "DELETE"):
+        status, problem = await callers["acme"](method, URL(f"/v1/suppressions/{path}", encoded=True))
+
+        assert status == 422
+        assert words in problem["detail"]
 
 
 @pytest.mark.parametrize(

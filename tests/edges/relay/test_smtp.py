@@ -12,6 +12,7 @@ import pytest
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.smtp import Connection, Timeouts, routed_versions
 from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, TlsPolicy
+from shared import addresses
 from tests.fakes.smtp_server import (
     CLOSE,
     DEAF,
@@ -601,6 +602,13 @@ async def test_a_quoted_local_part_is_an_address() -> None:
     async with connected() as (connection, server):
         assert (await send(connection, rcpt_to='"a <b> c"@example.net')).code == 250
         assert server.envelopes[0].rcpts == ['TO:<"a <b> c"@example.net>']
+
+
+@pytest.mark.parametrize("local", ["a..b", ".a", "a.", "..a+b.."])
+async def test_dots_that_have_no_place_are_said_in_quotes(local: str) -> None:
+    async with connected() as (connection, server):
+        assert (await send(connection, rcpt_to=str(addresses.parse(f"{local}@docomo.example")))).code == 250
+        assert server.envelopes[0].rcpts == [f'TO:<"{local}"@docomo.example>']
 
 
 # Opening

@@ -170,6 +170,7 @@ def test_fields_are_bounded_in_number_and_length() -> None:
         ("undisclosed-recipients:;", []),
         ("(" * 2000, []),
         ("@" * 2000, []),
+        ('"Ana" <"A..b"@docomo.example>', ["a..b@docomo.example"]),
     ],
 )
 def test_addresses_are_found_in_a_field(value: str, expected: list[str]) -> None:

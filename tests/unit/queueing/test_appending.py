@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing import jobs
+from services.queueing import appending, encodings, jobs
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
-from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
+from services.queueing.compile import Limits
+from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_job, read_recipient, wait
 from shared.errors import Fault, Problem
+from shared.templates import Templates
 from shared.variables import MAX_DEPTH
 
 
@@ -79,7 +81,7 @@ def test_a_line_without_end_is_told_once_and_takes_no_memory():
 def test_a_heading_without_email_is_told_and_no_row_is_taken():
     found = _read(CsvRows(), b"mail,name\na@x.fr,A\n")
 
-    assert found == [(1, Fault("line 1", "the heading has no column 'email'"))]
+    assert found == [(1, Fault("line 1", "the heading has no column 'email'; it has 'mail', 'name'"))]
 
 
 def test_an_open_quote_at_the_end_is_told():
@@ -91,7 +93,7 @@ def test_an_open_quote_at_the_end_is_told():
 def test_a_cell_that_is_neither_yes_nor_no_is_told():
     found = _read(CsvRows(), b"email,optin\na@x.fr,maybe\n")
 
-    assert found == [(2, Fault("line 2.optin", "neither yes nor no"))]
+    assert found == [(2, Fault("line 2.optin", "neither yes nor no: 'maybe'"))]
 
 
 GOOD = b"".join(b"u%d@x.fr,N%d\n" % (n, n) for n in range(1_500))
@@ -115,6 +117,10 @@ def _faults(found) -> list[Fault]:
         (b'a@x.fr,"A""\n', 2),
         (b'"\n', 2),
         (b'a@x.fr,"A\n\n\n', 2),
+        (b'a@x.fr,"A\r\n', 2),
+        (b'a@x.fr,"\n', 2),
+        (b'a@x.fr,"A"B\n', 2),
+        (b'a@x.fr,""A"\n', 2),
     ],
 )
 def test_a_stray_quote_costs_its_own_row_and_no_other(bad: bytes, line: int):
@@ -123,6 +129,57 @@ def test_a_stray_quote_costs_its_own_row_and_no_other(bad: bytes, line: int):
     assert _faults(found)[0].at == f"line {line}"
     assert len(_faults(found)) == 1
     assert _addresses(found) == [f"u{n}@x.fr" for n in range(1_500)]
+
+
+QUOTED = b"".join(b'"u%d@x.fr","N%d"\n' % (n, n) for n in range(1_500))
+#: A row in two lines, among the others.
+BROKEN = b"".join(b'u%d@x.fr,"N\n%d"\n' % (n, n) for n in range(1_500))
+
+
+@pytest.mark.parametrize("rows", [QUOTED, BROKEN, QUOTED.replace(b"\n", b"\r\n"), QUOTED.replace(b"\n", b"\r")])
+@pytest.mark.parametrize(
+    "bad", [b'a@x.fr,"A', b'"a@x.fr,A', b'"a@x.fr","A', b'"a@x.fr","A"B"', b'"', b'a@x.fr,A"\nx,"']
+)
+def test_a_stray_quote_among_quoted_fields_costs_its_own_row_and_no_other(bad: bytes, rows: bytes):
+    found = _read(CsvRows(), HEADING + bad + b"\n" + rows)
+
+    assert _addresses(found)[-1_500:] == [f"u{n}@x.fr" for n in range(1_500)]
+    assert len(_faults(found)) <= 2
+
+
+def test_a_stray_quote_in_the_middle_and_at_the_end_costs_its_own_row_and_no_other():
+    rows = GOOD.split(b"\n")
+    for index in (0, 700, 1_499):
+        rows[index] = b'bad@x.fr,"A'
+
+    found = _read(CsvRows(), HEADING + b"\n".join(rows))
+
+    assert len(_addresses(found)) == 1_497
+    assert [fault.at for fault in _faults(found)] == ["line 2", "line 702", "line 1501"]
+
+
+def test_two_stray_quotes_do_not_hide_the_rows_between_them():
+    found = _read(CsvRows(), HEADING + b'a@x.fr,"A\n' + GOOD + b'z@x.fr,5"\n')
+
+    assert _addresses(found) == [*(f"u{n}@x.fr" for n in range(1_500)), "z@x.fr"]
+    assert [fault.at for fault in _faults(found)] == ["line 2"]
+
+
+def test_a_field_without_end_names_the_rows_that_are_read_again():
+    found = _read(CsvRows(), HEADING + b'a@x.fr,"A\nb@x.fr,B\nc@x.fr,C\n')
+
+    assert found[0][1] == Fault("line 2", "a quoted field has no end; lines 3 to 4 are read one by one")
+    assert _addresses(found) == ["b@x.fr", "c@x.fr"]
+
+
+def test_lines_in_a_cell_are_its_own_although_one_begins_with_an_address():
+    note = b"Called.\nbob@x.fr, he said no.\nAgain in May"
+
+    found = _read(CsvRows(), b'email,note,optin\na@x.fr,"' + note + b'",oui\nb@x.fr,"' + note + b'",perhaps\n')
+
+    assert _addresses(found) == ["a@x.fr"]
+    assert found[0][1].variables == {"note": note.decode()}
+    assert _faults(found)[0].what.endswith("the row goes on to line 7")
 
 
 def test_a_quote_inside_of_a_field_that_is_not_quoted_is_a_character():
@@ -168,6 +225,38 @@ def test_twice_the_bytes_are_at_most_twice_the_rows_and_the_memory(rows_of, body
     assert twice <= 2.2 * once + 10
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'a,"b\n',
+        b'"\n',
+        b'"a\n',
+        b'a@x.fr,"\n',
+        b'a@x.fr,"b\r',
+        b'a@x.fr,"\nb@x.fr,c\n',
+        b'a@x.fr,"' + b"b@x.fr,c\n" * 6_000,
+        b'a@x.fr,"' + b"b@x.fr,c\n" * 6_000 + b'"x\n',
+        b'a@x.fr,"' + b"b@x.fr,c\n" * 6_000 + b'd@x.fr,"\n',
+        b'a@x.fr,"' + b"\n" * 60_000,
+        '"\n'.encode("utf-16-le"),
+    ],
+)
+def test_a_line_is_read_as_part_of_a_row_and_once_more_by_itself(monkeypatch: pytest.MonkeyPatch, body: bytes):
+    read_chars = 0
+    add = appending._Fields.add
+
+    def counted(fields: appending._Fields, line: str) -> bool:
+        nonlocal read_chars
+        read_chars += len(line) + 1
+        return add(fields, line)
+
+    monkeypatch.setattr(appending._Fields, "add", counted)
+    sent = HEADING + body * (300_000 // len(body) + 1)
+    _read(CsvRows(), sent, range(0, len(sent), 16_384))
+
+    assert read_chars <= 2 * len(sent) + 1_000
+
+
 def test_every_line_is_told_so_that_who_reads_can_count_them():
     assert len(list(JsonRows().feed(b"\n" * 1_000))) == 1_000
     assert len(list(CsvRows().feed(HEADING + b"\n" * 1_000))) == 1_001
@@ -205,8 +294,6 @@ TOO_MUCH = {
     "variable name": {"variables": {"v" * 201: "1"}},
     "variables size": {"variables": {"v": "x" * 20_000}},
     "variables number": {"variables": {f"v{n}": "" for n in range(MAX_VARIABLES + 1)}},
-    "address": {"email": "a" * 250 + "@x.fr"},
-    "control in the address": {"email": "a\x07@x.fr"},
 }
 JUST_ENOUGH = {
     "name": {"name": "x" * 200},
@@ -298,3 +385,233 @@ def test_the_variables_of_a_job_have_the_limits_of_a_recipients(variables):
         jobs.read_draft(json.dumps(body).encode(), open_job=False, now_ms=0, max_recipients=10)
 
     assert problem.value.faults[0].at.startswith("$.variables")
+
+
+WRONG_ADDRESSES = {
+    "too long": "a" * 250 + "@x.fr",
+    "bell": "a\x07@x.fr",
+    "tab": "a\t@x.fr",
+    "line feed": "a\n@x.fr",
+    "line end": "a@x.fr\r\nBcc: b@x.fr",
+    "nul": "\x00a@x.fr",
+    "zero width": "a\u200bb@x.fr",
+    "no character": "a\ufdd0@x.fr",
+    "no @": "a.x.fr",
+    "flood": "a@" * 10_000,
+}
+TRIMMED = [
+    "\ta@x.fr",
+    "a@x.fr\n",
+    " a@x.fr ",
+    "\r\na@x.fr\r\n",
+    "\u200ba@x.fr\ufeff",
+    "\xa0a@x.fr\u2028",
+    "\u202aa@x.fr\u202c",
+]
+
+
+def _waiting(door, email: str) -> list:
+    return [one if isinstance(one, Fault) else wait(one, "bulk", "", set()) for one in door({"email": email})]
+
+
+@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("email", WRONG_ADDRESSES.values(), ids=WRONG_ADDRESSES)
+def test_an_address_that_is_none_rejects_its_recipient_by_every_door(door, email: str):
+    (one,) = _waiting(door, email)
+
+    assert one.rejected == "invalid_address"
+    assert len(one.email) <= 320
+
+
+@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("email", TRIMMED)
+def test_what_is_unseen_around_an_address_is_dropped_by_every_door(door, email: str):
+    (one,) = _waiting(door, email)
+
+    assert (one.email, one.rejected) == ("a@x.fr", None)
+
+
+@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+def test_an_address_with_dots_out_of_place_is_quoted_by_every_door(door):
+    (one,) = _waiting(door, "a..b@docomo.ne.jp")
+
+    assert (one.email, one.rejected) == ('"a..b"@docomo.ne.jp', None)
+
+
+def test_one_wrong_address_refuses_nobody_else_of_a_job():
+    rows = [{"email": f"u{n}@x.fr"} for n in range(1_000)]
+    for index, email in enumerate(WRONG_ADDRESSES.values()):
+        rows[100 * index] = {"email": email}
+    body = json.dumps({"from": "n@x.fr", "subject": "s", "text": "t", "recipients": rows}).encode()
+
+    job = read_job(body, open_job=False, now_ms=1, max_recipients=1_000, limits=Limits())
+
+    assert [one.index for one in job.rejected] == [100 * index for index in range(len(WRONG_ADDRESSES))]
+    assert len(job.waiting) == 1_000
+
+
+# Headings, delimiters, line ends, encodings
+
+ROW = Recipient(email="a@x.fr", variables={"ville": "Évry"})
+SAME = {
+    "Email": b"Email,ville\na@x.fr,\xc3\x89vry\n",
+    "E-mail": b"E-mail,ville\na@x.fr,\xc3\x89vry\n",
+    "blanks": b" E-Mail Address ,  ville \n a@x.fr ,\xc3\x89vry\n",
+    "question mark": b"E-mail address?,ville\na@x.fr,\xc3\x89vry\n",
+    "french": b"Adresse e-mail;ville\na@x.fr;\xc3\x89vry\n",
+    "tabs": b"EMAIL\tville\na@x.fr\t\xc3\x89vry\n",
+    "bars": b"email|ville\na@x.fr|\xc3\x89vry\n",
+    "sep=;": b"sep=;\nemail;ville\na@x.fr;\xc3\x89vry\n",
+    "SEP=tab": b"SEP=\t\r\nemail\tville\r\na@x.fr\t\xc3\x89vry\r\n",
+    "quoted sep": b'"sep=,"\nemail,ville\na@x.fr,\xc3\x89vry\n',
+    "strange sep": b"sep=^\nemail^ville\na@x.fr^\xc3\x89vry\n",
+    "semicolon in a quoted name": b'email;"ville"\na@x.fr;\xc3\x89vry\n',
+    "CR only": b"email,ville\ra@x.fr,\xc3\x89vry\r",
+    "CR after LF": b"email,ville\na@x.fr,\xc3\x89vry\r\r",
+    "CRLF": b"email,ville\r\na@x.fr,\xc3\x89vry\r\n",
+    "no end": b"email,ville\na@x.fr,\xc3\x89vry",
+    "mark": b"\xef\xbb\xbfemail,ville\na@x.fr,\xc3\x89vry\n",
+    "two marks": b"\xef\xbb\xbf\xef\xbb\xbfemail,ville\n\xef\xbb\xbfa@x.fr,\xc3\x89vry\n",
+    "empty headings": b"email,ville,,\na@x.fr,\xc3\x89vry,,\n",
+    "empty heading before": b",email,ville,\n,a@x.fr,\xc3\x89vry,\n",
+    "empty cells behind": b"email,ville\na@x.fr,\xc3\x89vry,,,\n,,,,\n",
+    "blank lines before": b"\n \n\nemail,ville\n\na@x.fr,\xc3\x89vry\n",
+    "UTF-16": "email,ville\na@x.fr,Évry\n".encode("utf-16"),
+    "UTF-16 big end": "\ufeffemail\tville\r\na@x.fr\tÉvry\r\n".encode("utf-16-be"),
+    "UTF-16 little end, no mark": "email;ville\na@x.fr;Évry".encode("utf-16-le"),
+    "UTF-16 big end, no mark": "email;ville\ra@x.fr;Évry".encode("utf-16-be"),
+    "UTF-32": "email;ville\na@x.fr;Évry".encode("utf-32"),
+}
+
+
+@pytest.mark.parametrize("body", SAME.values(), ids=SAME)
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_however_a_list_was_saved_it_is_the_same_list(body: bytes, step: int):
+    found = _read(CsvRows(), body, range(0, len(body), step))
+
+    assert [row for _, row in found] == [ROW]
+
+
+@pytest.mark.parametrize(
+    ("charset", "encoding"),
+    [("windows-1252", "cp1252"), ("iso-8859-1", "cp1252"), ("ISO-8859-15", "iso8859-15"), ("utf-16", "utf-16-le"),
+     ("UTF8", "utf-8"), ("us-ascii", "utf-8"), ("macintosh", "mac-roman"), ("cp850", "cp850"),
+     ("utf-16be", "utf-16-be"),
+     ("x-nothing", None), ("idna", None), ("punycode", None), ("base64", None), ("unicode_escape", None),
+     ("a" * 99, None)],
+)  # fmt: skip
+def test_what_the_request_says_of_its_charset_is_heeded_or_quoted(charset: str, encoding: str | None):
+    if encoding is None:
+        with pytest.raises(encodings.UnknownCharset, match=charset[:40]):
+            encodings.charset(charset)
+        return
+
+    rows = CsvRows(encodings.charset(charset))
+
+    assert [row for _, row in _read(rows, "email;ville\na@x.fr;Évry".encode(encoding))] == [ROW]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'\xef\xbb\xbf{"email":"a@x.fr"}\n', '{"email":"a@x.fr"}\r'.encode("utf-16"), b'\x1e{"email":"a@x.fr"}\n',
+     b'{"email":"a@x.fr"}\r{"email":"b@x.fr"}', b'{"email":"a@x.fr"}\n\xef\xbb\xbf\n'],
+)  # fmt: skip
+def test_lines_of_json_come_in_the_same_ways(body: bytes):
+    found = _read(JsonRows(), body)
+
+    assert _faults(found) == []
+    assert _addresses(found)[0] == "a@x.fr"
+
+
+def test_a_byte_that_its_charset_does_not_have_is_the_fault_of_its_line():
+    found = _read(CsvRows("cp1252"), b"email,ville\na@x.fr,\x81\nb@x.fr,\xc9vry\n")
+    in_utf8 = _read(CsvRows(), b"email,ville\na@x.fr,\xc9vry\nb@x.fr,x\n")
+
+    assert [fault.what for fault in _faults(found)] == ["has bytes that are no character of cp1252"]
+    assert [fault.what for fault in _faults(in_utf8)] == ["not UTF-8: byte 0xC9 at 7"]
+    assert _addresses(found) == _addresses(in_utf8) == ["b@x.fr"]
+
+
+@pytest.mark.parametrize(
+    ("heading", "quoted"),
+    [
+        (b"Name;Mail", "'Name', 'Mail'"),
+        (b"a@x.fr,Ana", "'a@x.fr', 'Ana'. The first line has to name the columns"),
+        (b"Email,E-mail", "'Email', 'E-mail' are 'email'"),
+        (b"email,email", "'email', 'email' are 'email'"),
+        (b"email,x,x", "twice: 'x'"),
+        (b"email,metadata.a,Metadata.a", "twice: 'Metadata.a'"),
+        (b"email,Opt-In,OPTIN", "'Opt-In', 'OPTIN' are 'optin'"),
+        (b",,", "it has '', '', ''"),
+        (b"sep=;", ""),
+        (b"x" * 5_000, "'" + "x" * 40 + "'"),
+        (b"email\xe9,x", "charset=windows-1252"),
+        ("ema\u0131l,x".encode("utf-16"), "'ema\u0131l'"),
+    ],
+)
+def test_a_heading_that_is_none_is_quoted(heading: bytes, quoted: str):
+    rows = CsvRows()
+
+    found = _read(rows, heading + b"\na@x.fr,1\n") if not heading.startswith(b"\xff") else _read(rows, heading)
+
+    assert _addresses(found) == []
+    assert quoted in _faults(found)[0].what
+    assert len(_faults(found)[0].what) < 700
+
+
+def test_the_column_that_is_called_as_we_call_it_is_the_one():
+    found = _read(CsvRows(), b"Email,email,Name,name\nold@x.fr,a@x.fr,N,Ana\n")
+
+    assert found[0][1] == Recipient(email="a@x.fr", name="Ana", variables={"Email": "old@x.fr", "Name": "N"})
+
+
+def test_consent_is_heeded_however_it_is_spelt():
+    body = b"E-mail,Opt-In,Kind,Tracking Consent,NAME\na@x.fr,NON,Person,Faux,Ana\nb@x.fr,,PROFESSIONAL,oui,\n"
+
+    found = [row for _, row in _read(CsvRows(), body)]
+
+    assert [(one.optin, one.kind, one.tracking_consent) for one in found] == [
+        (False, "person", False),
+        (None, "professional", True),
+    ]
+    assert (found[0].name, found[0].variables) == ("Ana", {"NAME": "Ana"})
+
+
+@pytest.mark.parametrize(("column", "cell"), [("kind", "Personne"), ("optin", "peut-être"), ("tracking_consent", "2")])
+def test_a_cell_that_is_neither_is_quoted(column: str, cell: str):
+    found = _read(CsvRows(), f"email,{column}\na@x.fr,{cell}\nb@x.fr,\n".encode())
+
+    assert repr(cell) in _faults(found)[0].what
+    assert _addresses(found) == ["b@x.fr"]
+
+
+@pytest.mark.parametrize(
+    ("column", "better"),
+    [("variables.x", "'x'"), ("first name", "'first_name'"), ("first-name", "'first_name'"), ("2nd", "'x_2nd'"),
+     ("not", "'x_not'"), ("None", "'x_None'"), ("variables.first name", "'first_name'"), ("a.b", "'a_b'"),
+     ("%", "'x_'"), ("unsubscribe_url", "the engine sets it")],
+)  # fmt: skip
+def test_a_column_that_no_template_can_name_is_named_and_its_rows_taken(column: str, better: str):
+    rows = CsvRows()
+
+    found = _read(rows, f"email,{column},ville\na@x.fr,1,Paris\n".encode())
+
+    assert _addresses(found) == ["a@x.fr"]
+    assert repr(column) in rows.warnings[0].what
+    assert better in rows.warnings[0].what
+
+
+@pytest.mark.parametrize("column", ["ville", "prénom", "Ville2", "_x", "名前", "for", "is", "self", "name2", "loop"])
+def test_a_column_that_is_not_named_so_is_one_that_a_template_shows(column: str):
+    rows = CsvRows()
+    _read(rows, f"email,{column}\na@x.fr,1\n".encode())
+
+    assert rows.warnings == []
+    assert Templates({"text": "{{ %s }}" % column}).render("text", {column: "shown"}) == "shown"  # noqa: UP031
+
+
+def test_columns_without_a_name_are_counted():
+    rows = CsvRows()
+    _read(rows, b"email,,ville,\na@x.fr,1,2,3\n")
+
+    assert [fault.what for fault in rows.warnings] == ["columns without a name are not read: 2, 4"]
