@@ -112,8 +112,8 @@ def judge(mail: Mail, to: Addressed, from_nobody: bool) -> Verdict:
     if to != "fixed" and (told := prose.read(mail, from_nobody)) is not None:
         return _prose(told) if to == "bounce" else Unrecognised("report_to_unsubscribe")
     automatic = auto_reply.read(mail, from_nobody)
-    is_button = to == "unsubscribe" and _is_button(mail)
-    if automatic is not None and to != "fixed" and not (is_button and automatic.kind in ("vacation", "other")):
+    is_button = to == "unsubscribe" and _is_button(mail, automatic)
+    if automatic is not None and to != "fixed" and not is_button:
         return Automatic(automatic.kind, automatic.subject[:200])
     if mail.content_type == "multipart/report":
         return Unrecognised("unreadable_report")
@@ -132,9 +132,16 @@ def _is_programs(mail: Mail, from_nobody: bool) -> bool:
     return author.is_program(mail, from_nobody)
 
 
-def _is_button(mail: Mail) -> bool:
-    return LEAVING_SUBJECTS.match(mail.fields.get("subject").strip()) is not None or any(
-        pattern.fullmatch(mail.fields.get(field).strip()) for field, pattern in BUTTON_FIELDS
+def _is_button(mail: Mail, automatic: auto_reply.AutoReply | None) -> bool:
+    """Whether a client or a provider wrote it on a person's word. One that passes over the subject of the link leaves
+    it empty; who asks for proof, or confirms that he has read, says nothing about leaving."""
+    subject, kind = mail.fields.get("subject").strip(), automatic.kind if automatic is not None else None
+    if kind in ("challenge", "read_receipt"):
+        return False
+    return (
+        (not subject and kind == "other")
+        or LEAVING_SUBJECTS.match(subject) is not None
+        or any(pattern.fullmatch(mail.fields.get(field).strip()) for field, pattern in BUTTON_FIELDS)
     )
 
 

@@ -311,7 +311,9 @@ def _recipient_of(row: list[str], columns: headings.Columns, at: str) -> Recipie
     if not any(map(_is_seen, row)):
         return None
     if len(row) < columns.count or any(map(_is_seen, row[columns.count :])):
-        return Fault(at, f"{len(row)} fields, but the heading has {columns.count}")
+        return Fault(at, f"{len(row)} fields, but the heading has {columns.count}: {headings.shown(row)}")
+    if columns.count == 1 and '"' not in row[0] and any(sign in row[0] for sign in headings.BETWEEN):
+        return Fault(at, f"more than one field, but the heading has 1: {headings.shown(row[:1])}")
     own = {name: row[index].strip(addresses.AROUND) for name, index in columns.own.items()}
     flags: dict[str, bool] = {}
     for name in ("optin", "tracking_consent"):

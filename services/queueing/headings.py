@@ -13,6 +13,8 @@ from shared.addresses import AROUND
 
 #: What may stand between the fields of a row.
 DELIMITERS = ",;\t|"
+#: Those of them that no address has, but in quotes.
+BETWEEN = ",;\t"
 #: What a column of ours may be called, beside its own name: letters and digits alone.
 ALIASES = {
     "email": frozenset(

@@ -32,6 +32,7 @@ BUTTONS = {
     "suppressing": {"X-Auto-Response-Suppress": "All", "Precedence": "bulk", "Subject": "unsubscribe"},
     "with an id": {"Precedence": "bulk", "Subject": "unsubscribe 4711"},
     "french": {"Precedence": "bulk", "Subject": "=?utf-8?Q?D=C3=A9sinscription?="},
+    "subject passed over": {"Precedence": "bulk", "Subject": ""},
     "german": {"Auto-Submitted": "auto-generated", "Subject": "Abmelden"},
 }
 #: Machines that answer, at the same address.
@@ -40,6 +41,7 @@ MACHINES = {
     "absence, own subject": {"Auto-Submitted": "auto-replied", "Subject": "Out of office"},
     "vacation(1)": {"Precedence": "bulk", "Subject": "away from my mail"},
     "subject with a colon": {"Auto-Submitted": "auto-replied", "Subject": "Unsubscribe: automatic reply"},
+    "absence without a subject": {"Auto-Submitted": "auto-replied", "Subject": ""},
     "stop over": {"Precedence": "bulk", "Subject": "Stop over in Paris"},
     "apple says no": {"Auto-Submitted": "auto-replied", "X-Apple-Unsubscribe": "false", "Subject": "Re: Hello"},
     "challenge": {"X-TMDA-Confirm": "1", "Subject": "unsubscribe"},

@@ -53,7 +53,7 @@ def test_rows_of_csv_are_recipients_with_variables_and_metadata():
         ),
     )
     assert found[1][1] == Recipient(email="b@x.fr", variables={"prenom": ""}, metadata={"crm_id": ""})
-    assert found[2][1] == Fault("line 6", "2 fields, but the heading has 5")
+    assert found[2][1] == Fault("line 6", "2 fields, but the heading has 5: 'c@x.fr', 'x'")
 
 
 @given(st.lists(st.integers(0, 200), max_size=12))
@@ -583,6 +583,20 @@ def test_a_cell_that_is_neither_is_quoted(column: str, cell: str):
 
     assert repr(cell) in _faults(found)[0].what
     assert _addresses(found) == ["b@x.fr"]
+
+
+@pytest.mark.parametrize(
+    ("heading", "row", "words"),
+    [
+        (b"email;name", b"a@x.fr,Ana", "1 fields, but the heading has 2: 'a@x.fr,Ana'"),
+        (b"email", b"a@x.fr,Ana", "2 fields, but the heading has 1: 'a@x.fr', 'Ana'"),
+        (b"email", b"a@x.fr;Ana", "more than one field, but the heading has 1: 'a@x.fr;Ana'"),
+        (b"email", b"a@x.fr\tAna", "more than one field, but the heading has 1: 'a@x.fr\\tAna'"),
+        (b"email,name", b"a@x.fr", "1 fields, but the heading has 2: 'a@x.fr'"),
+    ],
+)
+def test_a_row_that_does_not_fit_its_heading_is_quoted(heading: bytes, row: bytes, words: str):
+    assert _read(CsvRows(), heading + b"\n" + row + b"\n") == [(2, Fault("line 2", words))]
 
 
 @pytest.mark.parametrize(
