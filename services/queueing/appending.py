@@ -32,6 +32,8 @@ _MAX_CELL_SHOWN = 40
 #: Lines that a quoted field has taken in and that are rows by themselves: so many are no chance. Where the row that
 #: they would be part of is wrong itself, one is enough.
 _SWALLOWED = 3
+#: Of a cell's lines so many are looked at: what they are, the others are.
+_LINES_LOOKED_AT = 100
 _UTF8_MARK = b"\xef\xbb\xbf"
 _NO_CHARACTER = "\ufffd".encode()
 #: What application/json-seq begins its lines with (RFC 7464).
@@ -265,8 +267,9 @@ class CsvRows:
     def _has_swallowed(self, row: Recipient | Fault | None, others: Sequence[tuple[int, str]]) -> bool:
         if self._columns is None:
             return False
-        rows = sum(_looks_like_row(text, self._delimiter, self._columns) for _, text in others)
-        return 2 * rows >= len(others) and rows >= (1 if isinstance(row, Fault) else _SWALLOWED)
+        looked_at = others[:_LINES_LOOKED_AT]
+        rows = sum(_looks_like_row(text, self._delimiter, self._columns) for _, text in looked_at)
+        return 2 * rows >= len(looked_at) and rows >= (1 if isinstance(row, Fault) else _SWALLOWED)
 
     def _recipient(self, number: int, row: list[str]) -> Recipient | Fault | None:
         if self._columns is not None:

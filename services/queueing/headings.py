@@ -31,6 +31,8 @@ ALIASES = {
     "tracking_consent": frozenset(("trackingconsent",)),
 }  # fmt: skip
 METADATA_PREFIX = "metadata."
+#: No column of ours is called longer.
+_MAX_OWN_CHARS = 80
 #: Names that a template reads as something else, and the one that is set for each mail.
 _TAKEN = frozenset(("true", "false", "none", "True", "False", "None", "not", "unsubscribe_url"))
 #: Shown of a heading that is none.
@@ -123,7 +125,7 @@ def _no_heading(names: Sequence[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    return "".join(char for char in name.casefold() if char.isalnum())
+    return "".join(char for char in name[:_MAX_OWN_CHARS].casefold() if char.isalnum())
 
 
 def _unused(name: str) -> str | None:
@@ -133,7 +135,7 @@ def _unused(name: str) -> str | None:
     what = f"the column {shown([name])} can never be used: "
     if name == "unsubscribe_url":
         return what + "the engine sets it for each mail"
-    better = re.sub(r"\W+", "_", re.sub(r"^variables\.", "", name, flags=re.IGNORECASE)).strip("_")
+    better = re.sub(r"\W+", "_", re.sub(r"^variables\.", "", name[:200], flags=re.IGNORECASE)).strip("_")
     if not better.isidentifier() or better in _TAKEN:
         better = f"x_{better}"
     return what + f"no template can name it; call it {shown([better])}"

@@ -230,8 +230,11 @@ async def test_a_scheduled_job_waits_for_its_time(client, store):
     assert len(await _entries(client, 2)) == 1
 
 
-async def test_an_empty_job_is_queued_at_once(client, store):
+async def test_a_job_without_recipients_stays_open(client, store):
     job = _job_id()
     await store.store(_new(job, 0), [], "open")
 
-    assert await store.start("acme", job, NOW_MS) == ("queued", "")
+    answers = [await store.start("acme", job, NOW_MS), await store.start("acme", job, NOW_MS, NOW_MS + 1000)]
+
+    assert answers == [("empty", "")] * 2
+    assert [await store.due(p, NOW_MS + 2000) for p in range(3)] == [[]] * 3
