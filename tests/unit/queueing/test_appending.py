@@ -414,7 +414,7 @@ def _waiting(door, email: str) -> list:
     return [one if isinstance(one, Fault) else wait(one, "bulk", "", set()) for one in door({"email": email})]
 
 
-@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("email", WRONG_ADDRESSES.values(), ids=WRONG_ADDRESSES)
 def test_an_address_that_is_none_rejects_its_recipient_by_every_door(door, email: str):
     (one,) = _waiting(door, email)
@@ -423,7 +423,7 @@ def test_an_address_that_is_none_rejects_its_recipient_by_every_door(door, email
     assert len(one.email) <= 320
 
 
-@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("email", TRIMMED)
 def test_what_is_unseen_around_an_address_is_dropped_by_every_door(door, email: str):
     (one,) = _waiting(door, email)
@@ -431,7 +431,7 @@ def test_what_is_unseen_around_an_address_is_dropped_by_every_door(door, email: 
     assert (one.email, one.rejected) == ("a@x.fr", None)
 
 
-@pytest.mark.parametrize("door", [_json, _ndjson, _csv])
+@pytest.mark.parametrize("door", DOORS)
 def test_an_address_with_dots_out_of_place_is_quoted_by_every_door(door):
     (one,) = _waiting(door, "a..b@docomo.ne.jp")
 
