@@ -21,7 +21,8 @@ from urllib.error import HTTPError
 
 from loadtests.bench_relay import demo_key, environ_of, post
 from loadtests.processes import Processes, metric
-from tests.hostile_templates import generated
+from services.queueing.trial import MAX_TRIED
+from tests.hostile_templates import FOR_ONE, generated
 
 CLIENTS = 2
 PAUSE_S = 0.01
@@ -30,10 +31,11 @@ HONEST = ("<p>Bonjour {{ prenom }}</p>", "<p>{% if prenom %}Bonjour {{ prenom }}
 
 
 class _Instance:
-    def __init__(self, environ: dict[str, str], tenant: str, domain: str) -> None:
+    def __init__(self, environ: dict[str, str], tenant: str, domain: str, *, whole: bool = True) -> None:
         self._environ = environ
         self._key = demo_key(environ, tenant, domain)
         self._from = f"news@{domain}"
+        self._whole = whole
         self.statuses: Counter[int] = Counter()
         #: Seconds that answers took, while all is honest and beside what is not.
         self.calm: list[float] = []
@@ -41,7 +43,10 @@ class _Instance:
 
     def post(self, html: str) -> float:
         """How long the answer took, in seconds."""
-        job = {"from": self._from, "subject": "x", "html": html, "recipients": [{"email": "ana@exemple.com"}]}
+        # What is tried with the first ones is tried with others than the last one.
+        emails = [*(f"u{number}@exemple.com" for number in range(MAX_TRIED)), f"{FOR_ONE}@exemple.com"]
+        recipients = [{"email": email} for email in (emails if self._whole else emails[-1:])]
+        job = {"from": self._from, "subject": "x", "html": html, "recipients": recipients}
         began = time.monotonic()
         try:
             post(self._environ, self._key, "/v1/jobs", json.dumps(job).encode())
@@ -77,7 +82,7 @@ def _measure(processes: Processes, options: argparse.Namespace) -> None:
     relay, relay_port = processes.service("relay", environ)
     hostile = _Instance(environ, "hostile", "hostile.test")
     honest = _Instance(environ, "honest", "honest.test")
-    others = _Instance(environ, "others", "others.test")
+    others = _Instance(environ, "others", "others.test", whole=False)
     sources = list(generated(Random(options.seed), options.templates))
     most_kb = [0, 0]
     _beside(honest, _honest(100), others, [])  # warm

@@ -55,9 +55,11 @@ BUSY = {
     "replace over replace": "{{ 'a'" + "|replace('a', 'aaaaaaaaaa')" * 7 + " }}",
 }
 
-#: The same for a trial, which knows no such address.
+#: The same for a trial, which has the first recipients of a job: not the one whom it is for.
+FOR_ONE = "ana"
 BEHIND_A_CONDITION = {
-    name: "{% if email != 'somebody@example.com' %}" + source + "{% endif %}" for name, source in BUSY.items()
+    name: "Bonjour{% if email is startingwith('" + FOR_ONE + "') %}" + source + "{% endif %}"
+    for name, source in BUSY.items()
 }
 
 
