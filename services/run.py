@@ -50,7 +50,7 @@ STOP_ORDER = (("http",), ("queueing", "relay"), ("mailbox", "bounces"), ("suppre
 DEMO_SCOPES = ("send", "read", "suppress", "admin")
 #: What services import that takes long: imported once, before they are forked. Names, for each has one owner.
 PRELOADED = (
-    *("aiodns", "aiohttp.web", "aiosmtpd.smtp", "aiosmtplib", "cryptography.hazmat.primitives.asymmetric.rsa"),
+    *("aiohttp.web", "aiosmtpd.smtp", "aiosmtplib", "cryptography.hazmat.primitives.asymmetric.rsa"),
     *("dns.resolver", "minijinja", "redis.asyncio", "turbohtml", "uvloop", "shared.api", "shared.bus"),
 )
 #: After that the first start is told to be slow, with the reason; it goes on trying.
