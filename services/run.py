@@ -39,7 +39,7 @@ import click
 import orjson
 
 from services import private, processes, redis_server
-from services.processes import Child, Pulse, Tail
+from services.processes import Child, Pulse, Tail, say
 from shared import master_secret, redis, storage
 from shared.installation import NotOurs
 from shared.settings import Settings, url_host
@@ -110,7 +110,7 @@ class Instance:
             except redis_server.NoRedis as error:
                 raise CannotRun(str(error)) from None
             if warning := redis_server.warning(found):
-                click.echo(warning, err=True)
+                say(warning)
             self._start("redis", processes.program(command))
             self.redis_url = f"redis://127.0.0.1:{port}/0"
         asyncio.run(self._redis_answers())
@@ -169,7 +169,7 @@ class Instance:
                     await storage.installation(client, self.settings).find()
                 except NotOurs as words:
                     self.not_ours = str(words)
-                    click.echo(f"redis: {words}", err=True)
+                    say(f"redis: {words}")
                     return
                 except redis.WrongPartitions as error:
                     raise CannotRun(str(error)) from None
@@ -211,7 +211,7 @@ class Instance:
                     announce()
                 elif time.monotonic() > slow_at and not told:
                     told = True
-                    click.echo(f"not ready yet: {reason}", err=True)
+                    say(f"not ready yet: {reason}")
             time.sleep(0.2 if announced else 0.02)
 
     def why_not_ready(self) -> str | None:
@@ -229,9 +229,9 @@ class Instance:
     def _restart_dead(self) -> None:
         for child in self._children.values():
             if child.killed_as_hung():
-                click.echo(f"{child.name} hangs and is killed (lifecycle.hang_seconds)", err=True)
+                say(f"{child.name} hangs and is killed (lifecycle.hang_seconds)")
             if how := child.ended():
-                click.echo(f"{child.name} {how}; it is started again (see {child.log})", err=True)
+                say(f"{child.name} {how}; it is started again (see {child.log})")
             if child.due():
                 child.start()
 
@@ -239,22 +239,22 @@ class Instance:
         for name, tail in self._tails:
             shown = [text for line in tail.lines() if (text := worth_showing(name, line))]
             for text in shown[:SHOWN_AT_ONCE]:
-                click.echo(text, err=True)
+                say(text)
             if len(shown) > SHOWN_AT_ONCE:
                 log = self.data / "logs" / f"{name}.log"
-                click.echo(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {log})", err=True)
+                say(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {log})")
 
     # Down
 
     def stop(self) -> None:
         """In `STOP_ORDER`, however far the start has come."""
         if self._children:
-            click.echo("stopping …", err=True)
+            say("stopping …")
         deadline_seconds = self.settings.lifecycle.drain_seconds + CLOSE_SECONDS
         for group in STOP_ORDER:
             children = [self._children[name] for name in group if name in self._children]
             for name in processes.stop(children, deadline_seconds, lambda: self._signals > 1):
-                click.echo(f"{name} was killed: it did not end by itself", err=True)
+                say(f"{name} was killed: it did not end by itself")
         self._show_warnings()
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
@@ -280,7 +280,7 @@ def run(settings: Settings) -> None:
             instance.start_services()
             _write(data / "redis.url", instance.redis_url)
             _write(data / "http.url", base_url(settings))
-            instance.watch(lambda: click.echo(banner(instance, _shown(instance.demo_key()))))
+            instance.watch(lambda: _show(banner(instance, _shown(instance.demo_key()))))
         finally:
             instance.stop()
             for name in ("redis.url", "http.url"):
@@ -294,6 +294,12 @@ def _shown(key: str) -> str | None:
 def base_url(settings: Settings) -> str:
     """Where API and pages are, seen from this machine."""
     return f"http://{url_host(settings.http.host)}:{settings.http.port}"
+
+
+def _show(text: str) -> None:
+    """On standard output; see `say`."""
+    with suppress(OSError):
+        click.echo(text)
 
 
 def banner(instance: Instance, key: str | None) -> str:
