@@ -40,9 +40,10 @@ import orjson
 
 from services import private, processes, redis_server
 from services.processes import Child, Pulse, Tail, say
-from shared import master_secret, redis, storage
+from shared import coherence, known_secret, master_secret, redis, storage
 from shared.installation import NotOurs
-from shared.settings import Settings, url_host
+from shared.master_secret import NoSecret
+from shared.settings import Settings, SettingsError, url_host
 from shared.tenants import TenantError, Tenants
 
 #: Stopped in this order, each group together: edges in first, what they stand on last.
@@ -114,6 +115,15 @@ class Instance:
             self._start("redis", processes.program(command))
             self.redis_url = f"redis://127.0.0.1:{port}/0"
         asyncio.run(self._redis_answers())
+
+    def check_secret(self) -> None:
+        """Ours is the one that Redis was used with; at first start it is made. CannotRun."""
+        try:
+            asyncio.run(_check_secret(self.redis_url, self.settings))
+        except NoSecret as error:
+            raise CannotRun(str(error)) from None
+        except redis.RedisAway as error:
+            raise CannotRun(f"redis.url (ESTAFETTE_REDIS_URL): Redis does not answer: {error}") from None
 
     def demo_key(self) -> str:
         """The key in `demo.key`, if it still opens; else a new one, with its tenant where that is missing."""
@@ -263,6 +273,10 @@ class Instance:
 
 def run(settings: Settings) -> None:
     """Until a signal. CannotRun if nothing could be started."""
+    try:
+        coherence.refuse(settings)
+    except SettingsError as error:
+        raise CannotRun(str(error)) from None
     data = settings.data.path
     try:
         os.umask(0o077)  # of all that is started from here, Redis too
@@ -276,6 +290,7 @@ def run(settings: Settings) -> None:
         try:
             instance.start_redis()
             if instance.not_ours is None:
+                instance.check_secret()
                 instance.demo_key()
             instance.start_services()
             _write(data / "redis.url", instance.redis_url)
@@ -391,6 +406,14 @@ def worth_showing(name: str, line: bytes) -> str | None:
     fields = " ".join(f"{field}={value}" for field, value in said.items() if field not in hidden)
     why = str(said.get("exception", "")).strip().rpartition("\n")[2]
     return f"{name:<11} | {said['level']}: {said.get('event')} {fields} {why}".rstrip()
+
+
+async def _check_secret(redis_url: str, settings: Settings) -> None:
+    client = redis.connect(redis_url)
+    try:
+        await known_secret.check(client, settings, master_secret.load(settings))
+    finally:
+        await redis.close(client)
 
 
 async def _demo_key(redis_url: str, known: str) -> str:
