@@ -31,7 +31,7 @@ from services.suppression.store import Lists
 from services.tracking import http as tracking
 from services.tracking import parts
 from services.tracking.tracking import Tracking
-from shared import api, dns, master_secret, metrics, redis, storage
+from shared import api, dns, known_secret, master_secret, metrics, redis, storage
 from shared.bus import Publisher
 from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle, run
@@ -82,7 +82,7 @@ async def main(life: Lifecycle) -> None:
     async with life.serving(settings.http.metrics_port):
         life.spawn(sandbox.run(life.stopping), "sandbox")
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
-        if await storage.is_ours(life, client):
+        if await storage.is_ours(life, client) and await known_secret.is_known(life, client, secret):
             await SendingDomains(client, vault).count()
             life.ready()
         await life.stopping.wait()

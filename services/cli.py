@@ -221,7 +221,8 @@ def _give(tenant: str | None, domain: str) -> None:
     async def give(client: Any, settings: Settings) -> Any:
         if tenant is not None and await Tenants(client).get(tenant) is None:
             raise LookupError(f"there is no tenant {tenant}")
-        return await _sending_domains(client, settings).give(INSTALLATION if tenant is None else tenant, domain)
+        store = await _sending_domains(client, settings)
+        return await store.give(INSTALLATION if tenant is None else tenant, domain)
 
     try:
         added, new = _with_redis(give)
@@ -235,7 +236,7 @@ def _give(tenant: str | None, domain: str) -> None:
 @click.option("--tenant", default=None, help="Only that tenant's.")
 def list_domains(tenant: str | None) -> None:
     """The sending domains of a tenant, or of all."""
-    for domain in _with_redis(lambda client, settings: _sending_domains(client, settings).all()):
+    for domain in _with_domains(lambda store: store.all()):
         if tenant is not None and domain.tenant != tenant:
             continue
         how = _STANDINGS[domain.standing]
@@ -256,7 +257,7 @@ def give_domain(domain: str, tenant: str) -> None:
 @click.argument("domain")
 def take_domain(domain: str) -> None:
     """Take a domain from its owner. What waits to be sent from it waits on; he gets it back by `give` alone."""
-    taken = _with_redis(lambda client, settings: _sending_domains(client, settings).take(domain))
+    taken = _with_domains(lambda store: store.take(domain))
     if taken is None:
         _fail(f"{domain} is nobody's sending domain")
     click.echo(f"taken from {taken.tenant or 'the installation'}: {taken.domain}")
@@ -307,24 +308,34 @@ def activate_domain(domain: str, tenant: str | None, force: bool) -> None:
 @domains.command("reencrypt")
 def reencrypt_domains() -> None:
     """Encrypt all DKIM keys under the current master secret; afterwards the former one may go."""
-    changed, failed = _with_redis(lambda client, settings: _sending_domains(client, settings).reencrypt())
+    changed, failed = _with_domains(lambda store: store.reencrypt())
     click.echo(f"domains whose keys were encrypted anew: {changed - len({one.split()[-1] for one in failed})}")
     if failed:
         _fail("\n".join(["these keys open under no secret that is named in the settings:", *failed]))
 
 
-def _sending_domains(client: Any, settings: Settings) -> "SendingDomains":
+async def _sending_domains(client: Any, settings: Settings) -> "SendingDomains":
     """With the secret of the instance: a key encrypted under another one would be lost to its relays."""
-    from shared import logs, master_secret
+    from shared import known_secret, logs, master_secret
     from shared.dkim_keys import Vault
     from shared.sending_domains import SendingDomains
 
     try:
         secret = master_secret.load(settings, make=False)
+        await known_secret.check(client, settings, secret)
+    except known_secret.WrongSecret as error:
+        raise LookupError(str(error)) from None
     except master_secret.NoSecret as error:
         raise LookupError(f"{error}; name the instance's data.dir, or its secret.key_file") from None
     logs.configure("console", settings.logs.level)  # whom a domain is given to, and from whom taken
     return SendingDomains(client, Vault(secret.current, secret.previous), ours=settings.own_hosts)
+
+
+def _with_domains(work: Callable[["SendingDomains"], Awaitable[T]]) -> T:
+    async def working(client: Any, settings: Settings) -> T:
+        return await work(await _sending_domains(client, settings))
+
+    return _with_redis(working)
 
 
 def _with_domain(
@@ -339,7 +350,7 @@ def _with_domain(
         async def look_up(names: Sequence[str]) -> Mapping[str, Sequence[str] | None]:
             return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
 
-        store = _sending_domains(client, settings)
+        store = await _sending_domains(client, settings)
         found = await store.find(domain) if tenant is None else await store.get(tenant, domain)
         if found is None:
             whose = "nobody's sending domain" if tenant is None else f"not among the sending domains of {tenant}"
@@ -400,6 +411,28 @@ def accept_installation(ids: tuple[str, ...]) -> None:
         return await storage.installation(client, settings).accept(ids)
 
     click.echo(f"accepted: {_with_redis(accept)}")
+
+
+@main.group()
+def secret() -> None:
+    """The master secret, by which links and return paths are signed and DKIM keys are encrypted."""
+
+
+@secret.command("accept")
+def accept_secret() -> None:
+    """Go on with the secret that the settings name, although Redis was used with another one. Links and return paths of
+    mails already sent are void then, and DKIM keys that it cannot open have to be made anew (`domains rotate`)."""
+    from shared import known_secret, master_secret
+
+    async def accept(client: Any, settings: Settings) -> str:
+        try:
+            named = master_secret.load(settings, make=False)
+        except master_secret.NoSecret as error:
+            raise LookupError(f"{error}; name the data.dir of an instance, or secret.key_file") from None
+        await known_secret.accept(client, named)
+        return str(settings.secret_file)
+
+    click.echo(f"accepted: the secret in {_with_redis(accept)}")
 
 
 @main.group()

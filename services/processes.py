@@ -22,6 +22,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -196,8 +197,7 @@ def program(command: Sequence[str]) -> Callable[[], NoReturn]:
 def fork(work: Callable[[], NoReturn], log: Path) -> int:
     """The pid of a child that does `work` with its output in `log`, and dies with this process."""
     parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     pid = os.fork()
     if pid:
         return pid
@@ -208,11 +208,27 @@ def fork(work: Callable[[], NoReturn], log: Path) -> int:
     except SystemExit as ended:
         code = ended.code
     except BaseException:
-        traceback.print_exc()
+        with suppress(OSError):
+            traceback.print_exc()
     finally:
-        sys.stdout.flush()
+        # Whatever happens: who came out of here would be a second supervisor, and end the children of the first.
+        try:
+            _flush()
+        finally:
+            os._exit(code if isinstance(code, int) else 1)
+
+
+def say(text: str) -> None:
+    """To the people at the terminal. Where that is a file on a full disk, nobody reads it: that ends no supervisor."""
+    with suppress(OSError):
+        sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else 1)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
 
 
 def _become_child(parent: int, log: Path) -> None:

@@ -39,10 +39,11 @@ import click
 import orjson
 
 from services import private, processes, redis_server
-from services.processes import Child, Pulse, Tail
-from shared import master_secret, redis, storage
+from services.processes import Child, Pulse, Tail, say
+from shared import coherence, known_secret, master_secret, redis, storage
 from shared.installation import NotOurs
-from shared.settings import Settings, url_host
+from shared.master_secret import NoSecret
+from shared.settings import Settings, SettingsError, url_host
 from shared.tenants import TenantError, Tenants
 
 #: Stopped in this order, each group together: edges in first, what they stand on last.
@@ -50,7 +51,7 @@ STOP_ORDER = (("http",), ("queueing", "relay"), ("mailbox", "bounces"), ("suppre
 DEMO_SCOPES = ("send", "read", "suppress", "admin")
 #: What services import that takes long: imported once, before they are forked. Names, for each has one owner.
 PRELOADED = (
-    *("aiodns", "aiohttp.web", "aiosmtpd.smtp", "aiosmtplib", "cryptography.hazmat.primitives.asymmetric.rsa"),
+    *("aiohttp.web", "aiosmtpd.smtp", "aiosmtplib", "cryptography.hazmat.primitives.asymmetric.rsa"),
     *("dns.resolver", "minijinja", "redis.asyncio", "turbohtml", "uvloop", "shared.api", "shared.bus"),
 )
 #: After that the first start is told to be slow, with the reason; it goes on trying.
@@ -110,10 +111,19 @@ class Instance:
             except redis_server.NoRedis as error:
                 raise CannotRun(str(error)) from None
             if warning := redis_server.warning(found):
-                click.echo(warning, err=True)
+                say(warning)
             self._start("redis", processes.program(command))
             self.redis_url = f"redis://127.0.0.1:{port}/0"
         asyncio.run(self._redis_answers())
+
+    def check_secret(self) -> None:
+        """Ours is the one that Redis was used with; at first start it is made. CannotRun."""
+        try:
+            asyncio.run(_check_secret(self.redis_url, self.settings))
+        except NoSecret as error:
+            raise CannotRun(str(error)) from None
+        except redis.RedisAway as error:
+            raise CannotRun(f"redis.url (ESTAFETTE_REDIS_URL): Redis does not answer: {error}") from None
 
     def demo_key(self) -> str:
         """The key in `demo.key`, if it still opens; else a new one, with its tenant where that is missing."""
@@ -169,7 +179,7 @@ class Instance:
                     await storage.installation(client, self.settings).find()
                 except NotOurs as words:
                     self.not_ours = str(words)
-                    click.echo(f"redis: {words}", err=True)
+                    say(f"redis: {words}")
                     return
                 except redis.WrongPartitions as error:
                     raise CannotRun(str(error)) from None
@@ -211,7 +221,7 @@ class Instance:
                     announce()
                 elif time.monotonic() > slow_at and not told:
                     told = True
-                    click.echo(f"not ready yet: {reason}", err=True)
+                    say(f"not ready yet: {reason}")
             time.sleep(0.2 if announced else 0.02)
 
     def why_not_ready(self) -> str | None:
@@ -229,9 +239,9 @@ class Instance:
     def _restart_dead(self) -> None:
         for child in self._children.values():
             if child.killed_as_hung():
-                click.echo(f"{child.name} hangs and is killed (lifecycle.hang_seconds)", err=True)
+                say(f"{child.name} hangs and is killed (lifecycle.hang_seconds)")
             if how := child.ended():
-                click.echo(f"{child.name} {how}; it is started again (see {child.log})", err=True)
+                say(f"{child.name} {how}; it is started again (see {child.log})")
             if child.due():
                 child.start()
 
@@ -239,22 +249,22 @@ class Instance:
         for name, tail in self._tails:
             shown = [text for line in tail.lines() if (text := worth_showing(name, line))]
             for text in shown[:SHOWN_AT_ONCE]:
-                click.echo(text, err=True)
+                say(text)
             if len(shown) > SHOWN_AT_ONCE:
                 log = self.data / "logs" / f"{name}.log"
-                click.echo(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {log})", err=True)
+                say(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {log})")
 
     # Down
 
     def stop(self) -> None:
         """In `STOP_ORDER`, however far the start has come."""
         if self._children:
-            click.echo("stopping …", err=True)
+            say("stopping …")
         deadline_seconds = self.settings.lifecycle.drain_seconds + CLOSE_SECONDS
         for group in STOP_ORDER:
             children = [self._children[name] for name in group if name in self._children]
             for name in processes.stop(children, deadline_seconds, lambda: self._signals > 1):
-                click.echo(f"{name} was killed: it did not end by itself", err=True)
+                say(f"{name} was killed: it did not end by itself")
         self._show_warnings()
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
@@ -263,6 +273,10 @@ class Instance:
 
 def run(settings: Settings) -> None:
     """Until a signal. CannotRun if nothing could be started."""
+    try:
+        coherence.refuse(settings)
+    except SettingsError as error:
+        raise CannotRun(str(error)) from None
     data = settings.data.path
     try:
         os.umask(0o077)  # of all that is started from here, Redis too
@@ -276,11 +290,12 @@ def run(settings: Settings) -> None:
         try:
             instance.start_redis()
             if instance.not_ours is None:
+                instance.check_secret()
                 instance.demo_key()
             instance.start_services()
             _write(data / "redis.url", instance.redis_url)
             _write(data / "http.url", base_url(settings))
-            instance.watch(lambda: click.echo(banner(instance, _shown(instance.demo_key()))))
+            instance.watch(lambda: _show(banner(instance, _shown(instance.demo_key()))))
         finally:
             instance.stop()
             for name in ("redis.url", "http.url"):
@@ -294,6 +309,12 @@ def _shown(key: str) -> str | None:
 def base_url(settings: Settings) -> str:
     """Where API and pages are, seen from this machine."""
     return f"http://{url_host(settings.http.host)}:{settings.http.port}"
+
+
+def _show(text: str) -> None:
+    """On standard output; see `say`."""
+    with suppress(OSError):
+        click.echo(text)
 
 
 def banner(instance: Instance, key: str | None) -> str:
@@ -385,6 +406,14 @@ def worth_showing(name: str, line: bytes) -> str | None:
     fields = " ".join(f"{field}={value}" for field, value in said.items() if field not in hidden)
     why = str(said.get("exception", "")).strip().rpartition("\n")[2]
     return f"{name:<11} | {said['level']}: {said.get('event')} {fields} {why}".rstrip()
+
+
+async def _check_secret(redis_url: str, settings: Settings) -> None:
+    client = redis.connect(redis_url)
+    try:
+        await known_secret.check(client, settings, master_secret.load(settings))
+    finally:
+        await redis.close(client)
 
 
 async def _demo_key(redis_url: str, known: str) -> str:

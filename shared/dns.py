@@ -7,49 +7,51 @@ Answers are values, because each of them decides about recipients:
     NoDomain         there is no such domain, or nothing there that could take mail: permanent
     DnsUnavailable   nobody could tell: temporary
 
-`DnsClient` asks, `Resolver` remembers. An answer is kept for its TTL, within bounds; one look-up at a time is made for
-one question, and everybody who asks meanwhile gets its answer; the least recently used answers go first.
+`DnsClient` asks, `Resolver` remembers. An answer is kept for its TTL, within bounds, and a denial for as long as its
+zone's SOA says (RFC 2308). One look-up at a time is made for one question, and everybody who asks meanwhile gets its
+answer; so many look-ups are made at a time; the least recently used answers go first.
 """
 
 import asyncio
 import ipaddress
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
-import aiodns
-import pycares
-
-RecordType = Literal["A", "AAAA", "MX", "TXT"]
+from shared.dns_message import RecordType
+from shared.name_servers import NameServers
+from shared.settings import Dns
 
 #: A TTL of 0 is common behind load balancers; at thousands of messages a second it would be thousands of look-ups.
 MIN_TTL_S = 5.0
 #: As unbound's cache-max-ttl: who publishes a week by mistake is not held to it.
 MAX_TTL_S = 86_400.0
-#: "No such name" and "no such record". RFC 2308 takes the SOA's minimum, which c-ares keeps to itself: its own cache
-#: obeys it behind ours, so that after this time a longer one costs no packet. A shorter one is kept for this long.
-NEGATIVE_TTL_S = 60.0
+#: "No such name" and "no such record" are kept as their SOA says (RFC 2308 section 5), for an hour at most (one to
+#: three are recommended there): a domain that has published its MX shall get its mail. Who says 0 is asked each second.
+MIN_NEGATIVE_TTL_S = 1.0
+MAX_NEGATIVE_TTL_S = 3_600.0
+#: Without a SOA they should not be kept at all: just as long that a million messages are not a million questions.
+NEGATIVE_TTL_S = 5.0
 #: A server failure or a silence; RFC 2308 section 7 allows five minutes. It spares a slow server a million repeats.
 FAILURE_TTL_S = 10.0
 #: About 300 bytes each.
 CACHE_ENTRIES = 100_000
 #: Domains whose hosts are kept in order: they are looked at for every message, and there are few at a time.
 MX_SETS = 4_096
-#: The timeout is for one try.
-TRIES = 2
+#: Look-ups under way (the setting `dns.at_a_time`): resolvers drop what comes in larger bursts.
+AT_A_TIME = 100
+#: A look-up that has taken so long waits for somebody's dead server, and the next one may begin in its place …
+PATIENCE_S = 1.0
+#: … while there are not as many times `AT_A_TIME` under way.
+MOST_WAITING = 5
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*"
 )
-_RECORD_TYPES: dict[RecordType, int] = {
-    "A": pycares.QUERY_TYPE_A,
-    "AAAA": pycares.QUERY_TYPE_AAAA,
-    "MX": pycares.QUERY_TYPE_MX,
-    "TXT": pycares.QUERY_TYPE_TXT,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +99,25 @@ class Client(Protocol):
 
 
 class DnsClient:
-    """Asks the servers of the setting `dns.servers`: addresses, each with or without a port (`[::1]:53` for IPv6),
-    separated by commas; empty is the system's. Make it inside the running loop. ValueError if one is no address."""
+    """Asks the servers of the setting `dns.servers`. Make it inside the running loop. ValueError as `NameServers`."""
 
     def __init__(self, servers: str, timeout_ms: int) -> None:
-        named = [server.strip() for server in servers.split(",") if server.strip()]
-        self._resolver = aiodns.DNSResolver(loop=asyncio.get_running_loop(), timeout=timeout_ms / 1000, tries=TRIES)
-        try:
-            if named:
-                self._resolver.nameservers = named
-        except pycares.AresError as error:
-            raise ValueError(f"dns.servers: {servers!r:.200} is no list of addresses: {error}") from None
+        self._servers = NameServers(servers, timeout_ms)
 
     async def ask(self, name: str, record_type: RecordType) -> Answer:
         try:
-            result = await self._resolver.query_dns(name, record_type)
-        except aiodns.error.DNSError as error:
-            return _failure(error)
-        rows = [_row(record) for record in result.answer if record.type == _RECORD_TYPES[record_type]]
-        if not rows:  # a CNAME that leads to no such record
-            return Answer("no_record")
-        # A chain of CNAMEs is worth as long as its shortest link.
-        return Answer("found", tuple(rows), float(min(record.ttl for record in result.answer)))
+            reply = await self._servers.ask(name, record_type)
+        except ValueError as error:  # nobody can have published it
+            return Answer("no_name", detail=str(error))
+        match reply.status:
+            case "found" | "no_record" | "no_name" as status:
+                ttl_s = NEGATIVE_TTL_S if reply.ttl_s is None else float(reply.ttl_s)
+                return Answer(status, reply.rows, ttl_s, reply.detail)
+            case _:
+                return Answer("unavailable", ttl_s=FAILURE_TTL_S, detail=reply.detail)
 
     async def close(self) -> None:
-        await self._resolver.close()
+        await self._servers.close()
 
 
 async def texts(names: Sequence[str], servers: str, timeout_ms: int) -> dict[str, tuple[str, ...] | None]:
@@ -138,37 +134,57 @@ async def texts(names: Sequence[str], servers: str, timeout_ms: int) -> dict[str
     }
 
 
-def _failure(error: aiodns.error.DNSError) -> Answer:
-    code = error.args[0] if error.args else None
-    detail = str(error.args[1]) if len(error.args) > 1 else "DNS failed"
-    match code:
-        case pycares.errno.ARES_ENODATA:
-            return Answer("no_record", detail=detail)
-        case pycares.errno.ARES_ENOTFOUND | pycares.errno.ARES_EBADNAME:
-            return Answer("no_name", detail=detail)
-        case _:
-            return Answer("unavailable", ttl_s=FAILURE_TTL_S, detail=detail)
+def of_settings(settings: Dns, clock: Callable[[], float]) -> "Resolver":
+    """Make it inside the running loop. ValueError as `DnsClient`."""
+    return Resolver(DnsClient(settings.servers, settings.timeout_ms), clock, at_a_time=settings.at_a_time)
 
 
-def _row(record: pycares.DNSRecord) -> tuple[int, str]:
-    match record.data:
-        case pycares.MXRecordData(priority, exchange):
-            return priority, exchange.lower().rstrip(".")
-        case pycares.ARecordData(address) | pycares.AAAARecordData(address):
-            return 0, address
-        case pycares.TXTRecordData(data):
-            return 0, data.decode("utf-8", "replace")
-        case other:
-            raise ValueError(f"unexpected DNS record {other!r:.100}")
+class _Places:
+    """How many look-ups may be under way: `at_a_time` of them young, so that no burst is larger, and some times as many
+    together, so that names whose servers are dead do not hold up the others."""
+
+    def __init__(self, at_a_time: int, patience_s: float) -> None:
+        self._young = asyncio.Semaphore(at_a_time)
+        self._all = asyncio.Semaphore(at_a_time * MOST_WAITING)
+        self._patience_s = patience_s
+        self._are_young: set[object] = set()
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        async with self._all:
+            await self._young.acquire()
+            this = object()
+            self._are_young.add(this)
+            growing = asyncio.get_running_loop().call_later(self._patience_s, self._grown, this)
+            try:
+                yield
+            finally:
+                growing.cancel()
+                self._grown(this)
+
+    def _grown(self, one: object) -> None:
+        if one in self._are_young:
+            self._are_young.remove(one)
+            self._young.release()
 
 
 class Resolver:
-    """`clock` counts seconds and never goes back (`time.monotonic`)."""
+    """`clock` counts seconds and never goes back (`time.monotonic`). `at_a_time` is how many look-ups go out at once;
+    one that has taken `patience_s` lets the next begin (`_Places`)."""
 
-    def __init__(self, client: Client, clock: Callable[[], float], cache_entries: int = CACHE_ENTRIES) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Callable[[], float],
+        cache_entries: int = CACHE_ENTRIES,
+        *,
+        at_a_time: int = AT_A_TIME,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._client = client
         self._clock = clock
         self._cache_entries = cache_entries
+        self._places = _Places(at_a_time, patience_s)
         self._cache: OrderedDict[tuple[str, RecordType], tuple[float, Answer]] = OrderedDict()
         self._asking: dict[tuple[str, RecordType], asyncio.Task[Answer]] = {}
 
@@ -255,15 +271,26 @@ class Resolver:
     async def _look_up(self, name: str, record_type: RecordType) -> Answer:
         question = (name, record_type)
         try:
-            answer = await self._client.ask(name, record_type)
+            async with self._places.one():
+                answer = await self._client.ask(name, record_type)
         finally:
             del self._asking[question]
-        least = MIN_TTL_S if answer.status == "found" else 0.0
-        self._cache[question] = (self._clock() + min(max(answer.ttl_s, least), MAX_TTL_S), answer)
+        self._cache[question] = (self._clock() + kept_s(answer), answer)
         self._cache.move_to_end(question)
         while len(self._cache) > self._cache_entries:
             self._cache.popitem(last=False)
         return answer
+
+
+def kept_s(answer: Answer) -> float:
+    """How long an answer is believed: as its zone says, within bounds."""
+    match answer.status:
+        case "found":
+            return min(max(answer.ttl_s, MIN_TTL_S), MAX_TTL_S)
+        case "no_record" | "no_name":
+            return min(max(answer.ttl_s, MIN_NEGATIVE_TTL_S), MAX_NEGATIVE_TTL_S)
+        case "unavailable":
+            return answer.ttl_s
 
 
 def address_of_literal(domain: str) -> str | None:

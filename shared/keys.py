@@ -25,6 +25,11 @@ def installation_mark(partition: int) -> str:
     return f"est:{{p{partition}}}:installation"
 
 
+def master_secret() -> str:
+    """string · by what the installation's master secret is known: a keyed hash (`shared.known_secret`) · for ever"""
+    return "est:{meta}:master_secret"
+
+
 def tenants() -> str:
     """hash, tenant → its record (msgpack) · for ever"""
     return "est:{meta}:tenants"

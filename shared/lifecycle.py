@@ -18,7 +18,8 @@ A service's `__main__` is:
 
 What happens then:
 
-- `run` reads the settings (exit code 2 and all faults on stderr if they are wrong), configures logs, starts uvloop.
+- `run` reads the settings (exit code 2 and all faults on stderr if they are wrong, each or together), configures logs,
+  starts uvloop.
 - SIGTERM or SIGINT sets `life.stopping`; from that moment /readyz answers 503. A process that never was ready has
   nothing in flight: everything is cancelled at once. Otherwise `main` and the spawned tasks have
   `lifecycle.drain_seconds` to end by themselves; what is left then is cancelled; a second signal cancels at once.
@@ -45,7 +46,7 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from shared import logs, metrics
+from shared import coherence, logs, metrics
 from shared.connections import Connections
 from shared.master_secret import NoSecret
 from shared.server import raise_descriptors
@@ -239,10 +240,13 @@ def run(
     once a second as long as the process does not hang."""
     try:
         settings = settings or read()
+        coherence.refuse(settings, name)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
     logs.configure(name, settings.logs.level)
+    for doubt in coherence.doubts(settings, name):
+        logs.get_logger().warning("settings_doubtful", about=doubt)
     os.umask(0o077)  # what is written is ours alone
     raise_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -4,7 +4,8 @@
     log.info("deferred", site=site, reply=reply)
 
 `configure` is called once a process, by `shared.lifecycle.run`. What libraries say by the standard library's logging
-joins the same stream from WARNING on, without what it says of others' input. Never log a body, a token or a key; fields
+joins the same stream from WARNING on, without what it says of others' input. To log never fails: where lines cannot be
+written, because the disk is full, they are lost and counted. Never log a body, a token or a key; fields
 with such a name are blanked in case somebody does, as are what has the shape of one and the userinfo of a URL. Of an
 address the domain is left, which is what people who run this look for: hosts repeat recipients in what they reply.
 """
@@ -15,12 +16,15 @@ import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import orjson
 import structlog
+from prometheus_client import Counter
 
 Logger = structlog.typing.FilteringBoundLogger
+
+LOST = Counter("estafette_log_lines_lost_total", "Log lines that could not be written, or not whole")
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 #: Names of fields, or the last word of one (`client_secret`), whose value is never shown.
@@ -64,10 +68,34 @@ def configure(process: str, level: str = "info") -> None:
             Line(process),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Lines(sys.stderr.buffer))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[Bridge()], level=max(logging.WARNING, LEVELS[level]), force=True)
+
+
+class _Lines:
+    """Where lines go. What cannot be written (a disk that is full, a reader that is gone) is lost and counted: a log
+    is no reason to fail, least of all between a mail and its record. A line that was cut is ended before the next."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = getattr(out, "raw", out)  # without a buffer, in which what was refused would wait
+        self._is_cut = False
+
+    def write(self, line: bytes) -> int:
+        whole = b"\n" + line if self._is_cut else line
+        try:
+            written = self._out.write(whole) or 0
+        except (OSError, ValueError):
+            written = 0
+        if written:
+            self._is_cut = written < len(whole)
+        if written < len(whole):
+            LOST.inc()
+        return len(line)
+
+    def flush(self) -> None:
+        pass
 
 
 class Line:

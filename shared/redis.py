@@ -5,6 +5,7 @@ client itself: a script that took work and lost its answer must not take more, s
 means. Foreign exceptions stop here: whatever the library raises for a server that is away becomes `RedisAway`.
 """
 
+import re
 from collections.abc import Awaitable, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, TypeVar, cast
@@ -45,6 +46,9 @@ AWAY = (
     TryAgainError,
     OSError,
 )
+#: And errors that have no class of their own, by their first word: the disk that Redis writes to is full or broken, too
+#: few replicas have what is written, a script runs for too long, a primary has become somebody's replica.
+AWAY_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN")
 #: Longer than any blocking read (`bus.BLOCK_MS`), shorter than a user's patience.
 SOCKET_TIMEOUT_S = 5.0
 #: To one server. Calls at the same time take a connection each, and one more than this would count as a server that is
@@ -105,8 +109,10 @@ class Script:
                 return await client.evalsha(self._digest, len(key_names), *key_names, *args)
             except NoScriptError:
                 return await client.eval(self._lua, len(key_names), *key_names, *args)
-        except AWAY as away:
-            raise RedisAway(str(away)) from away
+        except (*AWAY, ResponseError) as error:
+            if is_away(error):
+                raise RedisAway(str(error)) from error
+            raise
 
 
 T = TypeVar("T")
@@ -116,8 +122,16 @@ async def answer(call: Awaitable[T]) -> T:
     """The answer of one command, with a server that is away told as RedisAway."""
     try:
         return await call
-    except AWAY as away:
-        raise RedisAway(str(away)) from away
+    except (*AWAY, ResponseError) as error:
+        if is_away(error):
+            raise RedisAway(str(error)) from error
+        raise
+
+
+def is_away(error: Exception) -> bool:
+    """The server only refuses for now; else it is a fault of whoever asked. A script that fails on its way says so
+    behind words of its own."""
+    return isinstance(error, AWAY) or any(re.search(rf"(^|: )-?{word}\b", str(error)) for word in AWAY_WORDS)
 
 
 async def check_partitions(client: Client, partitions: int) -> None:

@@ -225,9 +225,12 @@ class Events(Section, frozen=True, kw_only=True):
 
 
 class Dns(Section, frozen=True, kw_only=True):
-    #: `host` or `host:port`, separated by commas; empty: the system's.
+    #: Addresses, each with or without a port, separated by commas; empty: the system's. They resolve for us.
     servers: str = ""
+    #: For one try; there are two of each server.
     timeout_ms: Positive = 5_000
+    #: Look-ups that one process has under way. Those that have taken a second count no more, up to five times as many.
+    at_a_time: Positive = 100
 
 
 class Tls(Section, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from services.bounces.bounces import Bounces
 from services.bounces.kept import KeptMails
 from services.bounces.misses import Misses
 from services.bounces.smtp import Listener
-from shared import master_secret, storage
+from shared import known_secret, master_secret, storage
 from shared.bus import Publisher
 from shared.lifecycle import Lifecycle, run
 from shared.recipients import Recipients
@@ -43,7 +43,7 @@ async def main(life: Lifecycle) -> None:
         command_timeout_s=settings.bounces.command_timeout_seconds,
     )
     async with life.serving(settings.bounces.metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await listener.open()
         life.push_close(listener.close)

@@ -1,11 +1,6 @@
 """In which site's queue a recipient waits: the relay's fixed route, or what DNS says of his domain."""
 
-import asyncio
-
 from shared import dns, sites
-
-#: Look-ups at a time. A chunk names some hundred domains; resolvers drop what comes in larger bursts.
-CONCURRENT = 100
 
 
 class FixedSite:
@@ -24,14 +19,12 @@ class DnsSites:
 
     def __init__(self, resolver: dns.Resolver) -> None:
         self._resolver = resolver
-        self._at_a_time = asyncio.Semaphore(CONCURRENT)
 
     async def site_of(self, domain: str) -> str | None:
-        async with self._at_a_time:
-            match await self._resolver.mail_hosts(domain):
-                case dns.MailHosts() as hosts:
-                    return sites.site_name(hosts.names)
-                case dns.DnsUnavailable():
-                    return f"domain:{domain}"
-                case dns.NoMail() | dns.NoDomain():
-                    return None
+        match await self._resolver.mail_hosts(domain):
+            case dns.MailHosts() as hosts:
+                return sites.site_name(hosts.names)
+            case dns.DnsUnavailable():
+                return f"domain:{domain}"
+            case dns.NoMail() | dns.NoDomain():
+                return None

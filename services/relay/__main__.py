@@ -33,7 +33,7 @@ from services.relay.shaping import Shaping
 from services.relay.signatures import Signatures
 from services.relay.smtp import Connection, is_own, routed_versions
 from services.relay.stops import Stops
-from shared import bus, dns, logs, master_secret, sites, storage
+from shared import bus, dns, known_secret, logs, master_secret, sites, storage
 from shared.dkim_keys import Vault
 from shared.inside import is_inside
 from shared.lifecycle import Lifecycle, run, settle
@@ -95,7 +95,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     chance = Random(secrets.randbits(64))
     name = lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
-    resolver = dns.Resolver(dns.DnsClient(settings.dns.servers, settings.dns.timeout_ms), time.monotonic)
+    resolver = dns.of_settings(settings.dns, time.monotonic)
     life.push_close(resolver.close)
     fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
     helo = settings.relay.helo or socket.getfqdn()
@@ -193,7 +193,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     alone = Alone(name, partitions, settings.relay.lease_ms, hang_s, everybodys.alone(), relay.tell, _now_ms)
 
     async with life.serving(settings.relay.metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await stops.load()
         closed = asyncio.Event()

@@ -37,9 +37,10 @@ DNS_PORT = 53
 #: As `shared.dns`: below, a record behind a load balancer would be asked for with each message; above, nobody means it.
 MIN_TTL_S = 5.0
 MAX_TTL_S = 86_400.0
-#: A denial without SOA, and at most for so long (RFC 2308 section 5 recommends one to three hours).
-NEGATIVE_TTL_S = 60.0
+#: A denial at least and at most (RFC 2308 section 5 recommends one to three hours), and one without SOA.
+MIN_NEGATIVE_TTL_S = 1.0
 MAX_NEGATIVE_TTL_S = 3_600.0
+NEGATIVE_TTL_S = 5.0
 #: A failure holds mail back, so it is not kept for long.
 FAILURE_TTL_S = 5.0
 #: About 500 bytes each.
@@ -145,7 +146,8 @@ def _answer(response: dns.message.Message, name: str, record_type: RecordType) -
     if record_type == "CNAME":
         canonical = name
     if chain.answer is None:
-        return Answer("none", secure, canonical, ttl_s=_negative_ttl_s(response), detail=dns.rcode.to_text(code))
+        ttl_s = _negative_ttl_s(response, float(chain.minimum_ttl))
+        return Answer("none", secure, canonical, ttl_s=ttl_s, detail=dns.rcode.to_text(code))
     ttl_s = min(max(float(chain.minimum_ttl), MIN_TTL_S), MAX_TTL_S)
     return Answer("found", secure, canonical, tuple(map(_row, chain.answer)), ttl_s)
 
@@ -164,13 +166,13 @@ def _row(record: object) -> Row:
             raise ValueError(f"unexpected DNS record {other!r:.100}")
 
 
-def _negative_ttl_s(response: dns.message.Message) -> float:
-    """RFC 2308 section 5: the smaller of the SOA's TTL and its minimum."""
+def _negative_ttl_s(response: dns.message.Message, aliases_s: float) -> float:
+    """RFC 2308 section 5: the smaller of the SOA's TTL and its minimum; an alias may lead elsewhere before."""
     for rrset in response.authority:
         if rrset.rdtype == dns.rdatatype.SOA:
             soa = rrset[0]
             assert isinstance(soa, dns.rdtypes.ANY.SOA.SOA)
-            return min(max(float(min(rrset.ttl, soa.minimum)), MIN_TTL_S), MAX_NEGATIVE_TTL_S)
+            return min(max(min(rrset.ttl, soa.minimum, aliases_s), MIN_NEGATIVE_TTL_S), MAX_NEGATIVE_TTL_S)
     return NEGATIVE_TTL_S
 
 

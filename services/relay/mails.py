@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
 from prometheus_client import Counter, Histogram
 
 from services.relay import feedback
@@ -33,6 +34,9 @@ CONTENT_BYTES_KEPT = 64 * 1024 * 1024
 SIGNERS_KEPT = 1000
 #: How long a job goes on without asking again whose its domain is, and what signs for it: that is remembered already.
 DOMAIN_MS = 1_000
+#: A domain whose keys cannot be opened is told so often, and so many of them are remembered.
+TELL_AGAIN_MS = 60_000
+DOMAINS_TOLD = 1_000
 
 RENDERED = Counter("estafette_relay_rendered_mails_total", "Mails rendered, by result", ["result"])
 LOAD_SECONDS = Histogram("estafette_relay_content_load_seconds", "Time to load and prepare the content of a job")
@@ -117,6 +121,8 @@ class Mails:
         self._kept_bytes = 0
         self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
         self._signers: OrderedDict[tuple[str, str], Signer] = OrderedDict()
+        self._told_until: dict[str, int] = {}
+        self._log = structlog.get_logger("relay")
 
     async def make(self, ready: events.Ready) -> Made | Unmade:
         """The mail of a message, or why there is none. Raises RedisAway."""
@@ -173,9 +179,20 @@ class Mails:
             return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)
         except (CannotOpen, InvalidKey) as unreadable:
             # Not sent unsigned, and not lost: with the right master secret it is signed at a later attempt.
+            self._tell_unreadable(work.from_domain, str(unreadable))
             return Unmade("unreadable_dkim_key", str(unreadable), final=False, stream=work.stream)
         work.good_until = self._now_ms() + DOMAIN_MS
         return work
+
+    def _tell_unreadable(self, domain: str, reason: str) -> None:
+        """Loudly, for all mail of the domain waits; and not with each of them."""
+        now_ms = self._now_ms()
+        if now_ms >= self._told_until.get(domain, 0):
+            if len(self._told_until) >= DOMAINS_TOLD:
+                self._told_until.clear()
+            self._told_until[domain] = now_ms + TELL_AGAIN_MS
+            advice = "is this the master secret that it was made under? secret.previous_key_files names former ones"
+            self._log.error("unreadable_dkim_key", domain=domain, reason=reason, advice=advice)
 
     def _keep(self, job: str, work: Work) -> None:
         if job not in self._works:

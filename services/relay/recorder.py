@@ -20,6 +20,9 @@ from shared.redis import RedisAway
 
 #: Ends wait so long for others, so that one round trip records many; the promise is 10 ms.
 GATHER_S = 0.002
+#: What takes longer to record holds back the mails that have not begun: each would be one more that is sent twice if
+#: this process died now.
+BEHIND_S = 0.1
 #: Pauses between tries while Redis is away: the first, and the longest.
 FIRST_PAUSE_S = 0.02
 MAX_PAUSE_S = 0.5
@@ -54,6 +57,7 @@ class Recorder:
         self._relay = relay
         self._done = done
         self._batches = 0
+        self._since: float | None = None
         self._waiting: list[End] = []
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
@@ -64,6 +68,10 @@ class Recorder:
         self._waiting.append(end)
         self._arrived.set()
         self._idle.clear()
+
+    def is_behind(self) -> bool:
+        """Ends have waited too long to be recorded: Redis is away, or its disk is full or slow."""
+        return self._since is not None and asyncio.get_running_loop().time() - self._since > BEHIND_S
 
     async def flushed(self) -> None:
         """Returns when nothing waits to be recorded."""
@@ -77,7 +85,9 @@ class Recorder:
             self._arrived.clear()
             batch, self._waiting = self._waiting, []
             UNRECORDED.set(len(batch))
+            self._since = asyncio.get_running_loop().time()
             await self._record(batch)
+            self._since = None
             UNRECORDED.set(0)
             self._done(batch)
             if not self._waiting:

@@ -18,6 +18,8 @@ Rules:
   permit: who leaves while his mail is in line here, or while a host takes its time to greet, gets none.
 - What a relay had in hand when it died counts as taken over (`shared.ready`); so does what was in hand while this loop
   did not turn for as long as a lease. What was taken over too often ends here, untried.
+- What is sent and not recorded would be sent twice if this process died: while ends wait to be recorded (`recorder`),
+  no MAIL FROM is said.
 - A bug in an attempt defers the message, a bug in taking is waited out: what is known to have ended goes on being
   recorded.
 """
@@ -66,6 +68,8 @@ FRESH_ENOUGH_S = 0.75
 #: A limit that lets go so soon is waited for by the worker itself, its connection open, where the alternative is one by
 #: another address. (`gate` has waited before, as long as that makes sense with the place kept.)
 PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": 2_000, "queue": 0}
+#: While ends cannot be recorded nothing new is sent; so often it is looked whether they can.
+BEHIND_PAUSE_S = 0.05
 #: An idle worker looks so often whether its connection is still wanted.
 LOOK_ROUND_S = 1.0
 #: Of what a limit holds back so many messages stay in line, or as many as go in `KEPT_S`, whichever is more.
@@ -659,6 +663,10 @@ class Relay:
 
     async def _not_permitted(self, mail: Mail, line: SiteLine, source: str, rate: str) -> End | NotNow | None:
         """Why the message may not go right now; None: it may, and counts in every limit. _LeaseOver, RedisAway."""
+        while self._recorder.is_behind() and self._holds(mail):
+            if self._stopping.is_set():
+                raise _LeaseOver
+            await asyncio.sleep(BEHIND_PAUSE_S)
         while (end := await self._withheld(mail)) is None:
             refused = await self._gate.permit(mail.lease.site, source, mail.ready, rate)
             if refused is None:

@@ -6,7 +6,7 @@ import time
 from aiohttp import web
 
 from services.tracking import http, parts
-from shared import api, master_secret, redis, storage
+from shared import api, known_secret, master_secret, redis, storage
 from shared.bus import Publisher
 from shared.installation import NotOurs
 from shared.lifecycle import Lifecycle, pause, run
@@ -46,18 +46,19 @@ async def main(life: Lifecycle) -> None:
     life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
     async with life.serving(settings.tracking.metrics_port):
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
-        life.spawn(_check(life, client), "installation")
+        life.spawn(_check(life, client, secret), "installation")
         life.ready()
         await life.stopping.wait()
 
 
-async def _check(life: Lifecycle, client: redis.Client) -> None:
+async def _check(life: Lifecycle, client: redis.Client, secret: master_secret.MasterSecret) -> None:
     """As soon as Redis answers; links work before. In a wrong partition nobody would find a fact, so the process ends
-    if the number is not the one that the data was made with."""
+    if the number is not the one that the data was made with; as it does with another master secret than the others'."""
     found = storage.installation(client, life.settings)
     while not life.stopping.is_set():
         try:
             await found.find()
+            await known_secret.check(client, life.settings, secret)
         except redis.RedisAway:
             await pause(life.stopping, RETRY_S)
         except NotOurs as words:

@@ -8,6 +8,9 @@ As in a test:
         dns.trouble["mx.example.net.", "TLSA"] = "servfail"   # at this question alone
         dns.asked["example.net.", "MX"]               # how often, over UDP and TCP
         dns.secure = {"example.net."}                 # zones whose answers a validating resolver would call proven
+        dns.hold()                                    # answers wait from now on
+        await dns.holding(10)                         # until so many do
+        dns.let_go()
 """
 
 import asyncio
@@ -28,7 +31,11 @@ class DnsServer:
         self.trouble: dict[str | tuple[str, str], Trouble] = {}
         self.secure: set[str] = set()
         self.asked: Counter[tuple[str, str]] = Counter()
+        self.knows_edns = True
+        self.peers: set[tuple[str, int]] = set()
         self.port = 0
+        self._more = asyncio.Condition()
+        self._held: list[tuple[bytes, tuple[str, int]]] | None = None
         self._connections: set[asyncio.StreamWriter] = set()
 
     @property
@@ -52,11 +59,39 @@ class DnsServer:
         for connection in list(self._connections):
             connection.close()
 
+    def hold(self) -> None:
+        self._held = []
+
+    async def holding(self, questions: int) -> None:
+        async with self._more:
+            await self._more.wait_for(lambda: len(self._held or ()) >= questions)
+
+    def let_go(self) -> None:
+        held, self._held = self._held or [], None
+        for reply, peer in held:
+            self._udp.sendto(reply, peer)
+
+    def reply_to(self, packet: bytes, peer: tuple[str, int]) -> None:
+        """Over UDP."""
+        self.peers.add(peer)
+        if reply := self.answer(packet, "udp"):
+            if self._held is None:
+                self._udp.sendto(reply, peer)
+            else:
+                self._held.append((reply, peer))
+                self._telling = asyncio.ensure_future(self._tell())
+
+    async def _tell(self) -> None:
+        async with self._more:
+            self._more.notify_all()
+
     def answer(self, packet: bytes, over: Literal["udp", "tcp"]) -> bytes | None:
         query = DNSRecord.parse(packet)
         name, record_type = str(query.q.qname).lower(), QTYPE[query.q.qtype]
         self.asked[name, record_type] += 1
         reply = query.reply()
+        if query.ar and not self.knows_edns:
+            return packet[:2] + b"\x80\x01" + b"\x00" * 8  # FORMERR, in a header alone
         match self.trouble.get((name, record_type)) or self.trouble.get(name):
             case "silent":
                 return None
@@ -67,8 +102,7 @@ class DnsServer:
             case _:
                 self._look_up(reply, name, record_type)
                 reply.header.ad = int(all(map(self._is_secure, [name, *(str(one.rname).lower() for one in reply.rr)])))
-        packed: bytes = reply.pack()
-        return packed
+        return bytes(reply.pack())
 
     def _look_up(self, reply: DNSRecord, name: str, record_type: str) -> None:
         at_name = [record for record in self.records if str(record.rname).lower() == name]
@@ -78,7 +112,7 @@ class DnsServer:
             self._look_up(reply, aliases[0], record_type)
         elif not at_name and not any(str(record.rname).lower().endswith(f".{name}") for record in self.records):
             reply.header.rcode = RCODE.NXDOMAIN
-        if not reply.rr:
+        if not aliases and not any(QTYPE[record.rtype] == record_type for record in reply.rr):
             zones = [record for record in self.records if QTYPE[record.rtype] == "SOA"]
             reply.add_auth(*(zone for zone in zones if name.endswith(str(zone.rname).lower())))
 
@@ -103,9 +137,5 @@ class _Udp(asyncio.DatagramProtocol):
     def __init__(self, server: DnsServer) -> None:
         self._server = server
 
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
-        self._transport = transport
-
     def datagram_received(self, packet: bytes, peer: tuple[str, int]) -> None:
-        if reply := self._server.answer(packet, "udp"):
-            self._transport.sendto(reply, peer)
+        self._server.reply_to(packet, peer)

@@ -42,6 +42,8 @@ async def test_promise_7_mail_does_not_reach_a_listener_of_this_machine(tmp_path
             "ESTAFETTE_RELAY_ROUTE": "mx",
             "ESTAFETTE_RELAY_MX_PORT": str(port),
             "ESTAFETTE_DNS_SERVERS": dns.address,
+            "ESTAFETTE_TRACKING_BASE_URL": "https://links.chouette.example",
+            "ESTAFETTE_BOUNCES_DOMAIN": "bounces.chouette.example",
         }
         async with Stack.running(tmp_path, environ) as stack:
             job = await stack.send(*INSIDE, stream="transactional")

@@ -11,8 +11,6 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Third parties and the only modules that import them. A library that is not here is nobody's yet.
 OWNERS: dict[str, tuple[str, ...]] = {
-    "aiodns": ("shared/dns.py",),
-    "pycares": ("shared/dns.py",),
     "aiosmtplib": ("services/relay/client.py", "services/relay/smtp.py"),
     "aiosmtpd": ("services/bounces/smtp.py", "services/mailbox/smtp.py", "shared/smtp_in.py"),
     "click": ("services/cli.py", "services/demo.py", "services/run.py"),
@@ -64,7 +62,6 @@ EDGES: dict[str, set[str]] = {
     "services/queueing/figures.py": {"asyncio"},
     "services/queueing/queueing.py": {"asyncio"},
     "services/queueing/quotas.py": {"asyncio"},
-    "services/queueing/sites.py": {"asyncio"},
     "services/queueing/store.py": {"asyncio"},
     "services/queueing/stopping.py": {"aiohttp"},
     "services/redis_server.py": {"os", "shutil", "subprocess"},
@@ -105,6 +102,7 @@ EDGES: dict[str, set[str]] = {
     "shared/lifecycle.py": {"asyncio", "os", "signal"},
     "shared/master_secret.py": {"os", "secrets", "tempfile"},
     "shared/metrics.py": {"aiohttp"},
+    "shared/name_servers.py": {"asyncio", "secrets"},
     "shared/problems.py": {"aiohttp"},
     "shared/redis.py": {"redis"},
     "shared/sandbox.py": {"asyncio", "os", "signal", "time"},

@@ -59,3 +59,39 @@ async def test_promise_1_work_that_meets_a_full_redis_waits_and_is_not_buried(cl
         await until(lambda: handled == 1)
 
     assert await client.xlen(keys.dead(keys.events(1))) == 0
+
+
+async def test_a_disk_that_redis_cannot_write_to_is_a_redis_that_is_away(client: Any) -> None:
+    where = Path((await client.config_get("dir"))["dir"]) / "dump.rdb"
+    (where / "in the way").mkdir(parents=True)  # of root, too
+    await client.config_set("save", "3600 1000000")
+    await client.bgsave()
+
+    async def failed() -> bool:
+        return bool((await client.info("persistence"))["rdb_last_bgsave_status"] == "err")
+
+    async with asyncio.timeout(30):
+        while not await failed():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(RedisAway, match="MISCONF"):
+        await answer(client.set(keys.job(1, JOB), "x"))
+    with pytest.raises(RedisAway, match="MISCONF"):
+        await _GROW(client, [keys.job(1, JOB)], ["x"])
+
+
+async def test_a_primary_without_its_replicas_is_a_redis_that_is_away(client: Any) -> None:
+    await client.config_set("min-replicas-to-write", "1")
+
+    with pytest.raises(RedisAway, match="NOREPLICAS"):
+        await answer(client.set(keys.job(1, JOB), "x"))
+    with pytest.raises(RedisAway, match="NOREPLICAS"):
+        await _GROW(client, [keys.job(1, JOB)], ["x"])
+
+
+async def test_a_fault_of_ours_is_no_redis_that_is_away(client: Any) -> None:
+    with pytest.raises(redis.Refused, match="wrong kind"):
+        await client.lpush("list", "MISCONF")
+        await answer(client.incr("list"))
+    with pytest.raises(redis.Refused):
+        await Script("return redis.call('INCR', KEYS[1])")(client, ["list"], [])

@@ -1,11 +1,13 @@
 """The resolver against a DNS server on a socket."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from dnslib import RR  # type: ignore[import-untyped]
 
-from shared.dns import Answer, DnsClient, DnsUnavailable, MailHosts, NoDomain, NoMail, Resolver, texts
+from shared.dns import FAILURE_TTL_S, Answer, DnsClient, DnsUnavailable, MailHosts, NoDomain, NoMail, Resolver, texts
 from tests.fakes.dns_server import DnsServer, Trouble
 
 ZONE = """
@@ -154,12 +156,114 @@ async def test_texts_that_cannot_be_had_are_not_none() -> None:
         assert isinstance(await resolver.texts("long.example"), DnsUnavailable)
 
 
-async def test_a_denial_that_its_zone_means_for_longer_costs_no_packet() -> None:
-    async with DnsServer("long.example. 600 IN SOA ns.long.example. admin.long.example. 1 60 60 60 600") as server:
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+SOA = "shop.example. {ttl} IN SOA ns.shop.example. admin.shop.example. 1 60 60 60 {minimum}"
+
+
+@pytest.mark.parametrize(
+    ("soa", "kept_s"),
+    [
+        (SOA.format(ttl=600, minimum=30), 30),
+        (SOA.format(ttl=20, minimum=600), 20),
+        (SOA.format(ttl=600, minimum=600), 600),
+        (SOA.format(ttl=0, minimum=600), 1),
+        (SOA.format(ttl=604_800, minimum=604_800), 3_600),
+        ("", 5),
+        ("other.example. 600 IN SOA ns.other.example. admin.other.example. 1 60 60 60 600", 5),
+    ],
+)
+@pytest.mark.parametrize("there", ["shop.example. 300 IN TXT here", ""])
+async def test_a_domain_whose_mail_host_appears_gets_its_mail_when_the_denial_is_over(
+    soa: str, kept_s: int, there: str
+) -> None:
+    clock = Clock()
+    async with DnsServer("\n".join((soa, there))) as server:
+        resolver = Resolver(DnsClient(server.address, 300), clock)
+        assert isinstance(await resolver.mail_hosts("shop.example"), NoDomain)
+
+        for record in ("shop.example. 300 IN MX 10 mx.shop.example.", "mx.shop.example. 300 IN A 192.0.2.7"):
+            server.records += RR.fromZone(record)
+        clock.now += kept_s - 0.01
+        assert isinstance(await resolver.mail_hosts("shop.example"), NoDomain)
+        assert server.asked["shop.example.", "MX"] == 1
+
+        clock.now += 0.02
+        assert await resolver.mail_hosts("shop.example") == MailHosts(((10, "mx.shop.example"),))
+        await resolver.close()
+
+
+@pytest.mark.parametrize(
+    "record", ["host.shop.example. 300 IN A 192.0.2.7", "host.shop.example. 300 IN AAAA 2001:db8::7"]
+)
+async def test_a_host_whose_address_appears_is_found_when_the_denial_is_over(record: str) -> None:
+    clock = Clock()
+    async with DnsServer(SOA.format(ttl=600, minimum=7)) as server:
+        resolver = Resolver(DnsClient(server.address, 300), clock)
+        assert await resolver.addresses("host.shop.example") == []
+
+        server.records += RR.fromZone(record)
+        clock.now += 7.1
+
+        assert await resolver.addresses("host.shop.example") == [record.split()[-1]]
+        await resolver.close()
+
+
+async def test_a_policy_that_appears_is_found_when_the_denial_is_over() -> None:
+    clock = Clock()
+    async with DnsServer(SOA.format(ttl=600, minimum=7)) as server:
+        resolver = Resolver(DnsClient(server.address, 300), clock)
+        assert await resolver.texts("_mta-sts.shop.example") == []
+
+        server.records += RR.fromZone('_mta-sts.shop.example. 300 IN TXT "v=STSv1; id=1;"')
+        clock.now += 7.1
+
+        assert await resolver.texts("_mta-sts.shop.example") == ["v=STSv1; id=1;"]
+        await resolver.close()
+
+
+async def test_an_alias_that_leads_nowhere_is_denied_no_longer_than_it_holds_itself() -> None:
+    zone = "\n".join((SOA.format(ttl=600, minimum=600), "mail.shop.example. 12 IN CNAME gone.shop.example."))
+    async with DnsServer(zone) as server:
         client = DnsClient(server.address, 300)
 
-        for _ in range(3):  # as the resolver does when its own minute is over
-            assert (await client.ask("no.long.example", "MX")).status == "no_name"
+        answer = await client.ask("mail.shop.example", "A")
 
-        assert server.asked["no.long.example.", "MX"] == 1
+        assert (answer.status, answer.ttl_s) == ("no_name", 12.0)
         await client.close()
+
+
+async def test_a_failure_is_asked_again_after_seconds_and_never_taken_for_a_denial() -> None:
+    clock = Clock()
+    zone = "\n".join((SOA.format(ttl=600, minimum=600), "shop.example. 300 IN MX 10 mx.shop.example."))
+    async with DnsServer(zone) as server:
+        resolver = Resolver(DnsClient(server.address, 300), clock)
+        server.trouble["shop.example."] = "servfail"
+        assert isinstance(await resolver.mail_hosts("shop.example"), DnsUnavailable)
+
+        server.trouble.clear()
+        clock.now += FAILURE_TTL_S
+
+        assert await resolver.mail_hosts("shop.example") == MailHosts(((10, "mx.shop.example"),))
+        await resolver.close()
+
+
+async def test_a_burst_of_names_goes_out_so_many_at_a_time() -> None:
+    async with DnsServer(ZONE) as server:
+        resolver = Resolver(DnsClient(server.address, 2_000), Clock(), at_a_time=10)
+        server.hold()
+
+        burst = [asyncio.create_task(resolver.mail_hosts(f"n{number}.example")) for number in range(200)]
+        await server.holding(10)
+        await resolver.texts("not a name")  # whoever asks DNS nothing goes on
+        held = server.asked.total()
+        server.let_go()
+
+        assert held == 10
+        assert all(isinstance(one, NoDomain) for one in await asyncio.gather(*burst))
+        await resolver.close()

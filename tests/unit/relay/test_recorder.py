@@ -256,3 +256,18 @@ async def test_each_fact_is_a_line_in_the_log_that_names_the_message_and_not_its
     (line,) = lines
     assert (line["event"], line["log_level"], line["job"], line["ordinal"]) == ("delivered", "info", JOB, 7)
     assert "ana@example.net" not in str(line)
+
+
+async def test_ends_that_cannot_be_recorded_for_long_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder_module, "BEHIND_S", -1.0)
+    store = Store()
+    store.gate.clear()
+    async with recording(store) as (recorder, _):
+        assert not recorder.is_behind()
+        recorder.add(end(0))
+        await store.called(1)
+
+        assert recorder.is_behind()
+        store.gate.set()
+        await recorder.flushed()
+        assert not recorder.is_behind()

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +117,28 @@ def test_a_process_that_cannot_beat_is_not_watched(tmp_path: Path) -> None:
     assert not child.killed_as_hung()
     os.kill(child.pid, signal.SIGKILL)
     _until(child.ended)
+
+
+_FORKING = """
+import os, sys
+from pathlib import Path
+from services.processes import fork, say
+
+def work():
+    sys.stdout.write("nobody will read this")
+    raise ValueError("nor this")
+
+_, status = os.waitpid(fork(work, Path("/dev/full")), 0)
+print("the child ended with", os.waitstatus_to_exitcode(status), flush=True)
+os.dup2(os.open("/dev/full", os.O_WRONLY), 2)
+say("relay ended")
+_, status = os.waitpid(fork(work, Path("/dev/full")), 0)
+print("its sister with", os.waitstatus_to_exitcode(status), flush=True)
+os._exit(0)
+"""
+
+
+def test_a_full_disk_ends_neither_the_supervisor_nor_makes_another_of_its_child() -> None:
+    ended = subprocess.run([sys.executable, "-c", _FORKING], capture_output=True, text=True, timeout=60, check=True)
+
+    assert ended.stdout == "the child ended with 1\nits sister with 1\n"

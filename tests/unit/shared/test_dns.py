@@ -6,7 +6,9 @@ from collections import Counter
 import pytest
 
 from shared.dns import (
+    MAX_NEGATIVE_TTL_S,
     MAX_TTL_S,
+    MOST_WAITING,
     Answer,
     DnsUnavailable,
     MailHosts,
@@ -148,7 +150,11 @@ async def test_a_host_without_addresses_has_none_and_an_unreachable_server_says_
         (found((10, "mx.example"), ttl_s=300), 300),
         (found((10, "mx.example"), ttl_s=0), 5),
         (found((10, "mx.example"), ttl_s=10 * MAX_TTL_S), MAX_TTL_S),
-        (Answer("no_name"), 60),
+        (Answer("no_name"), 5),
+        (Answer("no_name", ttl_s=20), 20),
+        (Answer("no_record", ttl_s=900), 900),
+        (Answer("no_record", ttl_s=0), 1),
+        (Answer("no_record", ttl_s=10 * MAX_TTL_S), MAX_NEGATIVE_TTL_S),
         (Answer("unavailable", ttl_s=10), 10),
     ],
 )
@@ -177,6 +183,37 @@ async def test_one_question_is_asked_once_at_a_time() -> None:
 
     assert set(await asyncio.gather(*waiting)) == {MailHosts(((10, "mx.example"),))}
     assert script.asked["example.net", "MX"] == 1
+
+
+async def test_so_many_questions_are_asked_at_a_time_and_all_of_them_in_the_end() -> None:
+    script = Script({})
+    resolver = Resolver(script, Clock(), at_a_time=3)
+    script.go.clear()
+
+    waiting = [asyncio.create_task(resolver.texts(f"n{number}.example")) for number in range(10)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    begun = script.asked.total()
+    script.go.set()
+
+    assert begun == 3
+    assert await asyncio.gather(*waiting) == [[]] * 10
+    assert script.asked.total() == 10
+
+
+async def test_names_of_dead_servers_do_not_hold_up_the_others_and_are_bounded_themselves() -> None:
+    script = Script({})
+    resolver = Resolver(script, Clock(), at_a_time=2, patience_s=0.0)
+    script.go.clear()
+
+    dead = [asyncio.create_task(resolver.texts(f"dead{number}.example")) for number in range(50)]
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+    assert script.asked.total() == 2 * MOST_WAITING
+    script.go.set()
+    await asyncio.gather(*dead)
+    assert script.asked.total() == 50
 
 
 async def test_who_stops_waiting_does_not_take_the_answer_from_the_others() -> None:
