@@ -44,12 +44,24 @@ SWITCH_MS = 2_000
 #: A permit is waited for so long with its place kept; less where others could go over the same connection meanwhile.
 PATIENCE_MS = 250
 QUEUE_PATIENCE_MS = 50
+#: Providers whose customers have hosts, or rules, of their own: what one of these says is not the provider's pace.
+MANY_CUSTOMERS = frozenset(("microsoft365", "mimecast", "proofpoint", "barracuda", "ovh", "ionos"))
+#: One refusal in words that no rule knows says little. It is a run of them that is about our pace: the next comes
+#: within so many mails and, where no pace is known yet, within this time.
+RUN_MAILS = 50
+RUN_S = 60.0
+#: For so long one is remembered.
+RUN_OVER_S = 1_800.0
 #: Messages over one connection where shaping does not say. Postfix never closes; a new one costs 1 ms here.
 MAILS_PER_CONNECTION = 500
 #: And a connection that waits for mail is closed after this: hosts close them after 30 s to 5 min, and count them.
 IDLE_S = 5.0
 
 RULES = Metric("estafette_relay_shaping_rules_total", "Replies that a shaping rule knew, by what it does", ["action"])
+UNKNOWN_WORDS = Metric(
+    "estafette_relay_refusals_without_rule_total",
+    "421, or no connection at all, from hosts that had just taken mail, in words that no shaping rule knows",
+)
 _RULES = {action: RULES.labels(action) for action in ("slow_down", "one_connection", "suspend", "rest_source", "none")}
 
 
@@ -87,6 +99,8 @@ class Gate:
         # Sources that may have no more connections to a site for now; those that they have are good.
         self._without_slot: dict[tuple[str, str], float] = {}
         self._suspended: dict[str, float] = {}
+        # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since.
+        self._refused: dict[tuple[str, str], tuple[float, int]] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("relay")
 
@@ -105,6 +119,10 @@ class Gate:
     def idle_s(self, site: str) -> float:
         """How long a connection to the site may stay open without a message."""
         return self._shaping.of(site).idle_s or IDLE_S
+
+    def has_many_hosts(self, site: str) -> bool:
+        """One of its hosts says nothing of the others."""
+        return site in MANY_CUSTOMERS
 
     def has_source(self, site: str, pool: str) -> bool:
         """There is an address by which mail may leave now."""
@@ -131,6 +149,8 @@ class Gate:
     def accepted(self, site: str, source: str) -> None:
         """The site took a message."""
         self._limits.note_accepted(site, source)
+        if (refused := self._refused.get((site, source))) is not None:
+            self._refused[site, source] = refused[0], refused[1] + 1
 
     def passage(self, site: str, pool: str) -> "Passage":
         """For one connection at a time."""
@@ -207,6 +227,19 @@ class Gate:
             )
         return rule
 
+    def refused(self, site: str, source: str) -> None:
+        """A host that takes mail refused this source a connection, or ended one with 421, in words that no rule knows:
+        a run of these is about our pace, whatever the words, but where one host does not speak for its site."""
+        if self.has_many_hosts(site):
+            return
+        UNKNOWN_WORDS.inc()
+        now = self._monotonic()
+        at, mails = self._refused.get((site, source), (-inf, RUN_MAILS))
+        self._refused = {place: one for place, one in self._refused.items() if now - one[0] <= RUN_OVER_S}
+        self._refused[site, source] = now, 0
+        if mails < RUN_MAILS and (now - at <= RUN_S or self._limits.pace(site, source) is not None):
+            self._ask(self._limits.slow_down(site, source))
+
     # Inside
 
     def _not_now(self, refused: Wait, limits: Sequence[Limit], site: str, source: str) -> NotNow:
@@ -276,6 +309,9 @@ class Passage:
     def heard(self, source: str, reply: Reply) -> Rule | None:
         return self._gate.heard(self._site, source, reply)
 
+    def refused(self, source: str) -> None:
+        self._gate.refused(self._site, source)
+
     async def leave(self) -> None:
         slot, self._slot = self._slot, None
         if slot is not None:
@@ -299,6 +335,9 @@ class Unlimited:
         return True
 
     def heard(self, source: str, reply: Reply) -> None:
+        return None
+
+    def refused(self, source: str) -> None:
         return None
 
     async def leave(self) -> None:
