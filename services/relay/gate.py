@@ -60,6 +60,10 @@ RUN_OVER_S = 1_800.0
 TOLD_AGAIN_S = 600.0
 #: What a connection that is open is expected to send soon: it counts when the next one chooses its source.
 EXPECTED_MAILS = 10
+#: A connection is given up for the sake of shares once in so many messages of a pool: the other source may not get
+#: through either, and what it costs has a bound. Nor for a source that had no slot so lately.
+GIVEN_UP_EVERY = 5
+CROWDED_S = 10.0
 #: Messages over one connection where shaping does not say. Postfix never closes; a new one costs 1 ms here.
 MAILS_PER_CONNECTION = 500
 #: And a connection that waits for mail is closed after this: hosts close them after 30 s to 5 min, and count them.
@@ -107,10 +111,15 @@ class Gate:
         self._sent: dict[str, Sent] = defaultdict(Sent)
         # Connections that are open, or on the way, by pool and source.
         self._open: Tally[tuple[str, str]] = Tally()
+        # Messages of a pool that were permitted, and how many they were when a connection was closed last.
+        self._passed: Tally[str] = Tally()
+        self._gave_up: dict[str, int] = {}
         # Sources that a limit holds back at a site, and sites that a rule suspended: until when (monotonic).
         self._full: dict[tuple[str, str], float] = {}
         # Sources that may have no more connections to a site for now; those that they have are good.
         self._without_slot: dict[tuple[str, str], float] = {}
+        # And for whose sake nobody else gives up a connection meanwhile.
+        self._crowded: dict[tuple[str, str], float] = {}
         self._suspended: dict[str, float] = {}
         # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since.
         self._refused: dict[tuple[str, str], tuple[float, int]] = {}
@@ -157,7 +166,9 @@ class Gate:
         of_queue = any(scope_of(limit.name) == "queue" for limit in limits)
         refused = await self._limits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
         if refused is None:
-            self._sent[self._egress.pool(ready.stream, ready.tenant).name].note(source)
+            pool = self._egress.pool(ready.stream, ready.tenant).name
+            self._sent[pool].note(source)
+            self._passed[pool] += 1
             return None
         return self._not_now(refused, limits, site, source)
 
@@ -206,13 +217,18 @@ class Gate:
         pool, now = pool.partition("\n")[0], self._monotonic()
         if len(self._egress.pools[pool].sources) < 2:
             return False
+        if self._passed[pool] - self._gave_up.get(pool, -GIVEN_UP_EVERY) < GIVEN_UP_EVERY:
+            return False
         able = self._able(site, pool, address, now)[1]
-        free = [one for one in able if one.name == source or self._without_slot.get((site, one.name), 0.0) <= now]
+        free = [one for one in able if one.name == source or self._crowded.get((site, one.name), 0.0) <= now]
         return self._is_ahead(pool, source, free)
 
     def count(self, pool: str, source: str, connections: int) -> None:
         """So many more connections of the pool leave by this source."""
-        self._open[pool.partition("\n")[0], source] += connections
+        pool = pool.partition("\n")[0]
+        self._open[pool, source] += connections
+        if connections < 0:
+            self._gave_up[pool] = self._passed[pool]
 
     def _able(self, site: str, pool: str, address: str | None, now: float) -> tuple[Sequence[Source], Sequence[Source]]:
         """The sources of the pool from where this address can be reached, and those of them that nothing holds back."""
@@ -243,6 +259,8 @@ class Gate:
             now = self._monotonic()
             self._without_slot = {place: until for place, until in self._without_slot.items() if until > now}
             self._without_slot[site, source.name] = now + slot.ms / 1000
+            self._crowded = {place: until for place, until in self._crowded.items() if until > now}
+            self._crowded[site, source.name] = now + CROWDED_S
         return NotNow(slot.ms, "source" if of_source else "slot", slot.limit)
 
     def heard(self, site: str, source: str, reply: Reply) -> Rule | None:

@@ -176,7 +176,8 @@ class Hosts:
 
     def _last(self, hop: Hop, source: str) -> _Host:
         """The host, moved behind all others; the first that nobody uses is forgotten where there are too many."""
-        host = self._hosts[hop, source] = self._hosts.pop((hop, source), None) or _Host()
+        host = self._of(hop, source)
+        self._hosts[hop, source] = self._hosts.pop((hop, source))
         if len(self._hosts) > MOST_HOSTS:
             unused = (name for name, one in self._hosts.items() if not one.open and not one.dialling)
             if (first := next(unused, None)) is not None and first != (hop, source):
