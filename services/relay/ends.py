@@ -61,7 +61,7 @@ def untried(mail: Mail, shut: NotNow, now_ms: int, retries: Retries) -> End:
     """No host for it may be dialled now, because of what another message found: it comes back, its attempt still before
     it, and knows why it waited. Its end, if its time would be over by then."""
     reply = (shut.reply or mail.ready.last_reply)[:MAX_REPLY_CHARS]
-    retry_at = retries.untried(now_ms + shut.wait_ms)
+    retry_at = retries.untried(now_ms, shut.wait_ms)
     again = msgspec.structs.replace(mail.ready, last_reply=reply)
     if retries.is_over(mail.ready.expires_at, retry_at):
         return expired(replace(mail, ready=again), now_ms)
