@@ -193,13 +193,26 @@ TEXT_RULES: tuple[TextRule, ...] = (
     ),
     TextRule(
         "block",
+        "helo_rejected",
+        (
+            r"\b(helo|ehlo)\b(?! first).{0,60}(reject|invalid|not (found|resolv|match|valid|accept|exist|allowed|a )|"
+            r"need|fqdn|fully[- ]qualified|denied|refus|\bbad\b|forged|bogus|malformed|does ?n.t|does not|do not|"
+            r"cannot|must|should|mismatch|unknown|unacceptable|blocked|banned|impossible)",
+            r"(invalid|\bbad|forged|bogus|malformed|unacceptable|unresolvable|unqualified|wrong|rejected|dynamic|"
+            r"blocked|fully[- ]qualified|fqdn|impersonat\w+|suspicious|incorrect|unknown)\b.{0,30}\b(helo|ehlo)\b",
+            r"need fully[- ]qualified host ?name",
+        ),
+        "504 5.5.2 <mail>: Helo command rejected: need fully-qualified hostname",
+        but_not="503 5.5.1 Error: send HELO/EHLO first",
+    ),
+    TextRule(
+        "block",
         "reverse_dns",
         (
             r"\bptr\b",
             r"reverse (dns|host ?name|lookup|mapping)",
             r"\brdns\b",
             r"cannot find your (reverse )?host ?name",
-            r"(helo|ehlo).{0,40}(rejected|invalid|not (found|resolv|match)|need fully)",
         ),
         "450 4.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.1]",
     ),
@@ -278,6 +291,16 @@ TEXT_RULES: tuple[TextRule, ...] = (
         ),
         "552 5.3.4 Message size exceeds fixed limit",
         but_not="552 5.2.2 The mailbox exceeds its quota",
+    ),
+    TextRule(
+        "soft",
+        "no_smtputf8",
+        (
+            r"\bsmtputf8\b",
+            r"non-?ascii (character|letter|address|recipient|sender|local)",
+            r"internationali[sz]ed (e-?mail |mail )?address",
+        ),
+        "550 5.6.7 SMTPUTF8 is not supported by this host",
     ),
     TextRule(
         "soft",
@@ -571,6 +594,7 @@ STATUS_RULES: tuple[CodeRule, ...] = (
     CodeRule("block", "spam", ("7.501", "7.502", "7.503", "7.512"), "550 5.7.501 192.0.2.1"),
     CodeRule("block", "policy", ("7.*",), "550 5.7.1 No"),
     CodeRule("block", "protocol", ("5.*",), "500 5.5.2 What?"),
+    CodeRule("soft", "no_smtputf8", ("6.7", "6.8", "6.9"), "553 5.6.7 Ana"),
     CodeRule("soft", "content", ("6.*",), "554 5.6.0 No"),
 )
 

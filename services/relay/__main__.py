@@ -16,10 +16,11 @@ from services.relay.admission import Admission
 from services.relay.alone import Alone, Lone, end_when_idle
 from services.relay.aside import Aside
 from services.relay.begun import Begun
-from services.relay.courier import Courier, Shunned
+from services.relay.courier import Courier
 from services.relay.egress import Egress, Source
 from services.relay.encryption import encryption
 from services.relay.gate import Gate, SecuredRoutes, Unlimited
+from services.relay.hosts import Hosts
 from services.relay.limits import Limits
 from services.relay.mails import Mails, Origin
 from services.relay.making import Making
@@ -103,7 +104,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     routes = Routes(
         resolver, fixed, settings.relay.mx_port, chance, routed_versions(), refused=refused, own_names=own_names
     )
-    shunned = Shunned(time.monotonic)
+    hosts = Hosts(time.monotonic)
     if fixed is None and ("." not in helo or helo.startswith("localhost")):
         # RFC 5321 section 4.1.1.1 asks for a name that is found in DNS, and many hosts insist.
         logs.get_logger().warning("helo_not_qualified", helo=helo, advice="set relay.helo")
@@ -149,13 +150,13 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         resolver,
         routes,
         domains,
-        lambda unsecured: Courier(unsecured, Unlimited(), open_connection, shunned),
+        lambda unsecured: Courier(unsecured, Unlimited(), open_connection, hosts),
     )
     stops = Stops(client, partitions, StopList(client))
 
     def new_courier(site: str, pool: str) -> Courier:
         secured = SecuredRoutes(routes, policies, gate, site)
-        return Courier(secured, gate.passage(site, pool), open_connection, shunned, reports)
+        return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
 
     signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
     sandbox = Sandbox(program("services.relay.rendering"), "relay", settings.relay.rendering_processes)

@@ -25,9 +25,11 @@ system picks.
 address and site. What is above it goes by warm addresses of the pool or waits for the next day (UTC). Before its
 `started` an address sends nothing.
 
-**Shares.** `choose` takes the usable source that is furthest behind its weight in what was sent. Over what time that
-counts is the caller's matter; `Sent` forgets as it goes, so that a source that comes back from a rest does not have to
-make up for all it missed, which providers would see as a burst.
+**Shares.** `choose` takes the usable source that is furthest behind its weight in what was sent, and a connection whose
+source `is_ahead` of its weight is not used again while another source could have one: so shares hold however many mails
+a connection may carry, and a new address has what it may send. Over what time that counts is the caller's matter;
+`Sent` forgets as it goes, so that a source that comes back from a rest does not have to make up for all it missed,
+which providers would see as a burst.
 """
 
 import re
@@ -62,6 +64,10 @@ PLANS: Mapping[str, Sequence[int]] = MappingProxyType(
 _HOST_NAME = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]*[a-z][a-z0-9-]*", re.IGNORECASE)
 _PROVIDERS = sorted(provider.name for provider in PROVIDERS)
 MAX_WEIGHT = 1_000
+#: A source gives its connections up to others when it has sent so many mails, or such a part, more than its share: a
+#: tenth is what is promised over a thousand mails, and a new connection costs little every few dozen.
+AHEAD_MAILS = 2
+AHEAD_PART = 0.04
 MAX_DAILY = 1_000_000_000
 
 
@@ -151,6 +157,17 @@ def choose(pool: Pool, usable: Callable[[Source], bool], sent: Mapping[str, int]
     none is usable. The next message counts too: a heavy source comes before a light one also when nothing was sent."""
     able = [source for source in pool.sources if usable(source)]
     return min(able, key=lambda source: (sent.get(source.name, 0) + 1) / source.weight, default=None)
+
+
+def is_ahead(able: Sequence[Source], source: str, sent: Mapping[str, int], connections: int) -> bool:
+    """Whether the source has sent so much more than its share that another is to go on in its place. `able` are those
+    that could, `connections` those that the source has open: they may have a message each under way."""
+    if len(able) < 2:
+        return False
+    weights = sum(one.weight for one in able)
+    total = sum(sent.get(one.name, 0) for one in able)
+    fair = next((total * one.weight / weights for one in able if one.name == source), None)
+    return fair is not None and sent.get(source, 0) > fair + max(AHEAD_MAILS + connections, AHEAD_PART * fair)
 
 
 def allowance(source: Source, site: str, day: date) -> int | None:

@@ -1,11 +1,13 @@
 """From what happened in an attempt to the fact that is recorded and what the message does next. Pure."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from services.relay.courier import Result
 from services.relay.mail import End, Mail, Unmade
+from services.relay.notnow import NotNow
 from services.relay.outcome import Bounce, Defer, Deliver, outcome
 from services.relay.retry import Retries
 from services.relay.route import NoRoute
@@ -53,6 +55,17 @@ def brought_down(mail: Mail, now_ms: int) -> End:
     """Whoever had it in hand died, or hung, so often that it is not tried again, the last time with nothing else."""
     detail = f"{mail.lease.take_overs} processes ended, or hung, with this message in hand, the last with it alone"
     return _failed(mail, BROUGHT_DOWN, detail, now_ms)
+
+
+def untried(mail: Mail, shut: NotNow, now_ms: int, retries: Retries) -> End:
+    """No host for it may be dialled now, because of what another message found: it comes back, its attempt still before
+    it, and knows why it waited. Its end, if its time would be over by then."""
+    reply = (shut.reply or mail.ready.last_reply)[:MAX_REPLY_CHARS]
+    retry_at = retries.untried(now_ms, shut.wait_ms)
+    again = msgspec.structs.replace(mail.ready, last_reply=reply)
+    if retries.is_over(mail.ready.expires_at, retry_at):
+        return expired(replace(mail, ready=again), now_ms)
+    return End(mail, None, retry_at, events.encode(again))
 
 
 def attempted(

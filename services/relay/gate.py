@@ -15,6 +15,7 @@ Rules:
 """
 
 import asyncio
+from collections import Counter as Tally
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from math import inf
@@ -23,10 +24,11 @@ from typing import Any, Protocol
 import structlog
 from prometheus_client import Counter as Metric
 
-from services.relay.egress import DEFAULT, Egress, Sent, Source, choose
+from services.relay.egress import DEFAULT, Egress, Sent, Source, choose, is_ahead
 from services.relay.limits import Limit, Limits, Slot, Wait
 from services.relay.limits_of import LimitsOf, scope_of
 from services.relay.notnow import NotNow
+from services.relay.outcome import is_about_our_name
 from services.relay.policies import Policies
 from services.relay.reply import Reply
 from services.relay.route import Hop, NoRoute, Routes
@@ -39,17 +41,42 @@ from shared.redis import RedisAway
 ASK_AGAIN_S = 1.0
 #: A site or a source that may not be used is asked about again after so long at the latest.
 LONGEST_WAIT_MS = 30_000
+#: And one that has sent what its warm-up allows for the day.
+LONGEST_DAY_MS = 600_000
 #: For a limit of a source that lets go sooner, a connection is not closed to take another source.
 SWITCH_MS = 2_000
 #: A permit is waited for so long with its place kept; less where others could go over the same connection meanwhile.
 PATIENCE_MS = 250
 QUEUE_PATIENCE_MS = 50
+#: Providers whose customers have hosts, or rules, of their own: what one of these says is not the provider's pace.
+MANY_CUSTOMERS = frozenset(("microsoft365", "mimecast", "proofpoint", "barracuda", "ovh", "ionos"))
+#: One refusal in words that no rule knows says little. It is a run of them that is about our pace: the next comes
+#: within so many mails and, where no pace is known yet, within this time.
+RUN_MAILS = 50
+RUN_S = 60.0
+#: For so long one is remembered.
+RUN_OVER_S = 1_800.0
+#: A fault of ours at a site is logged so often.
+TOLD_AGAIN_S = 600.0
+#: What a connection that is open is expected to send soon: it counts when the next one chooses its source.
+EXPECTED_MAILS = 10
+#: A connection is given up for the sake of shares once in so many messages of a pool: the other source may not get
+#: through either, and what it costs has a bound. Nor for a source that had no slot so lately.
+GIVEN_UP_EVERY = 5
+CROWDED_S = 10.0
 #: Messages over one connection where shaping does not say. Postfix never closes; a new one costs 1 ms here.
 MAILS_PER_CONNECTION = 500
 #: And a connection that waits for mail is closed after this: hosts close them after 30 s to 5 min, and count them.
 IDLE_S = 5.0
 
 RULES = Metric("estafette_relay_shaping_rules_total", "Replies that a shaping rule knew, by what it does", ["action"])
+HELO_REFUSED = Metric(
+    "estafette_relay_helo_refused_total", "Replies that refuse the name that we say in EHLO: an operator has to mend it"
+)
+UNKNOWN_WORDS = Metric(
+    "estafette_relay_refusals_without_rule_total",
+    "421, or no connection at all, from hosts that had just taken mail, in words that no shaping rule knows",
+)
 _RULES = {action: RULES.labels(action) for action in ("slow_down", "one_connection", "suspend", "rest_source", "none")}
 
 
@@ -82,11 +109,22 @@ class Gate:
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._sent: dict[str, Sent] = defaultdict(Sent)
+        # Connections that are open, or on the way, by pool and source.
+        self._open: Tally[tuple[str, str]] = Tally()
+        # Messages of a pool that were permitted, and how many they were when a connection was closed last.
+        self._passed: Tally[str] = Tally()
+        self._gave_up: dict[str, int] = {}
         # Sources that a limit holds back at a site, and sites that a rule suspended: until when (monotonic).
         self._full: dict[tuple[str, str], float] = {}
         # Sources that may have no more connections to a site for now; those that they have are good.
         self._without_slot: dict[tuple[str, str], float] = {}
+        # And for whose sake nobody else gives up a connection meanwhile.
+        self._crowded: dict[tuple[str, str], float] = {}
         self._suspended: dict[str, float] = {}
+        # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since.
+        self._refused: dict[tuple[str, str], tuple[float, int]] = {}
+        # Until when an operator knows that our name is refused there (monotonic).
+        self._told: dict[tuple[str, str], float] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("relay")
 
@@ -106,6 +144,10 @@ class Gate:
         """How long a connection to the site may stay open without a message."""
         return self._shaping.of(site).idle_s or IDLE_S
 
+    def has_many_hosts(self, site: str) -> bool:
+        """One of its hosts says nothing of the others."""
+        return site in MANY_CUSTOMERS
+
     def has_source(self, site: str, pool: str) -> bool:
         """There is an address by which mail may leave now."""
         return isinstance(self.source(site, pool, None), Source)
@@ -124,13 +166,17 @@ class Gate:
         of_queue = any(scope_of(limit.name) == "queue" for limit in limits)
         refused = await self._limits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
         if refused is None:
-            self._sent[self._egress.pool(ready.stream, ready.tenant).name].note(source)
+            pool = self._egress.pool(ready.stream, ready.tenant).name
+            self._sent[pool].note(source)
+            self._passed[pool] += 1
             return None
         return self._not_now(refused, limits, site, source)
 
     def accepted(self, site: str, source: str) -> None:
         """The site took a message."""
         self._limits.note_accepted(site, source)
+        if (refused := self._refused.get((site, source))) is not None:
+            self._refused[site, source] = refused[0], refused[1] + 1
 
     def passage(self, site: str, pool: str) -> "Passage":
         """For one connection at a time."""
@@ -152,14 +198,46 @@ class Gate:
             return NotNow(_wait_ms(until - now), "site", f"suspended:{site}")
         pool = pool.partition("\n")[0]
         known = self._egress.pools[pool]
-        reaching = [source for source in known.sources if source.reaches(address)] or known.sources
-        able = [source for source in reaching if self._is_usable(site, source.name, now)]
+        reaching, able = self._able(site, pool, address, now)
         if not able:
             waits = [self._full.get((site, source.name), now + ASK_AGAIN_S) - now for source in reaching]
             return NotNow(_wait_ms(min(waits)), "source", f"pool:{pool}")
         without = {source.name: self._without_slot.get((site, source.name), 0.0) for source in able}
-        chosen = choose(known, lambda source: without.get(source.name, inf) <= now, self._sent[pool])
+        free = [source for source in able if without[source.name] <= now]
+        behind = {source.name for source in free if not self._is_ahead(pool, source.name, free)}
+        sent = self._sent[pool]
+        expected = {
+            source.name: sent.get(source.name, 0) + self._open[pool, source.name] * EXPECTED_MAILS for source in free
+        }
+        chosen = choose(known, lambda source: source.name in (behind or expected), expected)
         return chosen or NotNow(_wait_ms(min(without.values()) - now), "slot", f"pool:{pool}")
+
+    def has_its_share(self, site: str, pool: str, address: str | None, source: str) -> bool:
+        """The source has sent more than its part of the pool's mail, and another one could have a connection."""
+        pool, now = pool.partition("\n")[0], self._monotonic()
+        if len(self._egress.pools[pool].sources) < 2:
+            return False
+        if self._passed[pool] - self._gave_up.get(pool, -GIVEN_UP_EVERY) < GIVEN_UP_EVERY:
+            return False
+        able = self._able(site, pool, address, now)[1]
+        free = [one for one in able if one.name == source or self._crowded.get((site, one.name), 0.0) <= now]
+        return self._is_ahead(pool, source, free)
+
+    def count(self, pool: str, source: str, connections: int) -> None:
+        """So many more connections of the pool leave by this source."""
+        pool = pool.partition("\n")[0]
+        self._open[pool, source] += connections
+        if connections < 0:
+            self._gave_up[pool] = self._passed[pool]
+
+    def _able(self, site: str, pool: str, address: str | None, now: float) -> tuple[Sequence[Source], Sequence[Source]]:
+        """The sources of the pool from where this address can be reached, and those of them that nothing holds back."""
+        known = self._egress.pools[pool]
+        reaching = [source for source in known.sources if source.reaches(address)] or known.sources
+        return reaching, [source for source in reaching if self._is_usable(site, source.name, now)]
+
+    def _is_ahead(self, pool: str, source: str, able: Sequence[Source]) -> bool:
+        return is_ahead(able, source, self._sent[pool], self._open[pool, source])
 
     def is_usable(self, site: str, source: str) -> bool:
         """Nothing holds this source back at this site."""
@@ -181,10 +259,14 @@ class Gate:
             now = self._monotonic()
             self._without_slot = {place: until for place, until in self._without_slot.items() if until > now}
             self._without_slot[site, source.name] = now + slot.ms / 1000
+            self._crowded = {place: until for place, until in self._crowded.items() if until > now}
+            self._crowded[site, source.name] = now + CROWDED_S
         return NotNow(slot.ms, "source" if of_source else "slot", slot.limit)
 
     def heard(self, site: str, source: str, reply: Reply) -> Rule | None:
         """The rule for this reply, once what it asks for is under way."""
+        if is_about_our_name(reply):
+            self._tell_of_our_name(site, source, reply)
         rule = self._shaping.rule_of(site, reply)
         if rule is None:
             return None
@@ -207,14 +289,46 @@ class Gate:
             )
         return rule
 
+    def refused(self, site: str, source: str) -> None:
+        """A host that takes mail refused this source a connection, or ended one with 421, in words that no rule knows:
+        a run of these is about our pace, whatever the words, but where one host does not speak for its site."""
+        if self.has_many_hosts(site):
+            return
+        UNKNOWN_WORDS.inc()
+        now = self._monotonic()
+        at, mails = self._refused.get((site, source), (-inf, RUN_MAILS))
+        self._refused = {place: one for place, one in self._refused.items() if now - one[0] <= RUN_OVER_S}
+        self._refused[site, source] = now, 0
+        if mails < RUN_MAILS and (now - at <= RUN_S or self._limits.pace(site, source) is not None):
+            self._ask(self._limits.slow_down(site, source))
+
     # Inside
+
+    def _tell_of_our_name(self, site: str, source: str, reply: Reply) -> None:
+        """Until an operator changes what EHLO says, nothing goes to this site: he has to see it, and not once a
+        message."""
+        HELO_REFUSED.inc()
+        now = self._monotonic()
+        if self._told.get((site, source), 0.0) <= now:
+            self._told = {place: until for place, until in self._told.items() if until > now}
+            self._told[site, source] = now + TOLD_AGAIN_S
+            self._log.error(
+                "helo_refused",
+                site=site,
+                source=source,
+                host=reply.host,
+                helo=self._egress.sources[source].helo or "(relay.helo)",
+                reply=reply.line[:200],
+                advice="give the source a HELO name that is found in DNS and leads back to its address",
+            )
 
     def _not_now(self, refused: Wait, limits: Sequence[Limit], site: str, source: str) -> NotNow:
         scope = scope_of(refused.limit)
         if scope == "source" and refused.ms > SWITCH_MS:
             now = self._monotonic()
             self._full = {place: until for place, until in self._full.items() if until > now}
-            self._full[site, source] = now + min(refused.ms, LONGEST_WAIT_MS) / 1000
+            is_of_day = refused.limit.startswith("warmup:")
+            self._full[site, source] = now + min(refused.ms, LONGEST_DAY_MS if is_of_day else LONGEST_WAIT_MS) / 1000
         per_s = [rate.per_s for limit in limits if limit.name == refused.limit for rate in limit.rates]
         return NotNow(min(refused.ms, LONGEST_WAIT_MS), scope, refused.limit, min(per_s, default=0.0))
 
@@ -251,33 +365,46 @@ class Passage:
         self._gate, self._limits = gate, limits
         self._site, self._pool = site, pool
         self._source = ""
+        #: What was asked about last, and what the connection leads to.
+        self._asked: str | None = None
+        self._address: str | None = None
         self._slot: Slot | None = None
 
     def source(self, address: str | None) -> Source | NotNow:
+        self._asked = address
         return self._gate.source(self._site, self._pool, address)
 
     async def enter(self, source: Source) -> NotNow | None:
         entered = await self._gate.enter(self._site, source, self._pool.partition("\n")[2])
         if isinstance(entered, NotNow):
             return entered
-        self._slot, self._source = entered, source.name
+        self._slot, self._source, self._address = entered, source.name, self._asked
+        self._gate.count(self._pool, source.name, 1)
         return None
 
     def is_good(self, mails: int, *, idle: bool) -> bool:
-        """Not for more messages than the host likes, nor by a source that rests, nor without a slot; nor, as far as
-        that is fair, when another relay has mail for the site and no connection."""
+        """Not for more messages than the host likes, nor by a source that rests or has had its share, nor without a
+        slot; nor, as far as that is fair, when another relay has mail for the site and no connection."""
         shape = self._gate.shape(self._site)
         if mails >= (shape.messages_per_connection or MAILS_PER_CONNECTION):
             return False
         if not self._gate.is_usable(self._site, self._source):
+            return False
+        if not idle and self._gate.has_its_share(self._site, self._pool, self._address, self._source):
             return False
         return self._slot is None or not (self._slot.lost or self._limits.wanted(self._slot, busy=not idle))
 
     def heard(self, source: str, reply: Reply) -> Rule | None:
         return self._gate.heard(self._site, source, reply)
 
+    def refused(self, source: str) -> None:
+        self._gate.refused(self._site, source)
+
     async def leave(self) -> None:
         slot, self._slot = self._slot, None
+        if self._source:
+            self._gate.count(self._pool, self._source, -1)
+            self._source = ""
         if slot is not None:
             await self._limits.disconnect(slot)
 
@@ -299,6 +426,9 @@ class Unlimited:
         return True
 
     def heard(self, source: str, reply: Reply) -> None:
+        return None
+
+    def refused(self, source: str) -> None:
         return None
 
     async def leave(self) -> None:

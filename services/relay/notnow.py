@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
-#: Who waits: `slot`, only who wants to open a connection; the whole `site`; what leaves by this `source` to it; or the
-#: message's own `queue` (its tenant or job).
-Scope = Literal["slot", "site", "source", "queue"]
+#: Who waits: `slot`, only who wants to open a connection; the whole `site`; what leaves by this `source` to it; the
+#: message's own `queue` (its tenant or job); or what goes to the same `host`, which may be one of many at its site.
+Scope = Literal["slot", "site", "source", "queue", "host"]
 
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
     """Asking again is worth it after `wait_ms`; `limit` names what refused, `per_s` is how many messages a second it
-    lets through (0: that is not known)."""
+    lets through (0: that is not known). Of a host, `reply` is what it said to whoever tried last, and `is_busy` that it
+    answers: then messages for it stay in line."""
 
     wait_ms: int
     scope: Scope
     limit: str
     per_s: float = 0.0
+    reply: str = ""
+    is_busy: bool = False

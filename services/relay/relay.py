@@ -10,6 +10,8 @@ Rules:
 - A worker is a connection: a site with many messages gets more of them, up to its limit, and none when it is idle.
 - What a limit holds back (`gate`) stays in line, a few messages of it: as many as will soon go. The rest is put back,
   and while those wait no more of it is taken (`_avoided`). So a slow site has a small part of what is in hand.
+- Who finds that a host may not be dialled now (`hosts`) has tried nothing: his message stays in line where the host
+  answers, and comes back later where it does not, the attempt still before it.
 - What is stopped (a job, a tenant's bulk) goes aside and comes back when the stop ends (`aside`).
 - Nothing is attempted on a lease that may be over: `_held_until` is the monotonic time up to which each partition's
   leases hold for certain, and an epoch ends whenever it passed before they were renewed: what was taken in an earlier
@@ -67,7 +69,7 @@ GATHER_LONGER_S = 0.02
 FRESH_ENOUGH_S = 0.75
 #: A limit that lets go so soon is waited for by the worker itself, its connection open, where the alternative is one by
 #: another address. (`gate` has waited before, as long as that makes sense with the place kept.)
-PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": 2_000, "queue": 0}
+PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": 2_000, "queue": 0, "host": 0}
 #: While ends cannot be recorded nothing new is sent; so often it is looked whether they can.
 BEHIND_PAUSE_S = 0.05
 #: An idle worker looks so often whether its connection is still wanted.
@@ -119,6 +121,9 @@ class Gate(Protocol):
 
     def idle_s(self, site: str) -> float:
         """How long a connection to the site may stay open without a message."""
+
+    def has_many_hosts(self, site: str) -> bool:
+        """One of its hosts says nothing of the others."""
 
     def has_source(self, site: str, pool: str) -> bool:
         """There is an address by which mail may leave now."""
@@ -619,6 +624,9 @@ class Relay:
                 if end.scope == "source" and self._gate.has_source(line.site, line.pool):
                     await courier.close()
                     continue  # by another address
+                if end.scope == "host" and not (end.is_busy and not self._gate.has_many_hosts(line.site)):
+                    self._recorder.add(ends.untried(mail, end, self._now_ms(), self._retries))
+                    return True
                 return await self._hold_back(mail, line, end)
             self._recorder.add(end)
             return True
@@ -629,6 +637,8 @@ class Relay:
         ready = mail.ready
         if (end := await self._withheld(mail)) is not None:
             return end
+        if (shut := await courier.shut(mail.domain)) is not None:
+            return shut
         made = await self._making.made(mail)
         now_ms = self._now_ms()
         if isinstance(made, Unmade):
@@ -642,6 +652,7 @@ class Relay:
             made.utf8,
             partial(self._begin, mail) if ready.at_most_once else None,
             made.wire_ready,
+            ready.attempt,
         )
         result: Result | End | NotNow = await courier.deliver(
             parcel, lambda source: self._not_permitted(mail, line, source, made.rate)
@@ -730,7 +741,7 @@ class Relay:
         further use: not if it may have no connection while others have theirs."""
         now = self._monotonic()
         line.put_first(mail)
-        if refused.scope == "slot" and line.connected > 0:
+        if refused.scope in ("slot", "host") and line.connected > 0:
             line.full_until = now + refused.wait_ms / 1000
             return False
         place = mail.place if refused.scope == "queue" else None

@@ -33,6 +33,9 @@ GREYLIST_MARGIN_S = 5
 GREYLIST_JITTER = 0.2
 #: A wait in the settings that is longer is a mistake: no message lives so long.
 MAX_WAIT_S = 30 * DAY_S
+#: Over how long those come back that were not tried: so many times what the host is left alone for, within this.
+UNTRIED_SPREAD_PART = 10
+UNTRIED_SPREAD_S = 120.0
 #: A wait becomes up to a quarter longer.
 JITTER = 0.25
 
@@ -68,6 +71,12 @@ class Retries:
             return now_ms + int(wait_s * (1 + GREYLIST_JITTER * self._chance.random()) * 1000)
         wait_s = max(_entry(self._schedules[stream], attempt), retry_after_s)
         return now_ms + int(wait_s * (1 + JITTER * self._chance.random()) * 1000)
+
+    def untried(self, now_ms: int, wait_ms: int) -> int:
+        """When (ms) a message comes back that could not be tried, because its host is left alone for so long. They come
+        one after the other: the host has to be found well first, and a thousand at once would all be told to wait."""
+        spread_s = min(UNTRIED_SPREAD_S, UNTRIED_SPREAD_PART * wait_ms / 1000, *self._own[:1])
+        return now_ms + wait_ms + int(spread_s * self._chance.random() * 1000)
 
     def is_over(self, expires_at: int, at_ms: int) -> bool:
         """At that time the message is too late. A retry due then is not worth waiting for: the message is Expired now.

@@ -460,6 +460,12 @@ class _Dial:
                 raise _TlsFailed(*wrong)
         try:
             await self._greet(smtp)
+        except aiosmtplib.SMTPHeloError as refused:
+            # It has forgotten the conversation, or cannot have one over TLS: in clear it may.
+            if refused.code == 421:
+                raise
+            reply = make_reply(refused.code, refused.message.encode().split(b"\n"), "tls", self.host)
+            raise _TlsFailed("validation-failure", reply.codes, reply) from None
         except (aiosmtplib.SMTPServerDisconnected, OSError) as error:
             # In TLS 1.3 a host that refuses the handshake, or the certificate shown to it, says so only now.
             raise _TlsFailed("validation-failure", _reason(error)) from None

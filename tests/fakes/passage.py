@@ -19,6 +19,7 @@ class FreePassage:
         self.refusals: dict[str, list[NotNow]] = {}
         self.resting: set[str] = set()
         self.replies: list[Reply] = []
+        self.refused_sources: list[str] = []
         self.slots = self.most_slots = 0
         self._has_slot = False
 
@@ -45,6 +46,9 @@ class FreePassage:
     def heard(self, source: str, reply: Reply) -> None:
         self.replies.append(reply)
 
+    def refused(self, source: str) -> None:
+        self.refused_sources.append(source)
+
     async def leave(self) -> None:
         if self._has_slot:
             self.slots -= 1
@@ -59,6 +63,7 @@ class FreeGate:
         self.refusals: list[NotNow] = []
         self.permitted: list[tuple[str, str, int]] = []
         self.taken: list[tuple[str, str]] = []
+        self.many_hosts: set[str] = set()
         #: Seconds by site, where a test says them.
         self.idle: dict[str, float] = {}
 
@@ -70,6 +75,9 @@ class FreeGate:
 
     def idle_s(self, site: str) -> float:
         return self.idle.get(site, 5.0)
+
+    def has_many_hosts(self, site: str) -> bool:
+        return site in self.many_hosts
 
     def has_source(self, site: str, pool: str) -> bool:
         return False

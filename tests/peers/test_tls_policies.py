@@ -15,12 +15,13 @@ from typing import Any, Literal
 import pytest
 import pytest_asyncio
 
-from services.relay.courier import Courier, Parcel, Result, Shunned
+from services.relay.courier import Courier, Parcel, Result
 from services.relay.dane import Dane
 from services.relay.dkim import Signer
 from services.relay.dnssec import ValidatingResolver
 from services.relay.egress import Source
 from services.relay.gate import Unlimited
+from services.relay.hosts import Hosts
 from services.relay.https import Https
 from services.relay.outcome import Defer, Deliver, outcome
 from services.relay.policies import Policies
@@ -90,7 +91,7 @@ class Sender:
             return None
 
         routes = SecuredRoutes(self.routes, self.policies)
-        courier = Courier(routes, Unlimited(), self.open, Shunned(time.monotonic), self)
+        courier = Courier(routes, Unlimited(), self.open, Hosts(time.monotonic), self)
         try:
             result = await courier.deliver(
                 Parcel(case.domain, "b-0@bounces.test", f"{user}@{case.domain}", MESSAGE), wanted
@@ -141,7 +142,7 @@ async def sending(world: World, redis_url: str) -> AsyncIterator[Sender]:
         return ()
 
     clock = Clock()
-    deliver = deliver_by(lambda: Courier(routes, Unlimited(), sender.open, Shunned(time.monotonic)))
+    deliver = deliver_by(lambda: Courier(routes, Unlimited(), sender.open, Hosts(time.monotonic)))
     reports = TlsReports(client, 4, resolver, clock, Sending(BY, web, deliver, no_keys))
     policies = Policies(dane, sts, lambda *told: sender.note(*told))
     sender = Sender(routes, policies, world.ca_file, reports, clock, [], [])

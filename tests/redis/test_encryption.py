@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from services.relay.courier import Courier, Parcel, Result, Shunned
+from services.relay.courier import Courier, Parcel, Result
 from services.relay.egress import Source
 from services.relay.encryption import encryption
 from services.relay.gate import Unlimited
+from services.relay.hosts import Hosts
 from services.relay.policies import Policies
 from services.relay.reply import ConnectFailed, Reply
 from services.relay.route import Hop, NoRoute, Routes
@@ -61,7 +62,7 @@ class World:
         resolver = dns.Resolver(dns.DnsClient(self.names.address, 300), lambda: 0.0)
         life.push_close(resolver.close)
         routes = Routes(resolver, None, host.port, Random(1), refused=lambda _address: False)
-        shunned = Shunned(lambda: 0.0)
+        found = Hosts(lambda: 0.0)
         domains = SendingDomains(self.client, Vault(b"k" * 32))
 
         async def open_connection(hop: Hop, source: Source) -> Connection:
@@ -71,7 +72,7 @@ class World:
             )  # fmt: skip
 
         def new_courier(routes: Any, reports: TlsReports | None = None) -> Courier:
-            return Courier(routes, Unlimited(), open_connection, shunned, reports)
+            return Courier(routes, Unlimited(), open_connection, found, reports)
 
         policies, reports = encryption(life, self.client, resolver, routes, domains, new_courier)
         assert reports is not None

@@ -24,8 +24,9 @@ from services.relay import relay as relay_module
 from services.relay.admission import Admission
 from services.relay.aside import Aside
 from services.relay.begun import Begun
-from services.relay.courier import Courier, Shunned
+from services.relay.courier import Courier
 from services.relay.egress import Source
+from services.relay.hosts import Hosts
 from services.relay.mail import Made, Unmade
 from services.relay.mails import Mails, Origin
 from services.relay.making import Making
@@ -205,10 +206,10 @@ class House:
         class Routes:
             hops = staticmethod(self._hops)
 
-        shunned = Shunned(self.clock.monotonic)
+        found = Hosts(self.clock.monotonic)
 
         def new_courier(site: str, pool: str) -> Courier:
-            return Courier(Routes(), self.passage(), open_connection, shunned, Sessions())
+            return Courier(Routes(), self.passage(), open_connection, found, Sessions())
 
         queues = queues or self.queues
         names = itertools.count()

@@ -12,10 +12,11 @@ from typing import Any
 import dkim
 import pytest
 
-from services.relay.courier import Courier, Shunned
+from services.relay.courier import Courier
 from services.relay.dkim import Signer
 from services.relay.egress import Source
 from services.relay.gate import Unlimited
+from services.relay.hosts import Hosts
 from services.relay.https import Https
 from services.relay.route import Hop, NoRoute
 from services.relay.smtp import Connection, Timeouts
@@ -49,7 +50,7 @@ class World:
         }
         self.asked: list[str] = []
         self.https = Https(self, ca_file=ca_file, allow_private=True)
-        self.shunned = Shunned(lambda: self.now_s)
+        self.found = Hosts(lambda: self.now_s)
 
     async def texts(self, name: str) -> list[str] | DnsUnavailable:
         self.asked.append(name)
@@ -70,7 +71,7 @@ class World:
         return [Signer(domain, "s1", PEM)]
 
     def relay(self, *, reporting: bool = True) -> TlsReports:
-        deliver = deliver_by(lambda: Courier(self, Unlimited(), self.open, self.shunned))
+        deliver = deliver_by(lambda: Courier(self, Unlimited(), self.open, self.found))
         sending = Sending(BY, self.https, deliver, self.signers) if reporting else None
         return TlsReports(self.client, PARTITIONS, self, lambda: self.now_s, sending)
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay import courier as courier_module
-from services.relay.courier import SHUNNED_S, Courier, Parcel, Result, Shunned
+from services.relay.courier import Courier, Parcel, Result
 from services.relay.egress import Source
+from services.relay.hosts import BUSY_S, SILENT_MOST_S, SILENT_S, Hosts
 from services.relay.notnow import NotNow
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.route import Hop, NoRoute
@@ -47,7 +47,7 @@ class Net:
         self.sources: list[str] = []
         self.sessions = Sessions()
         self.clock = Clock()
-        self.shunned = Shunned(self.clock)
+        self.found = Hosts(self.clock)
         self._couriers: list[Courier] = []
 
     def __getitem__(self, name: str) -> SmtpServer:
@@ -68,7 +68,7 @@ class Net:
         self._hops[name] = replace(self._hops[name], tls=tls)
 
     def courier(self, passage: FreePassage | None = None) -> Courier:
-        courier = Courier(self, passage or FreePassage(), self.open, self.shunned, self.sessions)
+        courier = Courier(self, passage or FreePassage(), self.open, self.found, self.sessions)
         self._couriers.append(courier)
         return courier
 
@@ -390,7 +390,7 @@ async def test_a_domain_without_hosts_has_an_answer_too() -> None:
         assert isinstance((await deliver(hosts.courier(), "empty.example")).answer, ConnectFailed)
 
 
-# Shunned hosts
+# Hosts that are left alone
 
 
 @pytest.mark.parametrize("script", [DEAD, {"CONNECT": "421 4.3.2 too busy"}], ids=str)
@@ -401,72 +401,38 @@ async def test_a_host_that_cannot_be_reached_is_left_alone_by_all_workers_for_a_
             assert (await deliver(hosts.courier())).host == "b"
         assert hosts.dialled.count("a") == 1
 
-        hosts.clock.now += SHUNNED_S
+        hosts.clock.now += SILENT_S
         await deliver(hosts.courier())
 
         assert hosts.dialled.count("a") == 2
 
 
-async def test_with_all_hosts_shunned_the_answer_is_the_known_one_and_comes_at_once() -> None:
-    async with net(a=DEAD) as hosts:
+@pytest.mark.parametrize(
+    ("script", "wait_s", "is_busy"),
+    [(DEAD, SILENT_S, False), ({"CONNECT": CLOSE}, SILENT_S, False), ({"CONNECT": "421 4.3.2 busy"}, BUSY_S, True)],
+    ids=str,
+)
+async def test_only_what_was_tried_is_an_attempt(script: Script | str, wait_s: float, is_busy: bool) -> None:
+    async with net(a=script) as hosts:
+        courier = hosts.courier()
         first = await deliver(hosts.courier())
-        second = await deliver(hosts.courier())
+        foreseen = await courier.shut("example.net")
+        second = await deliver(courier)
 
+        assert isinstance(first.answer, ConnectFailed)
         assert hosts.dialled == ["a"]
-        assert isinstance(second.answer, ConnectFailed)
-        assert (second.text, second.host) == (first.text, first.host)
+        assert second == foreseen == NotNow(int(wait_s * 1000), "host", "host:a", reply=first.text, is_busy=is_busy)
 
 
-async def test_a_host_that_was_shunned_and_is_back_is_used_again() -> None:
+async def test_a_host_that_was_left_alone_and_is_back_is_used_again() -> None:
     async with net(a={"CONNECT": ["421 4.3.2 too busy", "220 hello"]}) as hosts:
         courier = hosts.courier()
         await deliver(courier)
-        hosts.clock.now += SHUNNED_S
+        hosts.clock.now += BUSY_S
 
         assert code_of(await deliver(courier)) == 250
         assert code_of(await deliver(courier)) == 250
         assert hosts["a"].connections == 2
-
-
-def _failed(number: int) -> tuple[Hop, str, ConnectFailed]:
-    failed = ConnectFailed("connect", f"mx{number}.example", "refused")
-    return Hop(f"mx{number}.example", 25, "192.0.2.1"), "default", failed
-
-
-def test_promise_8_no_more_hosts_are_shunned_than_the_bound_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier_module, "SHUNNED_HOSTS", 3)
-    shunned = Shunned(Clock())
-
-    for number in (0, 1, 2, 0, 3, 4):
-        shunned.add(*_failed(number))
-
-    assert [number for number in range(5) if shunned.reason(_failed(number)[0], "default")] == [0, 3, 4]
-    assert len(shunned) == 3
-
-
-def test_hosts_whose_time_is_over_are_forgotten_when_another_comes() -> None:
-    clock = Clock()
-    shunned = Shunned(clock)
-    for number in range(100):
-        shunned.add(*_failed(number))
-
-    clock.now += SHUNNED_S
-    shunned.add(*_failed(100))
-
-    assert len(shunned) == 1
-
-
-def test_what_is_kept_of_a_failure_is_not_where_it_happened() -> None:
-    shunned = Shunned(Clock())
-    hop, source, failed = _failed(1)
-    try:
-        raise failed
-    except ConnectFailed as caught:
-        shunned.add(hop, source, caught)
-
-    kept = shunned.reason(hop, source)
-    assert kept is not None
-    assert (str(kept), kept.__traceback__) == (str(failed), None)
 
 
 # Withheld
@@ -595,7 +561,7 @@ def test_promise_2_a_delivery_always_ends_and_never_follows_another_final_dot(
 
     async def all_of_it() -> None:
         nonlocal number
-        courier = Courier(Routes(), passage, open_connection, Shunned(clock := Clock()), Sessions())
+        courier = Courier(Routes(), passage, open_connection, Hosts(clock := Clock()), Sessions())
         for number in range(6):
             result = await courier.deliver(Parcel("d", "f@d", "t@d", b"%d" % number), lambda source: go())
 
@@ -605,7 +571,7 @@ def test_promise_2_a_delivery_always_ends_and_never_follows_another_final_dot(
             elif isinstance(result.answer, ConnectionLost) and result.answer.sent_final_dot:
                 assert dots[number] == ["lost after"]
             assert all(host.dialled[number] <= 1 for host in hosts)
-            clock.now += SHUNNED_S
+            clock.now += SILENT_MOST_S
         await courier.close()
         assert (passage.slots, passage.most_slots) in ((0, 0), (0, 1))
 

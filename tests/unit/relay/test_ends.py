@@ -9,6 +9,7 @@ from services.relay import ends
 from services.relay.courier import Answer, Result
 from services.relay.ends import MAX_REPLY_CHARS, Unmade
 from services.relay.mail import End, Mail
+from services.relay.notnow import NotNow
 from services.relay.reply import ConnectFailed, ConnectionLost, Reply, Stage
 from services.relay.retry import Retries
 from services.relay.route import NoRoute
@@ -380,3 +381,23 @@ def test_an_attempt_of_a_relay_that_died_is_an_end_that_says_so_and_never_suppre
     assert (end.fact.kind, end.fact.reason, end.fact.attempt, end.fact.host) == ("soft", "unknown_outcome", 2, "")
     assert "unknown outcome" in end.fact.reply
     assert end.fact.event_id == events.event_id(JOB, 7, "bounced")
+
+
+def test_what_could_not_be_tried_has_no_fact_and_comes_back_as_it_was_with_the_reason() -> None:
+    shut = NotNow(5_000, "host", f"host:{HOST}", reply="554 5.7.1 nobody gets in")
+
+    end = ends.untried(mail(attempt=4), shut, NOW_MS, RETRIES)
+
+    assert (end.fact, end.retry_at) == (None, NOW_MS + 5_000)
+    again = events.decode("Ready", end.again)
+    assert isinstance(again, events.Ready)
+    assert (again.attempt, again.last_reply) == (4, "554 5.7.1 nobody gets in")
+
+
+def test_what_cannot_be_tried_in_its_time_is_expired_with_the_attempts_that_were_made() -> None:
+    shut = NotNow(5_000, "host", f"host:{HOST}", reply="554 5.7.1 nobody gets in")
+
+    end = ends.untried(mail(attempt=4, expires_at=NOW_MS + 4_000), shut, NOW_MS, RETRIES)
+
+    assert isinstance(end.fact, events.Expired)
+    assert (end.fact.attempt, end.fact.reply) == (3, "554 5.7.1 nobody gets in")

@@ -117,3 +117,18 @@ def test_a_schedule_is_seconds_separated_by_commas(text: str, schedule: tuple[fl
 def test_what_is_no_schedule_is_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match="retry schedule"):
         parse_schedule(text)
+
+
+@pytest.mark.parametrize(
+    ("wait_ms", "own", "latest_ms"),
+    [(500, "", 5_500), (5_000, "", 55_000), (300_000, "", 420_000), (5_000, "1,2", 6_000)],
+)
+def test_what_could_not_be_tried_comes_back_when_its_host_may_be_dialled_and_not_all_at_once(
+    wait_ms: int, own: str, latest_ms: int
+) -> None:
+    retries = Retries(Random(1), parse_schedule(own))
+
+    waits = [retries.untried(NOW_MS, wait_ms) - NOW_MS for _ in range(1000)]
+
+    assert min(waits) >= wait_ms
+    assert 0.9 * latest_ms < max(waits) <= latest_ms
