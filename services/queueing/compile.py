@@ -326,13 +326,21 @@ def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> tuple[Part
         Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
         for line in document.dangerous_lines[:MAX_LINES_NAMED]
     )
-    needs = lacking.needs_of_html(source, document.placeholders)
+    needs = lacking.needs_of_html(document.source, document.placeholders)
     if document.has_logic:
         template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))
         return Part("html", template=template), links
     pieces = rewrite.pieces(document, opens=given.track_opens)
-    plain = (raw_text.given_back(piece) if isinstance(piece, str) else piece for piece in pieces)
-    return Part("html", segments=mime.segments(plain), needs=needs), links
+    return Part("html", segments=mime.segments(map(_given_back, pieces)), needs=needs), links
+
+
+def _given_back(piece: rewrite.Piece) -> rewrite.Piece:
+    if isinstance(piece, str):
+        return raw_text.given_back(piece)
+    if isinstance(piece, content.Link):
+        source = (raw_text.given_back(one) if isinstance(one, str) else one for one in piece.source)
+        return msgspec.structs.replace(piece, source=tuple(source))
+    return piece
 
 
 def _source(

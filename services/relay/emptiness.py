@@ -65,7 +65,8 @@ class Emptiness:
         for kind, pieces in self._cuts.items():
             numbers = [piece.number for piece in pieces if isinstance(piece, Island)]
             islands = self._marks.islands(texts[kind], len(numbers)) if numbers else []
-            text = _joined(pieces, dict(zip(numbers, islands, strict=True))).replace(self._marks.pixel, "")
+            whole = _joined(pieces, dict(zip(numbers, islands, strict=True)))
+            text = self._marks.replace(whole, lambda _, value: value, "")
             if _shows(kind, text):
                 return ""
         return "empty_body"

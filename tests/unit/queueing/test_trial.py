@@ -44,11 +44,12 @@ def rejected(job: jobs.Job) -> dict[int, str]:
     ["{{ first-name }}", "{{ 1/0 }}", "{{ a + 1 }}", "{{ missing|length }}", "{{ a.upper() }}", "{{ a|round }}"],
 )
 def test_what_fails_for_all_that_are_tried_is_refused_in_words(field: str, source: str) -> None:
-    found = faults(*({"a": "x"} for _ in range(12)), **{field: f"Bonjour\n{source}"})
+    before, line = ("Bonjour ", 1) if field == "subject" else ("Bonjour\n", 2)
+    found = faults(*({"a": "x"} for _ in range(12)), **{field: before + source})
 
     assert list(found) == [f"$.{field}"]
     what = found[f"$.{field}"]
-    assert "line 2, column " in what
+    assert f"line {line}, column " in what
     assert "for each of the 10 recipients that were tried" in what
 
 
