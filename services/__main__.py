@@ -172,9 +172,10 @@ def _health(life: Lifecycle) -> list[api.Route]:
         return metrics.readiness_answer(await life.readiness())
 
     text = {200: "text/plain"}
-    return [
-        api.Route("GET", "/healthz", metrics.healthz, "Whether this process is alive", answers=text),
-        api.Route("GET", "/readyz", readyz, "Whether every process is ready", answers={**text, 503: "text/plain"}),
+    not_yet = {**text, 503: "text/plain"}
+    return [  # probes are often told to append something that no cache knows
+        api.Route("GET", "/healthz", metrics.healthz, "Whether this process is alive", answers=text, any_query=True),
+        api.Route("GET", "/readyz", readyz, "Whether every process is ready", answers=not_yet, any_query=True),
     ]
 
 

@@ -157,7 +157,8 @@ class Tracking(Process, frozen=True, kw_only=True):
     spool_max_bytes: Positive = 1024 * 1024 * 1024
     #: Requests that may wait for their event to be recorded; the next is answered with 503.
     max_waiting: Positive = 10_000
-    #: Reverse proxies of yours in front, each of which appends to X-Forwarded-For; 0: nobody's word is taken.
+    #: Reverse proxies of yours in front, each of which adds an address to X-Forwarded-For, at its end or
+    #: in a line of its own, with its port or without; 0: nobody's word is taken.
     forwarded_hops: NotNegative = 0
 
 

@@ -34,8 +34,8 @@ ANSWERS = Counter("estafette_tracking_answers_total", "Requests answered", ["kin
 MAX_USER_AGENT_CHARS = 512
 #: An IPv6 address with an IPv4 tail.
 MAX_IP_CHARS = 45
-#: A one-click body has 26 bytes, in multipart some 200.
-MAX_FORM_BYTES = 4096
+#: A one-click body has 26 bytes, in multipart some 200. What comes behind so many is not looked at.
+MAX_FORM_BYTES = 16_384
 #: Seconds: long enough that a click repeated by hand comes after it.
 RETRY_AFTER = "5"
 
@@ -231,9 +231,10 @@ def _unsubscribed(request: Request, token: Token, moment: Moment) -> Decision:
 
 
 _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decision]]] = {
-    "open": {"GET": _opened},
+    # HEAD is answered as GET is (RFC 9110, 9.3.2). Its fact is that of a machine, `head`: no figure of people has it.
+    "open": {"GET": _opened, "HEAD": _opened},
     "click": {"GET": _clicked, "HEAD": _clicked},
-    "unsubscribe": {"GET": _leave_page, "POST": _unsubscribed},
+    "unsubscribe": {"GET": _leave_page, "HEAD": _leave_page, "POST": _unsubscribed},
 }
 
 
