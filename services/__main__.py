@@ -152,7 +152,7 @@ def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:
 def _reports(settings: Settings, client: redis.Client) -> list[api.Route]:
     partitions = settings.redis.partitions
     recipients = Recipients(client, partitions)
-    log = EventLog(client, partitions, recipients)
+    log = EventLog(client, partitions, recipients, time.monotonic)
     return reports.routes(ReportReader(client, partitions), log, recipients, partitions)
 
 
