@@ -59,7 +59,8 @@ async def main(life: Lifecycle) -> None:
     secret = master_secret.load(settings)
     client = storage.connect(life)
     publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
-    links = parts.tracking(settings, publisher, TokenKeys(secret.current, secret.previous), secrets.token_hex(6))
+    tokens, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
+    links = parts.tracking(settings, publisher, tokens, recipients, secrets.token_hex(6))
     await links.start()
     life.push_close(links.close)  # before the client: what is in hand still goes to Redis
     tenants = Tenants(client)

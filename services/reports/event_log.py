@@ -3,7 +3,7 @@
 A page is read in rounds. In each round every partition is read from where the cursor stands, a bounded number of
 entries; what has been read completely up to a moment (the horizon: the last entry of the partition that has more) is
 merged in the order of the streams' clocks. The cursor then stands, in each partition, at the last entry that was looked
-at, whether it was wanted or not. So nothing is skipped or shown twice, and the next page goes on where this one stopped.
+at, whether it was wanted or not. So nothing is skipped or shown twice, and the next page goes on where this one ended.
 
 Rounds follow each other until the page has its limit, until the streams end, or until the budget is used up: a filter
 that matches little gets ahead, nobody gets a page with nothing on it while there is something a second away, and no

@@ -53,7 +53,7 @@ def routes(reader: ReportReader, log: EventLog, recipients: Recipients, partitio
             answers={200: EventPage, 422: ProblemDocument},
             query={
                 "after": "the `next` of the page before; the first page begins with the oldest event that is retained",
-                "limit": f"1 to {MAX_EVENTS}, else {DEFAULT_EVENTS}; fewer at the end, or if to find them takes seconds",
+                "limit": f"1 to {MAX_EVENTS}, else {DEFAULT_EVENTS}; fewer at the end or if it takes seconds",
                 "type": "one or more of " + ", ".join(sorted(describe.TYPES)) + ", with commas between",
                 "job": "of this job only",
                 "recipient": "about this address only",

@@ -19,6 +19,7 @@ from shared import redis, settings
 from shared.bus import Publisher
 from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle
+from shared.recipients import Recipients
 from shared.settings import Data, Settings
 from shared.tenants import Tenants
 from shared.tokens import TokenKeys
@@ -65,7 +66,9 @@ def test_every_path_is_there() -> None:
 def test_every_route_is_offered(tmp_path: Path) -> None:
     here = Settings(data=Data(dir=str(tmp_path)))
     client = redis.connect("redis://127.0.0.1:1/0")  # nobody is there, and nobody is asked
-    links = parts.tracking(here, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), "test")
+    links = parts.tracking(
+        here, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), Recipients(client, 8), "test"
+    )
     offered = {
         (route.method, route.path)
         for route in all_routes(Lifecycle("http", here), client, Tenants(client), links, Vault(b"k" * 32))

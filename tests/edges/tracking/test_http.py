@@ -15,6 +15,7 @@ from services.tracking.tracking import MAX_FORM_BYTES, PIXEL, Tracking
 from shared import api, ids
 from shared.events import Clicked, Fact, Opened, Unsubscribed
 from shared.tokens import MAX_DESTINATION_BYTES, MAX_TOKEN_CHARS, TokenKeys
+from tests.fakes.recipients import Jobs
 
 NOW_MS = 1_750_000_005_000
 JOB = ids.new_job_id(NOW_MS - 5_000, b"chance", 8)
@@ -48,7 +49,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 async def client(memory: Memory) -> AsyncIterator[Client]:
-    routes = http.routes(Tracking(KEYS, memory, "edge"), lambda: NOW_MS, forwarded_hops=1)
+    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs()), lambda: NOW_MS, forwarded_hops=1)
     server = TestServer(api.application(routes, NoKeys(), max_body_bytes=65536))
     await server.start_server(max_line_size=MAX_TOKEN_CHARS + 1024)
     async with TestClient(server, auto_decompress=False) as client:
@@ -86,7 +87,7 @@ async def test_the_longest_link_works(client: Client, memory: Memory) -> None:
 
 
 async def test_the_unsubscribe_page_then_its_button(client: Client, memory: Memory) -> None:
-    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}"
+    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
 
     async with client.get(path, headers={"Accept-Language": "nl"}) as answer:
         assert (answer.status, await answer.read()) == (200, pages.leave("nl"))
@@ -104,7 +105,9 @@ async def test_one_click_as_rfc_8058_writes_it(client: Client, memory: Memory, m
     if multipart:
         form = aiohttp.FormData(form, default_to_multipart=True)
 
-    async with client.post(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}", data=form, allow_redirects=False) as answer:
+    async with client.post(
+        f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}", data=form, allow_redirects=False
+    ) as answer:
         assert (answer.status, answer.content_type) == (200, "text/plain")
 
     assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == ["one_click"]
@@ -119,7 +122,7 @@ async def test_a_form_of_any_size_unsubscribes(client: Client, memory: Memory, s
         for at in range(0, len(form), 4096):
             yield form[at : at + 4096]
 
-    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}"
+    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     async with client.post(path, data=chunks() if chunked else form, headers=headers) as answer:
         assert (answer.status, await answer.read()) == (200, pages.left_plain(""))
@@ -149,7 +152,7 @@ async def test_whatever_body_is_posted_unsubscribes(
 ) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     skipped = () if content_type else ("Content-Type",)
-    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}"
+    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
     async with client.post(path, data=body, headers=headers, skip_auto_headers=skipped) as answer:
         assert answer.status == 200
 
@@ -163,7 +166,7 @@ async def test_head_is_answered_as_get_is_without_a_body_and_counts_as_a_machine
     token = {
         "open": f"/o/{KEYS.open(JOB, 1, 'demo')}",
         "click": f"/c/{KEYS.click(JOB, 1, 'demo', 0, URL)}",
-        "unsubscribe": f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}",
+        "unsubscribe": f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}",
     }[kind]
     varies = {"Date", "Content-Length"}  # of nothing a length need not be told
     async with client.get(token, allow_redirects=False) as answer:
@@ -184,13 +187,13 @@ async def test_what_is_appended_to_a_link_changes_nothing(client: Client, memory
     links = {
         f"/o/{KEYS.open(JOB, 1, 'demo')}": 200,
         f"/c/{KEYS.click(JOB, 1, 'demo', 0, URL)}": 302,
-        f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}": 200,
+        f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}": 200,
     }
     for link, status in links.items():
         for method in ("GET", "HEAD"):
             async with client.request(method, link + appended, allow_redirects=False) as answer:
                 assert answer.status == status
-    async with client.post(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}{appended}") as answer:
+    async with client.post(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}{appended}") as answer:
         assert answer.status == 200
     assert [type(fact) for fact in memory.facts].count(Unsubscribed) == 1
 
@@ -230,7 +233,7 @@ async def test_a_proxy_may_add_a_line_of_its_own(client: Client, memory: Memory,
 
 async def test_the_lines_of_a_list_are_one_list(client: Client, memory: Memory) -> None:
     languages = CIMultiDict([("Accept-Language", "xx, fr;q=0.1"), ("Accept-Language", "nl;q=0.9")])
-    async with client.get(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}", headers=languages) as answer:
+    async with client.get(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}", headers=languages) as answer:
         assert await answer.read() == pages.leave("nl")
 
     purposes = CIMultiDict([("Sec-Purpose", "other"), ("Sec-Purpose", "prefetch"), ("User-Agent", "Firefox")])
