@@ -145,6 +145,18 @@ def test_every_command_of_the_console_is_there() -> None:
             command = command.commands[word]
 
 
+def test_every_option_of_the_console_is_there() -> None:
+    lines = [line for line in code() if "--" in line and re.search(r"(?:^|bin/|\s)estafette [a-z]", line)]
+    assert len(lines) > 5
+    for line in lines:
+        words = re.split(r"(?:^|bin/|\s)estafette ", line, maxsplit=1)[1].partition("  ")[0].split()
+        command: click.Command = main
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= known, line
+
+
 def test_every_metric_is_counted() -> None:
     sources = "".join(file.read_text("utf-8") for file in ROOT.glob("s*/**/*.py"))
 
