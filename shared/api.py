@@ -38,7 +38,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 MAX_SHOWN_CHARS = 200
 
 #: Fields that are one value and no list: two lines of one are a fault of the caller, or an attack (RFC 9110, 5.3).
-_ONCE = ("Authorization", "Content-Type", "Host", "Origin", "Sec-Fetch-Site")
+_ONCE = ("Authorization", "Content-Type", "Host")
 
 Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = type | str | None

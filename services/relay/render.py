@@ -118,7 +118,7 @@ class Renderer:
         """What is said instead of a mail that would have an empty subject, or show nothing."""
         if not self._emptiness.is_possible:
             return None
-        url = self._unsubscribe_url(recipient.ordinal)
+        url = self._unsubscribe_url(recipient)
         try:
             values = variables.merged(self._defaults.copy(), recipient.variables, recipient.email, recipient.name, url)
             reason = self._emptiness.reason(values, texts)

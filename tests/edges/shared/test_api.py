@@ -77,7 +77,7 @@ async def test_parameters_that_are_known_or_do_not_matter_pass(client: Client, p
         assert answer.status == 200
 
 
-@pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key", "Origin", "Sec-Fetch-Site"])
+@pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key"])
 @pytest.mark.parametrize("values", [("Bearer key", "Bearer other"), ("Bearer key", "Bearer key"), ("", "Bearer key")])
 async def test_a_header_of_one_value_that_comes_twice_is_refused_by_its_name(
     client: Client, name: str, values: tuple[str, str]
