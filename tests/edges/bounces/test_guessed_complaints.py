@@ -137,7 +137,7 @@ async def test_a_mail_that_was_forwarded_complains_of_its_own_recipient_and_of_n
 
 async def test_a_token_of_another_tenant_is_about_that_tenants_message_alone() -> None:
     at = desk()
-    others = f"List-Unsubscribe: <https://t.example/u/{TOKENS.unsubscribe(OTHERS_JOB, FIRST, 'other')}>"
+    others = f"List-Unsubscribe: <https://t.example/u/{TOKENS.unsubscribe(OTHERS_JOB, FIRST, 'other', '')}>"
 
     await brought(at, [report(f"Message-ID: <{JOB}.{FIRST}@exemple.fr>\r\n{others}")])
 
