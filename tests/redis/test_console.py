@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "domains rotate": ("acme.example",),
     "domains activate": ("acme.example",),
     "domains reencrypt": (),
+    "installation show": (),
+    "installation accept": (),
     "stops list": (),
     "stops consent": ("job:x",),
 }
@@ -89,6 +91,7 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("domains", "activate", "theirs.example", "--force"), "rotate first"),
     (("stops", "consent", "job:none"), "job:none"),
     (("stops", "consent", "\x00"), "nothing of the name"),
+    (("installation", "accept", "not an id"), "not an id"),
     (("nonsense",), "nonsense"),
     (("tenants", "nonsense"), "nonsense"),
 ]
@@ -120,6 +123,7 @@ def said(result: Result) -> str:
 def place(tmp_path: Path) -> dict[str, str]:
     """A data directory with a master secret, as an instance has it."""
     (tmp_path / "secret.key").write_text(SECRET)
+    (tmp_path / "secret.key").chmod(0o600)
     return {"ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1"}
 
 
@@ -213,6 +217,7 @@ def test_a_master_secret_that_cannot_be_read_is_named(
     console("tenants", "add", "acme", **environ)
     if secret is not None:
         (tmp_path / "secret.key").write_text(secret, "latin-1")
+        (tmp_path / "secret.key").chmod(0o600)
 
     assert str(tmp_path / "secret.key") in said(console(*words.split(), *COMMANDS[words], **environ))
 
