@@ -16,6 +16,7 @@ from aiohttp import web
 
 from services.bounces import http as bounces
 from services.bounces.kept import KeptMails
+from services.mailbox import dkim
 from services.mailbox import http as mailbox
 from services.mailbox import store as mailbox_store
 from services.queueing import compiling, domains, stopping
@@ -34,11 +35,12 @@ from services.tracking.tracking import Tracking
 from shared import api, dns, known_secret, master_secret, metrics, redis, storage
 from shared.bus import Publisher
 from shared.dkim_keys import Vault
+from shared.domain_names import InvalidDomain
 from shared.lifecycle import Lifecycle, run
 from shared.quotas import Admission
 from shared.recipients import Recipients
 from shared.sandbox import Sandbox, program
-from shared.sending_domains import SendingDomains
+from shared.sending_domains import SendingDomains, records
 from shared.server import Runner
 from shared.settings import Settings
 from shared.stops import StopList
@@ -59,7 +61,8 @@ async def main(life: Lifecycle) -> None:
     secret = master_secret.load(settings)
     client = storage.connect(life)
     publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
-    links = parts.tracking(settings, publisher, TokenKeys(secret.current, secret.previous), secrets.token_hex(6))
+    tokens, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
+    links = parts.tracking(settings, publisher, tokens, recipients, secrets.token_hex(6))
     await links.start()
     life.push_close(links.close)  # before the client: what is in hand still goes to Redis
     tenants = Tenants(client)
@@ -104,7 +107,7 @@ def all_routes(
         *_suppression(settings, client),
         *_reports(settings, client),
         *bounces.routes(KeptMails(client, _now_ms)),
-        *_mailbox(settings, client),
+        *_mailbox(settings, client, vault),
         *_health(life),
     ]
 
@@ -152,18 +155,35 @@ def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:
 def _reports(settings: Settings, client: redis.Client) -> list[api.Route]:
     partitions = settings.redis.partitions
     recipients = Recipients(client, partitions)
-    log = EventLog(client, partitions, recipients)
+    log = EventLog(client, partitions, recipients, time.monotonic)
     return reports.routes(ReportReader(client, partitions), log, recipients, partitions)
 
 
-def _mailbox(settings: Settings, client: redis.Client) -> list[api.Route]:
+def _mailbox(settings: Settings, client: redis.Client, vault: Vault) -> list[api.Route]:
     """Only where mail goes there: whoever reaches its pages reads every mail."""
     if settings.relay.route != "mailbox":
         return []
+    sending_domains = SendingDomains(client, vault, ours=settings.own_hosts)
+
+    async def records_of(selector: str, domain: str) -> Sequence[str] | None:
+        """Our own keys as they shall be published, for DNS has none of a domain for trying; DNS has the others'."""
+        name = f"{selector}._domainkey.{domain}"
+        try:
+            found = await sending_domains.find(domain)
+        except InvalidDomain:
+            return ()
+        ours = [record.value for record in records(found, _now_ms()) if record.name == name] if found else []
+        return ours or (await dns.texts([name], settings.dns.servers, settings.dns.timeout_ms))[name]
+
+    async def verdict_of(signature: dkim.Signature) -> dkim.Verdict:
+        asked = await records_of(signature.selector, signature.domain) if signature.faulty is None else None
+        return dkim.verdict(signature, asked, _now_ms() // 1000)
+
     return mailbox.routes(
         mailbox_store.Reader(client),
         lambda: secrets.token_urlsafe(16),
         [name.lower() for name in (settings.http.host, urlsplit(settings.base_url).hostname) if name],
+        verdict_of=verdict_of,
     )
 
 
@@ -172,9 +192,10 @@ def _health(life: Lifecycle) -> list[api.Route]:
         return metrics.readiness_answer(await life.readiness())
 
     text = {200: "text/plain"}
-    return [
-        api.Route("GET", "/healthz", metrics.healthz, "Whether this process is alive", answers=text),
-        api.Route("GET", "/readyz", readyz, "Whether every process is ready", answers={**text, 503: "text/plain"}),
+    not_yet = {**text, 503: "text/plain"}
+    return [  # probes are often told to append something that no cache knows
+        api.Route("GET", "/healthz", metrics.healthz, "Whether this process is alive", answers=text, any_query=True),
+        api.Route("GET", "/readyz", readyz, "Whether every process is ready", answers=not_yet, any_query=True),
     ]
 
 

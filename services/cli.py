@@ -4,7 +4,9 @@ import asyncio
 import importlib
 import json
 import os
+import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from shared import settings as settings_module
+from shared.errors import OperatorFault
 from shared.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -26,7 +29,26 @@ _STANDINGS = {"verified": "added", "pending": "waits", "by_use": "taken by use",
 T = TypeVar("T")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Console(click.Group):
+    """Whatever fails ends in a sentence and exit code 2. The traceback of what should not have happened is in a file:
+    it is for who mends it, and may show what nobody else should see."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click ends with these as it should
+        except OperatorFault as error:
+            _fail(str(error))
+        except OSError as error:
+            _fail(": ".join(str(part) for part in (error.filename, error.strerror or error) if part is not None))
+        except Exception as error:
+            with tempfile.NamedTemporaryFile("w", prefix="estafette-", suffix=".traceback", delete=False) as file:
+                traceback.print_exc(file=file)
+            _fail(f"this is a fault of Estafette: {type(error).__name__}. What is needed to mend it is in {file.name}")
+
+
+@click.group(cls=Console, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The sending and tracking engine. Settings: estafette.toml and ESTAFETTE_<SECTION>_<FIELD>."""
 
@@ -89,8 +111,14 @@ def demo() -> None:
 def tail(partition: int | None, fact: str | None, from_start: bool, no_follow: bool) -> None:
     """Print events as JSON lines, as they happen."""
     from services import tail as reader
+    from shared.events import FACTS
+
+    if fact is not None and fact not in FACTS:
+        _fail(f"there is no fact {fact!r:.40}; there are {', '.join(FACTS)}")
 
     async def print_all(client: Any, settings: Settings) -> None:
+        if partition is not None and not 0 <= partition < settings.redis.partitions:
+            raise ValueError(f"there is no partition {partition}; there are 0 to {settings.redis.partitions - 1}")
         partitions = range(settings.redis.partitions) if partition is None else [partition]
         async for line in reader.read(client, partitions, fact=fact, from_start=from_start, follow=not no_follow):
             click.echo(line)
@@ -215,7 +243,7 @@ def add_domain(domain: str, tenant: str | None, installation: bool) -> None:
 
 def _give(tenant: str | None, domain: str) -> None:
     """To a tenant, or to the installation."""
-    from shared.sending_domains import INSTALLATION, DomainTaken
+    from shared.sending_domains import INSTALLATION
     from shared.tenants import Tenants
 
     async def give(client: Any, settings: Settings) -> Any:
@@ -224,10 +252,7 @@ def _give(tenant: str | None, domain: str) -> None:
         store = await _sending_domains(client, settings)
         return await store.give(INSTALLATION if tenant is None else tenant, domain)
 
-    try:
-        added, new = _with_redis(give)
-    except DomainTaken as taken:
-        _fail(str(taken))
+    added, new = _with_redis(give)
     click.echo(f"{'added' if new else 'there already'}: {added.domain}; publish:", err=True)
     _print_records(added)
 
@@ -482,6 +507,8 @@ def _settings() -> Settings:
 def _with_redis(work: Callable[[Any, Settings], Awaitable[T]]) -> T:
     """Does `work` with a client of the Redis in force: that of the settings, or the one that `estafette run` runs."""
     from shared import redis
+    from shared.dkim_keys import CannotOpen
+    from shared.sending_domains import DomainHeld, DomainTaken
 
     settings = _settings()
     running = settings.data.path / "redis.url"
@@ -498,13 +525,16 @@ def _with_redis(work: Callable[[Any, Settings], Awaitable[T]]) -> T:
 
     try:
         return asyncio.run(working())
+    except redis.NotLetIn as error:
+        _fail(str(error))
     except redis.RedisAway as error:
-        refused = isinstance(error.__cause__, redis.NotLetIn)
-        _fail(f"Redis {'takes no such user or password' if refused else 'does not answer'}: {error}")
+        _fail(f"Redis does not answer: {error}")
     except redis.Refused as error:
         _fail(f"Redis refuses a command: {error}")
+    except (CannotOpen, DomainHeld, DomainTaken) as error:
+        _fail(str(error))
     except (ValueError, LookupError) as error:
-        _fail(str(error.args[0] if error.args else error))
+        _fail(str(error.args[0]) if isinstance(error, KeyError) else str(error))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

@@ -237,8 +237,9 @@ def _become_child(parent: int, log: Path) -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
-    for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for caught in (signal.SIGINT, signal.SIGTERM):
         signal.signal(caught, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.closerange(3, _HIGHEST_FD)  # the supervisor's lock above all
     nothing = os.open(os.devnull, os.O_RDONLY)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

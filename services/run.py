@@ -14,7 +14,8 @@ asks. In `<data.dir>`:
     secret.key       the master secret                 logs/<process>.log    JSON lines; warnings are shown here too
 
 Stopping goes against the flow: no new jobs first, then no new mails, then what receives, then what counts, Redis last.
-Each has `lifecycle.drain_seconds` and a little; a second Ctrl-C does not wait.
+Each has `lifecycle.drain_seconds` and a little; a second Ctrl-C does not wait. SIGHUP is ignored, here and in all that
+is started from here: the instance outlives its terminal, and says on what is left of it what it can.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ import orjson
 from services import private, processes, redis_server
 from services.processes import Child, Pulse, Tail, say
 from shared import coherence, known_secret, master_secret, redis, storage
+from shared.errors import OperatorFault
 from shared.installation import NotOurs
 from shared.master_secret import NoSecret
 from shared.settings import Settings, SettingsError, url_host
@@ -66,7 +68,7 @@ _LISTENING = (("http", "port", True), ("bounces", "port", True), ("mailbox", "po
 _PORTS = range(21_000, 32_000)
 
 
-class CannotRun(Exception):
+class CannotRun(OperatorFault):
     """Nothing was started. The message says what to change."""
 
 
@@ -97,8 +99,9 @@ class Instance:
         for module in PRELOADED:
             importlib.import_module(module)
         gc.freeze()  # what is imported stays shared: a fork's collector does not touch it
-        for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for caught in (signal.SIGINT, signal.SIGTERM):
             signal.signal(caught, self._signalled)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that was closed: the instance runs on
 
     def start_redis(self) -> None:
         """Ours, unless the settings name one; in both cases it answers when this returns. CannotRun."""
@@ -183,6 +186,10 @@ class Instance:
                     return
                 except redis.WrongPartitions as error:
                     raise CannotRun(str(error)) from None
+                except redis.NotLetIn as error:
+                    raise CannotRun(f"redis.url (ESTAFETTE_REDIS_URL): {error}") from None
+                except redis.Refused as error:
+                    raise CannotRun(f"redis.url (ESTAFETTE_REDIS_URL): Redis refuses a command: {error}") from None
                 except redis.RedisAway as error:
                     if ours and (how := ours.ended()):
                         raise CannotRun(f"redis {how}: see {ours.log}") from None

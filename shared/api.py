@@ -37,6 +37,9 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 #: What is shown of a name or a value that is wrong.
 MAX_SHOWN_CHARS = 200
 
+#: Fields that are one value and no list: two lines of one are a fault of the caller, or an attack (RFC 9110, 5.3).
+_ONCE = ("Authorization", "Content-Type", "Host")
+
 Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Answer = type | str | None
 
@@ -63,6 +66,10 @@ class Route:
     examples: Mapping[str, Any] = field(default_factory=dict)
     #: The last parameter of the path may have slashes: the local part of an address does.
     slashes: bool = False
+    #: Parameters that it does not know are passed over: what was appended to a link shall not break it.
+    any_query: bool = False
+    #: Also with a slash at the end, for the same reason.
+    trailing_slash: bool = False
 
     @property
     def pattern(self) -> str:
@@ -137,6 +144,16 @@ def path_text(request: web.Request, name: str) -> str:
     return request.match_info[name]
 
 
+def whole_list(request: web.Request, name: str) -> str:
+    """A header field that is a list: its lines are one list, in their order (RFC 9110, 5.3), and "" is none."""
+    return ", ".join(request.headers.getall(name, ()))
+
+
+def unknown_job() -> Problem:
+    """The same by every route, for a job that is not there and for another tenant's."""
+    return Problem(404, "unknown_job", "there is no such job")
+
+
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.Response(
         body=orjson.dumps(content, default=msgspec.to_builtins),
@@ -163,13 +180,24 @@ def application(
         return web.Response(body=document, content_type="application/json")
 
     app = web.Application(client_max_size=max_body_bytes, middlewares=[answer_errors, refuse_encoded])
-    for route in mounted:
-        _mount(app, route, key_ring, admission, turns or Turns())
-    app.router.add_get("/v1/openapi.json", describe, allow_head=False)
+    told_apart = {route.path for route in mounted if route.method == "HEAD"}
+    for route in (*mounted, Route("GET", "/v1/openapi.json", describe, "This document")):
+        # What can be asked with GET can be asked with HEAD; the server leaves the body out (RFC 9110, 9.1 and 9.3.2).
+        too_head = route.method == "GET" and route.path not in told_apart
+        methods = (route.method, "HEAD") if too_head else (route.method,)
+        _mount(app, route, methods, key_ring, admission, turns or Turns())
     return app
 
 
-def _mount(app: web.Application, route: Route, key_ring: KeyRing, admission: Admission | None, turns: Turns) -> None:
+def _mount(
+    app: web.Application,
+    route: Route,
+    methods: Sequence[str],
+    key_ring: KeyRing,
+    admission: Admission | None,
+    turns: Turns,
+) -> None:
+    once = (*_ONCE, *route.headers)
     seconds = SECONDS.labels(route.path)
     statuses: dict[int, Any] = {}
 
@@ -184,10 +212,14 @@ def _mount(app: web.Application, route: Route, key_ring: KeyRing, admission: Adm
 
     async def _authenticated(request: web.Request) -> web.StreamResponse:
         try:
+            if not route.any_query:
+                _refuse_repeated(request, once)
             if route.scope is None:
+                _refuse_unknown(request, route)
                 turns.light()
                 return await route.call(request)
             principal = request[PRINCIPAL] = await _principal(request, route.scope, key_ring)
+            _refuse_unknown(request, route)
             return await turns.run(principal.tenant, _admitted(request, principal))
         except Problem as problem:
             return problem_answer(problem)
@@ -202,7 +234,32 @@ def _mount(app: web.Application, route: Route, key_ring: KeyRing, admission: Adm
         with admission.admitted(principal.tenant, principal.quotas):  # before its body is read
             return await route.call(request)
 
-    app.router.add_route(route.method, route.pattern, called)
+    for method in methods:
+        app.router.add_route(method, route.pattern, called)
+        if route.trailing_slash:
+            app.router.add_route(method, f"{route.pattern}/", called)
+
+
+def _refuse_repeated(request: web.Request, once: Sequence[str]) -> None:
+    """Which of the two is meant nobody knows: a proxy may have looked at the other one."""
+    if repeated := [name for name in once if len(request.headers.getall(name, ())) > 1]:
+        faults = [Fault(name, "given more than once") for name in repeated]
+        raise Problem(400, "repeated_header", "a header that has one value was given more than once", faults)
+
+
+def _refuse_unknown(request: web.Request, route: Route) -> None:
+    """A parameter that is misspelled, or given twice, would else be passed over: with another effect than meant."""
+    if route.any_query or not request.query:
+        return
+    known = f"there are {', '.join(f'?{name}' for name in route.query)}" if route.query else "this route has none"
+    faults = []
+    for name in dict.fromkeys(request.query):
+        if name not in route.query:
+            faults.append(Fault(f"?{name[:MAX_SHOWN_CHARS]}", f"there is no such parameter; {known}"))
+        elif len(request.query.getall(name)) > 1:
+            faults.append(Fault(f"?{name}", "given more than once"))
+    if faults:
+        raise Problem(422, "invalid_query", "the query does not fit", faults)
 
 
 async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Principal:
@@ -253,9 +310,12 @@ def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": schema_of[ProblemDocument]}}
     answers = {str(status): _answer(status, shape, schema_of) for status, shape in sorted(route.answers.items())}
     errors = (
-        [503, 500] + ([401, 403, 429] if route.scope else []) + ([400, 413, 415, 422] if _takes_body(route) else [])
+        [503, 500]
+        + ([401, 403, 429] if route.scope else [])
+        + ([] if route.any_query else [400, 422])
+        + ([400, 413, 415, 422] if _takes_body(route) else [])
     )
-    for status in sorted(errors):
+    for status in sorted(set(errors)):
         answers.setdefault(str(status), {"description": f"a problem ({status})", "content": problem})
     operation: dict[str, Any] = {"summary": route.summary, "responses": answers}
     names = [part.split(":")[0].strip("{}") for part in route.path.split("/") if part.startswith("{")]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Literal
 
-from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa, utils
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -119,6 +119,35 @@ def signer(pem: str, *, sound: bool = False) -> Callable[[bytes], bytes]:
     sign_digest = key.sign
     scheme, is_digest = padding.PKCS1v15(), utils.Prehashed(hashes.SHA256())
     return lambda digest: sign_digest(digest, scheme, is_digest)
+
+
+class PublicKey:
+    """What a record has in `p=`: DER for RSA (RFC 6376 section 3.6.1), 32 bytes for Ed25519. InvalidKey."""
+
+    def __init__(self, algorithm: Algorithm, encoded: bytes) -> None:
+        try:
+            self._key: rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+            if algorithm == "ed25519-sha256":
+                self._key = ed25519.Ed25519PublicKey.from_public_bytes(encoded)
+            else:
+                loaded = serialization.load_der_public_key(encoded)
+                if not isinstance(loaded, rsa.RSAPublicKey):
+                    raise InvalidKey("not an RSA key")
+                self._key = loaded
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise InvalidKey("not a public key") from error
+        self.bits = self._key.key_size if isinstance(self._key, rsa.RSAPublicKey) else 256
+
+    def verifies(self, digest: bytes, signature: bytes) -> bool:
+        """Whether the signature is of that SHA-256 digest; see `signer`."""
+        try:
+            if isinstance(self._key, rsa.RSAPublicKey):
+                self._key.verify(signature, digest, padding.PKCS1v15(), utils.Prehashed(hashes.SHA256()))
+            else:
+                self._key.verify(signature, digest)
+        except InvalidSignature:
+            return False
+        return True
 
 
 def _public(pem: str) -> bytes:

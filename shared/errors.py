@@ -1,4 +1,5 @@
-"""What callers are told when something is wrong: problem documents (RFC 9457) that list every fault at once."""
+"""What people are told when something is wrong: callers by problem documents (RFC 9457) that list every fault at once,
+operators in a sentence."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,6 +7,11 @@ import msgspec
 
 #: What reading JSON may raise: wrong bytes, wrong text, or brackets nested beyond what the reader follows.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class OperatorFault(Exception):
+    """What nobody but the operator can mend: settings, files, the server that was named. Its message tells him what, in
+    words that are enough; no traceback is shown with it."""
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ order facts without knowing all of them:
     job          the job's id, "" for a fact about an address or a tenant alone
     ordinal      of the recipient in the job; None for a fact about an address alone, a job or a tenant
     sequence     ms from the job's creation (its id carries it) to the fact: orders the facts of one message
-    email        the recipient's address where the writer knows it (links and bounces name the message alone)
+    email        the recipient's address where the writer knows it (bounces, openings and clicks name the message alone)
 
 The bytes are a msgpack array; fields are only ever appended, with a default.
 """

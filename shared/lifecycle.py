@@ -23,8 +23,11 @@ What happens then:
 - SIGTERM or SIGINT sets `life.stopping`; from that moment /readyz answers 503. A process that never was ready has
   nothing in flight: everything is cancelled at once. Otherwise `main` and the spawned tasks have
   `lifecycle.drain_seconds` to end by themselves; what is left then is cancelled; a second signal cancels at once.
+  SIGHUP is ignored.
 - An exception in `main` or in a spawned task is logged as `crashed`, stops the process in the same orderly way, and
   makes its exit code 1: a process with a dead part is worse than a restarted one. A task that merely returns is done.
+  What nobody but the operator can mend (`OperatorFault`; what the machine refuses before the process was ever ready, as
+  a port that is taken) is logged as `cannot_run`, in words and without a traceback; the exit code is 2.
 - When `main` and all tasks have ended, what was pushed is closed, the last pushed first, each within `CLOSE_SECONDS`.
   Hence push what tasks use, rather than leaving it to an `async with` in `main`, which ends before they do.
 - Once a second the loop beats, for a supervisor that watches (`beat` of `run`): what beats no more is killed.
@@ -48,7 +51,7 @@ import uvloop
 
 from shared import coherence, logs, metrics
 from shared.connections import Connections
-from shared.master_secret import NoSecret
+from shared.errors import OperatorFault
 from shared.server import raise_descriptors
 from shared.settings import Settings, SettingsError, read
 
@@ -78,7 +81,7 @@ class Lifecycle:
         self._checks: list[metrics.Readiness] = []
         self._closes: list[Close] = []
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._crashed = False
+        self._code = 0
         self._log = logs.get_logger()
 
     # Ready
@@ -181,8 +184,8 @@ class Lifecycle:
         await self._drain(loop.time() + (self.settings.lifecycle.drain_seconds if self._was_ready else 0))
         await self._close()
         beating.cancel()
-        self._log.info("stopped", code=int(self._crashed))
-        return int(self._crashed)
+        self._log.info("stopped", code=self._code)
+        return self._code
 
     def _signalled(self, signalled: signal.Signals) -> None:
         if self.stopping.is_set():
@@ -193,12 +196,12 @@ class Lifecycle:
         self._tasks.discard(task)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        self._crashed = True
-        if isinstance(error, SettingsError | NoSecret):
-            # An operator's word and no fault of ours: it is told in words, and no place in our code.
-            self._log.error("settings_wrong", reason=str(error))
-            self.stop("settings are wrong")
+        if isinstance(error, OperatorFault) or (isinstance(error, OSError) and not self._was_ready):
+            self._code = self._code or 2
+            self._log.error("cannot_run", why=str(error))
+            self.stop("it cannot run")
             return
+        self._code = 1
         self._log.error("crashed", task=task.get_name(), error=type(error).__name__, exc_info=error)
         self.stop(f"{task.get_name()} has crashed")
 
@@ -236,8 +239,10 @@ def run(
     settings: Settings | None = None,
     beat: Callable[[], None] = lambda: None,
 ) -> NoReturn:
-    """The whole life of the process: ends by SystemExit with 0 drained, 1 crashed, 2 settings wrong. `beat` is called
-    once a second as long as the process does not hang."""
+    """The whole life of a process: ends by SystemExit with 0 drained, 1 crashed, 2 for the operator to mend. `beat` is
+    called once a second while the process does not hang."""
+    # There is nothing to reload yet, and a terminal that closes is no reason to drop what is in flight.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         settings = settings or read()
         coherence.refuse(settings, name)

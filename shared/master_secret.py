@@ -18,6 +18,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shared.errors import OperatorFault
 from shared.settings import Settings
 
 SECRET_BYTES = 32
@@ -25,7 +26,7 @@ SECRET_BYTES = 32
 MAX_FILE_BYTES = 4096
 
 
-class NoSecret(Exception):
+class NoSecret(OperatorFault):
     """The file is missing or holds no secret. The message names the file, never its content."""
 
 

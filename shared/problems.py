@@ -43,6 +43,8 @@ async def answer_errors(request: web.Request, handler: Call) -> web.StreamRespon
         if error.status < 400:
             raise
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        if allow and request.method == "OPTIONS":  # asks nothing but this (RFC 9110, 9.3.7)
+            return web.Response(status=204, headers={"Allow": f"{allow['Allow']},OPTIONS"})
         word = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status, "http_error")
         return problem_answer(Problem(error.status, word, error.reason, headers=allow))
     except web.RequestPayloadError:

@@ -29,10 +29,10 @@ from redis.exceptions import (
 )
 
 from shared import keys
+from shared.errors import OperatorFault
 
 Client = Redis | RedisCluster
-#: What the console tells in words of its own: no such user or password, and a command that the server does not take.
-NotLetIn = AuthenticationError
+#: A command that the server does not take, or not from this user.
 Refused = ResponseError
 #: What a server says, or fails to say, while it restarts, fails over, is cut off or is full. Worth waiting for.
 AWAY = (
@@ -60,11 +60,15 @@ class RedisAway(Exception):
     """Redis does not answer, or takes nothing more for now. What was asked may or may not have happened."""
 
 
-class WrongPartitions(Exception):
+class NotLetIn(RedisAway):
+    """Redis wants a password, or takes no such user or password. An operator may mend it while we wait."""
+
+
+class WrongPartitions(OperatorFault):
     """The number of partitions differs from the one the data was made with."""
 
 
-class NotDurable(Exception):
+class NotDurable(OperatorFault):
     """The server may forget what it acknowledged, and `redis.require_durable` forbids that."""
 
 
@@ -111,7 +115,7 @@ class Script:
                 return await client.eval(self._lua, len(key_names), *key_names, *args)
         except (*AWAY, ResponseError) as error:
             if is_away(error):
-                raise RedisAway(str(error)) from error
+                raise _away(error) from error
             raise
 
 
@@ -124,7 +128,7 @@ async def answer(call: Awaitable[T]) -> T:
         return await call
     except (*AWAY, ResponseError) as error:
         if is_away(error):
-            raise RedisAway(str(error)) from error
+            raise _away(error) from error
         raise
 
 
@@ -132,6 +136,19 @@ def is_away(error: Exception) -> bool:
     """The server only refuses for now; else it is a fault of whoever asked. A script that fails on its way says so
     behind words of its own."""
     return isinstance(error, AWAY) or any(re.search(rf"(^|: )-?{word}\b", str(error)) for word in AWAY_WORDS)
+
+
+def _away(error: Exception) -> RedisAway:
+    """A cluster's client tells of all its nodes, and of what each said."""
+    said = str(error)
+    if not isinstance(error, AuthenticationError) and not re.search("NOAUTH|WRONGPASS|Authentication required", said):
+        return RedisAway(said)
+    # The library cuts off the word with which the server begins.
+    if "WRONGPASS" in said or "invalid" in said:
+        return NotLetIn("Redis takes no such user or password (WRONGPASS): see redis.url")
+    if "without any password" in said:
+        return NotLetIn("Redis has no password: take the one in redis.url out, or give the server one")
+    return NotLetIn("Redis wants a password (NOAUTH): write it into redis.url, redis://:password@host:port/0")
 
 
 async def check_partitions(client: Client, partitions: int) -> None:
@@ -151,7 +168,7 @@ async def durability(client: Client) -> tuple[bool, str]:
     """Whether an acknowledged write survives a kill -9 of the server, and the reason as a sentence."""
     try:
         config: Mapping[str, Any] = await answer(cast(Awaitable[Any], client.config_get("append*")))
-    except (RedisAway, AuthenticationError):
+    except RedisAway:
         raise
     except Exception as refused:  # a hosted Redis may refuse CONFIG: then nothing is known, and so nothing is promised
         return False, f"the server does not tell how it persists ({refused})"

@@ -67,7 +67,7 @@ def serve(work: Callable[[bytes], bytes], *, nice: int = 0) -> NoReturn:
     gives way to others where processors are busy."""
     _die_with_parent()
     os.nice(nice)
-    for kind in (signal.SIGINT, signal.SIGTERM):
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(kind, signal.SIG_IGN)
     gc.collect()
     gc.freeze()

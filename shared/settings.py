@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from shared.errors import OperatorFault
 from shared.setting_checks import CHECKS
 
 PREFIX = "ESTAFETTE_"
@@ -34,17 +35,43 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 _MOST = 1 << 53
 Positive = Annotated[int, Meta(ge=1, le=_MOST)]
 NotNegative = Annotated[int, Meta(ge=0, le=_MOST)]
-RedisUrl = Annotated[str, Meta(pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$")]
-HttpUrl = Annotated[str, Meta(pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$")]
-Route = Annotated[str, Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$")]
-Networks = Annotated[str, Meta(pattern=r"^$|^ *[0-9A-Fa-f.:]+(/[0-9]{1,3})?( *, *[0-9A-Fa-f.:]+(/[0-9]{1,3})?)* *$")]
-Seconds = Annotated[str, Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$")]
+# What a pattern means stands beside it: that is what people are told.
+RedisUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$",
+        description="redis://host:port/0, rediss://…, unix:///path or redis+cluster://host:port,host:port",
+    ),
+]
+HttpUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$",
+        description="a web address without query, as https://links.acme.example",
+    ),
+]
+Route = Annotated[
+    str,
+    Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$", description="mailbox, mx, or smtp://host:port"),
+]
+Networks = Annotated[
+    str,
+    Meta(
+        pattern=r"^$|^ *[0-9A-Fa-f.:]+(/[0-9]{1,3})?( *, *[0-9A-Fa-f.:]+(/[0-9]{1,3})?)* *$",
+        description="networks or addresses with commas between, as 192.0.2.0/24,2001:db8::/32",
+    ),
+]
+Address = Annotated[str, Meta(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an address, as postmaster@acme.example")]
+Seconds = Annotated[
+    str,
+    Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$", description="seconds with commas between and no blanks, as 60,300,3600"),
+]
 
 #: Up to the last @: a password may have any of `@`, `/` and `:` in it.
 _USERINFO = re.compile(r"(?<=://)\S+(?=@)")
 
 
-class SettingsError(ValueError):
+class SettingsError(OperatorFault, ValueError):
     """`faults` has one sentence for each thing that is wrong."""
 
     def __init__(self, faults: list[str]) -> None:
@@ -137,7 +164,9 @@ class Relay(Process, frozen=True, kw_only=True):
     #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
     retry_schedule: Seconds = ""
     #: The last part of Feedback-ID, by which Gmail counts complaints (Postmaster Tools): the same on all mail.
-    sender_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{5,15}$")] = "estafette"
+    sender_id: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{5,15}$", description="5 to 15 of a-z, A-Z, 0-9, dot, _ and -")
+    ] = "estafette"
     #: Whether mails are signed; no, if the host that `route` names signs them.
     dkim: bool = True
     #: Processes beside each relay that make its signatures, one processor each; 0: the relay makes them itself.
@@ -157,7 +186,8 @@ class Tracking(Process, frozen=True, kw_only=True):
     spool_max_bytes: Positive = 1024 * 1024 * 1024
     #: Requests that may wait for their event to be recorded; the next is answered with 503.
     max_waiting: Positive = 10_000
-    #: Reverse proxies of yours in front, each of which appends to X-Forwarded-For; 0: nobody's word is taken.
+    #: Reverse proxies of yours in front, each of which adds an address to X-Forwarded-For, at its end or
+    #: in a line of its own, with its port or without; 0: nobody's word is taken.
     forwarded_hops: NotNegative = 0
 
 
@@ -251,7 +281,7 @@ class Tls(Section, frozen=True, kw_only=True):
     #: Whether policies are asked of, and reports sent to, web servers at private addresses.
     private_networks: bool = False
     #: The sender of TLS reports; empty: they are counted and not sent.
-    report_from: Annotated[str, Meta(pattern=r"^$|^[^@\s]+@[^@\s]+$")] = ""
+    report_from: Address = ""
     #: Who reports: a name, and where its receivers may ask. Empty: the domain, and the address, of `report_from`.
     organization: str = ""
     contact: str = ""
@@ -385,10 +415,10 @@ def explain(environ: Mapping[str, str], file: Path | None) -> list[InForce]:
             checked = msgspec.convert(value, _fields(section)[field], strict=source == str(file))
             if isinstance(checked, str) and (check := CHECKS.get(name)) is not None:
                 check(checked)
-        except ValueError as error:  # msgspec.ValidationError too
-            # A URL with an @, or what was to be one, may have a password in it.
-            shown = "" if "@" in str(value) else f", not {value!r:.60}"
-            faults.append(f"{name} ({source}): {str(error)[:1].lower()}{str(error)[1:]}{shown}")
+        except msgspec.ValidationError:
+            faults.append(f"{name} ({source}): expected {_expected(_fields(section)[field])}{_shown(value)}")
+        except ValueError as error:
+            faults.append(f"{name} ({source}): {error}{_shown(value)}")
         else:
             given[name] = (checked, source)
     if faults:
@@ -398,6 +428,29 @@ def explain(environ: Mapping[str, str], file: Path | None) -> list[InForce]:
         for section, struct in _sections().items()
         for name, default in ((f"{section}.{field}", getattr(struct(), field)) for field in _fields(section))
     ]
+
+
+def _shown(value: object) -> str:
+    """A URL with an @, or what was to be one, may have a password in it."""
+    return "" if "@" in str(value) else f", not {value!r:.60}"
+
+
+def _expected(kind: Any) -> str:
+    """What a field takes, in words."""
+    described = msgspec.inspect.type_info(kind)
+    if isinstance(described, msgspec.inspect.Metadata):
+        described = described.type
+    match described:
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.LiteralType(values):
+            return f"one of {', '.join(map(str, values))}"
+        case msgspec.inspect.IntType(ge=least, le=most):
+            bounds = f", {least} or more" if most in (None, _MOST) else f" from {least} to {most}"
+            return "a whole number" + ("" if least is None else bounds)
+        case _:
+            metas = getattr(kind, "__metadata__", ())
+            return next((meta.description for meta in metas if meta.description), "text")
 
 
 def _sections() -> dict[str, type[Section]]:

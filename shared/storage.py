@@ -52,15 +52,15 @@ async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
             life.not_ready(str(words))
             await pause(life.stopping, RETRY_SECONDS)
             continue
-        except redis.RedisAway:
-            life.not_ready("redis does not answer")
+        except redis.RedisAway as away:
+            life.not_ready(str(away) if isinstance(away, redis.NotLetIn) else "redis does not answer")
             await pause(life.stopping, RETRY_SECONDS)
             continue
         DURABLE.set(durable)
         if not durable:
             logs.get_logger().warning("redis_not_durable", why=why)
             if settings.require_durable:
-                raise redis.NotDurable(why)
+                raise redis.NotDurable(f"redis.require_durable: this Redis may forget what it acknowledged ({why})")
         if not found.is_kept:
             logs.get_logger().warning("installation_not_remembered", id=found.id, setting="redis.installation")
         life.also_check(StillOurs(found))

@@ -1,11 +1,16 @@
 """Tokens: what the links of a mail carry from the relay, which makes them, to tracking, which reads them.
 
     kind (1: o c u) · key id (1) · job (12) · ordinal (4) · [c: position (2)] · tenant length (1) · tenant
-    · [c: destination] · HMAC-SHA256 of all before it, its first 12 bytes
+    · [c: destination] [u: address, sealed] · HMAC-SHA256 of all before it, its first 12 bytes
 
 in base64url without padding; numbers are big-endian, text is UTF-8. There is one text for one token: whatever does not
-encode back to itself is refused. No address is inside. A token is all that a redirect needs, so links work for as long
-as the master secret that signed them is among the keys.
+encode back to itself is refused. A token is all that its link needs, so links work for as long as the master secret
+that signed them is among the keys, whatever else is gone. Who leaves has therefore his address in the token, and nobody
+else reads it there: neither those through whose hands the link goes, nor in the logs of a proxy.
+
+An address is sealed by a keystream, HMAC-SHA256 under a key of its own over job, ordinal and the number of the block.
+The stream of a message is used for one text alone, its recipient's address, and the token's MAC holds what is sealed.
+Older tokens end before it: theirs is "".
 
 Theory of the fast path (`JobTokens`): within a job only the ordinal and the MAC of a link's token change. 18 bytes
 stand before the position, so the first 24 characters are one text for all the links of a mail, and the characters up to
@@ -41,6 +46,8 @@ MAX_POSITION = 65535
 RECIPIENT_CHARS = 8
 
 _HEAD_BYTES = 14
+#: Of a keystream, in one block.
+_STREAM_BYTES = 32
 _LETTERS: dict[Kind, bytes] = {"open": b"o", "click": b"c", "unsubscribe": b"u"}
 _KINDS: dict[int, Kind] = {_LETTERS[kind][0]: kind for kind in get_args(Kind)}
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -60,7 +67,8 @@ class InvalidToken(ValueError):
 
 
 class Token(msgspec.Struct, frozen=True):
-    """What a token says. `position` and `destination` are those of a click; 0 and "" for the others."""
+    """What a token says. `position` and `destination` are those of a click; 0 and "" for the others. `address` is that
+    of an unsubscription, "" in tokens that were made before it was there."""
 
     kind: Kind
     job: str
@@ -68,6 +76,7 @@ class Token(msgspec.Struct, frozen=True):
     tenant: str
     position: int = 0
     destination: str = ""
+    address: str = ""
 
 
 def is_destination(url: str) -> bool:
@@ -128,6 +137,13 @@ class _Key:
         secret = hmac.digest(master, b"estafette/tokens", "sha256")
         self.id = hmac.digest(secret, b"key id", "sha256")[:1]
         self.mac = Mac(secret)
+        self._stream = Mac(hmac.digest(master, b"estafette/token addresses", "sha256"))
+
+    def sealed(self, message: bytes, text: bytes) -> bytes:
+        """The text sealed for that message (its job and ordinal), and a sealed one opened again."""
+        blocks = range(0, len(text), _STREAM_BYTES)
+        stream = b"".join([self._stream.digest(message + block.to_bytes(4, "big")) for block in blocks])[: len(text)]
+        return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(text), "big")
 
     def sign(self, message: bytes) -> bytes:
         return self.mac.digest(message)[:MAC_BYTES]
@@ -149,8 +165,10 @@ class JobTokens:
     def open(self, ordinal: int) -> bytes:
         return self._whole(b"o", ordinal.to_bytes(4, "big") + self._tenant)
 
-    def unsubscribe(self, ordinal: int) -> bytes:
-        return self._whole(b"u", ordinal.to_bytes(4, "big") + self._tenant)
+    def unsubscribe(self, ordinal: int, address: str) -> bytes:
+        place = ordinal.to_bytes(4, "big")
+        sealed = self._key.sealed(self._head[1:] + place, address.encode())
+        return self._whole(b"u", place + self._tenant + sealed)
 
     def click(self, ordinal: int, position: int, destination: str) -> bytes:
         """ValueError if the destination is none (`is_destination`)."""
@@ -214,33 +232,37 @@ class TokenKeys:
         """ValueError if the destination is none (`is_destination`)."""
         return self.for_job(job, tenant).click(ordinal, position, destination).decode("ascii")
 
-    def unsubscribe(self, job: str, ordinal: int, tenant: str) -> str:
-        return self.for_job(job, tenant).unsubscribe(ordinal).decode("ascii")
+    def unsubscribe(self, job: str, ordinal: int, tenant: str, address: str) -> str:
+        return self.for_job(job, tenant).unsubscribe(ordinal, address).decode("ascii")
 
     def read(self, text: str) -> Token:
         """What a token says, once its signature is found good. InvalidToken for anything else, whatever it is."""
         raw = _decode(text)
         signed, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
         # Two keys may share their id of one byte, so each of that id is tried.
-        good = [hmac.compare_digest(key.sign(signed), mac) for key in self._keys if key.id == signed[1:2]]
-        if not good:
+        known = [key for key in self._keys if key.id == signed[1:2]]
+        if not known:
             raise InvalidToken("signed with a key that is not known")
-        if not any(good):
+        good = [key for key in known if hmac.compare_digest(key.sign(signed), mac)]
+        if not good:
             raise InvalidToken("the signature is wrong")
-        return _parse(signed)
+        return _parse(signed, good[0])
 
 
-def _parse(signed: bytes) -> Token:
+def _parse(signed: bytes, key: _Key) -> Token:
     kind = _KINDS.get(signed[0])
     at = _HEAD_BYTES + 4 + (2 if kind == "click" else 0)
     if kind is None or len(signed) <= at:
         raise InvalidToken("of no known kind, or cut short")
     end = at + 1 + signed[at]
+    rest = signed[end:]
+    if kind == "unsubscribe":
+        rest = key.sealed(signed[2 : _HEAD_BYTES + 4], rest)
     try:
-        tenant, destination = signed[at + 1 : end].decode(), signed[end:].decode()
+        tenant, text = signed[at + 1 : end].decode(), rest.decode()
     except UnicodeDecodeError:
         raise InvalidToken("its text is not UTF-8") from None
-    fits = is_destination(destination) if kind == "click" else not destination
+    fits = {"open": not text, "click": is_destination(text), "unsubscribe": True}[kind]
     if end > len(signed) or not tenant or not fits:
         raise InvalidToken("its fields do not fit together")
     return Token(
@@ -249,7 +271,8 @@ def _parse(signed: bytes) -> Token:
         ordinal=int.from_bytes(signed[_HEAD_BYTES : _HEAD_BYTES + 4], "big"),
         tenant=tenant,
         position=int.from_bytes(signed[_HEAD_BYTES + 4 : at], "big"),
-        destination=destination,
+        destination=text if kind == "click" else "",
+        address=text if kind == "unsubscribe" else "",
     )
 
 

@@ -21,6 +21,8 @@ from shared.times import rfc3339
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
+#: Mails read at a time, each of up to 256 kB.
+ROUND = 20
 #: Of a mail's beginning, in the list: its header, and of most reports all that matters.
 EXCERPT_CHARS = 4_000
 
@@ -56,11 +58,11 @@ class Reader(Protocol):
 
 def routes(kept: Reader) -> list[api.Route]:
     async def list_mails(request: web.Request) -> web.StreamResponse:
-        after, limit = _cursor(request), _limit(request)
-        found = await kept.newest(after, limit)
+        limit = _limit(request)
+        found = await _visible(kept, request[api.PRINCIPAL], _cursor(request), limit + 1)
         page = KeptMailPage(
-            [_summary(mail_id, one) for mail_id, one in found if _may_see(request[api.PRINCIPAL], one)],
-            found[-1][0] if len(found) == limit else None,
+            [_summary(mail_id, one) for mail_id, one in found[:limit]],
+            found[limit - 1][0] if len(found) > limit else None,
         )
         return api.json_answer(page)
 
@@ -94,6 +96,18 @@ def routes(kept: Reader) -> list[api.Route]:
             answers={200: "message/rfc822", 404: ProblemDocument},
         ),
     ]
+
+
+async def _visible(kept: Reader, principal: api.Principal, after: str | None, most: int) -> list[tuple[str, KeptMail]]:
+    """The next ones that he may see, past any number of others': there are not many in all (`kept.MAX_MAILS`)."""
+    visible: list[tuple[str, KeptMail]] = []
+    while len(visible) < most:
+        found = await kept.newest(after, ROUND)
+        visible += [(mail_id, one) for mail_id, one in found if _may_see(principal, one)]
+        if len(found) < ROUND:
+            break
+        after = found[-1][0]
+    return visible[:most]
 
 
 def _may_see(principal: api.Principal, one: KeptMail) -> bool:

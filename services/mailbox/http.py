@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from services.mailbox import message, pages
+from services.mailbox import dkim, message, pages
 from services.mailbox.store import Kept, Reader, is_message_id
 from shared import api
 from shared.errors import Fault, Problem, ProblemDocument
@@ -25,9 +25,13 @@ READ_TOGETHER = 20
 #: A larger one is read in a thread.
 READ_AT_ONCE_BYTES = 64 * 1024
 
+#: Whether a signature holds, by its key and the clock.
+VerdictOf = Callable[[dkim.Signature], Awaitable[dkim.Verdict]]
+
 
 class MailboxMessage(msgspec.Struct, frozen=True):
-    """One kept message, for scripts. `links` are those of its HTML, in source order."""
+    """One kept message, for scripts. `links` are those of its HTML, in source order; `dkim_domains` those that its
+    signatures name, whether they hold or not."""
 
     id: str
     to: list[str]
@@ -50,10 +54,17 @@ class MailboxMessages(msgspec.Struct, frozen=True):
     next: str
 
 
-def routes(reader: Reader, nonce: Callable[[], str], hosts: Iterable[str] = ()) -> list[api.Route]:
+async def nobody_asked(signature: dkim.Signature) -> dkim.Verdict:
+    """Where nobody is asked for keys."""
+    return signature.faulty or "unavailable"
+
+
+def routes(
+    reader: Reader, nonce: Callable[[], str], hosts: Iterable[str] = (), *, verdict_of: VerdictOf = nobody_asked
+) -> list[api.Route]:
     """`nonce` gives a new unguessable text per page (Content-Security-Policy). `hosts` are names of this host, beside
-    its addresses and localhost."""
-    site = _Site(reader, nonce)
+    its addresses and localhost. `verdict_of` finds the key of a signature and looks at it."""
+    site = _Site(reader, nonce, verdict_of)
     html = {200: "text/html", 404: "text/html"}
     found = [
         api.Route(
@@ -106,6 +117,13 @@ def routes(reader: Reader, nonce: Callable[[], str], hosts: Iterable[str] = ()) 
             answers={200: "*/*", 404: "text/html"},
         ),
         api.Route("DELETE", "/mailbox", site.delete_all, "Empty the mailbox", answers={204: None}),
+        api.Route(
+            "GET",
+            "/mailbox/empty",
+            site.ask_to_empty,
+            "Asks whether to empty the mailbox",
+            answers={200: "text/html"},
+        ),
         api.Route(
             "POST",
             "/mailbox/empty",
@@ -187,9 +205,10 @@ def _is_address(text: str) -> bool:
 
 
 class _Site:
-    def __init__(self, reader: Reader, nonce: Callable[[], str]) -> None:
+    def __init__(self, reader: Reader, nonce: Callable[[], str], verdict_of: VerdictOf) -> None:
         self._reader = reader
         self._nonce = nonce
+        self._verdict_of = verdict_of
 
     async def show_list(self, request: web.Request) -> web.StreamResponse:
         before = _cursor(request, "before")
@@ -213,7 +232,16 @@ class _Site:
             return self._missing()
         kept, raw = found
         view = request.query.get("show", "")
-        return _html(pages.message_page(_row(kept), await _read(raw), raw, view=view, nonce=nonce), nonce)
+        checked = await self._checked(raw)
+        page = pages.message_page(_row(kept), await _read(raw), raw, checked=checked, view=view, nonce=nonce)
+        return _html(page, nonce)
+
+    async def _checked(self, raw: bytes) -> list[pages.Checked]:
+        if len(raw) <= READ_AT_ONCE_BYTES:
+            found = dkim.signatures(raw)
+        else:
+            found = await asyncio.to_thread(dkim.signatures, raw)
+        return [pages.Checked(one.domain, one.selector, await self._verdict_of(one)) for one in found]
 
     async def show_html(self, request: web.Request) -> web.StreamResponse:
         found = await self._found(request)
@@ -262,6 +290,10 @@ class _Site:
     async def delete_all(self, request: web.Request) -> web.StreamResponse:
         await self._reader.empty()
         return web.Response(status=204)
+
+    async def ask_to_empty(self, request: web.Request) -> web.StreamResponse:
+        nonce = self._nonce()
+        return _html(pages.empty_page(await self._reader.count(), nonce), nonce)
 
     async def empty_by_button(self, request: web.Request) -> web.StreamResponse:
         await self._reader.empty()

@@ -77,7 +77,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """What a DKIM-Signature says of itself. Whether it is true is for a verifier."""
+    """What a DKIM-Signature says of itself. Whether it is true says `dkim`."""
 
     domain: str
     selector: str

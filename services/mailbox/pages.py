@@ -7,7 +7,7 @@ from string import Template
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from services.mailbox import style
+from services.mailbox import dkim, style
 from services.mailbox.behaviours import BEHAVIOURS
 from services.mailbox.message import Message, Part, Summary
 
@@ -29,6 +29,14 @@ class Row(NamedTuple):
     received_ms: int
     size_bytes: int
     summary: Summary
+
+
+class Checked(NamedTuple):
+    """A DKIM signature, and whether it holds."""
+
+    domain: str
+    selector: str
+    verdict: dkim.Verdict
 
 
 def fill(template: Template, **values: object) -> Html:
@@ -62,7 +70,7 @@ stroke-linejoin="round" aria-hidden="true"><rect x="2.5" y="5" width="19" height
 Mailbox</a>
 <form class="search" action="/mailbox" role="search"><input type="search" name="q" value="$sought"
 placeholder="Address" aria-label="Search by address"><button>Search</button></form>
-<form class="empty" action="/mailbox/empty" method="post"><button class="danger">Empty</button></form>
+<a class="button danger empty" href="/mailbox/empty">Empty</a>
 </div>
 <main>
 $body
@@ -110,7 +118,14 @@ $view
 </article>"""
 )
 _TAB = Template('<a href="/mailbox/$id?show=$view"$current>$name</a>')
-_SIGNATURE = Template('<span class="badge good">DKIM d=$domain s=$selector</span>')
+_VALID = Template('<span class="badge good">DKIM d=$domain s=$selector: valid</span>')
+_NOT_VALID = Template('<span class="badge bad">DKIM d=$domain s=$selector: not valid, $why</span>')
+_EMPTY = Template(
+    """<div class="card"><div class="nothing"><strong>Delete all $count?</strong>
+They are gone then, and their links and images with them.
+<form class="ask" action="/mailbox/empty" method="post"><button class="danger">Delete all</button>
+<a class="button" href="/mailbox">Keep them</a></form></div></div>"""
+)
 _ACTS = Template('<div class="acts">$acts</div>')
 # As a mail program does it (RFC 8058 section 3.2). It is a form, so that it works across origins.
 _ONE_CLICK = Template(
@@ -148,8 +163,8 @@ def list_page(rows: Sequence[Row], *, total: int, sought: str, before: str, more
     return _page("Mailbox", body, nonce, sought=sought, refresh=not before)
 
 
-def message_page(row: Row, message: Message, raw: bytes, *, view: str, nonce: str) -> bytes:
-    """One message; `view` is one of VIEWS, or "" for the best that the message has."""
+def message_page(row: Row, message: Message, raw: bytes, *, checked: Sequence[Checked], view: str, nonce: str) -> bytes:
+    """One message; `view` is one of VIEWS, or "" for the best that the message has; `checked` are its signatures."""
     views = [name for name in VIEWS if not (name == "html" and message.html is None)]
     views = [name for name in views if not (name == "text" and message.text is None)]
     current = view if view in views else views[0]
@@ -161,13 +176,18 @@ def message_page(row: Row, message: Message, raw: bytes, *, view: str, nonce: st
         return_path=row.return_path or "(empty)",
         time=_time(row.received_ms),
         size=_size(row.size_bytes),
-        signatures=_signatures(message),
+        signatures=_signatures(checked),
         acts=_acts(message),
         tabs=joined(_tab(row.id, name, name == current) for name in views),
         view=_view(current, row.id, message, raw),
         files=_files(row.id, message.attachments),
     )
     return _page(row.summary.subject or "(no subject)", body, nonce)
+
+
+def empty_page(total: int, nonce: str) -> bytes:
+    """Asks whether all messages shall go."""
+    return _page("Empty the mailbox", fill(_EMPTY, count=f"{total:,} message{'' if total == 1 else 's'}"), nonce)
 
 
 def missing_page(nonce: str) -> bytes:
@@ -224,10 +244,18 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / 1000:.1f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1_000_000:.1f} MB"
 
 
-def _signatures(message: Message) -> Html:
-    if not message.signatures:
+def _signatures(checked: Sequence[Checked]) -> Html:
+    if not checked:
         return Html('<span class="badge">not signed</span>')
-    return joined(fill(_SIGNATURE, domain=known.domain, selector=known.selector) for known in message.signatures)
+    return joined(
+        fill(
+            _VALID if one.verdict == "valid" else _NOT_VALID,
+            domain=one.domain,
+            selector=one.selector,
+            why=dkim.WORDS[one.verdict],
+        )
+        for one in checked
+    )
 
 
 def _acts(message: Message) -> Html:

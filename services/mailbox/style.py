@@ -28,7 +28,7 @@ button, .button { display: inline-block; padding: 6px 13px; font: inherit; font-
 button:hover, .button:hover { background: var(--hover); }
 button.first { color: var(--on-accent); background: var(--accent); border-color: var(--accent); }
 button.first:hover { filter: brightness(1.08); }
-button.danger { color: var(--danger); }
+.danger, a.button.danger { color: var(--danger); }
 .soft { color: var(--soft); }
 .count { padding: 10px 16px; font-size: 13px; color: var(--soft); border-bottom: 1px solid var(--line); }
 ol.mails { margin: 0; padding: 0; list-style: none; }
@@ -58,6 +58,7 @@ dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
 .badge { display: inline-block; margin: 0 6px 2px 0; padding: 0 9px; font-size: 13px; border-radius: 99px;
   border: 1px solid var(--line); color: var(--soft); }
+.badge.bad { color: var(--danger); }
 .badge.good { color: var(--good); background: var(--good-back); border-color: transparent; }
 .acts { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; margin-top: 14px; font-size: 13px; }
 .acts form { margin: 0; }

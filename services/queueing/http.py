@@ -277,7 +277,7 @@ class _Site:
         rows = _rows_of(request)
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
-            raise _no_such_job(job)
+            raise api.unknown_job()
         await self._room.check(tenant, own, {"stored_bytes": 1})  # before the body is read
 
         async def append(batch: Sequence[tuple[bytes, bytes]]) -> tuple[str, int]:
@@ -308,13 +308,13 @@ class _Site:
         at_ms = at_ms if at_ms and at_ms > now_ms else None
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
-            raise _no_such_job(job)
+            raise api.unknown_job()
         chunks = 0 if at_ms else await self._store.chunks_to_start(job)
         async with self._room.taken(tenant, own, {f"intake_chunks:{LANES[head.stream]}": chunks}):
             word, state = await self._store.start(tenant, job, now_ms, at_ms)
         match word:
             case "unknown":
-                raise _no_such_job(job)
+                raise api.unknown_job()
             case "not_open":
                 raise Problem(409, "not_open", f"the job is {state}; only an open or scheduled job is started")
             case "empty":
@@ -451,12 +451,8 @@ def _idempotency_key(request: web.Request) -> str:
 def _job_id(request: web.Request) -> str:
     job = request.match_info["job"]
     if not ids.is_job_id(job):
-        raise _no_such_job(job)
+        raise api.unknown_job()
     return job
-
-
-def _no_such_job(job: str) -> Problem:
-    return Problem(404, "no_such_job", f"there is no job {job[:60]!r}")
 
 
 def _full() -> Problem:

@@ -176,7 +176,7 @@ class _Site:
         job = request.match_info["job"]
         head = await self._jobs.head(job) if ids.is_job_id(job) else None
         if head is None or head.tenant != request[api.PRINCIPAL].tenant:
-            raise Problem(404, "no_such_job", f"there is no job {job[:60]!r}")
+            raise api.unknown_job()
         return job
 
     # POST /v1/jobs/{job}/resume, /v1/stops/{name}/resume

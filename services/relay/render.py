@@ -111,14 +111,14 @@ class Renderer:
         """What has to be rendered elsewhere before `render`, because it holds logic; None if nothing does."""
         if self._logic is None:
             return None
-        url = self._unsubscribe_url(recipient.ordinal)
+        url = self._unsubscribe_url(recipient)
         return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, url)
 
     def empty(self, recipient: events.Ready, texts: Mapping[templates.Name, str] = _NO_TEXTS) -> RenderFailed | None:
         """What is said instead of a mail that would have an empty subject, or show nothing."""
         if not self._emptiness.is_possible:
             return None
-        url = self._unsubscribe_url(recipient.ordinal)
+        url = self._unsubscribe_url(recipient)
         try:
             values = variables.merged(self._defaults.copy(), recipient.variables, recipient.email, recipient.name, url)
             reason = self._emptiness.reason(values, texts)
@@ -137,7 +137,7 @@ class Renderer:
         """The mail, dated `now_ms`. `complaints`: it will have the signature that makes a CFBL-Address valid. `texts`:
         what `asked` was answered. RenderFailed if it cannot be made with these variables."""
         ordinal = recipient.ordinal
-        unsubscribe_url = self._unsubscribe_url(ordinal)
+        unsubscribe_url = self._unsubscribe_url(recipient)
         try:
             values = variables.merged(
                 self._defaults.copy(), recipient.variables, recipient.email, recipient.name, unsubscribe_url
@@ -191,8 +191,8 @@ class Renderer:
             marks=self._marks,
         )
 
-    def _unsubscribe_url(self, ordinal: int) -> str:
-        return self._urls.unsubscribe + self._tokens.unsubscribe(ordinal).decode("ascii")
+    def _unsubscribe_url(self, recipient: events.Ready) -> str:
+        return self._urls.unsubscribe + self._tokens.unsubscribe(recipient.ordinal, recipient.email).decode("ascii")
 
     @cached_property
     def _static_subject(self) -> bytes | None:

@@ -79,7 +79,7 @@ def signed(asked: Asked, keys: Keys) -> Iterator[Answered]:
 
 
 def main() -> None:
-    for kind in (signal.SIGINT, signal.SIGTERM):
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(kind, signal.SIG_IGN)
     decode = msgspec.msgpack.Decoder(Asked).decode
     frames, keys = Frames(), Keys()

@@ -3,13 +3,16 @@
 A page is read in rounds. In each round every partition is read from where the cursor stands, a bounded number of
 entries; what has been read completely up to a moment (the horizon: the last entry of the partition that has more) is
 merged in the order of the streams' clocks. The cursor then stands, in each partition, at the last entry that was looked
-at, whether it was wanted or not. So nothing is skipped or shown twice, the next page goes on where this one stopped,
-and a caller whose filter matches nothing still gets ahead.
+at, whether it was wanted or not. So nothing is skipped or shown twice, and the next page goes on where this one ended.
+
+Rounds follow each other until the page has its limit, until the streams end, or until the budget is used up: a filter
+that matches little gets ahead, nobody gets a page with nothing on it while there is something a second away, and no
+request lasts for ever. Between two rounds the others have their turn.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -21,13 +24,17 @@ from shared.recipients import Recipient
 from shared.redis import Client, answer
 from shared.suppression import normalised
 
-#: Entries looked at for one page, over all partitions; each is about 300 bytes.
-MOST_ENTRIES = 8_000
+#: No round begins later than this after the page was asked for. Callers wait ten seconds and more.
+BUDGET_S = 2.0
+#: Entries of one round over all partitions; each is about 300 bytes.
+MOST_ENTRIES = 4_000
 #: With a recipient asked for: facts that name the message alone need a look-up each.
 MOST_ENTRIES_OF_RECIPIENT = 1_600
-#: Entries of one partition in one round: twice what is asked for, between these.
+#: Entries of one partition in one round: first twice what is asked for, then twice as many each time, between these.
 SMALLEST_ROUND = 50
 LARGEST_ROUND = 500
+#: Jobs whose recipients are looked up at a time.
+JOBS_AT_ONCE = 50
 
 
 class Wanted(NamedTuple):
@@ -75,31 +82,39 @@ _head_decoder = msgspec.msgpack.Decoder(Head)
 
 
 class EventLog:
-    def __init__(self, client: Client, partitions: int, recipients: Recipients) -> None:
+    """`monotonic` is a clock in seconds."""
+
+    def __init__(self, client: Client, partitions: int, recipients: Recipients, monotonic: Callable[[], float]) -> None:
         self._client: Any = client
         self._partitions = partitions
         self._recipients = recipients
+        self._monotonic = monotonic
 
     async def page(self, wanted: Wanted, after: Sequence[Position], limit: int) -> Page:
-        """At most `limit` events after those positions, in the order of time. Raises RedisAway."""
+        """At most `limit` events after those positions, in the order of time; fewer only where there are no more, or
+        the budget is used up. Raises RedisAway."""
         partitions = range(self._partitions)
         if wanted.job is not None:
             partitions = range(p := ids.job_partition(wanted.job, self._partitions), p + 1)
         most = MOST_ENTRIES if wanted.email is None else MOST_ENTRIES_OF_RECIPIENT
-        count = max(1, min(max(SMALLEST_ROUND, 2 * limit), LARGEST_ROUND, most // len(partitions)))
+        largest = max(1, min(LARGEST_ROUND, most // len(partitions)))
+        count = min(max(SMALLEST_ROUND, 2 * limit), largest)
+        deadline_s = self._monotonic() + BUDGET_S
         positions = list(after)
         facts: list[events.Fact] = []
-        looked_at, more = 0, True
-        while more and len(facts) < limit and looked_at < most:
+        more, is_full, is_late = True, False, False
+        while more and not is_full and not is_late:
             batches = await asyncio.gather(*(self._read(p, positions[p], count) for p in partitions))
-            looked_at += sum(map(len, batches))
             more = any(len(batch) == count for batch in batches)
             for seen, fact in await self._pick(_merged(batches, count), wanted):
-                if fact is not None and len(facts) == limit:
+                # One beyond the limit is looked for: so `more` is no guess, and a last page is never an empty one.
+                if is_full := fact is not None and len(facts) == limit:
                     more = True
                     break
                 facts += [fact] if fact is not None else []
                 positions[seen.partition] = seen.at
+            count = min(2 * count, largest)
+            is_late = self._monotonic() >= deadline_s
         facts.sort(key=lambda fact: fact.occurred_at)
         emails = await self._emails(fact for fact in facts if fact.email is None)
         return Page([describe.event(fact, emails.get((fact.job, fact.ordinal))) for fact in facts], positions, more)
@@ -132,9 +147,12 @@ class EventLog:
             if one.job and one.ordinal is not None:
                 ordinals[one.job].append(one.ordinal)
         emails: dict[tuple[str, int | None], str] = {}
-        for job, numbers in ordinals.items():
-            found = await self._recipients.find(job, numbers)
-            emails.update({(job, ordinal): recipient.email for ordinal, recipient in found.items()})
+        jobs = list(ordinals)
+        for start in range(0, len(jobs), JOBS_AT_ONCE):
+            some = jobs[start : start + JOBS_AT_ONCE]
+            answers = await asyncio.gather(*(self._recipients.find(job, ordinals[job]) for job in some))
+            for job, found in zip(some, answers, strict=True):
+                emails.update({(job, ordinal): recipient.email for ordinal, recipient in found.items()})
         return emails
 
 

@@ -53,7 +53,7 @@ def routes(reader: ReportReader, log: EventLog, recipients: Recipients, partitio
             answers={200: EventPage, 422: ProblemDocument},
             query={
                 "after": "the `next` of the page before; the first page begins with the oldest event that is retained",
-                "limit": f"1 to {MAX_EVENTS}, else {DEFAULT_EVENTS}; a page may have fewer although there is more",
+                "limit": f"1 to {MAX_EVENTS}, else {DEFAULT_EVENTS}; fewer at the end or if it takes seconds",
                 "type": "one or more of " + ", ".join(sorted(describe.TYPES)) + ", with commas between",
                 "job": "of this job only",
                 "recipient": "about this address only",
@@ -83,12 +83,12 @@ class _Site:
         try:
             job_id, ordinal = ids.split_message_id(request.match_info["message"])
         except ValueError:
-            raise _unknown("message") from None
+            raise _unknown_message() from None
         if await self._recipients.tenant_of(job_id) != request[api.PRINCIPAL].tenant:
-            raise _unknown("message")
+            raise _unknown_message()
         recipient = (await self._recipients.find(job_id, [ordinal])).get(ordinal)
         if recipient is None:
-            raise _unknown("message")
+            raise _unknown_message()
         byte, records = await self._reader.message(job_id, ordinal)
         records.sort(key=lambda record: (record.occurred_at, cursor.position(record.stream_id)))
         entries = await self._reader.details(job_id, [record.stream_id for record in records])
@@ -118,7 +118,7 @@ class _Site:
     async def _job_of(self, request: web.Request, job: str) -> job_report.Job:
         found = await self._reader.job(job) if ids.is_job_id(job) else None
         if found is None or found.tenant != request[api.PRINCIPAL].tenant:
-            raise _unknown("job")
+            raise api.unknown_job()
         return found
 
 
@@ -177,6 +177,6 @@ def _fact(entry: bus.Entry | None) -> events.Fact | None:
     return fact if isinstance(fact, events.Fact) else None
 
 
-def _unknown(what: str) -> Problem:
+def _unknown_message() -> Problem:
     """The same for what is not there and for what is another tenant's."""
-    return Problem(404, f"unknown_{what}", f"there is no such {what}")
+    return Problem(404, "unknown_message", "there is no such message")

@@ -10,6 +10,7 @@ from shared import api, known_secret, master_secret, redis, storage
 from shared.bus import Publisher
 from shared.installation import NotOurs
 from shared.lifecycle import Lifecycle, pause, run
+from shared.recipients import Recipients
 from shared.server import Runner
 from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
 
@@ -29,9 +30,8 @@ async def main(life: Lifecycle) -> None:
     client = redis.connect(settings.redis.url)
     life.push_close(lambda: redis.close(client))
     publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
-    tracking = parts.tracking(
-        settings, publisher, TokenKeys(secret.current, secret.previous), name=secrets.token_hex(6)
-    )
+    keys, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
+    tracking = parts.tracking(settings, publisher, keys, recipients, name=secrets.token_hex(6))
     await tracking.start()
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
     routes = http.routes(tracking, lambda: time.time_ns() // 1_000_000, settings.tracking.forwarded_hops)

@@ -1,27 +1,33 @@
 """The recipients' side over aiohttp: decodes requests, hands them to `tracking`, and writes its answers out.
 
-    GET       /o/{token}    the pixel
+    GET HEAD  /o/{token}    the pixel
     GET HEAD  /c/{token}    302 to the signed destination
-    GET       /u/{token}    a page with a button; never unsubscribes
+    GET HEAD  /u/{token}    a page with a button; never unsubscribes
     POST      /u/{token}    the button, and RFC 8058 one-click
 
-No key is asked for: the token is the right to what it says.
+No key is asked for: the token is the right to what it says. What mail programs, gateways and shorteners append to a
+link, a query or a slash, changes nothing.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
-from ipaddress import ip_address
+from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
 
 from services.tracking.tracking import MAX_FORM_BYTES, Request, Tracking
-from shared.api import Route
-from shared.errors import Problem
+from shared.api import Route, whole_list
 from shared.tokens import Kind
 
 #: A form of some bytes arrives at once, or its sender only wants to keep us waiting.
 FORM_TIMEOUT_S = 10.0
 _PAGE = "text/html"
+_PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+# An address with a port behind it, as some proxies write it; one of IPv6 in brackets then. A bare one of IPv6 has
+# colons of its own, so there the first form must not have more than one.
+_WITH_PORT = re.compile(r"([^:\[\]]+):\d{1,5}|\[([^\[\]]+)\](?::\d{1,5})?")
 
 
 def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 0) -> list[Route]:
@@ -38,7 +44,7 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
 
     errors = {404: _PAGE, 503: _PAGE}
     opened, clicked, leaving = answering("open"), answering("click"), answering("unsubscribe")
-    return [
+    found = [
         Route("GET", "/o/{token}", opened, "The pixel of a mail", answers={200: "image/gif", **errors}),
         Route("GET", "/c/{token}", clicked, "A link of a mail: on to its destination", answers={302: None, **errors}),
         Route("HEAD", "/c/{token}", clicked, "The same, asked by a machine", answers={302: None, 404: None, 503: None}),
@@ -50,20 +56,23 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
             "Unsubscribe: the button of the page, or one click of a mail program (RFC 8058)",
             answers={200: _PAGE, **errors},
             body_media=("application/x-www-form-urlencoded", "multipart/form-data"),
+            body_optional=True,
         ),
     ]
+    return [replace(route, any_query=True, trailing_slash=True) for route in found]
 
 
 def _request(request: web.Request, kind: Kind, body: bytes, forwarded_hops: int) -> Request:
     header = request.headers.get
+    purpose = next((said for name in _PURPOSES if (said := whole_list(request, name))), "")
     return Request(
         method=request.method,
         kind=kind,
         token=request.match_info["token"],
-        ip=client_ip(request.remote or "", header("X-Forwarded-For", ""), forwarded_hops),
+        ip=client_ip(request.remote or "", whole_list(request, "X-Forwarded-For"), forwarded_hops),
         user_agent=header("User-Agent", ""),
-        accept_language=header("Accept-Language", ""),
-        purpose=header("Sec-Purpose") or header("Purpose") or header("X-Purpose") or header("X-Moz") or "",
+        accept_language=whole_list(request, "Accept-Language"),
+        purpose=purpose,
         content_type=header("Content-Type", ""),
         body=body,
     )
@@ -71,33 +80,34 @@ def _request(request: web.Request, kind: Kind, body: bytes, forwarded_hops: int)
 
 def client_ip(remote: str, forwarded_for: str, hops: int) -> str:
     """The address that our outermost proxy saw: the `hops`-th from the end, for what stands before was written by
-    others. The connection's address where the header is shorter than that, or holds something else there."""
-    if not hops or not forwarded_for:
-        return remote
-    seen = forwarded_for.split(",")
-    if len(seen) < hops:
-        return remote
+    others. `forwarded_for` are all lines of the field as one list; elements with nothing in them are none (RFC 9110,
+    5.6.1). The connection's address where the list is shorter than that, or has something else there."""
+    seen = [element for part in forwarded_for.split(",") if (element := part.strip())]
+    believed = _address(seen[-hops]) if 0 < hops <= len(seen) else ""
+    return believed or _address(remote) or remote
+
+
+def _address(seen: str) -> str:
+    """The address without its port and brackets; "" if it is none."""
+    with_port = _WITH_PORT.fullmatch(seen)
     try:
-        return str(ip_address(seen[-hops].strip()))
+        address = ip_address((with_port[1] or with_port[2]) if with_port else seen)
     except ValueError:
-        return remote
+        return ""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 async def _form(request: web.Request) -> bytes:
-    """The body, which is small. Problem 413 if it is not, 408 if it does not come."""
-    if (request.content_length or 0) > MAX_FORM_BYTES:
-        raise _too_large()
+    """The beginning of the body, as much of it as comes in time. The POST itself says what is wanted; the body only
+    says who asks. So nobody who wants to leave is turned away because of what else his program sends."""
     form = bytearray()
     try:
         async with asyncio.timeout(FORM_TIMEOUT_S):
             async for chunk in request.content.iter_any():
                 form += chunk
-                if len(form) > MAX_FORM_BYTES:
-                    raise _too_large()
-    except TimeoutError:
-        raise Problem(408, "body_too_late", "the body did not arrive in time") from None
-    return bytes(form)
-
-
-def _too_large() -> Problem:
-    return Problem(413, "body_too_large", f"the form has at most {MAX_FORM_BYTES} bytes")
+                if len(form) >= MAX_FORM_BYTES:
+                    break
+    except (TimeoutError, web.RequestPayloadError):
+        pass  # what is there will do
+    return bytes(form[:MAX_FORM_BYTES])

@@ -1,6 +1,6 @@
 """Puts the parts of tracking together, for whichever process mounts its routes.
 
-tracking = parts.tracking(settings, publisher, TokenKeys(…), name=secrets.token_hex(6))
+tracking = parts.tracking(settings, publisher, TokenKeys(…), recipients, name=secrets.token_hex(6))
 await tracking.start()                                  # before the first request
 routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
 …
@@ -9,13 +9,13 @@ await tracking.close()                                  # after the last one
 
 from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
-from services.tracking.tracking import Tokens, Tracking
+from services.tracking.tracking import Recipients, Tokens, Tracking
 from shared.settings import Settings
 
 
-def tracking(settings: Settings, publisher: Publisher, tokens: Tokens, name: str) -> Tracking:
+def tracking(settings: Settings, publisher: Publisher, tokens: Tokens, recipients: Recipients, name: str) -> Tracking:
     """Not started yet. `name` is a random one of this process: it names its spool files and its batches."""
     mine = settings.tracking
     spool = Spool(settings.data.path / "spool", name, mine.spool_max_bytes)
     recorder = Recorder(publisher, spool, name, spool_after_ms=mine.spool_after_ms, max_waiting=mine.max_waiting)
-    return Tracking(tokens, recorder, name)
+    return Tracking(tokens, recorder, name, recipients)

@@ -11,9 +11,12 @@ Nothing here knows who listens. `http.py` stands in front under aiohttp; a faste
 Event ids. An opening or a click is an event of its own each time: its id is made from the message, the time, who
 asked, and, for several requests within a millisecond, their number within it at this edge. An unsubscription is one
 event however often it is asked for: its id is made from the message alone.
+
+Who leaves is told so only if he will be found: his address is in the token, and so in the fact. For a token that was
+made before addresses were in it, the job's recipients are asked; of a job that is not kept any more it is not valid.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Protocol
 from urllib.parse import parse_qsl, quote
@@ -25,6 +28,8 @@ from services.tracking import pages
 from services.tracking.machines import machine
 from shared import events
 from shared.events import Clicked, Fact, Opened, Unsubscribed
+from shared.recipients import Recipient
+from shared.redis import RedisAway
 from shared.tokens import InvalidToken, Kind, Token
 
 FACTS = Counter("estafette_tracking_facts_total", "Facts recorded, in Redis or in the spool", ["fact", "machine"])
@@ -34,8 +39,8 @@ ANSWERS = Counter("estafette_tracking_answers_total", "Requests answered", ["kin
 MAX_USER_AGENT_CHARS = 512
 #: An IPv6 address with an IPv4 tail.
 MAX_IP_CHARS = 45
-#: A one-click body has 26 bytes, in multipart some 200.
-MAX_FORM_BYTES = 4096
+#: A one-click body has 26 bytes, in multipart some 200. What comes behind so many is not looked at.
+MAX_FORM_BYTES = 16_384
 #: Seconds: long enough that a click repeated by hand comes after it.
 RETRY_AFTER = "5"
 
@@ -87,6 +92,11 @@ class Recorder(Protocol):
     async def close(self) -> None: ...
 
 
+class Recipients(Protocol):
+    async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]:
+        """Those that the job has. RedisAway."""
+
+
 class Tokens(Protocol):
     def read(self, text: str) -> Token:
         """InvalidToken, a ValueError, for whatever we did not sign."""
@@ -120,9 +130,10 @@ _PIXEL = Answer(200, PIXEL_HEADERS, PIXEL)
 class Tracking:
     """Answers requests. `edge` names this process among those that run at the same time; it need not outlive it."""
 
-    def __init__(self, tokens: Tokens, recorder: Recorder, edge: str) -> None:
+    def __init__(self, tokens: Tokens, recorder: Recorder, edge: str, recipients: Recipients) -> None:
         self._tokens = tokens
         self._recorder = recorder
+        self._recipients = recipients
         self._edge = edge
         self._last_ms = 0
         self._within_ms = 0
@@ -137,7 +148,13 @@ class Tracking:
 
     async def answer(self, request: Request, now_ms: int) -> Answer:
         """The answer, and by the time it is returned its fact is durable. Raises nothing."""
-        decision = decide(request, self._token(request), self._moment(now_ms))
+        token = self._token(request)
+        try:
+            token = await self._with_address(request, token)
+        except RedisAway:
+            decision = Decision(Answer(503, LATER_HEADERS, pages.later(request.accept_language)))
+        else:
+            decision = decide(request, token, self._moment(now_ms))
         answer = decision.answer
         if decision.fact is not None:
             try:
@@ -154,6 +171,15 @@ class Tracking:
             return self._tokens.read(request.token)
         except InvalidToken:
             return None
+
+    async def _with_address(self, request: Request, token: Token | None) -> Token | None:
+        """An older token of who leaves, with his address; None if nobody knows him any more. RedisAway."""
+        leaves = request.kind == "unsubscribe" and request.method == "POST"
+        if not leaves or token is None or token.kind != "unsubscribe" or token.address:
+            return token
+        found = await self._recipients.find(token.job, [token.ordinal])
+        known = found.get(token.ordinal)
+        return None if known is None else msgspec.structs.replace(token, address=known.email)
 
     def _moment(self, now_ms: int) -> Moment:
         self._within_ms = self._within_ms + 1 if now_ms == self._last_ms else 0
@@ -221,6 +247,7 @@ def _unsubscribed(request: Request, token: Token, moment: Moment) -> Decision:
         job=token.job,
         ordinal=token.ordinal,
         sequence=events.sequence(token.job, moment.now_ms),
+        email=token.address or None,
         by=by,
         user_agent=_agent(request),
         ip=request.ip[:MAX_IP_CHARS],
@@ -231,9 +258,10 @@ def _unsubscribed(request: Request, token: Token, moment: Moment) -> Decision:
 
 
 _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decision]]] = {
-    "open": {"GET": _opened},
+    # HEAD is answered as GET is (RFC 9110, 9.3.2). Its fact is that of a machine, `head`: no figure of people has it.
+    "open": {"GET": _opened, "HEAD": _opened},
     "click": {"GET": _clicked, "HEAD": _clicked},
-    "unsubscribe": {"GET": _leave_page, "POST": _unsubscribed},
+    "unsubscribe": {"GET": _leave_page, "HEAD": _leave_page, "POST": _unsubscribed},
 }
 
 

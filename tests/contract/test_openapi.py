@@ -15,6 +15,7 @@ from shared import api, redis
 from shared.bus import Publisher
 from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle
+from shared.recipients import Recipients
 from shared.settings import Data, Settings
 from shared.tenants import Tenants
 from shared.tokens import TokenKeys
@@ -29,7 +30,9 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[api.Route]:
     """All of them, by the process that mounts them; its Redis is nowhere, and nothing asks it."""
     settings = Settings(data=Data(dir=str(tmp_path_factory.mktemp("data"))))
     client = redis.connect("redis://127.0.0.1:1/0")
-    links = parts.tracking(settings, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), "test")
+    links = parts.tracking(
+        settings, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), Recipients(client, 8), "test"
+    )
     return all_routes(Lifecycle("http", settings), client, Tenants(client), links, Vault(b"k" * 32))
 
 

@@ -49,7 +49,7 @@ WORLD = {
 #: The modules that touch the world, with what they touch. Every other module is pure, and so is a new one.
 EDGES: dict[str, set[str]] = {
     "services/bounces/smtp.py": {"time"},
-    "services/cli.py": {"asyncio", "os", "time"},
+    "services/cli.py": {"asyncio", "os", "tempfile", "time"},
     "services/demo.py": {"aiohttp", "asyncio"},
     "services/mailbox/http.py": {"aiohttp", "asyncio"},
     "services/mailbox/outbox.py": {"asyncio"},

@@ -19,6 +19,7 @@ from shared import redis, settings
 from shared.bus import Publisher
 from shared.dkim_keys import Vault
 from shared.lifecycle import Lifecycle
+from shared.recipients import Recipients
 from shared.settings import Data, Settings
 from shared.tenants import Tenants
 from shared.tokens import TokenKeys
@@ -65,7 +66,9 @@ def test_every_path_is_there() -> None:
 def test_every_route_is_offered(tmp_path: Path) -> None:
     here = Settings(data=Data(dir=str(tmp_path)))
     client = redis.connect("redis://127.0.0.1:1/0")  # nobody is there, and nobody is asked
-    links = parts.tracking(here, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), "test")
+    links = parts.tracking(
+        here, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), Recipients(client, 8), "test"
+    )
     offered = {
         (route.method, route.path)
         for route in all_routes(Lifecycle("http", here), client, Tenants(client), links, Vault(b"k" * 32))
@@ -140,6 +143,18 @@ def test_every_command_of_the_console_is_there() -> None:
                 break
             assert word in command.commands, words
             command = command.commands[word]
+
+
+def test_every_option_of_the_console_is_there() -> None:
+    lines = [line for line in code() if "--" in line and re.search(r"(?:^|bin/|\s)estafette [a-z]", line)]
+    assert len(lines) > 5
+    for line in lines:
+        words = re.split(r"(?:^|bin/|\s)estafette ", line, maxsplit=1)[1].partition("  ")[0].split()
+        command: click.Command = main
+        while isinstance(command, click.Group) and words and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= known, line
 
 
 def test_every_metric_is_counted() -> None:

@@ -197,8 +197,13 @@ async def test_a_line_of_the_list_leads_to_its_message_and_empty_empties(box: St
         await browser.click(".mails a")
     title = await browser.run("return document.querySelector('h1').textContent")
     async with browser.leaving():
+        await browser.click("a.danger")
+    asked = await browser.run("return document.querySelector('.nothing strong').textContent")
+    kept = await box.listed()
+    async with browser.leaving():
         await browser.click("button.danger")
 
+    assert (asked, len(kept)) == ("Delete all 1 message?", 1)
     assert title == "Les soldes"
     assert await browser.run("return document.querySelector('.nothing strong').textContent") == "No mail yet"
     assert await box.listed() == []

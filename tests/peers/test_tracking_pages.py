@@ -11,12 +11,13 @@ from services.tracking.tracking import NotRecorded, Tracking
 from shared import api, ids
 from shared.events import Clicked, Fact, Opened, Unsubscribed
 from shared.tokens import TokenKeys
+from tests.fakes.recipients import Jobs
 from tests.peers.browser import Browser, browsing
 
 NOW_MS = 1_750_000_005_000
 JOB = ids.new_job_id(NOW_MS - 5_000, b"chance", 8)
 KEYS = TokenKeys(b"k" * 32)
-LEAVE = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}"
+LEAVE = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
 TAB, ENTER = "\ue004", "\ue007"
 
 
@@ -51,7 +52,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 async def base(memory: Memory) -> AsyncIterator[str]:
-    routes = http.routes(Tracking(KEYS, memory, "edge"), lambda: NOW_MS)
+    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs()), lambda: NOW_MS)
     async with TestServer(api.application(routes, NoKeys(), max_body_bytes=65536)) as server:
         yield f"http://127.0.0.1:{server.port}"
 

@@ -131,6 +131,23 @@ async def test_the_list_is_paged_by_cursor(client: redis.Client, browser: Client
     }
 
 
+async def test_what_others_alone_may_see_makes_no_empty_page(client: redis.Client, browser: Client) -> None:
+    kept = KeptMails(client, Clock())
+    for number in range(70):
+        await kept.keep("not_a_report", mail(str(number)), "demo" if number in (0, 3, 50) else "acme")
+
+    subjects, after, sizes = [], None, []
+    while not sizes or after:
+        query = {"limit": "2"} | ({"after": after} if after else {})
+        async with browser.get("/v1/kept-mail", params=query, headers=bearer("demo")) as answer:
+            page = await answer.json()
+        subjects += [one["subject"] for one in page["mails"]]
+        after = page["next"]
+        sizes.append(len(page["mails"]))
+
+    assert (subjects, sizes) == (["50", "3", "0"], [2, 1])
+
+
 async def test_one_mail_is_served_as_it_came(client: redis.Client, browser: Client) -> None:
     kept = KeptMails(client, Clock())
     await kept.keep("not_a_report", mail("<script>"), "demo")

@@ -280,6 +280,20 @@ async def test_the_mailbox_is_emptied_by_delete(any_redis_url: str) -> None:
         assert "No mail yet" in await box.page("/mailbox")
 
 
+async def test_empty_asks_first_and_a_form_without_a_script_answers(box: Stack) -> None:
+    for number in range(2):
+        await box.send(f"r{number}@example.org")
+
+    listed = await box.page("/mailbox")
+    asked = await box.page("/mailbox/empty")
+
+    assert '<a class="button danger empty" href="/mailbox/empty">' in listed
+    assert 'action="/mailbox/empty"' not in listed
+    assert "Delete all 2 messages?" in asked
+    assert '<form class="ask" action="/mailbox/empty" method="post">' in asked
+    assert len(await box.listed()) == 2
+
+
 async def test_the_mailbox_is_emptied_by_its_button_and_not_by_another_site(box: Stack) -> None:
     await box.send("ana@example.org")
 

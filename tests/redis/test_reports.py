@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.reports import cursor, http, state
-from services.reports.event_log import EventLog, Wanted
+from services.reports.event_log import BUDGET_S, EventLog, Wanted
 from services.reports.job_report import report
 from services.reports.reports import Reports, trim_forever
 from services.reports.store import MOST_ALIKE, ReportReader, ReportStore
@@ -357,9 +358,8 @@ async def site(client: Any) -> AsyncIterator[Any]:
         made[tenant] = (await tenants.create_key(tenant, ["read"]))[1]
     made["sender"] = (await tenants.create_key("acme", ["send"]))[1]
     recipients = Recipients(client, PARTITIONS)
-    routes = http.routes(
-        ReportReader(client, PARTITIONS), EventLog(client, PARTITIONS, recipients), recipients, PARTITIONS
-    )
+    log = EventLog(client, PARTITIONS, recipients, time.monotonic)
+    routes = http.routes(ReportReader(client, PARTITIONS), log, recipients, PARTITIONS)
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as web:
 
@@ -584,20 +584,75 @@ async def test_what_this_version_cannot_read_is_passed_over(client: Any, site: A
     assert not page["more"]
 
 
-async def test_a_search_that_finds_nothing_gets_ahead_by_bounded_steps(client: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("services.reports.event_log.MOST_ENTRIES", 90)
+class Clock:
+    """Seconds; each look at it takes so many."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now_s, self.step_s = 0.0, step_s
+
+    def __call__(self) -> float:
+        self.now_s += self.step_s
+        return self.now_s
+
+
+@pytest.fixture
+def small_rounds(monkeypatch: Any) -> None:
+    for name, entries in {"MOST_ENTRIES": 90, "MOST_ENTRIES_OF_RECIPIENT": 30, "SMALLEST_ROUND": 5}.items():
+        monkeypatch.setattr(f"services.reports.event_log.{name}", entries)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted("nobody"),
+        Wanted("acme", types=frozenset({"message.bounced"})),
+        Wanted("acme", email="nobody@example.org"),
+        Wanted("acme", job=OTHER),
+    ],
+)
+async def test_a_filter_that_nothing_fits_has_its_end_on_one_page(
+    client: Any, small_rounds: None, wanted: Wanted
+) -> None:
     await many_events(client)
-    log = EventLog(client, PARTITIONS, Recipients(client, PARTITIONS))
+    log = EventLog(client, PARTITIONS, Recipients(client, PARTITIONS), Clock(0))
+
+    page = await log.page(wanted, cursor.beginning(PARTITIONS), 100)
+
+    assert (page.events, page.more) == ([], False)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+async def test_a_page_is_full_or_the_last_however_rare_what_is_wanted(
+    client: Any, small_rounds: None, limit: int
+) -> None:
+    await many_events(client)
+    for number in range(3):
+        await publish(client, events.Opened(**about(number, f"rare {number}", tenant="rare")))
+        await many_events(client)
+    log = EventLog(client, PARTITIONS, Recipients(client, PARTITIONS), Clock(0))
+    positions, sizes, more = cursor.beginning(PARTITIONS), [], True
+
+    while more:
+        page = await log.page(Wanted("rare"), positions, limit)
+        positions, more = page.positions, page.more
+        sizes.append(len(page.events))
+
+    assert sizes == {1: [1, 1, 1], 2: [2, 1], 100: [3]}[limit]
+
+
+async def test_a_search_that_takes_too_long_gets_ahead_by_bounded_steps(client: Any, small_rounds: None) -> None:
+    await many_events(client)
+    log = EventLog(client, PARTITIONS, Recipients(client, PARTITIONS), Clock(BUDGET_S))
     positions, pages = cursor.beginning(PARTITIONS), 0
 
     more = True
     while more:
-        page = await log.page(Wanted("nobody"), positions, 100)
+        page = await log.page(Wanted("nobody"), positions, 15)
         assert page.events == []
         assert page.positions > positions or not page.more
         positions, more, pages = page.positions, page.more, pages + 1
 
-    assert 3 <= pages <= 10
+    assert 3 <= pages <= 15
 
 
 @pytest.mark.parametrize(

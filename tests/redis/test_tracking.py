@@ -21,6 +21,7 @@ from services.tracking import http, parts
 from shared import api, events, ids, keys, master_secret, redis
 from shared.bus import Publisher
 from shared.events import Clicked, Fact, Opened, Unsubscribed
+from shared.recipients import Recipients
 from shared.settings import load
 from shared.tokens import TokenKeys
 from tests.servers import RedisCluster, RedisServer, free_port, stop
@@ -53,7 +54,7 @@ async def serving(url: str, folder: Path, **environ: str) -> AsyncIterator[Clien
     settings = load({"ESTAFETTE_DATA_DIR": str(folder), **environ}, None)
     client = redis.connect(url)
     publisher = Publisher(client, PARTITIONS, lambda: secrets.token_hex(8))
-    tracking = parts.tracking(settings, publisher, KEYS, secrets.token_hex(6))
+    tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), secrets.token_hex(6))
     await tracking.start()
     app = api.application(http.routes(tracking, now_ms), NoKeys(), max_body_bytes=65536)
     try:
@@ -110,7 +111,9 @@ async def test_what_recipients_do_is_on_the_stream_when_they_are_answered(any_re
         await browser.get(f"/o/{KEYS.open(JOBS[0], 1, 'demo')}", headers=headers)
         opened = await recorded(any_redis_url)
         await browser.get(click_path(2), headers=headers, allow_redirects=False)
-        await browser.post(f"/u/{KEYS.unsubscribe(JOBS[1], 3, 'demo')}", data={"List-Unsubscribe": "One-Click"})
+        await browser.post(
+            f"/u/{KEYS.unsubscribe(JOBS[1], 3, 'demo', 'ana@example.fr')}", data={"List-Unsubscribe": "One-Click"}
+        )
         facts = await recorded(any_redis_url)
 
     assert [(type(fact), fact.job, fact.ordinal) for fact in opened] == [(Opened, JOBS[0], 1)]
@@ -217,7 +220,7 @@ async def test_links_work_when_redis_was_never_there(mortal: RedisServer, tmp_pa
 
     async with serving(mortal.url, tmp_path) as browser:
         answers = [await browser.get(click_path(number), allow_redirects=False) for number in range(20)]
-        left = await browser.post(f"/u/{KEYS.unsubscribe(JOBS[0], 50, 'demo')}", data={"by": "page"})
+        left = await browser.post(f"/u/{KEYS.unsubscribe(JOBS[0], 50, 'demo', 'ana@example.fr')}", data={"by": "page"})
         assert {answer.status for answer in answers} == {302}
         assert left.status == 200
 

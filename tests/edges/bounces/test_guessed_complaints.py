@@ -78,21 +78,20 @@ async def test_nor_if_no_peer_is_ever_held_off() -> None:
 
 _STRANGER = TokenKeys(b"x" * 32)
 _STRANGERS = VerpKeys(b"x" * 32)
-_OWN = TOKENS.unsubscribe(JOB, FIRST, "demo")
+_GONE = TOKENS.unsubscribe(ids.job_text(b"a gone job!!"), FIRST, "demo", "")
+_OWN = TOKENS.unsubscribe(JOB, FIRST, "demo", "")
 _CHANGED = _OWN[:9] + ("B" if _OWN[9] != "B" else "C") + _OWN[10:]
 MADE_UP = {
     "an unsubscribe URL with a guessed token": f"List-Unsubscribe: <https://t.example/u/{'A' * 42}>",
     "an unsubscribe URL that another key signed": (
-        f"List-Unsubscribe: <https://t.example/u/{_STRANGER.unsubscribe(JOB, FIRST, 'demo')}>"
+        f"List-Unsubscribe: <https://t.example/u/{_STRANGER.unsubscribe(JOB, FIRST, 'demo', '')}>"
     ),
     "a token with a character changed": f"List-Unsubscribe: <https://t.example/u/{_CHANGED}>",
     "a token cut short": f"List-Unsubscribe: <https://t.example/u/{_OWN[:-1]}>",
     "a token for this job in another tenant's name": (
-        f"List-Unsubscribe: <https://t.example/u/{TOKENS.unsubscribe(JOB, FIRST, 'other')}>"
+        f"List-Unsubscribe: <https://t.example/u/{TOKENS.unsubscribe(JOB, FIRST, 'other', '')}>"
     ),
-    "a token of a job that is gone": (
-        f"List-Unsubscribe: <https://t.example/u/{TOKENS.unsubscribe(ids.job_text(b'a gone job!!'), FIRST, 'demo')}>"
-    ),
+    "a token of a job that is gone": (f"List-Unsubscribe: <https://t.example/u/{_GONE}>"),
     "a CFBL-Feedback-ID that another key signed": (
         f"CFBL-Feedback-ID: {_STRANGERS.feedback_address(JOB, FIRST, DOMAIN).partition('@')[0]}"
     ),
@@ -138,7 +137,7 @@ async def test_a_mail_that_was_forwarded_complains_of_its_own_recipient_and_of_n
 
 async def test_a_token_of_another_tenant_is_about_that_tenants_message_alone() -> None:
     at = desk()
-    others = f"List-Unsubscribe: <https://t.example/u/{TOKENS.unsubscribe(OTHERS_JOB, FIRST, 'other')}>"
+    others = f"List-Unsubscribe: <https://t.example/u/{TOKENS.unsubscribe(OTHERS_JOB, FIRST, 'other', '')}>"
 
     await brought(at, [report(f"Message-ID: <{JOB}.{FIRST}@exemple.fr>\r\n{others}")])
 

@@ -15,6 +15,7 @@ from services.tracking.tracking import Tracking
 from shared import api, metrics, server
 from shared.events import Fact
 from shared.tokens import TokenKeys
+from tests.fakes.recipients import Jobs
 
 SECRET = "est_abcdefghij_ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 PORTS = ("api", "tracking", "metrics")
@@ -55,7 +56,7 @@ async def serving(which: str) -> AsyncIterator[int]:
     routes = (
         [api.Route(method, "/v1/jobs", _job, "") for method in ("GET", "POST")]
         if which == "api"
-        else http.routes(Tracking(TokenKeys(b"k" * 32), _Forgets(), "edge"), lambda: 0, forwarded_hops=0)
+        else http.routes(Tracking(TokenKeys(b"k" * 32), _Forgets(), "edge", Jobs()), lambda: 0, forwarded_hops=0)
     )
     app = api.application(routes, _NoKeys(), max_body_bytes=1_000_000)
     runner = server.Runner(app, shutdown_timeout=0.1)

@@ -7,6 +7,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from multidict import CIMultiDict
 from structlog.testing import capture_logs
 
 from services.tracking import http, pages
@@ -14,6 +15,7 @@ from services.tracking.tracking import MAX_FORM_BYTES, PIXEL, Tracking
 from shared import api, ids
 from shared.events import Clicked, Fact, Opened, Unsubscribed
 from shared.tokens import MAX_DESTINATION_BYTES, MAX_TOKEN_CHARS, TokenKeys
+from tests.fakes.recipients import Jobs
 
 NOW_MS = 1_750_000_005_000
 JOB = ids.new_job_id(NOW_MS - 5_000, b"chance", 8)
@@ -47,7 +49,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 async def client(memory: Memory) -> AsyncIterator[Client]:
-    routes = http.routes(Tracking(KEYS, memory, "edge"), lambda: NOW_MS, forwarded_hops=1)
+    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs()), lambda: NOW_MS, forwarded_hops=1)
     server = TestServer(api.application(routes, NoKeys(), max_body_bytes=65536))
     await server.start_server(max_line_size=MAX_TOKEN_CHARS + 1024)
     async with TestClient(server, auto_decompress=False) as client:
@@ -85,7 +87,7 @@ async def test_the_longest_link_works(client: Client, memory: Memory) -> None:
 
 
 async def test_the_unsubscribe_page_then_its_button(client: Client, memory: Memory) -> None:
-    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}"
+    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
 
     async with client.get(path, headers={"Accept-Language": "nl"}) as answer:
         assert (answer.status, await answer.read()) == (200, pages.leave("nl"))
@@ -103,24 +105,141 @@ async def test_one_click_as_rfc_8058_writes_it(client: Client, memory: Memory, m
     if multipart:
         form = aiohttp.FormData(form, default_to_multipart=True)
 
-    async with client.post(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}", data=form, allow_redirects=False) as answer:
+    async with client.post(
+        f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}", data=form, allow_redirects=False
+    ) as answer:
         assert (answer.status, answer.content_type) == (200, "text/plain")
 
     assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == ["one_click"]
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_a_form_that_is_too_large_is_refused_and_unsubscribes_nobody(
-    client: Client, memory: Memory, chunked: bool
-) -> None:
-    async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(3):
-            yield b"x" * MAX_FORM_BYTES
+@pytest.mark.parametrize("size_bytes", [5_000, MAX_FORM_BYTES + 1, 300_000])
+async def test_a_form_of_any_size_unsubscribes(client: Client, memory: Memory, size_bytes: int, chunked: bool) -> None:
+    form = b"List-Unsubscribe=One-Click&rest=".ljust(size_bytes, b"x")
 
-    body = chunks() if chunked else b"x" * (MAX_FORM_BYTES + 1)
-    async with client.post(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo')}", data=body) as answer:
-        assert answer.status == 413
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, len(form), 4096):
+            yield form[at : at + 4096]
+
+    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with client.post(path, data=chunks() if chunked else form, headers=headers) as answer:
+        assert (answer.status, await answer.read()) == (200, pages.left_plain(""))
+
+    assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == ["one_click"]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "by"),
+    [
+        (None, b"", "page"),
+        (None, b"List-Unsubscribe=One-Click", "one_click"),
+        ("text/plain", b"List-Unsubscribe=One-Click\r\n", "one_click"),
+        ("application/x-www-form-urlencoded; charset=utf-8", b"list-unsubscribe=one-click", "one_click"),
+        ("application/json", b'{"List-Unsubscribe": "One-Click"}', "page"),
+        ("application/octet-stream", bytes(range(256)), "page"),
+        ("multipart/form-data", b"no boundary at all", "page"),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--b--\r\n',
+            "one_click",
+        ),
+    ],
+)
+async def test_whatever_body_is_posted_unsubscribes(
+    client: Client, memory: Memory, content_type: str | None, body: bytes, by: str
+) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    skipped = () if content_type else ("Content-Type",)
+    path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
+    async with client.post(path, data=body, headers=headers, skip_auto_headers=skipped) as answer:
+        assert answer.status == 200
+
+    assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == [by]
+
+
+@pytest.mark.parametrize("kind", ["open", "click", "unsubscribe"])
+async def test_head_is_answered_as_get_is_without_a_body_and_counts_as_a_machine(
+    client: Client, memory: Memory, kind: str
+) -> None:
+    token = {
+        "open": f"/o/{KEYS.open(JOB, 1, 'demo')}",
+        "click": f"/c/{KEYS.click(JOB, 1, 'demo', 0, URL)}",
+        "unsubscribe": f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}",
+    }[kind]
+    varies = {"Date", "Content-Length"}  # of nothing a length need not be told
+    async with client.get(token, allow_redirects=False) as answer:
+        asked = answer.status, {name: value for name, value in answer.headers.items() if name not in varies}
+    memory.facts.clear()
+
+    async with client.head(token, allow_redirects=False) as answer:
+        body = await answer.read()
+        headed = answer.status, {name: value for name, value in answer.headers.items() if name not in varies}
+
+    assert (headed, body) == (asked, b"")
+    assert {getattr(fact, "machine", "") for fact in memory.facts} <= {"head"}
+    assert not [fact for fact in memory.facts if isinstance(fact, Unsubscribed)]
+
+
+@pytest.mark.parametrize("appended", ["/", "?utm_source=x", "/?fbclid=1&fbclid=2", "?a&b=c"])
+async def test_what_is_appended_to_a_link_changes_nothing(client: Client, memory: Memory, appended: str) -> None:
+    links = {
+        f"/o/{KEYS.open(JOB, 1, 'demo')}": 200,
+        f"/c/{KEYS.click(JOB, 1, 'demo', 0, URL)}": 302,
+        f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}": 200,
+    }
+    for link, status in links.items():
+        for method in ("GET", "HEAD"):
+            async with client.request(method, link + appended, allow_redirects=False) as answer:
+                assert answer.status == status
+    async with client.post(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}{appended}") as answer:
+        assert answer.status == 200
+    assert [type(fact) for fact in memory.facts].count(Unsubscribed) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/o/x", {"GET", "HEAD"}), ("/c/x/", {"GET", "HEAD"}), ("/u/x", {"GET", "HEAD", "POST"})],
+)
+async def test_options_tell_the_methods_and_do_nothing(
+    client: Client, memory: Memory, path: str, allowed: set[str]
+) -> None:
+    async with client.options(path) as answer:
+        assert (answer.status, await answer.read()) == (204, b"")
+        assert set(answer.headers["Allow"].split(",")) == {*allowed, "OPTIONS"}
     assert memory.facts == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "ip"),
+    [
+        (["6.6.6.6", "203.0.113.9"], "203.0.113.9"),
+        (["6.6.6.6, 7.7.7.7", "203.0.113.9"], "203.0.113.9"),
+        (["6.6.6.6", "7.7.7.7, 203.0.113.9:50123"], "203.0.113.9"),
+        (["6.6.6.6", "[2001:db8::9]:443"], "2001:db8::9"),
+        (["6.6.6.6", ""], "6.6.6.6"),
+        (["6.6.6.6", "unknown"], "127.0.0.1"),
+    ],
+)
+async def test_a_proxy_may_add_a_line_of_its_own(client: Client, memory: Memory, lines: list[str], ip: str) -> None:
+    headers = CIMultiDict(("X-Forwarded-For", line) for line in lines)
+
+    async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo')}", headers=headers) as answer:
+        assert answer.status == 200
+
+    assert [fact.ip for fact in memory.facts if isinstance(fact, Opened)] == [ip]
+
+
+async def test_the_lines_of_a_list_are_one_list(client: Client, memory: Memory) -> None:
+    languages = CIMultiDict([("Accept-Language", "xx, fr;q=0.1"), ("Accept-Language", "nl;q=0.9")])
+    async with client.get(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}", headers=languages) as answer:
+        assert await answer.read() == pages.leave("nl")
+
+    purposes = CIMultiDict([("Sec-Purpose", "other"), ("Sec-Purpose", "prefetch"), ("User-Agent", "Firefox")])
+    async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo')}", headers=purposes) as answer:
+        assert answer.status == 200
+    assert [fact.machine for fact in memory.facts if isinstance(fact, Opened)] == ["prefetch"]
 
 
 @pytest.mark.parametrize("path", ["/o/", "/c/", "/u/"])
@@ -138,9 +257,8 @@ async def test_an_invalid_token_gets_a_page_that_repeats_nothing_of_it(
     ("method", "path", "allowed"),
     [
         ("POST", "/c/x", {"GET", "HEAD"}),
-        ("DELETE", "/u/x", {"GET", "POST"}),
-        ("PUT", "/o/x", {"GET"}),
-        ("HEAD", "/u/x", {"GET", "POST"}),
+        ("DELETE", "/u/x", {"GET", "HEAD", "POST"}),
+        ("PUT", "/o/x", {"GET", "HEAD"}),
     ],
 )
 async def test_other_methods_are_not_allowed(client: Client, method: str, path: str, allowed: set[str]) -> None:

@@ -282,7 +282,7 @@ async def test_a_feedback_loop_still_has_to_know_the_recipient() -> None:
 def _forged_names() -> dict[str, bytes]:
     """What stands where our names stand, and is not ours; the Message-ID has the right job and ordinal."""
     others = VerpKeys(b"x" * 32)
-    token = TokenKeys(b"x" * 32).unsubscribe(JOB, ORDINAL, "demo")
+    token = TokenKeys(b"x" * 32).unsubscribe(JOB, ORDINAL, "demo", "ana@example.fr")
     good = KEYS.message_id(JOB, ORDINAL)
     last = good[-1]
     of_another = f"{JOB}.{ORDINAL}.{KEYS.message_id(JOB, 7)[-13:]}"
@@ -316,7 +316,7 @@ async def test_a_name_that_we_did_not_sign_makes_no_complaint(name: str, to: str
     [
         f"Message-ID: <{KEYS.message_id(JOB, ORDINAL)}@exemple.fr>",
         f"Message-ID: <{KEYS.message_id(JOB, ORDINAL).upper()}@EXEMPLE.FR>",
-        f"List-Unsubscribe: <https://t.example/x/u/{TOKENS.unsubscribe(JOB, ORDINAL, 'demo')}>",
+        f"List-Unsubscribe: <https://t.example/x/u/{TOKENS.unsubscribe(JOB, ORDINAL, 'demo', 'ana@example.fr')}>",
         f"X-Link: http://t.example/c/{TOKENS.click(JOB, ORDINAL, 'demo', 0, 'https://a.example/')}",
         f"CFBL-Feedback-ID: {COMPLAIN.partition('@')[0]}",
         f"Return-Path: <{RETURN_PATH}>",

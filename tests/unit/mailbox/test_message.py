@@ -232,7 +232,7 @@ def test_no_mail_makes_showing_fail(raw: bytes) -> None:
     row = pages.Row("1-0", ["a@b.fr"], "", 0, len(raw), summary(raw))
 
     for view in ("", *pages.VIEWS):
-        pages.message_page(row, shown, raw, view=view, nonce="n")
+        pages.message_page(row, shown, raw, checked=[], view=view, nonce="n")
     pages.list_page([row], total=1, sought="", before="", more=False, nonce="n")
     framed(shown.html or "", "/parts", shown.attachments).encode()
     orjson.dumps([*links(shown.html or ""), shown.header("Subject"), *shown.unsubscribe])
@@ -310,7 +310,7 @@ def test_what_a_page_shows_of_a_mail_is_bounded() -> None:
     shown = read(raw)
     row = pages.Row("1-0", ["a@b.fr"], "", 0, len(raw), summary(raw))
 
-    sizes = [len(pages.message_page(row, shown, raw, view=view, nonce="n")) for view in pages.VIEWS]
+    sizes = [len(pages.message_page(row, shown, raw, checked=[], view=view, nonce="n")) for view in pages.VIEWS]
 
     assert max(sizes) < 4 * pages.MAX_SHOWN_CHARS
 

@@ -1,14 +1,15 @@
 """Pages show messages, and what comes from a message is text to them, never markup."""
 
+from html import escape
 from html.parser import HTMLParser
 from string import Template
 from typing import Any
 
 import pytest
 
-from services.mailbox import pages
+from services.mailbox import dkim, pages
 from services.mailbox.message import Summary, read
-from services.mailbox.pages import Html, Row, fill, list_page, message_page, missing_page
+from services.mailbox.pages import Checked, Html, Row, fill, list_page, message_page, missing_page
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>$css"
 
@@ -44,7 +45,8 @@ def a_list(*rows: Row, total: int = 1, sought: str = "", before: str = "", more:
 
 
 def a_message(raw: bytes, view: str = "", shown: Row | None = None) -> Elements:
-    return Elements(message_page(shown or row(), read(raw), raw, view=view, nonce="n0nce"))
+    checked = [Checked(one.domain, one.selector, "broken") for one in dkim.signatures(raw)]
+    return Elements(message_page(shown or row(), read(raw), raw, checked=checked, view=view, nonce="n0nce"))
 
 
 def assert_only_our_own_elements(page: Elements) -> None:
@@ -123,7 +125,7 @@ def test_unsubscribing_posts_what_a_mail_program_posts() -> None:
 def test_a_message_without_list_headers_has_no_way_to_unsubscribe() -> None:
     page = a_message(b"Subject: receipt\r\n\r\nhello\r\n")
 
-    assert [form["action"] for form in page.of("form")] == ["/mailbox", "/mailbox/empty"]
+    assert [form["action"] for form in page.of("form")] == ["/mailbox"]
 
 
 def test_only_web_addresses_become_links() -> None:
@@ -148,8 +150,21 @@ def test_a_view_that_the_message_has_not_is_not_offered(raw: bytes, tabs: list[s
 
 
 def test_signatures_are_shown_or_their_absence() -> None:
-    assert "DKIM d=exemple.fr s=est1" in a_message(b"DKIM-Signature: d=exemple.fr; s=est1\r\n\r\n").text
+    forged = a_message(b"DKIM-Signature: d=exemple.fr; s=est1\r\n\r\n")
+
+    assert "DKIM d=exemple.fr s=est1: not valid, forged, or a signed field was changed" in forged.text
+    assert [span["class"] for span in forged.of("span") if "badge" in (span.get("class") or "")] == ["badge bad"]
     assert "not signed" in a_message(b"\r\n").text
+
+
+@pytest.mark.parametrize("verdict", [*dkim.WORDS])
+def test_only_what_holds_is_green(verdict: dkim.Verdict) -> None:
+    raw = b"\r\n"
+
+    page = message_page(row(), read(raw), raw, checked=[Checked("d.example", "s", verdict)], view="", nonce="n0nce")
+
+    assert (b'<span class="badge good">' in page) is (verdict == "valid")
+    assert escape(dkim.WORDS[verdict]).encode() in page
 
 
 def test_files_are_listed_with_their_size() -> None:

@@ -122,7 +122,7 @@ def targets(made: str) -> list[str]:
     return [TOKENS.read(token).destination for token in re.findall(rf"{re.escape(BASE_URL)}/c/([A-Za-z0-9_-]+)", made)]
 
 
-UNSUBSCRIBE = f"{BASE_URL}/u/{TOKENS.unsubscribe(JOB, 7, 'demo')}"
+UNSUBSCRIBE = f"{BASE_URL}/u/{TOKENS.unsubscribe(JOB, 7, 'demo', 'ana@exemple.com')}"
 
 
 # Header fields
@@ -150,7 +150,9 @@ def test_list_unsubscribe_names_the_page_and_the_address() -> None:
     found = re.fullmatch(r"<(https:[^>]*)>,\r\n <mailto:([^>?]*)\?subject=unsubscribe>", value)
     assert found is not None
     assert found[1] == UNSUBSCRIBE
-    assert TOKENS.read(UNSUBSCRIBE.rpartition("/")[2]) == Token("unsubscribe", JOB, 7, "demo")
+    assert TOKENS.read(UNSUBSCRIBE.rpartition("/")[2]) == Token(
+        "unsubscribe", JOB, 7, "demo", address="ana@exemple.com"
+    )
     assert found[2].endswith("@bounces.exemple.fr")
     assert VERP.read(found[2]) == Verp("unsubscribe", JOB, 7)
 

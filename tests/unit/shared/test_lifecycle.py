@@ -158,6 +158,44 @@ def test_wrong_settings_end_the_process_with_all_their_faults() -> None:
     assert "ESTAFETTE_NO_SUCH" in ended.stderr
 
 
+def test_a_hangup_does_not_end_a_process() -> None:
+    code = (
+        "import os, signal\nfrom shared.lifecycle import run\n"
+        "async def main(life):\n life.ready()\n os.kill(os.getpid(), signal.SIGHUP)\n"
+        "run(main, 'x')"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == 0
+    assert "SIGHUP" not in ended.stderr
+
+
+@pytest.mark.parametrize(("error", "code"), [("OperatorFault", 2), ("OSError", 2), ("KeyError", 1)])
+def test_what_an_operator_has_to_mend_is_said_without_a_traceback(error: str, code: int) -> None:
+    program = f"""
+from shared.errors import OperatorFault
+from shared.lifecycle import run
+async def main(life): raise {error}("the reason")
+run(main, 'x')
+"""
+
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+
+    assert ended.returncode == code
+    assert ("the reason" in ended.stderr) or code == 1
+    assert ('"exception"' in ended.stderr) is (code == 1)
+    assert ("cannot_run" in ended.stderr) is (code == 2)
+
+
+async def test_what_the_machine_refuses_a_process_that_was_ready_is_a_crash() -> None:
+    async def main(it: Lifecycle) -> None:
+        it.ready()
+        raise OSError("the disk is gone")
+
+    assert await life().live(main) == 1
+
+
 def test_a_whole_run_logs_its_steps_as_json_lines() -> None:
     code = "from shared.lifecycle import run\nasync def main(life): life.ready()\nrun(main, 'x')"
 

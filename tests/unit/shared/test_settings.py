@@ -96,3 +96,69 @@ def test_secret_files_are_in_the_data_directory_unless_named() -> None:
     assert load({"ESTAFETTE_DATA_DIR": "d"}, None).secret_file == Path("d/secret.key")
     named = load({"ESTAFETTE_SECRET_KEY_FILE": "/k", "ESTAFETTE_SECRET_PREVIOUS_KEY_FILES": "/a, /b"}, None)
     assert (named.secret_file, named.previous_secret_files) == (Path("/k"), (Path("/a"), Path("/b")))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("HTTP_PORT", "x", "expected a whole number from 0 to 65535, not 'x'"),
+        ("RELAY_LEASE_MS", "5", "expected a whole number, 1000 or more, not '5'"),
+        ("REDIS_REQUIRE_DURABLE", "perhaps", "expected true or false"),
+        ("LOGS_LEVEL", "loud", "expected one of debug"),
+        ("RELAY_ROUTE", "smtp://host", "expected mailbox, mx, or smtp://host:port"),
+        ("RELAY_ROUTE", "smtp://host:99999", "expected a port from 1 to 65535"),
+        ("RELAY_RETRY_SCHEDULE", "60, 300", "expected seconds with commas between and no blanks"),
+        ("RELAY_SENDER_ID", "ab", "expected 5 to 15 of"),
+        ("TRACKING_BASE_URL", "links.acme.example", "expected a web address without query"),
+        ("TLS_REPORT_FROM", "nobody", "expected an address"),
+        ("BOUNCES_FEEDBACK_LOOPS", "fbl.example", "expected networks or addresses"),
+        ("BOUNCES_FEEDBACK_LOOPS", "192.0.2.0/24,192.0.2.999", "'192.0.2.999' is no network (CIDR) and no address"),
+        ("DNS_SERVERS", "resolver.example", "expected an address, with or without a port"),
+        ("DNS_SERVERS", "127.0.0.1:0", "expected an address, with or without a port"),
+        ("TLS_DANE_RESOLVER", "[::1", "expected an address, with or without a port"),
+        ("HTTP_READY_URLS", "http://127.0.0.1:1/readyz", "expected name=url"),
+        ("REDIS_URL", "redis://host:port/0", "expected redis://host:port/database"),
+        ("REDIS_URL", "redis://host:6379/zero", "expected the number of a database"),
+        ("REDIS_URL", "redis+cluster://a:1,b", "expected redis+cluster://host:port"),
+    ],
+)
+def test_a_fault_names_the_setting_and_what_it_takes(variable: str, value: str, expected: str) -> None:
+    section, _, field = variable.lower().partition("_")
+
+    with pytest.raises(SettingsError) as raised:
+        load({f"ESTAFETTE_{variable}": value}, None)
+
+    (fault,) = raised.value.faults
+    assert fault.startswith(f"{section}.{field} (ESTAFETTE_{variable}): {expected}")
+
+
+def test_no_setting_is_explained_by_a_regular_expression(tmp_path: Path) -> None:
+    names = [line.name for line in explain({}, None)]
+    file = tmp_path / "estafette.toml"
+
+    for name in names:
+        section, _, field = name.partition(".")
+        file.write_text(f"[{section}]\n{field} = [1]\n")
+        with pytest.raises(SettingsError) as raised:
+            load({}, file)
+        (fault,) = raised.value.faults
+        assert fault.startswith(f"{name} ({file}): expected ")
+        assert not set("^$\\") & set(fault.partition("expected")[2])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("DNS_SERVERS", "127.0.0.1, [::1]:5353,2001:db8::1"),
+        ("TLS_DANE_RESOLVER", "127.0.0.1:5353"),
+        ("BOUNCES_FEEDBACK_LOOPS", "192.0.2.7, 2001:db8::/32"),
+        ("RELAY_ROUTE", "smtp://[::1]:25"),
+        ("REDIS_URL", "rediss://ana:s%40cret@redis.example:6380/3"),
+        ("REDIS_URL", "redis://localhost"),
+        ("REDIS_URL", "unix:///run/redis.sock"),
+        ("REDIS_URL", "redis+cluster://a:1,[::1]:2"),
+        ("HTTP_READY_URLS", "relay=http://127.0.0.1:1/readyz, http=http://[::1]:2/readyz"),
+    ],
+)
+def test_what_is_right_is_taken(variable: str, value: str) -> None:
+    load({f"ESTAFETTE_{variable}": value}, None)

@@ -1,6 +1,7 @@
 """Tokens say what was put in, and nobody else can make one."""
 
 import base64
+import hmac
 
 import pytest
 from hypothesis import given
@@ -30,9 +31,38 @@ def test_a_token_reads_back_as_what_was_put_in(
     job: str, ordinal: int, tenant: str, position: int, destination: str
 ) -> None:
     assert KEYS.read(KEYS.open(job, ordinal, tenant)) == Token("open", job, ordinal, tenant)
-    assert KEYS.read(KEYS.unsubscribe(job, ordinal, tenant)) == Token("unsubscribe", job, ordinal, tenant)
     click = KEYS.click(job, ordinal, tenant, position, destination)
     assert KEYS.read(click) == Token("click", job, ordinal, tenant, position, destination)
+
+
+@given(jobs, ordinals, tenants, st.text(st.characters(codec="utf-8"), max_size=320))
+def test_who_leaves_has_his_address_in_the_token_and_others_do_not_read_it(
+    job: str, ordinal: int, tenant: str, address: str
+) -> None:
+    text = KEYS.unsubscribe(job, ordinal, tenant, address)
+
+    assert KEYS.read(text) == Token("unsubscribe", job, ordinal, tenant, address=address)
+    if len(address.encode()) > 3:  # shorter ones are there by chance
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        assert address.encode() not in raw[19 + len(tenant.encode()) :]
+
+
+def test_the_same_address_looks_different_in_each_token() -> None:
+    texts = [KEYS.unsubscribe(JOB, ordinal, "demo", "ana@example.fr" * 5) for ordinal in range(50)]
+    texts += [TokenKeys(bytes([n]) * 32).unsubscribe(JOB, 0, "demo", "ana@example.fr" * 5) for n in range(50)]
+
+    sealed = {base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[-82:-12] for text in texts}
+
+    assert len(sealed) == 100
+
+
+def test_a_token_that_was_made_before_addresses_were_in_it_is_read() -> None:
+    old = KEYS.open(JOB, 7, "demo")
+    raw = b"u" + base64.urlsafe_b64decode(old + "=" * (-len(old) % 4))[1:-12]
+    key = hmac.digest(MASTER, b"estafette/tokens", "sha256")
+    text = base64.urlsafe_b64encode(raw + hmac.digest(key, raw, "sha256")[:12]).decode().rstrip("=")
+
+    assert KEYS.read(text) == Token("unsubscribe", JOB, 7, "demo") == KEYS.read(KEYS.unsubscribe(JOB, 7, "demo", ""))
 
 
 @given(jobs, ordinals, tenants, st.lists(st.tuples(positions, destinations), max_size=5))
@@ -53,7 +83,7 @@ def test_any_flipped_bit_is_refused(kind: str, data: st.DataObject) -> None:
     text = {
         "open": KEYS.open(JOB, 7, "demo"),
         "click": KEYS.click(JOB, 7, "demo", 2, "https://exemple.fr/é?a=1"),
-        "unsubscribe": KEYS.unsubscribe(JOB, 7, "demo"),
+        "unsubscribe": KEYS.unsubscribe(JOB, 7, "demo", "ana@example.fr"),
     }[kind]
     raw = bytearray(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     bit = data.draw(st.integers(0, len(raw) * 8 - 1))

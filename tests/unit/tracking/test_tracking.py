@@ -19,6 +19,7 @@ from services.tracking.tracking import (
 from shared import events, ids
 from shared.events import Clicked, Fact, Opened, Unsubscribed
 from shared.tokens import TokenKeys
+from tests.fakes.recipients import Jobs
 
 CREATED_MS = 1_750_000_000_000
 NOW_MS = CREATED_MS + 5_000
@@ -70,7 +71,7 @@ def leaving(method: str, body: bytes = b"", **fields: object) -> Request:
     return Request(
         method=method,
         kind="unsubscribe",
-        token=KEYS.unsubscribe(JOB, 3, "demo"),
+        token=KEYS.unsubscribe(JOB, 3, "demo", "ana@example.fr"),
         content_type="application/x-www-form-urlencoded",
         body=body,
         **fields,  # type: ignore[arg-type]
@@ -79,7 +80,7 @@ def leaving(method: str, body: bytes = b"", **fields: object) -> Request:
 
 async def answered(request: Request, now_ms: int = NOW_MS) -> tuple[Answer, list[Fact]]:
     memory = Memory()
-    answer = await Tracking(KEYS, memory, "edge").answer(request, now_ms)
+    answer = await Tracking(KEYS, memory, "edge", Jobs()).answer(request, now_ms)
     return answer, memory.facts
 
 
@@ -150,6 +151,7 @@ async def test_the_button_unsubscribes_and_says_so() -> None:
             job=JOB,
             ordinal=3,
             sequence=5_000,
+            email="ana@example.fr",
             by="page",
             user_agent=FIREFOX,
             ip="::1",
@@ -174,7 +176,7 @@ async def test_unsubscribing_again_is_the_same_event() -> None:
 
 async def test_requests_within_a_millisecond_are_events_of_their_own() -> None:
     memory = Memory()
-    tracking = Tracking(KEYS, memory, "edge")
+    tracking = Tracking(KEYS, memory, "edge", Jobs())
 
     for request in (opening(), opening(), click(), click(), opening()):
         await tracking.answer(request, NOW_MS)
@@ -186,7 +188,7 @@ async def test_two_processes_give_the_same_request_different_ids() -> None:
     memory = Memory()
 
     for edge in ("one", "other"):
-        await Tracking(KEYS, memory, edge).answer(click(), NOW_MS)
+        await Tracking(KEYS, memory, edge, Jobs()).answer(click(), NOW_MS)
 
     assert len({fact.event_id for fact in memory.facts}) == 2
 
@@ -197,7 +199,7 @@ async def test_two_processes_give_the_same_request_different_ids() -> None:
 @pytest.mark.parametrize("request_", [opening(), click(), leaving("POST", b"by=page"), leaving("POST", ONE_CLICK)])
 async def test_the_answer_waits_until_the_fact_is_recorded(request_: Request) -> None:
     held = Held()
-    waiting = asyncio.ensure_future(Tracking(KEYS, held, "edge").answer(request_, NOW_MS))
+    waiting = asyncio.ensure_future(Tracking(KEYS, held, "edge", Jobs()).answer(request_, NOW_MS))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not waiting.done() and not held.facts
@@ -211,7 +213,7 @@ async def test_the_answer_waits_until_the_fact_is_recorded(request_: Request) ->
 
 @pytest.mark.parametrize("request_", [opening(), click(), leaving("POST", b"by=page"), leaving("POST", ONE_CLICK)])
 async def test_what_cannot_be_recorded_is_answered_with_503_and_leads_nowhere(request_: Request) -> None:
-    answer = await Tracking(KEYS, Memory(refusing=True), "edge").answer(request_, NOW_MS)
+    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(request_, NOW_MS)
 
     assert (answer.status, answer.body) == (503, pages.later(""))
     assert int(answer.headers["Retry-After"]) > 0
@@ -219,7 +221,7 @@ async def test_what_cannot_be_recorded_is_answered_with_503_and_leads_nowhere(re
 
 
 async def test_the_unsubscribe_page_needs_no_recording() -> None:
-    answer = await Tracking(KEYS, Memory(refusing=True), "edge").answer(leaving("GET"), NOW_MS)
+    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(leaving("GET"), NOW_MS)
 
     assert answer.status == 200
 
@@ -237,7 +239,7 @@ async def test_facts_and_answers_are_counted() -> None:
     refused = _sample("estafette_tracking_answers_total", kind="click", status="503")
 
     await answered(click(user_agent="curl/8.9.1"))
-    await Tracking(KEYS, Memory(refusing=True), "edge").answer(click(user_agent="curl/8.9.1"), NOW_MS)
+    await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(click(user_agent="curl/8.9.1"), NOW_MS)
 
     assert _sample("estafette_tracking_facts_total", **facts) == before + 1
     assert _sample("estafette_tracking_answers_total", kind="click", status="503") == refused + 1
@@ -268,7 +270,7 @@ async def test_an_invalid_token_gets_a_friendly_page_and_never_a_redirect(method
     ("kind", "token"),
     [
         ("open", KEYS.click(JOB, 3, "demo", 2, URL)),
-        ("open", KEYS.unsubscribe(JOB, 3, "demo")),
+        ("open", KEYS.unsubscribe(JOB, 3, "demo", "ana@example.fr")),
         ("click", KEYS.open(JOB, 3, "demo")),
         ("unsubscribe", KEYS.open(JOB, 3, "demo")),
         ("unsubscribe", KEYS.click(JOB, 3, "demo", 2, URL)),
@@ -285,14 +287,14 @@ async def test_a_link_signed_with_a_former_key_works() -> None:
     memory = Memory()
     rotated = TokenKeys(b"n" * 32, [b"k" * 32])
 
-    answer = await Tracking(rotated, memory, "edge").answer(click(), NOW_MS)
+    answer = await Tracking(rotated, memory, "edge", Jobs()).answer(click(), NOW_MS)
 
     assert answer.headers["Location"] == URL
 
 
 @pytest.mark.parametrize(
     ("method", "kind", "allowed"),
-    [("POST", "open", "GET"), ("POST", "click", "GET, HEAD"), ("DELETE", "unsubscribe", "GET, POST")],
+    [("POST", "open", "GET, HEAD"), ("POST", "click", "GET, HEAD"), ("DELETE", "unsubscribe", "GET, HEAD, POST")],
 )
 async def test_other_methods_are_not_allowed(method: str, kind: str, allowed: str) -> None:
     answer, facts = await answered(Request(method=method, kind=kind, token="x"))  # type: ignore[arg-type]

@@ -1,0 +1,138 @@
+"""What all routes have in common, through a real server and a real client."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from multidict import CIMultiDict
+
+from shared import api
+
+Client = TestClient[web.Request, web.Application]
+PRINCIPAL = api.Principal("acme", frozenset({"read"}))
+KEY = {"Authorization": "Bearer key"}
+
+
+class Keys:
+    async def verify(self, text: str) -> api.Principal | None:
+        return PRINCIPAL if text == "key" else None
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    async def echo(request: web.Request) -> web.StreamResponse:
+        return api.json_answer({"query": dict(request.query), "body": (await request.read()).decode()})
+
+    routes = [
+        api.Route("GET", "/v1/things", echo, "Things", scope="read", query={"after": "", "limit": ""}),
+        api.Route("GET", "/v1/things/{thing}", echo, "A thing", scope="read"),
+        api.Route("POST", "/v1/things", echo, "Make one", scope="read", headers={"Idempotency-Key": ""}),
+        api.Route("GET", "/open", echo, "For everybody", query={"q": ""}),
+        api.Route("GET", "/l/{token}", echo, "A link", any_query=True, trailing_slash=True),
+    ]
+    server = TestServer(api.application(routes, Keys(), max_body_bytes=65536))
+    await server.start_server()
+    async with TestClient(server) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("path", "faults"),
+    [
+        ("/v1/things?dryrun=1", [("?dryrun", "there is no such parameter; there are ?after, ?limit")]),
+        ("/v1/things?Limit=5", [("?Limit", "there is no such parameter; there are ?after, ?limit")]),
+        ("/v1/things?limit=5&limit=6", [("?limit", "given more than once")]),
+        ("/v1/things?limit=5&limt=6&x=", [("?limt", None), ("?x", None)]),
+        ("/v1/things/a?verbose", [("?verbose", "there is no such parameter; this route has none")]),
+        ("/open?after=1", [("?after", "there is no such parameter; there are ?q")]),
+        ("/v1/openapi.json?format=yaml", [("?format", "there is no such parameter; this route has none")]),
+    ],
+)
+async def test_a_parameter_that_is_none_is_refused_by_its_name(
+    client: Client, path: str, faults: list[tuple[str, str | None]]
+) -> None:
+    async with client.get(path, headers=KEY) as answer:
+        problem = await answer.json(content_type="application/problem+json")
+
+    assert (answer.status, problem["type"]) == (422, "urn:estafette:problem:invalid_query")
+    assert [fault["at"] for fault in problem["faults"]] == [at for at, _ in faults]
+    assert all(what in (None, fault["what"]) for fault, (_, what) in zip(problem["faults"], faults, strict=True))
+
+
+async def test_a_body_does_not_excuse_a_parameter(client: Client) -> None:
+    async with client.post("/v1/things?dryrun=1", headers=KEY, data=b"{}") as answer:
+        assert answer.status == 422
+
+
+async def test_who_has_no_key_is_not_told_which_parameters_there_are(client: Client) -> None:
+    async with client.get("/v1/things?dryrun=1") as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/things?after=a&limit=", "/v1/things?", "/open?q=%26", "/l/t?a=1&a=2", "/l/t/?b"])
+async def test_parameters_that_are_known_or_do_not_matter_pass(client: Client, path: str) -> None:
+    async with client.get(path, headers=KEY) as answer:
+        assert answer.status == 200
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Idempotency-Key"])
+@pytest.mark.parametrize("values", [("Bearer key", "Bearer other"), ("Bearer key", "Bearer key"), ("", "Bearer key")])
+async def test_a_header_of_one_value_that_comes_twice_is_refused_by_its_name(
+    client: Client, name: str, values: tuple[str, str]
+) -> None:
+    headers = CIMultiDict([] if name == "Authorization" else KEY.items())
+    headers.extend((name, value) for value in values)
+
+    async with client.post("/v1/things", headers=headers) as answer:
+        problem = await answer.json(content_type="application/problem+json")
+
+    assert (answer.status, problem["type"]) == (400, "urn:estafette:problem:repeated_header")
+    assert [fault["at"] for fault in problem["faults"]] == [name]
+
+
+@pytest.mark.parametrize("line", [b"Content-Type: text/csv", b"Host: other", b"Content-Length: 5"])
+async def test_what_http_itself_has_once_is_refused_if_it_comes_twice(client: Client, line: bytes) -> None:
+    head = b"POST /v1/things HTTP/1.1\r\nAuthorization: Bearer key\r\nHost: x\r\nContent-Type: text/plain\r\n"
+    once = head + b"Content-Length: 5\r\nConnection: close\r\n"
+
+    assert await said(client, once + b"\r\nhello") == b"200"
+    assert await said(client, once + line + b"\r\n\r\nhello") == b"400"
+
+
+async def said(client: Client, request: bytes) -> bytes:
+    """The status with which these bytes are answered."""
+    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+    writer.write(request)
+    status = (await reader.readline()).split()[1]
+    writer.close()
+    await writer.wait_closed()
+    return status
+
+
+@pytest.mark.parametrize("path", ["/v1/things", "/v1/things/a", "/open", "/v1/openapi.json", "/l/t", "/l/t/"])
+async def test_what_can_be_asked_with_get_can_be_asked_with_head(client: Client, path: str) -> None:
+    async with client.get(path, headers=KEY) as got, client.head(path, headers=KEY) as headed:
+        assert got.status == headed.status == 200
+        assert got.headers["Content-Length"] == headed.headers["Content-Length"]
+        assert await headed.read() == b""
+
+
+async def test_head_asks_for_a_key_as_get_does(client: Client) -> None:
+    async with client.head("/v1/things") as answer:
+        assert answer.status == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("/v1/things", {"GET", "HEAD", "POST", "OPTIONS"}), ("/v1/things/a", {"GET", "HEAD", "OPTIONS"})],
+)
+async def test_options_tell_what_is_allowed(client: Client, path: str, allowed: set[str]) -> None:
+    async with client.options(path) as answer:
+        assert (answer.status, set(answer.headers["Allow"].split(","))) == (204, allowed)
+
+
+async def test_options_of_nothing_find_nothing(client: Client) -> None:
+    async with client.options("/v1/nothing") as answer:
+        assert answer.status == 404

@@ -1,0 +1,146 @@
+"""Every command that the documents show is run: against an instance, in the order in which a reader meets them."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.flows.stack import Stack
+from tests.servers import free_port, need
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "loadtests/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+
+#: What is not run here, each with its reason. Whatever a document shows beside these is.
+NOT_RUN = {
+    "make run": "the instance that the others are run against is started by the fixture, on free ports",
+    "make demo": "test_the_demo_ends_with_figures_that_add_up runs it, in an instance of its own",
+    "make test": "it would run this test",
+    "make check": "it would run this test",
+    "make audit": "asks the world which versions have known faults",
+    ".ci/run": "it would run this test",
+    ".venv/bin/python -m loadtests.": "measures, and reads no package from the directory of this test",
+    "make bench-": "measures, for minutes; tests/unit/loadtests and tests/edges/loadtests hold the parts",
+    "ESTAFETTE_REDIS_URL=redis+cluster://127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003 make run": "as make run",
+}
+#: What never ends: what it says when it works, "" if nothing.
+ENDLESS = {
+    "redis-server": "eady to accept connections",
+    ".venv/bin/estafette serve": '"event":"ready"',
+    ".venv/bin/estafette tail": "",
+}
+#: What is refused here, as the document says, because nobody has published the records.
+REFUSED = {".venv/bin/estafette domains activate": "not activated"}
+
+# The id of a job, as the README shows it: the reader has another.
+_JOB = re.compile(r"^job=[0-9a-v]{20}\b", re.MULTILINE)
+_PROLOGUE = r"""
+set -euo pipefail
+trap 'echo "failed: $BASH_COMMAND" >&2' ERR
+curl() { command curl --fail-with-body "$@" | tee last.json; [ -e first.json ] || cp last.json first.json; }
+endless() {  # what to wait for, then the command
+  local sign=$1 log; shift
+  log=$(mktemp -p "$PWD" log.XXXXXX)
+  ( exec "$@" ) >"$log" 2>&1 &
+  children="${children:-} $!"
+  [ -n "$sign" ] || return 0
+  for _ in $(seq 600); do
+    grep -q -- "$sign" "$log" && return 0
+    kill -0 $! || break
+    sleep 0.1
+  done
+  echo "never came up: $*" >&2; cat "$log" >&2; exit 1
+}
+refused() {
+  local sign=$1 said; shift
+  if said=$("$@" 2>&1); then echo "was not refused: $*" >&2; exit 1; fi
+  grep -q -- "$sign" <<<"$said" || { echo "$said" >&2; exit 1; }
+}
+trap 'for child in ${children:-}; do kill -INT "$child" || true; done; wait' EXIT
+"""
+
+
+def blocks(document: Path) -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", document.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def outside(block: str) -> Iterator[tuple[str, bool]]:
+    """The lines, each with whether it is a command or begins one: nothing in a here-document is."""
+    end = ""
+    for line in block.splitlines():
+        yield line, not end
+        begun = re.search(r"<<'(\w+)'", line)
+        end = begun[1] if begun else "" if line == end else end
+
+
+def script(document: Path, replaced: dict[str, str]) -> str:
+    """What a reader would type, but for what is in the tables above, and with `replaced` for what is his own."""
+    lines = [_PROLOGUE]
+    for block in blocks(document):
+        for line, is_command in outside(block):
+            for old, new in replaced.items():
+                line = line.replace(old, new)
+            lines.append(prepared(line) if is_command else line)
+    lines.append('for child in ${children:-}; do kill -0 "$child"; done')  # none has ended by itself
+    text = "\n".join(lines) + "\n"
+    return _JOB.sub(lambda _: """job=$(sed -n 's/^{"id":"\\([^"]*\\)".*/\\1/p' first.json)""", text)
+
+
+def prepared(line: str) -> str:
+    if any(line.startswith(beginning) for beginning in NOT_RUN):
+        return ":"
+    before, and_then, last = line.rpartition(" && ")
+    for table, word in ((ENDLESS, "endless"), (REFUSED, "refused")):
+        for beginning, sign in table.items():
+            if last.startswith(beginning):
+                return f"{before}{and_then}{word} '{sign}' {last}"
+    return line
+
+
+def runnable(document: Path) -> bool:
+    lines = [line for block in blocks(document) for line, is_command in outside(block) if is_command]
+    return any(prepared(line) != ":" for line in lines)
+
+
+def test_what_is_not_run_is_shown_somewhere() -> None:
+    shown = [line for document in DOCUMENTS for block in blocks(document) for line, _ in outside(block)]
+
+    for beginning in (*NOT_RUN, *ENDLESS, *REFUSED):
+        assert any(beginning in line for line in shown), beginning
+
+
+@pytest.mark.parametrize(
+    "document", [one for one in DOCUMENTS if runnable(one)], ids=lambda document: str(document.relative_to(ROOT))
+)
+async def test_every_command_of_a_document_works(document: Path, tmp_path: Path) -> None:
+    need("curl")
+    console = tmp_path / ".venv/bin/estafette"
+    console.parent.mkdir(parents=True)
+    console.write_text(f'#!/bin/sh\nexec {sys.executable} -m services.cli "$@"\n')
+    console.chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/redis-server").symlink_to(need("redis-server"))
+    # Of the parts that are served one by one; the instance has its own.
+    ports = {f"ESTAFETTE_{name}_PORT": str(free_port()) for name in ("HTTP", "BOUNCES", "MAILBOX")}
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")},
+        **ports,
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1",
+    }
+
+    async with Stack.running(tmp_path / ".run", {"ESTAFETTE_REDIS_PARTITIONS": "8"}) as stack:
+        typed = script(document, {"http://127.0.0.1:8080": stack.base, "6390": str(free_port())})
+        (tmp_path / "typed.sh").write_text(typed)
+        process = await asyncio.create_subprocess_exec(
+            "bash", "typed.sh", cwd=tmp_path, env=environ, stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        printed, _ = await process.communicate()
+
+        assert process.returncode == 0, printed.decode(errors="replace")[-4000:]

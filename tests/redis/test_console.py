@@ -1,0 +1,322 @@
+"""No command of the console ends in a traceback: what is wrong is said in a sentence that names it."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from redis import Redis as RedisClient
+
+from services import cli
+from shared import keys, settings
+from tests.servers import RedisServer, free_port, stop
+
+SECRET = "0123456789abcdef" * 4
+NOBODY = "redis://127.0.0.1:1/0"
+
+#: Every command, in words that it takes.
+COMMANDS: Mapping[str, Sequence[str]] = {
+    "run": (),
+    "serve": ("http",),
+    "settings": (),
+    "demo": (),
+    "tail": ("--no-follow",),
+    "tenants add": ("acme",),
+    "tenants list": (),
+    "tenants show": ("acme",),
+    "tenants quota": ("acme", "open_jobs", "5"),
+    "keys create": ("--tenant", "acme", "--scope", "send"),
+    "keys list": (),
+    "keys revoke": ("x",),
+    "domains add": ("acme.example", "--tenant", "acme"),
+    "domains list": (),
+    "domains give": ("acme.example", "--tenant", "acme"),
+    "domains take": ("acme.example",),
+    "domains check": ("acme.example",),
+    "domains rotate": ("acme.example",),
+    "domains activate": ("acme.example",),
+    "domains reencrypt": (),
+    "installation show": (),
+    "installation accept": (),
+    "secret accept": (),
+    "stops list": (),
+    "stops consent": ("job:x",),
+}
+#: Those that ask Redis and end.
+ASKING = [name for name in COMMANDS if name not in ("run", "serve", "settings", "demo")]
+
+#: What somebody may type, and what the answer has to name.
+WRONG: Sequence[tuple[Sequence[str], str]] = [
+    (("serve", "smtp"), "smtp"),
+    (("tail", "--partition", "99", "--no-follow"), "partition 99"),
+    (("tail", "--partition", "-1", "--no-follow"), "partition -1"),
+    (("tail", "--partition", "x"), "--partition"),
+    (("tail", "--fact", "Teleported", "--no-follow"), "Teleported"),
+    (("tenants", "add", "Ac me"), "Ac me"),
+    (("tenants", "add", "a" * 33), "32"),
+    (("tenants", "add", "there"), "there is a tenant there already"),
+    (("tenants", "add", "\udcff"), "name"),
+    (("tenants", "show", "nobody"), "nobody"),
+    (("tenants", "quota", "nobody", "open_jobs", "5"), "nobody"),
+    (("tenants", "quota", "there", "fun", "5"), "fun"),
+    (("tenants", "quota", "there", "open_jobs", "-5"), "-5"),
+    (("tenants", "quota", "there", "open_jobs", "9" * 30), "quota"),
+    (("keys", "create", "--tenant", "nobody", "--scope", "send"), "nobody"),
+    (("keys", "create", "--tenant", "there", "--scope", "fly"), "fly"),
+    (("keys", "create", "--tenant", "there", "--scope", ","), "scope"),
+    (("keys", "revoke", "x\ny"), "no key"),
+    (("domains", "add", "theirs.example", "--tenant", "there"), "theirs.example"),
+    (("domains", "add", "com", "--tenant", "there"), "com"),
+    (("domains", "add", "not a domain", "--tenant", "there"), "not a domain"),
+    (("domains", "add", "\u0000", "--tenant", "there"), "domain"),
+    (("domains", "add", "a" * 300 + ".example", "--tenant", "there"), "domain"),
+    (("domains", "add", "x.example"), "--tenant"),
+    (("domains", "add", "x.example", "--tenant", "nobody"), "nobody"),
+    (("domains", "add", "bounces.localhost", "--tenant", "there"), "bounces.localhost"),
+    (("domains", "give", "com", "--tenant", "there"), "com"),
+    (("domains", "give", "x.example", "--tenant", "nobody"), "nobody"),
+    (("domains", "take", "free.example"), "free.example"),
+    (("domains", "take", "not a domain"), "not a domain"),
+    (("domains", "check", "free.example"), "free.example"),
+    (("domains", "check", "theirs.example", "--tenant", "there"), "theirs.example"),
+    (("domains", "check", "."), "."),
+    (("domains", "rotate", "free.example"), "free.example"),
+    (("domains", "rotate", "not a domain"), "not a domain"),
+    (("domains", "activate", "free.example"), "free.example"),
+    (("domains", "activate", "theirs.example"), "rotate first"),
+    (("domains", "activate", "theirs.example", "--force"), "rotate first"),
+    (("stops", "consent", "job:none"), "job:none"),
+    (("stops", "consent", "\x00"), "nothing of the name"),
+    (("installation", "accept", "not an id"), "not an id"),
+    (("nonsense",), "nonsense"),
+    (("tenants", "nonsense"), "nonsense"),
+]
+
+
+def commands(group: click.Group, before: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}"
+
+
+def console(*words: str, **environ: str) -> Result:
+    names = {name: None for name in os.environ if name.startswith(settings.PREFIX)}
+    return CliRunner().invoke(cli.main, list(words), env={**names, **environ})
+
+
+def said(result: Result) -> str:
+    """What a command that failed printed; it did so in words."""
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert "a fault of Estafette" not in result.output
+    return result.output
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> dict[str, str]:
+    """A data directory with a master secret, as an instance has it."""
+    (tmp_path / "secret.key").write_text(SECRET)
+    (tmp_path / "secret.key").chmod(0o600)
+    return {"ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1"}
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server that wants a password, and keeps nothing."""
+    server = RedisServer(tmp_path_factory.mktemp("guarded"))
+    server.start()
+    try:
+        server.client().config_set("appendonly", "no")
+        server.client().config_set("requirepass", "open sesame")
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            server.stop()
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert set(commands(cli.main)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", list(COMMANDS))
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("relay.route", "somewhere", "mailbox, mx, or smtp://host:port"),
+        ("redis.url", "http://user:hunter2@redis.example", "redis://host:port/0"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_named_with_what_it_takes(words: str, name: str, value: str, expected: str) -> None:
+    variable = f"ESTAFETTE_{name.replace('.', '_').upper()}"
+
+    told = said(console(*words.split(), *COMMANDS[words], **{variable: value}))
+
+    assert name in told
+    assert variable in told
+    assert f"expected {expected}" in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize("words", ASKING)
+def test_redis_that_is_not_there_does_not_answer(words: str, place: dict[str, str]) -> None:
+    told = said(console(*words.split(), *COMMANDS[words], **place, ESTAFETTE_REDIS_URL=NOBODY))
+
+    assert "Redis does not answer" in told
+
+
+@pytest.mark.parametrize("words", ASKING)
+def test_where_there_is_no_redis_at_all_it_is_said_what_to_do(words: str, place: dict[str, str]) -> None:
+    assert "set redis.url, or start `estafette run`" in said(console(*words.split(), *COMMANDS[words], **place))
+
+
+@pytest.mark.parametrize("words", [*ASKING, "run"])
+@pytest.mark.parametrize(
+    ("userinfo", "expected"),
+    [("", "wants a password (NOAUTH)"), (":hunter2@", "(WRONGPASS)"), ("ana:hunter2@", "(WRONGPASS)")],
+)
+def test_a_password_that_is_wrong_is_said_as_such(
+    words: str, userinfo: str, expected: str, guarded: RedisServer, place: dict[str, str]
+) -> None:
+    url = guarded.url.replace("//", f"//{userinfo}")
+    ports = {f"ESTAFETTE_{name}_PORT": str(free_port()) for name in ("HTTP", "BOUNCES", "MAILBOX")}
+
+    told = said(console(*words.split(), *COMMANDS[words], **place, **ports, ESTAFETTE_REDIS_URL=url))
+
+    assert expected in told
+    assert "does not answer" not in told
+    assert "hunter2" not in told
+
+
+@pytest.mark.parametrize(("words", "named"), WRONG)
+def test_what_cannot_be_is_refused_by_its_name(
+    words: Sequence[str], named: str, redis_url: str, place: dict[str, str]
+) -> None:
+    for before in (
+        ("tenants", "add", "there"),
+        ("tenants", "add", "others"),
+        ("domains", "add", "theirs.example", "--tenant", "others"),
+    ):
+        assert console(*before, **place, ESTAFETTE_REDIS_URL=redis_url).exit_code == 0
+
+    assert named in said(console(*words, **place, ESTAFETTE_REDIS_URL=redis_url))
+
+
+@pytest.mark.parametrize("words", ["domains add", "domains check", "domains reencrypt"])
+@pytest.mark.parametrize("secret", [None, "not hex", "abcd", "\xff"])
+def test_a_master_secret_that_cannot_be_read_is_named(
+    words: str, secret: str | None, redis_url: str, tmp_path: Path
+) -> None:
+    environ = {"ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+    if secret is not None:
+        (tmp_path / "secret.key").write_text(secret, "latin-1")
+        (tmp_path / "secret.key").chmod(0o600)
+
+    assert str(tmp_path / "secret.key") in said(console(*words.split(), *COMMANDS[words], **environ))
+
+
+def test_keys_under_another_secret_are_told_in_words(redis_url: str, place: dict[str, str], tmp_path: Path) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+    console("domains", "add", "acme.example", "--tenant", "acme", **environ)
+    (tmp_path / "secret.key").write_text(SECRET[::-1])
+
+    assert "secret.previous_key_files" in said(console("domains", "reencrypt", **environ))
+
+
+def test_what_should_not_have_happened_is_one_line_and_its_traceback_a_file(
+    place: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("hunter2")
+
+    monkeypatch.setattr(cli, "_with_redis", broken)
+
+    result = console("tenants", "list", **place)
+
+    assert result.exit_code == 2
+    assert "a fault of Estafette: RuntimeError" in result.output
+    assert "hunter2" not in result.output
+    file = Path(result.output.split()[-1])
+    assert "hunter2" in file.read_text()
+    file.unlink()
+
+
+# What is served
+
+
+@contextlib.contextmanager
+def serving(service: str, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith(settings.PREFIX)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.cli", "serve", service],
+        env={**own, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            stop(process)
+
+
+@pytest.mark.parametrize("service", ["http", "relay", "suppression"])
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"ESTAFETTE_REDIS_REQUIRE_DURABLE": "true"}, b"redis.require_durable: this Redis may forget"),
+        ({"ESTAFETTE_REDIS_PARTITIONS": "3"}, b"redis.partitions is 3, but the data was made with 8"),
+    ],
+)
+def test_a_process_that_cannot_run_says_why_and_ends(
+    service: str, environ: dict[str, str], expected: bytes, guarded: RedisServer, place: dict[str, str]
+) -> None:
+    url = guarded.url.replace("//", "//:open sesame@").replace(" ", "%20")
+    whole = {**place, **environ, "ESTAFETTE_REDIS_URL": url, "ESTAFETTE_HTTP_PORT": str(free_port())}
+    with RedisClient(port=guarded.port, password="open sesame") as client:
+        client.set(keys.partitions(), 8)
+
+    with serving(service, whole) as process:
+        printed, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert expected in printed
+    assert b"Traceback" not in printed
+    assert b'"exception"' not in printed
+
+
+@pytest.mark.parametrize("service", ["http", "bounces", "mailbox"])
+def test_a_port_that_is_taken_is_said_without_a_traceback(
+    service: str, redis_url: str, guarded: RedisServer, place: dict[str, str]
+) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, f"ESTAFETTE_{service.upper()}_PORT": str(guarded.port)}
+
+    with serving(service, environ) as process:
+        printed, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 2
+    assert str(guarded.port).encode() in printed
+    assert b"Traceback" not in printed
+
+
+@pytest.mark.parametrize("service", ["http", "queueing"])
+def test_a_process_that_redis_does_not_let_in_says_so_and_waits(
+    service: str, guarded: RedisServer, place: dict[str, str]
+) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": guarded.url, "ESTAFETTE_HTTP_PORT": str(free_port())}
+
+    with serving(service, environ) as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if b"not_ready" in line)
+
+        assert b"wants a password (NOAUTH)" in line
+        assert process.poll() is None
