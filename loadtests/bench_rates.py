@@ -3,8 +3,9 @@
     python -m loadtests.bench_rates [--seconds 60] [KIND:RATE …]
 
 A whole instance sends to an SMTP server of ours that notes when each message came. KIND says who set the rate: `job`,
-`tenant`, `site`, `source`. There is mail enough all the time. What counts is the messages within the period against
-what the rate allows, and the fullest second against rate and burst. The last line is JSON.
+`tenant`, `site`, `provider` (found by MX look-up, as Yahoo), `source`. There is mail enough all the time. What counts
+is the messages within the period against what the rate allows, and the fullest second against rate and burst. The last
+line is JSON.
 """
 
 import argparse
@@ -17,12 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.rates import Rate, allowed, parse_rate
+from tests.fakes.dns_server import DnsServer
 from tests.fakes.smtp_server import SmtpServer
 from tests.flows.stack import Stack
 
 USUAL = (
     "job:1/m", "job:10000/h", "job:10/s", "job:40/s", "job:100/s", "job:500/s",
     "tenant:10/s", "tenant:100/s", "site:10/s", "site:100/s", "source:10/s", "source:100/s",
+    "provider:10/s", "provider:100/s",
 )  # fmt: skip
 #: The first second has the burst in it.
 SETTLE_S = 3.0
@@ -33,7 +36,9 @@ SHAPING = {
     "tenant": '[tenant.demo]\nrate = "{rate}"\n',
     "site": '[site."{site}"]\nrate = "{rate}"\n',
     "source": '[site."{site}"]\nsource_rate = "{rate}"\n',
+    "provider": '[provider.yahoo]\nrate = "{rate}"\n',
 }
+ZONE = "x.test. 3600 IN MX 10 mta5.am0.yahoodns.net.\nmta5.am0.yahoodns.net. 3600 IN A 127.0.0.1\n"
 
 
 def main() -> None:
@@ -66,14 +71,19 @@ async def measure(kind: str, rate: Rate, seconds: float) -> list[float]:
         first.set()
         return "250 2.0.0 queued"
 
-    async with SmtpServer({"DOT": arrived}) as sink:
+    async with SmtpServer({"DOT": arrived}) as sink, DnsServer(ZONE) as zone:
         with tempfile.TemporaryDirectory(prefix="estafette-bench-", ignore_cleanup_errors=True) as folder:
             shaping = Path(folder) / "shaping.toml"
             shaping.write_text(SHAPING[kind].format(rate=rate, site=f"route:127.0.0.1:{sink.port}"), "utf-8")
-            environ = {
-                "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}",
-                "ESTAFETTE_RELAY_SHAPING_FILE": str(shaping),
-            }
+            route = {"ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}"}
+            if kind == "provider":
+                route = {
+                    "ESTAFETTE_RELAY_ROUTE": "mx",
+                    "ESTAFETTE_RELAY_MX_PORT": str(sink.port),
+                    "ESTAFETTE_RELAY_PRIVATE_NETWORKS": "true",
+                    "ESTAFETTE_DNS_SERVERS": zone.address,
+                }
+            environ = {**route, "ESTAFETTE_RELAY_SHAPING_FILE": str(shaping)}
             async with Stack.running(Path(folder) / "run", environ) as stack:
                 of_job = {"rate": str(rate)} if kind == "job" else {}
                 left = int(rate.per_s * (SETTLE_S + seconds + RESERVE_S)) + 10
