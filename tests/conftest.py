@@ -2,6 +2,7 @@
 all that any test logs, which fails the run where a secret stands in it."""
 
 import logging
+import os
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -32,6 +33,15 @@ def no_log_of_any_test_has_a_secret_in_it(tmp_path_factory: pytest.TempPathFacto
     logging.getLogger().removeHandler(handler)
     assert _in_process.places == []
     assert secrets_in_logs.found(tmp_path_factory.getbasetemp()) == []
+
+
+@pytest.fixture(autouse=True)
+def what_is_written_next_is_as_open_as_before() -> Iterator[None]:
+    """A command that is run in the test's own process closes what is written from then on to others (`umask`)."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -83,6 +83,9 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     for at in range(MANY):
         assert (await stack.call("POST", "/v1/domains", {"domain": f"known-{at}.test"}))[0] == 201
         assert (await stack.call("PUT", f"/v1/suppressions/known-{at}@api.test"))[0] == 201
+    taken = [f"taken-{at}.test" for at in range(MANY)]
+    for domain in taken:
+        assert (await stack.call("POST", "/v1/domains", {"domain": domain}))[0] == 201
     rotated = [f"rotated-{at}.test" for at in range(MANY // 2)]
     for domain in rotated:
         assert (await stack.call("POST", "/v1/domains", {"domain": domain}))[0] == 201
@@ -109,6 +112,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/stops/{name}/consent": {"name": ["tenant:stopped"]},
         "/v1/messages/{message}": {"message": [f"{job_id}.0", f"{job_id}.1"]},
         "/v1/domains/{domain}": {"domain": [f"known-{at}.test" for at in range(MANY)]},
+        "/v1/domains/{domain}/take": {"domain": taken},
         "/v1/domains/{domain}/check": {"domain": rotated[:1]},
         "/v1/domains/{domain}/rotate": {"domain": rotated[:1]},
         "/v1/domains/{domain}/activate": {"domain": rotated[1:]},

@@ -1,7 +1,9 @@
 """A running instance whose data is gone, or another's, says so, and goes on when an operator accepts it."""
 
+import shutil
 from pathlib import Path
 
+import aiohttp
 import pytest
 import redis
 
@@ -48,13 +50,14 @@ async def test_the_redis_of_another_installation_is_not_worked_on(tmp_path: Path
             pass
         with server.client() as client:
             client.flushall()
+        (tmp_path / "b").mkdir(mode=0o700)
+        # The master secret is another matter (`test_known_secret`).
+        shutil.copy(tmp_path / "a" / "secret.key", tmp_path / "b" / "secret.key")
         async with Stack.running(tmp_path / "b", environ) as other:
             assert (await other.console("installation", "show")).strip()
 
         stack = Stack(tmp_path / "a", environ)
         stack._process = stack._spawn()
-        import aiohttp
-
         stack._session = aiohttp.ClientSession()
         try:
 

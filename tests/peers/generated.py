@@ -49,6 +49,8 @@ _WORDS = (
     "a\tb",
     "  ",
 )
+#: A subject is one line.
+_SUBJECT_WORDS = [word for word in _WORDS if word.isprintable()]
 _LINES = ("", ".", "..", ".x", " ", "\t", " \t ", "x  ", "From here", "x" * 998, "é" * 700, "mot " * 400, "=", "--=_")
 _ENDS = ("", "\n", "\n\n\n", " \n \n", "\r\n\r\n")
 
@@ -70,7 +72,7 @@ def _made(chance: Random, number: int, signers: list[Signer]) -> bytes:
     which = chance.randrange(4)
     job = JobContent(
         from_=f"{_quoted(chance.choice(_NAMES))} <news@{DOMAIN}>",
-        subject=" ".join(chance.choices(_WORDS, k=chance.choice((0, 1, 5, 60)))).strip() or "x",
+        subject=" ".join(chance.choices(_SUBJECT_WORDS, k=chance.choice((0, 1, 5, 60)))).strip() or "x",
         text=text if which != 1 else None,
         html=html if which != 0 else None,
         stream=chance.choice(("bulk", "bulk", "transactional", "one_to_one")),

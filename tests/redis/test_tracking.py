@@ -319,4 +319,4 @@ async def test_a_process_refuses_data_of_another_number_of_partitions(redis_url:
 
     process = Process(tmp_path, redis_url)
 
-    assert await asyncio.to_thread(process.process.wait, 30) == 1
+    assert await asyncio.to_thread(process.process.wait, 30) == 2
