@@ -32,10 +32,10 @@ NEIGHBOURS = 4
 GOAL = 1.25
 #: At the beginning of each slice: what the one before has left is worked off, and does not count.
 SETTLE_S = 0.25
-#: The attacker's. All of this runs on one machine, so what he may ask for is half of what the neighbours ask for
+#: The attacker's. All of this runs on one machine, so what he may ask for is a quarter of what the neighbours ask for
 #: together; he asks for as much as he is answered.
 SMALL = {
-    "requests_per_second": 40,
+    "requests_per_second": 20,
     "requests_under_way": 8,
     "open_jobs": 20,
     "stored_bytes": 4_000_000,

@@ -7,6 +7,7 @@ once the data was found to be ours and every process named in `http.ready_urls` 
 import asyncio
 import os
 import secrets
+import sys
 import time
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from services.mailbox import http as mailbox
 from services.mailbox import store as mailbox_store
 from services.queueing import compiling, domains, stopping
 from services.queueing import http as queueing
+from services.queueing.aside import Aside
 from services.queueing.figures import FigureStore
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
@@ -50,6 +52,8 @@ from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
 
 #: The longest request line of ours: method, path and token, and then some.
 MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024
+#: How long a thread beside the loop keeps the interpreter, in seconds: the loop's turn comes in answers to people.
+SWITCH_S = 0.001
 #: Requests in hand have a second to spare before `lifecycle.CLOSE_SECONDS`.
 SHUTDOWN_SECONDS = 2
 #: Another process that takes longer to say that it is ready is not.
@@ -57,6 +61,7 @@ READY_SECONDS = 1.0
 
 
 async def main(life: Lifecycle) -> None:
+    sys.setswitchinterval(SWITCH_S)
     settings = life.settings
     secret = master_secret.load(settings)
     client = storage.connect(life)
@@ -127,16 +132,18 @@ def _queueing(
     store = JobStore(client, partitions, settings.queueing.max_intake_chunks, open_job_ms)
     defaults = settings.quotas.by_name()
     publisher = Publisher(client, partitions, lambda: secrets.token_hex(8))
+    aside = Aside()
     jobs = queueing.routes(
         store,
         tenants,
         sending_domains,
-        compiling.Compiler(sandbox),
+        compiling.Compiler(sandbox, aside=aside),
         Room(store, defaults, _now_ms, time.monotonic),
         partitions=partitions,
         max_recipients=settings.queueing.max_recipients,
         now_ms=_now_ms,
         chance=os.urandom,
+        aside=aside,
     )
     stops = stopping.routes(StopList(client), FigureStore(client, partitions), store, publisher, _now_ms)
 

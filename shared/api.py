@@ -5,6 +5,7 @@ authentication by API key, the problem documents of RFC 9457 and, at `/v1/openap
 routes.
 """
 
+import asyncio
 import re
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -222,6 +223,8 @@ def _mount(
             _refuse_unknown(request, route)
             return await turns.run(principal.tenant, _admitted(request, principal))
         except Problem as problem:
+            if problem.status == 429 and admission is not None and (refused := request.get(PRINCIPAL)) is not None:
+                await asyncio.sleep(admission.refusal_wait_s(refused.tenant, request.content_length or 0))
             return problem_answer(problem)
         except RedisAway:
             return problem_answer(

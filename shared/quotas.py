@@ -27,6 +27,13 @@ MEANINGS = {
     "intake_chunks": "parts of jobs (500 recipients each) that wait to be queued, in each lane",
 }
 NAMES = tuple(MEANINGS)
+#: A tenant's refusals that are answered at once, and so many a second from then on; a body counts as some more, since
+#: reading it to its end is what lets the answer be heard. So asking again at once is no way to keep a process busy.
+REFUSALS_AT_ONCE = 40
+REFUSALS_PER_S = 20
+BODY_BYTES_OF_A_REFUSAL = 100_000
+#: No refusal waits longer.
+MAX_REFUSAL_WAIT_S = 5.0
 #: Above that, tenants that have nothing under way and a full allowance are forgotten.
 MAX_KNOWN = 10_000
 
@@ -53,12 +60,14 @@ def exceeded(name: str, limit: int, used: int, retry_after_s: float = 1) -> Prob
 class _Asked:
     """Of one tenant: what he may still ask for at once, as of when, and what is under way."""
 
-    __slots__ = ("at", "left", "under_way")
+    __slots__ = ("at", "left", "refusals_at", "refusals_left", "under_way")
 
     def __init__(self, left: float, at: float) -> None:
         self.left = left
         self.at = at
         self.under_way = 0
+        self.refusals_left = float(REFUSALS_AT_ONCE)
+        self.refusals_at = at
 
 
 class Admission:
@@ -78,15 +87,32 @@ class Admission:
         finally:
             asked.under_way -= 1
 
-    def _admit(self, tenant: str, own: Mapping[str, int]) -> _Asked:
-        rate = own.get("requests_per_second", self.defaults["requests_per_second"])
-        most = own.get("requests_under_way", self.defaults["requests_under_way"])
+    def refusal_wait_s(self, tenant: str, body_bytes: int) -> float:
+        """How long the answer to a refused request waits: nothing, for a client that heeds Retry-After."""
         now = self._monotonic()
+        asked = self._of(tenant, self.defaults["requests_per_second"], now)
+        since = now - asked.refusals_at
+        asked.refusals_at = now
+        left = min(REFUSALS_AT_ONCE, asked.refusals_left + since * REFUSALS_PER_S)
+        wait_s = max(0.0, 1 + body_bytes / BODY_BYTES_OF_A_REFUSAL - left) / REFUSALS_PER_S
+        # What none would wait for is not owed either.
+        asked.refusals_left = left - 1 - body_bytes / BODY_BYTES_OF_A_REFUSAL
+        asked.refusals_left = max(asked.refusals_left, -MAX_REFUSAL_WAIT_S * REFUSALS_PER_S)
+        return min(wait_s, MAX_REFUSAL_WAIT_S)
+
+    def _of(self, tenant: str, rate: float, now: float) -> _Asked:
         asked = self._asked.get(tenant)
         if asked is None:
             if len(self._asked) >= MAX_KNOWN:
                 self._forget(now)
             asked = self._asked[tenant] = _Asked(rate, now)
+        return asked
+
+    def _admit(self, tenant: str, own: Mapping[str, int]) -> _Asked:
+        rate = own.get("requests_per_second", self.defaults["requests_per_second"])
+        most = own.get("requests_under_way", self.defaults["requests_under_way"])
+        now = self._monotonic()
+        asked = self._of(tenant, rate, now)
         asked.left = min(rate, asked.left + (now - asked.at) * rate)
         asked.at = now
         if asked.under_way >= most:
@@ -99,4 +125,8 @@ class Admission:
 
     def _forget(self, now: float) -> None:
         """After a second without a request a tenant is as one that was never seen."""
-        self._asked = {name: one for name, one in self._asked.items() if one.under_way or now - one.at < 1}
+        self._asked = {
+            name: one
+            for name, one in self._asked.items()
+            if one.under_way or now - one.at < 1 or now - one.refusals_at < MAX_REFUSAL_WAIT_S
+        }

@@ -3,7 +3,6 @@
 The sandbox's process is this module, as `python -m services.queueing.compiling`.
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +11,7 @@ from math import ceil
 
 import msgspec
 
+from services.queueing.aside import Aside
 from services.queueing.compile import (
     JobContent,
     Limits,
@@ -39,21 +39,26 @@ _decode_templated = msgspec.msgpack.Decoder(Templated).decode
 class Compiler:
     """Compiles with the help of a sandbox. `chance` gives so many bytes of it."""
 
-    def __init__(self, sandbox: Sandbox, chance: Callable[[int], bytes] = secrets.token_bytes) -> None:
+    def __init__(
+        self, sandbox: Sandbox, chance: Callable[[int], bytes] = secrets.token_bytes, aside: Aside | None = None
+    ) -> None:
         self._sandbox = sandbox
         self._chance = chance
+        self._aside = aside or Aside()
 
     async def compile(self, job: JobContent, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
         """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
         can have none."""
-        given = await asyncio.to_thread(sources, job, limits)
+        size = _size(job)
+        given = await self._aside.do(tenant, size, sources, job, limits)
         if (too_long := _too_long(given)) is not None:
-            templated = compile_templates(too_long)
-        elif await asyncio.to_thread(is_light, given):
-            templated = await asyncio.to_thread(compile_templates, given)
+            templated = await self._aside.do(tenant, size, compile_templates, too_long)
+        elif await self._aside.do(tenant, size, is_light, given):
+            templated = await self._aside.do(tenant, size, compile_templates, given)
         else:
             templated = await self._elsewhere(given, tenant)
-        return await asyncio.to_thread(compile_content, job, limits, templated, chance=self._chance(CHANCE_BYTES))
+        chance = self._chance(CHANCE_BYTES)
+        return await self._aside.do(tenant, size, compile_content, job, limits, templated, chance=chance)
 
     async def _elsewhere(self, given: Sources, tenant: str) -> Templated:
         templated, killed = await self._asked(given, tenant)
@@ -84,6 +89,12 @@ class Compiler:
             ) from None
         except Unavailable as away:
             raise Problem(503, "unavailable", f"templates cannot be compiled now: {away}") from None
+
+
+def _size(job: JobContent) -> int:
+    """About; of variables it is not known, and they are bounded."""
+    texts = len(job.subject) + len(job.html or "") + len(job.text or "")
+    return texts + sum(len(file.content) for file in job.attachments) + 100 * len(job.variables)
 
 
 def _too_long(given: Sources) -> Sources | None:

@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from services.queueing import jobs
 from services.queueing.appending import CsvRows, JsonRows, Row
+from services.queueing.aside import Aside
 from services.queueing.compile import JobContent, Limits
 from services.queueing.encodings import UnknownCharset, charset
 from services.queueing.quotas import Room
@@ -140,8 +141,9 @@ def routes(
     max_recipients: int,
     now_ms: Callable[[], int],
     chance: Callable[[int], bytes],
+    aside: Aside | None = None,
 ) -> list[api.Route]:
-    site = _Site(store, tenants, domains, compiler, room, partitions, max_recipients, now_ms, chance)
+    site = _Site(store, tenants, domains, compiler, room, partitions, max_recipients, now_ms, chance, aside or Aside())
     problems = {409: ProblemDocument, 429: ProblemDocument}
     return [
         api.Route(
@@ -199,6 +201,7 @@ class _Site:
         max_recipients: int,
         now_ms: Callable[[], int],
         chance: Callable[[int], bytes],
+        aside: Aside,
     ) -> None:
         self._store = store
         self._tenants = tenants
@@ -209,6 +212,7 @@ class _Site:
         self._max_recipients = max_recipients
         self._now_ms = now_ms
         self._chance = chance
+        self._aside = aside
         self._log = structlog.get_logger("queueing")
 
     # POST /v1/jobs
@@ -227,23 +231,25 @@ class _Site:
             raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
         body = await api.read_body(request)
         now_ms = self._now_ms()
-        draft = await asyncio.to_thread(
-            jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
+        size = len(body)
+        draft = await self._aside.do(
+            tenant, size, jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
         )
         compiled = await self._compiler.compile(draft.content, Limits(), tenant)
-        job = await asyncio.to_thread(jobs.finish, draft, compiled)
+        job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
         await self._check_from(request[api.PRINCIPAL], job.compiled.from_domain)
         partition = ids.name_partition(key_digest, self._partitions) if key else None
         start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
-        chunks = await asyncio.to_thread(jobs.chunks, job.waiting)
+        chunks = await self._aside.do(tenant, size, jobs.chunks, job.waiting)
         if start == "queueing":
             wanted[f"intake_chunks:{LANES[job.request.stream]}"] = len(chunks)
         while True:
             job_id = ids.new_job_id(now_ms, self._chance(6), self._partitions, partition)
-            reply = await asyncio.to_thread(_reply, job_id, start, job)
+            reply = await self._aside.do(tenant, size, _reply, job_id, start, job)
             idempotency = None
             if key:
-                idempotency = (key_digest, *await asyncio.to_thread(_idempotency, body, start, reply))
+                told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
+                idempotency = (key_digest, *told)
             new = _new_job(job_id, tenant, job, now_ms, start)
             wanted["stored_bytes"] = JOB_BYTES + len(new.content) + sum(len(chunk) for _, chunk in chunks)
             async with self._room.taken(tenant, own, {} if repeated else wanted):
