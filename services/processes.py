@@ -28,6 +28,10 @@ from typing import NoReturn
 
 from setproctitle import setproctitle
 
+from shared.priority import give_way
+
+#: By how much a process that nobody waits for gives way (nice).
+BEHIND = 5
 #: A child that dies is started again after this long, twice as long each time it dies young.
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 10.0
@@ -183,6 +187,16 @@ def service(module: str, name: str, environ: Mapping[str, str], pulse: Pulse | N
         lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, beat=beat)
 
     return work
+
+
+def behind(work: Callable[[], NoReturn]) -> Callable[[], NoReturn]:
+    """The same, giving way to `http`, for which somebody waits: mail can be a little later."""
+
+    def politely() -> NoReturn:
+        give_way(BEHIND)
+        work()
+
+    return politely
 
 
 def program(command: Sequence[str]) -> Callable[[], NoReturn]:

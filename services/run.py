@@ -153,7 +153,8 @@ class Instance:
             }
             module = "services" if name == "http" else f"services.{name}"
             pulse = Pulse()
-            self._start(name, processes.service(module, name, environ, pulse), pulse)
+            work = processes.service(module, name, environ, pulse)
+            self._start(name, work if name == "http" else processes.behind(work), pulse)
 
     def metrics_url(self, name: str, page: str = "metrics") -> str:
         return f"http://{url_host(self.settings.metrics.host)}:{self.metrics_ports[name]}/{page}"

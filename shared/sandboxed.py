@@ -29,6 +29,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from shared.priority import give_way
+
 #: What a worker may take beyond what it begins with: source, tree, variables and text of a mail need some MB.
 MEMORY_BYTES = 256 * 1024 * 1024
 #: Processor time of one question, to which the kernel, who counts whole seconds here, adds up to one: the largest
@@ -66,7 +68,7 @@ def serve(work: Callable[[bytes], bytes], *, nice: int = 0) -> NoReturn:
     """Keeps a worker that answers each question with what `work` says of it, until stdin ends. `nice`: by how much it
     gives way to others where processors are busy."""
     _die_with_parent()
-    os.nice(nice)
+    give_way(nice)
     for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(kind, signal.SIG_IGN)
     gc.collect()

@@ -104,6 +104,7 @@ EDGES: dict[str, set[str]] = {
     "shared/master_secret.py": {"os", "secrets", "tempfile"},
     "shared/metrics.py": {"aiohttp"},
     "shared/name_servers.py": {"asyncio", "secrets"},
+    "shared/priority.py": {"os"},
     "shared/problems.py": {"aiohttp"},
     "shared/redis.py": {"redis"},
     "shared/sandbox.py": {"asyncio", "os", "signal", "time"},

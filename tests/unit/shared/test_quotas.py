@@ -102,3 +102,43 @@ def test_what_is_remembered_of_tenants_is_bounded(
         assert asked(admission, f"t{number}", 1) == 1
 
     assert len(admission._asked) <= 50
+
+
+def test_a_client_that_heeds_retry_after_is_refused_at_once(admission: quotas.Admission, clock: Clock) -> None:
+    waits = []
+    for _ in range(100):
+        clock.seconds += 1
+        waits.append(admission.refusal_wait_s("acme", 0))
+
+    assert waits == [0] * 100
+
+
+def test_who_asks_again_at_once_is_refused_at_a_pace(admission: quotas.Admission, clock: Clock) -> None:
+    at_once = [admission.refusal_wait_s("acme", 0) for _ in range(quotas.REFUSALS_AT_ONCE)]
+    then = [admission.refusal_wait_s("acme", 0) for _ in range(quotas.REFUSALS_PER_S)]
+
+    assert at_once == [0] * quotas.REFUSALS_AT_ONCE
+    assert then == pytest.approx([number / quotas.REFUSALS_PER_S for number in range(1, quotas.REFUSALS_PER_S + 1)])
+
+
+def test_no_refusal_waits_longer_than_is_bearable(admission: quotas.Admission, clock: Clock) -> None:
+    waits = [admission.refusal_wait_s("acme", 0) for _ in range(10_000)]
+    clock.seconds += quotas.MAX_REFUSAL_WAIT_S + 0.1
+
+    assert max(waits) == quotas.MAX_REFUSAL_WAIT_S
+    assert admission.refusal_wait_s("acme", 0) == 0
+
+
+def test_a_large_body_counts_as_many_refusals(admission: quotas.Admission) -> None:
+    first = admission.refusal_wait_s("acme", 32_000_000)
+
+    assert first == quotas.MAX_REFUSAL_WAIT_S
+    assert admission.refusal_wait_s("acme", 0) == quotas.MAX_REFUSAL_WAIT_S
+
+
+def test_one_tenant_s_refusals_make_nobody_else_wait(admission: quotas.Admission) -> None:
+    for _ in range(1_000):
+        admission.refusal_wait_s("acme", 0)
+
+    assert admission.refusal_wait_s("other", 0) == 0
+    assert asked(admission, "other", 100) == 10
