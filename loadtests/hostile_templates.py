@@ -27,7 +27,7 @@ from tests.hostile_templates import FOR_ONE, generated
 CLIENTS = 2
 PAUSE_S = 0.01
 GOAL = 1.25
-HONEST = ("<p>Bonjour {{ prenom }}</p>", "<p>{% if prenom %}Bonjour {{ prenom }}{% endif %}</p>")
+HONEST = ("<p>Bonjour {{ prenom }}</p>", "<p>Bonjour{% if prenom %} {{ prenom }}{% endif %}</p>")
 
 
 class _Instance:
