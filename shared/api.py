@@ -175,6 +175,7 @@ def application(
     """One aiohttp application with all the routes, and `/v1/openapi.json` that describes them. `admission` holds the
     tenants to what they may ask for; in `turns` they share the loop, which one application has to itself."""
     mounted = list(routes)
+    turns = turns or Turns()
     document = orjson.dumps(openapi(mounted))
 
     async def describe(request: web.Request) -> web.StreamResponse:
@@ -186,7 +187,7 @@ def application(
         # What can be asked with GET can be asked with HEAD; the server leaves the body out (RFC 9110, 9.1 and 9.3.2).
         too_head = route.method == "GET" and route.path not in told_apart
         methods = (route.method, "HEAD") if too_head else (route.method,)
-        _mount(app, route, methods, key_ring, admission, turns or Turns())
+        _mount(app, route, methods, key_ring, admission, turns)
     return app
 
 

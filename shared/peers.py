@@ -3,6 +3,15 @@
 from ipaddress import IPv6Address, ip_address, ip_network
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, of either kind."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
 def peer_of(address: str) -> str:
     """Itself, or of IPv6 the /64 that one host has at its disposal. What is no address stays as it is, as "" does: a
     socket without an address."""

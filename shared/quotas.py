@@ -94,11 +94,10 @@ class Admission:
         since = now - asked.refusals_at
         asked.refusals_at = now
         left = min(REFUSALS_AT_ONCE, asked.refusals_left + since * REFUSALS_PER_S)
-        wait_s = max(0.0, 1 + body_bytes / BODY_BYTES_OF_A_REFUSAL - left) / REFUSALS_PER_S
+        left -= 1 + body_bytes / BODY_BYTES_OF_A_REFUSAL
         # What none would wait for is not owed either.
-        asked.refusals_left = left - 1 - body_bytes / BODY_BYTES_OF_A_REFUSAL
-        asked.refusals_left = max(asked.refusals_left, -MAX_REFUSAL_WAIT_S * REFUSALS_PER_S)
-        return min(wait_s, MAX_REFUSAL_WAIT_S)
+        asked.refusals_left = max(left, -MAX_REFUSAL_WAIT_S * REFUSALS_PER_S)
+        return max(0.0, -asked.refusals_left) / REFUSALS_PER_S
 
     def _of(self, tenant: str, rate: float, now: float) -> _Asked:
         asked = self._asked.get(tenant)

@@ -5,8 +5,10 @@ A check takes the value and raises ValueError with what it should be; `settings.
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from urllib.parse import urlsplit
+
+from shared.peers import is_address
 
 #: A host as it stands in a URL, a bind address or a greeting: letters, digits, dots, hyphens; colons of IPv6.
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
@@ -17,7 +19,7 @@ _MAX_RETRY_S = 315_360_000
 
 def host(text: str) -> None:
     """Where to listen, or a name of this machine."""
-    if text and not _HOST.fullmatch(text) and not _is_address(text):
+    if text and not _HOST.fullmatch(text) and not is_address(text):
         raise ValueError("expected a host's name or address")
 
 
@@ -42,10 +44,10 @@ def addresses_with_port(text: str) -> None:
 
 def address_with_port(text: str) -> None:
     """`127.0.0.1`, `127.0.0.1:5353`, `::1`, `[::1]:5353`."""
-    if not text or _is_address(text):
+    if not text or is_address(text):
         return
     before, colon, number = text.rpartition(":")
-    if not (colon and _is_address(before.removeprefix("[").removesuffix("]")) and _is_port(number)):
+    if not (colon and is_address(before.removeprefix("[").removesuffix("]")) and _is_port(number)):
         raise ValueError("expected an address, with or without a port")
 
 
@@ -112,14 +114,6 @@ def line(text: str) -> None:
 
 def _parts(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_port(text: str) -> bool:

@@ -5,7 +5,6 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from urllib.parse import quote
 
 import msgspec
@@ -15,6 +14,7 @@ from services.mailbox import dkim, message, pages
 from services.mailbox.store import Kept, Reader, is_message_id
 from shared import api
 from shared.errors import Fault, Problem, ProblemDocument
+from shared.peers import is_address
 
 ROWS = 50
 #: Messages in one JSON answer; each is read whole.
@@ -159,9 +159,9 @@ def is_this_host(host: str, names: Collection[str]) -> bool:
     if found is None:
         return False
     if found["v6"] is not None:
-        return _is_address(found["v6"])
+        return is_address(found["v6"])
     name = found["name"].lower().removesuffix(".")
-    return _is_address(name) or name == "localhost" or name in names
+    return is_address(name) or name == "localhost" or name in names
 
 
 def is_own_change(host: str, origins: Sequence[str], sites: Sequence[str]) -> bool:
@@ -194,14 +194,6 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int] | None:
         return None
     name = (found["v6"] or found["name"]).lower().removesuffix(".")
     return name, int(found["port"] or _DEFAULT_PORTS[scheme])
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 class _Site:

@@ -1,14 +1,17 @@
 """What all routes have in common, through a real server and a real client."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from multidict import CIMultiDict
+from prometheus_client import REGISTRY
 
 from shared import api
+from shared.turns import LIGHT_S
 
 Client = TestClient[web.Request, web.Application]
 PRINCIPAL = api.Principal("acme", frozenset({"read"}))
@@ -136,3 +139,29 @@ async def test_options_tell_what_is_allowed(client: Client, path: str, allowed: 
 async def test_options_of_nothing_find_nothing(client: Client) -> None:
     async with client.options("/v1/nothing") as answer:
         assert answer.status == 404
+
+
+async def test_who_keeps_the_loop_busy_by_one_route_waits_by_every_other() -> None:
+    async def busy(_request: web.Request) -> web.StreamResponse:
+        time.sleep(5 * LIGHT_S)  # noqa: ASYNC251 - that is the fault of it
+        return api.json_answer({})
+
+    async def quick(_request: web.Request) -> web.StreamResponse:
+        return api.json_answer({})
+
+    routes = [
+        api.Route("GET", "/v1/busy", busy, "It keeps the loop", scope="read"),
+        api.Route("GET", "/v1/quick", quick, "It takes nothing", scope="read"),
+    ]
+    async with TestClient(TestServer(api.application(routes, Keys(), max_body_bytes=65536))) as client:
+        before = held()
+        (await client.get("/v1/quick", headers=KEY)).release()
+        light = held()
+        (await client.get("/v1/busy", headers=KEY)).release()
+        (await client.get("/v1/quick", headers=KEY)).release()
+
+        assert (light, held()) == (before, before + 1)
+
+
+def held() -> float:
+    return REGISTRY.get_sample_value("estafette_http_steps_held_total") or 0.0
