@@ -40,7 +40,7 @@ class NoKeys:
 @contextlib.asynccontextmanager
 async def serving(url: str, folder: Path) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     client = redis.connect(url)
-    settings = load({"ESTAFETTE_DATA_DIR": str(folder), "ESTAFETTE_TRACKING_SPOOL_AFTER_MS": "5000"}, None)
+    settings = load({"ESTAFETTE_DATA_DIR": str(folder), "ESTAFETTE_TRACKING_SPOOL_AFTER_MS": "60000"}, None)
     publisher = Publisher(client, PARTITIONS, lambda: secrets.token_hex(8))
     tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), secrets.token_hex(6))
     await tracking.start()

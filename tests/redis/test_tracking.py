@@ -31,6 +31,9 @@ KEYS = TokenKeys(b"k" * 32)
 #: A job in each partition.
 JOBS = [ids.new_job_id(1_750_000_000_000, bytes((number,)) * 6, PARTITIONS, number) for number in range(8)]
 URL = "https://exemple.fr/soldes"
+#: For what is asserted of the stream: a disk on which Redis waits for seconds would send the facts to the spool, which is
+#: as right, and another test. The client's own time-out (5 s) makes such a call again.
+NO_SPOOL_MS = "60000"
 
 Client = TestClient[web.Request, web.Application]
 
@@ -106,8 +109,7 @@ def mortal(tmp_path: Path) -> Iterator[RedisServer]:
 
 async def test_what_recipients_do_is_on_the_stream_when_they_are_answered(any_redis_url: str, tmp_path: Path) -> None:
     headers = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
-    # A cluster's client looks round at its first command: that may take longer than usual.
-    async with serving(any_redis_url, tmp_path, ESTAFETTE_TRACKING_SPOOL_AFTER_MS="5000") as browser:
+    async with serving(any_redis_url, tmp_path, ESTAFETTE_TRACKING_SPOOL_AFTER_MS=NO_SPOOL_MS) as browser:
         await browser.get(f"/o/{KEYS.open(JOBS[0], 1, 'demo')}", headers=headers)
         opened = await recorded(any_redis_url)
         await browser.get(click_path(2), headers=headers, allow_redirects=False)
@@ -125,7 +127,7 @@ async def test_what_recipients_do_is_on_the_stream_when_they_are_answered(any_re
 
 
 async def test_many_at_once_are_each_recorded_once(any_redis_url: str, tmp_path: Path) -> None:
-    async with serving(any_redis_url, tmp_path, ESTAFETTE_TRACKING_SPOOL_AFTER_MS="5000") as browser:
+    async with serving(any_redis_url, tmp_path, ESTAFETTE_TRACKING_SPOOL_AFTER_MS=NO_SPOOL_MS) as browser:
         answers = await asyncio.gather(
             *(browser.get(click_path(number), allow_redirects=False) for number in range(300))
         )
