@@ -34,7 +34,7 @@ from loadtests.bench_relay import PER_JOB, environ_of, post, queued
 from loadtests.processes import START_S, Processes, free_port, python, until
 from loadtests.sinks import Plan
 from loadtests.traffic import Pace, Site
-from shared.rates import allowed
+from shared.words.rates import allowed
 
 RELAYS = 3
 #: After the last relay is ready; connections are opened and rates found meanwhile.
@@ -44,7 +44,7 @@ RESERVE = 1.35
 #: What the good sites may lose.
 MAX_LOSS = 0.05
 #: How often it is looked whether a process gets a processor at once, and what counts if not: limits stand for ways to
-#: the receiver that differ by 50 ms (`shared.rates.DELAY_MS`), of which this is the machine's part.
+#: the receiver that differ by 50 ms (`shared.words.rates.DELAY_MS`), of which this is the machine's part.
 PULSE_S, STALL_S = 0.005, 0.03
 #: Bad sites' mail comes back after this time and not after minutes: they are bad all the time.
 RETRY_S = 10

@@ -25,8 +25,8 @@ import aiohttp
 
 from loadtests.attack import ATTACKS
 from loadtests.processes import START_S, Processes, console, free_port, python, until
-from shared import redis
-from shared.tenants import CACHE_SECONDS, Tenants
+from shared.redis import redis
+from shared.redis.tenants import CACHE_SECONDS, Tenants
 
 NEIGHBOURS = 4
 GOAL = 1.25
@@ -116,7 +116,7 @@ def started(processes: Processes) -> dict[str, str]:
         "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1",
         "ESTAFETTE_LOGS_LEVEL": "warning",
     }
-    processes.start([*python("services.cli"), "run"], environ, "run")
+    processes.start([*python("services.console.console"), "run"], environ, "run")
     log = processes.directory / "run.log"
     until(lambda: b"Estafette is up" in log.read_bytes(), START_S, "the instance")
     return environ

@@ -17,7 +17,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.rates import Rate, allowed, parse_rate
+from shared.words.rates import Rate, allowed, parse_rate
 from tests.fakes.dns_server import DnsServer
 from tests.fakes.smtp_server import SmtpServer
 from tests.flows.stack import Stack

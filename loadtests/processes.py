@@ -33,7 +33,7 @@ def python(module: str) -> list[str]:
 
 def console(environ: Mapping[str, str], *words: str) -> str:
     """What a command of ours at the console says."""
-    command = [*python("services.cli"), *words]
+    command = [*python("services.console.console"), *words]
     ran = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, check=True)
     return ran.stdout.decode()
 
@@ -101,7 +101,7 @@ class Processes(ExitStack):
 
     def services(self, name: str, environ: Mapping[str, str], count: int) -> list[tuple[subprocess.Popen[bytes], int]]:
         """So many at the same time, once all are ready."""
-        module = "services" if name == "http" else f"services.{name}"
+        module = f"services.{name}"
         started = []
         for _ in range(count):
             port = free_port()

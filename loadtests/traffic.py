@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from loadtests import content
-from shared.rates import Rate
+from shared.words.rates import Rate
 
 #: 127.0.1.1 is the first host of the first site.
 NETWORK = "127.0.1"

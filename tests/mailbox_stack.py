@@ -16,7 +16,8 @@ from services.mailbox.mailbox import Mail, Mailbox
 from services.mailbox.outbox import Outbox
 from services.mailbox.smtp import Listener
 from services.mailbox.store import KEEP_BYTES, Reader, Writer
-from shared import api, redis
+from shared.http import api
+from shared.redis import redis
 
 RETURN_PATH = "b-payload@bounces.localhost"
 HTML = (

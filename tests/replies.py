@@ -1,7 +1,7 @@
 """Replies of the world: what a host said, where and when, what that means, and what is done about it.
 
 Written from the RFCs, the programs' sources and the providers' published pages; addresses and names are examples. The
-columns: who says it; the site it comes from; at which stage; the reply; its class, as `shared.replies` has it; how the
+columns: who says it; the site it comes from; at which stage; the reply; its class, as `shared.words.replies` has it; how the
 attempt ends; and what the pace and the queue of the site do about it (`shaping.toml`).
 """
 # ruff: noqa: E501 - replies are quoted as they came
@@ -9,7 +9,7 @@ attempt ends; and what the pace and the queue of the site do about it (`shaping.
 import re
 from typing import NamedTuple
 
-from services.relay.reply import Reply, Stage, make_reply
+from services.relay.words.reply import Reply, Stage, make_reply
 
 
 class Said(NamedTuple):

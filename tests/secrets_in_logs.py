@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from shared import logs
+from shared.process import logs
 
 #: What a secret looks like, by what it is.
 SHAPES = {

@@ -22,7 +22,7 @@ _SYSTEM_DIRS = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin"
 _OTHER_NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
 _SLOTS = 16384
 _START_SECONDS = 20.0
-#: Below the range from which the kernel gives ports to clients, and below those of `services.run`.
+#: Below the range from which the kernel gives ports to clients, and below those of `services.local.run`.
 _PORTS = range(12_000, 21_000)
 #: Ports given out by this process: whoever asked for one may not listen on it yet.
 _given: set[int] = set()

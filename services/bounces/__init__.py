@@ -18,5 +18,5 @@ Promises:  250 to the final dot only after the facts are stored or the mail is k
               ══bus══→ events            ╰──→ mail.py         bytes → fields and parts
               kept.py ←── http.py                             the mail that nobody understood
 
-What a reply says about an address is not decided here: the relay asks the same question (`shared/replies.py`).
+What a reply says about an address is not decided here: the relay asks the same question (`shared/words/replies.py`).
 """

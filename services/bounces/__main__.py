@@ -8,12 +8,13 @@ from services.bounces.bounces import Bounces
 from services.bounces.kept import KeptMails
 from services.bounces.misses import Misses
 from services.bounces.smtp import Listener
-from shared import known_secret, master_secret, storage
-from shared.bus import Publisher
-from shared.lifecycle import Lifecycle, run
-from shared.recipients import Recipients
-from shared.tokens import TokenKeys
-from shared.verp import VerpKeys
+from shared.process import master_secret
+from shared.process.lifecycle import Lifecycle, run
+from shared.redis import known_secret, storage
+from shared.redis.bus import Publisher
+from shared.redis.recipients import Recipients
+from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
 
 
 async def main(life: Lifecycle) -> None:

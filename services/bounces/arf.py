@@ -4,8 +4,8 @@ The report goes to the return path, to the CFBL-Address of the mail (RFC 9477) o
 with the provider; then the report itself must name the message. It does so by what it returns of it, and providers
 strip that in different ways. Two kinds of names:
 
-    signed      an address of ours (`shared.verp`) in any field, the CFBL-Feedback-ID, the Message-ID with its signed
-                part, the token of a link: nobody else can make one
+    signed      an address of ours (`shared.words.verp`) in any field, the CFBL-Feedback-ID, the Message-ID with its
+                signed part, the token of a link: nobody else can make one
     unsigned    job and ordinal in the Message-ID, which anybody who has seen one mail of a job can guess for the others
 
 so an unsigned name counts only from a feedback loop that the operator named, and with the recipient's address beside it
@@ -21,7 +21,7 @@ import msgspec
 
 from services.bounces.dsn import original
 from services.bounces.mail import Fields, Mail, addresses
-from shared import ids
+from shared.words import ids
 
 #: What a report may say of the message (RFC 5965 section 7.3), and whether that is a complaint. An unknown type is read
 #: as `other`. `auth-failure` (RFC 6591) is about our authentication; `opt-out` is from before the RFC.

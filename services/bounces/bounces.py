@@ -27,10 +27,11 @@ from services.bounces.arf import Feedback
 from services.bounces.facts import Message
 from services.bounces.mail import Mail
 from services.bounces.verdict import Complaint, Failed, Nothing, Unrecognised, Verdict
-from shared import events, logs
-from shared.recipients import Recipient
-from shared.tokens import InvalidToken, TokenKeys
-from shared.verp import InvalidVerp, Verp, VerpKeys
+from shared.process import logs
+from shared.redis.recipients import Recipient
+from shared.words import events
+from shared.words.tokens import InvalidToken, TokenKeys
+from shared.words.verp import InvalidVerp, Verp, VerpKeys
 
 FACTS = Counter("estafette_bounces_facts_total", "Facts found in received mail", ["fact", "reason"])
 KEPT = Counter("estafette_bounces_kept_mail_total", "Mail kept for inspection", ["reason"])

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from services.bounces.verdict import Automatic, Complaint, Failed, Leaves
-from shared import events
+from shared.words import events
 
 
 class Message(msgspec.Struct, frozen=True):

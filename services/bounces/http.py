@@ -15,9 +15,9 @@ from aiohttp import web
 
 from services.bounces import mail
 from services.bounces.kept import KeptMail
-from shared import api
-from shared.errors import Fault, Problem, ProblemDocument
-from shared.times import rfc3339
+from shared.http import api
+from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.times import rfc3339
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100

@@ -9,8 +9,8 @@ from typing import Any, cast
 import msgspec
 
 from services.bounces.bounces import Received
-from shared import keys
-from shared.redis import Client, Script, answer
+from shared.redis import keys
+from shared.redis.redis import Client, Script, answer
 
 MAX_MAILS = 10_000
 MAX_MAIL_BYTES = 256 * 1024

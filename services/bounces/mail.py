@@ -18,7 +18,7 @@ from itertools import islice
 
 import msgspec
 
-from shared import encoded_words
+from shared.mail import encoded_words
 
 #: Bytes of a mail that are read. What a report says comes before the message that it returns, whose header is enough.
 READ_BYTES = 256 * 1024

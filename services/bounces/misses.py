@@ -7,7 +7,7 @@ bounded: the peer whose period began first is forgotten first, so that a flood o
 
 from collections.abc import Callable
 
-from shared.peers import peer_of
+from shared.net.peers import peer_of
 
 #: Peers that are counted at the same time: some 2 MB.
 MAX_PEERS = 10_000

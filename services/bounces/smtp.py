@@ -12,9 +12,10 @@ from prometheus_client import Counter, Gauge
 
 from services.bounces.bounces import Accepted, Received
 from services.bounces.misses import Misses
-from shared import logs, smtp_in
-from shared.bus import BusUnavailable
-from shared.redis import RedisAway
+from shared.net import smtp_in
+from shared.process import logs
+from shared.redis.bus import BusUnavailable
+from shared.redis.redis import RedisAway
 
 RECIPIENTS = Counter("estafette_bounces_recipients_total", "RCPT TO commands answered, by reply code", ["code"])
 MAILS = Counter("estafette_bounces_mails_total", "Mails received, by reply code to the final dot", ["code"])
@@ -40,8 +41,8 @@ class Bounces(Protocol):
 
 class Listener(smtp_in.Listener):
     """Listens from `open` to `close`; `port` is the real one where 0 was asked for. `hostname` is its own name.
-    `command_timeout_s` is for a command, and for all of a mail's data; `spare_s` see `shared.smtp_in`. `misses` counts
-    what peers bring that names no message."""
+    `command_timeout_s` is for a command, and for all of a mail's data; `spare_s` see `shared.net.smtp_in`. `misses`
+    counts what peers bring that names no message."""
 
     def __init__(
         self,

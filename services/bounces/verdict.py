@@ -30,8 +30,8 @@ import msgspec
 from services.bounces import arf, author, auto_reply, dsn, prose
 from services.bounces.arf import Feedback
 from services.bounces.mail import Mail
-from shared.replies import Classification, Kind, classify
-from shared.verp import UNSUBSCRIBE_SUBJECT
+from shared.words.replies import Classification, Kind, classify
+from shared.words.verp import UNSUBSCRIBE_SUBJECT
 
 #: What kind of address the mail was sent to: a return path, one to leave or to complain by, or one of our fixed ones.
 Addressed = Literal["bounce", "unsubscribe", "feedback", "fixed"]

@@ -7,8 +7,8 @@ from services.mailbox.mailbox import Mailbox
 from services.mailbox.outbox import Outbox
 from services.mailbox.smtp import Listener
 from services.mailbox.store import Writer
-from shared import storage
-from shared.lifecycle import Lifecycle, run
+from shared.process.lifecycle import Lifecycle, run
+from shared.redis import storage
 
 
 async def main(life: Lifecycle) -> None:

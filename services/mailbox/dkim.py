@@ -16,7 +16,7 @@ from typing import Literal
 
 import msgspec
 
-from shared import dkim_keys
+from shared.mail import dkim_keys
 
 Verdict = Literal[
     "valid", "broken", "body", "part", "no_key", "revoked", "bad_key", "weak", "expired", "malformed", "unavailable"

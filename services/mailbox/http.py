@@ -12,9 +12,9 @@ from aiohttp import web
 
 from services.mailbox import dkim, message, pages
 from services.mailbox.store import Kept, Reader, is_message_id
-from shared import api
-from shared.errors import Fault, Problem, ProblemDocument
-from shared.peers import is_address
+from shared.http import api
+from shared.net.peers import is_address
+from shared.words.errors import Fault, Problem, ProblemDocument
 
 ROWS = 50
 #: Messages in one JSON answer; each is read whole.

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import turbohtml
 
-from shared import encoded_words
+from shared.mail import encoded_words
 
 #: Of a message without end, parts beyond this one are not listed.
 MAX_PARTS = 200

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge
 
 from services.mailbox.mailbox import Mail
 from services.mailbox.notices import HOST
-from shared import smtp_in
+from shared.net import smtp_in
 
 RECIPIENTS = Counter("estafette_mailbox_recipients_total", "RCPT TO commands answered, by reply code", ["code"])
 MESSAGES = Counter("estafette_mailbox_messages_total", "Messages received, by reply code to the final dot", ["code"])

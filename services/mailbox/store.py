@@ -13,8 +13,13 @@ import msgspec
 
 from services.mailbox.mailbox import Mail, StoreAway
 from services.mailbox.notices import head
-from shared import keys
-from shared.redis import Client, RedisAway, Script, answer
+from shared.redis import keys
+from shared.redis.redis import (
+    Client,
+    RedisAway,
+    Script,
+    answer,
+)
 
 #: All messages together: what a newcomer's Redis can spare. The oldest go first.
 KEEP_BYTES = 64 * 1024 * 1024

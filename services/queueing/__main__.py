@@ -11,11 +11,13 @@ from services.queueing.figures import FigureStore
 from services.queueing.queueing import Queueing
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
-from shared import bus, dns, keys, sites, storage
-from shared.lifecycle import Lifecycle, run
-from shared.ready import LANES, ReadyQueues
-from shared.stops import StopList
-from shared.suppression import SuppressionList
+from shared.net import dns
+from shared.process.lifecycle import Lifecycle, run
+from shared.redis import bus, keys, storage
+from shared.redis.ready import LANES, ReadyQueues
+from shared.redis.stops import StopList
+from shared.redis.suppression import SuppressionList
+from shared.words import sites
 
 
 def _now_ms() -> int:

@@ -16,8 +16,8 @@ from services.queueing.jobs import (
     fit_recipient,
     read_recipient,
 )
-from shared import addresses
-from shared.errors import Fault
+from shared.mail import addresses
+from shared.words.errors import Fault
 
 #: One recipient with his variables; what is longer is no line.
 MAX_LINE_BYTES = MAX_RECIPIENT_BYTES

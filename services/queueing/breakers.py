@@ -29,10 +29,16 @@ from prometheus_client import Counter, Gauge
 
 from services.queueing import renderings
 from services.queueing.renderings import Rendered, Renderings
-from shared import bus, events, stops
-from shared.lifecycle import pause
-from shared.redis import RedisAway
-from shared.stops import COMPLAINT_RATE, INVALID_RATE, RENDER_FAILED, Stop
+from shared.process.lifecycle import pause
+from shared.redis import bus, stops
+from shared.redis.redis import RedisAway
+from shared.redis.stops import (
+    COMPLAINT_RATE,
+    INVALID_RATE,
+    RENDER_FAILED,
+    Stop,
+)
+from shared.words import events
 
 #: Most facts are passed over undecoded, so a batch is large.
 BATCH = 500

@@ -1,9 +1,9 @@
 """Which code points are no text: refused in whatever a job or a recipient brings.
 
 Noncharacters (Unicode, section 23.7) are for a program's own use, and the marks of compiled content are some of them
-(`shared.content`); lone surrogates cannot be written as UTF-8. Nor are controls, but for ends of lines and tabs in
-values. They are refused and not taken out: who sends them has a fault in his data, and a name that is silently another
-one is worse than an answer that says where it is.
+(`shared.words.content`); lone surrogates cannot be written as UTF-8. Nor are controls, but for ends of lines and tabs
+in values. They are refused and not taken out: who sends them has a fault in his data, and a name that is silently
+another one is worse than an answer that says where it is.
 """
 
 import re

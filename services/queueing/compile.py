@@ -10,10 +10,21 @@ import msgspec
 
 from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, trial
 from services.queueing.placeholders import placeholders
-from shared import addresses, content, headers, hrefs, templates, tokens, variables
-from shared.content import CompiledContent, Part, Stream, Subject
-from shared.errors import Fault
-from shared.template_scan import scan
+from shared.mail import (
+    addresses,
+    headers,
+    hrefs,
+    templates,
+)
+from shared.mail.template_scan import scan
+from shared.words import content, tokens, variables
+from shared.words.content import (
+    CompiledContent,
+    Part,
+    Stream,
+    Subject,
+)
+from shared.words.errors import Fault
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
 LIGHT_CHARS = 20_000

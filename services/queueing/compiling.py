@@ -22,11 +22,16 @@ from services.queueing.compile import (
     is_light,
     sources,
 )
-from shared import sandboxed
-from shared.content import CompiledContent, Subject
-from shared.errors import Fault, Problem
-from shared.sandbox import Killed, Penalised, Sandbox, Unavailable
-from shared.template_scan import InvalidTemplate, scan
+from shared.mail.template_scan import InvalidTemplate, scan
+from shared.process import sandboxed
+from shared.process.sandbox import (
+    Killed,
+    Penalised,
+    Sandbox,
+    Unavailable,
+)
+from shared.words.content import CompiledContent, Subject
+from shared.words.errors import Fault, Problem
 
 #: Of chance in the boundaries of a content.
 CHANCE_BYTES = 16

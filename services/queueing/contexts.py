@@ -7,9 +7,9 @@ What a mail program shows of a conditional comment is such a state too.
 
     text, comments, values in quotes    the engine's escaping is all that is needed
     values without quotes               get quotes: a blank would end them, and what follows would be attributes
-    scripts, `on…`                      what is printed goes through a filter (`shared.templates`): a string's inside,
-                                        or a value of its own
-    values that lead somewhere, styles  are looked at once they are whole, by the relay (`shared.hrefs`)
+    scripts, `on…`                      what is printed goes through a filter (`shared.mail.templates`): a string's
+                                        inside, or a value of its own
+    values that lead somewhere, styles  are looked at once they are whole, by the relay (`shared.mail.hrefs`)
     tags, names, `srcdoc`               are refused: what is printed there is markup. But for what an author wrote
                                         himself: `{{ 'hidden' if old }}`, and what he says is markup (`|safe`)
 """

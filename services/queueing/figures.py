@@ -10,11 +10,17 @@ from typing import Any
 
 import msgspec
 
-from services.queueing.breakers import Counted, Figures, Seen, TenantDays
+from services.queueing.breakers import (
+    Counted,
+    Figures,
+    Seen,
+    TenantDays,
+)
 from services.queueing.renderings import FIRST, Rendered, Renderings
-from shared import ids, keys
-from shared.redis import Client, Script, answer
-from shared.stops import STOPPED_STREAM
+from shared.redis import keys
+from shared.redis.redis import Client, Script, answer
+from shared.redis.stops import STOPPED_STREAM
+from shared.words import ids
 
 #: Longer than facts wait to be read, and than anybody repeats one.
 JUDGED_MS = 90 * 86_400_000

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from urllib.parse import quote
 
-from shared import headers
+from shared.mail import headers
 
 MAX_NAME_BYTES = 255
 #: Controls, line ends, lone surrogates; what separates directories; and what changes the direction of what follows, so

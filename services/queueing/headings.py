@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from shared.addresses import AROUND
+from shared.mail.addresses import AROUND
 
 #: What may stand between the fields of a row.
 DELIMITERS = ",;\t|"

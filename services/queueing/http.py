@@ -18,12 +18,13 @@ from services.queueing.compile import JobContent, Limits
 from services.queueing.encodings import UnknownCharset, charset
 from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES, JobStore, NewJob, Start, Stored
-from shared import api, content, ids
-from shared.domain_names import InvalidDomain
-from shared.errors import Fault, Problem, ProblemDocument
-from shared.ready import LANES
-from shared.recipients import pack_waiting_row
-from shared.sending_domains import DomainTaken, NotShown
+from shared.http import api
+from shared.mail.domain_names import InvalidDomain
+from shared.redis.ready import LANES
+from shared.redis.recipients import pack_waiting_row
+from shared.redis.sending_domains import DomainTaken, NotShown
+from shared.words import content, ids
+from shared.words.errors import Fault, Problem, ProblemDocument
 
 #: Recipients appended in one round trip.
 APPEND_BATCH = 500

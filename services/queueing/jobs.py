@@ -19,11 +19,12 @@ from services.queueing import characters, cut
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
 from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
 from services.queueing.trial import MAX_TRIED, Tried
-from shared import addresses, content, rates
-from shared.errors import NOT_JSON, Fault, Problem
-from shared.recipients import Waiting, pack_waiting
-from shared.templates import is_deeper
-from shared.variables import MAX_DEPTH, TooDeep, decoded
+from shared.mail import addresses
+from shared.mail.templates import is_deeper
+from shared.redis.recipients import Waiting, pack_waiting
+from shared.words import content, rates
+from shared.words.errors import NOT_JSON, Fault, Problem
+from shared.words.variables import MAX_DEPTH, TooDeep, decoded
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.queueing.placeholders import Placeholder
-from shared import content, templates, variables
-from shared.content import CompiledContent, Part, Variable
-from shared.recipients import Waiting
-from shared.showing import piece_shows, pieces, shows
+from shared.mail import templates
+from shared.mail.showing import piece_shows, pieces, shows
+from shared.redis.recipients import Waiting
+from shared.words import content, variables
+from shared.words.content import CompiledContent, Part, Variable
 
 Path = tuple[str, ...]
 

@@ -16,8 +16,8 @@ import msgspec
 
 from services.queueing import filenames
 from services.queueing.rewrite import Piece
-from shared.content import Part, Segment
-from shared.quoted_printable import SOFT_BREAK, between_slots
+from shared.mail.quoted_printable import SOFT_BREAK, between_slots
+from shared.words.content import Part, Segment
 
 #: Bytes of an attachment in one line of base64: 76 characters (RFC 2045 section 6.8).
 _LINE_BYTES = 57

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from shared import addresses
-from shared.content import Personal, Subject
-from shared.errors import Fault
+from shared.mail import addresses
+from shared.words.content import Personal, Subject
+from shared.words.errors import Fault
 
 _TAG = re.compile(r"\{[{%#]")
 _WITH_ADDRESS = re.compile(r"(?P<name>.*)<(?P<address>[^<>]*)>\s*", re.DOTALL)

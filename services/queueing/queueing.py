@@ -20,11 +20,17 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from services.queueing.store import Head, JobStore
-from shared import bus, events, ids, recipients
-from shared.lifecycle import pause
-from shared.ready import LANES, Queued, ReadyQueues, queue_of
-from shared.recipients import Waiting
-from shared.redis import RedisAway
+from shared.process.lifecycle import pause
+from shared.redis import bus, recipients
+from shared.redis.ready import (
+    LANES,
+    Queued,
+    ReadyQueues,
+    queue_of,
+)
+from shared.redis.recipients import Waiting
+from shared.redis.redis import RedisAway
+from shared.words import events, ids
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 CHUNK_SECONDS = Histogram("estafette_queueing_chunk_seconds", "Time to queue a chunk of a job")

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from shared import quotas
+from shared.words import quotas
 
 #: How long a sum that was read is believed, in seconds.
 FRESH_S = 1.0

@@ -11,7 +11,7 @@ what would be gone is a piece of the mail.
 import re
 
 from services.queueing.placeholders import end_of
-from shared.template_scan import fault_at
+from shared.mail.template_scan import fault_at
 
 #: In place of `#`.
 KEPT = "\ufdd5"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from shared import events
+from shared.words import events
 
 #: Messages of a job that are judged.
 FIRST = 100

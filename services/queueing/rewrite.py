@@ -23,8 +23,9 @@ import turbohtml
 
 from services.queueing import contexts
 from services.queueing.placeholders import Placeholder, placeholders
-from shared import content, hrefs, showing, tokens
-from shared.content import Link, Pixel, Variable
+from shared.mail import hrefs, showing
+from shared.words import content, tokens
+from shared.words.content import Link, Pixel, Variable
 
 Piece = str | Variable | Link | Pixel
 
@@ -99,7 +100,7 @@ class Href(msgspec.Struct, frozen=True):
 
 class Document(msgspec.Struct, frozen=True):
     """An HTML source, its placeholders, its tracked links in order, where the pixel goes, and the lines of what leads
-    where nothing may (`shared.hrefs`)."""
+    where nothing may (`shared.mail.hrefs`)."""
 
     source: str
     placeholders: list[Placeholder]
@@ -203,7 +204,7 @@ def pieces(document: Document, *, opens: bool) -> Iterator[Piece]:
 
 
 def marked(document: Document, *, opens: bool) -> str:
-    """The template of a document with logic, with the marks that `shared.content` names."""
+    """The template of a document with logic, with the marks that `shared.words.content` names."""
     marks = [(document.pixel_at, content.PIXEL)] if opens else []
     for href in document.hrefs:
         marks.append((href.start, f"{content.LINK_BEGIN}{href.position}{content.LINK_VALUE}"))

@@ -1,6 +1,7 @@
 """In which site's queue a recipient waits: the relay's fixed route, or what DNS says of his domain."""
 
-from shared import dns, sites
+from shared.net import dns
+from shared.words import sites
 
 
 class FixedSite:

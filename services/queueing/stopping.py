@@ -14,10 +14,17 @@ from prometheus_client import Counter
 
 from services.queueing.breakers import stopped
 from services.queueing.figures import FigureStore
-from shared import api, events, ids, stops
-from shared.errors import Fault, Problem, ProblemDocument
-from shared.stops import PAUSED, RENDER_FAILED, Stop, StopList
-from shared.times import rfc3339
+from shared.http import api
+from shared.redis import stops
+from shared.redis.stops import (
+    PAUSED,
+    RENDER_FAILED,
+    Stop,
+    StopList,
+)
+from shared.words import events, ids
+from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.times import rfc3339
 
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 100

@@ -21,9 +21,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from shared import events, ids, keys, recipients
-from shared.ready import LANES
-from shared.redis import Client, Script, answer
+from shared.redis import keys, recipients
+from shared.redis.ready import LANES
+from shared.redis.redis import Client, Script, answer
+from shared.words import events, ids
 
 #: A repeated request with the same Idempotency-Key is answered from memory for so long.
 IDEMPOTENCY_MS = 24 * 3600 * 1000

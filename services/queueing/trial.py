@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from services.queueing import raw_text
-from shared import addresses, templates, variables
-from shared.errors import Fault
-from shared.showing import html_shows, shows
-from shared.template_scan import EXCERPT_CHARS, scan
+from shared.mail import addresses, templates
+from shared.mail.showing import html_shows, shows
+from shared.mail.template_scan import EXCERPT_CHARS, scan
+from shared.words import variables
+from shared.words.errors import Fault
 
 #: Recipients that are tried at most: a fault of the template shows with the first, one of the data seldom stands in
 #: ten rows after each other.

@@ -12,43 +12,47 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from services.relay.admission import Admission
 from services.relay.alone import Alone, Lone, end_when_idle
 from services.relay.aside import Aside
-from services.relay.begun import Begun
-from services.relay.courier import Courier
-from services.relay.egress import Egress, Source
-from services.relay.encryption import encryption
-from services.relay.gate import Gate, SecuredRoutes, Unlimited
-from services.relay.hosts import Hosts
-from services.relay.limits import Limits
-from services.relay.mails import Mails, Origin
-from services.relay.making import Making
+from services.relay.checks.admission import Admission
+from services.relay.checks.begun import Begun
+from services.relay.checks.stops import Stops
+from services.relay.delivery.courier import Courier
+from services.relay.delivery.route import Hop, Routes
+from services.relay.delivery.smtp import Connection, is_own, routed_versions
+from services.relay.limits.limits import Limits
+from services.relay.making.mails import Mails, Origin
+from services.relay.making.making import Making
+from services.relay.making.rendering import Rendering
+from services.relay.message.retry import Retries, parse_schedule
 from services.relay.recorder import Recorder
 from services.relay.relay import Limits as RelayLimits
 from services.relay.relay import Relay
-from services.relay.rendering import Rendering
-from services.relay.retry import Retries, parse_schedule
-from services.relay.route import Hop, Routes
-from services.relay.shaping import Shaping
-from services.relay.signatures import Signatures
-from services.relay.smtp import Connection, is_own, routed_versions
-from services.relay.stops import Stops
-from shared import bus, dns, known_secret, logs, master_secret, sites, storage
-from shared.dkim_keys import Vault
-from shared.inside import is_inside
-from shared.lifecycle import Lifecycle, run, settle
-from shared.ready import ReadyQueues
-from shared.sandbox import Sandbox, program
-from shared.sending_domains import SendingDomains
-from shared.settings import Settings, SettingsError
-from shared.stops import StopList
-from shared.suppression import SuppressionList
-from shared.tokens import TokenKeys
-from shared.verp import VerpKeys
+from services.relay.signing.signatures import Signatures
+from services.relay.traffic import shaping
+from services.relay.traffic.egress import Egress, Source
+from services.relay.traffic.gate import Gate, SecuredRoutes, Unlimited
+from services.relay.traffic.hosts import Hosts
+from services.relay.traffic.shaping import Shaping
+from services.relay.wiring import encryption
+from shared.mail.dkim_keys import Vault
+from shared.net import dns
+from shared.net.inside import is_inside
+from shared.process import logs, master_secret
+from shared.process.lifecycle import Lifecycle, run, settle
+from shared.process.sandbox import Sandbox, program
+from shared.process.settings import Settings, SettingsError
+from shared.redis import bus, known_secret, storage
+from shared.redis.ready import ReadyQueues
+from shared.redis.sending_domains import SendingDomains
+from shared.redis.stops import StopList
+from shared.redis.suppression import SuppressionList
+from shared.words import sites
+from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
 
 #: What comes with the relay: limits and rules of the large providers.
-SHAPING_FILE = Path(__file__).with_name("shaping.toml")
+SHAPING_FILE = Path(shaping.__file__).with_name("shaping.toml")
 
 #: Addresses of which is remembered whether they are inside: those of a busy relay's hosts. About 150 bytes each.
 ADDRESSES_JUDGED = 10_000
@@ -159,7 +163,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
 
     signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
-    sandbox = Sandbox(program("services.relay.rendering"), "relay", settings.relay.rendering_processes)
+    sandbox = Sandbox(program("services.relay.making.rendering"), "relay", settings.relay.rendering_processes)
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
     relay = Relay(
         name,

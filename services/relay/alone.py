@@ -4,9 +4,9 @@
                                       leases from `ReadyQueues.alone`, one at a time, and ends when there is none
 
 The child counts in all limits, as any relay does. Its death is seen at once, and its hanging when it has not beaten for
-a while: then what it had in hand was taken over for the last time (`shared.ready`), and ends as failed. A child whose
-relay is gone (its stdin ends) goes on for a while: else one that dies again and again would keep all from being tried.
-Then, as at SIGTERM, it puts back what it has in an orderly way, and that counts nothing.
+a while: then what it had in hand was taken over for the last time (`shared.redis.ready`), and ends as failed. A child
+whose relay is gone (its stdin ends) goes on for a while: else one that dies again and again would keep all from being
+tried. Then, as at SIGTERM, it puts back what it has in an orderly way, and that counts nothing.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Counter
 
-from shared.lifecycle import Lifecycle, pause
-from shared.ready import ReadyQueues, TakenOver
-from shared.redis import RedisAway
+from shared.process.lifecycle import Lifecycle, pause
+from shared.redis.ready import ReadyQueues, TakenOver
+from shared.redis.redis import RedisAway
 
 #: How often a relay looks whether something waits to be tried alone.
 LOOK_S = 1.0

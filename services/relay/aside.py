@@ -1,7 +1,7 @@
 """What waits outside of the relay's lines: messages put aside because they were stopped, and those whose time ends.
 
-- What is stopped (a job, a tenant's bulk) is parked in Redis (`shared.ready`), comes back when its stop ends, and is
-  any relay's then.
+- What is stopped (a job, a tenant's bulk) is parked in Redis (`shared.redis.ready`), comes back when its stop ends, and
+  is any relay's then.
 - What expires while it waits, aside or in a ready queue, is taken in hand so that its end is recorded: a queue that is
   held has no turn in which that could be seen.
 
@@ -15,9 +15,9 @@ from typing import Protocol
 
 import structlog
 
-from shared.lifecycle import pause
-from shared.ready import Lease, ReadyQueues
-from shared.redis import RedisAway
+from shared.process.lifecycle import pause
+from shared.redis.ready import Lease, ReadyQueues
+from shared.redis.redis import RedisAway
 
 #: How often what waits is searched for what has expired, and what was put aside for what may go on.
 SWEEP_S = 5.0

@@ -13,10 +13,10 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.relay.mail import End
-from shared import events
-from shared.ready import Recorded
-from shared.redis import RedisAway
+from services.relay.message.mail import End
+from shared.redis.ready import Recorded
+from shared.redis.redis import RedisAway
+from shared.words import events
 
 #: Ends wait so long for others, so that one round trip records many; the promise is 10 ms.
 GATHER_S = 0.002

@@ -18,8 +18,8 @@ Rules:
   epoch may be another's. What was dropped for that reason comes back by `_recover`, if it is still ours.
 - Nothing is attempted that was not found wanted within the last `FRESH_S`, or `FRESH_ENOUGH_S` where it waited for a
   permit: who leaves while his mail is in line here, or while a host takes its time to greet, gets none.
-- What a relay had in hand when it died counts as taken over (`shared.ready`); so does what was in hand while this loop
-  did not turn for as long as a lease. What was taken over too often ends here, untried.
+- What a relay had in hand when it died counts as taken over (`shared.redis.ready`); so does what was in hand while this
+  loop did not turn for as long as a lease. What was taken over too often ends here, untried.
 - What is sent and not recorded would be sent twice if this process died: while ends wait to be recorded (`recorder`),
   no MAIL FROM is said.
 - A bug in an attempt defers the message, a bug in taking is waited out: what is known to have ended goes on being
@@ -38,19 +38,33 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.relay import admission, ends
-from services.relay.admission import Admission
 from services.relay.aside import Aside
-from services.relay.courier import Courier, Parcel, Result
-from services.relay.line import FRESH_S, Line, Place
-from services.relay.mail import End, Made, Mail, Unmade
-from services.relay.notnow import NotNow, Scope
+from services.relay.checks import admission
+from services.relay.checks.admission import Admission
+from services.relay.delivery.courier import Courier, Parcel, Result
+from services.relay.message import ends
+from services.relay.message.line import FRESH_S, Line, Place
+from services.relay.message.mail import (
+    End,
+    Made,
+    Mail,
+    Unmade,
+)
+from services.relay.message.retry import Retries
 from services.relay.recorder import Recorder
-from services.relay.retry import Retries
-from shared import events, ids
-from shared.lifecycle import pause
-from shared.ready import HOPELESS, SUSPECT, Avoided, Lease, ReadyQueues, Taken, TakenOver
-from shared.redis import RedisAway
+from services.relay.words.notnow import NotNow, Scope
+from shared.process.lifecycle import pause
+from shared.redis.ready import (
+    HOPELESS,
+    SUSPECT,
+    Avoided,
+    Lease,
+    ReadyQueues,
+    Taken,
+    TakenOver,
+)
+from shared.redis.redis import RedisAway
+from shared.words import events, ids
 
 #: A relay trusts its lease for so much of its time: the rest covers the round trip and a stalled process.
 TRUSTED = 0.8
@@ -77,7 +91,7 @@ LOOK_ROUND_S = 1.0
 #: Of what a limit holds back so many messages stay in line, or as many as go in `KEPT_S`, whichever is more.
 KEPT = 20
 KEPT_S = 1.0
-#: And no more than this part of all that a relay may hold: a site alone may have twice as much (`shared.ready`).
+#: And no more than this part of all that a relay may hold: a site alone may have twice as much (`shared.redis.ready`).
 KEPT_PART = 16
 #: A limit that refused is asked again after so long at the latest: an operator may have lifted it.
 LONGEST_BLOCK_S = 30.0
@@ -147,7 +161,8 @@ class Begun(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """`in_flight`, `batch`: messages. `site_in_hand`: of one site over all relays. `lease_ms`: as in `shared.ready`."""
+    """`in_flight`, `batch`: messages. `site_in_hand`: of one site over all relays. `lease_ms`: as in
+    `shared.redis.ready`."""
 
     in_flight: int
     batch: int
@@ -222,7 +237,8 @@ class Relay:
         self._begun = begun
         self._now_ms = now_ms
         self._monotonic = monotonic
-        # Well within half a lease: who asks less often is not there to see that another has died (`shared.ready`).
+        # Well within half a lease: who asks less often is not there to see that another has died
+        # (`shared.redis.ready`).
         self._wait_ms = max(1, min(WAIT_MS, limits.lease_ms // 4))
         self._in_hand: dict[tuple[int, int], Mail] = {}
         self._per_partition: Tally[int] = Tally()

@@ -5,8 +5,8 @@ import time
 
 from services.reports.reports import BATCH, Reports, trim_forever
 from services.reports.store import ReportStore
-from shared import bus, keys, storage
-from shared.lifecycle import Lifecycle, run
+from shared.process.lifecycle import Lifecycle, run
+from shared.redis import bus, keys, storage
 
 
 def now_ms() -> int:

@@ -6,8 +6,8 @@ import msgspec
 
 from services.reports import state
 from services.reports.timeline import Record
-from shared import events, ids
-from shared.times import rfc3339
+from shared.words import events, ids
+from shared.words.times import rfc3339
 
 #: The fields that all facts share; what follows them are the details of the kind.
 _COMMON = len(events.Fact.__struct_fields__)

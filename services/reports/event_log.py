@@ -19,10 +19,11 @@ import msgspec
 
 from services.reports import cursor, describe
 from services.reports.cursor import Position
-from shared import bus, events, ids, keys
-from shared.recipients import Recipient
-from shared.redis import Client, answer
-from shared.suppression import normalised
+from shared.redis import bus, keys
+from shared.redis.recipients import Recipient
+from shared.redis.redis import Client, answer
+from shared.redis.suppression import normalised
+from shared.words import events, ids
 
 #: No round begins later than this after the page was asked for. Callers wait ten seconds and more.
 BUDGET_S = 2.0

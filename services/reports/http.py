@@ -9,9 +9,12 @@ from services.reports.event_log import EventLog, Wanted
 from services.reports.job_report import JobReport
 from services.reports.state import word
 from services.reports.store import ReportReader
-from shared import addresses, api, bus, events, ids
-from shared.errors import Fault, Problem, ProblemDocument
-from shared.recipients import Recipients
+from shared.http import api
+from shared.mail import addresses
+from shared.redis import bus
+from shared.redis.recipients import Recipients
+from shared.words import events, ids
+from shared.words.errors import Fault, Problem, ProblemDocument
 
 MAX_EVENTS = 1_000
 DEFAULT_EVENTS = 100

@@ -16,9 +16,10 @@ import msgspec
 from services.reports import state
 from services.reports.state import Code
 from services.reports.tally import COUNTERS, click_counter, machine_click_counter
-from shared import ids, stops
-from shared.content import TrackedLink
-from shared.times import rfc3339
+from shared.redis import stops
+from shared.words import ids
+from shared.words.content import TrackedLink
+from shared.words.times import rfc3339
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):

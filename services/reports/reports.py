@@ -12,9 +12,11 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.reports.tally import Applied, Change, Impossible, change
-from shared import bus, events, logs
-from shared.lifecycle import pause
-from shared.redis import RedisAway
+from shared.process import logs
+from shared.process.lifecycle import pause
+from shared.redis import bus
+from shared.redis.redis import RedisAway
+from shared.words import events
 
 READ = Counter("estafette_reports_facts_total", "Facts read", ["fact"])
 COUNTED = Counter("estafette_reports_counted_facts_total", "Facts counted in the report of a job")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
-from shared import events
+from shared.words import events
 
 
 class Code(IntEnum):

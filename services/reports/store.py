@@ -21,10 +21,11 @@ import msgspec
 from services.reports import state, timeline
 from services.reports.job_report import FIELDS, Job
 from services.reports.tally import Applied, Change, click_counter
-from shared import bus, content, ids, keys
-from shared.content import TrackedLink
-from shared.redis import Client, Script, answer
-from shared.stops import Stop, StopList
+from shared.redis import bus, keys
+from shared.redis.redis import Client, Script, answer
+from shared.redis.stops import Stop, StopList
+from shared.words import content, ids
+from shared.words.content import TrackedLink
 
 MOST_ALIKE = 50
 REMEMBER_MS = 2 * 86_400_000

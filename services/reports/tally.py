@@ -12,7 +12,7 @@ import msgspec
 
 from services.reports import timeline
 from services.reports.state import Code, code_of
-from shared import events
+from shared.words import events
 
 #: Beyond any job; a number that is none would make Redis allocate strings up to it.
 MAX_ORDINAL = 50_000_000

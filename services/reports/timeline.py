@@ -17,7 +17,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from shared import events, ids
+from shared.words import events, ids
 
 #: Messages to a bucket. The bucket's key and its bookkeeping cost 110 bytes, 3.5 a message.
 BUCKET = 32

@@ -10,5 +10,5 @@ Promises:  a fact is on the list within a second, and what it means is applied o
 
     suppression.py ──→ reasons.py               what a fact means for its address
           │
-          ╰──→ store.py ══Redis══→ http.py      and everybody else looks up by shared/suppression.py
+          ╰──→ store.py ══Redis══→ http.py      and everybody else looks up by shared/redis/suppression.py
 """

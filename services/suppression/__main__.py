@@ -5,9 +5,9 @@ import time
 
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, Suppression
-from shared import bus, keys, storage
-from shared.lifecycle import Lifecycle, run
-from shared.recipients import Recipients
+from shared.process.lifecycle import Lifecycle, run
+from shared.redis import bus, keys, storage
+from shared.redis.recipients import Recipients
 
 
 def now_ms() -> int:

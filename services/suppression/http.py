@@ -11,10 +11,13 @@ from aiohttp import web
 
 from services.suppression.reasons import MAX_DIAGNOSTIC_CHARS
 from services.suppression.store import Addition, Listed, Lists, Place
-from shared import addresses, api, ids, logs
-from shared.errors import Fault, Problem, ProblemDocument
-from shared.suppression import Reason, Record, SuppressionList
-from shared.times import rfc3339
+from shared.http import api
+from shared.mail import addresses
+from shared.process import logs
+from shared.redis.suppression import Reason, Record, SuppressionList
+from shared.words import ids
+from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.times import rfc3339
 
 MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 100

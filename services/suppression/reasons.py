@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from shared import events
-from shared.suppression import Reason
+from shared.redis.suppression import Reason
+from shared.words import events
 
 #: More of a reply or a note is of no use to anybody.
 MAX_DIAGNOSTIC_CHARS = 1000

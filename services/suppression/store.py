@@ -10,9 +10,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shared import bus, events, keys
-from shared.redis import Client, Script, answer
-from shared.suppression import REASONS, Record, decode, encode, partition
+from shared.redis import bus, keys
+from shared.redis.redis import Client, Script, answer
+from shared.redis.suppression import (
+    REASONS,
+    Record,
+    decode,
+    encode,
+    partition,
+)
+from shared.words import events
 
 #: How long it is known that an event was applied: longer than any consumer repeats one.
 REMEMBER_MS = 7 * 86_400_000

@@ -7,9 +7,11 @@ from prometheus_client import Counter, Gauge
 
 from services.suppression.reasons import NAMES, listing
 from services.suppression.store import Addition
-from shared import bus, events, logs
-from shared.recipients import Recipient
-from shared.suppression import Record, normalised
+from shared.process import logs
+from shared.redis import bus
+from shared.redis.recipients import Recipient
+from shared.redis.suppression import Record, normalised
+from shared.words import events
 
 APPLIED = Counter("estafette_suppression_facts_total", "Facts applied to the lists", ["reason"])
 LISTED = Counter("estafette_suppression_listed_total", "Addresses that entered a list", ["reason"])

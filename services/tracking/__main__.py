@@ -1,4 +1,4 @@
-"""Serves the recipients' side alone, as on Kubernetes; `python -m services` mounts it beside the other routes."""
+"""Serves the recipients' side alone, as on Kubernetes; `python -m services.http` mounts it beside the other routes."""
 
 import secrets
 import time
@@ -6,13 +6,15 @@ import time
 from aiohttp import web
 
 from services.tracking import http, parts
-from shared import api, known_secret, master_secret, redis, storage
-from shared.bus import Publisher
-from shared.installation import NotOurs
-from shared.lifecycle import Lifecycle, pause, run
-from shared.recipients import Recipients
-from shared.server import Runner
-from shared.tokens import MAX_TOKEN_CHARS, TokenKeys
+from shared.http import api
+from shared.net.server import Runner
+from shared.process import master_secret
+from shared.process.lifecycle import Lifecycle, pause, run
+from shared.redis import known_secret, redis, storage
+from shared.redis.bus import Publisher
+from shared.redis.installation import NotOurs
+from shared.redis.recipients import Recipients
+from shared.words.tokens import MAX_TOKEN_CHARS, TokenKeys
 
 #: The longest request line of ours: method, path and token, and then some.
 MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024

@@ -20,8 +20,8 @@ from zlib import crc32
 
 import msgspec
 
-from shared import events
-from shared.events import Fact
+from shared.words import events
+from shared.words.events import Fact
 
 _HEAD = Struct(">II")
 #: Beyond this a length is damage: a batch of 500 facts with the longest of links has 4 MB.

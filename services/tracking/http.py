@@ -18,8 +18,8 @@ from ipaddress import IPv6Address, ip_address
 from aiohttp import web
 
 from services.tracking.tracking import MAX_FORM_BYTES, Request, Tracking
-from shared.api import Route, whole_list
-from shared.tokens import Kind
+from shared.http.api import Route, whole_list
+from shared.words.tokens import Kind
 
 #: A form of some bytes arrives at once, or its sender only wants to keep us waiting.
 FORM_TIMEOUT_S = 10.0

@@ -10,7 +10,7 @@ await tracking.close()                                  # after the last one
 from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import Recipients, Tokens, Tracking
-from shared.settings import Settings
+from shared.process.settings import Settings
 
 
 def tracking(settings: Settings, publisher: Publisher, tokens: Tokens, recipients: Recipients, name: str) -> Tracking:

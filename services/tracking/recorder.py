@@ -31,9 +31,9 @@ from services.tracking import frames
 from services.tracking.frames import Batch
 from services.tracking.spool import Spool, SpoolRefused
 from services.tracking.tracking import NotRecorded
-from shared import logs
-from shared.bus import BusUnavailable
-from shared.events import Fact
+from shared.process import logs
+from shared.redis.bus import BusUnavailable
+from shared.words.events import Fact
 
 RECORD_SECONDS = Histogram(
     "estafette_tracking_record_seconds",

@@ -26,11 +26,16 @@ from prometheus_client import Counter
 
 from services.tracking import pages
 from services.tracking.machines import machine
-from shared import events
-from shared.events import Clicked, Fact, Opened, Unsubscribed
-from shared.recipients import Recipient
-from shared.redis import RedisAway
-from shared.tokens import InvalidToken, Kind, Token
+from shared.redis.recipients import Recipient
+from shared.redis.redis import RedisAway
+from shared.words import events
+from shared.words.events import (
+    Clicked,
+    Fact,
+    Opened,
+    Unsubscribed,
+)
+from shared.words.tokens import InvalidToken, Kind, Token
 
 FACTS = Counter("estafette_tracking_facts_total", "Facts recorded, in Redis or in the spool", ["fact", "machine"])
 ANSWERS = Counter("estafette_tracking_answers_total", "Requests answered", ["kind", "status"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from shared import events
+from shared.words import events
 
 
 def defaults(message: type[events.Message]) -> dict[str, Any]:

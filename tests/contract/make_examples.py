@@ -15,7 +15,7 @@ from typing import Any
 
 import msgpack
 
-from shared import events
+from shared.words import events
 from tests.contract.fields import defaults
 
 EXAMPLES = Path(__file__).parents[2] / "proto" / "examples" / "v1"

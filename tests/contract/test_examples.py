@@ -7,7 +7,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from shared import events
+from shared.words import events
 from tests.contract import make_examples
 from tests.contract.fields import defaults, fields_of, message_of
 

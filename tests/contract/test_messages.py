@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import events
+from shared.words import events
 from tests.contract import proto
 from tests.contract.fields import defaults, fields_of, message_of
 

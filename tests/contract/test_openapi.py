@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from services.__main__ import all_routes
+from services.http.__main__ import all_routes
 from services.tracking import parts
-from shared import api, redis
-from shared.bus import Publisher
-from shared.dkim_keys import Vault
-from shared.lifecycle import Lifecycle
-from shared.recipients import Recipients
-from shared.settings import Data, Settings
-from shared.tenants import Tenants
-from shared.tokens import TokenKeys
+from shared.http import api
+from shared.mail.dkim_keys import Vault
+from shared.process.lifecycle import Lifecycle
+from shared.process.settings import Data, Settings
+from shared.redis import redis
+from shared.redis.bus import Publisher
+from shared.redis.recipients import Recipients
+from shared.redis.tenants import Tenants
+from shared.words.tokens import TokenKeys
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
 #: Statuses that have no body.

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from shared import events, keys
-from shared.settings import Settings
+from shared.process.settings import Settings
+from shared.redis import keys
+from shared.words import events
 
 ROOT = Path(__file__).parents[2]
 REGISTRY: dict[str, dict[str, Any]] = tomllib.loads((ROOT / "proto" / "streams.toml").read_text(encoding="utf-8"))
@@ -28,7 +29,7 @@ def names_of_messages(folder: Path) -> set[str]:
         imported = {
             name.asname or name.name: name.name
             for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom) and node.module == "shared.events"
+            if isinstance(node, ast.ImportFrom) and node.module == "shared.words.events"
             for name in node.names
         }
         for node in ast.walk(tree):

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from services.relay.egress import DEFAULT, Source
-from services.relay.notnow import NotNow
-from services.relay.reply import Reply
-from services.relay.route import Hop
-from services.relay.tls import TlsPolicy
-from shared import events
+from services.relay.delivery.route import Hop
+from services.relay.traffic.egress import DEFAULT, Source
+from services.relay.words.notnow import NotNow
+from services.relay.words.reply import Reply
+from services.relay.words.tls import TlsPolicy
+from shared.words import events
 
 
 class FreePassage:

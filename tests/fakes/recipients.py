@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from shared.recipients import Recipient
-from shared.redis import RedisAway
+from shared.redis.recipients import Recipient
+from shared.redis.redis import RedisAway
 
 
 class Jobs:

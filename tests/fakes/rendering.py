@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.relay.render import RenderedMail, Renderer, RenderFailed
-from services.relay.rendering import Asked
-from shared import events, templates, variables
+from services.relay.making.render import RenderedMail, Renderer, RenderFailed
+from services.relay.making.rendering import Asked
+from shared.mail import templates
+from shared.words import events, variables
 
 
 def texts(asked: Asked) -> Mapping[templates.Name, str]:
@@ -19,7 +20,7 @@ def texts(asked: Asked) -> Mapping[templates.Name, str]:
 
 
 class RenderingHere:
-    """In place of `services.relay.rendering.Rendering`."""
+    """In place of `services.relay.making.rendering.Rendering`."""
 
     async def texts(self, asked: Asked, tenant: str = "") -> Mapping[templates.Name, str]:
         return texts(asked)

@@ -78,7 +78,7 @@ class Stack:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with (self.directory / "run.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "services.cli", "run"],
+                [sys.executable, "-m", "services.console.console", "run"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,7 +146,7 @@ class Stack:
         (`redis`). LookupError while there is none."""
         assert self._process is not None
         parent = self.pid_of("relay") if name == "relay.signing" else self._process.pid
-        wanted = {"redis": "redis-server", "http": r"-m services(\s|$)"}.get(name, rf"-m services\.{name}(\s|$)")
+        wanted = {"redis": "redis-server"}.get(name, rf"-m services\.{name}(\s|$)")
         for pid in _children(parent):
             if re.search(wanted, _command(pid)):
                 return pid
@@ -193,7 +193,7 @@ class Stack:
     async def console(self, *words: str) -> str:
         """What `estafette …` prints."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.cli", *words,
+            sys.executable, "-m", "services.console.console", *words,
             env=self._environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         printed, _ = await process.communicate()

@@ -13,8 +13,8 @@ from typing import Any
 import aiosmtplib
 import pytest
 
-from shared import redis
-from shared.stops import COMPLAINT_RATE, Stop, StopList
+from shared.redis import redis
+from shared.redis.stops import COMPLAINT_RATE, Stop, StopList
 from tests.flows.stack import Stack, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from shared import redis
+from shared.redis import redis
 from tests.flows.stack import Stack, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

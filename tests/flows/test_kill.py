@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from shared import keys, redis
+from shared.redis import keys, redis
 from tests.fakes.smtp_server import Envelope, SmtpServer
 from tests.flows.stack import Stack, job
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from shared import redis
-from shared.tenants import Tenants
+from shared.redis import redis
+from shared.redis.tenants import Tenants
 from tests.fakes.smtp_server import Envelope, SmtpServer
 from tests.flows.stack import Stack, job
 

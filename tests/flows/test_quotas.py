@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from services.queueing.store import JOB_BYTES
-from shared import keys, redis
+from shared.redis import keys, redis
 from tests.flows.stack import Stack, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

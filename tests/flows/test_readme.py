@@ -120,7 +120,7 @@ async def test_every_command_of_a_document_works(document: Path, tmp_path: Path)
     need("curl")
     console = tmp_path / ".venv/bin/estafette"
     console.parent.mkdir(parents=True)
-    console.write_text(f'#!/bin/sh\nexec {sys.executable} -m services.cli "$@"\n')
+    console.write_text(f'#!/bin/sh\nexec {sys.executable} -m services.console.console "$@"\n')
     console.chmod(0o755)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/redis-server").symlink_to(need("redis-server"))

@@ -9,20 +9,21 @@ from pathlib import Path
 import click
 import pytest
 
-from services.__main__ import all_routes
-from services.cli import main
+from services.console.console import main
+from services.http.__main__ import all_routes
 from services.relay.__main__ import SHAPING_FILE
-from services.relay.egress import Egress
-from services.relay.shaping import Shaping
+from services.relay.traffic.egress import Egress
+from services.relay.traffic.shaping import Shaping
 from services.tracking import parts
-from shared import redis, settings
-from shared.bus import Publisher
-from shared.dkim_keys import Vault
-from shared.lifecycle import Lifecycle
-from shared.recipients import Recipients
-from shared.settings import Data, Settings
-from shared.tenants import Tenants
-from shared.tokens import TokenKeys
+from shared.mail.dkim_keys import Vault
+from shared.process import settings
+from shared.process.lifecycle import Lifecycle
+from shared.process.settings import Data, Settings
+from shared.redis import redis
+from shared.redis.bus import Publisher
+from shared.redis.recipients import Recipients
+from shared.redis.tenants import Tenants
+from shared.words.tokens import TokenKeys
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = {name: (ROOT / name).read_text("utf-8") for name in ("README.md", "CHANGELOG.md", "loadtests/README.md")}

@@ -8,10 +8,10 @@ from random import Random
 import msgspec
 
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
-from services.relay.dkim import Signer, sign
-from shared import content, events, ids
-from shared.tokens import TokenKeys
-from shared.verp import VerpKeys
+from services.relay.signing.dkim import Signer, sign
+from shared.words import content, events, ids
+from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
 from tests.fakes.rendering import RendererHere
 
 DOMAIN = "exemple.test"

@@ -12,7 +12,7 @@ from email import message_from_bytes
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from shared import dkim_keys
+from shared.mail import dkim_keys
 from tests.servers import free_port, need, stop
 
 START_SECONDS = 30.0

@@ -5,8 +5,13 @@ from collections.abc import Iterator
 import pytest
 
 from services.queueing.sites import DnsSites
-from services.relay.dnssec import ValidatingResolver
-from shared.dns import DnsClient, MailHosts, NoDomain, Resolver
+from services.relay.encryption.dnssec import ValidatingResolver
+from shared.net.dns import (
+    DnsClient,
+    MailHosts,
+    NoDomain,
+    Resolver,
+)
 from tests.peers import zone
 
 #: As `tests.peers.zone` writes it: TTL and minimum of its SOA.

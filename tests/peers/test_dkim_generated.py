@@ -8,8 +8,8 @@ from random import Random
 import dkim
 import pytest
 
-from services.relay.dkim import Signer
-from shared import dkim_keys
+from services.relay.signing.dkim import Signer
+from shared.mail import dkim_keys
 from tests.peers import generated, opendkim
 
 ALGORITHMS: tuple[dkim_keys.Algorithm, ...] = ("rsa-sha256", "ed25519-sha256")

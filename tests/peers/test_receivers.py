@@ -8,9 +8,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.relay.outcome import Bounce, Defer, Deliver, outcome
-from services.relay.smtp import Connection
-from services.relay.tls import OPPORTUNISTIC
+from services.relay.delivery.smtp import Connection
+from services.relay.message.outcome import (
+    Bounce,
+    Defer,
+    Deliver,
+    outcome,
+)
+from services.relay.words.tls import OPPORTUNISTIC
 from tests.peers import makes, receivers
 from tests.peers.receivers import CROWD, MAILS_PER_CONNECTION, MAKES, SIZE_LIMIT_BYTES, VARIANTS, Receiver
 

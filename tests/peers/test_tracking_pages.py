@@ -8,9 +8,15 @@ from aiohttp.test_utils import TestServer
 
 from services.tracking import http, pages
 from services.tracking.tracking import NotRecorded, Tracking
-from shared import api, ids
-from shared.events import Clicked, Fact, Opened, Unsubscribed
-from shared.tokens import TokenKeys
+from shared.http import api
+from shared.words import ids
+from shared.words.events import (
+    Clicked,
+    Fact,
+    Opened,
+    Unsubscribed,
+)
+from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
 from tests.peers.browser import Browser, browsing
 

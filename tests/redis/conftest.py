@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from shared import redis
+from shared.redis import redis
 
 
 @pytest.fixture

@@ -6,9 +6,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.relay.admission import ASKED_TOGETHER, ENDED, Admission
-from shared import bus, events, ids, keys, redis, suppression
-from shared.suppression import Reason, SuppressionList
+from services.relay.checks.admission import ASKED_TOGETHER, ENDED, Admission
+from shared.redis import (
+    bus,
+    keys,
+    redis,
+    suppression,
+)
+from shared.redis.suppression import Reason, SuppressionList
+from shared.words import events, ids
 from tests.servers import free_port
 
 P = 4

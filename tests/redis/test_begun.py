@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.relay.admission import ENDED, UNKNOWN, Admission
-from services.relay.begun import Begun, byte_of
-from shared import bus, events, ids, keys, redis
-from shared.suppression import SuppressionList
+from services.relay.checks.admission import ENDED, UNKNOWN, Admission
+from services.relay.checks.begun import Begun, byte_of
+from shared.redis import bus, keys, redis
+from shared.redis.suppression import SuppressionList
+from shared.words import events, ids
 from tests.servers import free_port
 
 P = 4

@@ -12,9 +12,10 @@ import pytest
 from services.bounces.bounces import Bounces
 from services.bounces.kept import KeptMails
 from services.bounces.smtp import Listener
-from shared import events, ids, keys, redis
-from shared.bus import Publisher
-from shared.recipients import Recipients
+from shared.redis import keys, redis
+from shared.redis.bus import Publisher
+from shared.redis.recipients import Recipients
+from shared.words import events, ids
 from tests.servers import RedisServer
 from tests.unit.bounces.parts import DOMAIN, JOB, KEYS, ORDINAL, RETURN_PATH, sample
 

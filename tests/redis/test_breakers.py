@@ -11,12 +11,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.queueing import stopping
-from services.queueing.breakers import Breakers, Figures, Saw, Seen
+from services.queueing.breakers import (
+    Breakers,
+    Figures,
+    Saw,
+    Seen,
+)
 from services.queueing.figures import FigureStore
 from services.queueing.store import JobStore
-from shared import api, bus, events, ids, keys, redis, stops
-from shared.stops import StopList
-from shared.tenants import Tenants
+from shared.http import api
+from shared.redis import (
+    bus,
+    keys,
+    redis,
+    stops,
+)
+from shared.redis.stops import StopList
+from shared.redis.tenants import Tenants
+from shared.words import events, ids
 
 P = 3
 DAY_MS = 86_400_000

@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from shared import bus as bus_module
-from shared import events, ids, keys, redis
-from shared.bus import BusUnavailable, Consumer, Entry, Hopeless, Publisher, gone, trim
+from shared.redis import bus as bus_module
+from shared.redis import keys, redis
+from shared.redis.bus import (
+    BusUnavailable,
+    Consumer,
+    Entry,
+    Hopeless,
+    Publisher,
+    gone,
+    trim,
+)
+from shared.words import events, ids
 from tests.servers import RedisServer
 
 PARTITIONS = 3

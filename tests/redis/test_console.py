@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 from redis import Redis as RedisClient
 
-from services import cli
-from shared import keys, settings
+from services.console import console as cli
+from shared.process import settings
+from shared.redis import keys
 from tests.servers import RedisServer, free_port, stop
 
 SECRET = "0123456789abcdef" * 4
@@ -257,7 +258,7 @@ def test_what_should_not_have_happened_is_one_line_and_its_traceback_a_file(
 def serving(service: str, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(settings.PREFIX)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.cli", "serve", service],
+        [sys.executable, "-m", "services.console.console", "serve", service],
         env={**own, **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from services.relay import hosts as hosts_module
-from services.relay.route import Hop
-from shared import events, redis
+from services.relay.delivery.route import Hop
+from services.relay.traffic import hosts as hosts_module
+from shared.redis import redis
+from shared.words import events
 from tests.fakes.smtp_server import CLOSE, RESET, Act, SmtpServer, Step
 from tests.redis.test_relay import House, running, taken, until
 from tests.servers import free_port

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from shared import dkim_keys, dns, redis
-from shared.dkim_keys import Vault
-from shared.domain_names import InvalidDomain
-from shared.sending_domains import (
+from shared.mail import dkim_keys
+from shared.mail.dkim_keys import Vault
+from shared.mail.domain_names import InvalidDomain
+from shared.net import dns
+from shared.redis import redis
+from shared.redis.sending_domains import (
     CACHE_SECONDS,
     INSTALLATION,
     DomainHeld,
@@ -19,7 +21,7 @@ from shared.sending_domains import (
     SendingDomains,
     proof_record,
 )
-from shared.tenants import Tenants
+from shared.redis.tenants import Tenants
 from tests.fakes.dns_server import DnsServer
 
 HOSTS = ("links.house.example", "bounces.house.example")

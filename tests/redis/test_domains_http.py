@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from aiohttp import test_utils
 
-from services.queueing import domains
-from shared import api, dkim_keys, redis
-from shared.dkim_keys import Vault
-from shared.sending_domains import SendingDomains
-from shared.tenants import Tenants
+from services.domains import http as domains
+from shared.http import api
+from shared.mail import dkim_keys
+from shared.mail.dkim_keys import Vault
+from shared.redis import redis
+from shared.redis.sending_domains import SendingDomains
+from shared.redis.tenants import Tenants
 
 
 class Caller:

@@ -10,21 +10,24 @@ from typing import Any
 
 import pytest
 
-from services.relay.courier import Courier, Parcel, Result
-from services.relay.egress import Source
-from services.relay.encryption import encryption
-from services.relay.gate import Unlimited
-from services.relay.hosts import Hosts
-from services.relay.policies import Policies
-from services.relay.reply import ConnectFailed, Reply
-from services.relay.route import Hop, NoRoute, Routes
-from services.relay.smtp import Connection, Timeouts
-from services.relay.tls_report import day_of
-from services.relay.tls_reports import TlsReports
-from shared import dns, ids, keys, settings
-from shared.dkim_keys import Vault
-from shared.lifecycle import Lifecycle
-from shared.sending_domains import SendingDomains
+from services.relay.delivery.courier import Courier, Parcel, Result
+from services.relay.delivery.route import Hop, NoRoute, Routes
+from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.encryption.policies import Policies
+from services.relay.reporting.tls_report import day_of
+from services.relay.reporting.tls_reports import TlsReports
+from services.relay.traffic.egress import Source
+from services.relay.traffic.gate import Unlimited
+from services.relay.traffic.hosts import Hosts
+from services.relay.wiring import encryption
+from services.relay.words.reply import ConnectFailed, Reply
+from shared.mail.dkim_keys import Vault
+from shared.net import dns
+from shared.process import settings
+from shared.process.lifecycle import Lifecycle
+from shared.redis import keys
+from shared.redis.sending_domains import SendingDomains
+from shared.words import ids
 from tests.fakes.certificates import Authority, Issued
 from tests.fakes.dns_server import DnsServer
 from tests.fakes.smtp_server import EXTENSIONS, SmtpServer

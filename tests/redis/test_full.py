@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from shared import keys, redis
-from shared.bus import Entry
-from shared.redis import RedisAway, Script, answer
+from shared.redis import keys, redis
+from shared.redis.bus import Entry
+from shared.redis.redis import RedisAway, Script, answer
 from tests.redis.test_bus import JOB, Reader, opened, publisher, until
 from tests.servers import RedisServer
 

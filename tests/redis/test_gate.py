@@ -8,15 +8,21 @@ from pathlib import Path
 import pytest
 
 from services.relay import __main__ as relay_main
-from services.relay.egress import Egress, Source
-from services.relay.gate import IDLE_S, MAILS_PER_CONNECTION, Gate, Passage
-from services.relay.limits import Limits
-from services.relay.notnow import NotNow
-from services.relay.reply import Reply
-from services.relay.shaping import Shaping
-from shared import events, ids, keys, redis
-from shared.ready import Queued, ReadyQueues
-from shared.settings import Settings, SettingsError, load
+from services.relay.limits.limits import Limits
+from services.relay.traffic.egress import Egress, Source
+from services.relay.traffic.gate import (
+    IDLE_S,
+    MAILS_PER_CONNECTION,
+    Gate,
+    Passage,
+)
+from services.relay.traffic.shaping import Shaping
+from services.relay.words.notnow import NotNow
+from services.relay.words.reply import Reply
+from shared.process.settings import Settings, SettingsError, load
+from shared.redis import keys, redis
+from shared.redis.ready import Queued, ReadyQueues
+from shared.words import events, ids
 
 P = 2
 SITE = "mx.example.net"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import keys, redis
-from shared.installation import Installation, NotOurs
+from shared.redis import keys, redis
+from shared.redis.installation import Installation, NotOurs
 from tests.servers import RedisServer
 
 PARTITIONS = 4

@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from services.bounces import http
 from services.bounces.bounces import Received
 from services.bounces.kept import MAX_MAIL_BYTES, KeptMails
-from shared import api, keys, redis
+from shared.http import api
+from shared.redis import keys, redis
 
 Client = TestClient[Any, Any]
 

@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
-from shared import keys, master_secret
-from shared.known_secret import WrongSecret, accept, check, fingerprint
-from shared.master_secret import MasterSecret
-from shared.settings import Data, Settings
+from shared.process import master_secret
+from shared.process.master_secret import MasterSecret
+from shared.process.settings import Data, Settings
+from shared.redis import keys
+from shared.redis.known_secret import (
+    WrongSecret,
+    accept,
+    check,
+    fingerprint,
+)
 from tests.servers import RedisServer
 
 OLD, NEW, OTHER = (bytes([byte]) * 32 for byte in (1, 2, 3))
@@ -80,7 +86,7 @@ async def said(directory: Path, url: str, *words: str) -> tuple[int | None, str]
         "ESTAFETTE_BOUNCES_PORT": "0",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli", *words,
+        sys.executable, "-m", "services.console.console", *words,
         env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     async with asyncio.timeout(120):
@@ -117,7 +123,7 @@ async def test_a_process_says_all_that_is_wrong_with_its_settings_before_it_star
     environ_of = {"ESTAFETTE_RELAY_ROUTE": "mx"}
     for words in (("serve", "relay"), ("serve", "http"), ("run",)):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.cli", *words,
+            sys.executable, "-m", "services.console.console", *words,
             env={**os.environ, **environ_of, "ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_REDIS_URL": "redis://127.0.0.1:1/0"},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip

@@ -14,12 +14,14 @@ from aiohttp.test_utils import TestClient, TestServer
 from services.suppression.store import Lists
 from services.suppression.suppression import Suppression
 from services.tracking import http, pages, parts
-from shared import api, bus, ids, keys, redis
-from shared.bus import Publisher
-from shared.recipients import Recipients, Waiting, pack_slim
-from shared.settings import load
-from shared.suppression import SuppressionList
-from shared.tokens import TokenKeys
+from shared.http import api
+from shared.process.settings import load
+from shared.redis import bus, keys, redis
+from shared.redis.bus import Publisher
+from shared.redis.recipients import Recipients, Waiting, pack_slim
+from shared.redis.suppression import SuppressionList
+from shared.words import ids
+from shared.words.tokens import TokenKeys
 
 PARTITIONS = 8
 KEYS = TokenKeys(b"k" * 32)

@@ -11,11 +11,23 @@ from random import Random
 
 import pytest
 
-from services.relay import slots as slots_module
-from services.relay.limits import Limit, Limits, Slot, Wait
-from services.relay.permits import _PERMIT, _Asked, _question
-from shared import keys, redis
-from shared.rates import DELAY_MS, Rate, allowed, parse_rate, permitted, spacing
+from services.relay.limits import slots as slots_module
+from services.relay.limits.limits import (
+    Limit,
+    Limits,
+    Slot,
+    Wait,
+)
+from services.relay.limits.permits import _PERMIT, _Asked, _question
+from shared.redis import keys, redis
+from shared.words.rates import (
+    DELAY_MS,
+    Rate,
+    allowed,
+    parse_rate,
+    permitted,
+    spacing,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -589,7 +601,7 @@ async def test_busy_connections_are_given_up_until_shares_are_equal(relays):
 
 HOLDER = """
 import asyncio, sys, time
-from services.relay.limits import Limit, Limits
+from services.relay.limits.limits import Limit, Limits
 from shared import redis
 
 async def main():

@@ -15,7 +15,7 @@ from services.mailbox.notices import sent
 from services.mailbox.outbox import Outbox
 from services.mailbox.smtp import MAX_MESSAGE_BYTES, Listener
 from services.mailbox.store import Writer
-from shared import redis
+from shared.redis import redis
 from tests.mailbox_stack import RETURN_PATH, ReturnPath, Stack, running
 from tests.servers import RedisServer, free_port
 

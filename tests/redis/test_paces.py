@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from services.relay.limits import Limits
-from services.relay.pace import OVER_MS, Pace
-from services.relay.paces import Paces
-from shared import keys, redis
+from services.relay.limits.limits import Limits
+from services.relay.limits.pace import OVER_MS, Pace
+from services.relay.limits.paces import Paces
+from shared.redis import keys, redis
 
 AWAY = redis.connect("redis://127.0.0.1:1")
 SITE, SOURCE = "gmail", "a1"

@@ -8,10 +8,17 @@ import pytest
 
 from services.queueing.queueing import Queueing
 from services.queueing.store import JobStore, NewJob
-from shared import bus, events, ids, keys, recipients, redis, suppression
-from shared.ready import LANES, ReadyQueues
-from shared.recipients import Waiting, pack_waiting, pack_waiting_row
-from shared.suppression import SuppressionList
+from shared.redis import (
+    bus,
+    keys,
+    recipients,
+    redis,
+    suppression,
+)
+from shared.redis.ready import LANES, ReadyQueues
+from shared.redis.recipients import Waiting, pack_waiting, pack_waiting_row
+from shared.redis.suppression import SuppressionList
+from shared.words import events, ids
 
 P = 4
 NOW_MS = 1_790_000_000_000

@@ -12,19 +12,22 @@ from typing import Any
 import pytest
 from aiohttp import test_utils
 
-from services.queueing import domains
+from services.domains import http as domains
 from services.queueing import http as queueing
 from services.queueing.compile import JobContent, Limits, compile_content
 from services.queueing.quotas import REFUSED_S, Room
 from services.queueing.store import DAY_MS, JobStore
-from shared import api, content, dkim_keys, ids, keys, redis
-from shared.dkim_keys import Vault
-from shared.errors import Fault
-from shared.quotas import Admission
-from shared.ready import LANES
-from shared.sending_domains import COUNTED_MS, SendingDomains
-from shared.settings import Quotas
-from shared.tenants import CACHE_SECONDS, Tenants
+from shared.http import api
+from shared.mail import dkim_keys
+from shared.mail.dkim_keys import Vault
+from shared.process.settings import Quotas
+from shared.redis import keys, redis
+from shared.redis.ready import LANES
+from shared.redis.sending_domains import COUNTED_MS, SendingDomains
+from shared.redis.tenants import CACHE_SECONDS, Tenants
+from shared.words import content, ids
+from shared.words.errors import Fault
+from shared.words.quotas import Admission
 
 P = 4
 CONTENT = {"from": "news@acme.test", "subject": "s", "text": "t {{ unsubscribe_url }}"}

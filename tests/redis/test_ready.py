@@ -6,8 +6,16 @@ from collections.abc import Sequence
 
 import pytest
 
-from shared import events, keys, ready, redis
-from shared.ready import TURN, Avoided, Lease, Queued, ReadyQueues, Recorded
+from shared.redis import keys, ready, redis
+from shared.redis.ready import (
+    TURN,
+    Avoided,
+    Lease,
+    Queued,
+    ReadyQueues,
+    Recorded,
+)
+from shared.words import events
 
 JOB = "06h006mus2uer1pplc9g"
 P = 3

@@ -24,8 +24,14 @@ from hypothesis.stateful import (
 )
 from redis import Redis
 
-from shared import events, ids, keys, ready, redis
-from shared.ready import Lease, Queued, ReadyQueues, Recorded
+from shared.redis import keys, ready, redis
+from shared.redis.ready import (
+    Lease,
+    Queued,
+    ReadyQueues,
+    Recorded,
+)
+from shared.words import events, ids
 from tests.servers import RedisServer
 
 P = 3

@@ -4,8 +4,16 @@ from typing import Any
 
 import pytest
 
-from shared import ids, keys, recipients
-from shared.recipients import CHUNKS_KEPT, Recipient, Recipients, Waiting, pack_slim, pack_waiting
+from shared.redis import keys, recipients
+from shared.redis.recipients import (
+    CHUNKS_KEPT,
+    Recipient,
+    Recipients,
+    Waiting,
+    pack_slim,
+    pack_waiting,
+)
+from shared.words import ids
 
 PARTITIONS = 3
 JOB, NONE = (ids.new_job_id(1_700_000_000_000, bytes([seed]) * 6, PARTITIONS) for seed in (1, 2))

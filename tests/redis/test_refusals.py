@@ -6,8 +6,13 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.relay.gate import RUN_MAILS, RUN_S, TOLD_AGAIN_S, Gate
-from services.relay.reply import Reply
+from services.relay.traffic.gate import (
+    RUN_MAILS,
+    RUN_S,
+    TOLD_AGAIN_S,
+    Gate,
+)
+from services.relay.words.reply import Reply
 from tests.redis.test_gate import SITE, Clock, clock, make
 
 __all__ = ["clock", "make"]  # fixtures

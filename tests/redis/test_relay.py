@@ -18,36 +18,49 @@ from prometheus_client import REGISTRY
 
 from services.queueing.compile import JobContent, Limits, compile_content
 from services.relay import aside as aside_module
-from services.relay import mails as mails_module
-from services.relay import making
 from services.relay import relay as relay_module
-from services.relay.admission import Admission
 from services.relay.aside import Aside
-from services.relay.begun import Begun
-from services.relay.courier import Courier
-from services.relay.egress import Source
-from services.relay.hosts import Hosts
-from services.relay.mail import Made, Unmade
-from services.relay.mails import Mails, Origin
-from services.relay.making import Making
-from services.relay.notnow import NotNow, Scope
+from services.relay.checks.admission import Admission
+from services.relay.checks.begun import Begun
+from services.relay.delivery.courier import Courier
+from services.relay.delivery.route import Hop
+from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.making import mails as mails_module
+from services.relay.making import making
+from services.relay.making.mails import Mails, Origin
+from services.relay.making.making import Making
+from services.relay.message.mail import Made, Unmade
+from services.relay.message.retry import Retries
 from services.relay.recorder import Recorder
 from services.relay.relay import KEPT, Relay
 from services.relay.relay import Limits as RelayLimits
-from services.relay.retry import Retries
-from services.relay.route import Hop
-from services.relay.signatures import Signatures
-from services.relay.smtp import Connection, Timeouts
-from services.relay.tls import NEVER
-from shared import bus, content, dkim_keys, events, ids, keys, redis, suppression
-from shared import ready as ready_module
-from shared.bus import ends_message
-from shared.dkim_keys import Vault
-from shared.ready import Lease, Queued, ReadyQueues, Recorded, Taken
-from shared.sending_domains import CACHE_SECONDS, INSTALLATION, SendingDomains
-from shared.suppression import SuppressionList
-from shared.tokens import TokenKeys
-from shared.verp import Verp, VerpKeys
+from services.relay.signing.signatures import Signatures
+from services.relay.traffic.egress import Source
+from services.relay.traffic.hosts import Hosts
+from services.relay.words.notnow import NotNow, Scope
+from services.relay.words.tls import NEVER
+from shared.mail import dkim_keys
+from shared.mail.dkim_keys import Vault
+from shared.redis import (
+    bus,
+    keys,
+    redis,
+    suppression,
+)
+from shared.redis import ready as ready_module
+from shared.redis.bus import ends_message
+from shared.redis.ready import (
+    Lease,
+    Queued,
+    ReadyQueues,
+    Recorded,
+    Taken,
+)
+from shared.redis.sending_domains import CACHE_SECONDS, INSTALLATION, SendingDomains
+from shared.redis.suppression import SuppressionList
+from shared.words import content, events, ids
+from shared.words.tokens import TokenKeys
+from shared.words.verp import Verp, VerpKeys
 from tests.fakes.passage import FreeGate, FreePassage, Sessions, Unstopped
 from tests.fakes.rendering import RenderingHere
 from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer

@@ -3,7 +3,8 @@
 import pytest
 
 from services.queueing.renderings import Renderings
-from shared import events, ids, keys
+from shared.redis import keys
+from shared.words import events, ids
 from tests.redis.test_breakers import JOB, MAIL, OTHER, TRIAL, Bench, Caller, P, bench, callers
 
 __all__ = ["bench", "callers"]

@@ -18,11 +18,23 @@ from services.reports.job_report import report
 from services.reports.reports import Reports, trim_forever
 from services.reports.store import MOST_ALIKE, ReportReader, ReportStore
 from services.reports.tally import change
-from shared import api, bus, content, events, ids, keys, redis
-from shared.content import TrackedLink
-from shared.recipients import Recipients, Waiting, pack_slim, pack_waiting
-from shared.stops import COMPLAINT_RATE, PAUSED, Stop, StopList
-from shared.tenants import Tenants
+from shared.http import api
+from shared.redis import bus, keys, redis
+from shared.redis.recipients import (
+    Recipients,
+    Waiting,
+    pack_slim,
+    pack_waiting,
+)
+from shared.redis.stops import (
+    COMPLAINT_RATE,
+    PAUSED,
+    Stop,
+    StopList,
+)
+from shared.redis.tenants import Tenants
+from shared.words import content, events, ids
+from shared.words.content import TrackedLink
 
 PARTITIONS = 3
 CREATED = 1_700_000_000_000

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared import dkim_keys, keys, redis
-from shared.dkim_keys import Algorithm, CannotOpen, Vault
-from shared.dkim_rotation import RETIRING_MS, NothingWaiting, NotPublished
-from shared.domain_names import InvalidDomain
-from shared.sending_domains import (
+from shared.mail import dkim_keys
+from shared.mail.dkim_keys import Algorithm, CannotOpen, Vault
+from shared.mail.dkim_rotation import RETIRING_MS, NothingWaiting, NotPublished
+from shared.mail.domain_names import InvalidDomain
+from shared.redis import keys, redis
+from shared.redis.sending_domains import (
     CACHE_SECONDS,
     INSTALLATION,
     DomainTaken,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import redis
+from shared.redis import redis
 from tests.servers import RedisServer, need
 
 

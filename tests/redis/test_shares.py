@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.relay.egress import Source
-from services.relay.gate import Gate, Passage
+from services.relay.traffic.egress import Source
+from services.relay.traffic.gate import Gate, Passage
 from tests.redis.test_gate import SITE, clock, make, ready
 
 __all__ = ["clock", "make"]  # fixtures

@@ -6,9 +6,16 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from services.relay.stops import Stops
-from shared import ids, keys, redis, stops
-from shared.stops import COMPLAINT_RATE, INVALID_RATE, PAUSED, Stop, StopList
+from services.relay.checks.stops import Stops
+from shared.redis import keys, redis, stops
+from shared.redis.stops import (
+    COMPLAINT_RATE,
+    INVALID_RATE,
+    PAUSED,
+    Stop,
+    StopList,
+)
+from shared.words import ids
 from tests.servers import free_port
 
 P = 4

@@ -9,11 +9,19 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.relay.https import Https
-from services.relay.mta_sts import StsPolicy
-from services.relay.sts_policies import MIN_AGE_MS, REFRESH_MS, RETRY_MS, UNAVAILABLE_MS, NotFetched, StsPolicies
-from shared import ids, keys
-from shared.dns import DnsUnavailable
+from services.relay.encryption.https import Https
+from services.relay.encryption.mta_sts import StsPolicy
+from services.relay.encryption.sts_policies import (
+    MIN_AGE_MS,
+    REFRESH_MS,
+    RETRY_MS,
+    UNAVAILABLE_MS,
+    NotFetched,
+    StsPolicies,
+)
+from shared.net.dns import DnsUnavailable
+from shared.redis import keys
+from shared.words import ids
 from tests.fakes.certificates import Authority
 from tests.fakes.web_server import Answer, WebServer
 

@@ -14,10 +14,20 @@ from yarl import URL
 from services.suppression import http
 from services.suppression.store import Addition, Lists, Place
 from services.suppression.suppression import Suppression
-from shared import api, bus, events, ids, keys, redis
-from shared.recipients import Recipients, Waiting, pack_slim
-from shared.suppression import REASONS, Reason, Record, SuppressionList, decode, encode, normalised
-from shared.tenants import Tenants
+from shared.http import api
+from shared.redis import bus, keys, redis
+from shared.redis.recipients import Recipients, Waiting, pack_slim
+from shared.redis.suppression import (
+    REASONS,
+    Reason,
+    Record,
+    SuppressionList,
+    decode,
+    encode,
+    normalised,
+)
+from shared.redis.tenants import Tenants
+from shared.words import events, ids
 
 PARTITIONS = 3
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", PARTITIONS)

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from shared import keys, redis
-from shared.tenants import CACHE_SECONDS, TenantError, Tenants
+from shared.redis import keys, redis
+from shared.redis.tenants import CACHE_SECONDS, TenantError, Tenants
 
 
 class Clock:

@@ -12,19 +12,26 @@ from typing import Any
 import dkim
 import pytest
 
-from services.relay.courier import Courier
-from services.relay.dkim import Signer
-from services.relay.egress import Source
-from services.relay.gate import Unlimited
-from services.relay.hosts import Hosts
-from services.relay.https import Https
-from services.relay.route import Hop, NoRoute
-from services.relay.smtp import Connection, Timeouts
-from services.relay.tls import NEVER, OPPORTUNISTIC, TlsPolicy
-from services.relay.tls_report import DAY_S, Reporter, due_at
-from services.relay.tls_reports import RETRY_MS, Sending, TlsReports, deliver_by
-from shared import dkim_keys, ids, keys
-from shared.dns import DnsUnavailable
+from services.relay.delivery.courier import Courier
+from services.relay.delivery.route import Hop, NoRoute
+from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.encryption.https import Https
+from services.relay.reporting.tls_report import DAY_S, Reporter, due_at
+from services.relay.reporting.tls_reports import (
+    RETRY_MS,
+    Sending,
+    TlsReports,
+    deliver_by,
+)
+from services.relay.signing.dkim import Signer
+from services.relay.traffic.egress import Source
+from services.relay.traffic.gate import Unlimited
+from services.relay.traffic.hosts import Hosts
+from services.relay.words.tls import NEVER, OPPORTUNISTIC, TlsPolicy
+from shared.mail import dkim_keys
+from shared.net.dns import DnsUnavailable
+from shared.redis import keys
+from shared.words import ids
 from tests.fakes.certificates import Authority
 from tests.fakes.smtp_server import SmtpServer
 from tests.fakes.web_server import Answer, WebServer
@@ -146,7 +153,7 @@ async def test_a_domain_of_which_nobody_can_tell_is_counted(world: World) -> Non
 
 
 async def test_a_report_has_a_bound_on_its_lines(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.relay.tls_reports.MAX_REPORT_LINES", 3)
+    monkeypatch.setattr("services.relay.reporting.tls_reports.MAX_REPORT_LINES", 3)
     relay = world.relay()
     for number in range(10):
         relay.note(DOMAIN, STS, HOP, "validation-failure", f"192.0.2.{number}")

@@ -18,12 +18,20 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from services.tracking import http, parts
-from shared import api, events, ids, keys, master_secret, redis
-from shared.bus import Publisher
-from shared.events import Clicked, Fact, Opened, Unsubscribed
-from shared.recipients import Recipients
-from shared.settings import load
-from shared.tokens import TokenKeys
+from shared.http import api
+from shared.process import master_secret
+from shared.process.settings import load
+from shared.redis import keys, redis
+from shared.redis.bus import Publisher
+from shared.redis.recipients import Recipients
+from shared.words import events, ids
+from shared.words.events import (
+    Clicked,
+    Fact,
+    Opened,
+    Unsubscribed,
+)
+from shared.words.tokens import TokenKeys
 from tests.servers import RedisCluster, RedisServer, free_port, stop
 
 PARTITIONS = 8
@@ -31,8 +39,8 @@ KEYS = TokenKeys(b"k" * 32)
 #: A job in each partition.
 JOBS = [ids.new_job_id(1_750_000_000_000, bytes((number,)) * 6, PARTITIONS, number) for number in range(8)]
 URL = "https://exemple.fr/soldes"
-#: For what is asserted of the stream: a disk on which Redis waits for seconds would send the facts to the spool, which is
-#: as right, and another test. The client's own time-out (5 s) makes such a call again.
+#: For what is asserted of the stream: a disk on which Redis waits for seconds would send the facts to the spool, which
+#: is #: as right, and another test. The client's own time-out (5 s) makes such a call again.
 NO_SPOOL_MS = "60000"
 
 Client = TestClient[web.Request, web.Application]

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from services.bounces.smtp import Listener
-from shared import events, ids
-from shared.recipients import Recipient
-from shared.tokens import TokenKeys
-from shared.verp import VerpKeys
+from shared.redis.recipients import Recipient
+from shared.words import events, ids
+from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
 from tests.edges.bounces.test_smtp import listening, send
 from tests.unit.bounces.parts import DOMAIN, JOB, KEYS, ORDINAL, TOKENS, Desk, sample
 

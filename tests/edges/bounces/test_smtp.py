@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from services.bounces.bounces import Accepted, Received
 from services.bounces.misses import Misses
 from services.bounces.smtp import MAX_RECIPIENTS, Listener
-from shared import events
+from shared.words import events
 from tests.unit.bounces.parts import DOMAIN, KEYS, RETURN_PATH, UNSUBSCRIBE, Desk, sample
 
 BOUNCE = sample("postfix-user-unknown.eml")

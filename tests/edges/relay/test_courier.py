@@ -11,14 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.courier import Courier, Parcel, Result
-from services.relay.egress import Source
-from services.relay.hosts import BUSY_S, SILENT_MOST_S, SILENT_S, Hosts
-from services.relay.notnow import NotNow
-from services.relay.reply import ConnectFailed, ConnectionLost, Reply
-from services.relay.route import Hop, NoRoute
-from services.relay.smtp import Connection, Timeouts
-from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, TlsPolicy
+from services.relay.delivery.courier import Courier, Parcel, Result
+from services.relay.delivery.route import Hop, NoRoute
+from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.traffic.egress import Source
+from services.relay.traffic.hosts import (
+    BUSY_S,
+    SILENT_MOST_S,
+    SILENT_S,
+    Hosts,
+)
+from services.relay.words.notnow import NotNow
+from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
+from services.relay.words.tls import (
+    NEVER,
+    OPPORTUNISTIC,
+    REQUIRED,
+    TlsPolicy,
+)
 from tests.fakes.passage import FreePassage, Sessions
 from tests.fakes.smtp_server import CLOSE, RESET, Script, SmtpServer
 from tests.servers import free_port

@@ -13,17 +13,27 @@ from typing import Any
 
 import pytest
 
-from services.relay import shaping
-from services.relay.courier import ASKS_NEXT_FROM, Courier, Parcel
-from services.relay.egress import Source
-from services.relay.hosts import Hosts
-from services.relay.notnow import NotNow
-from services.relay.outcome import Bounce, Defer, Deliver, outcome
-from services.relay.reply import Reply
-from services.relay.route import Hop
-from services.relay.shaping import Rule, Shaping
-from services.relay.smtp import Connection, Timeouts
-from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, TlsPolicy
+from services.relay.delivery.courier import ASKS_NEXT_FROM, Courier, Parcel
+from services.relay.delivery.route import Hop
+from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.message.outcome import (
+    Bounce,
+    Defer,
+    Deliver,
+    outcome,
+)
+from services.relay.traffic import shaping
+from services.relay.traffic.egress import Source
+from services.relay.traffic.hosts import Hosts
+from services.relay.traffic.shaping import Rule, Shaping
+from services.relay.words.notnow import NotNow
+from services.relay.words.reply import Reply
+from services.relay.words.tls import (
+    NEVER,
+    OPPORTUNISTIC,
+    REQUIRED,
+    TlsPolicy,
+)
 from tests.fakes.passage import FreePassage
 from tests.fakes.smtp_server import CLOSE, EXTENSIONS, RESET, Script, SmtpServer, Step
 from tests.servers import free_port

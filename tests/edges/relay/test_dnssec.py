@@ -5,8 +5,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.relay.dnssec import MAX_NEGATIVE_TTL_S, Answer, RecordType, ValidatingResolver, parse_server
-from services.relay.tls import Tlsa
+from services.relay.encryption.dnssec import (
+    MAX_NEGATIVE_TTL_S,
+    Answer,
+    RecordType,
+    ValidatingResolver,
+    parse_server,
+)
+from services.relay.words.tls import Tlsa
 from tests.fakes.dns_server import DnsServer, Trouble
 
 DIGEST = "ab" * 32

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from services.relay import https
-from services.relay.https import Failed, Https
-from shared.dns import DnsUnavailable
+from services.relay.encryption import https
+from services.relay.encryption.https import Failed, Https
+from shared.net.dns import DnsUnavailable
 from tests.fakes.certificates import DAY, Authority, Issued
 from tests.fakes.web_server import Answer, WebServer
 

@@ -14,10 +14,15 @@ import dkim
 import pytest
 from prometheus_client import REGISTRY
 
-from services.relay import signatures as signatures_module
-from services.relay.dkim import Draft, Signer, draft, sign
-from services.relay.signatures import ASKED_AT_A_TIME, COMMAND, Signatures
-from shared import dkim_keys
+from services.relay.signing import signatures as signatures_module
+from services.relay.signing.dkim import (
+    Draft,
+    Signer,
+    draft,
+    sign,
+)
+from services.relay.signing.signatures import ASKED_AT_A_TIME, COMMAND, Signatures
+from shared.mail import dkim_keys
 
 FIELDS = [(b"From", b"a@exemple.fr"), (b"Subject", b"Bonjour")]
 BODY = b"Bonjour\r\n"
@@ -48,7 +53,7 @@ def pids(relay: int = 0) -> list[int]:
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             is_ours = int(status.read_text().rpartition(")")[2].split()[1]) == (relay or os.getpid())
-            if is_ours and b"services.relay.signing" in (status.parent / "cmdline").read_bytes():
+            if is_ours and b"services.relay.signing.process" in (status.parent / "cmdline").read_bytes():
                 found.append(int(status.parent.name))
         except OSError:
             continue
@@ -218,7 +223,7 @@ async def test_it_ends_with_its_relay_however_that_ends(tmp_path: Path) -> None:
     script = tmp_path / "relay.py"
     script.write_text(
         "import asyncio, time\n"
-        "from services.relay.signatures import Signatures\n"
+        "from services.relay.signing.signatures import Signatures\n"
         "asyncio.run(Signatures(1, time.monotonic).run(asyncio.Event()))\n"
     )
     relay = await asyncio.create_subprocess_exec(sys.executable, str(script), env={**os.environ, "PYTHONPATH": "."})

@@ -9,10 +9,15 @@ from typing import Any
 
 import pytest
 
-from services.relay.reply import ConnectFailed, ConnectionLost, Reply
-from services.relay.smtp import Connection, Timeouts, routed_versions
-from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, TlsPolicy
-from shared import addresses
+from services.relay.delivery.smtp import Connection, Timeouts, routed_versions
+from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
+from services.relay.words.tls import (
+    NEVER,
+    OPPORTUNISTIC,
+    REQUIRED,
+    TlsPolicy,
+)
+from shared.mail import addresses
 from tests.fakes.smtp_server import (
     CLOSE,
     DEAF,

@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 
-from services.relay.reply import ConnectFailed
-from services.relay.smtp import Connection, Timeouts, load_certificates
-from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, Tlsa, TlsPolicy
+from services.relay.delivery.smtp import Connection, Timeouts, load_certificates
+from services.relay.words.reply import ConnectFailed
+from services.relay.words.tls import (
+    NEVER,
+    OPPORTUNISTIC,
+    REQUIRED,
+    Tlsa,
+    TlsPolicy,
+)
 from tests.fakes.certificates import DAY, Authority, Issued
 from tests.fakes.smtp_server import CLOSE, EXTENSIONS, RESET, SILENT, Script, SmtpServer
 

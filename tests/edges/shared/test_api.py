@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from multidict import CIMultiDict
 from prometheus_client import REGISTRY
 
-from shared import api
-from shared.turns import LIGHT_S
+from shared.http import api
+from shared.http.turns import LIGHT_S
 
 Client = TestClient[web.Request, web.Application]
 PRINCIPAL = api.Principal("acme", frozenset({"read"}))

@@ -7,7 +7,17 @@ from contextlib import asynccontextmanager
 import pytest
 from dnslib import RR  # type: ignore[import-untyped]
 
-from shared.dns import FAILURE_TTL_S, Answer, DnsClient, DnsUnavailable, MailHosts, NoDomain, NoMail, Resolver, texts
+from shared.net.dns import (
+    FAILURE_TTL_S,
+    Answer,
+    DnsClient,
+    DnsUnavailable,
+    MailHosts,
+    NoDomain,
+    NoMail,
+    Resolver,
+    texts,
+)
 from tests.fakes.dns_server import DnsServer, Trouble
 
 ZONE = """

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.name_servers import PORT_USES, NameServers, parse_servers
+from shared.net.name_servers import PORT_USES, NameServers, parse_servers
 from tests.fakes.dns_server import DnsServer, Trouble
 
 ZONE = """

@@ -12,9 +12,11 @@ from aiohttp import web
 
 from services.tracking import http
 from services.tracking.tracking import Tracking
-from shared import api, metrics, server
-from shared.events import Fact
-from shared.tokens import TokenKeys
+from shared.http import api
+from shared.net import server
+from shared.process import metrics
+from shared.words.events import Fact
+from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
 
 SECRET = "est_abcdefghij_ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"

@@ -9,7 +9,7 @@ import pytest
 SAID = """
 import os, sys
 from pathlib import Path
-from shared.priority import give_way
+from shared.process.priority import give_way
 os.nice(int(sys.argv[1]))
 os.setsid() if os.getpid() != os.getsid(0) else None
 give_way(int(sys.argv[2]))

@@ -15,10 +15,9 @@ import pytest
 
 from services.queueing.compile import JobContent, Limits
 from services.queueing.compiling import Compiler
-from services.relay.rendering import Asked, Job, Rendering
-from shared.content import CompiledContent
-from shared.errors import Problem
-from shared.sandbox import (
+from services.relay.making.rendering import Asked, Job, Rendering
+from shared.mail.templates import TemplateFailed
+from shared.process.sandbox import (
     ASKED_AT_A_TIME,
     OWNER_DEATHS,
     OWNER_FORGIVEN_S,
@@ -30,10 +29,11 @@ from shared.sandbox import (
     _Question,
     program,
 )
-from shared.templates import TemplateFailed
+from shared.words.content import CompiledContent
+from shared.words.errors import Problem
 from tests.hostile_templates import BEHIND_A_CONDITION, BUSY, DEEP, generated
 
-COMPILING, RENDERING = program("services.queueing.compiling"), program("services.relay.rendering")
+COMPILING, RENDERING = program("services.queueing.compiling"), program("services.relay.making.rendering")
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -247,7 +247,7 @@ def test_who_is_penalised_is_told_when_to_come_again_and_sends_what_has_no_logic
 def test_a_worker_that_had_done_nothing_else_dies_once_over_a_question(tmp_path: Path, end: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import os, signal\nfrom shared import sandboxed\n"
+        "import os, signal\nfrom shared.process import sandboxed\n"
         f"def work(question):\n    if question == b'bad':\n        {end}\n    return b'%d' % os.getpid()\n"
         "sandboxed.serve(work)\n"
     )
@@ -276,7 +276,7 @@ def test_a_worker_that_had_done_nothing_else_dies_once_over_a_question(tmp_path:
 def test_the_clocks_count_what_the_kernel_does_for_it(tmp_path: Path, seconds: float, expected: str) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import os\nfrom shared import sandboxed\n"
+        "import os\nfrom shared.process import sandboxed\n"
         f"def work(question):\n    sandboxed.limit({seconds})\n    source = os.open('/dev/zero', os.O_RDONLY)\n"
         "    while True:\n        os.read(source, 1 << 22)\n"
         "sandboxed.serve(work)\n"

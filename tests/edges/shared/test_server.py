@@ -9,8 +9,9 @@ import pytest
 import structlog
 from aiohttp import web
 
-from shared import api, server
-from shared.errors import Problem
+from shared.http import api
+from shared.net import server
+from shared.words.errors import Problem
 
 SECRET = "est_abcdefghij_ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 

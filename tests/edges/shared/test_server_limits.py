@@ -10,8 +10,9 @@ import pytest
 import uvloop
 from aiohttp import web
 
-from shared import api, server
-from shared.connections import Connections, Places
+from shared.http import api
+from shared.net import server
+from shared.net.connections import Connections, Places
 
 GET = b"GET /ok HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"

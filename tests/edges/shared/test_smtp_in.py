@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from shared.smtp_in import PIECE_BYTES, Bounds, Connection, Listener, Sessions
+from shared.net.smtp_in import (
+    PIECE_BYTES,
+    Bounds,
+    Connection,
+    Listener,
+    Sessions,
+)
 
 MAX_BYTES = 1_000_000
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]

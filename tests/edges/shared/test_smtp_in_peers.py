@@ -10,8 +10,13 @@ import uvloop
 from services.mailbox.mailbox import Mail
 from services.mailbox.smtp import MAX_RECIPIENTS
 from services.mailbox.smtp import Listener as MailboxListener
-from shared.peers import peer_of
-from shared.smtp_in import Bounds, Connection, Listener, Sessions
+from shared.net.peers import peer_of
+from shared.net.smtp_in import (
+    Bounds,
+    Connection,
+    Listener,
+    Sessions,
+)
 from tests.edges.shared.test_smtp_in import Sink, Stream, connect, data, listening, say
 
 TO_DATA = b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\nDATA\r\n"

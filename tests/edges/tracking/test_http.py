@@ -12,9 +12,15 @@ from structlog.testing import capture_logs
 
 from services.tracking import http, pages
 from services.tracking.tracking import MAX_FORM_BYTES, PIXEL, Tracking
-from shared import api, ids
-from shared.events import Clicked, Fact, Opened, Unsubscribed
-from shared.tokens import MAX_DESTINATION_BYTES, MAX_TOKEN_CHARS, TokenKeys
+from shared.http import api
+from shared.words import ids
+from shared.words.events import (
+    Clicked,
+    Fact,
+    Opened,
+    Unsubscribed,
+)
+from shared.words.tokens import MAX_DESTINATION_BYTES, MAX_TOKEN_CHARS, TokenKeys
 from tests.fakes.recipients import Jobs
 
 NOW_MS = 1_750_000_005_000

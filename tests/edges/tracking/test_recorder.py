@@ -10,8 +10,8 @@ import pytest
 from services.tracking.recorder import MAX_BATCH, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import NotRecorded
-from shared.bus import BusUnavailable
-from shared.events import Fact, Opened
+from shared.redis.bus import BusUnavailable
+from shared.words.events import Fact, Opened
 
 JOB = "0cm9ug6jmd7m8000001g"
 #: Long enough that a busy machine never reaches it, where it must not be reached.

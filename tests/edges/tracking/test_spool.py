@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from services.tracking import frames
 from services.tracking.frames import Batch
 from services.tracking.spool import Spool, SpoolRefused
-from shared.events import Opened
+from shared.words.events import Opened
 
 JOB = "0cm9ug6jmd7m8000001g"
 LIMIT = 1024 * 1024

@@ -6,8 +6,8 @@ import signal
 import time
 from typing import Any
 
-from services.relay import mails
-from shared import events
+from services.relay.making import mails
+from shared.words import events
 
 _make = mails.Mails.make
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from services.bounces.bounces import Bounces, Received
 from services.bounces.loops import Loops
-from shared import events, ids
-from shared.bus import BusUnavailable
-from shared.recipients import Recipient
-from shared.redis import RedisAway
-from shared.tokens import TokenKeys
-from shared.verp import VerpKeys
+from shared.redis.bus import BusUnavailable
+from shared.redis.recipients import Recipient
+from shared.redis.redis import RedisAway
+from shared.words import events, ids
+from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
 
 DOMAIN = "bounces.example"
 KEYS = VerpKeys(b"m" * 32)

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.bounces.bounces import Received
-from shared import events, ids
-from shared.bus import BusUnavailable
-from shared.redis import RedisAway
-from shared.tokens import TokenKeys
-from shared.verp import VerpKeys
+from shared.redis.bus import BusUnavailable
+from shared.redis.redis import RedisAway
+from shared.words import events, ids
+from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
 from tests.unit.bounces.parts import (
     COMPLAIN,
     DOMAIN,

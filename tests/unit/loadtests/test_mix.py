@@ -7,9 +7,9 @@ import pytest
 from loadtests import adapting, traffic
 from loadtests.bench_mix import Run, Seen, dry, over
 from loadtests.traffic import Pace, Site
-from services.relay.shaping import Shaping
-from shared.rates import allowed
-from shared.sites import site_name
+from services.relay.traffic.shaping import Shaping
+from shared.words.rates import allowed
+from shared.words.sites import site_name
 
 ROOT = Path(__file__).resolve().parents[3]
 PACE = Pace(500)
@@ -44,7 +44,7 @@ def test_no_two_hosts_share_an_address() -> None:
 
 
 def test_the_shaping_file_says_what_is_checked() -> None:
-    shipped = (ROOT / "services" / "relay" / "shaping.toml").read_text("utf-8")
+    shipped = (ROOT / "services" / "relay" / "traffic" / "shaping.toml").read_text("utf-8")
 
     shaping = Shaping.parse(shipped, traffic.shaping(SITES, PACE))
 

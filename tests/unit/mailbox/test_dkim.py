@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from services.mailbox import dkim
 from services.mailbox.dkim import Verdict
-from services.relay import dkim as relay_dkim
-from shared import dkim_keys
+from services.relay.signing import dkim as relay_dkim
+from shared.mail import dkim_keys
 
 NOW_S = 1_760_000_000
 FIELDS = [

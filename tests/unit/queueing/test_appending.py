@@ -13,9 +13,9 @@ from services.queueing import appending, encodings, jobs
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
 from services.queueing.compile import Limits
 from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_job, read_recipient, wait
-from shared.errors import Fault, Problem
-from shared.templates import Templates
-from shared.variables import MAX_DEPTH
+from shared.mail.templates import Templates
+from shared.words.errors import Fault, Problem
+from shared.words.variables import MAX_DEPTH
 
 
 def _read(rows, body: bytes, cuts=()):

@@ -18,8 +18,9 @@ from services.queueing.breakers import (
     seen,
     stopped,
 )
-from shared import events, ids, stops
-from shared.stops import INVALID_RATE, Stop
+from shared.redis import stops
+from shared.redis.stops import INVALID_RATE, Stop
+from shared.words import events, ids
 
 NOW_MS = 1_790_000_000_000
 DAY = NOW_MS // breakers.DAY_MS

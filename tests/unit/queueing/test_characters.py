@@ -13,8 +13,8 @@ from services.queueing import characters
 from services.queueing.appending import CsvRows, JsonRows
 from services.queueing.compile import Limits
 from services.queueing.jobs import Job, Recipient, read_job, wait
-from shared.errors import Fault, Problem
-from shared.recipients import Waiting
+from shared.redis.recipients import Waiting
+from shared.words.errors import Fault, Problem
 
 NOW_MS = 1_790_000_000_000
 LIMITS = Limits()

@@ -10,9 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
-from shared import content
-from shared.content import CompiledContent, Link, Part, Pixel, Subject, TrackedLink, Variable
-from shared.errors import Fault
+from shared.words import content
+from shared.words.content import (
+    CompiledContent,
+    Link,
+    Part,
+    Pixel,
+    Subject,
+    TrackedLink,
+    Variable,
+)
+from shared.words.errors import Fault
 
 LIMITS = Limits()
 

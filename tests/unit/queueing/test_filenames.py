@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from services.mailbox.message import read
 from services.queueing import filenames, mime
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
-from shared.content import Part
+from shared.words.content import Part
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=100).filter(
     lambda name: filenames.fault(name) is None

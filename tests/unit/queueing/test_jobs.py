@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from services.queueing import jobs
 from services.queueing.compile import Limits
-from shared.errors import Problem
+from shared.words.errors import Problem
 
 NOW_MS = 1_790_000_000_000
 GOOD = {"from": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text": "Salut {{ prenom }}"}

@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from services.queueing import mime
 from services.queueing.mime import File
 from services.queueing.rewrite import Piece
-from shared.content import Link, Part, Pixel, Variable
-from shared.quoted_printable import SOFT_BREAK, encode
+from shared.mail.quoted_printable import SOFT_BREAK, encode
+from shared.words.content import (
+    Link,
+    Part,
+    Pixel,
+    Variable,
+)
 
 texts = st.text(max_size=100) | st.text(" \t\r\n.=aé", max_size=100)
 slots = st.just(Variable(("a",))) | st.just(Pixel()) | st.just(Link(0, ("http://a.fr",)))

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from services.queueing import rewrite
 from services.queueing.rewrite import Document, Href
-from shared import content, tokens
-from shared.content import Link, Pixel, Variable
+from shared.words import content, tokens
+from shared.words.content import Link, Pixel, Variable
 
 fragments = st.sampled_from(
     [

@@ -7,8 +7,8 @@ import pytest
 
 from services.queueing import jobs
 from services.queueing.compile import Limits
-from shared.errors import Problem
-from shared.recipients import Waiting
+from shared.redis.recipients import Waiting
+from shared.words.errors import Problem
 
 NOW_MS = 1_700_000_000_000
 

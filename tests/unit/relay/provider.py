@@ -1,8 +1,8 @@
 """A provider that refuses above a pace it does not tell, and relays that find it, all in simulated time.
 
-The relays decide by `services.relay.pace`, send by `shared.rates`, and know of each other what they know in life: the
-counts of others in the last half second are missing, the pace is up to half a second old, refusals are reported late
-and by several at once.
+The relays decide by `services.relay.limits.pace`, send by `shared.words.rates`, and know of each other what they know
+in life: the counts of others in the last half second are missing, the pace is up to half a second old, refusals are
+reported late and by several at once.
 """
 
 from collections import deque
@@ -10,8 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from services.relay.pace import BUCKET_MS, BUCKETS, Pace, Seen, current_rate, seen, slowed
-from shared.rates import spacing
+from services.relay.limits.pace import (
+    BUCKET_MS,
+    BUCKETS,
+    Pace,
+    Seen,
+    current_rate,
+    seen,
+    slowed,
+)
+from shared.words.rates import spacing
 
 STEP_S = 0.1
 VIEW_S = 0.5

@@ -14,18 +14,18 @@ from math import inf
 from pathlib import Path
 from typing import Any, cast
 
-from services.relay import pace as rules
-from services.relay import shaping
-from services.relay.courier import Courier, Parcel, Result
-from services.relay.egress import DEFAULT, Egress, Source
-from services.relay.gate import Gate
-from services.relay.hosts import Hosts
-from services.relay.limits import Limit, Limits, Wait
-from services.relay.notnow import NotNow
-from services.relay.reply import ConnectFailed, Reply
-from services.relay.route import Hop
-from shared import events
-from shared.rates import Rate, spacing
+from services.relay.delivery.courier import Courier, Parcel, Result
+from services.relay.delivery.route import Hop
+from services.relay.limits import pace as rules
+from services.relay.limits.limits import Limit, Limits, Wait
+from services.relay.traffic import shaping
+from services.relay.traffic.egress import DEFAULT, Egress, Source
+from services.relay.traffic.gate import Gate
+from services.relay.traffic.hosts import Hosts
+from services.relay.words.notnow import NotNow
+from services.relay.words.reply import ConnectFailed, Reply
+from shared.words import events
+from shared.words.rates import Rate, spacing
 
 SITE = "mx.example.net"
 SHIPPED = Path(shaping.__file__).with_name("shaping.toml").read_text("utf-8")
@@ -159,7 +159,8 @@ class SimulatedConnection:
 
 
 class LimitsHere:
-    """The limits of one relay alone, without Redis: rates by GCRA as `shared.rates` has it, paces by their rules."""
+    """The limits of one relay alone, without Redis: rates by GCRA as `shared.words.rates` has it, paces by their
+    rules."""
 
     def __init__(self) -> None:
         self._due_us: dict[str, float] = {}

@@ -6,8 +6,8 @@ from hashlib import sha256, sha512
 import pytest
 from cryptography import x509
 
-from services.relay.certificates import mismatch
-from services.relay.tls import Tlsa
+from services.relay.encryption.certificates import mismatch
+from services.relay.words.tls import Tlsa
 from tests.fakes.certificates import DAY, Authority, Issued
 
 NOW = datetime.now(UTC)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.relay.dane import Dane, LeftOut, NoAnswer
-from services.relay.dnssec import Answer, RecordType
-from services.relay.tls import Tlsa, TlsPolicy
+from services.relay.encryption.dane import Dane, LeftOut, NoAnswer
+from services.relay.encryption.dnssec import Answer, RecordType
+from services.relay.words.tls import Tlsa, TlsPolicy
 
 DOMAIN, HOST = "example.net", "mx.example.net"
 TLSA = "_25._tcp.mx.example.net"

@@ -9,8 +9,13 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.relay.dkim import GUARDED, Signer, sign
-from shared import addresses, dkim_keys, headers, quoted_printable
+from services.relay.signing.dkim import GUARDED, Signer, sign
+from shared.mail import (
+    addresses,
+    dkim_keys,
+    headers,
+    quoted_printable,
+)
 
 Fields = list[tuple[bytes, bytes]]
 ALGORITHMS: tuple[dkim_keys.Algorithm, ...] = ("rsa-sha256", "ed25519-sha256")

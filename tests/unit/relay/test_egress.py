@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.egress import PLANS, Egress, Pool, Sent, Source, allowance, choose
+from services.relay.traffic.egress import (
+    PLANS,
+    Egress,
+    Pool,
+    Sent,
+    Source,
+    allowance,
+    choose,
+)
 
 FILE = """
 [source.a1]

@@ -5,17 +5,22 @@ from random import Random
 import msgspec
 import pytest
 
-from services.relay import ends
-from services.relay.courier import Answer, Result
-from services.relay.ends import MAX_REPLY_CHARS, Unmade
-from services.relay.mail import End, Mail
-from services.relay.notnow import NotNow
-from services.relay.reply import ConnectFailed, ConnectionLost, Reply, Stage
-from services.relay.retry import Retries
-from services.relay.route import NoRoute
-from shared import events, ids
-from shared.bus import ends_message
-from shared.ready import Lease, Recorded
+from services.relay.delivery.courier import Answer, Result
+from services.relay.delivery.route import NoRoute
+from services.relay.message import ends
+from services.relay.message.ends import MAX_REPLY_CHARS, Unmade
+from services.relay.message.mail import End, Mail
+from services.relay.message.retry import Retries
+from services.relay.words.notnow import NotNow
+from services.relay.words.reply import (
+    ConnectFailed,
+    ConnectionLost,
+    Reply,
+    Stage,
+)
+from shared.redis.bus import ends_message
+from shared.redis.ready import Lease, Recorded
+from shared.words import events, ids
 
 CREATED_MS = 1_790_000_000_000
 JOB = ids.new_job_id(CREATED_MS, b"chance", 8)

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.dkim import Signer, sign
-from services.relay.feedback import STREAMS, covering_domain, feedback_id
-from services.relay.render import RenderedMail, Renderer
-from shared import content, dkim_keys, events
-from shared.content import CompiledContent, Stream, Subject
-from shared.tokens import TokenKeys
+from services.relay.making.feedback import STREAMS, covering_domain, feedback_id
+from services.relay.making.render import RenderedMail, Renderer
+from services.relay.signing.dkim import Signer, sign
+from shared.mail import dkim_keys
+from shared.words import content, events
+from shared.words.content import CompiledContent, Stream, Subject
+from shared.words.tokens import TokenKeys
 from tests.unit.bounces.parts import DOMAIN, JOB, KEYS, ORDINAL, Desk
 
 PEMS = [dkim_keys.make("ed25519-sha256") for _ in range(2)]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from services.relay import hosts as hosts_module
-from services.relay.hosts import (
+from services.relay.delivery.route import Hop
+from services.relay.traffic import hosts as hosts_module
+from services.relay.traffic.hosts import (
     BUSY_MOST_S,
     BUSY_S,
     FORGOTTEN_S,
@@ -15,8 +16,7 @@ from services.relay.hosts import (
     SILENT_S,
     Hosts,
 )
-from services.relay.reply import ConnectFailed, Reply
-from services.relay.route import Hop
+from services.relay.words.reply import ConnectFailed, Reply
 
 HOP = Hop("mx.example.net", 25, "192.0.2.1")
 REFUSED = ConnectFailed("connect", "mx.example.net", "Connection refused")

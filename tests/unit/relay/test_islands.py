@@ -5,10 +5,17 @@ from random import Random
 
 import pytest
 
-from services.relay.islands import Cut, Island, cut
-from services.relay.layout import Marks
-from shared.content import LINK_BEGIN, LINK_END, LINK_VALUE, PIXEL, Link, Pixel
-from shared.templates import InvalidTemplate, TemplateFailed, Templates
+from services.relay.making.islands import Cut, Island, cut
+from services.relay.making.layout import Marks
+from shared.mail.templates import InvalidTemplate, TemplateFailed, Templates
+from shared.words.content import (
+    LINK_BEGIN,
+    LINK_END,
+    LINK_VALUE,
+    PIXEL,
+    Link,
+    Pixel,
+)
 
 MARKS = Marks("4711")
 VALUES = {"a": "A&B", "b": ["x", "<y>", 3], "c": {"d": 7}, "e": "", "n": 5}

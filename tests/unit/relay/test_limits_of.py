@@ -2,11 +2,11 @@
 
 from datetime import UTC, date, datetime
 
-from services.relay.egress import Source, Warmup
-from services.relay.limits_of import LimitsOf
-from services.relay.permits import Limit
-from services.relay.shaping import Shaping
-from shared.rates import parse_rate
+from services.relay.limits.permits import Limit
+from services.relay.traffic.egress import Source, Warmup
+from services.relay.traffic.limits_of import LimitsOf
+from services.relay.traffic.shaping import Shaping
+from shared.words.rates import parse_rate
 
 SHAPING = Shaping.parse(
     """

@@ -3,10 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.line import FRESHENED_LEAST, FRESHENED_MOST, MAILS_PER_CONNECTION, Line
-from services.relay.mail import Mail
-from shared import events
-from shared.ready import Lease
+from services.relay.message.line import (
+    FRESHENED_LEAST,
+    FRESHENED_MOST,
+    MAILS_PER_CONNECTION,
+    Line,
+)
+from services.relay.message.mail import Mail
+from shared.redis.ready import Lease
+from shared.words import events
 
 JOB = "06dndml801in6t31cpig"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from services.relay.mail import End, Mail
-from shared import events
-from shared.ready import Lease, Recorded
+from services.relay.message.mail import End, Mail
+from shared.redis.ready import Lease, Recorded
+from shared.words import events
 
 JOB = "06h006mus2uer1pplc9g"
 

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from services.relay.line import Line
-from services.relay.mail import Made, Mail, Unmade
-from services.relay.making import GOOD_S, KEPT_BYTES, Making
-from shared import events
-from shared.ready import Lease
-from shared.redis import RedisAway
+from services.relay.making.making import GOOD_S, KEPT_BYTES, Making
+from services.relay.message.line import Line
+from services.relay.message.mail import Made, Mail, Unmade
+from shared.redis.ready import Lease
+from shared.redis.redis import RedisAway
+from shared.words import events
 
 JOB = "06dndml801in6t31cpig"
 

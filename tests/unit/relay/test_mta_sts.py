@@ -4,7 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.mta_sts import MAX_AGE_S, MAX_POLICY_BYTES, StsPolicy, parse_policy, policy_id
+from services.relay.encryption.mta_sts import (
+    MAX_AGE_S,
+    MAX_POLICY_BYTES,
+    StsPolicy,
+    parse_policy,
+    policy_id,
+)
 
 
 @pytest.mark.parametrize(

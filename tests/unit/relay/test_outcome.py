@@ -2,10 +2,22 @@
 
 import pytest
 
-from services.relay.outcome import MAX_RETRY_AFTER_S, Bounce, Defer, Deliver, outcome, retry_after_s
-from services.relay.reply import ConnectFailed, ConnectionLost, Reply, Stage
-from services.relay.route import NoRoute
-from services.relay.shaping import Action, Rule
+from services.relay.delivery.route import NoRoute
+from services.relay.message.outcome import (
+    MAX_RETRY_AFTER_S,
+    Bounce,
+    Defer,
+    Deliver,
+    outcome,
+    retry_after_s,
+)
+from services.relay.traffic.shaping import Action, Rule
+from services.relay.words.reply import (
+    ConnectFailed,
+    ConnectionLost,
+    Reply,
+    Stage,
+)
 
 HOST = "mx.example.net"
 

@@ -4,7 +4,15 @@ from itertools import pairwise
 
 import pytest
 
-from services.relay.pace import BETWEEN_MS, OVER_MS, Pace, Seen, current_per_s, current_rate, slowed
+from services.relay.limits.pace import (
+    BETWEEN_MS,
+    OVER_MS,
+    Pace,
+    Seen,
+    current_per_s,
+    current_rate,
+    slowed,
+)
 from tests.unit.relay.provider import Fixed, Provider, Relays, Sliding
 
 HALF_AN_HOUR = 30

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.relay.permits import kind
+from services.relay.limits.permits import kind
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from services.queueing.compile import JobContent, Limits, compile_content
 from services.queueing.trial import Tried
-from services.relay.render import RenderFailed
-from shared.errors import Fault
+from services.relay.making.render import RenderFailed
+from shared.words.errors import Fault
 from tests.unit.relay.test_render import NOW_MS, parsed, ready, render, renderer
 
 LOGIC = "{% if true %}{% endif %}"

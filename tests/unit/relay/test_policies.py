@@ -4,12 +4,19 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from services.relay.dane import LeftOut, NoAnswer
-from services.relay.mta_sts import StsPolicy
-from services.relay.policies import Policies
-from services.relay.route import Hop, NoRoute
-from services.relay.sts_policies import NotFetched
-from services.relay.tls import NEVER, OPPORTUNISTIC, Level, Tlsa, TlsFailure, TlsPolicy
+from services.relay.delivery.route import Hop, NoRoute
+from services.relay.encryption.dane import LeftOut, NoAnswer
+from services.relay.encryption.mta_sts import StsPolicy
+from services.relay.encryption.policies import Policies
+from services.relay.encryption.sts_policies import NotFetched
+from services.relay.words.tls import (
+    NEVER,
+    OPPORTUNISTIC,
+    Level,
+    Tlsa,
+    TlsFailure,
+    TlsPolicy,
+)
 
 A, B = Hop("a.example.net", 25, "192.0.2.1"), Hop("b.example.net", 25, "192.0.2.2")
 RECORD = Tlsa(3, 1, 1, b"x" * 32)

@@ -9,12 +9,12 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from services.relay import recorder as recorder_module
-from services.relay.mail import End, Mail
+from services.relay.message.mail import End, Mail
 from services.relay.recorder import Recorder
-from shared import events
-from shared.bus import BusUnavailable
-from shared.ready import Lease, Recorded
-from shared.redis import RedisAway
+from shared.redis.bus import BusUnavailable
+from shared.redis.ready import Lease, Recorded
+from shared.redis.redis import RedisAway
+from shared.words import events
 
 JOB = "06h006mus2uer1pplc9g"
 

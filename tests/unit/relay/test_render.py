@@ -18,13 +18,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
-from services.relay.dkim import Signer, sign
-from services.relay.render import RenderedMail, Renderer, RenderFailed, nonce
-from services.relay.transaction import END, wire_body
-from shared import content, dkim_keys, events, ids
-from shared.content import CompiledContent
-from shared.tokens import Token, TokenKeys
-from shared.verp import Verp, VerpKeys
+from services.relay.delivery.transaction import END, wire_body
+from services.relay.making.render import (
+    RenderedMail,
+    Renderer,
+    RenderFailed,
+    nonce,
+)
+from services.relay.signing.dkim import Signer, sign
+from shared.mail import dkim_keys
+from shared.words import content, events, ids
+from shared.words.content import CompiledContent
+from shared.words.tokens import Token, TokenKeys
+from shared.words.verp import Verp, VerpKeys
 from tests.fakes.rendering import RendererHere
 
 JOB = ids.job_text(bytes(range(12)))

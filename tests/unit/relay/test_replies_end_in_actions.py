@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from services.relay import shaping
-from services.relay.outcome import Bounce, Defer, Deliver, outcome
-from services.relay.reply import ConnectFailed, Reply
-from services.relay.shaping import Rule, Shaping
-from shared.sites import PROVIDERS
+from services.relay.message.outcome import (
+    Bounce,
+    Defer,
+    Deliver,
+    outcome,
+)
+from services.relay.traffic import shaping
+from services.relay.traffic.shaping import Rule, Shaping
+from services.relay.words.reply import ConnectFailed, Reply
+from shared.words.sites import PROVIDERS
 from tests.replies import SAID, Said
 
 SHAPING = Shaping.parse(Path(shaping.__file__).with_name("shaping.toml").read_text("utf-8"))

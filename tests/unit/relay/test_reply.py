@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.reply import (
+from services.relay.words.reply import (
     MAX_KEPT_BYTES,
     MAX_REPLY_BYTES,
     MAX_TEXT_CHARS,

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.retry import GREYLISTED_S, JITTER, SCHEDULES_S, Retries, parse_schedule
+from services.relay.message.retry import (
+    GREYLISTED_S,
+    JITTER,
+    SCHEDULES_S,
+    Retries,
+    parse_schedule,
+)
 
 NOW_MS = 1_800_000_000_000
 

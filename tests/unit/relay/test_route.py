@@ -5,11 +5,23 @@ from random import Random
 
 import pytest
 
-from services.relay.outcome import Bounce, outcome
-from services.relay.route import MAX_HOPS, MAX_HOSTS, Hop, NoRoute, Routes, shuffled
-from shared.dns import DnsUnavailable, MailHosts, NoDomain, NoMail
-from shared.inside import is_inside
-from shared.sites import FixedRoute
+from services.relay.delivery.route import (
+    MAX_HOPS,
+    MAX_HOSTS,
+    Hop,
+    NoRoute,
+    Routes,
+    shuffled,
+)
+from services.relay.message.outcome import Bounce, outcome
+from shared.net.dns import (
+    DnsUnavailable,
+    MailHosts,
+    NoDomain,
+    NoMail,
+)
+from shared.net.inside import is_inside
+from shared.words.sites import FixedRoute
 
 Mail = MailHosts | NoMail | NoDomain | DnsUnavailable
 

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from services.relay import shaping
-from services.relay.reply import Reply
-from services.relay.shaping import Rule, Shape, Shaping, Share
-from shared.rates import Rate, parse_rate
-from shared.sites import PROVIDERS
+from services.relay.traffic import shaping
+from services.relay.traffic.shaping import (
+    Rule,
+    Shape,
+    Shaping,
+    Share,
+)
+from services.relay.words.reply import Reply
+from shared.words.rates import Rate, parse_rate
+from shared.words.sites import PROVIDERS
 
 SHIPPED = Path(shaping.__file__).with_name("shaping.toml").read_text("utf-8")
 SHAPING = Shaping.parse(SHIPPED)

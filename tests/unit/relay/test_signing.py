@@ -7,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.signing import ANSWERED_TOGETHER, Answered, Asked, Frames, Keys, framed, signed
-from shared import dkim_keys
+from services.relay.signing.process import (
+    ANSWERED_TOGETHER,
+    Answered,
+    Asked,
+    Frames,
+    Keys,
+    framed,
+    signed,
+)
+from shared.mail import dkim_keys
 
 
 @cache

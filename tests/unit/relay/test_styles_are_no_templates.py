@@ -4,7 +4,7 @@ import pytest
 
 from services.queueing import raw_text
 from services.queueing.compile import JobContent, Limits, Sources, compile_content, is_light
-from shared.variables import NONE
+from shared.words.variables import NONE
 from tests.unit.relay.test_render import html, pixel, ready
 
 CSS = "@media (max-width:600px){#main{width:100%}}a{color:red}@media print{#foot{display:none}/*#}*/}"

@@ -2,7 +2,15 @@
 
 import pytest
 
-from services.relay.tls import NEVER, OPPORTUNISTIC, REQUIRED, Tlsa, TlsPolicy, failure_of, strongest
+from services.relay.words.tls import (
+    NEVER,
+    OPPORTUNISTIC,
+    REQUIRED,
+    Tlsa,
+    TlsPolicy,
+    failure_of,
+    strongest,
+)
 
 VERIFIED = TlsPolicy("verified", "mta-sts")
 DANE = TlsPolicy("dane", "dane", ("mx.example.net",), (Tlsa(3, 1, 1, b"x" * 32),))

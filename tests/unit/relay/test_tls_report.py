@@ -8,9 +8,7 @@ from email import policy as email_policy
 import dkim
 import pytest
 
-from services.relay.dkim import Signer, sign
-from services.relay.tls import OPPORTUNISTIC, Tlsa, TlsFailure, TlsPolicy
-from services.relay.tls_report import (
+from services.relay.reporting.tls_report import (
     DAY_S,
     Session,
     day_of,
@@ -22,7 +20,14 @@ from services.relay.tls_report import (
     reporter,
     session,
 )
-from shared import dkim_keys
+from services.relay.signing.dkim import Signer, sign
+from services.relay.words.tls import (
+    OPPORTUNISTIC,
+    Tlsa,
+    TlsFailure,
+    TlsPolicy,
+)
+from shared.mail import dkim_keys
 
 DAY = 16_892  # 2016-04-01, as in the RFC's example
 BY = reporter("tlsrpt@mail.company-x.example", "Company-X", "sts-reporting@company-x.example")

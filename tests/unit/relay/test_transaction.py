@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.reply import Garbled
-from services.relay.transaction import END, Transaction, is_wire_ready, wire_body
+from services.relay.delivery.transaction import (
+    END,
+    Transaction,
+    is_wire_ready,
+    wire_body,
+)
+from services.relay.words.reply import Garbled
 
 MAIL, RCPT, DATA, RSET, BODY = b"MAIL FROM:<>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n", b"RSET\r\n", b"hi\r\n.\r\n"
 

@@ -7,7 +7,7 @@ import msgspec
 from services.reports import describe
 from services.reports.state import Code
 from services.reports.timeline import Record
-from shared import events, ids
+from shared.words import events, ids
 
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
 COMMON: dict[str, Any] = {"event_id": "e1", "occurred_at": 1_700_000_000_123, "tenant": "t", "job": JOB, "ordinal": 4}

@@ -6,9 +6,9 @@ import msgspec
 
 from services.reports.job_report import FIELDS, Job, positions_by_url, report, stop_names
 from services.reports.state import ACCEPTED, State
-from shared import ids
-from shared.content import TrackedLink
-from shared.stops import INVALID_RATE, PAUSED, Stop
+from shared.redis.stops import INVALID_RATE, PAUSED, Stop
+from shared.words import ids
+from shared.words.content import TrackedLink
 
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
 COUNTERS = {

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.reports.state import ACCEPTED, CODES, Code, State, after, code_of, tally, transitions, word
-from shared import events
+from shared.words import events
 
 COMMON: dict[str, Any] = {"event_id": "e", "occurred_at": 1, "tenant": "t", "job": "j", "ordinal": 0}
 ENDS = [

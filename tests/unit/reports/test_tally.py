@@ -6,7 +6,7 @@ import pytest
 
 from services.reports.state import Code
 from services.reports.tally import MAX_ORDINAL, Impossible, change
-from shared import events, ids
+from shared.words import events, ids
 
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
 COMMON: dict[str, Any] = {"event_id": "e", "occurred_at": 1_700_000_000_001, "tenant": "t", "job": JOB, "ordinal": 4}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.reports.timeline import BUCKET, RECORD_BYTES, Record, bucket_of, pack, unpack
-from shared import events, ids
+from shared.words import events, ids
 
 CREATED = 1_700_000_000_000
 JOB = ids.new_job_id(CREATED, b"chance", 8)

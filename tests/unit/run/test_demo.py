@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services import demo
+from services.local import demo
 
 
 def report(**changes: Any) -> dict[str, Any]:

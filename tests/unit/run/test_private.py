@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services import private
+from services.local import private
 
 
 def mode(file: Path) -> int:

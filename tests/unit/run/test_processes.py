@@ -11,8 +11,13 @@ from typing import NoReturn
 
 import pytest
 
-from services import processes
-from services.processes import Child, Pulse, Silence, Tail
+from services.local import processes
+from services.local.processes import (
+    Child,
+    Pulse,
+    Silence,
+    Tail,
+)
 
 
 def test_a_tail_gives_whole_lines_that_are_new(tmp_path: Path) -> None:
@@ -122,7 +127,7 @@ def test_a_process_that_cannot_beat_is_not_watched(tmp_path: Path) -> None:
 _FORKING = """
 import os, sys
 from pathlib import Path
-from services.processes import fork, say
+from services.local.processes import fork, say
 
 def work():
     sys.stdout.write("nobody will read this")

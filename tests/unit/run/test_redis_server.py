@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services import redis_server
+from services.local import redis_server
 
 
 def program(directory: Path, version: str) -> Path:

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from services import run
-from shared.settings import load
+from services.local import run
+from shared.process.settings import load
 from tests.servers import free_port
 
 

@@ -4,8 +4,8 @@ import json
 
 import msgpack
 
-from services import tail
-from shared import events
+from services.console import tail
+from shared.words import events
 
 CLICKED = events.Clicked(
     event_id="e", occurred_at=1, tenant="acme", job="j", ordinal=3, sequence=2, position=1, url="https://a.org/é"

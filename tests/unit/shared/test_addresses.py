@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import addresses
-from shared.addresses import Address, InvalidAddress, Mailbox, parse
+from shared.mail import addresses
+from shared.mail.addresses import (
+    Address,
+    InvalidAddress,
+    Mailbox,
+    parse,
+)
 
 A_DOMAIN = ".".join(["d" * 63] * 3)
 

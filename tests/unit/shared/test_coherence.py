@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import coherence
-from shared.settings import SettingsError, load
+from shared.process import coherence
+from shared.process.settings import SettingsError, load
 
 #: What mailing the world needs.
 WORLD = {

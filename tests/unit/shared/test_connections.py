@@ -4,8 +4,14 @@ import resource
 
 import pytest
 
-from shared.connections import OTHER_DESCRIPTORS, PROBES, Connections, Room, fitting
-from shared.server import MANY_DESCRIPTORS, descriptors_to_ask_for
+from shared.net.connections import (
+    OTHER_DESCRIPTORS,
+    PROBES,
+    Connections,
+    Room,
+    fitting,
+)
+from shared.net.server import MANY_DESCRIPTORS, descriptors_to_ask_for
 
 INFINITE = resource.RLIM_INFINITY
 

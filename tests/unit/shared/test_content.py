@@ -4,8 +4,16 @@ import msgpack
 import msgspec
 import pytest
 
-from shared import content
-from shared.content import CompiledContent, Link, Part, Pixel, Subject, TrackedLink, Variable
+from shared.words import content
+from shared.words.content import (
+    CompiledContent,
+    Link,
+    Part,
+    Pixel,
+    Subject,
+    TrackedLink,
+    Variable,
+)
 
 WHOLE = CompiledContent(
     stream="bulk",

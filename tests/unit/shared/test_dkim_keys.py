@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import dkim_keys
-from shared.dkim_keys import CannotOpen, Vault
+from shared.mail import dkim_keys
+from shared.mail.dkim_keys import CannotOpen, Vault
 
 PEM = dkim_keys.make("ed25519-sha256")
 NONCE = bytes(range(dkim_keys.NONCE_BYTES))

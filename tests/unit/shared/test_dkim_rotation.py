@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared import dkim_keys
-from shared.dkim_rotation import (
+from shared.mail import dkim_keys
+from shared.mail.dkim_rotation import (
     RETIRING_MS,
     Key,
     NothingWaiting,

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from shared.dns import (
+from shared.net.dns import (
     MAX_NEGATIVE_TTL_S,
     MAX_TTL_S,
     MOST_WAITING,

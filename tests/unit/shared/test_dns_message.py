@@ -9,7 +9,15 @@ from dnslib import RCODE, RR, DNSRecord  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dns_message import MAX_ALIASES, Malformed, RecordType, Reply, answers, question, read
+from shared.net.dns_message import (
+    MAX_ALIASES,
+    Malformed,
+    RecordType,
+    Reply,
+    answers,
+    question,
+    read,
+)
 
 SOA = "example.net. 900 IN SOA ns.example.net. admin.example.net. 1 60 60 60 300"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shared import domain_names
-from shared.domain_names import InvalidDomain
+from shared.mail import domain_names
+from shared.mail.domain_names import InvalidDomain
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import encoded_words
-from shared.encoded_words import MAX_FIELD_CHARS, field, text
+from shared.mail import encoded_words
+from shared.mail.encoded_words import MAX_FIELD_CHARS, field, text
 
 ODD = ["rot13", "zip", "zlib", "bz2", "hex", "base64", "uu", "unicode_escape", "raw_unicode_escape", "idna", "punycode",
        "undefined", "mbcs", "x-martian", "\x00", "é", "", "utf-8\n"]  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared import events, ids
+from shared.words import events, ids
 
 PARTS = st.lists(st.one_of(st.text(), st.integers(), st.none()), max_size=5)
 JOBS = st.binary(min_size=12, max_size=12).map(ids.job_text)

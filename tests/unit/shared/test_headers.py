@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import headers
+from shared.mail import headers
 
 
 @pytest.mark.parametrize(

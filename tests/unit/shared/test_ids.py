@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared import ids
+from shared.words import ids
 
 MOMENTS = st.integers(min_value=0, max_value=2**48 - 1)
 CHANCES = st.binary(min_size=6, max_size=6)

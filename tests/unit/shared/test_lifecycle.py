@@ -9,8 +9,8 @@ import sys
 import aiohttp
 import pytest
 
-from shared.lifecycle import BEAT_SECONDS, Lifecycle
-from shared.settings import load
+from shared.process.lifecycle import BEAT_SECONDS, Lifecycle
+from shared.process.settings import load
 
 
 def life(drain_seconds: int = 5) -> Lifecycle:
@@ -148,7 +148,7 @@ async def test_readyz_tells_why_not_and_asks_what_was_added() -> None:
 
 
 def test_wrong_settings_end_the_process_with_all_their_faults() -> None:
-    code = "from shared.lifecycle import run\nasync def main(life): pass\nrun(main, 'x')"
+    code = "from shared.process.lifecycle import run\nasync def main(life): pass\nrun(main, 'x')"
     environ = {**os.environ, "ESTAFETTE_HTTP_PORT": "x", "ESTAFETTE_NO_SUCH": "1"}
 
     ended = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60)
@@ -160,7 +160,7 @@ def test_wrong_settings_end_the_process_with_all_their_faults() -> None:
 
 def test_a_hangup_does_not_end_a_process() -> None:
     code = (
-        "import os, signal\nfrom shared.lifecycle import run\n"
+        "import os, signal\nfrom shared.process.lifecycle import run\n"
         "async def main(life):\n life.ready()\n os.kill(os.getpid(), signal.SIGHUP)\n"
         "run(main, 'x')"
     )
@@ -174,8 +174,8 @@ def test_a_hangup_does_not_end_a_process() -> None:
 @pytest.mark.parametrize(("error", "code"), [("OperatorFault", 2), ("OSError", 2), ("KeyError", 1)])
 def test_what_an_operator_has_to_mend_is_said_without_a_traceback(error: str, code: int) -> None:
     program = f"""
-from shared.errors import OperatorFault
-from shared.lifecycle import run
+from shared.words.errors import OperatorFault
+from shared.process.lifecycle import run
 async def main(life): raise {error}("the reason")
 run(main, 'x')
 """
@@ -197,7 +197,7 @@ async def test_what_the_machine_refuses_a_process_that_was_ready_is_a_crash() ->
 
 
 def test_a_whole_run_logs_its_steps_as_json_lines() -> None:
-    code = "from shared.lifecycle import run\nasync def main(life): life.ready()\nrun(main, 'x')"
+    code = "from shared.process.lifecycle import run\nasync def main(life): life.ready()\nrun(main, 'x')"
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.mac import Mac
+from shared.words.mac import Mac
 
 
 @given(st.binary(max_size=64), st.lists(st.binary(max_size=300), max_size=3))

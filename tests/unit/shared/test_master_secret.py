@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import master_secret
-from shared.settings import Settings, load
+from shared.process import master_secret
+from shared.process.settings import Settings, load
 
 
 def settings(directory: Path, **variables: str) -> Settings:

@@ -4,7 +4,7 @@ import aiohttp
 import prometheus_client
 import pytest
 
-from shared import metrics
+from shared.process import metrics
 
 
 async def ready() -> str | None:

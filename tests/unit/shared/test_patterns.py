@@ -6,8 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.patterns import Patterns, alternatives, fault, pieces
-from shared.replies import TEXT_RULES
+from shared.words.patterns import (
+    Patterns,
+    alternatives,
+    fault,
+    pieces,
+)
+from shared.words.replies import TEXT_RULES
 
 WORDS = [word for rule in TEXT_RULES for word in rule.words]
 said = ["user", "mailbox", " ", "unknown", "not", "is", "full", "1", "ip", "-", ".", "spam", "x", "(", "too many"]

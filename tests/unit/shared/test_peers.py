@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.peers import peer_of
+from shared.net.peers import peer_of
 
 
 @pytest.mark.parametrize(

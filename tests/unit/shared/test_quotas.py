@@ -4,9 +4,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from shared import quotas
-from shared.errors import Problem, QuotaExceeded
-from shared.settings import Quotas
+from shared.process.settings import Quotas
+from shared.words import quotas
+from shared.words.errors import Problem, QuotaExceeded
 
 DEFAULTS = Quotas(requests_per_second=10, requests_under_way=3).by_name()
 

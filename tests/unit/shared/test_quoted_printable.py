@@ -7,8 +7,8 @@ from dkim.canonicalization import Relaxed
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared import quoted_printable
-from shared.quoted_printable import SOFT_BREAK, encode, wrap
+from shared.mail import quoted_printable
+from shared.mail.quoted_printable import SOFT_BREAK, encode, wrap
 
 texts = (
     st.text(max_size=300)

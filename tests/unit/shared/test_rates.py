@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.rates import DELAY_MS, Rate, allowed, parse_rate, permitted, spacing
+from shared.words.rates import (
+    DELAY_MS,
+    Rate,
+    allowed,
+    parse_rate,
+    permitted,
+    spacing,
+)
 
 
 @pytest.mark.parametrize(

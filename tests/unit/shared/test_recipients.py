@@ -3,7 +3,14 @@
 import msgspec
 import pytest
 
-from shared.recipients import Recipient, Waiting, pack_slim, pack_waiting, pack_waiting_row, read
+from shared.redis.recipients import (
+    Recipient,
+    Waiting,
+    pack_slim,
+    pack_waiting,
+    pack_waiting_row,
+    read,
+)
 
 PEOPLE = [
     Waiting(email="a@b.example", name="Ana", variables=msgspec.Raw(msgspec.msgpack.encode({"n": 1}))),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.replies import (
+from shared.words.replies import (
     CODE_RULES,
     REASONS,
     STATUS_RULES,

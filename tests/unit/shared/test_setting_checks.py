@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared import settings as module
-from shared.settings import SettingsError, load
+from shared.process import settings as module
+from shared.process.settings import SettingsError, load
 
 #: Values that no process can work with, by setting.
 WRONG = {

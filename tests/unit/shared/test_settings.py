@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.settings import InForce, Settings, SettingsError, explain, load
+from shared.process.settings import (
+    InForce,
+    Settings,
+    SettingsError,
+    explain,
+    load,
+)
 
 
 def test_nothing_given_is_the_defaults() -> None:

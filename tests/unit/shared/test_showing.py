@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.showing import html_shows, open_at, shows
+from shared.mail.showing import html_shows, open_at, shows
 
 UNSEEN = " \t\r\n\x00\u00a0\u00ad\u034f\u1680\u180e\u2000\u2003\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202e\u205f"
 UNSEEN += "\u2060\u2064\u2800\u3000\u3164\ufe0f\ufeff\uffa0"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.sites import (
+from shared.words.sites import (
     MAX_SITE_CHARS,
     PROVIDERS,
     FixedRoute,

@@ -2,8 +2,13 @@
 
 import pytest
 
-from shared.template_scan import MAX_CHAIN, InvalidTemplate, scan
-from shared.templates import TemplateFailed, Templates, is_deeper, printed
+from shared.mail.template_scan import MAX_CHAIN, InvalidTemplate, scan
+from shared.mail.templates import (
+    TemplateFailed,
+    Templates,
+    is_deeper,
+    printed,
+)
 from tests.hostile_templates import DEEP
 
 

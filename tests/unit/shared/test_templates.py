@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.templates import InvalidTemplate, TemplateFailed, Templates, escaped, printed, safe
+from shared.mail.templates import (
+    InvalidTemplate,
+    TemplateFailed,
+    Templates,
+    escaped,
+    printed,
+    safe,
+)
 
 values = st.recursive(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.integers() | st.floats() | st.booleans(),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.times import rfc3339
+from shared.words.times import rfc3339
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import ids, tokens
-from shared.tokens import InvalidToken, Token, TokenKeys
+from shared.words import ids, tokens
+from shared.words.tokens import InvalidToken, Token, TokenKeys
 
 MASTER = b"m" * 32
 KEYS = TokenKeys(MASTER)

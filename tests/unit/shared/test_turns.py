@@ -6,7 +6,12 @@ from itertools import pairwise
 
 import pytest
 
-from shared.turns import LIGHT_AGO_S, LIGHT_S, MAX_KNOWN, Turns
+from shared.http.turns import (
+    LIGHT_AGO_S,
+    LIGHT_S,
+    MAX_KNOWN,
+    Turns,
+)
 
 
 class Clock:

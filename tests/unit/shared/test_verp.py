@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared import ids
-from shared.verp import InvalidVerp, Verp, VerpKeys
+from shared.words import ids
+from shared.words.verp import InvalidVerp, Verp, VerpKeys
 
 MASTER = b"m" * 32
 JOB = ids.new_job_id(1_760_000_000_000, b"chance", 8)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from services.suppression.reasons import MAX_DIAGNOSTIC_CHARS, NAMES, listing
-from shared import events
-from shared.suppression import REASONS
+from shared.redis.suppression import REASONS
+from shared.words import events
 
 COMMON: dict[str, Any] = {"event_id": "e", "occurred_at": 1, "tenant": "t", "job": "j", "ordinal": 0}
 

@@ -7,9 +7,10 @@ import pytest
 
 from services.suppression.store import Addition
 from services.suppression.suppression import Suppression
-from shared import bus, events, ids
-from shared.recipients import Recipient
-from shared.suppression import Record
+from shared.redis import bus
+from shared.redis.recipients import Recipient
+from shared.redis.suppression import Record
+from shared.words import events, ids
 
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
 

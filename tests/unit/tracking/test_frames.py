@@ -9,8 +9,13 @@ from hypothesis import strategies as st
 
 from services.tracking import frames
 from services.tracking.frames import Batch, Reading
-from shared import events
-from shared.events import Clicked, Fact, Opened, Unsubscribed
+from shared.words import events
+from shared.words.events import (
+    Clicked,
+    Fact,
+    Opened,
+    Unsubscribed,
+)
 
 JOB = "0cm9ug6jmd7m8000001g"
 

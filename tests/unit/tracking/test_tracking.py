@@ -16,9 +16,14 @@ from services.tracking.tracking import (
     location,
     unsubscribed_by,
 )
-from shared import events, ids
-from shared.events import Clicked, Fact, Opened, Unsubscribed
-from shared.tokens import TokenKeys
+from shared.words import events, ids
+from shared.words.events import (
+    Clicked,
+    Fact,
+    Opened,
+    Unsubscribed,
+)
+from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
 
 CREATED_MS = 1_750_000_000_000

@@ -1,0 +1,307 @@
+"""The routes of sending domains: a tenant adds one, publishes the records that the answer lists, has DNS asked for
+them, and mails from it. An operator gives and takes back.
+
+Its keys are replaced in three steps: `rotate` makes new ones, their records are published, `activate` asks DNS for them
+and lets them sign. `check` asks DNS alone.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Literal, Protocol
+
+import msgspec
+from aiohttp import web
+
+from shared.http import api
+from shared.mail import dkim_rotation
+from shared.mail.dkim_rotation import NothingWaiting, NotPublished
+from shared.mail.domain_names import InvalidDomain
+from shared.redis.sending_domains import (
+    DnsRecord,
+    DomainHeld,
+    DomainTaken,
+    LookUp,
+    SendingDomain,
+    SendingDomains,
+    Standing,
+    records,
+)
+from shared.words import quotas
+from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.times import rfc3339
+
+#: Domains in one answer.
+PAGE = 100
+
+
+class NewDomain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    domain: str
+
+
+class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tenant who shall have it."""
+
+    tenant: str
+
+
+class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`force`: without asking DNS. Mail signed by keys that receivers do not find counts as unsigned."""
+
+    force: bool = False
+
+
+class Domain(msgspec.Struct, frozen=True):
+    """A sending domain and the records to publish in DNS, with what DNS showed when asked last.
+
+    Its `state` is `pending` until DNS shows that it is the tenant's, by the TXT record at `_estafette.` or by one of
+    its DKIM records, or an operator gives it: nothing is sent from it. It is `verified` then; `by_use` where the tenant
+    may use any domain and has used this one; `taken_back` where an operator took it, who alone gives it again.
+    `waits_for` is what has to happen before it may be sent from: `dns` (publish, then check), `operator` (DNS shows it,
+    and yet somebody has to decide), or null. `selector` is that of the RSA key that signs; `rotating` says that new
+    keys wait for their records. No private key ever leaves the engine."""
+
+    domain: str
+    state: Standing
+    waits_for: Literal["dns", "operator"] | None
+    selector: str
+    rotating: bool
+    created_at: str
+    records: list[DnsRecord]
+
+
+class GivenDomain(Domain, frozen=True):
+    """As an operator sees it: whose it is, or was, beside the rest."""
+
+    tenant: str
+
+
+class Domains(msgspec.Struct, frozen=True):
+    """By name. `next` is what `after` takes to go on, null at the end."""
+
+    domains: list[Domain]
+    next: str | None
+
+
+class Tenants(Protocol):
+    async def get(self, name: str) -> object | None: ...
+
+
+def routes(
+    store: SendingDomains,
+    tenants: Tenants,
+    look_up: LookUp,
+    now_ms: Callable[[], int],
+    defaults: Mapping[str, int] | None = None,
+) -> list[api.Route]:
+    """`defaults`: the quotas of a tenant that has none of his own; None: there are none."""
+    site = _Site(store, tenants, look_up, now_ms, defaults)
+    return [
+        api.Route(
+            "POST",
+            "/v1/domains",
+            site.add,
+            "Add a sending domain; its DKIM keys are made here, and it waits until DNS shows whose it is",
+            scope="admin",
+            body=NewDomain,
+            examples={"application/json": {"domain": "exemple.fr"}},
+            answers={201: Domain, 200: Domain},
+        ),
+        api.Route(
+            "GET",
+            "/v1/domains",
+            site.list,
+            "The tenant's sending domains",
+            scope="read",
+            answers={200: Domains},
+            query={"after": "the domains after this one"},
+        ),
+        api.Route(
+            "GET",
+            "/v1/domains/{domain}",
+            site.show,
+            "A sending domain and the records to publish",
+            scope="read",
+            answers={200: Domain, 404: ProblemDocument},
+        ),
+        api.Route(
+            "DELETE",
+            "/v1/domains/{domain}",
+            site.remove,
+            "Remove a sending domain and its keys",
+            scope="admin",
+            answers={204: None, 404: ProblemDocument, 409: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/check",
+            site.check,
+            "Ask DNS for the records of a sending domain; one that waits is verified by what it shows",
+            scope="admin",
+            answers={200: Domain, 404: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/rotate",
+            site.rotate,
+            "Make new DKIM keys; they sign nothing until they are activated",
+            scope="admin",
+            answers={200: Domain, 404: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/activate",
+            site.activate,
+            "Let the new DKIM keys sign, once DNS shows their records",
+            scope="admin",
+            body=Activation,
+            body_optional=True,
+            examples={"application/json": {"force": False}},
+            answers={200: Domain, 404: ProblemDocument, 409: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/give",
+            site.give,
+            "Say that a domain is a tenant's, whatever DNS shows",
+            scope="operator",
+            body=Receiver,
+            examples={"application/json": {"tenant": "acme"}},
+            answers={200: GivenDomain, 404: ProblemDocument, 409: ProblemDocument},
+        ),
+        api.Route(
+            "POST",
+            "/v1/domains/{domain}/take",
+            site.take,
+            "Take a domain from its tenant, who gets it back from an operator alone",
+            scope="operator",
+            answers={200: GivenDomain, 404: ProblemDocument},
+        ),
+    ]
+
+
+class _Site:
+    def __init__(
+        self,
+        store: SendingDomains,
+        tenants: Tenants,
+        look_up: LookUp,
+        now_ms: Callable[[], int],
+        defaults: Mapping[str, int] | None,
+    ) -> None:
+        self._defaults = defaults
+        self._store = store
+        self._tenants = tenants
+        self._look_up = look_up
+        self._now_ms = now_ms
+
+    async def add(self, request: web.Request) -> web.StreamResponse:
+        wanted = await api.read_json(request, NewDomain)
+        try:
+            domain, new = await self._store.add(_tenant(request), wanted.domain, self._most(request))
+        except InvalidDomain as error:
+            raise Problem(422, "invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
+        location = {"Location": f"/v1/domains/{domain.domain}"}
+        return api.json_answer(self._shown(domain), 201 if new else 200, location)
+
+    async def list(self, request: web.Request) -> web.StreamResponse:
+        after = request.query.get("after", "")
+        rest = [domain for domain in await self._store.of_tenant(_tenant(request)) if domain.domain > after]
+        page = rest[:PAGE]
+        following = page[-1].domain if len(rest) > PAGE else None
+        return api.json_answer(Domains([self._shown(domain) for domain in page], following))
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        with _known(request) as name:
+            domain = await self._store.get(_tenant(request), name)
+            if domain is None:
+                raise LookupError(name)
+        return api.json_answer(self._shown(domain))
+
+    async def remove(self, request: web.Request) -> web.StreamResponse:
+        with _known(request) as name:
+            try:
+                removed = await self._store.remove(_tenant(request), name)
+            except DomainHeld as held:
+                raise Problem(409, "domain_taken_back", str(held)) from None
+            if not removed:
+                raise LookupError(name)
+        return web.Response(status=204)
+
+    async def check(self, request: web.Request) -> web.StreamResponse:
+        with _known(request) as name:
+            domain = await self._store.check(_tenant(request), name, self._look_up)
+        return api.json_answer(self._shown(domain))
+
+    async def rotate(self, request: web.Request) -> web.StreamResponse:
+        with _known(request) as name:
+            domain = await self._store.rotate(_tenant(request), name, self._most(request))
+        return api.json_answer(self._shown(domain))
+
+    async def activate(self, request: web.Request) -> web.StreamResponse:
+        wanted = await api.read_json(request, Activation) if request.can_read_body else Activation()
+        with _known(request) as name:
+            try:
+                domain = await self._store.activate(_tenant(request), name, None if wanted.force else self._look_up)
+            except NothingWaiting as error:
+                raise Problem(409, "nothing_waiting", str(error)) from None
+            except NotPublished as error:
+                faults = [Fault(record, what) for record, what in error.faults]
+                detail = "DNS does not show every new record yet; the former keys go on signing"
+                raise Problem(409, "not_published", detail, faults) from None
+        return api.json_answer(self._shown(domain))
+
+    async def give(self, request: web.Request) -> web.StreamResponse:
+        wanted, name = await api.read_json(request, Receiver), request.match_info["domain"]
+        if await self._tenants.get(wanted.tenant) is None:
+            what = f"there is no tenant {wanted.tenant!r:.60}"
+            raise Problem(422, "unknown_tenant", what, [Fault("$.tenant", what)])
+        try:
+            given, _ = await self._store.give(wanted.tenant, name)
+        except InvalidDomain as error:
+            raise Problem(422, "invalid_domain", str(error), [Fault("domain", str(error))]) from None
+        except DomainTaken as taken:
+            raise Problem(409, "domain_taken", str(taken)) from None
+        return api.json_answer(self._given(given))
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["domain"]
+        try:
+            taken = await self._store.take(name)
+        except InvalidDomain:
+            taken = None
+        if taken is None:
+            raise Problem(404, "unknown_domain", f"{name!r:.100} is nobody's sending domain")
+        return api.json_answer(self._given(taken))
+
+    def _given(self, domain: SendingDomain) -> GivenDomain:
+        return GivenDomain(**msgspec.structs.asdict(self._shown(domain)), tenant=domain.tenant)
+
+    def _most(self, request: web.Request) -> int | None:
+        if self._defaults is None:
+            return None
+        return quotas.limits(self._defaults, request[api.PRINCIPAL].quotas)["domains"]
+
+    def _shown(self, domain: SendingDomain) -> Domain:
+        return Domain(
+            domain.domain,
+            domain.standing,
+            domain.waits_for,
+            domain.selector,
+            bool(dkim_rotation.waiting(domain.keys)),
+            rfc3339(domain.created_at),
+            records(domain, self._now_ms()),
+        )
+
+
+def _tenant(request: web.Request) -> str:
+    return request[api.PRINCIPAL].tenant
+
+
+@contextmanager
+def _known(request: web.Request) -> Iterator[str]:
+    """The name of the domain in the path; the problem 404 if it is not among the tenant's."""
+    name = request.match_info["domain"]
+    try:
+        yield name
+    except (InvalidDomain, LookupError):
+        raise Problem(404, "unknown_domain", f"{name!r:.100} is not among your sending domains") from None

@@ -1,0 +1,1 @@
+"""The process that mounts the routes of all services, and owns none."""

@@ -1,0 +1,300 @@
+"""Child processes under a supervisor: started, started again when they die, stopped in order, never left behind.
+
+Services are forked from the supervisor, which has imported the libraries they share: on two cores that makes the
+difference between one second and four until all are up, and their memory is shared. Hence the supervisor has neither
+threads nor an event loop. A fork wears the title `python -m services.<name>` and is otherwise what that command is.
+
+A service beats once a second (`shared.process.lifecycle`): it counts in memory that it shares with its supervisor. One
+that has not beaten for `hang_seconds` hangs, and is killed: it cannot be asked. Only time in which the supervisor
+itself looked counts, so a machine that slept, or was as good as stopped, kills nobody; a start has longer, for it has
+much to read.
+
+On Linux the kernel kills each child when the supervisor dies, however it dies (PR_SET_PDEATHSIG). Killed, not asked:
+with the supervisor gone nobody would kill what hangs, and nothing accepted is lost by kill -9.
+"""
+
+import ctypes
+import importlib
+import mmap
+import os
+import signal
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+from setproctitle import setproctitle
+
+from shared.process.priority import give_way
+
+#: By how much a process that nobody waits for gives way (nice).
+BEHIND = 5
+#: A child that dies is started again after this long, twice as long each time it dies young.
+FIRST_BACK_OFF_SECONDS = 0.2
+LONGEST_BACK_OFF_SECONDS = 10.0
+#: A child that lived as long as this has not died young.
+GROWN_UP_SECONDS = 10.0
+#: A log that grows beyond is moved to `<name>.log.1`.
+MAX_LOG_BYTES = 64 * 1024 * 1024
+#: The first beat of a process may take so much longer than the others.
+START_SECONDS = 60.0
+#: Between two looks of a supervisor no more than this counts as silence.
+LONGEST_LOOK_SECONDS = 1.0
+
+_PR_SET_PDEATHSIG = 1
+_HIGHEST_FD = 1024
+# Loaded before any fork: a child must not search for libraries.
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Pulse:
+    """The beats of one process, in memory that it shares with the process that forked it."""
+
+    def __init__(self) -> None:
+        self._beats = mmap.mmap(-1, 8)
+        self.clear()
+
+    def beat(self) -> None:
+        struct.pack_into("<Q", self._beats, 0, self.count() + 1)
+
+    def count(self) -> int:
+        return int(struct.unpack_from("<Q", self._beats)[0])
+
+    def clear(self) -> None:
+        struct.pack_into("<Q", self._beats, 0, 0)
+
+
+class Silence:
+    """For how long there was no beat, as far as it was looked for."""
+
+    def __init__(self, now: float) -> None:
+        self.seconds = 0.0
+        self._looked_at = now
+        self._beats = 0
+
+    def look(self, beats: int, now: float) -> float:
+        """`beats` counted up to now (monotonic seconds)."""
+        if beats == self._beats:
+            self.seconds += min(now - self._looked_at, LONGEST_LOOK_SECONDS)
+        else:
+            self.seconds = 0.0
+        self._looked_at, self._beats = now, beats
+        return self.seconds
+
+
+class Child:
+    """One process to be kept alive. `work` runs in the fork and never returns (see `service` and `program`). With a
+    `pulse` it is watched, and killed when it hangs for `hang_seconds`."""
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], NoReturn],
+        log: Path,
+        pulse: Pulse | None = None,
+        hang_seconds: float = 30.0,
+    ) -> None:
+        self.name = name
+        self._pulse = pulse
+        self._hang_seconds = hang_seconds
+        self._silence = Silence(0.0)
+        self.log = log
+        self.pid: int | None = None
+        self._work = work
+        self._started_at = 0.0
+        self._not_before = 0.0
+        self._back_off = FIRST_BACK_OFF_SECONDS
+
+    def start(self) -> None:
+        _keep_small(self.log)
+        self._started_at = time.monotonic()
+        self._silence = Silence(self._started_at)
+        if self._pulse is not None:
+            self._pulse.clear()
+        self.pid = fork(self._work, self.log)
+
+    def ended(self) -> str | None:
+        """How it ended, once, if it has; None while it runs."""
+        if self.pid is None:
+            return None
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            return None
+        self.pid = None
+        now = time.monotonic()
+        if now - self._started_at >= GROWN_UP_SECONDS:
+            self._back_off = FIRST_BACK_OFF_SECONDS
+        self._not_before = now + self._back_off
+        self._back_off = min(self._back_off * 2, LONGEST_BACK_OFF_SECONDS)
+        code = os.waitstatus_to_exitcode(status)
+        return f"ended with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+
+    def killed_as_hung(self) -> bool:
+        """Whether it hung, and was killed for it just now. To be asked at every look."""
+        if self._pulse is None or self.pid is None:
+            return False
+        beats = self._pulse.count()
+        patience = self._hang_seconds if beats else self._hang_seconds + START_SECONDS
+        if self._silence.look(beats, time.monotonic()) < patience:
+            return False
+        self.signal(signal.SIGKILL)
+        self._silence = Silence(time.monotonic())
+        return True
+
+    def due(self) -> bool:
+        """Whether it is dead and has been so for long enough to be started again."""
+        return self.pid is None and time.monotonic() >= self._not_before
+
+    def signal(self, wanted: signal.Signals) -> None:
+        if self.pid is not None:
+            os.kill(self.pid, wanted)
+
+
+def stop(children: Sequence[Child], deadline_seconds: float, hurried: Callable[[], bool]) -> list[str]:
+    """SIGTERM to all of them; SIGKILL to those that run at the deadline or when `hurried`. Returns the killed ones."""
+    for child in children:
+        child.signal(signal.SIGTERM)
+    deadline = time.monotonic() + deadline_seconds
+    while _running(children) and time.monotonic() < deadline and not hurried():
+        time.sleep(0.01)
+    killed = _running(children)
+    for child in killed:
+        child.signal(signal.SIGKILL)
+    while _running(children):
+        time.sleep(0.01)
+    return [child.name for child in killed]
+
+
+def _running(children: Sequence[Child]) -> list[Child]:
+    for child in children:
+        child.ended()
+    return [child for child in children if child.pid is not None]
+
+
+def service(module: str, name: str, environ: Mapping[str, str], pulse: Pulse | None = None) -> Callable[[], NoReturn]:
+    """What `python -m <module>` does with `environ` added, and with its beats on `pulse`."""
+
+    def work() -> NoReturn:
+        # Imported here, in the child: with the supervisor's own modules it would cost every start.
+        from shared.process import lifecycle
+
+        setproctitle(f"python -m {module}")
+        os.environ.update(environ)
+        beat = pulse.beat if pulse is not None else lambda: None
+        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, beat=beat)
+
+    return work
+
+
+def behind(work: Callable[[], NoReturn]) -> Callable[[], NoReturn]:
+    """The same, giving way to `http`, for which somebody waits: mail can be a little later."""
+
+    def politely() -> NoReturn:
+        give_way(BEHIND)
+        work()
+
+    return politely
+
+
+def program(command: Sequence[str]) -> Callable[[], NoReturn]:
+    """That program, found by its path."""
+
+    def work() -> NoReturn:
+        os.execv(command[0], list(command))  # noqa: S606 - a list, no shell
+
+    return work
+
+
+def fork(work: Callable[[], NoReturn], log: Path) -> int:
+    """The pid of a child that does `work` with its output in `log`, and dies with this process."""
+    parent = os.getpid()
+    _flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code: object = 1
+    try:
+        _become_child(parent, log)
+        work()
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        with suppress(OSError):
+            traceback.print_exc()
+    finally:
+        # Whatever happens: who came out of here would be a second supervisor, and end the children of the first.
+        try:
+            _flush()
+        finally:
+            os._exit(code if isinstance(code, int) else 1)
+
+
+def say(text: str) -> None:
+    """To the people at the terminal. Where that is a file on a full disk, nobody reads it: that ends no supervisor."""
+    with suppress(OSError):
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+
+
+def _become_child(parent: int, log: Path) -> None:
+    os.setsid()  # Ctrl-C is the supervisor's: it stops its children in order
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        os._exit(1)
+    for caught in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(caught, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.closerange(3, _HIGHEST_FD)  # the supervisor's lock above all
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(nothing, 0)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.closerange(3, _HIGHEST_FD)
+
+
+def _keep_small(log: Path) -> None:
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
+        log.replace(log.with_name(log.name + ".1"))
+
+
+class Tail:
+    """What was written to a log since the last look, cut where it grows too long."""
+
+    def __init__(self, log: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
+        self._log = log
+        self._max_bytes = max_bytes
+        self._at = log.stat().st_size if log.exists() else 0
+        self._rest = b""
+
+    def lines(self) -> list[bytes]:
+        """The new whole lines."""
+        try:
+            size = self._log.stat().st_size
+        except FileNotFoundError:
+            return []
+        if size < self._at:  # moved away
+            self._at, self._rest = 0, b""
+        if size == self._at:
+            return []
+        with self._log.open("rb") as log:
+            log.seek(self._at)
+            new = log.read(size - self._at)
+        self._at = size
+        if size > self._max_bytes:
+            # The child appends to the file it has open: emptying it is all that can be done while it runs.
+            os.truncate(self._log, 0)
+            self._at = 0
+        *lines, self._rest = (self._rest + new).split(b"\n")
+        return lines

@@ -1,0 +1,1 @@
+"""May this message still go? Suppression, stops, and whether an attempt has begun before."""

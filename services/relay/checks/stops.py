@@ -1,0 +1,83 @@
+"""The relay's view of what is stopped: read twice a second, so that a stop takes effect within a second.
+
+As long as Redis does not answer, what was known last holds; nothing is leased then either.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Gauge
+
+from shared.process.lifecycle import pause
+from shared.redis import keys, stops
+from shared.redis.redis import Client, RedisAway, answer
+from shared.redis.stops import Stop
+from shared.words import ids
+
+#: Twice within the promised second.
+POLL_S = 0.5
+#: Jobs whose tenant and stream are remembered.
+JOBS_KNOWN = 10_000
+
+STOPPED = Gauge("estafette_relay_stops", "Jobs and tenants whose mail is stopped, as this relay knows")
+
+
+class StopList(Protocol):
+    async def all(self) -> Mapping[str, Stop]: ...
+
+
+class Stops:
+    def __init__(self, client: Client, partitions: int, stop_list: StopList) -> None:
+        self._client: Any = client
+        self._partitions = partitions
+        self._list = stop_list
+        self._stops: Mapping[str, Stop] = {}
+        self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._log = structlog.get_logger("relay")
+
+    def reason(self, job: str, tenant: str, stream: str) -> str | None:
+        """Why a message of this job is not to be sent now; None if it is."""
+        if not self._stops:
+            return None
+        found = self._stops.get(stops.of_job(job))
+        if found is None and stream == stops.STOPPED_STREAM:
+            found = self._stops.get(stops.of_tenant(tenant))
+        return None if found is None else found.reason
+
+    async def lifted(self, jobs: Sequence[str]) -> list[str]:
+        """Those of the jobs that are not stopped any more, or not kept any more: what is parked of them may go on.
+        Raises RedisAway."""
+        return [job for job in jobs if self.reason(job, *await self._owner(job)) is None]
+
+    async def _owner(self, job: str) -> tuple[str, str]:
+        """Tenant and stream of a job, which never change."""
+        known = self._owners.get(job)
+        if known is None:
+            p = ids.job_partition(job, self._partitions)
+            tenant, stream = await answer(self._client.hmget(keys.job(p, job), "tenant", "stream"))
+            known = self._owners[job] = ((tenant or b"").decode(), (stream or b"").decode())
+            if len(self._owners) > JOBS_KNOWN:
+                self._owners.popitem(last=False)
+        return known
+
+    async def load(self) -> None:
+        """Reads what is stopped. Raises RedisAway."""
+        found = await self._list.all()
+        for name in found.keys() - self._stops.keys():
+            self._log.info("stopped", name=name, reason=found[name].reason)
+        for name in self._stops.keys() - found.keys():
+            self._log.info("resumed", name=name)
+        self._stops = found
+        STOPPED.set(len(found))
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Keeps the view fresh until `stopping`. `load` before anything is leased."""
+        while not stopping.is_set():
+            try:
+                await self.load()
+            except RedisAway as away:
+                self._log.warning("stops_unknown", reason=str(away))
+            await pause(stopping, POLL_S)

@@ -1,0 +1,1 @@
+"""A message on its way: the route to its hosts, the connection, the SMTP transaction."""

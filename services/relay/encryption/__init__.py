@@ -1,0 +1,1 @@
+"""How a connection is to be secured: policies by MTA-STS and DANE, DNSSEC answers, certificates."""

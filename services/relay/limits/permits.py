@@ -1,0 +1,316 @@
+"""Permits to send one message now, by all limits it is under or by none; exact over all relays, in order of asking.
+
+Each limit is a hash in Redis: one GCRA time for each of its rates (`shared.words.rates` has the proof), and how much of
+its quota is used. One script judges many requests one after the other, so that what it permits is exact whoever asks.
+
+- Gathered: while a call is on its way the next requests collect, and go together. A message under no limit costs
+  nothing.
+- In order: requests are judged in the order in which they came. Who has `patience_ms` keeps his place here while he
+  waits, ahead of all who come later, so that nobody starves between two limits that are rarely free together.
+- One after the other: of several that one limit refuses in a call, each is told to come an interval after the one
+  before, not all at the same time.
+- At once or not at all: an answer that took too long brings permits whose time is over, because the receiver would see
+  their messages together with later ones; and so does a process too busy to go on with who asked. They are asked for
+  again (`LATE_S`); what they had taken is given back where that is exact: if nothing was permitted since, and the limit
+  was empty before.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+from prometheus_client import Counter
+
+from shared.redis import keys
+from shared.redis.redis import Client, RedisAway, Script
+from shared.words.rates import Rate, spacing
+
+#: Requests of one call: a script of 1,000 takes Redis a few milliseconds, in which it answers nobody else.
+MOST_TOGETHER = 1000
+#: An answer later than the usual by so much is too late: half of `rates.DELAY_MS`, the other half is for the way of
+#: the message. What is usual follows the round trips: a Redis that is far away delays all permits alike, which is
+#: harmless.
+LATE_S = 0.025
+#: A rough memory of the quickest round trip: a slower Redis is believed after some twenty calls.
+FORGET = 1.1
+FORGET_S = 0.0005
+#: Kinds of limits, as the metric has them: the first word of a limit's name up to the colon.
+KINDS = ("site", "source", "tenant", "job", "pace", "warmup")
+
+LIMITED = Counter("estafette_relay_limited_total", "Messages that a limit made wait, by the kind of it", ["limit"])
+LATE = Counter("estafette_relay_late_permits_total", "Permits that came too late to be used, and were asked for again")
+_limited = {kind: LIMITED.labels(kind) for kind in (*KINDS, "other")}
+
+# KEYS: a hash for each name. ARGV: msgpack of [limits, requests]; a limit is [number of its key, rates as [field,
+# interval µs, tolerance µs], quota, until ms or 0], a request is when it was permitted and came too late (or 0), and
+# numbers of limits. Answers the time, then for each request µs to wait (0: permitted) and the number of the limit that
+# refused. Times are µs since 1,700,000,000 s.
+_PERMIT = Script(
+    """
+local asked = cmsgpack.unpack(ARGV[1])
+local limits, clock = asked[1], redis.call('TIME')
+local now = (clock[1] - 1700000000) * 1000000 + clock[2]
+local states, changed, lines = {}, {}, {}
+local function state(key)
+  if not states[key] then
+    local fields, flat = {}, redis.call('HGETALL', KEYS[key])
+    for i = 1, #flat, 2 do fields[flat[i]] = tonumber(flat[i + 1]) end
+    states[key] = fields
+  end
+  return states[key]
+end
+local answer = {now}
+for _, request in ipairs(asked[2]) do
+  local wait, by, line = 0, 0, nil
+  local unused = table.remove(request, 1)
+  for _, number in ipairs(unused > 0 and request or {}) do
+    local limit = limits[number]
+    local fields = state(limit[1])
+    for _, rate in ipairs(limit[2]) do
+      if fields[rate[1]] == unused + rate[2] then fields[rate[1]] = unused end
+    end
+    if limit[4] > 0 and fields['until'] == limit[4] then fields['used'] = math.max(0, fields['used'] - 1) end
+    changed[limit[1]] = true
+  end
+  for _, number in ipairs(request) do
+    local limit = limits[number]
+    local fields = state(limit[1])
+    for _, rate in ipairs(limit[2]) do
+      local interval, tolerance = rate[2], rate[3]
+      local due = math.min(fields[rate[1]] or 0, now + tolerance + interval)
+      fields[rate[1]] = due
+      if due - tolerance > now then
+        local place = limit[1] .. ' ' .. rate[1]
+        local its = due - tolerance - now + (lines[place] or 0) * interval
+        if its > wait then wait, by, line = its, number, place end
+      end
+    end
+    if limit[4] > 0 then
+      if (fields['until'] or 0) < limit[4] then fields['until'], fields['used'] = limit[4], 0 end
+      if fields['used'] >= limit[3] then
+        local its = math.max((limit[4] - 1700000000000) * 1000 - now, 1000000)
+        if its > wait then wait, by, line = its, number, nil end
+      end
+    end
+  end
+  if wait == 0 then
+    for _, number in ipairs(request) do
+      local limit = limits[number]
+      local fields = state(limit[1])
+      for _, rate in ipairs(limit[2]) do fields[rate[1]] = math.max(fields[rate[1]], now) + rate[2] end
+      if limit[4] > 0 then fields['used'] = fields['used'] + 1 end
+      changed[limit[1]] = true
+    end
+  elseif line then
+    lines[line] = (lines[line] or 0) + 1
+  end
+  answer[#answer + 1] = math.ceil(wait)
+  answer[#answer + 1] = by
+end
+for key in pairs(changed) do
+  local flat, last = {}, now
+  for name, value in pairs(states[key]) do
+    flat[#flat + 1] = name
+    flat[#flat + 1] = string.format('%.4f', value)
+    if name == 'until' then
+      last = math.max(last, (value - 1700000000000) * 1000)
+    elseif name ~= 'used' then
+      last = math.max(last, value)
+    end
+  end
+  redis.call('HSET', KEYS[key], unpack(flat))
+  redis.call('PEXPIRE', KEYS[key], math.ceil((last - now) / 1000) + 1000)
+end
+return answer
+"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What is counted under one name over all relays. `rates` all hold at once; `quota` messages are allowed until
+    `quota_until_ms` (0: no quota); `connections` (0: any number) is for `connect`.
+
+    The name begins with its kind: `site:gmail`, `site:gmail source:a1`, `tenant:acme`, `job:…`, `pace:…`, `warmup:…`.
+    """
+
+    name: str
+    rates: tuple[Rate, ...] = ()
+    connections: int = 0
+    quota: int = 0
+    quota_until_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Refused: by which limit, and in how many ms it is worth asking again."""
+
+    ms: int
+    limit: str
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    limits: tuple[Limit, ...]
+    answer: "asyncio.Future[Wait | None]"
+    #: Monotonic seconds: when to ask (again), and until when to go on.
+    at_s: float
+    until_s: float
+    refused_by: str = ""
+    #: When it was permitted, in the script's time, if that came too late.
+    unused_us: int = 0
+    #: When the permit was asked for (monotonic seconds), and when it was given, in the script's time.
+    called_s: float = 0.0
+    permitted_us: int = 0
+
+
+class _Usual:
+    """A rough memory of how quick something is at its quickest; whether one time took much longer."""
+
+    def __init__(self) -> None:
+        self._s = LATE_S
+
+    def is_late(self, took_s: float) -> bool:
+        late = took_s > self._s + LATE_S
+        self._s = min(took_s, self._s * FORGET + FORGET_S)
+        return late
+
+
+class Permits:
+    """The permits of one process. `monotonic` in seconds."""
+
+    def __init__(self, client: Client, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._monotonic = monotonic
+        #: In the order of asking.
+        self._line: list[_Asked] = []
+        self._arrived = asyncio.Event()
+        self._asking: asyncio.Task[None] | None = None
+        self._round_trip = _Usual()
+        #: From the question to who asked going on, which in a busy process is later than the answer.
+        self._way = _Usual()
+
+    async def permit(self, limits: Sequence[Limit], patience_ms: int = 0) -> Wait | None:
+        """None: send this message right now. Else none of the limits has counted it; a wait within `patience_ms` is
+        waited here. RedisAway: nobody knows, so nothing may be sent."""
+        counting = tuple({limit.name: limit for limit in limits if limit.rates or limit.quota_until_ms}.values())
+        if not counting:
+            return None
+        now_s = self._monotonic()
+        asked = _Asked(counting, asyncio.get_running_loop().create_future(), now_s, now_s + patience_ms / 1000)
+        self._line.append(asked)
+        self._wake()
+        while (refused := await asked.answer) is None and self._way.is_late(self._monotonic() - asked.called_s):
+            LATE.inc()
+            asked.unused_us, asked.answer = asked.permitted_us, asyncio.get_running_loop().create_future()
+            self._line.insert(0, asked)
+            self._wake()
+        return refused
+
+    def _wake(self) -> None:
+        self._arrived.set()
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(), name="permits")
+
+    async def _ask(self) -> None:
+        """For as long as anybody waits."""
+        try:
+            while self._line:
+                if together := self._next(self._monotonic()):
+                    await self._ask_together(together[:MOST_TOGETHER])
+                else:
+                    await self._wait_until(min(asked.at_s for asked in self._line))
+                self._line = [asked for asked in self._line if not asked.answer.done()]
+        finally:
+            self._asking = None
+
+    def _next(self, now_s: float) -> list[_Asked]:
+        """Those whose time has come, in line, and ahead of them those who wait for a limit that they are under."""
+        names: set[str] = set()
+        together = []
+        for asked in reversed(self._line):
+            if not asked.answer.done() and (asked.at_s <= now_s or asked.refused_by in names):
+                names.update(limit.name for limit in asked.limits)
+                together.append(asked)
+        together.reverse()
+        return together
+
+    async def _wait_until(self, at_s: float) -> None:
+        self._arrived.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_s - self._monotonic()):
+                await self._arrived.wait()
+
+    async def _ask_together(self, together: Sequence[_Asked]) -> None:
+        limits, key_names, question = _question(together)
+        asked_s = self._monotonic()
+        try:
+            found = await _PERMIT(self._client, key_names, [question])
+        except Exception as fault:  # whatever it is: each who asked has to know
+            for asked in together:
+                if not asked.answer.done():
+                    asked.answer.set_exception(RedisAway(str(fault)) if isinstance(fault, RedisAway) else fault)
+            return
+        now_s = self._monotonic()
+        late = self._round_trip.is_late(now_s - asked_s)
+        for asked, wait_us, by in zip(together, found[1::2], found[2::2], strict=True):
+            asked.unused_us = 0
+            if asked.answer.done():  # cancelled meanwhile: a permit it got is lost
+                continue
+            if wait_us:
+                self._refuse(asked, wait_us, limits[by - 1].name, now_s)
+            elif late:
+                asked.unused_us = found[0]
+                LATE.inc()
+            else:
+                asked.called_s, asked.permitted_us = asked_s, found[0]
+                asked.answer.set_result(None)
+
+    def _refuse(self, asked: _Asked, wait_us: int, limit: str, now_s: float) -> None:
+        if not asked.refused_by:
+            _limited[kind(limit)].inc()
+        asked.refused_by = limit
+        asked.at_s = now_s + wait_us / 1_000_000
+        if asked.at_s > asked.until_s:
+            asked.answer.set_result(Wait(math.ceil(wait_us / 1000), limit))
+
+
+def kind(limit: str) -> str:
+    """The kind of a limit, for metrics: `source` for what is limited by site and source."""
+    first = limit.partition(":")[0]
+    if " source:" in limit and first == "site":
+        return "source"
+    return first if first in KINDS else "other"
+
+
+def _question(together: Sequence[_Asked]) -> tuple[list[Limit], list[str], bytes]:
+    """The limits in the order of their numbers, and the keys and the argument of the script."""
+    names: dict[str, int] = {}
+    latest: dict[str, tuple[Limit, int]] = {}
+    limits, told, requests = [], [], []
+    for asked in together:
+        request = [asked.unused_us]
+        for limit in asked.limits:
+            # By name, and then compared: hashing a limit with its rates costs more than all the rest.
+            known, number = latest.get(limit.name, (None, 0))
+            if known is not limit and known != limit:
+                key = names.setdefault(limit.name, len(names) + 1)
+                limits.append(limit)
+                told.append((key, _spaced(limit.rates), limit.quota, limit.quota_until_ms))
+                number = len(limits)
+                latest[limit.name] = limit, number
+            request.append(number)
+        requests.append(request)
+    return limits, [keys.limit(name) for name in names], msgspec.msgpack.encode((told, requests))
+
+
+@lru_cache(maxsize=4096)
+def _spaced(rates: tuple[Rate, ...]) -> list[tuple[str, float, float]]:
+    """Each rate as the script has it; its field tells two rates of one limit apart."""
+    spaced = [(f"{at}:{rate.period_ms}", spacing(rate)) for at, rate in enumerate(rates)]
+    return [(name, one.interval_us, one.tolerance_us) for name, one in spaced]

@@ -1,0 +1,1 @@
+"""How a recipient's mail is made of the compiled content of the job."""

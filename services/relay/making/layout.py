@@ -1,0 +1,328 @@
+"""Bodies: the static bytes of a job's mails and the slots between them, filled for one recipient after the other.
+
+Theory of operation. Once per job the compiled body becomes a list of byte strings, some of them slots; one list for
+recipients who are tracked, one for those who are not. A body is that list, copied, with its slots filled, joined:
+
+    variables       looked up, printed, escaped, encoded: each path once, however many slots it has
+    tracked links   all but eight characters of the recipient and the tail of each token is static
+                    (`shared.words.tokens`), soft breaks included, because the lengths are known
+    other links     an href that depends on the recipient is rendered first, then the token is made of where it leads
+    parts of logic  their islands (`islands`) are rendered by the engine, elsewhere; here their marks
+                    (`shared.words.content`) are replaced, and they are encoded
+
+A slot begins on a line of its own, so it is filled without looking at columns.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from html import unescape
+from html.entities import html5
+from typing import Any, Literal
+
+import msgspec
+
+from services.relay.delivery.transaction import is_wire_ready
+from services.relay.making.islands import Island, cut
+from shared.mail import hrefs
+from shared.mail.quoted_printable import (
+    MAX_LINE_CHARS,
+    SOFT_BREAK,
+    between_slots,
+    encode,
+    wrap,
+)
+from shared.mail.templates import (
+    Name,
+    TemplateFailed,
+    escaped,
+    printed,
+)
+from shared.words import content
+from shared.words.content import (
+    Link,
+    Part,
+    Pixel,
+    Segment,
+    Variable,
+)
+from shared.words.tokens import (
+    MAX_POSITION,
+    RECIPIENT_CHARS,
+    JobTokens,
+    LinkShape,
+    destination,
+)
+from shared.words.variables import look_up
+
+Kind = Literal["text", "html"]
+
+#: What is looked for in values that are no links, and what takes their place.
+_LOOKED_AT: Mapping[int, tuple[Callable[[str], bool], str]] = {
+    content.UNTRACKED_PICTURE: (hrefs.picture_runs, "#"),
+    content.UNTRACKED_REFRESH: (hrefs.refreshes, "#"),
+    content.UNTRACKED_STYLE: (hrefs.style_runs, ""),
+}
+_PIXEL_BEFORE, _PIXEL_AFTER = '<img src="', '" width="1" height="1" alt="" style="display:block;border:0">'
+_REFERENCE = re.compile(r"&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|([A-Za-z][A-Za-z0-9]*)([;=]?))")
+
+
+class Marks:
+    """The marks of one job's templates as nobody outside can know them: `nonce`, some digits, stands in each. So what
+    stands in a variable is text, whatever it is."""
+
+    def __init__(self, nonce: str) -> None:
+        self._begin = f"{content.LINK_BEGIN}{nonce}:"
+        self._end = f"{content.LINK_END}{nonce};"
+        self.pixel = f"{content.PIXEL}{nonce};"
+        self._cut = f"{content.CUT}{nonce};"
+        every = "".join(content.MARKS)
+        self._link = re.compile(f"{self._begin}([0-9]{{1,5}}){content.LINK_VALUE}([^{every}]*){self._end}")
+        self._rest = re.compile(f"{self._begin}[0-9]{{1,5}}{content.LINK_VALUE}|{self._end}|{self.pixel}|[{every}]")
+
+    def secret(self, template: str) -> str:
+        """The template of a compiled content, in which nothing else has the characters of marks."""
+        with_links = template.replace(content.LINK_BEGIN, self._begin).replace(content.LINK_END, self._end)
+        return with_links.replace(content.PIXEL, self.pixel)
+
+    def joined(self, islands: Sequence[str]) -> str:
+        """The template that the engine gets."""
+        return self._cut.join(map(self.secret, islands))
+
+    def islands(self, rendered: str, count: int) -> list[str]:
+        """What the engine made of each. TemplateFailed if these are not all."""
+        found = rendered.split(self._cut)
+        if len(found) != count:
+            raise TemplateFailed(f"{count} parts were to be rendered, and {len(found)} came back")
+        return found
+
+    def replace(self, text: str, link: Callable[[int, str], str], pixel: str) -> str:
+        """The rendered text with `link(position, value)` for each link; what is left of marks, as around an href that a
+        condition cut, is gone."""
+        text = self._link.sub(lambda found: link(int(found[1]), found[2]), text)
+        return self._rest.sub("", text.replace(self.pixel, pixel))
+
+
+class Urls(msgspec.Struct, frozen=True):
+    """What the URLs of clicks, opens and unsubscriptions begin with, up to the token."""
+
+    click: str
+    open: str
+    unsubscribe: str
+
+
+class Layout:
+    """The bodies of one job, for recipients who are `tracked` or for those who are not."""
+
+    def __init__(
+        self,
+        body: Sequence[bytes | Part],
+        *,
+        tracked: bool,
+        tokens: JobTokens,
+        urls: Urls,
+        marks: Marks,
+    ) -> None:
+        self._tracked = tracked
+        self._tokens = tokens
+        self._urls = urls
+        self._marks = marks
+        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, urls.unsubscribe)))
+        self._pieces: list[bytes] = []
+        self._after_slot = True
+        self._recipients: list[int] = []
+        self._tails: list[int] = []
+        self._shapes: list[LinkShape] = []
+        self._variables: dict[tuple[Kind, tuple[str, ...]], list[int]] = {}
+        self._unsubscribes: list[int] = []
+        self._pixels: list[int] = []
+        self._hrefs: list[tuple[int, Link]] = []
+        #: Of each part with logic: where the nth island goes, and whether the last one ends the part.
+        self._islands: list[tuple[Kind, list[int], bool]] = []
+        #: No line of the bodies has to be changed for SMTP: of what fills the slots that is known.
+        self.is_wire_ready = True
+        for item in body:
+            if isinstance(item, bytes):
+                self._add(item)
+            elif item.template:
+                self._place_islands(item)
+            else:
+                for segment in item.segments:
+                    self._place(segment, item.kind)
+
+    def fill(self, ordinal: int, variables: Mapping[str, Any], texts: Mapping[Name, str]) -> bytes:
+        """The body for one recipient; `unsubscribe_url` is among the variables; `texts` are the parts of logic, as the
+        engine rendered them. TemplateFailed."""
+        pieces = self._pieces.copy()
+        if self._shapes:
+            recipient, tails = self._tokens.clicks(ordinal, self._shapes)
+            for at in self._recipients:
+                pieces[at] = recipient
+            for at, tail in zip(self._tails, tails, strict=True):
+                pieces[at] = tail
+        for (kind, path), places in self._variables.items():
+            text = printed(look_up(variables, path))
+            value = encode(escaped(text) if kind == "html" else text)
+            for at in places:
+                pieces[at] = value
+        for at in self._unsubscribes:
+            pieces[at] = _broken(variables[content.UNSUBSCRIBE_URL])
+        for at in self._pixels:
+            pieces[at] = _broken(self._open_url(ordinal))
+        for at, link in self._hrefs:
+            value_of_href = _substituted(link.source, variables)
+            url = self._click_url(ordinal, link.position, value_of_href)
+            pieces[at] = _broken(url) if url else encode(_harmless(link.position, value_of_href))
+        for kind, islands, is_end in self._islands:
+            rendered = self._marks.islands(texts[kind], len(islands))
+            if is_end:
+                rendered[-1] = rendered[-1].rstrip("\r\n") + "\n"
+            for at, text in zip(islands, rendered, strict=True):
+                pieces[at] = encode(self._finished(kind, ordinal, text))
+        return b"".join(pieces)
+
+    def _add(self, static: bytes) -> None:
+        self.is_wire_ready = self.is_wire_ready and is_wire_ready(static)
+        if self._after_slot:
+            self._pieces.append(static)
+            self._after_slot = False
+        else:
+            self._pieces[-1] += static
+
+    def _slot(self) -> int:
+        self._pieces.append(b"")
+        self._after_slot = True
+        return len(self._pieces) - 1
+
+    def _place(self, segment: Segment, kind: Kind) -> None:
+        match segment:
+            case bytes():
+                self._add(segment)
+            case Variable(path=(content.UNSUBSCRIBE_URL,)):
+                self._unsubscribes.append(self._slot())
+            case Variable():
+                self._variables.setdefault((kind, segment.path), []).append(self._slot())
+            case Pixel():
+                self._place_pixel()
+            case Link():
+                self._place_link(segment)
+
+    def _place_islands(self, part: Part) -> None:
+        """Of a part with logic: what the engine does not have to render is as it is in one without."""
+        pieces = cut(part.template).pieces
+        islands: list[int] = []
+        for at, piece in enumerate(pieces):
+            if at and not isinstance(piece, str) and not isinstance(pieces[at - 1], str):
+                self._add(SOFT_BREAK)
+            match piece:
+                case str():
+                    self._add(between_slots(piece, is_first=not at, is_last=at + 1 == len(pieces)))
+                case Island():
+                    islands.append(self._slot())
+                case Link(source=(str(value),)):
+                    self._place_link(
+                        Link(
+                            piece.position,
+                            (_harmless(piece.position, value),),
+                            self._destination(value, piece.position),
+                        )
+                    )
+                case _:
+                    self._place(piece, part.kind)
+        if islands:
+            self._islands.append((part.kind, islands, isinstance(pieces[-1], Island)))
+
+    def _place_pixel(self) -> None:
+        if self._tracked:
+            self._add(encode(_PIXEL_BEFORE) + SOFT_BREAK)
+            self._pixels.append(self._slot())
+            self._add(SOFT_BREAK + encode(_PIXEL_AFTER))
+
+    def _place_link(self, link: Link) -> None:
+        if self._tracked and link.url and not self._is_ours(link.url):
+            self._place_tracked(self._tokens.link(link.position, link.url))
+        elif any(isinstance(piece, Variable) for piece in link.source):
+            self._hrefs.append((self._slot(), link))
+        else:
+            self._add(encode(_substituted(link.source, {})))
+
+    def _place_tracked(self, shape: LinkShape) -> None:
+        """Soft breaks go where neither the recipient's characters nor the tail are cut."""
+        before, column = wrap(self._urls.click.encode("ascii") + self._tokens.click_head, 0)
+        if column + RECIPIENT_CHARS >= MAX_LINE_CHARS:
+            before, column = before + SOFT_BREAK, 0
+        fixed, column = wrap(shape.fixed, column + RECIPIENT_CHARS)
+        if column + shape.tail_chars >= MAX_LINE_CHARS:
+            fixed += SOFT_BREAK
+        self._add(before)
+        self._recipients.append(self._slot())
+        self._add(fixed)
+        self._tails.append(self._slot())
+        self._shapes.append(shape)
+
+    def _is_ours(self, url: str) -> bool:
+        """Whether it leads to a page of ours, however its scheme and host are written."""
+        return _without_scheme(url).startswith(self._ours)
+
+    def _open_url(self, ordinal: int) -> str:
+        return self._urls.open + self._tokens.open(ordinal).decode("ascii")
+
+    def _click_url(self, ordinal: int, position: int, href: str) -> str:
+        """Where the click on an href goes, "" if it is not tracked."""
+        url = self._destination(href, position)
+        return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii") if url else ""
+
+    def _destination(self, href: str, position: int) -> str:
+        """Where an href leads, "" if it is not tracked: no consent, not http, or a page of ours, such as that of the
+        unsubscription."""
+        url = destination(_unescaped(href)) if self._tracked else None
+        # One that is only looked at has a position beyond them all.
+        if url is None or position > MAX_POSITION or self._is_ours(url):
+            return ""
+        return url
+
+    def _finished(self, kind: Kind, ordinal: int, text: str) -> str:
+        if kind == "html":
+            pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal)}{_PIXEL_AFTER}" if self._tracked else ""
+            text = self._marks.replace(
+                text,
+                lambda position, value: self._click_url(ordinal, position, value) or _harmless(position, value),
+                pixel,
+            )
+        return text
+
+
+def _without_scheme(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    default = {"http": ":80", "https": ":443"}.get(scheme.lower(), "")
+    return f"{host.lower().removesuffix(default) if default else host.lower()}{slash}{path}"
+
+
+def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any]) -> str:
+    return "".join(
+        piece if isinstance(piece, str) else escaped(printed(look_up(variables, piece.path))) for piece in source
+    )
+
+
+def _harmless(position: int, value: str) -> str:
+    """The value of an href, or of what else is looked at, unless it leads where nothing may."""
+    runs, instead = _LOOKED_AT.get(position, (hrefs.runs, "#"))
+    return instead if runs(_unescaped(value)) else value
+
+
+def _broken(url: str) -> bytes:
+    return wrap(url.encode("ascii"), 0)[0]
+
+
+def _unescaped(value: str) -> str:
+    """An attribute's value as browsers read it (HTML, 13.2.5.73): a name without its semicolon is a reference only if
+    neither a letter, a digit nor `=` follows."""
+    return _REFERENCE.sub(_character, value) if "&" in value else value
+
+
+def _character(reference: re.Match[str]) -> str:
+    name, end = reference.groups()
+    if name is None or end == ";":
+        # `unescape` takes the longest name that it knows; here it has to be all of it.
+        return unescape(reference[0]) if name is None or f"{name};" in html5 else reference[0]
+    return html5[name] if name in html5 and end == "" else reference[0]

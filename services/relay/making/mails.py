@@ -1,0 +1,253 @@
+"""The mails of jobs: content loaded once a job, rendered and signed once a message."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+from services.relay.making import feedback
+from services.relay.making.render import Renderer, RenderFailed
+from services.relay.making.rendering import Asked
+from services.relay.message.mail import Made, Unmade
+from services.relay.signing.dkim import Draft, Signer, draft
+from shared.mail.dkim_keys import CannotOpen, InvalidKey
+from shared.mail.dkim_rotation import Key
+from shared.mail.domain_names import InvalidDomain
+from shared.mail.templates import Name, TemplateFailed
+from shared.process.sandbox import Unavailable
+from shared.redis import keys
+from shared.redis.ready import LANES
+from shared.redis.redis import Client, answer
+from shared.redis.sending_domains import DomainTaken, SendingDomain
+from shared.words import content, events, ids
+from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
+
+#: Jobs whose compiled content is kept, those used last. A campaign is one; transactional mails come one a job.
+JOBS_KEPT = 200
+#: And how large their contents may be together: one with attachments can have 14 MB.
+CONTENT_BYTES_KEPT = 64 * 1024 * 1024
+#: Private keys are loaded once: it takes 26 ms.
+SIGNERS_KEPT = 1000
+#: How long a job goes on without asking again whose its domain is, and what signs for it: that is remembered already.
+DOMAIN_MS = 1_000
+#: A domain whose keys cannot be opened is told so often, and so many of them are remembered.
+TELL_AGAIN_MS = 60_000
+DOMAINS_TOLD = 1_000
+
+RENDERED = Counter("estafette_relay_rendered_mails_total", "Mails rendered, by result", ["result"])
+LOAD_SECONDS = Histogram("estafette_relay_content_load_seconds", "Time to load and prepare the content of a job")
+
+
+class Domains(Protocol):
+    """`shared.redis.sending_domains`."""
+
+    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool) -> SendingDomain: ...
+
+    async def of_installation(self, domain: str) -> SendingDomain | None: ...
+
+    def private_key(self, domain: str, key: Key) -> str: ...
+
+
+class Signatures(Protocol):
+    """`signatures`."""
+
+    async def fields(self, draft: Draft, lane: int = 0) -> bytes:
+        """The DKIM-Signature fields of a mail."""
+
+
+class Rendering(Protocol):
+    """`rendering`."""
+
+    async def texts(self, asked: Asked, tenant: str) -> Mapping[Name, str]:
+        """The parts that hold logic, rendered. TemplateFailed, Unavailable."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What the mails of a job are made with. `signers` is empty where mails leave unsigned; `good_until` is when (ms)
+    they have to be asked for again; `complaints`: one of them makes CFBL-Address valid; `size_bytes` is that of the
+    compiled content; `rate` is the job's own, or empty."""
+
+    stream: str
+    from_domain: str
+    renderer: Renderer
+    size_bytes: int
+    rate: str = ""
+    signers: Sequence[Signer] = ()
+    complaints: bool = False
+    good_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What every mail of this installation carries: where links lead, where mail comes back to, and how both are
+    signed; chance of this process for the marks in templates (`layout.Marks`); the last part of Feedback-ID; and
+    whether mails get a DKIM signature (`relay.dkim`)."""
+
+    base_url: str
+    bounce_domain: str
+    tokens: TokenKeys
+    verp: VerpKeys
+    marks_key: bytes
+    sender_id: str = ""
+    dkim: bool = True
+
+
+class Mails:
+    """Makes mails; see `relay.Mails`."""
+
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        domains: Domains,
+        origin: Origin,
+        signatures: Signatures,
+        rendering: Rendering,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._client: Any = client
+        self._partitions = partitions
+        self._domains = domains
+        self._origin = origin
+        self._signatures = signatures
+        self._rendering = rendering
+        self._now_ms = now_ms
+        self._works: OrderedDict[str, Work] = OrderedDict()
+        self._kept_bytes = 0
+        self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
+        self._signers: OrderedDict[tuple[str, str], Signer] = OrderedDict()
+        self._told_until: dict[str, int] = {}
+        self._log = structlog.get_logger("relay")
+
+    async def make(self, ready: events.Ready) -> Made | Unmade:
+        """The mail of a message, or why there is none. Raises RedisAway."""
+        now_ms = self._now_ms()
+        kept = self._works.get(ready.job)
+        work = kept if kept is not None and now_ms < kept.good_until else await self._load(ready)
+        if isinstance(work, Unmade):
+            return work
+        try:
+            asked = work.renderer.asked(ready)
+            texts = await self._rendering.texts(asked, ready.tenant) if asked is not None else {}
+            if (empty := work.renderer.empty(ready, texts)) is not None:
+                raise empty
+            mail = work.renderer.render(ready, now_ms, complaints=work.complaints, texts=texts)
+        except Unavailable as away:
+            return Unmade("rendering_unavailable", str(away), final=False, stream=work.stream)
+        except (RenderFailed, TemplateFailed) as failed:
+            RENDERED.labels("failed").inc()
+            reason = failed.reason if isinstance(failed, RenderFailed) else "render_failed"
+            return Unmade(reason, str(failed), final=True)
+        RENDERED.labels("rendered" if asked is None else "rendered_elsewhere").inc()
+        signatures = b""
+        if signers := work.signers:
+            drafted = draft(signers, mail.headers, mail.body, now_ms // 1000)
+            signatures = await self._signatures.fields(drafted, LANES[work.stream])
+        return_path = self._origin.verp.return_path(ready.job, ready.ordinal, self._origin.bounce_domain)
+        message, wire_ready = mail.assemble(signatures), mail.is_wire_ready
+        return Made(return_path, message, work.stream, mail.smtputf8, work.rate, wire_ready)
+
+    def size_bytes(self, ready: events.Ready) -> int | None:
+        """About how large the mail of a message is; None if its job is not known yet."""
+        work = self._works.get(ready.job)
+        return None if work is None else work.size_bytes + len(ready.variables)
+
+    async def _load(self, ready: events.Ready) -> Work | Unmade:
+        """Once, however many workers ask for the same job at the same time."""
+        task = self._loading.get(ready.job)
+        if task is None:
+            task = self._loading[ready.job] = asyncio.create_task(self._renewed(ready.job, ready.tenant))
+            task.add_done_callback(lambda _: self._loading.pop(ready.job, None))
+        return await asyncio.shield(task)
+
+    async def _renewed(self, job: str, tenant: str) -> Work | Unmade:
+        """The job's, with a signer that may be used now."""
+        work = self._works.get(job) or await self._prepare(job, tenant)
+        if isinstance(work, Unmade):
+            return work
+        self._keep(job, work)
+        try:
+            await self._sign_with(work, tenant)
+        except (InvalidDomain, DomainTaken, LookupError):
+            # The tenant reads this in his events: whose else it is, he is not told.
+            detail = f"{work.from_domain} is not a sending domain of {tenant}, or not shown to be his"
+            return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)
+        except (CannotOpen, InvalidKey) as unreadable:
+            # Not sent unsigned, and not lost: with the right master secret it is signed at a later attempt.
+            self._tell_unreadable(work.from_domain, str(unreadable))
+            return Unmade("unreadable_dkim_key", str(unreadable), final=False, stream=work.stream)
+        work.good_until = self._now_ms() + DOMAIN_MS
+        return work
+
+    def _tell_unreadable(self, domain: str, reason: str) -> None:
+        """Loudly, for all mail of the domain waits; and not with each of them."""
+        now_ms = self._now_ms()
+        if now_ms >= self._told_until.get(domain, 0):
+            if len(self._told_until) >= DOMAINS_TOLD:
+                self._told_until.clear()
+            self._told_until[domain] = now_ms + TELL_AGAIN_MS
+            advice = "is this the master secret that it was made under? secret.previous_key_files names former ones"
+            self._log.error("unreadable_dkim_key", domain=domain, reason=reason, advice=advice)
+
+    def _keep(self, job: str, work: Work) -> None:
+        if job not in self._works:
+            self._kept_bytes += work.size_bytes
+        self._works[job] = work
+        self._works.move_to_end(job)
+        while len(self._works) > JOBS_KEPT or (self._kept_bytes > CONTENT_BYTES_KEPT and len(self._works) > 1):
+            _, oldest = self._works.popitem(last=False)
+            self._kept_bytes -= oldest.size_bytes
+
+    async def _prepare(self, job: str, tenant: str) -> Work | Unmade:
+        with LOAD_SECONDS.time():
+            key = keys.job(ids.job_partition(job, self._partitions), job)
+            packed = await answer(self._client.hget(key, "content"))
+            if packed is None:
+                return Unmade("no_such_job", f"job {job} is not stored", final=True)
+            compiled = content.decode(packed)
+            renderer = Renderer(
+                compiled,
+                job=job,
+                tenant=tenant,
+                tokens=self._origin.tokens,
+                verp=self._origin.verp,
+                base_url=self._origin.base_url,
+                bounce_domain=self._origin.bounce_domain,
+                marks_key=self._origin.marks_key,
+                sender_id=self._origin.sender_id,
+            )
+            return Work(compiled.stream, compiled.from_domain, renderer, len(packed), compiled.rate)
+
+    async def _sign_with(self, work: Work, tenant: str) -> None:
+        """The keys of the From domain, which has to be the tenant's even where nothing is signed. CFBL-Address asks for
+        one of the return path's domain too if that is another: just one, the one that all verifiers read, because it
+        costs more than the rest of the mail."""
+        domain = await self._domains.for_sending(tenant, work.from_domain, any_from_domain=False)
+        if not self._origin.dkim:
+            return
+        signers = [await self._signer(domain.domain, key) for key in domain.signing]
+        covering = feedback.covering_domain(domain.domain, self._origin.bounce_domain.lower())
+        if covering != domain.domain and work.stream in feedback.STREAMS:
+            ours = await self._domains.of_installation(covering)
+            signers += [await self._signer(ours.domain, key) for key in ours.signing[:1]] if ours is not None else []
+        work.signers = tuple(signers)
+        work.complaints = any(signer.domain == covering for signer in signers)
+
+    async def _signer(self, domain: str, key: Key) -> Signer:
+        name = (domain, key.selector)
+        known = self._signers.get(name)
+        if known is None:
+            pem = self._domains.private_key(domain, key)
+            known = await asyncio.to_thread(Signer, domain, key.selector, pem)
+            self._signers[name] = known
+            if len(self._signers) > SIGNERS_KEPT:
+                self._signers.popitem(last=False)
+        else:
+            self._signers.move_to_end(name)
+        return known

@@ -1,0 +1,70 @@
+"""Makes mails: those next in line while others are on their way, so that no connection waits for a signature.
+
+A mail that was made and could not go yet is good for a while: a signature is the dearest part of it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from services.relay.message.line import Line
+from services.relay.message.mail import Made, Mail, Unmade
+from shared.words import events
+
+#: A mail is good for so long: its date, and its domain, which may be taken away.
+GOOD_S = 5.0
+#: And kept if it is no larger: two thousand with attachments would be more than the memory there is.
+KEPT_BYTES = 131_072
+
+
+class Mails(Protocol):
+    async def make(self, ready: events.Ready) -> Made | Unmade:
+        """The mail of a message, or why there is none. Raises RedisAway."""
+
+    def size_bytes(self, ready: events.Ready) -> int | None:
+        """About how large its mail is; None if that is not known yet."""
+
+
+class Making:
+    """One for a relay process. `monotonic` in seconds."""
+
+    def __init__(self, mails: Mails, monotonic: Callable[[], float]) -> None:
+        self._mails = mails
+        self._monotonic = monotonic
+
+    def ahead(self, line: Line[Any], now: float) -> None:
+        """Begins to make those next in line: one for each worker, half of them at a time, so that their signatures are
+        asked for together."""
+        workers = len(line.workers)
+        unmade = [mail for mail in line.next(workers, now) if mail.making is None and mail.made is None]
+        if 2 * len(unmade) < workers:
+            return
+        for mail in unmade:
+            size_bytes = self._mails.size_bytes(mail.ready)
+            if size_bytes is not None and size_bytes <= KEPT_BYTES:
+                mail.making = making = asyncio.create_task(self._make(mail), name="ahead")
+                making.add_done_callback(_looked_at)
+
+    async def made(self, mail: Mail) -> Made | Unmade:
+        """The mail of a message whose turn it is. RedisAway."""
+        if (making := mail.making) is not None:
+            mail.making = None
+            mail.made = await making
+        if mail.made is None or self._monotonic() - mail.made[1] > GOOD_S:
+            mail.made = await self._make(mail)
+        return mail.made[0]
+
+    def settle(self, mail: Mail, *, keep: bool) -> None:
+        """Its attempt is over. `keep`: it could not go, and is made again only if it waits for long."""
+        if not keep or (mail.made and isinstance(mail.made[0], Made) and len(mail.made[0].message) > KEPT_BYTES):
+            mail.made = None
+
+    async def _make(self, mail: Mail) -> tuple[Made | Unmade, float]:
+        began = self._monotonic()
+        return await self._mails.make(mail.ready), began
+
+
+def _looked_at(making: "asyncio.Task[tuple[Made | Unmade, float]]") -> None:
+    """Where it failed and nobody has its turn any more, nobody is told."""
+    if not making.cancelled():
+        making.exception()

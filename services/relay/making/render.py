@@ -1,0 +1,255 @@
+"""Makes the mail of one recipient from the compiled content of a job. Pure: the same arguments, the same bytes."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import cached_property, lru_cache
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from services.relay.delivery.transaction import is_wire_ready
+from services.relay.making import feedback, personal
+from services.relay.making.emptiness import Emptiness, Line
+from services.relay.making.islands import cut
+from services.relay.making.layout import Layout, Marks, Urls
+from services.relay.making.rendering import Asked, Job
+from shared.mail import addresses, headers, templates
+from shared.words import events, variables
+from shared.words.content import CompiledContent, Part
+from shared.words.tokens import TokenKeys
+from shared.words.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
+
+# No character of it is special in HTML, in quoted-printable or in a header field.
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*")
+_NO_TEXTS: Mapping[templates.Name, str] = MappingProxyType({})
+
+
+class RenderFailed(Exception):
+    """The mail cannot be made for this recipient, now or later. The message says why, for the job's author; `reason` in
+    one word."""
+
+    def __init__(self, what: str, reason: str = "render_failed") -> None:
+        super().__init__(what)
+        self.reason = reason
+
+
+_EMPTY = {
+    "empty_subject": "the subject is empty for this recipient",
+    "empty_body": "the body is empty for this recipient: it shows neither text nor a picture",
+}
+
+
+class RenderedMail(msgspec.Struct, frozen=True):
+    """Header fields in order, names and values, folded with CRLF SP; the body, which is in DKIM's relaxed form
+    already; whether it takes SMTPUTF8 to be sent; and whether its body is known to have the lines that SMTP asks for
+    (`transaction.is_wire_ready`)."""
+
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    smtputf8: bool
+    body_wire_ready: bool = False
+
+    def assemble(self, *signatures: bytes) -> bytes:
+        """The message as it is sent, its lines ended by CRLF. `signatures` are whole header fields."""
+        fields = [b"%b: %b\r\n" % field for field in self.headers]
+        return b"".join((*signatures, *fields, b"\r\n", self.body))
+
+    @property
+    def is_wire_ready(self) -> bool:
+        """The same of the whole message. The header is looked through each time: more hands write it."""
+        is_ended = self.body[-2:] in (b"\r\n", b"")
+        header = b"".join([b"%b: %b\r\n" % field for field in self.headers])
+        return self.body_wire_ready and is_ended and is_wire_ready(header)
+
+
+class Renderer:
+    """Makes the mails of one job. `base_url` is where tracking answers, `bounce_domain` where mail to the engine goes,
+    `sender_id` the last part of Feedback-ID ("": there is none), `marks_key` chance of this process, for marks that no
+    recipient can know. May be called from several threads. ValueError if
+    `job` is no job id or `base_url` cannot stand in a mail."""
+
+    def __init__(
+        self,
+        compiled: CompiledContent,
+        *,
+        job: str,
+        tenant: str,
+        tokens: TokenKeys,
+        verp: VerpKeys,
+        base_url: str,
+        bounce_domain: str,
+        marks_key: bytes,
+        sender_id: str = "",
+    ) -> None:
+        base_url = base_url.rstrip("/")
+        if not _BASE_URL.fullmatch(base_url):
+            raise ValueError(f"not a base URL for links: {base_url!r:.100}")
+        self._compiled = compiled
+        self._job = job
+        self._tokens = tokens.for_job(job, tenant)
+        self._verp = verp
+        self._bounce_domain = bounce_domain
+        self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", f"{base_url}/u/")
+        self._defaults = variables.decoded(compiled.variables)
+        self._marks = Marks(nonce(marks_key, job))
+        sources = _sources(compiled, self._marks)
+        self._logic = Job(sources, compiled.variables) if sources else None
+        self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
+        self._line = Line("subject", compiled.subject)
+        self._emptiness = Emptiness(compiled, self._line, self._marks)
+        self._from = compiled.from_value.encode()
+        self._personal = personal.Fields(compiled.personal, compiled.from_value) if compiled.personal else None
+        self._takes_complaints = compiled.stream in feedback.STREAMS
+        self._last_fields = _last_fields(
+            compiled, feedback.feedback_id(compiled, job, tenant, sender_id) if sender_id else ""
+        )
+
+    def asked(self, recipient: events.Ready) -> Asked | None:
+        """What has to be rendered elsewhere before `render`, because it holds logic; None if nothing does."""
+        if self._logic is None:
+            return None
+        url = self._unsubscribe_url(recipient)
+        return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, url)
+
+    def empty(self, recipient: events.Ready, texts: Mapping[templates.Name, str] = _NO_TEXTS) -> RenderFailed | None:
+        """What is said instead of a mail that would have an empty subject, or show nothing."""
+        if not self._emptiness.is_possible:
+            return None
+        url = self._unsubscribe_url(recipient)
+        try:
+            values = variables.merged(self._defaults.copy(), recipient.variables, recipient.email, recipient.name, url)
+            reason = self._emptiness.reason(values, texts)
+            return RenderFailed(_EMPTY[reason], reason) if reason else None
+        except (templates.TemplateFailed, variables.TooDeep) as error:
+            return RenderFailed(str(error))
+
+    def render(
+        self,
+        recipient: events.Ready,
+        now_ms: int,
+        *,
+        complaints: bool = False,
+        texts: Mapping[templates.Name, str] = _NO_TEXTS,
+    ) -> RenderedMail:
+        """The mail, dated `now_ms`. `complaints`: it will have the signature that makes a CFBL-Address valid. `texts`:
+        what `asked` was answered. RenderFailed if it cannot be made with these variables."""
+        ordinal = recipient.ordinal
+        unsubscribe_url = self._unsubscribe_url(recipient)
+        try:
+            values = variables.merged(
+                self._defaults.copy(), recipient.variables, recipient.email, recipient.name, unsubscribe_url
+            )
+            layout = self._untracked if recipient.untracked else self._tracked
+            body = layout.fill(ordinal, values, texts)
+            subject = self._subject(values, texts)
+            own = dict(self._personal.values(values, texts)) if self._personal is not None else {}
+        except (templates.TemplateFailed, variables.TooDeep, personal.NoField) as error:
+            raise RenderFailed(str(error)) from None
+        sender = own.get(b"From") or self._from
+        to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
+        message_id = f"<{self._verp.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
+        fields = [
+            (b"From", sender),
+            (b"To", to),
+            (b"Subject", subject),
+            (b"Date", _date(now_ms // 1000)),
+            (b"Message-ID", message_id.encode("ascii")),
+        ]
+        if self._compiled.stream == "bulk":
+            address = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
+            mailto = f"mailto:{address}?subject={UNSUBSCRIBE_SUBJECT}"
+            fields.append((b"List-Unsubscribe", f"<{unsubscribe_url}>,\r\n <{mailto}>".encode("ascii")))
+        if complaints and self._takes_complaints:
+            complaint_address = self._verp.feedback_address(self._job, ordinal, self._bounce_domain).encode("ascii")
+            fields.append((b"CFBL-Address", complaint_address + b"; report=arf"))
+            fields.append((b"CFBL-Feedback-ID", complaint_address.partition(b"@")[0]))
+        fields += self._last_fields
+        if own:
+            fields = [(name, value) for name, old in fields if (value := own.get(name, old)) is not None]
+        if len(self._compiled.body) == 1:
+            body = _without_empty_end(body)
+        is_ascii = to.isascii() and sender.isascii() and (own.get(b"Reply-To") or b"").isascii()
+        return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready)
+
+    @cached_property
+    def _tracked(self) -> Layout:
+        return self._layout(tracked=True)
+
+    @cached_property
+    def _untracked(self) -> Layout:
+        return self._layout(tracked=False)
+
+    def _layout(self, *, tracked: bool) -> Layout:
+        return Layout(
+            self._compiled.body,
+            tracked=tracked,
+            tokens=self._tokens,
+            urls=self._urls,
+            marks=self._marks,
+        )
+
+    def _unsubscribe_url(self, recipient: events.Ready) -> str:
+        return self._urls.unsubscribe + self._tokens.unsubscribe(recipient.ordinal, recipient.email).decode("ascii")
+
+    @cached_property
+    def _static_subject(self) -> bytes | None:
+        subject = self._compiled.subject
+        if subject.template or not all(isinstance(piece, str) for piece in subject.pieces):
+            return None
+        return _subject_value("".join(map(str, subject.pieces)))
+
+    def _subject(self, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> bytes:
+        if self._static_subject is not None:
+            return self._static_subject
+        return _subject_value(self._line.text(values, texts))
+
+
+def _subject_value(text: str) -> bytes:
+    return headers.unstructured(text, len("Subject")).encode("ascii")
+
+
+def nonce(key: bytes, job: str) -> str:
+    """What stands in a job's marks: 64 bits that nobody has without the key, as digits: no filter changes them."""
+    return str(int.from_bytes(blake2b(job.encode(), digest_size=8, key=key).digest()))
+
+
+def _sources(compiled: CompiledContent, marks: Marks) -> dict[templates.Name, str]:
+    sources: dict[templates.Name, str] = {
+        part.kind: marks.joined(islands)
+        for part in compiled.body
+        if isinstance(part, Part) and part.template and (islands := cut(part.template).sources)
+    }
+    if compiled.subject.template:
+        sources["subject"] = compiled.subject.template
+    return sources | personal.sources(compiled.personal)
+
+
+def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[bytes, bytes]]:
+    own = [(name, value) for name, value in compiled.headers if name.lower() not in feedback.NAMES]
+    fields = [*own, ("MIME-Version", "1.0"), *compiled.body_fields]
+    if feedback_id:
+        fields.insert(0, ("Feedback-ID", feedback_id))
+    if compiled.reply_to or any(one.field == "Reply-To" for one in compiled.personal):
+        fields.insert(0, ("Reply-To", compiled.reply_to))
+    if compiled.stream == "bulk":
+        # RFC 8058 section 3.1.
+        fields.insert(0, ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
+    return [(name.encode("ascii"), value.encode()) for name, value in fields]
+
+
+def _without_empty_end(body: bytes) -> bytes:
+    """A relaxed body does not end in empty lines (RFC 6376 section 3.4.4), nor an encoded text in a soft break; empty
+    slots can have left both."""
+    text = body.rstrip(b"\r\n")
+    while text.endswith(b"="):
+        text = text[:-1].rstrip(b"\r\n")
+    return text + b"\r\n" if text else b""
+
+
+@lru_cache(4)
+def _date(now_s: int) -> bytes:
+    return format_datetime(datetime.fromtimestamp(now_s, UTC)).encode("ascii")

@@ -1,0 +1,447 @@
+"""What limits, addresses and replies allow at a site: by which source a connection leaves, whether a message may go.
+
+    pool(message) → the source addresses it may leave by
+    passage(site, pool): source() → enter() → … permit() right before each MAIL FROM … → heard(reply) → leave()
+
+Rules:
+
+- A connection has a slot in the limits of connections, of the site and of its source, from before it is dialled until
+  after it is closed.
+- A message has a permit in every limit that speaks of it (site, source, tenant, job, adaptive pace, warm-up), or in
+  none of them. A permit is used at once.
+- A source that a limit or a provider holds back at a site is not offered there before its time, as long as another one
+  can be.
+- What a rule of `shaping` asks for takes effect here at once, and in the other relays within half a second.
+"""
+
+import asyncio
+from collections import Counter as Tally
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Sequence
+from math import inf
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import Counter as Metric
+
+from services.relay.delivery.route import Hop, NoRoute, Routes
+from services.relay.encryption.policies import Policies
+from services.relay.limits.limits import (
+    Limit,
+    Limits,
+    Slot,
+    Wait,
+)
+from services.relay.message.outcome import is_about_our_name
+from services.relay.traffic.egress import (
+    DEFAULT,
+    Egress,
+    Sent,
+    Source,
+    choose,
+    is_ahead,
+)
+from services.relay.traffic.limits_of import LimitsOf, scope_of
+from services.relay.traffic.shaping import Rule, Shape, Shaping
+from services.relay.words.notnow import NotNow
+from services.relay.words.reply import Reply
+from shared.redis.redis import RedisAway
+from shared.words import events, ids
+from shared.words.rates import parse_rate
+
+#: A source that a provider made us rest is asked about again after so long: it may be sooner than was said.
+ASK_AGAIN_S = 1.0
+#: A site or a source that may not be used is asked about again after so long at the latest.
+LONGEST_WAIT_MS = 30_000
+#: And one that has sent what its warm-up allows for the day.
+LONGEST_DAY_MS = 600_000
+#: For a limit of a source that lets go sooner, a connection is not closed to take another source.
+SWITCH_MS = 2_000
+#: A permit is waited for so long with its place kept; less where others could go over the same connection meanwhile.
+PATIENCE_MS = 250
+QUEUE_PATIENCE_MS = 50
+#: Providers whose customers have hosts, or rules, of their own: what one of these says is not the provider's pace.
+MANY_CUSTOMERS = frozenset(("microsoft365", "mimecast", "proofpoint", "barracuda", "ovh", "ionos"))
+#: One refusal in words that no rule knows says little. It is a run of them that is about our pace: the next comes
+#: within so many mails and, where no pace is known yet, within this time.
+RUN_MAILS = 50
+RUN_S = 60.0
+#: For so long one is remembered.
+RUN_OVER_S = 1_800.0
+#: A fault of ours at a site is logged so often.
+TOLD_AGAIN_S = 600.0
+#: What a connection that is open is expected to send soon: it counts when the next one chooses its source.
+EXPECTED_MAILS = 10
+#: A connection is given up for the sake of shares once in so many messages of a pool: the other source may not get
+#: through either, and what it costs has a bound. Nor for a source that had no slot so lately.
+GIVEN_UP_EVERY = 5
+CROWDED_S = 10.0
+#: Messages over one connection where shaping does not say. Postfix never closes; a new one costs 1 ms here.
+MAILS_PER_CONNECTION = 500
+#: And a connection that waits for mail is closed after this: hosts close them after 30 s to 5 min, and count them.
+IDLE_S = 5.0
+
+RULES = Metric("estafette_relay_shaping_rules_total", "Replies that a shaping rule knew, by what it does", ["action"])
+HELO_REFUSED = Metric(
+    "estafette_relay_helo_refused_total", "Replies that refuse the name that we say in EHLO: an operator has to mend it"
+)
+UNKNOWN_WORDS = Metric(
+    "estafette_relay_refusals_without_rule_total",
+    "421, or no connection at all, from hosts that had just taken mail, in words that no shaping rule knows",
+)
+_RULES = {action: RULES.labels(action) for action in ("slow_down", "one_connection", "suspend", "rest_source", "none")}
+
+
+class Queues(Protocol):
+    async def hold(self, partition: int, site: str, until_ms: int) -> None:
+        """Nothing of this site is handed out before then."""
+
+
+class Gate:
+    """One for a relay process. `connections_per_site` holds where shaping says nothing else."""
+
+    def __init__(
+        self,
+        shaping: Shaping,
+        egress: Egress,
+        limits: Limits,
+        queues: Queues,
+        partitions: int,
+        connections_per_site: int,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._shaping = shaping
+        self._limits_of = LimitsOf(shaping)
+        self._egress = egress
+        self._limits = limits
+        self._queues = queues
+        self._partitions = partitions
+        self._connections_per_site = connections_per_site
+        self._now_ms = now_ms
+        self._monotonic = monotonic
+        self._sent: dict[str, Sent] = defaultdict(Sent)
+        # Connections that are open, or on the way, by pool and source.
+        self._open: Tally[tuple[str, str]] = Tally()
+        # Messages of a pool that were permitted, and how many they were when a connection was closed last.
+        self._passed: Tally[str] = Tally()
+        self._gave_up: dict[str, int] = {}
+        # Sources that a limit holds back at a site, and sites that a rule suspended: until when (monotonic).
+        self._full: dict[tuple[str, str], float] = {}
+        # Sources that may have no more connections to a site for now; those that they have are good.
+        self._without_slot: dict[tuple[str, str], float] = {}
+        # And for whose sake nobody else gives up a connection meanwhile.
+        self._crowded: dict[tuple[str, str], float] = {}
+        self._suspended: dict[str, float] = {}
+        # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since.
+        self._refused: dict[tuple[str, str], tuple[float, int]] = {}
+        # Until when an operator knows that our name is refused there (monotonic).
+        self._told: dict[tuple[str, str], float] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger("relay")
+
+    # What the relay asks
+
+    def pool(self, ready: events.Ready) -> str:
+        """The pool of source addresses that the message leaves by; with its tenant, where his connections are counted
+        and so are lent to nobody."""
+        name = self._egress.pool(ready.stream, ready.tenant).name
+        return f"{name}\n{ready.tenant}" if self._limits_of.own_connections(ready.tenant) else name
+
+    def connections(self, site: str) -> int:
+        """How many connections a process may have to the site, as far as one can tell without asking."""
+        return self._shaping.of(site).connections or self._connections_per_site
+
+    def idle_s(self, site: str) -> float:
+        """How long a connection to the site may stay open without a message."""
+        return self._shaping.of(site).idle_s or IDLE_S
+
+    def has_many_hosts(self, site: str) -> bool:
+        """One of its hosts says nothing of the others."""
+        return site in MANY_CUSTOMERS
+
+    def has_source(self, site: str, pool: str) -> bool:
+        """There is an address by which mail may leave now."""
+        return isinstance(self.source(site, pool, None), Source)
+
+    async def permit(self, site: str, source: str, ready: events.Ready, rate: str) -> NotNow | None:
+        """Whether the message may go right now; None: it may, and counts in every limit. RedisAway."""
+        limits = self._limits_of.message(
+            site,
+            self._egress.sources[source],
+            ready.tenant,
+            self._now_ms(),
+            ready.job,
+            parse_rate(rate) if rate else None,
+            self._limits.pace(site, source),
+        )
+        of_queue = any(scope_of(limit.name) == "queue" for limit in limits)
+        refused = await self._limits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
+        if refused is None:
+            pool = self._egress.pool(ready.stream, ready.tenant).name
+            self._sent[pool].note(source)
+            self._passed[pool] += 1
+            return None
+        return self._not_now(refused, limits, site, source)
+
+    def accepted(self, site: str, source: str) -> None:
+        """The site took a message."""
+        self._limits.note_accepted(site, source)
+        if (refused := self._refused.get((site, source))) is not None:
+            self._refused[site, source] = refused[0], refused[1] + 1
+
+    def passage(self, site: str, pool: str) -> "Passage":
+        """For one connection at a time."""
+        return Passage(self, self._limits, site, pool)
+
+    async def finish(self) -> None:
+        """Waits for what rules asked for and is not stored yet."""
+        await asyncio.gather(*self._asking)
+
+    # What a passage asks
+
+    def shape(self, site: str) -> Shape:
+        return self._shaping.of(site)
+
+    def source(self, site: str, pool: str, address: str | None) -> Source | NotNow:
+        """The source that the next connection of this pool to this address (None: whichever) leaves by."""
+        now = self._monotonic()
+        if (until := self._suspended.get(site, 0.0)) > now:
+            return NotNow(_wait_ms(until - now), "site", f"suspended:{site}")
+        pool = pool.partition("\n")[0]
+        known = self._egress.pools[pool]
+        reaching, able = self._able(site, pool, address, now)
+        if not able:
+            waits = [self._full.get((site, source.name), now + ASK_AGAIN_S) - now for source in reaching]
+            return NotNow(_wait_ms(min(waits)), "source", f"pool:{pool}")
+        without = {source.name: self._without_slot.get((site, source.name), 0.0) for source in able}
+        free = [source for source in able if without[source.name] <= now]
+        behind = {source.name for source in free if not self._is_ahead(pool, source.name, free)}
+        sent = self._sent[pool]
+        expected = {
+            source.name: sent.get(source.name, 0) + self._open[pool, source.name] * EXPECTED_MAILS for source in free
+        }
+        chosen = choose(known, lambda source: source.name in (behind or expected), expected)
+        return chosen or NotNow(_wait_ms(min(without.values()) - now), "slot", f"pool:{pool}")
+
+    def has_its_share(self, site: str, pool: str, address: str | None, source: str) -> bool:
+        """The source has sent more than its part of the pool's mail, and another one could have a connection."""
+        pool, now = pool.partition("\n")[0], self._monotonic()
+        if len(self._egress.pools[pool].sources) < 2:
+            return False
+        if self._passed[pool] - self._gave_up.get(pool, -GIVEN_UP_EVERY) < GIVEN_UP_EVERY:
+            return False
+        able = self._able(site, pool, address, now)[1]
+        free = [one for one in able if one.name == source or self._crowded.get((site, one.name), 0.0) <= now]
+        return self._is_ahead(pool, source, free)
+
+    def count(self, pool: str, source: str, connections: int) -> None:
+        """So many more connections of the pool leave by this source."""
+        pool = pool.partition("\n")[0]
+        self._open[pool, source] += connections
+        if connections < 0:
+            self._gave_up[pool] = self._passed[pool]
+
+    def _able(self, site: str, pool: str, address: str | None, now: float) -> tuple[Sequence[Source], Sequence[Source]]:
+        """The sources of the pool from where this address can be reached, and those of them that nothing holds back."""
+        known = self._egress.pools[pool]
+        reaching = [source for source in known.sources if source.reaches(address)] or known.sources
+        return reaching, [source for source in reaching if self._is_usable(site, source.name, now)]
+
+    def _is_ahead(self, pool: str, source: str, able: Sequence[Source]) -> bool:
+        return is_ahead(able, source, self._sent[pool], self._open[pool, source])
+
+    def is_usable(self, site: str, source: str) -> bool:
+        """Nothing holds this source back at this site."""
+        now = self._monotonic()
+        return self._is_usable(site, source, now) and self._suspended.get(site, 0.0) <= now
+
+    def _is_usable(self, site: str, source: str, now: float) -> bool:
+        return self._full.get((site, source), 0.0) <= now and not self._limits.resting(site, source)
+
+    async def enter(self, site: str, source: Source, tenant: str) -> Slot | NotNow | None:
+        """A slot for a connection, this tenant's alone unless that is empty; None where nothing limits them.
+        RedisAway."""
+        limits = self._limits_of.connection(site, source, tenant, self._limits.only_one(site, source.name))
+        slot = await self._limits.connect(limits) if limits else None
+        if not isinstance(slot, Wait):
+            return slot
+        of_source = scope_of(slot.limit) == "source"
+        if of_source:
+            now = self._monotonic()
+            self._without_slot = {place: until for place, until in self._without_slot.items() if until > now}
+            self._without_slot[site, source.name] = now + slot.ms / 1000
+            self._crowded = {place: until for place, until in self._crowded.items() if until > now}
+            self._crowded[site, source.name] = now + CROWDED_S
+        return NotNow(slot.ms, "source" if of_source else "slot", slot.limit)
+
+    def heard(self, site: str, source: str, reply: Reply) -> Rule | None:
+        """The rule for this reply, once what it asks for is under way."""
+        if is_about_our_name(reply):
+            self._tell_of_our_name(site, source, reply)
+        rule = self._shaping.rule_of(site, reply)
+        if rule is None:
+            return None
+        if rule.action in _RULES:
+            _RULES[rule.action].inc()
+        until_ms = self._now_ms() + rule.for_s * 1000
+        match rule.action:
+            case "slow_down":
+                self._ask(self._limits.slow_down(site, source))
+            case "one_connection":
+                self._ask(self._limits.one_connection(site, source, until_ms))
+            case "rest_source":
+                self._ask(self._limits.rest(site, source, until_ms))
+            case "suspend":
+                self._suspended[site] = self._monotonic() + rule.for_s
+                self._ask(self._queues.hold(ids.name_partition(site, self._partitions), site, until_ms))
+        if rule.action not in ("none", "defer_recipient"):
+            self._log.info(
+                "shaped", site=site, source=source, action=rule.action, for_s=rule.for_s, reply=reply.line[:200]
+            )
+        return rule
+
+    def refused(self, site: str, source: str) -> None:
+        """A host that takes mail refused this source a connection, or ended one with 421, in words that no rule knows:
+        a run of these is about our pace, whatever the words, but where one host does not speak for its site."""
+        if self.has_many_hosts(site):
+            return
+        UNKNOWN_WORDS.inc()
+        now = self._monotonic()
+        at, mails = self._refused.get((site, source), (-inf, RUN_MAILS))
+        self._refused = {place: one for place, one in self._refused.items() if now - one[0] <= RUN_OVER_S}
+        self._refused[site, source] = now, 0
+        if mails < RUN_MAILS and (now - at <= RUN_S or self._limits.pace(site, source) is not None):
+            self._ask(self._limits.slow_down(site, source))
+
+    # Inside
+
+    def _tell_of_our_name(self, site: str, source: str, reply: Reply) -> None:
+        """Until an operator changes what EHLO says, nothing goes to this site: he has to see it, and not once a
+        message."""
+        HELO_REFUSED.inc()
+        now = self._monotonic()
+        if self._told.get((site, source), 0.0) <= now:
+            self._told = {place: until for place, until in self._told.items() if until > now}
+            self._told[site, source] = now + TOLD_AGAIN_S
+            self._log.error(
+                "helo_refused",
+                site=site,
+                source=source,
+                host=reply.host,
+                helo=self._egress.sources[source].helo or "(relay.helo)",
+                reply=reply.line[:200],
+                advice="give the source a HELO name that is found in DNS and leads back to its address",
+            )
+
+    def _not_now(self, refused: Wait, limits: Sequence[Limit], site: str, source: str) -> NotNow:
+        scope = scope_of(refused.limit)
+        if scope == "source" and refused.ms > SWITCH_MS:
+            now = self._monotonic()
+            self._full = {place: until for place, until in self._full.items() if until > now}
+            is_of_day = refused.limit.startswith("warmup:")
+            self._full[site, source] = now + min(refused.ms, LONGEST_DAY_MS if is_of_day else LONGEST_WAIT_MS) / 1000
+        per_s = [rate.per_s for limit in limits if limit.name == refused.limit for rate in limit.rates]
+        return NotNow(min(refused.ms, LONGEST_WAIT_MS), scope, refused.limit, min(per_s, default=0.0))
+
+    def _ask(self, call: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._asked(call), name="shaping")
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _asked(self, call: Coroutine[Any, Any, None]) -> None:
+        """What could not be stored holds in this process; the next reply of its kind tells the others."""
+        try:
+            await call
+        except RedisAway as away:
+            self._log.warning("not_shaped", reason=str(away))
+
+
+class SecuredRoutes:
+    """Hops as a site's shaping, the recipient domain's MTA-STS policy and its hosts' TLSA records ask for them."""
+
+    def __init__(self, routes: Routes, policies: Policies, gate: Gate, site: str) -> None:
+        self._routes, self._policies = routes, policies
+        self._level = gate.shape(site).tls
+
+    async def hops(self, domain: str) -> Sequence[Hop] | NoRoute:
+        """As `route.Routes`, each hop with the policy that holds for it. RedisAway."""
+        hops = await self._routes.hops(domain)
+        return hops if isinstance(hops, NoRoute) else await self._policies.secured(domain, hops, self._level)
+
+
+class Passage:
+    """The right to a connection of one worker to its site: see `courier.Passage`."""
+
+    def __init__(self, gate: Gate, limits: Limits, site: str, pool: str) -> None:
+        self._gate, self._limits = gate, limits
+        self._site, self._pool = site, pool
+        self._source = ""
+        #: What was asked about last, and what the connection leads to.
+        self._asked: str | None = None
+        self._address: str | None = None
+        self._slot: Slot | None = None
+
+    def source(self, address: str | None) -> Source | NotNow:
+        self._asked = address
+        return self._gate.source(self._site, self._pool, address)
+
+    async def enter(self, source: Source) -> NotNow | None:
+        entered = await self._gate.enter(self._site, source, self._pool.partition("\n")[2])
+        if isinstance(entered, NotNow):
+            return entered
+        self._slot, self._source, self._address = entered, source.name, self._asked
+        self._gate.count(self._pool, source.name, 1)
+        return None
+
+    def is_good(self, mails: int, *, idle: bool) -> bool:
+        """Not for more messages than the host likes, nor by a source that rests or has had its share, nor without a
+        slot; nor, as far as that is fair, when another relay has mail for the site and no connection."""
+        shape = self._gate.shape(self._site)
+        if mails >= (shape.messages_per_connection or MAILS_PER_CONNECTION):
+            return False
+        if not self._gate.is_usable(self._site, self._source):
+            return False
+        if not idle and self._gate.has_its_share(self._site, self._pool, self._address, self._source):
+            return False
+        return self._slot is None or not (self._slot.lost or self._limits.wanted(self._slot, busy=not idle))
+
+    def heard(self, source: str, reply: Reply) -> Rule | None:
+        return self._gate.heard(self._site, source, reply)
+
+    def refused(self, source: str) -> None:
+        self._gate.refused(self._site, source)
+
+    async def leave(self) -> None:
+        slot, self._slot = self._slot, None
+        if self._source:
+            self._gate.count(self._pool, self._source, -1)
+            self._source = ""
+        if slot is not None:
+            await self._limits.disconnect(slot)
+
+
+def _wait_ms(seconds: float) -> int:
+    return max(1, min(int(seconds * 1000) + 1, LONGEST_WAIT_MS))
+
+
+class Unlimited:
+    """The passage of the relay's own letters (TLS reports): few, by the system's address, under no site's limits."""
+
+    def source(self, address: str | None) -> Source:
+        return Source(DEFAULT)
+
+    async def enter(self, source: Source) -> None:
+        return None
+
+    def is_good(self, mails: int, *, idle: bool) -> bool:
+        return True
+
+    def heard(self, source: str, reply: Reply) -> None:
+        return None
+
+    def refused(self, source: str) -> None:
+        return None
+
+    async def leave(self) -> None:
+        return None

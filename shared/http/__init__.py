@@ -1,0 +1,1 @@
+"""How the API is served: authentication, problems, OpenAPI, turns of tenants."""

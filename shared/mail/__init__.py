@@ -1,0 +1,1 @@
+"""Formats of mail as RFCs have them, and our templates: text in, text out; no clock, no network."""

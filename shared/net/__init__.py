@@ -1,0 +1,1 @@
+"""How we ask and listen: DNS, inbound SMTP, HTTP servers, and whom an address belongs to."""

@@ -1,0 +1,495 @@
+"""Settings: frozen sections from `estafette.toml` and the environment, read once, checked whole, printed masked.
+
+A setting is named `<section>.<field>`. Its value is, the last one found winning: the default below, the field in the
+file (`[section]` / `field = …`), the variable `ESTAFETTE_<SECTION>_<FIELD>`. The file is `estafette.toml` where the
+process was started, or the one that `ESTAFETTE_SETTINGS_FILE` names. A name that no setting has is a fault, as is a
+value of the wrong type: `SettingsError` lists all of them at once.
+
+    settings = read()                       # in a process: environment and file
+    settings = load({"ESTAFETTE_HTTP_PORT": "0"}, None)     # in a test
+
+On Kubernetes set `enableServiceLinks: false`: a Service called `estafette-…` would otherwise inject such variables.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from shared.process.setting_checks import CHECKS
+from shared.words.errors import OperatorFault
+
+PREFIX = "ESTAFETTE_"
+FILE_VARIABLE = "ESTAFETTE_SETTINGS_FILE"
+DEFAULT_FILE = "estafette.toml"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+#: What all who count with it, Redis' scripts too, have room for.
+_MOST = 1 << 53
+Positive = Annotated[int, Meta(ge=1, le=_MOST)]
+NotNegative = Annotated[int, Meta(ge=0, le=_MOST)]
+# What a pattern means stands beside it: that is what people are told.
+RedisUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$",
+        description="redis://host:port/0, rediss://…, unix:///path or redis+cluster://host:port,host:port",
+    ),
+]
+HttpUrl = Annotated[
+    str,
+    Meta(
+        pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$",
+        description="a web address without query, as https://links.acme.example",
+    ),
+]
+Route = Annotated[
+    str,
+    Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$", description="mailbox, mx, or smtp://host:port"),
+]
+Networks = Annotated[
+    str,
+    Meta(
+        pattern=r"^$|^ *[0-9A-Fa-f.:]+(/[0-9]{1,3})?( *, *[0-9A-Fa-f.:]+(/[0-9]{1,3})?)* *$",
+        description="networks or addresses with commas between, as 192.0.2.0/24,2001:db8::/32",
+    ),
+]
+Address = Annotated[str, Meta(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an address, as postmaster@acme.example")]
+Seconds = Annotated[
+    str,
+    Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$", description="seconds with commas between and no blanks, as 60,300,3600"),
+]
+
+#: Up to the last @: a password may have any of `@`, `/` and `:` in it.
+_USERINFO = re.compile(r"(?<=://)\S+(?=@)")
+
+
+class SettingsError(OperatorFault, ValueError):
+    """`faults` has one sentence for each thing that is wrong."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("settings:\n" + "\n".join(f"  {fault}" for fault in faults))
+        self.faults = faults
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields with defaults. Its repr is masked."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={masked(getattr(self, name))!r}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({fields})"
+
+
+class Process(Section, frozen=True, kw_only=True):
+    """A section whose process serves /metrics, /healthz and /readyz on `metrics_port`; 0 is a free one, printed."""
+
+    metrics_port: Port = 0
+
+
+class Data(Section, frozen=True, kw_only=True):
+    #: Where this instance keeps its files; relative to the working directory.
+    dir: str = ".run"
+
+    @property
+    def path(self) -> Path:
+        return Path(self.dir)
+
+
+class Redis(Section, frozen=True, kw_only=True):
+    #: `redis://host:port/0`, `rediss://…`, `redis+cluster://host:port`; empty: `estafette run` starts a server.
+    url: RedisUrl = ""
+    #: Fixed at first start, checked at every start.
+    partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
+    #: The installation's id, as `estafette installation show` tells it: no other data is worked on, and no empty Redis
+    #: taken for a new one. For processes without a disk of their own; others remember it in `data.dir`.
+    installation: Annotated[str, Meta(pattern=r"^$|^[a-z0-9][a-z0-9-]{0,63}$")] = ""
+    #: Refuse a Redis that cannot promise to have written to disk what it has answered.
+    require_durable: bool = False
+    #: `maxmemory` of the server that `estafette run` starts; 0: half of this machine's memory. Beyond, it refuses to
+    #: write (nothing is evicted), and requests are answered 503 until there is room.
+    max_memory_bytes: NotNegative = 0
+
+
+class Http(Process, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    #: Connections that a process takes at a time, as far as its open files allow. While all are taken, an idle or slow
+    #: one gives way to a new one; else that is told so and closed.
+    max_connections: Positive = 10_000
+    #: And from one address, or IPv6 /64; 0: any number, where a proxy in front brings everybody.
+    max_connections_per_peer: NotNegative = 1_000
+    #: Processes beside it in which contents with logic, and long ones, are compiled.
+    compiling_processes: Annotated[int, Meta(ge=1, le=64)] = 2
+    #: The /readyz of other processes that this one's answers for too, separated by commas; `estafette run` fills it.
+    ready_urls: str = ""
+
+
+class Queueing(Process, frozen=True, kw_only=True):
+    #: Chunks of jobs that may wait in a lane of a partition before the API answers 429, to tenants of whose chunks a
+    #: tenth of that waits there: others are let in, so that nobody fills it for all.
+    max_intake_chunks: Positive = 10_000
+    #: An open job that nobody starts or appends to for so long is removed, with its recipients.
+    open_job_days: Positive = 7
+    #: In one request; a larger job is opened and appended to.
+    max_recipients: Positive = 10_000
+    max_body_bytes: Positive = 32 * 1024 * 1024
+
+
+class Relay(Process, frozen=True, kw_only=True):
+    #: `mailbox` (the catch-all of `make run`), `mx` (the recipient domain's hosts), or `smtp://host:port`.
+    route: Route = "mailbox"
+    #: The name in EHLO; empty: this host's.
+    helo: str = ""
+    mx_port: Port = 25
+    #: Whether mail goes to hosts at loopback, private and other addresses that are not the whole world's, at addresses
+    #: of this machine, or called as `helo`: on the route `mx` the owners of domains choose the hosts.
+    private_networks: bool = False
+    #: Of one relay process, and of all together where shaping limits them.
+    connections_per_site: Positive = 20
+    #: How long a relay may be silent before the others take its messages. Below a second a busy one would lose them.
+    lease_ms: Annotated[int, Meta(ge=1_000, le=_MOST)] = 15_000
+    #: Messages one relay process holds at a time.
+    in_flight: Positive = 2_000
+    #: TOML: limits and rules that overrule those that come with the relay (`services/relay/traffic/shaping.toml`).
+    shaping_file: str = ""
+    #: TOML: source addresses, the pools that they form, and how new ones are warmed up; empty: the system's address.
+    egress_file: str = ""
+    #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
+    retry_schedule: Seconds = ""
+    #: The last part of Feedback-ID, by which Gmail counts complaints (Postmaster Tools): the same on all mail.
+    sender_id: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{5,15}$", description="5 to 15 of a-z, A-Z, 0-9, dot, _ and -")
+    ] = "estafette"
+    #: Whether mails are signed; no, if the host that `route` names signs them.
+    dkim: bool = True
+    #: Processes beside each relay that make its signatures, one processor each; 0: the relay makes them itself.
+    signing_processes: Annotated[int, Meta(ge=0, le=64)] = 1
+    #: Processes beside each relay in which templates with logic are rendered.
+    rendering_processes: Annotated[int, Meta(ge=1, le=64)] = 2
+    #: Messages taken from a partition in one round trip.
+    batch: Positive = 200
+
+
+class Tracking(Process, frozen=True, kw_only=True):
+    #: What links in mails begin with; empty: `http://<http.host>:<http.port>`.
+    base_url: HttpUrl = ""
+    #: How long an answer waits for Redis before its event goes to the local spool.
+    spool_after_ms: Positive = 50
+    #: All spool files together; beyond, what cannot be recorded is answered with 503.
+    spool_max_bytes: Positive = 1024 * 1024 * 1024
+    #: Requests that may wait for their event to be recorded; the next is answered with 503.
+    max_waiting: Positive = 10_000
+    #: Reverse proxies of yours in front, each of which adds an address to X-Forwarded-For, at its end or
+    #: in a line of its own, with its port or without; 0: nobody's word is taken.
+    forwarded_hops: NotNegative = 0
+
+
+class Bounces(Process, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: Port = 2525
+    #: The domain of return paths and of unsubscribe mail addresses.
+    domain: str = "bounces.localhost"
+    #: Advertised by SIZE. A report returns the message at most once.
+    max_mail_bytes: Positive = 10 * 1024 * 1024
+    #: SMTP sessions at the same time; while all are taken, one that is idle or slow gives its place to a newcomer.
+    max_sessions: Positive = 50
+    #: Of one peer: an IPv4 address, or an IPv6 /64. Behind a mail relay of yours, which is one peer, raise it.
+    max_sessions_per_peer: Positive = 10
+    #: What a peer may bring in ten minutes that names no message of ours; then, until they are over, it gets 451 for
+    #: all that we did not sign. 0: any number.
+    max_misses_per_peer: NotNegative = 50
+    #: Networks (CIDR, or addresses), separated by commas, of feedback loops that strip all that we sign: their reports
+    #: are believed by an unsigned Message-ID and the recipient's address. Empty: none.
+    feedback_loops: Networks = ""
+    #: For a command, and for all of a mail's data (RFC 5321 section 4.5.3.2.7 asks for five minutes).
+    command_timeout_seconds: Positive = 300
+
+
+class Suppression(Process, frozen=True, kw_only=True):
+    pass
+
+
+class Reports(Process, frozen=True, kw_only=True):
+    pass
+
+
+class Mailbox(Process, frozen=True, kw_only=True):
+    host: str = "127.0.0.1"
+    port: Port = 2526
+    #: Messages kept; the oldest go first.
+    keep: Positive = 1_000
+
+
+class Quotas(Section, frozen=True, kw_only=True):
+    """Of each tenant; `estafette tenants quota` gives one tenant others. What each counts: `shared/words/quotas.py`."""
+
+    #: Of one HTTP process; a second's worth may come at once.
+    requests_per_second: NotNegative = 200
+    #: At the same time, of one HTTP process.
+    requests_under_way: NotNegative = 100
+    #: Opened and not started; they are removed after `queueing.open_job_days`.
+    open_jobs: NotNegative = 1_000
+    #: Recipients that wait to be queued, the content of open jobs, and the content that was sent in 24 hours.
+    stored_bytes: NotNegative = 4 * 1024 * 1024 * 1024
+    #: Held, and removed or given new keys in the last 24 hours.
+    domains: NotNegative = 500
+    #: In 24 hours.
+    idempotency_keys: NotNegative = 2_000_000
+    #: Of 500 recipients, that wait to be queued, in each lane. A job is let in whole while there are fewer.
+    intake_chunks: NotNegative = 50_000
+
+    def by_name(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Events(Section, frozen=True, kw_only=True):
+    #: The API promises seven days; more is the operator's choice.
+    retention_days: Annotated[int, Meta(ge=7, le=36_500)] = 7
+
+
+class Dns(Section, frozen=True, kw_only=True):
+    #: Addresses, each with or without a port, separated by commas; empty: the system's. They resolve for us.
+    servers: str = ""
+    #: For one try; there are two of each server.
+    timeout_ms: Positive = 5_000
+    #: Look-ups that one process has under way. Those that have taken a second count no more, up to five times as many.
+    at_a_time: Positive = 100
+
+
+class Tls(Section, frozen=True, kw_only=True):
+    """Encryption to mail hosts. Files are PEM, read at start."""
+
+    #: Shown to hosts that ask who we are: the certificate with those above it, and its key.
+    client_certificate: str = ""
+    client_key: str = ""
+    #: Authorities that are believed beside the system's.
+    ca_file: str = ""
+    #: A validating resolver (`address` or `address:port`) reached over a path that nobody else writes to: this
+    #: machine's own. Empty: no DANE.
+    dane_resolver: str = ""
+    #: Whether the MTA-STS policies of recipient domains are asked for (on the route `mx`).
+    mta_sts: bool = True
+    #: The port of policy hosts: RFC 8461 knows no other.
+    mta_sts_port: Annotated[int, Meta(ge=1, le=65535)] = 443
+    #: Whether policies are asked of, and reports sent to, web servers at private addresses.
+    private_networks: bool = False
+    #: The sender of TLS reports; empty: they are counted and not sent.
+    report_from: Address = ""
+    #: Who reports: a name, and where its receivers may ask. Empty: the domain, and the address, of `report_from`.
+    organization: str = ""
+    contact: str = ""
+
+    @property
+    def client(self) -> tuple[str, str] | None:
+        """The files of the certificate and of its key, which may be one."""
+        return (
+            (self.client_certificate, self.client_key or self.client_certificate) if self.client_certificate else None
+        )
+
+
+class Secret(Section, frozen=True, kw_only=True):
+    #: 32 random bytes in hex; empty: `<data.dir>/secret.key`, made at first start.
+    key_file: str = ""
+    #: Former key files, the latest first, separated by commas: what they signed stays valid.
+    previous_key_files: str = ""
+
+
+class Metrics(Section, frozen=True, kw_only=True):
+    #: Where every process's `metrics_port` listens.
+    host: str = "127.0.0.1"
+
+
+class Logs(Section, frozen=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Lifecycle(Section, frozen=True, kw_only=True):
+    #: Between SIGTERM and the end: what is in flight by then is left to its lease.
+    drain_seconds: NotNegative = 10
+    #: A process that hangs for so long is killed and started again: its loop does not turn, or, of a relay, its leases
+    #: are not renewed while Redis answers. Twice `relay.lease_ms` at least, for a relay.
+    hang_seconds: Annotated[int, Meta(ge=2, le=_MOST)] = 30
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    data: Data = Data()
+    redis: Redis = Redis()
+    http: Http = Http()
+    queueing: Queueing = Queueing()
+    relay: Relay = Relay()
+    tracking: Tracking = Tracking()
+    bounces: Bounces = Bounces()
+    suppression: Suppression = Suppression()
+    reports: Reports = Reports()
+    mailbox: Mailbox = Mailbox()
+    quotas: Quotas = Quotas()
+    events: Events = Events()
+    dns: Dns = Dns()
+    tls: Tls = Tls()
+    secret: Secret = Secret()
+    metrics: Metrics = Metrics()
+    logs: Logs = Logs()
+    lifecycle: Lifecycle = Lifecycle()
+
+    @property
+    def base_url(self) -> str:
+        """What links in mails begin with, without a slash at the end."""
+        if self.tracking.base_url:
+            return self.tracking.base_url.rstrip("/")
+        return f"http://{url_host(self.http.host)}:{self.http.port}"
+
+    @property
+    def own_hosts(self) -> tuple[str, str]:
+        """Where links lead and where return paths are: no tenant writes From these."""
+        return urlsplit(self.base_url).hostname or "", self.bounces.domain
+
+    @property
+    def secret_file(self) -> Path:
+        return Path(self.secret.key_file) if self.secret.key_file else self.data.path / "secret.key"
+
+    @property
+    def previous_secret_files(self) -> tuple[Path, ...]:
+        return tuple(Path(part.strip()) for part in self.secret.previous_key_files.split(",") if part.strip())
+
+
+@dataclass(frozen=True)
+class InForce:
+    """One setting as `estafette settings` prints it; `source` is `default`, the file's name or the variable's."""
+
+    name: str
+    value: object
+    source: str
+
+
+def url_host(host: str) -> str:
+    """The host as a URL on this machine names it: any-address becomes loopback, IPv6 is bracketed."""
+    if host in ("", "0.0.0.0"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1"
+    if host == "::":
+        return "[::1]"
+    return f"[{host}]" if ":" in host else host
+
+
+def masked(value: object) -> object:
+    """The value without the user and password of a URL."""
+    return _USERINFO.sub("***", value) if isinstance(value, str) else value
+
+
+def settings_file(environ: Mapping[str, str]) -> Path | None:
+    """The file that the environment names, else `estafette.toml` here, else none."""
+    if named := environ.get(FILE_VARIABLE):
+        return Path(named)
+    here = Path(DEFAULT_FILE)
+    return here if here.is_file() else None
+
+
+def read() -> Settings:
+    """The settings of this process: its environment and the file. SettingsError with every fault."""
+    return load(os.environ, settings_file(os.environ))
+
+
+def load(environ: Mapping[str, str], file: Path | None) -> Settings:
+    """The settings of that environment and file. SettingsError with every fault."""
+    sections: dict[str, dict[str, object]] = {}
+    for found in explain(environ, file):
+        section, _, field = found.name.partition(".")
+        sections.setdefault(section, {})[field] = found.value
+    return msgspec.convert(sections, Settings)
+
+
+def explain(environ: Mapping[str, str], file: Path | None) -> list[InForce]:
+    """Every setting, in the order of this file, with its value (not masked) and where it came from."""
+    faults: list[str] = []
+    given: dict[str, tuple[object, str]] = {}
+    for name, value, source in (*_from_file(file, faults), *_from_environment(environ, faults)):
+        section, _, field = name.partition(".")
+        try:
+            # The environment has text only, so "8080" is a number and "true" a flag there; the file has types.
+            checked = msgspec.convert(value, _fields(section)[field], strict=source == str(file))
+            if isinstance(checked, str) and (check := CHECKS.get(name)) is not None:
+                check(checked)
+        except msgspec.ValidationError:
+            faults.append(f"{name} ({source}): expected {_expected(_fields(section)[field])}{_shown(value)}")
+        except ValueError as error:
+            faults.append(f"{name} ({source}): {error}{_shown(value)}")
+        else:
+            given[name] = (checked, source)
+    if faults:
+        raise SettingsError(faults)
+    return [
+        InForce(name, *given.get(name, (default, "default")))
+        for section, struct in _sections().items()
+        for name, default in ((f"{section}.{field}", getattr(struct(), field)) for field in _fields(section))
+    ]
+
+
+def _shown(value: object) -> str:
+    """A URL with an @, or what was to be one, may have a password in it."""
+    return "" if "@" in str(value) else f", not {value!r:.60}"
+
+
+def _expected(kind: Any) -> str:
+    """What a field takes, in words."""
+    described = msgspec.inspect.type_info(kind)
+    if isinstance(described, msgspec.inspect.Metadata):
+        described = described.type
+    match described:
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.LiteralType(values):
+            return f"one of {', '.join(map(str, values))}"
+        case msgspec.inspect.IntType(ge=least, le=most):
+            bounds = f", {least} or more" if most in (None, _MOST) else f" from {least} to {most}"
+            return "a whole number" + ("" if least is None else bounds)
+        case _:
+            metas = getattr(kind, "__metadata__", ())
+            return next((meta.description for meta in metas if meta.description), "text")
+
+
+def _sections() -> dict[str, type[Section]]:
+    return {field.name: field.type for field in msgspec.structs.fields(Settings)}
+
+
+def _fields(section: str) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(_sections()[section])}
+
+
+def _from_file(file: Path | None, faults: list[str]) -> Iterator[tuple[str, object, str]]:
+    if file is None:
+        return
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        faults.append(f"{file}: {error}")
+        return
+    for section, table in tables.items():
+        if section not in _sections():
+            faults.append(f"{file}: unknown section [{section}]; there are {', '.join(_sections())}")
+        elif not isinstance(table, dict):
+            faults.append(f"{file}: {section} is a section: write [{section}] and its fields below")
+        else:
+            for field, value in table.items():
+                if field in _fields(section):
+                    yield f"{section}.{field}", value, str(file)
+                else:
+                    faults.append(f"{file}: unknown field {section}.{field}; there are {', '.join(_fields(section))}")
+
+
+def _from_environment(environ: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, object, str]]:
+    for variable, value in environ.items():
+        if not variable.startswith(PREFIX) or variable == FILE_VARIABLE:
+            continue
+        section, _, field = variable.removeprefix(PREFIX).lower().partition("_")
+        if section not in _sections():
+            faults.append(f"{variable}: unknown section {section!r}; there are {', '.join(_sections())}")
+        elif field not in _fields(section):
+            faults.append(f"{variable}: unknown field {section}.{field}; there are {', '.join(_fields(section))}")
+        else:
+            yield f"{section}.{field}", value, variable

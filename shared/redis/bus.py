@@ -1,0 +1,475 @@
+"""The streams: facts are published in batches, read in consumer groups, acknowledged, taken over, or buried.
+
+Rules that the scripts and loops here keep:
+
+- An entry has three fields: `t` the message's name, `v` its major version, `b` its bytes. Routing needs no decoding.
+- A fact with a job goes to the stream of the job's partition, one without to that of its address. So the stream is in
+  the same partition as what readers keep about the job, and a reader can apply and acknowledge in one script.
+- `Publisher.publish` returns when the facts are stored. Under a repeat (the answer was lost) a batch is stored once.
+- A message has one final fact: the bitmap `job_ended` is set in the script that stores the fact, and a second final
+  fact of the same message is dropped there, whoever writes it.
+- A handler ends in exactly one of: returned (acknowledged), raised `RedisAway` (read again once Redis is back), raised
+  anything else (read again after a while, buried when it has failed `MAX_FAILURES` times), raised `Hopeless` (buried at
+  once). It may run twice for the same entry. What is buried is in the dead stream with its reason.
+- A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
+- What a dead consumer left is taken over after `CLAIM_AFTER_MS`.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+from redis.exceptions import ResponseError
+
+from shared.process.lifecycle import pause
+from shared.redis import keys
+from shared.redis.redis import (
+    Client,
+    RedisAway,
+    Script,
+    answer,
+)
+from shared.words import events, ids
+
+#: One script call carries at most so many facts: beyond, the time that Redis is busy for others is felt (2 ms).
+BATCH = 500
+#: Blocking reads return after this, so that a consumer notices that it shall stop.
+BLOCK_MS = 1000
+#: A consumer that has not acknowledged for so long is taken for dead; handlers finish well within it.
+CLAIM_AFTER_MS = 30_000
+#: A consumer that has read nothing for so long, and has nothing in hand, is forgotten: names of processes do not come
+#: back.
+FORGET_AFTER_MS = 3_600_000
+MAX_FAILURES = 5
+#: What failed is handed over again after this, and then twice as long each time.
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 5.0
+#: How long a published batch is remembered: longer than any publisher repeats.
+REMEMBER_MS = 600_000
+
+PUBLISHED = Counter("estafette_bus_published_total", "Facts stored on the event streams", ["fact"])
+PUBLISH_SECONDS = Histogram(
+    "estafette_bus_publish_seconds",
+    "Time until a batch of facts was stored",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
+)
+HANDLED = Counter("estafette_bus_handled_total", "Entries acknowledged", ["stream", "group"])
+BURIED = Counter("estafette_bus_buried_total", "Entries moved to a dead stream", ["stream", "group"])
+TAKEN_OVER = Counter("estafette_bus_taken_over_total", "Entries taken over from a dead consumer", ["stream", "group"])
+BACKLOG = Gauge("estafette_bus_pending_entries", "Entries read and not yet acknowledged", ["stream", "group"])
+
+_published = {name: PUBLISHED.labels(name) for name in events.FACTS}
+
+# KEYS: stream, the batch's mark, then bitmaps of jobs. ARGV: mark's lifetime ms, version, then for each fact its name,
+# its bytes, the index of its bitmap in KEYS (0: it ends nothing) and its ordinal.
+_PUBLISH = Script(
+    """
+if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1]) then return 0 end
+local stored = 0
+for i = 3, #ARGV, 4 do
+  local bitmap = tonumber(ARGV[i + 2])
+  if bitmap == 0 or redis.call('SETBIT', KEYS[bitmap], ARGV[i + 3], 1) == 0 then
+    redis.call('XADD', KEYS[1], '*', 't', ARGV[i], 'v', ARGV[2], 'b', ARGV[i + 1])
+    stored = stored + 1
+  end
+end
+return stored
+"""
+)
+
+
+# KEYS: stream. ARGV: group, stream ids. In one step, so that no entry stays that nobody will read.
+_ACKNOWLEDGE_AND_DELETE = Script(
+    """
+local handled = redis.call('XACK', KEYS[1], unpack(ARGV))
+redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
+return handled
+"""
+)
+
+# KEYS: stream. ARGV: group, the consumer that asks, ms. In one step, so that nobody is forgotten who has just read.
+_FORGET = Script(
+    """
+local forgotten = 0
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local fields = {}
+  for i = 1, #consumer, 2 do fields[consumer[i]] = consumer[i + 1] end
+  if fields.pending == 0 and fields.idle > tonumber(ARGV[3]) and fields.name ~= ARGV[2] then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], fields.name)
+    forgotten = forgotten + 1
+  end
+end
+return forgotten
+"""
+)
+
+# KEYS: stream, dead stream. ARGV: group, stream id, 1 if it is to be deleted, then the fields of the dead entry.
+_BURY = Script(
+    """
+if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
+redis.call('XADD', KEYS[2], '*', unpack(ARGV, 4))
+if ARGV[3] == '1' then redis.call('XDEL', KEYS[1], ARGV[2]) end
+return 1
+"""
+)
+
+
+class BusUnavailable(RedisAway):
+    """The facts may or may not be stored; publishing the same batch again is safe."""
+
+
+class Hopeless(Exception):
+    """Raised by a handler for an entry that can never be handled; the text is the reason kept with it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a stream as it was read: its id, the message's name, major version and bytes."""
+
+    stream_id: str
+    name: str
+    version: int
+    body: bytes
+
+    def message(self) -> events.Message:
+        """The message itself. `Hopeless` if this reader cannot understand it."""
+        if self.version != events.MAJOR_VERSION:
+            raise Hopeless(f"version {self.version} of {self.name} is not understood")
+        try:
+            return events.decode(self.name, self.body)
+        except ValueError as fault:
+            raise Hopeless(f"{self.name}: {fault}") from fault
+
+
+def fact_partition(fact: events.Fact, partitions: int) -> int:
+    """Where a fact is published: with its job, or with its address if it has none."""
+    if fact.job:
+        return ids.job_partition(fact.job, partitions)
+    return ids.name_partition(f"{fact.tenant}/{fact.email}", partitions)
+
+
+def ends_message(fact: events.Fact) -> bool:
+    """Whether this is the final fact of its message. A late bounce comes after the end, and ends nothing."""
+    if not fact.job or fact.ordinal is None:
+        return False
+    return type(fact).__name__ in events.FINAL_FACTS and not (isinstance(fact, events.Bounced) and fact.late)
+
+
+class Publisher:
+    """Stores facts on the event streams. `batch_name` gives a new unpredictable name per call."""
+
+    def __init__(self, client: Client, partitions: int, batch_name: Callable[[], str]) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._batch_name = batch_name
+
+    async def publish(self, facts: Sequence[events.Fact], patience_s: float = 2.0, batch: str = "") -> None:
+        """Returns when every fact is stored. BusUnavailable when Redis stayed away for `patience_s`. Who may have to
+        publish the same facts again later names the `batch`: under one name they are stored once (`REMEMBER_MS`)."""
+        by_partition: dict[int, list[events.Fact]] = defaultdict(list)
+        for fact in facts:
+            by_partition[fact_partition(fact, self._partitions)].append(fact)
+        calls = [
+            self._publish_batch(
+                partition,
+                group[start : start + BATCH],
+                patience_s,
+                f"{batch}.{start}" if batch else self._batch_name(),
+            )
+            for partition, group in by_partition.items()
+            for start in range(0, len(group), BATCH)
+        ]
+        if len(calls) == 1:
+            await calls[0]
+        else:
+            await asyncio.gather(*calls)
+
+    async def _publish_batch(self, partition: int, facts: Sequence[events.Fact], patience_s: float, batch: str) -> None:
+        names, args = _publish_arguments(partition, facts, batch)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        pause_s = 0.02
+        with PUBLISH_SECONDS.time():
+            while True:
+                try:
+                    await _PUBLISH(self._client, names, args)
+                    break
+                except RedisAway as away:
+                    if loop.time() + pause_s > deadline:
+                        raise BusUnavailable(str(away)) from away
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, 0.5)
+        for fact in facts:
+            _published[type(fact).__name__].inc()
+
+
+def _publish_arguments(
+    partition: int, facts: Sequence[events.Fact], batch: str
+) -> tuple[list[str], list[str | bytes | int]]:
+    names = [keys.events(partition), keys.published(partition, batch)]
+    bitmaps: dict[str, int] = {}
+    args: list[str | bytes | int] = [REMEMBER_MS, events.MAJOR_VERSION]
+    for fact in facts:
+        bitmap = 0
+        if ends_message(fact):
+            bitmap = bitmaps.get(fact.job, 0)
+            if not bitmap:
+                names.append(keys.job_ended(partition, fact.job))
+                bitmap = bitmaps[fact.job] = len(names)
+        args += [type(fact).__name__, events.encode(fact), bitmap, fact.ordinal or 0]
+    return names, args
+
+
+BatchCall = Callable[[int, Sequence[Entry]], Awaitable[None]]
+
+
+class Consumer:
+    """Reads one kind of stream, in all partitions, as one member of a consumer group.
+
+    `stream` names the stream of a partition (`keys.events`); `call(partition, entries)` handles a batch. With `remove`
+    an acknowledged entry is deleted as well (work), otherwise it stays for the other groups and for readers (events).
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        stream: Callable[[int], str],
+        group: str,
+        name: str,
+        call: BatchCall,
+        *,
+        batch: int = 200,
+        remove: bool = False,
+        claim_after_ms: int = CLAIM_AFTER_MS,
+        forget_after_ms: int = FORGET_AFTER_MS,
+    ) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._stream = stream
+        self._group = group
+        self._name = name
+        self._call = call
+        self._batch = batch
+        self._remove = remove
+        self._claim_after_ms = claim_after_ms
+        self._forget_after_ms = forget_after_ms
+        self._log = structlog.get_logger("bus").bind(group=group)
+        kind = stream(0).partition("}:")[2]
+        self._handled = HANDLED.labels(kind, group)
+        self._buried = BURIED.labels(kind, group)
+        self._taken_over = TAKEN_OVER.labels(kind, group)
+        self._backlog = BACKLOG.labels(kind, group)
+        self._pending: dict[int, int] = {}
+        self._failures: dict[int, dict[str, int]] = defaultdict(dict)
+
+    async def create_groups(self) -> None:
+        """Makes the group on every partition, from the beginning of the stream. Safe to repeat."""
+        for partition in range(self._partitions):
+            try:
+                await answer(self._client.xgroup_create(self._stream(partition), self._group, id="0", mkstream=True))
+            except ResponseError as exists:
+                if "BUSYGROUP" not in str(exists):
+                    raise
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Reads until `stopping` is set; what is in hand then is finished first."""
+        loop = asyncio.get_running_loop()
+        readers = [loop.create_task(self._read_partition(p, stopping)) for p in range(self._partitions)]
+        try:
+            await asyncio.gather(*readers)
+        finally:
+            await _cancelled(readers)  # gather ends with the first that fails, and leaves the others reading
+
+    async def _read_partition(self, partition: int, stopping: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        next_claim = loop.time() + self._claim_after_ms / 2000
+        own_backlog_at = 0.0  # what this name left unacknowledged before a crash comes first
+        pause_s = FIRST_RETRY_S
+        while not stopping.is_set():
+            try:
+                if loop.time() >= next_claim:
+                    next_claim = loop.time() + self._claim_after_ms / 2000
+                    await self._take_over(partition)
+                if loop.time() < own_backlog_at:
+                    await self._read(partition, ">")
+                elif not await self._read(partition, "0"):
+                    own_backlog_at = math.inf
+                    self._failures[partition].clear()
+                    pause_s = FIRST_RETRY_S
+            except _ReadAgain:
+                own_backlog_at = loop.time() + pause_s
+                pause_s = min(pause_s * 2, LAST_RETRY_S)
+            except RedisAway:
+                await pause(stopping, pause_s)
+                own_backlog_at = 0.0
+                pause_s = min(pause_s * 2, 1.0)
+            except Exception as fault:
+                if isinstance(fault, ResponseError) and "NOGROUP" in str(fault):
+                    self._log.warning("group_lost", stream=self._stream(partition))
+                    with contextlib.suppress(RedisAway):
+                        await self.create_groups()
+                else:
+                    self._log.exception("read_failed", stream=self._stream(partition))
+                await pause(stopping, pause_s)
+                own_backlog_at = 0.0
+                pause_s = min(pause_s * 2, LAST_RETRY_S)
+
+    async def _read(self, partition: int, position: str) -> bool:
+        """Reads on, or (from "0") what this name has in hand already, and hands it over. Whether there was anything."""
+        stream = self._stream(partition)
+        block = BLOCK_MS if position == ">" else None
+        found: Any = await answer(
+            self._client.xreadgroup(self._group, self._name, {stream: position}, count=self._batch, block=block)
+        )
+        read = [pair for _, pairs in found or () for pair in pairs]
+        await self._hand_over(partition, read)
+        return bool(read)
+
+    async def _hand_over(self, partition: int, read: Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]) -> None:
+        """A batch at once; if that fails, one by one, so that one bad entry does not hold up the others."""
+        if removed := [number for number, fields in read if not fields]:
+            # Deleted from the stream while it was in hand: it can never be handled, and would stay in hand for ever.
+            await answer(self._client.xack(self._stream(partition), self._group, *removed))
+        entries = [entry(number, fields) for number, fields in read if fields]
+        if not entries:
+            return
+        try:
+            await self._call(partition, entries)
+            await self.acknowledge(partition, entries)
+        except RedisAway:
+            raise
+        except Exception as fault:
+            if len(entries) == 1:
+                await self._failed(partition, entries[0], fault)
+            else:
+                await self._one_by_one(partition, entries)
+        if any(one.stream_id in self._failures[partition] for one in entries):
+            raise _ReadAgain
+
+    async def _one_by_one(self, partition: int, entries: Sequence[Entry]) -> None:
+        for one in entries:
+            try:
+                await self._call(partition, [one])
+                await self.acknowledge(partition, [one])
+            except RedisAway:
+                raise
+            except Exception as fault:
+                await self._failed(partition, one, fault)
+
+    async def _failed(self, partition: int, failed: Entry, fault: Exception) -> None:
+        """Buries what is hopeless or has failed too often; the rest stays in hand."""
+        if isinstance(fault, Hopeless):
+            await self._bury(partition, failed, str(fault))
+            return
+        failures = self._failures[partition].get(failed.stream_id, 0) + 1
+        self._log.warning("handler_failed", entry=failed.stream_id, failures=failures, exc_info=fault)
+        if failures >= MAX_FAILURES:
+            await self._bury(partition, failed, f"{type(fault).__name__}: {fault}")
+        else:
+            self._failures[partition][failed.stream_id] = failures
+
+    async def acknowledge(self, partition: int, entries: Sequence[Entry]) -> None:
+        stream = self._stream(partition)
+        numbers = [one.stream_id for one in entries]
+        if self._remove:
+            await _ACKNOWLEDGE_AND_DELETE(self._client, [stream], [self._group, *numbers])
+        else:
+            await answer(self._client.xack(stream, self._group, *numbers))
+        for number in numbers:
+            self._failures[partition].pop(number, None)
+        self._handled.inc(len(numbers))
+
+    async def _bury(self, partition: int, dead: Entry, reason: str) -> None:
+        stream = self._stream(partition)
+        fields: list[str | bytes | int] = [
+            "t", dead.name, "v", dead.version, "b", dead.body, "reason", reason[:1000].encode("utf-8", "replace"),
+            "origin", f"{stream} {dead.stream_id} {self._group}",
+        ]  # fmt: skip
+        await _BURY(
+            self._client, [stream, keys.dead(stream)], [self._group, dead.stream_id, int(self._remove), *fields]
+        )
+        self._failures[partition].pop(dead.stream_id, None)
+        self._handled.inc()
+        self._buried.inc()
+        self._log.error("buried", entry=dead.stream_id, message_name=dead.name, reason=reason[:200])
+
+    async def _take_over(self, partition: int) -> None:
+        """Hands over what consumers that died had read. XAUTOCLAIM counts the delivery."""
+        stream = self._stream(partition)
+        position = "0-0"
+        while True:
+            found = await answer(
+                self._client.xautoclaim(
+                    stream, self._group, self._name, self._claim_after_ms, start_id=position, count=self._batch
+                )
+            )
+            position = found[0].decode() if isinstance(found[0], bytes) else str(found[0])
+            self._taken_over.inc(len(found[1]))
+            await self._hand_over(partition, found[1])
+            if position == "0-0":
+                break
+        await _FORGET(self._client, [stream], [self._group, self._name, self._forget_after_ms])
+        pending = await answer(cast(Awaitable[Any], self._client.xpending(stream, self._group)))
+        self._pending[partition] = int(pending["pending"])
+        self._backlog.set(sum(self._pending.values()))
+
+
+class _ReadAgain(Exception):
+    """An entry failed and stays in hand: its reader comes back to it after a while."""
+
+
+def entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    """An entry as the client reads it."""
+    version = fields.get(b"v", b"0")
+    return Entry(
+        number.decode(),
+        fields.get(b"t", b"").decode("utf-8", "replace"),
+        int(version) if version.isdigit() else 0,
+        fields.get(b"b", b""),
+    )
+
+
+async def trim(client: Client, partition: int, groups: Sequence[str], before_ms: int) -> int:
+    """Removes facts older than `before_ms`, none that a group has yet to acknowledge. Returns how many."""
+    stream = keys.events(partition)
+    limit = f"{before_ms}-0"
+    try:
+        known = {group["name"].decode(): group for group in await answer(client.xinfo_groups(stream))}
+    except ResponseError:
+        return 0
+    for group in groups:
+        if group not in known:
+            return 0
+        limit = min(limit, known[group]["last-delivered-id"].decode(), key=_position)
+        pending = await answer(cast(Awaitable[Any], client.xpending(stream, group)))
+        if pending["pending"]:
+            limit = min(limit, pending["min"].decode(), key=_position)
+    return int(await answer(client.xtrim(stream, minid=limit, approximate=True)))
+
+
+def _position(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+async def gone(task: "asyncio.Task[None]") -> None:
+    """Cancels a task and waits until it is gone. Raises what it failed with, if it did."""
+    await _cancelled([task], again_after_s=1.0)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
+
+
+async def _cancelled(tasks: "Sequence[asyncio.Task[None]]", again_after_s: float = 0.05) -> None:
+    """Cancels until all are gone: before Python 3.12 a cancellation is lost if it meets the end of an
+    `asyncio.wait_for`, and the Redis client sends each command in one."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=again_after_s)

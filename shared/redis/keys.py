@@ -1,0 +1,481 @@
+"""Every Redis key: name, type, meaning, lifetime. No other file spells one.
+
+Each key carries a hash tag, so that a script or a multi-key command finds all its keys on one node of a cluster:
+`{pK}` is partition K, `{meta}` what the installation shares, `{limits}` what relays count together, `{mailbox}` the
+catch-all mailbox. A job, a site and an address each belong to one partition (`shared.words.ids`). P stands for the
+partition below.
+"""
+
+# The installation
+
+
+def partitions() -> str:
+    """string · the number of partitions, fixed at first start · for ever"""
+    return "est:{meta}:partitions"
+
+
+def installation() -> str:
+    """hash: `id`, made at first start; `whole`, once every partition has its mark; `also:<id>`, for which it was
+    accepted · for ever"""
+    return "est:{meta}:installation"
+
+
+def installation_mark(partition: int) -> str:
+    """string · the installation's id, by which a partition that lost its data is known · for ever"""
+    return f"est:{{p{partition}}}:installation"
+
+
+def master_secret() -> str:
+    """string · by what the installation's master secret is known: a keyed hash (`shared.redis.known_secret`) · for
+    ever"""
+    return "est:{meta}:master_secret"
+
+
+def tenants() -> str:
+    """hash, tenant → its record (msgpack) · for ever"""
+    return "est:{meta}:tenants"
+
+
+def api_keys() -> str:
+    """hash, key id → SHA-256 of the key, tenant, scopes (msgpack) · until revoked"""
+    return "est:{meta}:api_keys"
+
+
+def domains() -> str:
+    """hash, domain → owner, DKIM keys (encrypted), what DNS shows of them (msgpack) · until removed"""
+    return "est:{meta}:domains"
+
+
+def domain_claims(tenant: str) -> str:
+    """hash, domain → what `domains` has, of one that the tenant has named and not shown to be his, or that an operator
+    took from him (msgpack) · until it is shown, given or removed"""
+    return f"est:{{meta}}:domain_claims:{tenant}"
+
+
+def domain_kin() -> str:
+    """hash, registered domain → the names at and below it that are in `domains` for good, and whose each is (msgpack):
+    who is above or below whom is one look-up · while there are any"""
+    return "est:{meta}:domain_kin"
+
+
+def tenant_domains(tenant: str) -> str:
+    """zset · the tenant's quota of domains: domain → infinity while he has it, domain@ms → ms until which one that was
+    removed or given new keys counts · until then"""
+    return f"est:{{meta}}:tenant_domains:{tenant}"
+
+
+# Streams and what belongs to them
+
+
+def intake(p: int, lane: int) -> str:
+    """stream of Intake · chunks of jobs that wait to be queued, lane 0 not behind lane 1 · an entry until its chunk is
+    queued"""
+    return f"est:{{p{p}}}:intake:{lane}"
+
+
+def events(p: int) -> str:
+    """stream of facts · what happened · at least `events.retention_days`, and until every group has read it"""
+    return f"est:{{p{p}}}:events"
+
+
+def dead(stream: str) -> str:
+    """stream · what could not be handled, with its reason and origin · until the operator removes it"""
+    return f"{stream}.dead"
+
+
+def published(p: int, batch: str) -> str:
+    """string · this batch of facts is on the stream already: a repeated publish does nothing · 10 minutes"""
+    return f"est:{{p{p}}}:published:{batch}"
+
+
+GROUP_QUEUEING = "queueing"
+GROUP_SUPPRESSION = "suppression"
+GROUP_REPORTS = "reports"
+GROUP_BREAKERS = "breakers"
+#: The groups that read `events`: nothing is trimmed before each of them has read it.
+EVENT_GROUPS = (GROUP_SUPPRESSION, GROUP_REPORTS, GROUP_BREAKERS)
+
+
+# Jobs
+
+
+def job(p: int, job_id: str) -> str:
+    """hash · tenant, state, compiled content, totals, times · as long as its links shall work"""
+    return f"est:{{p{p}}}:job:{job_id}"
+
+
+def job_recipients(p: int, job_id: str) -> str:
+    """zset, score = first ordinal of a chunk, member = the chunk: whole until queued, then addresses and metadata
+    alone (late facts name a message by its ordinal) · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:recipients"
+
+
+def job_chunks(p: int, job_id: str) -> str:
+    """list · first ordinals of an open job's chunks · until the job starts"""
+    return f"est:{{p{p}}}:job:{job_id}:chunks"
+
+
+def job_seen(p: int, job_id: str) -> str:
+    """set of 8-byte digests · which addresses an open job has taken already · until the job starts, or a day
+    longer than it may stay open"""
+    return f"est:{{p{p}}}:job:{job_id}:seen"
+
+
+def job_plan(p: int, job_id: str, first_ordinal: int) -> str:
+    """string · what was decided for a chunk (site, suppressed, rejected), so that a repeat decides the same · until
+    the chunk is queued, 7 days at most"""
+    return f"est:{{p{p}}}:job:{job_id}:plan:{first_ordinal}"
+
+
+def job_ended(p: int, job_id: str) -> str:
+    """bitmap by ordinal · the message has its final fact: a second one is not published · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:ended"
+
+
+def job_begun(p: int, job_id: str) -> str:
+    """string, one byte per ordinal · of an at-most-once job the attempt whose body was about to be sent (`relay.begun`)
+    · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:begun"
+
+
+def schedule(p: int) -> str:
+    """zset, job → ms · jobs that start later · until started"""
+    return f"est:{{p{p}}}:schedule"
+
+
+def open_jobs(p: int) -> str:
+    """zset, job → ms · open jobs, and when each is removed if it has not been started · until started or removed"""
+    return f"est:{{p{p}}}:open_jobs"
+
+
+def use(p: int, tenant: str) -> str:
+    """hash · what the tenant keeps in this partition, changed by the scripts that keep it: `open_jobs`, `bytes` of open
+    jobs' content and of recipients not yet queued, and by hour since 1970 `keys:<hour>` (Idempotency-Keys) and
+    `content:<hour>` (bytes) · for ever; an hour until it is a day old"""
+    return f"est:{{p{p}}}:use:{tenant}"
+
+
+def intake_use(p: int, lane: int) -> str:
+    """hash, tenant → how many entries of `intake` are his · while he has any"""
+    return f"est:{{p{p}}}:intake_use:{lane}"
+
+
+def idempotency(p: int, digest: str) -> str:
+    """hash · digest of tenant and Idempotency-Key → digest of the request and its answer · 24 hours"""
+    return f"est:{{p{p}}}:idempotency:{digest}"
+
+
+# Breakers: how jobs and tenants fare. The first three are in the partition of the job
+
+
+def job_judged(p: int, job_id: str) -> str:
+    """bitmap, four bits per ordinal · what was counted of each message, so that nothing counts twice
+    (`services.queueing.figures`) · 90 days after the last of it"""
+    return f"est:{{p{p}}}:job:{job_id}:judged"
+
+
+def job_figures(p: int, job_id: str) -> str:
+    """hash · `judged`: messages whose address turned out good or bad, `invalid` of them bad, since the last resume · as
+    long as `job_judged`"""
+    return f"est:{{p{p}}}:job:{job_id}:figures"
+
+
+def job_renderings(p: int, job_id: str) -> str:
+    """hash · ordinal → 1 if its mail could not be made, else 0, of the first hundred messages of the job that had an
+    outcome since the last resume (`services.queueing.renderings`) · as long as `job_judged`"""
+    return f"est:{{p{p}}}:job:{job_id}:renderings"
+
+
+def tenant_figures(p: int, tenant: str) -> str:
+    """hash · `delivered:<day>`, `complaints:<day>`: of the tenant's bulk in this partition, by day since 1970 (UTC) ·
+    400 days after the last, a day until it is of no more use"""
+    return f"est:{{p{p}}}:figures:{tenant}"
+
+
+def warned(tenant: str, day: int) -> str:
+    """string · the tenant was warned on that day · 2 days"""
+    return f"est:{{meta}}:warned:{tenant}:{day}"
+
+
+# Stops
+
+
+def stops() -> str:
+    """hash, `job:<id>` or `tenant:<name>` → why it is not sent (msgpack, `shared.redis.stops`) · until resumed, or
+    until the job has ended"""
+    return "est:{meta}:stops"
+
+
+def resumes() -> str:
+    """hash, `job:<id>` or `tenant:<name>` → how often it was resumed: figures of before do not stop it again · for
+    ever"""
+    return "est:{meta}:resumes"
+
+
+# Ready queues, in the partition of the site
+
+
+def enqueued(p: int, job_id: str, first_ordinal: int) -> str:
+    """string · this partition's share of the chunk is in its ready queues: a repeat does nothing · 7 days"""
+    return f"est:{{p{p}}}:enqueued:{job_id}:{first_ordinal}"
+
+
+def alone(key: str) -> str:
+    """The same key of what is tried alone, since relays died with it in hand: sites, relays, expiries, sweeps, streams,
+    turns, records, leases, their numbers and the wake (`shared.redis.ready`) · as the key itself"""
+    return key.replace("}:", "}:alone:", 1)
+
+
+def sites(p: int) -> str:
+    """zset, site → ms · sites that have ready messages, and from when they may be served · while they have"""
+    return f"est:{{p{p}}}:sites"
+
+
+def ready_prefix(p: int) -> str:
+    """What a ready stream begins with; lane, site and queue follow. Scripts put them together."""
+    return f"est:{{p{p}}}:ready:"
+
+
+def ready(p: int, lane: int, site: str, queue: str) -> str:
+    """stream of Ready · messages due at the site, lane 0 before lane 1; `queue` is the tenant, or tenant/job for a job
+    with a rate of its own · an entry until it is leased"""
+    return f"{ready_prefix(p)}{lane}:{site}:{queue}"
+
+
+def turns_prefix(p: int) -> str:
+    """What the turns of a lane of a site begin with; lane and site follow."""
+    return f"est:{{p{p}}}:turns:"
+
+
+def turns(p: int, lane: int, site: str) -> str:
+    """zset, queue → ms · the queues of a lane of a site that have messages, by when they were served last, or, when
+    they are held, may be served again · while they have"""
+    return f"{turns_prefix(p)}{lane}:{site}"
+
+
+def holds(p: int) -> str:
+    """zset, site or site · queue → ms · until when nothing of it is handed out · until then, and the next lease"""
+    return f"est:{{p{p}}}:holds"
+
+
+def site_prefix(p: int) -> str:
+    """What the record of a site begins with; the site follows."""
+    return f"est:{{p{p}}}:site:"
+
+
+def site(p: int, name: str) -> str:
+    """hash · `leased`: messages in the hands of relays; `turn<lane>`: what is left of the turn that was cut short, and
+    of which queue · while messages of the site are in hand"""
+    return f"{site_prefix(p)}{name}"
+
+
+def expiries(p: int) -> str:
+    """zset, lane · site · queue → ms · when a ready queue is looked through for messages that are over: after the
+    first of them is · while the queue has messages that expire"""
+    return f"est:{{p{p}}}:expiries"
+
+
+def sweeps(p: int) -> str:
+    """hash, lane · site · queue → last entry seen, first expiry among those seen · how far a ready queue has been
+    looked through · until it is at its end"""
+    return f"est:{{p{p}}}:sweeps"
+
+
+def parked_prefix(p: int) -> str:
+    """What the parked messages of a job begin with; the job follows."""
+    return f"est:{{p{p}}}:parked:"
+
+
+def parked(p: int, job_id: str) -> str:
+    """zset, lane · site · queue · expires_at · Ready → expires_at, or infinite · messages of a stopped job, taken out
+    of their ready queues · until the job goes on, or they are over"""
+    return f"{parked_prefix(p)}{job_id}"
+
+
+def parked_jobs(p: int) -> str:
+    """zset, job → the first expires_at of its parked messages · while it has any"""
+    return f"est:{{p{p}}}:parked_jobs"
+
+
+def retry(p: int) -> str:
+    """zset, lane · site · queue · expires_at · Ready → ms · messages that wait for their next attempt · until due"""
+    return f"est:{{p{p}}}:retry"
+
+
+def leased_prefix(p: int) -> str:
+    """What the leases of a relay begin with; the relay's id follows."""
+    return f"est:{{p{p}}}:leased:"
+
+
+def leased(p: int, relay: str) -> str:
+    """hash, lease number → lane · site · queue · expires_at, and take-overs · Ready · what this relay has in hand ·
+    until recorded, or until another relay takes it because the lease of this one ended"""
+    return f"{leased_prefix(p)}{relay}"
+
+
+def relays(p: int) -> str:
+    """zset, relay → ms until which its leases hold · the relays alive · until the lease is over and taken over"""
+    return f"est:{{p{p}}}:relays"
+
+
+def lease_number(p: int) -> str:
+    """string · counts leases, so that each has its own number · for ever"""
+    return f"est:{{p{p}}}:lease_number"
+
+
+def wake(p: int) -> str:
+    """stream of one entry · tells waiting relays that a site of this partition has become due · for ever"""
+    return f"est:{{p{p}}}:wake"
+
+
+# Limits: what is counted over all relays. One tag, so that several limits at once are judged exactly
+
+
+def limit(name: str) -> str:
+    """hash · by rate, when it will be empty of what was permitted (GCRA; µs since 1,700,000,000 s); `used` of a quota
+    `until` ms · until it is empty, and its quota over"""
+    return f"est:{{limits}}:limit:{name}"
+
+
+def slots(name: str) -> str:
+    """zset, owner/number of a connection → ms until which it holds · connections under a limit · while any holds"""
+    return f"est:{{limits}}:slots:{name}"
+
+
+def wanted(name: str) -> str:
+    """string · the relay that was last refused a connection by this limit, so that others give up idle ones ·
+    2 seconds"""
+    return f"est:{{limits}}:wanted:{name}"
+
+
+def paces() -> str:
+    """hash, site and source → what is known of its pace (`services.relay.limits.pace`; msgpack) · until half an hour
+    has passed without a refusal"""
+    return "est:{limits}:paces"
+
+
+def rests() -> str:
+    """hash, site and source → ms until which the site gets nothing from this source · until then"""
+    return "est:{limits}:rests"
+
+
+def single_connections() -> str:
+    """hash, site and source → ms until which there is one connection alone · until then"""
+    return "est:{limits}:single_connections"
+
+
+def pace_changes() -> str:
+    """string · counts the changes of the three above, so that relays read them only when there is news · for ever"""
+    return "est:{limits}:pace_changes"
+
+
+def attempts_prefix() -> str:
+    """What the counts of attempts begin with; the number of their five seconds follows. Scripts put them together."""
+    return "est:{limits}:attempts:"
+
+
+def attempts(bucket: int) -> str:
+    """hash, site and source → messages that were accepted (and refused, under `-`) in these five seconds · 2 minutes"""
+    return f"{attempts_prefix()}{bucket}"
+
+
+# Who must not be mailed, in the partition of the address
+
+
+def suppressed(p: int, tenant: str) -> str:
+    """hash, normalised address → its record (msgpack) · the tenant's suppression list · until removed"""
+    return f"est:{{p{p}}}:suppressed:{tenant}"
+
+
+def suppressed_index(p: int, tenant: str) -> str:
+    """zset, normalised address, score 0 · the same list in the order of bytes, for listing · until removed"""
+    return f"est:{{p{p}}}:suppressed_index:{tenant}"
+
+
+def suppression_applied(p: int, event_id: str, occurred_at: int) -> str:
+    """string · this fact is on the list: a repeat of it does not list again an address removed since · 7 days"""
+    return f"est:{{p{p}}}:suppression_applied:{event_id}:{occurred_at}"
+
+
+# What became of the messages of a job, in the job's partition
+
+
+def job_states(p: int, job_id: str) -> str:
+    """string, one byte per ordinal · the state of each message (`services.reports.state`) · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:states"
+
+
+def job_counts(p: int, job_id: str) -> str:
+    """hash, name → count · what the job's report shows · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:counts"
+
+
+def job_bitmap(p: int, job_id: str, what: str) -> str:
+    """bitmap by ordinal · who opened, clicked (at all, and per position), complained, left · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:bits:{what}"
+
+
+def job_timeline(p: int, job_id: str, bucket: int) -> str:
+    """string of records of fixed length · what happened to 32 messages, and when · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:timeline:{bucket}"
+
+
+def reported(p: int, day: int) -> str:
+    """set of 8-byte event ids · counted facts that have no room in a timeline, by the day they happened · 2 days after
+    the last of them"""
+    return f"est:{{p{p}}}:reported:{day}"
+
+
+# Encryption to mail hosts
+
+
+def mta_sts(p: int, domain: str) -> str:
+    """string · the MTA-STS policy of a recipient domain, its id, when it was fetched (msgpack) · its max_age"""
+    return f"est:{{p{p}}}:mta_sts:{domain}"
+
+
+def tls_reported(p: int, day: int) -> str:
+    """set of recipient domains · whose TLS sessions of this day (UTC) have been counted and not reported · 4 days"""
+    return f"est:{{p{p}}}:tls_reported:{day}"
+
+
+def tls_report(p: int, day: int, domain: str) -> str:
+    """hash, a kind of session (JSON) → count; `sent <uri>` → 1 · one day's TLS report of a domain, and who has it
+    · until it is sent, at most 4 days"""
+    return f"est:{{p{p}}}:tls_report:{day}:{domain}"
+
+
+def tls_report_lock(p: int, day: int, domain: str) -> str:
+    """string · a process tries to send this report, or has tried · until it may be tried again"""
+    return f"est:{{p{p}}}:tls_report_lock:{day}:{domain}"
+
+
+# The catch-all mailbox. One script writes its three keys
+
+
+def mailbox_messages() -> str:
+    """stream · envelope, header and size of the last `mailbox.keep` messages · until newer ones push it out"""
+    return "est:{mailbox}:messages"
+
+
+def mailbox_bodies() -> str:
+    """hash, entry id in `mailbox_messages` → the whole message · as long as its entry"""
+    return "est:{mailbox}:bodies"
+
+
+def mailbox_bytes() -> str:
+    """string · the size of all bodies together: they are bounded by bytes too · as long as there are any"""
+    return "est:{mailbox}:bytes"
+
+
+# Mail kept for inspection. One script writes its two keys
+
+
+def kept_mail() -> str:
+    """stream · received mail that was not understood, with the reason · the newest 10,000 within 64 MB"""
+    return "est:{meta}:kept_mail"
+
+
+def kept_mail_bytes() -> str:
+    """string · the size of all kept mail together · as long as there is any"""
+    return "est:{meta}:kept_mail_bytes"

@@ -1,0 +1,85 @@
+"""Whether this process has the installation's master secret: its fingerprint is in Redis, and another one is refused.
+
+With two secrets (two data directories beside one Redis) nothing fails at once: links and return paths of the one
+process are forgeries to the other, and its DKIM keys cannot be opened, so that mail waits until it is over.
+
+The fingerprint is an HMAC-SHA256 of a fixed text, with the secret as its key: whoever reads Redis could tell the secret
+if he had it, and learns nothing else of 32 random bytes.
+
+    first start             this secret's fingerprint is stored
+    the same secret         goes on
+    a former one is stored  that of `secret.previous_key_files`: the secret was changed, and the new one is stored
+    any other               WrongSecret
+
+While a change is rolled out, processes with the new secret and its predecessor may meet those that have been told both
+the other way round (`key_file` the old one, `previous_key_files` the new one): each goes on, and stores its own.
+"""
+
+import hmac
+from collections.abc import Awaitable
+from hashlib import sha256
+from typing import cast
+
+from shared.process.lifecycle import Lifecycle, pause
+from shared.process.master_secret import MasterSecret, NoSecret
+from shared.process.settings import Settings
+from shared.redis import keys, redis
+from shared.redis.redis import Client, Script, answer
+
+#: Nothing else is derived from the secret with this text.
+_LABEL = b"estafette: fingerprint of the master secret, 1"
+#: Half of it is enough to tell two secrets apart, in characters of hex.
+_CHARS = 32
+#: Between two looks for a Redis that is away.
+RETRY_SECONDS = 0.5
+
+# ARGV: the fingerprint of this secret, then those of its predecessors. Answers the one that is stored.
+_KNOW = Script("""
+local stored = redis.call('GET', KEYS[1])
+for i = 2, #ARGV do
+  if stored == ARGV[i] then stored = false end
+end
+if not stored then
+  redis.call('SET', KEYS[1], ARGV[1])
+  stored = ARGV[1]
+end
+return stored
+""")
+
+
+class WrongSecret(NoSecret):
+    """Redis was used with another master secret than this process has. The message says what to do."""
+
+
+def fingerprint(secret: bytes) -> str:
+    return hmac.new(secret, _LABEL, sha256).hexdigest()[:_CHARS]
+
+
+async def check(client: Client, settings: Settings, secret: MasterSecret) -> None:
+    """WrongSecret, RedisAway."""
+    own = fingerprint(secret.current)
+    stored = await _KNOW(client, [keys.master_secret()], [own, *map(fingerprint, secret.previous)])
+    if (stored.decode() if isinstance(stored, bytes) else stored) != own:
+        raise WrongSecret(
+            f"secret.key_file (ESTAFETTE_SECRET_KEY_FILE): {settings.secret_file.absolute()} holds another master"
+            " secret than this Redis was used with: links, return paths and DKIM keys of the two exclude each other."
+            " Name the same file everywhere (a copy of the first one's). If the secret was changed on purpose, name the"
+            " former file in secret.previous_key_files. If that is lost: `estafette secret accept`"
+        )
+
+
+async def accept(client: Client, secret: MasterSecret) -> None:
+    """From now on this is the installation's, whatever was before. RedisAway."""
+    await answer(cast(Awaitable[object], client.set(keys.master_secret(), fingerprint(secret.current))))
+
+
+async def is_known(life: Lifecycle, client: Client, secret: MasterSecret) -> bool:
+    """True once Redis answers and knows the secret; False if the process is to stop before that. WrongSecret."""
+    while not life.stopping.is_set():
+        try:
+            await check(client, life.settings, secret)
+        except redis.RedisAway:
+            await pause(life.stopping, RETRY_SECONDS)
+        else:
+            return True
+    return False

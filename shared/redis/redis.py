@@ -1,0 +1,178 @@
+"""How every process reaches Redis: one client for a single server or a cluster, scripts by their digest, one error.
+
+`redis://…` is a single server, `redis+cluster://host:port[,host:port…]` a cluster. Commands are never repeated by the
+client itself: a script that took work and lost its answer must not take more, so whoever calls decides what a repeat
+means. Foreign exceptions stop here: whatever the library raises for a server that is away becomes `RedisAway`.
+"""
+
+import re
+from collections.abc import Awaitable, Mapping, Sequence
+from hashlib import sha1
+from typing import Any, TypeVar, cast
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterDownError,
+    ConnectionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    ResponseError,
+    TimeoutError,
+    TryAgainError,
+)
+
+from shared.redis import keys
+from shared.words.errors import OperatorFault
+
+Client = Redis | RedisCluster
+#: A command that the server does not take, or not from this user.
+Refused = ResponseError
+#: What a server says, or fails to say, while it restarts, fails over, is cut off or is full. Worth waiting for.
+AWAY = (
+    ConnectionError,
+    TimeoutError,
+    BusyLoadingError,
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+    OSError,
+)
+#: And errors that have no class of their own, by their first word: the disk that Redis writes to is full or broken, too
+#: few replicas have what is written, a script runs for too long, a primary has become somebody's replica.
+AWAY_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN")
+#: Longer than any blocking read (`bus.BLOCK_MS`), shorter than a user's patience.
+SOCKET_TIMEOUT_S = 5.0
+#: To one server. Calls at the same time take a connection each, and one more than this would count as a server that is
+#: away. Most are short; a relay has about 20 under way, more while the server is slow. A server lets in 10,000.
+MAX_CONNECTIONS = 500
+
+
+class RedisAway(Exception):
+    """Redis does not answer, or takes nothing more for now. What was asked may or may not have happened."""
+
+
+class NotLetIn(RedisAway):
+    """Redis wants a password, or takes no such user or password. An operator may mend it while we wait."""
+
+
+class WrongPartitions(OperatorFault):
+    """The number of partitions differs from the one the data was made with."""
+
+
+class NotDurable(OperatorFault):
+    """The server may forget what it acknowledged, and `redis.require_durable` forbids that."""
+
+
+def connect(url: str) -> Client:
+    """A client for the URL; nothing is sent yet. ValueError names a URL that is neither form."""
+    no_repeat = Retry(NoBackoff(), 0)
+    if url.startswith("redis+cluster://"):
+        nodes = []
+        for place in url.removeprefix("redis+cluster://").rstrip("/").split(","):
+            host, _, port = place.rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"redis.url: {place!r} is not host:port")
+            nodes.append(ClusterNode(host, int(port)))
+        return RedisCluster(
+            startup_nodes=nodes,
+            max_connections=MAX_CONNECTIONS,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            retry=no_repeat,
+        )
+    if url.startswith(("redis://", "rediss://", "unix://")):
+        options: dict[str, Any] = {"max_connections": MAX_CONNECTIONS, "socket_timeout": SOCKET_TIMEOUT_S}
+        return cast(Client, Redis.from_url(url, retry=no_repeat, **options))
+    raise ValueError(
+        f"redis.url: expected redis://, rediss://, unix:// or redis+cluster://, got {url.split('://')[0]!r}"
+    )
+
+
+async def close(client: Client) -> None:
+    await client.aclose()
+
+
+class Script:
+    """A Lua script. All its keys carry one hash tag. Called by digest; the text travels once per server."""
+
+    def __init__(self, lua: str) -> None:
+        self._lua = lua
+        self._digest = sha1(lua.encode(), usedforsecurity=False).hexdigest()
+
+    async def __call__(self, client: Client, key_names: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
+        try:
+            try:
+                return await client.evalsha(self._digest, len(key_names), *key_names, *args)
+            except NoScriptError:
+                return await client.eval(self._lua, len(key_names), *key_names, *args)
+        except (*AWAY, ResponseError) as error:
+            if is_away(error):
+                raise _away(error) from error
+            raise
+
+
+T = TypeVar("T")
+
+
+async def answer(call: Awaitable[T]) -> T:
+    """The answer of one command, with a server that is away told as RedisAway."""
+    try:
+        return await call
+    except (*AWAY, ResponseError) as error:
+        if is_away(error):
+            raise _away(error) from error
+        raise
+
+
+def is_away(error: Exception) -> bool:
+    """The server only refuses for now; else it is a fault of whoever asked. A script that fails on its way says so
+    behind words of its own."""
+    return isinstance(error, AWAY) or any(re.search(rf"(^|: )-?{word}\b", str(error)) for word in AWAY_WORDS)
+
+
+def _away(error: Exception) -> RedisAway:
+    """A cluster's client tells of all its nodes, and of what each said."""
+    said = str(error)
+    if not isinstance(error, AuthenticationError) and not re.search("NOAUTH|WRONGPASS|Authentication required", said):
+        return RedisAway(said)
+    # The library cuts off the word with which the server begins.
+    if "WRONGPASS" in said or "invalid" in said:
+        return NotLetIn("Redis takes no such user or password (WRONGPASS): see redis.url")
+    if "without any password" in said:
+        return NotLetIn("Redis has no password: take the one in redis.url out, or give the server one")
+    return NotLetIn("Redis wants a password (NOAUTH): write it into redis.url, redis://:password@host:port/0")
+
+
+async def check_partitions(client: Client, partitions: int) -> None:
+    """Fixes the number of partitions at first start; WrongPartitions at any later start with another."""
+    await answer(cast(Awaitable[Any], client.set(keys.partitions(), partitions, nx=True)))
+    stored = await stored_partitions(client)
+    if stored != partitions:
+        raise WrongPartitions(f"redis.partitions is {partitions}, but the data was made with {stored}")
+
+
+async def stored_partitions(client: Client) -> int:
+    """The number that the data was made with; 0 if there is none."""
+    return int(await answer(cast(Awaitable[Any], client.get(keys.partitions()))) or 0)
+
+
+async def durability(client: Client) -> tuple[bool, str]:
+    """Whether an acknowledged write survives a kill -9 of the server, and the reason as a sentence."""
+    try:
+        config: Mapping[str, Any] = await answer(cast(Awaitable[Any], client.config_get("append*")))
+    except RedisAway:
+        raise
+    except Exception as refused:  # a hosted Redis may refuse CONFIG: then nothing is known, and so nothing is promised
+        return False, f"the server does not tell how it persists ({refused})"
+    appendonly, fsync = config.get("appendonly"), config.get("appendfsync")
+    if appendonly == "yes" and fsync == "always":
+        return True, "appendonly yes, appendfsync always"
+    return False, f"appendonly {appendonly}, appendfsync {fsync}"

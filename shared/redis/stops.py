@@ -1,0 +1,161 @@
+"""Stops: what is not sent for now, why, and how it goes on. Queueing writes them, relays obey, reports show them.
+
+A stop is of a job, `job:<id>`, or of the bulk of a tenant, `tenant:<name>`; what else the tenant sends goes on.
+Breakers stop what fares badly; that is resumed by the tenant once an operator has consented. A tenant may pause his own
+job, and resumes it by himself, as he does one whose first mails could not be made.
+
+All stops are in one hash, which relays read twice a second. Each change is a script that looks at what is there:
+nothing is resumed on a consent to another stop, and figures counted before a resume stop nothing after it (`resumed`
+counts the resumes; who stops says how many there had been when he counted).
+"""
+
+from collections.abc import Awaitable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from shared.redis import keys
+from shared.redis.redis import Client, Script, answer
+
+#: Reasons. The first two harm others' mail, too: only these need consent.
+INVALID_RATE = "invalid_rate"
+COMPLAINT_RATE = "complaint_rate"
+RENDER_FAILED = "render_failed"
+PAUSED = "paused"
+
+#: The stream that a tenant's stop is about.
+STOPPED_STREAM = "bulk"
+
+
+class Stop(msgspec.Struct, frozen=True, array_like=True):
+    """Why something is stopped. `by` is `engine` or `tenant`; of a breaker's stop `bad` of `of` messages are its
+    figures, counted after `epoch` resumes. `told_ms` is when the fact was stored, `consent_ms` when an operator
+    consented to a resume, 0 if that has not happened yet."""
+
+    reason: str
+    tenant: str
+    since_ms: int
+    by: str
+    bad: int = 0
+    of: int = 0
+    epoch: int = 0
+    told_ms: int = 0
+    consent_ms: int = 0
+
+    @property
+    def needs_consent(self) -> bool:
+        return self.reason not in (PAUSED, RENDER_FAILED)
+
+    @property
+    def is_counted(self) -> bool:
+        """It comes of figures, which begin anew when it is resumed."""
+        return self.reason != PAUSED
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Stop)
+
+# KEYS: stops, resumes. ARGV: name, the stop, how often it had been resumed when that was decided, 1 if it may take the
+# place of a pause. Answers 1 if it is there now and was not before.
+_ADD = Script(
+    """
+if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0) > tonumber(ARGV[3]) then return 0 end
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known and (ARGV[4] ~= '1' or cmsgpack.unpack(known)[1] ~= 'paused') then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+)
+
+# KEYS: stops. ARGV: name, since when it is stopped as was seen, the element to change, its value. Answers 1 if it was
+# still the same stop.
+_CHANGE = Script(
+    """
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+local stop = known and cmsgpack.unpack(known)
+if not stop or stop[3] ~= tonumber(ARGV[2]) then return 0 end
+stop[tonumber(ARGV[3])] = tonumber(ARGV[4])
+redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(stop))
+return 1
+"""
+)
+
+# KEYS: stops, resumes. ARGV: name, since when it is stopped as was seen, how often it is resumed with this ('': that is
+# not counted). Answers 1 if it was still the same stop.
+_REMOVE = Script(
+    """
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if not known or cmsgpack.unpack(known)[3] ~= tonumber(ARGV[2]) then return 0 end
+redis.call('HDEL', KEYS[1], ARGV[1])
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end
+return 1
+"""
+)
+_TOLD, _CONSENT = (Stop.__struct_fields__.index(name) + 1 for name in ("told_ms", "consent_ms"))
+
+
+def of_job(job: str) -> str:
+    """The name of a job's stop."""
+    return f"job:{job}"
+
+
+def of_tenant(tenant: str) -> str:
+    """The name of the stop of a tenant's bulk."""
+    return f"tenant:{tenant}"
+
+
+def job_of(name: str) -> str:
+    """The job that the name is about, "" if it is about a tenant's bulk."""
+    kind, _, job = name.partition(":")
+    return job if kind == "job" else ""
+
+
+class StopList:
+    """Every method is one round trip and raises RedisAway. A change tells whether it was made: False where what is
+    there is not what was seen."""
+
+    def __init__(self, client: Client) -> None:
+        self._client: Any = client
+
+    async def all(self) -> dict[str, Stop]:
+        """By name."""
+        found: dict[bytes, bytes] = await answer(cast(Awaitable[Any], self._client.hgetall(keys.stops())))
+        return {name.decode(): _decoder.decode(packed) for name, packed in found.items()}
+
+    async def some(self, names: Sequence[str]) -> list[Stop | None]:
+        """For each name its stop."""
+        found = await answer(cast(Awaitable[Any], self._client.hmget(keys.stops(), list(names))))
+        return [None if packed is None else _decoder.decode(packed) for packed in found]
+
+    async def resumed(self, name: str) -> int:
+        """How often it was resumed."""
+        return int(await answer(cast(Awaitable[Any], self._client.hget(keys.resumes(), name))) or 0)
+
+    async def add(self, name: str, stop: Stop) -> bool:
+        """Stops it, unless it is stopped already (a breaker's stop takes the place of a pause), or was resumed since
+        `stop.epoch`."""
+        stronger = 1 if stop.is_counted else 0
+        args: list[str | bytes | int] = [name, _encoder.encode(stop), stop.epoch, stronger]
+        return bool(await _ADD(self._client, [keys.stops(), keys.resumes()], args))
+
+    async def tell(self, name: str, seen: Stop, now_ms: int) -> bool:
+        """Notes that the fact is stored."""
+        return await self._change(name, seen, _TOLD, now_ms)
+
+    async def consent(self, name: str, seen: Stop, now_ms: int) -> bool:
+        """Notes that an operator consents to a resume."""
+        return await self._change(name, seen, _CONSENT, now_ms)
+
+    async def _change(self, name: str, seen: Stop, element: int, value: int) -> bool:
+        return bool(await _CHANGE(self._client, [keys.stops()], [name, seen.since_ms, element, value]))
+
+    async def resume(self, name: str, seen: Stop) -> bool:
+        """Ends the stop, and with a breaker's all that was decided from the figures before."""
+        return await self._remove(name, seen, seen.epoch + 1 if seen.is_counted else "")
+
+    async def forget(self, name: str, seen: Stop) -> bool:
+        """Removes the stop of a job that has ended."""
+        return await self._remove(name, seen, "")
+
+    async def _remove(self, name: str, seen: Stop, resumes: int | str) -> bool:
+        return bool(await _REMOVE(self._client, [keys.stops(), keys.resumes()], [name, seen.since_ms, resumes]))

@@ -1,0 +1,177 @@
+"""Tenants and API keys in Redis: who there is, whose a key is, and what it may do.
+
+A key's text is `est_<id>_<secret>` and is shown once, when it is made; what is stored is its SHA-256, under the id. A
+key has 190 bits of chance, so a plain hash is as good as a slow one. Records read for `verify` are remembered for
+`CACHE_SECONDS`, and so a revoked key dies within that time in every process.
+"""
+
+import hmac
+import re
+import secrets
+import string
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from hashlib import sha256
+from typing import Any, cast
+
+import msgspec
+
+from shared.http.api import SCOPES, Principal
+from shared.redis import keys
+from shared.redis.redis import Client, answer
+from shared.words import quotas
+
+#: How long a revoked key may live on in a process that has just used it.
+CACHE_SECONDS = 10.0
+#: Keys remembered at most; the whole cache is dropped beyond, which costs one read per key.
+CACHE_KEYS = 10_000
+
+NAME_RULE = r"[a-z0-9][a-z0-9-]{0,31}"
+_NAME = re.compile(NAME_RULE)
+_KEY = re.compile(r"est_([a-z0-9]{10})_[A-Za-z0-9]{32}")
+_ID_ALPHABET = string.ascii_lowercase + string.digits
+_SECRET_ALPHABET = string.ascii_letters + string.digits
+
+
+class TenantError(ValueError):
+    """What was asked for cannot be: the message says why."""
+
+
+class Tenant(msgspec.Struct, frozen=True, array_like=True):
+    """`any_from_domain`: may write From any domain that is nobody else's (the demo); others add a domain first."""
+
+    name: str
+    created_at: int
+    any_from_domain: bool = False
+    #: His own quotas (`shared.words.quotas`), by name.
+    quotas: dict[str, int] = {}
+
+
+class ApiKey(msgspec.Struct, frozen=True, array_like=True):
+    """What is stored of a key; `digest` is the SHA-256 of its text."""
+
+    id: str
+    tenant: str
+    scopes: tuple[str, ...]
+    created_at: int
+    digest: bytes
+
+    def __repr__(self) -> str:
+        return f"ApiKey({self.id}, {self.tenant}, {','.join(self.scopes)})"
+
+
+class Tenants:
+    """The store. Raises RedisAway when Redis does not answer."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._now = now
+        self._monotonic = monotonic
+        self._cache: dict[str, tuple[float, ApiKey, Principal]] = {}
+
+    async def create(self, name: str, *, any_from_domain: bool = False) -> Tenant:
+        """TenantError if the name is not one (`NAME_RULE`) or is taken."""
+        if not _NAME.fullmatch(name):
+            raise TenantError(f"a tenant's name is a-z, 0-9 and -, 32 at most, not {name!r:.60}")
+        tenant = Tenant(name, int(self._now() * 1000), any_from_domain)
+        if not await self._ask(self._client.hsetnx(keys.tenants(), name, _packed(tenant))):
+            raise TenantError(f"there is a tenant {name} already")
+        return tenant
+
+    async def get(self, name: str) -> Tenant | None:
+        packed = await self._ask(self._client.hget(keys.tenants(), name))
+        return None if packed is None else msgspec.msgpack.decode(packed, type=Tenant)
+
+    async def all(self) -> list[Tenant]:
+        """By name."""
+        packed = await self._ask(self._client.hgetall(keys.tenants()))
+        return sorted((msgspec.msgpack.decode(one, type=Tenant) for one in packed.values()), key=lambda one: one.name)
+
+    async def set_quota(self, name: str, quota: str, limit: int | None) -> Tenant:
+        """Gives a tenant a quota of his own, or with None the default again. Every process follows within
+        `CACHE_SECONDS`. TenantError for an unknown tenant or quota."""
+        if quota not in quotas.NAMES:
+            raise TenantError(f"there is no quota {quota!r:.60}; there are {', '.join(quotas.NAMES)}")
+        if limit is not None and limit < 0:
+            raise TenantError("a quota is 0 or more")
+        found = await self.get(name)
+        if found is None:
+            raise TenantError(f"there is no tenant {name!r:.60}")
+        own = {one: most for one, most in found.quotas.items() if one != quota}
+        changed = msgspec.structs.replace(found, quotas=own if limit is None else {**own, quota: limit})
+        await self._ask(self._client.hset(keys.tenants(), name, cast(Any, _packed(changed))))
+        self._cache.clear()
+        return changed
+
+    async def create_key(self, tenant: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
+        """A new key and its text, which cannot be had again. TenantError for an unknown tenant or scope."""
+        wanted = tuple(dict.fromkeys(scopes))
+        if unknown := [scope for scope in wanted if scope not in SCOPES]:
+            raise TenantError(f"unknown scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
+        if not wanted:
+            raise TenantError(f"a key needs a scope of {', '.join(SCOPES)}")
+        if await self.get(tenant) is None:
+            raise TenantError(f"there is no tenant {tenant!r:.60}")
+        key_id = _chance(_ID_ALPHABET, 10)
+        text = f"est_{key_id}_{_chance(_SECRET_ALPHABET, 32)}"
+        key = ApiKey(key_id, tenant, wanted, int(self._now() * 1000), _digest(text))
+        await self._ask(self._client.hset(keys.api_keys(), key_id, cast(Any, _packed(key))))
+        return key, text
+
+    async def keys_of(self, tenant: str | None = None) -> list[ApiKey]:
+        """The keys of a tenant, or of all, the oldest first."""
+        packed = await self._ask(self._client.hgetall(keys.api_keys()))
+        found = (msgspec.msgpack.decode(one, type=ApiKey) for one in packed.values())
+        return sorted((key for key in found if tenant in (None, key.tenant)), key=lambda key: (key.created_at, key.id))
+
+    async def revoke_key(self, key_id: str) -> bool:
+        """Whether there was one. Other processes follow within `CACHE_SECONDS`."""
+        self._cache.pop(key_id, None)
+        return bool(await self._ask(self._client.hdel(keys.api_keys(), key_id)))
+
+    async def verify(self, text: str) -> Principal | None:
+        """Whose key it is and what it may do; None if it is nobody's."""
+        form = _KEY.fullmatch(text)
+        if form is None:
+            return None
+        found = await self._key(form[1])
+        if found is None or not hmac.compare_digest(found[0].digest, _digest(text)):
+            return None
+        return found[1]
+
+    async def _key(self, key_id: str) -> tuple[ApiKey, Principal] | None:
+        # Only keys that exist are remembered: guesses must not fill the cache.
+        if (known := self._cache.get(key_id)) and self._monotonic() < known[0]:
+            return known[1:]
+        self._cache.pop(key_id, None)
+        packed = await self._ask(self._client.hget(keys.api_keys(), key_id))
+        if packed is None:
+            return None
+        key = msgspec.msgpack.decode(packed, type=ApiKey)
+        tenant = await self.get(key.tenant)
+        principal = Principal(key.tenant, frozenset(key.scopes), tenant.quotas if tenant is not None else {})
+        if len(self._cache) >= CACHE_KEYS:
+            self._cache.clear()
+        self._cache[key_id] = (self._monotonic() + CACHE_SECONDS, key, principal)
+        return key, principal
+
+    async def _ask(self, call: object) -> Any:
+        return await answer(cast(Awaitable[Any], call))
+
+
+def _packed(record: msgspec.Struct) -> bytes:
+    return msgspec.msgpack.encode(record)
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode("ascii")).digest()
+
+
+def _chance(alphabet: str, length: int) -> str:
+    return "".join(secrets.choice(alphabet) for _ in range(length))

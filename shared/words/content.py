@@ -1,0 +1,137 @@
+"""Compiled content: all that the relay needs to make the mails of one job, written once by queueing.
+
+The body is a recipe: MIME framing and attachments, ready to be sent, and between them the parts. A part is either
+segments, static bytes in quoted-printable with slots between them, or, if it holds logic, a template that is rendered
+whole and encoded late. In such a template marks stand around what tracking replaces; they are Unicode noncharacters,
+which no text may hold (Unicode 23.7):
+
+    LINK_BEGIN position LINK_VALUE value LINK_END       the value of an href, as it stands in the HTML
+    PIXEL                                               where the pixel goes
+
+Variables may hold anything, these too: before it renders, the relay makes the marks of a template ones that nobody can
+know (`services.relay.making.layout.Marks`). A link at one of the `UNTRACKED` has no place among the links that are
+counted: its value depends on the recipient, and is looked at because of where it may lead, or what it may load.
+
+Static segments next to a slot end or begin with a soft break, so that slots are filled without looking at columns.
+"""
+
+from typing import Literal
+
+import msgspec
+
+LINK_BEGIN = "\ufdd0"
+LINK_VALUE = "\ufdd1"
+LINK_END = "\ufdd2"
+PIXEL = "\ufdd3"
+#: Between what the engine renders of a template; only ever in the relay.
+CUT = "\ufdd4"
+MARKS = (LINK_BEGIN, LINK_VALUE, LINK_END, PIXEL, CUT)
+#: Beyond every position that a token can carry (`shared.words.tokens.MAX_POSITION`): what leads somewhere; what shows a
+#: picture; the content of a `meta`; a style.
+UNTRACKED, UNTRACKED_PICTURE, UNTRACKED_REFRESH, UNTRACKED_STYLE = 99_999, 99_998, 99_997, 99_996
+
+#: The variable that the relay sets: the address of the recipient's unsubscribe page.
+UNSUBSCRIBE_URL = "unsubscribe_url"
+
+Stream = Literal["bulk", "transactional", "one_to_one"]
+
+
+class Variable(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """A slot for `{{ a.b }}`: the path of names."""
+
+    path: tuple[str, ...]
+
+
+class Link(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """A slot for the value of an href: `source` as it stands in the HTML, entities and variables included, for who is
+    not tracked; `url` where a click leads, or "" if that depends on the recipient."""
+
+    position: int
+    source: tuple[str | Variable, ...]
+    url: str = ""
+
+
+class Pixel(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A slot for the pixel's whole element."""
+
+
+Segment = bytes | Variable | Link | Pixel
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """The text or the HTML. `template` is "" unless the part holds logic; then there are no segments. `needs` are the
+    variables of which one has to show something, or the part is empty; none where it shows something in any case; null
+    where it never does."""
+
+    kind: Literal["text", "html"]
+    segments: list[Segment] = []
+    template: str = ""
+    needs: list[tuple[str, ...]] | None = []
+
+
+class Subject(msgspec.Struct, frozen=True, array_like=True):
+    """Plain text and variables, or a template if there is logic."""
+
+    pieces: tuple[str | Variable, ...] = ()
+    template: str = ""
+
+
+class Personal(msgspec.Struct, frozen=True, array_like=True):
+    """A header field whose value depends on the recipient: free text; or a mailbox, with `text` for its display name,
+    whose address is `address`, or of From that of `from_value`. The relay renders, folds and encodes it, and leaves out
+    what is empty then."""
+
+    field: str
+    text: Subject
+    address: Subject | None = None
+
+
+class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
+    """For statistics: its position among all links of the HTML's source, and the destination, or the href's template if
+    that depends on the recipient."""
+
+    position: int
+    url: str
+
+
+class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
+    """`from_value`, `reply_to` and `headers` are values of header fields, folded and encoded; `reply_to` may be "".
+    What is in `personal`, too, is there only for its place among the fields. `uses` are the paths of the variables that
+    the templates name (`order.total`).
+    `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
+    pace that the job may have (`shared.words.rates`), "" where it has none of its own."""
+
+    stream: Stream
+    from_value: str
+    from_domain: str
+    subject: Subject
+    body_fields: list[tuple[str, str]]
+    body: list[bytes | Part]
+    reply_to: str = ""
+    headers: list[tuple[str, str]] = []
+    variables: msgspec.Raw = msgspec.Raw(b"\x80")
+    links: list[TrackedLink] = []
+    track_opens: bool = True
+    track_clicks: bool = True
+    list_name: str = ""
+    tags: tuple[str, ...] = ()
+    category: str = ""
+    test: bool = False
+    rate: str = ""
+    at_most_once: bool = False
+    personal: list[Personal] = []
+    uses: list[str] = []
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(CompiledContent)
+
+
+def encode(content: CompiledContent) -> bytes:
+    """The msgpack array that is stored once per job."""
+    return _encoder.encode(content)
+
+
+def decode(packed: bytes) -> CompiledContent:
+    """ValueError (msgspec's own is one) if the bytes do not fit."""
+    return _decoder.decode(packed)

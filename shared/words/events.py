@@ -1,0 +1,275 @@
+"""The messages on the streams, field by field in the order of `proto/v1/*.proto`.
+
+Facts are past participles. The first seven fields of each fact are the same, so that a reader can route, count and
+order facts without knowing all of them:
+
+    event_id     derived from what happened, so that a repeat of the same fact is the same event
+    occurred_at  ms since the epoch, UTC
+    tenant       the tenant's name
+    job          the job's id, "" for a fact about an address or a tenant alone
+    ordinal      of the recipient in the job; None for a fact about an address alone, a job or a tenant
+    sequence     ms from the job's creation (its id carries it) to the fact: orders the facts of one message
+    email        the recipient's address where the writer knows it (bounces, openings and clicks name the message alone)
+
+The bytes are a msgpack array; fields are only ever appended, with a default.
+"""
+
+from hashlib import blake2b
+from typing import ClassVar
+
+import msgspec
+
+from shared.words import ids
+
+MAJOR_VERSION = 1
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """Anything that travels on a stream. `__struct_fields__` is in the order of the field numbers."""
+
+
+class Fact(Message, frozen=True, array_like=True, kw_only=True):
+    event_id: str
+    occurred_at: int
+    tenant: str
+    job: str = ""
+    ordinal: int | None = None
+    sequence: int = 0
+    email: str | None = None
+
+    #: The name in webhooks and in the API: `message.bounced`.
+    topic: ClassVar[str] = ""
+
+
+class Accepted(Fact, frozen=True, array_like=True, kw_only=True):
+    """The recipient is in a ready queue: from now on the relay owes it an end."""
+
+    topic: ClassVar[str] = "message.accepted"
+    site: str = ""
+
+
+class Rejected(Fact, frozen=True, array_like=True, kw_only=True):
+    """The recipient was never queued: `reason` is a word of `invalid_address`, `duplicate_address`, `no_mail_host` …"""
+
+    topic: ClassVar[str] = "message.rejected"
+    reason: str = ""
+
+
+class Suppressed(Fact, frozen=True, array_like=True, kw_only=True):
+    """With a job: this message was not sent. Without: the address entered the list. `where` says who found it."""
+
+    topic: ClassVar[str] = "message.suppressed"
+    reason: str = ""
+    where: str = ""
+
+
+class Delivered(Fact, frozen=True, array_like=True, kw_only=True):
+    """The receiving host took responsibility (2xx to the final dot)."""
+
+    topic: ClassVar[str] = "message.delivered"
+    attempt: int = 1
+    site: str = ""
+    host: str = ""
+    reply: str = ""
+    tls: str | None = None
+    size_bytes: int = 0
+    duration_ms: int = 0
+    source: str = ""
+    tls_cipher: str = ""
+    tls_policy: str = ""
+
+
+class Deferred(Fact, frozen=True, array_like=True, kw_only=True):
+    """An attempt failed for now; `retry_at` (ms) is when the next one is due."""
+
+    topic: ClassVar[str] = "message.deferred"
+    attempt: int = 1
+    site: str = ""
+    host: str = ""
+    reply: str = ""
+    reason: str = ""
+    retry_at: int = 0
+    source: str = ""
+
+
+class Bounced(Fact, frozen=True, array_like=True, kw_only=True):
+    """The message will not arrive. `kind` is `hard` (the address is bad), `soft` (it may be good later) or `block` (it
+    is about us). `late` when a report came after the receiving host had taken it."""
+
+    topic: ClassVar[str] = "message.bounced"
+    attempt: int = 0
+    site: str = ""
+    host: str = ""
+    reply: str = ""
+    reason: str = ""
+    kind: str = "soft"
+    late: bool = False
+    source: str = ""
+
+
+class Expired(Fact, frozen=True, array_like=True, kw_only=True):
+    """Its time ran out before a host took it; `reply` is the last one seen."""
+
+    topic: ClassVar[str] = "message.expired"
+    attempt: int = 0
+    site: str = ""
+    host: str = ""
+    reply: str = ""
+
+
+class Failed(Fact, frozen=True, array_like=True, kw_only=True):
+    """The engine could not send it and gave up: `render_failed`; `empty_subject` or `empty_body`, when nothing would be
+    shown; or `brought_relay_down`, when each attempt ended the process that made it. Nothing is said about the address,
+    so it counts as no bounce. `detail` is for people."""
+
+    topic: ClassVar[str] = "message.failed"
+    attempt: int = 0
+    site: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+class Opened(Fact, frozen=True, array_like=True, kw_only=True):
+    topic: ClassVar[str] = "message.opened"
+    user_agent: str = ""
+    ip: str = ""
+    machine: str = ""
+
+
+class Clicked(Fact, frozen=True, array_like=True, kw_only=True):
+    """`position` is the link's place in the source of the HTML, from 0. `machine` names what was no person, or ""."""
+
+    topic: ClassVar[str] = "message.clicked"
+    position: int = 0
+    url: str = ""
+    user_agent: str = ""
+    ip: str = ""
+    machine: str = ""
+
+
+class Unsubscribed(Fact, frozen=True, array_like=True, kw_only=True):
+    """`by` is `one_click` (RFC 8058), `page` or `mail`."""
+
+    topic: ClassVar[str] = "message.unsubscribed"
+    by: str = ""
+    user_agent: str = ""
+    ip: str = ""
+
+
+class Complained(Fact, frozen=True, array_like=True, kw_only=True):
+    """A feedback report (RFC 5965); `feedback_type` is its own word, mostly `abuse`."""
+
+    topic: ClassVar[str] = "message.complained"
+    feedback_type: str = ""
+    reporter: str = ""
+
+
+class AutoReplied(Fact, frozen=True, array_like=True, kw_only=True):
+    """An automatic answer: `kind` is `vacation`, `challenge`, `read_receipt` or `other`."""
+
+    topic: ClassVar[str] = "message.auto_replied"
+    kind: str = ""
+    subject: str = ""
+
+
+class Reactivated(Fact, frozen=True, array_like=True, kw_only=True):
+    """The address left the suppression list; `reason` says on whose word."""
+
+    topic: ClassVar[str] = "address.reactivated"
+    reason: str = ""
+
+
+class Stopped(Fact, frozen=True, array_like=True, kw_only=True):
+    """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate`,
+    `render_failed` or `paused`, `by` is `engine` or `tenant`; `bad` of `of` messages are the figures of a breaker
+    (`shared.redis.stops`)."""
+
+    topic: ClassVar[str] = "job.stopped"
+    reason: str = ""
+    by: str = ""
+    bad: int = 0
+    of: int = 0
+
+
+class Resumed(Fact, frozen=True, array_like=True, kw_only=True):
+    """What was stopped for that reason goes on, on the word of `by`."""
+
+    topic: ClassVar[str] = "job.resumed"
+    reason: str = ""
+    by: str = ""
+
+
+class Warned(Fact, frozen=True, array_like=True, kw_only=True):
+    """`bad` of `of` messages of the tenant: more, and his bulk is stopped. Once a day."""
+
+    topic: ClassVar[str] = "tenant.warned"
+    reason: str = ""
+    bad: int = 0
+    of: int = 0
+
+
+class Intake(Message, frozen=True, array_like=True, kw_only=True):
+    """A chunk of a job waits to be queued: it is stored with the job at `first_ordinal`."""
+
+    tenant: str
+    job: str
+    first_ordinal: int
+
+
+class Ready(Message, frozen=True, array_like=True, kw_only=True):
+    """One recipient, due at a site. Everything else that its mail needs is in the job's compiled content."""
+
+    tenant: str
+    job: str
+    ordinal: int
+    email: str
+    name: str = ""
+    variables: msgspec.Raw = msgspec.Raw(b"\x80")
+    attempt: int = 1
+    expires_at: int = 0
+    untracked: bool = False
+    first_attempt_at: int = 0
+    last_reply: str = ""
+    stream: str = "bulk"
+    at_most_once: bool = False
+
+
+#: Every fact by its name; the stream entry's `t` field.
+FACTS: dict[str, type[Fact]] = {
+    fact.__name__: fact
+    for fact in (
+        Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
+        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed,
+    )
+}  # fmt: skip
+#: Every message by its name.
+MESSAGES: dict[str, type[Message]] = {**FACTS, "Intake": Intake, "Ready": Ready}
+#: Facts after which a message has no other end. A late bounce may follow Delivered: it is a report, the end stays.
+FINAL_FACTS = ("Delivered", "Bounced", "Expired", "Suppressed", "Rejected", "Failed")
+
+_encoder = msgspec.msgpack.Encoder()
+_decoders: dict[str, msgspec.msgpack.Decoder[Message]] = {
+    name: msgspec.msgpack.Decoder(message) for name, message in MESSAGES.items()
+}
+
+
+def encode(message: Message) -> bytes:
+    return _encoder.encode(message)
+
+
+def decode(name: str, body: bytes) -> Message:
+    """The message of that name. ValueError (msgspec's own is one) if the name is unknown or the bytes do not fit."""
+    decoder = _decoders.get(name)
+    if decoder is None:
+        raise ValueError(f"unknown message {name!r:.40}")
+    return decoder.decode(body)
+
+
+def event_id(*parts: object) -> str:
+    """Sixteen hex digits of what happened: the same parts, the same event."""
+    return blake2b("\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def sequence(job: str, occurred_at: int) -> int:
+    """Ms from the job's creation to the fact, never negative (clocks of two hosts may differ)."""
+    return max(0, occurred_at - ids.job_created_ms(job))

@@ -1,0 +1,131 @@
+"""Quotas of tenants: how much one may ask for and keep, so that nobody who asks for all there is takes it from others.
+
+What each quota counts stands in `MEANINGS`; the defaults are settings (`quotas.*`), and a tenant's record may have
+others. All keys of a tenant count as one tenant. A request beyond a quota is answered 429 with Retry-After and the
+quota's name, limit and use, and changes nothing.
+
+Requests are counted here, in the memory of the process: a tenant has the quota in each HTTP process, because a round
+trip to Redis for each would cost more than most requests do. What is kept is counted in Redis, in the scripts that keep
+it.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from shared.words.errors import Fault, Problem, QuotaExceeded
+
+#: Each quota and what it counts. The order is that of the settings.
+MEANINGS = {
+    "requests_per_second": "requests a second with a key, of one HTTP process, a second's worth of them at once",
+    "requests_under_way": "requests with a key that are being answered at the same time, of one HTTP process",
+    "open_jobs": "jobs that were opened and not yet started",
+    "stored_bytes": "bytes of recipients that wait to be queued, of the content of open jobs, and of what content "
+    "was sent in the last 24 hours",
+    "domains": "sending domains; one removed, or given new keys, counts for 24 hours more",
+    "idempotency_keys": "Idempotency-Keys of the last 24 hours",
+    "intake_chunks": "parts of jobs (500 recipients each) that wait to be queued, in each lane",
+}
+NAMES = tuple(MEANINGS)
+#: A tenant's refusals that are answered at once, and so many a second from then on; a body counts as some more, since
+#: reading it to its end is what lets the answer be heard. So asking again at once is no way to keep a process busy.
+REFUSALS_AT_ONCE = 40
+REFUSALS_PER_S = 20
+BODY_BYTES_OF_A_REFUSAL = 100_000
+#: No refusal waits longer.
+MAX_REFUSAL_WAIT_S = 5.0
+#: Above that, tenants that have nothing under way and a full allowance are forgotten.
+MAX_KNOWN = 10_000
+
+
+def limits(defaults: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int]:
+    """The quotas of a tenant: his own where he has one, else the defaults."""
+    return {name: own.get(name, defaults[name]) for name in NAMES}
+
+
+def exceeded(name: str, limit: int, used: int, retry_after_s: float = 1) -> Problem:
+    """The answer to a request beyond a quota. `used`: what is in use without the request."""
+    seconds = max(1, math.ceil(retry_after_s))
+    what = f"{used} of {limit} in use: {MEANINGS[name]}"
+    return Problem(
+        429,
+        "quota_exceeded",
+        f"the quota {name} of this tenant is used up ({what})",
+        [Fault(name, what)],
+        headers={"Retry-After": str(seconds)},
+        quota=QuotaExceeded(name, limit, used),
+    )
+
+
+class _Asked:
+    """Of one tenant: what he may still ask for at once, as of when, and what is under way."""
+
+    __slots__ = ("at", "left", "refusals_at", "refusals_left", "under_way")
+
+    def __init__(self, left: float, at: float) -> None:
+        self.left = left
+        self.at = at
+        self.under_way = 0
+        self.refusals_left = float(REFUSALS_AT_ONCE)
+        self.refusals_at = at
+
+
+class Admission:
+    """Lets requests in within `requests_per_second` and `requests_under_way`. `monotonic` is the clock in seconds."""
+
+    def __init__(self, defaults: Mapping[str, int], monotonic: Callable[[], float]) -> None:
+        self.defaults = defaults
+        self._monotonic = monotonic
+        self._asked: dict[str, _Asked] = {}
+
+    @contextmanager
+    def admitted(self, tenant: str, own: Mapping[str, int]) -> Iterator[None]:
+        """While the request is under way. Problem 429 instead."""
+        asked = self._admit(tenant, own)
+        try:
+            yield
+        finally:
+            asked.under_way -= 1
+
+    def refusal_wait_s(self, tenant: str, body_bytes: int) -> float:
+        """How long the answer to a refused request waits: nothing, for a client that heeds Retry-After."""
+        now = self._monotonic()
+        asked = self._of(tenant, self.defaults["requests_per_second"], now)
+        since = now - asked.refusals_at
+        asked.refusals_at = now
+        left = min(REFUSALS_AT_ONCE, asked.refusals_left + since * REFUSALS_PER_S)
+        left -= 1 + body_bytes / BODY_BYTES_OF_A_REFUSAL
+        # What none would wait for is not owed either.
+        asked.refusals_left = max(left, -MAX_REFUSAL_WAIT_S * REFUSALS_PER_S)
+        return max(0.0, -asked.refusals_left) / REFUSALS_PER_S
+
+    def _of(self, tenant: str, rate: float, now: float) -> _Asked:
+        asked = self._asked.get(tenant)
+        if asked is None:
+            if len(self._asked) >= MAX_KNOWN:
+                self._forget(now)
+            asked = self._asked[tenant] = _Asked(rate, now)
+        return asked
+
+    def _admit(self, tenant: str, own: Mapping[str, int]) -> _Asked:
+        rate = own.get("requests_per_second", self.defaults["requests_per_second"])
+        most = own.get("requests_under_way", self.defaults["requests_under_way"])
+        now = self._monotonic()
+        asked = self._of(tenant, rate, now)
+        asked.left = min(rate, asked.left + (now - asked.at) * rate)
+        asked.at = now
+        if asked.under_way >= most:
+            raise exceeded("requests_under_way", most, asked.under_way)
+        if asked.left < 1:
+            raise exceeded("requests_per_second", rate, rate, (1 - asked.left) / rate if rate else 60)
+        asked.left -= 1
+        asked.under_way += 1
+        return asked
+
+    def _forget(self, now: float) -> None:
+        """After a second without a request a tenant is as one that was never seen."""
+        self._asked = {
+            name: one
+            for name, one in self._asked.items()
+            if one.under_way or now - one.at < 1 or now - one.refusals_at < MAX_REFUSAL_WAIT_S
+        }

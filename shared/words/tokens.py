@@ -1,0 +1,299 @@
+"""Tokens: what the links of a mail carry from the relay, which makes them, to tracking, which reads them.
+
+    kind (1: o c u) · key id (1) · job (12) · ordinal (4) · [c: position (2)] · tenant length (1) · tenant
+    · [c: destination] [u: address, sealed] · HMAC-SHA256 of all before it, its first 12 bytes
+
+in base64url without padding; numbers are big-endian, text is UTF-8. There is one text for one token: whatever does not
+encode back to itself is refused. A token is all that its link needs, so links work for as long as the master secret
+that signed them is among the keys, whatever else is gone. Who leaves has therefore his address in the token, and nobody
+else reads it there: neither those through whose hands the link goes, nor in the logs of a proxy.
+
+An address is sealed by a keystream, HMAC-SHA256 under a key of its own over job, ordinal and the number of the block.
+The stream of a message is used for one text alone, its recipient's address, and the token's MAC holds what is sealed.
+Older tokens end before it: theirs is "".
+
+Theory of the fast path (`JobTokens`): within a job only the ordinal and the MAC of a link's token change. 18 bytes
+stand before the position, so the first 24 characters are one text for all the links of a mail, and the characters up to
+the MAC are one text for all the mails of a job (`LinkShape.fixed`). What is left for each link is one HMAC and its last
+16 to 19 characters, encoded for all links at once.
+"""
+
+import binascii
+import hmac
+import re
+from collections.abc import Sequence
+from typing import Literal, get_args
+from urllib.parse import quote, urlsplit
+
+import msgspec
+
+from shared.mail import addresses
+from shared.words import ids
+from shared.words.mac import Mac
+
+Kind = Literal["open", "click", "unsubscribe"]
+
+#: No text that is longer is looked at: 8 kB is what servers take as a URL.
+MAX_TOKEN_CHARS = 8192
+#: With the longest tenant's name, a token of 5,848 characters. Browsers and servers start to refuse longer ones.
+MAX_DESTINATION_BYTES = 4096
+#: 96 bits: forging one takes 2^95 requests, and 80 is what the design asks for.
+MAC_BYTES = 12
+#: The length is one byte.
+MAX_TENANT_BYTES = 255
+#: The position is two bytes.
+MAX_POSITION = 65535
+#: Of a click token, after its first sixteen: what changes from one recipient to the next, but for the tail.
+RECIPIENT_CHARS = 8
+
+_HEAD_BYTES = 14
+#: Of a keystream, in one block.
+_STREAM_BYTES = 32
+_LETTERS: dict[Kind, bytes] = {"open": b"o", "click": b"c", "unsubscribe": b"u"}
+_KINDS: dict[int, Kind] = {_LETTERS[kind][0]: kind for kind in get_args(Kind)}
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_URL_UNSAFE = bytes.maketrans(b"-_", b"+/")
+_TOKEN_TEXT = re.compile(r"[A-Za-z0-9_-]+")
+# Blanks and controls, as Unicode sees them: none of them may reach a Location header.
+_NOT_IN_URL = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\ufeff\ud800-\udfff]")
+
+_OUTER_BLANKS = "".join(map(chr, range(33)))
+_DROPPED = re.compile(r"[\t\r\n]")
+_AUTHORITY = re.compile(r"(https?://)([^/?#\\]*)", re.IGNORECASE)
+_NOT_ASCII = re.compile(r"[^!-~]")
+
+
+class InvalidToken(ValueError):
+    """The text is no token of ours, or not one that we signed. Its message says why, for logs, never for the caller."""
+
+
+class Token(msgspec.Struct, frozen=True):
+    """What a token says. `position` and `destination` are those of a click; 0 and "" for the others. `address` is that
+    of an unsubscription, "" in tokens that were made before it was there."""
+
+    kind: Kind
+    job: str
+    ordinal: int
+    tenant: str
+    position: int = 0
+    destination: str = ""
+    address: str = ""
+
+
+def is_destination(url: str) -> bool:
+    """Whether a click may lead there: an absolute http or https URL with a host, no blank or control character, and not
+    so long that its token could not be read."""
+    if not url[:8].lower().startswith(("http://", "https://")) or _NOT_IN_URL.search(url):
+        return False
+    if len(url) > MAX_DESTINATION_BYTES or len(url.encode()) > MAX_DESTINATION_BYTES:
+        return False
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
+def destination(href: str) -> str | None:
+    """Where the value of an href leads, as a URL of ASCII; None unless it is an absolute http or https URL.
+
+    As browsers read it (WHATWG URL, sections 1.3 and 4.4): blanks around it and line ends in it are dropped, other
+    blanks and what is not ASCII are percent-encoded, the host is in A-labels."""
+    url = _DROPPED.sub("", href.strip(_OUTER_BLANKS))
+    if not _NOT_ASCII.search(url):
+        return url if is_destination(url) else None
+    parts = _AUTHORITY.match(url)
+    if parts is None:
+        return None
+    user, at, host_and_port = parts[2].rpartition("@")
+    if _NOT_ASCII.search(host_and_port):
+        host, colon, port = host_and_port.partition(":")
+        try:
+            host_and_port = addresses.ascii_domain(host) + colon + port
+        except addresses.InvalidAddress:
+            return None
+    # Nothing is taken apart that need not be: an empty query is a query.
+    url = parts[1] + _NOT_ASCII.sub(_percent_encoded, f"{user}{at}{host_and_port}{url[parts.end() :]}")
+    return url if is_destination(url) else None
+
+
+def _percent_encoded(character: re.Match[str]) -> str:
+    return quote(character.group(), safe="", errors="replace")
+
+
+class LinkShape(msgspec.Struct, frozen=True):
+    """What the tokens of one link have in common over the recipients of a job: `fixed`, in base64url, stands between
+    the recipient's eight characters and the tail, which has `tail_chars`. The rest is for making the tail."""
+
+    fixed: bytes
+    tail_chars: int
+    signed: bytes
+    left_over: bytes
+    padding: bytes
+
+
+class _Key:
+    """One master secret's key for tokens, and its id."""
+
+    def __init__(self, master: bytes) -> None:
+        secret = hmac.digest(master, b"estafette/tokens", "sha256")
+        self.id = hmac.digest(secret, b"key id", "sha256")[:1]
+        self.mac = Mac(secret)
+        self._stream = Mac(hmac.digest(master, b"estafette/token addresses", "sha256"))
+
+    def sealed(self, message: bytes, text: bytes) -> bytes:
+        """The text sealed for that message (its job and ordinal), and a sealed one opened again."""
+        blocks = range(0, len(text), _STREAM_BYTES)
+        stream = b"".join([self._stream.digest(message + block.to_bytes(4, "big")) for block in blocks])[: len(text)]
+        return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(text), "big")
+
+    def sign(self, message: bytes) -> bytes:
+        return self.mac.digest(message)[:MAC_BYTES]
+
+
+class JobTokens:
+    """Makes the tokens of one job; see the module's theory. Texts are ASCII bytes, ready to be joined."""
+
+    def __init__(self, key: _Key, job: str, tenant: str) -> None:
+        self._key = key
+        self._head = key.id + ids.job_bytes(job)
+        name = tenant.encode()
+        if not 0 < len(name) <= MAX_TENANT_BYTES:
+            raise ValueError(f"a tenant's name has 1 to {MAX_TENANT_BYTES} bytes")
+        self._tenant = bytes((len(name),)) + name
+        #: The first sixteen characters of all the click tokens of this job.
+        self.click_head = _encode((b"c" + self._head)[:12])
+
+    def open(self, ordinal: int) -> bytes:
+        return self._whole(b"o", ordinal.to_bytes(4, "big") + self._tenant)
+
+    def unsubscribe(self, ordinal: int, address: str) -> bytes:
+        place = ordinal.to_bytes(4, "big")
+        sealed = self._key.sealed(self._head[1:] + place, address.encode())
+        return self._whole(b"u", place + self._tenant + sealed)
+
+    def click(self, ordinal: int, position: int, destination: str) -> bytes:
+        """ValueError if the destination is none (`is_destination`)."""
+        return self._whole(b"c", ordinal.to_bytes(4, "big") + self._rest(position, destination))
+
+    def link(self, position: int, destination: str) -> LinkShape:
+        """What a link's tokens have in common. ValueError as for `click`."""
+        rest = self._rest(position, destination)
+        whole = len(rest) - len(rest) % 3
+        left_over = rest[whole:]
+        return LinkShape(
+            fixed=_encode(rest[:whole]),
+            tail_chars=_encoded_length(len(left_over) + MAC_BYTES),
+            signed=rest,
+            left_over=left_over,
+            padding=bytes(3 - len(left_over)),
+        )
+
+    def clicks(self, ordinal: int, links: Sequence[LinkShape]) -> tuple[bytes, list[bytes]]:
+        """The recipient's eight characters, and the tail of each link. A token is `click_head`, those eight, the link's
+        `fixed`, and its tail."""
+        signed_head = b"c" + self._head + ordinal.to_bytes(4, "big")
+        inner, outer = self._key.mac.inner.copy, self._key.mac.outer.copy
+        raw: list[bytes] = []
+        for link in links:
+            first, second = inner(), outer()
+            first.update(signed_head + link.signed)
+            second.update(first.digest())
+            raw += (link.left_over, second.digest()[:MAC_BYTES], link.padding)
+        text = _encode(b"".join(raw))
+        tails = [text[at : at + link.tail_chars] for at, link in zip(range(0, len(text), 20), links, strict=True)]
+        return _encode(signed_head[12:]), tails
+
+    def _rest(self, position: int, destination: str) -> bytes:
+        if not 0 <= position <= MAX_POSITION:
+            raise ValueError(f"a link's position is at most {MAX_POSITION}")
+        if not is_destination(destination):
+            raise ValueError("a click leads to an absolute http or https URL")
+        return position.to_bytes(2, "big") + self._tenant + destination.encode()
+
+    def _whole(self, letter: bytes, rest: bytes) -> bytes:
+        signed = letter + self._head + rest
+        return _encode(signed + self._key.sign(signed)).rstrip(b"=")
+
+
+class TokenKeys:
+    """The current master secret, which signs, and those before it, whose tokens are still honoured."""
+
+    def __init__(self, current: bytes, previous: Sequence[bytes] = ()) -> None:
+        self._current = _Key(current)
+        self._keys = (self._current, *map(_Key, previous))
+
+    def for_job(self, job: str, tenant: str) -> JobTokens:
+        """The fast path: a job's constant parts prepared. ValueError if `job` is no job id."""
+        return JobTokens(self._current, job, tenant)
+
+    def open(self, job: str, ordinal: int, tenant: str) -> str:
+        return self.for_job(job, tenant).open(ordinal).decode("ascii")
+
+    def click(self, job: str, ordinal: int, tenant: str, position: int, destination: str) -> str:
+        """ValueError if the destination is none (`is_destination`)."""
+        return self.for_job(job, tenant).click(ordinal, position, destination).decode("ascii")
+
+    def unsubscribe(self, job: str, ordinal: int, tenant: str, address: str) -> str:
+        return self.for_job(job, tenant).unsubscribe(ordinal, address).decode("ascii")
+
+    def read(self, text: str) -> Token:
+        """What a token says, once its signature is found good. InvalidToken for anything else, whatever it is."""
+        raw = _decode(text)
+        signed, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
+        # Two keys may share their id of one byte, so each of that id is tried.
+        known = [key for key in self._keys if key.id == signed[1:2]]
+        if not known:
+            raise InvalidToken("signed with a key that is not known")
+        good = [key for key in known if hmac.compare_digest(key.sign(signed), mac)]
+        if not good:
+            raise InvalidToken("the signature is wrong")
+        return _parse(signed, good[0])
+
+
+def _parse(signed: bytes, key: _Key) -> Token:
+    kind = _KINDS.get(signed[0])
+    at = _HEAD_BYTES + 4 + (2 if kind == "click" else 0)
+    if kind is None or len(signed) <= at:
+        raise InvalidToken("of no known kind, or cut short")
+    end = at + 1 + signed[at]
+    rest = signed[end:]
+    if kind == "unsubscribe":
+        rest = key.sealed(signed[2 : _HEAD_BYTES + 4], rest)
+    try:
+        tenant, text = signed[at + 1 : end].decode(), rest.decode()
+    except UnicodeDecodeError:
+        raise InvalidToken("its text is not UTF-8") from None
+    fits = {"open": not text, "click": is_destination(text), "unsubscribe": True}[kind]
+    if end > len(signed) or not tenant or not fits:
+        raise InvalidToken("its fields do not fit together")
+    return Token(
+        kind=kind,
+        job=ids.job_text(signed[2:_HEAD_BYTES]),
+        ordinal=int.from_bytes(signed[_HEAD_BYTES : _HEAD_BYTES + 4], "big"),
+        tenant=tenant,
+        position=int.from_bytes(signed[_HEAD_BYTES + 4 : at], "big"),
+        destination=text if kind == "click" else "",
+        address=text if kind == "unsubscribe" else "",
+    )
+
+
+def _encode(raw: bytes) -> bytes:
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE)
+
+
+def _encoded_length(raw_bytes: int) -> int:
+    return (raw_bytes * 4 + 2) // 3
+
+
+def _decode(text: str) -> bytes:
+    if len(text) > MAX_TOKEN_CHARS:
+        raise InvalidToken("too long")
+    if not _TOKEN_TEXT.fullmatch(text) or len(text) % 4 == 1:
+        raise InvalidToken("not base64url")
+    raw = binascii.a2b_base64(text.encode("ascii").translate(_URL_UNSAFE) + b"=" * (-len(text) % 4))
+    # The last character of an unpadded text has bits that decoding drops: only their one value 0 is ours.
+    if _encode(raw).rstrip(b"=") != text.encode("ascii"):
+        raise InvalidToken("not the one text of its bytes")
+    if len(raw) <= _HEAD_BYTES + 4 + MAC_BYTES:
+        raise InvalidToken("too short")
+    return raw

@@ -1,0 +1,67 @@
+"""What the names of a template stand for: the job's defaults, under the recipient's address and name, under his own
+variables, under what the engine sets. The same when a content is tried and when a mail is made."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from shared.mail import templates
+from shared.words import content
+
+#: No variables.
+NONE = msgspec.Raw(b"\x80")
+#: Levels of lists and dicts that variables may have.
+MAX_DEPTH = 32
+
+_NULL = b"\xc0"
+_decode = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+class TooDeep(ValueError):
+    """They are nested too deeply."""
+
+
+def decoded(packed: msgspec.Raw) -> dict[str, Any]:
+    """A fresh copy. TooDeep."""
+    try:
+        values = _decode(packed)
+        # The byte is cheap to look for; it may also be part of something else, so the values decide.
+        return _without_nulls(values) if _NULL in bytes(packed) else values
+    except RecursionError:
+        raise TooDeep("the variables are nested too deeply") from None
+
+
+def merged(defaults: dict[str, Any], own: msgspec.Raw, email: str, name: str, unsubscribe_url: str) -> dict[str, Any]:
+    """`defaults` with a recipient's added. TooDeep."""
+    defaults["email"] = email
+    if name:
+        defaults["name"] = name
+    defaults.update(decoded(own))
+    defaults[content.UNSUBSCRIBE_URL] = templates.safe(unsubscribe_url)
+    return defaults
+
+
+def of_recipient(
+    defaults: msgspec.Raw, own: msgspec.Raw, email: str, name: str, unsubscribe_url: str
+) -> dict[str, Any]:
+    """Fresh ones: templates can change lists and dicts. TooDeep."""
+    return merged(decoded(defaults), own, email, name, unsubscribe_url)
+
+
+def look_up(variables: Mapping[str, Any], path: Sequence[str]) -> object:
+    """The value of `{{ a.b }}`; "" if nothing defines it."""
+    value: Any = variables
+    for name in path:
+        if not isinstance(value, dict) or (value := value.get(name)) is None:
+            return ""
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    """A null is a name that nothing defines."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_without_nulls(inner) for inner in value]
+    return value
