@@ -602,7 +602,7 @@ async def test_busy_connections_are_given_up_until_shares_are_equal(relays):
 HOLDER = """
 import asyncio, sys, time
 from services.relay.limits.limits import Limit, Limits
-from shared import redis
+from shared.redis import redis
 
 async def main():
     limits = Limits(redis.connect(sys.argv[1]), "holder", lease_ms=3000)

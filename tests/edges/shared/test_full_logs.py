@@ -8,7 +8,7 @@ import pytest
 
 CODE = """
 import os, sys
-from shared import logs
+from shared.process import logs
 logs.configure("relay", "info")
 log = logs.get_logger()
 {statement}

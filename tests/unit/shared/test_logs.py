@@ -6,7 +6,7 @@ import sys
 
 CODE = """
 import logging
-from shared import logs
+from shared.process import logs
 logs.configure("relay", "{level}")
 log = logs.get_logger()
 {statement}
