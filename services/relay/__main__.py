@@ -163,7 +163,8 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
 
     signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
-    sandbox = Sandbox(program("services.relay.making.rendering"), "relay", settings.relay.rendering_processes)
+    rendering = program("services.relay.making.rendering")
+    sandbox = Sandbox(rendering, "relay", settings.relay.rendering_processes, at_once=False)
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
     relay = Relay(
         name,

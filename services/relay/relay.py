@@ -653,7 +653,7 @@ class Relay:
         ready = mail.ready
         if (end := await self._withheld(mail)) is not None:
             return end
-        if (shut := await courier.shut(mail.domain)) is not None:
+        if not courier.is_open and (shut := await courier.shut(mail.domain)) is not None:
             return shut
         made = await self._making.made(mail)
         now_ms = self._now_ms()

@@ -153,7 +153,8 @@ class _Struck:
 class Sandbox:
     """`command` is the program, which calls `sandboxed.serve`; `program` its name in metrics. `run` keeps so many
     `processes`. `monotonic` in seconds. `most_of_one`: so many of one owner are under way at a time, so that whoever
-    asks for what takes longest leaves room for others; None: any number."""
+    asks for what takes longest leaves room for others; None: any number. `at_once`: they are there before somebody
+    asks; else the first question starts them, and they cost nothing where nobody asks."""
 
     def __init__(
         self,
@@ -163,6 +164,7 @@ class Sandbox:
         monotonic: Callable[[], float] = time.monotonic,
         *,
         most_of_one: int | None = None,
+        at_once: bool = True,
     ) -> None:
         self._command = command
         self._program = program
@@ -177,6 +179,10 @@ class Sandbox:
         self._deaths: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._will_ask = False
         self._stopped = False
+        #: Somebody has asked, or may at any time.
+        self._needed = asyncio.Event()
+        if at_once:
+            self._needed.set()
         self._log = structlog.get_logger("sandbox")
 
     async def ask(self, full: bytes, *, source: bytes, light: bytes | None = None, owner: str = "") -> bytes:
@@ -195,6 +201,7 @@ class Sandbox:
             raise Unavailable("too many wait already")
         question = _Question(full, light, source, asyncio.get_running_loop().create_future(), owner)
         self._waiting.append(question)
+        self._needed.set()
         self.look()
         self._count += 1
         try:
@@ -205,6 +212,7 @@ class Sandbox:
     async def run(self, stopping: asyncio.Event) -> None:
         """Keeps the processes until `stopping`, then ends them."""
         try:
+            await self._until_needed(stopping)
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._wanted):
                     group.create_task(self._keep(stopping))
@@ -214,6 +222,14 @@ class Sandbox:
                 if not question.answer.done():
                     question.answer.set_exception(Unavailable("stopping"))
             self._waiting = _Turns()
+
+    async def _until_needed(self, stopping: asyncio.Event) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self._needed, stopping)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _keep(self, stopping: asyncio.Event) -> None:
         while not stopping.is_set():

@@ -79,7 +79,7 @@ class VerpKeys:
     def message_id(self, job: str, ordinal: int) -> str:
         """The left side of a message's Message-ID. ValueError if job or ordinal are none."""
         signature = self._current.digest(b"m-" + _name(job, ordinal))[:_SIGNATURE_BYTES]
-        return f"{ids.message_id(job, ordinal)}.{_text(signature)}"
+        return f"{ids.message_id(job, ordinal)}.{_signature_chars(signature)}"
 
     def read(self, address: str) -> Verp:
         """What `address` names, whatever its case and domain are, if it has one. InvalidVerp if it is not ours."""
@@ -129,13 +129,22 @@ def _job(job: str) -> tuple[bytes, str]:
 
 
 def _last_chars(raw: bytes) -> str:
-    """Fourteen bytes as 23 characters: `_text`, by a table, in a fourth of the time."""
-    padded = raw + b"\0"
-    chars = ""
-    for at in (0, 5, 10):
-        bits = int.from_bytes(padded[at : at + 5], "big")
-        chars += _PAIRS[bits >> 30] + _PAIRS[bits >> 20 & 1023] + _PAIRS[bits >> 10 & 1023] + _PAIRS[bits & 1023]
-    return chars[:-1]
+    """Fourteen bytes as 23 characters: `_text`, by a table of pairs, in a sixth of the time."""
+    bits, pairs = int.from_bytes(raw, "big") << 8, _PAIRS
+    return (
+        f"{pairs[bits >> 110]}{pairs[bits >> 100 & 1023]}{pairs[bits >> 90 & 1023]}{pairs[bits >> 80 & 1023]}"
+        f"{pairs[bits >> 70 & 1023]}{pairs[bits >> 60 & 1023]}{pairs[bits >> 50 & 1023]}{pairs[bits >> 40 & 1023]}"
+        f"{pairs[bits >> 30 & 1023]}{pairs[bits >> 20 & 1023]}{pairs[bits >> 10 & 1023]}{pairs[bits & 1023][0]}"
+    )
+
+
+def _signature_chars(raw: bytes) -> str:
+    """Eight bytes as 13 characters, likewise."""
+    bits, pairs = int.from_bytes(raw, "big") << 6, _PAIRS
+    return (
+        f"{pairs[bits >> 60]}{pairs[bits >> 50 & 1023]}{pairs[bits >> 40 & 1023]}{pairs[bits >> 30 & 1023]}"
+        f"{pairs[bits >> 20 & 1023]}{pairs[bits >> 10 & 1023]}{pairs[bits & 1023][0]}"
+    )
 
 
 def _sign(key: bytes, kind: Kind, name: bytes) -> bytes:

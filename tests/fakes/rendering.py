@@ -27,7 +27,13 @@ class RenderingHere:
 
 
 class RendererHere(Renderer):
-    """Needs nobody's help."""
+    """Needs nobody's help; `refuses_empty`: as in life."""
+
+    refuses_empty = False
+
+    def _refuse_empty(self, subject: str, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> None:
+        if self.refuses_empty:
+            super()._refuse_empty(subject, values, texts)
 
     def render(self, recipient: events.Ready, now_ms: int, **options: Any) -> RenderedMail:
         asked = self.asked(recipient)

@@ -197,9 +197,9 @@ class Courier:
         return first or self._failed(ConnectFailed("connect", parcel.domain, "no host is known"))
 
     async def shut(self, domain: str) -> NotNow | None:
-        """Why a message to this domain would not get anywhere now, as far as one can tell without trying. With a
-        connection it mostly would, and what this costs is for those who have none."""
-        if self.is_good(idle=False) or isinstance(hops := await self._routes.hops(domain), NoRoute):
+        """Why a message to this domain would not get anywhere now, as far as one can tell without trying; for who
+        has no connection (`is_open`). With one it mostly would, and `deliver` sees the rest."""
+        if isinstance(hops := await self._routes.hops(domain), NoRoute):
             return None
         shut: Shut | None = None
         for hop in hops:

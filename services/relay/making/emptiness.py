@@ -45,7 +45,7 @@ class Emptiness:
     """Of the mails of one job."""
 
     def __init__(self, compiled: CompiledContent, subject: Line, marks: Marks) -> None:
-        self._subject = None if shows(subject.static) else subject
+        self._subject_shows = shows(subject.static)
         self._marks = marks
         parts = [item for item in compiled.body if isinstance(item, Part)]
         self._cuts = {part.kind: cut(part.template).pieces for part in parts if part.template}
@@ -60,11 +60,11 @@ class Emptiness:
     @property
     def is_possible(self) -> bool:
         """Whether it takes the recipient to know."""
-        return self._subject is not None or not self._body_shows
+        return not (self._subject_shows and self._body_shows)
 
-    def reason(self, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> Reason:
-        """What is empty for the recipient. templates.TemplateFailed."""
-        if self._subject is not None and not shows(self._subject.text(values, texts)):
+    def reason(self, subject: str, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> Reason:
+        """What is empty for the recipient, whose mail has this subject. templates.TemplateFailed."""
+        if not self._subject_shows and not shows(subject):
             return "empty_subject"
         if self._body_shows or any(shows(templates.printed(variables.look_up(values, path))) for path in self._needs):
             return ""

@@ -40,6 +40,7 @@ TELL_AGAIN_MS = 60_000
 DOMAINS_TOLD = 1_000
 
 RENDERED = Counter("estafette_relay_rendered_mails_total", "Mails rendered, by result", ["result"])
+_rendered, _rendered_elsewhere, _failed = map(RENDERED.labels, ("rendered", "rendered_elsewhere", "failed"))
 LOAD_SECONDS = Histogram("estafette_relay_content_load_seconds", "Time to load and prepare the content of a job")
 
 
@@ -134,17 +135,20 @@ class Mails:
             return work
         try:
             asked = work.renderer.asked(ready)
-            texts = await self._rendering.texts(asked, ready.tenant) if asked is not None else {}
-            if (empty := work.renderer.empty(ready, texts)) is not None:
-                raise empty
-            mail = work.renderer.render(ready, now_ms, complaints=work.complaints, texts=texts)
+            if asked is None:
+                mail = work.renderer.render(ready, now_ms, complaints=work.complaints)
+            else:
+                texts = await self._rendering.texts(asked, ready.tenant)
+                mail = work.renderer.render(
+                    ready, now_ms, complaints=work.complaints, texts=texts, unsubscribe_url=asked.unsubscribe_url
+                )
         except Unavailable as away:
             return Unmade("rendering_unavailable", str(away), final=False, stream=work.stream)
         except (RenderFailed, TemplateFailed) as failed:
-            RENDERED.labels("failed").inc()
+            _failed.inc()
             reason = failed.reason if isinstance(failed, RenderFailed) else "render_failed"
             return Unmade(reason, str(failed), final=True)
-        RENDERED.labels("rendered" if asked is None else "rendered_elsewhere").inc()
+        (_rendered if asked is None else _rendered_elsewhere).inc()
         signatures = b""
         if signers := work.signers:
             drafted = draft(signers, mail.headers, mail.body, now_ms // 1000)

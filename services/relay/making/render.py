@@ -115,18 +115,6 @@ class Renderer:
         url = self._unsubscribe_url(recipient)
         return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, url)
 
-    def empty(self, recipient: events.Ready, texts: Mapping[templates.Name, str] = _NO_TEXTS) -> RenderFailed | None:
-        """What is said instead of a mail that would have an empty subject, or show nothing."""
-        if not self._emptiness.is_possible:
-            return None
-        url = self._unsubscribe_url(recipient)
-        try:
-            values = variables.merged(self._defaults.copy(), recipient.variables, recipient.email, recipient.name, url)
-            reason = self._emptiness.reason(values, texts)
-            return RenderFailed(_EMPTY[reason], reason) if reason else None
-        except (templates.TemplateFailed, variables.TooDeep) as error:
-            return RenderFailed(str(error))
-
     def render(
         self,
         recipient: events.Ready,
@@ -134,18 +122,24 @@ class Renderer:
         *,
         complaints: bool = False,
         texts: Mapping[templates.Name, str] = _NO_TEXTS,
+        unsubscribe_url: str = "",
     ) -> RenderedMail:
         """The mail, dated `now_ms`. `complaints`: it will have the signature that makes a CFBL-Address valid. `texts`:
-        what `asked` was answered. RenderFailed if it cannot be made with these variables."""
+        what `asked` was answered, with its `unsubscribe_url`. RenderFailed if it cannot be made with these variables,
+        or would have an empty subject, or show nothing."""
         ordinal = recipient.ordinal
-        unsubscribe_url = self._unsubscribe_url(recipient)
+        unsubscribe_url = unsubscribe_url or self._unsubscribe_url(recipient)
         try:
             values = variables.merged(
                 self._defaults.copy(), recipient.variables, recipient.email, recipient.name, unsubscribe_url
             )
+            subject = self._static_subject
+            if subject is None or self._emptiness.is_possible:
+                text = self._line.text(values, texts)
+                self._refuse_empty(text, values, texts)
+                subject = subject or _subject_value(text)
             layout = self._untracked if recipient.untracked else self._tracked
             body = layout.fill(ordinal, values, texts)
-            subject = self._subject(values, texts)
             own = dict(self._personal.values(values, texts)) if self._personal is not None else {}
         except (templates.TemplateFailed, variables.TooDeep, personal.NoField) as error:
             raise RenderFailed(str(error)) from None
@@ -175,6 +169,10 @@ class Renderer:
         is_ascii = to.isascii() and sender.isascii() and (own.get(b"Reply-To") or b"").isascii()
         return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready)
 
+    def _refuse_empty(self, subject: str, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> None:
+        if reason := self._emptiness.reason(subject, values, texts):
+            raise RenderFailed(_EMPTY[reason], reason)
+
     @cached_property
     def _tracked(self) -> Layout:
         return self._layout(tracked=True)
@@ -201,11 +199,6 @@ class Renderer:
         if subject.template or not all(isinstance(piece, str) for piece in subject.pieces):
             return None
         return _subject_value("".join(map(str, subject.pieces)))
-
-    def _subject(self, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> bytes:
-        if self._static_subject is not None:
-            return self._static_subject
-        return _subject_value(self._line.text(values, texts))
 
 
 def _subject_value(text: str) -> bytes:

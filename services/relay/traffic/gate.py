@@ -226,11 +226,12 @@ class Gate:
 
     def has_its_share(self, site: str, pool: str, address: str | None, source: str) -> bool:
         """The source has sent more than its part of the pool's mail, and another one could have a connection."""
-        pool, now = pool.partition("\n")[0], self._monotonic()
+        pool = pool.partition("\n")[0]
         if len(self._egress.pools[pool].sources) < 2:
             return False
         if self._passed[pool] - self._gave_up.get(pool, -GIVEN_UP_EVERY) < GIVEN_UP_EVERY:
             return False
+        now = self._monotonic()
         able = self._able(site, pool, address, now)[1]
         free = [one for one in able if one.name == source or self._crowded.get((site, one.name), 0.0) <= now]
         return self._is_ahead(pool, source, free)

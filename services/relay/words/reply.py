@@ -24,6 +24,7 @@ MAX_TEXT_CHARS = 2_000
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9.])[ \t]*")
 #: More lines follow a hyphen; the code may also end the line.
 _AFTER_CODE = (b" ", b"-", b"\r", b"")
+_CODES = {b"%d" % code: code for code in range(200, 600)}
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -101,7 +102,10 @@ class ReplyReader:
         self._rest = rest[:MAX_LINE_BYTES]
         self._size += len(received)
         for line in lines:
-            if self._is_last(line):
+            if not self._code and line[3:4] == b" " and (code := _CODES.get(line[:3])):  # most replies have one line
+                self._size = len(self._rest)
+                yield code, [line[4 : 4 + MAX_LINE_BYTES]]
+            elif self._is_last(line):
                 yield self._code, self._lines
                 if self._is_mixed:
                     raise Garbled(f"a reply with other codes beside {self._code}")

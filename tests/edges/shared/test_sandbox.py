@@ -46,9 +46,10 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 @asynccontextmanager
 async def running(
-    command: tuple[str, ...], processes: int = 1, most_of_one: int | None = None
+    command: tuple[str, ...], processes: int = 1, most_of_one: int | None = None, at_once: bool = True
 ) -> AsyncIterator[Sandbox]:
-    sandbox, stopping = Sandbox(command, "test", processes, most_of_one=most_of_one), asyncio.Event()
+    sandbox = Sandbox(command, "test", processes, most_of_one=most_of_one, at_once=at_once)
+    stopping = asyncio.Event()
     keeping = asyncio.create_task(sandbox.run(stopping))
     try:
         yield sandbox
@@ -219,6 +220,24 @@ def test_what_waits_when_a_penalty_begins_costs_no_worker() -> None:
         # What is in the pipe of a worker is answered still.
         assert OWNER_DEATHS <= len(ended) <= OWNER_DEATHS + ASKED_AT_A_TIME
         assert all(isinstance(one, Penalised | TemplateFailed) for one in found)
+
+    run(test)
+
+
+def test_processes_may_wait_for_the_first_question() -> None:
+    async def test() -> None:
+        async with running(RENDERING, 2, at_once=False) as sandbox:
+            await asyncio.sleep(0)
+            before = len(sandbox._processes)
+
+            texts = await Rendering(sandbox).texts(asked("{% if email %}{{ name }}{% endif %}"))
+
+            assert before == 0
+            assert texts == {"text": "Ana"}
+            assert sandbox._processes
+
+        async with running(RENDERING, at_once=False):
+            pass  # ends though nobody asked
 
     run(test)
 

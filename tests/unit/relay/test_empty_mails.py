@@ -4,18 +4,21 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.rendering import texts
+from services.relay.making.render import RenderFailed
 from tests.unit.relay.test_render import ready, renderer
 
+NOW_MS = 1_750_000_000_000
 LOGIC = "{% if true %}{% endif %}"
 
 
 def reason(variables: dict[str, Any], **fields: Any) -> str | None:
     made = renderer(**{"html": "<p>x</p>", **fields})
-    recipient = ready(variables=variables)
-    asked = made.asked(recipient)
-    empty = made.empty(recipient, texts(asked) if asked is not None else {})
-    return None if empty is None else empty.reason
+    made.refuses_empty = True
+    try:
+        made.render(ready(variables=variables), NOW_MS)
+    except RenderFailed as failed:
+        return failed.reason
+    return None
 
 
 @pytest.mark.parametrize("logic", ["", LOGIC])
