@@ -8,7 +8,8 @@ encode back to itself is refused. A token is all that its link needs, so links w
 that signed them is among the keys, whatever else is gone. Who leaves has therefore his address in the token, and nobody
 else reads it there: neither those through whose hands the link goes, nor in the logs of a proxy.
 
-An address is sealed by a keystream, HMAC-SHA256 under a key of its own over job, ordinal and the number of the block.
+An address is sealed by a keystream, BLAKE2b (RFC 7693) under a key of its own over job, ordinal and the number of the
+block: one block for nearly all addresses, in half the time of an HMAC.
 The stream of a message is used for one text alone, its recipient's address, and the token's MAC holds what is sealed.
 Older tokens end before it: theirs is "".
 
@@ -22,6 +23,7 @@ import binascii
 import hmac
 import re
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import Literal, get_args
 from urllib.parse import quote, urlsplit
 
@@ -48,7 +50,7 @@ RECIPIENT_CHARS = 8
 
 _HEAD_BYTES = 14
 #: Of a keystream, in one block.
-_STREAM_BYTES = 32
+_STREAM_BYTES = 64
 _LETTERS: dict[Kind, bytes] = {"open": b"o", "click": b"c", "unsubscribe": b"u"}
 _KINDS: dict[int, Kind] = {_LETTERS[kind][0]: kind for kind in get_args(Kind)}
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -138,12 +140,16 @@ class _Key:
         secret = hmac.digest(master, b"estafette/tokens", "sha256")
         self.id = hmac.digest(secret, b"key id", "sha256")[:1]
         self.mac = Mac(secret)
-        self._stream = Mac(hmac.digest(master, b"estafette/token addresses", "sha256"))
+        self._stream = blake2b(key=hmac.digest(master, b"estafette/token addresses", "sha256"))
 
     def sealed(self, message: bytes, text: bytes) -> bytes:
         """The text sealed for that message (its job and ordinal), and a sealed one opened again."""
-        blocks = range(0, len(text), _STREAM_BYTES)
-        stream = b"".join([self._stream.digest(message + block.to_bytes(4, "big")) for block in blocks])[: len(text)]
+        stream = b""
+        while len(stream) < len(text):
+            block = self._stream.copy()
+            block.update(message + len(stream).to_bytes(4, "big"))
+            stream += block.digest()
+        stream = stream[: len(text)]
         return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(text), "big")
 
     def sign(self, message: bytes) -> bytes:

@@ -221,15 +221,17 @@ class Courier:
 
     async def _kept(self, hops: Sequence[Hop]) -> Connection | None:
         """The open connection if it is good for these hosts; otherwise it is closed."""
-        if self.is_good(idle=False) and any(self._leads_to(hop) for hop in hops):
-            return self._connection
+        if self.is_good(idle=False):
+            for hop in hops:
+                if self._leads_to(hop):
+                    return self._connection
         await self.close()
         return None
 
     def _leads_to(self, hop: Hop) -> bool:
         here = self._hop
-        if here is None or hop == here:
-            return hop == here
+        if here is None or hop is here or hop == here:
+            return here is not None
         is_there = (hop.host, hop.port, hop.address) == (here.host, here.port, here.address)
         return is_there and here.tls.good_for(hop.tls)
 

@@ -166,7 +166,7 @@ class Renderer:
             fields = [(name, value) for name, old in fields if (value := own.get(name, old)) is not None]
         if len(self._compiled.body) == 1:
             body = _without_empty_end(body)
-        is_ascii = to.isascii() and sender.isascii() and (own.get(b"Reply-To") or b"").isascii()
+        is_ascii = to.isascii() and sender.isascii() and (not own or (own.get(b"Reply-To") or b"").isascii())
         return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready)
 
     def _refuse_empty(self, subject: str, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> None:
