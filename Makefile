@@ -40,6 +40,7 @@ check: .venv/.ready-test
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/vulture services shared --min-confidence 80
+	@$(BIN)/python -m tests.house.sizes
 	@$(PYTEST) -q $(GATE)
 
 # Known faults of what is locked. It asks a public list of advisories, and fails where that cannot be reached.
