@@ -39,11 +39,13 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> list[api.Route]:
 
 @pytest.fixture(scope="module")
 def document(routes: list[api.Route]) -> dict[str, Any]:
-    return json.loads(json.dumps(api.openapi(routes)))
+    made: dict[str, Any] = json.loads(json.dumps(api.openapi(routes)))
+    return made
 
 
 def operation(document: dict[str, Any], route: api.Route) -> dict[str, Any]:
-    return document["paths"][route.path][route.method.lower()]
+    found: dict[str, Any] = document["paths"][route.path][route.method.lower()]
+    return found
 
 
 def name(route: api.Route) -> str:

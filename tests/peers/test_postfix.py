@@ -47,8 +47,10 @@ async def test_mail_finds_the_mx_host_and_arrives_encrypted_and_unchanged(peers:
     )
     assert stored["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     # Postfix adds what is missing to nobody's mail but its own: one of each is ours.
-    assert [len(stored.get_all(name)) for name in ("From", "To", "Date", "Message-ID", "MIME-Version")] == [1] * 5
-    html = stored.get_body(("html",)).get_content()
+    assert [len(stored.get_all(name, [])) for name in ("From", "To", "Date", "Message-ID", "MIME-Version")] == [1] * 5
+    body = stored.get_body(("html",))
+    assert body is not None
+    html = body.get_content()
     assert "Bonjour ana" in html
     assert "/c/" in html
 

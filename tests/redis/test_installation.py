@@ -27,7 +27,7 @@ def one(client: redis.Client, directory: Path | None = None, given: str = "", ne
 
 
 async def emptied(client: redis.Client) -> None:
-    await client.flushall()  # type: ignore[union-attr]
+    await client.flushall()
 
 
 async def test_the_first_start_makes_an_id_and_every_later_one_finds_it(client: redis.Client, tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_gone_data_is_told_and_not_taken_for_a_first_start(
         with pytest.raises(NotOurs, match=r"\(made-0\) is gone from redis.*estafette installation accept"):
             await call()
     assert await restarted.stored() == ""
-    assert await client.dbsize() == 0  # type: ignore[union-attr]
+    assert await client.dbsize() == 0
 
 
 async def test_another_service_that_starts_without_a_memory_does_not_heal_the_others(

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -420,7 +421,7 @@ def test_promise_1_a_message_is_in_exactly_one_place_whatever_is_done(
     try:
         with server.client() as client:
             run_state_machine_as_test(
-                lambda: Beside(server.url, client),
+                partial(Beside, server.url, client),  # type: ignore[arg-type] # it calls what makes one
                 settings=settings(
                     max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
                 ),

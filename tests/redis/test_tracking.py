@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -82,7 +83,8 @@ async def recorded(url: str) -> list[Fact]:
     try:
         facts = []
         for partition in range(PARTITIONS):
-            for _, fields in await client.xrange(keys.events(partition)):
+            entries: Any = await client.xrange(keys.events(partition))
+            for _, fields in entries:
                 fact = events.decode(fields[b"t"].decode(), fields[b"b"])
                 assert isinstance(fact, Fact)
                 assert not fact.job or ids.job_partition(fact.job, PARTITIONS) == partition

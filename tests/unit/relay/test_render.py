@@ -691,7 +691,11 @@ def test_in_a_handler_a_value_calls_nothing(value: str, code: str) -> None:
 
 @pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
 def test_a_value_that_is_the_boundary_itself_ends_no_part(logic: str) -> None:
-    given = {"text": "{{ a }}\n{{ a }}" + logic, "html": "{{ a }}\n{{ a }}" + logic, "subject": "{{ a }}"}
+    given: dict[str, Any] = {
+        "text": "{{ a }}\n{{ a }}" + logic,
+        "html": "{{ a }}\n{{ a }}" + logic,
+        "subject": "{{ a }}",
+    }
     given |= {"attachments": [Attachment("a.txt", "LS09X2E=")], "track_opens": False}
     boundaries = [
         found.decode()
