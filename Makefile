@@ -39,7 +39,7 @@ check: .venv/.ready-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/vulture services shared --min-confidence 80
+	@$(BIN)/vulture
 	@$(BIN)/python -m tests.house.sizes
 	@$(PYTEST) -q $(GATE)
 

@@ -26,9 +26,9 @@ from shared.words.rates import (
     Rate,
     allowed,
     parse_rate,
-    permitted,
     spacing,
 )
+from tests.permits import permitted
 from tests.servers import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]

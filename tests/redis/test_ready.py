@@ -562,7 +562,7 @@ async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(
     (over,) = await _expired(queues)
     await queues.record(P, "r1", [Recorded(over.number)])
 
-    assert await client.exists(keys.parked(P, JOB), keys.parked_jobs(P), keys.site(P, "a")) == 0
+    assert await client.exists(keys.parked_prefix(P) + JOB, keys.parked_jobs(P), keys.site(P, "a")) == 0
 
 
 @pytest.mark.usefixtures("swept_at_once")

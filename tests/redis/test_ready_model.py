@@ -314,7 +314,7 @@ class Beside(RuleBasedStateMachine):
         there = [message for message in self.at("parked") if _job(message.body) == job]
         back = self.run(self.queues.unpark(P, job, limit))
         assert back == min(limit, len(there))
-        still = {_body(value) for value in self.server.zrange(keys.parked(P, job), 0, -1)}
+        still = {_body(value) for value in self.server.zrange(keys.parked_prefix(P) + job, 0, -1)}
         self.goes_back([message for message in there if message.body not in still])
 
     @rule(relay=hands, limit=limits)

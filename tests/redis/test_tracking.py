@@ -326,7 +326,7 @@ async def test_what_two_killed_processes_spooled_is_replayed_by_the_next(mortal:
 
 async def test_a_process_refuses_data_of_another_number_of_partitions(redis_url: str, tmp_path: Path) -> None:
     client = redis.connect(redis_url)
-    await redis.check_partitions(client, PARTITIONS + 1)
+    await client.set(keys.partitions(), PARTITIONS + 1)
     await redis.close(client)
 
     process = Process(tmp_path, redis_url)

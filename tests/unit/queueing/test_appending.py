@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from services.queueing import appending, encodings, jobs
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
 from services.queueing.compile import Limits
-from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_job, read_recipient, wait
+from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
 from shared.mail.templates import Templates
 from shared.words.errors import Fault, Problem
 from shared.words.variables import MAX_DEPTH
+from tests.unit.queueing.reading import read_job
 
 #: One way for a recipient to come in: what is made of him, or the faults.
 Door = Callable[[dict[str, Any]], list[Any]]

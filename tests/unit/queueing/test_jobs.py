@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from services.queueing import jobs
 from services.queueing.compile import Limits
 from shared.words.errors import Problem
+from tests.unit.queueing.reading import read_job
 
 NOW_MS = 1_790_000_000_000
 GOOD = {"from": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text": "Salut {{ prenom }}"}
@@ -17,7 +18,7 @@ GOOD = {"from": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text": "Sal
 
 def _read(body: object, open_job: bool = False, max_recipients: int = 10_000) -> jobs.Job:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    return jobs.read_job(raw, open_job=open_job, now_ms=NOW_MS, max_recipients=max_recipients, limits=Limits())
+    return read_job(raw, open_job=open_job, now_ms=NOW_MS, max_recipients=max_recipients, limits=Limits())
 
 
 def _problem(body: object, **options: Any) -> Problem:

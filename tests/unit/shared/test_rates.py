@@ -12,9 +12,9 @@ from shared.words.rates import (
     Rate,
     allowed,
     parse_rate,
-    permitted,
     spacing,
 )
+from tests.permits import permitted
 
 
 @pytest.mark.parametrize(
