@@ -1,7 +1,7 @@
 # make run     one whole instance on this machine, until Ctrl-C
 # make demo    a campaign of 1,000 recipients through it
+# make check   the gate before a commit: format, lint, types, dead code, sizes, and the tests that need no server
 # make test    every test (CI=true: nothing may be skipped)
-# make check   the gate before a commit: format, lint, types, house, contract, unit
 # make audit   known faults of the versions that are locked, by pip-audit
 # make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
 #                    also bench-rates, bench-latency, bench-mix, bench-neighbours, bench-relay-memory, bench-memory:
@@ -14,7 +14,12 @@
 BIN := .venv/bin
 # Where the tests are split by file over processes: servers are started once a process.
 PYTEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+# What the gate runs, and `make check test` therefore not again.
+GATE := tests/house tests/contract tests/unit
 
+# `make check test` is one after the other, with -j too: who has two cores gives them to the tests.
+.NOTPARALLEL:
 .PHONY: help run demo test check audit format lock clean
 
 help:
@@ -28,14 +33,15 @@ demo: .venv/.ready-run
 
 test: .venv/.ready-test
 	@.ci/setup peers
-	@$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
+	@$(PYTEST) $(if $(filter check,$(MAKECMDGOALS)),$(GATE:%=--ignore=%)) $(PYTEST_ARGS)
 
 check: .venv/.ready-test
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/vulture services shared --min-confidence 80
-	@$(BIN)/python -m pytest -q tests/house tests/contract tests/unit
+	@$(BIN)/vulture
+	@$(BIN)/python -m tests.house.sizes
+	@$(PYTEST) -q $(GATE)
 
 # Known faults of what is locked. It asks a public list of advisories, and fails where that cannot be reached.
 audit:

@@ -1,6 +1,6 @@
 """Templates that mean harm: those known to have killed or held up a process, and a grammar of the engine's syntax."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 #: Refused by their looks, before the engine sees them. Each nests in a way of its own.
@@ -79,22 +79,22 @@ def generated(chance: Random, count: int) -> Iterator[str]:
 def _piece(chance: Random, depth: int) -> str:
     if depth <= 0:
         return chance.choice(["text", "<p>", "é\n", "{# note #}", "{{ a }}", "{{-b -}}"])
-    inner, value = (lambda: _piece(chance, depth - 1)), (lambda: _value(chance, depth))
-    return chance.choice(
-        [
-            lambda: "{{ " + value() + " }}",
-            lambda: "{% if " + value() + " %}" + inner() + "{% elif " + value() + " %}" + inner() + "{% endif %}",
-            lambda: "{% for x in " + value() + " %}" + inner() + "{{ loop.index }}{% else %}-{% endfor %}",
-            lambda: "{% set a = " + value() + " %}" + inner(),
-            lambda: "{% set b %}" + inner() + "{% endset %}",
-            lambda: "{% with c = " + value() + " %}" + inner() + "{% endwith %}",
-            lambda: "{% filter " + chance.choice(_FILTERS) + " %}" + inner() + "{% endfilter %}",
-            lambda: "{% macro m(x, y=1) %}" + inner() + "{% endmacro %}{{ m(" + value() + ") }}",
-            lambda: "{% raw %}{{ " + inner() + "{% endraw %}",
-            lambda: '<a href="https://example.com/{{ ' + value() + ' }}">' + inner() + "</a>",
-            lambda: chance.choice(["{{ ", "{% if", "%}", "}}", "{#", "'", "{% endfor %}", "{% block x %}"]),
-        ]
-    )()
+    inner: Callable[[], str] = lambda: _piece(chance, depth - 1)  # noqa: E731 - as short as what it is used for
+    value: Callable[[], str] = lambda: _value(chance, depth)  # noqa: E731
+    ways: list[Callable[[], str]] = [
+        lambda: "{{ " + value() + " }}",
+        lambda: "{% if " + value() + " %}" + inner() + "{% elif " + value() + " %}" + inner() + "{% endif %}",
+        lambda: "{% for x in " + value() + " %}" + inner() + "{{ loop.index }}{% else %}-{% endfor %}",
+        lambda: "{% set a = " + value() + " %}" + inner(),
+        lambda: "{% set b %}" + inner() + "{% endset %}",
+        lambda: "{% with c = " + value() + " %}" + inner() + "{% endwith %}",
+        lambda: "{% filter " + chance.choice(_FILTERS) + " %}" + inner() + "{% endfilter %}",
+        lambda: "{% macro m(x, y=1) %}" + inner() + "{% endmacro %}{{ m(" + value() + ") }}",
+        lambda: "{% raw %}{{ " + inner() + "{% endraw %}",
+        lambda: '<a href="https://example.com/{{ ' + value() + ' }}">' + inner() + "</a>",
+        lambda: chance.choice(["{{ ", "{% if", "%}", "}}", "{#", "'", "{% endfor %}", "{% block x %}"]),
+    ]
+    return chance.choice(ways)()
 
 
 def _value(chance: Random, depth: int) -> str:
@@ -102,22 +102,21 @@ def _value(chance: Random, depth: int) -> str:
         return chance.choice(
             ["a", "b", "x", "email", "name", "loop", "1", "0", "99999999999", "-1.5e3", "'s'", '"é"', "none", "true"]
         )
-    value = lambda: _value(chance, depth - 1)  # noqa: E731 - as short as what it is used for
-    return chance.choice(
-        [
-            lambda: value() + chance.choice([" + ", " * ", " ~ ", " ** ", " // ", " < ", " in ", " and "]) + value(),
-            lambda: "[" + value() + ", " + value() + "]",
-            lambda: "{'k': " + value() + "}",
-            lambda: "(" + value() + ")|" + chance.choice(_FILTERS),
-            lambda: value() + " if " + value() + " else " + value(),
-            lambda: "range(" + value() + ")|list",
-            lambda: "not " + value(),
-            lambda: "a." + chance.choice(["b", "append(1)", "items()", "pop()"]),
-            lambda: value() + "[" + value() + ":]",
-            lambda: "namespace(a=" + value() + ").a",
-            lambda: value() + " is " + chance.choice(["defined", "odd", "string", "sequence"]),
-        ]
-    )()
+    value: Callable[[], str] = lambda: _value(chance, depth - 1)  # noqa: E731 - as short as what it is used for
+    ways: list[Callable[[], str]] = [
+        lambda: value() + chance.choice([" + ", " * ", " ~ ", " ** ", " // ", " < ", " in ", " and "]) + value(),
+        lambda: "[" + value() + ", " + value() + "]",
+        lambda: "{'k': " + value() + "}",
+        lambda: "(" + value() + ")|" + chance.choice(_FILTERS),
+        lambda: value() + " if " + value() + " else " + value(),
+        lambda: "range(" + value() + ")|list",
+        lambda: "not " + value(),
+        lambda: "a." + chance.choice(["b", "append(1)", "items()", "pop()"]),
+        lambda: value() + "[" + value() + ":]",
+        lambda: "namespace(a=" + value() + ").a",
+        lambda: value() + " is " + chance.choice(["defined", "odd", "string", "sequence"]),
+    ]
+    return chance.choice(ways)()
 
 
 _FILTERS = (

@@ -79,25 +79,25 @@ class Nothing(msgspec.Struct, frozen=True):
     word: str
 
 
-class Unrecognised(msgspec.Struct, frozen=True):
-    """To be kept and looked at; `reason` is a word of UNRECOGNISED."""
+#: Why a mail is kept and looked at.
+Why = Literal[
+    "not_a_report",
+    "unreadable_report",
+    "report_to_unsubscribe",
+    "null_sender",
+    "authentication_report",
+    "to_fixed_address",
+    "to_feedback_address",
+]
 
-    reason: str
+
+class Unrecognised(msgspec.Struct, frozen=True):
+    """To be kept and looked at."""
+
+    reason: Why
 
 
 Verdict = Failed | Complaint | Automatic | Leaves | Nothing | Unrecognised
-
-UNRECOGNISED = frozenset(
-    (
-        "not_a_report",
-        "unreadable_report",
-        "report_to_unsubscribe",
-        "null_sender",
-        "authentication_report",
-        "to_fixed_address",
-        "to_feedback_address",
-    )
-)
 
 
 def judge(mail: Mail, to: Addressed, from_nobody: bool) -> Verdict:

@@ -451,7 +451,7 @@ def _write(file: Path, text: str) -> None:
         out.write(f"{text}\n")
 
 
-class _locked:
+class _locked:  # noqa: N801 - used as a function: `with _locked(data)`
     """One instance for one data directory."""
 
     def __init__(self, data: Path) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from services.queueing import characters, cut
-from services.queueing.compile import Attachment, JobContent, Limits, compile_content
+from services.queueing.compile import Attachment, JobContent
 from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
 from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
@@ -151,12 +151,6 @@ class Draft:
     send_at_ms: int
     expires_at_ms: int
     faults: list[Fault]
-
-
-def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, limits: Limits) -> Job:
-    """The job of a request body. Problem 400 if it is not JSON, 422 with every fault otherwise."""
-    draft = read_draft(body, open_job=open_job, now_ms=now_ms, max_recipients=max_recipients)
-    return finish(draft, compile_content(draft.content, limits))
 
 
 def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int) -> Draft:

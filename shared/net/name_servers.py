@@ -75,10 +75,6 @@ class NameServers:
         """Whom is asked: address and port of each."""
         return self._named or self._system.places()
 
-    def look_again(self) -> None:
-        """At the system's servers, with the next question."""
-        self._system.look_at = 0.0
-
     async def close(self) -> None:
         for server in self._known.values():
             server.close()
@@ -208,14 +204,14 @@ class _System:
 
     def __init__(self, file: Path, clock: Callable[[], float]) -> None:
         self._file, self._clock = file, clock
-        self.look_at = 0.0
+        self._look_at = 0.0
         self._state: tuple[int, int, int] | None = None
         self._places: tuple[Place, ...] = (SYSTEM_DEFAULT,)
 
     def places(self) -> tuple[Place, ...]:
         now = self._clock()
-        if now >= self.look_at:
-            self.look_at = now + LOOK_AGAIN_S
+        if now >= self._look_at:
+            self._look_at = now + LOOK_AGAIN_S
             try:
                 found = self._file.stat()
                 state = found.st_mtime_ns, found.st_ino, found.st_size

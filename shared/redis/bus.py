@@ -459,13 +459,6 @@ def _position(stream_id: str) -> tuple[int, int]:
     return int(milliseconds), int(number or 0)
 
 
-async def gone(task: "asyncio.Task[None]") -> None:
-    """Cancels a task and waits until it is gone. Raises what it failed with, if it did."""
-    await _cancelled([task], again_after_s=1.0)
-    if not task.cancelled() and (error := task.exception()) is not None:
-        raise error
-
-
 async def _cancelled(tasks: "Sequence[asyncio.Task[None]]", again_after_s: float = 0.05) -> None:
     """Cancels until all are gone: before Python 3.12 a cancellation is lost if it meets the end of an
     `asyncio.wait_for`, and the Redis client sends each command in one."""

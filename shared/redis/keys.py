@@ -282,14 +282,9 @@ def sweeps(p: int) -> str:
 
 
 def parked_prefix(p: int) -> str:
-    """What the parked messages of a job begin with; the job follows."""
+    """The job follows: zset, lane · site · queue · expires_at · Ready → expires_at, or infinite · messages of a stopped
+    job, taken out of their ready queues · until the job goes on, or they are over"""
     return f"est:{{p{p}}}:parked:"
-
-
-def parked(p: int, job_id: str) -> str:
-    """zset, lane · site · queue · expires_at · Ready → expires_at, or infinite · messages of a stopped job, taken out
-    of their ready queues · until the job goes on, or they are over"""
-    return f"{parked_prefix(p)}{job_id}"
 
 
 def parked_jobs(p: int) -> str:
@@ -370,13 +365,9 @@ def pace_changes() -> str:
 
 
 def attempts_prefix() -> str:
-    """What the counts of attempts begin with; the number of their five seconds follows. Scripts put them together."""
+    """The number of five seconds follows: hash, site and source → messages that were accepted (and refused, under `-`)
+    in them · 2 minutes. Scripts put them together."""
     return "est:{limits}:attempts:"
-
-
-def attempts(bucket: int) -> str:
-    """hash, site and source → messages that were accepted (and refused, under `-`) in these five seconds · 2 minutes"""
-    return f"{attempts_prefix()}{bucket}"
 
 
 # Who must not be mailed, in the partition of the address

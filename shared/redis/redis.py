@@ -199,14 +199,6 @@ def _away(error: Exception) -> RedisAway:
     return NotLetIn("Redis wants a password (NOAUTH): write it into redis.url, redis://:password@host:port/0")
 
 
-async def check_partitions(client: Client, partitions: int) -> None:
-    """Fixes the number of partitions at first start; WrongPartitions at any later start with another."""
-    await answer(cast(Awaitable[Any], client.set(keys.partitions(), partitions, nx=True)))
-    stored = await stored_partitions(client)
-    if stored != partitions:
-        raise WrongPartitions(f"redis.partitions is {partitions}, but the data was made with {stored}")
-
-
 async def stored_partitions(client: Client) -> int:
     """The number that the data was made with; 0 if there is none."""
     return int(await answer(cast(Awaitable[Any], client.get(keys.partitions()))) or 0)

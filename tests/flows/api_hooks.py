@@ -15,7 +15,7 @@ import schemathesis
 KNOWN: dict[str, dict[str, list[str]]] = json.loads(Path(os.environ["API_KNOWN"]).read_text(encoding="utf-8"))
 SEEN = Path(os.environ["API_SEEN"])
 #: What makes a job acceptable; everything else in it is whatever the fuzzer thought of.
-GOOD_JOB = {
+GOOD_JOB: dict[str, Any] = {
     "from": "Chouette <news@exemple.fr>",
     "subject": "Bonjour {{ prenom }}",
     "html": '<p>Bonjour <a href="https://exemple.fr/">à vous</a></p>',
@@ -46,7 +46,7 @@ def as_text(_context: schemathesis.SerializationContext, value: Any) -> bytes:
 
 
 @schemathesis.hook
-def before_call(_context: schemathesis.HookContext, case: schemathesis.Case, **_options: Any) -> None:
+def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any], **_options: Any) -> None:
     if _chance.random() < 0.5:
         return
     known = KNOWN.get(case.operation.label) or KNOWN.get(case.operation.path) or {}
@@ -66,6 +66,8 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case, **_
 
 
 @schemathesis.hook
-def after_call(_context: schemathesis.HookContext, case: schemathesis.Case, response: schemathesis.Response) -> None:
+def after_call(
+    _context: schemathesis.HookContext, case: schemathesis.Case[Any], response: schemathesis.Response
+) -> None:
     with SEEN.open("a", encoding="utf-8") as seen:
         seen.write(json.dumps([case.operation.label, response.status_code]) + "\n")

@@ -260,7 +260,7 @@ class Stack:
         assert status == 200
         return bytes(body)
 
-    async def until(self, call: Callable[[], Awaitable[T]], patience_s: float = PATIENCE_SECONDS) -> T:
+    async def until(self, call: Callable[[], Awaitable[T | None]], patience_s: float = PATIENCE_SECONDS) -> T:
         """Asks until the answer is true, and returns it."""
         deadline = time.monotonic() + patience_s
         while True:

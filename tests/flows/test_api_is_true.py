@@ -27,7 +27,7 @@ MANY = 20
 LAST = ("DELETE /mailbox", "POST /mailbox/empty")
 
 
-async def test_the_document_is_true_of_the_running_api(stack: Stack, tmp_path: Path):
+async def test_the_document_is_true_of_the_running_api(stack: Stack, tmp_path: Path) -> None:
     document = await described(stack)
     known = await known_values(stack)
 
@@ -40,7 +40,7 @@ async def test_the_document_is_true_of_the_running_api(stack: Stack, tmp_path: P
         assert well & seen[name], f"{name} was never answered well: {sorted(seen[name])}"
 
 
-async def test_promise_7_every_route_of_the_api_asks_for_its_key(stack: Stack):
+async def test_promise_7_every_route_of_the_api_asks_for_its_key(stack: Stack) -> None:
     document = await described(stack)
     operators = await stack.new_key("keyless", "operator")
     of_no_operator = await stack.new_key("other", "send,read,suppress,admin")
@@ -75,24 +75,11 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     """Makes one of everything that a path can name."""
     attachment = {"filename": "a.txt", "content": base64.b64encode(b"bonjour").decode(), "content_type": "text/plain"}
     job_id = await stack.send("ana@api.test", "bo@api.test", attachments=[attachment])
-    opened = []
-    for _ in range(MANY):
-        status, answer = await stack.call("POST", "/v1/jobs?state=open", without_recipients())
-        assert status == 202
-        opened.append(answer["id"])
+    opened, paused = await open_jobs(stack), await open_jobs(stack)
     for at in range(MANY):
         assert (await stack.call("POST", "/v1/domains", {"domain": f"known-{at}.test"}))[0] == 201
         assert (await stack.call("PUT", f"/v1/suppressions/known-{at}@api.test"))[0] == 201
-    operators = await stack.new_key("demo", "admin,operator")
-    taken = [f"taken-{at}.test" for at in range(MANY)]
-    for domain in taken:
-        given = await stack.call("POST", f"/v1/domains/{domain}/give", {"tenant": "demo"}, key=operators)
-        assert given[0] == 200, given
-    rotated = [f"rotated-{at}.test" for at in range(MANY // 2)]
-    for domain in rotated:
-        assert (await stack.call("POST", "/v1/domains", {"domain": domain}))[0] == 201
-        assert (await stack.call("POST", f"/v1/domains/{domain}/rotate"))[0] == 200
-    paused = [(await stack.call("POST", "/v1/jobs?state=open", without_recipients()))[1]["id"] for _ in range(MANY)]
+    taken, rotated = await given_domains(stack), await rotated_domains(stack)
     for one in paused:
         assert (await stack.call("POST", f"/v1/jobs/{one}/pause"))[0] == 200
     await stop_a_tenant(stack)
@@ -137,6 +124,29 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/mailbox/{id}/source": mailed,
         "/mailbox/{id}/parts/{number}": {**mailed, "number": ["0", "1", "2", "3"]},
     }
+
+
+async def open_jobs(stack: Stack) -> list[str]:
+    answers = [await stack.call("POST", "/v1/jobs?state=open", without_recipients()) for _ in range(MANY)]
+    assert {status for status, _ in answers} == {202}
+    return [answer["id"] for _, answer in answers]
+
+
+async def given_domains(stack: Stack) -> list[str]:
+    operators = await stack.new_key("demo", "admin,operator")
+    names = [f"taken-{at}.test" for at in range(MANY)]
+    for domain in names:
+        given = await stack.call("POST", f"/v1/domains/{domain}/give", {"tenant": "demo"}, key=operators)
+        assert given[0] == 200, given
+    return names
+
+
+async def rotated_domains(stack: Stack) -> list[str]:
+    names = [f"rotated-{at}.test" for at in range(MANY // 2)]
+    for domain in names:
+        assert (await stack.call("POST", "/v1/domains", {"domain": domain}))[0] == 201
+        assert (await stack.call("POST", f"/v1/domains/{domain}/rotate"))[0] == 200
+    return names
 
 
 async def stop_a_tenant(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from tests.fakes.smtp_server import CLOSE, SILENT, SmtpServer, Step
@@ -45,7 +46,9 @@ async def dots(sink: Sink, number: int) -> bool:
     return sink.dots >= number
 
 
-async def test_promise_2_a_relay_that_dies_after_the_final_dot_repeats_the_mail_once_or_not_at_all(tmp_path: Path):
+async def test_promise_2_a_relay_that_dies_after_the_final_dot_repeats_the_mail_once_or_not_at_all(
+    tmp_path: Path,
+) -> None:
     async with Sink() as sink:
         environ = {"ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}"}
         async with Stack.running(tmp_path / "run", environ) as stack:
@@ -54,7 +57,7 @@ async def test_promise_2_a_relay_that_dies_after_the_final_dot_repeats_the_mail_
                 before = sink.dots
                 sink.withheld = {email}
                 job_id = await stack.send(email, at_most_once=at_most_once)
-                await stack.until(lambda before=before: dots(sink, before + 1))
+                await stack.until(partial(dots, sink, before + 1))
 
                 await stack.killed_and_back("relay")
 
@@ -73,7 +76,7 @@ async def test_promise_2_a_relay_that_dies_after_the_final_dot_repeats_the_mail_
             assert sink.taken()["most@x.test"] == 1
 
 
-async def test_promise_2_an_unknown_end_is_no_retry_for_a_relay_that_lives_either(tmp_path: Path):
+async def test_promise_2_an_unknown_end_is_no_retry_for_a_relay_that_lives_either(tmp_path: Path) -> None:
     async with Sink() as sink:
         sink.script["DOT"] = [CLOSE, "250 2.0.0 taken"]
         environ = {"ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}"}
@@ -84,7 +87,7 @@ async def test_promise_2_an_unknown_end_is_no_retry_for_a_relay_that_lives_eithe
             assert sink.taken() == {}
 
 
-async def test_promise_6_limits_hold_over_the_death_of_a_relay(tmp_path: Path):
+async def test_promise_6_limits_hold_over_the_death_of_a_relay(tmp_path: Path) -> None:
     async with Sink() as sink:
         environ = {
             "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}",

@@ -70,10 +70,12 @@ BAD: dict[str, tuple[bytes | dict[str, Any], int, str, str]] = {
 
 
 @pytest.mark.parametrize("what", BAD)
-async def test_promise_7_a_bad_job_gets_a_problem_and_stores_nothing(stack: Stack, storage: redis.Client, what: str):
+async def test_promise_7_a_bad_job_gets_a_problem_and_stores_nothing(
+    stack: Stack, storage: redis.Client, what: str
+) -> None:
     body, status, word, at = BAD[what]
     before = await _stored(storage)
-    options = {"data": body, "headers": JSON} if isinstance(body, bytes) else {"json": body}
+    options: dict[str, Any] = {"data": body, "headers": JSON} if isinstance(body, bytes) else {"json": body}
 
     async with stack.session.post(
         f"{stack.base}/v1/jobs",
@@ -87,7 +89,7 @@ async def test_promise_7_a_bad_job_gets_a_problem_and_stores_nothing(stack: Stac
     assert await _stored(storage) == before
 
 
-async def test_no_key_an_unknown_key_and_a_wrong_scope_store_nothing(stack: Stack, storage: redis.Client):
+async def test_no_key_an_unknown_key_and_a_wrong_scope_store_nothing(stack: Stack, storage: redis.Client) -> None:
     read_only = await stack.new_key("demo", "read")
     before = await _stored(storage)
 
@@ -101,7 +103,7 @@ async def test_no_key_an_unknown_key_and_a_wrong_scope_store_nothing(stack: Stac
     assert await _stored(storage) == before
 
 
-async def test_another_tenants_job_is_as_unknown_as_none(stack: Stack, storage: redis.Client):
+async def test_another_tenants_job_is_as_unknown_as_none(stack: Stack, storage: redis.Client) -> None:
     stranger = await stack.new_key("stranger", "send,read,suppress,admin")
     content = {name: value for name, value in job().items() if name != "recipients"}
     _, opened = await stack.call("POST", "/v1/jobs?state=open", content)
@@ -123,7 +125,7 @@ async def test_another_tenants_job_is_as_unknown_as_none(stack: Stack, storage: 
     assert await _stored(storage) == before
 
 
-async def test_a_from_domain_that_is_not_the_tenants_is_refused(stack: Stack, storage: redis.Client):
+async def test_a_from_domain_that_is_not_the_tenants_is_refused(stack: Stack, storage: redis.Client) -> None:
     stranger = await stack.new_key("stranger", "send")
     # Never started: of a job that runs, services write down more after its last mail.
     content = {name: value for name, value in job().items() if name != "recipients"}
@@ -138,7 +140,7 @@ async def test_a_from_domain_that_is_not_the_tenants_is_refused(stack: Stack, st
     assert await _stored(storage) == before
 
 
-async def test_the_suppression_list_of_another_tenant_is_neither_seen_nor_changed(stack: Stack):
+async def test_the_suppression_list_of_another_tenant_is_neither_seen_nor_changed(stack: Stack) -> None:
     stranger = await stack.new_key("stranger", "suppress,read")
     path = "/v1/suppressions/shared@list.test"
     await stack.call("PUT", path, json={})
@@ -150,7 +152,7 @@ async def test_the_suppression_list_of_another_tenant_is_neither_seen_nor_change
     assert (await stack.call("GET", path))[0] == 200
 
 
-async def test_a_path_that_is_none_and_a_method_that_is_not_offered_are_problems(stack: Stack):
+async def test_a_path_that_is_none_and_a_method_that_is_not_offered_are_problems(stack: Stack) -> None:
     missing = await stack.call("GET", "/v1/nothing")
     method = await stack.call("PATCH", "/v1/jobs")
 
@@ -160,7 +162,7 @@ async def test_a_path_that_is_none_and_a_method_that_is_not_offered_are_problems
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "rubbish", "identity, gzip", "x" * 4000])
 @pytest.mark.parametrize("path", ["/v1/jobs", "/nowhere", "/v1/suppressions/a@b.test", "/u/x"])
-async def test_a_packed_body_is_refused_before_key_and_route(stack: Stack, coding: str, path: str):
+async def test_a_packed_body_is_refused_before_key_and_route(stack: Stack, coding: str, path: str) -> None:
     status, problem = await stack.call("POST", path, key="", data=b"\x1f\x8b", headers={"Content-Encoding": coding})
 
     assert (status, problem["type"]) == (415, "urn:estafette:problem:unsupported_media_type")
@@ -177,7 +179,7 @@ async def test_a_packed_body_is_refused_before_key_and_route(stack: Stack, codin
 )
 async def test_an_upload_of_nothing_stops_and_says_so_and_others_are_answered(
     stack: Stack, media: str, body: bytes, stopped: str, appended: int
-):
+) -> None:
     content = {name: value for name, value in job().items() if name != "recipients"}
     _, opened = await stack.call("POST", "/v1/jobs?state=open", content)
     uploading = asyncio.create_task(
@@ -208,7 +210,7 @@ async def test_an_upload_of_nothing_stops_and_says_so_and_others_are_answered(
         ({"recipients": [{"email": "a@b.test", "variables": {"a": [[]] * 40_000}}]}, 422),
     ],
 )
-async def test_a_body_of_too_much_is_refused_in_few_words(stack: Stack, fields: dict[str, Any], status: int):
+async def test_a_body_of_too_much_is_refused_in_few_words(stack: Stack, fields: dict[str, Any], status: int) -> None:
     body = io.BytesIO(json.dumps({**job("a@b.test"), **fields}).encode())
     answered, problem = await stack.call("POST", "/v1/jobs", data=body, headers=JSON)
 

@@ -23,7 +23,7 @@ class Sink(SmtpServer):
         return "550 5.1.1 User unknown" if "<nobody" in argument else "250 2.1.5 ok"
 
 
-async def test_a_job_with_too_many_bad_addresses_stops_until_an_operator_consents(tmp_path: Path):
+async def test_a_job_with_too_many_bad_addresses_stops_until_an_operator_consents(tmp_path: Path) -> None:
     async with Sink() as sink:
         environ = {
             "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}",
@@ -75,7 +75,7 @@ async def test_a_job_with_too_many_bad_addresses_stops_until_an_operator_consent
             assert events[0]["message"] is None
 
 
-async def test_a_paused_job_waits_and_goes_on(tmp_path: Path):
+async def test_a_paused_job_waits_and_goes_on(tmp_path: Path) -> None:
     async with Sink() as sink:
         environ = {"ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}"}
         async with Stack.running(tmp_path / "run", environ) as stack:

@@ -56,7 +56,7 @@ def environ(folder: Path, sink: SmtpServer) -> dict[str, str]:
     }
 
 
-async def test_mail_leaves_by_the_addresses_of_its_pool_each_by_its_name_and_weight(tmp_path: Path):
+async def test_mail_leaves_by_the_addresses_of_its_pool_each_by_its_name_and_weight(tmp_path: Path) -> None:
     async with SmtpServer() as sink, Stack.running(tmp_path / "run", environ(tmp_path, sink)) as stack:
         bulk = await stack.send(*(f"u{number}@x.test" for number in range(80)))
         code = await stack.send("ana@y.test", stream="transactional")
@@ -75,7 +75,7 @@ async def test_mail_leaves_by_the_addresses_of_its_pool_each_by_its_name_and_wei
         assert (await stack.message(f"{code}.0"))["timeline"][-1]["details"]["source"] == "t1"
 
 
-async def test_an_address_that_a_provider_blocks_rests_and_its_mail_goes_by_another(tmp_path: Path):
+async def test_an_address_that_a_provider_blocks_rests_and_its_mail_goes_by_another(tmp_path: Path) -> None:
     sink = SmtpServer({"RCPT": ["554 5.7.1 Your address is listed", "250 ok"]})
     async with sink, Stack.running(tmp_path / "run", environ(tmp_path, sink)) as stack:
         blocked = await stack.send("ana@x.test")

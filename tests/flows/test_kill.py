@@ -63,7 +63,9 @@ async def _submit(stack: Stack, number: int) -> str:
 @pytest.mark.parametrize(
     "victim", ["queueing", "relay", "relay.signing", "suppression", "reports", "bounces", "http", "redis"]
 )
-async def test_promise_1_kill_9_loses_nothing_and_doubles_at_most_what_was_in_flight(tmp_path: Path, victim: str):
+async def test_promise_1_kill_9_loses_nothing_and_doubles_at_most_what_was_in_flight(
+    tmp_path: Path, victim: str
+) -> None:
     async with Sink() as sink:
         environ = {
             "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}",
@@ -102,7 +104,7 @@ async def _recorded(stack: Stack, until_ms: int) -> int:
     client = redis.connect((stack.directory / "redis.url").read_text().strip())
     try:
         streams = map(keys.events, range(PARTITIONS))
-        entries = [await client.xrange(stream, max=str(until_ms)) for stream in streams]
+        entries: list[Any] = [await client.xrange(stream, max=str(until_ms)) for stream in streams]
     finally:
         await redis.close(client)
     return sum(fields[b"t"] == b"Delivered" for stream in entries for _, fields in stream)

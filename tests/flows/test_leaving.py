@@ -1,6 +1,8 @@
 """Recipients → tracking, bounce mail → bounces, events ⇒ suppression: who opens, clicks, bounces, complains, leaves."""
 
 import re
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -21,7 +23,7 @@ async def _has_fact(stack: Stack, message_id: str, fact: str) -> bool:
     return fact in await stack.facts(message_id)
 
 
-async def test_opens_and_clicks_are_counted_by_recipient_and_by_position(stack: Stack):
+async def test_opens_and_clicks_are_counted_by_recipient_and_by_position(stack: Stack) -> None:
     job_id = await stack.send("reader@clicks.test")
     mail = await stack.mail("reader@clicks.test")
     html = (await stack.source(mail)).decode().replace("=\r\n", "").replace("=3D", "=")
@@ -34,7 +36,7 @@ async def test_opens_and_clicks_are_counted_by_recipient_and_by_position(stack: 
         for link in (mail["links"][0], mail["links"][0], mail["links"][1])
     ]
 
-    async def counted():
+    async def counted() -> dict[str, Any] | None:
         report = await stack.report(job_id)
         return report if report["counts"]["clicks"]["total"] == 3 and report["counts"]["opens"]["total"] == 1 else None
 
@@ -49,7 +51,7 @@ async def test_opens_and_clicks_are_counted_by_recipient_and_by_position(stack: 
     }
 
 
-async def test_a_click_leads_to_the_signed_destination_and_a_forged_one_nowhere(stack: Stack):
+async def test_a_click_leads_to_the_signed_destination_and_a_forged_one_nowhere(stack: Stack) -> None:
     await stack.send("forger@clicks.test")
     link = (await stack.mail("forger@clicks.test"))["links"][0]
 
@@ -62,7 +64,7 @@ async def test_a_click_leads_to_the_signed_destination_and_a_forged_one_nowhere(
     assert status == 404
 
 
-async def test_promise_4_one_click_unsubscribes_for_good(stack: Stack):
+async def test_promise_4_one_click_unsubscribes_for_good(stack: Stack) -> None:
     job_id = await stack.send("leaver@leave.test")
     mail = await stack.mail("leaver@leave.test")
 
@@ -81,7 +83,7 @@ async def test_promise_4_one_click_unsubscribes_for_good(stack: Stack):
     await stack.until(lambda: _has_fact(stack, f"{job_id}.0", "unsubscribed"))
 
 
-async def test_promise_4_who_leaves_while_his_mail_waits_gets_none(stack: Stack):
+async def test_promise_4_who_leaves_while_his_mail_waits_gets_none(stack: Stack) -> None:
     # A mailbox that is full each time: the mail waits, and is tried again, for as long as this takes.
     first = await stack.send("full-leaver@late.test")
     await stack.until(lambda: _has_fact(stack, f"{first}.0", "deferred"))
@@ -95,7 +97,7 @@ async def test_promise_4_who_leaves_while_his_mail_waits_gets_none(stack: Stack)
     assert await stack.mails("full-leaver@late.test") == []
 
 
-async def test_promise_4_who_leaves_while_his_job_is_paused_gets_none(stack: Stack):
+async def test_promise_4_who_leaves_while_his_job_is_paused_gets_none(stack: Stack) -> None:
     content = {name: value for name, value in job().items() if name != "recipients"}
     job_id = (await stack.call("POST", "/v1/jobs?state=open", content))[1]["id"]
     ndjson = {"Content-Type": "application/x-ndjson"}
@@ -115,13 +117,13 @@ async def test_promise_4_who_leaves_while_his_job_is_paused_gets_none(stack: Sta
     assert await stack.mails("paused-leaver@late.test") == []
 
 
-async def test_a_bounce_that_comes_back_later_is_known_and_suppresses(stack: Stack):
+async def test_a_bounce_that_comes_back_later_is_known_and_suppresses(stack: Stack) -> None:
     job_id = await stack.send("bounce-later-1@dsn.test")
     await stack.mail("bounce-later-1@dsn.test")
 
     await stack.until(lambda: _suppression(stack, "bounce-later-1@dsn.test"))
     for fact in ("delivered", "bounced"):  # in this order, but for a relay that is slow to go on after the final dot
-        await stack.until(lambda fact=fact: _has_fact(stack, f"{job_id}.0", fact))
+        await stack.until(partial(_has_fact, stack, f"{job_id}.0", fact))
     report = await stack.done(job_id)
 
     assert sorted(await stack.facts(f"{job_id}.0")) == ["accepted", "bounced", "delivered"]
@@ -129,7 +131,7 @@ async def test_a_bounce_that_comes_back_later_is_known_and_suppresses(stack: Sta
     assert await _suppression(stack, "bounce-later-1@dsn.test") == "hard_bounce"
 
 
-async def test_a_complaint_suppresses(stack: Stack):
+async def test_a_complaint_suppresses(stack: Stack) -> None:
     job_id = await stack.send("complain-1@arf.test")
 
     await stack.until(lambda: _suppression(stack, "complain-1@arf.test"))
@@ -139,7 +141,7 @@ async def test_a_complaint_suppresses(stack: Stack):
     assert await _suppression(stack, "complain-1@arf.test") == "complaint"
 
 
-async def test_a_mail_to_the_unsubscribe_address_unsubscribes(stack: Stack):
+async def test_a_mail_to_the_unsubscribe_address_unsubscribes(stack: Stack) -> None:
     import aiosmtplib
 
     await stack.send("by-mail@leave.test")
@@ -159,7 +161,7 @@ async def test_a_mail_to_the_unsubscribe_address_unsubscribes(stack: Stack):
     assert await _suppression(stack, "by-mail@leave.test") == "unsubscribed"
 
 
-async def test_who_does_not_consent_gets_plain_links_and_no_pixel(stack: Stack):
+async def test_who_does_not_consent_gets_plain_links_and_no_pixel(stack: Stack) -> None:
     body = job("private@consent.test")
     body["recipients"][0]["tracking_consent"] = False
     status, _ = await stack.call("POST", "/v1/jobs", body)
@@ -171,7 +173,7 @@ async def test_who_does_not_consent_gets_plain_links_and_no_pixel(stack: Stack):
     assert b"/o/" not in await stack.source(mail)
 
 
-async def test_an_address_is_listed_shown_and_set_valid_again(stack: Stack):
+async def test_an_address_is_listed_shown_and_set_valid_again(stack: Stack) -> None:
     path = "/v1/suppressions/manual@list.test"
 
     await stack.call("PUT", path, json={})

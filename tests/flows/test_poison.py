@@ -9,6 +9,7 @@ import os
 import signal
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,9 @@ async def _timeline(stack: Stack, message: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["poison", "hang"])
-async def test_a_message_that_brings_relays_down_fails_after_three_and_its_neighbours_arrive(tmp_path: Path, kind: str):
+async def test_a_message_that_brings_relays_down_fails_after_three_and_its_neighbours_arrive(
+    tmp_path: Path, kind: str
+) -> None:
     neighbours = [f"n{number}@other.test" for number in range(200)]
     async with SmtpServer() as sink, Stack.running(tmp_path / "run", _environ(sink)) as stack:
         other = await _another_tenant(stack, "other")
@@ -138,7 +141,7 @@ async def test_two_deaths_that_no_message_is_to_blame_for_lose_none(tmp_path: Pa
         async with Stack.running(tmp_path / "run", environ) as stack:
             sent = await _send(stack, *(f"n{number}@other.test" for number in range(100)))
             for taken in (5, 25):
-                await stack.until(lambda taken=taken: _has(sink, taken), PATIENCE_S)
+                await stack.until(partial(_has, sink, taken), PATIENCE_S)
                 stack.kill("relay")
                 await asyncio.sleep(0.1)
 

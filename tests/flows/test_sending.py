@@ -15,7 +15,7 @@ from tests.hostile_templates import BEHIND_A_CONDITION, DEEP, FOR_ONE
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_job_goes_in_and_a_personal_signed_mail_comes_out(stack: Stack):
+async def test_a_job_goes_in_and_a_personal_signed_mail_comes_out(stack: Stack) -> None:
     job_id = await stack.send("ana@sending.test", list="newsletter", headers={"X-Campaign": "42"})
 
     mail = await stack.mail("ana@sending.test")
@@ -28,12 +28,14 @@ async def test_a_job_goes_in_and_a_personal_signed_mail_comes_out(stack: Stack):
     assert parsed["X-Campaign"] == "42"
     assert parsed["DKIM-Signature"]
     assert parsed["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert "Bonjour ana" in parsed.get_body(("html",)).get_content()
+    html = parsed.get_body(("html",))
+    assert html is not None
+    assert "Bonjour ana" in html.get_content()
     assert report["counts"]["accepted"] == report["counts"]["delivered"] == 1
     assert await stack.facts(f"{job_id}.0") == ["accepted", "delivered"]
 
 
-async def test_the_answer_names_each_message_and_each_rejected_recipient(stack: Stack):
+async def test_the_answer_names_each_message_and_each_rejected_recipient(stack: Stack) -> None:
     body = job("a@answer.test", "zut", "A@answer.test", "b@answer.test")
 
     status, answer = await stack.call("POST", "/v1/jobs", body)
@@ -53,7 +55,7 @@ async def test_the_answer_names_each_message_and_each_rejected_recipient(stack: 
     assert await stack.facts(f"{answer['id']}.1") == ["rejected"]
 
 
-async def test_the_same_request_twice_is_one_job(stack: Stack):
+async def test_the_same_request_twice_is_one_job(stack: Stack) -> None:
     body = job("once@idempotent.test")
     headers = {"Idempotency-Key": "order 17"}
 
@@ -68,7 +70,7 @@ async def test_the_same_request_twice_is_one_job(stack: Stack):
     assert await stack.mails("other@idempotent.test") == []
 
 
-async def test_a_job_is_opened_appended_to_and_started(stack: Stack):
+async def test_a_job_is_opened_appended_to_and_started(stack: Stack) -> None:
     content = {name: value for name, value in job().items() if name != "recipients"}
     _, opened = await stack.call("POST", "/v1/jobs?state=open", content)
     lines = b"\n".join(orjson.dumps({"email": f"u{n}@open.test", "variables": {"prenom": n}}) for n in range(1200))
@@ -92,7 +94,7 @@ async def test_a_job_is_opened_appended_to_and_started(stack: Stack):
     assert (await stack.mail("last@open.test"))["subject"] == "Bonjour Zoe"
 
 
-async def test_a_scheduled_job_is_sent_when_its_time_has_come(stack: Stack):
+async def test_a_scheduled_job_is_sent_when_its_time_has_come(stack: Stack) -> None:
     at = datetime.now(UTC) + timedelta(seconds=3)
     much_later = at + timedelta(hours=1)
 
@@ -105,7 +107,7 @@ async def test_a_scheduled_job_is_sent_when_its_time_has_come(stack: Stack):
     assert datetime.fromisoformat(mail["received_at"]) >= at - timedelta(milliseconds=50)
 
 
-async def test_a_temporary_refusal_is_tried_again_and_both_are_known(stack: Stack):
+async def test_a_temporary_refusal_is_tried_again_and_both_are_known(stack: Stack) -> None:
     job_id = await stack.send("greylist-me@retry.test")
 
     report = await stack.done(job_id)
@@ -117,7 +119,7 @@ async def test_a_temporary_refusal_is_tried_again_and_both_are_known(stack: Stac
     assert report["counts"]["deferred"] == {"current": 0, "unique": 1, "total": 1}
 
 
-async def test_a_mail_that_is_never_taken_expires_with_the_last_reply(stack: Stack):
+async def test_a_mail_that_is_never_taken_expires_with_the_last_reply(stack: Stack) -> None:
     at = datetime.now(UTC) + timedelta(seconds=8)  # enough for a first attempt on a machine that has much to do
 
     job_id = await stack.send("full-box@expiry.test", expires_at=at.isoformat())
@@ -129,7 +131,7 @@ async def test_a_mail_that_is_never_taken_expires_with_the_last_reply(stack: Sta
     assert timeline[-1]["details"]["reply"].startswith("452 4.2.2")
 
 
-async def test_a_refusal_for_good_bounces_and_one_about_us_does_not_suppress(stack: Stack):
+async def test_a_refusal_for_good_bounces_and_one_about_us_does_not_suppress(stack: Stack) -> None:
     job_id = await stack.send("unknown-1@bounce.test", "blocked-1@bounce.test", "fine@bounce.test")
 
     report = await stack.done(job_id)
@@ -145,7 +147,7 @@ async def _is_suppressed(stack: Stack, address: str) -> bool:
     return status == 200
 
 
-async def test_all_that_happens_is_in_the_event_feed(stack: Stack):
+async def test_all_that_happens_is_in_the_event_feed(stack: Stack) -> None:
     job_id = await stack.send("feed@events.test", "unknown-2@events.test")
     await stack.done(job_id)
 
@@ -159,7 +161,7 @@ async def test_all_that_happens_is_in_the_event_feed(stack: Stack):
     ]
 
 
-async def test_a_job_with_logic_is_rendered_for_each_recipient(stack: Stack):
+async def test_a_job_with_logic_is_rendered_for_each_recipient(stack: Stack) -> None:
     html = (
         "<p>{% if name %}Bonjour {{ name }}{% else %}Bonjour {{ email }}{% endif %}</p>"
         '<a href="https://exemple.fr/{{ email|upper }}">x</a><a href="{{ unsubscribe_url }}">u</a>'
@@ -168,7 +170,9 @@ async def test_a_job_with_logic_is_rendered_for_each_recipient(stack: Stack):
 
     mail = await stack.mail("b@logic.test")
     report = await stack.done(job_id)
-    body = message_from_bytes(await stack.source(mail), policy=policy.default).get_body(("html",)).get_content()
+    part = message_from_bytes(await stack.source(mail), policy=policy.default).get_body(("html",))
+    assert part is not None
+    body = part.get_content()
 
     assert mail["subject"] == "B@LOGIC.TEST"
     assert "Bonjour b@logic.test" in body
@@ -177,7 +181,7 @@ async def test_a_job_with_logic_is_rendered_for_each_recipient(stack: Stack):
     assert report["counts"]["delivered"] == 2
 
 
-async def test_a_hostile_job_fails_alone_while_others_are_delivered(stack: Stack):
+async def test_a_hostile_job_fails_alone_while_others_are_delivered(stack: Stack) -> None:
     status, refused = await stack.call("POST", "/v1/jobs", job("a@deep.test", html=DEEP["minus"]))
     recipients = [f"{who}{n}@hostile.test" for who in ("u", FOR_ONE) for n in range(MAX_TRIED)]
     hostile = await stack.send(*recipients, html=BEHIND_A_CONDITION["join"])

@@ -14,7 +14,7 @@ import hashlib
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +36,11 @@ from tests.servers import free_port, need, stop
 #: Not 127.0.0.1, where authoritative servers of tests are, so that a test sees whom it asked.
 RESOLVER_ADDRESS = "127.0.0.27"
 _SIGNED_FOR_S = 86_400
-_HASHES = {0: bytes, 1: lambda part: hashlib.sha256(part).digest(), 2: lambda part: hashlib.sha512(part).digest()}
+_HASHES: dict[int, Callable[[bytes], bytes]] = {
+    0: bytes,
+    1: lambda part: hashlib.sha256(part).digest(),
+    2: lambda part: hashlib.sha512(part).digest(),
+}
 
 # The zones are asked of their servers; about the rest of the world nobody is. Reloading (SIGHUP) empties the cache.
 _UNBOUND_CONF = """\
@@ -97,7 +101,7 @@ class SignedZone(Zone):
             rdataset = zone.find_rdataset(name, "RRSIG", covers=record_type)
             for signature in list(rdataset):
                 assert isinstance(signature, RRSIG)
-                rdataset.remove(signature)
+                rdataset.remove(signature)  # type: ignore[no-untyped-call] # dnspython's
                 spoilt = bytes([signature.signature[0] ^ 1]) + signature.signature[1:]
                 rdataset.add(signature.replace(signature=spoilt))
         return zone.to_text(relativize=False) + "\n"
@@ -224,7 +228,7 @@ def digest(part: bytes, matching: int) -> bytes:
 def serving(name: str, records: Sequence[str], plain: tuple[str, Sequence[str]] | None = None) -> Iterator[Served]:
     with ExitStack() as started:
 
-        def begun(served: Zone | Unbound) -> None:
+        def begun(served: Zone | SignedZone | Unbound) -> None:
             started.callback(served.stop)
             served.start()
 
@@ -235,6 +239,7 @@ def serving(name: str, records: Sequence[str], plain: tuple[str, Sequence[str]] 
         beside = Zone(folder(), *plain) if plain else None
         zones = [zone for zone in (signed, beside) if zone is not None]
         unbound = Unbound(folder(), zones)
-        for server in (*zones, unbound):
-            begun(server)
+        for zone in zones:
+            begun(zone)
+        begun(unbound)
         yield Served(signed, beside, unbound)

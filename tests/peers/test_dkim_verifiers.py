@@ -188,7 +188,7 @@ async def test_keys_are_replaced_without_a_mail_that_does_not_verify(peers: Peer
     status, activated = await peers.stack.call("POST", f"{path}/activate")
     assert (status, [record["key"] for record in activated["records"]][:2]) == (200, ["retiring", "retiring"])
 
-    seen = []
+    seen: list[list[str]] = []
     while not seen or seen[-1] == before:
         stored = await arrived(peers, "fay@peer.test")
         seen.append(selectors(stored))
@@ -208,7 +208,7 @@ async def test_the_mail_on_the_mailbox_page_verifies_with_the_record_that_the_ap
         await stack.send("ana@mailbox.test", **FROM)
         source = await stack.source(await stack.mail("ana@mailbox.test"))
         _, domain = await stack.call("GET", f"/v1/domains/{DOMAIN}")
-        published = {record["name"]: record["value"] for record in domain["records"]}
+        published: dict[str, str] = {record["name"]: record["value"] for record in domain["records"]}
 
         def txt(name: bytes, timeout: int = 5) -> bytes:
             return published.get(name.decode().rstrip("."), "").encode()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from email import message_from_bytes, policy
+from functools import partial
 from typing import Any
 
 import pytest
@@ -87,7 +88,9 @@ async def test_each_make_takes_the_mail_encrypted_where_it_can(peers: Peers) -> 
         assert (parsed["From"], parsed["Subject"]) == ("Chouette <news@exemple.fr>", "Bonjour ana")
         assert parsed["DKIM-Signature"]
         assert parsed["Message-ID"].startswith(f"<{job_id}.")
-        assert "Bonjour ana" in parsed.get_body(("html",)).get_content()
+        html = parsed.get_body(("html",))
+        assert html is not None
+        assert "Bonjour ana" in html.get_content()
 
 
 async def test_who_is_unknown_to_any_make_bounces_hard_and_is_suppressed(peers: Peers) -> None:
@@ -145,6 +148,6 @@ async def test_a_crowd_arrives_once_each_although_hosts_have_enough_of_a_connect
     stored = {(user, make): await peers.stored(user, make, "whole") for user in users for make in MAKES}
     assert {len(mails) for mails in stored.values()} == {1}
     for make in MAKES:
-        await peers.stack.until(lambda make=make: peers.has_had_enough(make))
+        await peers.stack.until(partial(peers.has_had_enough, make))
     # That is no reason to send more slowly.
     assert '"event":"shaped"' not in (peers.stack.directory / "logs" / "relay.log").read_text()

@@ -34,7 +34,8 @@ async def test_mail_finds_the_mx_host_and_arrives_encrypted_and_unchanged(peers:
     assert (details["site"], details["host"], details["attempt"]) == ("mx1.peer.test", "mx1.peer.test", 1)
     assert details["tls"] == "TLSv1.3"
     queued_as = re.fullmatch(r"250 2\.0\.0 Ok: queued as ([0-9A-F]+)", details["reply"])
-    assert queued_as and queued_as[1] in stored["Received"]
+    assert queued_as
+    assert queued_as[1] in stored["Received"]
     assert re.fullmatch(r"<b-[0-9a-v]{39}@bounces\.test>", stored["Return-Path"])
     assert re.fullmatch(rf"<{job_id}\.0\.[0-9a-v]{{13}}@exemple\.fr>", stored["Message-ID"])
     assert stored["From"] == "Chouette <news@exemple.fr>"
@@ -47,8 +48,10 @@ async def test_mail_finds_the_mx_host_and_arrives_encrypted_and_unchanged(peers:
     )
     assert stored["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     # Postfix adds what is missing to nobody's mail but its own: one of each is ours.
-    assert [len(stored.get_all(name)) for name in ("From", "To", "Date", "Message-ID", "MIME-Version")] == [1] * 5
-    html = stored.get_body(("html",)).get_content()
+    assert [len(stored.get_all(name, [])) for name in ("From", "To", "Date", "Message-ID", "MIME-Version")] == [1] * 5
+    body = stored.get_body(("html",))
+    assert body is not None
+    html = body.get_content()
     assert "Bonjour ana" in html
     assert "/c/" in html
 

@@ -58,7 +58,7 @@ class SecuredRoutes:
         self._routes = routes
         self._policies = policies
 
-    async def hops(self, domain: str):
+    async def hops(self, domain: str) -> Sequence[Hop] | NoRoute:
         hops = await self._routes.hops(domain)
         return hops if isinstance(hops, NoRoute) else await self._policies.secured(domain, hops)
 
@@ -99,7 +99,7 @@ class Sender:
             )
         finally:
             await courier.close()
-        assert result is not None
+        assert isinstance(result, Result)
         return result
 
     async def open(self, hop: Hop, source: Source) -> Connection:
@@ -143,12 +143,12 @@ async def sending(world: World, redis_url: str) -> AsyncIterator[Sender]:
         return ()
 
     clock = Clock()
-    deliver = deliver_by(lambda: Courier(routes, Unlimited(), sender.open, Hosts(time.monotonic)))
+    deliver = deliver_by(lambda: Courier(routes, Unlimited(), relay.open, Hosts(time.monotonic)))
     reports = TlsReports(client, 4, resolver, clock, Sending(BY, web, deliver, no_keys))
-    policies = Policies(dane, sts, lambda *told: sender.note(*told))
-    sender = Sender(routes, policies, world.ca_file, reports, clock, [], [])
+    policies = Policies(dane, sts, lambda *told: relay.note(*told))
+    relay = Sender(routes, policies, world.ca_file, reports, clock, [], [])
     try:
-        yield sender
+        yield relay
     finally:
         await sts.close()
         await web.close()
@@ -247,5 +247,7 @@ def _reports(world: World, count: int) -> dict[str, Any]:
     for mail in world.postfix.until(arrived):
         parsed = message_from_bytes(mail, policy=policy.default)
         (attached,) = parsed.iter_attachments()
-        found[parsed["TLS-Report-Domain"]] = json.loads(gzip.decompress(attached.get_payload(decode=True)))
+        packed = attached.get_payload(decode=True)
+        assert isinstance(packed, bytes)
+        found[parsed["TLS-Report-Domain"]] = json.loads(gzip.decompress(packed))
     return found

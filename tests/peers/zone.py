@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import dns.exception
 import dns.resolver
@@ -148,7 +149,7 @@ class Zone:
         except (dns.exception.DNSException, OSError):
             return False
 
-    def _ask(self, name: str, record_type: str, patience_s: float = 10.0) -> list:
+    def _ask(self, name: str, record_type: str, patience_s: float = 10.0) -> list[Any]:
         resolver = dns.resolver.Resolver(configure=False)
         resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], self.port, patience_s
         try:

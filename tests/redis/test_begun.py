@@ -108,7 +108,7 @@ async def test_marks_that_come_together_travel_together(client: redis.Client) ->
     await asyncio.gather(first, *others)
 
     assert counting.calls == 2
-    stored = [await client.get(keys.job_begun(1, job)) for job in (JOB, OTHER)]
+    stored: list[Any] = [await client.get(keys.job_begun(1, job)) for job in (JOB, OTHER)]
     assert sum(len(one.replace(b"\0", b"")) for one in stored) == 200
 
 

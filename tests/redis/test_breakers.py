@@ -70,11 +70,13 @@ class Bench:
         self.breakers = Breakers(self.figures, self.stops, self.publisher, lambda: self.now_ms)
         self._numbers = itertools.count(1)
 
-    async def job(self, job: str, stream: str = "bulk", total: int = 100_000, test: int = 0, state: str = "queued"):
+    async def job(
+        self, job: str, stream: str = "bulk", total: int = 100_000, test: int = 0, state: str = "queued"
+    ) -> None:
         fields = {"tenant": "acme", "stream": stream, "total": total, "test": test, "state": state, "expires_at": 0}
         await self.client.hset(keys.job(ids.job_partition(job, P), job), mapping=fields)
 
-    def facts(self, fact: Any, ordinals: Sequence[int], job: str = JOB, tenant: str = "acme", **more: Any):
+    def facts(self, fact: Any, ordinals: Sequence[int], job: str = JOB, tenant: str = "acme", **more: Any) -> list[Any]:
         return [
             fact(
                 event_id=events.event_id(job, ordinal, fact.__name__),

@@ -16,11 +16,11 @@ from shared.redis.bus import (
     Entry,
     Hopeless,
     Publisher,
-    gone,
     trim,
 )
 from shared.words import events, ids
 from tests.servers import RedisServer
+from tests.tasks import gone
 
 PARTITIONS = 3
 GROUP = "readers"

@@ -90,8 +90,9 @@ async def test_a_primary_without_its_replicas_is_a_redis_that_is_away(client: An
 
 
 async def test_a_fault_of_ours_is_no_redis_that_is_away(client: Any) -> None:
+    await client.lpush("list", "MISCONF")
+
     with pytest.raises(redis.Refused, match="wrong kind"):
-        await client.lpush("list", "MISCONF")
         await answer(client.incr("list"))
     with pytest.raises(redis.Refused):
         await Script("return redis.call('INCR', KEYS[1])")(client, ["list"], [])

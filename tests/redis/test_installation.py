@@ -27,7 +27,7 @@ def one(client: redis.Client, directory: Path | None = None, given: str = "", ne
 
 
 async def emptied(client: redis.Client) -> None:
-    await client.flushall()  # type: ignore[union-attr]
+    await client.flushall()
 
 
 async def test_the_first_start_makes_an_id_and_every_later_one_finds_it(client: redis.Client, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ async def test_a_first_start_that_is_killed_anywhere_is_gone_on_with(
             raise Killed
         return await call  # type: ignore[misc]
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched, pytest.raises(Killed):  # noqa: PT012 - killed within the patch
         patched.setattr(Installation, "_ask", ask)
         await one(client, tmp_path).find()
         raise Killed
@@ -96,7 +96,7 @@ async def test_gone_data_is_told_and_not_taken_for_a_first_start(
         with pytest.raises(NotOurs, match=r"\(made-0\) is gone from redis.*estafette installation accept"):
             await call()
     assert await restarted.stored() == ""
-    assert await client.dbsize() == 0  # type: ignore[union-attr]
+    assert await client.dbsize() == 0
 
 
 async def test_another_service_that_starts_without_a_memory_does_not_heal_the_others(
@@ -150,7 +150,7 @@ async def test_another_installation_is_accepted_for_those_who_remember_this_one(
 
 
 async def test_data_of_before_ids_gets_one(client: redis.Client, tmp_path: Path) -> None:
-    await redis.check_partitions(client, PARTITIONS)
+    await client.set(keys.partitions(), PARTITIONS)
 
     found = one(client, tmp_path)
     await found.find()
@@ -159,7 +159,7 @@ async def test_data_of_before_ids_gets_one(client: redis.Client, tmp_path: Path)
 
 
 async def test_another_number_of_partitions_is_refused(client: redis.Client) -> None:
-    await redis.check_partitions(client, PARTITIONS + 1)
+    await client.set(keys.partitions(), PARTITIONS + 1)
 
     with pytest.raises(redis.WrongPartitions, match="made with 5"):
         await one(client).find()

@@ -137,7 +137,9 @@ async def test_what_others_alone_may_see_makes_no_empty_page(client: redis.Clien
     for number in range(70):
         await kept.keep("not_a_report", mail(str(number)), "demo" if number in (0, 3, 50) else "acme")
 
-    subjects, after, sizes = [], None, []
+    subjects: list[str] = []
+    sizes: list[int] = []
+    after = None
     while not sizes or after:
         query = {"limit": "2"} | ({"after": after} if after else {})
         async with browser.get("/v1/kept-mail", params=query, headers=bearer("demo")) as answer:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,10 @@ from shared.words.rates import (
     Rate,
     allowed,
     parse_rate,
-    permitted,
     spacing,
 )
+from tests.permits import permitted
+from tests.servers import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,14 +84,14 @@ async def _taken(limits: Limits, limit: Limit) -> Slot:
 # Messages
 
 
-async def test_what_no_limit_counts_costs_no_round_trip():
+async def test_what_no_limit_counts_costs_no_round_trip() -> None:
     limits = Limits(None, "r1")  # type: ignore[arg-type]
 
     assert await limits.permit([]) is None
     assert await limits.permit([Limit("site:a", connections=5)]) is None
 
 
-async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(client):
+async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     site, source = limited("site:a", "2/h burst 0"), limited("site:a source:x", "1/h burst 0")
 
@@ -105,7 +107,7 @@ async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(clien
     assert 1_790_000 < third.ms <= 1_801_000  # and the refused one has not moved that
 
 
-async def test_several_rates_of_one_limit_hold_together(client):
+async def test_several_rates_of_one_limit_hold_together(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     both = limited("site:a", "100/s burst 50", "100/h burst 0")
 
@@ -116,7 +118,7 @@ async def test_several_rates_of_one_limit_hold_together(client):
     assert answers[-1].ms > 30_000
 
 
-async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client):
+async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     short, long = limited("site:a", "1/m burst 0"), limited("tenant:t", "1/h burst 0")
     await limits.permit([short, long])
@@ -128,7 +130,7 @@ async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client):
     assert answer.ms > 3_000_000
 
 
-async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client):
+async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     now = await _now_ms(client)
     today, tomorrow = (limited("warmup:a1 gmail", quota=2, until=now + at) for at in (60_000, 120_000))
@@ -144,13 +146,13 @@ async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client):
     assert behind is not None
 
 
-async def test_a_quota_of_nothing_permits_nothing(client):
+async def test_a_quota_of_nothing_permits_nothing(client: redis.Client) -> None:
     limits = Limits(client, "r1")
 
     assert await limits.permit([limited("warmup:a", quota=0, until=await _now_ms(client) + 60_000)]) is not None
 
 
-async def test_a_quota_holds_when_many_ask_at_once(client):
+async def test_a_quota_holds_when_many_ask_at_once(client: redis.Client) -> None:
     relays = [Limits(client, f"r{number}") for number in range(3)]
     quota = limited("warmup:a", quota=100, until=await _now_ms(client) + 60_000)
 
@@ -159,7 +161,7 @@ async def test_a_quota_holds_when_many_ask_at_once(client):
     assert sum(answer is None for answer in answers) == 100
 
 
-async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client):
+async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     slow = limited("site:a", "10/m burst 0")
     await limits.permit([slow])
@@ -173,7 +175,9 @@ async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client)
 
 
 @pytest.mark.parametrize("rate", ["300/s", "100/s burst 1", "4/s burst 0"])
-async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_any_second(client, rate):
+async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_any_second(
+    client: redis.Client, rate: str
+) -> None:
     relays = [Limits(client, f"r{number}") for number in range(3)]
     limit = limited("site:a", rate)
     until, enough = time.monotonic() + 2.5, limit.rates[0].per_s
@@ -207,7 +211,7 @@ async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_an
     assert all(seen[at + most] - seen[at] >= 1.0 - stalled_s for at in range(len(seen) - most))
 
 
-async def test_who_has_patience_goes_in_the_order_of_asking(client):
+async def test_who_has_patience_goes_in_the_order_of_asking(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     slow = limited("site:a", "100/s burst 0")
     order: list[int] = []
@@ -221,7 +225,7 @@ async def test_who_has_patience_goes_in_the_order_of_asking(client):
     assert order == list(range(30))
 
 
-async def test_one_between_two_limits_is_not_starved_by_many_under_one(client):
+async def test_one_between_two_limits_is_not_starved_by_many_under_one(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     site, job = limited("site:a", "50/s burst 0"), limited("job:j", "5/s burst 0")
     done = asyncio.Event()
@@ -239,7 +243,7 @@ async def test_one_between_two_limits_is_not_starved_by_many_under_one(client):
         await asyncio.gather(one(), *(many() for _ in range(10)))
 
 
-async def test_a_wait_beyond_the_patience_is_told_at_once(client):
+async def test_a_wait_beyond_the_patience_is_told_at_once(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     slow = limited("site:a", "1/h burst 0")
     await limits.permit([slow])
@@ -248,12 +252,12 @@ async def test_a_wait_beyond_the_patience_is_told_at_once(client):
         assert await limits.permit([slow], patience_ms=1000) is not None
 
 
-async def test_a_permit_that_came_too_late_is_asked_for_again(client):
+async def test_a_permit_that_came_too_late_is_asked_for_again(client: redis.Client) -> None:
     clock = Still()
     calls = 0
 
     class Slow:
-        async def evalsha(self, *args: object) -> object:
+        async def evalsha(self, *args: Any) -> object:
             nonlocal calls
             calls += 1
             found = await client.evalsha(*args)
@@ -272,12 +276,12 @@ async def test_a_permit_that_came_too_late_is_asked_for_again(client):
     assert await limits.permit([slow]) is not None
 
 
-async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_again(client):
+async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_again(client: redis.Client) -> None:
     clock = Still()
     calls = 0
 
     class Counted:
-        async def evalsha(self, *args: object) -> object:
+        async def evalsha(self, *args: Any) -> object:
             nonlocal calls
             calls += 1
             found = await client.evalsha(*args)
@@ -297,11 +301,11 @@ async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_a
     assert await limits.permit([slow]) is not None
 
 
-async def test_a_redis_that_has_become_slow_permits_after_a_while(client):
+async def test_a_redis_that_has_become_slow_permits_after_a_while(client: redis.Client) -> None:
     clock = Still()
 
     class Slow:
-        async def evalsha(self, *args: object) -> object:
+        async def evalsha(self, *args: Any) -> object:
             clock.ahead_s += 0.2
             return await client.evalsha(*args)
 
@@ -314,7 +318,7 @@ async def test_a_redis_that_has_become_slow_permits_after_a_while(client):
         assert await limits.permit([limited("site:a", "1000/s burst 500")]) is None
 
 
-async def test_without_redis_nothing_is_permitted(redis_server):
+async def test_without_redis_nothing_is_permitted(redis_server: RedisServer) -> None:
     nobody = redis.connect("redis://127.0.0.1:1")
     limits = Limits(nobody, "r1")
 
@@ -328,7 +332,7 @@ async def test_without_redis_nothing_is_permitted(redis_server):
     await redis.close(nobody)
 
 
-async def test_who_gave_up_asking_holds_up_nobody(client):
+async def test_who_gave_up_asking_holds_up_nobody(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     slow = limited("site:a", "20/s burst 0")
     await limits.permit([slow])
@@ -343,7 +347,7 @@ async def test_who_gave_up_asking_holds_up_nobody(client):
         assert await limits.permit([slow], patience_ms=60_000) is None
 
 
-async def test_a_limit_leaves_redis_when_it_is_empty(client):
+async def test_a_limit_leaves_redis_when_it_is_empty(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     await limits.permit([limited("site:a", "6/m")])
     await limits.permit([limited("site:b", "1000/d")])
@@ -352,7 +356,7 @@ async def test_a_limit_leaves_redis_when_it_is_empty(client):
     assert 0 < await client.pttl(keys.limit("site:b")) <= 90_000
 
 
-async def test_a_changed_rate_takes_over_at_once(client):
+async def test_a_changed_rate_takes_over_at_once(client: redis.Client) -> None:
     limits = Limits(client, "r1")
     await limits.permit([limited("site:a", "1/h burst 0")])
 
@@ -365,7 +369,7 @@ async def test_a_changed_rate_takes_over_at_once(client):
     assert faster.ms <= 1000
 
 
-async def test_the_script_permits_what_the_model_permits(client):
+async def test_the_script_permits_what_the_model_permits(client: redis.Client) -> None:
     """The model is what the promise is proven on (tests/unit/shared/test_rates.py)."""
     random = Random(7)
     limits = [
@@ -406,7 +410,7 @@ TWO = Limit("site:a", connections=2)
 
 
 @pytest.fixture
-def relays(client) -> Sequence[Limits]:
+def relays(client: redis.Client) -> Sequence[Limits]:
     return [Limits(client, f"r{number}", lease_ms=60_000) for number in range(3)]
 
 
@@ -419,14 +423,14 @@ async def _tended(limits: Limits) -> None:
     await running
 
 
-async def test_promise_6_connections_are_counted_over_all_relays(relays):
+async def test_promise_6_connections_are_counted_over_all_relays(relays: Sequence[Limits]) -> None:
     answers = await asyncio.gather(*(relay.connect([TWO]) for relay in relays for _ in range(4)))
 
     assert sum(isinstance(answer, Slot) for answer in answers) == 2
     assert {answer.limit for answer in answers if isinstance(answer, Wait)} == {"site:a"}
 
 
-async def test_a_connection_takes_a_slot_under_all_its_limits_or_none(relays):
+async def test_a_connection_takes_a_slot_under_all_its_limits_or_none(relays: Sequence[Limits]) -> None:
     source = Limit("site:a source:x", connections=1)
     await _slot(relays[0], source)
 
@@ -438,7 +442,7 @@ async def test_a_connection_takes_a_slot_under_all_its_limits_or_none(relays):
     assert all(isinstance(slot, Slot) for slot in free)
 
 
-async def test_a_slot_given_back_is_free_at_once(relays):
+async def test_a_slot_given_back_is_free_at_once(relays: Sequence[Limits]) -> None:
     first = await _slot(relays[0], TWO)
     await _slot(relays[0], TWO)
     assert isinstance(await relays[0].connect([TWO]), Wait)
@@ -449,14 +453,14 @@ async def test_a_slot_given_back_is_free_at_once(relays):
     assert isinstance(await relays[0].connect([TWO]), Slot)
 
 
-async def test_connections_without_a_limit_need_no_slot(relays):
+async def test_connections_without_a_limit_need_no_slot(relays: Sequence[Limits]) -> None:
     slot = await _slot(relays[0], limited("site:a", "1/s"))
 
     assert not slot.lost
     await relays[0].disconnect(slot)
 
 
-async def test_the_slots_of_a_dead_relay_end_with_their_lease(client):
+async def test_the_slots_of_a_dead_relay_end_with_their_lease(client: redis.Client) -> None:
     short, long, alive = (Limits(client, f"r{at}", lease_ms=ms) for at, ms in enumerate((400, 60_000, 60_000)))
     other = Limit("site:b", connections=2)
     begun = await _now_ms(client)
@@ -470,7 +474,7 @@ async def test_the_slots_of_a_dead_relay_end_with_their_lease(client):
     assert isinstance(await alive.connect([other]), Wait)
 
 
-async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client):
+async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client: redis.Client) -> None:
     living, other = Limits(client, "r0", lease_ms=3000), Limits(client, "r1", lease_ms=3000)
     slots = [await _slot(living, TWO), await _slot(living, TWO)]
     stopping = asyncio.Event()
@@ -485,7 +489,9 @@ async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client):
     await running
 
 
-async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_before_it_uses_them(client):
+async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_before_it_uses_them(
+    client: redis.Client,
+) -> None:
     clock = Still()
     stopped, other = Limits(client, "r0", lease_ms=400, monotonic=clock), Limits(client, "r1", lease_ms=60_000)
     slots = [await _slot(stopped, TWO), await _slot(stopped, TWO)]
@@ -502,7 +508,7 @@ async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_
     assert not taken.lost
 
 
-async def test_slots_that_redis_has_forgotten_are_lost(client):
+async def test_slots_that_redis_has_forgotten_are_lost(client: redis.Client) -> None:
     limits = Limits(client, "r0", lease_ms=60_000)
     slot = await _slot(limits, TWO)
     await client.delete(keys.slots("site:a"))
@@ -512,10 +518,12 @@ async def test_slots_that_redis_has_forgotten_are_lost(client):
     assert slot.lost
 
 
-async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client, relays):
+async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(
+    client: redis.Client, relays: Sequence[Limits]
+) -> None:
     was_taken = asyncio.Event()
 
-    async def hang(*args: object) -> object:
+    async def hang(*args: Any) -> object:
         await client.evalsha(*args)
         was_taken.set()
         await asyncio.Event().wait()
@@ -524,7 +532,7 @@ async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client, re
     await _slot(relays[0], Limit("site:b", connections=1))  # the script is loaded
     giving_up = Limits(client, "r9", lease_ms=60_000)
     real = giving_up._slots._client
-    giving_up._slots._client = type("Hanging", (), {"evalsha": staticmethod(hang)})()  # type: ignore[assignment]
+    giving_up._slots._client = type("Hanging", (), {"evalsha": staticmethod(hang)})()
     connecting = asyncio.create_task(giving_up.connect([Limit("site:a", connections=1)]))
     await was_taken.wait()
     connecting.cancel()
@@ -543,7 +551,7 @@ def wanted_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("wanted_for_long")
-async def test_who_holds_idle_connections_learns_that_another_wants_one(relays):
+async def test_who_holds_idle_connections_learns_that_another_wants_one(relays: Sequence[Limits]) -> None:
     holder, other, _ = relays
     slots = [await _slot(holder, TWO), await _slot(holder, TWO)]
     elsewhere = await _slot(holder, Limit("site:b", connections=2))
@@ -566,7 +574,7 @@ async def test_who_holds_idle_connections_learns_that_another_wants_one(relays):
 
 
 @pytest.mark.usefixtures("wanted_for_long")
-async def test_a_relay_gives_up_an_idle_connection_for_one_that_it_wants_itself(relays):
+async def test_a_relay_gives_up_an_idle_connection_for_one_that_it_wants_itself(relays: Sequence[Limits]) -> None:
     relay = relays[0]
     slots = [await _slot(relay, TWO), await _slot(relay, TWO)]
 
@@ -578,7 +586,7 @@ async def test_a_relay_gives_up_an_idle_connection_for_one_that_it_wants_itself(
 
 
 @pytest.mark.usefixtures("wanted_for_long")
-async def test_busy_connections_are_given_up_until_shares_are_equal(relays):
+async def test_busy_connections_are_given_up_until_shares_are_equal(relays: Sequence[Limits]) -> None:
     holder, other, _ = relays
     four = Limit("site:a", connections=4)
     slots = [await _slot(holder, four) for _ in range(4)]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +17,7 @@ SITE, SOURCE = "gmail", "a1"
 
 
 @pytest.fixture
-def relays(client) -> Sequence[Paces]:
+def relays(client: redis.Client) -> Sequence[Paces]:
     return [Paces(client) for _ in range(3)]
 
 
@@ -25,11 +26,11 @@ async def _now_ms(client: redis.Client) -> int:
 
 
 async def _stored(client: redis.Client) -> Pace:
-    stored = await client.hget(keys.paces(), f"{SITE}\n{SOURCE}")
+    stored: Any = await client.hget(keys.paces(), f"{SITE}\n{SOURCE}")
     return msgspec.msgpack.decode(stored, type=Pace)
 
 
-async def test_a_refusal_gives_the_source_a_pace_at_the_site_for_all_relays(relays):
+async def test_a_refusal_gives_the_source_a_pace_at_the_site_for_all_relays(relays: Sequence[Paces]) -> None:
     refused, other, _ = relays
     for _ in range(40):
         refused.note_accepted(SITE, SOURCE)
@@ -48,7 +49,7 @@ async def test_a_refusal_gives_the_source_a_pace_at_the_site_for_all_relays(rela
     assert other.pace("yahoo", SOURCE) is None
 
 
-async def test_a_pace_is_made_from_what_all_relays_had_accepted(relays):
+async def test_a_pace_is_made_from_what_all_relays_had_accepted(relays: Sequence[Paces]) -> None:
     refused, other, _ = relays
     for _ in range(9000):
         other.note_accepted(SITE, SOURCE)
@@ -62,7 +63,9 @@ async def test_a_pace_is_made_from_what_all_relays_had_accepted(relays):
     assert pace.per_s > 800
 
 
-async def test_of_many_that_are_refused_at_once_one_decreases_the_pace(client, relays):
+async def test_of_many_that_are_refused_at_once_one_decreases_the_pace(
+    client: redis.Client, relays: Sequence[Paces]
+) -> None:
     for relay in relays:
         for _ in range(50):
             relay.note_accepted(SITE, SOURCE)
@@ -77,7 +80,7 @@ async def test_of_many_that_are_refused_at_once_one_decreases_the_pace(client, r
     assert await client.get(keys.pace_changes()) == b"1"
 
 
-async def test_what_is_told_is_counted_once(client, relays):
+async def test_what_is_told_is_counted_once(client: redis.Client, relays: Sequence[Paces]) -> None:
     relay = relays[0]
     relay.note_accepted(SITE, SOURCE)
     await relay.slow_down(SITE, SOURCE)
@@ -91,7 +94,7 @@ async def test_what_is_told_is_counted_once(client, relays):
     assert all(0 < lifetime <= 120_000 for lifetime in lifetimes)
 
 
-async def test_a_pace_that_is_over_leaves_redis(client, relays):
+async def test_a_pace_that_is_over_leaves_redis(client: redis.Client, relays: Sequence[Paces]) -> None:
     long_ago = Pace(90.0, 100.0, await _now_ms(client) - OVER_MS - 1000)
     await client.hset(keys.paces(), f"{SITE}\n{SOURCE}", msgspec.msgpack.encode(long_ago))
     await client.incr(keys.pace_changes())
@@ -102,7 +105,7 @@ async def test_a_pace_that_is_over_leaves_redis(client, relays):
     assert not await client.exists(keys.paces())
 
 
-async def test_a_pace_that_is_not_over_stays_and_grows(client, relays):
+async def test_a_pace_that_is_not_over_stays_and_grows(client: redis.Client, relays: Sequence[Paces]) -> None:
     before = Pace(90.0, 100.0, await _now_ms(client) - 450_000)
     await client.hset(keys.paces(), f"{SITE}\n{SOURCE}", msgspec.msgpack.encode(before))
     await client.incr(keys.pace_changes())
@@ -115,7 +118,9 @@ async def test_a_pace_that_is_not_over_stays_and_grows(client, relays):
     assert await _stored(client) == before
 
 
-async def test_what_cannot_be_read_is_no_pace_and_is_written_anew(client, relays):
+async def test_what_cannot_be_read_is_no_pace_and_is_written_anew(
+    client: redis.Client, relays: Sequence[Paces]
+) -> None:
     await client.hset(keys.paces(), f"{SITE}\n{SOURCE}", b"\xff\x00")
     await client.incr(keys.pace_changes())
 
@@ -126,7 +131,7 @@ async def test_what_cannot_be_read_is_no_pace_and_is_written_anew(client, relays
     assert (await _stored(client)).at_ms > 0
 
 
-async def test_a_resting_source_rests_for_all_until_it_is_over(client, relays):
+async def test_a_resting_source_rests_for_all_until_it_is_over(client: redis.Client, relays: Sequence[Paces]) -> None:
     one, other, _ = relays
     until_ms = await _now_ms(client) + 60_000
 
@@ -141,7 +146,9 @@ async def test_a_resting_source_rests_for_all_until_it_is_over(client, relays):
     assert await client.hget(keys.rests(), f"{SITE}\n{SOURCE}") == b"%d" % until_ms
 
 
-async def test_one_connection_alone_is_for_all_and_leaves_redis_when_it_is_over(client, relays):
+async def test_one_connection_alone_is_for_all_and_leaves_redis_when_it_is_over(
+    client: redis.Client, relays: Sequence[Paces]
+) -> None:
     one, other, third = relays
     await one.one_connection(SITE, SOURCE, await _now_ms(client) + 60_000)
     await other.tend()
@@ -157,7 +164,7 @@ async def test_one_connection_alone_is_for_all_and_leaves_redis_when_it_is_over(
     assert not await client.exists(keys.single_connections())
 
 
-async def test_what_redis_did_not_hear_counts_here_and_is_told_later(client):
+async def test_what_redis_did_not_hear_counts_here_and_is_told_later(client: redis.Client) -> None:
     paces = Paces(AWAY)
     until_ms = await _now_ms(client) + 60_000
     await paces.rest(SITE, SOURCE, until_ms)
@@ -178,7 +185,7 @@ async def test_what_redis_did_not_hear_counts_here_and_is_told_later(client):
     assert sum(int(count) for counts in counted for count in counts.values()) == 2
 
 
-async def test_the_limits_keep_their_view_fresh(client):
+async def test_the_limits_keep_their_view_fresh(client: redis.Client) -> None:
     one, other = Limits(client, "r1"), Limits(client, "r2")
     one.note_accepted(SITE, SOURCE)
     await one.slow_down(SITE, SOURCE)
@@ -196,7 +203,7 @@ async def test_the_limits_keep_their_view_fresh(client):
     assert other.only_one("orange", SOURCE)
 
 
-async def test_redis_that_lost_everything_leaves_no_pace_behind(client, relays):
+async def test_redis_that_lost_everything_leaves_no_pace_behind(client: redis.Client, relays: Sequence[Paces]) -> None:
     await relays[0].slow_down(SITE, SOURCE)
     await relays[0].tend()
     await client.delete(keys.paces(), keys.pace_changes())

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -74,10 +75,11 @@ def _waiting(*emails: str) -> list[Waiting]:
     return [Waiting(email=email) for email in emails]
 
 
-async def _facts(client: redis.Client, name: str) -> list[events.Fact]:
-    found = []
+async def _facts(client: redis.Client, name: str) -> list[Any]:
+    found: list[Any] = []
     for p in range(P):
-        for _, fields in await client.xrange(keys.events(p)):
+        entries: Any = await client.xrange(keys.events(p))
+        for _, fields in entries:
             if fields[b"t"].decode() == name:
                 found.append(events.decode(name, fields[b"b"]))
     return found
@@ -86,7 +88,8 @@ async def _facts(client: redis.Client, name: str) -> list[events.Fact]:
 async def _ready(client: redis.Client) -> list[str]:
     queues = ReadyQueues(client)
     leases = [(await queues.lease(p, "r", 60_000, 1000, 1000)).leases for p in range(P)]
-    return sorted(events.decode("Ready", lease.body).email for found in leases for lease in found)
+    readies = [events.decode("Ready", lease.body) for found in leases for lease in found]
+    return sorted(ready.email for ready in readies if isinstance(ready, events.Ready))
 
 
 async def _entries(client: redis.Client, p: int, lane: int = 1) -> list[bus.Entry]:
@@ -96,18 +99,18 @@ async def _entries(client: redis.Client, p: int, lane: int = 1) -> list[bus.Entr
         await client.xgroup_create(stream, keys.GROUP_QUEUEING, id="0", mkstream=True)
     except Exception as exists:
         assert "BUSYGROUP" in str(exists)
-    pending = await client.xreadgroup(keys.GROUP_QUEUEING, "me", {stream: "0"})
-    fresh = await client.xreadgroup(keys.GROUP_QUEUEING, "me", {stream: ">"})
+    pending: Any = await client.xreadgroup(keys.GROUP_QUEUEING, "me", {stream: "0"})
+    fresh: Any = await client.xreadgroup(keys.GROUP_QUEUEING, "me", {stream: ">"})
     read = [row for found in (pending, fresh) for _, rows in found for row in rows]
     return [bus.entry(number, fields) for number, fields in read]
 
 
-def _queueing(client, store, publisher, sites=None) -> Queueing:
+def _queueing(client: redis.Client, store: JobStore, publisher: Publisher, sites: Sites | None = None) -> Queueing:
     suppressions = SuppressionList(client, P)
     return Queueing(store, ReadyQueues(client), suppressions, sites or Sites(), publisher, P, lambda: NOW_MS)
 
 
-async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client, store):
+async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: redis.Client, store: JobStore) -> None:
     job = _job_id()
     rows = [*_waiting("a@x.test", "b@gone.test", "c@y.test"), Waiting(email="zut", rejected="invalid_address")]
     await store.store(_new(job, 4), [(0, pack_waiting(0, rows))], "queueing")
@@ -127,7 +130,9 @@ async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client, s
 
 
 @pytest.mark.parametrize("at_most_once", [False, True])
-async def test_what_a_relay_decides_by_travels_with_the_message(client, store, at_most_once):
+async def test_what_a_relay_decides_by_travels_with_the_message(
+    client: redis.Client, store: JobStore, at_most_once: bool
+) -> None:
     new = replace(_new(_job_id(), 1), at_most_once=at_most_once)
     await store.store(new, [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
 
@@ -136,11 +141,14 @@ async def test_what_a_relay_decides_by_travels_with_the_message(client, store, a
     queues = ReadyQueues(client)
     (lease,) = [lease for p in range(P) for lease in (await queues.lease(p, "r", 60_000, 10, 10)).leases]
     ready = events.decode("Ready", lease.body)
+    assert isinstance(ready, events.Ready)
     assert (ready.stream, ready.at_most_once) == ("bulk", at_most_once)
 
 
 @pytest.mark.parametrize(("rate", "queue"), [("", "acme"), ("50000/h", "acme/{job}")])
-async def test_a_job_with_a_rate_of_its_own_waits_in_a_queue_of_its_own(client, store, rate, queue):
+async def test_a_job_with_a_rate_of_its_own_waits_in_a_queue_of_its_own(
+    client: redis.Client, store: JobStore, rate: str, queue: str
+) -> None:
     new = replace(_new(_job_id(), 1), rate=rate)
     await store.store(new, [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
 
@@ -152,7 +160,7 @@ async def test_a_job_with_a_rate_of_its_own_waits_in_a_queue_of_its_own(client, 
 
 
 @pytest.mark.parametrize("crash", ["before", "after"])
-async def test_a_chunk_that_broke_off_is_queued_once(client, store, crash):
+async def test_a_chunk_that_broke_off_is_queued_once(client: redis.Client, store: JobStore, crash: str) -> None:
     job = _job_id()
     await store.store(_new(job, 2), [(0, pack_waiting(0, _waiting("a@x.test", "b@gone.test")))], "queueing")
     publisher, sites = Publisher(client), Sites()
@@ -169,7 +177,7 @@ async def test_a_chunk_that_broke_off_is_queued_once(client, store, crash):
     assert sites.asked == 2  # the plan was kept, DNS was not asked again
 
 
-async def test_a_suppressed_recipient_is_not_queued(client, store):
+async def test_a_suppressed_recipient_is_not_queued(client: redis.Client, store: JobStore) -> None:
     record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=NOW_MS))
     await client.hset(keys.suppressed(suppression.partition("acme", "a@x.test", P), "acme"), "a@x.test", record)
     job = _job_id()
@@ -182,7 +190,7 @@ async def test_a_suppressed_recipient_is_not_queued(client, store):
     assert (fact.ordinal, fact.reason, fact.where) == (0, "unsubscribed", "queueing")
 
 
-async def test_the_same_idempotency_key_stores_one_job(client, store):
+async def test_the_same_idempotency_key_stores_one_job(client: redis.Client, store: JobStore) -> None:
     first, second = _job_id(1), _job_id(2)
     chunk = [(0, pack_waiting(0, _waiting("a@x.test")))]
 
@@ -195,7 +203,7 @@ async def test_the_same_idempotency_key_stores_one_job(client, store):
     assert 0 < await client.pttl(keys.idempotency(2, "k" * 64)) <= 24 * 3600 * 1000
 
 
-async def test_a_full_intake_refuses_and_stores_nothing(client, store):
+async def test_a_full_intake_refuses_and_stores_nothing(client: redis.Client, store: JobStore) -> None:
     chunk = [(0, pack_waiting(0, _waiting("a@x.test")))]
     words = [(await store.store(_new(_job_id(n), 1), chunk, "queueing")).word for n in range(7)]
 
@@ -204,7 +212,7 @@ async def test_a_full_intake_refuses_and_stores_nothing(client, store):
     assert (await store.store(_new(_job_id(9), 1, "transactional"), chunk, "queueing")).word == "stored"
 
 
-async def test_an_open_job_takes_each_address_once_and_starts_once(client, store):
+async def test_an_open_job_takes_each_address_once_and_starts_once(client: redis.Client, store: JobStore) -> None:
     job = _job_id()
     await store.store(_new(job, 0), [], "open")
     batch = [(email.encode(), pack_waiting_row(Waiting(email=email))) for email in ("a@x.test", "b@x.test")]
@@ -223,10 +231,11 @@ async def test_an_open_job_takes_each_address_once_and_starts_once(client, store
     found = await recipients.Recipients(client, P).find(job, [0, 1, 2])
     assert [found[n].email for n in range(3)] == ["a@x.test", "b@x.test", "c@x.test"]
     head = await store.head(job)
+    assert head is not None
     assert head.expires_at_ms == NOW_MS + 86_400_000
 
 
-async def test_a_scheduled_job_waits_for_its_time(client, store):
+async def test_a_scheduled_job_waits_for_its_time(client: redis.Client, store: JobStore) -> None:
     job = _job_id()
     await store.store(_new(job, 1), [(0, pack_waiting(0, _waiting("a@x.test")))], "scheduled", NOW_MS + 5000)
 
@@ -237,7 +246,7 @@ async def test_a_scheduled_job_waits_for_its_time(client, store):
     assert len(await _entries(client, 2)) == 1
 
 
-async def test_a_job_without_recipients_stays_open(client, store):
+async def test_a_job_without_recipients_stays_open(client: redis.Client, store: JobStore) -> None:
     job = _job_id()
     await store.store(_new(job, 0), [], "open")
 

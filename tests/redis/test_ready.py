@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from shared.redis.ready import (
     Queued,
     ReadyQueues,
     Recorded,
+    Taken,
 )
 from shared.words import events
 
@@ -30,11 +32,13 @@ def _messages(site: str, count: int, lane: int = 1, queue: str = "acme", expires
     return [Queued(lane, site, queue, b"%s \x00\n%d" % (site.encode(), number), expires_at) for number in range(count)]
 
 
-async def _lease(queues: ReadyQueues, relay: str = "r1", limit: int = 100, site_limit: int = 100, ms: int = 5000):
+async def _lease(
+    queues: ReadyQueues, relay: str = "r1", limit: int = 100, site_limit: int = 100, ms: int = 5000
+) -> Taken:
     return await queues.lease(P, relay, ms, limit, site_limit)
 
 
-async def test_what_is_enqueued_is_leased_in_order_with_its_bytes(queues):
+async def test_what_is_enqueued_is_leased_in_order_with_its_bytes(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 3))
 
     taken = await _lease(queues)
@@ -47,21 +51,21 @@ async def test_what_is_enqueued_is_leased_in_order_with_its_bytes(queues):
     assert taken.held == 3
 
 
-async def test_a_repeated_chunk_is_enqueued_once(queues):
+async def test_a_repeated_chunk_is_enqueued_once(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 3))
     await queues.enqueue(P, JOB, 0, _messages("a", 3))
 
     assert len((await _lease(queues)).leases) == 3
 
 
-async def test_transactional_goes_before_bulk(queues):
+async def test_transactional_goes_before_bulk(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 2, lane=1))
     await queues.enqueue(P, JOB, 2, [Queued(0, "a", "acme", b"urgent")])
 
     assert [lease.body for lease in (await _lease(queues, limit=1)).leases] == [b"urgent"]
 
 
-async def test_a_site_at_its_limit_is_left_out_until_one_is_recorded(queues):
+async def test_a_site_at_its_limit_is_left_out_until_one_is_recorded(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("slow", 10) + _messages("fast", 2))
 
     first = await _lease(queues, site_limit=4)
@@ -76,7 +80,7 @@ async def test_a_site_at_its_limit_is_left_out_until_one_is_recorded(queues):
     assert [lease.site for lease in third.leases] == ["slow"]
 
 
-async def test_a_message_to_retry_comes_back_when_due_and_not_before(queues, client):
+async def test_a_message_to_retry_comes_back_when_due_and_not_before(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 2))
     soon, later = (await _lease(queues)).leases
     due = await _now_ms(client) + 300
@@ -92,7 +96,7 @@ async def test_a_message_to_retry_comes_back_when_due_and_not_before(queues, cli
     assert [(again.site, again.body) for again in taken.leases] == [("a", b"second")]
 
 
-async def test_what_a_dead_relay_held_is_leased_by_another(queues):
+async def test_what_a_dead_relay_held_is_leased_by_another(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 5))
     assert len((await _lease(queues, "dead", limit=3, ms=100)).leases) == 3
 
@@ -103,7 +107,7 @@ async def test_what_a_dead_relay_held_is_leased_by_another(queues):
     assert await queues.held(P, "dead") == []
 
 
-async def test_a_relay_that_lost_its_lease_records_nothing(queues):
+async def test_a_relay_that_lost_its_lease_records_nothing(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     (lost,) = (await _lease(queues, "slow", ms=50)).leases
     await asyncio.sleep(0.1)
@@ -114,7 +118,7 @@ async def test_a_relay_that_lost_its_lease_records_nothing(queues):
     assert (await _lease(queues, "alive")).leases == []
 
 
-async def test_a_lost_answer_is_found_again(queues):
+async def test_a_lost_answer_is_found_again(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 2))
     taken = await _lease(queues)  # as if this answer had been lost
 
@@ -126,7 +130,7 @@ async def test_a_lost_answer_is_found_again(queues):
     assert sorted(held, key=lambda lease: lease.number) == taken.leases
 
 
-async def test_release_puts_back_some_or_all(queues):
+async def test_release_puts_back_some_or_all(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 4))
     taken = await _lease(queues)
 
@@ -139,7 +143,7 @@ async def test_release_puts_back_some_or_all(queues):
     assert len(after_all.leases) == 3
 
 
-async def test_a_waiting_relay_is_woken_by_an_enqueue(queues):
+async def test_a_waiting_relay_is_woken_by_an_enqueue(queues: ReadyQueues) -> None:
     waiting = asyncio.create_task(queues.wait(P, "0", 4000))
     await asyncio.sleep(0.05)
 
@@ -148,7 +152,7 @@ async def test_a_waiting_relay_is_woken_by_an_enqueue(queues):
     assert await waiting != "0"
 
 
-async def test_nothing_is_left_of_a_site_whose_messages_are_done(queues, client):
+async def test_nothing_is_left_of_a_site_whose_messages_are_done(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 2, expires_at=2**42))
     taken = await _lease(queues)
     await queues.record(P, "r1", [Recorded(lease.number) for lease in taken.leases])
@@ -167,7 +171,7 @@ def _queues(leases: Sequence[Lease]) -> Counter[str]:
     return Counter(lease.queue for lease in leases)
 
 
-async def test_ten_messages_do_not_wait_behind_ten_thousand(queues):
+async def test_ten_messages_do_not_wait_behind_ten_thousand(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 10_000, queue="big"))
     await queues.enqueue(P, JOB, 1, _messages("a", 10, queue="small"))
 
@@ -177,7 +181,7 @@ async def test_ten_messages_do_not_wait_behind_ten_thousand(queues):
     assert _queues(taken.leases) == {"big": 90, "small": 10}
 
 
-async def test_who_comes_late_is_served_next(queues):
+async def test_who_comes_late_is_served_next(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1000, queue="big"))
     await _lease(queues, limit=50, site_limit=1000)
     await queues.enqueue(P, JOB, 1, _messages("a", 10, queue="small"))
@@ -188,18 +192,18 @@ async def test_who_comes_late_is_served_next(queues):
 
 
 @pytest.mark.parametrize("limit", [1, 3, 15, 40])
-async def test_queues_get_the_same_whatever_is_asked_for_at_once(queues, limit):
+async def test_queues_get_the_same_whatever_is_asked_for_at_once(queues: ReadyQueues, limit: int) -> None:
     for number, queue in enumerate("xyz"):
         await queues.enqueue(P, JOB, number, _messages("a", 200, queue=queue))
 
-    leases = []
+    leases: list[Lease] = []
     while len(leases) < 120:
         leases += (await _lease(queues, limit=limit, site_limit=1000)).leases
 
     assert all(abs(count - len(leases) / 3) <= TURN for count in _queues(leases).values())
 
 
-async def test_a_site_at_its_limit_serves_queues_in_turn(queues):
+async def test_a_site_at_its_limit_serves_queues_in_turn(queues: ReadyQueues) -> None:
     for number, queue in enumerate("xyz"):
         await queues.enqueue(P, JOB, number, _messages("a", 20, queue=queue))
     hand = (await _lease(queues, site_limit=2)).leases
@@ -213,7 +217,7 @@ async def test_a_site_at_its_limit_serves_queues_in_turn(queues):
     assert max(_queues(order).values()) - min(_queues(order).values()) <= 1
 
 
-async def test_a_lane_goes_before_all_turns_of_the_next(queues):
+async def test_a_lane_goes_before_all_turns_of_the_next(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 5, queue="waiting", lane=1))
     await queues.enqueue(P, JOB, 1, _messages("a", 30, queue="x", lane=0) + _messages("a", 30, queue="y", lane=0))
 
@@ -222,7 +226,7 @@ async def test_a_lane_goes_before_all_turns_of_the_next(queues):
     assert [lease.lane for lease in taken.leases] == [0] * 60 + [1] * 2
 
 
-async def test_what_a_relay_avoids_is_left_to_others_and_hides_nothing_behind_it(queues):
+async def test_what_a_relay_avoids_is_left_to_others_and_hides_nothing_behind_it(queues: ReadyQueues) -> None:
     for number in range(150):
         await queues.enqueue(P, JOB, number, _messages(f"slow{number}", 1))
     await queues.enqueue(P, JOB, 150, _messages("a", 2, queue="slow") + _messages("a", 2, queue="fast"))
@@ -236,7 +240,7 @@ async def test_what_a_relay_avoids_is_left_to_others_and_hides_nothing_behind_it
     assert {lease.site for lease in other.leases} <= {f"slow{number}" for number in range(150)} | {"a"}
 
 
-async def test_a_message_keeps_its_queue_wherever_it_goes(queues, client):
+async def test_a_message_keeps_its_queue_wherever_it_goes(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 3, lane=0, queue="acme/job"))
     seconds, _ = await client.time()
 
@@ -263,7 +267,8 @@ async def _end_hold(client: redis.Client, queue: str | None = None) -> None:
     until = await client.zscore(keys.holds(P), "a" if queue is None else f"a\n{queue}")
     assert until is not None
     for key in (keys.holds(P), keys.sites(P), keys.turns(P, 0, "a"), keys.turns(P, 1, "a")):
-        for member in await client.zrangebyscore(key, until, until):
+        members: list[Any] = await client.zrangebyscore(key, until, until)
+        for member in members:
             await client.zadd(key, {member: 1})
 
 
@@ -302,7 +307,9 @@ def _ready(ordinal: int, job: str = JOB) -> bytes:
 
 @pytest.mark.parametrize("queue", [None, "acme"])
 @pytest.mark.parametrize("way", ["waiting", "enqueued", "retry", "release", "dead", "parked"])
-async def test_nothing_that_is_held_is_handed_out_however_it_came(queues, client, way, queue):
+async def test_nothing_that_is_held_is_handed_out_however_it_came(
+    queues: ReadyQueues, client: redis.Client, way: str, queue: str | None
+) -> None:
     await _place(queues, client, way)
     if way == "waiting":
         await queues.enqueue(P, JOB, 0, _messages("a", 1))
@@ -318,7 +325,7 @@ async def test_nothing_that_is_held_is_handed_out_however_it_came(queues, client
     assert len(free.leases) == 1
 
 
-async def test_a_hold_is_over_at_its_time_and_leaves_nothing(queues, client):
+async def test_a_hold_is_over_at_its_time_and_leaves_nothing(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1) + _messages("b", 1))
     soon = await _now_ms(client) + 400
     await queues.hold(P, "a", soon)
@@ -336,7 +343,7 @@ async def test_a_hold_is_over_at_its_time_and_leaves_nothing(queues, client):
     assert await client.exists(keys.holds(P)) == 0
 
 
-async def test_a_hold_is_never_shortened(queues, client):
+async def test_a_hold_is_never_shortened(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     now = await _now_ms(client)
 
@@ -349,7 +356,9 @@ async def test_a_hold_is_never_shortened(queues, client):
     assert await client.zscore(keys.holds(P), "a") == now + 3_600_000
 
 
-async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(queues, client):
+async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(
+    queues: ReadyQueues, client: redis.Client
+) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 5, queue="held") + _messages("a", 5, queue="free"))
     until = await _now_ms(client) + 3_600_000
 
@@ -364,8 +373,8 @@ async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(qu
 
 @pytest.mark.parametrize(("longer", "shorter"), [(None, "acme"), ("acme", None)])
 async def test_a_hold_of_a_site_does_not_end_with_that_of_its_queue_nor_the_other_way_round(
-    queues, client, longer, shorter
-):
+    queues: ReadyQueues, client: redis.Client, longer: str | None, shorter: str | None
+) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     now = await _now_ms(client)
     await queues.hold(P, "a", now + 3_600_000, longer)
@@ -380,7 +389,7 @@ async def test_a_hold_of_a_site_does_not_end_with_that_of_its_queue_nor_the_othe
     assert len((await _lease(queues)).leases) == 1
 
 
-async def test_a_hold_does_not_forget_what_is_in_hand(queues, client):
+async def test_a_hold_does_not_forget_what_is_in_hand(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 10))
     taken = await _lease(queues, site_limit=4)
 
@@ -396,7 +405,7 @@ async def test_a_hold_does_not_forget_what_is_in_hand(queues, client):
 # Parked
 
 
-async def test_what_is_parked_waits_for_its_job_and_not_for_its_site(queues, client):
+async def test_what_is_parked_waits_for_its_job_and_not_for_its_site(queues: ReadyQueues, client: redis.Client) -> None:
     other = "06h006mus2uer1pplc90"
     rows = [Queued(0, "a", "acme", _ready(0)), Queued(0, "a", "acme", _ready(1, other)), Queued(1, "b", "x", _ready(2))]
     await queues.enqueue(P, JOB, 0, rows)
@@ -418,7 +427,7 @@ async def test_what_is_parked_waits_for_its_job_and_not_for_its_site(queues, cli
     }
 
 
-async def test_parking_makes_room_for_the_next_of_the_site(queues, client):
+async def test_parking_makes_room_for_the_next_of_the_site(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(number)) for number in range(4)])
     taken = await _lease(queues, site_limit=2)
     assert (await _lease(queues, site_limit=2)).leases == []
@@ -429,7 +438,7 @@ async def test_parking_makes_room_for_the_next_of_the_site(queues, client):
     assert await client.hget(keys.site(P, "a"), "leased") == b"2"
 
 
-async def test_what_the_relay_lost_or_nobody_can_read_is_not_parked(queues):
+async def test_what_the_relay_lost_or_nobody_can_read_is_not_parked(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"\xc1"), Queued(1, "a", "acme", _ready(1))])
     unreadable, lost = (await _lease(queues)).leases
     await queues.release(P, "r1", [lost.number])
@@ -441,7 +450,7 @@ async def test_what_the_relay_lost_or_nobody_can_read_is_not_parked(queues):
     assert [lease.number for lease in await queues.held(P, "r1")] == [unreadable.number]
 
 
-async def test_a_waiting_relay_is_woken_by_what_is_unparked(queues):
+async def test_a_waiting_relay_is_woken_by_what_is_unparked(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(0))])
     (lease,) = (await _lease(queues)).leases
     await queues.park(P, "r1", [lease.number])
@@ -470,7 +479,7 @@ async def _expired(queues: ReadyQueues, limit: int = 1000, relay: str = "r1") ->
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_what_is_over_is_taken_out_of_a_held_queue(queues, client):
+async def test_what_is_over_is_taken_out_of_a_held_queue(queues: ReadyQueues, client: redis.Client) -> None:
     now = await _now_ms(client)
     over = now + 300
     rows = [Queued(1, "a", "acme", b"%d" % n, over if n % 3 == 0 else now + 3_600_000) for n in range(60)]
@@ -493,7 +502,9 @@ async def test_what_is_over_is_taken_out_of_a_held_queue(queues, client):
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(queues, client):
+async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(
+    queues: ReadyQueues, client: redis.Client
+) -> None:
     now = await _now_ms(client)
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"%d" % n, now + 100 * (n + 1)) for n in range(3)])
     await queues.enqueue(P, JOB, 1, [Queued(1, "a", "acme", b"never", 0)] * 10)  # more than one part
@@ -509,7 +520,9 @@ async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(queues,
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_no_more_is_taken_than_was_asked_for_and_the_next_call_goes_on(queues, client):
+async def test_no_more_is_taken_than_was_asked_for_and_the_next_call_goes_on(
+    queues: ReadyQueues, client: redis.Client
+) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 30, expires_at=1) + _messages("b", 30, queue="x", expires_at=1))
 
     found = [len(await _expired(queues, limit)) for limit in (1, 10, 100)]
@@ -520,7 +533,7 @@ async def test_no_more_is_taken_than_was_asked_for_and_the_next_call_goes_on(que
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_what_is_over_is_taken_from_where_it_is_parked(queues, client):
+async def test_what_is_over_is_taken_from_where_it_is_parked(queues: ReadyQueues, client: redis.Client) -> None:
     until = await _now_ms(client) + 100
     rows = [Queued(1, "a", "acme", _ready(n), (until, 0, until + 3_600_000)[n]) for n in range(3)]
     await queues.enqueue(P, JOB, 0, rows)
@@ -539,7 +552,9 @@ async def test_what_is_over_is_taken_from_where_it_is_parked(queues, client):
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(queues, client):
+async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(
+    queues: ReadyQueues, client: redis.Client
+) -> None:
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(0), 1)])
     (lease,) = (await _lease(queues)).leases
     await queues.park(P, "r1", [lease.number])
@@ -547,11 +562,11 @@ async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(queues, 
     (over,) = await _expired(queues)
     await queues.record(P, "r1", [Recorded(over.number)])
 
-    assert await client.exists(keys.parked(P, JOB), keys.parked_jobs(P), keys.site(P, "a")) == 0
+    assert await client.exists(keys.parked_prefix(P) + JOB, keys.parked_jobs(P), keys.site(P, "a")) == 0
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_what_is_over_is_in_hand_like_any_other_and_goes_back_if_its_relay_dies(queues):
+async def test_what_is_over_is_in_hand_like_any_other_and_goes_back_if_its_relay_dies(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 3, expires_at=1))
     await asyncio.sleep(0.02)
     assert len(await queues.take_expired(P, "dead", 1, 100)) == 3
@@ -567,13 +582,14 @@ async def test_what_is_over_is_in_hand_like_any_other_and_goes_back_if_its_relay
     )
 
 
-async def test_a_queue_is_looked_through_once_in_half_a_minute(queues, client):
+async def test_a_queue_is_looked_through_once_in_half_a_minute(queues: ReadyQueues, client: redis.Client) -> None:
     now = await _now_ms(client)
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"x", now + 1)])
 
     next_at, then = await client.zscore(keys.expiries(P), "1a\nacme"), await _now_ms(client)
     await queues.enqueue(P, JOB, 1, [Queued(1, "a", "acme", b"y", now - 60_000)])
 
+    assert next_at is not None
     assert next_at % 30_000 == 0
     assert now < next_at <= then + 30_001
     assert await client.zscore(keys.expiries(P), "1a\nacme") == next_at
@@ -592,7 +608,9 @@ async def _taken_over_by(queues: ReadyQueues, deaths: int) -> list[list[tuple[in
     return told
 
 
-async def test_what_two_relays_died_with_is_handed_to_nobody_who_has_anything_else(queues, client):
+async def test_what_two_relays_died_with_is_handed_to_nobody_who_has_anything_else(
+    queues: ReadyQueues, client: redis.Client
+) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 3))
 
     told = await _taken_over_by(queues, 3)
@@ -605,7 +623,7 @@ async def test_what_two_relays_died_with_is_handed_to_nobody_who_has_anything_el
     assert [lease.take_overs for lease in alone.leases] == [2]
 
 
-async def test_a_lease_that_ends_counts_and_one_put_back_does_not(queues):
+async def test_a_lease_that_ends_counts_and_one_put_back_does_not(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 2))
     await _lease(queues, "orderly")
     await queues.release(P, "orderly")
@@ -619,7 +637,7 @@ async def test_a_lease_that_ends_counts_and_one_put_back_does_not(queues):
     assert [(one.take_overs, one.site) for one in taken.taken_over] == [(1, "a"), (1, "a")]
 
 
-async def test_an_attempt_that_came_to_its_end_begins_the_count_anew(queues, client):
+async def test_an_attempt_that_came_to_its_end_begins_the_count_anew(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     await _taken_over_by(queues, 2)
     (lease,) = (await _lease(queues.alone(), "x")).leases
@@ -633,7 +651,9 @@ async def test_an_attempt_that_came_to_its_end_begins_the_count_anew(queues, cli
     assert (again.body, again.take_overs) == (b"again", 0)
 
 
-async def test_what_is_tried_alone_takes_turns_so_that_nobody_waits_behind_anothers_thousands(queues):
+async def test_what_is_tried_alone_takes_turns_so_that_nobody_waits_behind_anothers_thousands(
+    queues: ReadyQueues,
+) -> None:
     await queues.enqueue(P, JOB, 0, [*_messages("a", 50)])
     await queues.enqueue(P, JOB, 50, [Queued(1, "b", "zeta", b"innocent")])
     await _taken_over_by(queues, 2)
@@ -643,17 +663,17 @@ async def test_what_is_tried_alone_takes_turns_so_that_nobody_waits_behind_anoth
     assert "b" in first
 
 
-async def test_what_was_written_before_there_were_counts_is_read(queues, client):
+async def test_what_was_written_before_there_were_counts_is_read(queues: ReadyQueues, client: redis.Client) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     (lease,) = (await _lease(queues, "old")).leases
-    value = await client.hget(keys.leased(P, "old"), lease.number)
+    value: Any = await client.hget(keys.leased(P, "old"), lease.number)
 
     assert value.split(b"\n")[2].isdigit()
     (one,) = await queues.died(P, "old")
     assert one.take_overs == 1
 
 
-async def test_it_is_known_whether_anything_waits_to_be_tried_alone(queues):
+async def test_it_is_known_whether_anything_waits_to_be_tried_alone(queues: ReadyQueues) -> None:
     alone = queues.alone()
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     before = await alone.waits(P, 0)

@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -313,7 +314,7 @@ class Beside(RuleBasedStateMachine):
         there = [message for message in self.at("parked") if _job(message.body) == job]
         back = self.run(self.queues.unpark(P, job, limit))
         assert back == min(limit, len(there))
-        still = {_body(value) for value in self.server.zrange(keys.parked(P, job), 0, -1)}
+        still = {_body(value) for value in self.server.zrange(keys.parked_prefix(P) + job, 0, -1)}
         self.goes_back([message for message in there if message.body not in still])
 
     @rule(relay=hands, limit=limits)
@@ -420,7 +421,7 @@ def test_promise_1_a_message_is_in_exactly_one_place_whatever_is_done(
     try:
         with server.client() as client:
             run_state_machine_as_test(
-                lambda: Beside(server.url, client),
+                partial(Beside, server.url, client),  # type: ignore[arg-type] # it calls what makes one
                 settings=settings(
                     max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
                 ),

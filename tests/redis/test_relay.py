@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 from prometheus_client import REGISTRY
+from redis.asyncio import RedisCluster
 
 from services.queueing.compile import JobContent, Limits, compile_content
 from services.relay import aside as aside_module
@@ -29,6 +30,7 @@ from services.relay.making import mails as mails_module
 from services.relay.making import making
 from services.relay.making.mails import Mails, Origin
 from services.relay.making.making import Making
+from services.relay.message.line import FRESH_S
 from services.relay.message.mail import Made, Unmade
 from services.relay.message.retry import Retries
 from services.relay.recorder import Recorder
@@ -251,7 +253,8 @@ class House:
         """All that is on the streams, in the order of each partition."""
         found = []
         for partition in range(P):
-            for number, fields in await self.client.xrange(keys.events(partition)):
+            entries: Any = await self.client.xrange(keys.events(partition))
+            for number, fields in entries:
                 found.append(bus.entry(number, fields).message())
         return found
 
@@ -266,9 +269,12 @@ class House:
         return sum(map(ends_message, await self.facts())) >= messages
 
     async def _keys(self, prefix: str) -> list[bytes]:
-        if isinstance(self.client, redis.RedisCluster):
-            return await self.client.keys(prefix + "*", target_nodes=redis.RedisCluster.PRIMARIES)
-        return await self.client.keys(prefix + "*")
+        found: Any = (
+            await self.client.keys(prefix + "*", target_nodes=RedisCluster.PRIMARIES)
+            if isinstance(self.client, RedisCluster)
+            else await self.client.keys(prefix + "*")
+        )
+        return list(found)
 
     async def left(self) -> dict[str, int]:
         """What is not at rest: messages by where they are, and records of sites."""
@@ -482,7 +488,7 @@ async def test_promise_4_who_leaves_while_his_mail_is_in_line_gets_none(house: H
             await until(lambda: gate.waiting)
             for ordinal in (0, 3):
                 await house.suppress(f"u{ordinal}@a.test")
-            house.clock.ahead_s += relay_module.FRESH_S + 0.01
+            house.clock.ahead_s += FRESH_S + 0.01
             gate.open()
             await until(lambda: house.has_ended(5))
 
@@ -1275,11 +1281,11 @@ async def test_a_bug_while_taking_is_waited_out(house: House) -> None:
     class Faulty(Admission):
         faults = 2
 
-        async def check(self, readies: Sequence[events.Ready]) -> list[str | None]:
+        async def check(self, readies: Sequence[events.Ready], *, in_hand: bool = False) -> list[str | None]:
             if self.faults:
                 self.faults -= 1
                 raise ZeroDivisionError("a bug of ours")
-            return await super().check(readies)
+            return await super().check(readies, in_hand=in_hand)
 
     async with host(house) as server:
         await house.enqueue(await house.job(), range(5))
@@ -1317,7 +1323,8 @@ async def test_what_cannot_be_read_is_buried_and_the_others_go_on(house: House, 
 
         assert taken(server) == once(range(3))
         prefix = keys.ready_prefix(ids.name_partition("a.test", P))
-        ((_, dead),) = await house.client.xrange(keys.dead(prefix.rstrip(":")))
+        entries: Any = await house.client.xrange(keys.dead(prefix.rstrip(":")))
+        ((_, dead),) = entries
         assert (dead[b"t"], dead[b"b"], dead[b"origin"]) == (b"Ready", body, b"a.test")
         assert dead[b"reason"]
 

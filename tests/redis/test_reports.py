@@ -35,6 +35,7 @@ from shared.redis.stops import (
 from shared.redis.tenants import Tenants
 from shared.words import content, events, ids
 from shared.words.content import TrackedLink
+from tests.tasks import gone
 
 PARTITIONS = 3
 CREATED = 1_700_000_000_000
@@ -320,7 +321,7 @@ async def test_counts_are_exact_when_the_process_dies_again_and_again(client: An
         await consumer.create_groups()
         running = asyncio.create_task(consumer.run(asyncio.Event()))
         await asyncio.sleep(0.003 * (1 + lives % 4))
-        await bus.gone(running)
+        await gone(running)
 
     for start in range(0, 600, 60):
         await publish(client, *facts[start : start + 60])

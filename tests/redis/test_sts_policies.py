@@ -171,9 +171,11 @@ async def test_the_same_id_is_not_fetched_within_the_day_and_beside_the_mail_aft
 
     world.now_ms += 1
     assert await relay.policy("example.net") == ENFORCED
-    await relay.settled()
+    async with asyncio.timeout(30):
+        while (fetched := await relay.policy("example.net")) == ENFORCED:  # noqa: ASYNC110 - nobody is told
+            await asyncio.sleep(0.01)
 
-    assert await relay.policy("example.net") == StsPolicy("enforce", ("*.example.net",), 604_800)
+    assert fetched == StsPolicy("enforce", ("*.example.net",), 604_800)
     assert world.fetches == 2
 
 

@@ -112,7 +112,7 @@ async def one_day(world: World) -> TlsReports:
     """Two sessions that went well and one that did not, and the moment of the report."""
     relay = world.relay()
     for failure in ("", "", "certificate-expired"):
-        relay.note(DOMAIN, STS, HOP, failure, "192.0.2.9")  # type: ignore[arg-type]
+        relay.note(DOMAIN, STS, HOP, failure, "192.0.2.9")
     await relay.flush()
     world.now_s = float(due_at(DAY, DOMAIN))
     return relay
@@ -122,7 +122,7 @@ async def test_sessions_are_counted_over_all_relays(world: World) -> None:
     for _ in range(2):
         relay = world.relay(reporting=False)
         for failure in ("", "", "certificate-expired"):
-            relay.note(DOMAIN, STS, HOP, failure, "192.0.2.9")  # type: ignore[arg-type]
+            relay.note(DOMAIN, STS, HOP, failure, "192.0.2.9")
         await relay.flush()
         await relay.flush()
 

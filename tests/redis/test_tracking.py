@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -82,7 +83,8 @@ async def recorded(url: str) -> list[Fact]:
     try:
         facts = []
         for partition in range(PARTITIONS):
-            for _, fields in await client.xrange(keys.events(partition)):
+            entries: Any = await client.xrange(keys.events(partition))
+            for _, fields in entries:
                 fact = events.decode(fields[b"t"].decode(), fields[b"b"])
                 assert isinstance(fact, Fact)
                 assert not fact.job or ids.job_partition(fact.job, PARTITIONS) == partition
@@ -324,7 +326,7 @@ async def test_what_two_killed_processes_spooled_is_replayed_by_the_next(mortal:
 
 async def test_a_process_refuses_data_of_another_number_of_partitions(redis_url: str, tmp_path: Path) -> None:
     client = redis.connect(redis_url)
-    await redis.check_partitions(client, PARTITIONS + 1)
+    await client.set(keys.partitions(), PARTITIONS + 1)
     await redis.close(client)
 
     process = Process(tmp_path, redis_url)

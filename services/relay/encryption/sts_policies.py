@@ -132,10 +132,6 @@ class StsPolicies:
             return known.kept.policy
         return NotFetched(known.failure) if name is not None and known.failure is not None else None
 
-    async def settled(self) -> None:
-        """Once nothing is being fetched any more."""
-        await asyncio.gather(*(known.fetching for known in self._domains.values() if known.fetching))
-
     async def close(self) -> None:
         tasks = [task for known in self._domains.values() for task in (known.loading, known.fetching) if task]
         for task in tasks:

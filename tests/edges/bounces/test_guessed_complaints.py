@@ -1,6 +1,7 @@
 """Complaints that somebody makes up, over SMTP: the attack of which this is the memory, and its siblings one by one."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def report(field: str, recipient: str = KNOWN[0]) -> bytes:
     return REPORT.replace(MESSAGE_ID, field.encode()).replace(b"ana@example.fr", recipient.encode())
 
 
-async def brought(at: Desk, mails: Sequence[bytes], **options: object) -> None:
+async def brought(at: Desk, mails: Sequence[bytes], **options: Any) -> None:
     async with listening(at, max_sessions_per_peer=50, **options) as listener:
         assert isinstance(listener, Listener)
         for mail in mails:

@@ -375,7 +375,7 @@ async def test_if_all_hosts_fail_the_answer_is_that_of_the_first(first: Any, sec
 
 
 async def test_what_a_kept_connection_failed_with_does_not_outlive_it() -> None:
-    script = {"CONNECT": ["220 hello", "554 5.7.1 no more"], "MAIL": ["250 ok", "421 4.4.2 idle too long"]}
+    script: Script = {"CONNECT": ["220 hello", "554 5.7.1 no more"], "MAIL": ["250 ok", "421 4.4.2 idle too long"]}
     async with net(a=script) as hosts:
         courier = hosts.courier()
         await deliver(courier)
@@ -384,12 +384,13 @@ async def test_what_a_kept_connection_failed_with_does_not_outlive_it() -> None:
 
 
 async def test_where_there_is_no_route_nobody_is_dialled() -> None:
+    gone = NoRoute("no_mail_host", "gone.example takes no mail", final=True)
     async with net(a={}) as hosts:
-        hosts.routes["gone.example"] = NoRoute("no_mail_host", "gone.example takes no mail", final=True)
+        hosts.routes["gone.example"] = gone
 
         result = await deliver(hosts.courier(), "gone.example")
 
-        assert result == Result(hosts.routes["gone.example"], "gone.example takes no mail")
+        assert result == Result(gone, "gone.example takes no mail")
         assert hosts.dialled == []
 
 
@@ -558,7 +559,7 @@ def test_promise_2_a_delivery_always_ends_and_never_follows_another_final_dot(
 
     passage = FreePassage()
 
-    async def open_connection(hop: Hop, source: Source) -> ScriptedConnection:
+    async def open_connection(hop: Hop, source: Source) -> Any:
         scripted = hosts[hops.index(hop)]
         scripted.dialled[number] += 1
         if not scripted.connects or scripted.connects.pop(0) == "refuses":
@@ -575,6 +576,7 @@ def test_promise_2_a_delivery_always_ends_and_never_follows_another_final_dot(
         for number in range(6):
             result = await courier.deliver(Parcel("d", "f@d", "t@d", b"%d" % number), lambda source: go())
 
+            assert isinstance(result, Result)
             assert len(dots[number]) <= 1
             if isinstance(result.answer, Reply) and result.answer.code == 250:
                 assert dots[number] in (["takes"], ["takes and closes"])

@@ -66,7 +66,8 @@ def asked(source: str, email: str = "ana@exemple.com", variables: Any = None) ->
 
 
 def job(source: str, field: str = "text") -> JobContent:
-    return JobContent(**({"from_": "news@exemple.fr", "subject": "Bonjour", "text": "Bonjour"} | {field: source}))
+    fields: dict[str, Any] = {"from_": "news@exemple.fr", "subject": "Bonjour", "text": "Bonjour"} | {field: source}
+    return JobContent(**fields)
 
 
 @pytest.mark.parametrize("field", ["subject", "text", "html"])

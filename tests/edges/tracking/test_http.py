@@ -107,9 +107,7 @@ async def test_the_unsubscribe_page_then_its_button(client: Client, memory: Memo
 
 @pytest.mark.parametrize("multipart", [False, True])
 async def test_one_click_as_rfc_8058_writes_it(client: Client, memory: Memory, multipart: bool) -> None:
-    form: aiohttp.FormData | dict[str, str] = {"List-Unsubscribe": "One-Click"}
-    if multipart:
-        form = aiohttp.FormData(form, default_to_multipart=True)
+    form = aiohttp.FormData({"List-Unsubscribe": "One-Click"}, default_to_multipart=multipart)
 
     async with client.post(
         f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}", data=form, allow_redirects=False

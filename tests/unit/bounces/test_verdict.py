@@ -1,12 +1,12 @@
 """What a mail is depends on where it was sent; hostile mail is something too."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from services.bounces import mail
 from services.bounces.verdict import (
-    UNRECOGNISED,
     Addressed,
     Automatic,
     Failed,
@@ -14,6 +14,7 @@ from services.bounces.verdict import (
     Nothing,
     Unrecognised,
     Verdict,
+    Why,
     judge,
 )
 from tests.unit.bounces.parts import SAMPLES, sample
@@ -73,4 +74,4 @@ def test_a_long_diagnostic_is_cut() -> None:
 def test_hostile_mail_is_something(path: Path, to: Addressed, from_nobody: bool) -> None:
     found = judge(mail.read(path.read_bytes()), to, from_nobody)
 
-    assert not isinstance(found, Unrecognised) or found.reason in UNRECOGNISED
+    assert not isinstance(found, Unrecognised) or found.reason in get_args(Why)

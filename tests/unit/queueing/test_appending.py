@@ -4,6 +4,8 @@ import csv
 import io
 import itertools
 import json
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,14 +14,18 @@ from hypothesis import strategies as st
 from services.queueing import appending, encodings, jobs
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
 from services.queueing.compile import Limits
-from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_job, read_recipient, wait
+from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
 from shared.mail.templates import Templates
 from shared.words.errors import Fault, Problem
 from shared.words.variables import MAX_DEPTH
+from tests.unit.queueing.reading import read_job
+
+#: One way for a recipient to come in: what is made of him, or the faults.
+Door = Callable[[dict[str, Any]], list[Any]]
 
 
-def _read(rows, body: bytes, cuts=()):
-    found = []
+def _read(rows: CsvRows | JsonRows, body: bytes, cuts: Iterable[int] = ()) -> list[tuple[int, Any]]:
+    found: list[tuple[int, Any]] = []
     places = [0, *sorted({min(cut, len(body)) for cut in cuts}), len(body)]
     for start, end in itertools.pairwise(places):
         found += rows.feed(body[start:end])
@@ -30,7 +36,7 @@ NDJSON = b'{"email":"a@x.fr","variables":{"n":1}}\r\n\n{"email":"b@x.fr"\n{"emai
 CSV = b'email;name;prenom;metadata.crm_id;optin\na@x.fr;Ana;"A;""n""\na";17;oui\n\nb@x.fr;;;;\nc@x.fr;x\n'
 
 
-def test_lines_of_json_are_recipients_and_a_bad_one_is_told_with_its_number():
+def test_lines_of_json_are_recipients_and_a_bad_one_is_told_with_its_number() -> None:
     found = _read(JsonRows(), NDJSON)
 
     assert [number for number, _ in found] == [1, 3, 4]
@@ -39,7 +45,7 @@ def test_lines_of_json_are_recipients_and_a_bad_one_is_told_with_its_number():
     assert found[2][1] == Recipient(email="é@x.fr", name="É")
 
 
-def test_rows_of_csv_are_recipients_with_variables_and_metadata():
+def test_rows_of_csv_are_recipients_with_variables_and_metadata() -> None:
     found = _read(CsvRows(), CSV)
 
     assert found[0] == (
@@ -57,20 +63,20 @@ def test_rows_of_csv_are_recipients_with_variables_and_metadata():
 
 
 @given(st.lists(st.integers(0, 200), max_size=12))
-def test_it_does_not_matter_where_the_bytes_are_cut(cuts):
+def test_it_does_not_matter_where_the_bytes_are_cut(cuts: Iterable[int]) -> None:
     assert _read(JsonRows(), NDJSON, cuts) == _read(JsonRows(), NDJSON)
     assert _read(CsvRows(), CSV, cuts) == _read(CsvRows(), CSV)
 
 
 @given(st.binary(max_size=400))
-def test_nothing_that_comes_raises(body):
+def test_nothing_that_comes_raises(body: bytes) -> None:
     _read(JsonRows(), body)
     _read(CsvRows(), b"email,name\n" + body)
 
 
-def test_a_line_without_end_is_told_once_and_takes_no_memory():
+def test_a_line_without_end_is_told_once_and_takes_no_memory() -> None:
     rows = JsonRows()
-    found = []
+    found: list[tuple[int, Any]] = []
     for _ in range(20):
         found += rows.feed(b"x" * MAX_LINE_BYTES)
     found += rows.feed(b'\n{"email":"a@x.fr"}\n', last=True)
@@ -78,19 +84,19 @@ def test_a_line_without_end_is_told_once_and_takes_no_memory():
     assert [type(row).__name__ for _, row in found] == ["Fault", "Recipient"]
 
 
-def test_a_heading_without_email_is_told_and_no_row_is_taken():
+def test_a_heading_without_email_is_told_and_no_row_is_taken() -> None:
     found = _read(CsvRows(), b"mail,name\na@x.fr,A\n")
 
     assert found == [(1, Fault("line 1", "the heading has no column 'email'; it has 'mail', 'name'"))]
 
 
-def test_an_open_quote_at_the_end_is_told():
+def test_an_open_quote_at_the_end_is_told() -> None:
     found = _read(CsvRows(), b'email,name\na@x.fr,"A\n')
 
     assert found == [(2, Fault("line 2", "a quoted field has no end"))]
 
 
-def test_a_cell_that_is_neither_yes_nor_no_is_told():
+def test_a_cell_that_is_neither_yes_nor_no_is_told() -> None:
     found = _read(CsvRows(), b"email,optin\na@x.fr,maybe\n")
 
     assert found == [(2, Fault("line 2.optin", "neither yes nor no: 'maybe'"))]
@@ -100,11 +106,11 @@ GOOD = b"".join(b"u%d@x.fr,N%d\n" % (n, n) for n in range(1_500))
 HEADING = b"email,name\n"
 
 
-def _addresses(found) -> list[str]:
+def _addresses(found: list[tuple[int, Any]]) -> list[str]:
     return [row.email for _, row in found if isinstance(row, Recipient)]
 
 
-def _faults(found) -> list[Fault]:
+def _faults(found: list[tuple[int, Any]]) -> list[Fault]:
     return [row for _, row in found if isinstance(row, Fault)]
 
 
@@ -123,7 +129,7 @@ def _faults(found) -> list[Fault]:
         (b'a@x.fr,""A"\n', 2),
     ],
 )
-def test_a_stray_quote_costs_its_own_row_and_no_other(bad: bytes, line: int):
+def test_a_stray_quote_costs_its_own_row_and_no_other(bad: bytes, line: int) -> None:
     found = _read(CsvRows(), HEADING + bad + GOOD)
 
     assert _faults(found)[0].at == f"line {line}"
@@ -140,14 +146,14 @@ BROKEN = b"".join(b'u%d@x.fr,"N\n%d"\n' % (n, n) for n in range(1_500))
 @pytest.mark.parametrize(
     "bad", [b'a@x.fr,"A', b'"a@x.fr,A', b'"a@x.fr","A', b'"a@x.fr","A"B"', b'"', b'a@x.fr,A"\nx,"']
 )
-def test_a_stray_quote_among_quoted_fields_costs_its_own_row_and_no_other(bad: bytes, rows: bytes):
+def test_a_stray_quote_among_quoted_fields_costs_its_own_row_and_no_other(bad: bytes, rows: bytes) -> None:
     found = _read(CsvRows(), HEADING + bad + b"\n" + rows)
 
     assert _addresses(found)[-1_500:] == [f"u{n}@x.fr" for n in range(1_500)]
     assert len(_faults(found)) <= 2
 
 
-def test_a_stray_quote_in_the_middle_and_at_the_end_costs_its_own_row_and_no_other():
+def test_a_stray_quote_in_the_middle_and_at_the_end_costs_its_own_row_and_no_other() -> None:
     rows = GOOD.split(b"\n")
     for index in (0, 700, 1_499):
         rows[index] = b'bad@x.fr,"A'
@@ -158,21 +164,21 @@ def test_a_stray_quote_in_the_middle_and_at_the_end_costs_its_own_row_and_no_oth
     assert [fault.at for fault in _faults(found)] == ["line 2", "line 702", "line 1501"]
 
 
-def test_two_stray_quotes_do_not_hide_the_rows_between_them():
+def test_two_stray_quotes_do_not_hide_the_rows_between_them() -> None:
     found = _read(CsvRows(), HEADING + b'a@x.fr,"A\n' + GOOD + b'z@x.fr,5"\n')
 
     assert _addresses(found) == [*(f"u{n}@x.fr" for n in range(1_500)), "z@x.fr"]
     assert [fault.at for fault in _faults(found)] == ["line 2"]
 
 
-def test_a_field_without_end_names_the_rows_that_are_read_again():
+def test_a_field_without_end_names_the_rows_that_are_read_again() -> None:
     found = _read(CsvRows(), HEADING + b'a@x.fr,"A\nb@x.fr,B\nc@x.fr,C\n')
 
     assert found[0][1] == Fault("line 2", "a quoted field has no end; lines 3 to 4 are read one by one")
     assert _addresses(found) == ["b@x.fr", "c@x.fr"]
 
 
-def test_lines_in_a_cell_are_its_own_although_one_begins_with_an_address():
+def test_lines_in_a_cell_are_its_own_although_one_begins_with_an_address() -> None:
     note = b"Called.\nbob@x.fr, he said no.\nAgain in May"
 
     found = _read(CsvRows(), b'email,note,optin\na@x.fr,"' + note + b'",oui\nb@x.fr,"' + note + b'",perhaps\n')
@@ -182,7 +188,7 @@ def test_lines_in_a_cell_are_its_own_although_one_begins_with_an_address():
     assert _faults(found)[0].what.endswith("the row goes on to line 7")
 
 
-def test_a_quote_inside_of_a_field_that_is_not_quoted_is_a_character():
+def test_a_quote_inside_of_a_field_that_is_not_quoted_is_a_character() -> None:
     found = _read(CsvRows(), HEADING + b'a@x.fr,5" nail\nb@x.fr,"five "" nail"\n')
 
     assert [row.name for _, row in found] == ['5" nail', 'five " nail']
@@ -207,7 +213,9 @@ def test_a_quote_inside_of_a_field_that_is_not_quoted_is_a_character():
         b'{"":1}\n',
     ],
 )
-def test_twice_the_bytes_are_at_most_twice_the_rows_and_the_memory(rows_of, body: bytes):
+def test_twice_the_bytes_are_at_most_twice_the_rows_and_the_memory(
+    rows_of: type[CsvRows] | type[JsonRows], body: bytes
+) -> None:
     """What is told bounds what it costs: a line is told once, or twice where a quote had no end."""
 
     def told(size: int) -> int:
@@ -241,7 +249,7 @@ def test_twice_the_bytes_are_at_most_twice_the_rows_and_the_memory(rows_of, body
         '"\n'.encode("utf-16-le"),
     ],
 )
-def test_a_line_is_read_as_part_of_a_row_and_once_more_by_itself(monkeypatch: pytest.MonkeyPatch, body: bytes):
+def test_a_line_is_read_as_part_of_a_row_and_once_more_by_itself(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     read_chars = 0
     add = appending._Fields.add
 
@@ -257,7 +265,7 @@ def test_a_line_is_read_as_part_of_a_row_and_once_more_by_itself(monkeypatch: py
     assert read_chars <= 2 * len(sent) + 1_000
 
 
-def test_every_line_is_told_so_that_who_reads_can_count_them():
+def test_every_line_is_told_so_that_who_reads_can_count_them() -> None:
     assert len(list(JsonRows().feed(b"\n" * 1_000))) == 1_000
     assert len(list(CsvRows().feed(HEADING + b"\n" * 1_000))) == 1_001
 
@@ -274,7 +282,7 @@ def test_every_line_is_told_so_that_who_reads_can_count_them():
         b'"email"x,name\n',
     ],
 )
-def test_after_a_heading_that_is_none_nothing_is_read(heading: bytes):
+def test_after_a_heading_that_is_none_nothing_is_read(heading: bytes) -> None:
     rows = CsvRows()
 
     found = _read(rows, heading + GOOD * 4)
@@ -286,7 +294,7 @@ def test_after_a_heading_that_is_none_nothing_is_read(heading: bytes):
 
 # One limit for one thing, whatever the door
 
-TOO_MUCH = {
+TOO_MUCH: dict[str, dict[str, Any]] = {
     "name": {"name": "x" * 201},
     "metadata key": {"metadata": {"k" * 65: "1"}},
     "metadata value": {"metadata": {"k": "v" * 501}},
@@ -295,7 +303,7 @@ TOO_MUCH = {
     "variables size": {"variables": {"v": "x" * 20_000}},
     "variables number": {"variables": {f"v{n}": "" for n in range(MAX_VARIABLES + 1)}},
 }
-JUST_ENOUGH = {
+JUST_ENOUGH: dict[str, dict[str, Any]] = {
     "name": {"name": "x" * 200},
     "metadata key": {"metadata": {"k" * 64: "1"}},
     "metadata value": {"metadata": {"k": "v" * 500}},
@@ -310,11 +318,11 @@ JUST_ENOUGH = {
 }
 
 
-def _json(recipient) -> list:
+def _json(recipient: dict[str, Any]) -> list[Any]:
     return [read_recipient(json.dumps(recipient).encode(), "$.recipients[0]")]
 
 
-def _job(recipient) -> list:
+def _job(recipient: dict[str, Any]) -> list[Any]:
     """In the body of a job, as it is decoded whole."""
     body = {"from": "a@b.fr", "subject": "s", "text": "t", "recipients": [recipient]}
     try:
@@ -324,18 +332,18 @@ def _job(recipient) -> list:
     return read.recipients
 
 
-def _large_job(recipient) -> list:
+def _large_job(recipient: dict[str, Any]) -> list[Any]:
     """And as it is cut."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(jobs, "WHOLE_BYTES", 0)
         return _job(recipient)
 
 
-def _ndjson(recipient) -> list:
+def _ndjson(recipient: dict[str, Any]) -> list[Any]:
     return [row for _, row in _read(JsonRows(), json.dumps(recipient).encode() + b"\n")]
 
 
-def _csv(recipient) -> list:
+def _csv(recipient: dict[str, Any]) -> list[Any]:
     cells = {"email": recipient["email"], "name": recipient.get("name", "")}
     cells |= {f"metadata.{name}": value for name, value in recipient.get("metadata", {}).items()}
     cells |= recipient.get("variables", {})
@@ -345,31 +353,31 @@ def _csv(recipient) -> list:
 
 
 #: CSV has texts alone, and so no depth.
-DOORS = [_json, _job, _large_job, _ndjson, _csv]
+DOORS: list[Door] = [_json, _job, _large_job, _ndjson, _csv]
 
 
 def _nested(levels: int) -> object:
     return [] if levels == 1 else {"a": _nested(levels - 1)}
 
 
-def _kept(found: list) -> list[bool]:
+def _kept(found: list[Any]) -> list[bool]:
     return [not isinstance(one, Fault) and not isinstance(wait(one, "bulk", "", set()), Fault) for one in found]
 
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("what", TOO_MUCH)
-def test_what_is_too_much_by_one_door_is_by_every_other(door, what: str):
+def test_what_is_too_much_by_one_door_is_by_every_other(door: Door, what: str) -> None:
     assert _kept(door({"email": "a@x.fr", **TOO_MUCH[what]})) == [False]
 
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("what", JUST_ENOUGH)
-def test_what_is_just_enough_by_one_door_is_by_every_other(door, what: str):
+def test_what_is_just_enough_by_one_door_is_by_every_other(door: Door, what: str) -> None:
     assert _kept(door({"email": "a@x.fr", **JUST_ENOUGH[what]})) == [True]
 
 
 @pytest.mark.parametrize("door", DOORS[:-1])
-def test_variables_are_nested_as_deep_by_one_door_as_by_every_other(door):
+def test_variables_are_nested_as_deep_by_one_door_as_by_every_other(door: Door) -> None:
     kept = [_kept(door({"email": "a@x.fr", "variables": {"v": _nested(MAX_DEPTH + more)}})) for more in (-1, 0, 1, 100)]
 
     assert kept == [[True], [True], [False], [False]]
@@ -378,7 +386,7 @@ def test_variables_are_nested_as_deep_by_one_door_as_by_every_other(door):
 @pytest.mark.parametrize(
     "variables", [TOO_MUCH["variables number"], TOO_MUCH["variable name"]], ids=["number", "length of a name"]
 )
-def test_the_variables_of_a_job_have_the_limits_of_a_recipients(variables):
+def test_the_variables_of_a_job_have_the_limits_of_a_recipients(variables: dict[str, Any]) -> None:
     body = {"from": "a@b.fr", "subject": "s", "text": "t", "recipients": [{"email": "a@x.fr"}], **variables}
 
     with pytest.raises(Problem) as problem:
@@ -410,13 +418,13 @@ TRIMMED = [
 ]
 
 
-def _waiting(door, email: str) -> list:
+def _waiting(door: Door, email: str) -> list[Any]:
     return [one if isinstance(one, Fault) else wait(one, "bulk", "", set()) for one in door({"email": email})]
 
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("email", WRONG_ADDRESSES.values(), ids=WRONG_ADDRESSES)
-def test_an_address_that_is_none_rejects_its_recipient_by_every_door(door, email: str):
+def test_an_address_that_is_none_rejects_its_recipient_by_every_door(door: Door, email: str) -> None:
     (one,) = _waiting(door, email)
 
     assert one.rejected == "invalid_address"
@@ -425,20 +433,20 @@ def test_an_address_that_is_none_rejects_its_recipient_by_every_door(door, email
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("email", TRIMMED)
-def test_what_is_unseen_around_an_address_is_dropped_by_every_door(door, email: str):
+def test_what_is_unseen_around_an_address_is_dropped_by_every_door(door: Door, email: str) -> None:
     (one,) = _waiting(door, email)
 
     assert (one.email, one.rejected) == ("a@x.fr", None)
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_an_address_with_dots_out_of_place_is_quoted_by_every_door(door):
+def test_an_address_with_dots_out_of_place_is_quoted_by_every_door(door: Door) -> None:
     (one,) = _waiting(door, "a..b@docomo.ne.jp")
 
     assert (one.email, one.rejected) == ('"a..b"@docomo.ne.jp', None)
 
 
-def test_one_wrong_address_refuses_nobody_else_of_a_job():
+def test_one_wrong_address_refuses_nobody_else_of_a_job() -> None:
     rows = [{"email": f"u{n}@x.fr"} for n in range(1_000)]
     for index, email in enumerate(WRONG_ADDRESSES.values()):
         rows[100 * index] = {"email": email}
@@ -486,7 +494,7 @@ SAME = {
 
 @pytest.mark.parametrize("body", SAME.values(), ids=SAME)
 @pytest.mark.parametrize("step", [1, 7, 10_000])
-def test_however_a_list_was_saved_it_is_the_same_list(body: bytes, step: int):
+def test_however_a_list_was_saved_it_is_the_same_list(body: bytes, step: int) -> None:
     found = _read(CsvRows(), body, range(0, len(body), step))
 
     assert [row for _, row in found] == [ROW]
@@ -500,7 +508,7 @@ def test_however_a_list_was_saved_it_is_the_same_list(body: bytes, step: int):
      ("x-nothing", None), ("idna", None), ("punycode", None), ("base64", None), ("unicode_escape", None),
      ("a" * 99, None)],
 )  # fmt: skip
-def test_what_the_request_says_of_its_charset_is_heeded_or_quoted(charset: str, encoding: str | None):
+def test_what_the_request_says_of_its_charset_is_heeded_or_quoted(charset: str, encoding: str | None) -> None:
     if encoding is None:
         with pytest.raises(encodings.UnknownCharset, match=charset[:40]):
             encodings.charset(charset)
@@ -516,14 +524,14 @@ def test_what_the_request_says_of_its_charset_is_heeded_or_quoted(charset: str, 
     [b'\xef\xbb\xbf{"email":"a@x.fr"}\n', '{"email":"a@x.fr"}\r'.encode("utf-16"), b'\x1e{"email":"a@x.fr"}\n',
      b'{"email":"a@x.fr"}\r{"email":"b@x.fr"}', b'{"email":"a@x.fr"}\n\xef\xbb\xbf\n'],
 )  # fmt: skip
-def test_lines_of_json_come_in_the_same_ways(body: bytes):
+def test_lines_of_json_come_in_the_same_ways(body: bytes) -> None:
     found = _read(JsonRows(), body)
 
     assert _faults(found) == []
     assert _addresses(found)[0] == "a@x.fr"
 
 
-def test_a_byte_that_its_charset_does_not_have_is_the_fault_of_its_line():
+def test_a_byte_that_its_charset_does_not_have_is_the_fault_of_its_line() -> None:
     found = _read(CsvRows("cp1252"), b"email,ville\na@x.fr,\x81\nb@x.fr,\xc9vry\n")
     in_utf8 = _read(CsvRows(), b"email,ville\na@x.fr,\xc9vry\nb@x.fr,x\n")
 
@@ -549,7 +557,7 @@ def test_a_byte_that_its_charset_does_not_have_is_the_fault_of_its_line():
         ("ema\u0131l,x".encode("utf-16"), "'ema\u0131l'"),
     ],
 )
-def test_a_heading_that_is_none_is_quoted(heading: bytes, quoted: str):
+def test_a_heading_that_is_none_is_quoted(heading: bytes, quoted: str) -> None:
     rows = CsvRows()
 
     found = _read(rows, heading + b"\na@x.fr,1\n") if not heading.startswith(b"\xff") else _read(rows, heading)
@@ -559,13 +567,13 @@ def test_a_heading_that_is_none_is_quoted(heading: bytes, quoted: str):
     assert len(_faults(found)[0].what) < 700
 
 
-def test_the_column_that_is_called_as_we_call_it_is_the_one():
+def test_the_column_that_is_called_as_we_call_it_is_the_one() -> None:
     found = _read(CsvRows(), b"Email,email,Name,name\nold@x.fr,a@x.fr,N,Ana\n")
 
     assert found[0][1] == Recipient(email="a@x.fr", name="Ana", variables={"Email": "old@x.fr", "Name": "N"})
 
 
-def test_consent_is_heeded_however_it_is_spelt():
+def test_consent_is_heeded_however_it_is_spelt() -> None:
     body = b"E-mail,Opt-In,Kind,Tracking Consent,NAME\na@x.fr,NON,Person,Faux,Ana\nb@x.fr,,PROFESSIONAL,oui,\n"
 
     found = [row for _, row in _read(CsvRows(), body)]
@@ -578,7 +586,7 @@ def test_consent_is_heeded_however_it_is_spelt():
 
 
 @pytest.mark.parametrize(("column", "cell"), [("kind", "Personne"), ("optin", "peut-être"), ("tracking_consent", "2")])
-def test_a_cell_that_is_neither_is_quoted(column: str, cell: str):
+def test_a_cell_that_is_neither_is_quoted(column: str, cell: str) -> None:
     found = _read(CsvRows(), f"email,{column}\na@x.fr,{cell}\nb@x.fr,\n".encode())
 
     assert repr(cell) in _faults(found)[0].what
@@ -595,7 +603,7 @@ def test_a_cell_that_is_neither_is_quoted(column: str, cell: str):
         (b"email,name", b"a@x.fr", "1 fields, but the heading has 2: 'a@x.fr'"),
     ],
 )
-def test_a_row_that_does_not_fit_its_heading_is_quoted(heading: bytes, row: bytes, words: str):
+def test_a_row_that_does_not_fit_its_heading_is_quoted(heading: bytes, row: bytes, words: str) -> None:
     assert _read(CsvRows(), heading + b"\n" + row + b"\n") == [(2, Fault("line 2", words))]
 
 
@@ -605,7 +613,7 @@ def test_a_row_that_does_not_fit_its_heading_is_quoted(heading: bytes, row: byte
      ("not", "'x_not'"), ("None", "'x_None'"), ("variables.first name", "'first_name'"), ("a.b", "'a_b'"),
      ("%", "'x_'"), ("unsubscribe_url", "the engine sets it")],
 )  # fmt: skip
-def test_a_column_that_no_template_can_name_is_named_and_its_rows_taken(column: str, better: str):
+def test_a_column_that_no_template_can_name_is_named_and_its_rows_taken(column: str, better: str) -> None:
     rows = CsvRows()
 
     found = _read(rows, f"email,{column},ville\na@x.fr,1,Paris\n".encode())
@@ -616,7 +624,7 @@ def test_a_column_that_no_template_can_name_is_named_and_its_rows_taken(column: 
 
 
 @pytest.mark.parametrize("column", ["ville", "prénom", "Ville2", "_x", "名前", "for", "is", "self", "name2", "loop"])
-def test_a_column_that_is_not_named_so_is_one_that_a_template_shows(column: str):
+def test_a_column_that_is_not_named_so_is_one_that_a_template_shows(column: str) -> None:
     rows = CsvRows()
     _read(rows, f"email,{column}\na@x.fr,1\n".encode())
 
@@ -624,7 +632,7 @@ def test_a_column_that_is_not_named_so_is_one_that_a_template_shows(column: str)
     assert Templates({"text": "{{ %s }}" % column}).render("text", {column: "shown"}) == "shown"  # noqa: UP031
 
 
-def test_columns_without_a_name_are_counted():
+def test_columns_without_a_name_are_counted() -> None:
     rows = CsvRows()
     _read(rows, b"email,,ville,\na@x.fr,1,2,3\n")
 

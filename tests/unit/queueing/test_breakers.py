@@ -1,5 +1,7 @@
 """What breakers count, and when they break."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ from shared.words import events, ids
 NOW_MS = 1_790_000_000_000
 DAY = NOW_MS // breakers.DAY_MS
 JOB = ids.new_job_id(NOW_MS, b"chance", 8)
-COMMON = {"event_id": "1", "occurred_at": NOW_MS, "tenant": "acme", "job": JOB, "ordinal": 7}
+COMMON: dict[str, Any] = {"event_id": "1", "occurred_at": NOW_MS, "tenant": "acme", "job": JOB, "ordinal": 7}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from services.queueing import characters
 from services.queueing.appending import CsvRows, JsonRows
 from services.queueing.compile import Limits
-from services.queueing.jobs import Job, Recipient, read_job, wait
+from services.queueing.jobs import Job, Recipient, wait
 from shared.redis.recipients import Waiting
 from shared.words.errors import Fault, Problem
+from tests.unit.queueing.reading import read_job
 
 NOW_MS = 1_790_000_000_000
 LIMITS = Limits()

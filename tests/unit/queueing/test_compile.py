@@ -224,7 +224,7 @@ def test_what_is_too_much_is_refused(limits: Limits, fields: dict[str, Any], at:
 @pytest.mark.parametrize("name", ["html", "text"])
 @pytest.mark.parametrize("character", ["\ufdd0", "\ufdd3", "\ud800"])
 def test_code_points_that_are_no_characters_are_refused(name: str, character: str) -> None:
-    (fault,) = faults(**{name: f"a{character}"})
+    (fault,) = faults(LIMITS, **{name: f"a{character}"})
 
     assert fault.at == f"$.{name}"
 

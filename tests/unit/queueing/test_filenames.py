@@ -80,7 +80,10 @@ def test_any_name_is_read_back_whole_with_lines_that_are_short(name: str) -> Non
             plain = quoted
     whole = "".join(found[number] for number in sorted(found))
     assert unquote(whole.removeprefix("utf-8''")) == name if whole else plain == name
-    assert plain is not None and plain.isascii() and plain.strip() and not set(plain) & set('"\\/')
+    assert plain is not None
+    assert plain.isascii()
+    assert plain.strip()
+    assert not set(plain) & set('"\\/')
     assert f'name="{plain}"' in content_type
     part = message_from_string(f"Content-Disposition: {disposition}\r\n\r\n", policy=default)
     if name == " ".join(name.split()):

@@ -1,5 +1,7 @@
 """What a job may look like: every fault is found, and a bad address does not stop the others."""
 
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 from services.queueing import jobs
 from services.queueing.compile import Limits
 from shared.words.errors import Problem
+from tests.unit.queueing.reading import read_job
 
 NOW_MS = 1_790_000_000_000
 GOOD = {"from": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text": "Salut {{ prenom }}"}
@@ -15,10 +18,10 @@ GOOD = {"from": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text": "Sal
 
 def _read(body: object, open_job: bool = False, max_recipients: int = 10_000) -> jobs.Job:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    return jobs.read_job(raw, open_job=open_job, now_ms=NOW_MS, max_recipients=max_recipients, limits=Limits())
+    return read_job(raw, open_job=open_job, now_ms=NOW_MS, max_recipients=max_recipients, limits=Limits())
 
 
-def _problem(body: object, **options) -> Problem:
+def _problem(body: object, **options: Any) -> Problem:
     with pytest.raises(Problem) as caught:
         _read(body, **options)
     return caught.value
@@ -28,7 +31,7 @@ def _places(problem: Problem) -> set[str]:
     return {fault.at for fault in problem.faults}
 
 
-def test_a_job_keeps_each_recipient_at_its_index_and_says_who_is_rejected():
+def test_a_job_keeps_each_recipient_at_its_index_and_says_who_is_rejected() -> None:
     recipients = [
         {"email": "Ana@Exemple.FR", "name": "Ana", "variables": {"prenom": "Ana"}, "metadata": {"crm_id": "17"}},
         {"email": "zut"},
@@ -55,13 +58,13 @@ def test_a_job_keeps_each_recipient_at_its_index_and_says_who_is_rejected():
     assert job.waiting[0].metadata == {"crm_id": "17"}
 
 
-def test_who_did_not_opt_in_still_gets_transactional_mail():
+def test_who_did_not_opt_in_still_gets_transactional_mail() -> None:
     job = _read({**GOOD, "stream": "transactional", "recipients": [{"email": "b@exemple.fr", "optin": False}]})
 
     assert job.rejected == []
 
 
-def test_bulk_may_be_sent_at_most_once_and_what_is_waited_for_may_not():
+def test_bulk_may_be_sent_at_most_once_and_what_is_waited_for_may_not() -> None:
     recipients = [{"email": "b@exemple.fr"}]
 
     assert _read({**GOOD, "recipients": recipients, "at_most_once": True}).compiled.at_most_once
@@ -73,7 +76,7 @@ def test_bulk_may_be_sent_at_most_once_and_what_is_waited_for_may_not():
 
 
 @pytest.mark.parametrize(("given", "stored"), [("50000/h", "50000/h"), (" 6000 /m  burst 7", "6000/m burst 7")])
-def test_a_job_may_have_a_rate_of_its_own(given: str, stored: str):
+def test_a_job_may_have_a_rate_of_its_own(given: str, stored: str) -> None:
     body = {**GOOD, "recipients": [{"email": "b@exemple.fr"}]}
 
     assert _read({**body, "rate": given}).compiled.rate == stored
@@ -81,11 +84,11 @@ def test_a_job_may_have_a_rate_of_its_own(given: str, stored: str):
 
 
 @pytest.mark.parametrize("rate", ["", "fast", "0/s", "10", "10/week", "1000000/s", "10/s burst 11"])
-def test_what_is_no_rate_is_a_fault(rate: str):
+def test_what_is_no_rate_is_a_fault(rate: str) -> None:
     assert _places(_problem({**GOOD, "recipients": [{"email": "b@exemple.fr"}], "rate": rate})) == {"$.rate"}
 
 
-def test_all_faults_are_listed_at_once():
+def test_all_faults_are_listed_at_once() -> None:
     problem = _problem(
         {
             "from": "nobody",
@@ -110,67 +113,67 @@ def test_all_faults_are_listed_at_once():
     }
 
 
-def test_wrong_types_and_unknown_fields_are_named_with_their_paths():
+def test_wrong_types_and_unknown_fields_are_named_with_their_paths() -> None:
     problem = _problem({**GOOD, "subjet": "x", "tags": ["a", 3], "recipients": [{"email": 5}, {"e": "a@b.fr"}]})
 
     assert {"$.subjet", "$.tags[1]", "$.recipients[0].email", "$.recipients[1]"} <= _places(problem)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1", b"\xff\xfe", b'{"a": }', b"[" * 100_000])
-def test_what_is_not_json_is_a_400(body):
+def test_what_is_not_json_is_a_400(body: Any) -> None:
     assert (_problem(body).status, _problem(body).word) == (400, "malformed_json")
 
 
 @pytest.mark.parametrize("body", [b"[]", b"3", b"null", b'"x"'])
-def test_json_that_is_no_object_is_a_422(body):
+def test_json_that_is_no_object_is_a_422(body: Any) -> None:
     assert _problem(body).status == 422
 
 
-def test_variables_nested_beyond_reading_are_a_fault():
+def test_variables_nested_beyond_reading_are_a_fault() -> None:
     deep = b'{"a":' * 5_000 + b"1" + b"}" * 5_000
     body = b'{"from":"a@b.fr","subject":"s","text":"t","recipients":[{"email":"a@b.fr","variables":' + deep + b"}]}"
 
     assert _problem(body).status in (400, 422)
 
 
-def test_a_job_of_too_many_is_refused_with_the_number():
+def test_a_job_of_too_many_is_refused_with_the_number() -> None:
     problem = _problem({**GOOD, "recipients": [{"email": f"u{n}@exemple.fr"} for n in range(4)]}, max_recipients=3)
 
     assert "4 recipients; at most 3" in problem.faults[0].what
 
 
 @pytest.mark.parametrize("recipients", [[], [{"email": "zut"}], None])
-def test_a_job_with_nobody_to_mail_is_refused(recipients):
+def test_a_job_with_nobody_to_mail_is_refused(recipients: list[Any]) -> None:
     body = {**GOOD, "recipients": recipients} if recipients is not None else GOOD
 
     assert _problem(body).status == 422
 
 
-def test_an_open_job_has_no_recipients_yet():
+def test_an_open_job_has_no_recipients_yet() -> None:
     assert _read(GOOD, open_job=True).waiting == []
     assert _places(_problem({**GOOD, "recipients": [{"email": "a@b.fr"}]}, open_job=True)) == {"$.recipients"}
 
 
-def test_a_time_of_sending_that_has_passed_means_now():
+def test_a_time_of_sending_that_has_passed_means_now() -> None:
     job = _read({**GOOD, "send_at": "2020-01-01T00:00:00+02:00", "recipients": [{"email": "a@b.fr"}]})
 
     assert job.send_at_ms == 0
 
 
-def test_a_time_without_a_zone_is_refused():
+def test_a_time_without_a_zone_is_refused() -> None:
     assert _places(_problem({**GOOD, "send_at": "2030-01-01T00:00:00", "recipients": [{"email": "a@b.fr"}]})) == {
         "$.send_at"
     }
 
 
-def test_at_most_a_hundred_faults_are_listed_and_the_rest_is_counted():
+def test_at_most_a_hundred_faults_are_listed_and_the_rest_is_counted() -> None:
     problem = _problem({**GOOD, "recipients": [{"email": 1} for _ in range(250)]})
 
     assert len(problem.faults) == 100
     assert "150 more" in problem.detail
 
 
-def test_chunks_cover_every_recipient_once():
+def test_chunks_cover_every_recipient_once() -> None:
     job = _read({**GOOD, "recipients": [{"email": f"u{n}@exemple.fr"} for n in range(1201)]})
 
     assert [first for first, _ in jobs.chunks(job.waiting)] == [0, 500, 1000]
@@ -185,7 +188,7 @@ FIELDS = ("from", "subject", "html", "text", "headers", "attachments", "variable
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6))
-def test_any_json_is_a_job_or_a_problem_that_names_its_faults(body):
+def test_any_json_is_a_job_or_a_problem_that_names_its_faults(body: Any) -> None:
     try:
         _read({**GOOD, "recipients": [{"email": "a@b.fr"}], **body})
     except Problem as problem:

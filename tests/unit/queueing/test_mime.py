@@ -77,7 +77,7 @@ def test_slots_stand_on_lines_of_their_own() -> None:
 
 def test_one_part_stands_alone() -> None:
     for part, content_type in ((TEXT, "text/plain"), (HTML, "text/html")):
-        entity = mime.assemble(*((part, None) if part is TEXT else (None, part)), [], DIGEST)
+        entity = mime.assemble(TEXT if part is TEXT else None, HTML if part is HTML else None, [], DIGEST)
 
         mail = parsed(entity)
         assert (mail.get_content_type(), mail.get_content_charset()) == (content_type, "utf-8")

@@ -9,6 +9,7 @@ from services.queueing import jobs
 from services.queueing.compile import Limits
 from shared.redis.recipients import Waiting
 from shared.words.errors import Problem
+from tests.unit.queueing.reading import read_job
 
 NOW_MS = 1_700_000_000_000
 
@@ -19,9 +20,7 @@ def read(*recipients: dict[str, Any] | None, **fields: Any) -> jobs.Job:
         {"email": f"r{index}@exemple.fr", "variables": variables or {}} for index, variables in enumerate(recipients)
     ]
     body = {"from": "News <news@exemple.fr>", "subject": "Bonjour", "html": "<p>x</p>", "recipients": rows, **fields}
-    return jobs.read_job(
-        msgspec.json.encode(body), open_job=False, now_ms=NOW_MS, max_recipients=10_000, limits=Limits()
-    )
+    return read_job(msgspec.json.encode(body), open_job=False, now_ms=NOW_MS, max_recipients=10_000, limits=Limits())
 
 
 def faults(*recipients: dict[str, Any] | None, **fields: Any) -> dict[str, str]:
@@ -81,7 +80,7 @@ def test_who_is_rejected_is_not_tried() -> None:
         ],
     }
 
-    job = jobs.read_job(msgspec.json.encode(body), open_job=False, now_ms=NOW_MS, max_recipients=10, limits=Limits())
+    job = read_job(msgspec.json.encode(body), open_job=False, now_ms=NOW_MS, max_recipients=10, limits=Limits())
 
     assert rejected(job) == {0: "invalid_address", 1: "not_opted_in"}
 
@@ -90,7 +89,7 @@ def test_without_recipients_only_what_fails_for_everybody_is_refused() -> None:
     for source, is_taken in (("{{ first-name }}", True), ("{{ a|nonsense }}", False)):
         body = msgspec.json.encode({"from": "a@exemple.fr", "subject": "x", "html": source})
         try:
-            jobs.read_job(body, open_job=True, now_ms=NOW_MS, max_recipients=10, limits=Limits())
+            read_job(body, open_job=True, now_ms=NOW_MS, max_recipients=10, limits=Limits())
         except Problem:
             assert not is_taken
         else:
@@ -190,7 +189,7 @@ def test_who_is_rejected_does_not_count() -> None:
         "recipients": [{"email": "nonsense", "variables": {"a": 1}}, {"email": "b@b.fr"}],
     }
 
-    job = jobs.read_job(msgspec.json.encode(body), open_job=False, now_ms=NOW_MS, max_recipients=10, limits=Limits())
+    job = read_job(msgspec.json.encode(body), open_job=False, now_ms=NOW_MS, max_recipients=10, limits=Limits())
 
     assert warned(job) == ["a"]
 

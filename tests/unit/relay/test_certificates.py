@@ -5,6 +5,7 @@ from hashlib import sha256, sha512
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from services.relay.encryption.certificates import mismatch
 from services.relay.words.tls import Tlsa
@@ -172,9 +173,9 @@ def test_an_expired_authority_proves_nothing() -> None:
 @pytest.mark.parametrize(
     ("usage", "believed"),
     [
-        (x509.ExtendedKeyUsageOID.SERVER_AUTH, True),
-        (x509.ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE, True),
-        (x509.ExtendedKeyUsageOID.CODE_SIGNING, False),
+        (ExtendedKeyUsageOID.SERVER_AUTH, True),
+        (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE, True),
+        (ExtendedKeyUsageOID.CODE_SIGNING, False),
     ],
 )
 def test_a_certificate_for_another_purpose_is_none_of_a_host(usage: x509.ObjectIdentifier, believed: bool) -> None:

@@ -1,6 +1,6 @@
 """A template cut at what needs the engine makes what the engine makes of the whole, and text stays out of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 import pytest
@@ -95,13 +95,12 @@ def test_what_is_cut_makes_what_the_whole_makes(name: str) -> None:
 
 
 def _piece(chance: Random, depth: int) -> str:
-    inner = (
+    inner: Callable[[], str] = (
         (lambda: "".join(_piece(chance, depth - 1) for _ in range(chance.randint(0, 3)))) if depth else (lambda: "t")
     )
     left, right = chance.choice(("", "-", "+")), chance.choice(("", "-", "+"))
     number = chance.randrange(100)
-    return chance.choice(
-        [
+    ways: list[Callable[[], str]] = [
             lambda: LONG,
             lambda: chance.choice(["text", " ", "\n", "  \n", "é", "<p>", "{", "}", "%"]),
             lambda: f"{{{{{left} {chance.choice(['a', 'b[0]', 'c.d', 'e', 'missing', 'v|default(1)'])} {right}}}}}",
@@ -114,8 +113,8 @@ def _piece(chance: Random, depth: int) -> str:
             lambda: href(number, f"https://x.example/{{{{ {chance.choice('ace')} }}}}/"),
             lambda: href(number, "{% if a %}https://x.example/{% else %}y{% endif %}"),
             lambda: PIXEL,
-        ]
-    )()  # fmt: skip
+        ]  # fmt: skip
+    return chance.choice(ways)()
 
 
 def test_what_is_cut_makes_what_the_whole_makes_of_generated_templates() -> None:

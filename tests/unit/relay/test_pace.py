@@ -19,12 +19,13 @@ HALF_AN_HOUR = 30
 
 
 def counts_by(name: str, per_s: float) -> Provider:
-    return {
+    providers: dict[str, Provider] = {
         "a second by the clock": Fixed(per_s, 1),
         "any second": Sliding(per_s, 1),
         "a minute by the clock": Fixed(per_s, 60),
         "any minute": Sliding(per_s, 60),
-    }[name]
+    }
+    return providers[name]
 
 
 @pytest.mark.parametrize("counting", ["a second by the clock", "any second"])
@@ -86,10 +87,11 @@ def test_a_provider_that_relents_gets_full_pace_again_within_half_an_hour(limit_
     provider = Fixed(limit_per_s, 1)
     relays = Relays(lambda now_s: provider if now_s < 600 else None, lambda now_s: 10 * limit_per_s)
     relays.run(10)
-    assert not relays.unlimited
+    limited = not relays.unlimited
 
     relays.run(HALF_AN_HOUR + 1)
 
+    assert limited
     assert relays.unlimited
     assert all(minute.attempted_per_s > 1.5 * limit_per_s for minute in relays.minutes[10 + 8 :])
     assert all(minute.attempted_per_s > 9.5 * limit_per_s for minute in relays.minutes[10 + 15 :])
@@ -179,8 +181,9 @@ def test_growth_that_was_stopped_goes_on_a_minute_after_the_decrease() -> None:
 def test_a_pace_grows_to_its_ceiling_beyond_it_and_is_over() -> None:
     pace = Pace(90, 100, 0)
 
-    grown = [current_per_s(pace, now_ms) for now_ms in range(0, OVER_MS, 10_000)]
+    grown = [per_s for now_ms in range(0, OVER_MS, 10_000) if (per_s := current_per_s(pace, now_ms)) is not None]
 
+    assert len(grown) == OVER_MS / 10_000
     assert all(later > earlier for earlier, later in pairwise(grown))
     assert grown[0] == 90
     assert grown[15] == 100

@@ -99,7 +99,9 @@ def test_no_value_makes_another_field(value: str, logic: str) -> None:
     head = mail.assemble().partition(b"\r\n\r\n")[0]
     for line in head.split(b"\r\n"):
         assert line[:1] == b" " or line.partition(b":")[0] in plain
-        assert b"\n" not in line and b"\r" not in line and len(line) <= 998
+        assert b"\n" not in line
+        assert b"\r" not in line
+        assert len(line) <= 998
     assert b"Bcc" not in [name for name, _ in mail.headers]
 
 

@@ -667,7 +667,8 @@ def test_in_json_of_a_script_a_value_is_a_value(value: str) -> None:
     [script] = turbohtml.parse(made).select("script")
     found = json.loads(script.text)
     assert found["a"] == found["d"] == value
-    assert found["b"].startswith("x") and found["b"].endswith(f"y{value}")
+    assert found["b"].startswith("x")
+    assert found["b"].endswith(f"y{value}")
     assert str(found["c"]).lower() == value.lower() or found["c"] == value or (found["c"] is None and value == "null")
     assert (found["e"], found["f"], found["g"], found["h"]) == (12.5, True, "", None)
 
@@ -686,12 +687,17 @@ def test_in_a_handler_a_value_calls_nothing(value: str, code: str) -> None:
         rest = unescape(code).partition("{{ a }}")
         inside = str(written)[len(rest[0]) : len(str(written)) - len(rest[2])]
         assert not re.search(r"[^\w \\\"-.]|[\r\n]", inside)
-        assert "(" not in inside and inside.count('"') in (0, 2)
+        assert "(" not in inside
+        assert inside.count('"') in (0, 2)
 
 
 @pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
 def test_a_value_that_is_the_boundary_itself_ends_no_part(logic: str) -> None:
-    given = {"text": "{{ a }}\n{{ a }}" + logic, "html": "{{ a }}\n{{ a }}" + logic, "subject": "{{ a }}"}
+    given: dict[str, Any] = {
+        "text": "{{ a }}\n{{ a }}" + logic,
+        "html": "{{ a }}\n{{ a }}" + logic,
+        "subject": "{{ a }}",
+    }
     given |= {"attachments": [Attachment("a.txt", "LS09X2E=")], "track_opens": False}
     boundaries = [
         found.decode()

@@ -30,7 +30,8 @@ DIGEST = bytes(range(32))
 @given(st.lists(st.binary(max_size=300), max_size=8), st.lists(st.integers(1, 200), min_size=1, max_size=20))
 def test_frames_come_out_as_they_went_in_however_they_are_cut(bodies: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
-    frames, found = Frames(), []
+    frames = Frames()
+    found: list[bytes] = []
 
     at = turn = 0
     while at < len(stream):

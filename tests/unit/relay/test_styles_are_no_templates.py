@@ -87,7 +87,8 @@ def test_what_does_not_compile_is_told_with_line_column_excerpt_and_a_way_out(
 
     assert f"line {line}, column {column}: " in what
     assert excerpt in what
-    assert "{% raw %}" in what and "{% endraw %}" in what
+    assert "{% raw %}" in what
+    assert "{% endraw %}" in what
 
 
 def test_a_style_alone_takes_no_sandbox() -> None:

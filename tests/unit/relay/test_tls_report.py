@@ -111,7 +111,7 @@ def test_a_connection_is_counted_by_policy_and_result(
 
 def counted() -> dict[Session, int]:
     """As in RFC 8460 appendix B."""
-    applied = ("sts", STS.published, STS.names)
+    applied = Session("sts", STS.published, STS.names).applied
     mx1, mx2 = "mx1.mail.company-y.example", "mx2.mail.company-y.example"
     return {
         Session(*applied): 5326,

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import pytest
 
@@ -82,11 +82,16 @@ def _beating(pulse: Pulse, beats: int) -> Callable[[], NoReturn]:
     return work
 
 
-def _until(condition: Callable[[], object]) -> None:
+T = TypeVar("T")
+
+
+def _until(condition: Callable[[], T]) -> T:
+    """What it answers, once that is true."""
     deadline = time.monotonic() + 30
-    while not condition():
+    while not (answer := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    return answer
 
 
 @pytest.mark.parametrize("beats", [0, 3], ids=["never was up", "stopped beating"])
@@ -101,12 +106,11 @@ def test_a_process_that_hangs_is_killed_once_and_may_start_again(
 
     _until(child.killed_as_hung)
     again = child.killed_as_hung()
-    ended: list[str] = []
-    _until(lambda: (how := child.ended()) and ended.append(how) is None)
+    ended = _until(child.ended)
 
     assert pid is not None
     assert not again
-    assert ended == ["was killed by SIGKILL"]
+    assert ended == "was killed by SIGKILL"
     _until(child.due)
     child.start()
     assert (child.pid not in (None, pid), child.killed_as_hung()) == (True, False)

@@ -14,10 +14,10 @@ from shared.net.dns import (
     MailHosts,
     NoDomain,
     NoMail,
-    RecordType,
     Resolver,
     address_of_literal,
 )
+from shared.net.dns_message import RecordType
 
 
 class Script:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 CODE = """
 import logging
@@ -13,7 +14,7 @@ log = logs.get_logger()
 """
 
 
-def said(statement: str, level: str = "info") -> list[dict[str, object]]:
+def said(statement: str, level: str = "info") -> list[dict[str, Any]]:
     ended = subprocess.run(
         [sys.executable, "-c", CODE.format(level=level, statement=statement)],
         capture_output=True,

@@ -12,9 +12,9 @@ from shared.words.rates import (
     Rate,
     allowed,
     parse_rate,
-    permitted,
     spacing,
 )
+from tests.permits import permitted
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,8 @@ def test_promise_6_a_receiver_never_sees_more_than_rate_and_burst(rate: Rate, as
     """Whoever asks whenever, and however long each message is on its way."""
     random = Random(seed)
     spaced = spacing(rate)
-    now, due, seen = asked, 0.0, []
+    now, due = asked, 0.0
+    seen: list[float] = []
 
     while len(seen) < 300:
         due, wait = permitted(due, now, spaced)

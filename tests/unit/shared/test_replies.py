@@ -71,7 +71,7 @@ def test_each_text_rule_leaves_alone_what_only_looks_like_it(rule: TextRule) -> 
     assert (found.kind, found.reason) != (rule.kind, rule.reason)
 
 
-@pytest.mark.parametrize("rule", (*STATUS_RULES, *CODE_RULES), ids=lambda rule: f"{rule.kind} {rule.example}")
+@pytest.mark.parametrize("rule", [*STATUS_RULES, *CODE_RULES], ids=lambda rule: f"{rule.kind} {rule.example}")
 def test_each_code_rule_classifies_its_example(rule: CodeRule) -> None:
     found = classify(None, None, rule.example)
 

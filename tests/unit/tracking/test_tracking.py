@@ -96,7 +96,9 @@ async def test_the_pixel_is_a_gif_of_43_bytes_that_nobody_keeps() -> None:
     answer, facts = await answered(opening(user_agent=FIREFOX, ip="192.0.2.7"))
 
     assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, "image/gif", PIXEL)
-    assert len(PIXEL) == 43 and PIXEL.startswith(b"GIF89a") and PIXEL.endswith(b"\x3b")
+    assert len(PIXEL) == 43
+    assert PIXEL.startswith(b"GIF89a")
+    assert PIXEL.endswith(b"\x3b")
     assert "no-store" in answer.headers["Cache-Control"]
     assert facts == [
         Opened(
@@ -207,7 +209,8 @@ async def test_the_answer_waits_until_the_fact_is_recorded(request_: Request) ->
     waiting = asyncio.ensure_future(Tracking(KEYS, held, "edge", Jobs()).answer(request_, NOW_MS))
     for _ in range(10):
         await asyncio.sleep(0)
-    assert not waiting.done() and not held.facts
+    assert not waiting.done()
+    assert not held.facts
 
     held.go.set()
     answer = await waiting
