@@ -18,7 +18,7 @@ from services.relay.checks.admission import Admission
 from services.relay.checks.begun import Begun
 from services.relay.checks.stops import Stops
 from services.relay.delivery.courier import Courier
-from services.relay.delivery.route import Hop, Routes
+from services.relay.delivery.route import Routes
 from services.relay.delivery.smtp import Connection, is_own, routed_versions
 from services.relay.limits.limits import Limits
 from services.relay.making.mails import Mails, Origin
@@ -35,6 +35,7 @@ from services.relay.traffic.gate import Gate, SecuredRoutes, Unlimited
 from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Shaping
 from services.relay.wiring import encryption
+from services.relay.words.hop import Hop
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
 from shared.net.inside import is_inside

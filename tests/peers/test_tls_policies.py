@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 
 from services.relay.delivery.courier import Courier, Parcel, Result
-from services.relay.delivery.route import Hop, NoRoute, Routes
+from services.relay.delivery.route import Routes
 from services.relay.delivery.smtp import Connection
 from services.relay.encryption.dane import Dane
 from services.relay.encryption.dnssec import ValidatingResolver
@@ -30,6 +30,7 @@ from services.relay.signing.dkim import Signer
 from services.relay.traffic.egress import Source
 from services.relay.traffic.gate import Unlimited
 from services.relay.traffic.hosts import Hosts
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import TlsFailure, TlsPolicy
 from shared.net import dns
 from shared.redis import redis

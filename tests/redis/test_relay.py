@@ -23,7 +23,6 @@ from services.relay.aside import Aside
 from services.relay.checks.admission import Admission
 from services.relay.checks.begun import Begun
 from services.relay.delivery.courier import Courier
-from services.relay.delivery.route import Hop
 from services.relay.delivery.smtp import Connection, Timeouts
 from services.relay.making import mails as mails_module
 from services.relay.making import making
@@ -37,6 +36,7 @@ from services.relay.relay import Limits as RelayLimits
 from services.relay.signing.signatures import Signatures
 from services.relay.traffic.egress import Source
 from services.relay.traffic.hosts import Hosts
+from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow, Scope
 from services.relay.words.tls import NEVER
 from shared.mail import dkim_keys

@@ -13,7 +13,6 @@ import dkim
 import pytest
 
 from services.relay.delivery.courier import Courier
-from services.relay.delivery.route import Hop, NoRoute
 from services.relay.delivery.smtp import Connection, Timeouts
 from services.relay.encryption.https import Https
 from services.relay.reporting.tls_report import DAY_S, Reporter, due_at
@@ -27,6 +26,7 @@ from services.relay.signing.dkim import Signer
 from services.relay.traffic.egress import Source
 from services.relay.traffic.gate import Unlimited
 from services.relay.traffic.hosts import Hosts
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import NEVER, OPPORTUNISTIC, TlsPolicy
 from shared.mail import dkim_keys
 from shared.net.dns import DnsUnavailable

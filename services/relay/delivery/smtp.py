@@ -27,7 +27,7 @@ from typing import Any, Literal, Self, cast
 import aiosmtplib
 
 from services.relay.delivery.client import Client
-from services.relay.delivery.transaction import END, Transaction, wire_body
+from services.relay.delivery.transaction import Transaction
 from services.relay.encryption import certificates
 from services.relay.words.reply import (
     ConnectFailed,
@@ -44,6 +44,7 @@ from services.relay.words.tls import (
     TlsPolicy,
     failure_of,
 )
+from services.relay.words.wire import END, wire_body
 
 #: Written at a time, so that a slow reader is seen to read: the transport pauses above 64 KiB.
 CHUNK_BYTES = 262_144
@@ -198,7 +199,7 @@ class Connection(asyncio.Protocol):
     ) -> Reply:
         """The reply that counts for this message: headers and body, with any line ends. `mail_from` may be empty (the
         null sender); `utf8`: its headers have addresses beyond ASCII (RFC 6531). `wire_ready`: its lines are known to
-        be as SMTP has them (`transaction.is_wire_ready`), and nobody looks again. ConnectionLost if there is no reply;
+        be as SMTP has them (`wire.is_wire_ready`), and nobody looks again. ConnectionLost if there is no reply;
         ValueError if `mail_from` is no address.
 
         `before_body` is awaited when the host has said that it takes the message, and before any of it is written. What

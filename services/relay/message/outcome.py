@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from services.relay.delivery.route import NoRoute
 from services.relay.traffic.shaping import Rule
+from services.relay.words.hop import NoRoute
 from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
 from shared.words import replies
 

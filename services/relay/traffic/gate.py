@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import structlog
 from prometheus_client import Counter as Metric
 
-from services.relay.delivery.route import Hop, NoRoute, Routes
+from services.relay.delivery.route import Routes
 from services.relay.encryption.policies import Policies
 from services.relay.limits.limits import (
     Limit,
@@ -43,6 +43,7 @@ from services.relay.traffic.egress import (
 )
 from services.relay.traffic.limits_of import LimitsOf, scope_of
 from services.relay.traffic.shaping import Rule, Shape, Shaping
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
 from shared.redis.redis import RedisAway

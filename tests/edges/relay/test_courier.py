@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.relay.delivery.courier import Courier, Parcel, Result
-from services.relay.delivery.route import Hop, NoRoute
 from services.relay.delivery.smtp import Connection, Timeouts
 from services.relay.traffic.egress import Source
 from services.relay.traffic.hosts import (
@@ -21,6 +20,7 @@ from services.relay.traffic.hosts import (
     SILENT_S,
     Hosts,
 )
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.words.tls import (

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from services.relay.delivery.courier import ASKS_NEXT_FROM, Courier, Parcel
-from services.relay.delivery.route import Hop
 from services.relay.delivery.smtp import Connection, Timeouts
 from services.relay.message.outcome import (
     Bounce,
@@ -26,6 +25,7 @@ from services.relay.traffic import shaping
 from services.relay.traffic.egress import Source
 from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Rule, Shaping
+from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
 from services.relay.words.tls import (

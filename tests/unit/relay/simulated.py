@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from services.relay.delivery.courier import Courier, Parcel, Result
-from services.relay.delivery.route import Hop
 from services.relay.limits import pace as rules
 from services.relay.limits.limits import Limit, Limits, Wait
 from services.relay.traffic import shaping
 from services.relay.traffic.egress import DEFAULT, Egress, Source
 from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
+from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import ConnectFailed, Reply
 from shared.words import events
