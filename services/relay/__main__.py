@@ -19,6 +19,7 @@ from services.relay.checks.begun import Begun
 from services.relay.checks.stops import Stops
 from services.relay.delivery.courier import Courier
 from services.relay.delivery.route import Routes
+from services.relay.delivery.secured import SecuredRoutes
 from services.relay.delivery.smtp import Connection, is_own, routed_versions
 from services.relay.limits.limits import Limits
 from services.relay.making.mails import Mails, Origin
@@ -28,10 +29,11 @@ from services.relay.message.retry import Retries, parse_schedule
 from services.relay.recorder import Recorder
 from services.relay.relay import Limits as RelayLimits
 from services.relay.relay import Relay
+from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.signatures import Signatures
 from services.relay.traffic import shaping
 from services.relay.traffic.egress import Egress, Source
-from services.relay.traffic.gate import Gate, SecuredRoutes, Unlimited
+from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Shaping
 from services.relay.wiring import encryption
@@ -160,7 +162,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     stops = Stops(client, partitions, StopList(client))
 
     def new_courier(site: str, pool: str) -> Courier:
-        secured = SecuredRoutes(routes, policies, gate, site)
+        secured = SecuredRoutes(routes, policies, gate.shape(site).tls)
         return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
 
     signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)

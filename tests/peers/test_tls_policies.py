@@ -26,9 +26,9 @@ from services.relay.encryption.sts_policies import StsPolicies
 from services.relay.message.outcome import Defer, Deliver, outcome
 from services.relay.reporting.tls_report import DAY_S, SPREAD_S, Reporter
 from services.relay.reporting.tls_reports import Sending, TlsReports, deliver_by
+from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.dkim import Signer
 from services.relay.traffic.egress import Source
-from services.relay.traffic.gate import Unlimited
 from services.relay.traffic.hosts import Hosts
 from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import TlsFailure, TlsPolicy

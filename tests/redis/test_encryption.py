@@ -16,8 +16,8 @@ from services.relay.delivery.smtp import Connection, Timeouts
 from services.relay.encryption.policies import Policies
 from services.relay.reporting.tls_report import day_of
 from services.relay.reporting.tls_reports import TlsReports
+from services.relay.reporting.unlimited import Unlimited
 from services.relay.traffic.egress import Source
-from services.relay.traffic.gate import Unlimited
 from services.relay.traffic.hosts import Hosts
 from services.relay.wiring import encryption
 from services.relay.words.hop import Hop, NoRoute

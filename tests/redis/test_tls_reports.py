@@ -22,9 +22,9 @@ from services.relay.reporting.tls_reports import (
     TlsReports,
     deliver_by,
 )
+from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.dkim import Signer
 from services.relay.traffic.egress import Source
-from services.relay.traffic.gate import Unlimited
 from services.relay.traffic.hosts import Hosts
 from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import NEVER, OPPORTUNISTIC, TlsPolicy

@@ -24,8 +24,6 @@ from typing import Any, Protocol
 import structlog
 from prometheus_client import Counter as Metric
 
-from services.relay.delivery.route import Routes
-from services.relay.encryption.policies import Policies
 from services.relay.limits.limits import (
     Limit,
     Limits,
@@ -34,7 +32,6 @@ from services.relay.limits.limits import (
 )
 from services.relay.message.outcome import is_about_our_name
 from services.relay.traffic.egress import (
-    DEFAULT,
     Egress,
     Sent,
     Source,
@@ -43,7 +40,6 @@ from services.relay.traffic.egress import (
 )
 from services.relay.traffic.limits_of import LimitsOf, scope_of
 from services.relay.traffic.shaping import Rule, Shape, Shaping
-from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
 from shared.redis.redis import RedisAway
@@ -358,19 +354,6 @@ class Gate:
             self._log.warning("not_shaped", reason=str(away))
 
 
-class SecuredRoutes:
-    """Hops as a site's shaping, the recipient domain's MTA-STS policy and its hosts' TLSA records ask for them."""
-
-    def __init__(self, routes: Routes, policies: Policies, gate: Gate, site: str) -> None:
-        self._routes, self._policies = routes, policies
-        self._level = gate.shape(site).tls
-
-    async def hops(self, domain: str) -> Sequence[Hop] | NoRoute:
-        """As `route.Routes`, each hop with the policy that holds for it. RedisAway."""
-        hops = await self._routes.hops(domain)
-        return hops if isinstance(hops, NoRoute) else await self._policies.secured(domain, hops, self._level)
-
-
 class Passage:
     """The right to a connection of one worker to its site: see `courier.Passage`."""
 
@@ -424,25 +407,3 @@ class Passage:
 
 def _wait_ms(seconds: float) -> int:
     return max(1, min(int(seconds * 1000) + 1, LONGEST_WAIT_MS))
-
-
-class Unlimited:
-    """The passage of the relay's own letters (TLS reports): few, by the system's address, under no site's limits."""
-
-    def source(self, address: str | None) -> Source:
-        return Source(DEFAULT)
-
-    async def enter(self, source: Source) -> None:
-        return None
-
-    def is_good(self, mails: int, *, idle: bool) -> bool:
-        return True
-
-    def heard(self, source: str, reply: Reply) -> None:
-        return None
-
-    def refused(self, source: str) -> None:
-        return None
-
-    async def leave(self) -> None:
-        return None
