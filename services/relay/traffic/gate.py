@@ -30,7 +30,6 @@ from services.relay.limits.limits import (
     Slot,
     Wait,
 )
-from services.relay.message.outcome import is_about_our_name
 from services.relay.traffic.egress import (
     Egress,
     Sent,
@@ -41,6 +40,7 @@ from services.relay.traffic.egress import (
 from services.relay.traffic.limits_of import LimitsOf, scope_of
 from services.relay.traffic.shaping import Rule, Shape, Shaping
 from services.relay.words.notnow import NotNow
+from services.relay.words.our_name import is_about_our_name
 from services.relay.words.reply import Reply
 from shared.redis.redis import RedisAway
 from shared.words import events, ids
