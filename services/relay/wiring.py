@@ -11,7 +11,6 @@ from services.relay.delivery.route import Routes
 from services.relay.delivery.smtp import load_certificates
 from services.relay.encryption.dane import Dane
 from services.relay.encryption.dnssec import ValidatingResolver
-from services.relay.encryption.https import Https
 from services.relay.encryption.policies import Policies
 from services.relay.encryption.sts_policies import StsPolicies
 from services.relay.reporting.tls_report import reporter
@@ -22,6 +21,7 @@ from services.relay.reporting.tls_reports import (
     signers_of,
 )
 from shared.net import dns
+from shared.net.web import Https
 from shared.process.lifecycle import Lifecycle
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains

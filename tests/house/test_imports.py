@@ -33,11 +33,11 @@ AIOHTTP = {
     "shared/process/metrics.py",
     "shared/net/problems.py",
     "shared/net/server.py",
+    "shared/net/web.py",
     "services/http/__main__.py",
     "services/local/demo.py",
     "services/domains/http.py",
     "services/queueing/stopping.py",
-    "services/relay/encryption/https.py",
     "services/tracking/__main__.py",
 }
 
@@ -74,7 +74,6 @@ EDGES: dict[str, set[str]] = {
     "services/relay/encryption/dnssec.py": {"asyncio"},
     "services/relay/limits/limits.py": {"asyncio", "time"},
     "services/relay/wiring.py": {"time"},
-    "services/relay/encryption/https.py": {"aiohttp", "asyncio", "socket"},
     "services/relay/traffic/gate.py": {"asyncio"},
     "services/relay/making/mails.py": {"asyncio"},
     "services/relay/making/making.py": {"asyncio"},
@@ -112,6 +111,7 @@ EDGES: dict[str, set[str]] = {
     "shared/redis/sending_domains.py": {"asyncio", "secrets", "time"},
     "shared/http/turns.py": {"asyncio", "time"},
     "shared/net/server.py": {"aiohttp", "asyncio"},
+    "shared/net/web.py": {"aiohttp", "asyncio", "socket"},
     "shared/process/settings.py": {"os"},
     "shared/redis/storage.py": {"secrets", "time"},
     "shared/net/smtp_in.py": {"asyncio", "time"},

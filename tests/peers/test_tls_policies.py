@@ -20,7 +20,6 @@ from services.relay.delivery.route import Routes
 from services.relay.delivery.smtp import Connection
 from services.relay.encryption.dane import Dane
 from services.relay.encryption.dnssec import ValidatingResolver
-from services.relay.encryption.https import Https
 from services.relay.encryption.policies import Policies
 from services.relay.encryption.sts_policies import StsPolicies
 from services.relay.message.outcome import Defer, Deliver, outcome
@@ -33,6 +32,7 @@ from services.relay.traffic.hosts import Hosts
 from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import TlsFailure, TlsPolicy
 from shared.net import dns
+from shared.net.web import Https
 from shared.redis import redis
 from tests.peers import secured
 from tests.peers.secured import CASES, REPORTS_TO, Case, World

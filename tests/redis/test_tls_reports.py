@@ -14,7 +14,6 @@ import pytest
 
 from services.relay.delivery.courier import Courier
 from services.relay.delivery.smtp import Connection, Timeouts
-from services.relay.encryption.https import Https
 from services.relay.reporting.tls_report import DAY_S, Reporter, due_at
 from services.relay.reporting.tls_reports import (
     RETRY_MS,
@@ -30,6 +29,7 @@ from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import NEVER, OPPORTUNISTIC, TlsPolicy
 from shared.mail import dkim_keys
 from shared.net.dns import DnsUnavailable
+from shared.net.web import Https
 from shared.redis import keys
 from shared.words import ids
 from tests.fakes.certificates import Authority
