@@ -103,7 +103,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     chance = Random(secrets.randbits(64))
     name = lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
-    resolver = dns.of_settings(settings.dns, time.monotonic)
+    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
     life.push_close(resolver.close)
     fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
     helo = settings.relay.helo or socket.getfqdn()
