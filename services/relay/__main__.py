@@ -6,14 +6,13 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import TypeVar
 
 from services.relay.alone import Alone, Lone, end_when_idle
-from services.relay.aside import Aside
 from services.relay.checks.admission import Admission
 from services.relay.checks.begun import Begun
 from services.relay.checks.stops import Stops
@@ -21,13 +20,12 @@ from services.relay.delivery.courier import Courier
 from services.relay.delivery.route import Routes
 from services.relay.delivery.secured import SecuredRoutes
 from services.relay.delivery.smtp import Connection, is_own, routed_versions
+from services.relay.held import Limits as HeldLimits
 from services.relay.limits.limits import Limits
 from services.relay.making.mails import Mails, Origin
 from services.relay.making.making import Making
 from services.relay.making.rendering import Rendering
 from services.relay.message.retry import Retries, parse_schedule
-from services.relay.recorder import Recorder
-from services.relay.relay import Limits as RelayLimits
 from services.relay.relay import Relay
 from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.signatures import Signatures
@@ -36,7 +34,7 @@ from services.relay.traffic.egress import Egress, Source
 from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Shaping
-from services.relay.wiring import encryption
+from services.relay.wiring import encryption, main_path
 from services.relay.words.hop import Hop
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
@@ -94,27 +92,36 @@ def _nothing(address: str) -> bool:
     return False
 
 
-async def main(life: Lifecycle, lone: Lone | None = None) -> None:
-    """With `lone` it is the child of another relay, and tries messages alone."""
-    settings = life.settings
-    partitions = settings.redis.partitions
-    secret = master_secret.load(settings)
-    client = storage.connect(life)
-    chance = Random(secrets.randbits(64))
-    name = lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+class _Clock:
+    """The machine's."""
 
-    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
-    life.push_close(resolver.close)
-    fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
+    now_ms = staticmethod(_now_ms)
+    monotonic = staticmethod(time.monotonic)
+
+
+def _name(lone: Lone | None) -> str:
+    return lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _helo(settings: Settings) -> str:
+    """The name that EHLO says where its source has none."""
     helo = settings.relay.helo or socket.getfqdn()
-    refused, own_names = (_nothing, ()) if settings.relay.private_networks else (_is_refused, (helo,))
-    routes = Routes(
-        resolver, fixed, settings.relay.mx_port, chance, routed_versions(), refused=refused, own_names=own_names
-    )
-    hosts = Hosts(time.monotonic)
-    if fixed is None and ("." not in helo or helo.startswith("localhost")):
+    if settings.relay.route == "mx" and ("." not in helo or helo.startswith("localhost")):
         # RFC 5321 section 4.1.1.1 asks for a name that is found in DNS, and many hosts insist.
         logs.get_logger().warning("helo_not_qualified", helo=helo, advice="set relay.helo")
+    return helo
+
+
+def _routes(settings: Settings, resolver: dns.Resolver, helo: str, chance: Random) -> Routes:
+    fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
+    refused, own_names = (_nothing, ()) if settings.relay.private_networks else (_is_refused, (helo,))
+    return Routes(
+        resolver, fixed, settings.relay.mx_port, chance, routed_versions(), refused=refused, own_names=own_names
+    )
+
+
+def _opening(settings: Settings, helo: str) -> Callable[[Hop, Source], Awaitable[Connection]]:
+    """Opens connections with this process's names and certificates."""
 
     async def open_connection(hop: Hop, source: Source) -> Connection:
         return await Connection.open(
@@ -128,7 +135,11 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
             ca_file=settings.tls.ca_file,
         )
 
-    origin = Origin(
+    return open_connection
+
+
+def _origin(settings: Settings, secret: master_secret.MasterSecret) -> Origin:
+    return Origin(
         base_url=settings.base_url,
         bounce_domain=settings.bounces.domain,
         tokens=TokenKeys(secret.current, secret.previous),
@@ -137,9 +148,45 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         sender_id=settings.relay.sender_id,
         dkim=settings.relay.dkim,
     )
+
+
+def _held(settings: Settings, *, alone: bool) -> HeldLimits:
+    """How much this process holds: alone, one message."""
+    return HeldLimits(
+        in_flight=1 if alone else settings.relay.in_flight,
+        batch=1 if alone else settings.relay.batch,
+        connections_per_site=settings.relay.connections_per_site,
+        lease_ms=settings.relay.lease_ms,
+        alone=alone,
+    )
+
+
+def _hangs(relay: Relay, hang_s: float) -> Callable[[], str | None]:
+    """Says that its leases were not renewed for so long."""
+
+    def hangs() -> str | None:
+        silent_s = relay.held.silent_s()
+        return None if silent_s <= hang_s else f"leases were not renewed for {silent_s:.0f} s"
+
+    return hangs
+
+
+async def main(life: Lifecycle, lone: Lone | None = None) -> None:
+    """With `lone` it is the child of another relay, and tries messages alone."""
+    settings, clock = life.settings, _Clock()
+    partitions, lease_ms = settings.redis.partitions, settings.relay.lease_ms
+    secret = master_secret.load(settings)
+    client = storage.connect(life)
+    chance = Random(secrets.randbits(64))
+    name, helo = _name(lone), _helo(settings)
+
+    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
+    life.push_close(resolver.close)
+    routes, hosts = _routes(settings, resolver, helo, chance), Hosts(time.monotonic)
+    open_connection = _opening(settings, helo)
     everybodys = ReadyQueues(client)
     queues = everybodys.alone() if lone else everybodys
-    limits = Limits(client, name, settings.relay.lease_ms)
+    limits = Limits(client, name, lease_ms)
     gate = Gate(
         _shaping(settings),
         _egress(settings),
@@ -167,38 +214,24 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
 
     signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
     sandbox = Sandbox(program("services.relay.making.rendering"), "relay", settings.relay.rendering_processes)
-    publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
-    relay = Relay(
+    mails = Mails(client, partitions, domains, _origin(settings, secret), signatures, Rendering(sandbox), _now_ms)
+    relay = main_path(
         name,
         partitions,
-        RelayLimits(
-            in_flight=1 if lone else settings.relay.in_flight,
-            batch=1 if lone else settings.relay.batch,
-            connections_per_site=settings.relay.connections_per_site,
-            lease_ms=settings.relay.lease_ms,
-            alone=lone is not None,
-        ),
-        queues,
-        Admission(client, partitions, SuppressionList(client, partitions)),
-        Making(Mails(client, partitions, domains, origin, signatures, Rendering(sandbox), _now_ms), time.monotonic),
-        new_courier,
-        Retries(chance, parse_schedule(settings.relay.retry_schedule)),
-        partial(Recorder, publisher, queues, name),
-        gate,
-        stops,
-        Aside(name, partitions, settings.relay.lease_ms, queues, stops),
-        Begun(client, partitions),
-        _now_ms,
-        time.monotonic,
+        _held(settings, alone=lone is not None),
+        queues=queues,
+        publisher=bus.Publisher(client, partitions, lambda: secrets.token_hex(8)),
+        admission=Admission(client, partitions, SuppressionList(client, partitions)),
+        stops=stops,
+        begun=Begun(client, partitions),
+        gate=gate,
+        making=Making(mails, time.monotonic),
+        new_courier=new_courier,
+        retries=Retries(chance, parse_schedule(settings.relay.retry_schedule)),
+        clock=clock,
     )
-    hang_s = max(settings.lifecycle.hang_seconds, 2 * settings.relay.lease_ms / 1000)
-
-    def hangs() -> str | None:
-        silent_s = relay.silent_s()
-        return None if silent_s <= hang_s else f"leases were not renewed for {silent_s:.0f} s"
-
-    life.also_alive(hangs)
-    alone = Alone(name, partitions, settings.relay.lease_ms, hang_s, everybodys.alone(), relay.tell, _now_ms)
+    hang_s = max(settings.lifecycle.hang_seconds, 2 * lease_ms / 1000)
+    life.also_alive(_hangs(relay, hang_s))
 
     async with life.serving(settings.relay.metrics_port):
         if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
@@ -215,15 +248,13 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
 
         life.spawn(relaying(), "relay")
         if lone:
-            ago_ms = settings.relay.lease_ms
-            idle = end_when_idle(life, partitions, queues, lambda: _now_ms() - ago_ms, lambda: relay.is_idle)
+            idle = end_when_idle(life, partitions, queues, lambda: _now_ms() - lease_ms, lambda: relay.held.is_empty)
             life.spawn(idle, "idle")
         else:
+            alone = Alone(name, partitions, lease_ms, hang_s, everybodys.alone(), relay.held.tell, _now_ms)
             life.spawn(alone.run(life.stopping), "alone")
-        life.spawn(limits.run(closed), "limits")
-        life.spawn(stops.run(closed), "stops")
-        life.spawn(signatures.run(closed), "signatures")
-        life.spawn(sandbox.run(closed), "sandbox")
+        for part, what in ((limits, "limits"), (stops, "stops"), (signatures, "signatures"), (sandbox, "sandbox")):
+            life.spawn(part.run(closed), what)
         if reports is not None:
             life.spawn(reports.run(closed), "tls reports")
         settle()
