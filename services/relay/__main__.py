@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
@@ -21,12 +22,16 @@ from services.relay.delivery.route import Routes
 from services.relay.delivery.secured import SecuredRoutes
 from services.relay.delivery.smtp import Connection, is_own, routed_versions
 from services.relay.held import Limits as HeldLimits
-from services.relay.limits.limits import Limits
+from services.relay.limits.paces import Paces
+from services.relay.limits.permits import Permits
+from services.relay.limits.slots import Slots
+from services.relay.limits.tending import tend
 from services.relay.making.mails import Mails, Origin
 from services.relay.making.making import Making
 from services.relay.making.rendering import Rendering
 from services.relay.message.retry import Retries, parse_schedule
 from services.relay.relay import Relay
+from services.relay.reporting.tls_reports import TlsReports
 from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.signatures import Signatures
 from services.relay.traffic import shaping
@@ -45,6 +50,7 @@ from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings, SettingsError
 from shared.redis import bus, known_secret, storage
 from shared.redis.ready import ReadyQueues
+from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
@@ -97,10 +103,6 @@ class _Clock:
 
     now_ms = staticmethod(_now_ms)
     monotonic = staticmethod(time.monotonic)
-
-
-def _name(lone: Lone | None) -> str:
-    return lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def _helo(settings: Settings) -> str:
@@ -171,92 +173,122 @@ def _hangs(relay: Relay, hang_s: float) -> Callable[[], str | None]:
     return hangs
 
 
-async def main(life: Lifecycle, lone: Lone | None = None) -> None:
-    """With `lone` it is the child of another relay, and tries messages alone."""
-    settings, clock = life.settings, _Clock()
-    partitions, lease_ms = settings.redis.partitions, settings.relay.lease_ms
-    secret = master_secret.load(settings)
-    client = storage.connect(life)
-    chance = Random(secrets.randbits(64))
-    name, helo = _name(lone), _helo(settings)
+@dataclass(frozen=True)
+class _Parts:
+    """What runs for as long as the process does."""
 
-    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
+    relay: Relay
+    gate: Gate
+    slots: Slots
+    paces: Paces
+    stops: Stops
+    signatures: Signatures
+    sandbox: Sandbox
+    reports: TlsReports | None
+    everybodys: ReadyQueues
+    queues: ReadyQueues
+
+
+def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, name: str, *, alone: bool) -> _Parts:
+    """From the end of the pipe backwards."""
+    settings, clock, chance = life.settings, _Clock(), Random(secrets.randbits(64))
+    partitions, helo = settings.redis.partitions, _helo(settings)
+    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, clock.monotonic)
     life.push_close(resolver.close)
-    routes, hosts = _routes(settings, resolver, helo, chance), Hosts(time.monotonic)
+    routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
     open_connection = _opening(settings, helo)
     everybodys = ReadyQueues(client)
-    queues = everybodys.alone() if lone else everybodys
-    limits = Limits(client, name, lease_ms)
+    slots, paces = Slots(client, name, settings.relay.lease_ms), Paces(client)
     gate = Gate(
         _shaping(settings),
         _egress(settings),
-        limits,
+        Permits(client),
+        slots,
+        paces,
         everybodys,
         partitions,
         settings.relay.connections_per_site,
-        _now_ms,
-        time.monotonic,
+        clock.now_ms,
+        clock.monotonic,
     )
     domains = SendingDomains(client, Vault(secret.current, secret.previous), ours=settings.own_hosts)
-    policies, reports = encryption(
-        life,
-        client,
-        resolver,
-        routes,
-        domains,
-        lambda unsecured: Courier(unsecured, Unlimited(), open_connection, hosts),
-    )
-    stops = Stops(client, partitions, StopList(client))
+
+    def unlimited(unsecured: Routes) -> Courier:
+        return Courier(unsecured, Unlimited(), open_connection, hosts)
+
+    policies, reports = encryption(life, client, resolver, routes, domains, unlimited)
 
     def new_courier(site: str, pool: str) -> Courier:
         secured = SecuredRoutes(routes, policies, gate.shape(site).tls)
         return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
 
-    signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
+    stops = Stops(client, partitions, StopList(client))
+    signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, clock.monotonic)
     sandbox = Sandbox(program("services.relay.making.rendering"), "relay", settings.relay.rendering_processes)
-    mails = Mails(client, partitions, domains, _origin(settings, secret), signatures, Rendering(sandbox), _now_ms)
+    origin, rendering = _origin(settings, secret), Rendering(sandbox)
+    mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms)
+    queues = everybodys.alone() if alone else everybodys
     relay = main_path(
         name,
         partitions,
-        _held(settings, alone=lone is not None),
+        _held(settings, alone=alone),
         queues=queues,
         publisher=bus.Publisher(client, partitions, lambda: secrets.token_hex(8)),
         admission=Admission(client, partitions, SuppressionList(client, partitions)),
         stops=stops,
         begun=Begun(client, partitions),
         gate=gate,
-        making=Making(mails, time.monotonic),
+        making=Making(mails, clock.monotonic),
         new_courier=new_courier,
         retries=Retries(chance, parse_schedule(settings.relay.retry_schedule)),
         clock=clock,
     )
+    return _Parts(relay, gate, slots, paces, stops, signatures, sandbox, reports, everybodys, queues)
+
+
+async def _relaying(life: Lifecycle, parts: _Parts, closed: asyncio.Event) -> None:
+    try:
+        await parts.relay.run(life.stopping)
+        await parts.gate.finish()
+    finally:
+        closed.set()  # slots are counted for as long as their connections are open
+
+
+def _start(life: Lifecycle, parts: _Parts) -> None:
+    """All but what tries messages alone. Slots, stops and processes are needed until the last connection is closed."""
+    closed = asyncio.Event()
+    life.spawn(_relaying(life, parts, closed), "relay")
+    life.spawn(tend((parts.slots, parts.paces), closed), "limits")
+    life.spawn(parts.stops.run(closed), "stops")
+    life.spawn(parts.signatures.run(closed), "signatures")
+    life.spawn(parts.sandbox.run(closed), "sandbox")
+    if parts.reports is not None:
+        life.spawn(parts.reports.run(closed), "tls reports")
+
+
+async def main(life: Lifecycle, lone: Lone | None = None) -> None:
+    """With `lone` it is the child of another relay, and tries messages alone."""
+    settings = life.settings
+    partitions, lease_ms = settings.redis.partitions, settings.relay.lease_ms
+    secret = master_secret.load(settings)
+    client = storage.connect(life)
+    name = lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    parts = _parts(life, client, secret, name, alone=lone is not None)
+    held = parts.relay.held
     hang_s = max(settings.lifecycle.hang_seconds, 2 * lease_ms / 1000)
-    life.also_alive(_hangs(relay, hang_s))
+    life.also_alive(_hangs(parts.relay, hang_s))
 
     async with life.serving(settings.relay.metrics_port):
         if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
-        await stops.load()
-        closed = asyncio.Event()
-
-        async def relaying() -> None:
-            try:
-                await relay.run(life.stopping)
-                await gate.finish()
-            finally:
-                closed.set()  # slots are counted for as long as their connections are open
-
-        life.spawn(relaying(), "relay")
+        await parts.stops.load()
+        _start(life, parts)
         if lone:
-            idle = end_when_idle(life, partitions, queues, lambda: _now_ms() - lease_ms, lambda: relay.held.is_empty)
+            idle = end_when_idle(life, partitions, parts.queues, lambda: _now_ms() - lease_ms, lambda: held.is_empty)
             life.spawn(idle, "idle")
         else:
-            alone = Alone(name, partitions, lease_ms, hang_s, everybodys.alone(), relay.held.tell, _now_ms)
+            alone = Alone(name, partitions, lease_ms, hang_s, parts.everybodys.alone(), held.tell, _now_ms)
             life.spawn(alone.run(life.stopping), "alone")
-        for part, what in ((limits, "limits"), (stops, "stops"), (signatures, "signatures"), (sandbox, "sandbox")):
-            life.spawn(part.run(closed), what)
-        if reports is not None:
-            life.spawn(reports.run(closed), "tls reports")
         settle()
         life.ready()
         await life.stopping.wait()

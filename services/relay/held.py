@@ -22,6 +22,7 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter, Gauge
 
+from services.relay.limits.slots import TRUSTED
 from services.relay.message.mail import End, Mail
 from shared.process.lifecycle import pause
 from shared.redis.ready import (
@@ -36,8 +37,6 @@ from shared.redis.ready import (
 from shared.redis.redis import RedisAway
 from shared.words import events, ids
 
-#: A relay trusts its lease for so much of its time: the rest covers the round trip and a stalled process.
-TRUSTED = 0.8
 #: The longest wait for something to become due; leases are renewed at least so often.
 WAIT_MS = 1000
 #: After Redis was away.

@@ -11,7 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: Third parties and the only modules that import them. A library that is not here is nobody's yet.
 OWNERS: dict[str, tuple[str, ...]] = {
-    "aiosmtplib": ("services/relay/delivery/client.py", "services/relay/delivery/smtp.py"),
+    "aiosmtplib": (
+        "services/relay/delivery/client.py",
+        "services/relay/delivery/dial.py",
+        "services/relay/delivery/connection.py",
+    ),
     "aiosmtpd": ("services/bounces/smtp.py", "services/mailbox/smtp.py", "shared/net/smtp_in.py"),
     "click": ("services/console/console.py", "services/local/demo.py", "services/local/run.py"),
     "cryptography": ("services/relay/encryption/certificates.py", "shared/mail/dkim_keys.py"),
@@ -72,7 +76,6 @@ EDGES: dict[str, set[str]] = {
     "services/relay/checks/begun.py": {"asyncio"},
     "services/relay/delivery/client.py": {"asyncio"},
     "services/relay/encryption/dnssec.py": {"asyncio"},
-    "services/relay/limits/limits.py": {"asyncio", "time"},
     "services/relay/wiring.py": {"time"},
     "services/relay/traffic/gate.py": {"asyncio"},
     "services/relay/making/mails.py": {"asyncio"},
@@ -88,6 +91,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/signing/signatures.py": {"asyncio"},
     "services/relay/signing/process.py": {"os", "signal"},
     "services/relay/limits/slots.py": {"asyncio", "time"},
+    "services/relay/limits/tending.py": {"asyncio"},
     "services/relay/delivery/smtp.py": {"asyncio", "os", "socket"},
     "services/relay/checks/stops.py": {"asyncio"},
     "services/relay/encryption/sts_policies.py": {"asyncio"},

@@ -24,12 +24,9 @@ from typing import Any, Protocol
 import structlog
 from prometheus_client import Counter as Metric
 
-from services.relay.limits.limits import (
-    Limit,
-    Limits,
-    Slot,
-    Wait,
-)
+from services.relay.limits.paces import Paces
+from services.relay.limits.permits import Limit, Permits, Wait
+from services.relay.limits.slots import Slot, Slots
 from services.relay.traffic.egress import (
     Egress,
     Sent,
@@ -101,7 +98,9 @@ class Gate:
         self,
         shaping: Shaping,
         egress: Egress,
-        limits: Limits,
+        permits: Permits,
+        slots: Slots,
+        paces: Paces,
         queues: Queues,
         partitions: int,
         connections_per_site: int,
@@ -111,7 +110,9 @@ class Gate:
         self._shaping = shaping
         self._limits_of = LimitsOf(shaping)
         self._egress = egress
-        self._limits = limits
+        self._permits = permits
+        self._slots = slots
+        self._paces = paces
         self._queues = queues
         self._partitions = partitions
         self._connections_per_site = connections_per_site
@@ -170,10 +171,10 @@ class Gate:
             self._now_ms(),
             ready.job,
             parse_rate(rate) if rate else None,
-            self._limits.pace(site, source),
+            self._paces.pace(site, source),
         )
         of_queue = any(scope_of(limit.name) == "queue" for limit in limits)
-        refused = await self._limits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
+        refused = await self._permits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
         if refused is None:
             pool = self._egress.pool(ready.stream, ready.tenant).name
             self._sent[pool].note(source)
@@ -183,13 +184,13 @@ class Gate:
 
     def accepted(self, site: str, source: str) -> None:
         """The site took a message."""
-        self._limits.note_accepted(site, source)
+        self._paces.note_accepted(site, source)
         if (refused := self._refused.get((site, source))) is not None:
             self._refused[site, source] = refused[0], refused[1] + 1
 
     def passage(self, site: str, pool: str) -> "Passage":
         """For one connection at a time."""
-        return Passage(self, self._limits, site, pool)
+        return Passage(self, self._slots, site, pool)
 
     async def finish(self) -> None:
         """Waits for what rules asked for and is not stored yet."""
@@ -254,13 +255,13 @@ class Gate:
         return self._is_usable(site, source, now) and self._suspended.get(site, 0.0) <= now
 
     def _is_usable(self, site: str, source: str, now: float) -> bool:
-        return self._full.get((site, source), 0.0) <= now and not self._limits.resting(site, source)
+        return self._full.get((site, source), 0.0) <= now and not self._paces.resting(site, source)
 
     async def enter(self, site: str, source: Source, tenant: str) -> Slot | NotNow | None:
         """A slot for a connection, this tenant's alone unless that is empty; None where nothing limits them.
         RedisAway."""
-        limits = self._limits_of.connection(site, source, tenant, self._limits.only_one(site, source.name))
-        slot = await self._limits.connect(limits) if limits else None
+        limits = self._limits_of.connection(site, source, tenant, self._paces.only_one(site, source.name))
+        slot = await self._slots.connect(limits) if limits else None
         if not isinstance(slot, Wait):
             return slot
         of_source = scope_of(slot.limit) == "source"
@@ -284,11 +285,11 @@ class Gate:
         until_ms = self._now_ms() + rule.for_s * 1000
         match rule.action:
             case "slow_down":
-                self._ask(self._limits.slow_down(site, source))
+                self._ask(self._paces.slow_down(site, source))
             case "one_connection":
-                self._ask(self._limits.one_connection(site, source, until_ms))
+                self._ask(self._paces.one_connection(site, source, until_ms))
             case "rest_source":
-                self._ask(self._limits.rest(site, source, until_ms))
+                self._ask(self._paces.rest(site, source, until_ms))
             case "suspend":
                 self._suspended[site] = self._monotonic() + rule.for_s
                 self._ask(self._queues.hold(ids.name_partition(site, self._partitions), site, until_ms))
@@ -308,8 +309,8 @@ class Gate:
         at, mails = self._refused.get((site, source), (-inf, RUN_MAILS))
         self._refused = {place: one for place, one in self._refused.items() if now - one[0] <= RUN_OVER_S}
         self._refused[site, source] = now, 0
-        if mails < RUN_MAILS and (now - at <= RUN_S or self._limits.pace(site, source) is not None):
-            self._ask(self._limits.slow_down(site, source))
+        if mails < RUN_MAILS and (now - at <= RUN_S or self._paces.pace(site, source) is not None):
+            self._ask(self._paces.slow_down(site, source))
 
     # Inside
 
@@ -357,8 +358,8 @@ class Gate:
 class Passage:
     """The right to a connection of one worker to its site: see `courier.Passage`."""
 
-    def __init__(self, gate: Gate, limits: Limits, site: str, pool: str) -> None:
-        self._gate, self._limits = gate, limits
+    def __init__(self, gate: Gate, slots: Slots, site: str, pool: str) -> None:
+        self._gate, self._slots = gate, slots
         self._site, self._pool = site, pool
         self._source = ""
         #: What was asked about last, and what the connection leads to.
@@ -388,7 +389,7 @@ class Passage:
             return False
         if not idle and self._gate.has_its_share(self._site, self._pool, self._address, self._source):
             return False
-        return self._slot is None or not (self._slot.lost or self._limits.wanted(self._slot, busy=not idle))
+        return self._slot is None or not (self._slot.lost or self._slots.wanted(self._slot, busy=not idle))
 
     def heard(self, source: str, reply: Reply) -> Rule | None:
         return self._gate.heard(self._site, source, reply)
@@ -402,7 +403,7 @@ class Passage:
             self._gate.count(self._pool, self._source, -1)
             self._source = ""
         if slot is not None:
-            await self._limits.disconnect(slot)
+            await self._slots.disconnect(slot)
 
 
 def _wait_ms(seconds: float) -> int:
