@@ -17,10 +17,11 @@ from services.relay.alone import Alone, Lone, end_when_idle
 from services.relay.checks.admission import Admission
 from services.relay.checks.begun import Begun
 from services.relay.checks.stops import Stops
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier
+from services.relay.delivery.dial import is_own, routed_versions
 from services.relay.delivery.route import Routes
 from services.relay.delivery.secured import SecuredRoutes
-from services.relay.delivery.smtp import Connection, is_own, routed_versions
 from services.relay.held import Limits as HeldLimits
 from services.relay.limits.paces import Paces
 from services.relay.limits.permits import Permits

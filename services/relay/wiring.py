@@ -8,8 +8,8 @@ from services.relay import aside, permission, workers
 from services.relay.aside import Aside
 from services.relay.checks.admission import Admission
 from services.relay.delivery.courier import Courier
+from services.relay.delivery.dial import load_certificates
 from services.relay.delivery.route import Routes
-from services.relay.delivery.smtp import load_certificates
 from services.relay.encryption.dane import Dane
 from services.relay.encryption.dnssec import ValidatingResolver
 from services.relay.encryption.policies import Policies

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import pytest
 import pytest_asyncio
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier, Parcel, Result
 from services.relay.delivery.route import Routes
-from services.relay.delivery.smtp import Connection
 from services.relay.encryption.dane import Dane
 from services.relay.encryption.dnssec import ValidatingResolver
 from services.relay.encryption.policies import Policies

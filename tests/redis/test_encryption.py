@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier, Parcel, Result
+from services.relay.delivery.dial import Timeouts
 from services.relay.delivery.route import Routes
-from services.relay.delivery.smtp import Connection, Timeouts
 from services.relay.encryption.policies import Policies
 from services.relay.reporting.tls_report import day_of
 from services.relay.reporting.tls_reports import TlsReports

@@ -23,8 +23,9 @@ from services.relay import relay as relay_module
 from services.relay import workers as workers_module
 from services.relay.checks.admission import Admission
 from services.relay.checks.begun import Begun
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier
-from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.delivery.dial import Timeouts
 from services.relay.held import Limits
 from services.relay.lines import KEPT
 from services.relay.making import mails as mails_module

@@ -12,8 +12,9 @@ from typing import Any
 import dkim
 import pytest
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier
-from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.delivery.dial import Timeouts
 from services.relay.reporting.tls_report import DAY_S, Reporter, due_at
 from services.relay.reporting.tls_reports import (
     RETRY_MS,

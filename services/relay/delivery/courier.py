@@ -67,7 +67,7 @@ class Parcel(msgspec.Struct, frozen=True):
 
 
 class Connection(Protocol):
-    """What the courier needs of `smtp.Connection`."""
+    """What the courier needs of `connection.Connection`."""
 
     host: str
     tls: str | None
@@ -134,7 +134,7 @@ class Sessions(Protocol):
 
 
 class Courier:
-    """Belongs to one worker; `open_connection` is `smtp.Connection.open` with this process's settings."""
+    """Belongs to one worker; `open_connection` is `connection.Connection.open` with this process's settings."""
 
     def __init__(
         self,

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import ASKS_NEXT_FROM, Courier, Parcel
-from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.delivery.dial import Timeouts
 from services.relay.message.outcome import (
     Bounce,
     Defer,
