@@ -28,9 +28,9 @@ from shared.words.errors import (
     Problem,
     ProblemDocument,
 )
+from shared.words.principal import Principal as Principal
 from shared.words.quotas import Admission
 
-SCOPES = ("send", "read", "suppress", "admin", "operator")
 REQUESTS = Counter("estafette_http_requests_total", "HTTP requests answered", ["route", "status"])
 SECONDS = Histogram(
     "estafette_http_request_seconds",
@@ -83,16 +83,6 @@ class Route:
         what is no name of ours is for the handler to say."""
         pattern = _PARAMETER.sub(r"{\1:[^/]+}", self.path)
         return pattern.removesuffix("[^/]+}") + r"[\s\S]+}" if self.slashes else pattern
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who calls: the tenant of the API key and what the key may do."""
-
-    tenant: str
-    scopes: frozenset[str]
-    #: Quotas of the tenant's own (`shared.words.quotas`), by name; the settings have the others.
-    quotas: Mapping[str, int] = field(default_factory=dict)
 
 
 #: Where a scoped route finds its caller: `request[api.PRINCIPAL].tenant`.

@@ -19,6 +19,7 @@ from shared.redis import redis
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients
 from shared.redis.tenants import Tenants
+from shared.words.principal import SCOPES
 from shared.words.tokens import TokenKeys
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}}
@@ -157,7 +158,7 @@ def test_a_scoped_route_documents_its_scope_and_what_is_answered_without_it(
         if route.scope is None:
             assert "security" not in described
             continue
-        assert route.scope in api.SCOPES
+        assert route.scope in SCOPES
         assert f"`{route.scope}`" in described["description"]
         assert described["security"] == [{"key": []}]
         assert described["responses"]["401"]["content"] == PROBLEM

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from services.relay.delivery.route import Hop
 from services.relay.traffic import hosts as hosts_module
+from services.relay.words.hop import Hop
 from shared.redis import redis
 from shared.words import events
 from tests.fakes.smtp_server import CLOSE, RESET, Act, SmtpServer, Step

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.relay.delivery.smtp import Connection, Timeouts, routed_versions
+from services.relay.delivery.connection import Connection
+from services.relay.delivery.dial import Timeouts, routed_versions
 from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.words.tls import (
     NEVER,
