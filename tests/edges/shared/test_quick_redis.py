@@ -23,7 +23,7 @@ def test_a_command_is_what_the_library_would_write(run: Callable[..., None]) -> 
     async def test() -> None:
         client = redis.connect("redis://127.0.0.1:1/0")
         assert isinstance(client, Redis)
-        connection = client.connection_pool.make_connection()
+        connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         command = ("CONFIG GET", b"\x00\xff", "caf\u00e9", 7, -1, 2.5, "", b"x" * 100_000)
 
         packed = b"".join(connection.pack_command(*command))
