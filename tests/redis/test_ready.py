@@ -551,6 +551,20 @@ async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(queues, 
 
 
 @pytest.mark.usefixtures("swept_at_once")
+async def test_what_is_over_and_was_parked_goes_back_to_whoever_took_it(queues):
+    await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(0), 1)])
+    await queues.park(P, "r1", [lease.number for lease in await _expired(queues)])
+    alone = queues.alone()
+
+    (over,) = await _expired(alone, relay="x1")
+    await alone.release(P, "x1", [over.number])
+
+    assert (await _lease(queues)).leases == []
+    assert await _expired(queues) == []
+    assert [lease.body for lease in await _expired(alone, relay="x2")] == [_ready(0)]
+
+
+@pytest.mark.usefixtures("swept_at_once")
 async def test_what_is_over_is_in_hand_like_any_other_and_goes_back_if_its_relay_dies(queues):
     await queues.enqueue(P, JOB, 0, _messages("a", 3, expires_at=1))
     await asyncio.sleep(0.02)
