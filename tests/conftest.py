@@ -17,6 +17,8 @@ from tests.servers import RedisCluster, RedisServer
 #: what a service does with a Redis that is away is asked of one that is killed, stopped or full.
 redis.SOCKET_TIMEOUT_S = 60.0
 
+#: Folders of tests by how long one of their files takes.
+_LONGEST_FIRST = ("flows", "peers", "redis", "edges")
 #: On Linux a disk in memory, and what all tests together may need of it.
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 2 << 30
@@ -39,6 +41,16 @@ def pytest_configure(config: pytest.Config) -> None:
     disk at every write, so on a slow one each lease and time-out of a test would be measured against the disk."""
     if _memory_has_room():
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    # Else pytest-xdist begins with the files that have the most tests: those that take a minute for each come last.
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole instances first, small tests last: so no worker is left alone with a long file in the end."""
+    here = Path(__file__).parent
+    folders = {folder: place for place, folder in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: folders.get(item.path.relative_to(here).parts[0], len(folders)))
 
 
 def _memory_has_room() -> bool:
