@@ -194,7 +194,9 @@ async def test_the_limits_keep_their_view_fresh(client: redis.Client) -> None:
 
     stopping = asyncio.Event()
     running = asyncio.create_task(tend([other], stopping))
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(30):
+        while not other.only_one("orange", SOURCE):  # noqa: ASYNC110 - Redis's state
+            await asyncio.sleep(0.01)
     stopping.set()
     await running
 

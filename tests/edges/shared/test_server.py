@@ -50,7 +50,7 @@ async def said(port: int, wire: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(wire)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await reader.read(100_000) if wire else b""
     finally:
         writer.close()
