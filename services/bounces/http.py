@@ -70,7 +70,7 @@ def routes(kept: Reader) -> list[api.Route]:
         mail_id = request.match_info["id"]
         found = await kept.one(mail_id) if _ID.fullmatch(mail_id) else None
         if found is None or not _may_see(request[api.PRINCIPAL], found):
-            raise Problem(404, "no_such_mail", "no mail of that id is kept")
+            raise Problem("unknown_mail", "no mail of that id is kept")
         return web.Response(
             body=found.raw,
             content_type="message/rfc822",
@@ -132,14 +132,12 @@ def _summary(mail_id: str, one: KeptMail) -> KeptMailSummary:
 def _cursor(request: web.Request) -> str | None:
     after = request.query.get("after")
     if after is not None and not _ID.fullmatch(after):
-        raise Problem(422, "invalid_query", "the cursor is none of ours", [Fault("?after", "not a cursor")])
+        raise Problem("invalid_query", "the cursor is none of ours", [Fault("?after", "not a cursor")])
     return after
 
 
 def _limit(request: web.Request) -> int:
     said = request.query.get("limit", str(DEFAULT_LIMIT))
     if not (said.isascii() and said.isdigit() and len(said) <= 4 and 1 <= int(said) <= MAX_LIMIT):
-        raise Problem(
-            422, "invalid_query", "the limit is out of bounds", [Fault("?limit", f"expected 1 to {MAX_LIMIT}")]
-        )
+        raise Problem("invalid_query", "the limit is out of bounds", [Fault("?limit", f"expected 1 to {MAX_LIMIT}")])
     return int(said)

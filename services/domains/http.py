@@ -199,7 +199,7 @@ class _Site:
         try:
             domain, new = await self._store.add(_tenant(request), wanted.domain, self._most(request))
         except InvalidDomain as error:
-            raise Problem(422, "invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
+            raise Problem("invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
         location = {"Location": f"/v1/domains/{domain.domain}"}
         return api.json_answer(self._shown(domain), 201 if new else 200, location)
 
@@ -222,7 +222,7 @@ class _Site:
             try:
                 removed = await self._store.remove(_tenant(request), name)
             except DomainHeld as held:
-                raise Problem(409, "domain_taken_back", str(held)) from None
+                raise Problem("domain_taken_back", str(held)) from None
             if not removed:
                 raise LookupError(name)
         return web.Response(status=204)
@@ -243,24 +243,24 @@ class _Site:
             try:
                 domain = await self._store.activate(_tenant(request), name, None if wanted.force else self._look_up)
             except NothingWaiting as error:
-                raise Problem(409, "nothing_waiting", str(error)) from None
+                raise Problem("nothing_waiting", str(error)) from None
             except NotPublished as error:
                 faults = [Fault(record, what) for record, what in error.faults]
                 detail = "DNS does not show every new record yet; the former keys go on signing"
-                raise Problem(409, "not_published", detail, faults) from None
+                raise Problem("not_published", detail, faults) from None
         return api.json_answer(self._shown(domain))
 
     async def give(self, request: web.Request) -> web.StreamResponse:
         wanted, name = await api.read_json(request, Receiver), request.match_info["domain"]
         if await self._tenants.get(wanted.tenant) is None:
             what = f"there is no tenant {wanted.tenant!r:.60}"
-            raise Problem(422, "unknown_tenant", what, [Fault("$.tenant", what)])
+            raise Problem("unknown_tenant", what, [Fault("$.tenant", what)])
         try:
             given, _ = await self._store.give(wanted.tenant, name)
         except InvalidDomain as error:
-            raise Problem(422, "invalid_domain", str(error), [Fault("domain", str(error))]) from None
+            raise Problem("invalid_domain", str(error), [Fault("domain", str(error))]) from None
         except DomainTaken as taken:
-            raise Problem(409, "domain_taken", str(taken)) from None
+            raise Problem("domain_taken", str(taken)) from None
         return api.json_answer(self._given(given))
 
     async def take(self, request: web.Request) -> web.StreamResponse:
@@ -270,7 +270,7 @@ class _Site:
         except InvalidDomain:
             taken = None
         if taken is None:
-            raise Problem(404, "unknown_domain", f"{name!r:.100} is nobody's sending domain")
+            raise Problem("unknown_domain", f"{name!r:.100} is nobody's sending domain")
         return api.json_answer(self._given(taken))
 
     def _given(self, domain: SendingDomain) -> GivenDomain:
@@ -304,4 +304,4 @@ def _known(request: web.Request) -> Iterator[str]:
     try:
         yield name
     except (InvalidDomain, LookupError):
-        raise Problem(404, "unknown_domain", f"{name!r:.100} is not among your sending domains") from None
+        raise Problem("unknown_domain", f"{name!r:.100} is not among your sending domains") from None

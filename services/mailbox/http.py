@@ -142,12 +142,12 @@ def _from_here(call: api.Call, hosts: frozenset[str]) -> api.Call:
 
     async def called(request: web.Request) -> web.StreamResponse:
         if not is_this_host(request.host, hosts):
-            raise Problem(403, "other_host", "the mailbox is read at an address of this host, or by its name")
+            raise Problem("other_host", "the mailbox is read at an address of this host, or by its name")
         headers = request.headers
         if request.method not in ("GET", "HEAD") and not is_own_change(
             request.host, headers.getall("Origin", []), headers.getall("Sec-Fetch-Site", [])
         ):
-            raise Problem(403, "other_site", "the mailbox is changed from its own page")
+            raise Problem("other_site", "the mailbox is changed from its own page")
         return await call(request)
 
     return called
@@ -339,14 +339,14 @@ def _media_type(stated: str) -> str:
 def _cursor(request: web.Request, name: str) -> str:
     cursor = request.query.get(name, "")
     if cursor and not is_message_id(cursor):
-        raise Problem(400, "invalid_query", "a cursor is the id of a message", [Fault(f"?{name}", "not an id")])
+        raise Problem("invalid_query", "a cursor is the id of a message", [Fault(f"?{name}", "not an id")])
     return cursor
 
 
 def _limit(request: web.Request) -> int:
     text = request.query.get("limit", str(DEFAULT_MESSAGES))
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_MESSAGES):
-        raise Problem(400, "invalid_query", "the limit is a number", [Fault("?limit", f"expected 1 to {MAX_MESSAGES}")])
+        raise Problem("invalid_query", "the limit is a number", [Fault("?limit", f"expected 1 to {MAX_MESSAGES}")])
     return int(text)
 
 

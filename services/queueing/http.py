@@ -229,7 +229,7 @@ class _Site:
         if not repeated:
             await self._room.check(tenant, own, wanted)  # before the body is read
         if request.content_type not in ("application/json", "application/octet-stream"):
-            raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
+            raise Problem("unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
         body = await api.read_body(request)
         now_ms = self._now_ms()
         size = len(body)
@@ -269,12 +269,12 @@ class _Site:
             any_from_domain = found is not None and found.any_from_domain
             await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
         except InvalidDomain as fault:
-            raise Problem(422, "invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
+            raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
         except NotShown as fault:
-            raise Problem(403, "sending_domain_not_shown", str(fault), [Fault("$.from", str(fault))]) from fault
+            raise Problem("sending_domain_not_shown", str(fault), [Fault("$.from", str(fault))]) from fault
         except (DomainTaken, LookupError) as fault:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
-            raise Problem(403, "unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+            raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
 
     # POST /v1/jobs/{job}/recipients
 
@@ -311,7 +311,7 @@ class _Site:
         at_ms = int(wanted.send_at.timestamp() * 1000) if wanted.send_at else None
         now_ms = self._now_ms()
         if at_ms is not None and at_ms > now_ms + jobs.HORIZON_MS:
-            raise Problem(422, "invalid_body", "the body does not fit", [Fault("$.send_at", "more than a year ahead")])
+            raise Problem("invalid_body", "the body does not fit", [Fault("$.send_at", "more than a year ahead")])
         at_ms = at_ms if at_ms and at_ms > now_ms else None
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
@@ -323,9 +323,9 @@ class _Site:
             case "unknown":
                 raise api.unknown_job()
             case "not_open":
-                raise Problem(409, "not_open", f"the job is {state}; only an open or scheduled job is started")
+                raise Problem("not_open", f"the job is {state}; only an open or scheduled job is started")
             case "empty":
-                raise Problem(409, "no_recipients", "the job has no recipients; append some, then start it")
+                raise Problem("no_recipients", "the job has no recipients; append some, then start it")
             case "full":
                 raise _full()
         self._log.info("job_started", job=job, tenant=tenant, state=word)
@@ -392,7 +392,7 @@ class _Appending:
             return
         word, fresh = await self._append(self._batch)
         if word != "appended":
-            raise Problem(409, "not_open", "the job was started; recipients can no longer be appended")
+            raise Problem("not_open", "the job was started; recipients can no longer be appended")
         self._appended += fresh
         self._duplicates += len(self._batch) - fresh
         self._batch = []
@@ -419,7 +419,7 @@ class _Appending:
             found = f"{number} could not be read; {self._faults[0].at}: {self._faults[0].what}"
         stopped = f"; the rest was not read ({self.stopped})" if self.stopped else ""
         shown = self._faults[: jobs.MAX_FAULTS]
-        return Problem(422, "nothing_appended", f"nothing was appended: {found}{stopped}", shown)
+        return Problem("nothing_appended", f"nothing was appended: {found}{stopped}", shown)
 
 
 def _rows_of(request: web.Request) -> JsonRows | CsvRows:
@@ -427,7 +427,7 @@ def _rows_of(request: web.Request) -> JsonRows | CsvRows:
     try:
         said = charset(request.charset)
     except UnknownCharset as fault:
-        raise Problem(415, "unsupported_media_type", str(fault)) from fault
+        raise Problem("unsupported_media_type", str(fault)) from fault
     match request.content_type:
         case "application/x-ndjson" | "application/ndjson" | "application/json-seq":
             return JsonRows(said)
@@ -437,13 +437,13 @@ def _rows_of(request: web.Request) -> JsonRows | CsvRows:
             return CsvRows(said, "\t")
         case other:
             detail = f"expected application/x-ndjson or text/csv, got {other[:100]}"
-            raise Problem(415, "unsupported_media_type", detail)
+            raise Problem("unsupported_media_type", detail)
 
 
 def _wants_open(request: web.Request) -> bool:
     state = request.query.get("state")
     if state not in (None, "open"):
-        raise Problem(422, "invalid_query", "a query parameter is wrong", [Fault("?state", "only `open` is known")])
+        raise Problem("invalid_query", "a query parameter is wrong", [Fault("?state", "only `open` is known")])
     return state == "open"
 
 
@@ -451,7 +451,7 @@ def _idempotency_key(request: web.Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
         what = f"at most {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"
-        raise Problem(422, "invalid_header", "a header is wrong", [Fault("Idempotency-Key", what)])
+        raise Problem("invalid_header", "a header is wrong", [Fault("Idempotency-Key", what)])
     return key
 
 
@@ -463,7 +463,7 @@ def _job_id(request: web.Request) -> str:
 
 
 def _full() -> Problem:
-    return Problem(429, "engine_full", "too much waits to be queued; try again", headers={"Retry-After": "5"})
+    return Problem("engine_full", "too much waits to be queued; try again", headers={"Retry-After": "5"})
 
 
 def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
@@ -524,7 +524,7 @@ def _answer(stored: Stored, reply: bytes) -> web.Response:
     match stored.word:
         case "reused":
             detail = "this Idempotency-Key was used with another request in the last 24 hours"
-            raise Problem(409, "idempotency_key_reused", detail)
+            raise Problem("idempotency_key_reused", detail)
         case "full":
             raise _full()
         case "repeated":

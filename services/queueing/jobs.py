@@ -229,7 +229,7 @@ def _refused(faults: Sequence[Fault]) -> Problem:
     shown = list(faults[:MAX_FAULTS])
     more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
     number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return Problem(422, "invalid_job", f"the job has {number}{more}; nothing was stored", shown)
+    return Problem("invalid_job", f"the job has {number}{more}; nothing was stored", shown)
 
 
 # The body, field by field, so that all faults are found
@@ -238,11 +238,11 @@ def _refused(faults: Sequence[Fault]) -> Problem:
 def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     if (values_count := cut.count(body, b",")) > MAX_VALUES:
         detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
-        raise Problem(413, "body_too_large", detail)
+        raise Problem("body_too_large", detail)
     try:
         raw = _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
     except NOT_JSON as fault:
-        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
     known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
     unknown = (name for name in raw if name not in known)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
@@ -302,7 +302,7 @@ def _refuse_not_json(fault: Exception, json: bytes | msgspec.Raw | memoryview, b
         msgspec.json.decode(json, type=msgspec.Raw)
     except NOT_JSON as why:
         told = cut.wrong_inside(why, begin) if isinstance(why, msgspec.DecodeError) else why
-        raise Problem(400, "malformed_json", f"the body is not JSON: {told}") from why
+        raise Problem("malformed_json", f"the body is not JSON: {told}") from why
 
 
 def _fault(at: str, error: Exception) -> Fault:
@@ -320,7 +320,7 @@ def _read_recipients(given: _Piece | None, open_job: bool, max_recipients: int) 
     except msgspec.ValidationError as fault:
         return [], [_fault("$.recipients", fault)]
     except NOT_JSON as fault:
-        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
     if not rows:
         return [], [Fault("$.recipients", "at least one recipient is needed")]
     if len(rows) > max_recipients:

@@ -168,7 +168,7 @@ class _Site:
     async def pause(self, request: web.Request) -> web.StreamResponse:
         tenant, job = request[api.PRINCIPAL].tenant, await self._own_job(request)
         if await self._figures.has_ended(job):
-            raise Problem(409, "job_ended", "every message of the job has its end; there is nothing to stop")
+            raise Problem("job_ended", "every message of the job has its end; there is nothing to stop")
         name = stops.of_job(job)
         stop = Stop(PAUSED, tenant, self._now_ms(), "tenant", epoch=await self._stops.resumed(name))
         if await self._stops.add(name, stop):
@@ -192,7 +192,7 @@ class _Site:
         name = stops.of_job(await self._own_job(request))
         (stop,) = await self._stops.some([name])
         if stop is None:
-            raise Problem(409, "not_stopped", "the job itself is not stopped; GET /v1/stops shows what is")
+            raise Problem("not_stopped", "the job itself is not stopped; GET /v1/stops shows what is")
         return await self._resume(name, stop)
 
     async def resume(self, request: web.Request) -> web.StreamResponse:
@@ -205,7 +205,7 @@ class _Site:
     async def _resume(self, name: str, stop: Stop) -> web.StreamResponse:
         if stop.needs_consent and not stop.consent_ms:
             detail = f"stopped by a breaker ({stop.reason}: {stop.bad} of {stop.of}): an operator has to consent first"
-            raise Problem(409, "consent_missing", detail)
+            raise Problem("consent_missing", detail)
         job = stops.job_of(name)
         if stop.reason == RENDER_FAILED:
             await self._figures.begin_renderings_anew(job)
@@ -237,7 +237,7 @@ class _Site:
         if stop is None:
             raise _no_such_stop(name)
         if not stop.needs_consent:
-            raise Problem(409, "no_consent_needed", "its tenant stopped it, and resumes it by himself")
+            raise Problem("no_consent_needed", "its tenant stopped it, and resumes it by himself")
         if not stop.consent_ms:
             await self._stops.consent(name, stop, self._now_ms())
             self._log.info("consented", name=name, tenant=stop.tenant, reason=stop.reason)
@@ -263,12 +263,12 @@ def _shown(name: str, stop: Stop) -> StopShown:
 
 
 def _no_such_stop(name: str) -> Problem:
-    return Problem(404, "no_such_stop", f"nothing of the name {name[:80]!r} is stopped")
+    return Problem("unknown_stop", f"nothing of the name {name[:80]!r} is stopped")
 
 
 def _limit(request: web.Request) -> int:
     said = request.query.get("limit", str(DEFAULT_LIMIT))
     if not (said.isascii() and said.isdigit() and len(said) <= 4 and 1 <= int(said) <= MAX_LIMIT):
         what = [Fault("?limit", f"expected 1 to {MAX_LIMIT}")]
-        raise Problem(422, "invalid_query", "the limit is out of bounds", what)
+        raise Problem("invalid_query", "the limit is out of bounds", what)
     return int(said)

@@ -114,7 +114,7 @@ class _Site:
         after, limit = query.after(self._partitions), query.limit()
         wanted = Wanted(request[api.PRINCIPAL].tenant, query.types(), query.job(), query.email())
         if query.faults:
-            raise Problem(422, "invalid_query", "the query does not fit", query.faults)
+            raise Problem("invalid_query", "the query does not fit", query.faults)
         page = await self._log.page(wanted, after, limit)
         return api.json_answer(EventPage(events=page.events, next=cursor.pack(page.positions), more=page.more))
 
@@ -182,4 +182,4 @@ def _fact(entry: bus.Entry | None) -> events.Fact | None:
 
 def _unknown_message() -> Problem:
     """The same for what is not there and for what is another tenant's."""
-    return Problem(404, "unknown_message", "there is no such message")
+    return Problem("unknown_message", "there is no such message")

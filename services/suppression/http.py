@@ -148,7 +148,7 @@ class _Site:
         faults: list[Fault] = []
         place, limit = _after(request, self._partitions, faults), _limit(request, faults)
         if faults:
-            raise Problem(422, "invalid_query", "the query does not fit", faults)
+            raise Problem("invalid_query", "the query does not fit", faults)
         listed, following = await self._lists.page(request[api.PRINCIPAL].tenant, place, limit)
         return api.json_answer(
             SuppressionPage(
@@ -182,7 +182,7 @@ def _listable(request: web.Request) -> str:
 
 
 def _refused(what: str) -> Problem:
-    return Problem(422, "invalid_address", f"not an address: {what}", [Fault("address", what)])
+    return Problem("invalid_address", f"not an address: {what}", [Fault("address", what)])
 
 
 def _shown(listed: Listed) -> Suppression:
@@ -198,7 +198,7 @@ def _shown(listed: Listed) -> Suppression:
 
 
 def _unknown() -> Problem:
-    return Problem(404, "unknown_suppression", "the address is not on the list")
+    return Problem("unknown_suppression", "the address is not on the list")
 
 
 def _cursor(place: Place) -> str:

@@ -112,7 +112,7 @@ async def read_json(request: web.Request, shape: type[S]) -> S:
     """The body as that Struct. Problem 400 if it is not JSON, 413 if too large, 415 if it says to be something else,
     422 with the path if it does not fit."""
     if request.content_type not in ("application/json", "application/octet-stream"):
-        raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
+        raise Problem("unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
     return fit(await read_body(request), shape)
 
 
@@ -121,7 +121,7 @@ async def read_body(request: web.Request) -> bytes:
     try:
         return (await request.read()).removeprefix(BOM_UTF8)
     except web.HTTPRequestEntityTooLarge as too_large:
-        raise Problem(413, "body_too_large", "the body is larger than the server takes") from too_large
+        raise Problem("body_too_large", "the body is larger than the server takes") from too_large
 
 
 def fit(body: bytes, shape: type[S]) -> S:
@@ -134,9 +134,9 @@ def fit(body: bytes, shape: type[S]) -> S:
     except msgspec.ValidationError as fault:
         what, _, at = str(fault).partition(" - at `")
         shown = Fault((at.rstrip("`") or "$")[:MAX_SHOWN_CHARS], what[:MAX_SHOWN_CHARS])
-        raise Problem(422, "invalid_body", "the body does not fit", [shown]) from fault
+        raise Problem("invalid_body", "the body does not fit", [shown]) from fault
     except NOT_JSON as fault:
-        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
 
 
 def path_text(request: web.Request, name: str) -> str:
@@ -146,7 +146,7 @@ def path_text(request: web.Request, name: str) -> str:
         unquote_to_bytes(request.rel_url.raw_path).decode()
     except UnicodeDecodeError as error:
         what = "its percent-encoded bytes are not UTF-8"
-        raise Problem(422, "invalid_path", f"the path does not fit: {what}", [Fault(name, what)]) from error
+        raise Problem("invalid_path", f"the path does not fit: {what}", [Fault(name, what)]) from error
     return request.match_info[name]
 
 
@@ -157,7 +157,7 @@ def whole_list(request: web.Request, name: str) -> str:
 
 def unknown_job() -> Problem:
     """The same by every route, for a job that is not there and for another tenant's."""
-    return Problem(404, "unknown_job", "there is no such job")
+    return Problem("unknown_job", "there is no such job")
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -234,7 +234,7 @@ def _mount(
             return problem_answer(problem)
         except RedisAway:
             return problem_answer(
-                Problem(503, "unavailable", "storage does not answer; try again", headers={"Retry-After": "1"})
+                Problem("unavailable", "storage does not answer; try again", headers={"Retry-After": "1"})
             )
 
     async def _admitted(request: web.Request, principal: Principal) -> web.StreamResponse:
@@ -253,7 +253,7 @@ def _refuse_repeated(request: web.Request, once: Sequence[str]) -> None:
     """Which of the two is meant nobody knows: a proxy may have looked at the other one."""
     if repeated := [name for name in once if len(request.headers.getall(name, ())) > 1]:
         faults = [Fault(name, "given more than once") for name in repeated]
-        raise Problem(400, "repeated_header", "a header that has one value was given more than once", faults)
+        raise Problem("repeated_header", "a header that has one value was given more than once", faults)
 
 
 def _refuse_unknown(request: web.Request, route: Route) -> None:
@@ -268,19 +268,19 @@ def _refuse_unknown(request: web.Request, route: Route) -> None:
         elif len(request.query.getall(name)) > 1:
             faults.append(Fault(f"?{name}", "given more than once"))
     if faults:
-        raise Problem(422, "invalid_query", "the query does not fit", faults)
+        raise Problem("invalid_query", "the query does not fit", faults)
 
 
 async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Principal:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     challenge = {"WWW-Authenticate": 'Bearer realm="estafette"'}
     if scheme.lower() != "bearer" or not key.strip():
-        raise Problem(401, "no_key", "send Authorization: Bearer <key>", headers=challenge)
+        raise Problem("no_key", "send Authorization: Bearer <key>", headers=challenge)
     principal = await key_ring.verify(key.strip())
     if principal is None:
-        raise Problem(401, "unknown_key", "the key is not known, or was revoked", headers=challenge)
+        raise Problem("unknown_key", "the key is not known, or was revoked", headers=challenge)
     if scope not in principal.scopes:
-        raise Problem(403, "missing_scope", f"the key lacks the scope {scope!r}")
+        raise Problem("missing_scope", f"the key lacks the scope {scope!r}")
     return principal
 
 

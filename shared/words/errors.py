@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from shared.words.problems import PROBLEMS, urn
+
 #: What reading JSON may raise: wrong bytes, wrong text, or brackets nested beyond what the reader follows.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -41,37 +43,19 @@ class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     quota: QuotaExceeded | None = None
 
 
-TITLES = {
-    400: "Bad request",
-    401: "Unauthorized",
-    403: "Forbidden",
-    404: "Not found",
-    405: "Method not allowed",
-    409: "Conflict",
-    413: "Content too large",
-    415: "Unsupported media type",
-    421: "Misdirected request",
-    422: "Unprocessable content",
-    429: "Too many requests",
-    500: "Internal error",
-    501: "Not implemented",
-    503: "Unavailable",
-    505: "HTTP version not supported",
-}
-
-
 class Problem(Exception):
-    """An answer that is an error. `word` names the kind for programs, `detail` tells people."""
+    """An answer that is an error. `word` names its kind (`problems.PROBLEMS`), which has its status; `detail` tells
+    people of this case."""
 
     def __init__(
         self,
-        status: int,
         word: str,
         detail: str = "",
         faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
         quota: QuotaExceeded | None = None,
     ) -> None:
+        status, self.title, _ = PROBLEMS[word]
         super().__init__(f"{status} {word}: {detail}")
         self.status = status
         self.word = word
@@ -82,8 +66,8 @@ class Problem(Exception):
 
     def document(self) -> ProblemDocument:
         return ProblemDocument(
-            type=f"urn:estafette:problem:{self.word}",
-            title=TITLES.get(self.status, "Error"),
+            type=urn(self.word),
+            title=self.title,
             status=self.status,
             detail=self.detail,
             faults=self.faults,

@@ -48,7 +48,6 @@ def exceeded(name: str, limit: int, used: int, retry_after_s: float = 1) -> Prob
     seconds = max(1, math.ceil(retry_after_s))
     what = f"{used} of {limit} in use: {MEANINGS[name]}"
     return Problem(
-        429,
         "quota_exceeded",
         f"the quota {name} of this tenant is used up ({what})",
         [Fault(name, what)],
