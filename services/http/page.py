@@ -218,10 +218,10 @@ def _type(schema: Document) -> str:
             return "object"
         case {"anyOf": list(several)}:
             return " or ".join(_type(one) for one in several)
-        case {"enum": list(words)} if len(words) < 8:
-            return "one of " + ", ".join(f"`{word}`" for word in words)
-        case {"enum": _}:
-            return "one of a list"
+        case {"enum": list(words)}:
+            return f"one of {_words(words)}"
+        case {"type": "array", "items": {"enum": list(words)}}:
+            return f"some of {_words(words)}, with commas between"
         case {"type": "array", "items": dict(items)}:
             return f"array of {_type(items)}"
         case {"type": list(several)}:
