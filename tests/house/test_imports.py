@@ -33,6 +33,7 @@ EVERYWHERE = {"msgspec", "orjson", "prometheus_client", "structlog"}
 #: aiohttp is imported by what serves it, and by the edges that ask others.
 AIOHTTP = {
     "shared/http/api.py",
+    "shared/http/route.py",
     "shared/process/metrics.py",
     "shared/net/problems.py",
     "shared/net/server.py",
@@ -104,6 +105,7 @@ EDGES: dict[str, set[str]] = {
     "services/tracking/recorder.py": {"asyncio"},
     "services/tracking/spool.py": {"os"},
     "shared/http/api.py": {"aiohttp", "asyncio"},
+    "shared/http/route.py": {"aiohttp"},
     "shared/redis/bus.py": {"asyncio", "redis"},
     "shared/net/dns.py": {"asyncio"},
     "shared/redis/installation.py": {"asyncio", "os"},

@@ -185,7 +185,7 @@ async def test_the_list_goes_on_page_by_page(box: Stack) -> None:
 async def test_a_query_that_makes_no_sense_is_a_problem(box: Stack, path: str) -> None:
     answer = await box.web.get(path)
 
-    assert (answer.status, answer.content_type) == (400, "application/problem+json")
+    assert (answer.status, answer.content_type) == (422, "application/problem+json")
 
 
 # Bounds
