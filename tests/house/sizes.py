@@ -61,7 +61,7 @@ def _inside(source: str, parent: ast.AST, within: str) -> Iterator[Piece]:
 
 def limit(piece: Piece) -> float:
     """What it may have, where nothing is known of it."""
-    if piece.kind == "function" and piece.name.endswith("http.py routes"):
+    if piece.kind == "function" and piece.name.endswith(("http.py routes", "stopping.py routes")):
         return inf  # a table: each route with all that is told of it
     is_free = piece.name in TABLES or (piece.kind != "function" and piece.name.startswith("tests/"))
     return inf if is_free else MOST[piece.kind]
