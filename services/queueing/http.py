@@ -14,8 +14,9 @@ from prometheus_client import Counter
 from services.queueing import jobs
 from services.queueing.appending import CsvRows, JsonRows, Row
 from services.queueing.aside import Aside
-from services.queueing.compile import JobContent, Limits
+from services.queueing.compile import Limits
 from services.queueing.encodings import UnknownCharset, charset
+from services.queueing.jobs import Draft
 from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES, JobStore, NewJob, Start, Stored
 from shared.http import api
@@ -143,7 +144,7 @@ class SendingDomains(Protocol):
 class Compiler(Protocol):
     """`compiling`."""
 
-    async def compile(self, job: JobContent, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]: ...
+    async def compile(self, draft: Draft, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]: ...
 
 
 def routes(
@@ -273,7 +274,7 @@ class _Routes:
         draft = await self._aside.do(
             tenant, size, jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
         )
-        compiled = await self._compiler.compile(draft.content, Limits(), tenant)
+        compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
         await self._check_from(request[api.PRINCIPAL], job.compiled.from_domain)
         partition = ids.name_partition(key_digest, self._partitions) if key else None

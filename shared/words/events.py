@@ -228,7 +228,6 @@ class Ready(Message, frozen=True, array_like=True, kw_only=True):
     attempt: int = 1
     expires_at: int = 0
     untracked: bool = False
-    first_attempt_at: int = 0
     last_reply: str = ""
     stream: str = "bulk"
     at_most_once: bool = False

@@ -16,8 +16,6 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import RedisCluster
 
-from services.queueing.compile import JobContent, compile_content
-from services.queueing.compile import Limits as ContentLimits
 from services.relay import aside as aside_module
 from services.relay import held as held_module
 from services.relay import relay as relay_module
@@ -69,6 +67,7 @@ from shared.words.verp import Verp, VerpKeys
 from tests.fakes.passage import FreeGate, FreePassage, Sessions, Unstopped
 from tests.fakes.rendering import RenderingHere
 from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer
+from tests.jobs import compile_job
 from tests.servers import RedisServer
 
 P = 2
@@ -151,11 +150,8 @@ class House:
     async def job(self, html: str = HTML, domain: str = "exemple.fr", *, own: bool = True) -> str:
         """A job with its content as queueing stores it; its domain is the tenant's unless it shall not be `own`."""
         job = ids.new_job_id(CREATED_MS, (next(self._jobs) << 16).to_bytes(6, "big"), P)
-        compiled = compile_content(
-            JobContent(
-                from_=f"News <news@{domain}>", subject="Bonjour {{ prenom }}", html=html, variables={"prenom": "x"}
-            ),
-            ContentLimits(),
+        compiled = compile_job(
+            from_=f"News <news@{domain}>", subject="Bonjour {{ prenom }}", html=html, variables={"prenom": "x"}
         )
         assert isinstance(compiled, content.CompiledContent), compiled
         await self.client.hset(keys.job(ids.job_partition(job, P), job), "content", content.encode(compiled))

@@ -150,9 +150,7 @@ def _deferred(mail: Mail, stream: str, defer: Defer, result: Result, now_ms: int
         retry_at=retry_at,
         source=result.source,
     )
-    again = msgspec.structs.replace(
-        ready, attempt=ready.attempt + 1, first_attempt_at=ready.first_attempt_at or now_ms, last_reply=text
-    )
+    again = msgspec.structs.replace(ready, attempt=ready.attempt + 1, last_reply=text)
     return End(mail, fact, retry_at, events.encode(again))
 
 

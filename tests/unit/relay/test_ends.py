@@ -135,18 +135,8 @@ def test_a_refusal_for_now_is_deferred_and_comes_back_as_the_next_attempt() -> N
     )
     assert (end.recorded.number, end.recorded.retry_at) == (41, retry_at)
     assert events.decode("Ready", end.recorded.body) == msgspec.structs.replace(
-        mail().ready, attempt=2, first_attempt_at=NOW_MS, last_reply="450 4.7.1 Greylisted"
+        mail().ready, attempt=2, last_reply="450 4.7.1 Greylisted"
     )
-
-
-def test_the_time_of_the_first_attempt_is_kept() -> None:
-    first = mail()
-    again = msgspec.structs.replace(first.ready, attempt=2, first_attempt_at=BEGAN_MS)
-    end = attempted(result(reply(450, "Greylisted", "rcpt", "4.7.1"), "450"), of=Mail(first.lease, again))
-
-    carried = events.decode("Ready", end.recorded.body)
-    assert isinstance(carried, events.Ready)
-    assert (carried.attempt, carried.first_attempt_at) == (3, BEGAN_MS)
 
 
 @pytest.mark.parametrize(
