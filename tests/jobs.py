@@ -1,4 +1,4 @@
-"""Jobs in Python, as a request says them in JSON, and the way of one from its request to what is stored."""
+"""Jobs in Python, as a request says them in JSON and as they are stored, and the way of one in between."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,6 +7,7 @@ from services.queueing import jobs
 from services.queueing.compile import Limits, compile_content, compile_templates, sources
 from services.queueing.jobs import Draft, Job, JobRequest, Track
 from services.queueing.trial import Tried
+from shared.redis.jobs import FIELDS, New
 from shared.words.content import CompiledContent
 from shared.words.errors import Fault
 
@@ -37,3 +38,30 @@ def read_job(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int, l
     """The job of a request body. Problem 400 if it is not JSON, 422 with every fault otherwise."""
     read = jobs.read_draft(body, open_job=open_job, now_ms=now_ms, max_recipients=max_recipients)
     return jobs.finish(read, compile_draft(read, limits))
+
+
+def new_job(**fields: Any) -> New:
+    """A job of `acme` to be stored, with these fields."""
+    given: dict[str, Any] = {
+        "tenant": "acme",
+        "stream": "bulk",
+        "content": b"content",
+        "total": 0,
+        "send_at_ms": 0,
+        "expires_at_ms": 0,
+        "max_age_ms": 86_400_000,
+        "rate": "",
+        "at_most_once": False,
+        "test": False,
+        "sender": "News <news@exemple.fr>",
+        "subject": "Bonjour",
+        "list": "",
+        "category": "",
+        "tags": (),
+    }
+    return New(**(given | fields))
+
+
+def job_hash(**fields: Any) -> Any:
+    """These fields of a job's hash, as a mapping, for tests that need no more. KeyError: there is no such field."""
+    return {FIELDS[name].name: FIELDS[name].write(value) for name, value in fields.items()}

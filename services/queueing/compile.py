@@ -59,7 +59,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     attachments: int = 20
     attachments_bytes: int = 10_000_000
     variables_bytes: int = 65_536
-    variables_depth: int = 32
+    variables_depth: int = variables.MAX_DEPTH
 
 
 class Sources(msgspec.Struct, frozen=True, array_like=True):

@@ -58,7 +58,6 @@ MAX_METADATA = 50
 #: Variables of one recipient, by name: more than a mail can show.
 MAX_VARIABLES = 1_000
 
-Stream = Literal["bulk", "transactional", "one_to_one"]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
 #: Of a recipient, and of a job for all of them.
@@ -112,7 +111,9 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     recipients: Annotated[
         list[Recipient] | UnsetType, says("Up to 10,000 recipients; none at all in a job that is opened.")
     ] = UNSET
-    stream: Annotated[Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = "bulk"
+    stream: Annotated[content.Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = (
+        "bulk"
+    )
     reply_to: Annotated[str | None, says("Where answers go.", "contact@exemple.fr")] = None
     html: Annotated[
         str | None,

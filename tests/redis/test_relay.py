@@ -67,7 +67,7 @@ from shared.words.verp import Verp, VerpKeys
 from tests.fakes.passage import FreeGate, FreePassage, Sessions, Unstopped
 from tests.fakes.rendering import RenderingHere
 from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer
-from tests.jobs import compile_job
+from tests.jobs import compile_job, job_hash
 from tests.servers import RedisServer
 
 P = 2
@@ -154,7 +154,8 @@ class House:
             from_=f"News <news@{domain}>", subject="Bonjour {{ prenom }}", html=html, variables={"prenom": "x"}
         )
         assert isinstance(compiled, content.CompiledContent), compiled
-        await self.client.hset(keys.job(ids.job_partition(job, P), job), "content", content.encode(compiled))
+        fields = job_hash(tenant=TENANT, content=content.encode(compiled))
+        await self.client.hset(keys.job(ids.job_partition(job, P), job), mapping=fields)
         if own:
             await self.domains.give(TENANT, domain)
         return job
@@ -182,7 +183,7 @@ class House:
 
     async def suppress(self, email: str) -> None:
         record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=CREATED_MS))
-        await self.client.hset(keys.suppressed(suppression.partition(TENANT, email, P), TENANT), email, record)
+        await self.client.hset(keys.suppressed(ids.address_partition(TENANT, email, P), TENANT), email, record)
 
     # Who sends it
 
@@ -1334,9 +1335,9 @@ class Counting:
         self._client = client
         self.loads = 0
 
-    async def hget(self, key: str, name: str) -> Any:
+    async def hmget(self, key: str, names: Any) -> Any:
         self.loads += 1
-        return await self._client.hget(key, name)
+        return await self._client.hmget(key, names)
 
 
 @on_one_server
