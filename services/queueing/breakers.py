@@ -257,9 +257,7 @@ class Breakers:
         if await self._figures.was_warned(tenant, day):
             return
         fact = events.Warned(
-            event_id=events.event_id("warned", tenant, day),
-            occurred_at=now_ms,
-            tenant=tenant,
+            **events.about(tenant, now_ms, "warned", tenant, day),
             reason=TENANT_IS_WARNED.reason,
             bad=figures.bad,
             of=figures.of,
@@ -288,13 +286,8 @@ class Breakers:
 
 def stopped(name: str, stop: Stop) -> events.Stopped:
     """The fact of a stop: the same however often it is told."""
-    job = stops.job_of(name)
     return events.Stopped(
-        event_id=events.event_id("stopped", name, stop.since_ms),
-        occurred_at=stop.since_ms,
-        tenant=stop.tenant,
-        job=job,
-        sequence=events.sequence(job, stop.since_ms) if job else 0,
+        **events.about(stop.tenant, stop.since_ms, "stopped", name, stop.since_ms, job=stops.job_of(name)),
         reason=stop.reason,
         by=stop.by,
         bad=stop.bad,

@@ -4,11 +4,12 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
 from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, trial
+from services.queueing.jobs import Attachment, JobRequest
 from services.queueing.placeholders import placeholders
 from shared.mail import (
     addresses,
@@ -21,10 +22,8 @@ from shared.words import content, tokens, variables
 from shared.words.content import (
     CompiledContent,
     Part,
-    Stream,
     Subject,
 )
-from shared.words.described import says
 from shared.words.errors import Fault
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
@@ -49,38 +48,6 @@ _ORDER = {"$.subject": 1, "$.text": 2, "$.html": 3}
 _BASE64_BLANKS = str.maketrans("", "", " \t\r\n")
 
 
-class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file in a job: `content` is base64."""
-
-    filename: Annotated[str, says("The name under which it is saved.", "conditions.pdf")]
-    content: Annotated[str, says("Its bytes as base64.", "JVBERi0xLjcK")]
-    content_type: Annotated[str, says("Its media type.", "application/pdf")] = "application/octet-stream"
-
-
-class JobContent(msgspec.Struct, frozen=True, kw_only=True):
-    """A job but for its recipients, as the caller gave it."""
-
-    from_: str
-    subject: str
-    html: str | None = None
-    text: str | None = None
-    stream: Stream = "bulk"
-    reply_to: str | None = None
-    headers: dict[str, str] = {}
-    attachments: Sequence[Attachment] = ()
-    variables: dict[str, Any] = {}
-    list_name: str = ""
-    tags: Sequence[str] = ()
-    category: str = ""
-    track_opens: bool = True
-    track_clicks: bool = True
-    test: bool = False
-    rate: str = ""
-    at_most_once: bool = False
-    #: Recipients that it is tried with.
-    tried: Sequence[trial.Tried] = ()
-
-
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one content may take. Gmail cuts mails off at 102 kB; most hosts refuse those over 25 MB."""
 
@@ -92,7 +59,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     attachments: int = 20
     attachments_bytes: int = 10_000_000
     variables_bytes: int = 65_536
-    variables_depth: int = 32
+    variables_depth: int = variables.MAX_DEPTH
 
 
 class Sources(msgspec.Struct, frozen=True, array_like=True):
@@ -121,13 +88,14 @@ class Templated(msgspec.Struct, frozen=True, array_like=True):
     fields: dict[str, Subject] = {}
 
 
-def sources(job: JobContent, limits: Limits) -> Sources:
-    """Those of a job."""
+def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] = ()) -> Sources:
+    """Those of a job, and who of its recipients they are tried with."""
     faults: list[Fault] = []
     packed = _variables(job.variables, limits, faults)
-    packed, tried = (variables.NONE, ()) if faults else (packed, job.tried)
+    packed, tried = (variables.NONE, ()) if faults else (packed, recipients)
     fields = personal.sources(job.from_, job.reply_to or "", job.headers)
-    return Sources(job.subject, job.html, job.text, packed, job.track_opens, job.track_clicks, limits, tried, fields)
+    track = job.track
+    return Sources(job.subject, job.html, job.text, packed, track.opens, track.clicks, limits, tried, fields)
 
 
 def is_light(given: Sources) -> bool:
@@ -161,10 +129,11 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
 
 
 def compile_content(
-    job: JobContent, limits: Limits, templated: Templated | None = None, *, chance: bytes = b""
+    job: JobRequest, rate: str, limits: Limits, templated: Templated, *, chance: bytes = b""
 ) -> CompiledContent | list[Fault]:
-    """The compiled content, or every fault, each with its place in the job's JSON. `templated`: what became of its
-    templates elsewhere. `chance` makes the boundaries of its parts ones that nobody knows."""
+    """The compiled content, or every fault, each with its place in the job's JSON. `rate` is the job's own, as it is
+    stored; `templated` what became of its templates (`compile_templates`). `chance` makes the boundaries of its parts
+    ones that nobody knows."""
     faults: list[Fault] = []
     sender = _sender(job.from_, faults)
     if sender is not None and sender.address.domain.startswith("["):
@@ -172,8 +141,6 @@ def compile_content(
     reply_to = _reply_to(job.reply_to or "", faults)
     fields = _headers(job.headers, limits, faults)
     defaults = _variables(job.variables, limits, faults)
-    if templated is None:
-        templated = compile_templates(sources(job, limits))
     subject, text, html, links = templated.subject, templated.text, templated.html, templated.links
     faults += templated.faults
     files = _files(job.attachments, limits, faults)
@@ -193,14 +160,8 @@ def compile_content(
         headers=fields,
         variables=defaults,
         links=links,
-        track_opens=job.track_opens,
-        track_clicks=job.track_clicks,
-        list_name=job.list_name,
-        tags=tuple(job.tags),
-        category=job.category,
-        test=job.test,
-        rate=job.rate,
-        at_most_once=job.at_most_once,
+        category=job.category or "",
+        rate=rate,
         uses=templated.uses,
         personal=personal.fields(templated.fields, job.headers),
     )
@@ -405,7 +366,7 @@ def _decoded(text: str) -> bytes:
     return b64decode(text.translate(_BASE64_BLANKS), validate=True)
 
 
-def _digest(job: JobContent, files: Sequence[mime.File], chance: bytes) -> bytes:
+def _digest(job: JobRequest, files: Sequence[mime.File], chance: bytes) -> bytes:
     digest = blake2b(digest_size=32, key=chance)
     for one in (job.subject, job.text or "", job.html or "", *(file.filename for file in files)):
         digest.update(blake2b(one.encode("utf-8", "replace")).digest())

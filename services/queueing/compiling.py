@@ -13,7 +13,6 @@ import msgspec
 
 from services.queueing.aside import Aside
 from services.queueing.compile import (
-    JobContent,
     Limits,
     Sources,
     Templated,
@@ -22,6 +21,7 @@ from services.queueing.compile import (
     is_light,
     sources,
 )
+from services.queueing.jobs import Draft, JobRequest
 from shared.mail.template_scan import InvalidTemplate, scan
 from shared.process import sandboxed
 from shared.process.sandbox import (
@@ -51,11 +51,12 @@ class Compiler:
         self._chance = chance
         self._aside = aside or Aside()
 
-    async def compile(self, job: JobContent, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
+    async def compile(self, draft: Draft, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
         """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
         can have none."""
+        job = draft.request
         size = _size(job)
-        given = await self._aside.do(tenant, size, sources, job, limits)
+        given = await self._aside.do(tenant, size, sources, job, limits, draft.tried)
         if (too_long := _too_long(given)) is not None:
             templated = await self._aside.do(tenant, size, compile_templates, too_long)
         elif await self._aside.do(tenant, size, is_light, given):
@@ -63,7 +64,7 @@ class Compiler:
         else:
             templated = await self._elsewhere(given, tenant)
         chance = self._chance(CHANCE_BYTES)
-        return await self._aside.do(tenant, size, compile_content, job, limits, templated, chance=chance)
+        return await self._aside.do(tenant, size, compile_content, job, draft.rate, limits, templated, chance=chance)
 
     async def _elsewhere(self, given: Sources, tenant: str) -> Templated:
         templated, killed = await self._asked(given, tenant)
@@ -95,7 +96,7 @@ class Compiler:
             raise Problem("unavailable", f"templates cannot be compiled now: {away}") from None
 
 
-def _size(job: JobContent) -> int:
+def _size(job: JobRequest) -> int:
     """About; of variables it is not known, and they are bounded."""
     texts = len(job.subject) + len(job.html or "") + len(job.text or "")
     return texts + sum(len(file.content) for file in job.attachments) + 100 * len(job.variables)

@@ -18,6 +18,7 @@ from services.queueing.breakers import (
 )
 from services.queueing.renderings import FIRST, Rendered, Renderings
 from shared.redis import keys
+from shared.redis.jobs import NAMED
 from shared.redis.redis import Client, Script, answer
 from shared.redis.stops import STOPPED_STREAM
 from shared.words import ids
@@ -38,7 +39,7 @@ local bulk, jobs, tenants, touched, sums = {}, {}, {}, {}, {}
 
 local function is_judged(job, ordinal)
   if bulk[job] == nil then
-    local head = redis.call('HMGET', KEYS[job], 'stream', 'test', 'total')
+    local head = redis.call('HMGET', KEYS[job], JOB.stream, JOB.test, JOB.total)
     bulk[job] = head[1] == ARGV[3] and head[2] ~= '1' and tonumber(head[3])
   end
   return bulk[job] and ordinal < bulk[job]
@@ -87,7 +88,8 @@ for job in pairs(jobs) do
 end
 for tenant in pairs(tenants) do judged[#judged + 1] = tenant end
 return {found, judged}
-"""
+""",
+    NAMED,
 )
 
 # KEYS: figures of a tenant. ARGV: what the fields that go begin with, and the day before which they go ('': all).
@@ -107,11 +109,12 @@ return gone
 # KEYS: job, its ended messages. Answers 1 if every message of the job has its end, or the job is not kept any more.
 _HAS_ENDED = Script(
     """
-local job = redis.call('HMGET', KEYS[1], 'state', 'total')
+local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.total)
 if not job[1] then return 1 end
 if job[1] ~= 'queued' then return 0 end
 return redis.call('BITCOUNT', KEYS[2]) >= tonumber(job[2]) and 1 or 0
-"""
+""",
+    NAMED,
 )
 
 # KEYS: renderings of each job. ARGV: their lifetime, how many messages are counted, the batch as a msgpack list of [key

@@ -14,12 +14,14 @@ from prometheus_client import Counter
 from services.queueing import jobs
 from services.queueing.appending import CsvRows, JsonRows, Row
 from services.queueing.aside import Aside
-from services.queueing.compile import JobContent, Limits
+from services.queueing.compile import Limits
 from services.queueing.encodings import UnknownCharset, charset
+from services.queueing.jobs import Draft
 from services.queueing.quotas import Room
-from services.queueing.store import JOB_BYTES, JobStore, NewJob, Start, Stored
+from services.queueing.store import JOB_BYTES, JobStore, Stored
 from shared.http import api
 from shared.mail.domain_names import InvalidDomain
+from shared.redis.jobs import New, Start
 from shared.redis.ready import LANES
 from shared.redis.recipients import pack_waiting_row
 from shared.redis.sending_domains import DomainTaken, NotShown
@@ -143,7 +145,7 @@ class SendingDomains(Protocol):
 class Compiler(Protocol):
     """`compiling`."""
 
-    async def compile(self, job: JobContent, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]: ...
+    async def compile(self, draft: Draft, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]: ...
 
 
 def routes(
@@ -273,7 +275,7 @@ class _Routes:
         draft = await self._aside.do(
             tenant, size, jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
         )
-        compiled = await self._compiler.compile(draft.content, Limits(), tenant)
+        compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
         await self._check_from(request[api.PRINCIPAL], job.compiled.from_domain)
         partition = ids.name_partition(key_digest, self._partitions) if key else None
@@ -288,10 +290,10 @@ class _Routes:
             if key:
                 told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
                 idempotency = (key_digest, *told)
-            new = _new_job(job_id, tenant, job, now_ms, start)
+            new = _new_job(tenant, job, now_ms, start)
             wanted["stored_bytes"] = JOB_BYTES + len(new.content) + sum(len(chunk) for _, chunk in chunks)
             async with self._room.taken(tenant, own, {} if repeated else wanted):
-                stored = await self._store.store(new, chunks, start, job.send_at_ms, idempotency)
+                stored = await self._store.store(job_id, new, chunks, start, job.send_at_ms, idempotency)
             if stored.word != "taken":
                 break
         JOBS.labels(stored.word).inc()
@@ -354,7 +356,7 @@ class _Routes:
         if head is None or head.tenant != tenant:
             raise api.unknown_job()
         chunks = 0 if at_ms else await self._store.chunks_to_start(job)
-        async with self._room.taken(tenant, own, {f"intake_chunks:{LANES[head.stream]}": chunks}):
+        async with self._room.taken(tenant, own, {f"intake_chunks:{head.lane}": chunks}):
             word, state = await self._store.start(tenant, job, now_ms, at_ms)
         match word:
             case "unknown":
@@ -522,31 +524,27 @@ def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]
     return digest.digest(), zlib.compress(reply, 1)
 
 
-def _new_job(job_id: str, tenant: str, job: jobs.Job, now_ms: int, start: Start) -> NewJob:
+def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start) -> New:
     request = job.request
     max_age_ms = jobs.MAX_AGE_MS[request.stream]
     begins_ms = job.send_at_ms or now_ms
     expires_at_ms = job.expires_at_ms or (0 if start == "open" else begins_ms + max_age_ms)
-    return NewJob(
-        job=job_id,
+    return New(
         tenant=tenant,
         stream=request.stream,
-        total=len(job.waiting),
-        created_at_ms=now_ms,
-        expires_at_ms=expires_at_ms,
         content=content.encode(job.compiled),
-        at_most_once=request.at_most_once,
+        total=len(job.waiting),
+        send_at_ms=job.send_at_ms,
+        expires_at_ms=expires_at_ms,
+        max_age_ms=max_age_ms,
         rate=job.compiled.rate,
-        fields={
-            "subject": request.subject[:200],
-            "from": request.from_[:320],
-            "list": request.list_ or "",
-            "category": request.category or "",
-            "tags": "\n".join(request.tags),
-            "send_at": job.send_at_ms,
-            "max_age_ms": max_age_ms,
-            "test": int(request.test),
-        },
+        at_most_once=request.at_most_once,
+        test=request.test,
+        sender=request.from_[:320],
+        subject=request.subject[:200],
+        list=request.list_ or "",
+        category=request.category or "",
+        tags=tuple(request.tags),
     )
 
 

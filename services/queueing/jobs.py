@@ -16,7 +16,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from services.queueing import characters, cut
-from services.queueing.compile import Attachment, JobContent
 from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
 from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
@@ -59,11 +58,18 @@ MAX_METADATA = 50
 #: Variables of one recipient, by name: more than a mail can show.
 MAX_VARIABLES = 1_000
 
-Stream = Literal["bulk", "transactional", "one_to_one"]
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
 #: Of a recipient, and of a job for all of them.
 Variables = Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=MAX_VARIABLES)]
+
+
+class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file in a job: `content` is base64."""
+
+    filename: Annotated[str, says("The name under which it is saved.", "conditions.pdf")]
+    content: Annotated[str, says("Its bytes as base64.", "JVBERi0xLjcK")]
+    content_type: Annotated[str, says("Its media type.", "application/pdf")] = "application/octet-stream"
 
 
 class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,7 +111,9 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     recipients: Annotated[
         list[Recipient] | UnsetType, says("Up to 10,000 recipients; none at all in a job that is opened.")
     ] = UNSET
-    stream: Annotated[Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = "bulk"
+    stream: Annotated[content.Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = (
+        "bulk"
+    )
     reply_to: Annotated[str | None, says("Where answers go.", "contact@exemple.fr")] = None
     html: Annotated[
         str | None,
@@ -169,10 +177,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Draft:
-    """A job whose content is not compiled yet. `faults` are those that are known."""
+    """A job whose content is not compiled yet: `rate` as it is stored, `tried` the recipients that the content is tried
+    with. `faults` are those that are known."""
 
     request: JobRequest
-    content: JobContent
+    rate: str
+    tried: list[Tried]
     recipients: list[Recipient]
     open_job: bool
     send_at_ms: int
@@ -193,7 +203,7 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
     tried = first_accepted(recipients, job.stream)
-    return Draft(job, _content(job, rate, tried), recipients, open_job, send_at_ms, expires_at_ms, faults)
+    return Draft(job, rate, tried, recipients, open_job, send_at_ms, expires_at_ms, faults)
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -526,26 +536,3 @@ def _word_faults(job: JobRequest) -> list[Fault]:
 
 def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
-
-
-def _content(job: JobRequest, rate: str, tried: Sequence[Tried]) -> JobContent:
-    return JobContent(
-        from_=job.from_,
-        subject=job.subject,
-        html=job.html,
-        text=job.text,
-        stream=job.stream,
-        reply_to=job.reply_to,
-        headers=job.headers,
-        attachments=job.attachments,
-        variables=job.variables,
-        list_name=job.list_ or "",
-        tags=job.tags,
-        category=job.category or "",
-        track_opens=job.track.opens,
-        track_clicks=job.track.clicks,
-        test=job.test,
-        rate=rate,
-        at_most_once=job.at_most_once,
-        tried=tried,
-    )

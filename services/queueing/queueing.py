@@ -13,17 +13,17 @@ anywhere loses and doubles nothing:
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
 from services.queueing.store import Head, JobStore
+from shared.mail.addresses import domain_of
 from shared.process.lifecycle import pause
 from shared.redis import bus, recipients
 from shared.redis.ready import (
-    LANES,
     Queued,
     ReadyQueues,
     queue_of,
@@ -104,7 +104,7 @@ class Queueing:
             await self._enqueue(intake, head, waiting, plan)
             slim = recipients.pack_slim(intake.first_ordinal, waiting)
             await self._store.finish(
-                intake.tenant, intake.job, LANES[head.stream], intake.first_ordinal, slim, len(waiting), entry.stream_id
+                intake.tenant, intake.job, head.lane, intake.first_ordinal, slim, len(waiting), entry.stream_id
             )
         for fact in facts:
             _queued[type(fact).__name__.lower()].inc()
@@ -135,7 +135,7 @@ class Queueing:
         self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision]
     ) -> None:
         shares: dict[int, list[Queued]] = defaultdict(list)
-        lane, queue = LANES[head.stream], queue_of(intake.tenant, intake.job, head.rate)
+        lane, queue = head.lane, queue_of(intake.tenant, intake.job, head.rate)
         for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
             if decision.site:
                 partition = ids.name_partition(decision.site, self._partitions)
@@ -175,10 +175,6 @@ class Queueing:
             await pause(stopping, 1.0)
 
 
-def domain_of(email: str) -> str:
-    return email.rpartition("@")[2]
-
-
 def decide(suppressed: str | None, site: str | None) -> Decision:
     if suppressed is not None:
         return Decision(suppressed=suppressed)
@@ -192,25 +188,16 @@ def facts_of(
 ) -> "list[events.Accepted | events.Suppressed | events.Rejected]":
     """One fact for each recipient of the chunk."""
     facts: list[events.Accepted | events.Suppressed | events.Rejected] = []
-    sequence = events.sequence(intake.job, now_ms)
     for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
         ordinal = intake.first_ordinal + at
         word = "accepted" if decision.site else "suppressed" if decision.suppressed else "rejected"
-        common: dict[str, Any] = {
-            "event_id": events.event_id(intake.job, ordinal, word),
-            "occurred_at": now_ms,
-            "tenant": intake.tenant,
-            "job": intake.job,
-            "ordinal": ordinal,
-            "sequence": sequence,
-            "email": recipient.email,
-        }
+        about = events.about_message(intake.tenant, intake.job, ordinal, now_ms, word, email=recipient.email)
         if decision.site:
-            facts.append(events.Accepted(**common, site=decision.site))
+            facts.append(events.Accepted(**about, site=decision.site))
         elif decision.suppressed:
-            facts.append(events.Suppressed(**common, reason=decision.suppressed, where="queueing"))
+            facts.append(events.Suppressed(**about, reason=decision.suppressed, where="queueing"))
         else:
-            facts.append(events.Rejected(**common, reason=decision.rejected))
+            facts.append(events.Rejected(**about, reason=decision.rejected))
     return facts
 
 

@@ -15,8 +15,6 @@ from shared.words import events
 FIRST = 100
 #: So many of them fail before a job is stopped, and more than half: one bad row stops nobody.
 LEAST = 10
-#: `Failed` for one of these says that there is no mail.
-REASONS = frozenset(("render_failed", "empty_subject", "empty_body"))
 #: Facts that tell an outcome.
 NAMES = frozenset(("Delivered", "Bounced", "Deferred", "Failed"))
 
@@ -44,7 +42,7 @@ class Renderings(msgspec.Struct, frozen=True):
 def rendered(fact: events.Message) -> Rendered | None:
     """What a fact says of its message's rendering; None if nothing."""
     match fact:
-        case events.Failed(reason=reason) if reason in REASONS:
+        case events.Failed(reason=reason) if reason in events.UNMADE_REASONS:
             failed = True
         case events.Delivered():
             failed = False

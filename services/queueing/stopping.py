@@ -236,11 +236,7 @@ class _Routes:
             await (self._figures.begin_job_anew(job) if job else self._figures.begin_tenant_anew(stop.tenant))
         now_ms = self._now_ms()
         fact = events.Resumed(
-            event_id=events.event_id("resumed", name, stop.since_ms),
-            occurred_at=now_ms,
-            tenant=stop.tenant,
-            job=job,
-            sequence=events.sequence(job, now_ms) if job else 0,
+            **events.about(stop.tenant, now_ms, "resumed", name, stop.since_ms, job=job),
             reason=stop.reason,
             by="tenant",
         )

@@ -10,18 +10,18 @@ The states of a job:
 open job that nobody starts is removed when its time in `open_jobs` has come.
 
 What a tenant keeps is counted by the same scripts, in the same step (`keys.use`, `keys.intake_use`), so no crash can
-come between a thing and its count. `held` of a job is what of its recipients is counted; a job without it is of before
-there were counts, and is not counted down.
+come between a thing and its count.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from shared.redis import keys, recipients
+from shared.redis import jobs, keys, lua, recipients
+from shared.redis.jobs import Start
 from shared.redis.ready import LANES
 from shared.redis.redis import Client, Script, answer
 from shared.words import events, ids
@@ -67,7 +67,7 @@ for i = chunks, #ARGV, 2 do
     redis.call('RPUSH', KEYS[3], ARGV[i])
   end
 end
-redis.call('HSET', KEYS[1], 'state', ARGV[5], 'queued', 0, 'held', held)
+redis.call('HSET', KEYS[1], JOB.state, ARGV[5], JOB.queued, 0, JOB.held, held)
 if ARGV[5] == 'open' then
   redis.call('ZADD', KEYS[9], ARGV[13], string.match(KEYS[1], '[^:]+$'))
   redis.call('HINCRBY', KEYS[7], 'open_jobs', 1)
@@ -88,7 +88,8 @@ if ARGV[1] ~= '' then
   redis.call('PEXPIRE', KEYS[6], ARGV[3])
 end
 return {'stored'}
-"""
+""",
+    jobs.NAMED,
 )
 
 # KEYS: job, recipients, chunks, seen, use, open_jobs. ARGV: tenant, lifetime of seen, when the job is removed if it
@@ -96,7 +97,7 @@ return {'stored'}
 # A chunk is written as `recipients.Chunk` is: [uint32 first ordinal, false, bin32 of an array16 of recipients].
 _APPEND = Script(
     """
-local job = redis.call('HMGET', KEYS[1], 'tenant', 'state', 'total')
+local job = redis.call('HMGET', KEYS[1], JOB.tenant, JOB.state, JOB.total)
 if job[1] ~= ARGV[1] then return {'unknown'} end
 if job[2] ~= 'open' then return {'not_open', job[2]} end
 local fresh = {}
@@ -109,16 +110,15 @@ if #fresh > 0 then
   local chunk = '\\147\\206' .. struct.pack('>I4', first) .. '\\194\\198' .. struct.pack('>I4', #body) .. body
   redis.call('ZADD', KEYS[2], first, chunk)
   redis.call('RPUSH', KEYS[3], first)
-  if redis.call('HEXISTS', KEYS[1], 'held') == 1 then
-    redis.call('HINCRBY', KEYS[1], 'held', #chunk)
-    redis.call('HINCRBY', KEYS[5], 'bytes', #chunk)
-  end
-  redis.call('HINCRBY', KEYS[1], 'total', #fresh)
+  redis.call('HINCRBY', KEYS[1], JOB.held, #chunk)
+  redis.call('HINCRBY', KEYS[5], 'bytes', #chunk)
+  redis.call('HINCRBY', KEYS[1], JOB.total, #fresh)
 end
 redis.call('PEXPIRE', KEYS[4], ARGV[2])
 redis.call('ZADD', KEYS[6], 'XX', ARGV[3], string.match(KEYS[1], '[^:]+$'))
 return {'appended', #fresh}
-"""
+""",
+    jobs.NAMED,
 )
 
 # KEYS: job, chunks, intake, schedule, seen, use, intake_use, open_jobs. ARGV: most entries of intake, head of an
@@ -126,24 +126,24 @@ return {'appended', #fresh}
 # job costs. A job without an expiry of its own gets it here.
 _START = Script(
     """
-local job = redis.call('HMGET', KEYS[1], 'state', 'total')
+local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.total)
 if job[1] ~= 'open' and job[1] ~= 'scheduled' then return {'not_open', job[1]} end
 if job[1] == 'open' and tonumber(job[2]) == 0 then return {'empty'} end
 if ARGV[4] == '' and redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[1])
   and tonumber(redis.call('HGET', KEYS[7], ARGV[6]) or 0) >= tonumber(ARGV[8]) then return {'full'} end
 redis.call('UNLINK', KEYS[5])
 local begins = tonumber(ARGV[4] == '' and ARGV[5] or ARGV[4])
-local expiry = redis.call('HMGET', KEYS[1], 'expires_at', 'max_age_ms')
-if expiry[1] == '0' then redis.call('HSET', KEYS[1], 'expires_at', begins + tonumber(expiry[2])) end
+local expiry = redis.call('HMGET', KEYS[1], JOB.expires_at, JOB.max_age_ms)
+if expiry[1] == '0' then redis.call('HSET', KEYS[1], JOB.expires_at, begins + tonumber(expiry[2])) end
 local name = string.match(KEYS[1], '[^:]+$')
 if redis.call('ZREM', KEYS[8], name) == 1 then
-  local content = redis.call('HSTRLEN', KEYS[1], 'content') + ARGV[9]
+  local content = redis.call('HSTRLEN', KEYS[1], JOB.content) + ARGV[9]
   redis.call('HINCRBY', KEYS[6], 'open_jobs', -1)
   redis.call('HINCRBY', KEYS[6], 'bytes', -content)
   redis.call('HINCRBY', KEYS[6], 'content:' .. ARGV[7], content)
 end
 if ARGV[4] ~= '' then
-  redis.call('HSET', KEYS[1], 'state', 'scheduled')
+  redis.call('HSET', KEYS[1], JOB.state, 'scheduled')
   redis.call('ZADD', KEYS[4], ARGV[4], name)
   return {'scheduled'}
 end
@@ -156,9 +156,10 @@ end
 redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[4], name)
 local state = tonumber(job[2]) > 0 and 'queueing' or 'queued'
-redis.call('HSET', KEYS[1], 'state', state)
+redis.call('HSET', KEYS[1], JOB.state, state)
 return {state}
-"""
+""",
+    jobs.NAMED,
 )
 
 # KEYS: job, recipients, plan, intake, use, intake_use. ARGV: first ordinal, slim chunk, number of recipients, group,
@@ -168,10 +169,9 @@ _FINISH = Script(
 if redis.call('XACK', KEYS[4], ARGV[4], ARGV[5]) == 0 then return 0 end
 redis.call('XDEL', KEYS[4], ARGV[5])
 local chunk = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[1])[1]
-local held = redis.call('HGET', KEYS[1], 'held')
-if held and chunk then
-  local freed = math.min(#chunk, tonumber(held))
-  redis.call('HINCRBY', KEYS[1], 'held', -freed)
+if chunk then
+  local freed = math.min(#chunk, tonumber(redis.call('HGET', KEYS[1], JOB.held) or 0))
+  redis.call('HINCRBY', KEYS[1], JOB.held, -freed)
   redis.call('HINCRBY', KEYS[5], 'bytes', -freed)
 end
 if redis.call('HEXISTS', KEYS[6], ARGV[6]) == 1 and redis.call('HINCRBY', KEYS[6], ARGV[6], -1) <= 0 then
@@ -180,10 +180,13 @@ end
 redis.call('ZREMRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2])
 redis.call('DEL', KEYS[3])
-local queued = redis.call('HINCRBY', KEYS[1], 'queued', ARGV[3])
-if queued >= tonumber(redis.call('HGET', KEYS[1], 'total')) then redis.call('HSET', KEYS[1], 'state', 'queued') end
+local queued = redis.call('HINCRBY', KEYS[1], JOB.queued, ARGV[3])
+if queued >= tonumber(redis.call('HGET', KEYS[1], JOB.total)) then
+  redis.call('HSET', KEYS[1], JOB.state, 'queued')
+end
 return 1
-"""
+""",
+    jobs.NAMED,
 )
 
 # KEYS: job, recipients, chunks, seen, use, open_jobs. ARGV: now, bytes that a job costs.
@@ -193,17 +196,18 @@ local name = string.match(KEYS[1], '[^:]+$')
 local at = redis.call('ZSCORE', KEYS[6], name)
 if not at or tonumber(at) > tonumber(ARGV[1]) then return 0 end
 redis.call('ZREM', KEYS[6], name)
-local job = redis.call('HMGET', KEYS[1], 'state', 'held')
+local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.held)
 if job[1] ~= 'open' then return 0 end
 redis.call('HINCRBY', KEYS[5], 'open_jobs', -1)
-redis.call('HINCRBY', KEYS[5], 'bytes', -(redis.call('HSTRLEN', KEYS[1], 'content') + ARGV[2] + (job[2] or 0)))
+redis.call('HINCRBY', KEYS[5], 'bytes', -(redis.call('HSTRLEN', KEYS[1], JOB.content) + ARGV[2] + (job[2] or 0)))
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 return 1
-"""
+""",
+    jobs.NAMED,
 )
 
 # KEYS: intake, intake_use. ARGV: most entries. Counts whose the entries are, as `intake_use` should have it: an entry
-# that was buried, or was handled twice, leaves without being counted. An Intake is [tenant (str), …].
+# that was buried, or was handled twice, leaves without being counted.
 _COUNT_INTAKE = Script(
     """
 if redis.call('XLEN', KEYS[1]) > tonumber(ARGV[1]) then return 0 end
@@ -211,7 +215,7 @@ local counts = {}
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
   for i = 1, #entry[2], 2 do
     if entry[2][i] == 'b' then
-      local tenant = cmsgpack.unpack(entry[2][i + 1])[1]
+      local tenant = cmsgpack.unpack(entry[2][i + 1])[INTAKE.tenant]
       counts[tenant] = (counts[tenant] or 0) + 1
     end
   end
@@ -219,7 +223,8 @@ end
 redis.call('DEL', KEYS[2])
 for tenant, count in pairs(counts) do redis.call('HSET', KEYS[2], tenant, count) end
 return 1
-"""
+""",
+    lua.places(INTAKE=events.Intake),
 )
 
 #: The fields of `keys.use`, and the quota that each counts for.
@@ -229,8 +234,6 @@ _QUOTA_OF = {
     "content": "stored_bytes",
     "keys": "idempotency_keys",
 }
-
-Start = Literal["open", "scheduled", "queueing"]
 
 
 @dataclass(frozen=True)
@@ -252,21 +255,12 @@ class Head:
     at_most_once: bool = False
     rate: str = ""
 
+    @property
+    def lane(self) -> int:
+        return LANES[self.stream]
 
-@dataclass(frozen=True)
-class NewJob:
-    """What is stored of a job besides its chunks. `fields` are those of the hash that only reports read."""
 
-    job: str
-    tenant: str
-    stream: str
-    total: int
-    created_at_ms: int
-    expires_at_ms: int
-    content: bytes
-    fields: Mapping[str, str | int]
-    at_most_once: bool = False
-    rate: str = ""
+_HEAD = (jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE)
 
 
 class JobStore:
@@ -286,7 +280,8 @@ class JobStore:
 
     async def store(
         self,
-        new: NewJob,
+        job: str,
+        new: jobs.New,
         chunks: Sequence[tuple[int, bytes]],
         start: Start,
         start_at_ms: int = 0,
@@ -294,35 +289,25 @@ class JobStore:
     ) -> Stored:
         """Stores a job and its chunks (first ordinal, `recipients.pack_waiting`). `idempotency` is the digest of tenant
         and key, the digest of the request, and the answer to repeat."""
-        p = self._partition(new.job)
+        p = self._partition(job)
+        lane, created_ms = LANES[new.stream], ids.job_created_ms(job)
         key_digest, request_digest, reply = idempotency or ("", b"", b"")
         names = [
-            keys.job(p, new.job),
-            keys.job_recipients(p, new.job),
-            keys.job_chunks(p, new.job),
-            keys.intake(p, LANES[new.stream]),
+            keys.job(p, job),
+            keys.job_recipients(p, job),
+            keys.job_chunks(p, job),
+            keys.intake(p, lane),
             keys.schedule(p),
             keys.idempotency(p, key_digest),
             keys.use(p, new.tenant),
-            keys.intake_use(p, LANES[new.stream]),
+            keys.intake_use(p, lane),
             keys.open_jobs(p),
         ]
-        fields: dict[str, str | int | bytes] = {
-            **new.fields,
-            "tenant": new.tenant,
-            "stream": new.stream,
-            "total": new.total,
-            "created_at": new.created_at_ms,
-            "expires_at": new.expires_at_ms,
-            "content": new.content,
-            **({"at_most_once": 1} if new.at_most_once else {}),
-            **({"rate": new.rate} if new.rate else {}),
-        }
+        fields = jobs.written(new)
         args: list[str | bytes | int] = [
             request_digest, reply, IDEMPOTENCY_MS, self._max_intake_chunks, start, start_at_ms,
-            _intake_head(new.tenant, new.job), events.MAJOR_VERSION, len(fields), new.tenant,
-            new.created_at_ms // HOUR_MS, len(new.content) + JOB_BYTES,
-            new.created_at_ms + self._open_job_ms, self._share,
+            _intake_head(new.tenant, job), events.MAJOR_VERSION, len(fields), new.tenant,
+            created_ms // HOUR_MS, len(new.content) + JOB_BYTES, created_ms + self._open_job_ms, self._share,
         ]  # fmt: skip
         for name, value in fields.items():
             args += [name, value]
@@ -355,8 +340,8 @@ class JobStore:
             return "unknown", ""
         p = self._partition(job)
         names = [
-            keys.job(p, job), keys.job_chunks(p, job), keys.intake(p, LANES[head.stream]), keys.schedule(p),
-            keys.job_seen(p, job), keys.use(p, head.tenant), keys.intake_use(p, LANES[head.stream]), keys.open_jobs(p),
+            keys.job(p, job), keys.job_chunks(p, job), keys.intake(p, head.lane), keys.schedule(p),
+            keys.job_seen(p, job), keys.use(p, head.tenant), keys.intake_use(p, head.lane), keys.open_jobs(p),
         ]  # fmt: skip
         found = await _START(
             self._client,
@@ -412,7 +397,7 @@ class JobStore:
         """What a tenant keeps, over all partitions: `open_jobs`, `stored_bytes`, `idempotency_keys`, and by lane
         `intake_chunks:<lane>`. Forgets hours that are over."""
         found: dict[str, int] = dict.fromkeys(("open_jobs", "stored_bytes", "idempotency_keys"), 0)
-        since = now_ms // HOUR_MS - 24
+        since = (now_ms - IDEMPOTENCY_MS) // HOUR_MS
         lanes = sorted(set(LANES.values()))
         parts = range(self._partitions)
         uses = await asyncio.gather(*(answer(self._client.hgetall(keys.use(p, tenant))) for p in parts))
@@ -440,13 +425,16 @@ class JobStore:
 
     async def head(self, job: str) -> Head | None:
         """None if there is no such job."""
-        key = keys.job(self._partition(job), job)
-        tenant, stream, expires_at, at_most_once, rate = await answer(
-            self._client.hmget(key, "tenant", "stream", "expires_at", "at_most_once", "rate")
-        )
-        if not tenant:
+        found = await jobs.read(self._client, self._partitions, job, _HEAD)
+        if not found[jobs.TENANT]:
             return None
-        return Head(tenant.decode(), stream.decode(), int(expires_at), at_most_once == b"1", (rate or b"").decode())
+        return Head(
+            found[jobs.TENANT],
+            found[jobs.STREAM],
+            found[jobs.EXPIRES_AT],
+            found[jobs.AT_MOST_ONCE],
+            found[jobs.RATE],
+        )
 
     async def chunk(self, job: str, first_ordinal: int) -> recipients.Chunk | None:
         found = await answer(

@@ -17,7 +17,7 @@ import msgspec
 from services.reports import state
 from services.reports.state import Code
 from services.reports.tally import COUNTERS, click_counter, machine_click_counter
-from shared.redis import stops
+from shared.redis import jobs, stops
 from shared.words import ids
 from shared.words.content import TrackedLink
 from shared.words.described import says
@@ -159,10 +159,10 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     positions: Annotated[Sequence[Position], says("Clicks by place in the source of the HTML.")]
 
 
-#: The fields of a job's hash that are shown; the tenant is what decides to whom.
+#: The fields of a job that are shown; the tenant is what decides to whom.
 FIELDS = (
-    "tenant", "state", "stream", "from", "subject", "list", "category", "tags", "test", "created_at", "send_at",
-    "expires_at", "total", "rate", "at_most_once",
+    jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
+    jobs.SEND_AT, jobs.EXPIRES_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
 )  # fmt: skip
 
 
@@ -187,25 +187,25 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     at_most_once: bool = False
 
     @classmethod
-    def read(cls, job: str, fields: Mapping[str, str]) -> "Job":
-        """From the texts of `FIELDS`, "" for one that is not there."""
+    def read(cls, job: str, found: jobs.Job) -> "Job":
+        """From the `FIELDS`."""
         return cls(
             id=job,
-            tenant=fields["tenant"],
-            state=fields["state"],
-            stream=fields["stream"],
-            sender=fields["from"],
-            subject=fields["subject"],
-            list=fields["list"],
-            category=fields["category"],
-            tags=tuple(fields["tags"].split("\n")) if fields["tags"] else (),
-            test=fields["test"] == "1",
-            created_at=int(fields["created_at"] or ids.job_created_ms(job)),
-            send_at=int(fields["send_at"] or 0),
-            expires_at=int(fields["expires_at"] or 0),
-            total=int(fields["total"] or 0),
-            rate=fields["rate"],
-            at_most_once=fields["at_most_once"] == "1",
+            tenant=found[jobs.TENANT],
+            state=found[jobs.STATE],
+            stream=found[jobs.STREAM],
+            sender=found[jobs.SENDER],
+            subject=found[jobs.SUBJECT],
+            list=found[jobs.LIST],
+            category=found[jobs.CATEGORY],
+            tags=found[jobs.TAGS],
+            test=found[jobs.TEST],
+            created_at=ids.job_created_ms(job),
+            send_at=found[jobs.SEND_AT],
+            expires_at=found[jobs.EXPIRES_AT],
+            total=found[jobs.TOTAL],
+            rate=found[jobs.RATE],
+            at_most_once=found[jobs.AT_MOST_ONCE],
         )
 
 

@@ -21,7 +21,7 @@ import msgspec
 from services.reports import state, timeline
 from services.reports.job_report import FIELDS, Job
 from services.reports.tally import Applied, Change, click_counter
-from shared.redis import bus, keys
+from shared.redis import bus, jobs, keys
 from shared.redis.redis import Client, Script, answer
 from shared.redis.stops import Stop, StopList
 from shared.words import content, ids
@@ -205,12 +205,8 @@ class ReportReader:
 
     async def job(self, job: str) -> Job | None:
         """None if there is no such job."""
-        found = await answer(self._client.hmget(keys.job(self._partition(job), job), FIELDS))
-        if found[0] is None:
-            return None
-        return Job.read(
-            job, dict(zip(FIELDS, ((value or b"").decode("utf-8", "replace") for value in found), strict=True))
-        )
+        found = await jobs.read(self._client, self._partitions, job, FIELDS)
+        return Job.read(job, found) if found[jobs.TENANT] else None
 
     async def stop(self, names: Sequence[str]) -> tuple[str, Stop] | None:
         """The first of these stops that there is, with its name."""
@@ -221,7 +217,7 @@ class ReportReader:
         """The tracked links of the job's content, which never changes; it may be large, so they are kept."""
         known = self._links.get(job)
         if known is None:
-            packed = await answer(self._client.hget(keys.job(self._partition(job), job), "content"))
+            packed = (await jobs.read(self._client, self._partitions, job, (jobs.CONTENT,)))[jobs.CONTENT]
             known = self._links[job] = content.decode(packed).links if packed else []
             if len(self._links) > LINKS_KEPT:
                 self._links.popitem(last=False)

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.redis import bus, keys
+from shared.redis import bus, keys, lua
 from shared.redis.redis import Client, Script, answer
 from shared.redis.suppression import (
     REASONS,
     Record,
     decode,
     encode,
-    partition,
 )
 from shared.words import events
+from shared.words.ids import address_partition
 
 #: How long it is known that an event was applied: longer than any consumer repeats one.
 REMEMBER_MS = 7 * 86_400_000
@@ -29,8 +29,8 @@ _BATCH = 500
 # KEYS: events, then of each address its list, index and mark. ARGV: lifetime of a mark, version of the event, reasons
 # from the weakest to the strongest with commas between, then of each address: itself, its record, the event that tells
 # that it is listed.
-# A record is an array: reason, since, source, job, ordinal, diagnostic. For a stronger reason the new one holds, with
-# the time at which the address entered the list; else the old one holds. The diagnostic is the last in either case.
+# For a stronger reason the new record holds, with the time at which the address entered the list; else the old one
+# holds. The diagnostic is the last in either case.
 # Answers for each address: 1 it is new on the list, 0 it was there, -1 this event was applied before.
 _ADD = Script(
     """
@@ -49,11 +49,11 @@ for i = 1, (#ARGV - 3) / 3 do
     local known = redis.call('HGET', list, address)
     if known then
       local old, new = cmsgpack.unpack(known), cmsgpack.unpack(packed)
-      if strength[new[1]] > (strength[old[1]] or 0) then
-        new[2] = old[2]
+      if strength[new[RECORD.reason]] > (strength[old[RECORD.reason]] or 0) then
+        new[RECORD.since_ms] = old[RECORD.since_ms]
         old = new
-      elseif new[6] ~= '' then
-        old[6] = new[6]
+      elseif new[RECORD.diagnostic] ~= '' then
+        old[RECORD.diagnostic] = new[RECORD.diagnostic]
       end
       redis.call('HSET', list, address, cmsgpack.pack(old))
       answers[i] = 0
@@ -66,7 +66,8 @@ for i = 1, (#ARGV - 3) / 3 do
   end
 end
 return answers
-"""
+""",
+    lua.places(RECORD=Record),
 )
 
 # KEYS: events, list, index. ARGV: address, version of the event, the event. Answers whether it was on the list.
@@ -115,7 +116,7 @@ class Lists:
         entered = [False] * len(additions)
         places: dict[int, list[int]] = defaultdict(list)
         for index, addition in enumerate(additions):
-            places[partition(addition.tenant, addition.address, self._partitions)].append(index)
+            places[address_partition(addition.tenant, addition.address, self._partitions)].append(index)
         for p, indexes in places.items():
             for start in range(0, len(indexes), _BATCH):
                 part = indexes[start : start + _BATCH]
@@ -141,7 +142,7 @@ class Lists:
 
     async def remove(self, tenant: str, address: str, reason: str, now_ms: int, event_id: str) -> bool:
         """Whether the normalised address was on the list."""
-        p = partition(tenant, address, self._partitions)
+        p = address_partition(tenant, address, self._partitions)
         told = events.Reactivated(event_id=event_id, occurred_at=now_ms, tenant=tenant, email=address, reason=reason)
         names = [keys.events(p), keys.suppressed(p, tenant), keys.suppressed_index(p, tenant)]
         removed = await _REMOVE(self._client, names, [address, events.MAJOR_VERSION, events.encode(told)])
@@ -179,11 +180,9 @@ class Lists:
 
 def _suppressed(addition: Addition) -> events.Suppressed:
     record = addition.record
+    what = ("listed", addition.tenant, addition.address, record.source, record.since_ms)
     return events.Suppressed(
-        event_id=events.event_id("listed", addition.tenant, addition.address, record.source, record.since_ms),
-        occurred_at=record.since_ms,
-        tenant=addition.tenant,
-        email=addition.address,
+        **events.about(addition.tenant, record.since_ms, *what, email=addition.address),
         reason=record.reason,
         where="suppression",
     )

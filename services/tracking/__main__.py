@@ -9,7 +9,7 @@ from services.tracking import http, parts
 from shared.http import api
 from shared.net.server import Runner
 from shared.process import master_secret
-from shared.process.lifecycle import Lifecycle, pause, run
+from shared.process.lifecycle import CLOSE_SECONDS, Lifecycle, pause, run
 from shared.redis import known_secret, redis, storage
 from shared.redis.bus import Publisher
 from shared.redis.installation import NotOurs
@@ -20,8 +20,8 @@ from shared.words.tokens import MAX_TOKEN_CHARS, TokenKeys
 MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024
 #: No request of ours has a body beyond a form.
 MAX_BODY_BYTES = 65536
-#: Requests in hand have a second to spare before `lifecycle.CLOSE_SECONDS`.
-SHUTDOWN_S = 2
+#: Requests in hand have a second to spare before the process closes what is left.
+SHUTDOWN_S = CLOSE_SECONDS - 1
 #: Between two looks for a Redis that is away.
 RETRY_S = 0.5
 

@@ -205,13 +205,10 @@ def decide(request: Request, token: Token | None, moment: Moment) -> Decision:
 
 def _opened(request: Request, token: Token, moment: Moment) -> Decision:
     agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
+    now_ms = moment.now_ms
+    what = ("opened", now_ms, ip, agent, moment.apart)
     fact = Opened(
-        event_id=events.event_id(token.job, token.ordinal, "opened", moment.now_ms, ip, agent, moment.apart),
-        occurred_at=moment.now_ms,
-        tenant=token.tenant,
-        job=token.job,
-        ordinal=token.ordinal,
-        sequence=events.sequence(token.job, moment.now_ms),
+        **events.about_message(token.tenant, token.job, token.ordinal, now_ms, *what),
         user_agent=agent,
         ip=ip,
         machine=machine(request.method, agent, request.purpose),
@@ -221,15 +218,10 @@ def _opened(request: Request, token: Token, moment: Moment) -> Decision:
 
 def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
     agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
+    now_ms = moment.now_ms
+    what = ("clicked", token.position, now_ms, ip, agent, moment.apart)
     fact = Clicked(
-        event_id=events.event_id(
-            token.job, token.ordinal, "clicked", token.position, moment.now_ms, ip, agent, moment.apart
-        ),
-        occurred_at=moment.now_ms,
-        tenant=token.tenant,
-        job=token.job,
-        ordinal=token.ordinal,
-        sequence=events.sequence(token.job, moment.now_ms),
+        **events.about_message(token.tenant, token.job, token.ordinal, now_ms, *what),
         position=token.position,
         url=token.destination,
         user_agent=agent,
@@ -245,14 +237,9 @@ def _leave_page(request: Request, _token: Token, _moment: Moment) -> Decision:
 
 def _unsubscribed(request: Request, token: Token, moment: Moment) -> Decision:
     by = unsubscribed_by(request.content_type, request.body)
+    email = token.address or None
     fact = Unsubscribed(
-        event_id=events.event_id(token.job, token.ordinal, "unsubscribed"),
-        occurred_at=moment.now_ms,
-        tenant=token.tenant,
-        job=token.job,
-        ordinal=token.ordinal,
-        sequence=events.sequence(token.job, moment.now_ms),
-        email=token.address or None,
+        **events.about_message(token.tenant, token.job, token.ordinal, moment.now_ms, "unsubscribed", email=email),
         by=by,
         user_agent=_agent(request),
         ip=request.ip[:MAX_IP_CHARS],

@@ -86,6 +86,11 @@ class Mailbox(msgspec.Struct, frozen=True, array_like=True):
     address: Address
 
 
+def domain_of(address: str) -> str:
+    """What stands behind the last @ of an address that is known to be one."""
+    return address.rpartition("@")[2]
+
+
 def parse(text: str) -> Address:
     """The address in its one form; what is unseen around it is dropped. InvalidAddress."""
     text = text.strip(AROUND)

@@ -38,8 +38,7 @@ class Vault:
     """Private keys at rest: AES-256-GCM under a key derived from the master secret, bound to domain and selector, so
     that none can be put in the place of another. What `previous` secrets sealed is still opened.
 
-    The bytes: 1 · the sealing key's id (4) · the nonce (12) · ciphertext and tag (16). PEM text, as keys were stored
-    before there was a vault, is opened as it is.
+    The bytes: 1 · the sealing key's id (4) · the nonce (12) · ciphertext and tag (16).
     """
 
     def __init__(self, current: bytes, previous: Sequence[bytes] = ()) -> None:
@@ -54,8 +53,6 @@ class Vault:
 
     def open(self, sealed: bytes, domain: str, selector: str) -> str:
         """The PEM text. CannotOpen."""
-        if sealed.startswith(_PLAIN):
-            return sealed.decode("ascii", "replace")
         cipher = self._ciphers.get(sealed[1:5]) if sealed[:1] == _SEALED else None
         if cipher is None:
             raise CannotOpen(f"the DKIM key {selector} of {domain} is encrypted under another master secret")
@@ -70,7 +67,7 @@ class Vault:
         return sealed.startswith(_SEALED + self._current)
 
 
-_SEALED, _PLAIN = b"\x01", b"-----BEGIN "
+_SEALED = b"\x01"
 
 
 def _key_id(key: bytes) -> bytes:

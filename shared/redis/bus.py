@@ -148,10 +148,12 @@ class Entry:
 
 
 def fact_partition(fact: events.Fact, partitions: int) -> int:
-    """Where a fact is published: with its job, or with its address if it has none."""
+    """Where a fact is published: with its job; else with its address, or, if it has none, with its tenant."""
     if fact.job:
         return ids.job_partition(fact.job, partitions)
-    return ids.name_partition(f"{fact.tenant}/{fact.email}", partitions)
+    if fact.email is None:
+        return ids.name_partition(fact.tenant, partitions)
+    return ids.address_partition(fact.tenant, fact.email, partitions)
 
 
 def ends_message(fact: events.Fact) -> bool:

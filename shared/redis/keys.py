@@ -100,7 +100,7 @@ EVENT_GROUPS = (GROUP_SUPPRESSION, GROUP_REPORTS, GROUP_BREAKERS)
 
 
 def job(p: int, job_id: str) -> str:
-    """hash · tenant, state, compiled content, totals, times · as long as its links shall work"""
+    """hash · tenant, state, compiled content, totals, times: `shared.redis.jobs` · as long as its links shall work"""
     return f"est:{{p{p}}}:job:{job_id}"
 
 

@@ -12,7 +12,7 @@ from zlib import compress, decompress
 
 import msgspec
 
-from shared.redis import keys
+from shared.redis import jobs, keys
 from shared.redis.redis import Client, answer
 from shared.words import ids
 
@@ -130,11 +130,9 @@ class Recipients:
         if known is not None:
             self._tenants.move_to_end(job)
             return known
-        key = keys.job(ids.job_partition(job, self._partitions), job)
-        stored = await answer(cast(Awaitable[Any], self._client.hget(key, "tenant")))
-        if stored is None:
+        tenant = (await jobs.read(self._client, self._partitions, job, (jobs.TENANT,)))[jobs.TENANT]
+        if not tenant:
             return None
-        tenant = cast(bytes, stored).decode()
         self._tenants[job] = tenant
         if len(self._tenants) > TENANTS_KEPT:
             self._tenants.popitem(last=False)

@@ -32,6 +32,7 @@ from redis.exceptions import (
 )
 
 from shared.redis import keys
+from shared.redis.lua import Names, named
 from shared.words.errors import OperatorFault
 
 Client = Redis | RedisCluster
@@ -149,11 +150,12 @@ async def close(client: Client) -> None:
 
 
 class Script:
-    """A Lua script. All its keys carry one hash tag. Called by digest; the text travels once per server."""
+    """A Lua script. All its keys carry one hash tag. Called by digest; the text travels once per server. `names`: the
+    records whose fields it names (`shared.redis.lua`)."""
 
-    def __init__(self, lua: str) -> None:
-        self._lua = lua
-        self._digest = sha1(lua.encode(), usedforsecurity=False).hexdigest()
+    def __init__(self, lua: str, names: Names | None = None) -> None:
+        self._lua = lua if names is None else named(lua, names)
+        self._digest = sha1(self._lua.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, client: Client, key_names: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         try:

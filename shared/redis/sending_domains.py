@@ -133,13 +133,10 @@ class NotShown(LookupError):
 class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     """`by_use`: taken by using it, not added. `proof` is why it is the tenant's: DNS showed it, an operator said so; ""
     while it is a claim. `token` is what its TXT record shows, `shown` whether DNS did. `dmarc` is what DNS showed of
-    its policy. What is `former` is from when a domain had one key, not encrypted: empty since."""
+    its policy."""
 
     domain: str
     tenant: str
-    former_selector: str = ""
-    former_pem: str = ""
-    former_record: str = ""
     created_at: int = 0
     by_use: bool = False
     keys: tuple[Key, ...] = ()
@@ -587,7 +584,7 @@ class SendingDomains:
                 return taken
 
     async def count(self) -> None:
-        """Counts the domains of before they were counted, for the quotas of their owners."""
+        """Counts all domains for the quotas of their owners: what broke off before it had counted one is mended."""
         for domain in await self.all():
             await self._counts(domain.tenant, domain.domain)
 
@@ -724,22 +721,7 @@ def _packed(domain: SendingDomain) -> bytes:
 
 
 def _decode(packed: bytes) -> SendingDomain:
-    """A domain of before there were several keys has its one key, which signs; who had it then has it."""
-    found = msgspec.msgpack.decode(packed, type=SendingDomain)
-    if not found.former_pem:
-        return found
-    algorithm: Algorithm = "rsa-sha256" if "k=rsa" in found.former_record else "ed25519-sha256"
-    key = Key(
-        found.former_selector,
-        algorithm,
-        found.former_pem.encode("ascii"),
-        found.former_record,
-        "signing",
-        found.created_at,
-    )
-    return msgspec.structs.replace(
-        found, former_selector="", former_pem="", former_record="", keys=(key,), proof="operator"
-    )
+    return msgspec.msgpack.decode(packed, type=SendingDomain)
 
 
 async def _as_it_is(found: SendingDomain) -> SendingDomain:

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import msgspec
 
-from shared.redis import keys
+from shared.redis import keys, lua
 from shared.redis.redis import Client, Script, answer
 
 #: Reasons. The first two harm others' mail, too: only these need consent.
@@ -54,6 +54,7 @@ class Stop(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Stop)
+_NAMED = lua.places(STOP=Stop)
 
 # KEYS: stops, resumes. ARGV: name, the stop, how often it had been resumed when that was decided, 1 if it may take the
 # place of a pause. Answers 1 if it is there now and was not before.
@@ -61,10 +62,11 @@ _ADD = Script(
     """
 if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0) > tonumber(ARGV[3]) then return 0 end
 local known = redis.call('HGET', KEYS[1], ARGV[1])
-if known and (ARGV[4] ~= '1' or cmsgpack.unpack(known)[1] ~= 'paused') then return 0 end
+if known and (ARGV[4] ~= '1' or cmsgpack.unpack(known)[STOP.reason] ~= 'paused') then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
-"""
+""",
+    _NAMED,
 )
 
 # KEYS: stops. ARGV: name, since when it is stopped as was seen, the element to change, its value. Answers 1 if it was
@@ -73,11 +75,12 @@ _CHANGE = Script(
     """
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 local stop = known and cmsgpack.unpack(known)
-if not stop or stop[3] ~= tonumber(ARGV[2]) then return 0 end
+if not stop or stop[STOP.since_ms] ~= tonumber(ARGV[2]) then return 0 end
 stop[tonumber(ARGV[3])] = tonumber(ARGV[4])
 redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(stop))
 return 1
-"""
+""",
+    _NAMED,
 )
 
 # KEYS: stops, resumes. ARGV: name, since when it is stopped as was seen, how often it is resumed with this ('': that is
@@ -85,13 +88,14 @@ return 1
 _REMOVE = Script(
     """
 local known = redis.call('HGET', KEYS[1], ARGV[1])
-if not known or cmsgpack.unpack(known)[3] ~= tonumber(ARGV[2]) then return 0 end
+if not known or cmsgpack.unpack(known)[STOP.since_ms] ~= tonumber(ARGV[2]) then return 0 end
 redis.call('HDEL', KEYS[1], ARGV[1])
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end
 return 1
-"""
+""",
+    _NAMED,
 )
-_TOLD, _CONSENT = (Stop.__struct_fields__.index(name) + 1 for name in ("told_ms", "consent_ms"))
+_TOLD, _CONSENT = _NAMED["STOP"]["told_ms"], _NAMED["STOP"]["consent_ms"]
 
 
 def of_job(job: str) -> str:
@@ -146,7 +150,7 @@ class StopList:
         """Notes that an operator consents to a resume."""
         return await self._change(name, seen, _CONSENT, now_ms)
 
-    async def _change(self, name: str, seen: Stop, element: int, value: int) -> bool:
+    async def _change(self, name: str, seen: Stop, element: str, value: int) -> bool:
         return bool(await _CHANGE(self._client, [keys.stops()], [name, seen.since_ms, element, value]))
 
     async def resume(self, name: str, seen: Stop) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from shared.redis import keys
 from shared.redis.redis import Client, answer
-from shared.words import ids
+from shared.words.ids import address_partition
 
 Reason = Literal["hard_bounce", "manual", "unsubscribed", "complaint"]
 #: From the weakest to the strongest: what an address is listed for is replaced only by what is stronger. What the
@@ -60,11 +60,6 @@ def normalised(address: str) -> str:
     return address.lower()
 
 
-def partition(tenant: str, address: str, partitions: int) -> int:
-    """The partition of a normalised address; facts about it are published there too (`bus.fact_partition`)."""
-    return ids.name_partition(f"{tenant}/{address}", partitions)
-
-
 class SuppressionList:
     """The look-up: one round trip for any number of addresses; in a cluster one to each server, at the same time."""
 
@@ -78,7 +73,7 @@ class SuppressionList:
         places: dict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)
         for index, (tenant, address) in enumerate(pairs):
             key = normalised(address)
-            places[partition(tenant, key, self._partitions), tenant].append((index, key))
+            places[address_partition(tenant, key, self._partitions), tenant].append((index, key))
         found = await self._stored([(p, tenant, [key for _, key in group]) for (p, tenant), group in places.items()])
         for group, stored in zip(places.values(), found, strict=True):
             for (index, _), value in zip(group, stored, strict=True):
@@ -89,7 +84,7 @@ class SuppressionList:
     async def record(self, tenant: str, address: str) -> Record | None:
         """All that is known of a listed address, None if it is not listed. Raises RedisAway."""
         key = normalised(address)
-        ((value,),) = await self._stored([(partition(tenant, key, self._partitions), tenant, [key])])
+        ((value,),) = await self._stored([(address_partition(tenant, key, self._partitions), tenant, [key])])
         return None if value is None else decode(value)
 
     async def _stored(self, wanted: Sequence[tuple[int, str, list[str]]]) -> list[list[bytes | None]]:

@@ -111,14 +111,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     headers: list[tuple[str, str]] = []
     variables: msgspec.Raw = msgspec.Raw(b"\x80")
     links: list[TrackedLink] = []
-    track_opens: bool = True
-    track_clicks: bool = True
-    list_name: str = ""
-    tags: tuple[str, ...] = ()
     category: str = ""
-    test: bool = False
     rate: str = ""
-    at_most_once: bool = False
     personal: list[Personal] = []
     uses: list[str] = []
 

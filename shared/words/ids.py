@@ -54,8 +54,13 @@ def job_partition(job: str, partitions: int) -> int:
 
 
 def name_partition(name: str, partitions: int) -> int:
-    """The partition of a site, of `tenant/address`, or of any other name."""
+    """The partition of a site, of a tenant, or of any other name."""
     return crc32(name.encode("utf-8", "surrogatepass")) % partitions
+
+
+def address_partition(tenant: str, address: str, partitions: int) -> int:
+    """The partition of a tenant's normalised address: of its record on the suppression list, and of facts about it."""
+    return name_partition(f"{tenant}/{address}", partitions)
 
 
 def message_id(job: str, ordinal: int) -> str:

@@ -17,6 +17,7 @@ that is left. So a part of the burst is kept for delays, and who sets `burst 0` 
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: By how much the ways of two messages from their permits to the receiver may differ: the answer of Redis, a turn of
 #: the event loop, the network.
@@ -63,6 +64,7 @@ def default_burst(messages: int, period_ms: int) -> int:
     return max(1, messages * _SECOND_MS // (period_ms * BURST_PART))
 
 
+@lru_cache(1024)
 def parse_rate(text: str) -> Rate:
     """`<messages>/<s|m|h|d>`, perhaps followed by `burst <messages>`. ValueError says what is wrong."""
     written = _WRITTEN.fullmatch(text)

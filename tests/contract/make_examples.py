@@ -162,7 +162,6 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
             "attempt": 2,
             "expires_at": 1_767_657_600_000,
             "untracked": True,
-            "first_attempt_at": 1_767_225_600_900,
             "last_reply": "451 4.3.0 Temporary lookup failure",
             "stream": "transactional",
             "at_most_once": True,

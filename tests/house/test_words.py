@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.redis.jobs import FIELDS
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     str(file.relative_to(ROOT)) for folder in ("services", "shared") for file in (ROOT / folder).rglob("*.py")
@@ -24,6 +26,8 @@ REGISTRIES = [
         ("npmjs", "org"), ("crates", "io"), ("proxy.golang", "org"),
     )
 ]  # fmt: skip
+#: A command of a script and the fields that it names, of whichever hash.
+OF_A_HASH = re.compile(r"'H[A-Z]+', *KEYS\[[^]]+\], *'[^\n)]*")
 METRIC = re.compile(r"estafette_[a-z]+_[a-z_]*[a-z]")
 METRIC_KINDS = {"Counter", "Gauge", "Histogram", "Summary"}
 
@@ -48,6 +52,33 @@ def test_the_rules_have_files_to_hold_for() -> None:
 
 def test_a_module_opens_with_what_it_is() -> None:
     assert [source for source in [*SOURCES, *TESTS] if not has_first_sentence(source)] == []
+
+
+def test_fields_of_a_job_are_spelled_in_one_file() -> None:
+    spelled = [
+        f"{source}: {command[0]}"
+        for source in SOURCES
+        if source != "shared/redis/jobs.py"
+        for text in texts(source)
+        for command in OF_A_HASH.finditer(text)
+        if FIELDS.keys() & set(re.findall(r"'(\w+)'", command[0])[1 : None if "GET" in command[0] else 2])
+    ]
+    asked = [
+        f"{source}: {ast.unparse(node)}"
+        for source in SOURCES
+        if source != "shared/redis/jobs.py"
+        for node in ast.walk(tree(source))
+        if isinstance(node, ast.Assign | ast.Call) and asks_the_hash_of_a_job(node)
+    ]
+
+    assert spelled + asked == []
+
+
+def asks_the_hash_of_a_job(node: ast.Assign | ast.Call) -> bool:
+    """A command with the key of a job, or that key put aside for one. (A script gets it in a list.)"""
+    if isinstance(node, ast.Assign):
+        return ast.unparse(node.value).startswith("keys.job(")
+    return any(ast.unparse(one).startswith("keys.job(") for one in node.args) and ".h" in ast.unparse(node.func)
 
 
 def has_first_sentence(source: str) -> bool:

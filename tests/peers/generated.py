@@ -7,12 +7,13 @@ from random import Random
 
 import msgspec
 
-from services.queueing.compile import Attachment, JobContent, Limits, compile_content
+from services.queueing.jobs import Attachment
 from services.relay.signing.dkim import Signer, sign
 from shared.words import content, events, ids
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 from tests.fakes.rendering import RendererHere
+from tests.jobs import compile_job
 
 DOMAIN = "exemple.test"
 SEED = 8463
@@ -70,7 +71,7 @@ def _made(chance: Random, number: int, signers: list[Signer]) -> bytes:
         f"<html><body>{_text(chance)}<a href='https://exemple.fr/?a=1&amp;b=2'>x</a></body></html>",
     )
     which = chance.randrange(4)
-    job = JobContent(
+    compiled = compile_job(
         from_=f"{_quoted(chance.choice(_NAMES))} <news@{DOMAIN}>",
         subject=" ".join(chance.choices(_SUBJECT_WORDS, k=chance.choice((0, 1, 5, 60)))).strip() or "x",
         text=text if which != 1 else None,
@@ -84,7 +85,6 @@ def _made(chance: Random, number: int, signers: list[Signer]) -> bytes:
         variables={"prenom": chance.choice(_NAMES)},
         category=chance.choice(("", "Soldes d'été")),
     )
-    compiled = compile_content(job, Limits())
     assert isinstance(compiled, content.CompiledContent), compiled
     job_id = ids.new_job_id(NOW_MS, number.to_bytes(6, "big"), 8)
     renderer = RendererHere(

@@ -36,7 +36,7 @@ def ready(of: str, ordinal: int, email: str = "ana@example.net", tenant: str = "
 
 async def suppress(client: redis.Client, email: str, reason: Reason, tenant: str = "acme") -> None:
     record = suppression.encode(suppression.Record(reason=reason, since_ms=NOW_MS))
-    await client.hset(keys.suppressed(suppression.partition(tenant, email, P), tenant), email, record)
+    await client.hset(keys.suppressed(ids.address_partition(tenant, email, P), tenant), email, record)
 
 
 async def publish(client: redis.Client, *facts: events.Fact) -> None:

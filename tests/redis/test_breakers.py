@@ -29,6 +29,7 @@ from shared.redis import (
 from shared.redis.stops import StopList
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
+from tests.jobs import job_hash
 
 P = 3
 DAY_MS = 86_400_000
@@ -73,7 +74,7 @@ class Bench:
     async def job(
         self, job: str, stream: str = "bulk", total: int = 100_000, test: int = 0, state: str = "queued"
     ) -> None:
-        fields = {"tenant": "acme", "stream": stream, "total": total, "test": test, "state": state, "expires_at": 0}
+        fields = job_hash(tenant="acme", stream=stream, total=total, test=test, state=state, expires_at=0)
         await self.client.hset(keys.job(ids.job_partition(job, P), job), mapping=fields)
 
     def facts(self, fact: Any, ordinals: Sequence[int], job: str = JOB, tenant: str = "acme", **more: Any) -> list[Any]:

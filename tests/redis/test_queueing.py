@@ -2,13 +2,12 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from services.queueing.queueing import Queueing
-from services.queueing.store import JobStore, NewJob
+from services.queueing.store import JobStore
 from shared.redis import (
     bus,
     keys,
@@ -16,10 +15,12 @@ from shared.redis import (
     redis,
     suppression,
 )
+from shared.redis.jobs import New
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.recipients import Waiting, pack_waiting, pack_waiting_row
 from shared.redis.suppression import SuppressionList
 from shared.words import events, ids
+from tests.jobs import new_job
 
 P = 4
 NOW_MS = 1_790_000_000_000
@@ -62,9 +63,8 @@ class Publisher(bus.Publisher):
             raise Crash
 
 
-def _new(job: str, total: int, stream: str = "bulk") -> NewJob:
-    fields = {"max_age_ms": 86_400_000}
-    return NewJob(job, "acme", stream, total, NOW_MS, 0, b"content", fields)
+def _new(total: int, stream: str = "bulk", **fields: Any) -> New:
+    return new_job(total=total, stream=stream, **fields)
 
 
 def _job_id(number: int = 1, partition: int = 2) -> str:
@@ -113,7 +113,7 @@ def _queueing(client: redis.Client, store: JobStore, publisher: Publisher, sites
 async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: redis.Client, store: JobStore) -> None:
     job = _job_id()
     rows = [*_waiting("a@x.test", "b@gone.test", "c@y.test"), Waiting(email="zut", rejected="invalid_address")]
-    await store.store(_new(job, 4), [(0, pack_waiting(0, rows))], "queueing")
+    await store.store(job, _new(4), [(0, pack_waiting(0, rows))], "queueing")
 
     await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
 
@@ -133,8 +133,8 @@ async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: r
 async def test_what_a_relay_decides_by_travels_with_the_message(
     client: redis.Client, store: JobStore, at_most_once: bool
 ) -> None:
-    new = replace(_new(_job_id(), 1), at_most_once=at_most_once)
-    await store.store(new, [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
+    new = _new(1, at_most_once=at_most_once)
+    await store.store(_job_id(), new, [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
 
     await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
 
@@ -149,20 +149,20 @@ async def test_what_a_relay_decides_by_travels_with_the_message(
 async def test_a_job_with_a_rate_of_its_own_waits_in_a_queue_of_its_own(
     client: redis.Client, store: JobStore, rate: str, queue: str
 ) -> None:
-    new = replace(_new(_job_id(), 1), rate=rate)
-    await store.store(new, [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
+    job = _job_id()
+    await store.store(job, _new(1, rate=rate), [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
 
     await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
 
     queues = ReadyQueues(client)
     (lease,) = [lease for p in range(P) for lease in (await queues.lease(p, "r", 60_000, 10, 10)).leases]
-    assert lease.queue == queue.format(job=new.job)
+    assert lease.queue == queue.format(job=job)
 
 
 @pytest.mark.parametrize("crash", ["before", "after"])
 async def test_a_chunk_that_broke_off_is_queued_once(client: redis.Client, store: JobStore, crash: str) -> None:
     job = _job_id()
-    await store.store(_new(job, 2), [(0, pack_waiting(0, _waiting("a@x.test", "b@gone.test")))], "queueing")
+    await store.store(job, _new(2), [(0, pack_waiting(0, _waiting("a@x.test", "b@gone.test")))], "queueing")
     publisher, sites = Publisher(client), Sites()
     publisher.crashes = [crash]
     with pytest.raises(Crash):
@@ -179,9 +179,9 @@ async def test_a_chunk_that_broke_off_is_queued_once(client: redis.Client, store
 
 async def test_a_suppressed_recipient_is_not_queued(client: redis.Client, store: JobStore) -> None:
     record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=NOW_MS))
-    await client.hset(keys.suppressed(suppression.partition("acme", "a@x.test", P), "acme"), "a@x.test", record)
+    await client.hset(keys.suppressed(ids.address_partition("acme", "a@x.test", P), "acme"), "a@x.test", record)
     job = _job_id()
-    await store.store(_new(job, 2), [(0, pack_waiting(0, _waiting("A@x.test", "b@x.test")))], "queueing")
+    await store.store(job, _new(2), [(0, pack_waiting(0, _waiting("A@x.test", "b@x.test")))], "queueing")
 
     await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
 
@@ -194,9 +194,9 @@ async def test_the_same_idempotency_key_stores_one_job(client: redis.Client, sto
     first, second = _job_id(1), _job_id(2)
     chunk = [(0, pack_waiting(0, _waiting("a@x.test")))]
 
-    stored = await store.store(_new(first, 1), chunk, "queueing", idempotency=("k" * 64, b"request", b"answer"))
-    repeated = await store.store(_new(second, 1), chunk, "queueing", idempotency=("k" * 64, b"request", b"other"))
-    reused = await store.store(_new(second, 1), chunk, "queueing", idempotency=("k" * 64, b"another", b"other"))
+    stored = await store.store(first, _new(1), chunk, "queueing", idempotency=("k" * 64, b"request", b"answer"))
+    repeated = await store.store(second, _new(1), chunk, "queueing", idempotency=("k" * 64, b"request", b"other"))
+    reused = await store.store(second, _new(1), chunk, "queueing", idempotency=("k" * 64, b"another", b"other"))
 
     assert (stored.word, repeated.word, repeated.answer, reused.word) == ("stored", "repeated", b"answer", "reused")
     assert await client.exists(keys.job(2, second)) == 0
@@ -205,16 +205,16 @@ async def test_the_same_idempotency_key_stores_one_job(client: redis.Client, sto
 
 async def test_a_full_intake_refuses_and_stores_nothing(client: redis.Client, store: JobStore) -> None:
     chunk = [(0, pack_waiting(0, _waiting("a@x.test")))]
-    words = [(await store.store(_new(_job_id(n), 1), chunk, "queueing")).word for n in range(7)]
+    words = [(await store.store(_job_id(n), _new(1), chunk, "queueing")).word for n in range(7)]
 
     assert words == ["stored"] * 5 + ["full"] * 2
     assert await client.exists(keys.job(2, _job_id(6))) == 0
-    assert (await store.store(_new(_job_id(9), 1, "transactional"), chunk, "queueing")).word == "stored"
+    assert (await store.store(_job_id(9), _new(1, "transactional"), chunk, "queueing")).word == "stored"
 
 
 async def test_an_open_job_takes_each_address_once_and_starts_once(client: redis.Client, store: JobStore) -> None:
     job = _job_id()
-    await store.store(_new(job, 0), [], "open")
+    await store.store(job, _new(0), [], "open")
     batch = [(email.encode(), pack_waiting_row(Waiting(email=email))) for email in ("a@x.test", "b@x.test")]
     more = [(b"b@x.test", batch[1][1]), (b"c@x.test", pack_waiting_row(Waiting(email="c@x.test", name="é")))]
 
@@ -237,7 +237,7 @@ async def test_an_open_job_takes_each_address_once_and_starts_once(client: redis
 
 async def test_a_scheduled_job_waits_for_its_time(client: redis.Client, store: JobStore) -> None:
     job = _job_id()
-    await store.store(_new(job, 1), [(0, pack_waiting(0, _waiting("a@x.test")))], "scheduled", NOW_MS + 5000)
+    await store.store(job, _new(1), [(0, pack_waiting(0, _waiting("a@x.test")))], "scheduled", NOW_MS + 5000)
 
     assert await store.due(2, NOW_MS) == []
     assert await store.due(2, NOW_MS + 5000) == [job]
@@ -248,7 +248,7 @@ async def test_a_scheduled_job_waits_for_its_time(client: redis.Client, store: J
 
 async def test_a_job_without_recipients_stays_open(client: redis.Client, store: JobStore) -> None:
     job = _job_id()
-    await store.store(_new(job, 0), [], "open")
+    await store.store(job, _new(0), [], "open")
 
     answers = [await store.start("acme", job, NOW_MS), await store.start("acme", job, NOW_MS, NOW_MS + 1000)]
 

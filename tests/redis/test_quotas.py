@@ -14,7 +14,8 @@ from aiohttp import test_utils
 
 from services.domains import http as domains
 from services.queueing import http as queueing
-from services.queueing.compile import JobContent, Limits, compile_content
+from services.queueing.compile import Limits
+from services.queueing.jobs import Draft
 from services.queueing.quotas import REFUSED_S, Room
 from services.queueing.store import DAY_MS, JobStore
 from shared.http import api
@@ -28,6 +29,7 @@ from shared.redis.tenants import CACHE_SECONDS, Tenants
 from shared.words import content, ids
 from shared.words.errors import Fault
 from shared.words.quotas import Admission
+from tests.jobs import compile_draft
 
 P = 4
 CONTENT = {"from": "news@acme.test", "subject": "s", "text": "t {{ unsubscribe_url }}"}
@@ -55,8 +57,8 @@ class Clock:
 class CompilingHere:
     """What `http` has done in a child."""
 
-    async def compile(self, job: JobContent, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]:
-        return compile_content(job, limits)
+    async def compile(self, draft: Draft, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]:
+        return compile_draft(draft, limits)
 
 
 class Front:

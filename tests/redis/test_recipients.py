@@ -14,6 +14,7 @@ from shared.redis.recipients import (
     pack_waiting,
 )
 from shared.words import ids
+from tests.jobs import job_hash
 
 PARTITIONS = 3
 JOB, NONE = (ids.new_job_id(1_700_000_000_000, bytes([seed]) * 6, PARTITIONS) for seed in (1, 2))
@@ -76,8 +77,8 @@ async def test_a_large_job_is_found_whole_with_few_chunks_in_memory(client: Any)
 async def test_the_tenant_of_a_job_is_read_once(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipients, "TENANTS_KEPT", 1)
     look_up = Recipients(client, PARTITIONS)
-    await client.hset(keys.job(P, JOB), mapping={"tenant": "acme"})
-    await client.hset(keys.job(ids.job_partition(NONE, PARTITIONS), NONE), mapping={"tenant": "other"})
+    await client.hset(keys.job(P, JOB), mapping=job_hash(tenant="acme"))
+    await client.hset(keys.job(ids.job_partition(NONE, PARTITIONS), NONE), mapping=job_hash(tenant="other"))
 
     assert await look_up.tenant_of(JOB) == "acme"
     await client.delete(keys.job(P, JOB))

@@ -16,8 +16,6 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.asyncio import RedisCluster
 
-from services.queueing.compile import JobContent, compile_content
-from services.queueing.compile import Limits as ContentLimits
 from services.relay import aside as aside_module
 from services.relay import held as held_module
 from services.relay import relay as relay_module
@@ -69,6 +67,7 @@ from shared.words.verp import Verp, VerpKeys
 from tests.fakes.passage import FreeGate, FreePassage, Sessions, Unstopped
 from tests.fakes.rendering import RenderingHere
 from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer
+from tests.jobs import compile_job, job_hash
 from tests.servers import RedisServer
 
 P = 2
@@ -151,14 +150,12 @@ class House:
     async def job(self, html: str = HTML, domain: str = "exemple.fr", *, own: bool = True) -> str:
         """A job with its content as queueing stores it; its domain is the tenant's unless it shall not be `own`."""
         job = ids.new_job_id(CREATED_MS, (next(self._jobs) << 16).to_bytes(6, "big"), P)
-        compiled = compile_content(
-            JobContent(
-                from_=f"News <news@{domain}>", subject="Bonjour {{ prenom }}", html=html, variables={"prenom": "x"}
-            ),
-            ContentLimits(),
+        compiled = compile_job(
+            from_=f"News <news@{domain}>", subject="Bonjour {{ prenom }}", html=html, variables={"prenom": "x"}
         )
         assert isinstance(compiled, content.CompiledContent), compiled
-        await self.client.hset(keys.job(ids.job_partition(job, P), job), "content", content.encode(compiled))
+        fields = job_hash(tenant=TENANT, content=content.encode(compiled))
+        await self.client.hset(keys.job(ids.job_partition(job, P), job), mapping=fields)
         if own:
             await self.domains.give(TENANT, domain)
         return job
@@ -186,7 +183,7 @@ class House:
 
     async def suppress(self, email: str) -> None:
         record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=CREATED_MS))
-        await self.client.hset(keys.suppressed(suppression.partition(TENANT, email, P), TENANT), email, record)
+        await self.client.hset(keys.suppressed(ids.address_partition(TENANT, email, P), TENANT), email, record)
 
     # Who sends it
 
@@ -1338,9 +1335,9 @@ class Counting:
         self._client = client
         self.loads = 0
 
-    async def hget(self, key: str, name: str) -> Any:
+    async def hmget(self, key: str, names: Any) -> Any:
         self.loads += 1
-        return await self._client.hget(key, name)
+        return await self._client.hmget(key, names)
 
 
 @on_one_server

@@ -35,6 +35,7 @@ from shared.redis.stops import (
 from shared.redis.tenants import Tenants
 from shared.words import content, events, ids
 from shared.words.content import TrackedLink
+from tests.jobs import job_hash
 from tests.tasks import gone
 
 PARTITIONS = 3
@@ -61,7 +62,8 @@ CONTENT = content.encode(
 
 async def make_job(client: Any, job: str = JOB, tenant: str = "acme", total: int = 100, **fields: Any) -> None:
     p = ids.job_partition(job, PARTITIONS)
-    mapping = {"tenant": tenant, "state": "queued", "total": total, "stream": "bulk", "content": CONTENT, **fields}
+    known = {"tenant": tenant, "state": "queued", "total": total, "stream": "bulk", "content": CONTENT}
+    mapping = job_hash(**(known | fields))
     await client.hset(keys.job(p, job), mapping=mapping)
     for first, pack in ((0, pack_slim), (50, pack_waiting)):
         people = [
@@ -337,7 +339,7 @@ async def test_counts_are_exact_when_the_process_dies_again_and_again(client: An
 async def test_promise_8_a_message_costs_less_than_100_bytes_once_its_job_is_done(redis_url: str) -> None:
     client: Any = redis.connect(redis_url)
     number = 3200
-    await client.hset(keys.job(P, JOB), mapping={"tenant": "acme", "total": number})
+    await client.hset(keys.job(P, JOB), mapping=job_hash(tenant="acme", total=number))
     await make_group(client)
     for first in range(0, number, 1000):
         people = [
@@ -403,7 +405,7 @@ async def test_a_stopped_job_says_what_stops_it(client: Any, site: Any) -> None:
 
 
 async def test_a_job_is_shown_to_its_tenant_alone(client: Any, site: Any) -> None:
-    await make_job(client, subject="Bonjour", tags="a\nb", created_at=CREATED)
+    await make_job(client, subject="Bonjour", tags=("a", "b"))
     await make_group(client)
     await count(client, events.Accepted(**about(0, "accepted")), events.Clicked(**about(0, "click"), position=2))
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import pytest
 
 from shared.mail import dkim_keys
@@ -360,21 +359,3 @@ async def test_what_no_secret_opens_is_named_and_kept(client: redis.Client) -> N
 
     assert (changed, failed) == (1, [f"{key.selector} of {NAME}" for key in lost.keys])
     assert await stranger.get("acme", NAME) == lost
-
-
-async def test_a_domain_of_before_there_were_two_keys_signs_with_its_one(client: redis.Client) -> None:
-    """It was a Struct of seven fields, its key in clear text; the next change encrypts it."""
-    pem = dkim_keys.make("ed25519-sha256")
-    former = ["example.org", "acme", "est1", pem, dkim_keys.record(pem), 5_000, False]
-    await client.hset(keys.domains(), "example.org", msgspec.msgpack.encode(former))
-    domains = store(client)
-
-    found = await domains.for_sending("acme", "example.org", any_from_domain=False)
-
-    assert (found.selector, found.created_at, states(found)) == ("est1", 5_000, ["signing"])
-    assert domains.private_key("example.org", found.signing[0]) == pem
-    assert pem not in repr(found) + repr(found.keys)
-    rotated = await domains.rotate("acme", "example.org")
-    assert states(rotated) == ["signing", "waiting", "waiting"]
-    assert b"PRIVATE" not in await stored(client)
-    assert domains.private_key("example.org", rotated.keys[0]) == pem

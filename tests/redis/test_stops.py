@@ -16,6 +16,7 @@ from shared.redis.stops import (
     StopList,
 )
 from shared.words import ids
+from tests.jobs import job_hash
 from tests.servers import free_port
 
 P = 4
@@ -133,7 +134,7 @@ async def test_what_is_parked_may_go_on_once_nothing_stops_it(client: redis.Clie
     for job, (tenant, stream) in zip(
         jobs, [("acme", "bulk"), ("acme", "transactional"), ("other", "bulk"), ("other", "bulk")], strict=True
     ):
-        await client.hset(keys.job(ids.job_partition(job, P), job), mapping={"tenant": tenant, "stream": stream})
+        await client.hset(keys.job(ids.job_partition(job, P), job), mapping=job_hash(tenant=tenant, stream=stream))
     await stop_list.add(stops.of_tenant("acme"), Stop(COMPLAINT_RATE, "acme", NOW_MS, "engine"))
     await stop_list.add(stops.of_job(jobs[2]), STOP)
     view = Stops(client, P, stop_list)

@@ -6,16 +6,15 @@ As long as Redis does not answer, what was known last holds; nothing is leased t
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from prometheus_client import Gauge
 
 from shared.process.lifecycle import pause
-from shared.redis import keys, stops
-from shared.redis.redis import Client, RedisAway, answer
+from shared.redis import jobs, stops
+from shared.redis.redis import Client, RedisAway
 from shared.redis.stops import Stop
-from shared.words import ids
 
 #: Twice within the promised second.
 POLL_S = 0.5
@@ -31,7 +30,7 @@ class StopList(Protocol):
 
 class Stops:
     def __init__(self, client: Client, partitions: int, stop_list: StopList) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._list = stop_list
         self._stops: Mapping[str, Stop] = {}
@@ -56,9 +55,8 @@ class Stops:
         """Tenant and stream of a job, which never change."""
         known = self._owners.get(job)
         if known is None:
-            p = ids.job_partition(job, self._partitions)
-            tenant, stream = await answer(self._client.hmget(keys.job(p, job), "tenant", "stream"))
-            known = self._owners[job] = ((tenant or b"").decode(), (stream or b"").decode())
+            found = await jobs.read(self._client, self._partitions, job, (jobs.TENANT, jobs.STREAM))
+            known = self._owners[job] = (found[jobs.TENANT], found[jobs.STREAM])
             if len(self._owners) > JOBS_KNOWN:
                 self._owners.popitem(last=False)
         return known

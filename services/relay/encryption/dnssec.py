@@ -29,19 +29,12 @@ import dns.rdtypes.IN.A
 import dns.rrset
 
 from services.relay.words.tls import Tlsa
+from shared.net.dns import MAX_NEGATIVE_TTL_S, MAX_TTL_S, MIN_NEGATIVE_TTL_S, MIN_TTL_S, NEGATIVE_TTL_S
 
 RecordType = Literal["MX", "A", "CNAME", "TLSA"]
 Row = tuple[int, str] | Tlsa
 
 DNS_PORT = 53
-#: As `shared.net.dns`: below, a record behind a load balancer would be asked for with each message; above, nobody means
-#: it.
-MIN_TTL_S = 5.0
-MAX_TTL_S = 86_400.0
-#: A denial at least and at most (RFC 2308 section 5 recommends one to three hours), and one without SOA.
-MIN_NEGATIVE_TTL_S = 1.0
-MAX_NEGATIVE_TTL_S = 3_600.0
-NEGATIVE_TTL_S = 5.0
 #: A failure holds mail back, so it is not kept for long.
 FAILURE_TTL_S = 5.0
 #: About 500 bytes each.

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -19,11 +19,11 @@ from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
 from shared.mail.templates import Name, TemplateFailed
 from shared.process.sandbox import Unavailable
-from shared.redis import keys
+from shared.redis import jobs
 from shared.redis.ready import LANES
-from shared.redis.redis import Client, answer
+from shared.redis.redis import Client
 from shared.redis.sending_domains import DomainTaken, SendingDomain
-from shared.words import content, events, ids
+from shared.words import content, events
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 
@@ -112,7 +112,7 @@ class Mails:
         rendering: Rendering,
         now_ms: Callable[[], int],
     ) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._domains = domains
         self._origin = origin
@@ -143,7 +143,7 @@ class Mails:
                     ready, now_ms, complaints=work.complaints, texts=texts, unsubscribe_url=asked.unsubscribe_url
                 )
         except Unavailable as away:
-            return Unmade("rendering_unavailable", str(away), final=False, stream=work.stream)
+            return Unmade("rendering_unavailable", str(away), final=False)
         except (RenderFailed, TemplateFailed) as failed:
             _failed.inc()
             reason = failed.reason if isinstance(failed, RenderFailed) else "render_failed"
@@ -181,11 +181,11 @@ class Mails:
         except (InvalidDomain, DomainTaken, LookupError):
             # The tenant reads this in his events: whose else it is, he is not told.
             detail = f"{work.from_domain} is not a sending domain of {tenant}, or not shown to be his"
-            return Unmade("unknown_sending_domain", detail, final=False, stream=work.stream)
+            return Unmade("unknown_sending_domain", detail, final=False)
         except (CannotOpen, InvalidKey) as unreadable:
             # Not sent unsigned, and not lost: with the right master secret it is signed at a later attempt.
             self._tell_unreadable(work.from_domain, str(unreadable))
-            return Unmade("unreadable_dkim_key", str(unreadable), final=False, stream=work.stream)
+            return Unmade("unreadable_dkim_key", str(unreadable), final=False)
         work.good_until = self._now_ms() + DOMAIN_MS
         return work
 
@@ -210,9 +210,8 @@ class Mails:
 
     async def _prepare(self, job: str, tenant: str) -> Work | Unmade:
         with LOAD_SECONDS.time():
-            key = keys.job(ids.job_partition(job, self._partitions), job)
-            packed = await answer(self._client.hget(key, "content"))
-            if packed is None:
+            packed = (await jobs.read(self._client, self._partitions, job, (jobs.CONTENT,)))[jobs.CONTENT]
+            if not packed:
                 return Unmade("no_such_job", f"job {job} is not stored", final=True)
             compiled = content.decode(packed)
             renderer = Renderer(

@@ -1,7 +1,6 @@
 """From what happened in an attempt to the fact that is recorded and what the message does next. Pure."""
 
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
@@ -23,22 +22,20 @@ from shared.words import events
 UNKNOWN = Bounce("soft", "unknown_outcome")
 #: What is kept of a reply on a fact, and carried to the next attempt.
 MAX_REPLY_CHARS = 500
-#: Why there is no mail, where the fault is ours or of the content: that is a failure, and no bounce.
-FAILURES = frozenset({"render_failed", "empty_subject", "empty_body"})
 BROUGHT_DOWN = "brought_relay_down"
 
 
 def suppressed(mail: Mail, reason: str, now_ms: int) -> End:
     """The recipient left, or was found bad, while his mail was waiting."""
-    common = _common(mail, "suppressed", now_ms)
-    return End(mail, events.Suppressed(**common, reason=reason, where="attempt"))
+    about = _about(mail, "suppressed", now_ms)
+    return End(mail, events.Suppressed(**about, reason=reason, where="attempt"))
 
 
 def expired(mail: Mail, now_ms: int) -> End:
     """Its time was over before this attempt."""
-    common = _common(mail, "expired", now_ms)
+    about = _about(mail, "expired", now_ms)
     ready = mail.ready
-    return End(mail, events.Expired(**common, attempt=ready.attempt - 1, site=mail.lease.site, reply=ready.last_reply))
+    return End(mail, events.Expired(**about, attempt=ready.attempt - 1, site=mail.lease.site, reply=ready.last_reply))
 
 
 def unknown(mail: Mail, now_ms: int) -> End:
@@ -49,11 +46,11 @@ def unknown(mail: Mail, now_ms: int) -> End:
 def unmade(mail: Mail, why: Unmade, now_ms: int, retries: Retries) -> End:
     """There is no mail: content that cannot be rendered fails, a job that is gone bounces, anything else is tried
     again."""
-    if why.final and why.reason in FAILURES:
+    if why.final and why.reason in events.UNMADE_REASONS:
         return _failed(mail, why.reason, why.detail, now_ms)
     if why.final:
         return _bounced(mail, Bounce("block", why.reason), _nowhere(why.detail), now_ms)
-    return _deferred(mail, why.stream, Defer(why.reason), _nowhere(why.detail), now_ms, retries)
+    return _deferred(mail, mail.ready.stream, Defer(why.reason), _nowhere(why.detail), now_ms, retries)
 
 
 def brought_down(mail: Mail, now_ms: int) -> End:
@@ -80,7 +77,7 @@ def attempted(
     match outcome(result.answer, result.rule):
         case Deliver():
             fact = events.Delivered(
-                **_common(mail, "delivered", now_ms),
+                **_about(mail, "delivered", now_ms),
                 attempt=mail.ready.attempt,
                 site=mail.lease.site,
                 host=result.host,
@@ -108,7 +105,7 @@ def _nowhere(text: str) -> Result:
 
 def _bounced(mail: Mail, bounce: Bounce, result: Result, now_ms: int) -> End:
     fact = events.Bounced(
-        **_common(mail, "bounced", now_ms),
+        **_about(mail, "bounced", now_ms),
         attempt=mail.ready.attempt,
         site=mail.lease.site,
         host=result.host,
@@ -122,7 +119,7 @@ def _bounced(mail: Mail, bounce: Bounce, result: Result, now_ms: int) -> End:
 
 def _failed(mail: Mail, reason: str, detail: str, now_ms: int) -> End:
     fact = events.Failed(
-        **_common(mail, "failed", now_ms),
+        **_about(mail, "failed", now_ms),
         attempt=mail.ready.attempt,
         site=mail.lease.site,
         reason=reason,
@@ -138,10 +135,10 @@ def _deferred(mail: Mail, stream: str, defer: Defer, result: Result, now_ms: int
     greylisted = defer.reason == "greylisted"
     retry_at = retries.next_attempt(ready.attempt, stream, now_ms, defer.retry_after_s, greylisted)
     if retries.is_over(ready.expires_at, retry_at):
-        common = _common(mail, "expired", now_ms)
-        return End(mail, events.Expired(**common, attempt=ready.attempt, site=mail.lease.site, host=host, reply=text))
+        about = _about(mail, "expired", now_ms)
+        return End(mail, events.Expired(**about, attempt=ready.attempt, site=mail.lease.site, host=host, reply=text))
     fact = events.Deferred(
-        **_common(mail, f"deferred {ready.attempt}", now_ms),
+        **_about(mail, f"deferred {ready.attempt}", now_ms),
         attempt=ready.attempt,
         site=mail.lease.site,
         host=host,
@@ -150,20 +147,10 @@ def _deferred(mail: Mail, stream: str, defer: Defer, result: Result, now_ms: int
         retry_at=retry_at,
         source=result.source,
     )
-    again = msgspec.structs.replace(
-        ready, attempt=ready.attempt + 1, first_attempt_at=ready.first_attempt_at or now_ms, last_reply=text
-    )
+    again = msgspec.structs.replace(ready, attempt=ready.attempt + 1, last_reply=text)
     return End(mail, fact, retry_at, events.encode(again))
 
 
-def _common(mail: Mail, what: str, now_ms: int) -> dict[str, Any]:
+def _about(mail: Mail, what: str, now_ms: int) -> events.About:
     ready = mail.ready
-    return {
-        "event_id": events.event_id(ready.job, ready.ordinal, what),
-        "occurred_at": now_ms,
-        "tenant": ready.tenant,
-        "job": ready.job,
-        "ordinal": ready.ordinal,
-        "sequence": events.sequence(ready.job, now_ms),
-        "email": ready.email,
-    }
+    return events.about_message(ready.tenant, ready.job, ready.ordinal, now_ms, what, email=ready.email)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from shared.mail.addresses import domain_of
 from shared.redis.ready import Lease, Recorded
 from shared.words import events
 
@@ -28,7 +29,6 @@ class Unmade(msgspec.Struct, frozen=True):
     reason: str
     detail: str
     final: bool
-    stream: str = "bulk"
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class Mail:
 
     @property
     def domain(self) -> str:
-        return self.ready.email.rpartition("@")[2]
+        return domain_of(self.ready.email)
 
     @property
     def place(self) -> tuple[int, str]:

@@ -19,6 +19,7 @@ import msgspec
 import orjson
 
 from services.relay.words.tls import TlsFailure, TlsPolicy
+from shared.mail.addresses import domain_of
 
 DAY_S = 86_400
 #: When a day's reports begin to leave: what was counted at its end has reached Redis by then.
@@ -81,12 +82,12 @@ class Reporter(msgspec.Struct, frozen=True):
 
     @property
     def submitter(self) -> str:
-        return self.sender.rpartition("@")[2].lower()
+        return domain_of(self.sender).lower()
 
 
 def reporter(sender: str, organization: str, contact: str) -> Reporter:
     """From the settings: what is empty follows from the sender."""
-    return Reporter(sender, organization or sender.rpartition("@")[2], contact or sender)
+    return Reporter(sender, organization or domain_of(sender), contact or sender)
 
 
 def receivers(texts: Sequence[str]) -> tuple[str, ...]:

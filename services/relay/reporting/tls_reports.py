@@ -37,6 +37,7 @@ from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
 from services.relay.words.tls import TlsFailure, TlsPolicy
+from shared.mail.addresses import domain_of
 from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.domain_names import InvalidDomain
 from shared.net.dns import DnsUnavailable
@@ -307,7 +308,7 @@ def deliver_by(new_courier: Callable[[], Courier]) -> Deliver:
     async def deliver(mail_from: str, rcpt_to: str, message: bytes) -> str | None:
         courier = new_courier()
         try:
-            parcel = Parcel(rcpt_to.rpartition("@")[2].lower(), mail_from, rcpt_to, message)
+            parcel = Parcel(domain_of(rcpt_to).lower(), mail_from, rcpt_to, message)
             result = await courier.deliver(parcel, _wanted_still)
         finally:
             await courier.close()

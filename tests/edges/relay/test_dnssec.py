@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.relay.encryption.dnssec import (
-    MAX_NEGATIVE_TTL_S,
     Answer,
     RecordType,
     ValidatingResolver,
     parse_server,
 )
 from services.relay.words.tls import Tlsa
+from shared.net.dns import MAX_NEGATIVE_TTL_S
 from tests.fakes.dns_server import DnsServer, Trouble
 
 DIGEST = "ab" * 32

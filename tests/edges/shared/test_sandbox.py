@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.queueing.compile import JobContent, Limits
+from services.queueing.compile import Limits
 from services.queueing.compiling import Compiler
+from services.queueing.jobs import Draft
 from services.relay.making.rendering import Asked, Job, Rendering
 from shared.mail.templates import TemplateFailed
 from shared.process.sandbox import (
@@ -32,6 +33,7 @@ from shared.process.sandbox import (
 from shared.words.content import CompiledContent
 from shared.words.errors import Problem
 from tests.hostile_templates import BEHIND_A_CONDITION, BUSY, DEEP, generated
+from tests.jobs import draft
 
 COMPILING, RENDERING = program("services.queueing.compiling"), program("services.relay.making.rendering")
 
@@ -65,9 +67,9 @@ def asked(source: str, email: str = "ana@exemple.com", variables: Any = None) ->
     return Asked(digest, job, packed, email, "Ana", "https://t.exemple.fr/u/x")
 
 
-def job(source: str, field: str = "text") -> JobContent:
-    fields: dict[str, Any] = {"from_": "news@exemple.fr", "subject": "Bonjour", "text": "Bonjour"} | {field: source}
-    return JobContent(**fields)
+def job(source: str, field: str = "text") -> Draft:
+    fields: dict[str, Any] = {"text": "Bonjour"} | {field: source}
+    return draft(**fields)
 
 
 @pytest.mark.parametrize("field", ["subject", "text", "html"])

@@ -18,7 +18,7 @@ from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_
 from shared.mail.templates import Templates
 from shared.words.errors import Fault, Problem
 from shared.words.variables import MAX_DEPTH
-from tests.unit.queueing.reading import read_job
+from tests.jobs import read_job
 
 #: One way for a recipient to come in: what is made of him, or the faults.
 Door = Callable[[dict[str, Any]], list[Any]]

@@ -15,7 +15,7 @@ from services.queueing.compile import Limits
 from services.queueing.jobs import Job, Recipient, wait
 from shared.redis.recipients import Waiting
 from shared.words.errors import Fault, Problem
-from tests.unit.queueing.reading import read_job
+from tests.jobs import read_job
 
 NOW_MS = 1_790_000_000_000
 LIMITS = Limits()

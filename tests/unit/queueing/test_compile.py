@@ -9,7 +9,8 @@ import turbohtml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.queueing.compile import Attachment, JobContent, Limits, compile_content
+from services.queueing.compile import Limits
+from services.queueing.jobs import Attachment
 from shared.words import content
 from shared.words.content import (
     CompiledContent,
@@ -21,23 +22,23 @@ from shared.words.content import (
     Variable,
 )
 from shared.words.errors import Fault
+from tests.jobs import compile_job
 
 LIMITS = Limits()
 
 
-def job(**fields: Any) -> JobContent:
-    given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text": "Bonjour\n"}
-    return JobContent(**(given | fields))
+def compile_text(limits: Limits = LIMITS, **fields: Any) -> CompiledContent | list[Fault]:
+    return compile_job(limits, **({"text": "Bonjour\n"} | fields))
 
 
 def compiled(**fields: Any) -> CompiledContent:
-    result = compile_content(job(**fields), LIMITS)
+    result = compile_text(**fields)
     assert isinstance(result, CompiledContent), result
     return result
 
 
 def faults(limits: Limits = LIMITS, **fields: Any) -> list[Fault]:
-    result = compile_content(job(**fields), limits)
+    result = compile_text(limits, **fields)
     assert isinstance(result, list)
     return result
 
@@ -55,10 +56,8 @@ def test_content_is_compiled() -> None:
         reply_to="Été <contact@exemple.fr>",
         headers={"X-Campaign": "été", "X-Plain": "1"},
         variables={"prenom": "vous"},
-        list_name="newsletter",
-        tags=["soldes"],
         category="promotion",
-        test=True,
+        rate="100/s",
     )
 
     assert found.stream == "bulk"
@@ -69,7 +68,7 @@ def test_content_is_compiled() -> None:
     assert found.headers == [("X-Campaign", "=?utf-8?B?w6l0w6k=?="), ("X-Plain", "1")]
     assert msgspec.msgpack.decode(found.variables) == {"prenom": "vous"}
     assert found.links == [TrackedLink(0, "https://a.fr/?b&c")]
-    assert (found.list_name, found.tags, found.category, found.test) == ("newsletter", ("soldes",), "promotion", True)
+    assert (found.category, found.rate) == ("promotion", "100/s")
     assert found.body_fields[0][1].startswith("multipart/alternative")
     assert part(found, "text").segments == [
         b"Bonjour=20=\r\n",
@@ -261,7 +260,7 @@ def test_base64_may_be_broken_into_lines() -> None:
 
 
 def test_variables_may_be_nested_as_deep_as_the_limit() -> None:
-    assert isinstance(compile_content(job(variables={"a": {"b": ["c"]}}), Limits(variables_depth=3)), CompiledContent)
+    assert isinstance(compile_text(Limits(variables_depth=3), variables={"a": {"b": ["c"]}}), CompiledContent)
 
 
 def test_a_template_that_needs_its_variables_is_no_fault() -> None:
@@ -281,7 +280,7 @@ def test_a_trial_changes_no_variable() -> None:
     st.dictionaries(st.text(max_size=10), st.text(max_size=20), max_size=2),
 )
 def test_whatever_comes_in_is_compiled_or_refused(sender: str, template: str, headers: dict[str, str]) -> None:
-    found = compile_content(job(from_=sender, subject=template, html=template, text=template, headers=headers), LIMITS)
+    found = compile_text(from_=sender, subject=template, html=template, text=template, headers=headers)
 
     if isinstance(found, CompiledContent):
         assert content.decode(content.encode(found)).body == found.body
@@ -301,7 +300,7 @@ def test_whatever_comes_in_is_compiled_or_refused(sender: str, template: str, he
     "element", ['<a href="{}">', "<area href='{}'>", '<form action="{}">', '<button formaction="{}">']
 )
 def test_what_leads_to_a_script_is_refused_with_its_line(element: str, href: str) -> None:
-    result = compile_content(job(html=f"<p>\n\n{element.format(href)}x"), LIMITS)
+    result = compile_text(html=f"<p>\n\n{element.format(href)}x")
 
     assert isinstance(result, list)
     assert [(fault.at, fault.what) for fault in result] == [
@@ -314,7 +313,7 @@ def test_what_leads_to_a_script_is_refused_with_its_line(element: str, href: str
 )
 def test_what_only_speaks_of_scripts_is_not(href: str) -> None:
     assert isinstance(
-        compile_content(job(html=f'<a href="{href}">x</a><img src="data:image/png;base64,AA">'), LIMITS),
+        compile_text(html=f'<a href="{href}">x</a><img src="data:image/png;base64,AA">'),
         CompiledContent,
     )
 
@@ -331,7 +330,7 @@ def test_what_only_speaks_of_scripts_is_not(href: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("href", ["javascript:x", " JavaScript&colon;x", "java&#10;script:x", "data:text/html,x"])
 def test_whatever_makes_a_program_go_to_a_script_is_refused(source: str, href: str) -> None:
-    result = compile_content(job(html="<p>\n\n" + source.format(href)), LIMITS)
+    result = compile_text(html="<p>\n\n" + source.format(href))
 
     assert isinstance(result, list)
     assert [fault.what for fault in result] == ["line 3: leads to javascript:, vbscript: or data:"]
@@ -346,7 +345,7 @@ def test_whatever_makes_a_program_go_to_a_script_is_refused(source: str, href: s
     ],
 )  # fmt: skip
 def test_what_goes_nowhere_may_speak_of_scripts(source: str) -> None:
-    assert isinstance(compile_content(job(html=source), LIMITS), CompiledContent)
+    assert isinstance(compile_text(html=source), CompiledContent)
 
 
 @pytest.mark.parametrize(
@@ -379,7 +378,7 @@ def test_what_goes_nowhere_may_speak_of_scripts(source: str) -> None:
 def test_a_placeholder_that_would_be_markup_is_refused_with_its_place_and_the_remedy(
     tag: str, column: int, what: str
 ) -> None:
-    result = compile_content(job(html=f"<p>\n{tag}"), LIMITS)
+    result = compile_text(html=f"<p>\n{tag}")
 
     assert isinstance(result, list)
     assert [fault.at for fault in result] == ["$.html"]
@@ -409,7 +408,7 @@ def test_a_source_is_parsed_three_times_at_most_whatever_its_tags(
     monkeypatch.setattr(turbohtml, "parse", counted)
     given = "<p " + source * size
 
-    compile_content(job(html=given), LIMITS)
+    compile_text(html=given)
 
     assert len(parsed) <= 3
     assert all(chars <= 2 * len(given) for chars in parsed)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from services.mailbox.message import read
 from services.queueing import filenames, mime
-from services.queueing.compile import Attachment, JobContent, Limits, compile_content
+from services.queueing.jobs import Attachment
 from shared.words.content import Part
+from tests.jobs import compile_job
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=100).filter(
     lambda name: filenames.fault(name) is None
@@ -21,9 +22,7 @@ PARAMETER = re.compile(r'filename(\*(\d+))?(\*)?=(?:"([^"]*)"|([^;\s]*))')
 
 
 def faults(name: str) -> list[str]:
-    found = compile_content(
-        JobContent(from_="a@exemple.fr", subject="s", text="x", attachments=[Attachment(name, "YQ==")]), Limits()
-    )
+    found = compile_job(text="x", attachments=[Attachment(name, "YQ==")])
     return [f"{fault.at} {fault.what}" for fault in found] if isinstance(found, list) else []
 
 

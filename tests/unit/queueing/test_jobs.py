@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.queueing import jobs
 from services.queueing.compile import Limits
 from shared.words.errors import Problem
-from tests.unit.queueing.reading import read_job
+from tests.jobs import read_job
 
 NOW_MS = 1_790_000_000_000
 GOOD = {"from": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text": "Salut {{ prenom }}"}
@@ -67,8 +67,8 @@ def test_who_did_not_opt_in_still_gets_transactional_mail() -> None:
 def test_bulk_may_be_sent_at_most_once_and_what_is_waited_for_may_not() -> None:
     recipients = [{"email": "b@exemple.fr"}]
 
-    assert _read({**GOOD, "recipients": recipients, "at_most_once": True}).compiled.at_most_once
-    assert not _read({**GOOD, "recipients": recipients}).compiled.at_most_once
+    assert _read({**GOOD, "recipients": recipients, "at_most_once": True}).request.at_most_once
+    assert not _read({**GOOD, "recipients": recipients}).request.at_most_once
     for stream in ("transactional", "one_to_one"):
         problem = _problem({**GOOD, "recipients": recipients, "stream": stream, "at_most_once": True})
 

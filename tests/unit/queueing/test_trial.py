@@ -9,7 +9,7 @@ from services.queueing import jobs
 from services.queueing.compile import Limits
 from shared.redis.recipients import Waiting
 from shared.words.errors import Problem
-from tests.unit.queueing.reading import read_job
+from tests.jobs import read_job
 
 NOW_MS = 1_700_000_000_000
 

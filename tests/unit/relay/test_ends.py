@@ -39,7 +39,7 @@ class NoChance(Random):
 RETRIES = Retries(NoChance())
 
 
-def mail(attempt: int = 1, expires_at: int = 0, last_reply: str = "", ordinal: int = 7) -> Mail:
+def mail(attempt: int = 1, expires_at: int = 0, last_reply: str = "", ordinal: int = 7, stream: str = "bulk") -> Mail:
     ready = events.Ready(
         tenant="acme",
         job=JOB,
@@ -51,6 +51,7 @@ def mail(attempt: int = 1, expires_at: int = 0, last_reply: str = "", ordinal: i
         expires_at=expires_at,
         untracked=True,
         last_reply=last_reply,
+        stream=stream,
     )
     return Mail(Lease(2, 41, "example.net", events.encode(ready)), ready)
 
@@ -135,18 +136,8 @@ def test_a_refusal_for_now_is_deferred_and_comes_back_as_the_next_attempt() -> N
     )
     assert (end.recorded.number, end.recorded.retry_at) == (41, retry_at)
     assert events.decode("Ready", end.recorded.body) == msgspec.structs.replace(
-        mail().ready, attempt=2, first_attempt_at=NOW_MS, last_reply="450 4.7.1 Greylisted"
+        mail().ready, attempt=2, last_reply="450 4.7.1 Greylisted"
     )
-
-
-def test_the_time_of_the_first_attempt_is_kept() -> None:
-    first = mail()
-    again = msgspec.structs.replace(first.ready, attempt=2, first_attempt_at=BEGAN_MS)
-    end = attempted(result(reply(450, "Greylisted", "rcpt", "4.7.1"), "450"), of=Mail(first.lease, again))
-
-    carried = events.decode("Ready", end.recorded.body)
-    assert isinstance(carried, events.Ready)
-    assert (carried.attempt, carried.first_attempt_at) == (3, BEGAN_MS)
 
 
 @pytest.mark.parametrize(
@@ -273,9 +264,9 @@ def test_what_brought_relays_down_fails_with_that_reason() -> None:
 
 
 def test_what_may_be_mended_is_deferred_by_the_schedule_of_its_stream() -> None:
-    why = Unmade("unknown_sending_domain", "nobody's", final=False, stream="transactional")
+    why = Unmade("unknown_sending_domain", "nobody's", final=False)
 
-    end = ends.unmade(mail(), why, NOW_MS, RETRIES)
+    end = ends.unmade(mail(stream="transactional"), why, NOW_MS, RETRIES)
 
     assert isinstance(end.fact, events.Deferred)
     assert (end.fact.reason, end.fact.reply, end.fact.host) == ("unknown_sending_domain", "nobody's", "")

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.queueing.compile import JobContent, Limits, compile_content
 from services.queueing.trial import Tried
 from services.relay.making.render import RenderFailed
 from shared.words.errors import Fault
+from tests.jobs import compile_job
 from tests.unit.relay.test_render import NOW_MS, parsed, ready, render, renderer
 
 LOGIC = "{% if true %}{% endif %}"
@@ -21,7 +21,7 @@ EVIL = st.text('a:\r\n\t <>@,;"\\()=?é\u2028\x00\x85', max_size=60) | st.sample
 
 def faults(tried: list[Tried] | None = None, **fields: Any) -> list[Fault]:
     given: dict[str, Any] = {"from_": "a@exemple.fr", "subject": "s", "text": "x", "tried": tried or []}
-    found = compile_content(JobContent(**{**given, **fields}), Limits())
+    found = compile_job(**(given | fields))
     return found if isinstance(found, list) else []
 
 

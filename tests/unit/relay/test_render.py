@@ -17,7 +17,7 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.queueing.compile import Attachment, JobContent, Limits, compile_content
+from services.queueing.jobs import Attachment
 from services.relay.making.render import (
     RenderedMail,
     Renderer,
@@ -32,6 +32,7 @@ from shared.words.content import CompiledContent
 from shared.words.tokens import Token, TokenKeys
 from shared.words.verp import Verp, VerpKeys
 from tests.fakes.rendering import RendererHere
+from tests.jobs import compile_job
 
 JOB = ids.job_text(bytes(range(12)))
 TOKENS = TokenKeys(b"m" * 32)
@@ -62,8 +63,7 @@ html_pieces = st.sampled_from(
 
 
 def compiled(**fields: Any) -> CompiledContent:
-    given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour"}
-    result = compile_content(JobContent(**(given | fields)), Limits())
+    result = compile_job(**fields)
     assert isinstance(result, CompiledContent), result
     return content.decode(content.encode(result))
 
@@ -720,9 +720,9 @@ def test_a_value_that_is_the_boundary_itself_ends_no_part(logic: str) -> None:
 
 
 def test_a_boundary_is_of_chance_and_nobody_can_tell_it_from_the_content() -> None:
-    given = JobContent(from_="a@b.fr", subject="s", text="t", html="h")
+    chances = (b"a" * 16, b"b" * 16, b"a" * 16)
 
-    made = [compile_content(given, Limits(), chance=chance) for chance in (b"a" * 16, b"b" * 16, b"a" * 16)]
+    made = [compile_job(chance=chance, text="t", html="h") for chance in chances]
 
     fields = [one.body_fields for one in made if isinstance(one, CompiledContent)]
     assert fields[0] == fields[2] != fields[1]

@@ -3,8 +3,9 @@
 import pytest
 
 from services.queueing import raw_text
-from services.queueing.compile import JobContent, Limits, Sources, compile_content, is_light
+from services.queueing.compile import Limits, Sources, is_light
 from shared.words.variables import NONE
+from tests.jobs import compile_job
 from tests.unit.relay.test_render import html, pixel, ready
 
 CSS = "@media (max-width:600px){#main{width:100%}}a{color:red}@media print{#foot{display:none}/*#}*/}"
@@ -12,7 +13,7 @@ LOGIC = "{% if a %}A{% endif %}"
 
 
 def faults(source: str) -> list[str]:
-    found = compile_content(JobContent(from_="a@exemple.fr", subject="s", html=source), Limits())
+    found = compile_job(html=source)
     assert isinstance(found, list)
     return [fault.what for fault in found]
 

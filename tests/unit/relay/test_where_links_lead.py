@@ -3,7 +3,7 @@
 import pytest
 import turbohtml
 
-from services.queueing.compile import JobContent, Limits, compile_content
+from tests.jobs import compile_job
 from tests.unit.relay.test_render import BASE_URL, UNSUBSCRIBE, click, html, pixel, ready, targets
 
 LOGIC = "{% if true %}{% endif %}"
@@ -55,10 +55,10 @@ def test_a_link_of_ours_is_not_signed_twice() -> None:
 
 @pytest.mark.parametrize("source", ["<title>News<p>x</p>", "<head><style>p{}</head><p>x</p>", "<!-- <p>x</p>"])
 def test_what_is_swallowed_whole_is_refused(source: str) -> None:
-    (fault,) = compile_content(  # type: ignore[misc]
-        JobContent(from_="a@exemple.fr", subject="s", html=source), Limits()
-    )
+    found = compile_job(html=source)
 
+    assert isinstance(found, list)
+    (fault,) = found
     assert "is empty" in fault.what
 
 

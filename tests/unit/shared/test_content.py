@@ -32,12 +32,8 @@ WHOLE = CompiledContent(
     headers=[("X-A", "b")],
     variables=msgspec.Raw(msgspec.msgpack.encode({"prenom": "vous"})),
     links=[TrackedLink(1, "http://{{ d }}"), TrackedLink(2, "f")],
-    track_opens=False,
-    track_clicks=True,
-    list_name="newsletter",
-    tags=("soldes",),
     category="promotion",
-    test=True,
+    rate="100/s",
 )
 
 

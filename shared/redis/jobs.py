@@ -1,0 +1,166 @@
+"""The hash of a job (`keys.job`): its fields, and how each is written and read.
+
+    field         value                  written       read by
+    tenant        text                   once          all: whose it is
+    stream        text                   once          queueing, relays, breakers, reports: its lane, what may stop it
+    state         one of `State`         by scripts    queueing, breakers, reports
+    content       CompiledContent        once          relays: the mails; reports: the links (`shared.words.content`)
+    total         number                 by scripts    queueing, breakers, reports: recipients taken so far
+    queued        number                 by scripts    queueing: recipients decided so far
+    held          number, bytes          by scripts    queueing: what of its recipients counts for the tenant's quota
+    send_at       number, ms; 0: none    once          reports
+    expires_at    number, ms; 0: none    by scripts    queueing, reports; an open job gets it when it is started
+    max_age_ms    number                 once          queueing: from its start to its expiry
+    rate          text, "" for none      once          queueing, reports (`shared.words.rates`)
+    at_most_once  flag                   once          queueing, reports
+    test          flag                   once          breakers, reports
+    from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
+
+"Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
+means the name of a field (`NAMED`); no other file spells one. Numbers and flags (`1` or `0`) are decimal text, as
+scripts count with them. When a job was made, its id says.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from shared.redis import keys, lua
+from shared.redis.redis import Client, answer
+from shared.words import ids
+from shared.words.content import Stream
+
+#: What a job is when it is stored.
+Start = Literal["open", "scheduled", "queueing"]
+#: What it is later; `queued` once each of its recipients is decided.
+State = Literal["open", "scheduled", "queueing", "queued"]
+
+T = TypeVar("T")
+Stored = str | bytes | int
+
+
+@dataclass(frozen=True, eq=False)
+class Field(Generic[T]):
+    """A field of the hash: its value where it is not there, and how it becomes bytes and comes back."""
+
+    name: str
+    absent: T
+    write: Callable[[T], Stored]
+    read: Callable[[bytes], T]
+
+
+def _text(name: str) -> Field[str]:
+    return Field(name, "", str, lambda stored: stored.decode("utf-8", "replace"))
+
+
+def _number(name: str) -> Field[int]:
+    return Field(name, 0, int, int)
+
+
+def _flag(name: str) -> Field[bool]:
+    return Field(name, False, int, lambda stored: stored == b"1")
+
+
+def _lines(stored: bytes) -> tuple[str, ...]:
+    return tuple(stored.decode("utf-8", "replace").split("\n")) if stored else ()
+
+
+TENANT = _text("tenant")
+STREAM = _text("stream")
+STATE = _text("state")
+CONTENT = Field("content", b"", bytes, bytes)
+TOTAL = _number("total")
+QUEUED = _number("queued")
+HELD = _number("held")
+SEND_AT = _number("send_at")
+EXPIRES_AT = _number("expires_at")
+MAX_AGE_MS = _number("max_age_ms")
+RATE = _text("rate")
+AT_MOST_ONCE = _flag("at_most_once")
+TEST = _flag("test")
+SENDER = _text("from")
+SUBJECT = _text("subject")
+LIST = _text("list")
+CATEGORY = _text("category")
+TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
+
+#: Every field there is, by its name.
+FIELDS: dict[str, Field[Any]] = {
+    field.name: field
+    for field in (
+        TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
+        AT_MOST_ONCE, TEST, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
+    )
+}  # fmt: skip
+#: What scripts call `JOB.total` (`shared.redis.lua`).
+NAMED = lua.fields(JOB=FIELDS)
+
+
+class New(msgspec.Struct, frozen=True, kw_only=True):
+    """A job as queueing stores it. `total` is the number of recipients that come with it. Times in ms, 0 for none:
+    without `expires_at_ms` it expires `max_age_ms` after it is started."""
+
+    tenant: str
+    stream: Stream
+    content: bytes
+    total: int
+    send_at_ms: int
+    expires_at_ms: int
+    max_age_ms: int
+    rate: str
+    at_most_once: bool
+    test: bool
+    sender: str
+    subject: str
+    list: str
+    category: str
+    tags: tuple[str, ...]
+
+
+def written(new: New) -> dict[str, Stored]:
+    """What the hash has of a job from the beginning; the rest is for scripts to count."""
+    return dict(
+        (
+            _written(TENANT, new.tenant),
+            _written(STREAM, new.stream),
+            _written(CONTENT, new.content),
+            _written(TOTAL, new.total),
+            _written(SEND_AT, new.send_at_ms),
+            _written(EXPIRES_AT, new.expires_at_ms),
+            _written(MAX_AGE_MS, new.max_age_ms),
+            _written(RATE, new.rate),
+            _written(AT_MOST_ONCE, new.at_most_once),
+            _written(TEST, new.test),
+            _written(SENDER, new.sender),
+            _written(SUBJECT, new.subject),
+            _written(LIST, new.list),
+            _written(CATEGORY, new.category),
+            _written(TAGS, new.tags),
+        )
+    )
+
+
+def _written(field: Field[T], value: T) -> tuple[str, Stored]:
+    return field.name, field.write(value)
+
+
+class Job:
+    """What was read of a job, by field. Of a job that is not there every field is absent."""
+
+    __slots__ = ("_stored",)
+
+    def __init__(self, fields: Sequence[Field[Any]], stored: Sequence[bytes | None]) -> None:
+        self._stored = dict(zip((field.name for field in fields), stored, strict=True))
+
+    def __getitem__(self, field: Field[T]) -> T:
+        stored = self._stored[field.name]
+        return field.absent if stored is None else field.read(stored)
+
+
+async def read(client: Client, partitions: int, job: str, fields: Sequence[Field[Any]]) -> Job:
+    """These fields of a job. Raises RedisAway."""
+    asking: Any = client
+    key = keys.job(ids.job_partition(job, partitions), job)
+    return Job(fields, await answer(asking.hmget(key, [field.name for field in fields])))
