@@ -50,7 +50,7 @@ def test_a_question_is_read_by_others_as_it_was_meant(record_type: RecordType, e
 
 @pytest.mark.parametrize("name", ["", ".", "a..b", "x" * 64, "x." * 130, "exämple.net"])
 def test_what_is_no_name_is_not_asked(name: str) -> None:
-    with pytest.raises(ValueError, match="not a name"):
+    with pytest.raises(ValueError, match=r"not a name|ascii"):
         question(name, "A", 1)
 
 
