@@ -23,11 +23,6 @@ TABLES = {
 #: What is too long today, with its lines then: it may shrink and not grow, and what is short enough is struck off.
 #: Beside each stands what it is going to be.
 TOO_LONG = {
-    # The relay: the life of the process, what it holds, its workers; dialling and conversation.
-    "services/relay/relay.py": 816,
-    "services/relay/relay.py Relay": 604,
-    "services/relay/delivery/smtp.py": 618,
-    "services/relay/__main__.py main": 135,
     # The console: a module a noun. Routes: declared by their service, each handler by itself.
     "services/console/console.py": 558,
     "services/domains/http.py routes": 91,
