@@ -13,8 +13,10 @@ from shared.redis import redis
 from tests import secrets_in_logs
 from tests.servers import RedisCluster, RedisServer
 
-#: Of clients inside of the tests. Where a disk takes six seconds for an fsync, a test of what was written waits for it;
-#: what a service does with a Redis that is away is asked of one that is killed, stopped or full.
+#: The product's; that of clients inside of the tests is longer. Where a disk takes six seconds for an fsync, a test of
+#: what was written waits for it; what a service does with a Redis that is away is asked of one that is killed, stopped
+#: or full.
+SOCKET_TIMEOUT_S = redis.SOCKET_TIMEOUT_S
 redis.SOCKET_TIMEOUT_S = 60.0
 
 #: Folders of tests by how long one of their files takes.

@@ -20,7 +20,7 @@ from services.relay.message import ends
 from services.relay.message.line import FRESH_S
 from services.relay.message.mail import End, Mail
 from services.relay.message.retry import Retries
-from services.relay.words.notnow import NotNow, Scope
+from services.relay.words.notnow import SWITCH_MS, NotNow, Scope
 from shared.words import events
 
 #: With a permit in hand, so long ago: a permit is waited for, and the promise is that who leaves gets nothing a second
@@ -28,7 +28,7 @@ from shared.words import events
 FRESH_ENOUGH_S = 0.75
 #: A limit that lets go so soon is waited for by the worker itself, its connection open, where the alternative is one by
 #: another address. (`gate` has waited before, as long as that makes sense with the place kept.)
-PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": 2_000, "queue": 0, "host": 0}
+PATIENCE_MS: Mapping[Scope, int] = {"slot": 0, "site": 0, "source": SWITCH_MS, "queue": 0, "host": 0}
 #: While ends cannot be recorded nothing new is sent; so often it is looked whether they can.
 BEHIND_PAUSE_S = 0.05
 

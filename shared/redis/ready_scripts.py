@@ -504,12 +504,13 @@ local function sweep(name)
     redis.call('XDEL', stream, unpack(ids))
     room = room - #bodies
   end
-  if not whole then
+  local empty = redis.call('XLEN', stream) == 0
+  if not whole and not empty then
     redis.call('HSET', sweeps, name, at .. ' ' .. string.format('%.0f', first))
     return
   end
   redis.call('HDEL', sweeps, name)
-  if redis.call('XLEN', stream) == 0 then
+  if empty then
     drop(lane, site, queue)
     if not next_turn(site) then redis.call('ZREM', sites, site) end
   elseif first > 0 then

@@ -7,8 +7,9 @@ from services.queueing import jobs
 from services.queueing.compile import Limits
 from services.tracking import recorder
 from shared.process import lifecycle
-from shared.redis import bus, redis
+from shared.redis import bus
 from shared.words import content, tokens
+from tests.conftest import SOCKET_TIMEOUT_S
 
 LIMITS = Limits()
 #: The longest way to write a character in JSON, of how many bytes of UTF-8 at least; and the quotes of a text.
@@ -35,11 +36,11 @@ def test_no_position_of_a_link_that_is_tracked_is_one_of_those_that_are_not() ->
 
 
 def test_a_blocking_read_ends_before_its_server_counts_as_away() -> None:
-    assert bus.BLOCK_MS < redis.SOCKET_TIMEOUT_S * 1000
+    assert bus.BLOCK_MS < SOCKET_TIMEOUT_S * 1000
 
 
 def test_a_batch_is_replayed_with_more_patience_than_one_call_has() -> None:
-    assert recorder.REPLAY_TIMEOUT_S > redis.SOCKET_TIMEOUT_S
+    assert recorder.REPLAY_TIMEOUT_S > SOCKET_TIMEOUT_S
 
 
 def test_a_batch_of_tracking_is_one_call_of_the_bus() -> None:

@@ -71,11 +71,11 @@ class Stops:
         self._stops = found
         STOPPED.set(len(found))
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Keeps the view fresh until `stopping`. `load` before anything is leased."""
-        while not stopping.is_set():
+    async def run(self, closed: asyncio.Event) -> None:
+        """Keeps the view fresh until the last connection is `closed`. `load` before anything is leased."""
+        while not closed.is_set():
             try:
                 await self.load()
             except RedisAway as away:
                 self._log.warning("stops_unknown", reason=str(away))
-            await pause(stopping, POLL_S)
+            await pause(closed, POLL_S)

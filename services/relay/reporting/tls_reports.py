@@ -155,12 +155,12 @@ class TlsReports:
             return
         self._counts[line] = self._counts.get(line, 0) + 1
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Until it is told to stop; what has been counted by then is in Redis when it returns."""
-        sending = asyncio.create_task(self._send_on(stopping)) if self._sending is not None else None
+    async def run(self, closed: asyncio.Event) -> None:
+        """Until the last connection is `closed`; what has been counted by then is in Redis when it returns."""
+        sending = asyncio.create_task(self._send_on(closed)) if self._sending is not None else None
         try:
-            while not stopping.is_set():
-                await pause(stopping, FLUSH_S)
+            while not closed.is_set():
+                await pause(closed, FLUSH_S)
                 await self._flush_or_keep()
         finally:
             if sending is not None:
@@ -175,15 +175,15 @@ class TlsReports:
         except Exception:  # ours: counts are not worth a relay
             self._log.exception("tls_counts_not_kept")
 
-    async def _send_on(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
+    async def _send_on(self, closed: asyncio.Event) -> None:
+        while not closed.is_set():
             try:
                 await self.send_due()
             except RedisAway:
                 pass
             except Exception:
                 self._log.exception("tls_reports_failed")
-            await pause(stopping, SEND_S)
+            await pause(closed, SEND_S)
 
     # Count
 

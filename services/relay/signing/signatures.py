@@ -93,31 +93,31 @@ class Signatures:
                 return draft.fields(signatures)
         return await asyncio.to_thread(_signed_here, draft)
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Keeps so many processes until `stopping`, then ends them."""
+    async def run(self, closed: asyncio.Event) -> None:
+        """Keeps so many processes until the last connection is `closed`, then ends them."""
         async with asyncio.TaskGroup() as group:
             for _ in range(self._wanted):
-                group.create_task(self._keep(stopping))
+                group.create_task(self._keep(closed))
 
-    async def _keep(self, stopping: asyncio.Event) -> None:
-        while not stopping.is_set():
+    async def _keep(self, closed: asyncio.Event) -> None:
+        while not closed.is_set():
             try:
                 process = await self._started()
             except OSError as error:
                 self._log.error("signing_process_not_started", reason=str(error))
-                await pause(stopping, RESTART_S)
+                await pause(closed, RESTART_S)
                 continue
             self._processes.append(process)
             PROCESSES.set(len(self._processes))
             try:
-                await self._watch(process, stopping)
+                await self._watch(process, closed)
             finally:
                 self._processes.remove(process)
                 PROCESSES.set(len(self._processes))
                 await process.close()
-            if not stopping.is_set():
+            if not closed.is_set():
                 self._log.error("signing_process_ended", code=process.code)
-                await pause(stopping, RESTART_S)
+                await pause(closed, RESTART_S)
 
     async def _started(self) -> "_Process":
         loop = asyncio.get_running_loop()
@@ -127,9 +127,9 @@ class Signatures:
         )  # fmt: skip
         return protocol
 
-    async def _watch(self, process: "_Process", stopping: asyncio.Event) -> None:
+    async def _watch(self, process: "_Process", closed: asyncio.Event) -> None:
         """Until it has ended, is stuck, or shall end."""
-        stop = asyncio.create_task(stopping.wait())
+        stop = asyncio.create_task(closed.wait())
         try:
             while not stop.done() and not process.ended.done():
                 await asyncio.wait((stop, process.ended), timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)

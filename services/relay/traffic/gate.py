@@ -36,7 +36,7 @@ from services.relay.traffic.egress import (
 )
 from services.relay.traffic.limits_of import LimitsOf, scope_of
 from services.relay.traffic.shaping import Rule, Shape, Shaping
-from services.relay.words.notnow import NotNow
+from services.relay.words.notnow import SWITCH_MS, NotNow
 from services.relay.words.our_name import is_about_our_name
 from services.relay.words.reply import Reply
 from shared.redis.redis import RedisAway
@@ -49,8 +49,6 @@ ASK_AGAIN_S = 1.0
 LONGEST_WAIT_MS = 30_000
 #: And one that has sent what its warm-up allows for the day.
 LONGEST_DAY_MS = 600_000
-#: For a limit of a source that lets go sooner, a connection is not closed to take another source.
-SWITCH_MS = 2_000
 #: A permit is waited for so long with its place kept; less where others could go over the same connection meanwhile.
 PATIENCE_MS = 250
 QUEUE_PATIENCE_MS = 50

@@ -7,6 +7,10 @@ from typing import Literal
 #: message's own `queue` (its tenant or job); or what goes to the same `host`, which may be one of many at its site.
 Scope = Literal["slot", "site", "source", "queue", "host"]
 
+#: Who is refused for the sake of a source waits so long with the connection open. For longer the source counts as held
+#: back, and another one is taken: were that less than is waited, a worker would dial the same one again and again.
+SWITCH_MS = 2_000
+
 
 @dataclass(frozen=True, slots=True)
 class NotNow:
