@@ -30,7 +30,7 @@ TOO_LONG = {
     "services/queueing/jobs.py": 551,
     "services/queueing/contexts.py _Walk": 303,
     # Lua in files of its own; the keys of a domain apart from who owns it.
-    "shared/redis/ready_scripts.py": 530,
+    "shared/redis/ready_scripts.py": 531,
     "shared/redis/sending_domains.py": 746,
     "shared/redis/sending_domains.py SendingDomains": 434,
 }
