@@ -163,7 +163,7 @@ class Script:
                 return await client.evalsha(self._digest, len(key_names), *key_names, *args)
             except NoScriptError:
                 return await client.eval(self._lua, len(key_names), *key_names, *args)
-        except (*AWAY, ResponseError) as error:
+        except (*AWAY, ResponseError, AttributeError) as error:
             if is_away(error):
                 raise _away(error) from error
             raise
@@ -176,7 +176,7 @@ async def answer(call: Awaitable[T]) -> T:
     """The answer of one command, with a server that is away told as RedisAway."""
     try:
         return await call
-    except (*AWAY, ResponseError) as error:
+    except (*AWAY, ResponseError, AttributeError) as error:
         if is_away(error):
             raise _away(error) from error
         raise
@@ -185,7 +185,19 @@ async def answer(call: Awaitable[T]) -> T:
 def is_away(error: Exception) -> bool:
     """The server only refuses for now; else it is a fault of whoever asked. A script that fails on its way says so
     behind words of its own."""
+    if isinstance(error, AttributeError):
+        return _was_closed_in_use(error)
     return isinstance(error, AWAY) or any(re.search(rf"(^|: )-?{word}\b", str(error)) for word in AWAY_WORDS)
+
+
+def _was_closed_in_use(error: AttributeError) -> bool:
+    """A cluster's client closes the connections to a node that failed it once, and those that others of its calls are
+    just opening or writing to: these then find no socket, deep in the library."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = at.tb_frame.f_globals.get("__name__", "") if at is not None else ""
+    return place == "asyncio.streams" or place.startswith(("redis.asyncio.", "redis._parsers."))
 
 
 def _away(error: Exception) -> RedisAway:

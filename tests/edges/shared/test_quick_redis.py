@@ -77,3 +77,20 @@ def test_a_server_that_is_gone_is_away(run: Callable[..., None]) -> None:
         server.close()
 
     run(test())
+
+
+@pytest.mark.parametrize("run", RUNNERS)
+def test_a_connection_that_is_closed_while_it_is_used_is_a_server_that_is_away(run: Callable[..., None]) -> None:
+    async def test() -> None:
+        with pytest.raises(RedisAway):
+            await answer(Connection()._send_packed_command([b"PING"]))
+
+    run(test())
+
+
+def test_a_fault_of_ours_is_told_as_it_is() -> None:
+    async def fault() -> None:
+        asyncio.nothing_of_the_kind  # type: ignore[attr-defined]  # noqa: B018
+
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        asyncio.run(answer(fault()))
