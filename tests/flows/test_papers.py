@@ -61,7 +61,7 @@ refused() {
   if said=$("$@" 2>&1); then echo "was not refused: $*" >&2; exit 1; fi
   grep -q -- "$sign" <<<"$said" || { echo "$said" >&2; exit 1; }
 }
-trap 'for child in ${children:-}; do kill -INT "$child" || true; done; wait' EXIT
+trap 'for child in ${children:-}; do kill -TERM "$child" || true; done; wait' EXIT
 """
 
 
