@@ -306,7 +306,7 @@ async def test_connections_are_bounded_by_peer_and_the_next_is_told_so() -> None
         for _, writer in held:
             writer.close()
 
-    assert told == (b"HTTP/1.1 429 Too many requests", "too_many_connections")
+    assert told == (b"HTTP/1.1 429 Too many connections", "too_many_connections")
     assert others
     assert all(text.endswith(b"done") for text in answers)
     assert afterwards
