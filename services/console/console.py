@@ -1,7 +1,6 @@
 """The console command `estafette`: what an operator types. It decodes, delegates and prints."""
 
 import asyncio
-import importlib
 import json
 import os
 import tempfile
@@ -13,15 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from services import catalogue
 from shared.process import settings as settings_module
 from shared.process.settings import Settings, SettingsError
 from shared.words.errors import OperatorFault
 
 if TYPE_CHECKING:
     from shared.redis.sending_domains import LookUp, SendingDomain, SendingDomains
-
-#: What `estafette serve` can be asked for: the stream loops, and `http` for all routes.
-SERVICES = ("http", "queueing", "relay", "tracking", "bounces", "suppression", "reports", "mailbox")
 
 #: How a domain came to be its tenant's, in `domains list`.
 _STANDINGS = {"verified": "added", "pending": "waits", "by_use": "taken by use", "taken_back": "taken back"}
@@ -65,7 +62,7 @@ def run() -> None:
 
 
 @main.command()
-@click.argument("service", type=click.Choice(SERVICES))
+@click.argument("service", type=click.Choice(catalogue.SERVED))
 def serve(service: str) -> None:
     """Run one process: the loop of a service, or `http`, every route."""
     from shared.process import lifecycle
@@ -73,8 +70,7 @@ def serve(service: str) -> None:
     settings = _settings()
     if not settings.redis.url:
         _fail("set redis.url: a process that is served alone starts no Redis")
-    module = f"services.{service}.__main__"
-    lifecycle.run(importlib.import_module(module).main, service, settings)
+    lifecycle.run(catalogue.BY_NAME[service].main().main, service, settings)
 
 
 @main.command("settings")

@@ -6,8 +6,6 @@ import socket
 import time
 from functools import partial
 
-from services.queueing import breakers
-from services.queueing.figures import FigureStore
 from services.queueing.queueing import Queueing
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
@@ -15,7 +13,6 @@ from shared.net import dns
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, storage
 from shared.redis.ready import LANES, ReadyQueues
-from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
 from shared.words import sites
 
@@ -33,7 +30,6 @@ async def main(life: Lifecycle) -> None:
         resolver = dns.of_settings(settings.dns, time.monotonic)
         life.push_close(resolver.close)
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
-    watching = breakers.Breakers(FigureStore(client, partitions), StopList(client), publisher, _now_ms)
     queueing = Queueing(
         store=JobStore(
             client,
@@ -62,9 +58,6 @@ async def main(life: Lifecycle) -> None:
         )
         for lane in sorted(set(LANES.values()))
     ]
-    consumers.append(
-        bus.Consumer(client, partitions, keys.events, keys.GROUP_BREAKERS, name, watching.judge, batch=breakers.BATCH)
-    )
     async with life.serving(settings.queueing.metrics_port):
         if not await storage.is_ours(life, client):
             return
@@ -73,7 +66,6 @@ async def main(life: Lifecycle) -> None:
             life.spawn(consumer.run(life.stopping), "reading")
         life.spawn(queueing.start_scheduled(life.stopping), "schedule")
         life.spawn(queueing.sweep(life.stopping), "open jobs")
-        life.spawn(watching.sweep_forever(life.stopping), "stops")
         life.ready()
         await life.stopping.wait()
 

@@ -3,7 +3,7 @@
 import socket
 import time
 
-from services.reports.reports import BATCH, Reports, trim_forever
+from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
 from services.reports.store import ReportStore
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, storage
@@ -23,8 +23,10 @@ async def main(life: Lifecycle) -> None:
         client, partitions, keys.events, keys.GROUP_REPORTS, socket.gethostname(), reports.count, batch=BATCH
     )
 
+    silent_ms = settings.events.retention_days * DAY_MS
+
     async def trim(partition: int, before_ms: int) -> int:
-        return await bus.trim(client, partition, keys.EVENT_GROUPS, before_ms)
+        return await bus.trim(client, partition, before_ms, silent_ms)
 
     async with life.serving(settings.reports.metrics_port):
         if not await storage.is_ours(life, client):

@@ -142,6 +142,10 @@ class Queueing(Process, frozen=True, kw_only=True):
     max_body_bytes: Positive = 32 * 1024 * 1024
 
 
+class Breakers(Process, frozen=True, kw_only=True):
+    pass
+
+
 class Relay(Process, frozen=True, kw_only=True):
     #: `mailbox` (the catch-all of `make run`), `mx` (the recipient domain's hosts), or `smtp://host:port`.
     route: Route = "mailbox"
@@ -323,6 +327,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis: Redis = Redis()
     http: Http = Http()
     queueing: Queueing = Queueing()
+    breakers: Breakers = Breakers()
     relay: Relay = Relay()
     tracking: Tracking = Tracking()
     bounces: Bounces = Bounces()

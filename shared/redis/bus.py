@@ -13,6 +13,9 @@ Rules that the scripts and loops here keep:
   once). It may run twice for the same entry. What is buried is in the dead stream with its reason.
 - A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
 - What a dead consumer left is taken over after `CLAIM_AFTER_MS`.
+- A group is registered with its stream by the consumer that makes it, and again whenever that looks for what others
+  left. `trim` heeds who is registered, and nobody else: a service that was never started holds nothing back. One that
+  has been silent for as long as facts are kept anyway holds nothing back any more; when it reads again, it does.
 """
 
 import asyncio
@@ -46,6 +49,9 @@ CLAIM_AFTER_MS = 30_000
 #: A consumer that has read nothing for so long, and has nothing in hand, is forgotten: names of processes do not come
 #: back.
 FORGET_AFTER_MS = 3_600_000
+#: Between two looks of whoever trims no more than this counts as silence of a reader: what stood still together with
+#: the readers accuses none of them.
+LONGEST_LOOK_MS = 300_000
 MAX_FAILURES = 5
 #: What failed is handed over again after this, and then twice as long each time.
 FIRST_RETRY_S = 0.1
@@ -93,9 +99,41 @@ return handled
 """
 )
 
-# KEYS: stream. ARGV: group, the consumer that asks, ms. In one step, so that nobody is forgotten who has just read.
+# KEYS: stream, its readers. ARGV: group. In one step, so that no group is there that nobody heeds.
+_REGISTER = Script(
+    """
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+redis.call('HSET', KEYS[2], 'silent:' .. ARGV[1], 0)
+return 1
+"""
+)
+
+# KEYS: readers of a stream. ARGV: the longest silence between two looks, and how long a silent reader holds something
+# back, ms. Answers the groups that do.
+_HOLDING = Script(
+    """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local looked = tonumber(redis.call('HGET', KEYS[1], 'looked') or now)
+redis.call('HSET', KEYS[1], 'looked', now)
+local passed = math.max(0, math.min(now - looked, tonumber(ARGV[1])))
+local holding = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  local group = string.match(field, '^silent:(.*)$')
+  if group and redis.call('HINCRBY', KEYS[1], field, passed) <= tonumber(ARGV[2]) then
+    holding[#holding + 1] = group
+  end
+end
+return holding
+"""
+)
+
+# KEYS: stream, its readers. ARGV: group, the consumer that asks, ms. In one step, so that nobody is forgotten who has
+# just read.
 _FORGET = Script(
     """
+redis.call('HSET', KEYS[2], 'silent:' .. ARGV[1], 0)
 local forgotten = 0
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local fields = {}
@@ -270,13 +308,10 @@ class Consumer:
         self._failures: dict[int, dict[str, int]] = defaultdict(dict)
 
     async def create_groups(self) -> None:
-        """Makes the group on every partition, from the beginning of the stream. Safe to repeat."""
+        """Makes and registers the group on every partition, from the beginning of the stream. Safe to repeat."""
         for partition in range(self._partitions):
-            try:
-                await answer(self._client.xgroup_create(self._stream(partition), self._group, id="0", mkstream=True))
-            except ResponseError as exists:
-                if "BUSYGROUP" not in str(exists):
-                    raise
+            stream = self._stream(partition)
+            await _REGISTER(self._client, [stream, keys.readers(stream)], [self._group])
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Reads until `stopping` is set; what is in hand then is finished first."""
@@ -415,7 +450,7 @@ class Consumer:
             await self._hand_over(partition, found[1])
             if position == "0-0":
                 break
-        await _FORGET(self._client, [stream], [self._group, self._name, self._forget_after_ms])
+        await _FORGET(self._client, [stream, keys.readers(stream)], [self._group, self._name, self._forget_after_ms])
         pending = await answer(cast(Awaitable[Any], self._client.xpending(stream, self._group)))
         self._pending[partition] = int(pending["pending"])
         self._backlog.set(sum(self._pending.values()))
@@ -436,13 +471,21 @@ def entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
     )
 
 
-async def trim(client: Client, partition: int, groups: Sequence[str], before_ms: int) -> int:
-    """Removes facts older than `before_ms`, none that a group has yet to acknowledge. Returns how many."""
+async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -> int:
+    """Removes facts older than `before_ms`, none that a registered group has yet to acknowledge. Returns how many.
+
+    A group whose consumers have been silent for longer than `silent_ms` (the retention) is passed over. Silence is
+    counted by these calls themselves, so an installation that stood still as a whole loses nothing: its readers have
+    until then again. While nobody is registered nothing is removed."""
     stream = keys.events(partition)
     limit = f"{before_ms}-0"
+    found = await _HOLDING(client, [keys.readers(stream)], [LONGEST_LOOK_MS, silent_ms])
     try:
         known = {group["name"].decode(): group for group in await answer(client.xinfo_groups(stream))}
     except ResponseError:
+        return 0
+    groups = [group.decode() for group in found]
+    if not groups:
         return 0
     for group in groups:
         if group not in known:

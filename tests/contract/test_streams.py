@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from services import catalogue
 from shared.process.settings import Settings
 from shared.redis import keys
 from shared.words import events
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 REGISTRY: dict[str, dict[str, Any]] = tomllib.loads((ROOT / "proto" / "streams.toml").read_text(encoding="utf-8"))
 LIVE = {name: stream for name, stream in REGISTRY.items() if "of" not in stream}
 DEAD = {name: stream for name, stream in REGISTRY.items() if "of" in stream}
-SERVICES = {path.parent.name for path in ROOT.glob("services/*/__init__.py")}
+SERVICES = {service.name: service for service in catalogue.SERVICES}
 
 
 def names_of_messages(folder: Path) -> set[str]:
@@ -81,8 +82,9 @@ def test_the_key_of_a_stream_is_spelled_by_the_function_named(name: str) -> None
 def test_the_consumer_groups_are_those_the_code_reads_with() -> None:
     of_code = {value for name, value in vars(keys).items() if re.fullmatch(r"GROUP_[A-Z]+", name)}
 
-    assert {group for stream in LIVE.values() for group in stream["groups"]} == of_code
-    assert set(REGISTRY["events"]["groups"]) == set(keys.EVENT_GROUPS)
+    registered = {(group, service) for stream in LIVE.values() for group, service in stream["groups"].items()}
+    assert {group for group, _ in registered} == of_code
+    assert registered == {(group, service.name) for service in catalogue.SERVICES for group in service.groups}
 
 
 @pytest.mark.parametrize("name", sorted(LIVE))
@@ -92,7 +94,7 @@ def test_who_writes_and_who_reads_are_services(name: str) -> None:
     writers = [service for services in stream["writers"].values() for service in services]
 
     assert readers
-    assert {*readers, *writers} <= SERVICES
+    assert {*readers, *writers} <= set(SERVICES)
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
@@ -101,7 +103,7 @@ def test_a_service_makes_the_messages_that_the_registry_says_it_writes(service: 
         message for stream in LIVE.values() for message, services in stream["writers"].items() if service in services
     }
 
-    assert names_of_messages(ROOT / "services" / service) == registered
+    assert names_of_messages(ROOT / SERVICES[service].module.replace(".", "/")) == registered
 
 
 def test_events_are_kept_as_long_as_promised() -> None:

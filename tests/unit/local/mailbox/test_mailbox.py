@@ -2,10 +2,10 @@
 
 import pytest
 
-from services.mailbox import mailbox as main_path
-from services.mailbox.behaviours import Notice
-from services.mailbox.mailbox import Mail, Mailbox, StoreAway
-from services.mailbox.notices import Sent
+from services.local.mailbox import mailbox as main_path
+from services.local.mailbox.behaviours import Notice
+from services.local.mailbox.mailbox import Mail, Mailbox, StoreAway
+from services.local.mailbox.notices import Sent
 
 
 class Shelf:

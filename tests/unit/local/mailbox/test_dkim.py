@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.mailbox import dkim
-from services.mailbox.dkim import Verdict
+from services.local.mailbox import dkim
+from services.local.mailbox.dkim import Verdict
 from services.relay.signing import dkim as relay_dkim
 from shared.mail import dkim_keys
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.mailbox import dkim, pages
-from services.mailbox.message import Summary, read
-from services.mailbox.pages import Checked, Html, Row, fill, list_page, message_page, missing_page
+from services.local.mailbox import dkim, pages
+from services.local.mailbox.message import Summary, read
+from services.local.mailbox.pages import Checked, Html, Row, fill, list_page, message_page, missing_page
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>$css"
 

@@ -10,8 +10,8 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from services.mailbox import dkim, message, pages
-from services.mailbox.store import Kept, Reader, is_message_id
+from services.local.mailbox import dkim, message, pages
+from services.local.mailbox.store import Kept, Reader, is_message_id
 from shared.http import api
 from shared.net.peers import is_address
 from shared.words.errors import Fault, Problem, ProblemDocument

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.mailbox.http import is_own_change, is_this_host
+from services.local.mailbox.http import is_own_change, is_this_host
 
 NAMES = frozenset({"box.example"})
 

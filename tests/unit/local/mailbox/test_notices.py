@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.mailbox import notices
-from services.mailbox.notices import Sent, sent
+from services.local.mailbox import notices
+from services.local.mailbox.notices import Sent, sent
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RAW = b"From: news@exemple.fr\r\nMessage-ID: <job.3@exemple.fr>\r\nSubject: Bonjour\r\n\r\n<p>Bonjour</p>\r\n"

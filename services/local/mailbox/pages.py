@@ -7,9 +7,9 @@ from string import Template
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from services.mailbox import dkim, style
-from services.mailbox.behaviours import BEHAVIOURS
-from services.mailbox.message import Message, Part, Summary
+from services.local.mailbox import dkim, style
+from services.local.mailbox.behaviours import BEHAVIOURS
+from services.local.mailbox.message import Message, Part, Summary
 
 #: Of the text and the source, what a page shows; the rest is behind the link to the source.
 MAX_SHOWN_CHARS = 256 * 1024

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.mailbox import message, pages
-from services.mailbox.message import framed, links, read, summary
+from services.local.mailbox import message, pages
+from services.local.mailbox.message import framed, links, read, summary
 
 PLAIN = b"From: =?utf-8?q?Caf=C3=A9?= <news@exemple.fr>\r\nSubject: Bonjour\r\n\r\nBonjour\r\n"
 

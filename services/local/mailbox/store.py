@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import msgspec
 
-from services.mailbox.mailbox import Mail, StoreAway
-from services.mailbox.notices import head
+from services.local.mailbox.mailbox import Mail, StoreAway
+from services.local.mailbox.notices import head
 from shared.redis import keys
 from shared.redis.redis import (
     Client,

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing import breakers
-from services.queueing.breakers import (
+from services.breakers.breakers import stopped
+from services.breakers.figures import (
+    DAY_MS,
     JOB_STOPS,
     NAMES,
     TENANT_IS_WARNED,
@@ -18,14 +19,13 @@ from services.queueing.breakers import (
     complaint_figures,
     first_day,
     seen,
-    stopped,
 )
 from shared.redis import stops
 from shared.redis.stops import INVALID_RATE, Stop
 from shared.words import events, ids
 
 NOW_MS = 1_790_000_000_000
-DAY = NOW_MS // breakers.DAY_MS
+DAY = NOW_MS // DAY_MS
 JOB = ids.new_job_id(NOW_MS, b"chance", 8)
 COMMON: dict[str, Any] = {"event_id": "1", "occurred_at": NOW_MS, "tenant": "acme", "job": JOB, "ordinal": 7}
 

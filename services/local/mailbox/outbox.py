@@ -9,9 +9,9 @@ from typing import NamedTuple
 import structlog
 from prometheus_client import Counter
 
-from services.mailbox import notices
-from services.mailbox.behaviours import Notice
-from services.mailbox.notices import HOST, Sent
+from services.local.mailbox import notices
+from services.local.mailbox.behaviours import Notice
+from services.local.mailbox.notices import HOST, Sent
 
 NOTICES = Counter("estafette_mailbox_notices_total", "Bounces and complaints, by what became of them", ["result"])
 _sent, _refused, _dropped = (NOTICES.labels(result) for result in ("sent", "refused", "dropped"))

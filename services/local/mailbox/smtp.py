@@ -6,8 +6,8 @@ import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client import Counter, Gauge
 
-from services.mailbox.mailbox import Mail
-from services.mailbox.notices import HOST
+from services.local.mailbox.mailbox import Mail
+from services.local.mailbox.notices import HOST
 from shared.net import smtp_in
 
 RECIPIENTS = Counter("estafette_mailbox_recipients_total", "RCPT TO commands answered, by reply code", ["code"])

@@ -12,8 +12,8 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter
 
-from services.queueing.breakers import stopped
-from services.queueing.figures import FigureStore
+from services.breakers.breakers import stopped
+from services.breakers.store import FigureStore
 from shared.http import api
 from shared.redis import stops
 from shared.redis.stops import (
@@ -30,9 +30,9 @@ MAX_LIMIT = 1_000
 DEFAULT_LIMIT = 100
 
 RESUMED = Counter(
-    "estafette_queueing_resumed_total", "Jobs and tenants resumed, by why they had been stopped", ["reason"]
+    "estafette_breakers_resumed_total", "Jobs and tenants resumed, by why they had been stopped", ["reason"]
 )
-PAUSES = Counter("estafette_queueing_paused_total", "Jobs paused by their tenant")
+PAUSES = Counter("estafette_breakers_paused_total", "Jobs paused by their tenant")
 
 
 class StopShown(msgspec.Struct, frozen=True):
@@ -68,25 +68,14 @@ class StopEnded(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Jobs(Protocol):
-    async def head(self, job: str) -> "Head | None": ...
-
-
-class Head(Protocol):
-    """What is asked of a job."""
-
-    @property
-    def tenant(self) -> str: ...
-
-
 class Publisher(Protocol):
     async def publish(self, facts: list[events.Fact], patience_s: float = 2.0, batch: str = "") -> None: ...
 
 
 def routes(
-    stop_list: StopList, figures: FigureStore, jobs: Jobs, publisher: Publisher, now_ms: Callable[[], int]
+    stop_list: StopList, figures: FigureStore, publisher: Publisher, now_ms: Callable[[], int]
 ) -> list[api.Route]:
-    site = _Site(stop_list, figures, jobs, publisher, now_ms)
+    site = _Site(stop_list, figures, publisher, now_ms)
     problems = {404: ProblemDocument, 409: ProblemDocument}
     return [
         api.Route(
@@ -141,16 +130,14 @@ class _Site:
         self,
         stop_list: StopList,
         figures: FigureStore,
-        jobs: Jobs,
         publisher: Publisher,
         now_ms: Callable[[], int],
     ) -> None:
         self._stops = stop_list
         self._figures = figures
-        self._jobs = jobs
         self._publisher = publisher
         self._now_ms = now_ms
-        self._log = structlog.get_logger("queueing")
+        self._log = structlog.get_logger("breakers")
 
     async def list_all(self, request: web.Request) -> web.StreamResponse:
         principal, after, limit = request[api.PRINCIPAL], request.query.get("after", ""), _limit(request)
@@ -181,8 +168,8 @@ class _Site:
 
     async def _own_job(self, request: web.Request) -> str:
         job = request.match_info["job"]
-        head = await self._jobs.head(job) if ids.is_job_id(job) else None
-        if head is None or head.tenant != request[api.PRINCIPAL].tenant:
+        tenant = await self._figures.tenant_of(job) if ids.is_job_id(job) else None
+        if tenant != request[api.PRINCIPAL].tenant:
             raise api.unknown_job()
         return job
 

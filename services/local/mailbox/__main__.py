@@ -3,10 +3,10 @@
 import uuid
 from datetime import UTC, datetime
 
-from services.mailbox.mailbox import Mailbox
-from services.mailbox.outbox import Outbox
-from services.mailbox.smtp import Listener
-from services.mailbox.store import Writer
+from services.local.mailbox.mailbox import Mailbox
+from services.local.mailbox.outbox import Outbox
+from services.local.mailbox.smtp import Listener
+from services.local.mailbox.store import Writer
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import storage
 

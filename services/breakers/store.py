@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from services.queueing.breakers import (
+from services.breakers.figures import (
     Counted,
     Figures,
     Seen,
     TenantDays,
 )
-from services.queueing.renderings import FIRST, Rendered, Renderings
+from services.breakers.renderings import FIRST, Rendered, Renderings
 from shared.redis import keys
 from shared.redis.redis import Client, Script, answer
 from shared.redis.stops import STOPPED_STREAM
@@ -228,6 +228,11 @@ class FigureStore:
         """Whether nothing of the job is left to be sent."""
         p = ids.job_partition(job, self._partitions)
         return bool(await _HAS_ENDED(self._client, [keys.job(p, job), keys.job_ended(p, job)], []))
+
+    async def tenant_of(self, job: str) -> str | None:
+        """Whose job it is; None if there is no such job."""
+        found = await answer(self._client.hget(keys.job(ids.job_partition(job, self._partitions), job), "tenant"))
+        return found.decode() if found else None
 
     async def was_warned(self, tenant: str, day: int) -> bool:
         return bool(await answer(self._client.exists(keys.warned(tenant, day))))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.mailbox import smtp
-from services.mailbox.behaviours import BEHAVIOURS, ORDINARY, behaviour
+from services.local.mailbox import smtp
+from services.local.mailbox.behaviours import BEHAVIOURS, ORDINARY, behaviour
 
 
 @pytest.mark.parametrize(

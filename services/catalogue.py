@@ -1,0 +1,172 @@
+"""Every service, once: what it is for, its process, routes, settings, consumer groups, ports, and when it stops.
+
+`estafette run` and `serve`, the process of all routes, the settings, the registry of streams, the README's table and
+the measurements read this; nothing else lists services (a house test says so). A new service is its own folder and one
+row here. Pure data: modules are named as strings and imported when they are needed, so that reading the catalogue
+costs nothing.
+
+By convention a service `<module>` has, where its row says so: `<module>.__main__` with `main(life)`, its process;
+`<module>.routes` with `routes(parts)` (`shared.http.parts`); its settings, in the section of its name.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from shared.process.settings import Settings
+
+#: When processes stop, against the flow: first what lets work in, then what sends, what receives, what counts. Those
+#: of one moment stop together; Redis is last.
+STOPS = ("lets in", "sends", "receives", "counts")
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`process`: `run`, if `estafette run` starts one; `alone`, if only `estafette serve` does; None if it has routes
+    alone. `listens`: beside the port of its metrics it listens on the host and the port of its settings. `only_on`: the
+    `relay.route` without which it has nothing to do. `groups`: the consumer groups in which it reads streams."""
+
+    name: str
+    module: str
+    purpose: str
+    process: Literal["run", "alone"] | None = None
+    routes: bool = False
+    stops: Literal["lets in", "sends", "receives", "counts"] | None = None
+    listens: bool = False
+    groups: tuple[str, ...] = ()
+    only_on: str | None = None
+
+    def is_needed(self, route: str) -> bool:
+        """Whether it has something to do on this `relay.route`."""
+        return self.only_on in (None, route)
+
+    def main(self) -> ModuleType:
+        """The module of its process, whose `main` takes a `Lifecycle`."""
+        return import_module(f"{self.module}.__main__")
+
+    def mounting(self) -> ModuleType:
+        """The module whose `routes` takes the parts."""
+        return import_module(f"{self.module}.routes")
+
+
+#: In the order of a mail's way.
+SERVICES: tuple[Service, ...] = (
+    Service(
+        "http",
+        "services.http",
+        "answers every route of all services on one port",
+        process="run",
+        stops="lets in",
+        listens=True,
+    ),
+    Service(
+        "queueing",
+        "services.queueing",
+        "takes jobs, compiles their content once, rejects and de-duplicates recipients, asks the suppression "
+        "list, finds the site of each domain by MX look-up, puts messages into the ready queues",
+        process="run",
+        routes=True,
+        stops="sends",
+        groups=("queueing",),
+    ),
+    Service(
+        "breakers",
+        "services.breakers",
+        "stops a job whose addresses are bad, and the bulk of a tenant of whom recipients complain; takes "
+        "pause, consent and resume",
+        process="run",
+        routes=True,
+        stops="counts",
+        groups=("breakers",),
+    ),
+    Service(
+        "domains",
+        "services.domains",
+        "takes sending domains: whose they are, their keys, the records to publish",
+        routes=True,
+    ),
+    Service(
+        "relay",
+        "services.relay",
+        "leases what is due, renders and signs each mail late, sends it over kept connections, retries, expires",
+        process="run",
+        stops="sends",
+    ),
+    Service(
+        "tracking",
+        "services.tracking",
+        "answers the pixel, the links and the unsubscribe page, once what happened is recorded",
+        process="alone",
+        routes=True,
+    ),
+    Service(
+        "bounces",
+        "services.bounces",
+        "takes mail at the return path: bounces, complaints, unsubscriptions by mail, automatic replies",
+        process="run",
+        routes=True,
+        stops="receives",
+        listens=True,
+    ),
+    Service(
+        "suppression",
+        "services.suppression",
+        "keeps the list of addresses that must not be mailed",
+        process="run",
+        routes=True,
+        stops="counts",
+        groups=("suppression",),
+    ),
+    Service(
+        "reports",
+        "services.reports",
+        "counts, keeps timelines, serves the event feed, trims the events",
+        process="run",
+        routes=True,
+        stops="counts",
+        groups=("reports",),
+    ),
+    Service(
+        "mailbox",
+        "services.local.mailbox",
+        "for trying: a catch-all SMTP server that delivers nothing, and a page that shows what came",
+        process="run",
+        routes=True,
+        stops="receives",
+        listens=True,
+        only_on="mailbox",
+    ),
+)
+BY_NAME = {service.name: service for service in SERVICES}
+#: What `estafette serve` can be asked for.
+SERVED = tuple(service.name for service in SERVICES if service.process)
+
+
+def of_an_instance(route: str) -> list[Service]:
+    """The services whose processes `estafette run` starts on this `relay.route`."""
+    return [service for service in SERVICES if service.process == "run" and service.is_needed(route)]
+
+
+def mounted(route: str) -> list[Service]:
+    """The services whose routes the process `http` mounts on this `relay.route`."""
+    return [service for service in SERVICES if service.routes and service.is_needed(route)]
+
+
+def stop_order(services: Sequence[Service]) -> list[list[str]]:
+    """Names of those that stop together, in the order of stopping."""
+    return [[service.name for service in services if service.stops == moment] for moment in STOPS]
+
+
+def listening(route: str) -> list[str]:
+    """Those that listen on the host and port of their settings."""
+    return [service.name for service in of_an_instance(route) if service.listens]
+
+
+def ports(settings: "Settings") -> dict[str, int]:
+    """Every port that an instance takes under these settings, by the setting that says so."""
+    listened = {f"{name}.port": getattr(settings, name).port for name in listening(settings.relay.route)}
+    names = [service.name for service in SERVICES if service.process == "run"]
+    return listened | {f"{name}.metrics_port": getattr(settings, name).metrics_port for name in names}
