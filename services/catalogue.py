@@ -1,4 +1,4 @@
-"""Every service, once: what it is for, its process, routes, settings, consumer groups, ports, and when it stops.
+"""Every service, once: what it is for, its process, routes, settings, streams, ports, and when it stops.
 
 `estafette run` and `serve`, the process of all routes, the settings, the registry of streams, the README's table and
 the measurements read this; nothing else lists services (a house test says so). A new service is its own folder and one
@@ -6,7 +6,7 @@ row here. Pure data: modules are named as strings and imported when they are nee
 costs nothing.
 
 By convention a service `<module>` has, where its row says so: `<module>.__main__` with `main(life)`, its process;
-`<module>.routes` with `routes(parts)` (`shared.http.parts`); its settings, in the section of its name.
+`<module>.routes` with `routes(parts)` (`shared.http.parts`); `<module>.settings` with its section.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,9 @@ STOPS = ("lets in", "sends", "receives", "counts")
 @dataclass(frozen=True, slots=True)
 class Service:
     """`process`: `run`, if `estafette run` starts one; `alone`, if only `estafette serve` does; None if it has routes
-    alone. `listens`: beside the port of its metrics it listens on the host and the port of its settings. `only_on`: the
-    `relay.route` without which it has nothing to do. `groups`: the consumer groups in which it reads streams."""
+    alone. `listens`: beside the port of its metrics it listens on the host and the port of its settings. `reads`: the
+    streams that it reads, in a consumer group of its name. `only_on`: the `relay.route` without which it has nothing to
+    do. `settings`: the Struct in `<module>.settings` that is the section of its name; that of `http` is shared."""
 
     name: str
     module: str
@@ -36,8 +37,9 @@ class Service:
     routes: bool = False
     stops: Literal["lets in", "sends", "receives", "counts"] | None = None
     listens: bool = False
-    groups: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     only_on: str | None = None
+    settings: str | None = None
 
     def is_needed(self, route: str) -> bool:
         """Whether it has something to do on this `relay.route`."""
@@ -70,7 +72,8 @@ SERVICES: tuple[Service, ...] = (
         process="run",
         routes=True,
         stops="sends",
-        groups=("queueing",),
+        reads=("intake",),
+        settings="Queueing",
     ),
     Service(
         "breakers",
@@ -80,7 +83,8 @@ SERVICES: tuple[Service, ...] = (
         process="run",
         routes=True,
         stops="counts",
-        groups=("breakers",),
+        reads=("events",),
+        settings="Breakers",
     ),
     Service(
         "domains",
@@ -94,6 +98,7 @@ SERVICES: tuple[Service, ...] = (
         "leases what is due, renders and signs each mail late, sends it over kept connections, retries, expires",
         process="run",
         stops="sends",
+        settings="Relay",
     ),
     Service(
         "tracking",
@@ -101,6 +106,7 @@ SERVICES: tuple[Service, ...] = (
         "answers the pixel, the links and the unsubscribe page, once what happened is recorded",
         process="alone",
         routes=True,
+        settings="Tracking",
     ),
     Service(
         "bounces",
@@ -110,6 +116,7 @@ SERVICES: tuple[Service, ...] = (
         routes=True,
         stops="receives",
         listens=True,
+        settings="Bounces",
     ),
     Service(
         "suppression",
@@ -118,7 +125,8 @@ SERVICES: tuple[Service, ...] = (
         process="run",
         routes=True,
         stops="counts",
-        groups=("suppression",),
+        reads=("events",),
+        settings="Suppression",
     ),
     Service(
         "reports",
@@ -127,7 +135,8 @@ SERVICES: tuple[Service, ...] = (
         process="run",
         routes=True,
         stops="counts",
-        groups=("reports",),
+        reads=("events",),
+        settings="Reports",
     ),
     Service(
         "mailbox",
@@ -138,6 +147,7 @@ SERVICES: tuple[Service, ...] = (
         stops="receives",
         listens=True,
         only_on="mailbox",
+        settings="Mailbox",
     ),
 )
 BY_NAME = {service.name: service for service in SERVICES}

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from services.http.__main__ import mount, parts_of, routes_of
+from services.settings import Settings
 from shared.http import api
 from shared.process.lifecycle import Lifecycle
 from shared.process.master_secret import MasterSecret
-from shared.process.settings import Data, Settings
+from shared.process.settings import Data
 from shared.redis import redis
 
 

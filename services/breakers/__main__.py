@@ -5,8 +5,10 @@ import secrets
 import socket
 import time
 
+from services.breakers import settings as own
 from services.breakers.breakers import BATCH, Breakers
 from services.breakers.store import FigureStore
+from services.settings import read
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, storage
 from shared.redis.stops import StopList
@@ -24,7 +26,7 @@ async def main(life: Lifecycle) -> None:
     breakers = Breakers(FigureStore(client, partitions), StopList(client), publisher, now_ms)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
     consumer = bus.Consumer(client, partitions, keys.events, keys.GROUP_BREAKERS, name, breakers.judge, batch=BATCH)
-    async with life.serving(settings.breakers.metrics_port):
+    async with life.serving(settings.of(own.Breakers).metrics_port):
         if not await storage.is_ours(life, client):
             return
         await consumer.create_groups()
@@ -35,4 +37,4 @@ async def main(life: Lifecycle) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "breakers")
+    run(main, "breakers", read)

@@ -70,15 +70,17 @@ def serve(service: str) -> None:
     settings = _settings()
     if not settings.redis.url:
         _fail("set redis.url: a process that is served alone starts no Redis")
-    lifecycle.run(catalogue.BY_NAME[service].main().main, service, settings)
+    lifecycle.run(catalogue.BY_NAME[service].main().main, service, lambda: settings)
 
 
 @main.command("settings")
 def print_settings() -> None:
     """Every setting in force, and where it comes from."""
+    from services import settings as joined
+
     environ = os.environ
     try:
-        found = settings_module.explain(environ, settings_module.settings_file(environ))
+        found = joined.explain(environ, settings_module.settings_file(environ))
     except SettingsError as error:
         _fail(str(error))
     width = max(len(line.name) for line in found)
@@ -496,8 +498,10 @@ def consent_to_resume(name: str) -> None:
 
 
 def _settings() -> Settings:
+    from services import settings as joined
+
     try:
-        return settings_module.read()
+        return joined.read()
     except SettingsError as error:
         _fail(str(error))
 

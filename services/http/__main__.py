@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from services import catalogue
+from services.settings import read
 from shared.http import api
 from shared.http.parts import Mounted, Parts
 from shared.mail.dkim_keys import Vault
@@ -143,4 +144,4 @@ def _now_ms() -> int:
 
 
 if __name__ == "__main__":
-    run(main, "http")
+    run(main, "http", read)

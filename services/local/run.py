@@ -205,9 +205,8 @@ class Instance:
             await redis.close(client)
 
     def _hang_seconds(self, name: str) -> float:
-        """A relay whose lease is not over yet hangs for nobody."""
-        asked = self.settings.lifecycle.hang_seconds
-        return max(asked, 2 * self.settings.relay.lease_ms / 1000) if name == "relay" else asked
+        patience: float = getattr(self.settings, name).patience_seconds if name in catalogue.BY_NAME else 0.0
+        return max(self.settings.lifecycle.hang_seconds, patience)
 
     def _start(self, name: str, work: Callable[[], NoReturn], pulse: Pulse | None = None) -> None:
         log = self.data / "logs" / f"{name}.log"

@@ -6,9 +6,11 @@ import socket
 import time
 from functools import partial
 
+from services.queueing import settings as own
 from services.queueing.queueing import Queueing
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
+from services.settings import read
 from shared.net import dns
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, storage
@@ -23,7 +25,7 @@ def _now_ms() -> int:
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
-    partitions = settings.redis.partitions
+    mine, partitions = settings.of(own.Queueing), settings.redis.partitions
     client = storage.connect(life)
     route = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
     if route is None:
@@ -34,8 +36,8 @@ async def main(life: Lifecycle) -> None:
         store=JobStore(
             client,
             partitions,
-            settings.queueing.max_intake_chunks,
-            settings.queueing.open_job_days * DAY_MS,
+            mine.max_intake_chunks,
+            mine.open_job_days * DAY_MS,
         ),
         queues=ReadyQueues(client),
         suppressions=SuppressionList(client, partitions),
@@ -58,7 +60,7 @@ async def main(life: Lifecycle) -> None:
         )
         for lane in sorted(set(LANES.values()))
     ]
-    async with life.serving(settings.queueing.metrics_port):
+    async with life.serving(mine.metrics_port):
         if not await storage.is_ours(life, client):
             return
         for consumer in consumers:
@@ -71,4 +73,4 @@ async def main(life: Lifecycle) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "queueing")
+    run(main, "queueing", read)

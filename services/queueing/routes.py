@@ -1,6 +1,7 @@
 """The routes of jobs, put together."""
 
 from services.queueing import compiling, http
+from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
@@ -11,7 +12,7 @@ from shared.redis.sending_domains import SendingDomains
 
 def routes(parts: Parts) -> Mounted:
     settings = parts.settings
-    mine = settings.queueing
+    mine = settings.of(own.Queueing)
     processes = settings.http.compiling_processes
     most_of_one = max(1, processes // 2)  # a tenant whose contents take a second each leaves half to the others
     sandbox = Sandbox(program("services.queueing.compiling"), "http", processes, most_of_one=most_of_one)

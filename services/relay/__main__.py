@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from services.relay import settings as own
 from services.relay.alone import Alone, Lone, end_when_idle
 from services.relay.aside import Aside
 from services.relay.checks.admission import Admission
@@ -35,6 +36,7 @@ from services.relay.traffic.gate import Gate, SecuredRoutes, Unlimited
 from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Shaping
 from services.relay.wiring import encryption
+from services.settings import read
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
 from shared.net.inside import is_inside
@@ -94,7 +96,7 @@ def _nothing(address: str) -> bool:
 async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     """With `lone` it is the child of another relay, and tries messages alone."""
     settings = life.settings
-    partitions = settings.redis.partitions
+    mine, partitions = settings.of(own.Relay), settings.redis.partitions
     secret = master_secret.load(settings)
     client = storage.connect(life)
     chance = Random(secrets.randbits(64))
@@ -103,7 +105,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     resolver = dns.of_settings(settings.dns, time.monotonic)
     life.push_close(resolver.close)
     fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
-    helo = settings.relay.helo or socket.getfqdn()
+    helo = mine.helo or socket.getfqdn()
     refused, own_names = (_nothing, ()) if settings.relay.private_networks else (_is_refused, (helo,))
     routes = Routes(
         resolver, fixed, settings.relay.mx_port, chance, routed_versions(), refused=refused, own_names=own_names
@@ -131,19 +133,19 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         tokens=TokenKeys(secret.current, secret.previous),
         verp=VerpKeys(secret.current, secret.previous),
         marks_key=secrets.token_bytes(32),
-        sender_id=settings.relay.sender_id,
-        dkim=settings.relay.dkim,
+        sender_id=mine.sender_id,
+        dkim=mine.dkim,
     )
     everybodys = ReadyQueues(client)
     queues = everybodys.alone() if lone else everybodys
-    limits = Limits(client, name, settings.relay.lease_ms)
+    limits = Limits(client, name, mine.lease_ms)
     gate = Gate(
         _shaping(settings),
         _egress(settings),
         limits,
         everybodys,
         partitions,
-        settings.relay.connections_per_site,
+        mine.connections_per_site,
         _now_ms,
         time.monotonic,
     )
@@ -162,41 +164,41 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         secured = SecuredRoutes(routes, policies, gate, site)
         return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
 
-    signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
+    signatures = Signatures(mine.signing_processes if mine.dkim else 0, time.monotonic)
     rendering = program("services.relay.making.rendering")
-    sandbox = Sandbox(rendering, "relay", settings.relay.rendering_processes, at_once=False)
+    sandbox = Sandbox(rendering, "relay", mine.rendering_processes, at_once=False)
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
     relay = Relay(
         name,
         partitions,
         RelayLimits(
-            in_flight=1 if lone else settings.relay.in_flight,
-            batch=1 if lone else settings.relay.batch,
-            connections_per_site=settings.relay.connections_per_site,
-            lease_ms=settings.relay.lease_ms,
+            in_flight=1 if lone else mine.in_flight,
+            batch=1 if lone else mine.batch,
+            connections_per_site=mine.connections_per_site,
+            lease_ms=mine.lease_ms,
             alone=lone is not None,
         ),
         queues,
         Admission(client, partitions, SuppressionList(client, partitions)),
         Making(Mails(client, partitions, domains, origin, signatures, Rendering(sandbox), _now_ms), time.monotonic),
         new_courier,
-        Retries(chance, parse_schedule(settings.relay.retry_schedule)),
+        Retries(chance, parse_schedule(mine.retry_schedule)),
         partial(Recorder, publisher, queues, name),
         gate,
         stops,
-        Aside(name, partitions, settings.relay.lease_ms, queues, stops),
+        Aside(name, partitions, mine.lease_ms, queues, stops),
         Begun(client, partitions),
         _now_ms,
         time.monotonic,
     )
-    hang_s = max(settings.lifecycle.hang_seconds, 2 * settings.relay.lease_ms / 1000)
+    hang_s = max(settings.lifecycle.hang_seconds, mine.patience_seconds)
 
     def hangs() -> str | None:
         silent_s = relay.silent_s()
         return None if silent_s <= hang_s else f"leases were not renewed for {silent_s:.0f} s"
 
     life.also_alive(hangs)
-    alone = Alone(name, partitions, settings.relay.lease_ms, hang_s, everybodys.alone(), relay.tell, _now_ms)
+    alone = Alone(name, partitions, mine.lease_ms, hang_s, everybodys.alone(), relay.tell, _now_ms)
 
     async with life.serving(settings.relay.metrics_port):
         if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
@@ -213,7 +215,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
 
         life.spawn(relaying(), "relay")
         if lone:
-            ago_ms = settings.relay.lease_ms
+            ago_ms = mine.lease_ms
             idle = end_when_idle(life, partitions, queues, lambda: _now_ms() - ago_ms, lambda: relay.is_idle)
             life.spawn(idle, "idle")
         else:
@@ -231,5 +233,5 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
 
 if __name__ == "__main__":
     if lone := Lone.told(sys.argv[1:]):
-        run(partial(main, lone=lone), "relay", beat=lone.beat)
-    run(main, "relay")
+        run(partial(main, lone=lone), "relay", read, lone.beat)
+    run(main, "relay", read)

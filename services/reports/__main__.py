@@ -3,8 +3,10 @@
 import socket
 import time
 
+from services.reports import settings as own
 from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
 from services.reports.store import ReportStore
+from services.settings import read
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, storage
 
@@ -28,7 +30,7 @@ async def main(life: Lifecycle) -> None:
     async def trim(partition: int, before_ms: int) -> int:
         return await bus.trim(client, partition, before_ms, silent_ms)
 
-    async with life.serving(settings.reports.metrics_port):
+    async with life.serving(settings.of(own.Reports).metrics_port):
         if not await storage.is_ours(life, client):
             return
         await consumer.create_groups()
@@ -39,4 +41,4 @@ async def main(life: Lifecycle) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "reports")
+    run(main, "reports", read)

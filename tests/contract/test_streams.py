@@ -1,4 +1,4 @@
-"""`proto/streams.toml` says what travels where, and the code does that: keys, groups, writers, readers, retention."""
+"""`proto/streams.toml` says what travels where, and the code does that: keys, writers, readers, retention."""
 
 import ast
 import inspect
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services import catalogue
-from shared.process.settings import Settings
+from services.settings import Settings
 from shared.redis import keys
 from shared.words import events
 
@@ -79,18 +79,21 @@ def test_the_key_of_a_stream_is_spelled_by_the_function_named(name: str) -> None
         assert function(*other) != function(*first)
 
 
-def test_the_consumer_groups_are_those_the_code_reads_with() -> None:
-    of_code = {value for name, value in vars(keys).items() if re.fullmatch(r"GROUP_[A-Z]+", name)}
-
-    registered = {(group, service) for stream in LIVE.values() for group, service in stream["groups"].items()}
-    assert {group for group, _ in registered} == of_code
-    assert registered == {(group, service.name) for service in catalogue.SERVICES for group in service.groups}
+def test_a_service_reads_the_streams_that_its_row_says_in_a_group_of_its_name() -> None:
+    for service in catalogue.SERVICES:
+        main = ROOT / service.module.replace(".", "/") / "__main__.py"
+        text = main.read_text("utf-8") if main.exists() else ""
+        assert set(service.reads) <= set(LIVE), service.name
+        assert {name for name in LIVE if f"keys.{name}" in text and "bus.Consumer(" in text} == set(service.reads)
+    groups = {value for name, value in vars(keys).items() if re.fullmatch(r"GROUP_[A-Z]+", name)}
+    assert groups <= {service.name for service in catalogue.SERVICES if service.reads}
 
 
 @pytest.mark.parametrize("name", sorted(LIVE))
 def test_who_writes_and_who_reads_are_services(name: str) -> None:
     stream = LIVE[name]
-    readers = [*stream["groups"].values(), *([stream["leased_by"]] if "leased_by" in stream else [])]
+    grouped = [service.name for service in catalogue.SERVICES if name in service.reads]
+    readers = [*grouped, *([stream["leased_by"]] if "leased_by" in stream else [])]
     writers = [service for services in stream["writers"].values() for service in services]
 
     assert readers

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from services import catalogue
-from shared.process.settings import Settings
+from services.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = set(catalogue.BY_NAME)
@@ -49,6 +49,8 @@ def test_a_process_has_settings_of_its_name() -> None:
             assert getattr(settings, service.name).metrics_port == 0, service.name
         if service.listens:
             assert getattr(settings, service.name).port > 0, service.name
+        folder = ROOT / service.module.replace(".", "/")
+        assert (folder / "settings.py").exists() is (service.settings is not None), service.name
 
 
 def test_all_processes_of_an_instance_stop_in_some_order() -> None:

@@ -116,7 +116,7 @@ EDGES: dict[str, set[str]] = {
 }
 
 #: What stands over the services and may be imported by them: each imports none of them.
-HOUSE = {"catalogue"}
+HOUSE = {"catalogue", "settings"}
 
 NOT_NAMES = {"utils", "util", "common", "helpers", "base", "types", "misc"}
 

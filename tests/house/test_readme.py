@@ -9,12 +9,12 @@ from pathlib import Path
 import click
 import pytest
 
-from services import catalogue
+from services import catalogue, settings
 from services.console.console import main
 from services.relay.__main__ import SHAPING_FILE
 from services.relay.traffic.egress import Egress
 from services.relay.traffic.shaping import Shaping
-from shared.process import settings
+from shared.process.settings import FILE_VARIABLE
 from tests.routes import all_routes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -70,11 +70,11 @@ def test_every_route_is_offered(tmp_path: Path) -> None:
 
 def test_every_setting_is_one() -> None:
     known = {line.name for line in settings.explain({}, None)}
-    variables = {f"ESTAFETTE_{name.replace('.', '_').upper()}" for name in known} | {settings.FILE_VARIABLE}
+    variables = {f"ESTAFETTE_{name.replace('.', '_').upper()}" for name in known} | {FILE_VARIABLE}
     sections = {name.partition(".")[0] for name in known}
 
     named = found(r"\bESTAFETTE_[A-Z_]*[A-Z]\b")
-    dotted = {name for name in found(r"^([a-z]+\.[a-z_]+)$") if name.partition(".")[0] in sections}
+    dotted = {name for name in found(r"^([a-z_]+\.[a-z_]+)$") if name.partition(".")[0] in sections}
 
     assert len(named) > 15
     assert named - variables == set()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services import settings
 from services.relay.delivery.courier import Courier, Parcel, Result
 from services.relay.delivery.route import Hop, NoRoute, Routes
 from services.relay.delivery.smtp import Connection, Timeouts
@@ -23,7 +24,6 @@ from services.relay.wiring import encryption
 from services.relay.words.reply import ConnectFailed, Reply
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
-from shared.process import settings
 from shared.process.lifecycle import Lifecycle
 from shared.redis import keys
 from shared.redis.sending_domains import SendingDomains

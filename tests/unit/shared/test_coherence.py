@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from services import catalogue
+from services.settings import load
 from shared.process import coherence
-from shared.process.settings import SettingsError, load
+from shared.process.settings import SettingsError
 
 #: What mailing the world needs.
 WORLD = {
