@@ -1,9 +1,9 @@
-"""Every service, once: what it is for, its process, routes, settings, streams, ports, and when it stops.
+"""Every service, once: its process, routes, settings, streams, ports, and when it stops.
 
-`estafette run` and `serve`, the process of all routes, the settings, the registry of streams, the README's table and
-the measurements read this; nothing else lists services (a house test says so). A new service is its own folder and one
-row here. Pure data: modules are named as strings and imported when they are needed, so that reading the catalogue
-costs nothing.
+`estafette run` and `serve`, the process of all routes, the settings, the registry of streams, the table in
+docs/architecture.md and the measurements read this; nothing else lists services (a house test says so). A new service
+is its own folder and one row here. Pure data: modules are named as strings and imported when they are needed, so that
+reading the catalogue costs nothing.
 
 By convention a service `<module>` has, where its row says so: `<module>.__main__` with `main(life)`, its process;
 `<module>.routes` with `routes(parts)` (`shared.http.parts`); `<module>.settings` with its section.
@@ -32,7 +32,6 @@ class Service:
 
     name: str
     module: str
-    purpose: str
     process: Literal["run", "alone"] | None = None
     routes: bool = False
     stops: Literal["lets in", "sends", "receives", "counts"] | None = None
@@ -59,7 +58,6 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "http",
         "services.http",
-        "answers every route of all services on one port",
         process="run",
         stops="lets in",
         listens=True,
@@ -67,8 +65,6 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "queueing",
         "services.queueing",
-        "takes jobs, compiles their content once, rejects and de-duplicates recipients, asks the suppression "
-        "list, finds the site of each domain by MX look-up, puts messages into the ready queues",
         process="run",
         routes=True,
         stops="sends",
@@ -78,8 +74,6 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "breakers",
         "services.breakers",
-        "stops a job whose addresses are bad, and the bulk of a tenant of whom recipients complain; takes "
-        "pause, consent and resume",
         process="run",
         routes=True,
         stops="counts",
@@ -89,13 +83,11 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "domains",
         "services.domains",
-        "takes sending domains: whose they are, their keys, the records to publish",
         routes=True,
     ),
     Service(
         "relay",
         "services.relay",
-        "leases what is due, renders and signs each mail late, sends it over kept connections, retries, expires",
         process="run",
         stops="sends",
         settings="Relay",
@@ -103,7 +95,6 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "tracking",
         "services.tracking",
-        "answers the pixel, the links and the unsubscribe page, once what happened is recorded",
         process="alone",
         routes=True,
         settings="Tracking",
@@ -111,7 +102,6 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "bounces",
         "services.bounces",
-        "takes mail at the return path: bounces, complaints, unsubscriptions by mail, automatic replies",
         process="run",
         routes=True,
         stops="receives",
@@ -121,7 +111,6 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "suppression",
         "services.suppression",
-        "keeps the list of addresses that must not be mailed",
         process="run",
         routes=True,
         stops="counts",
@@ -131,7 +120,6 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "reports",
         "services.reports",
-        "counts, keeps timelines, serves the event feed, trims the events",
         process="run",
         routes=True,
         stops="counts",
@@ -141,7 +129,6 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "mailbox",
         "services.local.mailbox",
-        "for trying: a catch-all SMTP server that delivers nothing, and a page that shows what came",
         process="run",
         routes=True,
         stops="receives",

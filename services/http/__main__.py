@@ -2,6 +2,8 @@
 
 Links in mails work from the first moment, with or without Redis; the rest answers 503 until Redis does. /readyz is 200
 once the data was found to be ours and every process named in `http.ready_urls` is ready too.
+
+`python -m services.http describe` writes these routes down for people instead (`docs/api.md`).
 """
 
 import asyncio
@@ -15,6 +17,8 @@ import aiohttp
 from aiohttp import web
 
 from services import catalogue
+from services.http.page import page
+from services.settings import Settings as Joined
 from services.settings import read
 from shared.http import api
 from shared.http.parts import Mounted, Parts
@@ -22,7 +26,7 @@ from shared.mail.dkim_keys import Vault
 from shared.net.server import Runner
 from shared.process import master_secret, metrics
 from shared.process.lifecycle import Lifecycle, run
-from shared.process.settings import Settings
+from shared.process.settings import Data, Settings
 from shared.redis import known_secret, redis, storage
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients
@@ -115,8 +119,26 @@ def _health(life: Lifecycle) -> list[api.Route]:
     text = {200: "text/plain"}
     not_yet = {**text, 503: "text/plain"}
     return [  # probes are often told to append something that no cache knows
-        api.Route("GET", "/healthz", metrics.healthz, "Whether this process is alive", answers=text, any_query=True),
-        api.Route("GET", "/readyz", readyz, "Whether every process is ready", answers=not_yet, any_query=True),
+        api.Route(
+            "GET",
+            "/healthz",
+            metrics.healthz,
+            "Whether this process is alive",
+            name="is_alive",
+            tag="process",
+            answers=text,
+            any_query=True,
+        ),
+        api.Route(
+            "GET",
+            "/readyz",
+            readyz,
+            "Whether every process is ready",
+            name="is_ready",
+            tag="process",
+            answers=not_yet,
+            any_query=True,
+        ),
     ]
 
 
@@ -143,5 +165,16 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def described(directory: str) -> str:
+    """`docs/api.md`: the routes under the settings that nobody changed. Nobody is asked, and nothing is signed; nothing
+    is written to that directory either."""
+    life = Lifecycle("http", Joined(data=Data(dir=directory)))
+    parts = parts_of(life.settings, redis.connect("redis://127.0.0.1:1/0"), master_secret.MasterSecret(bytes(32)))
+    return page(api.openapi(routes_of(mount(parts), life)))
+
+
 if __name__ == "__main__":
-    run(main, "http", read)
+    if sys.argv[1:] == ["describe"]:
+        sys.stdout.write(described(os.devnull))
+    else:
+        run(main, "http", read)

@@ -8,7 +8,7 @@ from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
 from services.reports.store import ReportStore
 from services.settings import read
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import bus, keys, storage
+from shared.redis import bus, keys, storage, trimming
 
 
 def now_ms() -> int:
@@ -28,7 +28,7 @@ async def main(life: Lifecycle) -> None:
     silent_ms = settings.events.retention_days * DAY_MS
 
     async def trim(partition: int, before_ms: int) -> int:
-        return await bus.trim(client, partition, before_ms, silent_ms)
+        return await trimming.trim(client, partition, before_ms, silent_ms)
 
     async with life.serving(settings.of(own.Reports).metrics_port):
         if not await storage.is_ours(life, client):

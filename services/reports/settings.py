@@ -4,4 +4,4 @@ from shared.process.settings import Process
 
 
 class Reports(Process, frozen=True, kw_only=True):
-    """Nothing of its own yet."""
+    pass

@@ -14,8 +14,7 @@ Rules that the scripts and loops here keep:
 - A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
 - What a dead consumer left is taken over after `CLAIM_AFTER_MS`.
 - A group is registered with its stream by the consumer that makes it, and again whenever that looks for what others
-  left. `trim` heeds who is registered, and nobody else: a service that was never started holds nothing back. One that
-  has been silent for as long as facts are kept anyway holds nothing back any more; when it reads again, it does.
+  left: `trimming` heeds who is registered, and nobody else.
 """
 
 import asyncio
@@ -49,9 +48,6 @@ CLAIM_AFTER_MS = 30_000
 #: A consumer that has read nothing for so long, and has nothing in hand, is forgotten: names of processes do not come
 #: back.
 FORGET_AFTER_MS = 3_600_000
-#: Between two looks of whoever trims no more than this counts as silence of a reader: what stood still together with
-#: the readers accuses none of them.
-LONGEST_LOOK_MS = 300_000
 MAX_FAILURES = 5
 #: What failed is handed over again after this, and then twice as long each time.
 FIRST_RETRY_S = 0.1
@@ -106,26 +102,6 @@ local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
 if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
 redis.call('HSET', KEYS[2], 'silent:' .. ARGV[1], 0)
 return 1
-"""
-)
-
-# KEYS: readers of a stream. ARGV: the longest silence between two looks, and how long a silent reader holds something
-# back, ms. Answers the groups that do.
-_HOLDING = Script(
-    """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local looked = tonumber(redis.call('HGET', KEYS[1], 'looked') or now)
-redis.call('HSET', KEYS[1], 'looked', now)
-local passed = math.max(0, math.min(now - looked, tonumber(ARGV[1])))
-local holding = {}
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  local group = string.match(field, '^silent:(.*)$')
-  if group and redis.call('HINCRBY', KEYS[1], field, passed) <= tonumber(ARGV[2]) then
-    holding[#holding + 1] = group
-  end
-end
-return holding
 """
 )
 
@@ -469,37 +445,6 @@ def entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         int(version) if version.isdigit() else 0,
         fields.get(b"b", b""),
     )
-
-
-async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -> int:
-    """Removes facts older than `before_ms`, none that a registered group has yet to acknowledge. Returns how many.
-
-    A group whose consumers have been silent for longer than `silent_ms` (the retention) is passed over. Silence is
-    counted by these calls themselves, so an installation that stood still as a whole loses nothing: its readers have
-    until then again. While nobody is registered nothing is removed."""
-    stream = keys.events(partition)
-    limit = f"{before_ms}-0"
-    found = await _HOLDING(client, [keys.readers(stream)], [LONGEST_LOOK_MS, silent_ms])
-    try:
-        known = {group["name"].decode(): group for group in await answer(client.xinfo_groups(stream))}
-    except ResponseError:
-        return 0
-    groups = [group.decode() for group in found]
-    if not groups:
-        return 0
-    for group in groups:
-        if group not in known:
-            return 0
-        limit = min(limit, known[group]["last-delivered-id"].decode(), key=_position)
-        pending = await answer(cast(Awaitable[Any], client.xpending(stream, group)))
-        if pending["pending"]:
-            limit = min(limit, pending["min"].decode(), key=_position)
-    return int(await answer(client.xtrim(stream, minid=limit, approximate=True)))
-
-
-def _position(stream_id: str) -> tuple[int, int]:
-    milliseconds, _, number = stream_id.partition("-")
-    return int(milliseconds), int(number or 0)
 
 
 async def _cancelled(tasks: "Sequence[asyncio.Task[None]]", again_after_s: float = 0.05) -> None:

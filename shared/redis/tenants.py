@@ -16,10 +16,10 @@ from typing import Any, cast
 
 import msgspec
 
-from shared.http.api import SCOPES, Principal
 from shared.redis import keys
 from shared.redis.redis import Client, answer
 from shared.words import quotas
+from shared.words.principal import SCOPES, Principal
 
 #: How long a revoked key may live on in a process that has just used it.
 CACHE_SECONDS = 10.0

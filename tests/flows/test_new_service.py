@@ -9,7 +9,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ROW = """    Service(
         "echo",
         "services.echo",
-        "says how many events there were",
         process="run",
         routes=True,
         stops="counts",

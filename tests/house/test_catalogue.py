@@ -41,6 +41,13 @@ def test_what_a_row_promises_is_there() -> None:
         assert (service.process == "run") is (service.stops is not None), service.name
 
 
+def test_the_table_of_services_has_each_of_them() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    table = page[page.index("## Services") : page.index("## Streams")]
+
+    assert {row.split("`")[1] for row in table.splitlines() if row.startswith("| `")} == NAMES - {"http"}
+
+
 def test_a_process_has_settings_of_its_name() -> None:
     settings = Settings()
 

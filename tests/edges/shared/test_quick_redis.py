@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
+from redis.asyncio import Redis
 from redis.asyncio.connection import Connection
 
 from shared.redis import redis
@@ -21,7 +22,8 @@ async def serving(read: Callable[[asyncio.StreamReader, asyncio.StreamWriter], A
 def test_a_command_is_what_the_library_would_write(run: Callable[..., None]) -> None:
     async def test() -> None:
         client = redis.connect("redis://127.0.0.1:1/0")
-        connection = client.connection_pool.make_connection()
+        assert isinstance(client, Redis)
+        connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         command = ("CONFIG GET", b"\x00\xff", "caf\u00e9", 7, -1, 2.5, "", b"x" * 100_000)
 
         packed = b"".join(connection.pack_command(*command))
