@@ -155,7 +155,9 @@ class Stack:
         (`redis`). LookupError while there is none."""
         assert self._process is not None
         parent = self.pid_of("relay") if name == "relay.signing" else self._process.pid
-        wanted = {"redis": "redis-server"}.get(name, rf"-m services\.(local\.)?{name}(\s|$)")
+        signing = r"-m services\.relay\.signing\.process(\s|$)"
+        own_words = {"redis": "redis-server", "relay.signing": signing}
+        wanted = own_words.get(name, rf"-m services\.(local\.)?{name}(\s|$)")
         for pid in _children(parent):
             if re.search(wanted, _command(pid)):
                 return pid
