@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
+from services import catalogue
+
 SYSTEM_DIRS = "/usr/sbin:/sbin:/usr/lib/postfix/sbin"
 START_S = 30.0
 
@@ -96,12 +98,12 @@ class Processes(ExitStack):
         return port
 
     def service(self, name: str, environ: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], int]:
-        """`python -m services.<name>` (`http`: all routes), once it is ready; its process and its metrics port."""
+        """The process of a service (`http`: all routes), once it is ready; its process and its metrics port."""
         return self.services(name, environ, 1)[0]
 
     def services(self, name: str, environ: Mapping[str, str], count: int) -> list[tuple[subprocess.Popen[bytes], int]]:
         """So many at the same time, once all are ready."""
-        module = f"services.{name}"
+        module = catalogue.BY_NAME[name].module
         started = []
         for _ in range(count):
             port = free_port()

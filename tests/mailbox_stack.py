@@ -11,11 +11,11 @@ from typing import Any
 import aiosmtplib
 from aiohttp.test_utils import TestClient, TestServer
 
-from services.mailbox import http
-from services.mailbox.mailbox import Mail, Mailbox
-from services.mailbox.outbox import Outbox
-from services.mailbox.smtp import Listener
-from services.mailbox.store import KEEP_BYTES, Reader, Writer
+from services.local.mailbox import http
+from services.local.mailbox.mailbox import Mail, Mailbox
+from services.local.mailbox.outbox import Outbox
+from services.local.mailbox.smtp import Listener
+from services.local.mailbox.store import KEEP_BYTES, Reader, Writer
 from shared.http import api
 from shared.redis import redis
 

@@ -4,10 +4,12 @@ import secrets
 import time
 
 from services.bounces import loops
+from services.bounces import settings as own
 from services.bounces.bounces import Bounces
 from services.bounces.kept import KeptMails
 from services.bounces.misses import Misses
 from services.bounces.smtp import Listener
+from services.settings import read
 from shared.process import master_secret
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import known_secret, storage
@@ -19,31 +21,32 @@ from shared.words.verp import VerpKeys
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
+    mine = settings.of(own.Bounces)
     secret = master_secret.load(settings)
     client = storage.connect(life)
     publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
     bounces = Bounces(
         VerpKeys(secret.current, secret.previous),
-        lambda domain: domain == settings.bounces.domain.lower(),
+        lambda domain: domain == mine.domain.lower(),
         Recipients(client, settings.redis.partitions),
         publisher,
         KeptMails(client, now_ms),
         now_ms,
         tokens=TokenKeys(secret.current, secret.previous),
-        is_loop=loops.Loops(settings.bounces.feedback_loops).include,
+        is_loop=loops.Loops(mine.feedback_loops).include,
     )
     listener = Listener(
         bounces,
-        settings.bounces.host,
-        settings.bounces.port,
-        hostname=settings.bounces.domain,
-        max_sessions=settings.bounces.max_sessions,
-        max_sessions_per_peer=settings.bounces.max_sessions_per_peer,
-        misses=Misses(time.monotonic, settings.bounces.max_misses_per_peer),
-        max_mail_bytes=settings.bounces.max_mail_bytes,
-        command_timeout_s=settings.bounces.command_timeout_seconds,
+        mine.host,
+        mine.port,
+        hostname=mine.domain,
+        max_sessions=mine.max_sessions,
+        max_sessions_per_peer=mine.max_sessions_per_peer,
+        misses=Misses(time.monotonic, mine.max_misses_per_peer),
+        max_mail_bytes=mine.max_mail_bytes,
+        command_timeout_s=mine.command_timeout_seconds,
     )
-    async with life.serving(settings.bounces.metrics_port):
+    async with life.serving(mine.metrics_port):
         if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await listener.open()
@@ -58,4 +61,4 @@ def now_ms() -> int:
 
 
 if __name__ == "__main__":
-    run(main, "bounces")
+    run(main, "bounces", read)

@@ -1,7 +1,6 @@
 """The console command `estafette`: what an operator types. It decodes, delegates and prints."""
 
 import asyncio
-import importlib
 import json
 import os
 import tempfile
@@ -13,15 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from services import catalogue
 from shared.process import settings as settings_module
 from shared.process.settings import Settings, SettingsError
 from shared.words.errors import OperatorFault
 
 if TYPE_CHECKING:
     from shared.redis.sending_domains import LookUp, SendingDomain, SendingDomains
-
-#: What `estafette serve` can be asked for: the stream loops, and `http` for all routes.
-SERVICES = ("http", "queueing", "relay", "tracking", "bounces", "suppression", "reports", "mailbox")
 
 #: How a domain came to be its tenant's, in `domains list`.
 _STANDINGS = {"verified": "added", "pending": "waits", "by_use": "taken by use", "taken_back": "taken back"}
@@ -65,7 +62,7 @@ def run() -> None:
 
 
 @main.command()
-@click.argument("service", type=click.Choice(SERVICES))
+@click.argument("service", type=click.Choice(catalogue.SERVED))
 def serve(service: str) -> None:
     """Run one process: the loop of a service, or `http`, every route."""
     from shared.process import lifecycle
@@ -73,14 +70,14 @@ def serve(service: str) -> None:
     settings = _settings()
     if not settings.redis.url:
         _fail("set redis.url: a process that is served alone starts no Redis")
-    module = f"services.{service}.__main__"
-    lifecycle.run(importlib.import_module(module).main, service, settings)
+    lifecycle.run(catalogue.BY_NAME[service].main().main, service, lambda: settings)
 
 
 @main.command("settings")
 @click.option("--markdown", is_flag=True, help="The page docs/settings.md: all that there are, with their comments.")
 def print_settings(markdown: bool) -> None:
     """Every setting in force, and where it comes from."""
+    from services import settings as joined
     from services.console import settings_page
 
     if markdown:
@@ -88,7 +85,7 @@ def print_settings(markdown: bool) -> None:
         return
     environ = os.environ
     try:
-        found = settings_module.explain(environ, settings_module.settings_file(environ))
+        found = joined.explain(environ, settings_module.settings_file(environ))
     except SettingsError as error:
         _fail(str(error))
     width = max(len(line.name) for line in found)
@@ -506,8 +503,10 @@ def consent_to_resume(name: str) -> None:
 
 
 def _settings() -> Settings:
+    from services import settings as joined
+
     try:
-        return settings_module.read()
+        return joined.read()
     except SettingsError as error:
         _fail(str(error))
 

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from services.settings import Settings
 from shared.process import settings
-from shared.process.settings import Section, Settings
+from shared.process.settings import Section
 
 _OPENING = """\
 # Settings
@@ -35,7 +36,7 @@ port = 8080
 
 def page() -> str:
     """The whole page, ending in a newline."""
-    return "\n".join([_OPENING, *(_table(field.name, field.type) for field in msgspec.structs.fields(Settings))])
+    return "\n".join([_OPENING, *(_table(*one) for one in settings.sections_of(Settings).items())])
 
 
 def _table(name: str, section: type[Section]) -> str:

@@ -12,47 +12,25 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
-from services.bounces import http as bounces
-from services.bounces.kept import KeptMails
-from services.domains import http as domains
+from services import catalogue
 from services.http.page import page
-from services.mailbox import dkim
-from services.mailbox import http as mailbox
-from services.mailbox import store as mailbox_store
-from services.queueing import compiling, stopping
-from services.queueing import http as queueing
-from services.queueing.aside import Aside
-from services.queueing.figures import FigureStore
-from services.queueing.quotas import Room
-from services.queueing.store import DAY_MS, JobStore
-from services.reports import http as reports
-from services.reports.event_log import EventLog
-from services.reports.store import ReportReader
-from services.suppression import http as suppression
-from services.suppression.store import Lists
-from services.tracking import http as tracking
-from services.tracking import parts
-from services.tracking.tracking import Tracking
+from services.settings import Settings as Joined
+from services.settings import read
 from shared.http import api
+from shared.http.parts import Mounted, Parts
 from shared.mail.dkim_keys import Vault
-from shared.mail.domain_names import InvalidDomain
-from shared.net import dns
 from shared.net.server import Runner
 from shared.process import master_secret, metrics
 from shared.process.lifecycle import Lifecycle, run
-from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Data, Settings
 from shared.redis import known_secret, redis, storage
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients
-from shared.redis.sending_domains import SendingDomains, records
-from shared.redis.stops import StopList
-from shared.redis.suppression import SuppressionList
+from shared.redis.sending_domains import SendingDomains
 from shared.redis.tenants import Tenants
 from shared.words.quotas import Admission
 from shared.words.tokens import MAX_TOKEN_CHARS, TokenKeys
@@ -72,17 +50,20 @@ async def main(life: Lifecycle) -> None:
     settings = life.settings
     secret = master_secret.load(settings)
     client = storage.connect(life)
-    publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
-    tokens, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
-    links = parts.tracking(settings, publisher, tokens, recipients, secrets.token_hex(6))
-    await links.start()
-    life.push_close(links.close)  # before the client: what is in hand still goes to Redis
-    tenants = Tenants(client)
-    sandbox = _sandbox(settings)
-    vault = Vault(secret.current, secret.previous)
-    routes = all_routes(life, client, tenants, links, vault, sandbox)
+    parts = parts_of(settings, client, secret)
+    mounted = mount(parts)
+    for one in mounted:
+        if one.start is not None:
+            await one.start()
+        if one.close is not None:
+            life.push_close(one.close)  # before the client: what is in hand still goes to Redis
     admission = Admission(settings.quotas.by_name(), time.monotonic)
-    app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes, admission=admission)
+    app = api.application(
+        routes_of(mounted, life),
+        parts.tenants,
+        max_body_bytes=max(one.max_body_bytes for one in mounted),
+        admission=admission,
+    )
     runner = Runner(
         app,
         life.connections.callers,
@@ -90,115 +71,45 @@ async def main(life: Lifecycle) -> None:
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     await runner.setup()
-    life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
+    life.push_close(runner.cleanup)  # before what records: it answers the requests that it has
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))
     life.push_close(others.close)
     life.also_check(_OtherProcesses(others, settings.http.ready_urls))
     async with life.serving(settings.http.metrics_port):
-        life.spawn(sandbox.run(life.stopping), "sandbox")
+        for one in mounted:
+            if one.run is not None:
+                life.spawn(one.run(life.stopping), "beside the routes")
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
         if await storage.is_ours(life, client) and await known_secret.is_known(life, client, secret):
-            await SendingDomains(client, vault).count()
+            await SendingDomains(client, parts.vault).count()
             life.ready()
         await life.stopping.wait()
 
 
-def all_routes(
-    life: Lifecycle,
-    client: redis.Client,
-    tenants: Tenants,
-    links: Tracking,
-    vault: Vault,
-    sandbox: Sandbox | None = None,
-) -> list[api.Route]:
-    """What is mounted under these settings. Asks nothing of Redis yet."""
-    settings = life.settings
-    return [
-        *tracking.routes(links, _now_ms, settings.tracking.forwarded_hops),
-        *_queueing(settings, client, tenants, vault, sandbox or _sandbox(settings)),
-        *_suppression(settings, client),
-        *_reports(settings, client),
-        *bounces.routes(KeptMails(client, _now_ms)),
-        *_mailbox(settings, client, vault),
-        *_health(life),
-    ]
-
-
-def _sandbox(settings: Settings) -> Sandbox:
-    processes = settings.http.compiling_processes
-    most_of_one = max(1, processes // 2)  # a tenant whose contents take a second each leaves half to the others
-    return Sandbox(program("services.queueing.compiling"), "http", processes, most_of_one=most_of_one)
-
-
-def _queueing(
-    settings: Settings, client: redis.Client, tenants: Tenants, vault: Vault, sandbox: Sandbox
-) -> list[api.Route]:
-    sending_domains = SendingDomains(client, vault, ours=settings.own_hosts)
+def parts_of(settings: Settings, client: redis.Client, secret: master_secret.MasterSecret) -> Parts:
+    """Asks nothing of Redis yet."""
     partitions = settings.redis.partitions
-    open_job_ms = settings.queueing.open_job_days * DAY_MS
-    store = JobStore(client, partitions, settings.queueing.max_intake_chunks, open_job_ms)
-    defaults = settings.quotas.by_name()
-    publisher = Publisher(client, partitions, lambda: secrets.token_hex(8))
-    aside = Aside()
-    jobs = queueing.routes(
-        store,
-        tenants,
-        sending_domains,
-        compiling.Compiler(sandbox, aside=aside),
-        Room(store, defaults, _now_ms, time.monotonic),
-        partitions=partitions,
-        max_recipients=settings.queueing.max_recipients,
+    return Parts(
+        settings=settings,
+        client=client,
+        publisher=Publisher(client, partitions, lambda: secrets.token_hex(8)),
+        tenants=Tenants(client),
+        tokens=TokenKeys(secret.current, secret.previous),
+        recipients=Recipients(client, partitions),
+        vault=Vault(secret.current, secret.previous),
         now_ms=_now_ms,
+        monotonic=time.monotonic,
         chance=os.urandom,
-        aside=aside,
     )
-    stops = stopping.routes(StopList(client), FigureStore(client, partitions), store, publisher, _now_ms)
-
-    async def look_up(names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
-        return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
-
-    return [*jobs, *stops, *domains.routes(sending_domains, tenants, look_up, _now_ms, defaults)]
 
 
-def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:
-    partitions = settings.redis.partitions
-    lists, lookup = Lists(client, partitions), SuppressionList(client, partitions)
-    return suppression.routes(lists, lookup, partitions, _now_ms, lambda: secrets.token_hex(8))
+def mount(parts: Parts) -> list[Mounted]:
+    """Of each service that has routes under these settings. Asks nothing of Redis yet."""
+    return [service.mounting().routes(parts) for service in catalogue.mounted(parts.settings.relay.route)]
 
 
-def _reports(settings: Settings, client: redis.Client) -> list[api.Route]:
-    partitions = settings.redis.partitions
-    recipients = Recipients(client, partitions)
-    log = EventLog(client, partitions, recipients, time.monotonic)
-    return reports.routes(ReportReader(client, partitions), log, recipients, partitions)
-
-
-def _mailbox(settings: Settings, client: redis.Client, vault: Vault) -> list[api.Route]:
-    """Only where mail goes there: whoever reaches its pages reads every mail."""
-    if settings.relay.route != "mailbox":
-        return []
-    sending_domains = SendingDomains(client, vault, ours=settings.own_hosts)
-
-    async def records_of(selector: str, domain: str) -> Sequence[str] | None:
-        """Our own keys as they shall be published, for DNS has none of a domain for trying; DNS has the others'."""
-        name = f"{selector}._domainkey.{domain}"
-        try:
-            found = await sending_domains.find(domain)
-        except InvalidDomain:
-            return ()
-        ours = [record.value for record in records(found, _now_ms()) if record.name == name] if found else []
-        return ours or (await dns.texts([name], settings.dns.servers, settings.dns.timeout_ms))[name]
-
-    async def verdict_of(signature: dkim.Signature) -> dkim.Verdict:
-        asked = await records_of(signature.selector, signature.domain) if signature.faulty is None else None
-        return dkim.verdict(signature, asked, _now_ms() // 1000)
-
-    return mailbox.routes(
-        mailbox_store.Reader(client),
-        lambda: secrets.token_urlsafe(16),
-        [name.lower() for name in (settings.http.host, urlsplit(settings.base_url).hostname) if name],
-        verdict_of=verdict_of,
-    )
+def routes_of(mounted: Sequence[Mounted], life: Lifecycle) -> list[api.Route]:
+    return [*(route for one in mounted for route in one.routes), *_health(life)]
 
 
 def _health(life: Lifecycle) -> list[api.Route]:
@@ -257,16 +168,13 @@ def _now_ms() -> int:
 def described(directory: str) -> str:
     """`docs/api.md`: the routes under the settings that nobody changed. Nobody is asked, and nothing is signed; nothing
     is written to that directory either."""
-    settings, nowhere, secret = Settings(data=Data(dir=directory)), redis.connect("redis://127.0.0.1:1/0"), bytes(32)
-    recipients = Recipients(nowhere, settings.redis.partitions)
-    publisher = Publisher(nowhere, settings.redis.partitions, str)
-    links = parts.tracking(settings, publisher, TokenKeys(secret), recipients, "described")
-    routes = all_routes(Lifecycle("http", settings), nowhere, Tenants(nowhere), links, Vault(secret))
-    return page(api.openapi(routes))
+    life = Lifecycle("http", Joined(data=Data(dir=directory)))
+    parts = parts_of(life.settings, redis.connect("redis://127.0.0.1:1/0"), master_secret.MasterSecret(bytes(32)))
+    return page(api.openapi(routes_of(mount(parts), life)))
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["describe"]:
         sys.stdout.write(described(os.devnull))
     else:
-        run(main, "http")
+        run(main, "http", read)

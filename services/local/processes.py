@@ -180,12 +180,13 @@ def service(module: str, name: str, environ: Mapping[str, str], pulse: Pulse | N
 
     def work() -> NoReturn:
         # Imported here, in the child: with the supervisor's own modules it would cost every start.
+        from services import settings
         from shared.process import lifecycle
 
         setproctitle(f"python -m {module}")
         os.environ.update(environ)
         beat = pulse.beat if pulse is not None else lambda: None
-        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, beat=beat)
+        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, settings.read, beat)
 
     return work
 

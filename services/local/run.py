@@ -1,7 +1,7 @@
 """`estafette run`: one instance on this machine. Redis, a process per stream loop, one for all HTTP routes.
 
     supervisor ─┬─ redis       unless redis.url names one; its URL is in <data.dir>/redis.url while it runs
-                ├─ queueing, relay, bounces, suppression, reports; mailbox where relay.route is `mailbox`
+                ├─ what the catalogue has a process for (`services.catalogue`); mailbox where relay.route is `mailbox`
                 ╰─ http        every route on one port, and the spool of tracking
 
 What dies is started again, later each time; what hangs is killed. Readiness: each process has its metrics port chosen
@@ -13,7 +13,7 @@ asks. In `<data.dir>`:
     installation     whose data it is, once seen
     secret.key       the master secret                 logs/<process>.log    JSON lines; warnings are shown here too
 
-Stopping goes against the flow: no new jobs first, then no new mails, then what receives, then what counts, Redis last.
+Stopping goes against the flow (`catalogue.STOPS`), Redis last.
 Each has `lifecycle.drain_seconds` and a little; a second Ctrl-C does not wait. SIGHUP is ignored, here and in all that
 is started from here: the instance outlives its terminal, and says on what is left of it what it can.
 """
@@ -39,6 +39,7 @@ from typing import IO, NoReturn, TypeVar
 import click
 import orjson
 
+from services import catalogue
 from services.local import private, processes, redis_server
 from services.local.processes import (
     Child,
@@ -54,8 +55,6 @@ from shared.redis.installation import NotOurs
 from shared.redis.tenants import TenantError, Tenants
 from shared.words.errors import OperatorFault
 
-#: Stopped in this order, each group together: edges in first, what they stand on last.
-STOP_ORDER = (("http",), ("queueing", "relay"), ("mailbox", "bounces"), ("suppression", "reports"), ("redis",))
 DEMO_SCOPES = ("send", "read", "suppress", "admin")
 #: What services import that takes long: imported once, before they are forked. Names, for each has one owner.
 PRELOADED = (
@@ -71,7 +70,6 @@ OTHERS_REDIS_TRIES = 3
 CLOSE_SECONDS = 5.0
 #: Lines of one process shown at each look: a fault that every message has must not bury the others.
 SHOWN_AT_ONCE = 10
-_LISTENING = (("http", "port", True), ("bounces", "port", True), ("mailbox", "port", False))
 #: Ports given out here: above what is well known, below what the kernel gives to clients.
 _PORTS = range(21_000, 32_000)
 T = TypeVar("T")
@@ -152,22 +150,22 @@ class Instance:
         return key
 
     def start_services(self) -> None:
-        names = ["queueing", "relay", "bounces", "suppression", "reports"]
-        if self.settings.relay.route == "mailbox":
-            names.append("mailbox")
-        for name in (*names, "http"):
-            section = getattr(self.settings, name)
-            self.metrics_ports[name] = section.metrics_port or next(self._free_ports)
+        started = catalogue.of_an_instance(self.settings.relay.route)
+        started.sort(key=lambda service: service.name == "http")  # last: it answers for the others
+        for service in started:
+            section = getattr(self.settings, service.name)
+            self.metrics_ports[service.name] = section.metrics_port or next(self._free_ports)
+        names = [service.name for service in started if service.name != "http"]
         ready = ",".join(f"{name}={self.metrics_url(name, 'readyz')}" for name in names)
-        for name in (*names, "http"):
+        for service in started:
+            name = service.name
             environ = {
                 "ESTAFETTE_REDIS_URL": self.redis_url,
                 f"ESTAFETTE_{name.upper()}_METRICS_PORT": str(self.metrics_ports[name]),
                 "ESTAFETTE_HTTP_READY_URLS": ready,
             }
-            module = f"services.{name}"
             pulse = Pulse()
-            work = processes.service(module, name, environ, pulse)
+            work = processes.service(service.module, name, environ, pulse)
             self._start(name, work if name == "http" else processes.behind(work), pulse)
 
     def metrics_url(self, name: str, page: str = "metrics") -> str:
@@ -176,13 +174,11 @@ class Instance:
     def check_ports(self) -> None:
         """CannotRun names each port that is taken, with its setting."""
         faults = []
-        for section, field, always in _LISTENING:
-            listening = getattr(self.settings, section)
-            if not always and self.settings.relay.route != "mailbox":
-                continue
+        for name in catalogue.listening(self.settings.relay.route):
+            listening = getattr(self.settings, name)
             if (reason := why_not_free(listening.host, listening.port)) is not None:
-                variable = f"ESTAFETTE_{section.upper()}_{field.upper()}"
-                faults.append(f"{section}.{field} ({variable}): {listening.host}:{listening.port} {reason}")
+                variable = f"ESTAFETTE_{name.upper()}_PORT"
+                faults.append(f"{name}.port ({variable}): {listening.host}:{listening.port} {reason}")
         if faults:
             raise CannotRun("\n".join(faults))
 
@@ -216,9 +212,8 @@ class Instance:
             await redis.close(client)
 
     def _hang_seconds(self, name: str) -> float:
-        """A relay whose lease is not over yet hangs for nobody."""
-        asked = self.settings.lifecycle.hang_seconds
-        return max(asked, 2 * self.settings.relay.lease_ms / 1000) if name == "relay" else asked
+        patience: float = getattr(self.settings, name).patience_seconds if name in catalogue.BY_NAME else 0.0
+        return max(self.settings.lifecycle.hang_seconds, patience)
 
     def _start(self, name: str, work: Callable[[], NoReturn], pulse: Pulse | None = None) -> None:
         log = self.data / "logs" / f"{name}.log"
@@ -278,11 +273,11 @@ class Instance:
     # Down
 
     def stop(self) -> None:
-        """In `STOP_ORDER`, however far the start has come."""
+        """In the catalogue's order and then Redis, however far the start has come."""
         if self._children:
             say("stopping …")
         deadline_seconds = self.settings.lifecycle.drain_seconds + CLOSE_SECONDS
-        for group in STOP_ORDER:
+        for group in (*catalogue.stop_order(catalogue.SERVICES), ["redis"]):
             children = [self._children[name] for name in group if name in self._children]
             for name in processes.stop(children, deadline_seconds, lambda: self._signals > 1):
                 say(f"{name} was killed: it did not end by itself")
@@ -295,7 +290,7 @@ class Instance:
 def run(settings: Settings) -> None:
     """Until a signal. CannotRun if nothing could be started."""
     try:
-        coherence.refuse(settings)
+        coherence.refuse(settings, ports=catalogue.ports(settings))
     except SettingsError as error:
         raise CannotRun(str(error)) from None
     data = settings.data.path

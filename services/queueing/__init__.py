@@ -1,9 +1,8 @@
 """queueing: takes jobs, decides for each recipient whether and where it is queued.
 
 Reads       jobs and sending domains over HTTP (`http.py`, `domains.py`); the stream `intake`, in which each entry names
-            a chunk of a job; the stream `events`, for the breakers; the suppression list; MX records.
-Writes      the job and its chunks (`store.py`), `intake`, the ready queues by site, Accepted, Suppressed and Rejected;
-            what is stopped, with Stopped, Resumed and Warned (`breakers.py`, `stopping.py`).
+            a chunk of a job; the suppression list; MX records.
+Writes      the job and its chunks (`store.py`), `intake`, the ready queues by site, Accepted, Suppressed and Rejected.
 Owns        jobs, their content (compiled once), ordinals, de-duplication, Idempotency-Key, the schedule, sending
             domains.
 Promises    A job is stored whole or not at all, before the 202. Each recipient of a started job is queued once, or
@@ -11,5 +10,5 @@ Promises    A job is stored whole or not at all, before the 202. Each recipient 
             are carried out, and each step carries them out once (promises 1, 2 and 4).
 
 Read `queueing.py` first, then `jobs.py` (what a job may look like), `compile.py` (what becomes of its content),
-`store.py` (the scripts), `http.py`, `breakers.py` (what stops a job, or a tenant's bulk).
+`store.py` (the scripts), `http.py`.
 """

@@ -6,16 +6,15 @@ import socket
 import time
 from functools import partial
 
-from services.queueing import breakers
-from services.queueing.figures import FigureStore
+from services.queueing import settings as own
 from services.queueing.queueing import Queueing
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
+from services.settings import read
 from shared.net import dns
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, storage
 from shared.redis.ready import LANES, ReadyQueues
-from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
 from shared.words import sites
 
@@ -26,20 +25,19 @@ def _now_ms() -> int:
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
-    partitions = settings.redis.partitions
+    mine, partitions = settings.of(own.Queueing), settings.redis.partitions
     client = storage.connect(life)
     route = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
     if route is None:
         resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
         life.push_close(resolver.close)
     publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
-    watching = breakers.Breakers(FigureStore(client, partitions), StopList(client), publisher, _now_ms)
     queueing = Queueing(
         store=JobStore(
             client,
             partitions,
-            settings.queueing.max_intake_chunks,
-            settings.queueing.open_job_days * DAY_MS,
+            mine.max_intake_chunks,
+            mine.open_job_days * DAY_MS,
         ),
         queues=ReadyQueues(client),
         suppressions=SuppressionList(client, partitions),
@@ -62,10 +60,7 @@ async def main(life: Lifecycle) -> None:
         )
         for lane in sorted(set(LANES.values()))
     ]
-    consumers.append(
-        bus.Consumer(client, partitions, keys.events, keys.GROUP_BREAKERS, name, watching.judge, batch=breakers.BATCH)
-    )
-    async with life.serving(settings.queueing.metrics_port):
+    async with life.serving(mine.metrics_port):
         if not await storage.is_ours(life, client):
             return
         for consumer in consumers:
@@ -73,10 +68,9 @@ async def main(life: Lifecycle) -> None:
             life.spawn(consumer.run(life.stopping), "reading")
         life.spawn(queueing.start_scheduled(life.stopping), "schedule")
         life.spawn(queueing.sweep(life.stopping), "open jobs")
-        life.spawn(watching.sweep_forever(life.stopping), "stops")
         life.ready()
         await life.stopping.wait()
 
 
 if __name__ == "__main__":
-    run(main, "queueing")
+    run(main, "queueing", read)

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from services.relay import settings as own
 from services.relay.alone import Alone, Lone, end_when_idle
 from services.relay.checks.admission import Admission
 from services.relay.checks.begun import Begun
@@ -42,6 +43,7 @@ from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Shaping
 from services.relay.wiring import encryption, main_path
 from services.relay.words.hop import Hop
+from services.settings import read
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
 from shared.net.inside import is_inside
@@ -108,7 +110,7 @@ class _Clock:
 
 def _helo(settings: Settings) -> str:
     """The name that EHLO says where its source has none."""
-    helo = settings.relay.helo or socket.getfqdn()
+    helo = settings.of(own.Relay).helo or socket.getfqdn()
     if settings.relay.route == "mx" and ("." not in helo or helo.startswith("localhost")):
         # RFC 5321 section 4.1.1.1 asks for a name that is found in DNS, and many hosts insist.
         logs.get_logger().warning("helo_not_qualified", helo=helo, advice="set relay.helo")
@@ -148,18 +150,18 @@ def _origin(settings: Settings, secret: master_secret.MasterSecret) -> Origin:
         tokens=TokenKeys(secret.current, secret.previous),
         verp=VerpKeys(secret.current, secret.previous),
         marks_key=secrets.token_bytes(32),
-        sender_id=settings.relay.sender_id,
-        dkim=settings.relay.dkim,
+        sender_id=settings.of(own.Relay).sender_id,
+        dkim=settings.of(own.Relay).dkim,
     )
 
 
 def _held(settings: Settings, *, alone: bool) -> HeldLimits:
     """How much this process holds: alone, one message."""
     return HeldLimits(
-        in_flight=1 if alone else settings.relay.in_flight,
-        batch=1 if alone else settings.relay.batch,
-        connections_per_site=settings.relay.connections_per_site,
-        lease_ms=settings.relay.lease_ms,
+        in_flight=1 if alone else settings.of(own.Relay).in_flight,
+        batch=1 if alone else settings.of(own.Relay).batch,
+        connections_per_site=settings.of(own.Relay).connections_per_site,
+        lease_ms=settings.of(own.Relay).lease_ms,
         alone=alone,
     )
 
@@ -193,13 +195,14 @@ class _Parts:
 def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, name: str, *, alone: bool) -> _Parts:
     """From the end of the pipe backwards."""
     settings, clock, chance = life.settings, _Clock(), Random(secrets.randbits(64))
+    mine = settings.of(own.Relay)
     partitions, helo = settings.redis.partitions, _helo(settings)
     resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, clock.monotonic)
     life.push_close(resolver.close)
     routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
     open_connection = _opening(settings, helo)
     everybodys = ReadyQueues(client)
-    slots, paces = Slots(client, name, settings.relay.lease_ms), Paces(client)
+    slots, paces = Slots(client, name, mine.lease_ms), Paces(client)
     gate = Gate(
         _shaping(settings),
         _egress(settings),
@@ -208,7 +211,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         paces,
         everybodys,
         partitions,
-        settings.relay.connections_per_site,
+        mine.connections_per_site,
         clock.now_ms,
         clock.monotonic,
     )
@@ -224,9 +227,9 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
 
     stops = Stops(client, partitions, StopList(client))
-    signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, clock.monotonic)
+    signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)
     engine = program("services.relay.making.rendering")
-    sandbox = Sandbox(engine, "relay", settings.relay.rendering_processes, at_once=False)
+    sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
     mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms)
     queues = everybodys.alone() if alone else everybodys
@@ -242,7 +245,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         gate=gate,
         making=Making(mails, clock.monotonic),
         new_courier=new_courier,
-        retries=Retries(chance, parse_schedule(settings.relay.retry_schedule)),
+        retries=Retries(chance, parse_schedule(mine.retry_schedule)),
         clock=clock,
     )
     return _Parts(relay, gate, slots, paces, stops, signatures, sandbox, reports, everybodys, queues)
@@ -271,13 +274,13 @@ def _start(life: Lifecycle, parts: _Parts) -> None:
 async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     """With `lone` it is the child of another relay, and tries messages alone."""
     settings = life.settings
-    partitions, lease_ms = settings.redis.partitions, settings.relay.lease_ms
+    partitions, lease_ms = settings.redis.partitions, settings.of(own.Relay).lease_ms
     secret = master_secret.load(settings)
     client = storage.connect(life)
     name = lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     parts = _parts(life, client, secret, name, alone=lone is not None)
     held = parts.relay.held
-    hang_s = max(settings.lifecycle.hang_seconds, 2 * lease_ms / 1000)
+    hang_s = max(settings.lifecycle.hang_seconds, settings.of(own.Relay).patience_seconds)
     life.also_alive(_hangs(parts.relay, hang_s))
 
     async with life.serving(settings.relay.metrics_port):
@@ -298,5 +301,5 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
 
 if __name__ == "__main__":
     if lone := Lone.told(sys.argv[1:]):
-        run(partial(main, lone=lone), "relay", beat=lone.beat)
-    run(main, "relay")
+        run(partial(main, lone=lone), "relay", read, lone.beat)
+    run(main, "relay", read)

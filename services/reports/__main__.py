@@ -3,10 +3,12 @@
 import socket
 import time
 
-from services.reports.reports import BATCH, Reports, trim_forever
+from services.reports import settings as own
+from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
 from services.reports.store import ReportStore
+from services.settings import read
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import bus, keys, storage
+from shared.redis import bus, keys, storage, trimming
 
 
 def now_ms() -> int:
@@ -23,10 +25,12 @@ async def main(life: Lifecycle) -> None:
         client, partitions, keys.events, keys.GROUP_REPORTS, socket.gethostname(), reports.count, batch=BATCH
     )
 
-    async def trim(partition: int, before_ms: int) -> int:
-        return await bus.trim(client, partition, keys.EVENT_GROUPS, before_ms)
+    silent_ms = settings.events.retention_days * DAY_MS
 
-    async with life.serving(settings.reports.metrics_port):
+    async def trim(partition: int, before_ms: int) -> int:
+        return await trimming.trim(client, partition, before_ms, silent_ms)
+
+    async with life.serving(settings.of(own.Reports).metrics_port):
         if not await storage.is_ours(life, client):
             return
         await consumer.create_groups()
@@ -37,4 +41,4 @@ async def main(life: Lifecycle) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "reports")
+    run(main, "reports", read)

@@ -35,6 +35,7 @@ _read = {name: READ.labels(name) for name in events.FACTS}
 BATCH = 200
 #: Trimming removes whole nodes of the stream at a time; more often would find nothing to do.
 TRIM_EVERY_S = 60.0
+DAY_MS = 86_400_000
 
 _log = logs.get_logger()
 
@@ -85,7 +86,7 @@ async def trim_forever(
 ) -> None:
     """Keeps the event streams at their retention until `stopping`."""
     while not stopping.is_set():
-        before_ms = now_ms() - retention_days * 86_400_000
+        before_ms = now_ms() - retention_days * DAY_MS
         try:
             removed = sum([await trim(partition, before_ms) for partition in range(partitions)])
         except RedisAway as away:

@@ -3,6 +3,8 @@
 import socket
 import time
 
+from services.settings import read
+from services.suppression import settings as own
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, Suppression
 from shared.process.lifecycle import Lifecycle, run
@@ -24,7 +26,7 @@ async def main(life: Lifecycle) -> None:
     consumer = bus.Consumer(
         client, partitions, keys.events, keys.GROUP_SUPPRESSION, socket.gethostname(), suppression.apply, batch=BATCH
     )
-    async with life.serving(settings.suppression.metrics_port):
+    async with life.serving(settings.of(own.Suppression).metrics_port):
         if not await storage.is_ours(life, client):
             return
         await consumer.create_groups()
@@ -34,4 +36,4 @@ async def main(life: Lifecycle) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "suppression")
+    run(main, "suppression", read)

@@ -5,6 +5,7 @@ import time
 
 from aiohttp import web
 
+from services.settings import read
 from services.tracking import http, parts
 from shared.http import api
 from shared.net.server import Runner
@@ -80,4 +81,4 @@ class _NoKeys:
 
 
 if __name__ == "__main__":
-    run(main, "tracking")
+    run(main, "tracking", read)

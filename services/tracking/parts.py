@@ -7,6 +7,7 @@ routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
 await tracking.close()                                  # after the last one
 """
 
+from services.tracking import settings as own
 from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import Recipients, Tokens, Tracking
@@ -15,7 +16,7 @@ from shared.process.settings import Settings
 
 def tracking(settings: Settings, publisher: Publisher, tokens: Tokens, recipients: Recipients, name: str) -> Tracking:
     """Not started yet. `name` is a random one of this process: it names its spool files and its batches."""
-    mine = settings.tracking
+    mine = settings.of(own.Tracking)
     spool = Spool(settings.data.path / "spool", name, mine.spool_max_bytes)
     recorder = Recorder(publisher, spool, name, spool_after_ms=mine.spool_after_ms, max_waiting=mine.max_waiting)
     return Tracking(tokens, recorder, name, recipients)

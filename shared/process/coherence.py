@@ -6,7 +6,7 @@ may be meant is a doubt: it is told, and they start. `mailbox`, and a fixed rout
 to it are right there. With `relay.private_networks` mail is meant for a network of one's own, where they may be.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
@@ -36,11 +36,11 @@ class Finding:
     fatal: bool = True
 
 
-def refuse(settings: Settings, process: str | None = None) -> None:
-    """SettingsError with every fault that concerns the process; None: all of one machine (`estafette run`)."""
+def refuse(settings: Settings, process: str | None = None, ports: Mapping[str, int] | None = None) -> None:
+    """SettingsError with every fault that concerns the process; None: all of one machine (`estafette run`), whose
+    `ports` are, by their setting, those that its processes take."""
     faults = [one.text for one in findings(settings) if one.fatal and (process is None or process in one.processes)]
-    if process is None:
-        faults += _ports_taken_twice(settings)
+    faults += _ports_taken_twice(ports or {})
     if faults:
         raise SettingsError(faults)
 
@@ -193,15 +193,10 @@ def _reports(settings: Settings, reach: _Reach) -> Iterator[Finding]:
         yield Finding(RELAY, _about("tls.report_from", why), fatal=False)
 
 
-def _ports_taken_twice(settings: Settings) -> Iterator[str]:
+def _ports_taken_twice(ports: Mapping[str, int]) -> Iterator[str]:
     """Of one machine alone: elsewhere they are different machines' ports."""
     taken: dict[int, str] = {}
-    ports = [("http.port", settings.http.port), ("bounces.port", settings.bounces.port)]
-    if settings.relay.route == "mailbox":
-        ports.append(("mailbox.port", settings.mailbox.port))
-    processes = ("http", "queueing", "relay", "bounces", "suppression", "reports", "mailbox")
-    ports += ((f"{process}.metrics_port", getattr(settings, process).metrics_port) for process in processes)
-    for name, port in ports:
+    for name, port in ports.items():
         if port and taken.setdefault(port, name) != name:
             yield _about(name, f"{port} is {taken[port]} already")
 

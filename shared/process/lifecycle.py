@@ -14,7 +14,7 @@ A service's `__main__` is:
             await service.drain()                       # or have run() look at life.stopping itself
 
     if __name__ == "__main__":
-        run(main, "relay")
+        run(main, "relay", read)                        # of services.settings
 
 What happens then:
 
@@ -52,7 +52,7 @@ import uvloop
 from shared.net.connections import Connections
 from shared.net.server import raise_descriptors
 from shared.process import coherence, logs, metrics
-from shared.process.settings import Settings, SettingsError, read
+from shared.process.settings import Settings, SettingsError
 from shared.words.errors import OperatorFault
 
 #: A close that takes longer is given up: a server that hangs must not hang its clients' ends.
@@ -236,15 +236,15 @@ class Lifecycle:
 def run(
     main: Callable[[Lifecycle], Coroutine[Any, Any, None]],
     name: str,
-    settings: Settings | None = None,
+    read: Callable[[], Settings],
     beat: Callable[[], None] = lambda: None,
 ) -> NoReturn:
-    """The whole life of a process: ends by SystemExit with 0 drained, 1 crashed, 2 for the operator to mend. `beat` is
-    called once a second while the process does not hang."""
+    """The whole life of a process: ends by SystemExit with 0 drained, 1 crashed, 2 for the operator to mend. `read`
+    gives its settings (`services.settings.read`); `beat` is called once a second while the process does not hang."""
     # There is nothing to reload yet, and a terminal that closes is no reason to drop what is in flight.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        settings = settings or read()
+        settings = read()
         coherence.refuse(settings, name)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")

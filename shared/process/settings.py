@@ -5,8 +5,12 @@ file (`[section]` / `field = …`), the variable `ESTAFETTE_<SECTION>_<FIELD>`. 
 process was started, or the one that `ESTAFETTE_SETTINGS_FILE` names. A name that no setting has is a fault, as is a
 value of the wrong type: `SettingsError` lists all of them at once.
 
-    settings = read()                       # in a process: environment and file
+Here is what is shared, and the machinery. Each service declares its own section in `services/<name>/settings.py`, and
+`services/settings.py` joins them by the catalogue:
+
+    settings = read()                       # of services.settings; in a process: environment and file
     settings = load({"ESTAFETTE_HTTP_PORT": "0"}, None)     # in a test
+    mine = settings.of(Queueing)            # in a service
 
 On Kubernetes set `enableServiceLinks: false`: a Service called `estafette-…` would otherwise inject such variables.
 """
@@ -14,10 +18,10 @@ On Kubernetes set `enableServiceLinks: false`: a Service called `estafette-…` 
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,9 +36,9 @@ DEFAULT_FILE = "estafette.toml"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 #: What all who count with it, Redis' scripts too, have room for.
-_MOST = 1 << 53
-Positive = Annotated[int, Meta(ge=1, le=_MOST)]
-NotNegative = Annotated[int, Meta(ge=0, le=_MOST)]
+MOST = 1 << 53
+Positive = Annotated[int, Meta(ge=1, le=MOST)]
+NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
 # What a pattern means stands beside it: that is what people are told.
 RedisUrl = Annotated[
     str,
@@ -67,6 +71,8 @@ Seconds = Annotated[
     Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$", description="seconds with commas between and no blanks, as 60,300,3600"),
 ]
 
+S = TypeVar("S", bound="Section")
+
 #: Up to the last @: a password may have any of `@`, `/` and `:` in it.
 _USERINFO = re.compile(r"(?<=://)\S+(?=@)")
 
@@ -80,7 +86,9 @@ class SettingsError(OperatorFault, ValueError):
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields with defaults. Its repr is masked."""
+    """Fields with defaults. Its repr is masked. `CHECKS`: what a field must be beyond its type (`setting_checks`)."""
+
+    CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {}
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={masked(getattr(self, name))!r}" for name in self.__struct_fields__)
@@ -92,6 +100,11 @@ class Process(Section, frozen=True, kw_only=True):
 
     #: Where /metrics, /healthz and /readyz of this process are served; 0: a free port, printed at start.
     metrics_port: Port = 0
+
+    @property
+    def patience_seconds(self) -> float:
+        """For so long at least its process hangs for nobody, whatever `lifecycle.hang_seconds` says."""
+        return 0.0
 
 
 class Data(Section, frozen=True, kw_only=True):
@@ -133,100 +146,45 @@ class Http(Process, frozen=True, kw_only=True):
     ready_urls: str = ""
 
 
-class Queueing(Process, frozen=True, kw_only=True):
-    #: Chunks of jobs that may wait in a lane of a partition before the API answers 429, to tenants of whose chunks a
-    #: tenth of that waits there: others are let in, so that nobody fills it for all.
-    max_intake_chunks: Positive = 10_000
-    #: An open job that nobody starts or appends to for so long is removed, with its recipients.
-    open_job_days: Positive = 7
-    #: In one request; a larger job is opened and appended to.
-    max_recipients: Positive = 10_000
-    max_body_bytes: Positive = 32 * 1024 * 1024
+class AgreedRelay(Process, frozen=True, kw_only=True):
+    """What others know of the relay: where mail goes, and its files, which are looked at before anything is started."""
 
-
-class Relay(Process, frozen=True, kw_only=True):
     #: `mailbox` (the catch-all of `make run`), `mx` (the recipient domain's hosts), or `smtp://host:port`.
     route: Route = "mailbox"
-    #: The name in EHLO; empty: this host's.
-    helo: str = ""
     mx_port: Port = 25
     #: Whether mail goes to hosts at loopback, private and other addresses that are not the whole world's, at addresses
     #: of this machine, or called as `helo`: on the route `mx` the owners of domains choose the hosts.
     private_networks: bool = False
-    #: Of one relay process, and of all together where shaping limits them.
-    connections_per_site: Positive = 20
-    #: How long a relay may be silent before the others take its messages. Below a second a busy one would lose them.
-    lease_ms: Annotated[int, Meta(ge=1_000, le=_MOST)] = 15_000
-    #: Messages one relay process holds at a time.
-    in_flight: Positive = 2_000
     #: TOML: limits and rules that overrule those that come with the relay (`services/relay/traffic/shaping.toml`).
     shaping_file: str = ""
     #: TOML: source addresses, the pools that they form, and how new ones are warmed up; empty: the system's address.
     egress_file: str = ""
-    #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
-    retry_schedule: Seconds = ""
-    #: The last part of Feedback-ID, by which Gmail counts complaints (Postmaster Tools): the same on all mail.
-    sender_id: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9._-]{5,15}$", description="5 to 15 of a-z, A-Z, 0-9, dot, _ and -")
-    ] = "estafette"
-    #: Whether mails are signed; no, if the host that `route` names signs them.
-    dkim: bool = True
-    #: Processes beside each relay that make its signatures, one processor each; 0: the relay makes them itself.
-    signing_processes: Annotated[int, Meta(ge=0, le=64)] = 1
-    #: Processes beside each relay in which templates with logic are rendered.
-    rendering_processes: Annotated[int, Meta(ge=1, le=64)] = 2
-    #: Messages taken from a partition in one round trip.
-    batch: Positive = 200
 
 
-class Tracking(Process, frozen=True, kw_only=True):
+class AgreedTracking(Process, frozen=True, kw_only=True):
+    """What others know of tracking: where links lead, and who stands in front."""
+
     #: What links in mails begin with; empty: `http://<http.host>:<http.port>`.
     base_url: HttpUrl = ""
-    #: How long an answer waits for Redis before its event goes to the local spool.
-    spool_after_ms: Positive = 50
-    #: All spool files together; beyond, what cannot be recorded is answered with 503.
-    spool_max_bytes: Positive = 1024 * 1024 * 1024
-    #: Requests that may wait for their event to be recorded; the next is answered with 503.
-    max_waiting: Positive = 10_000
     #: Reverse proxies of yours in front, each of which adds an address to X-Forwarded-For, at its end or
     #: in a line of its own, with its port or without; 0: nobody's word is taken.
     forwarded_hops: NotNegative = 0
 
 
-class Bounces(Process, frozen=True, kw_only=True):
+class AgreedBounces(Process, frozen=True, kw_only=True):
+    """What others know of bounces: where it listens, and for which domain."""
+
     host: str = "127.0.0.1"
     port: Port = 2525
     #: The domain of return paths and of unsubscribe mail addresses.
     domain: str = "bounces.localhost"
-    #: Advertised by SIZE. A report returns the message at most once.
-    max_mail_bytes: Positive = 10 * 1024 * 1024
-    #: SMTP sessions at the same time; while all are taken, one that is idle or slow gives its place to a newcomer.
-    max_sessions: Positive = 50
-    #: Of one peer: an IPv4 address, or an IPv6 /64. Behind a mail relay of yours, which is one peer, raise it.
-    max_sessions_per_peer: Positive = 10
-    #: What a peer may bring in ten minutes that names no message of ours; then, until they are over, it gets 451 for
-    #: all that we did not sign. 0: any number.
-    max_misses_per_peer: NotNegative = 50
-    #: Networks (CIDR, or addresses), separated by commas, of feedback loops that strip all that we sign: their reports
-    #: are believed by an unsigned Message-ID and the recipient's address. Empty: none.
-    feedback_loops: Networks = ""
-    #: For a command, and for all of a mail's data (RFC 5321 section 4.5.3.2.7 asks for five minutes).
-    command_timeout_seconds: Positive = 300
 
 
-class Suppression(Process, frozen=True, kw_only=True):
-    pass
+class AgreedMailbox(Process, frozen=True, kw_only=True):
+    """What others know of the mailbox: where it listens."""
 
-
-class Reports(Process, frozen=True, kw_only=True):
-    pass
-
-
-class Mailbox(Process, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 2526
-    #: Messages kept; the oldest go first.
-    keep: Positive = 1_000
 
 
 class Quotas(Section, frozen=True, kw_only=True):
@@ -319,20 +277,23 @@ class Lifecycle(Section, frozen=True, kw_only=True):
     drain_seconds: NotNegative = 10
     #: A process that hangs for so long is killed and started again: its loop does not turn, or, of a relay, its leases
     #: are not renewed while Redis answers. Twice `relay.lease_ms` at least, for a relay.
-    hang_seconds: Annotated[int, Meta(ge=2, le=_MOST)] = 30
+    hang_seconds: Annotated[int, Meta(ge=2, le=MOST)] = 30
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is shared, and of the sections of services what others agree on with them. `joined` adds what each service
+    declares: `of` gives a service its own section."""
+
+    #: Sections of services, which are told after `http`.
+    OWN: ClassVar[tuple[str, ...]] = ()
+
     data: Data = Data()
     redis: Redis = Redis()
     http: Http = Http()
-    queueing: Queueing = Queueing()
-    relay: Relay = Relay()
-    tracking: Tracking = Tracking()
-    bounces: Bounces = Bounces()
-    suppression: Suppression = Suppression()
-    reports: Reports = Reports()
-    mailbox: Mailbox = Mailbox()
+    relay: AgreedRelay = AgreedRelay()
+    tracking: AgreedTracking = AgreedTracking()
+    bounces: AgreedBounces = AgreedBounces()
+    mailbox: AgreedMailbox = AgreedMailbox()
     quotas: Quotas = Quotas()
     events: Events = Events()
     dns: Dns = Dns()
@@ -341,6 +302,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics: Metrics = Metrics()
     logs: Logs = Logs()
     lifecycle: Lifecycle = Lifecycle()
+
+    def of(self, kind: type[S]) -> S:
+        """The section that is of this kind."""
+        return next(found for name in self.__struct_fields__ if isinstance(found := getattr(self, name), kind))
 
     @property
     def base_url(self) -> str:
@@ -394,33 +359,53 @@ def settings_file(environ: Mapping[str, str]) -> Path | None:
     return here if here.is_file() else None
 
 
-def read() -> Settings:
+def joined(own: Mapping[str, type[Section]]) -> type[Settings]:
+    """Settings in which each of these sections stands under its name, whole."""
+    made = msgspec.defstruct(
+        "Settings",
+        [(name, kind, kind()) for name, kind in own.items()],
+        bases=(Settings,),
+        namespace={"OWN": tuple(own)},
+        frozen=True,
+        kw_only=True,
+    )
+    return cast(type[Settings], made)
+
+
+def read(kind: type[Settings]) -> Settings:
     """The settings of this process: its environment and the file. SettingsError with every fault."""
-    return load(os.environ, settings_file(os.environ))
+    return load(kind, os.environ, settings_file(os.environ))
 
 
-def load(environ: Mapping[str, str], file: Path | None) -> Settings:
+def load(kind: type[Settings], environ: Mapping[str, str], file: Path | None) -> Settings:
     """The settings of that environment and file. SettingsError with every fault."""
     sections: dict[str, dict[str, object]] = {}
-    for found in explain(environ, file):
+    for found in explain(kind, environ, file):
         section, _, field = found.name.partition(".")
         sections.setdefault(section, {})[field] = found.value
-    return msgspec.convert(sections, Settings)
+    return msgspec.convert(sections, kind)
 
 
-def explain(environ: Mapping[str, str], file: Path | None) -> list[InForce]:
-    """Every setting, in the order of this file, with its value (not masked) and where it came from."""
+def explain(kind: type[Settings], environ: Mapping[str, str], file: Path | None) -> list[InForce]:
+    """Every setting, in the order of this file (services after `http`), with its value (not masked) and where it came
+    from."""
+    sections = sections_of(kind)
     faults: list[str] = []
     given: dict[str, tuple[object, str]] = {}
-    for name, value, source in (*_from_file(file, faults), *_from_environment(environ, faults)):
+    for name, value, source in (
+        *_from_file(sections, file, faults),
+        *_from_environment(sections, environ, faults),
+    ):
         section, _, field = name.partition(".")
+        taken = fields_of(sections[section])[field]
         try:
             # The environment has text only, so "8080" is a number and "true" a flag there; the file has types.
-            checked = msgspec.convert(value, _fields(section)[field], strict=source == str(file))
-            if isinstance(checked, str) and (check := CHECKS.get(name)) is not None:
+            checked = msgspec.convert(value, taken, strict=source == str(file))
+            check = sections[section].CHECKS.get(field, CHECKS.get(name))
+            if isinstance(checked, str) and check is not None:
                 check(checked)
         except msgspec.ValidationError:
-            faults.append(f"{name} ({source}): expected {expected(_fields(section)[field])}{_shown(value)}")
+            faults.append(f"{name} ({source}): expected {expected(taken)}{_shown(value)}")
         except ValueError as error:
             faults.append(f"{name} ({source}): {error}{_shown(value)}")
         else:
@@ -429,8 +414,8 @@ def explain(environ: Mapping[str, str], file: Path | None) -> list[InForce]:
         raise SettingsError(faults)
     return [
         InForce(name, *given.get(name, (default, "default")))
-        for section, struct in _sections().items()
-        for name, default in ((f"{section}.{field}", getattr(struct(), field)) for field in _fields(section))
+        for section, struct in sections.items()
+        for name, default in ((f"{section}.{field}", getattr(struct(), field)) for field in fields_of(struct))
     ]
 
 
@@ -450,22 +435,28 @@ def expected(kind: Any) -> str:
         case msgspec.inspect.LiteralType(values):
             return f"one of {', '.join(map(str, values))}"
         case msgspec.inspect.IntType(ge=least, le=most):
-            bounds = f", {least} or more" if most in (None, _MOST) else f" from {least} to {most}"
+            bounds = f", {least} or more" if most in (None, MOST) else f" from {least} to {most}"
             return "a whole number" + ("" if least is None else bounds)
         case _:
             metas = getattr(kind, "__metadata__", ())
             return next((meta.description for meta in metas if meta.description), "text")
 
 
-def _sections() -> dict[str, type[Section]]:
-    return {field.name: field.type for field in msgspec.structs.fields(Settings)}
+def sections_of(kind: type[Settings]) -> dict[str, type[Section]]:
+    """The sections by name, in the order in which they are told."""
+    found = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    shared = [name for name in found if name not in kind.OWN]
+    behind = shared.index("http") + 1
+    return {name: found[name] for name in (*shared[:behind], *kind.OWN, *shared[behind:])}
 
 
-def _fields(section: str) -> dict[str, Any]:
-    return {field.name: field.type for field in msgspec.structs.fields(_sections()[section])}
+def fields_of(section: type[Section]) -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(section)}
 
 
-def _from_file(file: Path | None, faults: list[str]) -> Iterator[tuple[str, object, str]]:
+def _from_file(
+    sections: Mapping[str, type[Section]], file: Path | None, faults: list[str]
+) -> Iterator[tuple[str, object, str]]:
     if file is None:
         return
     try:
@@ -474,26 +465,34 @@ def _from_file(file: Path | None, faults: list[str]) -> Iterator[tuple[str, obje
         faults.append(f"{file}: {error}")
         return
     for section, table in tables.items():
-        if section not in _sections():
-            faults.append(f"{file}: unknown section [{section}]; there are {', '.join(_sections())}")
+        if section not in sections:
+            faults.append(f"{file}: unknown section [{section}]; there are {', '.join(sections)}")
         elif not isinstance(table, dict):
             faults.append(f"{file}: {section} is a section: write [{section}] and its fields below")
         else:
+            fields = fields_of(sections[section])
             for field, value in table.items():
-                if field in _fields(section):
+                if field in fields:
                     yield f"{section}.{field}", value, str(file)
                 else:
-                    faults.append(f"{file}: unknown field {section}.{field}; there are {', '.join(_fields(section))}")
+                    faults.append(f"{file}: unknown field {section}.{field}; there are {', '.join(fields)}")
 
 
-def _from_environment(environ: Mapping[str, str], faults: list[str]) -> Iterator[tuple[str, object, str]]:
+def _from_environment(
+    sections: Mapping[str, type[Section]], environ: Mapping[str, str], faults: list[str]
+) -> Iterator[tuple[str, object, str]]:
     for variable, value in environ.items():
         if not variable.startswith(PREFIX) or variable == FILE_VARIABLE:
             continue
-        section, _, field = variable.removeprefix(PREFIX).lower().partition("_")
-        if section not in _sections():
-            faults.append(f"{variable}: unknown section {section!r}; there are {', '.join(_sections())}")
-        elif field not in _fields(section):
-            faults.append(f"{variable}: unknown field {section}.{field}; there are {', '.join(_fields(section))}")
+        name = variable.removeprefix(PREFIX).lower()
+        # A section may have an underscore in its name, so that of those that fit it is the longest.
+        section = max((one for one in sections if f"{name}_".startswith(f"{one}_")), key=len, default=None)
+        if section is None:
+            unknown = name.partition("_")[0]
+            faults.append(f"{variable}: unknown section {unknown!r}; there are {', '.join(sections)}")
+            continue
+        field, fields = name[len(section) + 1 :], fields_of(sections[section])
+        if field not in fields:
+            faults.append(f"{variable}: unknown field {section}.{field}; there are {', '.join(fields)}")
         else:
             yield f"{section}.{field}", value, variable

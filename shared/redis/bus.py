@@ -13,6 +13,8 @@ Rules that the scripts and loops here keep:
   once). It may run twice for the same entry. What is buried is in the dead stream with its reason.
 - A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
 - What a dead consumer left is taken over after `CLAIM_AFTER_MS`.
+- A group is registered with its stream by the consumer that makes it, and again whenever that looks for what others
+  left: `trimming` heeds who is registered, and nobody else.
 """
 
 import asyncio
@@ -93,9 +95,21 @@ return handled
 """
 )
 
-# KEYS: stream. ARGV: group, the consumer that asks, ms. In one step, so that nobody is forgotten who has just read.
+# KEYS: stream, its readers. ARGV: group. In one step, so that no group is there that nobody heeds.
+_REGISTER = Script(
+    """
+local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
+if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+redis.call('HSET', KEYS[2], 'silent:' .. ARGV[1], 0)
+return 1
+"""
+)
+
+# KEYS: stream, its readers. ARGV: group, the consumer that asks, ms. In one step, so that nobody is forgotten who has
+# just read.
 _FORGET = Script(
     """
+redis.call('HSET', KEYS[2], 'silent:' .. ARGV[1], 0)
 local forgotten = 0
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
   local fields = {}
@@ -272,13 +286,10 @@ class Consumer:
         self._failures: dict[int, dict[str, int]] = defaultdict(dict)
 
     async def create_groups(self) -> None:
-        """Makes the group on every partition, from the beginning of the stream. Safe to repeat."""
+        """Makes and registers the group on every partition, from the beginning of the stream. Safe to repeat."""
         for partition in range(self._partitions):
-            try:
-                await answer(self._client.xgroup_create(self._stream(partition), self._group, id="0", mkstream=True))
-            except ResponseError as exists:
-                if "BUSYGROUP" not in str(exists):
-                    raise
+            stream = self._stream(partition)
+            await _REGISTER(self._client, [stream, keys.readers(stream)], [self._group])
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Reads until `stopping` is set; what is in hand then is finished first."""
@@ -417,7 +428,7 @@ class Consumer:
             await self._hand_over(partition, found[1])
             if position == "0-0":
                 break
-        await _FORGET(self._client, [stream], [self._group, self._name, self._forget_after_ms])
+        await _FORGET(self._client, [stream, keys.readers(stream)], [self._group, self._name, self._forget_after_ms])
         pending = await answer(cast(Awaitable[Any], self._client.xpending(stream, self._group)))
         self._pending[partition] = int(pending["pending"])
         self._backlog.set(sum(self._pending.values()))
@@ -436,29 +447,6 @@ def entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         int(version) if version.isdigit() else 0,
         fields.get(b"b", b""),
     )
-
-
-async def trim(client: Client, partition: int, groups: Sequence[str], before_ms: int) -> int:
-    """Removes facts older than `before_ms`, none that a group has yet to acknowledge. Returns how many."""
-    stream = keys.events(partition)
-    limit = f"{before_ms}-0"
-    try:
-        known = {group["name"].decode(): group for group in await answer(client.xinfo_groups(stream))}
-    except ResponseError:
-        return 0
-    for group in groups:
-        if group not in known:
-            return 0
-        limit = min(limit, known[group]["last-delivered-id"].decode(), key=_position)
-        pending = await answer(cast(Awaitable[Any], client.xpending(stream, group)))
-        if pending["pending"]:
-            limit = min(limit, pending["min"].decode(), key=_position)
-    return int(await answer(client.xtrim(stream, minid=limit, approximate=True)))
-
-
-def _position(stream_id: str) -> tuple[int, int]:
-    milliseconds, _, number = stream_id.partition("-")
-    return int(milliseconds), int(number or 0)
 
 
 async def _cancelled(tasks: "Sequence[asyncio.Task[None]]", again_after_s: float = 0.05) -> None:

@@ -74,13 +74,20 @@ def intake(p: int, lane: int) -> str:
 
 
 def events(p: int) -> str:
-    """stream of facts · what happened · at least `events.retention_days`, and until every group has read it"""
+    """stream of facts · what happened · at least `events.retention_days`, and until every group that is
+    registered (`readers`) has read it"""
     return f"est:{{p{p}}}:events"
 
 
 def dead(stream: str) -> str:
     """stream · what could not be handled, with its reason and origin · until the operator removes it"""
     return f"{stream}.dead"
+
+
+def readers(stream: str) -> str:
+    """hash: `silent:<group>`, ms for which a registered group has not been heard of; `looked`, when (ms) that was
+    counted last · for ever"""
+    return f"{stream}.readers"
 
 
 def published(p: int, batch: str) -> str:
@@ -92,8 +99,6 @@ GROUP_QUEUEING = "queueing"
 GROUP_SUPPRESSION = "suppression"
 GROUP_REPORTS = "reports"
 GROUP_BREAKERS = "breakers"
-#: The groups that read `events`: nothing is trimmed before each of them has read it.
-EVENT_GROUPS = (GROUP_SUPPRESSION, GROUP_REPORTS, GROUP_BREAKERS)
 
 
 # Jobs

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from services.console.console import SERVICES
-from shared.process import coherence, settings
+from services import settings
+from services.catalogue import SERVED as SERVICES
+from shared.process import coherence
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))

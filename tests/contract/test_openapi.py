@@ -10,21 +10,12 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from services.http.__main__ import all_routes
 from services.http.page import page
-from services.tracking import parts
 from shared.http import api
-from shared.mail.dkim_keys import Vault
-from shared.process.lifecycle import Lifecycle
-from shared.process.settings import Data, Settings
-from shared.redis import redis
-from shared.redis.bus import Publisher
-from shared.redis.recipients import Recipients
-from shared.redis.tenants import Tenants
 from shared.words import public, quotas
 from shared.words.principal import SCOPES
 from shared.words.problems import PROBLEMS
-from shared.words.tokens import TokenKeys
+from tests.routes import all_routes
 
 PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 #: Statuses that have no body.
@@ -33,13 +24,7 @@ EMPTY = {"204", "302", "303"}
 
 @pytest.fixture(scope="module")
 def routes(tmp_path_factory: pytest.TempPathFactory) -> list[api.Route]:
-    """All of them, by the process that mounts them; its Redis is nowhere, and nothing asks it."""
-    settings = Settings(data=Data(dir=str(tmp_path_factory.mktemp("data"))))
-    client = redis.connect("redis://127.0.0.1:1/0")
-    links = parts.tracking(
-        settings, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), Recipients(client, 8), "test"
-    )
-    found = all_routes(Lifecycle("http", settings), client, Tenants(client), links, Vault(b"k" * 32))
+    found = all_routes(tmp_path_factory.mktemp("data"))
     assert len(found) > 40, "of no route everything is true"
     return found
 

@@ -1,4 +1,4 @@
-"""`proto/streams.toml` says what travels where, and the code does that: keys, groups, writers, readers, retention."""
+"""`proto/streams.toml` says what travels where, and the code does that: keys, writers, readers, retention."""
 
 import ast
 import inspect
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from shared.process.settings import Settings
+from services import catalogue
+from services.settings import Settings
 from shared.redis import keys
 from shared.words import events
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 REGISTRY: dict[str, dict[str, Any]] = tomllib.loads((ROOT / "proto" / "streams.toml").read_text(encoding="utf-8"))
 LIVE = {name: stream for name, stream in REGISTRY.items() if "of" not in stream}
 DEAD = {name: stream for name, stream in REGISTRY.items() if "of" in stream}
-SERVICES = {path.parent.name for path in ROOT.glob("services/*/__init__.py")}
+SERVICES = {service.name: service for service in catalogue.SERVICES}
 
 
 def names_of_messages(folder: Path) -> set[str]:
@@ -78,21 +79,25 @@ def test_the_key_of_a_stream_is_spelled_by_the_function_named(name: str) -> None
         assert function(*other) != function(*first)
 
 
-def test_the_consumer_groups_are_those_the_code_reads_with() -> None:
-    of_code = {value for name, value in vars(keys).items() if re.fullmatch(r"GROUP_[A-Z]+", name)}
-
-    assert {group for stream in LIVE.values() for group in stream["groups"]} == of_code
-    assert set(REGISTRY["events"]["groups"]) == set(keys.EVENT_GROUPS)
+def test_a_service_reads_the_streams_that_its_row_says_in_a_group_of_its_name() -> None:
+    for service in catalogue.SERVICES:
+        main = ROOT / service.module.replace(".", "/") / "__main__.py"
+        text = main.read_text("utf-8") if main.exists() else ""
+        assert set(service.reads) <= set(LIVE), service.name
+        assert {name for name in LIVE if f"keys.{name}" in text and "bus.Consumer(" in text} == set(service.reads)
+    groups = {value for name, value in vars(keys).items() if re.fullmatch(r"GROUP_[A-Z]+", name)}
+    assert groups <= {service.name for service in catalogue.SERVICES if service.reads}
 
 
 @pytest.mark.parametrize("name", sorted(LIVE))
 def test_who_writes_and_who_reads_are_services(name: str) -> None:
     stream = LIVE[name]
-    readers = [*stream["groups"].values(), *([stream["leased_by"]] if "leased_by" in stream else [])]
+    grouped = [service.name for service in catalogue.SERVICES if name in service.reads]
+    readers = [*grouped, *([stream["leased_by"]] if "leased_by" in stream else [])]
     writers = [service for services in stream["writers"].values() for service in services]
 
     assert readers
-    assert {*readers, *writers} <= SERVICES
+    assert {*readers, *writers} <= set(SERVICES)
 
 
 @pytest.mark.parametrize("service", sorted(SERVICES))
@@ -101,7 +106,7 @@ def test_a_service_makes_the_messages_that_the_registry_says_it_writes(service: 
         message for stream in LIVE.values() for message, services in stream["writers"].items() if service in services
     }
 
-    assert names_of_messages(ROOT / "services" / service) == registered
+    assert names_of_messages(ROOT / SERVICES[service].module.replace(".", "/")) == registered
 
 
 def test_events_are_kept_as_long_as_promised() -> None:

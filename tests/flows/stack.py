@@ -33,11 +33,13 @@ HTML = (
 
 
 class Stack:
-    """One instance. `environ` are settings on top of the test's own ports and directory."""
+    """One instance. `environ` are settings on top of the test's own ports and directory; `code` is where it runs from,
+    if not from here."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, environ: Mapping[str, str], code: Path | None = None) -> None:
         need("redis-server") if "ESTAFETTE_REDIS_URL" not in environ else None
         self.directory = directory
+        self._code = code
         self.http_port = free_port()
         self.bounces_port = int(environ.get("ESTAFETTE_BOUNCES_PORT") or free_port())
         self.base = f"http://127.0.0.1:{self.http_port}"
@@ -64,8 +66,10 @@ class Stack:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, directory: Path, environ: Mapping[str, str] | None = None) -> AsyncIterator[Self]:
-        stack = cls(directory, environ or {})
+    async def running(
+        cls, directory: Path, environ: Mapping[str, str] | None = None, code: Path | None = None
+    ) -> AsyncIterator[Self]:
+        stack = cls(directory, environ or {}, code)
         try:
             await stack.start()
             yield stack
@@ -87,6 +91,7 @@ class Stack:
                 stdout=log,
                 stderr=log,
                 env=self._environ,
+                cwd=self._code,
             )
 
     async def is_ready(self) -> bool:
@@ -152,7 +157,7 @@ class Stack:
         parent = self.pid_of("relay") if name == "relay.signing" else self._process.pid
         signing = r"-m services\.relay\.signing\.process(\s|$)"
         own_words = {"redis": "redis-server", "relay.signing": signing}
-        wanted = own_words.get(name, rf"-m services\.{name}(\s|$)")
+        wanted = own_words.get(name, rf"-m services\.(local\.)?{name}(\s|$)")
         for pid in _children(parent):
             if re.search(wanted, _command(pid)):
                 return pid
@@ -200,7 +205,7 @@ class Stack:
         """What `estafette …` prints."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.console.console", *words,
-            env=self._environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            env=self._environ, cwd=self._code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         printed, _ = await process.communicate()
         return printed.decode()

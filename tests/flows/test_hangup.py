@@ -5,9 +5,10 @@ import re
 import signal
 from pathlib import Path
 
+from services import catalogue
 from tests.flows.stack import Stack
 
-PROCESSES = ("queueing", "relay", "bounces", "suppression", "reports", "mailbox", "http", "redis", "relay.signing")
+PROCESSES = (*(service.name for service in catalogue.of_an_instance("mailbox")), "redis", "relay.signing")
 
 
 def ignores_hangup(pid: int) -> bool:

@@ -61,7 +61,7 @@ async def _submit(stack: Stack, number: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "victim", ["queueing", "relay", "relay.signing", "suppression", "reports", "bounces", "http", "redis"]
+    "victim", ["queueing", "relay", "relay.signing", "suppression", "reports", "breakers", "bounces", "http", "redis"]
 )
 async def test_promise_1_kill_9_loses_nothing_and_doubles_at_most_what_was_in_flight(
     tmp_path: Path, victim: str

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import redis
 
+from services import catalogue
 from tests.flows.stack import Stack
 from tests.servers import free_port, need
 
-CHILDREN = ("redis", "queueing", "relay", "bounces", "suppression", "reports", "mailbox", "http")
+CHILDREN = ("redis", *(service.name for service in catalogue.of_an_instance("mailbox")))
 
 
 def is_alive(pid: int) -> bool:

@@ -9,22 +9,14 @@ from pathlib import Path
 import click
 import pytest
 
+from services import catalogue, settings
 from services.console import settings_page
 from services.console.console import main
-from services.http.__main__ import all_routes
 from services.relay.__main__ import SHAPING_FILE
 from services.relay.traffic.egress import Egress
 from services.relay.traffic.shaping import Shaping
-from services.tracking import parts
-from shared.mail.dkim_keys import Vault
-from shared.process import settings
-from shared.process.lifecycle import Lifecycle
-from shared.process.settings import Data, Settings
-from shared.redis import redis
-from shared.redis.bus import Publisher
-from shared.redis.recipients import Recipients
-from shared.redis.tenants import Tenants
-from shared.words.tokens import TokenKeys
+from shared.process.settings import FILE_VARIABLE
+from tests.routes import all_routes
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What people read; made of it are the pages of `docs/` too.
@@ -37,7 +29,6 @@ FOLDERS = r"services|shared|proto|loadtests|tests|docs|\.ci"
 #: What a reader has, what only an example is called, a command of Redis that is not given.
 NOT_OURS = {"estafette.toml", "Dockerfile", "queue_ms", "WAITAOF"}
 README_MAX_BYTES = 10_000
-SERVICES = sorted(file.parent.name for file in (ROOT / "services").glob("*/__init__.py"))
 
 
 def code(text: str = TEXT) -> Iterator[str]:
@@ -66,21 +57,13 @@ def test_every_path_is_there() -> None:
 
     assert len(named) > 30
     for name in named:
-        for service in SERVICES if "<name>" in name else [""]:
-            path = name.replace("<name>", service)
+        for service in catalogue.SERVICES if "<name>" in name else [None]:
+            path = name if service is None else name.replace("services/<name>", service.module.replace(".", "/"))
             assert (ROOT / path).exists(), path
 
 
 def test_every_route_is_offered(tmp_path: Path) -> None:
-    here = Settings(data=Data(dir=str(tmp_path)))
-    client = redis.connect("redis://127.0.0.1:1/0")  # nobody is there, and nobody is asked
-    links = parts.tracking(
-        here, Publisher(client, 8, lambda: "batch"), TokenKeys(b"k" * 32), Recipients(client, 8), "test"
-    )
-    offered = {
-        (route.method, route.path)
-        for route in all_routes(Lifecycle("http", here), client, Tenants(client), links, Vault(b"k" * 32))
-    }
+    offered = {(route.method, route.path) for route in all_routes(tmp_path)}
     offered |= {("GET", "/v1/openapi.json")}
     of_the_console = {"/metrics"}  # on a port of its own
 
@@ -94,7 +77,7 @@ def test_every_route_is_offered(tmp_path: Path) -> None:
 
 def test_every_setting_is_one() -> None:
     known = {line.name for line in settings.explain({}, None)}
-    variables = {f"ESTAFETTE_{name.replace('.', '_').upper()}" for name in known} | {settings.FILE_VARIABLE}
+    variables = {f"ESTAFETTE_{name.replace('.', '_').upper()}" for name in known} | {FILE_VARIABLE}
     sections = {name.partition(".")[0] for name in known}
 
     named = found(r"\bESTAFETTE_[A-Z_]*[A-Z]\b")

@@ -10,15 +10,10 @@ from aiohttp import test_utils
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.queueing import stopping
-from services.queueing.breakers import (
-    Breakers,
-    Figures,
-    Saw,
-    Seen,
-)
-from services.queueing.figures import FigureStore
-from services.queueing.store import JobStore
+from services.breakers import http as stops_http
+from services.breakers.breakers import Breakers
+from services.breakers.figures import Figures, Saw, Seen
+from services.breakers.store import FigureStore
 from shared.http import api
 from shared.redis import (
     bus,
@@ -374,8 +369,7 @@ async def callers(bench: Bench) -> AsyncIterator[dict[str, Caller]]:
         if await tenants.get(tenant) is None:
             await tenants.create(tenant)
         keys_of[name] = (await tenants.create_key(tenant, scopes))[1]
-    store = JobStore(bench.client, P, 100)
-    routes = stopping.routes(bench.stops, bench.figures, store, bench.publisher, lambda: bench.now_ms)
+    routes = stops_http.routes(bench.stops, bench.figures, bench.publisher, lambda: bench.now_ms)
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as http:
 

@@ -16,14 +16,15 @@ from shared.redis.bus import (
     Entry,
     Hopeless,
     Publisher,
-    trim,
 )
+from shared.redis.trimming import trim
 from shared.words import events, ids
 from tests.servers import RedisServer
 from tests.tasks import gone
 
 PARTITIONS = 3
 GROUP = "readers"
+RETENTION_MS = 7 * 86_400_000
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", PARTITIONS, 1)
 
 
@@ -379,16 +380,31 @@ async def read(client: Any, group: str, count: int) -> None:
     await client.xreadgroup(group, "reader", {keys.events(1): ">"}, count=count)
 
 
+async def register(client: Any, *groups: str) -> None:
+    """As their readers do when they start."""
+
+    async def nobody(_partition: int, _entries: Sequence[Entry]) -> None: ...
+
+    for group in groups:
+        await Consumer(client, PARTITIONS, keys.events, group, "reader", nobody).create_groups()
+
+
+async def looked_ago(client: Any, ago_ms: int) -> None:
+    """Whoever trims looked last so long ago."""
+    readers = keys.readers(keys.events(1))
+    now_ms = await client.eval("local t = redis.call('TIME') return t[1] * 1000", 1, readers)
+    await client.hset(readers, "looked", now_ms - ago_ms)
+
+
 async def test_what_is_old_and_read_by_all_is_trimmed(client: Any) -> None:
-    for group in ("a", "b"):
-        await client.xgroup_create(keys.events(1), group, id="0", mkstream=True)
+    await register(client, "a", "b")
     numbers = await fill(client)
     for group in ("a", "b"):
         await read(client, group, 1000)
         await client.xack(keys.events(1), group, *numbers)
 
-    kept = await trim(client, 1, ("a", "b"), ms(numbers[0]))
-    removed = await trim(client, 1, ("a", "b"), ms(numbers[-1]) + 1000)
+    kept = await trim(client, 1, ms(numbers[0]), RETENTION_MS)
+    removed = await trim(client, 1, ms(numbers[-1]) + 1000, RETENTION_MS)
 
     assert kept == 0
     assert removed >= 900
@@ -396,29 +412,91 @@ async def test_what_is_old_and_read_by_all_is_trimmed(client: Any) -> None:
 
 
 async def test_nothing_that_a_group_has_yet_to_acknowledge_is_trimmed(client: Any) -> None:
-    for group in ("fast", "slow"):
-        await client.xgroup_create(keys.events(1), group, id="0", mkstream=True)
+    await register(client, "fast", "slow")
     numbers = await fill(client)
     await read(client, "fast", 1000)
     await client.xack(keys.events(1), "fast", *numbers)
     late = ms(numbers[-1]) + 1000
 
-    assert await trim(client, 1, ("fast", "slow"), late) == 0
+    assert await trim(client, 1, late, RETENTION_MS) == 0
     await read(client, "slow", 500)
-    assert await trim(client, 1, ("fast", "slow"), late) == 0
+    assert await trim(client, 1, late, RETENTION_MS) == 0
     await client.xack(keys.events(1), "slow", *numbers[:300])
-    await trim(client, 1, ("fast", "slow"), late)
+    await trim(client, 1, late, RETENTION_MS)
 
     left = {entry.stream_id for entry in await stored(client)}
     assert left >= set(numbers[300:])
     assert len(left) < 1000
 
 
-async def test_nothing_is_trimmed_before_every_group_is_there(client: Any) -> None:
-    assert await trim(client, 1, ("a",), 2**41) == 0
-    await client.xgroup_create(keys.events(1), "a", id="0", mkstream=True)
+async def read_by(client: Any, group: str) -> int:
+    """Something is on the stream and this group is done with all of it; a moment after which nothing was written."""
     numbers = await fill(client)
-    await read(client, "a", 1000)
-    await client.xack(keys.events(1), "a", *numbers)
+    await read(client, group, 1000)
+    await client.xack(keys.events(1), group, *numbers)
+    return ms(numbers[-1]) + 1000
 
-    assert await trim(client, 1, ("a", "yet to come"), ms(numbers[-1]) + 1000) == 0
+
+async def test_a_service_that_was_never_started_stops_nothing_from_being_trimmed(client: Any) -> None:
+    await register(client, "there")
+    await client.xgroup_create(keys.events(1), "somebody's own", id="0")
+    late = await read_by(client, "there")
+
+    assert await trim(client, 1, late, RETENTION_MS) >= 900
+
+
+async def test_nothing_is_trimmed_while_nobody_is_registered_or_a_registered_group_is_lost(client: Any) -> None:
+    await client.xgroup_create(keys.events(1), "a", id="0", mkstream=True)
+    late = await read_by(client, "a")
+
+    assert await trim(client, 1, late, RETENTION_MS) == 0
+    await register(client, "a", "b")
+    await client.xgroup_destroy(keys.events(1), "b")
+    assert await trim(client, 1, late, RETENTION_MS) == 0
+
+
+async def test_a_group_that_was_silent_for_longer_than_facts_are_kept_holds_nothing_back(client: Any) -> None:
+    await register(client, "there", "gone")
+    late = await read_by(client, "there")
+    await trim(client, 1, late, RETENTION_MS)
+
+    for _ in range(2):
+        await looked_ago(client, 50_000)
+        await client.hset(keys.readers(keys.events(1)), "silent:there", 0)  # as its consumers do
+        assert await trim(client, 1, late, 110_000) == 0
+    await looked_ago(client, 50_000)
+    await client.hset(keys.readers(keys.events(1)), "silent:there", 0)
+
+    assert await trim(client, 1, late, 110_000) >= 900
+
+
+async def test_what_stood_still_as_a_whole_finds_all_of_it_again(client: Any) -> None:
+    await register(client, "there", "back later")
+    late = await read_by(client, "there")
+    await trim(client, 1, late, RETENTION_MS)
+
+    await looked_ago(client, 10 * RETENTION_MS)
+
+    assert await trim(client, 1, late, RETENTION_MS) == 0
+
+
+async def test_a_group_whose_reader_starts_again_holds_back_again(client: Any) -> None:
+    await register(client, "there", "back")
+    await client.hset(keys.readers(keys.events(1)), "silent:back", 2 * RETENTION_MS)
+    late = await read_by(client, "there")
+
+    await register(client, "back")
+
+    assert await trim(client, 1, late, RETENTION_MS) == 0
+
+
+async def test_a_reader_is_heard_of_as_long_as_it_runs(client: Any) -> None:
+    readers = keys.readers(keys.events(1))
+
+    async def is_heard() -> bool:
+        return bool(await client.hget(readers, f"silent:{GROUP}") == b"0")
+
+    async with Reader(client, claim_after_ms=20):
+        await client.hset(readers, f"silent:{GROUP}", 2 * RETENTION_MS)
+
+        await until(is_heard)

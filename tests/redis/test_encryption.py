@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services import settings
 from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier, Parcel, Result
 from services.relay.delivery.dial import Timeouts
@@ -25,7 +26,6 @@ from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.reply import ConnectFailed, Reply
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
-from shared.process import settings
 from shared.process.lifecycle import Lifecycle
 from shared.redis import keys
 from shared.redis.sending_domains import SendingDomains

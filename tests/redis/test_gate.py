@@ -23,7 +23,8 @@ from services.relay.traffic.gate import (
 from services.relay.traffic.shaping import Shaping
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
-from shared.process.settings import Settings, SettingsError, load
+from services.settings import Settings, load
+from shared.process.settings import SettingsError
 from shared.redis import keys, redis
 from shared.redis.ready import Queued, ReadyQueues
 from shared.words import events, ids

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from services.settings import Settings
 from shared.process import master_secret
 from shared.process.master_secret import MasterSecret
-from shared.process.settings import Data, Settings
+from shared.process.settings import Data
 from shared.redis import keys
 from shared.redis.known_secret import (
     WrongSecret,

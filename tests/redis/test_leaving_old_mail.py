@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from services.settings import load
 from services.suppression.store import Lists
 from services.suppression.suppression import Suppression
 from services.tracking import http, pages, parts
 from shared.http import api
-from shared.process.settings import load
 from shared.redis import bus, keys, redis
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients, Waiting, pack_slim

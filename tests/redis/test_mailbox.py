@@ -9,12 +9,12 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 
-from services.mailbox import http
-from services.mailbox.mailbox import Mail, Mailbox
-from services.mailbox.notices import sent
-from services.mailbox.outbox import Outbox
-from services.mailbox.smtp import MAX_MESSAGE_BYTES, Listener
-from services.mailbox.store import Writer
+from services.local.mailbox import http
+from services.local.mailbox.mailbox import Mail, Mailbox
+from services.local.mailbox.notices import sent
+from services.local.mailbox.outbox import Outbox
+from services.local.mailbox.smtp import MAX_MESSAGE_BYTES, Listener
+from services.local.mailbox.store import Writer
 from shared.redis import redis
 from tests.mailbox_stack import RETURN_PATH, ReturnPath, Stack, running
 from tests.servers import RedisServer, free_port
@@ -237,7 +237,7 @@ async def test_many_connections_at_once_lose_nothing(box: Stack) -> None:
 
 
 async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.mailbox.smtp.MAX_CONNECTIONS", 1)
+    monkeypatch.setattr("services.local.mailbox.smtp.MAX_CONNECTIONS", 1)
     listener = Listener(ReturnPath(), "127.0.0.1", 0)
     await listener.open()
     async with aiosmtplib.SMTP(hostname="127.0.0.1", port=listener.port):
@@ -249,7 +249,7 @@ async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_waiting_notices_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.mailbox.outbox.MAX_WAITING", 2)
+    monkeypatch.setattr("services.local.mailbox.outbox.MAX_WAITING", 2)
     return_path = ReturnPath()
     listener = Listener(return_path, "127.0.0.1", 0)
     await listener.open()
@@ -360,7 +360,7 @@ async def test_a_notice_comes_to_the_return_path_by_smtp(box: Stack, address: st
 async def test_notices_wait_for_a_bounce_service_that_starts_late(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.mailbox.outbox.RETRY_SECONDS", (0.0, 0.2, 0.2, 0.2, 0.5, 1.0))
+    monkeypatch.setattr("services.local.mailbox.outbox.RETRY_SECONDS", (0.0, 0.2, 0.2, 0.2, 0.5, 1.0))
     port, return_path = free_port(), ReturnPath()
     outbox = Outbox("127.0.0.1", port, lambda: datetime.now(UTC), lambda: "bound", delay_seconds=0)
     mailbox = Mailbox(Writer(client := redis.connect(redis_url), 10), outbox)

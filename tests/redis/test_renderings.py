@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.queueing.renderings import Renderings
+from services.breakers.renderings import Renderings
 from shared.redis import keys
 from shared.words import events, ids
 from tests.redis.test_breakers import JOB, MAIL, OTHER, TRIAL, Bench, Caller, P, bench, callers

@@ -19,7 +19,7 @@ from services.reports.reports import Reports, trim_forever
 from services.reports.store import MOST_ALIKE, ReportReader, ReportStore
 from services.reports.tally import change
 from shared.http import api
-from shared.redis import bus, keys, redis
+from shared.redis import bus, keys, redis, trimming
 from shared.redis.recipients import (
     Recipients,
     Waiting,
@@ -93,7 +93,9 @@ async def publish(client: Any, *facts: events.Fact) -> None:
 
 
 async def make_group(client: Any, partition: int = P) -> None:
-    await client.xgroup_create(keys.events(partition), keys.GROUP_REPORTS, id="0", mkstream=True)
+    stream = keys.events(partition)
+    await client.xgroup_create(stream, keys.GROUP_REPORTS, id="0", mkstream=True)
+    await client.hset(keys.readers(stream), f"silent:{keys.GROUP_REPORTS}", 0)
 
 
 async def read(client: Any, position: str = ">", count: int | None = None, partition: int = P) -> list[bus.Entry]:
@@ -473,7 +475,7 @@ async def test_when_the_details_are_trimmed_fact_and_time_remain(client: Any, si
     async def trim(partition: int, before_ms: int) -> int:
         if partition == P:
             stopping.set()
-        return await bus.trim(client, partition, [keys.GROUP_REPORTS], before_ms)
+        return await trimming.trim(client, partition, before_ms, 7 * 86_400_000)
 
     before = (await site(f"/v1/messages/{JOB}.7"))[1]
     await trim_forever(trim, PARTITIONS, 7, lambda: 4_000_000_000_000, stopping)

@@ -18,10 +18,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from services.settings import load
 from services.tracking import http, parts
 from shared.http import api
 from shared.process import master_secret
-from shared.process.settings import load
 from shared.redis import keys, redis
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients

@@ -7,9 +7,9 @@ from contextlib import suppress
 import pytest
 import uvloop
 
-from services.mailbox.mailbox import Mail
-from services.mailbox.smtp import MAX_RECIPIENTS
-from services.mailbox.smtp import Listener as MailboxListener
+from services.local.mailbox.mailbox import Mail
+from services.local.mailbox.smtp import MAX_RECIPIENTS
+from services.local.mailbox.smtp import Listener as MailboxListener
 from shared.net.peers import peer_of
 from shared.net.smtp_in import (
     Bounds,

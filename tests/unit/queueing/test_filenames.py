@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.mailbox.message import read
+from services.local.mailbox.message import read
 from services.queueing import filenames, mime
 from services.queueing.jobs import Attachment
 from shared.words.content import Part

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from services.local import run
-from shared.process.settings import load
+from services.settings import load
 from shared.redis import redis
 from tests.servers import free_port
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from services import catalogue
+from services.settings import load
 from shared.process import coherence
-from shared.process.settings import SettingsError, load
+from shared.process.settings import SettingsError
 
 #: What mailing the world needs.
 WORLD = {
@@ -16,7 +18,7 @@ WORLD = {
     "bounces_host": "0.0.0.0",
     "bounces_port": "25",
 }
-EVERY_PROCESS = ("http", "queueing", "relay", "tracking", "bounces", "suppression", "reports", "mailbox")
+EVERY_PROCESS = catalogue.SERVED
 
 
 def environ(given: dict[str, str]) -> dict[str, str]:
@@ -25,7 +27,8 @@ def environ(given: dict[str, str]) -> dict[str, str]:
 
 def faults(process: str | None = None, **given: str) -> list[str]:
     try:
-        coherence.refuse(load(environ(given), None), process)
+        settings = load(environ(given), None)
+        coherence.refuse(settings, process, {} if process else catalogue.ports(settings))
     except SettingsError as error:
         return error.faults
     return []

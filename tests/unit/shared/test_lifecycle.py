@@ -9,8 +9,10 @@ import sys
 import aiohttp
 import pytest
 
+from services.settings import load
 from shared.process.lifecycle import BEAT_SECONDS, Lifecycle
-from shared.process.settings import load
+
+IMPORTS = "from services.settings import read\nfrom shared.process.lifecycle import run\n"
 
 
 def life(drain_seconds: int = 5) -> Lifecycle:
@@ -148,7 +150,7 @@ async def test_readyz_tells_why_not_and_asks_what_was_added() -> None:
 
 
 def test_wrong_settings_end_the_process_with_all_their_faults() -> None:
-    code = "from shared.process.lifecycle import run\nasync def main(life): pass\nrun(main, 'x')"
+    code = f"{IMPORTS}async def main(life): pass\nrun(main, 'x', read)"
     environ = {**os.environ, "ESTAFETTE_HTTP_PORT": "x", "ESTAFETTE_NO_SUCH": "1"}
 
     ended = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=60)
@@ -160,9 +162,9 @@ def test_wrong_settings_end_the_process_with_all_their_faults() -> None:
 
 def test_a_hangup_does_not_end_a_process() -> None:
     code = (
-        "import os, signal\nfrom shared.process.lifecycle import run\n"
+        "import os, signal\nfrom services.settings import read\nfrom shared.process.lifecycle import run\n"
         "async def main(life):\n life.ready()\n os.kill(os.getpid(), signal.SIGHUP)\n"
-        "run(main, 'x')"
+        "run(main, 'x', read)"
     )
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
@@ -175,9 +177,10 @@ def test_a_hangup_does_not_end_a_process() -> None:
 def test_what_an_operator_has_to_mend_is_said_without_a_traceback(error: str, code: int) -> None:
     program = f"""
 from shared.words.errors import OperatorFault
+from services.settings import read
 from shared.process.lifecycle import run
 async def main(life): raise {error}("the reason")
-run(main, 'x')
+run(main, 'x', read)
 """
 
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
@@ -197,7 +200,7 @@ async def test_what_the_machine_refuses_a_process_that_was_ready_is_a_crash() ->
 
 
 def test_a_whole_run_logs_its_steps_as_json_lines() -> None:
-    code = "from shared.process.lifecycle import run\nasync def main(life): life.ready()\nrun(main, 'x')"
+    code = f"{IMPORTS}async def main(life): life.ready()\nrun(main, 'x', read)"
 
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from services.settings import load
 from shared.process import master_secret
-from shared.process.settings import Settings, load
+from shared.process.settings import Settings
 
 
 def settings(directory: Path, **variables: str) -> Settings:

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from shared.process import settings as module
-from shared.process.settings import SettingsError, load
+from services import settings as module
+from services.settings import load
+from shared.process.settings import SettingsError, fields_of, sections_of
 
 #: Values that no process can work with, by setting.
 WRONG = {
@@ -51,8 +52,8 @@ WRONG = {
 NO_NUMBERS = ["", "x", "-1", "1.5", "9" * 30, "0x10", "1 2"]
 FIELDS: dict[str, Any] = {
     f"{section}.{field}": getattr(struct(), field)
-    for section, struct in module._sections().items()
-    for field in module._fields(section)
+    for section, struct in sections_of(module.Settings).items()
+    for field in fields_of(struct)
 }
 NUMBERS = {name for name, default in FIELDS.items() if type(default) is int}
 

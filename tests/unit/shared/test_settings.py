@@ -1,16 +1,16 @@
 """Settings come from the file and the environment; what is wrong with them is said at once."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from shared.process.settings import (
-    InForce,
-    Settings,
-    SettingsError,
-    explain,
-    load,
-)
+from services.relay.settings import Relay
+from services.settings import Settings, explain, load
+from shared.process import setting_checks
+from shared.process import settings as machinery
+from shared.process.settings import Http, InForce, Port, Process, Section, SettingsError
 
 
 def test_nothing_given_is_the_defaults() -> None:
@@ -84,7 +84,7 @@ def test_a_password_is_never_printed() -> None:
 
 
 def test_a_list_of_seconds_and_a_flag_are_checked() -> None:
-    assert load({"ESTAFETTE_RELAY_RETRY_SCHEDULE": "60,300"}, None).relay.retry_schedule == "60,300"
+    assert load({"ESTAFETTE_RELAY_RETRY_SCHEDULE": "60,300"}, None).of(Relay).retry_schedule == "60,300"
     assert load({"ESTAFETTE_REDIS_REQUIRE_DURABLE": "true"}, None).redis.require_durable is True
     for variable, value in (("RELAY_RETRY_SCHEDULE", "60,soon"), ("REDIS_REQUIRE_DURABLE", "perhaps")):
         with pytest.raises(SettingsError, match=variable):
@@ -168,3 +168,46 @@ def test_no_setting_is_explained_by_a_regular_expression(tmp_path: Path) -> None
 )
 def test_what_is_right_is_taken(variable: str, value: str) -> None:
     load({f"ESTAFETTE_{variable}": value}, None)
+
+
+class WebTracking(Section, frozen=True, kw_only=True):
+    CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {"host": setting_checks.host}
+
+    host: str = "here"
+    port: Port = 1
+
+
+def test_a_service_declares_its_section_which_may_have_an_underscore_in_its_name(tmp_path: Path) -> None:
+    kind = machinery.joined({"web": Process, "web_tracking": WebTracking})
+    file = tmp_path / "estafette.toml"
+    file.write_text("[web_tracking]\nport = 9\n")
+    environ = {"ESTAFETTE_WEB_TRACKING_HOST": "there", "ESTAFETTE_WEB_METRICS_PORT": "7"}
+
+    settings = machinery.load(kind, environ, file)
+
+    assert settings.of(WebTracking) == WebTracking(host="there", port=9)
+    assert settings.of(Http) == Http()
+    told = [line.name for line in machinery.explain(kind, environ, file)]
+    assert told.index("http.port") < told.index("web.metrics_port") < told.index("web_tracking.host")
+    assert told.index("web_tracking.port") < told.index("quotas.requests_per_second")
+
+
+def test_what_is_wrong_in_a_section_of_a_service_is_said_by_its_name() -> None:
+    kind = machinery.joined({"web": Process, "web_tracking": WebTracking})
+    environ = {"ESTAFETTE_WEB_TRACKING_HOST": "a b", "ESTAFETTE_WEB_TRACKING_NOPE": "1", "ESTAFETTE_WEB_NOPE": "1"}
+
+    with pytest.raises(SettingsError) as raised:
+        machinery.load(kind, environ, None)
+
+    assert [fault.partition(":")[0] for fault in raised.value.faults] == [
+        "ESTAFETTE_WEB_TRACKING_NOPE",
+        "ESTAFETTE_WEB_NOPE",
+        "web_tracking.host (ESTAFETTE_WEB_TRACKING_HOST)",
+    ]
+
+
+def test_each_service_has_its_own_section_whole() -> None:
+    settings = load({"ESTAFETTE_RELAY_LEASE_MS": "3000"}, None)
+
+    assert settings.relay == settings.of(Relay)
+    assert settings.of(Relay).patience_seconds == 6.0

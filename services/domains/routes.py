@@ -1,0 +1,18 @@
+"""The routes of sending domains, put together."""
+
+from collections.abc import Sequence
+
+from services.domains import http
+from shared.http.parts import Mounted, Parts
+from shared.net import dns
+from shared.redis.sending_domains import SendingDomains
+
+
+def routes(parts: Parts) -> Mounted:
+    settings = parts.settings
+
+    async def look_up(names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+        return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
+
+    store = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
+    return Mounted(http.routes(store, parts.tenants, look_up, parts.now_ms, settings.quotas.by_name()))

@@ -1,0 +1,33 @@
+"""The routes of jobs, put together."""
+
+from services.queueing import compiling, http
+from services.queueing import settings as own
+from services.queueing.aside import Aside
+from services.queueing.quotas import Room
+from services.queueing.store import DAY_MS, JobStore
+from shared.http.parts import Mounted, Parts
+from shared.process.sandbox import Sandbox, program
+from shared.redis.sending_domains import SendingDomains
+
+
+def routes(parts: Parts) -> Mounted:
+    settings = parts.settings
+    mine = settings.of(own.Queueing)
+    processes = settings.http.compiling_processes
+    most_of_one = max(1, processes // 2)  # a tenant whose contents take a second each leaves half to the others
+    sandbox = Sandbox(program("services.queueing.compiling"), "http", processes, most_of_one=most_of_one)
+    store = JobStore(parts.client, parts.partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
+    aside = Aside()
+    jobs = http.routes(
+        store,
+        parts.tenants,
+        SendingDomains(parts.client, parts.vault, ours=settings.own_hosts),
+        compiling.Compiler(sandbox, aside=aside),
+        Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic),
+        partitions=parts.partitions,
+        max_recipients=mine.max_recipients,
+        now_ms=parts.now_ms,
+        chance=parts.chance,
+        aside=aside,
+    )
+    return Mounted(jobs, max_body_bytes=mine.max_body_bytes, run=sandbox.run)

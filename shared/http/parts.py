@@ -1,0 +1,54 @@
+"""What the routes of a service are made from, and what they need beside requests: agreed between each service's
+`routes.py` and the process that mounts them.
+
+    def routes(parts: Parts) -> Mounted:        # in services/<name>/routes.py; asks nothing of Redis yet
+        return Mounted(http.routes(Store(parts.client), parts.now_ms))
+
+Clock and chance are among the parts, so that what puts routes together touches no world either.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shared.http.api import Route
+from shared.mail.dkim_keys import Vault
+from shared.process.settings import Settings
+from shared.redis.bus import Publisher
+from shared.redis.recipients import Recipients
+from shared.redis.redis import Client
+from shared.redis.tenants import Tenants
+from shared.words.tokens import TokenKeys
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Of one process. `chance(n)` gives n unpredictable bytes, `monotonic` seconds that only go on."""
+
+    settings: Settings
+    client: Client
+    publisher: Publisher
+    tenants: Tenants
+    tokens: TokenKeys
+    recipients: Recipients
+    vault: Vault
+    now_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+    chance: Callable[[int], bytes]
+
+    @property
+    def partitions(self) -> int:
+        return self.settings.redis.partitions
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """The routes of one service. The largest `max_body_bytes` of all holds for all. `start` is awaited before the first
+    request, `run` runs beside them until the event is set that it is handed, `close` is awaited after the last one,
+    while Redis can still be asked."""
+
+    routes: Sequence[Route]
+    max_body_bytes: int = 0
+    start: Callable[[], Awaitable[object]] | None = None
+    run: Callable[[Any], Coroutine[Any, Any, object]] | None = None
+    close: Callable[[], Awaitable[object]] | None = None

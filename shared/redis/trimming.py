@@ -1,0 +1,69 @@
+"""What is old is removed from the event streams, once everybody who is registered to read it is done with it.
+
+A service that was never started holds nothing back. One that has been silent for longer than facts are kept holds
+nothing back any more; when it reads again, it does. Silence is counted by whoever trims, and only while it looks: an
+installation that stood still as a whole loses nothing, its readers have all their time again.
+"""
+
+from collections.abc import Awaitable
+from typing import Any, cast
+
+from redis.exceptions import ResponseError
+
+from shared.redis import keys
+from shared.redis.redis import Client, Script, answer
+
+#: Between two looks of whoever trims no more than this counts as silence of a reader: what stood still together with
+#: the readers accuses none of them.
+LONGEST_LOOK_MS = 300_000
+
+# KEYS: readers of a stream. ARGV: the longest silence between two looks, and how long a silent reader holds something
+# back, ms. Answers the groups that do.
+_HOLDING = Script(
+    """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local looked = tonumber(redis.call('HGET', KEYS[1], 'looked') or now)
+redis.call('HSET', KEYS[1], 'looked', now)
+local passed = math.max(0, math.min(now - looked, tonumber(ARGV[1])))
+local holding = {}
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  local group = string.match(field, '^silent:(.*)$')
+  if group and redis.call('HINCRBY', KEYS[1], field, passed) <= tonumber(ARGV[2]) then
+    holding[#holding + 1] = group
+  end
+end
+return holding
+"""
+)
+
+
+async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -> int:
+    """Removes facts older than `before_ms`, none that a registered group has yet to acknowledge. Returns how many.
+
+    A group whose consumers have been silent for longer than `silent_ms` (the retention) is passed over. Silence is
+    counted by these calls themselves, so an installation that stood still as a whole loses nothing: its readers have
+    until then again. While nobody is registered nothing is removed."""
+    stream = keys.events(partition)
+    limit = f"{before_ms}-0"
+    found = await _HOLDING(client, [keys.readers(stream)], [LONGEST_LOOK_MS, silent_ms])
+    try:
+        known = {group["name"].decode(): group for group in await answer(client.xinfo_groups(stream))}
+    except ResponseError:
+        return 0
+    groups = [group.decode() for group in found]
+    if not groups:
+        return 0
+    for group in groups:
+        if group not in known:
+            return 0
+        limit = min(limit, known[group]["last-delivered-id"].decode(), key=_position)
+        pending = await answer(cast(Awaitable[Any], client.xpending(stream, group)))
+        if pending["pending"]:
+            limit = min(limit, pending["min"].decode(), key=_position)
+    return int(await answer(client.xtrim(stream, minid=limit, approximate=True)))
+
+
+def _position(stream_id: str) -> tuple[int, int]:
+    milliseconds, _, number = stream_id.partition("-")
+    return int(milliseconds), int(number or 0)
