@@ -18,7 +18,8 @@ from services.breakers.figures import (
 )
 from services.breakers.renderings import FIRST, Rendered, Renderings
 from shared.redis import keys
-from shared.redis.jobs import NAMED
+from shared.redis.jobs import NAMED, TENANT
+from shared.redis.jobs import read as read_job
 from shared.redis.redis import Client, Script, answer
 from shared.redis.stops import STOPPED_STREAM
 from shared.words import ids
@@ -234,8 +235,8 @@ class FigureStore:
 
     async def tenant_of(self, job: str) -> str | None:
         """Whose job it is; None if there is no such job."""
-        found = await answer(self._client.hget(keys.job(ids.job_partition(job, self._partitions), job), "tenant"))
-        return found.decode() if found else None
+        found = await read_job(self._client, self._partitions, job, (TENANT,))
+        return found[TENANT] or None
 
     async def was_warned(self, tenant: str, day: int) -> bool:
         return bool(await answer(self._client.exists(keys.warned(tenant, day))))

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.queueing.breakers import Saw, Seen
-from services.queueing.figures import FigureStore
+from services.breakers.figures import Saw, Seen
+from services.breakers.store import FigureStore
 from services.queueing.store import Head, JobStore
 from services.relay.checks.stops import Stops
 from services.relay.making.mails import Mails, Origin
