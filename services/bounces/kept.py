@@ -16,20 +16,7 @@ MAX_MAILS = 10_000
 MAX_MAIL_BYTES = 256 * 1024
 MAX_BYTES = 64 * 1024 * 1024
 
-# KEYS: stream, counter of bytes. ARGV: bytes of the mail, the mail, mails at most, bytes at most.
-_KEEP = Script(
-    """
-local bytes = redis.call('INCRBY', KEYS[2], ARGV[1])
-local id = redis.call('XADD', KEYS[1], '*', 'n', ARGV[1], 'm', ARGV[2])
-while bytes > tonumber(ARGV[4]) or redis.call('XLEN', KEYS[1]) > tonumber(ARGV[3]) do
-  local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-  if oldest[1] == id then break end
-  redis.call('XDEL', KEYS[1], oldest[1])
-  bytes = redis.call('DECRBY', KEYS[2], oldest[2][2])
-end
-return id
-"""
-)
+_KEEP = Script.of(__file__, "kept_keep")
 
 
 class KeptMail(msgspec.Struct, frozen=True, array_like=True):

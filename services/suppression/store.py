@@ -26,58 +26,8 @@ REMEMBER_MS = 7 * 86_400_000
 #: Addresses of one script call.
 _BATCH = 500
 
-# KEYS: events, then of each address its list, index and mark. ARGV: lifetime of a mark, version of the event, reasons
-# from the weakest to the strongest with commas between, then of each address: itself, its record, the event that tells
-# that it is listed.
-# A record is an array: reason, since, source, job, ordinal, diagnostic. For a stronger reason the new one holds, with
-# the time at which the address entered the list; else the old one holds. The diagnostic is the last in either case.
-# Answers for each address: 1 it is new on the list, 0 it was there, -1 this event was applied before.
-_ADD = Script(
-    """
-local strength, number = {}, 0
-for reason in string.gmatch(ARGV[3], '[^,]+') do
-  number = number + 1
-  strength[reason] = number
-end
-local answers = {}
-for i = 1, (#ARGV - 3) / 3 do
-  local list, index, mark = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]
-  local address, packed, told = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
-  if not redis.call('SET', mark, '1', 'NX', 'PX', ARGV[1]) then
-    answers[i] = -1
-  else
-    local known = redis.call('HGET', list, address)
-    if known then
-      local old, new = cmsgpack.unpack(known), cmsgpack.unpack(packed)
-      if strength[new[1]] > (strength[old[1]] or 0) then
-        new[2] = old[2]
-        old = new
-      elseif new[6] ~= '' then
-        old[6] = new[6]
-      end
-      redis.call('HSET', list, address, cmsgpack.pack(old))
-      answers[i] = 0
-    else
-      redis.call('HSET', list, address, packed)
-      redis.call('ZADD', index, 0, address)
-      redis.call('XADD', KEYS[1], '*', 't', 'Suppressed', 'v', ARGV[2], 'b', told)
-      answers[i] = 1
-    end
-  end
-end
-return answers
-"""
-)
-
-# KEYS: events, list, index. ARGV: address, version of the event, the event. Answers whether it was on the list.
-_REMOVE = Script(
-    """
-if redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[1], '*', 't', 'Reactivated', 'v', ARGV[2], 'b', ARGV[3])
-return 1
-"""
-)
+_ADD = Script.of(__file__, "store_add")
+_REMOVE = Script.of(__file__, "store_remove")
 
 _told = {name: bus.PUBLISHED.labels(name) for name in ("Suppressed", "Reactivated")}
 

@@ -66,58 +66,10 @@ BACKLOG = Gauge("estafette_bus_pending_entries", "Entries read and not yet ackno
 
 _published = {name: PUBLISHED.labels(name) for name in events.FACTS}
 
-# KEYS: stream, the batch's mark, then bitmaps of jobs. ARGV: mark's lifetime ms, version, then for each fact its name,
-# its bytes, the index of its bitmap in KEYS (0: it ends nothing) and its ordinal.
-_PUBLISH = Script(
-    """
-if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1]) then return 0 end
-local stored = 0
-for i = 3, #ARGV, 4 do
-  local bitmap = tonumber(ARGV[i + 2])
-  if bitmap == 0 or redis.call('SETBIT', KEYS[bitmap], ARGV[i + 3], 1) == 0 then
-    redis.call('XADD', KEYS[1], '*', 't', ARGV[i], 'v', ARGV[2], 'b', ARGV[i + 1])
-    stored = stored + 1
-  end
-end
-return stored
-"""
-)
-
-
-# KEYS: stream. ARGV: group, stream ids. In one step, so that no entry stays that nobody will read.
-_ACKNOWLEDGE_AND_DELETE = Script(
-    """
-local handled = redis.call('XACK', KEYS[1], unpack(ARGV))
-redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
-return handled
-"""
-)
-
-# KEYS: stream. ARGV: group, the consumer that asks, ms. In one step, so that nobody is forgotten who has just read.
-_FORGET = Script(
-    """
-local forgotten = 0
-for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local fields = {}
-  for i = 1, #consumer, 2 do fields[consumer[i]] = consumer[i + 1] end
-  if fields.pending == 0 and fields.idle > tonumber(ARGV[3]) and fields.name ~= ARGV[2] then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], fields.name)
-    forgotten = forgotten + 1
-  end
-end
-return forgotten
-"""
-)
-
-# KEYS: stream, dead stream. ARGV: group, stream id, 1 if it is to be deleted, then the fields of the dead entry.
-_BURY = Script(
-    """
-if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
-redis.call('XADD', KEYS[2], '*', unpack(ARGV, 4))
-if ARGV[3] == '1' then redis.call('XDEL', KEYS[1], ARGV[2]) end
-return 1
-"""
-)
+_PUBLISH = Script.of(__file__, "bus_publish")
+_ACKNOWLEDGE_AND_DELETE = Script.of(__file__, "bus_acknowledge_and_delete")
+_FORGET = Script.of(__file__, "bus_forget")
+_BURY = Script.of(__file__, "bus_bury")
 
 
 class BusUnavailable(RedisAway):

@@ -30,21 +30,7 @@ ASKED_AT_A_TIME = 32
 #: What to do about it.
 ADVICE = "to go on with it as it is: estafette installation accept"
 
-# id's hash, partitions; number of partitions, new id, id that is remembered or "" → id, partitions, whole, and whether
-# it was accepted for what is remembered.
-_FIND = redis.Script("""
-local id = redis.call('HGET', KEYS[1], 'id')
-if not id then
-  if ARGV[3] ~= '' then return {'', '', '', 0} end
-  id = ARGV[2]
-  redis.call('HSET', KEYS[1], 'id', id)
-end
-local also = redis.call('HEXISTS', KEYS[1], 'also:' .. ARGV[3])
-if ARGV[3] == '' or ARGV[3] == id or also == 1 then
-  redis.call('SET', KEYS[2], ARGV[1], 'NX')
-end
-return {id, redis.call('GET', KEYS[2]) or '', redis.call('HGET', KEYS[1], 'whole') or '', also}
-""")
+_FIND = redis.Script.of(__file__, "installation_find")
 
 
 class NotOurs(Exception):

@@ -33,18 +33,7 @@ _CHARS = 32
 #: Between two looks for a Redis that is away.
 RETRY_SECONDS = 0.5
 
-# ARGV: the fingerprint of this secret, then those of its predecessors. Answers the one that is stored.
-_KNOW = Script("""
-local stored = redis.call('GET', KEYS[1])
-for i = 2, #ARGV do
-  if stored == ARGV[i] then stored = false end
-end
-if not stored then
-  redis.call('SET', KEYS[1], ARGV[1])
-  stored = ARGV[1]
-end
-return stored
-""")
+_KNOW = Script.of(__file__, "known_secret_know")
 
 
 class WrongSecret(NoSecret):

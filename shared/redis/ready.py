@@ -1,6 +1,6 @@
 """The ready queues: messages wait by site and tenant, are leased to relays, and are recorded, put back or parked.
 
-What is where, all in the site's partition (`shared.redis.keys` has the names, `shared.redis.ready_scripts` the steps):
+What is where, all in the site's partition (`shared.redis.keys` has the names, `ready_*.lua` the steps):
 
     sites                         zset    sites with ready messages, scored by when they may be served next
     turns:<lane>:<site>           zset    the queues of a lane that have messages, by when they were served last
@@ -54,7 +54,7 @@ from typing import Any
 
 import msgspec
 
-from shared.redis import keys, ready_scripts
+from shared.redis import keys
 from shared.redis.redis import Client, Script, answer
 from shared.words import events
 
@@ -77,6 +77,16 @@ SWEEP_MS = 30_000
 SWEEP_PAGE = 200
 #: Scripts of one call of `take_expired`: called once a second, it looks through a million messages in a minute.
 SWEEP_PAGES = 100
+
+_ENQUEUE = Script.of(__file__, "ready_common", "ready_enqueue")
+_LEASE = Script.of(__file__, "ready_common", "ready_lease")
+_RECORD = Script.of(__file__, "ready_common", "ready_record")
+_RELEASE = Script.of(__file__, "ready_common", "ready_release")
+_DIED = Script.of(__file__, "ready_common", "ready_died")
+_HOLD = Script.of(__file__, "ready_common", "ready_hold")
+_PARK = Script.of(__file__, "ready_common", "ready_index_parked", "ready_park")
+_UNPARK = Script.of(__file__, "ready_common", "ready_index_parked", "ready_unpark")
+_TAKE_EXPIRED = Script.of(__file__, "ready_common", "ready_index_parked", "ready_take_expired")
 
 
 def queue_of(tenant: str, job: str, rate: str) -> str:
@@ -180,7 +190,7 @@ class ReadyQueues:
         for queue, rows in queues.items():
             args += [*queue, len(rows) // 2, *rows]
         mark = keys.enqueued(partition, job, first_ordinal)
-        await self._run(ready_scripts.ENQUEUE, partition, args, mark)
+        await self._run(_ENQUEUE, partition, args, mark)
 
     async def bury(self, lease: Lease, relay: str, reason: str) -> None:
         """Moves a message that cannot be read to the dead stream. Two round trips."""
@@ -203,7 +213,7 @@ class ReadyQueues:
         others, though `due_in_ms` counts it."""
         args: list[str | bytes | int] = [relay, lease_ms, limit, site_limit, room, SHARE, TURN]
         args += (one.name for one in avoided)
-        found = await self._run(ready_scripts.LEASE, partition, args)
+        found = await self._run(_LEASE, partition, args)
         return Taken(_leases(partition, found[3:]), found[0], found[1], _taken_over(found[2]))
 
     async def held(self, partition: int, relay: str) -> list[Lease]:
@@ -221,16 +231,16 @@ class ReadyQueues:
         args: list[str | bytes | int] = [relay]
         for end in ends:
             args += [end.number, "" if end.retry_at is None else end.retry_at, end.body]
-        return int(await self._run(ready_scripts.RECORD, partition, args))
+        return int(await self._run(_RECORD, partition, args))
 
     async def release(self, partition: int, relay: str, numbers: Sequence[int] | None = None) -> None:
         """Puts messages back untried; with no numbers all of them, and the relay is known no more."""
         if numbers is None or numbers:
-            await self._run(ready_scripts.RELEASE, partition, [relay, *(numbers or ())])
+            await self._run(_RELEASE, partition, [relay, *(numbers or ())])
 
     async def died(self, partition: int, relay: str) -> list[TakenOver]:
         """Puts back what that relay held, which is known to have died or to have hung: each counts as taken over."""
-        return _taken_over(await self._run(ready_scripts.DIED, partition, [relay]))
+        return _taken_over(await self._run(_DIED, partition, [relay]))
 
     async def wait(self, partition: int, last_wake: str, at_most_ms: int) -> str:
         """Returns when the partition was woken since `last_wake`, or after `at_most_ms`; the wake's id."""
@@ -243,7 +253,7 @@ class ReadyQueues:
 
     async def hold(self, partition: int, site: str, until_ms: int, queue: str | None = None) -> None:
         """Nothing of the site, or of this queue at the site, is handed out before; a longer hold stays."""
-        await self._run(ready_scripts.HOLD, partition, [site, queue or "", until_ms])
+        await self._run(_HOLD, partition, [site, queue or "", until_ms])
 
     # Put aside
 
@@ -259,14 +269,14 @@ class ReadyQueues:
         for number, value in zip(numbers, values, strict=True):
             if value is not None and (job := _job_of(value.split(b"\n", 3)[3])):
                 args += [number, job]
-        await self._run(ready_scripts.PARK, partition, args)
+        await self._run(_PARK, partition, args)
 
     async def unpark(self, partition: int, job: str, limit: int) -> int:
         """Puts up to `limit` parked messages of a job back into their ready queues; how many there were. They are
         everybody's again, but for those that are tried alone."""
         if self._alone:
             return await ReadyQueues(self._client).unpark(partition, job, limit)
-        return int(await self._run(ready_scripts.UNPARK, partition, [job, limit])) if limit > 0 else 0
+        return int(await self._run(_UNPARK, partition, [job, limit])) if limit > 0 else 0
 
     async def parked_jobs(self, partition: int) -> list[str]:
         """The jobs that have parked messages."""
@@ -281,7 +291,7 @@ class ReadyQueues:
         leases: list[Lease] = []
         for _ in range(SWEEP_PAGES):
             args: list[str | bytes | int] = [relay, lease_ms, min(limit - len(leases), SWEEP_PAGE), SWEEP_PAGE]
-            found = await self._run(ready_scripts.TAKE_EXPIRED, partition, args)
+            found = await self._run(_TAKE_EXPIRED, partition, args)
             leases += _leases(partition, found[1:])
             if not found[0] or len(leases) >= limit:
                 break

@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from hashlib import sha1
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import hiredis
@@ -152,15 +153,21 @@ class Script:
     """A Lua script. All its keys carry one hash tag. Called by digest; the text travels once per server."""
 
     def __init__(self, lua: str) -> None:
-        self._lua = lua
-        self._digest = sha1(lua.encode(), usedforsecurity=False).hexdigest()
+        self.lua = lua
+        self.digest = sha1(lua.encode(), usedforsecurity=False).hexdigest()
+
+    @classmethod
+    def of(cls, module: str, *names: str) -> "Script":
+        """What stands in `<name>.lua` beside the module (its `__file__`), read once, at import. Of several files the
+        later ones go on where the earlier end, and see their locals: so do scripts share a beginning."""
+        return cls("\n".join(Path(module).with_name(f"{name}.lua").read_text("utf-8") for name in names))
 
     async def __call__(self, client: Client, key_names: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         try:
             try:
-                return await client.evalsha(self._digest, len(key_names), *key_names, *args)
+                return await client.evalsha(self.digest, len(key_names), *key_names, *args)
             except NoScriptError:
-                return await client.eval(self._lua, len(key_names), *key_names, *args)
+                return await client.eval(self.lua, len(key_names), *key_names, *args)
         except (*AWAY, ResponseError) as error:
             if is_away(error):
                 raise _away(error) from error

@@ -76,30 +76,8 @@ PROOF_PREFIX = "estafette-verify="
 Proof = Literal["", "dns", "operator", "taken_back"]
 Standing = Literal["pending", "verified", "by_use", "taken_back"]
 
-# KEYS hashes · ARGV for each of them: a field, the value expected ("" for none), the new value ("" removes). All or
-# nothing.
-_SWAP = Script("""
-for at, key in ipairs(KEYS) do
-  if (redis.call('HGET', key, ARGV[3 * at - 2]) or '') ~= ARGV[3 * at - 1] then return 0 end
-end
-for at, key in ipairs(KEYS) do
-  local field, value = ARGV[3 * at - 2], ARGV[3 * at]
-  if value == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, value) end
-end
-return 1
-""")
-
-
-# KEYS[1] the domains that count for a tenant · ARGV one more, now, until when it counts unless it becomes the tenant's,
-# the most there may be ("": any number). Answers -1, or how many there are where it would be one too many.
-_RESERVE = Script("""
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[2])
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return -1 end
-local used = redis.call('ZCARD', KEYS[1])
-if ARGV[4] ~= '' and used >= tonumber(ARGV[4]) then return used end
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-return -1
-""")
+_SWAP = Script.of(__file__, "sending_domains_swap")
+_RESERVE = Script.of(__file__, "sending_domains_reserve")
 
 _log = logs.get_logger()
 

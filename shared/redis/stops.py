@@ -55,42 +55,9 @@ class Stop(msgspec.Struct, frozen=True, array_like=True):
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Stop)
 
-# KEYS: stops, resumes. ARGV: name, the stop, how often it had been resumed when that was decided, 1 if it may take the
-# place of a pause. Answers 1 if it is there now and was not before.
-_ADD = Script(
-    """
-if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0) > tonumber(ARGV[3]) then return 0 end
-local known = redis.call('HGET', KEYS[1], ARGV[1])
-if known and (ARGV[4] ~= '1' or cmsgpack.unpack(known)[1] ~= 'paused') then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-return 1
-"""
-)
-
-# KEYS: stops. ARGV: name, since when it is stopped as was seen, the element to change, its value. Answers 1 if it was
-# still the same stop.
-_CHANGE = Script(
-    """
-local known = redis.call('HGET', KEYS[1], ARGV[1])
-local stop = known and cmsgpack.unpack(known)
-if not stop or stop[3] ~= tonumber(ARGV[2]) then return 0 end
-stop[tonumber(ARGV[3])] = tonumber(ARGV[4])
-redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(stop))
-return 1
-"""
-)
-
-# KEYS: stops, resumes. ARGV: name, since when it is stopped as was seen, how often it is resumed with this ('': that is
-# not counted). Answers 1 if it was still the same stop.
-_REMOVE = Script(
-    """
-local known = redis.call('HGET', KEYS[1], ARGV[1])
-if not known or cmsgpack.unpack(known)[3] ~= tonumber(ARGV[2]) then return 0 end
-redis.call('HDEL', KEYS[1], ARGV[1])
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end
-return 1
-"""
-)
+_ADD = Script.of(__file__, "stops_add")
+_CHANGE = Script.of(__file__, "stops_change")
+_REMOVE = Script.of(__file__, "stops_remove")
 _TOLD, _CONSENT = (Stop.__struct_fields__.index(name) + 1 for name in ("told_ms", "consent_ms"))
 
 

@@ -25,13 +25,7 @@ MARK_SECONDS = Histogram(
 #: Marks of one script call; more wait for the next.
 BATCH = 500
 
-# KEYS: the strings of jobs. ARGV: for each mark the index of its string in KEYS, the ordinal, the byte.
-_MARK = Script(
-    """
-for i = 1, #ARGV, 3 do redis.call('SETRANGE', KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]) end
-return #ARGV / 3
-"""
-)
+_MARK = Script.of(__file__, "begun_mark")
 
 
 def byte_of(attempt: int) -> int:

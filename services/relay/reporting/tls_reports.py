@@ -71,25 +71,7 @@ SESSIONS = Counter("estafette_relay_tls_sessions_total", "Connections to mail ho
 REPORTS = Counter("estafette_relay_tls_reports_total", "TLS reports", ["result"])
 UNCOUNTED = Counter("estafette_relay_tls_sessions_uncounted_total", "Sessions that found no room in the counts")
 
-# KEYS[1] the domains of the day, then a hash for each domain · ARGV most fields, seconds kept, then for each domain its
-# name, how many lines, and each line with its count.
-_ADD = Script("""
-local most, kept, at = tonumber(ARGV[1]), ARGV[2], 3
-for i = 2, #KEYS do
-  redis.call('SADD', KEYS[1], ARGV[at])
-  local lines = tonumber(ARGV[at + 1])
-  at = at + 2
-  for _ = 1, lines do
-    if redis.call('HEXISTS', KEYS[i], ARGV[at]) == 1 or redis.call('HLEN', KEYS[i]) < most then
-      redis.call('HINCRBY', KEYS[i], ARGV[at], ARGV[at + 1])
-    end
-    at = at + 2
-  end
-  redis.call('EXPIRE', KEYS[i], kept)
-end
-redis.call('EXPIRE', KEYS[1], kept)
-return 1
-""")
+_ADD = Script.of(__file__, "tls_reports_add")
 
 #: Takes a mail: sender, recipient, message; why it could not be delivered, or None.
 Deliver = Callable[[str, str, bytes], Awaitable[str | None]]
