@@ -3,14 +3,13 @@
 Anybody may write to postmaster@, so the bound on all of them together is what protects Redis; the oldest go first.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Callable
 
 import msgspec
 
 from services.bounces.bounces import Received
 from shared.redis import keys
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 
 MAX_MAILS = 10_000
 MAX_MAIL_BYTES = 256 * 1024
@@ -64,9 +63,9 @@ class KeptMails:
     async def newest(self, before: str | None, limit: int) -> list[tuple[str, KeptMail]]:
         """At most `limit` with their ids, newest first; those older than the mail `before` where one is given."""
         last = f"({before}" if before else "+"
-        found = await answer(cast(Awaitable[Any], self._client.xrevrange(keys.kept_mail(), last, "-", count=limit)))
+        found = await self._client.xrevrange(keys.kept_mail(), last, "-", count=limit)
         return [(entry_id.decode(), _decoder.decode(fields[b"m"])) for entry_id, fields in found]
 
     async def one(self, mail_id: str) -> KeptMail | None:
-        found = await answer(cast(Awaitable[Any], self._client.xrange(keys.kept_mail(), mail_id, mail_id)))
+        found = await self._client.xrange(keys.kept_mail(), mail_id, mail_id)
         return _decoder.decode(found[0][1][b"m"]) if found else None

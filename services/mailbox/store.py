@@ -6,8 +6,8 @@ came.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -152,13 +152,11 @@ class Reader:
         """The bytes of those messages; empty for one that is gone."""
         if not message_ids:
             return []
-        found = await answer(
-            cast(Awaitable[list[bytes | None]], self._client.hmget(keys.mailbox_bodies(), list(message_ids)))
-        )
+        found = await answer(self._client.hmget(keys.mailbox_bodies(), list(message_ids)))
         return [raw or b"" for raw in found]
 
     async def empty(self) -> None:
-        await answer(cast(Awaitable[Any], self._client.delete(*_all_keys())))
+        await answer(self._client.delete(*_all_keys()))
 
     async def _backwards(self, position: str) -> AsyncIterator[Kept]:
         while found := await answer(self._client.xrevrange(keys.mailbox_messages(), position, "-", count=SCAN)):

@@ -6,12 +6,12 @@ script: nobody sees a list without its event, or an event without its list.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from shared.redis import bus, keys
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 from shared.redis.suppression import (
     REASONS,
     Record,
@@ -57,7 +57,7 @@ class Lists:
     """Every method raises RedisAway: what was asked may or may not have happened, and may be asked again."""
 
     def __init__(self, client: Client, partitions: int) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
 
     async def add(self, additions: Sequence[Addition]) -> list[bool]:
@@ -115,15 +115,15 @@ class Lists:
 
     async def _index(self, tenant: str, place: Place, count: int) -> list[str]:
         start = f"({place.address}" if place.address else "-"
-        found = await answer(
-            self._client.zrangebylex(keys.suppressed_index(place.partition, tenant), start, "+", start=0, num=count)
+        found = await self._client.zrangebylex(
+            keys.suppressed_index(place.partition, tenant), start, "+", start=0, num=count
         )
         return [address.decode() for address in found]
 
     async def _records(self, tenant: str, p: int, addresses: Sequence[str]) -> list[Listed]:
         if not addresses:
             return []
-        found = await answer(self._client.hmget(keys.suppressed(p, tenant), list(addresses)))
+        found = await self._client.hmget(keys.suppressed(p, tenant), list(addresses))
         return [Listed(address, decode(stored)) for address, stored in zip(addresses, found, strict=True) if stored]
 
 

@@ -21,7 +21,6 @@ import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -33,7 +32,6 @@ from shared.redis.redis import (
     Client,
     RedisAway,
     Script,
-    answer,
 )
 from shared.words import events, ids
 
@@ -225,7 +223,7 @@ class Consumer:
         """Makes the group on every partition, from the beginning of the stream. Safe to repeat."""
         for partition in range(self._partitions):
             try:
-                await answer(self._client.xgroup_create(self._stream(partition), self._group, id="0", mkstream=True))
+                await self._client.xgroup_create(self._stream(partition), self._group, id="0", mkstream=True)
             except ResponseError as exists:
                 if "BUSYGROUP" not in str(exists):
                     raise
@@ -277,8 +275,8 @@ class Consumer:
         """Reads on, or (from "0") what this name has in hand already, and hands it over. Whether there was anything."""
         stream = self._stream(partition)
         block = BLOCK_MS if position == ">" else None
-        found: Any = await answer(
-            self._client.xreadgroup(self._group, self._name, {stream: position}, count=self._batch, block=block)
+        found = await self._client.xreadgroup(
+            self._group, self._name, {stream: position}, count=self._batch, block=block
         )
         read = [pair for _, pairs in found or () for pair in pairs]
         await self._hand_over(partition, read)
@@ -288,7 +286,7 @@ class Consumer:
         """A batch at once; if that fails, one by one, so that one bad entry does not hold up the others."""
         if removed := [number for number, fields in read if not fields]:
             # Deleted from the stream while it was in hand: it can never be handled, and would stay in hand for ever.
-            await answer(self._client.xack(self._stream(partition), self._group, *removed))
+            await self._client.xack(self._stream(partition), self._group, *removed)
         entries = [entry(number, fields) for number, fields in read if fields]
         if not entries:
             return
@@ -333,7 +331,7 @@ class Consumer:
         if self._remove:
             await _ACKNOWLEDGE_AND_DELETE(self._client, [stream], [self._group, *numbers])
         else:
-            await answer(self._client.xack(stream, self._group, *numbers))
+            await self._client.xack(stream, self._group, *numbers)
         for number in numbers:
             self._failures[partition].pop(number, None)
         self._handled.inc(len(numbers))
@@ -357,10 +355,8 @@ class Consumer:
         stream = self._stream(partition)
         position = "0-0"
         while True:
-            found = await answer(
-                self._client.xautoclaim(
-                    stream, self._group, self._name, self._claim_after_ms, start_id=position, count=self._batch
-                )
+            found = await self._client.xautoclaim(
+                stream, self._group, self._name, self._claim_after_ms, start_id=position, count=self._batch
             )
             position = found[0].decode() if isinstance(found[0], bytes) else str(found[0])
             self._taken_over.inc(len(found[1]))
@@ -368,7 +364,7 @@ class Consumer:
             if position == "0-0":
                 break
         await _FORGET(self._client, [stream], [self._group, self._name, self._forget_after_ms])
-        pending = await answer(cast(Awaitable[Any], self._client.xpending(stream, self._group)))
+        pending = await self._client.xpending(stream, self._group)
         self._pending[partition] = int(pending["pending"])
         self._backlog.set(sum(self._pending.values()))
 
@@ -393,17 +389,17 @@ async def trim(client: Client, partition: int, groups: Sequence[str], before_ms:
     stream = keys.events(partition)
     limit = f"{before_ms}-0"
     try:
-        known = {group["name"].decode(): group for group in await answer(client.xinfo_groups(stream))}
+        known = {group["name"].decode(): group for group in await client.xinfo_groups(stream)}
     except ResponseError:
         return 0
     for group in groups:
         if group not in known:
             return 0
         limit = min(limit, known[group]["last-delivered-id"].decode(), key=_position)
-        pending = await answer(cast(Awaitable[Any], client.xpending(stream, group)))
+        pending = await client.xpending(stream, group)
         if pending["pending"]:
             limit = min(limit, pending["min"].decode(), key=_position)
-    return int(await answer(client.xtrim(stream, minid=limit, approximate=True)))
+    return int(await client.xtrim(stream, minid=limit, approximate=True))
 
 
 def _position(stream_id: str) -> tuple[int, int]:

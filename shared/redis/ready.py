@@ -55,7 +55,8 @@ from typing import Any
 import msgspec
 
 from shared.redis import keys
-from shared.redis.redis import Client, Script, answer
+from shared.redis.commands import Value
+from shared.redis.redis import Client, Script
 from shared.words import events
 
 #: Lanes by stream: what people wait for goes before what was sent to many.
@@ -164,7 +165,7 @@ class ReadyQueues:
     not have happened."""
 
     def __init__(self, client: Client, *, alone: bool = False) -> None:
-        self._client: Any = client
+        self._client = client
         self._alone = alone
 
     def alone(self) -> "ReadyQueues":
@@ -173,9 +174,9 @@ class ReadyQueues:
 
     async def waits(self, partition: int, now_ms: int) -> bool:
         """Something is ready, or in the hand of somebody who seems to be dead by this clock. Two round trips."""
-        if await answer(self._client.zcard(self._key(keys.sites(partition)))):
+        if await self._client.zcard(self._key(keys.sites(partition))):
             return True
-        dead: list[bytes] = await answer(self._client.zrangebyscore(self._key(keys.relays(partition)), 0, now_ms))
+        dead: list[bytes] = await self._client.zrangebyscore(self._key(keys.relays(partition)), 0, now_ms)
         return bool({*dead} - {b"(asked)"})
 
     def _key(self, key: str) -> str:
@@ -194,8 +195,9 @@ class ReadyQueues:
 
     async def bury(self, lease: Lease, relay: str, reason: str) -> None:
         """Moves a message that cannot be read to the dead stream. Two round trips."""
-        fields: Any = {"t": "Ready", "v": events.MAJOR_VERSION, "b": lease.body, "reason": reason, "origin": lease.site}
-        await answer(self._client.xadd(keys.dead(keys.ready_prefix(lease.partition).rstrip(":")), fields))
+        fields: dict[str, Value] = {"t": "Ready", "v": events.MAJOR_VERSION, "b": lease.body}
+        fields |= {"reason": reason, "origin": lease.site}
+        await self._client.xadd(keys.dead(keys.ready_prefix(lease.partition).rstrip(":")), fields)
         await self.record(lease.partition, relay, [Recorded(lease.number)])
 
     async def lease(
@@ -218,7 +220,7 @@ class ReadyQueues:
 
     async def held(self, partition: int, relay: str) -> list[Lease]:
         """All that the relay holds: what a lost answer of `lease` left in its name is found here."""
-        found: dict[bytes, bytes] = await answer(self._client.hgetall(self._key(keys.leased(partition, relay))))
+        found: dict[bytes, bytes] = await self._client.hgetall(self._key(keys.leased(partition, relay)))
         leases = []
         for number, value in found.items():
             head, queue, rest, body = value.split(b"\n", 3)
@@ -244,8 +246,8 @@ class ReadyQueues:
 
     async def wait(self, partition: int, last_wake: str, at_most_ms: int) -> str:
         """Returns when the partition was woken since `last_wake`, or after `at_most_ms`; the wake's id."""
-        found = await answer(
-            self._client.xread({self._key(keys.wake(partition)): last_wake}, count=1, block=max(1, at_most_ms))
+        found = await self._client.xread(
+            {self._key(keys.wake(partition)): last_wake}, count=1, block=max(1, at_most_ms)
         )
         return found[0][1][-1][0].decode() if found else last_wake
 
@@ -262,9 +264,7 @@ class ReadyQueues:
         over, and what cannot be read. Two round trips: the job of a message is in its body."""
         if not numbers:
             return
-        values: list[bytes | None] = await answer(
-            self._client.hmget(self._key(keys.leased(partition, relay)), *numbers)
-        )
+        values: list[bytes | None] = await self._client.hmget(self._key(keys.leased(partition, relay)), *numbers)
         args: list[str | bytes | int] = [relay]
         for number, value in zip(numbers, values, strict=True):
             if value is not None and (job := _job_of(value.split(b"\n", 3)[3])):
@@ -280,7 +280,7 @@ class ReadyQueues:
 
     async def parked_jobs(self, partition: int) -> list[str]:
         """The jobs that have parked messages."""
-        found: list[bytes] = await answer(self._client.zrange(keys.parked_jobs(partition), 0, -1))
+        found: list[bytes] = await self._client.zrange(keys.parked_jobs(partition), 0, -1)
         return [job.decode() for job in found]
 
     # Over

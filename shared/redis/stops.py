@@ -9,13 +9,12 @@ nothing is resumed on a consent to another stop, and figures counted before a re
 counts the resumes; who stops says how many there had been when he counted).
 """
 
-from collections.abc import Awaitable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import msgspec
 
 from shared.redis import keys
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 
 #: Reasons. The first two harm others' mail, too: only these need consent.
 INVALID_RATE = "invalid_rate"
@@ -82,21 +81,21 @@ class StopList:
     there is not what was seen."""
 
     def __init__(self, client: Client) -> None:
-        self._client: Any = client
+        self._client = client
 
     async def all(self) -> dict[str, Stop]:
         """By name."""
-        found: dict[bytes, bytes] = await answer(cast(Awaitable[Any], self._client.hgetall(keys.stops())))
+        found: dict[bytes, bytes] = await self._client.hgetall(keys.stops())
         return {name.decode(): _decoder.decode(packed) for name, packed in found.items()}
 
     async def some(self, names: Sequence[str]) -> list[Stop | None]:
         """For each name its stop."""
-        found = await answer(cast(Awaitable[Any], self._client.hmget(keys.stops(), list(names))))
+        found = await self._client.hmget(keys.stops(), list(names))
         return [None if packed is None else _decoder.decode(packed) for packed in found]
 
     async def resumed(self, name: str) -> int:
         """How often it was resumed."""
-        return int(await answer(cast(Awaitable[Any], self._client.hget(keys.resumes(), name))) or 0)
+        return int(await self._client.hget(keys.resumes(), name) or 0)
 
     async def add(self, name: str, stop: Stop) -> bool:
         """Stops it, unless it is stopped already (a breaker's stop takes the place of a pause), or was resumed since

@@ -28,7 +28,7 @@ def named_by(source: Path) -> set[Path]:
         for node in ast.walk(ast.parse(source.read_text("utf-8")))
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Script.of")
         for name in node.args[1:]
-        if isinstance(name, ast.Constant)
+        if isinstance(name, ast.Constant) and isinstance(name.value, str)
     }
 
 

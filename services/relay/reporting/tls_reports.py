@@ -12,7 +12,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from prometheus_client import Counter
@@ -47,7 +47,6 @@ from shared.redis.redis import (
     Client,
     RedisAway,
     Script,
-    answer,
 )
 from shared.redis.sending_domains import SendingDomains
 from shared.words import ids
@@ -106,7 +105,7 @@ class TlsReports:
         now_s: Callable[[], float],
         sending: Sending | None = None,
     ) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._resolver = resolver
         self._now_s = now_s
@@ -222,7 +221,7 @@ class TlsReports:
         room = asyncio.Semaphore(SENDING)
         for day in (day_of(now_s) - 1, day_of(now_s) - 2):
             for partition in range(self._partitions):
-                packed = await answer(self._client.smembers(keys.tls_reported(partition, day)))
+                packed = await self._client.smembers(keys.tls_reported(partition, day))
                 domains = [name.decode("utf-8") for name in packed]
                 due = [domain for domain in domains if due_at(day, domain) <= now_s]
                 await asyncio.gather(*(self._try(room, partition, day, domain) for domain in due))
@@ -230,16 +229,16 @@ class TlsReports:
     async def _try(self, room: asyncio.Semaphore, partition: int, day: int, domain: str) -> None:
         async with room:
             lock = keys.tls_report_lock(partition, day, domain)
-            if self._sending is None or not await answer(self._client.set(lock, b"1", nx=True, px=RETRY_MS)):
+            if self._sending is None or not await self._client.set(lock, b"1", nx=True, px=RETRY_MS):
                 return
             if await self._is_over(self._sending, partition, day, domain):
-                await answer(self._client.delete(keys.tls_report(partition, day, domain)))
-                await answer(self._client.srem(keys.tls_reported(partition, day), domain))
+                await self._client.delete(keys.tls_report(partition, day, domain))
+                await self._client.srem(keys.tls_reported(partition, day), domain)
 
     async def _is_over(self, sending: Sending, partition: int, day: int, domain: str) -> bool:
         """Sends the report to those who have not got it. Whether nothing is left to do about it."""
         key = keys.tls_report(partition, day, domain)
-        fields: Mapping[bytes, bytes] = await answer(self._client.hgetall(key))
+        fields: Mapping[bytes, bytes] = await self._client.hgetall(key)
         counts = {_session(name): int(count) for name, count in fields.items() if not name.startswith(_SENT)}
         texts = await self._resolver.texts(f"_smtp._tls.{domain}")
         late = self._now_s() >= due_at(day, domain) + GIVE_UP_S
@@ -248,7 +247,7 @@ class TlsReports:
             left = [uri for uri in receivers(texts) if _SENT + uri.encode() not in fields]
             for uri in list(left):
                 if await self._send(sending, report, uri):
-                    await answer(self._client.hset(key, _SENT + uri.encode(), 1))
+                    await self._client.hset(key, _SENT + uri.encode(), 1)
                     left.remove(uri)
             if not left:
                 return True
