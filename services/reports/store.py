@@ -12,7 +12,6 @@ The script per entry, in this order:
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,8 +20,9 @@ import msgspec
 from services.reports import state, timeline
 from services.reports.job_report import FIELDS, Job
 from services.reports.tally import Applied, Change, click_counter
+from shared.process.remembered import Remembered
 from shared.redis import bus, keys
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 from shared.redis.stops import Stop, StopList
 from shared.words import content, ids
 from shared.words.content import TrackedLink
@@ -96,16 +96,16 @@ class ReportReader:
     """The side of HTTP: reads. Every method raises RedisAway."""
 
     def __init__(self, client: Client, partitions: int) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
-        self._links: OrderedDict[str, list[TrackedLink]] = OrderedDict()
+        self._links = Remembered[str, list[TrackedLink]](LINKS_KEPT)
 
     def _partition(self, job: str) -> int:
         return ids.job_partition(job, self._partitions)
 
     async def job(self, job: str) -> Job | None:
         """None if there is no such job."""
-        found = await answer(self._client.hmget(keys.job(self._partition(job), job), FIELDS))
+        found = await self._client.hmget(keys.job(self._partition(job), job), FIELDS)
         if found[0] is None:
             return None
         return Job.read(
@@ -119,24 +119,23 @@ class ReportReader:
 
     async def links(self, job: str) -> list[TrackedLink]:
         """The tracked links of the job's content, which never changes; it may be large, so they are kept."""
-        known = self._links.get(job)
+        known = self._links.known(job)
         if known is None:
-            packed = await answer(self._client.hget(keys.job(self._partition(job), job), "content"))
-            known = self._links[job] = content.decode(packed).links if packed else []
-            if len(self._links) > LINKS_KEPT:
-                self._links.popitem(last=False)
+            packed = await self._client.hget(keys.job(self._partition(job), job), "content")
+            known = content.decode(packed).links if packed else []
+            self._links.keep(job, known)
         return known
 
     async def counts(self, job: str) -> dict[str, bytes]:
         """The counters of a job by the names that `tally` lists."""
-        found = await answer(self._client.hgetall(keys.job_counts(self._partition(job), job)))
+        found = await self._client.hgetall(keys.job_counts(self._partition(job), job))
         return {name.decode(): value for name, value in found.items()}
 
     async def clicked_any(self, job: str, positions: Iterable[int]) -> int:
         """In how many messages people clicked the link at one of these positions."""
         p = self._partition(job)
         names = [keys.job_bitmap(p, job, click_counter(position)) for position in positions]
-        bitmaps = await asyncio.gather(*(answer(self._client.get(name)) for name in names))
+        bitmaps = await asyncio.gather(*(self._client.get(name) for name in names))
         # Bit 0 is the first bit of the first byte: what counts is that bytes of one place meet.
         union = 0
         for bitmap in bitmaps:
@@ -147,8 +146,8 @@ class ReportReader:
         """The byte of a message, and what happened to it."""
         p = self._partition(job)
         byte, bucket = await asyncio.gather(
-            answer(self._client.getrange(keys.job_states(p, job), ordinal, ordinal)),
-            answer(self._client.get(keys.job_timeline(p, job, timeline.bucket_of(ordinal)))),
+            self._client.getrange(keys.job_states(p, job), ordinal, ordinal),
+            self._client.get(keys.job_timeline(p, job, timeline.bucket_of(ordinal))),
         )
         return byte[0] if byte else 0, list(timeline.unpack(bucket or b"", job, ordinal))
 

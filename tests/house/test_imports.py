@@ -104,6 +104,7 @@ EDGES: dict[str, set[str]] = {
     "shared/process/priority.py": {"os"},
     "shared/net/problems.py": {"aiohttp"},
     "shared/redis/redis.py": {"redis"},
+    "shared/process/remembered.py": {"asyncio"},
     "shared/process/sandbox.py": {"asyncio", "os", "signal", "time"},
     "shared/process/sandboxed.py": {"os", "signal", "time"},
     "shared/redis/sending_domains.py": {"asyncio", "secrets", "time"},

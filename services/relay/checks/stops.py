@@ -4,16 +4,16 @@ As long as Redis does not answer, what was known last holds; nothing is leased t
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from prometheus_client import Gauge
 
 from shared.process.lifecycle import pause
+from shared.process.remembered import Remembered
 from shared.redis import keys, stops
-from shared.redis.redis import Client, RedisAway, answer
+from shared.redis.redis import Client, RedisAway
 from shared.redis.stops import Stop
 from shared.words import ids
 
@@ -31,11 +31,11 @@ class StopList(Protocol):
 
 class Stops:
     def __init__(self, client: Client, partitions: int, stop_list: StopList) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._list = stop_list
         self._stops: Mapping[str, Stop] = {}
-        self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._owners = Remembered[str, tuple[str, str]](JOBS_KNOWN)
         self._log = structlog.get_logger("relay")
 
     def reason(self, job: str, tenant: str, stream: str) -> str | None:
@@ -54,13 +54,12 @@ class Stops:
 
     async def _owner(self, job: str) -> tuple[str, str]:
         """Tenant and stream of a job, which never change."""
-        known = self._owners.get(job)
+        known = self._owners.known(job)
         if known is None:
             p = ids.job_partition(job, self._partitions)
-            tenant, stream = await answer(self._client.hmget(keys.job(p, job), "tenant", "stream"))
-            known = self._owners[job] = ((tenant or b"").decode(), (stream or b"").decode())
-            if len(self._owners) > JOBS_KNOWN:
-                self._owners.popitem(last=False)
+            tenant, stream = await self._client.hmget(keys.job(p, job), "tenant", "stream")
+            known = ((tenant or b"").decode(), (stream or b"").decode())
+            self._owners.keep(job, known)
         return known
 
     async def load(self) -> None:

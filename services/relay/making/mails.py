@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -18,10 +18,11 @@ from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
 from shared.mail.templates import Name, TemplateFailed
+from shared.process.remembered import Remembered
 from shared.process.sandbox import Unavailable
 from shared.redis import keys
 from shared.redis.ready import LANES
-from shared.redis.redis import Client, answer
+from shared.redis.redis import Client
 from shared.redis.sending_domains import DomainTaken, SendingDomain
 from shared.words import content, events, ids
 from shared.words.tokens import TokenKeys
@@ -112,7 +113,7 @@ class Mails:
         rendering: Rendering,
         now_ms: Callable[[], int],
     ) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._domains = domains
         self._origin = origin
@@ -122,7 +123,7 @@ class Mails:
         self._works: OrderedDict[str, Work] = OrderedDict()
         self._kept_bytes = 0
         self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
-        self._signers: OrderedDict[tuple[str, str], Signer] = OrderedDict()
+        self._signers = Remembered[tuple[str, str], Signer](SIGNERS_KEPT)
         self._told_until: dict[str, int] = {}
         self._log = structlog.get_logger("relay")
 
@@ -211,7 +212,7 @@ class Mails:
     async def _prepare(self, job: str, tenant: str) -> Work | Unmade:
         with LOAD_SECONDS.time():
             key = keys.job(ids.job_partition(job, self._partitions), job)
-            packed = await answer(self._client.hget(key, "content"))
+            packed = await self._client.hget(key, "content")
             if packed is None:
                 return Unmade("no_such_job", f"job {job} is not stored", final=True)
             compiled = content.decode(packed)
@@ -245,13 +246,9 @@ class Mails:
 
     async def _signer(self, domain: str, key: Key) -> Signer:
         name = (domain, key.selector)
-        known = self._signers.get(name)
+        known = self._signers.known(name)
         if known is None:
             pem = self._domains.private_key(domain, key)
             known = await asyncio.to_thread(Signer, domain, key.selector, pem)
-            self._signers[name] = known
-            if len(self._signers) > SIGNERS_KEPT:
-                self._signers.popitem(last=False)
-        else:
-            self._signers.move_to_end(name)
+            self._signers.keep(name, known)
         return known
