@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Third parties and the only modules that import them. A library that is not here is nobody's yet.
 OWNERS: dict[str, tuple[str, ...]] = {
     "aiosmtplib": ("services/relay/delivery/client.py", "services/relay/delivery/smtp.py"),
-    "aiosmtpd": ("services/bounces/smtp.py", "services/mailbox/smtp.py", "shared/net/smtp_in.py"),
+    "aiosmtpd": ("shared/net/smtp_hooks.py", "shared/net/smtp_in.py"),
     "click": ("services/console/console.py", "services/local/demo.py", "services/local/run.py"),
     "cryptography": ("services/relay/encryption/certificates.py", "shared/mail/dkim_keys.py"),
     "dns": ("services/relay/encryption/dnssec.py",),
