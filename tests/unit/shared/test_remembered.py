@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.process.remembered import AskedOnce, Remembered
@@ -114,6 +114,7 @@ def test_without_a_clock_answers_hold_until_they_are_forgotten() -> None:
 steps = st.lists(st.tuples(st.sampled_from(["keep", "look", "wait"]), st.integers(0, 5)), max_size=60)
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(steps=steps, most=st.integers(1, 4))
 def test_it_knows_the_ones_used_last_whose_time_is_not_over(steps: list[tuple[str, int]], most: int) -> None:
     clock = Clock()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.process.together import Together
@@ -117,6 +117,7 @@ async def test_when_its_task_is_cancelled_nobody_is_left_waiting() -> None:
 steps = st.lists(st.sampled_from(["ask", "ask and leave", "turn"]), max_size=40)
 
 
+@settings(deadline=None)  # a machine may be busy
 @given(steps=steps, most=st.integers(1, 5), heaviest=st.integers(0, 9), failing=st.sets(st.integers(1, 10)))
 def test_each_gets_its_own_answer_in_the_order_of_asking_and_never_two_calls_at_once(
     steps: list[str], most: int, heaviest: int, failing: set[int]
