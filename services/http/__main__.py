@@ -36,30 +36,26 @@ from services.tracking import http as tracking
 from services.tracking import parts
 from services.tracking.tracking import Tracking
 from shared.http import api
+from shared.http.mounted import mounted
 from shared.mail.dkim_keys import Vault
 from shared.mail.domain_names import InvalidDomain
 from shared.net import dns
-from shared.net.server import Runner
 from shared.process import master_secret, metrics
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings
-from shared.redis import known_secret, redis, storage
-from shared.redis.bus import Publisher
+from shared.redis import known_secret, redis, start
 from shared.redis.recipients import Recipients
 from shared.redis.sending_domains import SendingDomains, records
 from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
 from shared.words.quotas import Admission
-from shared.words.tokens import MAX_TOKEN_CHARS, TokenKeys
+from shared.words.tokens import TokenKeys
 
-#: The longest request line of ours: method, path and token, and then some.
-MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024
 #: How long a thread beside the loop keeps the interpreter, in seconds: the loop's turn comes in answers to people.
 SWITCH_S = 0.001
-#: Requests in hand have a second to spare before `lifecycle.CLOSE_SECONDS`.
-SHUTDOWN_SECONDS = 2
 #: Another process that takes longer to say that it is ready is not.
 READY_SECONDS = 1.0
 
@@ -68,8 +64,8 @@ async def main(life: Lifecycle) -> None:
     sys.setswitchinterval(SWITCH_S)
     settings = life.settings
     secret = master_secret.load(settings)
-    client = storage.connect(life)
-    publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
+    client = start.connect(life)
+    publisher = start.publisher(client, settings)
     tokens, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
     links = parts.tracking(settings, publisher, tokens, recipients, secrets.token_hex(6))
     await links.start()
@@ -80,21 +76,14 @@ async def main(life: Lifecycle) -> None:
     routes = all_routes(life, client, tenants, links, vault, sandbox)
     admission = Admission(settings.quotas.by_name(), time.monotonic)
     app = api.application(routes, tenants, max_body_bytes=settings.queueing.max_body_bytes, admission=admission)
-    runner = Runner(
-        app,
-        life.connections.callers,
-        max_line_size=MAX_LINE_BYTES,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
-    await runner.setup()
-    life.push_close(runner.cleanup)  # before tracking: it answers the requests that it has
+    runner = await mounted(app, life)
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))
     life.push_close(others.close)
     life.also_check(_OtherProcesses(others, settings.http.ready_urls))
     async with life.serving(settings.http.metrics_port):
         life.spawn(sandbox.run(life.stopping), "sandbox")
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
-        if await storage.is_ours(life, client) and await known_secret.is_known(life, client, secret):
+        if await start.is_ours(life, client) and await known_secret.is_known(life, client, secret):
             await SendingDomains(client, vault).count()
             life.ready()
         await life.stopping.wait()
@@ -111,11 +100,11 @@ def all_routes(
     """What is mounted under these settings. Asks nothing of Redis yet."""
     settings = life.settings
     return [
-        *tracking.routes(links, _now_ms, settings.tracking.forwarded_hops),
+        *tracking.routes(links, now_ms, settings.tracking.forwarded_hops),
         *_queueing(settings, client, tenants, vault, sandbox or _sandbox(settings)),
         *_suppression(settings, client),
         *_reports(settings, client),
-        *bounces.routes(KeptMails(client, _now_ms)),
+        *bounces.routes(KeptMails(client, now_ms)),
         *_mailbox(settings, client, vault),
         *_health(life),
     ]
@@ -135,32 +124,32 @@ def _queueing(
     open_job_ms = settings.queueing.open_job_days * DAY_MS
     store = JobStore(client, partitions, settings.queueing.max_intake_chunks, open_job_ms)
     defaults = settings.quotas.by_name()
-    publisher = Publisher(client, partitions, lambda: secrets.token_hex(8))
+    publisher = start.publisher(client, settings)
     aside = Aside()
     jobs = queueing.routes(
         store,
         tenants,
         sending_domains,
         compiling.Compiler(sandbox, aside=aside),
-        Room(store, defaults, _now_ms, time.monotonic),
+        Room(store, defaults, now_ms, time.monotonic),
         partitions=partitions,
         max_recipients=settings.queueing.max_recipients,
-        now_ms=_now_ms,
+        now_ms=now_ms,
         chance=os.urandom,
         aside=aside,
     )
-    stops = stopping.routes(StopList(client), FigureStore(client, partitions), store, publisher, _now_ms)
+    stops = stopping.routes(StopList(client), FigureStore(client, partitions), store, publisher, now_ms)
 
     async def look_up(names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
         return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
 
-    return [*jobs, *stops, *domains.routes(sending_domains, tenants, look_up, _now_ms, defaults)]
+    return [*jobs, *stops, *domains.routes(sending_domains, tenants, look_up, now_ms, defaults)]
 
 
 def _suppression(settings: Settings, client: redis.Client) -> list[api.Route]:
     partitions = settings.redis.partitions
     lists, lookup = Lists(client, partitions), SuppressionList(client, partitions)
-    return suppression.routes(lists, lookup, partitions, _now_ms, lambda: secrets.token_hex(8))
+    return suppression.routes(lists, lookup, partitions, now_ms, lambda: secrets.token_hex(8))
 
 
 def _reports(settings: Settings, client: redis.Client) -> list[api.Route]:
@@ -183,12 +172,12 @@ def _mailbox(settings: Settings, client: redis.Client, vault: Vault) -> list[api
             found = await sending_domains.find(domain)
         except InvalidDomain:
             return ()
-        ours = [record.value for record in records(found, _now_ms()) if record.name == name] if found else []
+        ours = [record.value for record in records(found, now_ms()) if record.name == name] if found else []
         return ours or (await dns.texts([name], settings.dns.servers, settings.dns.timeout_ms))[name]
 
     async def verdict_of(signature: dkim.Signature) -> dkim.Verdict:
         asked = await records_of(signature.selector, signature.domain) if signature.faulty is None else None
-        return dkim.verdict(signature, asked, _now_ms() // 1000)
+        return dkim.verdict(signature, asked, now_ms() // 1000)
 
     return mailbox.routes(
         mailbox_store.Reader(client),
@@ -227,10 +216,6 @@ class _OtherProcesses:
                 return None if answer.status == 200 else f"{name}: {(await answer.text()).strip()}"
         except (aiohttp.ClientError, TimeoutError):
             return f"{name}: does not answer"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 if __name__ == "__main__":

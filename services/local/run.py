@@ -49,7 +49,7 @@ from services.local.processes import (
 from shared.process import coherence, master_secret
 from shared.process.master_secret import NoSecret
 from shared.process.settings import Settings, SettingsError, url_host
-from shared.redis import known_secret, redis, storage
+from shared.redis import known_secret, redis, start
 from shared.redis.installation import NotOurs
 from shared.redis.tenants import TenantError, Tenants
 from shared.words.errors import OperatorFault
@@ -186,7 +186,7 @@ class Instance:
         try:
             while not self._signals:
                 try:
-                    await storage.installation(client, self.settings).find()
+                    await start.installation(client, self.settings).find()
                 except NotOurs as words:
                     self.not_ours = str(words)
                     say(f"redis: {words}")

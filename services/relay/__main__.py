@@ -1,7 +1,6 @@
 """Runs one relay: parts from settings, wired from the end of the pipe backwards."""
 
 import asyncio
-import os
 import secrets
 import socket
 import sys
@@ -39,10 +38,11 @@ from shared.mail.dkim_keys import Vault
 from shared.net import dns
 from shared.net.inside import is_inside
 from shared.process import logs, master_secret
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run, settle
 from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings, SettingsError
-from shared.redis import bus, known_secret, storage
+from shared.redis import known_secret, start
 from shared.redis.ready import ReadyQueues
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.stops import StopList
@@ -58,10 +58,6 @@ SHAPING_FILE = Path(shaping.__file__).with_name("shaping.toml")
 ADDRESSES_JUDGED = 10_000
 
 T = TypeVar("T")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _read(setting: str, file: str, parse: Callable[[str], T]) -> T:
@@ -96,9 +92,9 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
     secret = master_secret.load(settings)
-    client = storage.connect(life)
+    client = start.connect(life)
     chance = Random(secrets.randbits(64))
-    name = lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    name = lone.name if lone else start.process_name()
 
     resolver = dns.of_settings(settings.dns, time.monotonic)
     life.push_close(resolver.close)
@@ -144,7 +140,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         everybodys,
         partitions,
         settings.relay.connections_per_site,
-        _now_ms,
+        now_ms,
         time.monotonic,
     )
     domains = SendingDomains(client, Vault(secret.current, secret.previous), ours=settings.own_hosts)
@@ -165,7 +161,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
     rendering = program("services.relay.making.rendering")
     sandbox = Sandbox(rendering, "relay", settings.relay.rendering_processes, at_once=False)
-    publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
+    publisher = start.publisher(client, settings)
     relay = Relay(
         name,
         partitions,
@@ -178,7 +174,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         ),
         queues,
         Admission(client, partitions, SuppressionList(client, partitions)),
-        Making(Mails(client, partitions, domains, origin, signatures, Rendering(sandbox), _now_ms), time.monotonic),
+        Making(Mails(client, partitions, domains, origin, signatures, Rendering(sandbox), now_ms), time.monotonic),
         new_courier,
         Retries(chance, parse_schedule(settings.relay.retry_schedule)),
         partial(Recorder, publisher, queues, name),
@@ -186,7 +182,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         stops,
         Aside(name, partitions, settings.relay.lease_ms, queues, stops),
         Begun(client, partitions),
-        _now_ms,
+        now_ms,
         time.monotonic,
     )
     hang_s = max(settings.lifecycle.hang_seconds, 2 * settings.relay.lease_ms / 1000)
@@ -196,10 +192,10 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         return None if silent_s <= hang_s else f"leases were not renewed for {silent_s:.0f} s"
 
     life.also_alive(hangs)
-    alone = Alone(name, partitions, settings.relay.lease_ms, hang_s, everybodys.alone(), relay.tell, _now_ms)
+    alone = Alone(name, partitions, settings.relay.lease_ms, hang_s, everybodys.alone(), relay.tell, now_ms)
 
     async with life.serving(settings.relay.metrics_port):
-        if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
+        if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await stops.load()
         closed = asyncio.Event()
@@ -214,7 +210,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         life.spawn(relaying(), "relay")
         if lone:
             ago_ms = settings.relay.lease_ms
-            idle = end_when_idle(life, partitions, queues, lambda: _now_ms() - ago_ms, lambda: relay.is_idle)
+            idle = end_when_idle(life, partitions, queues, lambda: now_ms() - ago_ms, lambda: relay.is_idle)
             life.spawn(idle, "idle")
         else:
             life.spawn(alone.run(life.stopping), "alone")

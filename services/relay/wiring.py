@@ -22,6 +22,7 @@ from services.relay.reporting.tls_reports import (
     signers_of,
 )
 from shared.net import dns
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
@@ -53,7 +54,7 @@ def encryption(
     reports = TlsReports(client, partitions, resolver, time.time, sending)
     sts: StsPolicies | None = None
     if tls.mta_sts:
-        sts = StsPolicies(resolver, web, client, partitions, lambda: time.time_ns() // 1_000_000, tls.mta_sts_port)
+        sts = StsPolicies(resolver, web, client, partitions, now_ms, tls.mta_sts_port)
         life.push_close(sts.close)
     dane: Dane | None = None
     if tls.dane_resolver:

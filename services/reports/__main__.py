@@ -1,22 +1,18 @@
 """Starts the counting of events. The routes are mounted by the process of all routes."""
 
 import socket
-import time
 
 from services.reports.reports import BATCH, Reports, trim_forever
 from services.reports.store import ReportStore
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import bus, keys, storage
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
+from shared.redis import bus, keys, start
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
-    client = storage.connect(life)
+    client = start.connect(life)
     reports = Reports(ReportStore(client), now_ms)
     # Named by the host, so that after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
@@ -27,7 +23,7 @@ async def main(life: Lifecycle) -> None:
         return await bus.trim(client, partition, keys.EVENT_GROUPS, before_ms)
 
     async with life.serving(settings.reports.metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await start.is_ours(life, client):
             return
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "counting")

@@ -29,6 +29,7 @@ EVERYWHERE = {"msgspec", "orjson", "prometheus_client", "structlog"}
 #: aiohttp is imported by what serves it, and by the edges that ask others.
 AIOHTTP = {
     "shared/http/api.py",
+    "shared/http/mounted.py",
     "shared/process/metrics.py",
     "shared/net/problems.py",
     "shared/net/server.py",
@@ -97,6 +98,8 @@ EDGES: dict[str, set[str]] = {
     "shared/redis/bus.py": {"asyncio", "redis"},
     "shared/net/dns.py": {"asyncio"},
     "shared/redis/installation.py": {"asyncio", "os"},
+    "shared/http/mounted.py": {"aiohttp"},
+    "shared/process/clock.py": {"time"},
     "shared/process/lifecycle.py": {"asyncio", "os", "signal"},
     "shared/process/master_secret.py": {"os", "secrets", "tempfile"},
     "shared/process/metrics.py": {"aiohttp"},
@@ -112,7 +115,7 @@ EDGES: dict[str, set[str]] = {
     "shared/net/server.py": {"aiohttp", "asyncio"},
     "shared/process/settings.py": {"os"},
     "shared/process/together.py": {"asyncio"},
-    "shared/redis/storage.py": {"secrets", "time"},
+    "shared/redis/start.py": {"os", "secrets", "socket", "time"},
     "shared/net/smtp_in.py": {"asyncio", "time"},
     "shared/redis/tenants.py": {"secrets", "time"},
 }
