@@ -20,10 +20,20 @@ ENV PATH=/opt/estafette/bin:$PATH \
     ESTAFETTE_DATA_DIR=/var/lib/estafette \
     ESTAFETTE_HTTP_HOST=0.0.0.0 \
     ESTAFETTE_BOUNCES_HOST=0.0.0.0 \
-    ESTAFETTE_METRICS_HOST=0.0.0.0
+    ESTAFETTE_METRICS_HOST=0.0.0.0 \
+    ESTAFETTE_HTTP_METRICS_PORT=9100 \
+    ESTAFETTE_QUEUEING_METRICS_PORT=9100 \
+    ESTAFETTE_RELAY_METRICS_PORT=9100 \
+    ESTAFETTE_TRACKING_METRICS_PORT=9100 \
+    ESTAFETTE_BOUNCES_METRICS_PORT=9100 \
+    ESTAFETTE_SUPPRESSION_METRICS_PORT=9100 \
+    ESTAFETTE_REPORTS_METRICS_PORT=9100 \
+    ESTAFETTE_MAILBOX_METRICS_PORT=9100
 USER 10001:10001
 WORKDIR /var/lib/estafette
-# HTTP, inbound SMTP. Metrics are where `<service>.metrics_port` says.
-EXPOSE 8080 2525
+# HTTP, inbound SMTP; health and metrics, on one port, for a container runs one process.
+EXPOSE 8080 2525 9100
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as web; web.urlopen('http://127.0.0.1:9100/healthz', timeout=4)"]
 ENTRYPOINT ["estafette"]
 CMD ["--help"]

@@ -3,8 +3,8 @@
     python -m loadtests.bench_latency [--messages 300]
 
 A proxy of ours (`loadtests.proxy`) adds 25 ms each way before smtp-sink. Through it go, in turns and in one run:
-aiosmtplib, whose connections are kept open and take a mail each with `sendmail`; `services.relay.delivery.smtp`, the
-relay's own connection, driven in the same way; and a whole relay that drains its queue. The last line is JSON.
+aiosmtplib, whose connections are kept open and take a mail each with `sendmail`; the relay's own connection
+(`delivery.connection`), driven in the same way; and a whole relay that drains its queue. The last line is JSON.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import uvloop
 
 from loadtests import bench_relay, content
 from loadtests.processes import START_S, Processes, free_port, listens, python, until
-from services.relay.delivery.smtp import Connection
+from services.relay.delivery.connection import Connection
 from services.relay.words.tls import TlsPolicy
 
 FROM, TO = "news@exemple.fr", "recipient@domain.example"

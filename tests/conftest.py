@@ -4,12 +4,24 @@ all that any test logs, which fails the run where a secret stands in it."""
 import logging
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
+from shared.redis import redis
 from tests import secrets_in_logs
 from tests.servers import RedisCluster, RedisServer
+
+#: Of clients inside of the tests. Where a disk takes six seconds for an fsync, a test of what was written waits for it;
+#: what a service does with a Redis that is away is asked of one that is killed, stopped or full.
+redis.SOCKET_TIMEOUT_S = 60.0
+
+#: Folders of tests by how long one of their files takes.
+_LONGEST_FIRST = ("flows", "peers", "redis", "edges")
+#: On Linux a disk in memory, and what all tests together may need of it.
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 2 << 30
 
 _in_process = secrets_in_logs.InProcess()
 
@@ -22,6 +34,32 @@ structlog.configure(
     ],
     wrapper_class=_in_process.structlog_wrapper(),
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests write is in memory where there is room for it, unless `--basetemp` names a place: Redis waits for its
+    disk at every write, so on a slow one each lease and time-out of a test would be measured against the disk."""
+    if _memory_has_room():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    # Else pytest-xdist begins with the files that have the most tests: those that take a minute for each come last.
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole instances first, small tests last: so no worker is left alone with a long file in the end."""
+    here = Path(__file__).parent
+    folders = {folder: place for place, folder in enumerate(_LONGEST_FIRST)}
+    items.sort(key=lambda item: folders.get(item.path.relative_to(here).parts[0], len(folders)))
+
+
+def _memory_has_room() -> bool:
+    try:
+        found = os.statvfs(_MEMORY)
+    except OSError:
+        return False
+    may_run_programs = not found.f_flag & os.ST_NOEXEC
+    return may_run_programs and found.f_bavail * found.f_frsize >= _ROOM_BYTES and os.access(_MEMORY, os.W_OK)
 
 
 @pytest.fixture(scope="session", autouse=True)

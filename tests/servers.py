@@ -21,7 +21,10 @@ import redis
 _SYSTEM_DIRS = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin")
 _OTHER_NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
 _SLOTS = 16384
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
+#: Nodes take one of theirs for dead, and stop to answer, after so long: more than a slow disk takes for an fsync. Tests
+#: that need a node that is away stop or kill it, and do not wait for the others to notice.
+_NODE_TIMEOUT_MS = 30_000
 #: Below the range from which the kernel gives ports to clients, and below those of `services.local.run`.
 _PORTS = range(12_000, 21_000)
 #: Ports given out by this process: whoever asked for one may not listen on it yet.
@@ -120,7 +123,7 @@ class RedisServer:
         command = [self._program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
         command += ["--appendonly", "yes", "--appendfsync", "always", "--save", "", *self._options]
         if self._cluster:
-            command += ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
+            command += ["--cluster-enabled", "yes", "--cluster-node-timeout", str(_NODE_TIMEOUT_MS)]
         with (self._directory / "log").open("ab") as log:
             return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

@@ -8,15 +8,17 @@ everything, also what names no message.
 """
 
 import re
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 from aiohttp import web
 
 from services.bounces import mail
 from services.bounces.kept import KeptMail
-from shared.http import api
-from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.http import api, paging
+from shared.http.query import Read
+from shared.words.described import says
+from shared.words.errors import Problem
 from shared.words.times import rfc3339
 
 DEFAULT_LIMIT = 20
@@ -32,22 +34,29 @@ _ID = re.compile(r"[0-9]{1,15}-[0-9]{1,10}")
 class KeptMailSummary(msgspec.Struct, frozen=True):
     """`excerpt` is the beginning of the mail as text; the whole is at `/v1/kept-mail/{id}`."""
 
-    id: str
-    kept_at: str
-    reason: str
-    sender: str = msgspec.field(name="from")
-    to: list[str]
-    peer: str
-    subject: str
-    size_bytes: int
-    excerpt: str
+    id: Annotated[str, says("The id under which it is kept.", "1767171900123-0")]
+    kept_at: Annotated[str, says("When it was received.", "2026-01-31T09:05:00.123Z")]
+    reason: Annotated[str, says("Why it was kept, in one word.", "no_name")]
+    sender: Annotated[str, says("The envelope sender, empty for a notification.", "")] = msgspec.field(name="from")
+    to: Annotated[list[str], says("The recipients of the envelope.", ["b-0a1b2c@bounces.exemple.fr"])]
+    peer: Annotated[str, says("The address of the host that brought it.", "192.0.2.7")]
+    subject: Annotated[str, says("Its subject, as the header has it.", "Undelivered Mail Returned to Sender")]
+    size_bytes: Annotated[int, says("How large it was when it came; at most 256 kB of it are kept.", 4096)]
+    excerpt: Annotated[str, says("Its beginning as text.", "From: MAILER-DAEMON@mx.exemple.net\nSubject: Undelivered")]
 
 
 class KeptMailPage(msgspec.Struct, frozen=True):
     """`next` is what `after` takes to go on; null at the end."""
 
-    mails: list[KeptMailSummary]
-    next: str | None
+    mails: Annotated[list[KeptMailSummary], says("The mails of this page.")]
+    next: Annotated[str | None, paging.following("1767171900123-0")]
+
+
+class KeptMailQuery(msgspec.Struct, frozen=True):
+    """Which of the kept mails are listed."""
+
+    after: Annotated[str | None, paging.after("1767171900123-0"), Read(paging.matching(_ID))] = None
+    limit: Annotated[int, paging.limit(MAX_LIMIT)] = DEFAULT_LIMIT
 
 
 class Reader(Protocol):
@@ -58,19 +67,16 @@ class Reader(Protocol):
 
 def routes(kept: Reader) -> list[api.Route]:
     async def list_mails(request: web.Request) -> web.StreamResponse:
-        limit = _limit(request)
-        found = await _visible(kept, request[api.PRINCIPAL], _cursor(request), limit + 1)
-        page = KeptMailPage(
-            [_summary(mail_id, one) for mail_id, one in found[:limit]],
-            found[limit - 1][0] if len(found) > limit else None,
-        )
-        return api.json_answer(page)
+        query = api.query_of(request, KeptMailQuery)
+        found = await _visible(kept, request[api.PRINCIPAL], query.after, query.limit + 1)
+        page, following = paging.cut(found, query.limit, lambda one: one[0])
+        return api.json_answer(KeptMailPage([_summary(mail_id, one) for mail_id, one in page], following))
 
     async def show_mail(request: web.Request) -> web.StreamResponse:
         mail_id = request.match_info["id"]
         found = await kept.one(mail_id) if _ID.fullmatch(mail_id) else None
         if found is None or not _may_see(request[api.PRINCIPAL], found):
-            raise Problem(404, "no_such_mail", "no mail of that id is kept")
+            raise Problem("unknown_mail", "no mail of that id is kept")
         return web.Response(
             body=found.raw,
             content_type="message/rfc822",
@@ -84,8 +90,10 @@ def routes(kept: Reader) -> list[api.Route]:
             list_mails,
             "Received mail that was not understood, newest first",
             scope="admin",
-            answers={200: KeptMailPage, 422: ProblemDocument},
-            query={"after": "the `next` of the page before", "limit": f"at most {MAX_LIMIT}, else {DEFAULT_LIMIT}"},
+            name="list_kept_mail",
+            tag="kept mail",
+            answers={200: KeptMailPage},
+            query=KeptMailQuery,
         ),
         api.Route(
             "GET",
@@ -93,7 +101,11 @@ def routes(kept: Reader) -> list[api.Route]:
             show_mail,
             "One such mail as it was received, cut at 256 kB",
             scope="admin",
-            answers={200: "message/rfc822", 404: ProblemDocument},
+            name="get_kept_mail",
+            tag="kept mail",
+            answers={200: "message/rfc822"},
+            problems=["unknown_mail"],
+            in_path={"id": says("The id of the mail.", "1767171900123-0")},
         ),
     ]
 
@@ -127,19 +139,3 @@ def _summary(mail_id: str, one: KeptMail) -> KeptMailSummary:
         one.size_bytes,
         one.raw[:EXCERPT_CHARS].decode("utf-8", "replace"),
     )
-
-
-def _cursor(request: web.Request) -> str | None:
-    after = request.query.get("after")
-    if after is not None and not _ID.fullmatch(after):
-        raise Problem(422, "invalid_query", "the cursor is none of ours", [Fault("?after", "not a cursor")])
-    return after
-
-
-def _limit(request: web.Request) -> int:
-    said = request.query.get("limit", str(DEFAULT_LIMIT))
-    if not (said.isascii() and said.isdigit() and len(said) <= 4 and 1 <= int(said) <= MAX_LIMIT):
-        raise Problem(
-            422, "invalid_query", "the limit is out of bounds", [Fault("?limit", f"expected 1 to {MAX_LIMIT}")]
-        )
-    return int(said)

@@ -78,8 +78,14 @@ def serve(service: str) -> None:
 
 
 @main.command("settings")
-def print_settings() -> None:
+@click.option("--markdown", is_flag=True, help="The page docs/settings.md: all that there are, with their comments.")
+def print_settings(markdown: bool) -> None:
     """Every setting in force, and where it comes from."""
+    from services.console import settings_page
+
+    if markdown:
+        click.echo(settings_page.page(), nl=False)
+        return
     environ = os.environ
     try:
         found = settings_module.explain(environ, settings_module.settings_file(environ))

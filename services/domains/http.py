@@ -7,12 +7,12 @@ and lets them sign. `check` asks DNS alone.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 from aiohttp import web
 
-from shared.http import api
+from shared.http import api, paging
 from shared.mail import dkim_rotation
 from shared.mail.dkim_rotation import NothingWaiting, NotPublished
 from shared.mail.domain_names import InvalidDomain
@@ -27,27 +27,27 @@ from shared.redis.sending_domains import (
     records,
 )
 from shared.words import quotas
-from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.described import says
+from shared.words.errors import Fault, Problem
 from shared.words.times import rfc3339
-
-#: Domains in one answer.
-PAGE = 100
 
 
 class NewDomain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    domain: str
+    """The domain that shall be added."""
+
+    domain: Annotated[str, says("Its name: what stands after the @ of `from`.", "exemple.fr")]
 
 
 class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The tenant who shall have it."""
 
-    tenant: str
+    tenant: Annotated[str, says("The name of the tenant.", "acme")]
 
 
 class Activation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`force`: without asking DNS. Mail signed by keys that receivers do not find counts as unsigned."""
 
-    force: bool = False
+    force: Annotated[bool, says("Whether DNS is not asked first.", False)] = False
 
 
 class Domain(msgspec.Struct, frozen=True):
@@ -60,26 +60,35 @@ class Domain(msgspec.Struct, frozen=True):
     and yet somebody has to decide), or null. `selector` is that of the RSA key that signs; `rotating` says that new
     keys wait for their records. No private key ever leaves the engine."""
 
-    domain: str
-    state: Standing
-    waits_for: Literal["dns", "operator"] | None
-    selector: str
-    rotating: bool
-    created_at: str
-    records: list[DnsRecord]
+    domain: Annotated[str, says("Its name.", "exemple.fr")]
+    state: Annotated[Standing, says("Whether it is the tenant's, and who says so.", "verified")]
+    waits_for: Annotated[
+        Literal["dns", "operator"] | None, says("What has to happen before it may be sent from.", None, "dns")
+    ]
+    selector: Annotated[str, says("The selector of the RSA key that signs.", "e1")]
+    rotating: Annotated[bool, says("Whether new keys wait for their records.", False)]
+    created_at: Annotated[str, says("When it was added.", "2026-01-31T09:05:00.123Z")]
+    records: Annotated[list[DnsRecord], says("The records to publish, and what DNS showed of each.")]
 
 
 class GivenDomain(Domain, frozen=True):
     """As an operator sees it: whose it is, or was, beside the rest."""
 
-    tenant: str
+    tenant: Annotated[str, says("Whose it is, or was.", "acme")]
 
 
 class Domains(msgspec.Struct, frozen=True):
     """By name. `next` is what `after` takes to go on, null at the end."""
 
-    domains: list[Domain]
-    next: str | None
+    domains: Annotated[list[Domain], says("The domains of this page.")]
+    next: Annotated[str | None, paging.following("exemple.fr")]
+
+
+class DomainQuery(msgspec.Struct, frozen=True):
+    """Which domains are listed."""
+
+    after: Annotated[str, paging.after("exemple.fr")] = ""
+    limit: Annotated[int, paging.limit()] = paging.DEFAULT_LIMIT
 
 
 class Tenants(Protocol):
@@ -94,7 +103,7 @@ def routes(
     defaults: Mapping[str, int] | None = None,
 ) -> list[api.Route]:
     """`defaults`: the quotas of a tenant that has none of his own; None: there are none."""
-    site = _Site(store, tenants, look_up, now_ms, defaults)
+    site = _Routes(store, tenants, look_up, now_ms, defaults)
     return [
         api.Route(
             "POST",
@@ -104,7 +113,10 @@ def routes(
             scope="admin",
             body=NewDomain,
             examples={"application/json": {"domain": "exemple.fr"}},
+            name="add_domain",
+            tag="domains",
             answers={201: Domain, 200: Domain},
+            problems=["invalid_domain"],
         ),
         api.Route(
             "GET",
@@ -112,8 +124,10 @@ def routes(
             site.list,
             "The tenant's sending domains",
             scope="read",
+            name="list_domains",
+            tag="domains",
             answers={200: Domains},
-            query={"after": "the domains after this one"},
+            query=DomainQuery,
         ),
         api.Route(
             "GET",
@@ -121,7 +135,10 @@ def routes(
             site.show,
             "A sending domain and the records to publish",
             scope="read",
-            answers={200: Domain, 404: ProblemDocument},
+            name="get_domain",
+            tag="domains",
+            answers={200: Domain},
+            problems=["unknown_domain"],
         ),
         api.Route(
             "DELETE",
@@ -129,7 +146,10 @@ def routes(
             site.remove,
             "Remove a sending domain and its keys",
             scope="admin",
-            answers={204: None, 404: ProblemDocument, 409: ProblemDocument},
+            name="remove_domain",
+            tag="domains",
+            answers={204: None},
+            problems=["unknown_domain", "domain_taken_back"],
         ),
         api.Route(
             "POST",
@@ -137,7 +157,10 @@ def routes(
             site.check,
             "Ask DNS for the records of a sending domain; one that waits is verified by what it shows",
             scope="admin",
-            answers={200: Domain, 404: ProblemDocument},
+            name="check_domain",
+            tag="domains",
+            answers={200: Domain},
+            problems=["unknown_domain"],
         ),
         api.Route(
             "POST",
@@ -145,7 +168,10 @@ def routes(
             site.rotate,
             "Make new DKIM keys; they sign nothing until they are activated",
             scope="admin",
-            answers={200: Domain, 404: ProblemDocument},
+            name="rotate_domain_keys",
+            tag="domains",
+            answers={200: Domain},
+            problems=["unknown_domain"],
         ),
         api.Route(
             "POST",
@@ -156,7 +182,10 @@ def routes(
             body=Activation,
             body_optional=True,
             examples={"application/json": {"force": False}},
-            answers={200: Domain, 404: ProblemDocument, 409: ProblemDocument},
+            name="activate_domain_keys",
+            tag="domains",
+            answers={200: Domain},
+            problems=["unknown_domain", "nothing_waiting", "not_published"],
         ),
         api.Route(
             "POST",
@@ -166,7 +195,10 @@ def routes(
             scope="operator",
             body=Receiver,
             examples={"application/json": {"tenant": "acme"}},
-            answers={200: GivenDomain, 404: ProblemDocument, 409: ProblemDocument},
+            name="give_domain",
+            tag="domains",
+            answers={200: GivenDomain},
+            problems=["invalid_domain", "unknown_tenant", "domain_taken"],
         ),
         api.Route(
             "POST",
@@ -174,12 +206,15 @@ def routes(
             site.take,
             "Take a domain from its tenant, who gets it back from an operator alone",
             scope="operator",
-            answers={200: GivenDomain, 404: ProblemDocument},
+            name="take_domain",
+            tag="domains",
+            answers={200: GivenDomain},
+            problems=["unknown_domain"],
         ),
     ]
 
 
-class _Site:
+class _Routes:
     def __init__(
         self,
         store: SendingDomains,
@@ -199,15 +234,14 @@ class _Site:
         try:
             domain, new = await self._store.add(_tenant(request), wanted.domain, self._most(request))
         except InvalidDomain as error:
-            raise Problem(422, "invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
+            raise Problem("invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
         location = {"Location": f"/v1/domains/{domain.domain}"}
         return api.json_answer(self._shown(domain), 201 if new else 200, location)
 
     async def list(self, request: web.Request) -> web.StreamResponse:
-        after = request.query.get("after", "")
-        rest = [domain for domain in await self._store.of_tenant(_tenant(request)) if domain.domain > after]
-        page = rest[:PAGE]
-        following = page[-1].domain if len(rest) > PAGE else None
+        query = api.query_of(request, DomainQuery)
+        rest = [domain for domain in await self._store.of_tenant(_tenant(request)) if domain.domain > query.after]
+        page, following = paging.cut(rest, query.limit, lambda domain: domain.domain)
         return api.json_answer(Domains([self._shown(domain) for domain in page], following))
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -222,7 +256,7 @@ class _Site:
             try:
                 removed = await self._store.remove(_tenant(request), name)
             except DomainHeld as held:
-                raise Problem(409, "domain_taken_back", str(held)) from None
+                raise Problem("domain_taken_back", str(held)) from None
             if not removed:
                 raise LookupError(name)
         return web.Response(status=204)
@@ -243,24 +277,24 @@ class _Site:
             try:
                 domain = await self._store.activate(_tenant(request), name, None if wanted.force else self._look_up)
             except NothingWaiting as error:
-                raise Problem(409, "nothing_waiting", str(error)) from None
+                raise Problem("nothing_waiting", str(error)) from None
             except NotPublished as error:
                 faults = [Fault(record, what) for record, what in error.faults]
                 detail = "DNS does not show every new record yet; the former keys go on signing"
-                raise Problem(409, "not_published", detail, faults) from None
+                raise Problem("not_published", detail, faults) from None
         return api.json_answer(self._shown(domain))
 
     async def give(self, request: web.Request) -> web.StreamResponse:
         wanted, name = await api.read_json(request, Receiver), request.match_info["domain"]
         if await self._tenants.get(wanted.tenant) is None:
             what = f"there is no tenant {wanted.tenant!r:.60}"
-            raise Problem(422, "unknown_tenant", what, [Fault("$.tenant", what)])
+            raise Problem("unknown_tenant", what, [Fault("$.tenant", what)])
         try:
             given, _ = await self._store.give(wanted.tenant, name)
         except InvalidDomain as error:
-            raise Problem(422, "invalid_domain", str(error), [Fault("domain", str(error))]) from None
+            raise Problem("invalid_domain", str(error), [Fault("domain", str(error))]) from None
         except DomainTaken as taken:
-            raise Problem(409, "domain_taken", str(taken)) from None
+            raise Problem("domain_taken", str(taken)) from None
         return api.json_answer(self._given(given))
 
     async def take(self, request: web.Request) -> web.StreamResponse:
@@ -270,7 +304,7 @@ class _Site:
         except InvalidDomain:
             taken = None
         if taken is None:
-            raise Problem(404, "unknown_domain", f"{name!r:.100} is nobody's sending domain")
+            raise Problem("unknown_domain", f"{name!r:.100} is nobody's sending domain")
         return api.json_answer(self._given(taken))
 
     def _given(self, domain: SendingDomain) -> GivenDomain:
@@ -304,4 +338,4 @@ def _known(request: web.Request) -> Iterator[str]:
     try:
         yield name
     except (InvalidDomain, LookupError):
-        raise Problem(404, "unknown_domain", f"{name!r:.100} is not among your sending domains") from None
+        raise Problem("unknown_domain", f"{name!r:.100} is not among your sending domains") from None

@@ -2,6 +2,8 @@
 
 Links in mails work from the first moment, with or without Redis; the rest answers 503 until Redis does. /readyz is 200
 once the data was found to be ours and every process named in `http.ready_urls` is ready too.
+
+`python -m services.http describe` writes these routes down for people instead (`docs/api.md`).
 """
 
 import asyncio
@@ -18,6 +20,7 @@ from aiohttp import web
 from services.bounces import http as bounces
 from services.bounces.kept import KeptMails
 from services.domains import http as domains
+from services.http.page import page
 from services.mailbox import dkim
 from services.mailbox import http as mailbox
 from services.mailbox import store as mailbox_store
@@ -44,8 +47,9 @@ from shared.process import master_secret, metrics
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.process.sandbox import Sandbox, program
-from shared.process.settings import Settings
+from shared.process.settings import Data, Settings
 from shared.redis import known_secret, redis, start
+from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients
 from shared.redis.sending_domains import SendingDomains, records
 from shared.redis.stops import StopList
@@ -194,8 +198,26 @@ def _health(life: Lifecycle) -> list[api.Route]:
     text = {200: "text/plain"}
     not_yet = {**text, 503: "text/plain"}
     return [  # probes are often told to append something that no cache knows
-        api.Route("GET", "/healthz", metrics.healthz, "Whether this process is alive", answers=text, any_query=True),
-        api.Route("GET", "/readyz", readyz, "Whether every process is ready", answers=not_yet, any_query=True),
+        api.Route(
+            "GET",
+            "/healthz",
+            metrics.healthz,
+            "Whether this process is alive",
+            name="is_alive",
+            tag="process",
+            answers=text,
+            any_query=True,
+        ),
+        api.Route(
+            "GET",
+            "/readyz",
+            readyz,
+            "Whether every process is ready",
+            name="is_ready",
+            tag="process",
+            answers=not_yet,
+            any_query=True,
+        ),
     ]
 
 
@@ -218,5 +240,19 @@ class _OtherProcesses:
             return f"{name}: does not answer"
 
 
+def described(directory: str) -> str:
+    """`docs/api.md`: the routes under the settings that nobody changed. Nobody is asked, and nothing is signed; nothing
+    is written to that directory either."""
+    settings, nowhere, secret = Settings(data=Data(dir=directory)), redis.connect("redis://127.0.0.1:1/0"), bytes(32)
+    recipients = Recipients(nowhere, settings.redis.partitions)
+    publisher = Publisher(nowhere, settings.redis.partitions, str)
+    links = parts.tracking(settings, publisher, TokenKeys(secret), recipients, "described")
+    routes = all_routes(Lifecycle("http", settings), nowhere, Tenants(nowhere), links, Vault(secret))
+    return page(api.openapi(routes))
+
+
 if __name__ == "__main__":
-    run(main, "http")
+    if sys.argv[1:] == ["describe"]:
+        sys.stdout.write(described(os.devnull))
+    else:
+        run(main, "http")

@@ -7,6 +7,7 @@ as found in the mails on the mailbox page. In the end the report must say what w
 
 import asyncio
 import re
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -178,12 +179,19 @@ class Api:
                 raise DemoFailed(f"{method} {url} answered {answer.status}, not {expected}")
 
     async def _call(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Again while storage does not answer, as the problem says: with the same key nothing is done twice."""
         url = f"{self._base}{path}"
-        async with self._http.request(method, url, json=body, headers=self._headers) as answer:
-            if answer.status >= 400:
-                raise DemoFailed(f"{method} {path} answered {answer.status}: {(await answer.text())[:500]}")
-            content: dict[str, Any] = await answer.json() if answer.status != 204 else {}
-            return content
+        headers = {**self._headers, "Idempotency-Key": secrets.token_hex(16)}
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE_SECONDS
+        while True:
+            async with self._http.request(method, url, json=body, headers=headers) as answer:
+                if answer.status < 400:
+                    content: dict[str, Any] = await answer.json() if answer.status != 204 else {}
+                    return content
+                if answer.status != 503 or loop.time() > deadline:
+                    raise DemoFailed(f"{method} {path} answered {answer.status}: {(await answer.text())[:500]}")
+            await asyncio.sleep(POLL_SECONDS)
 
 
 @asynccontextmanager

@@ -28,13 +28,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from shlex import quote
 from types import FrameType
-from typing import IO, NoReturn
+from typing import IO, NoReturn, TypeVar
 
 import click
 import orjson
@@ -65,6 +65,8 @@ PRELOADED = (
 #: After that the first start is told to be slow, with the reason; it goes on trying.
 SLOW_START_SECONDS = 30.0
 OTHERS_REDIS_SECONDS = 5.0
+#: At least so often is it asked: one answer that takes longer (a disk that is slow for a moment) is no absence.
+OTHERS_REDIS_TRIES = 3
 #: More than a process needs to close once it has drained.
 CLOSE_SECONDS = 5.0
 #: Lines of one process shown at each look: a fault that every message has must not bury the others.
@@ -72,6 +74,7 @@ SHOWN_AT_ONCE = 10
 _LISTENING = (("http", "port", True), ("bounces", "port", True), ("mailbox", "port", False))
 #: Ports given out here: above what is well known, below what the kernel gives to clients.
 _PORTS = range(21_000, 32_000)
+T = TypeVar("T")
 
 
 class CannotRun(OperatorFault):
@@ -123,22 +126,27 @@ class Instance:
                 say(warning)
             self._start("redis", processes.program(command))
             self.redis_url = f"redis://127.0.0.1:{port}/0"
-        asyncio.run(self._redis_answers())
+        try:
+            self.asked(lambda client: start.installation(client, self.settings).find())
+        except NotOurs as words:
+            self.not_ours = str(words)
+            say(f"redis: {words}")
+        except redis.WrongPartitions as error:
+            raise CannotRun(str(error)) from None
 
     def check_secret(self) -> None:
         """Ours is the one that Redis was used with; at first start it is made. CannotRun."""
         try:
-            asyncio.run(_check_secret(self.redis_url, self.settings))
+            secret = master_secret.load(self.settings)
+            self.asked(lambda client: known_secret.check(client, self.settings, secret))
         except NoSecret as error:
             raise CannotRun(str(error)) from None
-        except redis.RedisAway as error:
-            raise CannotRun(f"redis.url (ESTAFETTE_REDIS_URL): Redis does not answer: {error}") from None
 
     def demo_key(self) -> str:
         """The key in `demo.key`, if it still opens; else a new one, with its tenant where that is missing."""
         file = self.data / "demo.key"
         known = file.read_text("ascii").strip() if file.exists() else ""
-        key = asyncio.run(_demo_key(self.redis_url, known))
+        key = self.asked(lambda client: _demo_key(client, known))
         if key != known:
             _write(file, key)
         return key
@@ -178,21 +186,21 @@ class Instance:
         if faults:
             raise CannotRun("\n".join(faults))
 
-    async def _redis_answers(self) -> None:
-        """Ours may read its file for as long as it takes; another's is there, or it is not."""
+    def asked(self, ask: Callable[[redis.Client], Awaitable[T]]) -> T:
+        """What Redis answers. Ours may read its file for as long as it takes; another's is there, or it is not.
+        CannotRun."""
+        return asyncio.run(self._asked(ask))
+
+    async def _asked(self, ask: Callable[[redis.Client], Awaitable[T]]) -> T:
         client = redis.connect(self.redis_url)
         ours = self._children.get("redis")
         deadline = time.monotonic() + OTHERS_REDIS_SECONDS
+        tries = 0
         try:
-            while not self._signals:
+            while True:
+                tries += 1
                 try:
-                    await start.installation(client, self.settings).find()
-                except NotOurs as words:
-                    self.not_ours = str(words)
-                    say(f"redis: {words}")
-                    return
-                except redis.WrongPartitions as error:
-                    raise CannotRun(str(error)) from None
+                    return await ask(client)
                 except redis.NotLetIn as error:
                     raise CannotRun(f"redis.url (ESTAFETTE_REDIS_URL): {error}") from None
                 except redis.Refused as error:
@@ -200,11 +208,10 @@ class Instance:
                 except redis.RedisAway as error:
                     if ours and (how := ours.ended()):
                         raise CannotRun(f"redis {how}: see {ours.log}") from None
-                    if not ours and time.monotonic() > deadline:
+                    is_late = not ours and tries >= OTHERS_REDIS_TRIES and time.monotonic() > deadline
+                    if is_late or self._signals:
                         raise CannotRun(f"redis.url (ESTAFETTE_REDIS_URL): Redis does not answer: {error}") from None
                     await asyncio.sleep(0.02)
-                else:
-                    return
         finally:
             await redis.close(client)
 
@@ -422,26 +429,14 @@ def worth_showing(name: str, line: bytes) -> str | None:
     return f"{name:<11} | {said['level']}: {said.get('event')} {fields} {why}".rstrip()
 
 
-async def _check_secret(redis_url: str, settings: Settings) -> None:
-    client = redis.connect(redis_url)
-    try:
-        await known_secret.check(client, settings, master_secret.load(settings))
-    finally:
-        await redis.close(client)
-
-
-async def _demo_key(redis_url: str, known: str) -> str:
-    client = redis.connect(redis_url)
+async def _demo_key(client: redis.Client, known: str) -> str:
     tenants = Tenants(client)
-    try:
-        if known and await tenants.verify(known):
-            return known
-        if await tenants.get("demo") is None:
-            with suppress(TenantError):  # another instance on the same Redis was first
-                await tenants.create("demo", any_from_domain=True)
-        return (await tenants.create_key("demo", DEMO_SCOPES))[1]
-    finally:
-        await redis.close(client)
+    if known and await tenants.verify(known):
+        return known
+    if await tenants.get("demo") is None:
+        with suppress(TenantError):  # another instance on the same Redis was first
+            await tenants.create("demo", any_from_domain=True)
+    return (await tenants.create_key("demo", DEMO_SCOPES))[1]
 
 
 def _write(file: Path, text: str) -> None:

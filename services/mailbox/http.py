@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 import msgspec
@@ -12,14 +13,13 @@ from aiohttp import web
 
 from services.mailbox import dkim, message, pages
 from services.mailbox.store import Kept, Reader, is_message_id
-from shared.http import api
+from shared.http import api, paging
+from shared.http.query import Read
 from shared.net.peers import is_address
-from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.described import says
+from shared.words.errors import Problem
 
 ROWS = 50
-#: Messages in one JSON answer; each is read whole.
-MAX_MESSAGES = 1_000
-DEFAULT_MESSAGES = 100
 #: Reading a mail takes a millisecond; the recipients' links, which this process answers too, shall not wait for more.
 READ_TOGETHER = 20
 #: A larger one is read in a thread.
@@ -29,29 +29,66 @@ READ_AT_ONCE_BYTES = 64 * 1024
 VerdictOf = Callable[[dkim.Signature], Awaitable[dkim.Verdict]]
 
 
+#: An id as the mailbox gives them.
+_ID = "1769850300123-0"
+
+
 class MailboxMessage(msgspec.Struct, frozen=True):
     """One kept message, for scripts. `links` are those of its HTML, in source order; `dkim_domains` those that its
     signatures name, whether they hold or not."""
 
-    id: str
-    to: list[str]
-    return_path: str
-    sender: str = msgspec.field(name="from")
-    subject: str
-    received_at: str
-    message_id: str
-    size_bytes: int
-    links: list[str]
-    list_unsubscribe: list[str]
-    one_click: str | None
-    dkim_domains: list[str]
+    id: Annotated[str, says("The id under which it is kept.", _ID)]
+    to: Annotated[list[str], says("The recipients of its envelope.", ["ana@exemple.fr"])]
+    return_path: Annotated[str, says("The sender of its envelope.", "b-0a1b2c@bounces.exemple.fr")]
+    sender: Annotated[str, says("Its header From.", "Chouette <news@exemple.fr>")] = msgspec.field(name="from")
+    subject: Annotated[str, says("Its header Subject.", "Bonjour Ana")]
+    received_at: Annotated[str, says("When the mailbox took it.", "2026-01-31T09:05:00.123Z")]
+    message_id: Annotated[str, says("Its header Message-ID.", "<068vjfm5s9m2rc1jqqrg.0@exemple.fr>")]
+    size_bytes: Annotated[int, says("How large it is.", 18_230)]
+    links: Annotated[list[str], says("The links of its HTML, in source order.", ["http://127.0.0.1:8025/c/AbyDEu8"])]
+    list_unsubscribe: Annotated[
+        list[str], says("The addresses in List-Unsubscribe.", ["http://127.0.0.1:8025/u/AbyDEu8"])
+    ]
+    one_click: Annotated[
+        str | None, says("Where one click unsubscribes (RFC 8058).", "http://127.0.0.1:8025/u/AbyDEu8")
+    ]
+    dkim_domains: Annotated[list[str], says("The domains that its signatures name.", ["exemple.fr"])]
 
 
 class MailboxMessages(msgspec.Struct, frozen=True):
     """`next` is what `after` takes to go on; the same as before when nothing came."""
 
-    messages: list[MailboxMessage]
-    next: str
+    messages: Annotated[list[MailboxMessage], says("The messages of this page, oldest first.")]
+    next: Annotated[str, says("What `after` takes to go on, at the end too.", _ID)]
+
+
+def _cursor(text: str) -> str:
+    if not is_message_id(text):
+        raise paging.InvalidCursor
+    return text
+
+
+class MailboxQuery(msgspec.Struct, frozen=True):
+    """Which messages the page lists."""
+
+    q: Annotated[str, says("A part of an address of the envelope.", "ana@")] = ""
+    before: Annotated[str, says("The id of a message: those before it.", _ID), Read(_cursor)] = ""
+
+
+class MailboxMessageQuery(msgspec.Struct, frozen=True):
+    """How the page shows a message."""
+
+    show: Annotated[
+        Literal["html", "text", "headers", "source"] | None, says("What is shown of it; else the best it has.", "text")
+    ] = None
+
+
+class MailboxMessagesQuery(msgspec.Struct, frozen=True):
+    """Which messages are listed for scripts."""
+
+    after: Annotated[str, paging.after(_ID), Read(_cursor)] = ""
+    to: Annotated[str, says("A recipient of the envelope.", "ana@exemple.fr")] = ""
+    limit: Annotated[int, paging.limit()] = paging.DEFAULT_LIMIT
 
 
 async def nobody_asked(signature: dkim.Signature) -> dkim.Verdict:
@@ -64,7 +101,7 @@ def routes(
 ) -> list[api.Route]:
     """`nonce` gives a new unguessable text per page (Content-Security-Policy). `hosts` are names of this host, beside
     its addresses and localhost. `verdict_of` finds the key of a signature and looks at it."""
-    site = _Site(reader, nonce, verdict_of)
+    site = _Routes(reader, nonce, verdict_of)
     html = {200: "text/html", 404: "text/html"}
     found = [
         api.Route(
@@ -72,34 +109,34 @@ def routes(
             "/mailbox",
             site.show_list,
             "The messages that the catch-all mailbox keeps, newest first, as a page",
-            answers={200: "text/html", 400: ProblemDocument},
-            query={"q": "part of an address of the envelope", "before": "id of a message: those before it"},
+            name="show_mailbox",
+            answers={200: "text/html"},
+            query=MailboxQuery,
         ),
         api.Route(
             "GET",
             "/mailbox/messages.json",
             site.list_messages,
             "The kept messages, oldest first, for scripts",
-            answers={200: MailboxMessages, 400: ProblemDocument},
-            query={
-                "after": "id of a message: those after it",
-                "to": "recipient of the envelope",
-                "limit": f"at most {MAX_MESSAGES}, else {DEFAULT_MESSAGES}",
-            },
+            name="list_mailbox_messages",
+            answers={200: MailboxMessages},
+            query=MailboxMessagesQuery,
         ),
         api.Route(
             "GET",
             "/mailbox/{id}",
             site.show_message,
             "One message as a page",
+            name="show_mailbox_message",
             answers=html,
-            query={"show": "html, text, headers or source"},
+            query=MailboxMessageQuery,
         ),
         api.Route(
             "GET",
             "/mailbox/{id}/html",
             site.show_html,
             "The HTML of a message, sandboxed: scripts never run",
+            name="get_mailbox_html",
             answers=html,
         ),
         api.Route(
@@ -107,6 +144,7 @@ def routes(
             "/mailbox/{id}/source",
             site.show_source,
             "A message as it was received",
+            name="get_mailbox_source",
             answers={200: "text/plain", 404: "text/html"},
         ),
         api.Route(
@@ -114,14 +152,18 @@ def routes(
             "/mailbox/{id}/parts/{number}",
             site.download_part,
             "One part of a message, as a file",
+            name="get_mailbox_part",
             answers={200: "*/*", 404: "text/html"},
         ),
-        api.Route("DELETE", "/mailbox", site.delete_all, "Empty the mailbox", answers={204: None}),
+        api.Route(
+            "DELETE", "/mailbox", site.delete_all, "Empty the mailbox", name="empty_mailbox", answers={204: None}
+        ),
         api.Route(
             "GET",
             "/mailbox/empty",
             site.ask_to_empty,
             "Asks whether to empty the mailbox",
+            name="ask_to_empty_mailbox",
             answers={200: "text/html"},
         ),
         api.Route(
@@ -129,11 +171,23 @@ def routes(
             "/mailbox/empty",
             site.empty_by_button,
             "Empty the mailbox, as the page's button does",
-            answers={303: None, 403: ProblemDocument},
+            name="empty_mailbox_by_button",
+            answers={303: None},
         ),
     ]
     names = frozenset(host.lower().removesuffix(".") for host in hosts)
-    return [replace(route, call=_from_here(route.call, names)) for route in found]
+    said = {"id": says("The id of the message.", _ID), "number": says("Which part, from 0.", "1")}
+    return [
+        replace(
+            route,
+            call=_from_here(route.call, names),
+            tag="mailbox",
+            # Whoever changes something has to come from its own page.
+            problems=["other_host"] if route.method == "GET" else ["other_host", "other_site"],
+            in_path=said,
+        )
+        for route in found
+    ]
 
 
 def _from_here(call: api.Call, hosts: frozenset[str]) -> api.Call:
@@ -142,12 +196,12 @@ def _from_here(call: api.Call, hosts: frozenset[str]) -> api.Call:
 
     async def called(request: web.Request) -> web.StreamResponse:
         if not is_this_host(request.host, hosts):
-            raise Problem(403, "other_host", "the mailbox is read at an address of this host, or by its name")
+            raise Problem("other_host", "the mailbox is read at an address of this host, or by its name")
         headers = request.headers
         if request.method not in ("GET", "HEAD") and not is_own_change(
             request.host, headers.getall("Origin", []), headers.getall("Sec-Fetch-Site", [])
         ):
-            raise Problem(403, "other_site", "the mailbox is changed from its own page")
+            raise Problem("other_site", "the mailbox is changed from its own page")
         return await call(request)
 
     return called
@@ -196,15 +250,15 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int] | None:
     return name, int(found["port"] or _DEFAULT_PORTS[scheme])
 
 
-class _Site:
+class _Routes:
     def __init__(self, reader: Reader, nonce: Callable[[], str], verdict_of: VerdictOf) -> None:
         self._reader = reader
         self._nonce = nonce
         self._verdict_of = verdict_of
 
     async def show_list(self, request: web.Request) -> web.StreamResponse:
-        before = _cursor(request, "before")
-        sought = request.query.get("q", "").strip()[:320]
+        query = api.query_of(request, MailboxQuery)
+        before, sought = query.before, query.q.strip()[:320]
         found, more = await self._reader.newest(before, sought, ROWS)
         nonce = self._nonce()
         page = pages.list_page(
@@ -223,7 +277,7 @@ class _Site:
         if found is None:
             return self._missing()
         kept, raw = found
-        view = request.query.get("show", "")
+        view = api.query_of(request, MailboxMessageQuery).show or ""
         checked = await self._checked(raw)
         page = pages.message_page(_row(kept), await _read(raw), raw, checked=checked, view=view, nonce=nonce)
         return _html(page, nonce)
@@ -268,8 +322,8 @@ class _Site:
         return web.Response(body=part.content, headers=headers)
 
     async def list_messages(self, request: web.Request) -> web.StreamResponse:
-        after = _cursor(request, "after")
-        found, position = await self._reader.since(after, request.query.get("to", ""), _limit(request))
+        query = api.query_of(request, MailboxMessagesQuery)
+        found, position = await self._reader.since(query.after, query.to, query.limit)
         listed = []
         for start in range(0, len(found), READ_TOGETHER):
             some = found[start : start + READ_TOGETHER]
@@ -334,20 +388,6 @@ def _html(page: bytes, nonce: str, status: int = 200) -> web.Response:
 def _media_type(stated: str) -> str:
     """The part's own word for it, if it can stand in a header."""
     return stated if stated.isascii() and stated.isprintable() else "application/octet-stream"
-
-
-def _cursor(request: web.Request, name: str) -> str:
-    cursor = request.query.get(name, "")
-    if cursor and not is_message_id(cursor):
-        raise Problem(400, "invalid_query", "a cursor is the id of a message", [Fault(f"?{name}", "not an id")])
-    return cursor
-
-
-def _limit(request: web.Request) -> int:
-    text = request.query.get("limit", str(DEFAULT_MESSAGES))
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_MESSAGES):
-        raise Problem(400, "invalid_query", "the limit is a number", [Fault("?limit", f"expected 1 to {MAX_MESSAGES}")])
-    return int(text)
 
 
 def _row(kept: Kept) -> pages.Row:

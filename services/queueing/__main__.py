@@ -24,7 +24,7 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     route = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
     if route is None:
-        resolver = dns.of_settings(settings.dns, time.monotonic)
+        resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
         life.push_close(resolver.close)
     publisher = start.publisher(client, settings)
     watching = breakers.Breakers(FigureStore(client, partitions), StopList(client), publisher, now_ms)

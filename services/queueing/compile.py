@@ -4,7 +4,7 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -24,6 +24,7 @@ from shared.words.content import (
     Stream,
     Subject,
 )
+from shared.words.described import says
 from shared.words.errors import Fault
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
@@ -51,9 +52,9 @@ _BASE64_BLANKS = str.maketrans("", "", " \t\r\n")
 class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file in a job: `content` is base64."""
 
-    filename: str
-    content: str
-    content_type: str = "application/octet-stream"
+    filename: Annotated[str, says("The name under which it is saved.", "conditions.pdf")]
+    content: Annotated[str, says("Its bytes as base64.", "JVBERi0xLjcK")]
+    content_type: Annotated[str, says("Its media type.", "application/pdf")] = "application/octet-stream"
 
 
 class JobContent(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,13 +87,12 @@ class Compiler:
             return Templated(Subject(), None, None, [], [fault]), True
         except Penalised as penalised:
             raise Problem(
-                429,
                 "templates_penalised",
                 f"{penalised}: templates with logic are taken again in a moment, all others now",
                 headers={"Retry-After": str(ceil(penalised.after_s))},
             ) from None
         except Unavailable as away:
-            raise Problem(503, "unavailable", f"templates cannot be compiled now: {away}") from None
+            raise Problem("unavailable", f"templates cannot be compiled now: {away}") from None
 
 
 def _size(job: JobContent) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from hashlib import blake2b, sha256
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 import structlog
@@ -24,7 +24,8 @@ from shared.redis.ready import LANES
 from shared.redis.recipients import pack_waiting_row
 from shared.redis.sending_domains import DomainTaken, NotShown
 from shared.words import content, ids
-from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.described import says
+from shared.words.errors import Fault, Problem
 
 #: Recipients appended in one round trip.
 APPEND_BATCH = 500
@@ -47,36 +48,36 @@ JOBS = Counter("estafette_queueing_jobs_total", "Jobs by how their request ended
 class RejectedRecipient(msgspec.Struct, frozen=True):
     """A recipient that will not be mailed, and why, in one word."""
 
-    index: int
-    email: str
-    reason: str
+    index: Annotated[int, says("The place in `recipients`, from 0.", 3)]
+    email: Annotated[str, says("The address as it was given.", "ana@exemple")]
+    reason: Annotated[str, says("Why, in one word.", "invalid_address")]
 
 
 class NamedMessage(msgspec.Struct, frozen=True):
     """The id by which a recipient's message is known from now on."""
 
-    id: str
-    email: str
+    id: Annotated[str, says("The id of the message.", "068vjfm5s9m2rc1jqqrg.0")]
+    email: Annotated[str, says("The recipient's address.", "ana@exemple.fr")]
 
 
 class JobAccepted(msgspec.Struct, frozen=True):
     """The job is stored. `messages` names those of up to 10,000 recipients, in their order. `warnings` name what is
     hardly meant so, such as a variable that no recipient has; the job is sent all the same."""
 
-    id: str
-    state: str
-    accepted: int
-    rejected: list[RejectedRecipient]
-    messages: list[NamedMessage]
-    warnings: list[Fault]
+    id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
+    state: Annotated[str, says("`queueing`, `scheduled` or `open`.", "queueing")]
+    accepted: Annotated[int, says("How many recipients will be mailed.", 1)]
+    rejected: Annotated[list[RejectedRecipient], says("Who will not be, and why.")]
+    messages: Annotated[list[NamedMessage], says("The messages, in the order of the recipients.")]
+    warnings: Annotated[list[Fault], says("What is hardly meant so.")]
 
 
 class RejectedLine(msgspec.Struct, frozen=True):
     """A recipient that will not be mailed, the line he stood on, and why, in one word."""
 
-    line: int
-    email: str
-    reason: str
+    line: Annotated[int, says("The line of the body, from 1.", 4)]
+    email: Annotated[str, says("The address as it was given.", "ana@exemple")]
+    reason: Annotated[str, says("Why, in one word.", "invalid_address")]
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -86,23 +87,37 @@ class Appended(msgspec.Struct, frozen=True):
     that are of no use, since no template can name them. Where there is nothing to store the request is refused with
     what was found."""
 
-    appended: int
-    duplicates: int
-    rejected: list[RejectedLine]
-    rejected_total: int
-    faults: list[Fault]
-    faults_total: int
-    stopped: str | None = None
-    warnings: list[Fault] = []
+    appended: Annotated[int, says("How many recipients were stored.", 49_998)]
+    duplicates: Annotated[int, says("How many were there already.", 1)]
+    rejected: Annotated[list[RejectedLine], says("Who will not be mailed, up to 1,000 of them.")]
+    rejected_total: Annotated[int, says("How many will not be.", 1)]
+    faults: Annotated[list[Fault], says("Lines that could not be read, up to 1,000 of them.")]
+    faults_total: Annotated[int, says("How many could not be.", 1)]
+    stopped: Annotated[str | None, says("Why the rest was not read, if it was not.", None, "too_many_faults")] = None
+    warnings: Annotated[list[Fault], says("Columns that are of no use.")] = []
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    send_at: jobs.Moment | None = None
+    """When the job shall start."""
+
+    send_at: Annotated[jobs.Moment | None, says("When it is queued; at once where null.", "2026-02-01T07:00:00Z")] = (
+        None
+    )
 
 
 class JobStarted(msgspec.Struct, frozen=True):
-    id: str
-    state: str
+    """The job is started."""
+
+    id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
+    state: Annotated[str, says("`queueing` or `scheduled`.", "queueing")]
+
+
+class NewJobQuery(msgspec.Struct, frozen=True):
+    """How a job is posted."""
+
+    state: Annotated[
+        Literal["open"] | None, says("`open`: recipients are appended afterwards, and the job is started then.", "open")
+    ] = None
 
 
 _JOB_EXAMPLE = {
@@ -144,8 +159,9 @@ def routes(
     chance: Callable[[int], bytes],
     aside: Aside | None = None,
 ) -> list[api.Route]:
-    site = _Site(store, tenants, domains, compiler, room, partitions, max_recipients, now_ms, chance, aside or Aside())
-    problems = {409: ProblemDocument, 429: ProblemDocument}
+    site = _Routes(
+        store, tenants, domains, compiler, room, partitions, max_recipients, now_ms, chance, aside or Aside()
+    )
     return [
         api.Route(
             "POST",
@@ -154,10 +170,25 @@ def routes(
             "Send a job: content and up to 10,000 recipients, or with state=open the content alone",
             scope="send",
             body=jobs.JobRequest,
-            answers={202: JobAccepted, 403: ProblemDocument, **problems},
-            query={"state": "`open`: recipients are appended afterwards, and the job is started then"},
+            name="send_job",
+            tag="jobs",
+            answers={202: JobAccepted},
+            problems=[
+                "invalid_job",
+                "invalid_header",
+                "unknown_sending_domain",
+                "sending_domain_not_shown",
+                "idempotency_key_reused",
+                "engine_full",
+                "templates_penalised",
+            ],
+            query=NewJobQuery,
             headers={
-                "Idempotency-Key": "a request repeated with the same key within 24 hours is answered, not done again"
+                "Idempotency-Key": says(
+                    "A request repeated with the same key within 24 hours is answered, not done again.",
+                    "campaign-2026-02-01",
+                    max_length=MAX_IDEMPOTENCY_KEY_CHARS,
+                )
             },
             examples={"application/json": _JOB_EXAMPLE},
         ),
@@ -174,7 +205,10 @@ def routes(
                 "text/csv": _CSV_EXAMPLE,
                 "text/tab-separated-values": _CSV_EXAMPLE.replace(",", "\t"),
             },
-            answers={200: Appended, 404: ProblemDocument, **problems},
+            name="append_recipients",
+            tag="jobs",
+            answers={200: Appended},
+            problems=["unknown_job", "not_open", "nothing_appended"],
         ),
         api.Route(
             "POST",
@@ -185,12 +219,15 @@ def routes(
             body=StartRequest,
             body_optional=True,
             examples={"application/json": {"send_at": None}},
-            answers={202: JobStarted, 404: ProblemDocument, **problems},
+            name="start_job",
+            tag="jobs",
+            answers={202: JobStarted},
+            problems=["unknown_job", "not_open", "no_recipients", "engine_full"],
         ),
     ]
 
 
-class _Site:
+class _Routes:
     def __init__(
         self,
         store: JobStore,
@@ -220,7 +257,7 @@ class _Site:
 
     async def post_job(self, request: web.Request) -> web.StreamResponse:
         tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
-        open_job = _wants_open(request)
+        open_job = api.query_of(request, NewJobQuery).state == "open"
         key = _idempotency_key(request)
         key_digest = sha256(f"{tenant}\x00{key}".encode()).hexdigest()
         # What was answered once is answered again, whatever the tenant has used up since.
@@ -229,7 +266,7 @@ class _Site:
         if not repeated:
             await self._room.check(tenant, own, wanted)  # before the body is read
         if request.content_type not in ("application/json", "application/octet-stream"):
-            raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
+            raise Problem("unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
         body = await api.read_body(request)
         now_ms = self._now_ms()
         size = len(body)
@@ -269,12 +306,12 @@ class _Site:
             any_from_domain = found is not None and found.any_from_domain
             await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
         except InvalidDomain as fault:
-            raise Problem(422, "invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
+            raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
         except NotShown as fault:
-            raise Problem(403, "sending_domain_not_shown", str(fault), [Fault("$.from", str(fault))]) from fault
+            raise Problem("sending_domain_not_shown", str(fault), [Fault("$.from", str(fault))]) from fault
         except (DomainTaken, LookupError) as fault:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
-            raise Problem(403, "unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+            raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
 
     # POST /v1/jobs/{job}/recipients
 
@@ -311,7 +348,7 @@ class _Site:
         at_ms = int(wanted.send_at.timestamp() * 1000) if wanted.send_at else None
         now_ms = self._now_ms()
         if at_ms is not None and at_ms > now_ms + jobs.HORIZON_MS:
-            raise Problem(422, "invalid_body", "the body does not fit", [Fault("$.send_at", "more than a year ahead")])
+            raise Problem("invalid_body", "the body does not fit", [Fault("$.send_at", "more than a year ahead")])
         at_ms = at_ms if at_ms and at_ms > now_ms else None
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
@@ -323,9 +360,9 @@ class _Site:
             case "unknown":
                 raise api.unknown_job()
             case "not_open":
-                raise Problem(409, "not_open", f"the job is {state}; only an open or scheduled job is started")
+                raise Problem("not_open", f"the job is {state}; only an open or scheduled job is started")
             case "empty":
-                raise Problem(409, "no_recipients", "the job has no recipients; append some, then start it")
+                raise Problem("no_recipients", "the job has no recipients; append some, then start it")
             case "full":
                 raise _full()
         self._log.info("job_started", job=job, tenant=tenant, state=word)
@@ -392,7 +429,7 @@ class _Appending:
             return
         word, fresh = await self._append(self._batch)
         if word != "appended":
-            raise Problem(409, "not_open", "the job was started; recipients can no longer be appended")
+            raise Problem("not_open", "the job was started; recipients can no longer be appended")
         self._appended += fresh
         self._duplicates += len(self._batch) - fresh
         self._batch = []
@@ -419,7 +456,7 @@ class _Appending:
             found = f"{number} could not be read; {self._faults[0].at}: {self._faults[0].what}"
         stopped = f"; the rest was not read ({self.stopped})" if self.stopped else ""
         shown = self._faults[: jobs.MAX_FAULTS]
-        return Problem(422, "nothing_appended", f"nothing was appended: {found}{stopped}", shown)
+        return Problem("nothing_appended", f"nothing was appended: {found}{stopped}", shown)
 
 
 def _rows_of(request: web.Request) -> JsonRows | CsvRows:
@@ -427,7 +464,7 @@ def _rows_of(request: web.Request) -> JsonRows | CsvRows:
     try:
         said = charset(request.charset)
     except UnknownCharset as fault:
-        raise Problem(415, "unsupported_media_type", str(fault)) from fault
+        raise Problem("unsupported_media_type", str(fault)) from fault
     match request.content_type:
         case "application/x-ndjson" | "application/ndjson" | "application/json-seq":
             return JsonRows(said)
@@ -437,21 +474,14 @@ def _rows_of(request: web.Request) -> JsonRows | CsvRows:
             return CsvRows(said, "\t")
         case other:
             detail = f"expected application/x-ndjson or text/csv, got {other[:100]}"
-            raise Problem(415, "unsupported_media_type", detail)
-
-
-def _wants_open(request: web.Request) -> bool:
-    state = request.query.get("state")
-    if state not in (None, "open"):
-        raise Problem(422, "invalid_query", "a query parameter is wrong", [Fault("?state", "only `open` is known")])
-    return state == "open"
+            raise Problem("unsupported_media_type", detail)
 
 
 def _idempotency_key(request: web.Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
         what = f"at most {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"
-        raise Problem(422, "invalid_header", "a header is wrong", [Fault("Idempotency-Key", what)])
+        raise Problem("invalid_header", "a header is wrong", [Fault("Idempotency-Key", what)])
     return key
 
 
@@ -463,7 +493,7 @@ def _job_id(request: web.Request) -> str:
 
 
 def _full() -> Problem:
-    return Problem(429, "engine_full", "too much waits to be queued; try again", headers={"Retry-After": "5"})
+    return Problem("engine_full", "too much waits to be queued; try again", headers={"Retry-After": "5"})
 
 
 def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
@@ -524,7 +554,7 @@ def _answer(stored: Stored, reply: bytes) -> web.Response:
     match stored.word:
         case "reused":
             detail = "this Idempotency-Key was used with another request in the last 24 hours"
-            raise Problem(409, "idempotency_key_reused", detail)
+            raise Problem("idempotency_key_reused", detail)
         case "full":
             raise _full()
         case "repeated":

@@ -23,6 +23,7 @@ from shared.mail import addresses
 from shared.mail.templates import is_deeper
 from shared.redis.recipients import Waiting, pack_waiting
 from shared.words import content, rates
+from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.variables import MAX_DEPTH, TooDeep, decoded
 
@@ -68,26 +69,29 @@ Variables = Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_
 class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is tracked of recipients who consent to it."""
 
-    opens: bool = True
-    clicks: bool = True
+    opens: Annotated[bool, says("Whether a picture tells that the mail was opened.", True)] = True
+    clicks: Annotated[bool, says("Whether links lead over the engine.", True)] = True
 
 
 class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`optin: false` of a person keeps a bulk mail from him; without `tracking_consent` he gets plain links."""
 
-    email: str
-    name: Annotated[str, Meta(max_length=200)] = ""
-    variables: Variables = {}
-    metadata: (
+    email: Annotated[str, says("The address.", "ana@exemple.fr")]
+    name: Annotated[str, says("The name that stands beside the address in `To`.", "Ana", max_length=200)] = ""
+    variables: Annotated[Variables, says("What templates are filled with for this recipient.", {"prenom": "Ana"})] = {}
+    metadata: Annotated[
         Annotated[
             dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]],
             Meta(max_length=MAX_METADATA),
         ]
-        | None
-    ) = None
-    kind: Literal["person", "professional"] = "person"
-    optin: bool | None = None
-    tracking_consent: bool = True
+        | None,
+        says("What is kept with the message and shown with it.", {"crm_id": "17"}),
+    ] = None
+    kind: Annotated[Literal["person", "professional"], says("Whose address it is.", "person")] = "person"
+    optin: Annotated[bool | None, says("Whether the recipient agreed to be written to; null where unknown.", True)] = (
+        None
+    )
+    tracking_consent: Annotated[bool, says("Whether the recipient agreed to be tracked.", True)] = True
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -96,25 +100,48 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`, `html`
     and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
 
-    from_: str
-    subject: str
-    recipients: list[Recipient] | UnsetType = UNSET
-    stream: Stream = "bulk"
-    reply_to: str | None = None
-    html: str | None = None
-    text: str | None = None
-    headers: dict[str, str] = {}
-    attachments: list[Attachment] = []
-    variables: Variables = {}
-    list_: Word | None = msgspec.field(default=None, name="list")
-    tags: Annotated[list[Word], Meta(max_length=20)] = []
-    category: Word | None = None
-    track: Track = Track()
-    send_at: Moment | None = None
-    expires_at: Moment | None = None
-    rate: Annotated[str, Meta(max_length=40)] | None = None
-    at_most_once: bool = False
-    test: bool = False
+    from_: Annotated[str, says("The sender, from a domain of the tenant's.", "Chouette <news@exemple.fr>")]
+    subject: Annotated[str, says("The subject.", "Bonjour {{ prenom }}")]
+    recipients: Annotated[
+        list[Recipient] | UnsetType, says("Up to 10,000 recipients; none at all in a job that is opened.")
+    ] = UNSET
+    stream: Annotated[Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = "bulk"
+    reply_to: Annotated[str | None, says("Where answers go.", "contact@exemple.fr")] = None
+    html: Annotated[
+        str | None,
+        says(
+            "The content as HTML; this, `text`, or both.",
+            '<p>Bonjour {{ prenom }}, <a href="https://exemple.fr/">ici</a></p>',
+        ),
+    ] = None
+    text: Annotated[str | None, says("The content as text; this, `html`, or both.", "Bonjour {{ prenom }}")] = None
+    headers: Annotated[
+        dict[str, str], says("Header fields of the mail, beside those of the engine.", {"X-Campaign": "soldes"})
+    ] = {}
+    attachments: Annotated[list[Attachment], says("Files that every mail carries.")] = []
+    variables: Annotated[Variables, says("What a recipient has who has no such variable.", {"prenom": "vous"})] = {}
+    list_: Annotated[Word | None, says("The list that a recipient unsubscribes from.", "newsletter")] = msgspec.field(
+        default=None, name="list"
+    )
+    tags: Annotated[list[Word], says("Words to find the job by.", ["soldes"], max_length=20)] = []
+    category: Annotated[Word | None, says("What kind of content it is.", "promotion")] = None
+    track: Annotated[Track, says("What is tracked of recipients who agreed to it.")] = Track()
+    send_at: Annotated[
+        Moment | None, says("When it is queued; at once where null. At most a year ahead.", "2026-02-01T07:00:00Z")
+    ] = None
+    expires_at: Annotated[
+        Moment | None, says("When a message is given up; after one to three days where null.", "2026-02-04T07:00:00Z")
+    ] = None
+    rate: Annotated[
+        Annotated[str, Meta(max_length=40)] | None,
+        says("The most that is sent of it, over all sites.", "50000/h", "100/s burst 20"),
+    ] = None
+    at_most_once: Annotated[bool, says("Of bulk: no second attempt where the end of one is unknown.", False)] = False
+    test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
+
+
+#: What reads each field of a job by itself, by its name in JSON. Making one takes longer than reading with it.
+_FIELDS = {field.encode_name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(JobRequest)}
 
 
 @dataclass(frozen=True)
@@ -223,7 +250,7 @@ def _refused(faults: Sequence[Fault]) -> Problem:
     shown = list(faults[:MAX_FAULTS])
     more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
     number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return Problem(422, "invalid_job", f"the job has {number}{more}; nothing was stored", shown)
+    return Problem("invalid_job", f"the job has {number}{more}; nothing was stored", shown)
 
 
 # The body, field by field, so that all faults are found
@@ -232,11 +259,11 @@ def _refused(faults: Sequence[Fault]) -> Problem:
 def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     if (values_count := cut.count(body, b",")) > MAX_VALUES:
         detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
-        raise Problem(413, "body_too_large", detail)
+        raise Problem("body_too_large", detail)
     try:
         raw = _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
     except NOT_JSON as fault:
-        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
     known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
     unknown = (name for name in raw if name not in known)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
@@ -251,7 +278,7 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
             faults.append(Fault(f"$.{name}", f"longer than {MAX_FIELD_BYTES[name]} bytes"))
         else:
             try:
-                values[name] = msgspec.json.decode(raw[name].json, type=field.type)
+                values[name] = _FIELDS[name].decode(raw[name].json)
             except NOT_JSON as fault:
                 _refuse_not_json(fault, raw[name].json, raw[name].begin)
                 faults.append(_fault(f"$.{name}", fault))
@@ -296,7 +323,7 @@ def _refuse_not_json(fault: Exception, json: bytes | msgspec.Raw | memoryview, b
         msgspec.json.decode(json, type=msgspec.Raw)
     except NOT_JSON as why:
         told = cut.wrong_inside(why, begin) if isinstance(why, msgspec.DecodeError) else why
-        raise Problem(400, "malformed_json", f"the body is not JSON: {told}") from why
+        raise Problem("malformed_json", f"the body is not JSON: {told}") from why
 
 
 def _fault(at: str, error: Exception) -> Fault:
@@ -314,7 +341,7 @@ def _read_recipients(given: _Piece | None, open_job: bool, max_recipients: int) 
     except msgspec.ValidationError as fault:
         return [], [_fault("$.recipients", fault)]
     except NOT_JSON as fault:
-        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
     if not rows:
         return [], [Fault("$.recipients", "at least one recipient is needed")]
     if len(rows) > max_recipients:

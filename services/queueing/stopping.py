@@ -5,7 +5,7 @@ tenant pauses and resumes his own jobs as he likes.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
 import structlog
@@ -14,7 +14,7 @@ from prometheus_client import Counter
 
 from services.queueing.breakers import stopped
 from services.queueing.figures import FigureStore
-from shared.http import api
+from shared.http import api, paging
 from shared.redis import stops
 from shared.redis.stops import (
     PAUSED,
@@ -23,11 +23,13 @@ from shared.redis.stops import (
     StopList,
 )
 from shared.words import events, ids
-from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.described import says
+from shared.words.errors import Problem
 from shared.words.times import rfc3339
 
-MAX_LIMIT = 1_000
-DEFAULT_LIMIT = 100
+#: The name of a stop, and what is said of it wherever it is shown.
+_NAME = "job:068vjfm5s9m2rc1jqqrg"
+_JOB = "068vjfm5s9m2rc1jqqrg"
 
 RESUMED = Counter(
     "estafette_queueing_resumed_total", "Jobs and tenants resumed, by why they had been stopped", ["reason"]
@@ -40,32 +42,39 @@ class StopShown(msgspec.Struct, frozen=True):
     `complaint_rate` (`bad` of `of` messages), which an operator has to consent to resume, `render_failed` (`bad` of the
     first `of` mails could not be made), or `paused`. `consented` is when he did."""
 
-    name: str
-    tenant: str
-    job: str | None
-    reason: str
-    by: str
-    since: str
-    bad: int
-    of: int
-    needs_consent: bool
-    consented: str | None
+    name: Annotated[str, says("The name by which it is resumed.", _NAME)]
+    tenant: Annotated[str, says("Whose it is.", "acme")]
+    job: Annotated[str | None, says("The job that is not sent; null for the tenant's bulk.", _JOB)]
+    reason: Annotated[str, says("Why it was stopped.", "complaint_rate", "invalid_rate", "render_failed", "paused")]
+    by: Annotated[str, says("Who stopped it: `engine` or `tenant`.", "engine")]
+    since: Annotated[str, says("When it was stopped.", "2026-01-31T09:05:00.123Z")]
+    bad: Annotated[int, says("How many messages went wrong.", 20)]
+    of: Annotated[int, says("Of how many that were looked at.", 20_000)]
+    needs_consent: Annotated[bool, says("Whether an operator has to consent before it is resumed.", True)]
+    consented: Annotated[str | None, says("When an operator did.", None, "2026-01-31T11:20:00.000Z")]
 
 
 class StopPage(msgspec.Struct, frozen=True):
     """`next` is what `after` takes to go on; null at the end."""
 
-    stops: list[StopShown]
-    next: str | None
+    stops: Annotated[list[StopShown], says("The stops of this page, by name.")]
+    next: Annotated[str | None, paging.following(_NAME)]
+
+
+class StopQuery(msgspec.Struct, frozen=True):
+    """Which stops are listed."""
+
+    after: Annotated[str, paging.after(_NAME)] = ""
+    limit: Annotated[int, paging.limit()] = paging.DEFAULT_LIMIT
 
 
 class StopEnded(msgspec.Struct, frozen=True):
     """It goes on: the job, or, where `job` is null, the tenant's bulk. `reason` is why it had been stopped."""
 
-    name: str
-    tenant: str
-    job: str | None
-    reason: str
+    name: Annotated[str, says("The name that its stop had.", _NAME)]
+    tenant: Annotated[str, says("Whose it is.", "acme")]
+    job: Annotated[str | None, says("The job that goes on; null for the tenant's bulk.", _JOB)]
+    reason: Annotated[str, says("Why it had been stopped.", "paused")]
 
 
 class Jobs(Protocol):
@@ -86,8 +95,8 @@ class Publisher(Protocol):
 def routes(
     stop_list: StopList, figures: FigureStore, jobs: Jobs, publisher: Publisher, now_ms: Callable[[], int]
 ) -> list[api.Route]:
-    site = _Site(stop_list, figures, jobs, publisher, now_ms)
-    problems = {404: ProblemDocument, 409: ProblemDocument}
+    site = _Routes(stop_list, figures, jobs, publisher, now_ms)
+    name = {"name": says("The name of the stop.", _NAME)}
     return [
         api.Route(
             "POST",
@@ -95,7 +104,10 @@ def routes(
             site.pause,
             "Stop sending a job for now",
             scope="send",
-            answers={200: StopShown, **problems},
+            name="pause_job",
+            tag="stops",
+            answers={200: StopShown},
+            problems=["unknown_job", "job_ended"],
         ),
         api.Route(
             "POST",
@@ -103,7 +115,10 @@ def routes(
             site.resume_job,
             "Go on with a job that was paused, or stopped and an operator has consented",
             scope="send",
-            answers={200: StopEnded, **problems},
+            name="resume_job",
+            tag="stops",
+            answers={200: StopEnded},
+            problems=["unknown_job", "not_stopped", "consent_missing"],
         ),
         api.Route(
             "GET",
@@ -111,11 +126,10 @@ def routes(
             site.list_all,
             "What is not sent for now, and why; with the scope operator, of all tenants",
             scope="admin",
-            answers={200: StopPage, 422: ProblemDocument},
-            query={
-                "after": "the `next` of the page before",
-                "limit": f"1 to {MAX_LIMIT}, else {DEFAULT_LIMIT}",
-            },
+            name="list_stops",
+            tag="stops",
+            answers={200: StopPage},
+            query=StopQuery,
         ),
         api.Route(
             "POST",
@@ -123,7 +137,11 @@ def routes(
             site.resume,
             "Go on with what was paused, or stopped and an operator has consented, by the name of its stop",
             scope="send",
-            answers={200: StopEnded, **problems},
+            name="resume_stop",
+            tag="stops",
+            answers={200: StopEnded},
+            problems=["unknown_stop", "consent_missing"],
+            in_path=name,
         ),
         api.Route(
             "POST",
@@ -131,12 +149,16 @@ def routes(
             site.consent,
             "Consent that its tenant resumes what a breaker stopped",
             scope="operator",
-            answers={200: StopShown, **problems},
+            name="consent_to_stop",
+            tag="stops",
+            answers={200: StopShown},
+            problems=["unknown_stop", "no_consent_needed"],
+            in_path=name,
         ),
     ]
 
 
-class _Site:
+class _Routes:
     def __init__(
         self,
         stop_list: StopList,
@@ -153,22 +175,22 @@ class _Site:
         self._log = structlog.get_logger("queueing")
 
     async def list_all(self, request: web.Request) -> web.StreamResponse:
-        principal, after, limit = request[api.PRINCIPAL], request.query.get("after", ""), _limit(request)
+        principal, query = request[api.PRINCIPAL], api.query_of(request, StopQuery)
         everybody = "operator" in principal.scopes
-        names = {
-            name: stop
+        found = [
+            (name, stop)
             for name, stop in sorted((await self._stops.all()).items())
-            if name > after and (everybody or stop.tenant == principal.tenant)
-        }
-        listed = [_shown(name, stop) for name, stop in list(names.items())[:limit]]
-        return api.json_answer(StopPage(listed, listed[-1].name if len(names) > limit else None))
+            if name > query.after and (everybody or stop.tenant == principal.tenant)
+        ]
+        page, following = paging.cut(found, query.limit, lambda one: one[0])
+        return api.json_answer(StopPage([_shown(name, stop) for name, stop in page], following))
 
     # POST /v1/jobs/{job}/pause
 
     async def pause(self, request: web.Request) -> web.StreamResponse:
         tenant, job = request[api.PRINCIPAL].tenant, await self._own_job(request)
         if await self._figures.has_ended(job):
-            raise Problem(409, "job_ended", "every message of the job has its end; there is nothing to stop")
+            raise Problem("job_ended", "every message of the job has its end; there is nothing to stop")
         name = stops.of_job(job)
         stop = Stop(PAUSED, tenant, self._now_ms(), "tenant", epoch=await self._stops.resumed(name))
         if await self._stops.add(name, stop):
@@ -192,20 +214,20 @@ class _Site:
         name = stops.of_job(await self._own_job(request))
         (stop,) = await self._stops.some([name])
         if stop is None:
-            raise Problem(409, "not_stopped", "the job itself is not stopped; GET /v1/stops shows what is")
+            raise Problem("not_stopped", "the job itself is not stopped; GET /v1/stops shows what is")
         return await self._resume(name, stop)
 
     async def resume(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
         (stop,) = await self._stops.some([name])
         if stop is None or stop.tenant != request[api.PRINCIPAL].tenant:
-            raise _no_such_stop(name)
+            raise _unknown_stop(name)
         return await self._resume(name, stop)
 
     async def _resume(self, name: str, stop: Stop) -> web.StreamResponse:
         if stop.needs_consent and not stop.consent_ms:
             detail = f"stopped by a breaker ({stop.reason}: {stop.bad} of {stop.of}): an operator has to consent first"
-            raise Problem(409, "consent_missing", detail)
+            raise Problem("consent_missing", detail)
         job = stops.job_of(name)
         if stop.reason == RENDER_FAILED:
             await self._figures.begin_renderings_anew(job)
@@ -235,15 +257,15 @@ class _Site:
         name = request.match_info["name"]
         (stop,) = await self._stops.some([name])
         if stop is None:
-            raise _no_such_stop(name)
+            raise _unknown_stop(name)
         if not stop.needs_consent:
-            raise Problem(409, "no_consent_needed", "its tenant stopped it, and resumes it by himself")
+            raise Problem("no_consent_needed", "its tenant stopped it, and resumes it without an operator")
         if not stop.consent_ms:
             await self._stops.consent(name, stop, self._now_ms())
             self._log.info("consented", name=name, tenant=stop.tenant, reason=stop.reason)
         (there,) = await self._stops.some([name])
         if there is None:
-            raise _no_such_stop(name)
+            raise _unknown_stop(name)
         return api.json_answer(_shown(name, there))
 
 
@@ -262,13 +284,5 @@ def _shown(name: str, stop: Stop) -> StopShown:
     )
 
 
-def _no_such_stop(name: str) -> Problem:
-    return Problem(404, "no_such_stop", f"nothing of the name {name[:80]!r} is stopped")
-
-
-def _limit(request: web.Request) -> int:
-    said = request.query.get("limit", str(DEFAULT_LIMIT))
-    if not (said.isascii() and said.isdigit() and len(said) <= 4 and 1 <= int(said) <= MAX_LIMIT):
-        what = [Fault("?limit", f"expected 1 to {MAX_LIMIT}")]
-        raise Problem(422, "invalid_query", "the limit is out of bounds", what)
-    return int(said)
+def _unknown_stop(name: str) -> Problem:
+    return Problem("unknown_stop", f"nothing of the name {name[:80]!r} is stopped")

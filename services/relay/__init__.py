@@ -11,8 +11,9 @@ Promises    A message leaves the hands of a relay by a recorded end, by its retr
             once (2). Suppression is checked again right before the attempt (4). A site that is slow holds its own share
             of messages and connections, no more (5). Limits hold over all relays, where the mail arrives (6).
 
-Read `relay.py` first, then `courier.py` (one message over one connection), `outcome.py` and `retry.py` (what a reply
+Read `relay.py` first, then `held.py`, `workers.py` and `permission.py` (what is in hand, who attempts it, whether it
+may go), `courier.py` (one message over one connection), `outcome.py` and `retry.py` (what a reply
 means), `gate.py`, `line.py` and `aside.py` (what may go now, and what waits), `shaping.py` (what providers accept),
 `render.py` and `dkim.py` (what is sent), `making.py` and `signatures.py` (when, and by which process it is made),
-`policies.py` (how hosts are encrypted to), `smtp.py` (the protocol), `recorder.py`.
+`policies.py` (how hosts are encrypted to), `dial.py` and `connection.py` (the protocol), `recorder.py`.
 """

@@ -5,35 +5,42 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from random import Random
 from typing import TypeVar
 
 from services.relay.alone import Alone, Lone, end_when_idle
-from services.relay.aside import Aside
 from services.relay.checks.admission import Admission
 from services.relay.checks.begun import Begun
 from services.relay.checks.stops import Stops
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier
-from services.relay.delivery.route import Hop, Routes
-from services.relay.delivery.smtp import Connection, is_own, routed_versions
-from services.relay.limits.limits import Limits
+from services.relay.delivery.dial import is_own, routed_versions
+from services.relay.delivery.route import Routes
+from services.relay.delivery.secured import SecuredRoutes
+from services.relay.held import Limits as HeldLimits
+from services.relay.limits.paces import Paces
+from services.relay.limits.permits import Permits
+from services.relay.limits.slots import Slots
+from services.relay.limits.tending import tend
 from services.relay.making.mails import Mails, Origin
 from services.relay.making.making import Making
 from services.relay.making.rendering import Rendering
 from services.relay.message.retry import Retries, parse_schedule
-from services.relay.recorder import Recorder
-from services.relay.relay import Limits as RelayLimits
 from services.relay.relay import Relay
+from services.relay.reporting.tls_reports import TlsReports
+from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.signatures import Signatures
 from services.relay.traffic import shaping
 from services.relay.traffic.egress import Egress, Source
-from services.relay.traffic.gate import Gate, SecuredRoutes, Unlimited
+from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Shaping
-from services.relay.wiring import encryption
+from services.relay.wiring import encryption, main_path
+from services.relay.words.hop import Hop
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
 from shared.net.inside import is_inside
@@ -44,6 +51,7 @@ from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings, SettingsError
 from shared.redis import known_secret, start
 from shared.redis.ready import ReadyQueues
+from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
@@ -87,27 +95,32 @@ def _nothing(address: str) -> bool:
     return False
 
 
-async def main(life: Lifecycle, lone: Lone | None = None) -> None:
-    """With `lone` it is the child of another relay, and tries messages alone."""
-    settings = life.settings
-    partitions = settings.redis.partitions
-    secret = master_secret.load(settings)
-    client = start.connect(life)
-    chance = Random(secrets.randbits(64))
-    name = lone.name if lone else start.process_name()
+class _Clock:
+    """The machine's."""
 
-    resolver = dns.of_settings(settings.dns, time.monotonic)
-    life.push_close(resolver.close)
-    fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
+    now_ms = staticmethod(now_ms)
+    monotonic = staticmethod(time.monotonic)
+
+
+def _helo(settings: Settings) -> str:
+    """The name that EHLO says where its source has none."""
     helo = settings.relay.helo or socket.getfqdn()
-    refused, own_names = (_nothing, ()) if settings.relay.private_networks else (_is_refused, (helo,))
-    routes = Routes(
-        resolver, fixed, settings.relay.mx_port, chance, routed_versions(), refused=refused, own_names=own_names
-    )
-    hosts = Hosts(time.monotonic)
-    if fixed is None and ("." not in helo or helo.startswith("localhost")):
+    if settings.relay.route == "mx" and ("." not in helo or helo.startswith("localhost")):
         # RFC 5321 section 4.1.1.1 asks for a name that is found in DNS, and many hosts insist.
         logs.get_logger().warning("helo_not_qualified", helo=helo, advice="set relay.helo")
+    return helo
+
+
+def _routes(settings: Settings, resolver: dns.Resolver, helo: str, chance: Random) -> Routes:
+    fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
+    refused, own_names = (_nothing, ()) if settings.relay.private_networks else (_is_refused, (helo,))
+    return Routes(
+        resolver, fixed, settings.relay.mx_port, chance, routed_versions(), refused=refused, own_names=own_names
+    )
+
+
+def _opening(settings: Settings, helo: str) -> Callable[[Hop, Source], Awaitable[Connection]]:
+    """Opens connections with this process's names and certificates."""
 
     async def open_connection(hop: Hop, source: Source) -> Connection:
         return await Connection.open(
@@ -121,7 +134,11 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
             ca_file=settings.tls.ca_file,
         )
 
-    origin = Origin(
+    return open_connection
+
+
+def _origin(settings: Settings, secret: master_secret.MasterSecret) -> Origin:
+    return Origin(
         base_url=settings.base_url,
         bounce_domain=settings.bounces.domain,
         tokens=TokenKeys(secret.current, secret.previous),
@@ -130,96 +147,146 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         sender_id=settings.relay.sender_id,
         dkim=settings.relay.dkim,
     )
+
+
+def _held(settings: Settings, *, alone: bool) -> HeldLimits:
+    """How much this process holds: alone, one message."""
+    return HeldLimits(
+        in_flight=1 if alone else settings.relay.in_flight,
+        batch=1 if alone else settings.relay.batch,
+        connections_per_site=settings.relay.connections_per_site,
+        lease_ms=settings.relay.lease_ms,
+        alone=alone,
+    )
+
+
+def _hangs(relay: Relay, hang_s: float) -> Callable[[], str | None]:
+    """Says that its leases were not renewed for so long."""
+
+    def hangs() -> str | None:
+        silent_s = relay.held.silent_s()
+        return None if silent_s <= hang_s else f"leases were not renewed for {silent_s:.0f} s"
+
+    return hangs
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What runs for as long as the process does."""
+
+    relay: Relay
+    gate: Gate
+    slots: Slots
+    paces: Paces
+    stops: Stops
+    signatures: Signatures
+    sandbox: Sandbox
+    reports: TlsReports | None
+    everybodys: ReadyQueues
+    queues: ReadyQueues
+
+
+def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, name: str, *, alone: bool) -> _Parts:
+    """From the end of the pipe backwards."""
+    settings, clock, chance = life.settings, _Clock(), Random(secrets.randbits(64))
+    partitions, helo = settings.redis.partitions, _helo(settings)
+    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, clock.monotonic)
+    life.push_close(resolver.close)
+    routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
+    open_connection = _opening(settings, helo)
     everybodys = ReadyQueues(client)
-    queues = everybodys.alone() if lone else everybodys
-    limits = Limits(client, name, settings.relay.lease_ms)
+    slots, paces = Slots(client, name, settings.relay.lease_ms), Paces(client)
     gate = Gate(
         _shaping(settings),
         _egress(settings),
-        limits,
+        Permits(client),
+        slots,
+        paces,
         everybodys,
         partitions,
         settings.relay.connections_per_site,
-        now_ms,
-        time.monotonic,
+        clock.now_ms,
+        clock.monotonic,
     )
     domains = SendingDomains(client, Vault(secret.current, secret.previous), ours=settings.own_hosts)
-    policies, reports = encryption(
-        life,
-        client,
-        resolver,
-        routes,
-        domains,
-        lambda unsecured: Courier(unsecured, Unlimited(), open_connection, hosts),
-    )
-    stops = Stops(client, partitions, StopList(client))
+
+    def unlimited(unsecured: Routes) -> Courier:
+        return Courier(unsecured, Unlimited(), open_connection, hosts)
+
+    policies, reports = encryption(life, client, resolver, routes, domains, unlimited)
 
     def new_courier(site: str, pool: str) -> Courier:
-        secured = SecuredRoutes(routes, policies, gate, site)
+        secured = SecuredRoutes(routes, policies, gate.shape(site).tls)
         return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
 
-    signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, time.monotonic)
-    rendering = program("services.relay.making.rendering")
-    sandbox = Sandbox(rendering, "relay", settings.relay.rendering_processes, at_once=False)
-    publisher = start.publisher(client, settings)
-    relay = Relay(
+    stops = Stops(client, partitions, StopList(client))
+    signatures = Signatures(settings.relay.signing_processes if settings.relay.dkim else 0, clock.monotonic)
+    engine = program("services.relay.making.rendering")
+    sandbox = Sandbox(engine, "relay", settings.relay.rendering_processes, at_once=False)
+    origin, rendering = _origin(settings, secret), Rendering(sandbox)
+    mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms)
+    queues = everybodys.alone() if alone else everybodys
+    relay = main_path(
         name,
         partitions,
-        RelayLimits(
-            in_flight=1 if lone else settings.relay.in_flight,
-            batch=1 if lone else settings.relay.batch,
-            connections_per_site=settings.relay.connections_per_site,
-            lease_ms=settings.relay.lease_ms,
-            alone=lone is not None,
-        ),
-        queues,
-        Admission(client, partitions, SuppressionList(client, partitions)),
-        Making(Mails(client, partitions, domains, origin, signatures, Rendering(sandbox), now_ms), time.monotonic),
-        new_courier,
-        Retries(chance, parse_schedule(settings.relay.retry_schedule)),
-        partial(Recorder, publisher, queues, name),
-        gate,
-        stops,
-        Aside(name, partitions, settings.relay.lease_ms, queues, stops),
-        Begun(client, partitions),
-        now_ms,
-        time.monotonic,
+        _held(settings, alone=alone),
+        queues=queues,
+        publisher=start.publisher(client, settings),
+        admission=Admission(client, partitions, SuppressionList(client, partitions)),
+        stops=stops,
+        begun=Begun(client, partitions),
+        gate=gate,
+        making=Making(mails, clock.monotonic),
+        new_courier=new_courier,
+        retries=Retries(chance, parse_schedule(settings.relay.retry_schedule)),
+        clock=clock,
     )
-    hang_s = max(settings.lifecycle.hang_seconds, 2 * settings.relay.lease_ms / 1000)
+    return _Parts(relay, gate, slots, paces, stops, signatures, sandbox, reports, everybodys, queues)
 
-    def hangs() -> str | None:
-        silent_s = relay.silent_s()
-        return None if silent_s <= hang_s else f"leases were not renewed for {silent_s:.0f} s"
 
-    life.also_alive(hangs)
-    alone = Alone(name, partitions, settings.relay.lease_ms, hang_s, everybodys.alone(), relay.tell, now_ms)
+async def _relaying(life: Lifecycle, parts: _Parts, closed: asyncio.Event) -> None:
+    try:
+        await parts.relay.run(life.stopping)
+        await parts.gate.finish()
+    finally:
+        closed.set()  # slots are counted for as long as their connections are open
+
+
+def _start(life: Lifecycle, parts: _Parts) -> None:
+    """All but what tries messages alone. Slots, stops and processes are needed until the last connection is closed."""
+    closed = asyncio.Event()
+    life.spawn(_relaying(life, parts, closed), "relay")
+    life.spawn(tend((parts.slots, parts.paces), closed), "limits")
+    life.spawn(parts.stops.run(closed), "stops")
+    life.spawn(parts.signatures.run(closed), "signatures")
+    life.spawn(parts.sandbox.run(closed), "sandbox")
+    if parts.reports is not None:
+        life.spawn(parts.reports.run(closed), "tls reports")
+
+
+async def main(life: Lifecycle, lone: Lone | None = None) -> None:
+    """With `lone` it is the child of another relay, and tries messages alone."""
+    settings = life.settings
+    partitions, lease_ms = settings.redis.partitions, settings.relay.lease_ms
+    secret = master_secret.load(settings)
+    client = start.connect(life)
+    name = lone.name if lone else start.process_name()
+    parts = _parts(life, client, secret, name, alone=lone is not None)
+    held = parts.relay.held
+    hang_s = max(settings.lifecycle.hang_seconds, 2 * lease_ms / 1000)
+    life.also_alive(_hangs(parts.relay, hang_s))
 
     async with life.serving(settings.relay.metrics_port):
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
-        await stops.load()
-        closed = asyncio.Event()
-
-        async def relaying() -> None:
-            try:
-                await relay.run(life.stopping)
-                await gate.finish()
-            finally:
-                closed.set()  # slots are counted for as long as their connections are open
-
-        life.spawn(relaying(), "relay")
+        await parts.stops.load()
+        _start(life, parts)
         if lone:
-            ago_ms = settings.relay.lease_ms
-            idle = end_when_idle(life, partitions, queues, lambda: now_ms() - ago_ms, lambda: relay.is_idle)
+            idle = end_when_idle(life, partitions, parts.queues, lambda: now_ms() - lease_ms, lambda: held.is_empty)
             life.spawn(idle, "idle")
         else:
+            alone = Alone(name, partitions, lease_ms, hang_s, parts.everybodys.alone(), held.tell, now_ms)
             life.spawn(alone.run(life.stopping), "alone")
-        life.spawn(limits.run(closed), "limits")
-        life.spawn(stops.run(closed), "stops")
-        life.spawn(signatures.run(closed), "signatures")
-        life.spawn(sandbox.run(closed), "sandbox")
-        if reports is not None:
-            life.spawn(reports.run(closed), "tls reports")
         settle()
         life.ready()
         await life.stopping.wait()

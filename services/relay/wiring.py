@@ -1,19 +1,25 @@
-"""Puts together from settings what decides how mail hosts are encrypted to, and what reports on it.
-
-With a fixed route there is none of it: the operator's own host is no recipient domain's.
-"""
+"""Puts parts of a relay together that are made of each other: its main path, and what decides on encryption."""
 
 import time
 from collections.abc import Callable
+from typing import Protocol
 
+from services.relay import aside, permission, workers
+from services.relay.aside import Aside
+from services.relay.checks.admission import Admission
 from services.relay.delivery.courier import Courier
+from services.relay.delivery.dial import load_certificates
 from services.relay.delivery.route import Routes
-from services.relay.delivery.smtp import load_certificates
 from services.relay.encryption.dane import Dane
 from services.relay.encryption.dnssec import ValidatingResolver
-from services.relay.encryption.https import Https
 from services.relay.encryption.policies import Policies
 from services.relay.encryption.sts_policies import StsPolicies
+from services.relay.held import Clock, Held, Limits
+from services.relay.lines import Lines
+from services.relay.message.retry import Retries
+from services.relay.permission import Permission
+from services.relay.recorder import Publisher, Recorder
+from services.relay.relay import Relay
 from services.relay.reporting.tls_report import reporter
 from services.relay.reporting.tls_reports import (
     Sending,
@@ -21,11 +27,22 @@ from services.relay.reporting.tls_reports import (
     deliver_by,
     signers_of,
 )
+from services.relay.workers import Begun, Making, Workers
 from shared.net import dns
+from shared.net.web import Https
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle
+from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
+
+
+class Gate(permission.Gate, workers.Gate, Protocol):
+    """What limits and addresses allow (`gate`)."""
+
+
+class Stops(permission.Stops, aside.Stops, Protocol):
+    """What is stopped (`checks.stops`)."""
 
 
 def encryption(
@@ -36,7 +53,9 @@ def encryption(
     domains: SendingDomains,
     new_courier: Callable[[Routes], Courier],
 ) -> tuple[Policies, TlsReports | None]:
-    """The policies for `Policies.secured`, and where connections are noted (None: nowhere), whose `run` is to be run.
+    """With a fixed route there is none of it: the operator's own host is no recipient domain's.
+
+    The policies for `Policies.secured`, and where connections are noted (None: nowhere), whose `run` is to be run.
     `routes` are those of the relay, without policies; `new_courier` makes a courier that takes them. ValueError if a
     setting is none."""
     settings = life.settings
@@ -62,3 +81,29 @@ def encryption(
         life.push_close(validating.close)
         dane = Dane(validating)
     return Policies(dane, sts, reports.note), reports
+
+
+def main_path(
+    name: str,
+    partitions: int,
+    limits: Limits,
+    *,
+    queues: ReadyQueues,
+    publisher: Publisher,
+    admission: Admission,
+    stops: Stops,
+    begun: Begun,
+    gate: Gate,
+    making: Making,
+    new_courier: Callable[[str, str], Courier],
+    retries: Retries,
+    clock: Clock,
+) -> Relay:
+    """The relay `name`, that leases from `queues` and publishes what became of it."""
+    held = Held(name, partitions, limits, queues, clock)
+    lines = Lines(limits)
+    recorder = Recorder(publisher, queues, name, held.recorded)
+    put_aside = Aside(name, partitions, limits.lease_ms, queues, stops)
+    allowed = Permission(held, lines, admission, stops, gate, retries, recorder, clock)
+    working = Workers(held, lines, allowed, making, new_courier, begun, retries, recorder, gate, put_aside, clock)
+    return Relay(held, lines, working, allowed, admission, put_aside, recorder, clock)

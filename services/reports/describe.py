@@ -1,78 +1,39 @@
-"""Facts as the API shows them: a word, a time, the message, and what this kind of fact has besides."""
+"""One message as its report shows it: its state, and the timeline of what happened to it."""
 
-from typing import Any
+from typing import Annotated
 
 import msgspec
 
 from services.reports import state
 from services.reports.timeline import Record
-from shared.words import events, ids
+from shared.words import events
+from shared.words.described import says
+from shared.words.public import Details, details, type_of
 from shared.words.times import rfc3339
-
-#: The fields that all facts share; what follows them are the details of the kind.
-_COMMON = len(events.Fact.__struct_fields__)
-
-#: What facts are called that have no job: an address enters the list, the bulk of a tenant is stopped and goes on.
-_WITHOUT_JOB = {"Suppressed": "address.suppressed", "Stopped": "tenant.stopped", "Resumed": "tenant.resumed"}
-#: Every type there is → the name of the fact on the stream.
-TYPES: dict[str, str] = {
-    **{fact.topic: name for name, fact in events.FACTS.items()},
-    **{topic: name for name, topic in _WITHOUT_JOB.items()},
-}
-
-Details = dict[str, str | int | bool | None]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """`details` are the fields of this type of event. `job` and `message` are null for one about an address alone."""
-
-    event_id: str
-    type: str
-    time: str
-    job: str | None
-    message: str | None
-    email: str | None
-    details: Details
 
 
 class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
     """`event_id` is null, and of the details only what the type implies is left, when the event itself is retained no
     more."""
 
-    event_id: str | None
-    type: str
-    time: str
-    details: Details
+    event_id: Annotated[str | None, says("The id of the event; null if it is retained no more.", "9f86d081884c7d65")]
+    type: Annotated[str, says("What happened: a type of event.", "message.deferred")]
+    time: Annotated[str, says("When it happened.", "2026-01-31T09:05:00.123Z")]
+    details: Annotated[
+        Details, says("What an event of this type has besides, as far as it is retained.", {"attempt": 1})
+    ]
 
 
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
     """`state` is `waiting`, `accepted`, `deferred`, or the end: `delivered`, `bounced`, `expired`, `failed`,
     `suppressed`, `rejected`."""
 
-    id: str
-    job: str
-    email: str
-    metadata: dict[str, str]
-    state: str
-    timeline: list[TimelineEvent]
-
-
-def type_of(name: str, job: str) -> str:
-    """The type of a fact by its name and its job, "" for none."""
-    return events.FACTS[name].topic if job else _WITHOUT_JOB.get(name, events.FACTS[name].topic)
-
-
-def event(fact: events.Fact, email: str | None) -> Event:
-    """`email` is the recipient's address where the fact does not carry it."""
-    return Event(
-        event_id=fact.event_id,
-        type=type_of(type(fact).__name__, fact.job),
-        time=rfc3339(fact.occurred_at),
-        job=fact.job or None,
-        message=ids.message_id(fact.job, fact.ordinal) if fact.job and fact.ordinal is not None else None,
-        email=fact.email or email,
-        details=details(fact),
-    )
+    id: Annotated[str, says("The id of the message.", "068vjfm5s9m2rc1jqqrg.0")]
+    job: Annotated[str, says("The id of its job.", "068vjfm5s9m2rc1jqqrg")]
+    email: Annotated[str, says("The recipient's address.", "ana@exemple.fr")]
+    metadata: Annotated[dict[str, str], says("What the job said to keep with the recipient.", {"crm_id": "17"})]
+    state: Annotated[str, says("How far it is, or its end.", "deferred")]
+    timeline: Annotated[list[TimelineEvent], says("What happened to it, in the order of time.")]
 
 
 def timeline_event(record: Record, fact: events.Fact | None) -> TimelineEvent:
@@ -90,17 +51,6 @@ def timeline_event(record: Record, fact: events.Fact | None) -> TimelineEvent:
         time=rfc3339(record.occurred_at),
         details=_implied(record.code),
     )
-
-
-def details(fact: events.Fact) -> Details:
-    """What the kind of fact has besides what all have; times as RFC 3339."""
-    return {name: _shown(name, getattr(fact, name)) for name in fact.__struct_fields__[_COMMON:]}
-
-
-def _shown(name: str, value: Any) -> Any:
-    if name.endswith("_at"):
-        return rfc3339(value) if value else None
-    return value
 
 
 def _implied(code: int) -> Details:

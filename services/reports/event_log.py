@@ -17,13 +17,13 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from services.reports import cursor, describe
+from services.reports import cursor
 from services.reports.cursor import Position
 from shared.redis import bus, keys
 from shared.redis.recipients import Recipient
 from shared.redis.redis import Client
 from shared.redis.suppression import normalised
-from shared.words import events, ids
+from shared.words import events, ids, public
 
 #: No round begins later than this after the page was asked for. Callers wait ten seconds and more.
 BUDGET_S = 2.0
@@ -50,7 +50,7 @@ class Wanted(NamedTuple):
 class Page(NamedTuple):
     """`more`: there is more already. The cursor is good in either case."""
 
-    events: list[describe.Event]
+    events: list[public.Event]
     positions: list[Position]
     more: bool
 
@@ -118,7 +118,7 @@ class EventLog:
             is_late = self._monotonic() >= deadline_s
         facts.sort(key=lambda fact: fact.occurred_at)
         emails = await self._emails(fact for fact in facts if fact.email is None)
-        return Page([describe.event(fact, emails.get((fact.job, fact.ordinal))) for fact in facts], positions, more)
+        return Page([public.event(fact, emails.get((fact.job, fact.ordinal))) for fact in facts], positions, more)
 
     async def _read(self, partition: int, after: Position, count: int) -> list[Seen]:
         found = await self._client.xrange(keys.events(partition), f"({cursor.stream_id(after)}", "+", count=count)
@@ -165,7 +165,7 @@ def _head(entry: bus.Entry, wanted: Wanted) -> Head | None:
     """The head of an entry that is wanted, as far as the entry itself can tell; None of any other."""
     if entry.version != events.MAJOR_VERSION or entry.name not in events.FACTS:
         return None
-    if wanted.types is not None and entry.name not in {describe.TYPES[word] for word in wanted.types}:
+    if wanted.types is not None and entry.name not in {public.TYPES[word] for word in wanted.types}:
         return None
     try:
         head = _head_decoder.decode(entry.body)
@@ -173,7 +173,7 @@ def _head(entry: bus.Entry, wanted: Wanted) -> Head | None:
         return None
     if head.tenant != wanted.tenant or (wanted.job is not None and head.job != wanted.job):
         return None
-    if wanted.types is not None and describe.type_of(entry.name, head.job) not in wanted.types:
+    if wanted.types is not None and public.type_of(entry.name, head.job) not in wanted.types:
         return None
     return head
 

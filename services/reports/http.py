@@ -1,35 +1,64 @@
 """The routes of reports: a job's counts, a message's timeline, the events. All are reads, and see one tenant only."""
 
+from typing import Annotated
+
 import msgspec
 from aiohttp import web
 
 from services.reports import cursor, describe, job_report
-from services.reports.describe import Event, MessageReport
+from services.reports.describe import MessageReport
 from services.reports.event_log import EventLog, Wanted
 from services.reports.job_report import JobReport
 from services.reports.state import word
 from services.reports.store import ReportReader
-from shared.http import api
+from shared.http import api, paging
+from shared.http.query import Read, Words
 from shared.mail import addresses
 from shared.redis import bus
 from shared.redis.recipients import Recipients
-from shared.words import events, ids
-from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words import events, ids, public
+from shared.words.described import says
+from shared.words.errors import Problem
 
-MAX_EVENTS = 1_000
-DEFAULT_EVENTS = 100
+#: A cursor of two partitions.
+_CURSOR = "lc8AAAGcE0xm2wAAAAE"
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     """`next` is what `after` takes to go on, also when nothing came; `more` tells that something is there already."""
 
-    events: list[Event]
-    next: str
-    more: bool
+    events: Annotated[list[public.Event], says("The events of this page; fewer than `limit` if it takes seconds.")]
+    next: Annotated[str, says("What `after` takes to go on, at the end too.", _CURSOR)]
+    more: Annotated[bool, says("Whether there is something after it already.", False)]
+
+
+def _job_id(text: str) -> str:
+    if not ids.is_job_id(text):
+        raise ValueError("not the id of a job")
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        return addresses.parse(text).key
+    except addresses.InvalidAddress as fault:
+        raise ValueError(f"not an address: {fault}") from None
+
+
+class EventQuery(msgspec.Struct, frozen=True):
+    """Which events are listed."""
+
+    after: Annotated[list[cursor.Position] | None, paging.after(_CURSOR), Read(cursor.unpack)] = None
+    limit: Annotated[int, paging.limit()] = paging.DEFAULT_LIMIT
+    type: Annotated[
+        frozenset[str] | None, says("Of these types only.", ["message.bounced"]), Words(tuple(sorted(public.TYPES)))
+    ] = None
+    job: Annotated[str | None, says("Of this job only.", "068vjfm5s9m2rc1jqqrg"), Read(_job_id)] = None
+    recipient: Annotated[str | None, says("About this address only.", "ana@exemple.fr"), Read(_address)] = None
 
 
 def routes(reader: ReportReader, log: EventLog, recipients: Recipients, partitions: int) -> list[api.Route]:
-    site = _Site(reader, log, recipients, partitions)
+    site = _Routes(reader, log, recipients, partitions)
     return [
         api.Route(
             "GET",
@@ -37,7 +66,10 @@ def routes(reader: ReportReader, log: EventLog, recipients: Recipients, partitio
             site.show_job,
             "What became of a job: its state, counts, rates, and clicks by link and by position",
             scope="read",
-            answers={200: JobReport, 404: ProblemDocument},
+            name="get_job",
+            tag="jobs",
+            answers={200: JobReport},
+            problems=["unknown_job"],
         ),
         api.Route(
             "GET",
@@ -45,7 +77,10 @@ def routes(reader: ReportReader, log: EventLog, recipients: Recipients, partitio
             site.show_message,
             "What happened to one message, in the order of time",
             scope="read",
-            answers={200: MessageReport, 404: ProblemDocument},
+            name="get_message",
+            tag="messages",
+            answers={200: MessageReport},
+            problems=["unknown_message"],
         ),
         api.Route(
             "GET",
@@ -53,19 +88,15 @@ def routes(reader: ReportReader, log: EventLog, recipients: Recipients, partitio
             site.list_events,
             "All events of the tenant, page by page, the oldest first",
             scope="read",
-            answers={200: EventPage, 422: ProblemDocument},
-            query={
-                "after": "the `next` of the page before; the first page begins with the oldest event that is retained",
-                "limit": f"1 to {MAX_EVENTS}, else {DEFAULT_EVENTS}; fewer at the end or if it takes seconds",
-                "type": "one or more of " + ", ".join(sorted(describe.TYPES)) + ", with commas between",
-                "job": "of this job only",
-                "recipient": "about this address only",
-            },
+            name="list_events",
+            tag="events",
+            answers={200: EventPage},
+            query=EventQuery,
         ),
     ]
 
 
-class _Site:
+class _Routes:
     def __init__(self, reader: ReportReader, log: EventLog, recipients: Recipients, partitions: int) -> None:
         self._reader = reader
         self._log = log
@@ -110,12 +141,13 @@ class _Site:
         )
 
     async def list_events(self, request: web.Request) -> web.StreamResponse:
-        query = _Query(request)
-        after, limit = query.after(self._partitions), query.limit()
-        wanted = Wanted(request[api.PRINCIPAL].tenant, query.types(), query.job(), query.email())
-        if query.faults:
-            raise Problem(422, "invalid_query", "the query does not fit", query.faults)
-        page = await self._log.page(wanted, after, limit)
+        query = api.query_of(request, EventQuery)
+        try:
+            after = cursor.beginning_or(query.after, self._partitions)
+        except paging.InvalidCursor as fault:
+            raise paging.refused(fault) from None
+        wanted = Wanted(request[api.PRINCIPAL].tenant, query.type, query.job, query.recipient)
+        page = await self._log.page(wanted, after, query.limit)
         return api.json_answer(EventPage(events=page.events, next=cursor.pack(page.positions), more=page.more))
 
     async def _job_of(self, request: web.Request, job: str) -> job_report.Job:
@@ -123,50 +155,6 @@ class _Site:
         if found is None or found.tenant != request[api.PRINCIPAL].tenant:
             raise api.unknown_job()
         return found
-
-
-class _Query:
-    """The parameters of /v1/events; what is wrong with any of them is gathered in `faults`."""
-
-    def __init__(self, request: web.Request) -> None:
-        self._query = request.query
-        self.faults: list[Fault] = []
-
-    def after(self, partitions: int) -> list[cursor.Position]:
-        text = self._query.get("after", "")
-        try:
-            return cursor.unpack(text, partitions) if text else cursor.beginning(partitions)
-        except cursor.InvalidCursor as fault:
-            self.faults.append(Fault("?after", str(fault)))
-            return cursor.beginning(partitions)
-
-    def limit(self) -> int:
-        text = self._query.get("limit", str(DEFAULT_EVENTS))
-        if text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_EVENTS:
-            return int(text)
-        self.faults.append(Fault("?limit", f"expected 1 to {MAX_EVENTS}"))
-        return DEFAULT_EVENTS
-
-    def types(self) -> frozenset[str] | None:
-        text = self._query.get("type", "")
-        types = frozenset(part.strip() for part in text.split(",")) if text else None
-        for unknown in sorted((types or frozenset()) - describe.TYPES.keys()):
-            self.faults.append(Fault("?type", f"there is no type {unknown[:60]!r}"))
-        return types
-
-    def job(self) -> str | None:
-        text = self._query.get("job", "")
-        if text and not ids.is_job_id(text):
-            self.faults.append(Fault("?job", "not the id of a job"))
-        return text or None
-
-    def email(self) -> str | None:
-        text = self._query.get("recipient", "")
-        try:
-            return addresses.parse(text).key if text else None
-        except addresses.InvalidAddress as fault:
-            self.faults.append(Fault("?recipient", f"not an address: {fault}"))
-            return None
 
 
 def _fact(entry: bus.Entry | None) -> events.Fact | None:
@@ -182,4 +170,4 @@ def _fact(entry: bus.Entry | None) -> events.Fact | None:
 
 def _unknown_message() -> Problem:
     """The same for what is not there and for what is another tenant's."""
-    return Problem(404, "unknown_message", "there is no such message")
+    return Problem("unknown_message", "there is no such message")

@@ -10,6 +10,7 @@ counted apart, and never added up here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -19,101 +20,102 @@ from services.reports.tally import COUNTERS, click_counter, machine_click_counte
 from shared.redis import stops
 from shared.words import ids
 from shared.words.content import TrackedLink
+from shared.words.described import says
 from shared.words.times import rfc3339
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """`unique` messages, and how often in `total`."""
 
-    unique: int
-    total: int
+    unique: Annotated[int, says("Of how many messages.", 38)]
+    total: Annotated[int, says("How often.", 91)]
 
 
 class Engagement(msgspec.Struct, frozen=True, kw_only=True):
     """By people; `machine` is what was recognised as not a person."""
 
-    unique: int
-    total: int
-    machine: Figures
+    unique: Annotated[int, says("Of how many messages, by people.", 412)]
+    total: Annotated[int, says("How often, by people.", 655)]
+    machine: Annotated[Figures, says("What was recognised as no person.")]
 
 
 class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
     """Found on the list before it was accepted, or after it, just before an attempt."""
 
-    total: int
-    at_queueing: int
-    at_attempt: int
+    total: Annotated[int, says("All that were suppressed.", 12)]
+    at_queueing: Annotated[int, says("Found on the list before they were accepted.", 10)]
+    at_attempt: Annotated[int, says("Found on the list just before an attempt.", 2)]
 
 
 class Bounced(msgspec.Struct, frozen=True, kw_only=True):
     """`late` of the total were reported after the receiving host had taken the message."""
 
-    total: int
-    hard: int
-    soft: int
-    block: int
-    late: int
+    total: Annotated[int, says("All that bounced.", 31)]
+    hard: Annotated[int, says("The address is bad.", 24)]
+    soft: Annotated[int, says("The address may be good later.", 5)]
+    block: Annotated[int, says("The refusal was about the sender.", 2)]
+    late: Annotated[int, says("Of the total: reported after a host had taken the message.", 1)]
 
 
 class Deferred(msgspec.Struct, frozen=True, kw_only=True):
     """`current`: messages that wait for another attempt now; `unique`: that ever did; `total`: how often."""
 
-    current: int
-    unique: int
-    total: int
+    current: Annotated[int, says("Messages that wait for another attempt now.", 4)]
+    unique: Annotated[int, says("Messages that ever did.", 57)]
+    total: Annotated[int, says("How often an attempt failed for now.", 83)]
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Messages by their state, then what recipients did. `pending` have no end yet, the deferred among them.
     `failed` are those that the engine could not send."""
 
-    accepted: int
-    rejected: int
-    suppressed: Suppressed
-    delivered: int
-    bounced: Bounced
-    expired: int
-    failed: int
-    pending: int
-    deferred: Deferred
-    opens: Engagement
-    clicks: Engagement
-    complaints: int
-    unsubscriptions: int
-    auto_replies: int
+    accepted: Annotated[int, says("Queued for their hosts.", 985)]
+    rejected: Annotated[int, says("Never queued, for a reason that lies in the job.", 5)]
+    suppressed: Annotated[Suppressed, says("Not sent, because the address is on the suppression list.")]
+    delivered: Annotated[int, says("Taken by a host, and not bounced afterwards.", 945)]
+    bounced: Annotated[Bounced, says("Messages that will not arrive.")]
+    expired: Annotated[int, says("Their time ran out before a host took them.", 3)]
+    failed: Annotated[int, says("The engine could not make or send them.", 0)]
+    pending: Annotated[int, says("Without an end yet, the deferred among them.", 4)]
+    deferred: Annotated[Deferred, says("Messages of which an attempt failed for now.")]
+    opens: Annotated[Engagement, says("Pictures that were fetched.")]
+    clicks: Annotated[Engagement, says("Links that were followed.")]
+    complaints: Annotated[int, says("Messages that a provider reported a complaint about.", 1)]
+    unsubscriptions: Annotated[int, says("Recipients who asked to be left alone.", 7)]
+    auto_replies: Annotated[int, says("Automatic answers that came back.", 18)]
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
     """Shares from 0 to 1, null where there is nothing to divide by: delivered and bounced of what was accepted, the
     others (unique, by people) of what was delivered."""
 
-    delivered: float | None
-    bounced: float | None
-    opened: float | None
-    clicked: float | None
-    complained: float | None
-    unsubscribed: float | None
+    delivered: Annotated[float | None, says("Delivered of what was accepted.", 0.9594)]
+    bounced: Annotated[float | None, says("Bounced of what was accepted.", 0.0315)]
+    opened: Annotated[float | None, says("Opened by people of what was delivered.", 0.436)]
+    clicked: Annotated[float | None, says("Clicked by people of what was delivered.", 0.0974)]
+    complained: Annotated[float | None, says("Complained about of what was delivered.", 0.0011)]
+    unsubscribed: Annotated[float | None, says("Unsubscribed of what was delivered.", 0.0074)]
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
     """Clicks of the link at one place in the source of the HTML. `url` is where it leads, or, if that depends on the
     recipient, as it was written. `machine_total` is what was recognised as not a person."""
 
-    position: int
-    url: str
-    unique: int
-    total: int
-    machine_total: int
+    position: Annotated[int, says("The place in the source of the HTML, from 0.", 2)]
+    url: Annotated[str, says("Where it leads, or as it was written.", "https://exemple.fr/soldes")]
+    unique: Annotated[int, says("Messages in which it was clicked, by people.", 92)]
+    total: Annotated[int, says("Clicks by people.", 120)]
+    machine_total: Annotated[int, says("Clicks by what was recognised as no person.", 33)]
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """Clicks of one URL, at whichever of its positions; `unique` are messages in which any of them was clicked."""
 
-    url: str
-    positions: list[int]
-    unique: int
-    total: int
-    machine_total: int
+    url: Annotated[str, says("Where it leads.", "https://exemple.fr/soldes")]
+    positions: Annotated[list[int], says("Its places in the source of the HTML.", [0, 2])]
+    unique: Annotated[int, says("Messages in which any of them was clicked, by people.", 92)]
+    total: Annotated[int, says("Clicks by people.", 120)]
+    machine_total: Annotated[int, says("Clicks by what was recognised as no person.", 33)]
 
 
 class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,13 +123,13 @@ class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
     `invalid_rate` or `complaint_rate` (`bad` of `of` messages), `render_failed` (`bad` of the first `of` mails could
     not be made), or `paused`; `consented`: it may be resumed."""
 
-    name: str
-    reason: str
-    by: str
-    since: str
-    bad: int
-    of: int
-    consented: bool
+    name: Annotated[str, says("The name of the stop, by which it is resumed.", "job:068vjfm5s9m2rc1jqqrg")]
+    reason: Annotated[str, says("Why it was stopped.", "complaint_rate", "invalid_rate", "render_failed", "paused")]
+    by: Annotated[str, says("Who stopped it: `engine` or `tenant`.", "engine")]
+    since: Annotated[str, says("When it was stopped.", "2026-01-31T09:05:00.123Z")]
+    bad: Annotated[int, says("How many messages went wrong.", 20)]
+    of: Annotated[int, says("Of how many that were looked at.", 20_000)]
+    consented: Annotated[bool, says("Whether an operator consents that it is resumed.", False)]
 
 
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,26 +137,26 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     queued (`stopped` says why), or `done` when every message has its end. `total` is the number of recipients taken so
     far. `rate` is the most that is sent of it, if it has one of its own."""
 
-    id: str
-    state: str
-    stopped: StoppedBy | None
-    stream: str
-    rate: str | None
-    at_most_once: bool
-    sender: str = msgspec.field(name="from")
-    subject: str
-    list: str | None
-    category: str | None
-    tags: Sequence[str]
-    test: bool
-    created_at: str
-    send_at: str | None
-    expires_at: str | None
-    total: int
-    counts: Counts
-    rates: Rates
-    links: Sequence[Link]
-    positions: Sequence[Position]
+    id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
+    state: Annotated[str, says("How far it is.", "queued")]
+    stopped: Annotated[StoppedBy | None, says("Why nothing of it is sent for now, if that is so.")]
+    stream: Annotated[str, says("The kind of mail: `bulk`, `transactional` or `one_to_one`.", "bulk")]
+    rate: Annotated[str | None, says("The most that is sent of it, if the job said so.", "50000/h")]
+    at_most_once: Annotated[bool, says("Whether an attempt whose end is unknown is not made again.", False)]
+    sender: Annotated[str, says("Its sender.", "Chouette <news@exemple.fr>")] = msgspec.field(name="from")
+    subject: Annotated[str, says("Its subject, as it was written.", "Bonjour {{ prenom }}")]
+    list: Annotated[str | None, says("The name of its list.", "newsletter")]
+    category: Annotated[str | None, says("Its category.", "promotion")]
+    tags: Annotated[Sequence[str], says("Its tags.", ["soldes"])]
+    test: Annotated[bool, says("Whether the caller called it a test.", False)]
+    created_at: Annotated[str, says("When it was made.", "2026-01-31T09:05:00.123Z")]
+    send_at: Annotated[str | None, says("When it is to be queued; null for at once.", "2026-02-01T07:00:00.000Z")]
+    expires_at: Annotated[str | None, says("When its messages expire.", "2026-02-04T07:00:00.000Z")]
+    total: Annotated[int, says("How many recipients were taken so far.", 1_000)]
+    counts: Annotated[Counts, says("What became of its messages.")]
+    rates: Annotated[Rates, says("The same as shares.")]
+    links: Annotated[Sequence[Link], says("Clicks by URL.")]
+    positions: Annotated[Sequence[Position], says("Clicks by place in the source of the HTML.")]
 
 
 #: The fields of a job's hash that are shown; the tenant is what decides to whom.

@@ -20,7 +20,7 @@ import msgspec
 from services.reports import state, timeline
 from services.reports.job_report import FIELDS, Job
 from services.reports.tally import Applied, Change, click_counter
-from shared.process.remembered import Remembered
+from shared.net.remembered import Remembered
 from shared.redis import bus, keys
 from shared.redis.redis import Client, Script
 from shared.redis.stops import Stop, StopList

@@ -1,8 +1,6 @@
 """The routes of the suppression list: one address, and the whole list page by page. Each tenant sees its own."""
 
-import binascii
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Annotated
 
@@ -11,20 +9,24 @@ from aiohttp import web
 
 from services.suppression.reasons import MAX_DIAGNOSTIC_CHARS
 from services.suppression.store import Addition, Listed, Lists, Place
-from shared.http import api
+from shared.http import api, paging
+from shared.http.query import Read
 from shared.mail import addresses
 from shared.process import logs
 from shared.redis.suppression import Reason, Record, SuppressionList
 from shared.words import ids
-from shared.words.errors import Fault, Problem, ProblemDocument
+from shared.words.described import says
+from shared.words.errors import Fault, Problem
 from shared.words.times import rfc3339
 
-MAX_LIMIT = 1_000
-DEFAULT_LIMIT = 100
 #: What other lists take for many addresses: a star anywhere, or nothing but wildcards before the @.
 _RULE = re.compile(r"\*|^\s*\"?[%?]+\"?(?:@|\s*$)")
+#: What every route of one address may answer.
+_OF_AN_ADDRESS = ("invalid_path", "invalid_address", "unknown_suppression")
 #: What is shown of a rule.
 _MAX_SHOWN_CHARS = 100
+#: A cursor as the list packs one.
+_CURSOR = "kgOuYW5hQGV4ZW1wbGUuZnI"
 
 _log = logs.get_logger()
 
@@ -32,34 +34,47 @@ _log = logs.get_logger()
 class SuppressionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why the address shall be listed; everything has a default, so the body may be left out."""
 
-    reason: Reason = "manual"
-    note: Annotated[str, msgspec.Meta(max_length=MAX_DIAGNOSTIC_CHARS)] = ""
+    reason: Annotated[Reason, says("Why it shall be listed; a weaker reason replaces no stronger one.", "manual")] = (
+        "manual"
+    )
+    note: Annotated[str, says("What is kept with it.", "asked by telephone", max_length=MAX_DIAGNOSTIC_CHARS)] = ""
 
 
 class Suppression(msgspec.Struct, frozen=True, kw_only=True):
     """A listed address. `since` is when it entered the list; `event_id` and `message` say what listed it, null if that
     was a request; `diagnostic` is the last thing that was said about it: a reply, a note."""
 
-    address: str
-    reason: Reason
-    since: str
-    event_id: str | None
-    message: str | None
-    diagnostic: str
+    address: Annotated[str, says("The address as the list spells it.", "ana@exemple.fr")]
+    reason: Annotated[Reason, says("Why it is listed.", "hard_bounce")]
+    since: Annotated[str, says("When it entered the list.", "2026-01-31T09:05:00.123Z")]
+    event_id: Annotated[str | None, says("The event that listed it; null if a request did.", "9f86d081884c7d65")]
+    message: Annotated[str | None, says("The message that listed it, if one did.", "068vjfm5s9m2rc1jqqrg.0")]
+    diagnostic: Annotated[str, says("What was said about it last: a reply, a note.", "550 5.1.1 No such user here")]
 
 
 class SuppressionPage(msgspec.Struct, frozen=True, kw_only=True):
     """In an order that never changes. `next` is what `after` takes to go on, null at the end."""
 
-    suppressions: list[Suppression]
-    next: str | None
+    suppressions: Annotated[list[Suppression], says("The addresses of this page.")]
+    next: Annotated[str | None, paging.following(_CURSOR)]
+
+
+def _place(text: str) -> Place:
+    return paging.unpack(text, Place)
+
+
+class SuppressionQuery(msgspec.Struct, frozen=True):
+    """Which part of the list is shown."""
+
+    after: Annotated[Place, paging.after(_CURSOR), Read(_place)] = Place()
+    limit: Annotated[int, paging.limit()] = paging.DEFAULT_LIMIT
 
 
 def routes(
     lists: Lists, lookup: SuppressionList, partitions: int, now_ms: Callable[[], int], new_id: Callable[[], str]
 ) -> list[api.Route]:
     """`new_id` gives sixteen hex digits for the event of a request."""
-    site = _Site(lists, lookup, partitions, now_ms, new_id)
+    site = _Routes(lists, lookup, partitions, now_ms, new_id)
     return [
         api.Route(
             "GET",
@@ -68,7 +83,10 @@ def routes(
             "Why an address is on the suppression list",
             slashes=True,
             scope="read",
-            answers={200: Suppression, 404: ProblemDocument, 422: ProblemDocument},
+            name="get_suppression",
+            tag="suppressions",
+            answers={200: Suppression},
+            problems=_OF_AN_ADDRESS,
         ),
         api.Route(
             "PUT",
@@ -81,7 +99,10 @@ def routes(
             body=SuppressionRequest,
             body_optional=True,
             examples={"application/json": {"reason": "manual", "note": "asked by telephone"}},
+            name="put_suppression",
+            tag="suppressions",
             answers={200: Suppression, 201: Suppression},
+            problems=_OF_AN_ADDRESS,
         ),
         api.Route(
             "DELETE",
@@ -90,7 +111,10 @@ def routes(
             "Takes an address off the suppression list",
             slashes=True,
             scope="suppress",
-            answers={204: None, 404: ProblemDocument, 422: ProblemDocument},
+            name="delete_suppression",
+            tag="suppressions",
+            answers={204: None},
+            problems=_OF_AN_ADDRESS,
         ),
         api.Route(
             "GET",
@@ -98,16 +122,15 @@ def routes(
             site.list_all,
             "The suppression list, page by page",
             scope="read",
-            answers={200: SuppressionPage, 422: ProblemDocument},
-            query={
-                "after": "the `next` of the page before",
-                "limit": f"1 to {MAX_LIMIT}, else {DEFAULT_LIMIT}",
-            },
+            name="list_suppressions",
+            tag="suppressions",
+            answers={200: SuppressionPage},
+            query=SuppressionQuery,
         ),
     ]
 
 
-class _Site:
+class _Routes:
     def __init__(
         self,
         lists: Lists,
@@ -145,14 +168,14 @@ class _Site:
         return web.Response(status=204)
 
     async def list_all(self, request: web.Request) -> web.StreamResponse:
-        faults: list[Fault] = []
-        place, limit = _after(request, self._partitions, faults), _limit(request, faults)
-        if faults:
-            raise Problem(422, "invalid_query", "the query does not fit", faults)
-        listed, following = await self._lists.page(request[api.PRINCIPAL].tenant, place, limit)
+        query = api.query_of(request, SuppressionQuery)
+        if not 0 <= query.after.partition < self._partitions:
+            raise paging.refused(paging.InvalidCursor())
+        listed, following = await self._lists.page(request[api.PRINCIPAL].tenant, query.after, query.limit)
         return api.json_answer(
             SuppressionPage(
-                suppressions=[_shown(one) for one in listed], next=None if following is None else _cursor(following)
+                suppressions=[_shown(one) for one in listed],
+                next=None if following is None else paging.pack(following),
             )
         )
 
@@ -182,7 +205,7 @@ def _listable(request: web.Request) -> str:
 
 
 def _refused(what: str) -> Problem:
-    return Problem(422, "invalid_address", f"not an address: {what}", [Fault("address", what)])
+    return Problem("invalid_address", f"not an address: {what}", [Fault("address", what)])
 
 
 def _shown(listed: Listed) -> Suppression:
@@ -198,30 +221,4 @@ def _shown(listed: Listed) -> Suppression:
 
 
 def _unknown() -> Problem:
-    return Problem(404, "unknown_suppression", "the address is not on the list")
-
-
-def _cursor(place: Place) -> str:
-    return urlsafe_b64encode(msgspec.msgpack.encode(place)).decode().rstrip("=")
-
-
-def _after(request: web.Request, partitions: int, faults: list[Fault]) -> Place:
-    text = request.query.get("after", "")
-    if not text:
-        return Place()
-    try:
-        raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        place = msgspec.msgpack.decode(raw, type=Place)
-    except (UnicodeEncodeError, binascii.Error, msgspec.DecodeError):
-        place = Place(-1)
-    if not 0 <= place.partition < partitions:
-        faults.append(Fault("?after", "not a cursor of this list"))
-    return place
-
-
-def _limit(request: web.Request, faults: list[Fault]) -> int:
-    text = request.query.get("limit", str(DEFAULT_LIMIT))
-    if text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_LIMIT:
-        return int(text)
-    faults.append(Fault("?limit", f"expected 1 to {MAX_LIMIT}"))
-    return DEFAULT_LIMIT
+    return Problem("unknown_suppression", "the address is not on the list")

@@ -45,21 +45,50 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
     errors = {404: _PAGE, 503: _PAGE}
     opened, clicked, leaving = answering("open"), answering("click"), answering("unsubscribe")
     found = [
-        Route("GET", "/o/{token}", opened, "The pixel of a mail", answers={200: "image/gif", **errors}),
-        Route("GET", "/c/{token}", clicked, "A link of a mail: on to its destination", answers={302: None, **errors}),
-        Route("HEAD", "/c/{token}", clicked, "The same, asked by a machine", answers={302: None, 404: None, 503: None}),
-        Route("GET", "/u/{token}", leaving, "The page to unsubscribe on", answers={200: _PAGE, **errors}),
+        Route(
+            "GET",
+            "/o/{token}",
+            opened,
+            "The pixel of a mail",
+            name="open_message",
+            answers={200: "image/gif", **errors},
+        ),
+        Route(
+            "GET",
+            "/c/{token}",
+            clicked,
+            "A link of a mail: on to its destination",
+            name="follow_link",
+            answers={302: None, **errors},
+        ),
+        Route(
+            "HEAD",
+            "/c/{token}",
+            clicked,
+            "The same, asked by a machine",
+            name="check_link",
+            answers={302: None, 404: None, 503: None},
+        ),
+        Route(
+            "GET",
+            "/u/{token}",
+            leaving,
+            "The page to unsubscribe on",
+            name="show_unsubscription",
+            answers={200: _PAGE, **errors},
+        ),
         Route(
             "POST",
             "/u/{token}",
             leaving,
             "Unsubscribe: the button of the page, or one click of a mail program (RFC 8058)",
+            name="unsubscribe",
             answers={200: _PAGE, **errors},
             body_media=("application/x-www-form-urlencoded", "multipart/form-data"),
             body_optional=True,
         ),
     ]
-    return [replace(route, any_query=True, trailing_slash=True) for route in found]
+    return [replace(route, tag="recipients", any_query=True, trailing_slash=True) for route in found]
 
 
 def _request(request: web.Request, kind: Kind, body: bytes, forwarded_hops: int) -> Request:

@@ -6,11 +6,9 @@ routes.
 """
 
 import asyncio
-import re
 from codecs import BOM_UTF8
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -18,19 +16,18 @@ import orjson
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
+from shared.http import query
+from shared.http.openapi import openapi as openapi
+from shared.http.route import Call as Call
+from shared.http.route import Route as Route
 from shared.http.turns import Turns
 from shared.net.problems import answer_errors, refuse_encoded
 from shared.net.problems import problem_answer as problem_answer
 from shared.redis.redis import RedisAway
-from shared.words.errors import (
-    NOT_JSON,
-    Fault,
-    Problem,
-    ProblemDocument,
-)
+from shared.words.errors import NOT_JSON, Fault, Problem
+from shared.words.principal import Principal as Principal
 from shared.words.quotas import Admission
 
-SCOPES = ("send", "read", "suppress", "admin", "operator")
 REQUESTS = Counter("estafette_http_requests_total", "HTTP requests answered", ["route", "status"])
 SECONDS = Histogram(
     "estafette_http_request_seconds",
@@ -39,64 +36,16 @@ SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
 #: What is shown of a name or a value that is wrong.
 MAX_SHOWN_CHARS = 200
 
 #: Fields that are one value and no list: two lines of one are a fault of the caller, or an attack (RFC 9110, 5.3).
 _ONCE = ("Authorization", "Content-Type", "Host")
 
-Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Answer = type | str | None
-
-
-@dataclass(frozen=True)
-class Route:
-    """A route and what OpenAPI says of it. `answers`: status → Struct, a media type, or None for an empty body."""
-
-    method: str
-    path: str
-    call: Call
-    summary: str
-    scope: str | None = None
-    body: Any = None
-    answers: Mapping[int, Any] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
-    #: Media types of the body where it is not JSON (`application/x-ndjson`, `text/csv`).
-    body_media: Sequence[str] = ()
-    #: Nothing may be sent instead of a body.
-    body_optional: bool = False
-    #: Headers that the route heeds, and what they mean (all optional text).
-    headers: Mapping[str, str] = field(default_factory=dict)
-    #: Media type → a body as somebody would send it.
-    examples: Mapping[str, Any] = field(default_factory=dict)
-    #: The last parameter of the path may have slashes: the local part of an address does.
-    slashes: bool = False
-    #: Parameters that it does not know are passed over: what was appended to a link shall not break it.
-    any_query: bool = False
-    #: Also with a slash at the end, for the same reason.
-    trailing_slash: bool = False
-
-    @property
-    def pattern(self) -> str:
-        """The path as aiohttp matches it. By itself it takes no braces in a parameter, which is part of some addresses;
-        what is no name of ours is for the handler to say."""
-        pattern = _PARAMETER.sub(r"{\1:[^/]+}", self.path)
-        return pattern.removesuffix("[^/]+}") + r"[\s\S]+}" if self.slashes else pattern
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who calls: the tenant of the API key and what the key may do."""
-
-    tenant: str
-    scopes: frozenset[str]
-    #: Quotas of the tenant's own (`shared.words.quotas`), by name; the settings have the others.
-    quotas: Mapping[str, int] = field(default_factory=dict)
-
 
 #: Where a scoped route finds its caller: `request[api.PRINCIPAL].tenant`.
 PRINCIPAL = web.RequestKey("principal", Principal)
+_QUERY = web.RequestKey("query", object)
 
 
 class KeyRing(Protocol):
@@ -112,7 +61,7 @@ async def read_json(request: web.Request, shape: type[S]) -> S:
     """The body as that Struct. Problem 400 if it is not JSON, 413 if too large, 415 if it says to be something else,
     422 with the path if it does not fit."""
     if request.content_type not in ("application/json", "application/octet-stream"):
-        raise Problem(415, "unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
+        raise Problem("unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
     return fit(await read_body(request), shape)
 
 
@@ -121,7 +70,7 @@ async def read_body(request: web.Request) -> bytes:
     try:
         return (await request.read()).removeprefix(BOM_UTF8)
     except web.HTTPRequestEntityTooLarge as too_large:
-        raise Problem(413, "body_too_large", "the body is larger than the server takes") from too_large
+        raise Problem("body_too_large", "the body is larger than the server takes") from too_large
 
 
 def fit(body: bytes, shape: type[S]) -> S:
@@ -134,9 +83,14 @@ def fit(body: bytes, shape: type[S]) -> S:
     except msgspec.ValidationError as fault:
         what, _, at = str(fault).partition(" - at `")
         shown = Fault((at.rstrip("`") or "$")[:MAX_SHOWN_CHARS], what[:MAX_SHOWN_CHARS])
-        raise Problem(422, "invalid_body", "the body does not fit", [shown]) from fault
+        raise Problem("invalid_body", "the body does not fit", [shown]) from fault
     except NOT_JSON as fault:
-        raise Problem(400, "malformed_json", f"the body is not JSON: {fault}") from fault
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
+
+
+def query_of(request: web.Request, shape: type[S]) -> S:
+    """The parameters of the query as the Struct that the route declares. They were checked before it was called."""
+    return cast(S, request[_QUERY])
 
 
 def path_text(request: web.Request, name: str) -> str:
@@ -146,7 +100,7 @@ def path_text(request: web.Request, name: str) -> str:
         unquote_to_bytes(request.rel_url.raw_path).decode()
     except UnicodeDecodeError as error:
         what = "its percent-encoded bytes are not UTF-8"
-        raise Problem(422, "invalid_path", f"the path does not fit: {what}", [Fault(name, what)]) from error
+        raise Problem("invalid_path", f"the path does not fit: {what}", [Fault(name, what)]) from error
     return request.match_info[name]
 
 
@@ -157,7 +111,7 @@ def whole_list(request: web.Request, name: str) -> str:
 
 def unknown_job() -> Problem:
     """The same by every route, for a job that is not there and for another tenant's."""
-    return Problem(404, "unknown_job", "there is no such job")
+    return Problem("unknown_job", "there is no such job")
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -188,7 +142,7 @@ def application(
 
     app = web.Application(client_max_size=max_body_bytes, middlewares=[answer_errors, refuse_encoded])
     told_apart = {route.path for route in mounted if route.method == "HEAD"}
-    for route in (*mounted, Route("GET", "/v1/openapi.json", describe, "This document")):
+    for route in (*mounted, Route("GET", "/v1/openapi.json", describe, "This document", tag="process")):
         # What can be asked with GET can be asked with HEAD; the server leaves the body out (RFC 9110, 9.1 and 9.3.2).
         too_head = route.method == "GET" and route.path not in told_apart
         methods = (route.method, "HEAD") if too_head else (route.method,)
@@ -222,11 +176,11 @@ def _mount(
             if not route.any_query:
                 _refuse_repeated(request, once)
             if route.scope is None:
-                _refuse_unknown(request, route)
+                _read_query(request, route)
                 turns.light()
                 return await route.call(request)
             principal = request[PRINCIPAL] = await _principal(request, route.scope, key_ring)
-            _refuse_unknown(request, route)
+            _read_query(request, route)
             return await turns.run(principal.tenant, _admitted(request, principal))
         except Problem as problem:
             if problem.status == 429 and admission is not None and (refused := request.get(PRINCIPAL)) is not None:
@@ -234,7 +188,7 @@ def _mount(
             return problem_answer(problem)
         except RedisAway:
             return problem_answer(
-                Problem(503, "unavailable", "storage does not answer; try again", headers={"Retry-After": "1"})
+                Problem("unavailable", "storage does not answer; try again", headers={"Retry-After": "1"})
             )
 
     async def _admitted(request: web.Request, principal: Principal) -> web.StreamResponse:
@@ -253,115 +207,45 @@ def _refuse_repeated(request: web.Request, once: Sequence[str]) -> None:
     """Which of the two is meant nobody knows: a proxy may have looked at the other one."""
     if repeated := [name for name in once if len(request.headers.getall(name, ())) > 1]:
         faults = [Fault(name, "given more than once") for name in repeated]
-        raise Problem(400, "repeated_header", "a header that has one value was given more than once", faults)
+        raise Problem("repeated_header", "a header that has one value was given more than once", faults)
 
 
-def _refuse_unknown(request: web.Request, route: Route) -> None:
+def _read_query(request: web.Request, route: Route) -> None:
     """A parameter that is misspelled, or given twice, would else be passed over: with another effect than meant."""
-    if route.any_query or not request.query:
+    if route.any_query:
         return
-    known = f"there are {', '.join(f'?{name}' for name in route.query)}" if route.query else "this route has none"
-    faults = []
-    for name in dict.fromkeys(request.query):
-        if name not in route.query:
-            faults.append(Fault(f"?{name[:MAX_SHOWN_CHARS]}", f"there is no such parameter; {known}"))
-        elif len(request.query.getall(name)) > 1:
-            faults.append(Fault(f"?{name}", "given more than once"))
+    shape = route.query
+    faults = _unknown(request, route) if request.query else []
+    if shape is not None:
+        values, misfits = query.decode(shape, request.query)
+        faults += misfits
+        if not faults:
+            request[_QUERY] = shape(**values)
     if faults:
-        raise Problem(422, "invalid_query", "the query does not fit", faults)
+        raise Problem("invalid_query", "the query does not fit", faults)
+
+
+def _unknown(request: web.Request, route: Route) -> list[Fault]:
+    given = request.query
+    names = route.query.__struct_fields__ if route.query is not None else ()
+    known = f"there are {', '.join(f'?{name}' for name in names)}" if names else "this route has none"
+    faults = []
+    for name in dict.fromkeys(given):
+        if name not in names:
+            faults.append(Fault(f"?{name[:MAX_SHOWN_CHARS]}", f"there is no such parameter; {known}"))
+        elif len(given.getall(name)) > 1:
+            faults.append(Fault(f"?{name}", "given more than once"))
+    return faults
 
 
 async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Principal:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     challenge = {"WWW-Authenticate": 'Bearer realm="estafette"'}
     if scheme.lower() != "bearer" or not key.strip():
-        raise Problem(401, "no_key", "send Authorization: Bearer <key>", headers=challenge)
+        raise Problem("no_key", "send Authorization: Bearer <key>", headers=challenge)
     principal = await key_ring.verify(key.strip())
     if principal is None:
-        raise Problem(401, "unknown_key", "the key is not known, or was revoked", headers=challenge)
+        raise Problem("unknown_key", "the key is not known, or was revoked", headers=challenge)
     if scope not in principal.scopes:
-        raise Problem(403, "missing_scope", f"the key lacks the scope {scope!r}")
+        raise Problem("missing_scope", f"the key lacks the scope {scope!r}")
     return principal
-
-
-# OpenAPI 3.1
-
-
-def openapi(routes: Sequence[Route]) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the routes."""
-    shapes = {shape for route in routes for shape in _shapes(route)} | {ProblemDocument}
-    ordered = sorted(shapes, key=str)
-    schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
-    schema_of = dict(zip(ordered, schemas, strict=True))
-    for component in components.values():
-        if "description" in component:  # a docstring, broken into indented lines
-            component["description"] = " ".join(component["description"].split())
-    paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schema_of)
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Estafette", "version": "1", "description": "Sending and tracking of mail."},
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
-    }
-
-
-def _shapes(route: Route) -> list[Any]:
-    found = [shape for shape in route.answers.values() if shape is not None and not isinstance(shape, str)]
-    return [*found, route.body] if route.body is not None else found
-
-
-def _operation(route: Route, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": schema_of[ProblemDocument]}}
-    answers = {str(status): _answer(status, shape, schema_of) for status, shape in sorted(route.answers.items())}
-    errors = (
-        [503, 500]
-        + ([401, 403, 429] if route.scope else [])
-        + ([] if route.any_query else [400, 422])
-        + ([400, 413, 415, 422] if _takes_body(route) else [])
-    )
-    for status in sorted(set(errors)):
-        answers.setdefault(str(status), {"description": f"a problem ({status})", "content": problem})
-    operation: dict[str, Any] = {"summary": route.summary, "responses": answers}
-    names = [part.split(":")[0].strip("{}") for part in route.path.split("/") if part.startswith("{")]
-    operation["parameters"] = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-    ] + [
-        {"name": name, "in": place, "required": False, "description": text, "schema": {"type": "string"}}
-        for place, parameters in (("query", route.query), ("header", route.headers))
-        for name, text in parameters.items()
-    ]
-    if route.scope:
-        operation["security"] = [{"key": []}]
-        operation["description"] = f"Needs a key with the scope `{route.scope}`."
-    content: dict[str, Any] = {media: {"schema": _text_schema(media)} for media in route.body_media}
-    if route.body is not None:
-        content["application/json"] = {"schema": schema_of[route.body]}
-    for media, example in route.examples.items():
-        content[media]["example"] = example
-    if content:
-        operation["requestBody"] = {"required": not route.body_optional, "content": content}
-    return operation
-
-
-def _text_schema(media: str) -> dict[str, str]:
-    """OpenAPI describes forms as objects, whatever their fields are."""
-    is_form = media in ("application/x-www-form-urlencoded", "multipart/form-data")
-    return {"type": "object" if is_form else "string"}
-
-
-def _takes_body(route: Route) -> bool:
-    return route.body is not None or bool(route.body_media)
-
-
-def _answer(status: int, shape: Any, schema_of: Mapping[Any, Any]) -> dict[str, Any]:
-    if shape is None:
-        return {"description": "no body" if status < 400 else f"a problem ({status})"}
-    if isinstance(shape, str):
-        return {"description": shape, "content": {shape: {"schema": {"type": "string"}}}}
-    media = "application/problem+json" if shape is ProblemDocument else "application/json"
-    return {"description": shape.__name__, "content": {media: {"schema": schema_of[shape]}}}

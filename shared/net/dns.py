@@ -23,8 +23,7 @@ from typing import Literal, Protocol
 
 from shared.net.dns_message import RecordType
 from shared.net.name_servers import NameServers
-from shared.process.remembered import AskedOnce
-from shared.process.settings import Dns
+from shared.net.remembered import AskedOnce
 
 #: A TTL of 0 is common behind load balancers; at thousands of messages a second it would be thousands of look-ups.
 MIN_TTL_S = 5.0
@@ -134,9 +133,9 @@ async def texts(names: Sequence[str], servers: str, timeout_ms: int) -> dict[str
     }
 
 
-def of_settings(settings: Dns, clock: Callable[[], float]) -> "Resolver":
+def resolver(servers: str, timeout_ms: int, at_a_time: int, clock: Callable[[], float]) -> "Resolver":
     """Make it inside the running loop. ValueError as `DnsClient`."""
-    return Resolver(DnsClient(settings.servers, settings.timeout_ms), clock, at_a_time=settings.at_a_time)
+    return Resolver(DnsClient(servers, timeout_ms), clock, at_a_time=at_a_time)
 
 
 class _Places:

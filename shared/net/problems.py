@@ -9,6 +9,9 @@ from aiohttp import web
 
 from shared.words.errors import Problem
 
+#: aiohttp's own errors in our words.
+PROBLEM_WORDS = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
 Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -29,7 +32,7 @@ async def refuse_encoded(request: web.Request, handler: Call) -> web.StreamRespo
     if any(coding.strip().lower() not in ("", "identity") for coding in codings.split(",")):
         headers = {"Accept-Encoding": "identity"}
         return problem_answer(
-            Problem(415, "unsupported_media_type", "send the body without Content-Encoding", headers=headers)
+            Problem("unsupported_media_type", "send the body without Content-Encoding", headers=headers)
         )
     return await handler(request)
 
@@ -45,11 +48,10 @@ async def answer_errors(request: web.Request, handler: Call) -> web.StreamRespon
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         if allow and request.method == "OPTIONS":  # asks nothing but this (RFC 9110, 9.3.7)
             return web.Response(status=204, headers={"Allow": f"{allow['Allow']},OPTIONS"})
-        word = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}.get(error.status, "http_error")
-        return problem_answer(Problem(error.status, word, error.reason, headers=allow))
+        return problem_answer(Problem(PROBLEM_WORDS.get(error.status, "bad_request"), error.reason, headers=allow))
     except web.RequestPayloadError:
         structlog.get_logger("http").info("unreadable_request", status=400, error="RequestPayloadError")
-        answer = problem_answer(Problem(400, "bad_request", "the body of the request cannot be read"))
+        answer = problem_answer(Problem("bad_request", "the body of the request cannot be read"))
         answer.force_close()
         return answer
     except (ConnectionError, TimeoutError):
@@ -59,4 +61,4 @@ async def answer_errors(request: web.Request, handler: Call) -> web.StreamRespon
         resource = request.match_info.route.resource
         route = resource.canonical if resource is not None else None
         structlog.get_logger("http").exception("request_failed", route=route, method=request.method)
-        return problem_answer(Problem(500, "internal_error", "this is our fault, and it is logged"))
+        return problem_answer(Problem("internal_error", "this is our fault, and it is logged"))

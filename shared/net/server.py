@@ -39,7 +39,7 @@ MANY_DESCRIPTORS = 65_536
 
 CLOSED = Counter("estafette_http_closed_connections_total", "HTTP connections that we ended, by why", ["why"])
 UNREADABLE = Counter("estafette_http_unreadable_requests_total", "Requests that were no HTTP")
-_WORDS = {400: "bad_request", 413: "body_too_large", 414: "line_too_long", 431: "header_too_large"}
+PROBLEM_WORDS = {413: "body_too_large", 414: "line_too_long", 431: "header_too_large", 504: "timed_out"}
 #: RFC 9112 section 3.2: anything else is answered with 400. Empty where the target has no authority.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -95,7 +95,7 @@ class _Server(web.Server):
                 return cast(web.StreamResponse, await answer(request))
             except web.HTTPExpectationFailed:
                 # aiohttp says so before any route or middleware is asked, and repeats what was expected.
-                return _own(Problem(417, "expectation_failed", "only Expect: 100-continue is known"))
+                return _own(Problem("expectation_failed", "only Expect: 100-continue is known"))
 
         def begun(
             message: Any, payload: Any, protocol: "_Handler", writer: AbstractStreamWriter, task: Any
@@ -348,7 +348,8 @@ class _Handler(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         detail = "the request is no HTTP that can be read" if status < 500 else "this is our fault, and it is logged"
-        return _own(Problem(status, _WORDS.get(status, "internal_error"), detail))
+        other = "bad_request" if status < 500 else "internal_error"
+        return _own(Problem(PROBLEM_WORDS.get(status, other), detail))
 
 
 def fault_of_head(request: web.BaseRequest) -> Problem | None:
@@ -356,26 +357,26 @@ def fault_of_head(request: web.BaseRequest) -> Problem | None:
     spoken = cast(Any, request)
     if spoken._version not in ((1, 0), (1, 1)):
         spoken._version = HttpVersion11  # in which it is answered
-        return Problem(505, "version_not_supported", "HTTP/1.1 and HTTP/1.0 are spoken here")
+        return Problem("version_not_supported", "HTTP/1.1 and HTTP/1.0 are spoken here")
     headers = request.headers
     codings = headers.getall("Transfer-Encoding", None)
     if codings is not None:
         if spoken._version == (1, 0):  # RFC 9112 section 6.1: faulty framing, whatever else it says
-            return Problem(400, "bad_request", "HTTP/1.0 has no Transfer-Encoding")
+            return Problem("bad_request", "HTTP/1.0 has no Transfer-Encoding")
         if [coding.strip().lower() for coding in codings] != ["chunked"]:
-            return Problem(501, "transfer_coding_unknown", "chunked is the only Transfer-Encoding that is known")
+            return Problem("transfer_coding_unknown", "chunked is the only Transfer-Encoding that is known")
     host = headers.get("Host", "")
     if not _HOST.fullmatch(host):
-        return Problem(400, "bad_request", "the header Host names no host")
+        return Problem("bad_request", "the header Host names no host")
     target = request.raw_path
     if not target.startswith("/") and "://" in target:
         scheme, _, rest = target.partition("://")
         port = _DEFAULT_PORTS.get(scheme.lower())
         if port is None:
-            return Problem(400, "bad_request", "the request's target has a scheme that is not served")
+            return Problem("bad_request", "the request's target has a scheme that is not served")
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0].lower()
         if authority.removesuffix(port) != host.lower().removesuffix(port):
-            return Problem(421, "misdirected_request", "the request's target names another host than its Host does")
+            return Problem("misdirected_request", "the request's target names another host than its Host does")
     return None
 
 
@@ -395,7 +396,7 @@ def _refusal(problem: Problem) -> bytes:
     """What a connection that has no place is told, before anything of it is read."""
     body = msgspec.json.encode(problem.document())
     head = (
-        f"HTTP/1.1 {problem.status} {problem.document().title}\r\nServer: {SERVER}\r\n"
+        f"HTTP/1.1 {problem.status} {problem.title}\r\nServer: {SERVER}\r\n"
         f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\nRetry-After: 5\r\n"
         "Connection: close\r\n\r\n"
     )
@@ -403,8 +404,8 @@ def _refusal(problem: Problem) -> bytes:
 
 
 _REFUSALS = {
-    "peer": _refusal(Problem(429, "too_many_connections", "your address has too many connections here")),
-    "full": _refusal(Problem(503, "unavailable", "all connections are taken; try again")),
+    "peer": _refusal(Problem("too_many_connections", "your address has too many connections here")),
+    "full": _refusal(Problem("unavailable", "all connections are taken; try again")),
 }
 
 

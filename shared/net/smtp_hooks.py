@@ -7,13 +7,13 @@ is the same wherever we listen: which extensions are said, how many recipients a
 
 from typing import NamedTuple, Protocol
 
+import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client import Counter, Gauge
 
 from shared.net.smtp_in import say_pipelining
-from shared.process import logs
 
-_log = logs.get_logger()
+_log = structlog.get_logger()
 
 
 class Arrived(NamedTuple):

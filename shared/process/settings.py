@@ -88,13 +88,15 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Process(Section, frozen=True, kw_only=True):
-    """A section whose process serves /metrics, /healthz and /readyz on `metrics_port`; 0 is a free one, printed."""
+    """A section of a process that is watched."""
 
+    #: Where /metrics, /healthz and /readyz of this process are served; 0: a free port, printed at start.
     metrics_port: Port = 0
 
 
 class Data(Section, frozen=True, kw_only=True):
-    #: Where this instance keeps its files; relative to the working directory.
+    #: Where this instance keeps its files: the data of its own Redis, keys, logs, the spool; relative to the working
+    #: directory. Closed to other users at each start, and refused if it, or something in it, is another user's.
     dir: str = ".run"
 
     @property
@@ -295,7 +297,9 @@ class Tls(Section, frozen=True, kw_only=True):
 
 
 class Secret(Section, frozen=True, kw_only=True):
-    #: 32 random bytes in hex; empty: `<data.dir>/secret.key`, made at first start.
+    #: The master secret of links and return paths, the same for all processes: 32 random bytes in hex; empty:
+    #: `<data.dir>/secret.key`, made at first start. Mode 600, or 640 or 440 for a group; others must not read it, but
+    #: in a secret volume of Kubernetes.
     key_file: str = ""
     #: Former key files, the latest first, separated by commas: what they signed stays valid.
     previous_key_files: str = ""
@@ -416,7 +420,7 @@ def explain(environ: Mapping[str, str], file: Path | None) -> list[InForce]:
             if isinstance(checked, str) and (check := CHECKS.get(name)) is not None:
                 check(checked)
         except msgspec.ValidationError:
-            faults.append(f"{name} ({source}): expected {_expected(_fields(section)[field])}{_shown(value)}")
+            faults.append(f"{name} ({source}): expected {expected(_fields(section)[field])}{_shown(value)}")
         except ValueError as error:
             faults.append(f"{name} ({source}): {error}{_shown(value)}")
         else:
@@ -435,7 +439,7 @@ def _shown(value: object) -> str:
     return "" if "@" in str(value) else f", not {value!r:.60}"
 
 
-def _expected(kind: Any) -> str:
+def expected(kind: Any) -> str:
     """What a field takes, in words."""
     described = msgspec.inspect.type_info(kind)
     if isinstance(described, msgspec.inspect.Metadata):

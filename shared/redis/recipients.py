@@ -12,7 +12,7 @@ from zlib import compress, decompress
 
 import msgspec
 
-from shared.process.remembered import Remembered
+from shared.net.remembered import Remembered
 from shared.redis import keys
 from shared.redis.redis import Client
 from shared.words import ids

@@ -31,7 +31,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Literal, NamedTuple, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -45,10 +45,11 @@ from shared.mail.dkim_rotation import (
     State,
 )
 from shared.mail.domain_names import InvalidDomain, normalise
+from shared.net.remembered import Remembered
 from shared.process import logs
-from shared.process.remembered import Remembered
 from shared.redis import keys
 from shared.redis.redis import Client, Script
+from shared.words.described import says
 from shared.words.quotas import exceeded
 from shared.words.times import rfc3339
 
@@ -173,15 +174,17 @@ class DnsRecord(msgspec.Struct, frozen=True, kw_only=True):
     DNS forms split it themselves at 255. `key` is `waiting` (publish it, then activate), `signing` or `retiring`
     (leave it until `keep_until`), null of what is no key."""
 
-    type: str
-    name: str
-    value: str
-    why: str
-    key: State | None = None
-    keep_until: str | None = None
-    dns: Dns = "unchecked"
-    detail: str = ""
-    checked_at: str | None = None
+    type: Annotated[str, says("The type of the record.", "TXT")]
+    name: Annotated[str, says("The name that it is published at.", "e1._domainkey.exemple.fr")]
+    value: Annotated[str, says("What is published there.", "v=DKIM1; k=rsa; p=MIIBIjANBgkqh")]
+    why: Annotated[str, says("What it is for, in words.", "the public RSA key that receivers check signatures with")]
+    key: Annotated[State | None, says("How far the key is whose record it is; null of what is no key.", "signing")] = (
+        None
+    )
+    keep_until: Annotated[str | None, says("How long a retiring key's record has to stay.", None)] = None
+    dns: Annotated[Dns, says("What DNS showed when it was asked last.", "published")] = "unchecked"
+    detail: Annotated[str, says("What was wrong then, in words.", "")] = ""
+    checked_at: Annotated[str | None, says("When DNS was asked last.", "2026-01-31T09:05:00.123Z")] = None
 
 
 def records(domain: SendingDomain, now_ms: int) -> list[DnsRecord]:

@@ -15,11 +15,11 @@ from hashlib import sha256
 
 import msgspec
 
-from shared.http.api import SCOPES, Principal
-from shared.process.remembered import Remembered
+from shared.net.remembered import Remembered
 from shared.redis import keys
 from shared.redis.redis import Client
 from shared.words import quotas
+from shared.words.principal import SCOPES, Principal
 
 #: How long a revoked key may live on in a process that has just used it.
 CACHE_SECONDS = 10.0

@@ -1,6 +1,6 @@
 """Quotas of tenants: how much one may ask for and keep, so that nobody who asks for all there is takes it from others.
 
-What each quota counts stands in `MEANINGS`; the defaults are settings (`quotas.*`), and a tenant's record may have
+What each quota counts stands in `errors.QUOTAS`; the defaults are settings (`quotas.*`), and a tenant's record may have
 others. All keys of a tenant count as one tenant. A request beyond a quota is answered 429 with Retry-After and the
 quota's name, limit and use, and changes nothing.
 
@@ -13,20 +13,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from shared.words.errors import Fault, Problem, QuotaExceeded
+from shared.words.errors import QUOTAS, Fault, Problem, QuotaExceeded
 
-#: Each quota and what it counts. The order is that of the settings.
-MEANINGS = {
-    "requests_per_second": "requests a second with a key, of one HTTP process, a second's worth of them at once",
-    "requests_under_way": "requests with a key that are being answered at the same time, of one HTTP process",
-    "open_jobs": "jobs that were opened and not yet started",
-    "stored_bytes": "bytes of recipients that wait to be queued, of the content of open jobs, and of what content "
-    "was sent in the last 24 hours",
-    "domains": "sending domains; one removed, or given new keys, counts for 24 hours more",
-    "idempotency_keys": "Idempotency-Keys of the last 24 hours",
-    "intake_chunks": "parts of jobs (500 recipients each) that wait to be queued, in each lane",
-}
-NAMES = tuple(MEANINGS)
+NAMES = tuple(QUOTAS)
 #: A tenant's refusals that are answered at once, and so many a second from then on; a body counts as some more, since
 #: reading it to its end is what lets the answer be heard. So asking again at once is no way to keep a process busy.
 REFUSALS_AT_ONCE = 40
@@ -46,9 +35,8 @@ def limits(defaults: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int
 def exceeded(name: str, limit: int, used: int, retry_after_s: float = 1) -> Problem:
     """The answer to a request beyond a quota. `used`: what is in use without the request."""
     seconds = max(1, math.ceil(retry_after_s))
-    what = f"{used} of {limit} in use: {MEANINGS[name]}"
+    what = f"{used} of {limit} in use: {QUOTAS[name]}"
     return Problem(
-        429,
         "quota_exceeded",
         f"the quota {name} of this tenant is used up ({what})",
         [Fault(name, what)],

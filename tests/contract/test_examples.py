@@ -82,7 +82,7 @@ def test_an_example_is_written_as_the_same_bytes_again(path: Path) -> None:
 
     common = min(len(array), len(fields))
     assert msgpack.unpackb(written)[:common] == array[:common]
-    if len(array) == len(events.MESSAGES[name_of(path)].__struct_fields__):
+    if len(array) == len(events.MESSAGES[name_of(path)].__struct_fields__) and not is_outgrown(path):
         assert written == body
 
 

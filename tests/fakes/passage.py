@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from services.relay.delivery.route import Hop
 from services.relay.traffic.egress import DEFAULT, Source
+from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
 from services.relay.words.tls import TlsPolicy

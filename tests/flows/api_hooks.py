@@ -1,5 +1,6 @@
 """What schemathesis loads (SCHEMATHESIS_HOOKS) to fuzz beyond the front door: half of its requests get ids that exist
-and bodies that are taken, or nearly every answer would be a 404 or a 422. Every answer's status is written down.
+and bodies that are taken, or nearly every answer would be a 404 or a 422. Every answer's status is written down, and
+the word of its problem.
 
 `API_KNOWN` is a file of JSON, {"<operation or path>": {"<parameter>": ["value", …]}}; `API_SEEN` the file to write to.
 """
@@ -69,5 +70,7 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
 def after_call(
     _context: schemathesis.HookContext, case: schemathesis.Case[Any], response: schemathesis.Response
 ) -> None:
+    is_problem = "application/problem+json" in response.headers.get("content-type", [])
+    problem = response.json()["type"].rpartition(":")[2] if is_problem else None
     with SEEN.open("a", encoding="utf-8") as seen:
-        seen.write(json.dumps([case.operation.label, response.status_code]) + "\n")
+        seen.write(json.dumps([case.operation.label, response.status_code, problem]) + "\n")

@@ -89,7 +89,7 @@ async def test_promise_2_a_full_disk_loses_nothing_and_doubles_nothing(disk: Pat
             await stack.until(redis_has_died_again_and_again)
             filling.cancel()
             (disk / "filler").unlink()
-            reports = [await stack.until(partial(_done, stack, job_id), 90) for job_id in jobs]
+            reports = [await stack.until(partial(_done, stack, job_id), 300) for job_id in jobs]
 
             assert (stack.pid_of("relay"), stack.pid_of("queueing")) == (relay, queueing)
 

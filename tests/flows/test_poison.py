@@ -23,7 +23,7 @@ from tests.flows.stack import Stack, job
 HOOK = Path(__file__).with_name("poison")
 ROOT = Path(__file__).parents[2]
 #: Three deaths and what each waits for: starts on a busy machine, and leases that end.
-PATIENCE_S = 150
+PATIENCE_S = 300
 
 
 def _environ(sink: SmtpServer, **more: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.relay.delivery.smtp import Connection
+from services.relay.delivery.connection import Connection
 from services.relay.message.outcome import (
     Bounce,
     Defer,

@@ -15,23 +15,24 @@ from typing import Any, Literal
 import pytest
 import pytest_asyncio
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier, Parcel, Result
-from services.relay.delivery.route import Hop, NoRoute, Routes
-from services.relay.delivery.smtp import Connection
+from services.relay.delivery.route import Routes
 from services.relay.encryption.dane import Dane
 from services.relay.encryption.dnssec import ValidatingResolver
-from services.relay.encryption.https import Https
 from services.relay.encryption.policies import Policies
 from services.relay.encryption.sts_policies import StsPolicies
 from services.relay.message.outcome import Defer, Deliver, outcome
 from services.relay.reporting.tls_report import DAY_S, SPREAD_S, Reporter
 from services.relay.reporting.tls_reports import Sending, TlsReports, deliver_by
+from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.dkim import Signer
 from services.relay.traffic.egress import Source
-from services.relay.traffic.gate import Unlimited
 from services.relay.traffic.hosts import Hosts
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import TlsFailure, TlsPolicy
 from shared.net import dns
+from shared.net.web import Https
 from shared.redis import redis
 from tests.peers import secured
 from tests.peers.secured import CASES, REPORTS_TO, Case, World

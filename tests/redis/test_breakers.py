@@ -466,7 +466,7 @@ async def test_promise_7_nobody_sees_or_resumes_what_is_anothers(bench: Bench, c
 
     assert await callers["other"]("POST", f"/v1/jobs/{JOB}/resume") == (404, "unknown_job")
     assert await callers["other"]("POST", f"/v1/jobs/{JOB}/pause") == (404, "unknown_job")
-    assert await callers["other"]("POST", f"/v1/stops/job:{JOB}/resume") == (404, "no_such_stop")
+    assert await callers["other"]("POST", f"/v1/stops/job:{JOB}/resume") == (404, "unknown_stop")
     assert await callers["other"]("GET", "/v1/stops") == (200, {"stops": [], "next": None})
     assert await callers["reader"]("POST", f"/v1/jobs/{JOB}/resume") == (403, "missing_scope")
     assert await bench.stopped() == [f"job:{JOB}"]
@@ -506,6 +506,6 @@ async def test_a_job_that_has_ended_is_not_paused(bench: Bench, callers: dict[st
 async def test_what_is_not_stopped_cannot_be_resumed(callers: dict[str, Caller]) -> None:
     assert await callers["acme"]("POST", f"/v1/jobs/{JOB}/resume") == (409, "not_stopped")
     assert await callers["acme"]("POST", "/v1/jobs/nonsense/resume") == (404, "unknown_job")
-    assert await callers["acme"]("POST", "/v1/stops/tenant:acme/resume") == (404, "no_such_stop")
-    assert await callers["operator"]("POST", "/v1/stops/tenant:acme/consent") == (404, "no_such_stop")
+    assert await callers["acme"]("POST", "/v1/stops/tenant:acme/resume") == (404, "unknown_stop")
+    assert await callers["operator"]("POST", "/v1/stops/tenant:acme/consent") == (404, "unknown_stop")
     assert stops.of_tenant("acme") == "tenant:acme"

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from services.relay.delivery.route import Hop
 from services.relay.traffic import hosts as hosts_module
+from services.relay.words.hop import Hop
 from shared.redis import redis
 from shared.words import events
 from tests.fakes.smtp_server import CLOSE, RESET, Act, SmtpServer, Step
@@ -68,6 +68,7 @@ async def test_a_host_that_says_421_to_everybody_costs_those_who_were_tried_an_a
 
         async with running(house.relay(connections=4, retry_s=3600)):
             await until(lambda: server.connections >= 5)
+            await until(house.facts)
             await asyncio.sleep(0.5)
 
         facts = await house.facts()

@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier, Parcel, Result
-from services.relay.delivery.route import Hop, NoRoute, Routes
-from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.delivery.dial import Timeouts
+from services.relay.delivery.route import Routes
 from services.relay.encryption.policies import Policies
 from services.relay.reporting.tls_report import day_of
 from services.relay.reporting.tls_reports import TlsReports
+from services.relay.reporting.unlimited import Unlimited
 from services.relay.traffic.egress import Source
-from services.relay.traffic.gate import Unlimited
 from services.relay.traffic.hosts import Hosts
 from services.relay.wiring import encryption
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.reply import ConnectFailed, Reply
 from shared.mail.dkim_keys import Vault
 from shared.net import dns

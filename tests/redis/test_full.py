@@ -70,7 +70,7 @@ async def test_a_disk_that_redis_cannot_write_to_is_a_redis_that_is_away(client:
     async def failed() -> bool:
         return bool((await client.info("persistence"))["rdb_last_bgsave_status"] == "err")
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await failed():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.01)
 

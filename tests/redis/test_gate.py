@@ -10,7 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from services.relay import __main__ as relay_main
-from services.relay.limits.limits import Limits
+from services.relay.limits.paces import Paces
+from services.relay.limits.permits import Permits
+from services.relay.limits.slots import Slots
+from services.relay.limits.tending import tend
 from services.relay.traffic.egress import Egress, Source
 from services.relay.traffic.gate import (
     IDLE_S,
@@ -75,11 +78,12 @@ async def make(client: Any, clock: Clock) -> AsyncIterator[Make]:
     gates: list[Gate] = []
 
     def made(shaping: str = "", egress: str = "", owner: str = "r1") -> Gate:
-        limits = Limits(client, owner)
         gate = Gate(
             Shaping.parse(shaping),
             Egress.parse(egress),
-            limits,
+            Permits(client),
+            Slots(client, owner),
+            Paces(client),
             ReadyQueues(client),
             P,
             20,
@@ -167,7 +171,7 @@ async def test_promise_6_connections_are_counted_over_all_relays_and_free_when_c
     assert answers[3].scope == "slot"
 
     await passages[0].leave()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while isinstance(await entered(passages[3]), NotNow):  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.05)
 
@@ -265,15 +269,15 @@ async def test_a_site_that_says_slow_down_gets_half_the_pace_that_it_took_and_al
 
     gate.heard(SITE, "default", reply("do slow_down"))
     await gate.finish()
-    running = asyncio.create_task(other._limits.run(stopping := asyncio.Event()))
-    async with asyncio.timeout(10):
-        while other._limits.pace(SITE, "default") is None:  # noqa: ASYNC110 - Redis's state
+    running = asyncio.create_task(tend([other._paces], stopping := asyncio.Event()))
+    async with asyncio.timeout(60):
+        while other._paces.pace(SITE, "default") is None:  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.05)
     stopping.set()
     await running
     asked = [await other.permit(SITE, "default", ready(), "") for _ in range(3)]
 
-    assert gate._limits.pace(SITE, "default") is not None
+    assert gate._paces.pace(SITE, "default") is not None
     assert asked == [None] * 3
 
 

@@ -12,14 +12,11 @@ from typing import Any
 
 import pytest
 
+from services.relay.limits import permits
 from services.relay.limits import slots as slots_module
-from services.relay.limits.limits import (
-    Limit,
-    Limits,
-    Slot,
-    Wait,
-)
-from services.relay.limits.permits import _PERMIT, _Asked, _question
+from services.relay.limits.permits import _PERMIT, Limit, Permits, Wait, _Asked, _question
+from services.relay.limits.slots import Slot, Slots
+from services.relay.limits.tending import tend
 from shared.redis import keys, redis
 from shared.words.rates import (
     DELAY_MS,
@@ -67,13 +64,13 @@ def _is_cluster(client: Any) -> bool:
     return type(client).__name__ == "RedisCluster"
 
 
-async def _slot(limits: Limits, *some: Limit) -> Slot:
+async def _slot(limits: Slots, *some: Limit) -> Slot:
     slot = await limits.connect(some)
     assert isinstance(slot, Slot)
     return slot
 
 
-async def _taken(limits: Limits, limit: Limit) -> Slot:
+async def _taken(limits: Slots, limit: Limit) -> Slot:
     for _ in range(100):
         if isinstance(slot := await limits.connect([limit]), Slot):
             return slot
@@ -85,14 +82,14 @@ async def _taken(limits: Limits, limit: Limit) -> Slot:
 
 
 async def test_what_no_limit_counts_costs_no_round_trip() -> None:
-    limits = Limits(None, "r1")  # type: ignore[arg-type]
+    limits = Permits(None)  # type: ignore[arg-type]
 
     assert await limits.permit([]) is None
     assert await limits.permit([Limit("site:a", connections=5)]) is None
 
 
 async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     site, source = limited("site:a", "2/h burst 0"), limited("site:a source:x", "1/h burst 0")
 
     first = await limits.permit([site, source])
@@ -108,7 +105,7 @@ async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(clien
 
 
 async def test_several_rates_of_one_limit_hold_together(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     both = limited("site:a", "100/s burst 50", "100/h burst 0")
 
     answers = [await limits.permit([both]) for _ in range(5)]
@@ -119,7 +116,7 @@ async def test_several_rates_of_one_limit_hold_together(client: Any) -> None:
 
 
 async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     short, long = limited("site:a", "1/m burst 0"), limited("tenant:t", "1/h burst 0")
     await limits.permit([short, long])
 
@@ -131,7 +128,7 @@ async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client: Any) ->
 
 
 async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     now = await _now_ms(client)
     today, tomorrow = (limited("warmup:a1 gmail", quota=2, until=now + at) for at in (60_000, 120_000))
 
@@ -147,13 +144,13 @@ async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client: A
 
 
 async def test_a_quota_of_nothing_permits_nothing(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
 
     assert await limits.permit([limited("warmup:a", quota=0, until=await _now_ms(client) + 60_000)]) is not None
 
 
 async def test_a_quota_holds_when_many_ask_at_once(client: Any) -> None:
-    relays = [Limits(client, f"r{number}") for number in range(3)]
+    relays = [Permits(client) for number in range(3)]
     quota = limited("warmup:a", quota=100, until=await _now_ms(client) + 60_000)
 
     answers = await asyncio.gather(*(relay.permit([quota]) for relay in relays for _ in range(60)))
@@ -162,7 +159,7 @@ async def test_a_quota_holds_when_many_ask_at_once(client: Any) -> None:
 
 
 async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     slow = limited("site:a", "10/m burst 0")
     await limits.permit([slow])
 
@@ -178,7 +175,7 @@ async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client:
 async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_any_second(
     client: Any, rate: str
 ) -> None:
-    relays = [Limits(client, f"r{number}") for number in range(3)]
+    relays = [Permits(client) for number in range(3)]
     limit = limited("site:a", rate)
     until, enough = time.monotonic() + 2.5, limit.rates[0].per_s
     seen: list[float] = []
@@ -196,7 +193,7 @@ async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_an
             await asyncio.sleep(0.005)
             stalled_s = max(stalled_s, time.monotonic() - begun - DELAY_MS / 1000)
 
-    async def send(relay: Limits) -> None:
+    async def send(relay: Permits) -> None:
         while goes_on():
             if (wait := await relay.permit([limit, Limit("site:a source:x")], patience_ms=100)) is None:
                 seen.append(time.monotonic())
@@ -211,8 +208,9 @@ async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_an
     assert all(seen[at + most] - seen[at] >= 1.0 - stalled_s for at in range(len(seen) - most))
 
 
-async def test_who_has_patience_goes_in_the_order_of_asking(client: Any) -> None:
-    limits = Limits(client, "r1")
+async def test_who_has_patience_goes_in_the_order_of_asking(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permits, "LATE_S", 60.0)  # a permit that comes too late is asked for again, behind others
+    limits = Permits(client)
     slow = limited("site:a", "100/s burst 0")
     order: list[int] = []
 
@@ -226,7 +224,7 @@ async def test_who_has_patience_goes_in_the_order_of_asking(client: Any) -> None
 
 
 async def test_one_between_two_limits_is_not_starved_by_many_under_one(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     site, job = limited("site:a", "50/s burst 0"), limited("job:j", "5/s burst 0")
     done = asyncio.Event()
 
@@ -239,12 +237,12 @@ async def test_one_between_two_limits_is_not_starved_by_many_under_one(client: A
             assert await limits.permit([site, job], patience_ms=60_000) is None
         done.set()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.gather(one(), *(many() for _ in range(10)))
 
 
 async def test_a_wait_beyond_the_patience_is_told_at_once(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     slow = limited("site:a", "1/h burst 0")
     await limits.permit([slow])
 
@@ -266,8 +264,8 @@ async def test_a_permit_that_came_too_late_is_asked_for_again(client: Any) -> No
 
         eval = client.eval
 
-    await Limits(client, "r0").permit([limited("site:b", "1/s")])  # the script is loaded
-    limits = Limits(Slow(), "r1", monotonic=clock)  # type: ignore[arg-type]
+    await Permits(client).permit([limited("site:b", "1/s")])  # the script is loaded
+    limits = Permits(Slow(), monotonic=clock)  # type: ignore[arg-type]
     slow = limited("site:a", "1/h burst 0", quota=1, until=await _now_ms(client) + 60_000)
 
     assert await limits.permit([slow]) is None  # the hour that the first had taken was given back, and the quota
@@ -291,8 +289,8 @@ async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_a
 
         eval = client.eval
 
-    await Limits(client, "r0").permit([limited("site:b", "1/s")])  # the script is loaded
-    limits = Limits(Counted(), "r1", monotonic=clock)  # type: ignore[arg-type]
+    await Permits(client).permit([limited("site:b", "1/s")])  # the script is loaded
+    limits = Permits(Counted(), monotonic=clock)  # type: ignore[arg-type]
     slow = limited("site:a", "1/h burst 0", quota=1, until=await _now_ms(client) + 60_000)
 
     assert await limits.permit([slow]) is None  # the hour that the first had taken was given back, and the quota
@@ -311,8 +309,8 @@ async def test_a_redis_that_has_become_slow_permits_after_a_while(client: Any) -
 
         eval = client.eval
 
-    await Limits(client, "r0").permit([limited("site:b", "1/s")])
-    limits = Limits(Slow(), "r1", monotonic=clock)  # type: ignore[arg-type]
+    await Permits(client).permit([limited("site:b", "1/s")])
+    limits = Permits(Slow(), monotonic=clock)  # type: ignore[arg-type]
 
     async with asyncio.timeout(60):
         assert await limits.permit([limited("site:a", "1000/s burst 500")]) is None
@@ -320,7 +318,7 @@ async def test_a_redis_that_has_become_slow_permits_after_a_while(client: Any) -
 
 async def test_without_redis_nothing_is_permitted(redis_server: RedisServer) -> None:
     nobody = redis.connect("redis://127.0.0.1:1")
-    limits = Limits(nobody, "r1")
+    limits = Permits(nobody)
 
     answers = await asyncio.gather(
         *(limits.permit([limited("site:a", "1/s")]) for _ in range(3)), return_exceptions=True
@@ -328,12 +326,12 @@ async def test_without_redis_nothing_is_permitted(redis_server: RedisServer) -> 
 
     assert all(isinstance(answer, redis.RedisAway) for answer in answers)
     with pytest.raises(redis.RedisAway):
-        await limits.connect([Limit("site:a", connections=1)])
+        await Slots(nobody, "r1").connect([Limit("site:a", connections=1)])
     await redis.close(nobody)
 
 
 async def test_who_gave_up_asking_holds_up_nobody(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     slow = limited("site:a", "20/s burst 0")
     await limits.permit([slow])
 
@@ -343,12 +341,12 @@ async def test_who_gave_up_asking_holds_up_nobody(client: Any) -> None:
         task.cancel()
     await asyncio.gather(*given_up, return_exceptions=True)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert await limits.permit([slow], patience_ms=60_000) is None
 
 
 async def test_a_limit_leaves_redis_when_it_is_empty(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     await limits.permit([limited("site:a", "6/m")])
     await limits.permit([limited("site:b", "1000/d")])
 
@@ -357,7 +355,7 @@ async def test_a_limit_leaves_redis_when_it_is_empty(client: Any) -> None:
 
 
 async def test_a_changed_rate_takes_over_at_once(client: Any) -> None:
-    limits = Limits(client, "r1")
+    limits = Permits(client)
     await limits.permit([limited("site:a", "1/h burst 0")])
 
     slow = await limits.permit([limited("site:a", "1/h burst 0")])
@@ -410,27 +408,18 @@ TWO = Limit("site:a", connections=2)
 
 
 @pytest.fixture
-def relays(client: Any) -> Sequence[Limits]:
-    return [Limits(client, f"r{number}", lease_ms=60_000) for number in range(3)]
+def relays(client: Any) -> Sequence[Slots]:
+    return [Slots(client, f"r{number}", lease_ms=60_000) for number in range(3)]
 
 
-async def _tended(limits: Limits) -> None:
-    """One round of what `run` does."""
-    stopping = asyncio.Event()
-    running = asyncio.create_task(limits.run(stopping))
-    await asyncio.sleep(0.1)
-    stopping.set()
-    await running
-
-
-async def test_promise_6_connections_are_counted_over_all_relays(relays: Sequence[Limits]) -> None:
+async def test_promise_6_connections_are_counted_over_all_relays(relays: Sequence[Slots]) -> None:
     answers = await asyncio.gather(*(relay.connect([TWO]) for relay in relays for _ in range(4)))
 
     assert sum(isinstance(answer, Slot) for answer in answers) == 2
     assert {answer.limit for answer in answers if isinstance(answer, Wait)} == {"site:a"}
 
 
-async def test_a_connection_takes_a_slot_under_all_its_limits_or_none(relays: Sequence[Limits]) -> None:
+async def test_a_connection_takes_a_slot_under_all_its_limits_or_none(relays: Sequence[Slots]) -> None:
     source = Limit("site:a source:x", connections=1)
     await _slot(relays[0], source)
 
@@ -442,7 +431,7 @@ async def test_a_connection_takes_a_slot_under_all_its_limits_or_none(relays: Se
     assert all(isinstance(slot, Slot) for slot in free)
 
 
-async def test_a_slot_given_back_is_free_at_once(relays: Sequence[Limits]) -> None:
+async def test_a_slot_given_back_is_free_at_once(relays: Sequence[Slots]) -> None:
     first = await _slot(relays[0], TWO)
     await _slot(relays[0], TWO)
     assert isinstance(await relays[0].connect([TWO]), Wait)
@@ -453,7 +442,7 @@ async def test_a_slot_given_back_is_free_at_once(relays: Sequence[Limits]) -> No
     assert isinstance(await relays[0].connect([TWO]), Slot)
 
 
-async def test_connections_without_a_limit_need_no_slot(relays: Sequence[Limits]) -> None:
+async def test_connections_without_a_limit_need_no_slot(relays: Sequence[Slots]) -> None:
     slot = await _slot(relays[0], limited("site:a", "1/s"))
 
     assert not slot.lost
@@ -461,7 +450,7 @@ async def test_connections_without_a_limit_need_no_slot(relays: Sequence[Limits]
 
 
 async def test_the_slots_of_a_dead_relay_end_with_their_lease(client: Any) -> None:
-    short, long, alive = (Limits(client, f"r{at}", lease_ms=ms) for at, ms in enumerate((400, 60_000, 60_000)))
+    short, long, alive = (Slots(client, f"r{at}", lease_ms=ms) for at, ms in enumerate((400, 60_000, 60_000)))
     other = Limit("site:b", connections=2)
     begun = await _now_ms(client)
     for _ in range(2):
@@ -475,12 +464,12 @@ async def test_the_slots_of_a_dead_relay_end_with_their_lease(client: Any) -> No
 
 
 async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client: Any) -> None:
-    living, other = Limits(client, "r0", lease_ms=3000), Limits(client, "r1", lease_ms=3000)
+    living, other = Slots(client, "r0", lease_ms=6000), Slots(client, "r1", lease_ms=6000)
     slots = [await _slot(living, TWO), await _slot(living, TWO)]
     stopping = asyncio.Event()
-    running = asyncio.create_task(living.run(stopping))
+    running = asyncio.create_task(tend([living], stopping))
 
-    for _ in range(8):
+    for _ in range(14):
         await asyncio.sleep(0.5)
         assert isinstance(await other.connect([TWO]), Wait)
 
@@ -493,7 +482,7 @@ async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_
     client: Any,
 ) -> None:
     clock = Still()
-    stopped, other = Limits(client, "r0", lease_ms=400, monotonic=clock), Limits(client, "r1", lease_ms=60_000)
+    stopped, other = Slots(client, "r0", lease_ms=400, monotonic=clock), Slots(client, "r1", lease_ms=60_000)
     slots = [await _slot(stopped, TWO), await _slot(stopped, TWO)]
     assert not any(slot.lost for slot in slots)
 
@@ -503,22 +492,22 @@ async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_
 
     assert isinstance(taken, Slot)
     assert all(slot.lost for slot in slots)
-    await _tended(stopped)
+    await stopped.tend()
     assert all(slot.lost for slot in slots)
     assert not taken.lost
 
 
 async def test_slots_that_redis_has_forgotten_are_lost(client: Any) -> None:
-    limits = Limits(client, "r0", lease_ms=60_000)
+    limits = Slots(client, "r0", lease_ms=60_000)
     slot = await _slot(limits, TWO)
     await client.delete(keys.slots("site:a"))
 
-    await _tended(limits)
+    await limits.tend()
 
     assert slot.lost
 
 
-async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client: Any, relays: Sequence[Limits]) -> None:
+async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client: Any, relays: Sequence[Slots]) -> None:
     was_taken = asyncio.Event()
 
     async def hang(*args: Any) -> object:
@@ -528,17 +517,17 @@ async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client: An
         return None
 
     await _slot(relays[0], Limit("site:b", connections=1))  # the script is loaded
-    giving_up = Limits(client, "r9", lease_ms=60_000)
-    real = giving_up._slots._client
-    giving_up._slots._client = type("Hanging", (), {"evalsha": staticmethod(hang)})()
+    giving_up = Slots(client, "r9", lease_ms=60_000)
+    real = giving_up._client
+    giving_up._client = type("Hanging", (), {"evalsha": staticmethod(hang)})()
     connecting = asyncio.create_task(giving_up.connect([Limit("site:a", connections=1)]))
     await was_taken.wait()
     connecting.cancel()
     await asyncio.gather(connecting, return_exceptions=True)
-    giving_up._slots._client = real
+    giving_up._client = real
 
     assert isinstance(await relays[0].connect([Limit("site:a", connections=1)]), Wait)
-    await _tended(giving_up)
+    await giving_up.tend()
     assert isinstance(await relays[1].connect([Limit("site:a", connections=1)]), Slot)
 
 
@@ -549,15 +538,15 @@ def wanted_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("wanted_for_long")
-async def test_who_holds_idle_connections_learns_that_another_wants_one(relays: Sequence[Limits]) -> None:
+async def test_who_holds_idle_connections_learns_that_another_wants_one(relays: Sequence[Slots]) -> None:
     holder, other, _ = relays
     slots = [await _slot(holder, TWO), await _slot(holder, TWO)]
     elsewhere = await _slot(holder, Limit("site:b", connections=2))
-    await _tended(holder)
+    await holder.tend()
     assert not any(holder.wanted(slot) for slot in slots)
 
     await other.connect([TWO])
-    await _tended(holder)
+    await holder.tend()
 
     assert all(holder.wanted(slot) for slot in slots)
     assert all(holder.wanted(slot, busy=True) for slot in slots)
@@ -572,19 +561,19 @@ async def test_who_holds_idle_connections_learns_that_another_wants_one(relays: 
 
 
 @pytest.mark.usefixtures("wanted_for_long")
-async def test_a_relay_gives_up_an_idle_connection_for_one_that_it_wants_itself(relays: Sequence[Limits]) -> None:
+async def test_a_relay_gives_up_an_idle_connection_for_one_that_it_wants_itself(relays: Sequence[Slots]) -> None:
     relay = relays[0]
     slots = [await _slot(relay, TWO), await _slot(relay, TWO)]
 
     assert isinstance(await relay.connect([TWO]), Wait)  # of another pool
-    await _tended(relay)
+    await relay.tend()
 
     assert all(relay.wanted(slot) for slot in slots)
     assert not any(relay.wanted(slot, busy=True) for slot in slots)
 
 
 @pytest.mark.usefixtures("wanted_for_long")
-async def test_busy_connections_are_given_up_until_shares_are_equal(relays: Sequence[Limits]) -> None:
+async def test_busy_connections_are_given_up_until_shares_are_equal(relays: Sequence[Slots]) -> None:
     holder, other, _ = relays
     four = Limit("site:a", connections=4)
     slots = [await _slot(holder, four) for _ in range(4)]
@@ -593,7 +582,7 @@ async def test_busy_connections_are_given_up_until_shares_are_equal(relays: Sequ
     for _ in range(4):
         if isinstance(await other.connect([four]), Slot):
             counts.append("other got one")
-        await _tended(holder)
+        await holder.tend()
         if owed := [slot for slot in slots if holder.wanted(slot, busy=True)]:
             await holder.disconnect(owed[0])
             slots.remove(owed[0])
@@ -607,13 +596,15 @@ async def test_busy_connections_are_given_up_until_shares_are_equal(relays: Sequ
 
 HOLDER = """
 import asyncio, sys, time
-from services.relay.limits.limits import Limit, Limits
+from services.relay.limits.permits import Limit
+from services.relay.limits.slots import Slots
+from services.relay.limits.tending import tend
 from shared.redis import redis
 
 async def main():
-    limits = Limits(redis.connect(sys.argv[1]), "holder", lease_ms=3000)
+    limits = Slots(redis.connect(sys.argv[1]), "holder", lease_ms=3000)
     slot = await limits.connect([Limit("site:a", connections=1)])
-    running = asyncio.create_task(limits.run(asyncio.Event()))
+    running = asyncio.create_task(tend([limits], asyncio.Event()))
     print("held", flush=True)
     while not slot.lost:
         await asyncio.sleep(0.01)
@@ -641,7 +632,7 @@ async def test_promise_6_connections_of_a_process_that_is_gone_are_free_after_it
     redis_url: str, holder: asyncio.subprocess.Process, signalled: signal.Signals
 ) -> None:
     client = redis.connect(redis_url)
-    other = Limits(client, "other", lease_ms=60_000)
+    other = Slots(client, "other", lease_ms=60_000)
     assert isinstance(await other.connect([Limit("site:a", connections=1)]), Wait)
 
     holder.send_signal(signalled)

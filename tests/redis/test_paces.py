@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.relay.limits.limits import Limits
 from services.relay.limits.pace import OVER_MS, Pace
 from services.relay.limits.paces import Paces
+from services.relay.limits.tending import tend
 from shared.redis import keys, redis
 
 AWAY = redis.connect("redis://127.0.0.1:1")
@@ -182,15 +182,17 @@ async def test_what_redis_did_not_hear_counts_here_and_is_told_later(client: Any
 
 
 async def test_the_limits_keep_their_view_fresh(client: Any) -> None:
-    one, other = Limits(client, "r1"), Limits(client, "r2")
+    one, other = Paces(client), Paces(client)
     one.note_accepted(SITE, SOURCE)
     await one.slow_down(SITE, SOURCE)
     await one.rest("yahoo", SOURCE, await _now_ms(client) + 60_000)
     await one.one_connection("orange", SOURCE, await _now_ms(client) + 60_000)
 
     stopping = asyncio.Event()
-    running = asyncio.create_task(other.run(stopping))
-    await asyncio.sleep(0.3)
+    running = asyncio.create_task(tend([other], stopping))
+    async with asyncio.timeout(30):
+        while not other.only_one("orange", SOURCE):  # noqa: ASYNC110 - Redis's state
+            await asyncio.sleep(0.01)
     stopping.set()
     await running
 

@@ -124,8 +124,12 @@ class Beside(RuleBasedStateMachine):
     def of(self, relay: str) -> ReadyQueues:
         return self.alone if relay.startswith("x") else self.queues
 
-    def goes_back(self, messages: Iterable[Message]) -> None:
-        self.where |= {message: "apart" if self.take_overs[message] >= 2 else "ready" for message in messages}
+    def goes_back(self, messages: Iterable[Message], relay: str = "") -> None:
+        """What was over while it was parked may have been taken by one who tries alone: to those it goes back, and is
+        over there as well."""
+        is_alone = relay.startswith("x")
+        places = {message: "apart" if is_alone or self.take_overs[message] >= 2 else "ready" for message in messages}
+        self.where |= places
 
     def are_taken_over(self, relays: Iterable[str]) -> Counter[tuple[int, bytes]]:
         """How often by now, and the body, of each message that these had in hand."""
@@ -133,7 +137,7 @@ class Beside(RuleBasedStateMachine):
         for relay in relays:
             messages = [*self.hand(relay).values()]
             self.take_overs.update(messages)
-            self.goes_back(messages)
+            self.goes_back(messages, relay)
             told.update((self.take_overs[message], message.body) for message in messages)
         return told
 
@@ -258,12 +262,12 @@ class Beside(RuleBasedStateMachine):
     @rule(relay=hands, every=everies)
     def release(self, relay: str, every: int) -> None:
         relay, back = self.some_of(relay, every)
-        self.goes_back(back.values())
+        self.goes_back(back.values(), relay)
         self.run(self.of(relay).release(P, relay, [*back, 10**9]))
 
     @rule(relay=hands)
     def stop(self, relay: str) -> None:
-        self.goes_back(self.hand(relay).values())
+        self.goes_back(self.hand(relay).values(), relay)
         self.dead.discard(relay)
         self.run(self.of(relay).release(P, relay))
 

@@ -25,12 +25,12 @@ async def test_one_refusal_changes_nothing_and_a_run_of_them_is_a_pace(make: Cal
 
     gate.refused(SITE, "default")
     await gate.finish()
-    before = gate._limits.pace(SITE, "default")
+    before = gate._paces.pace(SITE, "default")
     gate.refused(SITE, "default")
     await gate.finish()
 
     assert before is None
-    assert gate._limits.pace(SITE, "default") is not None
+    assert gate._paces.pace(SITE, "default") is not None
 
 
 @pytest.mark.parametrize(("mails", "later_s"), [(RUN_MAILS, 0.0), (0, RUN_S + 1)])
@@ -46,7 +46,7 @@ async def test_refusals_far_apart_are_no_run(
         clock.ahead_s += later_s
     await gate.finish()
 
-    assert gate._limits.pace(SITE, "default") is None
+    assert gate._paces.pace(SITE, "default") is None
 
 
 async def test_one_customers_host_slows_nobody_elses(make: Callable[..., Gate]) -> None:
@@ -56,7 +56,7 @@ async def test_one_customers_host_slows_nobody_elses(make: Callable[..., Gate]) 
         gate.refused("microsoft365", "default")
     await gate.finish()
 
-    assert gate._limits.pace("microsoft365", "default") is None
+    assert gate._paces.pace("microsoft365", "default") is None
 
 
 async def test_a_refusal_of_our_name_is_told_loudly_and_not_once_a_message(

@@ -296,7 +296,7 @@ async def test_facts_that_cannot_be_understood_are_hopeless_and_the_others_count
     await consumer.create_groups()
     running = asyncio.create_task(consumer.run(stopping))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await client.xlen(keys.dead(keys.events(P))) < 3:  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.01)
     stopping.set()

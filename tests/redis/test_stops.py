@@ -28,7 +28,7 @@ PAUSE = Stop(PAUSED, "acme", NOW_MS - 1, "tenant")
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what changes is in another task, which tells nobody
             await asyncio.sleep(0.01)
 
@@ -165,10 +165,18 @@ async def test_while_redis_is_away_what_was_known_last_holds(client: Any, stop_l
     await view.load()
     away = redis.connect(f"redis://127.0.0.1:{free_port()}/0")
     try:
-        view._list = StopList(away)
+        asked = 0
+
+        class Asked(StopList):
+            async def all(self) -> dict[str, Stop]:
+                nonlocal asked
+                asked += 1
+                return await super().all()
+
+        view._list = Asked(away)
         stopping = asyncio.Event()
         running = asyncio.create_task(view.run(stopping))
-        await asyncio.sleep(0.05)
+        await until(lambda: asked > 0)
         stopping.set()
         await running
 

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.relay.encryption.https import Https
 from services.relay.encryption.mta_sts import StsPolicy
 from services.relay.encryption.sts_policies import (
     MIN_AGE_MS,
@@ -19,7 +18,9 @@ from services.relay.encryption.sts_policies import (
     NotFetched,
     StsPolicies,
 )
+from services.relay.words.tls import TlsFailure
 from shared.net.dns import DnsUnavailable
+from shared.net.web import Failed, Https, Why
 from shared.redis import keys
 from shared.words import ids
 from tests.fakes.certificates import Authority
@@ -216,6 +217,34 @@ async def test_a_policy_that_cannot_be_had_the_first_time_is_none_that_is_told_a
     assert world.fetches == 1
     world.texts_are = []
     assert await relay.policy("example.net") is None
+
+
+class FailingWeb:
+    """A web server that fails in one way."""
+
+    def __init__(self, why: Why) -> None:
+        self.why = why
+
+    async def get(self, url: str, media_type: str, max_bytes: int) -> bytes:
+        raise Failed(self.why, f"{url} failed")
+
+
+@pytest.mark.parametrize(
+    ("why", "failure"),
+    [
+        ("unreachable", "sts-policy-fetch-error"),
+        ("status", "sts-policy-fetch-error"),
+        ("unproven", "sts-webpki-invalid"),
+        ("media_type", "sts-policy-invalid"),
+        ("too_long", "sts-policy-invalid"),
+    ],
+)
+async def test_how_a_policys_web_server_fails_has_a_result_type(world: World, why: Why, failure: TlsFailure) -> None:
+    relay = StsPolicies(world, FailingWeb(why), world.client, PARTITIONS, lambda: world.now_ms)
+
+    found = await relay.policy("example.net")
+
+    assert found == NotFetched(failure)
 
 
 async def test_a_policy_that_is_to_be_forgotten_at_once_is_not_fetched_for_every_mail(world: World) -> None:

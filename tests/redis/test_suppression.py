@@ -260,7 +260,7 @@ async def test_who_leaves_is_on_the_list_within_a_second(client: Any, lists: Lis
     await publisher.publish(
         [events.Unsubscribed(event_id="u", occurred_at=1, tenant="acme", job=JOB, ordinal=3, by="one_click")]
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await lookup.check([("acme", "a@b.example")]) == [None]:  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.005)
     stopping.set()

@@ -12,10 +12,9 @@ from typing import Any
 import dkim
 import pytest
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier
-from services.relay.delivery.route import Hop, NoRoute
-from services.relay.delivery.smtp import Connection, Timeouts
-from services.relay.encryption.https import Https
+from services.relay.delivery.dial import Timeouts
 from services.relay.reporting.tls_report import DAY_S, Reporter, due_at
 from services.relay.reporting.tls_reports import (
     RETRY_MS,
@@ -23,13 +22,15 @@ from services.relay.reporting.tls_reports import (
     TlsReports,
     deliver_by,
 )
+from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.dkim import Signer
 from services.relay.traffic.egress import Source
-from services.relay.traffic.gate import Unlimited
 from services.relay.traffic.hosts import Hosts
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import NEVER, OPPORTUNISTIC, TlsPolicy
 from shared.mail import dkim_keys
 from shared.net.dns import DnsUnavailable
+from shared.net.web import Https
 from shared.redis import keys
 from shared.words import ids
 from tests.fakes.certificates import Authority

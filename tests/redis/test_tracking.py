@@ -95,7 +95,7 @@ async def recorded(url: str) -> list[Fact]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - what is waited for is a file, and tells nobody
             await asyncio.sleep(0.01)
 
@@ -279,7 +279,7 @@ class Process:
             self.process = subprocess.Popen([sys.executable, "-m", "services.tracking"], env=environ, stderr=log)
 
     async def answering(self) -> None:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(30):
+        async with aiohttp.ClientSession() as session, asyncio.timeout(60):
             while self.process.poll() is None:
                 with contextlib.suppress(aiohttp.ClientError):
                     await session.get(f"http://127.0.0.1:{self.port}/u/none")

@@ -10,8 +10,8 @@ from typing import Protocol
 import structlog
 from prometheus_client import Gauge
 
+from shared.net.remembered import Remembered
 from shared.process.lifecycle import pause
-from shared.process.remembered import Remembered
 from shared.redis import keys, stops
 from shared.redis.redis import Client, RedisAway
 from shared.redis.stops import Stop

@@ -21,10 +21,10 @@ from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
-from services.relay.delivery.route import Hop, NoRoute
 from services.relay.traffic.egress import Source
 from services.relay.traffic.hosts import FULL_S, Hosts, Shut
 from services.relay.traffic.shaping import Rule
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.words.tls import TlsFailure, TlsPolicy
@@ -53,7 +53,7 @@ class Result(msgspec.Struct, frozen=True):
 
 class Parcel(msgspec.Struct, frozen=True):
     """What one message needs on its way. `utf8`: its header has addresses beyond ASCII (RFC 6531). `before_body` is
-    awaited when the host waits for the body. `wire_ready`: as in `transaction.is_wire_ready`. `attempt`: the first is
+    awaited when the host waits for the body. `wire_ready`: as in `wire.is_wire_ready`. `attempt`: the first is
     1."""
 
     domain: str
@@ -67,7 +67,7 @@ class Parcel(msgspec.Struct, frozen=True):
 
 
 class Connection(Protocol):
-    """What the courier needs of `smtp.Connection`."""
+    """What the courier needs of `connection.Connection`."""
 
     host: str
     tls: str | None
@@ -134,7 +134,7 @@ class Sessions(Protocol):
 
 
 class Courier:
-    """Belongs to one worker; `open_connection` is `smtp.Connection.open` with this process's settings."""
+    """Belongs to one worker; `open_connection` is `connection.Connection.open` with this process's settings."""
 
     def __init__(
         self,

@@ -1,13 +1,12 @@
 """Where the mail of a domain goes: the hosts to try, in order."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import groupby
 from random import Random
 from typing import Protocol
 
-from services.relay.words.tls import OPPORTUNISTIC, TlsPolicy
+from services.relay.words.hop import Hop, NoRoute
 from shared.net import dns
 from shared.words.sites import FixedRoute
 
@@ -15,26 +14,6 @@ from shared.words.sites import FixedRoute
 #: dead ones would hold a connection for an hour.
 MAX_HOSTS = 10
 MAX_HOPS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One address of one host. `host` is the name that it goes by; `address` what is dialled, None: what the system
-    finds for the name; `tls` how it has to be encrypted to."""
-
-    host: str
-    port: int
-    address: str | None = None
-    tls: TlsPolicy = OPPORTUNISTIC
-
-
-@dataclass(frozen=True, slots=True)
-class NoRoute:
-    """There is nowhere to go: for ever if `final`, else for now."""
-
-    reason: str
-    text: str
-    final: bool
 
 
 class Resolver(Protocol):

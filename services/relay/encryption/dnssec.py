@@ -28,7 +28,7 @@ import dns.rdtypes.IN.A
 import dns.rrset
 
 from services.relay.words.tls import Tlsa
-from shared.process.remembered import AskedOnce
+from shared.net.remembered import AskedOnce
 
 RecordType = Literal["MX", "A", "CNAME", "TLSA"]
 Row = tuple[int, str] | Tlsa

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol
 
-from services.relay.delivery.route import Hop, NoRoute
 from services.relay.encryption.dane import LeftOut, NoAnswer
 from services.relay.encryption.mta_sts import StsPolicy
 from services.relay.encryption.sts_policies import NotFetched
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import (
     NEVER,
     OPPORTUNISTIC,

@@ -9,14 +9,13 @@ day, beside the mail.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 from prometheus_client import Counter
 
-from services.relay.encryption.https import Failed
 from services.relay.encryption.mta_sts import (
     MAX_POLICY_BYTES,
     StsPolicy,
@@ -25,6 +24,7 @@ from services.relay.encryption.mta_sts import (
 )
 from services.relay.words.tls import TlsFailure
 from shared.net.dns import DnsUnavailable
+from shared.net.web import Failed, Why
 from shared.process import logs
 from shared.redis import keys
 from shared.redis.redis import Client
@@ -41,6 +41,15 @@ CACHE_DOMAINS = 100_000
 UNAVAILABLE_MS = 300_000
 #: That Redis has nothing of a domain is believed for so long: another relay may have learnt of it.
 ABSENT_MS = 600_000
+
+#: The result types of RFC 8460 section 4.3.2.2 for what can be wrong with a policy's web server, and with its answer.
+FAILURES: Mapping[Why, TlsFailure] = {
+    "unreachable": "sts-policy-fetch-error",
+    "status": "sts-policy-fetch-error",
+    "unproven": "sts-webpki-invalid",
+    "media_type": "sts-policy-invalid",
+    "too_long": "sts-policy-invalid",
+}
 
 FETCHES = Counter("estafette_relay_mta_sts_fetches_total", "MTA-STS policies asked for", ["result"])
 _FETCHED, _FAILED = FETCHES.labels("fetched"), FETCHES.labels("failed")
@@ -191,7 +200,7 @@ class StsPolicies:
             policy = parse_policy(await self._web.get(url, "text/plain", MAX_POLICY_BYTES))
         except (Failed, ValueError) as fault:
             _FAILED.inc()
-            known.failure = fault.failure if isinstance(fault, Failed) else "sts-policy-invalid"
+            known.failure = FAILURES[fault.why] if isinstance(fault, Failed) else "sts-policy-invalid"
             known.retry_at = self._now_ms() + RETRY_MS
             self._log.warning("mta_sts_not_fetched", domain=domain, failure=known.failure, reason=str(fault)[:300])
         else:

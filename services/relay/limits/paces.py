@@ -68,16 +68,19 @@ class Paces:
         self._slowing: set[str] = set()
         self._log = structlog.get_logger("relay")
 
-    # The view
+    # The view: half a second old, but own changes show at once
 
     def pace(self, site: str, source: str) -> Rate | None:
+        """What may go to the site from this source, as found by its refusals; None: as much as there is."""
         known = self._known.get(f"{site}\n{source}")
         return None if known is None else known.rate
 
     def resting(self, site: str, source: str) -> bool:
+        """Whether nothing may go to the site from this source for now."""
         return self._rests.get(f"{site}\n{source}", 0) > self._now_ms()
 
     def only_one(self, site: str, source: str) -> bool:
+        """Whether the site is to get one connection alone from this source for now."""
         return self._singles.get(f"{site}\n{source}", 0) > self._now_ms()
 
     def _now_ms(self) -> int:
@@ -86,6 +89,7 @@ class Paces:
     # What replies say
 
     def note_accepted(self, site: str, source: str) -> None:
+        """After each message that the site took: paces are made from that."""
         self._accepted[f"{site}\n{source}"] += 1
 
     async def slow_down(self, site: str, source: str) -> None:

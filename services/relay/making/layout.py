@@ -21,8 +21,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.relay.delivery.transaction import is_wire_ready
 from services.relay.making.islands import Island, cut
+from services.relay.words.wire import is_wire_ready
 from shared.mail import hrefs
 from shared.mail.quoted_printable import (
     MAX_LINE_CHARS,

@@ -18,7 +18,7 @@ from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
 from shared.mail.templates import Name, TemplateFailed
-from shared.process.remembered import Remembered
+from shared.net.remembered import Remembered
 from shared.process.sandbox import Unavailable
 from shared.redis import keys
 from shared.redis.ready import LANES

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from services.relay.delivery.transaction import is_wire_ready
 from services.relay.making import feedback, personal
 from services.relay.making.emptiness import Emptiness, Line
 from services.relay.making.islands import cut
 from services.relay.making.layout import Layout, Marks, Urls
 from services.relay.making.rendering import Asked, Job
+from services.relay.words.wire import is_wire_ready
 from shared.mail import addresses, headers, templates
 from shared.words import events, variables
 from shared.words.content import CompiledContent, Part
@@ -46,7 +46,7 @@ _EMPTY = {
 class RenderedMail(msgspec.Struct, frozen=True):
     """Header fields in order, names and values, folded with CRLF SP; the body, which is in DKIM's relaxed form
     already; whether it takes SMTPUTF8 to be sent; and whether its body is known to have the lines that SMTP asks for
-    (`transaction.is_wire_ready`)."""
+    (`wire.is_wire_ready`)."""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes

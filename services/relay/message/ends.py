@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from services.relay.delivery.courier import Result
-from services.relay.delivery.route import NoRoute
 from services.relay.message.mail import End, Mail, Unmade
 from services.relay.message.outcome import (
     Bounce,
@@ -15,6 +14,7 @@ from services.relay.message.outcome import (
     outcome,
 )
 from services.relay.message.retry import Retries
+from services.relay.words.hop import NoRoute
 from services.relay.words.notnow import NotNow
 from shared.words import events
 

@@ -12,7 +12,7 @@ from shared.words import events
 class Made(msgspec.Struct, frozen=True):
     """A mail that can be sent: envelope sender, bytes with CRLF, the stream of its job; whether its header has
     addresses beyond ASCII; the pace that its job may have, or ""; whether its lines are known to be as SMTP has them
-    (`transaction.is_wire_ready`)."""
+    (`wire.is_wire_ready`)."""
 
     mail_from: str
     message: bytes

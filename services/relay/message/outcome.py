@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from services.relay.delivery.route import NoRoute
 from services.relay.traffic.shaping import Rule
+from services.relay.words.hop import NoRoute
+from services.relay.words.our_name import is_about_our_name
 from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
 from shared.words import replies
 
@@ -24,8 +25,6 @@ MAX_RETRY_AFTER_S = 3600
 #: RFC 5321 section 4.5.3.1.10 asks to hear 552 as 452 here; others say it with other codes. We send one recipient at a
 #: time: there are too many in an hour, or over a connection.
 _TOO_MANY_RECIPIENTS = re.compile(r"too many (recipients|rcpts?)\b(?! (unknown|invalid))", re.I)
-#: A refusal that ends no message, for it is about the name that we go by (`replies`).
-_ABOUT_OUR_NAME = "helo_rejected"
 #: What it says of an address that its domain has nowhere to go for ever. A host inside is a fault of the domain's
 #: records, which somebody will mend.
 _NO_ROUTE: dict[str, Literal["hard", "soft"]] = {"no_mail_host": "hard", "loop": "soft"}
@@ -88,15 +87,6 @@ def _of_no_connection(failed: ConnectFailed, rule: Rule | None) -> Defer:
         return Defer("connection_failed")
     said = replies.classify(failed.reply.code, failed.reply.enhanced or None, failed.reply.text)
     return Defer(said.reason, _wait_s(failed.reply, rule))
-
-
-def is_about_our_name(reply: Reply) -> bool:
-    """The host does not like what we said in EHLO: no other recipient, and no other day, will do better. An answer to
-    EHLO itself is that, whatever its words, unless it is about something that passes."""
-    if reply.code < 400 or reply.code == 503:
-        return False
-    said = replies.classify(reply.code, reply.enhanced or None, reply.text)
-    return said.reason == _ABOUT_OUR_NAME or (reply.stage == "ehlo" and reply.code in (501, 504, 550))
 
 
 def _is_too_many_recipients(reply: Reply) -> bool:

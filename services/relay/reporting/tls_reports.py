@@ -18,7 +18,6 @@ import msgspec
 from prometheus_client import Counter
 
 from services.relay.delivery.courier import Courier, Parcel
-from services.relay.delivery.route import Hop
 from services.relay.reporting.tls_report import (
     DAY_S,
     GIVE_UP_S,
@@ -34,6 +33,7 @@ from services.relay.reporting.tls_report import (
     session,
 )
 from services.relay.signing.dkim import Signer, sign
+from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
 from services.relay.words.tls import TlsFailure, TlsPolicy

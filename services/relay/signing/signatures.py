@@ -1,7 +1,7 @@
 """The signatures of a relay's mails: made by processes beside it, so that it can make and send others meanwhile.
 
 An RSA signature holds a processor for longer than rendering, sending and recording the mail do together, and in a
-thread it holds up the loop as well (the README has the figures). So a relay keeps `relay.signing_processes` of
+thread it holds up the loop as well (loadtests has the figures). So a relay keeps `relay.signing_processes` of
 `signing`, and asks the one that has least to do. What is asked for in one turn of the loop goes in one write.
 
 A process is asked for a few mails at a time, and what people wait for goes before bulk here too: behind the mails of a

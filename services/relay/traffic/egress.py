@@ -39,8 +39,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
+from typing import get_args
 
-from services.relay.message.retry import SCHEDULES_S
 from shared.process.tables import (
     Table,
     shown,
@@ -48,6 +48,7 @@ from shared.process.tables import (
     texts,
     whole,
 )
+from shared.words.content import Stream
 from shared.words.sites import PROVIDERS
 
 #: What a source, pool and stream are called when nothing names them.
@@ -269,7 +270,7 @@ def _streams(table: Table, pools: Mapping[str, Pool]) -> dict[str, str]:
             raise ValueError(f"names the pool {shown(value)}; known are {', '.join(pools)}")
         return value
 
-    chosen = {stream: table.take(stream, "", pool) for stream in SCHEDULES_S}
+    chosen = {stream: table.take(stream, "", pool) for stream in get_args(Stream)}
     table.end()
     return {stream: name for stream, name in chosen.items() if name}
 

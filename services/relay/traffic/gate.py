@@ -24,17 +24,10 @@ from typing import Any, Protocol
 import structlog
 from prometheus_client import Counter as Metric
 
-from services.relay.delivery.route import Hop, NoRoute, Routes
-from services.relay.encryption.policies import Policies
-from services.relay.limits.limits import (
-    Limit,
-    Limits,
-    Slot,
-    Wait,
-)
-from services.relay.message.outcome import is_about_our_name
+from services.relay.limits.paces import Paces
+from services.relay.limits.permits import Limit, Permits, Wait
+from services.relay.limits.slots import Slot, Slots
 from services.relay.traffic.egress import (
-    DEFAULT,
     Egress,
     Sent,
     Source,
@@ -44,6 +37,7 @@ from services.relay.traffic.egress import (
 from services.relay.traffic.limits_of import LimitsOf, scope_of
 from services.relay.traffic.shaping import Rule, Shape, Shaping
 from services.relay.words.notnow import NotNow
+from services.relay.words.our_name import is_about_our_name
 from services.relay.words.reply import Reply
 from shared.redis.redis import RedisAway
 from shared.words import events, ids
@@ -104,7 +98,9 @@ class Gate:
         self,
         shaping: Shaping,
         egress: Egress,
-        limits: Limits,
+        permits: Permits,
+        slots: Slots,
+        paces: Paces,
         queues: Queues,
         partitions: int,
         connections_per_site: int,
@@ -114,7 +110,9 @@ class Gate:
         self._shaping = shaping
         self._limits_of = LimitsOf(shaping)
         self._egress = egress
-        self._limits = limits
+        self._permits = permits
+        self._slots = slots
+        self._paces = paces
         self._queues = queues
         self._partitions = partitions
         self._connections_per_site = connections_per_site
@@ -173,10 +171,10 @@ class Gate:
             self._now_ms(),
             ready.job,
             parse_rate(rate) if rate else None,
-            self._limits.pace(site, source),
+            self._paces.pace(site, source),
         )
         of_queue = any(scope_of(limit.name) == "queue" for limit in limits)
-        refused = await self._limits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
+        refused = await self._permits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
         if refused is None:
             pool = self._egress.pool(ready.stream, ready.tenant).name
             self._sent[pool].note(source)
@@ -186,13 +184,13 @@ class Gate:
 
     def accepted(self, site: str, source: str) -> None:
         """The site took a message."""
-        self._limits.note_accepted(site, source)
+        self._paces.note_accepted(site, source)
         if (refused := self._refused.get((site, source))) is not None:
             self._refused[site, source] = refused[0], refused[1] + 1
 
     def passage(self, site: str, pool: str) -> "Passage":
         """For one connection at a time."""
-        return Passage(self, self._limits, site, pool)
+        return Passage(self, self._slots, site, pool)
 
     async def finish(self) -> None:
         """Waits for what rules asked for and is not stored yet."""
@@ -258,13 +256,13 @@ class Gate:
         return self._is_usable(site, source, now) and self._suspended.get(site, 0.0) <= now
 
     def _is_usable(self, site: str, source: str, now: float) -> bool:
-        return self._full.get((site, source), 0.0) <= now and not self._limits.resting(site, source)
+        return self._full.get((site, source), 0.0) <= now and not self._paces.resting(site, source)
 
     async def enter(self, site: str, source: Source, tenant: str) -> Slot | NotNow | None:
         """A slot for a connection, this tenant's alone unless that is empty; None where nothing limits them.
         RedisAway."""
-        limits = self._limits_of.connection(site, source, tenant, self._limits.only_one(site, source.name))
-        slot = await self._limits.connect(limits) if limits else None
+        limits = self._limits_of.connection(site, source, tenant, self._paces.only_one(site, source.name))
+        slot = await self._slots.connect(limits) if limits else None
         if not isinstance(slot, Wait):
             return slot
         of_source = scope_of(slot.limit) == "source"
@@ -288,11 +286,11 @@ class Gate:
         until_ms = self._now_ms() + rule.for_s * 1000
         match rule.action:
             case "slow_down":
-                self._ask(self._limits.slow_down(site, source))
+                self._ask(self._paces.slow_down(site, source))
             case "one_connection":
-                self._ask(self._limits.one_connection(site, source, until_ms))
+                self._ask(self._paces.one_connection(site, source, until_ms))
             case "rest_source":
-                self._ask(self._limits.rest(site, source, until_ms))
+                self._ask(self._paces.rest(site, source, until_ms))
             case "suspend":
                 self._suspended[site] = self._monotonic() + rule.for_s
                 self._ask(self._queues.hold(ids.name_partition(site, self._partitions), site, until_ms))
@@ -312,8 +310,8 @@ class Gate:
         at, mails = self._refused.get((site, source), (-inf, RUN_MAILS))
         self._refused = {place: one for place, one in self._refused.items() if now - one[0] <= RUN_OVER_S}
         self._refused[site, source] = now, 0
-        if mails < RUN_MAILS and (now - at <= RUN_S or self._limits.pace(site, source) is not None):
-            self._ask(self._limits.slow_down(site, source))
+        if mails < RUN_MAILS and (now - at <= RUN_S or self._paces.pace(site, source) is not None):
+            self._ask(self._paces.slow_down(site, source))
 
     # Inside
 
@@ -358,24 +356,11 @@ class Gate:
             self._log.warning("not_shaped", reason=str(away))
 
 
-class SecuredRoutes:
-    """Hops as a site's shaping, the recipient domain's MTA-STS policy and its hosts' TLSA records ask for them."""
-
-    def __init__(self, routes: Routes, policies: Policies, gate: Gate, site: str) -> None:
-        self._routes, self._policies = routes, policies
-        self._level = gate.shape(site).tls
-
-    async def hops(self, domain: str) -> Sequence[Hop] | NoRoute:
-        """As `route.Routes`, each hop with the policy that holds for it. RedisAway."""
-        hops = await self._routes.hops(domain)
-        return hops if isinstance(hops, NoRoute) else await self._policies.secured(domain, hops, self._level)
-
-
 class Passage:
     """The right to a connection of one worker to its site: see `courier.Passage`."""
 
-    def __init__(self, gate: Gate, limits: Limits, site: str, pool: str) -> None:
-        self._gate, self._limits = gate, limits
+    def __init__(self, gate: Gate, slots: Slots, site: str, pool: str) -> None:
+        self._gate, self._slots = gate, slots
         self._site, self._pool = site, pool
         self._source = ""
         #: What was asked about last, and what the connection leads to.
@@ -405,7 +390,7 @@ class Passage:
             return False
         if not idle and self._gate.has_its_share(self._site, self._pool, self._address, self._source):
             return False
-        return self._slot is None or not (self._slot.lost or self._limits.wanted(self._slot, busy=not idle))
+        return self._slot is None or not (self._slot.lost or self._slots.wanted(self._slot, busy=not idle))
 
     def heard(self, source: str, reply: Reply) -> Rule | None:
         return self._gate.heard(self._site, source, reply)
@@ -419,30 +404,8 @@ class Passage:
             self._gate.count(self._pool, self._source, -1)
             self._source = ""
         if slot is not None:
-            await self._limits.disconnect(slot)
+            await self._slots.disconnect(slot)
 
 
 def _wait_ms(seconds: float) -> int:
     return max(1, min(int(seconds * 1000) + 1, LONGEST_WAIT_MS))
-
-
-class Unlimited:
-    """The passage of the relay's own letters (TLS reports): few, by the system's address, under no site's limits."""
-
-    def source(self, address: str | None) -> Source:
-        return Source(DEFAULT)
-
-    async def enter(self, source: Source) -> None:
-        return None
-
-    def is_good(self, mails: int, *, idle: bool) -> bool:
-        return True
-
-    def heard(self, source: str, reply: Reply) -> None:
-        return None
-
-    def refused(self, source: str) -> None:
-        return None
-
-    async def leave(self) -> None:
-        return None

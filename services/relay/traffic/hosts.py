@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
-from services.relay.delivery.route import Hop
+from services.relay.words.hop import Hop
 from services.relay.words.reply import ConnectFailed
 
 #: Pauses of a host that does not answer, and of one that answers 4xx: the first, and the longest.

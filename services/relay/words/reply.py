@@ -1,4 +1,4 @@
-"""What a host answered, or how it failed to: the words that `smtp.py` brings back and `outcome.py` decides on."""
+"""What a host answered, or how it failed to: the words that `connection` brings back and `outcome` decides on."""
 
 import re
 from collections.abc import Iterable, Iterator

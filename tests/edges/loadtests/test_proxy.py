@@ -12,7 +12,7 @@ SIZE_BYTES = 3_000_000
 
 async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Once the proxy listens."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with suppress(ConnectionRefusedError):
                 return await asyncio.open_connection("127.0.0.1", port)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier, Parcel, Result
-from services.relay.delivery.route import Hop, NoRoute
-from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.delivery.dial import Timeouts
 from services.relay.traffic.egress import Source
 from services.relay.traffic.hosts import (
     BUSY_S,
@@ -21,6 +21,7 @@ from services.relay.traffic.hosts import (
     SILENT_S,
     Hosts,
 )
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.words.tls import (

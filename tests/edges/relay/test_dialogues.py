@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import ASKS_NEXT_FROM, Courier, Parcel
-from services.relay.delivery.route import Hop
-from services.relay.delivery.smtp import Connection, Timeouts
+from services.relay.delivery.dial import Timeouts
 from services.relay.message.outcome import (
     Bounce,
     Defer,
@@ -26,6 +26,7 @@ from services.relay.traffic import shaping
 from services.relay.traffic.egress import Source
 from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Rule, Shaping
+from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
 from services.relay.words.tls import (

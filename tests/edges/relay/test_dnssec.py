@@ -44,13 +44,15 @@ class Clock:
 
 @asynccontextmanager
 async def resolving(
-    timeout_ms: int = 300, clock: Clock | None = None, cache_entries: int = 100
+    timeout_ms: int = 10_000, clock: Clock | None = None, cache_entries: int = 100
 ) -> AsyncIterator[tuple[ValidatingResolver, DnsServer]]:
     async with DnsServer(ZONE) as server:
         server.secure = {"signed.example."}
         resolver = ValidatingResolver(server.address, timeout_ms, clock or Clock(), cache_entries)
-        yield resolver, server
-        await resolver.close()
+        try:
+            yield resolver, server
+        finally:
+            await resolver.close()
 
 
 @pytest.mark.parametrize(

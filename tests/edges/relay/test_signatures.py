@@ -68,7 +68,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-async def until(call: Callable[[], bool], seconds: float = 30) -> None:
+async def until(call: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not call():  # noqa: ASYNC110  (what is waited for happens outside this process)
             await asyncio.sleep(0.01)

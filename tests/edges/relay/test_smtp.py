@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.relay.delivery.smtp import Connection, Timeouts, routed_versions
+from services.relay.delivery.connection import Connection
+from services.relay.delivery.dial import Timeouts, routed_versions
 from services.relay.words.reply import ConnectFailed, ConnectionLost, Reply
 from services.relay.words.tls import (
     NEVER,
@@ -51,7 +52,7 @@ async def connected(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
             await asyncio.sleep(0.001)
 
@@ -321,8 +322,8 @@ async def test_a_host_that_falls_silent_is_left_in_time(extensions: tuple[str, .
 
 
 async def test_each_phase_has_its_own_time() -> None:
-    slow: Script = {"MAIL": (0.3, "250 ok"), "RCPT": (0.3, "250 ok"), "DATA": (0.3, "354 go"), "DOT": (1, "250 ok")}
-    async with connected(slow, replace(PATIENT, mail=0.7, rcpt=0.7, data=0.7)) as (connection, _):
+    slow: Script = {"MAIL": (0.5, "250 ok"), "RCPT": (0.5, "250 ok"), "DATA": (0.5, "354 go"), "DOT": (1, "250 ok")}
+    async with connected(slow, replace(PATIENT, mail=1.4, rcpt=1.4, data=1.4)) as (connection, _):
         assert (await send(connection)).code == 250
 
 
@@ -894,7 +895,7 @@ async def test_a_goodbye_that_is_not_answered_does_not_take_long(step: Any, encr
             "127.0.0.1", server.port, helo="relay.example", tls=OPPORTUNISTIC, timeouts=Timeouts(quit=0.1)
         )
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await connection.close()
 
 

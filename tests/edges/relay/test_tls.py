@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.relay.delivery.smtp import Connection, Timeouts, load_certificates
+from services.relay.delivery.connection import Connection
+from services.relay.delivery.dial import Timeouts, load_certificates
 from services.relay.words.reply import ConnectFailed
 from services.relay.words.tls import (
     NEVER,

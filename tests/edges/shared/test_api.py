@@ -3,19 +3,31 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Annotated
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from multidict import CIMultiDict
 from prometheus_client import REGISTRY
 
-from shared.http import api
+from shared.http import api, paging
 from shared.http.turns import LIGHT_S
+from shared.words.described import says
 
 Client = TestClient[web.Request, web.Application]
 PRINCIPAL = api.Principal("acme", frozenset({"read"}))
 KEY = {"Authorization": "Bearer key"}
+
+
+class Things(msgspec.Struct, frozen=True):
+    after: str = ""
+    limit: Annotated[int, paging.limit(10)] = 10
+
+
+class Sought(msgspec.Struct, frozen=True):
+    q: str = ""
 
 
 class Keys:
@@ -29,10 +41,10 @@ async def client() -> AsyncIterator[Client]:
         return api.json_answer({"query": dict(request.query), "body": (await request.read()).decode()})
 
     routes = [
-        api.Route("GET", "/v1/things", echo, "Things", scope="read", query={"after": "", "limit": ""}),
+        api.Route("GET", "/v1/things", echo, "Things", scope="read", query=Things),
         api.Route("GET", "/v1/things/{thing}", echo, "A thing", scope="read"),
-        api.Route("POST", "/v1/things", echo, "Make one", scope="read", headers={"Idempotency-Key": ""}),
-        api.Route("GET", "/open", echo, "For everybody", query={"q": ""}),
+        api.Route("POST", "/v1/things", echo, "Make one", scope="read", headers={"Idempotency-Key": says("")}),
+        api.Route("GET", "/open", echo, "For everybody", query=Sought),
         api.Route("GET", "/l/{token}", echo, "A link", any_query=True, trailing_slash=True),
     ]
     server = TestServer(api.application(routes, Keys(), max_body_bytes=65536))
@@ -49,6 +61,8 @@ async def client() -> AsyncIterator[Client]:
         ("/v1/things?limit=5&limit=6", [("?limit", "given more than once")]),
         ("/v1/things?limit=5&limt=6&x=", [("?limt", None), ("?x", None)]),
         ("/v1/things/a?verbose", [("?verbose", "there is no such parameter; this route has none")]),
+        ("/v1/things?limit=11&limt=6", [("?limt", None), ("?limit", "expected 1 to 10")]),
+        ("/v1/things?limit=", [("?limit", "expected 1 to 10")]),
         ("/open?after=1", [("?after", "there is no such parameter; there are ?q")]),
         ("/v1/openapi.json?format=yaml", [("?format", "there is no such parameter; this route has none")]),
     ],
@@ -74,7 +88,7 @@ async def test_who_has_no_key_is_not_told_which_parameters_there_are(client: Cli
         assert answer.status == 401
 
 
-@pytest.mark.parametrize("path", ["/v1/things?after=a&limit=", "/v1/things?", "/open?q=%26", "/l/t?a=1&a=2", "/l/t/?b"])
+@pytest.mark.parametrize("path", ["/v1/things?after=&limit=1", "/v1/things?", "/open?q=%26", "/l/t?a=1&a=2", "/l/t/?b"])
 async def test_parameters_that_are_known_or_do_not_matter_pass(client: Client, path: str) -> None:
     async with client.get(path, headers=KEY) as answer:
         assert answer.status == 200

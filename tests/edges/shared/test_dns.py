@@ -41,11 +41,13 @@ ZONE = """
 
 
 @asynccontextmanager
-async def resolving(timeout_ms: int = 300) -> AsyncIterator[tuple[Resolver, DnsServer]]:
+async def resolving(timeout_ms: int = 10_000) -> AsyncIterator[tuple[Resolver, DnsServer]]:
     async with DnsServer(ZONE) as server:
         resolver = Resolver(DnsClient(server.address, timeout_ms), lambda: 0.0)
-        yield resolver, server
-        await resolver.close()
+        try:
+            yield resolver, server
+        finally:
+            await resolver.close()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Questions to name servers on sockets: whom they are put to, and what becomes of them in bad weather."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,33 +16,38 @@ ZONE = """
 """
 
 
+@asynccontextmanager
+async def asking(addresses: str, timeout_ms: int) -> AsyncIterator[NameServers]:
+    """So long a time as a busy machine may take to answer, where an answer is expected."""
+    servers = NameServers(addresses, timeout_ms)
+    try:
+        yield servers
+    finally:
+        await servers.close()
+
+
 @pytest.mark.parametrize("trouble", ["servfail", "refused", "silent"])
 async def test_the_next_server_is_asked_when_one_cannot_tell(trouble: Trouble) -> None:
     async with DnsServer(ZONE) as first, DnsServer(ZONE) as second:
         first.trouble["example.net."] = trouble
-        servers = NameServers(f"{first.address}, {second.address}", 100)
+        async with asking(f"{first.address}, {second.address}", 1000) as servers:
+            assert (await servers.ask("example.net", "MX")).status == "found"
 
-        assert (await servers.ask("example.net", "MX")).status == "found"
-
-        assert (first.asked.total(), second.asked.total()) == (1, 1)
-        await servers.close()
+            assert (first.asked.total(), second.asked.total()) == (1, 1)
 
 
 async def test_a_silent_server_is_no_longer_asked_first_and_one_that_answers_stays() -> None:
     async with DnsServer(ZONE) as silent, DnsServer(ZONE) as other:
         silent.trouble["example.net."] = "silent"
-        servers = NameServers(f"{silent.address},{other.address}", 50)
+        async with asking(f"{silent.address},{other.address}", 1000) as servers:
+            for _ in range(5):
+                assert (await servers.ask("example.net", "MX")).status == "found"
 
-        for _ in range(5):
-            assert (await servers.ask("example.net", "MX")).status == "found"
-
-        assert (silent.asked.total(), other.asked.total()) == (1, 5)
-        await servers.close()
+            assert (silent.asked.total(), other.asked.total()) == (1, 5)
 
 
 async def test_who_cannot_tell_is_not_asked_twice_and_who_is_silent_is() -> None:
-    async with DnsServer(ZONE) as server:
-        servers = NameServers(server.address, 50)
+    async with DnsServer(ZONE) as server, asking(server.address, 1000) as servers:
         server.trouble["example.net."] = "servfail"
         server.trouble["lost.example."] = "silent"
 
@@ -49,30 +55,24 @@ async def test_who_cannot_tell_is_not_asked_twice_and_who_is_silent_is() -> None
         assert (await servers.ask("lost.example", "MX")).detail == "no name server answers"
 
         assert server.asked == {("example.net.", "MX"): 1, ("lost.example.", "MX"): 2}
-        await servers.close()
 
 
 async def test_a_server_that_does_not_know_edns_is_asked_without() -> None:
     async with DnsServer(ZONE) as server:
         server.knows_edns = False
-        servers = NameServers(server.address, 300)
+        async with asking(server.address, 10_000) as servers:
+            for _ in range(3):
+                assert (await servers.ask("example.net", "MX")).status == "found"
 
-        for _ in range(3):
-            assert (await servers.ask("example.net", "MX")).status == "found"
-
-        assert server.asked.total() == 4
-        await servers.close()
+            assert server.asked.total() == 4
 
 
 async def test_many_questions_go_out_from_several_ports_which_are_all_closed() -> None:
-    async with DnsServer(ZONE) as server:
-        servers = NameServers(server.address, 300)
-
+    async with DnsServer(ZONE) as server, asking(server.address, 10_000) as servers:
         for _ in range(2 * PORT_USES + 1):
             await servers.ask("example.net", "MX")
 
         assert len({port for _, port in server.peers}) == 3
-        await servers.close()
 
 
 async def test_the_systems_servers_are_read_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

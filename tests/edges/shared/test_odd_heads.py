@@ -2,9 +2,10 @@
 at the port of the API, of recipients' links, and of metrics; and no second request is found inside of the first."""
 
 import asyncio
+import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 import structlog
@@ -46,7 +47,7 @@ async def _never_unready() -> str | None:
     return None
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def serving(which: str) -> AsyncIterator[int]:
     if which == "metrics":
         probed = await metrics.serve("127.0.0.1", 0, _never_unready)
@@ -70,26 +71,42 @@ async def serving(which: str) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
+class _Heard(asyncio.Protocol):
+    """What the server says. A reset does not take away what had come before it."""
+
+    def __init__(self) -> None:
+        self.bytes = b""
+        self.is_whole = asyncio.Event()
+        self.is_over = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        self.bytes += data
+        head, end, body = self.bytes.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\nContent-Length: (\d+)", head)
+        if end and length and len(body) >= int(length[1]):
+            self.is_whole.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_whole.set()
+        self.is_over.set()
+
+
 async def said(port: int, *pieces: bytes) -> bytes:
-    """Everything that comes for those pieces, each sent by itself."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    """Everything that comes for those pieces, each sent by itself. What we say ends after the first answer: to a server
+    that reads the end before it has answered, nobody is there any more."""
+    transport, heard = await asyncio.get_running_loop().create_connection(_Heard, "127.0.0.1", port)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for piece in pieces:
-                writer.write(piece)
+                transport.write(piece)
                 await asyncio.sleep(0.02)
-            writer.write_eof()
-            found = b""
-            try:
-                while piece := await reader.read(65536):
-                    found += piece
-                    if found.count(b"\r\n\r\n") and not piece.endswith(b"\r\n\r\n"):
-                        break
-            except ConnectionResetError:
-                pass
-            return found
+            await heard.is_whole.wait()
+            with contextlib.suppress(OSError):  # who has hung up needs not be told
+                transport.write_eof()
+            await heard.is_over.wait()
     finally:
-        writer.close()
+        transport.close()
+    return heard.bytes
 
 
 GET, POST = "GET {path} HTTP/1.1\r\nHost: x\r\n", "POST {path} HTTP/1.1\r\nHost: x\r\n"

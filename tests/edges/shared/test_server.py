@@ -29,7 +29,7 @@ async def _ok(request: web.Request) -> web.StreamResponse:
 @asynccontextmanager
 async def serving() -> AsyncIterator[int]:
     async def refuse(_request: web.Request) -> web.StreamResponse:
-        raise Problem(418, "teapot", "no")
+        raise Problem("not_open", "no")
 
     routes = [
         api.Route("GET", "/ok", _ok, "ok"),
@@ -50,7 +50,7 @@ async def said(port: int, wire: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(wire)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await reader.read(100_000) if wire else b""
     finally:
         writer.close()
@@ -135,7 +135,7 @@ async def test_a_client_that_vanishes_in_the_middle_of_a_body_is_no_fault_of_our
     assert not [line for line in lines if line["log_level"] == "error"]
 
 
-@pytest.mark.parametrize(("path", "status"), [("/ok", 200), ("/no", 418), ("/nowhere", 404)])
+@pytest.mark.parametrize(("path", "status"), [("/ok", 200), ("/no", 409), ("/nowhere", 404)])
 async def test_no_answer_names_a_version(path: str, status: int) -> None:
     async with serving() as port:
         answer = await said(port, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())

@@ -68,7 +68,7 @@ async def recording(
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - what is waited for is a file or a call, and tells nobody
             await asyncio.sleep(0.005)
 

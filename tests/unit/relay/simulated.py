@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from services.relay.delivery.courier import Courier, Parcel, Result
-from services.relay.delivery.route import Hop
 from services.relay.limits import pace as rules
-from services.relay.limits.limits import Limit, Limits, Wait
+from services.relay.limits.paces import Paces
+from services.relay.limits.permits import Limit, Permits, Wait
+from services.relay.limits.slots import Slots
 from services.relay.traffic import shaping
 from services.relay.traffic.egress import DEFAULT, Egress, Source
 from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
+from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import ConnectFailed, Reply
 from shared.words import events
@@ -231,7 +233,9 @@ class Workers:
         self._gate = Gate(
             shaping.Shaping.parse(SHIPPED, "[default]\nconnections = 0\nsource_connections = 0"),
             Egress.parse(""),
-            cast(Limits, limits),
+            cast(Permits, limits),
+            cast(Slots, limits),
+            cast(Paces, limits),
             cast(Any, None),
             2,
             20,

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from services.relay.delivery.courier import Answer, Result
-from services.relay.delivery.route import NoRoute
 from services.relay.message import ends
 from services.relay.message.ends import MAX_REPLY_CHARS
 from services.relay.message.mail import End, Mail, Unmade
 from services.relay.message.retry import Retries
+from services.relay.words.hop import NoRoute
 from services.relay.words.notnow import NotNow
 from services.relay.words.reply import (
     ConnectFailed,

@@ -2,7 +2,6 @@
 
 import pytest
 
-from services.relay.delivery.route import Hop
 from services.relay.traffic import hosts as hosts_module
 from services.relay.traffic.hosts import (
     BUSY_MOST_S,
@@ -16,6 +15,7 @@ from services.relay.traffic.hosts import (
     SILENT_S,
     Hosts,
 )
+from services.relay.words.hop import Hop
 from services.relay.words.reply import ConnectFailed, Reply
 
 HOP = Hop("mx.example.net", 25, "192.0.2.1")

@@ -2,7 +2,6 @@
 
 import pytest
 
-from services.relay.delivery.route import NoRoute
 from services.relay.message.outcome import (
     MAX_RETRY_AFTER_S,
     Bounce,
@@ -12,6 +11,7 @@ from services.relay.message.outcome import (
     retry_after_s,
 )
 from services.relay.traffic.shaping import Action, Rule
+from services.relay.words.hop import NoRoute
 from services.relay.words.reply import (
     ConnectFailed,
     ConnectionLost,

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from services.relay.delivery.route import Hop, NoRoute
 from services.relay.encryption.dane import LeftOut, NoAnswer
 from services.relay.encryption.mta_sts import StsPolicy
 from services.relay.encryption.policies import Policies
 from services.relay.encryption.sts_policies import NotFetched
+from services.relay.words.hop import Hop, NoRoute
 from services.relay.words.tls import (
     NEVER,
     OPPORTUNISTIC,

@@ -18,7 +18,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing.compile import Attachment, JobContent, Limits, compile_content
-from services.relay.delivery.transaction import END, wire_body
 from services.relay.making.render import (
     RenderedMail,
     Renderer,
@@ -26,6 +25,7 @@ from services.relay.making.render import (
     nonce,
 )
 from services.relay.signing.dkim import Signer, sign
+from services.relay.words.wire import END, wire_body
 from shared.mail import dkim_keys
 from shared.words import content, events, ids
 from shared.words.content import CompiledContent
@@ -68,7 +68,7 @@ def compiled(**fields: Any) -> CompiledContent:
     return content.decode(content.encode(result))
 
 
-def renderer(tenant: str = "demo", base_url: str = BASE_URL, **fields: Any) -> Renderer:
+def renderer(tenant: str = "demo", base_url: str = BASE_URL, **fields: Any) -> RendererHere:
     return RendererHere(
         compiled(**fields),
         job=JOB,

@@ -5,15 +5,9 @@ from random import Random
 
 import pytest
 
-from services.relay.delivery.route import (
-    MAX_HOPS,
-    MAX_HOSTS,
-    Hop,
-    NoRoute,
-    Routes,
-    shuffled,
-)
+from services.relay.delivery.route import MAX_HOPS, MAX_HOSTS, Routes, shuffled
 from services.relay.message.outcome import Bounce, outcome
+from services.relay.words.hop import Hop, NoRoute
 from shared.net.dns import (
     DnsUnavailable,
     MailHosts,

@@ -1,15 +1,8 @@
 """What is written after which reply, and which reply counts. The same over a socket is in tests/edges."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from services.relay.delivery.transaction import (
-    END,
-    Transaction,
-    is_wire_ready,
-    wire_body,
-)
+from services.relay.delivery.transaction import Transaction
 from services.relay.words.reply import Garbled
 
 MAIL, RCPT, DATA, RSET, BODY = b"MAIL FROM:<>\r\n", b"RCPT TO:<a@b>\r\n", b"DATA\r\n", b"RSET\r\n", b"hi\r\n.\r\n"
@@ -138,35 +131,3 @@ def test_a_refusal_is_known_before_the_other_replies_are_in() -> None:
     assert it.result is None
     assert it.refused is not None
     assert it.refused.code == 550
-
-
-@given(st.lists(st.sampled_from([b"a", b".", b"..", b"\r", b"\n", b"\r\n", b"x y"]), max_size=12).map(b"".join))
-def test_a_body_has_one_end_and_says_what_the_message_says(message: bytes) -> None:
-    wire = wire_body(message)
-
-    assert wire.endswith(b".\r\n")
-    assert (b"\r\n" + wire).count(b"\r\n.\r\n") == 1
-    assert wire.count(b"\r") == wire.count(b"\n") == wire.count(b"\r\n")
-    unstuffed = [line.removeprefix(b".") for line in wire.removesuffix(b".\r\n").split(b"\r\n")[:-1]]
-    assert unstuffed == message.splitlines()
-
-
-pieces_of_text = st.lists(st.sampled_from([b"a", b".", b"\r", b"\n", b"\r\n", b"x. y"]), max_size=8).map(b"".join)
-
-
-@given(pieces_of_text)
-def test_a_message_is_ready_for_the_wire_if_nothing_of_it_has_to_be_changed(message: bytes) -> None:
-    is_ended = message[-2:] in (b"\r\n", b"")
-
-    assert (is_ended and is_wire_ready(message)) == (wire_body(message) == message + END)
-
-
-@given(pieces_of_text.filter(is_wire_ready), pieces_of_text.filter(is_wire_ready))
-def test_parts_that_are_ready_for_the_wire_are_so_together(first: bytes, second: bytes) -> None:
-    assert is_wire_ready(first + second)
-
-
-def test_a_message_with_nothing_to_change_is_not_changed() -> None:
-    message = b"Subject: x\r\n\r\nhello. you.\r\n"
-
-    assert wire_body(message) == message + b".\r\n"

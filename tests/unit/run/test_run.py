@@ -8,6 +8,7 @@ import pytest
 
 from services.local import run
 from shared.process.settings import load
+from shared.redis import redis
 from tests.servers import free_port
 
 
@@ -41,6 +42,30 @@ def test_ports_are_given_out_once() -> None:
 
     assert len(set(given)) == 20
     assert all(21_000 <= port < 32_000 for port in given)
+
+
+def test_one_answer_that_takes_too_long_is_no_redis_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "OTHERS_REDIS_SECONDS", 0.0)
+    instance = run.Instance(load({"ESTAFETTE_REDIS_URL": "redis://127.0.0.1:1/0"}, None))
+    late = iter((True, True, False))
+
+    async def ask(_client: redis.Client) -> str:
+        if next(late):
+            raise redis.RedisAway("Timeout reading from 127.0.0.1:1")
+        return "an answer"
+
+    assert instance.asked(ask) == "an answer"
+
+
+def test_a_redis_that_never_answers_is_named_with_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "OTHERS_REDIS_SECONDS", 0.0)
+    instance = run.Instance(load({"ESTAFETTE_REDIS_URL": "redis://127.0.0.1:1/0"}, None))
+
+    async def ask(_client: redis.Client) -> str:
+        raise redis.RedisAway("Timeout reading from 127.0.0.1:1")
+
+    with pytest.raises(run.CannotRun, match=r"ESTAFETTE_REDIS_URL.*does not answer: Timeout reading"):
+        instance.asked(ask)
 
 
 def test_the_mailbox_port_matters_only_where_mail_goes_to_the_mailbox() -> None:

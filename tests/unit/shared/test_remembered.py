@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.process.remembered import AskedOnce, Remembered
+from shared.net.remembered import AskedOnce, Remembered
 
 
 class Clock:

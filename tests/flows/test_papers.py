@@ -13,7 +13,7 @@ from tests.flows.stack import Stack
 from tests.servers import free_port, need
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "loadtests/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "loadtests/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
 
 #: What is not run here, each with its reason. Whatever a document shows beside these is.
 NOT_RUN = {
@@ -21,6 +21,7 @@ NOT_RUN = {
     "make demo": "test_the_demo_ends_with_figures_that_add_up runs it, in an instance of its own",
     "make test": "it would run this test",
     "make check": "it would run this test",
+    "make format": "changes what is here",
     "make audit": "asks the world which versions have known faults",
     ".ci/run": "it would run this test",
     ".venv/bin/python -m loadtests.": "measures, and reads no package from the directory of this test",
@@ -78,7 +79,7 @@ def outside(block: str) -> Iterator[tuple[str, bool]]:
 
 
 def script(document: Path, replaced: dict[str, str]) -> str:
-    """What a reader would type, but for what is in the tables above, and with `replaced` for what is his own."""
+    """What a reader would type, but for what is in the tables above, and with `replaced` for what is their own."""
     lines = [_PROLOGUE]
     for block in blocks(document):
         for line, is_command in outside(block):
@@ -123,6 +124,7 @@ async def test_every_command_of_a_document_works(document: Path, tmp_path: Path)
     console.write_text(f'#!/bin/sh\nexec {sys.executable} -m services.console.console "$@"\n')
     console.chmod(0o755)
     (tmp_path / "bin").mkdir()
+    (tmp_path / "docs").mkdir()
     (tmp_path / "bin/redis-server").symlink_to(need("redis-server"))
     # Of the parts that are served one by one; the instance has its own.
     ports = {f"ESTAFETTE_{name}_PORT": str(free_port()) for name in ("HTTP", "BOUNCES", "MAILBOX")}

@@ -7,9 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from services.relay.encryption import https
-from services.relay.encryption.https import Failed, Https
 from shared.net.dns import DnsUnavailable
+from shared.net.web import TIMEOUT_S, Failed, Https, Why
 from tests.fakes.certificates import DAY, Authority, Issued
 from tests.fakes.web_server import Answer, WebServer
 
@@ -36,10 +35,15 @@ def ca_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @asynccontextmanager
 async def asking(
-    ca_file: str, issued: Issued = GOOD, names: Names | None = None, *, allow_private: bool = True
+    ca_file: str,
+    issued: Issued = GOOD,
+    names: Names | None = None,
+    *,
+    allow_private: bool = True,
+    timeout_s: float = TIMEOUT_S,
 ) -> AsyncIterator[tuple[Https, WebServer, str]]:
     async with WebServer(issued.server_context()) as server:
-        web = Https(names or Names(), ca_file=ca_file, allow_private=allow_private)
+        web = Https(names or Names(), ca_file=ca_file, allow_private=allow_private, timeout_s=timeout_s)
         try:
             yield web, server, f"https://{HOST}:{server.port}{PATH}"
         finally:
@@ -63,24 +67,24 @@ async def test_what_is_there_is_read(content_type: str, ca_file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "result"),
+    ("answer", "why"),
     [
-        (Answer(status=404), "sts-policy-fetch-error"),
-        (Answer(status=500), "sts-policy-fetch-error"),
-        (Answer(status=204), "sts-policy-fetch-error"),
-        (Answer(status=301, headers={"Location": "/elsewhere"}), "sts-policy-fetch-error"),
-        (Answer(status=302, headers={"Location": "https://elsewhere.example/"}), "sts-policy-fetch-error"),
-        (Answer(b"x" * 101), "sts-policy-invalid"),
-        (Answer(b"x" * 1_000_000), "sts-policy-invalid"),
-        (Answer(b"x", content_type="text/html"), "sts-policy-invalid"),
+        (Answer(status=404), "status"),
+        (Answer(status=500), "status"),
+        (Answer(status=204), "status"),
+        (Answer(status=301, headers={"Location": "/elsewhere"}), "status"),
+        (Answer(status=302, headers={"Location": "https://elsewhere.example/"}), "status"),
+        (Answer(b"x" * 101), "too_long"),
+        (Answer(b"x" * 1_000_000), "too_long"),
+        (Answer(b"x", content_type="text/html"), "media_type"),
     ],
 )
-async def test_what_is_not_there_as_it_has_to_be_is_not_read(answer: Answer, result: str, ca_file: str) -> None:
+async def test_what_is_not_there_as_it_has_to_be_is_not_read(answer: Answer, why: Why, ca_file: str) -> None:
     async with asking(ca_file) as (web, server, url):
         server.answers[PATH] = answer
         server.answers["/elsewhere"] = Answer(b"never asked")
 
-        assert (await failure(web, url)).failure == result
+        assert (await failure(web, url)).why == why
         assert len(server.requests) == 1
 
 
@@ -98,24 +102,23 @@ async def test_a_server_that_does_not_prove_itself_is_not_read(issued: Issued, c
     async with asking(ca_file, issued) as (web, server, url):
         server.answers[PATH] = Answer(b"x")
 
-        assert (await failure(web, url)).failure == "sts-webpki-invalid"
+        assert (await failure(web, url)).why == "unproven"
         assert server.requests == []
 
 
-async def test_a_server_that_takes_its_time_is_not_waited_for(ca_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(https, "TIMEOUT_S", 0.3)
-    async with asking(ca_file) as (web, server, url):
+async def test_a_server_that_takes_its_time_is_not_waited_for(ca_file: str) -> None:
+    async with asking(ca_file, timeout_s=0.3) as (web, server, url):
         server.answers[PATH] = Answer(b"x", delay_s=5)
 
         failed = await failure(web, url)
-        assert failed.failure == "sts-policy-fetch-error"
+        assert failed.why == "unreachable"
         assert "in time" in str(failed)
 
 
 @pytest.mark.parametrize("addresses", [[], DnsUnavailable(HOST, "Timeout")])
 async def test_a_name_without_an_address_is_a_failure(addresses: list[str] | DnsUnavailable, ca_file: str) -> None:
     async with asking(ca_file, names=Names(mta_sts_example_net=addresses)) as (web, _, url):
-        assert (await failure(web, url)).failure == "sts-policy-fetch-error"
+        assert (await failure(web, url)).why == "unreachable"
 
 
 async def test_nobody_is_asked_in_clear_or_at_an_old_version(ca_file: str) -> None:
@@ -123,6 +126,8 @@ async def test_nobody_is_asked_in_clear_or_at_an_old_version(ca_file: str) -> No
     async with WebServer(context) as server:
         web = Https(Names(), ca_file=ca_file, allow_private=True)
         assert await web.post(f"http://{HOST}:{server.port}/", b"x", {}) is not None
+        with pytest.raises(Failed, match="not an https URL"):
+            await web.get(f"http://{HOST}:{server.port}/", "text/plain", 100)
         assert context.minimum_version >= ssl.TLSVersion.TLSv1_2 or context.minimum_version < 0
         await web.close()
 
@@ -134,6 +139,7 @@ async def test_promise_7_nobody_reaches_inside_by_a_name_or_an_address(inside: s
         assert "has no address outside" in str(await failure(web, url))
         host = f"[{inside}]" if ":" in inside else inside
         assert await web.post(f"https://{host}:{server.port}/", b"x", {}) == f"{inside} is not outside"
+        assert "is not outside" in str(await failure(web, f"https://{host}:{server.port}{PATH}"))
         assert "outside" in str(await web.post(url, b"x", {}))
         assert server.requests == []
 

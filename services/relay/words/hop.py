@@ -1,0 +1,25 @@
+"""Where a message may be taken: an address of a host, or nowhere. Pure."""
+
+from dataclasses import dataclass
+
+from services.relay.words.tls import OPPORTUNISTIC, TlsPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One address of one host. `host` is the name that it goes by; `address` what is dialled, None: what the system
+    finds for the name; `tls` how it has to be encrypted to."""
+
+    host: str
+    port: int
+    address: str | None = None
+    tls: TlsPolicy = OPPORTUNISTIC
+
+
+@dataclass(frozen=True, slots=True)
+class NoRoute:
+    """There is nowhere to go: for ever if `final`, else for now."""
+
+    reason: str
+    text: str
+    final: bool

@@ -1,0 +1,90 @@
+"""A route as its service declares it: what is called, who may, and all that the documents of the API say of it."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from shared.words.described import says
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+
+Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+#: What the operations are sorted by, in the order in which somebody meets them.
+TAGS = {
+    "jobs": "A job is one content and the recipients it goes to: send it whole, or open it, append and start it.",
+    "messages": "One recipient's mail, from the queue to its end and what the recipient did then.",
+    "events": "Everything that happened, as one list that is followed from page to page.",
+    "stops": "What is not sent for now, who stopped it and why, and how it goes on.",
+    "suppressions": "The addresses that a tenant does not write to any more.",
+    "domains": "The domains that a tenant sends from: their DKIM keys, and the records to publish in DNS.",
+    "kept mail": "Mail that came back and that nobody understood, for those who run the engine.",
+    "recipients": "What links and pictures in mails lead to. The token is the right to it; no key is asked for.",
+    "mailbox": "The catch-all mailbox of a trial installation; it is there only while mail goes to it.",
+    "process": "Whether the engine is alive and ready, and this document.",
+}
+
+#: What a parameter of the path means, wherever a route has one of that name and says nothing else.
+PATH = {
+    "job": says("The id of the job, as POST /v1/jobs answered it.", "068vjfm5s9m2rc1jqqrg"),
+    "message": says("The id of the message: its job's, a dot and the recipient's number.", "068vjfm5s9m2rc1jqqrg.0"),
+    "address": says("The address, percent-encoded where a URL needs it.", "ana@exemple.fr"),
+    "domain": says("The name of the domain.", "exemple.fr"),
+    "token": says("The token of the link, signed by the engine.", "AbyDEu8fNw0zJpwgAQ"),
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route and what OpenAPI says of it. `answers`: status → Struct, a media type, or None for an empty body."""
+
+    method: str
+    path: str
+    call: Call
+    summary: str
+    scope: str | None = None
+    body: Any = None
+    answers: Mapping[int, Any] = field(default_factory=dict)
+    #: What it is called in clients that are made from the document (`operationId`), and one of `TAGS`.
+    name: str = ""
+    tag: str = ""
+    #: Words of `shared.words.problems` that this route answers, beside those that every route of its kind may.
+    problems: Sequence[str] = ()
+    #: The parameters of the query: a Struct whose fields have defaults (`shared.http.query`).
+    query: type[msgspec.Struct] | None = None
+    #: What parameters of the path mean here, where `PATH` does not say it.
+    in_path: Mapping[str, msgspec.Meta] = field(default_factory=dict)
+    #: Media types of the body where it is not JSON (`application/x-ndjson`, `text/csv`).
+    body_media: Sequence[str] = ()
+    #: Nothing may be sent instead of a body.
+    body_optional: bool = False
+    #: Headers that the route heeds, and what they mean (all optional text).
+    headers: Mapping[str, msgspec.Meta] = field(default_factory=dict)
+    #: Media type → a body as somebody would send it.
+    examples: Mapping[str, Any] = field(default_factory=dict)
+    #: The last parameter of the path may have slashes: the local part of an address does.
+    slashes: bool = False
+    #: Parameters that it does not know are passed over: what was appended to a link shall not break it.
+    any_query: bool = False
+    #: Also with a slash at the end, for the same reason.
+    trailing_slash: bool = False
+
+    @property
+    def parameters(self) -> list[str]:
+        """The names of the parameters of its path."""
+        return _PARAMETER.findall(self.path)
+
+    @property
+    def takes_body(self) -> bool:
+        return self.body is not None or bool(self.body_media)
+
+    @property
+    def pattern(self) -> str:
+        """The path as aiohttp matches it. By itself it takes no braces in a parameter, which is part of some addresses;
+        what is no name of ours is for the handler to say."""
+        pattern = _PARAMETER.sub(r"{\1:[^/]+}", self.path)
+        return pattern.removesuffix("[^/]+}") + r"[\s\S]+}" if self.slashes else pattern

@@ -1,0 +1,135 @@
+"""Every kind of problem that the API answers: its word, its one status, its title, and a sentence that says what to do.
+
+The word is the end of `type` in the document (`urn:estafette:problem:unknown_job`), and programs go by it: it means the
+same on every route and never changes. What is not there, or is another tenant's, is `unknown_<thing>` with 404. The
+sentence is what the documents of the API say; what an answer tells of its own case stands in its `detail`.
+"""
+
+from typing import NamedTuple
+
+URN = "urn:estafette:problem:"
+
+
+class Kind(NamedTuple):
+    """One kind of problem. The title is plain ASCII: it may stand in a status line."""
+
+    status: int
+    title: str
+    sentence: str
+
+
+PROBLEMS: dict[str, Kind] = {
+    # Of the request as HTTP.
+    "bad_request": Kind(400, "Bad request", "The request is no HTTP that can be read, or its body broke off."),
+    "repeated_header": Kind(
+        400, "Header given twice", "A header that has one value was given more than once; `faults` names it."
+    ),
+    "malformed_json": Kind(400, "Malformed JSON", "The body is not JSON."),
+    "not_found": Kind(404, "Not found", "There is nothing at this path."),
+    "method_not_allowed": Kind(
+        405, "Method not allowed", "The path is there, the method is not: the header Allow names those that are."
+    ),
+    "body_too_large": Kind(
+        413, "Body too large", "The body is larger than the server takes: open the job and append its recipients."
+    ),
+    "line_too_long": Kind(414, "Request line too long", "The path and its query are longer than any of ours."),
+    "unsupported_media_type": Kind(
+        415,
+        "Unsupported media type",
+        "The body's Content-Type, charset or Content-Encoding is none that the route takes.",
+    ),
+    "expectation_failed": Kind(417, "Expectation failed", "Of the header Expect only `100-continue` is known."),
+    "misdirected_request": Kind(
+        421, "Misdirected request", "The request's target names another host than its header Host does."
+    ),
+    "header_too_large": Kind(431, "Header too large", "The request's header is larger than the server reads."),
+    "transfer_coding_unknown": Kind(
+        501, "Transfer coding unknown", "`chunked` is the only Transfer-Encoding that is known."
+    ),
+    "version_not_supported": Kind(505, "HTTP version not supported", "HTTP/1.1 and HTTP/1.0 are spoken here."),
+    # Who asks, and what they may.
+    "no_key": Kind(401, "No key", "The request has no key: send `Authorization: Bearer <key>`."),
+    "unknown_key": Kind(401, "Unknown key", "The key is not known, or was revoked."),
+    "missing_scope": Kind(403, "Missing scope", "The key is good, and lacks the scope that the route asks for."),
+    "other_host": Kind(
+        403, "Other host", "The mailbox is read at an address of its host, or by its name, and no other name is taken."
+    ),
+    "other_site": Kind(403, "Other site", "The mailbox is changed from its own page, and another site asked for it."),
+    # What does not fit.
+    "invalid_path": Kind(422, "Invalid path", "A parameter of the path does not fit; `faults` names it."),
+    "invalid_query": Kind(
+        422,
+        "Invalid query",
+        "A parameter of the query is not known, was given twice, or does not fit; `faults` names each of them.",
+    ),
+    "invalid_header": Kind(422, "Invalid header", "A header that the route heeds does not fit; `faults` names it."),
+    "invalid_body": Kind(
+        422, "Invalid body", "The body is JSON and does not fit; `faults` has the path to what is wrong."
+    ),
+    "invalid_job": Kind(
+        422, "Invalid job", "The job has faults, `faults` lists them (up to 100), and nothing was stored."
+    ),
+    "invalid_address": Kind(
+        422, "Invalid address", "The address in the path is none, or is a rule for many addresses."
+    ),
+    "invalid_domain": Kind(422, "Invalid domain", "The name is no domain that mail can be sent from."),
+    "nothing_appended": Kind(
+        422, "Nothing appended", "No line of the body has a recipient who can be stored; `faults` lists what was found."
+    ),
+    "unknown_tenant": Kind(422, "Unknown tenant", "There is no tenant of the name in the body."),
+    # What is not there.
+    "unknown_job": Kind(404, "Unknown job", "There is no such job, or it is another tenant's."),
+    "unknown_message": Kind(404, "Unknown message", "There is no such message, or it is another tenant's."),
+    "unknown_suppression": Kind(404, "Unknown suppression", "The address is not on the tenant's suppression list."),
+    "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
+    "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
+    "unknown_mail": Kind(404, "Unknown mail", "No received mail of that id is kept, or it is another tenant's."),
+    # Sending domains.
+    "unknown_sending_domain": Kind(
+        403, "Unknown sending domain", "The domain of `from` is none of the tenant's: add it with POST /v1/domains."
+    ),
+    "sending_domain_not_shown": Kind(
+        403,
+        "Sending domain not shown",
+        "DNS does not show yet that the domain of `from` is the tenant's: publish, check.",
+    ),
+    "domain_taken": Kind(409, "Domain taken", "The domain is another tenant's: take it from there first."),
+    "domain_taken_back": Kind(
+        409, "Domain taken back", "An operator took the domain back: it is the operator's to give again."
+    ),
+    "nothing_waiting": Kind(409, "Nothing waiting", "No new keys wait to be activated: rotate first."),
+    "not_published": Kind(
+        409, "Not published", "DNS does not show every record of the new keys yet; `faults` names those that it lacks."
+    ),
+    # The state of a job, and what is stopped.
+    "idempotency_key_reused": Kind(
+        409, "Idempotency-Key reused", "The Idempotency-Key was used with another request in the last 24 hours."
+    ),
+    "not_open": Kind(
+        409, "Job not open", "The job was started: nothing is appended to it, and it is not started again."
+    ),
+    "no_recipients": Kind(409, "No recipients", "The job has no recipients: append some, then start it."),
+    "job_ended": Kind(409, "Job ended", "Every message of the job has its end: there is nothing to stop."),
+    "not_stopped": Kind(409, "Not stopped", "The job itself is not stopped: GET /v1/stops lists what is."),
+    "consent_missing": Kind(409, "Consent missing", "A breaker stopped it, and an operator has to consent first."),
+    "no_consent_needed": Kind(409, "No consent needed", "Its tenant stopped it, and resumes it without an operator."),
+    # Too much, and what is not to be had now. Where it is known how long, Retry-After says so.
+    "quota_exceeded": Kind(
+        429, "Quota exceeded", "A quota of the tenant is used up; `quota` names it, and nothing was done."
+    ),
+    "engine_full": Kind(429, "Engine full", "Too much waits to be queued: try again after Retry-After."),
+    "templates_penalised": Kind(
+        429,
+        "Templates penalised",
+        "The tenant's templates took so long that those with logic wait a moment; all others are taken.",
+    ),
+    "too_many_connections": Kind(429, "Too many connections", "The caller's address has too many connections here."),
+    "internal_error": Kind(500, "Internal error", "This is our fault, and it is logged."),
+    "unavailable": Kind(503, "Unavailable", "What the answer needs cannot be had now: try again in a moment."),
+    "timed_out": Kind(504, "Timed out", "What the answer needs took too long."),
+}
+
+
+def urn(word: str) -> str:
+    """The `type` of that kind in a problem document."""
+    return URN + word

@@ -1,0 +1,188 @@
+"""An event as everybody outside sees it, in reports and wherever else it is told: a type, a time, the message, and what
+this type of event has besides.
+
+On the streams it is a fact (`shared.words.events`); its public form is made of the fact and of nothing else. Every type
+and every detail is described here, and the documents of the API are made of that.
+"""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from shared.words import events, ids
+from shared.words.described import says
+from shared.words.times import rfc3339
+
+#: The fields that all facts share; what follows them are the details of the type.
+_COMMON = len(events.Fact.__struct_fields__)
+
+#: What facts are called that have no job: an address enters the list, the bulk of a tenant is stopped and goes on.
+_WITHOUT_JOB = {"Suppressed": "address.suppressed", "Stopped": "tenant.stopped", "Resumed": "tenant.resumed"}
+#: Every type there is → the name of the fact on the stream.
+TYPES: dict[str, str] = {
+    **{fact.topic: name for name, fact in events.FACTS.items()},
+    **{topic: name for name, topic in _WITHOUT_JOB.items()},
+}
+
+#: Every type there is, in a sentence.
+SENTENCES: dict[str, str] = {
+    "message.accepted": "The message is queued for its host: from now on it will have an end.",
+    "message.rejected": "The message was never queued, for a reason that lies in the job. Final.",
+    "message.suppressed": "The message was not sent, because its address is on the suppression list. Final.",
+    "message.delivered": "The receiving host took responsibility for the message. Final, but for a late bounce.",
+    "message.deferred": "An attempt failed for now, and another one will be made.",
+    "message.bounced": "The message will not arrive; `late` if a report said so after a host had taken it. Final.",
+    "message.expired": "The time of the message ran out before a host took it. Final.",
+    "message.failed": "The engine could not make or send the message; nothing is said about the address. Final.",
+    "message.opened": "The picture of the message was fetched.",
+    "message.clicked": "A link of the message was followed.",
+    "message.unsubscribed": "The recipient asked to be left alone; the address enters the suppression list.",
+    "message.complained": "The recipient's provider reported a complaint (RFC 5965).",
+    "message.auto_replied": "An automatic answer to the message came back.",
+    "address.suppressed": "An address entered the suppression list.",
+    "address.reactivated": "An address left the suppression list.",
+    "job.stopped": "The job is not sent for now.",
+    "job.resumed": "The job goes on.",
+    "tenant.stopped": "The bulk mail of the tenant is not sent for now.",
+    "tenant.resumed": "The bulk mail of the tenant goes on.",
+    "tenant.warned": "The figures of the tenant are bad, and its bulk will be stopped if they get worse. Once a day.",
+}
+
+#: What a detail means and an example, wherever an event has one of that name.
+_DETAILS: dict[str, tuple[str, Any]] = {
+    "attempt": ("Which attempt it was, from 1; 0 where nobody knows.", 1),
+    "bad": ("How many of the messages went wrong.", 20),
+    "by": ("On whose word: `engine` or `tenant`.", "engine"),
+    "detail": ("What happened, for people.", "a template took too long"),
+    "duration_ms": ("From MAIL FROM to the reply to the final dot, in ms.", 412),
+    "feedback_type": ("The word of the report, mostly `abuse`.", "abuse"),
+    "host": ("The host that answered; empty where none was reached.", "mx1.exemple.fr"),
+    "ip": ("The address that asked for it.", "192.0.2.33"),
+    "kind": ("What kind it is.", "vacation"),
+    "late": ("Whether a report said it after the host had taken the message.", False),
+    "machine": ("What asked for it where that was no person; empty for a person.", ""),
+    "of": ("Of how many that were looked at.", 400),
+    "position": ("The link's place in the source of the HTML, from 0.", 2),
+    "reason": ("Why, in one word.", "unknown_user"),
+    "reply": ("What the host said, lines joined by LF.", "250 2.0.0 Ok: queued as 4bX1"),
+    "reporter": ("Who reports it.", "feedback.exemple.net"),
+    "retry_at": ("When the next attempt is due.", "2026-01-31T09:20:00.000Z"),
+    "site": ("The set of mail hosts whose queue it was in.", "exemple.fr"),
+    "size_bytes": ("What was sent after DATA, in bytes.", 18_230),
+    "source": ("The address or name of ours that it left by; empty where nobody knows.", "default"),
+    "subject": ("The subject of the answer.", "Absence du bureau"),
+    "tls": ("The protocol of the connection; null for clear text.", "TLSv1.3"),
+    "tls_cipher": ("The cipher of the connection; empty for clear text.", "TLS_AES_256_GCM_SHA384"),
+    "tls_policy": (
+        "What asked for encryption: `opportunistic`, `required`, `mta-sts`, `dane`, `none`.",
+        "opportunistic",
+    ),
+    "url": ("Where the link led.", "https://exemple.fr/soldes"),
+    "user_agent": ("The program that asked for it, as it calls itself.", "Mozilla/5.0 (X11; Linux x86_64)"),
+    "where": ("Who found the address on the list.", "queueing"),
+}
+#: And where an event means something of its own.
+_DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
+    ("Suppressed", "reason"): ("Why the address is on the list.", "hard_bounce"),
+    ("Rejected", "reason"): ("Why it was rejected.", "invalid_address"),
+    ("Deferred", "reply"): ("What the host said, lines joined by LF.", "451 4.7.1 Greylisted, try again"),
+    ("Deferred", "reason"): ("Why it failed for now, in one word.", "greylisted"),
+    ("Bounced", "kind"): ("`hard`: the address is bad; `soft`: it may be good later; `block`: it is about us.", "hard"),
+    ("Bounced", "reply"): ("The host's reply, or the diagnostic of a report.", "550 5.1.1 No such user here"),
+    ("Expired", "attempt"): ("How many attempts were made.", 9),
+    ("Expired", "reply"): ("The last reply that was seen.", "451 4.3.0 Try again later"),
+    ("Failed", "reason"): (
+        "`render_failed`, `empty_subject`, `empty_body`, or `brought_relay_down` after the attempts that did.",
+        "render_failed",
+    ),
+    ("Unsubscribed", "by"): ("How: `one_click` (RFC 8058), `page` or `mail`.", "one_click"),
+    ("AutoReplied", "kind"): ("`vacation`, `challenge`, `read_receipt` or `other`.", "vacation"),
+    ("Reactivated", "reason"): ("On whose word.", "api"),
+    ("Stopped", "reason"): ("`invalid_rate`, `complaint_rate`, `render_failed` or `paused`.", "complaint_rate"),
+    ("Resumed", "reason"): ("Why it had been stopped.", "paused"),
+    ("Resumed", "by"): ("On whose word.", "tenant"),
+    ("Warned", "reason"): ("Which figure: `complaint_rate`.", "complaint_rate"),
+}
+
+Details = dict[str, str | int | bool | None]
+
+
+def detail_schemas() -> list[dict[str, Any]]:
+    """The details of each type of event as JSON Schema, titled with the type."""
+    return [_schema(kind, name) for kind, name in TYPES.items()]
+
+
+def _schema(kind: str, name: str) -> dict[str, Any]:
+    fields = msgspec.structs.fields(events.FACTS[name])[_COMMON:]
+    return {
+        "title": kind,
+        "description": SENTENCES[kind],
+        "type": "object",
+        "properties": {field.name: _detail_schema(name, field) for field in fields},
+        "required": [field.name for field in fields],
+    }
+
+
+def _detail_schema(fact: str, field: msgspec.structs.FieldInfo) -> dict[str, Any]:
+    sentence, example = _DETAILS_OF.get((fact, field.name)) or _DETAILS[field.name]
+    if field.name.endswith("_at"):
+        schema: dict[str, Any] = {"type": ["string", "null"]}
+    else:
+        schema = msgspec.json.schema(field.type)
+    return {**schema, "description": sentence, "examples": [example]}
+
+
+def example_details(kind: str) -> Details:
+    """The details of an event of that type, as they may be."""
+    name = TYPES[kind]
+    fields = msgspec.structs.fields(events.FACTS[name])[_COMMON:]
+    return {one.name: _detail_schema(name, one)["examples"][0] for one in fields}
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened. `details` are the fields of its type; `job` and `message` are null where it is about an
+    address or a tenant alone."""
+
+    event_id: Annotated[str, says("The same for every repeat of the same event.", "9f86d081884c7d65")]
+    type: Annotated[str, says("What happened.", "message.delivered", schema={"enum": sorted(TYPES)})]
+    time: Annotated[str, says("When it happened.", "2026-01-31T09:05:00.123Z")]
+    job: Annotated[str | None, says("The job it belongs to.", "068vjfm5s9m2rc1jqqrg")]
+    message: Annotated[str | None, says("The message it is about.", "068vjfm5s9m2rc1jqqrg.0")]
+    email: Annotated[str | None, says("The address it is about.", "ana@exemple.fr")]
+    details: Annotated[
+        Details,
+        says(
+            "What an event of this type has besides.",
+            example_details("message.delivered"),
+            schema={"anyOf": detail_schemas()},
+        ),
+    ]
+
+
+def type_of(name: str, job: str) -> str:
+    """The type of a fact by its name and its job."""
+    return events.FACTS[name].topic if job else _WITHOUT_JOB.get(name, events.FACTS[name].topic)
+
+
+def event(fact: events.Fact, email: str | None) -> Event:
+    """`email` is the recipient's address where the fact does not carry it."""
+    return Event(
+        event_id=fact.event_id,
+        type=type_of(type(fact).__name__, fact.job),
+        time=rfc3339(fact.occurred_at),
+        job=fact.job or None,
+        message=ids.message_id(fact.job, fact.ordinal) if fact.job and fact.ordinal is not None else None,
+        email=fact.email or email,
+        details=details(fact),
+    )
+
+
+def details(fact: events.Fact) -> Details:
+    """What the kind of fact has besides what all have; times as RFC 3339."""
+    return {name: _shown(name, getattr(fact, name)) for name in fact.__struct_fields__[_COMMON:]}
+
+
+def _shown(name: str, value: Any) -> Any:
+    if name.endswith("_at"):
+        return rfc3339(value) if value else None
+    return value
