@@ -16,7 +16,7 @@ BIN := .venv/bin
 PYTEST_WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 # What the gate runs, and `make check test` therefore not again.
-GATE := tests/house tests/contract tests/unit
+GATE := tests/house tests/contract tests/unit tests/redis/test_scripts.py
 
 # `make check test` is one after the other, with -j too: who has two cores gives them to the tests.
 .NOTPARALLEL:

@@ -1,6 +1,5 @@
 """Starts the SMTP listener of the return path. Its routes are mounted by the process of all routes."""
 
-import secrets
 import time
 
 from services.bounces import loops
@@ -11,9 +10,9 @@ from services.bounces.misses import Misses
 from services.bounces.smtp import Listener
 from services.settings import read
 from shared.process import master_secret
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import known_secret, storage
-from shared.redis.bus import Publisher
+from shared.redis import known_secret, start
 from shared.redis.recipients import Recipients
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
@@ -23,8 +22,8 @@ async def main(life: Lifecycle) -> None:
     settings = life.settings
     mine = settings.of(own.Bounces)
     secret = master_secret.load(settings)
-    client = storage.connect(life)
-    publisher = Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
+    client = start.connect(life)
+    publisher = start.publisher(client, settings)
     bounces = Bounces(
         VerpKeys(secret.current, secret.previous),
         lambda domain: domain == mine.domain.lower(),
@@ -47,17 +46,13 @@ async def main(life: Lifecycle) -> None:
         command_timeout_s=mine.command_timeout_seconds,
     )
     async with life.serving(mine.metrics_port):
-        if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
+        if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await listener.open()
         life.push_close(listener.close)
         life.ready()
         await life.stopping.wait()
         await listener.close()
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 if __name__ == "__main__":

@@ -3,33 +3,19 @@
 Anybody may write to postmaster@, so the bound on all of them together is what protects Redis; the oldest go first.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from collections.abc import Callable
 
 import msgspec
 
 from services.bounces.bounces import Received
 from shared.redis import keys
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 
 MAX_MAILS = 10_000
 MAX_MAIL_BYTES = 256 * 1024
 MAX_BYTES = 64 * 1024 * 1024
 
-# KEYS: stream, counter of bytes. ARGV: bytes of the mail, the mail, mails at most, bytes at most.
-_KEEP = Script(
-    """
-local bytes = redis.call('INCRBY', KEYS[2], ARGV[1])
-local id = redis.call('XADD', KEYS[1], '*', 'n', ARGV[1], 'm', ARGV[2])
-while bytes > tonumber(ARGV[4]) or redis.call('XLEN', KEYS[1]) > tonumber(ARGV[3]) do
-  local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-  if oldest[1] == id then break end
-  redis.call('XDEL', KEYS[1], oldest[1])
-  bytes = redis.call('DECRBY', KEYS[2], oldest[2][2])
-end
-return id
-"""
-)
+_KEEP = Script.of(__file__, "kept_keep")
 
 
 class KeptMail(msgspec.Struct, frozen=True, array_like=True):
@@ -77,9 +63,9 @@ class KeptMails:
     async def newest(self, before: str | None, limit: int) -> list[tuple[str, KeptMail]]:
         """At most `limit` with their ids, newest first; those older than the mail `before` where one is given."""
         last = f"({before}" if before else "+"
-        found = await answer(cast(Awaitable[Any], self._client.xrevrange(keys.kept_mail(), last, "-", count=limit)))
+        found = await self._client.xrevrange(keys.kept_mail(), last, "-", count=limit)
         return [(entry_id.decode(), _decoder.decode(fields[b"m"])) for entry_id, fields in found]
 
     async def one(self, mail_id: str) -> KeptMail | None:
-        found = await answer(cast(Awaitable[Any], self._client.xrange(keys.kept_mail(), mail_id, mail_id)))
+        found = await self._client.xrange(keys.kept_mail(), mail_id, mail_id)
         return _decoder.decode(found[0][1][b"m"]) if found else None

@@ -7,12 +7,11 @@ the peer brings the mail again. Whoever talks garbage gets an error reply, and n
 import time
 from typing import Protocol
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client import Counter, Gauge
 
 from services.bounces.bounces import Accepted, Received
 from services.bounces.misses import Misses
-from shared.net import smtp_in
+from shared.net import smtp_hooks, smtp_in
 from shared.process import logs
 from shared.redis.bus import BusUnavailable
 from shared.redis.redis import RedisAway
@@ -27,6 +26,7 @@ TURNED_AWAY = Counter("estafette_bounces_turned_away_total", "Recipients refused
 #: Recipients of one mail (RFC 5321 section 4.5.3.1.8 asks for 100). A report has one.
 MAX_RECIPIENTS = 100
 
+_counted = smtp_hooks.Counted(RECIPIENTS, MAILS, SESSIONS, REFUSED)
 _log = logs.get_logger()
 
 
@@ -59,46 +59,26 @@ class Listener(smtp_in.Listener):
         misses: Misses | None = None,
     ) -> None:
         super().__init__(
-            _Hooks(bounces, Misses(time.monotonic) if misses is None else misses),
+            smtp_hooks.Hooks(
+                _Answers(bounces, Misses(time.monotonic) if misses is None else misses), _counted, MAX_RECIPIENTS
+            ),
             host,
             port,
             hostname=hostname,
             ident="ESMTP Estafette",
             bounds=smtp_in.Bounds(max_mail_bytes, max_sessions, max_sessions_per_peer, command_timeout_s, spare_s),
-            watch=_Watch(),
+            watch=_counted,
         )
 
 
-class _Watch:
-    def sessions(self, count: int) -> None:
-        SESSIONS.set(count)
-
-    def refused(self, reason: str) -> None:
-        REFUSED.labels(reason).inc()
-
-
-class _Hooks:
-    """What aiosmtpd calls; the names are its own."""
+class _Answers:
+    """See `smtp_hooks.Answers`."""
 
     def __init__(self, bounces: Bounces, misses: Misses) -> None:
         self._bounces = bounces
         self._misses = misses
 
-    async def handle_EHLO(
-        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
-    ) -> list[str]:
-        return smtp_in.say_pipelining(session, hostname, responses)
-
-    async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
-        reply = self._recipient(_peer(session), envelope, address)
-        RECIPIENTS.labels(reply[:3]).inc()
-        return reply
-
-    def _recipient(self, peer: str, envelope: Envelope, address: str) -> str:
-        if len(envelope.rcpt_tos) >= MAX_RECIPIENTS:
-            return "452 4.5.3 Too many recipients"
+    def recipient(self, peer: str, address: str) -> str:
         kind = self._bounces.accepts(address)
         if kind != "signed" and self._misses.are_too_many(peer):
             # What we signed is taken from anybody: a lockout must not cost a bounce that is true.
@@ -107,27 +87,10 @@ class _Hooks:
         if kind is None:
             self._miss(peer, "address")
             return "550 5.1.1 No such address here"
-        envelope.rcpt_tos.append(address)
         return "250 2.1.5 OK"
 
-    def _miss(self, peer: str, reason: str) -> None:
-        MISSES.labels(reason).inc()
-        if self._misses.count(peer):
-            _log.warning("peer_held_off", peer=peer)
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        sender = envelope.mail_from or ""
-        received = Received(
-            "" if sender == "<>" else sender,
-            tuple(envelope.rcpt_tos),
-            envelope.original_content or b"",
-            _peer(session),
-        )
-        reply = await self._store(received)
-        MAILS.labels(reply[:3]).inc()
-        return reply
-
-    async def _store(self, received: Received) -> str:
+    async def mail(self, arrived: smtp_hooks.Arrived) -> str:
+        received = Received(arrived.sender, arrived.recipients, arrived.raw, arrived.peer)
         try:
             missed = await self._bounces.receive(received)
         except (BusUnavailable, RedisAway) as away:
@@ -140,11 +103,7 @@ class _Hooks:
             self._miss(received.peer, "report")
         return "250 2.0.0 OK"
 
-    async def handle_exception(self, error: Exception) -> str:
-        """What aiosmtpd stumbles over is no reason to tell the peer about our code."""
-        _log.warning("smtp_failed", error=type(error).__name__, exc_info=error)
-        return "451 4.3.0 Local error"
-
-
-def _peer(session: Session) -> str:
-    return str(session.peer[0]) if isinstance(session.peer, tuple) else ""
+    def _miss(self, peer: str, reason: str) -> None:
+        MISSES.labels(reason).inc()
+        if self._misses.count(peer):
+            _log.warning("peer_held_off", peer=peer)

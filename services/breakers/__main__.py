@@ -1,33 +1,25 @@
 """Starts the judging of events. The routes are mounted by the process of all routes."""
 
-import os
-import secrets
-import socket
-import time
-
 from services.breakers import settings as own
 from services.breakers.breakers import BATCH, Breakers
 from services.breakers.store import FigureStore
 from services.settings import read
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import bus, keys, storage
+from shared.redis import bus, keys, start
 from shared.redis.stops import StopList
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
-    client = storage.connect(life)
-    publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
+    client = start.connect(life)
+    publisher = start.publisher(client, settings)
     breakers = Breakers(FigureStore(client, partitions), StopList(client), publisher, now_ms)
-    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    name = start.process_name()
     consumer = bus.Consumer(client, partitions, keys.events, keys.GROUP_BREAKERS, name, breakers.judge, batch=BATCH)
     async with life.serving(settings.of(own.Breakers).metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await start.is_ours(life, client):
             return
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "judging")

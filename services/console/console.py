@@ -409,10 +409,10 @@ def installation() -> None:
 def show_installation() -> None:
     """The id of the data, and whether it is what is remembered here."""
     from shared.redis import installation as installations
-    from shared.redis import storage
+    from shared.redis import start
 
     async def show(client: Any, settings: Settings) -> tuple[str, str | None]:
-        found = storage.installation(client, settings)
+        found = start.installation(client, settings)
         try:
             await found.still()
         except installations.NotOurs as words:
@@ -430,14 +430,14 @@ def show_installation() -> None:
 def accept_installation(ids: tuple[str, ...]) -> None:
     """Go on with what Redis holds now, or with nothing: what was there before is given up. IDS are those that processes
     without a data directory here remember, as their /readyz tells them."""
-    from shared.redis import storage
+    from shared.redis import start
     from shared.redis.installation import ID
 
     if wrong := next((one for one in ids if not ID.fullmatch(one)), None):
         _fail(f"{wrong!r:.80} is no id of an installation")
 
     async def accept(client: Any, settings: Settings) -> str:
-        return await storage.installation(client, settings).accept(ids)
+        return await start.installation(client, settings).accept(ids)
 
     click.echo(f"accepted: {_with_redis(accept)}")
 

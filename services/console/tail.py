@@ -6,13 +6,12 @@ are taken apart by a library that knows nothing of them.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, cast
 
 import msgpack
 import orjson
 
 from shared.redis import keys
-from shared.redis.redis import Client, answer
+from shared.redis.redis import Client
 from shared.words import events
 
 #: Entries read at once.
@@ -55,10 +54,10 @@ def line(stream: str, entry_id: str, fields: dict[bytes, bytes]) -> str:
 
 
 async def _end(client: Client, stream: str) -> str:
-    newest = await answer(cast(Any, client.xrevrange(stream, count=1)))
+    newest = await client.xrevrange(stream, count=1)
     return newest[0][0].decode() if newest else "0"
 
 
 async def _after(client: Client, stream: str, after: str, block: int | None) -> list[tuple[str, dict[bytes, bytes]]]:
-    read = await answer(cast(Any, client.xread({stream: after}, count=COUNT, block=block)))
+    read = await client.xread({stream: after}, count=COUNT, block=block)
     return [(entry_id.decode(), fields) for _, entries in read or () for entry_id, fields in entries]

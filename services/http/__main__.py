@@ -8,7 +8,6 @@ once the data was found to be ours and every process named in `http.ready_urls` 
 
 import asyncio
 import os
-import secrets
 import sys
 import time
 from collections.abc import Sequence
@@ -22,25 +21,21 @@ from services.settings import Settings as Joined
 from services.settings import read
 from shared.http import api
 from shared.http.parts import Mounted, Parts
+from shared.http.serving import prepared
 from shared.mail.dkim_keys import Vault
-from shared.net.server import Runner
 from shared.process import master_secret, metrics
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.process.settings import Data, Settings
-from shared.redis import known_secret, redis, storage
-from shared.redis.bus import Publisher
+from shared.redis import known_secret, redis, start
 from shared.redis.recipients import Recipients
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.tenants import Tenants
 from shared.words.quotas import Admission
-from shared.words.tokens import MAX_TOKEN_CHARS, TokenKeys
+from shared.words.tokens import TokenKeys
 
-#: The longest request line of ours: method, path and token, and then some.
-MAX_LINE_BYTES = MAX_TOKEN_CHARS + 1024
 #: How long a thread beside the loop keeps the interpreter, in seconds: the loop's turn comes in answers to people.
 SWITCH_S = 0.001
-#: Requests in hand have a second to spare before `lifecycle.CLOSE_SECONDS`.
-SHUTDOWN_SECONDS = 2
 #: Another process that takes longer to say that it is ready is not.
 READY_SECONDS = 1.0
 
@@ -49,7 +44,7 @@ async def main(life: Lifecycle) -> None:
     sys.setswitchinterval(SWITCH_S)
     settings = life.settings
     secret = master_secret.load(settings)
-    client = storage.connect(life)
+    client = start.connect(life)
     parts = parts_of(settings, client, secret)
     mounted = mount(parts)
     for one in mounted:
@@ -64,14 +59,7 @@ async def main(life: Lifecycle) -> None:
         max_body_bytes=max(one.max_body_bytes for one in mounted),
         admission=admission,
     )
-    runner = Runner(
-        app,
-        life.connections.callers,
-        max_line_size=MAX_LINE_BYTES,
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
-    await runner.setup()
-    life.push_close(runner.cleanup)  # before what records: it answers the requests that it has
+    runner = await prepared(app, life)
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))
     life.push_close(others.close)
     life.also_check(_OtherProcesses(others, settings.http.ready_urls))
@@ -80,7 +68,7 @@ async def main(life: Lifecycle) -> None:
             if one.run is not None:
                 life.spawn(one.run(life.stopping), "beside the routes")
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
-        if await storage.is_ours(life, client) and await known_secret.is_known(life, client, secret):
+        if await start.is_ours(life, client) and await known_secret.is_known(life, client, secret):
             await SendingDomains(client, parts.vault).count()
             life.ready()
         await life.stopping.wait()
@@ -88,16 +76,15 @@ async def main(life: Lifecycle) -> None:
 
 def parts_of(settings: Settings, client: redis.Client, secret: master_secret.MasterSecret) -> Parts:
     """Asks nothing of Redis yet."""
-    partitions = settings.redis.partitions
     return Parts(
         settings=settings,
         client=client,
-        publisher=Publisher(client, partitions, lambda: secrets.token_hex(8)),
+        publisher=start.publisher(client, settings),
         tenants=Tenants(client),
         tokens=TokenKeys(secret.current, secret.previous),
-        recipients=Recipients(client, partitions),
+        recipients=Recipients(client, settings.redis.partitions),
         vault=Vault(secret.current, secret.previous),
-        now_ms=_now_ms,
+        now_ms=now_ms,
         monotonic=time.monotonic,
         chance=os.urandom,
     )
@@ -159,10 +146,6 @@ class _OtherProcesses:
                 return None if answer.status == 200 else f"{name}: {(await answer.text()).strip()}"
         except (aiohttp.ClientError, TimeoutError):
             return f"{name}: does not answer"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def described(directory: str) -> str:

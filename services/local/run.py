@@ -50,7 +50,7 @@ from services.local.processes import (
 from shared.process import coherence, master_secret
 from shared.process.master_secret import NoSecret
 from shared.process.settings import Settings, SettingsError, url_host
-from shared.redis import known_secret, redis, storage
+from shared.redis import known_secret, redis, start
 from shared.redis.installation import NotOurs
 from shared.redis.tenants import TenantError, Tenants
 from shared.words.errors import OperatorFault
@@ -125,7 +125,7 @@ class Instance:
             self._start("redis", processes.program(command))
             self.redis_url = f"redis://127.0.0.1:{port}/0"
         try:
-            self.asked(lambda client: storage.installation(client, self.settings).find())
+            self.asked(lambda client: start.installation(client, self.settings).find())
         except NotOurs as words:
             self.not_ours = str(words)
             say(f"redis: {words}")

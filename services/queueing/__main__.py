@@ -1,8 +1,5 @@
 """Runs the stream loop of queueing: chunks of jobs in, ready messages out."""
 
-import os
-import secrets
-import socket
 import time
 from functools import partial
 
@@ -12,26 +9,23 @@ from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
 from services.settings import read
 from shared.net import dns
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import bus, keys, storage
+from shared.redis import bus, keys, start
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.suppression import SuppressionList
 from shared.words import sites
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     mine, partitions = settings.of(own.Queueing), settings.redis.partitions
-    client = storage.connect(life)
+    client = start.connect(life)
     route = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
     if route is None:
         resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
         life.push_close(resolver.close)
-    publisher = bus.Publisher(client, partitions, lambda: secrets.token_hex(8))
+    publisher = start.publisher(client, settings)
     queueing = Queueing(
         store=JobStore(
             client,
@@ -44,9 +38,9 @@ async def main(life: Lifecycle) -> None:
         sites=DnsSites(resolver) if route is None else FixedSite(route.site),
         publisher=publisher,
         partitions=partitions,
-        now_ms=_now_ms,
+        now_ms=now_ms,
     )
-    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    name = start.process_name()
     consumers = [
         bus.Consumer(
             client,
@@ -61,7 +55,7 @@ async def main(life: Lifecycle) -> None:
         for lane in sorted(set(LANES.values()))
     ]
     async with life.serving(mine.metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await start.is_ours(life, client):
             return
         for consumer in consumers:
             await consumer.create_groups()

@@ -1,7 +1,6 @@
 """Runs one relay: parts from settings, wired from the end of the pipe backwards."""
 
 import asyncio
-import os
 import secrets
 import socket
 import sys
@@ -48,10 +47,11 @@ from shared.mail.dkim_keys import Vault
 from shared.net import dns
 from shared.net.inside import is_inside
 from shared.process import logs, master_secret
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run, settle
 from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings, SettingsError
-from shared.redis import bus, known_secret, storage
+from shared.redis import known_secret, start
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
@@ -68,10 +68,6 @@ SHAPING_FILE = Path(shaping.__file__).with_name("shaping.toml")
 ADDRESSES_JUDGED = 10_000
 
 T = TypeVar("T")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _read(setting: str, file: str, parse: Callable[[str], T]) -> T:
@@ -104,7 +100,7 @@ def _nothing(address: str) -> bool:
 class _Clock:
     """The machine's."""
 
-    now_ms = staticmethod(_now_ms)
+    now_ms = staticmethod(now_ms)
     monotonic = staticmethod(time.monotonic)
 
 
@@ -238,7 +234,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         partitions,
         _held(settings, alone=alone),
         queues=queues,
-        publisher=bus.Publisher(client, partitions, lambda: secrets.token_hex(8)),
+        publisher=start.publisher(client, settings),
         admission=Admission(client, partitions, SuppressionList(client, partitions)),
         stops=stops,
         begun=Begun(client, partitions),
@@ -276,23 +272,23 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     settings = life.settings
     partitions, lease_ms = settings.redis.partitions, settings.of(own.Relay).lease_ms
     secret = master_secret.load(settings)
-    client = storage.connect(life)
-    name = lone.name if lone else f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+    client = start.connect(life)
+    name = lone.name if lone else start.process_name()
     parts = _parts(life, client, secret, name, alone=lone is not None)
     held = parts.relay.held
     hang_s = max(settings.lifecycle.hang_seconds, settings.of(own.Relay).patience_seconds)
     life.also_alive(_hangs(parts.relay, hang_s))
 
     async with life.serving(settings.relay.metrics_port):
-        if not await storage.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
+        if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await parts.stops.load()
         _start(life, parts)
         if lone:
-            idle = end_when_idle(life, partitions, parts.queues, lambda: _now_ms() - lease_ms, lambda: held.is_empty)
+            idle = end_when_idle(life, partitions, parts.queues, lambda: now_ms() - lease_ms, lambda: held.is_empty)
             life.spawn(idle, "idle")
         else:
-            alone = Alone(name, partitions, lease_ms, hang_s, parts.everybodys.alone(), held.tell, _now_ms)
+            alone = Alone(name, partitions, lease_ms, hang_s, parts.everybodys.alone(), held.tell, now_ms)
             life.spawn(alone.run(life.stopping), "alone")
         settle()
         life.ready()

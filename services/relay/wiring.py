@@ -30,6 +30,7 @@ from services.relay.reporting.tls_reports import (
 from services.relay.workers import Begun, Making, Workers
 from shared.net import dns
 from shared.net.web import Https
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
@@ -72,7 +73,7 @@ def encryption(
     reports = TlsReports(client, partitions, resolver, time.time, sending)
     sts: StsPolicies | None = None
     if tls.mta_sts:
-        sts = StsPolicies(resolver, web, client, partitions, lambda: time.time_ns() // 1_000_000, tls.mta_sts_port)
+        sts = StsPolicies(resolver, web, client, partitions, now_ms, tls.mta_sts_port)
         life.push_close(sts.close)
     dane: Dane | None = None
     if tls.dane_resolver:

@@ -1,24 +1,20 @@
 """Starts the counting of events. The routes are mounted by the process of all routes."""
 
 import socket
-import time
 
 from services.reports import settings as own
 from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
 from services.reports.store import ReportStore
 from services.settings import read
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import bus, keys, storage, trimming
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
+from shared.redis import bus, keys, start, trimming
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
-    client = storage.connect(life)
+    client = start.connect(life)
     reports = Reports(ReportStore(client), now_ms)
     # Named by the host, so that after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
@@ -31,7 +27,7 @@ async def main(life: Lifecycle) -> None:
         return await trimming.trim(client, partition, before_ms, silent_ms)
 
     async with life.serving(settings.of(own.Reports).metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await start.is_ours(life, client):
             return
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "counting")

@@ -13,7 +13,7 @@ request lasts for ever. Between two rounds the others have their turn.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -21,7 +21,7 @@ from services.reports import cursor
 from services.reports.cursor import Position
 from shared.redis import bus, keys
 from shared.redis.recipients import Recipient
-from shared.redis.redis import Client, answer
+from shared.redis.redis import Client
 from shared.redis.suppression import normalised
 from shared.words import events, ids, public
 
@@ -86,7 +86,7 @@ class EventLog:
     """`monotonic` is a clock in seconds."""
 
     def __init__(self, client: Client, partitions: int, recipients: Recipients, monotonic: Callable[[], float]) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._recipients = recipients
         self._monotonic = monotonic
@@ -121,9 +121,7 @@ class EventLog:
         return Page([public.event(fact, emails.get((fact.job, fact.ordinal))) for fact in facts], positions, more)
 
     async def _read(self, partition: int, after: Position, count: int) -> list[Seen]:
-        found = await answer(
-            self._client.xrange(keys.events(partition), f"({cursor.stream_id(after)}", "+", count=count)
-        )
+        found = await self._client.xrange(keys.events(partition), f"({cursor.stream_id(after)}", "+", count=count)
         return [
             Seen(cursor.position(number.decode()), partition, bus.entry(number, fields)) for number, fields in found
         ]

@@ -1,25 +1,21 @@
 """Starts the reading of events. The routes are mounted by the process of all routes."""
 
 import socket
-import time
 
 from services.settings import read
 from services.suppression import settings as own
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, Suppression
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import bus, keys, storage
+from shared.redis import bus, keys, start
 from shared.redis.recipients import Recipients
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
-    client = storage.connect(life)
+    client = start.connect(life)
     suppression = Suppression(Lists(client, partitions), Recipients(client, partitions), now_ms)
     # Named by the host: who left must be on the list within a second, and so after a crash the process finds at once
     # what it had in hand.
@@ -27,7 +23,7 @@ async def main(life: Lifecycle) -> None:
         client, partitions, keys.events, keys.GROUP_SUPPRESSION, socket.gethostname(), suppression.apply, batch=BATCH
     )
     async with life.serving(settings.of(own.Suppression).metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await start.is_ours(life, client):
             return
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "applying")

@@ -6,12 +6,12 @@ script: nobody sees a list without its event, or an event without its list.
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from shared.redis import bus, keys, lua
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 from shared.redis.suppression import (
     REASONS,
     Record,
@@ -26,59 +26,8 @@ REMEMBER_MS = 7 * 86_400_000
 #: Addresses of one script call.
 _BATCH = 500
 
-# KEYS: events, then of each address its list, index and mark. ARGV: lifetime of a mark, version of the event, reasons
-# from the weakest to the strongest with commas between, then of each address: itself, its record, the event that tells
-# that it is listed.
-# For a stronger reason the new record holds, with the time at which the address entered the list; else the old one
-# holds. The diagnostic is the last in either case.
-# Answers for each address: 1 it is new on the list, 0 it was there, -1 this event was applied before.
-_ADD = Script(
-    """
-local strength, number = {}, 0
-for reason in string.gmatch(ARGV[3], '[^,]+') do
-  number = number + 1
-  strength[reason] = number
-end
-local answers = {}
-for i = 1, (#ARGV - 3) / 3 do
-  local list, index, mark = KEYS[3 * i - 1], KEYS[3 * i], KEYS[3 * i + 1]
-  local address, packed, told = ARGV[3 * i + 1], ARGV[3 * i + 2], ARGV[3 * i + 3]
-  if not redis.call('SET', mark, '1', 'NX', 'PX', ARGV[1]) then
-    answers[i] = -1
-  else
-    local known = redis.call('HGET', list, address)
-    if known then
-      local old, new = cmsgpack.unpack(known), cmsgpack.unpack(packed)
-      if strength[new[RECORD.reason]] > (strength[old[RECORD.reason]] or 0) then
-        new[RECORD.since_ms] = old[RECORD.since_ms]
-        old = new
-      elseif new[RECORD.diagnostic] ~= '' then
-        old[RECORD.diagnostic] = new[RECORD.diagnostic]
-      end
-      redis.call('HSET', list, address, cmsgpack.pack(old))
-      answers[i] = 0
-    else
-      redis.call('HSET', list, address, packed)
-      redis.call('ZADD', index, 0, address)
-      redis.call('XADD', KEYS[1], '*', 't', 'Suppressed', 'v', ARGV[2], 'b', told)
-      answers[i] = 1
-    end
-  end
-end
-return answers
-""",
-    lua.places(RECORD=Record),
-)
-
-# KEYS: events, list, index. ARGV: address, version of the event, the event. Answers whether it was on the list.
-_REMOVE = Script(
-    """
-if redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[1], '*', 't', 'Reactivated', 'v', ARGV[2], 'b', ARGV[3])
-return 1
-"""
-)
+_ADD = Script.of(__file__, "store_add", names=lua.places(RECORD=Record))
+_REMOVE = Script.of(__file__, "store_remove")
 
 _told = {name: bus.PUBLISHED.labels(name) for name in ("Suppressed", "Reactivated")}
 
@@ -108,7 +57,7 @@ class Lists:
     """Every method raises RedisAway: what was asked may or may not have happened, and may be asked again."""
 
     def __init__(self, client: Client, partitions: int) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
 
     async def add(self, additions: Sequence[Addition]) -> list[bool]:
@@ -166,15 +115,15 @@ class Lists:
 
     async def _index(self, tenant: str, place: Place, count: int) -> list[str]:
         start = f"({place.address}" if place.address else "-"
-        found = await answer(
-            self._client.zrangebylex(keys.suppressed_index(place.partition, tenant), start, "+", start=0, num=count)
+        found = await self._client.zrangebylex(
+            keys.suppressed_index(place.partition, tenant), start, "+", start=0, num=count
         )
         return [address.decode() for address in found]
 
     async def _records(self, tenant: str, p: int, addresses: Sequence[str]) -> list[Listed]:
         if not addresses:
             return []
-        found = await answer(self._client.hmget(keys.suppressed(p, tenant), list(addresses)))
+        found = await self._client.hmget(keys.suppressed(p, tenant), list(addresses))
         return [Listed(address, decode(stored)) for address, stored in zip(addresses, found, strict=True) if stored]
 
 

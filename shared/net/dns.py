@@ -15,7 +15,6 @@ answer; so many look-ups are made at a time; the least recently used answers go 
 import asyncio
 import ipaddress
 import re
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from typing import Literal, Protocol
 
 from shared.net.dns_message import RecordType
 from shared.net.name_servers import NameServers
+from shared.net.remembered import AskedOnce
 
 #: A TTL of 0 is common behind load balancers; at thousands of messages a second it would be thousands of look-ups.
 MIN_TTL_S = 5.0
@@ -181,11 +181,8 @@ class Resolver:
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._client = client
-        self._clock = clock
-        self._cache_entries = cache_entries
         self._places = _Places(at_a_time, patience_s)
-        self._cache: OrderedDict[tuple[str, RecordType], tuple[float, Answer]] = OrderedDict()
-        self._asking: dict[tuple[str, RecordType], asyncio.Task[Answer]] = {}
+        self._answers = AskedOnce(self._look_up, cache_entries, clock)
 
     async def mail_hosts(self, domain: str) -> MailHosts | NoMail | NoDomain | DnsUnavailable:
         """Who takes mail for this domain: a name in ASCII (IDNA is the caller's), or an address literal."""
@@ -208,7 +205,7 @@ class Resolver:
     async def addresses(self, host: str) -> list[str] | DnsUnavailable:
         """The IPv4 addresses of a host, then its IPv6 addresses; [] if it has none. An address is its own."""
         # Asked for every host of every message: what is known costs no task, and no look at how it is written.
-        four, six = self._kept(host, "A"), self._kept(host, "AAAA")
+        four, six = self._answers.known((host, "A")), self._answers.known((host, "AAAA"))
         if four is None or six is None:
             return await self._looked_up(host)
         return _addresses(host, four, six)
@@ -232,9 +229,7 @@ class Resolver:
         return [text for _, text in answer.rows]
 
     async def close(self) -> None:
-        for task in self._asking.values():
-            task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await self._answers.close()
         await self._client.close()
 
     async def _implicit(self, domain: str) -> MailHosts | NoDomain | DnsUnavailable:
@@ -247,38 +242,13 @@ class Resolver:
             case _:
                 return MailHosts(((0, domain),))
 
-    def _kept(self, name: str, record_type: RecordType) -> Answer | None:
-        """What is known and still holds."""
-        question = (name, record_type)
-        if kept := self._cache.get(question):
-            expires_at, answer = kept
-            if self._clock() < expires_at:
-                self._cache.move_to_end(question)
-                return answer
-        return None
-
     async def _ask(self, name: str, record_type: RecordType) -> Answer:
-        question = (name, record_type)
-        if (kept := self._kept(name, record_type)) is not None:
-            return kept
-        task = self._asking.get(question)
-        if task is None:
-            task = self._asking[question] = asyncio.create_task(self._look_up(name, record_type))
-        # Who stops waiting does not take the answer away from the others.
-        return await asyncio.shield(task)
+        return await self._answers.ask((name, record_type))
 
-    async def _look_up(self, name: str, record_type: RecordType) -> Answer:
-        question = (name, record_type)
-        try:
-            async with self._places.one():
-                answer = await self._client.ask(name, record_type)
-        finally:
-            del self._asking[question]
-        self._cache[question] = (self._clock() + kept_s(answer), answer)
-        self._cache.move_to_end(question)
-        while len(self._cache) > self._cache_entries:
-            self._cache.popitem(last=False)
-        return answer
+    async def _look_up(self, question: tuple[str, RecordType]) -> tuple[Answer, float]:
+        async with self._places.one():
+            answer = await self._client.ask(*question)
+        return answer, kept_s(answer)
 
 
 def kept_s(answer: Answer) -> float:

@@ -23,7 +23,6 @@ import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -35,7 +34,6 @@ from shared.redis.redis import (
     Client,
     RedisAway,
     Script,
-    answer,
 )
 from shared.words import events, ids
 
@@ -68,70 +66,11 @@ BACKLOG = Gauge("estafette_bus_pending_entries", "Entries read and not yet ackno
 
 _published = {name: PUBLISHED.labels(name) for name in events.FACTS}
 
-# KEYS: stream, the batch's mark, then bitmaps of jobs. ARGV: mark's lifetime ms, version, then for each fact its name,
-# its bytes, the index of its bitmap in KEYS (0: it ends nothing) and its ordinal.
-_PUBLISH = Script(
-    """
-if not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[1]) then return 0 end
-local stored = 0
-for i = 3, #ARGV, 4 do
-  local bitmap = tonumber(ARGV[i + 2])
-  if bitmap == 0 or redis.call('SETBIT', KEYS[bitmap], ARGV[i + 3], 1) == 0 then
-    redis.call('XADD', KEYS[1], '*', 't', ARGV[i], 'v', ARGV[2], 'b', ARGV[i + 1])
-    stored = stored + 1
-  end
-end
-return stored
-"""
-)
-
-
-# KEYS: stream. ARGV: group, stream ids. In one step, so that no entry stays that nobody will read.
-_ACKNOWLEDGE_AND_DELETE = Script(
-    """
-local handled = redis.call('XACK', KEYS[1], unpack(ARGV))
-redis.call('XDEL', KEYS[1], unpack(ARGV, 2))
-return handled
-"""
-)
-
-# KEYS: stream, its readers. ARGV: group. In one step, so that no group is there that nobody heeds.
-_REGISTER = Script(
-    """
-local made = redis.pcall('XGROUP', 'CREATE', KEYS[1], ARGV[1], '0', 'MKSTREAM')
-if made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
-redis.call('HSET', KEYS[2], 'silent:' .. ARGV[1], 0)
-return 1
-"""
-)
-
-# KEYS: stream, its readers. ARGV: group, the consumer that asks, ms. In one step, so that nobody is forgotten who has
-# just read.
-_FORGET = Script(
-    """
-redis.call('HSET', KEYS[2], 'silent:' .. ARGV[1], 0)
-local forgotten = 0
-for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local fields = {}
-  for i = 1, #consumer, 2 do fields[consumer[i]] = consumer[i + 1] end
-  if fields.pending == 0 and fields.idle > tonumber(ARGV[3]) and fields.name ~= ARGV[2] then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], fields.name)
-    forgotten = forgotten + 1
-  end
-end
-return forgotten
-"""
-)
-
-# KEYS: stream, dead stream. ARGV: group, stream id, 1 if it is to be deleted, then the fields of the dead entry.
-_BURY = Script(
-    """
-if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
-redis.call('XADD', KEYS[2], '*', unpack(ARGV, 4))
-if ARGV[3] == '1' then redis.call('XDEL', KEYS[1], ARGV[2]) end
-return 1
-"""
-)
+_PUBLISH = Script.of(__file__, "bus_publish")
+_ACKNOWLEDGE_AND_DELETE = Script.of(__file__, "bus_acknowledge_and_delete")
+_REGISTER = Script.of(__file__, "bus_register")
+_FORGET = Script.of(__file__, "bus_forget")
+_BURY = Script.of(__file__, "bus_bury")
 
 
 class BusUnavailable(RedisAway):
@@ -338,8 +277,8 @@ class Consumer:
         """Reads on, or (from "0") what this name has in hand already, and hands it over. Whether there was anything."""
         stream = self._stream(partition)
         block = BLOCK_MS if position == ">" else None
-        found: Any = await answer(
-            self._client.xreadgroup(self._group, self._name, {stream: position}, count=self._batch, block=block)
+        found = await self._client.xreadgroup(
+            self._group, self._name, {stream: position}, count=self._batch, block=block
         )
         read = [pair for _, pairs in found or () for pair in pairs]
         await self._hand_over(partition, read)
@@ -349,7 +288,7 @@ class Consumer:
         """A batch at once; if that fails, one by one, so that one bad entry does not hold up the others."""
         if removed := [number for number, fields in read if not fields]:
             # Deleted from the stream while it was in hand: it can never be handled, and would stay in hand for ever.
-            await answer(self._client.xack(self._stream(partition), self._group, *removed))
+            await self._client.xack(self._stream(partition), self._group, *removed)
         entries = [entry(number, fields) for number, fields in read if fields]
         if not entries:
             return
@@ -394,7 +333,7 @@ class Consumer:
         if self._remove:
             await _ACKNOWLEDGE_AND_DELETE(self._client, [stream], [self._group, *numbers])
         else:
-            await answer(self._client.xack(stream, self._group, *numbers))
+            await self._client.xack(stream, self._group, *numbers)
         for number in numbers:
             self._failures[partition].pop(number, None)
         self._handled.inc(len(numbers))
@@ -418,10 +357,8 @@ class Consumer:
         stream = self._stream(partition)
         position = "0-0"
         while True:
-            found = await answer(
-                self._client.xautoclaim(
-                    stream, self._group, self._name, self._claim_after_ms, start_id=position, count=self._batch
-                )
+            found = await self._client.xautoclaim(
+                stream, self._group, self._name, self._claim_after_ms, start_id=position, count=self._batch
             )
             position = found[0].decode() if isinstance(found[0], bytes) else str(found[0])
             self._taken_over.inc(len(found[1]))
@@ -429,7 +366,7 @@ class Consumer:
             if position == "0-0":
                 break
         await _FORGET(self._client, [stream, keys.readers(stream)], [self._group, self._name, self._forget_after_ms])
-        pending = await answer(cast(Awaitable[Any], self._client.xpending(stream, self._group)))
+        pending = await self._client.xpending(stream, self._group)
         self._pending[partition] = int(pending["pending"])
         self._backlog.set(sum(self._pending.values()))
 

@@ -17,10 +17,9 @@ have it. After the mark nobody adds what is missing. Files of processes come las
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
 
 from shared.redis import keys, redis
 
@@ -30,21 +29,7 @@ ASKED_AT_A_TIME = 32
 #: What to do about it.
 ADVICE = "to go on with it as it is: estafette installation accept"
 
-# id's hash, partitions; number of partitions, new id, id that is remembered or "" → id, partitions, whole, and whether
-# it was accepted for what is remembered.
-_FIND = redis.Script("""
-local id = redis.call('HGET', KEYS[1], 'id')
-if not id then
-  if ARGV[3] ~= '' then return {'', '', '', 0} end
-  id = ARGV[2]
-  redis.call('HSET', KEYS[1], 'id', id)
-end
-local also = redis.call('HEXISTS', KEYS[1], 'also:' .. ARGV[3])
-if ARGV[3] == '' or ARGV[3] == id or also == 1 then
-  redis.call('SET', KEYS[2], ARGV[1], 'NX')
-end
-return {id, redis.call('GET', KEYS[2]) or '', redis.call('HGET', KEYS[1], 'whole') or '', also}
-""")
+_FIND = redis.Script.of(__file__, "installation_find")
 
 
 class NotOurs(Exception):
@@ -86,8 +71,8 @@ class Installation:
             )
         if not whole:
             for partition in range(self._partitions):
-                await self._ask(self._client.set(keys.installation_mark(partition), known, nx=True))
-            await self._ask(self._client.hset(keys.installation(), "whole", "1"))
+                await self._client.set(keys.installation_mark(partition), known, nx=True)
+            await self._client.hset(keys.installation(), "whole", "1")
         self.id = self.id or known
         self._remember()
         for first in range(0, self._partitions, ASKED_AT_A_TIME):
@@ -95,7 +80,7 @@ class Installation:
 
     async def still(self) -> None:
         """While it runs. NotOurs, RedisAway."""
-        kept = await self._ask(self._client.hgetall(keys.installation()))
+        kept = await self._client.hgetall(keys.installation())
         ids = {_text(name): _text(value) for name, value in kept.items()}
         known = ids.get("id", "")
         if self.id and self.id != known and f"also:{self.id}" not in ids:
@@ -110,39 +95,36 @@ class Installation:
 
     async def stored(self) -> str:
         """The id that Redis has; "" if it has none."""
-        return _text(await self._ask(self._client.hget(keys.installation(), "id")) or "")
+        return _text(await self._client.hget(keys.installation(), "id") or "")
 
     async def accept(self, others: Sequence[str] = ()) -> str:
         """What Redis holds is what to go on with, for processes that remember this one's id or one of `others`, too.
         The id that it has from now on."""
         remembered = [one for one in (self.id, *others) if one]
         made = remembered[0] if remembered else self._new_id()
-        await self._ask(self._client.hsetnx(keys.installation(), "id", made))
-        known = _text(await self._ask(self._client.hget(keys.installation(), "id")) or made)
+        await self._client.hsetnx(keys.installation(), "id", made)
+        known = _text(await self._client.hget(keys.installation(), "id") or made)
         for one in remembered:
-            await self._ask(self._client.hset(keys.installation(), f"also:{one}", "1"))
-        await self._ask(self._client.set(keys.partitions(), self._partitions, nx=True))
+            await self._client.hset(keys.installation(), f"also:{one}", "1")
+        await self._client.set(keys.partitions(), self._partitions, nx=True)
         for partition in range(self._partitions):
-            await self._ask(self._client.set(keys.installation_mark(partition), known))
-        await self._ask(self._client.hset(keys.installation(), "whole", "1"))
+            await self._client.set(keys.installation_mark(partition), known)
+        await self._client.hset(keys.installation(), "whole", "1")
         return known
 
     async def _look_at_marks(self, known: str, partitions: Sequence[int]) -> None:
-        asked = (self._ask(self._client.get(keys.installation_mark(one))) for one in partitions)
+        asked = (self._client.get(keys.installation_mark(one)) for one in partitions)
         marks = await asyncio.gather(*asked)
         gone = [str(one) for one, mark in zip(partitions, marks, strict=True) if mark is None]
         if gone:
             raise NotOurs(f"the data of partition {', '.join(gone[:5])} is gone from redis; {ADVICE}")
-        if any(_text(mark) != known for mark in marks):
+        if any(_text(mark or b"") != known for mark in marks):
             raise NotOurs(f"a partition in redis has the data of another installation; {ADVICE}")
 
     def _words(self, known: str) -> str:
         if not known:
             return f"the data of this installation ({self.id}) is gone from redis; {ADVICE}"
         return f"redis holds the data of another installation ({known}, not {self.id}); {ADVICE}"
-
-    async def _ask(self, call: Any) -> Any:
-        return await redis.answer(cast(Awaitable[Any], call))
 
     def _remember(self) -> None:
         """For its next start. Where there is no directory, or none that may be written, it is not: see `is_kept`."""

@@ -28,7 +28,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from shared.redis import keys, lua
-from shared.redis.redis import Client, answer
+from shared.redis.redis import Client
 from shared.words import ids
 from shared.words.content import Stream
 
@@ -161,6 +161,5 @@ class Job:
 
 async def read(client: Client, partitions: int, job: str, fields: Sequence[Field[Any]]) -> Job:
     """These fields of a job. Raises RedisAway."""
-    asking: Any = client
     key = keys.job(ids.job_partition(job, partitions), job)
-    return Job(fields, await answer(asking.hmget(key, [field.name for field in fields])))
+    return Job(fields, await client.hmget(key, [field.name for field in fields]))

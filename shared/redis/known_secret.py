@@ -16,15 +16,13 @@ the other way round (`key_file` the old one, `previous_key_files` the new one): 
 """
 
 import hmac
-from collections.abc import Awaitable
 from hashlib import sha256
-from typing import cast
 
 from shared.process.lifecycle import Lifecycle, pause
 from shared.process.master_secret import MasterSecret, NoSecret
 from shared.process.settings import Settings
 from shared.redis import keys, redis
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 
 #: Nothing else is derived from the secret with this text.
 _LABEL = b"estafette: fingerprint of the master secret, 1"
@@ -33,18 +31,7 @@ _CHARS = 32
 #: Between two looks for a Redis that is away.
 RETRY_SECONDS = 0.5
 
-# ARGV: the fingerprint of this secret, then those of its predecessors. Answers the one that is stored.
-_KNOW = Script("""
-local stored = redis.call('GET', KEYS[1])
-for i = 2, #ARGV do
-  if stored == ARGV[i] then stored = false end
-end
-if not stored then
-  redis.call('SET', KEYS[1], ARGV[1])
-  stored = ARGV[1]
-end
-return stored
-""")
+_KNOW = Script.of(__file__, "known_secret_know")
 
 
 class WrongSecret(NoSecret):
@@ -70,7 +57,7 @@ async def check(client: Client, settings: Settings, secret: MasterSecret) -> Non
 
 async def accept(client: Client, secret: MasterSecret) -> None:
     """From now on this is the installation's, whatever was before. RedisAway."""
-    await answer(cast(Awaitable[object], client.set(keys.master_secret(), fingerprint(secret.current))))
+    await client.set(keys.master_secret(), fingerprint(secret.current))
 
 
 async def is_known(life: Lifecycle, client: Client, secret: MasterSecret) -> bool:

@@ -1,6 +1,6 @@
 """The ready queues: messages wait by site and tenant, are leased to relays, and are recorded, put back or parked.
 
-What is where, all in the site's partition (`shared.redis.keys` has the names, `shared.redis.ready_scripts` the steps):
+What is where, all in the site's partition (`shared.redis.keys` has the names, `ready_*.lua` the steps):
 
     sites                         zset    sites with ready messages, scored by when they may be served next
     turns:<lane>:<site>           zset    the queues of a lane that have messages, by when they were served last
@@ -54,8 +54,9 @@ from typing import Any
 
 import msgspec
 
-from shared.redis import keys, ready_scripts
-from shared.redis.redis import Client, Script, answer
+from shared.redis import keys
+from shared.redis.commands import Value
+from shared.redis.redis import Client, Script
 from shared.words import events
 
 #: Lanes by stream: what people wait for goes before what was sent to many.
@@ -77,6 +78,16 @@ SWEEP_MS = 30_000
 SWEEP_PAGE = 200
 #: Scripts of one call of `take_expired`: called once a second, it looks through a million messages in a minute.
 SWEEP_PAGES = 100
+
+_ENQUEUE = Script.of(__file__, "ready_common", "ready_enqueue")
+_LEASE = Script.of(__file__, "ready_common", "ready_lease")
+_RECORD = Script.of(__file__, "ready_common", "ready_record")
+_RELEASE = Script.of(__file__, "ready_common", "ready_release")
+_DIED = Script.of(__file__, "ready_common", "ready_died")
+_HOLD = Script.of(__file__, "ready_common", "ready_hold")
+_PARK = Script.of(__file__, "ready_common", "ready_index_parked", "ready_park")
+_UNPARK = Script.of(__file__, "ready_common", "ready_index_parked", "ready_unpark")
+_TAKE_EXPIRED = Script.of(__file__, "ready_common", "ready_index_parked", "ready_take_expired")
 
 
 def queue_of(tenant: str, job: str, rate: str) -> str:
@@ -154,7 +165,7 @@ class ReadyQueues:
     not have happened."""
 
     def __init__(self, client: Client, *, alone: bool = False) -> None:
-        self._client: Any = client
+        self._client = client
         self._alone = alone
 
     def alone(self) -> "ReadyQueues":
@@ -163,9 +174,9 @@ class ReadyQueues:
 
     async def waits(self, partition: int, now_ms: int) -> bool:
         """Something is ready, or in the hand of somebody who seems to be dead by this clock. Two round trips."""
-        if await answer(self._client.zcard(self._key(keys.sites(partition)))):
+        if await self._client.zcard(self._key(keys.sites(partition))):
             return True
-        dead: list[bytes] = await answer(self._client.zrangebyscore(self._key(keys.relays(partition)), 0, now_ms))
+        dead: list[bytes] = await self._client.zrangebyscore(self._key(keys.relays(partition)), 0, now_ms)
         return bool({*dead} - {b"(asked)"})
 
     def _key(self, key: str) -> str:
@@ -180,12 +191,13 @@ class ReadyQueues:
         for queue, rows in queues.items():
             args += [*queue, len(rows) // 2, *rows]
         mark = keys.enqueued(partition, job, first_ordinal)
-        await self._run(ready_scripts.ENQUEUE, partition, args, mark)
+        await self._run(_ENQUEUE, partition, args, mark)
 
     async def bury(self, lease: Lease, relay: str, reason: str) -> None:
         """Moves a message that cannot be read to the dead stream. Two round trips."""
-        fields: Any = {"t": "Ready", "v": events.MAJOR_VERSION, "b": lease.body, "reason": reason, "origin": lease.site}
-        await answer(self._client.xadd(keys.dead(keys.ready_prefix(lease.partition).rstrip(":")), fields))
+        fields: dict[str, Value] = {"t": "Ready", "v": events.MAJOR_VERSION, "b": lease.body}
+        fields |= {"reason": reason, "origin": lease.site}
+        await self._client.xadd(keys.dead(keys.ready_prefix(lease.partition).rstrip(":")), fields)
         await self.record(lease.partition, relay, [Recorded(lease.number)])
 
     async def lease(
@@ -203,12 +215,12 @@ class ReadyQueues:
         others, though `due_in_ms` counts it."""
         args: list[str | bytes | int] = [relay, lease_ms, limit, site_limit, room, SHARE, TURN]
         args += (one.name for one in avoided)
-        found = await self._run(ready_scripts.LEASE, partition, args)
+        found = await self._run(_LEASE, partition, args)
         return Taken(_leases(partition, found[3:]), found[0], found[1], _taken_over(found[2]))
 
     async def held(self, partition: int, relay: str) -> list[Lease]:
         """All that the relay holds: what a lost answer of `lease` left in its name is found here."""
-        found: dict[bytes, bytes] = await answer(self._client.hgetall(self._key(keys.leased(partition, relay))))
+        found: dict[bytes, bytes] = await self._client.hgetall(self._key(keys.leased(partition, relay)))
         leases = []
         for number, value in found.items():
             head, queue, rest, body = value.split(b"\n", 3)
@@ -221,21 +233,21 @@ class ReadyQueues:
         args: list[str | bytes | int] = [relay]
         for end in ends:
             args += [end.number, "" if end.retry_at is None else end.retry_at, end.body]
-        return int(await self._run(ready_scripts.RECORD, partition, args))
+        return int(await self._run(_RECORD, partition, args))
 
     async def release(self, partition: int, relay: str, numbers: Sequence[int] | None = None) -> None:
         """Puts messages back untried; with no numbers all of them, and the relay is known no more."""
         if numbers is None or numbers:
-            await self._run(ready_scripts.RELEASE, partition, [relay, *(numbers or ())])
+            await self._run(_RELEASE, partition, [relay, *(numbers or ())])
 
     async def died(self, partition: int, relay: str) -> list[TakenOver]:
         """Puts back what that relay held, which is known to have died or to have hung: each counts as taken over."""
-        return _taken_over(await self._run(ready_scripts.DIED, partition, [relay]))
+        return _taken_over(await self._run(_DIED, partition, [relay]))
 
     async def wait(self, partition: int, last_wake: str, at_most_ms: int) -> str:
         """Returns when the partition was woken since `last_wake`, or after `at_most_ms`; the wake's id."""
-        found = await answer(
-            self._client.xread({self._key(keys.wake(partition)): last_wake}, count=1, block=max(1, at_most_ms))
+        found = await self._client.xread(
+            {self._key(keys.wake(partition)): last_wake}, count=1, block=max(1, at_most_ms)
         )
         return found[0][1][-1][0].decode() if found else last_wake
 
@@ -243,7 +255,7 @@ class ReadyQueues:
 
     async def hold(self, partition: int, site: str, until_ms: int, queue: str | None = None) -> None:
         """Nothing of the site, or of this queue at the site, is handed out before; a longer hold stays."""
-        await self._run(ready_scripts.HOLD, partition, [site, queue or "", until_ms])
+        await self._run(_HOLD, partition, [site, queue or "", until_ms])
 
     # Put aside
 
@@ -252,25 +264,23 @@ class ReadyQueues:
         over, and what cannot be read. Two round trips: the job of a message is in its body."""
         if not numbers:
             return
-        values: list[bytes | None] = await answer(
-            self._client.hmget(self._key(keys.leased(partition, relay)), *numbers)
-        )
+        values: list[bytes | None] = await self._client.hmget(self._key(keys.leased(partition, relay)), *numbers)
         args: list[str | bytes | int] = [relay]
         for number, value in zip(numbers, values, strict=True):
             if value is not None and (job := _job_of(value.split(b"\n", 3)[3])):
                 args += [number, job]
-        await self._run(ready_scripts.PARK, partition, args)
+        await self._run(_PARK, partition, args)
 
     async def unpark(self, partition: int, job: str, limit: int) -> int:
         """Puts up to `limit` parked messages of a job back into their ready queues; how many there were. They are
         everybody's again, but for those that are tried alone."""
         if self._alone:
             return await ReadyQueues(self._client).unpark(partition, job, limit)
-        return int(await self._run(ready_scripts.UNPARK, partition, [job, limit])) if limit > 0 else 0
+        return int(await self._run(_UNPARK, partition, [job, limit])) if limit > 0 else 0
 
     async def parked_jobs(self, partition: int) -> list[str]:
         """The jobs that have parked messages."""
-        found: list[bytes] = await answer(self._client.zrange(keys.parked_jobs(partition), 0, -1))
+        found: list[bytes] = await self._client.zrange(keys.parked_jobs(partition), 0, -1)
         return [job.decode() for job in found]
 
     # Over
@@ -281,7 +291,7 @@ class ReadyQueues:
         leases: list[Lease] = []
         for _ in range(SWEEP_PAGES):
             args: list[str | bytes | int] = [relay, lease_ms, min(limit - len(leases), SWEEP_PAGE), SWEEP_PAGE]
-            found = await self._run(ready_scripts.TAKE_EXPIRED, partition, args)
+            found = await self._run(_TAKE_EXPIRED, partition, args)
             leases += _leases(partition, found[1:])
             if not found[0] or len(leases) >= limit:
                 break

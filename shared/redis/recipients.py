@@ -6,14 +6,15 @@ alone. Both forms hold the same addresses at the same ordinals, so what was once
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Sequence
+from typing import cast
 from zlib import compress, decompress
 
 import msgspec
 
+from shared.net.remembered import Remembered
 from shared.redis import jobs, keys
-from shared.redis.redis import Client, answer
+from shared.redis.redis import Client
 from shared.words import ids
 
 #: Level 1 halves addresses at 60 MB/s; level 6 saves 10 % more at a third of the speed.
@@ -107,7 +108,7 @@ class Recipients:
         self._client = client
         self._partitions = partitions
         self._chunks: OrderedDict[tuple[str, int], tuple[bool, list[msgspec.Raw]]] = OrderedDict()
-        self._tenants: OrderedDict[str, str] = OrderedDict()
+        self._tenants = Remembered[str, str](TENANTS_KEPT)
 
     async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]:
         """The recipients at these ordinals; those that the job does not have are left out. Raises RedisAway."""
@@ -126,16 +127,13 @@ class Recipients:
         """Whose job it is, None if there is no such job. Raises RedisAway."""
         if not ids.is_job_id(job):
             return None
-        known = self._tenants.get(job)
+        known = self._tenants.known(job)
         if known is not None:
-            self._tenants.move_to_end(job)
             return known
         tenant = (await jobs.read(self._client, self._partitions, job, (jobs.TENANT,)))[jobs.TENANT]
         if not tenant:
             return None
-        self._tenants[job] = tenant
-        if len(self._tenants) > TENANTS_KEPT:
-            self._tenants.popitem(last=False)
+        self._tenants.keep(job, tenant)
         return tenant
 
     async def _chunk_of(self, job: str, ordinal: int) -> tuple[int, bool, list[msgspec.Raw]]:
@@ -144,7 +142,7 @@ class Recipients:
                 self._chunks.move_to_end((job, first))
                 return first, slim, rows
         key = keys.job_recipients(ids.job_partition(job, self._partitions), job)
-        members = await answer(cast(Awaitable[Any], self._client.zrevrangebyscore(key, ordinal, 0, start=0, num=1)))
+        members = await self._client.zrevrangebyscore(key, ordinal, 0, start=0, num=1)
         if not members:
             return 0, False, []
         chunk = read(members[0])

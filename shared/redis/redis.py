@@ -2,13 +2,15 @@
 
 `redis://…` is a single server, `redis+cluster://host:port[,host:port…]` a cluster. Commands are never repeated by the
 client itself: a script that took work and lost its answer must not take more, so whoever calls decides what a repeat
-means. Foreign exceptions stop here: whatever the library raises for a server that is away becomes `RedisAway`.
+means. Foreign exceptions stop here: whatever the library raises for a server that is away becomes `RedisAway`, in the
+client itself, so that nobody can forget it. `shared.redis.commands` has what may be called, and the types.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from hashlib import sha1
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import hiredis
@@ -31,11 +33,11 @@ from redis.exceptions import (
     TryAgainError,
 )
 
-from shared.redis import keys
+from shared.redis import commands, keys
 from shared.redis.lua import Names, named
 from shared.words.errors import OperatorFault
 
-Client = Redis | RedisCluster
+Client = commands.Client
 #: A command that the server does not take, or not from this user.
 Refused = ResponseError
 #: What a server says, or fails to say, while it restarts, fails over, is cut off or is full. Worth waiting for.
@@ -50,6 +52,8 @@ AWAY = (
     TryAgainError,
     OSError,
 )
+#: All that the library raises for what a server says, or does not say (AttributeError: see `_was_closed_in_use`).
+FOREIGN = (*AWAY, ResponseError, AttributeError)
 #: And errors that have no class of their own, by their first word: the disk that Redis writes to is full or broken, too
 #: few replicas have what is written, a script runs for too long, a primary has become somebody's replica.
 AWAY_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN")
@@ -78,6 +82,38 @@ class NotDurable(OperatorFault):
     """The server may forget what it acknowledged, and `redis.require_durable` forbids that."""
 
 
+class _Server(Redis):
+    """What is away is told as RedisAway. Not of scripts: `Script` looks at the library's errors itself, and tells."""
+
+    def evalsha(self, *args: Any) -> Any:
+        return super().execute_command("EVALSHA", *args)  # type: ignore[no-untyped-call]
+
+    def eval(self, *args: Any) -> Any:
+        return super().execute_command("EVAL", *args)  # type: ignore[no-untyped-call]
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except FOREIGN as error:
+            raise_away(error)
+            raise
+
+
+class _Cluster(RedisCluster):
+    def evalsha(self, *args: Any) -> Any:
+        return super().execute_command("EVALSHA", *args)
+
+    def eval(self, *args: Any) -> Any:
+        return super().execute_command("EVAL", *args)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return await super().execute_command(*args, **options)
+        except FOREIGN as error:
+            raise_away(error)
+            raise
+
+
 def connect(url: str) -> Client:
     """A client for the URL; nothing is sent yet. ValueError names a URL that is neither form."""
     no_repeat = Retry(NoBackoff(), 0)
@@ -88,17 +124,18 @@ def connect(url: str) -> Client:
             if not host or not port.isdigit():
                 raise ValueError(f"redis.url: {place!r} is not host:port")
             nodes.append(ClusterNode(host, int(port)))
-        return RedisCluster(
+        cluster: Any = _Cluster(
             startup_nodes=nodes,
             max_connections=MAX_CONNECTIONS,
             socket_timeout=SOCKET_TIMEOUT_S,
             retry=no_repeat,
         )
+        return cast(Client, cluster)
     if url.startswith(("redis://", "rediss://", "unix://")):
         options: dict[str, Any] = {"max_connections": MAX_CONNECTIONS, "socket_timeout": SOCKET_TIMEOUT_S}
         pool = ConnectionPool.from_url(url, retry=no_repeat, **options)
         pool.connection_class = _QUICK[pool.connection_class]
-        return cast(Client, Redis.from_pool(pool))
+        return cast(Client, _Server.from_pool(pool))
     raise ValueError(
         f"redis.url: expected redis://, rediss://, unix:// or redis+cluster://, got {url.split('://')[0]!r}"
     )
@@ -154,18 +191,23 @@ class Script:
     records whose fields it names (`shared.redis.lua`)."""
 
     def __init__(self, lua: str, names: Names | None = None) -> None:
-        self._lua = lua if names is None else named(lua, names)
-        self._digest = sha1(self._lua.encode(), usedforsecurity=False).hexdigest()
+        self.lua = lua if names is None else named(lua, names)
+        self.digest = sha1(self.lua.encode(), usedforsecurity=False).hexdigest()
+
+    @classmethod
+    def of(cls, module: str, *files: str, names: Names | None = None) -> "Script":
+        """What stands in `<file>.lua` beside the module (its `__file__`), read once, at import. Of several files the
+        later ones go on where the earlier end, and see their locals: so do scripts share a beginning."""
+        return cls("\n".join(Path(module).with_name(f"{file}.lua").read_text("utf-8") for file in files), names)
 
     async def __call__(self, client: Client, key_names: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         try:
             try:
-                return await client.evalsha(self._digest, len(key_names), *key_names, *args)
+                return await client.evalsha(self.digest, len(key_names), *key_names, *args)
             except NoScriptError:
-                return await client.eval(self._lua, len(key_names), *key_names, *args)
-        except (*AWAY, ResponseError, AttributeError) as error:
-            if is_away(error):
-                raise _away(error) from error
+                return await client.eval(self.lua, len(key_names), *key_names, *args)
+        except FOREIGN as error:
+            raise_away(error)
             raise
 
 
@@ -173,13 +215,18 @@ T = TypeVar("T")
 
 
 async def answer(call: Awaitable[T]) -> T:
-    """The answer of one command, with a server that is away told as RedisAway."""
+    """The answers of a pipeline, with a server that is away told as RedisAway."""
     try:
         return await call
-    except (*AWAY, ResponseError, AttributeError) as error:
-        if is_away(error):
-            raise _away(error) from error
+    except FOREIGN as error:
+        raise_away(error)
         raise
+
+
+def raise_away(error: Exception) -> None:
+    """Raises RedisAway if this error of the library means that; else returns."""
+    if is_away(error):
+        raise _away(error) from error
 
 
 def is_away(error: Exception) -> bool:
@@ -215,13 +262,13 @@ def _away(error: Exception) -> RedisAway:
 
 async def stored_partitions(client: Client) -> int:
     """The number that the data was made with; 0 if there is none."""
-    return int(await answer(cast(Awaitable[Any], client.get(keys.partitions()))) or 0)
+    return int(await client.get(keys.partitions()) or 0)
 
 
 async def durability(client: Client) -> tuple[bool, str]:
     """Whether an acknowledged write survives a kill -9 of the server, and the reason as a sentence."""
     try:
-        config: Mapping[str, Any] = await answer(cast(Awaitable[Any], client.config_get("append*")))
+        config = await client.config_get("append*")
     except RedisAway:
         raise
     except Exception as refused:  # a hosted Redis may refuse CONFIG: then nothing is known, and so nothing is promised

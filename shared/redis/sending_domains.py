@@ -31,7 +31,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Annotated, Any, Literal, NamedTuple, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 import msgspec
 
@@ -45,9 +45,10 @@ from shared.mail.dkim_rotation import (
     State,
 )
 from shared.mail.domain_names import InvalidDomain, normalise
+from shared.net.remembered import Remembered
 from shared.process import logs
 from shared.redis import keys
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 from shared.words.described import says
 from shared.words.quotas import exceeded
 from shared.words.times import rfc3339
@@ -77,30 +78,8 @@ PROOF_PREFIX = "estafette-verify="
 Proof = Literal["", "dns", "operator", "taken_back"]
 Standing = Literal["pending", "verified", "by_use", "taken_back"]
 
-# KEYS hashes · ARGV for each of them: a field, the value expected ("" for none), the new value ("" removes). All or
-# nothing.
-_SWAP = Script("""
-for at, key in ipairs(KEYS) do
-  if (redis.call('HGET', key, ARGV[3 * at - 2]) or '') ~= ARGV[3 * at - 1] then return 0 end
-end
-for at, key in ipairs(KEYS) do
-  local field, value = ARGV[3 * at - 2], ARGV[3 * at]
-  if value == '' then redis.call('HDEL', key, field) else redis.call('HSET', key, field, value) end
-end
-return 1
-""")
-
-
-# KEYS[1] the domains that count for a tenant · ARGV one more, now, until when it counts unless it becomes the tenant's,
-# the most there may be ("": any number). Answers -1, or how many there are where it would be one too many.
-_RESERVE = Script("""
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[2])
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return -1 end
-local used = redis.call('ZCARD', KEYS[1])
-if ARGV[4] ~= '' and used >= tonumber(ARGV[4]) then return used end
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-return -1
-""")
+_SWAP = Script.of(__file__, "sending_domains_swap")
+_RESERVE = Script.of(__file__, "sending_domains_reserve")
 
 _log = logs.get_logger()
 
@@ -281,8 +260,8 @@ class SendingDomains:
         self._make_key = make_key
         self._chance = chance
         self._now = now
-        self._monotonic = monotonic
-        self._cache: dict[str, tuple[float, SendingDomain | None]] = {}
+        #: Also that there is none: what is remembered is a tuple of one.
+        self._cache = Remembered[str, tuple[SendingDomain | None]](CACHE_DOMAINS, monotonic)
         # An RSA key takes a tenth of a second of a core or more: one after the other, whoever asks for how many.
         self._making = ThreadPoolExecutor(1, "making-keys")
 
@@ -290,15 +269,15 @@ class SendingDomains:
 
     async def of_tenant(self, tenant: str) -> list[SendingDomain]:
         """By name: what is his, and what he claims."""
-        packed = await self._ask(self._client.hgetall(keys.domains()))
+        packed = await self._client.hgetall(keys.domains())
         own = [one for one in map(_decode, packed.values()) if one.tenant == tenant]
         return sorted([*own, *await self._claims(tenant)], key=lambda one: one.domain)
 
     async def all(self) -> list[SendingDomain]:
         """Everybody's, by name, claims too."""
-        packed = await self._ask(self._client.hgetall(keys.domains()))
+        packed = await self._client.hgetall(keys.domains())
         found = [_decode(one) for one in packed.values()]
-        for tenant in await self._ask(self._client.hkeys(keys.tenants())):
+        for tenant in await self._client.hkeys(keys.tenants()):
             found += await self._claims(tenant.decode("ascii"))
         return sorted(found, key=lambda one: (one.domain, one.tenant))
 
@@ -311,7 +290,7 @@ class SendingDomains:
         return (await self._read(normalise(domain)))[1]
 
     async def _claims(self, tenant: str) -> list[SendingDomain]:
-        return [_decode(one) for one in (await self._ask(self._client.hgetall(keys.domain_claims(tenant)))).values()]
+        return [_decode(one) for one in (await self._client.hgetall(keys.domain_claims(tenant))).values()]
 
     # To sign with
 
@@ -324,18 +303,20 @@ class SendingDomains:
         name = normalise(domain)
         if domain_names.at_or_below(name, self._ours):
             raise DomainTaken(f"{name} is the installation's")
-        known = self._remembered(name)
+        (known,) = self._cache.known(name) or (None,)
         if known is None or known.tenant != tenant:
             known = await self._find(tenant, name, any_from_domain, most)
-            self._remember(name, known)
+            self._cache.keep(name, (known,), CACHE_SECONDS)
         return known
 
     async def of_installation(self, domain: str) -> SendingDomain | None:
         """The domain if it is the installation's own, remembered for `CACHE_SECONDS`, as is that it is not."""
         name = normalise(domain)
-        if name not in self._cache or self._monotonic() >= self._cache[name][0]:
-            self._remember(name, (await self._read(name))[1])
-        known = self._remembered(name)
+        remembered = self._cache.known(name)
+        if remembered is None:
+            remembered = ((await self._read(name))[1],)
+            self._cache.keep(name, remembered, CACHE_SECONDS)
+        (known,) = remembered
         return known if known is not None and known.tenant == INSTALLATION else None
 
     def private_key(self, domain: str, key: Key) -> str:
@@ -589,14 +570,14 @@ class SendingDomains:
             await self._counts(domain.tenant, domain.domain)
 
     async def _counts(self, tenant: str, name: str) -> None:
-        await self._ask(self._client.zadd(keys.tenant_domains(tenant), cast(Any, {name: float("inf")})))
+        await self._client.zadd(keys.tenant_domains(tenant), {name: float("inf")})
 
     async def _counts_no_more(self, tenant: str, name: str) -> None:
         """But for the keys that were made for it."""
         now_ms = self._now_ms()
-        await self._ask(self._client.zrem(keys.tenant_domains(tenant), name))
-        counts = cast(Any, {f"{name}@{now_ms}": now_ms + COUNTED_MS})
-        await self._ask(self._client.zadd(keys.tenant_domains(tenant), counts))
+        await self._client.zrem(keys.tenant_domains(tenant), name)
+        counts = {f"{name}@{now_ms}": now_ms + COUNTED_MS}
+        await self._client.zadd(keys.tenant_domains(tenant), counts)
 
     async def _reserve(self, tenant: str, name: str, most: int | None) -> None:
         """Before keys are made: they are what a domain costs. Problem 429 if the tenant has `most` already."""
@@ -640,11 +621,11 @@ class SendingDomains:
         return msgspec.structs.replace(key, sealed=sealed)
 
     async def _read(self, name: str) -> tuple[bytes, SendingDomain | None]:
-        packed = await self._ask(self._client.hget(keys.domains(), name))
+        packed = await self._client.hget(keys.domains(), name)
         return (b"", None) if packed is None else (packed, _decode(packed))
 
     async def _claim(self, tenant: str, name: str) -> tuple[bytes, SendingDomain | None]:
-        packed = await self._ask(self._client.hget(keys.domain_claims(tenant), name))
+        packed = await self._client.hget(keys.domain_claims(tenant), name)
         return (b"", None) if packed is None else (packed, _decode(packed))
 
     async def _own(self, tenant: str, name: str) -> tuple[str, bytes, SendingDomain | None]:
@@ -660,7 +641,7 @@ class SendingDomains:
 
     async def _kin(self, name: str) -> tuple[bytes, dict[str, str]]:
         """Whose the names of the same registered domain are, of those that are somebody's for good."""
-        packed = await self._ask(self._client.hget(keys.domain_kin(), domain_names.organisation(name)))
+        packed = await self._client.hget(keys.domain_kin(), domain_names.organisation(name))
         return (b"", {}) if packed is None else (packed, msgspec.msgpack.decode(packed, type=dict[str, str]))
 
     async def _kin_swap(self, name: str, tenant: str | None) -> Swap:
@@ -676,24 +657,12 @@ class SendingDomains:
     async def _swap(self, swaps: Sequence[Swap]) -> bool:
         """Whether nobody else was faster."""
         for one in swaps:
-            self._cache.pop(one.field, None)
+            self._cache.forget(one.field)
         arguments = [part for one in swaps for part in (one.field, one.expected, one.new)]
         return bool(await _SWAP(self._client, [one.key for one in swaps], arguments))
 
-    def _remembered(self, name: str) -> SendingDomain | None:
-        expires_at, known = self._cache.get(name, (0.0, None))
-        return known if self._monotonic() < expires_at else None
-
-    def _remember(self, name: str, known: SendingDomain | None) -> None:
-        if len(self._cache) >= CACHE_DOMAINS:
-            self._cache.clear()
-        self._cache[name] = (self._monotonic() + CACHE_SECONDS, known)
-
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
-
-    async def _ask(self, call: object) -> Any:
-        return await answer(cast(Awaitable[Any], call))
 
 
 def _how_to_show(domain: SendingDomain) -> str:

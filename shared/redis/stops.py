@@ -9,13 +9,12 @@ nothing is resumed on a consent to another stop, and figures counted before a re
 counts the resumes; who stops says how many there had been when he counted).
 """
 
-from collections.abc import Awaitable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
 import msgspec
 
 from shared.redis import keys, lua
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 
 #: Reasons. The first two harm others' mail, too: only these need consent.
 INVALID_RATE = "invalid_rate"
@@ -56,45 +55,9 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Stop)
 _NAMED = lua.places(STOP=Stop)
 
-# KEYS: stops, resumes. ARGV: name, the stop, how often it had been resumed when that was decided, 1 if it may take the
-# place of a pause. Answers 1 if it is there now and was not before.
-_ADD = Script(
-    """
-if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0) > tonumber(ARGV[3]) then return 0 end
-local known = redis.call('HGET', KEYS[1], ARGV[1])
-if known and (ARGV[4] ~= '1' or cmsgpack.unpack(known)[STOP.reason] ~= 'paused') then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-return 1
-""",
-    _NAMED,
-)
-
-# KEYS: stops. ARGV: name, since when it is stopped as was seen, the element to change, its value. Answers 1 if it was
-# still the same stop.
-_CHANGE = Script(
-    """
-local known = redis.call('HGET', KEYS[1], ARGV[1])
-local stop = known and cmsgpack.unpack(known)
-if not stop or stop[STOP.since_ms] ~= tonumber(ARGV[2]) then return 0 end
-stop[tonumber(ARGV[3])] = tonumber(ARGV[4])
-redis.call('HSET', KEYS[1], ARGV[1], cmsgpack.pack(stop))
-return 1
-""",
-    _NAMED,
-)
-
-# KEYS: stops, resumes. ARGV: name, since when it is stopped as was seen, how often it is resumed with this ('': that is
-# not counted). Answers 1 if it was still the same stop.
-_REMOVE = Script(
-    """
-local known = redis.call('HGET', KEYS[1], ARGV[1])
-if not known or cmsgpack.unpack(known)[STOP.since_ms] ~= tonumber(ARGV[2]) then return 0 end
-redis.call('HDEL', KEYS[1], ARGV[1])
-if ARGV[3] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end
-return 1
-""",
-    _NAMED,
-)
+_ADD = Script.of(__file__, "stops_add", names=_NAMED)
+_CHANGE = Script.of(__file__, "stops_change", names=_NAMED)
+_REMOVE = Script.of(__file__, "stops_remove", names=_NAMED)
 _TOLD, _CONSENT = _NAMED["STOP"]["told_ms"], _NAMED["STOP"]["consent_ms"]
 
 
@@ -119,21 +82,21 @@ class StopList:
     there is not what was seen."""
 
     def __init__(self, client: Client) -> None:
-        self._client: Any = client
+        self._client = client
 
     async def all(self) -> dict[str, Stop]:
         """By name."""
-        found: dict[bytes, bytes] = await answer(cast(Awaitable[Any], self._client.hgetall(keys.stops())))
+        found: dict[bytes, bytes] = await self._client.hgetall(keys.stops())
         return {name.decode(): _decoder.decode(packed) for name, packed in found.items()}
 
     async def some(self, names: Sequence[str]) -> list[Stop | None]:
         """For each name its stop."""
-        found = await answer(cast(Awaitable[Any], self._client.hmget(keys.stops(), list(names))))
+        found = await self._client.hmget(keys.stops(), list(names))
         return [None if packed is None else _decoder.decode(packed) for packed in found]
 
     async def resumed(self, name: str) -> int:
         """How often it was resumed."""
-        return int(await answer(cast(Awaitable[Any], self._client.hget(keys.resumes(), name))) or 0)
+        return int(await self._client.hget(keys.resumes(), name) or 0)
 
     async def add(self, name: str, stop: Stop) -> bool:
         """Stops it, unless it is stopped already (a breaker's stop takes the place of a pause), or was resumed since

@@ -7,7 +7,7 @@ may be case-sensitive (RFC 5321, 2.4), but nobody who left under one spelling is
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -64,7 +64,7 @@ class SuppressionList:
     """The look-up: one round trip for any number of addresses; in a cluster one to each server, at the same time."""
 
     def __init__(self, client: Client, partitions: int) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
 
     async def check(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]:

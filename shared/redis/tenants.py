@@ -10,14 +10,14 @@ import re
 import secrets
 import string
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import Any, cast
 
 import msgspec
 
+from shared.net.remembered import Remembered
 from shared.redis import keys
-from shared.redis.redis import Client, answer
+from shared.redis.redis import Client
 from shared.words import quotas
 from shared.words.principal import SCOPES, Principal
 
@@ -72,25 +72,24 @@ class Tenants:
     ) -> None:
         self._client = client
         self._now = now
-        self._monotonic = monotonic
-        self._cache: dict[str, tuple[float, ApiKey, Principal]] = {}
+        self._cache = Remembered[str, tuple[ApiKey, Principal]](CACHE_KEYS, monotonic)
 
     async def create(self, name: str, *, any_from_domain: bool = False) -> Tenant:
         """TenantError if the name is not one (`NAME_RULE`) or is taken."""
         if not _NAME.fullmatch(name):
             raise TenantError(f"a tenant's name is a-z, 0-9 and -, 32 at most, not {name!r:.60}")
         tenant = Tenant(name, int(self._now() * 1000), any_from_domain)
-        if not await self._ask(self._client.hsetnx(keys.tenants(), name, _packed(tenant))):
+        if not await self._client.hsetnx(keys.tenants(), name, _packed(tenant)):
             raise TenantError(f"there is a tenant {name} already")
         return tenant
 
     async def get(self, name: str) -> Tenant | None:
-        packed = await self._ask(self._client.hget(keys.tenants(), name))
+        packed = await self._client.hget(keys.tenants(), name)
         return None if packed is None else msgspec.msgpack.decode(packed, type=Tenant)
 
     async def all(self) -> list[Tenant]:
         """By name."""
-        packed = await self._ask(self._client.hgetall(keys.tenants()))
+        packed = await self._client.hgetall(keys.tenants())
         return sorted((msgspec.msgpack.decode(one, type=Tenant) for one in packed.values()), key=lambda one: one.name)
 
     async def set_quota(self, name: str, quota: str, limit: int | None) -> Tenant:
@@ -105,7 +104,7 @@ class Tenants:
             raise TenantError(f"there is no tenant {name!r:.60}")
         own = {one: most for one, most in found.quotas.items() if one != quota}
         changed = msgspec.structs.replace(found, quotas=own if limit is None else {**own, quota: limit})
-        await self._ask(self._client.hset(keys.tenants(), name, cast(Any, _packed(changed))))
+        await self._client.hset(keys.tenants(), name, _packed(changed))
         self._cache.clear()
         return changed
 
@@ -121,19 +120,19 @@ class Tenants:
         key_id = _chance(_ID_ALPHABET, 10)
         text = f"est_{key_id}_{_chance(_SECRET_ALPHABET, 32)}"
         key = ApiKey(key_id, tenant, wanted, int(self._now() * 1000), _digest(text))
-        await self._ask(self._client.hset(keys.api_keys(), key_id, cast(Any, _packed(key))))
+        await self._client.hset(keys.api_keys(), key_id, _packed(key))
         return key, text
 
     async def keys_of(self, tenant: str | None = None) -> list[ApiKey]:
         """The keys of a tenant, or of all, the oldest first."""
-        packed = await self._ask(self._client.hgetall(keys.api_keys()))
+        packed = await self._client.hgetall(keys.api_keys())
         found = (msgspec.msgpack.decode(one, type=ApiKey) for one in packed.values())
         return sorted((key for key in found if tenant in (None, key.tenant)), key=lambda key: (key.created_at, key.id))
 
     async def revoke_key(self, key_id: str) -> bool:
         """Whether there was one. Other processes follow within `CACHE_SECONDS`."""
-        self._cache.pop(key_id, None)
-        return bool(await self._ask(self._client.hdel(keys.api_keys(), key_id)))
+        self._cache.forget(key_id)
+        return bool(await self._client.hdel(keys.api_keys(), key_id))
 
     async def verify(self, text: str) -> Principal | None:
         """Whose key it is and what it may do; None if it is nobody's."""
@@ -147,22 +146,16 @@ class Tenants:
 
     async def _key(self, key_id: str) -> tuple[ApiKey, Principal] | None:
         # Only keys that exist are remembered: guesses must not fill the cache.
-        if (known := self._cache.get(key_id)) and self._monotonic() < known[0]:
-            return known[1:]
-        self._cache.pop(key_id, None)
-        packed = await self._ask(self._client.hget(keys.api_keys(), key_id))
+        if (known := self._cache.known(key_id)) is not None:
+            return known
+        packed = await self._client.hget(keys.api_keys(), key_id)
         if packed is None:
             return None
         key = msgspec.msgpack.decode(packed, type=ApiKey)
         tenant = await self.get(key.tenant)
         principal = Principal(key.tenant, frozenset(key.scopes), tenant.quotas if tenant is not None else {})
-        if len(self._cache) >= CACHE_KEYS:
-            self._cache.clear()
-        self._cache[key_id] = (self._monotonic() + CACHE_SECONDS, key, principal)
+        self._cache.keep(key_id, (key, principal), CACHE_SECONDS)
         return key, principal
-
-    async def _ask(self, call: object) -> Any:
-        return await answer(cast(Awaitable[Any], call))
 
 
 def _packed(record: msgspec.Struct) -> bytes:

@@ -5,37 +5,16 @@ nothing back any more; when it reads again, it does. Silence is counted by whoev
 installation that stood still as a whole loses nothing, its readers have all their time again.
 """
 
-from collections.abc import Awaitable
-from typing import Any, cast
-
 from redis.exceptions import ResponseError
 
 from shared.redis import keys
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 
 #: Between two looks of whoever trims no more than this counts as silence of a reader: what stood still together with
 #: the readers accuses none of them.
 LONGEST_LOOK_MS = 300_000
 
-# KEYS: readers of a stream. ARGV: the longest silence between two looks, and how long a silent reader holds something
-# back, ms. Answers the groups that do.
-_HOLDING = Script(
-    """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local looked = tonumber(redis.call('HGET', KEYS[1], 'looked') or now)
-redis.call('HSET', KEYS[1], 'looked', now)
-local passed = math.max(0, math.min(now - looked, tonumber(ARGV[1])))
-local holding = {}
-for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
-  local group = string.match(field, '^silent:(.*)$')
-  if group and redis.call('HINCRBY', KEYS[1], field, passed) <= tonumber(ARGV[2]) then
-    holding[#holding + 1] = group
-  end
-end
-return holding
-"""
-)
+_HOLDING = Script.of(__file__, "trimming_holding")
 
 
 async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -> int:
@@ -48,7 +27,7 @@ async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -
     limit = f"{before_ms}-0"
     found = await _HOLDING(client, [keys.readers(stream)], [LONGEST_LOOK_MS, silent_ms])
     try:
-        known = {group["name"].decode(): group for group in await answer(client.xinfo_groups(stream))}
+        known = {group["name"].decode(): group for group in await client.xinfo_groups(stream)}
     except ResponseError:
         return 0
     groups = [group.decode() for group in found]
@@ -58,10 +37,10 @@ async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -
         if group not in known:
             return 0
         limit = min(limit, known[group]["last-delivered-id"].decode(), key=_position)
-        pending = await answer(cast(Awaitable[Any], client.xpending(stream, group)))
+        pending = await client.xpending(stream, group)
         if pending["pending"]:
             limit = min(limit, pending["min"].decode(), key=_position)
-    return int(await answer(client.xtrim(stream, minid=limit, approximate=True)))
+    return await client.xtrim(stream, minid=limit, approximate=True)
 
 
 def _position(stream_id: str) -> tuple[int, int]:

@@ -102,7 +102,7 @@ async def test_promise_1_kill_9_loses_nothing_and_doubles_at_most_what_was_in_fl
 
 async def _recorded(stack: Stack, until_ms: int) -> int:
     """The deliveries that were on record then."""
-    client = redis.connect((stack.directory / "redis.url").read_text().strip())
+    client: Any = redis.connect((stack.directory / "redis.url").read_text().strip())
     try:
         streams = map(keys.events, range(PARTITIONS))
         entries: list[Any] = [await client.xrange(stream, max=str(until_ms)) for stream in streams]

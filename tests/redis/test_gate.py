@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -25,7 +26,7 @@ from services.relay.words.notnow import NotNow
 from services.relay.words.reply import Reply
 from services.settings import Settings, load
 from shared.process.settings import SettingsError
-from shared.redis import keys, redis
+from shared.redis import keys
 from shared.redis.ready import Queued, ReadyQueues
 from shared.words import events, ids
 
@@ -73,7 +74,7 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def make(client: redis.Client, clock: Clock) -> AsyncIterator[Make]:
+async def make(client: Any, clock: Clock) -> AsyncIterator[Make]:
     """A relay's gate, with its own view of the shared limits."""
     gates: list[Gate] = []
 
@@ -119,7 +120,7 @@ async def entered(passage: Passage) -> str | NotNow:
     return refused if refused is not None else source.name
 
 
-async def test_without_limits_everything_goes_and_costs_nothing(make: Make, client: redis.Client) -> None:
+async def test_without_limits_everything_goes_and_costs_nothing(make: Make, client: Any) -> None:
     gate = make()
 
     for _ in range(50):
@@ -235,9 +236,7 @@ async def test_with_all_sources_at_rest_the_site_waits_for_one(make: Make) -> No
     assert answer.scope == "source"
 
 
-async def test_a_site_that_is_suspended_gets_nothing_from_any_relay(
-    make: Make, client: redis.Client, clock: Clock
-) -> None:
+async def test_a_site_that_is_suspended_gets_nothing_from_any_relay(make: Make, client: Any, clock: Clock) -> None:
     gate, queues = make(rule("suspend")), ReadyQueues(client)
     partition = ids.name_partition(SITE, P)
     gate.heard(SITE, "default", reply("do suspend"))

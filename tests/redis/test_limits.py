@@ -55,12 +55,12 @@ def limited(name: str, *rates: str, quota: int = 0, until: int = 0) -> Limit:
     return Limit(name, tuple(parse_rate(rate) for rate in rates), quota=quota, quota_until_ms=until)
 
 
-async def _now_ms(client: redis.Client) -> int:
+async def _now_ms(client: Any) -> int:
     seconds, micros = await client.time(target_nodes="random") if _is_cluster(client) else await client.time()
     return int(seconds * 1000 + micros // 1000)
 
 
-def _is_cluster(client: redis.Client) -> bool:
+def _is_cluster(client: Any) -> bool:
     return type(client).__name__ == "RedisCluster"
 
 
@@ -88,7 +88,7 @@ async def test_what_no_limit_counts_costs_no_round_trip() -> None:
     assert await limits.permit([Limit("site:a", connections=5)]) is None
 
 
-async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(client: redis.Client) -> None:
+async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(client: Any) -> None:
     limits = Permits(client)
     site, source = limited("site:a", "2/h burst 0"), limited("site:a source:x", "1/h burst 0")
 
@@ -104,7 +104,7 @@ async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(clien
     assert 1_790_000 < third.ms <= 1_801_000  # and the refused one has not moved that
 
 
-async def test_several_rates_of_one_limit_hold_together(client: redis.Client) -> None:
+async def test_several_rates_of_one_limit_hold_together(client: Any) -> None:
     limits = Permits(client)
     both = limited("site:a", "100/s burst 50", "100/h burst 0")
 
@@ -115,7 +115,7 @@ async def test_several_rates_of_one_limit_hold_together(client: redis.Client) ->
     assert answers[-1].ms > 30_000
 
 
-async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client: redis.Client) -> None:
+async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client: Any) -> None:
     limits = Permits(client)
     short, long = limited("site:a", "1/m burst 0"), limited("tenant:t", "1/h burst 0")
     await limits.permit([short, long])
@@ -127,7 +127,7 @@ async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client: redis.C
     assert answer.ms > 3_000_000
 
 
-async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client: redis.Client) -> None:
+async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client: Any) -> None:
     limits = Permits(client)
     now = await _now_ms(client)
     today, tomorrow = (limited("warmup:a1 gmail", quota=2, until=now + at) for at in (60_000, 120_000))
@@ -143,13 +143,13 @@ async def test_a_quota_is_used_up_and_is_whole_again_with_the_next_day(client: r
     assert behind is not None
 
 
-async def test_a_quota_of_nothing_permits_nothing(client: redis.Client) -> None:
+async def test_a_quota_of_nothing_permits_nothing(client: Any) -> None:
     limits = Permits(client)
 
     assert await limits.permit([limited("warmup:a", quota=0, until=await _now_ms(client) + 60_000)]) is not None
 
 
-async def test_a_quota_holds_when_many_ask_at_once(client: redis.Client) -> None:
+async def test_a_quota_holds_when_many_ask_at_once(client: Any) -> None:
     relays = [Permits(client) for number in range(3)]
     quota = limited("warmup:a", quota=100, until=await _now_ms(client) + 60_000)
 
@@ -158,7 +158,7 @@ async def test_a_quota_holds_when_many_ask_at_once(client: redis.Client) -> None
     assert sum(answer is None for answer in answers) == 100
 
 
-async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client: redis.Client) -> None:
+async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client: Any) -> None:
     limits = Permits(client)
     slow = limited("site:a", "10/m burst 0")
     await limits.permit([slow])
@@ -173,7 +173,7 @@ async def test_many_refused_at_once_are_told_to_come_one_after_the_other(client:
 
 @pytest.mark.parametrize("rate", ["300/s", "100/s burst 1", "4/s burst 0"])
 async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_any_second(
-    client: redis.Client, rate: str
+    client: Any, rate: str
 ) -> None:
     relays = [Permits(client) for number in range(3)]
     limit = limited("site:a", rate)
@@ -208,9 +208,7 @@ async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_an
     assert all(seen[at + most] - seen[at] >= 1.0 - stalled_s for at in range(len(seen) - most))
 
 
-async def test_who_has_patience_goes_in_the_order_of_asking(
-    client: redis.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_has_patience_goes_in_the_order_of_asking(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permits, "LATE_S", 60.0)  # a permit that comes too late is asked for again, behind others
     limits = Permits(client)
     slow = limited("site:a", "100/s burst 0")
@@ -225,7 +223,7 @@ async def test_who_has_patience_goes_in_the_order_of_asking(
     assert order == list(range(30))
 
 
-async def test_one_between_two_limits_is_not_starved_by_many_under_one(client: redis.Client) -> None:
+async def test_one_between_two_limits_is_not_starved_by_many_under_one(client: Any) -> None:
     limits = Permits(client)
     site, job = limited("site:a", "50/s burst 0"), limited("job:j", "5/s burst 0")
     done = asyncio.Event()
@@ -243,7 +241,7 @@ async def test_one_between_two_limits_is_not_starved_by_many_under_one(client: r
         await asyncio.gather(one(), *(many() for _ in range(10)))
 
 
-async def test_a_wait_beyond_the_patience_is_told_at_once(client: redis.Client) -> None:
+async def test_a_wait_beyond_the_patience_is_told_at_once(client: Any) -> None:
     limits = Permits(client)
     slow = limited("site:a", "1/h burst 0")
     await limits.permit([slow])
@@ -252,7 +250,7 @@ async def test_a_wait_beyond_the_patience_is_told_at_once(client: redis.Client) 
         assert await limits.permit([slow], patience_ms=1000) is not None
 
 
-async def test_a_permit_that_came_too_late_is_asked_for_again(client: redis.Client) -> None:
+async def test_a_permit_that_came_too_late_is_asked_for_again(client: Any) -> None:
     clock = Still()
     calls = 0
 
@@ -276,7 +274,7 @@ async def test_a_permit_that_came_too_late_is_asked_for_again(client: redis.Clie
     assert await limits.permit([slow]) is not None
 
 
-async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_again(client: redis.Client) -> None:
+async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_again(client: Any) -> None:
     clock = Still()
     calls = 0
 
@@ -301,7 +299,7 @@ async def test_a_permit_that_a_busy_process_comes_too_late_to_use_is_asked_for_a
     assert await limits.permit([slow]) is not None
 
 
-async def test_a_redis_that_has_become_slow_permits_after_a_while(client: redis.Client) -> None:
+async def test_a_redis_that_has_become_slow_permits_after_a_while(client: Any) -> None:
     clock = Still()
 
     class Slow:
@@ -332,7 +330,7 @@ async def test_without_redis_nothing_is_permitted(redis_server: RedisServer) -> 
     await redis.close(nobody)
 
 
-async def test_who_gave_up_asking_holds_up_nobody(client: redis.Client) -> None:
+async def test_who_gave_up_asking_holds_up_nobody(client: Any) -> None:
     limits = Permits(client)
     slow = limited("site:a", "20/s burst 0")
     await limits.permit([slow])
@@ -347,7 +345,7 @@ async def test_who_gave_up_asking_holds_up_nobody(client: redis.Client) -> None:
         assert await limits.permit([slow], patience_ms=60_000) is None
 
 
-async def test_a_limit_leaves_redis_when_it_is_empty(client: redis.Client) -> None:
+async def test_a_limit_leaves_redis_when_it_is_empty(client: Any) -> None:
     limits = Permits(client)
     await limits.permit([limited("site:a", "6/m")])
     await limits.permit([limited("site:b", "1000/d")])
@@ -356,7 +354,7 @@ async def test_a_limit_leaves_redis_when_it_is_empty(client: redis.Client) -> No
     assert 0 < await client.pttl(keys.limit("site:b")) <= 90_000
 
 
-async def test_a_changed_rate_takes_over_at_once(client: redis.Client) -> None:
+async def test_a_changed_rate_takes_over_at_once(client: Any) -> None:
     limits = Permits(client)
     await limits.permit([limited("site:a", "1/h burst 0")])
 
@@ -369,7 +367,7 @@ async def test_a_changed_rate_takes_over_at_once(client: redis.Client) -> None:
     assert faster.ms <= 1000
 
 
-async def test_the_script_permits_what_the_model_permits(client: redis.Client) -> None:
+async def test_the_script_permits_what_the_model_permits(client: Any) -> None:
     """The model is what the promise is proven on (tests/unit/shared/test_rates.py)."""
     random = Random(7)
     limits = [
@@ -410,7 +408,7 @@ TWO = Limit("site:a", connections=2)
 
 
 @pytest.fixture
-def relays(client: redis.Client) -> Sequence[Slots]:
+def relays(client: Any) -> Sequence[Slots]:
     return [Slots(client, f"r{number}", lease_ms=60_000) for number in range(3)]
 
 
@@ -451,7 +449,7 @@ async def test_connections_without_a_limit_need_no_slot(relays: Sequence[Slots])
     await relays[0].disconnect(slot)
 
 
-async def test_the_slots_of_a_dead_relay_end_with_their_lease(client: redis.Client) -> None:
+async def test_the_slots_of_a_dead_relay_end_with_their_lease(client: Any) -> None:
     short, long, alive = (Slots(client, f"r{at}", lease_ms=ms) for at, ms in enumerate((400, 60_000, 60_000)))
     other = Limit("site:b", connections=2)
     begun = await _now_ms(client)
@@ -465,7 +463,7 @@ async def test_the_slots_of_a_dead_relay_end_with_their_lease(client: redis.Clie
     assert isinstance(await alive.connect([other]), Wait)
 
 
-async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client: redis.Client) -> None:
+async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client: Any) -> None:
     living, other = Slots(client, "r0", lease_ms=6000), Slots(client, "r1", lease_ms=6000)
     slots = [await _slot(living, TWO), await _slot(living, TWO)]
     stopping = asyncio.Event()
@@ -481,7 +479,7 @@ async def test_a_relay_that_lives_keeps_its_slots_beyond_their_lease(client: red
 
 
 async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_before_it_uses_them(
-    client: redis.Client,
+    client: Any,
 ) -> None:
     clock = Still()
     stopped, other = Slots(client, "r0", lease_ms=400, monotonic=clock), Slots(client, "r1", lease_ms=60_000)
@@ -499,7 +497,7 @@ async def test_promise_6_a_relay_that_was_stopped_knows_that_its_slots_are_lost_
     assert not taken.lost
 
 
-async def test_slots_that_redis_has_forgotten_are_lost(client: redis.Client) -> None:
+async def test_slots_that_redis_has_forgotten_are_lost(client: Any) -> None:
     limits = Slots(client, "r0", lease_ms=60_000)
     slot = await _slot(limits, TWO)
     await client.delete(keys.slots("site:a"))
@@ -509,9 +507,7 @@ async def test_slots_that_redis_has_forgotten_are_lost(client: redis.Client) -> 
     assert slot.lost
 
 
-async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(
-    client: redis.Client, relays: Sequence[Slots]
-) -> None:
+async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client: Any, relays: Sequence[Slots]) -> None:
     was_taken = asyncio.Event()
 
     async def hang(*args: Any) -> object:

@@ -17,15 +17,15 @@ SITE, SOURCE = "gmail", "a1"
 
 
 @pytest.fixture
-def relays(client: redis.Client) -> Sequence[Paces]:
+def relays(client: Any) -> Sequence[Paces]:
     return [Paces(client) for _ in range(3)]
 
 
-async def _now_ms(client: redis.Client) -> int:
+async def _now_ms(client: Any) -> int:
     return int(await client.eval("return redis.call('TIME')[1] * 1000", 1, keys.paces()))
 
 
-async def _stored(client: redis.Client) -> Pace:
+async def _stored(client: Any) -> Pace:
     stored: Any = await client.hget(keys.paces(), f"{SITE}\n{SOURCE}")
     return msgspec.msgpack.decode(stored, type=Pace)
 
@@ -63,9 +63,7 @@ async def test_a_pace_is_made_from_what_all_relays_had_accepted(relays: Sequence
     assert pace.per_s > 800
 
 
-async def test_of_many_that_are_refused_at_once_one_decreases_the_pace(
-    client: redis.Client, relays: Sequence[Paces]
-) -> None:
+async def test_of_many_that_are_refused_at_once_one_decreases_the_pace(client: Any, relays: Sequence[Paces]) -> None:
     for relay in relays:
         for _ in range(50):
             relay.note_accepted(SITE, SOURCE)
@@ -80,7 +78,7 @@ async def test_of_many_that_are_refused_at_once_one_decreases_the_pace(
     assert await client.get(keys.pace_changes()) == b"1"
 
 
-async def test_what_is_told_is_counted_once(client: redis.Client, relays: Sequence[Paces]) -> None:
+async def test_what_is_told_is_counted_once(client: Any, relays: Sequence[Paces]) -> None:
     relay = relays[0]
     relay.note_accepted(SITE, SOURCE)
     await relay.slow_down(SITE, SOURCE)
@@ -94,7 +92,7 @@ async def test_what_is_told_is_counted_once(client: redis.Client, relays: Sequen
     assert all(0 < lifetime <= 120_000 for lifetime in lifetimes)
 
 
-async def test_a_pace_that_is_over_leaves_redis(client: redis.Client, relays: Sequence[Paces]) -> None:
+async def test_a_pace_that_is_over_leaves_redis(client: Any, relays: Sequence[Paces]) -> None:
     long_ago = Pace(90.0, 100.0, await _now_ms(client) - OVER_MS - 1000)
     await client.hset(keys.paces(), f"{SITE}\n{SOURCE}", msgspec.msgpack.encode(long_ago))
     await client.incr(keys.pace_changes())
@@ -105,7 +103,7 @@ async def test_a_pace_that_is_over_leaves_redis(client: redis.Client, relays: Se
     assert not await client.exists(keys.paces())
 
 
-async def test_a_pace_that_is_not_over_stays_and_grows(client: redis.Client, relays: Sequence[Paces]) -> None:
+async def test_a_pace_that_is_not_over_stays_and_grows(client: Any, relays: Sequence[Paces]) -> None:
     before = Pace(90.0, 100.0, await _now_ms(client) - 450_000)
     await client.hset(keys.paces(), f"{SITE}\n{SOURCE}", msgspec.msgpack.encode(before))
     await client.incr(keys.pace_changes())
@@ -118,9 +116,7 @@ async def test_a_pace_that_is_not_over_stays_and_grows(client: redis.Client, rel
     assert await _stored(client) == before
 
 
-async def test_what_cannot_be_read_is_no_pace_and_is_written_anew(
-    client: redis.Client, relays: Sequence[Paces]
-) -> None:
+async def test_what_cannot_be_read_is_no_pace_and_is_written_anew(client: Any, relays: Sequence[Paces]) -> None:
     await client.hset(keys.paces(), f"{SITE}\n{SOURCE}", b"\xff\x00")
     await client.incr(keys.pace_changes())
 
@@ -131,7 +127,7 @@ async def test_what_cannot_be_read_is_no_pace_and_is_written_anew(
     assert (await _stored(client)).at_ms > 0
 
 
-async def test_a_resting_source_rests_for_all_until_it_is_over(client: redis.Client, relays: Sequence[Paces]) -> None:
+async def test_a_resting_source_rests_for_all_until_it_is_over(client: Any, relays: Sequence[Paces]) -> None:
     one, other, _ = relays
     until_ms = await _now_ms(client) + 60_000
 
@@ -147,7 +143,7 @@ async def test_a_resting_source_rests_for_all_until_it_is_over(client: redis.Cli
 
 
 async def test_one_connection_alone_is_for_all_and_leaves_redis_when_it_is_over(
-    client: redis.Client, relays: Sequence[Paces]
+    client: Any, relays: Sequence[Paces]
 ) -> None:
     one, other, third = relays
     await one.one_connection(SITE, SOURCE, await _now_ms(client) + 60_000)
@@ -164,7 +160,7 @@ async def test_one_connection_alone_is_for_all_and_leaves_redis_when_it_is_over(
     assert not await client.exists(keys.single_connections())
 
 
-async def test_what_redis_did_not_hear_counts_here_and_is_told_later(client: redis.Client) -> None:
+async def test_what_redis_did_not_hear_counts_here_and_is_told_later(client: Any) -> None:
     paces = Paces(AWAY)
     until_ms = await _now_ms(client) + 60_000
     await paces.rest(SITE, SOURCE, until_ms)
@@ -185,7 +181,7 @@ async def test_what_redis_did_not_hear_counts_here_and_is_told_later(client: red
     assert sum(int(count) for counts in counted for count in counts.values()) == 2
 
 
-async def test_the_limits_keep_their_view_fresh(client: redis.Client) -> None:
+async def test_the_limits_keep_their_view_fresh(client: Any) -> None:
     one, other = Paces(client), Paces(client)
     one.note_accepted(SITE, SOURCE)
     await one.slow_down(SITE, SOURCE)
@@ -205,7 +201,7 @@ async def test_the_limits_keep_their_view_fresh(client: redis.Client) -> None:
     assert other.only_one("orange", SOURCE)
 
 
-async def test_redis_that_lost_everything_leaves_no_pace_behind(client: redis.Client, relays: Sequence[Paces]) -> None:
+async def test_redis_that_lost_everything_leaves_no_pace_behind(client: Any, relays: Sequence[Paces]) -> None:
     await relays[0].slow_down(SITE, SOURCE)
     await relays[0].tend()
     await client.delete(keys.paces(), keys.pace_changes())

@@ -12,7 +12,6 @@ from shared.redis import (
     bus,
     keys,
     recipients,
-    redis,
     suppression,
 )
 from shared.redis.jobs import New
@@ -27,7 +26,7 @@ NOW_MS = 1_790_000_000_000
 
 
 @pytest.fixture
-def store(client: redis.Client) -> JobStore:
+def store(client: Any) -> JobStore:
     return JobStore(client, P, max_intake_chunks=5)
 
 
@@ -49,7 +48,7 @@ class Sites:
 class Publisher(bus.Publisher):
     """Crashes before or after storing, as often as told."""
 
-    def __init__(self, client: redis.Client) -> None:
+    def __init__(self, client: Any) -> None:
         self._numbers = itertools.count()
         super().__init__(client, P, lambda: str(next(self._numbers)))
         self.crashes: list[str] = []
@@ -75,7 +74,7 @@ def _waiting(*emails: str) -> list[Waiting]:
     return [Waiting(email=email) for email in emails]
 
 
-async def _facts(client: redis.Client, name: str) -> list[Any]:
+async def _facts(client: Any, name: str) -> list[Any]:
     found: list[Any] = []
     for p in range(P):
         entries: Any = await client.xrange(keys.events(p))
@@ -85,14 +84,14 @@ async def _facts(client: redis.Client, name: str) -> list[Any]:
     return found
 
 
-async def _ready(client: redis.Client) -> list[str]:
+async def _ready(client: Any) -> list[str]:
     queues = ReadyQueues(client)
     leases = [(await queues.lease(p, "r", 60_000, 1000, 1000)).leases for p in range(P)]
     readies = [events.decode("Ready", lease.body) for found in leases for lease in found]
     return sorted(ready.email for ready in readies if isinstance(ready, events.Ready))
 
 
-async def _entries(client: redis.Client, p: int, lane: int = 1) -> list[bus.Entry]:
+async def _entries(client: Any, p: int, lane: int = 1) -> list[bus.Entry]:
     """Reads as a consumer does; what is pending comes again."""
     stream = keys.intake(p, lane)
     try:
@@ -105,12 +104,12 @@ async def _entries(client: redis.Client, p: int, lane: int = 1) -> list[bus.Entr
     return [bus.entry(number, fields) for number, fields in read]
 
 
-def _queueing(client: redis.Client, store: JobStore, publisher: Publisher, sites: Sites | None = None) -> Queueing:
+def _queueing(client: Any, store: JobStore, publisher: Publisher, sites: Sites | None = None) -> Queueing:
     suppressions = SuppressionList(client, P)
     return Queueing(store, ReadyQueues(client), suppressions, sites or Sites(), publisher, P, lambda: NOW_MS)
 
 
-async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: redis.Client, store: JobStore) -> None:
+async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: Any, store: JobStore) -> None:
     job = _job_id()
     rows = [*_waiting("a@x.test", "b@gone.test", "c@y.test"), Waiting(email="zut", rejected="invalid_address")]
     await store.store(job, _new(4), [(0, pack_waiting(0, rows))], "queueing")
@@ -131,7 +130,7 @@ async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: r
 
 @pytest.mark.parametrize("at_most_once", [False, True])
 async def test_what_a_relay_decides_by_travels_with_the_message(
-    client: redis.Client, store: JobStore, at_most_once: bool
+    client: Any, store: JobStore, at_most_once: bool
 ) -> None:
     new = _new(1, at_most_once=at_most_once)
     await store.store(_job_id(), new, [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
@@ -147,7 +146,7 @@ async def test_what_a_relay_decides_by_travels_with_the_message(
 
 @pytest.mark.parametrize(("rate", "queue"), [("", "acme"), ("50000/h", "acme/{job}")])
 async def test_a_job_with_a_rate_of_its_own_waits_in_a_queue_of_its_own(
-    client: redis.Client, store: JobStore, rate: str, queue: str
+    client: Any, store: JobStore, rate: str, queue: str
 ) -> None:
     job = _job_id()
     await store.store(job, _new(1, rate=rate), [(0, pack_waiting(0, _waiting("a@x.test")))], "queueing")
@@ -160,7 +159,7 @@ async def test_a_job_with_a_rate_of_its_own_waits_in_a_queue_of_its_own(
 
 
 @pytest.mark.parametrize("crash", ["before", "after"])
-async def test_a_chunk_that_broke_off_is_queued_once(client: redis.Client, store: JobStore, crash: str) -> None:
+async def test_a_chunk_that_broke_off_is_queued_once(client: Any, store: JobStore, crash: str) -> None:
     job = _job_id()
     await store.store(job, _new(2), [(0, pack_waiting(0, _waiting("a@x.test", "b@gone.test")))], "queueing")
     publisher, sites = Publisher(client), Sites()
@@ -177,7 +176,7 @@ async def test_a_chunk_that_broke_off_is_queued_once(client: redis.Client, store
     assert sites.asked == 2  # the plan was kept, DNS was not asked again
 
 
-async def test_a_suppressed_recipient_is_not_queued(client: redis.Client, store: JobStore) -> None:
+async def test_a_suppressed_recipient_is_not_queued(client: Any, store: JobStore) -> None:
     record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=NOW_MS))
     await client.hset(keys.suppressed(ids.address_partition("acme", "a@x.test", P), "acme"), "a@x.test", record)
     job = _job_id()
@@ -190,7 +189,7 @@ async def test_a_suppressed_recipient_is_not_queued(client: redis.Client, store:
     assert (fact.ordinal, fact.reason, fact.where) == (0, "unsubscribed", "queueing")
 
 
-async def test_the_same_idempotency_key_stores_one_job(client: redis.Client, store: JobStore) -> None:
+async def test_the_same_idempotency_key_stores_one_job(client: Any, store: JobStore) -> None:
     first, second = _job_id(1), _job_id(2)
     chunk = [(0, pack_waiting(0, _waiting("a@x.test")))]
 
@@ -203,7 +202,7 @@ async def test_the_same_idempotency_key_stores_one_job(client: redis.Client, sto
     assert 0 < await client.pttl(keys.idempotency(2, "k" * 64)) <= 24 * 3600 * 1000
 
 
-async def test_a_full_intake_refuses_and_stores_nothing(client: redis.Client, store: JobStore) -> None:
+async def test_a_full_intake_refuses_and_stores_nothing(client: Any, store: JobStore) -> None:
     chunk = [(0, pack_waiting(0, _waiting("a@x.test")))]
     words = [(await store.store(_job_id(n), _new(1), chunk, "queueing")).word for n in range(7)]
 
@@ -212,7 +211,7 @@ async def test_a_full_intake_refuses_and_stores_nothing(client: redis.Client, st
     assert (await store.store(_job_id(9), _new(1, "transactional"), chunk, "queueing")).word == "stored"
 
 
-async def test_an_open_job_takes_each_address_once_and_starts_once(client: redis.Client, store: JobStore) -> None:
+async def test_an_open_job_takes_each_address_once_and_starts_once(client: Any, store: JobStore) -> None:
     job = _job_id()
     await store.store(job, _new(0), [], "open")
     batch = [(email.encode(), pack_waiting_row(Waiting(email=email))) for email in ("a@x.test", "b@x.test")]
@@ -235,7 +234,7 @@ async def test_an_open_job_takes_each_address_once_and_starts_once(client: redis
     assert head.expires_at_ms == NOW_MS + 86_400_000
 
 
-async def test_a_scheduled_job_waits_for_its_time(client: redis.Client, store: JobStore) -> None:
+async def test_a_scheduled_job_waits_for_its_time(client: Any, store: JobStore) -> None:
     job = _job_id()
     await store.store(job, _new(1), [(0, pack_waiting(0, _waiting("a@x.test")))], "scheduled", NOW_MS + 5000)
 
@@ -246,7 +245,7 @@ async def test_a_scheduled_job_waits_for_its_time(client: redis.Client, store: J
     assert len(await _entries(client, 2)) == 1
 
 
-async def test_a_job_without_recipients_stays_open(client: redis.Client, store: JobStore) -> None:
+async def test_a_job_without_recipients_stays_open(client: Any, store: JobStore) -> None:
     job = _job_id()
     await store.store(job, _new(0), [], "open")
 

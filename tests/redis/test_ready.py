@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.redis import keys, ready, redis
+from shared.redis import keys, ready
 from shared.redis.ready import (
     TURN,
     Avoided,
@@ -24,7 +24,7 @@ P = 3
 
 
 @pytest.fixture
-def queues(client: redis.Client) -> ReadyQueues:
+def queues(client: Any) -> ReadyQueues:
     return ReadyQueues(client)
 
 
@@ -80,7 +80,7 @@ async def test_a_site_at_its_limit_is_left_out_until_one_is_recorded(queues: Rea
     assert [lease.site for lease in third.leases] == ["slow"]
 
 
-async def test_a_message_to_retry_comes_back_when_due_and_not_before(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_a_message_to_retry_comes_back_when_due_and_not_before(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 2))
     soon, later = (await _lease(queues)).leases
     due = await _now_ms(client) + 300
@@ -152,7 +152,7 @@ async def test_a_waiting_relay_is_woken_by_an_enqueue(queues: ReadyQueues) -> No
     assert await waiting != "0"
 
 
-async def test_nothing_is_left_of_a_site_whose_messages_are_done(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_nothing_is_left_of_a_site_whose_messages_are_done(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 2, expires_at=2**42))
     taken = await _lease(queues)
     await queues.record(P, "r1", [Recorded(lease.number) for lease in taken.leases])
@@ -240,7 +240,7 @@ async def test_what_a_relay_avoids_is_left_to_others_and_hides_nothing_behind_it
     assert {lease.site for lease in other.leases} <= {f"slow{number}" for number in range(150)} | {"a"}
 
 
-async def test_a_message_keeps_its_queue_wherever_it_goes(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_a_message_keeps_its_queue_wherever_it_goes(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 3, lane=0, queue="acme/job"))
     seconds, _ = await client.time()
 
@@ -257,12 +257,12 @@ async def test_a_message_keeps_its_queue_wherever_it_goes(queues: ReadyQueues, c
 # Holds
 
 
-async def _now_ms(client: redis.Client) -> int:
+async def _now_ms(client: Any) -> int:
     seconds, micros = await client.time()
-    return seconds * 1000 + micros // 1000
+    return int(seconds * 1000 + micros // 1000)
 
 
-async def _end_hold(client: redis.Client, queue: str | None = None) -> None:
+async def _end_hold(client: Any, queue: str | None = None) -> None:
     """As if its time had come: whatever was put off until then is due."""
     until = await client.zscore(keys.holds(P), "a" if queue is None else f"a\n{queue}")
     assert until is not None
@@ -272,7 +272,7 @@ async def _end_hold(client: redis.Client, queue: str | None = None) -> None:
             await client.zadd(key, {member: 1})
 
 
-async def _place(queues: ReadyQueues, client: redis.Client, way: str, site: str = "a", queue: str = "acme") -> None:
+async def _place(queues: ReadyQueues, client: Any, way: str, site: str = "a", queue: str = "acme") -> None:
     """Gets one message of the queue to be ready, by each of the ways there are."""
     if way == "retry":
         await queues.enqueue(P, JOB, 99, _messages(site, 1, queue=queue))
@@ -308,7 +308,7 @@ def _ready(ordinal: int, job: str = JOB) -> bytes:
 @pytest.mark.parametrize("queue", [None, "acme"])
 @pytest.mark.parametrize("way", ["waiting", "enqueued", "retry", "release", "dead", "parked"])
 async def test_nothing_that_is_held_is_handed_out_however_it_came(
-    queues: ReadyQueues, client: redis.Client, way: str, queue: str | None
+    queues: ReadyQueues, client: Any, way: str, queue: str | None
 ) -> None:
     await _place(queues, client, way)
     if way == "waiting":
@@ -325,7 +325,7 @@ async def test_nothing_that_is_held_is_handed_out_however_it_came(
     assert len(free.leases) == 1
 
 
-async def test_a_hold_is_over_at_its_time_and_leaves_nothing(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_a_hold_is_over_at_its_time_and_leaves_nothing(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1) + _messages("b", 1))
     soon = await _now_ms(client) + 400
     await queues.hold(P, "a", soon)
@@ -343,7 +343,7 @@ async def test_a_hold_is_over_at_its_time_and_leaves_nothing(queues: ReadyQueues
     assert await client.exists(keys.holds(P)) == 0
 
 
-async def test_a_hold_is_never_shortened(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_a_hold_is_never_shortened(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     now = await _now_ms(client)
 
@@ -356,9 +356,7 @@ async def test_a_hold_is_never_shortened(queues: ReadyQueues, client: redis.Clie
     assert await client.zscore(keys.holds(P), "a") == now + 3_600_000
 
 
-async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(
-    queues: ReadyQueues, client: redis.Client
-) -> None:
+async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 5, queue="held") + _messages("a", 5, queue="free"))
     until = await _now_ms(client) + 3_600_000
 
@@ -373,7 +371,7 @@ async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(
 
 @pytest.mark.parametrize(("longer", "shorter"), [(None, "acme"), ("acme", None)])
 async def test_a_hold_of_a_site_does_not_end_with_that_of_its_queue_nor_the_other_way_round(
-    queues: ReadyQueues, client: redis.Client, longer: str | None, shorter: str | None
+    queues: ReadyQueues, client: Any, longer: str | None, shorter: str | None
 ) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     now = await _now_ms(client)
@@ -389,7 +387,7 @@ async def test_a_hold_of_a_site_does_not_end_with_that_of_its_queue_nor_the_othe
     assert len((await _lease(queues)).leases) == 1
 
 
-async def test_a_hold_does_not_forget_what_is_in_hand(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_a_hold_does_not_forget_what_is_in_hand(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 10))
     taken = await _lease(queues, site_limit=4)
 
@@ -405,7 +403,7 @@ async def test_a_hold_does_not_forget_what_is_in_hand(queues: ReadyQueues, clien
 # Parked
 
 
-async def test_what_is_parked_waits_for_its_job_and_not_for_its_site(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_what_is_parked_waits_for_its_job_and_not_for_its_site(queues: ReadyQueues, client: Any) -> None:
     other = "06h006mus2uer1pplc90"
     rows = [Queued(0, "a", "acme", _ready(0)), Queued(0, "a", "acme", _ready(1, other)), Queued(1, "b", "x", _ready(2))]
     await queues.enqueue(P, JOB, 0, rows)
@@ -427,7 +425,7 @@ async def test_what_is_parked_waits_for_its_job_and_not_for_its_site(queues: Rea
     }
 
 
-async def test_parking_makes_room_for_the_next_of_the_site(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_parking_makes_room_for_the_next_of_the_site(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(number)) for number in range(4)])
     taken = await _lease(queues, site_limit=2)
     assert (await _lease(queues, site_limit=2)).leases == []
@@ -479,7 +477,7 @@ async def _expired(queues: ReadyQueues, limit: int = 1000, relay: str = "r1") ->
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_what_is_over_is_taken_out_of_a_held_queue(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_what_is_over_is_taken_out_of_a_held_queue(queues: ReadyQueues, client: Any) -> None:
     now = await _now_ms(client)
     over = now + 300
     rows = [Queued(1, "a", "acme", b"%d" % n, over if n % 3 == 0 else now + 3_600_000) for n in range(60)]
@@ -502,9 +500,7 @@ async def test_what_is_over_is_taken_out_of_a_held_queue(queues: ReadyQueues, cl
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(
-    queues: ReadyQueues, client: redis.Client
-) -> None:
+async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(queues: ReadyQueues, client: Any) -> None:
     now = await _now_ms(client)
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"%d" % n, now + 100 * (n + 1)) for n in range(3)])
     await queues.enqueue(P, JOB, 1, [Queued(1, "a", "acme", b"never", 0)] * 10)  # more than one part
@@ -520,9 +516,7 @@ async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_no_more_is_taken_than_was_asked_for_and_the_next_call_goes_on(
-    queues: ReadyQueues, client: redis.Client
-) -> None:
+async def test_no_more_is_taken_than_was_asked_for_and_the_next_call_goes_on(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 30, expires_at=1) + _messages("b", 30, queue="x", expires_at=1))
 
     found = [len(await _expired(queues, limit)) for limit in (1, 10, 100)]
@@ -533,7 +527,7 @@ async def test_no_more_is_taken_than_was_asked_for_and_the_next_call_goes_on(
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_what_is_over_is_taken_from_where_it_is_parked(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_what_is_over_is_taken_from_where_it_is_parked(queues: ReadyQueues, client: Any) -> None:
     until = await _now_ms(client) + 100
     rows = [Queued(1, "a", "acme", _ready(n), (until, 0, until + 3_600_000)[n]) for n in range(3)]
     await queues.enqueue(P, JOB, 0, rows)
@@ -552,9 +546,7 @@ async def test_what_is_over_is_taken_from_where_it_is_parked(queues: ReadyQueues
 
 
 @pytest.mark.usefixtures("swept_at_once")
-async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(
-    queues: ReadyQueues, client: redis.Client
-) -> None:
+async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", _ready(0), 1)])
     (lease,) = (await _lease(queues)).leases
     await queues.park(P, "r1", [lease.number])
@@ -596,7 +588,7 @@ async def test_what_is_over_is_in_hand_like_any_other_and_goes_back_if_its_relay
     )
 
 
-async def test_a_queue_is_looked_through_once_in_half_a_minute(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_a_queue_is_looked_through_once_in_half_a_minute(queues: ReadyQueues, client: Any) -> None:
     now = await _now_ms(client)
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"x", now + 1)])
 
@@ -623,7 +615,7 @@ async def _taken_over_by(queues: ReadyQueues, deaths: int) -> list[list[tuple[in
 
 
 async def test_what_two_relays_died_with_is_handed_to_nobody_who_has_anything_else(
-    queues: ReadyQueues, client: redis.Client
+    queues: ReadyQueues, client: Any
 ) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 3))
 
@@ -651,7 +643,7 @@ async def test_a_lease_that_ends_counts_and_one_put_back_does_not(queues: ReadyQ
     assert [(one.take_overs, one.site) for one in taken.taken_over] == [(1, "a"), (1, "a")]
 
 
-async def test_an_attempt_that_came_to_its_end_begins_the_count_anew(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_an_attempt_that_came_to_its_end_begins_the_count_anew(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     await _taken_over_by(queues, 2)
     (lease,) = (await _lease(queues.alone(), "x")).leases
@@ -677,7 +669,7 @@ async def test_what_is_tried_alone_takes_turns_so_that_nobody_waits_behind_anoth
     assert "b" in first
 
 
-async def test_what_was_written_before_there_were_counts_is_read(queues: ReadyQueues, client: redis.Client) -> None:
+async def test_what_was_written_before_there_were_counts_is_read(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     (lease,) = (await _lease(queues, "old")).leases
     value: Any = await client.hget(keys.leased(P, "old"), lease.number)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -34,7 +35,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def stop_list(client: redis.Client) -> StopList:
+def stop_list(client: Any) -> StopList:
     return StopList(client)
 
 
@@ -103,7 +104,7 @@ async def test_the_stop_of_what_has_ended_is_forgotten(stop_list: StopList) -> N
 # What relays see
 
 
-async def test_a_stopped_job_is_stopped_whatever_its_stream(client: redis.Client, stop_list: StopList) -> None:
+async def test_a_stopped_job_is_stopped_whatever_its_stream(client: Any, stop_list: StopList) -> None:
     view = Stops(client, P, stop_list)
     await stop_list.add(NAME, STOP)
     assert view.reason(JOB, "acme", "bulk") is None
@@ -115,9 +116,7 @@ async def test_a_stopped_job_is_stopped_whatever_its_stream(client: redis.Client
     assert view.reason("another", "acme", "bulk") is None
 
 
-async def test_of_a_stopped_tenant_bulk_is_stopped_and_the_rest_goes_on(
-    client: redis.Client, stop_list: StopList
-) -> None:
+async def test_of_a_stopped_tenant_bulk_is_stopped_and_the_rest_goes_on(client: Any, stop_list: StopList) -> None:
     view = Stops(client, P, stop_list)
     await stop_list.add(stops.of_tenant("acme"), Stop(COMPLAINT_RATE, "acme", NOW_MS, "engine"))
 
@@ -129,7 +128,7 @@ async def test_of_a_stopped_tenant_bulk_is_stopped_and_the_rest_goes_on(
     assert view.reason(JOB, "other", "bulk") is None
 
 
-async def test_what_is_parked_may_go_on_once_nothing_stops_it(client: redis.Client, stop_list: StopList) -> None:
+async def test_what_is_parked_may_go_on_once_nothing_stops_it(client: Any, stop_list: StopList) -> None:
     jobs = [ids.new_job_id(NOW_MS, bytes([seed]) * 6, P, seed) for seed in range(4)]
     for job, (tenant, stream) in zip(
         jobs, [("acme", "bulk"), ("acme", "transactional"), ("other", "bulk"), ("other", "bulk")], strict=True
@@ -147,7 +146,7 @@ async def test_what_is_parked_may_go_on_once_nothing_stops_it(client: redis.Clie
     assert await view.lifted(jobs) == jobs[1:]
 
 
-async def test_the_view_follows_and_ends_when_the_process_does(client: redis.Client, stop_list: StopList) -> None:
+async def test_the_view_follows_and_ends_when_the_process_does(client: Any, stop_list: StopList) -> None:
     view = Stops(client, P, stop_list)
     stopping = asyncio.Event()
     running = asyncio.create_task(view.run(stopping))
@@ -161,7 +160,7 @@ async def test_the_view_follows_and_ends_when_the_process_does(client: redis.Cli
     await running
 
 
-async def test_while_redis_is_away_what_was_known_last_holds(client: redis.Client, stop_list: StopList) -> None:
+async def test_while_redis_is_away_what_was_known_last_holds(client: Any, stop_list: StopList) -> None:
     await stop_list.add(NAME, STOP)
     view = Stops(client, P, stop_list)
     await view.load()

@@ -124,7 +124,7 @@ async def test_who_leaves_again_by_the_same_link_is_listed_again(lists: Lists, l
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(REASONS, REASONS)))
 async def test_the_stronger_reason_holds_and_the_last_diagnostic(redis_url: str, first: Reason, second: Reason) -> None:
-    client = redis.connect(redis_url)
+    client: Any = redis.connect(redis_url)
     stronger = max((first, second), key=REASONS.index)
 
     await Lists(client, PARTITIONS).add([
@@ -174,7 +174,7 @@ Step = tuple[str, int]
 )
 async def test_listing_is_stable_while_addresses_come_and_go(redis_url: str, steps: list[Step], limit: int) -> None:
     """Who is there from the first page to the last is shown exactly once, whatever else happens in between."""
-    client = redis.connect(redis_url)
+    client: Any = redis.connect(redis_url)
     await client.flushall()
     lists, sources = Lists(client, PARTITIONS), itertools.count()
     there = set(ADDRESSES[::2])
@@ -213,7 +213,7 @@ Fact = tuple[str, int, int]
 async def test_the_list_is_what_a_plain_model_says_under_any_repeats(
     redis_url: str, facts: list[Fact], repeats: list[int]
 ) -> None:
-    client = redis.connect(redis_url)
+    client: Any = redis.connect(redis_url)
     await client.flushall()
     lists = Lists(client, PARTITIONS)
     model: dict[str, Reason] = {}

@@ -64,7 +64,7 @@ def click_path(number: int) -> str:
 async def serving(url: str, folder: Path, **environ: str) -> AsyncIterator[Client]:
     """The routes of tracking in this process, with its spool in `folder`."""
     settings = load({"ESTAFETTE_DATA_DIR": str(folder), **environ}, None)
-    client = redis.connect(url)
+    client: Any = redis.connect(url)
     publisher = Publisher(client, PARTITIONS, lambda: secrets.token_hex(8))
     tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), secrets.token_hex(6))
     await tracking.start()
@@ -79,7 +79,7 @@ async def serving(url: str, folder: Path, **environ: str) -> AsyncIterator[Clien
 
 async def recorded(url: str) -> list[Fact]:
     """All facts of all partitions."""
-    client = redis.connect(url)
+    client: Any = redis.connect(url)
     try:
         facts = []
         for partition in range(PARTITIONS):
@@ -149,7 +149,7 @@ async def test_many_at_once_are_each_recorded_once(any_redis_url: str, tmp_path:
 class Crowd:
     """Clicks without a pause, each time another link, and keeps what was answered."""
 
-    def __init__(self, browser: Client) -> None:
+    def __init__(self, browser: Any) -> None:
         self._browser = browser
         self._next = iter(range(1_000_000))
         self.answered: list[int] = []
@@ -325,7 +325,7 @@ async def test_what_two_killed_processes_spooled_is_replayed_by_the_next(mortal:
 
 
 async def test_a_process_refuses_data_of_another_number_of_partitions(redis_url: str, tmp_path: Path) -> None:
-    client = redis.connect(redis_url)
+    client: Any = redis.connect(redis_url)
     await client.set(keys.partitions(), PARTITIONS + 1)
     await redis.close(client)
 

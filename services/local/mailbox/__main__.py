@@ -10,17 +10,17 @@ from services.local.mailbox.smtp import Listener
 from services.local.mailbox.store import Writer
 from services.settings import read
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import storage
+from shared.redis import start
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
-    client = storage.connect(life)
+    client = start.connect(life)
     outbox = Outbox(settings.bounces.host, settings.bounces.port, lambda: datetime.now(UTC), lambda: uuid.uuid4().hex)
     mailbox = Mailbox(Writer(client, settings.of(own.Mailbox).keep), outbox)
     listener = Listener(mailbox, settings.mailbox.host, settings.mailbox.port)
     async with life.serving(settings.mailbox.metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await start.is_ours(life, client):
             return
         await listener.open()
         life.push_close(listener.close)

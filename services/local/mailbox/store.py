@@ -5,20 +5,19 @@ thousand mails with attachments stays cheap. A message's id is its stream entry'
 came.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 
 from services.local.mailbox.mailbox import Mail, StoreAway
 from services.local.mailbox.notices import head
+from shared.process.together import Together
 from shared.redis import keys
+from shared.redis.commands import Entries
 from shared.redis.redis import (
     Client,
     RedisAway,
     Script,
-    answer,
 )
 
 #: All messages together: what a newcomer's Redis can spare. The oldest go first.
@@ -31,28 +30,7 @@ MAX_BATCH_BYTES = 1024 * 1024
 #: Entries read at a time while searching for an address.
 SCAN = 200
 
-# KEYS: messages, bodies, bytes. ARGV: messages to keep, bytes to keep, then for each message its return path, its
-# recipients, its header and all of it.
-_KEEP = Script(
-    """
-for i = 3, #ARGV, 4 do
-  local size = #ARGV[i + 3]
-  local id = redis.call('XADD', KEYS[1], '*', 'f', ARGV[i], 't', ARGV[i + 1], 'h', ARGV[i + 2], 's', size)
-  redis.call('HSET', KEYS[2], id, ARGV[i + 3])
-  redis.call('INCRBY', KEYS[3], size)
-end
-local count = redis.call('XLEN', KEYS[1])
-local bytes = tonumber(redis.call('GET', KEYS[3]) or '0')
-while count > 1 and (count > tonumber(ARGV[1]) or bytes > tonumber(ARGV[2])) do
-  local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
-  redis.call('XDEL', KEYS[1], oldest[1])
-  redis.call('HDEL', KEYS[2], oldest[1])
-  bytes = redis.call('DECRBY', KEYS[3], oldest[2][8])
-  count = count - 1
-end
-return count
-"""
-)
+_KEEP = Script.of(__file__, "store_keep")
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -83,53 +61,29 @@ class Writer:
     def __init__(self, client: Client, keep: int, keep_bytes: int = KEEP_BYTES) -> None:
         self._client = client
         self._limits = (keep, keep_bytes)
-        self._waiting: list[tuple[Mail, asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._together = Together(
+            self._write,
+            most=MAX_BATCH_MESSAGES,
+            weight=lambda mail: len(mail.raw),
+            heaviest=MAX_BATCH_BYTES,
+            name="mailbox",
+        )
 
     async def keep(self, mail: Mail) -> None:
         """Returns when the mail is stored. StoreAway when it may not be."""
-        loop = asyncio.get_running_loop()
-        stored: asyncio.Future[None] = loop.create_future()
-        self._waiting.append((mail, stored))
-        if self._writing is None:
-            self._writing = loop.create_task(self._write())
-        await stored
+        await self._together.ask(mail)
 
-    async def _write(self) -> None:
-        try:
-            while self._waiting:
-                await self._write_batch(self._take())
-        finally:
-            self._writing = None
-
-    def _take(self) -> list[tuple[Mail, asyncio.Future[None]]]:
-        size = count = 0
-        for mail, _ in self._waiting[:MAX_BATCH_MESSAGES]:
-            size += len(mail.raw)
-            if count and size > MAX_BATCH_BYTES:
-                break
-            count += 1
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        return batch
-
-    async def _write_batch(self, batch: Sequence[tuple[Mail, asyncio.Future[None]]]) -> None:
+    async def _write(self, mails: Sequence[Mail]) -> list[None]:
         args: list[str | bytes | int] = list(self._limits)
-        for mail, _ in batch:
+        for mail in mails:
             args += (mail.return_path, "\n".join(mail.recipients), head(mail.raw)[:MAX_HEAD_BYTES], mail.raw)
-        failure: StoreAway | None = None
         try:
             await _KEEP(self._client, _all_keys(), [_bytes(arg) if isinstance(arg, str) else arg for arg in args])
         except RedisAway as away:
-            failure = StoreAway(str(away))
+            raise StoreAway(str(away)) from away
         except Exception as refused:  # out of memory, read-only …: whoever waits must be answered in any case
-            failure = StoreAway(f"{type(refused).__name__}: {refused}")
-        for _, stored in batch:
-            if stored.done():  # its connection is gone
-                continue
-            if failure is None:
-                stored.set_result(None)
-            else:
-                stored.set_exception(failure)
+            raise StoreAway(f"{type(refused).__name__}: {refused}") from refused
+        return [None] * len(mails)
 
 
 class Reader:
@@ -139,7 +93,7 @@ class Reader:
         self._client = client
 
     async def count(self) -> int:
-        return int(await answer(self._client.xlen(keys.mailbox_messages())))
+        return int(await self._client.xlen(keys.mailbox_messages()))
 
     async def newest(self, before: str, address: str, limit: int) -> tuple[list[Kept], bool]:
         """Messages before that id ("": from the newest on) that concern the address, and whether there are more."""
@@ -165,7 +119,7 @@ class Reader:
 
     async def one(self, message_id: str) -> tuple[Kept, bytes] | None:
         """The message and all its bytes; None when it is not, or no longer, kept."""
-        entries = _entries(await answer(self._client.xrange(keys.mailbox_messages(), message_id, message_id)))
+        entries = _entries(await self._client.xrange(keys.mailbox_messages(), message_id, message_id))
         raw = await self.raw([message_id])
         return (entries[0], raw[0]) if entries and raw[0] else None
 
@@ -173,23 +127,21 @@ class Reader:
         """The bytes of those messages; empty for one that is gone."""
         if not message_ids:
             return []
-        found = await answer(
-            cast(Awaitable[list[bytes | None]], self._client.hmget(keys.mailbox_bodies(), list(message_ids)))
-        )
+        found = await self._client.hmget(keys.mailbox_bodies(), list(message_ids))
         return [raw or b"" for raw in found]
 
     async def empty(self) -> None:
-        await answer(cast(Awaitable[Any], self._client.delete(*_all_keys())))
+        await self._client.delete(*_all_keys())
 
     async def _backwards(self, position: str) -> AsyncIterator[Kept]:
-        while found := await answer(self._client.xrevrange(keys.mailbox_messages(), position, "-", count=SCAN)):
+        while found := await self._client.xrevrange(keys.mailbox_messages(), position, "-", count=SCAN):
             entries = _entries(found)
             for kept in entries:
                 yield kept
             position = f"({entries[-1].id}"
 
     async def _forwards(self, position: str) -> AsyncIterator[Kept]:
-        while found := await answer(self._client.xrange(keys.mailbox_messages(), position, "+", count=SCAN)):
+        while found := await self._client.xrange(keys.mailbox_messages(), position, "+", count=SCAN):
             entries = _entries(found)
             for kept in entries:
                 yield kept
@@ -210,7 +162,7 @@ def _all_keys() -> list[str]:
     return [keys.mailbox_messages(), keys.mailbox_bodies(), keys.mailbox_bytes()]
 
 
-def _entries(found: Any) -> list[Kept]:
+def _entries(found: Entries) -> list[Kept]:
     return [_kept(entry_id, fields) for entry_id, fields in found]
 
 

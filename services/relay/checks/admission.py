@@ -2,32 +2,19 @@
 be sent at most once this attempt was not begun by a relay that died."""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
 from services.relay.checks.begun import byte_of
+from shared.process.together import Together
 from shared.redis import keys
 from shared.redis.redis import Client, Script
 from shared.words import events, ids
 
-# KEYS: the bitmap of a job, its begun attempts. ARGV: for each message its ordinal, and the byte of its attempt (0: not
-# asked about). Answers for each: 1 it has ended, 2 this attempt was begun, else 0.
-_STANDS = Script(
-    """
-local stands = {}
-for i = 1, #ARGV, 2 do
-  local stand = redis.call('GETBIT', KEYS[1], ARGV[i])
-  if stand == 0 and ARGV[i + 1] ~= '0' then
-    if string.byte(redis.call('GETRANGE', KEYS[2], ARGV[i], ARGV[i])) == tonumber(ARGV[i + 1]) then stand = 2 end
-  end
-  stands[#stands + 1] = stand
-end
-return stands
-"""
-)
+_STANDS = Script.of(__file__, "admission_stands")
 
 #: Messages in one question, unless somebody asks about more: a script of so many takes a few milliseconds.
 ASKED_TOGETHER = 2000
@@ -44,11 +31,8 @@ class Suppressions(Protocol):
 
 @dataclass(slots=True)
 class _Question:
-    """`answered` gets a verdict for each message."""
-
     readies: Sequence[events.Ready]
     in_hand: bool
-    answered: asyncio.Future[list[str | None]]
 
 
 class Admission:
@@ -62,48 +46,20 @@ class Admission:
         self._client = client
         self._partitions = partitions
         self._suppressions = suppressions
-        self._waiting: deque[_Question] = deque()
-        self._asking: asyncio.Task[None] | None = None
+        self._together = Together(
+            self._verdicts,
+            most=ASKED_TOGETHER,
+            weight=lambda question: len(question.readies),
+            heaviest=ASKED_TOGETHER,
+            name="admission",
+        )
 
     async def check(self, readies: Sequence[events.Ready], *, in_hand: bool = False) -> list[str | None]:
         """For each message None (go), `ENDED`, `UNKNOWN`, or the reason of its suppression. `in_hand`: they were asked
         about when this relay took them, so an attempt that has begun since is its own, and its end will be known."""
-        question = _Question(readies, in_hand, asyncio.get_running_loop().create_future())
-        self._waiting.append(question)
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(), name="admission")
-        return await question.answered
+        return await self._together.ask(_Question(readies, in_hand))
 
-    async def _ask(self) -> None:
-        """For as long as somebody waits."""
-        try:
-            while questions := self._together():
-                try:
-                    verdicts = iter(await self._verdicts(questions))
-                except BaseException as fault:
-                    for question in questions:
-                        if not question.answered.done():
-                            question.answered.set_exception(fault)
-                    if not isinstance(fault, Exception):
-                        raise
-                else:
-                    for question in questions:
-                        answer = list(islice(verdicts, len(question.readies)))
-                        if not question.answered.done():  # who asked may have stopped waiting
-                            question.answered.set_result(answer)
-        finally:
-            self._asking = None
-
-    def _together(self) -> list[_Question]:
-        """Those who wait, up to a bound; at least one."""
-        questions: list[_Question] = []
-        count = 0
-        while self._waiting and (not questions or count + len(self._waiting[0].readies) <= ASKED_TOGETHER):
-            questions.append(self._waiting.popleft())
-            count += len(questions[-1].readies)
-        return questions
-
-    async def _verdicts(self, questions: Sequence[_Question]) -> list[str | None]:
+    async def _verdicts(self, questions: Sequence[_Question]) -> list[list[str | None]]:
         asked = [(ready, question.in_hand) for question in questions for ready in question.readies]
         by_job: dict[str, list[int]] = defaultdict(list)
         for at, (ready, _) in enumerate(asked):
@@ -112,11 +68,11 @@ class Admission:
             self._suppressions.check([(ready.tenant, ready.email) for ready, _ in asked]),
             *(self._stands(job, [asked[at] for at in places]) for job, places in by_job.items()),
         )
-        verdicts: list[str | None] = listed
         for places, found in zip(by_job.values(), stands, strict=True):
             for at, stand in zip(places, found, strict=True):
-                verdicts[at] = _STAND.get(stand, verdicts[at])
-        return verdicts
+                listed[at] = _STAND.get(stand, listed[at])
+        verdicts = iter(listed)
+        return [list(islice(verdicts, len(question.readies))) for question in questions]
 
     async def _stands(self, job: str, asked: Sequence[tuple[events.Ready, bool]]) -> list[int]:
         partition = ids.job_partition(job, self._partitions)

@@ -6,12 +6,12 @@ because a relay died with it, may have been delivered; one whose byte is another
 that ended as deferred comes back with the next number, and is made.
 """
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
 
 from prometheus_client import Counter, Histogram
 
+from shared.process.together import Together
 from shared.redis import keys
 from shared.redis.redis import Client, Script
 from shared.words import events, ids
@@ -25,13 +25,7 @@ MARK_SECONDS = Histogram(
 #: Marks of one script call; more wait for the next.
 BATCH = 500
 
-# KEYS: the strings of jobs. ARGV: for each mark the index of its string in KEYS, the ordinal, the byte.
-_MARK = Script(
-    """
-for i = 1, #ARGV, 3 do redis.call('SETRANGE', KEYS[tonumber(ARGV[i])], ARGV[i + 1], ARGV[i + 2]) end
-return #ARGV / 3
-"""
-)
+_MARK = Script.of(__file__, "begun_mark")
 
 
 def byte_of(attempt: int) -> int:
@@ -45,43 +39,26 @@ class Begun:
     next."""
 
     def __init__(self, client: Client, partitions: int) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
-        self._waiting: dict[int, list[tuple[events.Ready, asyncio.Future[None]]]] = {}
-        self._sending: dict[int, asyncio.Task[None]] = {}
+        self._marking: dict[int, Together[events.Ready, None]] = {}
 
     async def mark(self, ready: events.Ready) -> None:
         """Returns once it is stored that this attempt has begun. If it raises, the body must not be sent."""
         partition = ids.job_partition(ready.job, self._partitions)
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(partition, []).append((ready, stored))
-        if partition not in self._sending:
-            self._sending[partition] = asyncio.create_task(self._send(partition), name=f"begun {partition}")
-        await stored
+        marking = self._marking.get(partition)
+        if marking is None:
+            store = partial(self._store, partition)
+            marking = self._marking[partition] = Together(store, most=BATCH, name=f"begun {partition}")
+        await marking.ask(ready)
 
-    async def _send(self, partition: int) -> None:
-        """Runs as long as marks of the partition wait. What fails is told to who waits for it, and to nobody else."""
-        await asyncio.sleep(0)  # who marks in the same turn of the loop comes along
-        while waiting := self._waiting.get(partition):
-            batch, self._waiting[partition] = waiting[:BATCH], waiting[BATCH:]
-            try:
-                with MARK_SECONDS.time():
-                    await self._store(partition, [ready for ready, _ in batch])
-            except Exception as fault:
-                for _, stored in batch:
-                    if not stored.done():
-                        stored.set_exception(fault)
-                continue
-            MARKED.inc(len(batch))
-            for _, stored in batch:
-                if not stored.done():
-                    stored.set_result(None)
-        del self._waiting[partition], self._sending[partition]
-
-    async def _store(self, partition: int, readies: Sequence[events.Ready]) -> None:
+    async def _store(self, partition: int, readies: Sequence[events.Ready]) -> list[None]:
         names: dict[str, int] = {}
         args: list[str | bytes | int] = []
         for ready in readies:
             place = names.setdefault(keys.job_begun(partition, ready.job), len(names) + 1)
             args += [place, ready.ordinal, bytes([byte_of(ready.attempt)])]
-        await _MARK(self._client, list(names), args)
+        with MARK_SECONDS.time():
+            await _MARK(self._client, list(names), args)
+        MARKED.inc(len(readies))
+        return [None] * len(readies)

@@ -4,13 +4,13 @@ As long as Redis does not answer, what was known last holds; nothing is leased t
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
 from prometheus_client import Gauge
 
+from shared.net.remembered import Remembered
 from shared.process.lifecycle import pause
 from shared.redis import jobs, stops
 from shared.redis.redis import Client, RedisAway
@@ -34,7 +34,7 @@ class Stops:
         self._partitions = partitions
         self._list = stop_list
         self._stops: Mapping[str, Stop] = {}
-        self._owners: OrderedDict[str, tuple[str, str]] = OrderedDict()
+        self._owners = Remembered[str, tuple[str, str]](JOBS_KNOWN)
         self._log = structlog.get_logger("relay")
 
     def reason(self, job: str, tenant: str, stream: str) -> str | None:
@@ -53,12 +53,11 @@ class Stops:
 
     async def _owner(self, job: str) -> tuple[str, str]:
         """Tenant and stream of a job, which never change."""
-        known = self._owners.get(job)
+        known = self._owners.known(job)
         if known is None:
             found = await jobs.read(self._client, self._partitions, job, (jobs.TENANT, jobs.STREAM))
-            known = self._owners[job] = (found[jobs.TENANT], found[jobs.STREAM])
-            if len(self._owners) > JOBS_KNOWN:
-                self._owners.popitem(last=False)
+            known = (found[jobs.TENANT], found[jobs.STREAM])
+            self._owners.keep(job, known)
         return known
 
     async def load(self) -> None:

@@ -9,7 +9,6 @@ Answers are kept for their TTL, negative ones as RFC 2308 has it; one look-up at
 
 import asyncio
 import ipaddress
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -30,6 +29,7 @@ import dns.rrset
 
 from services.relay.words.tls import Tlsa
 from shared.net.dns import MAX_NEGATIVE_TTL_S, MAX_TTL_S, MIN_NEGATIVE_TTL_S, MIN_TTL_S, NEGATIVE_TTL_S
+from shared.net.remembered import AskedOnce
 
 RecordType = Literal["MX", "A", "CNAME", "TLSA"]
 Row = tuple[int, str] | Tlsa
@@ -67,43 +67,20 @@ class ValidatingResolver:
     ) -> None:
         self._address, self._port = parse_server(server)
         self._timeout_s = timeout_ms / 1000
-        self._clock = clock
-        self._cache_entries = cache_entries
-        self._cache: OrderedDict[tuple[str, RecordType], tuple[float, Answer]] = OrderedDict()
-        self._asking: dict[tuple[str, RecordType], asyncio.Task[Answer]] = {}
+        self._answers = AskedOnce(self._look_up, cache_entries, clock)
         self._room = asyncio.Semaphore(MAX_ASKING)
 
     async def ask(self, name: str, record_type: RecordType) -> Answer:
         """For a name in ASCII, in lower case and without a dot at the end."""
-        question = (name, record_type)
-        if kept := self._cache.get(question):
-            expires_at, answer = kept
-            if self._clock() < expires_at:
-                self._cache.move_to_end(question)
-                return answer
-        task = self._asking.get(question)
-        if task is None:
-            task = self._asking[question] = asyncio.create_task(self._look_up(name, record_type))
-        # Who stops waiting does not take the answer away from the others.
-        return await asyncio.shield(task)
+        return await self._answers.ask((name, record_type))
 
     async def close(self) -> None:
-        for task in self._asking.values():
-            task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await self._answers.close()
 
-    async def _look_up(self, name: str, record_type: RecordType) -> Answer:
-        question = (name, record_type)
-        try:
-            async with self._room:
-                answer = await self._query(name, record_type)
-        finally:
-            del self._asking[question]
-        self._cache[question] = (self._clock() + answer.ttl_s, answer)
-        self._cache.move_to_end(question)
-        while len(self._cache) > self._cache_entries:
-            self._cache.popitem(last=False)
-        return answer
+    async def _look_up(self, question: tuple[str, RecordType]) -> tuple[Answer, float]:
+        async with self._room:
+            answer = await self._query(*question)
+        return answer, answer.ttl_s
 
     async def _query(self, name: str, record_type: RecordType) -> Answer:
         try:

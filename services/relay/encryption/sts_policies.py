@@ -11,7 +11,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from prometheus_client import Counter
@@ -27,7 +27,7 @@ from shared.net.dns import DnsUnavailable
 from shared.net.web import Failed, Why
 from shared.process import logs
 from shared.redis import keys
-from shared.redis.redis import Client, answer
+from shared.redis.redis import Client
 from shared.words import ids
 
 #: RFC 8461 section 3.3 suggests to look once a day, and to leave a failed fetch alone for five minutes.
@@ -115,7 +115,7 @@ class StsPolicies:
     ) -> None:
         self._resolver = resolver
         self._web = web
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._now_ms = now_ms
         self._port = port
@@ -176,7 +176,7 @@ class StsPolicies:
 
     async def _load(self, domain: str, known: _Domain) -> None:
         try:
-            packed = await answer(self._client.get(self._key(domain)))
+            packed = await self._client.get(self._key(domain))
             known.look_at = self._now_ms() + ABSENT_MS
             if packed and known.kept is None:
                 known.kept = msgspec.msgpack.decode(packed, type=Kept)
@@ -212,7 +212,7 @@ class StsPolicies:
 
     async def _save(self, domain: str, known: _Domain, kept: Kept) -> None:
         life_ms = max(kept.expires_at - self._now_ms(), 1)
-        await answer(self._client.set(self._key(domain), msgspec.msgpack.encode(kept), px=life_ms))
+        await self._client.set(self._key(domain), msgspec.msgpack.encode(kept), px=life_ms)
         known.saved = known.kept is kept
 
     def _key(self, domain: str) -> str:

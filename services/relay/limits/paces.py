@@ -33,84 +33,11 @@ DECREASES = Counter("estafette_relay_pace_decreases_total", "Times this relay de
 PACED = Gauge("estafette_relay_paced_sources", "Sites, by source, that have a pace for now")
 RESTING = Gauge("estafette_relay_resting_sources", "Sites, by source, that get nothing for now")
 
-_NOW = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function tell(prefix, bucket_ms, lifetime_ms, counts)
-  if #counts == 0 then return end
-  local key = prefix .. math.floor(now / bucket_ms)
-  for _, count in ipairs(counts) do
-    if count[2] > 0 then redis.call('HINCRBY', key, count[1], count[2]) end
-    if count[3] > 0 then redis.call('HINCRBY', key, count[1] .. '\\n-', count[3]) end
-  end
-  redis.call('PEXPIRE', key, lifetime_ms)
-end
-"""
-
-# KEYS: changes. ARGV: prefix of attempts, ms of a bucket, lifetime ms, msgpack of [pair, accepted, refused] each.
-# Answers the time and the number of changes.
-_TELL = Script(
-    _NOW
-    + """
-tell(ARGV[1], ARGV[2], ARGV[3], cmsgpack.unpack(ARGV[4]))
-return {now, tonumber(redis.call('GET', KEYS[1]) or 0)}
-"""
-)
-
-# KEYS: changes, paces, rests, single connections. Removes rests and the like that are over. Answers the number of
-# changes and all fields and values of the three.
-_READ = Script(
-    _NOW
-    + """
-for at = 3, 4 do
-  local flat = redis.call('HGETALL', KEYS[at])
-  for i = 1, #flat, 2 do
-    if tonumber(flat[i + 1]) <= now then redis.call('HDEL', KEYS[at], flat[i]) end
-  end
-end
-local answer = {tonumber(redis.call('GET', KEYS[1]) or 0)}
-for at = 2, 4 do answer[at] = redis.call('HGETALL', KEYS[at]) end
-return answer
-"""
-)
-
-# KEYS: changes, paces. ARGV: as of _TELL, then the pair and the number of buckets. Answers the time, how long the last
-# bucket has run, the pace ('' if none), and accepted and refused of each bucket.
-_SEE = Script(
-    _NOW
-    + """
-tell(ARGV[1], ARGV[2], ARGV[3], cmsgpack.unpack(ARGV[4]))
-local last = math.floor(now / ARGV[2])
-local answer = {now, now - last * ARGV[2], redis.call('HGET', KEYS[2], ARGV[5]) or ''}
-for bucket = last - ARGV[6] + 1, last do
-  for _, count in ipairs(redis.call('HMGET', ARGV[1] .. bucket, ARGV[5], ARGV[5] .. '\\n-')) do
-    answer[#answer + 1] = tonumber(count or 0)
-  end
-end
-return answer
-"""
-)
-
-# KEYS: changes, paces. ARGV: pair, pace before, pace after ('' for none). Answers whether it was as before.
-_CHANGE = Script(
-    """
-if (redis.call('HGET', KEYS[2], ARGV[1]) or '') ~= ARGV[2] then return 0 end
-if ARGV[3] == '' then redis.call('HDEL', KEYS[2], ARGV[1]) else redis.call('HSET', KEYS[2], ARGV[1], ARGV[3]) end
-redis.call('INCR', KEYS[1])
-return 1
-"""
-)
-
-# KEYS: changes, rests or single connections. ARGV: pair, until ms. Never shortens.
-_UNTIL = Script(
-    """
-if tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0) < tonumber(ARGV[2]) then
-  redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-  redis.call('INCR', KEYS[1])
-end
-return 0
-"""
-)
+_TELL = Script.of(__file__, "paces_common", "paces_tell")
+_READ = Script.of(__file__, "paces_common", "paces_read")
+_SEE = Script.of(__file__, "paces_common", "paces_see")
+_CHANGE = Script.of(__file__, "paces_change")
+_UNTIL = Script.of(__file__, "paces_until")
 
 
 @dataclass(slots=True)

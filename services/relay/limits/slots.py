@@ -38,82 +38,8 @@ SLOTS = Gauge("estafette_relay_connection_slots", "Slots that this relay holds f
 REFUSED = Counter("estafette_relay_connections_refused_total", "Connections not opened because a limit was reached")
 LOST = Counter("estafette_relay_lost_slots_total", "Slots that could not be renewed in time: their connections close")
 
-_NOW = """
-local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local function shares(key)
-  local of = {}
-  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-    local owner = string.match(member, '^(.*)/')
-    of[owner] = (of[owner] or 0) + 1
-  end
-  return of
-end
-"""
-
-# KEYS: slots of each limit, then wanted of each. ARGV: owner, slot, lease ms, wanted ms, then how many each limit
-# allows. Answers 0, or the number of the limit that refused. The last free slot is left to who wants it, if that one
-# holds fewer.
-_CONNECT = Script(
-    _NOW
-    + """
-local count, refused = #KEYS / 2, 0
-for i = 1, count do
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
-  local free = ARGV[4 + i] - redis.call('ZCARD', KEYS[i])
-  local wanting = redis.call('GET', KEYS[count + i])
-  if free <= 0 then
-    refused = i
-    local of = wanting and shares(KEYS[i])
-    if not wanting or wanting == ARGV[1] or (of[ARGV[1]] or 0) < (of[wanting] or 0) then
-      redis.call('SET', KEYS[count + i], ARGV[1], 'PX', ARGV[4])
-    end
-  elseif free == 1 and wanting and wanting ~= ARGV[1] then
-    local of = shares(KEYS[i])
-    if (of[ARGV[1]] or 0) > (of[wanting] or 0) then refused = i end
-  end
-end
-if refused > 0 then return refused end
-for i = 1, count do
-  redis.call('ZADD', KEYS[i], now + ARGV[3], ARGV[2])
-  redis.call('PEXPIRE', KEYS[i], math.max(ARGV[3] + 1000, redis.call('PTTL', KEYS[i])))
-  if redis.call('GET', KEYS[count + i]) == ARGV[1] then redis.call('DEL', KEYS[count + i]) end
-end
-return 0
-"""
-)
-
-# KEYS: slots of each limit, then wanted of each. ARGV: owner, lease ms, msgpack of [the owner's slots under each limit,
-# slots to end under each]. Renews, and answers two lists: slots that are gone, and for each limit 0, 1 (wanted) or 2
-# (wanted by one that holds fewer, by two at least).
-_TEND = Script(
-    _NOW
-    + """
-local held, ending = unpack(cmsgpack.unpack(ARGV[3]))
-local count, gone, wants = #KEYS / 2, {}, {}
-for i = 1, count do
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
-  for _, slot in ipairs(ending[i]) do redis.call('ZREM', KEYS[i], slot) end
-  for _, slot in ipairs(held[i]) do
-    if redis.call('ZSCORE', KEYS[i], slot) then
-      redis.call('ZADD', KEYS[i], now + ARGV[2], slot)
-    else
-      gone[#gone + 1] = slot
-    end
-  end
-  if #held[i] > 0 then
-    redis.call('PEXPIRE', KEYS[i], math.max(ARGV[2] + 1000, redis.call('PTTL', KEYS[i])))
-  end
-  local wanting = redis.call('GET', KEYS[count + i])
-  wants[i] = 0
-  if wanting then
-    local of = shares(KEYS[i])
-    wants[i] = (wanting ~= ARGV[1] and (of[ARGV[1]] or 0) >= (of[wanting] or 0) + 2) and 2 or 1
-  end
-end
-return {gone, wants}
-"""
-)
+_CONNECT = Script.of(__file__, "slots_common", "slots_connect")
+_TEND = Script.of(__file__, "slots_common", "slots_tend")
 
 
 #: Slots by id, each with the names of its limits.

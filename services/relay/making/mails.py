@@ -18,6 +18,7 @@ from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
 from shared.mail.templates import Name, TemplateFailed
+from shared.net.remembered import Remembered
 from shared.process.sandbox import Unavailable
 from shared.redis import jobs
 from shared.redis.ready import LANES
@@ -122,7 +123,7 @@ class Mails:
         self._works: OrderedDict[str, Work] = OrderedDict()
         self._kept_bytes = 0
         self._loading: dict[str, asyncio.Task[Work | Unmade]] = {}
-        self._signers: OrderedDict[tuple[str, str], Signer] = OrderedDict()
+        self._signers = Remembered[tuple[str, str], Signer](SIGNERS_KEPT)
         self._told_until: dict[str, int] = {}
         self._log = structlog.get_logger("relay")
 
@@ -244,13 +245,9 @@ class Mails:
 
     async def _signer(self, domain: str, key: Key) -> Signer:
         name = (domain, key.selector)
-        known = self._signers.get(name)
+        known = self._signers.known(name)
         if known is None:
             pem = self._domains.private_key(domain, key)
             known = await asyncio.to_thread(Signer, domain, key.selector, pem)
-            self._signers[name] = known
-            if len(self._signers) > SIGNERS_KEPT:
-                self._signers.popitem(last=False)
-        else:
-            self._signers.move_to_end(name)
+            self._signers.keep(name, known)
         return known

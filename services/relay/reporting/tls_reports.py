@@ -12,7 +12,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import msgspec
 from prometheus_client import Counter
@@ -48,7 +48,6 @@ from shared.redis.redis import (
     Client,
     RedisAway,
     Script,
-    answer,
 )
 from shared.redis.sending_domains import SendingDomains
 from shared.words import ids
@@ -72,25 +71,7 @@ SESSIONS = Counter("estafette_relay_tls_sessions_total", "Connections to mail ho
 REPORTS = Counter("estafette_relay_tls_reports_total", "TLS reports", ["result"])
 UNCOUNTED = Counter("estafette_relay_tls_sessions_uncounted_total", "Sessions that found no room in the counts")
 
-# KEYS[1] the domains of the day, then a hash for each domain · ARGV most fields, seconds kept, then for each domain its
-# name, how many lines, and each line with its count.
-_ADD = Script("""
-local most, kept, at = tonumber(ARGV[1]), ARGV[2], 3
-for i = 2, #KEYS do
-  redis.call('SADD', KEYS[1], ARGV[at])
-  local lines = tonumber(ARGV[at + 1])
-  at = at + 2
-  for _ = 1, lines do
-    if redis.call('HEXISTS', KEYS[i], ARGV[at]) == 1 or redis.call('HLEN', KEYS[i]) < most then
-      redis.call('HINCRBY', KEYS[i], ARGV[at], ARGV[at + 1])
-    end
-    at = at + 2
-  end
-  redis.call('EXPIRE', KEYS[i], kept)
-end
-redis.call('EXPIRE', KEYS[1], kept)
-return 1
-""")
+_ADD = Script.of(__file__, "tls_reports_add")
 
 #: Takes a mail: sender, recipient, message; why it could not be delivered, or None.
 Deliver = Callable[[str, str, bytes], Awaitable[str | None]]
@@ -125,7 +106,7 @@ class TlsReports:
         now_s: Callable[[], float],
         sending: Sending | None = None,
     ) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._resolver = resolver
         self._now_s = now_s
@@ -241,7 +222,7 @@ class TlsReports:
         room = asyncio.Semaphore(SENDING)
         for day in (day_of(now_s) - 1, day_of(now_s) - 2):
             for partition in range(self._partitions):
-                packed = await answer(self._client.smembers(keys.tls_reported(partition, day)))
+                packed = await self._client.smembers(keys.tls_reported(partition, day))
                 domains = [name.decode("utf-8") for name in packed]
                 due = [domain for domain in domains if due_at(day, domain) <= now_s]
                 await asyncio.gather(*(self._try(room, partition, day, domain) for domain in due))
@@ -249,16 +230,16 @@ class TlsReports:
     async def _try(self, room: asyncio.Semaphore, partition: int, day: int, domain: str) -> None:
         async with room:
             lock = keys.tls_report_lock(partition, day, domain)
-            if self._sending is None or not await answer(self._client.set(lock, b"1", nx=True, px=RETRY_MS)):
+            if self._sending is None or not await self._client.set(lock, b"1", nx=True, px=RETRY_MS):
                 return
             if await self._is_over(self._sending, partition, day, domain):
-                await answer(self._client.delete(keys.tls_report(partition, day, domain)))
-                await answer(self._client.srem(keys.tls_reported(partition, day), domain))
+                await self._client.delete(keys.tls_report(partition, day, domain))
+                await self._client.srem(keys.tls_reported(partition, day), domain)
 
     async def _is_over(self, sending: Sending, partition: int, day: int, domain: str) -> bool:
         """Sends the report to those who have not got it. Whether nothing is left to do about it."""
         key = keys.tls_report(partition, day, domain)
-        fields: Mapping[bytes, bytes] = await answer(self._client.hgetall(key))
+        fields: Mapping[bytes, bytes] = await self._client.hgetall(key)
         counts = {_session(name): int(count) for name, count in fields.items() if not name.startswith(_SENT)}
         texts = await self._resolver.texts(f"_smtp._tls.{domain}")
         late = self._now_s() >= due_at(day, domain) + GIVE_UP_S
@@ -267,7 +248,7 @@ class TlsReports:
             left = [uri for uri in receivers(texts) if _SENT + uri.encode() not in fields]
             for uri in list(left):
                 if await self._send(sending, report, uri):
-                    await answer(self._client.hset(key, _SENT + uri.encode(), 1))
+                    await self._client.hset(key, _SENT + uri.encode(), 1)
                     left.remove(uri)
             if not left:
                 return True

@@ -7,19 +7,19 @@ from services.echo.echo import Echo
 
 from services.settings import read
 from shared.process.lifecycle import Lifecycle, run
-from shared.redis import bus, keys, storage
+from shared.redis import bus, keys, start
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     mine = settings.of(own.Echo)
-    client = storage.connect(life)
+    client = start.connect(life)
     echo = Echo()
     consumer = bus.Consumer(
         client, settings.redis.partitions, keys.events, life.name, socket.gethostname(), echo.read, batch=mine.batch
     )
     async with life.serving(mine.metrics_port):
-        if not await storage.is_ours(life, client):
+        if not await start.is_ours(life, client):
             return
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "reading")

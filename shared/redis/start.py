@@ -1,11 +1,13 @@
-"""How a process finds its Redis at start: waits until it answers, checks that the data is ours and may be trusted.
+"""How a process starts on Redis: its client and name, and the wait until Redis answers and its data is found ours.
 
 A process with another number of partitions would look for every fact in the wrong place, one whose Redis forgets what
 it acknowledged would break the promise of the 202, and one whose Redis was emptied, or is another installation's, would
 lose what it knew: all are found here, before anything is read or written.
 """
 
+import os
 import secrets
+import socket
 import time
 
 from prometheus_client import Gauge
@@ -13,7 +15,7 @@ from prometheus_client import Gauge
 from shared.process import logs
 from shared.process.lifecycle import Lifecycle, pause
 from shared.process.settings import Settings
-from shared.redis import redis
+from shared.redis import bus, redis
 from shared.redis.installation import Installation, NotOurs
 
 #: Between two looks for a Redis that is away.
@@ -27,6 +29,16 @@ def connect(life: Lifecycle) -> redis.Client:
     client = redis.connect(life.settings.redis.url)
     life.push_close(lambda: redis.close(client))
     return client
+
+
+def publisher(client: redis.Client, settings: Settings) -> bus.Publisher:
+    """Of facts, under names of batches that nobody guesses."""
+    return bus.Publisher(client, settings.redis.partitions, lambda: secrets.token_hex(8))
+
+
+def process_name() -> str:
+    """Unlike that of any other process, now or before: for whoever may not find what another had in hand."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def installation(client: redis.Client, settings: Settings) -> Installation:
