@@ -16,14 +16,13 @@ come between a thing and its count.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from shared.redis import jobs, keys, lua, recipients
 from shared.redis.jobs import Start
 from shared.redis.ready import LANES
-from shared.redis.redis import Client, Script, answer
+from shared.redis.redis import Client, Script
 from shared.words import events, ids
 
 #: A repeated request with the same Idempotency-Key is answered from memory for so long.
@@ -41,192 +40,12 @@ REMOVED_AT_ONCE = 20
 #: Entries of a lane that are counted anew in one step, about 3 ms of Redis; a longer one is when it is shorter.
 MOST_COUNTED = 2_000
 
-# KEYS: job, recipients, chunks, intake, schedule, idempotency, use, intake_use, open_jobs. ARGV: digest of the request
-# ('' : no key), its answer, lifetime, most entries of intake, start (open, scheduled or queueing), start time, head of
-# an Intake, version, number of fields of the job, tenant, hour, bytes of the content, when it is removed if it stays
-# open, the share of intake that is anybody's, the fields, then first ordinal and bytes of each chunk.
-_STORE = Script(
-    """
-if ARGV[1] ~= '' then
-  local known = redis.call('HMGET', KEYS[6], 'request', 'answer')
-  if known[1] then return {known[1] == ARGV[1] and 'repeated' or 'reused', known[2]} end
-end
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'taken'} end
-if ARGV[5] ~= 'open' and redis.call('XLEN', KEYS[4]) >= tonumber(ARGV[4])
-  and tonumber(redis.call('HGET', KEYS[8], ARGV[10]) or 0) >= tonumber(ARGV[14]) then return {'full'} end
-local chunks = 15 + ARGV[9] * 2
-for i = 15, chunks - 1, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-local held = 0
-for i = chunks, #ARGV, 2 do
-  redis.call('ZADD', KEYS[2], ARGV[i], ARGV[i + 1])
-  held = held + #ARGV[i + 1]
-  if ARGV[5] == 'queueing' then
-    redis.call('XADD', KEYS[4], '*', 't', 'Intake', 'v', ARGV[8],
-      'b', ARGV[7] .. '\\206' .. struct.pack('>I4', tonumber(ARGV[i])))
-  else
-    redis.call('RPUSH', KEYS[3], ARGV[i])
-  end
-end
-redis.call('HSET', KEYS[1], JOB.state, ARGV[5], JOB.queued, 0, JOB.held, held)
-if ARGV[5] == 'open' then
-  redis.call('ZADD', KEYS[9], ARGV[13], string.match(KEYS[1], '[^:]+$'))
-  redis.call('HINCRBY', KEYS[7], 'open_jobs', 1)
-  redis.call('HINCRBY', KEYS[7], 'bytes', held + ARGV[12])
-else
-  redis.call('HINCRBY', KEYS[7], 'bytes', held)
-  redis.call('HINCRBY', KEYS[7], 'content:' .. ARGV[11], ARGV[12])
-end
-if ARGV[5] == 'queueing' and #ARGV > chunks then
-  redis.call('HINCRBY', KEYS[8], ARGV[10], (#ARGV - chunks + 1) / 2)
-end
-if ARGV[5] == 'scheduled' then
-  redis.call('ZADD', KEYS[5], ARGV[6], string.match(KEYS[1], '[^:]+$'))
-end
-if ARGV[1] ~= '' then
-  redis.call('HINCRBY', KEYS[7], 'keys:' .. ARGV[11], 1)
-  redis.call('HSET', KEYS[6], 'request', ARGV[1], 'answer', ARGV[2])
-  redis.call('PEXPIRE', KEYS[6], ARGV[3])
-end
-return {'stored'}
-""",
-    jobs.NAMED,
-)
-
-# KEYS: job, recipients, chunks, seen, use, open_jobs. ARGV: tenant, lifetime of seen, when the job is removed if it
-# stays open, then digest and packed Waiting of each recipient.
-# A chunk is written as `recipients.Chunk` is: [uint32 first ordinal, false, bin32 of an array16 of recipients].
-_APPEND = Script(
-    """
-local job = redis.call('HMGET', KEYS[1], JOB.tenant, JOB.state, JOB.total)
-if job[1] ~= ARGV[1] then return {'unknown'} end
-if job[2] ~= 'open' then return {'not_open', job[2]} end
-local fresh = {}
-for i = 4, #ARGV, 2 do
-  if redis.call('SADD', KEYS[4], ARGV[i]) == 1 then fresh[#fresh + 1] = ARGV[i + 1] end
-end
-if #fresh > 0 then
-  local first = tonumber(job[3])
-  local body = '\\220' .. struct.pack('>I2', #fresh) .. table.concat(fresh)
-  local chunk = '\\147\\206' .. struct.pack('>I4', first) .. '\\194\\198' .. struct.pack('>I4', #body) .. body
-  redis.call('ZADD', KEYS[2], first, chunk)
-  redis.call('RPUSH', KEYS[3], first)
-  redis.call('HINCRBY', KEYS[1], JOB.held, #chunk)
-  redis.call('HINCRBY', KEYS[5], 'bytes', #chunk)
-  redis.call('HINCRBY', KEYS[1], JOB.total, #fresh)
-end
-redis.call('PEXPIRE', KEYS[4], ARGV[2])
-redis.call('ZADD', KEYS[6], 'XX', ARGV[3], string.match(KEYS[1], '[^:]+$'))
-return {'appended', #fresh}
-""",
-    jobs.NAMED,
-)
-
-# KEYS: job, chunks, intake, schedule, seen, use, intake_use, open_jobs. ARGV: most entries of intake, head of an
-# Intake, version, time to start at ('': now), now, tenant, hour, the share of intake that is anybody's, bytes that a
-# job costs. A job without an expiry of its own gets it here.
-_START = Script(
-    """
-local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.total)
-if job[1] ~= 'open' and job[1] ~= 'scheduled' then return {'not_open', job[1]} end
-if job[1] == 'open' and tonumber(job[2]) == 0 then return {'empty'} end
-if ARGV[4] == '' and redis.call('XLEN', KEYS[3]) >= tonumber(ARGV[1])
-  and tonumber(redis.call('HGET', KEYS[7], ARGV[6]) or 0) >= tonumber(ARGV[8]) then return {'full'} end
-redis.call('UNLINK', KEYS[5])
-local begins = tonumber(ARGV[4] == '' and ARGV[5] or ARGV[4])
-local expiry = redis.call('HMGET', KEYS[1], JOB.expires_at, JOB.max_age_ms)
-if expiry[1] == '0' then redis.call('HSET', KEYS[1], JOB.expires_at, begins + tonumber(expiry[2])) end
-local name = string.match(KEYS[1], '[^:]+$')
-if redis.call('ZREM', KEYS[8], name) == 1 then
-  local content = redis.call('HSTRLEN', KEYS[1], JOB.content) + ARGV[9]
-  redis.call('HINCRBY', KEYS[6], 'open_jobs', -1)
-  redis.call('HINCRBY', KEYS[6], 'bytes', -content)
-  redis.call('HINCRBY', KEYS[6], 'content:' .. ARGV[7], content)
-end
-if ARGV[4] ~= '' then
-  redis.call('HSET', KEYS[1], JOB.state, 'scheduled')
-  redis.call('ZADD', KEYS[4], ARGV[4], name)
-  return {'scheduled'}
-end
-local chunks = redis.call('LRANGE', KEYS[2], 0, -1)
-if #chunks > 0 then redis.call('HINCRBY', KEYS[7], ARGV[6], #chunks) end
-for _, first in ipairs(chunks) do
-  redis.call('XADD', KEYS[3], '*', 't', 'Intake', 'v', ARGV[3],
-    'b', ARGV[2] .. '\\206' .. struct.pack('>I4', tonumber(first)))
-end
-redis.call('DEL', KEYS[2])
-redis.call('ZREM', KEYS[4], name)
-local state = tonumber(job[2]) > 0 and 'queueing' or 'queued'
-redis.call('HSET', KEYS[1], JOB.state, state)
-return {state}
-""",
-    jobs.NAMED,
-)
-
-# KEYS: job, recipients, plan, intake, use, intake_use. ARGV: first ordinal, slim chunk, number of recipients, group,
-# entry, tenant.
-_FINISH = Script(
-    """
-if redis.call('XACK', KEYS[4], ARGV[4], ARGV[5]) == 0 then return 0 end
-redis.call('XDEL', KEYS[4], ARGV[5])
-local chunk = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[1])[1]
-if chunk then
-  local freed = math.min(#chunk, tonumber(redis.call('HGET', KEYS[1], JOB.held) or 0))
-  redis.call('HINCRBY', KEYS[1], JOB.held, -freed)
-  redis.call('HINCRBY', KEYS[5], 'bytes', -freed)
-end
-if redis.call('HEXISTS', KEYS[6], ARGV[6]) == 1 and redis.call('HINCRBY', KEYS[6], ARGV[6], -1) <= 0 then
-  redis.call('HDEL', KEYS[6], ARGV[6])
-end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[1])
-redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2])
-redis.call('DEL', KEYS[3])
-local queued = redis.call('HINCRBY', KEYS[1], JOB.queued, ARGV[3])
-if queued >= tonumber(redis.call('HGET', KEYS[1], JOB.total)) then
-  redis.call('HSET', KEYS[1], JOB.state, 'queued')
-end
-return 1
-""",
-    jobs.NAMED,
-)
-
-# KEYS: job, recipients, chunks, seen, use, open_jobs. ARGV: now, bytes that a job costs.
-_REMOVE = Script(
-    """
-local name = string.match(KEYS[1], '[^:]+$')
-local at = redis.call('ZSCORE', KEYS[6], name)
-if not at or tonumber(at) > tonumber(ARGV[1]) then return 0 end
-redis.call('ZREM', KEYS[6], name)
-local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.held)
-if job[1] ~= 'open' then return 0 end
-redis.call('HINCRBY', KEYS[5], 'open_jobs', -1)
-redis.call('HINCRBY', KEYS[5], 'bytes', -(redis.call('HSTRLEN', KEYS[1], JOB.content) + ARGV[2] + (job[2] or 0)))
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
-return 1
-""",
-    jobs.NAMED,
-)
-
-# KEYS: intake, intake_use. ARGV: most entries. Counts whose the entries are, as `intake_use` should have it: an entry
-# that was buried, or was handled twice, leaves without being counted.
-_COUNT_INTAKE = Script(
-    """
-if redis.call('XLEN', KEYS[1]) > tonumber(ARGV[1]) then return 0 end
-local counts = {}
-for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
-  for i = 1, #entry[2], 2 do
-    if entry[2][i] == 'b' then
-      local tenant = cmsgpack.unpack(entry[2][i + 1])[INTAKE.tenant]
-      counts[tenant] = (counts[tenant] or 0) + 1
-    end
-  end
-end
-redis.call('DEL', KEYS[2])
-for tenant, count in pairs(counts) do redis.call('HSET', KEYS[2], tenant, count) end
-return 1
-""",
-    lua.places(INTAKE=events.Intake),
-)
-
+_STORE = Script.of(__file__, "store_store", names=jobs.NAMED)
+_APPEND = Script.of(__file__, "store_append", names=jobs.NAMED)
+_START = Script.of(__file__, "store_start", names=jobs.NAMED)
+_FINISH = Script.of(__file__, "store_finish", names=jobs.NAMED)
+_REMOVE = Script.of(__file__, "store_remove", names=jobs.NAMED)
+_COUNT_INTAKE = Script.of(__file__, "store_count_intake", names=lua.places(INTAKE=events.Intake))
 #: The fields of `keys.use`, and the quota that each counts for.
 _QUOTA_OF = {
     "open_jobs": "open_jobs",
@@ -269,7 +88,7 @@ class JobStore:
     def __init__(
         self, client: Client, partitions: int, max_intake_chunks: int, open_job_ms: int = FORGOTTEN_MS
     ) -> None:
-        self._client: Any = client
+        self._client = client
         self._partitions = partitions
         self._max_intake_chunks = max_intake_chunks
         self._open_job_ms = open_job_ms
@@ -362,19 +181,17 @@ class JobStore:
 
     async def chunks_to_start(self, job: str) -> int:
         """How many entries of `intake` the job will be when it is started."""
-        return int(await answer(self._client.llen(keys.job_chunks(self._partition(job), job))))
+        return await self._client.llen(keys.job_chunks(self._partition(job), job))
 
     async def due(self, partition: int, now_ms: int) -> list[str]:
         """Scheduled jobs whose time has come."""
-        found = await answer(self._client.zrangebyscore(keys.schedule(partition), "-inf", now_ms, start=0, num=100))
+        found = await self._client.zrangebyscore(keys.schedule(partition), "-inf", now_ms, start=0, num=100)
         return [job.decode() for job in found]
 
     async def remove_open(self, partition: int, now_ms: int) -> list[str]:
         """Removes open jobs that nobody has started in time, a few at once, with all that they have; which."""
         p = partition
-        names = await answer(
-            self._client.zrangebyscore(keys.open_jobs(p), "-inf", now_ms, start=0, num=REMOVED_AT_ONCE)
-        )
+        names = await self._client.zrangebyscore(keys.open_jobs(p), "-inf", now_ms, start=0, num=REMOVED_AT_ONCE)
         removed = []
         for job in [name.decode() for name in names]:
             head = await self.head(job)
@@ -400,7 +217,7 @@ class JobStore:
         since = (now_ms - IDEMPOTENCY_MS) // HOUR_MS
         lanes = sorted(set(LANES.values()))
         parts = range(self._partitions)
-        uses = await asyncio.gather(*(answer(self._client.hgetall(keys.use(p, tenant))) for p in parts))
+        uses = await asyncio.gather(*(self._client.hgetall(keys.use(p, tenant)) for p in parts))
         for p, fields in zip(parts, uses, strict=True):
             over = []
             for name, count in fields.items():
@@ -410,18 +227,16 @@ class JobStore:
                 else:
                     found[_QUOTA_OF[word]] += int(count)
             if over:
-                await answer(self._client.hdel(keys.use(p, tenant), *over))
+                await self._client.hdel(keys.use(p, tenant), *over)
         for lane in lanes:
-            waiting = await asyncio.gather(
-                *(answer(self._client.hget(keys.intake_use(p, lane), tenant)) for p in parts)
-            )
+            waiting = await asyncio.gather(*(self._client.hget(keys.intake_use(p, lane), tenant) for p in parts))
             found[f"intake_chunks:{lane}"] = sum(int(count or 0) for count in waiting)
         return found
 
     async def knows(self, key_digest: str) -> bool:
         """Whether a request with this Idempotency-Key was stored in the last 24 hours."""
         p = ids.name_partition(key_digest, self._partitions)
-        return bool(await answer(self._client.exists(keys.idempotency(p, key_digest))))
+        return bool(await self._client.exists(keys.idempotency(p, key_digest)))
 
     async def head(self, job: str) -> Head | None:
         """None if there is no such job."""
@@ -437,21 +252,18 @@ class JobStore:
         )
 
     async def chunk(self, job: str, first_ordinal: int) -> recipients.Chunk | None:
-        found = await answer(
-            self._client.zrangebyscore(
-                keys.job_recipients(self._partition(job), job), first_ordinal, first_ordinal, start=0, num=1
-            )
+        found = await self._client.zrangebyscore(
+            keys.job_recipients(self._partition(job), job), first_ordinal, first_ordinal, start=0, num=1
         )
         return recipients.read(found[0]) if found else None
 
     async def known_plan(self, job: str, first_ordinal: int) -> bytes | None:
-        found: bytes | None = await answer(self._client.get(keys.job_plan(self._partition(job), job, first_ordinal)))
-        return found
+        return await self._client.get(keys.job_plan(self._partition(job), job, first_ordinal))
 
     async def decide_plan(self, job: str, first_ordinal: int, plan: bytes) -> bytes:
         """Writes the plan down unless there is one already; answers the one that holds."""
         key = keys.job_plan(self._partition(job), job, first_ordinal)
-        if await answer(self._client.set(key, plan, nx=True, px=FORGOTTEN_MS)):
+        if await self._client.set(key, plan, nx=True, px=FORGOTTEN_MS):
             return plan
         return await self.known_plan(job, first_ordinal) or plan
 

@@ -22,9 +22,10 @@ SERVICES = {service.name: service for service in catalogue.SERVICES}
 
 
 def names_of_messages(folder: Path) -> set[str]:
-    """Messages that the Python files below the folder make: `events.Bounced(…)`, or `Bounced(…)` where imported; by a
-    script that adds `'t', 'Bounced'`; by a changed copy, `msgspec.structs.replace(bounced, …)`."""
-    found = set()
+    """Messages that the files below the folder make: Python `events.Bounced(…)`, or `Bounced(…)` where imported; or by
+    a changed copy, `msgspec.structs.replace(bounced, …)`; a script by `'XADD', …, 't', 'Bounced'`."""
+    scripts = (path.read_text(encoding="utf-8") for path in folder.rglob("*.lua"))
+    found = {name for script in scripts for name in re.findall(r"'XADD'.*'t', '(\w+)'", script)}
     for path in folder.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         imported = {
@@ -35,8 +36,6 @@ def names_of_messages(folder: Path) -> set[str]:
         }
         for node in ast.walk(tree):
             match node:
-                case ast.Constant(value=str(text)):
-                    found |= set(re.findall(r"'XADD'.*'t', '(\w+)'", text))
                 case ast.Call(func=ast.Attribute(attr="replace"), args=[ast.Name(id=copied), *_]):
                     found.add(copied.title())
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="events"), attr=made)):

@@ -93,7 +93,7 @@ class Reader:
         self._client = client
 
     async def count(self) -> int:
-        return int(await self._client.xlen(keys.mailbox_messages()))
+        return await self._client.xlen(keys.mailbox_messages())
 
     async def newest(self, before: str, address: str, limit: int) -> tuple[list[Kept], bool]:
         """Messages before that id ("": from the newest on) that concern the address, and whether there are more."""

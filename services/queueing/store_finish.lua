@@ -1,0 +1,25 @@
+-- Ends a chunk that is queued: of its recipients only what late facts need stays, and its entry leaves intake.
+--
+-- KEYS     job, recipients, plan, intake, use, intake_use
+-- ARGV     first ordinal, slim chunk, number of recipients, group, entry, tenant
+-- Answers  1, or 0 if it was ended before
+
+if redis.call('XACK', KEYS[4], ARGV[4], ARGV[5]) == 0 then return 0 end
+redis.call('XDEL', KEYS[4], ARGV[5])
+local chunk = redis.call('ZRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[1])[1]
+if chunk then
+  local freed = math.min(#chunk, tonumber(redis.call('HGET', KEYS[1], JOB.held) or 0))
+  redis.call('HINCRBY', KEYS[1], JOB.held, -freed)
+  redis.call('HINCRBY', KEYS[5], 'bytes', -freed)
+end
+if redis.call('HEXISTS', KEYS[6], ARGV[6]) == 1 and redis.call('HINCRBY', KEYS[6], ARGV[6], -1) <= 0 then
+  redis.call('HDEL', KEYS[6], ARGV[6])
+end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[1])
+redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2])
+redis.call('DEL', KEYS[3])
+local queued = redis.call('HINCRBY', KEYS[1], JOB.queued, ARGV[3])
+if queued >= tonumber(redis.call('HGET', KEYS[1], JOB.total)) then
+  redis.call('HSET', KEYS[1], JOB.state, 'queued')
+end
+return 1
