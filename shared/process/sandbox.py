@@ -25,19 +25,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import cast
 
 import structlog
 from prometheus_client import Counter, Gauge
 
 from shared.process import sandboxed
+from shared.process.child import Child
+from shared.process.frames import framed
 from shared.process.lifecycle import pause
-from shared.process.sandboxed import (
-    ANSWER,
-    DIED,
-    LENGTH_BYTES,
-    framed,
-)
+from shared.process.sandboxed import ANSWER, DIED
 
 #: Questions that are in one pipe: it has always something to do, and little is lost with it.
 ASKED_AT_A_TIME = 16
@@ -48,7 +44,6 @@ STUCK_S = 20.0
 LOOK_S = 1.0
 #: After one could not be started, or ended by itself.
 RESTART_S = 0.5
-CLOSE_S = 2.0
 #: Deaths over one source, and how long it is not asked about then.
 STRIKES = 3
 STRUCK_S = 600.0
@@ -247,7 +242,7 @@ class Sandbox:
             finally:
                 self._processes.remove(process)
                 PROCESSES.labels(self._program).set(len(self._processes))
-                await process.close()
+                await process.close(kill=True)
             if not stopping.is_set():
                 RESTARTS.labels(self._program, "ended").inc()
                 self._log.error("sandbox_ended", program=self._program)
@@ -255,9 +250,9 @@ class Sandbox:
 
     async def _started(self) -> "_Process":
         _, protocol = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Process(self), *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=None, close_fds=True, start_new_session=True,
-            env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+            lambda: _Process(self, self._monotonic), *self._command,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=None, close_fds=True,
+            start_new_session=True, env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         )  # fmt: skip
         return protocol
 
@@ -273,9 +268,6 @@ class Sandbox:
             stop.cancel()
 
     # What the processes tell
-
-    def now(self) -> float:
-        return self._monotonic()
 
     def look(self) -> None:
         """Gives out what waits, once this turn of the loop is over."""
@@ -378,24 +370,21 @@ class Sandbox:
             self._struck.popitem(last=False)
 
 
-class _Process(asyncio.SubprocessProtocol):
-    """One process, and what it has not answered yet, in order. `ended` is done when nothing more can come of it."""
+class _Process(Child):
+    """One process, and what it has not answered yet, in order."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, monotonic: Callable[[], float]) -> None:
+        super().__init__(monotonic, MAX_ANSWER_BYTES)
         self._sandbox = sandbox
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.asked: deque[_Question] = deque()
-        self.heard_at = 0.0
-        self.is_gone = False
         #: Answers of the worker that there is now.
         self._answers = 0
         self._known: OrderedDict[bytes, None] = OrderedDict()
         self._unsent: list[bytes] = []
-        self._received = bytearray()
 
     def put(self, question: _Question) -> None:
         if not self.asked:
-            self.heard_at = self._sandbox.now()
+            self.heard_at = self._monotonic()
         self.asked.append(question)
         question.begun = True
         is_light = question.light is not None and question.source in self._known and not question.must_be_full
@@ -407,46 +396,18 @@ class _Process(asyncio.SubprocessProtocol):
 
     def send(self) -> None:
         if self._unsent and not self.is_gone:
-            cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)).write(b"".join(self._unsent))
+            self.write(b"".join(self._unsent))
         self._unsent.clear()
 
-    async def close(self) -> None:
-        """It has ended when this returns."""
-        self._lose()
-        self._kill()
-        await asyncio.wait((self.ended,), timeout=CLOSE_S)
-        self._transport.close()
-
-    def _kill(self) -> None:
+    def kill(self) -> None:
         """The keeper and its worker: they are a process group of their own."""
         if self._transport.get_returncode() is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._transport.get_pid(), signal.SIGKILL)
 
-    # What the transport tells
+    # What is told of it
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.SubprocessTransport, transport)
-
-    def pipe_data_received(self, _fd: int, data: bytes) -> None:
-        if self.is_gone:
-            return
-        self.heard_at = self._sandbox.now()
-        self._received += data
-        at = 0
-        while (begin := at + LENGTH_BYTES) <= len(self._received):
-            length = int.from_bytes(self._received[at:begin], "big")
-            if not 0 < length <= MAX_ANSWER_BYTES:
-                self._kill()  # it does not speak as we do any more
-                return
-            if begin + length > len(self._received):
-                break
-            at = begin + length
-            self._told(bytes(self._received[begin:at]))
-        del self._received[:at]
-        self._sandbox.look()
-
-    def _told(self, body: bytes) -> None:
+    def answered(self, body: bytes) -> None:
         kind = body[:1]
         question = self.asked.popleft() if self.asked and kind in (ANSWER, DIED) else None
         if kind != ANSWER:
@@ -459,19 +420,12 @@ class _Process(asyncio.SubprocessProtocol):
         elif question is not None:
             self._sandbox.answered(question, body[1:])
 
-    def pipe_connection_lost(self, _fd: int, _exc: Exception | None) -> None:
-        self._lose()
+    def all_answered(self) -> None:
+        self._sandbox.look()
 
-    def process_exited(self) -> None:
-        self._lose()
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def _lose(self) -> None:
-        if not self.is_gone:
-            self.is_gone = True
-            lost, self.asked = list(self.asked), deque()
-            self._sandbox.lost(lost)
+    def lost(self) -> None:
+        lost, self.asked = list(self.asked), deque()
+        self._sandbox.lost(lost)
 
 
 def program(module: str) -> tuple[str, ...]:

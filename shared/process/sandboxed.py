@@ -4,7 +4,7 @@
                             │ forks
                           worker: reads the keeper's stdin, writes the keeper's stdout
 
-Each way frames: four bytes of length, big-endian, then the body. To the service a body begins with a byte: `A`, the
+Each way frames (`shared.process.frames`). To the service a body begins with a byte: `A`, the
 answer to what was asked first and is not answered yet; `D`, the worker died over it, of this signal, or with 0 of an
 error of its own; `N`, a worker had done its share and another begins. Questions are answered in their order, one after
 the other, so that it is always known which one a death is of; those behind it are still in the pipe, for the next
@@ -29,6 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from shared.process.frames import LENGTH_BYTES, framed
 from shared.process.priority import give_way
 
 #: What a worker may take beyond what it begins with: source, tree, variables and text of a mail need some MB.
@@ -48,15 +49,10 @@ LOOK_EVERY = 64
 MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 ANSWER, DIED, NEW = b"A", b"D", b"N"
-LENGTH_BYTES = 4
 
 _PR_SET_PDEATHSIG = 1
 _USED_UP = 3
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def framed(body: bytes) -> bytes:
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
 def limit(seconds: float) -> None:

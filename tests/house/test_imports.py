@@ -108,6 +108,7 @@ EDGES: dict[str, set[str]] = {
     "shared/net/dns.py": {"asyncio"},
     "shared/redis/installation.py": {"asyncio", "os"},
     "shared/http/serving.py": {"aiohttp"},
+    "shared/process/child.py": {"asyncio"},
     "shared/process/clock.py": {"time"},
     "shared/process/lifecycle.py": {"asyncio", "os", "signal"},
     "shared/process/master_secret.py": {"os", "secrets", "tempfile"},

@@ -2,7 +2,7 @@
 
     relay ── Asked ──→ stdin    stdout ── Answered ──→ relay
 
-Each way frames: four bytes of length, big-endian, then msgpack. Private keys come over the same pipe, before the first
+Each way frames (`shared.process.frames`) of msgpack. Private keys come over the same pipe, before the first
 mail that they sign, and are nowhere else: in no file, argument or environment. The process ends when its stdin does,
 because then its relay is gone; Ctrl-C and a stop of the whole service reach the relay too, which still has mails to
 sign.
@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from shared.mail import dkim_keys
+from shared.process.frames import Frames, framed
 
 #: Read at a time: some hundreds of mails.
 READ_BYTES = 65_536
+#: A question has some mails and the keys that they need, an answer a few signatures: what is longer is none of ours.
+MOST_BYTES = 16 * 1024 * 1024
 #: So many mails are answered together: an answer wakes the relay, and 5 ms is what the first of them waits for it.
 ANSWERED_TOGETHER = 8
-_LENGTH_BYTES = 4
 
 Keys = dict[int, Callable[[bytes], bytes]]
 
@@ -43,28 +45,9 @@ class Answered(msgspec.Struct, array_like=True):
     mails: list[tuple[int, list[bytes]]]
 
 
-class Frames:
-    """The frames of a stream that comes in pieces."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The frames that are whole now."""
-        self._buffer += piece
-        at = 0
-        while (begin := at + _LENGTH_BYTES) <= len(self._buffer):
-            end = begin + int.from_bytes(self._buffer[at:begin], "big")
-            if end > len(self._buffer):
-                break
-            yield bytes(self._buffer[begin:end])
-            at = end
-        del self._buffer[:at]
-
-
-def framed(message: Asked | Answered) -> bytes:
-    packed = msgspec.msgpack.encode(message)
-    return len(packed).to_bytes(_LENGTH_BYTES, "big") + packed
+def packed(message: Asked | Answered) -> bytes:
+    """As a frame."""
+    return framed(msgspec.msgpack.encode(message))
 
 
 def signed(asked: Asked, keys: Keys) -> Iterator[Answered]:
@@ -82,12 +65,12 @@ def main() -> None:
     for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(kind, signal.SIG_IGN)
     decode = msgspec.msgpack.Decoder(Asked).decode
-    frames, keys = Frames(), Keys()
+    frames, keys = Frames(MOST_BYTES), Keys()
     try:
         while piece := os.read(sys.stdin.fileno(), READ_BYTES):
             for frame in frames.feed(piece):
                 for answered in signed(decode(frame), keys):
-                    sys.stdout.buffer.write(framed(answered))
+                    sys.stdout.buffer.write(packed(answered))
                     sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Nobody reads any more. The interpreter would try once more on its way out, and say so.

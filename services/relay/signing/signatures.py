@@ -16,7 +16,6 @@ import sys
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import cast
 
 import msgspec
 import structlog
@@ -24,11 +23,12 @@ from prometheus_client import Counter, Gauge
 
 from services.relay.signing.dkim import Draft, Signer
 from services.relay.signing.process import (
+    MOST_BYTES,
     Answered,
     Asked,
-    Frames,
-    framed,
+    packed,
 )
+from shared.process.child import Child
 from shared.process.lifecycle import pause
 from shared.redis.ready import LANES
 
@@ -45,8 +45,6 @@ LOOK_S = 1.0
 ASKED_AT_A_TIME = 32
 #: Keys that a process is told to keep, those used last.
 KEYS_KEPT = 1000
-#: A process whose stdin is closed ends by itself.
-CLOSE_S = 2.0
 
 SIGNED = Counter("estafette_relay_signed_mails_total", "Mails signed, by a process beside the relay or here", ["where"])
 PROCESSES = Gauge("estafette_relay_signing_processes", "Processes that sign for this relay")
@@ -146,40 +144,31 @@ def _signed_here(draft: Draft) -> bytes:
     return draft.signed()
 
 
-class _Process(asyncio.SubprocessProtocol):
-    """One process, and what it has not answered yet. `ended` is done when nothing more can come of it."""
+class _Process(Child):
+    """One process, and what it has not answered yet."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+        super().__init__(monotonic, MOST_BYTES)
         self._loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[None] = self._loop.create_future()
-        self._frames = Frames()
         #: Mails that it has not been asked for, by lane; and those that it has, by number.
         self._lanes: tuple[deque[_Waiting], ...] = tuple(deque() for _ in {*LANES.values()})
         self._asked: dict[int, asyncio.Future[list[bytes]]] = {}
         self._keys: OrderedDict[Signer, int] = OrderedDict()
         self._last_key = self._last_mail = 0
-        self._heard_at = 0.0
         self._will_ask = False
-        self._is_gone = False
 
     @property
     def waiting(self) -> int:
         return len(self._asked) + sum(map(len, self._lanes))
 
-    @property
-    def code(self) -> int | None:
-        """Its exit code, once it has one."""
-        return self._transport.get_returncode()
-
     def silent_s(self) -> float:
         """How long it has owed an answer and said nothing."""
-        return self._monotonic() - self._heard_at if self._asked else 0.0
+        return self._monotonic() - self.heard_at if self._asked else 0.0
 
     def sign(self, draft: Draft, lane: int) -> "asyncio.Future[list[bytes]]":
         """The signatures of a mail, in the order of its signers; or _Lost."""
         signed: asyncio.Future[list[bytes]] = self._loop.create_future()
-        if self._is_gone:
+        if self.is_gone:
             signed.set_exception(_Lost())
             return signed
         self._lanes[lane].append((draft, signed))
@@ -192,7 +181,7 @@ class _Process(asyncio.SubprocessProtocol):
         """For as many as it may have."""
         self._will_ask = False
         if not self._asked:
-            self._heard_at = self._monotonic()
+            self.heard_at = self._monotonic()
         asked = Asked([], [], [])
         while len(self._asked) < ASKED_AT_A_TIME and (lane := next(filter(None, self._lanes), None)) is not None:
             draft, signed = lane.popleft()
@@ -203,7 +192,7 @@ class _Process(asyncio.SubprocessProtocol):
             pairs = zip(draft.signers, draft.digests, strict=True)
             asked.mails.append((self._last_mail, [(self._number(signer, asked), digest) for signer, digest in pairs]))
         if asked.mails:
-            cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0)).write(framed(asked))
+            self.write(packed(asked))
 
     def _number(self, signer: Signer, asked: Asked) -> int:
         """Of the key, which the process has, or gets with this question."""
@@ -218,47 +207,19 @@ class _Process(asyncio.SubprocessProtocol):
             self._keys.move_to_end(signer)
         return number
 
-    def kill(self) -> None:
-        with suppress(ProcessLookupError):
-            self._transport.kill()
+    # What is told of it
 
-    async def close(self) -> None:
-        """It has ended when this returns."""
-        self._lose()
-        if (stdin := self._transport.get_pipe_transport(0)) is not None:
-            stdin.close()
-        await asyncio.wait((self.ended,), timeout=CLOSE_S)
-        if not self.ended.done():
-            self.kill()
-            await asyncio.wait((self.ended,), timeout=CLOSE_S)
-        self._transport.close()
+    def answered(self, body: bytes) -> None:
+        for number, signatures in _decode(body).mails:
+            signed = self._asked.pop(number, None)
+            if signed is not None and not signed.done():  # who asked may have stopped waiting
+                signed.set_result(signatures)
 
-    # What the transport tells
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.SubprocessTransport, transport)
-
-    def pipe_data_received(self, _fd: int, data: bytes) -> None:
-        self._heard_at = self._monotonic()
-        for frame in self._frames.feed(data):
-            for number, signatures in _decode(frame).mails:
-                signed = self._asked.pop(number, None)
-                if signed is not None and not signed.done():  # who asked may have stopped waiting
-                    signed.set_result(signatures)
-        if not self._is_gone and not self._will_ask:
+    def all_answered(self) -> None:
+        if not self._will_ask:
             self._ask()
 
-    def pipe_connection_lost(self, _fd: int, _exc: Exception | None) -> None:
-        self._lose()
-
-    def process_exited(self) -> None:
-        self._lose()
-        if not self.ended.done():
-            self.ended.set_result(None)
-
-    def _lose(self) -> None:
-        """Nothing more is asked of it, and what it owes it will not give."""
-        self._is_gone = True
+    def lost(self) -> None:
         lost = [*self._asked.values(), *(signed for lane in self._lanes for _, signed in lane)]
         self._asked.clear()
         for lane in self._lanes:

@@ -157,6 +157,7 @@ async def test_a_process_that_says_nothing_is_killed_and_its_mails_are_signed_he
         ("/nonexistent/program",),
         (sys.executable, "-c", "raise SystemExit(3)"),
         (sys.executable, "-c", "import os; os.read(0, 9999); os.write(1, b'\\0\\0\\0\\3abc'); os.read(0, 9)"),
+        (sys.executable, "-c", "import os; os.read(0, 9999); os.write(1, b'GET / HTTP/1.1'); os.read(0, 9)"),
     ],
 )
 async def test_no_mail_waits_for_a_program_that_does_not_work(command: tuple[str, ...]) -> None:

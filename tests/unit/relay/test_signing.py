@@ -4,19 +4,18 @@ from functools import cache
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from services.relay.signing.process import (
     ANSWERED_TOGETHER,
+    MOST_BYTES,
     Answered,
     Asked,
-    Frames,
     Keys,
-    framed,
+    packed,
     signed,
 )
 from shared.mail import dkim_keys
+from shared.process.frames import Frames
 
 
 @cache
@@ -27,25 +26,10 @@ def pem(algorithm: dkim_keys.Algorithm = "ed25519-sha256") -> str:
 DIGEST = bytes(range(32))
 
 
-@given(st.lists(st.binary(max_size=300), max_size=8), st.lists(st.integers(1, 200), min_size=1, max_size=20))
-def test_frames_come_out_as_they_went_in_however_they_are_cut(bodies: list[bytes], cuts: list[int]) -> None:
-    stream = b"".join(len(body).to_bytes(4, "big") + body for body in bodies)
-    frames = Frames()
-    found: list[bytes] = []
-
-    at = turn = 0
-    while at < len(stream):
-        end = at + cuts[turn % len(cuts)]
-        found += frames.feed(stream[at:end])
-        at, turn = end, turn + 1
-
-    assert found == bodies
-
-
 def test_a_message_is_read_as_it_was_written() -> None:
     asked = Asked([(1, "pem")], [2], [(3, [(1, b"digest")])])
 
-    (frame,) = Frames().feed(framed(asked))
+    (frame,) = Frames(MOST_BYTES).feed(packed(asked))
 
     assert msgspec.msgpack.decode(frame, type=Asked) == asked
 
