@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 import msgspec
 
-#: What one call looks at: about a tenth of a millisecond.
-STEP_BYTES = 65_536
+#: What one call looks at: a tenth of a millisecond by an expression, less by `find`.
+STEP_BYTES = 16_384
 
 Span = tuple[int, int]
 
@@ -153,13 +153,18 @@ def _end_of_string(body: bytes, at: int) -> int:
     """Behind its closing quote; -1 if it has none."""
     at += 1
     while at < len(body):
-        found = _REST_OF_STRING.match(body, at, at + STEP_BYTES)
-        assert found is not None
-        if body[found.end() : found.end() + 1] == b'"':
-            return found.end() + 1
-        if found.end() == at:
+        # Text without an escape, such as an attachment, is looked through twenty times as fast by `find`.
+        quote = body.find(b'"', at, at + STEP_BYTES)
+        stop = min(at + STEP_BYTES, len(body)) if quote < 0 else quote
+        if body.find(b"\\", at, stop) >= 0:
+            found = _REST_OF_STRING.match(body, at, at + STEP_BYTES)
+            assert found is not None
+            stop, quote = found.end(), found.end() if body[found.end() : found.end() + 1] == b'"' else -1
+        if quote >= 0:
+            return quote + 1
+        if stop == at:
             return -1  # a backslash ends the body
-        at = found.end()
+        at = stop
     return -1
 
 

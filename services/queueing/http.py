@@ -331,8 +331,9 @@ class _Routes:
                 return await self._store.append(tenant, job, batch, self._now_ms())
 
         appending = _Appending(append, head.stream)
-        async for received in request.content.iter_chunked(APPEND_BYTES):
-            await appending.read(rows.feed(received))
+        async for piece in request.content.iter_chunked(APPEND_BYTES):
+            api.received(request, piece)
+            await appending.read(rows.feed(piece))
             await asyncio.sleep(0)  # a few long lines cost as much as many short ones
             if appending.stopped or rows.is_over:
                 break

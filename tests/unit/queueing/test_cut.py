@@ -57,6 +57,20 @@ def test_an_array_is_cut_into_what_a_decoder_finds(sent: list[Any], indent: Any)
     assert found["rows"] == (body.index(b"[", body.index(b"rows")), found["rows"][1])
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from('x"\\é\n'), max_size=40), st.integers(1, 9), st.booleans())
+def test_a_string_ends_at_its_quote_wherever_a_step_ends(text: str, step_bytes: int, ascii_only: bool) -> None:
+    string = json.dumps(text, ensure_ascii=ascii_only).encode()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cut, "STEP_BYTES", max(step_bytes, 2))  # an escape is two
+        found = cut.fields(b'{"":' + string + b"}", "")[0]
+        endless = pieces(b'{"":' + string[:-1])
+
+    assert found[""] == (4, 4 + len(string))
+    assert isinstance(endless, str)
+
+
 FILL = '"html": "' + "x" * jobs.WHOLE_BYTES + '", '
 ROW = '{"email": "ana@exemple.fr", "variables": {"a": [1, {"b": "]}"}]}}'
 BODIES = {

@@ -7,6 +7,7 @@ from itertools import pairwise
 import pytest
 
 from shared.http.turns import (
+    BODY_BYTE_S,
     LIGHT_AGO_S,
     LIGHT_S,
     MAX_KNOWN,
@@ -205,7 +206,7 @@ async def test_tenants_that_rest_are_forgotten() -> None:
     assert len(vars(house.turns)["_known"]) == 1
 
 
-async def test_a_step_is_followed_by_a_pause_of_its_length_only_while_others_have_work() -> None:
+async def test_a_step_is_followed_by_a_pause_of_three_times_its_length_only_while_others_have_work() -> None:
     house = House()
     await house.make_heavy("acme")
     house.clock.now += LIGHT_AGO_S
@@ -218,4 +219,18 @@ async def test_a_step_is_followed_by_a_pause_of_its_length_only_while_others_hav
     await house.request("small")
     beside_another = house.turns.pause_s(0.02)
 
-    assert (alone, beside_a_stranger, alone_again, beside_another) == (0, 0.02, 0, 0.02)
+    assert (alone, beside_a_stranger, alone_again, beside_another) == (0, 0.06, 0, 0.06)
+
+
+async def test_what_is_received_of_a_body_counts_as_what_is_done_with_it() -> None:
+    house = House()
+
+    async def read(size_bytes: int) -> str:
+        house.turns.received(size_bytes)
+        return "read"
+
+    await house.turns.run("uploads", read(int(LIGHT_S * 2 / BODY_BYTE_S)))
+    await house.turns.run("other", read(1000))
+    await together(house.request("uploads"), house.request("other"))
+
+    assert house.steps == ["other", "uploads"]
