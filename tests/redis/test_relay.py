@@ -699,7 +699,7 @@ async def test_promise_2_redis_killed_while_sending_loses_nothing_and_doubles_no
 async def _has_ended_again(house: House, messages: int) -> bool:
     try:
         return await house.has_ended(messages)
-    except redis.AWAY:
+    except redis.RedisAway:
         return False
 
 
