@@ -42,6 +42,7 @@ from services.relay.traffic.hosts import Hosts
 from services.relay.traffic.shaping import Shaping
 from services.relay.wiring import encryption, main_path
 from services.relay.words.hop import Hop
+from services.relay.words.outlet import Outlet
 from services.settings import read
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
@@ -218,9 +219,9 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
 
     policies, reports = encryption(life, client, resolver, routes, domains, unlimited)
 
-    def new_courier(site: str, pool: str) -> Courier:
+    def new_courier(site: str, outlet: Outlet) -> Courier:
         secured = SecuredRoutes(routes, policies, gate.shape(site).tls)
-        return Courier(secured, gate.passage(site, pool), open_connection, hosts, reports)
+        return Courier(secured, gate.passage(site, outlet), open_connection, hosts, reports)
 
     stops = Stops(client, partitions, StopList(client))
     signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)

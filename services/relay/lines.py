@@ -1,4 +1,4 @@
-"""The lines of a relay, one for each site and pool, and what of them limits hold back.
+"""The lines of a relay, one for each site and outlet, and what of them limits hold back.
 
 What a limit holds back (`gate`) stays in line, a few messages of it: as many as will soon go. The rest is put back, and
 while those wait no more of it is taken (`avoided`). So a slow site has a small part of what is in hand.
@@ -13,6 +13,7 @@ from services.relay.held import Limits
 from services.relay.message.line import Line, Place
 from services.relay.message.mail import Mail
 from services.relay.words.notnow import NotNow
+from services.relay.words.outlet import Outlet
 from shared.redis.ready import Avoided
 
 #: Of what a limit holds back so many messages stay in line, or as many as go in `KEPT_S`, whichever is more.
@@ -33,8 +34,8 @@ class SiteLine(Line["asyncio.Task[None]"]):
 
     __slots__ = ("arrived", "connected", "freshening", "slow", "stale")
 
-    def __init__(self, site: str, pool: str) -> None:
-        super().__init__(site, pool)
+    def __init__(self, site: str, outlet: Outlet) -> None:
+        super().__init__(site, outlet)
         self.arrived = asyncio.Event()
         self.freshening = asyncio.Lock()
         #: Messages that a worker has, and that wait to be asked about.
@@ -57,22 +58,22 @@ class Lines:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._lines: dict[tuple[str, str], SiteLine] = {}
+        self._lines: dict[tuple[str, Outlet], SiteLine] = {}
 
     def __iter__(self) -> Iterator[SiteLine]:
         return iter(self._lines.values())
 
-    def at(self, site: str, pool: str) -> SiteLine:
+    def at(self, site: str, outlet: Outlet) -> SiteLine:
         """The line; a new one where there is none."""
-        line = self._lines.get((site, pool))
+        line = self._lines.get((site, outlet))
         if line is None:
-            line = self._lines[site, pool] = SiteLine(site, pool)
+            line = self._lines[site, outlet] = SiteLine(site, outlet)
             SITES.set(len(self._lines))
         return line
 
     def end(self, line: SiteLine) -> None:
         """Nobody waits in it, and nobody works at it."""
-        self._lines.pop((line.site, line.pool), None)
+        self._lines.pop((line.site, line.outlet), None)
         SITES.set(len(self._lines))
 
     def avoided(self, now: float) -> list[Avoided]:

@@ -27,6 +27,7 @@ from services.relay.reporting.tls_reports import (
     deliver_by,
     signers_of,
 )
+from services.relay.words.outlet import Outlet
 from services.relay.workers import Begun, Making, Workers
 from shared.net import dns
 from shared.net.web import Https
@@ -95,7 +96,7 @@ def main_path(
     begun: Begun,
     gate: Gate,
     making: Making,
-    new_courier: Callable[[str, str], Courier],
+    new_courier: Callable[[str, Outlet], Courier],
     retries: Retries,
     clock: Clock,
 ) -> Relay:

@@ -27,6 +27,7 @@ from services.relay.message.retry import Retries
 from services.relay.permission import LeaseOver, Permission, Stopped
 from services.relay.recorder import Recorder
 from services.relay.words.notnow import NotNow
+from services.relay.words.outlet import Outlet
 from shared.redis.redis import RedisAway
 from shared.words import events
 
@@ -62,8 +63,8 @@ class Making(Protocol):
 class Gate(Protocol):
     """What limits and addresses allow (`gate`)."""
 
-    def pool(self, ready: events.Ready) -> str:
-        """The pool of source addresses that the message leaves by."""
+    def outlet(self, ready: events.Ready) -> Outlet:
+        """The source addresses that the message leaves by, and whose the connections are."""
 
     def connections(self, site: str) -> int:
         """How many connections a process may have to the site, as far as one can tell without asking."""
@@ -87,7 +88,7 @@ class Begun(Protocol):
 
 
 class Workers:
-    """All of a relay. `new_courier` makes one for a site and a pool."""
+    """All of a relay. `new_courier` makes one for a site and an outlet."""
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class Workers:
         lines: Lines,
         permission: Permission,
         making: Making,
-        new_courier: Callable[[str, str], Courier],
+        new_courier: Callable[[str, Outlet], Courier],
         begun: Begun,
         retries: Retries,
         recorder: Recorder,
@@ -119,7 +120,7 @@ class Workers:
 
     def put_in_line(self, mail: Mail) -> SiteLine:
         """The line that the message waits in; there are workers for it."""
-        line = self._lines.at(mail.lease.site, self._gate.pool(mail.ready))
+        line = self._lines.at(mail.lease.site, self._gate.outlet(mail.ready))
         line.put(mail)
         line.arrived.set()
         self._staff(line)
@@ -157,7 +158,7 @@ class Workers:
 
     async def _work(self, line: SiteLine) -> None:
         """One worker: takes messages of its line until there have been none for a while."""
-        courier = self._new_courier(line.site, line.pool)
+        courier = self._new_courier(line.site, line.outlet)
         try:
             while (mail := await self._next(line, courier)) is not None:
                 if len(line) and not line.slow:
@@ -221,7 +222,7 @@ class Workers:
                 now_ms = self._now_ms()
                 end = ends.unknown(mail, now_ms) if mail.begun else ends.unmade(mail, why, now_ms, self._retries)
             if isinstance(end, NotNow):
-                if end.scope == "source" and self._gate.has_source(line.site, line.pool):
+                if end.scope == "source" and self._gate.has_source(line.site, line.outlet.pool):
                     await courier.close()
                     continue  # by another address
                 if end.scope == "host" and not (end.is_busy and not self._gate.has_many_hosts(line.site)):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from services.relay.traffic.egress import DEFAULT, Source
 from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
+from services.relay.words.outlet import Outlet
 from services.relay.words.reply import Reply
 from services.relay.words.tls import TlsPolicy
 from shared.words import events
@@ -67,8 +68,8 @@ class FreeGate:
         #: Seconds by site, where a test says them.
         self.idle: dict[str, float] = {}
 
-    def pool(self, ready: events.Ready) -> str:
-        return DEFAULT
+    def outlet(self, ready: events.Ready) -> Outlet:
+        return Outlet(DEFAULT)
 
     def connections(self, site: str) -> int:
         return 1000

@@ -23,6 +23,7 @@ from services.relay.traffic.gate import (
 )
 from services.relay.traffic.shaping import Shaping
 from services.relay.words.notnow import NotNow
+from services.relay.words.outlet import Outlet
 from services.relay.words.reply import Reply
 from services.settings import Settings, load
 from shared.process.settings import SettingsError
@@ -125,7 +126,7 @@ async def test_without_limits_everything_goes_and_costs_nothing(make: Make, clie
 
     for _ in range(50):
         assert await gate.permit(SITE, "default", ready(), "") is None
-        assert await entered(gate.passage(SITE, "default")) == "default"
+        assert await entered(gate.passage(SITE, Outlet("default"))) == "default"
 
     assert await client.keys("*limits*") == [] if isinstance(client, Redis) else True
 
@@ -164,7 +165,7 @@ async def test_one_tenants_limit_is_nothing_to_another(make: Make) -> None:
 
 async def test_promise_6_connections_are_counted_over_all_relays_and_free_when_closed(make: Make) -> None:
     shaping = "[default]\nconnections = 3"
-    passages = [make(shaping, owner=f"r{n}").passage(SITE, "default") for n in range(4)]
+    passages = [make(shaping, owner=f"r{n}").passage(SITE, Outlet("default")) for n in range(4)]
 
     answers = [await entered(passage) for passage in passages]
     assert answers[:3] == ["default"] * 3
@@ -179,7 +180,7 @@ async def test_promise_6_connections_are_counted_over_all_relays_and_free_when_c
 
 async def test_a_source_without_a_free_slot_is_not_offered_and_what_it_has_open_goes_on(make: Make) -> None:
     gate = make("[default]\nsource_connections = 1", SOURCES)
-    first, second, third = (gate.passage(SITE, "default") for _ in range(3))
+    first, second, third = (gate.passage(SITE, Outlet("default")) for _ in range(3))
 
     assert [await entered(first), await entered(second)] == ["a1", "a2"]
     for _ in range(2):
@@ -194,8 +195,8 @@ async def test_a_source_without_a_free_slot_is_not_offered_and_what_it_has_open_
 
 
 async def test_a_connection_is_good_for_as_many_mails_as_the_site_takes(make: Make) -> None:
-    of_site = make("[default]\nmessages_per_connection = 5").passage(SITE, "default")
-    of_no_site = make().passage(SITE, "default")
+    of_site = make("[default]\nmessages_per_connection = 5").passage(SITE, Outlet("default"))
+    of_no_site = make().passage(SITE, Outlet("default"))
     for passage in (of_site, of_no_site):
         await entered(passage)
 
@@ -212,7 +213,7 @@ async def test_a_site_says_how_long_a_connection_may_wait_for_mail(make: Make) -
 
 async def test_a_source_that_is_to_rest_sends_nothing_there_and_others_go_on(make: Make) -> None:
     gate = make(rule("rest_source"), SOURCES)
-    passage = gate.passage(SITE, "default")
+    passage = gate.passage(SITE, Outlet("default"))
     assert await entered(passage) == "a1"
 
     found = passage.heard("a1", reply("do rest_source"))
@@ -220,8 +221,8 @@ async def test_a_source_that_is_to_rest_sends_nothing_there_and_others_go_on(mak
 
     assert found is not None
     assert not passage.is_good(1, idle=False)
-    assert await entered(gate.passage(SITE, "default")) == "a2"
-    assert await entered(gate.passage("elsewhere.example", "default")) == "a1"
+    assert await entered(gate.passage(SITE, Outlet("default"))) == "a2"
+    assert await entered(gate.passage("elsewhere.example", Outlet("default"))) == "a1"
 
 
 async def test_with_all_sources_at_rest_the_site_waits_for_one(make: Make) -> None:
@@ -257,7 +258,7 @@ async def test_one_connection_is_one_over_all_relays(make: Make) -> None:
     gate.heard(SITE, "default", reply("do one_connection"))
     await gate.finish()
 
-    first, second = gate.passage(SITE, "default"), gate.passage(SITE, "default")
+    first, second = gate.passage(SITE, Outlet("default")), gate.passage(SITE, Outlet("default"))
 
     assert await entered(first) == "default"
     assert isinstance(await entered(second), NotNow)
@@ -297,13 +298,13 @@ async def test_a_new_address_sends_what_its_warm_up_allows_and_the_rest_goes_by_
     assert permitted[3] is not None
     assert permitted[3].limit == f"warmup:{SITE} source:a1"
     assert gate.has_source(SITE, "default")
-    assert await entered(gate.passage(SITE, "default")) == "a2"
-    assert await entered(gate.passage("elsewhere.example", "default")) in ("a1", "a2")
+    assert await entered(gate.passage(SITE, Outlet("default"))) == "a2"
+    assert await entered(gate.passage("elsewhere.example", Outlet("default"))) in ("a1", "a2")
 
 
 async def test_a_tenant_whose_connections_are_counted_has_his_own(make: Make) -> None:
     gate = make("[tenant.acme]\nconnections = 1")
-    own, others = gate.pool(ready("acme")), gate.pool(ready("globex"))
+    own, others = gate.outlet(ready("acme")), gate.outlet(ready("globex"))
 
     assert own != others
     assert await entered(gate.passage(SITE, own)) == "default"

@@ -14,7 +14,7 @@ import pytest
 
 from services.relay.limits import permits
 from services.relay.limits import slots as slots_module
-from services.relay.limits.permits import _PERMIT, Limit, Permits, Wait, _Asked, _question
+from services.relay.limits.permits import _PERMIT, Kind, Limit, Permits, Wait, _Asked, _question
 from services.relay.limits.slots import Slot, Slots
 from services.relay.limits.tending import tend
 from shared.redis import keys, redis
@@ -52,7 +52,8 @@ class Still(Clock):
 
 
 def limited(name: str, *rates: str, quota: int = 0, until: int = 0) -> Limit:
-    return Limit(name, tuple(parse_rate(rate) for rate in rates), quota=quota, quota_until_ms=until)
+    kind: Kind = "source" if "source:" in name else "tenant" if name.startswith("tenant:") else "site"
+    return Limit(name, kind, tuple(parse_rate(rate) for rate in rates), quota=quota, quota_until_ms=until)
 
 
 async def _now_ms(client: Any) -> int:
@@ -85,7 +86,7 @@ async def test_what_no_limit_counts_costs_no_round_trip() -> None:
     limits = Permits(None)  # type: ignore[arg-type]
 
     assert await limits.permit([]) is None
-    assert await limits.permit([Limit("site:a", connections=5)]) is None
+    assert await limits.permit([Limit("site:a", "site", connections=5)]) is None
 
 
 async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(client: Any) -> None:
@@ -98,7 +99,7 @@ async def test_a_message_is_permitted_by_all_its_limits_or_counted_by_none(clien
 
     assert first is None
     assert isinstance(second, Wait)
-    assert second.limit == "site:a source:x"
+    assert second.limit.name == "site:a source:x"
     assert 3_590_000 < second.ms <= 3_601_000
     assert isinstance(third, Wait)  # 2/h without burst is one each half hour,
     assert 1_790_000 < third.ms <= 1_801_000  # and the refused one has not moved that
@@ -123,7 +124,7 @@ async def test_of_two_limits_that_refuse_the_longer_wait_is_told(client: Any) ->
     answer = await limits.permit([short, long])
 
     assert answer is not None
-    assert answer.limit == "tenant:t"
+    assert answer.limit.name == "tenant:t"
     assert answer.ms > 3_000_000
 
 
@@ -195,7 +196,7 @@ async def test_promise_6_three_relays_together_never_exceed_rate_and_burst_in_an
 
     async def send(relay: Permits) -> None:
         while goes_on():
-            if (wait := await relay.permit([limit, Limit("site:a source:x")], patience_ms=100)) is None:
+            if (wait := await relay.permit([limit, Limit("site:a source:x", "source")], patience_ms=100)) is None:
                 seen.append(time.monotonic())
             else:
                 await asyncio.sleep(wait.ms / 1000)
@@ -326,7 +327,7 @@ async def test_without_redis_nothing_is_permitted(redis_server: RedisServer) -> 
 
     assert all(isinstance(answer, redis.RedisAway) for answer in answers)
     with pytest.raises(redis.RedisAway):
-        await Slots(nobody, "r1").connect([Limit("site:a", connections=1)])
+        await Slots(nobody, "r1").connect([Limit("site:a", "site", connections=1)])
     await redis.close(nobody)
 
 
@@ -359,7 +360,7 @@ async def test_a_changed_rate_takes_over_at_once(client: Any) -> None:
     await limits.permit([limited("site:a", "1/h burst 0")])
 
     slow = await limits.permit([limited("site:a", "1/h burst 0")])
-    faster = await limits.permit([Limit("site:a", (Rate(7200, 3_600_000, 0),))])
+    faster = await limits.permit([Limit("site:a", "site", (Rate(7200, 3_600_000, 0),))])
 
     assert slow is not None
     assert slow.ms > 3_000_000
@@ -404,7 +405,7 @@ async def test_the_script_permits_what_the_model_permits(client: Any) -> None:
 
 # Connections
 
-TWO = Limit("site:a", connections=2)
+TWO = Limit("site:a", "site", connections=2)
 
 
 @pytest.fixture
@@ -416,18 +417,18 @@ async def test_promise_6_connections_are_counted_over_all_relays(relays: Sequenc
     answers = await asyncio.gather(*(relay.connect([TWO]) for relay in relays for _ in range(4)))
 
     assert sum(isinstance(answer, Slot) for answer in answers) == 2
-    assert {answer.limit for answer in answers if isinstance(answer, Wait)} == {"site:a"}
+    assert {answer.limit.name for answer in answers if isinstance(answer, Wait)} == {"site:a"}
 
 
 async def test_a_connection_takes_a_slot_under_all_its_limits_or_none(relays: Sequence[Slots]) -> None:
-    source = Limit("site:a source:x", connections=1)
+    source = Limit("site:a source:x", "source", connections=1)
     await _slot(relays[0], source)
 
     refused = await relays[1].connect([TWO, source])
     free = await asyncio.gather(*(relays[2].connect([TWO]) for _ in range(2)))
 
     assert isinstance(refused, Wait)
-    assert refused.limit == "site:a source:x"
+    assert refused.limit.name == "site:a source:x"
     assert all(isinstance(slot, Slot) for slot in free)
 
 
@@ -451,7 +452,7 @@ async def test_connections_without_a_limit_need_no_slot(relays: Sequence[Slots])
 
 async def test_the_slots_of_a_dead_relay_end_with_their_lease(client: Any) -> None:
     short, long, alive = (Slots(client, f"r{at}", lease_ms=ms) for at, ms in enumerate((400, 60_000, 60_000)))
-    other = Limit("site:b", connections=2)
+    other = Limit("site:b", "site", connections=2)
     begun = await _now_ms(client)
     for _ in range(2):
         await _slot(short, TWO)
@@ -516,19 +517,19 @@ async def test_a_slot_taken_by_a_call_that_was_given_up_is_given_back(client: An
         await asyncio.Event().wait()
         return None
 
-    await _slot(relays[0], Limit("site:b", connections=1))  # the script is loaded
+    await _slot(relays[0], Limit("site:b", "site", connections=1))  # the script is loaded
     giving_up = Slots(client, "r9", lease_ms=60_000)
     real = giving_up._client
     giving_up._client = type("Hanging", (), {"evalsha": staticmethod(hang)})()
-    connecting = asyncio.create_task(giving_up.connect([Limit("site:a", connections=1)]))
+    connecting = asyncio.create_task(giving_up.connect([Limit("site:a", "site", connections=1)]))
     await was_taken.wait()
     connecting.cancel()
     await asyncio.gather(connecting, return_exceptions=True)
     giving_up._client = real
 
-    assert isinstance(await relays[0].connect([Limit("site:a", connections=1)]), Wait)
+    assert isinstance(await relays[0].connect([Limit("site:a", "site", connections=1)]), Wait)
     await giving_up.tend()
-    assert isinstance(await relays[1].connect([Limit("site:a", connections=1)]), Slot)
+    assert isinstance(await relays[1].connect([Limit("site:a", "site", connections=1)]), Slot)
 
 
 @pytest.fixture
@@ -541,7 +542,7 @@ def wanted_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_who_holds_idle_connections_learns_that_another_wants_one(relays: Sequence[Slots]) -> None:
     holder, other, _ = relays
     slots = [await _slot(holder, TWO), await _slot(holder, TWO)]
-    elsewhere = await _slot(holder, Limit("site:b", connections=2))
+    elsewhere = await _slot(holder, Limit("site:b", "site", connections=2))
     await holder.tend()
     assert not any(holder.wanted(slot) for slot in slots)
 
@@ -575,7 +576,7 @@ async def test_a_relay_gives_up_an_idle_connection_for_one_that_it_wants_itself(
 @pytest.mark.usefixtures("wanted_for_long")
 async def test_busy_connections_are_given_up_until_shares_are_equal(relays: Sequence[Slots]) -> None:
     holder, other, _ = relays
-    four = Limit("site:a", connections=4)
+    four = Limit("site:a", "site", connections=4)
     slots = [await _slot(holder, four) for _ in range(4)]
     counts = []
 
@@ -603,7 +604,7 @@ from shared.redis import redis
 
 async def main():
     limits = Slots(redis.connect(sys.argv[1]), "holder", lease_ms=3000)
-    slot = await limits.connect([Limit("site:a", connections=1)])
+    slot = await limits.connect([Limit("site:a", "site", connections=1)])
     running = asyncio.create_task(tend([limits], asyncio.Event()))
     print("held", flush=True)
     while not slot.lost:
@@ -633,10 +634,10 @@ async def test_promise_6_connections_of_a_process_that_is_gone_are_free_after_it
 ) -> None:
     client = redis.connect(redis_url)
     other = Slots(client, "other", lease_ms=60_000)
-    assert isinstance(await other.connect([Limit("site:a", connections=1)]), Wait)
+    assert isinstance(await other.connect([Limit("site:a", "site", connections=1)]), Wait)
 
     holder.send_signal(signalled)
-    slot = await _taken(other, Limit("site:a", connections=1))
+    slot = await _taken(other, Limit("site:a", "site", connections=1))
 
     assert not slot.lost
     if signalled == signal.SIGSTOP:

@@ -41,6 +41,7 @@ from services.relay.traffic.hosts import Hosts
 from services.relay.wiring import main_path
 from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow, Scope
+from services.relay.words.outlet import Outlet
 from services.relay.words.tls import NEVER
 from shared.mail import dkim_keys
 from shared.mail.dkim_keys import Vault
@@ -223,7 +224,7 @@ class House:
 
         found = Hosts(self.clock.monotonic)
 
-        def new_courier(site: str, pool: str) -> Courier:
+        def new_courier(site: str, outlet: Outlet) -> Courier:
             return Courier(Routes(), self.passage(), open_connection, found, Sessions())
 
         names = itertools.count()

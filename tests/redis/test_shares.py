@@ -8,6 +8,7 @@ import pytest
 
 from services.relay.traffic.egress import Source
 from services.relay.traffic.gate import Gate, Passage
+from services.relay.words.outlet import Outlet
 from tests.redis.test_gate import SITE, clock, make, ready
 
 __all__ = ["clock", "make"]  # fixtures
@@ -27,7 +28,7 @@ async def send(gate: Gate, messages: int, connections: int, mails: int = 0) -> t
     were opened."""
     sent: Counter[str] = Counter()
     opened = 0
-    passages = [gate.passage(SITE, "default") for _ in range(connections)]
+    passages = [gate.passage(SITE, Outlet("default")) for _ in range(connections)]
     sources: dict[Passage, tuple[str, int]] = {}
     for number in range(messages + connections):
         passage = passages[number % connections]

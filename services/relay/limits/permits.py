@@ -22,10 +22,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 from prometheus_client import Counter
 
+from services.relay.words.notnow import Scope
 from shared.redis import keys
 from shared.redis.redis import Client, RedisAway, Script
 from shared.words.rates import Rate, spacing
@@ -39,12 +41,21 @@ LATE_S = 0.025
 #: A rough memory of the quickest round trip: a slower Redis is believed after some twenty calls.
 FORGET = 1.1
 FORGET_S = 0.0005
-#: Kinds of limits, as the metric has them: the first word of a limit's name up to the colon.
-KINDS = ("site", "source", "tenant", "job", "pace", "warmup")
+#: What a limit bounds, and the label of the metric: `source` is a source address, at one site or over all of them.
+Kind = Literal["site", "source", "tenant", "job", "pace", "warmup"]
+#: Who has to wait for it.
+SCOPES: dict[Kind, Scope] = {
+    "site": "site",
+    "source": "source",
+    "tenant": "queue",
+    "job": "queue",
+    "pace": "source",
+    "warmup": "source",
+}
 
 LIMITED = Counter("estafette_relay_limited_total", "Messages that a limit made wait, by the kind of it", ["limit"])
 LATE = Counter("estafette_relay_late_permits_total", "Permits that came too late to be used, and were asked for again")
-_limited = {kind: LIMITED.labels(kind) for kind in (*KINDS, "other")}
+_limited = {kind: LIMITED.labels(kind) for kind in SCOPES}
 
 _PERMIT = Script.of(__file__, "permits_permit")
 
@@ -52,16 +63,19 @@ _PERMIT = Script.of(__file__, "permits_permit")
 @dataclass(frozen=True, slots=True)
 class Limit:
     """What is counted under one name over all relays. `rates` all hold at once; `quota` messages are allowed until
-    `quota_until_ms` (0: no quota); `connections` (0: any number) is for `connect`.
-
-    The name begins with its kind: `site:gmail`, `site:gmail source:a1`, `tenant:acme`, `job:…`, `pace:…`, `warmup:…`.
-    """
+    `quota_until_ms` (0: no quota); `connections` (0: any number) is for `connect`."""
 
     name: str
+    kind: Kind
     rates: tuple[Rate, ...] = ()
     connections: int = 0
     quota: int = 0
     quota_until_ms: int = 0
+
+    @property
+    def scope(self) -> Scope:
+        """Who has to wait for it."""
+        return SCOPES[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +83,7 @@ class Wait:
     """Refused: by which limit, and in how many ms it is worth asking again."""
 
     ms: int
-    limit: str
+    limit: Limit
 
 
 @dataclass(slots=True, eq=False)
@@ -181,7 +195,7 @@ class Permits:
             if asked.answer.done():  # cancelled meanwhile: a permit it got is lost
                 continue
             if wait_us:
-                self._refuse(asked, wait_us, limits[by - 1].name, now_s)
+                self._refuse(asked, wait_us, limits[by - 1], now_s)
             elif late:
                 asked.unused_us = found[0]
                 LATE.inc()
@@ -189,21 +203,13 @@ class Permits:
                 asked.called_s, asked.permitted_us = asked_s, found[0]
                 asked.answer.set_result(None)
 
-    def _refuse(self, asked: _Asked, wait_us: int, limit: str, now_s: float) -> None:
+    def _refuse(self, asked: _Asked, wait_us: int, limit: Limit, now_s: float) -> None:
         if not asked.refused_by:
-            _limited[kind(limit)].inc()
-        asked.refused_by = limit
+            _limited[limit.kind].inc()
+        asked.refused_by = limit.name
         asked.at_s = now_s + wait_us / 1_000_000
         if asked.at_s > asked.until_s:
             asked.answer.set_result(Wait(math.ceil(wait_us / 1000), limit))
-
-
-def kind(limit: str) -> str:
-    """The kind of a limit, for metrics: `source` for what is limited by site and source."""
-    first = limit.partition(":")[0]
-    if " source:" in limit and first == "site":
-        return "source"
-    return first if first in KINDS else "other"
 
 
 def _question(together: Sequence[_Asked]) -> tuple[list[Limit], list[str], bytes]:

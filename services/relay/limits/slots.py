@@ -106,13 +106,13 @@ class Slots:
         sent_s = self._monotonic()
         for limit in counting:
             if (wait_s := self._full_until_s.get(limit.name, 0.0) - sent_s) > 0:
-                return self._refused(limit.name, math.ceil(wait_s * 1000))
+                return self._refused(limit, math.ceil(wait_s * 1000))
         self._count += 1
         names = tuple(limit.name for limit in counting)
         slot = Slot(f"{self._owner}/{self._count}", names, sent_s + self._trusted_s, self._monotonic)
         if counting and (by := await self._take(slot, [limit.connections for limit in counting])):
             self._full_until_s[names[by - 1]] = self._monotonic() + AGAIN_MS / 1000
-            return self._refused(names[by - 1], AGAIN_MS)
+            return self._refused(counting[by - 1], AGAIN_MS)
         self._held[slot.id] = slot
         SLOTS.set(len(self._held))
         return slot
@@ -127,7 +127,7 @@ class Slots:
             self._ending[slot.id] = slot.names
             raise
 
-    def _refused(self, limit: str, wait_ms: int) -> Wait:
+    def _refused(self, limit: Limit, wait_ms: int) -> Wait:
         REFUSED.inc()
         return Wait(wait_ms, limit)
 

@@ -12,6 +12,7 @@ from math import inf
 from typing import Generic, TypeVar
 
 from services.relay.message.mail import Mail
+from services.relay.words.outlet import Outlet
 from shared.redis.ready import LANES
 
 #: Messages in line that justify one more connection to the site.
@@ -42,13 +43,13 @@ class Line(Generic[W]):
         "full_until",
         "idle",
         "leaving",
-        "pool",
+        "outlet",
         "site",
         "workers",
     )
 
-    def __init__(self, site: str, pool: str) -> None:
-        self.site, self.pool = site, pool
+    def __init__(self, site: str, outlet: Outlet) -> None:
+        self.site, self.outlet = site, outlet
         self.workers: set[W] = set()
         self.idle = 0
         self.leaving = 0

@@ -1,7 +1,7 @@
 """What limits, addresses and replies allow at a site: by which source a connection leaves, whether a message may go.
 
-    pool(message) → the source addresses it may leave by
-    passage(site, pool): source() → enter() → … permit() right before each MAIL FROM … → heard(reply) → leave()
+    outlet(message) → the source addresses it may leave by
+    passage(site, outlet): source() → enter() → … permit() right before each MAIL FROM … → heard(reply) → leave()
 
 Rules:
 
@@ -25,7 +25,7 @@ import structlog
 from prometheus_client import Counter as Metric
 
 from services.relay.limits.paces import Paces
-from services.relay.limits.permits import Limit, Permits, Wait
+from services.relay.limits.permits import Permits, Wait
 from services.relay.limits.slots import Slot, Slots
 from services.relay.traffic.egress import (
     Egress,
@@ -34,10 +34,11 @@ from services.relay.traffic.egress import (
     choose,
     is_ahead,
 )
-from services.relay.traffic.limits_of import LimitsOf, scope_of
+from services.relay.traffic.limits_of import LimitsOf
 from services.relay.traffic.shaping import Rule, Shape, Shaping
 from services.relay.words.notnow import SWITCH_MS, NotNow
 from services.relay.words.our_name import is_about_our_name
+from services.relay.words.outlet import Outlet
 from services.relay.words.reply import Reply
 from shared.redis.redis import RedisAway
 from shared.words import events, ids
@@ -138,11 +139,11 @@ class Gate:
 
     # What the relay asks
 
-    def pool(self, ready: events.Ready) -> str:
-        """The pool of source addresses that the message leaves by; with its tenant, where his connections are counted
-        and so are lent to nobody."""
+    def outlet(self, ready: events.Ready) -> Outlet:
+        """The pool of source addresses that the message leaves by; with its tenant, where the tenant's connections are
+        counted and so are lent to nobody."""
         name = self._egress.pool(ready.stream, ready.tenant).name
-        return f"{name}\n{ready.tenant}" if self._limits_of.own_connections(ready.tenant) else name
+        return Outlet(name, ready.tenant if self._limits_of.own_connections(ready.tenant) else "")
 
     def connections(self, site: str) -> int:
         """How many connections a process may have to the site, as far as one can tell without asking."""
@@ -171,14 +172,14 @@ class Gate:
             parse_rate(rate) if rate else None,
             self._paces.pace(site, source),
         )
-        of_queue = any(scope_of(limit.name) == "queue" for limit in limits)
+        of_queue = any(limit.scope == "queue" for limit in limits)
         refused = await self._permits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
         if refused is None:
             pool = self._egress.pool(ready.stream, ready.tenant).name
             self._sent[pool].note(source)
             self._passed[pool] += 1
             return None
-        return self._not_now(refused, limits, site, source)
+        return self._not_now(refused, site, source)
 
     def accepted(self, site: str, source: str) -> None:
         """The site took a message."""
@@ -186,9 +187,9 @@ class Gate:
         if (refused := self._refused.get((site, source))) is not None:
             self._refused[site, source] = refused[0], refused[1] + 1
 
-    def passage(self, site: str, pool: str) -> "Passage":
+    def passage(self, site: str, outlet: Outlet) -> "Passage":
         """For one connection at a time."""
-        return Passage(self, self._slots, site, pool)
+        return Passage(self, self._slots, site, outlet)
 
     async def finish(self) -> None:
         """Waits for what rules asked for and is not stored yet."""
@@ -204,7 +205,6 @@ class Gate:
         now = self._monotonic()
         if (until := self._suspended.get(site, 0.0)) > now:
             return NotNow(_wait_ms(until - now), "site", f"suspended:{site}")
-        pool = pool.partition("\n")[0]
         known = self._egress.pools[pool]
         reaching, able = self._able(site, pool, address, now)
         if not able:
@@ -222,7 +222,6 @@ class Gate:
 
     def has_its_share(self, site: str, pool: str, address: str | None, source: str) -> bool:
         """The source has sent more than its part of the pool's mail, and another one could have a connection."""
-        pool = pool.partition("\n")[0]
         if len(self._egress.pools[pool].sources) < 2:
             return False
         if self._passed[pool] - self._gave_up.get(pool, -GIVEN_UP_EVERY) < GIVEN_UP_EVERY:
@@ -234,7 +233,6 @@ class Gate:
 
     def count(self, pool: str, source: str, connections: int) -> None:
         """So many more connections of the pool leave by this source."""
-        pool = pool.partition("\n")[0]
         self._open[pool, source] += connections
         if connections < 0:
             self._gave_up[pool] = self._passed[pool]
@@ -263,14 +261,14 @@ class Gate:
         slot = await self._slots.connect(limits) if limits else None
         if not isinstance(slot, Wait):
             return slot
-        of_source = scope_of(slot.limit) == "source"
+        of_source = slot.limit.scope == "source"
         if of_source:
             now = self._monotonic()
             self._without_slot = {place: until for place, until in self._without_slot.items() if until > now}
             self._without_slot[site, source.name] = now + slot.ms / 1000
             self._crowded = {place: until for place, until in self._crowded.items() if until > now}
             self._crowded[site, source.name] = now + CROWDED_S
-        return NotNow(slot.ms, "source" if of_source else "slot", slot.limit)
+        return NotNow(slot.ms, "source" if of_source else "slot", slot.limit.name)
 
     def heard(self, site: str, source: str, reply: Reply) -> Rule | None:
         """The rule for this reply, once what it asks for is under way."""
@@ -331,15 +329,15 @@ class Gate:
                 advice="give the source a HELO name that is found in DNS and leads back to its address",
             )
 
-    def _not_now(self, refused: Wait, limits: Sequence[Limit], site: str, source: str) -> NotNow:
-        scope = scope_of(refused.limit)
-        if scope == "source" and refused.ms > SWITCH_MS:
+    def _not_now(self, refused: Wait, site: str, source: str) -> NotNow:
+        limit = refused.limit
+        if limit.scope == "source" and refused.ms > SWITCH_MS:
             now = self._monotonic()
             self._full = {place: until for place, until in self._full.items() if until > now}
-            is_of_day = refused.limit.startswith("warmup:")
+            is_of_day = limit.kind == "warmup"
             self._full[site, source] = now + min(refused.ms, LONGEST_DAY_MS if is_of_day else LONGEST_WAIT_MS) / 1000
-        per_s = [rate.per_s for limit in limits if limit.name == refused.limit for rate in limit.rates]
-        return NotNow(min(refused.ms, LONGEST_WAIT_MS), scope, refused.limit, min(per_s, default=0.0))
+        per_s = min((rate.per_s for rate in limit.rates), default=0.0)
+        return NotNow(min(refused.ms, LONGEST_WAIT_MS), limit.scope, limit.name, per_s)
 
     def _ask(self, call: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(self._asked(call), name="shaping")
@@ -357,9 +355,9 @@ class Gate:
 class Passage:
     """The right to a connection of one worker to its site: see `courier.Passage`."""
 
-    def __init__(self, gate: Gate, slots: Slots, site: str, pool: str) -> None:
+    def __init__(self, gate: Gate, slots: Slots, site: str, outlet: Outlet) -> None:
         self._gate, self._slots = gate, slots
-        self._site, self._pool = site, pool
+        self._site, self._pool, self._tenant = site, outlet.pool, outlet.tenant
         self._source = ""
         #: What was asked about last, and what the connection leads to.
         self._asked: str | None = None
@@ -371,7 +369,7 @@ class Passage:
         return self._gate.source(self._site, self._pool, address)
 
     async def enter(self, source: Source) -> NotNow | None:
-        entered = await self._gate.enter(self._site, source, self._pool.partition("\n")[2])
+        entered = await self._gate.enter(self._site, source, self._tenant)
         if isinstance(entered, NotNow):
             return entered
         self._slot, self._source, self._address = entered, source.name, self._asked

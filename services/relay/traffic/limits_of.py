@@ -19,7 +19,6 @@ from functools import lru_cache
 from services.relay.limits.permits import Limit
 from services.relay.traffic.egress import Source, allowance
 from services.relay.traffic.shaping import Shaping
-from services.relay.words.notnow import Scope
 from shared.words.rates import Rate
 
 DAY_MS = 86_400_000
@@ -48,14 +47,15 @@ class LimitsOf:
         """What one message to this site counts under. `pace` is what was found for this site and source."""
         limits = list(self._lasting(site, source.name, tenant))
         if job_rate is not None:
-            limits.append(Limit(f"job:{job}", (job_rate,)))
+            limits.append(Limit(f"job:{job}", "job", (job_rate,)))
         if pace is not None:
-            limits.append(Limit(f"pace:{_at(site, source.name)}", (pace,)))
+            limits.append(Limit(f"pace:{_at(site, source.name)}", "pace", (pace,)))
         if source.warmup is not None:
             allowed = allowance(source, site, datetime.fromtimestamp(now_ms / 1000, UTC).date())
             if allowed is not None:
                 tomorrow_ms = (now_ms // DAY_MS + 1) * DAY_MS
-                limits.append(Limit(f"warmup:{_at(site, source.name)}", quota=allowed, quota_until_ms=tomorrow_ms))
+                name = f"warmup:{_at(site, source.name)}"
+                limits.append(Limit(name, "warmup", quota=allowed, quota_until_ms=tomorrow_ms))
         return limits
 
     def connection(self, site: str, source: Source, tenant: str = "", one: bool = False) -> list[Limit]:
@@ -63,12 +63,12 @@ class LimitsOf:
         that whose connection it is alone: name it where `own_connections` says so."""
         shape = self._shaping.of(site)
         counted = [
-            Limit(f"site:{site}", connections=shape.connections),
-            Limit(f"site:{_at(site, source.name)}", connections=1 if one else shape.source_connections),
-            Limit(f"source:{source.name}", connections=self._shaping.source(source.name).connections),
+            Limit(f"site:{site}", "site", connections=shape.connections),
+            Limit(f"site:{_at(site, source.name)}", "source", connections=1 if one else shape.source_connections),
+            Limit(f"source:{source.name}", "source", connections=self._shaping.source(source.name).connections),
         ]
         if tenant:
-            counted.append(Limit(f"tenant:{tenant}", connections=self._shaping.tenant(tenant).connections))
+            counted.append(Limit(f"tenant:{tenant}", "tenant", connections=self._shaping.tenant(tenant).connections))
         return [limit for limit in counted if limit.connections]
 
     def own_connections(self, tenant: str) -> bool:
@@ -78,19 +78,12 @@ class LimitsOf:
     def _that_last(self, site: str, source: str, tenant: str) -> tuple[Limit, ...]:
         shape = self._shaping.of(site)
         counted = (
-            Limit(f"site:{site}", shape.rates),
-            Limit(f"site:{_at(site, source)}", shape.source_rates),
-            Limit(f"source:{source}", self._shaping.source(source).rates),
-            Limit(f"tenant:{tenant}", self._shaping.tenant(tenant).rates),
+            Limit(f"site:{site}", "site", shape.rates),
+            Limit(f"site:{_at(site, source)}", "source", shape.source_rates),
+            Limit(f"source:{source}", "source", self._shaping.source(source).rates),
+            Limit(f"tenant:{tenant}", "tenant", self._shaping.tenant(tenant).rates),
         )
         return tuple(limit for limit in counted if limit.rates)
-
-
-def scope_of(limit: str) -> Scope:
-    """Who has to wait for the limit of this name."""
-    if "source:" in limit:
-        return "source"
-    return "queue" if limit.startswith(("tenant:", "job:")) else "site"
 
 
 def _at(site: str, source: str) -> str:

@@ -25,6 +25,7 @@ from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
 from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
+from services.relay.words.outlet import Outlet
 from services.relay.words.reply import ConnectFailed, Reply
 from shared.words import events
 from shared.words.rates import Rate, spacing
@@ -181,15 +182,16 @@ class LimitsHere:
 
     def _permit(self, limits: Sequence[Limit]) -> Wait | None:
         now_us = asyncio.get_running_loop().time() * 1e6
-        spaced = [(limit.name, spacing(rate)) for limit in limits for rate in limit.rates]
-        for name, space in spaced:
+        spaced = [(limit, spacing(rate)) for limit in limits for rate in limit.rates]
+        for limit, space in spaced:
+            name = limit.name
             due = self._due_us[name] = min(
                 max(self._due_us.get(name, 0.0), now_us), now_us + space.tolerance_us + space.interval_us
             )
             if due - space.tolerance_us > now_us:
-                return Wait(int((due - space.tolerance_us - now_us) / 1000) + 1, name)
-        for name, space in spaced:
-            self._due_us[name] += space.interval_us
+                return Wait(int((due - space.tolerance_us - now_us) / 1000) + 1, limit)
+        for limit, space in spaced:
+            self._due_us[limit.name] += space.interval_us
         return None
 
     async def connect(self, limits: Sequence[Limit]) -> None:
@@ -267,7 +269,7 @@ class Workers:
             await asyncio.sleep(refused.wait_ms / 1000)
 
     async def _work(self) -> None:
-        courier = Courier(self, self._gate.passage(SITE, DEFAULT), self._open, self.hosts)
+        courier = Courier(self, self._gate.passage(SITE, Outlet(DEFAULT)), self._open, self.hosts)
         parcel = Parcel(SITE, "b-1@bounces.example", f"ana@{SITE}", b"")
         try:
             while True:

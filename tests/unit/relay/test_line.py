@@ -10,6 +10,7 @@ from services.relay.message.line import (
     Line,
 )
 from services.relay.message.mail import Mail
+from services.relay.words.outlet import Outlet
 from shared.redis.ready import Lease
 from shared.words import events
 
@@ -22,7 +23,7 @@ def mail(number: int, queue: str = "acme", lane: int = 1) -> Mail:
 
 
 def line(*mails: Mail) -> Line[object]:
-    made: Line[object] = Line("a.test", "default")
+    made: Line[object] = Line("a.test", Outlet("default"))
     for one in mails:
         made.put(one)
     return made

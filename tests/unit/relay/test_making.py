@@ -7,6 +7,7 @@ import pytest
 from services.relay.making.making import GOOD_S, KEPT_BYTES, Making
 from services.relay.message.line import Line
 from services.relay.message.mail import Made, Mail, Unmade
+from services.relay.words.outlet import Outlet
 from shared.redis.ready import Lease
 from shared.redis.redis import RedisAway
 from shared.words import events
@@ -50,7 +51,7 @@ class Clock:
 
 
 def line(count: int, workers: int) -> Line[int]:
-    made: Line[int] = Line("a.test", "default")
+    made: Line[int] = Line("a.test", Outlet("default"))
     made.workers.update(range(workers))
     for number in range(count):
         made.put(mail(number))
