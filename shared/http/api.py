@@ -58,12 +58,15 @@ S = TypeVar("S")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
-async def read_json(request: web.Request, shape: type[S]) -> S:
-    """The body as that Struct. Problem 400 if it is not JSON, 413 if too large, 415 if it says to be something else,
-    422 with the path if it does not fit."""
+async def read_json(request: web.Request, shape: type[S], absent: S | None = None) -> S:
+    """The body as that Struct; `absent` is what stands for a body with nothing in it, if that may be. Problem 400 if it
+    is not JSON, 413 if too large, 415 if it says to be something else, 422 with the path if it does not fit."""
+    if absent is not None and not request.can_read_body:
+        return absent
     if request.content_type not in ("application/json", "application/octet-stream"):
         raise Problem("unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
-    return fit(await read_body(request), shape)
+    body = await read_body(request)
+    return absent if absent is not None and not body else fit(body, shape)
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -55,8 +55,9 @@ AWAY = (
 #: All that the library raises for what a server says, or does not say (AttributeError: see `_was_closed_in_use`).
 FOREIGN = (*AWAY, ResponseError, AttributeError)
 #: And errors that have no class of their own, by their first word: the disk that Redis writes to is full or broken, too
-#: few replicas have what is written, a script runs for too long, a primary has become somebody's replica.
-AWAY_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN")
+#: few replicas have what is written, a script runs for too long, a primary has become somebody's replica, a script of
+#: an older server found no memory.
+AWAY_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "OOM")
 #: Longer than any blocking read (`bus.BLOCK_MS`), shorter than a user's patience.
 SOCKET_TIMEOUT_S = 5.0
 #: More than this that the server has not read yet, and a command waits for it (asyncio's own mark).
