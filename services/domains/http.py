@@ -272,7 +272,7 @@ class _Routes:
         return api.json_answer(self._shown(domain))
 
     async def activate(self, request: web.Request) -> web.StreamResponse:
-        wanted = await api.read_json(request, Activation, absent=Activation())
+        wanted = await api.read_json_or(request, Activation())
         with _known(request) as name:
             try:
                 domain = await self._store.activate(_tenant(request), name, None if wanted.force else self._look_up)

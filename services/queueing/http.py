@@ -347,7 +347,7 @@ class _Routes:
     async def start(self, request: web.Request) -> web.StreamResponse:
         tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         job = _job_id(request)
-        wanted = await api.read_json(request, StartRequest, absent=StartRequest())
+        wanted = await api.read_json_or(request, StartRequest())
         at_ms = int(wanted.send_at.timestamp() * 1000) if wanted.send_at else None
         now_ms = self._now_ms()
         if at_ms is not None and at_ms > now_ms + jobs.HORIZON_MS:

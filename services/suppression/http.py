@@ -151,7 +151,7 @@ class _Routes:
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         address, tenant = _listable(request), request[api.PRINCIPAL].tenant
-        wanted = await api.read_json(request, SuppressionRequest, absent=SuppressionRequest())
+        wanted = await api.read_json_or(request, SuppressionRequest())
         record = Record(reason=wanted.reason, since_ms=self._now_ms(), source=self._new_id(), diagnostic=wanted.note)
         (entered,) = await self._lists.add([Addition(tenant, address, record)])
         _log.info("suppression_put", tenant=tenant, reason=wanted.reason, entered=entered)

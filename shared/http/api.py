@@ -58,19 +58,29 @@ S = TypeVar("S")
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 
 
-async def read_json(request: web.Request, shape: type[S], absent: S | None = None) -> S:
-    """The body as that Struct; `absent` is what stands for a body with nothing in it, if that may be. Problem 400 if it
-    is not JSON, 413 if too large, 415 if it says to be something else, 422 with the path if it does not fit."""
-    if absent is not None and not request.can_read_body:
+async def read_json(request: web.Request, shape: type[S]) -> S:
+    """The body as that Struct. Problem 400 if it is not JSON, 413 if too large, 415 if it says to be something else,
+    422 with the path if it does not fit."""
+    _check_type(request)
+    return fit(await read_body(request), shape)
+
+
+async def read_json_or(request: web.Request, absent: S) -> S:
+    """As `read_json`, or what holds where there is no body; whatever type the request then says that it has."""
+    body = await read_body(request)
+    if not body:
         return absent
+    _check_type(request)
+    return fit(body, type(absent))
+
+
+def _check_type(request: web.Request) -> None:
     if request.content_type not in ("application/json", "application/octet-stream"):
         raise Problem("unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
-    body = await read_body(request)
-    return absent if absent is not None and not body else fit(body, shape)
 
 
 async def read_body(request: web.Request) -> bytes:
-    """All of it, but for the mark that some editors put before UTF-8 (RFC 8259 section 8.1 lets us pass it over).
+    """All of it, once, but for the mark that some editors put before UTF-8 (RFC 8259 section 8.1 lets us pass it over).
     Problem 413 if it is too large. A body of one piece, as most are, is not copied, and others once: the library's own
     reader copies 8 MB three times, in which the loop has nobody else."""
     pieces: list[bytes] = []

@@ -26,13 +26,13 @@ from dataclasses import dataclass
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
-from redis.exceptions import ResponseError
 
 from shared.process.lifecycle import pause
 from shared.redis import keys
 from shared.redis.redis import (
     Client,
     RedisAway,
+    Refused,
     Script,
 )
 from shared.words import events, ids
@@ -263,7 +263,7 @@ class Consumer:
                 own_backlog_at = 0.0
                 pause_s = min(pause_s * 2, 1.0)
             except Exception as fault:
-                if isinstance(fault, ResponseError) and "NOGROUP" in str(fault):
+                if isinstance(fault, Refused) and "NOGROUP" in str(fault):
                     self._log.warning("group_lost", stream=self._stream(partition))
                     with contextlib.suppress(RedisAway):
                         await self.create_groups()

@@ -5,10 +5,8 @@ nothing back any more; when it reads again, it does. Silence is counted by whoev
 installation that stood still as a whole loses nothing, its readers have all their time again.
 """
 
-from redis.exceptions import ResponseError
-
 from shared.redis import keys
-from shared.redis.redis import Client, Script
+from shared.redis.redis import Client, Refused, Script
 
 #: Between two looks of whoever trims no more than this counts as silence of a reader: what stood still together with
 #: the readers accuses none of them.
@@ -28,7 +26,7 @@ async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -
     found = await _HOLDING(client, [keys.readers(stream)], [LONGEST_LOOK_MS, silent_ms])
     try:
         known = {group["name"].decode(): group for group in await client.xinfo_groups(stream)}
-    except ResponseError:
+    except Refused:
         return 0
     groups = [group.decode() for group in found]
     if not groups:
