@@ -17,6 +17,7 @@ from redis import Redis
 
 from loadtests.bench_relay import demo_key, environ_of, submit
 from loadtests.processes import Processes, metric, until
+from shared.redis import keys
 
 #: Variables of a recipient, as msgpack.
 VARIABLES_BYTES = 200
@@ -55,7 +56,7 @@ def measure(processes: Processes, folder: Path, recipients: int) -> tuple[float,
     _, relay = processes.service("relay", environ)
     until(lambda: metric(relay, 'estafette_relay_attempts_total{fact="Delivered"}') >= recipients, 900, "relay", 0.5)
     until(lambda: _applied(reports) >= 2 * recipients, 300, "reports", 0.5)
-    until(lambda: redis.zcard("est:{p0}:sites") == 0, 30, "the end")
+    until(lambda: redis.zcard(keys.sites(0, "email")) == 0, 30, "the end")
     kept = _event_bytes(redis)
     done = redis.info("memory")["used_memory"] - before - kept
     return queued / recipients, done / recipients, kept / recipients

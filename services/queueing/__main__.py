@@ -33,7 +33,7 @@ async def main(life: Lifecycle) -> None:
             mine.max_intake_chunks,
             mine.open_job_days * DAY_MS,
         ),
-        queues=ReadyQueues(client),
+        queues=ReadyQueues(client, "email"),
         suppressions=SuppressionList(client, partitions),
         sites=DnsSites(resolver) if route is None else FixedSite(route.site),
         publisher=publisher,

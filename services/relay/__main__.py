@@ -198,7 +198,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     life.push_close(resolver.close)
     routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
     open_connection = _opening(settings, helo)
-    everybodys = ReadyQueues(client)
+    everybodys = ReadyQueues(client, "email")
     slots, paces = Slots(client, name, mine.lease_ms), Paces(client)
     gate = Gate(
         _shaping(settings),

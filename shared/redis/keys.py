@@ -6,6 +6,11 @@ catch-all mailbox. A job, a site and an address each belong to one partition (`s
 partition below.
 """
 
+from typing import Literal
+
+#: By what a message leaves; a relay asks for what leaves by its own.
+Channel = Literal["email"]
+
 # The installation
 
 
@@ -217,12 +222,13 @@ def resumes() -> str:
     return "est:{meta}:resumes"
 
 
-# Ready queues, in the partition of the site
+# Ready queues, in the partition of the site: those of each channel are apart, so that nobody is handed a message that
+# leaves by another
 
 
-def enqueued(p: int, job_id: str, first_ordinal: int) -> str:
+def enqueued(p: int, channel: Channel, job_id: str, first_ordinal: int) -> str:
     """string · this partition's share of the chunk is in its ready queues: a repeat does nothing · 7 days"""
-    return f"est:{{p{p}}}:enqueued:{job_id}:{first_ordinal}"
+    return f"est:{{p{p}}}:{channel}:enqueued:{job_id}:{first_ordinal}"
 
 
 def alone(key: str) -> str:
@@ -231,101 +237,101 @@ def alone(key: str) -> str:
     return key.replace("}:", "}:alone:", 1)
 
 
-def sites(p: int) -> str:
+def sites(p: int, channel: Channel) -> str:
     """zset, site → ms · sites that have ready messages, and from when they may be served · while they have"""
-    return f"est:{{p{p}}}:sites"
+    return f"est:{{p{p}}}:{channel}:sites"
 
 
-def ready_prefix(p: int) -> str:
+def ready_prefix(p: int, channel: Channel) -> str:
     """What a ready stream begins with; lane, site and queue follow. Scripts put them together."""
-    return f"est:{{p{p}}}:ready:"
+    return f"est:{{p{p}}}:{channel}:ready:"
 
 
-def ready(p: int, lane: int, site: str, queue: str) -> str:
+def ready(p: int, channel: Channel, lane: int, site: str, queue: str) -> str:
     """stream of Ready · messages due at the site, lane 0 before lane 1; `queue` is the tenant, or tenant/job for a job
     with a rate of its own · an entry until it is leased"""
-    return f"{ready_prefix(p)}{lane}:{site}:{queue}"
+    return f"{ready_prefix(p, channel)}{lane}:{site}:{queue}"
 
 
-def turns_prefix(p: int) -> str:
+def turns_prefix(p: int, channel: Channel) -> str:
     """What the turns of a lane of a site begin with; lane and site follow."""
-    return f"est:{{p{p}}}:turns:"
+    return f"est:{{p{p}}}:{channel}:turns:"
 
 
-def turns(p: int, lane: int, site: str) -> str:
+def turns(p: int, channel: Channel, lane: int, site: str) -> str:
     """zset, queue → ms · the queues of a lane of a site that have messages, by when they were served last, or, when
     they are held, may be served again · while they have"""
-    return f"{turns_prefix(p)}{lane}:{site}"
+    return f"{turns_prefix(p, channel)}{lane}:{site}"
 
 
-def holds(p: int) -> str:
+def holds(p: int, channel: Channel) -> str:
     """zset, site or site · queue → ms · until when nothing of it is handed out · until then, and the next lease"""
-    return f"est:{{p{p}}}:holds"
+    return f"est:{{p{p}}}:{channel}:holds"
 
 
-def site_prefix(p: int) -> str:
+def site_prefix(p: int, channel: Channel) -> str:
     """What the record of a site begins with; the site follows."""
-    return f"est:{{p{p}}}:site:"
+    return f"est:{{p{p}}}:{channel}:site:"
 
 
-def site(p: int, name: str) -> str:
+def site(p: int, channel: Channel, name: str) -> str:
     """hash · `leased`: messages in the hands of relays; `turn<lane>`: what is left of the turn that was cut short, and
     of which queue · while messages of the site are in hand"""
-    return f"{site_prefix(p)}{name}"
+    return f"{site_prefix(p, channel)}{name}"
 
 
-def expiries(p: int) -> str:
+def expiries(p: int, channel: Channel) -> str:
     """zset, lane · site · queue → ms · when a ready queue is looked through for messages that are over: after the
     first of them is · while the queue has messages that expire"""
-    return f"est:{{p{p}}}:expiries"
+    return f"est:{{p{p}}}:{channel}:expiries"
 
 
-def sweeps(p: int) -> str:
+def sweeps(p: int, channel: Channel) -> str:
     """hash, lane · site · queue → last entry seen, first expiry among those seen · how far a ready queue has been
     looked through · until it is at its end"""
-    return f"est:{{p{p}}}:sweeps"
+    return f"est:{{p{p}}}:{channel}:sweeps"
 
 
-def parked_prefix(p: int) -> str:
+def parked_prefix(p: int, channel: Channel) -> str:
     """The job follows: zset, lane · site · queue · expires_at · Ready → expires_at, or infinite · messages of a stopped
     job, taken out of their ready queues · until the job goes on, or they are over"""
-    return f"est:{{p{p}}}:parked:"
+    return f"est:{{p{p}}}:{channel}:parked:"
 
 
-def parked_jobs(p: int) -> str:
+def parked_jobs(p: int, channel: Channel) -> str:
     """zset, job → the first expires_at of its parked messages · while it has any"""
-    return f"est:{{p{p}}}:parked_jobs"
+    return f"est:{{p{p}}}:{channel}:parked_jobs"
 
 
-def retry(p: int) -> str:
+def retry(p: int, channel: Channel) -> str:
     """zset, lane · site · queue · expires_at · Ready → ms · messages that wait for their next attempt · until due"""
-    return f"est:{{p{p}}}:retry"
+    return f"est:{{p{p}}}:{channel}:retry"
 
 
-def leased_prefix(p: int) -> str:
+def leased_prefix(p: int, channel: Channel) -> str:
     """What the leases of a relay begin with; the relay's id follows."""
-    return f"est:{{p{p}}}:leased:"
+    return f"est:{{p{p}}}:{channel}:leased:"
 
 
-def leased(p: int, relay: str) -> str:
+def leased(p: int, channel: Channel, relay: str) -> str:
     """hash, lease number → lane · site · queue · expires_at, and take-overs · Ready · what this relay has in hand ·
     until recorded, or until another relay takes it because the lease of this one ended"""
-    return f"{leased_prefix(p)}{relay}"
+    return f"{leased_prefix(p, channel)}{relay}"
 
 
-def relays(p: int) -> str:
+def relays(p: int, channel: Channel) -> str:
     """zset, relay → ms until which its leases hold · the relays alive · until the lease is over and taken over"""
-    return f"est:{{p{p}}}:relays"
+    return f"est:{{p{p}}}:{channel}:relays"
 
 
-def lease_number(p: int) -> str:
+def lease_number(p: int, channel: Channel) -> str:
     """string · counts leases, so that each has its own number · for ever"""
-    return f"est:{{p{p}}}:lease_number"
+    return f"est:{{p{p}}}:{channel}:lease_number"
 
 
-def wake(p: int) -> str:
+def wake(p: int, channel: Channel) -> str:
     """stream of one entry · tells waiting relays that a site of this partition has become due · for ever"""
-    return f"est:{{p{p}}}:wake"
+    return f"est:{{p{p}}}:{channel}:wake"
 
 
 # Limits: what is counted over all relays. One tag, so that several limits at once are judged exactly

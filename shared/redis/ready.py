@@ -1,6 +1,6 @@
 """The ready queues: messages wait by site and tenant, are leased to relays, and are recorded, put back or parked.
 
-What is where, all in the site's partition (`shared.redis.keys` has the names, `ready_*.lua` the steps):
+What is where, of each channel in the site's partition (`shared.redis.keys` has the names, `ready_*.lua` the steps):
 
     sites                         zset    sites with ready messages, scored by when they may be served next
     turns:<lane>:<site>           zset    the queues of a lane that have messages, by when they were served last
@@ -56,6 +56,7 @@ import msgspec
 
 from shared.redis import keys
 from shared.redis.commands import Value
+from shared.redis.keys import Channel
 from shared.redis.redis import Client, Script
 from shared.words import events
 
@@ -161,22 +162,25 @@ class Recorded(msgspec.Struct, frozen=True):
 
 
 class ReadyQueues:
-    """The scripts, by partition. Each call is one round trip where nothing else is said; RedisAway when it may or may
-    not have happened."""
+    """The scripts of one channel, by partition. Each call is one round trip where nothing else is said; RedisAway when
+    it may or may not have happened."""
 
-    def __init__(self, client: Client, *, alone: bool = False) -> None:
+    def __init__(self, client: Client, channel: Channel, *, alone: bool = False) -> None:
         self._client = client
+        self._channel = channel
         self._alone = alone
 
     def alone(self) -> "ReadyQueues":
         """The same of the messages that are tried alone."""
-        return ReadyQueues(self._client, alone=True)
+        return ReadyQueues(self._client, self._channel, alone=True)
 
     async def waits(self, partition: int, now_ms: int) -> bool:
         """Something is ready, or in the hand of somebody who seems to be dead by this clock. Two round trips."""
-        if await self._client.zcard(self._key(keys.sites(partition))):
+        if await self._client.zcard(self._key(keys.sites(partition, self._channel))):
             return True
-        dead: list[bytes] = await self._client.zrangebyscore(self._key(keys.relays(partition)), 0, now_ms)
+        dead: list[bytes] = await self._client.zrangebyscore(
+            self._key(keys.relays(partition, self._channel)), 0, now_ms
+        )
         return bool({*dead} - {b"(asked)"})
 
     def _key(self, key: str) -> str:
@@ -190,14 +194,14 @@ class ReadyQueues:
         args: list[str | bytes | int] = [ENQUEUED_MS]
         for queue, rows in queues.items():
             args += [*queue, len(rows) // 2, *rows]
-        mark = keys.enqueued(partition, job, first_ordinal)
+        mark = keys.enqueued(partition, self._channel, job, first_ordinal)
         await self._run(_ENQUEUE, partition, args, mark)
 
     async def bury(self, lease: Lease, relay: str, reason: str) -> None:
         """Moves a message that cannot be read to the dead stream. Two round trips."""
         fields: dict[str, Value] = {"t": "Ready", "v": events.MAJOR_VERSION, "b": lease.body}
         fields |= {"reason": reason, "origin": lease.site}
-        await self._client.xadd(keys.dead(keys.ready_prefix(lease.partition).rstrip(":")), fields)
+        await self._client.xadd(keys.dead(keys.ready_prefix(lease.partition, self._channel).rstrip(":")), fields)
         await self.record(lease.partition, relay, [Recorded(lease.number)])
 
     async def lease(
@@ -220,7 +224,7 @@ class ReadyQueues:
 
     async def held(self, partition: int, relay: str) -> list[Lease]:
         """All that the relay holds: what a lost answer of `lease` left in its name is found here."""
-        found: dict[bytes, bytes] = await self._client.hgetall(self._key(keys.leased(partition, relay)))
+        found: dict[bytes, bytes] = await self._client.hgetall(self._key(keys.leased(partition, self._channel, relay)))
         leases = []
         for number, value in found.items():
             head, queue, rest, body = value.split(b"\n", 3)
@@ -247,7 +251,7 @@ class ReadyQueues:
     async def wait(self, partition: int, last_wake: str, at_most_ms: int) -> str:
         """Returns when the partition was woken since `last_wake`, or after `at_most_ms`; the wake's id."""
         found = await self._client.xread(
-            {self._key(keys.wake(partition)): last_wake}, count=1, block=max(1, at_most_ms)
+            {self._key(keys.wake(partition, self._channel)): last_wake}, count=1, block=max(1, at_most_ms)
         )
         return found[0][1][-1][0].decode() if found else last_wake
 
@@ -264,7 +268,9 @@ class ReadyQueues:
         over, and what cannot be read. Two round trips: the job of a message is in its body."""
         if not numbers:
             return
-        values: list[bytes | None] = await self._client.hmget(self._key(keys.leased(partition, relay)), *numbers)
+        values: list[bytes | None] = await self._client.hmget(
+            self._key(keys.leased(partition, self._channel, relay)), *numbers
+        )
         args: list[str | bytes | int] = [relay]
         for number, value in zip(numbers, values, strict=True):
             if value is not None and (job := _job_of(value.split(b"\n", 3)[3])):
@@ -275,12 +281,12 @@ class ReadyQueues:
         """Puts up to `limit` parked messages of a job back into their ready queues; how many there were. They are
         everybody's again, but for those that are tried alone."""
         if self._alone:
-            return await ReadyQueues(self._client).unpark(partition, job, limit)
+            return await ReadyQueues(self._client, self._channel).unpark(partition, job, limit)
         return int(await self._run(_UNPARK, partition, [job, limit])) if limit > 0 else 0
 
     async def parked_jobs(self, partition: int) -> list[str]:
         """The jobs that have parked messages."""
-        found: list[bytes] = await self._client.zrange(keys.parked_jobs(partition), 0, -1)
+        found: list[bytes] = await self._client.zrange(keys.parked_jobs(partition, self._channel), 0, -1)
         return [job.decode() for job in found]
 
     # Over
@@ -298,12 +304,12 @@ class ReadyQueues:
         return leases
 
     async def _run(self, script: Script, partition: int, args: Sequence[str | bytes | int], *more_keys: str) -> Any:
-        names = [*_names(partition, self._alone), *more_keys]
+        names = [*_names(partition, self._channel, self._alone), *more_keys]
         return await script(self._client, names, [events.MAJOR_VERSION, SWEEP_MS, SUSPECT, *args])
 
 
 @lru_cache(4096)
-def _names(partition: int, alone: bool) -> tuple[str, ...]:
+def _names(partition: int, channel: Channel, alone: bool) -> tuple[str, ...]:
     """What every script of a partition gets, in the order in which they take it. What is tried alone has its own of
     all but what is held, parked and to be tried again."""
 
@@ -311,25 +317,25 @@ def _names(partition: int, alone: bool) -> tuple[str, ...]:
         return keys.alone(key) if alone else key
 
     return (
-        own(keys.sites(partition)),
-        keys.retry(partition),
-        own(keys.relays(partition)),
-        keys.holds(partition),
-        own(keys.expiries(partition)),
-        own(keys.sweeps(partition)),
-        keys.parked_jobs(partition),
-        own(keys.lease_number(partition)),
-        own(keys.wake(partition)),
-        own(keys.ready_prefix(partition)),
-        own(keys.turns_prefix(partition)),
-        own(keys.site_prefix(partition)),
-        own(keys.leased_prefix(partition)),
-        keys.parked_prefix(partition),
-        keys.alone(keys.sites(partition)),
-        keys.alone(keys.expiries(partition)),
-        keys.alone(keys.wake(partition)),
-        keys.alone(keys.ready_prefix(partition)),
-        keys.alone(keys.turns_prefix(partition)),
+        own(keys.sites(partition, channel)),
+        keys.retry(partition, channel),
+        own(keys.relays(partition, channel)),
+        keys.holds(partition, channel),
+        own(keys.expiries(partition, channel)),
+        own(keys.sweeps(partition, channel)),
+        keys.parked_jobs(partition, channel),
+        own(keys.lease_number(partition, channel)),
+        own(keys.wake(partition, channel)),
+        own(keys.ready_prefix(partition, channel)),
+        own(keys.turns_prefix(partition, channel)),
+        own(keys.site_prefix(partition, channel)),
+        own(keys.leased_prefix(partition, channel)),
+        keys.parked_prefix(partition, channel),
+        keys.alone(keys.sites(partition, channel)),
+        keys.alone(keys.expiries(partition, channel)),
+        keys.alone(keys.wake(partition, channel)),
+        keys.alone(keys.ready_prefix(partition, channel)),
+        keys.alone(keys.turns_prefix(partition, channel)),
     )
 
 

@@ -86,7 +86,7 @@ async def make(client: Any, clock: Clock) -> AsyncIterator[Make]:
             Permits(client),
             Slots(client, owner),
             Paces(client),
-            ReadyQueues(client),
+            ReadyQueues(client, "email"),
             P,
             20,
             clock.now_ms,
@@ -238,7 +238,7 @@ async def test_with_all_sources_at_rest_the_site_waits_for_one(make: Make) -> No
 
 
 async def test_a_site_that_is_suspended_gets_nothing_from_any_relay(make: Make, client: Any, clock: Clock) -> None:
-    gate, queues = make(rule("suspend")), ReadyQueues(client)
+    gate, queues = make(rule("suspend")), ReadyQueues(client, "email")
     partition = ids.name_partition(SITE, P)
     gate.heard(SITE, "default", reply("do suspend"))
     await gate.finish()

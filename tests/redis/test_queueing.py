@@ -85,7 +85,7 @@ async def _facts(client: Any, name: str) -> list[Any]:
 
 
 async def _ready(client: Any) -> list[str]:
-    queues = ReadyQueues(client)
+    queues = ReadyQueues(client, "email")
     leases = [(await queues.lease(p, "r", 60_000, 1000, 1000)).leases for p in range(P)]
     readies = [events.decode("Ready", lease.body) for found in leases for lease in found]
     return sorted(ready.email for ready in readies if isinstance(ready, events.Ready))
@@ -106,7 +106,7 @@ async def _entries(client: Any, p: int, lane: int = 1) -> list[bus.Entry]:
 
 def _queueing(client: Any, store: JobStore, publisher: Publisher, sites: Sites | None = None) -> Queueing:
     suppressions = SuppressionList(client, P)
-    return Queueing(store, ReadyQueues(client), suppressions, sites or Sites(), publisher, P, lambda: NOW_MS)
+    return Queueing(store, ReadyQueues(client, "email"), suppressions, sites or Sites(), publisher, P, lambda: NOW_MS)
 
 
 async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: Any, store: JobStore) -> None:
@@ -137,7 +137,7 @@ async def test_what_a_relay_decides_by_travels_with_the_message(
 
     await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
 
-    queues = ReadyQueues(client)
+    queues = ReadyQueues(client, "email")
     (lease,) = [lease for p in range(P) for lease in (await queues.lease(p, "r", 60_000, 10, 10)).leases]
     ready = events.decode("Ready", lease.body)
     assert isinstance(ready, events.Ready)
@@ -153,7 +153,7 @@ async def test_a_job_with_a_rate_of_its_own_waits_in_a_queue_of_its_own(
 
     await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
 
-    queues = ReadyQueues(client)
+    queues = ReadyQueues(client, "email")
     (lease,) = [lease for p in range(P) for lease in (await queues.lease(p, "r", 60_000, 10, 10)).leases]
     assert lease.queue == queue.format(job=job)
 

@@ -3,11 +3,12 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from shared.redis import keys, ready
+from shared.redis.keys import Channel
 from shared.redis.ready import (
     TURN,
     Avoided,
@@ -25,7 +26,7 @@ P = 3
 
 @pytest.fixture
 def queues(client: Any) -> ReadyQueues:
-    return ReadyQueues(client)
+    return ReadyQueues(client, "email")
 
 
 def _messages(site: str, count: int, lane: int = 1, queue: str = "acme", expires_at: int = 0) -> list[Queued]:
@@ -158,10 +159,10 @@ async def test_nothing_is_left_of_a_site_whose_messages_are_done(queues: ReadyQu
     await queues.record(P, "r1", [Recorded(lease.number) for lease in taken.leases])
     await _lease(queues)
 
-    assert await client.exists(keys.ready(P, 1, "a", "acme")) == 0
-    assert await client.exists(keys.site(P, "a")) == 0
-    assert await client.zcard(keys.sites(P)) == 0
-    assert await client.exists(keys.turns(P, 1, "a"), keys.expiries(P), keys.sweeps(P)) == 0
+    assert await client.exists(keys.ready(P, "email", 1, "a", "acme")) == 0
+    assert await client.exists(keys.site(P, "email", "a")) == 0
+    assert await client.zcard(keys.sites(P, "email")) == 0
+    assert await client.exists(keys.turns(P, "email", 1, "a"), keys.expiries(P, "email"), keys.sweeps(P, "email")) == 0
 
 
 # Turns
@@ -264,9 +265,14 @@ async def _now_ms(client: Any) -> int:
 
 async def _end_hold(client: Any, queue: str | None = None) -> None:
     """As if its time had come: whatever was put off until then is due."""
-    until = await client.zscore(keys.holds(P), "a" if queue is None else f"a\n{queue}")
+    until = await client.zscore(keys.holds(P, "email"), "a" if queue is None else f"a\n{queue}")
     assert until is not None
-    for key in (keys.holds(P), keys.sites(P), keys.turns(P, 0, "a"), keys.turns(P, 1, "a")):
+    for key in (
+        keys.holds(P, "email"),
+        keys.sites(P, "email"),
+        keys.turns(P, "email", 0, "a"),
+        keys.turns(P, "email", 1, "a"),
+    ):
         members: list[Any] = await client.zrangebyscore(key, until, until)
         for member in members:
             await client.zadd(key, {member: 1})
@@ -340,7 +346,7 @@ async def test_a_hold_is_over_at_its_time_and_leaves_nothing(queues: ReadyQueues
 
     assert await _now_ms(client) >= soon
     assert sorted(lease.site for lease in taken.leases) == ["a", "b"]
-    assert await client.exists(keys.holds(P)) == 0
+    assert await client.exists(keys.holds(P, "email")) == 0
 
 
 async def test_a_hold_is_never_shortened(queues: ReadyQueues, client: Any) -> None:
@@ -353,7 +359,7 @@ async def test_a_hold_is_never_shortened(queues: ReadyQueues, client: Any) -> No
     await asyncio.sleep(0.05)
 
     assert (await _lease(queues)).leases == []
-    assert await client.zscore(keys.holds(P), "a") == now + 3_600_000
+    assert await client.zscore(keys.holds(P, "email"), "a") == now + 3_600_000
 
 
 async def test_a_held_queue_is_passed_over_and_the_others_of_its_site_are_not(queues: ReadyQueues, client: Any) -> None:
@@ -397,7 +403,7 @@ async def test_a_hold_does_not_forget_what_is_in_hand(queues: ReadyQueues, clien
     await _end_hold(client)
 
     assert len((await _lease(queues, site_limit=4)).leases) == 1
-    assert await client.hget(keys.site(P, "a"), "leased") == b"4"
+    assert await client.hget(keys.site(P, "email", "a"), "leased") == b"4"
 
 
 # Parked
@@ -433,7 +439,7 @@ async def test_parking_makes_room_for_the_next_of_the_site(queues: ReadyQueues, 
     await queues.park(P, "r1", [lease.number for lease in taken.leases])
 
     assert len((await _lease(queues, site_limit=2)).leases) == 2
-    assert await client.hget(keys.site(P, "a"), "leased") == b"2"
+    assert await client.hget(keys.site(P, "email", "a"), "leased") == b"2"
 
 
 async def test_what_the_relay_lost_or_nobody_can_read_is_not_parked(queues: ReadyQueues) -> None:
@@ -511,7 +517,7 @@ async def test_a_queue_is_looked_through_again_for_the_next_that_is_over(queues:
             found += [lease.body for lease in await _expired(queues)]
 
     assert found == [b"0", b"1", b"2"]
-    assert await client.exists(keys.expiries(P), keys.sweeps(P)) == 0
+    assert await client.exists(keys.expiries(P, "email"), keys.sweeps(P, "email")) == 0
     assert [lease.body for lease in (await _lease(queues)).leases] == [b"never"] * 10
 
 
@@ -523,7 +529,12 @@ async def test_no_more_is_taken_than_was_asked_for_and_the_next_call_goes_on(que
 
     assert found == [1, 10, 49]
     assert (await _lease(queues)).leases == []
-    assert await client.exists(keys.expiries(P), keys.sweeps(P), keys.sites(P), keys.turns(P, 1, "a")) == 0
+    assert (
+        await client.exists(
+            keys.expiries(P, "email"), keys.sweeps(P, "email"), keys.sites(P, "email"), keys.turns(P, "email", 1, "a")
+        )
+        == 0
+    )
 
 
 @pytest.mark.usefixtures("swept_at_once")
@@ -554,7 +565,12 @@ async def test_the_last_that_is_over_leaves_nothing_where_it_was_parked(queues: 
     (over,) = await _expired(queues)
     await queues.record(P, "r1", [Recorded(over.number)])
 
-    assert await client.exists(keys.parked_prefix(P) + JOB, keys.parked_jobs(P), keys.site(P, "a")) == 0
+    assert (
+        await client.exists(
+            keys.parked_prefix(P, "email") + JOB, keys.parked_jobs(P, "email"), keys.site(P, "email", "a")
+        )
+        == 0
+    )
 
 
 @pytest.mark.usefixtures("swept_at_once")
@@ -592,13 +608,13 @@ async def test_a_queue_is_looked_through_once_in_half_a_minute(queues: ReadyQueu
     now = await _now_ms(client)
     await queues.enqueue(P, JOB, 0, [Queued(1, "a", "acme", b"x", now + 1)])
 
-    next_at, then = await client.zscore(keys.expiries(P), "1a\nacme"), await _now_ms(client)
+    next_at, then = await client.zscore(keys.expiries(P, "email"), "1a\nacme"), await _now_ms(client)
     await queues.enqueue(P, JOB, 1, [Queued(1, "a", "acme", b"y", now - 60_000)])
 
     assert next_at is not None
     assert next_at % 30_000 == 0
     assert now < next_at <= then + 30_001
-    assert await client.zscore(keys.expiries(P), "1a\nacme") == next_at
+    assert await client.zscore(keys.expiries(P, "email"), "1a\nacme") == next_at
 
 
 # Taken over
@@ -625,7 +641,7 @@ async def test_what_two_relays_died_with_is_handed_to_nobody_who_has_anything_el
 
     assert told == [[(1, 3)], [(2, 3)], []]
     assert ordinary.leases == []
-    assert await client.zcard(keys.sites(P)) == 0
+    assert await client.zcard(keys.sites(P, "email")) == 0
     assert [lease.take_overs for lease in alone.leases] == [2]
 
 
@@ -672,7 +688,7 @@ async def test_what_is_tried_alone_takes_turns_so_that_nobody_waits_behind_anoth
 async def test_what_was_written_before_there_were_counts_is_read(queues: ReadyQueues, client: Any) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 1))
     (lease,) = (await _lease(queues, "old")).leases
-    value: Any = await client.hget(keys.leased(P, "old"), lease.number)
+    value: Any = await client.hget(keys.leased(P, "email", "old"), lease.number)
 
     assert value.split(b"\n")[2].isdigit()
     (one,) = await queues.died(P, "old")
@@ -691,3 +707,12 @@ async def test_it_is_known_whether_anything_waits_to_be_tried_alone(queues: Read
     await alone.release(P, "x")
 
     assert (before, ready, in_hand, dead, await alone.waits(P, 0)) == (False, True, False, True, True)
+
+
+async def test_who_asks_for_what_leaves_by_one_channel_is_handed_nothing_of_another(client: Any) -> None:
+    mails, others = ReadyQueues(client, "email"), ReadyQueues(client, cast(Channel, "other"))
+    await others.enqueue(P, JOB, 0, _messages("a.test", 1))
+
+    of_mails, of_others = await _lease(mails), await _lease(others)
+
+    assert (len(of_mails.leases), len(of_others.leases)) == (0, 1)

@@ -91,7 +91,7 @@ class Beside(RuleBasedStateMachine):
         self.server: Any = server
         self.runner = asyncio.Runner()
         self.client = redis.connect(url)
-        self.queues = ReadyQueues(self.client)
+        self.queues = ReadyQueues(self.client, "email")
         self.alone = self.queues.alone()
         self.made = 0
         self.take_overs: Counter[Message] = Counter()
@@ -275,7 +275,7 @@ class Beside(RuleBasedStateMachine):
     @rule(relay=hands)
     def die(self, relay: str) -> None:
         relay, _ = self.some_of(relay, 1)
-        known = keys.relays(P) if relay.startswith("r") else keys.alone(keys.relays(P))
+        known = keys.relays(P, "email") if relay.startswith("r") else keys.alone(keys.relays(P, "email"))
         if self.server.zadd(known, {relay: 1}, xx=True, ch=True):
             self.dead.add(relay)
 
@@ -283,8 +283,8 @@ class Beside(RuleBasedStateMachine):
     @rule()
     def retries_come_due(self) -> None:
         self.retry_due = set(self.at("retry"))
-        for member in self.server.zrange(keys.retry(P), 0, -1):
-            self.server.zadd(keys.retry(P), {member: OVER_MS})
+        for member in self.server.zrange(keys.retry(P, "email"), 0, -1):
+            self.server.zadd(keys.retry(P, "email"), {member: OVER_MS})
 
     @rule(site=sites, queue=held)
     def hold(self, site: str, queue: str | None) -> None:
@@ -297,12 +297,12 @@ class Beside(RuleBasedStateMachine):
     def hold_comes_to_its_end(self, data: st.DataObject) -> None:
         site, queue = data.draw(st.sampled_from(sorted(self.holds, key=str)))
         self.holds.remove((site, queue))
-        self.server.zadd(keys.holds(P), {site if queue is None else f"{site}\n{queue}": OVER_MS})
+        self.server.zadd(keys.holds(P, "email"), {site if queue is None else f"{site}\n{queue}": OVER_MS})
         if queue is not None:
             for lane in (0, 1):
-                self.server.zadd(keys.turns(P, lane, site), {queue: OVER_MS}, xx=True)
+                self.server.zadd(keys.turns(P, "email", lane, site), {queue: OVER_MS}, xx=True)
         if (site, None) not in self.holds:
-            self.server.zadd(keys.sites(P), {site: OVER_MS}, xx=True)
+            self.server.zadd(keys.sites(P, "email"), {site: OVER_MS}, xx=True)
 
     @precondition(has_in_hand)
     @rule(relay=hands, every=everies)
@@ -318,7 +318,7 @@ class Beside(RuleBasedStateMachine):
         there = [message for message in self.at("parked") if _job(message.body) == job]
         back = self.run(self.queues.unpark(P, job, limit))
         assert back == min(limit, len(there))
-        still = {_body(value) for value in self.server.zrange(keys.parked_prefix(P) + job, 0, -1)}
+        still = {_body(value) for value in self.server.zrange(keys.parked_prefix(P, "email") + job, 0, -1)}
         self.goes_back([message for message in there if message.body not in still])
 
     @rule(relay=hands, limit=limits)
@@ -346,22 +346,25 @@ class Beside(RuleBasedStateMachine):
         assert Counter(self.messages()) == expected
         self.check_turns()
         self.check_expiries()
-        for kind, prefix in (("r", keys.site_prefix(P)), ("x", keys.alone(keys.site_prefix(P)))):
+        for kind, prefix in (("r", keys.site_prefix(P, "email")), ("x", keys.alone(keys.site_prefix(P, "email")))):
             assert {site: int(record[b"leased"]) for site, record in self.hashes(prefix)} == self.in_hand(kind)
         parked = {_job(message.body) for message in self.at("parked")}
-        assert self.members(keys.parked_jobs(P)).keys() == parked
+        assert self.members(keys.parked_jobs(P, "email")).keys() == parked
 
     def messages(self) -> Iterator[tuple[str, int, str, str, bytes]]:
         """Place, lane, site, queue, body of all that there is."""
-        for waits, prefix in (("ready", keys.ready_prefix(P)), ("apart", keys.alone(keys.ready_prefix(P)))):
+        for waits, prefix in (
+            ("ready", keys.ready_prefix(P, "email")),
+            ("apart", keys.alone(keys.ready_prefix(P, "email"))),
+        ):
             for rest, entries in self.below(prefix):
                 lane, _, names = rest.partition(":")
                 site, _, queue = names.rpartition(":")
                 for entry in entries:
                     yield waits, int(lane), site, queue, entry[5]
-        values = [("retry", value) for value in self.found.get(keys.retry(P), [])[::2]]
-        values += [("parked", value) for _, held in self.below(keys.parked_prefix(P)) for value in held[::2]]
-        for prefix in (keys.leased_prefix(P), keys.alone(keys.leased_prefix(P))):
+        values = [("retry", value) for value in self.found.get(keys.retry(P, "email"), [])[::2]]
+        values += [("parked", value) for _, held in self.below(keys.parked_prefix(P, "email")) for value in held[::2]]
+        for prefix in (keys.leased_prefix(P, "email"), keys.alone(keys.leased_prefix(P, "email"))):
             values += [(relay, value) for relay, held in self.below(prefix) for value in held[1::2]]
         for place, value in values:
             head, queue, _, body = value.split(b"\n", 3)
@@ -372,10 +375,13 @@ class Beside(RuleBasedStateMachine):
         waiting: dict[str, set[str]] = defaultdict(set)
         for message in self.at("ready"):
             waiting[f"{message.lane}:{message.site}"].add(message.queue)
-        turns = {rest: self.members(keys.turns_prefix(P) + rest) for rest, _ in self.below(keys.turns_prefix(P))}
+        turns = {
+            rest: self.members(keys.turns_prefix(P, "email") + rest)
+            for rest, _ in self.below(keys.turns_prefix(P, "email"))
+        }
         assert {key: set(queues) for key, queues in turns.items()} == waiting
         sites = {name.partition(":")[2] for name in waiting}
-        assert {site for site in sites if self.room(site)} <= self.members(keys.sites(P)).keys()
+        assert {site for site in sites if self.room(site)} <= self.members(keys.sites(P, "email")).keys()
 
     def check_expiries(self) -> None:
         """Every queue with messages that expire is looked through in time, and no other."""
@@ -384,12 +390,12 @@ class Beside(RuleBasedStateMachine):
             if message.expires_at:
                 name = f"{message.lane}{message.site}\n{message.queue}"
                 expiring[name] = min(expiring.get(name, LATER_MS), message.expires_at)
-        looked_through = self.members(keys.expiries(P))
+        looked_through = self.members(keys.expiries(P, "email"))
         assert expiring.keys() <= looked_through.keys()
         assert all(looked_through[name] < LATER_MS for name, at in expiring.items() if at == OVER_MS)
         queues = {f"{message.lane}{message.site}\n{message.queue}" for message in self.at("ready")}
         assert looked_through.keys() <= queues
-        assert {name.decode() for name in self.found.get(keys.sweeps(P), [])[::2]} <= looked_through.keys()
+        assert {name.decode() for name in self.found.get(keys.sweeps(P, "email"), [])[::2]} <= looked_through.keys()
 
     def below(self, prefix: str) -> Iterator[tuple[str, list[Any]]]:
         yield from ((key.removeprefix(prefix), held) for key, held in self.found.items() if key.startswith(prefix))

@@ -135,7 +135,7 @@ class House:
 
     def __init__(self, client: Any) -> None:
         self.client = client
-        self.queues = ReadyQueues(client)
+        self.queues = ReadyQueues(client, "email")
         self.clock = Clock()
         self.domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
         self.hops: dict[str, Hop] = {}
@@ -277,14 +277,18 @@ class House:
         """What is not at rest: messages by where they are, and records of sites."""
         left: Counter[str] = Counter()
         for p in range(P):
-            for name, prefix in (("ready", keys.ready_prefix(p)), ("leased", keys.leased_prefix(p))):
+            for name, prefix in (("ready", keys.ready_prefix(p, "email")), ("leased", keys.leased_prefix(p, "email"))):
                 for key in await self._keys(prefix):
                     if not key.endswith(b".dead"):
                         left[name] += await (self.client.xlen(key) if name == "ready" else self.client.hlen(key))
-            left["retry"] += await self.client.zcard(keys.retry(p))
-            left["parked"] += await self.client.zcard(keys.parked_jobs(p))
-            left["queues"] += await self.client.zcard(keys.expiries(p)) + len(await self._keys(keys.turns_prefix(p)))
-            left["sites"] += await self.client.zcard(keys.sites(p)) + len(await self._keys(keys.site_prefix(p)))
+            left["retry"] += await self.client.zcard(keys.retry(p, "email"))
+            left["parked"] += await self.client.zcard(keys.parked_jobs(p, "email"))
+            left["queues"] += await self.client.zcard(keys.expiries(p, "email")) + len(
+                await self._keys(keys.turns_prefix(p, "email"))
+            )
+            left["sites"] += await self.client.zcard(keys.sites(p, "email")) + len(
+                await self._keys(keys.site_prefix(p, "email"))
+            )
         return {name: count for name, count in left.items() if count}
 
 
@@ -588,7 +592,8 @@ async def test_promise_2_a_relay_that_was_stopped_for_too_long_does_not_send_wha
         await house.enqueue(await house.job(), range(10))
         mails = GatedMails(house.mails(), gate)
         # Long enough for a first attempt on a busy machine: what is not begun in time is not attempted at all.
-        stopped = house.relay("stopped", lease_ms=2000, connections=1, mails=mails, queues=Stopped(house.client))
+        queues = Stopped(house.client, "email")
+        stopped = house.relay("stopped", lease_ms=2000, connections=1, mails=mails, queues=queues)
         async with running(stopped):
             await until(lambda: gate.waiting and thaw.waiting)
             async with running(house.relay("living")):
@@ -605,7 +610,7 @@ async def test_promise_2_a_relay_that_was_stopped_for_too_long_does_not_send_wha
 
 async def _is_known(house: House, relay: str) -> bool:
     """It has renewed its lease in all partitions: another relay had taken it for dead before."""
-    return all([await house.client.zscore(keys.relays(p), relay) is not None for p in range(P)])
+    return all([await house.client.zscore(keys.relays(p, "email"), relay) is not None for p in range(P)])
 
 
 async def test_promise_1_what_an_answer_that_was_lost_had_leased_is_sent_once(house: House) -> None:
@@ -622,7 +627,7 @@ async def test_promise_1_what_an_answer_that_was_lost_had_leased_is_sent_once(ho
     async with host(house) as server:
         await house.enqueue(await house.job(), range(30))
 
-        async with running(house.relay(batch=10, queues=Losing(house.client))):
+        async with running(house.relay(batch=10, queues=Losing(house.client, "email"))):
             await until(lambda: house.has_ended(30))
 
         assert taken(server) == once(range(30))
@@ -650,7 +655,7 @@ async def test_promise_2_what_is_recorded_while_the_relay_looks_for_the_lost_is_
         async def held(self, partition: int, relay: str) -> list[Lease]:
             found = await super().held(partition, relay)
             gate.open()
-            await until(lambda: house.client.zcard(keys.retry(partition)))
+            await until(lambda: house.client.zcard(keys.retry(partition, "email")))
             await asyncio.sleep(0.01)
             return found
 
@@ -659,7 +664,7 @@ async def test_promise_2_what_is_recorded_while_the_relay_looks_for_the_lost_is_
         await house.enqueue(await house.job(), range(2))
         mails = GatedMails(house.mails(), gate)
 
-        async with running(house.relay(batch=1, mails=mails, queues=Slow(house.client))):
+        async with running(house.relay(batch=1, mails=mails, queues=Slow(house.client, "email"))):
             await until(lambda: house.has_ended(2))
 
         assert taken(server) == once(range(2))
@@ -726,7 +731,7 @@ async def test_a_relay_that_stops_puts_back_at_once_what_it_has_not_tried_and_fi
         assert await house.has_ended(2)
         left = await house.left()
         assert (left["ready"], left.get("leased")) == (18, None)
-        assert [await house.client.zscore(keys.relays(p), "r1") for p in range(P)] == [None] * P
+        assert [await house.client.zscore(keys.relays(p, "email"), "r1") for p in range(P)] == [None] * P
 
         async with running(house.relay("r2")):
             await until(lambda: house.has_ended(20))
@@ -1319,7 +1324,7 @@ async def test_what_cannot_be_read_is_buried_and_the_others_go_on(house: House, 
             await until(lambda: _is_empty(house))
 
         assert taken(server) == once(range(3))
-        prefix = keys.ready_prefix(ids.name_partition("a.test", P))
+        prefix = keys.ready_prefix(ids.name_partition("a.test", P), "email")
         entries: Any = await house.client.xrange(keys.dead(prefix.rstrip(":")))
         ((_, dead),) = entries
         assert (dead[b"t"], dead[b"b"], dead[b"origin"]) == (b"Ready", body, b"a.test")
@@ -1494,7 +1499,7 @@ async def test_a_relay_that_is_refused_by_its_server_is_not_silent_and_one_that_
             refused[partition].append(time.monotonic())
             raise redis.RedisAway("refused")
 
-    queues = Away(house.client)
+    queues = Away(house.client, "email")
     relay = house.relay(queues=queues)
     run = RunningRelay(relay)
     await until(lambda: all(len(times) > 2 for times in refused.values()) and len(refused) == P)
