@@ -4,7 +4,7 @@ import time
 from functools import partial
 
 from services.queueing import settings as own
-from services.queueing.queueing import Queueing
+from services.queueing.queueing import CHANNEL, Queueing
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
 from services.settings import read
@@ -33,7 +33,7 @@ async def main(life: Lifecycle) -> None:
             mine.max_intake_chunks,
             mine.open_job_days * DAY_MS,
         ),
-        queues=ReadyQueues(client, "email"),
+        queues=ReadyQueues(client, CHANNEL),
         suppressions=SuppressionList(client, partitions),
         sites=DnsSites(resolver) if route is None else FixedSite(route.site),
         publisher=publisher,

@@ -23,6 +23,7 @@ from services.queueing.store import Head, JobStore
 from shared.mail.addresses import domain_of
 from shared.process.lifecycle import pause
 from shared.redis import bus, recipients
+from shared.redis.keys import Channel
 from shared.redis.ready import (
     Queued,
     ReadyQueues,
@@ -30,11 +31,14 @@ from shared.redis.ready import (
 )
 from shared.redis.recipients import Waiting
 from shared.redis.redis import RedisAway
+from shared.redis.suppression import Asked
 from shared.words import events, ids
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 CHUNK_SECONDS = Histogram("estafette_queueing_chunk_seconds", "Time to queue a chunk of a job")
 REMOVED = Counter("estafette_queueing_open_jobs_removed_total", "Open jobs that nobody started in time")
+#: By what the messages of a job leave.
+CHANNEL: Channel = "email"
 #: Between two sweeps over all partitions.
 SWEEP_SECONDS = 10.0
 _queued = {word: QUEUED.labels(word) for word in ("accepted", "suppressed", "rejected")}
@@ -52,7 +56,7 @@ _plan_decoder = msgspec.msgpack.Decoder(list[Decision])
 
 
 class Suppressions(Protocol):
-    async def check(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]: ...
+    async def check(self, asked: Sequence[Asked]) -> list[str | None]: ...
 
 
 class Sites(Protocol):
@@ -98,7 +102,7 @@ class Queueing:
             return  # finished by another; its entry goes with ours
         with CHUNK_SECONDS.time():
             waiting = chunk.waiting()
-            plan = await self._plan(intake, waiting)
+            plan = await self._plan(intake, head, waiting)
             facts = list(facts_of(intake, waiting, plan, self._now_ms()))
             await self._publisher.publish(facts)
             await self._enqueue(intake, head, waiting, plan)
@@ -110,16 +114,18 @@ class Queueing:
             _queued[type(fact).__name__.lower()].inc()
         self._log.info("queued", job=intake.job, first_ordinal=intake.first_ordinal, recipients=len(waiting))
 
-    async def _plan(self, intake: events.Intake, waiting: Sequence[Waiting]) -> list[Decision]:
+    async def _plan(self, intake: events.Intake, head: Head, waiting: Sequence[Waiting]) -> list[Decision]:
         known = await self._store.known_plan(intake.job, intake.first_ordinal)
         if known is None:
-            decided = msgspec.msgpack.encode(await self._decide(intake.tenant, waiting))
+            decided = msgspec.msgpack.encode(await self._decide(head, waiting))
             known = await self._store.decide_plan(intake.job, intake.first_ordinal, decided)
         return _plan_decoder.decode(known)
 
-    async def _decide(self, tenant: str, waiting: Sequence[Waiting]) -> list[Decision]:
+    async def _decide(self, head: Head, waiting: Sequence[Waiting]) -> list[Decision]:
         open_ones = [recipient for recipient in waiting if recipient.rejected is None]
-        reasons = await self._suppressions.check([(tenant, recipient.email) for recipient in open_ones])
+        reasons = await self._suppressions.check(
+            [Asked(head.tenant, recipient.email, CHANNEL, head.stream, head.list) for recipient in open_ones]
+        )
         domains = {domain_of(recipient.email) for recipient in open_ones}
         sites = dict(zip(domains, await asyncio.gather(*map(self._sites.site_of, domains)), strict=True))
         decisions = iter(
@@ -213,4 +219,5 @@ def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting
         untracked=recipient.untracked,
         stream=head.stream,
         at_most_once=head.at_most_once,
+        list=head.list,
     )

@@ -73,13 +73,14 @@ class Head:
     expires_at_ms: int
     at_most_once: bool = False
     rate: str = ""
+    list: str = ""
 
     @property
     def lane(self) -> int:
         return LANES[self.stream]
 
 
-_HEAD = (jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE)
+_HEAD = (jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.LIST)
 
 
 class JobStore:
@@ -249,6 +250,7 @@ class JobStore:
             found[jobs.EXPIRES_AT],
             found[jobs.AT_MOST_ONCE],
             found[jobs.RATE],
+            found[jobs.LIST],
         )
 
     async def chunk(self, job: str, first_ordinal: int) -> recipients.Chunk | None:

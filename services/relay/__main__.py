@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from services.relay import settings as own
 from services.relay.alone import Alone, Lone, end_when_idle
-from services.relay.checks.admission import Admission
+from services.relay.checks.admission import CHANNEL, Admission
 from services.relay.checks.begun import Begun
 from services.relay.checks.stops import Stops
 from services.relay.delivery.connection import Connection
@@ -198,7 +198,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     life.push_close(resolver.close)
     routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
     open_connection = _opening(settings, helo)
-    everybodys = ReadyQueues(client, "email")
+    everybodys = ReadyQueues(client, CHANNEL)
     slots, paces = Slots(client, name, mine.lease_ms), Paces(client)
     gate = Gate(
         _shaping(settings),

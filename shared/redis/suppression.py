@@ -7,11 +7,12 @@ may be case-sensitive (RFC 5321, 2.4), but nobody who left under one spelling is
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from shared.redis import keys
+from shared.redis.keys import Channel
 from shared.redis.redis import Client, answer
 from shared.words.ids import address_partition
 
@@ -60,6 +61,17 @@ def normalised(address: str) -> str:
     return address.lower()
 
 
+class Asked(NamedTuple):
+    """Who is about to be mailed, by whom, and as what: by which channel, in which stream, as a member of which list
+    ("": of none)."""
+
+    tenant: str
+    address: str
+    channel: Channel
+    stream: str
+    list: str
+
+
 class SuppressionList:
     """The look-up: one round trip for any number of addresses; in a cluster one to each server, at the same time."""
 
@@ -67,11 +79,12 @@ class SuppressionList:
         self._client = client
         self._partitions = partitions
 
-    async def check(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]:
-        """For each (tenant, address) the reason it is listed for, or None. Raises RedisAway."""
-        reasons: list[str | None] = [None] * len(pairs)
+    async def check(self, asked: Sequence[Asked]) -> list[str | None]:
+        """For each the reason it is not to be mailed, or None. A tenant has one list: an address on it gets nothing by
+        any channel, in no stream. Raises RedisAway."""
+        reasons: list[str | None] = [None] * len(asked)
         places: dict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)
-        for index, (tenant, address) in enumerate(pairs):
+        for index, (tenant, address, *_) in enumerate(asked):
             key = normalised(address)
             places[address_partition(tenant, key, self._partitions), tenant].append((index, key))
         found = await self._stored([(p, tenant, [key for _, key in group]) for (p, tenant), group in places.items()])

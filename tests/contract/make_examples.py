@@ -165,6 +165,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
             "last_reply": "451 4.3.0 Temporary lookup failure",
             "stream": "transactional",
             "at_most_once": True,
+            "list": "lettre",
         },
         "first_attempt": {
             "tenant": "demo",

@@ -13,7 +13,7 @@ from shared.redis import (
     redis,
     suppression,
 )
-from shared.redis.suppression import Reason, SuppressionList
+from shared.redis.suppression import Asked, Reason, SuppressionList
 from shared.words import events, ids
 from tests.servers import free_port
 
@@ -108,10 +108,10 @@ class Slow:
         self.asked: list[int] = []
         self.go = asyncio.Event()
 
-    async def check(self, pairs: Sequence[tuple[str, str]]) -> list[str | None]:
-        self.asked.append(len(pairs))
+    async def check(self, asked: Sequence[Asked]) -> list[str | None]:
+        self.asked.append(len(asked))
         await self.go.wait()
-        return ["manual" if email == "left@example.net" else None for _, email in pairs]
+        return ["manual" if email == "left@example.net" else None for _, email, *_ in asked]
 
 
 async def test_questions_that_come_while_one_is_asked_are_asked_together(client: redis.Client) -> None:

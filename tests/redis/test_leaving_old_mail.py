@@ -19,7 +19,7 @@ from shared.http import api
 from shared.redis import bus, keys, redis
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients, Waiting, pack_slim
-from shared.redis.suppression import SuppressionList
+from shared.redis.suppression import Asked, SuppressionList
 from shared.words import ids
 from shared.words.tokens import TokenKeys
 
@@ -66,7 +66,7 @@ async def listed(client: Any) -> str | None:
     for partition in range(PARTITIONS):
         for number, fields in await client.xrange(keys.events(partition)):
             await suppression.apply(partition, [bus.entry(number, fields)])
-    return (await SuppressionList(client, PARTITIONS).check([("demo", ANA.lower())]))[0]
+    return (await SuppressionList(client, PARTITIONS).check([Asked("demo", ANA.lower(), "email", "bulk", "")]))[0]
 
 
 @pytest.mark.parametrize("body", [b"List-Unsubscribe=One-Click", b"by=page", b""])

@@ -19,6 +19,7 @@ from shared.redis import bus, keys, redis
 from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.redis.suppression import (
     REASONS,
+    Asked,
     Reason,
     Record,
     SuppressionList,
@@ -63,14 +64,29 @@ async def told(client: Any) -> list[tuple[str, str | None]]:
     return sorted(found, key=str)
 
 
+def of(tenant: str, address: str) -> Asked:
+    return Asked(tenant, address, "email", "bulk", "")
+
+
+async def test_a_listed_address_gets_nothing_in_no_stream_and_of_no_list(lists: Lists, lookup: SuppressionList) -> None:
+    await lists.add([addition("a@b.example", "unsubscribed")])
+
+    found = await lookup.check([
+        Asked("acme", "a@b.example", "email", stream, name)
+        for stream in ("bulk", "transactional") for name in ("", "news")
+    ])  # fmt: skip
+
+    assert found == ["unsubscribed"] * 4
+
+
 async def test_who_is_listed_is_found_by_any_spelling_in_the_tenants_own_list(
     lists: Lists, lookup: SuppressionList
 ) -> None:
     await lists.add([addition("a@b.example", "hard_bounce"), addition("c@d.example", "complaint", tenant="other")])
 
     found = await lookup.check([
-        ("acme", "A@B.example"), ("acme", "c@d.example"), ("other", "c@d.example"), ("other", "a@b.example"),
-        ("nobody", "a@b.example"), ("acme", "a@b.example"),
+        of("acme", "A@B.example"), of("acme", "c@d.example"), of("other", "c@d.example"), of("other", "a@b.example"),
+        of("nobody", "a@b.example"), of("acme", "a@b.example"),
     ])  # fmt: skip
 
     assert found == ["hard_bounce", None, "complaint", None, None, "hard_bounce"]
@@ -83,7 +99,7 @@ async def test_thousands_are_looked_up_at_once(lists: Lists, lookup: Suppression
     everybody = [f"r{number}@example.org" for number in range(3000)]
 
     entered = await lists.add([addition(address) for address in everybody[::3]])
-    found = await lookup.check([("acme", address) for address in everybody])
+    found = await lookup.check([of("acme", address) for address in everybody])
 
     assert entered == [True] * 1000
     assert found == ["manual", None, None] * 1000
@@ -96,7 +112,7 @@ async def test_entering_and_leaving_are_told_once_each(client: Any, lists: Lists
     assert not await lists.remove("acme", "a@b.example", "api", 9, "e4")
 
     assert await told(client) == [("Reactivated", "a@b.example"), ("Suppressed", "a@b.example")]
-    assert await lookup.check([("acme", "a@b.example")]) == [None]
+    assert await lookup.check([of("acme", "a@b.example")]) == [None]
     assert await lists.page("acme", Place(), 10) == ([], None)
 
 
@@ -109,7 +125,7 @@ async def test_a_repeated_fact_does_not_list_again_who_was_removed_since(
 
     assert await lists.add([left]) == [False]
 
-    assert await lookup.check([("acme", "a@b.example")]) == [None]
+    assert await lookup.check([of("acme", "a@b.example")]) == [None]
     assert len(await told(client)) == 2
 
 
@@ -119,7 +135,7 @@ async def test_who_leaves_again_by_the_same_link_is_listed_again(lists: Lists, l
 
     assert await lists.add([addition("a@b.example", "unsubscribed", "e1", since_ms=20)]) == [True]
 
-    assert await lookup.check([("acme", "a@b.example")]) == ["unsubscribed"]
+    assert await lookup.check([of("acme", "a@b.example")]) == ["unsubscribed"]
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.product(REASONS, REASONS)))
@@ -233,7 +249,7 @@ async def test_the_list_is_what_a_plain_model_says_under_any_repeats(
             applied.add(source)
             known = model.get(address)
             model[address] = reason if known is None else max((known, reason), key=REASONS.index)
-    found = await SuppressionList(client, PARTITIONS).check([("acme", address) for address in ADDRESSES])
+    found = await SuppressionList(client, PARTITIONS).check([of("acme", address) for address in ADDRESSES])
     listed, _ = await lists.page("acme", Place(), 1000)
     tellings = await told(client)
     await redis.close(client)
@@ -261,7 +277,7 @@ async def test_who_leaves_is_on_the_list_within_a_second(client: Any, lists: Lis
         [events.Unsubscribed(event_id="u", occurred_at=1, tenant="acme", job=JOB, ordinal=3, by="one_click")]
     )
     async with asyncio.timeout(60):
-        while await lookup.check([("acme", "a@b.example")]) == [None]:  # noqa: ASYNC110 - Redis's state
+        while await lookup.check([of("acme", "a@b.example")]) == [None]:  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.005)
     stopping.set()
     await running

@@ -11,11 +11,15 @@ from typing import Any, Protocol
 from services.relay.checks.begun import byte_of
 from shared.process.together import Together
 from shared.redis import keys
+from shared.redis.keys import Channel
 from shared.redis.redis import Client, Script
+from shared.redis.suppression import Asked
 from shared.words import events, ids
 
 _STANDS = Script.of(__file__, "admission_stands")
 
+#: What this relay sends.
+CHANNEL: Channel = "email"
 #: Messages in one question, unless somebody asks about more: a script of so many takes a few milliseconds.
 ASKED_TOGETHER = 2000
 #: The word for a message whose end is on record: it came back because a relay died before it could end the lease.
@@ -26,7 +30,11 @@ _STAND = {1: ENDED, 2: UNKNOWN}
 
 
 class Suppressions(Protocol):
-    def check(self, pairs: Sequence[tuple[str, str]]) -> Coroutine[Any, Any, list[str | None]]: ...
+    def check(self, asked: Sequence[Asked]) -> Coroutine[Any, Any, list[str | None]]: ...
+
+
+def _asked(ready: events.Ready) -> Asked:
+    return Asked(ready.tenant, ready.email, CHANNEL, ready.stream, ready.list)
 
 
 @dataclass(slots=True)
@@ -65,7 +73,7 @@ class Admission:
         for at, (ready, _) in enumerate(asked):
             by_job[ready.job].append(at)
         listed, *stands = await asyncio.gather(
-            self._suppressions.check([(ready.tenant, ready.email) for ready, _ in asked]),
+            self._suppressions.check([_asked(ready) for ready, _ in asked]),
             *(self._stands(job, [asked[at] for at in places]) for job, places in by_job.items()),
         )
         for places, found in zip(by_job.values(), stands, strict=True):
