@@ -21,6 +21,7 @@ from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES, JobStore, Stored
 from shared.http import api
 from shared.mail.domain_names import InvalidDomain
+from shared.net.requests import current_id
 from shared.redis.jobs import New, Start
 from shared.redis.ready import LANES
 from shared.redis.recipients import pack_waiting_row
@@ -541,6 +542,7 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start) -> New:
         rate=job.compiled.rate,
         at_most_once=request.at_most_once,
         test=request.test,
+        request=current_id(),
         sender=request.from_[:320],
         subject=request.subject[:200],
         list=request.list_ or "",

@@ -13,7 +13,7 @@ anywhere loses and doubles nothing:
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -108,7 +108,7 @@ class Queueing:
             )
         for fact in facts:
             _queued[type(fact).__name__.lower()].inc()
-        self._log.info("queued", job=intake.job, first_ordinal=intake.first_ordinal, recipients=len(waiting))
+        self._log.info("queued", **_said(intake, len(waiting)), request=head.request)
 
     async def _plan(self, intake: events.Intake, waiting: Sequence[Waiting]) -> list[Decision]:
         known = await self._store.known_plan(intake.job, intake.first_ordinal)
@@ -154,9 +154,9 @@ class Queueing:
         while not stopping.is_set():
             try:
                 for partition in range(self._partitions):
-                    for job in await self._store.remove_open(partition, self._now_ms()):
+                    for job, request in await self._store.remove_open(partition, self._now_ms()):
                         REMOVED.inc()
-                        self._log.info("open_job_removed", job=job)
+                        self._log.info("open_job_removed", job=job, request=request)
                     await self._store.count_intake(partition)
             except RedisAway as away:
                 self._log.warning("redis_away", reason=str(away))
@@ -169,10 +169,21 @@ class Queueing:
                 for partition in range(self._partitions):
                     for job in await self._store.due(partition, self._now_ms()):
                         word, _ = await self._store.start("", job, self._now_ms())
-                        self._log.info("started", job=job, state=word)
+                        self._log.info("started", job=job, state=word, request=await self._store.request_of(job))
             except RedisAway as away:
                 self._log.warning("redis_away", reason=str(away))
             await pause(stopping, 1.0)
+
+
+def _said(intake: events.Intake, count: int) -> dict[str, Any]:
+    """Of a chunk, in its line: the message, or the first and the last of many."""
+    first = intake.first_ordinal
+    if count == 1:
+        named = {"message": ids.message_id(intake.job, first)}
+    else:
+        last = first + count - 1
+        named = {"message": ids.message_id(intake.job, first), "last_message": ids.message_id(intake.job, last)}
+    return {"job": intake.job, **named, "recipients": count}
 
 
 def decide(suppressed: str | None, site: str | None) -> Decision:

@@ -16,7 +16,7 @@ from prometheus_client import Counter, Gauge
 from services.relay.message.mail import End
 from shared.redis.ready import Recorded
 from shared.redis.redis import RedisAway
-from shared.words import events
+from shared.words import events, ids
 
 #: Ends wait so long for others, so that one round trip records many; the promise is 10 ms.
 GATHER_S = 0.002
@@ -33,7 +33,7 @@ FAILED = Counter("estafette_relay_failed_messages_total", "Messages that the eng
 LOST = Counter("estafette_relay_lost_leases_total", "Ends recorded after another relay had taken the message over")
 #: Of a fact, in its line in the log. The address is in the event.
 _LOGGED = (
-    "tenant", "job", "ordinal", "site", "host", "source", "attempt", "reason", "kind", "reply", "tls", "tls_policy",
+    "tenant", "job", "site", "host", "source", "attempt", "reason", "kind", "reply", "tls", "tls_policy",
     "retry_at", "duration_ms",
 )  # fmt: skip
 T = TypeVar("T")
@@ -132,4 +132,5 @@ class Recorder:
 
 def _said(fact: events.Fact) -> dict[str, Any]:
     """The fields of a fact for its line in the log: all that tell what happened, and to which message; not to whom."""
-    return {name: value for name in _LOGGED if (value := getattr(fact, name, None)) not in (None, "")}
+    named = {"message": ids.message_id(fact.job, fact.ordinal)} if fact.ordinal is not None else {}
+    return named | {name: value for name in _LOGGED if (value := getattr(fact, name, None)) not in (None, "")}

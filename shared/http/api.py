@@ -23,6 +23,7 @@ from shared.http.route import Route as Route
 from shared.http.turns import Turns
 from shared.net.problems import answer_errors, refuse_encoded
 from shared.net.problems import problem_answer as problem_answer
+from shared.net.requests import CURRENT
 from shared.redis.redis import RedisAway
 from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.principal import Principal as Principal
@@ -275,6 +276,8 @@ async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Pri
     principal = await key_ring.verify(key.strip())
     if principal is None:
         raise Problem("unknown_key", "the key is not known, or was revoked", headers=challenge)
+    if (asked := CURRENT.get()) is not None:
+        asked.tenant = principal.tenant
     if scope not in principal.scopes:
         raise Problem("missing_scope", f"the key lacks the scope {scope!r}")
     return principal

@@ -1,8 +1,10 @@
 """Logs: one line of JSON on stderr per fact, with the fact's word first and its fields after it.
 
     log = logs.get_logger()                 # at the top of a module
-    log.info("deferred", site=site, reply=reply)
+    log.info("deferred", message=message_id, site=site, reply=reply)
 
+A line about a message has its id as `message`, and its job's as `job`. What a request causes while it is under way has
+its id as `request`, by itself.
 `configure` is called once a process, by `shared.process.lifecycle.run`. What libraries say by the standard library's
 logging joins the same stream from WARNING on, without what it says of others' input. To log never fails: where lines
 cannot be written, because the disk is full, they are lost and counted. Never log a body, a token or a key; fields
@@ -21,6 +23,8 @@ from typing import Any, BinaryIO, cast
 import orjson
 import structlog
 from prometheus_client import Counter
+
+from shared.net.requests import current_id
 
 Logger = structlog.typing.FilteringBoundLogger
 
@@ -110,9 +114,15 @@ class Line:
             "level": fields.pop("level"),
             "process": self._process,
             "event": _safe_text(str(fields.pop("event"))),
+            **_asked(fields),
             **{name: _safe(name, value) for name, value in fields.items()},
         }
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _asked(fields: MutableMapping[str, Any]) -> dict[str, object]:
+    request = fields.pop("request", "") or current_id()
+    return {"request": _safe("request", request)} if request else {}
 
 
 class Bridge(logging.Handler):

@@ -321,7 +321,7 @@ class Consumer:
             await self._bury(partition, failed, str(fault))
             return
         failures = self._failures[partition].get(failed.stream_id, 0) + 1
-        self._log.warning("handler_failed", entry=failed.stream_id, failures=failures, exc_info=fault)
+        self._log.warning("handler_failed", **named(failed), entry=failed.stream_id, failures=failures, exc_info=fault)
         if failures >= MAX_FAILURES:
             await self._bury(partition, failed, f"{type(fault).__name__}: {fault}")
         else:
@@ -350,7 +350,7 @@ class Consumer:
         self._failures[partition].pop(dead.stream_id, None)
         self._handled.inc()
         self._buried.inc()
-        self._log.error("buried", entry=dead.stream_id, message_name=dead.name, reason=reason[:200])
+        self._log.error("buried", **named(dead), entry=dead.stream_id, message_name=dead.name, reason=reason[:200])
 
     async def _take_over(self, partition: int) -> None:
         """Hands over what consumers that died had read. XAUTOCLAIM counts the delivery."""
@@ -384,6 +384,19 @@ def entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         int(version) if version.isdigit() else 0,
         fields.get(b"b", b""),
     )
+
+
+def named(about: Entry) -> dict[str, str]:
+    """The message that an entry is about, or its job, for a line in the log; nothing where neither can be read."""
+    try:
+        found = about.message()
+    except Hopeless:
+        return {}
+    job = getattr(found, "job", "")
+    ordinal = getattr(found, "ordinal", getattr(found, "first_ordinal", None))
+    if not job:
+        return {}
+    return {"job": job} if ordinal is None else {"message": ids.message_id(job, ordinal), "job": job}
 
 
 async def _cancelled(tasks: "Sequence[asyncio.Task[None]]", again_after_s: float = 0.05) -> None:

@@ -14,6 +14,7 @@
     rate          text, "" for none      once          queueing, reports (`shared.words.rates`)
     at_most_once  flag                   once          queueing, reports
     test          flag                   once          breakers, reports
+    request       text                   once          queueing, reports: the id of the request that made it
     from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
@@ -80,6 +81,7 @@ MAX_AGE_MS = _number("max_age_ms")
 RATE = _text("rate")
 AT_MOST_ONCE = _flag("at_most_once")
 TEST = _flag("test")
+REQUEST = _text("request")
 SENDER = _text("from")
 SUBJECT = _text("subject")
 LIST = _text("list")
@@ -91,7 +93,7 @@ FIELDS: dict[str, Field[Any]] = {
     field.name: field
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
-        AT_MOST_ONCE, TEST, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
+        AT_MOST_ONCE, TEST, REQUEST, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -112,6 +114,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     rate: str
     at_most_once: bool
     test: bool
+    request: str = ""
     sender: str
     subject: str
     list: str
@@ -133,6 +136,7 @@ def written(new: New) -> dict[str, Stored]:
             _written(RATE, new.rate),
             _written(AT_MOST_ONCE, new.at_most_once),
             _written(TEST, new.test),
+            _written(REQUEST, new.request),
             _written(SENDER, new.sender),
             _written(SUBJECT, new.subject),
             _written(LIST, new.list),

@@ -49,6 +49,7 @@ WHOLE = new_job(
     rate="50000/h",
     at_most_once=True,
     test=True,
+    request="order-4711",
     list="newsletter",
     category="promotion",
     tags=("soldes", "été"),
@@ -100,7 +101,7 @@ async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked:
 
 
 async def test_queueing_reads_what_it_says_of_each_recipient(client: redis.Client, asked: set[str]) -> None:
-    assert await JobStore(client, P, 5).head(JOB) == Head("acme", "bulk", NOW_MS + 2_000, True, "50000/h")
+    assert await JobStore(client, P, 5).head(JOB) == Head("acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711")
 
 
 async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str]) -> None:
@@ -123,6 +124,7 @@ async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str])
         total=2,
         rate="50000/h",
         at_most_once=True,
+        request="order-4711",
     )
     assert await reader.links(JOB) == LINKS
     assert asked == {field.name for field in job_report.FIELDS} | {"content"}

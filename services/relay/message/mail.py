@@ -7,7 +7,7 @@ import msgspec
 
 from shared.mail.addresses import domain_of
 from shared.redis.ready import Lease, Recorded
-from shared.words import events
+from shared.words import events, ids
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -50,6 +50,10 @@ class Mail:
     @property
     def domain(self) -> str:
         return domain_of(self.ready.email)
+
+    @property
+    def message_id(self) -> str:
+        return ids.message_id(self.ready.job, self.ready.ordinal)
 
     @property
     def place(self) -> tuple[int, str]:
