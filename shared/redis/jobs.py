@@ -14,7 +14,7 @@
     rate          text, "" for none      once          queueing, reports (`shared.words.rates`)
     at_most_once  flag                   once          queueing, reports
     test          flag                   once          breakers, reports
-    request       text                   once          queueing, reports: the id of the request that made it
+    request_id    text                   once          queueing, reports: the id of the request that made it
     from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
@@ -81,7 +81,7 @@ MAX_AGE_MS = _number("max_age_ms")
 RATE = _text("rate")
 AT_MOST_ONCE = _flag("at_most_once")
 TEST = _flag("test")
-REQUEST = _text("request")
+REQUEST = _text("request_id")
 SENDER = _text("from")
 SUBJECT = _text("subject")
 LIST = _text("list")

@@ -113,3 +113,19 @@ async def test_one_message_is_followed_through_all_logs_by_its_id(tmp_path: Path
         assert (await stack.report(first))["request"] == "order-4711"
         of_request = [line for line in lines_about(tmp_path, first) if line.get("request") == "order-4711"]
         assert [line["event"] for line in of_request] == ["job_stored", "queued"]
+
+
+async def test_logs_that_grow_are_moved_away_while_lines_come_and_none_is_lost(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path, {"ESTAFETTE_LOGS_MAX_BYTES": "4096", "ESTAFETTE_LOGS_FILES": "1000"}) as stack:
+        for batch in range(3):
+            job_id = await stack.send(*(f"u{n}@many{batch}.test" for n in range(100)))
+            await stack.done(job_id)
+
+        files = list((tmp_path / "logs").glob("relay.log*"))
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        assert len(files) > 2
+        assert len({line["message"] for line in lines if line["event"] == "delivered"}) == 300
+        assert await stack.stop() == 0
+        before_bytes = sum(file.stat().st_size for file in (tmp_path / "logs").iterdir())
+        await stack.start()
+        assert sum(file.stat().st_size for file in (tmp_path / "logs").iterdir()) >= before_bytes

@@ -112,6 +112,7 @@ EDGES: dict[str, set[str]] = {
     "shared/process/child.py": {"asyncio"},
     "shared/process/clock.py": {"time"},
     "shared/process/lifecycle.py": {"asyncio", "os", "signal"},
+    "shared/process/logs.py": {"os"},
     "shared/process/master_secret.py": {"os", "secrets", "tempfile"},
     "shared/process/metrics.py": {"aiohttp"},
     "shared/net/name_servers.py": {"asyncio", "secrets"},
