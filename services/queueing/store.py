@@ -75,13 +75,15 @@ class Head:
     rate: str = ""
     #: The id of the request that made it.
     request: str = ""
+    #: The span of that request.
+    trace: str = ""
 
     @property
     def lane(self) -> int:
         return LANES[self.stream]
 
 
-_HEAD = (jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST)
+_HEAD = (jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE)
 
 
 class JobStore:
@@ -253,6 +255,7 @@ class JobStore:
             found[jobs.AT_MOST_ONCE],
             found[jobs.RATE],
             found[jobs.REQUEST],
+            found[jobs.TRACE],
         )
 
     async def request_of(self, job: str) -> str:

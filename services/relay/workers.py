@@ -242,6 +242,8 @@ class Workers:
             return shut
         made = await self._making.made(mail)
         now_ms = self._now_ms()
+        if ready.trace is not None:
+            mail.began_ms = now_ms
         if isinstance(made, Unmade):
             self._making.settle(mail, keep=False)
             return ends.unmade(mail, made, now_ms, self._retries)

@@ -16,6 +16,8 @@ from shared.words.request_ids import HEADER, TRACE_HEADER, request_id
 
 #: Lines of requests that fail, a second and process: whoever guesses paths or tokens shall not fill a disk.
 LINES_PER_S = 50
+#: Asked every few seconds; what they say has a line when it changes.
+PROBES = ("/healthz", "/readyz")
 #: Where an answer keeps the word of its problem.
 PROBLEM = web.ResponseKey("problem", str)
 
@@ -43,6 +45,12 @@ def current_id() -> str:
     return "" if asked is None or asked.is_over else asked.id
 
 
+def current_trace() -> str:
+    """What the request under way hands on; "" where it is not traced."""
+    asked = CURRENT.get()
+    return "" if asked is None or asked.is_over else asked.trace
+
+
 class Failures:
     """Writes a line for each request that failed, up to so many a second; `now_s` is a monotonic clock."""
 
@@ -55,6 +63,9 @@ class Failures:
 
     def tell(self, request: web.BaseRequest, answer: web.StreamResponse, asked: Asked, began_s: float) -> None:
         """The route and not the path, and no query: in those stand tokens and addresses."""
+        route = route_of(request)
+        if route in PROBES:
+            return
         now_s = self._now_s()
         if not self._may_tell(int(now_s)):
             UNTOLD.inc()
@@ -63,7 +74,7 @@ class Failures:
         fields: dict[str, Any] = {
             "request": asked.id,
             "method": request.method[:20],
-            "route": route_of(request),
+            "route": route,
             "status": answer.status,
             "ms": round((now_s - began_s) * 1000, 1),
         }
@@ -74,7 +85,8 @@ class Failures:
         if self._untold:
             fields["untold"], self._untold = self._untold, 0
         log = structlog.get_logger("http")
-        (log.warning if answer.status >= 500 else log.info)("request_refused", **fields)
+        # 503 is the word for what is away, which has a line of its own.
+        (log.warning if answer.status >= 500 and answer.status != 503 else log.info)("request_refused", **fields)
 
     def _may_tell(self, second: int) -> bool:
         if second != self._second:

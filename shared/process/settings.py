@@ -250,6 +250,16 @@ class Logs(Section, frozen=True, kw_only=True):
     files: Annotated[int, Meta(ge=1, le=1000)] = 5
 
 
+class Tracing(Section, frozen=True, kw_only=True):
+    #: Where spans go: an OTLP receiver over HTTP, as `http://127.0.0.1:4318/v1/traces`. Empty: nothing is traced. Needs
+    #: `pip install 'estafette[tracing]'`.
+    url: HttpUrl = ""
+    #: Of requests whose `traceparent` does not say, the share that is traced.
+    sampled_percent: Annotated[int, Meta(ge=0, le=100)] = 100
+    #: Of a job whose request is traced, so many messages are, the first ones.
+    messages_per_job: NotNegative = 100
+
+
 class Lifecycle(Section, frozen=True, kw_only=True):
     #: Between SIGTERM and the end: what is in flight by then is left to its lease.
     drain_seconds: NotNegative = 10
@@ -279,6 +289,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret: Secret = Secret()
     metrics: Metrics = Metrics()
     logs: Logs = Logs()
+    tracing: Tracing = Tracing()
     lifecycle: Lifecycle = Lifecycle()
 
     def of(self, kind: type[S]) -> S:

@@ -136,6 +136,23 @@ async def test_a_request_that_goes_well_has_none() -> None:
     assert lines == []
 
 
+async def test_a_probe_that_is_told_to_wait_has_none() -> None:
+    async def not_ready(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503)
+
+    runner = Runner(api.application([api.Route("GET", "/readyz", not_ready, "ready")], Ring(), max_body_bytes=1000))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        with structlog.testing.capture_logs() as lines:
+            await said(runner.addresses[0][1], "GET /readyz HTTP/1.1")
+    finally:
+        await runner.cleanup()
+
+    assert lines == []
+
+
 async def test_what_cannot_be_read_has_an_id_too() -> None:
     async with serving() as port:
         with structlog.testing.capture_logs() as lines:
