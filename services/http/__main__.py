@@ -23,7 +23,7 @@ from shared.http import api
 from shared.http.parts import Mounted, Parts
 from shared.http.serving import prepared
 from shared.mail.dkim_keys import Vault
-from shared.process import master_secret, metrics
+from shared.process import master_secret, metrics, tracing
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.process.settings import Data, Settings
@@ -58,6 +58,7 @@ async def main(life: Lifecycle) -> None:
         parts.tenants,
         max_body_bytes=max(one.max_body_bytes for one in mounted),
         admission=admission,
+        tracer=tracing.start(life),
     )
     runner = await prepared(app, life)
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))

@@ -117,7 +117,7 @@ class Instance:
             try:
                 most = redis_server.memory_bytes(self.settings.redis.max_memory_bytes)
                 found = redis_server.find()
-                command = redis_server.command(found, self.data, port, most)
+                command = redis_server.command(found, self.data, port, most, self._log_of("redis"))
             except redis_server.NoRedis as error:
                 raise CannotRun(str(error)) from None
             if warning := redis_server.warning(found):
@@ -165,7 +165,7 @@ class Instance:
                 "ESTAFETTE_HTTP_READY_URLS": ready,
             }
             pulse = Pulse()
-            work = processes.service(service.module, name, environ, pulse)
+            work = processes.service(service.module, name, environ, pulse, self._log_of(name).resolve())
             self._start(name, work if name == "http" else processes.behind(work), pulse)
 
     def metrics_url(self, name: str, page: str = "metrics") -> str:
@@ -215,9 +215,12 @@ class Instance:
         patience: float = getattr(self.settings, name).patience_seconds if name in catalogue.BY_NAME else 0.0
         return max(self.settings.lifecycle.hang_seconds, patience)
 
+    def _log_of(self, name: str) -> Path:
+        return self.data / "logs" / f"{name}.log"
+
     def _start(self, name: str, work: Callable[[], NoReturn], pulse: Pulse | None = None) -> None:
-        log = self.data / "logs" / f"{name}.log"
-        self._tails.append((name, Tail(log)))
+        log, kept = self._log_of(name), self.settings.logs
+        self._tails.append((name, Tail(log, kept.max_bytes, kept.files)))
         child = self._children[name] = Child(name, work, log, pulse, self._hang_seconds(name))
         child.start()
 
@@ -267,8 +270,7 @@ class Instance:
             for text in shown[:SHOWN_AT_ONCE]:
                 say(text)
             if len(shown) > SHOWN_AT_ONCE:
-                log = self.data / "logs" / f"{name}.log"
-                say(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {log})")
+                say(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {self._log_of(name)})")
 
     # Down
 
@@ -282,6 +284,8 @@ class Instance:
             for name in processes.stop(children, deadline_seconds, lambda: self._signals > 1):
                 say(f"{name} was killed: it did not end by itself")
         self._show_warnings()
+        for _, tail in self._tails:
+            tail.close()
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1

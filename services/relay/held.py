@@ -239,9 +239,9 @@ class Held:
                 continue
             self._log.warning(
                 "taken_over",
+                message=ids.message_id(ready.job, ready.ordinal),
                 tenant=ready.tenant,
                 job=ready.job,
-                ordinal=ready.ordinal,
                 site=one.site,
                 take_overs=one.take_overs,
                 next="failed" if one.take_overs >= HOPELESS else "alone" if one.take_overs >= SUSPECT else "again",
@@ -256,7 +256,9 @@ class Held:
             try:
                 ready = read(lease.body)
             except ValueError as fault:
-                self._log.error("buried", partition=lease.partition, site=lease.site, reason=str(fault)[:200])
+                self._log.error(
+                    "buried", entry=lease.number, partition=lease.partition, site=lease.site, reason=str(fault)[:200]
+                )
                 await self._queues.bury(lease, self._name, str(fault))
             else:
                 mails.append(Mail(lease, ready, checked_at, self._epochs[lease.partition]))

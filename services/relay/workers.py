@@ -217,7 +217,7 @@ class Workers:
                 await asyncio.sleep(AWAY_PAUSE_S)
                 continue
             except Exception as fault:  # ours: it must not hold the message for ever, nor lose it
-                self._log.exception("attempt_failed", job=mail.ready.job, ordinal=mail.ready.ordinal)
+                self._log.exception("attempt_failed", message=mail.message_id, job=mail.ready.job)
                 why = Unmade("internal_error", type(fault).__name__, final=False)
                 now_ms = self._now_ms()
                 end = ends.unknown(mail, now_ms) if mail.begun else ends.unmade(mail, why, now_ms, self._retries)
@@ -242,6 +242,8 @@ class Workers:
             return shut
         made = await self._making.made(mail)
         now_ms = self._now_ms()
+        if ready.trace is not None:
+            mail.began_ms = now_ms
         if isinstance(made, Unmade):
             self._making.settle(mail, keep=False)
             return ends.unmade(mail, made, now_ms, self._retries)

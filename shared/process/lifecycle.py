@@ -45,6 +45,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import uvloop
@@ -238,9 +239,11 @@ def run(
     name: str,
     read: Callable[[], Settings],
     beat: Callable[[], None] = lambda: None,
+    log_file: Path | None = None,
 ) -> NoReturn:
     """The whole life of a process: ends by SystemExit with 0 drained, 1 crashed, 2 for the operator to mend. `read`
-    gives its settings (`services.settings.read`); `beat` is called once a second while the process does not hang."""
+    gives its settings (`services.settings.read`); `beat` is called once a second while the process does not hang;
+    `log_file` is where its standard error leads, if that may be moved away (`logs.configure`)."""
     # There is nothing to reload yet, and a terminal that closes is no reason to drop what is in flight.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -249,7 +252,7 @@ def run(
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
-    logs.configure(name, settings.logs.level)
+    logs.configure(name, settings.logs.level, log_file)
     for doubt in coherence.doubts(settings, name):
         logs.get_logger().warning("settings_doubtful", about=doubt)
     os.umask(0o077)  # what is written is ours alone

@@ -28,48 +28,21 @@ import msgspec
 from msgspec import Meta
 
 from shared.process.setting_checks import CHECKS
+from shared.process.setting_kinds import MOST as MOST
+from shared.process.setting_kinds import Address as Address
+from shared.process.setting_kinds import HttpUrl as HttpUrl
+from shared.process.setting_kinds import Networks as Networks
+from shared.process.setting_kinds import NotNegative as NotNegative
+from shared.process.setting_kinds import Port as Port
+from shared.process.setting_kinds import Positive as Positive
+from shared.process.setting_kinds import RedisUrl as RedisUrl
+from shared.process.setting_kinds import Route as Route
+from shared.process.setting_kinds import Seconds as Seconds
 from shared.words.errors import OperatorFault
 
 PREFIX = "ESTAFETTE_"
 FILE_VARIABLE = "ESTAFETTE_SETTINGS_FILE"
 DEFAULT_FILE = "estafette.toml"
-
-Port = Annotated[int, Meta(ge=0, le=65535)]
-#: What all who count with it, Redis' scripts too, have room for.
-MOST = 1 << 53
-Positive = Annotated[int, Meta(ge=1, le=MOST)]
-NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
-# What a pattern means stands beside it: that is what people are told.
-RedisUrl = Annotated[
-    str,
-    Meta(
-        pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$",
-        description="redis://host:port/0, rediss://…, unix:///path or redis+cluster://host:port,host:port",
-    ),
-]
-HttpUrl = Annotated[
-    str,
-    Meta(
-        pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$",
-        description="a web address without query, as https://links.acme.example",
-    ),
-]
-Route = Annotated[
-    str,
-    Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$", description="mailbox, mx, or smtp://host:port"),
-]
-Networks = Annotated[
-    str,
-    Meta(
-        pattern=r"^$|^ *[0-9A-Fa-f.:]+(/[0-9]{1,3})?( *, *[0-9A-Fa-f.:]+(/[0-9]{1,3})?)* *$",
-        description="networks or addresses with commas between, as 192.0.2.0/24,2001:db8::/32",
-    ),
-]
-Address = Annotated[str, Meta(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an address, as postmaster@acme.example")]
-Seconds = Annotated[
-    str,
-    Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$", description="seconds with commas between and no blanks, as 60,300,3600"),
-]
 
 S = TypeVar("S", bound="Section")
 
@@ -270,6 +243,21 @@ class Metrics(Section, frozen=True, kw_only=True):
 
 class Logs(Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    #: Under `estafette run`: a process's log that has grown to so much is moved to `<process>.log.1`, that one to
+    #: `<process>.log.2`, and so on.
+    max_bytes: Annotated[int, Meta(ge=4096, le=MOST)] = 64 * 1024 * 1024
+    #: So many of those are kept of each process.
+    files: Annotated[int, Meta(ge=1, le=1000)] = 5
+
+
+class Tracing(Section, frozen=True, kw_only=True):
+    #: Where spans go: an OTLP receiver over HTTP, as `http://127.0.0.1:4318/v1/traces`. Empty: nothing is traced. Needs
+    #: `pip install 'estafette[tracing]'`.
+    url: HttpUrl = ""
+    #: Of requests whose `traceparent` does not say, the share that is traced.
+    sampled_percent: Annotated[int, Meta(ge=0, le=100)] = 100
+    #: Of a job whose request is traced, so many messages are, the first ones.
+    messages_per_job: NotNegative = 100
 
 
 class Lifecycle(Section, frozen=True, kw_only=True):
@@ -301,6 +289,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret: Secret = Secret()
     metrics: Metrics = Metrics()
     logs: Logs = Logs()
+    tracing: Tracing = Tracing()
     lifecycle: Lifecycle = Lifecycle()
 
     def of(self, kind: type[S]) -> S:

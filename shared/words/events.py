@@ -231,6 +231,7 @@ class Ready(Message, frozen=True, array_like=True, kw_only=True):
     last_reply: str = ""
     stream: str = "bulk"
     at_most_once: bool = False
+    trace: str | None = None
 
 
 #: Every fact by its name; the stream entry's `t` field.
