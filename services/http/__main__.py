@@ -63,6 +63,7 @@ async def main(life: Lifecycle) -> None:
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))
     life.push_close(others.close)
     life.also_check(_OtherProcesses(others, settings.http.ready_urls))
+    life.keep_serving()
     async with life.serving(settings.http.metrics_port):
         for one in mounted:
             if one.run is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.stack import Stack
-from tests.servers import free_port, need
+from tests.servers import ANY_METRICS_PORT, free_port, need
 
 ROOT = Path(__file__).resolve().parents[2]
 #: `docs/api.md` shows requests with ids that nobody has: it is made of the OpenAPI document, and tests/contract holds
@@ -137,6 +137,7 @@ async def test_every_command_of_a_document_works(document: Path, tmp_path: Path)
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")},
         **ports,
+        **ANY_METRICS_PORT,
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1",
