@@ -23,6 +23,16 @@ DOCUMENTS = [
 
 #: What is not run here, each with its reason. Whatever a document shows beside these is.
 NOT_RUN = {
+    "docker ": "there is none here; tests/contract/test_compose.py reads what it is given",
+    "helm ": "there is no cluster here; tests/contract/test_chart.py renders",
+    "kubectl ": "there is no cluster here",
+    "useradd ": "a user of this machine",
+    "python3 -m venv /opt": "a place of this machine",
+    "install -": "a place of this machine",
+    "systemctl ": "tests/peers/test_systemd.py has the units read",
+    "nft ": "the firewall of this machine",
+    "journalctl ": "the journal of this machine",
+    ".venv/bin/python -m services.http chart": "writes into the chart; tests/contract/test_chart_values.py holds it",
     "make run": "the instance that the others are run against is started by the fixture, on free ports",
     "make demo": "test_the_demo_ends_with_figures_that_add_up runs it, in an instance of its own",
     "make test": "it would run this test",
