@@ -43,8 +43,11 @@ NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
 RedisUrl = Annotated[
     str,
     Meta(
-        pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$",
-        description="redis://host:port/0, rediss://…, unix:///path or redis+cluster://host:port,host:port",
+        pattern=r"^$|^rediss?(\+cluster|\+sentinel)?://[^\s]+$|^unix:///[^\s]+$",
+        description=(
+            "redis://host:port/0, unix:///path, redis+cluster://host:port,host:port or "
+            "redis+sentinel://host:port,host:port/master; rediss instead of redis for TLS"
+        ),
     ),
 ]
 HttpUrl = Annotated[
@@ -118,7 +121,9 @@ class Data(Section, frozen=True, kw_only=True):
 
 
 class Redis(Section, frozen=True, kw_only=True):
-    #: `redis://host:port/0`, `rediss://…`, `redis+cluster://host:port`; empty: `estafette run` starts a server.
+    #: `redis://host:port/0`, `redis+cluster://host:port,host:port` or `redis+sentinel://host:port,host:port/master`;
+    #: with `user:password@` before the hosts if any, `rediss` for TLS, `?ssl_ca_certs=file` behind for an authority of
+    #: your own; empty: `estafette run` starts a server.
     url: RedisUrl = ""
     #: Fixed at first start, checked at every start.
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 8

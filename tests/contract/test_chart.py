@@ -45,8 +45,11 @@ ALERTS = """groups:
 """
 
 
-def test_there_are_five_sets_of_values() -> None:
-    assert len(SETS) == 5
+def test_there_is_a_set_of_values_for_each_kind_of_redis() -> None:
+    kinds = [values_of(name)["redis"].get("kind", "single") for name in SETS]
+
+    assert set(kinds) == {"single", "cluster", "sentinel", "trial"}
+    assert len(kinds) >= 5
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -227,7 +230,16 @@ def test_only_who_needs_the_master_secret_has_it() -> None:
         ("trial", "redis://demo-estafette-redis:6379/0"),
         ("single", "redis://:pass%40word@redis.data.svc:6379/0"),
         ("tls", "rediss://estafette:pass%40word@redis.data.svc:6380/2?ssl_ca_certs=/etc/estafette/redis/ca.crt"),
-        ("cluster", "redis+cluster://redis-0.data.svc:6379,redis-1.data.svc:6379,redis-2.data.svc:6379"),
+        (
+            "cluster",
+            "rediss+cluster://:pass%40word@redis-0.data.svc:6379,redis-1.data.svc:6379,redis-2.data.svc:6379"
+            "?ssl_ca_certs=/etc/estafette/redis/ca.crt",
+        ),
+        (
+            "sentinel",
+            "redis+sentinel://:pass%40word@sentinel-0.data.svc:26379,sentinel-1.data.svc:26379,sentinel-2.data.svc:26379"
+            "/main/0",
+        ),
         ("url", SECRETS["redis/url"]),
     ],
 )

@@ -61,6 +61,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and (eq $redis.kind "single") (gt (len $redis.hosts) 1) -}}
 {{- fail "redis.hosts: one for redis.kind single" -}}
 {{- end -}}
+{{- if and (eq $redis.kind "sentinel") (not $redis.master) -}}
+{{- fail "redis.master: the name by which the Sentinels know the master" -}}
+{{- end -}}
+{{- if and (eq $redis.kind "cluster") (int64 $redis.database) -}}
+{{- fail "redis.database: a cluster has 0 alone" -}}
+{{- end -}}
+{{- if and $redis.caSecret.name (not $redis.tls) (not $redis.urlSecret.name) -}}
+{{- fail "redis.caSecret: it is for redis.tls, which is not set" -}}
+{{- end -}}
 {{- if and (eq $redis.kind "trial") (or $redis.hosts $redis.tls $redis.passwordSecret.name $redis.urlSecret.name) -}}
 {{- fail "redis.kind: trial brings its own Redis along: leave out hosts, tls, passwordSecret and urlSecret, or take another kind" -}}
 {{- end -}}

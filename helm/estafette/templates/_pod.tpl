@@ -5,9 +5,10 @@
 {{- if eq $redis.kind "trial" -}}
 redis://{{ include "estafette.fullname" . }}-redis:6379/0
 {{- else -}}
-{{- ternary "rediss" "redis" $redis.tls }}{{ if eq $redis.kind "cluster" }}+cluster{{ end }}://
+{{- ternary "rediss" "redis" $redis.tls }}{{ if ne $redis.kind "single" }}+{{ $redis.kind }}{{ end }}://
 {{- if $redis.passwordSecret.name }}{{ $redis.username }}:$(REDIS_PASSWORD)@{{ end }}
 {{- join "," $redis.hosts }}
+{{- if eq $redis.kind "sentinel" }}/{{ $redis.master }}{{ end }}
 {{- if ne $redis.kind "cluster" }}/{{ int64 $redis.database }}{{ end }}
 {{- if $redis.caSecret.name }}?ssl_ca_certs=/etc/estafette/redis/ca.crt{{ end }}
 {{- end -}}

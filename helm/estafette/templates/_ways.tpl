@@ -24,8 +24,8 @@ egress:
           matchLabels:
             {{- include "estafette.selector" (dict "root" $root "component" "redis") | nindent 12 }}
   {{- else }}
-  # A cluster's nodes name each other's ports; where the URL is a secret they are not known here.
-  - {{ if and $redis.hosts (not $redis.urlSecret.name) (ne $redis.kind "cluster") -}}
+  # Where a cluster's nodes or Sentinels name the servers, or the URL is a secret, their ports are not known here.
+  - {{ if and $redis.hosts (not $redis.urlSecret.name) (eq $redis.kind "single") -}}
     ports:
       {{- range $redis.hosts }}
       - port: {{ splitList ":" . | last }}
