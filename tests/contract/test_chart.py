@@ -303,7 +303,11 @@ def test_only_relays_go_out_into_the_world_and_only_mail_comes_from_it() -> None
 
 
 def test_alerts_and_dashboards_are_taken_from_their_folders_as_they_stand(tmp_path: Path) -> None:
-    files = {"alerts/waiting.yaml": ALERTS, "dashboards/one_provider.json": '{"title": "{{ provider }}"}\n'}
+    files = {
+        "alerts/waiting.yaml": ALERTS,
+        "alerts/waiting_test.yaml": "rule_files: [waiting.yaml]\ntests: []\n",
+        "dashboards/one_provider.json": '{"title": "{{ provider }}"}\n',
+    }
     chart = with_files(tmp_path, files)
 
     manifests = rendered(values_of("tls"), chart)
@@ -313,6 +317,7 @@ def test_alerts_and_dashboards_are_taken_from_their_folders_as_they_stand(tmp_pa
     )
     assert rule["spec"] == yaml.safe_load(ALERTS)
     assert rule["metadata"]["labels"]["release"] == "prometheus"
+    assert "demo-estafette-waiting-test" not in [one["metadata"]["name"] for one in manifests]
     custom_resources.refuse(rule)
     shown = next(
         one
