@@ -174,11 +174,11 @@ class Instance:
     def check_ports(self) -> None:
         """CannotRun names each port that is taken, with its setting."""
         faults = []
-        for name in catalogue.listening(self.settings.relay.route):
-            listening = getattr(self.settings, name)
-            if (reason := why_not_free(listening.host, listening.port)) is not None:
-                variable = f"ESTAFETTE_{name.upper()}_PORT"
-                faults.append(f"{name}.port ({variable}): {listening.host}:{listening.port} {reason}")
+        for setting, (host, port) in catalogue.places(self.settings).items():
+            if (reason := why_not_free(host, port)) is not None:
+                variable = f"ESTAFETTE_{setting.replace('.', '_').upper()}"
+                advice = "; 0 takes a free one" if setting.endswith(".metrics_port") else ""
+                faults.append(f"{setting} ({variable}): {host}:{port} {reason}{advice}")
         if faults:
             raise CannotRun("\n".join(faults))
 
@@ -278,7 +278,8 @@ class Instance:
         """In the catalogue's order and then Redis, however far the start has come."""
         if self._children:
             say("stopping …")
-        deadline_seconds = self.settings.lifecycle.drain_seconds + CLOSE_SECONDS
+        lifecycle = self.settings.lifecycle
+        deadline_seconds = lifecycle.grace_seconds + lifecycle.drain_seconds + CLOSE_SECONDS
         for group in (*catalogue.stop_order(catalogue.SERVICES), ["redis"]):
             children = [self._children[name] for name in group if name in self._children]
             for name in processes.stop(children, deadline_seconds, lambda: self._signals > 1):

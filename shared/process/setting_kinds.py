@@ -13,8 +13,11 @@ NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
 RedisUrl = Annotated[
     str,
     Meta(
-        pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$",
-        description="redis://host:port/0, rediss://…, unix:///path or redis+cluster://host:port,host:port",
+        pattern=r"^$|^rediss?(\+cluster|\+sentinel)?://[^\s]+$|^unix:///[^\s]+$",
+        description=(
+            "redis://host:port/0, unix:///path, redis+cluster://host:port,host:port or "
+            "redis+sentinel://host:port,host:port/master; rediss instead of redis for TLS"
+        ),
     ),
 ]
 HttpUrl = Annotated[

@@ -21,7 +21,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -91,7 +91,9 @@ class Data(Section, frozen=True, kw_only=True):
 
 
 class Redis(Section, frozen=True, kw_only=True):
-    #: `redis://host:port/0`, `rediss://…`, `redis+cluster://host:port`; empty: `estafette run` starts a server.
+    #: `redis://host:port/0`, `redis+cluster://host:port,host:port` or `redis+sentinel://host:port,host:port/master`;
+    #: with `user:password@` before the hosts if any, `rediss` for TLS, `?ssl_ca_certs=file` behind for an authority of
+    #: your own; empty: `estafette run` starts a server.
     url: RedisUrl = ""
     #: Fixed at first start, checked at every start.
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
@@ -263,14 +265,17 @@ class Tracing(Section, frozen=True, kw_only=True):
 class Lifecycle(Section, frozen=True, kw_only=True):
     #: Between SIGTERM and the end: what is in flight by then is left to its lease.
     drain_seconds: NotNegative = 10
+    #: Before that, `http`, `tracking` and `bounces` go on taking what comes while their /readyz says 503: for so long a
+    #: proxy in front may not have asked yet. 0: they stop at once, as is right where nobody asks.
+    grace_seconds: NotNegative = 0
     #: A process that hangs for so long is killed and started again: its loop does not turn, or, of a relay, its leases
     #: are not renewed while Redis answers. Twice `relay.lease_ms` at least, for a relay.
     hang_seconds: Annotated[int, Meta(ge=2, le=MOST)] = 30
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is shared, and of the sections of services what others agree on with them. `joined` adds what each service
-    declares: `of` gives a service its own section."""
+    """What is shared, and of the sections of services what others agree on with them. `services/settings.py` adds what
+    each service declares: `of` gives a service its own section."""
 
     #: Sections of services, which are told after `http`.
     OWN: ClassVar[tuple[str, ...]] = ()
@@ -348,19 +353,6 @@ def settings_file(environ: Mapping[str, str]) -> Path | None:
     return here if here.is_file() else None
 
 
-def joined(own: Mapping[str, type[Section]]) -> type[Settings]:
-    """Settings in which each of these sections stands under its name, whole."""
-    made = msgspec.defstruct(
-        "Settings",
-        [(name, kind, kind()) for name, kind in own.items()],
-        bases=(Settings,),
-        namespace={"OWN": tuple(own)},
-        frozen=True,
-        kw_only=True,
-    )
-    return cast(type[Settings], made)
-
-
 def read(kind: type[Settings]) -> Settings:
     """The settings of this process: its environment and the file. SettingsError with every fault."""
     return load(kind, os.environ, settings_file(os.environ))
@@ -401,11 +393,15 @@ def explain(kind: type[Settings], environ: Mapping[str, str], file: Path | None)
             given[name] = (checked, source)
     if faults:
         raise SettingsError(faults)
-    return [
-        InForce(name, *given.get(name, (default, "default")))
-        for section, struct in sections.items()
-        for name, default in ((f"{section}.{field}", getattr(struct(), field)) for field in fields_of(struct))
-    ]
+    return [InForce(name, *given.get(name, (default, "default"))) for name, default in defaults(kind)]
+
+
+def defaults(kind: type[Settings]) -> Iterator[tuple[str, Any]]:
+    """The name and the default of every setting, in the order in which they are told."""
+    made = kind()
+    for section, struct in sections_of(kind).items():
+        for field in fields_of(struct):
+            yield f"{section}.{field}", getattr(getattr(made, section), field)
 
 
 def _shown(value: object) -> str:
@@ -434,7 +430,7 @@ def expected(kind: Any) -> str:
 def sections_of(kind: type[Settings]) -> dict[str, type[Section]]:
     """The sections by name, in the order in which they are told."""
     found = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    shared = [name for name in found if name not in kind.OWN]
+    shared = [name for name in Settings.__struct_fields__ if name not in kind.OWN]
     behind = shared.index("http") + 1
     return {name: found[name] for name in (*shared[:behind], *kind.OWN, *shared[behind:])}
 
