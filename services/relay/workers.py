@@ -120,7 +120,7 @@ class Workers:
 
     def put_in_line(self, mail: Mail) -> SiteLine:
         """The line that the message waits in; there are workers for it."""
-        line = self._lines.at(mail.lease.site, self._gate.outlet(mail.ready))
+        line = self._lines.at(mail.lease.site, self._gate.outlet(mail.ready), mail.lease.partition)
         line.put(mail)
         line.arrived.set()
         self._staff(line)

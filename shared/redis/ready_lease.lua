@@ -1,17 +1,19 @@
 -- Hands messages to a relay, and renews its lease on those that it holds. Puts back first what dead relays held.
 --
--- ARGV     relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn, then
---          what this relay does not want now: sites, and queues at sites (`<lane><site>\n<queue>`)
+-- ARGV     relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn, limit and
+--          room with what is kept for lane 0, then what this relay does not want now: sites, and queues at sites
+--          (`<lane><site>\n<queue>`)
 -- Answers  how many this relay holds in all, ms until something is due, what was taken over from dead relays (see
 --          `take_over`), then of each turn lane, site, queue, first lease number, bodies, take-overs of each (or none)
 
 local relay, lease_ms, limit, site_limit = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local room_of_relay, share, turn = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local urgent_limit, urgent_room = tonumber(ARGV[11]), tonumber(ARGV[12])
 local mine = leased .. relay
 local avoided, taken_over = {}, {}
-for i = 11, #ARGV do avoided[ARGV[i]] = true end
+for i = 13, #ARGV do avoided[ARGV[i]] = true end
 -- So many more are looked at, so that what is avoided hides nothing behind it.
-local looked_at = 90 + #ARGV
+local looked_at = 88 + #ARGV
 redis.call('ZREMRANGEBYSCORE', holds, '-inf', now)
 local seen = tonumber(redis.call('ZSCORE', relays, '(asked)') or now)
 if now - seen > lease_ms / 2 then
@@ -87,6 +89,29 @@ local function serve(lane, site, room)
 end
 
 answer = {0, 0, taken_over}
+local first_taken = 0
+-- What people wait for goes first, over all sites: it does not wait until its site's turn comes among thousands.
+if urgent_limit > 0 and not is_alone then
+  for _, site in ipairs(redis.call('ZRANGEBYSCORE', urgent, '-inf', now, 'LIMIT', 0, looked_at)) do
+    if first_taken >= urgent_limit then break end
+    if not avoided[site] then
+      local most = math.min(site_limit, math.max(1, math.ceil((urgent_room - first_taken) / share)))
+      local held, urgently = recount(site), tonumber(redis.call('HGET', records .. site, 'urgent') or 0)
+      local room = math.min(urgent_limit - first_taken, most - urgently, site_limit - held)
+      local taken = room > 0 and room - serve(0, site, room) or 0
+      first_taken = first_taken + taken
+      recount(site)
+      local at, urgent_at = next_turn(site)
+      if not at then redis.call('ZREM', sites, site) end
+      if not urgent_at or urgently + taken >= most or held + taken >= site_limit then
+        redis.call('ZREM', urgent, site)
+      else
+        redis.call('ZADD', urgent, math.max(now, urgent_at), site)
+      end
+    end
+  end
+  limit = math.min(limit, urgent_limit - first_taken)
+end
 if limit > 0 then
   local taken = 0
   for _, site in ipairs(redis.call('ZRANGEBYSCORE', sites, '-inf', now, 'LIMIT', 0, looked_at)) do
@@ -101,7 +126,8 @@ if limit > 0 then
       end
       if left < room then taken = taken + room - left end
       held = recount(site)
-      local at = next_turn(site)
+      local at, urgent_at = next_turn(site)
+      if not urgent_at then redis.call('ZREM', urgent, site) end
       if not at or held >= most then
         redis.call('ZREM', sites, site)
       else
