@@ -25,7 +25,7 @@ class Clock:
 
 def held(in_flight: int = 2_000, batch: int = 200, *, alone: bool = False) -> Held:
     limits = Limits(in_flight, batch, connections_per_site=20, lease_ms=15_000, alone=alone)
-    relay = Held("r1", P, limits, ReadyQueues(redis.connect("redis://127.0.0.1:1")), Clock())
+    relay = Held("r1", P, limits, ReadyQueues(redis.connect("redis://127.0.0.1:1"), "email"), Clock())
     relay.begin()
     return relay
 
