@@ -282,7 +282,7 @@ def site_prefix(p: int, channel: Channel) -> str:
 
 def site(p: int, channel: Channel, name: str) -> str:
     """hash · `leased`: messages in the hands of relays; `urgent`: those of lane 0 among them; `turn<lane>`: what is
-    left of the turn that was cut short, and of which queue · while messages of the site are in hand"""
+    left of the turn that was cut short, and of which queue · while messages of it are in hand, or a turn is cut"""
     return f"{site_prefix(p, channel)}{name}"
 
 

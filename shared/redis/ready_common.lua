@@ -145,7 +145,8 @@ local function drop(lane, site, queue)
   if redis.call('ZREM', expiries, name) == 1 then redis.call('HDEL', sweeps, name) end
 end
 
--- How many of the site are in hand, after the changes.
+-- How many of the site are in hand, after the changes. What is left of a turn stays: who is given a message at a time
+-- would begin anew with each.
 local function recount(site)
   local change, urgently = in_hand[site] or 0, urgent_in_hand[site] or 0
   in_hand[site], urgent_in_hand[site] = nil, nil
@@ -154,7 +155,7 @@ local function recount(site)
   end
   if change == 0 then return tonumber(redis.call('HGET', records .. site, 'leased') or 0) end
   local left = redis.call('HINCRBY', records .. site, 'leased', change)
-  if left <= 0 then redis.call('DEL', records .. site) end
+  if left <= 0 then redis.call('HDEL', records .. site, 'leased') end
   return left
 end
 
@@ -181,7 +182,7 @@ local function settle()
     if fewer then at, urgent_at = next_turn(site) end
     if at then
       local held_until = hold_of(site)
-      sooner = sooner + redis.call('ZADD', sites, 'LT', 'CH', math.max(now, at, held_until), site)
+      sooner = sooner + redis.call('ZADD', sites, 'LT', 'CH', math.max(at, held_until), site)
       if urgent_at and not is_alone then
         sooner = sooner + redis.call('ZADD', urgent, 'LT', 'CH', math.max(now, urgent_at, held_until), site)
       end

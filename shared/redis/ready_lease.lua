@@ -52,8 +52,9 @@ local function take(lane, site, queue, most)
   return #bodies, false
 end
 
--- The queues of a lane, the one that waited longest first, `turn` messages of each in turn. One whose turn is cut
--- short, because the room ends, keeps its place, and has the rest of its turn the next time. Scores are put back a
+-- The queues of a lane, the one that waited longest first, `turn` messages of each in turn, more of one that is alone.
+-- One whose turn is cut short, because the room ends, keeps its place, and has the rest of its turn the next time. So
+-- does its site: it goes on over the connection that it has, before others open theirs. Scores are put back a
 -- millisecond, so that all that were served in this call may be served in the next.
 local function serve(lane, site, room)
   local key, served, rest, cut = turns .. lane .. ':' .. site, 0, nil, nil
@@ -61,7 +62,7 @@ local function serve(lane, site, room)
   for _, queue in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, looked_at)) do
     if not avoided[lane .. site .. '\n' .. queue] then queues[#queues + 1] = queue end
   end
-  if #queues > 1 then
+  if #queues > 0 and room > 0 then
     rest, cut = string.match(redis.call('HGET', records .. site, 'turn' .. lane) or '', '^(%d+) (.*)$')
     if cut then redis.call('HDEL', records .. site, 'turn' .. lane) end
   end
@@ -69,9 +70,9 @@ local function serve(lane, site, room)
     local left, alone = {}, #queues == 1
     for _, queue in ipairs(queues) do
       if room <= 0 then break end
-      local due = queue == cut and tonumber(rest) or alone and room or turn
+      local due = queue == cut and tonumber(rest) or turn
       cut = cut ~= queue and cut
-      local found, more = take(lane, site, queue, math.min(due, room))
+      local found, more = take(lane, site, queue, alone and room or math.min(due, room))
       room = room - found
       if more then
         left[#left + 1] = queue
@@ -131,7 +132,7 @@ if limit > 0 then
       if not at or held >= most then
         redis.call('ZREM', sites, site)
       else
-        redis.call('ZADD', sites, math.max(now, at), site)
+        redis.call('ZADD', sites, math.max(at, hold_of(site)), site)
       end
     end
   end

@@ -57,6 +57,8 @@ local function sweep(name)
   redis.call('HDEL', sweeps, name)
   if empty then
     drop(lane, site, queue)
+    local cut = string.match(redis.call('HGET', records .. site, 'turn' .. lane) or '', '^%d+ (.*)$')
+    if cut == queue then redis.call('HDEL', records .. site, 'turn' .. lane) end
     local at, urgent_at = next_turn(site)
     if not at then redis.call('ZREM', sites, site) end
     if not urgent_at then redis.call('ZREM', urgent, site) end

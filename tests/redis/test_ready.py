@@ -117,6 +117,21 @@ async def test_what_people_wait_for_waits_at_a_site_that_has_reached_its_limit_a
     assert [lease.lane for lease in then.leases] == [0]
 
 
+async def test_a_site_that_has_begun_goes_on_before_others_begin_however_little_is_asked_for(
+    queues: ReadyQueues,
+) -> None:
+    for site in "abc":
+        await queues.enqueue(P, JOB, ord(site) * 100, _messages(site, 2 * TURN))
+
+    order = ""
+    for _ in range(3 * TURN):
+        (lease,) = (await queues.lease(P, "r1", 5000, 1, 100, 5)).leases
+        await queues.record(P, "r1", [Recorded(lease.number)])
+        order += lease.site
+
+    assert order == "a" * TURN + "b" * TURN + "c" * TURN
+
+
 async def test_a_site_at_its_limit_is_left_out_until_one_is_recorded(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("slow", 10) + _messages("fast", 2))
 

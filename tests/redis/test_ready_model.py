@@ -353,9 +353,10 @@ class Beside(RuleBasedStateMachine):
         self.check_turns()
         self.check_expiries()
         for kind, prefix in (("r", keys.site_prefix(P, "email")), ("x", keys.alone(keys.site_prefix(P, "email")))):
-            assert {site: int(record[b"leased"]) for site, record in self.hashes(prefix)} == self.in_hand(kind)
-            urgent = {site: int(record.get(b"urgent", 0)) for site, record in self.hashes(prefix)}
-            assert +Counter(urgent) == self.in_hand(kind, lanes=(0,))
+            for field, lanes in ((b"leased", (0, 1)), (b"urgent", (0,))):
+                counts = {site: int(record[field]) for site, record in self.hashes(prefix) if field in record}
+                assert counts == self.in_hand(kind, lanes)
+            self.check_what_is_left_of_turns(prefix, "ready" if kind == "r" else "apart")
         parked = {_job(message.body) for message in self.at("parked")}
         assert self.members(keys.parked_jobs(P, "email")).keys() == parked
 
@@ -393,6 +394,16 @@ class Beside(RuleBasedStateMachine):
         urgent = {name.partition(":")[2] for name in waiting if name.startswith("0:")}
         urgent_sites = self.members(keys.urgent(P, "email")).keys()
         assert {site for site in urgent if self.room(site)} <= urgent_sites <= urgent
+
+    def check_what_is_left_of_turns(self, prefix: str, place: str) -> None:
+        """Of queues that have messages still: of those that have none, nothing is left."""
+        waiting = {(message.site, f"turn{message.lane}".encode(), message.queue) for message in self.at(place)}
+        for site, record in self.hashes(prefix):
+            assert record
+            for lane in record.keys() & {b"turn0", b"turn1"}:
+                left, _, queue = record[lane].decode().partition(" ")
+                assert 0 < int(left) <= ready.TURN
+                assert (site, lane, queue) in waiting
 
     def check_expiries(self) -> None:
         """Every queue with messages that expire is looked through in time, and no other."""
