@@ -1,7 +1,7 @@
 -- Hands messages to a relay, and renews its lease on those that it holds. Puts back first what dead relays held.
 --
--- ARGV     relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn, limit and
---          room with what is kept for lane 0, then what this relay does not want now: sites, and queues at sites
+-- ARGV     relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn, limit
+--          and room with what is kept for lane 0, then what this relay does not want now: sites, and queues at sites
 --          (`<lane><site>\n<queue>`)
 -- Answers  how many this relay holds in all, ms until something is due, what was taken over from dead relays (see
 --          `take_over`), then of each turn lane, site, queue, first lease number, bodies, take-overs of each (or none)

@@ -2,8 +2,8 @@
 -- free slot is left to who wants it, if that one holds fewer.
 --
 -- KEYS     slots of each limit, then wanted of each
--- ARGV     owner, lease ms, wanted ms, msgpack of [slots to end under each limit, who asks]: each of these [slot, number
---          of a limit, how many it allows, and so on]
+-- ARGV     owner, lease ms, wanted ms, msgpack of [slots to end under each limit, who asks]: each of these [slot,
+--          number of a limit, how many it allows, and so on]
 -- Answers  for each who asks 0, or which of its limits refused, counted from 1
 
 local owner, lease_ms, wanted_ms = ARGV[1], tonumber(ARGV[2]), ARGV[3]
