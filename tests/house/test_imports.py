@@ -88,6 +88,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/permission.py": {"asyncio"},
     "services/relay/recorder.py": {"asyncio"},
     "services/relay/relay.py": {"asyncio"},
+    "services/relay/turns.py": {"asyncio"},
     "services/relay/workers.py": {"asyncio"},
     "services/relay/signing/signatures.py": {"asyncio"},
     "services/relay/signing/process.py": {"os", "signal"},
