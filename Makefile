@@ -4,7 +4,7 @@
 # make test    every test (CI=true: nothing may be skipped)
 # make audit   known faults of the versions that are locked, by pip-audit
 # make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
-#                    also bench-rates, bench-latency, bench-mix, bench-neighbours, bench-relay-memory, bench-memory:
+#                    also bench-rates, -latency, -mix, -sites, -neighbours, -relay-memory, -memory:
 #                    see loadtests/README.md
 #
 # Each does its own set-up on a fresh Debian or Ubuntu with Python 3.11 or newer; what is set up already costs nothing.

@@ -25,6 +25,7 @@ import aiohttp
 
 from loadtests.attack import ATTACKS
 from loadtests.processes import START_S, Processes, console, free_port, python, until
+from services import catalogue
 from shared.redis import redis
 from shared.redis.tenants import CACHE_SECONDS, Tenants
 
@@ -109,6 +110,7 @@ def main() -> None:
 def started(processes: Processes) -> dict[str, str]:
     """A whole instance, ready; its settings."""
     environ = {
+        **{f"ESTAFETTE_{name.upper()}_METRICS_PORT": "0" for name in catalogue.SERVED},
         "ESTAFETTE_DATA_DIR": str(processes.directory / "data"),
         "ESTAFETTE_HTTP_PORT": str(free_port()),
         "ESTAFETTE_BOUNCES_PORT": str(free_port()),

@@ -22,21 +22,31 @@ if TYPE_CHECKING:
 #: of one moment stop together; Redis is last.
 STOPS = ("lets in", "sends", "receives", "counts")
 
+#: What a process needs of the place where it runs. `secret`: the master secret. `disk`: files in `data.dir` that are to
+#: outlive it, for it goes on answering while Redis is away, and brings Redis later what happened meanwhile. `name`: the
+#: same host name after a restart, by which its consumer goes on where it stood. `world`: ways out to mail hosts and to
+#: web servers everywhere.
+Need = Literal["secret", "disk", "name", "world"]
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """`process`: `run`, if `estafette run` starts one; `alone`, if only `estafette serve` does; None if it has routes
-    alone. `listens`: beside the port of its metrics it listens on the host and the port of its settings. `reads`: the
-    streams that it reads, in a consumer group of its name. `only_on`: the `relay.route` without which it has nothing to
-    do. `settings`: the Struct in `<module>.settings` that is the section of its name; that of `http` is shared."""
+    alone. `metrics_port`: the default of that setting, the same everywhere, so that one scrape configuration and one
+    firewall rule fit all installations; a number once given is never another's; 0: a free port. `listens`: the setting
+    of the port on which it listens beside that one. `reads`: the streams that it reads, in a consumer group of its
+    name. `needs`: see `Need`. `only_on`: the `relay.route` without which it has nothing to do. `settings`: the Struct
+    in `<module>.settings` that is the section of its name; that of `http` is shared."""
 
     name: str
     module: str
     process: Literal["run", "alone"] | None = None
+    metrics_port: int = 0
     routes: bool = False
     stops: Literal["lets in", "sends", "receives", "counts"] | None = None
-    listens: bool = False
+    listens: str | None = None
     reads: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = ()
     only_on: str | None = None
     settings: str | None = None
 
@@ -59,13 +69,16 @@ SERVICES: tuple[Service, ...] = (
         "http",
         "services.http",
         process="run",
+        metrics_port=9101,
         stops="lets in",
-        listens=True,
+        listens="http.port",
+        needs=("secret",),
     ),
     Service(
         "queueing",
         "services.queueing",
         process="run",
+        metrics_port=9102,
         routes=True,
         stops="sends",
         reads=("intake",),
@@ -75,6 +88,7 @@ SERVICES: tuple[Service, ...] = (
         "breakers",
         "services.breakers",
         process="run",
+        metrics_port=9103,
         routes=True,
         stops="counts",
         reads=("events",),
@@ -89,50 +103,62 @@ SERVICES: tuple[Service, ...] = (
         "relay",
         "services.relay",
         process="run",
+        metrics_port=9104,
         stops="sends",
+        needs=("secret", "world"),
         settings="Relay",
     ),
     Service(
         "tracking",
         "services.tracking",
         process="alone",
+        metrics_port=9105,
         routes=True,
+        listens="http.port",
+        needs=("secret", "disk"),
         settings="Tracking",
     ),
     Service(
         "bounces",
         "services.bounces",
         process="run",
+        metrics_port=9106,
         routes=True,
         stops="receives",
-        listens=True,
+        listens="bounces.port",
+        needs=("secret",),
         settings="Bounces",
     ),
     Service(
         "suppression",
         "services.suppression",
         process="run",
+        metrics_port=9107,
         routes=True,
         stops="counts",
         reads=("events",),
+        needs=("name",),
         settings="Suppression",
     ),
     Service(
         "reports",
         "services.reports",
         process="run",
+        metrics_port=9108,
         routes=True,
         stops="counts",
         reads=("events",),
+        needs=("name",),
         settings="Reports",
     ),
     Service(
         "mailbox",
         "services.local.mailbox",
         process="run",
+        metrics_port=9109,
         routes=True,
         stops="receives",
-        listens=True,
+        listens="mailbox.port",
         only_on="mailbox",
         settings="Mailbox",
     ),
@@ -159,11 +185,19 @@ def stop_order(services: Sequence[Service]) -> list[list[str]]:
 
 def listening(route: str) -> list[str]:
     """Those that listen on the host and port of their settings."""
-    return [service.name for service in of_an_instance(route) if service.listens]
+    return [service.name for service in of_an_instance(route) if service.listens is not None]
+
+
+def places(settings: "Settings") -> dict[str, tuple[str, int]]:
+    """Host and port of all that an instance listens on under these settings, by the setting of the port; 0 is a free
+    one."""
+    listened = {f"{name}.port": getattr(settings, name) for name in listening(settings.relay.route)}
+    watched = {f"{one.name}.metrics_port": getattr(settings, one.name) for one in of_an_instance(settings.relay.route)}
+    return {setting: (section.host, section.port) for setting, section in listened.items()} | {
+        setting: (settings.metrics.host, section.metrics_port) for setting, section in watched.items()
+    }
 
 
 def ports(settings: "Settings") -> dict[str, int]:
     """Every port that an instance takes under these settings, by the setting that says so."""
-    listened = {f"{name}.port": getattr(settings, name).port for name in listening(settings.relay.route)}
-    names = [service.name for service in SERVICES if service.process == "run"]
-    return listened | {f"{name}.metrics_port": getattr(settings, name).metrics_port for name in names}
+    return {setting: port for setting, (_, port) in places(settings).items()}

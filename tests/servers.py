@@ -17,6 +17,8 @@ from typing import NoReturn
 import pytest
 import redis
 
+from services import catalogue
+
 #: Where Debian keeps what only root has on its PATH.
 _SYSTEM_DIRS = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin")
 _OTHER_NAMES = {"chromium": ("chromium", "chromium-browser", "google-chrome")}
@@ -27,6 +29,8 @@ _START_SECONDS = 60.0
 _NODE_TIMEOUT_MS = 30_000
 #: Below the range from which the kernel gives ports to clients, and below those of `services.local.run`.
 _PORTS = range(12_000, 21_000)
+#: Settings under which each process takes a free port for its metrics: many instances run here at a time.
+ANY_METRICS_PORT = {f"ESTAFETTE_{name.upper()}_METRICS_PORT": "0" for name in catalogue.SERVED}
 #: Ports given out by this process: whoever asked for one may not listen on it yet.
 _given: set[int] = set()
 

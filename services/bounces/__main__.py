@@ -45,6 +45,7 @@ async def main(life: Lifecycle) -> None:
         max_mail_bytes=mine.max_mail_bytes,
         command_timeout_s=mine.command_timeout_seconds,
     )
+    life.keep_serving()
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return

@@ -29,7 +29,7 @@ from services.bounces.mail import Mail
 from services.bounces.verdict import Complaint, Failed, Nothing, Unrecognised, Verdict
 from shared.process import logs
 from shared.redis.recipients import Recipient
-from shared.words import events
+from shared.words import events, ids
 from shared.words.tokens import InvalidToken, TokenKeys
 from shared.words.verp import InvalidVerp, Verp, VerpKeys
 
@@ -146,7 +146,8 @@ class Bounces:
         found = verdict.judge(opened, to, from_nobody=not received.sender)
         if isinstance(found, Nothing):
             IGNORED.labels(found.word).inc()
-            _log.info("report_ignored", reason=found.word)
+            about = {"message": ids.message_id(named.job, named.ordinal), "job": named.job} if named else {}
+            _log.info("report_ignored", **about, reason=found.word)
             return None
         if named is not None:
             message = await self._message(named.job, named.ordinal)
@@ -211,15 +212,16 @@ class Bounces:
 
 
 def _tell(fact: events.Fact) -> None:
+    log = _log.bind(message=ids.message_id(fact.job, fact.ordinal or 0), job=fact.job)
     match fact:
         case events.Bounced(reason=reason, kind=kind):
-            _log.info("bounced", job=fact.job, ordinal=fact.ordinal, kind=kind, reason=reason, late=True)
+            log.info("bounced", kind=kind, reason=reason, late=True)
         case events.Complained(feedback_type=reason):
-            _log.info("complained", job=fact.job, ordinal=fact.ordinal, feedback_type=reason)
+            log.info("complained", feedback_type=reason)
         case events.AutoReplied(kind=reason):
-            _log.info("auto_replied", job=fact.job, ordinal=fact.ordinal, kind=reason)
+            log.info("auto_replied", kind=reason)
         case events.Unsubscribed(by=reason):
-            _log.info("unsubscribed", job=fact.job, ordinal=fact.ordinal, by=reason)
+            log.info("unsubscribed", by=reason)
         case _:
             raise TypeError(f"not a fact of this service: {fact!r}")
     FACTS.labels(type(fact).__name__, reason).inc()

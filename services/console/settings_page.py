@@ -40,10 +40,10 @@ def page() -> str:
 
 
 def _table(name: str, section: type[Section]) -> str:
-    said = comments(section)
+    said, defaults = comments(section), dict(settings.defaults(Settings))
     rows = [
-        f"| `{name}.{field.name}` | {_shown(field.default)} | {settings.expected(_kind(section, field.name))} "
-        f"| {said.get(field.name, '')} |"
+        f"| `{name}.{field.name}` | {_shown(defaults[f'{name}.{field.name}'])} "
+        f"| {settings.expected(_kind(section, field.name))} | {said.get(field.name, '')} |"
         for field in msgspec.structs.fields(section)
     ]
     opening = " ".join((vars(section).get("__doc__") or "").split())

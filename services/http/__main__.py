@@ -3,7 +3,8 @@
 Links in mails work from the first moment, with or without Redis; the rest answers 503 until Redis does. /readyz is 200
 once the data was found to be ours and every process named in `http.ready_urls` is ready too.
 
-`python -m services.http describe` writes these routes down for people instead (`docs/api.md`).
+`python -m services.http describe` writes these routes down for people instead (`docs/api.md`), and `python -m
+services.http chart helm/estafette` for the chart.
 """
 
 import asyncio
@@ -11,19 +12,21 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
 from services import catalogue
+from services.http import chart
 from services.http.page import page
 from services.settings import Settings as Joined
-from services.settings import read
+from services.settings import load, read
 from shared.http import api
 from shared.http.parts import Mounted, Parts
 from shared.http.serving import prepared
 from shared.mail.dkim_keys import Vault
-from shared.process import master_secret, metrics
+from shared.process import master_secret, metrics, tracing
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.process.settings import Data, Settings
@@ -58,11 +61,13 @@ async def main(life: Lifecycle) -> None:
         parts.tenants,
         max_body_bytes=max(one.max_body_bytes for one in mounted),
         admission=admission,
+        tracer=tracing.start(life),
     )
     runner = await prepared(app, life)
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))
     life.push_close(others.close)
     life.also_check(_OtherProcesses(others, settings.http.ready_urls))
+    life.keep_serving()
     async with life.serving(settings.http.metrics_port):
         for one in mounted:
             if one.run is not None:
@@ -156,8 +161,21 @@ def described(directory: str) -> str:
     return page(api.openapi(routes_of(mount(parts), life)))
 
 
+def paths(directory: str) -> dict[str, list[str]]:
+    """The paths of each service where mail goes out into the world. As of `described`."""
+    settings = load({"ESTAFETTE_RELAY_ROUTE": "mx", "ESTAFETTE_DATA_DIR": directory}, None)
+    parts = parts_of(settings, redis.connect("redis://127.0.0.1:1/0"), master_secret.MasterSecret(bytes(32)))
+    services = catalogue.mounted(settings.relay.route)
+    return {
+        service.name: [route.path for route in mounted.routes]
+        for service, mounted in zip(services, mount(parts), strict=True)
+    }
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["describe"]:
         sys.stdout.write(described(os.devnull))
+    elif sys.argv[1:2] == ["chart"]:
+        chart.write(Path(sys.argv[2]), paths(os.devnull))
     else:
         run(main, "http", read)

@@ -24,8 +24,9 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from setproctitle import setproctitle
 
@@ -38,8 +39,6 @@ FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 10.0
 #: A child that lived as long as this has not died young.
 GROWN_UP_SECONDS = 10.0
-#: A log that grows beyond is moved to `<name>.log.1`.
-MAX_LOG_BYTES = 64 * 1024 * 1024
 #: The first beat of a process may take so much longer than the others.
 START_SECONDS = 60.0
 #: Between two looks of a supervisor no more than this counts as silence.
@@ -110,7 +109,6 @@ class Child:
         self._back_off = FIRST_BACK_OFF_SECONDS
 
     def start(self) -> None:
-        _keep_small(self.log)
         self._started_at = time.monotonic()
         self._silence = Silence(self._started_at)
         if self._pulse is not None:
@@ -175,8 +173,10 @@ def _running(children: Sequence[Child]) -> list[Child]:
     return [child for child in children if child.pid is not None]
 
 
-def service(module: str, name: str, environ: Mapping[str, str], pulse: Pulse | None = None) -> Callable[[], NoReturn]:
-    """What `python -m <module>` does with `environ` added, and with its beats on `pulse`."""
+def service(
+    module: str, name: str, environ: Mapping[str, str], pulse: Pulse | None = None, log: Path | None = None
+) -> Callable[[], NoReturn]:
+    """What `python -m <module>` does with `environ` added, and with its beats on `pulse`; it follows its `log`."""
 
     def work() -> NoReturn:
         # Imported here, in the child: with the supervisor's own modules it would cost every start.
@@ -186,7 +186,7 @@ def service(module: str, name: str, environ: Mapping[str, str], pulse: Pulse | N
         setproctitle(f"python -m {module}")
         os.environ.update(environ)
         beat = pulse.beat if pulse is not None else lambda: None
-        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, settings.read, beat)
+        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, settings.read, beat, log)
 
     return work
 
@@ -265,37 +265,52 @@ def _become_child(parent: int, log: Path) -> None:
     os.closerange(3, _HIGHEST_FD)
 
 
-def _keep_small(log: Path) -> None:
-    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
-        log.replace(log.with_name(log.name + ".1"))
-
-
 class Tail:
-    """What was written to a log since the last look, cut where it grows too long."""
+    """What was written to a log since the last look. One that has grown to `max_bytes` is moved away: to `<log>.1`, the
+    one of that name to `<log>.2`, and so on up to `files` of them. Who writes to it goes on in the one that was moved
+    until he finds out, so that one is read as well."""
 
-    def __init__(self, log: Path, max_bytes: int = MAX_LOG_BYTES) -> None:
+    def __init__(self, log: Path, max_bytes: int, files: int) -> None:
         self._log = log
         self._max_bytes = max_bytes
+        self._files = files
         self._at = log.stat().st_size if log.exists() else 0
+        self._moved: BinaryIO | None = None
         self._rest = b""
 
     def lines(self) -> list[bytes]:
         """The new whole lines."""
-        try:
-            size = self._log.stat().st_size
-        except FileNotFoundError:
-            return []
-        if size < self._at:  # moved away
-            self._at, self._rest = 0, b""
-        if size == self._at:
-            return []
-        with self._log.open("rb") as log:
-            log.seek(self._at)
-            new = log.read(size - self._at)
-        self._at = size
-        if size > self._max_bytes:
-            # The child appends to the file it has open: emptying it is all that can be done while it runs.
-            os.truncate(self._log, 0)
-            self._at = 0
+        new = b"" if self._moved is None else self._moved.read()
+        with suppress(FileNotFoundError):
+            new += self._new()
         *lines, self._rest = (self._rest + new).split(b"\n")
         return lines
+
+    def _new(self) -> bytes:
+        size = self._log.stat().st_size
+        if size < self._at:  # another's doing
+            self._at, self._rest = 0, b""
+        if size == self._at and size < self._max_bytes:
+            return b""
+        log = self._log.open("rb")
+        log.seek(self._at)
+        new = log.read()
+        self._at += len(new)
+        if size >= self._max_bytes:
+            self._move(log)
+        else:
+            log.close()
+        return new
+
+    def close(self) -> None:
+        if self._moved is not None:
+            self._moved.close()
+
+    def _move(self, log: BinaryIO) -> None:
+        self.close()
+        self._moved, self._at = log, 0
+        names = [self._log, *(self._log.with_name(f"{self._log.name}.{number + 1}") for number in range(self._files))]
+        for older, newer in reversed([*pairwise(names)]):
+            with suppress(FileNotFoundError):
+                older.replace(newer)
+        self._log.touch(0o600)

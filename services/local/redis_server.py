@@ -94,9 +94,10 @@ def memory_bytes(wanted: int) -> int:
     return machine // 2
 
 
-def command(found: Found, directory: Path, port: int, max_memory_bytes: int) -> list[str]:
+def command(found: Found, directory: Path, port: int, max_memory_bytes: int, log: Path) -> list[str]:
     """Durable at each acknowledgement, on loopback alone, within that memory: what does not fit is refused, and nothing
-    is thrown away. NoRedis if this program must not open that data."""
+    is thrown away. It opens its log by name for each line, so that may be moved away. NoRedis if this program must not
+    open that data."""
     if found.version < (7, 0) and (directory / "appendonlydir").exists():
         # It would not see the newer layout and start empty: that looks like everything lost.
         raise NoRedis(f"{directory} was written by Redis 7 or newer, and {found} is older: install a newer one")
@@ -104,6 +105,7 @@ def command(found: Found, directory: Path, port: int, max_memory_bytes: int) -> 
         str(found.program),
         *("--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory.resolve()), "--daemonize", "no"),
         *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+        *("--logfile", str(log.resolve())),
         *("--maxmemory", str(max_memory_bytes), "--maxmemory-policy", "noeviction"),
     ]
 

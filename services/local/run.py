@@ -117,7 +117,7 @@ class Instance:
             try:
                 most = redis_server.memory_bytes(self.settings.redis.max_memory_bytes)
                 found = redis_server.find()
-                command = redis_server.command(found, self.data, port, most)
+                command = redis_server.command(found, self.data, port, most, self._log_of("redis"))
             except redis_server.NoRedis as error:
                 raise CannotRun(str(error)) from None
             if warning := redis_server.warning(found):
@@ -165,7 +165,7 @@ class Instance:
                 "ESTAFETTE_HTTP_READY_URLS": ready,
             }
             pulse = Pulse()
-            work = processes.service(service.module, name, environ, pulse)
+            work = processes.service(service.module, name, environ, pulse, self._log_of(name).resolve())
             self._start(name, work if name == "http" else processes.behind(work), pulse)
 
     def metrics_url(self, name: str, page: str = "metrics") -> str:
@@ -174,11 +174,11 @@ class Instance:
     def check_ports(self) -> None:
         """CannotRun names each port that is taken, with its setting."""
         faults = []
-        for name in catalogue.listening(self.settings.relay.route):
-            listening = getattr(self.settings, name)
-            if (reason := why_not_free(listening.host, listening.port)) is not None:
-                variable = f"ESTAFETTE_{name.upper()}_PORT"
-                faults.append(f"{name}.port ({variable}): {listening.host}:{listening.port} {reason}")
+        for setting, (host, port) in catalogue.places(self.settings).items():
+            if (reason := why_not_free(host, port)) is not None:
+                variable = f"ESTAFETTE_{setting.replace('.', '_').upper()}"
+                advice = "; 0 takes a free one" if setting.endswith(".metrics_port") else ""
+                faults.append(f"{setting} ({variable}): {host}:{port} {reason}{advice}")
         if faults:
             raise CannotRun("\n".join(faults))
 
@@ -215,9 +215,12 @@ class Instance:
         patience: float = getattr(self.settings, name).patience_seconds if name in catalogue.BY_NAME else 0.0
         return max(self.settings.lifecycle.hang_seconds, patience)
 
+    def _log_of(self, name: str) -> Path:
+        return self.data / "logs" / f"{name}.log"
+
     def _start(self, name: str, work: Callable[[], NoReturn], pulse: Pulse | None = None) -> None:
-        log = self.data / "logs" / f"{name}.log"
-        self._tails.append((name, Tail(log)))
+        log, kept = self._log_of(name), self.settings.logs
+        self._tails.append((name, Tail(log, kept.max_bytes, kept.files)))
         child = self._children[name] = Child(name, work, log, pulse, self._hang_seconds(name))
         child.start()
 
@@ -267,8 +270,7 @@ class Instance:
             for text in shown[:SHOWN_AT_ONCE]:
                 say(text)
             if len(shown) > SHOWN_AT_ONCE:
-                log = self.data / "logs" / f"{name}.log"
-                say(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {log})")
+                say(f"{name:<11} | … and {len(shown) - SHOWN_AT_ONCE} more lines (see {self._log_of(name)})")
 
     # Down
 
@@ -276,12 +278,15 @@ class Instance:
         """In the catalogue's order and then Redis, however far the start has come."""
         if self._children:
             say("stopping …")
-        deadline_seconds = self.settings.lifecycle.drain_seconds + CLOSE_SECONDS
+        lifecycle = self.settings.lifecycle
+        deadline_seconds = lifecycle.grace_seconds + lifecycle.drain_seconds + CLOSE_SECONDS
         for group in (*catalogue.stop_order(catalogue.SERVICES), ["redis"]):
             children = [self._children[name] for name in group if name in self._children]
             for name in processes.stop(children, deadline_seconds, lambda: self._signals > 1):
                 say(f"{name} was killed: it did not end by itself")
         self._show_warnings()
+        for _, tail in self._tails:
+            tail.close()
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1

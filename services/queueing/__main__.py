@@ -9,6 +9,7 @@ from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
 from services.settings import read
 from shared.net import dns
+from shared.process import tracing
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
@@ -39,6 +40,7 @@ async def main(life: Lifecycle) -> None:
         publisher=publisher,
         partitions=partitions,
         now_ms=now_ms,
+        tracer=tracing.start(life),
     )
     name = start.process_name()
     consumers = [

@@ -21,6 +21,7 @@ from services.queueing.quotas import Room
 from services.queueing.store import JOB_BYTES, JobStore, Stored
 from shared.http import api
 from shared.mail.domain_names import InvalidDomain
+from shared.net.requests import current_id, current_trace
 from shared.redis.jobs import New, Start
 from shared.redis.ready import LANES
 from shared.redis.recipients import pack_waiting_row
@@ -476,8 +477,7 @@ def _rows_of(request: web.Request) -> JsonRows | CsvRows:
         case "text/tab-separated-values":
             return CsvRows(said, "\t")
         case other:
-            detail = f"expected application/x-ndjson or text/csv, got {other[:100]}"
-            raise Problem("unsupported_media_type", detail)
+            raise Problem("unsupported_media_type", f"expected application/x-ndjson or text/csv, got {other[:100]}")
 
 
 def _idempotency_key(request: web.Request) -> str:
@@ -528,8 +528,7 @@ def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]
 def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start) -> New:
     request = job.request
     max_age_ms = jobs.MAX_AGE_MS[request.stream]
-    begins_ms = job.send_at_ms or now_ms
-    expires_at_ms = job.expires_at_ms or (0 if start == "open" else begins_ms + max_age_ms)
+    expires_at_ms = job.expires_at_ms or (0 if start == "open" else (job.send_at_ms or now_ms) + max_age_ms)
     return New(
         tenant=tenant,
         stream=request.stream,
@@ -541,6 +540,8 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start) -> New:
         rate=job.compiled.rate,
         at_most_once=request.at_most_once,
         test=request.test,
+        request=current_id(),
+        trace=current_trace(),
         sender=request.from_[:320],
         subject=request.subject[:200],
         list=request.list_ or "",

@@ -13,7 +13,7 @@ anywhere loses and doubles nothing:
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import structlog
@@ -22,6 +22,7 @@ from prometheus_client import Counter, Histogram
 from services.queueing.store import Head, JobStore
 from shared.mail.addresses import domain_of
 from shared.process.lifecycle import pause
+from shared.process.tracing import Span, Tracer
 from shared.redis import bus, recipients
 from shared.redis.keys import Channel
 from shared.redis.ready import (
@@ -76,6 +77,7 @@ class Queueing:
         publisher: bus.Publisher,
         partitions: int,
         now_ms: Callable[[], int],
+        tracer: Tracer | None = None,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -84,6 +86,7 @@ class Queueing:
         self._publisher = publisher
         self._partitions = partitions
         self._now_ms = now_ms
+        self._tracer = tracer
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
@@ -100,19 +103,27 @@ class Queueing:
             raise bus.Hopeless(f"job {intake.job} has no chunk at {intake.first_ordinal}")
         if chunk.slim:
             return  # finished by another; its entry goes with ours
+        span = self._span(intake, head)
         with CHUNK_SECONDS.time():
             waiting = chunk.waiting()
             plan = await self._plan(intake, head, waiting)
             facts = list(facts_of(intake, waiting, plan, self._now_ms()))
             await self._publisher.publish(facts)
-            await self._enqueue(intake, head, waiting, plan)
+            await self._enqueue(intake, head, waiting, plan, span.context if span is not None else "")
             slim = recipients.pack_slim(intake.first_ordinal, waiting)
             await self._store.finish(
                 intake.tenant, intake.job, head.lane, intake.first_ordinal, slim, len(waiting), entry.stream_id
             )
+        if span is not None:
+            span.end({"recipients": len(waiting)})
         for fact in facts:
             _queued[type(fact).__name__.lower()].inc()
-        self._log.info("queued", job=intake.job, first_ordinal=intake.first_ordinal, recipients=len(waiting))
+        self._log.info("queued", **_said(intake, len(waiting)), request=head.request)
+
+    def _span(self, intake: events.Intake, head: Head) -> Span | None:
+        if self._tracer is None or not head.trace:
+            return None
+        return self._tracer.begin("queue", {"job": intake.job, "first_ordinal": intake.first_ordinal}, head.trace)
 
     async def _plan(self, intake: events.Intake, head: Head, waiting: Sequence[Waiting]) -> list[Decision]:
         known = await self._store.known_plan(intake.job, intake.first_ordinal)
@@ -138,14 +149,16 @@ class Queueing:
         ]
 
     async def _enqueue(
-        self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision]
+        self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision], trace: str
     ) -> None:
         shares: dict[int, list[Queued]] = defaultdict(list)
+        traced = self._tracer.messages_per_job if self._tracer is not None and trace else 0
         lane, queue = head.lane, queue_of(intake.tenant, intake.job, head.rate)
         for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
             if decision.site:
                 partition = ids.name_partition(decision.site, self._partitions)
-                ready = ready_of(intake, head, intake.first_ordinal + at, recipient)
+                ordinal = intake.first_ordinal + at
+                ready = ready_of(intake, head, ordinal, recipient, trace if ordinal < traced else "")
                 message = Queued(lane, decision.site, queue, events.encode(ready), head.expires_at_ms)
                 shares[partition].append(message)
         await asyncio.gather(
@@ -160,9 +173,9 @@ class Queueing:
         while not stopping.is_set():
             try:
                 for partition in range(self._partitions):
-                    for job in await self._store.remove_open(partition, self._now_ms()):
+                    for job, request in await self._store.remove_open(partition, self._now_ms()):
                         REMOVED.inc()
-                        self._log.info("open_job_removed", job=job)
+                        self._log.info("open_job_removed", job=job, request=request)
                     await self._store.count_intake(partition)
             except RedisAway as away:
                 self._log.warning("redis_away", reason=str(away))
@@ -175,10 +188,21 @@ class Queueing:
                 for partition in range(self._partitions):
                     for job in await self._store.due(partition, self._now_ms()):
                         word, _ = await self._store.start("", job, self._now_ms())
-                        self._log.info("started", job=job, state=word)
+                        self._log.info("started", job=job, state=word, request=await self._store.request_of(job))
             except RedisAway as away:
                 self._log.warning("redis_away", reason=str(away))
             await pause(stopping, 1.0)
+
+
+def _said(intake: events.Intake, count: int) -> dict[str, Any]:
+    """Of a chunk, in its line: the message, or the first and the last of many."""
+    first = intake.first_ordinal
+    if count == 1:
+        named = {"message": ids.message_id(intake.job, first)}
+    else:
+        last = first + count - 1
+        named = {"message": ids.message_id(intake.job, first), "last_message": ids.message_id(intake.job, last)}
+    return {"job": intake.job, **named, "recipients": count}
 
 
 def decide(suppressed: str | None, site: str | None) -> Decision:
@@ -207,7 +231,7 @@ def facts_of(
     return facts
 
 
-def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting) -> events.Ready:
+def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting, trace: str = "") -> events.Ready:
     return events.Ready(
         tenant=intake.tenant,
         job=intake.job,
@@ -219,5 +243,6 @@ def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting
         untracked=recipient.untracked,
         stream=head.stream,
         at_most_once=head.at_most_once,
+        trace=trace or None,
         list=head.list,
     )

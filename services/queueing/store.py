@@ -73,6 +73,10 @@ class Head:
     expires_at_ms: int
     at_most_once: bool = False
     rate: str = ""
+    #: The id of the request that made it.
+    request: str = ""
+    #: The span of that request.
+    trace: str = ""
     list: str = ""
 
     @property
@@ -80,7 +84,7 @@ class Head:
         return LANES[self.stream]
 
 
-_HEAD = (jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.LIST)
+_HEAD = (jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST)
 
 
 class JobStore:
@@ -189,8 +193,9 @@ class JobStore:
         found = await self._client.zrangebyscore(keys.schedule(partition), "-inf", now_ms, start=0, num=100)
         return [job.decode() for job in found]
 
-    async def remove_open(self, partition: int, now_ms: int) -> list[str]:
-        """Removes open jobs that nobody has started in time, a few at once, with all that they have; which."""
+    async def remove_open(self, partition: int, now_ms: int) -> list[tuple[str, str]]:
+        """Removes open jobs that nobody has started in time, a few at once, with all that they have; which, and the
+        ids of the requests that made them."""
         p = partition
         names = await self._client.zrangebyscore(keys.open_jobs(p), "-inf", now_ms, start=0, num=REMOVED_AT_ONCE)
         removed = []
@@ -202,7 +207,7 @@ class JobStore:
                 keys.use(p, tenant), keys.open_jobs(p),
             ]  # fmt: skip
             if await _REMOVE(self._client, places, [now_ms, JOB_BYTES]):
-                removed.append(job)
+                removed.append((job, head.request if head is not None else ""))
         return removed
 
     async def count_intake(self, partition: int) -> None:
@@ -250,8 +255,15 @@ class JobStore:
             found[jobs.EXPIRES_AT],
             found[jobs.AT_MOST_ONCE],
             found[jobs.RATE],
+            found[jobs.REQUEST],
+            found[jobs.TRACE],
             found[jobs.LIST],
         )
+
+    async def request_of(self, job: str) -> str:
+        """The id of the request that made it; "" where it is not known."""
+        head = await self.head(job)
+        return head.request if head is not None else ""
 
     async def chunk(self, job: str, first_ordinal: int) -> recipients.Chunk | None:
         found = await self._client.zrangebyscore(

@@ -47,7 +47,7 @@ from services.settings import read
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
 from shared.net.inside import is_inside
-from shared.process import logs, master_secret
+from shared.process import logs, master_secret, tracing
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run, settle
 from shared.process.sandbox import Sandbox, program
@@ -244,6 +244,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         new_courier=new_courier,
         retries=Retries(chance, parse_schedule(mine.retry_schedule)),
         clock=clock,
+        tracer=tracing.start(life),
     )
     return _Parts(relay, gate, slots, paces, stops, signatures, sandbox, reports, everybodys, queues)
 

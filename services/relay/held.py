@@ -3,7 +3,8 @@
 Rules:
 
 - What is in hand is bounded (`Limits.in_flight`), per site too (the lease script sees to that, over all
-  relays together).
+  relays together). A part of the room is kept for what people wait for: bulk mail that fills the rest, or is stuck in
+  it, does not hold that up.
 - Nothing is attempted on a lease that may be over: `_held_until` is the monotonic time up to which each partition's
   leases hold for certain, and an epoch ends whenever it passed before they were renewed: what was taken in an earlier
   epoch may be another's. What was dropped for that reason comes back by `_recover`, if it is still ours.
@@ -26,6 +27,7 @@ from services.relay.limits.slots import TRUSTED
 from services.relay.message.mail import End, Mail
 from shared.process.lifecycle import pause
 from shared.redis.ready import (
+    BULK,
     HOPELESS,
     SUSPECT,
     Avoided,
@@ -39,6 +41,10 @@ from shared.words import events, ids
 
 #: The longest wait for something to become due; leases are renewed at least so often.
 WAIT_MS = 1000
+#: What people wait for (lane 0 of `shared.redis.ready`) has this part of `in_flight` to itself.
+URGENT_PART = 8
+#: While there is room for nothing else it is asked for so often; nobody is woken for it then.
+URGENT_WAIT_MS = 100
 #: After Redis was away.
 AWAY_PAUSE_S = 0.2
 #: It is seen so often whether this loop turns.
@@ -63,8 +69,28 @@ class Limits:
     alone: bool = False
 
     @property
+    def kept(self) -> int:
+        """Messages of `in_flight` that are never of bulk."""
+        return self.in_flight // URGENT_PART
+
+    @property
     def site_in_hand(self) -> int:
         return self.connections_per_site * 25
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """For how many messages there is room in hand, and how many of them one call asks for (`limit`); `urgent…`: how
+    many more, if people wait for them."""
+
+    room: int
+    limit: int
+    urgent_room: int
+    urgent_limit: int
+
+    @property
+    def asked_for(self) -> int:
+        return self.limit + self.urgent_limit
 
 
 class Clock(Protocol):
@@ -72,6 +98,10 @@ class Clock(Protocol):
 
     def now_ms(self) -> int: ...
     def monotonic(self) -> float: ...
+
+
+#: Leases are renewed, and nothing is taken.
+NO_ROOM = Room(0, 0, 0, 0)
 
 
 class Held:
@@ -90,6 +120,9 @@ class Held:
         self._in_hand: dict[tuple[int, int], Mail] = {}
         self._per_partition: Tally[int] = Tally()
         self._asked_for = 0
+        # The same of bulk alone.
+        self._bulk_in_hand = 0
+        self._bulk_asked_for = 0
         self._held_until = [0.0] * partitions
         self._epochs = [0] * partitions
         #: When each partition was last asked, well or in vain; empty while nobody asks.
@@ -136,45 +169,56 @@ class Held:
         """Messages of this partition."""
         return self._per_partition[partition]
 
-    def room(self) -> int:
-        """How many more messages may be asked for."""
-        return self.limits.in_flight - len(self._in_hand) - self._asked_for
+    def room(self) -> Room:
+        """How many more messages may be asked for now. What is kept is asked for by all partitions side by side."""
+        of_all = self._room()
+        room = max(0, min(of_all, self._bulk_room()))
+        limit, urgent_room = min(self.limits.batch, room), max(0, of_all - room)
+        part = -(-urgent_room // self._partitions)
+        return Room(room, limit, urgent_room, min(self.limits.batch - limit, part))
 
     def batch(self) -> int:
-        """And in one call."""
-        return min(self.limits.batch, max(0, self.room()))
+        """And in one call, of whichever lane."""
+        return min(self.limits.batch, max(0, self._room()))
 
     async def wait_for_room(self) -> None:
-        if self.room() > 0:
-            return
-        self._has_room.clear()
+        """Until bulk has some, or it is time to ask for what people wait for, or to renew."""
+        wait_ms = min(self._wait_ms, URGENT_WAIT_MS) if self._room() > 0 else self._wait_ms
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._wait_ms / 1000):
-                await self._has_room.wait()
+            async with asyncio.timeout(wait_ms / 1000):
+                while self.room().room == 0:
+                    self._has_room.clear()
+                    await self._has_room.wait()
+
+    def _room(self) -> int:
+        return self.limits.in_flight - len(self._in_hand) - self._asked_for
+
+    def _bulk_room(self) -> int:
+        return self.limits.in_flight - self.limits.kept - self._bulk_in_hand - self._bulk_asked_for
 
     # Lease
 
     @contextmanager
-    def asking(self, partition: int, limit: int) -> Iterator[None]:
-        """Up to `limit` messages are asked for, and have their room until they are in hand."""
-        self._asked_for += limit
+    def asking(self, partition: int, room: Room) -> Iterator[None]:
+        """Messages are asked for, and have their room until they are in hand."""
+        self._asked_for += room.asked_for
+        self._bulk_asked_for += room.limit
         try:
             yield
         finally:
             self._asked_at[partition] = self._monotonic()
-            self._asked_for -= limit
-            if limit and self.room() > 0:
+            self._asked_for -= room.asked_for
+            self._bulk_asked_for -= room.limit
+            if room.asked_for:
                 self._has_room.set()
 
-    async def lease(
-        self, partition: int, limit: int, room: int, avoided: Sequence[Avoided]
-    ) -> tuple[Sequence[Lease], int]:
+    async def lease(self, partition: int, room: Room, avoided: Sequence[Avoided]) -> tuple[Sequence[Lease], int]:
         """What is to be put in hand, and in how many ms the next message is due; what is held has a new lease.
         RedisAway."""
         if self._hung[partition]:
             await self._let_go_of_all(partition)
         expected = self._per_partition[partition]
-        taken = await self._ask(partition, limit, room, avoided)
+        taken = await self._ask(partition, room, avoided)
         leases: Sequence[Lease] = taken.leases
         if taken.taken_over:
             self.tell(taken.taken_over)
@@ -187,7 +231,7 @@ class Held:
         while not drained.is_set():
             for partition in range(self._partitions):
                 with suppress(RedisAway):
-                    await self._ask(partition, 0, 0, ())
+                    await self._ask(partition, NO_ROOM, ())
                 self._asked_at[partition] = self._monotonic()
             await pause(drained, self.limits.lease_ms / 3000)
 
@@ -199,12 +243,21 @@ class Held:
             await pause(stopping, AWAY_PAUSE_S)
             return woken
 
-    async def _ask(self, partition: int, limit: int, room: int, avoided: Sequence[Avoided]) -> Taken:
-        """Up to `limit` messages, and a new lease on all that is held; an epoch ends if the old one was over before."""
+    async def _ask(self, partition: int, room: Room, avoided: Sequence[Avoided]) -> Taken:
+        """As many messages as there is room for, and a new lease on all that is held; an epoch ends if the old one was
+        over before."""
         limits = self.limits
         asked_at = self._monotonic()
         taken = await self._queues.lease(
-            partition, self._name, limits.lease_ms, limit, limits.site_in_hand, room, avoided
+            partition,
+            self._name,
+            limits.lease_ms,
+            room.limit,
+            limits.site_in_hand,
+            room.room,
+            avoided,
+            room.urgent_limit,
+            room.urgent_room,
         )
         if self._monotonic() >= self._held_until[partition]:
             self._epochs[partition] += 1
@@ -239,9 +292,9 @@ class Held:
                 continue
             self._log.warning(
                 "taken_over",
+                message=ids.message_id(ready.job, ready.ordinal),
                 tenant=ready.tenant,
                 job=ready.job,
-                ordinal=ready.ordinal,
                 site=one.site,
                 take_overs=one.take_overs,
                 next="failed" if one.take_overs >= HOPELESS else "alone" if one.take_overs >= SUSPECT else "again",
@@ -256,7 +309,9 @@ class Held:
             try:
                 ready = read(lease.body)
             except ValueError as fault:
-                self._log.error("buried", partition=lease.partition, site=lease.site, reason=str(fault)[:200])
+                self._log.error(
+                    "buried", entry=lease.number, partition=lease.partition, site=lease.site, reason=str(fault)[:200]
+                )
                 await self._queues.bury(lease, self._name, str(fault))
             else:
                 mails.append(Mail(lease, ready, checked_at, self._epochs[lease.partition]))
@@ -266,6 +321,7 @@ class Held:
         for mail in mails:
             self._in_hand[mail.lease.partition, mail.lease.number] = mail
             self._per_partition[mail.lease.partition] += 1
+            self._bulk_in_hand += mail.lease.lane == BULK
         IN_HAND.set(len(self._in_hand))
 
     def holds(self, mail: Mail) -> bool:
@@ -277,6 +333,7 @@ class Held:
         """It is in hand no more."""
         if self._in_hand.pop((mail.lease.partition, mail.lease.number), None) is not None:
             self._per_partition[mail.lease.partition] -= 1
+            self._bulk_in_hand -= mail.lease.lane == BULK
             IN_HAND.set(len(self._in_hand))
             self._has_room.set()
 

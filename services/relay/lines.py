@@ -5,6 +5,7 @@ while those wait no more of it is taken (`avoided`). So a slow site has a small 
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import Gauge
@@ -32,10 +33,11 @@ SITES = Gauge("estafette_relay_active_sites", "Sites with messages in hand")
 class SiteLine(Line["asyncio.Task[None]"]):
     """A line with what its workers wait on."""
 
-    __slots__ = ("arrived", "connected", "freshening", "slow", "stale")
+    __slots__ = ("arrived", "connected", "freshening", "partition", "slow", "stale")
 
-    def __init__(self, site: str, outlet: Outlet) -> None:
+    def __init__(self, site: str, outlet: Outlet, partition: int) -> None:
         super().__init__(site, outlet)
+        self.partition = partition
         self.arrived = asyncio.Event()
         self.freshening = asyncio.Lock()
         #: Messages that a worker has, and that wait to be asked about.
@@ -59,39 +61,62 @@ class Lines:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._lines: dict[tuple[str, Outlet], SiteLine] = {}
+        # The same lines by site; and by partition those of which something may be held back, which are asked about at
+        # every lease: walking all of them is too dear where there are thousands.
+        self._of_site: dict[str, list[SiteLine]] = {}
+        self._slow: defaultdict[int, dict[SiteLine, None]] = defaultdict(dict)
 
     def __iter__(self) -> Iterator[SiteLine]:
         return iter(self._lines.values())
 
-    def at(self, site: str, outlet: Outlet) -> SiteLine:
-        """The line; a new one where there is none."""
+    def at(self, site: str, outlet: Outlet, partition: int) -> SiteLine:
+        """The line; a new one where there is none. A site is in one partition."""
         line = self._lines.get((site, outlet))
         if line is None:
-            line = self._lines[site, outlet] = SiteLine(site, outlet)
+            line = self._lines[site, outlet] = SiteLine(site, outlet, partition)
+            self._of_site.setdefault(site, []).append(line)
             SITES.set(len(self._lines))
         return line
 
     def end(self, line: SiteLine) -> None:
         """Nobody waits in it, and nobody works at it."""
-        self._lines.pop((line.site, line.outlet), None)
+        if self._lines.pop((line.site, line.outlet), None) is None:
+            return
+        of_site = self._of_site[line.site]
+        of_site.remove(line)
+        if not of_site:
+            del self._of_site[line.site]
+        self._slow[line.partition].pop(line, None)
         SITES.set(len(self._lines))
 
-    def avoided(self, now: float) -> list[Avoided]:
-        """Of which sites, and queues at sites, enough is in line that may not go now."""
+    def avoided(self, partition: int, now: float) -> list[Avoided]:
+        """Of which sites of the partition, and queues at sites, enough is in line that may not go now."""
         enough: dict[tuple[str, Place | None], bool] = {}
-        for line in self._lines.values():
-            for place, kept in line.slow_places(now):
+        slow = self._slow[partition]
+        for line in list(slow):
+            places = line.slow_places(now)
+            if not places:
+                del slow[line]
+            for place, kept in places:
                 # A site has other lines, of other pools: it is not avoided for one's sake.
                 name = line.site, place
                 enough[name] = enough.get(name, True) and line.waiting(place) * 2 >= kept
-            if len(line) and None not in line.slow:
-                enough[line.site, None] = False
-        return [Avoided(site, *(place or ())) for (site, place), is_enough in enough.items() if is_enough]
+        return [
+            Avoided(site, *(place or ()))
+            for (site, place), is_enough in enough.items()
+            if is_enough and (place is not None or self._is_slow(site))
+        ]
+
+    def _is_slow(self, site: str) -> bool:
+        """None of its lines has messages that may go."""
+        return not any(len(line) and None not in line.slow for line in self._of_site[site])
 
     def mark_slow(self, line: SiteLine, place: Place | None, refused: NotNow, now: float) -> None:
         """No more of it is taken while enough of it is in line."""
         until = now + min(refused.wait_ms / 1000, LONGEST_BLOCK_S) + SLOW_LONGER_S
         line.slow[place] = until, self.kept(line, refused)
+        if self._lines.get((line.site, line.outlet)) is line:
+            self._slow[line.partition][line] = None
 
     def kept(self, line: SiteLine, refused: NotNow) -> int:
         """How many messages stay in line that this limit holds back: together with those of other limits no more than a

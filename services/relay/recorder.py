@@ -14,9 +14,10 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from services.relay.message.mail import End
+from shared.process.tracing import Tracer
 from shared.redis.ready import Recorded
 from shared.redis.redis import RedisAway
-from shared.words import events
+from shared.words import events, ids
 
 #: Ends wait so long for others, so that one round trip records many; the promise is 10 ms.
 GATHER_S = 0.002
@@ -33,9 +34,11 @@ FAILED = Counter("estafette_relay_failed_messages_total", "Messages that the eng
 LOST = Counter("estafette_relay_lost_leases_total", "Ends recorded after another relay had taken the message over")
 #: Of a fact, in its line in the log. The address is in the event.
 _LOGGED = (
-    "tenant", "job", "ordinal", "site", "host", "source", "attempt", "reason", "kind", "reply", "tls", "tls_policy",
+    "tenant", "job", "site", "host", "source", "attempt", "reason", "kind", "reply", "tls", "tls_policy",
     "retry_at", "duration_ms",
 )  # fmt: skip
+#: Of a fact, on the span of its attempt.
+_TRACED = ("attempt", "site", "host", "source", "reason", "kind", "tls_policy")
 T = TypeVar("T")
 _ends = {name: ENDS.labels(name) for name in ("Delivered", "Deferred", "Bounced", "Expired", "Suppressed", "Failed")}
 
@@ -51,7 +54,15 @@ class Queues(Protocol):
 class Recorder:
     """Takes ends with `add`; calls `done` with those that are recorded."""
 
-    def __init__(self, publisher: Publisher, queues: Queues, relay: str, done: Callable[[Sequence[End]], None]) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        queues: Queues,
+        relay: str,
+        done: Callable[[Sequence[End]], None],
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._tracer = tracer
         self._publisher = publisher
         self._queues = queues
         self._relay = relay
@@ -98,6 +109,9 @@ class Recorder:
         self._batches += 1
         name = f"{self._relay}.{self._batches}"
         await self._until_done(lambda: self._publisher.publish(facts, batch=name))
+        if self._tracer is not None:
+            for end in batch:
+                _trace(self._tracer, end)
         is_logged = self._log.is_enabled_for(logging.INFO)
         for fact in facts:
             _ends[type(fact).__name__].inc()
@@ -130,6 +144,21 @@ class Recorder:
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
 
 
+def _trace(tracer: Tracer, end: End) -> None:
+    """The attempt and the record of its fact, which is stored now."""
+    ready, fact = end.mail.ready, end.fact
+    if ready.trace is None or fact is None:
+        return
+    word = type(fact).__name__
+    about = {"message": ids.message_id(ready.job, ready.ordinal), "job": ready.job, "tenant": ready.tenant}
+    attempt = tracer.begin("attempt", about, ready.trace, end.mail.began_ms or fact.occurred_at)
+    record = tracer.begin("record", about | {"fact": word}, attempt.context, fact.occurred_at)
+    found = {name: getattr(fact, name, "") for name in _TRACED}
+    attempt.end(found | {"fact": word}, fact.occurred_at, failed="" if word == "Delivered" else word)
+    record.end()
+
+
 def _said(fact: events.Fact) -> dict[str, Any]:
     """The fields of a fact for its line in the log: all that tell what happened, and to which message; not to whom."""
-    return {name: value for name in _LOGGED if (value := getattr(fact, name, None)) not in (None, "")}
+    named = {"message": ids.message_id(fact.job, fact.ordinal)} if fact.ordinal is not None else {}
+    return named | {name: value for name in _LOGGED if (value := getattr(fact, name, None)) not in (None, "")}

@@ -21,7 +21,7 @@ import structlog
 
 from services.relay.aside import Aside
 from services.relay.checks.admission import Admission
-from services.relay.held import AWAY_PAUSE_S, Clock, Held
+from services.relay.held import AWAY_PAUSE_S, Clock, Held, Room
 from services.relay.lines import Lines, SiteLine
 from services.relay.message import ends
 from services.relay.message.mail import End, Mail
@@ -127,11 +127,10 @@ class Relay:
         held = self.held
         woken = "0"
         while not (stopping.is_set() or held.draining.is_set()):
-            room = max(0, held.room())
-            limit = min(held.limits.batch, room)
-            with held.asking(partition, limit):
+            room = held.room()
+            with held.asking(partition, room):
                 try:
-                    count, due_in_ms = await self._lease(partition, limit, room)
+                    count, due_in_ms = await self._lease(partition, room)
                 except RedisAway as away:
                     self._log.warning("redis_away", reason=str(away), partition=partition)
                     await pause(stopping, AWAY_PAUSE_S)
@@ -140,22 +139,21 @@ class Relay:
                     self._log.exception("take_failed", partition=partition)
                     await pause(stopping, FAULT_PAUSE_S)
                     continue
-            if room == 0:
+            if room.limit == 0 and count == 0:
                 await held.wait_for_room()
             elif count == 0:
-                due_in_ms = AVOIDING_WAIT_MS if self._lines.avoided(self._monotonic()) else due_in_ms
                 woken = await held.wait_for_more(partition, woken, due_in_ms, stopping)
             elif count < held.limits.batch // 2:
                 has_plenty = held.count(partition) >= held.limits.batch
                 await asyncio.sleep(GATHER_LONGER_S if has_plenty else GATHER_S)
 
-    async def _lease(self, partition: int, limit: int, room: int) -> tuple[int, int]:
-        """How many messages came, and in how many ms the next is due."""
-        avoided = self._lines.avoided(self._monotonic())
-        leases, due_in_ms = await self.held.lease(partition, limit, room, avoided)
+    async def _lease(self, partition: int, room: Room) -> tuple[int, int]:
+        """How many messages came, and in how many ms to ask for the next."""
+        avoided = self._lines.avoided(partition, self._monotonic())
+        leases, due_in_ms = await self.held.lease(partition, room, avoided)
         if leases:
             await self._admit(leases)
-        return len(leases), due_in_ms
+        return len(leases), AVOIDING_WAIT_MS if avoided else due_in_ms
 
     # Admit
 

@@ -21,7 +21,7 @@ class Relay(AgreedRelay, frozen=True, kw_only=True):
     connections_per_site: Positive = 20
     #: How long a relay may be silent before the others take its messages. Below a second a busy one would lose them.
     lease_ms: Annotated[int, Meta(ge=1_000, le=MOST)] = 15_000
-    #: Messages one relay process holds at a time.
+    #: Messages one relay process holds at a time; an eighth is kept for what people wait for.
     in_flight: Positive = 2_000
     #: Seconds before the second, third, … attempt, separated by commas; empty: the schedule of the relay.
     retry_schedule: Seconds = ""

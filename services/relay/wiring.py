@@ -33,6 +33,7 @@ from shared.net import dns
 from shared.net.web import Https
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle
+from shared.process.tracing import Tracer
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
@@ -99,11 +100,12 @@ def main_path(
     new_courier: Callable[[str, Outlet], Courier],
     retries: Retries,
     clock: Clock,
+    tracer: Tracer | None = None,
 ) -> Relay:
     """The relay `name`, that leases from `queues` and publishes what became of it."""
     held = Held(name, partitions, limits, queues, clock)
     lines = Lines(limits)
-    recorder = Recorder(publisher, queues, name, held.recorded)
+    recorder = Recorder(publisher, queues, name, held.recorded, tracer)
     put_aside = Aside(name, partitions, limits.lease_ms, queues, stops)
     allowed = Permission(held, lines, admission, stops, gate, retries, recorder, clock)
     working = Workers(held, lines, allowed, making, new_courier, begun, retries, recorder, gate, put_aside, clock)

@@ -26,8 +26,10 @@ from services.relay.message.mail import End, Made, Mail, Unmade
 from services.relay.message.retry import Retries
 from services.relay.permission import LeaseOver, Permission, Stopped
 from services.relay.recorder import Recorder
+from services.relay.turns import Turns
 from services.relay.words.notnow import NotNow
 from services.relay.words.outlet import Outlet
+from shared.redis.ready import BULK
 from shared.redis.redis import RedisAway
 from shared.words import events
 
@@ -114,13 +116,14 @@ class Workers:
         self._recorder = recorder
         self._gate = gate
         self._aside = aside
+        self._turns = Turns()
         self._now_ms = clock.now_ms
         self._monotonic = clock.monotonic
         self._log = structlog.get_logger("relay")
 
     def put_in_line(self, mail: Mail) -> SiteLine:
         """The line that the message waits in; there are workers for it."""
-        line = self._lines.at(mail.lease.site, self._gate.outlet(mail.ready))
+        line = self._lines.at(mail.lease.site, self._gate.outlet(mail.ready), mail.lease.partition)
         line.put(mail)
         line.arrived.set()
         self._staff(line)
@@ -158,9 +161,13 @@ class Workers:
 
     async def _work(self, line: SiteLine) -> None:
         """One worker: takes messages of its line until there have been none for a while."""
-        courier = self._new_courier(line.site, line.outlet)
+        courier, bulk = self._new_courier(line.site, line.outlet), 0
         try:
             while (mail := await self._next(line, courier)) is not None:
+                if mail.lease.lane == BULK:
+                    if (its_turn := self._turns.begin(bulk)) is not None:
+                        await its_turn
+                    bulk += 1
                 if len(line) and not line.slow:
                     self._making.ahead(line, self._monotonic())
                 was_open = courier.is_open
@@ -217,7 +224,7 @@ class Workers:
                 await asyncio.sleep(AWAY_PAUSE_S)
                 continue
             except Exception as fault:  # ours: it must not hold the message for ever, nor lose it
-                self._log.exception("attempt_failed", job=mail.ready.job, ordinal=mail.ready.ordinal)
+                self._log.exception("attempt_failed", message=mail.message_id, job=mail.ready.job)
                 why = Unmade("internal_error", type(fault).__name__, final=False)
                 now_ms = self._now_ms()
                 end = ends.unknown(mail, now_ms) if mail.begun else ends.unmade(mail, why, now_ms, self._retries)
@@ -242,6 +249,8 @@ class Workers:
             return shut
         made = await self._making.made(mail)
         now_ms = self._now_ms()
+        if ready.trace is not None:
+            mail.began_ms = now_ms
         if isinstance(made, Unmade):
             self._making.settle(mail, keep=False)
             return ends.unmade(mail, made, now_ms, self._retries)

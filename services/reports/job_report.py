@@ -150,6 +150,9 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     tags: Annotated[Sequence[str], says("Its tags.", ["soldes"])]
     test: Annotated[bool, says("Whether the caller called it a test.", False)]
     created_at: Annotated[str, says("When it was made.", "2026-01-31T09:05:00.123Z")]
+    request: Annotated[
+        str | None, says("The id of the request that made it: X-Request-Id of its answer.", "5e6f1c9a0b2d-2a")
+    ]
     send_at: Annotated[str | None, says("When it is to be queued; null for at once.", "2026-02-01T07:00:00.000Z")]
     expires_at: Annotated[str | None, says("When its messages expire.", "2026-02-04T07:00:00.000Z")]
     total: Annotated[int, says("How many recipients were taken so far.", 1_000)]
@@ -162,7 +165,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 #: The fields of a job that are shown; the tenant is what decides to whom.
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
-    jobs.SEND_AT, jobs.EXPIRES_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
+    jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
 )  # fmt: skip
 
 
@@ -185,6 +188,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     rate: str = ""
     at_most_once: bool = False
+    request: str = ""
 
     @classmethod
     def read(cls, job: str, found: jobs.Job) -> "Job":
@@ -206,6 +210,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             total=found[jobs.TOTAL],
             rate=found[jobs.RATE],
             at_most_once=found[jobs.AT_MOST_ONCE],
+            request=found[jobs.REQUEST],
         )
 
 
@@ -250,6 +255,7 @@ def report(
         tags=job.tags,
         test=job.test,
         created_at=rfc3339(job.created_at),
+        request=job.request or None,
         send_at=rfc3339(job.send_at) if job.send_at else None,
         expires_at=rfc3339(job.expires_at) if job.expires_at else None,
         total=job.total,

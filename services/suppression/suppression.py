@@ -11,7 +11,7 @@ from shared.process import logs
 from shared.redis import bus
 from shared.redis.recipients import Recipient
 from shared.redis.suppression import Record, normalised
-from shared.words import events
+from shared.words import events, ids
 
 APPLIED = Counter("estafette_suppression_facts_total", "Facts applied to the lists", ["reason"])
 LISTED = Counter("estafette_suppression_listed_total", "Addresses that entered a list", ["reason"])
@@ -48,7 +48,7 @@ class Suppression:
             APPLIED.labels(reason).inc()
             if entered:
                 LISTED.labels(reason).inc()
-                _log.info("listed", tenant=addition.tenant, reason=reason, job=addition.record.job)
+                _log.info("listed", **_named(addition.record), tenant=addition.tenant, reason=reason)
         AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
 
     async def _addition(self, entry: bus.Entry) -> Addition | None:
@@ -74,3 +74,10 @@ class Suppression:
         if fact.ordinal not in found:
             raise bus.Hopeless(f"{type(fact).__name__}: nobody knows the address of {fact.job or '-'}.{fact.ordinal}")
         return found[fact.ordinal].email
+
+
+def _named(record: Record) -> dict[str, str]:
+    """The message because of which an address was listed, where there is one."""
+    if record.ordinal < 0:
+        return {"job": record.job} if record.job else {}
+    return {"message": ids.message_id(record.job, record.ordinal), "job": record.job}

@@ -35,6 +35,7 @@ async def main(life: Lifecycle) -> None:
     routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
     app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
     runner = await prepared(app, life)
+    life.keep_serving()
     async with life.serving(settings.tracking.metrics_port):
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
         life.spawn(_check(life, client, secret), "installation")

@@ -26,9 +26,10 @@ from prometheus_client import Counter
 
 from services.tracking import pages
 from services.tracking.machines import machine
+from shared.process import logs
 from shared.redis.recipients import Recipient
 from shared.redis.redis import RedisAway
-from shared.words import events
+from shared.words import events, ids
 from shared.words.events import (
     Clicked,
     Fact,
@@ -39,6 +40,8 @@ from shared.words.tokens import InvalidToken, Kind, Token
 
 FACTS = Counter("estafette_tracking_facts_total", "Facts recorded, in Redis or in the spool", ["fact", "machine"])
 ANSWERS = Counter("estafette_tracking_answers_total", "Requests answered", ["kind", "status"])
+
+_log = logs.get_logger()
 
 #: Longer ones are cut: what matters stands in front, and facts are kept for long.
 MAX_USER_AGENT_CHARS = 512
@@ -167,7 +170,7 @@ class Tracking:
             except NotRecorded:
                 answer = Answer(503, LATER_HEADERS, pages.later(request.accept_language))
             else:
-                _facts(type(decision.fact).__name__, getattr(decision.fact, "machine", "")).inc()
+                _tell(decision.fact)
         _answers(request.kind, answer.status).inc()
         return answer
 
@@ -255,6 +258,14 @@ _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decisio
     "click": {"GET": _clicked, "HEAD": _clicked},
     "unsubscribe": {"GET": _leave_page, "HEAD": _leave_page, "POST": _unsubscribed},
 }
+
+
+def _tell(fact: Fact) -> None:
+    """Who leaves is asked after, so there is a line; opens and clicks are too many, and stand in the events."""
+    _facts(type(fact).__name__, getattr(fact, "machine", "")).inc()
+    if isinstance(fact, Unsubscribed):
+        named = {"message": ids.message_id(fact.job, fact.ordinal), "job": fact.job} if fact.ordinal is not None else {}
+        _log.info("unsubscribed", **named, tenant=fact.tenant, by=fact.by)
 
 
 def unsubscribed_by(content_type: str, body: bytes) -> str:

@@ -20,9 +20,12 @@ from shared.http import query
 from shared.http.openapi import openapi as openapi
 from shared.http.route import Call as Call
 from shared.http.route import Route as Route
+from shared.http.traced import traced
 from shared.http.turns import Turns
 from shared.net.problems import answer_errors, refuse_encoded
 from shared.net.problems import problem_answer as problem_answer
+from shared.net.requests import CURRENT
+from shared.process.tracing import Tracer
 from shared.redis.redis import RedisAway
 from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.principal import Principal as Principal
@@ -158,10 +161,11 @@ def application(
     max_body_bytes: int,
     admission: Admission | None = None,
     turns: Turns | None = None,
+    tracer: Tracer | None = None,
 ) -> web.Application:
     """One aiohttp application with all the routes, and `/v1/openapi.json` that describes them. `admission` holds the
     tenants to what they may ask for; in `turns` they share the loop, which one application has to itself."""
-    mounted = list(routes)
+    mounted = [traced(route, tracer) for route in routes]
     turns = turns or Turns()
     document = orjson.dumps(openapi(mounted))
 
@@ -275,6 +279,8 @@ async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Pri
     principal = await key_ring.verify(key.strip())
     if principal is None:
         raise Problem("unknown_key", "the key is not known, or was revoked", headers=challenge)
+    if (asked := CURRENT.get()) is not None:
+        asked.tenant = principal.tenant
     if scope not in principal.scopes:
         raise Problem("missing_scope", f"the key lacks the scope {scope!r}")
     return principal

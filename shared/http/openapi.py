@@ -15,13 +15,24 @@ from shared.http import query
 from shared.http.route import PATH, TAGS, Route
 from shared.words.errors import Problem, ProblemDocument
 from shared.words.problems import PROBLEMS
+from shared.words.request_ids import HEADER as REQUEST_ID
+from shared.words.request_ids import MAX_CHARS
 
 ABOUT = (
     "Sending and tracking of mail. Times are RFC 3339 in UTC. A list is read page by page: `after` takes its `next`. "
     "An error is a problem document (RFC 9457): programs go by the last part of its `type`, people by its `detail`, "
-    "and `faults` names everything that is wrong at once."
+    "and `faults` names everything that is wrong at once. Every request has an id, which is in each answer as "
+    "`X-Request-Id`: the one that the request names there, else the trace of its `traceparent`, else one that is made; "
+    "a job that it makes shows it as `request`."
 )
 _REF = "#/components/schemas/{name}"
+_REQUEST_ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_CHARS}
+_REQUEST_ID_HEADER = {
+    "description": "The id of the request.",
+    "schema": _REQUEST_ID_SCHEMA,
+    "example": "5e6f1c9a0b2d-2a",
+}
+_EACH_ANSWER = {"headers": {REQUEST_ID: {"$ref": f"#/components/headers/{REQUEST_ID}"}}}
 _PROBLEM_MEDIA = "application/problem+json"
 
 Document = dict[str, Any]
@@ -49,6 +60,7 @@ def openapi(routes: Sequence[Route]) -> Document:
         "paths": paths,
         "components": {
             "schemas": components,
+            "headers": {REQUEST_ID: _REQUEST_ID_HEADER},
             "examples": {word: _problem_example(word) for word in PROBLEMS if word in used},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
@@ -107,7 +119,7 @@ def _operation(route: Route, schema_of: Schemas, components: Mapping[str, Docume
     for status in {PROBLEMS[word].status for word in problems}:
         words = [word for word in problems if PROBLEMS[word].status == status]
         answers.setdefault(status, _refusal(words, schema_of[ProblemDocument]))
-    operation["responses"] = {str(status): answers[status] for status in sorted(answers)}
+    operation["responses"] = {str(status): answers[status] | _EACH_ANSWER for status in sorted(answers)}
     return operation
 
 

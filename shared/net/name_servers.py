@@ -93,7 +93,7 @@ class _Server:
     def __init__(self, place: Place) -> None:
         self.place = place
         self._port: _Port | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[_Port] | None = None
         self._edns = True
 
     async def ask(self, name: str, record_type: RecordType, timeout_s: float) -> Reply:
@@ -117,14 +117,24 @@ class _Server:
         return reply
 
     async def _open_port(self) -> "_Port":
-        async with self._opening:
-            if self._port is None or self._port.is_used_up:
-                if self._port is not None:
-                    self._port.retire()
-                loop = asyncio.get_running_loop()
-                _, self._port = await loop.create_datagram_endpoint(_Port, remote_addr=self.place)
-            self._port.uses += 1
+        """One that has uses left. All who wait for a new one go on at once: behind a lock they would one by one, a turn
+        of the loop each."""
+        while (port := self._port) is None or port.is_used_up:
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open(), name="name server port")
+            await asyncio.shield(self._opening)
+        port.uses += 1
+        return port
+
+    async def _open(self) -> "_Port":
+        try:
+            if self._port is not None:
+                self._port.retire()
+            loop = asyncio.get_running_loop()
+            _, self._port = await loop.create_datagram_endpoint(_Port, remote_addr=self.place)
             return self._port
+        finally:
+            self._opening = None
 
     async def _over_tcp(self, packet: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(*self.place)
@@ -138,6 +148,8 @@ class _Server:
         return reply
 
     def close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
         if self._port is not None:
             self._port.transport.close()
 

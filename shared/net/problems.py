@@ -7,6 +7,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from shared.net.requests import PROBLEM, route_of
 from shared.words.errors import Problem
 
 #: aiohttp's own errors in our words.
@@ -16,12 +17,14 @@ Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def problem_answer(problem: Problem) -> web.Response:
-    return web.Response(
+    answer = web.Response(
         body=orjson.dumps(problem.document(), default=msgspec.to_builtins),
         status=problem.status,
         content_type="application/problem+json",
         headers=problem.headers,
     )
+    answer[PROBLEM] = problem.word
+    return answer
 
 
 @web.middleware
@@ -57,8 +60,5 @@ async def answer_errors(request: web.Request, handler: Call) -> web.StreamRespon
     except (ConnectionError, TimeoutError):
         raise
     except Exception:
-        # The route, not the path: in the paths of recipients stand tokens.
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else None
-        structlog.get_logger("http").exception("request_failed", route=route, method=request.method)
+        structlog.get_logger("http").exception("request_failed", route=route_of(request), method=request.method)
         return problem_answer(Problem("internal_error", "this is our fault, and it is logged"))

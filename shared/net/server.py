@@ -6,6 +6,7 @@ may come.
 - A connection has to bring each header, and every body its bytes, in time, and to take its answers in time; idle ones
   are closed. So slow and silent peers end here and not with the last file descriptor.
 - A body costs its size: what frames its chunks is bounded by what is in them.
+- Each request has an id (`shared.words.request_ids`), which is in its answer; one that fails has a line in the log.
 - Beyond the connections that a process, or one peer of it, may have (`shared.net.connections`), the longest idle gives
   its place to a new one, or a slow one; where all are being served the new one is told so and closed.
 """
@@ -15,6 +16,8 @@ import contextlib
 import re
 import resource
 from collections.abc import Awaitable, Callable
+from itertools import count
+from secrets import token_hex
 from typing import Any, cast
 
 import msgspec
@@ -27,7 +30,9 @@ from prometheus_client import Counter
 from shared.net.connections import Connections, Places, Room
 from shared.net.peers import peer_of
 from shared.net.problems import problem_answer
+from shared.net.requests import CURRENT, Asked, Failures, asked
 from shared.words.errors import Problem
+from shared.words.request_ids import HEADER as REQUEST_ID
 
 #: What answers say of the server: its name, and no version.
 SERVER = "estafette"
@@ -44,6 +49,9 @@ PROBLEM_WORDS = {413: "body_too_large", 414: "line_too_long", 431: "header_too_l
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
+
+#: aiohttp's word for the method of what it could not read.
+UNREAD = "UNKNOWN"
 
 #: What we wait for; the third is a body.
 HEADER, ANSWER = "header", "answer"
@@ -87,15 +95,30 @@ class _Server(web.Server):
     def __init__(self, made: web.Server, places: Places, limits: Limits) -> None:
         answer = cast(Any, made.request_handler)
         make = cast(Any, made.request_factory)
+        # Cheap, and no other process makes the same: whoever asks for a picture says no id, and there are many.
+        prefix, numbers = token_hex(6), count(1)
+        now_s = made._loop.time
+        failures = Failures(now_s)
+
+        def next_id() -> str:
+            return f"{prefix}-{next(numbers):x}"
 
         async def handled(request: web.BaseRequest) -> web.StreamResponse:
-            if (problem := fault_of_head(request)) is not None:
-                return _own(problem)
+            began_s = now_s()
+            under_way = asked(request, next_id)
             try:
-                return cast(web.StreamResponse, await answer(request))
+                if (problem := fault_of_head(request)) is not None:
+                    response = _own(problem)
+                else:
+                    response = await answer(request)
             except web.HTTPExpectationFailed:
                 # aiohttp says so before any route or middleware is asked, and repeats what was expected.
-                return _own(Problem("expectation_failed", "only Expect: 100-continue is known"))
+                response = _own(Problem("expectation_failed", "only Expect: 100-continue is known"))
+            finally:
+                under_way.is_over = True
+            if response.status >= 400:
+                failures.tell(request, response, under_way, began_s)
+            return cast(web.StreamResponse, response)
 
         def begun(
             message: Any, payload: Any, protocol: "_Handler", writer: AbstractStreamWriter, task: Any
@@ -104,7 +127,7 @@ class _Server(web.Server):
             return cast(web.BaseRequest, make(message, payload, protocol, writer, task))
 
         super().__init__(handled, request_factory=cast(Any, begun), loop=made._loop, **made._kwargs)
-        self.places, self.limits = places, limits
+        self.places, self.limits, self.next_id = places, limits, next_id
 
     def __call__(self) -> RequestHandler:
         return _Handler(self, loop=self._loop, **self._kwargs)
@@ -122,12 +145,12 @@ class _Wait:
 class _Handler(RequestHandler):
     __slots__ = (
         "_body", "_body_began_bytes", "_gone", "_head_s", "_heard_bytes", "_is_answering", "_is_deaf", "_limits",
-        "_places", "_refused", "_rooms", "_sent_bytes", "_wait", "_watch", "_wire", "_writer",
+        "_next_id", "_places", "_refused", "_rooms", "_sent_bytes", "_wait", "_watch", "_wire", "_writer",
     )  # fmt: skip
 
     def __init__(self, server: _Server, **options: Any) -> None:
         super().__init__(server, **options)
-        self._places, self._limits = server.places, server.limits
+        self._places, self._limits, self._next_id = server.places, server.limits, server.next_id
         self._rooms: tuple[Room, ...] = ()
         self._refused = False
         #: What still comes is thrown away.
@@ -337,7 +360,11 @@ class _Handler(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What is no HTTP, or a fault of the server itself: neither its bytes nor the parser's words are repeated."""
-        log = structlog.get_logger("http")
+        under_way = CURRENT.get()
+        if under_way is None or request.method == UNREAD:  # what could not be read was never under way
+            under_way = Asked(self._next_id())
+            CURRENT.set(under_way)
+        log = structlog.get_logger("http").bind(request=under_way.id)
         if isinstance(exc, ConnectionError):
             log.info("client_gone", error=type(exc).__name__)  # or we closed it: neither is a fault of ours
         elif status < 500:
@@ -384,12 +411,16 @@ def _own(problem: Problem) -> web.Response:
     """The answer of the server itself, its last over this connection."""
     response = problem_answer(problem)
     response.headers["Server"] = SERVER
+    if (under_way := CURRENT.get()) is not None:
+        response.headers[REQUEST_ID] = under_way.id
     response.force_close()
     return response
 
 
 async def _name(_request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = SERVER
+    if (under_way := CURRENT.get()) is not None:
+        response.headers[REQUEST_ID] = under_way.id
 
 
 def _refusal(problem: Problem) -> bytes:

@@ -20,7 +20,9 @@ What happens then:
 
 - `run` reads the settings (exit code 2 and all faults on stderr if they are wrong, each or together), configures logs,
   starts uvloop.
-- SIGTERM or SIGINT sets `life.stopping`; from that moment /readyz answers 503. A process that never was ready has
+- SIGTERM or SIGINT sets `life.stopping`; from that moment /readyz answers 503. Where `main` has said
+  `life.keep_serving()`, /readyz answers 503 at once and `life.stopping` is set `lifecycle.grace_seconds` later: until
+  then all goes on as before, for proxies that have not asked /readyz yet. A process that never was ready has
   nothing in flight: everything is cancelled at once. Otherwise `main` and the spawned tasks have
   `lifecycle.drain_seconds` to end by themselves; what is left then is cancelled; a second signal cancels at once.
   SIGHUP is ignored.
@@ -45,6 +47,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import uvloop
@@ -76,6 +79,8 @@ class Lifecycle:
         #: Set once, at the first signal, crash or `stop`: take nothing new, finish what is in flight.
         self.stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._grace_s = 0.0
+        self._is_leaving = False
         self._was_ready = False
         self._reason: str | None = "starting"
         self._checks: list[metrics.Readiness] = []
@@ -117,7 +122,7 @@ class Lifecycle:
 
     async def readiness(self) -> str | None:
         """Why this process is not ready; None when it is."""
-        if self.stopping.is_set():
+        if self._is_leaving or self.stopping.is_set():
             return "draining"
         if self._reason is not None:
             return self._reason
@@ -134,6 +139,10 @@ class Lifecycle:
             else:
                 self._log.warning("not_ready", reason=reason)
         self._was_ready = self._was_ready or reason is None
+
+    def keep_serving(self) -> None:
+        """Said by who has callers: it takes them for `lifecycle.grace_seconds` after /readyz begins to say 503."""
+        self._grace_s = float(self.settings.lifecycle.grace_seconds)
 
     # Parts
 
@@ -188,9 +197,15 @@ class Lifecycle:
         return self._code
 
     def _signalled(self, signalled: signal.Signals) -> None:
-        if self.stopping.is_set():
+        is_second = self._is_leaving or self.stopping.is_set()
+        if is_second:
             self._hurry.set()
-        self.stop(signalled.name)
+        self._is_leaving = True
+        if is_second or not self._grace_s or not self._was_ready:
+            self.stop(signalled.name)
+            return
+        self._log.info("leaving", reason=signalled.name, grace_seconds=self._grace_s)
+        asyncio.get_running_loop().call_later(self._grace_s, self.stop, signalled.name)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -238,9 +253,11 @@ def run(
     name: str,
     read: Callable[[], Settings],
     beat: Callable[[], None] = lambda: None,
+    log_file: Path | None = None,
 ) -> NoReturn:
     """The whole life of a process: ends by SystemExit with 0 drained, 1 crashed, 2 for the operator to mend. `read`
-    gives its settings (`services.settings.read`); `beat` is called once a second while the process does not hang."""
+    gives its settings (`services.settings.read`); `beat` is called once a second while the process does not hang;
+    `log_file` is where its standard error leads, if that may be moved away (`logs.configure`)."""
     # There is nothing to reload yet, and a terminal that closes is no reason to drop what is in flight.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -249,7 +266,7 @@ def run(
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
-    logs.configure(name, settings.logs.level)
+    logs.configure(name, settings.logs.level, log_file)
     for doubt in coherence.doubts(settings, name):
         logs.get_logger().warning("settings_doubtful", about=doubt)
     os.umask(0o077)  # what is written is ours alone

@@ -1,8 +1,10 @@
 """Logs: one line of JSON on stderr per fact, with the fact's word first and its fields after it.
 
     log = logs.get_logger()                 # at the top of a module
-    log.info("deferred", site=site, reply=reply)
+    log.info("deferred", message=message_id, site=site, reply=reply)
 
+A line about a message has its id as `message`, and its job's as `job`. What a request causes while it is under way has
+its id as `request`, by itself.
 `configure` is called once a process, by `shared.process.lifecycle.run`. What libraries say by the standard library's
 logging joins the same stream from WARNING on, without what it says of others' input. To log never fails: where lines
 cannot be written, because the disk is full, they are lost and counted. Never log a body, a token or a key; fields
@@ -10,22 +12,30 @@ with such a name are blanked in case somebody does, as are what has the shape of
 address the domain is left, which is what people who run this look for: hosts repeat recipients in what they reply.
 """
 
+import contextlib
 import logging
+import os
 import re
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import orjson
 import structlog
 from prometheus_client import Counter
 
+from shared.net.requests import current_id
+
 Logger = structlog.typing.FilteringBoundLogger
 
 LOST = Counter("estafette_log_lines_lost_total", "Log lines that could not be written, or not whole")
 
+#: How often it is asked whether the file was moved away: a look takes 1 µs, a line 5.
+LOOK_LINES = 50
+STDOUT = 1
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 #: Names of fields, or the last word of one (`client_secret`), whose value is never shown.
 _SECRET_FIELDS = frozenset(
@@ -57,8 +67,9 @@ def get_logger() -> Logger:
     return cast(Logger, structlog.get_logger())
 
 
-def configure(process: str, level: str = "info") -> None:
-    """All lines of this process carry `process`; below `level` nothing is written."""
+def configure(process: str, level: str = "info", file: Path | None = None) -> None:
+    """All lines of this process carry `process`; below `level` nothing is written. With `file`, which is where standard
+    error leads: when that was moved away, lines go on in a new one of its name."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -68,7 +79,7 @@ def configure(process: str, level: str = "info") -> None:
             Line(process),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Lines(sys.stderr.buffer))),
+        logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Lines(sys.stderr.buffer, file))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[Bridge()], level=max(logging.WARNING, LEVELS[level]), force=True)
@@ -76,13 +87,21 @@ def configure(process: str, level: str = "info") -> None:
 
 class _Lines:
     """Where lines go. What cannot be written (a disk that is full, a reader that is gone) is lost and counted: a log
-    is no reason to fail, least of all between a mail and its record. A line that was cut is ended before the next."""
+    is no reason to fail, least of all between a mail and its record. A line that was cut is ended before the next.
 
-    def __init__(self, out: BinaryIO) -> None:
+    A file that was moved away is followed within `LOOK_LINES`; what comes until then stands in the one that was moved,
+    so that no line is lost, and whoever moves it signals nobody."""
+
+    def __init__(self, out: BinaryIO, file: Path | None = None) -> None:
         self._out = getattr(out, "raw", out)  # without a buffer, in which what was refused would wait
         self._is_cut = False
+        self._file = file
+        self._lines = 0
 
     def write(self, line: bytes) -> int:
+        self._lines += 1
+        if self._file is not None and self._lines % LOOK_LINES == 0:
+            _follow(self._file, self._out.fileno())
         whole = b"\n" + line if self._is_cut else line
         try:
             written = self._out.write(whole) or 0
@@ -98,6 +117,20 @@ class _Lines:
         pass
 
 
+def _follow(file: Path, out: int) -> None:
+    """What is written to `out`, and to standard output beside it, goes to the file of that name."""
+    with contextlib.suppress(OSError):  # no room, no rights: it goes where it went
+        there = os.fstat(out)
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(file.stat(), there):
+                return
+        new = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if os.path.samestat(os.fstat(STDOUT), there):
+            os.dup2(new, STDOUT)
+        os.dup2(new, out)
+        os.close(new)
+
+
 class Line:
     """The last processor: secrets blanked, fields in a fixed order, bytes out."""
 
@@ -110,9 +143,15 @@ class Line:
             "level": fields.pop("level"),
             "process": self._process,
             "event": _safe_text(str(fields.pop("event"))),
+            **_asked(fields),
             **{name: _safe(name, value) for name, value in fields.items()},
         }
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _asked(fields: MutableMapping[str, Any]) -> dict[str, object]:
+    request = fields.pop("request", "") or current_id()
+    return {"request": _safe("request", request)} if request else {}
 
 
 class Bridge(logging.Handler):

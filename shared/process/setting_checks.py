@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
+from shared.net import redis_url as several
 from shared.net.peers import is_address
 
 #: A host as it stands in a URL, a bind address or a greeting: letters, digits, dots, hyphens; colons of IPv6.
@@ -75,11 +76,8 @@ def route(text: str) -> None:
 
 
 def redis_url(text: str) -> None:
-    if text.startswith("redis+cluster://"):
-        for place in text.removeprefix("redis+cluster://").rstrip("/").split(","):
-            name, _, number = place.rpartition(":")
-            if not name or not _is_port(number):
-                raise ValueError("expected redis+cluster://host:port, more of them separated by commas")
+    if several.is_of_several(text):
+        several.parse(text)
     elif text.startswith(("redis://", "rediss://")):
         try:
             url(text)

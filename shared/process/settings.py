@@ -21,55 +21,28 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from shared.process.setting_checks import CHECKS
+from shared.process.setting_kinds import MOST as MOST
+from shared.process.setting_kinds import Address as Address
+from shared.process.setting_kinds import HttpUrl as HttpUrl
+from shared.process.setting_kinds import Networks as Networks
+from shared.process.setting_kinds import NotNegative as NotNegative
+from shared.process.setting_kinds import Port as Port
+from shared.process.setting_kinds import Positive as Positive
+from shared.process.setting_kinds import RedisUrl as RedisUrl
+from shared.process.setting_kinds import Route as Route
+from shared.process.setting_kinds import Seconds as Seconds
 from shared.words.errors import OperatorFault
 
 PREFIX = "ESTAFETTE_"
 FILE_VARIABLE = "ESTAFETTE_SETTINGS_FILE"
 DEFAULT_FILE = "estafette.toml"
-
-Port = Annotated[int, Meta(ge=0, le=65535)]
-#: What all who count with it, Redis' scripts too, have room for.
-MOST = 1 << 53
-Positive = Annotated[int, Meta(ge=1, le=MOST)]
-NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
-# What a pattern means stands beside it: that is what people are told.
-RedisUrl = Annotated[
-    str,
-    Meta(
-        pattern=r"^$|^(rediss?|redis\+cluster)://[^\s]+$|^unix:///[^\s]+$",
-        description="redis://host:port/0, rediss://…, unix:///path or redis+cluster://host:port,host:port",
-    ),
-]
-HttpUrl = Annotated[
-    str,
-    Meta(
-        pattern=r"^$|^https?://[^\s/?#]+(/[^\s?#]*)?$",
-        description="a web address without query, as https://links.acme.example",
-    ),
-]
-Route = Annotated[
-    str,
-    Meta(pattern=r"^(mailbox|mx|smtp://[^\s/@]+:[0-9]{1,5})$", description="mailbox, mx, or smtp://host:port"),
-]
-Networks = Annotated[
-    str,
-    Meta(
-        pattern=r"^$|^ *[0-9A-Fa-f.:]+(/[0-9]{1,3})?( *, *[0-9A-Fa-f.:]+(/[0-9]{1,3})?)* *$",
-        description="networks or addresses with commas between, as 192.0.2.0/24,2001:db8::/32",
-    ),
-]
-Address = Annotated[str, Meta(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an address, as postmaster@acme.example")]
-Seconds = Annotated[
-    str,
-    Meta(pattern=r"^$|^[0-9]+(,[0-9]+)*$", description="seconds with commas between and no blanks, as 60,300,3600"),
-]
 
 S = TypeVar("S", bound="Section")
 
@@ -118,7 +91,9 @@ class Data(Section, frozen=True, kw_only=True):
 
 
 class Redis(Section, frozen=True, kw_only=True):
-    #: `redis://host:port/0`, `rediss://…`, `redis+cluster://host:port`; empty: `estafette run` starts a server.
+    #: `redis://host:port/0`, `redis+cluster://host:port,host:port` or `redis+sentinel://host:port,host:port/master`;
+    #: with `user:password@` before the hosts if any, `rediss` for TLS, `?ssl_ca_certs=file` behind for an authority of
+    #: your own; empty: `estafette run` starts a server.
     url: RedisUrl = ""
     #: Fixed at first start, checked at every start.
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
@@ -270,19 +245,37 @@ class Metrics(Section, frozen=True, kw_only=True):
 
 class Logs(Section, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
+    #: Under `estafette run`: a process's log that has grown to so much is moved to `<process>.log.1`, that one to
+    #: `<process>.log.2`, and so on.
+    max_bytes: Annotated[int, Meta(ge=4096, le=MOST)] = 64 * 1024 * 1024
+    #: So many of those are kept of each process.
+    files: Annotated[int, Meta(ge=1, le=1000)] = 5
+
+
+class Tracing(Section, frozen=True, kw_only=True):
+    #: Where spans go: an OTLP receiver over HTTP, as `http://127.0.0.1:4318/v1/traces`. Empty: nothing is traced. Needs
+    #: `pip install 'estafette[tracing]'`.
+    url: HttpUrl = ""
+    #: Of requests whose `traceparent` does not say, the share that is traced.
+    sampled_percent: Annotated[int, Meta(ge=0, le=100)] = 100
+    #: Of a job whose request is traced, so many messages are, the first ones.
+    messages_per_job: NotNegative = 100
 
 
 class Lifecycle(Section, frozen=True, kw_only=True):
     #: Between SIGTERM and the end: what is in flight by then is left to its lease.
     drain_seconds: NotNegative = 10
+    #: Before that, `http`, `tracking` and `bounces` go on taking what comes while their /readyz says 503: for so long a
+    #: proxy in front may not have asked yet. 0: they stop at once, as is right where nobody asks.
+    grace_seconds: NotNegative = 0
     #: A process that hangs for so long is killed and started again: its loop does not turn, or, of a relay, its leases
     #: are not renewed while Redis answers. Twice `relay.lease_ms` at least, for a relay.
     hang_seconds: Annotated[int, Meta(ge=2, le=MOST)] = 30
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is shared, and of the sections of services what others agree on with them. `joined` adds what each service
-    declares: `of` gives a service its own section."""
+    """What is shared, and of the sections of services what others agree on with them. `services/settings.py` adds what
+    each service declares: `of` gives a service its own section."""
 
     #: Sections of services, which are told after `http`.
     OWN: ClassVar[tuple[str, ...]] = ()
@@ -301,6 +294,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     secret: Secret = Secret()
     metrics: Metrics = Metrics()
     logs: Logs = Logs()
+    tracing: Tracing = Tracing()
     lifecycle: Lifecycle = Lifecycle()
 
     def of(self, kind: type[S]) -> S:
@@ -359,19 +353,6 @@ def settings_file(environ: Mapping[str, str]) -> Path | None:
     return here if here.is_file() else None
 
 
-def joined(own: Mapping[str, type[Section]]) -> type[Settings]:
-    """Settings in which each of these sections stands under its name, whole."""
-    made = msgspec.defstruct(
-        "Settings",
-        [(name, kind, kind()) for name, kind in own.items()],
-        bases=(Settings,),
-        namespace={"OWN": tuple(own)},
-        frozen=True,
-        kw_only=True,
-    )
-    return cast(type[Settings], made)
-
-
 def read(kind: type[Settings]) -> Settings:
     """The settings of this process: its environment and the file. SettingsError with every fault."""
     return load(kind, os.environ, settings_file(os.environ))
@@ -412,11 +393,15 @@ def explain(kind: type[Settings], environ: Mapping[str, str], file: Path | None)
             given[name] = (checked, source)
     if faults:
         raise SettingsError(faults)
-    return [
-        InForce(name, *given.get(name, (default, "default")))
-        for section, struct in sections.items()
-        for name, default in ((f"{section}.{field}", getattr(struct(), field)) for field in fields_of(struct))
-    ]
+    return [InForce(name, *given.get(name, (default, "default"))) for name, default in defaults(kind)]
+
+
+def defaults(kind: type[Settings]) -> Iterator[tuple[str, Any]]:
+    """The name and the default of every setting, in the order in which they are told."""
+    made = kind()
+    for section, struct in sections_of(kind).items():
+        for field in fields_of(struct):
+            yield f"{section}.{field}", getattr(getattr(made, section), field)
 
 
 def _shown(value: object) -> str:
@@ -445,7 +430,7 @@ def expected(kind: Any) -> str:
 def sections_of(kind: type[Settings]) -> dict[str, type[Section]]:
     """The sections by name, in the order in which they are told."""
     found = {field.name: field.type for field in msgspec.structs.fields(kind)}
-    shared = [name for name in found if name not in kind.OWN]
+    shared = [name for name in Settings.__struct_fields__ if name not in kind.OWN]
     behind = shared.index("http") + 1
     return {name: found[name] for name in (*shared[:behind], *kind.OWN, *shared[behind:])}
 

@@ -12,6 +12,8 @@ Rules that the scripts and loops here keep:
   anything else (read again after a while, buried when it has failed `MAX_FAILURES` times), raised `Hopeless` (buried at
   once). It may run twice for the same entry. What is buried is in the dead stream with its reason.
 - A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
+- What nobody here knows by name, or by its major version, was written by a newer program: it stays unread for a newer
+  reader, in the name of `LEFT`, and is buried only when none has come in `NEWER_AFTER_MS`.
 - What a dead consumer left is taken over after `CLAIM_AFTER_MS`.
 - A group is registered with its stream by the consumer that makes it, and again whenever that looks for what others
   left: `trimming` heeds who is registered, and nobody else.
@@ -27,6 +29,7 @@ from dataclasses import dataclass
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from shared.process.clock import now_ms
 from shared.process.lifecycle import pause
 from shared.redis import keys
 from shared.redis.redis import (
@@ -47,6 +50,13 @@ CLAIM_AFTER_MS = 30_000
 #: back.
 FORGET_AFTER_MS = 3_600_000
 MAX_FAILURES = 5
+#: Whose it is, in its group, what is left for a newer reader. No process has such a name. From it, as from a dead
+#: consumer, all readers take it over again and again: the newer one among them keeps it.
+LEFT = "left-for-a-newer-reader"
+#: Longer than an upgrade of an installation takes, a weekend included.
+NEWER_AFTER_MS = 3 * 86_400_000
+#: Names that a line in the log was written for; beyond, one is told twice.
+MAX_TOLD = 100
 #: What failed is handed over again after this, and then twice as long each time.
 FIRST_RETRY_S = 0.1
 LAST_RETRY_S = 5.0
@@ -62,6 +72,9 @@ PUBLISH_SECONDS = Histogram(
 HANDLED = Counter("estafette_bus_handled_total", "Entries acknowledged", ["stream", "group"])
 BURIED = Counter("estafette_bus_buried_total", "Entries moved to a dead stream", ["stream", "group"])
 TAKEN_OVER = Counter("estafette_bus_taken_over_total", "Entries taken over from a dead consumer", ["stream", "group"])
+LEFT_ENTRIES = Counter(
+    "estafette_bus_left_total", "Times that an entry was left for a newer reader", ["stream", "group"]
+)
 BACKLOG = Gauge("estafette_bus_pending_entries", "Entries read and not yet acknowledged", ["stream", "group"])
 
 _published = {name: PUBLISHED.labels(name) for name in events.FACTS}
@@ -89,6 +102,16 @@ class Entry:
     name: str
     version: int
     body: bytes
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer program wrote it: nothing here has its name, or its version."""
+        return self.version > events.MAJOR_VERSION or (self.name not in events.MESSAGES and self.name != "")
+
+    @property
+    def written_ms(self) -> int:
+        """When, by the clock of Redis."""
+        return int(self.stream_id.partition("-")[0])
 
     def message(self) -> events.Message:
         """The message itself. `Hopeless` if this reader cannot understand it."""
@@ -204,6 +227,7 @@ class Consumer:
         remove: bool = False,
         claim_after_ms: int = CLAIM_AFTER_MS,
         forget_after_ms: int = FORGET_AFTER_MS,
+        now_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._client = client
         self._partitions = partitions
@@ -215,11 +239,14 @@ class Consumer:
         self._remove = remove
         self._claim_after_ms = claim_after_ms
         self._forget_after_ms = forget_after_ms
+        self._now_ms = now_ms
+        self._told: set[tuple[str, int]] = set()
         self._log = structlog.get_logger("bus").bind(group=group)
         kind = stream(0).partition("}:")[2]
         self._handled = HANDLED.labels(kind, group)
         self._buried = BURIED.labels(kind, group)
         self._taken_over = TAKEN_OVER.labels(kind, group)
+        self._left = LEFT_ENTRIES.labels(kind, group)
         self._backlog = BACKLOG.labels(kind, group)
         self._pending: dict[int, int] = {}
         self._failures: dict[int, dict[str, int]] = defaultdict(dict)
@@ -290,6 +317,9 @@ class Consumer:
             # Deleted from the stream while it was in hand: it can never be handled, and would stay in hand for ever.
             await self._client.xack(self._stream(partition), self._group, *removed)
         entries = [entry(number, fields) for number, fields in read if fields]
+        if newer := [one for one in entries if one.is_newer]:
+            await self._leave(partition, newer)
+            entries = [one for one in entries if not one.is_newer]
         if not entries:
             return
         try:
@@ -304,6 +334,21 @@ class Consumer:
                 await self._one_by_one(partition, entries)
         if any(one.stream_id in self._failures[partition] for one in entries):
             raise _ReadAgain
+
+    async def _leave(self, partition: int, newer: Sequence[Entry]) -> None:
+        """For a newer reader; what has waited for one too long is buried."""
+        since_ms = self._now_ms() - NEWER_AFTER_MS
+        if left := [one.stream_id for one in newer if one.written_ms > since_ms]:
+            await self._client.xclaim(self._stream(partition), self._group, LEFT, 0, left, justid=True)
+            self._left.inc(len(left))
+        for one in newer:
+            if one.written_ms <= since_ms:
+                await self._bury(partition, one, f"version {one.version} of {one.name} is newer than every reader")
+            elif (one.name, one.version) not in self._told:
+                self._told = {*self._told, (one.name, one.version)} if len(self._told) < MAX_TOLD else set()
+                self._log.warning(
+                    "left_for_newer", message_name=one.name[:100], version=one.version, entry=one.stream_id
+                )
 
     async def _one_by_one(self, partition: int, entries: Sequence[Entry]) -> None:
         for one in entries:
@@ -321,7 +366,7 @@ class Consumer:
             await self._bury(partition, failed, str(fault))
             return
         failures = self._failures[partition].get(failed.stream_id, 0) + 1
-        self._log.warning("handler_failed", entry=failed.stream_id, failures=failures, exc_info=fault)
+        self._log.warning("handler_failed", **named(failed), entry=failed.stream_id, failures=failures, exc_info=fault)
         if failures >= MAX_FAILURES:
             await self._bury(partition, failed, f"{type(fault).__name__}: {fault}")
         else:
@@ -350,7 +395,7 @@ class Consumer:
         self._failures[partition].pop(dead.stream_id, None)
         self._handled.inc()
         self._buried.inc()
-        self._log.error("buried", entry=dead.stream_id, message_name=dead.name, reason=reason[:200])
+        self._log.error("buried", **named(dead), entry=dead.stream_id, message_name=dead.name, reason=reason[:200])
 
     async def _take_over(self, partition: int) -> None:
         """Hands over what consumers that died had read. XAUTOCLAIM counts the delivery."""
@@ -384,6 +429,19 @@ def entry(number: bytes, fields: Mapping[bytes, bytes]) -> Entry:
         int(version) if version.isdigit() else 0,
         fields.get(b"b", b""),
     )
+
+
+def named(about: Entry) -> dict[str, str]:
+    """The message that an entry is about, or its job, for a line in the log; nothing where neither can be read."""
+    try:
+        found = about.message()
+    except Hopeless:
+        return {}
+    job = getattr(found, "job", "")
+    ordinal = getattr(found, "ordinal", getattr(found, "first_ordinal", None))
+    if not job:
+        return {}
+    return {"job": job} if ordinal is None else {"message": ids.message_id(job, ordinal), "job": job}
 
 
 async def _cancelled(tasks: "Sequence[asyncio.Task[None]]", again_after_s: float = 0.05) -> None:

@@ -14,6 +14,9 @@
     rate          text, "" for none      once          queueing, reports (`shared.words.rates`)
     at_most_once  flag                   once          queueing, reports
     test          flag                   once          breakers, reports
+    request_id    text                   once          queueing, reports: the id of the request that made it
+    trace         text                   once, if   queueing: the span of that request (`shared.process.tracing`)
+                                         traced
     from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
@@ -80,6 +83,8 @@ MAX_AGE_MS = _number("max_age_ms")
 RATE = _text("rate")
 AT_MOST_ONCE = _flag("at_most_once")
 TEST = _flag("test")
+REQUEST = _text("request_id")
+TRACE = _text("trace")
 SENDER = _text("from")
 SUBJECT = _text("subject")
 LIST = _text("list")
@@ -91,7 +96,7 @@ FIELDS: dict[str, Field[Any]] = {
     field.name: field
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
-        AT_MOST_ONCE, TEST, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
+        AT_MOST_ONCE, TEST, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -112,6 +117,8 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     rate: str
     at_most_once: bool
     test: bool
+    request: str = ""
+    trace: str = ""
     sender: str
     subject: str
     list: str
@@ -121,8 +128,10 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
 
 def written(new: New) -> dict[str, Stored]:
     """What the hash has of a job from the beginning; the rest is for scripts to count."""
+    traced = (_written(TRACE, new.trace),) if new.trace else ()
     return dict(
         (
+            *traced,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),
@@ -133,6 +142,7 @@ def written(new: New) -> dict[str, Stored]:
             _written(RATE, new.rate),
             _written(AT_MOST_ONCE, new.at_most_once),
             _written(TEST, new.test),
+            _written(REQUEST, new.request),
             _written(SENDER, new.sender),
             _written(SUBJECT, new.subject),
             _written(LIST, new.list),

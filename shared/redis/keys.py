@@ -242,6 +242,12 @@ def sites(p: int, channel: Channel) -> str:
     return f"est:{{p{p}}}:{channel}:sites"
 
 
+def urgent(p: int, channel: Channel) -> str:
+    """zset, site → ms · those of the sites that have messages in lane 0, which go before all others · while they
+    have"""
+    return f"est:{{p{p}}}:{channel}:urgent"
+
+
 def ready_prefix(p: int, channel: Channel) -> str:
     """What a ready stream begins with; lane, site and queue follow. Scripts put them together."""
     return f"est:{{p{p}}}:{channel}:ready:"
@@ -275,8 +281,8 @@ def site_prefix(p: int, channel: Channel) -> str:
 
 
 def site(p: int, channel: Channel, name: str) -> str:
-    """hash · `leased`: messages in the hands of relays; `turn<lane>`: what is left of the turn that was cut short, and
-    of which queue · while messages of the site are in hand"""
+    """hash · `leased`: messages in the hands of relays; `urgent`: those of lane 0 among them; `turn<lane>`: what is
+    left of the turn that was cut short, and of which queue · while messages of it are in hand, or a turn is cut"""
     return f"{site_prefix(p, channel)}{name}"
 
 

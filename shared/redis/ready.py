@@ -3,6 +3,7 @@
 What is where, of each channel in the site's partition (`shared.redis.keys` has the names, `ready_*.lua` the steps):
 
     sites                         zset    sites with ready messages, scored by when they may be served next
+    urgent                        zset    those of them that have messages in lane 0, which go before all others
     turns:<lane>:<site>           zset    the queues of a lane that have messages, by when they were served last
     ready:<lane>:<site>:<queue>   stream  the messages, lane 0 before lane 1; gone when empty
     leased:<relay>                hash    what a relay has in hand, by lease number
@@ -11,7 +12,8 @@ What is where, of each channel in the site's partition (`shared.redis.keys` has 
     parked:<job>                  zset    messages of a job that was stopped, by when they are over
     holds                         zset    sites, and queues at a site, of which nothing is handed out before a time
     expiries                      zset    ready queues, by when they are looked through for what is over
-    site:<site>                   hash    `leased`: how many messages of the site are in hand, over all relays
+    site:<site>                   hash    `leased`: how many messages of the site are in hand, over all relays, and
+                                          `urgent`: how many of these are of lane 0
     alone:…                       the same once more (but for retry, parked and holds) of what is tried alone
 
 A message is in exactly one of: a ready stream, one relay's hash, `retry`, where its job is parked. Each script moves it
@@ -19,6 +21,9 @@ from one to another, so no crash loses or doubles it. A site is in `sites` if an
 fewer than the limit in hand; recording puts a site back that had reached its limit, so one slow site never fills the
 hands of a relay. Nor do many: a site may have as many in hand as an eighth of what the asking relay has room for. So
 the first slow site takes much, each further one less, and there is room for the next for as long as there can be.
+
+What people wait for (lane 0) goes first over all sites, not only at its own: it does not wait until that has its turn
+among thousands. It has room of its own in a relay's hands, and its share at a site is of that.
 
 Turns. A queue is what takes turns within a lane of a site: a tenant, or `tenant/job` for a job with a rate of its own.
 The one that waited longest goes first, `TURN` messages of each, so ten messages do not wait behind somebody's million.
@@ -61,7 +66,8 @@ from shared.redis.redis import Client, Script
 from shared.words import events
 
 #: Lanes by stream: what people wait for goes before what was sent to many.
-LANES = {"one_to_one": 0, "transactional": 0, "bulk": 1}
+BULK = 1
+LANES = {"one_to_one": 0, "transactional": 0, "bulk": BULK}
 #: A site has at most this part of the room of the relay that asks. 8: one site alone has 1/9 of the relay in hand, and
 #: 30 that are stuck leave 1/50 of it to the others.
 SHARE = 8
@@ -213,11 +219,15 @@ class ReadyQueues:
         site_limit: int,
         room: int = 1_000_000,
         avoided: Sequence[Avoided] = (),
+        urgent: int = 0,
+        urgent_room: int = 0,
     ) -> Taken:
-        """Up to `limit` messages of the sites that are due; renews the relay's lease on all that it holds. `site_limit`
-        is over all relays; `room` is how many more this one could hold, over all partitions; `avoided` is left to
-        others, though `due_in_ms` counts it."""
+        """Up to `limit` messages of the sites that are due, and `urgent` more of lane 0; renews the relay's lease on
+        all that it holds. `site_limit` is over all relays; `room` is how many more this one could hold, over all
+        partitions, and `urgent_room` how many beside them of lane 0; `avoided` is left to others, though `due_in_ms`
+        counts it."""
         args: list[str | bytes | int] = [relay, lease_ms, limit, site_limit, room, SHARE, TURN]
+        args += (limit + urgent, room + urgent_room)
         args += (one.name for one in avoided)
         found = await self._run(_LEASE, partition, args)
         return Taken(_leases(partition, found[3:]), found[0], found[1], _taken_over(found[2]))
@@ -336,6 +346,7 @@ def _names(partition: int, channel: Channel, alone: bool) -> tuple[str, ...]:
         keys.alone(keys.wake(partition, channel)),
         keys.alone(keys.ready_prefix(partition, channel)),
         keys.alone(keys.turns_prefix(partition, channel)),
+        own(keys.urgent(partition, channel)),
     )
 
 

@@ -12,12 +12,12 @@
 
 local sites, retry, relays, holds, expiries, sweeps, parked_jobs, numbers, wake,
   ready, turns, records, leased, parked,
-  alone_sites, alone_expiries, alone_wake, alone_ready, alone_turns = unpack(KEYS)
+  alone_sites, alone_expiries, alone_wake, alone_ready, alone_turns, urgent = unpack(KEYS)
 local version, sweep_ms, suspect = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + clock[2] / 1000
 local holding = redis.call('EXISTS', holds) == 1
-local touched, in_hand, answer = {}, {}, {}
+local touched, in_hand, urgent_in_hand, answer = {}, {}, {}, {}
 
 -- Lane, site, queue, expires_at, body, take-overs ('' for none).
 local function split(value)
@@ -41,18 +41,18 @@ local function sweep_at(expires_at)
   return (math.floor(math.max(expires_at, now) / sweep_ms) + 1) * sweep_ms
 end
 
--- When the site's next queue may be served; nil if nothing waits there.
+-- When the site's next queue may be served, and the next of what people wait for; nil if nothing waits there.
 local function next_turn(site)
-  local at
-  for lane = 0, 1 do
-    local score = tonumber(redis.call('ZRANGE', turns .. lane .. ':' .. site, 0, 0, 'WITHSCORES')[2])
-    if score and (not at or score < at) then at = score end
+  local function of(lane)
+    return tonumber(redis.call('ZRANGE', turns .. lane .. ':' .. site, 0, 0, 'WITHSCORES')[2])
   end
-  return at
+  local first, second = of(0), of(1)
+  return first and second and math.min(first, second) or first or second, first
 end
 
-local function count(site, change)
+local function count(site, lane, change)
   in_hand[site] = (in_hand[site] or 0) + change
+  if tonumber(lane) == 0 then urgent_in_hand[site] = (urgent_in_hand[site] or 0) + change end
 end
 
 -- What is tried alone waits apart, in queues of the same kind that have no limit by site.
@@ -92,7 +92,7 @@ end
 local function put_back(value)
   local lane, site, queue, expires_at, body, take_overs = split(value)
   put(lane, site, queue, expires_at, body, take_overs)
-  count(site, -1)
+  count(site, lane, -1)
 end
 
 -- From the hand of a relay that died, or hung, into the ready queue: whoever had it may have fallen over it. Tells what
@@ -102,7 +102,7 @@ local function take_over(relay, told)
     local lane, site, queue, expires_at, body, take_overs = split(value)
     take_overs = (tonumber(take_overs) or 0) + 1
     put(lane, site, queue, expires_at, body, tostring(take_overs))
-    count(site, -1)
+    count(site, lane, -1)
     told[#told + 1] = {take_overs, site, body, lane, queue}
   end
   redis.call('DEL', leased .. relay)
@@ -132,7 +132,7 @@ local function hand_over(mine, lane, site, queue, bodies, expiries_of, counts)
       fields = {}
     end
   end
-  count(site, #bodies)
+  count(site, lane, #bodies)
   local turn = {tonumber(lane), site, queue, first, bodies, any and counts or {}}
   for _, part in ipairs(turn) do answer[#answer + 1] = part end
 end
@@ -145,13 +145,17 @@ local function drop(lane, site, queue)
   if redis.call('ZREM', expiries, name) == 1 then redis.call('HDEL', sweeps, name) end
 end
 
--- How many of the site are in hand, after the changes.
+-- How many of the site are in hand, after the changes. What is left of a turn stays: who is given a message at a time
+-- would begin anew with each.
 local function recount(site)
-  local change = in_hand[site] or 0
-  in_hand[site] = nil
+  local change, urgently = in_hand[site] or 0, urgent_in_hand[site] or 0
+  in_hand[site], urgent_in_hand[site] = nil, nil
+  if urgently ~= 0 and redis.call('HINCRBY', records .. site, 'urgent', urgently) <= 0 then
+    redis.call('HDEL', records .. site, 'urgent')
+  end
   if change == 0 then return tonumber(redis.call('HGET', records .. site, 'leased') or 0) end
   local left = redis.call('HINCRBY', records .. site, 'leased', change)
-  if left <= 0 then redis.call('DEL', records .. site) end
+  if left <= 0 then redis.call('HDEL', records .. site, 'leased') end
   return left
 end
 
@@ -163,7 +167,9 @@ local function settle()
     local lane, site, queue_name, over = unpack(queue)
     local at = math.max(now, hold_of(site .. '\n' .. queue_name))
     redis.call('ZADD', turns .. lane .. ':' .. site, 'NX', at, queue_name)
-    sooner = sooner + redis.call('ZADD', sites, 'LT', 'CH', math.max(at, hold_of(site)), site)
+    at = math.max(at, hold_of(site))
+    sooner = sooner + redis.call('ZADD', sites, 'LT', 'CH', at, site)
+    if tonumber(lane) == 0 and not is_alone then sooner = sooner + redis.call('ZADD', urgent, 'LT', 'CH', at, site) end
     if over > 0 then redis.call('ZADD', expiries, 'LT', sweep_at(over), name) end
   end
   touched = {}
@@ -172,9 +178,14 @@ local function settle()
   for _, site in ipairs(changed) do
     local fewer = in_hand[site] < 0
     recount(site)
-    local at = fewer and next_turn(site)
+    local at, urgent_at
+    if fewer then at, urgent_at = next_turn(site) end
     if at then
-      sooner = sooner + redis.call('ZADD', sites, 'LT', 'CH', math.max(now, at, hold_of(site)), site)
+      local held_until = hold_of(site)
+      sooner = sooner + redis.call('ZADD', sites, 'LT', 'CH', math.max(at, held_until), site)
+      if urgent_at and not is_alone then
+        sooner = sooner + redis.call('ZADD', urgent, 'LT', 'CH', math.max(now, urgent_at, held_until), site)
+      end
     end
   end
   return sooner > 0

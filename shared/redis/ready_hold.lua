@@ -8,6 +8,7 @@ if till <= now then return 0 end
 if queue == '' then
   redis.call('ZADD', holds, 'GT', till, site)
   redis.call('ZADD', sites, 'XX', 'GT', till, site)
+  redis.call('ZADD', urgent, 'XX', 'GT', till, site)
 else
   redis.call('ZADD', holds, 'GT', till, site .. '\n' .. queue)
   for lane = 0, 1 do redis.call('ZADD', turns .. lane .. ':' .. site, 'XX', 'GT', till, queue) end

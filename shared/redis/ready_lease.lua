@@ -1,17 +1,19 @@
 -- Hands messages to a relay, and renews its lease on those that it holds. Puts back first what dead relays held.
 --
--- ARGV     relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn, then
---          what this relay does not want now: sites, and queues at sites (`<lane><site>\n<queue>`)
+-- ARGV     relay, lease ms, limit, limit of a site, room of the relay, its part for a site, messages of a turn, limit
+--          and room with what is kept for lane 0, then what this relay does not want now: sites, and queues at sites
+--          (`<lane><site>\n<queue>`)
 -- Answers  how many this relay holds in all, ms until something is due, what was taken over from dead relays (see
 --          `take_over`), then of each turn lane, site, queue, first lease number, bodies, take-overs of each (or none)
 
 local relay, lease_ms, limit, site_limit = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local room_of_relay, share, turn = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
+local urgent_limit, urgent_room = tonumber(ARGV[11]), tonumber(ARGV[12])
 local mine = leased .. relay
 local avoided, taken_over = {}, {}
-for i = 11, #ARGV do avoided[ARGV[i]] = true end
+for i = 13, #ARGV do avoided[ARGV[i]] = true end
 -- So many more are looked at, so that what is avoided hides nothing behind it.
-local looked_at = 90 + #ARGV
+local looked_at = 88 + #ARGV
 redis.call('ZREMRANGEBYSCORE', holds, '-inf', now)
 local seen = tonumber(redis.call('ZSCORE', relays, '(asked)') or now)
 if now - seen > lease_ms / 2 then
@@ -50,8 +52,9 @@ local function take(lane, site, queue, most)
   return #bodies, false
 end
 
--- The queues of a lane, the one that waited longest first, `turn` messages of each in turn. One whose turn is cut
--- short, because the room ends, keeps its place, and has the rest of its turn the next time. Scores are put back a
+-- The queues of a lane, the one that waited longest first, `turn` messages of each in turn, more of one that is alone.
+-- One whose turn is cut short, because the room ends, keeps its place, and has the rest of its turn the next time. So
+-- does its site: it goes on over the connection that it has, before others open theirs. Scores are put back a
 -- millisecond, so that all that were served in this call may be served in the next.
 local function serve(lane, site, room)
   local key, served, rest, cut = turns .. lane .. ':' .. site, 0, nil, nil
@@ -59,7 +62,7 @@ local function serve(lane, site, room)
   for _, queue in ipairs(redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, looked_at)) do
     if not avoided[lane .. site .. '\n' .. queue] then queues[#queues + 1] = queue end
   end
-  if #queues > 1 then
+  if #queues > 0 and room > 0 then
     rest, cut = string.match(redis.call('HGET', records .. site, 'turn' .. lane) or '', '^(%d+) (.*)$')
     if cut then redis.call('HDEL', records .. site, 'turn' .. lane) end
   end
@@ -67,9 +70,9 @@ local function serve(lane, site, room)
     local left, alone = {}, #queues == 1
     for _, queue in ipairs(queues) do
       if room <= 0 then break end
-      local due = queue == cut and tonumber(rest) or alone and room or turn
+      local due = queue == cut and tonumber(rest) or turn
       cut = cut ~= queue and cut
-      local found, more = take(lane, site, queue, math.min(due, room))
+      local found, more = take(lane, site, queue, alone and room or math.min(due, room))
       room = room - found
       if more then
         left[#left + 1] = queue
@@ -87,6 +90,29 @@ local function serve(lane, site, room)
 end
 
 answer = {0, 0, taken_over}
+local first_taken = 0
+-- What people wait for goes first, over all sites: it does not wait until its site's turn comes among thousands.
+if urgent_limit > 0 and not is_alone then
+  for _, site in ipairs(redis.call('ZRANGEBYSCORE', urgent, '-inf', now, 'LIMIT', 0, looked_at)) do
+    if first_taken >= urgent_limit then break end
+    if not avoided[site] then
+      local most = math.min(site_limit, math.max(1, math.ceil((urgent_room - first_taken) / share)))
+      local held, urgently = recount(site), tonumber(redis.call('HGET', records .. site, 'urgent') or 0)
+      local room = math.min(urgent_limit - first_taken, most - urgently, site_limit - held)
+      local taken = room > 0 and room - serve(0, site, room) or 0
+      first_taken = first_taken + taken
+      recount(site)
+      local at, urgent_at = next_turn(site)
+      if not at then redis.call('ZREM', sites, site) end
+      if not urgent_at or urgently + taken >= most or held + taken >= site_limit then
+        redis.call('ZREM', urgent, site)
+      else
+        redis.call('ZADD', urgent, math.max(now, urgent_at), site)
+      end
+    end
+  end
+  limit = math.min(limit, urgent_limit - first_taken)
+end
 if limit > 0 then
   local taken = 0
   for _, site in ipairs(redis.call('ZRANGEBYSCORE', sites, '-inf', now, 'LIMIT', 0, looked_at)) do
@@ -101,11 +127,12 @@ if limit > 0 then
       end
       if left < room then taken = taken + room - left end
       held = recount(site)
-      local at = next_turn(site)
+      local at, urgent_at = next_turn(site)
+      if not urgent_at then redis.call('ZREM', urgent, site) end
       if not at or held >= most then
         redis.call('ZREM', sites, site)
       else
-        redis.call('ZADD', sites, math.max(now, at), site)
+        redis.call('ZADD', sites, math.max(at, hold_of(site)), site)
       end
     end
   end

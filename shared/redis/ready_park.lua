@@ -8,9 +8,9 @@ for i = 5, #ARGV, 2 do
   local value = redis.call('HGET', mine, ARGV[i])
   if value then
     redis.call('HDEL', mine, ARGV[i])
-    local _, site, _, expires_at = split(value)
+    local lane, site, _, expires_at = split(value)
     redis.call('ZADD', parked .. ARGV[i + 1], expires_at == '0' and '+inf' or expires_at, value)
-    count(site, -1)
+    count(site, lane, -1)
     jobs[ARGV[i + 1]] = true
     found = found + 1
   end

@@ -13,7 +13,7 @@ for i = 5, #ARGV, 3 do
     redis.call('HDEL', mine, ARGV[i])
     -- An attempt that came to its end brought nobody down: the next one begins without a count.
     local head, site = string.match(value, '^(%d([^\n]*)\n[^\n]*\n%d+)')
-    count(site, -1)
+    count(site, string.sub(head, 1, 1), -1)
     if ARGV[i + 1] ~= '' then
       redis.call('ZADD', retry, ARGV[i + 1], head .. '\n' .. ARGV[i + 2])
       later = true

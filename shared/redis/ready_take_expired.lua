@@ -57,7 +57,11 @@ local function sweep(name)
   redis.call('HDEL', sweeps, name)
   if empty then
     drop(lane, site, queue)
-    if not next_turn(site) then redis.call('ZREM', sites, site) end
+    local cut = string.match(redis.call('HGET', records .. site, 'turn' .. lane) or '', '^%d+ (.*)$')
+    if cut == queue then redis.call('HDEL', records .. site, 'turn' .. lane) end
+    local at, urgent_at = next_turn(site)
+    if not at then redis.call('ZREM', sites, site) end
+    if not urgent_at then redis.call('ZREM', urgent, site) end
   elseif first > 0 then
     redis.call('ZADD', expiries, sweep_at(first), name)
   else

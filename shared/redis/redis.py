@@ -1,6 +1,6 @@
 """How every process reaches Redis: one client for a single server or a cluster, scripts by their digest, one error.
 
-`redis://…` is a single server, `redis+cluster://host:port[,host:port…]` a cluster. Commands are never repeated by the
+`redis://…` is a single server, the others are told in `shared.net.redis_url`. Commands are never repeated by the
 client itself: a script that took work and lost its answer must not take more, so whoever calls decides what a repeat
 means. Foreign exceptions stop here: whatever the library raises for a server that is away becomes `RedisAway`, in the
 client itself, so that nobody can forget it. `shared.redis.commands` has what may be called, and the types.
@@ -18,6 +18,7 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -33,6 +34,7 @@ from redis.exceptions import (
     TryAgainError,
 )
 
+from shared.net import redis_url
 from shared.redis import commands, keys
 from shared.redis.lua import Names, named
 from shared.words.errors import OperatorFault
@@ -58,8 +60,12 @@ FOREIGN = (*AWAY, ResponseError, AttributeError)
 #: few replicas have what is written, a script runs for too long, a primary has become somebody's replica, a script of
 #: an older server found no memory.
 AWAY_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "OOM")
+#: How a server says that it lets nobody in so. A cluster's client repeats it, but not its first word.
+NOT_LET_IN = "NOAUTH|WRONGPASS|Authentication required|invalid username-password pair"
 #: Longer than any blocking read (`bus.BLOCK_MS`), shorter than a user's patience.
 SOCKET_TIMEOUT_S = 5.0
+#: For one of several, which all know the same: the next one is asked then.
+SENTINEL_TIMEOUT_S = 1.0
 #: More than this that the server has not read yet, and a command waits for it (asyncio's own mark).
 WRITE_BUFFER_BYTES = 65_536
 #: To one server. Calls at the same time take a connection each, and one more than this would count as a server that is
@@ -100,6 +106,15 @@ class _Server(Redis):
             raise
 
 
+class _OfSentinels(_Server):
+    """The master that Sentinels name. Connections to them are closed with its own."""
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        for sentinel in cast(Any, self.connection_pool).sentinel_manager.sentinels:
+            await sentinel.aclose()
+
+
 class _Cluster(RedisCluster):
     def evalsha(self, *args: Any) -> Any:
         return super().execute_command("EVALSHA", *args)
@@ -118,27 +133,39 @@ class _Cluster(RedisCluster):
 def connect(url: str) -> Client:
     """A client for the URL; nothing is sent yet. ValueError names a URL that is neither form."""
     no_repeat = Retry(NoBackoff(), 0)
-    if url.startswith("redis+cluster://"):
-        nodes = []
-        for place in url.removeprefix("redis+cluster://").rstrip("/").split(","):
-            host, _, port = place.rpartition(":")
-            if not host or not port.isdigit():
-                raise ValueError(f"redis.url: {place!r} is not host:port")
-            nodes.append(ClusterNode(host, int(port)))
-        cluster: Any = _Cluster(
-            startup_nodes=nodes,
-            max_connections=MAX_CONNECTIONS,
-            socket_timeout=SOCKET_TIMEOUT_S,
-            retry=no_repeat,
-        )
-        return cast(Client, cluster)
+    options: dict[str, Any] = {"max_connections": MAX_CONNECTIONS, "socket_timeout": SOCKET_TIMEOUT_S}
+    if redis_url.is_of_several(url):
+        try:
+            places = redis_url.parse(url)
+        except ValueError as error:
+            raise ValueError(f"redis.url: {error}") from None
+        options |= {"username": places.username, "password": places.password, "retry": no_repeat}
+        return cast(Client, _several(places, options))
     if url.startswith(("redis://", "rediss://", "unix://")):
-        options: dict[str, Any] = {"max_connections": MAX_CONNECTIONS, "socket_timeout": SOCKET_TIMEOUT_S}
         pool = ConnectionPool.from_url(url, retry=no_repeat, **options)
         pool.connection_class = _QUICK[pool.connection_class]
         return cast(Client, _Server.from_pool(pool))
     raise ValueError(
-        f"redis.url: expected redis://, rediss://, unix:// or redis+cluster://, got {url.split('://')[0]!r}"
+        "redis.url: expected redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://, got "
+        f"{url.split('://')[0]!r}"
+    )
+
+
+def _several(places: redis_url.Places, options: dict[str, Any]) -> Any:
+    """A cluster, or the master that Sentinels name: asked again at each new connection, so that the next one after a
+    fail-over is to the new master."""
+    tls: dict[str, Any] = {"ssl": True, **places.files} if places.tls else {}
+    if places.kind == "cluster":
+        return _Cluster(startup_nodes=[ClusterNode(*node) for node in places.nodes], **options, **tls)
+    asked = {"socket_timeout": SENTINEL_TIMEOUT_S, "retry": options["retry"], **tls}
+    sentinels: Any = Sentinel(places.nodes, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    return sentinels.master_for(
+        places.master,
+        redis_class=_OfSentinels,
+        connection_class=_QuickSentinelSSLConnection if places.tls else _QuickSentinelConnection,
+        db=places.database,
+        **options,
+        **places.files,
     )
 
 
@@ -173,6 +200,14 @@ class _QuickSSLConnection(_Quick, SSLConnection):
 
 
 class _QuickUnixConnection(_Quick, UnixDomainSocketConnection):
+    pass
+
+
+class _QuickSentinelConnection(_Quick, SentinelManagedConnection):
+    pass
+
+
+class _QuickSentinelSSLConnection(_Quick, SentinelManagedSSLConnection):
     pass
 
 
@@ -251,7 +286,7 @@ def _was_closed_in_use(error: AttributeError) -> bool:
 def _away(error: Exception) -> RedisAway:
     """A cluster's client tells of all its nodes, and of what each said."""
     said = str(error)
-    if not isinstance(error, AuthenticationError) and not re.search("NOAUTH|WRONGPASS|Authentication required", said):
+    if not isinstance(error, AuthenticationError) and not re.search(NOT_LET_IN, said):
         return RedisAway(said)
     # The library cuts off the word with which the server begins.
     if "WRONGPASS" in said or "invalid" in said:

@@ -231,6 +231,7 @@ class Ready(Message, frozen=True, array_like=True, kw_only=True):
     last_reply: str = ""
     stream: str = "bulk"
     at_most_once: bool = False
+    trace: str | None = None
     list: str = ""
 
 

@@ -165,6 +165,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
             "last_reply": "451 4.3.0 Temporary lookup failure",
             "stream": "transactional",
             "at_most_once": True,
+            "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "list": "lettre",
         },
         "first_attempt": {

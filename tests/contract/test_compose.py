@@ -1,5 +1,6 @@
-"""`compose.yaml` starts every service with settings that are taken; its health is asked where the image serves it."""
+"""`compose.yaml` starts every service with settings that are taken, from an image that knows the catalogue's ports."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,17 @@ from typing import Any
 import pytest
 import yaml
 
-from services import settings
+from services import catalogue, settings
 from services.catalogue import SERVED as SERVICES
+from services.local import alive
 from shared.process import coherence
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
+#: The variables that it sets.
+OF_IMAGE = dict(re.findall(r"(ESTAFETTE_\w+)=(\S+)", DOCKERFILE))
 #: Services without a container of their own, each with its reason.
 NOT_THERE = {"tracking": "http has its routes", "mailbox": "delivers nothing: for trying there is make run"}
 #: What an operator says, by the names that compose.yaml asks for.
@@ -27,12 +31,11 @@ SAID = {
 
 def environment(name: str) -> dict[str, str]:
     """Of that container: the image's, and what compose.yaml says over it."""
-    of_image = dict(re.findall(r"(ESTAFETTE_\w+)=(\S+)", DOCKERFILE))
     asked = re.compile(r"\$\{(\w+):\?[^}]+\}")
     said = {
         key: asked.sub(lambda found: SAID[found[1]], value) for key, value in CONTAINERS[name]["environment"].items()
     }
-    return {**of_image, **said, "ESTAFETTE_DATA_DIR": "data"}
+    return {**OF_IMAGE, **said, "ESTAFETTE_DATA_DIR": "data"}
 
 
 def test_every_service_has_a_container() -> None:
@@ -51,20 +54,49 @@ def test_its_settings_are_taken_and_fit_together(name: str) -> None:
     assert loaded.redis.url == "redis://redis:6379/0"
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES))
-def test_health_is_asked_where_the_image_serves_it(name: str) -> None:
-    loaded = settings.load(dict(re.findall(r"(ESTAFETTE_\w+)=(\S+)", DOCKERFILE)), None)
-    asked = re.search(r"^HEALTHCHECK .*\n *CMD .*http://127\.0\.0\.1:(\d+)/healthz", DOCKERFILE, re.MULTILINE)
+def test_the_image_opens_every_port_of_the_catalogue_and_no_other() -> None:
+    exposed: set[int] = set()
+    for word in re.findall(r"^EXPOSE (.*)$", DOCKERFILE, re.MULTILINE)[0].split():
+        first, _, last = word.partition("-")
+        exposed |= set(range(int(first), int(last or first) + 1))
+    loaded = settings.load(OF_IMAGE, None)
+    doors = {one.listens.partition(".")[0] for one in catalogue.SERVICES if one.listens is not None}
 
-    assert asked
-    assert getattr(loaded, name).metrics_port == int(asked[1])
-    assert asked[1] in re.findall(r"\d+", next(line for line in DOCKERFILE.splitlines() if line.startswith("EXPOSE")))
+    watched = {getattr(loaded, name).metrics_port for name in SERVICES}
+    assert exposed == watched | {getattr(loaded, name).port for name in doors}
+    assert {getattr(loaded, name).host for name in ("http", "bounces", "metrics")} == {"0.0.0.0"}
+
+
+def test_the_image_is_asked_for_its_health_keeps_its_data_and_is_nobody_s_root() -> None:
+    (asked,) = re.findall(r"^HEALTHCHECK .*\n +CMD (.*)$", DOCKERFILE, re.MULTILINE)
+    (user,) = re.findall(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
+
+    assert json.loads(asked) == ["python", "-m", alive.__name__]
+    assert re.findall(r"^VOLUME (.*)$", DOCKERFILE, re.MULTILINE) == [OF_IMAGE["ESTAFETTE_DATA_DIR"]]
+    assert min(map(int, user)) > 0
+
+
+def test_what_the_image_is_built_on_can_be_a_digest() -> None:
+    stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+
+    assert re.search(r"^ARG BASE=\S+$", DOCKERFILE, re.MULTILINE)
+    assert stages == ["${BASE}"] * 2
+    assert "--require-hashes" in DOCKERFILE
+
+
+def test_a_container_may_no_more_than_it_must() -> None:
+    for name in set(CONTAINERS) - {"redis"}:
+        assert CONTAINERS[name]["read_only"] is True
+        assert CONTAINERS[name]["cap_drop"] == ["ALL"]
+        assert CONTAINERS[name]["security_opt"] == ["no-new-privileges:true"]
+        assert CONTAINERS[name]["volumes"] == [f"data:{OF_IMAGE['ESTAFETTE_DATA_DIR']}"]
 
 
 def test_http_is_ready_when_all_are() -> None:
     urls = dict(part.split("=", 1) for part in environment("http")["ESTAFETTE_HTTP_READY_URLS"].split(","))
 
-    assert urls == {name: f"http://{name}:9100/readyz" for name in set(CONTAINERS) - {"redis", "http"}}
+    ports = {one.name: one.metrics_port for one in catalogue.SERVICES}
+    assert urls == {name: f"http://{name}:{ports[name]}/readyz" for name in set(CONTAINERS) - {"redis", "http"}}
 
 
 def test_redis_keeps_what_it_acknowledged_and_forgets_nothing() -> None:
@@ -86,5 +118,7 @@ def test_what_is_stored_has_a_volume() -> None:
     named = {volume.partition(":")[0] for one in CONTAINERS.values() for volume in one["volumes"]}
 
     assert named == set(COMPOSE["volumes"])
-    assert COMPOSE["x-estafette"]["stop_grace_period"] == "20s"
-    assert settings.Settings().lifecycle.drain_seconds < 20
+    lifecycle = settings.Settings().lifecycle
+    assert (
+        int(COMPOSE["x-estafette"]["stop_grace_period"].rstrip("s")) > lifecycle.grace_seconds + lifecycle.drain_seconds
+    )

@@ -105,16 +105,28 @@ class DnsServer:
         return bytes(reply.pack())
 
     def _look_up(self, reply: DNSRecord, name: str, record_type: str) -> None:
-        at_name = [record for record in self.records if str(record.rname).lower() == name]
+        at_name = self.at(name)
         reply.add_answer(*(record for record in at_name if QTYPE[record.rtype] in (record_type, "CNAME")))
         aliases = [str(record.rdata).lower() for record in at_name if QTYPE[record.rtype] == "CNAME"]
         if aliases and record_type != "CNAME":
             self._look_up(reply, aliases[0], record_type)
-        elif not at_name and not any(str(record.rname).lower().endswith(f".{name}") for record in self.records):
+        elif not at_name and not self.is_above_one(name):
             reply.header.rcode = RCODE.NXDOMAIN
         if not aliases and not any(QTYPE[record.rtype] == record_type for record in reply.rr):
-            zones = [record for record in self.records if QTYPE[record.rtype] == "SOA"]
-            reply.add_auth(*(zone for zone in zones if name.endswith(str(zone.rname).lower())))
+            reply.add_auth(*(zone for zone in self.zones() if name.endswith(str(zone.rname).lower())))
+
+    # What it knows; who serves thousands of names looks them up otherwise (`loadtests.zone`)
+
+    def at(self, name: str) -> list[RR]:
+        """The records of a name."""
+        return [record for record in self.records if str(record.rname).lower() == name]
+
+    def is_above_one(self, name: str) -> bool:
+        """There are names below it."""
+        return any(str(record.rname).lower().endswith(f".{name}") for record in self.records)
+
+    def zones(self) -> list[RR]:
+        return [record for record in self.records if QTYPE[record.rtype] == "SOA"]
 
     def _is_secure(self, name: str) -> bool:
         return any(name == zone or name.endswith(f".{zone}") for zone in self.secure)

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 import aiohttp
 
 from tests import secrets_in_logs
-from tests.servers import free_port, need, stop
+from tests.servers import ANY_METRICS_PORT, free_port, need, stop
 
 #: How long a test waits for a fact before it says that it does not come: no figure of ours, so it may be generous. On
 #: two slow cores with a slow disk everything takes ten times as long.
@@ -45,6 +45,7 @@ class Stack:
         self.base = f"http://127.0.0.1:{self.http_port}"
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")},
+            **ANY_METRICS_PORT,
             "ESTAFETTE_DATA_DIR": str(directory),
             "ESTAFETTE_HTTP_PORT": str(self.http_port),
             "ESTAFETTE_BOUNCES_PORT": str(self.bounces_port),

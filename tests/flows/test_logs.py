@@ -1,7 +1,9 @@
 """The logs of a running instance: what is in none of them, and that it would be found."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from tests.flows.stack import Stack, job
 
@@ -56,3 +58,74 @@ async def test_what_goes_wrong_with_secrets_at_every_door_leaves_none_in_a_log(t
         await stack.done((await stack.call("POST", "/v1/jobs", sent))[1]["id"])
         stack.kill("relay")
         await stack.until(stack.is_ready)
+
+
+#: Lines about a whole job, which name no message.
+OF_A_JOB = {"job_stored", "job_started", "started"}
+
+
+def lines_about(directory: Path, job_id: str) -> list[dict[str, Any]]:
+    """All lines of all processes that have the job's id anywhere, in the order of time."""
+    texts = [log.read_text() for log in (directory / "logs").glob("*.log")]
+    said = [json.loads(line) for text in texts for line in text.splitlines() if line[:1] == "{" and job_id in line]
+    return sorted(said, key=lambda line: str(line["at"]))
+
+
+async def test_one_message_is_followed_through_all_logs_by_its_id(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path) as stack:
+        sent, named = job("greylist-1@leaves.test"), {"X-Request-Id": "order-4711"}
+        first = (await stack.call("POST", "/v1/jobs", sent, headers=named))[1]["id"]
+        second = await stack.send("bounce-later-1@leaves.test")
+        await stack.done(first)
+        leave = (await stack.mail("greylist-1@leaves.test"))["one_click"]
+        assert (await stack.call("POST", leave, data={"List-Unsubscribe": "One-Click"}))[0] == 200
+
+        async def listed() -> list[dict[str, Any]]:
+            ones = stack.logged("suppression", "listed")
+            return ones if {line["job"] for line in ones} == {first, second} else []
+
+        await stack.until(listed)
+
+        words = {}
+        for job_id in (first, second):
+            about = lines_about(tmp_path, job_id)
+            assert [
+                line for line in about if f"{job_id}.0" != line.get("message") and line["event"] not in OF_A_JOB
+            ] == []
+            words[job_id] = [(line["process"], line["event"]) for line in about if "message" in line]
+        assert sorted(words[first]) == sorted(
+            [
+                ("queueing", "queued"),
+                ("relay", "deferred"),
+                ("relay", "delivered"),
+                ("http", "unsubscribed"),
+                ("suppression", "listed"),
+            ]
+        )
+        assert sorted(words[second]) == sorted(
+            [
+                ("queueing", "queued"),
+                ("relay", "delivered"),
+                ("bounces", "bounced"),
+                ("suppression", "listed"),
+            ]
+        )
+        assert (await stack.report(first))["request"] == "order-4711"
+        of_request = [line for line in lines_about(tmp_path, first) if line.get("request") == "order-4711"]
+        assert [line["event"] for line in of_request] == ["job_stored", "queued"]
+
+
+async def test_logs_that_grow_are_moved_away_while_lines_come_and_none_is_lost(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path, {"ESTAFETTE_LOGS_MAX_BYTES": "4096", "ESTAFETTE_LOGS_FILES": "1000"}) as stack:
+        for batch in range(3):
+            job_id = await stack.send(*(f"u{n}@many{batch}.test" for n in range(100)))
+            await stack.done(job_id)
+
+        files = list((tmp_path / "logs").glob("relay.log*"))
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        assert len(files) > 2
+        assert len({line["message"] for line in lines if line["event"] == "delivered"}) == 300
+        assert await stack.stop() == 0
+        before_bytes = sum(file.stat().st_size for file in (tmp_path / "logs").iterdir())
+        await stack.start()
+        assert sum(file.stat().st_size for file in (tmp_path / "logs").iterdir()) >= before_bytes

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.flows.stack import Stack
-from tests.servers import free_port, need
+from tests.servers import ANY_METRICS_PORT, free_port, need
 
 ROOT = Path(__file__).resolve().parents[2]
 #: `docs/api.md` shows requests with ids that nobody has: it is made of the OpenAPI document, and tests/contract holds
@@ -23,6 +23,16 @@ DOCUMENTS = [
 
 #: What is not run here, each with its reason. Whatever a document shows beside these is.
 NOT_RUN = {
+    "docker ": "there is none here; tests/contract/test_compose.py reads what it is given",
+    "helm ": "there is no cluster here; tests/contract/test_chart.py renders",
+    "kubectl ": "there is no cluster here",
+    "useradd ": "a user of this machine",
+    "python3 -m venv /opt": "a place of this machine",
+    "install -": "a place of this machine",
+    "systemctl ": "tests/peers/test_systemd.py has the units read",
+    "nft ": "the firewall of this machine",
+    "journalctl ": "the journal of this machine",
+    ".venv/bin/python -m services.http chart": "writes into the chart; tests/contract/test_chart_values.py holds it",
     "make run": "the instance that the others are run against is started by the fixture, on free ports",
     "make demo": "test_the_demo_ends_with_figures_that_add_up runs it, in an instance of its own",
     "make test": "it would run this test",
@@ -137,6 +147,7 @@ async def test_every_command_of_a_document_works(document: Path, tmp_path: Path)
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")},
         **ports,
+        **ANY_METRICS_PORT,
         "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1",

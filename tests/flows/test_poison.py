@@ -103,7 +103,7 @@ async def test_a_message_that_brings_relays_down_fails_after_three_and_its_neigh
     assert timeline[-1]["type"] == "message.failed"
     assert timeline[-1]["details"]["reason"] == "brought_relay_down"
     assert [(said["take_overs"], said["next"]) for said in taken_over] == [(1, "again"), (2, "alone"), (3, "failed")]
-    assert {(said["tenant"], said["ordinal"]) for said in taken_over} == {("demo", 0)}
+    assert {(said["tenant"], said["message"]) for said in taken_over} == {("demo", f"{bad}.0")}
     assert [(said["tenant"], said["job"], said["level"]) for said in errors] == [("demo", bad, "error")]
 
 

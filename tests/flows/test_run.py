@@ -159,6 +159,38 @@ async def test_a_port_in_use_is_named_with_its_setting(tmp_path: Path) -> None:
     assert f"bounces.port (ESTAFETTE_BOUNCES_PORT): 127.0.0.1:{port} is in use" in said
 
 
+async def test_a_port_for_metrics_in_use_is_named_too_and_that_0_takes_a_free_one(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environ = {"ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_RELAY_METRICS_PORT": str(port)}
+
+        code, said = await run_and_fail(environ)
+
+    assert code == 2
+    named = f"relay.metrics_port (ESTAFETTE_RELAY_METRICS_PORT): 127.0.0.1:{port} is in use by another program"
+    assert f"{named}; 0 takes a free one" in said
+
+
+async def test_http_goes_on_serving_for_its_grace_after_readyz_says_503(tmp_path: Path) -> None:
+    # Longer than any test: what ends it is the second signal, which is the supervisor's.
+    async with Stack.running(tmp_path, {"ESTAFETTE_LIFECYCLE_GRACE_SECONDS": "3600"}) as stack:
+        http = stack.pid_of("http")
+        os.kill(http, signal.SIGTERM)
+
+        async def is_draining() -> bool:
+            return await stack.call("GET", "/readyz") == (503, b"draining\n")
+
+        await stack.until(is_draining)
+        job = await stack.send("ana@exemple.fr")
+
+        assert (await stack.done(job))["counts"]["delivered"] == 1
+        assert stack.pid_of("http") == http
+        assert [said["grace_seconds"] for said in stack.logged("http", "leaving")] == [3600]
+    assert not is_alive(http)
+
+
 async def test_a_redis_of_the_settings_is_used_and_none_is_started(tmp_path: Path, redis_url: str) -> None:
     async with Stack.running(tmp_path, {"ESTAFETTE_REDIS_URL": redis_url}) as stack:
         await stack.send("mine@example.org")

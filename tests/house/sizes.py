@@ -45,7 +45,8 @@ class Piece(NamedTuple):
 
 def pieces(source: str, text: str) -> Iterator[Piece]:
     yield Piece("file", source, len(text.splitlines()))
-    yield from _inside(source, ast.parse(text), "")
+    if source.endswith(".py"):
+        yield from _inside(source, ast.parse(text), "")
 
 
 def _inside(source: str, parent: ast.AST, within: str) -> Iterator[Piece]:
@@ -67,7 +68,12 @@ def limit(piece: Piece) -> float:
 
 
 def all_pieces() -> list[Piece]:
-    sources = sorted(file.relative_to(ROOT).as_posix() for folder in FOLDERS for file in (ROOT / folder).rglob("*.py"))
+    sources = sorted(
+        file.relative_to(ROOT).as_posix()
+        for folder in FOLDERS
+        for kind in ("*.py", "*.lua")
+        for file in (ROOT / folder).rglob(kind)
+    )
     return [piece for source in sources for piece in pieces(source, (ROOT / source).read_text("utf-8"))]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from services import catalogue
 from services.settings import Settings
+from shared.process import coherence
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = set(catalogue.BY_NAME)
@@ -53,11 +54,24 @@ def test_a_process_has_settings_of_its_name() -> None:
 
     for service in catalogue.SERVICES:
         if service.process is not None:
-            assert getattr(settings, service.name).metrics_port == 0, service.name
-        if service.listens:
-            assert getattr(settings, service.name).port > 0, service.name
+            assert getattr(settings, service.name).metrics_port == service.metrics_port, service.name
+        if service.listens is not None:
+            section, _, field = service.listens.partition(".")
+            assert getattr(getattr(settings, section), field) > 0, service.name
         folder = ROOT / service.module.replace(".", "/")
         assert (folder / "settings.py").exists() is (service.settings is not None), service.name
+
+
+def test_a_process_is_watched_on_a_port_of_its_own() -> None:
+    ports = [service.metrics_port for service in catalogue.SERVICES if service.process is not None]
+
+    assert min(ports) == 9101
+    assert len(set(ports)) == len(ports)
+    assert not [service.name for service in catalogue.SERVICES if service.process is None and service.metrics_port]
+
+
+def test_who_needs_the_master_secret_is_told_where_it_cannot_be_read() -> None:
+    assert {service.name for service in catalogue.SERVICES if "secret" in service.needs} == coherence.SECRETS
 
 
 def test_all_processes_of_an_instance_stop_in_some_order() -> None:

@@ -4,11 +4,27 @@ Whether it can be read at all is asked of Redis itself (`tests/redis/test_script
 """
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 #: What begins scripts is none by itself: it has no answer.
 BEGINNINGS = ("_common", "_index_parked")
+#: What Redis gives a script, and what of Lua ours take.
+GIVEN = {
+    "KEYS", "ARGV", "redis", "cmsgpack", "struct", "bit",
+    "ipairs", "pairs", "next", "tonumber", "tostring", "type", "unpack", "error", "math", "string", "table",
+}  # fmt: skip
+WORDS = {
+    "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil", "not", "or",
+    "repeat", "return", "then", "true", "until", "while",
+}  # fmt: skip
+#: Comments and texts, which name nothing.
+SILENT = re.compile(r"--[^\n]*|'(?:[^'\\\n]|\\.)*'")
+#: A name that stands by itself: no field (`a.b`) and no record of ours (`JOB.b`).
+NAME = re.compile(r"(?<![\w.])(?![A-Z]+\.)([A-Za-z_]\w*)(?!\w)")
+DECLARED = re.compile(r"\b(?:local function|local|for|function)\b *(\w+(?:,\s*\w+)*)? *(?:\(([\w, ]*)\))?")
 
 
 def sources() -> list[Path]:
@@ -19,15 +35,23 @@ def scripts() -> list[Path]:
     return sorted(file for folder in ("services", "shared") for file in (ROOT / folder).rglob("*.lua"))
 
 
+def called_by(source: Path) -> Iterator[list[Path]]:
+    """The files of each script that a module calls: `Script.of(__file__, "ready_common", "ready_lease")`."""
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Script.of"):
+            names = [ast.literal_eval(name) for name in node.args[1:]]
+            yield [source.with_name(f"{name}.lua") for name in names]
+
+
 def named_by(source: Path) -> set[Path]:
-    """The files of the scripts that a module names: `Script.of(__file__, "bus_publish")`."""
-    return {
-        source.with_name(f"{name.value}.lua")
-        for node in ast.walk(ast.parse(source.read_text("utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Script.of")
-        for name in node.args[1:]
-        if isinstance(name, ast.Constant) and isinstance(name.value, str)
-    }
+    return {file for files in called_by(source) for file in files}
+
+
+def undeclared(script: str) -> set[str]:
+    """Names that a script takes and nowhere declares. Redis finds them only where it comes by."""
+    spoken = SILENT.sub("''", script)
+    declared = {name for lists in DECLARED.findall(spoken) for name in re.findall(r"\w+", ",".join(lists))}
+    return set(NAME.findall(spoken)) - declared - GIVEN - WORDS
 
 
 def head(script: Path) -> str:
@@ -45,6 +69,22 @@ def test_each_script_is_called_by_the_module_after_which_it_is_named_and_by_no_o
     assert [str(one) for one in scripts() if not any(one in named for named in callers.values())] == []
     for source, named in callers.items():
         assert [str(one) for one in named if not one.is_file() or not one.stem.startswith(f"{source.stem}_")] == []
+
+
+def test_no_script_takes_a_name_that_it_does_not_declare() -> None:
+    wrong = {
+        str(files[-1]): names
+        for source in sources()
+        for files in called_by(source)
+        if (names := undeclared("\n".join(file.read_text("utf-8") for file in files)))
+    }
+
+    assert wrong == {}
+
+
+def test_a_name_is_found_that_a_script_does_not_declare() -> None:
+    assert undeclared("local a = 1\nb = a + c.d -- e\nreturn f('g', JOB.h)\n") == {"b", "c", "f"}
+    assert undeclared("local function a(b, c)\n  for d, e in pairs(b) do c[d] = e end\nend\nreturn a\n") == set()
 
 
 def test_each_script_says_what_it_is_for_and_what_goes_in_and_comes_out() -> None:

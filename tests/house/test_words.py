@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     str(file.relative_to(ROOT)) for folder in ("services", "shared") for file in (ROOT / folder).rglob("*.py")
 )
+SCRIPTS = sorted(
+    str(file.relative_to(ROOT)) for folder in ("services", "shared") for file in (ROOT / folder).rglob("*.lua")
+)
 TESTS = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "tests").rglob("*.py") if file.name != "__init__.py")
 
 #: What a Redis key of ours looks like: its prefix, or a hash tag.
@@ -38,7 +41,11 @@ def tree(source: str) -> ast.Module:
 
 
 def texts(source: str) -> Iterator[str]:
-    """Every string literal, parts of f-strings too, but for docstrings."""
+    """Every string literal, parts of f-strings too, but for docstrings; a script as a whole, and its literals."""
+    if source.endswith(".lua"):
+        script = (ROOT / source).read_text("utf-8")
+        yield from (script, *re.findall(r"'([^'\n]*)'", script))
+        return
     module = tree(source)
     docstrings = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
     for node in ast.walk(module):
@@ -48,6 +55,7 @@ def texts(source: str) -> Iterator[str]:
 
 def test_the_rules_have_files_to_hold_for() -> None:
     assert len(SOURCES) > 100 < len(TESTS)
+    assert len(SCRIPTS) > 40
 
 
 def test_a_module_opens_with_what_it_is() -> None:
@@ -57,7 +65,7 @@ def test_a_module_opens_with_what_it_is() -> None:
 def test_fields_of_a_job_are_spelled_in_one_file() -> None:
     spelled = [
         f"{source}: {command[0]}"
-        for source in SOURCES
+        for source in [*SOURCES, *SCRIPTS]
         if source != "shared/redis/jobs.py"
         for text in texts(source)
         for command in OF_A_HASH.finditer(text)
@@ -89,10 +97,20 @@ def has_first_sentence(source: str) -> bool:
 def test_redis_keys_are_spelled_in_one_file() -> None:
     assert [
         f"{source}: {text}"
-        for source in SOURCES
+        for source in [*SOURCES, *SCRIPTS]
         if source != "shared/redis/keys.py"
         for text in texts(source)
         if KEY.search(text)
+    ] == []
+
+
+def test_no_client_of_redis_is_anything() -> None:
+    """Its commands have types (`shared.redis.commands`). Of the console's modules some still do without."""
+    assert [
+        source
+        for source in SOURCES
+        if not source.startswith("services/console/")
+        if re.search(r"client: Any\b|: Any = (self\._)?client\b", (ROOT / source).read_text("utf-8"))
     ] == []
 
 

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -304,6 +304,61 @@ async def test_redis_being_away_never_buries(client: Any) -> None:
         await until(lambda: handled == [1])
 
     assert await client.xlen(keys.dead(keys.events(1))) == 0
+
+
+NEWER = {"a name that is not known yet": ("Teleported", "1"), "a version that is not": ("Opened", "2")}
+
+
+async def write(client: Any, name: str, version: str, number: str = "*") -> bytes:
+    body = events.encode(opened(1))
+    return cast(bytes, await client.xadd(keys.events(1), {"t": name, "v": version, "b": body}, id=number))
+
+
+async def left(client: Any) -> list[bytes]:
+    found = await client.xpending_range(keys.events(1), GROUP, "-", "+", 100, consumername=bus_module.LEFT)
+    return [one["message_id"] for one in found]
+
+
+@pytest.mark.parametrize("what", NEWER)
+async def test_what_a_newer_program_wrote_is_left_for_a_newer_reader(client: Any, what: str) -> None:
+    async with Reader(client) as reader:
+        number = await write(client, *NEWER[what])
+        await publisher(client).publish([opened(2)])
+
+        await until(lambda: reader.numbers == [2])
+
+        assert await left(client) == [number]
+        assert await client.xlen(keys.dead(keys.events(1))) == 0
+
+
+async def test_a_newer_reader_takes_what_older_ones_left(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Teleported(events.Fact, frozen=True, array_like=True, kw_only=True):
+        pass
+
+    async with Reader(client, "older", claim_after_ms=50):
+        number = await write(client, "Teleported", "1")
+        await until(lambda: left(client))
+    monkeypatch.setitem(events.MESSAGES, "Teleported", Teleported)
+
+    async with Reader(client, "newer", claim_after_ms=50) as newer:
+        await until(lambda: newer.handled)
+        await until(lambda: _none_pending(client))
+
+    assert [(one.stream_id.encode(), one.name) for one in newer.handled] == [(number, "Teleported")]
+
+
+async def test_what_no_newer_reader_came_for_in_three_days_is_buried(client: Any) -> None:
+    async with Reader(client, now_ms=lambda: bus_module.NEWER_AFTER_MS + 1_000) as reader:
+        young = await write(client, "Teleported", "1", "1001-1")
+        await publisher(client).publish([opened(2)])
+        await until(lambda: reader.numbers == [2])
+        assert await left(client) == [young]
+    async with Reader(client, now_ms=lambda: bus_module.NEWER_AFTER_MS + 1_001, claim_after_ms=50):
+        await until(lambda: _none_pending(client))
+
+    [(_, dead)] = await client.xrange(keys.dead(keys.events(1)))
+    assert dead[b"t"] == b"Teleported"
+    assert dead[b"reason"] == b"version 1 of Teleported is newer than every reader"
 
 
 async def test_what_nobody_understands_is_hopeless() -> None:

@@ -15,7 +15,7 @@ from redis import Redis as RedisClient
 from services.console import console as cli
 from shared.process import settings
 from shared.redis import keys
-from tests.servers import RedisServer, free_port, stop
+from tests.servers import ANY_METRICS_PORT, RedisServer, free_port, stop
 
 SECRET = "0123456789abcdef" * 4
 NOBODY = "redis://127.0.0.1:1/0"
@@ -126,7 +126,7 @@ def place(tmp_path: Path) -> dict[str, str]:
     """A data directory with a master secret, as an instance has it."""
     (tmp_path / "secret.key").write_text(SECRET)
     (tmp_path / "secret.key").chmod(0o600)
-    return {"ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1"}
+    return {**ANY_METRICS_PORT, "ESTAFETTE_DATA_DIR": str(tmp_path), "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1"}
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ COMPILED = CompiledContent(
     body=[],
     links=LINKS,
 )
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 #: Nothing at the value that an absent field has.
 WHOLE = new_job(
     content=content.encode(COMPILED),
@@ -49,6 +50,8 @@ WHOLE = new_job(
     rate="50000/h",
     at_most_once=True,
     test=True,
+    request="order-4711",
+    trace=TRACE,
     list="newsletter",
     category="promotion",
     tags=("soldes", "été"),
@@ -90,6 +93,10 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
     assert set(await hash_of(client)) == set(jobs.FIELDS)
 
 
+def test_a_job_whose_request_is_not_traced_carries_no_context() -> None:
+    assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == {"trace"}
+
+
 async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked: set[str]) -> None:
     found = of(jobs.FIELDS, await hash_of(client))
 
@@ -100,7 +107,8 @@ async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked:
 
 
 async def test_queueing_reads_what_it_says_of_each_recipient(client: redis.Client, asked: set[str]) -> None:
-    assert await JobStore(client, P, 5).head(JOB) == Head("acme", "bulk", NOW_MS + 2_000, True, "50000/h", "newsletter")
+    expected = Head("acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter")
+    assert await JobStore(client, P, 5).head(JOB) == expected
 
 
 async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str]) -> None:
@@ -123,6 +131,7 @@ async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str])
         total=2,
         rate="50000/h",
         at_most_once=True,
+        request="order-4711",
     )
     assert await reader.links(JOB) == LINKS
     assert asked == {field.name for field in job_report.FIELDS} | {"content"}

@@ -19,7 +19,7 @@ from shared.redis.known_secret import (
     check,
     fingerprint,
 )
-from tests.servers import RedisServer
+from tests.servers import ANY_METRICS_PORT, RedisServer
 
 OLD, NEW, OTHER = (bytes([byte]) * 32 for byte in (1, 2, 3))
 SETTINGS = Settings(data=Data(dir="here"))
@@ -81,6 +81,7 @@ async def test_what_is_stored_is_no_part_of_the_secret(client: Any) -> None:
 
 async def said(directory: Path, url: str, *words: str) -> tuple[int | None, str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")} | {
+        **ANY_METRICS_PORT,
         "ESTAFETTE_DATA_DIR": str(directory),
         "ESTAFETTE_REDIS_URL": url,
         "ESTAFETTE_HTTP_PORT": "0",

@@ -256,7 +256,7 @@ async def test_recipients_of_open_jobs_end_at_the_bytes_and_are_freed_with_the_j
     held = (await front.use())["stored_bytes"]
     assert 0 < held <= 200_000
     clock.pass_by(8 * 24 * 3600)
-    removed = [job for p in range(P) for job in await front.store.remove_open(p, clock.now_ms())]
+    removed = [job for p in range(P) for job, _ in await front.store.remove_open(p, clock.now_ms())]
     assert removed == [opened["id"]]
     assert (await front.use())["stored_bytes"] == 0
     assert (await front.append(opened["id"], lines))[0] == 404
@@ -421,7 +421,7 @@ async def test_an_open_job_that_is_appended_to_stays_and_a_started_one_is_not_re
     await front.call(f"/v1/jobs/{started}/start", {})
     clock.pass_by(2 * 24 * 3600)
 
-    removed = [job for p in range(P) for job in await front.store.remove_open(p, clock.now_ms())]
+    removed = [job for p in range(P) for job, _ in await front.store.remove_open(p, clock.now_ms())]
 
     assert removed == [left]
     assert await front.store.head(started) is not None

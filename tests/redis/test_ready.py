@@ -10,6 +10,7 @@ import pytest
 from shared.redis import keys, ready
 from shared.redis.keys import Channel
 from shared.redis.ready import (
+    SHARE,
     TURN,
     Avoided,
     Lease,
@@ -64,6 +65,71 @@ async def test_transactional_goes_before_bulk(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 2, [Queued(0, "a", "acme", b"urgent")])
 
     assert [lease.body for lease in (await _lease(queues, limit=1)).leases] == [b"urgent"]
+
+
+async def test_what_people_wait_for_goes_before_bulk_of_all_sites(queues: ReadyQueues) -> None:
+    for number in range(300):
+        await queues.enqueue(P, JOB, number * 2, _messages(f"site{number}", 2))
+    await queues.enqueue(P, JOB, 600, [Queued(0, "site299", "acme", b"reset"), Queued(0, "new", "acme", b"code")])
+
+    taken = await _lease(queues, limit=3)
+
+    assert {lease.body for lease in taken.leases[:2]} == {b"reset", b"code"}
+    assert taken.leases[2].site == "site0"
+
+
+async def test_what_people_wait_for_has_room_where_bulk_has_none(queues: ReadyQueues) -> None:
+    await queues.enqueue(P, JOB, 0, _messages("a", 5) + _messages("b", 5, lane=0))
+
+    taken = await queues.lease(P, "r1", 5000, 0, 100, 0, urgent=3, urgent_room=80)
+
+    assert [(lease.lane, lease.site) for lease in taken.leases] == [(0, "b")] * 3
+
+
+async def test_promise_5_what_people_wait_for_at_a_site_that_is_stuck_leaves_room_for_the_others(
+    queues: ReadyQueues,
+) -> None:
+    await queues.enqueue(P, JOB, 0, _messages("stuck", 90, lane=0))
+    leased: list[Lease] = []
+    for _ in range(20):
+        left = 80 - len(leased)
+        leased += (await queues.lease(P, "r1", 5000, 0, 100, 0, urgent=left, urgent_room=left)).leases
+
+    await queues.enqueue(P, JOB, 90, _messages("good", 1, lane=0))
+    good = await queues.lease(P, "r1", 5000, 0, 100, 0, urgent=80, urgent_room=80 - len(leased))
+
+    assert len(leased) == 80 // SHARE
+    assert [lease.site for lease in good.leases] == ["good"]
+
+
+async def test_what_people_wait_for_waits_at_a_site_that_has_reached_its_limit_and_goes_next(
+    queues: ReadyQueues,
+) -> None:
+    await queues.enqueue(P, JOB, 0, _messages("a", 9))
+    first = await _lease(queues, site_limit=3)
+    await queues.enqueue(P, JOB, 9, _messages("a", 1, lane=0))
+
+    nothing = await _lease(queues, site_limit=3)
+    await queues.record(P, "r1", [Recorded(first.leases[0].number)])
+    then = await _lease(queues, site_limit=3)
+
+    assert nothing.leases == []
+    assert [lease.lane for lease in then.leases] == [0]
+
+
+async def test_a_site_that_has_begun_goes_on_before_others_begin_however_little_is_asked_for(
+    queues: ReadyQueues,
+) -> None:
+    for site in "abc":
+        await queues.enqueue(P, JOB, ord(site) * 100, _messages(site, 2 * TURN))
+
+    order = ""
+    for _ in range(3 * TURN):
+        (lease,) = (await queues.lease(P, "r1", 5000, 1, 100, 5)).leases
+        await queues.record(P, "r1", [Recorded(lease.number)])
+        order += lease.site
+
+    assert order == "a" * TURN + "b" * TURN + "c" * TURN
 
 
 async def test_a_site_at_its_limit_is_left_out_until_one_is_recorded(queues: ReadyQueues) -> None:

@@ -6,7 +6,7 @@ A lease must bring exactly as many messages as may be handed out, so what is nei
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,10 +144,10 @@ class Beside(RuleBasedStateMachine):
     def has_in_hand(self) -> bool:
         return any(isinstance(its, tuple) for its in self.where.values())
 
-    def in_hand(self, kind: str = "r") -> Counter[str]:
+    def in_hand(self, kind: str = "r", lanes: Sequence[int] = (0, 1)) -> Counter[str]:
         """Messages by site, in the hands of relays of that kind."""
         hands = ((message, its) for message, its in self.where.items() if isinstance(its, tuple))
-        return Counter(message.site for message, its in hands if its[0].startswith(kind))
+        return Counter(message.site for message, its in hands if its[0].startswith(kind) and message.lane in lanes)
 
     def may_go(self, message: Message) -> bool:
         return not {(message.site, None), (message.site, message.queue)} & self.holds
@@ -188,20 +188,25 @@ class Beside(RuleBasedStateMachine):
         ready_ = events.Ready(tenant="acme", job=job, ordinal=ordinal, email=f"u{ordinal}@a.test", attempt=attempt)
         return events.encode(ready_)
 
-    @rule(relay=relays, limit=limits)
-    def lease(self, relay: str, limit: int) -> None:
+    @rule(relay=relays, limit=limits, kept=st.sampled_from([0, 0, 1, 3]))
+    def lease(self, relay: str, limit: int, kept: int) -> None:
         told = self.dead_are_taken_over(relay)
         self.where |= dict.fromkeys(self.retry_due, "ready")
         self.retry_due = set()
         before = {site: self.room(site) for site in ("a", "b:25")}
         may_go = Counter(message.site for message in self.at("ready") if self.may_go(message))
 
-        taken = self.run(self.queues.lease(P, relay, LEASE_MS, limit, SITE_LIMIT))
+        urgent = Counter(message.site for message in self.at("ready") if message.lane == 0 and self.may_go(message))
+        first = min(limit + kept, sum(min(before[site], urgent[site]) for site in before))
+
+        taken = self.run(self.queues.lease(P, relay, LEASE_MS, limit, SITE_LIMIT, urgent=kept, urgent_room=kept))
 
         messages = self.put_in_hand(relay, taken.leases, {"ready"})
         assert told == Counter((one.take_overs, one.body) for one in taken.taken_over)
         assert all(map(self.may_go, messages))
-        assert len(messages) == min(limit, sum(min(before[site], may_go[site]) for site in before))
+        in_all = sum(min(before[site], may_go[site]) for site in before)
+        assert len(messages) == first + min(limit, limit + kept - first, in_all - first)
+        assert sum(message.lane == 0 for message in messages) == first  # over all sites, before any bulk
         assert taken.held == len(self.hand(relay))
         urgent_left = {m.site for m in self.at("ready") if m.lane == 0 and self.may_go(m)}
         assert not any(message.lane == 1 and message.site in urgent_left for message in messages)
@@ -303,6 +308,7 @@ class Beside(RuleBasedStateMachine):
                 self.server.zadd(keys.turns(P, "email", lane, site), {queue: OVER_MS}, xx=True)
         if (site, None) not in self.holds:
             self.server.zadd(keys.sites(P, "email"), {site: OVER_MS}, xx=True)
+            self.server.zadd(keys.urgent(P, "email"), {site: OVER_MS}, xx=True)
 
     @precondition(has_in_hand)
     @rule(relay=hands, every=everies)
@@ -347,7 +353,10 @@ class Beside(RuleBasedStateMachine):
         self.check_turns()
         self.check_expiries()
         for kind, prefix in (("r", keys.site_prefix(P, "email")), ("x", keys.alone(keys.site_prefix(P, "email")))):
-            assert {site: int(record[b"leased"]) for site, record in self.hashes(prefix)} == self.in_hand(kind)
+            for field, lanes in ((b"leased", (0, 1)), (b"urgent", (0,))):
+                counts = {site: int(record[field]) for site, record in self.hashes(prefix) if field in record}
+                assert counts == self.in_hand(kind, lanes)
+            self.check_what_is_left_of_turns(prefix, "ready" if kind == "r" else "apart")
         parked = {_job(message.body) for message in self.at("parked")}
         assert self.members(keys.parked_jobs(P, "email")).keys() == parked
 
@@ -382,6 +391,19 @@ class Beside(RuleBasedStateMachine):
         assert {key: set(queues) for key, queues in turns.items()} == waiting
         sites = {name.partition(":")[2] for name in waiting}
         assert {site for site in sites if self.room(site)} <= self.members(keys.sites(P, "email")).keys()
+        urgent = {name.partition(":")[2] for name in waiting if name.startswith("0:")}
+        urgent_sites = self.members(keys.urgent(P, "email")).keys()
+        assert {site for site in urgent if self.room(site)} <= urgent_sites <= urgent
+
+    def check_what_is_left_of_turns(self, prefix: str, place: str) -> None:
+        """Of queues that have messages still: of those that have none, nothing is left."""
+        waiting = {(message.site, f"turn{message.lane}".encode(), message.queue) for message in self.at(place)}
+        for site, record in self.hashes(prefix):
+            assert record
+            for lane in record.keys() & {b"turn0", b"turn1"}:
+                left, _, queue = record[lane].decode().partition(" ")
+                assert 0 < int(left) <= ready.TURN
+                assert (site, lane, queue) in waiting
 
     def check_expiries(self) -> None:
         """Every queue with messages that expire is looked through in time, and no other."""

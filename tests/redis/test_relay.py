@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -25,7 +26,7 @@ from services.relay.checks.begun import Begun
 from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier
 from services.relay.delivery.dial import Timeouts
-from services.relay.held import Limits
+from services.relay.held import URGENT_PART, Limits
 from services.relay.lines import KEPT
 from services.relay.making import mails as mails_module
 from services.relay.making import making
@@ -54,6 +55,8 @@ from shared.redis import (
 from shared.redis import ready as ready_module
 from shared.redis.bus import ends_message
 from shared.redis.ready import (
+    BULK,
+    SHARE,
     Lease,
     Queued,
     ReadyQueues,
@@ -162,13 +165,19 @@ class House:
         return job
 
     async def enqueue(
-        self, job: str, ordinals: Iterable[int], site: str = "a.test", queue: str = TENANT, **fields: Any
+        self,
+        job: str,
+        ordinals: Iterable[int],
+        site: str = "a.test",
+        queue: str = TENANT,
+        lane: int = BULK,
+        **fields: Any,
     ) -> None:
         """Recipients `u<ordinal>@<site>`; the site's name is their domain."""
         rows = []
         for ordinal in ordinals:
             ready = events.Ready(tenant=TENANT, job=job, ordinal=ordinal, email=f"u{ordinal}@{site}", **fields)
-            rows.append((1, site, events.encode(ready)))
+            rows.append((lane, site, events.encode(ready)))
         await self.enqueue_rows(job, site, rows, queue, fields.get("expires_at", 0))
 
     async def enqueue_rows(
@@ -781,7 +790,9 @@ async def test_promise_5_a_host_that_holds_every_message_holds_its_share_and_no_
 
             assert taken(fast) == once(range(300, 400), "fast.test")
             assert (slow.open_connections, slow.envelopes) == (2, [])
-            await until(lambda: _are_leased(house, 25))  # the fast host's end a moment after their facts
+            room = 200 - 200 // URGENT_PART
+            share = math.ceil(room / SHARE)
+            await until(lambda: _are_leased(house, share))  # the fast host's end a moment after their facts
         finally:
             await run.die()
 
@@ -824,10 +835,30 @@ async def test_promise_8_what_is_in_hand_is_bounded_over_all_partitions(house: H
             await house.enqueue(job, range(at * 10, at * 10 + 10), site)
         run = RunningRelay(house.relay(in_flight=10, batch=10))
         try:
+            await until(lambda: _are_leased(house, 9))
+            await until(lambda: _is_settled(house))
+            await house.enqueue(job, range(120, 140), "stuck0.test", lane=0)
             await until(lambda: _are_leased(house, 10))
             await until(lambda: _is_settled(house))
 
             assert (await house.left())["leased"] == 10
+        finally:
+            await run.die()
+
+
+async def test_promise_5_what_people_wait_for_goes_while_bulk_fills_all_that_it_may(house: House) -> None:
+    stuck = [f"stuck{number}.test" for number in range(12)]
+    async with host(house, *stuck, script={"DOT": SILENT}), host(house, "fast.test") as fast:
+        job = await house.job()
+        for at, site in enumerate(stuck):
+            await house.enqueue(job, range(at * 10, at * 10 + 10), site)
+        await house.enqueue(job, range(120, 130), "fast.test")
+        run = RunningRelay(house.relay(in_flight=16, batch=16))
+        try:
+            await until(lambda: _is_settled(house))
+            await house.enqueue(job, range(130, 140), "fast.test", lane=0)
+
+            await until(lambda: once(range(130, 140), "fast.test") <= taken(fast))
         finally:
             await run.die()
 

@@ -91,9 +91,9 @@ async def test_an_address_that_joins_a_pool_that_has_sent_for_long_is_used_at_on
     gate = make(
         '[[rule]]\nname = "r"\nmatch = "x"\naction = "none"\nexample = "450 x"\nbut_not = "450 y"', egress(1, 1)
     )
-    gate._full[SITE, "a3"] = gate._monotonic() + 3600
+    gate._full.note((SITE, "a3"), gate._monotonic() + 3600, gate._monotonic())
     before, _ = await send(gate, 500, 5)
-    gate._full.clear()
+    gate._full.note((SITE, "a3"), 0.0, gate._monotonic())
 
     after, _ = await send(gate, 1000, 5)
 

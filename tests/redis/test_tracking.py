@@ -33,7 +33,7 @@ from shared.words.events import (
     Unsubscribed,
 )
 from shared.words.tokens import TokenKeys
-from tests.servers import RedisCluster, RedisServer, free_port, stop
+from tests.servers import ANY_METRICS_PORT, RedisCluster, RedisServer, free_port, stop
 
 PARTITIONS = 8
 KEYS = TokenKeys(b"k" * 32)
@@ -271,6 +271,7 @@ class Process:
         self.port = free_port()
         environ = {
             **os.environ,
+            **ANY_METRICS_PORT,
             "ESTAFETTE_DATA_DIR": str(folder),
             "ESTAFETTE_REDIS_URL": redis_url,
             "ESTAFETTE_HTTP_PORT": str(self.port),

@@ -10,18 +10,26 @@ may have taken the place.
 A relay that is refused marks the limit as wanted for a while. Who holds slots under it sees that with the next `tend`
 and gives up idle connections; one that holds more of them than who wants it gives up a busy one as well, at the end of
 its message, and does not take it back at once: so relays that all have mail for a site come to share its connections.
+
+A relay may have thousands of sites, and a connection or two to each. So what is asked for while a call is on its way is
+asked for together with the next, in order, and what ends goes along; and what is tended goes in pieces, none of which
+holds Redis up.
 """
 
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 from prometheus_client import Counter, Gauge
 
 from services.relay.limits.permits import Limit, Wait
+from shared.process.together import Together
 from shared.redis import keys
 from shared.redis.redis import Client, RedisAway, Script
 
@@ -33,6 +41,10 @@ RENEWALS = 5
 AGAIN_MS = 250
 #: A limit is wanted for so long after the last refusal: a few times `AGAIN_MS` and the interval of `tend`.
 WANTED_MS = 2000
+#: Connections asked for in one call, and slots ended with it: a script of so many takes Redis about a millisecond.
+ASKED_TOGETHER = 100
+#: Limits and slots of one call of `tend`.
+TENDED_TOGETHER = 500
 
 SLOTS = Gauge("estafette_relay_connection_slots", "Slots that this relay holds for connections under limits")
 REFUSED = Counter("estafette_relay_connections_refused_total", "Connections not opened because a limit was reached")
@@ -41,9 +53,8 @@ LOST = Counter("estafette_relay_lost_slots_total", "Slots that could not be rene
 _CONNECT = Script.of(__file__, "slots_common", "slots_connect")
 _TEND = Script.of(__file__, "slots_common", "slots_tend")
 
-
-#: Slots by id, each with the names of its limits.
-Held = Mapping[str, tuple[str, ...]]
+#: A limit by its name, slots to renew under it, and slots to end.
+Row = tuple[str, list[str], list[str]]
 
 
 class Slot:
@@ -74,6 +85,15 @@ class Slot:
         self._ended = True
 
 
+@dataclass(slots=True)
+class _Asked:
+    """A slot that somebody wants, under which limits, and whether Redis has been asked."""
+
+    slot: Slot
+    limits: Sequence[Limit]
+    is_sent: bool = False
+
+
 class Slots:
     """The slots of one process. `lease_ms`: how long the slots of a dead relay are counted. `monotonic` in seconds."""
 
@@ -86,8 +106,10 @@ class Slots:
         self._trusted_s = lease_ms / 1000 * TRUSTED
         self._renew_at_s = 0.0
         self._monotonic = monotonic
-        #: One at a time: what is refused to the first is refused to those behind it, and what ends goes together.
-        self._asking = asyncio.Lock()
+        #: None: what has ended is to be told.
+        self._asking: Together[_Asked | None, Slot | Wait | None] = Together(
+            self._ask, most=ASKED_TOGETHER, name="slots"
+        )
         self._count = 0
         self._held: dict[str, Slot] = {}
         #: Slots given up that Redis has not heard of.
@@ -99,37 +121,83 @@ class Slots:
     async def connect(self, limits: Sequence[Limit]) -> Slot | Wait:
         """A slot under all the limits that count connections, or which of them refused. RedisAway."""
         counting = [limit for limit in {limit.name: limit for limit in limits}.values() if limit.connections]
-        async with self._asking:
-            return await self._connect(counting)
-
-    async def _connect(self, counting: Sequence[Limit]) -> Slot | Wait:
-        sent_s = self._monotonic()
-        for limit in counting:
-            if (wait_s := self._full_until_s.get(limit.name, 0.0) - sent_s) > 0:
-                return self._refused(limit, math.ceil(wait_s * 1000))
         self._count += 1
         names = tuple(limit.name for limit in counting)
-        slot = Slot(f"{self._owner}/{self._count}", names, sent_s + self._trusted_s, self._monotonic)
-        if counting and (by := await self._take(slot, [limit.connections for limit in counting])):
-            self._full_until_s[names[by - 1]] = self._monotonic() + AGAIN_MS / 1000
-            return self._refused(counting[by - 1], AGAIN_MS)
+        slot = Slot(f"{self._owner}/{self._count}", names, self._monotonic() + self._trusted_s, self._monotonic)
+        if not names:
+            return self._given(slot)
+        if (refused := self._refused(counting)) is not None:
+            return refused
+        asked = _Asked(slot, counting)
+        try:
+            found = await self._asking.ask(asked)
+        except asyncio.CancelledError:
+            slot.end()  # if it comes, nobody is there to use it
+            self._held.pop(slot.id, None)
+            if asked.is_sent:
+                self._ending[slot.id] = names
+            raise
+        assert found is not None
+        return found
+
+    async def _ask(self, questions: Sequence[_Asked | None]) -> Sequence[Slot | Wait | None]:
+        """One after the other, as they came: what is refused to the first is refused to those behind it."""
+        found: list[Slot | Wait | None] = [
+            self._refused(question.limits) if question is not None else None for question in questions
+        ]
+        going = [
+            (at, question)
+            for at, question in enumerate(questions)
+            if question is not None and found[at] is None and not question.slot.told
+        ]
+        sent_s = self._monotonic()
+        ending = dict(islice(self._ending.items(), ASKED_TOGETHER))
+        refusals = await self._take([question for _, question in going], ending) if going or ending else []
+        for (at, question), by in zip(going, refusals, strict=True):
+            slot = question.slot
+            if by:
+                self._full_until_s[slot.names[by - 1]] = self._monotonic() + AGAIN_MS / 1000
+                found[at] = self._refused(question.limits)
+            elif slot.told:
+                self._ending[slot.id] = slot.names
+            else:
+                slot.renew(sent_s + self._trusted_s)
+                found[at] = self._given(slot)
+        return found
+
+    async def _take(self, asked: Sequence[_Asked], ending: Mapping[str, tuple[str, ...]]) -> Sequence[int]:
+        """For each 0, or which of its limits refused, counted from 1."""
+        names, told = question(asked, ending)
+        for one in asked:
+            one.is_sent = True
+        key_names = [*map(keys.slots, names), *map(keys.wanted, names)]
+        try:
+            answer: Sequence[int] = await _CONNECT(
+                self._client, key_names, [self._owner, self._lease_ms, WANTED_MS, told]
+            )
+        except BaseException:  # cancelled, or the answer lost: they may have been taken
+            self._ending.update((one.slot.id, one.slot.names) for one in asked)
+            raise
+        self._told(ending)
+        return answer
+
+    def _given(self, slot: Slot) -> Slot:
         self._held[slot.id] = slot
         SLOTS.set(len(self._held))
         return slot
 
-    async def _take(self, slot: Slot, most: Sequence[int]) -> int:
-        key_names = [*map(keys.slots, slot.names), *map(keys.wanted, slot.names)]
-        try:
-            return int(
-                await _CONNECT(self._client, key_names, [self._owner, slot.id, self._lease_ms, WANTED_MS, *most])
-            )
-        except BaseException:  # cancelled, or the answer lost: it may have been taken
-            self._ending[slot.id] = slot.names
-            raise
+    def _refused(self, limits: Iterable[Limit]) -> Wait | None:
+        """By a limit that is full as far as is known here."""
+        now_s = self._monotonic()
+        for limit in limits:
+            if (wait_s := self._full_until_s.get(limit.name, 0.0) - now_s) > 0:
+                REFUSED.inc()
+                return Wait(math.ceil(wait_s * 1000), limit)
+        return None
 
-    def _refused(self, limit: Limit, wait_ms: int) -> Wait:
-        REFUSED.inc()
-        return Wait(wait_ms, limit)
+    def _told(self, ending: Iterable[str]) -> None:
+        for slot_id in ending:
+            self._ending.pop(slot_id, None)
 
     async def disconnect(self, slot: Slot) -> None:
         """Once the connection is closed. Never fails: what Redis does not hear now it hears with the next `tend`."""
@@ -142,50 +210,93 @@ class Slots:
         for name in slot.names:  # what was wanted is given, as far as this process knows
             self._full_until_s.pop(name, None)
             self._wanted.pop(name, None)
-        async with self._asking:
-            if slot.id in self._ending:  # else it went with another, while this one waited
-                with suppress(RedisAway):
-                    await self._tend({}, dict(self._ending), {})
+        with suppress(RedisAway):
+            await self._asking.ask(None)
 
     def wanted(self, slot: Slot, busy: bool = False) -> bool:
         """Another connection waits for this one's place: close it if it is idle, and with `busy=True`: close it after
         its message, because its relay has more than its share."""
-        return any(self._wanted.get(name, 0) > busy for name in slot.names)
+        return bool(self._wanted) and any(self._wanted.get(name, 0) > busy for name in slot.names)
 
     async def tend(self) -> None:
         """Renews all slots in time, ends those given up, learns what is wanted. To be called every half second.
         RedisAway: what could not be renewed for too long is lost all the same."""
         sent_s = self._monotonic()
         self._full_until_s = {name: until_s for name, until_s in self._full_until_s.items() if until_s > sent_s}
-        held = {slot.id: slot.names for slot in self._held.values() if slot.names and not slot.lost}
-        renewed = held if sent_s >= self._renew_at_s else {}
+        held = [slot for slot in self._held.values() if slot.names and not slot.lost]
+        renewed = held if sent_s >= self._renew_at_s else []
+        ending = dict(self._ending)
         self._wanted = {}
+        gone: set[str] = set()
         try:
-            gone, self._wanted = await self._tend(renewed, dict(self._ending), held)
+            for piece in pieces(renewed, ending, held):
+                gone |= await self._tend(piece)
+            self._told(ending)
             if renewed:
                 self._renew_at_s = sent_s + self._lease_ms / 1000 / RENEWALS
-            for slot_id in renewed.keys() & self._held.keys():
-                if slot_id in gone:
-                    self._held[slot_id].end()
+            for slot in renewed:
+                if slot.id in gone:
+                    slot.end()
                 else:
-                    self._held[slot_id].renew(sent_s + self._trusted_s)
+                    slot.renew(sent_s + self._trusted_s)
         finally:
             for slot in self._held.values():
                 if slot.lost and not slot.told:
                     LOST.inc()
                     slot.end()
 
-    async def _tend(self, renewed: Held, ending: Held, held: Held) -> tuple[set[str], dict[str, int]]:
-        """Which of `renewed` are gone, and which limits of `held` are wanted how much."""
-        names = list(dict.fromkeys(name for names in (*held.values(), *ending.values()) for name in names))
-        if not names:
-            return set(), {}
-        by_limit = [
-            [[slot for slot, its in some.items() if name in its] for name in names] for some in (renewed, ending)
-        ]
+    async def _tend(self, piece: Sequence[Row]) -> set[str]:
+        """Which of the slots to be renewed are gone; what is wanted is noted."""
+        names = [name for name, _, _ in piece]
+        told = msgspec.msgpack.encode(([held for _, held, _ in piece], [ended for _, _, ended in piece]))
         key_names = [*map(keys.slots, names), *map(keys.wanted, names)]
-        args: list[str | bytes | int] = [self._owner, self._lease_ms, msgspec.msgpack.encode(by_limit)]
-        gone, wants = await _TEND(self._client, key_names, args)
-        for slot in ending:
-            self._ending.pop(slot, None)
-        return {slot.decode() for slot in gone}, dict(zip(names, wants, strict=True))
+        gone, wants = await _TEND(self._client, key_names, [self._owner, self._lease_ms, told])
+        for name, wanted in zip(names, wants, strict=True):
+            if wanted:
+                self._wanted[name] = wanted
+        return {slot.decode() for slot in gone}
+
+
+def question(asked: Sequence[_Asked], ending: Mapping[str, tuple[str, ...]]) -> tuple[list[str], bytes]:
+    """The limits in the order of their numbers, and what the script is to do with them."""
+    numbers: dict[str, int] = {}
+
+    def number(name: str) -> int:
+        return numbers.setdefault(name, len(numbers) + 1)
+
+    requests: list[list[str | int]] = []
+    for one in asked:
+        request: list[str | int] = [one.slot.id]
+        for limit in one.limits:
+            request += (number(limit.name), limit.connections)
+        requests.append(request)
+    ended: defaultdict[int, list[str]] = defaultdict(list)
+    for slot_id, names in ending.items():
+        for name in names:
+            ended[number(name)].append(slot_id)
+    return [*numbers], msgspec.msgpack.encode(([ended[at] for at in numbers.values()], requests))
+
+
+def pieces(
+    renewed: Iterable[Slot], ending: Mapping[str, tuple[str, ...]], held: Iterable[Slot]
+) -> Iterator[Sequence[Row]]:
+    """What there is to tell of slots, by limit, in pieces for one call each; the limits of `held` are all there."""
+    rows: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for slot in held for name in slot.names}
+    for slot in renewed:
+        for name in slot.names:
+            rows.setdefault(name, ([], []))[0].append(slot.id)
+    for slot_id, names in ending.items():
+        for name in names:
+            rows.setdefault(name, ([], []))[1].append(slot_id)
+    piece: list[Row] = []
+    weight = 0
+    for name, (of_held, ended) in rows.items():
+        for at in range(0, max(1, len(of_held), len(ended)), TENDED_TOGETHER):
+            row = name, of_held[at : at + TENDED_TOGETHER], ended[at : at + TENDED_TOGETHER]
+            weight += 1 + len(row[1]) + len(row[2])
+            piece.append(row)
+            if weight >= TENDED_TOGETHER:
+                yield piece
+                piece, weight = [], 0
+    if piece:
+        yield piece

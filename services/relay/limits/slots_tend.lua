@@ -7,10 +7,9 @@
 local held, ending = unpack(cmsgpack.unpack(ARGV[3]))
 local count, gone, wants = #KEYS / 2, {}, {}
 for i = 1, count do
-  redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
   for _, slot in ipairs(ending[i]) do redis.call('ZREM', KEYS[i], slot) end
   for _, slot in ipairs(held[i]) do
-    if redis.call('ZSCORE', KEYS[i], slot) then
+    if tonumber(redis.call('ZSCORE', KEYS[i], slot) or 0) > now then
       redis.call('ZADD', KEYS[i], now + ARGV[2], slot)
     else
       gone[#gone + 1] = slot
@@ -22,6 +21,7 @@ for i = 1, count do
   local wanting = redis.call('GET', KEYS[count + i])
   wants[i] = 0
   if wanting then
+    redis.call('ZREMRANGEBYSCORE', KEYS[i], '-inf', now)
     local of = shares(KEYS[i])
     wants[i] = (wanting ~= ARGV[1] and (of[ARGV[1]] or 0) >= (of[wanting] or 0) + 2) and 2 or 1
   end

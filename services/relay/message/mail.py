@@ -7,7 +7,7 @@ import msgspec
 
 from shared.mail.addresses import domain_of
 from shared.redis.ready import Lease, Recorded
-from shared.words import events
+from shared.words import events, ids
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -36,7 +36,8 @@ class Mail:
     """A leased message. `checked_at` is when it was last asked whether it is still wanted (monotonic seconds),
     `unwanted` the word if it is not (`admission`); `epoch` as in the relay's rules; `begun` that its body may
     have gone, of a message that is sent at most once. `making` is its mail, begun before its turn; `made` its mail, and
-    when that was begun, until an attempt is over (`making`)."""
+    when that was begun, until an attempt is over (`making`). `began_ms` is when its attempt was begun, of one that is
+    traced."""
 
     lease: Lease
     ready: events.Ready
@@ -46,10 +47,15 @@ class Mail:
     begun: bool = False
     making: Awaitable[tuple[Made | Unmade, float]] | None = None
     made: tuple[Made | Unmade, float] | None = None
+    began_ms: int = 0
 
     @property
     def domain(self) -> str:
         return domain_of(self.ready.email)
+
+    @property
+    def message_id(self) -> str:
+        return ids.message_id(self.ready.job, self.ready.ordinal)
 
     @property
     def place(self) -> tuple[int, str]:

@@ -27,6 +27,7 @@ from prometheus_client import Counter as Metric
 from services.relay.limits.paces import Paces
 from services.relay.limits.permits import Permits, Wait
 from services.relay.limits.slots import Slot, Slots
+from services.relay.limits.until import Until
 from services.relay.traffic.egress import (
     Egress,
     Sent,
@@ -124,16 +125,18 @@ class Gate:
         self._passed: Tally[str] = Tally()
         self._gave_up: dict[str, int] = {}
         # Sources that a limit holds back at a site, and sites that a rule suspended: until when (monotonic).
-        self._full: dict[tuple[str, str], float] = {}
+        self._full: Until[tuple[str, str]] = Until()
         # Sources that may have no more connections to a site for now; those that they have are good.
-        self._without_slot: dict[tuple[str, str], float] = {}
+        self._without_slot: Until[tuple[str, str]] = Until()
         # And for whose sake nobody else gives up a connection meanwhile.
-        self._crowded: dict[tuple[str, str], float] = {}
-        self._suspended: dict[str, float] = {}
-        # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since.
+        self._crowded: Until[tuple[str, str]] = Until()
+        self._suspended: Until[str] = Until()
+        # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since;
+        # and until when that is remembered.
         self._refused: dict[tuple[str, str], tuple[float, int]] = {}
+        self._refusing: Until[tuple[str, str]] = Until(lambda place: self._refused.pop(place, None))
         # Until when an operator knows that our name is refused there (monotonic).
-        self._told: dict[tuple[str, str], float] = {}
+        self._told: Until[tuple[str, str]] = Until()
         self._asking: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("relay")
 
@@ -203,14 +206,15 @@ class Gate:
     def source(self, site: str, pool: str, address: str | None) -> Source | NotNow:
         """The source that the next connection of this pool to this address (None: whichever) leaves by."""
         now = self._monotonic()
-        if (until := self._suspended.get(site, 0.0)) > now:
+        if (until := self._suspended.of(site)) > now:
             return NotNow(_wait_ms(until - now), "site", f"suspended:{site}")
         known = self._egress.pools[pool]
         reaching, able = self._able(site, pool, address, now)
         if not able:
-            waits = [self._full.get((site, source.name), now + ASK_AGAIN_S) - now for source in reaching]
+            full = [self._full.of((site, source.name)) for source in reaching]
+            waits = [until - now if until > now else ASK_AGAIN_S for until in full]
             return NotNow(_wait_ms(min(waits)), "source", f"pool:{pool}")
-        without = {source.name: self._without_slot.get((site, source.name), 0.0) for source in able}
+        without = {source.name: self._without_slot.of((site, source.name)) for source in able}
         free = [source for source in able if without[source.name] <= now]
         behind = {source.name for source in free if not self._is_ahead(pool, source.name, free)}
         sent = self._sent[pool]
@@ -228,7 +232,7 @@ class Gate:
             return False
         now = self._monotonic()
         able = self._able(site, pool, address, now)[1]
-        free = [one for one in able if one.name == source or self._crowded.get((site, one.name), 0.0) <= now]
+        free = [one for one in able if one.name == source or self._crowded.of((site, one.name)) <= now]
         return self._is_ahead(pool, source, free)
 
     def count(self, pool: str, source: str, connections: int) -> None:
@@ -249,10 +253,10 @@ class Gate:
     def is_usable(self, site: str, source: str) -> bool:
         """Nothing holds this source back at this site."""
         now = self._monotonic()
-        return self._is_usable(site, source, now) and self._suspended.get(site, 0.0) <= now
+        return self._is_usable(site, source, now) and self._suspended.of(site) <= now
 
     def _is_usable(self, site: str, source: str, now: float) -> bool:
-        return self._full.get((site, source), 0.0) <= now and not self._paces.resting(site, source)
+        return self._full.of((site, source)) <= now and not self._paces.resting(site, source)
 
     async def enter(self, site: str, source: Source, tenant: str) -> Slot | NotNow | None:
         """A slot for a connection, this tenant's alone unless that is empty; None where nothing limits them.
@@ -264,10 +268,8 @@ class Gate:
         of_source = slot.limit.scope == "source"
         if of_source:
             now = self._monotonic()
-            self._without_slot = {place: until for place, until in self._without_slot.items() if until > now}
-            self._without_slot[site, source.name] = now + slot.ms / 1000
-            self._crowded = {place: until for place, until in self._crowded.items() if until > now}
-            self._crowded[site, source.name] = now + CROWDED_S
+            self._without_slot.note((site, source.name), now + slot.ms / 1000, now)
+            self._crowded.note((site, source.name), now + CROWDED_S, now)
         return NotNow(slot.ms, "source" if of_source else "slot", slot.limit.name)
 
     def heard(self, site: str, source: str, reply: Reply) -> Rule | None:
@@ -288,7 +290,8 @@ class Gate:
             case "rest_source":
                 self._ask(self._paces.rest(site, source, until_ms))
             case "suspend":
-                self._suspended[site] = self._monotonic() + rule.for_s
+                now = self._monotonic()
+                self._suspended.note(site, now + rule.for_s, now)
                 self._ask(self._queues.hold(ids.name_partition(site, self._partitions), site, until_ms))
         if rule.action not in ("none", "defer_recipient"):
             self._log.info(
@@ -304,8 +307,8 @@ class Gate:
         UNKNOWN_WORDS.inc()
         now = self._monotonic()
         at, mails = self._refused.get((site, source), (-inf, RUN_MAILS))
-        self._refused = {place: one for place, one in self._refused.items() if now - one[0] <= RUN_OVER_S}
         self._refused[site, source] = now, 0
+        self._refusing.note((site, source), now + RUN_OVER_S, now)
         if mails < RUN_MAILS and (now - at <= RUN_S or self._paces.pace(site, source) is not None):
             self._ask(self._paces.slow_down(site, source))
 
@@ -316,9 +319,8 @@ class Gate:
         message."""
         HELO_REFUSED.inc()
         now = self._monotonic()
-        if self._told.get((site, source), 0.0) <= now:
-            self._told = {place: until for place, until in self._told.items() if until > now}
-            self._told[site, source] = now + TOLD_AGAIN_S
+        if self._told.of((site, source)) <= now:
+            self._told.note((site, source), now + TOLD_AGAIN_S, now)
             self._log.error(
                 "helo_refused",
                 site=site,
@@ -333,9 +335,8 @@ class Gate:
         limit = refused.limit
         if limit.scope == "source" and refused.ms > SWITCH_MS:
             now = self._monotonic()
-            self._full = {place: until for place, until in self._full.items() if until > now}
-            is_of_day = limit.kind == "warmup"
-            self._full[site, source] = now + min(refused.ms, LONGEST_DAY_MS if is_of_day else LONGEST_WAIT_MS) / 1000
+            longest_ms = LONGEST_DAY_MS if limit.kind == "warmup" else LONGEST_WAIT_MS
+            self._full.note((site, source), now + min(refused.ms, longest_ms) / 1000, now)
         per_s = min((rate.per_s for rate in limit.rates), default=0.0)
         return NotNow(min(refused.ms, LONGEST_WAIT_MS), limit.scope, limit.name, per_s)
 

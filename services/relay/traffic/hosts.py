@@ -16,6 +16,7 @@ hosts of their own. A host that took mail a moment ago, and refuses a connection
 speaks of our pace: that is for the gate to lower.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -34,7 +35,8 @@ FULL_S = 0.5
 LATELY_S = 60.0
 #: After so long without a refusal a host is like any other.
 FORGOTTEN_S = 1_800.0
-#: Hosts remembered at most; beyond, the one that was not dialled for longest is forgotten first. About 1 kB each.
+#: Hosts remembered, if not more are in use; beyond, the one that was not dialled for longest is forgotten first. About
+#: 1 kB each.
 MOST_HOSTS = 10_000
 
 
@@ -80,7 +82,7 @@ class Hosts:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         #: In the order in which they were dialled last.
-        self._hosts: dict[tuple[Hop, str], _Host] = {}
+        self._hosts: OrderedDict[tuple[Hop, str], _Host] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -175,13 +177,14 @@ class Hosts:
         return self._hosts.get((hop, source)) or self._hosts.setdefault((hop, source), _Host())
 
     def _last(self, hop: Hop, source: str) -> _Host:
-        """The host, moved behind all others; the first that nobody uses is forgotten where there are too many."""
+        """The host, moved behind all others; where there are too many the first is forgotten, or moved there too if it
+        is in use. One at a time: a few that are always in use would be looked through with every connection."""
         host = self._of(hop, source)
-        self._hosts[hop, source] = self._hosts.pop((hop, source))
+        self._hosts.move_to_end((hop, source))
         if len(self._hosts) > MOST_HOSTS:
-            unused = (name for name, one in self._hosts.items() if not one.open and not one.dialling)
-            if (first := next(unused, None)) is not None and first != (hop, source):
-                del self._hosts[first]
+            name, first = self._hosts.popitem(last=False)
+            if first.open or first.dialling or first is host:
+                self._hosts[name] = first
         return host
 
 

@@ -1,5 +1,6 @@
 """To log never fails, whatever becomes of the lines."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,23 @@ log.info("fourth")
 
     first, cut, fourth = log.read_bytes().splitlines()
     assert (b'"first"' in first, len(cut), b'"fourth"' in fourth) == (True, bytes_left, True)
+
+
+def test_a_log_that_was_moved_away_is_gone_on_with_and_no_line_is_lost(tmp_path: Path) -> None:
+    log, moved = tmp_path / "relay.log", tmp_path / "relay.log.1"
+    statement = f"""
+from pathlib import Path
+file = Path({str(log)!r})
+logs.configure("relay", "info", file)
+for n in range(3000):
+    log.info("delivered", attempt=n)
+    if n % 1000 == 500:
+        file.rename({str(moved)!r} + str(n))
+"""
+    with log.open("ab") as out:
+        assert printed(statement, out) == "alive 0"
+
+    files = [*(tmp_path / f"relay.log.1{n}" for n in (500, 1500, 2500)), log]
+    attempts = [[json.loads(line)["attempt"] for line in file.read_text().splitlines()] for file in files]
+    assert [attempt for one in attempts for attempt in one] == list(range(3000))
+    assert [numbers[0] - moved_at <= 50 for numbers, moved_at in zip(attempts[1:], (500, 1500, 2500), strict=True)]

@@ -254,7 +254,7 @@ async def test_each_fact_is_a_line_in_the_log_that_names_the_message_and_not_its
             await until(lambda: sum(map(len, done)) == 2)
 
     (line,) = lines
-    assert (line["event"], line["log_level"], line["job"], line["ordinal"]) == ("delivered", "info", JOB, 7)
+    assert (line["event"], line["log_level"], line["job"], line["message"]) == ("delivered", "info", JOB, f"{JOB}.7")
     assert "ana@example.net" not in str(line)
 
 

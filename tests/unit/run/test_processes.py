@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -20,10 +20,23 @@ from services.local.processes import (
 )
 
 
+@pytest.fixture
+def closing() -> Iterator[Callable[[Tail], Tail]]:
+    tails: list[Tail] = []
+
+    def kept(tail: Tail) -> Tail:
+        tails.append(tail)
+        return tail
+
+    yield kept
+    for tail in tails:
+        tail.close()
+
+
 def test_a_tail_gives_whole_lines_that_are_new(tmp_path: Path) -> None:
     log = tmp_path / "relay.log"
     log.write_bytes(b"before\n")
-    tail = Tail(log)
+    tail = Tail(log, max_bytes=1000, files=2)
 
     assert tail.lines() == []
     with log.open("ab") as out:
@@ -36,7 +49,7 @@ def test_a_tail_gives_whole_lines_that_are_new(tmp_path: Path) -> None:
 
 def test_a_log_that_was_moved_away_is_read_from_its_start(tmp_path: Path) -> None:
     log = tmp_path / "relay.log"
-    tail = Tail(log)
+    tail = Tail(log, max_bytes=1000, files=2)
     assert tail.lines() == []
     log.write_bytes(b"one\ntwo\n")
     assert tail.lines() == [b"one", b"two"]
@@ -46,16 +59,53 @@ def test_a_log_that_was_moved_away_is_read_from_its_start(tmp_path: Path) -> Non
     assert tail.lines() == [b"new"]
 
 
-def test_a_log_that_grows_too_long_is_emptied(tmp_path: Path) -> None:
+def test_a_log_that_grows_too_long_is_moved_away_and_so_many_are_kept(
+    tmp_path: Path, closing: Callable[[Tail], Tail]
+) -> None:
     log = tmp_path / "relay.log"
-    tail = Tail(log, max_bytes=10)
-    log.write_bytes(b"0123456789\nabc\n")
+    tail = closing(Tail(log, max_bytes=4, files=2))
 
-    assert tail.lines() == [b"0123456789", b"abc"]
+    shown = []
+    for word in (b"one\n", b"two\n", b"three\n", b"4\n"):
+        with log.open("ab") as out:
+            out.write(word)
+        shown += tail.lines()
 
-    assert log.stat().st_size == 0
-    log.write_bytes(b"x\n")
-    assert tail.lines() == [b"x"]
+    assert shown == [b"one", b"two", b"three", b"4"]
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {
+        "relay.log": b"4\n",
+        "relay.log.1": b"three\n",
+        "relay.log.2": b"two\n",
+    }
+
+
+def test_who_has_not_found_out_that_his_log_was_moved_is_heard_as_well(
+    tmp_path: Path, closing: Callable[[Tail], Tail]
+) -> None:
+    log = tmp_path / "relay.log"
+    tail = closing(Tail(log, max_bytes=4, files=2))
+    with log.open("ab", buffering=0) as slow:
+        slow.write(b"one\n")
+        assert tail.lines() == [b"one"]
+
+        slow.write(b"two\n")
+        log.write_bytes(b"4\n")
+
+        assert tail.lines() == [b"two", b"4"]
+        assert (tmp_path / "relay.log.1").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_log_of_before_that_is_too_long_is_moved_and_not_emptied(
+    tmp_path: Path, closing: Callable[[Tail], Tail]
+) -> None:
+    log = tmp_path / "relay.log"
+    log.write_bytes(b"of yesterday\n")
+
+    tail = closing(Tail(log, max_bytes=4, files=2))
+
+    assert tail.lines() == []
+    assert (tmp_path / "relay.log.1").read_bytes() == b"of yesterday\n"
+    assert log.read_bytes() == b""
 
 
 def test_silence_is_the_time_since_the_last_beat() -> None:

@@ -28,7 +28,7 @@ def nothing_but(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ours_keeps_what_it_acknowledges_and_listens_on_loopback_alone(tmp_path: Path) -> None:
-    command = redis_server.command(found(tmp_path, "7.0.15"), tmp_path, 6390, 1_000_000)
+    command = redis_server.command(found(tmp_path, "7.0.15"), tmp_path, 6390, 1_000_000, tmp_path / "redis.log")
 
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options == {
@@ -39,6 +39,7 @@ def test_ours_keeps_what_it_acknowledges_and_listens_on_loopback_alone(tmp_path:
         "--appendonly": "yes",
         "--appendfsync": "always",
         "--save": "",
+        "--logfile": str(tmp_path / "redis.log"),
         "--maxmemory": "1000000",
         "--maxmemory-policy": "noeviction",
     }
@@ -48,8 +49,8 @@ def test_data_of_a_newer_one_is_not_opened_by_an_older_one(tmp_path: Path) -> No
     (tmp_path / "appendonlydir").mkdir()
 
     with pytest.raises(redis_server.NoRedis, match="written by Redis 7"):
-        redis_server.command(found(tmp_path, "6.2.7"), tmp_path, 6390, 1_000_000)
-    redis_server.command(found(tmp_path, "7.0.0"), tmp_path, 6390, 1_000_000)
+        redis_server.command(found(tmp_path, "6.2.7"), tmp_path, 6390, 1_000_000, tmp_path / "redis.log")
+    redis_server.command(found(tmp_path, "7.0.0"), tmp_path, 6390, 1_000_000, tmp_path / "redis.log")
 
 
 def test_path_comes_before_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

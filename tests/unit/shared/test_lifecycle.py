@@ -15,8 +15,17 @@ from shared.process.lifecycle import BEAT_SECONDS, Lifecycle
 IMPORTS = "from services.settings import read\nfrom shared.process.lifecycle import run\n"
 
 
-def life(drain_seconds: int = 5) -> Lifecycle:
-    return Lifecycle("test", load({"ESTAFETTE_LIFECYCLE_DRAIN_SECONDS": str(drain_seconds)}, None))
+def life(drain_seconds: int = 5, grace_seconds: int = 0) -> Lifecycle:
+    lifecycle = {"DRAIN": str(drain_seconds), "GRACE": str(grace_seconds)}
+    return Lifecycle(
+        "test", load({f"ESTAFETTE_LIFECYCLE_{name}_SECONDS": said for name, said in lifecycle.items()}, None)
+    )
+
+
+async def unready(it: Lifecycle) -> None:
+    """Returns once /readyz says 503."""
+    while await it.readiness() is None:  # noqa: ASYNC110 - nothing tells of it but the answer
+        await asyncio.sleep(0)
 
 
 async def test_sigterm_lets_main_and_tasks_finish_and_then_closes_the_last_pushed_first() -> None:
@@ -71,6 +80,58 @@ async def test_a_second_signal_does_not_wait_for_the_deadline() -> None:
 
     async with asyncio.timeout(30):
         assert await life(drain_seconds=3600).live(main) == 0
+
+
+async def test_who_keeps_serving_is_not_ready_at_once_and_stops_when_its_grace_is_over() -> None:
+    seen: list[tuple[str | None, bool]] = []
+
+    async def main(it: Lifecycle) -> None:
+        it.keep_serving()
+        it.ready()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await unready(it)
+        seen.append((await it.readiness(), it.stopping.is_set()))
+        await it.stopping.wait()
+        seen.append((await it.readiness(), it.stopping.is_set()))
+
+    async with asyncio.timeout(30):
+        assert await life(grace_seconds=1).live(main) == 0
+    assert seen == [("draining", False), ("draining", True)]
+
+
+async def test_a_second_signal_does_not_wait_for_the_grace_and_who_does_not_serve_has_none() -> None:
+    async def serving(it: Lifecycle) -> None:
+        it.keep_serving()
+        it.ready()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await unready(it)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await it.stopping.wait()
+
+    async def other(it: Lifecycle) -> None:
+        it.ready()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await it.stopping.wait()
+
+    async with asyncio.timeout(30):
+        assert await life(grace_seconds=3600).live(serving) == 0
+        assert await life(grace_seconds=3600).live(other) == 0
+
+
+async def test_neither_a_crash_nor_an_unready_process_waits_for_the_grace() -> None:
+    async def crashing(it: Lifecycle) -> None:
+        it.keep_serving()
+        it.ready()
+        raise ValueError("broken")
+
+    async def starting(it: Lifecycle) -> None:
+        it.keep_serving()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await it.stopping.wait()
+
+    async with asyncio.timeout(30):
+        assert await life(grace_seconds=3600).live(crashing) == 1
+        assert await life(grace_seconds=3600).live(starting) == 0
 
 
 async def test_a_process_that_never_was_ready_does_not_drain() -> None:

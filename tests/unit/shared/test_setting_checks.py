@@ -7,7 +7,7 @@ import pytest
 
 from services import settings as module
 from services.settings import load
-from shared.process.settings import SettingsError, fields_of, sections_of
+from shared.process.settings import SettingsError, defaults
 
 #: Values that no process can work with, by setting.
 WRONG = {
@@ -15,6 +15,12 @@ WRONG = {
     "redis.url": [
         *("localhost:6379", "redis://", "redis://h:port", "redis://h:99999/0", "redis://h/zero", "http://h"),
         *("redis+cluster://h", "redis+cluster://h:1,h:x", "redis+cluster://:1", "redis://[::1/0"),
+        *(
+            "redis+sentinel://h:1",
+            "redis+sentinel://h:1/m/x",
+            "rediss+cluster://h:1?tls=no",
+            "redis+sentinel+x://h:1/m",
+        ),
     ],
     "redis.installation": ["Not An Id", "../x", "a" * 65],
     "redis.require_durable": ["perhaps"],
@@ -50,11 +56,7 @@ WRONG = {
 }
 #: Of every number.
 NO_NUMBERS = ["", "x", "-1", "1.5", "9" * 30, "0x10", "1 2"]
-FIELDS: dict[str, Any] = {
-    f"{section}.{field}": getattr(struct(), field)
-    for section, struct in sections_of(module.Settings).items()
-    for field in fields_of(struct)
-}
+FIELDS: dict[str, Any] = dict(defaults(module.Settings))
 NUMBERS = {name for name, default in FIELDS.items() if type(default) is int}
 
 
@@ -112,6 +114,7 @@ def test_no_fault_shows_a_password(value: str) -> None:
     ("name", "value"),
     [
         ("redis.url", "rediss://user:p%40ss@h.example:6380/2"), ("redis.url", "redis+cluster://a:1,[::1]:2"),
+        ("redis.url", "rediss+cluster://:p@a:1?ssl_ca_certs=/ca"), ("redis.url", "redis+sentinel://a:1,b:2/main"),
         ("redis.url", "unix:///run/redis.sock"), ("http.host", "::"), ("http.host", "0.0.0.0"), ("http.host", ""),
         ("dns.servers", "1.1.1.1, [::1]:53,::1"), ("bounces.feedback_loops", "10.0.0.0/8, fe80::1"),
         ("tracking.base_url", "https://t.example:8443/x"), ("relay.route", "smtp://h:25"),

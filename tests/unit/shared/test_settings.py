@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from services.relay.settings import Relay
-from services.settings import Settings, explain, load
+from services.settings import Settings, explain, joined, load
 from shared.process import setting_checks
 from shared.process import settings as machinery
 from shared.process.settings import Http, InForce, Port, Process, Section, SettingsError
@@ -178,7 +178,7 @@ class WebTracking(Section, frozen=True, kw_only=True):
 
 
 def test_a_service_declares_its_section_which_may_have_an_underscore_in_its_name(tmp_path: Path) -> None:
-    kind = machinery.joined({"web": Process, "web_tracking": WebTracking})
+    kind = joined({"web": Process, "web_tracking": WebTracking})
     file = tmp_path / "estafette.toml"
     file.write_text("[web_tracking]\nport = 9\n")
     environ = {"ESTAFETTE_WEB_TRACKING_HOST": "there", "ESTAFETTE_WEB_METRICS_PORT": "7"}
@@ -193,7 +193,7 @@ def test_a_service_declares_its_section_which_may_have_an_underscore_in_its_name
 
 
 def test_what_is_wrong_in_a_section_of_a_service_is_said_by_its_name() -> None:
-    kind = machinery.joined({"web": Process, "web_tracking": WebTracking})
+    kind = joined({"web": Process, "web_tracking": WebTracking})
     environ = {"ESTAFETTE_WEB_TRACKING_HOST": "a b", "ESTAFETTE_WEB_TRACKING_NOPE": "1", "ESTAFETTE_WEB_NOPE": "1"}
 
     with pytest.raises(SettingsError) as raised:

@@ -1,0 +1,59 @@
+{{/* Who may come to a service, and where it may go: a NetworkPolicy without its frame. */}}
+
+{{- define "estafette.ways" -}}
+{{- $root := .root }}{{ $policy := .root.Values.networkPolicy }}{{ $redis := .root.Values.redis -}}
+ingress:
+  - ports: [{port: metrics}]
+    from:
+      {{- toYaml ($policy.fromPrometheus | default (list (dict "namespaceSelector" dict))) | nindent 6 }}
+  {{- if eq (get .fact "protocol") "http" }}
+  - ports: [{port: http}]
+    from:
+      {{- toYaml ($policy.fromIngress | default (list (dict "namespaceSelector" dict))) | nindent 6 }}
+  {{- else if hasKey .fact "port" }}
+  # Mail comes from everywhere.
+  - ports: [{port: smtp}]
+  {{- end }}
+egress:
+  # Names, wherever they are resolved.
+  - ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]
+  {{- if eq $redis.kind "trial" }}
+  - ports: [{port: 6379}]
+    to:
+      - podSelector:
+          matchLabels:
+            {{- include "estafette.selector" (dict "root" $root "component" "redis") | nindent 12 }}
+  {{- else }}
+  # Where a cluster's nodes or Sentinels name the servers, or the URL is a secret, their ports are not known here.
+  - {{ if and $redis.hosts (not $redis.urlSecret.name) (eq $redis.kind "single") -}}
+    ports:
+      {{- range $redis.hosts }}
+      - port: {{ splitList ":" . | last }}
+      {{- end }}
+    {{- else -}}
+    ports: [{port: 1, endPort: 65535}]
+    {{- end }}
+    {{- with $policy.toRedis }}
+    to:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- end }}
+  {{- if has "world" .needs }}
+  # Mail hosts, and the web servers of their policies and reports.
+  - ports:
+      - port: {{ int64 (get $root.Values.settings.relay "mx_port" | default 25) }}
+      - port: 443
+  {{- $route := urlParse $root.Values.settings.relay.route }}
+  {{- if eq (get $route "scheme") "smtp" }}
+      - port: {{ splitList ":" $route.host | last }}
+  {{- end }}
+  {{- end }}
+  {{- if eq $root.Values.settings.relay.route "mailbox" }}
+  # The relay to the mailbox, and what it bounces.
+  - ports: [{port: smtp}]
+    to:
+      - podSelector:
+          matchLabels:
+            {{- include "estafette.selector" (dict "root" $root) | nindent 12 }}
+  {{- end }}
+{{- end }}
