@@ -22,6 +22,7 @@ WRONG = {
             "redis+sentinel+x://h:1/m",
         ),
     ],
+    "tracing.url": ["127.0.0.1:4318", "http://", "grpc://h:4317", "http://h/v1 /traces"],
     "redis.installation": ["Not An Id", "../x", "a" * 65],
     "redis.require_durable": ["perhaps"],
     "http.host": ["a b", "http://h", "h:80", "1.2.3.4/8", "-"],
