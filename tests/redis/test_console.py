@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from redis import Redis as RedisClient
 
 from services.console import console as cli
+from services.console import tenants
 from shared.process import settings
 from shared.redis import keys
 from tests.servers import ANY_METRICS_PORT, RedisServer, free_port, stop
@@ -239,7 +240,7 @@ def test_what_should_not_have_happened_is_one_line_and_its_traceback_a_file(
     def broken(*_: object) -> None:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr(cli, "_with_redis", broken)
+    monkeypatch.setattr(tenants, "with_redis", broken)
 
     result = console("tenants", "list", **place)
 
