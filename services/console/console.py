@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from services import catalogue
-from services.console import api_keys, domains, installation, secret, settings, stops, tenants
+from services.console import api_keys, domains, installation, secret, settings, sites, stops, tenants
 from services.console.session import fail, in_force, with_redis
 from shared.process.settings import Settings
 from shared.words.errors import OperatorFault
@@ -103,6 +103,7 @@ for noun in (
     installation.installation,
     secret.secret,
     stops.stops,
+    sites.sites,
 ):
     main.add_command(noun)
 

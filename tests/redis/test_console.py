@@ -48,6 +48,12 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "secret accept": (),
     "stops list": (),
     "stops consent": ("job:x",),
+    "sites list": (),
+    "sites show": ("gmail",),
+    "sites suspend": ("gmail", "--why", "ticket 4711"),
+    "sites resume": ("gmail", "--why", "mended"),
+    "sites lift": ("gmail", "--why", "mended"),
+    "sites requeue": ("gmail", "--why", "mended"),
 }
 #: Those that ask Redis and end.
 ASKING = [name for name in COMMANDS if name not in ("run", "serve", "settings", "demo")]
@@ -95,6 +101,12 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("stops", "consent", "job:none"), "job:none"),
     (("stops", "consent", "\x00"), "nothing of the name"),
     (("installation", "accept", "not an id"), "not an id"),
+    (("sites", "show", "nowhere.example"), "nowhere.example"),
+    (("sites", "suspend", "gmail", "--why", "x", "--until", "tomorrow"), "tomorrow"),
+    (("sites", "suspend", "gmail"), "--why"),
+    (("sites", "suspend", "gmail", "--why", " "), "--why"),
+    (("sites", "resume", "gmail", "--why", "x"), "no operator suspended it"),
+    (("sites", "lift", "gmail", "--why", "x"), "nothing to lift"),
     (("nonsense",), "nonsense"),
     (("tenants", "nonsense"), "nonsense"),
 ]
