@@ -7,7 +7,20 @@ from typing import Any
 import click
 
 from services import catalogue
-from services.console import api_keys, domains, installation, secret, settings, sites, stops, tenants
+from services.console import (
+    api_keys,
+    dead,
+    domains,
+    installation,
+    jobs,
+    queue,
+    reply,
+    secret,
+    settings,
+    sites,
+    stops,
+    tenants,
+)
 from services.console.session import fail, in_force, with_redis
 from shared.process.settings import Settings
 from shared.words.errors import OperatorFault
@@ -33,6 +46,7 @@ class Console(click.Group):
 
 
 @click.group(cls=Console, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="estafette", prog_name="estafette", message="%(prog)s %(version)s")
 def main() -> None:
     """The sending and tracking engine. Settings: estafette.toml and ESTAFETTE_<SECTION>_<FIELD>."""
 
@@ -104,6 +118,12 @@ for noun in (
     secret.secret,
     stops.stops,
     sites.sites,
+    queue.queue,
+    jobs.jobs,
+    jobs.report,
+    jobs.message,
+    dead.dead,
+    reply.reply,
 ):
     main.add_command(noun)
 

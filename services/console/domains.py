@@ -86,11 +86,14 @@ def take_domain(domain: str) -> None:
 @click.argument("domain")
 @click.option("--tenant", default=None, help="Whose; its owner's if left out.")
 def check_domain(domain: str, tenant: str | None) -> None:
-    """Ask DNS for the records of a domain and print what it shows. One that waits is its tenant's if it shows him."""
+    """Ask DNS for the records of a domain and print what it shows. One that waits is its tenant's if it shows him. Exit
+    code 1 if a record is missing, or is another."""
     checked = _with_domain(domain, tenant, lambda store, owner, look_up: store.check(owner, domain, look_up))
     waits = f", waits for {checked.waits_for}" if checked.waits_for else ""
     click.echo(f"; {checked.domain} of {checked.tenant or 'the installation'}: {checked.standing}{waits}")
-    _print_records(checked)
+    if lacking := _print_records(checked):
+        click.echo(f"not as they should be: {', '.join(lacking)}", err=True)
+        raise SystemExit(1)
 
 
 @domains.command("rotate")
@@ -180,12 +183,16 @@ def _with_domain(
     return with_redis(working)
 
 
-def _print_records(domain: "SendingDomain") -> None:
-    """As a zone file has them, each under a comment."""
+def _print_records(domain: "SendingDomain") -> list[str]:
+    """As a zone file has them, each under a comment. The names of those that DNS does not show as they are."""
     from shared.redis.sending_domains import records
 
+    lacking = []
     for record in records(domain, time.time_ns() // 1_000_000):
         until = f" until {record.keep_until}" if record.keep_until else ""
         asked = f" ({record.checked_at})" if record.checked_at else ""
         click.echo(f"; {record.key or 'policy'}{until} · in DNS: {record.dns}{asked} {record.detail}".rstrip())
         click.echo(f'{record.name}. {record.type} "{record.value}"')
+        if record.dns != "published":
+            lacking.append(record.name)
+    return lacking

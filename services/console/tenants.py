@@ -3,6 +3,7 @@
 import click
 
 from services.console.session import day, fail, in_force, with_redis
+from services.console.word import acting, done_line, until_option, why_option
 
 
 @click.group()
@@ -62,3 +63,28 @@ def set_quota(name: str, quota: str, limit: str) -> None:
     most = None if limit == "default" else int(limit)
     with_redis(lambda client, _: Tenants(client).set_quota(name, quota, most))
     click.echo(f"{quota} of {name}: {limit}")
+
+
+@tenants.command("suspend")
+@click.argument("name")
+@until_option
+@why_option
+def suspend_tenant(name: str, until: str, why: str) -> None:
+    """Send nothing of a tenant's bulk."""
+    done_line(acting(why, until, lambda operator, act: operator.suspend_tenant(name, act)))
+
+
+@tenants.command("resume")
+@click.argument("name")
+@why_option
+def resume_tenant(name: str, why: str) -> None:
+    """End the suspension of a tenant's bulk."""
+    done_line(acting(why, "", lambda operator, act: operator.resume_tenant(name, act)))
+
+
+@tenants.command("cancel")
+@click.argument("name")
+@why_option
+def cancel_tenant(name: str, why: str) -> None:
+    """Cancel all bulk of a tenant that was posted until now."""
+    done_line(acting(why, "", lambda operator, act: operator.cancel_tenant(name, act)))

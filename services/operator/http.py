@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
+from services.operator.letters import DeadPage, DeadQuery, DeadShown, Letters
 from services.operator.operator import Act, Done, Operator
 from services.operator.sites import Sites, SiteShown
 from shared.http import api, paging
@@ -15,6 +16,7 @@ from shared.words.errors import Problem
 from shared.words.times import rfc3339
 
 _SITE = says("The name of the site; of a named provider its name.", "gmail")
+_ENTRY = says("The name of the entry.", "events.3.1767225612345-0")
 _TENANT = says("The name of the tenant.", "acme")
 Why = Annotated[
     str,
@@ -69,6 +71,19 @@ class OfTenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: Annotated[str, msgspec.Meta(max_length=32), says("Only this tenant's; all of it if left out.", "acme")] = ""
 
 
+class Moved(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why it is done, by which pool the mail shall leave, whose, and until when."""
+
+    why: Why
+    pool: Annotated[
+        str,
+        msgspec.Meta(min_length=1, max_length=64),
+        says("A pool of source addresses, as the operator's file names it.", "reserve"),
+    ]
+    tenant: Annotated[str, msgspec.Meta(max_length=32), says("Only this tenant's; all of it if left out.", "acme")] = ""
+    until: Until = None
+
+
 class MaybeBecause(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why it is done, if somebody says."""
 
@@ -104,7 +119,8 @@ class Acted(msgspec.Struct, frozen=True):
 
 def routes(operator: Operator, sites: Sites) -> list[api.Route]:
     site = _Routes(operator, sites)
-    of_site, of_tenant = {"site": _SITE}, {"tenant": _TENANT}
+    letters = Letters(operator)
+    of_site, of_tenant, of_entry = {"site": _SITE}, {"tenant": _TENANT}, {"entry": _ENTRY}
     return [
         api.Route(
             "GET",
@@ -208,6 +224,32 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         ),
         api.Route(
             "POST",
+            "/v1/sites/{site}/move",
+            site.move,
+            "Send what waits at a site by another pool of source addresses",
+            scope="operator",
+            name="move_site",
+            tag="operator",
+            body=Moved,
+            answers={200: Acted},
+            problems=["unknown_pool", "unknown_tenant", "already_over"],
+            in_path=of_site,
+        ),
+        api.Route(
+            "POST",
+            "/v1/sites/{site}/move-back",
+            site.move_back,
+            "Send what waits at a site by the usual pool again",
+            scope="operator",
+            name="move_site_back",
+            tag="operator",
+            body=OfTenant,
+            answers={200: Acted},
+            problems=["not_moved"],
+            in_path=of_site,
+        ),
+        api.Route(
+            "POST",
             "/v1/tenants/{tenant}/cancel",
             site.cancel_tenant,
             "Cancel all bulk of a tenant that was posted until now",
@@ -282,6 +324,55 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
             answers={200: Acted},
             problems=["unknown_job", "not_suspended"],
         ),
+        api.Route(
+            "GET",
+            "/v1/dead",
+            letters.list_all,
+            "Entries of streams that no reader could handle",
+            scope="operator",
+            name="list_dead",
+            tag="operator",
+            answers={200: DeadPage},
+            query=DeadQuery,
+        ),
+        api.Route(
+            "GET",
+            "/v1/dead/{entry}",
+            letters.show,
+            "One dead entry: what it says, and why it could not be handled",
+            scope="operator",
+            name="get_dead",
+            tag="operator",
+            answers={200: DeadShown},
+            problems=["unknown_entry"],
+            in_path=of_entry,
+        ),
+        api.Route(
+            "POST",
+            "/v1/dead/{entry}/replay",
+            site.replay,
+            "Put a dead entry back where it came from",
+            scope="operator",
+            name="replay_dead",
+            tag="operator",
+            body=Because,
+            answers={200: Acted},
+            problems=["unknown_entry", "cannot_replay"],
+            in_path=of_entry,
+        ),
+        api.Route(
+            "POST",
+            "/v1/dead/{entry}/drop",
+            site.drop,
+            "Give a dead entry up",
+            scope="operator",
+            name="drop_dead",
+            tag="operator",
+            body=Because,
+            answers={200: Acted},
+            problems=["unknown_entry"],
+            in_path=of_entry,
+        ),
     ]
 
 
@@ -331,6 +422,16 @@ class _Routes:
         site, act = api.path_text(request, "site"), _act(request, asked.why)
         return _acted(await self._operator.cancel_site(site, act, asked.tenant, "bounce"), 202)
 
+    async def move(self, request: web.Request) -> web.StreamResponse:
+        asked = await api.read_json(request, Moved)
+        site, act = api.path_text(request, "site"), _act(request, asked.why, asked.until)
+        return _acted(await self._operator.move(site, asked.pool, act, asked.tenant))
+
+    async def move_back(self, request: web.Request) -> web.StreamResponse:
+        asked = await api.read_json(request, OfTenant)
+        site, act = api.path_text(request, "site"), _act(request, asked.why)
+        return _acted(await self._operator.move_back(site, act, asked.tenant))
+
     async def cancel_tenant(self, request: web.Request) -> web.StreamResponse:
         return await self._do(request, self._operator.cancel_tenant, "tenant", Because, 202)
 
@@ -353,6 +454,12 @@ class _Routes:
 
     async def suspend_job(self, request: web.Request) -> web.StreamResponse:
         return await self._do(request, self._operator.suspend_job, "job", Suspension)
+
+    async def replay(self, request: web.Request) -> web.StreamResponse:
+        return await self._do(request, self._operator.replay, "entry", Because)
+
+    async def drop(self, request: web.Request) -> web.StreamResponse:
+        return await self._do(request, self._operator.drop, "entry", Because)
 
     async def resume_job(self, request: web.Request) -> web.StreamResponse:
         return await self._do(request, self._operator.resume_job, "job", Because)

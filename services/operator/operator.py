@@ -12,8 +12,10 @@ from typing import Literal, Protocol
 import structlog
 
 from services.operator.sites import EVERY_SOURCE, FOR_EVER_MS
-from shared.redis import cancels, jobs, keys, stops
+from shared.redis import cancels, jobs, keys, moves, stops
 from shared.redis.cancels import Cancel, CancelList
+from shared.redis.dead import CannotReplay, Dead, DeadLetters
+from shared.redis.moves import Move, MoveList
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client, Script
 from shared.redis.stops import SUSPENDED, Stop, StopList
@@ -63,6 +65,8 @@ class Operator:
         self._queues = ReadyQueues(client, "email")
         self._stops = StopList(client)
         self._cancels = CancelList(client)
+        self._moves = MoveList(client)
+        self._letters = DeadLetters(client, partitions)
         self._tenants = Tenants(client)
         self._log = structlog.get_logger("operator")
 
@@ -183,7 +187,7 @@ class Operator:
         ends: Literal["cancelled", "bounced"] = "cancelled" if how == "cancel" else "bounced"
         name = cancels.of_site(site, tenant)
         await self._cancels.add(name, Cancel(tenant, self._now_ms(), "operator", act.why, ends))
-        return await self._told(Done(how, name.replace("\n", " tenant:"), act))
+        return await self._told(Done(how, _at(site, tenant), act))
 
     # What relays found out, and what waits for later
 
@@ -215,6 +219,58 @@ class Operator:
             more = looked_at > 0
         return await self._told(Done("requeue", stops.of_site(site), act, came, more))
 
+    # Move
+
+    async def move(self, site: str, pool: str, act: Act, tenant: str = "") -> Done:
+        """What relays have not in hand yet for the site leaves by this pool of source addresses, of all tenants or of
+        one. Problem `unknown_pool`, `unknown_tenant`, `already_over`."""
+        now_ms = self._now_ms()
+        if tenant:
+            await self._known(tenant)
+        known = await self._moves.pools()
+        if pool not in known:
+            raise Problem("unknown_pool", f"no relay knows a pool {pool[:40]!r}; they know {', '.join(sorted(known))}")
+        if 0 < act.until_ms <= now_ms:
+            raise Problem("already_over", "`until` has passed: nothing would be moved")
+        await self._moves.add(moves.name_of(site, tenant), Move(pool, now_ms, act.who, act.why, act.until_ms))
+        return await self._told(Done("move", _at(site, tenant), act))
+
+    async def move_back(self, site: str, act: Act, tenant: str = "") -> Done:
+        """By the usual pool again. Problem `not_moved`."""
+        if not await self._moves.remove(moves.name_of(site, tenant)):
+            raise Problem("not_moved", "its mail leaves by the usual pool")
+        return await self._told(Done("move back", _at(site, tenant), act))
+
+    # Dead entries
+
+    async def dead(self, stream: str | None, after: str, most: int) -> list[Dead]:
+        """Up to so many, of one stream or of all, behind the one of that name."""
+        return await self._letters.page(stream, after, most)
+
+    async def dead_entry(self, name: str) -> Dead:
+        """Problem `unknown_entry`."""
+        found = await self._letters.get(name)
+        if found is None:
+            raise Problem("unknown_entry", f"there is no dead entry {name[:80]!r}")
+        return found
+
+    async def replay(self, name: str, act: Act) -> Done:
+        """Puts it back where it came from. Problem `unknown_entry`, `cannot_replay`."""
+        dead = await self.dead_entry(name)
+        try:
+            done = await self._letters.replay(dead)
+        except CannotReplay as fault:
+            raise Problem("cannot_replay", f"{name} cannot be understood: {fault}") from None
+        if not done:
+            raise Problem("unknown_entry", f"there is no dead entry {name[:80]!r} any more")
+        return await self._told(Done("replay", name, act, 1))
+
+    async def drop(self, name: str, act: Act) -> Done:
+        """Gives it up. Problem `unknown_entry`."""
+        if not await self._letters.drop(await self.dead_entry(name)):
+            raise Problem("unknown_entry", f"there is no dead entry {name[:80]!r} any more")
+        return await self._told(Done("drop", name, act, 1))
+
     async def _told(self, done: Done) -> Done:
         """Told as a fact, so that it can be audited."""
         now_ms, act = self._now_ms(), done.act
@@ -232,3 +288,8 @@ class Operator:
             "operated", action=done.action, target=done.target, who=act.who, why=act.why, messages=done.messages
         )
         return done
+
+
+def _at(site: str, tenant: str) -> str:
+    """What waits at a site, of all tenants or of one, as events name it."""
+    return f"{stops.of_site(site)} {stops.of_tenant(tenant)}" if tenant else stops.of_site(site)

@@ -54,6 +54,7 @@ from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings, SettingsError
 from shared.redis import known_secret, start
 from shared.redis.heard import Heard
+from shared.redis.moves import MoveList
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
@@ -289,6 +290,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await parts.stops.load()
+        await MoveList(client).know_pools(parts.gate.pools)
         _start(life, parts)
         if lone:
             idle = end_when_idle(life, partitions, parts.queues, lambda: now_ms() - lease_ms, lambda: held.is_empty)

@@ -147,8 +147,8 @@ class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
 
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     """`state` is `open`, `scheduled`, `queueing`, `queued`, `paused` or `stopped` while nothing is sent of what is
-    queued (`stopped` says why), or `done` when every message has its end. `total` is the number of recipients taken so
-    far. `rate` is the most that is sent of it, if it has one of its own."""
+    queued (`stopped` says why), `cancelling`, or `done` when every message has its end. `total` is the number of
+    recipients taken so far. `rate` is the most that is sent of it, if it has one of its own."""
 
     id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
     state: Annotated[str, says("How far it is.", "queued")]
@@ -247,17 +247,18 @@ def report(
     links: Sequence[TrackedLink],
     unique_by_url: Mapping[str, int],
     stop: tuple[str, stops.Stop] | None = None,
+    is_cancelled: bool = False,
 ) -> JobReport:
     """The report. `unique_by_url`: how many messages had a URL clicked that stands at more than one position. `stop`:
-    what stops the job now, with its name."""
-    tally = state.tally(_histogram(counters))
+    what stops the job now, with its name. `is_cancelled`: what has no end gets one."""
+    tally = state.tally(histogram(counters))
     counts = _counts(tally, counters)
     positions = [_position(link, counters) for link in links]
-    done = job.state == "queued" and tally.ended >= job.total
+    word = state_of(job, tally, stop, is_cancelled)
     return JobReport(
         id=job.id,
-        state="done" if done else _state(job, stop),
-        stopped=None if done or stop is None else _stopped(*stop),
+        state=word,
+        stopped=None if word in ("done", "cancelling") or stop is None else _stopped(*stop),
         stream=job.stream,
         rate=job.rate or None,
         at_most_once=job.at_most_once,
@@ -279,8 +280,12 @@ def report(
     )
 
 
-def _state(job: Job, stop: tuple[str, stops.Stop] | None) -> str:
-    """An open or scheduled job has sent nothing yet, stopped or not."""
+def state_of(job: Job, tally: state.Tally, stop: tuple[str, stops.Stop] | None, is_cancelled: bool) -> str:
+    """How far the job is. One that is open or scheduled has sent nothing yet, stopped or not."""
+    if job.state == "queued" and tally.ended >= job.total:
+        return "done"
+    if is_cancelled:
+        return "cancelling"
     if stop is None or job.state not in ("queueing", "queued"):
         return job.state
     return "paused" if stop[1].reason == stops.PAUSED else "stopped"
@@ -302,7 +307,8 @@ def _number(counters: Mapping[str, bytes], name: str) -> int:
     return int(counters.get(name, b"0"))
 
 
-def _histogram(counters: Mapping[str, bytes]) -> dict[int, int]:
+def histogram(counters: Mapping[str, bytes]) -> dict[int, int]:
+    """How many messages have each byte."""
     return {
         int(name.removeprefix("state:")): int(number) for name, number in counters.items() if name.startswith("state:")
     }

@@ -221,8 +221,8 @@ def warned(tenant: str, day: int) -> str:
 
 
 def stops() -> str:
-    """hash, `job:<id>` or `tenant:<name>` → why it is not sent (msgpack, `shared.redis.stops`) · until resumed, or
-    until the job has ended"""
+    """hash, `job:<id>`, `tenant:<name>`, `site:<name>` or `source:<name>@<site>` → why it is not sent (msgpack,
+    `shared.redis.stops`) · until resumed, or until the job has ended"""
     return "est:{meta}:stops"
 
 
@@ -236,6 +236,17 @@ def cancels() -> str:
     """hash, `job:<id>`, `tenant:<name>` or `site:<name>` → what of it is cancelled (msgpack, `shared.redis.cancels`) ·
     until everything that it is about has its end"""
     return "est:{meta}:cancels"
+
+
+def moves() -> str:
+    """hash, site or site · tenant → the pool by which its mail leaves (msgpack, `shared.redis.moves`) · until taken
+    back"""
+    return "est:{meta}:moves"
+
+
+def pools() -> str:
+    """hash, pool of source addresses → 1 · those that relays told of when they began · for ever"""
+    return "est:{meta}:pools"
 
 
 # Ready queues, in the partition of the site: those of each channel are apart, so that nobody is handed a message that

@@ -53,7 +53,7 @@ SENTENCES: dict[str, str] = {
 #: What a detail means and an example, wherever an event has one of that name.
 _DETAILS: dict[str, tuple[str, Any]] = {
     "action": (
-        "What was done: `suspend`, `resume`, `cancel`, `bounce`, `move`, `requeue`, `lift`, `replay`, `drop`.",
+        "`suspend`, `resume`, `cancel`, `bounce`, `move`, `move back`, `requeue`, `lift`, `replay` or `drop`.",
         "suspend",
     ),
     "attempt": ("Which attempt it was, from 1; 0 where nobody knows.", 1),

@@ -69,7 +69,7 @@ class FreeGate:
         #: Seconds by site, where a test says them.
         self.idle: dict[str, float] = {}
 
-    def outlet(self, ready: events.Ready) -> Outlet:
+    def outlet(self, site: str, ready: events.Ready) -> Outlet:
         return Outlet(DEFAULT)
 
     def connections(self, site: str) -> int:

@@ -46,6 +46,7 @@ AIOHTTP = {
     "services/http/__main__.py",
     "services/local/demo.py",
     "services/domains/http.py",
+    "services/operator/letters.py",
     "services/tracking/__main__.py",
 }
 
@@ -63,6 +64,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/settings.py": {"os"},
     "services/console/stops.py": {"time"},
     "services/console/word.py": {"socket"},
+    "services/operator/letters.py": {"aiohttp"},
     "services/operator/operator.py": {"asyncio"},
     "services/operator/sites.py": {"asyncio"},
     "services/local/demo.py": {"aiohttp", "asyncio", "secrets"},
@@ -109,6 +111,7 @@ EDGES: dict[str, set[str]] = {
     "services/relay/encryption/sts_policies.py": {"asyncio"},
     "services/relay/reporting/tls_reports.py": {"asyncio"},
     "services/reports/event_log.py": {"asyncio"},
+    "services/reports/job_list.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
     "services/reports/store.py": {"asyncio"},
     "services/local/run.py": {"asyncio", "os", "signal", "socket", "time"},

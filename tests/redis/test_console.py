@@ -21,6 +21,8 @@ from tests.servers import ANY_METRICS_PORT, RedisServer, free_port, stop
 SECRET = "0123456789abcdef" * 4
 NOBODY = "redis://127.0.0.1:1/0"
 
+JOB = "06dndml801in6t31cpig"
+
 #: Every command, in words that it takes.
 COMMANDS: Mapping[str, Sequence[str]] = {
     "run": (),
@@ -48,6 +50,24 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "secret accept": (),
     "stops list": (),
     "stops consent": ("job:x",),
+    "tenants suspend": ("acme", "--why", "spam"),
+    "tenants resume": ("acme", "--why", "mended"),
+    "tenants cancel": ("acme", "--why", "spam"),
+    "queue list": (),
+    "queue cancel": ("gmail", "--why", "spam"),
+    "queue bounce": ("gmail", "--why", "gone"),
+    "queue move": ("gmail", "reserve", "--why", "blocked"),
+    "jobs list": (),
+    "jobs cancel": (JOB, "--why", "spam"),
+    "jobs suspend": (JOB, "--why", "spam"),
+    "jobs resume": (JOB, "--why", "mended"),
+    "report": (JOB,),
+    "message": (f"{JOB}.0",),
+    "dead list": (),
+    "dead show": ("events.0.1-0",),
+    "dead replay": ("events.0.1-0", "--why", "mended"),
+    "dead drop": ("events.0.1-0", "--why", "no use"),
+    "reply": ("421 4.7.0 Try again later",),
     "sites list": (),
     "sites show": ("gmail",),
     "sites suspend": ("gmail", "--why", "ticket 4711"),
@@ -56,7 +76,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "sites requeue": ("gmail", "--why", "mended"),
 }
 #: Those that ask Redis and end.
-ASKING = [name for name in COMMANDS if name not in ("run", "serve", "settings", "demo")]
+ASKING = [name for name in COMMANDS if name not in ("run", "serve", "settings", "demo", "reply")]
 
 #: What somebody may type, and what the answer has to name.
 WRONG: Sequence[tuple[Sequence[str], str]] = [
@@ -102,6 +122,22 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("stops", "consent", "\x00"), "nothing of the name"),
     (("installation", "accept", "not an id"), "not an id"),
     (("sites", "show", "nowhere.example"), "nowhere.example"),
+    (("tenants", "suspend", "nobody", "--why", "x"), "nobody"),
+    (("tenants", "resume", "there", "--why", "x"), "no operator suspended it"),
+    (("tenants", "cancel", "nobody", "--why", "x"), "nobody"),
+    (("queue", "cancel", "gmail", "--tenant", "nobody", "--why", "x"), "nobody"),
+    (("queue", "move", "gmail", "reserve", "--why", "x"), "reserve"),
+    (("queue", "move", "gmail", "usual", "--why", "x"), "leaves by the usual pool"),
+    (("jobs", "cancel", JOB, "--why", "x"), "no such job"),
+    (("jobs", "suspend", "nonsense", "--why", "x"), "no such job"),
+    (("jobs", "list", "--state", "lost"), "lost"),
+    (("report", JOB), JOB),
+    (("message", "nonsense"), "nonsense"),
+    (("message", f"{JOB}.0"), f"{JOB}.0"),
+    (("dead", "show", "events.0.1-0"), "events.0.1-0"),
+    (("dead", "replay", "nonsense", "--why", "x"), "nonsense"),
+    (("dead", "drop", "events.0.1-0", "--why", "x"), "events.0.1-0"),
+    (("reply", "hello"), "hello"),
     (("sites", "suspend", "gmail", "--why", "x", "--until", "tomorrow"), "tomorrow"),
     (("sites", "suspend", "gmail"), "--why"),
     (("sites", "suspend", "gmail", "--why", " "), "--why"),

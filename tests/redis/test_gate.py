@@ -74,6 +74,19 @@ class NothingStopped:
     def holds_source(self, site: str, source: str) -> bool:
         return False
 
+    def pool_of(self, site: str, tenant: str) -> str:
+        return ""
+
+
+class Moved(NothingStopped):
+    """An operator moved a tenant's mail for a site."""
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+
+    def pool_of(self, site: str, tenant: str) -> str:
+        return self.pool if (site, tenant) == (SITE, "acme") else ""
+
 
 class Stopped(NothingStopped):
     """An operator suspended a site, and a source at another one."""
@@ -328,7 +341,7 @@ async def test_a_new_address_sends_what_its_warm_up_allows_and_the_rest_goes_by_
 
 async def test_a_tenant_whose_connections_are_counted_has_his_own(make: Make) -> None:
     gate = make("[tenant.acme]\nconnections = 1")
-    own, others = gate.outlet(ready("acme")), gate.outlet(ready("globex"))
+    own, others = gate.outlet(SITE, ready("acme")), gate.outlet(SITE, ready("globex"))
 
     assert own != others
     assert await entered(gate.passage(SITE, own)) == "default"
@@ -412,3 +425,17 @@ async def test_what_a_provider_says_last_and_its_limits_are_kept_for_whoever_ask
     assert [one.reply[-4:] for one in known.replies] == ["no 7", "no 6", "no 5", "no 4", "no 3"]
     assert {one.source for one in known.replies} == {"default"}
     assert (unknown.limits, unknown.replies) == ("", [])
+
+
+async def test_what_an_operator_moves_leaves_by_that_pool_unless_it_is_none(make: Make) -> None:
+    ready = events.Ready(tenant="acme", job=JOB, ordinal=0, email="ana@example.net")
+    other = events.Ready(tenant="globex", job=JOB, ordinal=0, email="ana@example.net")
+    reserve = SOURCES + '[pool.reserve]\nsources = ["a2"]\n'
+
+    moved, nowhere = make(egress=reserve, stops=Moved("reserve")), make(egress=reserve, stops=Moved("gone"))
+
+    assert moved.outlet(SITE, ready) == Outlet("reserve")
+    assert moved.outlet(SITE, other) == moved.outlet("elsewhere.example", ready) == Outlet("default")
+    assert nowhere.outlet(SITE, ready) == Outlet("default")
+    assert sorted(moved.pools) == ["default", "reserve"]
+    assert await moved.permit(SITE, "a2", ready, "") is None

@@ -11,8 +11,10 @@ from services.operator.sites import Sites
 from services.relay.checks.stops import Stops
 from services.relay.limits.paces import Paces
 from shared.redis import bus, keys, stops
+from shared.redis.dead import Place
 from shared.redis.heard import Heard, Said
 from shared.redis.jobs import New
+from shared.redis.moves import MoveList
 from shared.redis.ready import Queued, ReadyQueues, Recorded
 from shared.redis.stops import INVALID_RATE, Stop, StopList
 from shared.redis.tenants import Tenants
@@ -329,3 +331,107 @@ async def facts(client: Any, *kinds: type[events.Stopped | events.Resumed]) -> l
             if isinstance(message, kinds):
                 found.append((type(message).__name__, message.by, message.job))
     return found
+
+
+# Dead entries
+
+
+async def bury(client: Any, place: Place, name: str, body: bytes, origin: str = "somewhere", version: int = 1) -> str:
+    """The name of a new dead entry."""
+    fields = {"t": name, "v": version, "b": body, "reason": "too new", "origin": origin}
+    return f"{place.name}.{(await client.xadd(place.dead, fields)).decode()}"
+
+
+async def test_dead_entries_are_listed_in_pages_over_all_streams(client: Any, operator: Operator) -> None:
+    delivered = events.Delivered(**events.about_message("acme", JOB, 0, now_ms(), "delivered"))
+    names = [
+        await bury(client, place, "Delivered", events.encode(delivered))
+        for place in (Place("intake", 1, 0), Place("intake", 1, 1), Place("ready", 0), Place("events", 0))
+        for _ in range(3)
+    ]
+
+    seen: list[str] = []
+    while page := await operator.dead(None, seen[-1] if seen else "", 5):
+        seen += [one.name for one in page]
+
+    assert seen == names
+    assert [one.name for one in await operator.dead("events", "", 10)] == names[-3:]
+    entry = await operator.dead_entry(names[0])
+    assert (entry.reason, entry.origin, entry.entry.message()) == ("too new", "somewhere", delivered)
+
+
+async def test_a_dead_fact_is_put_back_for_all_readers_and_is_dead_no_more(client: Any, operator: Operator) -> None:
+    fact = events.Delivered(**events.about_message("acme", JOB, 0, now_ms(), "delivered"))
+    name = await bury(client, Place("events", 1), "Delivered", events.encode(fact))
+
+    done = await operator.replay(name, ACT)
+
+    assert done.messages == 1
+    ((_, fields),) = [one for one in await client.xrange(keys.events(1), "-", "+") if one[1][b"t"] == b"Delivered"]
+    assert fields == {b"t": b"Delivered", b"v": b"1", b"b": events.encode(fact)}
+    assert await refused(operator.replay(name, ACT)) == "unknown_entry"
+    assert await operator.dead(None, "", 10) == []
+
+
+async def test_a_dead_message_goes_to_its_site_again_once(client: Any, operator: Operator) -> None:
+    partition = ids.name_partition(SITE, P)
+    await stored_job(client)
+    name = await bury(client, Place("ready", partition), "Ready", ready(7), SITE)
+
+    await operator.replay(name, ACT)
+
+    (lease,) = (await ReadyQueues(client, "email").lease(partition, "r9", 60_000, 10, 10)).leases
+    assert (lease.site, lease.lane, lease.queue, lease.body) == (SITE, 1, "acme", ready(7))
+    assert await operator.dead(None, "", 10) == []
+
+
+async def test_what_cannot_be_understood_is_not_replayed_and_may_be_dropped(client: Any, operator: Operator) -> None:
+    newer = await bury(client, Place("events", 0), "Delivered", b"\x90", version=2)
+    garbage = await bury(client, Place("intake", 0, 1), "Intake", b"\xc1")
+
+    assert await refused(operator.replay(newer, ACT)) == "cannot_replay"
+    assert await refused(operator.replay(garbage, ACT)) == "cannot_replay"
+    assert [one.name for one in await operator.dead(None, "", 10)] == [garbage, newer]
+    await operator.drop(newer, ACT)
+    assert await refused(operator.drop(newer, ACT)) == "unknown_entry"
+    assert [one.name for one in await operator.dead(None, "", 10)] == [garbage]
+
+
+@pytest.mark.parametrize("name", ["", "events", "events.9.1-0", "events.0.1.1-0", "intake.0.1-0", "other.0.1-0"])
+async def test_a_name_of_no_entry_is_unknown(operator: Operator, name: str) -> None:
+    assert await refused(operator.dead_entry(name)) == "unknown_entry"
+
+
+# Moved
+
+
+async def test_mail_for_a_site_is_moved_to_a_pool_that_relays_know_and_back(client: Any, operator: Operator) -> None:
+    await Tenants(client).create("acme")
+    await MoveList(client).know_pools(["default", "reserve", "slow"])
+    view = Stops(client, P, StopList(client))
+
+    await operator.move(SITE, "reserve", ACT)
+    await operator.move(SITE, "slow", Act("key:k1", "house", "why", now_ms() + 60_000), "acme")
+
+    await view.load()
+    assert (view.pool_of(SITE, "beta"), view.pool_of(SITE, "acme")) == ("reserve", "slow")
+    assert view.pool_of("elsewhere.example", "acme") == ""
+    later = Stops(client, P, StopList(client), lambda: now_ms() + 60_001)
+    await later.load()
+    assert later.pool_of(SITE, "acme") == "reserve"
+    await operator.move_back(SITE, ACT)
+    await view.load()
+    assert view.pool_of(SITE, "beta") == ""
+    assert await refused(operator.move_back(SITE, ACT)) == "not_moved"
+    assert [one.target for one in await acts(client)] == [
+        "site:gmail", "site:gmail tenant:acme", "site:gmail",
+    ]  # fmt: skip
+
+
+async def test_nothing_is_moved_to_a_pool_that_no_relay_knows(client: Any, operator: Operator) -> None:
+    await MoveList(client).know_pools(["default"])
+
+    assert await refused(operator.move(SITE, "reserve", ACT)) == "unknown_pool"
+    assert await refused(operator.move(SITE, "default", ACT, "nobody")) == "unknown_tenant"
+    assert await refused(operator.move(SITE, "default", Act("key:k1", "house", "why", 1))) == "already_over"
+    assert await MoveList(client).all() == {}

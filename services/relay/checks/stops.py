@@ -13,8 +13,9 @@ from prometheus_client import Gauge
 from shared.net.remembered import Remembered
 from shared.process import clock
 from shared.process.lifecycle import pause
-from shared.redis import jobs, stops
+from shared.redis import jobs, moves, stops
 from shared.redis.cancels import Cancel, CancelList, Cancels
+from shared.redis.moves import Move, MoveList
 from shared.redis.redis import Client, RedisAway
 from shared.redis.stops import Stop
 from shared.words import events
@@ -40,6 +41,8 @@ class Stops:
         self._list = stop_list
         self._now_ms = now_ms
         self._stops: Mapping[str, Stop] = {}
+        self._move_list = MoveList(client)
+        self._moves: Mapping[str, Move] = {}
         #: And what is cancelled.
         self.cancels = Cancels(CancelList(client))
         self._owners = Remembered[str, tuple[str, str]](JOBS_KNOWN)
@@ -66,6 +69,13 @@ class Stops:
         """An operator suspended this source of ours at the site."""
         return bool(self._stops) and stops.of_source(site, source) in self._stops
 
+    def pool_of(self, site: str, tenant: str) -> str:
+        """The pool that an operator moved the tenant's mail for the site to; "" for the usual one."""
+        if not self._moves:
+            return ""
+        found = self._moves.get(moves.name_of(site, tenant)) or self._moves.get(moves.name_of(site))
+        return found.pool if found else ""
+
     async def lifted(self, jobs: Sequence[str]) -> list[str]:
         """Those of the jobs that are not stopped any more, or not kept any more: what is parked of them may go on.
         Raises RedisAway."""
@@ -84,6 +94,8 @@ class Stops:
         """Reads what is stopped. Raises RedisAway."""
         await self.cancels.load()
         now_ms = self._now_ms()
+        moved = await self._move_list.all()
+        self._moves = {name: move for name, move in moved.items() if not 0 < move.until_ms <= now_ms}
         found = {name: stop for name, stop in (await self._list.all()).items() if not stop.is_over(now_ms)}
         for name in found.keys() - self._stops.keys():
             self._log.info("stopped", name=name, reason=found[name].reason)

@@ -1,6 +1,6 @@
 """What limits, addresses and replies allow at a site: by which source a connection leaves, whether a message may go.
 
-    outlet(message) → the source addresses it may leave by
+    outlet(site, message) → the source addresses it may leave by
     passage(site, outlet): source() → enter() → … permit() right before each MAIL FROM … → heard(reply) → leave()
 
 Rules:
@@ -17,7 +17,7 @@ Rules:
 import asyncio
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from math import inf
 from typing import Any, Protocol
 
@@ -99,6 +99,9 @@ class Stops(Protocol):
     def holds_source(self, site: str, source: str) -> bool:
         """Nothing may go to the site from this source."""
 
+    def pool_of(self, site: str, tenant: str) -> str:
+        """The pool that an operator moved the tenant's mail for the site to; "" for the usual one."""
+
 
 class Gate:
     """One for a relay process. `connections_per_site` holds where shaping says nothing else."""
@@ -154,10 +157,10 @@ class Gate:
 
     # What the relay asks
 
-    def outlet(self, ready: events.Ready) -> Outlet:
+    def outlet(self, site: str, ready: events.Ready) -> Outlet:
         """The pool of source addresses that the message leaves by; with its tenant, where the tenant's connections are
         counted and so are lent to nobody."""
-        name = self._egress.pool(ready.stream, ready.tenant).name
+        name = self._pool(site, ready)
         return Outlet(name, ready.tenant if self._limits_of.own_connections(ready.tenant) else "")
 
     def connections(self, site: str) -> int:
@@ -194,7 +197,7 @@ class Gate:
         of_queue = any(limit.scope == "queue" for limit in limits)
         refused = await self._permits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
         if refused is None:
-            pool = self._egress.pool(ready.stream, ready.tenant).name
+            pool = self._pool(site, ready)
             self._sent[pool].note(source)
             self._passed[pool] += 1
             return None
@@ -210,6 +213,11 @@ class Gate:
         """For one connection at a time."""
         self._heard.note_limits(site, self._limits_of.in_words(site, self.connections(site)))
         return Passage(self, self._slots, site, outlet)
+
+    @property
+    def pools(self) -> Collection[str]:
+        """The pools that there are."""
+        return self._egress.pools.keys()
 
     async def finish(self) -> None:
         """Waits for what rules asked for and is not stored yet."""
@@ -336,6 +344,11 @@ class Gate:
             self._ask(self._paces.slow_down(site, source))
 
     # Inside
+
+    def _pool(self, site: str, ready: events.Ready) -> str:
+        """Where it was moved to a pool that is not known here, by the usual one."""
+        moved = self._stops.pool_of(site, ready.tenant)
+        return moved if moved in self._egress.pools else self._egress.pool(ready.stream, ready.tenant).name
 
     def _tell_of_our_name(self, site: str, source: str, reply: Reply) -> None:
         """Until an operator changes what EHLO says, nothing goes to this site: he has to see it, and not once a

@@ -218,6 +218,9 @@ class LimitsHere:
     def holds_source(self, site: str, source: str) -> bool:
         return False
 
+    def pool_of(self, site: str, tenant: str) -> str:
+        return ""
+
     def only_one(self, site: str, source: str) -> bool:
         return False
 
