@@ -10,15 +10,18 @@ from services import catalogue
 from services.console import (
     api_keys,
     dead,
+    doctor,
     domains,
     installation,
     jobs,
     queue,
     reply,
+    route,
     secret,
     settings,
     sites,
     stops,
+    suppressions,
     tenants,
 )
 from services.console.session import fail, in_force, with_redis
@@ -123,7 +126,10 @@ for noun in (
     jobs.report,
     jobs.message,
     dead.dead,
+    suppressions.suppressions,
+    route.route,
     reply.reply,
+    doctor.doctor,
 ):
     main.add_command(noun)
 

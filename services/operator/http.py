@@ -33,7 +33,7 @@ Source = Annotated[
 ]
 Until = Annotated[
     Annotated[datetime, msgspec.Meta(tz=True)] | None,
-    says("When it ends by itself; it does not if left out.", "2026-01-31T10:00:00Z"),
+    says("When it ends by itself; it does not if left out.", "2036-01-31T10:00:00Z"),
 ]
 
 

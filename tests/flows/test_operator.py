@@ -59,39 +59,14 @@ async def test_an_operator_finds_what_is_stuck_acts_and_nothing_is_lost(tmp_path
             site = f"route:127.0.0.1:{provider.port}"
             job = await stack.send(*EMAILS)
 
-            # Finds the stuck provider, and what it says.
-            async def stuck() -> dict[str, Any] | None:
-                found = {one["site"]: one for one in await said(stack, "sites", "list")}
-                return found[site] if site in found and found[site]["deferred"] == len(EMAILS) else None
-
-            assert (await stack.until(stuck))["next_attempt"] is not None
-            shown = await said(stack, "sites", "show", site)
-            assert REFUSAL in [one["reply"] for one in shown["replies"]]
-            assert {one["source"] for one in shown["replies"]} == {"a1"}
-            assert "none knows it" not in await stack.console("reply", REFUSAL, "--site", "gmail")
+            await finds_the_stuck_provider(stack, site)
 
             # Suspends it, and moves its queue to another pool.
             assert "suspend" in await stack.console("sites", "suspend", site, "--why", "it defers all we send")
             assert "unknown" not in await stack.console("queue", "move", site, "reserve", "--why", "a1 is blocked")
             assert "suspended" in await stack.console("sites", "show", site)
 
-            # Cancels what a spammer posted meanwhile, which ends though nothing goes there.
-            await stack.console("tenants", "add", "spammer", "--any-from-domain")
-            key = (await stack.console("keys", "create", "--tenant", "spammer", "--scope", "send,read")).split()[-1]
-            headers = {"Authorization": f"Bearer {key}"}
-            spam = job_of(*EMAILS) | {"from": "Offers <offers@spam.example>"}
-            status, posted = await stack.answered("POST", "/v1/jobs", spam, headers=headers)
-            assert status == 202, posted
-            (listed,) = (await said(stack, "jobs", "list", "--tenant", "spammer"))["jobs"]
-            assert listed["id"] == posted["id"]
-            assert "cancel" in await stack.console("jobs", "cancel", posted["id"], "--why", "bought addresses")
-
-            async def cancelled() -> dict[str, Any] | None:
-                report = await said(stack, "report", posted["id"])
-                return report if report["state"] == "done" else None
-
-            counts = (await stack.until(cancelled))["counts"]
-            assert (counts["cancelled"]["total"], counts["pending"]) == (len(EMAILS), 0)
+            await cancels_a_spammers_job(stack)
 
             # Lets the rest go, by the other pool.
             provider.relents = True
@@ -100,27 +75,67 @@ async def test_an_operator_finds_what_is_stuck_acts_and_nothing_is_lost(tmp_path
             assert (await stack.done(job))["counts"]["delivered"] == len(EMAILS)
             assert {one["details"]["source"] for one in await stack.events(job, "message.delivered")} == {"a2"}
 
-            # Replays a dead entry.
-            await _bury(stack, job)
-            (entry,) = await said(stack, "dead", "list")
-            assert (entry["reason"], entry["message"]["job"]) == ("KeyError: 'x'", job)
-            assert "replay" in await stack.console("dead", "replay", entry["entry"], "--why", "mended in 1.2")
-            assert await said(stack, "dead", "list") == []
-
-            # Follows one message, through what happened and through the logs.
-            followed = await said(stack, "message", f"{job}.7")
-            assert [one["type"] for one in followed["timeline"]][:3] == [
-                "message.accepted", "message.deferred", "message.delivered",
-            ]  # fmt: skip
-            logs = "".join(file.read_text() for file in (stack.directory / "logs").glob("relay*.log"))
-            lines = [line for line in logs.splitlines() if job in line and '"ordinal":7,' in line]
-            assert {json.loads(line)["event"] for line in lines} >= {"deferred", "delivered"}
+            await replays_a_dead_entry(stack, job)
+            await follows_a_message(stack, job)
 
             # And all of it can be audited.
             told = await stack.console("tail", "--fact", "Operated", "--from-start", "--no-follow")
             assert [json.loads(line)["action"] for line in sorted(told.splitlines(), key=_time)] == [
                 "suspend", "move", "cancel", "resume", "requeue", "replay",
             ]  # fmt: skip
+
+
+async def finds_the_stuck_provider(stack: Stack, site: str) -> None:
+    """And what it says."""
+
+    async def stuck() -> dict[str, Any] | None:
+        found = {one["site"]: one for one in await said(stack, "sites", "list")}
+        return found[site] if site in found and found[site]["deferred"] == len(EMAILS) else None
+
+    assert (await stack.until(stuck))["next_attempt"] is not None
+    shown = await said(stack, "sites", "show", site)
+    assert REFUSAL in [one["reply"] for one in shown["replies"]]
+    assert {one["source"] for one in shown["replies"]} == {"a1"}
+    assert "none knows it" not in await stack.console("reply", REFUSAL, "--site", "gmail")
+
+
+async def cancels_a_spammers_job(stack: Stack) -> None:
+    """Posted meanwhile: it ends though nothing goes there."""
+    await stack.console("tenants", "add", "spammer", "--any-from-domain")
+    key = (await stack.console("keys", "create", "--tenant", "spammer", "--scope", "send,read")).split()[-1]
+    headers = {"Authorization": f"Bearer {key}"}
+    spam = job_of(*EMAILS) | {"from": "Offers <offers@spam.example>"}
+    status, posted = await stack.answered("POST", "/v1/jobs", spam, headers=headers)
+    assert status == 202, posted
+    (listed,) = (await said(stack, "jobs", "list", "--tenant", "spammer"))["jobs"]
+    assert listed["id"] == posted["id"]
+    assert "cancel" in await stack.console("jobs", "cancel", posted["id"], "--why", "bought addresses")
+
+    async def cancelled() -> dict[str, Any] | None:
+        report = await said(stack, "report", posted["id"])
+        return report if report["state"] == "done" else None
+
+    counts = (await stack.until(cancelled))["counts"]
+    assert (counts["cancelled"]["total"], counts["pending"]) == (len(EMAILS), 0)
+
+
+async def replays_a_dead_entry(stack: Stack, job: str) -> None:
+    await _bury(stack, job)
+    (entry,) = await said(stack, "dead", "list")
+    assert (entry["reason"], entry["message"]["job"]) == ("KeyError: 'x'", job)
+    assert "replay" in await stack.console("dead", "replay", entry["entry"], "--why", "mended in 1.2")
+    assert await said(stack, "dead", "list") == []
+
+
+async def follows_a_message(stack: Stack, job: str) -> None:
+    """Through what happened, and through the logs."""
+    followed = await said(stack, "message", f"{job}.7")
+    assert [one["type"] for one in followed["timeline"]][:3] == [
+        "message.accepted", "message.deferred", "message.delivered",
+    ]  # fmt: skip
+    logs = "".join(file.read_text() for file in (stack.directory / "logs").glob("relay*.log"))
+    lines = [line for line in logs.splitlines() if job in line and '"ordinal":7,' in line]
+    assert {json.loads(line)["event"] for line in lines} >= {"deferred", "delivered"}
 
 
 def _time(line: str) -> int:

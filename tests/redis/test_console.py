@@ -1,6 +1,7 @@
 """No command of the console ends in a traceback: what is wrong is said in a sentence that names it."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -67,6 +68,10 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "dead show": ("events.0.1-0",),
     "dead replay": ("events.0.1-0", "--why", "mended"),
     "dead drop": ("events.0.1-0", "--why", "no use"),
+    "suppressions list": ("acme",),
+    "suppressions show": ("acme", "ana@exemple.fr"),
+    "route": ("ana@exemple.fr",),
+    "doctor": (),
     "reply": ("421 4.7.0 Try again later",),
     "sites list": (),
     "sites show": ("gmail",),
@@ -138,6 +143,10 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("dead", "replay", "nonsense", "--why", "x"), "nonsense"),
     (("dead", "drop", "events.0.1-0", "--why", "x"), "events.0.1-0"),
     (("reply", "hello"), "hello"),
+    (("route", "nobody at all"), "not an address"),
+    (("suppressions", "show", "there", "nonsense"), "not an address"),
+    (("suppressions", "show", "nobody", "ana@exemple.fr"), "nobody"),
+    (("suppressions", "list", "nobody"), "nobody"),
     (("sites", "suspend", "gmail", "--why", "x", "--until", "tomorrow"), "tomorrow"),
     (("sites", "suspend", "gmail"), "--why"),
     (("sites", "suspend", "gmail", "--why", " "), "--why"),
@@ -370,3 +379,83 @@ def test_a_process_that_redis_does_not_let_in_says_so_and_waits(
 
         assert b"wants a password (NOAUTH)" in line
         assert process.poll() is None
+
+
+# What an operator sees
+
+
+def test_a_check_that_finds_something_has_exit_code_1(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+    console("domains", "add", "acme.example", "--tenant", "acme", **environ)
+
+    checked = console("domains", "check", "acme.example", **environ)
+    doctor = console("doctor", **environ)
+    absent = console("suppressions", "show", "acme", "ana@exemple.fr", **environ)
+    none_dead = console("dead", "list", **environ)
+
+    assert (checked.exit_code, doctor.exit_code, absent.exit_code, none_dead.exit_code) == (1, 1, 1, 0)
+    assert "not as they should be: " in checked.output
+    assert "none holds a lease: no mail is sent" in doctor.output
+    assert "is not on the list of acme" in absent.output
+
+
+def test_a_dead_entry_is_found_shown_and_dropped(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    with RedisClient.from_url(redis_url) as client:
+        fields = {"t": "Delivered", "v": 2, "b": b"x", "reason": "too new", "origin": "o"}
+        client.xadd(keys.dead(keys.events(0)), fields)
+
+    listed = console("dead", "list", "--json", **environ)
+    (entry,) = json.loads(listed.output)
+    shown = json.loads(console("dead", "show", entry["entry"], **environ).output)
+    kept = console("dead", "replay", entry["entry"], "--why", "try", **environ)
+    dropped = console("dead", "drop", entry["entry"], "--why", "of no use", **environ)
+
+    assert listed.exit_code == 1
+    assert (shown["reason"], shown["message"]) == ("too new", None)
+    assert "cannot be understood" in said(kept)
+    assert dropped.exit_code == 0
+    assert console("dead", "list", **environ).output == ""
+
+
+def test_a_route_tells_where_a_mail_would_go_and_what_would_hold_it(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, "ESTAFETTE_RELAY_ROUTE": "smtp://127.0.0.1:2599"}
+    console("tenants", "add", "acme", **environ)
+
+    free = console("route", "ana@exemple.fr", "--tenant", "acme", "--json", **environ)
+    console("sites", "suspend", "route:127.0.0.1:2599", "--why", "it is being moved", **environ)
+    held = console("route", "ana@exemple.fr", "--tenant", "acme", **environ)
+
+    found = json.loads(free.output)
+    assert (found["site"], found["pool"], found["would"]) == ("route:127.0.0.1:2599", "default", ["be sent"])
+    assert (free.exit_code, held.exit_code) == (0, 1)
+    assert "wait: suspended until somebody ends it" in held.output
+
+
+def test_where_dns_does_not_answer_a_route_says_so(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, "ESTAFETTE_RELAY_ROUTE": "mx"}
+
+    assert "DNS does not answer" in console("route", "ana@exemple.fr", **environ).output
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "outcome"),
+    [
+        ("550 5.1.1 User unknown", None, ("bounce", "hard")),
+        ("250 2.0.0 ok", None, ("deliver", None)),
+        ("421 4.7.0 [TSS04] Messages temporarily deferred due to user complaints", "yahoo", ("defer", None)),
+    ],
+)
+def test_a_reply_is_told_with_its_rule_and_its_outcome(line: str, rule: str | None, outcome: tuple[str, str]) -> None:
+    found = json.loads(console("reply", line, "--site", "yahoo", "--stage", "dot", "--json").output)
+
+    assert (found["rule"] or "").startswith(rule or "")
+    assert (found["outcome"], found["kind"]) == outcome
+
+
+def test_the_version_is_told() -> None:
+    result = console("--version")
+
+    assert result.exit_code == 0
+    assert result.output.startswith("estafette ")
