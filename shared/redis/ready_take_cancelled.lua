@@ -10,6 +10,7 @@
 --          (or none)
 
 local walk, name = KEYS[#KEYS], ARGV[8]
+local place = (is_alone and '(alone)' or '') .. name
 local mine, room, page = leased .. ARGV[4], tonumber(ARGV[6]), tonumber(ARGV[7])
 local tenant, job, last, its_site, its_lane = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 answer = {0}
@@ -33,7 +34,7 @@ end
 
 local function look_at_queue()
   local lane, site, queue = string.match(name, '^(%d)([^\n]*)\n(.*)$')
-  local stream, at = stream_of(lane, site, queue), redis.call('HGET', walk, name)
+  local stream, at = stream_of(lane, site, queue), redis.call('HGET', walk, place)
   local entries = redis.call('XRANGE', stream, at and '(' .. at or '-', '+', 'COUNT', page)
   local bodies, expiries_of, counts, found = {}, {}, {}, {}
   for _, entry in ipairs(entries) do
@@ -48,7 +49,7 @@ local function look_at_queue()
     end
   end
   if #entries == page then answer[1] = 1 end
-  if at then redis.call('HSET', walk, name, at) end
+  if at then redis.call('HSET', walk, place, at) end
   if #bodies == 0 then return end
   hand_over(mine, lane, site, queue, bodies, expiries_of, counts)
   redis.call('XDEL', stream, unpack(found))

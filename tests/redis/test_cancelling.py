@@ -16,7 +16,7 @@ from services.relay.checks.stops import Stops
 from shared.redis import bus, cancels, keys, redis
 from shared.redis.cancels import Cancel, CancelList, Cancels
 from shared.redis.jobs import STATE, read
-from shared.redis.ready import SWEEP_PAGE, Lease, Queued, ReadyQueues, Recorded
+from shared.redis.ready import SUSPECT, SWEEP_PAGE, Lease, Queued, ReadyQueues, Recorded
 from shared.redis.recipients import Waiting, pack_waiting
 from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
@@ -153,6 +153,25 @@ async def test_no_more_is_taken_than_there_is_room_for_and_relays_share_how_far_
     assert (len(first), more, len(second), late) == (50, True, 70, [])
     ordinals = {events.decode("Ready", one.body).ordinal for one in (*first, *second)}  # type: ignore[attr-defined]
     assert ordinals == set(range(120))
+
+
+async def test_what_is_tried_alone_is_found_apart(client: Any) -> None:
+    p = await put(client, JOB, 4)
+    queues = ReadyQueues(client, "email")
+    for _ in range(SUSPECT):
+        await queues.lease(p, "fatal", 60_000, 4, 4)
+        await queues.died(p, "fatal")
+    await put(client, JOB, 3, tenant="beta")
+    mark, cancel = cancels.of_job(JOB), Cancel("", NOW_MS, "tenant")
+
+    ordinary = await taken(client, p, mark, cancel)
+    alone = queues.alone()
+    found = []
+    for queue in await alone.cancelled_queues(p, mark, cancel):
+        found += (await alone.take_cancelled(p, "r2", 60_000, 10, mark, cancel, queue))[0]
+
+    assert (len(ordinary), len(found)) == (3, 4)
+    assert {one.take_overs for one in found} == {SUSPECT}
 
 
 async def test_what_is_no_message_of_ours_is_passed_over(client: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from services.breakers.breakers import Breakers
+from services.breakers.store import FigureStore
 from services.operator.operator import Act, Operator
 from services.operator.sites import Sites
 from services.relay.checks.stops import Stops
@@ -174,6 +176,22 @@ async def test_a_suspension_may_become_shorter_and_ends_by_itself(client: Any, o
     await later.load()
     assert not later.holds_site(SITE)
     assert await leased(client, partition) == 0
+
+
+async def test_what_was_suspended_for_a_time_goes_on_and_its_tenant_is_told(client: Any, operator: Operator) -> None:
+    await Tenants(client).create("acme")
+    until_ms = now_ms() + 60_000
+    await operator.suspend_tenant("acme", Act("key:k1", "house", "a moment", until_ms))
+    await operator.suspend_site(SITE, Act("key:k1", "house", "a moment", until_ms))
+    publisher = bus.Publisher(client, P, lambda: f"c{time.time_ns()}")
+    stop_list, figures = StopList(client), FigureStore(client, P)
+
+    await Breakers(figures, stop_list, publisher, now_ms).sweep()
+    before = len(await stop_list.all())
+    await Breakers(figures, stop_list, publisher, lambda: until_ms + 1).sweep()
+
+    assert (before, await stop_list.all()) == (2, {})
+    assert await facts(client, events.Resumed) == [("Resumed", "engine", "")]
 
 
 async def test_a_source_is_suspended_at_one_site(client: Any, operator: Operator, sites: Sites) -> None:
