@@ -1,6 +1,6 @@
 """A provider that starts to answer 421 above a pace it does not tell, and later stops: what three relays send it.
 
-In simulated time, with the functions by which relays decide (`services.relay.limits.pace`) and the relays and providers
+In simulated time, with the functions by which relays decide (`shared.words.pace`) and the relays and providers
 that their tests are made with. Part of `loadtests.bench_mix`; alone:
 
     python -m loadtests.adapting

@@ -152,6 +152,11 @@ SERVICES: tuple[Service, ...] = (
         settings="Reports",
     ),
     Service(
+        "operator",
+        "services.operator",
+        routes=True,
+    ),
+    Service(
         "mailbox",
         "services.local.mailbox",
         process="run",

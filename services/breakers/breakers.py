@@ -76,6 +76,7 @@ class StopList(Protocol):
     async def add(self, name: str, stop: Stop) -> bool: ...
     async def tell(self, name: str, seen: Stop, now_ms: int) -> bool: ...
     async def forget(self, name: str, seen: Stop) -> bool: ...
+    async def resume(self, name: str, seen: Stop) -> bool: ...
 
 
 class Publisher(Protocol):
@@ -172,8 +173,16 @@ class Breakers:
         self._log.warning("warned", tenant=tenant, reason=fact.reason, bad=fact.bad, of=fact.of)
 
     async def sweep(self) -> None:
-        """Tells stops whose telling was cut short, and forgets those of jobs that have ended."""
+        """Tells stops whose telling was cut short, ends those whose time is over, and forgets those of jobs that have
+        ended."""
+        now_ms = self._now_ms()
         for name, stop in (await self._stops.all()).items():
+            if stop.is_over(now_ms):
+                if stop.tenant:
+                    fact = resumed(name, stop, "engine", stop.until_ms)
+                    await self._publisher.publish([fact], batch=f"resumed.{name}.{stop.since_ms}")
+                await self._stops.resume(name, stop)
+                continue
             if not stop.told_ms:
                 await self._tell(name, stop)
             if (job := stops.job_of(name)) and await self._figures.has_ended(job):
@@ -189,11 +198,10 @@ class Breakers:
 
 
 def stopped(name: str, stop: Stop) -> events.Stopped:
-    """The fact of a stop: the same however often it is told."""
-    return events.Stopped(
-        **events.about(stop.tenant, stop.since_ms, "stopped", name, stop.since_ms, job=stops.job_of(name)),
-        reason=stop.reason,
-        by=stop.by,
-        bad=stop.bad,
-        of=stop.of,
-    )
+    """The fact of a stop."""
+    return events.Stopped(**stops.about_stop(name, stop), reason=stop.reason, by=stop.by, bad=stop.bad, of=stop.of)
+
+
+def resumed(name: str, stop: Stop, by: str, now_ms: int) -> events.Resumed:
+    """The fact that it goes on, on the word of `by`."""
+    return events.Resumed(**stops.about_resume(name, stop, now_ms), reason=stop.reason, by=by)

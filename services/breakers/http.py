@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter
 
-from services.breakers.breakers import stopped
+from services.breakers.breakers import resumed, stopped
 from services.breakers.store import FigureStore
 from shared.http import api, paging
 from shared.redis import stops
@@ -40,18 +40,23 @@ PAUSES = Counter("estafette_breakers_paused_total", "Jobs paused by their tenant
 class StopShown(msgspec.Struct, frozen=True):
     """What is not sent for now: a job, or, where `job` is null, the tenant's bulk. `reason` is `invalid_rate` or
     `complaint_rate` (`bad` of `of` messages), which an operator has to consent to resume, `render_failed` (`bad` of the
-    first `of` mails could not be made), or `paused`. `consented` is when he did."""
+    first `of` mails could not be made), `paused`, or `suspended` by an operator: a job, a tenant's bulk, a site
+    (`site:gmail`) or a source of ours at a site (`source:a1@gmail`). `consented` is when an operator did."""
 
     name: Annotated[str, says("The name by which it is resumed.", _NAME)]
     tenant: Annotated[str, says("Whose it is.", "acme")]
     job: Annotated[str | None, says("The job that is not sent; null for the tenant's bulk.", _JOB)]
-    reason: Annotated[str, says("Why it was stopped.", "complaint_rate", "invalid_rate", "render_failed", "paused")]
-    by: Annotated[str, says("Who stopped it: `engine` or `tenant`.", "engine")]
+    reason: Annotated[
+        str, says("Why it was stopped.", "complaint_rate", "invalid_rate", "render_failed", "paused", "suspended")
+    ]
+    by: Annotated[str, says("Who stopped it: `engine`, `tenant` or `operator`.", "engine")]
     since: Annotated[str, says("When it was stopped.", "2026-01-31T09:05:00.123Z")]
     bad: Annotated[int, says("How many messages went wrong.", 20)]
     of: Annotated[int, says("Of how many that were looked at.", 20_000)]
     needs_consent: Annotated[bool, says("Whether an operator has to consent before it is resumed.", True)]
     consented: Annotated[str | None, says("When an operator did.", None, "2026-01-31T11:20:00.000Z")]
+    why: Annotated[str | None, says("What the operator said who suspended it.", "a list that was bought")]
+    until: Annotated[str | None, says("When it goes on by itself.", None, "2026-02-01T07:00:00.000Z")]
 
 
 class StopPage(msgspec.Struct, frozen=True):
@@ -213,8 +218,9 @@ class _Routes:
 
     async def _resume(self, name: str, stop: Stop) -> web.StreamResponse:
         if stop.needs_consent and not stop.consent_ms:
-            detail = f"stopped by a breaker ({stop.reason}: {stop.bad} of {stop.of}): an operator has to consent first"
-            raise Problem("consent_missing", detail)
+            figures = f": {stop.bad} of {stop.of}" if stop.of else ""
+            detail = f"stopped by {'a breaker' if stop.is_counted else 'an operator'} ({stop.reason}{figures})"
+            raise Problem("consent_missing", f"{detail}: an operator has to consent first")
         job = stops.job_of(name)
         if stop.reason == RENDER_FAILED:
             await self._figures.begin_renderings_anew(job)
@@ -222,11 +228,7 @@ class _Routes:
             # Before the stop ends: the figures that led to it must not lead to another.
             await (self._figures.begin_job_anew(job) if job else self._figures.begin_tenant_anew(stop.tenant))
         now_ms = self._now_ms()
-        fact = events.Resumed(
-            **events.about(stop.tenant, now_ms, "resumed", name, stop.since_ms, job=job),
-            reason=stop.reason,
-            by="tenant",
-        )
+        fact = resumed(name, stop, "tenant", now_ms)
         # Told first: who gets no answer repeats the request, and then it is the same event.
         await self._publisher.publish([fact], batch=f"resumed.{name}.{stop.since_ms}")
         if await self._stops.resume(name, stop):
@@ -264,6 +266,8 @@ def _shown(name: str, stop: Stop) -> StopShown:
         of=stop.of,
         needs_consent=stop.needs_consent,
         consented=rfc3339(stop.consent_ms) if stop.consent_ms else None,
+        why=stop.why or None,
+        until=rfc3339(stop.until_ms) if stop.until_ms else None,
     )
 
 

@@ -17,7 +17,7 @@ from services.breakers.figures import (
 )
 from services.breakers.renderings import FIRST, Rendered, Renderings
 from shared.redis import keys
-from shared.redis.jobs import NAMED, TENANT
+from shared.redis.jobs import NAMED, TENANT, has_ended
 from shared.redis.jobs import read as read_job
 from shared.redis.redis import Client, Script
 from shared.redis.stops import STOPPED_STREAM
@@ -31,7 +31,6 @@ WARNED_MS = 2 * 86_400_000
 
 _COUNT = Script.of(__file__, "store_count", names=NAMED)
 _FORGET = Script.of(__file__, "store_forget")
-_HAS_ENDED = Script.of(__file__, "store_has_ended", names=NAMED)
 _RENDERED = Script.of(__file__, "store_rendered")
 _encoder = msgspec.msgpack.Encoder()
 
@@ -121,8 +120,7 @@ class FigureStore:
 
     async def has_ended(self, job: str) -> bool:
         """Whether nothing of the job is left to be sent."""
-        p = ids.job_partition(job, self._partitions)
-        return bool(await _HAS_ENDED(self._client, [keys.job(p, job), keys.job_ended(p, job)], []))
+        return await has_ended(self._client, self._partitions, job)
 
     async def tenant_of(self, job: str) -> str | None:
         """Whose job it is; None if there is no such job."""

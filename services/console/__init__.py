@@ -1,1 +1,1 @@
-"""The command line: `console.py` has the commands, each other module what one noun of them does."""
+"""The command line: `console.py` runs an instance and has the nouns, a module each; `session.py` is what all share."""

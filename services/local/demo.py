@@ -271,6 +271,7 @@ def check(report: Mapping[str, Any], done: Done) -> list[str]:
             + counts["expired"]
             + counts["failed"]
             + suppressed["at_attempt"]
+            + counts["cancelled"]["later"]
             + counts["pending"],
             counts["accepted"],
         ),

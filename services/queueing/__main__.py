@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 from services.queueing import settings as own
+from services.queueing.cancelling import Cancelling
 from services.queueing.queueing import CHANNEL, Queueing
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
@@ -13,6 +14,7 @@ from shared.process import tracing
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
+from shared.redis.cancels import CancelList, Cancels
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.suppression import SuppressionList
 from shared.words import sites
@@ -27,17 +29,17 @@ async def main(life: Lifecycle) -> None:
         resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
         life.push_close(resolver.close)
     publisher = start.publisher(client, settings)
+    store = JobStore(client, partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
+    marks = CancelList(client)
+    cancels = Cancels(marks)
+    cancelling = Cancelling(client, partitions, store, marks, now_ms)
     queueing = Queueing(
-        store=JobStore(
-            client,
-            partitions,
-            mine.max_intake_chunks,
-            mine.open_job_days * DAY_MS,
-        ),
+        store=store,
         queues=ReadyQueues(client, CHANNEL),
         suppressions=SuppressionList(client, partitions),
         sites=DnsSites(resolver) if route is None else FixedSite(route.site),
         publisher=publisher,
+        cancels=cancels,
         partitions=partitions,
         now_ms=now_ms,
         tracer=tracing.start(life),
@@ -59,9 +61,12 @@ async def main(life: Lifecycle) -> None:
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client):
             return
+        await cancels.load()
         for consumer in consumers:
             await consumer.create_groups()
             life.spawn(consumer.run(life.stopping), "reading")
+        life.spawn(cancels.run(life.stopping), "cancels")
+        life.spawn(cancelling.run(life.stopping), "cancelling")
         life.spawn(queueing.start_scheduled(life.stopping), "schedule")
         life.spawn(queueing.sweep(life.stopping), "open jobs")
         life.ready()

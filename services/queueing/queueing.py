@@ -24,6 +24,7 @@ from shared.mail.addresses import domain_of
 from shared.process.lifecycle import pause
 from shared.process.tracing import Span, Tracer
 from shared.redis import bus, recipients
+from shared.redis.cancels import Cancel
 from shared.redis.keys import Channel
 from shared.redis.ready import (
     Queued,
@@ -42,7 +43,9 @@ REMOVED = Counter("estafette_queueing_open_jobs_removed_total", "Open jobs that 
 CHANNEL: Channel = "email"
 #: Between two sweeps over all partitions.
 SWEEP_SECONDS = 10.0
-_queued = {word: QUEUED.labels(word) for word in ("accepted", "suppressed", "rejected")}
+_queued = {word: QUEUED.labels(word) for word in ("accepted", "suppressed", "rejected", "cancelled")}
+#: A fact and the field of a decision that leads to it.
+_WORDS = {"accepted": "site", "suppressed": "suppressed", "cancelled": "cancelled"}
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -51,6 +54,9 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True)
     site: str = ""
     suppressed: str = ""
     rejected: str = ""
+    #: By whom, and why, in their words.
+    cancelled: str = ""
+    why: str = ""
 
 
 _plan_decoder = msgspec.msgpack.Decoder(list[Decision])
@@ -65,6 +71,11 @@ class Sites(Protocol):
         """The site of a domain's mail; None if it takes none (no such domain, null MX)."""
 
 
+class Cancels(Protocol):
+    def of(self, job: str, tenant: str, stream: str) -> Cancel | None:
+        """By what the job is cancelled; None if it is not."""
+
+
 class Queueing:
     """Queues chunks. `now_ms` is the clock."""
 
@@ -75,6 +86,7 @@ class Queueing:
         suppressions: Suppressions,
         sites: Sites,
         publisher: bus.Publisher,
+        cancels: Cancels,
         partitions: int,
         now_ms: Callable[[], int],
         tracer: Tracer | None = None,
@@ -84,6 +96,7 @@ class Queueing:
         self._suppressions = suppressions
         self._sites = sites
         self._publisher = publisher
+        self._cancels = cancels
         self._partitions = partitions
         self._now_ms = now_ms
         self._tracer = tracer
@@ -128,7 +141,9 @@ class Queueing:
     async def _plan(self, intake: events.Intake, head: Head, waiting: Sequence[Waiting]) -> list[Decision]:
         known = await self._store.known_plan(intake.job, intake.first_ordinal)
         if known is None:
-            decided = msgspec.msgpack.encode(await self._decide(head, waiting))
+            by = self._cancels.of(intake.job, intake.tenant, head.stream)
+            plan = await self._decide(head, waiting) if by is None else cancelled(waiting, by)
+            decided = msgspec.msgpack.encode(plan)
             known = await self._store.decide_plan(intake.job, intake.first_ordinal, decided)
         return _plan_decoder.decode(known)
 
@@ -213,19 +228,28 @@ def decide(suppressed: str | None, site: str | None) -> Decision:
     return Decision(site=site)
 
 
-def facts_of(
-    intake: events.Intake, waiting: Sequence[Waiting], plan: Sequence[Decision], now_ms: int
-) -> "list[events.Accepted | events.Suppressed | events.Rejected]":
+def cancelled(waiting: Sequence[Waiting], by: Cancel) -> list[Decision]:
+    """Nothing of a job that was cancelled is queued."""
+    mark = Decision(cancelled=by.by, why=by.why)
+    return [mark if one.rejected is None else Decision(rejected=one.rejected) for one in waiting]
+
+
+Told = events.Accepted | events.Suppressed | events.Rejected | events.Cancelled
+
+
+def facts_of(intake: events.Intake, waiting: Sequence[Waiting], plan: Sequence[Decision], now_ms: int) -> list[Told]:
     """One fact for each recipient of the chunk."""
-    facts: list[events.Accepted | events.Suppressed | events.Rejected] = []
+    facts: list[Told] = []
     for at, (recipient, decision) in enumerate(zip(waiting, plan, strict=True)):
         ordinal = intake.first_ordinal + at
-        word = "accepted" if decision.site else "suppressed" if decision.suppressed else "rejected"
+        word = next((name for name in _WORDS if getattr(decision, _WORDS[name])), "rejected")
         about = events.about_message(intake.tenant, intake.job, ordinal, now_ms, word, email=recipient.email)
         if decision.site:
             facts.append(events.Accepted(**about, site=decision.site))
         elif decision.suppressed:
             facts.append(events.Suppressed(**about, reason=decision.suppressed, where="queueing"))
+        elif decision.cancelled:
+            facts.append(events.Cancelled(**about, by=decision.cancelled, why=decision.why))
         else:
             facts.append(events.Rejected(**about, reason=decision.rejected))
     return facts

@@ -126,6 +126,8 @@ class JobStore:
             keys.use(p, new.tenant),
             keys.intake_use(p, lane),
             keys.open_jobs(p),
+            keys.jobs(p),
+            keys.tenant_jobs(p, new.tenant),
         ]
         fields = jobs.written(new)
         args: list[str | bytes | int] = [
@@ -204,11 +206,15 @@ class JobStore:
             tenant = head.tenant if head is not None else ""
             places = [
                 keys.job(p, job), keys.job_recipients(p, job), keys.job_chunks(p, job), keys.job_seen(p, job),
-                keys.use(p, tenant), keys.open_jobs(p),
+                keys.use(p, tenant), keys.open_jobs(p), keys.jobs(p), keys.tenant_jobs(p, tenant),
             ]  # fmt: skip
             if await _REMOVE(self._client, places, [now_ms, JOB_BYTES]):
                 removed.append((job, head.request if head is not None else ""))
         return removed
+
+    async def expire_open(self, job: str) -> None:
+        """An open job is removed the next time that somebody looks."""
+        await self._client.zadd(keys.open_jobs(self._partition(job)), {job: 0.0})
 
     async def count_intake(self, partition: int) -> None:
         """Counts anew whose entries wait in the lanes of a partition, where that costs little."""

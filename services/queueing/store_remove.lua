@@ -1,6 +1,6 @@
 -- Removes an open job that nobody has started in time, with all that it has.
 --
--- KEYS     job, recipients, chunks, seen, use, open_jobs
+-- KEYS     job, recipients, chunks, seen, use, open_jobs, jobs, the tenant's jobs
 -- ARGV     now, bytes that a job costs
 -- Answers  1, or 0 if it is not to be removed
 
@@ -13,4 +13,5 @@ if job[1] ~= 'open' then return 0 end
 redis.call('HINCRBY', KEYS[5], 'open_jobs', -1)
 redis.call('HINCRBY', KEYS[5], 'bytes', -(redis.call('HSTRLEN', KEYS[1], JOB.content) + ARGV[2] + (job[2] or 0)))
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+for at = 7, 8 do redis.call('ZREM', KEYS[at], name) end
 return 1

@@ -1,6 +1,7 @@
 -- Stores a job whole, with its chunks, or not at all; and counts what it takes. Under one idempotency key once.
 --
--- KEYS     job, recipients, chunks, intake, schedule, idempotency, use, intake_use, open_jobs
+-- KEYS     job, recipients, chunks, intake, schedule, idempotency, use, intake_use, open_jobs,
+--          jobs, the tenant's jobs
 -- ARGV     digest of the request ('': no key), its answer, lifetime, most entries of intake, start (open, scheduled or
 --          queueing), start time, head of an Intake, version, number of fields of the job, tenant, hour, bytes of the
 --          content, when it is removed if it stays open, the share of intake that is anybody's, the fields, then first
@@ -29,6 +30,7 @@ for i = chunks, #ARGV, 2 do
   end
 end
 redis.call('HSET', KEYS[1], JOB.state, ARGV[5], JOB.queued, 0, JOB.held, held)
+for at = 10, 11 do redis.call('ZADD', KEYS[at], 0, string.match(KEYS[1], '[^:]+$')) end
 if ARGV[5] == 'open' then
   redis.call('ZADD', KEYS[9], ARGV[13], string.match(KEYS[1], '[^:]+$'))
   redis.call('HINCRBY', KEYS[7], 'open_jobs', 1)

@@ -53,6 +53,8 @@ from shared.process.lifecycle import Lifecycle, run, settle
 from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings, SettingsError
 from shared.redis import known_secret, start
+from shared.redis.heard import Heard
+from shared.redis.moves import MoveList
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
@@ -181,6 +183,7 @@ class _Parts:
     gate: Gate
     slots: Slots
     paces: Paces
+    heard: Heard
     stops: Stops
     signatures: Signatures
     sandbox: Sandbox
@@ -199,13 +202,16 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
     open_connection = _opening(settings, helo)
     everybodys = ReadyQueues(client, CHANNEL)
-    slots, paces = Slots(client, name, mine.lease_ms), Paces(client)
+    stops = Stops(client, partitions, StopList(client))
+    slots, paces, heard = Slots(client, name, mine.lease_ms), Paces(client), Heard(client)
     gate = Gate(
         _shaping(settings),
         _egress(settings),
         Permits(client),
         slots,
         paces,
+        heard,
+        stops,
         everybodys,
         partitions,
         mine.connections_per_site,
@@ -223,7 +229,6 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         secured = SecuredRoutes(routes, policies, gate.shape(site).tls)
         return Courier(secured, gate.passage(site, outlet), open_connection, hosts, reports)
 
-    stops = Stops(client, partitions, StopList(client))
     signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)
     engine = program("services.relay.making.rendering")
     sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
@@ -246,7 +251,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         clock=clock,
         tracer=tracing.start(life),
     )
-    return _Parts(relay, gate, slots, paces, stops, signatures, sandbox, reports, everybodys, queues)
+    return _Parts(relay, gate, slots, paces, heard, stops, signatures, sandbox, reports, everybodys, queues)
 
 
 async def _relaying(life: Lifecycle, parts: _Parts, closed: asyncio.Event) -> None:
@@ -261,7 +266,7 @@ def _start(life: Lifecycle, parts: _Parts) -> None:
     """All but what tries messages alone. Slots, stops and processes are needed until the last connection is closed."""
     closed = asyncio.Event()
     life.spawn(_relaying(life, parts, closed), "relay")
-    life.spawn(tend((parts.slots, parts.paces), closed), "limits")
+    life.spawn(tend((parts.slots, parts.paces, parts.heard), closed), "limits")
     life.spawn(parts.stops.run(closed), "stops")
     life.spawn(parts.signatures.run(closed), "signatures")
     life.spawn(parts.sandbox.run(closed), "sandbox")
@@ -285,6 +290,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await parts.stops.load()
+        await MoveList(client).know_pools(parts.gate.pools)
         _start(life, parts)
         if lone:
             idle = end_when_idle(life, partitions, parts.queues, lambda: now_ms() - lease_ms, lambda: held.is_empty)

@@ -21,6 +21,7 @@ from services.relay.message.line import FRESH_S
 from services.relay.message.mail import End, Mail
 from services.relay.message.retry import Retries
 from services.relay.words.notnow import SWITCH_MS, NotNow, Scope
+from shared.redis.cancels import Cancel
 from shared.words import events
 
 #: With a permit in hand, so long ago: a permit is waited for, and the promise is that who leaves gets nothing a second
@@ -41,6 +42,9 @@ class Gate(Protocol):
 class Stops(Protocol):
     def reason(self, job: str, tenant: str, stream: str) -> str | None:
         """Why messages of this job must not leave; None if they may."""
+
+    def cancelled(self, ready: events.Ready, site: str) -> Cancel | None:
+        """By what the message is cancelled; None if it is not."""
 
 
 class Recorder(Protocol):
@@ -113,6 +117,8 @@ class Permission:
             return end
         if mail.unwanted is not None:
             return self.unwanted(mail, mail.unwanted)
+        if (end := self.cancelled(mail)) is not None:
+            return end
         if self.is_stopped(mail):
             raise Stopped
         if not self._held.holds(mail):
@@ -122,6 +128,11 @@ class Permission:
     def expired(self, mail: Mail, now_ms: int) -> End | None:
         """Its end if its time is over."""
         return ends.expired(mail, now_ms) if self._retries.is_over(mail.ready.expires_at, now_ms) else None
+
+    def cancelled(self, mail: Mail) -> End | None:
+        """Its end if it is cancelled."""
+        found = self._stops.cancelled(mail.ready, mail.lease.site)
+        return None if found is None else ends.cancelled(mail, found, self._now_ms())
 
     def unwanted(self, mail: Mail, verdict: str) -> End:
         """Its end after this word of `admission`."""

@@ -40,7 +40,10 @@ _LOGGED = (
 #: Of a fact, on the span of its attempt.
 _TRACED = ("attempt", "site", "host", "source", "reason", "kind", "tls_policy")
 T = TypeVar("T")
-_ends = {name: ENDS.labels(name) for name in ("Delivered", "Deferred", "Bounced", "Expired", "Suppressed", "Failed")}
+_ends = {
+    name: ENDS.labels(name)
+    for name in ("Delivered", "Deferred", "Bounced", "Expired", "Suppressed", "Failed", "Cancelled")
+}
 
 
 class Publisher(Protocol):

@@ -15,11 +15,12 @@ Rules:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from services.relay.aside import Aside
+from services.relay.cancelling import Cancelling
 from services.relay.checks.admission import Admission
 from services.relay.held import AWAY_PAUSE_S, Clock, Held, Room
 from services.relay.lines import Lines, SiteLine
@@ -53,6 +54,7 @@ class Relay:
         admission: Admission,
         aside: Aside,
         recorder: Recorder,
+        cancelling: Callable[[Callable[[], Awaitable[None]]], Cancelling],
         clock: Clock,
     ) -> None:
         self.held = held
@@ -62,6 +64,7 @@ class Relay:
         self._admission = admission
         self._aside = aside
         self._recorder = recorder
+        self._cancelling = cancelling(self._end_cancelled_in_line)
         self._now_ms = clock.now_ms
         self._monotonic = clock.monotonic
         self._log = structlog.get_logger("relay")
@@ -83,6 +86,7 @@ class Relay:
                     minding = [
                         group.create_task(self._aside.sweep(held.batch, self._admit, held.draining), name="sweep"),
                         group.create_task(self._aside.bring_back(held.draining), name="bring back"),
+                        group.create_task(self._cancelling.run(held.batch, self._admit, held.draining), name="cancel"),
                     ]
                     await asyncio.wait(taking)
                     held.draining.set()
@@ -186,4 +190,20 @@ class Relay:
             return self._permission.unwanted(mail, verdict)
         if (end := self._permission.expired(mail, now_ms)) is not None:
             return end
+        if (end := self._permission.cancelled(mail)) is not None:
+            return end
         return ends.brought_down(mail, now_ms) if mail.lease.take_overs >= HOPELESS else None
+
+    async def _end_cancelled_in_line(self) -> None:
+        """What is cancelled may be in line where nothing goes: it ends now, and the rest of its line goes back."""
+        for line in list(self._lines):
+            if not any(self._permission.cancelled(mail) for mail in line):
+                continue
+            back: list[Mail] = []
+            for mail in line.give_back(None, 0):
+                end = self._permission.cancelled(mail)
+                if end is None:
+                    back.append(mail)
+                else:
+                    self._recorder.add(end)
+            await self.held.put_back(back)

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from services.relay import aside, permission, workers
 from services.relay.aside import Aside
+from services.relay.cancelling import Cancelling, Cancels
 from services.relay.checks.admission import Admission
 from services.relay.delivery.courier import Courier
 from services.relay.delivery.dial import load_certificates
@@ -45,6 +47,9 @@ class Gate(permission.Gate, workers.Gate, Protocol):
 
 class Stops(permission.Stops, aside.Stops, Protocol):
     """What is stopped (`checks.stops`)."""
+
+    @property
+    def cancels(self) -> Cancels: ...
 
 
 def encryption(
@@ -109,4 +114,5 @@ def main_path(
     put_aside = Aside(name, partitions, limits.lease_ms, queues, stops)
     allowed = Permission(held, lines, admission, stops, gate, retries, recorder, clock)
     working = Workers(held, lines, allowed, making, new_courier, begun, retries, recorder, gate, put_aside, clock)
-    return Relay(held, lines, working, allowed, admission, put_aside, recorder, clock)
+    cancelling = partial(Cancelling, name, partitions, limits.lease_ms, queues, stops.cancels)
+    return Relay(held, lines, working, allowed, admission, put_aside, recorder, cancelling, clock)

@@ -65,7 +65,7 @@ class Making(Protocol):
 class Gate(Protocol):
     """What limits and addresses allow (`gate`)."""
 
-    def outlet(self, ready: events.Ready) -> Outlet:
+    def outlet(self, site: str, ready: events.Ready) -> Outlet:
         """The source addresses that the message leaves by, and whose the connections are."""
 
     def connections(self, site: str) -> int:
@@ -123,7 +123,7 @@ class Workers:
 
     def put_in_line(self, mail: Mail) -> SiteLine:
         """The line that the message waits in; there are workers for it."""
-        line = self._lines.at(mail.lease.site, self._gate.outlet(mail.ready), mail.lease.partition)
+        line = self._lines.at(mail.lease.site, self._gate.outlet(mail.lease.site, mail.ready), mail.lease.partition)
         line.put(mail)
         line.arrived.set()
         self._staff(line)

@@ -26,7 +26,7 @@ class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
     """`state` is `waiting`, `accepted`, `deferred`, or the end: `delivered`, `bounced`, `expired`, `failed`,
-    `suppressed`, `rejected`."""
+    `suppressed`, `rejected`, `cancelled`."""
 
     id: Annotated[str, says("The id of the message.", "068vjfm5s9m2rc1jqqrg.0")]
     job: Annotated[str, says("The id of its job.", "068vjfm5s9m2rc1jqqrg")]

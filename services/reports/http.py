@@ -8,6 +8,7 @@ from aiohttp import web
 from services.reports import cursor, describe, job_report
 from services.reports.describe import MessageReport
 from services.reports.event_log import EventLog, Wanted
+from services.reports.job_list import JobList, JobPage, JobQuery
 from services.reports.job_report import JobReport
 from services.reports.state import word
 from services.reports.store import ReportReader
@@ -57,9 +58,22 @@ class EventQuery(msgspec.Struct, frozen=True):
     recipient: Annotated[str | None, says("About this address only.", "ana@exemple.fr"), Read(_address)] = None
 
 
-def routes(reader: ReportReader, log: EventLog, recipients: Recipients, partitions: int) -> list[api.Route]:
-    site = _Routes(reader, log, recipients, partitions)
+def routes(
+    reader: ReportReader, log: EventLog, recipients: Recipients, jobs: JobList, partitions: int
+) -> list[api.Route]:
+    site = _Routes(reader, log, recipients, jobs, partitions)
     return [
+        api.Route(
+            "GET",
+            "/v1/jobs",
+            site.list_jobs,
+            "The jobs of the tenant, the latest first; with the scope operator, of any tenant",
+            scope="read",
+            name="list_jobs",
+            tag="jobs",
+            answers={200: JobPage},
+            query=JobQuery,
+        ),
         api.Route(
             "GET",
             "/v1/jobs/{job}",
@@ -97,11 +111,23 @@ def routes(reader: ReportReader, log: EventLog, recipients: Recipients, partitio
 
 
 class _Routes:
-    def __init__(self, reader: ReportReader, log: EventLog, recipients: Recipients, partitions: int) -> None:
+    def __init__(
+        self, reader: ReportReader, log: EventLog, recipients: Recipients, jobs: JobList, partitions: int
+    ) -> None:
         self._reader = reader
         self._log = log
         self._recipients = recipients
+        self._jobs = jobs
         self._partitions = partitions
+
+    async def list_jobs(self, request: web.Request) -> web.StreamResponse:
+        principal, query = request[api.PRINCIPAL], api.query_of(request, JobQuery)
+        tenant: str | None = principal.tenant
+        if "operator" in principal.scopes:
+            tenant = query.tenant
+        elif query.tenant not in (None, principal.tenant):
+            raise Problem("missing_scope", "jobs of other tenants are listed with the scope operator")
+        return api.json_answer(await self._jobs.page(query, tenant))
 
     async def show_job(self, request: web.Request) -> web.StreamResponse:
         job = await self._job_of(request, request.match_info["job"])
@@ -111,7 +137,8 @@ class _Routes:
         # The counters after the bitmaps: no URL has then more unique clicks than its job has.
         counters = await self._reader.counts(job.id)
         stop = await self._reader.stop(job_report.stop_names(job))
-        return api.json_answer(job_report.report(job, counters, links, unique, stop))
+        is_cancelled = await self._jobs.is_cancelled(job)
+        return api.json_answer(job_report.report(job, counters, links, unique, stop, is_cancelled))
 
     async def show_message(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -1,9 +1,11 @@
 """The report of a job, from its counters. The figures add up, at any moment:
 
-    accepted           = delivered + bounced.total + expired + failed + suppressed.at_attempt + pending
+    accepted           = delivered + bounced.total + expired + failed + suppressed.at_attempt + cancelled.later
+                         + pending
     suppressed.total   = suppressed.at_queueing + suppressed.at_attempt
     bounced.total      = bounced.hard + bounced.soft + bounced.block, of which bounced.late after a delivery
-    total              = accepted + suppressed.at_queueing + rejected, once all of the job is queued
+    cancelled.total    = cancelled.at_queueing + cancelled.later
+    total              = accepted + suppressed.at_queueing + cancelled.at_queueing + rejected, once all is queued
 
 A message that bounced late is bounced and no longer delivered. People and machines (prefetching proxies, scanners) are
 counted apart, and never added up here.
@@ -47,6 +49,14 @@ class Suppressed(msgspec.Struct, frozen=True, kw_only=True):
     at_attempt: Annotated[int, says("Found on the list just before an attempt.", 2)]
 
 
+class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
+    """Cancelled before it was accepted, or later, while it waited to be sent."""
+
+    total: Annotated[int, says("All that were cancelled.", 0)]
+    at_queueing: Annotated[int, says("Before they were accepted.", 0)]
+    later: Annotated[int, says("While they waited to be sent.", 0)]
+
+
 class Bounced(msgspec.Struct, frozen=True, kw_only=True):
     """`late` of the total were reported after the receiving host had taken the message."""
 
@@ -76,6 +86,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     bounced: Annotated[Bounced, says("Messages that will not arrive.")]
     expired: Annotated[int, says("Their time ran out before a host took them.", 3)]
     failed: Annotated[int, says("The engine could not make or send them.", 0)]
+    cancelled: Annotated[Cancelled, says("Not sent, because somebody cancelled them.")]
     pending: Annotated[int, says("Without an end yet, the deferred among them.", 4)]
     deferred: Annotated[Deferred, says("Messages of which an attempt failed for now.")]
     opens: Annotated[Engagement, says("Pictures that were fetched.")]
@@ -121,11 +132,13 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
     """Why nothing of the job is sent for now. `name` is the stop's: of the job, or of the tenant's bulk. `reason` is
     `invalid_rate` or `complaint_rate` (`bad` of `of` messages), `render_failed` (`bad` of the first `of` mails could
-    not be made), or `paused`; `consented`: it may be resumed."""
+    not be made), `paused`, or `suspended` by an operator; `consented`: it may be resumed."""
 
     name: Annotated[str, says("The name of the stop, by which it is resumed.", "job:068vjfm5s9m2rc1jqqrg")]
-    reason: Annotated[str, says("Why it was stopped.", "complaint_rate", "invalid_rate", "render_failed", "paused")]
-    by: Annotated[str, says("Who stopped it: `engine` or `tenant`.", "engine")]
+    reason: Annotated[
+        str, says("Why it was stopped.", "complaint_rate", "invalid_rate", "render_failed", "paused", "suspended")
+    ]
+    by: Annotated[str, says("Who stopped it: `engine`, `tenant` or `operator`.", "engine")]
     since: Annotated[str, says("When it was stopped.", "2026-01-31T09:05:00.123Z")]
     bad: Annotated[int, says("How many messages went wrong.", 20)]
     of: Annotated[int, says("Of how many that were looked at.", 20_000)]
@@ -134,8 +147,8 @@ class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
 
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     """`state` is `open`, `scheduled`, `queueing`, `queued`, `paused` or `stopped` while nothing is sent of what is
-    queued (`stopped` says why), or `done` when every message has its end. `total` is the number of recipients taken so
-    far. `rate` is the most that is sent of it, if it has one of its own."""
+    queued (`stopped` says why), `cancelling`, or `done` when every message has its end. `total` is the number of
+    recipients taken so far. `rate` is the most that is sent of it, if it has one of its own."""
 
     id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
     state: Annotated[str, says("How far it is.", "queued")]
@@ -234,17 +247,18 @@ def report(
     links: Sequence[TrackedLink],
     unique_by_url: Mapping[str, int],
     stop: tuple[str, stops.Stop] | None = None,
+    is_cancelled: bool = False,
 ) -> JobReport:
     """The report. `unique_by_url`: how many messages had a URL clicked that stands at more than one position. `stop`:
-    what stops the job now, with its name."""
-    tally = state.tally(_histogram(counters))
+    what stops the job now, with its name. `is_cancelled`: what has no end gets one."""
+    tally = state.tally(histogram(counters))
     counts = _counts(tally, counters)
     positions = [_position(link, counters) for link in links]
-    done = job.state == "queued" and tally.ended >= job.total
+    word = state_of(job, tally, stop, is_cancelled)
     return JobReport(
         id=job.id,
-        state="done" if done else _state(job, stop),
-        stopped=None if done or stop is None else _stopped(*stop),
+        state=word,
+        stopped=None if word in ("done", "cancelling") or stop is None else _stopped(*stop),
         stream=job.stream,
         rate=job.rate or None,
         at_most_once=job.at_most_once,
@@ -266,8 +280,12 @@ def report(
     )
 
 
-def _state(job: Job, stop: tuple[str, stops.Stop] | None) -> str:
-    """An open or scheduled job has sent nothing yet, stopped or not."""
+def state_of(job: Job, tally: state.Tally, stop: tuple[str, stops.Stop] | None, is_cancelled: bool) -> str:
+    """How far the job is. One that is open or scheduled has sent nothing yet, stopped or not."""
+    if job.state == "queued" and tally.ended >= job.total:
+        return "done"
+    if is_cancelled:
+        return "cancelling"
     if stop is None or job.state not in ("queueing", "queued"):
         return job.state
     return "paused" if stop[1].reason == stops.PAUSED else "stopped"
@@ -289,7 +307,8 @@ def _number(counters: Mapping[str, bytes], name: str) -> int:
     return int(counters.get(name, b"0"))
 
 
-def _histogram(counters: Mapping[str, bytes]) -> dict[int, int]:
+def histogram(counters: Mapping[str, bytes]) -> dict[int, int]:
+    """How many messages have each byte."""
     return {
         int(name.removeprefix("state:")): int(number) for name, number in counters.items() if name.startswith("state:")
     }
@@ -319,6 +338,11 @@ def _counts(tally: state.Tally, counters: Mapping[str, bytes]) -> Counts:
         bounced=Bounced(total=tally.bounced, hard=tally.hard, soft=tally.soft, block=tally.block, late=tally.late),
         expired=tally.expired,
         failed=tally.failed,
+        cancelled=Cancelled(
+            total=tally.cancelled_at_queueing + tally.cancelled_later,
+            at_queueing=tally.cancelled_at_queueing,
+            later=tally.cancelled_later,
+        ),
         pending=tally.pending,
         deferred=Deferred(current=tally.deferred, unique=unique(Code.DEFERRED), total=total(Code.DEFERRED)),
         opens=engagement(Code.OPENED, Code.MACHINE_OPENED),

@@ -2,10 +2,15 @@
 
 from services.reports import http
 from services.reports.event_log import EventLog
+from services.reports.job_list import JobList
 from services.reports.store import ReportReader
 from shared.http.parts import Mounted, Parts
+from shared.redis.cancels import CancelList, Cancels
+from shared.redis.stops import StopList
 
 
 def routes(parts: Parts) -> Mounted:
     log = EventLog(parts.client, parts.partitions, parts.recipients, parts.monotonic)
-    return Mounted(http.routes(ReportReader(parts.client, parts.partitions), log, parts.recipients, parts.partitions))
+    reader = ReportReader(parts.client, parts.partitions)
+    jobs = JobList(reader, StopList(parts.client), Cancels(CancelList(parts.client)))
+    return Mounted(http.routes(reader, log, parts.recipients, jobs, parts.partitions))

@@ -36,6 +36,7 @@ class Code(IntEnum):
     MACHINE_OPENED = 18
     MACHINE_CLICKED = 19
     FAILED = 20
+    CANCELLED = 21
 
 
 class State(IntEnum):
@@ -54,6 +55,7 @@ class State(IntEnum):
     LATE_SOFT = 10
     LATE_BLOCK = 11
     FAILED = 12
+    CANCELLED = 13
 
 
 #: The upper bit: the message was put into a ready queue.
@@ -69,6 +71,7 @@ _CODES = {
     "Deferred": Code.DEFERRED,
     "Expired": Code.EXPIRED,
     "Failed": Code.FAILED,
+    "Cancelled": Code.CANCELLED,
     "Opened": Code.OPENED,
     "Clicked": Code.CLICKED,
     "Unsubscribed": Code.UNSUBSCRIBED,
@@ -92,6 +95,7 @@ _LEADS_TO: dict[int, State] = {
     Code.BOUNCED_BLOCK: State.BOUNCED_BLOCK,
     Code.EXPIRED: State.EXPIRED,
     Code.FAILED: State.FAILED,
+    Code.CANCELLED: State.CANCELLED,
     Code.SUPPRESSED: State.SUPPRESSED,
     Code.REJECTED: State.REJECTED,
     Code.LATE_HARD: State.LATE_HARD,
@@ -120,6 +124,7 @@ WORDS = {
     State.BOUNCED_BLOCK: "bounced",
     State.EXPIRED: "expired",
     State.FAILED: "failed",
+    State.CANCELLED: "cancelled",
     State.SUPPRESSED: "suppressed",
     State.REJECTED: "rejected",
     State.LATE_HARD: "bounced",
@@ -163,9 +168,9 @@ def word(byte: int) -> str:
 
 class Tally(NamedTuple):
     """How many messages are where. Each is in exactly one of: `at_queueing` (suppressed before it was accepted),
-    `rejected`, and, accepted: `waiting` (for its first attempt), `deferred`, `delivered`, `hard`, `soft`, `block`
-    (bounced; `late` of them after they had been delivered), `expired`, `failed`, `at_attempt` (suppressed after it was
-    accepted).
+    `rejected`, `cancelled_at_queueing`, and, accepted: `waiting` (for its first attempt), `deferred`, `delivered`,
+    `hard`, `soft`, `block` (bounced; `late` of them after they had been delivered), `expired`, `failed`, `at_attempt`
+    (suppressed after it was accepted), `cancelled_later`.
     """
 
     at_queueing: int
@@ -180,6 +185,8 @@ class Tally(NamedTuple):
     expired: int
     failed: int
     at_attempt: int
+    cancelled_at_queueing: int
+    cancelled_later: int
 
     @property
     def bounced(self) -> int:
@@ -191,12 +198,13 @@ class Tally(NamedTuple):
 
     @property
     def accepted(self) -> int:
-        return self.delivered + self.bounced + self.expired + self.failed + self.at_attempt + self.pending
+        ended = self.delivered + self.bounced + self.expired + self.failed + self.at_attempt + self.cancelled_later
+        return ended + self.pending
 
     @property
     def ended(self) -> int:
         """Those to which nothing more will happen than their readers do."""
-        return self.accepted - self.pending + self.at_queueing + self.rejected
+        return self.accepted - self.pending + self.at_queueing + self.rejected + self.cancelled_at_queueing
 
 
 def tally(histogram: Mapping[int, int]) -> Tally:
@@ -218,4 +226,6 @@ def tally(histogram: Mapping[int, int]) -> Tally:
         expired=number(State.EXPIRED),
         failed=number(State.FAILED),
         at_attempt=histogram.get(State.SUPPRESSED | ACCEPTED, 0),
+        cancelled_at_queueing=histogram.get(State.CANCELLED, 0),
+        cancelled_later=histogram.get(State.CANCELLED | ACCEPTED, 0),
     )

@@ -108,6 +108,19 @@ class ReportReader:
         found = await jobs.read(self._client, self._partitions, job, FIELDS)
         return Job.read(job, found) if found[jobs.TENANT] else None
 
+    async def jobs(self, tenant: str | None, after: str, most: int) -> list[str]:
+        """The latest jobs, of a tenant or of all (None), made before the one `after` ("": all of them)."""
+        high = f"({after}" if after else "+"
+        names = await asyncio.gather(
+            *(
+                self._client.zrevrangebylex(
+                    keys.jobs(p) if tenant is None else keys.tenant_jobs(p, tenant), high, "-", start=0, num=most
+                )
+                for p in range(self._partitions)
+            )
+        )
+        return sorted((name.decode() for found in names for name in found), reverse=True)[:most]
+
     async def stop(self, names: Sequence[str]) -> tuple[str, Stop] | None:
         """The first of these stops that there is, with its name."""
         found = await StopList(self._client).some(names)

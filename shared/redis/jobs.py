@@ -31,7 +31,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from shared.redis import keys, lua
-from shared.redis.redis import Client
+from shared.redis.redis import Client, Script
 from shared.words import ids
 from shared.words.content import Stream
 
@@ -167,6 +167,15 @@ class Job:
     def __getitem__(self, field: Field[T]) -> T:
         stored = self._stored[field.name]
         return field.absent if stored is None else field.read(stored)
+
+
+_HAS_ENDED = Script.of(__file__, "jobs_has_ended", names=NAMED)
+
+
+async def has_ended(client: Client, partitions: int, job: str) -> bool:
+    """Whether nothing of the job is left to be sent: every message has its end, or it is not kept. Raises RedisAway."""
+    p = ids.job_partition(job, partitions)
+    return bool(await _HAS_ENDED(client, [keys.job(p, job), keys.job_ended(p, job)], []))
 
 
 async def read(client: Client, partitions: int, job: str, fields: Sequence[Field[Any]]) -> Job:

@@ -148,6 +148,16 @@ def job_begun(p: int, job_id: str) -> str:
     return f"est:{{p{p}}}:job:{job_id}:begun"
 
 
+def jobs(p: int) -> str:
+    """zset of jobs, score 0 · every job of the partition, in the order in which they were made · as long as the job"""
+    return f"est:{{p{p}}}:jobs"
+
+
+def tenant_jobs(p: int, tenant: str) -> str:
+    """zset of jobs, score 0 · the same of a tenant · as long as the job"""
+    return f"est:{{p{p}}}:jobs:{tenant}"
+
+
 def schedule(p: int) -> str:
     """zset, job → ms · jobs that start later · until started"""
     return f"est:{{p{p}}}:schedule"
@@ -211,8 +221,8 @@ def warned(tenant: str, day: int) -> str:
 
 
 def stops() -> str:
-    """hash, `job:<id>` or `tenant:<name>` → why it is not sent (msgpack, `shared.redis.stops`) · until resumed, or
-    until the job has ended"""
+    """hash, `job:<id>`, `tenant:<name>`, `site:<name>` or `source:<name>@<site>` → why it is not sent (msgpack,
+    `shared.redis.stops`) · until resumed, or until the job has ended"""
     return "est:{meta}:stops"
 
 
@@ -220,6 +230,23 @@ def resumes() -> str:
     """hash, `job:<id>` or `tenant:<name>` → how often it was resumed: figures of before do not stop it again · for
     ever"""
     return "est:{meta}:resumes"
+
+
+def cancels() -> str:
+    """hash, `job:<id>`, `tenant:<name>` or `site:<name>` → what of it is cancelled (msgpack, `shared.redis.cancels`) ·
+    until everything that it is about has its end"""
+    return "est:{meta}:cancels"
+
+
+def moves() -> str:
+    """hash, site or site · tenant → the pool by which its mail leaves (msgpack, `shared.redis.moves`) · until taken
+    back"""
+    return "est:{meta}:moves"
+
+
+def pools() -> str:
+    """hash, pool of source addresses → 1 · those that relays told of when they began · for ever"""
+    return "est:{meta}:pools"
 
 
 # Ready queues, in the partition of the site: those of each channel are apart, so that nobody is handed a message that
@@ -309,6 +336,12 @@ def parked_jobs(p: int, channel: Channel) -> str:
     return f"est:{{p{p}}}:{channel}:parked_jobs"
 
 
+def cancel_walk(p: int, channel: Channel, mark: str) -> str:
+    """hash, lane · site · queue → the last entry that was looked at for what a mark cancels; `(rank)` and `(again)` of
+    what waits for another attempt · a day after the last look"""
+    return f"est:{{p{p}}}:{channel}:cancel_walk:{mark}"
+
+
 def retry(p: int, channel: Channel) -> str:
     """zset, lane · site · queue · expires_at · Ready → ms · messages that wait for their next attempt · until due"""
     return f"est:{{p{p}}}:{channel}:retry"
@@ -361,7 +394,7 @@ def wanted(name: str) -> str:
 
 
 def paces() -> str:
-    """hash, site and source → what is known of its pace (`services.relay.limits.pace`; msgpack) · until half an hour
+    """hash, site and source → what is known of its pace (`shared.words.pace`; msgpack) · until half an hour
     has passed without a refusal"""
     return "est:{limits}:paces"
 
@@ -385,6 +418,17 @@ def attempts_prefix() -> str:
     """The number of five seconds follows: hash, site and source → messages that were accepted (and refused, under `-`)
     in them · 2 minutes. Scripts put them together."""
     return "est:{limits}:attempts:"
+
+
+def last_replies(site: str) -> str:
+    """list of JSON · what the site said last when it took no mail, the latest first (`shared.redis.heard`) · 7 days
+    after the last"""
+    return f"est:{{limits}}:replies:{site}"
+
+
+def limits_of(site: str) -> str:
+    """string · under which limits mail is sent to the site, in words · 7 days after a relay began to send there"""
+    return f"est:{{limits}}:limits_of:{site}"
 
 
 # Who must not be mailed, in the partition of the address

@@ -59,11 +59,13 @@ from typing import Any
 
 import msgspec
 
-from shared.redis import keys
+from shared.redis import cancels, keys
+from shared.redis.cancels import Cancel
 from shared.redis.commands import Value
 from shared.redis.keys import Channel
 from shared.redis.redis import Client, Script
-from shared.words import events
+from shared.redis.stops import STOPPED_STREAM
+from shared.words import events, ids
 
 #: Lanes by stream: what people wait for goes before what was sent to many.
 BULK = 1
@@ -83,6 +85,11 @@ ENQUEUED_MS = 7 * 24 * 3600 * 1000
 SWEEP_MS = 30_000
 #: Entries that one script looks at: 1.5 ms of the server's time (7 microseconds each, with bodies of 300 bytes).
 SWEEP_PAGE = 200
+#: The name under which `take_cancelled` looks at what waits for another attempt, and so often, from its beginning.
+RETRIES = ""
+RETRIES_MS = 30_000
+#: How far was looked for what is cancelled is remembered for so long.
+WALK_MS = 24 * 3600 * 1000
 #: Scripts of one call of `take_expired`: called once a second, it looks through a million messages in a minute.
 SWEEP_PAGES = 100
 
@@ -92,6 +99,9 @@ _RECORD = Script.of(__file__, "ready_common", "ready_record")
 _RELEASE = Script.of(__file__, "ready_common", "ready_release")
 _DIED = Script.of(__file__, "ready_common", "ready_died")
 _HOLD = Script.of(__file__, "ready_common", "ready_hold")
+_LIFT = Script.of(__file__, "ready_common", "ready_lift")
+_REQUEUE = Script.of(__file__, "ready_common", "ready_requeue")
+_TAKE_CANCELLED = Script.of(__file__, "ready_common", "ready_take_cancelled")
 _PARK = Script.of(__file__, "ready_common", "ready_index_parked", "ready_park")
 _UNPARK = Script.of(__file__, "ready_common", "ready_index_parked", "ready_unpark")
 _TAKE_EXPIRED = Script.of(__file__, "ready_common", "ready_index_parked", "ready_take_expired")
@@ -271,6 +281,16 @@ class ReadyQueues:
         """Nothing of the site, or of this queue at the site, is handed out before; a longer hold stays."""
         await self._run(_HOLD, partition, [site, queue or "", until_ms])
 
+    async def lift(self, partition: int, site: str) -> int:
+        """Ends every hold of the site and of its queues; how many there were."""
+        return int(await self._run(_LIFT, partition, [site]))
+
+    async def requeue(self, partition: int, site: str, rank: int) -> tuple[int, int]:
+        """Makes what waits for another attempt at the site due now, among `SWEEP_PAGE` messages from that rank on. How
+        many were looked at, and how many of them are due now."""
+        looked_at, came = await self._run(_REQUEUE, partition, [site, rank, SWEEP_PAGE])
+        return looked_at, came
+
     # Put aside
 
     async def park(self, partition: int, relay: str, numbers: Sequence[int]) -> None:
@@ -313,6 +333,27 @@ class ReadyQueues:
                 break
         return leases
 
+    # Cancelled
+
+    async def cancelled_queues(self, partition: int, mark: str, cancel: Cancel) -> list[str]:
+        """Where in the partition something may wait that the mark is about, as `take_cancelled` takes it. One round
+        trip. (`expiries` names every ready queue: a job that is started has an expiry.)"""
+        names: list[bytes] = await self._client.zrange(self._key(keys.expiries(partition, self._channel)), 0, -1)
+        return [*(name.decode() for name in names if _is_meant(name.decode(), mark, cancel)), RETRIES]
+
+    async def take_cancelled(
+        self, partition: int, relay: str, lease_ms: int, limit: int, mark: str, cancel: Cancel, queue: str
+    ) -> tuple[list[Lease], bool]:
+        """Leases up to `limit` messages that the mark is about, of one of `cancelled_queues`, held or not; and whether
+        there is more to look at. One round trip, of a bounded part."""
+        kind, which = cancels.about(mark)
+        args: list[str | bytes | int] = [relay, lease_ms, min(limit, SWEEP_PAGE), SWEEP_PAGE, queue, cancel.tenant]
+        args += [which, ""] if kind == "job" else ["", ids.last_job(cancel.since_ms)]
+        args += [which if kind == "site" else "", LANES[STOPPED_STREAM] if kind == "tenant" else ""]
+        walk = keys.cancel_walk(partition, self._channel, mark)
+        found = await self._run(_TAKE_CANCELLED, partition, [*args, WALK_MS, RETRIES_MS], walk)
+        return _leases(partition, found[1:]), bool(found[0])
+
     async def _run(self, script: Script, partition: int, args: Sequence[str | bytes | int], *more_keys: str) -> Any:
         names = [*_names(partition, self._channel, self._alone), *more_keys]
         return await script(self._client, names, [events.MAJOR_VERSION, SWEEP_MS, SUSPECT, *args])
@@ -348,6 +389,19 @@ def _names(partition: int, channel: Channel, alone: bool) -> tuple[str, ...]:
         keys.alone(keys.turns_prefix(partition, channel)),
         own(keys.urgent(partition, channel)),
     )
+
+
+def _is_meant(name: str, mark: str, cancel: Cancel) -> bool:
+    """Whether the mark is about something in the ready queue of that name."""
+    kind, which = cancels.about(mark)
+    site, _, queue = name[1:].partition("\n")
+    if cancel.tenant and queue.partition("/")[0] != cancel.tenant:
+        return False
+    if kind == "site":
+        return site == which
+    if kind == "job":
+        return queue.partition("/")[2] in ("", which)
+    return int(name[0]) == LANES[STOPPED_STREAM]
 
 
 def _leases(partition: int, turns: Sequence[Any]) -> list[Lease]:

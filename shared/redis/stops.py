@@ -9,27 +9,39 @@ nothing is resumed on a consent to another stop, and figures counted before a re
 counts the resumes; who stops says how many there had been when he counted).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from shared.redis import keys, lua
 from shared.redis.redis import Client, Script
+from shared.words import events
 
 #: Reasons. The first two harm others' mail, too: only these need consent.
 INVALID_RATE = "invalid_rate"
 COMPLAINT_RATE = "complaint_rate"
 RENDER_FAILED = "render_failed"
 PAUSED = "paused"
+SUSPENDED = "suspended"
+#: What a tenant resumes without an operator.
+_OWN = frozenset((PAUSED, RENDER_FAILED))
+#: What comes of figures, which begin anew when it is resumed.
+_COUNTED = frozenset((INVALID_RATE, COMPLAINT_RATE, RENDER_FAILED))
+#: What each may take the place of: a tenant's pause hides no breaker's stop, and an operator's no breaker's.
+_STRONGER: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(_COUNTED, (PAUSED,)),
+    SUSPENDED: (PAUSED, RENDER_FAILED, SUSPENDED),
+}
 
 #: The stream that a tenant's stop is about.
 STOPPED_STREAM = "bulk"
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True):
-    """Why something is stopped. `by` is `engine` or `tenant`; of a breaker's stop `bad` of `of` messages are its
-    figures, counted after `epoch` resumes. `told_ms` is when the fact was stored, `consent_ms` when an operator
-    consented to a resume, 0 if that has not happened yet."""
+    """Why something is stopped. `by` is `engine`, `tenant` or `operator`; of a breaker's stop `bad` of `of` messages
+    are its figures, counted after `epoch` resumes. `told_ms` is when the fact was stored, `consent_ms` when an operator
+    consented to a resume, 0 if that has not happened yet. An operator's says `who` suspended it, `why`, and until when
+    (0: until somebody resumes it)."""
 
     reason: str
     tenant: str
@@ -40,15 +52,22 @@ class Stop(msgspec.Struct, frozen=True, array_like=True):
     epoch: int = 0
     told_ms: int = 0
     consent_ms: int = 0
+    who: str = ""
+    why: str = ""
+    until_ms: int = 0
 
     @property
     def needs_consent(self) -> bool:
-        return self.reason not in (PAUSED, RENDER_FAILED)
+        return self.reason not in _OWN
 
     @property
     def is_counted(self) -> bool:
         """It comes of figures, which begin anew when it is resumed."""
-        return self.reason != PAUSED
+        return self.reason in _COUNTED
+
+    def is_over(self, now_ms: int) -> bool:
+        """It was for a time, and that has passed."""
+        return 0 < self.until_ms <= now_ms
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -71,10 +90,36 @@ def of_tenant(tenant: str) -> str:
     return f"tenant:{tenant}"
 
 
+def of_site(site: str) -> str:
+    """The name of the stop of a site, or of a named provider, whose name is that of its site."""
+    return f"site:{site}"
+
+
+def of_source(site: str, source: str) -> str:
+    """The name of the stop of one of our sources at a site."""
+    return f"source:{source}@{site}"
+
+
+def site_of(name: str) -> str:
+    """The site that the name is about, "" if it is about something else."""
+    kind, _, site = name.partition(":")
+    return site if kind == "site" else ""
+
+
 def job_of(name: str) -> str:
     """The job that the name is about, "" if it is about a tenant's bulk."""
     kind, _, job = name.partition(":")
     return job if kind == "job" else ""
+
+
+def about_stop(name: str, stop: Stop) -> events.About:
+    """What Stopped begins with: the same however often it is told."""
+    return events.about(stop.tenant, stop.since_ms, "stopped", name, stop.since_ms, job=job_of(name))
+
+
+def about_resume(name: str, stop: Stop, now_ms: int) -> events.About:
+    """And what Resumed begins with."""
+    return events.about(stop.tenant, now_ms, "resumed", name, stop.since_ms, job=job_of(name))
 
 
 class StopList:
@@ -99,10 +144,10 @@ class StopList:
         return int(await self._client.hget(keys.resumes(), name) or 0)
 
     async def add(self, name: str, stop: Stop) -> bool:
-        """Stops it, unless it is stopped already (a breaker's stop takes the place of a pause), or was resumed since
-        `stop.epoch`."""
-        stronger = 1 if stop.is_counted else 0
-        args: list[str | bytes | int] = [name, _encoder.encode(stop), stop.epoch, stronger]
+        """Stops it, unless it is stopped already by something that it may not take the place of (`_STRONGER`), or was
+        resumed since `stop.epoch`."""
+        replaced = " ".join(_STRONGER.get(stop.reason, ()))
+        args: list[str | bytes | int] = [name, _encoder.encode(stop), stop.epoch, f" {replaced} "]
         return bool(await _ADD(self._client, [keys.stops(), keys.resumes()], args))
 
     async def tell(self, name: str, seen: Stop, now_ms: int) -> bool:

@@ -153,7 +153,8 @@ class Tenants:
             return None
         key = msgspec.msgpack.decode(packed, type=ApiKey)
         tenant = await self.get(key.tenant)
-        principal = Principal(key.tenant, frozenset(key.scopes), tenant.quotas if tenant is not None else {})
+        own = tenant.quotas if tenant is not None else {}
+        principal = Principal(key.tenant, frozenset(key.scopes), own, key.id)
         self._cache.keep(key_id, (key, principal), CACHE_SECONDS)
         return key, principal
 

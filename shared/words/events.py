@@ -181,8 +181,8 @@ class Reactivated(Fact, frozen=True, array_like=True, kw_only=True):
 
 class Stopped(Fact, frozen=True, array_like=True, kw_only=True):
     """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate`,
-    `render_failed` or `paused`, `by` is `engine` or `tenant`; `bad` of `of` messages are the figures of a breaker
-    (`shared.redis.stops`)."""
+    `render_failed`, `paused` or `suspended`, `by` is `engine`, `tenant` or `operator`; `bad` of `of` messages are the
+    figures of a breaker (`shared.redis.stops`)."""
 
     topic: ClassVar[str] = "job.stopped"
     reason: str = ""
@@ -206,6 +206,31 @@ class Warned(Fact, frozen=True, array_like=True, kw_only=True):
     reason: str = ""
     bad: int = 0
     of: int = 0
+
+
+class Cancelled(Fact, frozen=True, array_like=True, kw_only=True):
+    """It will not be sent: `by` is `tenant` or `operator`, who cancelled its job or what waited; `attempt` is how many
+    attempts were made. `site` is "" if it had not been queued yet."""
+
+    topic: ClassVar[str] = "message.cancelled"
+    attempt: int = 0
+    site: str = ""
+    by: str = ""
+    why: str = ""
+
+
+class Operated(Fact, frozen=True, array_like=True, kw_only=True):
+    """An operator did something to the installation: `action` to `target`, `who` (a key's id, or who sat at the
+    console), `why`, until when (ms; 0: until it is undone), and of how many messages, where that is known. The tenant
+    is the operator's own, "" at the console."""
+
+    topic: ClassVar[str] = "operator.acted"
+    action: str = ""
+    target: str = ""
+    who: str = ""
+    why: str = ""
+    until_at: int = 0
+    messages: int = 0
 
 
 class Intake(Message, frozen=True, array_like=True, kw_only=True):
@@ -240,7 +265,7 @@ FACTS: dict[str, type[Fact]] = {
     fact.__name__: fact
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
-        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed,
+        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Operated,
     )
 }  # fmt: skip
 #: Every message by its name.
@@ -248,7 +273,7 @@ MESSAGES: dict[str, type[Message]] = {**FACTS, "Intake": Intake, "Ready": Ready}
 #: Reasons of `Failed` that say that no mail could be made of content and data.
 UNMADE_REASONS = frozenset(("render_failed", "empty_subject", "empty_body"))
 #: Facts after which a message has no other end. A late bounce may follow Delivered: it is a report, the end stays.
-FINAL_FACTS = ("Delivered", "Bounced", "Expired", "Suppressed", "Rejected", "Failed")
+FINAL_FACTS = ("Delivered", "Bounced", "Expired", "Suppressed", "Rejected", "Failed", "Cancelled")
 
 #: A copy of it is made in half the time of a new one.
 _digest = blake2b(digest_size=8)

@@ -26,6 +26,11 @@ def new_job_id(now_ms: int, chance: bytes, partitions: int, partition: int | Non
     return job_text(now_ms.to_bytes(6, "big") + chance[:4] + tail.to_bytes(2, "big"))
 
 
+def last_job(at_ms: int) -> str:
+    """The last id that a job made until then can have: ids sort by time."""
+    return job_text(at_ms.to_bytes(6, "big") + b"\xff" * 6)
+
+
 def job_text(raw: bytes) -> str:
     """Twelve bytes as the twenty characters that people and URLs see."""
     return b32hexencode(raw).decode("ascii").rstrip("=").lower()

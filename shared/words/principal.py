@@ -15,3 +15,5 @@ class Principal:
     scopes: frozenset[str]
     #: Quotas of the tenant's own (`shared.words.quotas`), by name; the settings have the others.
     quotas: Mapping[str, int] = field(default_factory=dict)
+    #: The id of the key, by which an operator's actions are told apart.
+    key: str = ""

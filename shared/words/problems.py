@@ -76,6 +76,7 @@ PROBLEMS: dict[str, Kind] = {
     "nothing_appended": Kind(
         422, "Nothing appended", "No line of the body has a recipient who can be stored; `faults` lists what was found."
     ),
+    "unknown_pool": Kind(422, "Unknown pool", "No relay knows a pool of source addresses of that name."),
     "unknown_tenant": Kind(422, "Unknown tenant", "There is no tenant of the name in the body."),
     # What is not there.
     "unknown_job": Kind(404, "Unknown job", "There is no such job, or it is another tenant's."),
@@ -83,6 +84,10 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_suppression": Kind(404, "Unknown suppression", "The address is not on the tenant's suppression list."),
     "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
     "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
+    "unknown_entry": Kind(404, "Unknown entry", "There is no dead entry of that name, or not any more."),
+    "unknown_site": Kind(
+        404, "Unknown site", "Nothing waits at a site of that name, nothing holds it, and none is known."
+    ),
     "unknown_mail": Kind(404, "Unknown mail", "No received mail of that id is kept, or it is another tenant's."),
     # Sending domains.
     "unknown_sending_domain": Kind(
@@ -113,6 +118,14 @@ PROBLEMS: dict[str, Kind] = {
     "not_stopped": Kind(409, "Not stopped", "The job itself is not stopped: GET /v1/stops lists what is."),
     "consent_missing": Kind(409, "Consent missing", "A breaker stopped it, and an operator has to consent first."),
     "no_consent_needed": Kind(409, "No consent needed", "Its tenant stopped it, and resumes it without an operator."),
+    "already_stopped": Kind(
+        409, "Already stopped", "A breaker stopped it, and nothing of it is sent: an operator consents, or does not."
+    ),
+    "already_over": Kind(409, "Already over", "The time until which it should hold has passed."),
+    "not_suspended": Kind(409, "Not suspended", "No operator suspended it: GET /v1/stops lists what is stopped."),
+    "cannot_replay": Kind(409, "Cannot replay", "It is understood no better now: it would be buried again."),
+    "not_moved": Kind(409, "Not moved", "Its mail leaves by the usual pool."),
+    "nothing_held": Kind(409, "Nothing held", "No pace, rest or hold is known of it: there is nothing to lift."),
     # Too much, and what is not to be had now. Where it is known how long, Retry-After says so.
     "quota_exceeded": Kind(
         429, "Quota exceeded", "A quota of the tenant is used up; `quota` names it, and nothing was done."

@@ -34,6 +34,7 @@ SENTENCES: dict[str, str] = {
     "message.bounced": "The message will not arrive; `late` if a report said so after a host had taken it. Final.",
     "message.expired": "The time of the message ran out before a host took it. Final.",
     "message.failed": "The engine could not make or send the message; nothing is said about the address. Final.",
+    "message.cancelled": "The message was cancelled before it was sent, by its tenant or an operator. Final.",
     "message.opened": "The picture of the message was fetched.",
     "message.clicked": "A link of the message was followed.",
     "message.unsubscribed": "The recipient asked to be left alone; the address enters the suppression list.",
@@ -45,14 +46,19 @@ SENTENCES: dict[str, str] = {
     "job.resumed": "The job goes on.",
     "tenant.stopped": "The bulk mail of the tenant is not sent for now.",
     "tenant.resumed": "The bulk mail of the tenant goes on.",
+    "operator.acted": "An operator did something to the installation; in the feed of the operator's own tenant.",
     "tenant.warned": "The figures of the tenant are bad, and its bulk will be stopped if they get worse. Once a day.",
 }
 
 #: What a detail means and an example, wherever an event has one of that name.
 _DETAILS: dict[str, tuple[str, Any]] = {
+    "action": (
+        "`suspend`, `resume`, `cancel`, `bounce`, `move`, `move back`, `requeue`, `lift`, `replay` or `drop`.",
+        "suspend",
+    ),
     "attempt": ("Which attempt it was, from 1; 0 where nobody knows.", 1),
     "bad": ("How many of the messages went wrong.", 20),
-    "by": ("On whose word: `engine` or `tenant`.", "engine"),
+    "by": ("On whose word: `engine`, `tenant` or `operator`.", "engine"),
     "detail": ("What happened, for people.", "a template took too long"),
     "duration_ms": ("From MAIL FROM to the reply to the final dot, in ms.", 412),
     "feedback_type": ("The word of the report, mostly `abuse`.", "abuse"),
@@ -61,6 +67,7 @@ _DETAILS: dict[str, tuple[str, Any]] = {
     "kind": ("What kind it is.", "vacation"),
     "late": ("Whether a report said it after the host had taken the message.", False),
     "machine": ("What asked for it where that was no person; empty for a person.", ""),
+    "messages": ("How many messages it was about, where that is known.", 120_000),
     "of": ("Of how many that were looked at.", 400),
     "position": ("The link's place in the source of the HTML, from 0.", 2),
     "reason": ("Why, in one word.", "unknown_user"),
@@ -71,15 +78,19 @@ _DETAILS: dict[str, tuple[str, Any]] = {
     "size_bytes": ("What was sent after DATA, in bytes.", 18_230),
     "source": ("The address or name of ours that it left by; empty where nobody knows.", "default"),
     "subject": ("The subject of the answer.", "Absence du bureau"),
+    "target": ("What it was done to.", "site:gmail"),
     "tls": ("The protocol of the connection; null for clear text.", "TLSv1.3"),
     "tls_cipher": ("The cipher of the connection; empty for clear text.", "TLS_AES_256_GCM_SHA384"),
     "tls_policy": (
         "What asked for encryption: `opportunistic`, `required`, `mta-sts`, `dane`, `none`.",
         "opportunistic",
     ),
+    "until_at": ("When it ends by itself; null if it does not.", "2026-01-31T10:00:00.000Z"),
     "url": ("Where the link led.", "https://exemple.fr/soldes"),
     "user_agent": ("The program that asked for it, as it calls itself.", "Mozilla/5.0 (X11; Linux x86_64)"),
     "where": ("Who found the address on the list.", "queueing"),
+    "who": ("Who did it: the id of a key, or who sat at the console.", "key:k3v9x2p0qa"),
+    "why": ("Why, in their words.", "blocks our range, ticket 4711"),
 }
 #: And where an event means something of its own.
 _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
@@ -95,10 +106,16 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
         "`render_failed`, `empty_subject`, `empty_body`, or `brought_relay_down` after the attempts that did.",
         "render_failed",
     ),
+    ("Cancelled", "attempt"): ("How many attempts were made.", 0),
+    ("Cancelled", "site"): ("The set of mail hosts whose queue it was in; empty before it was queued.", "exemple.fr"),
+    ("Cancelled", "by"): ("On whose word: `tenant` or `operator`.", "operator"),
     ("Unsubscribed", "by"): ("How: `one_click` (RFC 8058), `page` or `mail`.", "one_click"),
     ("AutoReplied", "kind"): ("`vacation`, `challenge`, `read_receipt` or `other`.", "vacation"),
     ("Reactivated", "reason"): ("On whose word.", "api"),
-    ("Stopped", "reason"): ("`invalid_rate`, `complaint_rate`, `render_failed` or `paused`.", "complaint_rate"),
+    ("Stopped", "reason"): (
+        "`invalid_rate`, `complaint_rate`, `render_failed`, `paused` or `suspended`.",
+        "complaint_rate",
+    ),
     ("Resumed", "reason"): ("Why it had been stopped.", "paused"),
     ("Resumed", "by"): ("On whose word.", "tenant"),
     ("Warned", "reason"): ("Which figure: `complaint_rate`.", "complaint_rate"),

@@ -175,6 +175,11 @@ def parse_route(text: str, mailbox_host: str, mailbox_port: int) -> FixedRoute |
     return FixedRoute(host, port or SMTP_PORT)
 
 
+def is_provider(site: str) -> bool:
+    """Whether the site is a named provider: its name says the same everywhere."""
+    return site in _NAMES
+
+
 def provider_name(mx_hosts: Sequence[str]) -> str | None:
     """The named provider that all of these hosts belong to, or None."""
     names = {_provider_of(host) for host in _normalised(mx_hosts)}

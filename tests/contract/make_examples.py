@@ -108,6 +108,21 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
             "detail": "3 attempts ended the process that made them",
         }
     },
+    "Cancelled": {
+        "full": {**_OF_A_MESSAGE, "attempt": 1, "site": "exemple.fr", "by": "operator", "why": "a list that was bought"}
+    },
+    "Operated": {
+        "full": {
+            **_OF_A_MESSAGE,
+            "action": "suspend",
+            "target": "site:gmail",
+            "who": "key:k3v9x2p0qa",
+            "why": "blocks our range, ticket 4711",
+            "until_at": 1_767_229_200_000,
+            "messages": 120_000,
+        },
+        "tenant": {**_OF_A_TENANT, "action": "lift", "target": "site:gmail", "who": "ana@console", "why": "mended"},
+    },
     "Expired": {"full": {**_OF_A_MESSAGE, **_HOST, "attempt": 12, "reply": "421 4.7.0 Try again later"}},
     "Opened": {
         "full": {**_OF_A_MESSAGE, **_BROWSER, "machine": "image_proxy"},

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 #: Words that are found by a status, where nobody of ours says `Problem("…")`.
 BY_STATUS = {**of_aiohttp.PROBLEM_WORDS, **server.PROBLEM_WORDS}
 #: What else has 404 and no name of a thing, and what is unknown in a body or a header.
-NO_THING_OF_A_PATH = {"not_found", "unknown_key", "unknown_tenant", "unknown_sending_domain"}
+NO_THING_OF_A_PATH = {"not_found", "unknown_key", "unknown_pool", "unknown_tenant", "unknown_sending_domain"}
 
 
 def made() -> Iterator[tuple[str, ast.expr]]:

@@ -8,6 +8,7 @@ from services.relay.words.notnow import NotNow
 from services.relay.words.outlet import Outlet
 from services.relay.words.reply import Reply
 from services.relay.words.tls import TlsPolicy
+from shared.redis.cancels import Cancel, Cancels
 from shared.words import events
 
 
@@ -68,7 +69,7 @@ class FreeGate:
         #: Seconds by site, where a test says them.
         self.idle: dict[str, float] = {}
 
-    def outlet(self, ready: events.Ready) -> Outlet:
+    def outlet(self, site: str, ready: events.Ready) -> Outlet:
         return Outlet(DEFAULT)
 
     def connections(self, site: str) -> int:
@@ -94,10 +95,17 @@ class FreeGate:
 
 
 class Unstopped:
-    """`stopped` are jobs."""
+    """`stopped` are jobs; `cancels` has marks that a test puts there."""
 
     def __init__(self) -> None:
         self.stopped: set[str] = set()
+        self.cancels = Cancels(self)
+
+    async def all(self) -> dict[str, Cancel]:
+        return dict(self.cancels.marks)
+
+    def cancelled(self, ready: events.Ready, site: str) -> Cancel | None:
+        return self.cancels.of(ready.job, ready.tenant, ready.stream, site)
 
     def reason(self, job: str, tenant: str, stream: str) -> str | None:
         return "invalid_rate" if job in self.stopped else None

@@ -13,8 +13,10 @@ from typing import Any
 import aiosmtplib
 import pytest
 
-from shared.redis import redis
+from shared.redis import keys, redis
+from shared.redis.moves import MoveList
 from shared.redis.stops import COMPLAINT_RATE, Stop, StopList
+from shared.words import events
 from tests.flows.stack import Stack, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -93,6 +95,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     for one in paused:
         assert (await stack.call("POST", f"/v1/jobs/{one}/pause"))[0] == 200
     await stop_a_tenant(stack)
+    operated = await known_to_operators(stack)
     await stack.done(job_id)
     mail = await stack.mail("ana@api.test")
     status, page = await stack.call("GET", f"/mailbox/{mail['id']}/html")
@@ -107,6 +110,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/jobs/{job}/start": {"job": opened},
         "/v1/jobs/{job}/pause": {"job": paused[:1]},
         "/v1/jobs/{job}/resume": {"job": paused[1 : MANY // 2]},
+        **operated,
         "/v1/stops": {"limit": ["1", "1000"], "after": [""]},
         "/v1/stops/{name}/resume": {"name": [f"job:{one}" for one in paused[MANY // 2 :]]},
         "/v1/stops/{name}/consent": {"name": ["tenant:stopped"]},
@@ -167,6 +171,57 @@ async def stop_a_tenant(stack: Stack) -> None:
         await StopList(client).add("tenant:stopped", stop)
     finally:
         await redis.close(client)
+
+
+async def known_to_operators(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Sites, tenants and jobs in the state that each action needs, and dead entries."""
+    key, why = await stack.new_key("house", "operator"), {"why": "the fuzzer needs it"}
+    await stack.new_key("acme", "send")
+
+    async def done(path: str, **body: str) -> None:
+        status, answer = await stack.call("POST", path, {**why, **body}, key=key)
+        assert status in (200, 202), (path, answer)
+
+    sites, tenants = [f"known-{at}.example" for at in range(MANY)], [f"held-{at}" for at in range(MANY)]
+    held, moved = [f"held.{one}" for one in sites], [f"moved.{one}" for one in sites]
+    client = redis.connect((stack.directory / "redis.url").read_text().strip())
+    try:
+        await MoveList(client).know_pools(["reserve"])
+        for one in sites:
+            await client.hset(keys.rests(), f"{one}\na1", 4_000_000_000_000)
+        fact = events.Reactivated(**events.about("demo", 1_790_000_000_000, "a", email="a@api.test"), reason="api")
+        fields: dict[str, str | int | bytes] = {"t": "Reactivated", "v": 1, "b": events.encode(fact), "reason": "once"}
+        numbers = [(await client.xadd(keys.dead(keys.events(0)), fields)).decode() for _ in range(3 * MANY)]
+    finally:
+        await redis.close(client)
+    for site in held:
+        await done(f"/v1/sites/{site}/suspend")
+    for site in moved:
+        await done(f"/v1/sites/{site}/move", pool="reserve")
+    for tenant in tenants:
+        await stack.console("tenants", "add", tenant)
+        await done(f"/v1/tenants/{tenant}/suspend")
+    suspended, cancelled, free = await open_jobs(stack), await open_jobs(stack), await open_jobs(stack)
+    for one in suspended:
+        await done(f"/v1/jobs/{one}/suspend")
+    dead = [f"events.0.{number}" for number in numbers]
+    return {
+        "/v1/sites": {"limit": ["1", "1000"], "after": [""]},
+        "/v1/sites/{site}": {"site": held},
+        "/v1/sites/{site}/resume": {"site": held},
+        "/v1/sites/{site}/lift": {"site": sites},
+        "/v1/sites/{site}/move-back": {"site": moved},
+        "/v1/tenants/{tenant}/suspend": {"tenant": ["acme"]},
+        "/v1/tenants/{tenant}/cancel": {"tenant": ["acme"]},
+        "/v1/tenants/{tenant}/resume": {"tenant": tenants},
+        "/v1/jobs/{job}/suspend": {"job": free},
+        "/v1/jobs/{job}/unsuspend": {"job": suspended},
+        "/v1/jobs/{job}/cancel": {"job": cancelled},
+        "/v1/dead": {"limit": ["1", "1000"], "after": [""]},
+        "/v1/dead/{entry}": {"entry": dead[:MANY]},
+        "/v1/dead/{entry}/replay": {"entry": dead[MANY : 2 * MANY]},
+        "/v1/dead/{entry}/drop": {"entry": dead[2 * MANY :]},
+    }
 
 
 async def kept_mail(stack: Stack, return_path: str) -> str:

@@ -1,6 +1,7 @@
 """No command of the console ends in a traceback: what is wrong is said in a sentence that names it."""
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -13,12 +14,15 @@ from click.testing import CliRunner, Result
 from redis import Redis as RedisClient
 
 from services.console import console as cli
+from services.console import tenants
 from shared.process import settings
 from shared.redis import keys
 from tests.servers import ANY_METRICS_PORT, RedisServer, free_port, stop
 
 SECRET = "0123456789abcdef" * 4
 NOBODY = "redis://127.0.0.1:1/0"
+
+JOB = "06dndml801in6t31cpig"
 
 #: Every command, in words that it takes.
 COMMANDS: Mapping[str, Sequence[str]] = {
@@ -47,9 +51,37 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "secret accept": (),
     "stops list": (),
     "stops consent": ("job:x",),
+    "tenants suspend": ("acme", "--why", "spam"),
+    "tenants resume": ("acme", "--why", "mended"),
+    "tenants cancel": ("acme", "--why", "spam"),
+    "queue list": (),
+    "queue cancel": ("gmail", "--why", "spam"),
+    "queue bounce": ("gmail", "--why", "gone"),
+    "queue move": ("gmail", "reserve", "--why", "blocked"),
+    "jobs list": (),
+    "jobs cancel": (JOB, "--why", "spam"),
+    "jobs suspend": (JOB, "--why", "spam"),
+    "jobs resume": (JOB, "--why", "mended"),
+    "report": (JOB,),
+    "message": (f"{JOB}.0",),
+    "dead list": (),
+    "dead show": ("events.0.1-0",),
+    "dead replay": ("events.0.1-0", "--why", "mended"),
+    "dead drop": ("events.0.1-0", "--why", "no use"),
+    "suppressions list": ("acme",),
+    "suppressions show": ("acme", "ana@exemple.fr"),
+    "route": ("ana@exemple.fr",),
+    "doctor": (),
+    "reply": ("421 4.7.0 Try again later",),
+    "sites list": (),
+    "sites show": ("gmail",),
+    "sites suspend": ("gmail", "--why", "ticket 4711"),
+    "sites resume": ("gmail", "--why", "mended"),
+    "sites lift": ("gmail", "--why", "mended"),
+    "sites requeue": ("gmail", "--why", "mended"),
 }
 #: Those that ask Redis and end.
-ASKING = [name for name in COMMANDS if name not in ("run", "serve", "settings", "demo")]
+ASKING = [name for name in COMMANDS if name not in ("run", "serve", "settings", "demo", "reply")]
 
 #: What somebody may type, and what the answer has to name.
 WRONG: Sequence[tuple[Sequence[str], str]] = [
@@ -94,6 +126,32 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("stops", "consent", "job:none"), "job:none"),
     (("stops", "consent", "\x00"), "nothing of the name"),
     (("installation", "accept", "not an id"), "not an id"),
+    (("sites", "show", "nowhere.example"), "nowhere.example"),
+    (("tenants", "suspend", "nobody", "--why", "x"), "nobody"),
+    (("tenants", "resume", "there", "--why", "x"), "no operator suspended it"),
+    (("tenants", "cancel", "nobody", "--why", "x"), "nobody"),
+    (("queue", "cancel", "gmail", "--tenant", "nobody", "--why", "x"), "nobody"),
+    (("queue", "move", "gmail", "reserve", "--why", "x"), "reserve"),
+    (("queue", "move", "gmail", "usual", "--why", "x"), "leaves by the usual pool"),
+    (("jobs", "cancel", JOB, "--why", "x"), "no such job"),
+    (("jobs", "suspend", "nonsense", "--why", "x"), "no such job"),
+    (("jobs", "list", "--state", "lost"), "lost"),
+    (("report", JOB), JOB),
+    (("message", "nonsense"), "nonsense"),
+    (("message", f"{JOB}.0"), f"{JOB}.0"),
+    (("dead", "show", "events.0.1-0"), "events.0.1-0"),
+    (("dead", "replay", "nonsense", "--why", "x"), "nonsense"),
+    (("dead", "drop", "events.0.1-0", "--why", "x"), "events.0.1-0"),
+    (("reply", "hello"), "hello"),
+    (("route", "nobody at all"), "not an address"),
+    (("suppressions", "show", "there", "nonsense"), "not an address"),
+    (("suppressions", "show", "nobody", "ana@exemple.fr"), "nobody"),
+    (("suppressions", "list", "nobody"), "nobody"),
+    (("sites", "suspend", "gmail", "--why", "x", "--until", "tomorrow"), "tomorrow"),
+    (("sites", "suspend", "gmail"), "--why"),
+    (("sites", "suspend", "gmail", "--why", " "), "--why"),
+    (("sites", "resume", "gmail", "--why", "x"), "no operator suspended it"),
+    (("sites", "lift", "gmail", "--why", "x"), "nothing to lift"),
     (("nonsense",), "nonsense"),
     (("tenants", "nonsense"), "nonsense"),
 ]
@@ -239,7 +297,7 @@ def test_what_should_not_have_happened_is_one_line_and_its_traceback_a_file(
     def broken(*_: object) -> None:
         raise RuntimeError("hunter2")
 
-    monkeypatch.setattr(cli, "_with_redis", broken)
+    monkeypatch.setattr(tenants, "with_redis", broken)
 
     result = console("tenants", "list", **place)
 
@@ -321,3 +379,83 @@ def test_a_process_that_redis_does_not_let_in_says_so_and_waits(
 
         assert b"wants a password (NOAUTH)" in line
         assert process.poll() is None
+
+
+# What an operator sees
+
+
+def test_a_check_that_finds_something_has_exit_code_1(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+    console("domains", "add", "acme.example", "--tenant", "acme", **environ)
+
+    checked = console("domains", "check", "acme.example", **environ)
+    doctor = console("doctor", **environ)
+    absent = console("suppressions", "show", "acme", "ana@exemple.fr", **environ)
+    none_dead = console("dead", "list", **environ)
+
+    assert (checked.exit_code, doctor.exit_code, absent.exit_code, none_dead.exit_code) == (1, 1, 1, 0)
+    assert "not as they should be: " in checked.output
+    assert "none holds a lease: no mail is sent" in doctor.output
+    assert "is not on the list of acme" in absent.output
+
+
+def test_a_dead_entry_is_found_shown_and_dropped(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    with RedisClient.from_url(redis_url) as client:
+        fields = {"t": "Delivered", "v": 2, "b": b"x", "reason": "too new", "origin": "o"}
+        client.xadd(keys.dead(keys.events(0)), fields)
+
+    listed = console("dead", "list", "--json", **environ)
+    (entry,) = json.loads(listed.output)
+    shown = json.loads(console("dead", "show", entry["entry"], **environ).output)
+    kept = console("dead", "replay", entry["entry"], "--why", "try", **environ)
+    dropped = console("dead", "drop", entry["entry"], "--why", "of no use", **environ)
+
+    assert listed.exit_code == 1
+    assert (shown["reason"], shown["message"]) == ("too new", None)
+    assert "cannot be understood" in said(kept)
+    assert dropped.exit_code == 0
+    assert console("dead", "list", **environ).output == ""
+
+
+def test_a_route_tells_where_a_mail_would_go_and_what_would_hold_it(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, "ESTAFETTE_RELAY_ROUTE": "smtp://127.0.0.1:2599"}
+    console("tenants", "add", "acme", **environ)
+
+    free = console("route", "ana@exemple.fr", "--tenant", "acme", "--json", **environ)
+    console("sites", "suspend", "route:127.0.0.1:2599", "--why", "it is being moved", **environ)
+    held = console("route", "ana@exemple.fr", "--tenant", "acme", **environ)
+
+    found = json.loads(free.output)
+    assert (found["site"], found["pool"], found["would"]) == ("route:127.0.0.1:2599", "default", ["be sent"])
+    assert (free.exit_code, held.exit_code) == (0, 1)
+    assert "wait: suspended until somebody ends it" in held.output
+
+
+def test_where_dns_does_not_answer_a_route_says_so(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, "ESTAFETTE_RELAY_ROUTE": "mx"}
+
+    assert "DNS does not answer" in console("route", "ana@exemple.fr", **environ).output
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "outcome"),
+    [
+        ("550 5.1.1 User unknown", None, ("bounce", "hard")),
+        ("250 2.0.0 ok", None, ("deliver", None)),
+        ("421 4.7.0 [TSS04] Messages temporarily deferred due to user complaints", "yahoo", ("defer", None)),
+    ],
+)
+def test_a_reply_is_told_with_its_rule_and_its_outcome(line: str, rule: str | None, outcome: tuple[str, str]) -> None:
+    found = json.loads(console("reply", line, "--site", "yahoo", "--stage", "dot", "--json").output)
+
+    assert (found["rule"] or "").startswith(rule or "")
+    assert (found["outcome"], found["kind"]) == outcome
+
+
+def test_the_version_is_told() -> None:
+    result = console("--version")
+
+    assert result.exit_code == 0
+    assert result.output.startswith("estafette ")

@@ -28,6 +28,7 @@ from services.relay.words.reply import Reply
 from services.settings import Settings, load
 from shared.process.settings import SettingsError
 from shared.redis import keys
+from shared.redis.heard import Heard
 from shared.redis.ready import Queued, ReadyQueues
 from shared.words import events, ids
 
@@ -66,6 +67,40 @@ class Clock:
         return time.monotonic() + self.ahead_s
 
 
+class NothingStopped:
+    def holds_site(self, site: str) -> bool:
+        return False
+
+    def holds_source(self, site: str, source: str) -> bool:
+        return False
+
+    def pool_of(self, site: str, tenant: str) -> str:
+        return ""
+
+
+class Moved(NothingStopped):
+    """An operator moved a tenant's mail for a site."""
+
+    def __init__(self, pool: str) -> None:
+        self.pool = pool
+
+    def pool_of(self, site: str, tenant: str) -> str:
+        return self.pool if (site, tenant) == (SITE, "acme") else ""
+
+
+class Stopped(NothingStopped):
+    """An operator suspended a site, and a source at another one."""
+
+    def __init__(self, site: str = "", source: str = "") -> None:
+        self.site, self.source = site, source
+
+    def holds_site(self, site: str) -> bool:
+        return site == self.site
+
+    def holds_source(self, site: str, source: str) -> bool:
+        return source == self.source
+
+
 Make = Callable[..., Gate]
 
 
@@ -79,13 +114,15 @@ async def make(client: Any, clock: Clock) -> AsyncIterator[Make]:
     """A relay's gate, with its own view of the shared limits."""
     gates: list[Gate] = []
 
-    def made(shaping: str = "", egress: str = "", owner: str = "r1") -> Gate:
+    def made(shaping: str = "", egress: str = "", owner: str = "r1", stops: Any = None, heard: Any = None) -> Gate:
         gate = Gate(
             Shaping.parse(shaping),
             Egress.parse(egress),
             Permits(client),
             Slots(client, owner),
-            Paces(client),
+            Paces(client, clock.monotonic),
+            heard or Heard(client),
+            stops or NothingStopped(),
             ReadyQueues(client, "email"),
             P,
             20,
@@ -304,7 +341,7 @@ async def test_a_new_address_sends_what_its_warm_up_allows_and_the_rest_goes_by_
 
 async def test_a_tenant_whose_connections_are_counted_has_his_own(make: Make) -> None:
     gate = make("[tenant.acme]\nconnections = 1")
-    own, others = gate.outlet(ready("acme")), gate.outlet(ready("globex"))
+    own, others = gate.outlet(SITE, ready("acme")), gate.outlet(SITE, ready("globex"))
 
     assert own != others
     assert await entered(gate.passage(SITE, own)) == "default"
@@ -343,3 +380,62 @@ def test_a_file_that_is_wrong_or_missing_is_named_with_every_fault(tmp_path: Pat
 
 def test_keys_of_limits_share_one_tag() -> None:
     assert "{limits}" in keys.limit("site:gmail")
+
+
+async def test_what_an_operator_suspends_gets_nothing_and_the_rest_goes_on(make: Make) -> None:
+    stops = Stopped(site=SITE)
+    gate = make(stops=stops)
+    ready = events.Ready(tenant="acme", job=JOB, ordinal=0, email="ana@example.net")
+
+    whole = gate.source(SITE, "default", None)
+    permit = await gate.permit(SITE, "default", ready, "")
+    elsewhere = gate.source("elsewhere.example", "default", None)
+
+    assert isinstance(whole, NotNow)
+    assert permit is not None
+    assert (whole.scope, permit.scope, permit.limit) == ("site", "site", f"suspended:{SITE}")
+    assert isinstance(elsewhere, Source)
+    stops.site = ""
+    assert await gate.permit(SITE, "default", ready, "") is None
+
+
+async def test_a_source_that_an_operator_suspends_leaves_its_mail_to_the_others(make: Make) -> None:
+    gate = make(egress=SOURCES, stops=Stopped(source="a1"))
+    ready = events.Ready(tenant="acme", job=JOB, ordinal=0, email="ana@example.net")
+
+    chosen = [gate.source(SITE, "default", None) for _ in range(3)]
+    permit = await gate.permit(SITE, "a1", ready, "")
+
+    assert {one.name for one in chosen if isinstance(one, Source)} == {"a2"}
+    assert permit is not None
+    assert permit.scope == "source"
+
+
+async def test_what_a_provider_says_last_and_its_limits_are_kept_for_whoever_asks(make: Make, client: Any) -> None:
+    heard = Heard(client)
+    gate = make("[default]\nconnections = 7", heard=heard)
+    for number in range(8):
+        gate.heard(SITE, "default", reply(f"no {number}"))
+    gate.passage(SITE, Outlet("default"))
+
+    await heard.tend()
+    known, unknown = await Heard(client).last([SITE, "elsewhere.example"])
+
+    assert known.limits == "7 connections"
+    assert [one.reply[-4:] for one in known.replies] == ["no 7", "no 6", "no 5", "no 4", "no 3"]
+    assert {one.source for one in known.replies} == {"default"}
+    assert (unknown.limits, unknown.replies) == ("", [])
+
+
+async def test_what_an_operator_moves_leaves_by_that_pool_unless_it_is_none(make: Make) -> None:
+    ready = events.Ready(tenant="acme", job=JOB, ordinal=0, email="ana@example.net")
+    other = events.Ready(tenant="globex", job=JOB, ordinal=0, email="ana@example.net")
+    reserve = SOURCES + '[pool.reserve]\nsources = ["a2"]\n'
+
+    moved, nowhere = make(egress=reserve, stops=Moved("reserve")), make(egress=reserve, stops=Moved("gone"))
+
+    assert moved.outlet(SITE, ready) == Outlet("reserve")
+    assert moved.outlet(SITE, other) == moved.outlet("elsewhere.example", ready) == Outlet("default")
+    assert nowhere.outlet(SITE, ready) == Outlet("default")
+    assert sorted(moved.pools) == ["default", "reserve"]
+    assert await moved.permit(SITE, "a2", ready, "") is None

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.relay.limits.pace import OVER_MS, Pace
 from services.relay.limits.paces import Paces
 from services.relay.limits.tending import tend
 from shared.redis import keys, redis
+from shared.words.pace import OVER_MS, Pace
 
 AWAY = redis.connect("redis://127.0.0.1:1")
 SITE, SOURCE = "gmail", "a1"

@@ -14,6 +14,7 @@ from shared.redis import (
     recipients,
     suppression,
 )
+from shared.redis.cancels import CancelList, Cancels
 from shared.redis.jobs import New
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.recipients import Waiting, pack_waiting, pack_waiting_row
@@ -104,9 +105,18 @@ async def _entries(client: Any, p: int, lane: int = 1) -> list[bus.Entry]:
     return [bus.entry(number, fields) for number, fields in read]
 
 
-def _queueing(client: Any, store: JobStore, publisher: Publisher, sites: Sites | None = None) -> Queueing:
+def _queueing(
+    client: Any,
+    store: JobStore,
+    publisher: Publisher,
+    sites: Sites | None = None,
+    cancels: Cancels | None = None,
+) -> Queueing:
     suppressions = SuppressionList(client, P)
-    return Queueing(store, ReadyQueues(client, "email"), suppressions, sites or Sites(), publisher, P, lambda: NOW_MS)
+    cancels = cancels or Cancels(CancelList(client))
+    return Queueing(
+        store, ReadyQueues(client, "email"), suppressions, sites or Sites(), publisher, cancels, P, lambda: NOW_MS
+    )
 
 
 async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: Any, store: JobStore) -> None:

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from services.reports import cursor, http, state
 from services.reports.event_log import BUDGET_S, EventLog, Wanted
+from services.reports.job_list import JobList
 from services.reports.job_report import report
 from services.reports.reports import Reports, trim_forever
 from services.reports.store import MOST_ALIKE, ReportReader, ReportStore
 from services.reports.tally import change
 from shared.http import api
 from shared.redis import bus, keys, redis, trimming
+from shared.redis.cancels import CancelList, Cancels
 from shared.redis.recipients import (
     Recipients,
     Waiting,
@@ -376,7 +378,9 @@ async def site(client: Any) -> AsyncIterator[Any]:
     made["sender"] = (await tenants.create_key("acme", ["send"]))[1]
     recipients = Recipients(client, PARTITIONS)
     log = EventLog(client, PARTITIONS, recipients, time.monotonic)
-    routes = http.routes(ReportReader(client, PARTITIONS), log, recipients, PARTITIONS)
+    reader = ReportReader(client, PARTITIONS)
+    jobs = JobList(reader, StopList(client), Cancels(CancelList(client)))
+    routes = http.routes(reader, log, recipients, jobs, PARTITIONS)
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as web:
 
@@ -693,7 +697,7 @@ async def test_all_that_is_wrong_with_a_query_is_said(site: Any, query: dict[str
 
 def test_the_routes_describe_themselves() -> None:
     unused: Any = None
-    document = api.openapi(http.routes(unused, unused, unused, 1))
+    document = api.openapi(http.routes(unused, unused, unused, unused, 1))
 
     assert set(document["paths"]) == {"/v1/jobs/{job}", "/v1/messages/{message}", "/v1/events"}
     assert "JobReport" in document["components"]["schemas"]

@@ -1,7 +1,7 @@
 """What relays learn from the replies of providers and share: paces, rests, single connections, by site and source.
 
 Each relay counts what a provider accepts and refuses and tells the others every half second. It keeps a view of what is
-shared, which is as old; what it changes itself it sees at once. Decisions are those of `services.relay.limits.pace`; a
+shared, which is as old; what it changes itself it sees at once. Decisions are those of `shared.words.pace`; a
 change is written only if the pace is still the one that the decision was made on, so that of many relays that are
 refused at the same moment one decreases the pace, and the others find it decreased.
 """
@@ -15,10 +15,10 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Gauge
 
-from services.relay.limits import pace as rules
-from services.relay.limits.pace import Pace
 from shared.redis import keys
 from shared.redis.redis import Client, RedisAway, Script
+from shared.words import pace as rules
+from shared.words.pace import Pace
 from shared.words.rates import Rate
 
 #: How long counts are kept: the last whole minute, and a bucket or two.
@@ -27,6 +27,8 @@ ATTEMPTS_MS = 120_000
 TOLD_TOGETHER = 500
 #: A decision is made again if another relay was quicker; by then it is mostly that there is nothing to do.
 TRIES = 3
+#: What rests at every source, because a rule suspended the site, rests at this one.
+EVERY_SOURCE = "*"
 
 REFUSALS = Counter("estafette_relay_slow_down_replies_total", "Replies that asked to slow down")
 DECREASES = Counter("estafette_relay_pace_decreases_total", "Times this relay decreased the pace of a site and source")
@@ -56,7 +58,7 @@ class Paces:
     def __init__(self, client: Client, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._client = client
         self._monotonic = monotonic
-        self._ahead_ms = 0.0
+        self._ahead_ms = (time.time() - monotonic()) * 1000  # until Redis has told its time
         self._changes = -1
         self._known: dict[str, _Known] = {}
         self._rests: dict[str, int] = {}
@@ -77,7 +79,12 @@ class Paces:
 
     def resting(self, site: str, source: str) -> bool:
         """Whether nothing may go to the site from this source for now."""
-        return self._rests.get(f"{site}\n{source}", 0) > self._now_ms()
+        return self.rests_ms(site, source) > 0
+
+    def rests_ms(self, site: str, source: str) -> int:
+        """For how long; 0 or less if it does not."""
+        until_ms = self._rests.get(f"{site}\n{source}", 0) if self._rests else 0
+        return until_ms - self._now_ms() if until_ms else 0
 
     def only_one(self, site: str, source: str) -> bool:
         """Whether the site is to get one connection alone from this source for now."""

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import structlog
 
-from services.relay.limits.pace import TOLD_MS
 from shared.process.lifecycle import pause
 from shared.redis.redis import RedisAway
+from shared.words.pace import TOLD_MS
 
 #: How old what other relays have learned may be here.
 TEND_S = TOLD_MS / 1000

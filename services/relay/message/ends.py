@@ -15,11 +15,14 @@ from services.relay.message.outcome import (
 from services.relay.message.retry import Retries
 from services.relay.words.hop import NoRoute
 from services.relay.words.notnow import NotNow
+from shared.redis.cancels import Cancel
 from shared.words import events
 
 #: An end that nobody knows, of a message that is to be sent at most once (promise 2). `soft`, because it says nothing
 #: about the address.
 UNKNOWN = Bounce("soft", "unknown_outcome")
+#: What an operator gave up. `block`, because it says nothing about the address either.
+OPERATORS = Bounce("block", "bounced_by_operator")
 #: What is kept of a reply on a fact, and carried to the next attempt.
 MAX_REPLY_CHARS = 500
 BROUGHT_DOWN = "brought_relay_down"
@@ -36,6 +39,20 @@ def expired(mail: Mail, now_ms: int) -> End:
     about = _about(mail, "expired", now_ms)
     ready = mail.ready
     return End(mail, events.Expired(**about, attempt=ready.attempt - 1, site=mail.lease.site, reply=ready.last_reply))
+
+
+def cancelled(mail: Mail, by: Cancel, now_ms: int) -> End:
+    """It was cancelled before this attempt; or bounced, on an operator's word."""
+    if by.how == "bounced":
+        return _bounced(mail, OPERATORS, _nowhere(by.why), now_ms)
+    fact = events.Cancelled(
+        **_about(mail, "cancelled", now_ms),
+        attempt=mail.ready.attempt - 1,
+        site=mail.lease.site,
+        by=by.by,
+        why=by.why[:MAX_REPLY_CHARS],
+    )
+    return End(mail, fact)
 
 
 def unknown(mail: Mail, now_ms: int) -> End:

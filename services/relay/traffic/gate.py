@@ -1,6 +1,6 @@
 """What limits, addresses and replies allow at a site: by which source a connection leaves, whether a message may go.
 
-    outlet(message) → the source addresses it may leave by
+    outlet(site, message) → the source addresses it may leave by
     passage(site, outlet): source() → enter() → … permit() right before each MAIL FROM … → heard(reply) → leave()
 
 Rules:
@@ -17,14 +17,14 @@ Rules:
 import asyncio
 from collections import Counter as Tally
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from math import inf
 from typing import Any, Protocol
 
 import structlog
 from prometheus_client import Counter as Metric
 
-from services.relay.limits.paces import Paces
+from services.relay.limits.paces import EVERY_SOURCE, Paces
 from services.relay.limits.permits import Permits, Wait
 from services.relay.limits.slots import Slot, Slots
 from services.relay.limits.until import Until
@@ -41,6 +41,7 @@ from services.relay.words.notnow import SWITCH_MS, NotNow
 from services.relay.words.our_name import is_about_our_name
 from services.relay.words.outlet import Outlet
 from services.relay.words.reply import Reply
+from shared.redis.heard import MAX_CHARS, Heard, Said
 from shared.redis.redis import RedisAway
 from shared.words import events, ids
 from shared.words.rates import parse_rate
@@ -91,6 +92,17 @@ class Queues(Protocol):
         """Nothing of this site is handed out before then."""
 
 
+class Stops(Protocol):
+    def holds_site(self, site: str) -> bool:
+        """Nothing may go to the site."""
+
+    def holds_source(self, site: str, source: str) -> bool:
+        """Nothing may go to the site from this source."""
+
+    def pool_of(self, site: str, tenant: str) -> str:
+        """The pool that an operator moved the tenant's mail for the site to; "" for the usual one."""
+
+
 class Gate:
     """One for a relay process. `connections_per_site` holds where shaping says nothing else."""
 
@@ -101,6 +113,8 @@ class Gate:
         permits: Permits,
         slots: Slots,
         paces: Paces,
+        heard: Heard,
+        stops: Stops,
         queues: Queues,
         partitions: int,
         connections_per_site: int,
@@ -113,6 +127,8 @@ class Gate:
         self._permits = permits
         self._slots = slots
         self._paces = paces
+        self._heard = heard
+        self._stops = stops
         self._queues = queues
         self._partitions = partitions
         self._connections_per_site = connections_per_site
@@ -124,13 +140,12 @@ class Gate:
         # Messages of a pool that were permitted, and how many they were when a connection was closed last.
         self._passed: Tally[str] = Tally()
         self._gave_up: dict[str, int] = {}
-        # Sources that a limit holds back at a site, and sites that a rule suspended: until when (monotonic).
+        # Sources that a limit holds back at a site: until when (monotonic).
         self._full: Until[tuple[str, str]] = Until()
         # Sources that may have no more connections to a site for now; those that they have are good.
         self._without_slot: Until[tuple[str, str]] = Until()
         # And for whose sake nobody else gives up a connection meanwhile.
         self._crowded: Until[tuple[str, str]] = Until()
-        self._suspended: Until[str] = Until()
         # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since;
         # and until when that is remembered.
         self._refused: dict[tuple[str, str], tuple[float, int]] = {}
@@ -142,10 +157,10 @@ class Gate:
 
     # What the relay asks
 
-    def outlet(self, ready: events.Ready) -> Outlet:
+    def outlet(self, site: str, ready: events.Ready) -> Outlet:
         """The pool of source addresses that the message leaves by; with its tenant, where the tenant's connections are
         counted and so are lent to nobody."""
-        name = self._egress.pool(ready.stream, ready.tenant).name
+        name = self._pool(site, ready)
         return Outlet(name, ready.tenant if self._limits_of.own_connections(ready.tenant) else "")
 
     def connections(self, site: str) -> int:
@@ -166,6 +181,10 @@ class Gate:
 
     async def permit(self, site: str, source: str, ready: events.Ready, rate: str) -> NotNow | None:
         """Whether the message may go right now; None: it may, and counts in every limit. RedisAway."""
+        if self._stops.holds_site(site):
+            return NotNow(LONGEST_WAIT_MS, "site", f"suspended:{site}")
+        if self._stops.holds_source(site, source):
+            return NotNow(LONGEST_WAIT_MS, "source", f"suspended:{site} source:{source}")
         limits = self._limits_of.message(
             site,
             self._egress.sources[source],
@@ -178,7 +197,7 @@ class Gate:
         of_queue = any(limit.scope == "queue" for limit in limits)
         refused = await self._permits.permit(limits, QUEUE_PATIENCE_MS if of_queue else PATIENCE_MS) if limits else None
         if refused is None:
-            pool = self._egress.pool(ready.stream, ready.tenant).name
+            pool = self._pool(site, ready)
             self._sent[pool].note(source)
             self._passed[pool] += 1
             return None
@@ -192,7 +211,13 @@ class Gate:
 
     def passage(self, site: str, outlet: Outlet) -> "Passage":
         """For one connection at a time."""
+        self._heard.note_limits(site, self._limits_of.in_words(site, self.connections(site)))
         return Passage(self, self._slots, site, outlet)
+
+    @property
+    def pools(self) -> Collection[str]:
+        """The pools that there are."""
+        return self._egress.pools.keys()
 
     async def finish(self) -> None:
         """Waits for what rules asked for and is not stored yet."""
@@ -206,8 +231,10 @@ class Gate:
     def source(self, site: str, pool: str, address: str | None) -> Source | NotNow:
         """The source that the next connection of this pool to this address (None: whichever) leaves by."""
         now = self._monotonic()
-        if (until := self._suspended.of(site)) > now:
-            return NotNow(_wait_ms(until - now), "site", f"suspended:{site}")
+        if self._stops.holds_site(site):
+            return NotNow(LONGEST_WAIT_MS, "site", f"suspended:{site}")
+        if (left_ms := self._paces.rests_ms(site, EVERY_SOURCE)) > 0:
+            return NotNow(min(left_ms, LONGEST_WAIT_MS), "site", f"suspended:{site}")
         known = self._egress.pools[pool]
         reaching, able = self._able(site, pool, address, now)
         if not able:
@@ -253,10 +280,14 @@ class Gate:
     def is_usable(self, site: str, source: str) -> bool:
         """Nothing holds this source back at this site."""
         now = self._monotonic()
-        return self._is_usable(site, source, now) and self._suspended.of(site) <= now
+        if self._stops.holds_site(site) or self._paces.resting(site, EVERY_SOURCE):
+            return False
+        return self._is_usable(site, source, now)
 
     def _is_usable(self, site: str, source: str, now: float) -> bool:
-        return self._full.of((site, source)) <= now and not self._paces.resting(site, source)
+        if self._paces.resting(site, source) or self._stops.holds_source(site, source):
+            return False
+        return self._full.of((site, source)) <= now
 
     async def enter(self, site: str, source: Source, tenant: str) -> Slot | NotNow | None:
         """A slot for a connection, this tenant's alone unless that is empty; None where nothing limits them.
@@ -274,6 +305,7 @@ class Gate:
 
     def heard(self, site: str, source: str, reply: Reply) -> Rule | None:
         """The rule for this reply, once what it asks for is under way."""
+        self._heard.note(site, Said(self._now_ms(), reply.host, source, reply.line[:MAX_CHARS]))
         if is_about_our_name(reply):
             self._tell_of_our_name(site, source, reply)
         rule = self._shaping.rule_of(site, reply)
@@ -290,8 +322,7 @@ class Gate:
             case "rest_source":
                 self._ask(self._paces.rest(site, source, until_ms))
             case "suspend":
-                now = self._monotonic()
-                self._suspended.note(site, now + rule.for_s, now)
+                self._ask(self._paces.rest(site, EVERY_SOURCE, until_ms))
                 self._ask(self._queues.hold(ids.name_partition(site, self._partitions), site, until_ms))
         if rule.action not in ("none", "defer_recipient"):
             self._log.info(
@@ -313,6 +344,11 @@ class Gate:
             self._ask(self._paces.slow_down(site, source))
 
     # Inside
+
+    def _pool(self, site: str, ready: events.Ready) -> str:
+        """Where it was moved to a pool that is not known here, by the usual one."""
+        moved = self._stops.pool_of(site, ready.tenant)
+        return moved if moved in self._egress.pools else self._egress.pool(ready.stream, ready.tenant).name
 
     def _tell_of_our_name(self, site: str, source: str, reply: Reply) -> None:
         """Until an operator changes what EHLO says, nothing goes to this site: he has to see it, and not once a

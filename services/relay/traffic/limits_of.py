@@ -71,6 +71,18 @@ class LimitsOf:
             counted.append(Limit(f"tenant:{tenant}", "tenant", connections=self._shaping.tenant(tenant).connections))
         return [limit for limit in counted if limit.connections]
 
+    def in_words(self, site: str, connections: int) -> str:
+        """The limits of the site as people read them; `connections` is how many a process may have."""
+        shape = self._shaping.of(site)
+        parts = (
+            f"{connections} connections",
+            shape.source_connections and f"{shape.source_connections} of a source",
+            shape.rates and f"messages {', '.join(map(str, shape.rates))}",
+            shape.source_rates and f"messages of a source {', '.join(map(str, shape.source_rates))}",
+            shape.messages_per_connection and f"{shape.messages_per_connection} messages a connection",
+        )
+        return "; ".join(str(part) for part in parts if part)
+
     def own_connections(self, tenant: str) -> bool:
         """Whether this tenant's connections are counted: then he has his own, and lends them to nobody."""
         return self._shaping.tenant(tenant).connections > 0

@@ -1,6 +1,6 @@
 """A provider that refuses above a pace it does not tell, and relays that find it, all in simulated time.
 
-The relays decide by `services.relay.limits.pace`, send by `shared.words.rates`, and know of each other what they know
+The relays decide by `shared.words.pace`, send by `shared.words.rates`, and know of each other what they know
 in life: the counts of others in the last half second are missing, the pace is up to half a second old, refusals are
 reported late and by several at once.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from services.relay.limits.pace import (
+from shared.words.pace import (
     BUCKET_MS,
     BUCKETS,
     Pace,

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from services.relay.delivery.courier import Courier, Parcel, Result
-from services.relay.limits import pace as rules
 from services.relay.limits.paces import Paces
 from services.relay.limits.permits import Limit, Permits, Wait
 from services.relay.limits.slots import Slots
@@ -28,6 +27,7 @@ from services.relay.words.notnow import NotNow
 from services.relay.words.outlet import Outlet
 from services.relay.words.reply import ConnectFailed, Reply
 from shared.words import events
+from shared.words import pace as rules
 from shared.words.rates import Rate, spacing
 
 SITE = "mx.example.net"
@@ -203,6 +203,24 @@ class LimitsHere:
     def resting(self, site: str, source: str) -> bool:
         return False
 
+    def rests_ms(self, site: str, source: str) -> int:
+        return 0
+
+    def note(self, *_: object) -> None:
+        """What a site says is nobody's concern here."""
+
+    def note_limits(self, *_: object) -> None:
+        """Nor what it accepts."""
+
+    def holds_site(self, site: str) -> bool:
+        return False
+
+    def holds_source(self, site: str, source: str) -> bool:
+        return False
+
+    def pool_of(self, site: str, tenant: str) -> str:
+        return ""
+
     def only_one(self, site: str, source: str) -> bool:
         return False
 
@@ -238,6 +256,8 @@ class Workers:
             cast(Permits, limits),
             cast(Slots, limits),
             cast(Paces, limits),
+            cast(Any, limits),
+            limits,
             cast(Any, None),
             2,
             20,

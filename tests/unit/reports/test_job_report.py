@@ -64,6 +64,7 @@ def test_the_counts_add_up() -> None:
         "accepted": 96,
         "rejected": 1,
         "suppressed": {"total": 4, "at_queueing": 3, "at_attempt": 1},
+        "cancelled": {"total": 0, "at_queueing": 0, "later": 0},
         "delivered": 80,
         "bounced": {"total": 7, "hard": 3, "soft": 4, "block": 0, "late": 4},
         "expired": 5,
@@ -79,6 +80,17 @@ def test_the_counts_add_up() -> None:
     ends = counts["delivered"] + counts["bounced"]["total"] + counts["expired"] + counts["suppressed"]["at_attempt"]
     assert counts["accepted"] == ends + counts["pending"]
     assert counts["accepted"] + counts["rejected"] + counts["suppressed"]["at_queueing"] == 100
+
+
+def test_what_was_cancelled_has_ended_and_the_counts_still_add_up() -> None:
+    cancelled = {f"state:{State.CANCELLED}": b"40", f"state:{State.CANCELLED | ACCEPTED}": b"60"}
+
+    found = shown(job(), cancelled)
+
+    assert found["state"] == "done"
+    assert found["counts"]["cancelled"] == {"total": 100, "at_queueing": 40, "later": 60}
+    assert found["counts"]["accepted"] == 60
+    assert found["counts"]["pending"] == 0
 
 
 def test_rates_are_of_what_was_accepted_or_delivered() -> None:

@@ -86,7 +86,7 @@ def test_a_fact_has_a_code(fact: events.Fact, code: Code | None) -> None:
 def test_every_fact_about_a_message_has_a_code() -> None:
     without = [name for name, fact in events.FACTS.items() if code_of(fact(**COMMON)) is None]
 
-    assert without == ["Reactivated", "Stopped", "Resumed", "Warned"]
+    assert without == ["Reactivated", "Stopped", "Resumed", "Warned", "Operated"]
 
 
 def test_each_state_has_a_word() -> None:
@@ -94,6 +94,7 @@ def test_each_state_has_a_word() -> None:
     assert word(ACCEPTED) == "accepted"
     assert {word(state | ACCEPTED) for state in State} == {
         "accepted", "deferred", "delivered", "bounced", "expired", "failed", "suppressed", "rejected",
+        "cancelled",
     }  # fmt: skip
 
 
@@ -104,7 +105,8 @@ def test_the_figures_add_up_for_any_facts(lives: list[list[Code]]) -> None:
 
     figures = tally(Counter(known))
 
-    assert figures.accepted + figures.at_queueing + figures.rejected == len(known)
+    never = figures.at_queueing + figures.cancelled_at_queueing + figures.rejected
+    assert figures.accepted + never == len(known)
     assert figures.ended + figures.pending == len(known)
     assert figures.late <= figures.bounced
     assert min(figures) >= 0

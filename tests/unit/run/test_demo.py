@@ -12,6 +12,7 @@ def report(**changes: Any) -> dict[str, Any]:
         "accepted": 988,
         "rejected": 2,
         "suppressed": {"total": 10, "at_queueing": 10, "at_attempt": 0},
+        "cancelled": {"total": 0, "at_queueing": 0, "later": 0},
         "delivered": 940,
         "bounced": {"total": 38, "hard": 28, "soft": 0, "block": 10, "late": 8},
         "expired": 0,

@@ -1,8 +1,8 @@
--- Tells whether nothing of a job is left to be sent.
+-- Whether every message of a job has its end, or the job is not kept any more.
 --
 -- KEYS     job, its ended messages
 -- ARGV     none
--- Answers  1 if every message of the job has its end, or the job is not kept any more; else 0
+-- Answers  1 or 0
 
 local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.total)
 if not job[1] then return 1 end

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from services.relay.limits.pace import (
+from shared.words.pace import (
     BETWEEN_MS,
     OVER_MS,
     Pace,

@@ -1,0 +1,186 @@
+"""`estafette jobs`, `report` and `message`: what became of jobs and messages, and what an operator does about them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+import msgspec
+
+from services.console.session import fail, with_redis
+from services.console.tables import as_json, show_json, show_table
+from services.console.word import acting, done_line, until_option, why_option
+from shared.process.settings import Settings
+
+_STATES = ("open", "scheduled", "queueing", "queued", "paused", "stopped", "cancelling", "done")
+
+
+@click.group()
+def jobs() -> None:
+    """Jobs of all tenants: found, suspended, cancelled."""
+
+
+@jobs.command("list")
+@click.option("--tenant", default=None, help="Only this tenant's.")
+@click.option("--state", type=click.Choice(_STATES), multiple=True, help="Only in this state; may be given again.")
+@click.option("--tag", default=None, help="Only with this tag.")
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@click.option("--after", default="", help="Those made before this job.")
+@as_json
+def list_jobs(
+    tenant: str | None, state: tuple[str, ...], tag: str | None, limit: int, after: str, as_json: bool
+) -> None:
+    """The latest jobs first."""
+    from services.reports.job_list import JobList, JobQuery
+    from shared.redis.cancels import CancelList, Cancels
+    from shared.redis.stops import StopList
+
+    query = JobQuery(after=after, limit=limit, state=frozenset(state) or None, tag=tag)
+
+    async def look(reader: Any, client: Any) -> Any:
+        return await JobList(reader, StopList(client), Cancels(CancelList(client))).page(query, tenant)
+
+    page = _read(look)
+    if as_json:
+        show_json(page)
+        return
+    show_table(
+        (
+            "job", "tenant", "state", "stream", "created", "total", "delivered", "bounced", "cancelled", "pending",
+            "subject",
+        ),
+        [
+            (
+                one.id, one.tenant, one.state, one.stream, one.created_at[:16], one.total, one.delivered, one.bounced,
+                one.cancelled, one.pending, one.subject[:40],
+            )
+            for one in page.jobs
+        ],
+    )  # fmt: skip
+    if page.next is not None:
+        click.echo(f"more: --after {page.next}", err=True)
+
+
+@click.command()
+@click.argument("job")
+@as_json
+def report(job: str, as_json: bool) -> None:
+    """What became of a job: its state, and its messages by their end."""
+    from services.reports import job_report
+    from shared.redis.cancels import CancelList, Cancels
+    from shared.words import ids
+
+    async def look(reader: Any, client: Any) -> Any:
+        found = await reader.job(job) if ids.is_job_id(job) else None
+        if found is None:
+            raise LookupError(f"there is no job {job!r:.40}")
+        links = await reader.links(job)
+        shared = {url: at for url, at in job_report.positions_by_url(links).items() if len(at) > 1}
+        unique = {url: await reader.clicked_any(job, positions) for url, positions in shared.items()}
+        cancels = Cancels(CancelList(client))
+        await cancels.load()
+        is_cancelled = cancels.of(job, found.tenant, found.stream) is not None
+        stop = await reader.stop(job_report.stop_names(found))
+        counters = await reader.counts(job)
+        return job_report.report(found, counters, links, unique, stop, is_cancelled)
+
+    found = _read(look)
+    if as_json:
+        show_json(found)
+        return
+    counts = found.counts
+    click.echo(f"{found.id}: {found.state}, {found.stream}, from {found.sender}, {found.subject[:60]!r}")
+    if found.stopped is not None:
+        click.echo(f"stopped: {found.stopped.name}, {found.stopped.reason}, since {found.stopped.since}")
+    show_table(
+        ("messages", "number"),
+        [
+            ("total", found.total), ("rejected", counts.rejected), ("suppressed", counts.suppressed.total),
+            ("accepted", counts.accepted), ("delivered", counts.delivered), ("bounced", counts.bounced.total),
+            ("expired", counts.expired), ("failed", counts.failed), ("cancelled", counts.cancelled.total),
+            ("pending", counts.pending), ("deferred now", counts.deferred.current), ("opened", counts.opens.unique),
+            ("clicked", counts.clicks.unique), ("complained", counts.complaints),
+            ("unsubscribed", counts.unsubscriptions),
+        ],
+    )  # fmt: skip
+
+
+@click.command()
+@click.argument("message_id")
+@as_json
+def message(message_id: str, as_json: bool) -> None:
+    """What happened to one message: <job>.<ordinal>."""
+    from services.reports import cursor, describe
+    from services.reports.state import word
+    from shared.redis import bus
+    from shared.words import events, ids
+
+    def fact(entry: Any) -> events.Fact | None:
+        try:
+            found = None if entry is None else entry.message()
+        except bus.Hopeless:
+            return None
+        return found if isinstance(found, events.Fact) else None
+
+    job, ordinal = _split(message_id)
+
+    async def look(reader: Any, client: Any) -> Any:
+        found = await reader.job(job)
+        if found is None or ordinal >= found.total:
+            raise LookupError(f"there is no message {message_id!r:.60}")
+        byte, records = await reader.message(job, ordinal)
+        records.sort(key=lambda record: (record.occurred_at, cursor.position(record.stream_id)))
+        entries = await reader.details(job, [record.stream_id for record in records])
+        lines = [describe.timeline_event(one, fact(entry)) for one, entry in zip(records, entries, strict=True)]
+        return word(byte), lines
+
+    state, lines = _read(look)
+    if as_json:
+        show_json({"id": ids.message_id(job, ordinal), "state": state, "timeline": msgspec.to_builtins(lines)})
+        return
+    click.echo(f"{message_id}: {state}")
+    for line in lines:
+        details = "  ".join(f"{name}={value}" for name, value in line.details.items() if value not in (None, "", 0))
+        click.echo(f"{line.time}  {line.type:<22}  {details}")
+
+
+def _split(message_id: str) -> tuple[str, int]:
+    from shared.words import ids
+
+    try:
+        return ids.split_message_id(message_id)
+    except ValueError as fault:
+        fail(str(fault))
+
+
+@jobs.command("cancel")
+@click.argument("job")
+@why_option
+def cancel_job(job: str, why: str) -> None:
+    """Cancel a job: recipients without an end get none of it."""
+    done_line(acting(why, "", lambda operator, act: operator.cancel_job(job, "operator", act)))
+
+
+@jobs.command("suspend")
+@click.argument("job")
+@until_option
+@why_option
+def suspend_job(job: str, until: str, why: str) -> None:
+    """Send nothing of a job."""
+    done_line(acting(why, until, lambda operator, act: operator.suspend_job(job, act)))
+
+
+@jobs.command("resume")
+@click.argument("job")
+@why_option
+def resume_job(job: str, why: str) -> None:
+    """End the suspension of a job."""
+    done_line(acting(why, "", lambda operator, act: operator.resume_job(job, act)))
+
+
+def _read(look: Callable[[Any, Any], Awaitable[Any]]) -> Any:
+    from services.reports.store import ReportReader
+
+    async def reading(client: Any, settings: Settings) -> Any:
+        return await look(ReportReader(client, settings.redis.partitions), client)
+
+    return with_redis(reading)

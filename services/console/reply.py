@@ -1,0 +1,53 @@
+"""`estafette reply "421 4.7.0 …"`: which shaping rule knows a reply, and what the relay would do."""
+
+import re
+from pathlib import Path
+
+import click
+
+from services.console.session import fail, in_force
+from services.console.tables import as_json, show_json
+
+_LINE = re.compile(r"(?P<code>[2-5]\d\d)[ -]?(?:(?P<enhanced>[245]\.\d{1,3}\.\d{1,3})\s+)?(?P<text>.*)", re.DOTALL)
+_STAGES = ("greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot")
+
+
+@click.command()
+@click.argument("line")
+@click.option("--site", default="", help="Of which site, or named provider.")
+@click.option("--stage", type=click.Choice(_STAGES), default="rcpt", show_default=True, help="What it answers to.")
+@as_json
+def reply(line: str, site: str, stage: str, as_json: bool) -> None:
+    """What the relay would do about a reply: the rule that knows it, and the outcome for the message."""
+    from services.relay.message.outcome import Bounce, Defer, outcome
+    from services.relay.traffic import shaping
+    from services.relay.words.reply import Reply
+
+    found = _LINE.fullmatch(line.strip())
+    if found is None:
+        fail(f"a reply begins with its code, such as 421, not {line!r:.80}")
+    read = Reply(int(found["code"]), found["enhanced"] or "", found["text"], stage, "host")  # type: ignore[arg-type]
+    own = in_force().relay.shaping_file
+    try:
+        shipped = Path(shaping.__file__).with_name("shaping.toml").read_text("utf-8")
+        rules = shaping.Shaping.parse(shipped, Path(own).read_text("utf-8") if own else "")
+    except ValueError as faults:
+        fail(f"relay.shaping_file: {own}: {faults}")
+    rule = rules.rule_of(site, read)
+    end = outcome(read, rule)
+    said = {
+        "rule": rule.name if rule else None,
+        "action": rule.action if rule else None,
+        "for_s": rule.for_s if rule else None,
+        "outcome": type(end).__name__.lower(),
+        "reason": end.reason if isinstance(end, Bounce | Defer) else None,
+        "kind": end.kind if isinstance(end, Bounce) else None,
+    }
+    if as_json:
+        show_json(said)
+        return
+    click.echo(f"rule: {said['rule'] or 'none knows it'}")
+    if rule is not None:
+        click.echo(f"action: {rule.action}" + (f" for {rule.for_s} s" if rule.for_s else ""))
+    about = " ".join(str(word) for word in (said["kind"], said["reason"]) if word)
+    click.echo(f"outcome: {said['outcome']}" + (f" ({about})" if about else ""))

@@ -1,0 +1,116 @@
+"""`estafette route ADDRESS`: where a mail to an address would go, by which of our addresses, and what would hold it."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from services.console.session import fail, with_redis
+from services.console.tables import as_json, show_json
+from shared.process.settings import Settings
+
+
+@click.command()
+@click.argument("address")
+@click.option("--tenant", default="", help="Whose mail: its pool, its list, its stops.")
+@click.option("--stream", type=click.Choice(("bulk", "transactional", "one_to_one")), default="bulk", show_default=True)
+@as_json
+def route(address: str, tenant: str, stream: str, as_json: bool) -> None:
+    """Mail hosts, site, pool, limits and encryption of an address, and what would happen to a mail now."""
+    from shared.mail import addresses
+
+    try:
+        parsed = addresses.parse(address)
+    except addresses.InvalidAddress as fault:
+        fail(f"not an address: {fault}")
+
+    async def look(client: Any, settings: Settings) -> dict[str, Any]:
+        return await _found(client, settings, parsed.key, tenant, stream)
+
+    found = with_redis(look)
+    if as_json:
+        show_json(found)
+    else:
+        width = max(len(name) for name in found)
+        for name, value in found.items():
+            for line in value if isinstance(value, list) else [value]:
+                click.echo(f"{name:<{width}}  {'-' if line in (None, '') else line}")
+    if found["would"] != ["be sent"]:
+        raise SystemExit(1)
+
+
+async def _found(client: Any, settings: Settings, address: str, tenant: str, stream: str) -> dict[str, Any]:
+    from services.operator.sites import Sites
+    from services.relay import settings as of_relay
+    from services.relay.traffic.egress import Egress
+    from services.relay.traffic.limits_of import LimitsOf
+    from shared.mail.addresses import domain_of
+    from shared.process.clock import now_ms
+    from shared.redis.moves import MoveList, name_of
+    from shared.redis.suppression import SuppressionList
+    from shared.words import sites
+
+    hosts, site, texts = await _looked_up(settings, domain_of(address))
+    shaping, egress = _shaping(settings), Egress.parse(_read(settings.relay.egress_file))
+    pool = egress.pool(stream, tenant).name
+    moves = await MoveList(client).all()
+    moved = moves.get(name_of(site, tenant)) or moves.get(name_of(site))
+    if moved is not None and moved.pool in egress.pools:
+        pool = moved.pool
+    would: list[str] = []
+    if not site:
+        would.append("be rejected: the domain takes no mail")
+    if tenant and (reason := (await SuppressionList(client, settings.redis.partitions).check([(tenant, address)]))[0]):
+        would.append(f"be suppressed: {reason}")
+    seen = await Sites(client, settings.redis.partitions, now_ms).one(site) if site else None
+    would += [f"wait: {hold.kind} until {hold.until or 'somebody ends it'}" for hold in (seen.holds if seen else ())]
+    shape = shaping.of(site)
+    connections = shape.connections or settings.of(of_relay.Relay).connections_per_site
+    return {
+        "hosts": hosts,
+        "site": site,
+        "provider": site if sites.is_provider(site) else None,
+        "pool": pool,
+        "sources": [f"{one.name} {one.address or 'any address'}" for one in egress.pools[pool].sources],
+        "limits": LimitsOf(shaping).in_words(site, connections),
+        "encryption": [shape.tls, *texts],
+        "waiting": f"{seen.waiting} due, {seen.deferred} deferred" if seen else "nothing",
+        "would": would or ["be sent"],
+    }
+
+
+async def _looked_up(settings: Settings, domain: str) -> tuple[list[str], str, list[str]]:
+    """Hosts by preference, the site, and what the domain says of encryption."""
+    from shared.net import dns
+    from shared.words import sites
+
+    fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
+    if fixed is not None:
+        return [f"{fixed.host}:{fixed.port}, as relay.route says"], fixed.site, []
+    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
+    try:
+        found, said = await asyncio.gather(resolver.mail_hosts(domain), resolver.texts(f"_mta-sts.{domain}"))
+    finally:
+        await resolver.close()
+    records = [] if isinstance(said, dns.DnsUnavailable) else said
+    texts = [f"MTA-STS record: {one}" for one in records if one.startswith("v=STSv1")]
+    match found:
+        case dns.MailHosts(hosts=hosts):
+            return [f"{preference} {name}" for preference, name in sorted(hosts)], sites.site_name(found.names), texts
+        case dns.DnsUnavailable(detail=detail):
+            return [f"DNS does not answer: {detail}"], f"domain:{domain}", texts
+        case _:
+            return [], "", texts
+
+
+def _read(file: str) -> str:
+    return Path(file).read_text("utf-8") if file else ""
+
+
+def _shaping(settings: Settings) -> Any:
+    from services.relay.traffic import shaping
+
+    shipped = Path(shaping.__file__).with_name("shaping.toml").read_text("utf-8")
+    return shaping.Shaping.parse(shipped, _read(settings.relay.shaping_file))

@@ -1,0 +1,11 @@
+"""The routes of the operator, put together."""
+
+from services.operator import http
+from services.operator.operator import Operator
+from services.operator.sites import Sites
+from shared.http.parts import Mounted, Parts
+
+
+def routes(parts: Parts) -> Mounted:
+    operator = Operator(parts.client, parts.partitions, parts.publisher, parts.now_ms)
+    return Mounted(http.routes(operator, Sites(parts.client, parts.partitions, parts.now_ms)))
