@@ -49,7 +49,7 @@ async def _found(client: Any, settings: Settings, address: str, tenant: str, str
     from shared.mail.addresses import domain_of
     from shared.process.clock import now_ms
     from shared.redis.moves import MoveList, name_of
-    from shared.redis.suppression import SuppressionList
+    from shared.redis.suppression import Asked, SuppressionList
     from shared.words import sites
 
     hosts, site, texts = await _looked_up(settings, domain_of(address))
@@ -62,7 +62,8 @@ async def _found(client: Any, settings: Settings, address: str, tenant: str, str
     would: list[str] = []
     if not site:
         would.append("be rejected: the domain takes no mail")
-    if tenant and (reason := (await SuppressionList(client, settings.redis.partitions).check([(tenant, address)]))[0]):
+    asked = Asked(tenant, address, "email", stream, "")
+    if tenant and (reason := (await SuppressionList(client, settings.redis.partitions).check([asked]))[0]):
         would.append(f"be suppressed: {reason}")
     seen = await Sites(client, settings.redis.partitions, now_ms).one(site) if site else None
     would += [f"wait: {hold.kind} until {hold.until or 'somebody ends it'}" for hold in (seen.holds if seen else ())]
