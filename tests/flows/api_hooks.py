@@ -59,7 +59,7 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
         case "POST /v1/jobs/{job}/recipients", str(body):
             case.body = _chance.choice(BEGINNINGS) + body
         case "POST /v1/jobs", dict(body):
-            case.body = {**body, **GOOD_JOB}
+            case.body = {**body, **GOOD_JOB} if _chance.random() < 0.5 else GOOD_JOB
         case "POST /v1/domains/{domain}/activate", dict():
             case.body = {"force": True}
         case "POST /v1/domains", dict():
