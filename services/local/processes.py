@@ -51,10 +51,12 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Pulse:
-    """The beats of one process, in memory that it shares with the process that forked it."""
+    """The beats of one process, in memory that it shares with the process that forked it; and how often that started
+    it, which each fork takes with it."""
 
     def __init__(self) -> None:
         self._beats = mmap.mmap(-1, 8)
+        self.starts = 0
         self.clear()
 
     def beat(self) -> None:
@@ -113,6 +115,7 @@ class Child:
         self._silence = Silence(self._started_at)
         if self._pulse is not None:
             self._pulse.clear()
+            self._pulse.starts += 1
         self.pid = fork(self._work, self.log)
 
     def ended(self) -> str | None:
@@ -186,7 +189,8 @@ def service(
         setproctitle(f"python -m {module}")
         os.environ.update(environ)
         beat = pulse.beat if pulse is not None else lambda: None
-        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, settings.read, beat, log)
+        restarts = pulse.starts - 1 if pulse is not None else 0
+        lifecycle.run(importlib.import_module(f"{module}.__main__").main, name, settings.read, beat, log, restarts)
 
     return work
 

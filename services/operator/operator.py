@@ -133,7 +133,7 @@ class Operator:
         if 0 < act.until_ms <= now_ms:
             raise Problem("already_over", "`until` has passed: nothing would be suspended")
         epoch = await self._stops.resumed(name)
-        told_ms = 0 if tenant else now_ms  # a site is nobody's: who is told of it reads Operated
+        told_ms = 0 if tenant else now_ms  # a site is nobody's: who is told of it reads Acted
         stop = Stop(
             SUSPENDED, tenant, now_ms, "operator", epoch=epoch, told_ms=told_ms,
             who=act.who, why=act.why, until_ms=act.until_ms,
@@ -274,7 +274,7 @@ class Operator:
     async def _told(self, done: Done) -> Done:
         """Told as a fact, so that it can be audited."""
         now_ms, act = self._now_ms(), done.act
-        fact = events.Operated(
+        fact = events.Acted(
             **events.about(act.tenant, now_ms, "operated", done.action, done.target, act.who, now_ms),
             action=done.action,
             target=done.target,

@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from services.relay import figures
 from services.relay import settings as own
 from services.relay.alone import Alone, Lone, end_when_idle
 from services.relay.checks.admission import CHANNEL, Admission
@@ -22,6 +23,7 @@ from services.relay.delivery.courier import Courier
 from services.relay.delivery.dial import is_own, routed_versions
 from services.relay.delivery.route import Routes
 from services.relay.delivery.secured import SecuredRoutes
+from services.relay.encryption.policies import Policies
 from services.relay.held import Limits as HeldLimits
 from services.relay.limits.paces import Paces
 from services.relay.limits.permits import Permits
@@ -188,6 +190,7 @@ class _Parts:
     signatures: Signatures
     sandbox: Sandbox
     reports: TlsReports | None
+    policies: Policies
     everybodys: ReadyQueues
     queues: ReadyQueues
 
@@ -251,7 +254,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         clock=clock,
         tracer=tracing.start(life),
     )
-    return _Parts(relay, gate, slots, paces, heard, stops, signatures, sandbox, reports, everybodys, queues)
+    return _Parts(relay, gate, slots, paces, heard, stops, signatures, sandbox, reports, policies, everybodys, queues)
 
 
 async def _relaying(life: Lifecycle, parts: _Parts, closed: asyncio.Event) -> None:
@@ -268,6 +271,8 @@ def _start(life: Lifecycle, parts: _Parts) -> None:
     life.spawn(_relaying(life, parts, closed), "relay")
     life.spawn(tend((parts.slots, parts.paces, parts.heard), closed), "limits")
     life.spawn(parts.stops.run(closed), "stops")
+    told = figures.tell_forever(parts.relay.lines, parts.paces, parts.gate.shape, parts.policies.oldest_ms, closed)
+    life.spawn(told, "figures")
     life.spawn(parts.signatures.run(closed), "signatures")
     life.spawn(parts.sandbox.run(closed), "sandbox")
     if parts.reports is not None:

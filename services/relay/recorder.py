@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from prometheus_client import Counter, Gauge
 
+from services.relay.attempts import count_end
 from services.relay.message.mail import End
 from shared.process.tracing import Tracer
 from shared.redis.ready import Recorded
@@ -125,6 +126,7 @@ class Recorder:
                 self._log.info(type(fact).__name__.lower(), **_said(fact))
         by_partition: dict[int, list[Recorded]] = defaultdict(list)
         for end in batch:
+            count_end(end)
             by_partition[end.mail.lease.partition].append(end.recorded)
         await asyncio.gather(*(self._end_leases(partition, ends) for partition, ends in by_partition.items()))
 

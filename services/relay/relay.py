@@ -58,7 +58,7 @@ class Relay:
         clock: Clock,
     ) -> None:
         self.held = held
-        self._lines = lines
+        self.lines = lines
         self._workers = workers
         self._permission = permission
         self._admission = admission
@@ -101,7 +101,7 @@ class Relay:
                     held.draining.set()
         finally:
             held.end()
-            for line in self._lines:
+            for line in self.lines:
                 line.give_back(None, 0)
             await self._workers.cancel()
 
@@ -110,7 +110,7 @@ class Relay:
         ends are recorded; then the lease is over."""
         self.held.draining.set()
         untried: list[Mail] = []
-        for line in self._lines:
+        for line in self.lines:
             untried += line.give_back(None, 0)
             line.arrived.set()
         drained = asyncio.Event()
@@ -153,7 +153,7 @@ class Relay:
 
     async def _lease(self, partition: int, room: Room) -> tuple[int, int]:
         """How many messages came, and in how many ms to ask for the next."""
-        avoided = self._lines.avoided(partition, self._monotonic())
+        avoided = self.lines.avoided(partition, self._monotonic())
         leases, due_in_ms = await self.held.lease(partition, room, avoided)
         if leases:
             await self._admit(leases)
@@ -196,7 +196,7 @@ class Relay:
 
     async def _end_cancelled_in_line(self) -> None:
         """What is cancelled may be in line where nothing goes: it ends now, and the rest of its line goes back."""
-        for line in list(self._lines):
+        for line in list(self.lines):
             if not any(self._permission.cancelled(mail) for mail in line):
                 continue
             back: list[Mail] = []

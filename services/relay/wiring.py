@@ -3,7 +3,10 @@
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Protocol
+
+from prometheus_client import Gauge
 
 from services.relay import aside, permission, workers
 from services.relay.aside import Aside
@@ -12,6 +15,7 @@ from services.relay.checks.admission import Admission
 from services.relay.delivery.courier import Courier
 from services.relay.delivery.dial import load_certificates
 from services.relay.delivery.route import Routes
+from services.relay.encryption.certificates import good_until_s
 from services.relay.encryption.dane import Dane
 from services.relay.encryption.dnssec import ValidatingResolver
 from services.relay.encryption.policies import Policies
@@ -40,6 +44,10 @@ from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
 
+CERTIFICATE_UNTIL = Gauge(
+    "estafette_relay_certificate_until_timestamp_seconds", "When the certificate that we show to hosts is over; 0: none"
+)
+
 
 class Gate(permission.Gate, workers.Gate, Protocol):
     """What limits and addresses allow (`gate`)."""
@@ -67,6 +75,8 @@ def encryption(
     setting is none."""
     settings = life.settings
     load_certificates(settings.tls.ca_file, settings.tls.client)
+    if settings.tls.client:
+        CERTIFICATE_UNTIL.set(good_until_s(Path(settings.tls.client[0]).read_bytes()))
     if settings.relay.route != "mx":
         return Policies(None, None), None
     tls, partitions = settings.tls, settings.redis.partitions

@@ -17,6 +17,7 @@ import structlog
 from prometheus_client import Gauge, Histogram
 
 from services.relay.aside import Aside
+from services.relay.attempts import count_answer
 from services.relay.delivery.courier import Courier, Parcel, Result
 from services.relay.held import Clock, Held
 from services.relay.lines import LONGEST_BLOCK_S, Lines, SiteLine
@@ -270,6 +271,7 @@ class Workers:
         self._making.settle(mail, keep=isinstance(result, NotNow))
         if not isinstance(result, Result):
             return result
+        count_answer(line.site, result.answer)
         if ready.attempt == 1:
             READY_AGE.observe(events.sequence(ready.job, now_ms) / 1000)
         end = ends.attempted(mail, made.stream, len(made.message), result, now_ms, self._now_ms(), self._retries)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 from services.suppression.reasons import NAMES, listing
 from services.suppression.store import Addition
@@ -16,6 +16,11 @@ from shared.words import events, ids
 APPLIED = Counter("estafette_suppression_facts_total", "Facts applied to the lists", ["reason"])
 LISTED = Counter("estafette_suppression_listed_total", "Addresses that entered a list", ["reason"])
 AGE = Gauge("estafette_suppression_age_seconds", "Age of the latest batch of facts when it was applied")
+EFFECT_SECONDS = Histogram(
+    "estafette_suppression_effect_seconds",
+    "From an unsubscription to the moment from which nothing more is sent to the address",
+    buckets=(0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
+)
 
 #: Most facts are passed over, so a batch is large; what is applied of it is a script call per partition.
 BATCH = 500
@@ -46,6 +51,8 @@ class Suppression:
         for addition, entered in zip(additions, await self._store.add(additions), strict=True):
             reason = addition.record.reason
             APPLIED.labels(reason).inc()
+            if reason == "unsubscribed":
+                EFFECT_SECONDS.observe(max(0, self._now_ms() - addition.record.since_ms) / 1000)
             if entered:
                 LISTED.labels(reason).inc()
                 _log.info("listed", **_named(addition.record), tenant=addition.tenant, reason=reason)

@@ -51,6 +51,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import uvloop
+from prometheus_client import Gauge
 
 from shared.net.connections import Connections
 from shared.net.server import raise_descriptors
@@ -62,6 +63,8 @@ from shared.words.errors import OperatorFault
 CLOSE_SECONDS = 3.0
 #: Between two beats: a small part of what a supervisor waits for one (`lifecycle.hang_seconds`).
 BEAT_SECONDS = 1.0
+
+RESTARTS = Gauge("estafette_process_restarts", "How often the supervisor started this process again")
 
 Close = Callable[[], Awaitable[object] | None]
 
@@ -254,10 +257,12 @@ def run(
     read: Callable[[], Settings],
     beat: Callable[[], None] = lambda: None,
     log_file: Path | None = None,
+    restarts: int = 0,
 ) -> NoReturn:
     """The whole life of a process: ends by SystemExit with 0 drained, 1 crashed, 2 for the operator to mend. `read`
     gives its settings (`services.settings.read`); `beat` is called once a second while the process does not hang;
-    `log_file` is where its standard error leads, if that may be moved away (`logs.configure`)."""
+    `log_file` is where its standard error leads, if that may be moved away (`logs.configure`);
+    `restarts` is how often it was started again."""
     # There is nothing to reload yet, and a terminal that closes is no reason to drop what is in flight.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -269,6 +274,7 @@ def run(
     logs.configure(name, settings.logs.level, log_file)
     for doubt in coherence.doubts(settings, name):
         logs.get_logger().warning("settings_doubtful", about=doubt)
+    RESTARTS.set(restarts)
     os.umask(0o077)  # what is written is ours alone
     raise_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

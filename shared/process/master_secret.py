@@ -15,11 +15,16 @@ import os
 import secrets
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prometheus_client import Gauge
+
 from shared.process.settings import Settings
 from shared.words.errors import OperatorFault
+
+SINCE = Gauge("estafette_secret_since_timestamp_seconds", "When the file of the master secret was written")
 
 SECRET_BYTES = 32
 #: More is no secret of ours; a file may be anything, a device too.
@@ -43,7 +48,10 @@ def load(settings: Settings, *, make: bool = True) -> MasterSecret:
     console) makes none: DKIM keys that it encrypted under a secret of its own would be lost to the relays."""
     if make and not settings.secret.key_file:
         _make_once(settings.secret_file)
-    return MasterSecret(_read(settings.secret_file), tuple(map(_read, settings.previous_secret_files)))
+    current = _read(settings.secret_file)
+    with suppress(OSError):
+        SINCE.set(settings.secret_file.stat().st_mtime)
+    return MasterSecret(current, tuple(map(_read, settings.previous_secret_files)))
 
 
 def _read(file: Path) -> bytes:

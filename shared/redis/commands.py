@@ -6,7 +6,7 @@ not use, they are not here. Each raises `RedisAway` while the server is away.
 
 from collections.abc import Awaitable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, overload
 
 Value = str | bytes | int | float
 #: Entries of a stream: id and fields of each; no fields where the entry was deleted while it was in hand.
@@ -58,6 +58,8 @@ class Client(Protocol):
 
     def hgetall(self, name: str, /) -> Awaitable[dict[bytes, bytes]]: ...
 
+    def hlen(self, name: str, /) -> Awaitable[int]: ...
+
     def hkeys(self, name: str, /) -> Awaitable[list[bytes]]: ...
 
     def hvals(self, name: str, /) -> Awaitable[list[bytes]]: ...
@@ -69,6 +71,8 @@ class Client(Protocol):
     def hdel(self, name: str, /, *keys: Value) -> Awaitable[int]: ...
 
     # Lists and sets
+
+    def rpushx(self, name: str, value: Value, /) -> Awaitable[int]: ...
 
     def llen(self, name: str, /) -> Awaitable[int]: ...
 
@@ -84,7 +88,13 @@ class Client(Protocol):
 
     def zcard(self, name: str, /) -> Awaitable[int]: ...
 
+    @overload
     def zrange(self, name: str, start: int, end: int, /) -> Awaitable[list[bytes]]: ...
+
+    @overload
+    def zrange(
+        self, name: str, start: int, end: int, /, *, withscores: Literal[True]
+    ) -> Awaitable[list[tuple[bytes, float]]]: ...
 
     def zrangebyscore(
         self, name: str, low: Value, high: Value, /, *, start: int | None = None, num: int | None = None

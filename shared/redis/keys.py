@@ -36,6 +36,18 @@ def master_secret() -> str:
     return "est:{meta}:master_secret"
 
 
+def probe(p: int) -> str:
+    """list · never there: adding to it is a write that changes nothing, by which a server that takes none is known
+    (`shared.redis.watch`)"""
+    return f"est:{{p{p}}}:probe"
+
+
+def surveyor() -> str:
+    """string · the process that looks at all that waits, and reports it (`services.reports.survey`) · 45 seconds after
+    it looked last"""
+    return "est:{meta}:surveyor"
+
+
 def tenants() -> str:
     """hash, tenant → its record (msgpack) · for ever"""
     return "est:{meta}:tenants"

@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
 from hashlib import sha1
+from math import inf
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -299,6 +300,16 @@ def _away(error: Exception) -> RedisAway:
 async def stored_partitions(client: Client) -> int:
     """The number that the data was made with; 0 if there is none."""
     return int(await client.get(keys.partitions()) or 0)
+
+
+async def fullest(client: Client) -> tuple[int, int]:
+    """Bytes that the server uses and may use (0: any number); of a cluster, the fullest master's. RedisAway."""
+    server: Any = client
+    everywhere = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(server, RedisCluster) else {}
+    said: Mapping[str, Any] = await server.info("memory", **everywhere)
+    nodes = [said] if "used_memory" in said else list(said.values())
+    found = [(int(node["used_memory"]), int(node.get("maxmemory", 0))) for node in nodes]
+    return max(found, key=lambda node: node[0] / (node[1] or inf))
 
 
 async def durability(client: Client) -> tuple[bool, str]:

@@ -239,6 +239,11 @@ def judge_token(found: Sequence[str] | None, expected: str, now_ms: int) -> Chec
     return Check("missing", f"there is no TXT record that says {expected}; publish it", now_ms)
 
 
+async def keys_of_all(client: Client) -> list[Key]:
+    """Every key of every domain that is somebody's, as it was stored. Raises RedisAway."""
+    return [key for packed in (await client.hgetall(keys.domains())).values() for key in _decode(packed).keys]
+
+
 class SendingDomains:
     """The store. `ours` are the hosts of the installation: where its links lead, where its return paths are. Raises
     RedisAway when Redis does not answer."""

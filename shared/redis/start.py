@@ -17,6 +17,7 @@ from shared.process.lifecycle import Lifecycle, pause
 from shared.process.settings import Settings
 from shared.redis import bus, redis
 from shared.redis.installation import Installation, NotOurs
+from shared.redis.watch import Watch
 
 #: Between two looks for a Redis that is away.
 RETRY_SECONDS = 0.5
@@ -77,6 +78,9 @@ async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
         if not found.is_kept:
             logs.get_logger().warning("installation_not_remembered", id=found.id, setting="redis.installation")
         life.also_check(StillOurs(found))
+        watch = Watch(client, settings.partitions, time.monotonic)
+        life.also_check(watch.readiness)
+        life.spawn(watch.run(life.stopping), "watching redis")
         return True
     return False
 

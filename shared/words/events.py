@@ -219,7 +219,7 @@ class Cancelled(Fact, frozen=True, array_like=True, kw_only=True):
     why: str = ""
 
 
-class Operated(Fact, frozen=True, array_like=True, kw_only=True):
+class Acted(Fact, frozen=True, array_like=True, kw_only=True):
     """An operator did something to the installation: `action` to `target`, `who` (a key's id, or who sat at the
     console), `why`, until when (ms; 0: until it is undone), and of how many messages, where that is known. The tenant
     is the operator's own, "" at the console."""
@@ -265,7 +265,7 @@ FACTS: dict[str, type[Fact]] = {
     fact.__name__: fact
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
-        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Operated,
+        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted,
     )
 }  # fmt: skip
 #: Every message by its name.

@@ -202,6 +202,11 @@ def _normalised(mx_hosts: Sequence[str]) -> list[str]:
     return sorted({host.lower().rstrip(".") for host in mx_hosts} - {""})
 
 
+def provider_label(site: str) -> str:
+    """What metrics call the site: its name if it is that of a provider, else `other`. So they stay few."""
+    return site if site in _NAMES else "other"
+
+
 def _provider_of(host: str) -> str | None:
     if name := _EXACT.get(host) or _ONE_BELOW.get(host.partition(".")[2]):
         return name

@@ -111,7 +111,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     "Cancelled": {
         "full": {**_OF_A_MESSAGE, "attempt": 1, "site": "exemple.fr", "by": "operator", "why": "a list that was bought"}
     },
-    "Operated": {
+    "Acted": {
         "full": {
             **_OF_A_MESSAGE,
             "action": "suspend",

@@ -79,7 +79,7 @@ async def test_an_operator_finds_what_is_stuck_acts_and_nothing_is_lost(tmp_path
             await follows_a_message(stack, job)
 
             # And all of it can be audited.
-            told = await stack.console("tail", "--fact", "Operated", "--from-start", "--no-follow")
+            told = await stack.console("tail", "--fact", "Acted", "--from-start", "--no-follow")
             assert [json.loads(line)["action"] for line in sorted(told.splitlines(), key=_time)] == [
                 "suspend", "move", "cancel", "resume", "requeue", "replay",
             ]  # fmt: skip

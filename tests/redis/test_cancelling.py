@@ -300,7 +300,7 @@ class Bench:
         for p in range(P):
             for number, fields in await self.client.xrange(keys.events(p), "-", "+"):
                 found.append(bus.entry(number, fields).message())
-        return [one for one in found if not isinstance(one, events.Operated)]
+        return [one for one in found if not isinstance(one, events.Acted)]
 
     async def state(self, job: str) -> str:
         return (await read(self.client, P, job, (STATE,)))[STATE]

@@ -67,12 +67,12 @@ async def leased(client: Any, partition: int) -> int:
     return len((await ReadyQueues(client, "email").lease(partition, "r9", 60_000, 100, 100)).leases)
 
 
-async def acts(client: Any) -> list[events.Operated]:
+async def acts(client: Any) -> list[events.Acted]:
     found = []
     for p in range(P):
         for _, fields in await client.xrange(keys.events(p), "-", "+"):
             message = events.decode(fields[b"t"].decode(), fields[b"b"])
-            if isinstance(message, events.Operated):
+            if isinstance(message, events.Acted):
                 found.append(message)
     return found
 

@@ -32,6 +32,11 @@ from services.relay.words.tls import (
 MAX_CHAIN = 20
 
 
+def good_until_s(pem: bytes) -> float:
+    """When the first certificate of a PEM file is over (seconds since the epoch). ValueError if there is none."""
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc.timestamp()
+
+
 def mismatch(
     chain: Sequence[bytes], tlsa: Sequence[Tlsa], names: Sequence[str], now: datetime
 ) -> tuple[TlsFailure, str] | None:

@@ -41,6 +41,7 @@ class Dane(Protocol):
 
 class Sts(Protocol):
     async def policy(self, domain: str) -> StsPolicy | NotFetched | None: ...
+    def oldest_ms(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,10 @@ class Policies:
         self._dane = dane
         self._sts = sts
         self._note = note
+
+    def oldest_ms(self) -> int:
+        """When the oldest MTA-STS policy in use was fetched (ms); 0: there is none."""
+        return 0 if self._sts is None else self._sts.oldest_ms()
 
     async def secured(
         self, domain: str, hops: Sequence[Hop], level: Level = "opportunistic"

@@ -123,6 +123,10 @@ class StsPolicies:
         self._domains: OrderedDict[str, _Domain] = OrderedDict()
         self._log = logs.get_logger()
 
+    def oldest_ms(self) -> int:
+        """When the oldest policy in memory was fetched (ms); 0: there is none."""
+        return min((known.kept.fetched_at for known in self._domains.values() if known.kept is not None), default=0)
+
     async def policy(self, domain: str) -> StsPolicy | NotFetched | None:
         """What holds for the mail of a domain (a name in ASCII, in lower case) now. Raises RedisAway."""
         if domain.startswith("["):

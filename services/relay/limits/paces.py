@@ -8,7 +8,7 @@ refused at the same moment one decreases the pace, and the others find it decrea
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -89,6 +89,19 @@ class Paces:
     def only_one(self, site: str, source: str) -> bool:
         """Whether the site is to get one connection alone from this source for now."""
         return self._singles.get(f"{site}\n{source}", 0) > self._now_ms()
+
+    def found(self) -> Iterable[tuple[str, float]]:
+        """Each site with a pace, once for each source, and that pace (messages a second)."""
+        for pair, known in self._known.items():
+            if known.rate is not None:
+                yield pair.partition("\n")[0], known.rate.per_s
+
+    def held(self) -> Iterable[tuple[str, str, int]]:
+        """Each site, once for each source, of which a rule asked that it rest, or keep one connection, and until
+        when (ms)."""
+        for why, view in (("rest_source", self._rests), ("one_connection", self._singles)):
+            for pair, until_ms in view.items():
+                yield pair.partition("\n")[0], why, until_ms
 
     def _now_ms(self) -> int:
         return int(self._monotonic() * 1000 + self._ahead_ms)

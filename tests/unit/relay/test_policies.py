@@ -35,6 +35,9 @@ class Says:
         self.said = said
         self.asked = 0
 
+    def oldest_ms(self) -> int:
+        return 0
+
     async def policy(self, domain: str) -> StsPolicy | NotFetched | None:
         self.asked += 1
         assert domain == "example.net"

@@ -168,6 +168,19 @@ def test_a_process_that_hangs_is_killed_once_and_may_start_again(
     _until(child.ended)
 
 
+def test_how_often_a_process_was_started_is_known_to_it(tmp_path: Path) -> None:
+    pulse = Pulse()
+    child = Child("relay", _beating(pulse, 0), tmp_path / "log", pulse)
+
+    for _ in range(2):
+        _until(child.due)
+        child.start()
+        child.signal(signal.SIGKILL)
+        _until(child.ended)
+
+    assert pulse.starts == 2
+
+
 def test_a_process_that_cannot_beat_is_not_watched(tmp_path: Path) -> None:
     child = Child("redis", _beating(Pulse(), 0), tmp_path / "log", hang_seconds=0.0)
     child.start()

@@ -32,10 +32,14 @@ def test_every_kind_of_message_is_listed_under_its_name() -> None:
     assert all(name == message.__name__ for name, message in events.MESSAGES.items())
 
 
+ABOUT = {"Reactivated": "address", "Stopped": "job", "Resumed": "job", "Warned": "tenant", "Acted": "operator"}
+"""Facts that are not about one message, and what they are about."""
+
+
 def test_the_topic_of_a_fact_is_its_own_word() -> None:
     for name, fact in events.FACTS.items():
         word = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        about = {"Reactivated": "address", "Stopped": "job", "Resumed": "job", "Warned": "tenant"}.get(name, "message")
+        about = ABOUT.get(name, "message")
 
         assert fact.topic == f"{about}.{word}"
 

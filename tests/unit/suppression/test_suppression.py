@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.suppression.store import Addition
 from services.suppression.suppression import Suppression
@@ -81,3 +82,17 @@ async def test_what_cannot_be_understood_matters_only_if_it_may_list_somebody(
     with pytest.raises(bus.Hopeless):
         await suppression.apply(0, [bus.Entry("1-2", "Complained", 9, b"")])
     assert lists.additions == []
+
+
+async def test_how_long_an_unsubscription_took_to_be_in_force_is_counted(suppression: Suppression) -> None:
+    def counted() -> list[float]:
+        names = [f"estafette_suppression_effect_seconds_{part}" for part in ("count", "sum")]
+        return [REGISTRY.get_sample_value(name) or 0.0 for name in names]
+
+    before = counted()
+
+    await suppression.apply(
+        0, [entry(events.Unsubscribed(**about(4), by="page")), entry(events.Complained(**about(5)))]
+    )
+
+    assert [round(now - then, 3) for now, then in zip(counted(), before, strict=True)] == [1, 1.993]

@@ -1,0 +1,552 @@
+"""Writes helm/estafette/dashboards/*.json: a table of panels, each the question that it answers and one expression.
+
+    python -m helm.dashboards
+
+Edit the tables here, not the files: a test compares them. The JSON is that of Grafana 11 (`SCHEMA_VERSION`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+FOLDER = Path(__file__).parent / "estafette" / "dashboards"
+#: Of dashboards as Grafana 11.0 to 11.6 write them; newer versions read it.
+SCHEMA_VERSION = 39
+#: Two panels a row, of the 24 columns that Grafana has.
+WIDTH, HEIGHT, COLUMNS = 12, 8, 24
+
+Kind = Literal["timeseries", "stat", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """`unit` as Grafana calls it; `legend` with labels in braces, as it writes them."""
+
+    title: str
+    question: str
+    expression: str
+    legend: str = ""
+    unit: str = "short"
+    kind: Kind = "timeseries"
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """`by_provider`: it has a field to choose `$provider`."""
+
+    name: str
+    title: str
+    panels: Sequence[Panel]
+    by_provider: bool = False
+
+
+_OUTCOMES = "estafette_relay_outcomes_total"
+
+
+def _part(outcome: str) -> str:
+    by_provider = f"sum by (provider) (rate({_OUTCOMES}"
+    return f'{by_provider}{{outcome="{outcome}"}}[5m])) / {by_provider}[5m]))'
+
+
+_MINE = 'provider=~"$provider"'
+
+
+def _quantile(metric: str, by: str = "", window: str = "5m") -> str:
+    labels = f"le, {by}" if by else "le"
+    return f"histogram_quantile(0.95, sum by ({labels}) (rate({metric}_bucket[{window}])))"
+
+
+DASHBOARDS = (
+    Dashboard(
+        "overview",
+        "Estafette: overview",
+        (
+            Panel(
+                "Delivered",
+                "How many messages arrive, a second?",
+                f'sum(rate({_OUTCOMES}{{outcome="delivered"}}[5m]))',
+                "delivered",
+                "ops",
+            ),
+            Panel(
+                "Outcomes",
+                "What becomes of attempts?",
+                f"sum by (outcome) (rate({_OUTCOMES}[5m]))",
+                "{{outcome}}",
+                "ops",
+            ),
+            Panel(
+                "Waiting",
+                "How much waits, and where?",
+                "sum by (where, lane) (max by (where, lane, provider) (estafette_queue_messages))",
+                "{{lane}}, {{where}}",
+            ),
+            Panel(
+                "Oldest that is due",
+                "How old is the oldest message that could go now?",
+                'max by (lane) (estafette_queue_oldest_seconds{where="ready"})',
+                "{{lane}}",
+                "s",
+            ),
+            Panel(
+                "Jobs",
+                "In which state are jobs that are not queued yet?",
+                "max by (state) (estafette_jobs_unfinished)",
+                "{{state}}",
+            ),
+            Panel(
+                "Stopped",
+                "Which jobs and tenants are stopped, and why?",
+                "max by (what, reason) (estafette_jobs_stops)",
+                "{{what}}: {{reason}}",
+            ),
+            Panel(
+                "Redis takes writes",
+                "Which process cannot write to Redis?",
+                "min by (job) (estafette_redis_usable)",
+                "{{job}}",
+                kind="stat",
+            ),
+            Panel("Up", "Which processes answer?", "min by (job) (up)", "{{job}}", kind="stat"),
+            Panel(
+                "First attempt",
+                "How long does a message take to its first attempt (95 of 100)?",
+                _quantile("estafette_relay_first_attempt_seconds"),
+                "p95",
+                "s",
+            ),
+            Panel(
+                "Started again",
+                "What did the supervisor start again?",
+                "max by (job) (estafette_process_restarts)",
+                "{{job}}",
+            ),
+        ),
+    ),
+    Dashboard(
+        "delivery",
+        "Estafette: delivery by provider",
+        (
+            Panel(
+                "Waiting",
+                "Which provider has mail that waits?",
+                "sum by (provider) (max by (where, lane, provider) (estafette_queue_messages))",
+                "{{provider}}",
+            ),
+            Panel(
+                "Oldest",
+                "Where has the oldest message waited, and for how long?",
+                "max by (provider, where) (estafette_queue_oldest_seconds)",
+                "{{provider}}, {{where}}",
+                "s",
+            ),
+            Panel(
+                "Delivered",
+                "To whom does mail arrive?",
+                f'sum by (provider) (rate({_OUTCOMES}{{outcome="delivered"}}[5m]))',
+                "{{provider}}",
+                "ops",
+            ),
+            Panel(
+                "Deferred, part",
+                "Which provider defers?",
+                _part("deferred"),
+                "{{provider}}",
+                "percentunit",
+            ),
+            Panel(
+                "Refused because of us, part",
+                "Which provider blocks us?",
+                _part("block"),
+                "{{provider}}",
+                "percentunit",
+            ),
+            Panel(
+                "Connections",
+                "How many connections are open?",
+                "sum by (provider) (estafette_relay_provider_connections)",
+                "{{provider}}",
+            ),
+            Panel(
+                "Pace",
+                "Which pace was found?",
+                "max by (provider) (estafette_relay_pace_messages_per_second)",
+                "{{provider}}",
+                "ops",
+            ),
+            Panel(
+                "Rests",
+                "What rests because a provider asked for it?",
+                "max by (provider, why) (estafette_relay_rests)",
+                "{{provider}}, {{why}}",
+            ),
+            Panel(
+                "Limits that made mail wait",
+                "Which limits make messages wait?",
+                "sum by (limit) (rate(estafette_relay_limited_total[5m]))",
+                "{{limit}}",
+                "ops",
+            ),
+            Panel(
+                "Tried again",
+                "Why are messages tried again?",
+                "sum by (reason) (rate(estafette_relay_retries_total[5m]))",
+                "{{reason}}",
+                "ops",
+            ),
+        ),
+    ),
+    Dashboard(
+        "provider",
+        "Estafette: one provider",
+        (
+            Panel(
+                "Outcomes",
+                "What becomes of attempts there?",
+                f"sum by (outcome) (rate({_OUTCOMES}{{{_MINE}}}[5m]))",
+                "{{outcome}}",
+                "ops",
+            ),
+            Panel(
+                "Replies",
+                "What does it answer, and where in the dialogue?",
+                f"sum by (phase, class) (rate(estafette_relay_replies_total{{{_MINE}}}[5m]))",
+                "{{phase}} {{class}}",
+                "ops",
+            ),
+            Panel(
+                "Waiting",
+                "How much waits for it?",
+                f"max by (where, lane) (estafette_queue_messages{{{_MINE}}})",
+                "{{lane}}, {{where}}",
+            ),
+            Panel(
+                "Oldest",
+                "For how long has the oldest waited?",
+                f"max by (where, lane) (estafette_queue_oldest_seconds{{{_MINE}}})",
+                "{{lane}}, {{where}}",
+                "s",
+            ),
+            Panel(
+                "Connections",
+                "How many connections are open?",
+                f"sum(estafette_relay_provider_connections{{{_MINE}}})",
+                "open",
+            ),
+            Panel(
+                "Connections that may be",
+                "How many may be, to one of its sites?",
+                f"max(estafette_relay_limit_connections{{{_MINE}}})",
+                "limit",
+            ),
+            Panel(
+                "Pace found",
+                "How much was it found to take?",
+                f"max(estafette_relay_pace_messages_per_second{{{_MINE}}})",
+                "pace",
+                "ops",
+            ),
+            Panel(
+                "Rests until",
+                "Until when does it get less, and why?",
+                f"max by (why) (estafette_relay_rests_until_timestamp_seconds{{{_MINE}}}) - time()",
+                "{{why}}",
+                "s",
+            ),
+            Panel(
+                "Held until",
+                "Until when is nothing handed out?",
+                f"max by (what) (estafette_queue_held_until_timestamp_seconds{{{_MINE}}}) - time()",
+                "{{what}}",
+                "s",
+            ),
+        ),
+        by_provider=True,
+    ),
+    Dashboard(
+        "tracking",
+        "Estafette: tracking",
+        (
+            Panel(
+                "Facts",
+                "What do recipients do, and what do machines?",
+                "sum by (fact, machine) (rate(estafette_tracking_facts_total[5m]))",
+                "{{fact}}, machine {{machine}}",
+                "ops",
+            ),
+            Panel(
+                "Answers",
+                "What are they answered?",
+                "sum by (kind, status) (rate(estafette_tracking_answers_total[5m]))",
+                "{{kind}} {{status}}",
+                "ops",
+            ),
+            Panel(
+                "Until it is recorded",
+                "How long does a click wait until it is durable (95 of 100)?",
+                _quantile("estafette_tracking_record_seconds", "where"),
+                "{{where}}",
+                "s",
+            ),
+            Panel(
+                "Spool",
+                "Are clicks in the spool, because Redis is away?",
+                "max by (job) (estafette_tracking_spool_bytes)",
+                "{{job}}",
+                "bytes",
+            ),
+            Panel(
+                "Replayed",
+                "Does the spool empty itself?",
+                "sum(rate(estafette_tracking_replayed_facts_total[5m]))",
+                "replayed",
+                "ops",
+            ),
+            Panel(
+                "Unsubscriptions in force",
+                "How long does an unsubscription take to be in force (95 of 100)?",
+                _quantile("estafette_suppression_effect_seconds", window="1h"),
+                "p95",
+                "s",
+            ),
+        ),
+    ),
+    Dashboard(
+        "bounces",
+        "Estafette: bounces and suppression",
+        (
+            Panel(
+                "Hard bounces, part",
+                "Which part of mail bounces for good?",
+                f'sum(rate({_OUTCOMES}{{outcome="hard"}}[1h])) / sum(rate({_OUTCOMES}[1h]))',
+                "hard",
+                "percentunit",
+            ),
+            Panel(
+                "Listed",
+                "Which addresses enter the list, and why?",
+                "sum by (reason) (rate(estafette_suppression_listed_total[5m]))",
+                "{{reason}}",
+                "ops",
+            ),
+            Panel(
+                "Mail received",
+                "What comes to the return path, and how is it answered?",
+                "sum by (code) (rate(estafette_bounces_mails_total[5m]))",
+                "{{code}}",
+                "ops",
+            ),
+            Panel(
+                "Found in it",
+                "What was found in received mail?",
+                "sum by (fact, reason) (rate(estafette_bounces_facts_total[5m]))",
+                "{{fact}} {{reason}}",
+                "ops",
+            ),
+            Panel(
+                "Kept",
+                "What was not understood, and is kept?",
+                "sum by (reason) (rate(estafette_bounces_kept_mail_total[5m]))",
+                "{{reason}}",
+                "ops",
+            ),
+            Panel(
+                "Breakers",
+                "What did breakers stop?",
+                "sum by (reason) (increase(estafette_breakers_stopped_total[1h]))",
+                "{{reason}}",
+            ),
+        ),
+    ),
+    Dashboard(
+        "redis",
+        "Estafette: Redis and streams",
+        (
+            Panel("Memory used", "How much does Redis use?", "max(estafette_redis_memory_bytes)", "used", "bytes"),
+            Panel(
+                "Memory, part",
+                "How full is it?",
+                "max(estafette_redis_memory_bytes) / (max(estafette_redis_memory_max_bytes) > 0)",
+                "used",
+                "percentunit",
+            ),
+            Panel(
+                "Away",
+                "For which part of the time could a process not write, and why?",
+                "sum by (job, why) (rate(estafette_redis_away_seconds_total[2m]))",
+                "{{job}}: {{why}}",
+                "percentunit",
+            ),
+            Panel(
+                "Keeps its word",
+                "May Redis forget what it acknowledged?",
+                "min by (job) (estafette_redis_durable)",
+                "{{job}}",
+                kind="stat",
+            ),
+            Panel(
+                "Unread",
+                "What has a reader not read yet?",
+                "max by (stream, group) (estafette_stream_unread_entries)",
+                "{{group}} of {{stream}}",
+            ),
+            Panel(
+                "Pending",
+                "What has it read and not finished?",
+                "max by (stream, group) (estafette_stream_pending_entries)",
+                "{{group}} of {{stream}}",
+            ),
+            Panel(
+                "Lag",
+                "By how much is it behind?",
+                "max by (stream, group) (estafette_stream_lag_seconds)",
+                "{{group}} of {{stream}}",
+                "s",
+            ),
+            Panel(
+                "Dead", "What could not be handled?", "max by (stream) (estafette_stream_dead_entries)", "{{stream}}"
+            ),
+            Panel(
+                "Publishing",
+                "How long does it take to store facts (95 of 100)?",
+                _quantile("estafette_bus_publish_seconds", "job"),
+                "{{job}}",
+                "s",
+            ),
+            Panel(
+                "Looked at",
+                "When was all this looked at last?",
+                "time() - max(estafette_survey_last_timestamp_seconds)",
+                "ago",
+                "s",
+                "stat",
+            ),
+        ),
+    ),
+    Dashboard(
+        "api",
+        "Estafette: API",
+        (
+            Panel(
+                "Requests",
+                "What is asked for?",
+                "sum by (route) (rate(estafette_http_requests_total[5m]))",
+                "{{route}}",
+                "ops",
+            ),
+            Panel(
+                "By status",
+                "What is answered?",
+                "sum by (status) (rate(estafette_http_requests_total[5m]))",
+                "{{status}}",
+                "ops",
+            ),
+            Panel(
+                "Time",
+                "How long does an answer take (95 of 100)?",
+                _quantile("estafette_http_request_seconds", "route"),
+                "{{route}}",
+                "s",
+            ),
+            Panel(
+                "Jobs taken",
+                "What becomes of jobs that are handed in?",
+                "sum by (result) (rate(estafette_queueing_jobs_total[5m]))",
+                "{{result}}",
+                "ops",
+            ),
+            Panel(
+                "Recipients decided",
+                "How fast are jobs queued?",
+                "sum by (fact) (rate(estafette_queueing_recipients_total[5m]))",
+                "{{fact}}",
+                "ops",
+            ),
+            Panel(
+                "Held steps",
+                "Does one tenant keep the process busy?",
+                "sum(rate(estafette_http_steps_held_total[5m]))",
+                "held",
+                "ops",
+            ),
+            Panel(
+                "Closed connections",
+                "Which connections did we end, and why?",
+                "sum by (why) (rate(estafette_http_closed_connections_total[5m]))",
+                "{{why}}",
+                "ops",
+            ),
+        ),
+    ),
+)
+
+
+def made(dashboard: Dashboard) -> dict[str, Any]:
+    """The dashboard as Grafana reads it."""
+    variables: list[dict[str, Any]] = [
+        {"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"}
+    ]
+    if dashboard.by_provider:
+        variables.append(
+            {
+                "name": "provider",
+                "label": "Provider",
+                "type": "query",
+                "datasource": _source(),
+                "query": "label_values(estafette_relay_limit_connections, provider)",
+                "refresh": 2,
+                "sort": 1,
+            }
+        )
+    return {
+        "uid": f"estafette-{dashboard.name}",
+        "title": dashboard.title,
+        "tags": ["estafette"],
+        "schemaVersion": SCHEMA_VERSION,
+        "editable": True,
+        "graphTooltip": 1,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "timezone": "browser",
+        "templating": {"list": variables},
+        "annotations": {"list": []},
+        "links": [
+            {"type": "dashboards", "title": "Estafette", "tags": ["estafette"], "asDropdown": True, "keepTime": True}
+        ],
+        "panels": [_panel(number, panel) for number, panel in enumerate(dashboard.panels)],
+    }
+
+
+def _panel(number: int, panel: Panel) -> dict[str, Any]:
+    row, column = divmod(number, COLUMNS // WIDTH)
+    return {
+        "id": number + 1,
+        "type": panel.kind,
+        "title": panel.title,
+        "description": panel.question,
+        "datasource": _source(),
+        "gridPos": {"x": column * WIDTH, "y": row * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "options": {},
+        "targets": [{"refId": "A", "datasource": _source(), "expr": panel.expression, "legendFormat": panel.legend}],
+    }
+
+
+def _source() -> Mapping[str, str]:
+    return {"type": "prometheus", "uid": "${datasource}"}
+
+
+def text(dashboard: Dashboard) -> str:
+    return json.dumps(made(dashboard), indent=1, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for dashboard in DASHBOARDS:
+        (FOLDER / f"{dashboard.name}.json").write_text(text(dashboard), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""Each alert fires when it shall and not before, says promtool; and each has a runbook whose commands exist."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+
+from services.console.console import main
+from tests.peers.prometheus import promtool
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "helm" / "estafette"
+RULES = CHART / "alerts" / "estafette.yaml"
+ALERTS: list[dict[str, Any]] = [
+    rule for group in yaml.safe_load(RULES.read_text("utf-8"))["groups"] for rule in group["rules"]
+]
+RUNBOOKS = sorted((CHART / "runbooks").glob("*.md"))
+
+OUTCOMES = "estafette_relay_outcomes_total"
+DAY = 86_400
+
+#: Of each alert: series that make it fire, series that are as near as may be and do not (series → values, one a
+#: minute, of very old things one a day), and after how many minutes to look.
+CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
+    "EstafetteTransactionalMailWaits": (
+        {'estafette_queue_oldest_seconds{where="ready",lane="transactional",provider="gmail"}': "0 90x9"},
+        {
+            'estafette_queue_oldest_seconds{where="ready",lane="transactional",provider="gmail"}': "60x9",
+            'estafette_queue_oldest_seconds{where="later",lane="transactional",provider="gmail"}': "900x9",
+            'estafette_queue_oldest_seconds{where="ready",lane="bulk",provider="gmail"}': "900x9",
+        },
+        8,
+    ),
+    "EstafetteBulkMailWaits": (
+        {'estafette_queue_oldest_seconds{where="ready",lane="bulk",provider="gmail"}': "15000x30"},
+        {'estafette_queue_oldest_seconds{where="ready",lane="bulk",provider="gmail"}': "14000x30"},
+        20,
+    ),
+    "EstafetteProviderDefers": (
+        {
+            f'{OUTCOMES}{{outcome="deferred",provider="gmail"}}': "0+60x30",
+            f'{OUTCOMES}{{outcome="delivered",provider="gmail"}}': "0+20x30",
+        },
+        {  # half, and elsewhere all of a few
+            f'{OUTCOMES}{{outcome="deferred",provider="gmail"}}': "0+60x30",
+            f'{OUTCOMES}{{outcome="delivered",provider="gmail"}}': "0+60x30",
+            f'{OUTCOMES}{{outcome="deferred",provider="free"}}': "0+1x30",
+        },
+        20,
+    ),
+    "EstafetteProviderBlocks": (
+        {
+            f'{OUTCOMES}{{outcome="block",provider="orange"}}': "0+20x30",
+            f'{OUTCOMES}{{outcome="delivered",provider="orange"}}': "0+60x30",
+        },
+        {
+            f'{OUTCOMES}{{outcome="block",provider="orange"}}': "0+5x30",
+            f'{OUTCOMES}{{outcome="hard",provider="orange"}}': "0+60x30",
+        },
+        20,
+    ),
+    "EstafetteProviderRests": (
+        {'estafette_relay_rests{provider="sfr",why="rest_source"}': "1x20"},
+        {'estafette_relay_rests{provider="sfr",why="one_connection"}': "1x20"},
+        15,
+    ),
+    "EstafetteHardBounces": (
+        {
+            f'{OUTCOMES}{{outcome="hard",provider="gmail"}}': "0+10x90",
+            f'{OUTCOMES}{{outcome="delivered",provider="gmail"}}': "0+90x90",
+        },
+        {
+            f'{OUTCOMES}{{outcome="hard",provider="gmail"}}': "0+4x90",
+            f'{OUTCOMES}{{outcome="delivered",provider="gmail"}}': "0+96x90",
+        },
+        80,
+    ),
+    "EstafetteComplaints": (
+        {
+            'estafette_suppression_facts_total{reason="complaint"}': "0+1x400",
+            f'{OUTCOMES}{{outcome="delivered",provider="gmail"}}': "0+500x400",
+        },
+        {
+            'estafette_suppression_facts_total{reason="complaint"}': "0+1x400",
+            f'{OUTCOMES}{{outcome="delivered",provider="gmail"}}': "0+2000x400",
+        },
+        380,
+    ),
+    "EstafetteBreakerStopped": (
+        {'estafette_jobs_stops{what="job",reason="invalid_rate"}': "1x9"},
+        {'estafette_jobs_stops{what="job",reason="paused"}': "5x9"},
+        5,
+    ),
+    "EstafetteDeadEntries": (
+        {'estafette_stream_dead_entries{stream="events"}': "0 1x9"},
+        {'estafette_stream_dead_entries{stream="events"}': "0x9"},
+        5,
+    ),
+    "EstafetteReaderBehind": (
+        {'estafette_stream_lag_seconds{stream="events",group="suppression"}': "130x9"},
+        {'estafette_stream_lag_seconds{stream="events",group="suppression"}': "110x9"},
+        5,
+    ),
+    "EstafetteNotSurveyed": (
+        {"estafette_survey_last_timestamp_seconds": "0x9"},
+        {
+            'estafette_survey_last_timestamp_seconds{instance="one"}': "0+60x9",
+            'estafette_survey_last_timestamp_seconds{instance="other"}': "0x9",
+        },
+        8,
+    ),
+    "EstafetteSpoolInUse": (
+        {'estafette_tracking_spool_bytes{job="http",instance="one"}': "4000x9"},
+        {'estafette_tracking_spool_bytes{job="http",instance="one"}': "0 4000 0x9"},
+        5,
+    ),
+    "EstafetteRedisNearlyFull": (
+        {"estafette_redis_memory_bytes": "85x20", "estafette_redis_memory_max_bytes": "100x20"},
+        {"estafette_redis_memory_bytes": "85x20", "estafette_redis_memory_max_bytes": "0x20"},
+        15,
+    ),
+    "EstafetteRedisTakesNothing": (
+        {'estafette_redis_usable{job="relay"}': "1 0x9", 'estafette_redis_usable{job="http"}': "1x9"},
+        {'estafette_redis_usable{job="relay"}': "1x9"},
+        5,
+    ),
+    "EstafetteRedisFull": (
+        {'estafette_redis_away_seconds_total{job="relay",why="full"}': "0+20x9"},
+        {'estafette_redis_away_seconds_total{job="relay",why="no_answer"}': "0+60x9"},
+        5,
+    ),
+    "EstafetteDiskOfRedis": (
+        {'estafette_redis_away_seconds_total{job="relay",why="disk"}': "0+60x9"},
+        {'estafette_redis_away_seconds_total{job="relay",why="disk"}': "40x9"},
+        5,
+    ),
+    "EstafetteRedisMayForget": (
+        {'estafette_redis_durable{job="relay"}': "0x20"},
+        {'estafette_redis_durable{job="relay"}': "1x20"},
+        10,
+    ),
+    "EstafetteLogLinesLost": (
+        {'estafette_log_lines_lost_total{job="relay"}': "0+3x9"},
+        {'estafette_log_lines_lost_total{job="relay"}': "7x9"},
+        5,
+    ),
+    "EstafetteRestarts": (
+        {'estafette_process_restarts{job="relay"}': "0 1 2 3 3x9"},
+        {'estafette_process_restarts{job="relay"}': "0 1 1 1 1x9"},
+        8,
+    ),
+    "EstafetteDown": (
+        {'up{job="estafette-relay",instance="one"}': "1 0x9"},
+        {'up{job="estafette-relay",instance="one"}': "1x9", 'up{job="node",instance="one"}': "0x9"},
+        5,
+    ),
+    "EstafetteDkimKeyOld": (
+        {'estafette_dkim_oldest_key_timestamp_seconds{state="signing"}': f"-{401 * DAY}x90"},
+        {
+            'estafette_dkim_oldest_key_timestamp_seconds{state="signing"}': f"-{399 * DAY}x90",
+            'estafette_dkim_oldest_key_timestamp_seconds{state="waiting"}': f"-{500 * DAY}x90",
+        },
+        80,
+    ),
+    "EstafetteSecretOld": (  # the tests' clock begins at 0, and a secret is of after that
+        {"estafette_secret_since_timestamp_seconds": "1x803"},
+        {"estafette_secret_since_timestamp_seconds": f"{4 * DAY}x803"},
+        802 * 1440,
+    ),
+    "EstafetteCertificateEnds": (
+        {"estafette_relay_certificate_until_timestamp_seconds": f"{10 * DAY}x90"},
+        {
+            'estafette_relay_certificate_until_timestamp_seconds{instance="one"}': f"{20 * DAY}x90",
+            'estafette_relay_certificate_until_timestamp_seconds{instance="none"}': "0x90",
+        },
+        80,
+    ),
+}
+
+
+def test_promtool_finds_no_fault_in_the_rules() -> None:
+    code, said = promtool("check", "rules", "--lint=all", "--lint-fatal", str(RULES))
+
+    assert code == 0, said
+
+
+def test_each_alert_is_tried_and_has_a_severity_a_summary_and_a_runbook() -> None:
+    assert sorted(CASES) == sorted(rule["alert"] for rule in ALERTS)
+    for rule in ALERTS:
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        assert rule["annotations"]["summary"]
+    assert {rule["annotations"]["runbook"] for rule in ALERTS} == {file.name for file in RUNBOOKS}
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_an_alert_fires_when_it_shall_and_not_before(name: str, tmp_path: Path) -> None:
+    fires, quiet, minutes = CASES[name]
+    interval = "1d" if minutes > 10_000 else "1m"
+    firing = f'(count(ALERTS{{alertname="{name}", alertstate="firing"}}) or vector(0)) > bool 0'
+    (tmp_path / "test.json").write_text(
+        json.dumps(
+            {
+                "rule_files": [str(RULES)],
+                "evaluation_interval": interval,
+                "tests": [
+                    {
+                        "name": "fires" if value else "does not",
+                        "interval": interval,
+                        "input_series": [{"series": one, "values": values} for one, values in series.items()],
+                        "promql_expr_test": [
+                            {
+                                "expr": firing,
+                                "eval_time": f"{minutes}m",
+                                "exp_samples": [{"labels": "{}", "value": value}],
+                            }
+                        ],
+                    }
+                    for series, value in ((fires, 1), (quiet, 0))
+                ],
+            }
+        )
+    )
+
+    code, said = promtool("test", "rules", str(tmp_path / "test.json"))
+
+    assert code == 0, said
+
+
+def test_each_command_in_a_runbook_exists() -> None:
+    named = [
+        (file.name, command.split())
+        for file in RUNBOOKS
+        for command in re.findall(r"^estafette ([^|<>\n]*)", file.read_text("utf-8"), re.M)
+    ]
+
+    assert len(named) >= len(RUNBOOKS)
+    assert [(file, " ".join(words)) for file, words in named if not exists(words)] == []
+
+
+def exists(words: list[str]) -> bool:
+    command: click.Command | None = main
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        if (command := command.commands.get(word)) is None:
+            return False
+    options = {"--help"} | {option for one in (command.params if command else ()) for option in one.opts}
+    return all(word.split("=")[0] in options for word in words if word.startswith("--"))
+
+
+def test_a_runbook_says_what_it_means_what_to_look_at_and_what_to_do() -> None:
+    for file in RUNBOOKS:
+        text = file.read_text("utf-8")
+        assert re.findall(r"^## (.*)$", text, re.M) == ["What it means", "Look", "Mend"], file.name
+        assert re.search(r"^# \w", text), file.name
