@@ -304,9 +304,8 @@ async def stored_partitions(client: Client) -> int:
 
 async def fullest(client: Client) -> tuple[int, int]:
     """Bytes that the server uses and may use (0: any number); of a cluster, the fullest master's. RedisAway."""
-    server: Any = client
-    everywhere = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(server, RedisCluster) else {}
-    said: Mapping[str, Any] = await server.info("memory", **everywhere)
+    is_cluster = isinstance(cast(object, client), RedisCluster)
+    said = await client.info("memory", **({"target_nodes": RedisCluster.PRIMARIES} if is_cluster else {}))
     nodes = [said] if "used_memory" in said else list(said.values())
     found = [(int(node["used_memory"]), int(node.get("maxmemory", 0))) for node in nodes]
     return max(found, key=lambda node: node[0] / (node[1] or inf))

@@ -14,7 +14,7 @@ BEGINNINGS = ("_common", "_index_parked")
 #: What Redis gives a script, and what of Lua ours take.
 GIVEN = {
     "KEYS", "ARGV", "redis", "cmsgpack", "struct", "bit",
-    "ipairs", "pairs", "next", "tonumber", "tostring", "type", "unpack", "error", "math", "string", "table",
+    "ipairs", "pairs", "pcall", "next", "tonumber", "tostring", "type", "unpack", "error", "math", "string", "table",
 }  # fmt: skip
 WORDS = {
     "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "if", "in", "local", "nil", "not", "or",

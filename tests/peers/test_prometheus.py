@@ -1,0 +1,170 @@
+"""Each question on call is answered by a real Prometheus that scraped a running instance under some load."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.flows.stack import Stack
+from tests.peers.prometheus import Prometheus, scraping
+from tests.peers.test_alerts import ALERTS, RULES
+
+ROOT = Path(__file__).resolve().parents[2]
+QUESTIONS: dict[str, str] = dict(
+    re.findall(r"^\| (.*\?) \| `(.*)` \|$", (ROOT / "docs" / "operations.md").read_text("utf-8"), re.M)
+)
+#: Metrics that a healthy instance on the route `mailbox` has no series of, and why.
+NOTHING = {
+    "estafette_relay_pace_messages_per_second": "no provider has asked us to slow down",
+    "estafette_relay_rests": "no provider has asked for rest",
+    "estafette_relay_rests_until_timestamp_seconds": "no provider has asked for rest",
+    "estafette_queue_held_until_timestamp_seconds": "nothing is held back",
+    "estafette_redis_away_seconds_total": "Redis was never away",
+    "estafette_relay_certificate_until_timestamp_seconds": "there is no certificate to show",
+    "estafette_relay_mta_sts_oldest_timestamp_seconds": "the one host of the route is no recipient domain's",
+    "estafette_relay_limited_total": "no limit was met",
+    "estafette_dkim_oldest_key_timestamp_seconds": "keys are looked at every ten minutes, and at the start were none",
+    "estafette_http_closed_connections_total": "no connection had to be ended",
+    "estafette_bounces_mails_total": "no mail came to the return path",
+    "estafette_bounces_facts_total": "no mail came to the return path",
+    "estafette_bounces_kept_mail_total": "no mail came to the return path",
+    "estafette_breakers_stopped_total": "no breaker had a reason",
+}
+
+
+@dataclass(frozen=True)
+class Scraped:
+    """What the tests of this module share."""
+
+    stack: Stack
+    prometheus: Prometheus
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scraped]:
+    """An instance with a campaign in which some are tried again for as long as the tests run, and some have left."""
+    directory = tmp_path_factory.mktemp("scraped")
+    async with Stack.running(directory / "instance") as stack:
+        found = await stack.until(lambda: told(stack))
+        with scraping(directory / "prometheus", dict(found), [RULES]) as prometheus:
+            await stack.until(lambda: asyncio.to_thread(prometheus.is_ready))
+            await load(stack)
+            await stack.until(lambda: asyncio.to_thread(prometheus.targets_up), 60)
+            try:
+                async with asyncio.timeout(40):
+                    while await asyncio.to_thread(missing, prometheus):  # noqa: ASYNC110 - there is no event
+                        await asyncio.sleep(0.2)
+            except TimeoutError:
+                pytest.fail(f"was not scraped: {missing(prometheus)}")
+            yield Scraped(stack, prometheus)
+
+
+async def told(stack: Stack) -> list[tuple[str, str]]:
+    """Where each process tells its metrics, once the supervisor has printed it."""
+    said = (stack.directory / "run.log").read_text()
+    return re.findall(r"metrics of (\w+)\s+http://([^/]+)/metrics", said) if "Send a first mail" in said else []
+
+
+def missing(prometheus: Prometheus) -> list[str]:
+    """What the load leads to and was not yet scraped, more than once."""
+    return [one for one in LEADS_TO if not prometheus.query(f"{one} > 0")]
+
+
+#: To what the load leads, for as long as the tests run.
+LEADS_TO = (
+    'sum(rate(estafette_relay_outcomes_total{outcome="deferred"}[5m]))',
+    "max(estafette_queue_messages)",
+    "max(estafette_jobs_stops)",
+)
+
+
+async def load(stack: Stack) -> None:
+    content = {"subject": "Bonjour", "html": '<a href="{{ unsubscribe_url }}">out</a>', "from": "news@chouette.example"}
+    trouble = [f"{kind}{n}@example.org" for n in range(6) for kind in ("full", "greylist")]
+    await send(
+        stack,
+        content,
+        *(f"ana{n}@example.org" for n in range(60)),
+        *trouble,
+        "unknown1@example.org",
+        "blocked1@example.org",
+    )
+    slow = {**content, "rate": "1/m"}
+    await send(stack, slow, *(f"slow{n}@example.org" for n in range(300)))
+    stopped = await send(stack, slow, *(f"stopped{n}@example.org" for n in range(300)))
+    status, _ = await stack.call("POST", f"/v1/jobs/{stopped}/pause")
+    assert status == 200
+    await leave(stack)
+
+
+async def send(stack: Stack, job: dict[str, str], *addresses: str) -> str:
+    status, answer = await stack.call("POST", "/v1/jobs", recipients(job, *addresses))
+    assert status == 202, answer
+    return str(answer["id"])
+
+
+def recipients(job: dict[str, str], *addresses: str) -> dict[str, object]:
+    return {**job, "recipients": [{"email": address} for address in addresses]}
+
+
+async def leave(stack: Stack) -> None:
+    """Two leave by the link in the header of their mail, one after the other: a rate needs samples that differ."""
+    for name in ("ana0", "ana1"):
+        mail = await stack.mail(f"{name}@example.org")
+        status, _ = await stack.call("POST", mail["one_click"], data={"List-Unsubscribe": "One-Click"})
+        assert status == 200
+        await asyncio.sleep(3)
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def metrics_of(expression: str) -> set[str]:
+    found = re.findall(r"estafette_[a-z_]+", expression)
+    return {re.sub(r"_bucket$", "", name) for name in found}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_a_question_on_call_is_answered_by_one_expression(scraped: Scraped, question: str) -> None:
+    expression = QUESTIONS[question]
+
+    answer = await asyncio.to_thread(scraped.prometheus.query, expression)
+
+    assert answer or metrics_of(expression) & set(NOTHING), expression
+
+
+async def test_there_are_questions(scraped: Scraped) -> None:
+    assert len(QUESTIONS) > 25
+
+
+@pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
+async def test_the_metrics_of_an_alert_exist_in_a_running_instance(scraped: Scraped, rule: dict[str, str]) -> None:
+    for name in metrics_of(rule["expr"]) - set(NOTHING):
+        assert await asyncio.to_thread(scraped.prometheus.query, name), name
+
+
+async def test_a_healthy_instance_pages_nobody(scraped: Scraped) -> None:
+    firing = 'ALERTS{alertstate="firing", severity="page"}'
+
+    assert await asyncio.to_thread(scraped.prometheus.query, firing) == []
+
+
+PANELS = [
+    (file.stem, panel["title"], panel["targets"][0]["expr"])
+    for file in sorted((ROOT / "helm" / "estafette" / "dashboards").glob("*.json"))
+    for panel in json.loads(file.read_text("utf-8"))["panels"]
+]
+
+
+@pytest.mark.parametrize(("dashboard", "title", "expression"), PANELS, ids=lambda one: str(one)[:40])
+async def test_a_panel_has_data_or_a_reason_for_none(
+    scraped: Scraped, dashboard: str, title: str, expression: str
+) -> None:
+    answer = await asyncio.to_thread(scraped.prometheus.query, expression.replace("$provider", ".*"))
+
+    assert answer or metrics_of(expression) & set(NOTHING), f"{dashboard}, {title}: {expression}"
