@@ -10,7 +10,8 @@ from services.console.session import day, fail, with_redis
 from shared.process.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.redis.sending_domains import LookUp, SendingDomain, SendingDomains
+    from shared.redis.sending_domains import LookUp, SendingDomains
+    from shared.words.sending_domain import SendingDomain
 
 #: How a domain came to be its tenant's, in `domains list`.
 _STANDINGS = {"verified": "added", "pending": "waits", "by_use": "taken by use", "taken_back": "taken back"}
@@ -37,8 +38,8 @@ def add_domain(domain: str, tenant: str | None, installation: bool) -> None:
 
 def _give(tenant: str | None, domain: str) -> None:
     """To a tenant, or to the installation."""
-    from shared.redis.sending_domains import INSTALLATION
     from shared.redis.tenants import Tenants
+    from shared.words.sending_domain import INSTALLATION
 
     async def give(client: Any, settings: Settings) -> Any:
         if tenant is not None and await Tenants(client).get(tenant) is None:
@@ -185,7 +186,7 @@ def _with_domain(
 
 def _print_records(domain: "SendingDomain") -> list[str]:
     """As a zone file has them, each under a comment. The names of those that DNS does not show as they are."""
-    from shared.redis.sending_domains import records
+    from shared.words.sending_domain import records
 
     lacking = []
     for record in records(domain, time.time_ns() // 1_000_000):

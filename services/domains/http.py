@@ -16,19 +16,11 @@ from shared.http import api, paging
 from shared.mail import dkim_rotation
 from shared.mail.dkim_rotation import NothingWaiting, NotPublished
 from shared.mail.domain_names import InvalidDomain
-from shared.redis.sending_domains import (
-    DnsRecord,
-    DomainHeld,
-    DomainTaken,
-    LookUp,
-    SendingDomain,
-    SendingDomains,
-    Standing,
-    records,
-)
+from shared.redis.sending_domains import DomainHeld, DomainTaken, LookUp, SendingDomains
 from shared.words import quotas
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.sending_domain import DnsRecord, SendingDomain, Standing, records
 from shared.words.times import rfc3339
 
 

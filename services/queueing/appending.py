@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from services.queueing import headings
 from services.queueing.encodings import Encoding
-from services.queueing.jobs import (
+from services.queueing.recipients import (
     MAX_METADATA,
     MAX_RECIPIENT_BYTES,
     MAX_VARIABLES,

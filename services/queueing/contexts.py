@@ -174,7 +174,7 @@ class _Walk:
     def _printed(self, state: _State, index: int, one: Placeholder) -> _State:
         where = state.where
         if where in ("open", "name", "tag", "attribute", "after", "cut"):
-            if not self._is_authors(one):
+            if not _is_authors(self._source, one):
                 self._naked.setdefault(one.start, _REMEDY_NAME if where in ("open", "name") else _REMEDY_TAG)
             if where in ("open", "name"):
                 return _with(state, where="name")
@@ -188,7 +188,7 @@ class _Walk:
         if where in ("double", "single"):
             self._quoted.add(one.start)
         if state.where in ("double", "single", "bare"):
-            if state.attribute == "srcdoc" and not self._is_authors(one):
+            if state.attribute == "srcdoc" and not _is_authors(self._source, one):
                 self._naked.setdefault(one.start, _REMEDY_SRCDOC)
             if state.attribute.startswith("on"):
                 self._code[index] = self._code.get(index, False) or state.quote != ""
@@ -196,12 +196,6 @@ class _Walk:
             self._code[index] = self._code.get(index, False) or state.quote != ""
             self._raw.add(index)
         return _with(state, prints=one.start) if state.prints < 0 and state.start >= 0 else state
-
-    def _is_authors(self, one: Placeholder) -> bool:
-        written = self._source[one.start : one.end]
-        return one.kind == "expression" and bool(
-            _CHOICE.fullmatch(written[2:-2].strip("-+").strip()) or _SAFE.search(written)
-        )
 
     # Statements
 
@@ -428,6 +422,14 @@ class _Walk:
             if found in ('"', "'", "`") and quote in ("", found):
                 quote = "" if quote else found
         return _with(state, quote=quote)
+
+
+def _is_authors(source: str, one: Placeholder) -> bool:
+    """Whether the author alone decides what it prints, or answers for it."""
+    written = source[one.start : one.end]
+    return one.kind == "expression" and bool(
+        _CHOICE.fullmatch(written[2:-2].strip("-+").strip()) or _SAFE.search(written)
+    )
 
 
 def look(source: str, found: Sequence[Placeholder]) -> Contexts:

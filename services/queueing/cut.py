@@ -13,8 +13,12 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from shared.words.errors import NOT_JSON, Fault, Problem
+
 #: What one call looks at: a tenth of a millisecond by an expression, less by `find`.
 STEP_BYTES = 16_384
+#: What is shown of a name or a value that is wrong.
+MAX_SHOWN_CHARS = 200
 
 Span = tuple[int, int]
 
@@ -201,3 +205,19 @@ def _end(body: bytes, at: int) -> int:
                 continue  # as far as one step looks
         at += 1
     return -1
+
+
+def refuse_not_json(fault: Exception, json: bytes | msgspec.Raw | memoryview, begin: int | None) -> None:
+    """What was cut out of a body and is not JSON makes the body no JSON. Problem 400."""
+    if begin is None or isinstance(fault, msgspec.ValidationError):
+        return
+    try:
+        msgspec.json.decode(json, type=msgspec.Raw)
+    except NOT_JSON as why:
+        told = wrong_inside(why, begin) if isinstance(why, msgspec.DecodeError) else why
+        raise Problem("malformed_json", f"the body is not JSON: {told}") from why
+
+
+def fault_of(at: str, error: Exception) -> Fault:
+    what, _, inside = str(error).partition(" - at `$")
+    return Fault((at + inside.rstrip("`"))[:MAX_SHOWN_CHARS], what[:MAX_SHOWN_CHARS])

@@ -8,33 +8,28 @@ index, and the others go on. A job in which nobody is left is refused.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from services.queueing import characters, cut
+from services.queueing.cut import fault_of, refuse_not_json
 from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
-from services.queueing.trial import MAX_TRIED, Tried
-from shared.mail import addresses
-from shared.mail.templates import is_deeper
-from shared.redis.recipients import Waiting, pack_waiting
+from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
+from services.queueing.trial import Tried
+from shared.redis.recipients import Waiting
 from shared.words import content, rates
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
-from shared.words.variables import MAX_DEPTH, TooDeep, decoded
+from shared.words.variables import TooDeep, decoded
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.
 MAX_AGE_MS = {"bulk": 3 * 86_400_000, "transactional": 86_400_000, "one_to_one": 2 * 86_400_000}
 #: The furthest that `send_at` and `expires_at` may lie ahead.
 HORIZON_MS = 366 * 86_400_000
-#: Variables of one recipient, as msgpack. A campaign's are 200 bytes; this stops what belongs into the content.
-MAX_VARIABLES_BYTES = 16_384
-#: One recipient as JSON, in a job and as a line: with his variables, and what escapes add to them.
-MAX_RECIPIENT_BYTES = 65_536
 #: Commas of a body: values take time and memory before anybody can say what is wrong with them, and the decoder gives
 #: nothing back meanwhile. 10,000 recipients with forty values each have as many; decoding them takes some 50 ms.
 MAX_VALUES = 400_000
@@ -44,24 +39,11 @@ MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "tr
 MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "subject": 20_000, "from": 20_000, "reply_to": 20_000}
 #: A body is decoded in one go up to here, which takes half a millisecond; a larger one piece by piece.
 WHOLE_BYTES = 262_144
-#: What is shown of a name or a value that is wrong.
-MAX_SHOWN_CHARS = 200
 #: Faults listed in one answer; the first hundred say what the others would.
 MAX_FAULTS = 100
-#: Recipients of a chunk: what is decided and queued in one go.
-CHUNK = 500
-
-#: What is kept of an address that is none, for the caller to know it again. (A real one has 254 octets.)
-MAX_EMAIL_CHARS = 320
-#: What is kept with a recipient for the caller: a few ids.
-MAX_METADATA = 50
-#: Variables of one recipient, by name: more than a mail can show.
-MAX_VARIABLES = 1_000
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
-#: Of a recipient, and of a job for all of them.
-Variables = Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=MAX_VARIABLES)]
 
 
 class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,27 +59,6 @@ class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     opens: Annotated[bool, says("Whether a picture tells that the mail was opened.", True)] = True
     clicks: Annotated[bool, says("Whether links lead over the engine.", True)] = True
-
-
-class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`optin: false` of a person keeps a bulk mail from him; without `tracking_consent` he gets plain links."""
-
-    email: Annotated[str, says("The address.", "ana@exemple.fr")]
-    name: Annotated[str, says("The name that stands beside the address in `To`.", "Ana", max_length=200)] = ""
-    variables: Annotated[Variables, says("What templates are filled with for this recipient.", {"prenom": "Ana"})] = {}
-    metadata: Annotated[
-        Annotated[
-            dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]],
-            Meta(max_length=MAX_METADATA),
-        ]
-        | None,
-        says("What is kept with the message and shown with it.", {"crm_id": "17"}),
-    ] = None
-    kind: Annotated[Literal["person", "professional"], says("Whose address it is.", "person")] = "person"
-    optin: Annotated[bool | None, says("Whether the recipient agreed to be written to; null where unknown.", True)] = (
-        None
-    )
-    tracking_consent: Annotated[bool, says("Whether the recipient agreed to be tracked.", True)] = True
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -150,15 +111,6 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
 #: What reads each field of a job by itself, by its name in JSON. Making one takes longer than reading with it.
 _FIELDS = {field.encode_name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(JobRequest)}
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A recipient that will not be queued: his index in the request, his address as given, and a word."""
-
-    index: int
-    email: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -290,8 +242,8 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
             try:
                 values[name] = _FIELDS[name].decode(raw[name].json)
             except NOT_JSON as fault:
-                _refuse_not_json(fault, raw[name].json, raw[name].begin)
-                faults.append(_fault(f"$.{name}", fault))
+                refuse_not_json(fault, raw[name].json, raw[name].begin)
+                faults.append(fault_of(f"$.{name}", fault))
     return values, faults
 
 
@@ -325,22 +277,6 @@ def _cut(body: bytes) -> dict[str, _Piece]:
     return pieces
 
 
-def _refuse_not_json(fault: Exception, json: bytes | msgspec.Raw | memoryview, begin: int | None) -> None:
-    """What was cut out of a body and is not JSON makes the body no JSON. Problem 400."""
-    if begin is None or isinstance(fault, msgspec.ValidationError):
-        return
-    try:
-        msgspec.json.decode(json, type=msgspec.Raw)
-    except NOT_JSON as why:
-        told = cut.wrong_inside(why, begin) if isinstance(why, msgspec.DecodeError) else why
-        raise Problem("malformed_json", f"the body is not JSON: {told}") from why
-
-
-def _fault(at: str, error: Exception) -> Fault:
-    what, _, inside = str(error).partition(" - at `$")
-    return Fault((at + inside.rstrip("`"))[:MAX_SHOWN_CHARS], what[:MAX_SHOWN_CHARS])
-
-
 def _read_recipients(given: _Piece | None, open_job: bool, max_recipients: int) -> tuple[list[Recipient], list[Fault]]:
     if given is None:
         return [], [] if open_job else [Fault("$.recipients", "required")]
@@ -349,7 +285,7 @@ def _read_recipients(given: _Piece | None, open_job: bool, max_recipients: int) 
     try:
         rows = _rows(given)
     except msgspec.ValidationError as fault:
-        return [], [_fault("$.recipients", fault)]
+        return [], [fault_of("$.recipients", fault)]
     except NOT_JSON as fault:
         raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
     if not rows:
@@ -375,124 +311,6 @@ def _rows(given: _Piece) -> Sequence[_Piece]:
     if bytes(memoryview(given.json)[:1]) != b"[":
         cut.other_kind(bytes(memoryview(given.json)[: cut.STEP_BYTES]), 0, list[msgspec.Raw])
     return given.rows
-
-
-_recipient_decoder = msgspec.json.Decoder(Recipient)
-
-
-def read_recipient(row: bytes | msgspec.Raw | memoryview, at: str, begin: int | None = None) -> Recipient | Fault:
-    """One recipient as JSON, or what is wrong with it. Problem 400 if it was cut out of a body, where it begins then,
-    and is no JSON."""
-    if len(memoryview(row)) > MAX_RECIPIENT_BYTES:
-        return Fault(at, f"longer than {MAX_RECIPIENT_BYTES} bytes")
-    try:
-        return _recipient_decoder.decode(row)
-    except NOT_JSON as error:
-        _refuse_not_json(error, row, begin)
-        return _fault(at, error)
-
-
-def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
-    """One recipient that did not come as JSON, under the same limits."""
-    try:
-        return msgspec.convert(given, Recipient)
-    except msgspec.ValidationError as error:
-        return _fault(at, error)
-
-
-# Recipients
-
-
-def accept(recipients: Sequence[Recipient], stream: str) -> tuple[list[Waiting], list[Rejected], list[Fault]]:
-    """Each recipient as he waits, at his place; those that are rejected; and the faults that refuse them all."""
-    waiting: list[Waiting] = []
-    rejected: list[Rejected] = []
-    faults: list[Fault] = []
-    seen: set[str] = set()
-    for index, recipient in enumerate(recipients):
-        one = wait(recipient, stream, f"$.recipients[{index}]", seen)
-        if isinstance(one, Fault):
-            faults.append(one)
-            continue
-        waiting.append(one)
-        if one.rejected is not None:
-            rejected.append(Rejected(index, one.email, one.rejected))
-    return waiting, rejected, faults
-
-
-def first_accepted(recipients: Sequence[Recipient], stream: str) -> list[Tried]:
-    """Those that the content is tried with: the first that are not rejected."""
-    tried: list[Tried] = []
-    seen: set[str] = set()
-    for recipient in recipients[: 100 * MAX_TRIED]:
-        one = wait(recipient, stream, "", seen)
-        if not isinstance(one, Fault) and one.rejected is None:
-            tried.append(Tried(one.email, one.name, one.variables))
-        if len(tried) == MAX_TRIED:
-            break
-    return tried
-
-
-def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting | Fault:
-    """The recipient as he waits to be queued, perhaps rejected. `seen` has the keys of the addresses before him. Here
-    everybody comes by, as JSON, a line of it, or a row of CSV."""
-    if (fault := _characters_fault(recipient, at)) is not None:
-        return fault
-    variables = _pack_variables(recipient, at)
-    if isinstance(variables, Fault):
-        return variables
-    email, reason = recipient.email, None
-    try:
-        address = addresses.parse(recipient.email)
-        email = str(address)
-        if address.key in seen:
-            reason = "duplicate_address"
-        elif stream == "bulk" and recipient.kind == "person" and recipient.optin is False:
-            reason = "not_opted_in"
-        seen.add(address.key)
-    except addresses.InvalidAddress:
-        email, reason = email[:MAX_EMAIL_CHARS], "invalid_address"
-    return Waiting(
-        email=email,
-        name=recipient.name,
-        variables=variables,
-        metadata=recipient.metadata,
-        rejected=reason,
-        untracked=not recipient.tracking_consent,
-    )
-
-
-def _characters_fault(recipient: Recipient, at: str) -> Fault | None:
-    if (what := characters.word_fault(recipient.name)) is not None:
-        return Fault(f"{at}.name", what)
-    for name, value in (recipient.metadata or {}).items():
-        if (what := characters.word_fault(name) or characters.value_fault(value)) is not None:
-            return Fault(f"{at}.metadata", what)
-    return None
-
-
-def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
-    try:
-        packed = msgspec.msgpack.encode(recipient.variables)
-    except (OverflowError, UnicodeEncodeError, RecursionError) as error:
-        return Fault(f"{at}.variables", f"cannot be stored: {error}")
-    if len(packed) > MAX_VARIABLES_BYTES:
-        return Fault(f"{at}.variables", f"{len(packed)} bytes; at most {MAX_VARIABLES_BYTES}")
-    if is_deeper(recipient.variables, MAX_DEPTH):
-        return Fault(f"{at}.variables", f"nested too deeply; at most {MAX_DEPTH} levels")
-    if (wrong := characters.fault_inside(recipient.variables)) is not None:
-        return Fault(f"{at}.variables{wrong[0]}"[:MAX_SHOWN_CHARS], wrong[1])
-    return msgspec.Raw(packed)
-
-
-def seen_digest(waiting: Waiting) -> bytes:
-    """Eight bytes by which an open job knows that it has this address already."""
-    return blake2b(waiting.email.lower().encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-def chunks(waiting: Sequence[Waiting]) -> list[tuple[int, bytes]]:
-    """First ordinal and bytes of each chunk, as they are stored."""
-    return [(first, pack_waiting(first, waiting[first : first + CHUNK])) for first in range(0, len(waiting), CHUNK)]
 
 
 # Times and content

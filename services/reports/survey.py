@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 
 from shared.process import logs
 from shared.process.lifecycle import pause
-from shared.redis import backlog, keys, redis, sending_domains
+from shared.redis import backlog, domain_tables, keys, redis
 from shared.redis.backlog import GroupLag, Place, Waits
 from shared.redis.ready import LANES
 from shared.redis.redis import Client, RedisAway
@@ -213,7 +213,7 @@ class Survey:
     async def _keys(self) -> Iterable[tuple[Gauge, Seen]]:
         counts: dict[tuple[str, ...], float] = {}
         since: dict[tuple[str, ...], float] = {}
-        for key in await sending_domains.keys_of_all(self._client):
+        for key in await domain_tables.keys_of_all(self._client):
             counts[key.state,] = counts.get((key.state,), 0) + 1
             since[key.state,] = min(since.get((key.state,), key.since / 1000), key.since / 1000)
         return [(DKIM_KEYS, counts), (DKIM_SINCE, since)]

@@ -11,17 +11,9 @@ from shared.mail.dkim_keys import Vault
 from shared.mail.domain_names import InvalidDomain
 from shared.net import dns
 from shared.redis import redis
-from shared.redis.sending_domains import (
-    CACHE_SECONDS,
-    INSTALLATION,
-    DomainHeld,
-    DomainTaken,
-    NotShown,
-    SendingDomain,
-    SendingDomains,
-    proof_record,
-)
+from shared.redis.sending_domains import CACHE_SECONDS, DomainHeld, DomainTaken, NotShown, SendingDomains
 from shared.redis.tenants import Tenants
+from shared.words.sending_domain import INSTALLATION, SendingDomain, proof_record
 from tests.fakes.dns_server import DnsServer
 
 HOSTS = ("links.house.example", "bounces.house.example")

@@ -23,8 +23,9 @@ from shared.mail import dkim_keys
 from shared.mail.dkim_keys import Vault
 from shared.process.settings import Quotas
 from shared.redis import keys, redis
+from shared.redis.domain_tables import COUNTED_MS
 from shared.redis.ready import LANES
-from shared.redis.sending_domains import COUNTED_MS, SendingDomains
+from shared.redis.sending_domains import SendingDomains
 from shared.redis.tenants import CACHE_SECONDS, Tenants
 from shared.words import content, ids
 from shared.words.errors import Fault

@@ -63,9 +63,10 @@ from shared.redis.ready import (
     Recorded,
     Taken,
 )
-from shared.redis.sending_domains import CACHE_SECONDS, INSTALLATION, SendingDomains
+from shared.redis.sending_domains import CACHE_SECONDS, SendingDomains
 from shared.redis.suppression import SuppressionList
 from shared.words import content, events, ids
+from shared.words.sending_domain import INSTALLATION
 from shared.words.tokens import TokenKeys
 from shared.words.verp import Verp, VerpKeys
 from tests.fakes.passage import FreeGate, FreePassage, Sessions, Unstopped

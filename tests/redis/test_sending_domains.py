@@ -11,14 +11,8 @@ from shared.mail.dkim_keys import Algorithm, CannotOpen, Vault
 from shared.mail.dkim_rotation import RETIRING_MS, NothingWaiting, NotPublished
 from shared.mail.domain_names import InvalidDomain
 from shared.redis import keys, redis
-from shared.redis.sending_domains import (
-    CACHE_SECONDS,
-    INSTALLATION,
-    DomainTaken,
-    SendingDomain,
-    SendingDomains,
-    records,
-)
+from shared.redis.sending_domains import CACHE_SECONDS, DomainTaken, SendingDomains
+from shared.words.sending_domain import INSTALLATION, SendingDomain, records
 
 OLD, NEW = b"o" * 32, b"n" * 32
 NAME = "news.example.org"

@@ -7,7 +7,8 @@ from services.local.mailbox import dkim, http, store
 from shared.http.parts import Mounted, Parts
 from shared.mail.domain_names import InvalidDomain
 from shared.net import dns
-from shared.redis.sending_domains import SendingDomains, records
+from shared.redis.sending_domains import SendingDomains
+from shared.words.sending_domain import records
 
 
 def routes(parts: Parts) -> Mounted:

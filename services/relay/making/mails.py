@@ -23,8 +23,9 @@ from shared.process.sandbox import Unavailable
 from shared.redis import jobs
 from shared.redis.ready import LANES
 from shared.redis.redis import Client
-from shared.redis.sending_domains import DomainTaken, SendingDomain
+from shared.redis.sending_domains import DomainTaken
 from shared.words import content, events
+from shared.words.sending_domain import SendingDomain
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from services.queueing import appending, encodings, jobs
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
 from services.queueing.compile import Limits
-from services.queueing.jobs import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
+from services.queueing.recipients import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
 from shared.mail.templates import Templates
 from shared.words.errors import Fault, Problem
 from shared.words.variables import MAX_DEPTH

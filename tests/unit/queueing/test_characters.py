@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from services.queueing import characters
 from services.queueing.appending import CsvRows, JsonRows
 from services.queueing.compile import Limits
-from services.queueing.jobs import Job, Recipient, wait
+from services.queueing.jobs import Job
+from services.queueing.recipients import Recipient, wait
 from shared.redis.recipients import Waiting
 from shared.words.errors import Fault, Problem
 from tests.jobs import read_job

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing import jobs
+from services.queueing import jobs, recipients
 from services.queueing.compile import Limits
 from shared.words.errors import Problem
 from tests.jobs import read_job
@@ -176,7 +176,7 @@ def test_at_most_a_hundred_faults_are_listed_and_the_rest_is_counted() -> None:
 def test_chunks_cover_every_recipient_once() -> None:
     job = _read({**GOOD, "recipients": [{"email": f"u{n}@exemple.fr"} for n in range(1201)]})
 
-    assert [first for first, _ in jobs.chunks(job.waiting)] == [0, 500, 1000]
+    assert [first for first, _ in recipients.chunks(job.waiting)] == [0, 500, 1000]
 
 
 JSON = st.recursive(

@@ -1,0 +1,183 @@
+"""What one recipient of a job may look like, and who is rejected, and why. Pure.
+
+The same of each, whether they came in a job, as a line of JSON, or as a row of CSV.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.queueing import characters
+from services.queueing.cut import MAX_SHOWN_CHARS, fault_of, refuse_not_json
+from services.queueing.trial import MAX_TRIED, Tried
+from shared.mail import addresses
+from shared.mail.templates import is_deeper
+from shared.redis.recipients import Waiting, pack_waiting
+from shared.words.described import says
+from shared.words.errors import NOT_JSON, Fault
+from shared.words.variables import MAX_DEPTH
+
+#: Variables of one recipient, as msgpack. A campaign's are 200 bytes; this stops what belongs into the content.
+MAX_VARIABLES_BYTES = 16_384
+#: One recipient as JSON, in a job and as a line: with his variables, and what escapes add to them.
+MAX_RECIPIENT_BYTES = 65_536
+#: Recipients of a chunk: what is decided and queued in one go.
+CHUNK = 500
+#: What is kept of an address that is none, for the caller to know it again. (A real one has 254 octets.)
+MAX_EMAIL_CHARS = 320
+#: What is kept with a recipient for the caller: a few ids.
+MAX_METADATA = 50
+#: Variables of one recipient, by name: more than a mail can show.
+MAX_VARIABLES = 1_000
+
+#: Of a recipient, and of a job for all of them.
+Variables = Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_length=MAX_VARIABLES)]
+
+
+class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`optin: false` of a person keeps a bulk mail from him; without `tracking_consent` he gets plain links."""
+
+    email: Annotated[str, says("The address.", "ana@exemple.fr")]
+    name: Annotated[str, says("The name that stands beside the address in `To`.", "Ana", max_length=200)] = ""
+    variables: Annotated[Variables, says("What templates are filled with for this recipient.", {"prenom": "Ana"})] = {}
+    metadata: Annotated[
+        Annotated[
+            dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]],
+            Meta(max_length=MAX_METADATA),
+        ]
+        | None,
+        says("What is kept with the message and shown with it.", {"crm_id": "17"}),
+    ] = None
+    kind: Annotated[Literal["person", "professional"], says("Whose address it is.", "person")] = "person"
+    optin: Annotated[bool | None, says("Whether the recipient agreed to be written to; null where unknown.", True)] = (
+        None
+    )
+    tracking_consent: Annotated[bool, says("Whether the recipient agreed to be tracked.", True)] = True
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A recipient that will not be queued: his index in the request, his address as given, and a word."""
+
+    index: int
+    email: str
+    reason: str
+
+
+_recipient_decoder = msgspec.json.Decoder(Recipient)
+
+
+def read_recipient(row: bytes | msgspec.Raw | memoryview, at: str, begin: int | None = None) -> Recipient | Fault:
+    """One recipient as JSON, or what is wrong with it. Problem 400 if it was cut out of a body, where it begins then,
+    and is no JSON."""
+    if len(memoryview(row)) > MAX_RECIPIENT_BYTES:
+        return Fault(at, f"longer than {MAX_RECIPIENT_BYTES} bytes")
+    try:
+        return _recipient_decoder.decode(row)
+    except NOT_JSON as error:
+        refuse_not_json(error, row, begin)
+        return fault_of(at, error)
+
+
+def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
+    """One recipient that did not come as JSON, under the same limits."""
+    try:
+        return msgspec.convert(given, Recipient)
+    except msgspec.ValidationError as error:
+        return fault_of(at, error)
+
+
+def accept(recipients: Sequence[Recipient], stream: str) -> tuple[list[Waiting], list[Rejected], list[Fault]]:
+    """Each recipient as he waits, at his place; those that are rejected; and the faults that refuse them all."""
+    waiting: list[Waiting] = []
+    rejected: list[Rejected] = []
+    faults: list[Fault] = []
+    seen: set[str] = set()
+    for index, recipient in enumerate(recipients):
+        one = wait(recipient, stream, f"$.recipients[{index}]", seen)
+        if isinstance(one, Fault):
+            faults.append(one)
+            continue
+        waiting.append(one)
+        if one.rejected is not None:
+            rejected.append(Rejected(index, one.email, one.rejected))
+    return waiting, rejected, faults
+
+
+def first_accepted(recipients: Sequence[Recipient], stream: str) -> list[Tried]:
+    """Those that the content is tried with: the first that are not rejected."""
+    tried: list[Tried] = []
+    seen: set[str] = set()
+    for recipient in recipients[: 100 * MAX_TRIED]:
+        one = wait(recipient, stream, "", seen)
+        if not isinstance(one, Fault) and one.rejected is None:
+            tried.append(Tried(one.email, one.name, one.variables))
+        if len(tried) == MAX_TRIED:
+            break
+    return tried
+
+
+def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting | Fault:
+    """The recipient as he waits to be queued, perhaps rejected. `seen` has the keys of the addresses before him. Here
+    everybody comes by, as JSON, a line of it, or a row of CSV."""
+    if (fault := _characters_fault(recipient, at)) is not None:
+        return fault
+    variables = _pack_variables(recipient, at)
+    if isinstance(variables, Fault):
+        return variables
+    email, reason = recipient.email, None
+    try:
+        address = addresses.parse(recipient.email)
+        email = str(address)
+        if address.key in seen:
+            reason = "duplicate_address"
+        elif stream == "bulk" and recipient.kind == "person" and recipient.optin is False:
+            reason = "not_opted_in"
+        seen.add(address.key)
+    except addresses.InvalidAddress:
+        email, reason = email[:MAX_EMAIL_CHARS], "invalid_address"
+    return Waiting(
+        email=email,
+        name=recipient.name,
+        variables=variables,
+        metadata=recipient.metadata,
+        rejected=reason,
+        untracked=not recipient.tracking_consent,
+    )
+
+
+def _characters_fault(recipient: Recipient, at: str) -> Fault | None:
+    if (what := characters.word_fault(recipient.name)) is not None:
+        return Fault(f"{at}.name", what)
+    for name, value in (recipient.metadata or {}).items():
+        if (what := characters.word_fault(name) or characters.value_fault(value)) is not None:
+            return Fault(f"{at}.metadata", what)
+    return None
+
+
+def _pack_variables(recipient: Recipient, at: str) -> msgspec.Raw | Fault:
+    try:
+        packed = msgspec.msgpack.encode(recipient.variables)
+    except (OverflowError, UnicodeEncodeError, RecursionError) as error:
+        return Fault(f"{at}.variables", f"cannot be stored: {error}")
+    if len(packed) > MAX_VARIABLES_BYTES:
+        return Fault(f"{at}.variables", f"{len(packed)} bytes; at most {MAX_VARIABLES_BYTES}")
+    if is_deeper(recipient.variables, MAX_DEPTH):
+        return Fault(f"{at}.variables", f"nested too deeply; at most {MAX_DEPTH} levels")
+    if (wrong := characters.fault_inside(recipient.variables)) is not None:
+        return Fault(f"{at}.variables{wrong[0]}"[:MAX_SHOWN_CHARS], wrong[1])
+    return msgspec.Raw(packed)
+
+
+def seen_digest(waiting: Waiting) -> bytes:
+    """Eight bytes by which an open job knows that it has this address already."""
+    return blake2b(waiting.email.lower().encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+
+def chunks(waiting: Sequence[Waiting]) -> list[tuple[int, bytes]]:
+    """First ordinal and bytes of each chunk, as they are stored."""
+    return [(first, pack_waiting(first, waiting[first : first + CHUNK])) for first in range(0, len(waiting), CHUNK)]

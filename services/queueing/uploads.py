@@ -1,0 +1,161 @@
+"""What became of the rows of an upload: read a few at a time, stored in batches, counted, and told in one answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+
+from services.queueing import recipients
+from services.queueing.appending import CsvRows, JsonRows, Row
+from services.queueing.encodings import UnknownCharset, charset
+from services.queueing.jobs import MAX_FAULTS
+from shared.redis.recipients import pack_waiting_row
+from shared.words.described import says
+from shared.words.errors import Fault, Problem
+
+#: Recipients appended in one round trip.
+APPEND_BATCH = 500
+#: What is read of an upload at a time, and lines of it that are looked at before others get their turn: about 2 ms. A
+#: line with a recipient costs as much as ten with nothing.
+APPEND_BYTES = 16_384
+LINES_IN_A_GO = 500
+LINES_OF_A_RECIPIENT = 10
+#: Faults after which an upload is not what it was meant to be: the wrong file, or an attack.
+MOST_FAULTS = 10_000
+#: And lines with nothing in them: a spreadsheet saved whole has a million.
+MOST_BLANK_LINES = 1_100_000
+#: Rejected lines and faults listed in one answer; they are counted beyond.
+MAX_LISTED = 1000
+
+
+class RejectedLine(msgspec.Struct, frozen=True):
+    """A recipient that will not be mailed, the line he stood on, and why, in one word."""
+
+    line: Annotated[int, says("The line of the body, from 1.", 4)]
+    email: Annotated[str, says("The address as it was given.", "ana@exemple")]
+    reason: Annotated[str, says("Why, in one word.", "invalid_address")]
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """`appended` recipients are stored, `duplicates` were there already, `faults` could not be read. A request that
+    broke off may be repeated whole: what it had stored is then counted as duplicates. `stopped` says why the rest was
+    not read: `too_many_faults` or `too_many_blank_lines`; what came before is stored. `warnings` name columns of a CSV
+    that are of no use, since no template can name them. Where there is nothing to store the request is refused with
+    what was found."""
+
+    appended: Annotated[int, says("How many recipients were stored.", 49_998)]
+    duplicates: Annotated[int, says("How many were there already.", 1)]
+    rejected: Annotated[list[RejectedLine], says("Who will not be mailed, up to 1,000 of them.")]
+    rejected_total: Annotated[int, says("How many will not be.", 1)]
+    faults: Annotated[list[Fault], says("Lines that could not be read, up to 1,000 of them.")]
+    faults_total: Annotated[int, says("How many could not be.", 1)]
+    stopped: Annotated[str | None, says("Why the rest was not read, if it was not.", None, "too_many_faults")] = None
+    warnings: Annotated[list[Fault], says("Columns that are of no use.")] = []
+
+
+class Uploading:
+    """Collects rows into batches and counts what became of them."""
+
+    def __init__(
+        self, append: Callable[[Sequence[tuple[bytes, bytes]]], Awaitable[tuple[str, int]]], stream: str
+    ) -> None:
+        self._append = append
+        self._stream = stream
+        self._batch: list[tuple[bytes, bytes]] = []
+        self._appended = 0
+        self._duplicates = 0
+        self._rejected: list[RejectedLine] = []
+        self._rejected_total = 0
+        self._faults: list[Fault] = []
+        self._faults_total = 0
+        self._in_a_go = 0
+        self._blank_lines = 0
+        #: Why no more is read.
+        self.stopped: str | None = None
+
+    async def read(self, rows: Iterable[Row]) -> None:
+        """Whatever they are, the others' requests have their turn between some of them: a row that is stored waits for
+        the storage, any other for nothing."""
+        for number, row in rows:
+            if row is not None:
+                self._in_a_go += LINES_OF_A_RECIPIENT
+                await self._add(number, row)
+            else:
+                self._in_a_go += 1
+                self._blank_lines += 1
+            if self._in_a_go >= LINES_IN_A_GO:
+                self._in_a_go = 0
+                await asyncio.sleep(0)
+            if self._faults_total >= MOST_FAULTS:
+                self.stopped = "too_many_faults"
+                return
+            if self._blank_lines >= MOST_BLANK_LINES:
+                self.stopped = "too_many_blank_lines"
+                return
+
+    async def _add(self, number: int, row: recipients.Recipient | Fault) -> None:
+        waiting = row if isinstance(row, Fault) else recipients.wait(row, self._stream, f"line {number}", set())
+        if isinstance(waiting, Fault):
+            self._faults_total += 1
+            if len(self._faults) < MAX_LISTED:
+                self._faults.append(waiting)
+            return
+        if waiting.rejected is not None:
+            self._rejected_total += 1
+            if len(self._rejected) < MAX_LISTED:
+                self._rejected.append(RejectedLine(number, waiting.email, waiting.rejected))
+        self._batch.append((recipients.seen_digest(waiting), pack_waiting_row(waiting)))
+        if len(self._batch) >= APPEND_BATCH:
+            await self.flush()
+
+    async def flush(self) -> None:
+        if not self._batch:
+            return
+        word, fresh = await self._append(self._batch)
+        if word != "appended":
+            raise Problem("not_open", "the job was started; recipients can no longer be appended")
+        self._appended += fresh
+        self._duplicates += len(self._batch) - fresh
+        self._batch = []
+
+    def result(self, warnings: list[Fault]) -> Appended:
+        """Problem 422 if nobody came by who can be stored."""
+        if self._appended + self._duplicates == 0:
+            raise self._nothing()
+        return Appended(
+            self._appended,
+            self._duplicates,
+            self._rejected,
+            self._rejected_total,
+            self._faults,
+            self._faults_total,
+            self.stopped,
+            warnings[:MAX_LISTED],
+        )
+
+    def _nothing(self) -> Problem:
+        number = "one line" if self._faults_total == 1 else f"{self._faults_total} lines"
+        found = "the body has no recipient"
+        if self._faults:
+            found = f"{number} could not be read; {self._faults[0].at}: {self._faults[0].what}"
+        stopped = f"; the rest was not read ({self.stopped})" if self.stopped else ""
+        shown = self._faults[:MAX_FAULTS]
+        return Problem("nothing_appended", f"nothing was appended: {found}{stopped}", shown)
+
+
+def rows_of(content_type: str, charset_said: str | None) -> JsonRows | CsvRows:
+    """Whoever reads a body of that kind. Problem 415."""
+    try:
+        said = charset(charset_said)
+    except UnknownCharset as fault:
+        raise Problem("unsupported_media_type", str(fault)) from fault
+    match content_type:
+        case "application/x-ndjson" | "application/ndjson" | "application/json-seq":
+            return JsonRows(said)
+        case "text/csv":
+            return CsvRows(said)
+        case "text/tab-separated-values":
+            return CsvRows(said, "\t")
+        case other:
+            raise Problem("unsupported_media_type", f"expected application/x-ndjson or text/csv, got {other[:100]}")
