@@ -60,6 +60,8 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
             case.body = _chance.choice(BEGINNINGS) + body
         case "POST /v1/jobs", dict(body):
             case.body = {**body, **GOOD_JOB} if _chance.random() < 0.5 else GOOD_JOB
+        case "POST /v1/jobs/{job}/start", dict():
+            case.body = {"send_at": None}
         case "POST /v1/domains/{domain}/activate", dict():
             case.body = {"force": True}
         case "POST /v1/domains", dict():

@@ -87,7 +87,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     """Makes one of everything that a path can name."""
     attachment = {"filename": "a.txt", "content": base64.b64encode(b"bonjour").decode(), "content_type": "text/plain"}
     job_id = await stack.send("ana@api.test", "bo@api.test", attachments=[attachment])
-    opened, paused = await open_jobs(stack), await open_jobs(stack)
+    opened, paused, startable = await open_jobs(stack), await open_jobs(stack), await startable_jobs(stack)
     for at in range(MANY):
         assert (await stack.call("POST", "/v1/domains", {"domain": f"known-{at}.test"}))[0] == 201
         assert (await stack.call("PUT", f"/v1/suppressions/known-{at}@api.test"))[0] == 201
@@ -107,7 +107,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         **{f"/{kind}/{{token}}": {"token": found} for kind, found in tokens.items()},
         "/v1/jobs/{job}": {"job": [job_id, *opened[:1]]},
         "/v1/jobs/{job}/recipients": {"job": opened},
-        "/v1/jobs/{job}/start": {"job": opened},
+        "/v1/jobs/{job}/start": {"job": startable},
         "/v1/jobs/{job}/pause": {"job": paused[:1]},
         "/v1/jobs/{job}/resume": {"job": paused[1 : MANY // 2]},
         **operated,
@@ -144,6 +144,17 @@ async def open_jobs(stack: Stack) -> list[str]:
     answers = [await stack.call("POST", "/v1/jobs?state=open", without_recipients()) for _ in range(MANY)]
     assert {status for status, _ in answers} == {202}
     return [answer["id"] for _, answer in answers]
+
+
+async def startable_jobs(stack: Stack) -> list[str]:
+    """Open, and with somebody in each: the fuzzer may empty none of them."""
+    opened = await open_jobs(stack)
+    for one in opened:
+        rows = b'{"email": "ana@start.test"}'
+        kind = {"Content-Type": "application/x-ndjson"}
+        appended = await stack.call("POST", f"/v1/jobs/{one}/recipients", data=rows, headers=kind)
+        assert appended[0] == 200, appended
+    return opened
 
 
 async def given_domains(stack: Stack) -> list[str]:

@@ -134,7 +134,7 @@ async def follows_a_message(stack: Stack, job: str) -> None:
         "message.accepted", "message.deferred", "message.delivered",
     ]  # fmt: skip
     logs = "".join(file.read_text() for file in (stack.directory / "logs").glob("relay*.log"))
-    lines = [line for line in logs.splitlines() if job in line and '"ordinal":7,' in line]
+    lines = [line for line in logs.splitlines() if f'"message":"{job}.7"' in line]
     assert {json.loads(line)["event"] for line in lines} >= {"deferred", "delivered"}
 
 

@@ -291,10 +291,12 @@ async def test_a_fact_about_a_job_that_is_not_kept_any_more_leaves_nothing_behin
 
 
 async def test_facts_that_cannot_be_understood_are_hopeless_and_the_others_count(client: Any) -> None:
+    """But what a newer program wrote waits for a newer reader."""
     await make_group(client)
     await make_job(client)
     await client.xadd(keys.events(P), {"t": "Teleported", "v": 1, "b": b"\x90"})
     await client.xadd(keys.events(P), {"t": "Opened", "v": 2, "b": events.encode(events.Opened(**about(0, "new")))})
+    await client.xadd(keys.events(P), {"t": "Opened", "v": 1, "b": b"\x90"})
     await publish(client, events.Opened(**about(2**31, "far")), events.Opened(**about(0, "open")))
     reports = Reports(ReportStore(client), lambda: 0)
     consumer = bus.Consumer(client, PARTITIONS, keys.events, keys.GROUP_REPORTS, "one", reports.count)
@@ -303,13 +305,13 @@ async def test_facts_that_cannot_be_understood_are_hopeless_and_the_others_count
     running = asyncio.create_task(consumer.run(stopping))
 
     async with asyncio.timeout(60):
-        while await client.xlen(keys.dead(keys.events(P))) < 3:  # noqa: ASYNC110 - Redis's state
+        while await client.xlen(keys.dead(keys.events(P))) < 2:  # noqa: ASYNC110 - Redis's state
             await asyncio.sleep(0.01)
     stopping.set()
     await running
 
     assert (await counts(client)).counts.opens.total == 1
-    assert (await client.xpending(keys.events(P), keys.GROUP_REPORTS))["pending"] == 0
+    assert (await client.xpending(keys.events(P), keys.GROUP_REPORTS))["pending"] == 2
 
 
 async def test_counts_are_exact_when_the_process_dies_again_and_again(client: Any) -> None:
@@ -699,5 +701,5 @@ def test_the_routes_describe_themselves() -> None:
     unused: Any = None
     document = api.openapi(http.routes(unused, unused, unused, unused, 1))
 
-    assert set(document["paths"]) == {"/v1/jobs/{job}", "/v1/messages/{message}", "/v1/events"}
+    assert set(document["paths"]) == {"/v1/jobs", "/v1/jobs/{job}", "/v1/messages/{message}", "/v1/events"}
     assert "JobReport" in document["components"]["schemas"]
