@@ -20,7 +20,7 @@ from pathlib import Path
 from shared.words.rates import Rate, allowed, parse_rate
 from tests.fakes.dns_server import DnsServer
 from tests.fakes.smtp_server import SmtpServer
-from tests.flows.stack import Stack
+from tests.flows.stack import Stack, job
 
 USUAL = (
     "job:1/m", "job:10000/h", "job:10/s", "job:40/s", "job:100/s", "job:500/s",
@@ -86,16 +86,25 @@ async def measure(kind: str, rate: Rate, seconds: float) -> list[float]:
             environ = {**route, "ESTAFETTE_RELAY_SHAPING_FILE": str(shaping)}
             async with Stack.running(Path(folder) / "run", environ) as stack:
                 of_job = {"rate": str(rate)} if kind == "job" else {}
-                left = int(rate.per_s * (SETTLE_S + seconds + RESERVE_S)) + 10
-                number = 0
-                while left > 0:
-                    count = min(left, 9_000)
-                    addresses = (f"u{number + one}@x.test" for one in range(count))
-                    await stack.send(*addresses, html=None, text="hello", **of_job)
-                    number, left = number + count, left - count
+                await send(stack, int(rate.per_s * (SETTLE_S + seconds + RESERVE_S)) + 10, **of_job)
                 await first.wait()
                 await asyncio.sleep(SETTLE_S + seconds)
     return arrivals
+
+
+async def send(stack: Stack, messages: int, **fields: str) -> None:
+    """One job, however many they are: its rate is its own."""
+    body = job(html=None, text="hello", **fields)
+    del body["recipients"]
+    status, opened = await stack.call("POST", "/v1/jobs?state=open", body)
+    assert status == 202, opened
+    path = f"/v1/jobs/{opened['id']}"
+    rows = "".join(f'{{"email": "u{number}@x.test"}}\n' for number in range(messages))
+    kind = {"Content-Type": "application/x-ndjson"}
+    status, appended = await stack.call("POST", f"{path}/recipients", data=rows, headers=kind)
+    assert (status, appended.get("appended")) == (200, messages), appended
+    status, started = await stack.call("POST", f"{path}/start")
+    assert status == 202, started
 
 
 def judge(arrivals: Sequence[float], rate: Rate, seconds: float) -> tuple[float, int]:
