@@ -33,7 +33,7 @@ from shared.words.verp import VerpKeys
 JOBS_KEPT = 200
 #: And how large their contents may be together: one with attachments can have 14 MB.
 CONTENT_BYTES_KEPT = 64 * 1024 * 1024
-#: Private keys are loaded once: it takes 26 ms.
+#: Private keys are opened and loaded once.
 SIGNERS_KEPT = 1000
 #: How long a job goes on without asking again whose its domain is, and what signs for it: that is remembered already.
 DOMAIN_MS = 1_000
@@ -236,19 +236,18 @@ class Mails:
         domain = await self._domains.for_sending(tenant, work.from_domain, any_from_domain=False)
         if not self._origin.dkim:
             return
-        signers = [await self._signer(domain.domain, key) for key in domain.signing]
+        signers = [self._signer(domain.domain, key) for key in domain.signing]
         covering = feedback.covering_domain(domain.domain, self._origin.bounce_domain.lower())
         if covering != domain.domain and work.stream in feedback.STREAMS:
             ours = await self._domains.of_installation(covering)
-            signers += [await self._signer(ours.domain, key) for key in ours.signing[:1]] if ours is not None else []
+            signers += [self._signer(ours.domain, key) for key in ours.signing[:1]] if ours is not None else []
         work.signers = tuple(signers)
         work.complaints = any(signer.domain == covering for signer in signers)
 
-    async def _signer(self, domain: str, key: Key) -> Signer:
+    def _signer(self, domain: str, key: Key) -> Signer:
         name = (domain, key.selector)
         known = self._signers.known(name)
         if known is None:
-            pem = self._domains.private_key(domain, key)
-            known = await asyncio.to_thread(Signer, domain, key.selector, pem)
+            known = Signer(domain, key.selector, self._domains.private_key(domain, key))
             self._signers.keep(name, known)
         return known

@@ -315,7 +315,7 @@ def signers_of(domains: SendingDomains) -> Callable[[str], Awaitable[Sequence[Si
             if domain is None:
                 return ()
             pems = [(key.selector, domains.private_key(domain.domain, key)) for key in domain.signing]
-            return [await asyncio.to_thread(Signer, domain.domain, selector, pem) for selector, pem in pems]
+            return [Signer(domain.domain, selector, pem) for selector, pem in pems]
         except (InvalidDomain, CannotOpen, InvalidKey) as unusable:
             logs.get_logger().warning("tls_report_unsigned", domain=name, reason=str(unusable)[:300])
             return ()

@@ -53,7 +53,7 @@ def packed(message: Asked | Answered) -> bytes:
 def signed(asked: Asked, keys: Keys) -> Iterator[Answered]:
     """What is asked for, a few mails at a time. `keys` is what is known, and is kept up to date."""
     for number, pem in asked.keys:
-        keys[number] = dkim_keys.signer(pem, sound=True)
+        keys[number] = dkim_keys.signer(pem)
     for at in range(0, len(asked.mails), ANSWERED_TOGETHER):
         some = asked.mails[at : at + ANSWERED_TOGETHER]
         yield Answered([(mail, [keys[key](digest) for key, digest in wanted]) for mail, wanted in some])
