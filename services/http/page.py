@@ -20,7 +20,7 @@ HEAD = """\
 {about}
 
 The same is served as OpenAPI 3.1 at `/v1/openapi.json`, from which most languages make a client. In the examples,
-`$BASE` is where the engine is reached, `http://127.0.0.1:8025` after a start on your own machine, and `$KEY` is a key
+`$BASE` is where the engine is reached, `http://127.0.0.1:8080` after a start on your own machine, and `$KEY` is a key
 of a tenant: `Authorization: Bearer …`. What a key may do are its scopes; each operation names the one it asks for.
 `GET` may be asked as `HEAD`. Bodies are UTF-8, at most as large as `queueing.max_body_bytes` says.
 

@@ -3,7 +3,7 @@
 Reads       the ready queues by site (`shared.redis.ready`); the compiled content of jobs; the suppression list; the
             keys of sending domains; what is stopped; MX and TLSA records, MTA-STS policies; the operator's files of
             limits and source addresses.
-Writes      the facts Delivered, Deferred, Bounced, Expired, and Suppressed where an address left after queueing;
+Writes      the facts Delivered, Deferred, Bounced, Expired, Failed and Cancelled, and Suppressed where an address left;
             messages to be tried again; what all relays count together (permits, slots, paces); TLS reports.
 Owns        routes, connections, limits, source addresses, retries, encryption to hosts, the DKIM signatures.
 Promises    A message leaves the hands of a relay by a recorded end, by its retry time, or by being put back (1).

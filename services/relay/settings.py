@@ -17,7 +17,7 @@ class Relay(AgreedRelay, frozen=True, kw_only=True):
 
     #: The name in EHLO; empty: this host's.
     helo: str = ""
-    #: Of one relay process, and of all together where shaping limits them.
+    #: Connections of one relay process to a site, of each pool, whatever shaping allows all relays together.
     connections_per_site: Positive = 20
     #: How long a relay may be silent before the others take its messages. Below a second a busy one would lose them.
     lease_ms: Annotated[int, Meta(ge=1_000, le=MOST)] = 15_000

@@ -17,7 +17,7 @@ from shared.redis import backlog, domain_tables, keys, redis
 from shared.redis.backlog import GroupLag, Place, Waits
 from shared.redis.ready import LANES
 from shared.redis.redis import Client, RedisAway
-from shared.redis.stops import StopList, job_of
+from shared.redis.stops import StopList, kind_of
 from shared.words.sites import provider_label
 
 #: Between two looks: a scrape every 15 seconds finds what is new.
@@ -56,7 +56,11 @@ DEAD = Gauge("estafette_stream_dead_entries", "What lies in dead streams", ["str
 MEMORY = Gauge("estafette_redis_memory_bytes", "What Redis uses; of a cluster the fullest master")
 MEMORY_MAX = Gauge("estafette_redis_memory_max_bytes", "What it may use (maxmemory); 0: any number")
 JOBS = Gauge("estafette_jobs_unfinished", "Jobs that are open, scheduled, in queueing, or have parked mail", ["state"])
-STOPS = Gauge("estafette_jobs_stops", "Stops in force, of jobs and of tenants' bulk", ["what", "reason"])
+STOPS = Gauge(
+    "estafette_jobs_stops",
+    "Stops in force, of jobs, tenants' bulk, sites and source addresses at sites",
+    ["what", "reason"],
+)
 STOPPED_SINCE = Gauge(
     "estafette_jobs_stopped_since_timestamp_seconds", "Since when the first of them is", ["what", "reason"]
 )
@@ -205,7 +209,7 @@ class Survey:
         counts: dict[tuple[str, ...], float] = {}
         since: dict[tuple[str, ...], float] = {}
         for name, stop in (await StopList(self._client).all()).items():
-            labels = "job" if job_of(name) else "tenant", stop.reason
+            labels = kind_of(name), stop.reason
             counts[labels] = counts.get(labels, 0) + 1
             since[labels] = min(since.get(labels, stop.since_ms / 1000), stop.since_ms / 1000)
         return [(STOPS, counts), (STOPPED_SINCE, since)]

@@ -100,6 +100,11 @@ def of_source(site: str, source: str) -> str:
     return f"source:{source}@{site}"
 
 
+def kind_of(name: str) -> str:
+    """What the name is about: `job`, `tenant`, `site` or `source`."""
+    return name.partition(":")[0]
+
+
 def site_of(name: str) -> str:
     """The site that the name is about, "" if it is about something else."""
     kind, _, site = name.partition(":")

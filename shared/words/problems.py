@@ -138,7 +138,11 @@ PROBLEMS: dict[str, Kind] = {
     ),
     "too_many_connections": Kind(429, "Too many connections", "The caller's address has too many connections here."),
     "internal_error": Kind(500, "Internal error", "This is our fault, and it is logged."),
-    "unavailable": Kind(503, "Unavailable", "What the answer needs cannot be had now: try again in a moment."),
+    "unavailable": Kind(
+        503,
+        "Unavailable",
+        "What the answer needs cannot be had now: try again soon. A job may be stored: repeat its Idempotency-Key.",
+    ),
     "timed_out": Kind(504, "Timed out", "What the answer needs took too long."),
 }
 

@@ -92,7 +92,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
     ),
     "EstafetteBreakerStopped": (
         {'estafette_jobs_stops{what="job",reason="invalid_rate"}': "1x9"},
-        {'estafette_jobs_stops{what="job",reason="paused"}': "5x9"},
+        {
+            'estafette_jobs_stops{what="job",reason="paused"}': "5x9",
+            'estafette_jobs_stops{what="site",reason="suspended"}': "5x9",
+        },
         5,
     ),
     "EstafetteDeadEntries": (

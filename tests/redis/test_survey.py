@@ -8,7 +8,7 @@ from prometheus_client import REGISTRY
 from services.reports.survey import HOLD_MS, Survey
 from shared.redis import keys
 from shared.redis.ready import Queued, ReadyQueues
-from shared.redis.stops import Stop, StopList, of_job
+from shared.redis.stops import SUSPENDED, Stop, StopList, of_job, of_site
 from shared.words import events
 
 JOB = "06h006mus2uer1pplc9g"
@@ -29,6 +29,7 @@ async def test_what_waits_is_told_and_forgotten_when_it_is_gone(client: Any) -> 
     survey = Survey(client, 8, "one", lambda: NOW)
     await enqueue(client, "gmail", 2)
     await StopList(client).add(of_job(JOB), Stop("invalid_rate", "acme", 5_000, "engine"))
+    await StopList(client).add(of_site("gmail"), Stop(SUSPENDED, "", 6_000, "ana"))
     await client.xadd(keys.dead(keys.events(2)), {"t": "Opened"})
 
     await survey.look()
@@ -37,6 +38,7 @@ async def test_what_waits_is_told_and_forgotten_when_it_is_gone(client: Any) -> 
     assert value("estafette_queue_messages", **gmail) == 2
     assert value("estafette_queue_oldest_seconds", **gmail) is not None
     assert value("estafette_jobs_stops", what="job", reason="invalid_rate") == 1
+    assert value("estafette_jobs_stops", what="site", reason="suspended") == 1
     assert value("estafette_jobs_stopped_since_timestamp_seconds", what="job", reason="invalid_rate") == 5
     assert value("estafette_stream_dead_entries", stream="events") == 1
     assert value("estafette_stream_dead_entries", stream="ready") == 0

@@ -45,12 +45,12 @@ class MailboxMessage(msgspec.Struct, frozen=True):
     received_at: Annotated[str, says("When the mailbox took it.", "2026-01-31T09:05:00.123Z")]
     message_id: Annotated[str, says("Its header Message-ID.", "<068vjfm5s9m2rc1jqqrg.0@exemple.fr>")]
     size_bytes: Annotated[int, says("How large it is.", 18_230)]
-    links: Annotated[list[str], says("The links of its HTML, in source order.", ["http://127.0.0.1:8025/c/AbyDEu8"])]
+    links: Annotated[list[str], says("The links of its HTML, in source order.", ["http://127.0.0.1:8080/c/AbyDEu8"])]
     list_unsubscribe: Annotated[
-        list[str], says("The addresses in List-Unsubscribe.", ["http://127.0.0.1:8025/u/AbyDEu8"])
+        list[str], says("The addresses in List-Unsubscribe.", ["http://127.0.0.1:8080/u/AbyDEu8"])
     ]
     one_click: Annotated[
-        str | None, says("Where one click unsubscribes (RFC 8058).", "http://127.0.0.1:8025/u/AbyDEu8")
+        str | None, says("Where one click unsubscribes (RFC 8058).", "http://127.0.0.1:8080/u/AbyDEu8")
     ]
     dkim_domains: Annotated[list[str], says("The domains that its signatures name.", ["exemple.fr"])]
 
