@@ -235,6 +235,9 @@ def _question(together: Sequence[_Asked]) -> tuple[list[Limit], list[str], bytes
 
 @lru_cache(maxsize=4096)
 def _spaced(rates: tuple[Rate, ...]) -> list[tuple[str, float, float]]:
-    """Each rate as the script has it; its field tells two rates of one limit apart."""
-    spaced = [(f"{at}:{rate.period_ms}", spacing(rate)) for at, rate in enumerate(rates)]
+    """Each rate as the script has it; its field tells two rates of one limit apart. It is that of its period, so that
+    what was counted stays counted where an operator adds, drops or changes another one."""
+    periods = [rate.period_ms for rate in rates]
+    numbers = [periods[:at].count(period) for at, period in enumerate(periods)]
+    spaced = [(f"{number}:{rate.period_ms}", spacing(rate)) for number, rate in zip(numbers, rates, strict=True)]
     return [(name, one.interval_us, one.tolerance_us) for name, one in spaced]

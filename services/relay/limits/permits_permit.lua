@@ -36,7 +36,9 @@ for _, request in ipairs(asked[2]) do
     local fields = state(limit[1])
     for _, rate in ipairs(limit[2]) do
       local interval, tolerance = rate[2], rate[3]
-      local due = math.min(fields[rate[1]] or 0, now + tolerance + interval)
+      local known = fields[rate[1]] or 0
+      local due = math.min(known, now + tolerance + interval)
+      if due < known then changed[limit[1]] = true end -- the rate was a slower one: what it left is forgotten for good
       fields[rate[1]] = due
       if due - tolerance > now then
         local place = limit[1] .. ' ' .. rate[1]
