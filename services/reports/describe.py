@@ -36,6 +36,11 @@ class MessageReport(msgspec.Struct, frozen=True, kw_only=True):
     timeline: Annotated[list[TimelineEvent], says("What happened to it, in the order of time.")]
 
 
+def is_known(record: Record) -> bool:
+    """Not if a newer program counted it, of a kind that is told once this one is of that version, too."""
+    return record.code in state.FACT_NAMES
+
+
 def timeline_event(record: Record, fact: events.Fact | None) -> TimelineEvent:
     """One line of a message's timeline; `fact` is None when it is retained no more."""
     if fact is not None:

@@ -163,6 +163,7 @@ class _Routes:
                 timeline=[
                     describe.timeline_event(record, _fact(entry))
                     for record, entry in zip(records, entries, strict=True)
+                    if describe.is_known(record)
                 ],
             )
         )

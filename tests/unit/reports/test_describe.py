@@ -18,3 +18,9 @@ def test_a_fact_whose_details_are_gone_keeps_its_word_and_time() -> None:
     }
     for code in Code:
         describe.timeline_event(Record(code, "1-0", 1), None)
+
+
+def test_what_a_newer_program_counted_is_passed_over() -> None:
+    codes = range(1, 32)
+
+    assert [code for code in codes if describe.is_known(Record(code, "1-0", 1))] == [*Code]
