@@ -25,7 +25,8 @@ What happens then:
   then all goes on as before, for proxies that have not asked /readyz yet. A process that never was ready has
   nothing in flight: everything is cancelled at once. Otherwise `main` and the spawned tasks have
   `lifecycle.drain_seconds` to end by themselves; what is left then is cancelled; a second signal cancels at once.
-  SIGHUP is ignored.
+- SIGHUP reads settings again (`reloading`): the level of the log, and what `life.also_reload(part)` names. It ends
+  nothing, also when a terminal sends it that is closed.
 - An exception in `main` or in a spawned task is logged as `crashed`, stops the process in the same orderly way, and
   makes its exit code 1: a process with a dead part is worse than a restarted one. A task that merely returns is done.
   What nobody but the operator can mend (`OperatorFault`; what the machine refuses before the process was ever ready, as
@@ -45,8 +46,9 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -56,7 +58,9 @@ from prometheus_client import Gauge
 from shared.net.connections import Connections
 from shared.net.server import raise_descriptors
 from shared.process import coherence, logs, metrics
-from shared.process.settings import Settings, SettingsError
+from shared.process.reload import Part
+from shared.process.reloading import Reloading, again
+from shared.process.settings import Settings, SettingsError, settings_file
 from shared.words.errors import OperatorFault
 
 #: A close that takes longer is given up: a server that hangs must not hang its clients' ends.
@@ -70,9 +74,16 @@ Close = Callable[[], Awaitable[object] | None]
 
 
 class Lifecycle:
-    """What `main` is handed. Made by `run`; a test makes its own and calls `live`."""
+    """What `main` is handed. Made by `run`; a test makes its own and calls `live`. `read` gives the settings as they
+    are when SIGHUP comes."""
 
-    def __init__(self, name: str, settings: Settings, beat: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        beat: Callable[[], None] = lambda: None,
+        read: Callable[[], Settings] | None = None,
+    ) -> None:
         self.name = name
         self._beat = beat
         self._liveness: list[metrics.Liveness] = []
@@ -90,6 +101,7 @@ class Lifecycle:
         self._closes: list[Close] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._code = 0
+        self._reloading = Reloading(name, settings, read or (lambda: settings))
         self._log = logs.get_logger()
 
     # Ready
@@ -147,6 +159,10 @@ class Lifecycle:
         """Said by who has callers: it takes them for `lifecycle.grace_seconds` after /readyz begins to say 503."""
         self._grace_s = float(self.settings.lifecycle.grace_seconds)
 
+    def also_reload(self, part: Part) -> None:
+        """Of `main`, before it awaits anything: at SIGHUP it is asked what changes."""
+        self._reloading.also(part)
+
     # Parts
 
     def push_close(self, close: Close) -> None:
@@ -184,15 +200,22 @@ class Lifecycle:
 
     # The run of a life
 
-    async def live(self, main: Callable[["Lifecycle"], Coroutine[Any, Any, None]]) -> int:
-        """Runs `main` to its end and returns the exit code."""
+    async def live(
+        self, main: Callable[["Lifecycle"], Coroutine[Any, Any, None]], hangups: Collection[int] = ()
+    ) -> int:
+        """Runs `main` to its end and returns the exit code. `hangups` gathers each SIGHUP that comes before this."""
         loop = asyncio.get_running_loop()
         for signalled in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(signalled, self._signalled, signalled)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.ask)
         self._log.info("started", pid=os.getpid())
         beating = loop.create_task(self._beat_on(), name="beat")
         self.spawn(main(self), "main").add_done_callback(lambda _body: self.stop("main has ended"))
+        if hangups:
+            self._reloading.ask()
+        reloading = loop.create_task(self._reloading.run(), name="reload")  # behind `main`, which names its parts
         await self.stopping.wait()
+        reloading.cancel()
         await self._drain(loop.time() + (self.settings.lifecycle.drain_seconds if self._was_ready else 0))
         await self._close()
         beating.cancel()
@@ -263,8 +286,9 @@ def run(
     gives its settings (`services.settings.read`); `beat` is called once a second while the process does not hang;
     `log_file` is where its standard error leads, if that may be moved away (`logs.configure`);
     `restarts` is how often it was started again."""
-    # There is nothing to reload yet, and a terminal that closes is no reason to drop what is in flight.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    hangups: list[int] = []  # from here on one is not lost; it ends nobody
+    signal.signal(signal.SIGHUP, lambda number, _frame: hangups.append(number))
+    file = settings_file(os.environ)
     try:
         settings = read()
         coherence.refuse(settings, name)
@@ -278,7 +302,8 @@ def run(
     os.umask(0o077)  # what is written is ours alone
     raise_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        raise SystemExit(runner.run(_live(main, name, settings, beat)))
+        made = partial(Lifecycle, name, settings, beat, again(read, file))
+        raise SystemExit(runner.run(_live(main, made, hangups)))
 
 
 def settle() -> None:
@@ -297,6 +322,6 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
 
 
 async def _live(
-    main: Callable[[Lifecycle], Coroutine[Any, Any, None]], name: str, settings: Settings, beat: Callable[[], None]
+    main: Callable[[Lifecycle], Coroutine[Any, Any, None]], made: Callable[[], Lifecycle], hangups: Collection[int]
 ) -> int:
-    return await Lifecycle(name, settings, beat).live(main)
+    return await made().live(main, hangups)

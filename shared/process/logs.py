@@ -61,6 +61,9 @@ _SHAPES = re.compile(
 )
 #: Whose exceptions say why in words of ours, and not with what somebody sent.
 _OURS = ("services.", "shared.")
+#: What loggers are: a class of ours, because each remembers its class for ever, and what is below the level is a method
+#: of it that does nothing.
+_Bound = type("_Bound", (structlog.make_filtering_bound_logger(LEVELS["info"]),), {})
 
 
 def get_logger() -> Logger:
@@ -78,11 +81,21 @@ def configure(process: str, level: str = "info", file: Path | None = None) -> No
             exception,
             Line(process),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=_Bound,
         logger_factory=structlog.BytesLoggerFactory(cast(BinaryIO, _Lines(sys.stderr.buffer, file))),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(handlers=[Bridge()], level=max(logging.WARNING, LEVELS[level]), force=True)
+    logging.basicConfig(handlers=[Bridge()], force=True)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """From now on: below it nothing is written, by loggers that are in use too."""
+    filtering = structlog.make_filtering_bound_logger(LEVELS[level])
+    for name, method in vars(filtering).items():
+        if not name.startswith("_"):
+            setattr(_Bound, name, method)
+    logging.getLogger().setLevel(max(logging.WARNING, LEVELS[level]))
 
 
 class _Lines:

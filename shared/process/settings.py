@@ -130,9 +130,11 @@ class AgreedRelay(Process, frozen=True, kw_only=True):
     #: Whether mail goes to hosts at loopback, private and other addresses that are not the whole world's, at addresses
     #: of this machine, or called as `helo`: on the route `mx` the owners of domains choose the hosts.
     private_networks: bool = False
-    #: TOML: limits and rules that overrule those that come with the relay (`services/relay/traffic/shaping.toml`).
+    #: TOML: limits and rules that overrule those that come with the relay (`services/relay/traffic/shaping.toml`). Read
+    #: again at SIGHUP.
     shaping_file: str = ""
     #: TOML: source addresses, the pools that they form, and how new ones are warmed up; empty: the system's address.
+    #: Read again at SIGHUP.
     egress_file: str = ""
 
 
@@ -244,6 +246,7 @@ class Metrics(Section, frozen=True, kw_only=True):
 
 
 class Logs(Section, frozen=True, kw_only=True):
+    #: Below it nothing is written. Read again at SIGHUP.
     level: Literal["debug", "info", "warning", "error"] = "info"
     #: Under `estafette run`: a process's log that has grown to so much is moved to `<process>.log.1`, that one to
     #: `<process>.log.2`, and so on.

@@ -1,10 +1,13 @@
 """A process starts, is ready, drains within its deadline, closes in order, and says by its exit code how it went."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from services.settings import load
 from shared.process.lifecycle import BEAT_SECONDS, Lifecycle
 
+ROOT = Path(__file__).resolve().parents[3]
 IMPORTS = "from services.settings import read\nfrom shared.process.lifecycle import run\n"
 
 
@@ -221,17 +225,187 @@ def test_wrong_settings_end_the_process_with_all_their_faults() -> None:
     assert "ESTAFETTE_NO_SUCH" in ended.stderr
 
 
-def test_a_hangup_does_not_end_a_process() -> None:
-    code = (
-        "import os, signal\nfrom services.settings import read\nfrom shared.process.lifecycle import run\n"
-        "async def main(life):\n life.ready()\n os.kill(os.getpid(), signal.SIGHUP)\n"
-        "run(main, 'x', read)"
+HANGUP = """
+import asyncio, os, signal
+from pathlib import Path
+from prometheus_client import REGISTRY
+from services.settings import read
+from shared.process import logs
+from shared.process.lifecycle import run
+from shared.process.reload import Prepared
+from shared.process.settings import SettingsError
+
+file = Path("estafette.toml")
+
+async def hang_up(outcome):
+    before = count(outcome)
+    os.kill(os.getpid(), signal.SIGHUP)
+    while count(outcome) == before:
+        await asyncio.sleep(0.01)
+
+def count(outcome):
+    return REGISTRY.get_sample_value("estafette_reloads_total", {"outcome": outcome})
+
+def is_refused():
+    return REGISTRY.get_sample_value("estafette_reload_failed")
+"""
+
+
+def after(code: str, folder: Path, settings: str = "") -> list[dict[str, Any]]:
+    """The lines of a process with this `main`, which began with those settings, but for those of every process."""
+    (folder / "estafette.toml").write_text(settings, "utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-c", HANGUP + code + "\nrun(main, 'x', read)"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
+    assert ran.returncode == 0, ran.stderr
+    lines = [json.loads(line) for line in ran.stderr.splitlines()]
+    return [line for line in lines if line["event"] not in ("started", "ready", "stopping", "stopped")]
 
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
-    assert ended.returncode == 0
-    assert "SIGHUP" not in ended.stderr
+def test_a_hangup_ends_no_process_and_one_that_comes_before_it_listens_is_heard(tmp_path: Path) -> None:
+    code = """
+def read_hung_up(read=read):
+    found = read()
+    if not count("done"):
+        os.kill(os.getpid(), signal.SIGHUP)
+    return found
+read = read_hung_up
+
+async def main(life):
+    life.ready()
+    while not count("done"):
+        await asyncio.sleep(0.01)
+"""
+
+    lines = after(code, tmp_path)
+
+    assert [(line["event"], line["changes"]) for line in lines][:1] == [("reloaded", [])]
+
+
+def test_a_hangup_takes_the_level_and_names_what_needs_a_restart(tmp_path: Path) -> None:
+    code = """
+async def main(life):
+    life.ready()
+    log = logs.get_logger()
+    log.info("heard before")
+    file.write_text("[logs]\\nlevel = 'warning'\\n[http]\\nport = 1234\\n")
+    await hang_up("done")
+    log.info("not heard")
+    log.warning("heard after")
+"""
+
+    lines = after(code, tmp_path)
+
+    assert [line["event"] for line in lines] == ["heard before", "reloaded", "needs_restart", "heard after"]
+    assert lines[1]["changes"] == ["logs.level: 'info' is now 'warning'"]
+    assert lines[2]["settings"] == ["http.port"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("[logs]\nlevel = \n", "line 2"),
+        ("[logs]\nlevle = 'debug'\n", "unknown field logs.levle"),
+        ("[logs]\nlevel = 'loud'\n", "logs.level"),
+        ("[logs]\nlevel = 'debug'\n[bounces]\ndomain = 'x y'\n", "bounces.domain"),
+        (None, "no such file"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_the_old_settings_hold_until_it_is_mended(
+    tmp_path: Path, wrong: str | None, named: str
+) -> None:
+    code = f"""
+async def main(life):
+    life.ready()
+    log, wrong = logs.get_logger(), {wrong!r}
+    file.unlink() if wrong is None else file.write_text(wrong)
+    await hang_up("refused")
+    log.info("still heard", is_refused=is_refused())
+    log.debug("not heard")
+    file.write_text("[logs]\\nlevel = 'debug'\\n")
+    await hang_up("done")
+    log.debug("heard", is_refused=is_refused())
+"""
+
+    lines = after(code, tmp_path, "[logs]\nlevel = 'info'\n")
+
+    assert [line["event"] for line in lines] == ["reload_refused", "still heard", "reloaded", "heard"]
+    assert (lines[0]["level"], len(lines[0]["faults"])) == ("error", 1)
+    assert "estafette.toml" in lines[0]["faults"][0]
+    assert named in lines[0]["faults"][0]
+    assert [line["is_refused"] for line in (lines[1], lines[3])] == [1, 0]
+
+
+def test_all_parts_change_together_or_none_does(tmp_path: Path) -> None:
+    code = """
+class Part:
+    settings = frozenset(("relay.shaping_file",))
+
+    def __init__(self, name):
+        self.name, self.fault = name, ""
+
+    def prepare(self, settings):
+        if self.fault:
+            raise SettingsError([self.fault])
+
+        async def apply():
+            logs.get_logger().info("applied", part=self.name, file=settings.relay.shaping_file)
+
+        return Prepared([f"{self.name} changed"], apply)
+
+async def main(life):
+    one, two = Part("one"), Part("two")
+    life.also_reload(one)
+    life.also_reload(two)
+    life.ready()
+    Path("mine.toml").touch()
+    file.write_text("[logs]\\nlevel = 'debug'\\n[relay]\\nshaping_file = 'mine.toml'\\n")
+    one.fault, two.fault = "one is wrong", "two is wrong"
+    await hang_up("refused")
+    logs.get_logger().debug("not heard")
+    one.fault = ""
+    await hang_up("refused")
+    two.fault = ""
+    await hang_up("done")
+"""
+
+    lines = after(code, tmp_path)
+
+    assert [line["event"] for line in lines] == [
+        "reload_refused", "reload_refused", "applied", "applied", "reloaded",
+    ]  # fmt: skip
+    assert [line["faults"] for line in lines[:2]] == [["one is wrong", "two is wrong"], ["two is wrong"]]
+    assert [(line["part"], line["file"]) for line in lines[2:4]] == [("one", "mine.toml"), ("two", "mine.toml")]
+    assert lines[4]["changes"] == [
+        "relay.shaping_file: '' is now 'mine.toml'", "logs.level: 'info' is now 'debug'", "one changed", "two changed",
+    ]  # fmt: skip
+
+
+def test_a_fault_of_ours_in_a_part_ends_nobody_and_changes_nothing(tmp_path: Path) -> None:
+    code = """
+class Part:
+    settings = frozenset()
+
+    def prepare(self, settings):
+        raise KeyError("ours")
+
+async def main(life):
+    life.also_reload(Part())
+    life.ready()
+    file.write_text("[logs]\\nlevel = 'debug'\\n")
+    await hang_up("failed")
+    logs.get_logger().debug("not heard")
+    logs.get_logger().info("heard", is_refused=is_refused())
+"""
+
+    lines = after(code, tmp_path)
+
+    assert [(line["event"], line.get("is_refused")) for line in lines] == [("reload_failed", None), ("heard", 1)]
 
 
 @pytest.mark.parametrize(("error", "code"), [("OperatorFault", 2), ("OSError", 2), ("KeyError", 1)])

@@ -44,6 +44,20 @@ def test_below_the_level_nothing_is_written() -> None:
     assert said("log.debug('a'); log.info('b')", "warning") == []
 
 
+def test_another_level_holds_for_loggers_that_are_in_use() -> None:
+    said_later = said(
+        "bound = log.bind(part='x')\n"
+        "log.info('a'); bound.info('b')\n"
+        "logs.set_level('error')\n"
+        "log.info('c'); bound.warning('d'); logs.get_logger().info('e'); bound.error('f')\n"
+        "logging.getLogger('lib').warning('g')\n"
+        "logs.set_level('debug')\n"
+        "log.debug('h'); bound.debug('i')"
+    )
+
+    assert [line["event"] for line in said_later] == ["a", "b", "f", "h", "i"]
+
+
 def test_secrets_are_blanked() -> None:
     [line] = said("log.info('x', token='t0k', password='pw', url='redis://u:pw@h/0', body='hello')")
 
