@@ -8,11 +8,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from random import Random
-from typing import TypeVar
 
-from services.relay import figures
+from services.relay import figures, files
 from services.relay import settings as own
 from services.relay.alone import Alone, Lone, end_when_idle
 from services.relay.checks.admission import CHANNEL, Admission
@@ -34,14 +32,13 @@ from services.relay.making.making import Making
 from services.relay.making.rendering import Rendering
 from services.relay.message.retry import Retries, parse_schedule
 from services.relay.relay import Relay
+from services.relay.reload import Reload
 from services.relay.reporting.tls_reports import TlsReports
 from services.relay.reporting.unlimited import Unlimited
 from services.relay.signing.signatures import Signatures
-from services.relay.traffic import shaping
-from services.relay.traffic.egress import Egress, Source
+from services.relay.traffic.egress import Source
 from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
-from services.relay.traffic.shaping import Shaping
 from services.relay.wiring import encryption, main_path
 from services.relay.words.hop import Hop
 from services.relay.words.outlet import Outlet
@@ -53,7 +50,7 @@ from shared.process import logs, master_secret, tracing
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run, settle
 from shared.process.sandbox import Sandbox, program
-from shared.process.settings import Settings, SettingsError
+from shared.process.settings import Settings
 from shared.redis import known_secret, start
 from shared.redis.heard import Heard
 from shared.redis.moves import MoveList
@@ -66,30 +63,8 @@ from shared.words import sites
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 
-#: What comes with the relay: limits and rules of the large providers.
-SHAPING_FILE = Path(shaping.__file__).with_name("shaping.toml")
-
 #: Addresses of which is remembered whether they are inside: those of a busy relay's hosts. About 150 bytes each.
 ADDRESSES_JUDGED = 10_000
-
-T = TypeVar("T")
-
-
-def _read(setting: str, file: str, parse: Callable[[str], T]) -> T:
-    """What an operator's file says. SettingsError with every fault of it."""
-    try:
-        return parse(Path(file).read_text("utf-8") if file else "")
-    except (OSError, ValueError) as error:
-        raise SettingsError([f"relay.{setting}: {file}: {fault}" for fault in str(error).splitlines()]) from None
-
-
-def _shaping(settings: Settings) -> Shaping:
-    shipped = SHAPING_FILE.read_text("utf-8")
-    return _read("shaping_file", settings.relay.shaping_file, partial(Shaping.parse, shipped))
-
-
-def _egress(settings: Settings) -> Egress:
-    return _read("egress_file", settings.relay.egress_file, Egress.parse)
 
 
 @lru_cache(ADDRESSES_JUDGED)
@@ -208,8 +183,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     stops = Stops(client, partitions, StopList(client))
     slots, paces, heard = Slots(client, name, mine.lease_ms), Paces(client), Heard(client)
     gate = Gate(
-        _shaping(settings),
-        _egress(settings),
+        files.read(settings),
         Permits(client),
         slots,
         paces,
@@ -229,7 +203,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     policies, reports = encryption(life, client, resolver, routes, domains, unlimited)
 
     def new_courier(site: str, outlet: Outlet) -> Courier:
-        secured = SecuredRoutes(routes, policies, gate.shape(site).tls)
+        secured = SecuredRoutes(routes, policies, lambda: gate.shape(site).tls)
         return Courier(secured, gate.passage(site, outlet), open_connection, hosts, reports)
 
     signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)
@@ -265,11 +239,11 @@ async def _relaying(life: Lifecycle, parts: _Parts, closed: asyncio.Event) -> No
         closed.set()  # slots are counted for as long as their connections are open
 
 
-def _start(life: Lifecycle, parts: _Parts) -> None:
+def _start(life: Lifecycle, parts: _Parts, reload: Reload) -> None:
     """All but what tries messages alone. Slots, stops and processes are needed until the last connection is closed."""
     closed = asyncio.Event()
     life.spawn(_relaying(life, parts, closed), "relay")
-    life.spawn(tend((parts.slots, parts.paces, parts.heard), closed), "limits")
+    life.spawn(tend((parts.slots, parts.paces, parts.heard, reload), closed), "limits")
     life.spawn(parts.stops.run(closed), "stops")
     told = figures.tell_forever(parts.relay.lines, parts.paces, parts.gate.shape, parts.policies.oldest_ms, closed)
     life.spawn(told, "figures")
@@ -290,19 +264,22 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     held = parts.relay.held
     hang_s = max(settings.lifecycle.hang_seconds, settings.of(own.Relay).patience_seconds)
     life.also_alive(_hangs(parts.relay, hang_s))
+    alone = None if lone else Alone(name, partitions, lease_ms, hang_s, parts.everybodys.alone(), held.tell, now_ms)
+    pools = MoveList(client)
+    reload = Reload(files.read, parts.gate, parts.relay, pools, alone.hang_up if alone else lambda: None)
+    life.also_reload(reload)
 
     async with life.serving(settings.relay.metrics_port):
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await parts.stops.load()
-        await MoveList(client).know_pools(parts.gate.pools)
-        _start(life, parts)
-        if lone:
+        await pools.know_pools(parts.gate.pools)
+        _start(life, parts, reload)
+        if alone is not None:
+            life.spawn(alone.run(life.stopping), "alone")
+        else:
             idle = end_when_idle(life, partitions, parts.queues, lambda: now_ms() - lease_ms, lambda: held.is_empty)
             life.spawn(idle, "idle")
-        else:
-            alone = Alone(name, partitions, lease_ms, hang_s, parts.everybodys.alone(), held.tell, now_ms)
-            life.spawn(alone.run(life.stopping), "alone")
         settle()
         life.ready()
         await life.stopping.wait()

@@ -11,6 +11,7 @@ tried. Then, as at SIGTERM, it puts back what it has in an orderly way, and that
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -119,7 +120,12 @@ class Alone:
         self._tell = tell
         self._now_ms = now_ms
         self._back_off_s = LOOK_S
+        self._hangups = 0
         self._log = structlog.get_logger("relay")
+
+    def hang_up(self) -> None:
+        """SIGHUP for the child, if there is one, once it listens."""
+        self._hangups += 1
 
     async def run(self, stopping: asyncio.Event) -> None:
         number = 0
@@ -167,6 +173,7 @@ class Alone:
         waiting = asyncio.create_task(child.wait())
         asked = False
         silent_s, patience_s = 0.0, self._hang_s + START_S
+        hangups = self._hangups
         while not (await asyncio.wait([waiting], timeout=LOOK_S))[0]:
             if stopping.is_set() and not asked:
                 asked = True  # once: a second signal is for those in a hurry
@@ -176,6 +183,9 @@ class Alone:
             except BlockingIOError:
                 beats = b""
             silent_s, patience_s = (0.0, self._hang_s) if beats else (silent_s + LOOK_S, patience_s)
+            if beats and hangups != self._hangups:
+                hangups = self._hangups
+                child.send_signal(signal.SIGHUP)
             if silent_s > patience_s:
                 self._log.error("hangs", child=child.pid)
                 child.kill()

@@ -73,14 +73,19 @@ async def tell_forever(
     closed: asyncio.Event,
 ) -> None:
     """Until the last connection is closed. `lines` may be gone through again and again."""
+    while not closed.is_set():
+        tell_limits(shape)
+        tell(lines, known)
+        POLICIES_SINCE.set(oldest_policy_ms() / 1000)
+        await pause(closed, EVERY_S)
+
+
+def tell_limits(shape: Callable[[str], Shape]) -> None:
+    """Once: they may be others at any time."""
     for provider in _NAMES:
         limits = shape(provider)
         LIMIT_CONNECTIONS.labels(provider).set(limits.connections)
         LIMIT_RATE.labels(provider).set(min((rate.per_s for rate in limits.rates), default=0))
-    while not closed.is_set():
-        tell(lines, known)
-        POLICIES_SINCE.set(oldest_policy_ms() / 1000)
-        await pause(closed, EVERY_S)
 
 
 def tell(lines: Iterable[Line], known: Known) -> None:

@@ -47,6 +47,11 @@ class SiteLine(Line["asyncio.Task[None]"]):
         #: Until when (monotonic) each place counts as held back, and how many of its messages stay in line meanwhile.
         self.slow: dict[Place | None, tuple[float, int]] = {}
 
+    def reopen(self) -> None:
+        """Limits are others now: nothing counts as held back."""
+        super().reopen()
+        self.slow.clear()
+
     def slow_places(self, now: float) -> Sequence[tuple[Place | None, int]]:
         """What still counts as held back, and how many messages of it stay in line."""
         if not self.slow:

@@ -124,6 +124,12 @@ class Relay:
         await renewing
         await self.held.release_all()
 
+    async def reconsider(self) -> None:
+        """Limits or source addresses are others now: what they held back is asked again, and what is to leave by others
+        goes back to the ready queues."""
+        for line in list(self.lines):
+            await self.held.put_back(self._workers.reconsider(line))
+
     # Take
 
     async def _take(self, partition: int, stopping: asyncio.Event) -> None:

@@ -84,6 +84,9 @@ class Gate(Protocol):
     def accepted(self, site: str, source: str) -> None:
         """The site took a message."""
 
+    def tell_limits(self, site: str) -> None:
+        """To operators, who ask under which limits it is sent there."""
+
 
 class Begun(Protocol):
     async def mark(self, ready: events.Ready) -> None:
@@ -129,6 +132,17 @@ class Workers:
         line.arrived.set()
         self._staff(line)
         return line
+
+    def reconsider(self, line: SiteLine) -> list[Mail]:
+        """Limits or source addresses are others now: what was held back in the line is asked again. If any of it leaves
+        by other addresses, all of it is taken out, to come anew: that is returned."""
+        is_elsewhere = any(self._gate.outlet(line.site, mail.ready) != line.outlet for mail in line)
+        out = line.give_back(None, 0) if is_elsewhere else []
+        line.reopen()
+        line.arrived.set()
+        self._gate.tell_limits(line.site)
+        self._staff(line)
+        return out
 
     async def ended(self) -> None:
         """Once each has brought the message that it has to an end: they take no more when the relay drains."""
@@ -287,6 +301,9 @@ class Workers:
     async def _hold_back(self, mail: Mail, line: SiteLine, refused: NotNow) -> bool:
         """The message goes back in line, and what the same limit holds back waits with it. Whether this worker is of
         further use: not if it may have no connection while others have theirs."""
+        if self._gate.outlet(line.site, mail.ready) != line.outlet:  # pools are others now
+            await self._held.put_back([mail])
+            return True
         now = self._monotonic()
         line.put_first(mail)
         if refused.scope in ("slot", "host") and line.connected > 0:

@@ -66,11 +66,14 @@ class FreeGate:
         self.permitted: list[tuple[str, str, int]] = []
         self.taken: list[tuple[str, str]] = []
         self.many_hosts: set[str] = set()
+        #: Pools by tenant, where a test says them; and the sites whose limits were told.
+        self.pools: dict[str, str] = {}
+        self.told: list[str] = []
         #: Seconds by site, where a test says them.
         self.idle: dict[str, float] = {}
 
     def outlet(self, site: str, ready: events.Ready) -> Outlet:
-        return Outlet(DEFAULT)
+        return Outlet(self.pools.get(ready.tenant, DEFAULT))
 
     def connections(self, site: str) -> int:
         return 1000
@@ -89,6 +92,9 @@ class FreeGate:
             return self.refusals.pop(0)
         self.permitted.append((site, source, ready.ordinal))
         return None
+
+    def tell_limits(self, site: str) -> None:
+        self.told.append(site)
 
     def accepted(self, site: str, source: str) -> None:
         self.taken.append((site, source))

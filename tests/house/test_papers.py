@@ -12,7 +12,7 @@ import pytest
 from services import catalogue, settings
 from services.console import settings_page
 from services.console.console import main
-from services.relay.__main__ import SHAPING_FILE
+from services.relay.files import SHAPING_FILE
 from services.relay.traffic.egress import Egress
 from services.relay.traffic.shaping import Shaping
 from shared.process.settings import FILE_VARIABLE

@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from services.relay import __main__ as relay_main
+from services.relay import files
 from services.relay.limits.paces import Paces
 from services.relay.limits.permits import Permits
 from services.relay.limits.slots import Slots
@@ -21,6 +22,7 @@ from services.relay.traffic.gate import (
     Gate,
     Passage,
 )
+from services.relay.traffic.rules import Rules
 from services.relay.traffic.shaping import Shaping
 from services.relay.words.notnow import NotNow
 from services.relay.words.outlet import Outlet
@@ -104,6 +106,10 @@ class Stopped(NothingStopped):
 Make = Callable[..., Gate]
 
 
+def rules(shaping: str = "", egress: str = "") -> Rules:
+    return Rules(Shaping.parse(shaping), Egress.parse(egress))
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -116,8 +122,7 @@ async def make(client: Any, clock: Clock) -> AsyncIterator[Make]:
 
     def made(shaping: str = "", egress: str = "", owner: str = "r1", stops: Any = None, heard: Any = None) -> Gate:
         gate = Gate(
-            Shaping.parse(shaping),
-            Egress.parse(egress),
+            rules(shaping, egress),
             Permits(client),
             Slots(client, owner),
             Paces(client, clock.monotonic),
@@ -356,22 +361,21 @@ def test_what_comes_with_the_relay_can_be_read_and_an_operators_file_is_laid_ove
     file = tmp_path / "mine.toml"
     file.write_text("[provider.gmail]\nconnections = 7\n", "utf-8")
 
-    shaping = relay_main._shaping(load({"ESTAFETTE_RELAY_SHAPING_FILE": str(file)}, None))
+    shaping = files.read(load({"ESTAFETTE_RELAY_SHAPING_FILE": str(file)}, None)).shaping
 
     assert shaping.of("gmail").connections == 7
-    assert shaping.of("gmail").tls == relay_main._shaping(Settings()).of("gmail").tls == "required"
+    assert shaping.of("gmail").tls == files.read(Settings()).shaping.of("gmail").tls == "required"
 
 
 @pytest.mark.parametrize("setting", ["SHAPING_FILE", "EGRESS_FILE"])
 def test_a_file_that_is_wrong_or_missing_is_named_with_every_fault(tmp_path: Path, setting: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[source.a1]\nwieght = 1\n[pool.x]\nsorces = []\n", "utf-8")
-    read = relay_main._shaping if setting == "SHAPING_FILE" else relay_main._egress
 
     with pytest.raises(SettingsError) as wrong:
-        read(load({f"ESTAFETTE_RELAY_{setting}": str(file)}, None))
+        files.read(load({f"ESTAFETTE_RELAY_{setting}": str(file)}, None))
     with pytest.raises(SettingsError) as missing:
-        read(load({f"ESTAFETTE_RELAY_{setting}": str(tmp_path / "none.toml")}, None))
+        files.read(load({f"ESTAFETTE_RELAY_{setting}": str(tmp_path / "none.toml")}, None))
 
     assert len(wrong.value.faults) > 1
     assert all(str(file) in fault and setting.lower() in fault for fault in wrong.value.faults)
@@ -439,3 +443,147 @@ async def test_what_an_operator_moves_leaves_by_that_pool_unless_it_is_none(make
     assert nowhere.outlet(SITE, ready) == Outlet("default")
     assert sorted(moved.pools) == ["default", "reserve"]
     assert await moved.permit(SITE, "a2", ready, "") is None
+
+
+# Other rules come into force
+
+
+ONE_SOURCE = """
+[source.a1]
+address = "127.0.0.2"
+helo = "a1.example.net"
+"""
+
+
+async def test_a_limit_that_is_raised_lets_go_what_the_old_one_held_back(make: Make) -> None:
+    gate = make('[default]\nrate = "1/h burst 0"')
+    assert await gate.permit(SITE, "default", ready(), "") is None
+    assert isinstance(await gate.permit(SITE, "default", ready(), ""), NotNow)
+
+    gate.adopt(rules('[default]\nrate = "100000/h burst 1000"'))
+    first = await gate.permit(SITE, "default", ready(), "")
+
+    # Not for an hour: for an interval of the new rate at most.
+    assert first is None or first.wait_ms <= 37
+    await asyncio.sleep(0.04)
+    assert await gate.permit(SITE, "default", ready(), "") is None
+
+
+async def test_a_limit_that_is_new_or_lowered_holds_at_the_next_message(make: Make) -> None:
+    gate, other = make(), make()
+    assert await gate.permit(SITE, "default", ready(), "") is None
+
+    for one in (gate, other):
+        one.adopt(rules('[default]\nrate = "1/h burst 0"'))
+    first, second = [await one.permit(SITE, "default", ready(), "") for one in (gate, other)]
+
+    assert first is None
+    assert second is not None
+    assert second.limit == f"site:{SITE}"  # over all relays, as ever
+
+
+async def test_what_a_limit_has_counted_stays_counted_where_another_of_its_rates_goes(make: Make) -> None:
+    gate = make('[default]\nrate = ["100/s", "2/d burst 0"]')
+    assert await gate.permit(SITE, "default", ready(), "") is None
+
+    gate.adopt(rules('[default]\nrate = "2/d burst 0"'))
+    again = await gate.permit(SITE, "default", ready(), "")
+
+    assert again is not None
+    assert again.limit == f"site:{SITE}"
+
+
+async def test_a_source_that_is_gone_carries_no_further_mail_and_the_others_stay(make: Make) -> None:
+    gate = make(egress=SOURCES)
+    passages = [gate.passage(SITE, Outlet("default")) for _ in range(2)]
+    by = {await entered(passage): passage for passage in passages}
+    assert set(by) == {"a1", "a2"}
+
+    gate.adopt(rules(egress=ONE_SOURCE))
+
+    assert by["a1"].is_good(1, idle=False)
+    assert not by["a2"].is_good(1, idle=False)
+    assert not by["a2"].is_good(1, idle=True)
+    # The mail that is under way by it still has its permit.
+    assert await gate.permit(SITE, "a2", ready(), "") is None
+    assert await entered(gate.passage(SITE, Outlet("default"))) == "a1"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stays"),
+    [
+        ("[default]\nconnections = 2", "[default]\nconnections = 1", False),
+        ("[default]\nconnections = 2", "[default]\nconnections = 3", True),
+        ("[default]\nconnections = 2", "", True),
+        ("", "[default]\nconnections = 5", False),
+        ("", "[source.default]\nconnections = 5", False),
+        ("", "[tenant.acme]\nconnections = 5", True),
+        ("", '[default]\nrate = "1/s"', True),
+    ],
+)
+async def test_a_connection_stays_if_it_counts_under_every_limit_and_none_is_lower(
+    make: Make, before: str, after: str, stays: bool
+) -> None:
+    gate = make(before)
+    passage = gate.passage(SITE, Outlet("default"))
+    assert await entered(passage) == "default"
+
+    gate.adopt(rules(after))
+
+    assert passage.is_good(1, idle=False) is stays
+
+
+@pytest.mark.parametrize("key", ["address", "helo"])
+async def test_a_source_with_another_address_or_name_opens_its_connections_anew(make: Make, key: str) -> None:
+    gate = make(egress=ONE_SOURCE)
+    passage = gate.passage(SITE, Outlet("default"))
+    assert await entered(passage) == "a1"
+    other = {"address": ("127.0.0.2", "127.0.0.9"), "helo": ("a1.example.net", "b1.example.net")}
+
+    gate.adopt(rules(egress=ONE_SOURCE.replace(*other[key])))
+
+    assert not passage.is_good(1, idle=False)
+
+
+async def test_a_pool_that_is_gone_has_no_source_and_its_mail_another_outlet(make: Make) -> None:
+    gate = make(egress=f'{SOURCES}[pool.bulk]\nsources = ["a2"]\n[streams]\nbulk = "bulk"')
+    passage = gate.passage(SITE, gate.outlet(SITE, ready()))
+    assert await entered(passage) == "a2"
+
+    gate.adopt(rules(egress=SOURCES))
+
+    assert gate.outlet(SITE, ready()) == Outlet("default")
+    assert not passage.is_good(1, idle=False)
+    assert isinstance(passage.source(None), NotNow)
+    assert not gate.has_source(SITE, "bulk")
+
+
+async def test_shares_begin_anew_in_a_pool_with_other_weights_and_stay_in_the_others(make: Make) -> None:
+    pools = '[pool.bulk]\nsources = ["a1", "a2"]'
+    gate = make(egress=SOURCES + pools)
+    for _ in range(10):
+        assert await gate.permit(SITE, "a1", ready(), "") is None
+    assert gate._sent["default"]["a1"] == 10
+
+    gate.adopt(rules("[default]\nconnections = 7", SOURCES + pools))
+    assert gate._sent["default"]["a1"] == 10
+    gate.adopt(rules(egress=SOURCES.replace("[source.a2]", "[source.a2]\nweight = 9") + pools))
+
+    assert dict(gate._sent["default"]) == {}
+
+
+async def test_what_a_new_address_sent_today_counts_under_another_plan(make: Make) -> None:
+    def warming(days: str) -> str:
+        today = datetime.now(UTC).date()
+        return ONE_SOURCE + f"warmup = {{ started = {today}, plan = {days} }}"
+
+    gate = make(egress=warming("[2, 4]"))
+    for _ in range(2):
+        assert await gate.permit(SITE, "a1", ready(), "") is None
+
+    gate.adopt(rules(egress=warming("[3, 6]")))
+
+    assert await gate.permit(SITE, "a1", ready(), "") is None
+    refused = await gate.permit(SITE, "a1", ready(), "")
+    assert refused is not None
+    assert refused.limit.startswith("warmup:")

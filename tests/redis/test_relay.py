@@ -19,6 +19,7 @@ from redis.asyncio import RedisCluster
 
 from services.relay import aside as aside_module
 from services.relay import held as held_module
+from services.relay import lines as lines_module
 from services.relay import relay as relay_module
 from services.relay import workers as workers_module
 from services.relay.checks.admission import Admission
@@ -957,6 +958,85 @@ async def test_promise_5_a_site_at_its_limit_keeps_a_few_messages_in_hand_and_th
             await until(lambda: _wait(house, 300, in_hand=KEPT))
         finally:
             await run.die()
+
+
+async def test_under_other_limits_what_the_old_ones_held_back_is_asked_again_at_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "LONGEST_BLOCK_S", 3600.0)
+    monkeypatch.setattr(lines_module, "LONGEST_BLOCK_S", 3600.0)
+    slow = [NotNow(3_600_000, "site", "site:a.test")]
+    house.gate = SlowGate(lambda site, ready: slow[0] if slow else None)
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(100))
+        relay = house.relay()
+
+        async with running(relay):
+            await until(lambda: _wait(house, 100, in_hand=KEPT))
+            slow.clear()
+            await relay.reconsider()
+            await until(lambda: house.has_ended(100))
+
+        assert taken(server) == once(range(100))
+        assert set(house.gate.told) == {"a.test"}
+        assert await house.left() == {}
+
+
+async def test_what_leaves_by_other_addresses_from_now_on_comes_anew_and_goes_once(house: House) -> None:
+    hour = NotNow(3_600_000, "source", "pool:default")
+    asked = asyncio.Event()
+
+    def held(site: str, ready: events.Ready) -> NotNow | None:
+        """What a worker has when pools change ends as it began."""
+        asked.set()
+        return None if house.gate.pools else hour
+
+    house.gate = SlowGate(held)
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(60))
+        relay = house.relay(connections=2)
+
+        async with running(relay):
+            await asked.wait()
+            house.gate.pools[TENANT] = "other"
+            in_line = sum(len(line) for line in relay.lines)
+            await relay.reconsider()
+            left = sum(len(line) for line in relay.lines if line.outlet.pool == "default")
+            await until(lambda: house.has_ended(60))
+            pools = {line.outlet.pool for line in relay.lines}
+
+        assert (in_line > 0, left) == (True, 0)
+        assert "other" in pools
+        assert taken(server) == once(range(60))
+        assert await house.left() == {}
+
+
+async def test_a_message_that_a_worker_has_when_pools_change_and_that_may_not_go_comes_anew(house: House) -> None:
+    gate = Gate()
+
+    class Changing(FreeGate):
+        """A limit refuses what the pool that is gone asks for; the answer comes after the change."""
+
+        async def permit(self, site: str, source: str, ready: events.Ready, rate: str) -> NotNow | None:
+            if not gate.waiting:
+                await gate()
+                return NotNow(3_600_000, "source", "pool:default")
+            return await super().permit(site, source, ready, rate)
+
+    house.gate = Changing()
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(1))
+        relay = house.relay()
+
+        async with running(relay):
+            await until(lambda: gate.waiting)
+            house.gate.pools[TENANT] = "other"
+            await relay.reconsider()
+            gate.open()
+            await until(lambda: house.has_ended(1))
+
+        assert taken(server) == once(range(1))
+        assert await house.left() == {}
 
 
 async def _wait(house: House, messages: int, in_hand: int) -> bool:

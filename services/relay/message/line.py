@@ -126,6 +126,11 @@ class Line(Generic[W]):
         self._until = {one: at for one, at in self._until.items() if at > now}
         self._until[place] = min(until, self._until.get(place, inf))
 
+    def reopen(self) -> None:
+        """Limits are others now: whatever waited for one is asked again."""
+        self._until.clear()
+        self.full_until = 0.0
+
     def soon(self, now: float) -> list[Mail]:
         """Those that have their turn before an answer about them is old, and as many again: a slow site would otherwise
         ask about the same messages four times a second for minutes."""

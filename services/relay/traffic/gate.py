@@ -28,15 +28,9 @@ from services.relay.limits.paces import EVERY_SOURCE, Paces
 from services.relay.limits.permits import Permits, Wait
 from services.relay.limits.slots import Slot, Slots
 from services.relay.limits.until import Until
-from services.relay.traffic.egress import (
-    Egress,
-    Sent,
-    Source,
-    choose,
-    is_ahead,
-)
-from services.relay.traffic.limits_of import LimitsOf
-from services.relay.traffic.shaping import Rule, Shape, Shaping
+from services.relay.traffic.egress import Sent, Source, choose, is_ahead
+from services.relay.traffic.rules import Opened, Rules, pools_that_share_anew
+from services.relay.traffic.shaping import Rule, Shape
 from services.relay.words.notnow import SWITCH_MS, NotNow
 from services.relay.words.our_name import is_about_our_name
 from services.relay.words.outlet import Outlet
@@ -108,8 +102,7 @@ class Gate:
 
     def __init__(
         self,
-        shaping: Shaping,
-        egress: Egress,
+        rules: Rules,
         permits: Permits,
         slots: Slots,
         paces: Paces,
@@ -121,9 +114,6 @@ class Gate:
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
-        self._shaping = shaping
-        self._limits_of = LimitsOf(shaping)
-        self._egress = egress
         self._permits = permits
         self._slots = slots
         self._paces = paces
@@ -134,26 +124,39 @@ class Gate:
         self._connections_per_site = connections_per_site
         self._now_ms = now_ms
         self._monotonic = monotonic
+        # Those that rules had or have, by name: mail may be under way by one that they do not have any more.
+        self._sources: dict[str, Source] = {}
         self._sent: dict[str, Sent] = defaultdict(Sent)
         # Connections that are open, or on the way, by pool and source.
         self._open: Tally[tuple[str, str]] = Tally()
         # Messages of a pool that were permitted, and how many they were when a connection was closed last.
         self._passed: Tally[str] = Tally()
         self._gave_up: dict[str, int] = {}
+        # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since;
+        # and until when that is remembered.
+        self._refused: dict[tuple[str, str], tuple[float, int]] = {}
+        self._refusing: Until[tuple[str, str]] = Until(lambda place: self._refused.pop(place, None))
+        self._asking: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger("relay")
+        self.rules = rules
+        self.adopt(rules)
+
+    def adopt(self, rules: Rules) -> None:
+        """From now on these rules are in force; what held mail back under others is asked anew."""
+        for pool in pools_that_share_anew(self.rules.egress, rules.egress):
+            self._sent.pop(pool, None)
+        self.rules = rules
+        # Taken apart once: they are asked for every message.
+        self._shaping, self._limits_of, self._egress = rules.shaping, rules.limits_of, rules.egress
+        self._sources |= rules.egress.sources
         # Sources that a limit holds back at a site: until when (monotonic).
         self._full: Until[tuple[str, str]] = Until()
         # Sources that may have no more connections to a site for now; those that they have are good.
         self._without_slot: Until[tuple[str, str]] = Until()
         # And for whose sake nobody else gives up a connection meanwhile.
         self._crowded: Until[tuple[str, str]] = Until()
-        # When a host of a site last refused a source in words that no rule knows (monotonic), and mails taken since;
-        # and until when that is remembered.
-        self._refused: dict[tuple[str, str], tuple[float, int]] = {}
-        self._refusing: Until[tuple[str, str]] = Until(lambda place: self._refused.pop(place, None))
         # Until when an operator knows that our name is refused there (monotonic).
         self._told: Until[tuple[str, str]] = Until()
-        self._asking: set[asyncio.Task[None]] = set()
-        self._log = structlog.get_logger("relay")
 
     # What the relay asks
 
@@ -187,7 +190,7 @@ class Gate:
             return NotNow(LONGEST_WAIT_MS, "source", f"suspended:{site} source:{source}")
         limits = self._limits_of.message(
             site,
-            self._egress.sources[source],
+            self._sources[source],
             ready.tenant,
             self._now_ms(),
             ready.job,
@@ -211,8 +214,12 @@ class Gate:
 
     def passage(self, site: str, outlet: Outlet) -> "Passage":
         """For one connection at a time."""
-        self._heard.note_limits(site, self._limits_of.in_words(site, self.connections(site)))
+        self.tell_limits(site)
         return Passage(self, self._slots, site, outlet)
+
+    def tell_limits(self, site: str) -> None:
+        """To operators, who ask under which limits it is sent there."""
+        self._heard.note_limits(site, self._limits_of.in_words(site, self.connections(site)))
 
     @property
     def pools(self) -> Collection[str]:
@@ -235,7 +242,8 @@ class Gate:
             return NotNow(LONGEST_WAIT_MS, "site", f"suspended:{site}")
         if (left_ms := self._paces.rests_ms(site, EVERY_SOURCE)) > 0:
             return NotNow(min(left_ms, LONGEST_WAIT_MS), "site", f"suspended:{site}")
-        known = self._egress.pools[pool]
+        if (known := self._egress.pools.get(pool)) is None:
+            return NotNow(LONGEST_WAIT_MS, "source", f"pool:{pool}")  # there is none any more
         reaching, able = self._able(site, pool, address, now)
         if not able:
             full = [self._full.of((site, source.name)) for source in reaching]
@@ -362,7 +370,7 @@ class Gate:
                 site=site,
                 source=source,
                 host=reply.host,
-                helo=self._egress.sources[source].helo or "(relay.helo)",
+                helo=self._sources[source].helo or "(relay.helo)",
                 reply=reply.line[:200],
                 advice="give the source a HELO name that is found in DNS and leads back to its address",
             )
@@ -400,22 +408,33 @@ class Passage:
         self._asked: str | None = None
         self._address: str | None = None
         self._slot: Slot | None = None
+        #: How the connection was opened, and the rules that were last found to have nothing against it.
+        self._opened: Opened | None = None
+        self._rules = gate.rules
 
     def source(self, address: str | None) -> Source | NotNow:
         self._asked = address
         return self._gate.source(self._site, self._pool, address)
 
     async def enter(self, source: Source) -> NotNow | None:
+        rules = self._gate.rules
         entered = await self._gate.enter(self._site, source, self._tenant)
         if isinstance(entered, NotNow):
             return entered
         self._slot, self._source, self._address = entered, source.name, self._asked
+        self._rules = rules
+        self._opened = Opened(rules, self._site, self._pool, self._tenant, source)
         self._gate.count(self._pool, source.name, 1)
         return None
 
     def is_good(self, mails: int, *, idle: bool) -> bool:
         """Not for more messages than the host likes, nor by a source that rests or has had its share, nor without a
-        slot; nor, as far as that is fair, when another relay has mail for the site and no connection."""
+        slot, nor against other rules than it was opened under; nor, as far as that is fair, when another relay has mail
+        for the site and no connection."""
+        if self._rules is not self._gate.rules:
+            if self._opened is not None and not self._opened.may_stay(self._gate.rules):
+                return False
+            self._rules = self._gate.rules
         shape = self._gate.shape(self._site)
         if mails >= (shape.messages_per_connection or MAILS_PER_CONNECTION):
             return False

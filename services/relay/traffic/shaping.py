@@ -141,7 +141,7 @@ class Rule:
 
 
 class Shaping:
-    """The files, read."""
+    """The files, read: limits by site, source and tenant, and the rules in the order in which they are tried."""
 
     def __init__(
         self,
@@ -150,9 +150,9 @@ class Shaping:
         tenants: Mapping[str, Share],
         rules: Sequence[Rule],
     ) -> None:
-        self._shapes = shapes
-        self._sources = sources
-        self._tenants = tenants
+        self.shapes = shapes
+        self.sources = sources
+        self.tenants = tenants
         self.rules = tuple(rules)
         general = [rule for rule in rules if not rule.sites]
         self._general, self._nothing = _Chain(general), _Chain([])
@@ -180,13 +180,13 @@ class Shaping:
 
     def of(self, site: str) -> Shape:
         """The limits of this site."""
-        return self._shapes.get(site) or self._shapes["[route]" if site.startswith("route:") else "[default]"]
+        return self.shapes.get(site) or self.shapes["[route]" if site.startswith("route:") else "[default]"]
 
     def source(self, name: str) -> Share:
-        return self._sources.get(name) or self._sources["default"]
+        return self.sources.get(name) or self.sources["default"]
 
     def tenant(self, name: str) -> Share:
-        return self._tenants.get(name) or self._tenants["default"]
+        return self.tenants.get(name) or self.tenants["default"]
 
     def rule(self, site: str, code: int, text: str, stage: str) -> Rule | None:
         """The first rule for what this site said; `text` with its enhanced status code (`4.7.0 Try later`), and with

@@ -22,6 +22,7 @@ from services.relay.traffic import shaping
 from services.relay.traffic.egress import DEFAULT, Egress, Source
 from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
+from services.relay.traffic.rules import Rules
 from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow
 from services.relay.words.outlet import Outlet
@@ -251,8 +252,9 @@ class Workers:
         self._host = host
         limits = LimitsHere()
         self._gate = Gate(
-            shaping.Shaping.parse(SHIPPED, "[default]\nconnections = 0\nsource_connections = 0"),
-            Egress.parse(""),
+            Rules(
+                shaping.Shaping.parse(SHIPPED, "[default]\nconnections = 0\nsource_connections = 0"), Egress.parse("")
+            ),
             cast(Permits, limits),
             cast(Slots, limits),
             cast(Paces, limits),

@@ -45,6 +45,19 @@ def test_connections_and_lines_are_summed_by_provider() -> None:
     assert value("provider_line_messages", provider="gmail") == 5
 
 
+def test_limits_are_told_as_they_are_now() -> None:
+    figures.tell_limits(lambda site: Shape(connections=3, rates=(parse_rate("5/s"), parse_rate("60/m"))))
+    before = limits("gmail")
+    figures.tell_limits(lambda site: Shape())
+    after = limits("gmail")
+
+    assert (before, after) == ([3, 1], [0, 0])
+
+
+def limits(provider: str) -> list[float | None]:
+    return [value(f"limit_{name}", provider=provider) for name in ("connections", "messages_per_second")]
+
+
 def test_paces_and_rests_are_told_and_gone_when_they_are_over() -> None:
     known = Known(
         [("gmail", 2.5), ("gmail", 1.5)], [("orange", "rest_source", 9_000), ("orange", "rest_source", 5_000)]

@@ -66,6 +66,20 @@ def test_a_queue_at_its_limit_does_not_hold_up_the_others() -> None:
     assert all_of(some, 10.0) == [1]
 
 
+def test_a_line_that_is_reopened_asks_again_whatever_waited_for_a_limit() -> None:
+    some = line(*(mail(n) for n in range(3)), mail(9, "b"))
+    some.workers.add(object())
+    some.block((1, "acme"), 60.0, 0.0)
+    some.block(None, 60.0, 0.0)
+    some.full_until = 60.0
+    assert (some.take(1.0), some.workers_wanted(9, 1.0)) == (None, 0)
+
+    some.reopen()
+
+    assert some.wait_s(1.0) == 0
+    assert sorted(all_of(some, 1.0)) == [0, 1, 2, 9]
+
+
 def test_a_site_at_its_limit_holds_up_all_and_gets_no_workers() -> None:
     some = line(mail(1), mail(2, lane=0))
 
