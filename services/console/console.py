@@ -69,12 +69,12 @@ def run() -> None:
 @click.argument("service", type=click.Choice(catalogue.SERVED))
 def serve(service: str) -> None:
     """Run one process: the loop of a service, or `http`, every route."""
+    from services.settings import read
     from shared.process import lifecycle
 
-    settings = in_force()
-    if not settings.redis.url:
+    if not in_force().redis.url:
         fail("set redis.url: a process that is served alone starts no Redis")
-    lifecycle.run(catalogue.BY_NAME[service].main().main, service, lambda: settings)
+    lifecycle.run(catalogue.BY_NAME[service].main().main, service, read)
 
 
 @main.command()

@@ -14,8 +14,9 @@ asks. In `<data.dir>`:
     secret.key       the master secret                 logs/<process>.log    JSON lines; warnings are shown here too
 
 Stopping goes against the flow (`catalogue.STOPS`), Redis last.
-Each has `lifecycle.drain_seconds` and a little; a second Ctrl-C does not wait. SIGHUP is ignored, here and in all that
-is started from here: the instance outlives its terminal, and says on what is left of it what it can.
+Each has `lifecycle.drain_seconds` and a little; a second Ctrl-C does not wait. SIGHUP is passed on to all services,
+which read their settings again (`shared.process.reloading`). It ends nothing: the instance outlives its terminal, and
+says on what is left of it what it can.
 """
 
 import asyncio
@@ -91,6 +92,7 @@ class Instance:
         self._tails: list[tuple[str, Tail]] = []
         self._free_ports = free_ports(settings.metrics.host)
         self._signals = 0
+        self._hangups = 0
         #: Why the data in Redis is not what was worked on before: nothing is written there then.
         self.not_ours: str | None = None
 
@@ -108,7 +110,7 @@ class Instance:
         gc.freeze()  # what is imported stays shared: a fork's collector does not touch it
         for caught in (signal.SIGINT, signal.SIGTERM):
             signal.signal(caught, self._signalled)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that was closed: the instance runs on
+        signal.signal(signal.SIGHUP, self._hung_up)
 
     def start_redis(self) -> None:
         """Ours, unless the settings name one; in both cases it answers when this returns. CannotRun."""
@@ -231,6 +233,7 @@ class Instance:
         announced, told = False, False
         slow_at = time.monotonic() + SLOW_START_SECONDS
         while not self._signals:
+            self._pass_hangup_on()
             self._restart_dead()
             self._show_warnings()
             if not announced:
@@ -264,6 +267,16 @@ class Instance:
             if child.due():
                 child.start()
 
+    def _pass_hangup_on(self) -> None:
+        """To services: Redis ignores it, and has nothing to read."""
+        if not self._hangups:
+            return
+        self._hangups = 0
+        services = [child for child in self._children.values() if child.name != "redis"]
+        for child in services:
+            child.signal(signal.SIGHUP)
+        say(f"SIGHUP: {len(services)} processes read their settings again; what is wrong with them is shown here")
+
     def _show_warnings(self) -> None:
         for name, tail in self._tails:
             shown = [text for line in tail.lines() if (text := worth_showing(name, line))]
@@ -287,6 +300,9 @@ class Instance:
         self._show_warnings()
         for _, tail in self._tails:
             tail.close()
+
+    def _hung_up(self, _number: int, _frame: FrameType | None) -> None:
+        self._hangups += 1
 
     def _signalled(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1

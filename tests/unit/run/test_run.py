@@ -2,12 +2,17 @@
 
 import json
 import shlex
+import signal
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 
 from services.local import run
-from services.settings import load
+from services.local.processes import Child
+from services.local.run import Instance
+from services.settings import Settings, load
 from shared.redis import redis
 from tests.servers import free_port
 
@@ -98,6 +103,34 @@ def test_the_mailbox_port_matters_only_where_mail_goes_to_the_mailbox() -> None:
 )
 def test_warnings_and_what_is_no_log_line_are_shown_on_the_console(line: bytes, shown: str | None) -> None:
     assert run.worth_showing("relay", line) == shown
+
+
+class Signalled(Child):
+    """A child that is none."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, sys.exit, Path("none.log"))
+        self.signals: list[signal.Signals] = []
+
+    def signal(self, wanted: signal.Signals) -> None:
+        self.signals.append(wanted)
+
+
+def test_a_hangup_is_passed_on_once_to_every_service_and_not_to_redis() -> None:
+    instance = Instance(Settings())
+    children = {name: Signalled(name) for name in ("redis", "relay", "http")}
+    instance._children.update(children)
+
+    instance._pass_hangup_on()
+    before = [child.signals for child in children.values()]
+    assert before == [[], [], []]
+    instance._hung_up(signal.SIGHUP, None)
+    instance._pass_hangup_on()
+    instance._pass_hangup_on()
+
+    assert {name: child.signals for name, child in children.items()} == {
+        "redis": [], "relay": [signal.SIGHUP], "http": [signal.SIGHUP],
+    }  # fmt: skip
 
 
 def test_what_redis_says_stays_in_its_file() -> None:
