@@ -1,4 +1,4 @@
-"""`estafette settings`: every setting in force, or the page of all that there are."""
+"""`estafette settings`: every setting in force, the page of all that there are, or whether they are right."""
 
 import json
 import os
@@ -12,13 +12,17 @@ from shared.process.settings import SettingsError
 
 @click.command("settings")
 @click.option("--markdown", is_flag=True, help="The page docs/settings.md: all that there are, with their comments.")
-def settings(markdown: bool) -> None:
+@click.option("--check", is_flag=True, help="Whether they and the files that they name are right; nothing is applied.")
+def settings(markdown: bool, check: bool) -> None:
     """Every setting in force, and where it comes from."""
     from services import settings as joined
     from services.console import settings_page
 
     if markdown:
         click.echo(settings_page.page(), nl=False)
+        return
+    if check:
+        _check()
         return
     environ = os.environ
     try:
@@ -29,3 +33,24 @@ def settings(markdown: bool) -> None:
     for line in found:
         value = json.dumps(settings_module.masked(line.value))
         click.echo(f"{line.name:<{width}} = {value:<24} {line.source}")
+
+
+def _check() -> None:
+    """All that a start or a SIGHUP would refuse, a line each on standard error, and exit code 1."""
+    from services import settings as joined
+    from services.relay import files
+    from shared.process import coherence
+
+    try:
+        found = joined.read()
+        coherence.refuse(found)
+        files.read(found)
+    except SettingsError as error:
+        for fault in error.faults:
+            click.echo(fault, err=True)
+        raise SystemExit(1) from None
+    for doubt in (one.text for one in coherence.findings(found) if not one.fatal):
+        click.echo(f"doubtful: {doubt}", err=True)
+    named = (settings_module.settings_file(os.environ), found.relay.shaping_file, found.relay.egress_file)
+    looked_at = ", ".join(str(file) for file in named if file)
+    click.echo(f"right: {looked_at or 'there are no files, and so all is as it comes'}")

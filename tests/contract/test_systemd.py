@@ -46,6 +46,14 @@ def test_what_is_stopped_has_time_to_end_in_order() -> None:
 
 
 @pytest.mark.parametrize("unit", [ALL, ONE])
+def test_a_reload_looks_at_the_files_before_anybody_is_told(unit: str) -> None:
+    assert said(unit)["ExecReload"] == [
+        "/opt/estafette/bin/estafette settings --check",
+        "/bin/kill -HUP $MAINPID",
+    ]
+
+
+@pytest.mark.parametrize("unit", [ALL, ONE])
 def test_what_only_an_operator_can_mend_is_not_tried_again(unit: str) -> None:
     assert said(unit)["RestartPreventExitStatus"] == ["2"]
 
