@@ -123,6 +123,13 @@ DASHBOARDS = (
                 "max by (job) (estafette_process_restarts)",
                 "{{job}}",
             ),
+            Panel(
+                "Settings refused",
+                "Which process found its settings wrong when it read them again?",
+                "max by (job) (estafette_reload_failed)",
+                "{{job}}",
+                kind="stat",
+            ),
         ),
     ),
     Dashboard(

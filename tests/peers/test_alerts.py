@@ -156,6 +156,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {'estafette_process_restarts{job="relay"}': "0 1 1 1 1x9"},
         8,
     ),
+    "EstafetteReloadRefused": (
+        {'estafette_reload_failed{job="relay",instance="one"}': "0 1x9"},
+        {'estafette_reload_failed{job="relay",instance="one"}': "1 0x9", 'estafette_reload_failed{job="http"}': "0x9"},
+        5,
+    ),
     "EstafetteDown": (
         {'up{job="estafette-relay",instance="one"}': "1 0x9"},
         {'up{job="estafette-relay",instance="one"}': "1x9", 'up{job="node",instance="one"}': "0x9"},
