@@ -30,6 +30,7 @@ NOT_RUN = {
     "python3 -m venv /opt": "a place of this machine",
     "install -": "a place of this machine",
     "systemctl ": "tests/peers/test_systemd.py has the units read",
+    "kill -HUP ": "tests/flows/test_reload.py sends it",
     "nft ": "the firewall of this machine",
     "journalctl ": "the journal of this machine",
     ".venv/bin/python -m services.http chart": "writes into the chart; tests/contract/test_chart_values.py holds it",
