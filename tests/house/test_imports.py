@@ -116,6 +116,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/event_log.py": {"asyncio"},
     "services/reports/job_list.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
+    "services/reports/retention.py": {"asyncio"},
     "services/reports/store.py": {"asyncio"},
     "services/reports/survey.py": {"asyncio"},
     "services/local/run.py": {"asyncio", "os", "signal", "socket", "time"},
