@@ -60,6 +60,7 @@ EDGES: dict[str, set[str]] = {
     "services/bounces/smtp.py": {"time"},
     "services/console/console.py": {"tempfile"},
     "services/console/domains.py": {"time"},
+    "services/console/restore.py": {"secrets"},
     "services/console/route.py": {"asyncio", "time"},
     "services/console/session.py": {"asyncio"},
     "services/console/settings.py": {"os"},
