@@ -183,6 +183,8 @@ class Bounces:
             except InvalidToken:
                 continue
             message = await self._message(token.job, token.ordinal)
+            if message is None and token.address:
+                return Message(token.tenant, token.job, token.ordinal, token.address)
             if message is not None and message.tenant == token.tenant:
                 return message
         return None

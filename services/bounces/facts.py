@@ -7,18 +7,20 @@ from shared.words import events
 
 
 class Message(msgspec.Struct, frozen=True):
-    """A message of a job that exists."""
+    """A message of a job that exists; or of one that was removed, with the address that its link had sealed."""
 
     tenant: str
     job: str
     ordinal: int
+    email: str | None = None
 
 
 def fact(found: Failed | Complaint | Automatic | Leaves, message: Message, digest: str, now_ms: int) -> events.Fact:
     """`digest` is that of the mail (`mail.digest`)."""
 
     def about(name: str) -> events.About:
-        return events.about_message(message.tenant, message.job, message.ordinal, now_ms, name, digest)
+        whose = message.tenant, message.job, message.ordinal
+        return events.about_message(*whose, now_ms, name, digest, email=message.email)
 
     match found:
         case Failed(kind, reason, reply, host):

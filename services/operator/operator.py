@@ -271,6 +271,12 @@ class Operator:
             raise Problem("unknown_entry", f"there is no dead entry {name[:80]!r} any more")
         return await self._told(Done("drop", name, act, 1))
 
+    # An older copy of the data
+
+    async def restored(self, before: str, act: Act, messages: int) -> Done:
+        """What may have been sent was ended (`services.queueing.restoring`)."""
+        return await self._told(Done("restore", f"before:{before}", act, messages))
+
     async def _told(self, done: Done) -> Done:
         """Told as a fact, so that it can be audited."""
         now_ms, act = self._now_ms(), done.act

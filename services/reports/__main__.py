@@ -4,6 +4,7 @@ import socket
 
 from services.reports import settings as own
 from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
+from services.reports.retention import Retention
 from services.reports.store import ReportStore
 from services.reports.survey import Survey
 from services.settings import read
@@ -33,6 +34,8 @@ async def main(life: Lifecycle) -> None:
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "counting")
         life.spawn(trim_forever(trim, partitions, settings.events.retention_days, now_ms, life.stopping), "trimming")
+        retention = Retention(client, partitions, settings.jobs.retention_days, now_ms)
+        life.spawn(retention.run(life.stopping), "retention")
         survey = Survey(client, partitions, start.process_name(), now_ms)
         life.spawn(survey.run(life.stopping), "survey")
         life.ready()

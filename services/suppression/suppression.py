@@ -15,6 +15,7 @@ from shared.words import events, ids
 
 APPLIED = Counter("estafette_suppression_facts_total", "Facts applied to the lists", ["reason"])
 LISTED = Counter("estafette_suppression_listed_total", "Addresses that entered a list", ["reason"])
+UNKNOWN = Counter("estafette_suppression_unknown_total", "Facts without an address, about jobs that were removed")
 AGE = Gauge("estafette_suppression_age_seconds", "Age of the latest batch of facts when it was applied")
 EFFECT_SECONDS = Histogram(
     "estafette_suppression_effect_seconds",
@@ -30,6 +31,9 @@ _log = logs.get_logger()
 
 class Recipients(Protocol):
     async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]: ...
+
+    async def tenant_of(self, job: str) -> str | None:
+        """None if the job is not kept any more."""
 
 
 class Store(Protocol):
@@ -71,16 +75,23 @@ class Suppression:
             ordinal=-1 if fact.ordinal is None else fact.ordinal,
             diagnostic=found.diagnostic,
         )
-        return Addition(fact.tenant, normalised(await self._address(fact)), record)
+        address = await self._address(fact)
+        return None if address is None else Addition(fact.tenant, normalised(address), record)
 
-    async def _address(self, fact: events.Fact) -> str:
-        """Links and bounces name the message alone."""
+    async def _address(self, fact: events.Fact) -> str | None:
+        """Bounces name the message alone. None if its job was removed meanwhile: who leaves by a link then has his
+        address with him."""
         if fact.email:
             return fact.email
         found = await self._recipients.find(fact.job, [] if fact.ordinal is None else [fact.ordinal])
-        if fact.ordinal not in found:
-            raise bus.Hopeless(f"{type(fact).__name__}: nobody knows the address of {fact.job or '-'}.{fact.ordinal}")
-        return found[fact.ordinal].email
+        if fact.ordinal in found:
+            return found[fact.ordinal].email
+        if fact.ordinal is not None and await self._recipients.tenant_of(fact.job) is None:
+            UNKNOWN.inc()
+            named = {"message": ids.message_id(fact.job, fact.ordinal), "job": fact.job, "tenant": fact.tenant}
+            _log.warning("address_not_kept", **named, fact=type(fact).__name__)
+            return None
+        raise bus.Hopeless(f"{type(fact).__name__}: nobody knows the address of {fact.job or '-'}.{fact.ordinal}")
 
 
 def _named(record: Record) -> dict[str, str]:

@@ -191,6 +191,12 @@ class Events(Section, frozen=True, kw_only=True):
     retention_days: Annotated[int, Meta(ge=7, le=36_500)] = 7
 
 
+class Jobs(Section, frozen=True, kw_only=True):
+    #: A job, with its recipients, counts and timelines, is removed so long after its last message had its end, and
+    #: not before its own time is over. Links in its mails go on working, and whoever leaves by one is off.
+    retention_days: Annotated[int, Meta(ge=1, le=36_500)] = 90
+
+
 class Dns(Section, frozen=True, kw_only=True):
     #: Addresses, each with or without a port, separated by commas; empty: the system's. They resolve for us.
     servers: str = ""
@@ -292,6 +298,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mailbox: AgreedMailbox = AgreedMailbox()
     quotas: Quotas = Quotas()
     events: Events = Events()
+    jobs: Jobs = Jobs()
     dns: Dns = Dns()
     tls: Tls = Tls()
     secret: Secret = Secret()

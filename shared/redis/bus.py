@@ -204,6 +204,25 @@ def _publish_arguments(
     return names, args
 
 
+async def register(client: Client, stream: str, group: str) -> None:
+    """Makes and registers a group that reads the stream from its beginning. Safe to repeat. RedisAway."""
+    await _REGISTER(client, [stream, keys.readers(stream)], [group])
+
+
+async def is_read(client: Client, stream: str, group: str, patience_s: float) -> bool:
+    """Whether a member of the group is alive: while one is, it registers the group anew every `CLAIM_AFTER_MS` / 2.
+    (When a consumer has asked for something, Redis before 7.2 does not tell.) RedisAway."""
+    name = f"silent:{group}"
+    if await client.hget(keys.readers(stream), name) is None:
+        return False
+    await client.hset(keys.readers(stream), name, 1)
+    for _ in range(math.ceil(patience_s / 0.1)):
+        await asyncio.sleep(0.1)
+        if await client.hget(keys.readers(stream), name) == b"0":
+            return True
+    return False
+
+
 BatchCall = Callable[[int, Sequence[Entry]], Awaitable[None]]
 
 
@@ -254,8 +273,7 @@ class Consumer:
     async def create_groups(self) -> None:
         """Makes and registers the group on every partition, from the beginning of the stream. Safe to repeat."""
         for partition in range(self._partitions):
-            stream = self._stream(partition)
-            await _REGISTER(self._client, [stream, keys.readers(stream)], [self._group])
+            await register(self._client, self._stream(partition), self._group)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Reads until `stopping` is set; what is in hand then is finished first."""

@@ -57,8 +57,14 @@ def of_site(site: str, tenant: str = "") -> str:
     return f"site:{site}\n{tenant}" if tenant else f"site:{site}"
 
 
+def of_all(run: str, *, bulk: bool) -> str:
+    """The name under which everything is meant, or all bulk: of one look that is made at once, and never a mark that
+    others obey."""
+    return f"{'bulk' if bulk else 'all'}:{run}"
+
+
 def about(name: str) -> tuple[str, str]:
-    """What a mark is about: `job`, `tenant` or `site`, and its id or name."""
+    """What a mark is about: `job`, `tenant`, `site`, `all` or `bulk`, and its id or name."""
     kind, _, rest = name.partition(":")
     return kind, rest.partition("\n")[0]
 

@@ -147,7 +147,16 @@ class Client(Protocol):
     ) -> Awaitable[tuple[bytes, Entries, list[bytes]]]: ...
 
     def xclaim(
-        self, name: str, group: str, consumer: str, min_idle_ms: int, ids: Sequence[str], /, *, justid: bool
+        self,
+        name: str,
+        group: str,
+        consumer: str,
+        min_idle_ms: int,
+        ids: Sequence[str],
+        /,
+        *,
+        justid: bool,
+        force: bool = False,
     ) -> Awaitable[list[bytes]]: ...
 
     def xack(self, name: str, group: str, /, *ids: Value) -> Awaitable[int]: ...

@@ -122,7 +122,8 @@ GROUP_BREAKERS = "breakers"
 
 
 def job(p: int, job_id: str) -> str:
-    """hash · tenant, state, compiled content, totals, times: `shared.redis.jobs` · as long as its links shall work"""
+    """hash · tenant, state, compiled content, totals, times: `shared.redis.jobs` · `jobs.retention_days` after its last
+    message had its end (`services.reports.retention`)"""
     return f"est:{{p{p}}}:job:{job_id}"
 
 
@@ -168,6 +169,28 @@ def jobs(p: int) -> str:
 def tenant_jobs(p: int, tenant: str) -> str:
     """zset of jobs, score 0 · the same of a tenant · as long as the job"""
     return f"est:{{p{p}}}:jobs:{tenant}"
+
+
+def retention_walk(p: int) -> str:
+    """string · the last of `jobs` that was looked at whether it has ended · for ever"""
+    return f"est:{{p{p}}}:retention_walk"
+
+
+def unended_jobs(p: int) -> str:
+    """zset, job → ms · jobs that had not ended when they were looked at, and when they are looked at again · until they
+    have ended"""
+    return f"est:{{p{p}}}:unended_jobs"
+
+
+def ended_jobs(p: int) -> str:
+    """zset, job → ms · jobs that have ended, and when that was seen · until they are removed"""
+    return f"est:{{p{p}}}:ended_jobs"
+
+
+def removals(p: int) -> str:
+    """hash, job → how many of its timelines are left · jobs that are being removed: nothing but what they left is there
+    any more · until that is gone, too"""
+    return f"est:{{p{p}}}:removals"
 
 
 def schedule(p: int) -> str:
@@ -239,8 +262,8 @@ def stops() -> str:
 
 
 def resumes() -> str:
-    """hash, `job:<id>` or `tenant:<name>` → how often it was resumed: figures of before do not stop it again · for
-    ever"""
+    """hash, `job:<id>` or `tenant:<name>` → how often it was resumed: figures of before do not stop it again · as
+    long as the job; of a tenant for ever"""
     return "est:{meta}:resumes"
 
 

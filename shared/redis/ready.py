@@ -349,7 +349,7 @@ class ReadyQueues:
         kind, which = cancels.about(mark)
         args: list[str | bytes | int] = [relay, lease_ms, min(limit, SWEEP_PAGE), SWEEP_PAGE, queue, cancel.tenant]
         args += [which, ""] if kind == "job" else ["", ids.last_job(cancel.since_ms)]
-        args += [which if kind == "site" else "", LANES[STOPPED_STREAM] if kind == "tenant" else ""]
+        args += [which if kind == "site" else "", LANES[STOPPED_STREAM] if kind in ("tenant", "bulk") else ""]
         walk = keys.cancel_walk(partition, self._channel, mark)
         found = await self._run(_TAKE_CANCELLED, partition, [*args, WALK_MS, RETRIES_MS], walk)
         return _leases(partition, found[1:]), bool(found[0])
@@ -401,7 +401,7 @@ def _is_meant(name: str, mark: str, cancel: Cancel) -> bool:
         return site == which
     if kind == "job":
         return queue.partition("/")[2] in ("", which)
-    return int(name[0]) == LANES[STOPPED_STREAM]
+    return kind == "all" or int(name[0]) == LANES[STOPPED_STREAM]
 
 
 def _leases(partition: int, turns: Sequence[Any]) -> list[Lease]:

@@ -119,8 +119,9 @@ class Expired(Fact, frozen=True, array_like=True, kw_only=True):
 
 class Failed(Fact, frozen=True, array_like=True, kw_only=True):
     """The engine could not send it and gave up: `render_failed`; `empty_subject` or `empty_body`, when nothing would be
-    shown; or `brought_relay_down`, when each attempt ended the process that made it. Nothing is said about the address,
-    so it counts as no bounce. `detail` is for people."""
+    shown; `brought_relay_down`, when each attempt ended the process that made it; or `may_have_been_sent`, when an
+    older copy of Redis was put back that still had it to send. Nothing is said about the address, so it is no bounce.
+    `detail` is for people."""
 
     topic: ClassVar[str] = "message.failed"
     attempt: int = 0

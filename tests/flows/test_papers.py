@@ -52,10 +52,11 @@ ENDLESS = {
     ".venv/bin/estafette serve": '"event":"ready"',
     ".venv/bin/estafette tail": "",
 }
-#: What is refused here, as the document says, because nobody has published the records.
+#: What is refused here, as the document says, because nobody has published the records, and a relay runs.
 REFUSED = {
     ".venv/bin/estafette domains check": "not as they should be",
     ".venv/bin/estafette domains activate": "not activated",
+    ".venv/bin/estafette restore": "relay is alive",
 }
 
 # The id of a job, as the README shows it: the reader has another.

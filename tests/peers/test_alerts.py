@@ -126,6 +126,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_redis_memory_bytes": "85x20", "estafette_redis_memory_max_bytes": "0x20"},
         15,
     ),
+    "EstafetteJobsNotRemoved": (
+        {"estafette_reports_overdue_job_seconds": "90000x90"},
+        {"estafette_reports_overdue_job_seconds": "80000x90"},
+        80,
+    ),
     "EstafetteRedisTakesNothing": (
         {'estafette_redis_usable{job="relay"}': "1 0x9", 'estafette_redis_usable{job="http"}': "1x9"},
         {'estafette_redis_usable{job="relay"}': "1x9"},

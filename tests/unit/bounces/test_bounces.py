@@ -331,6 +331,20 @@ async def test_a_name_that_we_signed_is_enough(field: str) -> None:
     assert [(type(fact), fact.ordinal) for fact in desk.bus.facts] == [(events.Complained, ORDINAL)]
 
 
+async def test_a_complaint_about_a_job_that_was_removed_counts_by_the_address_in_its_link() -> None:
+    desk = Desk()
+    gone = ids.new_job_id(NOW_MS - 91 * 86_400_000, b"chance", 8)
+    link = TOKENS.unsubscribe(gone, 7, "demo", "ana@example.fr")
+    was = f"Message-ID: <{JOB}.258@exemple.fr>".encode()
+    field = f"List-Unsubscribe: <https://t.example/x/u/{link}>".encode()
+
+    await desk.receive(sample("arf-message-id-only.eml").replace(was, field), f"fbl@{DOMAIN}", "a@p.example")
+
+    assert [(type(fact), fact.job, fact.tenant, fact.email) for fact in desk.bus.facts] == [
+        (events.Complained, gone, "demo", "ana@example.fr")
+    ]
+
+
 @pytest.mark.parametrize("name", ["postfix-user-unknown.eml", "person-to-return-path.eml", "vacation-rfc3834.eml"])
 async def test_a_bounce_a_person_and_an_answer_count_by_the_envelope_alone(name: str) -> None:
     desk = Desk()

@@ -29,6 +29,9 @@ class Recipients:
     async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]:
         return {ordinal: Recipient(f"R{ordinal}@Example.org") for ordinal in ordinals if job == JOB and ordinal < 10}
 
+    async def tenant_of(self, job: str) -> str | None:
+        return "acme" if job == JOB else None
+
 
 @pytest.fixture
 def lists() -> Lists:
@@ -72,6 +75,24 @@ async def test_a_fact_about_nobody_known_is_hopeless(suppression: Suppression, l
         await suppression.apply(0, [entry(fact)])
 
     assert lists.additions == []
+
+
+async def test_a_fact_about_a_job_that_was_removed_is_counted_and_buries_nothing(
+    suppression: Suppression, lists: Lists
+) -> None:
+    before = REGISTRY.get_sample_value("estafette_suppression_unknown_total") or 0.0
+    gone = ids.new_job_id(1_600_000_000_000, b"chance", 8)
+
+    await suppression.apply(
+        0,
+        [
+            entry(events.Complained(**about(3, job=gone))),
+            entry(events.Unsubscribed(**about(4, job=gone, email="who@left.example"), by="page")),
+        ],
+    )
+
+    assert [one.address for one in lists.additions] == ["who@left.example"]
+    assert REGISTRY.get_sample_value("estafette_suppression_unknown_total") == before + 1
 
 
 async def test_what_cannot_be_understood_matters_only_if_it_may_list_somebody(
