@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from shared.redis import redis
 from tests import secrets_in_logs
@@ -24,6 +25,10 @@ _LONGEST_FIRST = ("flows", "peers", "redis", "edges")
 #: On Linux a disk in memory, and what all tests together may need of it.
 _MEMORY = Path("/dev/shm")
 _ROOM_BYTES = 2 << 30
+
+# How long an example takes is the machine's, and no test is about that.
+settings.register_profile("estafette", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("estafette")
 
 _in_process = secrets_in_logs.InProcess()
 
