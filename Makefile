@@ -2,6 +2,7 @@
 # make demo    a campaign of 1,000 recipients through it
 # make check   the gate before a commit: format, lint, types, dead code, sizes, and the tests that need no server
 # make test    every test (CI=true: nothing may be skipped)
+# make drill   faults put into a running instance: their alerts, panels and runbooks (DRILL='full frozen': these alone)
 # make audit   known faults of the versions that are locked, by pip-audit
 # make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
 #                    also bench-rates, -latency, -mix, -sites, -neighbours, -relay-memory, -memory:
@@ -20,10 +21,10 @@ GATE := tests/house tests/contract tests/unit tests/redis/test_scripts.py
 
 # `make check test` is one after the other, with -j too: who has two cores gives them to the tests.
 .NOTPARALLEL:
-.PHONY: help run demo test check audit format lock clean
+.PHONY: help run demo test check drill audit format lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -8
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
 
 run: .venv/.ready-run
 	@$(BIN)/estafette run
@@ -50,6 +51,10 @@ audit:
 bench-%: .venv/.ready-test
 	@.ci/setup peers
 	@$(BIN)/python -m loadtests.bench_$(subst -,_,$*) $(BENCH_ARGS)
+
+drill: .venv/.ready-test
+	@.ci/setup peers
+	@$(BIN)/python -m loadtests.drill $(DRILL)
 
 format: .venv/.ready-test
 	@$(BIN)/ruff format .

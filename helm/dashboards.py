@@ -130,6 +130,19 @@ DASHBOARDS = (
                 "{{job}}",
                 kind="stat",
             ),
+            Panel(
+                "Refused for their secret",
+                "Which processes have another master secret than the others?",
+                "max by (process) (estafette_secret_refused)",
+                "{{process}}",
+            ),
+            Panel(
+                "Log lines lost",
+                "Whose log cannot be written, because its disk is full?",
+                "sum by (job) (rate(estafette_log_lines_lost_total[5m]))",
+                "{{job}}",
+                "ops",
+            ),
         ),
     ),
     Dashboard(

@@ -11,6 +11,7 @@ from typing import get_args
 
 from prometheus_client import Gauge
 
+from services import catalogue
 from shared.process import logs
 from shared.process.lifecycle import pause
 from shared.redis import backlog, domain_tables, keys, redis
@@ -68,6 +69,11 @@ DKIM_KEYS = Gauge("estafette_dkim_keys", "DKIM keys of all domains", ["state"])
 DKIM_SINCE = Gauge(
     "estafette_dkim_oldest_key_timestamp_seconds", "Since when the oldest of them is in its state", ["state"]
 )
+REFUSED = Gauge(
+    "estafette_secret_refused",
+    "1 if a process of this name was refused lately, for another master secret than Redis knows",
+    ["process"],
+)
 SURVEYED = Gauge(
     "estafette_survey_last_timestamp_seconds", "When all that waits was looked at last; 0: not by this process"
 )
@@ -75,6 +81,7 @@ TOOK = Gauge("estafette_survey_duration_seconds", "How long that look took")
 
 _ALL = (
     MESSAGES, OLDEST, HELD, HELD_UNTIL, UNREAD, PENDING, LAG, DEAD, JOBS, STOPS, STOPPED_SINCE, DKIM_KEYS, DKIM_SINCE,
+    REFUSED,
 )  # fmt: skip
 
 _CHANNELS: tuple[keys.Channel, ...] = get_args(keys.Channel)
@@ -126,6 +133,7 @@ class Survey:
             *await self._streams(),
             (JOBS, await self._jobs()),
             *await self._stops(),
+            (REFUSED, await self._refused()),
         ]
         if self._looks % KEYS_EVERY == 0:
             seen += await self._keys()
@@ -213,6 +221,10 @@ class Survey:
             counts[labels] = counts.get(labels, 0) + 1
             since[labels] = min(since.get(labels, stop.since_ms / 1000), stop.since_ms / 1000)
         return [(STOPS, counts), (STOPPED_SINCE, since)]
+
+    async def _refused(self) -> Seen:
+        found = {name: await self._client.get(keys.refused_secret(name)) for name in catalogue.SERVED}
+        return {(name,): float(mark is not None) for name, mark in found.items()}
 
     async def _keys(self) -> Iterable[tuple[Gauge, Seen]]:
         counts: dict[tuple[str, ...], float] = {}

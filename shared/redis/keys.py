@@ -36,6 +36,11 @@ def master_secret() -> str:
     return "est:{meta}:master_secret"
 
 
+def refused_secret(process: str) -> str:
+    """string · a process of this name was refused for its master secret, and none started since · 10 minutes"""
+    return f"est:{{meta}}:refused_secret:{process}"
+
+
 def probe(p: int) -> str:
     """list · never there: adding to it is a write that changes nothing, by which a server that takes none is known
     (`shared.redis.watch`)"""

@@ -11,11 +11,15 @@ if he had it, and learns nothing else of 32 random bytes.
     a former one is stored  that of `secret.previous_key_files`: the secret was changed, and the new one is stored
     any other               WrongSecret
 
+A process that is refused ends, and tells nothing any more: so it leaves a word in Redis, which is told as a metric
+(`services.reports.survey`) until a process of its name starts with the right one.
+
 While a change is rolled out, processes with the new secret and its predecessor may meet those that have been told both
 the other way round (`key_file` the old one, `previous_key_files` the new one): each goes on, and stores its own.
 """
 
 import hmac
+from contextlib import suppress
 from hashlib import sha256
 
 from shared.process.lifecycle import Lifecycle, pause
@@ -30,6 +34,8 @@ _LABEL = b"estafette: fingerprint of the master secret, 1"
 _CHARS = 32
 #: Between two looks for a Redis that is away.
 RETRY_SECONDS = 0.5
+#: For so long a refusal is told: longer than any supervisor waits before it tries again (Kubernetes: five minutes).
+REFUSED_MS = 600_000
 
 _KNOW = Script.of(__file__, "known_secret_know")
 
@@ -64,9 +70,20 @@ async def is_known(life: Lifecycle, client: Client, secret: MasterSecret) -> boo
     """True once Redis answers and knows the secret; False if the process is to stop before that. WrongSecret."""
     while not life.stopping.is_set():
         try:
-            await check(client, life.settings, secret)
+            await _check_and_tell(client, life, secret)
         except redis.RedisAway:
             await pause(life.stopping, RETRY_SECONDS)
         else:
             return True
     return False
+
+
+async def _check_and_tell(client: Client, life: Lifecycle, secret: MasterSecret) -> None:
+    """As `check`; a refusal is told by the name of the process, and the end of it as well."""
+    try:
+        await check(client, life.settings, secret)
+    except WrongSecret:
+        with suppress(redis.RedisAway):  # why it was refused is worth more
+            await client.set(keys.refused_secret(life.name), "1", px=REFUSED_MS)
+        raise
+    await client.delete(keys.refused_secret(life.name))

@@ -58,9 +58,9 @@ AWAY = (
 #: All that the library raises for what a server says, or does not say (AttributeError: see `_was_closed_in_use`).
 FOREIGN = (*AWAY, ResponseError, AttributeError)
 #: And errors that have no class of their own, by their first word: the disk that Redis writes to is full or broken, too
-#: few replicas have what is written, a script runs for too long, a primary has become somebody's replica, a script of
-#: an older server found no memory.
-AWAY_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "OOM")
+#: few replicas have what is written, a script runs for too long, a primary has become somebody's replica (UNBLOCKED:
+#: while a read waited there), a script of an older server found no memory.
+AWAY_WORDS = ("MISCONF", "NOREPLICAS", "BUSY", "MASTERDOWN", "UNBLOCKED", "OOM")
 #: How a server says that it lets nobody in so. A cluster's client repeats it, but not its first word.
 NOT_LET_IN = "NOAUTH|WRONGPASS|Authentication required|invalid username-password pair"
 #: Longer than any blocking read (`bus.BLOCK_MS`), shorter than a user's patience.

@@ -74,7 +74,7 @@ class Envelope:
 
 class SmtpServer:
     """`port` is known once it has been entered. With `encrypted`, STARTTLS is offered and works; with `tls` too, under
-    that context."""
+    that context. `peer` is who is answered just now, for a step that is a function."""
 
     def __init__(
         self,
@@ -84,7 +84,10 @@ class SmtpServer:
         encrypted: bool = False,
         tls: ssl.SSLContext | None = None,
         port: int = 0,
+        host: str = "127.0.0.1",
     ) -> None:
+        self.host = host
+        self.peer = ""
         self.script = {
             word: list(steps) if isinstance(steps, list) else [steps] for word, steps in (script or {}).items()
         }
@@ -112,7 +115,7 @@ class SmtpServer:
         return [envelope.message for envelope in self.envelopes]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._connected, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -201,6 +204,7 @@ class _Session:
     async def command(self, command: str) -> None:
         word, _, argument = command.partition(" ")
         word = word.upper()
+        self.server.peer = self.peer
         step = self.server.step(word, argument)
         if step is None:
             step = self.usual(word, argument)

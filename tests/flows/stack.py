@@ -145,6 +145,11 @@ class Stack:
         return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-2500:]}" for file in files)
 
     @property
+    def environ(self) -> dict[str, str]:
+        """Of its processes, and of commands about it."""
+        return dict(self._environ)
+
+    @property
     def session(self) -> aiohttp.ClientSession:
         assert self._session is not None
         return self._session

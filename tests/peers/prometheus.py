@@ -1,6 +1,7 @@
 """A real Prometheus that scrapes an instance, and promtool, which reads rules as it does."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -75,6 +76,14 @@ def scraping(directory: Path, targets: Mapping[str, str], rules: Sequence[Path] 
         yield Prometheus(f"http://127.0.0.1:{port}")
     finally:
         stop(process)
+
+
+def places_of(directory: Path) -> dict[str, str]:
+    """Where each process of the instance in that directory tells its metrics: {} until its supervisor has said so."""
+    said = (directory / "run.log").read_text()
+    if "Send a first mail" not in said:
+        return {}
+    return dict(re.findall(r"metrics of (\w+)\s+http://([^/]+)/metrics", said))
 
 
 def promtool(*arguments: str) -> tuple[int, str]:

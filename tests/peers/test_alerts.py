@@ -21,6 +21,8 @@ ALERTS: list[dict[str, Any]] = [
 RUNBOOKS = sorted((CHART / "runbooks").glob("*.md"))
 
 OUTCOMES = "estafette_relay_outcomes_total"
+REPLIES = "estafette_relay_replies_total"
+PUBLISHED = "estafette_bus_publish_seconds_bucket"
 DAY = 86_400
 
 #: Of each alert: series that make it fire, series that are as near as may be and do not (series → values, one a
@@ -51,6 +53,18 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
             f'{OUTCOMES}{{outcome="deferred",provider="free"}}': "0+1x30",
         },
         20,
+    ),
+    "EstafetteProviderAway": (  # a host that is away is dialled every five minutes in the end
+        {
+            f'{REPLIES}{{class="failed",phase="connect",provider="gmail"}}': "0 1x4 2x4 3x4 4x4",
+            f'{REPLIES}{{class="2xx",phase="dot",provider="free"}}': "0+60x30",
+        },
+        {
+            f'{REPLIES}{{class="failed",phase="connect",provider="gmail"}}': "0+60x30",
+            f'{REPLIES}{{class="4xx",phase="rcpt",provider="gmail"}}': "0+1x30",
+            f'{REPLIES}{{class="failed",phase="connect",provider="other"}}': "0+60x30",
+        },
+        18,
     ),
     "EstafetteProviderBlocks": (
         {
@@ -146,6 +160,21 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {'estafette_redis_away_seconds_total{job="relay",why="disk"}': "40x9"},
         5,
     ),
+    "EstafetteRedisSlow": (  # a fifth takes up to a second; two of a hundred, and nothing at all
+        {
+            f'{PUBLISHED}{{job="relay",le="0.5"}}': "0+80x20",
+            f'{PUBLISHED}{{job="relay",le="1"}}': "0+100x20",
+            f'{PUBLISHED}{{job="relay",le="+Inf"}}': "0+100x20",
+        },
+        {
+            f'{PUBLISHED}{{job="relay",le="0.5"}}': "0+98x20",
+            f'{PUBLISHED}{{job="relay",le="1"}}': "0+99x20",
+            f'{PUBLISHED}{{job="relay",le="+Inf"}}': "0+100x20",
+            f'{PUBLISHED}{{job="http",le="0.5"}}': "0x20",
+            f'{PUBLISHED}{{job="http",le="+Inf"}}': "0x20",
+        },
+        15,
+    ),
     "EstafetteRedisMayForget": (
         {'estafette_redis_durable{job="relay"}': "0x20"},
         {'estafette_redis_durable{job="relay"}': "1x20"},
@@ -169,6 +198,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
     "EstafetteDown": (
         {'up{job="estafette-relay",instance="one"}': "1 0x9"},
         {'up{job="estafette-relay",instance="one"}': "1x9", 'up{job="node",instance="one"}': "0x9"},
+        5,
+    ),
+    "EstafetteTwoSecrets": (
+        {'estafette_secret_refused{process="relay"}': "0 1x9"},
+        {'estafette_secret_refused{process="relay"}': "0x9"},
         5,
     ),
     "EstafetteDkimKeyOld": (

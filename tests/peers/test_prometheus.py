@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.flows.stack import Stack
-from tests.peers.prometheus import Prometheus, scraping
+from tests.peers.prometheus import Prometheus, places_of, scraping
 from tests.peers.test_alerts import ALERTS, RULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scr
     directory = tmp_path_factory.mktemp("scraped")
     async with Stack.running(directory / "instance") as stack:
         found = await stack.until(lambda: told(stack))
-        with scraping(directory / "prometheus", dict(found), [RULES]) as prometheus:
+        with scraping(directory / "prometheus", found, [RULES]) as prometheus:
             await stack.until(lambda: asyncio.to_thread(prometheus.is_ready))
             await load(stack)
             await stack.until(lambda: asyncio.to_thread(prometheus.targets_up), 60)
@@ -64,10 +64,8 @@ async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scr
             yield Scraped(stack, prometheus)
 
 
-async def told(stack: Stack) -> list[tuple[str, str]]:
-    """Where each process tells its metrics, once the supervisor has printed it."""
-    said = (stack.directory / "run.log").read_text()
-    return re.findall(r"metrics of (\w+)\s+http://([^/]+)/metrics", said) if "Send a first mail" in said else []
+async def told(stack: Stack) -> dict[str, str]:
+    return places_of(stack.directory)
 
 
 def missing(prometheus: Prometheus) -> list[str]:

@@ -89,6 +89,20 @@ async def test_a_primary_without_its_replicas_is_a_redis_that_is_away(client: An
         await _GROW(client, [keys.job(1, JOB)], ["x"])
 
 
+async def test_a_primary_that_becomes_a_replica_while_somebody_waits_there_is_a_redis_that_is_away(client: Any) -> None:
+    waiting = asyncio.create_task(answer(client.xread({keys.events(1): "$"}, block=60_000)))
+
+    async with asyncio.timeout(60):
+        while not (await client.info("clients"))["blocked_clients"]:  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.01)
+    await client.replicaof("127.0.0.1", "1")
+
+    with pytest.raises(RedisAway, match="UNBLOCKED"):
+        await waiting
+    with pytest.raises(RedisAway):
+        await answer(client.set(keys.job(1, JOB), "x"))
+
+
 async def test_a_fault_of_ours_is_no_redis_that_is_away(client: Any) -> None:
     await client.lpush("list", "MISCONF")
 

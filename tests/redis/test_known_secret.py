@@ -10,14 +10,17 @@ import pytest
 
 from services.settings import Settings
 from shared.process import master_secret
+from shared.process.lifecycle import Lifecycle
 from shared.process.master_secret import MasterSecret
 from shared.process.settings import Data
 from shared.redis import keys
 from shared.redis.known_secret import (
+    REFUSED_MS,
     WrongSecret,
     accept,
     check,
     fingerprint,
+    is_known,
 )
 from tests.servers import ANY_METRICS_PORT, RedisServer
 
@@ -136,3 +139,20 @@ async def test_a_process_says_all_that_is_wrong_with_its_settings_before_it_star
         for name in ("tracking.base_url", "bounces.domain", "http://127.0.0.1:8080", "bounces.localhost", "https"):
             assert name in printed
         assert "Traceback" not in printed
+
+
+async def test_who_is_refused_leaves_a_word_until_one_of_its_name_starts_with_the_right_secret(client: Any) -> None:
+    life = Lifecycle("relay", SETTINGS)
+    assert await is_known(life, client, MasterSecret(OLD))
+    assert await client.get(keys.refused_secret("relay")) is None
+
+    with pytest.raises(WrongSecret):
+        await is_known(life, client, MasterSecret(OTHER))
+
+    assert await client.get(keys.refused_secret("relay")) is not None
+    assert await client.get(keys.refused_secret("http")) is None
+    assert 0 < await client.pttl(keys.refused_secret("relay")) <= REFUSED_MS
+
+    assert await is_known(life, client, MasterSecret(OLD))
+
+    assert await client.get(keys.refused_secret("relay")) is None

@@ -72,3 +72,13 @@ async def test_of_two_one_looks_until_it_is_gone(client: Any) -> None:
     await client.delete(keys.surveyor())
 
     assert await turn(other) == 1
+
+
+async def test_a_process_that_was_refused_for_its_secret_is_told_by_its_name(client: Any) -> None:
+    survey = Survey(client, 8, "one", lambda: NOW)
+    await client.set(keys.refused_secret("relay"), "1")
+
+    await survey.look()
+
+    assert value("estafette_secret_refused", process="relay") == 1
+    assert value("estafette_secret_refused", process="http") == 0
