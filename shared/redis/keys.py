@@ -371,10 +371,11 @@ def parked_jobs(p: int, channel: Channel) -> str:
     return f"est:{{p{p}}}:{channel}:parked_jobs"
 
 
-def cancel_walk(p: int, channel: Channel, mark: str) -> str:
-    """hash, lane · site · queue → the last entry that was looked at for what a mark cancels; `(rank)` and `(again)` of
-    what waits for another attempt · a day after the last look"""
-    return f"est:{{p{p}}}:{channel}:cancel_walk:{mark}"
+def cancel_walk(p: int, channel: Channel, mark: str, since_ms: int) -> str:
+    """hash, lane · site · queue → the last entry that was looked at for what a mark of that time cancels; `(rank)` and
+    `(again)` of what waits for another attempt, and, followed by a job, of what is parked of it · a day after the last
+    look"""
+    return f"est:{{p{p}}}:{channel}:cancel_walk:{since_ms}:{mark}"
 
 
 def retry(p: int, channel: Channel) -> str:
