@@ -456,6 +456,11 @@ def attempts_prefix() -> str:
     return "est:{limits}:attempts:"
 
 
+def attempts(bucket: int) -> str:
+    """The hash of these five seconds."""
+    return f"{attempts_prefix()}{bucket}"
+
+
 def last_replies(site: str) -> str:
     """list of JSON · what the site said last when it took no mail, the latest first (`shared.redis.heard`) · 7 days
     after the last"""
@@ -465,6 +470,23 @@ def last_replies(site: str) -> str:
 def limits_of(site: str) -> str:
     """string · under which limits mail is sent to the site, in words · 7 days after a relay began to send there"""
     return f"est:{{limits}}:limits_of:{site}"
+
+
+def dialogues() -> str:
+    """hash, site → which of the next sessions with it an operator wants to see (msgpack, `shared.redis.dialogues`) · 70
+    minutes after the last was asked for"""
+    return "est:{limits}:dialogues"
+
+
+def dialogue(request: str) -> str:
+    """stream · what was said in the sessions of a request, line by line (msgpack), the last 20,000 · 10 minutes after
+    the last line"""
+    return f"est:{{limits}}:dialogue:{request}"
+
+
+def dialogue_taken(request: str) -> str:
+    """string · how many sessions of a request have begun · 70 minutes"""
+    return f"est:{{limits}}:dialogue_taken:{request}"
 
 
 # Who must not be mailed, in the partition of the address

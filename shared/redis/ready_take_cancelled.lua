@@ -1,12 +1,12 @@
--- Leases messages that are cancelled, of one ready queue, of what waits for another attempt, or of what is parked. Looks
--- at a bounded part, and goes on there the next time, whichever relay asks: what comes to a ready queue is put at the
--- end, and the other two are looked through again.
+-- Leases messages that are cancelled, of one ready queue, of what waits for another attempt, or of what is parked.
+-- Looks at a bounded part, and goes on there the next time, whichever relay asks: what comes to a ready queue is put at
+-- the end, and the other two are looked through again.
 --
 -- One more key: how far it was looked, a hash.
 --
 -- ARGV     relay, lease ms, limit, most entries to look at, name of the queue (lane, site, newline, queue; '': what
---          waits for another attempt; '(parked)': what is parked), tenant, job, last job (each '' for any), site and lane
---          of what is in no queue ('' for any), lifetime ms of the hash, ms between two looks at what is in no queue
+--          waits for another attempt; '(parked)': what is parked), tenant, job, last job (each '' for any), site and
+--          lane of what is in no queue ('' for any), lifetime ms of the hash, ms between two looks at what is in none
 -- Answers  1 if there is more to look at, then as `lease`: lane, site, queue, first lease number, bodies, take-overs
 --          (or none)
 
@@ -62,8 +62,8 @@ local function look_at_queue()
   end
 end
 
--- What stands in one sorted set, from where the last look ended: so many of it at most. `suffix` is that of its fields in
--- the walk. Answers how many were looked at and how many of them taken.
+-- What stands in one sorted set, from where the last look ended: so many of it at most. `suffix` is that of its fields
+-- in the walk. Answers how many were looked at and how many of them taken.
 local function look_at_set(key, suffix, most, room_left)
   if tonumber(redis.call('HGET', walk, '(again)' .. suffix) or 0) > now then return 0, 0 end
   local rank = tonumber(redis.call('HGET', walk, '(rank)' .. suffix) or 0)
