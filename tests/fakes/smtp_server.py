@@ -73,8 +73,8 @@ class Envelope:
 
 
 class SmtpServer:
-    """`port` is known once it has been entered. With `encrypted`, STARTTLS is offered and works; with `tls` too, under
-    that context."""
+    """`port` is known once it has been entered; `address` is one of the loopback's. With `encrypted`, STARTTLS is
+    offered and works; with `tls` too, under that context."""
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class SmtpServer:
         encrypted: bool = False,
         tls: ssl.SSLContext | None = None,
         port: int = 0,
+        address: str = "127.0.0.1",
     ) -> None:
         self.script = {
             word: list(steps) if isinstance(steps, list) else [steps] for word, steps in (script or {}).items()
@@ -92,6 +93,7 @@ class SmtpServer:
         self.extensions = (*extensions, "STARTTLS") if self.encrypted else tuple(extensions)
         self.tls = tls
         self.port = port
+        self.address = address
         self.envelopes: list[Envelope] = []
         self.batches: list[list[str]] = []
         self.connections = 0
@@ -112,7 +114,7 @@ class SmtpServer:
         return [envelope.message for envelope in self.envelopes]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._connected, self.address, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -133,6 +135,10 @@ class SmtpServer:
             return None
         step = steps.pop(0) if len(steps) > 1 else steps[0]
         return step(argument) if callable(step) else step
+
+    def step_of(self, peer: str, word: str, argument: str) -> Step | None:
+        """The same of a command, and of whom it comes from."""
+        return self.step(word, argument)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Not a coroutine: a task that is cancelled before it has begun would leave its connection open."""
@@ -201,7 +207,7 @@ class _Session:
     async def command(self, command: str) -> None:
         word, _, argument = command.partition(" ")
         word = word.upper()
-        step = self.server.step(word, argument)
+        step = self.server.step_of(self.peer, word, argument)
         if step is None:
             step = self.usual(word, argument)
         code = await self.do(step)
