@@ -24,6 +24,8 @@ from services.console import (
     stops,
     suppressions,
     tenants,
+    top,
+    trace,
 )
 from services.console.session import fail, in_force, with_redis
 from shared.process.settings import Settings
@@ -131,6 +133,8 @@ for noun in (
     suppressions.suppressions,
     route.route,
     reply.reply,
+    trace.trace,
+    top.top,
     doctor.doctor,
 ):
     main.add_command(noun)

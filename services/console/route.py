@@ -3,7 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -42,6 +42,7 @@ def route(address: str, tenant: str, stream: str, as_json: bool) -> None:
 
 
 async def _found(client: Any, settings: Settings, address: str, tenant: str, stream: str) -> dict[str, Any]:
+    from services.console.encryption import encryption_of
     from services.operator.sites import Sites
     from services.relay import settings as of_relay
     from services.relay.traffic.egress import Egress
@@ -52,7 +53,9 @@ async def _found(client: Any, settings: Settings, address: str, tenant: str, str
     from shared.redis.suppression import Asked, SuppressionList
     from shared.words import sites
 
-    hosts, site, texts = await _looked_up(settings, domain_of(address))
+    domain = domain_of(address)
+    looked = await _looked_up(settings, domain)
+    site = looked.site
     shaping, egress = _shaping(settings), Egress.parse(_read(settings.relay.egress_file))
     pool = egress.pool(stream, tenant).name
     moves = await MoveList(client).all()
@@ -62,48 +65,64 @@ async def _found(client: Any, settings: Settings, address: str, tenant: str, str
     would: list[str] = []
     if not site:
         would.append("be rejected: the domain takes no mail")
+    elif site == f"domain:{domain}":
+        would.append("wait: DNS does not answer")
     asked = Asked(tenant, address, "email", stream, "")
     if tenant and (reason := (await SuppressionList(client, settings.redis.partitions).check([asked]))[0]):
         would.append(f"be suppressed: {reason}")
     seen = await Sites(client, settings.redis.partitions, now_ms).one(site) if site else None
     would += [f"wait: {hold.kind} until {hold.until or 'somebody ends it'}" for hold in (seen.holds if seen else ())]
     shape = shaping.of(site)
+    encryption = await encryption_of(client, settings, domain, looked.names, shape.tls, looked.texts)
+    if encryption.why_not:
+        would.append(f"wait: tls_policy: {encryption.why_not}")
     connections = shape.connections or settings.of(of_relay.Relay).connections_per_site
     return {
-        "hosts": hosts,
+        "hosts": looked.hosts,
         "site": site,
         "provider": site if sites.is_provider(site) else None,
         "pool": pool,
         "sources": [f"{one.name} {one.address or 'any address'}" for one in egress.pools[pool].sources],
         "limits": LimitsOf(shaping).in_words(site, connections),
-        "encryption": [shape.tls, *texts],
+        "encryption": encryption.words if looked.names else [f"shaping: {shape.tls}"],
         "waiting": f"{seen.waiting} due, {seen.deferred} deferred" if seen else "nothing",
         "would": would or ["be sent"],
     }
 
 
-async def _looked_up(settings: Settings, domain: str) -> tuple[list[str], str, list[str]]:
-    """Hosts by preference, the site, and what the domain says of encryption."""
+class _Looked(NamedTuple):
+    """What DNS tells, or the settings where the route is fixed: `hosts` by preference, as they are shown, and their
+    `names` (none where the route is fixed: nothing asks for encryption then); the site, "" if the domain takes no mail;
+    what the domain says of MTA-STS."""
+
+    hosts: list[str]
+    names: list[str]
+    site: str
+    texts: list[str]
+
+
+async def _looked_up(settings: Settings, domain: str) -> _Looked:
     from shared.net import dns
     from shared.words import sites
 
     fixed = sites.parse_route(settings.relay.route, settings.mailbox.host, settings.mailbox.port)
     if fixed is not None:
-        return [f"{fixed.host}:{fixed.port}, as relay.route says"], fixed.site, []
+        return _Looked([f"{fixed.host}:{fixed.port}, as relay.route says"], [], fixed.site, [])
     resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
     try:
         found, said = await asyncio.gather(resolver.mail_hosts(domain), resolver.texts(f"_mta-sts.{domain}"))
     finally:
         await resolver.close()
-    records = [] if isinstance(said, dns.DnsUnavailable) else said
-    texts = [f"MTA-STS record: {one}" for one in records if one.startswith("v=STSv1")]
+    texts = [] if isinstance(said, dns.DnsUnavailable) else said
     match found:
         case dns.MailHosts(hosts=hosts):
-            return [f"{preference} {name}" for preference, name in sorted(hosts)], sites.site_name(found.names), texts
+            shown = [f"{preference} {name}" for preference, name in sorted(hosts)]
+            names = [name for _, name in sorted(hosts)]
+            return _Looked(shown, names, sites.site_name(found.names), texts)
         case dns.DnsUnavailable(detail=detail):
-            return [f"DNS does not answer: {detail}"], f"domain:{domain}", texts
+            return _Looked([f"DNS does not answer: {detail}"], [], f"domain:{domain}", texts)
         case _:
-            return [], "", texts
+            return _Looked([], [], "", texts)
 
 
 def _read(file: str) -> str:

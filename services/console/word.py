@@ -25,6 +25,12 @@ until_option: Callable[[Any], Any] = click.option(
 )
 
 
+def lasting_s(text: str) -> int:
+    """What `30m`, `12h` or `2d` last, in seconds; 0 of anything else."""
+    found = _FOR.fullmatch(text)
+    return int(found[1]) * _UNIT_MS[found[2]] // 1000 if found else 0
+
+
 def until_ms(text: str, now_ms: int) -> int:
     """A time in ms, 0 for none. ValueError names what is wrong."""
     if not text:

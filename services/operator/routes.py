@@ -1,11 +1,13 @@
 """The routes of the operator, put together."""
 
-from services.operator import http
+from services.operator import http, traces
 from services.operator.operator import Operator
 from services.operator.sites import Sites
 from shared.http.parts import Mounted, Parts
+from shared.redis.dialogues import DialogueList
 
 
 def routes(parts: Parts) -> Mounted:
     operator = Operator(parts.client, parts.partitions, parts.publisher, parts.now_ms)
-    return Mounted(http.routes(operator, Sites(parts.client, parts.partitions, parts.now_ms)))
+    sites = Sites(parts.client, parts.partitions, parts.now_ms)
+    return Mounted([*http.routes(operator, sites), *traces.routes(DialogueList(parts.client, parts.now_ms))])

@@ -5,7 +5,7 @@ it had are given back by the same steps; queueing ends them without queueing the
 removed. What is queued already is the relays' to end (`services.relay.cancelling`).
 
 A mark goes once nothing is left that it is about: of a job, when that has ended; of a tenant, when each of the jobs
-that were made before has; of a site, when nothing waits there that could be meant.
+that were made before has; of a site, when nothing waits there that could be meant, nor is parked.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from services.queueing.store import JobStore
 from shared.process.lifecycle import pause
 from shared.redis import cancels, jobs, keys
 from shared.redis.cancels import Cancel, CancelList
+from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client, RedisAway
 from shared.redis.waiting import Waiting
 from shared.words import ids
@@ -44,6 +45,7 @@ class Cancelling:
         self._marks = marks
         self._now_ms = now_ms
         self._waiting = Waiting(client, "email")
+        self._queues = ReadyQueues(client, "email")
         #: Jobs of tenants with a mark that have ended: they are not looked at again while it is there.
         self._ended: dict[str, set[str]] = {}
         self._log = structlog.get_logger("queueing")
@@ -76,7 +78,7 @@ class Cancelling:
             case "tenant":
                 return await self._has_tenant_ended(name, which, cancel)
             case _:
-                return self._now_ms() - cancel.since_ms > LEAST_MS and not await self._waits_at(which, cancel)
+                return self._now_ms() - cancel.since_ms > LEAST_MS and not await self._waits_at(name, which, cancel)
 
     async def _has_ended(self, job: str) -> bool:
         if await jobs.has_ended(self._client, self._partitions, job):
@@ -108,8 +110,9 @@ class Cancelling:
         stream = (await jobs.read(self._client, self._partitions, job, (jobs.STREAM,)))[jobs.STREAM]
         return stream != "bulk" or await self._has_ended(job)
 
-    async def _waits_at(self, site: str, cancel: Cancel) -> bool:
+    async def _waits_at(self, name: str, site: str, cancel: Cancel) -> bool:
         p = ids.name_partition(site, self._partitions)
         places = [one.place for one in await self._waiting.queues(p)]
         places += [one.place for one in await self._waiting.retries(p)]
-        return any(one.site == site and cancel.tenant in ("", one.tenant) for one in places)
+        is_there = any(one.site == site and cancel.tenant in ("", one.tenant) for one in places)
+        return is_there or await self._queues.may_be_parked(p, name, cancel)

@@ -19,6 +19,7 @@ from services.relay.checks.stops import Stops
 from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier
 from services.relay.delivery.dial import is_own, routed_versions
+from services.relay.delivery.overheard import Dialogue
 from services.relay.delivery.route import Routes
 from services.relay.delivery.secured import SecuredRoutes
 from services.relay.encryption.policies import Policies
@@ -42,6 +43,7 @@ from services.relay.traffic.hosts import Hosts
 from services.relay.wiring import encryption, main_path
 from services.relay.words.hop import Hop
 from services.relay.words.outlet import Outlet
+from services.relay.words.reply import ConnectFailed
 from services.settings import read
 from shared.mail.dkim_keys import Vault
 from shared.net import dns
@@ -52,6 +54,7 @@ from shared.process.lifecycle import Lifecycle, run, settle
 from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings
 from shared.redis import known_secret, start
+from shared.redis.dialogues import Dialogues
 from shared.redis.heard import Heard
 from shared.redis.moves import MoveList
 from shared.redis.ready import ReadyQueues
@@ -101,10 +104,23 @@ def _routes(settings: Settings, resolver: dns.Resolver, helo: str, chance: Rando
     )
 
 
-def _opening(settings: Settings, helo: str) -> Callable[[Hop, Source], Awaitable[Connection]]:
-    """Opens connections with this process's names and certificates."""
+def _opening(
+    settings: Settings, helo: str, dialogues: Dialogues
+) -> Callable[[str, Hop, Source], Awaitable[Connection]]:
+    """Opens connections to a site with this process's names and certificates. A session that an operator wants to see
+    is overheard."""
 
-    async def open_connection(hop: Hop, source: Source) -> Connection:
+    async def open_connection(site: str, hop: Hop, source: Source) -> Connection:
+        if dialogues.asked and (session := await dialogues.take(site, hop.host, source.name)) is not None:
+            dialogue = Dialogue(session)
+            try:
+                return await opened(hop, source, dialogue)
+            except BaseException as why:
+                dialogue.ended(str(why) if isinstance(why, ConnectFailed) else "given up")
+                raise
+        return await opened(hop, source, None)
+
+    async def opened(hop: Hop, source: Source, dialogue: Dialogue | None) -> Connection:
         return await Connection.open(
             hop.host,
             hop.port,
@@ -114,6 +130,7 @@ def _opening(settings: Settings, helo: str) -> Callable[[Hop, Source], Awaitable
             tls=hop.tls,
             client_certificate=settings.tls.client,
             ca_file=settings.tls.ca_file,
+            dialogue=dialogue,
         )
 
     return open_connection
@@ -161,6 +178,7 @@ class _Parts:
     slots: Slots
     paces: Paces
     heard: Heard
+    dialogues: Dialogues
     stops: Stops
     signatures: Signatures
     sandbox: Sandbox
@@ -178,33 +196,25 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, clock.monotonic)
     life.push_close(resolver.close)
     routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
-    open_connection = _opening(settings, helo)
+    dialogues = Dialogues(client, name, clock.now_ms)
+    open_connection = _opening(settings, helo, dialogues)
     everybodys = ReadyQueues(client, CHANNEL)
     stops = Stops(client, partitions, StopList(client))
     slots, paces, heard = Slots(client, name, mine.lease_ms), Paces(client), Heard(client)
     gate = Gate(
-        files.read(settings),
-        Permits(client),
-        slots,
-        paces,
-        heard,
-        stops,
-        everybodys,
-        partitions,
-        mine.connections_per_site,
-        clock.now_ms,
-        clock.monotonic,
-    )
+        files.read(settings), Permits(client), slots, paces, heard, stops, everybodys,
+        partitions, mine.connections_per_site, clock.now_ms, clock.monotonic,
+    )  # fmt: skip
     domains = SendingDomains(client, Vault(secret.current, secret.previous), ours=settings.own_hosts)
 
     def unlimited(unsecured: Routes) -> Courier:
-        return Courier(unsecured, Unlimited(), open_connection, hosts)
+        return Courier(unsecured, Unlimited(), partial(open_connection, ""), hosts)
 
     policies, reports = encryption(life, client, resolver, routes, domains, unlimited)
 
     def new_courier(site: str, outlet: Outlet) -> Courier:
         secured = SecuredRoutes(routes, policies, lambda: gate.shape(site).tls)
-        return Courier(secured, gate.passage(site, outlet), open_connection, hosts, reports)
+        return Courier(secured, gate.passage(site, outlet), partial(open_connection, site), hosts, reports)
 
     signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)
     engine = program("services.relay.making.rendering")
@@ -228,7 +238,9 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         clock=clock,
         tracer=tracing.start(life),
     )
-    return _Parts(relay, gate, slots, paces, heard, stops, signatures, sandbox, reports, policies, everybodys, queues)
+    return _Parts(
+        relay, gate, slots, paces, heard, dialogues, stops, signatures, sandbox, reports, policies, everybodys, queues
+    )
 
 
 async def _relaying(life: Lifecycle, parts: _Parts, closed: asyncio.Event) -> None:
@@ -243,7 +255,7 @@ def _start(life: Lifecycle, parts: _Parts, reload: Reload) -> None:
     """All but what tries messages alone. Slots, stops and processes are needed until the last connection is closed."""
     closed = asyncio.Event()
     life.spawn(_relaying(life, parts, closed), "relay")
-    life.spawn(tend((parts.slots, parts.paces, parts.heard, reload), closed), "limits")
+    life.spawn(tend((parts.slots, parts.paces, parts.heard, parts.dialogues, reload), closed), "limits")
     life.spawn(parts.stops.run(closed), "stops")
     told = figures.tell_forever(parts.relay.lines, parts.paces, parts.gate.shape, parts.policies.oldest_ms, closed)
     life.spawn(told, "figures")

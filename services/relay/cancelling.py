@@ -1,5 +1,5 @@
 """What is cancelled is looked for wherever it waits, and ends here: in ready queues, held or not, among what waits for
-another attempt, and in the relay's own lines.
+another attempt, where it is parked, and in the relay's own lines.
 
 All relays do this side by side, and share how far they have looked. What a relay took and could not end before it died
 is found by whoever takes it over: the mark is obeyed at every turn (`permission`).

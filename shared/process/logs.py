@@ -211,6 +211,11 @@ def _told(error: BaseException) -> Iterator[str]:
     yield f"{kind.__qualname__}: {error}" if kind.__module__.startswith(_OURS) else kind.__qualname__
 
 
+def as_logged(text: str) -> str:
+    """The text as a line would show it: without what stands before the @ of an address, and without secrets."""
+    return _safe_text(text)
+
+
 def _safe(name: str, value: object) -> object:
     if _is_secret(name):
         return "***"

@@ -376,10 +376,11 @@ def parked_jobs(p: int, channel: Channel) -> str:
     return f"est:{{p{p}}}:{channel}:parked_jobs"
 
 
-def cancel_walk(p: int, channel: Channel, mark: str) -> str:
-    """hash, lane · site · queue → the last entry that was looked at for what a mark cancels; `(rank)` and `(again)` of
-    what waits for another attempt · a day after the last look"""
-    return f"est:{{p{p}}}:{channel}:cancel_walk:{mark}"
+def cancel_walk(p: int, channel: Channel, mark: str, since_ms: int) -> str:
+    """hash, lane · site · queue → the last entry that was looked at for what a mark of that time cancels; `(rank)` and
+    `(again)` of what waits for another attempt, and, followed by a job, of what is parked of it · a day after the last
+    look"""
+    return f"est:{{p{p}}}:{channel}:cancel_walk:{since_ms}:{mark}"
 
 
 def retry(p: int, channel: Channel) -> str:
@@ -460,6 +461,11 @@ def attempts_prefix() -> str:
     return "est:{limits}:attempts:"
 
 
+def attempts(bucket: int) -> str:
+    """The hash of these five seconds."""
+    return f"{attempts_prefix()}{bucket}"
+
+
 def last_replies(site: str) -> str:
     """list of JSON · what the site said last when it took no mail, the latest first (`shared.redis.heard`) · 7 days
     after the last"""
@@ -469,6 +475,23 @@ def last_replies(site: str) -> str:
 def limits_of(site: str) -> str:
     """string · under which limits mail is sent to the site, in words · 7 days after a relay began to send there"""
     return f"est:{{limits}}:limits_of:{site}"
+
+
+def dialogues() -> str:
+    """hash, site → which of the next sessions with it an operator wants to see (msgpack, `shared.redis.dialogues`) · 70
+    minutes after the last was asked for"""
+    return "est:{limits}:dialogues"
+
+
+def dialogue(request: str) -> str:
+    """stream · what was said in the sessions of a request, line by line (msgpack), the last 20,000 · 10 minutes after
+    the last line"""
+    return f"est:{{limits}}:dialogue:{request}"
+
+
+def dialogue_taken(request: str) -> str:
+    """string · how many sessions of a request have begun · 70 minutes"""
+    return f"est:{{limits}}:dialogue_taken:{request}"
 
 
 # Who must not be mailed, in the partition of the address

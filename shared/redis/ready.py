@@ -85,9 +85,11 @@ ENQUEUED_MS = 7 * 24 * 3600 * 1000
 SWEEP_MS = 30_000
 #: Entries that one script looks at: 1.5 ms of the server's time (7 microseconds each, with bodies of 300 bytes).
 SWEEP_PAGE = 200
-#: The name under which `take_cancelled` looks at what waits for another attempt, and so often, from its beginning.
+#: The names under which `take_cancelled` looks at what waits for another attempt, and at what is parked; and so often,
+#: from their beginning.
 RETRIES = ""
-RETRIES_MS = 30_000
+PARKED = "(parked)"
+AGAIN_MS = 30_000
 #: How far was looked for what is cancelled is remembered for so long.
 WALK_MS = 24 * 3600 * 1000
 #: Scripts of one call of `take_expired`: called once a second, it looks through a million messages in a minute.
@@ -101,7 +103,7 @@ _DIED = Script.of(__file__, "ready_common", "ready_died")
 _HOLD = Script.of(__file__, "ready_common", "ready_hold")
 _LIFT = Script.of(__file__, "ready_common", "ready_lift")
 _REQUEUE = Script.of(__file__, "ready_common", "ready_requeue")
-_TAKE_CANCELLED = Script.of(__file__, "ready_common", "ready_take_cancelled")
+_TAKE_CANCELLED = Script.of(__file__, "ready_common", "ready_index_parked", "ready_take_cancelled")
 _PARK = Script.of(__file__, "ready_common", "ready_index_parked", "ready_park")
 _UNPARK = Script.of(__file__, "ready_common", "ready_index_parked", "ready_unpark")
 _TAKE_EXPIRED = Script.of(__file__, "ready_common", "ready_index_parked", "ready_take_expired")
@@ -337,9 +339,11 @@ class ReadyQueues:
 
     async def cancelled_queues(self, partition: int, mark: str, cancel: Cancel) -> list[str]:
         """Where in the partition something may wait that the mark is about, as `take_cancelled` takes it. One round
-        trip. (`expiries` names every ready queue: a job that is started has an expiry.)"""
+        trip. (`expiries` names every ready queue: a job that is started has an expiry.) What is parked of a job or of a
+        tenant's bulk that is cancelled comes back by itself; what is parked of a site does not."""
         names: list[bytes] = await self._client.zrange(self._key(keys.expiries(partition, self._channel)), 0, -1)
-        return [*(name.decode() for name in names if _is_meant(name.decode(), mark, cancel)), RETRIES]
+        others = (RETRIES, PARKED) if cancels.about(mark)[0] == "site" else (RETRIES,)
+        return [*(name.decode() for name in names if _is_meant(name.decode(), mark, cancel)), *others]
 
     async def take_cancelled(
         self, partition: int, relay: str, lease_ms: int, limit: int, mark: str, cancel: Cancel, queue: str
@@ -350,9 +354,18 @@ class ReadyQueues:
         args: list[str | bytes | int] = [relay, lease_ms, min(limit, SWEEP_PAGE), SWEEP_PAGE, queue, cancel.tenant]
         args += [which, ""] if kind == "job" else ["", ids.last_job(cancel.since_ms)]
         args += [which if kind == "site" else "", LANES[STOPPED_STREAM] if kind in ("tenant", "bulk") else ""]
-        walk = keys.cancel_walk(partition, self._channel, mark)
-        found = await self._run(_TAKE_CANCELLED, partition, [*args, WALK_MS, RETRIES_MS], walk)
+        walk = keys.cancel_walk(partition, self._channel, mark, cancel.since_ms)
+        found = await self._run(_TAKE_CANCELLED, partition, [*args, WALK_MS, AGAIN_MS], walk)
         return _leases(partition, found[1:]), bool(found[0])
+
+    async def may_be_parked(self, partition: int, mark: str, cancel: Cancel) -> bool:
+        """Whether something that the mark is about may be parked: of a job of before it that `take_cancelled` has not
+        looked through. Two round trips."""
+        jobs = [job for job in await self.parked_jobs(partition) if cancel.is_about(job)]
+        if not jobs:
+            return False
+        walk = keys.cancel_walk(partition, self._channel, mark, cancel.since_ms)
+        return None in await self._client.hmget(walk, [f"(again){job}" for job in jobs])
 
     async def _run(self, script: Script, partition: int, args: Sequence[str | bytes | int], *more_keys: str) -> Any:
         names = [*_names(partition, self._channel, self._alone), *more_keys]

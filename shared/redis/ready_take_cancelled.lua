@@ -1,11 +1,12 @@
--- Leases messages that are cancelled, of one ready queue or of what waits for another attempt. Looks at a bounded
--- part, and goes on there the next time, whichever relay asks: what comes is put at the end.
+-- Leases messages that are cancelled, of one ready queue, of what waits for another attempt, or of what is parked.
+-- Looks at a bounded part, and goes on there the next time, whichever relay asks: what comes to a ready queue is put at
+-- the end, and the other two are looked through again.
 --
 -- One more key: how far it was looked, a hash.
 --
 -- ARGV     relay, lease ms, limit, most entries to look at, name of the queue (lane, site, newline, queue; '': what
---          waits for another attempt), tenant, job, last job (each '' for any), site and lane of what waits for another
---          attempt ('' for any), lifetime ms of the hash, ms between two looks at what waits for another attempt
+--          waits for another attempt; '(parked)': what is parked), tenant, job, last job (each '' for any), site and
+--          lane of what is in no queue ('' for any), lifetime ms of the hash, ms between two looks at what is in none
 -- Answers  1 if there is more to look at, then as `lease`: lane, site, queue, first lease number, bodies, take-overs
 --          (or none)
 
@@ -61,29 +62,53 @@ local function look_at_queue()
   end
 end
 
-local function look_at_retries()
-  if tonumber(redis.call('HGET', walk, '(again)') or 0) > now then return end
-  local rank = tonumber(redis.call('HGET', walk, '(rank)') or 0)
-  local values, taken, looked_at = redis.call('ZRANGE', retry, rank, rank + page - 1), 0, 0
+-- What stands in one sorted set, from where the last look ended: so many of it at most. `suffix` is that of its fields
+-- in the walk. Answers how many were looked at and how many of them taken.
+local function look_at_set(key, suffix, most, room_left)
+  if tonumber(redis.call('HGET', walk, '(again)' .. suffix) or 0) > now then return 0, 0 end
+  local rank = tonumber(redis.call('HGET', walk, '(rank)' .. suffix) or 0)
+  local values, taken, looked_at = redis.call('ZRANGE', key, rank, rank + most - 1), 0, 0
   for _, value in ipairs(values) do
-    if taken == room then break end
+    if taken == room_left then break end
     looked_at = looked_at + 1
     local lane, site, queue, expires_at, body, count_ = split(value)
     if lane and (its_site == '' or site == its_site) and (its_lane == '' or lane == its_lane) and is_meant(body) then
       hand_over(mine, lane, site, queue, {body}, {expires_at}, {count_})
-      redis.call('ZREM', retry, value)
+      redis.call('ZREM', key, value)
       taken = taken + 1
     end
   end
-  if looked_at == #values and #values < page then
-    redis.call('HSET', walk, '(rank)', 0, '(again)', string.format('%.0f', now + tonumber(ARGV[15])))
+  if looked_at == #values and #values < most then
+    local again = string.format('%.0f', now + tonumber(ARGV[15]))
+    redis.call('HSET', walk, '(rank)' .. suffix, 0, '(again)' .. suffix, again)
   else
-    redis.call('HSET', walk, '(rank)', rank + looked_at - taken)
+    redis.call('HSET', walk, '(rank)' .. suffix, rank + looked_at - taken)
     answer[1] = 1
+  end
+  return looked_at, taken
+end
+
+local function look_at_parked()
+  for _, one in ipairs(redis.call('ZRANGE', parked_jobs, 0, -1)) do
+    if last == '' or one <= last then
+      if page == 0 or room == 0 then
+        answer[1] = 1
+        return
+      end
+      local looked_at, taken = look_at_set(parked .. one, one, page, room)
+      page, room = page - looked_at, room - taken
+      if taken > 0 then index_parked(one) end
+    end
   end
 end
 
-if name == '' then look_at_retries() else look_at_queue() end
+if name == '' then
+  look_at_set(retry, '', page, room)
+elseif name == '(parked)' then
+  look_at_parked()
+else
+  look_at_queue()
+end
 redis.call('PEXPIRE', walk, ARGV[14])
 if #answer > 1 then redis.call('ZADD', relays, 'GT', now + ARGV[5], ARGV[4]) end
 settle()

@@ -88,6 +88,7 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_site": Kind(
         404, "Unknown site", "Nothing waits at a site of that name, nothing holds it, and none is known."
     ),
+    "unknown_trace": Kind(404, "Unknown trace", "No sessions are followed under that id, or not any more."),
     "unknown_mail": Kind(404, "Unknown mail", "No received mail of that id is kept, or it is another tenant's."),
     # Sending domains.
     "unknown_sending_domain": Kind(

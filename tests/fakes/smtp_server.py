@@ -73,8 +73,8 @@ class Envelope:
 
 
 class SmtpServer:
-    """`port` is known once it has been entered. With `encrypted`, STARTTLS is offered and works; with `tls` too, under
-    that context. `peer` is who is answered just now, for a step that is a function."""
+    """`port` is known once it has been entered; `host` is one of the loopback's. With `encrypted`, STARTTLS is offered
+    and works; with `tls` too, under that context. `peer` is who is answered just now, for a step that is a function."""
 
     def __init__(
         self,

@@ -209,12 +209,16 @@ class Stack:
 
     async def console(self, *words: str) -> str:
         """What `estafette …` prints."""
+        return (await self.console_ended(*words))[1]
+
+    async def console_ended(self, *words: str) -> tuple[int | None, str]:
+        """Its exit code, and what it prints."""
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.console.console", *words,
             env=self._environ, cwd=self._code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         printed, _ = await process.communicate()
-        return printed.decode()
+        return process.returncode, printed.decode()
 
     async def send(self, *emails: str, **fields: Any) -> str:
         """Posts a job to these addresses, again with the same key if storage did not answer; its id."""

@@ -1,16 +1,24 @@
-"""An operator with the console alone: finds what is stuck, suspends it, moves it, cancels a spammer's job, replays."""
+"""An operator's day, with the console alone: each command is typed as `docs/operations.md` writes it.
 
+Two providers, of which one is stuck: it blocks an address of ours. Among what waits there is the mail of a spammer.
+"""
+
+import asyncio
 import json
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from shared.redis import keys, redis
 from shared.redis.dead import Place
 from shared.words import events
+from tests.fakes.dns_server import DnsServer
 from tests.fakes.smtp_server import SmtpServer, Step
 from tests.flows.stack import Stack
 from tests.flows.stack import job as job_of
 
+WRITTEN = (Path(__file__).resolve().parents[2] / "docs/operations.md").read_text("utf-8")
 EGRESS = """
 [source.a1]
 address = "127.0.0.1"
@@ -23,129 +31,234 @@ sources = ["a1"]
 [pool.reserve]
 sources = ["a2"]
 """
-EMAILS = [f"u{number}@x.test" for number in range(200)]
-REFUSAL = "451 4.7.28 Our system has detected an unusual rate of mail"
+ZONE = """
+stuck.test. 300 IN MX 10 gmail-smtp-in.l.google.com.
+gmail-smtp-in.l.google.com. 300 IN A 127.0.0.11
+other.test. 300 IN MX 10 mx.other.test.
+mx.other.test. 300 IN A 127.0.0.12
+"""
+STUCK = [f"u{number}@stuck.test" for number in range(40)]
+OTHERS = [f"u{number}@other.test" for number in range(20)]
+#: Of which message of the job the way is followed.
+FOLLOWED = 7
+#: No shaping rule knows it: each mail is tried, and waits for another attempt.
+REFUSAL = "451 4.3.0 Nothing of yours today"
 
 
 class Provider(SmtpServer):
-    """Defers everything until it relents."""
+    """Takes nothing from the first of our addresses."""
 
     def __init__(self) -> None:
-        super().__init__({"RCPT": self.recipient})
-        self.relents = False
+        super().__init__({}, encrypted=True, host="127.0.0.11")
 
-    def recipient(self, argument: str) -> Step:
-        return "250 2.1.5 ok" if self.relents else REFUSAL
-
-
-async def said(stack: Stack, *words: str) -> Any:
-    """What a command answers for scripts."""
-    printed = await stack.console(*words, "--json")
-    try:
-        return json.loads(printed)
-    except ValueError:
-        raise AssertionError(f"{words}: {printed}") from None
+    def step(self, word: str, argument: str) -> Step | None:
+        return REFUSAL if (self.peer, word) == ("127.0.0.1", "RCPT") else super().step(word, argument)
 
 
-async def test_an_operator_finds_what_is_stuck_acts_and_nothing_is_lost(tmp_path: Path) -> None:
+class Day:
+    """Types what is written."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    async def does(self, written: str, own: Mapping[str, str] | None = None, *, ends: int = 0) -> str:
+        """What the command prints that the page writes so, with what is the operator's own in the place of JOB, ENTRY
+        and the reason; it ends with that code."""
+        assert f"`{written}`" in WRITTEN, written
+        typed = _with(written, {"…": "ticket 4711", **(own or {})})
+        name, *words = shlex.split(typed)
+        assert name == "estafette"
+        code, printed = await self._stack.console_ended(*words)
+        assert code == ends, (typed, printed)
+        return printed
+
+    async def reads(self, *words: str) -> Any:
+        """What a command answers for scripts."""
+        printed = await self._stack.console(*words, "--json")
+        try:
+            return json.loads(printed)
+        except ValueError:
+            raise AssertionError(f"{words}: {printed}") from None
+
+
+async def test_an_operator_with_the_console_alone_finds_what_is_stuck_acts_and_nothing_is_lost(tmp_path: Path) -> None:
     (tmp_path / "egress.toml").write_text(EGRESS)
-    async with Provider() as provider:
+    async with (
+        DnsServer(ZONE) as dns,
+        Provider() as provider,
+        SmtpServer(host="127.0.0.12", port=provider.port) as other,
+    ):
         environ = {
-            "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{provider.port}",
+            "ESTAFETTE_DNS_SERVERS": dns.address,
+            "ESTAFETTE_RELAY_ROUTE": "mx",
+            "ESTAFETTE_RELAY_MX_PORT": str(provider.port),
+            "ESTAFETTE_RELAY_PRIVATE_NETWORKS": "true",
+            "ESTAFETTE_RELAY_HELO": "mail.example",
             "ESTAFETTE_RELAY_EGRESS_FILE": str(tmp_path / "egress.toml"),
             "ESTAFETTE_RELAY_RETRY_SCHEDULE": "3600",
         }
         async with Stack.running(tmp_path / "run", environ) as stack:
-            site = f"route:127.0.0.1:{provider.port}"
-            job = await stack.send(*EMAILS)
+            day = Day(stack)
+            job = await stack.send(*STUCK, *OTHERS)
 
-            await finds_the_stuck_provider(stack, site)
+            await finds_the_stuck_provider(stack, day, other)
+            await suspends_it_and_moves_its_queue(day)
+            await cancels_a_spammers_jobs(stack, day)
 
-            # Suspends it, and moves its queue to another pool.
-            assert "suspend" in await stack.console("sites", "suspend", site, "--why", "it defers all we send")
-            assert "unknown" not in await stack.console("queue", "move", site, "reserve", "--why", "a1 is blocked")
-            assert "suspended" in await stack.console("sites", "show", site)
+            async with asyncio.TaskGroup() as beside:
+                beside.create_task(sees_what_is_said(stack, day))
+                await _is_awaited(stack)
+                assert "resume: site:gmail" in await day.does('estafette sites resume gmail --why "…"')
+                await tries_again_until_all_is_sent(stack, day, job)
+            assert (await stack.done(job))["counts"]["delivered"] == len(STUCK) + len(OTHERS)
+            delivered = [one["details"] for one in await stack.events(job, "message.delivered")]
+            assert {(one["site"], one["source"]) for one in delivered} == {("gmail", "a2"), ("mx.other.test", "a1")}
+            assert len(provider.envelopes) == len(STUCK)
+            await day.does('estafette queue move gmail usual --why "…"')
 
-            await cancels_a_spammers_job(stack)
-
-            # Lets the rest go, by the other pool.
-            provider.relents = True
-            assert "resume" in await stack.console("sites", "resume", site, "--why", "it relented")
-            assert f"{len(EMAILS)} messages" in await stack.console("sites", "requeue", site, "--why", "now")
-            assert (await stack.done(job))["counts"]["delivered"] == len(EMAILS)
-            assert {one["details"]["source"] for one in await stack.events(job, "message.delivered")} == {"a2"}
-
-            await replays_a_dead_entry(stack, job)
-            await follows_a_message(stack, job)
-
-            # And all of it can be audited.
-            told = await stack.console("tail", "--fact", "Acted", "--from-start", "--no-follow")
-            assert [json.loads(line)["action"] for line in sorted(told.splitlines(), key=_time)] == [
-                "suspend", "move", "cancel", "resume", "requeue", "replay",
-            ]  # fmt: skip
+            await replays_a_dead_entry(stack, day, job)
+            await follows_a_message(stack, day, job)
+            await sees_what_was_done(day)
 
 
-async def finds_the_stuck_provider(stack: Stack, site: str) -> None:
-    """And what it says."""
+async def finds_the_stuck_provider(stack: Stack, day: Day, other: SmtpServer) -> None:
+    """The one at the top of the list, while the other has all it is to have; and why."""
 
-    async def stuck() -> dict[str, Any] | None:
-        found = {one["site"]: one for one in await said(stack, "sites", "list")}
-        return found[site] if site in found and found[site]["deferred"] == len(EMAILS) else None
+    async def stuck() -> str | None:
+        found = {one["site"]: one for one in await day.reads("sites", "list")}
+        waits = found["gmail"]["deferred"] if "gmail" in found else 0
+        is_stuck = waits == len(STUCK) and len(other.envelopes) == len(OTHERS)
+        return await day.does("estafette sites list") if is_stuck else None
 
-    assert (await stack.until(stuck))["next_attempt"] is not None
-    shown = await said(stack, "sites", "show", site)
-    assert REFUSAL in [one["reply"] for one in shown["replies"]]
-    assert {one["source"] for one in shown["replies"]} == {"a1"}
-    assert "none knows it" not in await stack.console("reply", REFUSAL, "--site", "gmail")
+    _, first, *_ = (await stack.until(stuck)).splitlines()
+    assert first.startswith("gmail ")
+    shown = await day.does("estafette sites show gmail")
+    assert f"to a1: {REFUSAL}" in shown
+    assert "outcome: defer" in await stack.console("reply", REFUSAL, "--site", "gmail")
 
 
-async def cancels_a_spammers_job(stack: Stack) -> None:
-    """Posted meanwhile: it ends though nothing goes there."""
-    await stack.console("tenants", "add", "spammer", "--any-from-domain")
-    key = (await stack.console("keys", "create", "--tenant", "spammer", "--scope", "send,read")).split()[-1]
+async def suspends_it_and_moves_its_queue(day: Day) -> None:
+    assert "suspend: site:gmail" in await day.does('estafette sites suspend gmail --until 2h --why "…"')
+    assert "move: site:gmail" in await day.does('estafette queue move gmail reserve --why "…"')
+    shown = await day.does("estafette sites show gmail")
+    assert "held: suspended" in shown
+    assert "ticket 4711" in shown
+
+
+async def cancels_a_spammers_jobs(stack: Stack, day: Day) -> None:
+    """Two, posted meanwhile: the first by its id, and with the other all that the tenant has. They end though nothing
+    goes there."""
+    await stack.console("tenants", "add", "acme", "--any-from-domain")
+    key = (await stack.console("keys", "create", "--tenant", "acme", "--scope", "send,read")).split()[-1]
     headers = {"Authorization": f"Bearer {key}"}
-    spam = job_of(*EMAILS) | {"from": "Offers <offers@spam.example>"}
-    status, posted = await stack.answered("POST", "/v1/jobs", spam, headers=headers)
-    assert status == 202, posted
-    (listed,) = (await said(stack, "jobs", "list", "--tenant", "spammer"))["jobs"]
-    assert listed["id"] == posted["id"]
-    assert "cancel" in await stack.console("jobs", "cancel", posted["id"], "--why", "bought addresses")
+    posted = []
+    for _ in range(2):
+        spam = job_of(*STUCK) | {"from": "Offers <offers@spam.example>"}
+        status, answer = await stack.answered("POST", "/v1/jobs", spam, headers=headers)
+        assert status == 202, answer
+        posted.append(answer["id"])
 
-    async def cancelled() -> dict[str, Any] | None:
-        report = await said(stack, "report", posted["id"])
-        return report if report["state"] == "done" else None
+    async def listed() -> bool:
+        printed = await day.does("estafette jobs list --tenant acme --state queued")
+        return all(job in printed for job in posted)
 
-    counts = (await stack.until(cancelled))["counts"]
-    assert (counts["cancelled"]["total"], counts["pending"]) == (len(EMAILS), 0)
+    await stack.until(listed)
+    assert f"cancel: job:{posted[0]}" in await day.does('estafette jobs cancel JOB --why "…"', {"JOB": posted[0]})
+    assert "cancel: tenant:acme" in await day.does('estafette tenants cancel acme --why "…"')
+
+    async def ended() -> list[dict[str, Any]] | None:
+        reports = [await day.reads("report", job) for job in posted]
+        return reports if all(one["state"] == "done" for one in reports) else None
+
+    for report in await stack.until(ended):
+        assert (report["counts"]["cancelled"]["total"], report["counts"]["pending"]) == (len(STUCK), 0)
 
 
-async def replays_a_dead_entry(stack: Stack, job: str) -> None:
+async def tries_again_until_all_is_sent(stack: Stack, day: Day, job: str) -> None:
+    """More than once: what a relay had in hand goes by the address that it had."""
+
+    async def sent() -> bool:
+        assert "requeue: site:gmail" in await day.does('estafette sites requeue gmail --why "…"')
+        return bool((await stack.report(job))["state"] == "done")
+
+    await stack.until(sent)
+
+
+async def sees_what_is_said(stack: Stack, day: Day) -> None:
+    """In the next session, by either address, and nobody's address is in it."""
+    shown = await day.does("estafette trace --site gmail --sessions 1 --for 5m")
+    assert "gmail-smtp-in.l.google.com from a" in shown
+    for line in ("> EHLO a", "> STARTTLS", "encrypted: TLSv1", "> RCPT TO:<***@stuck.test>", "> QUIT"):
+        assert line in shown, shown
+    assert f"< {REFUSAL}" in shown or "< 250 2.0.0 queued" in shown
+    assert "Bonjour" not in shown
+    assert not any(f"{email.split('@')[0]}@" in shown for email in STUCK)
+
+
+async def _is_awaited(stack: Stack) -> None:
+    """The relay knows that somebody wants to see its next session: it looks twice a second."""
+    client = redis.connect((stack.directory / "redis.url").read_text().strip())
+
+    async def asked() -> bool:
+        return bool(await client.hgetall(keys.dialogues()))
+
+    await stack.until(asked)
+    await asyncio.sleep(2)
+    await redis.close(client)
+
+
+async def replays_a_dead_entry(stack: Stack, day: Day, job: str) -> None:
     await _bury(stack, job)
-    (entry,) = await said(stack, "dead", "list")
-    assert (entry["reason"], entry["message"]["job"]) == ("KeyError: 'x'", job)
-    assert "replay" in await stack.console("dead", "replay", entry["entry"], "--why", "mended in 1.2")
-    assert await said(stack, "dead", "list") == []
+    assert "KeyError: 'x'" in await day.does("estafette dead list", ends=1)
+    (entry,) = await day.reads("dead", "list")
+    assert entry["message"]["job"] == job
+    assert "replay" in await day.does('estafette dead replay ENTRY --why "…"', {"ENTRY": entry["entry"]})
+    assert await day.does("estafette dead list") == ""
 
 
-async def follows_a_message(stack: Stack, job: str) -> None:
-    """Through what happened, and through the logs."""
-    followed = await said(stack, "message", f"{job}.7")
-    assert [one["type"] for one in followed["timeline"]][:3] == [
-        "message.accepted", "message.deferred", "message.delivered",
+async def follows_a_message(stack: Stack, day: Day, job: str) -> None:
+    """Through what happened, and through the logs of all services: the request that made it, queueing, the relay."""
+    timeline = await day.does("estafette message JOB.0", {"JOB.0": f"{job}.{FOLLOWED}"})
+    happened = [line.split()[1] for line in timeline.splitlines()[1:]]
+    assert happened[0] == "message.accepted"
+    assert happened[-2:] == ["message.delivered", "message.opened"]
+
+    greps = [line for line in WRITTEN.splitlines() if line.startswith("grep -h ")]
+    own = {"068vjfm5s9m2rc1jqqrg.0": f"{job}.{FOLLOWED}", "068vjfm5s9m2rc1jqqrg": job, ".run/": f"{stack.directory}/"}
+    of_job, of_message = [await _typed(_with(line, own)) for line in greps]
+    lines = [json.loads(line) for line in of_message.splitlines()]
+    assert [one["event"] for one in lines if one["process"] == "relay"][-1] == "delivered"
+    assert {one["process"] for one in map(json.loads, of_job.splitlines())} >= {"http", "queueing", "relay"}
+
+
+async def sees_what_was_done(day: Day) -> None:
+    """All of it can be audited."""
+    ends = {"--from-start": "--from-start --no-follow"}  # else it would go on for ever
+    printed = await day.does("estafette tail --fact Acted --from-start", ends)
+    told = sorted(map(json.loads, printed.splitlines()), key=lambda one: int(one["occurred_at"]))
+    assert list(dict.fromkeys(one["action"] for one in told)) == [
+        "suspend", "move", "cancel", "resume", "requeue", "move back", "replay",
     ]  # fmt: skip
-    logs = "".join(file.read_text() for file in (stack.directory / "logs").glob("relay*.log"))
-    lines = [line for line in logs.splitlines() if f'"message":"{job}.7"' in line]
-    assert {json.loads(line)["event"] for line in lines} >= {"deferred", "delivered"}
+    assert {one["why"] for one in told} == {"ticket 4711"}
 
 
-def _time(line: str) -> int:
-    return int(json.loads(line)["occurred_at"])
+def _with(line: str, own: Mapping[str, str]) -> str:
+    for word, value in own.items():
+        line = line.replace(word, value)
+    return line
+
+
+async def _typed(command: str) -> str:
+    """What a line prints that is typed into a shell."""
+    process = await asyncio.create_subprocess_shell(command, stdout=asyncio.subprocess.PIPE)
+    printed, _ = await process.communicate()
+    return printed.decode()
 
 
 async def _bury(stack: Stack, job: str) -> None:
     """What a reader with a fault would have left."""
     client = redis.connect((stack.directory / "redis.url").read_text().strip())
-    fact = events.Opened(**events.about_message("demo", job, 7, 1_790_000_000_000, "opened"))
+    fact = events.Opened(**events.about_message("demo", job, FOLLOWED, 1_990_000_000_000, "opened"))
     place = Place("events", 0)
     origin = f"{keys.events(0)} 1-0 {keys.GROUP_REPORTS}"
     fields: dict[str, str | int | bytes] = {

@@ -16,7 +16,7 @@ from services.relay.checks.stops import Stops
 from shared.redis import bus, cancels, keys, redis
 from shared.redis.cancels import Cancel, CancelList, Cancels
 from shared.redis.jobs import STATE, read
-from shared.redis.ready import SUSPECT, SWEEP_PAGE, Lease, Queued, ReadyQueues, Recorded
+from shared.redis.ready import PARKED, SUSPECT, SWEEP_PAGE, Lease, Queued, ReadyQueues, Recorded
 from shared.redis.recipients import Waiting, pack_waiting
 from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
@@ -25,6 +25,7 @@ from shared.words import events, ids
 from shared.words.errors import Problem
 from tests.jobs import new_job
 from tests.redis.test_relay import House, running
+from tests.redis.test_relay import P as HOUSE_P
 
 P = 4
 SITE = "a.test"
@@ -174,6 +175,62 @@ async def test_what_is_tried_alone_is_found_apart(client: Any) -> None:
     assert {one.take_overs for one in found} == {SUSPECT}
 
 
+async def park(client: Any, p: int, count: int) -> None:
+    """That many of what is ready are put aside, as of a job that is stopped."""
+    queues = ReadyQueues(client, "email")
+    leases = (await queues.lease(p, "r0", 60_000, count, 10_000)).leases
+    await queues.park(p, "r0", [one.number for one in leases])
+
+
+async def test_of_a_site_what_is_parked_is_found_page_by_page_and_nothing_else(client: Any) -> None:
+    other_site = next(
+        f"b{n}.test" for n in range(99) if ids.name_partition(f"b{n}.test", P) == ids.name_partition(SITE, P)
+    )
+    p = await put(client, JOB, SWEEP_PAGE + 50)
+    await put(client, JOB, 7, site=other_site)
+    await put(client, OTHER, 20, tenant="beta")
+    await put(client, LATER, 5)
+    await park(client, p, SWEEP_PAGE + 82)
+    queues, mark, cancel = ReadyQueues(client, "email"), cancels.of_site(SITE), Cancel("", NOW_MS, "operator")
+    was_there = await queues.may_be_parked(p, mark, cancel)
+
+    found = await taken(client, p, mark, cancel)
+
+    assert jobs_of(found) == {JOB: SWEEP_PAGE + 50, OTHER: 20}
+    assert {one.site for one in found} == {SITE}
+    assert (was_there, await queues.may_be_parked(p, mark, cancel)) == (True, False)
+    assert await queues.parked_jobs(p) == sorted([JOB, LATER])
+    back = [await queues.unpark(p, job, 1_000) for job in (JOB, OTHER, LATER)]
+    assert back == [7, 0, 5]
+
+
+async def test_of_a_site_a_tenants_alone_is_taken_from_what_is_parked_and_no_more_than_there_is_room_for(
+    client: Any,
+) -> None:
+    p = await put(client, JOB, 30)
+    await put(client, OTHER, 20, tenant="beta")
+    await park(client, p, 50)
+    queues, mark = ReadyQueues(client, "email"), cancels.of_site(SITE, "beta")
+    cancel = Cancel("beta", NOW_MS, "operator")
+
+    first, more = await queues.take_cancelled(p, "r1", 60_000, 15, mark, cancel, PARKED)
+    rest, _ = await queues.take_cancelled(p, "r1", 60_000, 15, mark, cancel, PARKED)
+
+    assert (len(first), more, len(rest)) == (15, True, 5)
+    assert jobs_of([*first, *rest]) == {OTHER: 20}
+
+
+async def test_a_second_mark_of_a_site_looks_at_what_the_first_was_not_about(client: Any) -> None:
+    p = await put(client, JOB, 3)
+    await put(client, LATER, 4)
+    mark = cancels.of_site(SITE)
+    first = await taken(client, p, mark, Cancel("", NOW_MS, "operator"))
+
+    second = await taken(client, p, mark, Cancel("", NOW_MS + 120_000, "operator"))
+
+    assert (jobs_of(first), jobs_of(second)) == ({JOB: 3}, {LATER: 4})
+
+
 async def test_what_is_no_message_of_ours_is_passed_over(client: Any) -> None:
     p = ids.name_partition(SITE, P)
     bodies = [b"", b"\x9c", b"\x9c\xa4acme", b"\x9c\xd9", b"\x00" * 80, ready(JOB, 0, "acme")]
@@ -219,6 +276,25 @@ async def test_a_relay_ends_what_is_cancelled_at_a_site_where_nothing_goes(house
     assert sorted(one.ordinal for one in told) == list(range(40))
     facts = await house.facts()
     assert len(facts) == 40
+
+
+@pytest.mark.parametrize(("how", "kind"), [("cancelled", events.Cancelled), ("bounced", events.Bounced)])
+async def test_a_relay_ends_what_is_parked_of_a_site_and_leaves_what_is_parked_of_others(
+    house: House, how: Any, kind: type[events.Fact]
+) -> None:
+    job = await house.job()
+    house.stops.stopped.add(job)
+    for site, count in ((SITE, 30), ("b.test", 4)):
+        await house.enqueue(job, range(count), site=site, expires_at=NOW_MS + YEAR_MS)
+        await park(house.client, ids.name_partition(site, HOUSE_P), count)
+
+    async with running(house.relay()):
+        house.stops.cancels.marks = {cancels.of_site(SITE): Cancel("", NOW_MS, "operator", "gone for good", how)}
+        told = await until_told(house, 30, kind)
+
+    assert sorted(one.ordinal for one in told) == list(range(30))
+    assert len(await house.facts()) == 30
+    assert await house.queues.parked_jobs(ids.name_partition("b.test", HOUSE_P)) == [job]
 
 
 async def test_what_is_bounced_says_nothing_about_the_address(house: House) -> None:
@@ -376,6 +452,23 @@ async def test_the_mark_of_a_site_goes_when_nothing_waits_there(bench: Bench) ->
     await bench.cancelling.look()
 
     assert waiting == [cancels.of_site(SITE, "acme")]
+    assert await bench.marks.all() == {}
+
+
+async def test_the_mark_of_a_site_stays_until_relays_have_looked_through_what_is_parked(bench: Bench) -> None:
+    p = await put(bench.client, JOB, 2, tenant="beta")
+    await park(bench.client, p, 2)
+    await bench.operator.cancel_site(SITE, ACT, "acme")
+    mark = cancels.of_site(SITE, "acme")
+    (cancel,) = (await bench.marks.all()).values()
+
+    bench.now_ms += LEAST_MS + 1
+    await bench.cancelling.look()
+    before = list(await bench.marks.all())
+    found = await taken(bench.client, p, mark, cancel)
+    await bench.cancelling.look()
+
+    assert (before, found) == ([mark], [])
     assert await bench.marks.all() == {}
 
 

@@ -73,6 +73,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "suppressions show": ("acme", "ana@exemple.fr"),
     "route": ("ana@exemple.fr",),
     "doctor": (),
+    "trace": ("--site", "gmail", "--for", "10s"),
+    "top": ("--once",),
     "reply": ("421 4.7.0 Try again later",),
     "sites list": (),
     "sites show": ("gmail",),
@@ -158,6 +160,9 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("sites", "suspend", "gmail", "--why", " "), "--why"),
     (("sites", "resume", "gmail", "--why", "x"), "no operator suspended it"),
     (("sites", "lift", "gmail", "--why", "x"), "nothing to lift"),
+    (("trace", "--site", "gmail", "--for", "2h"), "2h"),
+    (("trace", "--site", "gmail", "--for", "soon"), "soon"),
+    (("trace", "--site", "gmail", "--sessions", "0"), "--sessions"),
     (("nonsense",), "nonsense"),
     (("tenants", "nonsense"), "nonsense"),
 ]
@@ -442,7 +447,10 @@ def test_a_route_tells_where_a_mail_would_go_and_what_would_hold_it(redis_url: s
 def test_where_dns_does_not_answer_a_route_says_so(redis_url: str, place: dict[str, str]) -> None:
     environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, "ESTAFETTE_RELAY_ROUTE": "mx"}
 
-    assert "DNS does not answer" in console("route", "ana@exemple.fr", **environ).output
+    shown = console("route", "ana@exemple.fr", **environ)
+
+    assert "wait: DNS does not answer" in shown.output
+    assert shown.exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,22 @@ import asyncio
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
 
+from services.relay.delivery.overheard import Dialogue
 from services.relay.words.reply import Garbled, ReplyReader
 
 _READY = 220
 
 
 class Client(aiosmtplib.SMTP):
-    """Over a socket that is connected already (`connect(sock=…)`)."""
+    """Over a socket that is connected already (`connect(sock=…)`); `dialogue` overhears what is said."""
+
+    dialogue: Dialogue | None = None
 
     async def _create_connection(self, timeout: float | None) -> aiosmtplib.SMTPResponse:
         assert self.loop is not None
         assert self.sock is not None
         protocol = _Replies(loop=self.loop, connection_lost_callback=self._on_connection_lost)
+        protocol.dialogue = self.dialogue
         self.transport, self.protocol = (
             (await self.loop.create_connection(lambda: protocol, sock=self.sock))[0],
             protocol,
@@ -37,6 +41,8 @@ class Client(aiosmtplib.SMTP):
 
 
 class _Replies(SMTPProtocol):
+    dialogue: Dialogue | None = None
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._replies = ReplyReader()
         super().connection_made(transport)
@@ -44,11 +50,15 @@ class _Replies(SMTPProtocol):
     def write(self, data: bytes) -> None:
         # One command at a time: what came before it, in clear before STARTTLS above all, is no part of its answer.
         self._replies = ReplyReader()
+        if self.dialogue is not None:
+            self.dialogue.sent(data)
         super().write(data)
 
     def data_received(self, data: bytes) -> None:
         try:
             for code, lines in self._replies.feed(data):
+                if self.dialogue is not None:
+                    self.dialogue.received(code, lines)
                 last = len(lines) - 1
                 texts = [
                     b"%d%b%b\r\n" % (code, b" " if at == last else b"-", text)

@@ -14,6 +14,7 @@ from typing import Literal, Self, cast
 
 from services.relay.delivery.client import Client
 from services.relay.delivery.dial import RFC_TIMEOUTS, Dial, Timeouts, in_words
+from services.relay.delivery.overheard import Dialogue, overheard
 from services.relay.delivery.transaction import Transaction
 from services.relay.words.reply import (
     ConnectFailed,
@@ -87,6 +88,7 @@ class Connection(asyncio.Protocol):
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._dialogue: Dialogue | None = None
         self._transport.set_protocol(self)
 
     # Open and close
@@ -105,13 +107,20 @@ class Connection(asyncio.Protocol):
         timeouts: Timeouts = RFC_TIMEOUTS,
         client_certificate: tuple[str, str] | None = None,
         ca_file: str = "",
+        dialogue: Dialogue | None = None,
     ) -> Self:
         """A connection to `address` (else to what the system finds for `host`), greeted and encrypted as `tls` says.
         `client_certificate` are the files of the certificate and its key (PEM), shown to hosts that ask for one;
-        `ca_file` has authorities that are believed beside the system's. ConnectFailed if that cannot be had."""
-        dial = Dial(host, port, address or host, helo, source_ip, login, timeouts, client_certificate, ca_file)
+        `ca_file` has authorities that are believed beside the system's; `dialogue` overhears it. ConnectFailed if that
+        cannot be had."""
+        dial = Dial(
+            host, port, address or host, helo, source_ip, login, timeouts, client_certificate, ca_file, dialogue
+        )
         smtp, lost = await dial.greeted(tls)
         connection = cls(host, smtp, tls, timeouts)
+        if dialogue is not None:
+            connection._dialogue = dialogue
+            connection._transport, connection._reader = overheard(connection._transport, dialogue)
         if lost is not None:
             connection.tls_failure, connection.tls_reason = lost.failure, lost.reason
         if not connection.usable:
@@ -292,6 +301,8 @@ class Connection(asyncio.Protocol):
         """Nothing more comes. A refusal that was heard before still counts, and so does what was begun to be said of a
         message that is out: to send it again because of a missing last line would be to send it twice."""
         self._usable = False
+        if self._dialogue is not None:
+            self._dialogue.ended(reason)
         transaction, unsent = self._transaction, bool(self._unsent)
         if transaction is not None and transaction.body_is_out and not unsent and (begun := self._reader.begun):
             with suppress(Garbled):

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import aiosmtplib
 
 from services.relay.delivery.client import Client
+from services.relay.delivery.overheard import Dialogue
 from services.relay.encryption import certificates
 from services.relay.words.reply import ConnectFailed, Reply, Stage, make_reply
 from services.relay.words.tls import Level, TlsFailure, TlsPolicy, failure_of
@@ -84,6 +85,7 @@ class Dial:
     timeouts: Timeouts
     client_certificate: tuple[str, str] | None
     ca_file: str
+    dialogue: Dialogue | None = None
 
     async def greeted(self, policy: TlsPolicy) -> tuple[Client, TlsFailed | None]:
         """A client that has greeted, encrypted and authenticated; and what failed where it does without encryption, or
@@ -103,6 +105,8 @@ class Dial:
         """The same at one level; and why it is in clear, where it might have been encrypted. ConnectFailed or
         TlsFailed."""
         smtp = Client(hostname=self.host, local_hostname=self.helo, start_tls=False, timeout=self.timeouts.greeting)
+        smtp.dialogue = self.dialogue
+        self._note(f"connects to {self.address}:{self.port}; TLS: {level}")
         connected = await self._connect()
         stage: Stage = "greeting"
         missing: TlsFailed | None = None
@@ -122,6 +126,10 @@ class Dial:
                 raise self._failed(stage, error) from None
             raise
         return smtp, missing
+
+    def _note(self, text: str) -> None:
+        if self.dialogue is not None:
+            self.dialogue.note(text)
 
     async def _connect(self) -> socket.socket:
         try:
@@ -147,6 +155,8 @@ class Dial:
             if level == "opportunistic":
                 return refusal
             raise refusal
+        if self.dialogue is not None:
+            self._note(_encryption_of(smtp))
         if level == "dane":
             # Before EHLO: to somebody else nothing is said.
             wrong = certificates.mismatch(_chain(smtp), policy.tlsa, policy.names or (self.host,), datetime.now(UTC))
@@ -192,6 +202,11 @@ class Dial:
             return ConnectFailed(stage, self.host, in_words(error), None, tls_failure)
         reply = make_reply(error.code, error.message.encode().split(b"\n"), stage, self.host)
         return ConnectFailed(stage, self.host, reply.line, reply, tls_failure)
+
+
+def _encryption_of(smtp: Client) -> str:
+    tls_object: Any = smtp.get_transport_info("ssl_object")
+    return f"encrypted: {tls_object.version()} {tls_object.cipher()[0]}"
 
 
 def load_certificates(ca_file: str, client_certificate: tuple[str, str] | None) -> None:

@@ -101,6 +101,11 @@ class Policies:
         return NoRoute("tls_policy", f"{domain}: {why.reason}", final=False)
 
 
+def least_of(level: Level) -> TlsPolicy:
+    """What a level of shaping asks for where nobody else asks for anything; `never` has none."""
+    return _LEAST[level]
+
+
 def policy_for(
     host: str, least: TlsPolicy, tlsa: TlsPolicy | LeftOut | None, sts: StsPolicy | NotFetched | None
 ) -> TlsPolicy | Refused:
