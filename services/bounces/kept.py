@@ -15,7 +15,7 @@ MAX_MAILS = 10_000
 MAX_MAIL_BYTES = 256 * 1024
 MAX_BYTES = 64 * 1024 * 1024
 
-_KEEP = Script.of(__file__, "kept_keep")
+_KEEP = Script.of(__file__, "kept_keep", kept=True)
 
 
 class KeptMail(msgspec.Struct, frozen=True, array_like=True):

@@ -25,7 +25,7 @@ def in_force() -> Settings:
 def with_redis(work: Callable[[Any, Settings], Awaitable[T]]) -> T:
     """Does `work` with a client of the Redis in force: that of the settings, or the one that `estafette run` runs."""
     from shared.mail.dkim_keys import CannotOpen
-    from shared.redis import redis
+    from shared.redis import redis, start
     from shared.redis.sending_domains import DomainHeld, DomainTaken
 
     settings = in_force()
@@ -35,7 +35,7 @@ def with_redis(work: Callable[[Any, Settings], Awaitable[T]]) -> T:
         fail(f"no Redis: set redis.url, or start `estafette run` in {settings.data.path.resolve()}")
 
     async def working() -> T:
-        client = redis.connect(url)
+        client = redis.connect(url, start.wants(settings))
         try:
             return await work(client, settings)
         finally:

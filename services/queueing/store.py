@@ -40,9 +40,9 @@ REMOVED_AT_ONCE = 20
 #: Entries of a lane that are counted anew in one step, about 3 ms of Redis; a longer one is when it is shorter.
 MOST_COUNTED = 2_000
 
-_STORE = Script.of(__file__, "store_store", names=jobs.NAMED)
-_APPEND = Script.of(__file__, "store_append", names=jobs.NAMED)
-_START = Script.of(__file__, "store_start", names=jobs.NAMED)
+_STORE = Script.of(__file__, "store_store", names=jobs.NAMED, kept=True)
+_APPEND = Script.of(__file__, "store_append", names=jobs.NAMED, kept=True)
+_START = Script.of(__file__, "store_start", names=jobs.NAMED, kept=True)
 _FINISH = Script.of(__file__, "store_finish", names=jobs.NAMED)
 _REMOVE = Script.of(__file__, "store_remove", names=jobs.NAMED)
 _COUNT_INTAKE = Script.of(__file__, "store_count_intake", names=lua.places(INTAKE=events.Intake))

@@ -26,8 +26,8 @@ REMEMBER_MS = 7 * 86_400_000
 #: Addresses of one script call.
 _BATCH = 500
 
-_ADD = Script.of(__file__, "store_add", names=lua.places(RECORD=Record))
-_REMOVE = Script.of(__file__, "store_remove")
+_ADD = Script.of(__file__, "store_add", names=lua.places(RECORD=Record), kept=True)
+_REMOVE = Script.of(__file__, "store_remove", kept=True)
 
 _told = {name: bus.PUBLISHED.labels(name) for name in ("Suppressed", "Reactivated")}
 

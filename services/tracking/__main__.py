@@ -25,7 +25,7 @@ RETRY_S = 0.5
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     secret = master_secret.load(settings)
-    client = redis.connect(settings.redis.url)
+    client = redis.connect(settings.redis.url, start.wants(settings))
     life.push_close(lambda: redis.close(client))
     publisher = start.publisher(client, settings)
     keys, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
@@ -49,6 +49,7 @@ async def _check(life: Lifecycle, client: redis.Client, secret: master_secret.Ma
     found = start.installation(client, life.settings)
     while not life.stopping.is_set():
         try:
+            await redis.check_wait(client)
             await found.find()
             await known_secret.check(client, life.settings, secret)
         except redis.RedisAway:

@@ -47,7 +47,7 @@ DEFAULT_FILE = "estafette.toml"
 S = TypeVar("S", bound="Section")
 
 #: Up to the last @: a password may have any of `@`, `/` and `:` in it.
-_USERINFO = re.compile(r"(?<=://)\S+(?=@)")
+_USERINFO = re.compile(r"(?<=://)\S+(?=@)|(?<=sentinel_password=)[^\s&]+")
 
 
 class SettingsError(OperatorFault, ValueError):
@@ -93,7 +93,7 @@ class Data(Section, frozen=True, kw_only=True):
 class Redis(Section, frozen=True, kw_only=True):
     #: `redis://host:port/0`, `redis+cluster://host:port,host:port` or `redis+sentinel://host:port,host:port/master`;
     #: with `user:password@` before the hosts if any, `rediss` for TLS, `?ssl_ca_certs=file` behind for an authority of
-    #: your own; empty: `estafette run` starts a server.
+    #: your own, of Sentinels `sentinel_user`, `sentinel_password`; empty: `estafette run` starts a server.
     url: RedisUrl = ""
     #: Fixed at first start, checked at every start.
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
@@ -102,6 +102,13 @@ class Redis(Section, frozen=True, kw_only=True):
     installation: Annotated[str, Meta(pattern=r"^$|^[a-z0-9][a-z0-9-]{0,63}$")] = ""
     #: Refuse a Redis that cannot promise to have written to disk what it has answered.
     require_durable: bool = False
+    #: Replicas that must have what a promise rests on before it is answered (WAIT); 0: none, and a fail-over may forget
+    #: what was answered just before. Too few in time: requests are answered 503, mail waits, `/readyz` is 503.
+    wait_replicas: Annotated[int, Meta(ge=0, le=16)] = 0
+    #: And have it on disk, the master too (WAITAOF, Redis 7.2 or newer): then `appendfsync everysec` is enough.
+    wait_aof: bool = False
+    #: How long that is waited for.
+    wait_ms: Annotated[int, Meta(ge=10, le=4000)] = 1000
     #: `maxmemory` of the server that `estafette run` starts; 0: half of this machine's memory. Beyond, it refuses to
     #: write (nothing is evicted), and requests are answered 503 until there is room.
     max_memory_bytes: NotNegative = 0

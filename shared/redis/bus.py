@@ -79,7 +79,7 @@ BACKLOG = Gauge("estafette_bus_pending_entries", "Entries read and not yet ackno
 
 _published = {name: PUBLISHED.labels(name) for name in events.FACTS}
 
-_PUBLISH = Script.of(__file__, "bus_publish")
+_PUBLISH = Script.of(__file__, "bus_publish", kept=True)
 _ACKNOWLEDGE_AND_DELETE = Script.of(__file__, "bus_acknowledge_and_delete")
 _REGISTER = Script.of(__file__, "bus_register")
 _FORGET = Script.of(__file__, "bus_forget")

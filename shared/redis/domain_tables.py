@@ -20,8 +20,8 @@ COUNTED_MS = 24 * 3600 * 1000
 #: Of a refusal for want of room: the tenant may remove one, or ask the operator.
 RETRY_AFTER_S = 3600
 
-_SWAP = Script.of(__file__, "domain_tables_swap")
-_RESERVE = Script.of(__file__, "domain_tables_reserve")
+_SWAP = Script.of(__file__, "domain_tables_swap", kept=True)
+_RESERVE = Script.of(__file__, "domain_tables_reserve", kept=True)
 
 
 class Swap(NamedTuple):

@@ -11,6 +11,11 @@ lost its data is noticed, too. It is made in an order that may break off anywher
 once: the id first, which whoever comes first decides; then the partitions, each unless it has one; then a mark that all
 have it. After the mark nobody adds what is missing. Files of processes come last.
 
+Beside the id stands the schema of the data: a number that is raised when an older program would misread what a newer
+one writes. A field more on a message is no such thing: every reader takes it (`docs/architecture.md`). An older program
+on newer data is refused; a newer one on older data notes its own number and says so, and what it converts stands at
+`SCHEMA`.
+
 `accept` is the operator's word that what Redis holds now, or that it holds nothing, is what to go on with.
 """
 
@@ -22,14 +27,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from shared.redis import keys, redis
+from shared.words.errors import OperatorFault
 
+#: Of the data that this program reads and writes. 1: the first that is noted; data from before (0) is of the same
+#: kind, and nothing is converted.
+SCHEMA = 1
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 #: Partitions that one look asks, in turns: a process looks once a second.
 ASKED_AT_A_TIME = 32
 #: What to do about it.
 ADVICE = "to go on with it as it is: estafette installation accept"
 
-_FIND = redis.Script.of(__file__, "installation_find")
+_FIND = redis.Script.of(__file__, "installation_find", kept=True)
+
+
+class NewerData(OperatorFault):
+    """A newer program has worked on the data, and this one would misread it."""
 
 
 class NotOurs(Exception):
@@ -48,6 +61,8 @@ class Installation:
         self._memory = memory
         self._given = given
         self.id = given or _read(memory)
+        #: Of the data as it was found.
+        self.former_schema = SCHEMA
         self._next = 0
 
     @property
@@ -56,15 +71,18 @@ class Installation:
         return bool(self._given) or _read(self._memory) == self.id
 
     async def find(self) -> None:
-        """At a start: the data is ours, or there was none. NotOurs, WrongPartitions, RedisAway."""
+        """At a start: the data is ours, or there was none. NotOurs, NewerData, WrongPartitions, RedisAway."""
         found = await _FIND(
             self._client,
             [keys.installation(), keys.partitions()],
-            [self._partitions, self._new_id(), self.id],
+            [self._partitions, self._new_id(), self.id, SCHEMA],
         )
         known, stored, whole, also = _text(found[0]), int(found[1] or 0), bool(found[2]), bool(found[3])
+        self.former_schema = int(found[4])
         if self.id and self.id != known and not also:
             raise NotOurs(self._words(known))
+        if self.former_schema > SCHEMA:
+            raise NewerData(_newer(self.former_schema))
         if stored != self._partitions:
             raise redis.WrongPartitions(
                 f"redis.partitions is {self._partitions}, but the data was made with {stored or 'another number'}"
@@ -85,6 +103,8 @@ class Installation:
         known = ids.get("id", "")
         if self.id and self.id != known and f"also:{self.id}" not in ids:
             raise NotOurs(self._words(known))
+        if (schema := int(ids.get("schema", 0))) > SCHEMA:
+            raise NotOurs(_newer(schema))
         stored = await redis.stored_partitions(self._client)
         if stored != self._partitions:
             raise NotOurs(f"the data in redis has {stored} partitions, not {self._partitions} any more; {ADVICE}")
@@ -134,6 +154,13 @@ class Installation:
         with suppress(OSError):
             new.write_text(f"{self.id}\n", "ascii")
             new.replace(self._memory)
+
+
+def _newer(schema: int) -> str:
+    return (
+        f"redis holds data of schema {schema}, and this program knows {SCHEMA}: a newer one has worked on it. Run that,"
+        " or restore a copy of the data from before"
+    )
 
 
 def _read(memory: Path) -> str:

@@ -20,8 +20,8 @@ def partitions() -> str:
 
 
 def installation() -> str:
-    """hash: `id`, made at first start; `whole`, once every partition has its mark; `also:<id>`, for which it was
-    accepted · for ever"""
+    """hash: `id`, made at first start; `schema` of the data; `whole`, once every partition has its mark; `also:<id>`,
+    for which it was accepted · for ever"""
     return "est:{meta}:installation"
 
 
@@ -45,6 +45,12 @@ def probe(p: int) -> str:
     """list · never there: adding to it is a write that changes nothing, by which a server that takes none is known
     (`shared.redis.watch`)"""
     return f"est:{{p{p}}}:probe"
+
+
+def kept(tag: str) -> str:
+    """string, empty · written behind what replicas or disks are to have before it counts (`shared.redis.kept`), in the
+    same slot · for ever"""
+    return f"est:{{{tag}}}:kept"
 
 
 def surveyor() -> str:
@@ -405,7 +411,8 @@ def relays(p: int, channel: Channel) -> str:
 
 
 def lease_number(p: int, channel: Channel) -> str:
-    """string · counts leases, so that each has its own number · for ever"""
+    """string · the number of the last lease, not below its time in microseconds, so that each has its own · for
+    ever"""
     return f"est:{{p{p}}}:{channel}:lease_number"
 
 

@@ -37,7 +37,7 @@ RETRY_SECONDS = 0.5
 #: For so long a refusal is told: longer than any supervisor waits before it tries again (Kubernetes: five minutes).
 REFUSED_MS = 600_000
 
-_KNOW = Script.of(__file__, "known_secret_know")
+_KNOW = Script.of(__file__, "known_secret_know", kept=True)
 
 
 class WrongSecret(NoSecret):

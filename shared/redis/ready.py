@@ -95,8 +95,8 @@ WALK_MS = 24 * 3600 * 1000
 #: Scripts of one call of `take_expired`: called once a second, it looks through a million messages in a minute.
 SWEEP_PAGES = 100
 
-_ENQUEUE = Script.of(__file__, "ready_common", "ready_enqueue")
-_LEASE = Script.of(__file__, "ready_common", "ready_lease")
+_ENQUEUE = Script.of(__file__, "ready_common", "ready_enqueue", kept=True)
+_LEASE = Script.of(__file__, "ready_common", "ready_lease", kept=True)
 _RECORD = Script.of(__file__, "ready_common", "ready_record")
 _RELEASE = Script.of(__file__, "ready_common", "ready_release")
 _DIED = Script.of(__file__, "ready_common", "ready_died")

@@ -118,12 +118,15 @@ local function others_first(told)
   end
 end
 
--- Into a relay's hand: messages of one queue. `counts` are their take-overs, '' for none.
+-- Into a relay's hand: messages of one queue. `counts` are their take-overs, '' for none. A number is never below the
+-- time in microseconds: a replica that becomes master, and has not heard of the latest leases, gives none of their
+-- numbers to another message, which the relay that has them would end in its place.
 local function hand_over(mine, lane, site, queue, bodies, expiries_of, counts)
-  local first = redis.call('INCRBY', numbers, #bodies) - #bodies + 1
+  local first = math.max(tonumber(redis.call('GET', numbers) or 0) + 1, math.floor(now * 1000))
+  redis.call('SET', numbers, string.format('%.0f', first + #bodies - 1))
   local head, fields, any = lane .. site .. '\n' .. queue .. '\n', {}, false
   for i = 1, #bodies do
-    fields[#fields + 1] = first + i - 1
+    fields[#fields + 1] = string.format('%.0f', first + i - 1)
     local taken_over = counts[i] ~= '' and '+' .. counts[i] or ''
     any = any or counts[i] ~= ''
     fields[#fields + 1] = head .. expiries_of[i] .. taken_over .. '\n' .. bodies[i]

@@ -19,7 +19,12 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.asyncio.sentinel import (
+    MasterNotFoundError,
+    Sentinel,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -36,7 +41,8 @@ from redis.exceptions import (
 )
 
 from shared.net import redis_url
-from shared.redis import commands, keys
+from shared.redis import commands, kept, keys
+from shared.redis.kept import Text
 from shared.redis.lua import Names, named
 from shared.words.errors import OperatorFault
 
@@ -53,6 +59,7 @@ AWAY = (
     ReadOnlyError,
     RedisClusterException,
     TryAgainError,
+    kept.Unconfirmed,
     OSError,
 )
 #: All that the library raises for what a server says, or does not say (AttributeError: see `_was_closed_in_use`).
@@ -86,25 +93,48 @@ class WrongPartitions(OperatorFault):
     """The number of partitions differs from the one the data was made with."""
 
 
+class NotConfirmed(RedisAway):
+    """Too few replicas or disks have what was written (`shared.redis.kept`). It may be there or not."""
+
+
 class NotDurable(OperatorFault):
     """The server may forget what it acknowledged, and `redis.require_durable` forbids that."""
 
 
-class _Server(Redis):
+class CannotWait(OperatorFault):
+    """The server is older than WAITAOF, which `redis.wait_aof` asks for."""
+
+
+class _Told:
     """What is away is told as RedisAway. Not of scripts: `Script` looks at the library's errors itself, and tells."""
 
-    def evalsha(self, *args: Any) -> Any:
-        return super().execute_command("EVALSHA", *args)  # type: ignore[no-untyped-call]
+    #: Who is to have a write before it counts; None: the server that was asked.
+    wants: kept.Wants | None = None
 
-    def eval(self, *args: Any) -> Any:
-        return super().execute_command("EVAL", *args)  # type: ignore[no-untyped-call]
+    def evalsha(self, digest: str, *args: Any) -> Any:
+        return super().execute_command(self._named("EVALSHA", digest, args), digest, *args)  # type: ignore[misc]
+
+    def eval(self, lua: str, *args: Any) -> Any:
+        return super().execute_command(self._named("EVAL", lua, args), lua, *args)  # type: ignore[misc]
+
+    def _named(self, command: str, text: str, args: Sequence[Any]) -> str:
+        """The first key is behind their number."""
+        if self.wants is None or not isinstance(text, kept.Text):
+            return command
+        return kept.behind(command, args[1], self.wants)
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
+        if self.wants is not None and args[0] in kept.WRITES:
+            args = (kept.behind(args[0], args[1], self.wants), *args[1:])
         try:
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            return await super().execute_command(*args, **options)  # type: ignore[misc]
         except FOREIGN as error:
             raise_away(error)
             raise
+
+
+class _Server(_Told, Redis):  # type: ignore[misc]  # what the library itself inherits twice
+    pass
 
 
 class _OfSentinels(_Server):
@@ -116,23 +146,19 @@ class _OfSentinels(_Server):
             await sentinel.aclose()
 
 
-class _Cluster(RedisCluster):
-    def evalsha(self, *args: Any) -> Any:
-        return super().execute_command("EVALSHA", *args)
-
-    def eval(self, *args: Any) -> Any:
-        return super().execute_command("EVAL", *args)
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        try:
-            return await super().execute_command(*args, **options)
-        except FOREIGN as error:
-            raise_away(error)
-            raise
+class _Cluster(_Told, RedisCluster):  # type: ignore[misc]  # what the library itself inherits twice
+    pass
 
 
-def connect(url: str) -> Client:
-    """A client for the URL; nothing is sent yet. ValueError names a URL that is neither form."""
+def connect(url: str, wants: kept.Wants | None = None) -> Client:
+    """A client for the URL; nothing is sent yet. `wants`: who is to have a write before it counts. ValueError names a
+    URL that is neither form."""
+    client = _connect(url, wants)
+    client.wants = wants
+    return cast(Client, client)
+
+
+def _connect(url: str, wants: kept.Wants | None) -> Any:
     no_repeat = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {"max_connections": MAX_CONNECTIONS, "socket_timeout": SOCKET_TIMEOUT_S}
     if redis_url.is_of_several(url):
@@ -141,32 +167,45 @@ def connect(url: str) -> Client:
         except ValueError as error:
             raise ValueError(f"redis.url: {error}") from None
         options |= {"username": places.username, "password": places.password, "retry": no_repeat}
-        return cast(Client, _several(places, options))
+        return _cluster(places, options, wants) if places.kind == "cluster" else _of_sentinels(places, options, wants)
     if url.startswith(("redis://", "rediss://", "unix://")):
         pool = ConnectionPool.from_url(url, retry=no_repeat, **options)
-        pool.connection_class = _QUICK[pool.connection_class]
-        return cast(Client, _Server.from_pool(pool))
+        pool.connection_class = _knowing(wants, _QUICK[pool.connection_class])
+        return _Server.from_pool(pool)
     raise ValueError(
         "redis.url: expected redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://, got "
         f"{url.split('://')[0]!r}"
     )
 
 
-def _several(places: redis_url.Places, options: dict[str, Any]) -> Any:
-    """A cluster, or the master that Sentinels name: asked again at each new connection, so that the next one after a
-    fail-over is to the new master."""
+def _knowing(wants: kept.Wants | None, kind: type) -> type:
+    return kind if wants is None else kept.confirming(kind)
+
+
+def _cluster(places: redis_url.Places, options: dict[str, Any], wants: kept.Wants | None) -> _Cluster:
     tls: dict[str, Any] = {"ssl": True, **places.files} if places.tls else {}
-    if places.kind == "cluster":
-        return _Cluster(startup_nodes=[ClusterNode(*node) for node in places.nodes], **options, **tls)
-    asked = {"socket_timeout": SENTINEL_TIMEOUT_S, "retry": options["retry"], **tls}
+    cluster = _Cluster(startup_nodes=[ClusterNode(*node) for node in places.nodes], **options, **tls)
+    # The library takes no class of ours: what it makes nodes of has its own, and those that it was given.
+    cluster.connection_kwargs["connection_class"] = _knowing(wants, cluster.connection_kwargs["connection_class"])
+    for node in cluster.startup_nodes:
+        node.connection_class = _knowing(wants, node.connection_class)
+    return cluster
+
+
+def _of_sentinels(places: redis_url.Places, options: dict[str, Any], wants: kept.Wants | None) -> Any:
+    """The master that Sentinels name: they are asked at each new connection, so that the next one after a fail-over is
+    to the new master."""
+    asked: dict[str, Any] = {"socket_timeout": SENTINEL_TIMEOUT_S, "retry": options["retry"]}
+    asked |= {"username": places.sentinel_user, "password": places.sentinel_password}
+    asked |= {"ssl": True, **places.files} if places.sentinel_tls else {}
     sentinels: Any = Sentinel(places.nodes, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
     return sentinels.master_for(
         places.master,
         redis_class=_OfSentinels,
-        connection_class=_QuickSentinelSSLConnection if places.tls else _QuickSentinelConnection,
+        connection_class=_knowing(wants, _QuickSentinelSSLConnection if places.tls else _QuickSentinelConnection),
         db=places.database,
         **options,
-        **places.files,
+        **(places.files if places.tls else {}),
     )
 
 
@@ -225,17 +264,19 @@ async def close(client: Client) -> None:
 
 class Script:
     """A Lua script. All its keys carry one hash tag. Called by digest; the text travels once per server. `names`: the
-    records whose fields it names (`shared.redis.lua`)."""
+    records whose fields it names (`shared.redis.lua`). `kept`: a promise rests on what it writes, which is answered
+    when those have it that settings name (`shared.redis.kept`)."""
 
-    def __init__(self, lua: str, names: Names | None = None) -> None:
-        self.lua = lua if names is None else named(lua, names)
-        self.digest = sha1(self.lua.encode(), usedforsecurity=False).hexdigest()
+    def __init__(self, lua: str, names: Names | None = None, kept: bool = False) -> None:
+        text: type[str] = Text if kept else str
+        self.lua = text(lua if names is None else named(lua, names))
+        self.digest = text(sha1(self.lua.encode(), usedforsecurity=False).hexdigest())
 
     @classmethod
-    def of(cls, module: str, *files: str, names: Names | None = None) -> "Script":
+    def of(cls, module: str, *files: str, names: Names | None = None, kept: bool = False) -> "Script":
         """What stands in `<file>.lua` beside the module (its `__file__`), read once, at import. Of several files the
         later ones go on where the earlier end, and see their locals: so do scripts share a beginning."""
-        return cls("\n".join(Path(module).with_name(f"{file}.lua").read_text("utf-8") for file in files), names)
+        return cls("\n".join(Path(module).with_name(f"{file}.lua").read_text("utf-8") for file in files), names, kept)
 
     async def __call__(self, client: Client, key_names: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         try:
@@ -287,6 +328,10 @@ def _was_closed_in_use(error: AttributeError) -> bool:
 def _away(error: Exception) -> RedisAway:
     """A cluster's client tells of all its nodes, and of what each said."""
     said = str(error)
+    if isinstance(error, kept.Unconfirmed):
+        return NotConfirmed(said)
+    if isinstance(error, MasterNotFoundError):
+        return _no_master(said)
     if not isinstance(error, AuthenticationError) and not re.search(NOT_LET_IN, said):
         return RedisAway(said)
     # The library cuts off the word with which the server begins.
@@ -297,6 +342,16 @@ def _away(error: Exception) -> RedisAway:
     return NotLetIn("Redis wants a password (NOAUTH): write it into redis.url, redis://:password@host:port/0")
 
 
+def _no_master(said: str) -> RedisAway:
+    """The library tells of every Sentinel at length, and by the class of its error alone what each said."""
+    if AuthenticationError.__name__ in said:
+        return NotLetIn(
+            "the Sentinels let nobody in so: see sentinel_user and sentinel_password behind the ? of redis.url, which"
+            " are not those of Redis itself"
+        )
+    return RedisAway(said.partition(" : ")[0])
+
+
 async def stored_partitions(client: Client) -> int:
     """The number that the data was made with; 0 if there is none."""
     return int(await client.get(keys.partitions()) or 0)
@@ -304,11 +359,28 @@ async def stored_partitions(client: Client) -> int:
 
 async def fullest(client: Client) -> tuple[int, int]:
     """Bytes that the server uses and may use (0: any number); of a cluster, the fullest master's. RedisAway."""
-    is_cluster = isinstance(cast(object, client), RedisCluster)
-    said = await client.info("memory", **({"target_nodes": RedisCluster.PRIMARIES} if is_cluster else {}))
-    nodes = [said] if "used_memory" in said else list(said.values())
-    found = [(int(node["used_memory"]), int(node.get("maxmemory", 0))) for node in nodes]
+    found = [(int(node["used_memory"]), int(node.get("maxmemory", 0))) for node in await _of_masters(client, "memory")]
     return max(found, key=lambda node: node[0] / (node[1] or inf))
+
+
+async def check_wait(client: Client) -> None:
+    """CannotWait where a master has no WAITAOF and the client is to use it. RedisAway."""
+    wants: kept.Wants | None = getattr(client, "wants", None)
+    if wants is None or not wants.disk:
+        return
+    for node in await _of_masters(client, "server"):
+        if kept.too_old(version := str(node.get("redis_version", ""))):
+            raise CannotWait(
+                f"redis.wait_aof (ESTAFETTE_REDIS_WAIT_AOF): this Redis is {version}, and WAITAOF came with 7.2: take a"
+                " newer one, or redis.wait_replicas alone with `appendfsync always`"
+            )
+
+
+async def _of_masters(client: Client, section: str) -> list[Mapping[str, Any]]:
+    """That part of INFO, of the server or of each master of a cluster."""
+    is_cluster = isinstance(cast(object, client), RedisCluster)
+    said = await client.info(section, **({"target_nodes": RedisCluster.PRIMARIES} if is_cluster else {}))
+    return list(said.values()) if is_cluster and all(isinstance(one, Mapping) for one in said.values()) else [said]
 
 
 async def durability(client: Client) -> tuple[bool, str]:
@@ -322,4 +394,7 @@ async def durability(client: Client) -> tuple[bool, str]:
     appendonly, fsync = config.get("appendonly"), config.get("appendfsync")
     if appendonly == "yes" and fsync == "always":
         return True, "appendonly yes, appendfsync always"
+    wants: kept.Wants | None = getattr(client, "wants", None)
+    if appendonly == "yes" and wants is not None and wants.disk:
+        return True, f"appendonly yes, appendfsync {fsync}, and WAITAOF before an answer"
     return False, f"appendonly {appendonly}, appendfsync {fsync}"

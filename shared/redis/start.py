@@ -16,20 +16,32 @@ from shared.process import logs
 from shared.process.lifecycle import Lifecycle, pause
 from shared.process.settings import Settings
 from shared.redis import bus, redis
-from shared.redis.installation import Installation, NotOurs
+from shared.redis.installation import SCHEMA, Installation, NotOurs
+from shared.redis.kept import Wants
 from shared.redis.watch import Watch
 
 #: Between two looks for a Redis that is away.
 RETRY_SECONDS = 0.5
+
+#: Of what may be in the way, what the operator is told as it is.
+_TOLD = (redis.NotLetIn, redis.NotConfirmed)
 
 DURABLE = Gauge("estafette_redis_durable", "1 if an acknowledged write survives a kill -9 of Redis, 0 if it may not")
 
 
 def connect(life: Lifecycle) -> redis.Client:
     """The client of this process, closed with it."""
-    client = redis.connect(life.settings.redis.url)
+    client = redis.connect(life.settings.redis.url, wants(life.settings))
     life.push_close(lambda: redis.close(client))
     return client
+
+
+def wants(settings: Settings) -> Wants | None:
+    """Who is to have a write before it counts; None: the server that was asked."""
+    asked = settings.redis
+    if not asked.wait_replicas and not asked.wait_aof:
+        return None
+    return Wants(asked.wait_replicas, asked.wait_aof, asked.wait_ms)
 
 
 def publisher(client: redis.Client, settings: Settings) -> bus.Publisher:
@@ -55,11 +67,12 @@ def installation(client: redis.Client, settings: Settings) -> Installation:
 
 async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
     """True once Redis answers and holds our data; False if the process is to stop before that. WrongPartitions,
-    NotDurable (with `redis.require_durable`)."""
+    NewerData, CannotWait (with `redis.wait_aof`), NotDurable (with `redis.require_durable`)."""
     settings = life.settings.redis
     found = installation(client, life.settings)
     while not life.stopping.is_set():
         try:
+            await redis.check_wait(client)
             await found.find()
             durable, why = await redis.durability(client)
         except NotOurs as words:
@@ -67,7 +80,7 @@ async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
             await pause(life.stopping, RETRY_SECONDS)
             continue
         except redis.RedisAway as away:
-            life.not_ready(str(away) if isinstance(away, redis.NotLetIn) else "redis does not answer")
+            life.not_ready(str(away) if isinstance(away, _TOLD) else "redis does not answer")
             await pause(life.stopping, RETRY_SECONDS)
             continue
         DURABLE.set(durable)
@@ -75,6 +88,8 @@ async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
             logs.get_logger().warning("redis_not_durable", why=why)
             if settings.require_durable:
                 raise redis.NotDurable(f"redis.require_durable: this Redis may forget what it acknowledged ({why})")
+        if found.former_schema < SCHEMA:
+            logs.get_logger().warning("data_of_older_program", schema=found.former_schema, now=SCHEMA)
         if not found.is_kept:
             logs.get_logger().warning("installation_not_remembered", id=found.id, setting="redis.installation")
         life.also_check(StillOurs(found))

@@ -74,9 +74,9 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Stop)
 _NAMED = lua.places(STOP=Stop)
 
-_ADD = Script.of(__file__, "stops_add", names=_NAMED)
-_CHANGE = Script.of(__file__, "stops_change", names=_NAMED)
-_REMOVE = Script.of(__file__, "stops_remove", names=_NAMED)
+_ADD = Script.of(__file__, "stops_add", names=_NAMED, kept=True)
+_CHANGE = Script.of(__file__, "stops_change", names=_NAMED, kept=True)
+_REMOVE = Script.of(__file__, "stops_remove", names=_NAMED, kept=True)
 _TOLD, _CONSENT = _NAMED["STOP"]["told_ms"], _NAMED["STOP"]["consent_ms"]
 
 

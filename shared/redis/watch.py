@@ -2,7 +2,8 @@
 
 A server that answers says little: one that is full, whose disk is full, that lost its replicas or became one itself
 still answers whoever reads. So each look is a write that changes nothing (RPUSHX to a list that is never there): it is
-refused for every reason for which a real one would be, and neither kept nor written to disk. It goes to partitions that
+refused for every reason for which a real one would be, and neither kept nor written to disk. (Where replicas are to
+have what is written, `shared.redis.kept`, a mark that they are to have travels behind it.) It goes to partitions that
 lie far apart, and so to every master of a cluster.
 """
 
@@ -15,9 +16,9 @@ from prometheus_client import Counter, Gauge
 
 from shared.process.lifecycle import pause
 from shared.redis import keys
-from shared.redis.redis import Client, NotLetIn, RedisAway
+from shared.redis.redis import Client, NotConfirmed, NotLetIn, RedisAway
 
-Why = Literal["full", "read_only", "disk", "replicas", "no_master", "not_let_in", "refused", "no_answer"]
+Why = Literal["full", "read_only", "disk", "replicas", "no_master", "unconfirmed", "not_let_in", "refused", "no_answer"]
 
 #: Between two looks.
 LOOK_S = 1.0
@@ -44,9 +45,9 @@ _WORDS: dict[Why, str] = {
     "read_only": "redis is read-only: it is a replica, and no master",
     "disk": "redis cannot write to its disk",
     "replicas": "redis has too few replicas to take anything",
+    "unconfirmed": "too few replicas or disks of redis confirm what is written (redis.wait_replicas, redis.wait_aof)",
     "no_master": "redis lacks a master of some of our partitions",
     "no_answer": "redis does not answer",
-    "not_let_in": "redis takes no such user or password: see redis.url",
 }
 
 
@@ -56,6 +57,8 @@ def why(fault: Exception) -> Why:
         return "refused"
     if isinstance(fault, NotLetIn):
         return "not_let_in"
+    if isinstance(fault, NotConfirmed):
+        return "unconfirmed"
     return next((word for word, said in _SAID if said.search(str(fault))), "no_answer")
 
 
@@ -101,5 +104,6 @@ class Watch:
 
     def _set(self, fault: Exception | None) -> None:
         self._why = None if fault is None else why(fault)
-        self._reason = None if self._why is None else _WORDS.get(self._why, f"redis refuses a command: {fault}")
+        words = str(fault) if isinstance(fault, NotLetIn) else f"redis refuses a command: {fault}"
+        self._reason = None if self._why is None else _WORDS.get(self._why, words)
         USABLE.set(self._why is None)

@@ -30,7 +30,11 @@ from tests.contract.charts import (
 
 #: The newest that is known here, and the oldest that Chart.yaml lets in.
 KUBERNETES = ("1.37", "1.27")
-SECRETS = {"redis/password": "pass%40word", "redis/url": "rediss://:pass@redis.data.svc:6380/0"}
+SECRETS = {
+    "redis/password": "pass%40word",
+    "sentinels/password": "guard%2Bed",
+    "redis/url": "rediss://:pass@redis.data.svc:6380/0",
+}
 #: What the chart knows of each process.
 FACTS = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))["catalogue"]
 PROCESSES = {service.name for service in catalogue.SERVICES if service.process is not None}
@@ -238,7 +242,7 @@ def test_only_who_needs_the_master_secret_has_it() -> None:
         (
             "sentinel",
             "redis+sentinel://:pass%40word@sentinel-0.data.svc:26379,sentinel-1.data.svc:26379,sentinel-2.data.svc:26379"
-            "/main/0",
+            "/main/0?sentinel_password=guard%2Bed",
         ),
         ("url", SECRETS["redis/url"]),
     ],

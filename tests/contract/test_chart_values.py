@@ -79,6 +79,7 @@ def test_what_is_not_in_the_schema_is_refused_by_name(change: dict[str, Any], na
         ({"redis": {"kind": "sentinel"}}, "redis.master: the name by which"),
         ({"redis": {"kind": "cluster", "database": 1}}, "redis.database: a cluster has 0 alone"),
         ({"redis": {"caSecret": {"name": "ca"}}}, "redis.caSecret: it is for redis.tls"),
+        ({"redis": {"sentinelPasswordSecret": {"name": "s"}}}, "they are for redis.kind sentinel"),
         ({"settings": {"lifecycle": {"drain_seconds": 15}}}, "settings.lifecycle.drain_seconds: longer than"),
         ({"settings": {"relay": {"lease_ms": 20_000}}}, "settings.lifecycle.drain_seconds: longer than"),
         ({"ingress": {"enabled": True}}, "ingress: it is enabled, and neither"),

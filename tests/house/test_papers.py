@@ -26,8 +26,8 @@ DOCUMENTS = {
 }
 TEXT = "\n".join(DOCUMENTS.values())
 FOLDERS = r"services|shared|proto|helm|systemd|loadtests|tests|docs|\.ci"
-#: What a reader has, what only an example is called, a command of Redis that is not given.
-NOT_OURS = {"estafette.toml", "Dockerfile", "queue_ms", "WAITAOF"}
+#: What a reader has, what only an example is called.
+NOT_OURS = {"estafette.toml", "Dockerfile", "queue_ms"}
 README_MAX_BYTES = 10_000
 
 

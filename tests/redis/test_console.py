@@ -17,6 +17,7 @@ from services.console import console as cli
 from services.console import tenants
 from shared.process import settings
 from shared.redis import keys
+from shared.redis.installation import SCHEMA
 from tests.servers import ANY_METRICS_PORT, RedisServer, free_port, stop
 
 SECRET = "0123456789abcdef" * 4
@@ -344,6 +345,7 @@ def serving(service: str, environ: Mapping[str, str]) -> Iterator[subprocess.Pop
     ("environ", "expected"),
     [
         ({"ESTAFETTE_REDIS_REQUIRE_DURABLE": "true"}, b"redis.require_durable: this Redis may forget"),
+        ({"ESTAFETTE_REDIS_WAIT_AOF": "true"}, b"redis.wait_aof (ESTAFETTE_REDIS_WAIT_AOF): this Redis is "),
         ({"ESTAFETTE_REDIS_PARTITIONS": "3"}, b"redis.partitions is 3, but the data was made with 8"),
     ],
 )
@@ -362,6 +364,23 @@ def test_a_process_that_cannot_run_says_why_and_ends(
     assert expected in printed
     assert b"Traceback" not in printed
     assert b'"exception"' not in printed
+
+
+def test_a_program_that_is_older_than_the_data_says_so_in_one_line_and_ends(
+    redis_url: str, place: dict[str, str]
+) -> None:
+    with RedisClient.from_url(redis_url) as client:
+        client.hset(keys.installation(), mapping={"id": "made-before", "schema": SCHEMA + 1})
+        client.set(keys.partitions(), 8)
+
+    with serving("queueing", {**place, "ESTAFETTE_REDIS_URL": redis_url}) as process:
+        printed, _ = process.communicate(timeout=60)
+
+    said = [line for line in printed.splitlines() if b"data of schema" in line]
+    assert process.returncode == 2
+    assert len(said) == 1
+    assert f"redis holds data of schema {SCHEMA + 1}, and this program knows {SCHEMA}".encode() in said[0]
+    assert b"Traceback" not in printed
 
 
 @pytest.mark.parametrize("service", ["http", "bounces", "mailbox"])

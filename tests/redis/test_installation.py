@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.redis import keys, redis
-from shared.redis.installation import Installation, NotOurs
+from shared.redis.installation import SCHEMA, Installation, NewerData, NotOurs
 from tests.servers import RedisServer
 
 PARTITIONS = 4
@@ -192,3 +192,47 @@ async def test_a_flushed_database_is_gone_data_too(redis_server: RedisServer, re
     with pytest.raises(NotOurs, match="is gone"):
         await running.still()
     await redis.close(client)
+
+
+async def test_the_schema_of_the_data_is_noted_at_the_first_start(client: Any, tmp_path: Path) -> None:
+    first = one(client, tmp_path)
+    await first.find()
+
+    assert await client.hget(keys.installation(), "schema") == str(SCHEMA).encode()
+    assert first.former_schema == SCHEMA
+
+
+async def test_an_older_program_is_refused_by_newer_data_and_changes_nothing(client: Any, tmp_path: Path) -> None:
+    running = one(client, tmp_path)
+    await running.find()
+    await client.hset(keys.installation(), "schema", SCHEMA + 1)
+
+    with pytest.raises(NewerData, match=f"data of schema {SCHEMA + 1}, and this program knows {SCHEMA}"):
+        await one(client, tmp_path).find()
+    with pytest.raises(NotOurs, match=f"data of schema {SCHEMA + 1}"):
+        await running.still()
+
+    assert await client.hget(keys.installation(), "schema") == str(SCHEMA + 1).encode()
+
+
+async def test_a_newer_program_on_older_data_notes_its_schema_and_knows_what_it_found(
+    client: Any, tmp_path: Path
+) -> None:
+    await one(client, tmp_path).find()
+    await client.hdel(keys.installation(), "schema")
+
+    newer = one(client, tmp_path)
+    await newer.find()
+
+    assert newer.former_schema == 0
+    assert await client.hget(keys.installation(), "schema") == str(SCHEMA).encode()
+
+
+async def test_the_schema_of_another_installations_data_is_left_alone(client: Any) -> None:
+    await one(client).find()
+    await client.hdel(keys.installation(), "schema")
+
+    with pytest.raises(NotOurs):
+        await one(client, given="another").find()
+
+    assert await client.hget(keys.installation(), "schema") is None

@@ -197,6 +197,20 @@ async def test_a_lost_answer_is_found_again(queues: ReadyQueues) -> None:
     assert sorted(held, key=lambda lease: lease.number) == taken.leases
 
 
+async def test_a_master_that_has_not_heard_of_the_latest_leases_gives_none_of_their_numbers_again(
+    queues: ReadyQueues, client: Any
+) -> None:
+    await queues.enqueue(P, JOB, 0, _messages("a", 6))
+    before = (await _lease(queues, limit=3)).leases
+    await client.delete(keys.lease_number(P, "email"))  # as a replica that becomes master: it has counted less
+
+    after = (await _lease(queues, limit=3)).leases
+    await queues.record(P, "r1", [Recorded(lease.number) for lease in before])
+
+    assert len({lease.number for lease in (*before, *after)}) == 6
+    assert {lease.number for lease in await queues.held(P, "r1")} == {lease.number for lease in after}
+
+
 async def test_release_puts_back_some_or_all(queues: ReadyQueues) -> None:
     await queues.enqueue(P, JOB, 0, _messages("a", 4))
     taken = await _lease(queues)

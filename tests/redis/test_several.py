@@ -17,6 +17,8 @@ from tests.servers import RedisServer, free_port, missing, need, stop
 
 PASSWORD = "p@ss/word"
 ENCODED = "p%40ss%2Fword"
+#: Of a Sentinel.
+OTHER = "another"
 ECHO = redis.Script("return {redis.call('SET', KEYS[1], ARGV[1]), redis.call('GET', KEYS[1])}")
 #: A sentinel takes a master that is silent for so long for dead.
 DOWN_MS = 500
@@ -24,20 +26,21 @@ PATIENCE_S = 60.0
 
 
 @contextmanager
-def sentinel(directory: Path, master: RedisServer) -> Iterator[int]:
-    """One that alone decides; its port. It has found the replica."""
+def sentinel(directory: Path, master: RedisServer, *options: str, password: str = "") -> Iterator[int]:
+    """One that alone decides; its port. It has found the replica. `options`: more lines of its file; `password`: its
+    own, if it has one."""
     port = free_port()
     file = directory / "sentinel.conf"
     file.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {directory}\n"
         f"sentinel monitor main 127.0.0.1 {master.port} 1\nsentinel down-after-milliseconds main {DOWN_MS}\n"
-        "sentinel failover-timeout main 3000\n"
+        "sentinel failover-timeout main 3000\n" + "".join(f"{line}\n" for line in options)
     )
     process = subprocess.Popen(
         [need("redis-server"), str(file), "--sentinel"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     try:
-        with library.Redis(port=port) as asked:
+        with library.Redis(port=port, password=password or None) as asked:
             client: Any = asked
             until(lambda: client.sentinel_master("main")["num-slaves"] == 1)
         yield port
@@ -107,6 +110,69 @@ async def test_a_master_that_no_sentinel_knows_is_away(pair: tuple[RedisServer, 
         try:
             with pytest.raises(redis.RedisAway, match="another"):
                 await client.get("{a}k")
+        finally:
+            await redis.close(client)
+
+
+@contextmanager
+def guarded_pair(pair: tuple[RedisServer, RedisServer], directory: Path) -> Iterator[str]:
+    """A master and a Sentinel, each with a password of its own: what stands between `redis+sentinel://:…@` and the
+    end."""
+    with sentinel(directory, pair[0], f"requirepass {OTHER}", password=OTHER) as port:
+        with library.Redis(port=port, password=OTHER) as asked:
+            asked.execute_command("SENTINEL", "SET", "main", "auth-pass", PASSWORD)
+        for server in pair:
+            with server.client() as client:
+                client.config_set("masterauth", PASSWORD)
+                client.config_set("requirepass", PASSWORD)
+        yield f"127.0.0.1:{port}/main"
+
+
+async def test_sentinels_and_servers_have_each_their_password(
+    pair: tuple[RedisServer, RedisServer], tmp_path: Path
+) -> None:
+    with guarded_pair(pair, tmp_path) as place:
+        client = redis.connect(f"redis+sentinel://:{ENCODED}@{place}?sentinel_password={OTHER}")
+        try:
+            assert await ECHO(client, ["{a}k"], ["here"]) == [b"OK", b"here"]
+        finally:
+            await redis.close(client)
+
+
+@pytest.mark.parametrize(
+    ("userinfo", "behind", "said"),
+    [
+        (f":{ENCODED}@", "", "the Sentinels let nobody in so: see sentinel_user and sentinel_password"),
+        (f":{ENCODED}@", "?sentinel_password=no", "the Sentinels let nobody in so"),
+        (":no@", f"?sentinel_password={OTHER}", "Redis takes no such user or password"),
+        ("", f"?sentinel_password={OTHER}", "Redis wants a password"),
+    ],
+    ids=["none for the Sentinels", "a wrong one for the Sentinels", "a wrong one for the master", "none for it"],
+)
+async def test_it_is_said_which_of_the_two_passwords_is_wrong(
+    pair: tuple[RedisServer, RedisServer], tmp_path: Path, userinfo: str, behind: str, said: str
+) -> None:
+    with guarded_pair(pair, tmp_path) as place:
+        client = redis.connect(f"redis+sentinel://{userinfo}{place}{behind}")
+        try:
+            with pytest.raises(redis.NotLetIn, match=said):
+                await client.get("{a}k")
+        finally:
+            await redis.close(client)
+
+
+async def test_sentinels_are_reached_over_tls_and_the_master_without(
+    pair: tuple[RedisServer, RedisServer], tmp_path: Path
+) -> None:
+    authority = Authority()
+    certificate, key = authority.issue("localhost", addresses=("127.0.0.1",)).write(tmp_path)
+    tls_port, ca_file = free_port(), authority.write(tmp_path)
+    tls = (f"tls-port {tls_port}", f"tls-cert-file {certificate}", f"tls-key-file {key}", "tls-auth-clients no")
+    with sentinel(tmp_path, pair[0], *tls, f"tls-ca-cert-file {ca_file}"):
+        place = f"127.0.0.1:{tls_port}/main?sentinel_tls=yes&ssl_ca_certs={ca_file}"
+        client = redis.connect(f"redis+sentinel://{place}")
+        try:
+            assert await ECHO(client, ["{a}k"], ["here"]) == [b"OK", b"here"]
         finally:
             await redis.close(client)
 

@@ -70,6 +70,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and $redis.caSecret.name (not $redis.tls) (not $redis.urlSecret.name) -}}
 {{- fail "redis.caSecret: it is for redis.tls, which is not set" -}}
 {{- end -}}
+{{- if and (ne $redis.kind "sentinel") (or $redis.sentinelUsername $redis.sentinelPasswordSecret.name) -}}
+{{- fail "redis.sentinelPasswordSecret, redis.sentinelUsername: they are for redis.kind sentinel" -}}
+{{- end -}}
 {{- if and (eq $redis.kind "trial") (or $redis.hosts $redis.tls $redis.passwordSecret.name $redis.urlSecret.name) -}}
 {{- fail "redis.kind: trial brings its own Redis along: leave out hosts, tls, passwordSecret and urlSecret, or take another kind" -}}
 {{- end -}}

@@ -10,7 +10,11 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
 {{- join "," $redis.hosts }}
 {{- if eq $redis.kind "sentinel" }}/{{ $redis.master }}{{ end }}
 {{- if ne $redis.kind "cluster" }}/{{ int64 $redis.database }}{{ end }}
-{{- if $redis.caSecret.name }}?ssl_ca_certs=/etc/estafette/redis/ca.crt{{ end }}
+{{- $query := list -}}
+{{- if $redis.caSecret.name }}{{ $query = append $query "ssl_ca_certs=/etc/estafette/redis/ca.crt" }}{{ end -}}
+{{- if $redis.sentinelUsername }}{{ $query = append $query (printf "sentinel_user=%s" $redis.sentinelUsername) }}{{ end -}}
+{{- if $redis.sentinelPasswordSecret.name }}{{ $query = append $query "sentinel_password=$(REDIS_SENTINEL_PASSWORD)" }}{{ end -}}
+{{- if $query }}?{{ join "&" $query }}{{ end }}
 {{- end -}}
 {{- end }}
 
@@ -24,6 +28,10 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
 {{- if $redis.passwordSecret.name }}
 - name: REDIS_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ $redis.passwordSecret.name }}, key: {{ $redis.passwordSecret.key }}}}
+{{- end }}
+{{- if $redis.sentinelPasswordSecret.name }}
+- name: REDIS_SENTINEL_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ $redis.sentinelPasswordSecret.name }}, key: {{ $redis.sentinelPasswordSecret.key }}}}
 {{- end }}
 - name: ESTAFETTE_REDIS_URL
   value: {{ include "estafette.redisUrl" $root | quote }}

@@ -25,7 +25,7 @@ MARK_SECONDS = Histogram(
 #: Marks of one script call; more wait for the next.
 BATCH = 500
 
-_MARK = Script.of(__file__, "begun_mark")
+_MARK = Script.of(__file__, "begun_mark", kept=True)
 
 
 def byte_of(attempt: int) -> int:

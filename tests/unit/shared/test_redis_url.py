@@ -20,12 +20,31 @@ from shared.net.redis_url import Places, is_of_several, parse
             "redis+sentinel://:p@a:1/main/3",
             Places("sentinel", False, (("a", 1),), password="p", master="main", database=3),
         ),
+        (
+            "redis+sentinel://:p@a:1/main?sentinel_user=u&sentinel_password=q%26r+s",
+            Places(
+                "sentinel",
+                False,
+                (("a", 1),),
+                password="p",
+                master="main",
+                sentinel_user="u",
+                sentinel_password="q&r+s",
+            ),
+        ),
+        ("rediss+sentinel://a:1/main", Places("sentinel", True, (("a", 1),), master="main", sentinel_tls=True)),
+        ("rediss+sentinel://a:1/main?sentinel_tls=no", Places("sentinel", True, (("a", 1),), master="main")),
+        (
+            "redis+sentinel://a:1/main?sentinel_tls=yes&ssl_ca_certs=/ca",
+            Places("sentinel", False, (("a", 1),), master="main", files={"ssl_ca_certs": "/ca"}, sentinel_tls=True),
+        ),
     ],
 )
 def test_it_names_servers_and_how_to_get_in(url: str, places: Places) -> None:
     assert is_of_several(url)
     assert parse(url) == places
-    assert not places.password or places.password not in repr(places)
+    assert not places.password or f"{places.password!r}" not in repr(places)
+    assert not places.sentinel_password or places.sentinel_password not in repr(places)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +58,8 @@ def test_it_names_servers_and_how_to_get_in(url: str, places: Places) -> None:
         ("redis+sentinel://:secret@a:1/main/zero", "expected redis+sentinel://host:port/master"),
         ("rediss+cluster://:secret@a:1?ssl_ca=x", "unknown behind the ?: ssl_ca"),
         ("redis+cluster://:secret@a:1?ssl_ca_certs=x", "ssl_ca_certs: of TLS, which begins with rediss"),
+        ("redis+sentinel://:secret@a:1/main?sentinel_tls=secret", "sentinel_tls: expected yes or no"),
+        ("redis+cluster://a:1?sentinel_password=secret", "unknown behind the ?: sentinel_password"),
         ("redis://:secret@a:1", "expected redis+cluster:// or redis+sentinel://"),
     ],
 )

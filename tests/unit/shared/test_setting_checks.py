@@ -25,6 +25,7 @@ WRONG = {
     "tracing.url": ["127.0.0.1:4318", "http://", "grpc://h:4317", "http://h/v1 /traces"],
     "redis.installation": ["Not An Id", "../x", "a" * 65],
     "redis.require_durable": ["perhaps"],
+    "redis.wait_aof": ["perhaps"],
     "http.host": ["a b", "http://h", "h:80", "1.2.3.4/8", "-"],
     "http.ready_urls": ["x", "relay=", "relay=ftp://h", "relay=http://h:99999/", "=http://h"],
     "relay.route": ["smtp://h", "smtp://h:0", "smtp://h:99999", "mail", "smtp://u:p@h:25"],
