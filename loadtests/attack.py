@@ -1,9 +1,9 @@
 """One tenant who asks for all there is: the attacks of `bench_neighbours`, in a process of their own.
 
-    python -m loadtests.attack <base URL> <key> <an open job of his>
+    python -m loadtests.attack <base URL> <key> <an open job of its tenant>
 
 Reads the name of an attack, or `stop`, from each line of its standard input. Connections are few and busy; the process
-is the last in line for a processor, because a real attacker has a machine of his own.
+is the last in line for a processor, because a real attacker has a machine of their own.
 """
 
 import asyncio

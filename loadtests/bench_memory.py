@@ -1,4 +1,4 @@
-"""How many bytes of Redis a recipient takes: queued, once his job is done, and once that is removed.
+"""How many bytes of Redis a recipient takes: queued, once the job is done, and once that is removed.
 
     python -m loadtests.bench_memory [--recipients 50000]
 

@@ -1,9 +1,9 @@
-"""What one tenant who is at his quota costs the others: their p99 alone, and while he asks for more, in turns.
+"""What one tenant that is at its quota costs the others: their p99 alone, and while it asks for more, in turns.
 
     python -m loadtests.bench_neighbours [--pace 80] [--rounds 4] [--slice 2] [--attacks requests,uploads]
 
 A whole instance (`estafette run`) serves neighbours who send ordinary requests at a steady pace: transactional jobs,
-reads and clicks. Beside them one tenant (`loadtests.attack`), whose quotas are small, so that he is at them from the
+reads and clicks. Beside them one tenant (`loadtests.attack`), whose quotas are small, so that it is at them from the
 beginning, goes on in each of several ways. A request counts from the moment it was due, so that one that waits behind
 others counts with its wait. The last line is JSON.
 """
@@ -33,8 +33,8 @@ NEIGHBOURS = 4
 GOAL = 1.25
 #: At the beginning of each slice: what the one before has left is worked off, and does not count.
 SETTLE_S = 0.25
-#: The attacker's. All of this runs on one machine, so what he may ask for is a quarter of what the neighbours ask for
-#: together; he asks for as much as he is answered.
+#: The attacker's. All of this runs on one machine, so what it may ask for is a quarter of what the neighbours ask for
+#: together; it asks for as much as it is answered.
 SMALL = {
     "requests_per_second": 20,
     "requests_under_way": 8,
@@ -147,7 +147,7 @@ async def measured(environ: Mapping[str, str], attacks: Sequence[str], options: 
         for quota, limit in SMALL.items():
             await tenants.set_quota("attacker", quota, limit)
         await redis.close(client)
-        await asyncio.sleep(CACHE_SECONDS)  # until the instance knows his quotas
+        await asyncio.sleep(CACHE_SECONDS)  # until the instance knows its quotas
         job = await opened(session, key)
         attacker = await asyncio.create_subprocess_exec(
             *python("loadtests.attack"), base, key, job, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -156,7 +156,7 @@ async def measured(environ: Mapping[str, str], attacks: Sequence[str], options: 
             await steady(session, neighbours, options.pace, options.slice, [], Counter())  # warm
             for name, times in found.items():
                 statuses: Counter[str] = Counter()
-                # He comes to his quota before it counts.
+                # It comes to its quota before it counts.
                 statuses.update(await attacked(attacker, name, steady(session, neighbours, 1, 1.5, [], Counter())))
                 for _ in range(options.rounds):
                     await steady(session, neighbours, options.pace, options.slice, times.alone, times.wrong)

@@ -88,7 +88,7 @@ def comes_back(provider: str) -> Act:
 
 
 async def spams(scene: Scene) -> None:
-    """A tenant of his own, and a list on which nobody is anybody."""
+    """A tenant of its own, and a list on which nobody is anybody."""
     await scene.stack.console("tenants", "add", "spammer", "--any-from-domain")
     key = await scene.stack.new_key("spammer", "send,read")
     sender = {"from": "Offers <offers@spam.example>"}

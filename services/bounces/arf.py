@@ -1,4 +1,4 @@
-"""Feedback reports (RFC 5965): a recipient has called our mail spam, says his provider.
+"""Feedback reports (RFC 5965): a recipient has called our mail spam, says their provider.
 
 The report goes to the return path, to the CFBL-Address of the mail (RFC 9477) or, more often, to one address agreed
 with the provider; then the report itself must name the message. It does so by what it returns of it, and providers
@@ -38,7 +38,7 @@ TYPES = {
 #: Reports of before RFC 5965: subject and nothing but the returned message. (Outlook.com's junk mail reporting.)
 PLAIN_REPORT_SUBJECTS = (r"complaint about message from",)
 
-#: Our mail has one recipient, which a provider may repeat in his own fields; a list of guesses is longer.
+#: Our mail has one recipient, which a provider may repeat in its own fields; a list of guesses is longer.
 MAX_RECIPIENTS = 3
 #: Names of each kind that are tried: a mail of ours has three addresses, and a link or two in its header.
 MAX_NAMES = 20
@@ -68,7 +68,7 @@ class Feedback(msgspec.Struct, frozen=True):
 
 
 def read(mail: Mail) -> Feedback | None:
-    """The feedback in this mail, or None if it is no report of that kind."""
+    """The feedback in this mail, or None if it is not a report of that kind."""
     part = mail.part("message/feedback-report")
     returned = original(mail)
     if part is not None and part.blocks and part.blocks[0].get("feedback-type"):

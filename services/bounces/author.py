@@ -1,9 +1,9 @@
 """Who writes, a mail system or a person, as far as envelope and header tell.
 
-A person quotes what a mail system wrote, his own bounces and other people's, so the words of a bounce count only in the
-mouth of one. Mail systems write from the null sender (RFC 5321 section 4.5.5), and where a host on the way put a sender
-on it, the From still names a daemon. Neither answers or forwards: a subject that begins with `Re:` is a person's or his
-client's, whoever seems to send it.
+A person quotes what a mail system wrote, own bounces and other people's, so the words of a bounce count only in the
+mouth of one. Mail systems write from the null reverse-path (RFC 5321 section 4.5.5), and where a host on the way put a
+sender on it, the From still names a daemon. Neither answers or forwards: a subject that begins with `Re:` is a person's
+or a client's, whoever seems to send it.
 """
 
 import re
@@ -46,9 +46,9 @@ _REPLY = re.compile(
 )
 
 
-def is_program(mail: Mail, from_nobody: bool) -> bool:
-    """Whether a mail system wrote it. `from_nobody`: the envelope sender is empty."""
-    return (from_nobody or is_from_daemon(mail)) and not is_reply(mail)
+def is_program(mail: Mail, null_reverse_path: bool) -> bool:
+    """Whether a mail system wrote it. `null_reverse_path`: the envelope sender is empty."""
+    return (null_reverse_path or is_from_daemon(mail)) and not is_reply(mail)
 
 
 def is_from_daemon(mail: Mail) -> bool:

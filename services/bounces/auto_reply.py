@@ -1,10 +1,10 @@
-"""Automatic answers: who is away, who asks for proof that we are human, who confirms that he has read.
+"""Automatic answers: who is away, who asks for proof that we are human, who confirms a reading.
 
 RFC 3834 has one field for it (Auto-Submitted); before it and beside it there are as many as there are programs, so the
 signs are tables, from the surest to the vaguest. What is not a sign by itself:
 
-- X-Auto-Response-Suppress asks others not to answer. Exchange puts it on its absence notes, which have a null sender,
-  and anybody puts it on anything: together with a null sender it is a sign.
+- X-Auto-Response-Suppress asks others not to answer. Exchange puts it on its absence notes, which have a null path,
+  and anybody puts it on anything: together with a null reverse-path it is a sign.
 - Precedence: list is on discussion lists; bulk and junk mean a machine, but not an absence.
 - A subject that begins with "Re:" quotes us.
 """
@@ -71,8 +71,8 @@ _CHALLENGE = re.compile(rf"[\[(*\s]*({CHALLENGE_SUBJECTS})", re.IGNORECASE)
 _SUPPRESSED = re.compile(r"\b(all|oof|autoreply)\b", re.IGNORECASE)
 
 
-def read(mail: Mail, from_nobody: bool) -> AutoReply | None:
-    """The automatic answer that this mail is, or None if it may be a person's. `from_nobody`: the sender is null."""
+def read(mail: Mail, null_reverse_path: bool) -> AutoReply | None:
+    """The automatic answer that this mail is, or None if it may be a person's. `null_reverse_path`: from `<>`."""
     subject = mail.fields.get("subject")
     if mail.report_type == "disposition-notification" or mail.part("message/disposition-notification") is not None:
         return AutoReply("read_receipt", subject)
@@ -80,7 +80,7 @@ def read(mail: Mail, from_nobody: bool) -> AutoReply | None:
         return AutoReply("challenge", subject)
     submitted = mail.fields.get("auto-submitted").lower()
     is_suppressing = _SUPPRESSED.search(mail.fields.get("x-auto-response-suppress")) is not None
-    if submitted.startswith("auto-replied") or _is_vacation(mail, subject) or (from_nobody and is_suppressing):
+    if submitted.startswith("auto-replied") or _is_vacation(mail, subject) or (null_reverse_path and is_suppressing):
         return AutoReply("vacation", subject)
     if submitted and not submitted.startswith("no"):
         return AutoReply("other", subject)

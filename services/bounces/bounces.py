@@ -46,7 +46,7 @@ _log = logs.get_logger()
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A mail as it came: `sender` is "" for the null sender, `peer` the address of the host that brought it."""
+    """A mail as it came: `sender` is "" for the null reverse-path, `peer` the address of the host that brought it."""
 
     sender: str
     recipients: tuple[str, ...]
@@ -142,8 +142,8 @@ class Bounces:
     async def _understand(self, opened: Mail, address: str, received: Received) -> "events.Fact | _Kept | None":
         """What the mail means for the one it was sent to; None if it means nothing."""
         named = self._signed(address)
-        to = named.kind if named and named.kind != "message" else "fixed"  # a Message-ID is no address
-        found = verdict.judge(opened, to, from_nobody=not received.sender)
+        to = named.kind if named and named.kind != "message" else "fixed"  # a Message-ID is not an address
+        found = verdict.judge(opened, to, null_reverse_path=not received.sender)
         if isinstance(found, Nothing):
             IGNORED.labels(found.word).inc()
             about = {"message": ids.message_id(named.job, named.ordinal), "job": named.job} if named else {}

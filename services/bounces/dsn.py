@@ -38,7 +38,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def read(mail: Mail) -> Report | None:
-    """The report in this mail, or None if it is none that says anything about a recipient."""
+    """The report in this mail, or None if it has none that says anything about a recipient."""
     status = mail.part(*STATUS_PARTS)
     if status is None:
         return None

@@ -111,7 +111,7 @@ def routes(kept: Reader) -> list[api.Route]:
 
 
 async def _visible(kept: Reader, principal: api.Principal, after: str | None, most: int) -> list[tuple[str, KeptMail]]:
-    """The next ones that he may see, past any number of others': there are not many in all (`kept.MAX_MAILS`)."""
+    """The next ones to be shown, past any number of others': there are not many in all (`kept.MAX_MAILS`)."""
     visible: list[tuple[str, KeptMail]] = []
     while len(visible) < most:
         found = await kept.newest(after, ROUND)

@@ -4,7 +4,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 
 
 class Loops:
-    """`networks` as in the setting: CIDR or single addresses, separated by commas. ValueError if one is none."""
+    """`networks` as in the setting: CIDR or single addresses, separated by commas. ValueError if one is invalid."""
 
     def __init__(self, networks: str) -> None:
         self._networks = [ip_network(text.strip(), strict=False) for text in networks.split(",") if text.strip()]

@@ -1,4 +1,4 @@
-"""Bounces that are told in prose: programs that know nothing of RFC 3464, and reports that lost their parts on the way.
+"""Non-RFC bounces, in prose: of programs that know nothing of RFC 3464, and reports that lost their parts on the way.
 
 PROGRAMS is a table: a telltale that only this program's bounces have, and where in its text the address and the reason
 stand. The last row takes what no program's row does, and is used only under a subject that speaks of failure. Each row
@@ -25,7 +25,7 @@ class Program(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What the prose says: `delayed` is no failure. `reason` is the reply or the sentence about the address."""
+    """What the prose says: `delayed` is not a failure. `reason` is the reply or the sentence about the address."""
 
     program: str
     delayed: bool
@@ -101,7 +101,7 @@ PROGRAMS: tuple[Program, ...] = (
     ),
 )
 
-#: "Not yet" is no bounce, whoever says it.
+#: "Not yet" is not a bounce, whoever says it.
 DELAYS = re.compile(
     r"THIS IS A WARNING ONLY|has not yet been delivered|not been able to deliver.{0,60}yet|[Dd]elivery .{0,60}delayed"
     r"|will (continue|keep) (to try|trying)|will be retried|[Nn]o action is required on your part"
@@ -131,9 +131,9 @@ _PROGRAMS = tuple(
 )
 
 
-def read(mail: Mail, from_nobody: bool) -> Told | None:
-    """What a bounce in prose says, or None if this is none. `from_nobody`: the envelope sender is empty."""
-    if not is_program(mail, from_nobody):
+def read(mail: Mail, null_reverse_path: bool) -> Told | None:
+    """What a bounce in prose says, or None if this is not one. `null_reverse_path`: the envelope sender is empty."""
+    if not is_program(mail, null_reverse_path):
         return None
     text = _own_text(mail)
     is_delayed = DELAYS.search(text) is not None

@@ -8,7 +8,7 @@ The address that it was sent to counts as much as what it says:
     feedback report     Complained              Complained               Complained, if it names a message
     bounce in prose     Bounced, or nothing     kept                     kept
     automatic answer    AutoReplied             AutoReplied              kept
-    null sender         kept                    kept                     kept
+    null reverse-path   kept                    kept                     kept
     a person            kept                    Unsubscribed             kept
 
 At f-… (RFC 9477) a feedback report is Complained, and everything else is kept.
@@ -70,7 +70,7 @@ class Automatic(msgspec.Struct, frozen=True):
 
 
 class Leaves(msgspec.Struct, frozen=True):
-    """A person, or his provider on his word, wants no more mail."""
+    """A person, or their provider on their word, wants no more mail."""
 
 
 class Nothing(msgspec.Struct, frozen=True):
@@ -100,41 +100,41 @@ class Unrecognised(msgspec.Struct, frozen=True):
 Verdict = Failed | Complaint | Automatic | Leaves | Nothing | Unrecognised
 
 
-def judge(mail: Mail, to: Addressed, from_nobody: bool) -> Verdict:
-    """What this mail is. `from_nobody`: its envelope sender is empty."""
+def judge(mail: Mail, to: Addressed, null_reverse_path: bool) -> Verdict:
+    """What this mail is. `null_reverse_path`: its envelope sender is empty."""
     if to == "feedback":
         feedback = arf.read(mail)
         return _feedback(feedback) if feedback is not None else Unrecognised("to_feedback_address")
-    if (report := dsn.read(mail)) is not None and _is_programs(mail, from_nobody):
+    if (report := dsn.read(mail)) is not None and _is_programs(mail, null_reverse_path):
         return _report(report, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
     if (feedback := arf.read(mail)) is not None:
         return _feedback(feedback)
-    if to != "fixed" and (told := prose.read(mail, from_nobody)) is not None:
+    if to != "fixed" and (told := prose.read(mail, null_reverse_path)) is not None:
         return _prose(told) if to == "bounce" else Unrecognised("report_to_unsubscribe")
-    automatic = auto_reply.read(mail, from_nobody)
+    automatic = auto_reply.read(mail, null_reverse_path)
     is_button = to == "unsubscribe" and _is_button(mail, automatic)
     if automatic is not None and to != "fixed" and not is_button:
         return Automatic(automatic.kind, automatic.subject[:200])
     if mail.content_type == "multipart/report":
         return Unrecognised("unreadable_report")
     if to == "unsubscribe":
-        if from_nobody:
+        if null_reverse_path:
             return Unrecognised("null_sender")
         return Leaves() if is_button or not (report or prose.is_quoted(mail)) else Unrecognised("report_to_unsubscribe")
     return Unrecognised("not_a_report" if to == "bounce" else "to_fixed_address")
 
 
-def _is_programs(mail: Mail, from_nobody: bool) -> bool:
+def _is_programs(mail: Mail, null_reverse_path: bool) -> bool:
     """Whether a delivery report is what the mail is, and not what somebody forwards: a report proper (RFC 6522) may
     have got a sender on its way, or any subject, but not both a sender and that of an answer."""
     if mail.content_type == "multipart/report":
-        return from_nobody or author.is_from_daemon(mail) or not author.is_reply(mail)
-    return author.is_program(mail, from_nobody)
+        return null_reverse_path or author.is_from_daemon(mail) or not author.is_reply(mail)
+    return author.is_program(mail, null_reverse_path)
 
 
 def _is_button(mail: Mail, automatic: auto_reply.AutoReply | None) -> bool:
     """Whether a client or a provider wrote it on a person's word. One that passes over the subject of the link leaves
-    it empty; who asks for proof, or confirms that he has read, says nothing about leaving."""
+    it empty; who asks for proof, or confirms a reading, says nothing about leaving."""
     subject, kind = mail.fields.get("subject").strip(), automatic.kind if automatic is not None else None
     if kind in ("challenge", "read_receipt"):
         return False

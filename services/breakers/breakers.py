@@ -7,7 +7,7 @@ stopped, and tests count nothing.
   hard and soft, late ones too; a block is about us), the share refused for good. Recipients rejected while queueing are
   not counted: they cost nobody anything, whoever sent the job was told in the answer, and they come before any
   delivery, so they would stop a list with a few misspelt lines before its first mail.
-- A tenant: of the messages delivered on his last five days with deliveries, the share about which there were
+- A tenant: of the messages delivered on its last five days with deliveries, the share about which there were
   complaints since the first of these days. A complaint counts on the day it comes.
 
 Facts may come twice. Counting is exact under repeats (`store`), and what a batch leads to is done before it is
@@ -96,7 +96,7 @@ class Breakers:
         self._log = structlog.get_logger("breakers")
 
     async def judge(self, partition: int, entries: Sequence[bus.Entry]) -> None:
-        """The call of the consumer of `events`. Hopeless if one of the entries cannot be understood."""
+        """The call of the consumer of `events`. DeadLetter if one of the entries cannot be understood."""
         batch = [found for entry in entries if entry.name in NAMES and (found := seen(entry.message())) is not None]
         if batch:
             counted = await self._figures.count(partition, batch)

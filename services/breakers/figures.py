@@ -40,7 +40,7 @@ class Figures:
 
 #: 5 %. A job at twice that stops after about 200 mails.
 JOB_STOPS = Threshold(INVALID_RATE, 50_000, 20)
-#: 0.05 % and 0.03 %. Ten complaints stop whoever has mailed fewer than 20,000; five warn him.
+#: 0.05 % and 0.03 %. Ten complaints stop whoever has mailed fewer than 20,000; five warn them.
 TENANT_STOPS = Threshold(COMPLAINT_RATE, 500, 10)
 TENANT_IS_WARNED = Threshold(COMPLAINT_RATE, 300, 5)
 
@@ -92,7 +92,7 @@ def first_day(delivered: Mapping[int, int]) -> int:
 
 
 def complaint_figures(delivered: Mapping[int, int], complaints: Mapping[int, int]) -> Figures:
-    """The figures of a tenant from his deliveries and complaints by day."""
+    """The figures of a tenant from its deliveries and complaints by day."""
     first = first_day(delivered)
     return Figures(
         bad=sum(number for day, number in complaints.items() if day >= first),

@@ -1,7 +1,7 @@
 """What is stopped, over HTTP: who is stopped sees why, an operator consents, the tenant resumes.
 
 A breaker's stop is resumed by its tenant once an operator has consented, and is judged from new figures from then on. A
-tenant pauses and resumes his own jobs as he likes.
+tenant pauses and resumes their own jobs as they like.
 """
 
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 meant, and what is not sent yet can still be sent as it was meant.
 
 Judged are the first hundred messages of a job that had an outcome: those that came as far as a host had been made. A
-message counts once. Its tenant resumes the job by himself, for nobody was harmed; it is counted anew from then on.
+message counts once. Its tenant resumes the job alone, for nobody was harmed; it is counted anew from then on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from shared.words import events
 FIRST = 100
 #: So many of them fail before a job is stopped, and more than half: one bad row stops nobody.
 LEAST = 10
-#: Facts that tell an outcome.
+#: Facts that record an outcome.
 NAMES = frozenset(("Delivered", "Bounced", "Deferred", "Failed"))
 
 

@@ -1,7 +1,7 @@
 """The figures of the breakers in Redis: each thing counts once for its message, however often its fact is handled.
 
 A job's events, what was counted of each of its messages (four bits an ordinal) and its figures are in one partition, so
-that one script looks and counts. A tenant has figures in each partition that has jobs of his; together they are his.
+that one script looks and counts. A tenant has figures in each partition with its jobs; together they are the tenant's.
 """
 
 import asyncio

@@ -30,7 +30,7 @@ def domains() -> None:
 @click.option("--installation", is_flag=True, help="Nobody may: it is the domain of return paths, whose key signs too.")
 def add_domain(domain: str, tenant: str | None, installation: bool) -> None:
     """Add a sending domain of a tenant, or of the installation, and print its DNS records. That it is typed here is the
-    operator's word that it is his: DNS is not asked."""
+    operator's word that it is theirs: DNS is not asked."""
     if (tenant is None) is not installation:
         fail("name its --tenant, or say --installation")
     _give(tenant, domain)
@@ -69,14 +69,14 @@ def list_domains(tenant: str | None) -> None:
 @click.argument("domain")
 @click.option("--tenant", required=True, help="Who shall have it.")
 def give_domain(domain: str, tenant: str) -> None:
-    """Say that a domain is a tenant's, whatever DNS shows. What another one owns is taken from him first."""
+    """Say that a domain is a tenant's, whatever DNS shows. What another one owns is taken from them first."""
     _give(tenant, domain)
 
 
 @domains.command("take")
 @click.argument("domain")
 def take_domain(domain: str) -> None:
-    """Take a domain from its owner. What waits to be sent from it waits on; he gets it back by `give` alone."""
+    """Take a domain from its owner. What waits to be sent from it waits on; they get it back by `give` alone."""
     taken = _with_domains(lambda store: store.take(domain))
     if taken is None:
         fail(f"{domain} is nobody's sending domain")
@@ -87,8 +87,8 @@ def take_domain(domain: str) -> None:
 @click.argument("domain")
 @click.option("--tenant", default=None, help="Whose; its owner's if left out.")
 def check_domain(domain: str, tenant: str | None) -> None:
-    """Ask DNS for the records of a domain and print what it shows. One that waits is its tenant's if it shows him. Exit
-    code 1 if a record is missing, or is another."""
+    """Ask DNS for the records of a domain and print what it shows. One that waits is its tenant's if it shows
+    them. Exit code 1 if a record is missing, or is another."""
     checked = _with_domain(domain, tenant, lambda store, owner, look_up: store.check(owner, domain, look_up))
     waits = f", waits for {checked.waits_for}" if checked.waits_for else ""
     click.echo(f"; {checked.domain} of {checked.tenant or 'the installation'}: {checked.standing}{waits}")

@@ -117,7 +117,7 @@ def message(message_id: str, as_json: bool) -> None:
     def fact(entry: Any) -> events.Fact | None:
         try:
             found = None if entry is None else entry.message()
-        except bus.Hopeless:
+        except bus.DeadLetter:
             return None
         return found if isinstance(found, events.Fact) else None
 

@@ -37,7 +37,7 @@ def consent_to_resume(name: str) -> None:
         if stop is None:
             raise LookupError(f"nothing of the name {name} is stopped")
         if not stop.needs_consent:
-            raise ValueError(f"{name} is {stop.reason}: its tenant resumes it by himself")
+            raise ValueError(f"{name} is {stop.reason}: its tenant resumes it alone")
         if not await stop_list.consent(name, stop, time.time_ns() // 1_000_000):
             raise LookupError(f"{name} has been resumed in the meantime")
         return stop

@@ -94,7 +94,7 @@ def routes(
     now_ms: Callable[[], int],
     defaults: Mapping[str, int] | None = None,
 ) -> list[api.Route]:
-    """`defaults`: the quotas of a tenant that has none of his own; None: there are none."""
+    """`defaults`: the quotas of a tenant that has none of its own; None: there are none."""
     site = _Routes(store, tenants, look_up, now_ms, defaults)
     return [
         api.Route(

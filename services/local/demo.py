@@ -224,7 +224,7 @@ async def _follow(api: Api, job: str, done: Done) -> dict[str, Any]:
 
 
 async def _live(api: Api, mail: Mapping[str, Any], job: str, done: Done) -> None:
-    """What a recipient does with his mail, decided by his number."""
+    """What a recipient does with the mail, decided by the recipient's number."""
     sent, _, rest = mail["message_id"].strip("<>").partition(".")
     if sent != job:
         return

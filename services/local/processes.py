@@ -272,7 +272,7 @@ def _become_child(parent: int, log: Path) -> None:
 class Tail:
     """What was written to a log since the last look. One that has grown to `max_bytes` is moved away: to `<log>.1`, the
     one of that name to `<log>.2`, and so on up to `files` of them. Who writes to it goes on in the one that was moved
-    until he finds out, so that one is read as well."""
+    until it is noticed, so that one is read as well."""
 
     def __init__(self, log: Path, max_bytes: int, files: int) -> None:
         self._log = log

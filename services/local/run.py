@@ -65,7 +65,7 @@ PRELOADED = (
 #: After that the first start is told to be slow, with the reason; it goes on trying.
 SLOW_START_SECONDS = 30.0
 OTHERS_REDIS_SECONDS = 5.0
-#: At least so often is it asked: one answer that takes longer (a disk that is slow for a moment) is no absence.
+#: At least so often is it asked: one answer that takes longer (a disk that is slow for a moment) is not an absence.
 OTHERS_REDIS_TRIES = 3
 #: More than a process needs to close once it has drained.
 CLOSE_SECONDS = 5.0

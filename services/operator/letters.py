@@ -66,7 +66,7 @@ def _fields(entry: bus.Entry) -> dict[str, Any] | None:
     """What a recipient is told by name is left out: it may be of any size, and anybody's."""
     try:
         message = entry.message()
-    except bus.Hopeless:
+    except bus.DeadLetter:
         return None
     return {name: getattr(message, name) for name in message.__struct_fields__ if name != "variables"}
 

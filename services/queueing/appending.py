@@ -1,6 +1,6 @@
 """Recipients that come as a stream: lines of JSON or rows of CSV, in any number, cut anywhere. Pure.
 
-A line that cannot be read is told with its number and changes nothing else, so a list of a million with three bad lines
+A line that cannot be read is named by its number and changes nothing else, so a list of a million with three bad lines
 is taken but for the three. A row costs its length: each byte is looked at once, or twice where a quote had no end.
 """
 
@@ -19,7 +19,7 @@ from services.queueing.recipients import (
 from shared.mail import addresses
 from shared.words.errors import Fault
 
-#: One recipient with his variables; what is longer is no line.
+#: One recipient with their variables; what is longer is not a line.
 MAX_LINE_BYTES = MAX_RECIPIENT_BYTES
 #: Columns of a heading: as much as a recipient may have by any other door.
 MAX_COLUMNS = len(headings.ALIASES) + MAX_METADATA + MAX_VARIABLES
@@ -40,7 +40,7 @@ _NO_CHARACTER = "\ufffd".encode()
 _RECORD_SEPARATOR = b"\x1e"
 
 #: What is read of a stream: its line, and the recipient of it, what is wrong with it, or None where there is nothing.
-#: Empty lines are told too, so that whoever reads can count what it costs.
+#: Empty lines are reported too, so that whoever reads can count what it costs.
 Row = tuple[int, Recipient | Fault | None]
 
 
@@ -169,7 +169,7 @@ class CsvRows:
         self._fields: _Fields | None = None
         self._columns: headings.Columns | None = None
         self._delimiter = delimiter
-        #: The heading is none: nothing that follows can be taken.
+        #: The heading is invalid: nothing that follows can be taken.
         self.is_over = False
         #: What was taken though it is of no use.
         self.warnings: list[Fault] = []

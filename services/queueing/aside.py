@@ -1,7 +1,7 @@
 """Work on what one request brings: at once where it is small, in a thread where it may be large.
 
 A thread that works on Python's objects takes turns with the loop's, some milliseconds each; with ten such threads the
-loop has one turn of eleven. So one tenant has one thread at a time, however many requests he sends together.
+loop has one turn of eleven. So one tenant has one thread at a time, however many requests they send together.
 """
 
 import asyncio

@@ -2,7 +2,7 @@
 
 Noncharacters (Unicode, section 23.7) are for a program's own use, and the marks of compiled content are some of them
 (`shared.words.content`); lone surrogates cannot be written as UTF-8. Nor are controls, but for ends of lines and tabs
-in values. They are refused and not taken out: who sends them has a fault in his data, and a name that is silently
+in values. They are refused and not taken out: whoever sends them has a fault in their data, and a name that is silently
 another one is worse than an answer that says where it is.
 """
 

@@ -10,8 +10,8 @@ What a mail program shows of a conditional comment is such a state too.
     scripts, `on…`                      what is printed goes through a filter (`shared.mail.templates`): a string's
                                         inside, or a value of its own
     values that lead somewhere, styles  are looked at once they are whole, by the relay (`shared.mail.hrefs`)
-    tags, names, `srcdoc`               are refused: what is printed there is markup. But for what an author wrote
-                                        himself: `{{ 'hidden' if old }}`, and what he says is markup (`|safe`)
+    tags, names, `srcdoc`               are refused: what is printed there is markup. But for authors' own words:
+                                        `{{ 'hidden' if old }}`, and what they say is markup (`|safe`)
 """
 
 import re

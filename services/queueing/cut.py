@@ -42,7 +42,7 @@ def count(body: bytes, byte: bytes) -> int:
 
 def fields(body: bytes, listed: str) -> tuple[dict[str, Span], list[Span]]:
     """Where the value of each field of the object stands, and each element of the field `listed`, if that is an array.
-    Of a field that stands there twice, the last one counts. NotJson; msgspec.ValidationError if it is no object."""
+    Of a field that stands there twice, the last one counts. NotJson; msgspec.ValidationError if it is not an object."""
     found: dict[str, Span] = {}
     rows: list[Span] = []
     at = _blanks(body, 0)

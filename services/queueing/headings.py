@@ -35,7 +35,7 @@ METADATA_PREFIX = "metadata."
 _MAX_OWN_CHARS = 80
 #: Names that a template reads as something else, and the one that is set for each mail.
 _TAKEN = frozenset(("true", "false", "none", "True", "False", "None", "not", "unsubscribe_url"))
-#: Shown of a heading that is none.
+#: Shown of an invalid heading.
 _MAX_NAMES_SHOWN = 12
 _MAX_NAME_SHOWN = 40
 _SEP = re.compile(r'\s*"?sep=(.)\1*"?\s*', re.IGNORECASE)
@@ -57,7 +57,7 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 def separator(line: str) -> str | None:
-    """What Excel's line before the heading (`sep=;`) says, None if this line is none."""
+    """What Excel's line before the heading (`sep=;`) says, None if this is not such a line."""
     found = _SEP.fullmatch(line)
     return None if found is None or found[1].isalnum() or found[1] in "\"'" else found[1]
 

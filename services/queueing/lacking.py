@@ -75,7 +75,7 @@ class Lacks:
         self._unseen = {path: ".".join(path) for path in (tuple(one.split(".")) for one in compiled.uses)}
 
     def reason(self, waiting: Waiting) -> str | None:
-        """Why the recipient would get an empty mail, in one word; None if he would not, as far as can be told without
+        """Why the recipient would get an empty mail, in one word; None if not, as far as can be told without
         the engine."""
         if not self._subject and not self._body and not self._unseen:
             return None
@@ -107,7 +107,7 @@ def _one_shows(values: Mapping[str, Any], paths: Sequence[Path]) -> bool:
 
 
 def _has(values: Mapping[str, Any], path: Path) -> bool:
-    """Whether the name is defined; of a name inside of something that is no dict, that is not said here."""
+    """Whether the name is defined; of a name inside of something that is not a dict, that is not said here."""
     value: Any = values
     for name in path:
         if not isinstance(value, dict):

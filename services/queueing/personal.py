@@ -1,7 +1,7 @@
 """Header fields that depend on the recipient: placeholders in the name of From, in Reply-To and in headers of the job's
 own.
 
-The address of From does not depend on him: its domain is one of the tenant's, and is looked at once.
+The address of From does not depend on them: its domain is one of the tenant's, and is looked at once.
 """
 
 import re

@@ -5,7 +5,7 @@ anywhere loses and doubles nothing:
 
 1. decide   for each recipient a site, or why it is not queued; the plan is written down once, and a repeat follows it
             (DNS and the suppression list may say something else by then)
-2. tell     Accepted, Suppressed, Rejected; a final fact is stored once per message
+2. record   Accepted, Suppressed, Rejected; a final fact is stored once per message
 3. enqueue  each partition's share in one script, marked, so that a repeat adds nothing
 4. finish   the chunk is packed slim and its entry leaves `intake`, in one script
 """
@@ -109,11 +109,11 @@ class Queueing:
     async def _queue_chunk(self, entry: bus.Entry) -> None:
         intake = entry.message()
         if not isinstance(intake, events.Intake):
-            raise bus.Hopeless(f"{entry.name} does not belong here")
+            raise bus.DeadLetter(f"{entry.name} does not belong here")
         head = await self._store.head(intake.job)
         chunk = await self._store.chunk(intake.job, intake.first_ordinal)
         if head is None or chunk is None:
-            raise bus.Hopeless(f"job {intake.job} has no chunk at {intake.first_ordinal}")
+            raise bus.DeadLetter(f"job {intake.job} has no chunk at {intake.first_ordinal}")
         if chunk.slim:
             return  # finished by another; its entry goes with ours
         span = self._span(intake, head)

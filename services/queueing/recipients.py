@@ -23,11 +23,11 @@ from shared.words.variables import MAX_DEPTH
 
 #: Variables of one recipient, as msgpack. A campaign's are 200 bytes; this stops what belongs into the content.
 MAX_VARIABLES_BYTES = 16_384
-#: One recipient as JSON, in a job and as a line: with his variables, and what escapes add to them.
+#: One recipient as JSON, in a job and as a line: with their variables, and what escapes add to them.
 MAX_RECIPIENT_BYTES = 65_536
 #: Recipients of a chunk: what is decided and queued in one go.
 CHUNK = 500
-#: What is kept of an address that is none, for the caller to know it again. (A real one has 254 octets.)
+#: What is kept of an invalid address, for the caller to know it again. (A real one has 254 octets.)
 MAX_EMAIL_CHARS = 320
 #: What is kept with a recipient for the caller: a few ids.
 MAX_METADATA = 50
@@ -39,7 +39,7 @@ Variables = Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_
 
 
 class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`optin: false` of a person keeps a bulk mail from him; without `tracking_consent` he gets plain links."""
+    """`optin: false` of a person keeps a bulk mail from them; without `tracking_consent` they get plain links."""
 
     email: Annotated[str, says("The address.", "ana@exemple.fr")]
     name: Annotated[str, says("The name that stands beside the address in `To`.", "Ana", max_length=200)] = ""
@@ -61,7 +61,7 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Rejected:
-    """A recipient that will not be queued: his index in the request, his address as given, and a word."""
+    """A recipient that will not be queued: the index in the request, the address as given, and a word."""
 
     index: int
     email: str
@@ -92,7 +92,7 @@ def fit_recipient(given: dict[str, Any], at: str) -> Recipient | Fault:
 
 
 def accept(recipients: Sequence[Recipient], stream: str) -> tuple[list[Waiting], list[Rejected], list[Fault]]:
-    """Each recipient as he waits, at his place; those that are rejected; and the faults that refuse them all."""
+    """Each recipient as they wait, at their place; those that are rejected; and the faults that refuse them all."""
     waiting: list[Waiting] = []
     rejected: list[Rejected] = []
     faults: list[Fault] = []
@@ -122,7 +122,7 @@ def first_accepted(recipients: Sequence[Recipient], stream: str) -> list[Tried]:
 
 
 def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting | Fault:
-    """The recipient as he waits to be queued, perhaps rejected. `seen` has the keys of the addresses before him. Here
+    """The recipient as they wait to be queued, perhaps rejected. `seen` has the keys of the addresses before. Here
     everybody comes by, as JSON, a line of it, or a row of CSV."""
     if (fault := _characters_fault(recipient, at)) is not None:
         return fault

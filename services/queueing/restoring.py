@@ -197,7 +197,7 @@ class Restoring:
         async for number, fields in self._entries(keys.intake(p, lane)):
             try:
                 intake = bus.entry(number, fields).message()
-            except bus.Hopeless:
+            except bus.DeadLetter:
                 continue  # queueing buries it
             if not isinstance(intake, events.Intake):
                 continue

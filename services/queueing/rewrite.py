@@ -358,7 +358,7 @@ def _with_others(
     ]
     merged: list[Href] = []
     for href in sorted((*links, *others), key=_START):
-        # A comment that stands in a value is none.
+        # A comment that stands in a value is not one.
         if not merged or href.start >= merged[-1].end:
             merged.append(href)
     return merged

@@ -1,4 +1,4 @@
-"""In which site's queue a recipient waits: the relay's fixed route, or what DNS says of his domain."""
+"""In which site's queue a recipient waits: the relay's fixed route, or what DNS says of their domain."""
 
 from shared.net import dns
 from shared.words import sites

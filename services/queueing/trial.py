@@ -18,7 +18,7 @@ from shared.words.errors import Fault
 #: Recipients that are tried at most: a fault of the template shows with the first, one of the data seldom stands in
 #: ten rows after each other.
 MAX_TRIED = 10
-#: Faults told of a trial: those of the first recipients are what the others' would be.
+#: Faults reported of a trial: those of the first recipients are what the others' would be.
 MAX_TOLD = 3
 #: Variables that are named at most.
 MAX_USES = 1_000
@@ -33,7 +33,7 @@ _PART_SHOWS: Mapping[templates.Name, Callable[[str], bool]] = {"text": shows, "h
 
 
 class Tried(msgspec.Struct, frozen=True, array_like=True):
-    """A recipient that a content is tried with. `own` is the msgpack map of his variables."""
+    """A recipient that a content is tried with. `own` is the msgpack map of their variables."""
 
     email: str
     name: str = ""
@@ -103,7 +103,7 @@ class Trial:
         return [Fault(fault.at, f"{fault.what} ({so})") for fault in list(found)[:MAX_TOLD]]
 
     def _failure(self, one: Tried, *, for_nobody: bool = False) -> tuple[bool, Fault | None]:
-        """What goes wrong for a recipient, and whether it would for everybody. `for_nobody`: his variables are made
+        """What goes wrong for a recipient, and whether it would for everybody. `for_nobody`: the variables are made
         up, and tell nothing else."""
         always: Fault | None = None
         other: Fault | None = None

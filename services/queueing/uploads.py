@@ -30,7 +30,7 @@ MAX_LISTED = 1000
 
 
 class RejectedLine(msgspec.Struct, frozen=True):
-    """A recipient that will not be mailed, the line he stood on, and why, in one word."""
+    """A recipient that will not be mailed, the line they stood on, and why, in one word."""
 
     line: Annotated[int, says("The line of the body, from 1.", 4)]
     email: Annotated[str, says("The address as it was given.", "ana@exemple")]

@@ -1,8 +1,8 @@
-"""What waits outside of the relay's lines: messages put aside because they were stopped, and those whose time ends.
+"""What waits outside of the relay's lines: messages parked because they were stopped, and those whose time ends.
 
 - What is stopped (a job, a tenant's bulk) is parked in Redis (`shared.redis.ready`), comes back when its stop ends, and
   is any relay's then.
-- What expires while it waits, aside or in a ready queue, is taken in hand so that its end is recorded: a queue that is
+- What expires while it waits, parked or in a ready queue, is taken in hand so that its end is recorded: a queue that is
   held has no turn in which that could be seen.
 
 All relays do this side by side; each step is a script, so nothing is done twice. A bug here is waited out: what has
@@ -19,10 +19,10 @@ from shared.process.lifecycle import pause
 from shared.redis.ready import Lease, ReadyQueues
 from shared.redis.redis import RedisAway
 
-#: How often what waits is searched for what has expired, and what was put aside for what may go on.
+#: How often what waits is searched for what has expired, and what is parked for what may go on.
 SWEEP_S = 5.0
 ASIDE_S = 1.0
-#: Messages that come back from aside in one step.
+#: Parked messages that come back in one step.
 ASIDE_BATCH = 500
 
 
@@ -51,7 +51,7 @@ class Aside:
                 self._log.warning("not_parked", reason=str(away), partition=partition)
 
     async def bring_back(self, stopping: asyncio.Event) -> None:
-        """What was put aside, once its stop has ended. Until `stopping`."""
+        """What was parked, once its stop has ended. Until `stopping`."""
 
         async def bring_back_from(partition: int) -> None:
             for job in await self._stops.lifted(await self._queues.parked_jobs(partition)):
@@ -63,7 +63,7 @@ class Aside:
     async def sweep(
         self, room: Callable[[], int], admit: Callable[[Sequence[Lease]], Awaitable[None]], stopping: asyncio.Event
     ) -> None:
-        """What expires while it waits elsewhere, held or aside, ends here: `admit` sees to that. `room` is for how many
+        """What expires while it is parked or in a queue ends here: `admit` sees to that. `room` is for how many
         messages. Until `stopping`."""
 
         async def sweep_in(partition: int) -> None:

@@ -25,7 +25,7 @@ PACE = Gauge(
     "What refusals showed that a provider takes: the sum over its sites and our sources that have a pace",
     ["provider"],
 )
-PACED = Gauge("estafette_relay_pace_sources", "Sites, by source, that have a pace for now", ["provider"])
+PACED = Gauge("estafette_relay_pace_sources", "Sites, by source, that have an adaptive rate for now", ["provider"])
 LIMIT_CONNECTIONS = Gauge(
     "estafette_relay_limit_connections", "Connections that shaping allows to a site, 0: any number", ["provider"]
 )

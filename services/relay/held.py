@@ -288,7 +288,7 @@ class Held:
             TAKEN_OVER.inc()
             try:
                 ready = read(one.body)
-            except ValueError:  # it is buried when it is leased
+            except ValueError:  # it is dead-lettered when it is leased
                 continue
             self._log.warning(
                 "taken_over",

@@ -3,7 +3,7 @@
 Rules:
 
 - Nothing is attempted that was not found wanted within the last `FRESH_S`, or `FRESH_ENOUGH_S` where it waited for a
-  permit: who leaves while his mail is in line here, or while a host takes its time to greet, gets none.
+  permit: who leaves while a mail to them is in line here, or while a host takes its time to greet, gets none.
 - What is sent and not recorded would be sent twice if this process died: while ends wait to be recorded (`recorder`),
   no MAIL FROM is said.
 """

@@ -9,7 +9,7 @@ whether a message may go in `permission`.
 
 Rules:
 
-- What is stopped (a job, a tenant's bulk) goes aside and comes back when the stop ends (`aside`).
+- What is stopped (a job, a tenant's bulk) is parked and comes back when the stop ends (`aside`).
 - What was taken over too often ends here, untried.
 - A bug in taking is waited out: what is known to have ended goes on being recorded.
 """

@@ -6,7 +6,7 @@ would have something to do in every turn, hundreds of them, and a reset of a pas
 wait here before they begin with a bulk mail, and a few do in each turn. Nothing is lost by that: a relay that is busy
 begins as many mails as it can send, and one whose hosts are far away has thousands of turns in which to begin.
 
-Who goes on over his connection comes before who begins with his first, up to a bound: a site that is done with is
+Whoever goes on over an open connection comes before who begins with a first, up to a bound: a site that is done with is
 quicker than hundreds that all are under way, whose mails have to be asked about again and again as they grow old.
 """
 

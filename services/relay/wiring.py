@@ -72,7 +72,7 @@ def encryption(
 
     The policies for `Policies.secured`, and where connections are noted (None: nowhere), whose `run` is to be run.
     `routes` are those of the relay, without policies; `new_courier` makes a courier that takes them. ValueError if a
-    setting is none."""
+    setting is invalid."""
     settings = life.settings
     load_certificates(settings.tls.ca_file, settings.tls.client)
     if settings.tls.client:

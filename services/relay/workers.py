@@ -3,7 +3,7 @@
 Rules:
 
 - A worker is a connection: a site with many messages gets more of them, up to its limit, and none when it is idle.
-- Who finds that a host may not be dialled now (`hosts`) has tried nothing: his message stays in line where the host
+- Who finds that a host may not be dialled now (`hosts`) has tried nothing: the message stays in line where the host
   answers, and comes back later where it does not, the attempt still before it.
 - A bug in an attempt defers the message.
 """
@@ -223,7 +223,7 @@ class Workers:
         return mail
 
     async def _attempt(self, mail: Mail, line: SiteLine, courier: Courier) -> bool:
-        """One message, to the end of this attempt: recorded, held back, put aside, or dropped because its lease may be
+        """One message, to the end of this attempt: recorded, held back, parked, or dropped because its lease may be
         over. Whether this worker is of further use."""
         while self._held.holds(mail):
             try:

@@ -31,7 +31,7 @@ def pack(positions: list[Position]) -> str:
 
 
 def unpack(text: str) -> list[Position]:
-    """InvalidCursor if it is none, of any number of partitions."""
+    """InvalidCursor if it is invalid, of any number of partitions."""
     flat = paging.unpack(text, list[int])
     if len(flat) % 2 == 0:
         raise InvalidCursor

@@ -182,6 +182,6 @@ def _fact(entry: bus.Entry) -> events.Fact | None:
     """None if this version cannot read it: the pages go on."""
     try:
         message = entry.message()
-    except bus.Hopeless:
+    except bus.DeadLetter:
         return None
     return message if isinstance(message, events.Fact) else None

@@ -191,7 +191,7 @@ def _fact(entry: bus.Entry | None) -> events.Fact | None:
         return None
     try:
         fact = entry.message()
-    except bus.Hopeless:
+    except bus.DeadLetter:
         return None
     return fact if isinstance(fact, events.Fact) else None
 

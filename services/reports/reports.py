@@ -53,7 +53,7 @@ class Reports:
         self._now_ms = now_ms
 
     async def count(self, partition: int, entries: Sequence[bus.Entry]) -> None:
-        """The call of the consumer of `events`. Hopeless if one of the entries cannot be understood."""
+        """The call of the consumer of `events`. DeadLetter if one of the entries cannot be understood."""
         changes = [(entry.stream_id, _change(entry)) for entry in entries]
         with APPLY_SECONDS.time():
             applied = await self._store.apply(partition, changes)
@@ -70,11 +70,11 @@ class Reports:
 def _change(entry: bus.Entry) -> Change | None:
     fact = entry.message()
     if not isinstance(fact, events.Fact):
-        raise bus.Hopeless(f"{entry.name} is no fact")
+        raise bus.DeadLetter(f"{entry.name} is no fact")
     try:
         return change(fact, entry.stream_id)
     except Impossible as fault:
-        raise bus.Hopeless(f"{entry.name}: {fault}") from fault
+        raise bus.DeadLetter(f"{entry.name}: {fault}") from fault
 
 
 #: Removes what is older than the time in ms from one partition and says how much it was.

@@ -1,6 +1,6 @@
 """The state of a message: one byte, which facts move forward and never back.
 
-Facts of one message may arrive in any order: a relay records a delivery while queueing has yet to tell that it accepted
+Facts of one message may arrive in any order: a relay records a delivery while queueing has yet to say that it accepted
 the message, a bounce message may overtake the record of the delivery. So `Accepted` is a bit of its own, and the state
 beside it depends on the ends alone. Every figure of a report about messages is the number of them in some states, and
 therefore the figures add up.

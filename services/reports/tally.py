@@ -14,7 +14,7 @@ from services.reports import timeline
 from services.reports.state import Code, code_of
 from shared.words import events
 
-#: Beyond any job; a number that is none would make Redis allocate strings up to it.
+#: Beyond any job; an invalid number would make Redis allocate strings up to it.
 MAX_ORDINAL = 50_000_000
 
 #: Code → its counter, which is also the name of its bitmap.

@@ -41,7 +41,7 @@ def bucket_of(ordinal: int) -> int:
 
 
 def pack(fact: events.Fact, ordinal: int, code: int, stream_id: str) -> bytes:
-    """The record of a fact about that message. ValueError if its job is none."""
+    """The record of a fact about that message. ValueError if its job is invalid."""
     created = _created_ms(fact.job)
     milliseconds, _, number = stream_id.partition("-")
     return b"".join(

@@ -1,4 +1,4 @@
-"""The lists in Redis: adding, removing and listing. What changes a list also stores the event that tells it.
+"""The lists in Redis: adding, removing and listing. What changes a list also stores the event that records it.
 
 An address, its record, its place in the index and the events about it are in one partition, so that each change is one
 script: nobody sees a list without its event, or an event without its list.

@@ -50,7 +50,7 @@ class Suppression:
         self._now_ms = now_ms
 
     async def apply(self, _partition: int, entries: Sequence[bus.Entry]) -> None:
-        """The call of the consumer of `events`. Hopeless if one of the entries cannot be understood."""
+        """The call of the consumer of `events`. DeadLetter if one of the entries cannot be understood."""
         additions = [addition for entry in entries if entry.name in NAMES and (addition := await self._addition(entry))]
         for addition, entered in zip(additions, await self._store.add(additions), strict=True):
             reason = addition.record.reason
@@ -79,8 +79,8 @@ class Suppression:
         return None if address is None else Addition(fact.tenant, normalised(address), record)
 
     async def _address(self, fact: events.Fact) -> str | None:
-        """Bounces name the message alone. None if its job was removed meanwhile: who leaves by a link then has his
-        address with him."""
+        """Bounces name the message alone. None if its job was removed meanwhile: who leaves by a link then has the
+        address in it."""
         if fact.email:
             return fact.email
         found = await self._recipients.find(fact.job, [] if fact.ordinal is None else [fact.ordinal])
@@ -91,7 +91,7 @@ class Suppression:
             named = {"message": ids.message_id(fact.job, fact.ordinal), "job": fact.job, "tenant": fact.tenant}
             _log.warning("address_not_kept", **named, fact=type(fact).__name__)
             return None
-        raise bus.Hopeless(f"{type(fact).__name__}: nobody knows the address of {fact.job or '-'}.{fact.ordinal}")
+        raise bus.DeadLetter(f"{type(fact).__name__}: nobody knows the address of {fact.job or '-'}.{fact.ordinal}")
 
 
 def _named(record: Record) -> dict[str, str]:

@@ -117,7 +117,7 @@ def client_ip(remote: str, forwarded_for: str, hops: int) -> str:
 
 
 def _address(seen: str) -> str:
-    """The address without its port and brackets; "" if it is none."""
+    """The address without its port and brackets; "" if it is invalid."""
     with_port = _WITH_PORT.fullmatch(seen)
     try:
         address = ip_address((with_port[1] or with_port[2]) if with_port else seen)
@@ -129,7 +129,7 @@ def _address(seen: str) -> str:
 
 async def _form(request: web.Request) -> bytes:
     """The beginning of the body, as much of it as comes in time. The POST itself says what is wanted; the body only
-    says who asks. So nobody who wants to leave is turned away because of what else his program sends."""
+    says who asks. So nobody who wants to leave is turned away because of what else their program sends."""
     form = bytearray()
     try:
         async with asyncio.timeout(FORM_TIMEOUT_S):

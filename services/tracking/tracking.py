@@ -12,7 +12,7 @@ Event ids. An opening or a click is an event of its own each time: its id is mad
 asked, and, for several requests within a millisecond, their number within it at this edge. An unsubscription is one
 event however often it is asked for: its id is made from the message alone.
 
-Who leaves is told so only if he will be found: his address is in the token, and so in the fact. For a token that was
+Who leaves is told so only if they will be found: the address is in the token, and so in the fact. For a token that was
 made before addresses were in it, the job's recipients are asked; of a job that is not kept any more it is not valid.
 """
 
@@ -181,7 +181,7 @@ class Tracking:
             return None
 
     async def _with_address(self, request: Request, token: Token | None) -> Token | None:
-        """An older token of who leaves, with his address; None if nobody knows him any more. RedisAway."""
+        """An older token of who leaves, with the address; None if nobody knows it any more. RedisAway."""
         leaves = request.kind == "unsubscribe" and request.method == "POST"
         if not leaves or token is None or token.kind != "unsubscribe" or token.address:
             return token

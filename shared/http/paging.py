@@ -56,7 +56,7 @@ def pack(place: object) -> str:
 
 
 def unpack(text: str, shape: type[T]) -> T:
-    """The place that was packed. InvalidCursor if it is none of that shape."""
+    """The place that was packed. InvalidCursor if it is invalid of that shape."""
     try:
         raw = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         return msgspec.msgpack.decode(raw, type=shape)

@@ -86,6 +86,6 @@ class Route:
     @property
     def pattern(self) -> str:
         """The path as aiohttp matches it. By itself it takes no braces in a parameter, which is part of some addresses;
-        what is no name of ours is for the handler to say."""
+        what is not a name of ours is for the handler to say."""
         pattern = _PARAMETER.sub(r"{\1:[^/]+}", self.path)
         return pattern.removesuffix("[^/]+}") + r"[\s\S]+}" if self.slashes else pattern

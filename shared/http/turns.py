@@ -1,4 +1,4 @@
-"""Tenants take turns on an event loop: one who keeps it busy waits between his steps while others have work.
+"""Tenants take turns on an event loop: one who keeps it busy waits between steps while others have work.
 
 A request is a coroutine; what it does between two waits is a step, and a step is what everybody else waits for. Each
 step's time is counted to its tenant. A tenant that took more than `LIGHT_S` of the last second is heavy. Steps of heavy
@@ -80,7 +80,7 @@ class Turns:
         self._received_bytes += size_bytes
 
     def light(self) -> None:
-        """Somebody has work who counts as light whatever he does: whoever comes without a key."""
+        """Somebody has work who counts as light whatever they do: whoever comes without a key."""
         self._light_at = self._clock()
 
     def run(self, tenant: str, work: Coroutine[Any, Any, T]) -> Awaitable[T]:

@@ -1,7 +1,7 @@
 """Addresses: what is one (RFC 5321, with SMTPUTF8 and international domains), its one form, and its form in headers.
 
 White space and invisible characters around an address come of copying and mean nothing: they are dropped. Inside of one
-they make it invalid, as everything does that is no address: a fact of life in lists.
+they make it invalid, as everything does that is not an address: a fact of life in lists.
 
 The one form of an address has its domain in A-labels and lower case; the local part keeps its case, because only the
 receiving host may say that case does not matter there (RFC 5321 section 2.4). Its `key` is lower-cased whole: it is
@@ -108,7 +108,7 @@ def parse(text: str) -> Address:
 
 
 def ascii_domain(domain: str) -> str:
-    """A domain name in A-labels and lower case. InvalidAddress if it is none."""
+    """A domain name in A-labels and lower case. InvalidAddress if it is invalid."""
     return _ascii_domain(domain)
 
 

@@ -34,7 +34,7 @@ class InvalidDomain(ValueError):
 
 def normalise(domain: str) -> str:
     """The one way to write it: A-labels (IDNA 2008 after UTS 46's mapping, so that full-width letters, ideographic dots
-    and capitals are what they look like), without a dot at the end. InvalidDomain if it is no domain name (RFC 1035
+    and capitals are what they look like), without a dot at the end. InvalidDomain if it is not a domain name (RFC 1035
     section 2.3.1, RFC 1123 section 2.1).
 
     A name that only looks like another one (Cyrillic `а`) is another one: its owner is who shows a record there."""

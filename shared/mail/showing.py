@@ -23,7 +23,7 @@ _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp", "Zs"))
 _RAW = ("style", "script", "title", "textarea", "xmp", "iframe", "noembed", "noframes")
 #: And of these, those whose text is seen.
 _SEEN_RAW = frozenset(("textarea", "xmp"))
-#: Elements inside of which a picture is none: `template` is not shown, and `select` drops what is no option; the
+#: Elements inside of which a picture is none: `template` is not shown, and `select` drops what is not an option; the
 #: others show what stands in them only where they themselves cannot be shown.
 _SWALLOWING = frozenset(("template", "select", "object", "audio", "video", "canvas", "svg", "math"))
 #: Elements that show nothing by themselves.

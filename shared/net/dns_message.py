@@ -32,7 +32,7 @@ NO_EDNS_CODES = frozenset(("FORMERR", "NOTIMP"))
 
 
 class Malformed(ValueError):
-    """The packet is no answer that could be read."""
+    """The packet is not an answer that could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class _Record:
 
 
 def question(name: str, record_type: RecordType, number: int, *, edns: bool = True) -> bytes:
-    """The packet that asks. ValueError if that is no name."""
+    """The packet that asks. ValueError if that is not a name."""
     asked = _question(name, record_type)
     header = number.to_bytes(2, "big") + b"\x01\x00" + b"\x00\x01" + b"\x00\x00" * 2  # recursion is desired
     if not edns:
@@ -95,7 +95,7 @@ def read(packet: bytes, name: str, record_type: RecordType) -> Reply:
     if code == _NXDOMAIN:
         return Reply("no_name", (), _least(ttl_s, denial_s), "Domain name not found")
     if denial_s is None and any(record.type == _NS for record in sections[1]):
-        # RFC 2308 section 2.2: no denial, but a hint whom to ask instead. It is no resolver that we ask.
+        # RFC 2308 section 2.2: no denial, but a hint whom to ask instead. It is not a resolver that we ask.
         return Reply("failed", detail="the name server does not resolve, it refers to others")
     return Reply("no_record", (), _least(ttl_s, denial_s), "DNS has no such record")
 

@@ -1,7 +1,7 @@
 """Which addresses are inside, and so are dialled for nobody who may choose them: the one rule for SMTP and for HTTPS.
 
-Whoever owns a domain says where its mail hosts, policy hosts and receivers are. If he says `127.0.0.1`, or the address
-of a database next door, a connection of ours would reach what he cannot, and the answer would be told to him. So an
+Whoever owns a domain says where its mail hosts, policy hosts and receivers are. If they say `127.0.0.1`, or the address
+of a database next door, a connection of ours would reach what they cannot, and they would get the answer. So an
 address that is not the whole world's is refused where names are resolved, right before it is dialled, unless the
 operator means it (`relay.private_networks`, `tls.private_networks`).
 """

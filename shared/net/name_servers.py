@@ -39,7 +39,7 @@ Place = tuple[str, int]
 
 class NameServers:
     """The servers of the setting `dns.servers`: addresses, each with or without a port (`[::1]:53` for IPv6), separated
-    by commas; empty is the system's. Make it inside the running loop. ValueError if one is no address."""
+    by commas; empty is the system's. Make it inside the running loop. ValueError if one is not an address."""
 
     def __init__(self, servers: str, timeout_ms: int, resolv_conf: Path = RESOLV_CONF) -> None:
         self._named = parse_servers(servers)
@@ -49,7 +49,7 @@ class NameServers:
         self._first = 0
 
     async def ask(self, name: str, record_type: RecordType) -> Reply:
-        """What the first server says that can tell; `failed` if none can. ValueError if that is no name."""
+        """What the first server says that can tell; `failed` if none can. ValueError if that is not a name."""
         question(name, record_type, 0)
         places = self.places()
         first = self._first % len(places)

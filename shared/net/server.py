@@ -43,7 +43,7 @@ FRAMING_PER_BYTE = 8
 MANY_DESCRIPTORS = 65_536
 
 CLOSED = Counter("estafette_http_closed_connections_total", "HTTP connections that we ended, by why", ["why"])
-UNREADABLE = Counter("estafette_http_unreadable_requests_total", "Requests that were no HTTP")
+UNREADABLE = Counter("estafette_http_unreadable_requests_total", "Requests that were not HTTP")
 PROBLEM_WORDS = {413: "body_too_large", 414: "line_too_long", 431: "header_too_large", 504: "timed_out"}
 #: RFC 9112 section 3.2: anything else is answered with 400. Empty where the target has no authority.
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -266,7 +266,7 @@ class _Handler(RequestHandler):
                     room.idle(self)
 
     async def _linger(self) -> None:
-        """Whoever is hung up on in the middle of what he sends may lose the answer (RFC 9112 section 9.6): the rest is
+        """Whoever is hung up on in the middle of sending may lose the answer (RFC 9112 section 9.6): the rest is
         thrown away as it comes, for a while."""
         self.close()
         self._gone = self._loop.create_future()

@@ -17,7 +17,7 @@ _log = structlog.get_logger()
 
 
 class Arrived(NamedTuple):
-    """A mail as it came: `sender` is "" for the null sender, `peer` the address of the host that brought it."""
+    """A mail as it came: `sender` is "" for the null reverse-path, `peer` the address of the host that brought it."""
 
     sender: str
     recipients: tuple[str, ...]

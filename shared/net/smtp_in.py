@@ -306,7 +306,7 @@ class Connection(SMTP):
         """Says why and hangs up; on a peer that does not even read its replies, at once."""
         if self.transport is None:
             return
-        transport = cast(asyncio.Transport, self.transport)  # by name alone: uvloop's is no subclass
+        transport = cast(asyncio.Transport, self.transport)  # by name alone: uvloop's is not a subclass
         if transport.get_write_buffer_size():
             transport.abort()
             return

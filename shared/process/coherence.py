@@ -2,7 +2,7 @@
 anything is started. Only files are looked at.
 
 What cannot work, or sends the world what leads nowhere, is a fault: the processes that it concerns do not start. What
-may be meant is a doubt: it is told, and they start. `mailbox`, and a fixed route to this machine, are for trying: links
+may be meant is a doubt: it is said, and they start. `mailbox`, and a fixed route to this machine, are for trying: links
 to it are right there. With `relay.private_networks` mail is meant for a network of one's own, where they may be.
 """
 

@@ -27,7 +27,7 @@ from shared.words.errors import OperatorFault
 SINCE = Gauge("estafette_secret_since_timestamp_seconds", "When the file of the master secret was written")
 
 SECRET_BYTES = 32
-#: More is no secret of ours; a file may be anything, a device too.
+#: More is not a secret of ours; a file may be anything, a device too.
 MAX_FILE_BYTES = 4096
 
 
@@ -69,7 +69,7 @@ def _read(file: Path) -> bytes:
 
 
 def _check_mode(file: Path, mode: int) -> None:
-    """NoSecret if it is no secret any more."""
+    """NoSecret if it is not a secret any more."""
     if not stat.S_ISREG(mode):
         raise NoSecret(f"{file}: no file")
     shown = f"{file} (mode {stat.S_IMODE(mode):04o})"

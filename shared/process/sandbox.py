@@ -8,9 +8,9 @@ more.
 A question may name a source by its digest, which the process then knows already: it says so, with an empty answer,
 where it does not, and gets the question whole. A source over which workers died `STRIKES` times is not asked about any
 more for a while: its mails end, and others' go on. One changed byte is another source: so deaths count for the owner as
-well. `OWNER_DEATHS` of them at once are free, and from then on he has one in `OWNER_FORGIVEN_S`: until then he is told
-to come again, with whatever needs a worker, and with nothing else. That bounds what he costs others, and what he loses:
-his honest sources wait for seconds, and are never refused for good.
+well. `OWNER_DEATHS` of them at once are free, and from then on one in `OWNER_FORGIVEN_S`: until then the owner is told
+to come again, with whatever needs a worker, and with nothing else. That bounds what an owner costs others, and what it
+loses: honest sources wait for seconds, and are never refused for good.
 
 Nothing of the service goes there but the questions: no descriptors, no environment, no keys.
 """
@@ -125,7 +125,7 @@ class _Turns:
         self._again.extendleft(reversed(questions))
 
     def take(self, most_of: Callable[[str], int | None], asked: Mapping[str, int]) -> _Question | None:
-        """The next one whose owner has not as many under way as he may."""
+        """The next one whose owner has not as many under way as it may."""
         if self._again:
             return self._again.popleft()
         for owner, waiting in self._owners.items():
@@ -344,11 +344,11 @@ class Sandbox:
         return max(0.0, deaths - (self._monotonic() - at) / OWNER_FORGIVEN_S)
 
     def _most_of(self, owner: str) -> int | None:
-        """How many of his may be under way: one, where the next death begins a penalty."""
+        """How many of the owner's may be under way: one, where the next death begins a penalty."""
         return 1 if self._unforgiven(owner) > OWNER_DEATHS - 2 else self._most_of_one
 
     def _penalty_s(self, owner: str) -> float:
-        """How long this owner has to wait; 0 if he need not."""
+        """How long this owner has to wait; 0 if not at all."""
         return max(0.0, self._unforgiven(owner) - OWNER_DEATHS + 1) * OWNER_FORGIVEN_S if owner in self._deaths else 0.0
 
     def _blame(self, owner: str) -> None:

@@ -1,4 +1,4 @@
-"""The streams: facts are published in batches, read in consumer groups, acknowledged, taken over, or buried.
+"""The streams: facts are published in batches, read in consumer groups, acknowledged, taken over, or dead-lettered.
 
 Rules that the scripts and loops here keep:
 
@@ -9,8 +9,8 @@ Rules that the scripts and loops here keep:
 - A message has one final fact: the bitmap `job_ended` is set in the script that stores the fact, and a second final
   fact of the same message is dropped there, whoever writes it.
 - A handler ends in exactly one of: returned (acknowledged), raised `RedisAway` (read again once Redis is back), raised
-  anything else (read again after a while, buried when it has failed `MAX_FAILURES` times), raised `Hopeless` (buried at
-  once). It may run twice for the same entry. What is buried is in the dead stream with its reason.
+  anything else (read again after a while, dead-lettered when it has failed `MAX_FAILURES` times), raised `DeadLetter`
+  (dead-lettered at once). It may run twice for the same entry. Dead letters are kept in a stream, each with its reason.
 - A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
 - What nobody here knows by name, or by its major version, was written by a newer program: it stays unread for a newer
   reader, in the name of `LEFT`, and is buried only when none has come in `NEWER_AFTER_MS`.
@@ -70,7 +70,7 @@ PUBLISH_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
 )
 HANDLED = Counter("estafette_bus_handled_total", "Entries acknowledged", ["stream", "group"])
-BURIED = Counter("estafette_bus_buried_total", "Entries moved to a dead stream", ["stream", "group"])
+BURIED = Counter("estafette_bus_buried_total", "Entries moved to a dead-letter stream", ["stream", "group"])
 TAKEN_OVER = Counter("estafette_bus_taken_over_total", "Entries taken over from a dead consumer", ["stream", "group"])
 LEFT_ENTRIES = Counter(
     "estafette_bus_left_total", "Times that an entry was left for a newer reader", ["stream", "group"]
@@ -90,7 +90,7 @@ class BusUnavailable(RedisAway):
     """The facts may or may not be stored; publishing the same batch again is safe."""
 
 
-class Hopeless(Exception):
+class DeadLetter(Exception):
     """Raised by a handler for an entry that can never be handled; the text is the reason kept with it."""
 
 
@@ -114,13 +114,13 @@ class Entry:
         return int(self.stream_id.partition("-")[0])
 
     def message(self) -> events.Message:
-        """The message itself. `Hopeless` if this reader cannot understand it."""
+        """The message itself. `DeadLetter` if this reader cannot understand it."""
         if self.version != events.MAJOR_VERSION:
-            raise Hopeless(f"version {self.version} of {self.name} is not understood")
+            raise DeadLetter(f"version {self.version} of {self.name} is not understood")
         try:
             return events.decode(self.name, self.body)
         except ValueError as fault:
-            raise Hopeless(f"{self.name}: {fault}") from fault
+            raise DeadLetter(f"{self.name}: {fault}") from fault
 
 
 def fact_partition(fact: events.Fact, partitions: int) -> int:
@@ -379,8 +379,8 @@ class Consumer:
                 await self._failed(partition, one, fault)
 
     async def _failed(self, partition: int, failed: Entry, fault: Exception) -> None:
-        """Buries what is hopeless or has failed too often; the rest stays in hand."""
-        if isinstance(fault, Hopeless):
+        """Dead-letters what is hopeless or has failed too often; the rest stays in hand."""
+        if isinstance(fault, DeadLetter):
             await self._bury(partition, failed, str(fault))
             return
         failures = self._failures[partition].get(failed.stream_id, 0) + 1
@@ -453,7 +453,7 @@ def named(about: Entry) -> dict[str, str]:
     """The message that an entry is about, or its job, for a line in the log; nothing where neither can be read."""
     try:
         found = about.message()
-    except Hopeless:
+    except DeadLetter:
         return {}
     job = getattr(found, "job", "")
     ordinal = getattr(found, "ordinal", getattr(found, "first_ordinal", None))

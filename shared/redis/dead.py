@@ -114,7 +114,7 @@ class DeadLetters:
         """Whether it was still there. CannotReplay."""
         try:
             message = dead.entry.message()
-        except bus.Hopeless as fault:
+        except bus.DeadLetter as fault:
             raise CannotReplay(str(fault)) from None
         if not isinstance(message, events.Ready):
             place = dead.place

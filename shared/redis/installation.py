@@ -164,7 +164,7 @@ def _newer(schema: int) -> str:
 
 
 def _read(memory: Path) -> str:
-    """What is no id is as if there were none: a start that was killed left it."""
+    """What is not an id is as if there were none: a start that was killed left it."""
     try:
         text = memory.read_text("ascii").strip()
     except (OSError, ValueError):

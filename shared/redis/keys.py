@@ -75,8 +75,8 @@ def domains() -> str:
 
 
 def domain_claims(tenant: str) -> str:
-    """hash, domain → what `domains` has, of one that the tenant has named and not shown to be his, or that an operator
-    took from him (msgpack) · until it is shown, given or removed"""
+    """hash, domain → what `domains` has, of one that the tenant has named and not shown to be theirs, or that an
+    operator took from them (msgpack) · until it is shown, given or removed"""
     return f"est:{{meta}}:domain_claims:{tenant}"
 
 
@@ -87,7 +87,7 @@ def domain_kin() -> str:
 
 
 def tenant_domains(tenant: str) -> str:
-    """zset · the tenant's quota of domains: domain → infinity while he has it, domain@ms → ms until which one that was
+    """zset · the tenant's quota of domains: domain → infinity while it is held, domain@ms → ms until which one that was
     removed or given new keys counts · until then"""
     return f"est:{{meta}}:tenant_domains:{tenant}"
 
@@ -222,7 +222,7 @@ def use(p: int, tenant: str) -> str:
 
 
 def intake_use(p: int, lane: int) -> str:
-    """hash, tenant → how many entries of `intake` are his · while he has any"""
+    """hash, tenant → how many entries of `intake` are theirs · while there are any"""
     return f"est:{{p{p}}}:intake_use:{lane}"
 
 

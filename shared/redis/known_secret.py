@@ -4,7 +4,7 @@ With two secrets (two data directories beside one Redis) nothing fails at once: 
 process are forgeries to the other, and its DKIM keys cannot be opened, so that mail waits until it is over.
 
 The fingerprint is an HMAC-SHA256 of a fixed text, with the secret as its key: whoever reads Redis could tell the secret
-if he had it, and learns nothing else of 32 random bytes.
+if they had it, and learns nothing else of 32 random bytes.
 
     first start             this secret's fingerprint is stored
     the same secret         goes on

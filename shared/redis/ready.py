@@ -216,7 +216,7 @@ class ReadyQueues:
         await self._run(_ENQUEUE, partition, args, mark)
 
     async def bury(self, lease: Lease, relay: str, reason: str) -> None:
-        """Moves a message that cannot be read to the dead stream. Two round trips."""
+        """Moves a message that cannot be read to the dead-letter stream. Two round trips."""
         fields: dict[str, Value] = {"t": "Ready", "v": events.MAJOR_VERSION, "b": lease.body}
         fields |= {"reason": reason, "origin": lease.site}
         await self._client.xadd(keys.dead(keys.ready_prefix(lease.partition, self._channel).rstrip(":")), fields)
@@ -293,7 +293,7 @@ class ReadyQueues:
         looked_at, came = await self._run(_REQUEUE, partition, [site, rank, SWEEP_PAGE])
         return looked_at, came
 
-    # Put aside
+    # Parked
 
     async def park(self, partition: int, relay: str, numbers: Sequence[int]) -> None:
         """Takes leased messages out of their ready queues until `unpark`. What the relay no longer holds is passed

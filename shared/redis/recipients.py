@@ -79,7 +79,7 @@ def pack_waiting(first_ordinal: int, recipients: Sequence[Waiting]) -> bytes:
 
 
 def pack_waiting_row(recipient: Waiting) -> bytes:
-    """One recipient, as a script puts him into a chunk that waits."""
+    """One recipient, as a script puts them into a chunk that waits."""
     return _encoder.encode(recipient)
 
 
@@ -90,7 +90,7 @@ def pack_slim(first_ordinal: int, recipients: Iterable[Waiting | Recipient]) -> 
 
 
 def read(member: bytes) -> Chunk:
-    """A member of the sorted set. ValueError if it is none."""
+    """A member of the sorted set. ValueError if it is invalid."""
     return _chunk_decoder.decode(member)
 
 

@@ -293,7 +293,7 @@ T = TypeVar("T")
 
 
 async def answer(call: Awaitable[T]) -> T:
-    """The answers of a pipeline, with a server that is away told as RedisAway."""
+    """The answers of a pipeline, with a server that is away raised as RedisAway."""
     try:
         return await call
     except FOREIGN as error:

@@ -2,17 +2,17 @@
 
 Queueing asks before it takes a job, the relay before it signs.
 
-A domain has one owner at most: who shows that it is his. A tenant names it, and has a claim of his own, with keys and a
+A domain has one owner at most: who shows to own it. A tenant names it, and has a claim of its own, with keys and a
 token of its own, which sends nothing. Any number of tenants may claim a name, and none learns of the others. `check`
 asks DNS: where it shows the claim's token (TXT at `_estafette.<domain>`) or the record of one of its keys, the domain
 is the tenant's, unless
 
-    an operator gave it to somebody                          it stays until he takes it back
+    an operator gave it to somebody                          it stays until they take it back
     another owner's token or key is shown too, or perhaps    it stays; an operator decides
     it is below a domain of another owner                    an operator decides
-    an operator took it, or a domain above it, from him      an operator decides
+    an operator took it, or a domain above it, from them     an operator decides
 
-An owner of whom DNS shows nothing any more loses it to who is shown: the domain has been sold. By himself he loses
+An owner of whom DNS shows nothing any more loses it to who is shown: the domain has been sold. Alone they lose
 nothing: a record that is gone may be an accident, and the mails would be late. Who shows a domain above another's gets
 it without what is below: a right is to the name alone, never to what is above or below it.
 
@@ -75,7 +75,7 @@ class DomainHeld(Exception):
 
 
 class NotShown(LookupError):
-    """The tenant has named the domain, and DNS does not show yet that it is his."""
+    """The tenant has named the domain, and DNS does not show yet that it is theirs."""
 
     def __init__(self, domain: SendingDomain) -> None:
         super().__init__(how_to_show(domain))
@@ -108,7 +108,7 @@ class SendingDomains:
     # What there is
 
     async def of_tenant(self, tenant: str) -> list[SendingDomain]:
-        """By name: what is his, and what he claims."""
+        """By name: what is the tenant's, and what it claims."""
         own = [one for one in await self._tables.all_owned() if one.tenant == tenant]
         return sorted([*own, *await self._tables.claims(tenant)], key=lambda one: one.domain)
 
@@ -118,7 +118,7 @@ class SendingDomains:
         return sorted(found, key=lambda one: (one.domain, one.tenant))
 
     async def get(self, tenant: str, domain: str) -> SendingDomain | None:
-        """The domain if it is the tenant's, or his claim to it; None if he has none. InvalidDomain."""
+        """The domain if it is the tenant's, or its claim to it; None if it has none. InvalidDomain."""
         return (await self._tables.own(tenant, normalise(domain)))[2]
 
     async def find(self, domain: str) -> SendingDomain | None:
@@ -132,7 +132,7 @@ class SendingDomains:
     ) -> SendingDomain:
         """The domain with its keys, if the tenant may write From it, remembered for `CACHE_SECONDS`. With
         `any_from_domain` a free one is taken. InvalidDomain; DomainTaken if another owns it, or it is the
-        installation's; LookupError if nobody does and the tenant has to add it, NotShown if he has done that."""
+        installation's; LookupError if nobody does and the tenant has to add it, NotShown if it has done that."""
         name = normalise(domain)
         if domain_names.at_or_below(name, self._ours):
             raise DomainTaken(f"{name} is the installation's")
@@ -159,7 +159,7 @@ class SendingDomains:
     # To change them
 
     async def add(self, tenant: str, domain: str, most: int | None = None) -> tuple[SendingDomain, bool]:
-        """The tenant's domain or his claim to it, and whether it is new. A second time changes nothing. What others
+        """The tenant's domain or its claim to it, and whether it is new. A second time changes nothing. What others
         have or claim makes no difference. `most`: the tenant's quota of domains. InvalidDomain; Problem 429 beyond the
         quota."""
         name = self.normalised(domain)
@@ -179,7 +179,7 @@ class SendingDomains:
 
     async def give(self, tenant: str, domain: str) -> tuple[SendingDomain, bool]:
         """An operator's word that the domain is this tenant's, or the installation's; whether it is new. Others keep
-        their claims. InvalidDomain; DomainTaken if it is another's: take it from him first."""
+        their claims. InvalidDomain; DomainTaken if it is another's: take it from them first."""
         name = normalise(domain)
         if tenant != INSTALLATION:
             domain_names.refuse_nobodys(name)
@@ -222,7 +222,7 @@ class SendingDomains:
                 return taken
 
     async def remove(self, tenant: str, domain: str) -> bool:
-        """Whether it was the tenant's, or his claim. InvalidDomain, DomainHeld."""
+        """Whether it was the tenant's, or its claim. InvalidDomain, DomainHeld."""
         name = normalise(domain)
         while True:
             key, before, own = await self._tables.own(tenant, name)

@@ -1,12 +1,12 @@
 """Stops: what is not sent for now, why, and how it goes on. Queueing writes them, relays obey, reports show them.
 
 A stop is of a job, `job:<id>`, or of the bulk of a tenant, `tenant:<name>`; what else the tenant sends goes on.
-Breakers stop what fares badly; that is resumed by the tenant once an operator has consented. A tenant may pause his own
-job, and resumes it by himself, as he does one whose first mails could not be made.
+Breakers stop what fares badly; that is resumed by the tenant once an operator has consented. A tenant may pause a job
+of their own, and resumes it alone, as one whose first mails could not be made.
 
 All stops are in one hash, which relays read twice a second. Each change is a script that looks at what is there:
 nothing is resumed on a consent to another stop, and figures counted before a resume stop nothing after it (`resumed`
-counts the resumes; who stops says how many there had been when he counted).
+counts the resumes; whoever stops says how many there had been when they counted).
 """
 
 from collections.abc import Mapping, Sequence
@@ -118,7 +118,7 @@ def job_of(name: str) -> str:
 
 
 def about_stop(name: str, stop: Stop) -> events.About:
-    """What Stopped begins with: the same however often it is told."""
+    """What Stopped begins with: the same however often it is recorded."""
     return events.about(stop.tenant, stop.since_ms, "stopped", name, stop.since_ms, job=job_of(name))
 
 
@@ -128,7 +128,7 @@ def about_resume(name: str, stop: Stop, now_ms: int) -> events.About:
 
 
 class StopList:
-    """Every method is one round trip and raises RedisAway. A change tells whether it was made: False where what is
+    """Every method is one round trip and raises RedisAway. A change returns whether it was made: False where what is
     there is not what was seen."""
 
     def __init__(self, client: Client) -> None:

@@ -52,7 +52,7 @@ def encode(record: Record) -> bytes:
 
 
 def decode(stored: bytes) -> Record:
-    """ValueError if it is no record."""
+    """ValueError if it is not a record."""
     return _decoder.decode(stored)
 
 

@@ -43,7 +43,7 @@ class Tenant(msgspec.Struct, frozen=True, array_like=True):
     name: str
     created_at: int
     any_from_domain: bool = False
-    #: His own quotas (`shared.words.quotas`), by name.
+    #: Its own quotas (`shared.words.quotas`), by name.
     quotas: dict[str, int] = {}
 
 
@@ -93,7 +93,7 @@ class Tenants:
         return sorted((msgspec.msgpack.decode(one, type=Tenant) for one in packed.values()), key=lambda one: one.name)
 
     async def set_quota(self, name: str, quota: str, limit: int | None) -> Tenant:
-        """Gives a tenant a quota of his own, or with None the default again. Every process follows within
+        """Gives a tenant a quota of its own, or with None the default again. Every process follows within
         `CACHE_SECONDS`. TenantError for an unknown tenant or quota."""
         if quota not in quotas.NAMES:
             raise TenantError(f"there is no quota {quota!r:.60}; there are {', '.join(quotas.NAMES)}")

@@ -1,4 +1,4 @@
-"""What people are told when something is wrong: callers by problem documents (RFC 9457) that list every fault at once,
+"""What people read when something is wrong: callers by problem documents (RFC 9457) that list every fault at once,
 operators in a sentence."""
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class OperatorFault(Exception):
-    """What nobody but the operator can mend: settings, files, the server that was named. Its message tells him what, in
+    """What nobody but the operator can mend: settings, files, the server that was named. Its message says what, in
     words that are enough; no traceback is shown with it."""
 
 

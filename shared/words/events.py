@@ -201,7 +201,7 @@ class Resumed(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Warned(Fact, frozen=True, array_like=True, kw_only=True):
-    """`bad` of `of` messages of the tenant: more, and his bulk is stopped. Once a day."""
+    """`bad` of `of` messages of the tenant: more, and its bulk is stopped. Once a day."""
 
     topic: ClassVar[str] = "tenant.warned"
     reason: str = ""

@@ -38,7 +38,7 @@ def job_text(raw: bytes) -> str:
 
 @lru_cache(4096)
 def job_bytes(job: str) -> bytes:
-    """The twelve bytes of a job id. ValueError if it is none."""
+    """The twelve bytes of a job id. ValueError if it is invalid."""
     if not is_job_id(job):
         raise ValueError(f"not a job id: {job!r:.40}")
     return b32hexdecode(job.upper() + "====")
@@ -73,7 +73,7 @@ def message_id(job: str, ordinal: int) -> str:
 
 
 def split_message_id(text: str) -> tuple[str, int]:
-    """`<job>.<ordinal>` in its two parts. ValueError if it is none: each message has one id, so no leading zeros."""
+    """`<job>.<ordinal>` in its two parts. ValueError if it is invalid: each message has one id, so no leading zeros."""
     job, dot, ordinal = text.partition(".")
     if not (dot and is_job_id(job) and ordinal.isascii() and ordinal.isdigit() and len(ordinal) <= 10):
         raise ValueError(f"not a message id: {text!r:.60}")

@@ -14,7 +14,7 @@ _BLOCK_BYTES = 64
 
 
 class Mac:
-    """A key of at most 64 bytes. `inner` and `outer` are the hashes begun, for who copies them himself."""
+    """A key of at most 64 bytes. `inner` and `outer` are the hashes begun, for callers who copy them."""
 
     def __init__(self, key: bytes) -> None:
         block = key.ljust(_BLOCK_BYTES, b"\0")

@@ -28,7 +28,7 @@ MAX_KNOWN = 10_000
 
 
 def limits(defaults: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int]:
-    """The quotas of a tenant: his own where he has one, else the defaults."""
+    """The quotas of a tenant: its own where it has one, else the defaults."""
     return {name: own.get(name, defaults[name]) for name in NAMES}
 
 
@@ -46,7 +46,7 @@ def exceeded(name: str, limit: int, used: int, retry_after_s: float = 1) -> Prob
 
 
 class _Asked:
-    """Of one tenant: what he may still ask for at once, as of when, and what is under way."""
+    """Of one tenant: what it may still ask for at once, as of when, and what is under way."""
 
     __slots__ = ("at", "left", "refusals_at", "refusals_left", "under_way")
 

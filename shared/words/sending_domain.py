@@ -13,7 +13,7 @@ from shared.mail.dkim_rotation import Check, Dns, Key, State
 from shared.words.described import says
 from shared.words.times import rfc3339
 
-#: The owner that is no tenant.
+#: The owner that is not a tenant.
 INSTALLATION = ""
 #: What the TXT record says before it.
 PROOF_PREFIX = "estafette-verify="
@@ -82,7 +82,7 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
 class DnsRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What the owner of the domain publishes, and what DNS showed of it when asked last. A TXT value is one text: many
     DNS forms split it themselves at 255. `key` is `waiting` (publish it, then activate), `signing` or `retiring`
-    (leave it until `keep_until`), null of what is no key."""
+    (leave it until `keep_until`), null of what is not a key."""
 
     type: Annotated[str, says("The type of the record.", "TXT")]
     name: Annotated[str, says("The name that it is published at.", "e1._domainkey.exemple.fr")]

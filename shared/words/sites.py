@@ -11,7 +11,7 @@ A site is one of:
 So all domains of one provider share one queue, one set of limits. They need not share their hosts (each customer of
 Microsoft 365 has its own), so a kept connection belongs to a host, never to a site.
 
-Different sets of hosts never get the same name: otherwise whoever publishes MX records could put his domain in another
+Different sets of hosts never get the same name: otherwise whoever publishes MX records could put a domain in another
 one's queue. That is why only the common end is factored out, and not every label.
 """
 

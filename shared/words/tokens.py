@@ -5,7 +5,7 @@
 
 in base64url without padding; numbers are big-endian, text is UTF-8. There is one text for one token: whatever does not
 encode back to itself is refused. A token is all that its link needs, so links work for as long as the master secret
-that signed them is among the keys, whatever else is gone. Who leaves has therefore his address in the token, and nobody
+that signed them is among the keys, whatever else is gone. Who leaves has therefore an address in the token, and nobody
 else reads it there: neither those through whose hands the link goes, nor in the logs of a proxy.
 
 An address is sealed by a keystream, BLAKE2b (RFC 7693) under a key of its own over job, ordinal and the number of the
@@ -178,7 +178,7 @@ class JobTokens:
         return self._whole(b"u", place + self._tenant + sealed)
 
     def click(self, ordinal: int, position: int, destination: str) -> bytes:
-        """ValueError if the destination is none (`is_destination`)."""
+        """ValueError if the destination is invalid (`is_destination`)."""
         return self._whole(b"c", ordinal.to_bytes(4, "big") + self._rest(position, destination))
 
     def link(self, position: int, destination: str) -> LinkShape:
@@ -229,14 +229,14 @@ class TokenKeys:
         self._keys = (self._current, *map(_Key, previous))
 
     def for_job(self, job: str, tenant: str) -> JobTokens:
-        """The fast path: a job's constant parts prepared. ValueError if `job` is no job id."""
+        """The fast path: a job's constant parts prepared. ValueError if `job` is not a job id."""
         return JobTokens(self._current, job, tenant)
 
     def open(self, job: str, ordinal: int, tenant: str) -> str:
         return self.for_job(job, tenant).open(ordinal).decode("ascii")
 
     def click(self, job: str, ordinal: int, tenant: str, position: int, destination: str) -> str:
-        """ValueError if the destination is none (`is_destination`)."""
+        """ValueError if the destination is invalid (`is_destination`)."""
         return self.for_job(job, tenant).click(ordinal, position, destination).decode("ascii")
 
     def unsubscribe(self, job: str, ordinal: int, tenant: str, address: str) -> str:

@@ -1,4 +1,4 @@
-"""What the names of a template stand for: the job's defaults, under the recipient's address and name, under his own
+"""What the names of a template stand for: the job's defaults, under the recipient's address and name, under their own
 variables, under what the engine sets. The same when a content is tried and when a mail is made."""
 
 from collections.abc import Mapping, Sequence

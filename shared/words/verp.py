@@ -65,19 +65,19 @@ class VerpKeys:
         self._current = Mac(self._keys[0])
 
     def return_path(self, job: str, ordinal: int, domain: str) -> str:
-        """The envelope sender of a message. ValueError if job or ordinal are none."""
+        """The envelope sender of a message. ValueError if job or ordinal are invalid."""
         return self._address("bounce", job, ordinal, domain)
 
     def unsubscribe_address(self, job: str, ordinal: int, domain: str) -> str:
-        """The address in the mailto: of List-Unsubscribe. ValueError if job or ordinal are none."""
+        """The address in the mailto: of List-Unsubscribe. ValueError if job or ordinal are invalid."""
         return self._address("unsubscribe", job, ordinal, domain)
 
     def feedback_address(self, job: str, ordinal: int, domain: str) -> str:
-        """The address of CFBL-Address. ValueError if job or ordinal are none."""
+        """The address of CFBL-Address. ValueError if job or ordinal are invalid."""
         return self._address("feedback", job, ordinal, domain)
 
     def message_id(self, job: str, ordinal: int) -> str:
-        """The left side of a message's Message-ID. ValueError if job or ordinal are none."""
+        """The left side of a message's Message-ID. ValueError if job or ordinal are invalid."""
         signature = self._current.digest(b"m-" + _name(job, ordinal))[:_SIGNATURE_BYTES]
         return f"{ids.message_id(job, ordinal)}.{_signature_chars(signature)}"
 

@@ -244,7 +244,7 @@ class Stack:
         return dict(answer)
 
     async def done(self, job_id: str, patience_s: float = PATIENCE_SECONDS) -> dict[str, Any]:
-        """The report of the job once every recipient has his end."""
+        """The report of the job once every recipient has an end."""
 
         async def ended() -> dict[str, Any] | None:
             report = await self.report(job_id)

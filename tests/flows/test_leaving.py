@@ -83,7 +83,7 @@ async def test_promise_4_one_click_unsubscribes_for_good(stack: Stack) -> None:
     await stack.until(lambda: _has_fact(stack, f"{job_id}.0", "unsubscribed"))
 
 
-async def test_promise_4_who_leaves_while_his_mail_waits_gets_none(stack: Stack) -> None:
+async def test_promise_4_who_leaves_while_a_mail_waits_gets_none(stack: Stack) -> None:
     # A mailbox that is full each time: the mail waits, and is tried again, for as long as this takes.
     first = await stack.send("full-leaver@late.test")
     await stack.until(lambda: _has_fact(stack, f"{first}.0", "deferred"))
@@ -97,7 +97,7 @@ async def test_promise_4_who_leaves_while_his_mail_waits_gets_none(stack: Stack)
     assert await stack.mails("full-leaver@late.test") == []
 
 
-async def test_promise_4_who_leaves_while_his_job_is_paused_gets_none(stack: Stack) -> None:
+async def test_promise_4_who_leaves_while_the_job_is_paused_gets_none(stack: Stack) -> None:
     content = {name: value for name, value in job().items() if name != "recipients"}
     job_id = (await stack.call("POST", "/v1/jobs?state=open", content))[1]["id"]
     ndjson = {"Content-Type": "application/x-ndjson"}

@@ -1,5 +1,5 @@
-"""Quotas of a whole instance: a process killed in the middle leaves true counts, the console gives a tenant his own,
-and who is beyond his quota is refused alone."""
+"""Quotas of a whole instance: a process killed in the middle leaves true counts, the console gives a tenant its own,
+and who is beyond a quota is refused alone."""
 
 import asyncio
 from typing import Any
@@ -94,7 +94,7 @@ async def test_the_console_gives_a_tenant_a_quota_and_shows_it(stack: Stack) -> 
     assert await stack.done(await stack.send("ana@held.test"))
 
 
-async def test_who_is_beyond_his_requests_is_refused_alone(stack: Stack) -> None:
+async def test_who_is_beyond_the_quota_of_requests_is_refused_alone(stack: Stack) -> None:
     key = await stack.new_key("flood", "send,read,admin")
     await stack.console("tenants", "quota", "flood", "requests_per_second", "1")
 

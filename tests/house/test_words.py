@@ -147,7 +147,7 @@ def files() -> Iterator[Path]:
         yield from [folder] if folder.is_file() else (file for file in folder.rglob("*") if file.is_file())
 
 
-def test_no_file_names_a_registry_so_that_everybody_uses_his_own() -> None:
+def test_no_file_names_a_registry_so_that_everybody_uses_their_own() -> None:
     found = [
         f"{file.relative_to(ROOT)}: {registry}"
         for file in files()
@@ -177,3 +177,21 @@ def test_what_runs_does_not_install_what_tests() -> None:
 
     assert runs < tests
     assert not runs & {"pytest", "ruff", "mypy", "hypothesis"}
+
+
+def test_a_person_is_they() -> None:
+    said = re.compile(r"\b(he|his|him|himself|she|hers|herself)\b", re.IGNORECASE)
+    written = [*(ROOT / "services").rglob("*.*"), *(ROOT / "shared").rglob("*.*"), *(ROOT / "proto").rglob("*.proto")]
+    written += [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "loadtests").rglob("*.*")]
+    written += (ROOT / "helm").rglob("*.md")
+
+    found = [
+        f"{file.relative_to(ROOT)}:{number}: {line.strip()}"
+        for file in sorted(written)
+        if file.suffix != ".pyc"
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        if said.search(line.replace('"he, ar"', ""))  # the code of a language
+        if "if she has left" not in line  # Ana, of the README
+    ]
+
+    assert found == []

@@ -1,7 +1,7 @@
 """A small policy server in Postfix's words, which Exim asks too: who is greylisted, and who has sent enough.
 
 A request is lines of `name=value` and an empty line; the answer is `action=…` and an empty line
-(Postfix's SMTPD_POLICY_README). Who begins with `grey` is told to come again the first time that he is named; after
+(Postfix's SMTPD_POLICY_README). Who begins with `grey` is told to come again at the first time; after
 MAILS_PER_CONNECTION recipients named over one connection the answer is 421.
 """
 

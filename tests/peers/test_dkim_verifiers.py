@@ -109,7 +109,7 @@ CONTENTS: dict[str, dict[str, object]] = {
     "much of it": {"html": "<p>\n" + "<b>grand</b> = 100 %\n" * 20_000 + "</p>"},
     "logic": {"html": "<ul>{% for n in [1, 2, 3] %}<li>{{ n }}  \n.{{ prenom }}</li>{% endfor %}</ul>"},
     "an attachment": {"attachments": [ATTACHMENT]},
-    "headers of his own": {"headers": {"X-Long": "mot " * 60 + "fin", "X-Tab": "a\tb  c"}},
+    "headers of the sender's own": {"headers": {"X-Long": "mot " * 60 + "fin", "X-Tab": "a\tb  c"}},
 }
 
 

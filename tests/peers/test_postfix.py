@@ -93,7 +93,7 @@ async def test_an_address_refused_at_once_bounces_hard_and_is_suppressed(peers: 
     assert listed["reason"] == "hard_bounce"
 
 
-async def test_a_refusal_that_is_about_us_costs_no_recipient_his_mail(peers: Peers) -> None:
+async def test_a_refusal_that_is_about_us_costs_no_recipient_the_mail(peers: Peers) -> None:
     job_id = await peers.stack.send("ana@refused.test")
 
     deferred, *more = await peers.stack.until(lambda: facts(peers, f"{job_id}.0", "message.deferred"))

@@ -70,7 +70,7 @@ async def test_a_deferral_is_no_end(client: redis.Client, admission: Admission) 
     assert await admission.check([ready(of, 7)]) == [None]
 
 
-async def test_promise_4_who_left_is_found_by_his_address_however_it_is_spelt(
+async def test_promise_4_who_left_is_found_by_the_address_however_it_is_spelt(
     client: redis.Client, admission: Admission
 ) -> None:
     await suppress(client, "ana@example.net", "unsubscribed")
@@ -94,7 +94,7 @@ async def test_answers_come_in_the_order_of_the_questions(client: redis.Client, 
 
     answers = await admission.check(readies)
 
-    # Whose end is on record has ended, whatever else is known of him: there is no second end to record.
+    # Whose end is on record has ended, whatever else is known of them: there is no second end to record.
     assert answers == [
         ENDED if ordinal % 5 == 0 else None if ordinal % 3 else "complaint" if ordinal % 2 else "manual"
         for ordinal in reversed(range(40))

@@ -328,7 +328,7 @@ async def test_five_days_with_deliveries_are_judged(bench: Bench) -> None:
 
     days = await bench.figures.tenant("acme")
 
-    # Six complaints of 6,000; of them five of 5,000 are judged: he is warned, and not stopped.
+    # Six complaints of 6,000; of them five of 5,000 are judged: the tenant is warned, and not stopped.
     assert len(days.delivered) == 6
     assert await bench.stopped() == []
     assert {(fact.bad, fact.of) for fact in await bench.told() if isinstance(fact, events.Warned)} == {(5, 5_000)}
@@ -481,7 +481,7 @@ async def test_the_list_is_the_tenants_own_and_an_operator_sees_all(bench: Bench
     assert await callers["acme"]("GET", "/v1/stops?limit=0") == (422, "invalid_query")
 
 
-async def test_a_tenant_pauses_and_resumes_his_job_by_himself(bench: Bench, callers: dict[str, Caller]) -> None:
+async def test_a_tenant_pauses_and_resumes_a_job_alone(bench: Bench, callers: dict[str, Caller]) -> None:
     status, shown = await callers["acme"]("POST", f"/v1/jobs/{MAIL}/pause")
 
     assert (status, shown["reason"], shown["by"], shown["needs_consent"]) == (200, "paused", "tenant", False)

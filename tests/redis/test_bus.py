@@ -1,4 +1,4 @@
-"""The bus against a real Redis and a real cluster: stored once, handled, taken over, buried, trimmed, and killed."""
+"""The bus against a real Redis and a real cluster: stored once, handled, taken over, given up, trimmed, killed."""
 
 import asyncio
 import itertools
@@ -13,8 +13,8 @@ from shared.redis import keys, redis
 from shared.redis.bus import (
     BusUnavailable,
     Consumer,
+    DeadLetter,
     Entry,
-    Hopeless,
     Publisher,
 )
 from shared.redis.trimming import trim
@@ -48,7 +48,7 @@ def delivered(ordinal: int, event_id: str = "d") -> events.Delivered:
 
 
 async def stored(client: Any, partition: int = 1) -> list[Entry]:
-    """What is on the stream, or on its dead stream with `dead`."""
+    """What is on the stream, or on its dead-letter stream with `dead`."""
     found = await client.xrange(keys.events(partition))
     return [Entry(number.decode(), f[b"t"].decode(), int(f[b"v"]), f[b"b"]) for number, f in found]
 
@@ -242,7 +242,7 @@ async def _none_pending(client: Any) -> bool:
     return await pending(client) == 0
 
 
-@pytest.mark.parametrize("fault", [Hopeless("nothing to be done"), ValueError("a bug")])
+@pytest.mark.parametrize("fault", [DeadLetter("nothing to be done"), ValueError("a bug")])
 async def test_poison_is_buried_with_its_reason_and_holds_up_nobody(client: Any, fault: Exception) -> None:
     handled: list[int] = []
 
@@ -362,11 +362,11 @@ async def test_what_no_newer_reader_came_for_in_three_days_is_buried(client: Any
 
 
 async def test_what_nobody_understands_is_hopeless() -> None:
-    with pytest.raises(Hopeless, match="version 2"):
+    with pytest.raises(DeadLetter, match="version 2"):
         Entry("1-1", "Opened", 2, events.encode(opened(1))).message()
-    with pytest.raises(Hopeless, match="Teleported"):
+    with pytest.raises(DeadLetter, match="Teleported"):
         Entry("1-1", "Teleported", 1, b"\x90").message()
-    with pytest.raises(Hopeless, match="Opened"):
+    with pytest.raises(DeadLetter, match="Opened"):
         Entry("1-1", "Opened", 1, b"\x01").message()
 
 

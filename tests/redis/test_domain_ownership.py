@@ -220,7 +220,7 @@ async def test_claims_of_several_tenants_do_not_see_each_other(house: House) -> 
     assert await house.may_send("acme")
 
 
-async def test_while_dns_shows_the_owner_he_stays(house: House) -> None:
+async def test_while_dns_shows_the_owner_they_stay(house: House) -> None:
     await house.shown("acme")
     house.publish(await house.claim("other"))
 

@@ -1,4 +1,4 @@
-"""A Redis that is full is one that is away: what it refuses waits, and nothing that was accepted is buried."""
+"""A Redis that is full is one that is away: what it refuses waits, and nothing that was accepted is dead-lettered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

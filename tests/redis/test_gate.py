@@ -344,7 +344,7 @@ async def test_a_new_address_sends_what_its_warm_up_allows_and_the_rest_goes_by_
     assert await entered(gate.passage("elsewhere.example", Outlet("default"))) in ("a1", "a2")
 
 
-async def test_a_tenant_whose_connections_are_counted_has_his_own(make: Make) -> None:
+async def test_a_tenant_whose_connections_are_counted_has_its_own(make: Make) -> None:
     gate = make("[tenant.acme]\nconnections = 1")
     own, others = gate.outlet(SITE, ready("acme")), gate.outlet(SITE, ready("globex"))
 

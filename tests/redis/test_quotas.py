@@ -306,7 +306,7 @@ async def test_domains_of_before_they_were_counted_are(front: Front) -> None:
     assert await front.client.zcard(keys.tenant_domains("acme")) == 1
 
 
-async def test_one_tenant_s_waiting_chunks_refuse_him_alone_and_that_lane_alone(front: Front) -> None:
+async def test_one_tenant_s_waiting_chunks_refuse_it_alone_and_that_lane_alone(front: Front) -> None:
     answers = [await front.job() for _ in range(10)]
 
     assert [status for status, *_ in answers[:8]] == [202] * 8
@@ -323,7 +323,7 @@ async def test_one_tenant_s_waiting_chunks_refuse_him_alone_and_that_lane_alone(
 async def test_a_lane_that_one_tenant_has_filled_lets_the_others_in(client: redis.Client, clock: Clock) -> None:
     async with Front(client, clock, Quotas(), max_intake_chunks=10) as front:
         words = [(await front.job())[0] for _ in range(60)]
-        assert 429 in words  # `engine_full`: his own chunks have filled a partition's lane
+        assert 429 in words  # `engine_full`: the tenant's own chunks have filled a partition's lane
 
         others = [(await front.job("other"))[0] for _ in range(P)]
 
@@ -435,7 +435,7 @@ async def test_whose_chunks_wait_is_counted_anew_after_one_was_buried(front: Fro
     _, posted, _ = await front.job()
     partition, lane = ids.job_partition(posted["id"], P), LANES["bulk"]
     assert (await front.use())["intake_chunks:1"] == 1
-    await front.client.delete(keys.intake(partition, lane))  # buried: it left, and was not counted
+    await front.client.delete(keys.intake(partition, lane))  # dead-lettered: it left, and was not counted
 
     await front.store.count_intake(partition)
 

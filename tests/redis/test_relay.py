@@ -491,7 +491,7 @@ async def test_messages_whose_time_ends_while_they_are_in_line_expire_there(hous
         assert await house.left() == {}
 
 
-async def test_promise_4_who_leaves_while_his_mail_is_in_line_gets_none(house: House) -> None:
+async def test_promise_4_who_leaves_while_a_mail_is_in_line_gets_none(house: House) -> None:
     gate = Gate()
     async with host(house) as server:
         await house.enqueue(await house.job(), range(5))
@@ -1238,7 +1238,7 @@ async def test_a_host_that_does_not_answer_goodbyes_does_not_hold_up_the_next_me
 
 
 @on_one_server
-async def test_content_that_fails_for_one_recipient_bounces_for_him_alone(house: House) -> None:
+async def test_content_that_fails_for_one_recipient_bounces_for_that_one_alone(house: House) -> None:
     async with host(house) as server:
         job = await house.job(html="<p>{% if true %}{{ 1 / n }}{% endif %}</p>")
         await house.enqueue(job, [0], variables=msgspec.Raw(b"\x81\xa1n\xa1x"))

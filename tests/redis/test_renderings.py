@@ -85,9 +85,7 @@ async def test_a_job_that_has_ended_is_not_stopped(bench: Bench) -> None:
     assert await bench.stopped() == []
 
 
-async def test_its_tenant_resumes_it_by_himself_and_it_is_counted_anew(
-    bench: Bench, callers: dict[str, Caller]
-) -> None:
+async def test_its_tenant_resumes_it_alone_and_it_is_counted_anew(bench: Bench, callers: dict[str, Caller]) -> None:
     await failed(bench, range(10))
     status, shown = await callers["acme"]("GET", "/v1/stops")
     assert status == 200

@@ -201,7 +201,7 @@ def _relaxed_body(body: bytes) -> bytes:
 
 
 def _tags(text: str) -> dict[str, str] | None:
-    """RFC 6376 section 3.2; None if it is no list of tags, or names one twice."""
+    """RFC 6376 section 3.2; None if it is not a list of tags, or names one twice."""
     tags: dict[str, str] = {}
     for part in text.strip().removesuffix(";").split(";"):
         name, equals, value = part.partition("=")

@@ -221,7 +221,7 @@ def is_this_host(host: str, names: Collection[str]) -> bool:
 def is_own_change(host: str, origins: Sequence[str], sites: Sequence[str]) -> bool:
     """No other site asks for it. A browser of today says where a request comes from (`sites`, Sec-Fetch-Site), whatever
     it says of the origin; older ones say the origin of what changes something. Our page sends no referrer, so its own
-    form's origin is `null`, and then the site has to be told. What is no browser says neither."""
+    form's origin is `null`, and then the site has to be told. What is not a browser says neither."""
     if len(origins) > 1 or len(sites) > 1:
         return False
     if sites and sites[0] not in ("same-origin", "none"):

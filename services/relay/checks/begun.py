@@ -16,10 +16,12 @@ from shared.redis import keys
 from shared.redis.redis import Client, Script
 from shared.words import events, ids
 
-MARKED = Counter("estafette_relay_begun_attempts_total", "Attempts of at-most-once jobs marked before their body went")
+MARKED = Counter(
+    "estafette_relay_begun_attempts_total", "Attempts of at-most-once jobs marked as in flight before their body went"
+)
 MARK_SECONDS = Histogram(
     "estafette_relay_begun_seconds",
-    "Time to mark a batch of attempts as begun",
+    "Time to mark a batch of attempts as in flight",
     buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1),
 )
 #: Marks of one script call; more wait for the next.

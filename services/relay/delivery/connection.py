@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
         """The reply that counts for this message: headers and body, with any line ends. `mail_from` may be empty (the
         null sender); `utf8`: its headers have addresses beyond ASCII (RFC 6531). `wire_ready`: its lines are known to
         be as SMTP has them (`wire.is_wire_ready`), and nobody looks again. ConnectionLost if there is no reply;
-        ValueError if `mail_from` is no address.
+        ValueError if `mail_from` is not an address.
 
         `before_body` is awaited when the host has said that it takes the message, and before any of it is written. What
         it raises is raised here; nothing of the message was sent then, nor if the connection is lost meanwhile."""
@@ -204,7 +204,7 @@ class Connection(asyncio.Protocol):
         if not _ADDRESS.fullmatch(rcpt_to):
             return Reply(553, "5.1.3", "Bad recipient address syntax", "rcpt", self.host)
         if utf8 and not self._utf8:
-            # About the recipient only if it is his address: else at MAIL, where a refusal is about the sender.
+            # About the recipient only if it is their address: else at MAIL, where a refusal is about the sender.
             stage: Stage = "mail" if rcpt_to.isascii() else "rcpt"
             return Reply(553, "5.6.7", "The host does not take addresses with letters beyond ASCII", stage, self.host)
         if eight_bit and not self._eight_bit:

@@ -366,13 +366,13 @@ def _is_for_the_next(reply: Reply, rule: Rule | None, parcel: Parcel, hops: Sequ
 
 
 def _asked(result: object) -> str:
-    """The host that was told of the message and refused it for now, where the next is to be asked; "" if none was."""
+    """The host that was offered the message and refused it for now, where the next is to be asked; "" if none was."""
     answer = result.answer if isinstance(result, Result) else None
     return answer.host if isinstance(answer, Reply) and not _has_enough(answer) else ""
 
 
 def _is_unheard(first: object) -> bool:
-    """No host has been told of the message."""
+    """No host has been offered the message."""
     return isinstance(first, Result) and isinstance(first.answer, ConnectFailed)
 
 

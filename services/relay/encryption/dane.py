@@ -1,7 +1,7 @@
 """Which hosts of a domain have to prove themselves by their TLSA records (RFC 7672), asked of a validating resolver.
 
 Rules, with their sections:
-1. An MX record set that is not proven leads to no DANE (2.2.1): who could change it could name a host of his own.
+1. An MX record set that is not proven leads to no DANE (2.2.1): who could change it could name a host of their own.
 2. A proven one names the hosts: a hop to any other came of a forged answer, and is left out.
 3. TLSA records are asked for only where the host's address records are proven (2.2.2), or at least the alias that it
    is: elsewhere there can be none, and there are name servers that fail at the question.

@@ -60,7 +60,7 @@ class Answer:
 
 class ValidatingResolver:
     """`server` is the setting `tls.dane_resolver`; `clock` counts seconds and never goes back. ValueError if the server
-    is no address."""
+    is not an address."""
 
     def __init__(
         self, server: str, timeout_ms: int, clock: Callable[[], float], cache_entries: int = CACHE_ENTRIES

@@ -76,7 +76,7 @@ def parse_policy(body: bytes) -> StsPolicy:
             continue  # not in the grammar, common all the same, and to have no policy would protect nobody
         field = _FIELD.fullmatch(text)
         if field is None:
-            raise ValueError(f"line {number} is no field")  # what is no policy is often a page: not into logs
+            raise ValueError(f"line {number} is no field")  # what is not a policy is often a page: not into logs
         name, value = field[1], field[2]
         if name == "mx":
             patterns.append(_pattern(value))

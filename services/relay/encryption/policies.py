@@ -53,7 +53,7 @@ class Refused:
     reason: str
 
 
-#: What is told of a mail that could go nowhere: domain, policy, host, failure.
+#: What is reported of a mail that could go nowhere: domain, policy, host, failure.
 Note = Callable[[str, TlsPolicy, Hop, TlsFailure], None]
 
 

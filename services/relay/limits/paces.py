@@ -23,7 +23,7 @@ from shared.words.rates import Rate
 
 #: How long counts are kept: the last whole minute, and a bucket or two.
 ATTEMPTS_MS = 120_000
-#: Pairs of site and source told in one call.
+#: Pairs of site and source published in one call.
 TOLD_TOGETHER = 500
 #: A decision is made again if another relay was quicker; by then it is mostly that there is nothing to do.
 TRIES = 3
@@ -31,9 +31,11 @@ TRIES = 3
 EVERY_SOURCE = "*"
 
 REFUSALS = Counter("estafette_relay_slow_down_replies_total", "Replies that asked to slow down")
-DECREASES = Counter("estafette_relay_pace_decreases_total", "Times this relay decreased the pace of a site and source")
-PACED = Gauge("estafette_relay_paced_sources", "Sites, by source, that have a pace for now")
-RESTING = Gauge("estafette_relay_resting_sources", "Sites, by source, that get nothing for now")
+DECREASES = Counter(
+    "estafette_relay_pace_decreases_total", "Times this relay decreased the adaptive rate of a site and source"
+)
+PACED = Gauge("estafette_relay_paced_sources", "Sites, by source, that have an adaptive rate for now")
+RESTING = Gauge("estafette_relay_resting_sources", "Sites, by source, that are suspended for now")
 
 _TELL = Script.of(__file__, "paces_common", "paces_tell")
 _READ = Script.of(__file__, "paces_common", "paces_read")

@@ -1,14 +1,14 @@
-"""Permits to send one message now, by all limits it is under or by none; exact over all relays, in order of asking.
+"""Permits (rate-limit tokens) to send a message, by all its limits or none; exact over all relays, in order of asking.
 
 Each limit is a hash in Redis: one GCRA time for each of its rates (`shared.words.rates` has the proof), and how much of
 its quota is used. One script judges many requests one after the other, so that what it permits is exact whoever asks.
 
 - Gathered: while a call is on its way the next requests collect, and go together. A message under no limit costs
   nothing.
-- In order: requests are judged in the order in which they came. Who has `patience_ms` keeps his place here while he
+- In order: requests are judged in the order in which they came. Who has `patience_ms` keeps the place here while one
   waits, ahead of all who come later, so that nobody starves between two limits that are rarely free together.
-- One after the other: of several that one limit refuses in a call, each is told to come an interval after the one
-  before, not all at the same time.
+- One after the other: requests that one limit refuses in the same call are told to come back one interval apart, in
+  their order, not all at the same time.
 - At once or not at all: an answer that took too long brings permits whose time is over, because the receiver would see
   their messages together with later ones; and so does a process too busy to go on with who asked. They are asked for
   again (`LATE_S`); what they had taken is given back where that is exact: if nothing was permitted since, and the limit
@@ -54,7 +54,9 @@ SCOPES: dict[Kind, Scope] = {
 }
 
 LIMITED = Counter("estafette_relay_limited_total", "Messages that a limit made wait, by the kind of it", ["limit"])
-LATE = Counter("estafette_relay_late_permits_total", "Permits that came too late to be used, and were asked for again")
+LATE = Counter(
+    "estafette_relay_late_permits_total", "Rate-limit tokens that came too late to be used, and were asked for again"
+)
 _limited = {kind: LIMITED.labels(kind) for kind in SCOPES}
 
 _PERMIT = Script.of(__file__, "permits_permit")

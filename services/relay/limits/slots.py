@@ -46,9 +46,9 @@ ASKED_TOGETHER = 100
 #: Limits and slots of one call of `tend`.
 TENDED_TOGETHER = 500
 
-SLOTS = Gauge("estafette_relay_connection_slots", "Slots that this relay holds for connections under limits")
+SLOTS = Gauge("estafette_relay_connection_slots", "Connection leases (slots) that this relay holds under limits")
 REFUSED = Counter("estafette_relay_connections_refused_total", "Connections not opened because a limit was reached")
-LOST = Counter("estafette_relay_lost_slots_total", "Slots that could not be renewed in time: their connections close")
+LOST = Counter("estafette_relay_lost_slots_total", "Connection leases that could not be renewed in time: these close")
 
 _CONNECT = Script.of(__file__, "slots_common", "slots_connect")
 _TEND = Script.of(__file__, "slots_common", "slots_tend")

@@ -73,7 +73,7 @@ def cut(template: str) -> Cut:
 def _spans(template: str) -> list[tuple[int, int]]:
     """Those of tags and blocks, and of hrefs that one of them stands in, in order."""
     tags = spans(template)
-    # An href whose value is text is no island.
+    # An href whose value is text is not an island.
     hrefs = [found.span() for found in _HREF.finditer(template)]
     joined: list[tuple[int, int]] = []
     for start, end in sorted([*tags, *_holding(hrefs, tags)]):

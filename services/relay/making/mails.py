@@ -37,7 +37,7 @@ CONTENT_BYTES_KEPT = 64 * 1024 * 1024
 SIGNERS_KEPT = 1000
 #: How long a job goes on without asking again whose its domain is, and what signs for it: that is remembered already.
 DOMAIN_MS = 1_000
-#: A domain whose keys cannot be opened is told so often, and so many of them are remembered.
+#: A domain whose keys cannot be opened is logged so often, and so many of them are remembered.
 TELL_AGAIN_MS = 60_000
 DOMAINS_TOLD = 1_000
 
@@ -181,8 +181,8 @@ class Mails:
         try:
             await self._sign_with(work, tenant)
         except (InvalidDomain, DomainTaken, LookupError):
-            # The tenant reads this in his events: whose else it is, he is not told.
-            detail = f"{work.from_domain} is not a sending domain of {tenant}, or not shown to be his"
+            # The tenant reads this in its events: whose else it is, it is not told.
+            detail = f"{work.from_domain} is not a sending domain of {tenant}, or not shown to be theirs"
             return Unmade("unknown_sending_domain", detail, final=False)
         except (CannotOpen, InvalidKey) as unreadable:
             # Not sent unsigned, and not lost: with the right master secret it is signed at a later attempt.

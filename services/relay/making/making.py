@@ -65,6 +65,6 @@ class Making:
 
 
 def _looked_at(making: "asyncio.Task[tuple[Made | Unmade, float]]") -> None:
-    """Where it failed and nobody has its turn any more, nobody is told."""
+    """Retrieves the exception of a mail that nobody waits for any more, so that asyncio does not warn of it."""
     if not making.cancelled():
         making.exception()

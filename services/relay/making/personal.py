@@ -1,6 +1,6 @@
-"""Header fields that depend on the recipient, as they stand in his mail.
+"""Header fields that depend on the recipient, as they stand in that recipient's mail.
 
-Whatever his variables hold, what comes out is one field: folded, encoded, without an end of line of its own
+Whatever the variables hold, what comes out is one field: folded, encoded, without an end of line of its own
 (`shared.mail.headers`); an address is parsed before it is written.
 """
 
@@ -12,7 +12,7 @@ from shared.mail import addresses, headers, templates
 from shared.mail.showing import shows
 from shared.words.content import Personal
 
-#: Of one value. More than this is no header field, and hosts refuse a header that is too long.
+#: Of one value. More than this is not a header field, and hosts refuse a header that is too long.
 MAX_CHARS = 2_000
 
 

@@ -70,7 +70,7 @@ class Renderer:
     """Makes the mails of one job. `base_url` is where tracking answers, `bounce_domain` where mail to the engine goes,
     `sender_id` the last part of Feedback-ID ("": there is none), `marks_key` chance of this process, for marks that no
     recipient can know. May be called from several threads. ValueError if
-    `job` is no job id or `base_url` cannot stand in a mail."""
+    `job` is not a job id or `base_url` cannot stand in a mail."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ BROUGHT_DOWN = "brought_relay_down"
 
 
 def suppressed(mail: Mail, reason: str, now_ms: int) -> End:
-    """The recipient left, or was found bad, while his mail was waiting."""
+    """The recipient left, or was found bad, while the mail was waiting."""
     about = _about(mail, "suppressed", now_ms)
     return End(mail, events.Suppressed(**about, reason=reason, where="attempt"))
 

@@ -55,7 +55,7 @@ class Line(Generic[W]):
         self.leaving = 0
         self.full_until = 0.0
         self._count = 0
-        # Messages taken out since then, and how many a second before.
+        # Messages taken out since `_since` (monotonic s), and how many a second were taken before that.
         self._taken = 0
         self._since = inf
         self._pace = inf

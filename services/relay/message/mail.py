@@ -35,9 +35,9 @@ class Unmade(msgspec.Struct, frozen=True):
 class Mail:
     """A leased message. `checked_at` is when it was last asked whether it is still wanted (monotonic seconds),
     `unwanted` the word if it is not (`admission`); `epoch` as in the relay's rules; `begun` that its body may
-    have gone, of a message that is sent at most once. `making` is its mail, begun before its turn; `made` its mail, and
-    when that was begun, until an attempt is over (`making`). `began_ms` is when its attempt was begun, of one that is
-    traced."""
+    have gone, of a message that is sent at most once. `making` is the task that makes the mail ahead of its turn;
+    `made` the mail once it is made, with when that began, kept until the attempt is over (`making`).
+    `began_ms` is when its attempt was begun, of one that is traced."""
 
     lease: Lease
     ready: events.Ready

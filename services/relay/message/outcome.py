@@ -2,7 +2,7 @@
 
 Unknown failures are temporary. A refusal for good that is about us (reputation, block lists, policy, and whatever is
 said before a recipient was named) is a bounce of kind `block`: it is recorded, and never suppresses the address. Where
-a rule of `shaping.toml` says so, it is no bounce at all: the message is tried again by another address, or later.
+a rule of `shaping.toml` says so, it is not a bounce at all: the message is tried again by another address, or later.
 """
 
 import re

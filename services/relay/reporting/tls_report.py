@@ -1,4 +1,4 @@
-"""TLS reports (RFC 8460): what a domain asks to be told, the report itself, and the mail that carries it. No I/O.
+"""TLS reports (RFC 8460): what a domain asks to be sent, the report itself, and the mail that carries it. No I/O.
 
 A session is one connection to a mail host of the domain. What it is counted by is `Session`; a day's counts of a domain
 are a report.

@@ -47,7 +47,7 @@ _BLANKS = re.compile(rb"[ \t\r\n]+")
 
 class Signer:
     """Signs for one `domain` with one key, RSA or Ed25519. `sign_digest` releases the GIL. `pem` is the private key:
-    never logged, never part of an error. dkim_keys.InvalidKey if the key is none."""
+    never logged, never part of an error. dkim_keys.InvalidKey if it is invalid."""
 
     def __init__(self, domain: str, selector: str, private_key_pem: bytes | str) -> None:
         pem = private_key_pem if isinstance(private_key_pem, str) else private_key_pem.decode("ascii", "replace")

@@ -359,7 +359,7 @@ class Gate:
         return moved if moved in self._egress.pools else self._egress.pool(ready.stream, ready.tenant).name
 
     def _tell_of_our_name(self, site: str, source: str, reply: Reply) -> None:
-        """Until an operator changes what EHLO says, nothing goes to this site: he has to see it, and not once a
+        """Until an operator changes what EHLO says, nothing goes to this site: they have to see it, and not once a
         message."""
         HELO_REFUSED.inc()
         now = self._monotonic()

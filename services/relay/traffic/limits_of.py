@@ -84,7 +84,7 @@ class LimitsOf:
         return "; ".join(str(part) for part in parts if part)
 
     def own_connections(self, tenant: str) -> bool:
-        """Whether this tenant's connections are counted: then he has his own, and lends them to nobody."""
+        """Whether this tenant's connections are counted: then it has its own, and lends them to nobody."""
         return self._shaping.tenant(tenant).connections > 0
 
     def _that_last(self, site: str, source: str, tenant: str) -> tuple[Limit, ...]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-#: Who waits: `slot`, only who wants to open a connection; the whole `site`; what leaves by this `source` to it; the
-#: message's own `queue` (its tenant or job); or what goes to the same `host`, which may be one of many at its site.
+#: What has to wait with the message: `slot`, only workers that want to open a connection; `site`, all mail of the site;
+#: `source`, its mail by this source address; `queue`, mail of the same tenant or job; `host`, mail to the same host.
 Scope = Literal["slot", "site", "source", "queue", "host"]
 
 #: Who is refused for the sake of a source waits so long with the connection open. For longer the source counts as held

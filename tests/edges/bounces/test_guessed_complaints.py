@@ -13,7 +13,7 @@ from shared.words.verp import VerpKeys
 from tests.edges.bounces.test_smtp import listening, send
 from tests.unit.bounces.parts import DOMAIN, JOB, KEYS, ORDINAL, TOKENS, Desk, sample
 
-#: Whom the attacker knows by address, at ordinals that he guesses.
+#: Whom the attacker knows by address, at guessed ordinals.
 KNOWN = [f"known{number}@example.fr" for number in range(12)]
 FIRST = 240
 #: A job of another tenant, and one of nobody.
@@ -130,7 +130,7 @@ async def test_what_is_made_up_complains_of_nobody(field: str) -> None:
 async def test_a_mail_that_was_forwarded_complains_of_its_own_recipient_and_of_nobody_else(field: str) -> None:
     at = desk()
 
-    await brought(at, [report(field, email) for email in KNOWN])  # whoever he says that it was sent to
+    await brought(at, [report(field, email) for email in KNOWN])  # whomever they say that it was sent to
 
     assert {(type(fact), fact.job, fact.ordinal) for fact in at.bus.facts} == {(events.Complained, JOB, FIRST)}
     assert len({fact.event_id for fact in at.bus.facts}) <= len(KNOWN)

@@ -427,7 +427,7 @@ async def test_a_kept_connection_that_refuses_for_now_makes_the_next_host_be_ask
 @pytest.mark.parametrize(
     "answer", ["250 ok", "421 bye", "450 no", "451 no", "500 what", "502 no", "503 no", "554 no", CLOSE, RESET], ids=str
 )
-async def test_whatever_is_said_to_rset_the_next_recipient_gets_his_mail(
+async def test_whatever_is_said_to_rset_the_next_recipient_gets_the_mail(
     answer: Step, extensions: Sequence[str]
 ) -> None:
     script: Script = {"RCPT": ["550 5.1.1 User unknown", "250 ok"], "RSET": answer}

@@ -1,4 +1,4 @@
-"""Who is silent, slow, or one too many over HTTP: ended in time and within bounds, whatever he holds; others go on."""
+"""Who is silent, slow, or one too many over HTTP: ended in time and within bounds, whatever they hold; others go on."""
 
 import asyncio
 import json

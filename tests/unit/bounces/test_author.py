@@ -1,4 +1,4 @@
-"""Who writes: the button of a person's client is his word, and what a person quotes of a bounce is nobody's bounce."""
+"""Who writes: the button of a person's client is a word, and what a person quotes of a bounce is nobody's bounce."""
 
 import pytest
 
@@ -64,17 +64,17 @@ async def test_apple_mails_unsubscribe_takes_the_person_off() -> None:
 
 @pytest.mark.parametrize("fields", BUTTONS.values(), ids=BUTTONS)
 def test_a_clients_button_is_a_persons_word(fields: dict[str, str]) -> None:
-    assert judge(written(**fields), "unsubscribe", from_nobody=False) == Leaves()
+    assert judge(written(**fields), "unsubscribe", null_reverse_path=False) == Leaves()
 
 
 @pytest.mark.parametrize("fields", MACHINES.values(), ids=MACHINES)
 def test_a_machine_that_answers_unsubscribes_nobody(fields: dict[str, str]) -> None:
-    assert isinstance(judge(written(**fields), "unsubscribe", from_nobody=False), Automatic)
+    assert isinstance(judge(written(**fields), "unsubscribe", null_reverse_path=False), Automatic)
 
 
 @pytest.mark.parametrize("fields", BUTTONS.values(), ids=BUTTONS)
 def test_at_the_return_path_no_button_is_pressed(fields: dict[str, str]) -> None:
-    assert judge(written(**fields), "bounce", from_nobody=False) != Leaves()
+    assert judge(written(**fields), "bounce", null_reverse_path=False) != Leaves()
 
 
 # Bounces of others, quoted
@@ -100,9 +100,9 @@ PREFIXES = [
 def test_a_person_who_quotes_a_bounce_suppresses_nobody(name: str, subject: str) -> None:
     quoting = written(f"Hello, I got this, can you help?\n\n{BOUNCED[name]}", Subject=subject)
 
-    assert judge(quoting, "bounce", from_nobody=False) == Unrecognised("not_a_report")
-    assert judge(quoting, "unsubscribe", from_nobody=False) in (Unrecognised("report_to_unsubscribe"), Leaves())
-    assert judge(quoting, "fixed", from_nobody=False) == Unrecognised("to_fixed_address")
+    assert judge(quoting, "bounce", null_reverse_path=False) == Unrecognised("not_a_report")
+    assert judge(quoting, "unsubscribe", null_reverse_path=False) in (Unrecognised("report_to_unsubscribe"), Leaves())
+    assert judge(quoting, "fixed", null_reverse_path=False) == Unrecognised("to_fixed_address")
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -111,7 +111,7 @@ def test_an_answer_or_a_forward_is_no_bounce_whoever_seems_to_send_it(prefix: st
     quoting = written(BOUNCED["qmail-user-unknown.eml"], sender=sender, Subject=f"{prefix} failure notice")
 
     assert author.is_reply(quoting)
-    assert judge(quoting, "bounce", from_nobody=True) == Unrecognised("not_a_report")
+    assert judge(quoting, "bounce", null_reverse_path=True) == Unrecognised("not_a_report")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ Diagnostic-Code: smtp; 550 5.1.1 User unknown
 
 
 @pytest.mark.parametrize(
-    ("content_type", "subject", "sender", "from_nobody", "is_failed"),
+    ("content_type", "subject", "sender", "null_reverse_path", "is_failed"),
     [
         ("multipart/mixed", "Fwd: Undelivered Mail", "Ana <ana@example.fr>", False, False),
         ("multipart/mixed", "Look at that", "Ana <ana@example.fr>", False, False),
@@ -177,12 +177,12 @@ Diagnostic-Code: smtp; 550 5.1.1 User unknown
 )
 @pytest.mark.parametrize("to", ["bounce", "fixed"])
 def test_the_parts_of_a_report_in_a_forward_are_no_report(
-    content_type: str, subject: str, sender: str, from_nobody: bool, is_failed: bool, to: Addressed
+    content_type: str, subject: str, sender: str, null_reverse_path: bool, is_failed: bool, to: Addressed
 ) -> None:
     text = f"--b\nContent-Type: text/plain\n\n{FORWARDED_PARTS}"
     fields = {"Subject": subject, "MIME-Version": "1.0", "Content-Type": f'{content_type}; boundary="b"'}
 
-    found = judge(written(text, sender=sender, **fields), to, from_nobody)
+    found = judge(written(text, sender=sender, **fields), to, null_reverse_path)
 
     assert isinstance(found, Failed) is is_failed
 

@@ -9,9 +9,9 @@ from services.bounces.auto_reply import AutoReply
 from tests.unit.bounces.parts import sample
 
 
-def answer(subject: str = "Re: Hello", *, from_nobody: bool = False, **fields: str) -> AutoReply | None:
+def answer(subject: str = "Re: Hello", *, null_reverse_path: bool = False, **fields: str) -> AutoReply | None:
     head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in {"Subject": subject, **fields}.items())
-    return auto_reply.read(mail.read(f"{head}\r\nHello\r\n".encode()), from_nobody)
+    return auto_reply.read(mail.read(f"{head}\r\nHello\r\n".encode()), null_reverse_path)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_fields_of_people_are_no_sign(fields: dict[str, Any]) -> None:
 
 def test_asking_others_not_to_answer_is_a_sign_only_beside_a_null_sender() -> None:
     assert answer(X_Auto_Response_Suppress="All") is None
-    assert answer(X_Auto_Response_Suppress="DR, RN, NRN", from_nobody=True) is None
-    assert answer(X_Auto_Response_Suppress="DR, OOF, AutoReply", from_nobody=True) is not None
+    assert answer(X_Auto_Response_Suppress="DR, RN, NRN", null_reverse_path=True) is None
+    assert answer(X_Auto_Response_Suppress="DR, OOF, AutoReply", null_reverse_path=True) is not None
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,6 @@ def test_a_challenge_is_told_by_the_subject(subject: str) -> None:
 
 
 def test_a_read_receipt_is_one() -> None:
-    found = auto_reply.read(mail.read(sample("read-receipt.eml")), from_nobody=False)
+    found = auto_reply.read(mail.read(sample("read-receipt.eml")), null_reverse_path=False)
 
     assert found == AutoReply("read_receipt", "Lu : Nos soldes commencent")

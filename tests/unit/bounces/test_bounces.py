@@ -27,7 +27,7 @@ from tests.unit.bounces.parts import (
     sample,
 )
 
-#: Sample, kind, reason: to the return path, from the null sender.
+#: Sample, kind, reason: to the return path, from the null reverse-path.
 BOUNCES = [
     ("postfix-user-unknown.eml", "hard", "unknown_user"),
     ("postfix-expired.eml", "soft", "no_answer"),

@@ -211,7 +211,7 @@ def test_twice_the_mail_is_no_more_steps_beyond_the_bounds(name: str) -> None:
         try:
             opened = mail.read(raw)
             for to in ("bounce", "unsubscribe", "fixed", "feedback"):
-                verdict.judge(opened, to, from_nobody=True)
+                verdict.judge(opened, to, null_reverse_path=True)
         finally:
             sys.setprofile(None)
         return calls

@@ -13,7 +13,7 @@ def written(text: str, subject: str = "Hello", sender: str = "ana@example.fr") -
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
 def test_each_program_is_recognised_by_its_example(program: Program) -> None:
-    told = prose.read(mail.read(sample(program.example)), from_nobody=True)
+    told = prose.read(mail.read(sample(program.example)), null_reverse_path=True)
 
     assert told is not None
     assert (told.program, told.delayed) == (program.name, False)
@@ -24,7 +24,7 @@ def test_each_program_is_recognised_by_its_example(program: Program) -> None:
 
 @pytest.mark.parametrize("program", PROGRAMS[:-1], ids=lambda program: program.name)
 def test_a_program_is_recognised_although_a_host_put_a_sender_on_the_bounce(program: Program) -> None:
-    assert prose.read(mail.read(sample(program.example)), from_nobody=False) is not None
+    assert prose.read(mail.read(sample(program.example)), null_reverse_path=False) is not None
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_program_is_recognised_although_a_host_put_a_sender_on_the_bounce(prog
     ],
 )
 def test_the_reason_is_what_the_text_says_about_the_address(name: str, reason: str) -> None:
-    told = prose.read(mail.read(sample(name)), from_nobody=True)
+    told = prose.read(mail.read(sample(name)), null_reverse_path=True)
 
     assert told is not None
     assert told.reason == reason
@@ -52,7 +52,7 @@ def test_the_reason_is_what_the_text_says_about_the_address(name: str, reason: s
 
 @pytest.mark.parametrize("name", ["exim-delayed.eml", "postfix-delayed.eml"])
 def test_not_yet_is_a_delay(name: str) -> None:
-    told = prose.read(mail.read(sample(name)), from_nobody=True)
+    told = prose.read(mail.read(sample(name)), null_reverse_path=True)
 
     assert told is not None
     assert told.delayed
@@ -64,19 +64,19 @@ def test_what_our_own_mail_says_in_the_copy_is_not_read() -> None:
         "--- Below this line is a copy of the message.\n\nYour delivery has been delayed. 450 4.2.0 greylisted\n"
     )
 
-    told = prose.read(written(text), from_nobody=True)
+    told = prose.read(written(text), null_reverse_path=True)
 
     assert told == Told("qmail", False, "Sorry, no mailbox here. (#5.1.1)", "ana@example.fr")
 
 
 def test_a_person_who_quotes_a_reply_is_no_mail_system() -> None:
-    assert prose.read(written("Your server said 550 5.1.1 to me", "Undelivered mail?"), from_nobody=False) is None
+    assert prose.read(written("Your server said 550 5.1.1 to me", "Undelivered mail?"), null_reverse_path=False) is None
 
 
 def test_a_daemon_who_speaks_of_something_else_is_no_bounce() -> None:
     mail_of_a_daemon = written("Your weekly report: 550 mails", "Report", "MAILER-DAEMON@example.fr")
 
-    assert prose.read(mail_of_a_daemon, from_nobody=True) is None
+    assert prose.read(mail_of_a_daemon, null_reverse_path=True) is None
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_a_daemon_who_speaks_of_something_else_is_no_bounce() -> None:
      "No se puede entregar: Hola", "Returned mail: see transcript", "failure notice"],
 )  # fmt: skip
 def test_the_last_row_reads_what_no_program_wrote(subject: str) -> None:
-    told = prose.read(written("Ana is gone.\n550 5.1.1 User unknown\n", subject), from_nobody=True)
+    told = prose.read(written("Ana is gone.\n550 5.1.1 User unknown\n", subject), null_reverse_path=True)
 
     assert told == Told("any", False, "550 5.1.1 User unknown")
 
 
 def test_a_failure_without_a_reason_is_a_failure() -> None:
-    assert prose.read(written("Sorry.", "failure notice"), from_nobody=True) == Told("any", False)
+    assert prose.read(written("Sorry.", "failure notice"), null_reverse_path=True) == Told("any", False)
 
 
 def test_the_first_reply_in_a_text_is_found() -> None:

@@ -22,8 +22,8 @@ from tests.unit.bounces.parts import SAMPLES, sample
 HOSTILE = sorted((SAMPLES / "hostile").glob("*.eml"))
 
 
-def verdict(name: str, to: Addressed, from_nobody: bool = True) -> Verdict:
-    return judge(mail.read(sample(name)), to, from_nobody)
+def verdict(name: str, to: Addressed, null_reverse_path: bool = True) -> Verdict:
+    return judge(mail.read(sample(name)), to, null_reverse_path)
 
 
 def test_exims_bounce_is_a_bounce_although_it_says_that_it_is_automatic() -> None:
@@ -31,17 +31,17 @@ def test_exims_bounce_is_a_bounce_although_it_says_that_it_is_automatic() -> Non
 
 
 def test_a_machine_unsubscribes_nobody_but_a_providers_button_does() -> None:
-    assert isinstance(verdict("vacation-rfc3834.eml", "unsubscribe", from_nobody=False), Automatic)
-    assert isinstance(verdict("ticket-received.eml", "unsubscribe", from_nobody=False), Automatic)
-    assert isinstance(verdict("unsubscribe-button.eml", "unsubscribe", from_nobody=False), Leaves)
+    assert isinstance(verdict("vacation-rfc3834.eml", "unsubscribe", null_reverse_path=False), Automatic)
+    assert isinstance(verdict("ticket-received.eml", "unsubscribe", null_reverse_path=False), Automatic)
+    assert isinstance(verdict("unsubscribe-button.eml", "unsubscribe", null_reverse_path=False), Leaves)
 
 
 def test_a_button_is_pressed_by_somebody() -> None:
-    assert verdict("unsubscribe-button.eml", "unsubscribe", from_nobody=True) == Unrecognised("null_sender")
+    assert verdict("unsubscribe-button.eml", "unsubscribe", null_reverse_path=True) == Unrecognised("null_sender")
 
 
 def test_a_button_at_the_return_path_is_an_automatic_answer() -> None:
-    assert isinstance(verdict("unsubscribe-button.eml", "bounce", from_nobody=False), Automatic)
+    assert isinstance(verdict("unsubscribe-button.eml", "bounce", null_reverse_path=False), Automatic)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_report_for_a_fixed_address_has_the_signed_names_that_it_returns() -> 
 
 def test_a_long_diagnostic_is_cut() -> None:
     raw = sample("postfix-user-unknown.eml").replace(b"in virtual", b"in virtual" + b" really" * 500)
-    found = judge(mail.read(raw), "bounce", from_nobody=True)
+    found = judge(mail.read(raw), "bounce", null_reverse_path=True)
 
     assert isinstance(found, Failed)
     assert len(found.reply) == 1000
@@ -70,8 +70,8 @@ def test_a_long_diagnostic_is_cut() -> None:
 
 @pytest.mark.parametrize("path", HOSTILE, ids=lambda path: path.stem)
 @pytest.mark.parametrize("to", ["bounce", "unsubscribe", "fixed"])
-@pytest.mark.parametrize("from_nobody", [True, False])
-def test_hostile_mail_is_something(path: Path, to: Addressed, from_nobody: bool) -> None:
-    found = judge(mail.read(path.read_bytes()), to, from_nobody)
+@pytest.mark.parametrize("null_reverse_path", [True, False])
+def test_hostile_mail_is_something(path: Path, to: Addressed, null_reverse_path: bool) -> None:
+    found = judge(mail.read(path.read_bytes()), to, null_reverse_path)
 
     assert not isinstance(found, Unrecognised) or found.reason in get_args(Why)

@@ -104,7 +104,7 @@ def test_five_sending_days_are_days_with_deliveries_however_far_apart() -> None:
     assert complaint_figures(delivered, complaints) == Figures(bad=4, of=50)
 
 
-def test_a_tenant_of_fewer_days_is_judged_by_those_he_has() -> None:
+def test_a_tenant_of_fewer_days_is_judged_by_those_there_are() -> None:
     assert complaint_figures({100: 10, 101: 20}, {101: 3}) == Figures(bad=3, of=30)
     assert complaint_figures({}, {101: 3}) == Figures(bad=3, of=0)
 

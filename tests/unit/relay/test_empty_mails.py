@@ -1,4 +1,4 @@
-"""What would be empty for a recipient is not sent to him: for those whom queueing could not judge."""
+"""What would be empty for a recipient is not sent to them: for those whom queueing could not judge."""
 
 from typing import Any
 

@@ -70,7 +70,7 @@ def test_what_is_about_us_is_never_held_against_the_recipient() -> None:
             assert isinstance(ended, Defer) or (isinstance(ended, Bounce) and ended.kind == "block"), said
 
 
-def test_a_block_list_that_names_our_address_is_never_a_bounce_but_where_one_customer_has_his_own() -> None:
+def test_a_block_list_that_names_our_address_is_never_a_bounce_but_where_one_customer_has_one() -> None:
     listed = [said for said in SAID if said.meaning == "block blocklisted" and said.ends == "bounce"]
 
     assert [said.reply[:60] for said in listed] == [

@@ -209,7 +209,7 @@ def test_what_has_ended_is_done_stopped_or_not() -> None:
     assert (found["state"], found["stopped"]) == ("done", None)
 
 
-def test_a_tenants_stop_is_about_his_bulk() -> None:
+def test_a_tenants_stop_is_about_its_bulk() -> None:
     assert stop_names(job(stream="bulk")) == [f"job:{JOB}", "tenant:acme"]
     assert stop_names(job(stream="transactional")) == [f"job:{JOB}"]
 

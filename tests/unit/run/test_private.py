@@ -1,4 +1,4 @@
-"""What becomes of a data directory that somebody else could have had his hands on."""
+"""What becomes of a data directory that somebody else could have had their hands on."""
 
 import os
 import socket

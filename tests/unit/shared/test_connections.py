@@ -118,15 +118,15 @@ def test_who_has_begun_to_work_since_does_not_give_way() -> None:
 
 def test_the_bound_of_a_peer_takes_the_place_of_its_own_alone() -> None:
     places = Connections(100, 2, INFINITE)
-    mine, his = entered(places, "a", "b")
-    his.rests()
+    mine, theirs = entered(places, "a", "b")
+    theirs.rests()
     [also_mine] = entered(places, "a")
     refused = Stub(places).enters("a")
     also_mine.rests()
 
     assert refused == "peer"
     assert Stub(places).enters("a") == ""
-    assert (mine.gave_way, also_mine.gave_way, his.gave_way) == (False, True, False)
+    assert (mine.gave_way, also_mine.gave_way, theirs.gave_way) == (False, True, False)
 
 
 def test_sockets_without_an_address_are_bounded_together_with_all_others() -> None:

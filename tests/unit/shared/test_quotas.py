@@ -53,7 +53,7 @@ def test_a_second_s_worth_comes_at_once_and_then_the_pace(admission: quotas.Admi
     assert asked(admission, "acme", 100) == 5
 
 
-def test_one_tenant_at_his_quota_leaves_the_others_theirs(admission: quotas.Admission) -> None:
+def test_one_tenant_at_its_quota_leaves_the_others_theirs(admission: quotas.Admission) -> None:
     assert asked(admission, "acme", 1000) == 10
 
     assert asked(admission, "other", 10) == 10

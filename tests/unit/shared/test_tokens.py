@@ -36,7 +36,7 @@ def test_a_token_reads_back_as_what_was_put_in(
 
 
 @given(jobs, ordinals, tenants, st.text(st.characters(codec="utf-8"), max_size=320))
-def test_who_leaves_has_his_address_in_the_token_and_others_do_not_read_it(
+def test_who_leaves_has_the_address_in_the_token_and_others_do_not_read_it(
     job: str, ordinal: int, tenant: str, address: str
 ) -> None:
     text = KEYS.unsubscribe(job, ordinal, tenant, address)

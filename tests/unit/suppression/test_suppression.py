@@ -71,7 +71,7 @@ async def test_a_fact_without_an_address_is_about_the_recipient_of_its_message(
 
 @pytest.mark.parametrize("fact", [events.Unsubscribed(**about(99)), events.Complained(**{**about(1), "ordinal": None})])
 async def test_a_fact_about_nobody_known_is_hopeless(suppression: Suppression, lists: Lists, fact: events.Fact) -> None:
-    with pytest.raises(bus.Hopeless, match="nobody knows"):
+    with pytest.raises(bus.DeadLetter, match="nobody knows"):
         await suppression.apply(0, [entry(fact)])
 
     assert lists.additions == []
@@ -100,7 +100,7 @@ async def test_what_cannot_be_understood_matters_only_if_it_may_list_somebody(
 ) -> None:
     await suppression.apply(0, [bus.Entry("1-0", "Teleported", 1, b""), bus.Entry("1-1", "Opened", 9, b"")])
 
-    with pytest.raises(bus.Hopeless):
+    with pytest.raises(bus.DeadLetter):
         await suppression.apply(0, [bus.Entry("1-2", "Complained", 9, b"")])
     assert lists.additions == []
 
