@@ -218,8 +218,13 @@ async def replays_a_dead_entry(stack: Stack, day: Day, job: str) -> None:
 
 async def follows_a_message(stack: Stack, day: Day, job: str) -> None:
     """Through what happened, and through the logs of all services: the request that made it, queueing, the relay."""
-    timeline = await day.does("estafette message JOB.0", {"JOB.0": f"{job}.{FOLLOWED}"})
-    happened = [line.split()[1] for line in timeline.splitlines()[1:]]
+
+    async def replayed() -> list[str] | None:
+        timeline = await day.does("estafette message JOB.0", {"JOB.0": f"{job}.{FOLLOWED}"})
+        found = [line.split()[1] for line in timeline.splitlines()[1:]]
+        return found if "message.opened" in found else None
+
+    happened = await stack.until(replayed)
     assert happened[0] == "message.accepted"
     assert happened[-2:] == ["message.delivered", "message.opened"]
 
