@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.redis import keys, redis
 from shared.redis.dead import Place
-from shared.words import events
+from shared.words import events, ids
 from tests.fakes.dns_server import DnsServer
 from tests.fakes.smtp_server import SmtpServer, Step
 from tests.flows.stack import Stack
@@ -264,8 +264,9 @@ async def _bury(stack: Stack, job: str) -> None:
     """What a reader with a fault would have left."""
     client = redis.connect((stack.directory / "redis.url").read_text().strip())
     fact = events.Opened(**events.about_message("demo", job, FOLLOWED, 1_990_000_000_000, "opened"))
-    place = Place("events", 0)
-    origin = f"{keys.events(0)} 1-0 {keys.GROUP_REPORTS}"
+    partition = ids.job_partition(job, 4)
+    place = Place("events", partition)
+    origin = f"{keys.events(partition)} 1-0 {keys.GROUP_REPORTS}"
     fields: dict[str, str | int | bytes] = {
         "t": "Opened",
         "v": 1,
