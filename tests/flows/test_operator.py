@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.redis import keys, redis
 from shared.redis.dead import Place
-from shared.words import events
+from shared.words import events, ids
 from tests.fakes.dns_server import DnsServer
 from tests.fakes.smtp_server import SmtpServer, Step
 from tests.flows.stack import Stack
@@ -218,8 +218,13 @@ async def replays_a_dead_entry(stack: Stack, day: Day, job: str) -> None:
 
 async def follows_a_message(stack: Stack, day: Day, job: str) -> None:
     """Through what happened, and through the logs of all services: the request that made it, queueing, the relay."""
-    timeline = await day.does("estafette message JOB.0", {"JOB.0": f"{job}.{FOLLOWED}"})
-    happened = [line.split()[1] for line in timeline.splitlines()[1:]]
+
+    async def replayed() -> list[str] | None:
+        timeline = await day.does("estafette message JOB.0", {"JOB.0": f"{job}.{FOLLOWED}"})
+        found = [line.split()[1] for line in timeline.splitlines()[1:]]
+        return found if "message.opened" in found else None
+
+    happened = await stack.until(replayed)
     assert happened[0] == "message.accepted"
     assert happened[-2:] == ["message.delivered", "message.opened"]
 
@@ -259,8 +264,9 @@ async def _bury(stack: Stack, job: str) -> None:
     """What a reader with a fault would have left."""
     client = redis.connect((stack.directory / "redis.url").read_text().strip())
     fact = events.Opened(**events.about_message("demo", job, FOLLOWED, 1_990_000_000_000, "opened"))
-    place = Place("events", 0)
-    origin = f"{keys.events(0)} 1-0 {keys.GROUP_REPORTS}"
+    partition = ids.job_partition(job, 4)
+    place = Place("events", partition)
+    origin = f"{keys.events(partition)} 1-0 {keys.GROUP_REPORTS}"
     fields: dict[str, str | int | bytes] = {
         "t": "Opened",
         "v": 1,
