@@ -89,13 +89,13 @@ class Publisher(Protocol):
 def routes(
     stop_list: StopList, figures: FigureStore, publisher: Publisher, now_ms: Callable[[], int]
 ) -> list[api.Route]:
-    site = _Routes(stop_list, figures, publisher, now_ms)
+    handlers = _Routes(stop_list, figures, publisher, now_ms)
     name = {"name": says("The name of the stop.", _NAME)}
     return [
         api.Route(
             "POST",
             "/v1/jobs/{job}/pause",
-            site.pause,
+            handlers.pause,
             "Stop sending a job for now",
             scope="send",
             name="pause_job",
@@ -106,7 +106,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/jobs/{job}/resume",
-            site.resume_job,
+            handlers.resume_job,
             "Go on with a job that was paused, or stopped and an operator has consented",
             scope="send",
             name="resume_job",
@@ -117,7 +117,7 @@ def routes(
         api.Route(
             "GET",
             "/v1/stops",
-            site.list_all,
+            handlers.list_all,
             "What is not sent for now, and why; with the scope operator, of all tenants",
             scope="admin",
             name="list_stops",
@@ -128,7 +128,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/stops/{name}/resume",
-            site.resume,
+            handlers.resume,
             "Go on with what was paused, or stopped and an operator has consented, by the name of its stop",
             scope="send",
             name="resume_stop",
@@ -140,7 +140,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/stops/{name}/consent",
-            site.consent,
+            handlers.consent,
             "Consent that its tenant resumes what a breaker stopped",
             scope="operator",
             name="consent_to_stop",

@@ -95,12 +95,12 @@ def routes(
     defaults: Mapping[str, int] | None = None,
 ) -> list[api.Route]:
     """`defaults`: the quotas of a tenant that has none of its own; None: there are none."""
-    site = _Routes(store, tenants, look_up, now_ms, defaults)
+    handlers = _Routes(store, tenants, look_up, now_ms, defaults)
     return [
         api.Route(
             "POST",
             "/v1/domains",
-            site.add,
+            handlers.add,
             "Add a sending domain; its DKIM keys are made here, and it waits until DNS shows whose it is",
             scope="admin",
             body=NewDomain,
@@ -113,7 +113,7 @@ def routes(
         api.Route(
             "GET",
             "/v1/domains",
-            site.list,
+            handlers.list,
             "The tenant's sending domains",
             scope="read",
             name="list_domains",
@@ -124,7 +124,7 @@ def routes(
         api.Route(
             "GET",
             "/v1/domains/{domain}",
-            site.show,
+            handlers.show,
             "A sending domain and the records to publish",
             scope="read",
             name="get_domain",
@@ -135,7 +135,7 @@ def routes(
         api.Route(
             "DELETE",
             "/v1/domains/{domain}",
-            site.remove,
+            handlers.remove,
             "Remove a sending domain and its keys",
             scope="admin",
             name="remove_domain",
@@ -146,7 +146,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/domains/{domain}/check",
-            site.check,
+            handlers.check,
             "Ask DNS for the records of a sending domain; one that waits is verified by what it shows",
             scope="admin",
             name="check_domain",
@@ -157,7 +157,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/domains/{domain}/rotate",
-            site.rotate,
+            handlers.rotate,
             "Make new DKIM keys; they sign nothing until they are activated",
             scope="admin",
             name="rotate_domain_keys",
@@ -168,7 +168,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/domains/{domain}/activate",
-            site.activate,
+            handlers.activate,
             "Let the new DKIM keys sign, once DNS shows their records",
             scope="admin",
             body=Activation,
@@ -182,7 +182,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/domains/{domain}/give",
-            site.give,
+            handlers.give,
             "Say that a domain is a tenant's, whatever DNS shows",
             scope="operator",
             body=Receiver,
@@ -195,7 +195,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/domains/{domain}/take",
-            site.take,
+            handlers.take,
             "Take a domain from its tenant, who gets it back from an operator alone",
             scope="operator",
             name="take_domain",

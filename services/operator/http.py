@@ -118,14 +118,14 @@ class Acted(msgspec.Struct, frozen=True):
 
 
 def routes(operator: Operator, sites: Sites) -> list[api.Route]:
-    site = _Routes(operator, sites)
+    handlers = _Routes(operator, sites)
     letters = Letters(operator)
     of_site, of_tenant, of_entry = {"site": _SITE}, {"tenant": _TENANT}, {"entry": _ENTRY}
     return [
         api.Route(
             "GET",
             "/v1/sites",
-            site.list_sites,
+            handlers.list_sites,
             "Where mail waits: how much, since when, and what holds it back",
             scope="operator",
             name="list_sites",
@@ -136,7 +136,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "GET",
             "/v1/sites/{site}",
-            site.show_site,
+            handlers.show_site,
             "One site: what waits by lane and tenant, what holds it back, what it said last",
             scope="operator",
             name="get_site",
@@ -148,7 +148,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/sites/{site}/suspend",
-            site.suspend_site,
+            handlers.suspend_site,
             "Send nothing to a site, or nothing from one source of ours",
             scope="operator",
             name="suspend_site",
@@ -161,7 +161,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/sites/{site}/resume",
-            site.resume_site,
+            handlers.resume_site,
             "End the suspension of a site, or of one source of ours there",
             scope="operator",
             name="resume_site",
@@ -174,7 +174,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/sites/{site}/lift",
-            site.lift,
+            handlers.lift,
             "Forget the paces and rests that relays found at a site; refusals bring them back",
             scope="operator",
             name="lift_site",
@@ -187,7 +187,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/sites/{site}/requeue",
-            site.requeue,
+            handlers.requeue,
             "Try at once what waits for another attempt at a site",
             scope="operator",
             name="requeue_site",
@@ -199,7 +199,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/sites/{site}/cancel",
-            site.cancel_site,
+            handlers.cancel_site,
             "Cancel what waits at a site, of all tenants or of one",
             scope="operator",
             name="cancel_site",
@@ -212,7 +212,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/sites/{site}/bounce",
-            site.bounce_site,
+            handlers.bounce_site,
             "Bounce what waits at a site, of all tenants or of one; it says nothing about the addresses",
             scope="operator",
             name="bounce_site",
@@ -225,7 +225,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/sites/{site}/move",
-            site.move,
+            handlers.move,
             "Send what waits at a site by another pool of source addresses",
             scope="operator",
             name="move_site",
@@ -238,7 +238,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/sites/{site}/move-back",
-            site.move_back,
+            handlers.move_back,
             "Send what waits at a site by the usual pool again",
             scope="operator",
             name="move_site_back",
@@ -251,7 +251,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/tenants/{tenant}/cancel",
-            site.cancel_tenant,
+            handlers.cancel_tenant,
             "Cancel all bulk of a tenant that was posted until now",
             scope="operator",
             name="cancel_tenant",
@@ -264,7 +264,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/jobs/{job}/cancel",
-            site.cancel_job,
+            handlers.cancel_job,
             "Cancel a job: recipients without an end get none of it; with the scope operator, of any tenant",
             scope="send",
             name="cancel_job",
@@ -277,7 +277,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/tenants/{tenant}/suspend",
-            site.suspend_tenant,
+            handlers.suspend_tenant,
             "Send nothing of a tenant's bulk",
             scope="operator",
             name="suspend_tenant",
@@ -290,7 +290,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/tenants/{tenant}/resume",
-            site.resume_tenant,
+            handlers.resume_tenant,
             "End the suspension of a tenant's bulk",
             scope="operator",
             name="resume_tenant",
@@ -303,7 +303,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/jobs/{job}/suspend",
-            site.suspend_job,
+            handlers.suspend_job,
             "Send nothing of a job, whoever its tenant is",
             scope="operator",
             name="suspend_job",
@@ -315,7 +315,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/jobs/{job}/unsuspend",
-            site.resume_job,
+            handlers.resume_job,
             "End the suspension of a job",
             scope="operator",
             name="unsuspend_job",
@@ -350,7 +350,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/dead/{entry}/replay",
-            site.replay,
+            handlers.replay,
             "Put a dead entry back where it came from",
             scope="operator",
             name="replay_dead",
@@ -363,7 +363,7 @@ def routes(operator: Operator, sites: Sites) -> list[api.Route]:
         api.Route(
             "POST",
             "/v1/dead/{entry}/drop",
-            site.drop,
+            handlers.drop,
             "Give a dead entry up",
             scope="operator",
             name="drop_dead",

@@ -122,14 +122,14 @@ def routes(
     chance: Callable[[int], bytes],
     aside: Aside | None = None,
 ) -> list[api.Route]:
-    site = _Routes(
+    handlers = _Routes(
         store, tenants, domains, compiler, room, partitions, max_recipients, now_ms, chance, aside or Aside()
     )
     return [
         api.Route(
             "POST",
             "/v1/jobs",
-            site.post_job,
+            handlers.post_job,
             "Send a job: content and up to 10,000 recipients, or with state=open the content alone",
             scope="send",
             body=jobs.JobRequest,
@@ -158,7 +158,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/jobs/{job}/recipients",
-            site.append,
+            handlers.append,
             "Append recipients to an open job, any number, any number of times, in UTF-8, UTF-16, or the charset that "
             "Content-Type says",
             scope="send",
@@ -176,7 +176,7 @@ def routes(
         api.Route(
             "POST",
             "/v1/jobs/{job}/start",
-            site.start,
+            handlers.start,
             "Start an open job, now or at a time",
             scope="send",
             body=StartRequest,

@@ -61,12 +61,12 @@ class EventQuery(msgspec.Struct, frozen=True):
 def routes(
     reader: ReportReader, log: EventLog, recipients: Recipients, jobs: JobList, partitions: int
 ) -> list[api.Route]:
-    site = _Routes(reader, log, recipients, jobs, partitions)
+    handlers = _Routes(reader, log, recipients, jobs, partitions)
     return [
         api.Route(
             "GET",
             "/v1/jobs",
-            site.list_jobs,
+            handlers.list_jobs,
             "The jobs of the tenant, the latest first; with the scope operator, of any tenant",
             scope="read",
             name="list_jobs",
@@ -77,7 +77,7 @@ def routes(
         api.Route(
             "GET",
             "/v1/jobs/{job}",
-            site.show_job,
+            handlers.show_job,
             "What became of a job: its state, counts, rates, and clicks by link and by position",
             scope="read",
             name="get_job",
@@ -88,7 +88,7 @@ def routes(
         api.Route(
             "GET",
             "/v1/messages/{message}",
-            site.show_message,
+            handlers.show_message,
             "What happened to one message, in the order of time",
             scope="read",
             name="get_message",
@@ -99,7 +99,7 @@ def routes(
         api.Route(
             "GET",
             "/v1/events",
-            site.list_events,
+            handlers.list_events,
             "All events of the tenant, page by page, the oldest first",
             scope="read",
             name="list_events",

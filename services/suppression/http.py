@@ -74,12 +74,12 @@ def routes(
     lists: Lists, lookup: SuppressionList, partitions: int, now_ms: Callable[[], int], new_id: Callable[[], str]
 ) -> list[api.Route]:
     """`new_id` gives sixteen hex digits for the event of a request."""
-    site = _Routes(lists, lookup, partitions, now_ms, new_id)
+    handlers = _Routes(lists, lookup, partitions, now_ms, new_id)
     return [
         api.Route(
             "GET",
             "/v1/suppressions/{address}",
-            site.show,
+            handlers.show,
             "Why an address is on the suppression list",
             slashes=True,
             scope="read",
@@ -91,7 +91,7 @@ def routes(
         api.Route(
             "PUT",
             "/v1/suppressions/{address}",
-            site.put,
+            handlers.put,
             "Puts an address on the suppression list (no rule such as `*@example.org`); a stronger reason that it is "
             "there for already stays",
             slashes=True,
@@ -107,7 +107,7 @@ def routes(
         api.Route(
             "DELETE",
             "/v1/suppressions/{address}",
-            site.delete,
+            handlers.delete,
             "Takes an address off the suppression list",
             slashes=True,
             scope="suppress",
@@ -119,7 +119,7 @@ def routes(
         api.Route(
             "GET",
             "/v1/suppressions",
-            site.list_all,
+            handlers.list_all,
             "The suppression list, page by page",
             scope="read",
             name="list_suppressions",

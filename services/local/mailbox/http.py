@@ -101,13 +101,13 @@ def routes(
 ) -> list[api.Route]:
     """`nonce` gives a new unguessable text per page (Content-Security-Policy). `hosts` are names of this host, beside
     its addresses and localhost. `verdict_of` finds the key of a signature and looks at it."""
-    site = _Routes(reader, nonce, verdict_of)
+    handlers = _Routes(reader, nonce, verdict_of)
     html = {200: "text/html", 404: "text/html"}
     found = [
         api.Route(
             "GET",
             "/mailbox",
-            site.show_list,
+            handlers.show_list,
             "The messages that the catch-all mailbox keeps, newest first, as a page",
             name="show_mailbox",
             answers={200: "text/html"},
@@ -116,7 +116,7 @@ def routes(
         api.Route(
             "GET",
             "/mailbox/messages.json",
-            site.list_messages,
+            handlers.list_messages,
             "The kept messages, oldest first, for scripts",
             name="list_mailbox_messages",
             answers={200: MailboxMessages},
@@ -125,7 +125,7 @@ def routes(
         api.Route(
             "GET",
             "/mailbox/{id}",
-            site.show_message,
+            handlers.show_message,
             "One message as a page",
             name="show_mailbox_message",
             answers=html,
@@ -134,7 +134,7 @@ def routes(
         api.Route(
             "GET",
             "/mailbox/{id}/html",
-            site.show_html,
+            handlers.show_html,
             "The HTML of a message, sandboxed: scripts never run",
             name="get_mailbox_html",
             answers=html,
@@ -142,7 +142,7 @@ def routes(
         api.Route(
             "GET",
             "/mailbox/{id}/source",
-            site.show_source,
+            handlers.show_source,
             "A message as it was received",
             name="get_mailbox_source",
             answers={200: "text/plain", 404: "text/html"},
@@ -150,18 +150,18 @@ def routes(
         api.Route(
             "GET",
             "/mailbox/{id}/parts/{number}",
-            site.download_part,
+            handlers.download_part,
             "One part of a message, as a file",
             name="get_mailbox_part",
             answers={200: "*/*", 404: "text/html"},
         ),
         api.Route(
-            "DELETE", "/mailbox", site.delete_all, "Empty the mailbox", name="empty_mailbox", answers={204: None}
+            "DELETE", "/mailbox", handlers.delete_all, "Empty the mailbox", name="empty_mailbox", answers={204: None}
         ),
         api.Route(
             "GET",
             "/mailbox/empty",
-            site.ask_to_empty,
+            handlers.ask_to_empty,
             "Asks whether to empty the mailbox",
             name="ask_to_empty_mailbox",
             answers={200: "text/html"},
@@ -169,7 +169,7 @@ def routes(
         api.Route(
             "POST",
             "/mailbox/empty",
-            site.empty_by_button,
+            handlers.empty_by_button,
             "Empty the mailbox, as the page's button does",
             name="empty_mailbox_by_button",
             answers={303: None},
