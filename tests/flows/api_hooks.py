@@ -8,6 +8,7 @@ the word of its problem.
 import json
 import os
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ BEGINNINGS = (
 )  # fmt: skip
 
 _chance = random.Random(1)
+#: Requests by operation: every other one is made good, the first, which has the document's examples, among them.
+_requests: Counter[str] = Counter()
 
 
 @schemathesis.serializer("application/x-ndjson", "text/csv")
@@ -48,7 +51,8 @@ def as_text(_context: schemathesis.SerializationContext, value: Any) -> bytes:
 
 @schemathesis.hook
 def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any], **_options: Any) -> None:
-    if _chance.random() < 0.5:
+    _requests[case.operation.label] += 1
+    if _requests[case.operation.label] % 2 == 0:
         return
     known = KNOWN.get(case.operation.label) or KNOWN.get(case.operation.path) or {}
     for name, values in known.items():
@@ -59,7 +63,10 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
         case "POST /v1/jobs/{job}/recipients", str(body):
             case.body = _chance.choice(BEGINNINGS) + body
         case "POST /v1/jobs", dict(body):
-            case.body = {**body, **GOOD_JOB} if _chance.random() < 0.5 else GOOD_JOB
+            good = {**body, **GOOD_JOB} if _chance.random() < 0.5 else dict(GOOD_JOB)
+            if (case.query or {}).get("state") == "open":
+                del good["recipients"]  # they are appended
+            case.body = good
         case "POST /v1/jobs/{job}/start", dict():
             case.body = {"send_at": None}
         case "POST /v1/domains/{domain}/activate", dict():
