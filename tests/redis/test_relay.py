@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email import message_from_bytes
 from pathlib import Path
 from random import Random
@@ -75,6 +75,7 @@ from tests.fakes.rendering import RenderingHere
 from tests.fakes.smtp_server import SILENT, Envelope, Script, SmtpServer
 from tests.jobs import compile_job, job_hash
 from tests.servers import RedisServer
+from tests.tasks import gone
 
 P = 2
 CREATED_MS = 1_790_000_000_000
@@ -320,8 +321,8 @@ class RunningRelay:
 
     async def die(self) -> None:
         """kill -9, as far as others can see: nothing is recorded or given back any more."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        with suppress(Exception):
+            await gone(self._task)
 
 
 @asynccontextmanager
