@@ -30,16 +30,10 @@ def list_jobs(
     tenant: str | None, state: tuple[str, ...], tag: str | None, limit: int, after: str, as_json: bool
 ) -> None:
     """The latest jobs first."""
-    from services.reports.job_list import JobList, JobQuery
-    from shared.redis.cancels import CancelList, Cancels
-    from shared.redis.stops import StopList
+    from services.reports.job_list import JobQuery
 
     query = JobQuery(after=after, limit=limit, state=frozenset(state) or None, tag=tag)
-
-    async def look(reader: Any, client: Any) -> Any:
-        return await JobList(reader, StopList(client), Cancels(CancelList(client))).page(query, tenant)
-
-    page = _read(look)
+    page = _read(lambda _, jobs: jobs.page(query, tenant))
     if as_json:
         show_json(page)
         return
@@ -65,23 +59,14 @@ def list_jobs(
 @as_json
 def report(job: str, as_json: bool) -> None:
     """What became of a job: its state, and its messages by their end."""
-    from services.reports import job_report
-    from shared.redis.cancels import CancelList, Cancels
+    from services.reports.shown import job_shown
     from shared.words import ids
 
-    async def look(reader: Any, client: Any) -> Any:
+    async def look(reader: Any, jobs: Any) -> Any:
         found = await reader.job(job) if ids.is_job_id(job) else None
         if found is None:
             raise LookupError(f"there is no job {job!r:.40}")
-        links = await reader.links(job)
-        shared = {url: at for url, at in job_report.positions_by_url(links).items() if len(at) > 1}
-        unique = {url: await reader.clicked_any(job, positions) for url, positions in shared.items()}
-        cancels = Cancels(CancelList(client))
-        await cancels.load()
-        is_cancelled = cancels.of(job, found.tenant, found.stream) is not None
-        stop = await reader.stop(job_report.stop_names(found))
-        counters = await reader.counts(job)
-        return job_report.report(found, counters, links, unique, stop, is_cancelled)
+        return await job_shown(reader, jobs, found)
 
     found = _read(look)
     if as_json:
@@ -109,29 +94,16 @@ def report(job: str, as_json: bool) -> None:
 @as_json
 def message(message_id: str, as_json: bool) -> None:
     """What happened to one message: <job>.<ordinal>."""
-    from services.reports import cursor, describe
-    from services.reports.state import word
-    from shared.redis import bus
-    from shared.words import events, ids
-
-    def fact(entry: Any) -> events.Fact | None:
-        try:
-            found = None if entry is None else entry.message()
-        except bus.DeadLetter:
-            return None
-        return found if isinstance(found, events.Fact) else None
+    from services.reports.shown import message_shown
+    from shared.words import ids
 
     job, ordinal = _split(message_id)
 
-    async def look(reader: Any, client: Any) -> Any:
+    async def look(reader: Any, _: Any) -> Any:
         found = await reader.job(job)
         if found is None or ordinal >= found.total:
             raise LookupError(f"there is no message {message_id!r:.60}")
-        byte, records = await reader.message(job, ordinal)
-        records.sort(key=lambda record: (record.occurred_at, cursor.position(record.stream_id)))
-        entries = await reader.details(job, [record.stream_id for record in records])
-        lines = [describe.timeline_event(one, fact(entry)) for one, entry in zip(records, entries, strict=True)]
-        return word(byte), lines
+        return await message_shown(reader, job, ordinal)
 
     state, lines = _read(look)
     if as_json:
@@ -178,9 +150,14 @@ def resume_job(job: str, why: str) -> None:
 
 
 def _read(look: Callable[[Any, Any], Awaitable[Any]]) -> Any:
+    """What `look` finds with the reader of reports and the list of jobs."""
+    from services.reports.job_list import JobList
     from services.reports.store import ReportReader
+    from shared.redis.cancels import CancelList, Cancels
+    from shared.redis.stops import StopList
 
     async def reading(client: Any, settings: Settings) -> Any:
-        return await look(ReportReader(client, settings.redis.partitions), client)
+        reader = ReportReader(client, settings.redis.partitions)
+        return await look(reader, JobList(reader, StopList(client), Cancels(CancelList(client))))
 
     return with_redis(reading)

@@ -5,19 +5,18 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from services.reports import cursor, describe, job_report
+from services.reports import cursor, job_report
 from services.reports.describe import MessageReport
 from services.reports.event_log import EventLog, Wanted
 from services.reports.job_list import JobList, JobPage, JobQuery
 from services.reports.job_report import JobReport
-from services.reports.state import word
+from services.reports.shown import job_shown, message_shown
 from services.reports.store import ReportReader
 from shared.http import api, paging
 from shared.http.query import Read, Words
 from shared.mail import addresses
-from shared.redis import bus
 from shared.redis.recipients import Recipients
-from shared.words import events, ids, public
+from shared.words import ids, public
 from shared.words.described import says
 from shared.words.errors import Problem
 
@@ -131,14 +130,7 @@ class _Routes:
 
     async def show_job(self, request: web.Request) -> web.StreamResponse:
         job = await self._job_of(request, request.match_info["job"])
-        links = await self._reader.links(job.id)
-        shared = {url: at for url, at in job_report.positions_by_url(links).items() if len(at) > 1}
-        unique = {url: await self._reader.clicked_any(job.id, positions) for url, positions in shared.items()}
-        # The counters after the bitmaps: no URL has then more unique clicks than its job has.
-        counters = await self._reader.counts(job.id)
-        stop = await self._reader.stop(job_report.stop_names(job))
-        is_cancelled = await self._jobs.is_cancelled(job)
-        return api.json_answer(job_report.report(job, counters, links, unique, stop, is_cancelled))
+        return api.json_answer(await job_shown(self._reader, self._jobs, job))
 
     async def show_message(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -150,21 +142,15 @@ class _Routes:
         recipient = (await self._recipients.find(job_id, [ordinal])).get(ordinal)
         if recipient is None:
             raise _unknown_message()
-        byte, records = await self._reader.message(job_id, ordinal)
-        records.sort(key=lambda record: (record.occurred_at, cursor.position(record.stream_id)))
-        entries = await self._reader.details(job_id, [record.stream_id for record in records])
+        state, timeline = await message_shown(self._reader, job_id, ordinal)
         return api.json_answer(
             MessageReport(
                 id=ids.message_id(job_id, ordinal),
                 job=job_id,
                 email=recipient.email,
                 metadata=recipient.metadata or {},
-                state=word(byte),
-                timeline=[
-                    describe.timeline_event(record, _fact(entry))
-                    for record, entry in zip(records, entries, strict=True)
-                    if describe.is_known(record)
-                ],
+                state=state,
+                timeline=timeline,
             )
         )
 
@@ -183,17 +169,6 @@ class _Routes:
         if found is None or found.tenant != request[api.PRINCIPAL].tenant:
             raise api.unknown_job()
         return found
-
-
-def _fact(entry: bus.Entry | None) -> events.Fact | None:
-    """The fact, if it is still there and can be read."""
-    if entry is None:
-        return None
-    try:
-        fact = entry.message()
-    except bus.DeadLetter:
-        return None
-    return fact if isinstance(fact, events.Fact) else None
 
 
 def _unknown_message() -> Problem:
