@@ -19,6 +19,7 @@ from shared.redis.backlog import GroupLag, Place, Waits
 from shared.redis.ready import LANES
 from shared.redis.redis import Client, RedisAway
 from shared.redis.stops import StopList, kind_of
+from shared.redis.waiting import Waiting
 from shared.words.sites import provider_label
 
 #: Between two looks: a scrape every 15 seconds finds what is new.
@@ -173,8 +174,9 @@ class Survey:
         until: dict[tuple[str, ...], float] = {}
         now_ms = self._now_ms()
         for partition, channel in self._places:
-            for site, is_whole, until_ms in await backlog.holds(self._client, partition, channel, now_ms):
-                labels = "site" if is_whole else "queue", provider_label(site)
+            held = await Waiting(self._client, channel).holds(partition, now_ms)
+            for (site, queue), until_ms in held.items():
+                labels = "queue" if queue else "site", provider_label(site)
                 counts[labels] = counts.get(labels, 0) + 1
                 until[labels] = max(until.get(labels, 0), until_ms / 1000)
         return [(HELD, counts), (HELD_UNTIL, until)]

@@ -4,9 +4,10 @@
     later    deferred, until its next attempt is due
     parked   of a job that is stopped
 
-Ready queues are counted exactly. What waits until later stands in one sorted set for a whole partition: up to `SAMPLE`
-members are looked at, and where there are more, these are drawn at random and stand for the others (of a million, half
-of them Gmail's, half a million is told, give or take 22,000; what is less than a hundredth may not be seen).
+Ready queues are counted exactly (`waiting`, where operators see each of them). What waits until later stands in one
+sorted set for a whole partition: up to `SAMPLE` members are looked at, and where there are more, these are drawn at
+random and stand for the others (of a million, half of them Gmail's, half a million is told, give or take 22,000; what
+is less than a hundredth may not be seen).
 """
 
 from collections import defaultdict
@@ -17,11 +18,10 @@ from typing import Literal
 from shared.redis import keys, lua
 from shared.redis.keys import Channel
 from shared.redis.redis import Client, Script
+from shared.redis.waiting import Waiting
 from shared.words import events, ids
 from shared.words.sites import provider_label
 
-#: Queues of one call: their heads are read, 4 microseconds of the server's time each.
-QUEUES_TOGETHER = 200
 #: Members of one sorted set that are looked at, 3 microseconds each.
 SAMPLE = 500
 #: Sorted sets of parked jobs that are looked at in a partition, and members of each.
@@ -29,14 +29,11 @@ PARKED_JOBS = 200
 PARKED_SAMPLE = 50
 #: Entries of a stream that are counted where the server does not tell how many a group has yet to read.
 UNREAD_MOST = 10_000
-#: Holds of a partition that are told: each is a site, or a queue at one.
-HOLDS_MOST = 1_000
 #: Chunks that wait to be queued whose jobs are counted.
 INTAKE_MOST = 1_000
 
 Where = Literal["ready", "later", "parked"]
 
-_QUEUES = Script.of(__file__, "backlog_queues")
 _LATER = Script.of(__file__, "backlog_later", names=lua.places(READY=events.Ready))
 _GROUPS = Script.of(__file__, "backlog_groups")
 
@@ -86,26 +83,13 @@ class StreamLag:
 async def messages(client: Client, partition: int, channel: Channel) -> dict[Place, Waits]:
     """All that waits in a partition to leave by a channel. Raises RedisAway."""
     found: defaultdict[Place, Waits] = defaultdict(Waits)
-    for expiries, prefix in (
-        (keys.expiries(partition, channel), keys.ready_prefix(partition, channel)),
-        (keys.alone(keys.expiries(partition, channel)), keys.alone(keys.ready_prefix(partition, channel))),
-    ):
-        await _ready(client, expiries, prefix, found)
+    for queue in await Waiting(client, channel).queues(partition):
+        place = Place("ready", queue.place.lane, provider_label(queue.place.site))
+        found[place].add(queue.waiting, queue.since_ms)
     await _later(client, keys.retry(partition, channel), "later", SAMPLE, found)
     for job in await client.zrange(keys.parked_jobs(partition, channel), 0, PARKED_JOBS - 1):
         await _later(client, keys.parked_prefix(partition, channel) + job.decode(), "parked", PARKED_SAMPLE, found)
     return dict(found)
-
-
-async def _ready(client: Client, expiries: str, prefix: str, found: Mapping[Place, Waits]) -> None:
-    """Each queue with messages is in `expiries`, for each message expires."""
-    names = await client.zrange(expiries, 0, -1)
-    for begin in range(0, len(names), QUEUES_TOGETHER):
-        some = names[begin : begin + QUEUES_TOGETHER]
-        counted: list[int] = await _QUEUES(client, [prefix], some)
-        for name, length, since_ms in zip(some, counted[::2], counted[1::2], strict=True):
-            if length:
-                found[_place("ready", name.split(b"\n")[0])].add(length, since_ms)
 
 
 async def _later(client: Client, key: str, where: Where, most: int, found: Mapping[Place, Waits]) -> None:
@@ -113,11 +97,8 @@ async def _later(client: Client, key: str, where: Where, most: int, found: Mappi
     for lane_and_site, count, first_job in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
         job = first_job.decode("ascii", "replace")
         since_ms = ids.job_created_ms(job) if ids.is_job_id(job) else 0
-        found[_place(where, lane_and_site)].add(round(count * total / seen), since_ms)
-
-
-def _place(where: Where, lane_and_site: bytes) -> Place:
-    return Place(where, int(lane_and_site[:1]), provider_label(lane_and_site[1:].decode("utf-8", "replace")))
+        provider = provider_label(lane_and_site[1:].decode("utf-8", "replace"))
+        found[Place(where, int(lane_and_site[:1]), provider)].add(round(count * total / seen), since_ms)
 
 
 async def stream(client: Client, key: str) -> StreamLag:
@@ -141,13 +122,3 @@ async def jobs_in_queueing(client: Client, partition: int, lanes: Iterable[int])
             if isinstance(chunk, events.Intake):
                 jobs.add(chunk.job)
     return jobs
-
-
-async def holds(client: Client, partition: int, channel: Channel, now_ms: int) -> list[tuple[str, bool, int]]:
-    """What is not handed out before a time: the site, whether all of it, and until when (ms). Raises RedisAway."""
-    held = await client.zrange(keys.holds(partition, channel), 0, HOLDS_MOST - 1, withscores=True)
-    return [
-        (name.partition(b"\n")[0].decode("utf-8", "replace"), b"\n" not in name, int(until_ms))
-        for name, until_ms in held
-        if until_ms > now_ms
-    ]

@@ -97,11 +97,11 @@ class Waiting:
         return {
             (site, queue): rows[at + 1]
             for at in range(0, len(rows), 2)
-            for site, _, queue in [rows[at].decode().partition("\n")]
+            for site, _, queue in [rows[at].decode("utf-8", "replace").partition("\n")]
         }
 
 
 def place_of(name: bytes) -> Place:
     """From `<lane><site>\\n<queue>`, as the ready queues write it."""
-    site, _, queue = name[1:].decode().partition("\n")
+    site, _, queue = name[1:].decode("utf-8", "replace").partition("\n")
     return Place(int(name[:1]), site, queue)

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from shared.redis import backlog, keys
+from shared.redis import backlog, keys, waiting
 from shared.redis.backlog import Place
 from shared.redis.ready import Queued, ReadyQueues, Recorded
+from shared.redis.waiting import Waiting
 from shared.words import events, ids
 
 P = 3
@@ -46,7 +47,7 @@ async def test_what_is_due_is_counted_by_lane_and_provider(client: Any, queues: 
 
 
 async def test_more_queues_than_one_call_reads_are_all_counted(client: Any, queues: ReadyQueues) -> None:
-    many = backlog.QUEUES_TOGETHER + 7
+    many = waiting.PAGE + 7
     await queues.enqueue(P, NEW, 0, [message(f"mx{number}.example.net") for number in range(many)])
 
     assert (await backlog.messages(client, P, "email"))[Place("ready", 1, "other")].messages == many
@@ -94,10 +95,10 @@ async def test_holds_are_told_with_their_end(client: Any, queues: ReadyQueues) -
     await queues.hold(P, "gmail", 4_000_000_000_000)
     await queues.hold(P, "mx.example.net", 4_000_000_000_001, "acme")
 
-    assert sorted(await backlog.holds(client, P, "email", NOW)) == [
-        ("gmail", True, 4_000_000_000_000),
-        ("mx.example.net", False, 4_000_000_000_001),
-    ]
+    assert await Waiting(client, "email").holds(P, NOW) == {
+        ("gmail", ""): 4_000_000_000_000,
+        ("mx.example.net", "acme"): 4_000_000_000_001,
+    }
 
 
 async def test_a_group_tells_what_it_has_not_read_and_not_acknowledged(client: Any) -> None:
