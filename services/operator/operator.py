@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import structlog
 
-from services.operator.sites import EVERY_SOURCE, FOR_EVER_MS
+from services.operator.sites import FOR_EVER_MS
 from shared.redis import cancels, jobs, keys, moves, stops
 from shared.redis.cancels import Cancel, CancelList
 from shared.redis.dead import CannotReplay, Dead, DeadLetters
@@ -22,6 +22,7 @@ from shared.redis.stops import SUSPENDED, Stop, StopList
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
 from shared.words.errors import Problem
+from shared.words.pace import EVERY_SOURCE
 
 #: How long one request goes on with what waits; beyond, whoever asks is told that there is more.
 BUDGET_S = 5.0

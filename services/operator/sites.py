@@ -19,13 +19,11 @@ from shared.redis.stops import Stop, StopList
 from shared.redis.waiting import Queue, Retries, Waiting
 from shared.words import ids, pace, sites
 from shared.words.described import says
-from shared.words.pace import Pace
+from shared.words.pace import EVERY_SOURCE, Pace
 from shared.words.times import rfc3339
 
 #: The lanes by number.
 LANE_WORDS = {number: "bulk" if name == "bulk" else "first" for name, number in LANES.items()}
-#: What rests at every source, because a rule suspended the site (`services.relay.limits.paces`).
-EVERY_SOURCE = "*"
 #: Until when something is held that has no end of its own: an operator's suspension is a hold of a hundred years.
 FOR_EVER_MS = 4_102_444_800_000
 

@@ -69,12 +69,12 @@ class SaidQuery(msgspec.Struct, frozen=True):
 
 
 def routes(dialogues: DialogueList) -> list[api.Route]:
-    calls = _Routes(dialogues)
+    handlers = _Routes(dialogues)
     return [
         api.Route(
             "POST",
             "/v1/sites/{site}/trace",
-            calls.ask,
+            handlers.ask,
             "Follow the SMTP dialogues of the next sessions with a site",
             scope="operator",
             name="trace_site",
@@ -86,7 +86,7 @@ def routes(dialogues: DialogueList) -> list[api.Route]:
         api.Route(
             "GET",
             "/v1/traces/{trace}",
-            calls.read,
+            handlers.read,
             "What was said in sessions that are followed, secrets masked",
             scope="operator",
             name="get_trace",

@@ -135,10 +135,11 @@ class Restoring:
                 async for _, intake, head, chunk in self._chunks(p, lane):
                     is_meant = self._is_meant(intake.job, lane)
                     (ends if is_meant else stays).add(intake.tenant, head.stream, intake.job, len(chunk.rows()))
-            for job, head in await self._due(p):
+            due = await self._due(p)
+            for job, head in due:
                 found = await jobs.read(self._client, self._partitions, job, (jobs.TOTAL,))
                 ends.add(head.tenant, head.stream, job, found[jobs.TOTAL])
-            scheduled += await self._client.zcard(keys.schedule(p)) - len(await self._due(p))
+            scheduled += await self._client.zcard(keys.schedule(p)) - len(due)
         return ends, Stays(await self._open_jobs(), scheduled, stays.messages)
 
     async def _open_jobs(self) -> int:

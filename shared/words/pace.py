@@ -27,6 +27,8 @@ import msgspec
 
 from shared.words.rates import Rate
 
+#: What rests at every source, because a rule suspended the site, rests at this one.
+EVERY_SOURCE = "*"
 #: What is seen is counted in pieces of this length: twelve make the last whole minute, and one is running.
 BUCKET_MS = 5_000
 BUCKETS = 14

@@ -27,8 +27,6 @@ ATTEMPTS_MS = 120_000
 TOLD_TOGETHER = 500
 #: A decision is made again if another relay was quicker; by then it is mostly that there is nothing to do.
 TRIES = 3
-#: What rests at every source, because a rule suspended the site, rests at this one.
-EVERY_SOURCE = "*"
 
 REFUSALS = Counter("estafette_relay_slow_down_replies_total", "Replies that asked to slow down")
 DECREASES = Counter(

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import structlog
 from prometheus_client import Counter as Metric
 
-from services.relay.limits.paces import EVERY_SOURCE, Paces
+from services.relay.limits.paces import Paces
 from services.relay.limits.permits import Permits, Wait
 from services.relay.limits.slots import Slot, Slots
 from services.relay.limits.until import Until
@@ -38,6 +38,7 @@ from services.relay.words.reply import Reply
 from shared.redis.heard import MAX_CHARS, Heard, Said
 from shared.redis.redis import RedisAway
 from shared.words import events, ids
+from shared.words.pace import EVERY_SOURCE
 from shared.words.rates import parse_rate
 
 #: A source that a provider made us rest is asked about again after so long: it may be sooner than was said.
