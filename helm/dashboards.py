@@ -429,6 +429,13 @@ DASHBOARDS = (
                 "Dead", "What could not be handled?", "max by (stream) (estafette_stream_dead_entries)", "{{stream}}"
             ),
             Panel(
+                "Overdue jobs",
+                "For how long should ended jobs be gone by now?",
+                "max(estafette_reports_overdue_job_seconds)",
+                "overdue",
+                "s",
+            ),
+            Panel(
                 "Publishing",
                 "How long does it take to store facts (95 of 100)?",
                 _quantile("estafette_bus_publish_seconds", "job"),
