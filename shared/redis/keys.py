@@ -514,6 +514,19 @@ def suppressed_index(p: int, tenant: str) -> str:
     return f"est:{{p{p}}}:suppressed_index:{tenant}"
 
 
+def suppressions(p: int, tenant: str) -> str:
+    """map of addresses (`shared.redis.addressed`: a hash, and below it its buckets), normalised address → its entries
+    (msgpack, `shared.redis.suppression`) · the tenant's suppression list, "" for the operator's, which holds for all ·
+    until removed"""
+    return f"est:{{p{p}}}:suppressions:{tenant}"
+
+
+def suppressions_said(p: int, tenant: str) -> str:
+    """map of addresses, normalised address → of each of its entries what listed it, and what was said (msgpack), where
+    there is something · as long as the entry"""
+    return f"est:{{p{p}}}:suppressions_said:{tenant}"
+
+
 def suppression_applied(p: int, event_id: str, occurred_at: int) -> str:
     """string · this fact is on the list: a repeat of it does not list again an address removed since · 7 days"""
     return f"est:{{p{p}}}:suppression_applied:{event_id}:{occurred_at}"

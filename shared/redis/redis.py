@@ -273,10 +273,11 @@ class Script:
         self.digest = text(sha1(self.lua.encode(), usedforsecurity=False).hexdigest())
 
     @classmethod
-    def of(cls, module: str, *files: str, names: Names | None = None, kept: bool = False) -> "Script":
+    def of(cls, module: str, *files: str, begins: str = "", names: Names | None = None, kept: bool = False) -> "Script":
         """What stands in `<file>.lua` beside the module (its `__file__`), read once, at import. Of several files the
-        later ones go on where the earlier end, and see their locals: so do scripts share a beginning."""
-        return cls("\n".join(Path(module).with_name(f"{file}.lua").read_text("utf-8") for file in files), names, kept)
+        later ones go on where the earlier end, and see their locals: so do scripts share a beginning. `begins` is one
+        that another module offers."""
+        return cls(begins + lua_of(module, *files), names, kept)
 
     async def __call__(self, client: Client, key_names: Sequence[str], args: Sequence[str | bytes | int]) -> Any:
         try:
@@ -287,6 +288,33 @@ class Script:
         except FOREIGN as error:
             raise_away(error)
             raise
+
+    async def many(
+        self, client: Client, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]
+    ) -> list[Any]:
+        """The answers of several calls, each with its keys and arguments, in one round trip; in a cluster one to each
+        server, at the same time. Only of a script that reads: nothing of it is `kept`."""
+        try:
+            return await self._many(client, ("EVALSHA", self.digest), calls)
+        except NoScriptError:
+            return await self._many(client, ("EVAL", self.lua), calls)
+
+    async def _many(
+        self, client: Client, how: tuple[str, str], calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]
+    ) -> list[Any]:
+        if not calls:
+            return []
+        pipeline = client.pipeline(transaction=False)
+        for key_names, args in calls:
+            # The library's methods of these names refuse a cluster.
+            pipeline.execute_command(*how, len(key_names), *key_names, *args)
+        found: list[Any] = await answer(pipeline.execute())
+        return found
+
+
+def lua_of(module: str, *files: str) -> str:
+    """The text in `<file>.lua` beside the module (its `__file__`), of several one behind the other."""
+    return "\n".join(Path(module).with_name(f"{file}.lua").read_text("utf-8") for file in files)
 
 
 T = TypeVar("T")
