@@ -5,17 +5,19 @@ from typing import Any
 
 from services.queueing import jobs
 from services.queueing.compile import Limits, compile_content, compile_templates, sources
-from services.queueing.jobs import Draft, Job, JobRequest, Track
+from services.queueing.jobs import Draft, Job, JobRequest, Track, UtmParameters
 from services.queueing.trial import Tried
 from shared.redis.jobs import FIELDS, New
 from shared.words.content import CompiledContent
 from shared.words.errors import Fault
 
 
-def job_request(*, track_opens: bool = True, track_clicks: bool = True, **fields: Any) -> JobRequest:
+def job_request(
+    *, track_opens: bool = True, track_clicks: bool = True, utm: UtmParameters | None = None, **fields: Any
+) -> JobRequest:
     """A request with these fields, by their names in Python."""
     given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour"}
-    return JobRequest(track=Track(track_opens, track_clicks), **(given | fields))
+    return JobRequest(track=Track(track_opens, track_clicks, utm), **(given | fields))
 
 
 def draft(*, tried: Sequence[Tried] = (), rate: str = "", **fields: Any) -> Draft:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, trial
-from services.queueing.jobs import Attachment, JobRequest
+from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, text_links, trial
+from services.queueing.jobs import Attachment, JobRequest, Track, utm_of
 from services.queueing.placeholders import placeholders
 from shared.mail import (
     addresses,
@@ -25,6 +25,7 @@ from shared.words.content import (
     Subject,
 )
 from shared.words.errors import Fault
+from shared.words.utm import Utm, added
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
 LIGHT_CHARS = 20_000
@@ -74,6 +75,7 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     limits: Limits
     tried: Sequence[trial.Tried] = ()
     fields: dict[str, str] = {}
+    utm: Utm | None = None
 
 
 class Templated(msgspec.Struct, frozen=True, array_like=True):
@@ -95,7 +97,8 @@ def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] =
     packed, tried = (variables.NONE, ()) if faults else (packed, recipients)
     fields = personal.sources(job.from_, job.reply_to or "", job.headers)
     track = job.track
-    return Sources(job.subject, job.html, job.text, packed, track.opens, track.clicks, limits, tried, fields)
+    utm = _utm(track, faults)
+    return Sources(job.subject, job.html, job.text, packed, track.opens, track.clicks, limits, tried, fields, utm)
 
 
 def is_light(given: Sources) -> bool:
@@ -115,8 +118,9 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
     tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None))
     fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
     subject = _subject(given, tried, faults)
-    text = _text(given, tried, faults)
-    html, links = _html(given, tried, faults)
+    html, links, count = _html(given, tried, faults)
+    text, text_links = _text(given, tried, faults, count)
+    links += text_links
     parts = [part for part in (text, html) if part is not None]
     if parts and all(not part.template and part.needs is None for part in parts):
         faults.append(Fault(f"$.{parts[-1].kind}", "the content is empty: it shows neither text nor a picture"))
@@ -141,6 +145,7 @@ def compile_content(
     reply_to = _reply_to(job.reply_to or "", faults)
     fields = _headers(job.headers, limits, faults)
     defaults = _variables(job.variables, limits, faults)
+    utm = _utm(job.track, faults)
     subject, text, html, links = templated.subject, templated.text, templated.html, templated.links
     faults += templated.faults
     files = _files(job.attachments, limits, faults)
@@ -164,6 +169,7 @@ def compile_content(
         rate=rate,
         uses=templated.uses,
         personal=personal.fields(templated.fields, job.headers),
+        utm=utm,
     )
 
 
@@ -274,27 +280,36 @@ def _subject(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Subject
     return Subject(pieces=tuple(rewrite.split(given.subject, found)))
 
 
-def _text(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Part | None:
+def _text(
+    given: Sources, tried: trial.Trial, faults: list[Fault], first_position: int
+) -> tuple[Part | None, list[content.TrackedLink]]:
+    """The text, and its links, whose positions go on from there."""
     source = _source(given.text, given.limits.text_bytes, "text", tried, faults)
     if source is None:
-        return None
+        return None, []
     found = list(placeholders(source))
     needs = lacking.needs_of_text(source, found)
+    hrefs_found = text_links.find(source, found, first_position) if given.track_clicks else []
+    links = [content.TrackedLink(one.position, one.url or source[one.start : one.end]) for one in hrefs_found]
+    _refuse_too_many(links, "$.text", faults)
     if rewrite.has_logic(found):
-        return Part("text", template=source)
-    return Part("text", segments=mime.segments(rewrite.split(source, found)), needs=needs)
+        return Part("text", template=text_links.marked(source, hrefs_found)), links
+    pieces = (_with_utm(piece, given.utm) for piece in text_links.pieces(source, found, hrefs_found))
+    return Part("text", segments=mime.segments(pieces), needs=needs), links
 
 
-def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> tuple[Part | None, list[content.TrackedLink]]:
+def _html(
+    given: Sources, tried: trial.Trial, faults: list[Fault]
+) -> tuple[Part | None, list[content.TrackedLink], int]:
+    """The HTML, its tracked links, and how many links it has in all."""
     source = _source(given.html, given.limits.html_bytes, "html", tried, faults)
     if source is None:
-        return None, []
+        return None, [], 0
     guarded = rewrite.guarded(source)
     faults += (Fault("$.html", what) for what in guarded.faults[:MAX_LINES_NAMED])
     document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
     links = document.links()
-    if links and links[-1].position > tokens.MAX_POSITION:
-        faults.append(Fault("$.html", f"more than {tokens.MAX_POSITION + 1} links"))
+    _refuse_too_many(links, "$.html", faults)
     faults += (
         Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
         for line in document.dangerous_lines[:MAX_LINES_NAMED]
@@ -302,9 +317,28 @@ def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> tuple[Part
     needs = lacking.needs_of_html(document.source, document.placeholders)
     if document.has_logic:
         template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))
-        return Part("html", template=template), links
-    pieces = rewrite.pieces(document, opens=given.track_opens)
-    return Part("html", segments=mime.segments(map(_given_back, pieces)), needs=needs), links
+        return Part("html", template=template), links, document.link_count
+    pieces = (_with_utm(_given_back(piece), given.utm) for piece in rewrite.pieces(document, opens=given.track_opens))
+    return Part("html", segments=mime.segments(pieces), needs=needs), links, document.link_count
+
+
+def _refuse_too_many(links: Sequence[content.TrackedLink], at: str, faults: list[Fault]) -> None:
+    if links and links[-1].position > tokens.MAX_POSITION:
+        faults.append(Fault(at, f"more than {tokens.MAX_POSITION + 1} links"))
+
+
+def _with_utm(piece: rewrite.Piece, utm: Utm | None) -> rewrite.Piece:
+    if utm is not None and isinstance(piece, content.Link) and piece.url:
+        return msgspec.structs.replace(piece, url=added(piece.url, utm))
+    return piece
+
+
+def _utm(track: Track, faults: list[Fault]) -> Utm | None:
+    try:
+        return utm_of(track)
+    except addresses.InvalidAddress as error:
+        faults.append(Fault("$.track.utm.exclude", f"not a domain: {error}"))
+        return None
 
 
 def _given_back(piece: rewrite.Piece) -> rewrite.Piece:

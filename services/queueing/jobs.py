@@ -19,10 +19,12 @@ from services.queueing.cut import fault_of, refuse_not_json
 from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.trial import Tried
+from shared.mail import addresses
 from shared.redis.recipients import Waiting
 from shared.words import content, rates
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
+from shared.words.utm import Utm
 from shared.words.variables import TooDeep, decoded
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
@@ -54,11 +56,30 @@ class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content_type: Annotated[str, says("Its media type.", "application/pdf")] = "application/octet-stream"
 
 
+#: The value of a UTM parameter.
+UtmValue = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class UtmParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """UTM parameters for the links that are tracked: each is added to a link that has none of that name."""
+
+    source: Annotated[UtmValue | None, says("`utm_source`: who sends.", "chouette")] = None
+    medium: Annotated[UtmValue | None, says("`utm_medium`: by what means.", "email")] = None
+    campaign: Annotated[UtmValue | None, says("`utm_campaign`: on which occasion.", "soldes-hiver")] = None
+    term: Annotated[UtmValue | None, says("`utm_term`: to whom.", "clients")] = None
+    content: Annotated[UtmValue | None, says("`utm_content`: which of several contents.", "a")] = None
+    exclude: Annotated[
+        Annotated[list[Annotated[str, Meta(min_length=1, max_length=253)]], Meta(max_length=100)],
+        says("Domains whose links get none, and what is below them.", ["exemple.org"]),
+    ] = []
+
+
 class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is tracked of recipients who consent to it."""
 
     opens: Annotated[bool, says("Whether a picture tells that the mail was opened.", True)] = True
     clicks: Annotated[bool, says("Whether links lead over the engine.", True)] = True
+    utm: Annotated[UtmParameters | None, says("What is added to links that lead over the engine.")] = None
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -107,6 +128,17 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     ] = None
     at_most_once: Annotated[bool, says("Of bulk: no second attempt where the end of one is unknown.", False)] = False
     test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
+
+
+def utm_of(track: Track) -> Utm | None:
+    """As the links get them; None if they get none. addresses.InvalidAddress if a domain is not one."""
+    asked = track.utm
+    if asked is None or not track.clicks:
+        return None
+    names = ("source", "medium", "campaign", "term", "content")
+    given = tuple((f"utm_{name}", value) for name in names if (value := getattr(asked, name)) is not None)
+    excluded = tuple(addresses.ascii_domain(domain.strip().removeprefix("*.").lower()) for domain in asked.exclude)
+    return Utm(given, excluded) if given else None
 
 
 #: What reads each field of a job by itself, by its name in JSON. Making one takes longer than reading with it.

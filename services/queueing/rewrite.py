@@ -4,10 +4,9 @@ The HTML is parsed as browsers do, to know what is a link, and never written ane
 the values of the tracked hrefs. Placeholders are masked before parsing, with as many characters as they have, so that
 offsets stay true: what prints becomes letters, for it may stand in an unquoted value, and the rest blanks.
 
-A link is an `a` or `area` with an href, tracked or not; its position is its place among them in the source, from 0.
-Tracked are those that lead, or with placeholders in them may lead, to http or https. Not tracked: other schemes,
-anchors, what stands in comments, scripts and conditional comments (these are no links to browsers), what is, or is
-inside of an element that is, marked `data-track="off"`, and the unsubscribe link, which is known by where it leads.
+What is a link `links` says; its position is its place among them in the source, from 0. Tracked are those that lead,
+or with placeholders in them may lead, to http or https. Not tracked: other schemes, anchors, what is, or is inside of
+an element that is, marked `data-track="off"`, and the unsubscribe link, which is known by where it leads.
 
 A source is written by anybody who has a key: nothing here takes more time than the length of the source times a little.
 """
@@ -15,13 +14,15 @@ A source is written by anybody who has a key: nothing here takes more time than 
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from html import unescape
 from operator import attrgetter
 
 import msgspec
 import turbohtml
 
-from services.queueing import contexts
+from services.queueing import contexts, links
+from services.queueing.links import CONDITIONAL, VALUE
 from services.queueing.placeholders import Placeholder, placeholders
 from shared.mail import hrefs, showing
 from shared.words import content, tokens
@@ -29,8 +30,6 @@ from shared.words.content import Link, Pixel, Variable
 
 Piece = str | Variable | Link | Pixel
 
-_VALUE = re.compile(r"""[^\s=]+\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>"'][^\s>]*))""")
-_LINKS = "a[href], area[href]"
 #: What makes a browser go somewhere or run something, and the attribute that says where to. Pictures do neither, and
 #: `data:` is usual in them.
 _GOING = (
@@ -44,8 +43,6 @@ _GOING = (
 )
 #: What stands before the URL in the content of a refresh (HTML, 4.2.5.3).
 _REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=\s*)?[\"']?", re.IGNORECASE)
-#: Comments that some programs read as HTML. Bounded, for whoever writes many beginnings.
-_CONDITIONAL = re.compile(r"(<!--\[if[^\]>]{0,200}\]>)(.*?)((?:<!\[endif\])?-->|\Z)", re.DOTALL)
 #: Attributes whose whole value is looked at where a recipient's variable is in it, of whatever element, with whatever
 #: prefix; and as what.
 _LOOKED_AT = {
@@ -84,37 +81,46 @@ _RUNNING = ("iframe", "frame", "embed", "script", "bgsound", "layer", "ilayer", 
 _WHOLE = (content.UNTRACKED_STYLE, content.UNTRACKED_REFRESH, content.UNTRACKED_PICTURE)
 #: Characters of a placeholder that is refused.
 EXCERPT_CHARS = 40
-_UNTRACKED = '[data-track="off" i]'
 _START = attrgetter("start")
 
 
 class Href(msgspec.Struct, frozen=True):
     """`source[start:end]` is the value of a tracked href. `url` is "" if it depends on the recipient. `position` is one
-    of those that `content` calls untracked where it is only looked at."""
+    of those that `content` calls untracked where it is only looked at. `name` is what the source calls it, or ""."""
 
     position: int
     start: int
     end: int
     url: str
+    name: str = ""
 
 
-class Document(msgspec.Struct, frozen=True):
-    """An HTML source, its placeholders, its tracked links in order, where the pixel goes, and the lines of what leads
-    where nothing may (`shared.mail.hrefs`)."""
+class Document(msgspec.Struct, frozen=True, dict=True):
+    """An HTML source, its placeholders, its tracked links in order, where the pixel goes, the lines of what leads where
+    nothing may (`shared.mail.hrefs`), the stretches that are ours, and no part of the mail, and how many links it has.
+    """
 
     source: str
     placeholders: list[Placeholder]
     hrefs: list[Href]
     pixel_at: int
     dangerous_lines: list[int] = []
+    ours: list[tuple[int, int]] = []
+    link_count: int = 0
 
     @property
     def has_logic(self) -> bool:
         return has_logic(self.placeholders)
 
+    @cached_property
+    def cuts(self) -> list[Placeholder]:
+        """Where a document without logic is cut: at what prints, and at what is ours as at a comment."""
+        ours = [Placeholder("comment", start, end) for start, end in self.ours]
+        return sorted([*self.placeholders, *ours], key=_START) if ours else self.placeholders
+
     def links(self) -> list[content.TrackedLink]:
         return [
-            content.TrackedLink(href.position, href.url or self.source[href.start : href.end])
+            content.TrackedLink(href.position, href.url or self.source[href.start : href.end], href.name)
             for href in self.hrefs
             if href.position < content.UNTRACKED_STYLE
         ]
@@ -127,11 +133,15 @@ def read(source: str, *, clicks: bool, values: Sequence[contexts.Value] | None =
     masked = contexts.masked(source, found, " ")
     html = turbohtml.parse(masked, source_locations=True)
     going = _going(html, masked)
-    found_hrefs = _hrefs(html, masked, source, found, clicks=clicks)
+    linked = links.find(html, masked, found)
+    found_hrefs = _hrefs(linked.found, source, found, clicks=clicks)
     if has_printing(found):
         values = contexts.look(source, found).values if values is None else values
         found_hrefs = _with_others(found_hrefs, values, source, found)
-    return Document(source, found, found_hrefs, _pixel_at(html, masked, source), _dangerous_lines(going, masked))
+    pixel_at = _pixel_at(html, masked, source)
+    return Document(
+        source, found, found_hrefs, pixel_at, _dangerous_lines(going, masked), linked.ours, len(linked.found)
+    )
 
 
 class Guarded(msgspec.Struct, frozen=True):
@@ -211,15 +221,17 @@ def marked(document: Document, *, opens: bool) -> str:
         marks.append((href.end, content.LINK_END))
     cut: list[str] = []
     at = 0
-    for offset, mark in sorted(marks):
+    for offset, mark, goes_on in sorted(
+        [*((at, mark, at) for at, mark in marks), *((a, "", b) for a, b in document.ours)]
+    ):
         cut += (document.source[at:offset], mark)
-        at = offset
+        at = goes_on
     return "".join([*cut, document.source[at:]])
 
 
 def split(source: str, found: Sequence[Placeholder]) -> Iterator[str | Variable]:
     """A text without logic, cut at its variables."""
-    return _between(source, found, 0, len(source))
+    return split_between(source, found, 0, len(source))
 
 
 def _cut(document: Document, start: int, end: int, opens: bool) -> Iterator[Piece]:
@@ -232,11 +244,12 @@ def _cut(document: Document, start: int, end: int, opens: bool) -> Iterator[Piec
 
 
 def _texts(document: Document, start: int, end: int) -> Iterator[str | Variable]:
-    return _between(document.source, document.placeholders, start, end)
+    return split_between(document.source, document.cuts, start, end)
 
 
-def _between(source: str, found: Sequence[Placeholder], start: int, end: int) -> Iterator[str | Variable]:
-    for one in _inside(found, start, end):
+def split_between(source: str, found: Sequence[Placeholder], start: int, end: int) -> Iterator[str | Variable]:
+    """That stretch of a text without logic, cut at its variables."""
+    for one in inside(found, start, end):
         if start < one.start:
             yield source[start : one.start]
         if one.kind == "variable":
@@ -246,75 +259,39 @@ def _between(source: str, found: Sequence[Placeholder], start: int, end: int) ->
         yield source[start:end]
 
 
-def _inside(found: Sequence[Placeholder], start: int, end: int) -> Sequence[Placeholder]:
+def inside(found: Sequence[Placeholder], start: int, end: int) -> Sequence[Placeholder]:
+    """Those that begin in that stretch; `found` is in order."""
     return found[bisect_left(found, start, key=_START) : bisect_left(found, end, key=_START)]
 
 
-def _hrefs(
-    html: turbohtml.Document, masked: str, source: str, found: Sequence[Placeholder], *, clicks: bool
-) -> list[Href]:
-    untracked = _untracked(html)
+def _hrefs(linked: Sequence[links.Found], source: str, found: Sequence[Placeholder], *, clicks: bool) -> list[Href]:
     found_hrefs = []
-    for position, (start, end, element) in enumerate(_links(html)):
-        value = _VALUE.fullmatch(masked, start, end)
-        if value is None:
-            continue
-        is_tracked = clicks and start not in untracked
-        start, end = value.span(value.lastgroup or 0)
-        inside = _inside(found, start, end)
-        if inside:
-            if is_tracked and _may_be_tracked(source, inside, start):
-                found_hrefs.append(Href(position, start, end, ""))
-            elif _may_run(source, inside, start):
-                found_hrefs.append(Href(content.UNTRACKED, start, end, ""))
-        elif is_tracked and (url := tokens.destination(str(element.attrs["href"]))):
-            found_hrefs.append(Href(position, start, end, url))
+    for position, link in enumerate(linked):
+        is_tracked = clicks and link.is_tracked
+        some = inside(found, link.start, link.end)
+        if some:
+            if is_tracked and _may_be_tracked(source, some, link.start):
+                found_hrefs.append(Href(position, link.start, link.end, "", link.name))
+            elif _may_run(source, some, link.start):
+                found_hrefs.append(Href(content.UNTRACKED, link.start, link.end, ""))
+        elif is_tracked and (url := tokens.destination(link.value)):
+            found_hrefs.append(Href(position, link.start, link.end, url, link.name))
     return found_hrefs
 
 
-def _links(html: turbohtml.Document | turbohtml.Element) -> list[tuple[int, int, turbohtml.Element]]:
-    """Beginning and end of each link's href, in the order of the source."""
-    links: dict[int, tuple[int, int, turbohtml.Element]] = {}
-    for element in html.select(_LINKS):
-        location = element.source_location
-        # Elements that the parser makes itself have no location, and its copies of misnested ones have their model's.
-        if location is not None and (span := location.attrs.get("href")) is not None:
-            links.setdefault(span.start_offset, (span.start_offset, span.end_offset, element))
-    return [links[start] for start in sorted(links)]
-
-
-def _untracked(html: turbohtml.Document) -> set[int]:
-    """Where the hrefs begin that the source says not to track."""
-    untracked: set[int] = set()
-    nested: set[int] = set()
-    for element in html.select(_UNTRACKED):
-        if _begins(element) in nested:
-            continue
-        untracked.update(start for start, _, _ in _links(element))
-        nested.update(map(_begins, element.select(_UNTRACKED)))
-        own = element.source_location
-        if own is not None and (span := own.attrs.get("href")) is not None:
-            untracked.add(span.start_offset)
-    return untracked
-
-
-def _begins(element: turbohtml.Element) -> int:
-    return -1 if element.source_location is None else element.source_location.start_tag.start_offset
-
-
-def _may_be_tracked(source: str, inside: Sequence[Placeholder], start: int) -> bool:
+def _may_be_tracked(source: str, some: Sequence[Placeholder], start: int) -> bool:
     """Where it leads is known when it is rendered; that of the unsubscribe page alone leads to us in any case."""
-    if inside[0].start == start and inside[0].path == (content.UNSUBSCRIBE_URL,):
+    if some[0].start == start and some[0].path == (content.UNSUBSCRIBE_URL,):
         return False
-    prefix = unescape(source[start : inside[0].start]).lstrip().lower()
+    prefix = unescape(source[start : some[0].start]).lstrip().lower()
     return any(scheme.startswith(prefix) or prefix.startswith(scheme) for scheme in ("http://", "https://"))
 
 
-def _may_run(source: str, inside: Sequence[Placeholder], start: int) -> bool:
+def _may_run(source: str, some: Sequence[Placeholder], start: int) -> bool:
     """Whether a recipient's variables decide what scheme it has."""
-    if not inside:
+    if not some:
         return False
-    first = inside[0]
+    first = some[0]
     if first.start == start and first.path == (content.UNSUBSCRIBE_URL,):
         return False
     return hrefs.may_run(unescape(source[start : first.start]))
@@ -323,7 +300,7 @@ def _may_run(source: str, inside: Sequence[Placeholder], start: int) -> bool:
 def _going(html: turbohtml.Document, masked: str) -> dict[int, tuple[int, int]]:
     """The values of what leads somewhere, by where each begins: its end, and where its element begins."""
     values = dict(_values(html, masked))
-    opened = _CONDITIONAL.sub(lambda found: " " * len(found[1]) + found[2] + " " * len(found[3]), masked)
+    opened = CONDITIONAL.sub(lambda found: " " * len(found[1]) + found[2] + " " * len(found[3]), masked)
     if opened != masked:
         # As it is read by who does not take them for comments.
         values |= _values(turbohtml.parse(opened, source_locations=True), opened)
@@ -336,7 +313,7 @@ def _values(html: turbohtml.Document, masked: str) -> Iterator[tuple[int, tuple[
             location = element.source_location
             if location is None or (span := location.attrs.get(name)) is None:
                 continue
-            value = _VALUE.fullmatch(masked, span.start_offset, span.end_offset)
+            value = VALUE.fullmatch(masked, span.start_offset, span.end_offset)
             if value is not None:
                 start, end = value.span(value.lastgroup or 0)
                 if name == "content" and (before := _REFRESH.match(masked, start, end)) is not None:
@@ -354,7 +331,7 @@ def _with_others(
         for value in values
         if value.start not in known
         and (kind := _looked_at(value)) is not None
-        and (kind in _WHOLE or _may_run(source, _inside(found, value.start, value.end), value.start))
+        and (kind in _WHOLE or _may_run(source, inside(found, value.start, value.end), value.start))
     ]
     merged: list[Href] = []
     for href in sorted((*links, *others), key=_START):

@@ -19,6 +19,8 @@ from typing import Literal
 
 import msgspec
 
+from shared.words.utm import Utm
+
 LINK_BEGIN = "\ufdd0"
 LINK_VALUE = "\ufdd1"
 LINK_END = "\ufdd2"
@@ -87,11 +89,12 @@ class Personal(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
-    """For statistics: its position among all links of the HTML's source, and the destination, or the href's template if
-    that depends on the recipient."""
+    """For statistics: its position among all links of the HTML's source and, behind them, of the text; the destination,
+    or its template if that depends on the recipient; and the name that the source gives it, or ""."""
 
     position: int
     url: str
+    name: str = ""
 
 
 class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
@@ -99,7 +102,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     What is in `personal`, too, is there only for its place among the fields. `uses` are the paths of the variables that
     the templates name (`order.total`).
     `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
-    pace that the job may have (`shared.words.rates`), "" where it has none of its own."""
+    pace that the job may have (`shared.words.rates`), "" where it has none of its own. `utm` is added to links whose
+    destination depends on the recipient; the others have it."""
 
     stream: Stream
     from_value: str
@@ -115,6 +119,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     rate: str = ""
     personal: list[Personal] = []
     uses: list[str] = []
+    utm: Utm | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -28,7 +28,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "redis": ("shared/redis/kept.py", "shared/redis/redis.py"),
     "setproctitle": ("services/local/processes.py",),
     "textual": ("services/console/top_app.py",),
-    "turbohtml": ("services/local/mailbox/message.py", "services/queueing/rewrite.py"),
+    "turbohtml": ("services/local/mailbox/message.py", "services/queueing/links.py", "services/queueing/rewrite.py"),
     "uvloop": ("shared/process/lifecycle.py",),
 }
 #: What everybody may import: codecs, logs, counters.

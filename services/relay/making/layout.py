@@ -52,6 +52,7 @@ from shared.words.tokens import (
     LinkShape,
     destination,
 )
+from shared.words.utm import Utm, added
 from shared.words.variables import look_up
 
 Kind = Literal["text", "html"]
@@ -121,8 +122,10 @@ class Layout:
         tokens: JobTokens,
         urls: Urls,
         marks: Marks,
+        utm: Utm | None = None,
     ) -> None:
         self._tracked = tracked
+        self._utm = utm
         self._tokens = tokens
         self._urls = urls
         self._marks = marks
@@ -135,7 +138,7 @@ class Layout:
         self._variables: dict[tuple[Kind, tuple[str, ...]], list[int]] = {}
         self._unsubscribes: list[int] = []
         self._pixels: list[int] = []
-        self._hrefs: list[tuple[int, Link]] = []
+        self._hrefs: list[tuple[int, Link, Kind]] = []
         #: Of each part with logic: where the nth island goes, and whether the last one ends the part.
         self._islands: list[tuple[Kind, list[int], bool]] = []
         #: No line of the bodies has to be changed for SMTP: of what fills the slots that is known.
@@ -168,10 +171,10 @@ class Layout:
             pieces[at] = _broken(variables[content.UNSUBSCRIBE_URL])
         for at in self._pixels:
             pieces[at] = _broken(self._open_url(ordinal))
-        for at, link in self._hrefs:
-            value_of_href = _substituted(link.source, variables)
-            url = self._click_url(ordinal, link.position, value_of_href)
-            pieces[at] = _broken(url) if url else encode(_harmless(link.position, value_of_href))
+        for at, link, kind in self._hrefs:
+            value_of_href = _substituted(link.source, variables, kind)
+            url = self._click_url(ordinal, link.position, value_of_href, kind)
+            pieces[at] = _broken(url) if url else encode(_harmless(link.position, value_of_href, kind))
         for kind, islands, is_end in self._islands:
             rendered = self._marks.islands(texts[kind], len(islands))
             if is_end:
@@ -204,7 +207,7 @@ class Layout:
             case Pixel():
                 self._place_pixel()
             case Link():
-                self._place_link(segment)
+                self._place_link(segment, kind)
 
     def _place_islands(self, part: Part) -> None:
         """Of a part with logic: what the engine does not have to render is as it is in one without."""
@@ -219,12 +222,9 @@ class Layout:
                 case Island():
                     islands.append(self._slot())
                 case Link(source=(str(value),)):
+                    url = self._destination(value, piece.position, part.kind)
                     self._place_link(
-                        Link(
-                            piece.position,
-                            (_harmless(piece.position, value),),
-                            self._destination(value, piece.position),
-                        )
+                        Link(piece.position, (_harmless(piece.position, value, part.kind),), url), part.kind
                     )
                 case _:
                     self._place(piece, part.kind)
@@ -237,13 +237,13 @@ class Layout:
             self._pixels.append(self._slot())
             self._add(SOFT_BREAK + encode(_PIXEL_AFTER))
 
-    def _place_link(self, link: Link) -> None:
+    def _place_link(self, link: Link, kind: Kind) -> None:
         if self._tracked and link.url and not self._is_ours(link.url):
             self._place_tracked(self._tokens.link(link.position, link.url))
         elif any(isinstance(piece, Variable) for piece in link.source):
-            self._hrefs.append((self._slot(), link))
+            self._hrefs.append((self._slot(), link, kind))
         else:
-            self._add(encode(_substituted(link.source, {})))
+            self._add(encode(_substituted(link.source, {}, kind)))
 
     def _place_tracked(self, shape: LinkShape) -> None:
         """Soft breaks go where neither the recipient's characters nor the tail are cut."""
@@ -266,29 +266,28 @@ class Layout:
     def _open_url(self, ordinal: int) -> str:
         return self._urls.open + self._tokens.open(ordinal).decode("ascii")
 
-    def _click_url(self, ordinal: int, position: int, href: str) -> str:
-        """Where the click on an href goes, "" if it is not tracked."""
-        url = self._destination(href, position)
+    def _click_url(self, ordinal: int, position: int, href: str, kind: Kind) -> str:
+        """Where the click on an href, or on a URL of a text, goes; "" if it is not tracked."""
+        url = self._destination(href, position, kind)
         return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii") if url else ""
 
-    def _destination(self, href: str, position: int) -> str:
+    def _destination(self, href: str, position: int, kind: Kind) -> str:
         """Where an href leads, "" if it is not tracked: no consent, not http, or a page of ours, such as that of the
         unsubscription."""
-        url = destination(_unescaped(href)) if self._tracked else None
+        url = destination(_unescaped(href) if kind == "html" else href) if self._tracked else None
         # One that is only looked at has a position beyond them all.
         if url is None or position > MAX_POSITION or self._is_ours(url):
             return ""
-        return url
+        return added(url, self._utm)
 
     def _finished(self, kind: Kind, ordinal: int, text: str) -> str:
-        if kind == "html":
-            pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal)}{_PIXEL_AFTER}" if self._tracked else ""
-            text = self._marks.replace(
-                text,
-                lambda position, value: self._click_url(ordinal, position, value) or _harmless(position, value),
-                pixel,
-            )
-        return text
+        is_html = kind == "html"
+        pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal)}{_PIXEL_AFTER}" if self._tracked and is_html else ""
+        return self._marks.replace(
+            text,
+            lambda position, value: self._click_url(ordinal, position, value, kind) or _harmless(position, value, kind),
+            pixel,
+        )
 
 
 def _without_scheme(url: str) -> str:
@@ -298,14 +297,17 @@ def _without_scheme(url: str) -> str:
     return f"{host.lower().removesuffix(default) if default else host.lower()}{slash}{path}"
 
 
-def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any]) -> str:
+def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any], kind: Kind) -> str:
+    as_it_stands = escaped if kind == "html" else str
     return "".join(
-        piece if isinstance(piece, str) else escaped(printed(look_up(variables, piece.path))) for piece in source
+        piece if isinstance(piece, str) else as_it_stands(printed(look_up(variables, piece.path))) for piece in source
     )
 
 
-def _harmless(position: int, value: str) -> str:
-    """The value of an href, or of what else is looked at, unless it leads where nothing may."""
+def _harmless(position: int, value: str, kind: Kind) -> str:
+    """The value of an href, or of what else is looked at, unless it leads where nothing may; a text leads nowhere."""
+    if kind == "text":
+        return value
     runs, instead = _LOOKED_AT.get(position, (hrefs.runs, "#"))
     return instead if runs(_unescaped(value)) else value
 

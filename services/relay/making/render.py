@@ -188,6 +188,7 @@ class Renderer:
             tokens=self._tokens,
             urls=self._urls,
             marks=self._marks,
+            utm=self._compiled.utm,
         )
 
     def _unsubscribe_url(self, recipient: events.Ready) -> str:

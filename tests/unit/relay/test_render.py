@@ -17,7 +17,7 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.queueing.jobs import Attachment
+from services.queueing.jobs import Attachment, UtmParameters
 from services.relay.making.render import (
     RenderedMail,
     Renderer,
@@ -318,6 +318,53 @@ def test_an_href_that_turns_out_to_be_none_stays_as_it_is(logic: str, value: str
     made = html(ready(variables={"url": value}), html=f'<a href="{{{{ url }}}}">{logic}', track_opens=False)
 
     assert made == f'<a href="{value.replace("/", "&#x2f;")}">'
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}", "{{ 'x'|upper }}"])
+def test_links_of_a_text_are_tracked_behind_those_of_the_html(logic: str) -> None:
+    recipient = ready(variables={"id": "a&b<c>", "url": "https://c.fr"})
+    source = f"https://a.fr/?b&copy=1. (https://b.fr/{{{{ id }}}}) {{{{ url }}}}{logic}"
+
+    mail = render(recipient, html='<a href="#"><a href="http://h.fr">x</a>', text=source)
+    untracked = render(
+        msgspec.structs.replace(recipient, untracked=True), html='<a href="#"><a href="http://h.fr">x</a>', text=source
+    )
+
+    printed = "X" if "upper" in logic else ""
+    first, second = click(2, "https://a.fr/?b&copy=1"), click(3, "https://b.fr/a&b<c>")
+    assert body(mail, "plain") == f"{first}. ({second}) https://c.fr{printed}"
+    assert body(untracked, "plain") == f"https://a.fr/?b&copy=1. (https://b.fr/a&b<c>) https://c.fr{printed}"
+
+
+@pytest.mark.parametrize("logic", ["", "{% if true %}{% endif %}"])
+def test_utm_parameters_go_to_tracked_links_alone(logic: str) -> None:
+    utm = UtmParameters(source="chouette", exclude=["exclu.fr"])
+    links = ("https://a.fr/#b", "https://c.fr/{{ id }}?utm_source=d", "https://e.fr/{{ id }}", "https://exclu.fr/")
+    source = "".join(f'<a href="{link}">' for link in links) + logic
+    recipient = ready(variables={"id": "1"})
+
+    made = html(recipient, html=source, utm=utm, track_opens=False)
+    untracked = body(
+        render(msgspec.structs.replace(recipient, untracked=True), html=source, utm=utm, track_opens=False), "html"
+    )
+
+    expected = (
+        "https://a.fr/?utm_source=chouette#b", "https://c.fr/1?utm_source=d", "https://e.fr/1?utm_source=chouette",
+        "https://exclu.fr/",
+    )  # fmt: skip
+    assert made == "".join(f'<a href="{click(number, url)}">' for number, url in enumerate(expected))
+    assert "utm_source=chouette" not in untracked
+
+
+def test_what_outlook_alone_reads_is_tracked_for_each_recipient() -> None:
+    source = (
+        '<!--[if mso]><v:roundrect href="https://a.fr/{{ id }}"><w:anchorlock/></v:roundrect><![endif]-->'
+        '<!--[if !mso]><!--><a data-track="off" href="https://b.fr">x</a><!--<![endif]-->'
+    )
+
+    made = html(ready(variables={"id": "1"}), html=source, track_opens=False)
+
+    assert made == source.replace("https://a.fr/{{ id }}", click(0, "https://a.fr/1")).replace(' data-track="off"', "")
 
 
 def test_a_link_in_a_loop_has_one_position_and_many_destinations() -> None:
