@@ -317,9 +317,9 @@ def _html(
     needs = lacking.needs_of_html(document.source, document.placeholders)
     if document.has_logic:
         template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))
-        return Part("html", template=template), links, document.link_count
+        return Part("html", template=template), links, len(document.every)
     pieces = (_with_utm(_given_back(piece), given.utm) for piece in rewrite.pieces(document, opens=given.track_opens))
-    return Part("html", segments=mime.segments(pieces), needs=needs), links, document.link_count
+    return Part("html", segments=mime.segments(pieces), needs=needs), links, len(document.every)
 
 
 def _refuse_too_many(links: Sequence[content.TrackedLink], at: str, faults: list[Fault]) -> None:

@@ -97,8 +97,8 @@ class Href(msgspec.Struct, frozen=True):
 
 class Document(msgspec.Struct, frozen=True, dict=True):
     """An HTML source, its placeholders, its tracked links in order, where the pixel goes, the lines of what leads where
-    nothing may (`shared.mail.hrefs`), the stretches that are ours, and no part of the mail, and how many links it has.
-    """
+    nothing may (`shared.mail.hrefs`), the stretches that are ours, and no part of the mail, and every link, tracked or
+    not, at its position."""
 
     source: str
     placeholders: list[Placeholder]
@@ -106,7 +106,7 @@ class Document(msgspec.Struct, frozen=True, dict=True):
     pixel_at: int
     dangerous_lines: list[int] = []
     ours: list[tuple[int, int]] = []
-    link_count: int = 0
+    every: list[links.Found] = []
 
     @property
     def has_logic(self) -> bool:
@@ -139,9 +139,7 @@ def read(source: str, *, clicks: bool, values: Sequence[contexts.Value] | None =
         values = contexts.look(source, found).values if values is None else values
         found_hrefs = _with_others(found_hrefs, values, source, found)
     pixel_at = _pixel_at(html, masked, source)
-    return Document(
-        source, found, found_hrefs, pixel_at, _dangerous_lines(going, masked), linked.ours, len(linked.found)
-    )
+    return Document(source, found, found_hrefs, pixel_at, _dangerous_lines(going, masked), linked.ours, linked.found)
 
 
 class Guarded(msgspec.Struct, frozen=True):

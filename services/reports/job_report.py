@@ -109,11 +109,13 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """Clicks of the link at one place in the source of the HTML. `url` is where it leads, or, if that depends on the
-    recipient, as it was written. `machine_total` is what was recognised as not a person."""
+    """Clicks of the link at one place in the source of the HTML, or, behind all of these, of the text. `url` is where
+    it leads, or, if that depends on the recipient, as it was written. `machine_total` is what was recognised as not a
+    person."""
 
-    position: Annotated[int, says("The place in the source of the HTML, from 0.", 2)]
+    position: Annotated[int, says("The place in the source of the HTML, from 0; those of the text follow.", 2)]
     url: Annotated[str, says("Where it leads, or as it was written.", "https://exemple.fr/soldes")]
+    name: Annotated[str, says("What `data-link-name` calls it, or nothing.", "bouton du haut")] = ""
     unique: Annotated[int, says("Messages in which it was clicked, by people.", 92)]
     total: Annotated[int, says("Clicks by people.", 120)]
     machine_total: Annotated[int, says("Clicks by what was recognised as no person.", 33)]
@@ -371,6 +373,7 @@ def _position(link: TrackedLink, counters: Mapping[str, bytes]) -> Position:
     return Position(
         position=link.position,
         url=link.url,
+        name=link.name,
         unique=_number(counters, f"{click_counter(link.position)}:unique"),
         total=_number(counters, f"{click_counter(link.position)}:total"),
         machine_total=_number(counters, f"{machine_click_counter(link.position)}:total"),

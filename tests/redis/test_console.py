@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,6 +78,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "trace": ("--site", "gmail", "--for", "10s"),
     "top": ("--once",),
     "reply": ("421 4.7.0 Try again later",),
+    "rewrite": ("-",),
     "sites list": (),
     "sites show": ("gmail",),
     "sites suspend": ("gmail", "--why", "ticket 4711"),
@@ -85,7 +87,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "sites requeue": ("gmail", "--why", "mended"),
 }
 #: Those that ask Redis and end.
-ASKING = [name for name in COMMANDS if name not in ("run", "serve", "settings", "demo", "reply")]
+ASKING = [name for name in COMMANDS if name not in ("run", "serve", "settings", "demo", "reply", "rewrite")]
 
 #: What somebody may type, and what the answer has to name.
 WRONG: Sequence[tuple[Sequence[str], str]] = [
@@ -152,6 +154,7 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("dead", "replay", "nonsense", "--why", "x"), "nonsense"),
     (("dead", "drop", "events.0.1-0", "--why", "x"), "events.0.1-0"),
     (("reply", "hello"), "hello"),
+    (("rewrite", "/nowhere/mail.html"), "/nowhere/mail.html"),
     (("route", "nobody at all"), "not an address"),
     (("suppressions", "show", "there", "nonsense"), "not an address"),
     (("suppressions", "show", "nobody", "ana@exemple.fr"), "nobody"),
@@ -485,6 +488,33 @@ def test_a_reply_is_told_with_its_rule_and_its_outcome(line: str, rule: str | No
 
     assert (found["rule"] or "").startswith(rule or "")
     assert (found["outcome"], found["kind"]) == outcome
+
+
+def test_a_file_is_rewritten_and_its_links_are_listed(tmp_path: Path) -> None:
+    file = tmp_path / "mail.html"
+    source = b'<p>\xe9</p>\r\n<!--[if mso]><a href="https://a.fr">x</a><![endif]--><a href="#b">y</a>\r\n'
+    file.write_bytes(source)
+
+    written = console("rewrite", str(file), "--base-url", "https://t.fr", "--utm-source", "x")
+    listed = json.loads(console("rewrite", str(file), "--json").output)
+
+    assert written.exit_code == 0
+    before, _, after = source.partition(b"https://a.fr")
+    assert re.fullmatch(re.escape(before) + rb"https://t\.fr/c/[\w-]+" + re.escape(after), written.stdout_bytes)
+    assert [(one["position"], one["line"], one["value"], one["tracked"]) for one in listed] == [
+        (0, 2, "https://a.fr", True),
+        (1, 2, "#b", False),
+    ]
+
+
+def test_a_file_of_which_no_job_could_be_made_is_printed_and_its_faults_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "mail.html"
+    file.write_text("<a href='{{ a }}' {{ b }}=\"c\">")
+
+    result = console("rewrite", str(file))
+
+    assert result.exit_code == 1
+    assert "line 1" in result.stderr
 
 
 def test_the_version_is_told() -> None:
