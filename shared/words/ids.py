@@ -68,6 +68,12 @@ def address_partition(tenant: str, address: str, partitions: int) -> int:
     return name_partition(f"{tenant}/{address}", partitions)
 
 
+def address_prefix(tenant: str) -> int:
+    """Where the checksum of a tenant's addresses begins: `crc32(address, prefix) % partitions` is the partition of one,
+    for whoever has many of one tenant."""
+    return crc32(f"{tenant}/".encode())
+
+
 def message_id(job: str, ordinal: int) -> str:
     return f"{job}.{ordinal}"
 
