@@ -21,7 +21,7 @@ def suppressions() -> None:
 def show_suppression(tenant: str, address: str, as_json: bool) -> None:
     """Whether an address is on a tenant's list, and why; exit code 1 if it is not."""
     from shared.mail import addresses
-    from shared.redis.suppression import SuppressionList
+    from shared.redis.suppression import EVERYBODY, SuppressionList
     from shared.redis.tenants import Tenants
 
     try:
@@ -32,20 +32,38 @@ def show_suppression(tenant: str, address: str, as_json: bool) -> None:
     async def look(client: Any, settings: Settings) -> Any:
         if await Tenants(client).get(tenant) is None:
             raise LookupError(f"there is no tenant {tenant}")
-        return await SuppressionList(client, settings.redis.partitions).record(tenant, key)
+        lists = SuppressionList(client, settings.redis.partitions)
+        return [*await lists.listed(tenant, [key]), *await lists.listed(EVERYBODY, [key])]
 
-    found = with_redis(look)
+    own, of_all = with_redis(look)
+    found = [(whose, listed, entry) for whose, listed in ((tenant, own), ("(all)", of_all)) for entry in listed.entries]
     if as_json:
-        show_json({"address": key, "tenant": tenant, "record": found})
-    elif found is None:
-        click.echo(f"{key} is not on the list of {tenant}")
-    else:
+        show_json({"address": key, "tenant": tenant, "entries": [_entry(*one) for one in found]})
+    elif found:
         show_table(
-            ("address", "reason", "since", "source", "diagnostic"),
-            [(key, found.reason, minute(found.since_ms), found.source, found.diagnostic[:80])],
-        )
-    if found is None:
+            ("list", "channel", "scope", "reason", "since", "until", "source", "diagnostic"),
+            [
+                (
+                    whose, entry.channel, entry.scope, entry.reason, minute(entry.first_ms),
+                    minute(entry.expires_ms) if entry.expires_ms else "", entry.source,
+                    listed.said_of(entry).diagnostic[:80],
+                )
+                for whose, listed, entry in found
+            ],
+        )  # fmt: skip
+    else:
+        click.echo(f"{key} is not on the list of {tenant}")
+    if not found:
         raise SystemExit(1)
+
+
+def _entry(whose: str, listed: Any, entry: Any) -> dict[str, Any]:
+    said = listed.said_of(entry)
+    return {
+        "list": whose, "channel": entry.channel, "scope": entry.scope, "reason": entry.reason, "source": entry.source,
+        "since_ms": entry.first_ms, "last_ms": entry.last_ms, "expires_ms": entry.expires_ms, "event": said.event,
+        "job": said.job, "ordinal": said.ordinal, "diagnostic": said.diagnostic,
+    }  # fmt: skip
 
 
 @suppressions.command("list")
@@ -54,7 +72,8 @@ def show_suppression(tenant: str, address: str, as_json: bool) -> None:
 @as_json
 def list_suppressions(tenant: str, limit: int, as_json: bool) -> None:
     """The first addresses of a tenant's list; all of it comes over HTTP, page by page."""
-    from services.suppression.store import Lists, Place
+    from services.suppression.store import Lists
+    from shared.redis.addressed import Place
     from shared.redis.tenants import Tenants
 
     async def look(client: Any, settings: Settings) -> Any:
@@ -64,11 +83,15 @@ def list_suppressions(tenant: str, limit: int, as_json: bool) -> None:
 
     listed, following = with_redis(look)
     if as_json:
-        show_json(listed)
+        show_json([{"address": one.address, **_entry(tenant, one, entry)} for one in listed for entry in one.entries])
         return
     show_table(
-        ("address", "reason", "since", "source"),
-        [(one.address, one.record.reason, minute(one.record.since_ms), one.record.source) for one in listed],
+        ("address", "channel", "scope", "reason", "since", "source"),
+        [
+            (one.address, entry.channel, entry.scope, entry.reason, minute(entry.first_ms), entry.source)
+            for one in listed
+            for entry in one.entries
+        ],
     )
     if following is not None:
         click.echo("there are more: GET /v1/suppressions", err=True)

@@ -16,7 +16,7 @@ async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
     client = start.connect(life)
-    suppression = Suppression(Lists(client, partitions), Recipients(client, partitions), now_ms)
+    suppression = Suppression(Lists(client, partitions, now_ms), Recipients(client, partitions), now_ms)
     # Named by the host: who left must be on the list within a second, and so after a crash the process finds at once
     # what it had in hand.
     consumer = bus.Consumer(

@@ -1,137 +1,271 @@
 """The lists in Redis: adding, removing and listing. What changes a list also stores the event that records it.
 
-An address, its record, its place in the index and the events about it are in one partition, so that each change is one
-script: nobody sees a list without its event, or an event without its list.
+An address, its entries, what is known of them and the events about them are in one partition, so that each change is
+one step: nobody sees a list without its event, or an event without its list.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from shared.redis import bus, keys, lua
+from shared.process import clock
+from shared.redis import addressed, bus, keys, lua
+from shared.redis.addressed import Addressed, Place
 from shared.redis.redis import Client, Script
-from shared.redis.suppression import (
-    REASONS,
-    Record,
-    decode,
-    encode,
-)
-from shared.words import events
+from shared.redis.suppression import EVERYBODY, Listed, Said, SuppressionList, entries
+from shared.words import events, scopes
 from shared.words.ids import address_partition
+from shared.words.scopes import Channel, Entry, Reason, Source
 
 #: How long it is known that an event was applied: longer than any consumer repeats one.
 REMEMBER_MS = 7 * 86_400_000
 #: Addresses of one script call.
 _BATCH = 500
-
-_ADD = Script.of(__file__, "store_add", names=lua.places(RECORD=Record), kept=True)
-_REMOVE = Script.of(__file__, "store_remove", kept=True)
+#: Addresses that one page looks at for each that it may show, where only some are wanted.
+_LOOKED_AT = 20
 
 _told = {name: bus.PUBLISHED.labels(name) for name in ("Suppressed", "Reactivated")}
 
 
 class Addition(NamedTuple):
-    """A normalised address is to be listed. `record.source` is the event that says so, and `since_ms` when that
-    happened: together they are applied once (who leaves again by the same link makes the same event, later)."""
+    """A normalised address is to be listed.
+
+    `tenant` is "" for the operator's list. `at_ms` is when that was said that lists it; `scope` "" is the usual one of
+    the reason (`scopes.usual`). `event` is the fact that says so, if it is one: with `at_ms` it is applied once (who
+    leaves again by the same link makes the same event, later); an addition without one is applied as often as it is
+    made, which changes nothing but the time when it was said last. `job` and `ordinal` are the message that it is
+    about. `is_told`: if the address enters, there is an event Suppressed of it (a file of millions may be told as one).
+    """
 
     tenant: str
     address: str
-    record: Record
+    reason: Reason
+    at_ms: int
+    scope: str = ""
+    channel: Channel = "email"
+    source: Source = "event"
+    diagnostic: str = ""
+    expires_ms: int = 0
+    event: str = ""
+    job: str = ""
+    ordinal: int = -1
+    is_told: bool = True
 
 
-class Listed(NamedTuple):
+class Removal(NamedTuple):
+    """A normalised address is to leave a list: all its entries of that channel, that scope and those reasons (None:
+    whichever), and never one that only an operator removes, unless `by_operator`. `by` is on whose word, in one word;
+    `event` the id of what is told of it. `is_told`: there is an event Reactivated of each entry."""
+
+    tenant: str
     address: str
-    record: Record
+    at_ms: int
+    by: str
+    event: str
+    channel: Channel | None = None
+    scope: str | None = None
+    reasons: frozenset[Reason] | None = None
+    by_operator: bool = False
+    is_told: bool = True
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """How far a listing has come: behind that address in that partition."""
+class Removed(NamedTuple):
+    """What became of a removal: the entries that are gone, and those that it would have removed but may not."""
 
-    partition: int = 0
-    address: str = ""
+    gone: tuple[Entry, ...]
+    kept: tuple[Entry, ...]
+
+
+class Chosen(NamedTuple):
+    """Which entries a page shows; None: whichever."""
+
+    reason: Reason | None = None
+    channel: Channel | None = None
+    scope: str | None = None
+
+    def takes(self, entry: Entry) -> bool:
+        return (
+            self.reason in (None, entry.reason)
+            and self.channel in (None, entry.channel)
+            and self.scope in (None, entry.scope)
+        )
+
+
+class _Added(msgspec.Struct, frozen=True, array_like=True):
+    """An addition as the script takes it: `said` is False for nothing, `mark` the place among the marks, from 1, 0 for
+    none."""
+
+    address: str
+    entry: Entry
+    said: Said | bool
+    mark: int
+
+
+class _Gone(msgspec.Struct, frozen=True, array_like=True):
+    """An entry that is to go as the script takes it, if it is still for that reason."""
+
+    address: str
+    kind: int
+    list: str
+    strength: int
+
+
+_ADD = Script.of(
+    __file__,
+    "store_add",
+    begins=addressed.LUA,
+    names=lua.places(ENTRY=Entry, SAID=Said, ADDED=_Added),
+    kept=True,
+)
+_REMOVE = Script.of(
+    __file__, "store_remove", begins=addressed.LUA, names=lua.places(ENTRY=Entry, GONE=_Gone), kept=True
+)
 
 
 class Lists:
     """Every method raises RedisAway: what was asked may or may not have happened, and may be asked again."""
 
-    def __init__(self, client: Client, partitions: int) -> None:
+    def __init__(self, client: Client, partitions: int, now_ms: Callable[[], int] = clock.now_ms) -> None:
         self._client = client
         self._partitions = partitions
+        self._lookup = SuppressionList(client, partitions, now_ms)
+        self._map = Addressed(client, partitions, keys.suppressions)
 
     async def add(self, additions: Sequence[Addition]) -> list[bool]:
-        """For each whether the address entered the list; in the order of each partition's additions."""
+        """For each whether the address entered the list for that channel and scope; in the order of the additions of
+        each address. ValueError names a scope that is none."""
         entered = [False] * len(additions)
-        places: dict[int, list[int]] = defaultdict(list)
-        for index, addition in enumerate(additions):
-            places[address_partition(addition.tenant, addition.address, self._partitions)].append(index)
-        for p, indexes in places.items():
+        ready = [_entry(addition) for addition in additions]
+        if any(addition.tenant == EVERYBODY for addition in additions):
+            # First: who looks before the address is there finds nothing, and looks there from now on.
+            await self._client.set(keys.suppressions_for_all(), "1")
+        for (p, tenant), indexes in self._grouped([(one.tenant, one.address) for one in additions]):
             for start in range(0, len(indexes), _BATCH):
                 part = indexes[start : start + _BATCH]
-                found = await self._add(p, [additions[index] for index in part])
+                found = await self._add(p, tenant, [(additions[index], ready[index]) for index in part])
                 for index, number in zip(part, found, strict=True):
                     entered[index] = number == 1
-        _told["Suppressed"].inc(sum(entered))
+        _told["Suppressed"].inc(sum(new and one.is_told for new, one in zip(entered, additions, strict=True)))
         return entered
 
-    async def _add(self, p: int, additions: Sequence[Addition]) -> list[int]:
-        names = [keys.events(p)]
-        args: list[str | bytes | int] = [REMEMBER_MS, events.MAJOR_VERSION, ",".join(REASONS)]
-        for addition in additions:
-            tenant, address, record = addition
-            names += [
-                keys.suppressed(p, tenant),
-                keys.suppressed_index(p, tenant),
-                keys.suppression_applied(p, record.source, record.since_ms),
-            ]
-            args += [address, encode(record), events.encode(_suppressed(addition))]
+    async def _add(self, p: int, tenant: str, some: Sequence[tuple[Addition, Entry]]) -> list[int]:
+        names = [keys.events(p), keys.suppressions(p, tenant), keys.suppressions_said(p, tenant)]
+        before = len(names)
+        ready = []
+        for addition, entry in some:
+            if addition.event:
+                names.append(keys.suppression_applied(p, addition.event, addition.at_ms))
+            mark = len(names) - before if addition.event else 0
+            ready.append(_Added(addition.address, entry, _known(addition, entry), mark))
+        told = [_suppressed(addition, entry) if addition.is_told else b"" for addition, entry in some]
+        args: list[str | bytes | int] = [REMEMBER_MS, events.MAJOR_VERSION, msgspec.msgpack.encode(ready), *told]
         found: list[int] = await _ADD(self._client, names, args)
         return found
 
-    async def remove(self, tenant: str, address: str, reason: str, now_ms: int, event_id: str) -> bool:
-        """Whether the normalised address was on the list."""
-        p = address_partition(tenant, address, self._partitions)
-        told = events.Reactivated(event_id=event_id, occurred_at=now_ms, tenant=tenant, email=address, reason=reason)
-        names = [keys.events(p), keys.suppressed(p, tenant), keys.suppressed_index(p, tenant)]
-        removed = await _REMOVE(self._client, names, [address, events.MAJOR_VERSION, events.encode(told)])
-        _told["Reactivated"].inc(removed)
-        return bool(removed)
+    async def remove(self, removals: Sequence[Removal]) -> list[Removed]:
+        """For each what is gone. Two removals of one entry at once, in two calls, are told once."""
+        gone: list[list[Entry]] = [[] for _ in removals]
+        known = await self._map.get_many([(one.tenant, one.address) for one in removals])
+        wanted = [_leaving(one, entries(stored)) for one, stored in zip(removals, known, strict=True)]
+        for (p, tenant), indexes in self._grouped([(one.tenant, one.address) for one in removals]):
+            going = [(index, entry) for index in indexes for entry in wanted[index].gone]
+            for start in range(0, len(going), _BATCH):
+                part = going[start : start + _BATCH]
+                names = [keys.events(p), keys.suppressions(p, tenant)]
+                leaving = [_Gone(removals[i].address, one.kind, one.list, one.strength) for i, one in part]
+                told = [_reactivated(removals[i], one) if removals[i].is_told else b"" for i, one in part]
+                args: list[str | bytes | int] = [events.MAJOR_VERSION, msgspec.msgpack.encode(leaving), *told]
+                found = await _REMOVE(self._client, names, args)
+                for (index, entry), number in zip(part, found, strict=True):
+                    if number:
+                        gone[index].append(entry)
+        _told["Reactivated"].inc(sum(len(some) for some, one in zip(gone, removals, strict=True) if one.is_told))
+        return [Removed(tuple(one), two.kept) for one, two in zip(gone, wanted, strict=True)]
 
-    async def page(self, tenant: str, after: Place, limit: int) -> tuple[list[Listed], Place | None]:
-        """At most `limit` addresses behind that place, partition by partition, in each in the order of bytes; and the
-        place to go on from, None at the end. What is on the list all the time is shown once, whatever else comes and
-        goes."""
-        listed: list[Listed] = []
-        place = after
-        while place.partition < self._partitions:
-            names = await self._index(tenant, place, limit - len(listed) + 1)
-            room = limit - len(listed)
-            listed += await self._records(tenant, place.partition, names[:room])
-            if len(names) > room:
-                return listed, Place(place.partition, names[room - 1]) if room else place
-            place = Place(place.partition + 1)
-        return listed, None
+    def _grouped(self, some: Sequence[tuple[str, str]]) -> Iterable[tuple[tuple[int, str], list[int]]]:
+        """Of tenants and addresses the places of those that are in one list and partition."""
+        places: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for index, (tenant, address) in enumerate(some):
+            places[address_partition(tenant, address, self._partitions), tenant].append(index)
+        return places.items()
 
-    async def _index(self, tenant: str, place: Place, count: int) -> list[str]:
-        start = f"({place.address}" if place.address else "-"
-        found = await self._client.zrangebylex(
-            keys.suppressed_index(place.partition, tenant), start, "+", start=0, num=count
-        )
-        return [address.decode() for address in found]
+    async def page(
+        self, tenant: str, after: Place, limit: int, chosen: Chosen | None = None
+    ) -> tuple[list[Listed], Place | None]:
+        """At most `limit` addresses behind that place, in an order that never changes, and the place to go on from,
+        None at the end. What is on the list all the time is shown once, whatever else comes and goes. A page may have
+        fewer than `limit`, even none, and yet a place to go on from: of a list of which few are `chosen`."""
+        if chosen is None:
+            held, following = await self._map.page(tenant, after, limit)
+            listed = await self._lookup.told(tenant, [(one.address, entries(one.value)) for one in held])
+            return [one for one in listed if one.entries], following
+        found: list[Listed] = []
+        place: Place | None = after
+        for _ in range(_LOOKED_AT):
+            if place is None or len(found) >= limit:
+                break
+            held, place = await self._map.page(tenant, place, limit - len(found))
+            some = [(one.address, entries(one.value)) for one in held]
+            fitting = [(address, stored) for address, stored in some if any(map(chosen.takes, stored))]
+            told = await self._lookup.told(tenant, fitting)
+            found += [one for one in told if any(map(chosen.takes, one.entries))]
+        return found, place
 
-    async def _records(self, tenant: str, p: int, addresses: Sequence[str]) -> list[Listed]:
-        if not addresses:
-            return []
-        found = await self._client.hmget(keys.suppressed(p, tenant), list(addresses))
-        return [Listed(address, decode(stored)) for address, stored in zip(addresses, found, strict=True) if stored]
 
-
-def _suppressed(addition: Addition) -> events.Suppressed:
-    record = addition.record
-    what = ("listed", addition.tenant, addition.address, record.source, record.since_ms)
-    return events.Suppressed(
-        **events.about(addition.tenant, record.since_ms, *what, email=addition.address),
-        reason=record.reason,
-        where="suppression",
+def _entry(addition: Addition) -> Entry:
+    return scopes.entry(
+        addition.reason,
+        addition.scope or scopes.usual(addition.reason),
+        channel=addition.channel,
+        source=addition.source,
+        at_ms=addition.at_ms,
+        expires_ms=addition.expires_ms,
     )
+
+
+def _known(addition: Addition, entry: Entry) -> Said | bool:
+    """What is known beside the entry; False for nothing."""
+    if not (addition.event or addition.job or addition.diagnostic):
+        return False
+    return Said(entry.kind, entry.list, addition.event, addition.job, addition.ordinal, addition.diagnostic)
+
+
+def _suppressed(addition: Addition, entry: Entry) -> bytes:
+    tenant, address, reason, at_ms = addition[:4]
+    what = ("listed", tenant, address, addition.event, at_ms, entry.channel, entry.scope)
+    fact = events.Suppressed(
+        **events.about(tenant, at_ms, *what, email=address),
+        reason=reason,
+        where="suppression",
+        channel=entry.channel,
+        scope=entry.scope,
+    )
+    return events.encode(fact)
+
+
+def _leaving(removal: Removal, known: Iterable[Entry]) -> Removed:
+    """What the removal asks for, and what of it may not be."""
+    asked = [
+        entry
+        for entry in known
+        if removal.channel in (None, entry.channel)
+        if removal.scope in (None, entry.scope)
+        if removal.reasons is None or entry.reason in removal.reasons
+    ]
+    kept = () if removal.by_operator else tuple(entry for entry in asked if entry.reason in scopes.PROTECTED)
+    return Removed(tuple(entry for entry in asked if entry not in kept), kept)
+
+
+def _reactivated(removal: Removal, entry: Entry) -> bytes:
+    fact = events.Reactivated(
+        event_id=events.event_id("gone", removal.event, removal.address, entry.channel, entry.scope),
+        occurred_at=removal.at_ms,
+        tenant=removal.tenant,
+        email=removal.address,
+        reason=removal.by,
+        channel=entry.channel,
+        scope=entry.scope,
+    )
+    return events.encode(fact)

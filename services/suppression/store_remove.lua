@@ -1,10 +1,31 @@
--- Takes an address off the list, and tells of it if it was on it.
+-- Takes entries off a list, and tells of each that is gone, in one step. One that has become another since is left.
+-- What is known of it stays: the last diagnostic of an address that is taken back is worth knowing.
 --
--- KEYS     events, list, index
--- ARGV     address, version of the event, the event
--- Answers  1 if it was on the list, else 0
+-- KEYS     events, map of the entries
+-- ARGV     version of the event, the entries that go (msgpack), then of each the event, '' for none
+-- Answers  for each 1 if it is gone, else 0
 
-if redis.call('HDEL', KEYS[2], ARGV[1]) == 0 then return 0 end
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[1], '*', 't', 'Reactivated', 'v', ARGV[2], 'b', ARGV[3])
-return 1
+local base, answers = KEYS[2], {}
+for i, one in ipairs(cmsgpack.unpack(ARGV[2])) do
+  local packed = addressed_get(base, one[GONE.address])
+  local left, gone = {}, 0
+  for _, entry in ipairs(packed and cmsgpack.unpack(packed) or {}) do
+    if entry[ENTRY.kind] == one[GONE.kind] and entry[ENTRY.list] == one[GONE.list]
+      and entry[ENTRY.strength] == one[GONE.strength] then
+      gone = 1
+    else
+      left[#left + 1] = entry
+    end
+  end
+  if gone == 1 then
+    if #left > 0 then
+      addressed_set(base, one[GONE.address], cmsgpack.pack(left))
+    else
+      addressed_delete(base, one[GONE.address])
+    end
+    local told = ARGV[2 + i]
+    if told ~= '' then redis.call('XADD', KEYS[1], '*', 't', 'Reactivated', 'v', ARGV[1], 'b', told) end
+  end
+  answers[i] = gone
+end
+return answers

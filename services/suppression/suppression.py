@@ -10,8 +10,8 @@ from services.suppression.store import Addition
 from shared.process import logs
 from shared.redis import bus
 from shared.redis.recipients import Recipient
-from shared.redis.suppression import Record, normalised
-from shared.words import events, ids
+from shared.redis.suppression import normalised
+from shared.words import events, ids, scopes
 
 APPLIED = Counter("estafette_suppression_facts_total", "Facts applied to the lists", ["reason"])
 LISTED = Counter("estafette_suppression_listed_total", "Addresses that entered a list", ["reason"])
@@ -35,6 +35,9 @@ class Recipients(Protocol):
     async def tenant_of(self, job: str) -> str | None:
         """None if the job is not kept any more."""
 
+    async def list_of(self, job: str) -> str:
+        """The list of a job, "" if it has none or is not kept any more."""
+
 
 class Store(Protocol):
     async def add(self, additions: Sequence[Addition]) -> list[bool]:
@@ -53,13 +56,13 @@ class Suppression:
         """The call of the consumer of `events`. DeadLetter if one of the entries cannot be understood."""
         additions = [addition for entry in entries if entry.name in NAMES and (addition := await self._addition(entry))]
         for addition, entered in zip(additions, await self._store.add(additions), strict=True):
-            reason = addition.record.reason
+            reason = addition.reason
             APPLIED.labels(reason).inc()
             if reason == "unsubscribed":
-                EFFECT_SECONDS.observe(max(0, self._now_ms() - addition.record.since_ms) / 1000)
+                EFFECT_SECONDS.observe(max(0, self._now_ms() - addition.at_ms) / 1000)
             if entered:
                 LISTED.labels(reason).inc()
-                _log.info("listed", **_named(addition.record), tenant=addition.tenant, reason=reason)
+                _log.info("listed", **_named(addition), tenant=addition.tenant, reason=reason, scope=addition.scope)
         AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
 
     async def _addition(self, entry: bus.Entry) -> Addition | None:
@@ -67,16 +70,20 @@ class Suppression:
         found = listing(fact)
         if found is None or not isinstance(fact, events.Fact):
             return None
-        record = Record(
-            reason=found.reason,
-            since_ms=fact.occurred_at,
-            source=fact.event_id,
+        address = await self._address(fact)
+        if address is None:
+            return None
+        return Addition(
+            fact.tenant,
+            normalised(address),
+            found.reason,
+            fact.occurred_at,
+            scope=found.scope or scopes.usual(found.reason, await self._recipients.list_of(fact.job)),
+            diagnostic=found.diagnostic,
+            event=fact.event_id,
             job=fact.job,
             ordinal=-1 if fact.ordinal is None else fact.ordinal,
-            diagnostic=found.diagnostic,
         )
-        address = await self._address(fact)
-        return None if address is None else Addition(fact.tenant, normalised(address), record)
 
     async def _address(self, fact: events.Fact) -> str | None:
         """Bounces name the message alone. None if its job was removed meanwhile: who leaves by a link then has the
@@ -94,8 +101,8 @@ class Suppression:
         raise bus.DeadLetter(f"{type(fact).__name__}: nobody knows the address of {fact.job or '-'}.{fact.ordinal}")
 
 
-def _named(record: Record) -> dict[str, str]:
+def _named(addition: Addition) -> dict[str, str]:
     """The message because of which an address was listed, where there is one."""
-    if record.ordinal < 0:
-        return {"job": record.job} if record.job else {}
-    return {"message": ids.message_id(record.job, record.ordinal), "job": record.job}
+    if addition.ordinal < 0:
+        return {"job": addition.job} if addition.job else {}
+    return {"message": ids.message_id(addition.job, addition.ordinal), "job": addition.job}

@@ -504,16 +504,6 @@ def dialogue_taken(request: str) -> str:
 # Who must not be mailed, in the partition of the address
 
 
-def suppressed(p: int, tenant: str) -> str:
-    """hash, normalised address → its record (msgpack) · the tenant's suppression list · until removed"""
-    return f"est:{{p{p}}}:suppressed:{tenant}"
-
-
-def suppressed_index(p: int, tenant: str) -> str:
-    """zset, normalised address, score 0 · the same list in the order of bytes, for listing · until removed"""
-    return f"est:{{p{p}}}:suppressed_index:{tenant}"
-
-
 def suppressions(p: int, tenant: str) -> str:
     """map of addresses (`shared.redis.addressed`: a hash, and below it its buckets), normalised address → its entries
     (msgpack, `shared.redis.suppression`) · the tenant's suppression list, "" for the operator's, which holds for all ·
@@ -527,9 +517,25 @@ def suppressions_said(p: int, tenant: str) -> str:
     return f"est:{{p{p}}}:suppressions_said:{tenant}"
 
 
+def suppressions_for_all() -> str:
+    """string · an operator has listed an address for every tenant: until then nobody looks for that · for ever"""
+    return "est:{meta}:suppressions_for_all"
+
+
 def suppression_applied(p: int, event_id: str, occurred_at: int) -> str:
     """string · this fact is on the list: a repeat of it does not list again an address removed since · 7 days"""
     return f"est:{{p{p}}}:suppression_applied:{event_id}:{occurred_at}"
+
+
+def former_suppressed(p: int, tenant: str) -> str:
+    """hash, normalised address → its record (msgpack) · a suppression list as programs of schema 1 keep it, until it is
+    converted (`shared.redis.conversion`) · a day longer, for those of them that still look there"""
+    return f"est:{{p{p}}}:suppressed:{tenant}"
+
+
+def former_suppressed_index(p: int, tenant: str) -> str:
+    """zset, normalised address, score 0 · addresses of that list which are to be converted · until they are"""
+    return f"est:{{p{p}}}:suppressed_index:{tenant}"
 
 
 # What became of the messages of a job, in the job's partition

@@ -109,6 +109,7 @@ class Recipients:
         self._partitions = partitions
         self._chunks: OrderedDict[tuple[str, int], tuple[bool, list[msgspec.Raw]]] = OrderedDict()
         self._tenants = Remembered[str, str](TENANTS_KEPT)
+        self._lists = Remembered[str, str](TENANTS_KEPT)
 
     async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]:
         """The recipients at these ordinals; those that the job does not have are left out. Raises RedisAway."""
@@ -135,6 +136,16 @@ class Recipients:
             return None
         self._tenants.keep(job, tenant)
         return tenant
+
+    async def list_of(self, job: str) -> str:
+        """The list under which a job is sent; "" if it has none, or is not there. Raises RedisAway."""
+        if not ids.is_job_id(job):
+            return ""
+        known = self._lists.known(job)
+        if known is None:
+            known = (await jobs.read(self._client, self._partitions, job, (jobs.LIST,)))[jobs.LIST]
+            self._lists.keep(job, known)
+        return known
 
     async def _chunk_of(self, job: str, ordinal: int) -> tuple[int, bool, list[msgspec.Raw]]:
         for (kept_job, first), (slim, rows) in self._chunks.items():

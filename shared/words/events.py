@@ -56,11 +56,14 @@ class Rejected(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Suppressed(Fact, frozen=True, array_like=True, kw_only=True):
-    """With a job: this message was not sent. Without: the address entered the list. `where` says who found it."""
+    """With a job: this message was not sent. Without: the address entered the list, for that channel and scope
+    (`shared.words.scopes`). `where` says who found it."""
 
     topic: ClassVar[str] = "message.suppressed"
     reason: str = ""
     where: str = ""
+    channel: str = "email"
+    scope: str = ""
 
 
 class Delivered(Fact, frozen=True, array_like=True, kw_only=True):
@@ -149,12 +152,15 @@ class Clicked(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Unsubscribed(Fact, frozen=True, array_like=True, kw_only=True):
-    """`by` is `one_click` (RFC 8058), `page` or `mail`."""
+    """`by` is `one_click` (RFC 8058), `page` or `mail`. `scope` is what was left: `list` (`list` is its name),
+    `marketing` or `all`; "" where nothing else was said than to leave: the job's list if it has one, else marketing."""
 
     topic: ClassVar[str] = "message.unsubscribed"
     by: str = ""
     user_agent: str = ""
     ip: str = ""
+    scope: str = ""
+    list: str = ""
 
 
 class Complained(Fact, frozen=True, array_like=True, kw_only=True):
@@ -174,10 +180,12 @@ class AutoReplied(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Reactivated(Fact, frozen=True, array_like=True, kw_only=True):
-    """The address left the suppression list; `reason` says on whose word."""
+    """The address left the suppression list for that channel and scope ("": for all); `reason` says on whose word."""
 
     topic: ClassVar[str] = "address.reactivated"
     reason: str = ""
+    channel: str = "email"
+    scope: str = ""
 
 
 class Stopped(Fact, frozen=True, array_like=True, kw_only=True):

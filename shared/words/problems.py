@@ -126,6 +126,9 @@ PROBLEMS: dict[str, Kind] = {
     "not_suspended": Kind(409, "Not suspended", "No operator suspended it: GET /v1/stops lists what is stopped."),
     "cannot_replay": Kind(409, "Cannot replay", "It is understood no better now: it would be buried again."),
     "not_moved": Kind(409, "Not moved", "Its mail leaves by the usual pool."),
+    "suppression_protected": Kind(
+        409, "Suppression protected", "An operator listed the address, and only an operator takes it off."
+    ),
     "nothing_held": Kind(409, "Nothing held", "No pace, rest or hold is known of it: there is nothing to lift."),
     # Too much, and what is not to be had now. Where it is known how long, Retry-After says so.
     "quota_exceeded": Kind(

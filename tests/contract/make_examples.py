@@ -50,8 +50,8 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     "Accepted": {"full": {**_OF_A_MESSAGE, "site": _HOST["site"]}},
     "Rejected": {"full": {**_OF_A_MESSAGE, "email": "pas une adresse", "reason": "invalid_address"}},
     "Suppressed": {
-        "full": {**_OF_A_MESSAGE, "reason": "hard_bounce", "where": "relay"},
-        "address": {**_OF_AN_ADDRESS, "reason": "complaint", "where": "suppression"},
+        "full": {**_OF_A_MESSAGE, "reason": "hard_bounce", "where": "relay", "channel": "sms", "scope": "all"},
+        "address": {**_OF_AN_ADDRESS, "reason": "complaint", "where": "suppression", "scope": "marketing"},
     },
     "Delivered": {
         "full": {
@@ -139,14 +139,15 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "person": {**_OF_A_LINK, **_BROWSER, "url": "https://exemple.fr/"},
     },
     "Unsubscribed": {
-        "full": {**_OF_A_MESSAGE, **_BROWSER, "by": "one_click"},
+        "full": {**_OF_A_MESSAGE, **_BROWSER, "by": "page", "scope": "list", "list": "lettre d’été"},
         "mail": {**_OF_A_LINK, "by": "mail"},
+        "marketing": {**_OF_A_LINK, **_BROWSER, "by": "page", "scope": "marketing"},
     },
     "Complained": {"full": {**_OF_A_MESSAGE, "feedback_type": "abuse", "reporter": "SomeGenerator/1.0"}},
     "AutoReplied": {"full": {**_OF_A_MESSAGE, "kind": "vacation", "subject": "Absente jusqu’au 3 août"}},
     "Reactivated": {
-        "full": {**_OF_A_MESSAGE, "reason": "manual"},
-        "address": {**_OF_AN_ADDRESS, "reason": "manual"},
+        "full": {**_OF_A_MESSAGE, "reason": "manual", "channel": "phone", "scope": "list:lettre"},
+        "address": {**_OF_AN_ADDRESS, "reason": "api", "scope": "marketing"},
     },
     "Stopped": {
         "full": {**_OF_A_MESSAGE, "reason": "invalid_rate", "by": "engine", "bad": 27, "of": 480},

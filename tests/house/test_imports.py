@@ -49,6 +49,7 @@ AIOHTTP = {
     "services/domains/http.py",
     "services/operator/letters.py",
     "services/operator/traces.py",
+    "services/suppression/operators.py",
     "services/tracking/__main__.py",
 }
 
@@ -72,6 +73,7 @@ EDGES: dict[str, set[str]] = {
     "services/operator/letters.py": {"aiohttp"},
     "services/operator/traces.py": {"aiohttp"},
     "services/operator/operator.py": {"asyncio"},
+    "services/suppression/operators.py": {"aiohttp"},
     "services/operator/rates.py": {"asyncio"},
     "services/operator/sites.py": {"asyncio"},
     "services/local/demo.py": {"aiohttp", "asyncio", "secrets"},

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from services.relay.checks.admission import ASKED_TOGETHER, ENDED, Admission
+from services.suppression.store import Addition, Lists
 from shared.redis import (
     bus,
-    keys,
     redis,
-    suppression,
 )
-from shared.redis.suppression import Asked, Reason, SuppressionList
+from shared.redis.suppression import Asked, SuppressionList
 from shared.words import events, ids
+from shared.words.scopes import Reason
 from tests.servers import free_port
 
 P = 4
@@ -35,8 +35,7 @@ def ready(of: str, ordinal: int, email: str = "ana@example.net", tenant: str = "
 
 
 async def suppress(client: redis.Client, email: str, reason: Reason, tenant: str = "acme") -> None:
-    record = suppression.encode(suppression.Record(reason=reason, since_ms=NOW_MS))
-    await client.hset(keys.suppressed(ids.address_partition(tenant, email, P), tenant), email, record)
+    await Lists(client, P).add([Addition(tenant, email, reason, NOW_MS)])
 
 
 async def publish(client: redis.Client, *facts: events.Fact) -> None:

@@ -8,10 +8,12 @@ import msgspec
 from services.queueing.store import JobStore
 from services.suppression.store import Addition, Lists
 from shared.redis import jobs, keys, redis, stops
+from shared.redis.addressed import Addressed
 from shared.redis.recipients import Waiting, pack_waiting, pack_waiting_row
 from shared.redis.stops import INVALID_RATE, Stop, StopList
-from shared.redis.suppression import Record, SuppressionList
-from shared.words import events, ids
+from shared.redis.suppression import Said, SuppressionList
+from shared.words import events, ids, scopes
+from shared.words.scopes import Entry
 from tests.jobs import new_job
 
 P = 4
@@ -79,15 +81,40 @@ async def test_a_stop_that_scripts_change_keeps_all_else(client: redis.Client) -
     assert await stop_list.resume(name, changed)
 
 
-async def test_a_record_that_scripts_change_keeps_all_else(client: redis.Client) -> None:
-    first = filled(Record, reason="hard_bounce", since_ms=NOW_MS, diagnostic="first")
-    again = filled(Record, reason="hard_bounce", since_ms=NOW_MS + 1, job="other", diagnostic="again")
-    stronger = filled(Record, reason="complaint", since_ms=NOW_MS + 2, job="third", diagnostic="stronger")
-    lists, listed = Lists(client, P), SuppressionList(client, P)
-    await lists.add([Addition("acme", "a@x.example", first)])
+async def test_an_entry_that_scripts_change_keeps_all_else(client: redis.Client) -> None:
+    lists, lookup = Lists(client, P), SuppressionList(client, P)
+    first = Addition("acme", "a@x.example", "hard_bounce", NOW_MS, "list:été", "sms", "event", "first", 0, "e", JOB, 7)
+    again = first._replace(at_ms=NOW_MS + 1, event="f", job="other", diagnostic="again")
+    stronger = first._replace(reason="complaint", at_ms=NOW_MS + 2, source="import", event="g", job="", ordinal=-1)
 
-    await lists.add([Addition("acme", "a@x.example", again)])
-    assert await listed.record("acme", "a@x.example") == msgspec.structs.replace(first, diagnostic="again")
+    async def found() -> tuple[Entry, Said]:
+        (one,) = await lookup.listed("acme", ["a@x.example"])
+        (entry,) = one.entries
+        return entry, one.said_of(entry)
 
-    await lists.add([Addition("acme", "a@x.example", stronger)])
-    assert await listed.record("acme", "a@x.example") == msgspec.structs.replace(stronger, since_ms=NOW_MS)
+    await lists.add([first])
+    entry = scopes.entry("hard_bounce", "list:été", channel="sms", at_ms=NOW_MS)
+    said = Said(*entry.place, "e", JOB, 7, "first")
+    assert await found() == (entry, said)
+
+    await lists.add([again])
+    lasting = msgspec.structs.replace(entry, lasted_ms=1)
+    assert await found() == (lasting, msgspec.structs.replace(said, diagnostic="again"))
+
+    await lists.add([stronger])
+    changed = scopes.entry("complaint", "list:été", channel="sms", source="import", at_ms=NOW_MS)
+    assert await found() == (
+        msgspec.structs.replace(changed, lasted_ms=2), Said(*entry.place, "g", "", -1, "first")
+    )  # fmt: skip
+
+
+async def test_a_value_of_the_map_is_what_python_would_write(client: redis.Client) -> None:
+    lists, values = Lists(client, P), Addressed(client, P, keys.suppressions)
+    addition = Addition("acme", "a@x.example", "manual", NOW_MS)
+    await lists.add([addition, addition._replace(scope="list:été", reason="unsubscribed", expires_ms=2 * NOW_MS)])
+
+    entries = [
+        scopes.entry("manual", at_ms=NOW_MS),
+        scopes.entry("unsubscribed", "list:été", at_ms=NOW_MS, expires_ms=2 * NOW_MS),
+    ]
+    assert await values.get("acme", "a@x.example") == msgspec.msgpack.encode(entries)

@@ -8,11 +8,11 @@ import pytest
 
 from services.queueing.queueing import Queueing
 from services.queueing.store import JobStore
+from services.suppression.store import Addition, Lists
 from shared.redis import (
     bus,
     keys,
     recipients,
-    suppression,
 )
 from shared.redis.cancels import CancelList, Cancels
 from shared.redis.jobs import New
@@ -187,15 +187,14 @@ async def test_a_chunk_that_broke_off_is_queued_once(client: Any, store: JobStor
 
 
 async def test_a_suppressed_recipient_is_not_queued(client: Any, store: JobStore) -> None:
-    record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=NOW_MS))
-    await client.hset(keys.suppressed(ids.address_partition("acme", "a@x.test", P), "acme"), "a@x.test", record)
+    await Lists(client, P).add([Addition("acme", "a@x.test", "unsubscribed", NOW_MS)])
     job = _job_id()
     await store.store(job, _new(2), [(0, pack_waiting(0, _waiting("A@x.test", "b@x.test")))], "queueing")
 
     await _queueing(client, store, Publisher(client)).take(2, await _entries(client, 2))
 
     assert await _ready(client) == ["b@x.test"]
-    (fact,) = await _facts(client, "Suppressed")
+    (fact,) = [one for one in await _facts(client, "Suppressed") if one.job]
     assert (fact.ordinal, fact.reason, fact.where) == (0, "unsubscribed", "queueing")
 
 

@@ -45,13 +45,13 @@ from services.relay.words.hop import Hop
 from services.relay.words.notnow import NotNow, Scope
 from services.relay.words.outlet import Outlet
 from services.relay.words.tls import NEVER
+from services.suppression.store import Addition, Lists
 from shared.mail import dkim_keys
 from shared.mail.dkim_keys import Vault
 from shared.redis import (
     bus,
     keys,
     redis,
-    suppression,
 )
 from shared.redis import ready as ready_module
 from shared.redis.bus import ends_message
@@ -195,8 +195,7 @@ class House:
         await self.queues.enqueue(ids.name_partition(site, P), job, next(self._names), queued)
 
     async def suppress(self, email: str) -> None:
-        record = suppression.encode(suppression.Record(reason="unsubscribed", since_ms=CREATED_MS))
-        await self.client.hset(keys.suppressed(ids.address_partition(TENANT, email, P), TENANT), email, record)
+        await Lists(self.client, P).add([Addition(TENANT, email, "unsubscribed", CREATED_MS)])
 
     # Who sends it
 

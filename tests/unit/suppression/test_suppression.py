@@ -10,7 +10,6 @@ from services.suppression.store import Addition
 from services.suppression.suppression import Suppression
 from shared.redis import bus
 from shared.redis.recipients import Recipient
-from shared.redis.suppression import Record
 from shared.words import events, ids
 
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
@@ -31,6 +30,9 @@ class Recipients:
 
     async def tenant_of(self, job: str) -> str | None:
         return "acme" if job == JOB else None
+
+    async def list_of(self, job: str) -> str:
+        return "news" if job == JOB else ""
 
 
 @pytest.fixture
@@ -57,8 +59,9 @@ async def test_facts_list_addresses_in_lower_case_with_what_is_known(suppression
 
     await suppression.apply(0, [entry(bounced), entry(soft), entry(events.Delivered(**about(3)))])
 
-    record = Record(reason="hard_bounce", since_ms=7, source="e1", job=JOB, ordinal=1, diagnostic="550 no")
-    assert lists.additions == [Addition("acme", "a@b.example", record)]
+    assert lists.additions == [
+        Addition("acme", "a@b.example", "hard_bounce", 7, "all", "email", "event", "550 no", 0, "e1", JOB, 1)
+    ]
 
 
 async def test_a_fact_without_an_address_is_about_the_recipient_of_its_message(
@@ -66,7 +69,26 @@ async def test_a_fact_without_an_address_is_about_the_recipient_of_its_message(
 ) -> None:
     await suppression.apply(0, [entry(events.Unsubscribed(**about(4), by="page"))])
 
-    assert [(one.address, one.record.reason) for one in lists.additions] == [("r4@example.org", "unsubscribed")]
+    assert [(one.address, one.reason) for one in lists.additions] == [("r4@example.org", "unsubscribed")]
+
+
+async def test_who_leaves_by_a_mail_leaves_the_list_that_it_came_from_unless_they_say_what(
+    suppression: Suppression, lists: Lists
+) -> None:
+    gone = ids.new_job_id(1_600_000_000_000, b"chance", 8)
+
+    await suppression.apply(
+        0,
+        [
+            entry(events.Unsubscribed(**about(4), by="page")),
+            entry(events.Unsubscribed(**about(5), by="page", scope="marketing")),
+            entry(events.Unsubscribed(**about(6), by="page", scope="list", list="offers")),
+            entry(events.Unsubscribed(**about(7, job=gone, email="a@b.example"), by="page")),
+            entry(events.Complained(**about(8))),
+        ],
+    )
+
+    assert [one.scope for one in lists.additions] == ["list:news", "marketing", "list:offers", "marketing", "marketing"]
 
 
 @pytest.mark.parametrize("fact", [events.Unsubscribed(**about(99)), events.Complained(**{**about(1), "ordinal": None})])
