@@ -135,8 +135,14 @@ def utm_of(track: Track) -> Utm | None:
     asked = track.utm
     if asked is None or not track.clicks:
         return None
-    names = ("source", "medium", "campaign", "term", "content")
-    given = tuple((f"utm_{name}", value) for name in names if (value := getattr(asked, name)) is not None)
+    every = (
+        ("utm_source", asked.source),
+        ("utm_medium", asked.medium),
+        ("utm_campaign", asked.campaign),
+        ("utm_term", asked.term),
+        ("utm_content", asked.content),
+    )
+    given = tuple((name, value) for name, value in every if value is not None)
     excluded = tuple(addresses.ascii_domain(domain.strip().removeprefix("*.").lower()) for domain in asked.exclude)
     return Utm(given, excluded) if given else None
 

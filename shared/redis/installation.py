@@ -30,8 +30,9 @@ from shared.redis import keys, redis
 from shared.words.errors import OperatorFault
 
 #: Of the data that this program reads and writes. 1: the first that is noted; data from before (0) is of the same
-#: kind, and nothing is converted.
-SCHEMA = 1
+#: kind. 2: suppression lists of entries by channel and scope, to which those of before are converted
+#: (`shared.redis.conversion`).
+SCHEMA = 2
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 #: Partitions that one look asks, in turns: a process looks once a second.
 ASKED_AT_A_TIME = 32

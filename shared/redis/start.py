@@ -16,6 +16,7 @@ from shared.process import logs
 from shared.process.lifecycle import Lifecycle, pause
 from shared.process.settings import Settings
 from shared.redis import bus, redis
+from shared.redis.conversion import convert
 from shared.redis.installation import SCHEMA, Installation, NotOurs
 from shared.redis.kept import Wants
 from shared.redis.watch import Watch
@@ -75,6 +76,7 @@ async def is_ours(life: Lifecycle, client: redis.Client) -> bool:
             await redis.check_wait(client)
             await found.find()
             durable, why = await redis.durability(client)
+            await convert(client, settings.partitions)
         except NotOurs as words:
             life.not_ready(str(words))
             await pause(life.stopping, RETRY_SECONDS)
