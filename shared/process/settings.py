@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from shared.net.url_host import url_host as url_host
 from shared.process.setting_checks import CHECKS
 from shared.process.setting_kinds import MOST as MOST
 from shared.process.setting_kinds import Address as Address
@@ -188,6 +189,8 @@ class Quotas(Section, frozen=True, kw_only=True):
     idempotency_keys: NotNegative = 2_000_000
     #: Of 500 recipients, that wait to be queued, in each lane. A job is let in whole while there are fewer.
     intake_chunks: NotNegative = 50_000
+    #: Of who must not be mailed, such as `*@exemple.fr`; every process that mails keeps them.
+    rules: Annotated[int, Meta(ge=0, le=100_000)] = 10_000
 
     def by_name(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in self.__struct_fields__}
@@ -346,15 +349,6 @@ class InForce:
     name: str
     value: object
     source: str
-
-
-def url_host(host: str) -> str:
-    """The host as a URL on this machine names it: any-address becomes loopback, IPv6 is bracketed."""
-    if host in ("", "0.0.0.0"):  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
-    if host == "::":
-        return "[::1]"
-    return f"[{host}]" if ":" in host else host
 
 
 def masked(value: object) -> object:

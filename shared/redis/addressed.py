@@ -22,11 +22,12 @@ and `addressed_delete` (`addressed_common.lua` says how they are called).
 from collections.abc import Callable, Sequence
 from hashlib import sha1
 from struct import unpack
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
 
+from shared.redis.commands import Value
 from shared.redis.redis import Client, Script, answer, lua_of
 from shared.words.ids import address_prefix
 
@@ -75,6 +76,12 @@ class Addressed:
     async def get_many(self, asked: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """For each tenant and address the value, None where there is none: in one round trip; in a cluster one to each
         server, at the same time."""
+        return (await self.get_many_and(asked))[0]
+
+    async def get_many_and(
+        self, asked: Sequence[tuple[str, str]], command: Sequence[Value] = ()
+    ) -> tuple[list[bytes | None], Any]:
+        """As `get_many`, and what a command that only reads answers in the same round trip."""
         values: list[bytes | None] = [None] * len(asked)
         groups: dict[str, tuple[int, list[tuple[list[int], list[bytes]]]]] = {}
         for index, (tenant, address) in enumerate(asked):
@@ -93,10 +100,11 @@ class Addressed:
                 if indexes:
                     asked_of.append(indexes)
                     calls.append(([self._key(p, tenant)], [_hashes(addresses), *addresses]))
-        for indexes, found in zip(asked_of, await _GET.many(self._client, calls), strict=True):
+        answers = await _GET.many(self._client, calls, command)
+        for indexes, found in zip(asked_of, answers, strict=False):
             for at in range(0, len(found), 2):
                 values[indexes[found[at]]] = found[at + 1]
-        return values
+        return values, answers[-1] if command else None
 
     async def get(self, tenant: str, address: str) -> bytes | None:
         """The value of one address."""

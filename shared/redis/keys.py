@@ -538,6 +538,20 @@ def former_suppressed_index(p: int, tenant: str) -> str:
     return f"est:{{p{p}}}:suppressed_index:{tenant}"
 
 
+# Rules of who must not be mailed, in one place: a change is seen by the version that every check asks for
+
+
+def rules(tenant: str) -> str:
+    """hash, pattern → the rule (msgpack, `shared.words.rules`) · the tenant's rules; of the tenant "", the operator's,
+    which hold for all · until removed"""
+    return f"est:{{meta}}:rules:{tenant}"
+
+
+def rule_versions() -> str:
+    """hash, tenant → the version of its rules, another one with each change · of those who ever had any · for ever"""
+    return "est:{meta}:rule_versions"
+
+
 # What became of the messages of a job, in the job's partition
 
 

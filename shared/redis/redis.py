@@ -290,24 +290,34 @@ class Script:
             raise
 
     async def many(
-        self, client: Client, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]
+        self,
+        client: Client,
+        calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]],
+        command: Sequence[commands.Value] = (),
     ) -> list[Any]:
         """The answers of several calls, each with its keys and arguments, in one round trip; in a cluster one to each
-        server, at the same time. Only of a script that reads: nothing of it is `kept`."""
+        server, at the same time. Last, if there is one, that of a `command` which goes along. Only of what reads:
+        nothing of it is `kept`."""
         try:
-            return await self._many(client, ("EVALSHA", self.digest), calls)
+            return await self._many(client, ("EVALSHA", self.digest), calls, command)
         except NoScriptError:
-            return await self._many(client, ("EVAL", self.lua), calls)
+            return await self._many(client, ("EVAL", self.lua), calls, command)
 
     async def _many(
-        self, client: Client, how: tuple[str, str], calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]
+        self,
+        client: Client,
+        how: tuple[str, str],
+        calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]],
+        command: Sequence[commands.Value],
     ) -> list[Any]:
-        if not calls:
+        if not calls and not command:
             return []
         pipeline = client.pipeline(transaction=False)
         for key_names, args in calls:
             # The library's methods of these names refuse a cluster.
             pipeline.execute_command(*how, len(key_names), *key_names, *args)
+        if command:
+            pipeline.execute_command(*command)
         found: list[Any] = await answer(pipeline.execute())
         return found
 

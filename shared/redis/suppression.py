@@ -16,6 +16,7 @@ from shared.process import clock
 from shared.redis import keys
 from shared.redis.addressed import Addressed
 from shared.redis.redis import Client
+from shared.redis.rules import RuleBook, tenants_of
 from shared.words import scopes
 from shared.words.scopes import Channel, Entry, Reason
 
@@ -86,6 +87,7 @@ class SuppressionList:
         self._now_ms = now_ms
         self._has_operators = False
         self._look_at_ms = 0
+        self._rules = RuleBook(client)
 
     async def check(self, asked: Sequence[Asked]) -> list[str | None]:
         """For each the reason it is not to be mailed, or None. What the operator lists for everybody holds within a
@@ -96,13 +98,17 @@ class SuppressionList:
         if self._has_operators:
             wanted += [(EVERYBODY, address) for _, address in wanted]
         reasons: list[Reason | None] = [None] * len(asked)
-        for at, stored in enumerate(await self._map.get_many(wanted)):
+        tenants = tenants_of(asked)
+        found_of, versions = await self._map.get_many_and(wanted, ("HMGET", keys.rule_versions(), *tenants))
+        for at, stored in enumerate(found_of):
             if stored is not None:
                 index = at % len(asked)
                 _, _, channel, stream, list_ = asked[index]
                 found = scopes.stops(_entries.decode(stored), channel, stream, list_, now_ms)
                 reasons[index] = scopes.stronger(reasons[index], found)
-        return [*reasons]
+        addresses = [address for _, address in wanted[: len(asked)]]
+        by_rule = await self._rules.stopped(asked, addresses, dict(zip(tenants, versions, strict=True)))
+        return [reason or rule for reason, rule in zip(reasons, by_rule, strict=True)]
 
     async def _look_for_operators(self, now_ms: int) -> None:
         """Whether an operator has ever listed anybody: most never do, and nobody is asked about twice then."""

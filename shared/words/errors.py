@@ -19,6 +19,7 @@ QUOTAS = {
     "domains": "sending domains; one removed, or given new keys, counts for 24 hours more",
     "idempotency_keys": "Idempotency-Keys of the last 24 hours",
     "intake_chunks": "parts of jobs (500 recipients each) that wait to be queued, in each lane",
+    "rules": "rules of who must not be mailed",
 }
 _QUOTAS = "Which quota. " + " ".join(f"`{name}`: {meaning}." for name, meaning in QUOTAS.items())
 

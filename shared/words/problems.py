@@ -73,6 +73,9 @@ PROBLEMS: dict[str, Kind] = {
         422, "Invalid address", "The address in the path is none, or is a rule for many addresses."
     ),
     "invalid_domain": Kind(422, "Invalid domain", "The name is no domain that mail can be sent from."),
+    "invalid_rule": Kind(
+        422, "Invalid rule", "A rule of who must not be mailed cannot be read; of a file `faults` has each line."
+    ),
     "nothing_appended": Kind(
         422, "Nothing appended", "No line of the body has a recipient who can be stored; `faults` lists what was found."
     ),
@@ -82,6 +85,7 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_job": Kind(404, "Unknown job", "There is no such job (any more), or it is another tenant's."),
     "unknown_message": Kind(404, "Unknown message", "There is no such message, or it is another tenant's."),
     "unknown_suppression": Kind(404, "Unknown suppression", "The address is not on the tenant's suppression list."),
+    "unknown_rule": Kind(404, "Unknown rule", "There is no such rule of who must not be mailed."),
     "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
     "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
     "unknown_entry": Kind(404, "Unknown entry", "There is no dead entry of that name, or not any more."),

@@ -53,7 +53,8 @@ SENTENCES: dict[str, str] = {
 #: What a detail means and an example, wherever an event has one of that name.
 _DETAILS: dict[str, tuple[str, Any]] = {
     "action": (
-        "`suspend`, `resume`, `cancel`, `bounce`, `move`, `move back`, `requeue`, `lift`, `replay` or `drop`.",
+        "`suspend`, `resume`, `cancel`, `bounce`, `move`, `move back`, `requeue`, `lift`, `replay`, `drop`, "
+        "`put rules` or `delete rules`.",
         "suspend",
     ),
     "attempt": ("Which attempt it was, from 1; 0 where nobody knows.", 1),
@@ -97,7 +98,10 @@ _DETAILS: dict[str, tuple[str, Any]] = {
 }
 #: And where an event means something of its own.
 _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
-    ("Suppressed", "reason"): ("Why the address is on the list.", "hard_bounce"),
+    ("Suppressed", "reason"): (
+        "Why the address is on the list; `rule`: a rule of the tenant concerns it, `compliance`: one of the operator.",
+        "hard_bounce",
+    ),
     ("Rejected", "reason"): ("Why it was rejected.", "invalid_address"),
     ("Deferred", "reply"): ("What the host said, lines joined by LF.", "451 4.7.1 Greylisted, try again"),
     ("Deferred", "reason"): ("Why it failed for now, in one word.", "greylisted"),

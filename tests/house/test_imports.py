@@ -50,6 +50,7 @@ AIOHTTP = {
     "services/operator/letters.py",
     "services/operator/traces.py",
     "services/suppression/operators.py",
+    "services/suppression/rules_http.py",
     "services/tracking/__main__.py",
 }
 
@@ -66,6 +67,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/encryption.py": {"time"},
     "services/console/restore.py": {"secrets"},
     "services/console/route.py": {"asyncio", "time"},
+    "services/console/rules.py": {"secrets"},
     "services/console/session.py": {"asyncio"},
     "services/console/settings.py": {"os"},
     "services/console/stops.py": {"time"},
@@ -130,6 +132,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/survey.py": {"asyncio"},
     "services/local/run.py": {"asyncio", "os", "signal", "socket", "time"},
     "services/console/tail.py": {"asyncio"},
+    "services/suppression/rules_http.py": {"aiohttp", "asyncio"},
     "services/tracking/recorder.py": {"asyncio"},
     "services/tracking/spool.py": {"os"},
     "shared/http/api.py": {"aiohttp", "asyncio"},
@@ -159,6 +162,7 @@ EDGES: dict[str, set[str]] = {
     "shared/process/sandbox.py": {"asyncio", "os", "signal", "time"},
     "shared/process/sandboxed.py": {"os", "signal", "time"},
     "shared/process/domain_keys.py": {"asyncio"},
+    "shared/redis/rules.py": {"asyncio"},
     "shared/redis/sending_domains.py": {"secrets", "time"},
     "shared/http/turns.py": {"asyncio", "time"},
     "shared/net/server.py": {"aiohttp", "asyncio", "secrets"},

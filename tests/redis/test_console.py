@@ -25,6 +25,7 @@ SECRET = "0123456789abcdef" * 4
 NOBODY = "redis://127.0.0.1:1/0"
 
 JOB = "06dndml801in6t31cpig"
+RULES = Path(__file__).parents[1] / "data/rules.txt"
 
 #: Every command, in words that it takes.
 COMMANDS: Mapping[str, Sequence[str]] = {
@@ -73,6 +74,12 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "dead drop": ("events.0.1-0", "--why", "no use"),
     "suppressions list": ("acme",),
     "suppressions show": ("acme", "ana@exemple.fr"),
+    "rules list": ("--tenant", "acme"),
+    "rules put": ("*@exemple.fr", "--tenant", "acme"),
+    "rules delete": ("*@exemple.fr", "--everybody"),
+    "rules import": (str(RULES), "--tenant", "acme"),
+    "rules export": ("--everybody",),
+    "rules test": ("ana@exemple.fr", "--tenant", "acme"),
     "route": ("ana@exemple.fr",),
     "doctor": (),
     "trace": ("--site", "gmail", "--for", "10s"),
@@ -159,6 +166,18 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("suppressions", "show", "there", "nonsense"), "not an address"),
     (("suppressions", "show", "nobody", "ana@exemple.fr"), "nobody"),
     (("suppressions", "list", "nobody"), "nobody"),
+    (("rules", "list"), "--everybody"),
+    (("rules", "list", "--tenant", "there", "--everybody"), "--everybody"),
+    (("rules", "list", "--tenant", "nobody"), "nobody"),
+    (("rules", "put", "*@*", "--tenant", "there"), "everybody"),
+    (("rules", "put", "*@a.fr", "--tenant", "there", "--channel", "fax"), "fax"),
+    (("rules", "put", "*@a.fr", "--tenant", "nobody"), "nobody"),
+    (("rules", "put", "+33612345678", "--channel", "email", "--everybody"), "sms alone"),
+    (("rules", "delete", "*@a.fr", "--tenant", "there"), "*@a.fr"),
+    (("rules", "delete", "no*@a.fr", "--tenant", "there"), "for no part of it"),
+    (("rules", "import", "/nowhere.csv", "--tenant", "there"), "/nowhere.csv"),
+    (("rules", "import", __file__, "--tenant", "there"), "nothing is changed"),
+    (("rules", "test", "nonsense", "--tenant", "there"), "not an address"),
     (("sites", "suspend", "gmail", "--why", "x", "--until", "tomorrow"), "tomorrow"),
     (("sites", "suspend", "gmail"), "--why"),
     (("sites", "suspend", "gmail", "--why", " "), "--why"),
@@ -431,6 +450,33 @@ def test_a_check_that_finds_something_has_exit_code_1(redis_url: str, place: dic
     assert "not as they should be: " in checked.output
     assert "none holds a lease: no mail is sent" in doctor.output
     assert "is not on the list of acme" in absent.output
+
+
+def test_rules_are_put_tried_exported_and_read_back(redis_url: str, place: dict[str, str], tmp_path: Path) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    file, wrong = tmp_path / "rules.csv", tmp_path / "wrong.txt"
+    wrong.write_text("*@a.example\n*@*\n")
+    console("tenants", "add", "acme", **environ)
+
+    imported = console("rules", "import", str(RULES), "--tenant", "acme", **environ)
+    console("rules", "put", "*@A.example", "--everybody", "--note", "=court order", **environ)
+    console("rules", "put", "+33612345678", "--tenant", "acme", **environ)
+    refused = console("rules", "import", str(wrong), "--tenant", "acme", **environ)
+    tried = json.loads(console("rules", "test", "Contact@a.example", "--tenant", "acme", "--json", **environ).output)
+    file.write_text(console("rules", "export", "--tenant", "acme", **environ).output)
+    again = console("rules", "import", str(file), "--tenant", "acme", "--replace", **environ)
+    deleted = console("rules", "delete", "contact@*", "--tenant", "acme", **environ)
+
+    assert imported.output == "2 added, 0 changed, 0 unchanged, 0 removed\n"
+    assert "line 2: '*@*' is no rule: it would stop everybody" in said(refused)
+    assert [(one["tenant"], one["pattern"]) for one in tried] == [("", "*@a.example"), ("acme", "contact@*")]
+    assert again.output == "0 added, 0 changed, 3 unchanged, 0 removed\n"
+    assert deleted.exit_code == 0
+    assert console("rules", "export", "--text", "--tenant", "acme", **environ).output == (
+        "*@competitor.example\n+33612345678\n"
+    )
+    assert "'=court order" in console("rules", "export", "--everybody", **environ).output
+    assert console("rules", "test", "bo@b.example", "--tenant", "acme", **environ).exit_code == 1
 
 
 def test_a_dead_entry_is_found_shown_and_dropped(redis_url: str, place: dict[str, str]) -> None:
