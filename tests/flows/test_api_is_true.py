@@ -120,6 +120,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/domains/{domain}/check": {"domain": rotated[:1]},
         "/v1/domains/{domain}/rotate": {"domain": rotated[:1]},
         "/v1/domains/{domain}/activate": {"domain": rotated[1:]},
+        **await known_rules(stack),
         "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(MANY)]},
         "/v1/suppressions": {"limit": ["1", "1000"], "after": [""]},
         "/v1/events": {
@@ -137,6 +138,21 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/mailbox/{id}/html": mailed,
         "/mailbox/{id}/source": mailed,
         "/mailbox/{id}/parts/{number}": {**mailed, "number": ["0", "1", "2", "3"]},
+    }
+
+
+async def known_rules(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Rules to be shown and deleted."""
+    operators = await stack.new_key("house", "operator")
+    patterns = [f"*@known-{at}.example" for at in range(MANY)]
+    for path, key in (("/v1/suppression-rules", None), ("/v1/installation/suppression-rules", operators)):
+        for pattern in patterns:
+            assert (await stack.call("PUT", f"{path}/{pattern}", key=key))[0] == 201
+    paths = ("/v1/suppression-rules", "/v1/installation/suppression-rules")
+    return {
+        **{path: {"limit": ["1", "1000"], "after": [""], "matching": ["ana@known-1.example"]} for path in paths},
+        **{f"{path}/{{pattern}}": {"pattern": patterns} for path in paths},
+        **{f"{path}/import": {"replace": ["false"]} for path in paths},
     }
 
 
