@@ -135,26 +135,54 @@ def channels_fault(pattern: str, channels: Sequence[str]) -> str:
 
 
 class RuleSet:
-    """The rules of one tenant, for looking up: what an address costs does not grow with their number."""
+    """The rules of one tenant, for looking up: what an address costs does not grow with their number. They are apart by
+    what of an address they look at, and no text is put together for one that none concerns."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_below", "_domains", "_locals", "_others", "_size")
 
     def __init__(self, rules: Iterable[Named]) -> None:
-        self._known: dict[str, int] = {
-            pattern: sum(_BIT[channel, rule.scope] for channel in rule.channels) for pattern, rule in rules
-        }
+        self._others: dict[str, int] = {}
+        self._locals: dict[str, int] = {}
+        self._domains: dict[str, int] = {}
+        self._below: dict[str, int] = {}
+        self._size = 0
+        for pattern, rule in rules:
+            self._size += 1
+            local, _, domain = pattern.rpartition("@")
+            bits = sum(_BIT[channel, rule.scope] for channel in rule.channels)
+            if domain == "*":
+                self._locals[local] = bits
+            elif local == "*" and domain.startswith("*."):
+                self._below[domain[1:]] = bits
+            elif local == "*":
+                self._domains[domain] = bits
+            else:
+                self._others[pattern] = bits
 
     def __len__(self) -> int:
-        return len(self._known)
+        return self._size
 
     def match(self, channel: str, stream: str, address: str) -> str | None:
         """The pattern of a rule, the narrowest first, that stops this stream for the normalised address by this
         channel; None if there is none."""
         asked = _ASKED.get((channel, stream == MARKETING_STREAM), 0)
-        known = self._known
-        for pattern in candidates(address):
-            if known.get(pattern, 0) & asked:
-                return pattern
+        if self._others.get(address, 0) & asked:
+            return address
+        local, at, domain = address.rpartition("@")
+        if not at:
+            return None
+        if self._locals.get(local, 0) & asked:
+            return f"{local}@*"
+        if self._domains.get(domain, 0) & asked:
+            return f"*@{domain}"
+        return self._match_below(asked, domain) if self._below and not domain.startswith("[") else None
+
+    def _match_below(self, asked: int, domain: str) -> str | None:
+        dot = domain.find(".")
+        while dot >= 0:
+            if self._below.get(domain[dot:], 0) & asked:
+                return f"*@*{domain[dot:]}"
+            dot = domain.find(".", dot + 1)
         return None
 
 
