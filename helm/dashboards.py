@@ -352,6 +352,13 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Stopped by rules",
+                "Whom do rules stop, those of tenants and those of the operator?",
+                "sum by (whose) (rate(estafette_rules_matched_total[5m]))",
+                "{{whose}}",
+                "ops",
+            ),
+            Panel(
                 "Mail received",
                 "What comes to the return path, and how is it answered?",
                 "sum by (code) (rate(estafette_bounces_mails_total[5m]))",

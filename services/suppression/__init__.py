@@ -1,11 +1,12 @@
 """Suppression: who must not be mailed, and why. Hard bounces, complaints and unsubscriptions enter by themselves.
 
 Reads:     the stream `events` (group `suppression`): Bounced (hard), Complained, Unsubscribed; HTTP
-           GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; rules (`rules_http.py`).
+           GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; rules (`rules_http.py`), lists of
+           recipients (`memberships_http.py`).
 Writes:    `events`: Suppressed when an address enters a list, Reactivated when it leaves by the API, Acted when the
            operator's rules change.
 Owns:      a list per tenant: `suppressed`, `suppressed_index`, and the marks in `suppression_applied`; `rules` and
-           `rule_versions`.
+           `rule_versions`; `lists` and `list_map`.
 Promises:  a fact is on the list within a second, and what it means is applied once: a repeat of it does not list an
            address again that somebody has removed since. What the list says and what the events say is one step. An
            answer of 200 or 201 means that it is stored. A stronger reason is never replaced by a weaker one.
@@ -14,4 +15,5 @@ Promises:  a fact is on the list within a second, and what it means is applied o
           │
           ╰──→ store.py ══Redis══→ http.py      and everybody else looks up by shared/redis/suppression.py
                rules.py ══Redis══→ rules_http.py        whether a rule concerns an address: shared/words/rules.py
+               memberships.py ══Redis══→ memberships_http.py    who is on a list: shared/redis/members.py
 """

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.process import clock
-from shared.redis import addressed, bus, keys, lua
+from shared.redis import bus, keys, lua, members
 from shared.redis.addressed import Addressed, Place
 from shared.redis.redis import Client, Script
 from shared.redis.suppression import EVERYBODY, Listed, Said, SuppressionList, entries
@@ -115,13 +115,11 @@ class _Gone(msgspec.Struct, frozen=True, array_like=True):
 _ADD = Script.of(
     __file__,
     "store_add",
-    begins=addressed.LUA,
+    begins=members.LUA,
     names=lua.places(ENTRY=Entry, SAID=Said, ADDED=_Added),
     kept=True,
 )
-_REMOVE = Script.of(
-    __file__, "store_remove", begins=addressed.LUA, names=lua.places(ENTRY=Entry, GONE=_Gone), kept=True
-)
+_REMOVE = Script.of(__file__, "store_remove", begins=members.LUA, names=lua.places(ENTRY=Entry, GONE=_Gone), kept=True)
 
 
 class Lists:
@@ -151,7 +149,7 @@ class Lists:
         return entered
 
     async def _add(self, p: int, tenant: str, some: Sequence[tuple[Addition, Entry]]) -> list[int]:
-        names = [keys.events(p), keys.suppressions(p, tenant), keys.suppressions_said(p, tenant)]
+        names = [keys.events(p), keys.suppressions(p, tenant), keys.suppressions_said(p, tenant), keys.lists(p, tenant)]
         before = len(names)
         ready = []
         for addition, entry in some:
@@ -173,7 +171,7 @@ class Lists:
             going = [(index, entry) for index in indexes for entry in wanted[index].gone]
             for start in range(0, len(going), _BATCH):
                 part = going[start : start + _BATCH]
-                names = [keys.events(p), keys.suppressions(p, tenant)]
+                names = [keys.events(p), keys.suppressions(p, tenant), keys.lists(p, tenant)]
                 leaving = [_Gone(removals[i].address, one.kind, one.list, one.strength) for i, one in part]
                 told = [_reactivated(removals[i], one) if removals[i].is_told else b"" for i, one in part]
                 args: list[str | bytes | int] = [events.MAJOR_VERSION, msgspec.msgpack.encode(leaving), *told]

@@ -4,7 +4,9 @@
 -- for no shorter time than either. What is known of it is of the stronger, but the diagnostic is the last. What has
 -- expired is as if it were not there, and goes with the next change. (`shared.words.scopes.merged` says the same.)
 --
--- KEYS     events, map of the entries, map of what is known of them, marks of facts
+-- Who enters for one list has left it, if they were on it (`shared.redis.members`).
+--
+-- KEYS     events, map of the entries, map of what is known of them, the tenant's lists, marks of facts
 -- ARGV     lifetime of a mark, version of the event, the additions (msgpack), then of each the event, '' for none
 -- Answers  for each: 1 it is new for that channel and scope, 0 it was there, -1 this fact was applied before
 
@@ -67,6 +69,10 @@ local function add(one, told)
   if at then holds = merge(alive[at], new) else alive[#alive + 1] = new end
   addressed_set(base, address, cmsgpack.pack(alive))
   note(address, new, words, holds)
+  local is_of_mail = new[ENTRY.kind] < 3  -- the first channel: lists are of those who are written to
+  if new[ENTRY.list] ~= '' and is_of_mail then
+    members_leave(KEYS[4], new[ENTRY.list], address, string.format('%.0f', new[ENTRY.first_ms]))
+  end
   if at then return 0 end
   if told ~= '' then redis.call('XADD', KEYS[1], '*', 't', 'Suppressed', 'v', ARGV[2], 'b', told) end
   return 1
@@ -74,7 +80,7 @@ end
 
 for i, one in ipairs(cmsgpack.unpack(ARGV[3])) do
   local mark = one[ADDED.mark]
-  if mark > 0 and not redis.call('SET', KEYS[3 + mark], '1', 'NX', 'PX', ARGV[1]) then
+  if mark > 0 and not redis.call('SET', KEYS[4 + mark], '1', 'NX', 'PX', ARGV[1]) then
     answers[i] = -1
   else
     answers[i] = add(one, ARGV[3 + i])

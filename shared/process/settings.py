@@ -191,6 +191,8 @@ class Quotas(Section, frozen=True, kw_only=True):
     intake_chunks: NotNegative = 50_000
     #: Of who must not be mailed, such as `*@exemple.fr`; every process that mails keeps them.
     rules: Annotated[int, Meta(ge=0, le=100_000)] = 10_000
+    #: That somebody is on, or has left. Leaving one is never refused.
+    lists: NotNegative = 1_000
 
     def by_name(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in self.__struct_fields__}

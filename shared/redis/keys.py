@@ -6,6 +6,7 @@ catch-all mailbox. A job, a site and an address each belong to one partition (`s
 partition below.
 """
 
+from hashlib import sha1
 from typing import Literal
 
 #: By what a message leaves; a relay asks for what leaves by its own.
@@ -536,6 +537,22 @@ def former_suppressed(p: int, tenant: str) -> str:
 def former_suppressed_index(p: int, tenant: str) -> str:
     """zset, normalised address, score 0 · addresses of that list which are to be converted · until they are"""
     return f"est:{{p{p}}}:suppressed_index:{tenant}"
+
+
+# Lists of a tenant, in the partition of the address
+
+
+def lists(p: int, tenant: str) -> str:
+    """set of names · the tenant's lists that an address of this partition is on, or has left
+    (`shared.redis.members`) · while there is one"""
+    return f"est:{{p{p}}}:lists:{tenant}"
+
+
+def list_map(p: int, tenant: str, name: str, state: str) -> str:
+    """map of addresses (`shared.redis.addressed`), normalised address → ms · who `joined` the list, or has `left` it,
+    and when; its name as a SHA-1, since it may have any characters · until they do the other, or are forgotten"""
+    digest = sha1(name.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+    return f"{lists(p, tenant)}:{digest}:{state}"
 
 
 # Rules of who must not be mailed, in one place: a change is seen by the version that every check asks for

@@ -20,6 +20,7 @@ QUOTAS = {
     "idempotency_keys": "Idempotency-Keys of the last 24 hours",
     "intake_chunks": "parts of jobs (500 recipients each) that wait to be queued, in each lane",
     "rules": "rules of who must not be mailed",
+    "lists": "lists of recipients that somebody is on, or has left",
 }
 _QUOTAS = "Which quota. " + " ".join(f"`{name}`: {meaning}." for name, meaning in QUOTAS.items())
 

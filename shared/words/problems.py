@@ -76,6 +76,7 @@ PROBLEMS: dict[str, Kind] = {
     "invalid_rule": Kind(
         422, "Invalid rule", "A rule of who must not be mailed cannot be read; of a file `faults` has each line."
     ),
+    "invalid_list": Kind(422, "Invalid list", "No list can have that name."),
     "nothing_appended": Kind(
         422, "Nothing appended", "No line of the body has a recipient who can be stored; `faults` lists what was found."
     ),
@@ -85,6 +86,7 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_job": Kind(404, "Unknown job", "There is no such job (any more), or it is another tenant's."),
     "unknown_message": Kind(404, "Unknown message", "There is no such message, or it is another tenant's."),
     "unknown_suppression": Kind(404, "Unknown suppression", "The address is not on the tenant's suppression list."),
+    "unknown_member": Kind(404, "Unknown member", "The address neither joined nor left that list."),
     "unknown_rule": Kind(404, "Unknown rule", "There is no such rule of who must not be mailed."),
     "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
     "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
@@ -129,6 +131,9 @@ PROBLEMS: dict[str, Kind] = {
     "already_over": Kind(409, "Already over", "The time until which it should hold has passed."),
     "not_suspended": Kind(409, "Not suspended", "No operator suspended it: GET /v1/stops lists what is stopped."),
     "cannot_replay": Kind(409, "Cannot replay", "It is understood no better now: it would be buried again."),
+    "kept_off_list": Kind(
+        409, "Kept off list", "The suppression list has an entry of that list which the recipient did not make."
+    ),
     "not_moved": Kind(409, "Not moved", "Its mail leaves by the usual pool."),
     "suppression_protected": Kind(
         409, "Suppression protected", "An operator listed the address, and only an operator takes it off."

@@ -50,6 +50,7 @@ AIOHTTP = {
     "services/operator/letters.py",
     "services/operator/traces.py",
     "services/suppression/operators.py",
+    "services/suppression/memberships_http.py",
     "services/suppression/rules_http.py",
     "services/tracking/__main__.py",
 }
@@ -67,6 +68,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/encryption.py": {"time"},
     "services/console/restore.py": {"secrets"},
     "services/console/route.py": {"asyncio", "time"},
+    "services/console/lists.py": {"secrets"},
     "services/console/rules.py": {"secrets"},
     "services/console/session.py": {"asyncio"},
     "services/console/settings.py": {"os"},
@@ -132,6 +134,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/survey.py": {"asyncio"},
     "services/local/run.py": {"asyncio", "os", "signal", "socket", "time"},
     "services/console/tail.py": {"asyncio"},
+    "services/suppression/memberships_http.py": {"aiohttp"},
     "services/suppression/rules_http.py": {"aiohttp", "asyncio"},
     "services/tracking/recorder.py": {"asyncio"},
     "services/tracking/spool.py": {"os"},

@@ -12,7 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 #: What begins scripts is none by itself: it has no answer.
 BEGINNINGS = ("_common", "_index_parked")
 #: Beginnings that a module offers to those of other modules.
-OFFERED = {"addressed.LUA": ROOT / "shared/redis/addressed_common.lua"}
+_MAPS = ROOT / "shared/redis/addressed_common.lua"
+OFFERED = {"addressed.LUA": (_MAPS,), "members.LUA": (_MAPS, ROOT / "shared/redis/members_common.lua")}
+OFFERED_FILES = {file for files in OFFERED.values() for file in files}
 #: What Redis gives a script, and what of Lua ours take.
 GIVEN = {
     "KEYS", "ARGV", "redis", "cmsgpack", "struct", "bit",
@@ -44,11 +46,12 @@ def called_by(source: Path) -> Iterator[list[Path]]:
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Script.of"):
             offered = [ast.unparse(option.value) for option in node.keywords if option.arg == "begins"]
             names = [ast.literal_eval(name) for name in node.args[1:]]
-            yield [OFFERED[name] for name in offered] + [source.with_name(f"{name}.lua") for name in names]
+            begins = [file for name in offered for file in OFFERED[name]]
+            yield begins + [source.with_name(f"{name}.lua") for name in names]
 
 
 def named_by(source: Path) -> set[Path]:
-    return {file for files in called_by(source) for file in files} - set(OFFERED.values())
+    return {file for files in called_by(source) for file in files} - OFFERED_FILES
 
 
 def undeclared(script: str) -> set[str]:
@@ -73,7 +76,7 @@ def test_each_script_is_called_by_the_module_after_which_it_is_named_and_by_no_o
     assert [
         str(one)
         for one in scripts()
-        if one not in OFFERED.values() and not any(one in named for named in callers.values())
+        if one not in OFFERED_FILES and not any(one in named for named in callers.values())
     ] == []
     for source, named in callers.items():
         assert [str(one) for one in named if not one.is_file() or not one.stem.startswith(f"{source.stem}_")] == []
