@@ -121,6 +121,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/domains/{domain}/rotate": {"domain": rotated[:1]},
         "/v1/domains/{domain}/activate": {"domain": rotated[1:]},
         **await known_rules(stack),
+        **await known_members(stack),
         "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(MANY)]},
         "/v1/suppressions": {"limit": ["1", "1000"], "after": [""]},
         "/v1/events": {
@@ -138,6 +139,19 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/mailbox/{id}/html": mailed,
         "/mailbox/{id}/source": mailed,
         "/mailbox/{id}/parts/{number}": {**mailed, "number": ["0", "1", "2", "3"]},
+    }
+
+
+async def known_members(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Who is on a list, and whose entry of another keeps them off."""
+    people = [f"member-{at}@api.test" for at in range(MANY)]
+    assert (await stack.call("POST", "/v1/lists/known/members", {"addresses": people}))[0] == 200
+    kept_off = {"reason": "manual", "scope": "list:other"}
+    assert (await stack.call("PUT", "/v1/suppressions/member-0@api.test", kept_off))[0] == 201
+    return {
+        "/v1/lists": {"limit": ["1", "1000"], "after": [""]},
+        "/v1/lists/{list}/members": {"list": ["known"], "limit": ["1", "1000"], "after": [""], "state": ["joined"]},
+        "/v1/lists/{list}/members/{address}": {"list": ["known", "other"], "address": people},
     }
 
 

@@ -74,6 +74,11 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "dead drop": ("events.0.1-0", "--why", "no use"),
     "suppressions list": ("acme",),
     "suppressions show": ("acme", "ana@exemple.fr"),
+    "lists list": ("acme",),
+    "lists show": ("acme", "ana@exemple.fr"),
+    "lists members": ("acme", "news"),
+    "lists join": ("acme", "news", "ana@exemple.fr"),
+    "lists leave": ("acme", "news", "ana@exemple.fr"),
     "rules list": ("--tenant", "acme"),
     "rules put": ("*@exemple.fr", "--tenant", "acme"),
     "rules delete": ("*@exemple.fr", "--everybody"),
@@ -166,6 +171,13 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("suppressions", "show", "there", "nonsense"), "not an address"),
     (("suppressions", "show", "nobody", "ana@exemple.fr"), "nobody"),
     (("suppressions", "list", "nobody"), "nobody"),
+    (("lists", "list", "nobody"), "nobody"),
+    (("lists", "show", "there", "nonsense"), "not an address"),
+    (("lists", "members", "nobody", "news"), "nobody"),
+    (("lists", "join", "there", "x" * 65, "ana@exemple.fr"), "no list can be called"),
+    (("lists", "join", "there", "news", "nonsense"), "not an address"),
+    (("lists", "leave", "nobody", "news", "ana@exemple.fr"), "nobody"),
+    (("lists", "join", "there", "news"), "ADDRESSES"),
     (("rules", "list"), "--everybody"),
     (("rules", "list", "--tenant", "there", "--everybody"), "--everybody"),
     (("rules", "list", "--tenant", "nobody"), "nobody"),
@@ -450,6 +462,30 @@ def test_a_check_that_finds_something_has_exit_code_1(redis_url: str, place: dic
     assert "not as they should be: " in checked.output
     assert "none holds a lease: no mail is sent" in doctor.output
     assert "is not on the list of acme" in absent.output
+
+
+def test_lists_are_joined_left_and_shown(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+    console("rules", "put", "*@b.example", "--tenant", "acme", **environ)
+
+    joined = console("lists", "join", "acme", "news", "Ana@a.example", "bo@b.example", **environ)
+    left = console("lists", "leave", "acme", "news", "ana@a.example", **environ)
+    listed = json.loads(console("lists", "list", "acme", "--json", **environ).output)
+    members = json.loads(console("lists", "members", "acme", "news", "--json", **environ).output)
+    shown = json.loads(console("lists", "show", "acme", "ana@a.example", "--json", **environ).output)
+    nowhere = console("lists", "show", "acme", "cleo@a.example", **environ)
+
+    assert joined.exit_code == 1
+    assert [line.split() for line in joined.output.splitlines()[1:]] == [
+        ["ana@a.example", "joined", "-", "-"],
+        ["bo@b.example", "joined", "-", "rule"],
+    ]
+    assert left.output == "1 left news\n"
+    assert listed == [{"name": "news", "members": 1, "left": 1}]
+    assert [one["address"] for one in members] == ["bo@b.example"]
+    assert [(one["list"], one["state"], one["stopped"]) for one in shown] == [("news", "left", "unsubscribed")]
+    assert nowhere.exit_code == 1
 
 
 def test_rules_are_put_tried_exported_and_read_back(redis_url: str, place: dict[str, str], tmp_path: Path) -> None:
