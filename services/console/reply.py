@@ -1,4 +1,4 @@
-"""`estafette reply "421 4.7.0 …"`: which shaping rule knows a reply, and what the relay would do."""
+"""`estafette reply "421 4.7.0 …"`: what a reply says and of whom, which rule knows it, and what the relay would do."""
 
 import re
 from pathlib import Path
@@ -18,10 +18,11 @@ _STAGES = ("greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot")
 @click.option("--stage", type=click.Choice(_STAGES), default="rcpt", show_default=True, help="What it answers to.")
 @as_json
 def reply(line: str, site: str, stage: str, as_json: bool) -> None:
-    """What the relay would do about a reply: the rule that knows it, and the outcome for the message."""
+    """What a reply says and whom it is about, the shaping rule that knows it, and what the relay would do."""
     from services.relay.message.outcome import Bounce, Defer, outcome
     from services.relay.traffic import shaping
     from services.relay.words.reply import Reply
+    from shared.words.replies import classify
 
     found = _LINE.fullmatch(line.strip())
     if found is None:
@@ -35,7 +36,11 @@ def reply(line: str, site: str, stage: str, as_json: bool) -> None:
         fail(f"relay.shaping_file: {own}: {faults}")
     rule = rules.rule_of(site, read)
     end = outcome(read, rule)
+    means = classify(read.code, read.enhanced or None, read.text, read.stage, site)
     said = {
+        "class": means.reason,
+        "class_kind": means.kind,
+        "about": means.about,
         "rule": rule.name if rule else None,
         "action": rule.action if rule else None,
         "for_s": rule.for_s if rule else None,
@@ -46,6 +51,7 @@ def reply(line: str, site: str, stage: str, as_json: bool) -> None:
     if as_json:
         show_json(said)
         return
+    click.echo(f"class: {means.reason} ({means.kind}, about {means.about})")
     click.echo(f"rule: {said['rule'] or 'none knows it'}")
     if rule is not None:
         click.echo(f"action: {rule.action}" + (f" for {rule.for_s} s" if rule.for_s else ""))
