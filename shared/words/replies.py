@@ -1276,6 +1276,12 @@ def _kanji(found: re.Match[str]) -> str:
         return found[0]
 
 
+def reply_codes(text: str) -> tuple[int | None, str | None]:
+    """Reply code and enhanced status code that `text` carries, as in `host mx.example said: 550-5.1.1 User unknown`."""
+    said = take_apart(text)
+    return said.code, said.enhanced
+
+
 @lru_cache(maxsize=2_048)  # a busy site says the same thing a thousand times
 def _by_text(text: str) -> int | None:
     """The first rule of _ALL_RULES that is found."""
