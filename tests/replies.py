@@ -328,7 +328,7 @@ SAID: tuple[Said, ...] = (
     Said("Barracuda", "barracuda", "mail", "554 Service unavailable; Client host [192.0.2.1] blocked using Barracuda Reputation; http://bbl.barracudacentral.com/q.cgi?ip=192.0.2.1", "block blocklisted", "defer", "rest_source"),
     Said("Barracuda", "barracuda", "dot", "550 permanent failure for one or more recipients (ana@example.fr:blocked)", "block policy", "bounce", "none"),
     Said("SpamAssassin", "mx.example.net", "dot", "550 5.7.1 Message scored as spam by SpamAssassin", "block spam", "bounce", "none"),
-    Said("Symantec", "mx.example.net", "dot", "553-Message filtered. Refer to the Troubleshooting page at http://www.symanteccloud.com/troubleshooting for more information. (#5.7.1)", "block policy", "bounce", "none"),
+    Said("Symantec", "mx.example.net", "dot", "553-Message filtered. Refer to the Troubleshooting page at http://www.symanteccloud.com/troubleshooting for more information. (#5.7.1)", "block spam", "bounce", "none"),
     Said("Trend Micro", "mx.example.net", "mail", "550 5.7.1 Service unavailable; Client host [192.0.2.1] blocked using Trend Micro RBL+", "block blocklisted", "defer", "rest_source"),
     Said("Mimecast", "mimecast", "greeting", "451 IP temporarily blacklisted - https://community.mimecast.com/docs/DOC-1369#451", "block blocklisted", "defer", "rest_source"),
     Said("Mimecast", "mimecast", "rcpt", "451 Account service is temporarily unavailable - https://community.mimecast.com/docs/DOC-1369#451", "soft system_unavailable", "defer", "defer_recipient"),

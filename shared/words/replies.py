@@ -136,6 +136,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"verification in progress",
             r"unverified address: (connect|lost|conversation|timeout|host or domain)",
             r"temporary (lookup|address verification|alias|directory|user|recipient|ldap) (error|failure|problem)",
+            r"(user|recipient|address) lookup fail\w*: |unknown user lookup fail",
             r"(unable|could not|cannot) (to )?(be )?verif(y|ied) (the )?(user|recipient|address).{0,40}(now|later|"
             r"moment)",
         ),
@@ -151,7 +152,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"command (died|failed|exited|was killed)",
             r"command output:",
             r"mailer error \d",
-            r"(^[\d. ]{0,12}|[;\"'] ?)(procmail|maildrop|vacation|vdelivermail|deliver|filter|pipe|"
+            r"(^[\d. ]{0,24}|[;\"'] ?)(procmail|maildrop|vacation|vdelivermail|deliver|filter|pipe|"
             r"spamc): (?!.{0,30}(locked|quota|full))",
             r"pipe to [|/]",
             r"(address_pipe|address_file|address_reply) transport",
@@ -173,7 +174,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         (
             r"receiving (mail|e-?mail|messages) (too quickly|at a rate)",
             r"receiving too many (mail|e-?mail|message)s",
-            r"recipient thread limit",
+            r"recipient thread limit|frequency of receiving",
             r"exceeding receiving limits",
             r"message receive limit",
             r"limit for the number of messages they can receive",
@@ -218,6 +219,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"message submission rate",
             r"limits for how many messages",
             r"too many recipients",
+            r"(maximum|per-domain) connection limit",
             r"trop de connexions",
             r"rate[- ]?limit(?!ed because)",
             r"throttl",
@@ -261,6 +263,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"(blocked|rejected|listed) (using|by|in|at|on) [a-z0-9-]+\.[a-z0-9.-]+",
             r"client host.{0,20} (is )?blocked",
             r"\bdt:rbl\b",
+            r"\((rtr|con|rly|dyn|hvu):[a-z]+\d*\)",  # AOL's
             r"adresse ip source bloquee",
             r"\bip( address)?( \S+)? (is |has been |was )?(temporarily )?(blocked|banned|listed)",
             r"your (mail ?server|host|network).{0,60}(blocked|banned|listed)",
@@ -292,6 +295,9 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"recipient('s)? (preferences|rules|privacy|filter|settings)",
             r"due to (user|recipient) (rules|preferences|filters?)",
             r"user reject",
+            r"(recipient|user|this address) is (not|only) accepting mail",
+            r"subscribed to this group|solving a captcha|(server|sender|you) requires? confirmation",
+            r"suppressed sending|suppression list",
             r"rcp-p[23]\b",
             r"protected by (a )?(challenge|mailinblack|boxbe|spamarrest|this)",
         ),
@@ -307,6 +313,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"spf\.pobox|spf_",
             r"sender policy framework",
             r"unauthenticated",
+            r"\bauth failed",
+            r"authentification (requise|invalide|echou)",
             r"authentication (checks? )?(is )?(fail|requir|credential|unsuccess|needed)",
             r"authenticat\w+.{0,40}(first|before sending|in your (e-?mail|mail) client)",
             r"(turn on|enable|requires?|use|using|need) smtp[- ]?auth",
@@ -344,6 +352,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"reverse (dns|host ?name|lookup|mapping)",
             r"\brdns\b",
             r"cannot (find|resolve) your (reverse )?(host ?name|address)",
+            r"unresolvable relay host name",
             r"(?<!relaying denied\. )(?<!relaying denied )ip name lookup failed",
             r"(client|your) host.{0,40}(no|without) (valid )?(host)?name",
         ),
@@ -362,7 +371,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"illegal) "
             r"(envelope |smtp |outbound )?(senders?|mail[- ]from|return[- ]path|reverse[- ]path|from address)\b",
             r"(callout|called):? \S+ .{0,60}mail from",
-            r"sender (verif|domain|not allowed|denied|address verification|callout)",
+            r"sender (verif|domain|not allowed|denied|address verification|call(out|back))",
+            r"in (the )?from:?( header|:)|mail from\W{1,2}failed",
             r"^(\d{3}[ -])?verification failed for <>",
             r"domain of (the )?sender",
             r"unresolvable rfc\.?5321",
@@ -375,9 +385,16 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"from: domain is invalid",
             r"envelope senders?.{0,40}(rejected|blocked|denied|invalid|badmail|not allowed)",
             r"badmailfrom",
+            r"mail ?from.{0,60}mismatch|verify mail ?from failed",
+            r"\bforg(ed|ery)\b(?!.{0,30}h?elo)",
+            r"\byour (e-?mail )?(account|address|domain|mailbox)\b.{0,30}\b(is|has|was|does)\b.{0,20}"
+            r"(disabled|suspended|blocked|locked|not\b|banned|rejected|unknown|invalid)",
+            r"sending (for|from) (this|your) (account|address)",
             r"\bdns-[pt][12]\b",  # Facebook's list of codes
             r"bad outbound sender",
-            r"\bbatv\b",
+            r"\bbatv\b|backscatter|unsigned dsn|no third-party dsns",
+            r"purported responsible address|mismatches client ip|senderfilterconfig",
+            r"sender.{0,20}not (pre-approved|in my domain)|mta or the sender has not",
             r"(emetteur|expediteur).{0,40}(invalide|inconnu|refuse|rejete|n'existe|introuvable|bloque)",
             r"absender.{0,40}(abgelehnt|ungue?ltig|unbekannt|existiert|nicht|gesperrt)",
             r"(remitente|mittente|remetente|nadawc\w*|avsandar\w*|afsender\w*|avsender\w*).{0,40}"
@@ -416,7 +433,10 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"\bunsolicited\b",
             r"\bjunk ?mail",
             r"bulk e-?mail",
-            r"(message )?content (was |filter )?(rejected|refused|blocked|denied|rejection)",
+            r"\bsuspected\b",
+            r"message filtered|filtered message",
+            r"mass[- ]mail|bulk[ ./-]?advertis|rejecting (mail|banned) content",
+            r"(message )?content (was |filter )?(reject|refused|blocked|denied)",
             r"content filter",
             r"banned content|unacceptable content|prohibited content",
             r"mail rejete",
@@ -441,6 +461,10 @@ TEXT_RULES: tuple[TextRule, ...] = (
         (
             r"reputation",
             r"bad ip profile",
+            r"dynamic[ -/]?(ip|host|address|zombie)|hosts? with dynamic|dial-?up",
+            r"open proxy|sender ip (address )?(rejected|blocked)|sending ips|unwanted messages have been sent",
+            r"accepting (e-?)?mail from your (ip|host|server|network)|: invalid ip|invalid ip for",
+            r"\bip is (rejected|hangup)",
             r"\bhl:(rep|mep|ihu|ipb)\b",
             r"user complaints",
             r"complaint (rate|level)",
@@ -465,8 +489,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"(message|mail) (size|length).{0,30}exceed",
             r"exceed(s|ed)?.{0,30}(maximum|max|fixed|inbound)? ?message size",
             r"(?<!file size )exceeds?.{0,30}(maximum|max|fixed) size",
-            r"(?<!mailbox )size limit exceeded",
-            r"\blines? (is )?too long",
+            r"(?<!mailbox )size limit exceeded|line limit exceeded|header size exceeds",
+            r"\blines? (is )?too long|larger than the (current )?system limit",
             r"message trop (gros|volumineux)",
             r"taille (limite|maximale?) d",
             r"nachricht (ist )?zu gross",
@@ -519,6 +543,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         "block",
         "tls_required",
         (
+            r"tls\S* connection required",
             r"(tls|encryption) (is )?(required|needed)",
             r"requiretls",
             r"requires encryption",
@@ -546,7 +571,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         "block",
         "protocol",
         (
-            r"bare <?(lf|cr|newline|line ?feed)",
+            r"(bare|stray) <?(lf|cr|newline|line ?feed)",
             r"syntax error",
             r"bad sequence of commands",
             r"protocol (error|violation)",
@@ -557,6 +582,13 @@ TEXT_RULES: tuple[TextRule, ...] = (
         ),
         "550-5.7.1 Messages missing a valid Message-ID header are not accepted.",
         but_not="553 5.1.3 Bad recipient address syntax",
+    ),
+    TextRule(
+        "soft",
+        "relaying_denied",
+        (r"\brelay(ing)?( access)?( (to|for) [^.;:]{1,40})? (is )?(denied|not (permitted|allowed)|prohibited)",),
+        "554 5.7.1 <ana@example.fr>: Relay access denied",
+        but_not="550 5.1.1 <ana@example.fr>: User unknown in relay recipient table",
     ),
     # About the recipient.
     TextRule(
@@ -571,9 +603,9 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"exceed(s|ing|ed)? (its |their |the )?(mailbox |disk |allowed )?(quota|size)(?! of)",
             r"exhausted (the |its |their )?allowed storage",
             r"quota (exceed|violation|limit)",
-            r"\bdis[ck] quota",
+            r"dis[ck] ?quota",
             r"not have enough (storage )?space",
-            r"no space left on device",
+            r"no space left on device|file too large",
             r"too much mail data",
             r"too many (messages|mails) (on|in) (the |its |their )?(server|mailbox|inbox)",
             r"(exceed|exceeded|over) (its |their |the )?(disk |storage )?space limit",
@@ -585,15 +617,15 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"full (mailbox|inbox)",
             r"(mailbox|inbox|maildir|mail ?store|storage|mailfolder) (is )?(full|size limit)",
             r"boite.{0,40}(pleine|saturee|remplie)",
-            r"(quota|espace).{0,20}(depasse|epuise|insuffisant)",
+            r"(quota|espace).{0,20}(depasse|epuise|insuffisant)|depasse (son|sa|le|la) (quota|taille|limite|capacite)",
             r"(postfach|mailbox|briefkasten).{0,30}(voll|u?e?berfue?llt)",
             r"(speicherplatz|kontingent|quota).{0,30}(erschop|erschoep|voll|u?e?berschritten|aufgebraucht)",
             r"zu ?viele (e-?)?mails auf dem server",
-            r"(buzon|casilla|bandeja).{0,20}llen[oa]",
+            r"(buzon|casilla|bandeja|mailbox|cuenta).{0,40}llen[oa]",
             r"(cuota|cota|quota|limite|espacio).{0,30}(excedid|superad|sobrepasad|ultrapassad|agotad|esgotad)",
-            r"casella.{0,20}pien[ao]",
+            r"casella.{0,40}pien[ao]",
             r"(spazio|quota).{0,20}(esaurit|superat)",
-            r"caixa.{0,30}(cheia|lotada)",
+            r"caixa.{0,50}(cheia|lotada)",
             r"(mailbox|postvak|brievenbus).{0,20} vol\b",
             r"(skrzynk|konto).{0,30}(pelna|przepelnion|zapelnion)|przepelnion\w+ skrzynk",
             r"przekroczon\w+.{0,40}(limit|miejsca|pojemnosc|quota)",
@@ -622,7 +654,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         (
             rf"{_WHO}( <>)?( is| has been| was)? temporar(il)?y (been )?(disabled|suspended|inactive|locked|blocked|"
             rf"closed)",
-            r"temporar(il)?y (disabled|suspended|inactive|locked)",
+            r"(?<!delivery )temporar(il)?y (disabled|suspended|inactive|locked)",
             r"(disabled|suspended|locked|blocked) temporar",
             r"(vorubergehend|voruebergehend|zeitweise).{0,20}(gesperrt|deaktiviert)",
             r"temporairement (suspendu|desactive|bloque)",
@@ -648,9 +680,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"is (now )?disabled with mta",
             r"(user or domain|address) is (administratively )?disabled",
             r"due to (extended |long )?inactivity",
-            r"no longer (active|available|in use|valid|employed|with|works?|on (this|the) server|accepts? (e-?)?mail|"
-            r"exists|"
-            r"monitored|used|in service|operational|an employee|a valid|receiv)",
+            r"no longer (active|available|in use|valid|employed|with|works? (here|for|at)|on (this|the) server|"
+            r"accepts? (e-?)?mail|exists|monitored|used|in service|operational|an employee|a valid|receiv)",
             r"not currently being accepted for this mailbox",
             r"(left|leaves) (the |our )?(company|organi[sz]ation)",
             r"account.{0,20}not (yet )?activated",
@@ -695,7 +726,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
         "mailbox_moved",
         (
             r"user not local; ",
-            r"(mailbox|user|recipient|account|address)(?! owner)( <>)?( \S+)? (has )?(moved|changed)",
+            r"(mailbox|user|recipient|account|address)(?! owner)( <>)?( \S+)? (has (been )?|have )?(moved|changed its)",
             r"has been replaced by",
             r"(has|have) (a )?new (e-?mail )?address",
             r"a change d'adresse",
@@ -757,7 +788,11 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"no (mail ?box|mail-box|account|user|recipient|one|person|entry|alias|address|such)\b.{0,20} "
             r"(here|found|by|with|exists?|available|named|at (this|that)|for (this|that))",
             r"(user|recipient|address) (lookup|look-up).{0,30}fail",
-            r"no valid recipients?",
+            r"no valid recipients?(?! from)",
+            r"(mail ?box|account|recipient|user) <> (is )?(unavailable|not available)",
+            r"account( is)? unavailable\b|not found recipient account",
+            r"\bno \S+ in name directory|missing home directory",
+            r"(recipient|user|mailbox|address) is not local\b",
             r"all (the )?recipients? (addresses )?(was|were|are) (invalid|rejected|unknown|refused)",
             r"(destination|recipient) addresses were unknown",
             r"not an? (valid|known|registered|current|existing|local|active|legitimate)? ?(e-?mail )?"
@@ -807,7 +842,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"incorrectly addressed",
             r"\brcp-p1\b|\bint-p[134]\b",  # Facebook's list of codes
             r"\brc:(ne|ld)\b",
-            rf"{_WHO_FR}[^.;]{{0,40}}(inconnue?|invalide|inexistante?|n'existe|introuvable|n'a pas ete trouve|"
+            rf"{_WHO_FR}[^.;]{{0,60}}(inconnue?|invalide|inexistante?|n'existe|introuvable|n'a pas ete trouve|"
             rf"non trouve)",
             r"(inconnu a cette adresse|aucun (utilisateur|compte|destinataire)|pas de boite)",
             rf"{_WHO_DE}.{{0,30}}(existiert nicht|existiert hier nicht|unbekannt|nicht (bekannt|gefunden|vorhanden|"
@@ -815,6 +850,17 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"ungue?ltig|gibt es nicht)",
             rf"unbekannte[rsn]? {_WHO_DE}",
             rf"\bkeine?n? (solche[nrs]? |gue?ltige[nrs]? )?{_WHO_DE}",
+            r"no se (ha encontrado|ha podido encontrar|pudo encontrar|encuentra|encontro) (la|el) "
+            r"(direccion|usuario|cuenta|buzon|destinatario)",
+            r"impossibile trovare (l'indirizzo|il destinatario|l'utente)",
+            r"nao foi possivel (encontrar|localizar) (o|a) (endereco|usuario|destinatario|conta)",
+            r"nie (mozna (znalezc|odnalezc)|znaleziono).{0,30}(adres|uzytkownik|odbiorc|kont)",
+            r"(inte|ikke) (att|at|a) (hitta|finde|finne) .{0,10}adress",
+            r"khong tim thay (dia chi|nguoi dung|nguoi nhan)",
+            r"не удалось найти.{0,30}(адрес|получател|пользовател)",
+            rf"(找不到|未找到|沒有找到|没有找到).{{0,12}}{_WHO_ZH}|找不到地址|找不到.{{0,8}}地址",
+            r"(ไม่พบ|ไม่มี).{0,10}(ที่อยู่|ผู้ใช้|ผู้รับ)",
+            r"لم يتم العثور على (العنوان|المستخدم|المستلم)",
             rf"{_WHO_ES}.{{0,30}}(desconocid|no existe|inexistente|no (fue |ha sido )?encontrad|no se encontro|"
             rf"invalid)",
             r"no existe (el|la|ese|esa|dicho|dicha|tal|este|esta) (usuario|persona|cuenta|direccion|buzon|"
@@ -882,6 +928,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"servfail|serverfailure",
             r"lookup.{0,20}(timed out|deferred|failed temporarily|did not complete|failure)",
             r"(malformed|unexpected|bad) (or unexpected )?name ?server reply",
+            r"dns records for the destination computer|dns resolving error",
             r"name server timeout",
             r"name service error.{0,80}(malformed|again|timeout|temporary)",
             r"(域名|网域|網域|主机|主機).{0,8}(无法解析|解析失败|無法解析)",
@@ -900,6 +947,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"nxdomain",
             r"domainnonexistent",
             r"couldn't find (any host|a mail exchanger)",
+            r"no matches to nameserver query",
             r"no (mx|a|mx or a|a or mx)( or a)?( dns)?( record)?s? (found|exist|for)",
             r"mx records? point to non-?existent|points? to a non-?existent",
             r"(domain|host).{0,40} (has|have|with) no (valid )?(mx|mail|a or mx)",
@@ -925,7 +973,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
         (
             r"(delivery|message|retry|queue) (time ?out |time |timeout )?(has )?(expired|exceeded)",
             r"queue\.expired",
-            r"in the queue too long",
+            r"in the queue (for )?too long|allowed queue period",
+            r"could not find a gateway for|failed to deliver to domain",
             r"failing for a long time",
             r"could not be delivered for",
             r"(unable|not able|not been able) to deliver.{0,40}(days|hours|minutes)",
@@ -959,17 +1008,16 @@ TEXT_RULES: tuple[TextRule, ...] = (
         "soft",
         "relaying_denied",
         (
-            r"\brelay(ing)?( access| to <>)? ?(is )?(denied|not (permitted|allowed)|prohibited)",
             r"to relay\b",
             r"not relay\b",
             r"as a relay\b",
-            r"(open|insecure mail) relay",
+            r"(open|insecure mail|unauthori[sz]ed) relay",
             r"not a (local|hosted) (domain|host)",
-            r"not local host",
+            r"not local host|not a gateway|relaying mail to",
             r"(don't|do not|doesn't|does not) handle (e-?)?mail for",
             r"rcpthosts",
         ),
-        "554 5.7.1 <ana@example.fr>: Relay access denied",
+        "550 5.7.1 Unable to relay for ana@example.fr",
         but_not="550 5.1.1 <ana@example.fr>: User unknown in relay recipient table",
     ),
     TextRule(
@@ -984,8 +1032,9 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"temporar(y|ily).{0,40}(problem|failure|error|unavailable|local|system|rejected|deferred|busy)",
             r"service (is )?(not available|unavailable)",
             r"requested mail action not taken: mailbox unavailable",
-            r"not accepting network messages",
-            r"local error",
+            r"not accepting network messages|upstream (server )?error",
+            r"local error|queue file write|interrupted system call|is misconfigured|timeout waiting for",
+            r"could not be stored",
             r"(local|system|server|mail system) config(uration)? (error|problem)",
             r"(mailbox|system) (is )?(in use|i/o)",
             r"internal (server |system )?(error|resource)",
@@ -1003,6 +1052,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
         (
             r"\bpolic(y|ies)\b",
             r"not ?(allowed|authori[sz]ed|permitted|welcome)",
+            r"client host rejected|not accepting connections|\bgo away\b",
+            r"(only|just) registered users|local users? only|not comply|does not meet",
             r"prohibit(ed|ion)",
             r"forbidden",
             r"restrict",
@@ -1027,7 +1078,7 @@ LAST_RULES: tuple[TextRule, ...] = (
             r"\bblocked\b",
             r"\brefuse(d|s)?\b",
             r"not accepted",
-            r"(message|mail|e-?mail) (was |has been )?rejected",
+            r"(message|mail|e-?mail)( \S+)? (is |was |has been )?rejected",
             r"rejected by",
             r"service refuse",
             r"abgelehnt|abgewiesen|verweigert",
@@ -1036,7 +1087,7 @@ LAST_RULES: tuple[TextRule, ...] = (
             r"отклонен|отвергнут",
             r"拒绝|拒絕|拒收|拒否|거부",
         ),
-        "554 5.7.1 <mail[192.0.2.1]>: Client host rejected: Access denied",
+        "554 5.7.1 <ana@example.fr>: Access denied",
         but_not="550 5.1.1 <ana@example.fr>: rejected by table",
     ),
 )
@@ -1147,6 +1198,8 @@ SENDER_CODES = frozenset(("1.7", "1.8", "7.27"))
 _RECIPIENT_CODES = frozenset(("1.1", "1.2", "1.3", "1.6", "1.10"))
 #: What a hard verdict becomes when it was said before a recipient was named.
 _ABOUT_US: dict[Stage, str] = {"ehlo": "helo_rejected", "mail": "sender_rejected", "auth": "authentication"}
+#: Words that take "never" back, whatever the codes.
+_FOR_NOW = re.compile(r"temporar|\b(?:try|retry)(?: it)?(?: again)? later\b|\btry again\b", re.IGNORECASE)
 #: Japanese mobile carriers: after DATA, "unknown user" is what they say for subscribers who admit certain domains only.
 DOUBTFUL_AFTER_DATA = re.compile(
     r"\b(docomo\.ne\.jp|ezweb\.ne\.jp|au\.com|softbank\.(?:ne\.)?jp|vodafone\.ne\.jp|disney\.ne\.jp|willcom\.com|"
@@ -1206,10 +1259,14 @@ def _better(of_text: str | None, of_report: str | None) -> str | None:
 
 
 def _of_words(code: int | None, enhanced: str | None, text: str) -> tuple[Kind, str]:
-    """By the words first, then by the codes; a no without a why comes after a code that names the recipient."""
+    """By the words first, then by the codes; a no without a why comes after a code that names somebody."""
     found = _by_text(text)
     status = _detail(enhanced)
-    if found is not None and not (found >= len(TEXT_RULES) and status in _RECIPIENT_CODES):
+    is_vague = found is not None and (
+        (found >= len(TEXT_RULES) and status in _RECIPIENT_CODES)
+        or (status in SENDER_CODES and _ALL_RULES[found].reason == "policy")
+    )
+    if found is not None and not is_vague:
         return _ALL_RULES[found].kind, _ALL_RULES[found].reason
     rule = _by_status(status) or _by_code(code)
     return (rule.kind, rule.reason) if rule is not None else (UNDEFINED.kind, UNDEFINED.reason)
@@ -1221,7 +1278,7 @@ def _doubted(reason: str, code: int | None, enhanced: str | None, stage: Stage, 
         return "block", "sender_rejected"
     if stage in BEFORE_RECIPIENT and not (reason == "domain_refuses_mail" and stage in ("connect", "greeting")):
         return "block", _ABOUT_US.get(stage, "policy")
-    if (code is not None and code < 500) or (enhanced is not None and enhanced.startswith("4")):
+    if (code or 500) < 500 or (enhanced or "").startswith("4") or _FOR_NOW.search(context):
         return "soft", "unknown_user_deferred" if reason == "unknown_user" else reason
     if reason == "unknown_user" and stage in OF_MESSAGE and DOUBTFUL_AFTER_DATA.search(context):
         return "soft", "unknown_user_doubtful"

@@ -183,6 +183,7 @@ def plain(text: str) -> str:
     if _STAGE_CUES.search(text):
         text = _STAGE_WORDS.sub(" ", text)
     if "@" in text:
+        text = text.replace("...", " ... ")  # `<ana@example.com>...User unknown`, `not allowed...ana@example.com`
         text = _WRAPPED.sub("<>", _ADDRESS.sub("<>", text).replace("<<>", "<>"))
     if "host " in text:
         text = _HOST.sub("host", text)
