@@ -48,6 +48,7 @@ from shared.words.reply_text import (
     MAX_TEXT_CHARS,
     OF_MESSAGE,
     Stage,
+    folded,
     plain,
     take_apart,
     unaccented,
@@ -94,7 +95,7 @@ _WHO_DE = r"(empfae?nger|adressat|adresse|postfach|benutzer|nutzer|mailbox|konto
 _WHO_FR = r"(utilisateur|destinataire|adresse|compte|boite)"
 _WHO_ES = r"(usuario|destinatario|cuenta|buzon|direccion|casilla)"
 _WHO_IT = r"(utente|destinatario|indirizzo|casella|mailbox|account)"
-_WHO_PT = r"(usuario|utilizador|destinatario|conta|caixa|endereco)"
+_WHO_PT = r"(usuario|e-?mail|utilizador|destinatario|conta|caixa|endereco)"
 _WHO_NL = r"(gebruiker|adres|ontvanger|postvak|mailbox|account)"
 _WHO_PL = r"(uzytkownik|kont[oa]|adres|odbiorc|skrzynk)"
 _WHO_CS = r"(uzivatel|pouzivatel|prijemc|adresa|schrank|ucet)"
@@ -109,7 +110,7 @@ _WHO_VI = r"(nguoi dung|nguoi nhan|dia chi|tai khoan|hop thu)"
 _WHO_RU = r"(пользовател|ящик|адрес|получател|аккаунт|учетн|абонент)"
 _WHO_UK = r"(користувач|скриньк|адрес|отримувач|одержувач|обліков)"
 _WHO_EL = r"(χρηστη|παραληπτη|διευθυνση|γραμματοκιβωτιο|λογαριασμο)"
-_WHO_JA = r"(ユーザ|宛先|宛て先|アドレス|アカウント|受信者|メールボックス|宛名)"
+_WHO_JA = r"(ユーザ|宛先|宛て先|あて先|アドレス|アカウント|受信者|メールボックス|宛名)"
 _WHO_ZH = r"(用户|收件人|收信人|邮箱|帐号|账号|帐户|账户|邮件地址|邮址|使用者|收件者|信箱|帳號|帳戶|用戶|郵件地址|郵箱)"
 _WHO_KO = r"(사용자|수신자|수신인|받는 ?사람|받는 ?이|계정|주소|메일함|편지함|아이디)"
 
@@ -684,6 +685,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"accepts? (e-?)?mail|exists|monitored|used|in service|operational|an employee|a valid|receiv)",
             r"not currently being accepted for this mailbox",
             r"(left|leaves) (the |our )?(company|organi[sz]ation)",
+            r"(user|recipient|employee|person)( <>)? has left",
             r"account.{0,20}not (yet )?activated",
             r"mailbox disabled",
             r"\brcp-t4\b",
@@ -716,6 +718,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"(アカウント|メールボックス|ユーザ|アドレス).{0,20}(停止|無効化|削除|解約|凍結|利用できません|使用されていません)",
             r"(邮箱|用户|帐号|账号|账户|帐户|信箱|帳號|使用者|郵箱).{0,12}(停用|禁用|冻结|凍結|注销|註銷|关闭|關閉|锁定|鎖定|"
             r"过期|過期|删除|刪除|失效)",
+            r"휴면 ?(계정|메일|아이디)",
             r"(계정|사용자|메일함|아이디).{0,15}(정지|휴면|해지|차단|비활성|삭제|탈퇴|잠)",
         ),
         "554 30 Sorry, your message to ana@yahoo.com cannot be delivered. This mailbox is disabled (554.30).",
@@ -878,14 +881,16 @@ TEXT_RULES: tuple[TextRule, ...] = (
             rf"{_WHO_CS}\w*.{{0,30}}(neexistuje|nenalezen|neznam|nebyl\w? nalezen|neplatn|nebol\w? najden)",
             r"neznam[yae] (uzivatel|pouzivatel|prijemce|prijemca|adresa|schranka)",
             rf"{_WHO_HU}.{{0,30}}(nem letezik|nem talalhato|ismeretlen|ervenytelen)",
+            r"nincs ilyen (felhasznalo|cimzett|cim\b|postafiok)",
             r"ismeretlen (felhasznalo|cimzett|cim\b|postafiok)",
             rf"{_WHO_RO}\w*.{{0,30}}(necunoscut|nu exista|inexistent|invalid|nu a fost gasit)",
             rf"{_WHO_TR}\w*.{{0,30}}(bulunamadi|bilinmiyor|gecersiz|mevcut degil|taninmiyor|bulunmuyor)",
-            r"boyle bir (kullanici|adres|hesap|posta kutusu) (yok|bulunm)|bilinmeyen (kullanici|alici|adres)",
+            r"boyle bir (kullanici|adres|hesap|posta kutusu) (yok|bulunm)",
+            r"(bilinmeyen|gecersiz) (kullanici|alici|adres)",
             rf"{_WHO_SCANDINAVIAN}\w*.{{0,30}}(findes ikke|finnes ikke|finns (inte|ej)|ukendt|ukjent|okand|"
             rf"eksisterer ikke|"
             r"existerar (inte|ej)|ikke fundet|ikke funnet|hittades inte|ugyldig|ogiltig|finst ikkje)",
-            rf"(ukendt|ukjent|okand) {_WHO_SCANDINAVIAN}",
+            rf"(ukendt|ukjent|okand|ingen (sadan|saadan|slik)) {_WHO_SCANDINAVIAN}",
             rf"{_WHO_FI}\w*.{{0,30}}(ei (ole|loydy|loytynyt|olemassa|tunneta)|tuntematon|virheelli)",
             rf"(tuntematon|virheellinen) {_WHO_FI}",
             rf"{_WHO_VI}.{{0,30}}(khong ton tai|khong tim thay|khong hop le)",
@@ -893,15 +898,15 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"(lpn|ofr)\d*_?41[68]\b",
             rf"{_WHO_RU}[а-я]*.{{0,40}}(не наиден|не существу|не зарегистр|неизвест|отсутству|не обнаруж|недеиств|"
             rf"неверн)",
-            r"нет такого (пользовател|ящик|адрес|получател|абонент|аккаунт)|нет такои (учетн|почт)|неизвестн\w{2} "
-            r"(пользовател|получател|адрес|адресат)|адресат неизвестен",
+            r"нет такого (почтов|пользовател|ящик|адрес|получател|абонент|аккаунт)|нет такои (учетн|почт)",
+            r"неизвестн\w{2} (пользовател|получател|адрес|адресат)|адресат неизвестен",
             r"такого (пользовател|ящик|адрес|получател)[а-я]* (не существует|нет)",
             rf"{_WHO_UK}[а-я]*.{{0,40}}(не знаидено|не знаиден|не існу|невідом|відсутн)",
             r"(невідомии|немає такого) (користувач|отримувач|одержувач|адрес)",
             r"(непознат|няма такъв) (потребител|получател)",
             rf"{_WHO_EL}.{{0,40}}(δεν υπαρχει|δεν βρεθηκε|αγνωστ|ακυρ|δεν ειναι εγκυρ)",
             r"αγνωστ(ος|η) (χρηστης|παραληπτης|διευθυνση)",
-            rf"{_WHO_JA}.{{0,25}}(存在しません|存在しない|存在致しません|見つかりません|見つからない|ありません|不明|登録されていません|無効|"
+            rf"{_WHO_JA}.{{0,25}}(存在しません|存在しない|存在致しません|見つかりません|見つからない|ありません|いません|不明|登録されていません|無効|"
             r"正しくありません|誤り)",
             r"該当(する|の)?.{0,12}(存在しません|ありません|いません)",
             rf"{_WHO_ZH}.{{0,14}}(不存在|未找到|找不到|无效|未知|未开通|未注册|無效|不正确|不正確|不合法|没有找到|未开启|沒有找到)",
@@ -1198,8 +1203,18 @@ SENDER_CODES = frozenset(("1.7", "1.8", "7.27"))
 _RECIPIENT_CODES = frozenset(("1.1", "1.2", "1.3", "1.6", "1.10"))
 #: What a hard verdict becomes when it was said before a recipient was named.
 _ABOUT_US: dict[Stage, str] = {"ehlo": "helo_rejected", "mail": "sender_rejected", "auth": "authentication"}
+#: The sender in other languages (English has a rule): with one of these, what does not exist is not the recipient.
+_SENDER_NOUNS = tuple(
+    unaccented(
+        "absender expediteur emetteur remitente mittente remetente nadawc odesilatel odosielatel avsandar afsender "
+        "avsender afzender lahettaj gonderen felado expeditor отправител відправник αποστολε 送信者 送信元 差出人 发件人 发信人 "
+        "寄件者 寄件人 發件人 발신자 보낸사람"
+    ).split()
+)
 #: Words that take "never" back, whatever the codes.
-_FOR_NOW = re.compile(r"temporar|\b(?:try|retry)(?: it)?(?: again)? later\b|\btry again\b", re.IGNORECASE)
+_FOR_NOW = re.compile(
+    r"temporar|\b(?:try|retry)(?: it)?(?: again)? later\b|\btry again (?:in|after|at|soon|tomorrow)\b", re.IGNORECASE
+)
 #: Japanese mobile carriers: after DATA, "unknown user" is what they say for subscribers who admit certain domains only.
 DOUBTFUL_AFTER_DATA = re.compile(
     r"\b(docomo\.ne\.jp|ezweb\.ne\.jp|au\.com|softbank\.(?:ne\.)?jp|vodafone\.ne\.jp|disney\.ne\.jp|willcom\.com|"
@@ -1274,7 +1289,7 @@ def _of_words(code: int | None, enhanced: str | None, text: str) -> tuple[Kind, 
 
 def _doubted(reason: str, code: int | None, enhanced: str | None, stage: Stage, context: str) -> tuple[Kind, str]:
     """What remains of a hard verdict when it is known who was spoken of, when, by whom, and for how long."""
-    if _detail(enhanced) in SENDER_CODES:
+    if _detail(enhanced) in SENDER_CODES or any(map(folded(context).__contains__, _SENDER_NOUNS)):
         return "block", "sender_rejected"
     if stage in BEFORE_RECIPIENT and not (reason == "domain_refuses_mail" and stage in ("connect", "greeting")):
         return "block", _ABOUT_US.get(stage, "policy")
