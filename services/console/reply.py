@@ -1,4 +1,4 @@
-"""`estafette reply "421 4.7.0 …"`: which shaping rule knows a reply, and what the relay would do."""
+"""`estafette reply "421 4.7.0 …"`: what a reply says and of whom, which rule knows it, and what the relay would do."""
 
 import re
 from pathlib import Path
@@ -18,15 +18,20 @@ _STAGES = ("greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot")
 @click.option("--stage", type=click.Choice(_STAGES), default="rcpt", show_default=True, help="What it answers to.")
 @as_json
 def reply(line: str, site: str, stage: str, as_json: bool) -> None:
-    """What the relay would do about a reply: the rule that knows it, and the outcome for the message."""
+    """What a reply says and whom it is about, the shaping rule that knows it, and what the relay would do."""
     from services.relay.message.outcome import Bounce, Defer, outcome
     from services.relay.traffic import shaping
     from services.relay.words.reply import Reply
+    from shared.words.replies import classify, reply_codes
+    from shared.words.reply_text import take_apart
 
     found = _LINE.fullmatch(line.strip())
-    if found is None:
+    code, enhanced, text = found.groups() if found else (*reply_codes(line), line)
+    if not found:  # a diagnostic of a report, which says itself what was answered to
+        stage = take_apart(line).stage or stage
+    if code is None:
         fail(f"a reply begins with its code, such as 421, not {line!r:.80}")
-    read = Reply(int(found["code"]), found["enhanced"] or "", found["text"], stage, "host")  # type: ignore[arg-type]
+    read = Reply(int(code), enhanced or "", text, stage, "host")  # type: ignore[arg-type]
     own = in_force().relay.shaping_file
     try:
         shipped = Path(shaping.__file__).with_name("shaping.toml").read_text("utf-8")
@@ -35,17 +40,22 @@ def reply(line: str, site: str, stage: str, as_json: bool) -> None:
         fail(f"relay.shaping_file: {own}: {faults}")
     rule = rules.rule_of(site, read)
     end = outcome(read, rule)
+    means = classify(read.code, read.enhanced or None, text, read.stage, site) if read.code >= 400 else None
     said = {
+        "class": means.reason if means else None,
+        "about": means.about if means else None,
         "rule": rule.name if rule else None,
         "action": rule.action if rule else None,
         "for_s": rule.for_s if rule else None,
         "outcome": type(end).__name__.lower(),
         "reason": end.reason if isinstance(end, Bounce | Defer) else None,
-        "kind": end.kind if isinstance(end, Bounce) else None,
+        "kind": end.kind if isinstance(end, Bounce) else means.kind if means else None,
     }
     if as_json:
         show_json(said)
         return
+    if means is not None:
+        click.echo(f"class: {means.reason} ({means.kind}, about {means.about})")
     click.echo(f"rule: {said['rule'] or 'none knows it'}")
     if rule is not None:
         click.echo(f"action: {rule.action}" + (f" for {rule.for_s} s" if rule.for_s else ""))

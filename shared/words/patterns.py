@@ -9,6 +9,7 @@ than `re` finds that there is nothing.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from operator import itemgetter
@@ -17,8 +18,12 @@ from operator import itemgetter
 MAX_REPEAT = 100
 #: Shorter pieces are in every text.
 MIN_PIECE_CHARS = 3
+#: Characters of a key, as `Patterns.possible` takes them from a text: as short as the shortest piece.
+KEY_CHARS = 3
 #: More than these are no quicker than the pattern.
-MAX_PIECES = 24
+MAX_PIECES = 48
+#: Pieces that nearly every text about mail has: a pattern is better known by whatever else it needs.
+COMMON = frozenset(("mail", "user", "address", "account", "recipient", "mailbox", "message", "sender", "not", "has"))
 
 _TOKEN = re.compile(
     r"""(?P<escape>\\.) | (?P<set>\[\^?\]?(?:\\.|[^\]\\])*\])
@@ -63,32 +68,50 @@ Search = Callable[[str], object]
 
 
 class Patterns:
-    """Patterns in their order."""
+    """Patterns in their order; an empty one is never found.
 
-    __slots__ = ("_always", "_having")
+    Pieces are many, and texts are short. So each piece stands under the KEY_CHARS of it that fewest other pieces have,
+    and what a text has of these keys says which pieces are worth looking for.
+    """
+
+    __slots__ = ("_always", "_by_key")
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._always: list[tuple[int, Search]] = []
-        self._having: dict[str, list[tuple[int, Search]]] = {}
+        having: dict[str, list[tuple[int, Search]]] = {}
         for number, pattern in enumerate(patterns):
-            for part in alternatives(pattern):
+            for part in alternatives(pattern) if pattern else ():
                 search = (number, re.compile(part).search)
                 needed = pieces(part)
                 for piece in needed:
-                    self._having.setdefault(piece, []).append(search)
+                    having.setdefault(piece, []).append(search)
                 if not needed:
                     self._always.append(search)
+        self._by_key: dict[str, list[tuple[str, list[tuple[int, Search]]]]] = {}
+        for piece, key in _keys(having):
+            self._by_key.setdefault(key, []).append((piece, having[piece]))
 
     def possible(self, text: str) -> Iterator[tuple[int, Search]]:
         """Numbers of patterns that may match, from the first, each with what finds out; one may come repeatedly."""
         found = self._always.copy()
-        for piece in [piece for piece in self._having if piece in text]:
-            found += self._having[piece]
+        by_key = self._by_key
+        for key in by_key.keys() & set(map("".join, zip(text, text[1:], text[2:], strict=False))):
+            for piece, searches in by_key[key]:
+                if piece in text:
+                    found += searches
         return iter(sorted(found, key=_number))
 
     def first(self, text: str) -> int | None:
         """The number of the first that is found in the text."""
         return next((number for number, search in self.possible(text) if search(text)), None)
+
+
+def _keys(having: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Each piece and its key."""
+    keys = {piece: {piece[at : at + KEY_CHARS] for at in range(len(piece) - KEY_CHARS + 1)} for piece in having}
+    often = Counter(key for of_piece in keys.values() for key in of_piece)
+    for piece, of_piece in keys.items():
+        yield piece, min(of_piece, key=lambda key: (often[key], key))
 
 
 _number = itemgetter(0)
@@ -147,7 +170,11 @@ def _of_alternatives(tokens: list[re.Match[str]]) -> tuple[tuple[str, ...], list
 
 
 def _best(must: list[tuple[str, ...]]) -> tuple[str, ...]:
-    return max(must, key=lambda any_of: min(map(len, any_of), default=0), default=())
+    return max(must, key=lambda any_of: min(map(_worth, any_of), default=0), default=())
+
+
+def _worth(piece: str) -> int:
+    return MIN_PIECE_CHARS if piece.strip() in COMMON and len(piece) >= MIN_PIECE_CHARS else len(piece)
 
 
 def _joined(found: list[tuple[str, ...]]) -> tuple[str, ...]:

@@ -558,18 +558,32 @@ def test_where_dns_does_not_answer_a_route_says_so(redis_url: str, place: dict[s
 
 
 @pytest.mark.parametrize(
-    ("line", "rule", "outcome"),
+    ("line", "rule", "outcome", "about"),
     [
-        ("550 5.1.1 User unknown", None, ("bounce", "hard")),
-        ("250 2.0.0 ok", None, ("deliver", None)),
-        ("421 4.7.0 [TSS04] Messages temporarily deferred due to user complaints", "yahoo", ("defer", None)),
+        ("550 5.1.1 User unknown", None, ("bounce", "hard"), "recipient"),
+        ("250 2.0.0 ok", None, ("deliver", None), None),
+        (
+            "421 4.7.0 [TSS04] Messages temporarily deferred due to user complaints",
+            "yahoo",
+            ("defer", "block"),
+            "sender",
+        ),
+        (
+            "host mx.example.com said: 550 No such user (in reply to MAIL FROM command)",
+            None,
+            ("bounce", "block"),
+            "sender",
+        ),
     ],
 )
-def test_a_reply_is_told_with_its_rule_and_its_outcome(line: str, rule: str | None, outcome: tuple[str, str]) -> None:
+def test_a_reply_is_told_with_its_rule_its_outcome_and_whom_it_is_about(
+    line: str, rule: str | None, outcome: tuple[str, str | None], about: str | None
+) -> None:
     found = json.loads(console("reply", line, "--site", "yahoo", "--stage", "dot", "--json").output)
 
     assert (found["rule"] or "").startswith(rule or "")
     assert (found["outcome"], found["kind"]) == outcome
+    assert found["about"] == about
 
 
 def test_a_file_is_rewritten_and_its_links_are_listed(tmp_path: Path) -> None:

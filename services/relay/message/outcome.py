@@ -70,13 +70,12 @@ def outcome(
 def _of_reply(reply: Reply, rule: Rule | None) -> Deliver | Defer | Bounce:
     if reply.code < 300 and reply.stage == "dot":
         return Deliver()
-    said = replies.classify(reply.code, reply.enhanced or None, reply.text)
+    said = replies.classify(reply.code, reply.enhanced or None, reply.text, reply.stage, reply.host)
     is_for_now = is_about_our_name(reply) or _is_too_many_recipients(reply)
     if reply.code < 500 or (rule is not None and rule.defer) or is_for_now:
         # Greylisting has a schedule of its own (`retry`), which a rule would only lengthen.
         return Defer(said.reason, _wait_s(reply, rule if said.reason != "greylisted" else None))
-    # Before RCPT the host does not know for whom the message is: it speaks of the sender.
-    about_us = reply.stage == "mail" or (rule is not None and rule.about_us)
+    about_us = rule is not None and rule.about_us
     return Bounce("block" if said.kind == "hard" and about_us else said.kind, said.reason)
 
 
@@ -85,8 +84,9 @@ def _of_no_connection(failed: ConnectFailed, rule: Rule | None) -> Defer:
     host, or another day, may say otherwise."""
     if failed.reply is None:
         return Defer("connection_failed")
-    said = replies.classify(failed.reply.code, failed.reply.enhanced or None, failed.reply.text)
-    return Defer(said.reason, _wait_s(failed.reply, rule))
+    reply = failed.reply
+    said = replies.classify(reply.code, reply.enhanced or None, reply.text, reply.stage, reply.host)
+    return Defer(said.reason, _wait_s(reply, rule))
 
 
 def _is_too_many_recipients(reply: Reply) -> bool:

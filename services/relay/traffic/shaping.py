@@ -55,9 +55,10 @@ from shared.process.tables import (
     texts,
     whole,
 )
-from shared.words import patterns, replies
+from shared.words import patterns
 from shared.words.patterns import Patterns
 from shared.words.rates import Rate, parse_rate
+from shared.words.reply_text import plain
 from shared.words.sites import PROVIDERS
 
 Action = Literal["slow_down", "one_connection", "rest_source", "suspend", "defer_recipient", "none"]
@@ -136,7 +137,7 @@ class Rule:
         return (
             line[:3].isdigit()
             and self.applies(int(line[:3]), stage)
-            and re.search(self.match, replies.plain(line[:MAX_REPLY_CHARS])) is not None
+            and re.search(self.match, plain(line[:MAX_REPLY_CHARS])) is not None
         )
 
 
@@ -192,7 +193,7 @@ class Shaping:
         """The first rule for what this site said; `text` with its enhanced status code (`4.7.0 Try later`), and with
         or without its reply code."""
         said = text if text.startswith(f"{code}") else f"{code} {text}"
-        return self._find(site, code, replies.plain(said[:MAX_REPLY_CHARS]), stage)
+        return self._find(site, code, plain(said[:MAX_REPLY_CHARS]), stage)
 
     def rule_of(self, site: str, reply: Reply) -> Rule | None:
         """The rule for this reply; a positive one has none."""

@@ -12,5 +12,6 @@ def is_about_our_name(reply: Reply) -> bool:
     EHLO itself is that, whatever its words, unless it is about something that passes."""
     if reply.code < 400 or reply.code == 503:
         return False
+    # Its words alone, not the stage: at EHLO whatever nobody understands would be about our name.
     said = replies.classify(reply.code, reply.enhanced or None, reply.text)
     return said.reason == _ABOUT_OUR_NAME or (reply.stage == "ehlo" and reply.code in (501, 504, 550))

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from services.relay.words.tls import TlsFailure
+from shared.words import replies
 
 #: Where in the conversation: `mail` to `dot` are the commands of one message.
 Stage = Literal["connect", "greeting", "ehlo", "tls", "auth", "mail", "rcpt", "data", "dot"]
@@ -149,12 +150,13 @@ def make_reply(code: int, lines: Iterable[bytes], stage: Stage, host: str) -> Re
     enhanced = ""
     texts = []
     for raw in lines:
-        text = raw.decode("utf-8", "replace")
+        text = raw.decode("utf-8", "replace") if raw.isascii() else replies.decoded(raw)
         if status := _ENHANCED.match(text):
             enhanced = enhanced or status[1]
             text = text[status.end() :]
         texts.append(text.strip())
     text = " ".join(filter(None, texts))[:MAX_TEXT_CHARS]
     if not text.isprintable():
+        text = replies.readable(text)  # ISO-2022-JP comes as escapes
         text = "".join(char if char.isprintable() else " " for char in text)
     return Reply(code, enhanced, text, stage, host)

@@ -306,7 +306,7 @@ async def test_what_speaks_of_our_address_or_of_policy_never_blames_the_recipien
         ("RCPT", "550 5.2.1 Mailbox disabled", "bounced hard mailbox_disabled"),
         ("RCPT", "552 5.2.2 Mailbox full", "bounced soft mailbox_full"),
         ("RCPT", "452 4.2.2 Mailbox full", "deferred mailbox_full"),
-        ("RCPT", "450 4.1.1 User unknown", "deferred unknown_user"),
+        ("RCPT", "450 4.1.1 User unknown", "deferred unknown_user_deferred"),
         ("RCPT", "450 4.2.0 Greylisted, try again in 300 seconds", "deferred greylisted"),
         ("RCPT", "451 4.7.1 Greylisting in action", "deferred greylisted"),
         ("RCPT", "556 5.1.10 Recipient address has null MX", "bounced hard domain_refuses_mail"),

@@ -146,7 +146,7 @@ def test_a_refusal_for_now_is_deferred_and_comes_back_as_the_next_attempt() -> N
         (reply(250, "ok", "dot"), events.Delivered, None, None),
         (reply(554, "blocked using zen.spamhaus.org", "rcpt", "5.7.1"), events.Bounced, "blocklisted", "block"),
         (reply(552, "Mailbox full", "rcpt", "5.2.2"), events.Bounced, "mailbox_full", "soft"),
-        (reply(550, "No such user", "mail", "5.1.1"), events.Bounced, "unknown_user", "block"),
+        (reply(550, "No such user", "mail", "5.1.1"), events.Bounced, "sender_rejected", "block"),
         (reply(421, "going down", "dot", "4.3.2"), events.Deferred, None, None),
         (ConnectFailed("connect", HOST, "refused"), events.Deferred, "connection_failed", None),
         (ConnectionLost("rcpt", HOST, "closed", False), events.Deferred, "connection_lost", None),

@@ -62,7 +62,7 @@ def test_a_refusal_for_good_that_nobody_understands_is_soft() -> None:
 
 
 def test_what_is_said_to_mail_from_is_never_about_the_recipient() -> None:
-    assert outcome(reply("550 5.1.1 User unknown", "mail")) == Bounce("block", "unknown_user")
+    assert outcome(reply("550 5.1.1 User unknown", "mail")) == Bounce("block", "sender_rejected")
     assert outcome(reply("552 5.3.4 Message size exceeds fixed limit", "mail")) == Bounce("soft", "too_big")
 
 
