@@ -25,16 +25,15 @@ What is a sign of life:
    address that was listed by reports a delivery is none: a person has to show.
 4. Where an entry expired, one more mail goes out: a bounce that the same rule counts lists the address again at once.
 
-Facts may come twice, and out of order. A bounce counts once: it is known by its second and a hash of its event, and
-what a sign of life took away stays away, because its time is remembered (`cleared_s`, `cleared_late_s`) for
-`REPEATED_S`. A bounce that is first seen after a later sign of life of the same address counts only if nothing was
-known of the address then: who has no count costs nothing.
+Facts may come twice, and out of order. A bounce counts once, however many reports there are about its message: it is
+known by a hash of that. What a sign of life took away stays away, because its time is remembered (`cleared_s`,
+`cleared_late_s`) for `REPEATED_S`. A bounce that is first seen after a later sign of life of the same address counts
+only if nothing was known of the address then: who has no count costs nothing.
 
 Of a run at most `KEPT` bounces are remembered: the first of each rule, and the last. More than that say no more.
 """
 
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
@@ -127,11 +126,11 @@ class Rules(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Soft:
-    """A mail to the address did not arrive, and the next one may. `late`: a report said so, after a host had taken
-    it."""
+    """A mail to the address did not arrive, and the next one may. `about` names it: the message's id, or, where there
+    is none, the event's. `late`: a report said so, after a host had taken it."""
 
     at_ms: int
-    event_id: str
+    about: str
     rule: Name
     late: bool = False
 
@@ -155,7 +154,7 @@ Seen = Soft | Delivery | Person
 
 @dataclass(frozen=True, slots=True, order=True)
 class Bounce:
-    """As it is remembered: `mark` is a hash of its event, `rule` a place in NAMES."""
+    """As it is remembered: `mark` is a hash of what it is about, `rule` a place in NAMES."""
 
     at_s: int
     rule: int
@@ -203,10 +202,10 @@ def step(count: Count | None, seen: Seen, rules: Rules) -> Step:
 
 
 def _bounced(count: Count, soft: Soft, rules: Rules) -> Step:
-    bounce = Bounce(soft.at_ms // 1000, NAMES.index(soft.rule), soft.late, crc32(soft.event_id.encode()) & 0x1FFFFF)
-    if bounce in count.bounces:
-        is_trigger = count.listed is not None and bounce == count.bounces[0]
-        return Step(count, lists=count.listed if is_trigger else None)
+    bounce = Bounce(soft.at_ms // 1000, NAMES.index(soft.rule), soft.late, crc32(soft.about.encode()) & 0x1FFFFF)
+    marks = [one.mark for one in count.bounces]
+    if bounce.mark in marks:
+        return Step(count, lists=count.listed if bounce.mark == marks[0] else None)
     if bounce.at_s <= (count.cleared_late_s if soft.late else count.cleared_s):
         return Step(count)
     count = _believed(count, bounce.at_s)
@@ -340,16 +339,3 @@ def unpack(stored: bytes) -> Count:
 
 def _bounce(at_s: int, high: int, low: int) -> Bounce:
     return Bounce(at_s, high >> 6, bool(high & _LATE_BIT), (high & 0x1F) << 16 | low)
-
-
-def faults(rules: Rules) -> Iterable[str]:
-    """What is wrong with settings, in words that begin with the name of the rule."""
-    for name in NAMES:
-        rule = rules.of(name)
-        most = MOST_BOUNCES if name == NAMES[_ALL] else MOST_BOUNCES_OF_A_REASON
-        if not 0 <= rule.bounces <= most:
-            yield f"{name}: bounces is 0 (off) to {most}"
-        if not 0 <= rule.days <= MOST_DAYS:
-            yield f"{name}: days is 0 to {MOST_DAYS}"
-        if rule.expires_after_days < 0:
-            yield f"{name}: expires_after_days is 0 (never) or more"

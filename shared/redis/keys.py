@@ -538,6 +538,18 @@ def former_suppressed_index(p: int, tenant: str) -> str:
     return f"est:{{p{p}}}:suppressed_index:{tenant}"
 
 
+def bounce_counts(p: int, tenant: str) -> str:
+    """map of addresses (`shared.redis.addressed`), normalised address → its soft bounces in a row
+    (`services.suppression.escalation`) · until a sign of life is eight days old, or the last bounce half a year"""
+    return f"est:{{p{p}}}:bounce_counts:{tenant}"
+
+
+def escalation() -> str:
+    """hash, tenant → after how many soft bounces an address is listed (msgpack), where that is not what the settings
+    say · until the tenant takes it back"""
+    return "est:{meta}:escalation"
+
+
 # What became of the messages of a job, in the job's partition
 
 
