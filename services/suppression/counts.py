@@ -1,20 +1,25 @@
 """Counts of soft bounces in Redis: a map of addresses, read for many at once and changed where nobody else has."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from services.suppression import escalation
+from services.suppression.changing import Value, change
 from services.suppression.escalation import Count
-from shared.redis import addressed, keys
+from shared.process import logs
+from shared.process.lifecycle import pause
+from shared.redis import keys
 from shared.redis.addressed import Addressed, Place
-from shared.redis.redis import Client, Script
-from shared.words.ids import address_partition
-
-_CHANGE = Script.of(__file__, "counts_change", begins=addressed.LUA)
+from shared.redis.redis import Client, RedisAway
+from shared.redis.tenants import Tenant
 
 #: Addresses that a sweep reads at a time.
 _SWEPT = 500
+#: Counts are over after days and months.
+SWEEP_SECONDS = 21_600.0
+
+_log = logs.get_logger()
 
 
 class Change(NamedTuple):
@@ -45,19 +50,10 @@ class Counts:
 
     async def change(self, changes: Sequence[Change]) -> list[bool]:
         """For each whether it was made: not if somebody has changed that count since it was read."""
-        made = [False] * len(changes)
-        places: dict[int, list[int]] = defaultdict(list)
-        for index, change in enumerate(changes):
-            places[address_partition(change.tenant, change.address, self._partitions)].append(index)
-        for p, indexes in places.items():
-            args: list[str | bytes | int] = []
-            for index in indexes:
-                change = changes[index]
-                args += [change.address, _packed(change.old), _packed(change.new)]
-            names = [keys.bounce_counts(p, changes[index].tenant) for index in indexes]
-            for index, number in zip(indexes, await _CHANGE(self._client, names, args), strict=True):
-                made[index] = number == 1
-        return made
+        values = [
+            Value(keys.bounce_counts, one.tenant, one.address, _packed(one.old), _packed(one.new)) for one in changes
+        ]
+        return await change(self._client, self._partitions, values)
 
     async def forget(self, tenant: str, address: str) -> bool:
         """The count begins anew; whether there was one."""
@@ -80,6 +76,24 @@ class Counts:
             ]
             gone += sum(await self.change(over))
         return gone
+
+
+async def sweep_forever(
+    counts: Counts,
+    tenants: Callable[[], Awaitable[Sequence[Tenant]]],
+    now_ms: Callable[[], int],
+    stopping: asyncio.Event,
+) -> None:
+    """Of every tenant, until `stopping`."""
+    while not stopping.is_set():
+        try:
+            gone = sum([await counts.sweep(tenant.name, now_ms()) for tenant in await tenants()])
+        except RedisAway as away:
+            _log.warning("sweep_failed", reason=str(away))
+        else:
+            if gone:
+                _log.info("bounce_counts_removed", counts=gone)
+        await pause(stopping, SWEEP_SECONDS)
 
 
 def _packed(count: Count | None) -> bytes:

@@ -40,6 +40,8 @@ from zlib import crc32
 
 import msgspec
 
+from shared.words.scopes import Reason
+
 Name = Literal["soft_bounces", "mailbox_full", "inactive", "unknown_user"]
 #: In the order in which a run is judged, the most certain first; the last counts every bounce. Their places are bytes
 #: in Redis: a new one goes before the last only with a new form of the bytes.
@@ -74,7 +76,7 @@ LISTED_AS: dict[Name, Literal["soft_bounces", "mailbox_full", "inactive", "hard_
     "unknown_user": "hard_bounce",
 }
 #: What a sign of life takes off the list again: never what a host said for good, nor what a person said.
-REVIVED = frozenset(("soft_bounces", "mailbox_full", "inactive"))
+REVIVED: frozenset[Reason] = frozenset(("soft_bounces", "mailbox_full", "inactive"))
 
 #: Bounces that are remembered of a run: with the times before them 62 bytes (`shared.redis.addressed` wants 64).
 KEPT = 7

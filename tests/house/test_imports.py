@@ -50,6 +50,8 @@ AIOHTTP = {
     "services/operator/letters.py",
     "services/operator/traces.py",
     "services/suppression/operators.py",
+    "services/suppression/escalation_http.py",
+    "services/suppression/people_http.py",
     "services/tracking/__main__.py",
 }
 
@@ -64,6 +66,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/console.py": {"tempfile"},
     "services/console/domains.py": {"time"},
     "services/console/encryption.py": {"time"},
+    "services/console/people.py": {"time"},
     "services/console/restore.py": {"secrets"},
     "services/console/route.py": {"asyncio", "time"},
     "services/console/session.py": {"asyncio"},
@@ -130,6 +133,10 @@ EDGES: dict[str, set[str]] = {
     "services/reports/survey.py": {"asyncio"},
     "services/local/run.py": {"asyncio", "os", "signal", "socket", "time"},
     "services/console/tail.py": {"asyncio"},
+    "services/suppression/counts.py": {"asyncio"},
+    "services/suppression/erasing.py": {"asyncio"},
+    "services/suppression/escalation_http.py": {"aiohttp"},
+    "services/suppression/people_http.py": {"aiohttp"},
     "services/tracking/recorder.py": {"asyncio"},
     "services/tracking/spool.py": {"os"},
     "shared/http/api.py": {"aiohttp", "asyncio"},

@@ -129,7 +129,7 @@ def test_a_host_that_takes_each_mail_and_reports_each_as_bounced_shows_no_life()
 
 
 def test_a_delivery_that_no_report_has_followed_for_five_days_stands() -> None:
-    chain = [soft(0, "unknown_user", late=True), delivery(1), soft(6.1, "unknown_user", late=True)]
+    chain: list[Seen] = [soft(0, "unknown_user", late=True), delivery(1), soft(6.1, "unknown_user", late=True)]
 
     assert lists(chain) == []
     assert lists([chain[0], delivery(1), soft(5.9, "unknown_user", late=True)]) == [(2, "unknown_user")]

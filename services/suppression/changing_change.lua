@@ -1,7 +1,7 @@
--- Changes counts of soft bounces, each if it still is what it was when it was read.
+-- Changes values of maps of addresses, each if it still is what it was when it was read.
 --
--- KEYS     of each count its map
--- ARGV     of each count its address, what it was, and what it is to be; '' is none
+-- KEYS     of each value its map
+-- ARGV     of each value its address, what it was, and what it is to be; '' is none
 -- Answers  for each 1, or 0 if it is another meanwhile
 
 local answers = {}
