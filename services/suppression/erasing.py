@@ -42,6 +42,9 @@ AGAIN_MS = 600_000
 STEPS_A_MARK = 20
 #: Steps that a tenant's walk makes in one sweep: then others have their turn.
 STEPS_A_SWEEP = 2_000
+#: Maps of addresses, beside the suppression list and the counts, out of which an erased one is taken: whoever keeps
+#: another one names it here.
+ALSO_KEPT: tuple[Callable[[int, str], str], ...] = (keys.suppressions_said,)
 #: Of one walk: of each address it is asked whether a chunk has it.
 ADDRESSES_A_WALK = 100
 
@@ -104,8 +107,9 @@ class Erasing:
         """The hash first: there is no moment at which the address may be mailed."""
         await self._put(tenant, digest, Erasure(intent.asked_ms))
         entries = await self._take_entries(tenant, intent.address)
-        await self._take(keys.suppressions_said, tenant, intent.address)
         bounces = await self._take(keys.bounce_counts, tenant, intent.address)
+        for key in ALSO_KEPT:
+            await self._take(key, tenant, intent.address)
         counted = len(escalation.unpack(bounces).bounces) if bounces else 0
         return Removed(entries, counted)
 

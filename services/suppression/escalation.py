@@ -229,8 +229,10 @@ def _listing(count: Count, bounce: Bounce, run: tuple[Bounce, ...], rules: Rules
         return count.listed
     for name in NAMES:
         rule = rules.of(name)
+        if not 0 < rule.bounces <= len(run):
+            continue
         times = [one.at_s for one in run if _counts(one, name)]
-        if rule.bounces and len(times) >= rule.bounces and times[-1] - times[0] >= rule.days * _DAY_S:
+        if len(times) >= rule.bounces and times[-1] - times[0] >= rule.days * _DAY_S:
             return name
     return None
 
