@@ -34,6 +34,7 @@ from shared.redis import known_secret, redis, start
 from shared.redis.recipients import Recipients
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.tenants import Tenants
+from shared.words.erased import ErasureKeys
 from shared.words.quotas import Admission
 from shared.words.tokens import TokenKeys
 
@@ -89,6 +90,7 @@ def parts_of(settings: Settings, client: redis.Client, secret: master_secret.Mas
         tokens=TokenKeys(secret.current, secret.previous),
         recipients=Recipients(client, settings.redis.partitions),
         vault=Vault(secret.current, secret.previous),
+        erasure_keys=ErasureKeys(secret.current, secret.previous),
         now_ms=now_ms,
         monotonic=time.monotonic,
         chance=os.urandom,

@@ -55,6 +55,7 @@ from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings
 from shared.redis import known_secret, start
 from shared.redis.dialogues import Dialogues
+from shared.redis.erased import Erased, ErasedToo
 from shared.redis.heard import Heard
 from shared.redis.moves import MoveList
 from shared.redis.ready import ReadyQueues
@@ -63,6 +64,7 @@ from shared.redis.sending_domains import SendingDomains
 from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
 from shared.words import sites
+from shared.words.erased import ErasureKeys
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 
@@ -222,13 +224,14 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
     mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms)
     queues = everybodys.alone() if alone else everybodys
+    erased = Erased(client, partitions, ErasureKeys(secret.current, secret.previous))
     relay = main_path(
         name,
         partitions,
         _held(settings, alone=alone),
         queues=queues,
         publisher=start.publisher(client, settings),
-        admission=Admission(client, partitions, SuppressionList(client, partitions)),
+        admission=Admission(client, partitions, ErasedToo(SuppressionList(client, partitions), erased)),
         stops=stops,
         begun=Begun(client, partitions),
         gate=gate,

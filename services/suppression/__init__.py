@@ -2,14 +2,18 @@
 
 Reads:     the stream `events` (group `suppression`): Bounced (hard), Complained, Unsubscribed; HTTP
            GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; rules (`rules_http.py`), lists of
-           recipients (`memberships_http.py`).
-Writes:    `events`: Suppressed when an address enters a list, Reactivated when it leaves by the API, Acted when the
-           operator's rules change.
-Owns:      a list per tenant: `suppressed`, `suppressed_index`, and the marks in `suppression_applied`; `rules` and
-           `rule_versions`; `lists` and `list_map`.
+           recipients (`memberships_http.py`), escalation (`escalation_http.py`), people (`people_http.py`).
+Writes:    `events`: Suppressed when an address enters a list, Reactivated when it leaves by the API or shows a sign of
+           life, Acted when an operator changes what holds for everybody, Erased when nothing is left of an address but
+           a hash.
+Owns:      maps of each tenant: `suppressions`, `suppressions_said`, and the marks in `suppression_applied`; `rules` and
+           `rule_versions`; `lists` and `list_map`; the counts of soft bounces.
 Promises:  a fact is on the list within a second, and what it means is applied once: a repeat of it does not list an
            address again that somebody has removed since. What the list says and what the events say is one step. An
            answer of 200 or 201 means that it is stored. A stronger reason is never replaced by a weaker one.
+
+Besides:   soft bounces in a row (`escalation.py` decides, `escalating.py` is the main path, on the same facts) in
+           `bounce_counts`; what is kept of a person, and erasure (`people.py`, `erasing.py`) in `erased`, `erasures`.
 
     suppression.py ──→ reasons.py               what a fact means for its address
           │

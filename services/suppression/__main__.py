@@ -1,32 +1,52 @@
 """Starts the reading of events. The routes are mounted by the process of all routes."""
 
 import socket
+import time
+from collections.abc import Sequence
 
 from services.settings import read
 from services.suppression import settings as own
+from services.suppression.counts import Counts, sweep_forever
+from services.suppression.erasing import Erasing
+from services.suppression.escalated import Escalated
+from services.suppression.escalating import Escalation
+from services.suppression.rule_book import RuleBook
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, Suppression
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
 from shared.redis.recipients import Recipients
+from shared.redis.tenants import Tenants
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
     client = start.connect(life)
-    suppression = Suppression(Lists(client, partitions, now_ms), Recipients(client, partitions), now_ms)
+    lists, recipients = Lists(client, partitions, now_ms), Recipients(client, partitions)
+    suppression = Suppression(lists, recipients, now_ms)
+    rules = RuleBook(client, settings.of(own.Suppression).rules, time.monotonic)
+    counts = Counts(client, partitions)
+    escalation = Escalation(counts, Escalated(lists), recipients, rules.of)
+
+    async def apply(partition: int, entries: Sequence[bus.Entry]) -> None:
+        await suppression.apply(partition, entries)  # first: who left waits for nobody's count
+        await escalation.apply(entries)
+
     # Named by the host: who left must be on the list within a second, and so after a crash the process finds at once
     # what it had in hand.
     consumer = bus.Consumer(
-        client, partitions, keys.events, keys.GROUP_SUPPRESSION, socket.gethostname(), suppression.apply, batch=BATCH
+        client, partitions, keys.events, keys.GROUP_SUPPRESSION, socket.gethostname(), apply, batch=BATCH
     )
     async with life.serving(settings.of(own.Suppression).metrics_port):
         if not await start.is_ours(life, client):
             return
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "applying")
+        life.spawn(sweep_forever(counts, Tenants(client).all, now_ms, life.stopping), "forgetting counts")
+        erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms)
+        life.spawn(erasing.run(life.stopping), "erasing")
         life.ready()
         await life.stopping.wait()
 

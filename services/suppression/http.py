@@ -1,7 +1,7 @@
 """The routes of the suppression list: one address, and the whole list page by page. Each tenant sees its own."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
@@ -16,7 +16,7 @@ from shared.http.query import Read
 from shared.mail import addresses
 from shared.process import logs
 from shared.redis.addressed import END, Place
-from shared.redis.suppression import EVERYBODY, Listed, SuppressionList
+from shared.redis.suppression import EVERYBODY, Listed, SuppressionList, normalised
 from shared.words import ids, scopes
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
@@ -135,25 +135,31 @@ class EntryQuery(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Desk:
-    """What routes about the lists share. `new_id` gives sixteen hex digits for the event of a request."""
+    """What routes about the lists share. `new_id` gives sixteen hex digits for the event of a request;
+    `forget_bounces(tenant, address)` makes its count of soft bounces begin anew."""
 
     lists: Lists
     lookup: SuppressionList
     partitions: int
     now_ms: Callable[[], int]
     new_id: Callable[[], str]
+    forget_bounces: Callable[[str, str], Awaitable[object]]
 
     async def shown(self, tenant: str, address: str) -> Suppression:
         """Every entry of the address, and what stops it for everybody. Problem 404 if there is none."""
+        shown = await self.entries(tenant, address)
+        if not shown:
+            raise _unknown()
+        return suppression(normalised(address), shown)
+
+    async def entries(self, tenant: str, address: str) -> list[SuppressionEntry]:
+        """The same, the strongest first; empty if there is none."""
         (own,) = await self.lookup.listed(tenant, [address])
         (of_all,) = await self.lookup.listed(EVERYBODY, [address])
         shown = [_entry(own, entry) for entry in own.entries]
         if tenant != EVERYBODY:
             shown += [_of_operator(entry) for entry in of_all.entries]
-        if not shown:
-            raise _unknown()
-        shown.sort(key=lambda one: -scopes.STRENGTH[one.reason])
-        return suppression(own.address, shown)
+        return sorted(shown, key=lambda one: -scopes.STRENGTH[one.reason])
 
     async def page(self, tenant: str, query: SuppressionQuery) -> SuppressionPage:
         if not 0 <= query.after.partition < self.partitions:
@@ -273,6 +279,7 @@ class _Routes:
             if removed.kept or any(Chosen(None, query.channel, query.scope).takes(entry) for entry in of_all.entries):
                 raise Problem("suppression_protected", "an operator listed the address: only an operator removes it")
             raise _unknown()
+        await desk.forget_bounces(tenant, address)  # else the next bounce lists the address again at once
         _log.info("suppression_deleted", tenant=tenant)
         return web.Response(status=204)
 

@@ -1,9 +1,15 @@
-"""The routes of the suppression list, put together."""
+"""The routes of suppression, put together: the lists, rules, lists of recipients, counts of soft bounces, people."""
 
-from services.suppression import http, memberships_http, operators, rules_http
+from services.suppression import escalation_http, http, memberships_http, operators, people_http, rules_http
+from services.suppression import settings as own
+from services.suppression.counts import Counts
+from services.suppression.erasing import Erasing
 from services.suppression.memberships import Memberships
+from services.suppression.people import People
+from services.suppression.rule_book import RuleBook
 from services.suppression.rules import Rules
 from services.suppression.store import Lists
+from shared.http.api import Route
 from shared.http.parts import Mounted, Parts
 from shared.redis.members import Members
 from shared.redis.suppression import SuppressionList
@@ -12,14 +18,40 @@ from shared.redis.suppression import SuppressionList
 def routes(parts: Parts) -> Mounted:
     lookup = SuppressionList(parts.client, parts.partitions, parts.now_ms)
     lists = Lists(parts.client, parts.partitions, parts.now_ms)
-    desk = http.Desk(lists, lookup, parts.partitions, parts.now_ms, lambda: parts.chance(8).hex())
+    counts = Counts(parts.client, parts.partitions)
+    desk = http.Desk(lists, lookup, parts.partitions, parts.now_ms, lambda: _new_id(parts), counts.forget)
+    return Mounted(
+        [
+            *http.routes(desk),
+            *operators.routes(desk, parts.tenants, parts.publisher),
+            *_rules_and_lists(parts, lists, lookup),
+            *_escalation(parts),
+            *_people(parts, desk),
+        ]
+    )
+
+
+def _new_id(parts: Parts) -> str:
+    return parts.chance(8).hex()
+
+
+def _rules_and_lists(parts: Parts, lists: Lists, lookup: SuppressionList) -> list[Route]:
     quotas = parts.settings.quotas.by_name()
     members = Members(parts.client, parts.partitions)
-    memberships = Memberships(members, lists, lookup, parts.now_ms, lambda: parts.chance(8).hex())
-    rules = Rules(parts.client, parts.publisher, parts.now_ms, lambda: parts.chance(8).hex())
-    return Mounted([
-        *http.routes(desk),
-        *operators.routes(desk, parts.tenants, parts.publisher),
+    memberships = Memberships(members, lists, lookup, parts.now_ms, lambda: _new_id(parts))
+    rules = Rules(parts.client, parts.publisher, parts.now_ms, lambda: _new_id(parts))
+    return [
         *rules_http.routes(rules, quotas, parts.now_ms),
         *memberships_http.routes(memberships, parts.partitions, quotas),
-    ])  # fmt: skip
+    ]
+
+
+def _escalation(parts: Parts) -> list[Route]:
+    rules = parts.settings.of(own.Suppression).rules
+    return escalation_http.routes(RuleBook(parts.client, rules, parts.monotonic), rules)
+
+
+def _people(parts: Parts, desk: http.Desk) -> list[Route]:
+    erasing = Erasing(parts.client, parts.partitions, parts.publisher, parts.now_ms)
+    known = People(parts.client, parts.partitions, parts.erasure_keys, erasing, parts.monotonic)
+    return people_http.routes(known, desk)

@@ -92,7 +92,7 @@ class Suppression:
             return fact.email
         found = await self._recipients.find(fact.job, [] if fact.ordinal is None else [fact.ordinal])
         if fact.ordinal in found:
-            return found[fact.ordinal].email
+            return found[fact.ordinal].email or None  # who was erased has none, and is suppressed by the hash
         if fact.ordinal is not None and await self._recipients.tenant_of(fact.job) is None:
             UNKNOWN.inc()
             named = {"message": ids.message_id(fact.job, fact.ordinal), "job": fact.job, "tenant": fact.tenant}

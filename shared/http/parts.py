@@ -18,6 +18,7 @@ from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients
 from shared.redis.redis import Client
 from shared.redis.tenants import Tenants
+from shared.words.erased import ErasureKeys
 from shared.words.tokens import TokenKeys
 
 
@@ -32,6 +33,7 @@ class Parts:
     tokens: TokenKeys
     recipients: Recipients
     vault: Vault
+    erasure_keys: ErasureKeys
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
     chance: Callable[[int], bytes]

@@ -569,6 +569,41 @@ def rule_versions() -> str:
     return "est:{meta}:rule_versions"
 
 
+def bounce_counts(p: int, tenant: str) -> str:
+    """map of addresses (`shared.redis.addressed`), normalised address → its soft bounces in a row
+    (`services.suppression.escalation`) · until a sign of life is eight days old, or the last bounce half a year"""
+    return f"est:{{p{p}}}:bounce_counts:{tenant}"
+
+
+def erased(p: int, tenant: str) -> str:
+    """map of addresses (`shared.redis.addressed`), keyed hash of an address → its erasure (msgpack,
+    `shared.redis.erased`) · for ever: it is what is left of who was erased"""
+    return f"est:{{p{p}}}:erased:{tenant}"
+
+
+def erasing_tenants() -> str:
+    """set of tenants that have ever erased an address · for ever"""
+    return "est:{meta}:erasing_tenants"
+
+
+def erasures(tenant: str) -> str:
+    """hash, keyed hash of an address → the address, when its erasure was asked for, and of how many messages it was
+    the recipient so far (msgpack, `services.suppression.erasing`) · until it is out of every job"""
+    return f"est:{{meta}}:erasures:{tenant}"
+
+
+def erasure_walk(tenant: str) -> str:
+    """string · how far the tenant's jobs are looked through for who is to be erased (msgpack) · while there is
+    anybody"""
+    return f"est:{{meta}}:erasure_walk:{tenant}"
+
+
+def escalation() -> str:
+    """hash, tenant → after how many soft bounces an address is listed (msgpack), where that is not what the settings
+    say · until the tenant takes it back"""
+    return "est:{meta}:escalation"
+
+
 # What became of the messages of a job, in the job's partition
 
 

@@ -31,6 +31,10 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True):
     metadata: dict[str, str] | None = None
 
 
+#: In the place of one who was erased: a message keeps its ordinal, and nobody knows any more whose it was.
+ERASED = Recipient("")
+
+
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """A recipient that waits to be queued. `rejected` is the reason why it never will be; `variables` a msgpack map."""
 

@@ -188,6 +188,15 @@ class Reactivated(Fact, frozen=True, array_like=True, kw_only=True):
     scope: str = ""
 
 
+class Erased(Fact, frozen=True, array_like=True, kw_only=True):
+    """What was kept of an address is gone, but for the keyed hash that keeps it suppressed, which is `digest`; so many
+    `messages` had it as their recipient. The fact has no address."""
+
+    topic: ClassVar[str] = "address.erased"
+    digest: str = ""
+    messages: int = 0
+
+
 class Stopped(Fact, frozen=True, array_like=True, kw_only=True):
     """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate`,
     `render_failed`, `paused` or `suspended`, `by` is `engine`, `tenant` or `operator`; `bad` of `of` messages are the
@@ -274,7 +283,7 @@ FACTS: dict[str, type[Fact]] = {
     fact.__name__: fact
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
-        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted,
+        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased,
     )
 }  # fmt: skip
 #: Every message by its name.

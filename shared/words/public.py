@@ -42,6 +42,7 @@ SENTENCES: dict[str, str] = {
     "message.auto_replied": "An automatic answer to the message came back.",
     "address.suppressed": "An address entered the suppression list.",
     "address.reactivated": "An address left the suppression list.",
+    "address.erased": "What was kept of an address is gone, but for the keyed hash that keeps it suppressed.",
     "job.stopped": "The job is not sent for now.",
     "job.resumed": "The job goes on.",
     "tenant.stopped": "The bulk mail of the tenant is not sent for now.",
@@ -125,6 +126,8 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
     ("Suppressed", "scope"): ("What is stopped: `all`, `marketing` or `list:<name>`; empty of a message.", "marketing"),
     ("AutoReplied", "kind"): ("`vacation`, `challenge`, `read_receipt` or `other`.", "vacation"),
     ("Reactivated", "reason"): ("On whose word.", "api"),
+    ("Erased", "digest"): ("The keyed hash of the address, in hex.", "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6"),
+    ("Erased", "messages"): ("How many messages had the address as their recipient, and have lost it.", 12),
     ("Stopped", "reason"): (
         "`invalid_rate`, `complaint_rate`, `render_failed`, `paused` or `suspended`.",
         "complaint_rate",

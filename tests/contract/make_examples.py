@@ -149,6 +149,10 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "full": {**_OF_A_MESSAGE, "reason": "manual", "channel": "phone", "scope": "list:lettre"},
         "address": {**_OF_AN_ADDRESS, "reason": "api", "scope": "marketing"},
     },
+    "Erased": {
+        "full": {**_OF_A_MESSAGE, "digest": "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6", "messages": 12},
+        "tenant": {**_OF_A_TENANT, "digest": "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6", "messages": 12},
+    },
     "Stopped": {
         "full": {**_OF_A_MESSAGE, "reason": "invalid_rate", "by": "engine", "bad": 27, "of": 480},
         "job": {**_OF_A_JOB, "reason": "paused", "by": "tenant"},

@@ -52,6 +52,8 @@ AIOHTTP = {
     "services/suppression/operators.py",
     "services/suppression/memberships_http.py",
     "services/suppression/rules_http.py",
+    "services/suppression/escalation_http.py",
+    "services/suppression/people_http.py",
     "services/tracking/__main__.py",
 }
 
@@ -66,6 +68,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/console.py": {"tempfile"},
     "services/console/domains.py": {"time"},
     "services/console/encryption.py": {"time"},
+    "services/console/people.py": {"time"},
     "services/console/restore.py": {"secrets"},
     "services/console/route.py": {"asyncio", "time"},
     "services/console/lists.py": {"secrets"},
@@ -136,6 +139,10 @@ EDGES: dict[str, set[str]] = {
     "services/console/tail.py": {"asyncio"},
     "services/suppression/memberships_http.py": {"aiohttp"},
     "services/suppression/rules_http.py": {"aiohttp", "asyncio"},
+    "services/suppression/counts.py": {"asyncio"},
+    "services/suppression/erasing.py": {"asyncio"},
+    "services/suppression/escalation_http.py": {"aiohttp"},
+    "services/suppression/people_http.py": {"aiohttp"},
     "services/tracking/recorder.py": {"asyncio"},
     "services/tracking/spool.py": {"os"},
     "shared/http/api.py": {"aiohttp", "asyncio"},

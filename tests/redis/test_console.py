@@ -85,6 +85,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "rules import": (str(RULES), "--tenant", "acme"),
     "rules export": ("--everybody",),
     "rules test": ("ana@exemple.fr", "--tenant", "acme"),
+    "people show": ("acme", "ana@exemple.fr"),
+    "people erase": ("acme", "ana@exemple.fr", "--yes"),
     "route": ("ana@exemple.fr",),
     "doctor": (),
     "trace": ("--site", "gmail", "--for", "10s"),
@@ -190,6 +192,8 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("rules", "import", "/nowhere.csv", "--tenant", "there"), "/nowhere.csv"),
     (("rules", "import", __file__, "--tenant", "there"), "nothing is changed"),
     (("rules", "test", "nonsense", "--tenant", "there"), "not an address"),
+    (("people", "show", "there", "nonsense"), "not an address"),
+    (("people", "erase", "nobody", "ana@exemple.fr", "--yes"), "nobody"),
     (("sites", "suspend", "gmail", "--why", "x", "--until", "tomorrow"), "tomorrow"),
     (("sites", "suspend", "gmail"), "--why"),
     (("sites", "suspend", "gmail", "--why", " "), "--why"),
@@ -446,6 +450,20 @@ def test_a_process_that_redis_does_not_let_in_says_so_and_waits(
 
 
 # What an operator sees
+
+
+def test_a_person_is_shown_erased_and_shown_as_erased(redis_url: str, place: dict[str, str]) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+
+    before = console("people", "show", "acme", "ana@exemple.fr", **environ)
+    erased = console("people", "erase", "acme", "ana@exemple.fr", "--yes", **environ)
+    after = console("people", "show", "acme", "ana@exemple.fr", **environ)
+
+    assert (before.exit_code, erased.exit_code, after.exit_code) == (1, 0, 0)
+    assert "nothing is kept" in before.output
+    assert "erasing: 0 entries" in erased.output
+    assert "not done yet" in after.output
 
 
 def test_a_check_that_finds_something_has_exit_code_1(redis_url: str, place: dict[str, str]) -> None:

@@ -38,6 +38,10 @@ def lookup(client: Any) -> SuppressionList:
     return SuppressionList(client, PARTITIONS)
 
 
+async def _no_bounces(_tenant: str, _address: str) -> None:
+    """Nobody has a count here."""
+
+
 def addition(
     address: str,
     reason: Reason = "manual",
@@ -523,7 +527,7 @@ async def callers(client: Any) -> AsyncIterator[dict[str, Caller]]:
     made["operator"] = (await tenants.create_key("other", ["operator"]))[1]
     numbers = itertools.count()
     lists, lookup = Lists(client, PARTITIONS, lambda: NOW_MS), SuppressionList(client, PARTITIONS, lambda: NOW_MS)
-    desk = http.Desk(lists, lookup, PARTITIONS, lambda: NOW_MS, lambda: f"{next(numbers):016x}")
+    desk = http.Desk(lists, lookup, PARTITIONS, lambda: NOW_MS, lambda: f"{next(numbers):016x}", _no_bounces)
     publisher = bus.Publisher(client, PARTITIONS, lambda: f"batch{next(numbers)}")
     app = api.application(
         [*http.routes(desk), *operators.routes(desk, tenants, publisher)], tenants, max_body_bytes=10_000
@@ -807,7 +811,7 @@ async def test_a_query_that_does_not_fit_is_refused(callers: dict[str, Caller], 
 
 def test_the_routes_describe_themselves() -> None:
     unused: Any = None
-    desk = http.Desk(unused, unused, 1, lambda: 0, lambda: "")
+    desk = http.Desk(unused, unused, 1, lambda: 0, lambda: "", _no_bounces)
     routes: Sequence[api.Route] = [*http.routes(desk), *operators.routes(desk, unused, unused)]
 
     assert set(api.openapi(routes)["paths"]) == {

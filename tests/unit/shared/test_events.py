@@ -32,7 +32,14 @@ def test_every_kind_of_message_is_listed_under_its_name() -> None:
     assert all(name == message.__name__ for name, message in events.MESSAGES.items())
 
 
-ABOUT = {"Reactivated": "address", "Stopped": "job", "Resumed": "job", "Warned": "tenant", "Acted": "operator"}
+ABOUT = {
+    "Reactivated": "address",
+    "Stopped": "job",
+    "Resumed": "job",
+    "Warned": "tenant",
+    "Acted": "operator",
+    "Erased": "address",
+}
 """Facts that are not about one message, and what they are about."""
 
 

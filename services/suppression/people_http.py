@@ -1,0 +1,185 @@
+"""The routes of one person: what is kept of an address, and its erasure."""
+
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+
+from services.suppression import escalation
+from services.suppression.http import Desk, SuppressionEntry, address_of
+from services.suppression.mentions import At
+from services.suppression.people import Message, People
+from shared.http import api, paging
+from shared.http.query import Read
+from shared.process import logs
+from shared.redis.erased import Erasure
+from shared.words import ids
+from shared.words.described import says
+from shared.words.errors import Problem
+from shared.words.times import rfc3339
+
+#: A cursor as a walk packs one.
+_CURSOR = "kwC0MDY4dmpmbTVzOW0ycmMxampxcmf_"
+_OF_A_PERSON = ("invalid_path", "invalid_address")
+
+_log = logs.get_logger()
+
+
+class SoftBounces(msgspec.Struct, frozen=True, kw_only=True):
+    """Since the last sign of life."""
+
+    bounces: Annotated[int, says("How many, seven at most: more say no more.", 3)]
+    first: Annotated[str, says("When the first was.", "2026-01-31T09:05:00.000Z")]
+    last: Annotated[str, says("When the last was.", "2026-02-12T09:05:00.000Z")]
+    rules: Annotated[
+        dict[str, int],
+        says("How many count under which rule of `/v1/escalation`.", {"soft_bounces": 2, "mailbox_full": 1}),
+    ]
+
+
+class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message with the address as its recipient: `GET /v1/messages/{message}` tells what became of it."""
+
+    id: Annotated[str, says("The message.", "068vjfm5s9m2rc1jqqrg.0")]
+    job: Annotated[str, says("Its job.", "068vjfm5s9m2rc1jqqrg")]
+    made: Annotated[str, says("When its job was made.", "2026-01-31T09:00:00.000Z")]
+    subject: Annotated[str, says("The subject of its job, before it was filled in.", "Hello {{ name }}")]
+    list: Annotated[str, says("The list of its job; empty for none.", "newsletter")]
+
+
+class ErasureShown(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left is a keyed hash. `state` is `erasing` until the address is out of every job."""
+
+    state: Annotated[str, says("`erasing` or `erased`.", "erased", "erasing")]
+    asked: Annotated[str, says("When it was asked for.", "2026-01-31T09:05:00.000Z")]
+    done: Annotated[str | None, says("When it was done.", "2026-01-31T09:05:07.000Z")]
+    messages: Annotated[int, says("How many messages have lost the address so far.", 12)]
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of an address. Jobs are walked through, for two seconds at most: `next` goes on there, and only
+    `messages` differ on the pages."""
+
+    address: Annotated[str, says("The address, in lower case.", "ana@exemple.fr")]
+    suppressions: Annotated[
+        list[SuppressionEntry], says("For what it is on the suppression list, the strongest first.")
+    ]
+    soft_bounces: Annotated[SoftBounces | None, says("Null where there are none since the last sign of life.")]
+    erasure: Annotated[ErasureShown | None, says("Null if the address was never erased.")]
+    messages: Annotated[list[PersonMessage], says("Messages of jobs that are kept; by partition, then by time.")]
+    next: Annotated[str | None, paging.following(_CURSOR)]
+
+
+class PersonErased(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken away at once. The address leaves the recipients of jobs from now on, in the background."""
+
+    suppressions: Annotated[int, says("Entries of the suppression list that are gone; the hash stops all instead.", 1)]
+    soft_bounces: Annotated[int, says("Soft bounces that were counted.", 0)]
+
+
+def _place(text: str) -> At:
+    return paging.unpack(text, At)
+
+
+class PersonQuery(msgspec.Struct, frozen=True):
+    """Which part of the messages is shown."""
+
+    after: Annotated[At, paging.after(_CURSOR), Read(_place)] = At()
+    limit: Annotated[int, paging.limit()] = paging.DEFAULT_LIMIT
+
+
+def routes(people: People, desk: Desk) -> list[api.Route]:
+    handlers = _Routes(people, desk)
+    return [
+        api.Route(
+            "GET",
+            "/v1/people/{address}",
+            handlers.show,
+            "All that is kept of an address: why it is stopped, its soft bounces, its messages",
+            slashes=True,
+            scope="read",
+            name="get_person",
+            tag="people",
+            answers={200: Person},
+            problems=(*_OF_A_PERSON, "unknown_person"),
+            query=PersonQuery,
+        ),
+        api.Route(
+            "DELETE",
+            "/v1/people/{address}",
+            handlers.erase,
+            "Erases an address: nothing of it is kept but a keyed hash, by which nothing is sent to it any more. What "
+            "jobs say of it goes in the background (`GET` tells how far that is); safe to repeat",
+            slashes=True,
+            scope="admin",
+            name="erase_person",
+            tag="people",
+            answers={202: PersonErased},
+            problems=_OF_A_PERSON,
+        ),
+    ]
+
+
+class _Routes:
+    def __init__(self, people: People, desk: Desk) -> None:
+        self._people = people
+        self._desk = desk
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
+        address, tenant = address_of(request), request[api.PRINCIPAL].tenant
+        query = api.query_of(request, PersonQuery)
+        after = query.after
+        if not 0 <= after.partition < self._desk.partitions:
+            raise paging.refused(paging.InvalidCursor())
+        messages, following = await self._people.messages(tenant, address, after, query.limit)
+        erasure = await self._people.erasure(tenant, address)
+        person = Person(
+            address=address,
+            suppressions=await self._desk.entries(tenant, address),
+            soft_bounces=_bounces(await self._people.bounces(tenant, address)),
+            erasure=None if erasure is None else _erasure(erasure),
+            messages=[_message(message) for message in messages],
+            next=None if following is None else paging.pack(following),
+        )
+        is_known = person.suppressions or person.soft_bounces or person.erasure or person.messages
+        if not is_known and person.next is None and after == At():
+            raise Problem("unknown_person", "nothing is kept of the address")
+        return api.json_answer(person)
+
+    async def erase(self, request: web.Request) -> web.StreamResponse:
+        address, tenant = address_of(request), request[api.PRINCIPAL].tenant
+        removed = await self._people.erase(tenant, address)
+        _log.info("erasure_asked", tenant=tenant, key=request[api.PRINCIPAL].key)
+        answer = PersonErased(suppressions=removed.suppressions, soft_bounces=removed.soft_bounces)
+        return api.json_answer(answer, 202)
+
+
+def _message(message: Message) -> PersonMessage:
+    return PersonMessage(
+        id=ids.message_id(message.job, message.ordinal),
+        job=message.job,
+        made=rfc3339(ids.job_created_ms(message.job)),
+        subject=message.subject,
+        list=message.list,
+    )
+
+
+def _bounces(count: escalation.Count | None) -> SoftBounces | None:
+    if count is None:
+        return None
+    names = [escalation.NAMES[bounce.rule] for bounce in count.bounces]
+    return SoftBounces(
+        bounces=len(names),
+        first=rfc3339(count.bounces[0].at_s * 1000),
+        last=rfc3339(count.bounces[-1].at_s * 1000),
+        rules={name: names.count(name) for name in escalation.NAMES if name in names},
+    )
+
+
+def _erasure(erasure: Erasure) -> ErasureShown:
+    return ErasureShown(
+        state="erased" if erasure.done_ms else "erasing",
+        asked=rfc3339(erasure.asked_ms),
+        done=rfc3339(erasure.done_ms) if erasure.done_ms else None,
+        messages=erasure.messages,
+    )
