@@ -162,10 +162,10 @@ async def test_the_page_follows_the_readers_colour_scheme(
 
 async def test_a_pixel_and_a_link_work_in_a_browser(browser: Browser, base: str, memory: Memory) -> None:
     destination = f"{base}/u/none?été=1&a=%20"
-    await browser.go(f"{base}/o/{KEYS.open(JOB, 1, 'demo')}")
+    await browser.go(f"{base}/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}")
     size = await browser.run("const i = document.images[0]; return [i.naturalWidth, i.naturalHeight]")
 
-    await browser.go(f"{base}/c/{KEYS.click(JOB, 1, 'demo', 2, destination)}")
+    await browser.go(f"{base}/c/{KEYS.click(JOB, 1, 'demo', 'ana@example.fr', 2, destination)}")
 
     assert size == [1, 1]
     assert await browser.run("return location.href") == f"{base}/u/none?%C3%A9t%C3%A9=1&a=%20"

@@ -57,7 +57,7 @@ def now_ms() -> int:
 
 
 def click_path(number: int) -> str:
-    return f"/c/{KEYS.click(JOBS[number % len(JOBS)], number, 'demo', 0, URL)}"
+    return f"/c/{KEYS.click(JOBS[number % len(JOBS)], number, 'demo', 'ana@example.fr', 0, URL)}"
 
 
 @contextlib.asynccontextmanager
@@ -120,7 +120,7 @@ def mortal(tmp_path: Path) -> Iterator[RedisServer]:
 async def test_what_recipients_do_is_on_the_stream_when_they_are_answered(any_redis_url: str, tmp_path: Path) -> None:
     headers = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
     async with serving(any_redis_url, tmp_path, ESTAFETTE_TRACKING_SPOOL_AFTER_MS=NO_SPOOL_MS) as browser:
-        await browser.get(f"/o/{KEYS.open(JOBS[0], 1, 'demo')}", headers=headers)
+        await browser.get(f"/o/{KEYS.open(JOBS[0], 1, 'demo', 'ana@example.fr')}", headers=headers)
         opened = await recorded(any_redis_url)
         await browser.get(click_path(2), headers=headers, allow_redirects=False)
         await browser.post(
@@ -291,7 +291,7 @@ class Process:
     async def click(self, keys: TokenKeys, numbers: range) -> None:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{self.port}") as session:
             for number in numbers:
-                path = f"/c/{keys.click(JOBS[0], number, 'demo', 0, URL)}"
+                path = f"/c/{keys.click(JOBS[0], number, 'demo', 'ana@example.fr', 0, URL)}"
                 async with session.get(path, allow_redirects=False) as answer:
                     assert answer.status == 302
 

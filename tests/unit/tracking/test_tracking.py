@@ -30,6 +30,7 @@ CREATED_MS = 1_750_000_000_000
 NOW_MS = CREATED_MS + 5_000
 JOB = ids.new_job_id(CREATED_MS, b"chance", 8)
 KEYS = TokenKeys(b"k" * 32)
+ANA = "ana@example.fr"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 URL = "https://exemple.fr/soldes?a=1&b=%20c#haut"
 ONE_CLICK = b"List-Unsubscribe=One-Click"
@@ -65,11 +66,11 @@ class Held(Memory):
 
 
 def opening(**fields: object) -> Request:
-    return Request(method="GET", kind="open", token=KEYS.open(JOB, 3, "demo"), **fields)  # type: ignore[arg-type]
+    return Request(method="GET", kind="open", token=KEYS.open(JOB, 3, "demo", ANA), **fields)  # type: ignore[arg-type]
 
 
 def click(method: str = "GET", url: str = URL, **fields: object) -> Request:
-    return Request(method=method, kind="click", token=KEYS.click(JOB, 3, "demo", 2, url), **fields)  # type: ignore[arg-type]
+    return Request(method=method, kind="click", token=KEYS.click(JOB, 3, "demo", ANA, 2, url), **fields)  # type: ignore[arg-type]
 
 
 def leaving(method: str, body: bytes = b"", **fields: object) -> Request:
@@ -257,8 +258,8 @@ async def test_facts_and_answers_are_counted() -> None:
 
 
 def _invalid_tokens() -> list[str]:
-    good = KEYS.click(JOB, 3, "demo", 2, URL)
-    other = TokenKeys(b"x" * 32).click(JOB, 3, "demo", 2, "https://mal.example/")
+    good = KEYS.click(JOB, 3, "demo", ANA, 2, URL)
+    other = TokenKeys(b"x" * 32).click(JOB, 3, "demo", ANA, 2, "https://mal.example/")
     return ["", "x", good[:-1], good + "A", good.swapcase(), other, "<script>alert(1)</script>", "é", "A" * 9000]
 
 
@@ -277,11 +278,11 @@ async def test_an_invalid_token_gets_a_friendly_page_and_never_a_redirect(method
 @pytest.mark.parametrize(
     ("kind", "token"),
     [
-        ("open", KEYS.click(JOB, 3, "demo", 2, URL)),
+        ("open", KEYS.click(JOB, 3, "demo", ANA, 2, URL)),
         ("open", KEYS.unsubscribe(JOB, 3, "demo", "ana@example.fr")),
-        ("click", KEYS.open(JOB, 3, "demo")),
-        ("unsubscribe", KEYS.open(JOB, 3, "demo")),
-        ("unsubscribe", KEYS.click(JOB, 3, "demo", 2, URL)),
+        ("click", KEYS.open(JOB, 3, "demo", ANA)),
+        ("unsubscribe", KEYS.open(JOB, 3, "demo", ANA)),
+        ("unsubscribe", KEYS.click(JOB, 3, "demo", ANA, 2, URL)),
     ],
 )
 async def test_a_token_of_another_kind_is_as_invalid_as_a_forged_one(kind: str, token: str) -> None:
