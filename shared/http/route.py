@@ -21,6 +21,7 @@ TAGS = {
     "events": "Everything that happened, as one list that is followed from page to page.",
     "stops": "What is not sent for now, who stopped it and why, and how it goes on.",
     "suppressions": "The addresses that a tenant does not write to any more.",
+    "consents": "What addresses agreed to, the proof of it, and what a tenant asks for before it mails and tracks.",
     "domains": "The domains that a tenant sends from: their DKIM keys, and the records to publish in DNS.",
     "operator": "What an engineer on call sees and does: sites, suspensions, cancellations, dead entries.",
     "kept mail": "Mail that came back and that nobody understood, for those who run the engine.",

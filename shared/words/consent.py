@@ -63,7 +63,7 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
     def answer(self, topic: Topic) -> Answer:
         """Of any topic but `kind`."""
-        return ANSWERS[getattr(self, topic)]
+        return ANSWERS[self.said(topic).code]
 
 
 NOTHING_SAID = State()
@@ -83,7 +83,7 @@ def decode(stored: bytes) -> State:
 
 def change(answers: dict[Topic, str], at_s: int) -> State:
     """What is said at one time, as a state in which the other topics were never spoken of."""
-    given = {}
+    given: dict[str, int] = {}
     for topic, word in answers.items():
         words: tuple[str, ...] = KINDS if topic == "kind" else ANSWERS
         given |= {topic: words.index(word), f"{topic}_at": at_s}
@@ -93,7 +93,7 @@ def change(answers: dict[Topic, str], at_s: int) -> State:
 def merged(old: State, new: State) -> State:
     """Of each topic the later answer, the new one of two at the same second. The script that stores a change does the
     same (`services/suppression/consent_store_record.lua`)."""
-    latest = {}
+    latest: dict[str, int] = {}
     for topic in TOPICS:
         said = max(old.said(topic), new.said(topic), key=lambda one: one.at_s)
         said = new.said(topic) if new.said(topic).at_s and new.said(topic).at_s == said.at_s else said
@@ -132,8 +132,8 @@ def held(stream: str, rules: Rules, declared: Declared, state: State) -> str | N
 
 
 def is_tracked(rules: Rules, declared: Declared, state: State) -> bool:
-    """Whether openings and clicks of somebody may be recorded. One who withdrew is not tracked whatever a job says: they
-    may have said so since the job's data were made; nor is one of whom the job says no."""
+    """Whether openings and clicks of somebody may be recorded. Who withdrew is not tracked whatever a job says: they
+    may have done so since the job's data were made; nor is one of whom the job says no."""
     stored = state.answer("tracking")
     if stored == "no" or declared.tracking is False:
         return False

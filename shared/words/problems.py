@@ -82,6 +82,7 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_job": Kind(404, "Unknown job", "There is no such job (any more), or it is another tenant's."),
     "unknown_message": Kind(404, "Unknown message", "There is no such message, or it is another tenant's."),
     "unknown_suppression": Kind(404, "Unknown suppression", "The address is not on the tenant's suppression list."),
+    "unknown_consent": Kind(404, "Unknown consent", "Nothing is known of what the address agreed to."),
     "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
     "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
     "unknown_entry": Kind(404, "Unknown entry", "There is no dead entry of that name, or not any more."),

@@ -191,7 +191,7 @@ def test_a_token_of_a_previous_key_is_accepted_and_new_ones_are_signed_with_the_
 )
 def test_a_click_leads_only_to_an_http_url_without_control_characters(destination: str) -> None:
     with pytest.raises(ValueError, match="http"):
-        KEYS.click(JOB, 0, "demo", 0, destination)
+        KEYS.click(JOB, 0, "demo", ANA, 0, destination)
 
 
 def test_the_longest_destination_of_the_longest_tenant_can_be_read() -> None:
@@ -202,7 +202,7 @@ def test_the_longest_destination_of_the_longest_tenant_can_be_read() -> None:
     assert KEYS.read(text).destination == longest
     for longer in (longest + "a", longest[:-1] + "é"):
         with pytest.raises(ValueError, match="http"):
-            KEYS.click(JOB, 0, "demo", 0, longer)
+            KEYS.click(JOB, 0, "demo", ANA, 0, longer)
 
 
 def test_what_cannot_be_said_in_a_token_is_refused() -> None:
@@ -210,7 +210,7 @@ def test_what_cannot_be_said_in_a_token_is_refused() -> None:
         with pytest.raises(ValueError, match="tenant"):
             KEYS.open(JOB, 0, tenant)
     with pytest.raises(ValueError, match="position"):
-        KEYS.click(JOB, 0, "demo", 65536, "https://exemple.fr/")
+        KEYS.click(JOB, 0, "demo", ANA, 65536, "https://exemple.fr/")
     with pytest.raises(ValueError, match="job id"):
         KEYS.open("nonsense", 0, "demo")
 
