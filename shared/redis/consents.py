@@ -105,12 +105,12 @@ class Consents:
         self._states = Addressed(client, partitions, keys.consents)
         self.rules = ConsentRules(client, monotonic)
 
-    async def of(self, tenant: str, addresses: Sequence[str]) -> tuple[Rules, list[State]]:
-        """The tenant's rules and the state of each address, however it is spelt: in one round trip, in none for a
-        tenant that has no consents."""
+    async def of(self, tenant: str, addresses: Sequence[str]) -> tuple[Rules, list[State] | None]:
+        """The tenant's rules and the state of each address, however it is spelt: in one round trip. None for a tenant
+        that has neither consents nor rules of its own: that is known without one."""
         has_any, rules = await self.rules.of(tenant)
-        if not has_any or not addresses:
-            return rules, [NOTHING_SAID] * len(addresses)
+        if not has_any:
+            return rules, None
         found = await self._states.get_many([(tenant, normalised(address)) for address in addresses])
         return rules, [NOTHING_SAID if stored is None else consent.decode(stored) for stored in found]
 

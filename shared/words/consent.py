@@ -116,6 +116,27 @@ class Declared(NamedTuple):
     optin: bool | None = None
     tracking: bool | None = None
 
+    @property
+    def code(self) -> int:
+        """As it waits with the recipient: one byte, 0 where nothing is said."""
+        kind = 0 if self.kind is None else KINDS.index(self.kind)
+        return kind + 3 * _FLAGS.index(self.optin) + 9 * _FLAGS.index(self.tracking)
+
+
+_FLAGS = (None, True, False)
+_DECLARED = {
+    made.code: made
+    for kind in (None, "person", "professional")
+    for optin in _FLAGS
+    for tracking in _FLAGS
+    if (made := Declared(kind, optin, tracking))  # type: ignore[arg-type]
+}
+
+
+def declared(code: int) -> Declared:
+    """What was said under that code; nothing, for one of a newer program."""
+    return _DECLARED.get(code, _DECLARED[0])
+
 
 def held(stream: str, rules: Rules, declared: Declared, state: State) -> str | None:
     """Why somebody is not to be mailed by e-mail, or None. What a job says of a recipient holds before what is stored;

@@ -1,6 +1,5 @@
 """Consent in a real Redis and a real cluster: noted, proved, told to trackers, and served over HTTP."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -76,7 +75,9 @@ async def told(client: Any) -> list[events.Fact]:
 async def test_what_was_said_is_the_state_and_the_proof(store: ConsentStore, consents: Consents) -> None:
     assert await store.record([saying(1, email="yes"), saying(2, tracking="no"), saying(3, "bo@b.fr")]) == [True] * 3
 
-    rules, (ana, nobody) = await consents.of("acme", ["ANA@example.fr", "nobody@example.fr"])
+    rules, states = await consents.of("acme", ["ANA@example.fr", "nobody@example.fr"])
+    assert states is not None
+    ana, nobody = states
     known = await consents.known("acme", ANA)
 
     assert rules == Rules()
@@ -145,7 +146,7 @@ async def test_forgetting_somebody_leaves_nothing_of_them_and_everything_of_othe
 
 
 async def test_of_a_tenant_without_consents_nothing_is_looked_up(client: Any, consents: Consents) -> None:
-    assert await consents.rules.of("acme") == (False, Rules())
+    assert await consents.of("acme", [ANA]) == (Rules(), None)
 
     await consents.rules.put("acme", Rules("required", "required"))
 
@@ -241,12 +242,7 @@ async def test_what_a_tracker_heard_itself_holds_before_anybody_wrote_it_down(cl
     view.hear([Told("acme", b"123456", True, 7)])
 
     assert view.is_withdrawn("acme", [b"123456"])
-    stopping = asyncio.Event()
-    task = asyncio.create_task(view.run(stopping))
-    while not view.is_known:
-        await asyncio.sleep(0.01)
-    stopping.set()
-    await task
+    await view.load()
     assert view.is_withdrawn("acme", [b"123456"])
 
 

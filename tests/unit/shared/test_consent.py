@@ -1,6 +1,7 @@
 """What an address has agreed to, and what follows from it."""
 
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -95,3 +96,17 @@ def test_a_state_that_says_everything_stays_small() -> None:
 
     assert len(consent.encode(state)) <= 64
     assert consent.decode(consent.encode(state)) == state
+
+
+@pytest.mark.parametrize("kind", [None, "person", "professional"])
+@pytest.mark.parametrize("optin", [None, True, False])
+@pytest.mark.parametrize("tracking", [None, True, False])
+def test_what_a_job_says_waits_as_one_byte(kind: Any, optin: bool | None, tracking: bool | None) -> None:
+    said = Declared(kind, optin, tracking)
+
+    assert consent.declared(said.code) == said
+    assert 0 <= said.code < 128
+
+
+def test_what_a_newer_program_says_is_nothing() -> None:
+    assert consent.declared(99) == Declared() == consent.declared(0)
