@@ -2,6 +2,9 @@
 
     request → token → decide → record → answer
 
+Of who withdrew their consent to be tracked no opening and no click is recorded, and links lead on as ever: the mark in
+a token says who that is (`shared.redis.untracked`), and nobody is asked.
+
 `decide` is pure. Between it and the answer `Tracking.answer` awaits that the fact is durable; if it cannot be made so,
 the answer is 503, never the redirect: a click answered is a click recorded.
 
@@ -16,7 +19,9 @@ Who leaves is told so only if they will be found: the address is in the token, a
 made before addresses were in it, the job's recipients are asked; of a job that is not kept any more it is not valid.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Protocol
 from urllib.parse import parse_qsl, quote
@@ -41,8 +46,18 @@ from shared.words.tokens import InvalidToken, Kind, Token
 FACTS = Counter("estafette_tracking_facts_total", "Facts recorded, in Redis or in the spool", ["fact", "machine"])
 ANSWERS = Counter("estafette_tracking_answers_total", "Requests answered", ["kind", "status"])
 
+FORGOTTEN = Counter(
+    "estafette_tracking_untracked_total",
+    "Openings and clicks of which nothing was recorded, for their recipients withdrew their consent",
+    ["kind"],
+)
+
 _log = logs.get_logger()
 
+#: How long a process waits for Redis to say who withdrew, before it begins without.
+LOAD_S = 2.0
+#: How long a click on a link without a mark waits to learn whose it is, where its tenant has people who withdrew.
+UNMARKED_S = 0.05
 #: Longer ones are cut: what matters stands in front, and facts are kept for long.
 MAX_USER_AGENT_CHARS = 512
 #: An IPv6 address with an IPv4 tail.
@@ -92,8 +107,8 @@ class NotRecorded(Exception):
 
 
 class Recorder(Protocol):
-    async def record(self, fact: Fact) -> None:
-        """Returns when the fact is durable. NotRecorded if it cannot be made so."""
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
+        """Returns when the fact is durable. NotRecorded if it cannot be made so. `mark`: of whom it is about."""
 
     async def start(self) -> None: ...
 
@@ -108,6 +123,20 @@ class Recipients(Protocol):
 class Tokens(Protocol):
     def read(self, text: str) -> Token:
         """InvalidToken, a ValueError, for whatever we did not sign."""
+
+    def marks(self, tenant: str, address: str) -> list[bytes]:
+        """By which a recipient may be known."""
+
+
+class Untracked(Protocol):
+    """Who withdrew their consent to be tracked, as this process knows."""
+
+    async def load(self) -> None:
+        """RedisAway."""
+
+    def has_any(self, tenant: str) -> bool: ...
+
+    def is_withdrawn(self, tenant: str, marks: Iterable[bytes]) -> bool: ...
 
 
 #: A GIF of one transparent pixel, in the 43 bytes that it takes.
@@ -138,7 +167,10 @@ _PIXEL = Answer(200, PIXEL_HEADERS, PIXEL)
 class Tracking:
     """Answers requests. `edge` names this process among those that run at the same time; it need not outlive it."""
 
-    def __init__(self, tokens: Tokens, recorder: Recorder, edge: str, recipients: Recipients) -> None:
+    def __init__(
+        self, tokens: Tokens, recorder: Recorder, edge: str, recipients: Recipients, untracked: Untracked
+    ) -> None:
+        self._untracked = untracked
         self._tokens = tokens
         self._recorder = recorder
         self._recipients = recipients
@@ -147,8 +179,12 @@ class Tracking:
         self._within_ms = 0
 
     async def start(self) -> None:
-        """Opens the spool, takes over what dead processes left in it, and begins to record. OSError if it cannot."""
+        """Opens the spool, takes over what dead processes left in it, and begins to record. OSError if it cannot. Who
+        withdrew is known when it returns; or learnt once Redis is back, and until then the spool takes everything."""
         await self._recorder.start()
+        with suppress(RedisAway, TimeoutError):
+            async with asyncio.timeout(LOAD_S):
+                await self._untracked.load()
 
     async def close(self) -> None:
         """Records what is in hand. To be called when no more requests come in."""
@@ -164,9 +200,11 @@ class Tracking:
         else:
             decision = decide(request, token, self._moment(now_ms))
         answer = decision.answer
-        if decision.fact is not None:
+        if decision.fact is not None and token is not None and await self._is_forgotten(token):
+            _forgotten(request.kind).inc()
+        elif decision.fact is not None:
             try:
-                await self._recorder.record(decision.fact)
+                await self._recorder.record(decision.fact, token.mark if token is not None else b"")
             except NotRecorded:
                 answer = Answer(503, LATER_HEADERS, pages.later(request.accept_language))
             else:
@@ -188,6 +226,22 @@ class Tracking:
         found = await self._recipients.find(token.job, [token.ordinal])
         known = found.get(token.ordinal)
         return None if known is None else msgspec.structs.replace(token, address=known.email)
+
+    async def _is_forgotten(self, token: Token) -> bool:
+        """Whether an opening or a click is one of somebody who withdrew their consent to be tracked."""
+        if token.kind not in ("open", "click") or not self._untracked.has_any(token.tenant):
+            return False
+        if token.mark:
+            return self._untracked.is_withdrawn(token.tenant, (token.mark,))
+        try:  # a mail that was sent before links had marks
+            async with asyncio.timeout(UNMARKED_S):
+                found = await self._recipients.find(token.job, [token.ordinal])
+        except (RedisAway, TimeoutError):
+            return True  # a figure less, rather than one that should not be
+        known = found.get(token.ordinal)
+        return known is not None and self._untracked.is_withdrawn(
+            token.tenant, self._tokens.marks(token.tenant, known.email)
+        )
 
     def _moment(self, now_ms: int) -> Moment:
         self._within_ms = self._within_ms + 1 if now_ms == self._last_ms else 0
@@ -295,6 +349,11 @@ def _agent(request: Request) -> str:
 
 
 # The labels are few and known, so each child is looked up once.
+
+
+@cache
+def _forgotten(kind: Kind) -> Counter:
+    return FORGOTTEN.labels(kind)
 
 
 @cache

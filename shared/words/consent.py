@@ -129,7 +129,7 @@ _DECLARED = {
     for kind in (None, "person", "professional")
     for optin in _FLAGS
     for tracking in _FLAGS
-    if (made := Declared(kind, optin, tracking))  # type: ignore[arg-type]
+    if (made := Declared(kind, optin, tracking))
 }
 
 

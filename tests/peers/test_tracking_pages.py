@@ -18,6 +18,7 @@ from shared.words.events import (
 )
 from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.untracked import Said
 from tests.peers.browser import Browser, browsing
 
 NOW_MS = 1_750_000_005_000
@@ -32,7 +33,7 @@ class Memory:
         self.facts: list[Fact] = []
         self.refusing = False
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
         if self.refusing:
             raise NotRecorded("full")
         self.facts.append(fact)
@@ -58,7 +59,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 async def base(memory: Memory) -> AsyncIterator[str]:
-    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs()), lambda: NOW_MS)
+    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs(), Said()), lambda: NOW_MS)
     async with TestServer(api.application(routes, NoKeys(), max_body_bytes=65536)) as server:
         yield f"http://127.0.0.1:{server.port}"
 

@@ -337,7 +337,8 @@ async def test_a_log_is_read_page_by_page(browser: Browser) -> None:
     for answer in ("yes", "no", "yes", "no", "unknown"):
         await browser.ask("PUT", f"/v1/consents/{ANA}", {"tracking": answer})
 
-    found, after = [], ""
+    found: list[str] = []
+    after: str | None = ""
     while after is not None:
         _, page = await browser.ask("GET", f"/v1/consents/{ANA}/log?limit=2{after and f'&after={after}'}")
         found += [entry["answers"]["tracking"] for entry in page["entries"]]

@@ -25,6 +25,7 @@ from shared.process import master_secret
 from shared.redis import keys, redis
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients
+from shared.redis.untracked import Told, Untracked, UntrackedList
 from shared.words import events, ids
 from shared.words.events import (
     Clicked,
@@ -66,14 +67,19 @@ async def serving(url: str, folder: Path, **environ: str) -> AsyncIterator[Clien
     settings = load({"ESTAFETTE_DATA_DIR": str(folder), **environ}, None)
     client: Any = redis.connect(url)
     publisher = Publisher(client, PARTITIONS, lambda: secrets.token_hex(8))
-    tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), secrets.token_hex(6))
+    untracked, stopping = Untracked(client), asyncio.Event()
+    name = secrets.token_hex(6)
+    tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), untracked, name)
     await tracking.start()
+    following = asyncio.create_task(untracked.run(stopping))
     app = api.application(http.routes(tracking, now_ms), NoKeys(), max_body_bytes=65536)
     try:
         async with TestClient(TestServer(app)) as browser:
             yield browser
     finally:
         await tracking.close()
+        stopping.set()
+        await following
         await redis.close(client)
 
 
@@ -333,3 +339,24 @@ async def test_a_process_refuses_data_of_another_number_of_partitions(redis_url:
     process = Process(tmp_path, redis_url)
 
     assert await asyncio.to_thread(process.process.wait, 30) == 2
+
+
+async def test_a_withdrawn_consent_holds_in_a_tracker_that_runs_and_in_one_that_begins_and_ends_when_it_is_given_again(
+    redis_url: str, tmp_path: Path
+) -> None:
+    client: Any = redis.connect(redis_url)
+    names, view = UntrackedList(client), Untracked(client)
+    (mark,) = KEYS.marks("demo", "ana@example.fr")
+
+    await names.tell([Told("demo", mark, True, 1_000)])
+    async with serving(redis_url, tmp_path) as browser, browser.get(click_path(1), allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (302, URL)
+    assert await recorded(redis_url) == []
+
+    await names.tell([Told("demo", mark, False, 2_000)])
+    async with serving(redis_url, tmp_path) as browser, browser.get(click_path(2), allow_redirects=False) as answer:
+        assert answer.status == 302
+    assert [fact.ordinal for fact in await recorded(redis_url)] == [2]
+    await view.load()
+    assert not view.is_withdrawn("demo", [mark])
+    await redis.close(client)

@@ -22,6 +22,7 @@ from shared.words.events import (
 )
 from shared.words.tokens import MAX_DESTINATION_BYTES, MAX_TOKEN_CHARS, TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.untracked import Said
 
 NOW_MS = 1_750_000_005_000
 JOB = ids.new_job_id(NOW_MS - 5_000, b"chance", 8)
@@ -35,7 +36,7 @@ class Memory:
     def __init__(self) -> None:
         self.facts: list[Fact] = []
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
         self.facts.append(fact)
 
     async def start(self) -> None: ...
@@ -55,7 +56,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 async def client(memory: Memory) -> AsyncIterator[Client]:
-    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs()), lambda: NOW_MS, forwarded_hops=1)
+    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs(), Said()), lambda: NOW_MS, forwarded_hops=1)
     server = TestServer(api.application(routes, NoKeys(), max_body_bytes=65536))
     await server.start_server(max_line_size=MAX_TOKEN_CHARS + 1024)
     async with TestClient(server, auto_decompress=False) as client:

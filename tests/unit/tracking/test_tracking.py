@@ -25,6 +25,7 @@ from shared.words.events import (
 )
 from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.untracked import Said
 
 CREATED_MS = 1_750_000_000_000
 NOW_MS = CREATED_MS + 5_000
@@ -43,7 +44,7 @@ class Memory:
         self.facts: list[Fact] = []
         self.refusing = refusing
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
         if self.refusing:
             raise NotRecorded("full")
         self.facts.append(fact)
@@ -60,9 +61,9 @@ class Held(Memory):
         super().__init__()
         self.go = asyncio.Event()
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
         await self.go.wait()
-        await super().record(fact)
+        await super().record(fact, mark)
 
 
 def opening(**fields: object) -> Request:
@@ -86,7 +87,7 @@ def leaving(method: str, body: bytes = b"", **fields: object) -> Request:
 
 async def answered(request: Request, now_ms: int = NOW_MS) -> tuple[Answer, list[Fact]]:
     memory = Memory()
-    answer = await Tracking(KEYS, memory, "edge", Jobs()).answer(request, now_ms)
+    answer = await Tracking(KEYS, memory, "edge", Jobs(), Said()).answer(request, now_ms)
     return answer, memory.facts
 
 
@@ -184,7 +185,7 @@ async def test_unsubscribing_again_is_the_same_event() -> None:
 
 async def test_requests_within_a_millisecond_are_events_of_their_own() -> None:
     memory = Memory()
-    tracking = Tracking(KEYS, memory, "edge", Jobs())
+    tracking = Tracking(KEYS, memory, "edge", Jobs(), Said())
 
     for request in (opening(), opening(), click(), click(), opening()):
         await tracking.answer(request, NOW_MS)
@@ -196,7 +197,7 @@ async def test_two_processes_give_the_same_request_different_ids() -> None:
     memory = Memory()
 
     for edge in ("one", "other"):
-        await Tracking(KEYS, memory, edge, Jobs()).answer(click(), NOW_MS)
+        await Tracking(KEYS, memory, edge, Jobs(), Said()).answer(click(), NOW_MS)
 
     assert len({fact.event_id for fact in memory.facts}) == 2
 
@@ -207,7 +208,7 @@ async def test_two_processes_give_the_same_request_different_ids() -> None:
 @pytest.mark.parametrize("request_", [opening(), click(), leaving("POST", b"by=page"), leaving("POST", ONE_CLICK)])
 async def test_the_answer_waits_until_the_fact_is_recorded(request_: Request) -> None:
     held = Held()
-    waiting = asyncio.ensure_future(Tracking(KEYS, held, "edge", Jobs()).answer(request_, NOW_MS))
+    waiting = asyncio.ensure_future(Tracking(KEYS, held, "edge", Jobs(), Said()).answer(request_, NOW_MS))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not waiting.done()
@@ -222,7 +223,7 @@ async def test_the_answer_waits_until_the_fact_is_recorded(request_: Request) ->
 
 @pytest.mark.parametrize("request_", [opening(), click(), leaving("POST", b"by=page"), leaving("POST", ONE_CLICK)])
 async def test_what_cannot_be_recorded_is_answered_with_503_and_leads_nowhere(request_: Request) -> None:
-    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(request_, NOW_MS)
+    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs(), Said()).answer(request_, NOW_MS)
 
     assert (answer.status, answer.body) == (503, pages.later(""))
     assert int(answer.headers["Retry-After"]) > 0
@@ -230,7 +231,7 @@ async def test_what_cannot_be_recorded_is_answered_with_503_and_leads_nowhere(re
 
 
 async def test_the_unsubscribe_page_needs_no_recording() -> None:
-    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(leaving("GET"), NOW_MS)
+    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs(), Said()).answer(leaving("GET"), NOW_MS)
 
     assert answer.status == 200
 
@@ -248,7 +249,7 @@ async def test_facts_and_answers_are_counted() -> None:
     refused = _sample("estafette_tracking_answers_total", kind="click", status="503")
 
     await answered(click(user_agent="curl/8.9.1"))
-    await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(click(user_agent="curl/8.9.1"), NOW_MS)
+    await Tracking(KEYS, Memory(refusing=True), "edge", Jobs(), Said()).answer(click(user_agent="curl/8.9.1"), NOW_MS)
 
     assert _sample("estafette_tracking_facts_total", **facts) == before + 1
     assert _sample("estafette_tracking_answers_total", kind="click", status="503") == refused + 1
@@ -296,7 +297,7 @@ async def test_a_link_signed_with_a_former_key_works() -> None:
     memory = Memory()
     rotated = TokenKeys(b"n" * 32, [b"k" * 32])
 
-    answer = await Tracking(rotated, memory, "edge", Jobs()).answer(click(), NOW_MS)
+    answer = await Tracking(rotated, memory, "edge", Jobs(), Said()).answer(click(), NOW_MS)
 
     assert answer.headers["Location"] == URL
 
@@ -364,3 +365,67 @@ _MULTIPART = (
 )
 def test_one_click_is_told_from_the_button_by_its_form(content_type: str, body: bytes, expected: str) -> None:
     assert unsubscribed_by(content_type, body) == expected
+
+
+# Who withdrew their consent to be tracked
+
+MARK = KEYS.marks("demo", ANA)[0]
+
+
+@pytest.mark.parametrize("kind", ["open", "click"])
+async def test_of_who_withdrew_nothing_is_recorded_and_the_picture_and_the_link_work(kind: str) -> None:
+    memory = Memory()
+    tracking = Tracking(KEYS, memory, "edge", Jobs(), Said(MARK))
+    labels = {"kind": kind}
+    before = REGISTRY.get_sample_value("estafette_tracking_untracked_total", labels) or 0.0
+
+    answer = await tracking.answer(opening() if kind == "open" else click(), NOW_MS)
+
+    assert (answer.status, answer.headers.get("Location")) == ((200, None) if kind == "open" else (302, URL))
+    assert memory.facts == []
+    assert REGISTRY.get_sample_value("estafette_tracking_untracked_total", labels) == before + 1
+
+
+async def test_who_withdrew_can_still_leave_and_others_are_recorded() -> None:
+    memory = Memory()
+    tracking = Tracking(KEYS, memory, "edge", Jobs(), Said(MARK))
+
+    await tracking.answer(leaving("POST"), NOW_MS)
+    other = KEYS.click(JOB, 4, "demo", "bo@example.fr", 2, URL)
+    await tracking.answer(Request(method="GET", kind="click", token=other), NOW_MS)
+    elsewhere = KEYS.click(JOB, 4, "other", ANA, 2, URL)
+    await tracking.answer(Request(method="GET", kind="click", token=elsewhere), NOW_MS)
+
+    assert [type(fact).__name__ for fact in memory.facts] == ["Unsubscribed", "Clicked", "Clicked"]
+
+
+def unmarked(ordinal: int) -> Request:
+    token = KEYS.for_job(JOB, "demo").unmarked("click", ordinal, 2, URL).decode()
+    return Request(method="GET", kind="click", token=token)
+
+
+async def test_a_link_without_a_mark_is_looked_up_where_somebody_withdrew() -> None:
+    memory = Memory()
+    jobs = Jobs({(JOB, 3): ANA, (JOB, 4): "bo@example.fr"})
+
+    for ordinal in (3, 4):
+        answer = await Tracking(KEYS, memory, "edge", jobs, Said(MARK)).answer(unmarked(ordinal), NOW_MS)
+        assert answer.headers["Location"] == URL
+
+    assert [fact.ordinal for fact in memory.facts] == [4]
+
+
+async def test_a_link_without_a_mark_leads_on_unrecorded_while_nobody_says_whose_it_is() -> None:
+    memory = Memory()
+
+    answer = await Tracking(KEYS, memory, "edge", Jobs(away=True), Said(MARK)).answer(unmarked(3), NOW_MS)
+
+    assert (answer.headers["Location"], memory.facts) == (URL, [])
+
+
+async def test_a_link_without_a_mark_asks_nobody_where_nobody_withdrew() -> None:
+    memory = Memory()
+
+    await Tracking(KEYS, memory, "edge", Jobs(away=True), Said()).answer(unmarked(3), NOW_MS)
+
+    assert [fact.ordinal for fact in memory.facts] == [3]
