@@ -86,7 +86,7 @@ class ConsentsStored(msgspec.Struct, frozen=True):
     stored: Annotated[int, says("How many there were.", 2)]
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class ConsentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer, and what proves it, as far as it is known."""
 
     answer: Annotated[Answer, says("The answer; `unknown` where there is none.", "yes")]
@@ -99,9 +99,9 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 class OptInsSaid(msgspec.Struct, frozen=True, kw_only=True):
     """The same of each channel."""
 
-    email: Annotated[Said, says("To be written to by e-mail.")]
-    sms: Annotated[Said, says("To be written to by SMS.")]
-    phone: Annotated[Said, says("To be called.")]
+    email: Annotated[ConsentAnswer, says("To be written to by e-mail.")]
+    sms: Annotated[ConsentAnswer, says("To be written to by SMS.")]
+    phone: Annotated[ConsentAnswer, says("To be called.")]
 
 
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,8 +110,8 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     address: Annotated[str, says("The address as it is compared.", "ana@exemple.fr")]
     kind: Annotated[Kind, says("Whose address it is.", "person")]
     optin: Annotated[OptInsSaid, says("What they agreed to, channel by channel.")]
-    tracking: Annotated[Said, says("Whether openings and clicks may be recorded about them.")]
-    objected: Annotated[Said, says("Whether they object to prospecting.")]
+    tracking: Annotated[ConsentAnswer, says("Whether openings and clicks may be recorded about them.")]
+    objected: Annotated[ConsentAnswer, says("Whether they object to prospecting.")]
 
 
 class ConsentEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -352,14 +352,14 @@ def shown(address: str, known: Known) -> Consent:
     )
 
 
-def _said(topic: Topic, known: Known) -> Said:
+def _said(topic: Topic, known: Known) -> ConsentAnswer:
     at_s = known.state.said(topic).at_s
     word = known.state.answer(topic)
     entry = next(
         (one for one in reversed(known.log) if one.at_ms // 1000 == at_s and one.answers.get(topic) == word),
         None,
     )
-    return Said(
+    return ConsentAnswer(
         answer=word,
         since=rfc3339(at_s * 1000) if at_s else None,
         by=entry.by if entry else None,

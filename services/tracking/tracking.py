@@ -29,16 +29,18 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 from prometheus_client import Counter
 
-from services.tracking import pages
+from services.tracking import choosing, consent_pages, pages
 from services.tracking.machines import machine
 from shared.process import logs
 from shared.redis.recipients import Recipient
 from shared.redis.redis import RedisAway
+from shared.redis.untracked import Told
 from shared.words import events, ids
 from shared.words.events import (
     Clicked,
     Fact,
     Opened,
+    PreferencesChanged,
     Unsubscribed,
 )
 from shared.words.tokens import InvalidToken, Kind, Token
@@ -80,6 +82,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     purpose: str = ""
     content_type: str = ""
     body: bytes = b""
+    query: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -89,10 +92,10 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """What to answer, and which fact has to be durable before; None where nothing happened."""
+    """What to answer, and which facts have to be durable before; none where nothing happened."""
 
     answer: Answer
-    fact: Fact | None = None
+    facts: Sequence[Fact] = ()
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
@@ -137,6 +140,9 @@ class Untracked(Protocol):
     def has_any(self, tenant: str) -> bool: ...
 
     def is_withdrawn(self, tenant: str, marks: Iterable[bytes]) -> bool: ...
+
+    def hear(self, told: Iterable[Told]) -> None:
+        """What was told to this process itself."""
 
 
 #: A GIF of one transparent pixel, in the 43 bytes that it takes.
@@ -200,15 +206,11 @@ class Tracking:
         else:
             decision = decide(request, token, self._moment(now_ms))
         answer = decision.answer
-        if decision.fact is not None and token is not None and await self._is_forgotten(token):
-            _forgotten(request.kind).inc()
-        elif decision.fact is not None:
-            try:
-                await self._recorder.record(decision.fact, token.mark if token is not None else b"")
-            except NotRecorded:
+        if decision.facts and token is not None:
+            if await self._is_forgotten(token):
+                _forgotten(request.kind).inc()
+            elif not await self._are_recorded(decision.facts, token):
                 answer = Answer(503, LATER_HEADERS, pages.later(request.accept_language))
-            else:
-                _tell(decision.fact)
         _answers(request.kind, answer.status).inc()
         return answer
 
@@ -226,6 +228,24 @@ class Tracking:
         found = await self._recipients.find(token.job, [token.ordinal])
         known = found.get(token.ordinal)
         return None if known is None else msgspec.structs.replace(token, address=known.email)
+
+    async def _are_recorded(self, facts: Sequence[Fact], token: Token) -> bool:
+        """Whether they are durable. Who withdraws their consent to be tracked, or gives it, is known here at once."""
+        for fact in facts:
+            said = fact
+            if isinstance(said, PreferencesChanged) and said.tracking:
+                marks = self._tokens.marks(token.tenant, token.address)
+                said = msgspec.structs.replace(said, marks=" ".join(mark.hex() for mark in marks))
+            try:
+                await self._recorder.record(said, token.mark)
+            except NotRecorded:
+                return False
+            _tell(said)
+            if isinstance(said, PreferencesChanged) and said.tracking:
+                self._untracked.hear(
+                    Told(token.tenant, mark, said.tracking == "no", said.occurred_at) for mark in marks
+                )
+        return True
 
     async def _is_forgotten(self, token: Token) -> bool:
         """Whether an opening or a click is one of somebody who withdrew their consent to be tracked."""
@@ -270,7 +290,7 @@ def _opened(request: Request, token: Token, moment: Moment) -> Decision:
         ip=ip,
         machine=machine(request.method, agent, request.purpose),
     )
-    return Decision(_PIXEL, fact)
+    return Decision(_PIXEL, (fact,))
 
 
 def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
@@ -285,7 +305,7 @@ def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
         ip=ip,
         machine=machine(request.method, agent, request.purpose),
     )
-    return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), fact)
+    return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), (fact,))
 
 
 def _leave_page(request: Request, _token: Token, _moment: Moment) -> Decision:
@@ -302,8 +322,39 @@ def _unsubscribed(request: Request, token: Token, moment: Moment) -> Decision:
         ip=request.ip[:MAX_IP_CHARS],
     )
     if by == "one_click":
-        return Decision(Answer(200, PLAIN_HEADERS, pages.left_plain(request.accept_language)), fact)
-    return Decision(Answer(200, pages.HEADERS, pages.left(request.accept_language)), fact)
+        return Decision(Answer(200, PLAIN_HEADERS, pages.left_plain(request.accept_language)), (fact,))
+    return Decision(Answer(200, pages.HEADERS, pages.left(request.accept_language)), (fact,))
+
+
+def _preferences_page(request: Request, _token: Token, _moment: Moment) -> Decision:
+    return Decision(Answer(200, pages.HEADERS, consent_pages.preferences(request.accept_language)))
+
+
+def _preferences(request: Request, token: Token, moment: Moment) -> Decision:
+    said = choosing.form(request.body)
+    if not choosing.chosen(said):
+        return _preferences_page(request, token, moment)
+    facts = choosing.preferences(said, token, *_circumstances(request, moment))
+    return Decision(Answer(200, pages.HEADERS, consent_pages.saved(request.accept_language)), facts)
+
+
+def _opt_in_page(request: Request, _token: Token, _moment: Moment) -> Decision:
+    box = choosing.asks_for_box(request.query)
+    return Decision(Answer(200, pages.HEADERS, consent_pages.opt_in(request.accept_language, box=box)))
+
+
+def _opted_in(request: Request, token: Token, moment: Moment) -> Decision:
+    said = choosing.form(request.body)
+    if choosing.is_unticked(said):
+        unticked = consent_pages.opt_in(request.accept_language, box=True, is_missing=True)
+        return Decision(Answer(200, pages.HEADERS, unticked))
+    facts = choosing.opted_in(said, token, *_circumstances(request, moment))
+    return Decision(Answer(200, pages.HEADERS, consent_pages.opted_in(request.accept_language)), facts)
+
+
+def _circumstances(request: Request, moment: Moment) -> tuple[int, str, str, str, str]:
+    """When, and what proves it: the language in which it was asked, by what and from where it was answered."""
+    return moment.now_ms, moment.apart, request.accept_language, _agent(request), request.ip[:MAX_IP_CHARS]
 
 
 _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decision]]] = {
@@ -311,6 +362,8 @@ _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decisio
     "open": {"GET": _opened, "HEAD": _opened},
     "click": {"GET": _clicked, "HEAD": _clicked},
     "unsubscribe": {"GET": _leave_page, "HEAD": _leave_page, "POST": _unsubscribed},
+    "preferences": {"GET": _preferences_page, "HEAD": _preferences_page, "POST": _preferences},
+    "opt_in": {"GET": _opt_in_page, "HEAD": _opt_in_page, "POST": _opted_in},
 }
 
 

@@ -1,5 +1,5 @@
--- Writes down who withdrew their consent to be tracked, or gave it again, and tells trackers; what is older than what is
--- known changes nothing.
+-- Writes down who withdrew their consent to be tracked, or gave it again, and tells trackers; what is older than what
+-- is known changes nothing.
 --
 -- KEYS     untracked, its changes
 -- ARGV     changes that are kept, then of each: mark and tenant, when (ms; negative where it was given again)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from shared.redis.untracked import Told
+
 
 class Said:
     """Knows those marks of the tenant `demo`; `is_known` says whether it knows all."""
@@ -11,6 +13,10 @@ class Said:
         self.is_known = is_known
 
     async def load(self) -> None: ...
+
+    def hear(self, told: Iterable[Told]) -> None:
+        for one in told:
+            (self.marks.add if one.is_withdrawn else self.marks.discard)(one.mark)
 
     def has_any(self, tenant: str) -> bool:
         return bool(self.marks) and tenant == "demo"

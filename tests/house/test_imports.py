@@ -50,6 +50,7 @@ AIOHTTP = {
     "services/operator/letters.py",
     "services/operator/traces.py",
     "services/suppression/operators.py",
+    "services/suppression/consent_http.py",
     "services/tracking/__main__.py",
 }
 
@@ -87,6 +88,8 @@ EDGES: dict[str, set[str]] = {
     "services/breakers/breakers.py": {"asyncio"},
     "services/queueing/compiling.py": {"secrets"},
     "services/domains/http.py": {"aiohttp"},
+    "services/suppression/consent_http.py": {"aiohttp", "asyncio"},
+    "services/tracking/tracking.py": {"asyncio"},
     "services/breakers/store.py": {"asyncio"},
     "services/queueing/queueing.py": {"asyncio"},
     "services/queueing/quotas.py": {"asyncio"},
