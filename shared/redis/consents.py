@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from shared.net.remembered import Remembered
-from shared.redis import keys
+from shared.redis import addressed, keys
 from shared.redis.addressed import Addressed
-from shared.redis.redis import Client
+from shared.redis.redis import Client, Script
 from shared.redis.suppression import normalised
 from shared.words import consent
 from shared.words.consent import NOTHING_SAID, Rules, State
@@ -46,12 +46,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
 
 
 class Known(NamedTuple):
-    """What is known of an address, and how long its log is."""
+    """The state of an address, and all of its log."""
 
     state: State
     log: list[Entry]
 
 
+_KNOWN = Script.of(__file__, "consents_known", begins=addressed.LUA)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Entry)
 _rules_decoder = msgspec.msgpack.Decoder(Rules)
@@ -116,9 +117,12 @@ class Consents:
 
     async def known(self, tenant: str, address: str) -> Known | None:
         """All that is known of a normalised address; None if that is nothing."""
-        stored = await self._states.get(tenant, address)
-        log = await self.log(tenant, address, 0, -1)
-        return Known(consent.decode(stored) if stored else NOTHING_SAID, log) if stored or log else None
+        p = address_partition(tenant, address, self._partitions)
+        stored, log = await _KNOWN(
+            self._client, [keys.consents(p, tenant), keys.consent_log(p, tenant, address)], [address]
+        )
+        state = consent.decode(stored) if stored else NOTHING_SAID
+        return Known(state, [decode(entry) for entry in log]) if stored or log else None
 
     async def log(self, tenant: str, address: str, first: int, last: int) -> list[Entry]:
         """The entries at these places, both included, the oldest at 0; -1 is the last."""

@@ -1,5 +1,6 @@
 """Recipients → pages, programs → /v1/consents: who agreed to what, what is proved of it, and what follows."""
 
+import quopri
 import re
 from typing import Any
 
@@ -19,7 +20,7 @@ async def _consent(stack: Stack, address: str) -> dict[str, Any] | None:
 
 
 async def _html(stack: Stack, mail: dict[str, Any]) -> str:
-    return (await stack.source(mail)).decode().replace("=\r\n", "").replace("=3D", "=")
+    return quopri.decodestring(await stack.source(mail)).decode("utf-8", "replace")
 
 
 def _link(html: str, path: str) -> str:
@@ -125,7 +126,7 @@ async def test_who_objects_gets_no_marketing_and_their_password(stack: Stack) ->
 
     async def held() -> bool:
         _, sent = await stack.call("POST", "/v1/jobs", body)
-        return (await stack.done(sent["id"]))["counts"]["suppressed"]["total"] == 1
+        return bool((await stack.done(sent["id"]))["counts"]["suppressed"]["total"] == 1)
 
     await stack.until(held)
     report = await stack.done(await stack.send("objects@consent.test", stream="transactional"))

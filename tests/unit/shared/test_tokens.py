@@ -196,7 +196,7 @@ def test_a_click_leads_only_to_an_http_url_without_control_characters(destinatio
 
 def test_the_longest_destination_of_the_longest_tenant_can_be_read() -> None:
     longest = "https://exemple.fr/".ljust(tokens.MAX_DESTINATION_BYTES, "a")
-    text = KEYS.click(JOB, 0, "t" * 255, 0, longest)
+    text = KEYS.click(JOB, 0, "t" * 255, ANA, 0, longest)
 
     assert len(text) == 5846
     assert KEYS.read(text).destination == longest
@@ -208,11 +208,11 @@ def test_the_longest_destination_of_the_longest_tenant_can_be_read() -> None:
 def test_what_cannot_be_said_in_a_token_is_refused() -> None:
     for tenant in ("", "t" * 256):
         with pytest.raises(ValueError, match="tenant"):
-            KEYS.open(JOB, 0, tenant)
+            KEYS.open(JOB, 0, tenant, ANA)
     with pytest.raises(ValueError, match="position"):
         KEYS.click(JOB, 0, "demo", ANA, 65536, "https://exemple.fr/")
     with pytest.raises(ValueError, match="job id"):
-        KEYS.open("nonsense", 0, "demo")
+        KEYS.open("nonsense", 0, "demo", ANA)
 
 
 @pytest.mark.parametrize(
