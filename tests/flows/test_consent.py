@@ -80,6 +80,32 @@ async def test_what_a_program_notes_is_proved_and_holds_for_the_next_mail(stack:
     ]
 
 
+async def test_nothing_comes_of_the_pages_of_a_test(stack: Stack) -> None:
+    await stack.send("tester@consent.test", html=PAGES, test=True)
+    html = await _html(stack, await stack.mail("tester@consent.test"))
+
+    opted_in = await stack.call("POST", _link(html, "a"), data={"by": "page"})
+    saved = await stack.call("POST", _link(html, "p"), data={"tracking": "no"})
+    await stack.call("PUT", "/v1/consents/other@consent.test", {"objected": "yes"})
+
+    assert (opted_in[0], saved[0]) == (200, 200)
+    assert await _consent(stack, "tester@consent.test") is None
+
+
+async def test_who_objects_gets_no_marketing_and_their_password(stack: Stack) -> None:
+    await stack.call("PUT", "/v1/consents/objects@consent.test", {"objected": "yes", "kind": "professional"})
+    body = job("objects@consent.test")
+    body["recipients"][0] |= {"kind": "professional", "optin": True}
+
+    async def held() -> bool:
+        _, sent = await stack.call("POST", "/v1/jobs", body)
+        return bool((await stack.done(sent["id"]))["counts"]["suppressed"]["total"] == 1)
+
+    await stack.until(held)
+    report = await stack.done(await stack.send("objects@consent.test", stream="transactional"))
+    assert report["counts"]["delivered"] == 1
+
+
 async def test_the_button_opts_in_and_the_gate_lets_through_who_did(stack: Stack) -> None:
     await stack.send("asked@gate.test", html=PAGES, stream="transactional")
     page = _link(await _html(stack, await stack.mail("asked@gate.test")), "a")
@@ -105,29 +131,3 @@ async def test_the_button_opts_in_and_the_gate_lets_through_who_did(stack: Stack
     assert (before["counts"]["rejected"], before["counts"]["delivered"]) == (1, 0)
     assert (found["optin"]["email"]["answer"], found["optin"]["email"]["by"]) == ("yes", "button")
     assert (after["counts"]["rejected"], after["counts"]["delivered"]) == (1, 1)
-
-
-async def test_nothing_comes_of_the_pages_of_a_test(stack: Stack) -> None:
-    await stack.send("tester@consent.test", html=PAGES, test=True)
-    html = await _html(stack, await stack.mail("tester@consent.test"))
-
-    opted_in = await stack.call("POST", _link(html, "a"), data={"by": "page"})
-    saved = await stack.call("POST", _link(html, "p"), data={"tracking": "no"})
-    await stack.call("PUT", "/v1/consents/other@consent.test", {"objected": "yes"})
-
-    assert (opted_in[0], saved[0]) == (200, 200)
-    assert await _consent(stack, "tester@consent.test") is None
-
-
-async def test_who_objects_gets_no_marketing_and_their_password(stack: Stack) -> None:
-    await stack.call("PUT", "/v1/consents/objects@consent.test", {"objected": "yes", "kind": "professional"})
-    body = job("objects@consent.test")
-    body["recipients"][0] |= {"kind": "professional", "optin": True}
-
-    async def held() -> bool:
-        _, sent = await stack.call("POST", "/v1/jobs", body)
-        return bool((await stack.done(sent["id"]))["counts"]["suppressed"]["total"] == 1)
-
-    await stack.until(held)
-    report = await stack.done(await stack.send("objects@consent.test", stream="transactional"))
-    assert report["counts"]["delivered"] == 1
