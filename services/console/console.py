@@ -9,6 +9,7 @@ import click
 from services import catalogue
 from services.console import (
     api_keys,
+    consent,
     dead,
     doctor,
     domains,
@@ -132,6 +133,7 @@ for noun in (
     jobs.message,
     dead.dead,
     suppressions.suppressions,
+    consent.consent,
     route.route,
     reply.reply,
     rewrite.rewrite,
