@@ -90,6 +90,7 @@ EDGES: dict[str, set[str]] = {
     "services/domains/http.py": {"aiohttp"},
     "services/suppression/consent_http.py": {"aiohttp", "asyncio"},
     "services/tracking/tracking.py": {"asyncio"},
+    "shared/redis/untracked.py": {"asyncio"},
     "services/breakers/store.py": {"asyncio"},
     "services/queueing/queueing.py": {"asyncio"},
     "services/queueing/quotas.py": {"asyncio"},
