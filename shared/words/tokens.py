@@ -217,11 +217,6 @@ class JobTokens:
         """ValueError if the destination is invalid (`is_destination`)."""
         return self._whole(b"C", ordinal.to_bytes(4, "big") + mark + self._rest(position, destination))
 
-    def unmarked(self, kind: Kind, ordinal: int, position: int = 0, destination: str = "") -> bytes:
-        """An opening or a click as it was made before there were marks. ValueError as for `click`."""
-        rest = self._rest(position, destination) if kind == "click" else self._tenant
-        return self._whole(_UNMARKED[kind], ordinal.to_bytes(4, "big") + rest)
-
     def link(self, position: int, destination: str) -> LinkShape:
         """What a link's tokens have in common. ValueError as for `click`."""
         rest = self._rest(position, destination)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from shared.words import ids, tokens
 from shared.words.tokens import InvalidToken, Token, TokenKeys
+from tests.fakes.old_tokens import unmarked
 
 MASTER = b"m" * 32
 KEYS = TokenKeys(MASTER)
@@ -45,10 +46,10 @@ def test_a_token_reads_back_as_what_was_put_in(
 def test_an_opening_and_a_click_that_were_made_before_there_were_marks_are_read(
     job: str, ordinal: int, tenant: str, position: int, destination: str
 ) -> None:
-    made = KEYS.for_job(job, tenant)
+    opening = unmarked(b"o", MASTER, job, ordinal, tenant)
+    click = unmarked(b"c", MASTER, job, ordinal, tenant, (position, destination))
 
-    assert KEYS.read(made.unmarked("open", ordinal).decode()) == Token("open", job, ordinal, tenant)
-    click = made.unmarked("click", ordinal, position, destination).decode()
+    assert KEYS.read(opening) == Token("open", job, ordinal, tenant)
     assert KEYS.read(click) == Token("click", job, ordinal, tenant, position, destination)
 
 
@@ -83,7 +84,7 @@ def test_the_same_address_looks_different_in_each_token() -> None:
 
 
 def test_a_token_that_was_made_before_addresses_were_in_it_is_read() -> None:
-    old = KEYS.for_job(JOB, "demo").unmarked("open", 7).decode()
+    old = unmarked(b"o", MASTER, JOB, 7, "demo")
     raw = b"u" + base64.urlsafe_b64decode(old + "=" * (-len(old) % 4))[1:-12]
     key = hmac.digest(MASTER, b"estafette/tokens", "sha256")
     text = base64.urlsafe_b64encode(raw + hmac.digest(key, raw, "sha256")[:12]).decode().rstrip("=")

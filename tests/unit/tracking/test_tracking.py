@@ -24,6 +24,7 @@ from shared.words.events import (
     Unsubscribed,
 )
 from shared.words.tokens import TokenKeys
+from tests.fakes.old_tokens import unmarked
 from tests.fakes.recipients import Jobs
 from tests.fakes.untracked import Said
 
@@ -399,8 +400,8 @@ async def test_who_withdrew_can_still_leave_and_others_are_recorded() -> None:
     assert [type(fact).__name__ for fact in memory.facts] == ["Unsubscribed", "Clicked", "Clicked"]
 
 
-def unmarked(ordinal: int) -> Request:
-    token = KEYS.for_job(JOB, "demo").unmarked("click", ordinal, 2, URL).decode()
+def old_click(ordinal: int) -> Request:
+    token = unmarked(b"c", b"k" * 32, JOB, ordinal, "demo", (2, URL))
     return Request(method="GET", kind="click", token=token)
 
 
@@ -409,7 +410,7 @@ async def test_a_link_without_a_mark_is_looked_up_where_somebody_withdrew() -> N
     jobs = Jobs({(JOB, 3): ANA, (JOB, 4): "bo@example.fr"})
 
     for ordinal in (3, 4):
-        answer = await Tracking(KEYS, memory, "edge", jobs, Said(MARK)).answer(unmarked(ordinal), NOW_MS)
+        answer = await Tracking(KEYS, memory, "edge", jobs, Said(MARK)).answer(old_click(ordinal), NOW_MS)
         assert answer.headers["Location"] == URL
 
     assert [fact.ordinal for fact in memory.facts] == [4]
@@ -418,7 +419,7 @@ async def test_a_link_without_a_mark_is_looked_up_where_somebody_withdrew() -> N
 async def test_a_link_without_a_mark_leads_on_unrecorded_while_nobody_says_whose_it_is() -> None:
     memory = Memory()
 
-    answer = await Tracking(KEYS, memory, "edge", Jobs(away=True), Said(MARK)).answer(unmarked(3), NOW_MS)
+    answer = await Tracking(KEYS, memory, "edge", Jobs(away=True), Said(MARK)).answer(old_click(3), NOW_MS)
 
     assert (answer.headers["Location"], memory.facts) == (URL, [])
 
@@ -426,6 +427,6 @@ async def test_a_link_without_a_mark_leads_on_unrecorded_while_nobody_says_whose
 async def test_a_link_without_a_mark_asks_nobody_where_nobody_withdrew() -> None:
     memory = Memory()
 
-    await Tracking(KEYS, memory, "edge", Jobs(away=True), Said()).answer(unmarked(3), NOW_MS)
+    await Tracking(KEYS, memory, "edge", Jobs(away=True), Said()).answer(old_click(3), NOW_MS)
 
     assert [fact.ordinal for fact in memory.facts] == [3]
