@@ -61,7 +61,8 @@ def preferences(
         )
     ]
     if leaves:
-        facts.append(Unsubscribed(**_about(token, now_ms, "left all", apart), by="page", user_agent=agent, ip=ip))
+        about = _about(token, now_ms, "left all", apart)
+        facts.append(Unsubscribed(**about, by="page", user_agent=agent, ip=ip, scope="marketing"))
     return facts
 
 

@@ -82,7 +82,7 @@ async def test_who_leaves_everything_opts_out_of_every_channel_and_unsubscribes(
     assert isinstance(changed, PreferencesChanged)
     assert (changed.opted_out, changed.tracking, changed.marks) == ("email\nsms\nphone", "", "")
     assert isinstance(left, Unsubscribed)
-    assert (left.email, left.by) == (ANA, "page")
+    assert (left.email, left.by, left.scope) == (ANA, "page", "marketing")
 
 
 @pytest.mark.parametrize("form", [{}, {"tracking": "maybe"}, {"leave": "some"}, {"by": "page"}])
