@@ -9,6 +9,7 @@ import click
 from services import catalogue
 from services.console import (
     api_keys,
+    consent,
     dead,
     doctor,
     domains,
@@ -138,6 +139,7 @@ for noun in (
     rules.rules,
     lists.lists,
     people.people,
+    consent.consent,
     route.route,
     reply.reply,
     rewrite.rewrite,

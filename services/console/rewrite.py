@@ -31,9 +31,10 @@ def rewrite(file: Path, as_map: bool, base_url: str, utm_source: str, as_json: b
     text, charset = _decoded(raw)
     base = (base_url or in_force().base_url or "https://links.example.com").rstrip("/")
     made = TokenKeys(_SECRET).for_job(_JOB, "sample")
+    mark = made.mark("somebody@example.com")
 
     def click_url(position: int, destination: str) -> str:
-        return f"{base}/c/{made.click(0, position, destination).decode('ascii')}"
+        return f"{base}/c/{made.click(0, mark, position, destination).decode('ascii')}"
 
     try:
         found = sample(text, click_url, Utm((("utm_source", utm_source),)) if utm_source else None)

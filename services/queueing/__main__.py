@@ -15,6 +15,7 @@ from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
 from shared.redis.cancels import CancelList, Cancels
+from shared.redis.consents import Consents
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.suppression import SuppressionList
 from shared.words import sites
@@ -43,6 +44,7 @@ async def main(life: Lifecycle) -> None:
         partitions=partitions,
         now_ms=now_ms,
         tracer=tracing.start(life),
+        consents=Consents(client, partitions, time.monotonic),
     )
     name = start.process_name()
     consumers = [

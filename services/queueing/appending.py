@@ -325,8 +325,8 @@ def _recipient_of(row: list[str], columns: headings.Columns, at: str) -> Recipie
             flags[name] = _FLAGS[word]
         elif word:
             return Fault(f"{at}.{name}", f"neither yes nor no: {own[name][:_MAX_CELL_SHOWN]!r}")
-    kind = own.get("kind", "").casefold() or "person"
-    if kind not in _KINDS:
+    kind = own.get("kind", "").casefold() or None
+    if kind not in (None, *_KINDS):
         return Fault(f"{at}.kind", f"neither person nor professional: {own['kind'][:_MAX_CELL_SHOWN]!r}")
     given = {
         "email": own["email"],
@@ -335,7 +335,7 @@ def _recipient_of(row: list[str], columns: headings.Columns, at: str) -> Recipie
         "metadata": {name: row[index] for name, index in columns.metadata.items()} or None,
         "kind": kind,
         "optin": flags.get("optin"),
-        "tracking_consent": flags.get("tracking_consent", True),
+        "tracking_consent": flags.get("tracking_consent"),
     }
     # As JSON is: what is too long there is too long here.
     return fit_recipient(given, at)

@@ -236,8 +236,11 @@ def _header_fault(name: str, lower: str, value: str, seen: set[str], limits: Lim
 
 
 def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> msgspec.Raw:
-    if content.UNSUBSCRIBE_URL in given:
-        faults.append(Fault(f"$.variables[{content.UNSUBSCRIBE_URL!r}]", "set by the engine; it cannot be given"))
+    faults += [
+        Fault(f"$.variables[{name!r}]", "set by the engine; it cannot be given")
+        for name in content.PAGES
+        if name in given
+    ]
     try:
         packed = msgspec.msgpack.encode(given)
     except (OverflowError, UnicodeEncodeError, RecursionError, TypeError) as error:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from shared.mail.addresses import AROUND
+from shared.words import content
 
 #: What may stand between the fields of a row.
 DELIMITERS = ",;\t|"
@@ -33,8 +34,8 @@ ALIASES = {
 METADATA_PREFIX = "metadata."
 #: No column of ours is called longer.
 _MAX_OWN_CHARS = 80
-#: Names that a template reads as something else, and the one that is set for each mail.
-_TAKEN = frozenset(("true", "false", "none", "True", "False", "None", "not", "unsubscribe_url"))
+#: Names that a template reads as something else, and those that are set for each mail.
+_TAKEN = frozenset(("true", "false", "none", "True", "False", "None", "not", *content.PAGES))
 #: Shown of an invalid heading.
 _MAX_NAMES_SHOWN = 12
 _MAX_NAME_SHOWN = 40
@@ -133,7 +134,7 @@ def _unused(name: str) -> str | None:
     if name.isidentifier() and name not in _TAKEN:
         return None
     what = f"the column {shown([name])} can never be used: "
-    if name == "unsubscribe_url":
+    if name in content.PAGES:
         return what + "the engine sets it for each mail"
     better = re.sub(r"\W+", "_", re.sub(r"^variables\.", "", name[:200], flags=re.IGNORECASE)).strip("_")
     if not better.isidentifier() or better in _TAKEN:

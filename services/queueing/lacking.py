@@ -42,7 +42,7 @@ def _some(needs: Sequence[Sequence[Path]]) -> Needs:
     if not needs:
         return None
     all_of_them = list(dict.fromkeys(path for one in needs for path in one))
-    return [] if (content.UNSUBSCRIBE_URL,) in all_of_them or not all(needs) else all_of_them
+    return [] if any((page,) in all_of_them for page in content.PAGES) or not all(needs) else all_of_them
 
 
 def _paths(found: Sequence[Placeholder]) -> list[Path]:
@@ -95,7 +95,7 @@ class Lacks:
         if waiting.name:
             values["name"] = waiting.name
         values.update(variables.decoded(waiting.variables))
-        values[content.UNSUBSCRIBE_URL] = "https://example.com/u/x"
+        values |= content.TRIED_PAGES
         return values
 
 

@@ -35,6 +35,7 @@ from shared.redis.recipients import Waiting
 from shared.redis.redis import RedisAway
 from shared.redis.suppression import Asked
 from shared.words import events, ids
+from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 CHUNK_SECONDS = Histogram("estafette_queueing_chunk_seconds", "Time to queue a chunk of a job")
@@ -57,13 +58,22 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True)
     #: By whom, and why, in their words.
     cancelled: str = ""
     why: str = ""
+    #: Nothing is to be recorded about them, whatever the job says.
+    untracked: bool = False
 
 
+#: Of a tenant of whose recipients nothing is known.
+NO_CONSENTS: tuple[Rules, list[State] | None] = (Rules(), None)
 _plan_decoder = msgspec.msgpack.Decoder(list[Decision])
 
 
 class Suppressions(Protocol):
     async def check(self, asked: Sequence[Asked]) -> list[str | None]: ...
+
+
+class Consents(Protocol):
+    async def of(self, tenant: str, addresses: Sequence[str]) -> tuple[Rules, list[State] | None]:
+        """The tenant's rules, and what each address agreed to; None where nobody did, and the rules are as always."""
 
 
 class Sites(Protocol):
@@ -90,6 +100,7 @@ class Queueing:
         partitions: int,
         now_ms: Callable[[], int],
         tracer: Tracer | None = None,
+        consents: Consents | None = None,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -100,6 +111,7 @@ class Queueing:
         self._partitions = partitions
         self._now_ms = now_ms
         self._tracer = tracer
+        self._consents = consents
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
@@ -149,19 +161,35 @@ class Queueing:
 
     async def _decide(self, head: Head, waiting: Sequence[Waiting]) -> list[Decision]:
         open_ones = [recipient for recipient in waiting if recipient.rejected is None]
-        reasons = await self._suppressions.check(
-            [Asked(head.tenant, recipient.email, CHANNEL, head.stream, head.list) for recipient in open_ones]
+        reasons, consents = await asyncio.gather(
+            self._suppressions.check(
+                [Asked(head.tenant, recipient.email, CHANNEL, head.stream, head.list) for recipient in open_ones]
+            ),
+            self._consents_of(head, open_ones),
         )
         domains = {domain_of(recipient.email) for recipient in open_ones}
         sites = dict(zip(domains, await asyncio.gather(*map(self._sites.site_of, domains)), strict=True))
         decisions = iter(
-            decide(reason, sites[domain_of(recipient.email)])
-            for recipient, reason in zip(open_ones, reasons, strict=True)
+            decide(reason, sites[domain_of(recipient.email)], *consent)
+            for recipient, reason, consent in zip(open_ones, reasons, consents, strict=True)
         )
         return [
             Decision(rejected=recipient.rejected) if recipient.rejected is not None else next(decisions)
             for recipient in waiting
         ]
+
+    async def _consents_of(self, head: Head, waiting: Sequence[Waiting]) -> list[tuple[str | None, bool]]:
+        """Of each why they are not to be mailed, or None, and whether nothing is to be recorded about them."""
+        rules, states = NO_CONSENTS
+        if self._consents is not None:
+            rules, states = await self._consents.of(head.tenant, [one.email for one in waiting])
+        if states is None:
+            return [(None, False)] * len(waiting)
+        found = []
+        for one, state in zip(waiting, states, strict=True):
+            said = declared(one.declared)
+            found.append((held(head.stream, rules, said, state), not is_tracked(rules, said, state)))
+        return found
 
     async def _enqueue(
         self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: Sequence[Decision], trace: str
@@ -173,7 +201,9 @@ class Queueing:
             if decision.site:
                 partition = ids.name_partition(decision.site, self._partitions)
                 ordinal = intake.first_ordinal + at
-                ready = ready_of(intake, head, ordinal, recipient, trace if ordinal < traced else "")
+                ready = ready_of(
+                    intake, head, ordinal, recipient, trace if ordinal < traced else "", decision.untracked
+                )
                 message = Queued(lane, decision.site, queue, events.encode(ready), head.expires_at_ms)
                 shares[partition].append(message)
         await asyncio.gather(
@@ -220,12 +250,13 @@ def _said(intake: events.Intake, count: int) -> dict[str, Any]:
     return {"job": intake.job, **named, "recipients": count}
 
 
-def decide(suppressed: str | None, site: str | None) -> Decision:
-    if suppressed is not None:
-        return Decision(suppressed=suppressed)
-    if site is None:
-        return Decision(rejected="no_mail_host")
-    return Decision(site=site)
+def decide(suppressed: str | None, site: str | None, held: str | None = None, untracked: bool = False) -> Decision:
+    """`held`: why the gate keeps them away. Who objects is told of like who is on the list."""
+    if suppressed is not None or held == OBJECTED:
+        return Decision(suppressed=suppressed or OBJECTED)
+    if held is not None or site is None:
+        return Decision(rejected=held or "no_mail_host")
+    return Decision(site=site, untracked=untracked)
 
 
 def cancelled(waiting: Sequence[Waiting], by: Cancel) -> list[Decision]:
@@ -255,7 +286,9 @@ def facts_of(intake: events.Intake, waiting: Sequence[Waiting], plan: Sequence[D
     return facts
 
 
-def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting, trace: str = "") -> events.Ready:
+def ready_of(
+    intake: events.Intake, head: Head, ordinal: int, recipient: Waiting, trace: str = "", untracked: bool = False
+) -> events.Ready:
     return events.Ready(
         tenant=intake.tenant,
         job=intake.job,
@@ -264,7 +297,7 @@ def ready_of(intake: events.Intake, head: Head, ordinal: int, recipient: Waiting
         name=recipient.name,
         variables=recipient.variables,
         expires_at=head.expires_at_ms,
-        untracked=recipient.untracked,
+        untracked=recipient.untracked or untracked,
         stream=head.stream,
         at_most_once=head.at_most_once,
         trace=trace or None,

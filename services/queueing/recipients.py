@@ -17,6 +17,7 @@ from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
 from shared.mail.templates import is_deeper
 from shared.redis.recipients import Waiting, pack_waiting
+from shared.words.consent import Declared
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault
 from shared.words.variables import MAX_DEPTH
@@ -39,7 +40,8 @@ Variables = Annotated[dict[Annotated[str, Meta(max_length=200)], Any], Meta(max_
 
 
 class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`optin: false` of a person keeps a bulk mail from them; without `tracking_consent` they get plain links."""
+    """`optin: false` of a person keeps a bulk mail from them; with `tracking_consent: false` they get plain links.
+    Where nothing is said, what is known of the address holds (`/v1/consents`)."""
 
     email: Annotated[str, says("The address.", "ana@exemple.fr")]
     name: Annotated[str, says("The name that stands beside the address in `To`.", "Ana", max_length=200)] = ""
@@ -52,11 +54,20 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         | None,
         says("What is kept with the message and shown with it.", {"crm_id": "17"}),
     ] = None
-    kind: Annotated[Literal["person", "professional"], says("Whose address it is.", "person")] = "person"
-    optin: Annotated[bool | None, says("Whether the recipient agreed to be written to; null where unknown.", True)] = (
-        None
-    )
-    tracking_consent: Annotated[bool, says("Whether the recipient agreed to be tracked.", True)] = True
+    kind: Annotated[
+        Literal["person", "professional"] | None,
+        says("Whose address it is; what is known of it where null, else a person's.", "person"),
+    ] = None
+    optin: Annotated[
+        bool | None, says("Whether the recipient agreed to be written to; what is known of them where null.", True)
+    ] = None
+    tracking_consent: Annotated[
+        bool | None,
+        says(
+            "Whether the recipient agreed to be tracked; what is known of them where null, and who withdrew stays so.",
+            True,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +146,7 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         email = str(address)
         if address.key in seen:
             reason = "duplicate_address"
-        elif stream == "bulk" and recipient.kind == "person" and recipient.optin is False:
+        elif stream == "bulk" and recipient.kind != "professional" and recipient.optin is False:
             reason = "not_opted_in"
         seen.add(address.key)
     except addresses.InvalidAddress:
@@ -146,7 +157,8 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         variables=variables,
         metadata=recipient.metadata,
         rejected=reason,
-        untracked=not recipient.tracking_consent,
+        untracked=recipient.tracking_consent is False,
+        declared=Declared(recipient.kind, recipient.optin, recipient.tracking_consent).code,
     )
 
 

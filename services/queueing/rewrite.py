@@ -6,7 +6,8 @@ offsets stay true: what prints becomes letters, for it may stand in an unquoted 
 
 What is a link `links` says; its position is its place among them in the source, from 0. Tracked are those that lead,
 or with placeholders in them may lead, to http or https. Not tracked: other schemes, anchors, what is, or is inside of
-an element that is, marked `data-track="off"`, and the unsubscribe link, which is known by where it leads.
+an element that is, marked `data-track="off"`, and the links to the recipient's pages, which are known by where they
+lead.
 
 A source is written by anybody who has a key: nothing here takes more time than the length of the source times a little.
 """
@@ -277,9 +278,13 @@ def _hrefs(linked: Sequence[links.Found], source: str, found: Sequence[Placehold
     return found_hrefs
 
 
+def _is_page(placeholder: Placeholder) -> bool:
+    return len(placeholder.path) == 1 and placeholder.path[0] in content.PAGES
+
+
 def _may_be_tracked(source: str, some: Sequence[Placeholder], start: int) -> bool:
-    """Where it leads is known when it is rendered; that of the unsubscribe page alone leads to us in any case."""
-    if some[0].start == start and some[0].path == (content.UNSUBSCRIBE_URL,):
+    """Where it leads is known when it is rendered; those of the recipient's pages alone lead to us in any case."""
+    if some[0].start == start and _is_page(some[0]):
         return False
     prefix = unescape(source[start : some[0].start]).lstrip().lower()
     return any(scheme.startswith(prefix) or prefix.startswith(scheme) for scheme in ("http://", "https://"))
@@ -290,7 +295,7 @@ def _may_run(source: str, some: Sequence[Placeholder], start: int) -> bool:
     if not some:
         return False
     first = some[0]
-    if first.start == start and first.path == (content.UNSUBSCRIBE_URL,):
+    if first.start == start and _is_page(first):
         return False
     return hrefs.may_run(unescape(source[start : first.start]))
 

@@ -13,6 +13,7 @@ from shared.mail import addresses, templates
 from shared.mail.showing import html_shows, shows
 from shared.mail.template_scan import EXCERPT_CHARS, scan
 from shared.words import variables
+from shared.words.content import TRIED_PAGES
 from shared.words.errors import Fault
 
 #: Recipients that are tried at most: a fault of the template shows with the first, one of the data seldom stands in
@@ -24,7 +25,6 @@ MAX_TOLD = 3
 MAX_USES = 1_000
 #: What undefined names are called that the engine defines.
 _ENGINES = frozenset(("range", "dict", "namespace", "debug", "cycler", "joiner", "loop", "self", "super", "caller"))
-_UNSUBSCRIBE_URL = "https://example.com/u/x"
 #: Where the trial ends before its question's processor time does.
 _MAX_RENDERINGS = 16
 
@@ -112,7 +112,7 @@ class Trial:
             self._limit(templates.RENDER_CPU_S)
             try:
                 # Fresh ones each time, as the relay has them.
-                values = variables.of_recipient(self._defaults, one.own, one.email, one.name, _UNSUBSCRIBE_URL)
+                values = variables.of_recipient(self._defaults, one.own, one.email, one.name, TRIED_PAGES)
                 texts[name] = compiled.render(name, values)
             except templates.TemplateFailed as error:
                 fault = Fault(self._at[name], f"the template fails: {self._told(name, error)}")

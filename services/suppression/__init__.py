@@ -15,6 +15,11 @@ Promises:  a fact is on the list within a second, and what it means is applied o
 Besides:   soft bounces in a row (`escalation.py` decides, `escalating.py` is the main path, on the same facts) in
            `bounce_counts`; what is kept of a person, and erasure (`people.py`, `erasing.py`) in `erased`, `erasures`.
 
+Consent is here too: what addresses agreed to, and the proof of it. It reads OptedIn and PreferencesChanged, which come
+from recipients' pages, and HTTP /v1/consents; it owns `consents`, `consent_log` and `consent_rules`, and tells trackers
+who withdrew (`shared/redis/untracked.py`). What was said is in the state, in the log and in the events in one step.
+
+    suppression.py ──→ consenting.py ──→ consents.py, consent_store.py ══Redis══→ consent_http.py
     suppression.py ──→ reasons.py               what a fact means for its address
           │
           ╰──→ store.py ══Redis══→ http.py      and everybody else looks up by shared/redis/suppression.py

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from services.settings import read
 from services.suppression import settings as own
+from services.suppression.consent_store import ConsentStore
+from services.suppression.consenting import Consenting
 from services.suppression.counts import Counts, sweep_forever
 from services.suppression.erasing import Erasing
 from services.suppression.escalated import Escalated
@@ -16,8 +18,10 @@ from services.suppression.suppression import BATCH, Suppression
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
+from shared.redis.consents import ConsentRules
 from shared.redis.recipients import Recipients
 from shared.redis.tenants import Tenants
+from shared.redis.untracked import UntrackedList
 
 
 async def main(life: Lifecycle) -> None:
@@ -25,7 +29,8 @@ async def main(life: Lifecycle) -> None:
     partitions = settings.redis.partitions
     client = start.connect(life)
     lists, recipients = Lists(client, partitions, now_ms), Recipients(client, partitions)
-    suppression = Suppression(lists, recipients, now_ms)
+    consents = ConsentStore(client, partitions, ConsentRules(client, time.monotonic))
+    suppression = Suppression(lists, recipients, now_ms, Consenting(consents, UntrackedList(client)))
     rules = RuleBook(client, settings.of(own.Suppression).rules, time.monotonic)
     counts = Counts(client, partitions)
     escalation = Escalation(counts, Escalated(lists), recipients, rules.of)

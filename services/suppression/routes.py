@@ -1,7 +1,18 @@
-"""The routes of suppression, put together: the lists, rules, lists of recipients, counts of soft bounces, people."""
+"""The routes of suppression, put together: the lists, rules, lists of recipients, counts of soft bounces, consent,
+people."""
 
-from services.suppression import escalation_http, http, memberships_http, operators, people_http, rules_http
+from services.suppression import (
+    consent_http,
+    escalation_http,
+    http,
+    memberships_http,
+    operators,
+    people_http,
+    rules_http,
+)
 from services.suppression import settings as own
+from services.suppression.consent_store import ConsentStore
+from services.suppression.consenting import Consenting
 from services.suppression.counts import Counts
 from services.suppression.erasing import Erasing
 from services.suppression.memberships import Memberships
@@ -11,8 +22,10 @@ from services.suppression.rules import Rules
 from services.suppression.store import Lists
 from shared.http.api import Route
 from shared.http.parts import Mounted, Parts
+from shared.redis.consents import Consents
 from shared.redis.members import Members
 from shared.redis.suppression import SuppressionList
+from shared.redis.untracked import UntrackedList
 
 
 def routes(parts: Parts) -> Mounted:
@@ -26,6 +39,7 @@ def routes(parts: Parts) -> Mounted:
             *operators.routes(desk, parts.tenants, parts.publisher),
             *_rules_and_lists(parts, lists, lookup),
             *_escalation(parts),
+            *_consent(parts),
             *_people(parts, desk),
         ]
     )
@@ -49,6 +63,12 @@ def _rules_and_lists(parts: Parts, lists: Lists, lookup: SuppressionList) -> lis
 def _escalation(parts: Parts) -> list[Route]:
     rules = parts.settings.of(own.Suppression).rules
     return escalation_http.routes(RuleBook(parts.client, rules, parts.monotonic), rules)
+
+
+def _consent(parts: Parts) -> list[Route]:
+    consents = Consents(parts.client, parts.partitions, parts.monotonic)
+    consenting = Consenting(ConsentStore(parts.client, parts.partitions, consents.rules), UntrackedList(parts.client))
+    return consent_http.routes(consenting, consents, parts.tokens, parts.now_ms, lambda: _new_id(parts))
 
 
 def _people(parts: Parts, desk: http.Desk) -> list[Route]:

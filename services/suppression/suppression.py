@@ -44,16 +44,26 @@ class Store(Protocol):
         """For each whether the address was not on the list before. Repeats of an event do nothing. RedisAway."""
 
 
+class Consents(Protocol):
+    async def apply(self, entries: Sequence[bus.Entry]) -> None:
+        """Those that say something about consent. RedisAway."""
+
+
 class Suppression:
     """Applies facts. `now_ms` is the clock."""
 
-    def __init__(self, store: Store, recipients: Recipients, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, recipients: Recipients, now_ms: Callable[[], int], consents: Consents | None = None
+    ) -> None:
         self._store = store
         self._recipients = recipients
         self._now_ms = now_ms
+        self._consents = consents
 
     async def apply(self, _partition: int, entries: Sequence[bus.Entry]) -> None:
         """The call of the consumer of `events`. DeadLetter if one of the entries cannot be understood."""
+        if self._consents is not None:
+            await self._consents.apply(entries)
         additions = [addition for entry in entries if entry.name in NAMES and (addition := await self._addition(entry))]
         for addition, entered in zip(additions, await self._store.add(additions), strict=True):
             reason = addition.reason

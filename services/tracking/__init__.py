@@ -1,16 +1,20 @@
-"""Tracking: the pixel, the links and the unsubscribe page of a mail; what recipients do becomes facts.
+"""Tracking: the pixel, the links and the pages of a mail's recipients; what they do becomes facts.
 
-Reads:     HTTP from recipients under `/o/`, `/c/`, `/u/`. All it has to know is in the signed token: no look-up.
-Writes:    events Opened, Clicked, Unsubscribed; while Redis does not answer, the spool in `<data.dir>/spool`.
+Reads:     HTTP from recipients under `/o/`, `/c/`, `/u/`, `/p/`, `/a/`. All it has to know is in the signed token: no
+           look-up. Who withdrew their consent to be tracked: read when it begins, and followed.
+Writes:    events Opened, Clicked, Unsubscribed, OptedIn, PreferencesChanged; while Redis does not answer, the spool in
+           `<data.dir>/spool`.
 Owns:      the recipients' pages, the table of machines, the spool.
 Promises:  a click answered is a click recorded. The pixel, the redirect and the answer to an unsubscription leave only
            after their fact is durable: in Redis or, when that does not answer within `tracking.spool_after_ms`, in a
            file that is replayed. If neither takes it the answer is 503. Links work while Redis is down, and as long as
-           the key that signed them is kept. GET never unsubscribes. Nobody can make a redirect that we did not sign.
-           What is not a person is marked as such and never dropped.
+           the key that signed them is kept. GET never unsubscribes, and sets no consent. Of who withdrew their
+           consent no opening and no click is recorded, a second later, in mails already sent either. Nobody can make a
+           redirect that we did not sign. What is not a person is marked as such and never dropped.
 
     http.py ──→ tracking.py ──→ machines.py    who asked: a person or which kind of machine
-                    │      ╰──→ pages.py       what recipients read, in their language
+                    │      ├──→ pages.py       what recipients read, in their language; consent_pages.py the same
+                    │      ╰──→ choosing.py    what they said there
                     ↓
                 recorder.py ══bus══→ events
                     ╰──→ spool.py ──→ frames.py   files, and the bytes in them

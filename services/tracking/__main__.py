@@ -14,6 +14,7 @@ from shared.process.lifecycle import Lifecycle, pause, run
 from shared.redis import known_secret, redis, start
 from shared.redis.installation import NotOurs
 from shared.redis.recipients import Recipients
+from shared.redis.untracked import Untracked
 from shared.words.tokens import TokenKeys
 
 #: No request of ours has a body beyond a form.
@@ -29,7 +30,8 @@ async def main(life: Lifecycle) -> None:
     life.push_close(lambda: redis.close(client))
     publisher = start.publisher(client, settings)
     keys, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
-    tracking = parts.tracking(settings, publisher, keys, recipients, name=secrets.token_hex(6))
+    untracked = Untracked(client)
+    tracking = parts.tracking(settings, publisher, keys, recipients, untracked, secrets.token_hex(6))
     await tracking.start()
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
     routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
@@ -38,6 +40,7 @@ async def main(life: Lifecycle) -> None:
     life.keep_serving()
     async with life.serving(settings.tracking.metrics_port):
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
+        life.spawn(untracked.run(life.stopping), "untracked")
         life.spawn(_check(life, client, secret), "installation")
         life.ready()
         await life.stopping.wait()

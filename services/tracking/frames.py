@@ -1,10 +1,11 @@
 """The bytes of the spool: batches of facts in frames that tell whether they are whole.
 
     frame = length of the body (4 bytes, big-endian) · CRC-32 of the body (4) · body
-    body  = msgpack [name of the batch, [[t, v, b], …]]
+    body  = msgpack [name of the batch, [[t, v, b, m], …]]
 
-`t`, `v` and `b` are the fields of a stream entry: the fact's name, its major version, its bytes. A frame is one batch,
-as it was or would have been published: under its name a repeat is stored once.
+`t`, `v` and `b` are the fields of a stream entry: the fact's name, its major version, its bytes; `m` is the mark of
+whom it is about, or empty, as in older files: who withdraws their consent while a file waits is not told of. A frame is
+one batch, as it was or would have been published: under its name a repeat is stored once.
 
 Rules of reading:
 
@@ -33,6 +34,8 @@ class Batch(msgspec.Struct, frozen=True):
 
     name: str
     facts: tuple[Fact, ...]
+    #: Of each fact by whom it is known who it is about, b"" where nobody need know; none at all for none of them.
+    marks: tuple[bytes, ...] = ()
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -47,6 +50,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     t: str
     v: int
     b: bytes
+    m: bytes = b""
 
 
 class _Body(msgspec.Struct, frozen=True, array_like=True):
@@ -60,7 +64,11 @@ _decoder = msgspec.msgpack.Decoder(_Body)
 
 def frame(batch: Batch) -> bytes:
     """The batch as one frame."""
-    stored = [_Stored(type(fact).__name__, events.MAJOR_VERSION, events.encode(fact)) for fact in batch.facts]
+    marks = batch.marks or (b"",) * len(batch.facts)
+    stored = [
+        _Stored(type(fact).__name__, events.MAJOR_VERSION, events.encode(fact), mark)
+        for fact, mark in zip(batch.facts, marks, strict=True)
+    ]
     body = _encoder.encode(_Body(batch.name, stored))
     return _HEAD.pack(len(body), crc32(body)) + body
 
@@ -104,7 +112,8 @@ def _batch(body: bytes | None) -> Batch | None:
         return None
     try:
         read_body = _decoder.decode(body)
-        return Batch(read_body.name, tuple(_facts(read_body.facts)))
+        marks = tuple(stored.m for stored in read_body.facts)
+        return Batch(read_body.name, tuple(_facts(read_body.facts)), marks if any(marks) else ())
     except ValueError:
         return None
 

@@ -4,6 +4,10 @@
     GET HEAD  /c/{token}    302 to the signed destination
     GET HEAD  /u/{token}    a page with a button; never unsubscribes
     POST      /u/{token}    the button, and RFC 8058 one-click
+    GET HEAD  /p/{token}    the page of preferences
+    POST      /p/{token}    what was chosen there
+    GET HEAD  /a/{token}    the page of an opt-in; with `?box` one that has a box to be ticked
+    POST      /a/{token}    the opt-in
 
 No key is asked for: the token is the right to what it says. What mail programs, gateways and shorteners append to a
 link, a query or a slash, changes nothing.
@@ -44,6 +48,8 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
 
     errors = {404: _PAGE, 503: _PAGE}
     opened, clicked, leaving = answering("open"), answering("click"), answering("unsubscribe")
+    choosing, opting_in = answering("preferences"), answering("opt_in")
+    form = "application/x-www-form-urlencoded"
     found = [
         Route(
             "GET",
@@ -87,6 +93,42 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
             body_media=("application/x-www-form-urlencoded", "multipart/form-data"),
             body_optional=True,
         ),
+        Route(
+            "GET",
+            "/p/{token}",
+            choosing,
+            "The page on which recipients say what they want",
+            name="show_preferences",
+            answers={200: _PAGE, **errors},
+        ),
+        Route(
+            "POST",
+            "/p/{token}",
+            choosing,
+            "What a recipient wants: `tracking` is `yes` or `no`, `leave` is `all`; what is not there stays",
+            name="save_preferences",
+            answers={200: _PAGE, **errors},
+            body_media=(form,),
+            body_optional=True,
+        ),
+        Route(
+            "GET",
+            "/a/{token}",
+            opting_in,
+            "The page with the button of an opt-in; with `?box` it has a box to be ticked, too",
+            name="show_opt_in",
+            answers={200: _PAGE, **errors},
+        ),
+        Route(
+            "POST",
+            "/a/{token}",
+            opting_in,
+            "The recipient opts in, by the button or, where `box` was asked, if `agree` is `yes`",
+            name="opt_in",
+            answers={200: _PAGE, **errors},
+            body_media=(form,),
+            body_optional=True,
+        ),
     ]
     return [replace(route, tag="recipients", any_query=True, trailing_slash=True) for route in found]
 
@@ -104,6 +146,7 @@ def _request(request: web.Request, kind: Kind, body: bytes, forwarded_hops: int)
         purpose=purpose,
         content_type=header("Content-Type", ""),
         body=body,
+        query=request.query_string,
     )
 
 

@@ -151,6 +151,12 @@ p:last-child{margin-bottom:0}
 button{min-height:3rem;padding:.6rem 1.5rem;border:1px solid transparent;border-radius:.5rem;background:var(--act);color:var(--on);font:inherit;font-weight:600;cursor:pointer}
 button:hover{text-decoration:underline;text-underline-offset:.2em}
 :focus-visible{outline:3px solid var(--act);outline-offset:3px}
+fieldset{margin:0 0 1.5rem;padding:0;border:0}
+legend{margin:0 0 .25rem;padding:0;font-weight:600}
+fieldset p{margin-bottom:.5rem}
+label{display:flex;gap:.75rem;align-items:flex-start;min-height:3rem;padding:.65rem 0;cursor:pointer}
+input[type=radio],input[type=checkbox]{flex:none;width:1.5rem;height:1.5rem;margin:0;accent-color:var(--act)}
+[role=alert]{font-weight:600}
 .soft{color:var(--soft);font-size:.9375rem}
 @media (max-width:30rem){button{width:100%}}
 """.strip()  # noqa: E501
@@ -176,7 +182,8 @@ HEADERS: Mapping[str, str] = {
 BUTTON_FIELD = ("by", "page")
 
 
-def _page(language: str, title: str, content: str) -> bytes:
+def page(language: str, title: str, content: str) -> bytes:
+    """A whole page of ours."""
     return (
         f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -188,7 +195,7 @@ def _page(language: str, title: str, content: str) -> bytes:
 
 def _leave(language: str, words: Words) -> bytes:
     name, value = BUTTON_FIELD
-    return _page(
+    return page(
         language,
         words.leave_title,
         f"<p>{escape(words.leave_text)}</p>\n"
@@ -197,18 +204,17 @@ def _leave(language: str, words: Words) -> bytes:
     )
 
 
-def _told(language: str, title: str, text: str, soft: str = "") -> bytes:
+def told(language: str, title: str, text: str, soft: str = "") -> bytes:
+    """A page that says how it went."""
     after = f'<p class="soft">{escape(soft)}</p>\n' if soft else ""
-    return _page(language, title, f'<p role="status">{escape(text)}</p>\n{after}')
+    return page(language, title, f'<p role="status">{escape(text)}</p>\n{after}')
 
 
 _LEAVE = {tag: _leave(tag, words) for tag, words in WORDS.items()}
-_LEFT = {tag: _told(tag, words.left_title, words.left_text, words.left_close) for tag, words in WORDS.items()}
+_LEFT = {tag: told(tag, words.left_title, words.left_text, words.left_close) for tag, words in WORDS.items()}
 _LEFT_PLAIN = {tag: f"{words.left_text}\n".encode() for tag, words in WORDS.items()}
-_INVALID = {
-    tag: _told(tag, words.invalid_title, words.invalid_text, words.invalid_hint) for tag, words in WORDS.items()
-}
-_LATER = {tag: _told(tag, words.later_title, words.later_text) for tag, words in WORDS.items()}
+_INVALID = {tag: told(tag, words.invalid_title, words.invalid_text, words.invalid_hint) for tag, words in WORDS.items()}
+_LATER = {tag: told(tag, words.later_title, words.later_text) for tag, words in WORDS.items()}
 
 
 def leave(accept_language: str) -> bytes:

@@ -1,6 +1,6 @@
 """Puts the parts of tracking together, for whichever process mounts its routes.
 
-tracking = parts.tracking(settings, publisher, TokenKeys(…), recipients, name=secrets.token_hex(6))
+tracking = parts.tracking(settings, publisher, TokenKeys(…), recipients, Untracked(client), secrets.token_hex(6))
 await tracking.start()                                  # before the first request
 routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
 …
@@ -12,11 +12,16 @@ from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import Recipients, Tokens, Tracking
 from shared.process.settings import Settings
+from shared.redis.untracked import Untracked
 
 
-def tracking(settings: Settings, publisher: Publisher, tokens: Tokens, recipients: Recipients, name: str) -> Tracking:
+def tracking(
+    settings: Settings, publisher: Publisher, tokens: Tokens, recipients: Recipients, untracked: Untracked, name: str
+) -> Tracking:
     """Not started yet. `name` is a random one of this process: it names its spool files and its batches."""
     mine = settings.of(own.Tracking)
     spool = Spool(settings.data.path / "spool", name, mine.spool_max_bytes)
-    recorder = Recorder(publisher, spool, name, spool_after_ms=mine.spool_after_ms, max_waiting=mine.max_waiting)
-    return Tracking(tokens, recorder, name, recipients)
+    recorder = Recorder(
+        publisher, spool, untracked, name, spool_after_ms=mine.spool_after_ms, max_waiting=mine.max_waiting
+    )
+    return Tracking(tokens, recorder, name, recipients, untracked)

@@ -12,6 +12,10 @@ Theory of operation:
 - If the spool refuses too (full, or a broken disk), the bus is tried whatever its state. If both refuse, the requests
   are told so (NotRecorded) and nobody is answered as if it were recorded.
 
+Nothing is stored about somebody who withdrew their consent to be tracked. Who that is, trackers learn from Redis
+(`shared.redis.untracked`); a process that has not learnt it yet, because Redis has been away since it began, stores in
+the spool alone. What is replayed is looked at once more.
+
 Exactly how often a fact arrives: never less than once. A batch that was given up after `spool_after_ms` may be stored
 by Redis later, and is replayed: its name tells the bus that it is the same, for `bus.REMEMBER_MS`. After that, and for
 a file that a crash made us read twice, a fact may arrive a second time, with the same event_id. Readers that count
@@ -20,7 +24,7 @@ therefore ignore an event_id that they know.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -57,6 +61,8 @@ MAX_PAUSE_S = 1.0
 #: A replayed batch is waited for longer than the client's own time-out: a slow Redis is not asked over and over.
 REPLAY_TIMEOUT_S = 10.0
 
+#: A fact, the mark of whom it is about, and who waits for it to be durable.
+_Waiting = tuple[Fact, bytes, asyncio.Future[None]]
 _T = TypeVar("_T")
 _log = logs.get_logger()
 
@@ -66,16 +72,28 @@ class Publisher(Protocol):
         """Returns when the facts are stored; once, however often it is called under one batch name. BusUnavailable."""
 
 
+class View(Protocol):
+    """Who withdrew their consent to be tracked, as far as this process knows."""
+
+    @property
+    def is_known(self) -> bool: ...
+
+    def is_withdrawn(self, tenant: str, marks: Iterable[bytes]) -> bool: ...
+
+
 class Recorder:
     """See the module. `name` is unlike that of any process before or beside it; at most `max_waiting` facts wait."""
 
-    def __init__(self, publisher: Publisher, spool: Spool, name: str, *, spool_after_ms: int, max_waiting: int) -> None:
+    def __init__(
+        self, publisher: Publisher, spool: Spool, view: View, name: str, *, spool_after_ms: int, max_waiting: int
+    ) -> None:
+        self._view = view
         self._publisher = publisher
         self._spool = spool
         self._name = name
         self._spool_after_s = spool_after_ms / 1000
         self._max_waiting = max_waiting
-        self._waiting: deque[tuple[Fact, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -107,12 +125,13 @@ class Recorder:
             await self._on_disk(self._spool.close)
         self._disk.shutdown()
 
-    async def record(self, fact: Fact) -> None:
-        """Returns when the fact is durable. NotRecorded if it cannot be made so, or too many wait already."""
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
+        """Returns when the fact is durable. NotRecorded if it cannot be made so, or too many wait already. `mark`: of
+        whom it is about, where that is to be forgotten if they withdraw."""
         if not self._open or len(self._waiting) >= self._max_waiting:
             raise NotRecorded("closed" if not self._open else f"{self._max_waiting} facts wait already")
         durable = asyncio.get_running_loop().create_future()
-        self._waiting.append((fact, durable))
+        self._waiting.append((fact, mark, durable))
         self._idle.clear()
         self._arrived.set()
         await durable
@@ -129,16 +148,18 @@ class Recorder:
             if not self._waiting:
                 self._idle.set()
 
-    async def _write(self, taken: Sequence[tuple[Fact, asyncio.Future[None]]]) -> None:
+    async def _write(self, taken: Sequence[_Waiting]) -> None:
         self._batches += 1
-        batch = Batch(f"{self._name}.{self._batches}", tuple(fact for fact, _ in taken))
+        batch = Batch(
+            f"{self._name}.{self._batches}", tuple(fact for fact, _, _ in taken), tuple(mark for _, mark, _ in taken)
+        )
         BATCH_FACTS.observe(len(taken))
         try:
             recorded = await self._record_somewhere(batch)
         except Exception:  # a bug in one batch must not keep the others from being recorded
             _log.exception("record_failed", facts=len(taken))
             recorded = False
-        for _, durable in taken:
+        for _, _, durable in taken:
             if durable.done():  # whoever asked has gone
                 continue
             if recorded:
@@ -147,6 +168,8 @@ class Recorder:
                 durable.set_exception(NotRecorded("neither Redis nor the spool takes it"))
 
     async def _record_somewhere(self, batch: Batch) -> bool:
+        if not self._view.is_known and any(batch.marks):
+            return await self._to_spool(batch)
         ways = (self._to_spool, self._to_bus) if self._redis_away else (self._to_bus, self._to_spool)
         return await ways[0](batch) or await ways[1](batch)
 
@@ -216,9 +239,20 @@ class Recorder:
 
     async def _publish_at_last(self, batch: Batch) -> None:
         pause_s = FIRST_PAUSE_S
-        while not await self._published(batch, REPLAY_TIMEOUT_S, 0):
+        while (any(batch.marks) and not self._view.is_known) or not await self._published_of(batch):
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, MAX_PAUSE_S)
+
+    async def _published_of(self, batch: Batch) -> bool:
+        """Of those who have not withdrawn since."""
+        marks = batch.marks or (b"",) * len(batch.facts)
+        kept = [
+            fact
+            for fact, mark in zip(batch.facts, marks, strict=True)
+            if not mark or not self._view.is_withdrawn(fact.tenant, (mark,))
+        ]
+        left = Batch(batch.name, tuple(kept))
+        return not kept or await self._published(left, REPLAY_TIMEOUT_S, 0)
 
     async def _on_disk(self, call: Callable[..., _T], *args: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)

@@ -2,6 +2,9 @@
 
     request → token → decide → record → answer
 
+Of who withdrew their consent to be tracked no opening and no click is recorded, and links lead on as ever: the mark in
+a token says who that is (`shared.redis.untracked`), and nobody is asked.
+
 `decide` is pure. Between it and the answer `Tracking.answer` awaits that the fact is durable; if it cannot be made so,
 the answer is 503, never the redirect: a click answered is a click recorded.
 
@@ -16,7 +19,9 @@ Who leaves is told so only if they will be found: the address is in the token, a
 made before addresses were in it, the job's recipients are asked; of a job that is not kept any more it is not valid.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Protocol
 from urllib.parse import parse_qsl, quote
@@ -24,16 +29,18 @@ from urllib.parse import parse_qsl, quote
 import msgspec
 from prometheus_client import Counter
 
-from services.tracking import pages
+from services.tracking import choosing, consent_pages, pages
 from services.tracking.machines import machine
 from shared.process import logs
 from shared.redis.recipients import Recipient
 from shared.redis.redis import RedisAway
+from shared.redis.untracked import Told
 from shared.words import events, ids
 from shared.words.events import (
     Clicked,
     Fact,
     Opened,
+    PreferencesChanged,
     Unsubscribed,
 )
 from shared.words.tokens import InvalidToken, Kind, Token
@@ -41,8 +48,18 @@ from shared.words.tokens import InvalidToken, Kind, Token
 FACTS = Counter("estafette_tracking_facts_total", "Facts recorded, in Redis or in the spool", ["fact", "machine"])
 ANSWERS = Counter("estafette_tracking_answers_total", "Requests answered", ["kind", "status"])
 
+FORGOTTEN = Counter(
+    "estafette_tracking_untracked_total",
+    "Openings and clicks of which nothing was recorded, for their recipients withdrew their consent",
+    ["kind"],
+)
+
 _log = logs.get_logger()
 
+#: How long a process waits for Redis to say who withdrew, before it begins without.
+LOAD_S = 2.0
+#: How long a click on a link without a mark waits to learn whose it is, where its tenant has people who withdrew.
+UNMARKED_S = 0.05
 #: Longer ones are cut: what matters stands in front, and facts are kept for long.
 MAX_USER_AGENT_CHARS = 512
 #: An IPv6 address with an IPv4 tail.
@@ -65,6 +82,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     purpose: str = ""
     content_type: str = ""
     body: bytes = b""
+    query: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -74,10 +92,10 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """What to answer, and which fact has to be durable before; None where nothing happened."""
+    """What to answer, and which facts have to be durable before; none where nothing happened."""
 
     answer: Answer
-    fact: Fact | None = None
+    facts: Sequence[Fact] = ()
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
@@ -92,8 +110,8 @@ class NotRecorded(Exception):
 
 
 class Recorder(Protocol):
-    async def record(self, fact: Fact) -> None:
-        """Returns when the fact is durable. NotRecorded if it cannot be made so."""
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
+        """Returns when the fact is durable. NotRecorded if it cannot be made so. `mark`: of whom it is about."""
 
     async def start(self) -> None: ...
 
@@ -108,6 +126,23 @@ class Recipients(Protocol):
 class Tokens(Protocol):
     def read(self, text: str) -> Token:
         """InvalidToken, a ValueError, for whatever we did not sign."""
+
+    def marks(self, tenant: str, address: str) -> list[bytes]:
+        """By which a recipient may be known."""
+
+
+class Untracked(Protocol):
+    """Who withdrew their consent to be tracked, as this process knows."""
+
+    async def load(self) -> None:
+        """RedisAway."""
+
+    def has_any(self, tenant: str) -> bool: ...
+
+    def is_withdrawn(self, tenant: str, marks: Iterable[bytes]) -> bool: ...
+
+    def hear(self, told: Iterable[Told]) -> None:
+        """What was told to this process itself."""
 
 
 #: A GIF of one transparent pixel, in the 43 bytes that it takes.
@@ -138,7 +173,10 @@ _PIXEL = Answer(200, PIXEL_HEADERS, PIXEL)
 class Tracking:
     """Answers requests. `edge` names this process among those that run at the same time; it need not outlive it."""
 
-    def __init__(self, tokens: Tokens, recorder: Recorder, edge: str, recipients: Recipients) -> None:
+    def __init__(
+        self, tokens: Tokens, recorder: Recorder, edge: str, recipients: Recipients, untracked: Untracked
+    ) -> None:
+        self._untracked = untracked
         self._tokens = tokens
         self._recorder = recorder
         self._recipients = recipients
@@ -147,8 +185,12 @@ class Tracking:
         self._within_ms = 0
 
     async def start(self) -> None:
-        """Opens the spool, takes over what dead processes left in it, and begins to record. OSError if it cannot."""
+        """Opens the spool, takes over what dead processes left in it, and begins to record. OSError if it cannot. Who
+        withdrew is known when it returns; or learnt once Redis is back, and until then the spool takes everything."""
         await self._recorder.start()
+        with suppress(RedisAway, TimeoutError):
+            async with asyncio.timeout(LOAD_S):
+                await self._untracked.load()
 
     async def close(self) -> None:
         """Records what is in hand. To be called when no more requests come in."""
@@ -164,13 +206,11 @@ class Tracking:
         else:
             decision = decide(request, token, self._moment(now_ms))
         answer = decision.answer
-        if decision.fact is not None:
-            try:
-                await self._recorder.record(decision.fact)
-            except NotRecorded:
+        if decision.facts and token is not None:
+            if await self._is_forgotten(token):
+                _forgotten(request.kind).inc()
+            elif not await self._are_recorded(decision.facts, token):
                 answer = Answer(503, LATER_HEADERS, pages.later(request.accept_language))
-            else:
-                _tell(decision.fact)
         _answers(request.kind, answer.status).inc()
         return answer
 
@@ -188,6 +228,40 @@ class Tracking:
         found = await self._recipients.find(token.job, [token.ordinal])
         known = found.get(token.ordinal)
         return None if known is None else msgspec.structs.replace(token, address=known.email)
+
+    async def _are_recorded(self, facts: Sequence[Fact], token: Token) -> bool:
+        """Whether they are durable. Who withdraws their consent to be tracked, or gives it, is known here at once."""
+        for fact in facts:
+            said = fact
+            if isinstance(said, PreferencesChanged) and said.tracking:
+                marks = self._tokens.marks(token.tenant, token.address)
+                said = msgspec.structs.replace(said, marks=" ".join(mark.hex() for mark in marks))
+            try:
+                await self._recorder.record(said, token.mark)
+            except NotRecorded:
+                return False
+            _tell(said)
+            if isinstance(said, PreferencesChanged) and said.tracking:
+                self._untracked.hear(
+                    Told(token.tenant, mark, said.tracking == "no", said.occurred_at) for mark in marks
+                )
+        return True
+
+    async def _is_forgotten(self, token: Token) -> bool:
+        """Whether an opening or a click is one of somebody who withdrew their consent to be tracked."""
+        if token.kind not in ("open", "click") or not self._untracked.has_any(token.tenant):
+            return False
+        if token.mark:
+            return self._untracked.is_withdrawn(token.tenant, (token.mark,))
+        try:  # a mail that was sent before links had marks
+            async with asyncio.timeout(UNMARKED_S):
+                found = await self._recipients.find(token.job, [token.ordinal])
+        except (RedisAway, TimeoutError):
+            return True  # a figure less, rather than one that should not be
+        known = found.get(token.ordinal)
+        return known is not None and self._untracked.is_withdrawn(
+            token.tenant, self._tokens.marks(token.tenant, known.email)
+        )
 
     def _moment(self, now_ms: int) -> Moment:
         self._within_ms = self._within_ms + 1 if now_ms == self._last_ms else 0
@@ -216,7 +290,7 @@ def _opened(request: Request, token: Token, moment: Moment) -> Decision:
         ip=ip,
         machine=machine(request.method, agent, request.purpose),
     )
-    return Decision(_PIXEL, fact)
+    return Decision(_PIXEL, (fact,))
 
 
 def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
@@ -231,7 +305,7 @@ def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
         ip=ip,
         machine=machine(request.method, agent, request.purpose),
     )
-    return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), fact)
+    return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), (fact,))
 
 
 def _leave_page(request: Request, _token: Token, _moment: Moment) -> Decision:
@@ -248,8 +322,39 @@ def _unsubscribed(request: Request, token: Token, moment: Moment) -> Decision:
         ip=request.ip[:MAX_IP_CHARS],
     )
     if by == "one_click":
-        return Decision(Answer(200, PLAIN_HEADERS, pages.left_plain(request.accept_language)), fact)
-    return Decision(Answer(200, pages.HEADERS, pages.left(request.accept_language)), fact)
+        return Decision(Answer(200, PLAIN_HEADERS, pages.left_plain(request.accept_language)), (fact,))
+    return Decision(Answer(200, pages.HEADERS, pages.left(request.accept_language)), (fact,))
+
+
+def _preferences_page(request: Request, _token: Token, _moment: Moment) -> Decision:
+    return Decision(Answer(200, pages.HEADERS, consent_pages.preferences(request.accept_language)))
+
+
+def _preferences(request: Request, token: Token, moment: Moment) -> Decision:
+    said = choosing.form(request.body)
+    if not choosing.chosen(said):
+        return _preferences_page(request, token, moment)
+    facts = choosing.preferences(said, token, *_circumstances(request, moment))
+    return Decision(Answer(200, pages.HEADERS, consent_pages.saved(request.accept_language)), facts)
+
+
+def _opt_in_page(request: Request, _token: Token, _moment: Moment) -> Decision:
+    box = choosing.asks_for_box(request.query)
+    return Decision(Answer(200, pages.HEADERS, consent_pages.opt_in(request.accept_language, box=box)))
+
+
+def _opted_in(request: Request, token: Token, moment: Moment) -> Decision:
+    said = choosing.form(request.body)
+    if choosing.is_unticked(said):
+        unticked = consent_pages.opt_in(request.accept_language, box=True, is_missing=True)
+        return Decision(Answer(200, pages.HEADERS, unticked))
+    facts = choosing.opted_in(said, token, *_circumstances(request, moment))
+    return Decision(Answer(200, pages.HEADERS, consent_pages.opted_in(request.accept_language)), facts)
+
+
+def _circumstances(request: Request, moment: Moment) -> tuple[int, str, str, str, str]:
+    """When, and what proves it: the language in which it was asked, by what and from where it was answered."""
+    return moment.now_ms, moment.apart, request.accept_language, _agent(request), request.ip[:MAX_IP_CHARS]
 
 
 _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decision]]] = {
@@ -257,6 +362,8 @@ _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decisio
     "open": {"GET": _opened, "HEAD": _opened},
     "click": {"GET": _clicked, "HEAD": _clicked},
     "unsubscribe": {"GET": _leave_page, "HEAD": _leave_page, "POST": _unsubscribed},
+    "preferences": {"GET": _preferences_page, "HEAD": _preferences_page, "POST": _preferences},
+    "opt_in": {"GET": _opt_in_page, "HEAD": _opt_in_page, "POST": _opted_in},
 }
 
 
@@ -295,6 +402,11 @@ def _agent(request: Request) -> str:
 
 
 # The labels are few and known, so each child is looked up once.
+
+
+@cache
+def _forgotten(kind: Kind) -> Counter:
+    return FORGOTTEN.labels(kind)
 
 
 @cache

@@ -23,6 +23,7 @@ TAGS = {
     "suppressions": "The addresses that a tenant does not write to any more.",
     "lists": "Lists of recipients: who is on which, who left it. Being on one is no consent.",
     "people": "What is kept of one address, and its erasure.",
+    "consents": "What addresses agreed to, the proof of it, and what a tenant asks for before it mails and tracks.",
     "domains": "The domains that a tenant sends from: their DKIM keys, and the records to publish in DNS.",
     "operator": "What an engineer on call sees and does: sites, suspensions, cancellations, dead entries.",
     "kept mail": "Mail that came back and that nobody understood, for those who run the engine.",

@@ -604,6 +604,43 @@ def escalation() -> str:
     return "est:{meta}:escalation"
 
 
+# Consent: what addresses have agreed to, and the proof of it
+
+
+def consents(p: int, tenant: str) -> str:
+    """map of addresses (`shared.redis.addressed`), normalised address → what they agreed to (msgpack,
+    `shared.words.consent.State`) · until the person is erased, by request or by retention"""
+    return f"est:{{p{p}}}:consents:{tenant}"
+
+
+def consent_log(p: int, tenant: str, address: str) -> str:
+    """list of entries (msgpack, `shared.redis.consents.Entry`), the oldest first · who said what, when, from where and
+    under which text; appended to, never changed · as long as the state that it proves"""
+    return f"est:{{p{p}}}:consent_log:{tenant}:{address}"
+
+
+def consent_applied(p: int, event_id: str) -> str:
+    """string · this fact is in the log: a repeat of it does nothing · 7 days"""
+    return f"est:{{p{p}}}:consent_applied:{event_id}"
+
+
+def consent_rules() -> str:
+    """hash, tenant → what it decided about consent (msgpack, `shared.words.consent.Rules`), "" where it has consents
+    and decided nothing · for ever"""
+    return "est:{meta}:consent_rules"
+
+
+def untracked() -> str:
+    """hash, mark and tenant → when (ms) they withdrew their consent to be tracked, or, negative, gave it again
+    (`shared.redis.untracked`) · for ever: their mails stay"""
+    return "est:{meta}:untracked"
+
+
+def untracked_changes() -> str:
+    """stream · what was written into `untracked`, for trackers to follow · the last 10,000 or so"""
+    return "est:{meta}:untracked_changes"
+
+
 # What became of the messages of a job, in the job's partition
 
 

@@ -36,7 +36,8 @@ ERASED = Recipient("")
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
-    """A recipient that waits to be queued. `rejected` is the reason why it never will be; `variables` a msgpack map."""
+    """A recipient that waits to be queued. `rejected` is the reason why it never will be; `variables` a msgpack map;
+    `declared` the code of what the job says of consent (`shared.words.consent.Declared`)."""
 
     email: str
     name: str = ""
@@ -44,6 +45,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     metadata: dict[str, str] | None = None
     rejected: str | None = None
     untracked: bool = False
+    declared: int = 0
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):

@@ -15,6 +15,7 @@ counted: its value depends on the recipient, and is looked at because of where i
 Static segments next to a slot end or begin with a soft break, so that slots are filled without looking at columns.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -34,6 +35,14 @@ UNTRACKED, UNTRACKED_PICTURE, UNTRACKED_REFRESH, UNTRACKED_STYLE = 99_999, 99_99
 
 #: The variable that the relay sets: the address of the recipient's unsubscribe page.
 UNSUBSCRIBE_URL = "unsubscribe_url"
+#: All that it sets, the addresses of the recipient's pages, and the kind of token that each ends in.
+PAGES: Mapping[str, Literal["unsubscribe", "preferences", "opt_in"]] = {
+    UNSUBSCRIBE_URL: "unsubscribe",
+    "preferences_url": "preferences",
+    "opt_in_url": "opt_in",
+}
+#: The same as they are where no mail is made yet, and content is tried.
+TRIED_PAGES: Mapping[str, str] = {name: f"https://example.com/{kind[0]}/x" for name, kind in PAGES.items()}
 
 Stream = Literal["bulk", "transactional", "one_to_one"]
 

@@ -197,6 +197,39 @@ class Erased(Fact, frozen=True, array_like=True, kw_only=True):
     messages: int = 0
 
 
+class OptedIn(Fact, frozen=True, array_like=True, kw_only=True):
+    """The recipient agreed to be written to or called for marketing, on `channel`, perhaps as a member of `list`. `by`
+    is `button`, `page`, `double_opt_in` or `api`; `text` names the text under which they agreed, `purpose` what for."""
+
+    topic: ClassVar[str] = "address.opted_in"
+    channel: str = ""
+    list: str = ""
+    purpose: str = ""
+    text: str = ""
+    by: str = ""
+    user_agent: str = ""
+    ip: str = ""
+
+
+class PreferencesChanged(Fact, frozen=True, array_like=True, kw_only=True):
+    """What else the recipient said of what they want: lists that they `joined` and `left`, channels that they opted
+    out of (`opted_out`), each a line; `tracking` and `objected` (to prospecting) are `yes`, `no`, `unknown` or "" where
+    nothing was said of it. `by` and `text` as of OptedIn. `marks`: by which trackers know the recipient, in hex with
+    blanks between, where `tracking` was said (`shared.words.tokens`)."""
+
+    topic: ClassVar[str] = "address.preferences_changed"
+    joined: str = ""
+    left: str = ""
+    opted_out: str = ""
+    tracking: str = ""
+    objected: str = ""
+    by: str = ""
+    text: str = ""
+    user_agent: str = ""
+    ip: str = ""
+    marks: str = ""
+
+
 class Stopped(Fact, frozen=True, array_like=True, kw_only=True):
     """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate`,
     `render_failed`, `paused` or `suspended`, `by` is `engine`, `tenant` or `operator`; `bad` of `of` messages are the
@@ -283,7 +316,8 @@ FACTS: dict[str, type[Fact]] = {
     fact.__name__: fact
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
-        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased,
+        Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
+        PreferencesChanged,
     )
 }  # fmt: skip
 #: Every message by its name.

@@ -89,6 +89,7 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_member": Kind(404, "Unknown member", "The address neither joined nor left that list."),
     "unknown_rule": Kind(404, "Unknown rule", "There is no such rule of who must not be mailed."),
     "unknown_person": Kind(404, "Unknown person", "Nothing is kept of the address."),
+    "unknown_consent": Kind(404, "Unknown consent", "Nothing is known of what the address agreed to."),
     "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
     "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
     "unknown_entry": Kind(404, "Unknown entry", "There is no dead entry of that name, or not any more."),

@@ -1,7 +1,10 @@
 """Tokens: what the links of a mail carry from the relay, which makes them, to tracking, which reads them.
 
-    kind (1: o c u) · key id (1) · job (12) · ordinal (4) · [c: position (2)] · tenant length (1) · tenant
-    · [c: destination] [u: address, sealed] · HMAC-SHA256 of all before it, its first 12 bytes
+    kind (1) · key id (1) · job (12) · ordinal (4) · [O C: mark (6)] · [C c: position (2)] · tenant length (1) · tenant
+    · [C c: destination] [u p a: address, sealed] · HMAC-SHA256 of all before it, its first 12 bytes
+
+    O an opening, C a click, u the page to unsubscribe on, p that of preferences, a that of an opt-in
+    o c the first two as they were made before there were marks; still read
 
 in base64url without padding; numbers are big-endian, text is UTF-8. There is one text for one token: whatever does not
 encode back to itself is refused. A token is all that its link needs, so links work for as long as the master secret
@@ -13,18 +16,22 @@ block: one block for nearly all addresses, in half the time of an HMAC.
 The stream of a message is used for one text alone, its recipient's address, and the token's MAC holds what is sealed.
 Older tokens end before it: theirs is "".
 
-Theory of the fast path (`JobTokens`): within a job only the ordinal and the MAC of a link's token change. 18 bytes
-stand before the position, so the first 24 characters are one text for all the links of a mail, and the characters up to
-the MAC are one text for all the mails of a job (`LinkShape.fixed`). What is left for each link is one HMAC and its last
-16 to 19 characters, encoded for all links at once.
+Openings and clicks name no address. Their mark is a keyed digest of the tenant and the address, by which a tracker
+knows who has withdrawn their consent to be tracked (`shared.redis.untracked`), without asking anybody. Without the key
+it says nothing about the address, and it is short: one in 2^48 others has the same.
+
+Theory of the fast path (`JobTokens`): within a job only the ordinal, the mark and the MAC of a link's token change. 24
+bytes stand before the position, so the first 32 characters are one text for all the links of a mail, and the characters
+up to the MAC are one text for all the mails of a job (`LinkShape.fixed`). What is left for each link is one HMAC and
+its last 16 to 19 characters, encoded for all links at once.
 """
 
 import binascii
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import Literal, get_args
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -33,11 +40,11 @@ from shared.mail import addresses
 from shared.words import ids
 from shared.words.mac import Mac
 
-Kind = Literal["open", "click", "unsubscribe"]
+Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in"]
 
 #: No text that is longer is looked at: 8 kB is what servers take as a URL.
 MAX_TOKEN_CHARS = 8192
-#: With the longest tenant's name, a token of 5,848 characters. Browsers and servers start to refuse longer ones.
+#: With the longest tenant's name, a token of 5,856 characters. Browsers and servers start to refuse longer ones.
 MAX_DESTINATION_BYTES = 4096
 #: 96 bits: forging one takes 2^95 requests, and 80 is what the design asks for.
 MAC_BYTES = 12
@@ -46,13 +53,25 @@ MAX_TENANT_BYTES = 255
 #: The position is two bytes.
 MAX_POSITION = 65535
 #: Of a click token, after its first sixteen: what changes from one recipient to the next, but for the tail.
-RECIPIENT_CHARS = 8
+RECIPIENT_CHARS = 16
+#: One withdrawal in a million is met by chance once in 2.8e8 recipients.
+MARK_BYTES = 6
 
 _HEAD_BYTES = 14
 #: Of a keystream, in one block.
 _STREAM_BYTES = 64
-_LETTERS: dict[Kind, bytes] = {"open": b"o", "click": b"c", "unsubscribe": b"u"}
-_KINDS: dict[int, Kind] = {_LETTERS[kind][0]: kind for kind in get_args(Kind)}
+#: Where the pages of recipients are, by the kind of token that their addresses end in.
+PAGE_PATHS: Mapping[Literal["unsubscribe", "preferences", "opt_in"], str] = {
+    "unsubscribe": "u",
+    "preferences": "p",
+    "opt_in": "a",
+}
+_LETTERS: dict[Kind, bytes] = {"open": b"O", "click": b"C", "unsubscribe": b"u", "preferences": b"p", "opt_in": b"a"}
+_UNMARKED: dict[Kind, bytes] = {"open": b"o", "click": b"c"}
+_KINDS: dict[int, Kind] = {letter[0]: kind for kinds in (_LETTERS, _UNMARKED) for kind, letter in kinds.items()}
+_MARKED = b"OC"
+#: Those that have the recipient's address.
+_ADDRESSED: frozenset[Kind] = frozenset(("unsubscribe", "preferences", "opt_in"))
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _URL_UNSAFE = bytes.maketrans(b"-_", b"+/")
 _TOKEN_TEXT = re.compile(r"[A-Za-z0-9_-]+")
@@ -71,7 +90,8 @@ class InvalidToken(ValueError):
 
 class Token(msgspec.Struct, frozen=True):
     """What a token says. `position` and `destination` are those of a click; 0 and "" for the others. `address` is that
-    of an unsubscription, "" in tokens that were made before it was there."""
+    of an unsubscription, of preferences and of an opt-in; "" in tokens that were made before it was there. `mark` is
+    that of the recipient of an opening or a click, b"" in tokens that were made before there were any."""
 
     kind: Kind
     job: str
@@ -80,6 +100,7 @@ class Token(msgspec.Struct, frozen=True):
     position: int = 0
     destination: str = ""
     address: str = ""
+    mark: bytes = b""
 
 
 def is_destination(url: str) -> bool:
@@ -124,7 +145,7 @@ def _percent_encoded(character: re.Match[str]) -> str:
 
 class LinkShape(msgspec.Struct, frozen=True):
     """What the tokens of one link have in common over the recipients of a job: `fixed`, in base64url, stands between
-    the recipient's eight characters and the tail, which has `tail_chars`. The rest is for making the tail."""
+    the recipient's characters and the tail, which has `tail_chars`. The rest is for making the tail."""
 
     fixed: bytes
     tail_chars: int
@@ -141,6 +162,13 @@ class _Key:
         self.id = hmac.digest(secret, b"key id", "sha256")[:1]
         self.mac = Mac(secret)
         self._stream = blake2b(key=hmac.digest(master, b"estafette/token addresses", "sha256"))
+        self._marks = blake2b(digest_size=MARK_BYTES, key=hmac.digest(master, b"estafette/token marks", "sha256"))
+
+    def marks(self, tenant: str) -> blake2b:
+        """What becomes a mark of the tenant once the address is added to a copy."""
+        begun = self._marks.copy()
+        begun.update(tenant.encode() + b"\0")
+        return begun
 
     def sealed(self, message: bytes, text: bytes) -> bytes:
         """The text sealed for that message (its job and ordinal), and a sealed one opened again."""
@@ -166,20 +194,28 @@ class JobTokens:
         if not 0 < len(name) <= MAX_TENANT_BYTES:
             raise ValueError(f"a tenant's name has 1 to {MAX_TENANT_BYTES} bytes")
         self._tenant = bytes((len(name),)) + name
+        self._marks = key.marks(tenant)
         #: The first sixteen characters of all the click tokens of this job.
-        self.click_head = _encode((b"c" + self._head)[:12])
+        self.click_head = _encode((b"C" + self._head)[:12])
 
-    def open(self, ordinal: int) -> bytes:
-        return self._whole(b"o", ordinal.to_bytes(4, "big") + self._tenant)
+    def mark(self, address: str) -> bytes:
+        """The mark of a recipient, however their address is spelt."""
+        digest = self._marks.copy()
+        digest.update(address.lower().encode())
+        return digest.digest()
 
-    def unsubscribe(self, ordinal: int, address: str) -> bytes:
+    def open(self, ordinal: int, mark: bytes) -> bytes:
+        return self._whole(b"O", ordinal.to_bytes(4, "big") + mark + self._tenant)
+
+    def addressed(self, kind: Kind, ordinal: int, address: str) -> bytes:
+        """Of one of the kinds that have the address."""
         place = ordinal.to_bytes(4, "big")
         sealed = self._key.sealed(self._head[1:] + place, address.encode())
-        return self._whole(b"u", place + self._tenant + sealed)
+        return self._whole(_LETTERS[kind], place + self._tenant + sealed)
 
-    def click(self, ordinal: int, position: int, destination: str) -> bytes:
+    def click(self, ordinal: int, mark: bytes, position: int, destination: str) -> bytes:
         """ValueError if the destination is invalid (`is_destination`)."""
-        return self._whole(b"c", ordinal.to_bytes(4, "big") + self._rest(position, destination))
+        return self._whole(b"C", ordinal.to_bytes(4, "big") + mark + self._rest(position, destination))
 
     def link(self, position: int, destination: str) -> LinkShape:
         """What a link's tokens have in common. ValueError as for `click`."""
@@ -194,10 +230,10 @@ class JobTokens:
             padding=bytes(3 - len(left_over)),
         )
 
-    def clicks(self, ordinal: int, links: Sequence[LinkShape]) -> tuple[bytes, list[bytes]]:
-        """The recipient's eight characters, and the tail of each link. A token is `click_head`, those eight, the link's
+    def clicks(self, ordinal: int, mark: bytes, links: Sequence[LinkShape]) -> tuple[bytes, list[bytes]]:
+        """The recipient's characters, and the tail of each link. A token is `click_head`, those characters, the link's
         `fixed`, and its tail."""
-        signed_head = b"c" + self._head + ordinal.to_bytes(4, "big")
+        signed_head = b"C" + self._head + ordinal.to_bytes(4, "big") + mark
         inner, outer = self._key.mac.inner.copy, self._key.mac.outer.copy
         raw: list[bytes] = []
         for link in links:
@@ -232,15 +268,26 @@ class TokenKeys:
         """The fast path: a job's constant parts prepared. ValueError if `job` is not a job id."""
         return JobTokens(self._current, job, tenant)
 
-    def open(self, job: str, ordinal: int, tenant: str) -> str:
-        return self.for_job(job, tenant).open(ordinal).decode("ascii")
+    def open(self, job: str, ordinal: int, tenant: str, address: str) -> str:
+        made = self.for_job(job, tenant)
+        return made.open(ordinal, made.mark(address)).decode("ascii")
 
-    def click(self, job: str, ordinal: int, tenant: str, position: int, destination: str) -> str:
+    def click(self, job: str, ordinal: int, tenant: str, address: str, position: int, destination: str) -> str:
         """ValueError if the destination is invalid (`is_destination`)."""
-        return self.for_job(job, tenant).click(ordinal, position, destination).decode("ascii")
+        made = self.for_job(job, tenant)
+        return made.click(ordinal, made.mark(address), position, destination).decode("ascii")
 
     def unsubscribe(self, job: str, ordinal: int, tenant: str, address: str) -> str:
-        return self.for_job(job, tenant).unsubscribe(ordinal, address).decode("ascii")
+        return self.for_job(job, tenant).addressed("unsubscribe", ordinal, address).decode("ascii")
+
+    def marks(self, tenant: str, address: str) -> list[bytes]:
+        """By which trackers may meet a recipient: the mark by each of the keys. The first is the current one's."""
+        found = []
+        for key in self._keys:
+            digest = key.marks(tenant)
+            digest.update(address.lower().encode())
+            found.append(digest.digest())
+        return found
 
     def read(self, text: str) -> Token:
         """What a token says, once its signature is found good. InvalidToken for anything else, whatever it is."""
@@ -258,18 +305,19 @@ class TokenKeys:
 
 def _parse(signed: bytes, key: _Key) -> Token:
     kind = _KINDS.get(signed[0])
-    at = _HEAD_BYTES + 4 + (2 if kind == "click" else 0)
+    behind_mark = _HEAD_BYTES + 4 + (MARK_BYTES if signed[0] in _MARKED else 0)
+    at = behind_mark + (2 if kind == "click" else 0)
     if kind is None or len(signed) <= at:
         raise InvalidToken("of no known kind, or cut short")
     end = at + 1 + signed[at]
     rest = signed[end:]
-    if kind == "unsubscribe":
+    if kind in _ADDRESSED:
         rest = key.sealed(signed[2 : _HEAD_BYTES + 4], rest)
     try:
         tenant, text = signed[at + 1 : end].decode(), rest.decode()
     except UnicodeDecodeError:
         raise InvalidToken("its text is not UTF-8") from None
-    fits = {"open": not text, "click": is_destination(text), "unsubscribe": True}[kind]
+    fits = kind in _ADDRESSED or (is_destination(text) if kind == "click" else not text)
     if end > len(signed) or not tenant or not fits:
         raise InvalidToken("its fields do not fit together")
     return Token(
@@ -277,9 +325,10 @@ def _parse(signed: bytes, key: _Key) -> Token:
         job=ids.job_text(signed[2:_HEAD_BYTES]),
         ordinal=int.from_bytes(signed[_HEAD_BYTES : _HEAD_BYTES + 4], "big"),
         tenant=tenant,
-        position=int.from_bytes(signed[_HEAD_BYTES + 4 : at], "big"),
+        position=int.from_bytes(signed[behind_mark:at], "big"),
         destination=text if kind == "click" else "",
-        address=text if kind == "unsubscribe" else "",
+        address=text if kind in _ADDRESSED else "",
+        mark=signed[_HEAD_BYTES + 4 : behind_mark],
     )
 
 

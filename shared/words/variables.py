@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from shared.mail import templates
-from shared.words import content
 
 #: No variables.
 NONE = msgspec.Raw(b"\x80")
@@ -32,21 +31,25 @@ def decoded(packed: msgspec.Raw) -> dict[str, Any]:
         raise TooDeep("the variables are nested too deeply") from None
 
 
-def merged(defaults: dict[str, Any], own: msgspec.Raw, email: str, name: str, unsubscribe_url: str) -> dict[str, Any]:
-    """`defaults` with a recipient's added. TooDeep."""
+def merged(
+    defaults: dict[str, Any], own: msgspec.Raw, email: str, name: str, pages: Mapping[str, str]
+) -> dict[str, Any]:
+    """`defaults` with a recipient's added. `pages` are the addresses of theirs, by the names of `content.PAGES`.
+    TooDeep."""
     defaults["email"] = email
     if name:
         defaults["name"] = name
     defaults.update(decoded(own))
-    defaults[content.UNSUBSCRIBE_URL] = templates.safe(unsubscribe_url)
+    for page, url in pages.items():
+        defaults[page] = templates.safe(url)
     return defaults
 
 
 def of_recipient(
-    defaults: msgspec.Raw, own: msgspec.Raw, email: str, name: str, unsubscribe_url: str
+    defaults: msgspec.Raw, own: msgspec.Raw, email: str, name: str, pages: Mapping[str, str]
 ) -> dict[str, Any]:
     """Fresh ones: templates can change lists and dicts. TooDeep."""
-    return merged(decoded(defaults), own, email, name, unsubscribe_url)
+    return merged(decoded(defaults), own, email, name, pages)
 
 
 def look_up(variables: Mapping[str, Any], path: Sequence[str]) -> object:

@@ -143,6 +143,33 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "mail": {**_OF_A_LINK, "by": "mail"},
         "marketing": {**_OF_A_LINK, **_BROWSER, "by": "page", "scope": "marketing"},
     },
+    "OptedIn": {
+        "full": {
+            **_OF_A_MESSAGE,
+            **_BROWSER,
+            "channel": "email",
+            "list": "newsletter",
+            "purpose": "les offres du mois",
+            "text": "optin-fr-1",
+            "by": "button",
+        },
+        "address": {**_OF_AN_ADDRESS, "channel": "sms", "by": "api"},
+    },
+    "PreferencesChanged": {
+        "full": {
+            **_OF_A_MESSAGE,
+            **_BROWSER,
+            "joined": "newsletter",
+            "left": "offers\nevents",
+            "opted_out": "sms\nphone",
+            "tracking": "no",
+            "objected": "yes",
+            "by": "page",
+            "text": "preferences-fr-1",
+            "marks": "5f0c2a9be417",
+        },
+        "address": {**_OF_AN_ADDRESS, "tracking": "no", "by": "api", "marks": "5f0c2a9be417 0a1b2c3d4e5f"},
+    },
     "Complained": {"full": {**_OF_A_MESSAGE, "feedback_type": "abuse", "reporter": "SomeGenerator/1.0"}},
     "AutoReplied": {"full": {**_OF_A_MESSAGE, "kind": "vacation", "subject": "Absente jusqu’au 3 août"}},
     "Reactivated": {

@@ -14,7 +14,7 @@ def texts(asked: Asked) -> Mapping[templates.Name, str]:
     compiled = templates.Templates(asked.job.sources)
     found: dict[templates.Name, str] = {}
     for name in asked.job.sources:
-        values = variables.of_recipient(asked.job.defaults, asked.own, asked.email, asked.name, asked.unsubscribe_url)
+        values = variables.of_recipient(asked.job.defaults, asked.own, asked.email, asked.name, asked.pages)
         found[name] = compiled.render(name, values)
     return found
 

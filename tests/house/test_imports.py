@@ -54,6 +54,7 @@ AIOHTTP = {
     "services/suppression/rules_http.py",
     "services/suppression/escalation_http.py",
     "services/suppression/people_http.py",
+    "services/suppression/consent_http.py",
     "services/tracking/__main__.py",
 }
 
@@ -94,6 +95,9 @@ EDGES: dict[str, set[str]] = {
     "services/breakers/breakers.py": {"asyncio"},
     "services/queueing/compiling.py": {"secrets"},
     "services/domains/http.py": {"aiohttp"},
+    "services/suppression/consent_http.py": {"aiohttp", "asyncio"},
+    "services/tracking/tracking.py": {"asyncio"},
+    "shared/redis/untracked.py": {"asyncio"},
     "services/breakers/store.py": {"asyncio"},
     "services/queueing/queueing.py": {"asyncio"},
     "services/queueing/quotas.py": {"asyncio"},

@@ -27,7 +27,7 @@ return arguments[0].map(html => {
 
 
 def rewritten(source: str) -> str:
-    return sample(source, lambda at, url: f"{BASE}{TOKENS.click(JOB, 0, 'demo', at, url)}").source
+    return sample(source, lambda at, url: f"{BASE}{TOKENS.click(JOB, 0, 'demo', 'ana@example.fr', at, url)}").source
 
 
 def as_outlook_reads_it(source: str) -> str:

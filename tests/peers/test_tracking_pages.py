@@ -18,6 +18,7 @@ from shared.words.events import (
 )
 from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.untracked import Said
 from tests.peers.browser import Browser, browsing
 
 NOW_MS = 1_750_000_005_000
@@ -32,7 +33,7 @@ class Memory:
         self.facts: list[Fact] = []
         self.refusing = False
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
         if self.refusing:
             raise NotRecorded("full")
         self.facts.append(fact)
@@ -58,7 +59,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 async def base(memory: Memory) -> AsyncIterator[str]:
-    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs()), lambda: NOW_MS)
+    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs(), Said()), lambda: NOW_MS)
     async with TestServer(api.application(routes, NoKeys(), max_body_bytes=65536)) as server:
         yield f"http://127.0.0.1:{server.port}"
 
@@ -162,10 +163,10 @@ async def test_the_page_follows_the_readers_colour_scheme(
 
 async def test_a_pixel_and_a_link_work_in_a_browser(browser: Browser, base: str, memory: Memory) -> None:
     destination = f"{base}/u/none?été=1&a=%20"
-    await browser.go(f"{base}/o/{KEYS.open(JOB, 1, 'demo')}")
+    await browser.go(f"{base}/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}")
     size = await browser.run("const i = document.images[0]; return [i.naturalWidth, i.naturalHeight]")
 
-    await browser.go(f"{base}/c/{KEYS.click(JOB, 1, 'demo', 2, destination)}")
+    await browser.go(f"{base}/c/{KEYS.click(JOB, 1, 'demo', 'ana@example.fr', 2, destination)}")
 
     assert size == [1, 1]
     assert await browser.run("return location.href") == f"{base}/u/none?%C3%A9t%C3%A9=1&a=%20"

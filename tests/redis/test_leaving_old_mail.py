@@ -20,6 +20,7 @@ from shared.redis import bus, keys, redis
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.redis.suppression import Asked, SuppressionList
+from shared.redis.untracked import Untracked
 from shared.words import ids
 from shared.words.tokens import TokenKeys
 
@@ -44,7 +45,9 @@ async def serving(url: str, folder: Path) -> AsyncIterator[TestClient[web.Reques
     client = redis.connect(url)
     settings = load({"ESTAFETTE_DATA_DIR": str(folder), "ESTAFETTE_TRACKING_SPOOL_AFTER_MS": "60000"}, None)
     publisher = Publisher(client, PARTITIONS, lambda: secrets.token_hex(8))
-    tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), secrets.token_hex(6))
+    tracking = parts.tracking(
+        settings, publisher, KEYS, Recipients(client, PARTITIONS), Untracked(client), secrets.token_hex(6)
+    )
     await tracking.start()
     app = api.application(http.routes(tracking, now_ms), NoKeys(), max_body_bytes=65536)
     try:

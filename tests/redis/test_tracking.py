@@ -25,6 +25,7 @@ from shared.process import master_secret
 from shared.redis import keys, redis
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients
+from shared.redis.untracked import Told, Untracked, UntrackedList
 from shared.words import events, ids
 from shared.words.events import (
     Clicked,
@@ -57,7 +58,7 @@ def now_ms() -> int:
 
 
 def click_path(number: int) -> str:
-    return f"/c/{KEYS.click(JOBS[number % len(JOBS)], number, 'demo', 0, URL)}"
+    return f"/c/{KEYS.click(JOBS[number % len(JOBS)], number, 'demo', 'ana@example.fr', 0, URL)}"
 
 
 @contextlib.asynccontextmanager
@@ -66,14 +67,19 @@ async def serving(url: str, folder: Path, **environ: str) -> AsyncIterator[Clien
     settings = load({"ESTAFETTE_DATA_DIR": str(folder), **environ}, None)
     client: Any = redis.connect(url)
     publisher = Publisher(client, PARTITIONS, lambda: secrets.token_hex(8))
-    tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), secrets.token_hex(6))
+    untracked, stopping = Untracked(client), asyncio.Event()
+    name = secrets.token_hex(6)
+    tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), untracked, name)
     await tracking.start()
+    following = asyncio.create_task(untracked.run(stopping))
     app = api.application(http.routes(tracking, now_ms), NoKeys(), max_body_bytes=65536)
     try:
         async with TestClient(TestServer(app)) as browser:
             yield browser
     finally:
         await tracking.close()
+        stopping.set()
+        await following
         await redis.close(client)
 
 
@@ -120,7 +126,7 @@ def mortal(tmp_path: Path) -> Iterator[RedisServer]:
 async def test_what_recipients_do_is_on_the_stream_when_they_are_answered(any_redis_url: str, tmp_path: Path) -> None:
     headers = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
     async with serving(any_redis_url, tmp_path, ESTAFETTE_TRACKING_SPOOL_AFTER_MS=NO_SPOOL_MS) as browser:
-        await browser.get(f"/o/{KEYS.open(JOBS[0], 1, 'demo')}", headers=headers)
+        await browser.get(f"/o/{KEYS.open(JOBS[0], 1, 'demo', 'ana@example.fr')}", headers=headers)
         opened = await recorded(any_redis_url)
         await browser.get(click_path(2), headers=headers, allow_redirects=False)
         await browser.post(
@@ -291,7 +297,7 @@ class Process:
     async def click(self, keys: TokenKeys, numbers: range) -> None:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{self.port}") as session:
             for number in numbers:
-                path = f"/c/{keys.click(JOBS[0], number, 'demo', 0, URL)}"
+                path = f"/c/{keys.click(JOBS[0], number, 'demo', 'ana@example.fr', 0, URL)}"
                 async with session.get(path, allow_redirects=False) as answer:
                     assert answer.status == 302
 
@@ -333,3 +339,24 @@ async def test_a_process_refuses_data_of_another_number_of_partitions(redis_url:
     process = Process(tmp_path, redis_url)
 
     assert await asyncio.to_thread(process.process.wait, 30) == 2
+
+
+async def test_a_withdrawn_consent_holds_in_a_tracker_that_runs_and_in_one_that_begins_and_ends_when_it_is_given_again(
+    redis_url: str, tmp_path: Path
+) -> None:
+    client: Any = redis.connect(redis_url)
+    names, view = UntrackedList(client), Untracked(client)
+    (mark,) = KEYS.marks("demo", "ana@example.fr")
+
+    await names.tell([Told("demo", mark, True, 1_000)])
+    async with serving(redis_url, tmp_path) as browser, browser.get(click_path(1), allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["Location"]) == (302, URL)
+    assert await recorded(redis_url) == []
+
+    await names.tell([Told("demo", mark, False, 2_000)])
+    async with serving(redis_url, tmp_path) as browser, browser.get(click_path(2), allow_redirects=False) as answer:
+        assert answer.status == 302
+    assert [fact.ordinal for fact in await recorded(redis_url)] == [2]
+    await view.load()
+    assert not view.is_withdrawn("demo", [mark])
+    await redis.close(client)

@@ -4,7 +4,7 @@ Theory of operation. Once per job the compiled body becomes a list of byte strin
 recipients who are tracked, one for those who are not. A body is that list, copied, with its slots filled, joined:
 
     variables       looked up, printed, escaped, encoded: each path once, however many slots it has
-    tracked links   all but eight characters of the recipient and the tail of each token is static
+    tracked links   all but sixteen characters of the recipient and the tail of each token is static
                     (`shared.words.tokens`), soft breaks included, because the lengths are known
     other links     an href that depends on the recipient is rendered first, then the token is made of where it leads
     parts of logic  their islands (`islands`) are rendered by the engine, elsewhere; here their marks
@@ -104,11 +104,11 @@ class Marks:
 
 
 class Urls(msgspec.Struct, frozen=True):
-    """What the URLs of clicks, opens and unsubscriptions begin with, up to the token."""
+    """What the URLs of clicks, of opens and of each page begin with, up to the token."""
 
     click: str
     open: str
-    unsubscribe: str
+    pages: tuple[str, ...]
 
 
 class Layout:
@@ -129,14 +129,14 @@ class Layout:
         self._tokens = tokens
         self._urls = urls
         self._marks = marks
-        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, urls.unsubscribe)))
+        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, *urls.pages)))
         self._pieces: list[bytes] = []
         self._after_slot = True
         self._recipients: list[int] = []
         self._tails: list[int] = []
         self._shapes: list[LinkShape] = []
         self._variables: dict[tuple[Kind, tuple[str, ...]], list[int]] = {}
-        self._unsubscribes: list[int] = []
+        self._pages: list[tuple[str, int]] = []
         self._pixels: list[int] = []
         self._hrefs: list[tuple[int, Link, Kind]] = []
         #: Of each part with logic: where the nth island goes, and whether the last one ends the part.
@@ -152,12 +152,13 @@ class Layout:
                 for segment in item.segments:
                     self._place(segment, item.kind)
 
-    def fill(self, ordinal: int, variables: Mapping[str, Any], texts: Mapping[Name, str]) -> bytes:
-        """The body for one recipient; `unsubscribe_url` is among the variables; `texts` are the parts of logic, as the
-        engine rendered them. TemplateFailed."""
+    def fill(self, ordinal: int, address: str, variables: Mapping[str, Any], texts: Mapping[Name, str]) -> bytes:
+        """The body for one recipient, at that address; those of their pages are among the variables; `texts` are the
+        parts of logic, as the engine rendered them. TemplateFailed."""
         pieces = self._pieces.copy()
+        mark = self._tokens.mark(address) if self._tracked else b""
         if self._shapes:
-            recipient, tails = self._tokens.clicks(ordinal, self._shapes)
+            recipient, tails = self._tokens.clicks(ordinal, mark, self._shapes)
             for at in self._recipients:
                 pieces[at] = recipient
             for at, tail in zip(self._tails, tails, strict=True):
@@ -167,20 +168,20 @@ class Layout:
             value = encode(escaped(text) if kind == "html" else text)
             for at in places:
                 pieces[at] = value
-        for at in self._unsubscribes:
-            pieces[at] = _broken(variables[content.UNSUBSCRIBE_URL])
+        for name, at in self._pages:
+            pieces[at] = _broken(variables.get(name, ""))
         for at in self._pixels:
-            pieces[at] = _broken(self._open_url(ordinal))
+            pieces[at] = _broken(self._open_url(ordinal, mark))
         for at, link, kind in self._hrefs:
             value_of_href = _substituted(link.source, variables, kind)
-            url = self._click_url(ordinal, link.position, value_of_href, kind)
+            url = self._click_url(ordinal, mark, link.position, value_of_href, kind)
             pieces[at] = _broken(url) if url else encode(_harmless(link.position, value_of_href, kind))
         for kind, islands, is_end in self._islands:
             rendered = self._marks.islands(texts[kind], len(islands))
             if is_end:
                 rendered[-1] = rendered[-1].rstrip("\r\n") + "\n"
             for at, text in zip(islands, rendered, strict=True):
-                pieces[at] = encode(self._finished(kind, ordinal, text))
+                pieces[at] = encode(self._finished(kind, ordinal, mark, text))
         return b"".join(pieces)
 
     def _add(self, static: bytes) -> None:
@@ -200,8 +201,8 @@ class Layout:
         match segment:
             case bytes():
                 self._add(segment)
-            case Variable(path=(content.UNSUBSCRIBE_URL,)):
-                self._unsubscribes.append(self._slot())
+            case Variable(path=(name,)) if name in content.PAGES:
+                self._pages.append((name, self._slot()))
             case Variable():
                 self._variables.setdefault((kind, segment.path), []).append(self._slot())
             case Pixel():
@@ -263,13 +264,13 @@ class Layout:
         """Whether it leads to a page of ours, however its scheme and host are written."""
         return _without_scheme(url).startswith(self._ours)
 
-    def _open_url(self, ordinal: int) -> str:
-        return self._urls.open + self._tokens.open(ordinal).decode("ascii")
+    def _open_url(self, ordinal: int, mark: bytes) -> str:
+        return self._urls.open + self._tokens.open(ordinal, mark).decode("ascii")
 
-    def _click_url(self, ordinal: int, position: int, href: str, kind: Kind) -> str:
+    def _click_url(self, ordinal: int, mark: bytes, position: int, href: str, kind: Kind) -> str:
         """Where the click on an href, or on a URL of a text, goes; "" if it is not tracked."""
         url = self._destination(href, position, kind)
-        return self._urls.click + self._tokens.click(ordinal, position, url).decode("ascii") if url else ""
+        return self._urls.click + self._tokens.click(ordinal, mark, position, url).decode("ascii") if url else ""
 
     def _destination(self, href: str, position: int, kind: Kind) -> str:
         """Where an href leads, "" if it is not tracked: no consent, not http, or a page of ours, such as that of the
@@ -280,12 +281,14 @@ class Layout:
             return ""
         return added(url, self._utm)
 
-    def _finished(self, kind: Kind, ordinal: int, text: str) -> str:
+    def _finished(self, kind: Kind, ordinal: int, mark: bytes, text: str) -> str:
         is_html = kind == "html"
-        pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal)}{_PIXEL_AFTER}" if self._tracked and is_html else ""
+        pixel = f"{_PIXEL_BEFORE}{self._open_url(ordinal, mark)}{_PIXEL_AFTER}" if self._tracked and is_html else ""
         return self._marks.replace(
             text,
-            lambda position, value: self._click_url(ordinal, position, value, kind) or _harmless(position, value, kind),
+            lambda position, value: (
+                self._click_url(ordinal, mark, position, value, kind) or _harmless(position, value, kind)
+            ),
             pixel,
         )
 

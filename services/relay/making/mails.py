@@ -141,9 +141,7 @@ class Mails:
                 mail = work.renderer.render(ready, now_ms, complaints=work.complaints)
             else:
                 texts = await self._rendering.texts(asked, ready.tenant)
-                mail = work.renderer.render(
-                    ready, now_ms, complaints=work.complaints, texts=texts, unsubscribe_url=asked.unsubscribe_url
-                )
+                mail = work.renderer.render(ready, now_ms, complaints=work.complaints, texts=texts, pages=asked.pages)
         except Unavailable as away:
             return Unmade("rendering_unavailable", str(away), final=False)
         except (RenderFailed, TemplateFailed) as failed:
@@ -212,7 +210,8 @@ class Mails:
 
     async def _prepare(self, job: str, tenant: str) -> Work | Unmade:
         with LOAD_SECONDS.time():
-            packed = (await jobs.read(self._client, self._partitions, job, (jobs.CONTENT,)))[jobs.CONTENT]
+            stored = await jobs.read(self._client, self._partitions, job, (jobs.CONTENT, jobs.TEST))
+            packed = stored[jobs.CONTENT]
             if not packed:
                 return Unmade("no_such_job", f"job {job} is not stored", final=True)
             compiled = content.decode(packed)
@@ -226,6 +225,7 @@ class Mails:
                 bounce_domain=self._origin.bounce_domain,
                 marks_key=self._origin.marks_key,
                 sender_id=self._origin.sender_id,
+                test=stored[jobs.TEST],
             )
             return Work(compiled.stream, compiled.from_domain, renderer, len(packed), compiled.rate)
 

@@ -19,8 +19,8 @@ from services.relay.making.rendering import Asked, Job
 from services.relay.words.wire import is_wire_ready
 from shared.mail import addresses, headers, templates
 from shared.words import events, variables
-from shared.words.content import CompiledContent, Part
-from shared.words.tokens import TokenKeys
+from shared.words.content import PAGES, UNSUBSCRIBE_URL, CompiledContent, Part
+from shared.words.tokens import PAGE_PATHS, TokenKeys
 from shared.words.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
 
 # No character of it is special in HTML, in quoted-printable or in a header field.
@@ -69,8 +69,8 @@ class RenderedMail(msgspec.Struct, frozen=True):
 class Renderer:
     """Makes the mails of one job. `base_url` is where tracking answers, `bounce_domain` where mail to the engine goes,
     `sender_id` the last part of Feedback-ID ("": there is none), `marks_key` chance of this process, for marks that no
-    recipient can know. May be called from several threads. ValueError if
-    `job` is not a job id or `base_url` cannot stand in a mail."""
+    recipient can know, `test` a job whose links shall set nobody's consent. May be called from several threads.
+    ValueError if `job` is not a job id or `base_url` cannot stand in a mail."""
 
     def __init__(
         self,
@@ -84,6 +84,7 @@ class Renderer:
         bounce_domain: str,
         marks_key: bytes,
         sender_id: str = "",
+        test: bool = False,
     ) -> None:
         base_url = base_url.rstrip("/")
         if not _BASE_URL.fullmatch(base_url):
@@ -93,7 +94,13 @@ class Renderer:
         self._tokens = tokens.for_job(job, tenant)
         self._verp = verp
         self._bounce_domain = bounce_domain
-        self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", f"{base_url}/u/")
+        bases = {kind: f"{base_url}/{kind_path}/" for kind, kind_path in PAGE_PATHS.items()}
+        self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", tuple(bases.values()))
+        used = {path.partition(".")[0] for path in compiled.uses}
+        self._needed_pages = [
+            (name, kind, bases[kind]) for name, kind in PAGES.items() if name == UNSUBSCRIBE_URL or name in used
+        ]
+        self._test = test
         self._defaults = variables.decoded(compiled.variables)
         self._marks = Marks(nonce(marks_key, job))
         sources = _sources(compiled, self._marks)
@@ -112,8 +119,8 @@ class Renderer:
         """What has to be rendered elsewhere before `render`, because it holds logic; None if nothing does."""
         if self._logic is None:
             return None
-        url = self._unsubscribe_url(recipient)
-        return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, url)
+        pages = self._pages(recipient)
+        return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, pages)
 
     def render(
         self,
@@ -122,16 +129,16 @@ class Renderer:
         *,
         complaints: bool = False,
         texts: Mapping[templates.Name, str] = _NO_TEXTS,
-        unsubscribe_url: str = "",
+        pages: dict[str, str] | None = None,
     ) -> RenderedMail:
         """The mail, dated `now_ms`. `complaints`: it will have the signature that makes a CFBL-Address valid. `texts`:
-        what `asked` was answered, with its `unsubscribe_url`. RenderFailed if it cannot be made with these variables,
+        what `asked` was answered, with its `pages`. RenderFailed if it cannot be made with these variables,
         or would have an empty subject, or show nothing."""
         ordinal = recipient.ordinal
-        unsubscribe_url = unsubscribe_url or self._unsubscribe_url(recipient)
+        pages = pages or self._pages(recipient)
         try:
             values = variables.merged(
-                self._defaults.copy(), recipient.variables, recipient.email, recipient.name, unsubscribe_url
+                self._defaults.copy(), recipient.variables, recipient.email, recipient.name, pages
             )
             subject = self._static_subject
             if subject is None or self._emptiness.is_possible:
@@ -139,7 +146,7 @@ class Renderer:
                 self._refuse_empty(text, values, texts)
                 subject = subject or _subject_value(text)
             layout = self._untracked if recipient.untracked else self._tracked
-            body = layout.fill(ordinal, values, texts)
+            body = layout.fill(ordinal, recipient.email, values, texts)
             own = dict(self._personal.values(values, texts)) if self._personal is not None else {}
         except (templates.TemplateFailed, variables.TooDeep, personal.NoField) as error:
             raise RenderFailed(str(error)) from None
@@ -156,7 +163,7 @@ class Renderer:
         if self._compiled.stream == "bulk":
             address = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
             mailto = f"mailto:{address}?subject={UNSUBSCRIBE_SUBJECT}"
-            fields.append((b"List-Unsubscribe", f"<{unsubscribe_url}>,\r\n <{mailto}>".encode("ascii")))
+            fields.append((b"List-Unsubscribe", f"<{pages[UNSUBSCRIBE_URL]}>,\r\n <{mailto}>".encode("ascii")))
         if complaints and self._takes_complaints:
             complaint_address = self._verp.feedback_address(self._job, ordinal, self._bounce_domain).encode("ascii")
             fields.append((b"CFBL-Address", complaint_address + b"; report=arf"))
@@ -191,8 +198,15 @@ class Renderer:
             utm=self._compiled.utm,
         )
 
-    def _unsubscribe_url(self, recipient: events.Ready) -> str:
-        return self._urls.unsubscribe + self._tokens.unsubscribe(recipient.ordinal, recipient.email).decode("ascii")
+    def _pages(self, recipient: events.Ready) -> dict[str, str]:
+        """The addresses of the recipient's pages that the mail needs, by the names that templates have for them. Those
+        of a test have nobody's address, and so nothing comes of them; but that who leaves has left."""
+        ordinal, address = recipient.ordinal, recipient.email
+        return {
+            name: base
+            + self._tokens.addressed(kind, ordinal, address if not self._test or kind == "unsubscribe" else "").decode()
+            for name, kind, base in self._needed_pages
+        }
 
     @cached_property
     def _static_subject(self) -> bytes | None:

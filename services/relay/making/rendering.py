@@ -37,7 +37,7 @@ class Asked(msgspec.Struct, frozen=True, array_like=True):
     own: msgspec.Raw
     email: str
     name: str
-    unsubscribe_url: str
+    pages: dict[str, str]
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True):
@@ -116,7 +116,7 @@ def rendered(compiled: templates.Templates, job: Job, asked: Asked) -> Answered:
     try:
         for name in job.sources:
             # Fresh ones each time: a template may have changed the lists among them.
-            values = variables.of_recipient(job.defaults, asked.own, asked.email, asked.name, asked.unsubscribe_url)
+            values = variables.of_recipient(job.defaults, asked.own, asked.email, asked.name, asked.pages)
             texts[name] = compiled.render(name, values)
     except (templates.TemplateFailed, variables.TooDeep) as failed:
         return Answered({}, str(failed))

@@ -19,6 +19,7 @@ from shared.process import metrics
 from shared.words.events import Fact
 from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.untracked import Said
 
 SECRET = "est_abcdefghij_ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
 PORTS = ("api", "tracking", "metrics")
@@ -32,7 +33,7 @@ class _NoKeys:
 
 
 class _Forgets:
-    async def record(self, fact: Fact) -> None: ...
+    async def record(self, fact: Fact, mark: bytes = b"") -> None: ...
 
     async def start(self) -> None: ...
 
@@ -59,7 +60,9 @@ async def serving(which: str) -> AsyncIterator[int]:
     routes = (
         [api.Route(method, "/v1/jobs", _job, "") for method in ("GET", "POST")]
         if which == "api"
-        else http.routes(Tracking(TokenKeys(b"k" * 32), _Forgets(), "edge", Jobs()), lambda: 0, forwarded_hops=0)
+        else http.routes(
+            Tracking(TokenKeys(b"k" * 32), _Forgets(), "edge", Jobs(), Said()), lambda: 0, forwarded_hops=0
+        )
     )
     app = api.application(routes, _NoKeys(), max_body_bytes=1_000_000)
     runner = server.Runner(app, shutdown_timeout=0.1)

@@ -64,7 +64,7 @@ def asked(source: str, email: str = "ana@exemple.com", variables: Any = None) ->
     packed = msgspec.Raw(msgspec.msgpack.encode(variables or {}))
     job = Job({"text": source}, msgspec.Raw(b"\x80"))
     digest = blake2b(source.encode(), digest_size=16).digest()
-    return Asked(digest, job, packed, email, "Ana", "https://t.exemple.fr/u/x")
+    return Asked(digest, job, packed, email, "Ana", {"unsubscribe_url": "https://t.exemple.fr/u/x"})
 
 
 def job(source: str, field: str = "text") -> Draft:

@@ -22,6 +22,7 @@ from shared.words.events import (
 )
 from shared.words.tokens import MAX_DESTINATION_BYTES, MAX_TOKEN_CHARS, TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.untracked import Said
 
 NOW_MS = 1_750_000_005_000
 JOB = ids.new_job_id(NOW_MS - 5_000, b"chance", 8)
@@ -35,7 +36,7 @@ class Memory:
     def __init__(self) -> None:
         self.facts: list[Fact] = []
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
         self.facts.append(fact)
 
     async def start(self) -> None: ...
@@ -55,7 +56,7 @@ def memory() -> Memory:
 
 @pytest.fixture
 async def client(memory: Memory) -> AsyncIterator[Client]:
-    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs()), lambda: NOW_MS, forwarded_hops=1)
+    routes = http.routes(Tracking(KEYS, memory, "edge", Jobs(), Said()), lambda: NOW_MS, forwarded_hops=1)
     server = TestServer(api.application(routes, NoKeys(), max_body_bytes=65536))
     await server.start_server(max_line_size=MAX_TOKEN_CHARS + 1024)
     async with TestClient(server, auto_decompress=False) as client:
@@ -63,7 +64,9 @@ async def client(memory: Memory) -> AsyncIterator[Client]:
 
 
 async def test_the_pixel(client: Client, memory: Memory) -> None:
-    async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo')}", headers={"User-Agent": "Thunderbird"}) as answer:
+    async with client.get(
+        f"/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}", headers={"User-Agent": "Thunderbird"}
+    ) as answer:
         assert (answer.status, answer.content_type, await answer.read()) == (200, "image/gif", PIXEL)
         assert answer.headers["Content-Length"] == "43"
         assert "no-store" in answer.headers["Cache-Control"]
@@ -74,7 +77,7 @@ async def test_the_pixel(client: Client, memory: Memory) -> None:
 @pytest.mark.parametrize(("method", "machine"), [("GET", ""), ("HEAD", "head")])
 async def test_a_click(client: Client, memory: Memory, method: str, machine: str) -> None:
     headers = {"User-Agent": "Firefox", "X-Forwarded-For": "198.51.100.1, 203.0.113.9"}
-    path = f"/c/{KEYS.click(JOB, 1, 'demo', 4, URL)}"
+    path = f"/c/{KEYS.click(JOB, 1, 'demo', 'ana@example.fr', 4, URL)}"
     async with client.request(method, path, allow_redirects=False, headers=headers) as answer:
         assert (answer.status, await answer.read()) == (302, b"")
         assert answer.headers.getall("Location") == [URL]
@@ -86,7 +89,7 @@ async def test_a_click(client: Client, memory: Memory, method: str, machine: str
 
 async def test_the_longest_link_works(client: Client, memory: Memory) -> None:
     url = "https://exemple.fr/".ljust(MAX_DESTINATION_BYTES, "x")
-    token = KEYS.click(JOB, 1, "demo", 0, url)
+    token = KEYS.click(JOB, 1, "demo", "ana@example.fr", 0, url)
 
     async with client.get(f"/c/{token}", allow_redirects=False) as answer:
         assert (answer.status, answer.headers["Location"]) == (302, url)
@@ -168,8 +171,8 @@ async def test_head_is_answered_as_get_is_without_a_body_and_counts_as_a_machine
     client: Client, memory: Memory, kind: str
 ) -> None:
     token = {
-        "open": f"/o/{KEYS.open(JOB, 1, 'demo')}",
-        "click": f"/c/{KEYS.click(JOB, 1, 'demo', 0, URL)}",
+        "open": f"/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}",
+        "click": f"/c/{KEYS.click(JOB, 1, 'demo', 'ana@example.fr', 0, URL)}",
         "unsubscribe": f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}",
     }[kind]
     varies = {"Date", "Content-Length"}  # of nothing a length need not be told
@@ -189,8 +192,8 @@ async def test_head_is_answered_as_get_is_without_a_body_and_counts_as_a_machine
 @pytest.mark.parametrize("appended", ["/", "?utm_source=x", "/?fbclid=1&fbclid=2", "?a&b=c"])
 async def test_what_is_appended_to_a_link_changes_nothing(client: Client, memory: Memory, appended: str) -> None:
     links = {
-        f"/o/{KEYS.open(JOB, 1, 'demo')}": 200,
-        f"/c/{KEYS.click(JOB, 1, 'demo', 0, URL)}": 302,
+        f"/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}": 200,
+        f"/c/{KEYS.click(JOB, 1, 'demo', 'ana@example.fr', 0, URL)}": 302,
         f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}": 200,
     }
     for link, status in links.items():
@@ -229,7 +232,7 @@ async def test_options_tell_the_methods_and_do_nothing(
 async def test_a_proxy_may_add_a_line_of_its_own(client: Client, memory: Memory, lines: list[str], ip: str) -> None:
     headers = CIMultiDict(("X-Forwarded-For", line) for line in lines)
 
-    async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo')}", headers=headers) as answer:
+    async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}", headers=headers) as answer:
         assert answer.status == 200
 
     assert [fact.ip for fact in memory.facts if isinstance(fact, Opened)] == [ip]
@@ -241,7 +244,7 @@ async def test_the_lines_of_a_list_are_one_list(client: Client, memory: Memory) 
         assert await answer.read() == pages.leave("nl")
 
     purposes = CIMultiDict([("Sec-Purpose", "other"), ("Sec-Purpose", "prefetch"), ("User-Agent", "Firefox")])
-    async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo')}", headers=purposes) as answer:
+    async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}", headers=purposes) as answer:
         assert answer.status == 200
     assert [fact.machine for fact in memory.facts if isinstance(fact, Opened)] == ["prefetch"]
 
@@ -279,7 +282,7 @@ async def test_a_path_that_is_none_of_ours_is_not_found(client: Client, path: st
 
 async def test_a_header_that_is_not_utf_8_harms_nothing(client: Client, memory: Memory) -> None:
     server = client.server
-    token = KEYS.open(JOB, 1, "demo").encode()
+    token = KEYS.open(JOB, 1, "demo", "ana@example.fr").encode()
 
     reader, writer = await asyncio.open_connection(server.host, server.port)
     writer.write(b"GET /o/" + token + b" HTTP/1.1\r\nHost: x\r\nUser-Agent: M\xe9\xff\r\nConnection: close\r\n\r\n")
@@ -297,7 +300,7 @@ async def test_a_failure_of_ours_is_logged_without_the_token(
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(memory, "record", broken)
-    token = KEYS.open(JOB, 1, "demo")
+    token = KEYS.open(JOB, 1, "demo", "ana@example.fr")
 
     with capture_logs() as lines:
         async with client.get(f"/o/{token}") as answer:

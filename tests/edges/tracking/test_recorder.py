@@ -12,6 +12,7 @@ from services.tracking.spool import Spool
 from services.tracking.tracking import NotRecorded
 from shared.redis.bus import BusUnavailable
 from shared.words.events import Fact, Opened
+from tests.fakes.untracked import Said
 
 JOB = "0cm9ug6jmd7m8000001g"
 #: Long enough that a busy machine never reaches it, where it must not be reached.
@@ -58,8 +59,11 @@ async def recording(
     after_ms: int = NEVER_MS,
     max_waiting: int = 10_000,
     max_bytes: int = 10**6,
+    view: Said | None = None,
 ) -> AsyncIterator[Recorder]:
-    recorder = Recorder(bus, Spool(folder, name, max_bytes), name, spool_after_ms=after_ms, max_waiting=max_waiting)
+    recorder = Recorder(
+        bus, Spool(folder, name, max_bytes), view or Said(), name, spool_after_ms=after_ms, max_waiting=max_waiting
+    )
     await recorder.start()
     try:
         yield recorder
@@ -270,3 +274,32 @@ async def test_a_folder_that_cannot_be_used_is_told_at_start(tmp_path: Path) -> 
     with pytest.raises(OSError, match="spool"):
         async with recording(Bus(), in_the_way):
             pass
+
+
+async def test_as_long_as_it_is_not_known_who_withdrew_openings_and_clicks_wait_in_the_spool(tmp_path: Path) -> None:
+    bus, view = Bus(), Said(is_known=False)
+    async with recording(bus, tmp_path, view=view) as recorder:
+        await recorder.record(fact(1), b"mark 1")
+        await recorder.record(fact(2), b"mark 2")
+        await recorder.record(fact(3))
+        assert bus.facts == ["3"]
+
+        view.marks.add(b"mark 1")
+        view.is_known = True
+        await until(lambda: spooled(tmp_path) == 0)
+
+    assert bus.facts == ["3", "2"]
+
+
+async def test_who_withdraws_while_a_file_waits_is_not_told_of_when_another_process_replays_it(tmp_path: Path) -> None:
+    bus = Bus()
+    bus.say = bus.no
+    async with recording(bus, tmp_path, view=Said()) as recorder:
+        await recorder.record(fact(1), b"mark 1")
+        await recorder.record(fact(2), b"mark 2")
+    bus.say = bus.yes
+
+    async with recording(bus, tmp_path, name="two", view=Said(b"mark 2")):
+        await until(lambda: spooled(tmp_path) == 0)
+
+    assert bus.facts == ["1"]

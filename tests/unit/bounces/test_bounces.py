@@ -317,7 +317,7 @@ async def test_a_name_that_we_did_not_sign_makes_no_complaint(name: str, to: str
         f"Message-ID: <{KEYS.message_id(JOB, ORDINAL)}@exemple.fr>",
         f"Message-ID: <{KEYS.message_id(JOB, ORDINAL).upper()}@EXEMPLE.FR>",
         f"List-Unsubscribe: <https://t.example/x/u/{TOKENS.unsubscribe(JOB, ORDINAL, 'demo', 'ana@example.fr')}>",
-        f"X-Link: http://t.example/c/{TOKENS.click(JOB, ORDINAL, 'demo', 0, 'https://a.example/')}",
+        f"X-Link: http://t.example/c/{TOKENS.click(JOB, ORDINAL, 'demo', 'ana@example.fr', 0, 'https://a.example/')}",
         f"CFBL-Feedback-ID: {COMPLAIN.partition('@')[0]}",
         f"Return-Path: <{RETURN_PATH}>",
     ],

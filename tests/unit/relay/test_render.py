@@ -68,7 +68,7 @@ def compiled(**fields: Any) -> CompiledContent:
     return content.decode(content.encode(result))
 
 
-def renderer(tenant: str = "demo", base_url: str = BASE_URL, **fields: Any) -> RendererHere:
+def renderer(tenant: str = "demo", base_url: str = BASE_URL, *, test: bool = False, **fields: Any) -> RendererHere:
     return RendererHere(
         compiled(**fields),
         job=JOB,
@@ -78,6 +78,7 @@ def renderer(tenant: str = "demo", base_url: str = BASE_URL, **fields: Any) -> R
         base_url=base_url,
         marks_key=b"chance",
         bounce_domain="bounces.exemple.fr",
+        test=test,
     )
 
 
@@ -115,12 +116,12 @@ def texts(recipient: events.Ready | None = None, **fields: Any) -> str:
 
 
 def pixel(ordinal: int = 7) -> str:
-    url = f"{BASE_URL}/o/{TOKENS.open(JOB, ordinal, 'demo')}"
+    url = f"{BASE_URL}/o/{TOKENS.open(JOB, ordinal, 'demo', 'ana@exemple.com')}"
     return f'<img src="{url}" width="1" height="1" alt="" style="display:block;border:0">'
 
 
 def click(position: int, url: str, ordinal: int = 7) -> str:
-    return f"{BASE_URL}/c/{TOKENS.click(JOB, ordinal, 'demo', position, url)}"
+    return f"{BASE_URL}/c/{TOKENS.click(JOB, ordinal, 'demo', 'ana@exemple.com', position, url)}"
 
 
 def targets(made: str) -> list[str]:
@@ -216,6 +217,29 @@ def test_a_null_is_a_name_that_nothing_defines(logic: str) -> None:
 
     assert texts(recipient, text=logic + "[{{ a }}{{ b.c }}]", variables={"a": "default"}) == "[default]"
     assert texts(recipient, text="[{{ b.c|default('x') }}{{ d[0].e|default('y') }}{{ d[0].f }}]") == "[xyÀ]"
+
+
+@pytest.mark.parametrize(("name", "path"), [("preferences_url", "p"), ("opt_in_url", "a")])
+def test_the_recipients_pages_have_their_address_where_the_mail_leads_there(name: str, path: str) -> None:
+    for logic in ("", "{% if true %}{% endif %}"):
+        made = html(ready(variables={name: "https://evil.fr/"}), html=f'<a href="{{{{ {name} }}}}">x</a>{logic}')
+
+        (token,) = re.findall(rf'<a href="{re.escape(BASE_URL)}/{path}/([A-Za-z0-9_-]+)">', made)
+        assert (TOKENS.read(token).address, TOKENS.read(token).ordinal) == ("ana@exemple.com", 7)
+        assert targets(made) == []
+    assert texts(text=f"{{{{ {name} }}}}").startswith(f"{BASE_URL}/{path}/")
+
+
+def test_the_pages_of_a_test_have_nobodys_address_but_the_one_to_leave_by() -> None:
+    source = "{{ preferences_url }} {{ opt_in_url }} {{ unsubscribe_url }}"
+    made = body(renderer(text=source, test=True).render(ready(), NOW_MS), "plain")
+
+    tokens = [TOKENS.read(url.rpartition("/")[2]) for url in made.split()]
+    assert [(one.kind, one.address) for one in tokens] == [
+        ("preferences", ""),
+        ("opt_in", ""),
+        ("unsubscribe", "ana@exemple.com"),
+    ]
 
 
 def test_the_unsubscribe_url_is_the_engines() -> None:
@@ -471,7 +495,8 @@ def test_tracked_links_are_read_by_tracking(ordinal: int, tenant: str, urls: lis
         prefix, _, token = href.rpartition("/")
         assert prefix == base_url.rstrip("/") + "/c"
         destination = url.strip().replace(" ", "%20").replace("é", "%C3%A9")
-        assert TOKENS.read(token) == Token("click", JOB, ordinal, tenant, position, destination)
+        mark = TOKENS.marks(tenant, "ana@exemple.com")[0]
+        assert TOKENS.read(token) == Token("click", JOB, ordinal, tenant, position, destination, mark=mark)
 
 
 # The mail as a whole

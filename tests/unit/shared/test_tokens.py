@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from shared.words import ids, tokens
 from shared.words.tokens import InvalidToken, Token, TokenKeys
+from tests.fakes.old_tokens import unmarked
 
 MASTER = b"m" * 32
 KEYS = TokenKeys(MASTER)
 JOB = ids.job_text(bytes(range(12)))
+ANA = "ana@example.fr"
+MARK = KEYS.marks("demo", ANA)[0]
 
 jobs = st.binary(min_size=12, max_size=12).map(ids.job_text)
 ordinals = st.integers(0, ids.MAX_ORDINAL)
@@ -30,9 +33,33 @@ destinations = st.builds(
 def test_a_token_reads_back_as_what_was_put_in(
     job: str, ordinal: int, tenant: str, position: int, destination: str
 ) -> None:
-    assert KEYS.read(KEYS.open(job, ordinal, tenant)) == Token("open", job, ordinal, tenant)
-    click = KEYS.click(job, ordinal, tenant, position, destination)
+    mark = KEYS.marks(tenant, ANA)[0]
+    assert KEYS.read(KEYS.open(job, ordinal, tenant, ANA)) == Token("open", job, ordinal, tenant, mark=mark)
+    click = KEYS.click(job, ordinal, tenant, ANA, position, destination)
+    assert KEYS.read(click) == Token("click", job, ordinal, tenant, position, destination, mark=mark)
+    for kind in ("preferences", "opt_in"):
+        text = KEYS.for_job(job, tenant).addressed(kind, ordinal, ANA).decode()
+        assert KEYS.read(text) == Token(kind, job, ordinal, tenant, address=ANA)
+
+
+@given(jobs, ordinals, tenants, positions, destinations)
+def test_an_opening_and_a_click_that_were_made_before_there_were_marks_are_read(
+    job: str, ordinal: int, tenant: str, position: int, destination: str
+) -> None:
+    opening = unmarked(b"o", MASTER, job, ordinal, tenant)
+    click = unmarked(b"c", MASTER, job, ordinal, tenant, (position, destination))
+
+    assert KEYS.read(opening) == Token("open", job, ordinal, tenant)
     assert KEYS.read(click) == Token("click", job, ordinal, tenant, position, destination)
+
+
+def test_a_mark_is_that_of_an_address_however_it_is_spelt_at_one_tenant_under_one_key() -> None:
+    rotated = TokenKeys(b"n" * 32, [MASTER])
+
+    assert KEYS.marks("demo", "Ana@Example.FR") == [MARK] == [KEYS.for_job(JOB, "demo").mark(ANA)]
+    assert rotated.marks("demo", ANA)[1] == MARK
+    others = [KEYS.marks("other", ANA)[0], KEYS.marks("demo", "bo@example.fr")[0], rotated.marks("demo", ANA)[0]]
+    assert len({MARK, *others}) == 4
 
 
 @given(jobs, ordinals, tenants, st.text(st.characters(codec="utf-8"), max_size=320))
@@ -57,7 +84,7 @@ def test_the_same_address_looks_different_in_each_token() -> None:
 
 
 def test_a_token_that_was_made_before_addresses_were_in_it_is_read() -> None:
-    old = KEYS.open(JOB, 7, "demo")
+    old = unmarked(b"o", MASTER, JOB, 7, "demo")
     raw = b"u" + base64.urlsafe_b64decode(old + "=" * (-len(old) % 4))[1:-12]
     key = hmac.digest(MASTER, b"estafette/tokens", "sha256")
     text = base64.urlsafe_b64encode(raw + hmac.digest(key, raw, "sha256")[:12]).decode().rstrip("=")
@@ -72,17 +99,17 @@ def test_the_pieces_of_the_fast_path_are_the_whole_token(
     fast = KEYS.for_job(job, tenant)
     shapes = [fast.link(position, destination) for position, destination in links]
 
-    recipient, tails = fast.clicks(ordinal, shapes)
+    recipient, tails = fast.clicks(ordinal, MARK, shapes)
 
     pieced = [fast.click_head + recipient + shape.fixed + tail for shape, tail in zip(shapes, tails, strict=True)]
-    assert pieced == [fast.click(ordinal, position, destination) for position, destination in links]
+    assert pieced == [fast.click(ordinal, MARK, position, destination) for position, destination in links]
 
 
 @given(st.sampled_from(["open", "click", "unsubscribe"]), st.data())
 def test_any_flipped_bit_is_refused(kind: str, data: st.DataObject) -> None:
     text = {
-        "open": KEYS.open(JOB, 7, "demo"),
-        "click": KEYS.click(JOB, 7, "demo", 2, "https://exemple.fr/é?a=1"),
+        "open": KEYS.open(JOB, 7, "demo", ANA),
+        "click": KEYS.click(JOB, 7, "demo", ANA, 2, "https://exemple.fr/é?a=1"),
         "unsubscribe": KEYS.unsubscribe(JOB, 7, "demo", "ana@example.fr"),
     }[kind]
     raw = bytearray(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
@@ -101,7 +128,7 @@ def test_any_other_text_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("tenant", ["d", "de", "dem", "demo"])
 def test_there_is_one_text_for_a_token(tenant: str) -> None:
-    text = KEYS.open(JOB, 7, tenant)
+    text = KEYS.open(JOB, 7, tenant, ANA)
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     others = [text[:-1] + char for char in alphabet if char != text[-1]]
     others += [text + "=", text + "==", text + "A", text + "\n", " " + text, text.replace("A", "%41", 1)]
@@ -112,36 +139,36 @@ def test_there_is_one_text_for_a_token(tenant: str) -> None:
 
 
 def test_the_standard_alphabet_is_not_the_url_safe_one() -> None:
-    text = next(t for n in range(200) if "-" in (t := KEYS.open(JOB, n, "demo")))
+    text = next(t for n in range(200) if "-" in (t := KEYS.open(JOB, n, "demo", ANA)))
 
     with pytest.raises(InvalidToken):
         KEYS.read(text.replace("-", "+"))
 
 
 def test_a_token_of_an_unknown_key_is_refused() -> None:
-    stranger = TokenKeys(b"x" * 32).open(JOB, 0, "demo")
+    stranger = TokenKeys(b"x" * 32).open(JOB, 0, "demo", ANA)
 
     with pytest.raises(InvalidToken, match="not known"):
         KEYS.read(stranger)
 
 
 def test_a_token_of_another_key_with_the_same_id_is_refused() -> None:
-    mine = base64.urlsafe_b64decode(KEYS.open(JOB, 0, "demo") + "=")[1]
+    mine = base64.urlsafe_b64decode(KEYS.open(JOB, 0, "demo", ANA) + "=")[1]
     masters = (n.to_bytes(32, "big") for n in range(100_000))
-    twin = next(m for m in masters if base64.urlsafe_b64decode(TokenKeys(m).open(JOB, 0, "demo") + "=")[1] == mine)
+    twin = next(m for m in masters if base64.urlsafe_b64decode(TokenKeys(m).open(JOB, 0, "demo", ANA) + "=")[1] == mine)
 
     with pytest.raises(InvalidToken, match="signature"):
-        KEYS.read(TokenKeys(twin).open(JOB, 0, "demo"))
+        KEYS.read(TokenKeys(twin).open(JOB, 0, "demo", ANA))
     both = TokenKeys(twin, [MASTER])
-    assert both.read(KEYS.open(JOB, 0, "demo")).job == JOB
+    assert both.read(KEYS.open(JOB, 0, "demo", ANA)).job == JOB
 
 
 def test_a_token_of_a_previous_key_is_accepted_and_new_ones_are_signed_with_the_current() -> None:
-    old = KEYS.open(JOB, 3, "demo")
+    old = KEYS.open(JOB, 3, "demo", ANA)
     rotated = TokenKeys(b"n" * 32, [b"o" * 32, MASTER])
 
-    assert rotated.read(old) == Token("open", JOB, 3, "demo")
-    assert rotated.open(JOB, 3, "demo") == TokenKeys(b"n" * 32).open(JOB, 3, "demo")
+    assert rotated.read(old) == Token("open", JOB, 3, "demo", mark=MARK)
+    assert rotated.open(JOB, 3, "demo", ANA) == TokenKeys(b"n" * 32).open(JOB, 3, "demo", ANA)
 
 
 @pytest.mark.parametrize(
@@ -165,28 +192,28 @@ def test_a_token_of_a_previous_key_is_accepted_and_new_ones_are_signed_with_the_
 )
 def test_a_click_leads_only_to_an_http_url_without_control_characters(destination: str) -> None:
     with pytest.raises(ValueError, match="http"):
-        KEYS.click(JOB, 0, "demo", 0, destination)
+        KEYS.click(JOB, 0, "demo", ANA, 0, destination)
 
 
 def test_the_longest_destination_of_the_longest_tenant_can_be_read() -> None:
     longest = "https://exemple.fr/".ljust(tokens.MAX_DESTINATION_BYTES, "a")
-    text = KEYS.click(JOB, 0, "t" * 255, 0, longest)
+    text = KEYS.click(JOB, 0, "t" * 255, ANA, 0, longest)
 
-    assert len(text) == 5846
+    assert len(text) == 5854
     assert KEYS.read(text).destination == longest
     for longer in (longest + "a", longest[:-1] + "é"):
         with pytest.raises(ValueError, match="http"):
-            KEYS.click(JOB, 0, "demo", 0, longer)
+            KEYS.click(JOB, 0, "demo", ANA, 0, longer)
 
 
 def test_what_cannot_be_said_in_a_token_is_refused() -> None:
     for tenant in ("", "t" * 256):
         with pytest.raises(ValueError, match="tenant"):
-            KEYS.open(JOB, 0, tenant)
+            KEYS.open(JOB, 0, tenant, ANA)
     with pytest.raises(ValueError, match="position"):
-        KEYS.click(JOB, 0, "demo", 65536, "https://exemple.fr/")
+        KEYS.click(JOB, 0, "demo", ANA, 65536, "https://exemple.fr/")
     with pytest.raises(ValueError, match="job id"):
-        KEYS.open("nonsense", 0, "demo")
+        KEYS.open("nonsense", 0, "demo", ANA)
 
 
 @pytest.mark.parametrize(

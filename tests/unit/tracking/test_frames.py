@@ -121,5 +121,12 @@ def test_the_bytes_are_read_by_an_independent_reader() -> None:
 
     assert (length, crc) == (len(body), crc32(body))
     assert name == "b"
-    assert [(t, v) for t, v, _ in facts] == [("Opened", 1)]
+    assert [(t, v, m) for t, v, _, m in facts] == [("Opened", 1, b"")]
     assert msgpack.unpackb(facts[0][2])[:5] == ["7", 7, "demo", JOB, 7]
+
+
+def test_whom_a_fact_is_about_is_in_its_frame_and_nowhere_in_older_ones() -> None:
+    marked = Batch("b", (opened(1), opened(2)), (b"mark 1", b""))
+
+    assert frames.read(frames.frame(marked)).batches == (marked,)
+    assert frames.read(frames.frame(batch(1, 2))).batches == (batch(1, 2),)

@@ -9,9 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.tracking import pages
+from services.tracking import consent_pages, pages
 
-PAGES = (pages.leave, pages.left, pages.invalid, pages.later)
+
+def opt_in_button(language: str) -> bytes:
+    return consent_pages.opt_in(language, box=False)
+
+
+def opt_in_box(language: str) -> bytes:
+    return consent_pages.opt_in(language, box=True, is_missing=True)
+
+
+PAGES = (
+    pages.leave, pages.left, pages.invalid, pages.later,
+    consent_pages.preferences, consent_pages.saved, opt_in_button, opt_in_box, consent_pages.opted_in,
+)  # fmt: skip
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.__name__)
 every_language = pytest.mark.parametrize("language", sorted(pages.WORDS))
 
@@ -26,7 +38,7 @@ class _Elements(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
-        if tag != "meta":
+        if tag not in ("meta", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -125,8 +137,26 @@ def test_the_page_to_leave_has_one_button_that_posts_to_the_page_itself(language
 
 
 @every_language
+@pytest.mark.parametrize("page", [consent_pages.preferences, opt_in_button, opt_in_box])
+def test_a_page_that_asks_posts_to_itself_and_nothing_is_ticked_before(page, language: str) -> None:  # type: ignore[no-untyped-def]
+    html = page(language)
+    elements = _Elements(html)
+
+    assert elements.named("form") == [{"method": "post"}]
+    assert elements.named("button") == [{"name": "by", "value": "page"}]
+    assert b"checked" not in html
+    labels, inputs = html.count(b"<label><input "), elements.named("input")
+    assert labels == len([one for one in inputs if one["type"] != "hidden"])
+
+
+def test_every_language_has_words_for_consent() -> None:
+    assert set(consent_pages.WORDS) == set(pages.WORDS)
+    assert consent_pages.text_id("box", "de-AT") == f"estafette-box-de-{consent_pages.VERSION}"
+
+
+@every_language
 def test_no_other_page_has_a_button(language: str) -> None:
-    for page in (pages.left, pages.invalid, pages.later):
+    for page in (pages.left, pages.invalid, pages.later, consent_pages.saved, consent_pages.opted_in):
         assert not _Elements(page(language)).named("form")
 
 

@@ -24,12 +24,15 @@ from shared.words.events import (
     Unsubscribed,
 )
 from shared.words.tokens import TokenKeys
+from tests.fakes.old_tokens import unmarked
 from tests.fakes.recipients import Jobs
+from tests.fakes.untracked import Said
 
 CREATED_MS = 1_750_000_000_000
 NOW_MS = CREATED_MS + 5_000
 JOB = ids.new_job_id(CREATED_MS, b"chance", 8)
 KEYS = TokenKeys(b"k" * 32)
+ANA = "ana@example.fr"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 URL = "https://exemple.fr/soldes?a=1&b=%20c#haut"
 ONE_CLICK = b"List-Unsubscribe=One-Click"
@@ -42,7 +45,7 @@ class Memory:
         self.facts: list[Fact] = []
         self.refusing = refusing
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
         if self.refusing:
             raise NotRecorded("full")
         self.facts.append(fact)
@@ -59,17 +62,17 @@ class Held(Memory):
         super().__init__()
         self.go = asyncio.Event()
 
-    async def record(self, fact: Fact) -> None:
+    async def record(self, fact: Fact, mark: bytes = b"") -> None:
         await self.go.wait()
-        await super().record(fact)
+        await super().record(fact, mark)
 
 
 def opening(**fields: object) -> Request:
-    return Request(method="GET", kind="open", token=KEYS.open(JOB, 3, "demo"), **fields)  # type: ignore[arg-type]
+    return Request(method="GET", kind="open", token=KEYS.open(JOB, 3, "demo", ANA), **fields)  # type: ignore[arg-type]
 
 
 def click(method: str = "GET", url: str = URL, **fields: object) -> Request:
-    return Request(method=method, kind="click", token=KEYS.click(JOB, 3, "demo", 2, url), **fields)  # type: ignore[arg-type]
+    return Request(method=method, kind="click", token=KEYS.click(JOB, 3, "demo", ANA, 2, url), **fields)  # type: ignore[arg-type]
 
 
 def leaving(method: str, body: bytes = b"", **fields: object) -> Request:
@@ -85,7 +88,7 @@ def leaving(method: str, body: bytes = b"", **fields: object) -> Request:
 
 async def answered(request: Request, now_ms: int = NOW_MS) -> tuple[Answer, list[Fact]]:
     memory = Memory()
-    answer = await Tracking(KEYS, memory, "edge", Jobs()).answer(request, now_ms)
+    answer = await Tracking(KEYS, memory, "edge", Jobs(), Said()).answer(request, now_ms)
     return answer, memory.facts
 
 
@@ -183,7 +186,7 @@ async def test_unsubscribing_again_is_the_same_event() -> None:
 
 async def test_requests_within_a_millisecond_are_events_of_their_own() -> None:
     memory = Memory()
-    tracking = Tracking(KEYS, memory, "edge", Jobs())
+    tracking = Tracking(KEYS, memory, "edge", Jobs(), Said())
 
     for request in (opening(), opening(), click(), click(), opening()):
         await tracking.answer(request, NOW_MS)
@@ -195,7 +198,7 @@ async def test_two_processes_give_the_same_request_different_ids() -> None:
     memory = Memory()
 
     for edge in ("one", "other"):
-        await Tracking(KEYS, memory, edge, Jobs()).answer(click(), NOW_MS)
+        await Tracking(KEYS, memory, edge, Jobs(), Said()).answer(click(), NOW_MS)
 
     assert len({fact.event_id for fact in memory.facts}) == 2
 
@@ -206,7 +209,7 @@ async def test_two_processes_give_the_same_request_different_ids() -> None:
 @pytest.mark.parametrize("request_", [opening(), click(), leaving("POST", b"by=page"), leaving("POST", ONE_CLICK)])
 async def test_the_answer_waits_until_the_fact_is_recorded(request_: Request) -> None:
     held = Held()
-    waiting = asyncio.ensure_future(Tracking(KEYS, held, "edge", Jobs()).answer(request_, NOW_MS))
+    waiting = asyncio.ensure_future(Tracking(KEYS, held, "edge", Jobs(), Said()).answer(request_, NOW_MS))
     for _ in range(10):
         await asyncio.sleep(0)
     assert not waiting.done()
@@ -221,7 +224,7 @@ async def test_the_answer_waits_until_the_fact_is_recorded(request_: Request) ->
 
 @pytest.mark.parametrize("request_", [opening(), click(), leaving("POST", b"by=page"), leaving("POST", ONE_CLICK)])
 async def test_what_cannot_be_recorded_is_answered_with_503_and_leads_nowhere(request_: Request) -> None:
-    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(request_, NOW_MS)
+    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs(), Said()).answer(request_, NOW_MS)
 
     assert (answer.status, answer.body) == (503, pages.later(""))
     assert int(answer.headers["Retry-After"]) > 0
@@ -229,7 +232,7 @@ async def test_what_cannot_be_recorded_is_answered_with_503_and_leads_nowhere(re
 
 
 async def test_the_unsubscribe_page_needs_no_recording() -> None:
-    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(leaving("GET"), NOW_MS)
+    answer = await Tracking(KEYS, Memory(refusing=True), "edge", Jobs(), Said()).answer(leaving("GET"), NOW_MS)
 
     assert answer.status == 200
 
@@ -247,7 +250,7 @@ async def test_facts_and_answers_are_counted() -> None:
     refused = _sample("estafette_tracking_answers_total", kind="click", status="503")
 
     await answered(click(user_agent="curl/8.9.1"))
-    await Tracking(KEYS, Memory(refusing=True), "edge", Jobs()).answer(click(user_agent="curl/8.9.1"), NOW_MS)
+    await Tracking(KEYS, Memory(refusing=True), "edge", Jobs(), Said()).answer(click(user_agent="curl/8.9.1"), NOW_MS)
 
     assert _sample("estafette_tracking_facts_total", **facts) == before + 1
     assert _sample("estafette_tracking_answers_total", kind="click", status="503") == refused + 1
@@ -257,8 +260,8 @@ async def test_facts_and_answers_are_counted() -> None:
 
 
 def _invalid_tokens() -> list[str]:
-    good = KEYS.click(JOB, 3, "demo", 2, URL)
-    other = TokenKeys(b"x" * 32).click(JOB, 3, "demo", 2, "https://mal.example/")
+    good = KEYS.click(JOB, 3, "demo", ANA, 2, URL)
+    other = TokenKeys(b"x" * 32).click(JOB, 3, "demo", ANA, 2, "https://mal.example/")
     return ["", "x", good[:-1], good + "A", good.swapcase(), other, "<script>alert(1)</script>", "é", "A" * 9000]
 
 
@@ -277,11 +280,11 @@ async def test_an_invalid_token_gets_a_friendly_page_and_never_a_redirect(method
 @pytest.mark.parametrize(
     ("kind", "token"),
     [
-        ("open", KEYS.click(JOB, 3, "demo", 2, URL)),
+        ("open", KEYS.click(JOB, 3, "demo", ANA, 2, URL)),
         ("open", KEYS.unsubscribe(JOB, 3, "demo", "ana@example.fr")),
-        ("click", KEYS.open(JOB, 3, "demo")),
-        ("unsubscribe", KEYS.open(JOB, 3, "demo")),
-        ("unsubscribe", KEYS.click(JOB, 3, "demo", 2, URL)),
+        ("click", KEYS.open(JOB, 3, "demo", ANA)),
+        ("unsubscribe", KEYS.open(JOB, 3, "demo", ANA)),
+        ("unsubscribe", KEYS.click(JOB, 3, "demo", ANA, 2, URL)),
     ],
 )
 async def test_a_token_of_another_kind_is_as_invalid_as_a_forged_one(kind: str, token: str) -> None:
@@ -295,7 +298,7 @@ async def test_a_link_signed_with_a_former_key_works() -> None:
     memory = Memory()
     rotated = TokenKeys(b"n" * 32, [b"k" * 32])
 
-    answer = await Tracking(rotated, memory, "edge", Jobs()).answer(click(), NOW_MS)
+    answer = await Tracking(rotated, memory, "edge", Jobs(), Said()).answer(click(), NOW_MS)
 
     assert answer.headers["Location"] == URL
 
@@ -363,3 +366,67 @@ _MULTIPART = (
 )
 def test_one_click_is_told_from_the_button_by_its_form(content_type: str, body: bytes, expected: str) -> None:
     assert unsubscribed_by(content_type, body) == expected
+
+
+# Who withdrew their consent to be tracked
+
+MARK = KEYS.marks("demo", ANA)[0]
+
+
+@pytest.mark.parametrize("kind", ["open", "click"])
+async def test_of_who_withdrew_nothing_is_recorded_and_the_picture_and_the_link_work(kind: str) -> None:
+    memory = Memory()
+    tracking = Tracking(KEYS, memory, "edge", Jobs(), Said(MARK))
+    labels = {"kind": kind}
+    before = REGISTRY.get_sample_value("estafette_tracking_untracked_total", labels) or 0.0
+
+    answer = await tracking.answer(opening() if kind == "open" else click(), NOW_MS)
+
+    assert (answer.status, answer.headers.get("Location")) == ((200, None) if kind == "open" else (302, URL))
+    assert memory.facts == []
+    assert REGISTRY.get_sample_value("estafette_tracking_untracked_total", labels) == before + 1
+
+
+async def test_who_withdrew_can_still_leave_and_others_are_recorded() -> None:
+    memory = Memory()
+    tracking = Tracking(KEYS, memory, "edge", Jobs(), Said(MARK))
+
+    await tracking.answer(leaving("POST"), NOW_MS)
+    other = KEYS.click(JOB, 4, "demo", "bo@example.fr", 2, URL)
+    await tracking.answer(Request(method="GET", kind="click", token=other), NOW_MS)
+    elsewhere = KEYS.click(JOB, 4, "other", ANA, 2, URL)
+    await tracking.answer(Request(method="GET", kind="click", token=elsewhere), NOW_MS)
+
+    assert [type(fact).__name__ for fact in memory.facts] == ["Unsubscribed", "Clicked", "Clicked"]
+
+
+def old_click(ordinal: int) -> Request:
+    token = unmarked(b"c", b"k" * 32, JOB, ordinal, "demo", (2, URL))
+    return Request(method="GET", kind="click", token=token)
+
+
+async def test_a_link_without_a_mark_is_looked_up_where_somebody_withdrew() -> None:
+    memory = Memory()
+    jobs = Jobs({(JOB, 3): ANA, (JOB, 4): "bo@example.fr"})
+
+    for ordinal in (3, 4):
+        answer = await Tracking(KEYS, memory, "edge", jobs, Said(MARK)).answer(old_click(ordinal), NOW_MS)
+        assert answer.headers["Location"] == URL
+
+    assert [fact.ordinal for fact in memory.facts] == [4]
+
+
+async def test_a_link_without_a_mark_leads_on_unrecorded_while_nobody_says_whose_it_is() -> None:
+    memory = Memory()
+
+    answer = await Tracking(KEYS, memory, "edge", Jobs(away=True), Said(MARK)).answer(old_click(3), NOW_MS)
+
+    assert (answer.headers["Location"], memory.facts) == (URL, [])
+
+
+async def test_a_link_without_a_mark_asks_nobody_where_nobody_withdrew() -> None:
+    memory = Memory()
+
+    await Tracking(KEYS, memory, "edge", Jobs(away=True), Said()).answer(old_click(3), NOW_MS)
+
+    assert [fact.ordinal for fact in memory.facts] == [3]
