@@ -1,7 +1,7 @@
 """Suppression: who must not be mailed, and why. Hard bounces, complaints and unsubscriptions enter by themselves.
 
 Reads:     the stream `events` (group `suppression`): Bounced (hard), Complained, Unsubscribed; HTTP
-           GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions.
+           GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; whole lists by POST /v1/suppressions/import.
 Writes:    `events`: Suppressed when an address enters a list, Reactivated when it leaves by the API.
 Owns:      a list per tenant: `suppressed`, `suppressed_index`, and the marks in `suppression_applied`.
 Promises:  a fact is on the list within a second, and what it means is applied once: a repeat of it does not list an
@@ -11,4 +11,6 @@ Promises:  a fact is on the list within a second, and what it means is applied o
     suppression.py ──→ reasons.py               what a fact means for its address
           │
           ╰──→ store.py ══Redis══→ http.py      and everybody else looks up by shared/redis/suppression.py
+                  ↑
+    moving/ ──→ book.py                         files of addresses in, the whole list out
 """

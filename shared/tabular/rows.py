@@ -5,7 +5,7 @@ once, or twice where a quote had no end.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeGuard, TypeVar
 
 from shared.mail import addresses
 from shared.tabular import headings
@@ -169,9 +169,23 @@ class Rows(Generic[T]):
         for number, line in self._lines.feed(received, last=last):
             if self.is_over:
                 return
-            yield from self._line(number, line)
+            if self._is_plain(line):
+                yield number, self._plain(number, line.decode(self._encoding))
+            else:
+                yield from self._line(number, line)
         if last and self._held:
             yield from self._again("a quoted field has no end", last=True)
+
+    def _is_plain(self, line: bytes | Fault) -> TypeGuard[bytes]:
+        """A row by itself, as nearly all are: nothing is open, and there is neither a quote in it nor a byte that could
+        be none of its encoding."""
+        return not self._held and self.table is not None and type(line) is bytes and b'"' not in line and line.isascii()
+
+    def _plain(self, number: int, text: str) -> T | Fault | None:
+        cells = text.split(self._delimiter, self._shape.max_columns)
+        if len(cells) > self._shape.max_columns:
+            return Fault(f"line {number}", f"more than {self._shape.max_columns} fields")
+        return self._row(number, cells)
 
     def _line(self, number: int, line: bytes | Fault) -> Iterator[tuple[int, T | Fault | None]]:
         text = line if isinstance(line, Fault) else self._decoded(number, line)

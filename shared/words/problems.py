@@ -76,12 +76,16 @@ PROBLEMS: dict[str, Kind] = {
     "nothing_appended": Kind(
         422, "Nothing appended", "No line of the body has a recipient who can be stored; `faults` lists what was found."
     ),
+    "invalid_import": Kind(
+        422, "Invalid import", "The body cannot be read as a list of addresses; `faults` says why, nothing was changed."
+    ),
     "unknown_pool": Kind(422, "Unknown pool", "No relay knows a pool of source addresses of that name."),
     "unknown_tenant": Kind(422, "Unknown tenant", "There is no tenant of the name in the body."),
     # What is not there.
     "unknown_job": Kind(404, "Unknown job", "There is no such job (any more), or it is another tenant's."),
     "unknown_message": Kind(404, "Unknown message", "There is no such message, or it is another tenant's."),
     "unknown_suppression": Kind(404, "Unknown suppression", "The address is not on the tenant's suppression list."),
+    "unknown_import": Kind(404, "Unknown import", "The tenant has no import of that id, or not any more."),
     "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
     "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
     "unknown_entry": Kind(404, "Unknown entry", "There is no dead entry of that name, or not any more."),
@@ -111,6 +115,7 @@ PROBLEMS: dict[str, Kind] = {
     "idempotency_key_reused": Kind(
         409, "Idempotency-Key reused", "The Idempotency-Key was used with another request in the last 24 hours."
     ),
+    "import_known": Kind(409, "Import known", "The tenant has an import of that id already: choose another one."),
     "not_open": Kind(
         409, "Job not open", "The job was started: nothing is appended to it, and it is not started again."
     ),
@@ -135,6 +140,7 @@ PROBLEMS: dict[str, Kind] = {
         429, "Quota exceeded", "A quota of the tenant is used up; `quota` names it, and nothing was done."
     ),
     "engine_full": Kind(429, "Engine full", "Too much waits to be queued: try again after Retry-After."),
+    "imports_busy": Kind(429, "Imports busy", "As many imports as there may be are under way: try again."),
     "templates_penalised": Kind(
         429,
         "Templates penalised",
