@@ -5,26 +5,21 @@ from typing import NamedTuple
 
 from services.suppression.moving.telling import WORDS, Word
 from services.suppression.moving.wishes import Act, Wish
+from shared.words.scopes import Channel, Reason
 
-#: Reasons from the weakest to the strongest.
-REASONS = (
-    "soft_bounces", "inactive", "mailbox_full", "hard_bounce", "manual", "objected", "unsubscribed", "complaint",
-    "erased", "compliance",
-)  # fmt: skip
-_STRENGTH = {reason: strength for strength, reason in enumerate(REASONS)}
 #: What who is back takes off: their own word against their own word. A complaint was said to somebody else, and is
 #: taken off one by one, by somebody who knows what they do.
-LEFT = frozenset(("unsubscribed", "objected"))
+LEFT: frozenset[Reason] = frozenset(("unsubscribed", "objected"))
 #: What an address that works takes off.
-BOUNCED = frozenset(("soft_bounces", "inactive", "mailbox_full", "hard_bounce"))
+BOUNCED: frozenset[Reason] = frozenset(("soft_bounces", "inactive", "mailbox_full", "hard_bounce"))
 
 
 class Standing(NamedTuple):
     """An entry of an address that is in force."""
 
-    channel: str
+    channel: Channel
     scope: str
-    reason: str
+    reason: Reason
 
 
 class Decision(NamedTuple):
@@ -41,6 +36,8 @@ class Decision(NamedTuple):
 
 def decide(wish: Wish, standing: Sequence[Standing]) -> Decision:
     """Acts are of different entries, so each is decided by what stands before all of them."""
+    if not wish.acts:
+        return Decision("unchanged", "has expired")
     if len(wish.acts) == 1:
         return _DECIDE[wish.acts[0].verb](wish.acts[0], standing)
     each = [_DECIDE[act.verb](act, standing) for act in wish.acts]
@@ -55,12 +52,9 @@ def decide(wish: Wish, standing: Sequence[Standing]) -> Decision:
 
 
 def _list(act: Act, standing: Sequence[Standing]) -> Decision:
-    before = next((one for one in standing if one.channel == act.channel and one.scope == act.scope), None)
-    if before is None:
-        return Decision("listed", "", (act,))
-    if _STRENGTH[act.reason] > _STRENGTH.get(before.reason, -1):
-        return Decision("listed", f"was {before.reason}", (act,))
-    return Decision("unchanged", f"is {before.reason}", (act,))
+    """Who is there already stays for the stronger reason."""
+    is_there = any(one.channel == act.channel and one.scope == act.scope for one in standing)
+    return Decision("unchanged" if is_there else "listed", "", (act,))
 
 
 def _resubscribe(_act: Act, standing: Sequence[Standing]) -> Decision:

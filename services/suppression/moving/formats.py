@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.suppression.moving.wishes import SOFT, Act
+from shared.words import scopes
 
 #: The cells of a row by the plain name of their column.
 Cells = Mapping[str, str]
@@ -84,13 +85,16 @@ def _ses(cells: Cells) -> Acts | None:
     return {"BOUNCE": HARD, "COMPLAINT": COMPLAINT}.get(cells["reason"].strip().upper())
 
 
-def _tags(cells: Cells) -> Acts:
+def _tags(cells: Cells) -> Acts | None:
     """Mailgun's `*` is everything, as is nothing; who left some tags left no more than these, and tags are lists
     here."""
     tags = [tag for one in cells.get("tags", "").strip().strip("[]").split(",") if (tag := one.strip().strip("'\""))]
     if not tags or "*" in tags:
         return UNSUBSCRIBED
-    return tuple(Act("list", "unsubscribed", f"list:{tag}") for tag in dict.fromkeys(tags))
+    try:
+        return tuple(Act("list", "unsubscribed", scopes.parse(scopes.of_list(tag))) for tag in dict.fromkeys(tags))
+    except ValueError:
+        return None
 
 
 def _of(*columns: str) -> frozenset[str]:

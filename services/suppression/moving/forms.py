@@ -12,6 +12,7 @@ Other words refuse their line.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeGuard
 
 import msgspec
 
@@ -24,7 +25,9 @@ from shared.mail.addresses import AROUND
 from shared.tabular import headings
 from shared.tabular.flags import FLAGS
 from shared.tabular.headings import NoHeading, plain, shown
+from shared.words import scopes
 from shared.words.errors import Fault
+from shared.words.scopes import PROTECTED, Channel, Reason, Source
 
 #: One line: an address and what was said about it.
 MAX_LINE_BYTES = 65_536
@@ -34,8 +37,6 @@ MAX_COLUMNS = 300
 MAX_SAID_CHARS = 1000
 #: Shown of a cell that is wrong.
 _MAX_CELL_SHOWN = 40
-#: Of the name of a list.
-_MAX_LIST_CHARS = 100
 
 #: What the columns of a list may be called: letters and digits alone, in lower case.
 ROLES: dict[str, frozenset[str]] = {
@@ -63,13 +64,8 @@ MEANINGS: dict[str, tuple[Act, ...]] = {
 OWN = ("address", "channel", "scope", "reason", "source", "diagnostic", "since", "last", "expires_at")
 OWN_NAME = "estafette"
 _OWN_PLAIN = tuple(plain(name) for name in OWN)
-#: What an own export may have of entries; those of `compliance` and `erased` are nobody's to bring.
-CHANNELS = ("email", "sms", "phone")
-REASONS = (
-    "soft_bounces", "inactive", "mailbox_full", "hard_bounce", "manual", "objected", "unsubscribed", "complaint",
-)  # fmt: skip
-SOURCES = ("event", "api", "import", "rule", "operator")
-_SCOPE = re.compile(rf"all|marketing|list:[^\x00-\x1f\x7f]{{1,{_MAX_LIST_CHARS}}}")
+#: Entries for these are nobody's to bring.
+_NOBODYS: frozenset[Reason] = PROTECTED | {"erased"}
 
 #: What nearly all addresses are: such a one is, in lower case, its own key.
 _USUAL = re.compile(
@@ -84,6 +80,18 @@ class Asked(msgspec.Struct, frozen=True):
     format: str = ""
     mapping: Mapping[str, str] = {}
     reason: str = ""
+
+
+def asked_of(format: str, mapping: Mapping[str, str], reason: str) -> Asked:
+    """As people write it. ValueError says what is wrong."""
+    for what, word, known in (
+        ("format", format, (*formats.BY_NAME, OWN_NAME)),
+        ("reason", reason, tuple(MEANINGS)),
+        *(("column", role, tuple(ROLES)) for role in mapping),
+    ):
+        if word and word not in known:
+            raise ValueError(f"there is no {what} {word[:_MAX_CELL_SHOWN]!r}; there are {', '.join(known)}")
+    return Asked(format, mapping, reason)
 
 
 class Form:
@@ -113,7 +121,7 @@ class Form:
         if self._asked.format and self._asked.format != OWN_NAME:
             return _of_format(formats.BY_NAME[self._asked.format], names, columns, self._now_ms)
         if tuple(columns) == _OWN_PLAIN:
-            return Meaning(OWN_NAME, len(names), 0, _own, is_own=True)
+            return Meaning(OWN_NAME, len(names), 0, _own(self._now_ms), is_own=True)
         if self._asked.format:
             raise NoHeading(f"the heading of our own export is {', '.join(OWN)}; this one has {shown(names)}")
         if not self._asked.mapping and not self._asked.reason:
@@ -185,7 +193,7 @@ def _of_format(format: formats.Format, names: Sequence[str], columns: Sequence[s
         given = {name: cells[index] for name, index in places.items()}
         found = format.acts(given)
         if found is None:
-            at = "suppressionreason" if "suppressionreason" in places else "reason"
+            at = next(name for name in ("suppressionreason", "reason", "tags") if name in places)
             return Fault(names[places[at]], f"not a word of {format.name}: {given[at][:_MAX_CELL_SHOWN]!r}")
         since_ms = next((ms for index in when if (ms := moment_ms(cells[index], now_ms))), 0)
         what = " ".join(filter(None, (cells[index].strip(AROUND) for index in said)))[:MAX_SAID_CHARS]
@@ -286,24 +294,48 @@ class _List:
 _KNOWN_MOST = 1000
 
 
-def _own(cells: list[str]) -> tuple[tuple[Act, ...], str] | Fault:
-    """An entry as our own export writes it."""
-    _, channel, scope, reason, source, said, *times = map(safe_cells.read, cells[: len(OWN)])
-    for at, what, is_known in (
-        ("channel", channel, channel in CHANNELS),
-        ("scope", scope, _SCOPE.fullmatch(scope) is not None),
-        ("reason", reason, reason in REASONS),
-        ("source", source, source in SOURCES),
-    ):
-        if not is_known:
-            more = "; only an operator sets it" if what == "compliance" else ""
-            return Fault(at, f"not a word of the list: {what[:_MAX_CELL_SHOWN]!r}{more}")
-    found: list[int] = []
-    for at, text in zip(OWN[-len(times) :], times, strict=True):
-        ms = exact_ms(text)
-        if ms is None:
-            return Fault(at, f"not a time such as 2026-01-31T09:05:00.123Z: {text[:_MAX_CELL_SHOWN]!r}")
-        found.append(ms)
-    since_ms, last_ms, expires_at_ms = found
-    act = Act("list", reason, scope, channel, said[:MAX_SAID_CHARS], since_ms, last_ms, expires_at_ms, source)
-    return (act,), f"{channel} {scope}"
+def _own(now_ms: int) -> Callable[[list[str]], tuple[tuple[Act, ...], str] | Fault]:
+    """The acts of a row that is an entry as our own export writes it."""
+
+    def acts(cells: list[str]) -> tuple[tuple[Act, ...], str] | Fault:
+        _, channel, scope, reason, source, said, *times = map(safe_cells.read, cells[: len(OWN)])
+        if not _is_channel(channel):
+            return _unknown("channel", channel)
+        if not _is_reason(reason) or reason in _NOBODYS:
+            return _unknown("reason", reason, "; only an operator sets it" if reason in PROTECTED else "")
+        if not _is_source(source):
+            return _unknown("source", source)
+        try:
+            scopes.parse(scope)
+        except ValueError as fault:
+            return _unknown("scope", scope, f"; expected {fault}")
+        found: list[int] = []
+        for at, text in zip(OWN[-len(times) :], times, strict=True):
+            ms = exact_ms(text)
+            if ms is None:
+                return Fault(at, f"not a time such as 2026-01-31T09:05:00.123Z: {text[:_MAX_CELL_SHOWN]!r}")
+            found.append(ms)
+        since_ms, last_ms, expires_at_ms = found
+        slot = f"{channel} {scope}"
+        if 0 < expires_at_ms <= now_ms:
+            return (), slot
+        act = Act("list", reason, scope, channel, said[:MAX_SAID_CHARS], since_ms, last_ms, expires_at_ms, source)
+        return (act,), slot
+
+    return acts
+
+
+def _unknown(at: str, word: str, more: str = "") -> Fault:
+    return Fault(at, f"not a word of the list: {word[:_MAX_CELL_SHOWN]!r}{more}")
+
+
+def _is_channel(word: str) -> TypeGuard[Channel]:
+    return word in scopes.CHANNELS
+
+
+def _is_reason(word: str) -> TypeGuard[Reason]:
+    return word in scopes.STRENGTH
+
+
+def _is_source(word: str) -> TypeGuard[Source]:
+    return word in scopes.SOURCES

@@ -6,17 +6,22 @@ what is read goes to the spool, and of it one part at a time comes back.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Protocol
 
 from services.suppression.moving.deciding import Decision, Standing, decide
-from services.suppression.moving.spool import Spool
+from services.suppression.moving.forms import Form
+from services.suppression.moving.spool import Lines, Spool
 from services.suppression.moving.telling import Telling
 from services.suppression.moving.wishes import Act, Wish
 from shared.words.errors import Fault
 
 #: Lines that are looked up and applied in one go: some 3 ms of the loop, then others have their turn.
-BATCH = 500
+BATCH = 250
+#: And so many of these at the same time: while Redis works on some, the next ones are made.
+UNDER_WAY = 4
 #: Lines that are read in one go.
 LINES_IN_A_GO = 200
 #: So many lines that nobody understands, and more than half of all, are no list.
@@ -61,13 +66,24 @@ class SoftBounces(Protocol):
 
 
 class Book(Protocol):
-    """The list as an import changes it. RedisAway."""
+    """The list as an import changes it. RedisAway. An address is in one of so many `places` of it; what is about one
+    place takes one step."""
 
-    async def standing(self, tenant: str, addresses: Sequence[str]) -> list[list[Standing]]: ...
+    @property
+    def places(self) -> int: ...
 
-    async def add(self, tenant: str, acts: Sequence[tuple[str, Act]], now_ms: int, by: str) -> None: ...
+    def place_of(self, tenant: str, address: str) -> int: ...
+
+    async def standing(self, tenant: str, addresses: Sequence[str], now_ms: int) -> list[list[Standing]]: ...
+
+    async def add(self, tenant: str, acts: Sequence[tuple[str, Act]], now_ms: int) -> list[bool]:
+        """For each whether its address is new for that channel and scope."""
 
     async def remove(self, tenant: str, gone: Sequence[tuple[str, Standing]], now_ms: int, by: str) -> None: ...
+
+
+async def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 class NotAList(ValueError):
@@ -82,16 +98,17 @@ class Import:
     """One import of a tenant. `by` names it in events. Read with `read` and `end`, then `apply`; `close` it."""
 
     def __init__(
-        self, reader: Reader, book: Book, softs: SoftBounces, tenant: str, by: str, *, dry_run: bool = False
+        self, form: Form, reader: Reader, book: Book, softs: SoftBounces, tenant: str, by: str, *, dry_run: bool = False
     ) -> None:
         self.telling = Telling()
         self.reader = reader
+        self._form = form
         self._book = book
         self._softs = softs
         self._tenant = tenant
         self._by = by
         self._dry_run = dry_run
-        self._spool = Spool()
+        self._spool = Spool(partial(book.place_of, tenant), book.places)
         self._first_faults: list[Fault] = []
         self._first: bytes | None = b""
         self._lines = 0
@@ -138,19 +155,49 @@ class Import:
         if self._blank_lines >= MOST_BLANK_LINES:
             raise NotAList(f"{self._blank_lines} lines have nothing in them", [])
 
-    async def apply(self, now_ms: int, progressed: Callable[[], object] = lambda: None) -> None:
+    async def apply(self, now_ms: int, progressed: Callable[[], Awaitable[object]] = _nobody) -> None:
         """What won, of all that was read. RedisAway: what was applied stays so, and may be applied again."""
-        for part in self._spool.last_of_each(self._replaced):
-            for start in range(0, len(part), BATCH):
-                await self._apply(part[start : start + BATCH], now_ms)
-                progressed()
+        under_way: deque[asyncio.Task[None]] = deque()
+        try:
+            for lines in self._batches():
+                if len(under_way) == UNDER_WAY:
+                    await under_way.popleft()
+                    await progressed()
+                under_way.append(asyncio.create_task(self._apply(lines, now_ms)))
                 await asyncio.sleep(0)
+            while under_way:
+                await under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _batches(self) -> Iterator[Lines]:
+        waiting: Lines = []
+        for part in self._spool.last_of_each(self._replaced):
+            waiting += part
+            while len(waiting) >= BATCH:
+                yield waiting[:BATCH]
+                del waiting[:BATCH]
+        if waiting:
+            yield waiting
 
     def _replaced(self, line: int, wish: Wish, by: int) -> None:
         self.telling.tell(line, wish.address, "replaced", f"line {by} is about the same address")
 
-    async def _apply(self, lines: Sequence[tuple[int, Wish]], now_ms: int) -> None:
-        standing = await self._book.standing(self._tenant, [wish.address for _, wish in lines])
+    async def _apply(self, lines: Lines, now_ms: int) -> None:
+        if self._dry_run or not all(wish.lists_alone for _, wish in lines):
+            await self._look_and_apply(lines, now_ms)
+            return
+        # Most files list and nothing else: whether an address was there is known from listing it.
+        adds = [(wish.address, act) for _, wish in lines for act in wish.acts]
+        entered = iter(await self._book.add(self._tenant, adds, now_ms))
+        for line, wish in lines:
+            is_new = [next(entered) for _ in wish.acts]
+            self.telling.tell(line, wish.address, "listed" if any(is_new) else "unchanged")
+
+    async def _look_and_apply(self, lines: Lines, now_ms: int) -> None:
+        standing = await self._book.standing(self._tenant, [wish.address for _, wish in lines], now_ms)
         decided = [decide(wish, found) for (_, wish), found in zip(lines, standing, strict=True)]
         if not self._dry_run:
             await self._carry_out(lines, decided, now_ms)
@@ -171,11 +218,16 @@ class Import:
         if gone:
             await self._book.remove(self._tenant, gone, now_ms, self._by)
         if adds:
-            await self._book.add(self._tenant, adds, now_ms, self._by)
+            await self._book.add(self._tenant, adds, now_ms)
         if softs:
             await self._softs.count(self._tenant, softs, now_ms)
         if forgiven:
             await self._softs.forgive(self._tenant, forgiven)
+
+    @property
+    def format(self) -> str:
+        """What the file was found to be; "" as long as that is not known."""
+        return self._form.name
 
     @property
     def lines(self) -> int:

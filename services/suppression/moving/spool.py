@@ -1,9 +1,11 @@
 """What the lines of a file ask for, put aside until all have come, so that the last line of each address wins.
 
-Ten million lines do not fit into memory, and which of two lines is the last is known at the end. So each goes, by the
-hash of its address, into one of many parts, in which it is in order and all lines of its address are. Read back one by
-one, each part fits, and its last lines win. A part is written in pieces, all of them to one file without a name, which
-stays in memory while it is small, takes some sixty bytes a line of the disk then, and is gone with the process.
+Ten million lines do not fit into memory, and which of two lines is the last is known at the end. So each goes, by its
+address, into one of many parts, in which it is in order and all lines of its address are. Read back one by one, each
+part fits, and its last lines win. Parts of addresses that Redis has in one place follow each other.
+
+A part is written in pieces, all of them to one file without a name, which stays in memory while it is small, takes some
+sixty bytes a line of the disk then, and is gone with the process.
 """
 
 import tempfile
@@ -28,9 +30,18 @@ _decoder = msgspec.msgpack.Decoder(list[tuple[int, Wish]])
 
 
 class Spool:
-    """Of one file. `close` it."""
+    """Of one file. `place_of` says in which of so many `places` an address is. `close` it."""
 
-    def __init__(self, parts: int = PARTS, in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
+    def __init__(
+        self,
+        place_of: Callable[[str], int],
+        places: int,
+        parts: int = PARTS,
+        in_memory_bytes: int = IN_MEMORY_BYTES,
+    ) -> None:
+        self._place_of = place_of
+        self._parts_of_a_place = max(1, parts // places)
+        parts = places * self._parts_of_a_place
         self._waiting: list[Lines] = [[] for _ in range(parts)]
         #: Where the pieces of each part begin and how long they are, in turns.
         self._pieces = [array("Q") for _ in range(parts)]
@@ -38,7 +49,8 @@ class Spool:
         self._size_bytes = 0
 
     def add(self, line: int, wish: Wish) -> None:
-        part = hash(wish.address) % len(self._pieces)
+        of_a_place = self._parts_of_a_place
+        part = self._place_of(wish.address) * of_a_place + hash(wish.address) % of_a_place
         waiting = self._waiting[part]
         waiting.append((line, wish))
         if len(waiting) == _AT_ONCE:

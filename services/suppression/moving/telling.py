@@ -10,7 +10,8 @@ from typing import Literal, NamedTuple
 
 from services.suppression.moving import cells
 
-#: `listed`: it was not on the list so, and is. `unchanged`: it was so before. `reactivated`: something that stopped it
+#: `listed`: it was not on the list for that channel and scope, and is. `unchanged`: it was, and the stronger reason
+#: holds, or there was nothing to do. `reactivated`: something that stopped it
 #: was taken off. `counted`: a soft bounce was. `kept`: what stops it stays, against the line's word. `replaced`: a
 #: later line is about the same address. `refused`: nobody knows what the line wants.
 Word = Literal["listed", "unchanged", "reactivated", "counted", "kept", "replaced", "refused"]

@@ -21,7 +21,7 @@ WISHES = st.builds(
 def test_the_last_line_of_each_address_comes_back_and_the_others_are_told(
     in_memory_bytes: int, wishes: list[Wish]
 ) -> None:
-    spool = Spool(3, in_memory_bytes)
+    spool = Spool(lambda address: ord(address[0]) % 3, 3, 6, in_memory_bytes)
     replaced: list[tuple[int, int]] = []
     for line, wish in enumerate(wishes):
         spool.add(line, wish)
