@@ -334,7 +334,7 @@ def _is_channel(word: str) -> TypeGuard[Channel]:
 
 
 def _is_reason(word: str) -> TypeGuard[Reason]:
-    return word in scopes.STRENGTH
+    return word in scopes.REASONS
 
 
 def _is_source(word: str) -> TypeGuard[Source]:
