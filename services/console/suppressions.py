@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from services.console import moving
 from services.console.session import fail, minute, with_redis
 from services.console.tables import as_json, show_json, show_table
 from shared.process.settings import Settings
@@ -95,3 +96,7 @@ def list_suppressions(tenant: str, limit: int, as_json: bool) -> None:
     )
     if following is not None:
         click.echo("there are more: GET /v1/suppressions", err=True)
+
+
+suppressions.add_command(moving.import_suppressions)
+suppressions.add_command(moving.export_suppressions)

@@ -8,9 +8,9 @@ import msgspec
 
 from services.queueing import recipients
 from services.queueing.appending import CsvRows, JsonRows, Row
-from services.queueing.encodings import UnknownCharset, charset
 from services.queueing.jobs import MAX_FAULTS
 from shared.redis.recipients import pack_waiting_row
+from shared.tabular.encodings import UnknownCharset, charset
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 

@@ -1,8 +1,9 @@
 """Suppression: who must not be mailed, and why. Hard bounces, complaints and unsubscriptions enter by themselves.
 
 Reads:     the stream `events` (group `suppression`): Bounced (hard), Complained, Unsubscribed; HTTP
-           GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; rules (`rules_http.py`), lists of
-           recipients (`memberships_http.py`), escalation (`escalation_http.py`), people (`people_http.py`).
+           GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; whole lists (`moving/`);
+           rules (`rules_http.py`), lists of recipients (`memberships_http.py`), escalation (`escalation_http.py`), people
+           (`people_http.py`), consent (`consent_http.py`).
 Writes:    `events`: Suppressed when an address enters a list, Reactivated when it leaves by the API or shows a sign of
            life, Acted when an operator changes what holds for everybody, Erased when nothing is left of an address but
            a hash.
@@ -25,4 +26,5 @@ who withdrew (`shared/redis/untracked.py`). What was said is in the state, in th
           ╰──→ store.py ══Redis══→ http.py      and everybody else looks up by shared/redis/suppression.py
                rules.py ══Redis══→ rules_http.py        whether a rule concerns an address: shared/words/rules.py
                memberships.py ══Redis══→ memberships_http.py    who is on a list: shared/redis/members.py
+               moving/ ──→ book.py                      files of addresses in, the whole list out
 """

@@ -11,11 +11,17 @@ from services.suppression import (
     rules_http,
 )
 from services.suppression import settings as own
+from services.suppression.book import Book
 from services.suppression.consent_store import ConsentStore
 from services.suppression.consenting import Consenting
 from services.suppression.counts import Counts
 from services.suppression.erasing import Erasing
 from services.suppression.memberships import Memberships
+from services.suppression.moving import http as moving_http
+from services.suppression.moving.http import Moving
+from services.suppression.moving.imports import Imports
+from services.suppression.moving.running import Runs
+from services.suppression.moving.softs import Softs
 from services.suppression.people import People
 from services.suppression.rule_book import RuleBook
 from services.suppression.rules import Rules
@@ -33,20 +39,30 @@ def routes(parts: Parts) -> Mounted:
     lists = Lists(parts.client, parts.partitions, parts.now_ms)
     counts = Counts(parts.client, parts.partitions)
     desk = http.Desk(lists, lookup, parts.partitions, parts.now_ms, lambda: _new_id(parts), counts.forget)
+    moving = _moving(parts, lists)
     return Mounted(
         [
             *http.routes(desk),
             *operators.routes(desk, parts.tenants, parts.publisher),
+            *moving_http.routes(moving),
             *_rules_and_lists(parts, lists, lookup),
             *_escalation(parts),
             *_consent(parts),
             *_people(parts, desk),
-        ]
+        ],
+        close=moving.close,
     )
 
 
 def _new_id(parts: Parts) -> str:
     return parts.chance(8).hex()
+
+
+def _moving(parts: Parts, lists: Lists) -> Moving:
+    book = Book(parts.client, parts.partitions, lists)
+    imports = Imports(parts.client, parts.partitions, parts.now_ms)
+    runs = Runs(book, Softs(), imports, parts.now_ms, parts.monotonic)
+    return Moving(runs, book, lambda: _new_id(parts))
 
 
 def _rules_and_lists(parts: Parts, lists: Lists, lookup: SuppressionList) -> list[Route]:

@@ -19,7 +19,7 @@ what belongs to it in one step: `Script.of(__file__, "…", begins=addressed.LUA
 and `addressed_delete` (`addressed_common.lua` says how they are called).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import sha1
 from struct import unpack
 from typing import Any, NamedTuple
@@ -132,6 +132,17 @@ class Addressed:
             return page, None
         p, number, last = found[limit - 1]
         return page, Place(p, number, last.address)
+
+    async def whole(self, tenant: str) -> AsyncIterator[list[bytes]]:
+        """All of it, some thousand addresses at a time: each address and, behind it, its value. Buckets come whole, so
+        nothing has to be sorted or cut; what is there all the time comes once."""
+        for p in range(self._partitions):
+            reached = 0
+            while reached < END:
+                args = [reached, _ADDRESSES_A_STEP, _BUCKETS_A_STEP]
+                reached, *found = await _PAGE(self._client, [self._key(p, tenant)], args)
+                if found:
+                    yield found
 
     async def _step(self, tenant: str, place: Place, enough: int) -> tuple[list[tuple[int, Held]], Place]:
         """What one call finds behind the place, in order; and the place from which the next one goes on."""

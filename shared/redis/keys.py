@@ -641,6 +641,35 @@ def untracked_changes() -> str:
     return "est:{meta}:untracked_changes"
 
 
+# Imports of the suppression list, in the partition of the tenant. One script writes the first two at the beginning
+
+
+def imports_prefix(p: int, tenant: str) -> str:
+    """What the key of an import of the tenant begins with; its id follows."""
+    return f"est:{{p{p}}}:import:{tenant}:"
+
+
+def import_(p: int, tenant: str, name: str) -> str:
+    """string · how far an import has come, and what became of its lines (`services.suppression.moving.imports`)
+    · 7 days after it was said last, or until twenty came after it"""
+    return f"{imports_prefix(p, tenant)}{name}"
+
+
+def imports(p: int, tenant: str) -> str:
+    """zset, id of an import → ms at which it began · the last twenty of the tenant · 7 days after the last"""
+    return f"est:{{p{p}}}:imports:{tenant}"
+
+
+def import_reports_prefix(p: int, tenant: str) -> str:
+    """What the key of a report begins with; the id of its import follows."""
+    return f"est:{{p{p}}}:import_report:{tenant}:"
+
+
+def import_report(p: int, tenant: str, name: str) -> str:
+    """string · the report of an import by line, as CSV (zlib) · as long as the import"""
+    return f"{import_reports_prefix(p, tenant)}{name}"
+
+
 # What became of the messages of a job, in the job's partition
 
 

@@ -60,6 +60,11 @@ def entries(stored: bytes | None) -> list[Entry]:
     return [] if stored is None else _entries.decode(stored)
 
 
+def said_of(stored: bytes) -> list[Said]:
+    """What the second map has of an address. ValueError if it is not that."""
+    return _said.decode(stored)
+
+
 def normalised(address: str) -> str:
     """How an address is spelt on the list."""
     return address.lower()

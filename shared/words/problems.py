@@ -80,6 +80,9 @@ PROBLEMS: dict[str, Kind] = {
     "nothing_appended": Kind(
         422, "Nothing appended", "No line of the body has a recipient who can be stored; `faults` lists what was found."
     ),
+    "invalid_import": Kind(
+        422, "Invalid import", "The body cannot be read as a list of addresses; `faults` says why, nothing was changed."
+    ),
     "unknown_pool": Kind(422, "Unknown pool", "No relay knows a pool of source addresses of that name."),
     "unknown_tenant": Kind(422, "Unknown tenant", "There is no tenant of the name in the body."),
     # What is not there.
@@ -90,6 +93,7 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_rule": Kind(404, "Unknown rule", "There is no such rule of who must not be mailed."),
     "unknown_person": Kind(404, "Unknown person", "Nothing is kept of the address."),
     "unknown_consent": Kind(404, "Unknown consent", "Nothing is known of what the address agreed to."),
+    "unknown_import": Kind(404, "Unknown import", "The tenant has no import of that id, or not any more."),
     "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
     "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
     "unknown_entry": Kind(404, "Unknown entry", "There is no dead entry of that name, or not any more."),
@@ -119,6 +123,7 @@ PROBLEMS: dict[str, Kind] = {
     "idempotency_key_reused": Kind(
         409, "Idempotency-Key reused", "The Idempotency-Key was used with another request in the last 24 hours."
     ),
+    "import_known": Kind(409, "Import known", "The tenant has an import of that id already: choose another one."),
     "not_open": Kind(
         409, "Job not open", "The job was started: nothing is appended to it, and it is not started again."
     ),
@@ -146,6 +151,7 @@ PROBLEMS: dict[str, Kind] = {
         429, "Quota exceeded", "A quota of the tenant is used up; `quota` names it, and nothing was done."
     ),
     "engine_full": Kind(429, "Engine full", "Too much waits to be queued: try again after Retry-After."),
+    "imports_busy": Kind(429, "Imports busy", "As many imports as there may be are under way: try again."),
     "templates_penalised": Kind(
         429,
         "Templates penalised",

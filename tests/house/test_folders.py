@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Each tree's folders from the ground up: a folder imports only itself and what stands before it. What lies in the tree
 #: beside them puts them together, and stands last.
 ORDERS: dict[str, tuple[str, ...]] = {
-    "shared": ("mail", "words", "net", "process", "redis", "http"),
+    "shared": ("mail", "words", "tabular", "net", "process", "redis", "http"),
     "services/relay": (
         "words",
         "limits",
@@ -25,7 +25,7 @@ ORDERS: dict[str, tuple[str, ...]] = {
     ),
 }
 #: Here everything is decided from arguments alone. Elsewhere a module is pure if its first lines say "Pure.".
-PURE = ("shared/mail", "shared/words", "services/relay/words", "services/relay/message")
+PURE = ("shared/mail", "shared/words", "shared/tabular", "services/relay/words", "services/relay/message")
 #: The world, the clock, chance.
 WORLD = {
     "aiohttp", "asyncio", "os", "random", "redis", "secrets", "shutil", "signal", "socket", "subprocess", "tempfile",

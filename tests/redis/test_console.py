@@ -26,6 +26,8 @@ NOBODY = "redis://127.0.0.1:1/0"
 
 JOB = "06dndml801in6t31cpig"
 RULES = Path(__file__).parents[1] / "data/rules.txt"
+#: Lists that other engines export.
+SUPPRESSIONS = Path(__file__).parents[1] / "data/suppressions"
 
 #: Every command, in words that it takes.
 COMMANDS: Mapping[str, Sequence[str]] = {
@@ -73,6 +75,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "dead replay": ("events.0.1-0", "--why", "mended"),
     "dead drop": ("events.0.1-0", "--why", "no use"),
     "suppressions list": ("acme",),
+    "suppressions import": ("acme", str(SUPPRESSIONS / "postmark.csv")),
+    "suppressions export": ("acme",),
     "suppressions show": ("acme", "ana@exemple.fr"),
     "lists list": ("acme",),
     "lists show": ("acme", "ana@exemple.fr"),
@@ -201,6 +205,14 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("consent", "show", "nobody", "ana@exemple.fr"), "nobody"),
     (("consent", "log", "nobody", "ana@exemple.fr"), "nobody"),
     (("consent", "rules", "nobody"), "nobody"),
+    (("suppressions", "export", "nobody"), "nobody"),
+    (("suppressions", "import", "nobody", str(SUPPRESSIONS / "postmark.csv")), "nobody"),
+    (("suppressions", "import", "there", "/not/there.csv"), "/not/there.csv"),
+    (("suppressions", "import", "there", str(SUPPRESSIONS / "postmark.csv"), "--format", "fun"), "fun"),
+    (("suppressions", "import", "there", str(SUPPRESSIONS / "postmark.csv"), "--reason", "fun"), "fun"),
+    (("suppressions", "import", "there", str(SUPPRESSIONS / "postmark.csv"), "--charset", "fun"), "fun"),
+    (("suppressions", "import", "there", str(SUPPRESSIONS / "postmark.csv"), "--column", "fun=x"), "fun"),
+    (("suppressions", "import", "there", str(SUPPRESSIONS / "sendgrid-bounces.csv")), "format=sendgrid-blocks"),
     (("sites", "suspend", "gmail", "--why", "x", "--until", "tomorrow"), "tomorrow"),
     (("sites", "suspend", "gmail"), "--why"),
     (("sites", "suspend", "gmail", "--why", " "), "--why"),
@@ -643,3 +655,27 @@ def test_the_version_is_told() -> None:
 
     assert result.exit_code == 0
     assert result.output.startswith("estafette ")
+
+
+def test_a_list_comes_in_from_a_file_and_goes_out_as_one(redis_url: str, place: dict[str, str], tmp_path: Path) -> None:
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url}
+    console("tenants", "add", "acme", **environ)
+    console("tenants", "add", "other", **environ)
+    file, report, out = tmp_path / "list.csv", tmp_path / "report.csv", tmp_path / "out.csv"
+    file.write_text("Mail;Abo\nana@exemple.fr;Non\nbo@exemple.fr;Non\nbo@exemple.fr;Oui\nbad;Non\n", "utf-8")
+    words = ("--column", "email=Mail", "--column", "optin=Abo", "--report", str(report))
+
+    dry = console("suppressions", "import", "acme", str(file), "--dry-run", *words, **environ)
+    empty = console("suppressions", "export", "acme", **environ)
+    done = console("suppressions", "import", "acme", str(file), *words, "--json", **environ)
+    exported = console("suppressions", "export", "acme", "--delimiter", "tab", **environ)
+    out.write_text(exported.stdout, "utf-8", newline="")
+    again = console("suppressions", "import", "other", str(out), "--json", **environ)
+
+    assert (dry.exit_code, done.exit_code, again.exit_code) == (1, 1, 0)
+    assert "4 lines read, nothing was changed (list, utf-8" in dry.output
+    assert len(empty.stdout.splitlines()) == 1
+    assert json.loads(done.stdout)["counts"]["listed"] == 1
+    assert [line.split(",")[2] for line in report.read_text("utf-8").splitlines()] == ["result", "replaced", "refused"]
+    assert exported.stdout.splitlines()[1].startswith("ana@exemple.fr\temail\tmarketing\tunsubscribed\timport\t")
+    assert console("suppressions", "export", "other", "--delimiter", "tab", **environ).stdout == exported.stdout

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing import appending, encodings, jobs
+from services.queueing import jobs
 from services.queueing.appending import MAX_LINE_BYTES, CsvRows, JsonRows
 from services.queueing.compile import Limits
 from services.queueing.recipients import MAX_METADATA, MAX_VARIABLES, Recipient, read_recipient, wait
 from shared.mail.templates import Templates
+from shared.tabular import encodings
+from shared.tabular.rows import Fields
 from shared.words.errors import Fault, Problem
 from shared.words.variables import MAX_DEPTH
 from tests.jobs import read_job
@@ -251,14 +253,14 @@ def test_twice_the_bytes_are_at_most_twice_the_rows_and_the_memory(
 )
 def test_a_line_is_read_as_part_of_a_row_and_once_more_by_itself(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     read_chars = 0
-    add = appending._Fields.add
+    add = Fields.add
 
-    def counted(fields: appending._Fields, line: str) -> bool:
+    def counted(fields: Fields, line: str) -> bool:
         nonlocal read_chars
         read_chars += len(line) + 1
         return add(fields, line)
 
-    monkeypatch.setattr(appending._Fields, "add", counted)
+    monkeypatch.setattr(Fields, "add", counted)
     sent = HEADING + body * (150_000 // len(body) + 1)
     _read(CsvRows(), sent, range(0, len(sent), 16_384))
 

@@ -1,0 +1,1 @@
+"""Tables that come as a stream of bytes, such as a CSV somebody saved: encodings, lines, headings, rows. Pure."""
