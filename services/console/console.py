@@ -9,6 +9,7 @@ import click
 from services import catalogue
 from services.console import (
     api_keys,
+    classify,
     dead,
     doctor,
     domains,
@@ -135,6 +136,7 @@ for noun in (
     route.route,
     reply.reply,
     rewrite.rewrite,
+    classify.classify,
     trace.trace,
     top.top,
     doctor.doctor,
