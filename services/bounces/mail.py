@@ -9,7 +9,7 @@ parts, text. Beyond the bounds nothing is read, which costs a report nothing: wh
 
 import re
 from binascii import Error, a2b_base64, a2b_qp
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email import policy
 from email.message import Message
 from email.parser import BytesParser
@@ -133,23 +133,25 @@ def read(raw: bytes) -> Mail:
     """The mail in these bytes."""
     try:
         message = _parser.parsebytes(_readable(raw))
-        fields = _fields(message)
-        parts, nested = _parts(message), None
-        if _is_torn(message, raw) and (again := _put_together(raw)) is not None:
-            parts = _parts(again)
-        elif (inner := _inner_report(message)) is not None:
-            nested = Mail(_fields(inner), inner.get_content_type(), _report_type(inner), _parts(inner), "")
-        return Mail(fields, message.get_content_type(), _report_type(message), parts, digest(raw, fields), nested)
+        fields, content_type, nested = _fields(message), message.get_content_type(), None
+        leaves = list(islice(_leaves(message, content_type), MAX_PARTS))
+        if _is_torn(message, content_type, raw) and (again := _put_together(raw)) is not None:
+            leaves = list(islice(_leaves(again, "multipart/mixed"), MAX_PARTS))
+        elif content_type != "multipart/report" and (inner := _inner_report(leaves)) is not None:
+            inner_parts = _parts(islice(_leaves(inner, "multipart/report"), MAX_PARTS))
+            nested = Mail(_fields(inner), "multipart/report", _report_type(inner, "multipart/report"), inner_parts, "")
+        report_type = _report_type(message, content_type)
+        return Mail(fields, content_type, report_type, _parts(leaves), digest(raw, fields), nested)
     except Exception:  # the library's parser and its accessors, on bytes that an attacker chose: RecursionError, too
         return Mail(Fields(), "text/plain", "", (), digest(raw, Fields()))
 
 
-def _is_torn(message: Message, raw: bytes) -> bool:
+def _is_torn(message: Message, content_type: str, raw: bytes) -> bool:
     """Whether there are parts in it that the header does not lead to: its delimiter is another one, or its Content-Type
     went missing on the way."""
     if isinstance(message.get_payload(), list):
         return False
-    return message.get_content_maintype() == "multipart" or _STATUS_INSIDE.search(raw, 0, READ_BYTES) is not None
+    return content_type.startswith("multipart/") or _STATUS_INSIDE.search(raw, 0, READ_BYTES) is not None
 
 
 def _put_together(raw: bytes) -> Message | None:
@@ -161,21 +163,20 @@ def _put_together(raw: bytes) -> Message | None:
     return _parser.parsebytes(b'Content-Type: multipart/mixed; boundary="%b"\n\n%b' % (found[1], body))
 
 
-def _inner_report(message: Message) -> Message | None:
+def _inner_report(leaves: list[tuple[Message, str]]) -> Message | None:
     """A report as a whole message inside, where the mail is none itself."""
-    if message.get_content_type() == "multipart/report":
-        return None
-    for leaf in islice(_leaves(message), MAX_PARTS):
+    for leaf, content_type in leaves:
         payload = leaf.get_payload()
-        if leaf.get_content_type() in RETURNED and isinstance(payload, list) and payload:
+        if content_type in RETURNED and isinstance(payload, list) and payload:
             inner = payload[0]
             if isinstance(inner, Message) and inner.get_content_type() == "multipart/report":
                 return inner
     return None
 
 
-def _report_type(message: Message) -> str:
-    return _parameter(message, "report-type")
+def _report_type(message: Message, content_type: str) -> str:
+    """The library looks at parameters slowly, and only reports have this one."""
+    return _parameter(message, "report-type") if content_type == "multipart/report" else ""
 
 
 def _readable(raw: bytes) -> bytes:
@@ -209,22 +210,22 @@ def digest(raw: bytes, fields: Fields) -> str:
     return hashed.hexdigest()
 
 
-def _parts(message: Message) -> tuple[Part, ...]:
-    return tuple(_part(leaf) for leaf in islice(_leaves(message), MAX_PARTS))
+def _parts(leaves: Iterable[tuple[Message, str]]) -> tuple[Part, ...]:
+    return tuple(_part(leaf, content_type) for leaf, content_type in leaves)
 
 
-def _leaves(message: Message) -> Iterator[Message]:
+def _leaves(message: Message, content_type: str) -> Iterator[tuple[Message, str]]:
+    """What has no parts, with its content type: the library works each out anew."""
     payload = message.get_payload()
-    if message.get_content_maintype() == "multipart" and isinstance(payload, list):
+    if content_type.startswith("multipart/") and isinstance(payload, list):
         for child in payload:
             if isinstance(child, Message):
-                yield from _leaves(child)
+                yield from _leaves(child, child.get_content_type())
     else:
-        yield message
+        yield message, content_type
 
 
-def _part(leaf: Message) -> Part:
-    content_type = leaf.get_content_type()
+def _part(leaf: Message, content_type: str) -> Part:
     payload = leaf.get_payload()
     if isinstance(payload, list):
         nested = [one for one in payload if isinstance(one, Message)]
@@ -300,7 +301,8 @@ def _text(leaf: Message) -> str:
     payload = leaf.get_payload(decode=True)
     if not isinstance(payload, bytes):
         return ""
-    charset = leaf.get_content_charset("")
+    # Only a text says its charset, and the library works it out slowly.
+    charset = leaf.get_content_charset("") if "content-type" in leaf else ""
     return charsets.text(payload[: 4 * MAX_TEXT_CHARS], str(charset))[:MAX_TEXT_CHARS]
 
 

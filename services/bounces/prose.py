@@ -223,6 +223,8 @@ def _failures(mail: Mail, text: str, failure: "re.Pattern[str] | None") -> tuple
     text = _OUTPUT.split(text, maxsplit=1)[0]
     told = [_judged(*one) for one in _address_lines(mail, text)]
     named = addresses(mail.fields.get("x-failed-recipients"))
+    if len(told) == 1 and told[0].says != UNDEFINED and _is_reply(told[0].reason):
+        return (told[0],)
     if len(told) <= 1:
         address = told[0].address if told else (named[0] if len(named) == 1 else "")
         general = _general(mail, text, address, told[0].alias if told else "")

@@ -33,6 +33,7 @@ SENTENCES: tuple[Sentence, ...] = (
             r"mailbox quota (was |has been |is )?exceeded",
             r"storage (space|limit|quota) (is |was |has been )?(exceeded|full)", r"their mailbox is full",
             r"bo[iî]te (aux lettres|de réception)[^.]{0,60} (est |)(pleine|saturée)",
+            r"boite aux lettres[^.]{0,60} pleine",
             r"(postfach|mailbox|posteingang) (des empfängers )?(ist )?voll", r"posteingang des empfängers voll",
             r"buzón[^.]{0,60} est[áa] llen[oa]", r"casella[^.]{0,60} (è )?piena", r"cassetta postale[^.]{0,60} piena",
             r"postvak[^.]{0,60} (is )?vol\b", r"caixa (de correio|postal|de entrada)[^.]{0,60} (está )?cheia",
@@ -175,9 +176,11 @@ _TELLING = frozenset(
      "greylisted", "mailbox_inactive")
 )  # fmt: skip
 #: Sentences that are looked at, and characters of one.
-MAX_SENTENCES, MAX_CHARS = 60, 400
+MAX_SENTENCES, MAX_CHARS = 40, 400
 
 _PATTERNS = Patterns("|".join(sentence.words) for sentence in SENTENCES)
+#: Most reports are in ASCII, where half of the words cannot be.
+_ASCII_PATTERNS = Patterns("|".join(word for word in sentence.words if word.isascii()) for sentence in SENTENCES)
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -190,14 +193,15 @@ class Found(msgspec.Struct, frozen=True):
 def find(text: str) -> Found | None:
     """What a text without a reply says about the address. Where it says two things, the one that costs less is true:
     it may be about two addresses."""
-    found: list[Found] = []
-    for sentence in [one for one in _END.split(_WRAPPED.sub(" ", text)) if one.strip()][:MAX_SENTENCES]:
+    first: Found | None = None
+    for sentence in [one for one in _END.split(_WRAPPED.sub(" ", text)) if len(one) > 3][:MAX_SENTENCES]:
         said = " ".join(sentence.split())[:MAX_CHARS]
-        if (says := _says(said)) is not None:
-            found.append(Found(said, says))
-    if not found:
-        return None
-    return next((one for one in found if one.says.kind == "soft" and one.says.reason == "mailbox_full"), found[0])
+        if (says := _says(said)) is None:
+            continue
+        if says.kind != "hard" or says.reason == "mailbox_full":
+            return first if first is not None and says.reason != "mailbox_full" else Found(said, says)
+        first = first or Found(said, says)
+    return first
 
 
 def is_hedged(text: str) -> bool:
@@ -207,12 +211,11 @@ def is_hedged(text: str) -> bool:
 
 def _says(sentence: str) -> Classification | None:
     lower = sentence.lower().replace("’", "'")
-    hedged = is_hedged(lower)
-    index = _PATTERNS.first(lower)
+    index = (_ASCII_PATTERNS if lower.isascii() else _PATTERNS).first(lower)
     if index is not None:
         row = SENTENCES[index]
-        return None if hedged and row.kind == "hard" else Classification(row.kind, row.reason)
-    if hedged:
+        return None if row.kind == "hard" and is_hedged(lower) else Classification(row.kind, row.reason)
+    if is_hedged(lower):
         return None
     by_rule = classify(None, None, sentence)
     return by_rule if by_rule.reason in _TELLING else None
