@@ -49,6 +49,8 @@ _FOLD = re.compile(r"\r?\n[ \t]+|[\r\n]+")
 _BREAK = re.compile(r"<(?:br|hr|/?p|/?div|/tr|/td|/h\d|/?ul|/li|/table|/title|/pre)\b[^>]{0,200}>", re.IGNORECASE)
 #: A Content-Type beyond reason: the library's time grows with the square of its parameters.
 _ENDLESS_TYPE = re.compile(rb"^content-type:(?:[^\n]|\n[ \t]){2000}", re.IGNORECASE | re.MULTILINE)
+#: Blank lines, each of which the library makes a message of where it reads a delivery status.
+_BLANKS = re.compile(rb"(\r?\n)(?:[ \t]{0,80}\r?\n){3,}")
 _ADDRESS = re.compile(r"(?:\"[^\s\"\\]{1,64}\"|[^\s<>()\[\],;:\"@]{1,64})@[^\s<>()\[\],;:\"@]{1,255}")
 _UNSEEN = re.compile(r"<(?:style|script)\b", re.IGNORECASE)
 #: An address in angle brackets is none, though it should not stand in HTML like that.
@@ -183,11 +185,12 @@ def _readable(raw: bytes) -> bytes:
     """The beginning of the mail, up to READ_BYTES and MAX_DELIMITERS. ValueError if it cannot be honest."""
     if _ENDLESS_TYPE.search(raw, 0, READ_BYTES):
         raise ValueError("a Content-Type of thousands of characters")
+    raw = _BLANKS.sub(rb"\1\1\1", raw[:READ_BYTES])
     end = -1
     for _ in range(MAX_DELIMITERS):
-        end = raw.find(b"\n--", end + 1, READ_BYTES)
+        end = raw.find(b"\n--", end + 1)
         if end < 0:
-            return raw[:READ_BYTES]
+            return raw
     return raw[:end]
 
 
