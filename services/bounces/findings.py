@@ -14,7 +14,7 @@ import msgspec
 
 from services.bounces import copies, dsn, prose
 from services.bounces.mail import Mail
-from shared.words.replies import UNDEFINED, Classification, Kind, classify
+from shared.words.replies import UNDEFINED, Classification, Kind, classify, reply_codes
 
 #: Characters of a diagnostic that go on with the event: a reply has 512 a line, and some have many lines.
 MAX_REPLY_CHARS = 1_000
@@ -63,17 +63,21 @@ def _of_failure(failure: prose.Failure, action: str) -> Finding:
     elsewhere = failure.address if failure.alias and is_elsewhere(failure.alias, failure.address) else ""
     if says.kind == "hard" and (elsewhere or action == "delayed"):
         says = Classification("soft", says.reason)
-    status = re.search(r"(?<![\d.])[245]\.[0-7]\.\d{1,3}(?![\d.])", failure.reason)
     return Finding(
         failure.alias or failure.address,
         action,
-        status[0] if status else "",
+        _telling("", failure.reason),
         failure.reason[:MAX_REPLY_CHARS],
         "",
         says.kind,
         says.reason,
         elsewhere,
     )
+
+
+def _telling(status: str, reply: str) -> str:
+    """The status, or where it is 5.0.0 or none, that of the reply."""
+    return (reply_codes(reply)[1] or status) if not status or status.endswith(".0.0") else status
 
 
 class _Told:
@@ -110,7 +114,7 @@ def _of_block(recipient: dsn.Recipient, report: dsn.Report, told: _Told) -> Find
     return Finding(
         ours,
         recipient.action,
-        recipient.status or "",
+        _telling(recipient.status or "", reply),
         (reply or recipient.status or "")[:MAX_REPLY_CHARS],
         (recipient.remote_mta or report.reporting_mta)[:255],
         says.kind,

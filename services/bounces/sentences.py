@@ -200,7 +200,8 @@ def find(text: str) -> Found | None:
             continue
         if says.kind != "hard" or says.reason == "mailbox_full":
             return first if first is not None and says.reason != "mailbox_full" else Found(said, says)
-        first = first or Found(said, says)
+        if first is None or (first.says.reason, says.reason) == ("unknown_user", "unknown_host"):
+            first = Found(said, says)  # a webmail says "address not found" over either
     return first
 
 

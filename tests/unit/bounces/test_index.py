@@ -1,5 +1,6 @@
 """Each mail of `tests/data/bounces` gives what its index says: kind, class, verdict and address of each recipient."""
 
+from email import message_from_bytes
 from functools import cache
 
 import pytest
@@ -46,5 +47,24 @@ def test_each_mail_gives_what_the_index_says(ends: str) -> None:
             for word, wanted in zip(row, line, strict=True)
         ):
             wrong[name] = (said, expected)
+
+    assert wrong == {}
+
+
+def test_what_a_mail_host_writes_is_understood_by_its_prose_alone() -> None:
+    """Of every report that a real program made: the same of each recipient when the parts for machines are gone."""
+    wrong = {}
+    for file in sorted((SAMPLES / "made").glob("*.eml")):
+        whole = message_from_bytes(file.read_bytes())
+        failed = {row for row in classified.of_mail(file.read_bytes()) if row.kind == "bounce"}
+        text = next((part.get_payload(decode=True) for part in whole.walk() if not part.is_multipart()), b"")
+        if whole.get_content_type() != "multipart/report" or not isinstance(text, bytes) or not failed:
+            continue
+        head = "".join(f"{name}: {whole[name]}\n" for name in ("Return-Path", "From", "To", "Subject") if whole[name])
+        alone = classified.of_mail(head.encode() + b"\n" + text)
+        if {(row.recipient, row.class_, row.verdict) for row in alone} != {
+            (row.recipient, row.class_, row.verdict) for row in failed
+        }:
+            wrong[file.name] = alone
 
     assert wrong == {}
