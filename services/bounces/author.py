@@ -67,7 +67,7 @@ def is_program(mail: Mail, null_reverse_path: bool) -> bool:
 
 def _is_machine(mail: Mail) -> bool:
     """Whether it says by a field that it is one, under a subject that no answer has."""
-    if any(mail.fields.get(field) for field in MACHINE_FIELDS):
+    if mail.fields.has(MACHINE_FIELDS):
         return True
     submitted = mail.fields.get("auto-submitted").lower()
     if not submitted.startswith("auto-") or mail.fields.get("in-reply-to"):

@@ -161,6 +161,6 @@ def _sent_to(mail: Mail) -> verdict.Addressed:
 
 def _is_to_many(mail: Mail) -> bool:
     """A newsletter, a list's mail, a notice: a machine's, and no answer to anybody."""
-    if any(mail.fields.get(field) for field in _BULK_FIELDS):
+    if mail.fields.has(_BULK_FIELDS):
         return True
     return not (mail.fields.get("in-reply-to") or author.is_reply(mail)) and mail.fields.get("auto-submitted") == ""

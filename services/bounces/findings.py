@@ -33,7 +33,7 @@ _COMMANDS = frozenset(("x-unix", "x-prog", "unix", "x-pipe", "x-command"))
 
 class Finding(msgspec.Struct, frozen=True):
     """`action` is one of `dsn.ACTIONS`; `recipient` the address that was mailed, as far as the report says, "" if it
-    names none; `forwarded_to` where it went from there, "" if nowhere. `reply` is what a host or the program said."""
+    names none, and not the one that it was forwarded to. `reply` is what a host or the program said."""
 
     recipient: str
     action: str
@@ -42,7 +42,6 @@ class Finding(msgspec.Struct, frozen=True):
     host: str
     kind: Kind
     reason: str
-    forwarded_to: str = ""
 
 
 def of_report(report: dsn.Report, mail: Mail) -> tuple[Finding, ...]:
@@ -60,7 +59,7 @@ def of_prose(told: prose.Told) -> tuple[Finding, ...]:
 
 def _of_failure(failure: prose.Failure, action: str) -> Finding:
     says = failure.says
-    elsewhere = failure.address if failure.alias and is_elsewhere(failure.alias, failure.address) else ""
+    elsewhere = failure.alias != "" and is_elsewhere(failure.alias, failure.address)
     if says.kind == "hard" and (elsewhere or action == "delayed"):
         says = Classification("soft", says.reason)
     return Finding(
@@ -71,7 +70,6 @@ def _of_failure(failure: prose.Failure, action: str) -> Finding:
         "",
         says.kind,
         says.reason,
-        elsewhere,
     )
 
 
@@ -106,10 +104,9 @@ def _of_block(recipient: dsn.Recipient, report: dsn.Report, told: _Told) -> Find
         if said is not None:
             again = classify(None, recipient.status, said.reason) if prose.reply_in(said.reason) else said.says
             says, reply = (again, reply or said.reason) if again != UNDEFINED else (says, reply or said.reason)
-    ours, final = recipient.original_recipient or recipient.final_recipient, recipient.final_recipient
-    elsewhere = final if is_elsewhere(ours, final) else ""
+    ours = recipient.original_recipient or recipient.final_recipient
     temporary = recipient.action != "failed" or (recipient.status or "").startswith("4")
-    if says.kind == "hard" and (elsewhere or temporary):
+    if says.kind == "hard" and (temporary or is_elsewhere(ours, recipient.final_recipient)):
         says = Classification("soft", says.reason)
     return Finding(
         ours,
@@ -119,7 +116,6 @@ def _of_block(recipient: dsn.Recipient, report: dsn.Report, told: _Told) -> Find
         (recipient.remote_mta or report.reporting_mta)[:255],
         says.kind,
         says.reason,
-        elsewhere,
     )
 
 

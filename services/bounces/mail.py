@@ -9,7 +9,7 @@ parts, text. Beyond the bounds nothing is read, which costs a report nothing: wh
 
 import re
 from binascii import Error, a2b_base64, a2b_qp
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from email import policy
 from email.message import Message
 from email.parser import BytesParser
@@ -76,6 +76,10 @@ class Fields(msgspec.Struct, frozen=True):
 
     def all(self, name: str) -> list[str]:
         return [value for field, value in self.pairs if field == name]
+
+    def has(self, names: Container[str]) -> bool:
+        """Whether one of these fields is there and not empty; one look at each, however many names there are."""
+        return any(field in names and value != "" for field, value in self.pairs)
 
     def __bool__(self) -> bool:
         return bool(self.pairs)

@@ -81,7 +81,7 @@ def test_what_fails_where_it_was_forwarded_to_is_not_hard_for_ours() -> None:
     [found] = verdict.reported(report(block("a@other.example", "smtp; 550 5.1.1 No", original="ana@example.fr")), True)
 
     assert found == Finding(
-        "ana@example.fr", "failed", "5.1.1", "550 5.1.1 No", "mx.example.fr", "soft", "unknown_user", "a@other.example"
+        "ana@example.fr", "failed", "5.1.1", "550 5.1.1 No", "mx.example.fr", "soft", "unknown_user"
     )
 
 
