@@ -76,11 +76,13 @@ def of_mail(raw: bytes) -> tuple[Row, ...]:
     null_reverse_path = _is_from_nobody(mail, own[1].decode("latin-1") if own else "")
     if (feedback := arf.read(mail)) is not None:
         return _of_feedback(feedback)
-    if found := verdict.reported(mail, null_reverse_path):
+    automatic = auto_reply.read(mail, null_reverse_path)
+    is_letter = verdict.is_letter(automatic) and dsn.read(mail) is None
+    if not is_letter and (found := verdict.reported(mail, null_reverse_path)):
         return tuple(_of_finding(one, mail) for one in found)
-    if mail.report_type == "delivery-status" and author.is_from_daemon(mail):  # torn beyond reading
+    if not is_letter and mail.report_type == "delivery-status" and author.is_from_daemon(mail):  # torn beyond reading
         return (Row("bounce", _addressee(mail), None, UNDEFINED.reason, "soft"),)
-    return (_of_letter(mail, null_reverse_path),)
+    return (_of_letter(mail, automatic, null_reverse_path),)
 
 
 def of_reply(text: str) -> Row:
@@ -127,10 +129,9 @@ def _of_feedback(feedback: arf.Feedback) -> tuple[Row, ...]:
     return tuple(Row(kind, one, class_=word, about=about) for one in recipients or [None])
 
 
-def _of_letter(mail: Mail, null_reverse_path: bool) -> Row:
+def _of_letter(mail: Mail, automatic: auto_reply.AutoReply | None, null_reverse_path: bool) -> Row:
     """What is no report: a word of leaving, a machine's answer, a person's, or a mail to many."""
     writer = next(iter(addresses(mail.fields.get("from"))[-1:]), None)
-    automatic = auto_reply.read(mail, null_reverse_path)
     to = _sent_to(mail)
     if verdict.is_leaving(mail, automatic) or (to == "unsubscribe" and automatic is None and not null_reverse_path):
         return Row("unsubscribe", writer)

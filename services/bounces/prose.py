@@ -107,9 +107,9 @@ _LABELS = (
 #: What an address is made of; East Asian punctuation ends one, too.
 _ATOM = r"[^\s<>\"'@,;:()\[\]\uff08\uff09\uff1a\uff1b\uff0c\u3002\u3001\u300c\u300d]"
 LINE = re.compile(
-    rf"[ \t]{{0,20}}(?:(?:{_LABELS})[ \t]{{0,3}}[:：][ \t]{{0,3}}|[*•\-]{{1,2}}[ \t]|>>>[ \t])?"
-    r"(?:smtp:|mailto:|rfc822;[ \t]?)?[<\"'(]{0,3}"
-    rf"(?P<address>{_ATOM}{{1,64}}@{_ATOM}{{1,253}}?)[>\"')]{{0,3}}(?:<mailto:[^>\n]{{0,300}}>)?"
+    rf"[ \t]{{0,20}}(?:(?:{_LABELS})[ \t]{{0,3}}[:：][ \t]{{0,12}}|[*•\-]{{1,3}}[ \t]|>>>[ \t])?"
+    r"\[?(?:smtp:|mailto:|rfc822;[ \t]?)?[<\"'(]{0,3}"
+    rf"(?P<address>{_ATOM}{{1,64}}@{_ATOM}{{1,253}}?)[>\"')\]]{{0,3}}(?:<mailto:[^>\n]{{0,300}}>)?"
     r"(?P<rest>[ \t]{0,20}[:：（，].*|[ \t]+.*|[,;.]?|\.{3}.*)",
     re.IGNORECASE,
 )
@@ -119,6 +119,8 @@ _REPLY = re.compile(
     r"|(?<![\w.])#?[45]\.[0-7]\.\d{1,3}\b(?!\.\d)"
 )
 _REPLY_ENDS = re.compile(r"\n[ \t]{0,20}\n|\n---|\n[ \t]{0,8}(?:<<<|>>>)|(?<=\S)\n(?=[ \t]{0,8}[45]\d\d[ \-])")
+#: A code and a word; shorter is no more than the code.
+MIN_REPLY_CHARS = 14
 #: A line that was broken because it was full.
 FULL_LINE_CHARS = 50
 #: Lines, address lines, replies that are looked at, and characters of a reason.
@@ -152,16 +154,24 @@ def read(mail: Mail, null_reverse_path: bool) -> Told | None:
     text = copies.own_text(mail)
     subject = mail.fields.get("subject")
     program, failure = _program(text)
-    is_named = mail.fields.get("x-failed-recipients") != ""
-    if (subjects.is_delay(subject) or subjects.DELAYS.search(text)) and not subjects.FINAL.search(text):
-        is_one = program != "any" or is_named or subjects.is_delay(subject) or subjects.FAILED.search(subject)
-        return Told(program, True, _failures(mail, text, None)) if is_one else None
-    if program == "any" and not is_named and not subjects.FAILED.search(subject):
-        # A daemon's mail under a subject that is in no table: a reply that says something is enough.
-        found = next(replies(text), None) if is_from_daemon(mail) else None
-        if found is None or classify(None, None, found) == UNDEFINED:
-            return None
-    return Told(program, False, _failures(mail, text, failure))
+    is_sure = program != "any" or mail.fields.get("x-failed-recipients") != ""
+    if not is_sure and subjects.SUCCEEDED.search(subject):
+        return None
+    is_delayed = (subjects.is_delay(subject) or subjects.DELAYS.search(text)) and not subjects.FINAL.search(text)
+    is_titled = subjects.FAILED.search(subject) is not None or (is_delayed and subjects.is_delay(subject))
+    is_mail_systems = is_from_daemon(mail) or subjects.FAILED.match(subject) is not None
+    if not is_sure and not (is_titled and is_mail_systems) and not _says_why(mail, text, is_titled):
+        return None
+    return Told(program, bool(is_delayed), _failures(mail, text, failure))
+
+
+def _says_why(mail: Mail, text: str, is_titled: bool) -> bool:
+    """Whether a mail without a telltale says what happened: a reply that means something is enough from a daemon, under
+    any subject; a sentence or an address line from others, under one that speaks of failure."""
+    if is_titled:
+        return any(one.says != UNDEFINED for one in _failures(mail, text, None))
+    found = next(replies(text), None) if is_from_daemon(mail) else None
+    return found is not None and classify(None, None, found) != UNDEFINED
 
 
 def is_quoted(mail: Mail) -> bool:
@@ -236,7 +246,8 @@ def _failures(mail: Mail, text: str, failure: "re.Pattern[str] | None") -> tuple
             return (told[0],)
         if general is not None:
             return (general, *(Failure(one, general.reason, general.says) for one in named[1:] if not address))
-        return tuple(told) or tuple(Failure(one, "", UNDEFINED) for one in named)
+        waiting = named or [one for one in [_named(mail, "", text)] if one]
+        return tuple(told) or tuple(Failure(one, "", UNDEFINED) for one in waiting)
     if all(one.says == UNDEFINED for one in told) and (general := _general(mail, text, "", "")) is not None:
         return tuple(Failure(one.address, general.reason, general.says, one.alias) for one in told)
     return tuple(told)
@@ -261,7 +272,8 @@ def _judged(address: str, reason: str, alias: str) -> Failure:
 def _general(mail: Mail, text: str, address: str, alias: str) -> Failure | None:
     """By the first reply in the text that says something, else by its sentences, else by the subject's."""
     said = [(reply, classify(None, None, reply)) for reply in replies(text)]
-    for reply, says in said:
+    # A bare code says less than what stands beside it somewhere else.
+    for reply, says in sorted(said, key=lambda one: len(one[0]) < MIN_REPLY_CHARS):
         if says != UNDEFINED:
             return Failure(address or _named(mail, reply, text), reply, says, alias)
     sentence = sentences.find(text) or sentences.find(subjects.told_in(mail.fields.get("subject")))

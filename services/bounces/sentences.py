@@ -29,7 +29,8 @@ SENTENCES: tuple[Sentence, ...] = (
         "mailbox_full",
         (
             r"(mailbox|inbox|account|mail box)( of [^.]{1,80})? (is|was) (over |already |currently )?(full|quota)",
-            r"recipient inbox full", r"mailbox exceeds (the )?allowed size", r"over (its|their|the) quota",
+            r"recipient inbox full", r"exceed(ed)? their mailbox size", r"user quota exceeded",
+            r"mailbox exceeds (the )?allowed size", r"over (its|their|the) quota",
             r"mailbox quota (was |has been |is )?exceeded",
             r"storage (space|limit|quota) (is |was |has been )?(exceeded|full)", r"their mailbox is full",
             r"bo[iî]te (aux lettres|de réception)[^.]{0,60} (est |)(pleine|saturée)",
@@ -77,7 +78,9 @@ SENTENCES: tuple[Sentence, ...] = (
         "hard",
         "unknown_user",
         (
-            r"\*\* address not found \*\*", r"address not found", r"address (couldn't|could not) be found",
+            r"invalid (receiver|recipient)( address)?\b", r"destination addresses were unknown",
+            r"destinataire invalide", r"adresse inexistante", r"\*\* address not found \*\*", r"address not found",
+            r"address (couldn't|could not) be found",
             r"(wasn't|was not) found at [^ ]+\.",
             r"(e-?mail )?address (that )?you entered (couldn't|could not|can't|cannot) be found",
             r"(e-?mail )?address (wasn't|was not) found at the destination domain",
@@ -160,7 +163,8 @@ SENTENCES: tuple[Sentence, ...] = (
 
 #: A sentence that does not know, or advises: what it names is not what happened.
 _HEDGED = re.compile(
-    r"\b(may|might|maybe|perhaps|possibl[ey]|probably|either|or if|if (you|the|your|this|it)|please|check|one of the"
+    r"following reason|\b(may|might|maybe|perhaps|possibl[ey]|probably|either|or if|if (you|the|your|this|it)|please"
+    r"|check|one of the"
     r"|such as|usually|typically|often|can be caused|could be|for example|e\.g\.|common (reasons|causes)|contact"
     r"|assistance"
     r"|help|support|resend|sorry to|sorry we|in the future|to remove|unsubscribe)\b"
@@ -168,6 +172,7 @@ _HEDGED = re.compile(
 _END = re.compile(r"(?<=[.!?;])\s|(?<=[。！])|\n+")
 #: A line that is broken because it was full, and not because something ended.
 _WRAPPED = re.compile(r"(?<=[^\n]{45})(?<![.:;!?*\-])\n[ \t]{0,20}(?=[^\s<>*\-])")
+_ASIDE = re.compile(r"\([^()]{0,300}\)")
 _ADDRESS = re.compile(r"[^\s<>]{1,80}@[^\s<>]{1,200}")
 #: What a sentence without a reply may be taken for by the rules for replies: what is about an address or its host.
 _TELLING = frozenset(
@@ -207,7 +212,7 @@ def find(text: str) -> Found | None:
 
 def is_hedged(text: str) -> bool:
     """Whether it advises or supposes rather than tells."""
-    return _HEDGED.search(_ADDRESS.sub("<>", text.lower())) is not None
+    return _HEDGED.search(_ASIDE.sub(" ", _ADDRESS.sub("<>", text.lower()))) is not None
 
 
 def _says(sentence: str) -> Classification | None:

@@ -15,7 +15,7 @@ FAILED_SUBJECTS = {
     r"|error sending your (mail|message)|permanent delivery failure|rejected (mail|message)|nondeliverable"
     r"|user unknown|unknown (user|recipient)|not delivered|address not found|delivery failure|message rejected"
     r"|blocked by our|you sent (was )?blocked|notice: mail delivery|sorry, your message could not",
-    "fr": r"non[- _]?remis|échec (de (la )?|d['’])?(remise|distribution|envoi|livraison|acheminement)|non distribu"
+    "fr": r"non[- _]?remis|[eé]chec (de (la )?|d['’])?(remise|distribution|envoi|livraison|acheminement)|non distribu"
     r"|impossible (de|à) (remettre|distribuer|livrer|délivrer)|retour à l['’]expéditeur|message (non|pas) délivré"
     r"|notification d['’]état de remise \(échec|message en erreur|courrier retourné|n['’]a pas (pu être|été) "
     r"(remis|distribué|délivré|livré)",
@@ -92,6 +92,8 @@ FAILED = re.compile("|".join(FAILED_SUBJECTS.values()), re.IGNORECASE)
 DELAYED = re.compile("|".join(DELAYED_SUBJECTS.values()), re.IGNORECASE)
 DELAYS = re.compile(DELAY_PHRASES)
 FINAL = re.compile(FINAL_PHRASES, re.IGNORECASE)
+#: A report of what went well.
+SUCCEEDED = re.compile(r"\b(success(ful(ly)?)?|relay(ed)?|remis avec succès|erfolgreich)\b", re.IGNORECASE)
 #: What stands before the reason in a subject.
 _BEFORE_REASON = re.compile(r"^[^:]{1,40}:\s*(?P<reason>.+)", re.DOTALL)
 _DELIVERY = re.compile(

@@ -107,9 +107,9 @@ def judge(mail: Mail, to: Addressed, null_reverse_path: bool) -> Verdict:
         return _feedback(feedback)
     # In prose alone a report names no message of ours, which one to a fixed address has to.
     has_fields = dsn.read(mail) is not None
-    if (has_fields or to != "fixed") and (found := reported(mail, null_reverse_path)):
-        return _found(found, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
     automatic = auto_reply.read(mail, null_reverse_path)
+    if (has_fields or (to != "fixed" and not is_letter(automatic))) and (found := reported(mail, null_reverse_path)):
+        return _found(found, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
     is_button = to == "unsubscribe" and _is_button(mail, automatic)
     if automatic is not None and to != "fixed" and not is_button:
         return Automatic(automatic.kind, automatic.subject[:200])
@@ -124,6 +124,11 @@ def judge(mail: Mail, to: Addressed, null_reverse_path: bool) -> Verdict:
             else Unrecognised("report_to_unsubscribe")
         )
     return Unrecognised("not_a_report" if to == "bounce" else "to_fixed_address")
+
+
+def is_letter(automatic: auto_reply.AutoReply | None) -> bool:
+    """Whether it is sure to be no bounce in prose: who asks for proof, or confirms a reading, may speak of delivery."""
+    return automatic is not None and automatic.kind in ("challenge", "read_receipt")
 
 
 def reported(mail: Mail, null_reverse_path: bool) -> tuple[Finding, ...]:
@@ -148,7 +153,7 @@ def _is_button(mail: Mail, automatic: auto_reply.AutoReply | None) -> bool:
 
 def is_leaving(mail: Mail, automatic: auto_reply.AutoReply | None) -> bool:
     """Whether a subject asks for nothing but to leave, or a client says that its user does."""
-    if automatic is not None and automatic.kind in ("challenge", "read_receipt"):
+    if is_letter(automatic):
         return False
     return LEAVING_SUBJECTS.match(mail.fields.get("subject").strip()) is not None or any(
         pattern.fullmatch(mail.fields.get(field).strip()) for field, pattern in BUTTON_FIELDS
