@@ -18,14 +18,17 @@ from services.bounces.mail import Mail, addresses
 from shared.words.replies import UNDEFINED, classify, reply_codes
 
 Kind = Literal["bounce", "delay", "complaint", "unsubscribe", "auto_reply", "reply", "not_a_report"]
-#: What a row is about: the address (or its mailbox), its domain or hosts, this one message, or us who sent it.
-About = Literal["recipient", "domain", "message", "sender"]
+#: What a row is about: the address, its mailbox, us who sent, this one content, somebody's policy, their hosts, names
+#: in DNS, the network, or nobody knows.
+About = Literal["recipient", "mailbox", "sender", "content", "policy", "host", "dns", "network", "unknown"]
 
-#: Whom a reason of a failure is about; what is missing here is about the address, and every block about us.
+#: What a reason is about, whatever its kind. What is missing is about us if it is a block, else about the address.
 ABOUT: dict[str, About] = {
-    "unknown_host": "domain", "domain_refuses_mail": "domain", "dns_failure": "domain", "no_answer": "domain",
-    "system_unavailable": "domain", "expired": "domain", "loop": "domain", "relaying_denied": "domain",
-    "greylisted": "domain", "too_big": "message", "content": "message", "no_smtputf8": "message",
+    "unknown_host": "host", "domain_refuses_mail": "host", "mailbox_disabled": "mailbox", "owner_changed": "mailbox",
+    "mailbox_full": "mailbox", "greylisted": "policy", "relaying_denied": "policy", "mailer_error": "host",
+    "system_unavailable": "host", "loop": "host", "dns_failure": "dns", "expired": "network", "no_answer": "network",
+    "tls_failed": "network", "too_big": "content", "no_smtputf8": "content", "content": "content",
+    "undefined": "unknown", "policy": "policy", "spam": "content", "malware": "content", "protocol": "content",
 }  # fmt: skip
 _KINDS: dict[str, Kind] = {"failed": "bounce", "delayed": "delay"}
 _SIGNED = re.compile(r"(?P<kind>[buf])-[0-9a-v]{39}")
@@ -81,7 +84,7 @@ def of_mail(raw: bytes) -> tuple[Row, ...]:
     if not is_letter and (found := verdict.reported(mail, null_reverse_path)):
         return tuple(_of_finding(one, mail) for one in found)
     if not is_letter and mail.report_type == "delivery-status" and author.is_from_daemon(mail):  # torn beyond reading
-        return (Row("bounce", _addressee(mail), None, UNDEFINED.reason, "soft"),)
+        return (Row("bounce", _addressee(mail), None, UNDEFINED.reason, "soft", "unknown"),)
     return (_of_letter(mail, automatic, null_reverse_path),)
 
 
@@ -110,7 +113,7 @@ def _row(one: Finding, recipient: str | None) -> Row:
     if kind is None:  # delivered, relayed, expanded: a report, and nothing that failed
         return Row("not_a_report", recipient, one.status or None, one.action, diagnostic=one.reply or None)
     is_ours = one.kind == "block"
-    about: About = "sender" if is_ours else ABOUT.get(one.reason, "recipient")
+    about = ABOUT.get(one.reason, "sender" if is_ours else "recipient")
     word: Literal["hard", "soft", "none"] = "none" if one.kind == "block" else one.kind
     return Row(kind, recipient, one.status or None, one.reason, word, about, one.reply or None)
 

@@ -155,14 +155,15 @@ def read(mail: Mail, null_reverse_path: bool) -> Told | None:
     subject = mail.fields.get("subject")
     program, failure = _program(text)
     is_sure = program != "any" or mail.fields.get("x-failed-recipients") != ""
-    if not is_sure and subjects.SUCCEEDED.search(subject):
+    if subjects.SUCCEEDED.match(subject):
         return None
-    is_delayed = (subjects.is_delay(subject) or subjects.DELAYS.search(text)) and not subjects.FINAL.search(text)
+    is_waiting = subjects.is_delay(subject) or subjects.DELAYS.search(text) is not None
+    is_delayed = is_waiting and subjects.FINAL.search(text) is None
     is_titled = subjects.FAILED.search(subject) is not None or (is_delayed and subjects.is_delay(subject))
     is_mail_systems = is_from_daemon(mail) or subjects.FAILED.match(subject) is not None
     if not is_sure and not (is_titled and is_mail_systems) and not _says_why(mail, text, is_titled):
         return None
-    return Told(program, bool(is_delayed), _failures(mail, text, failure))
+    return Told(program, is_delayed, _failures(mail, text, failure))
 
 
 def _says_why(mail: Mail, text: str, is_titled: bool) -> bool:

@@ -93,7 +93,10 @@ DELAYED = re.compile("|".join(DELAYED_SUBJECTS.values()), re.IGNORECASE)
 DELAYS = re.compile(DELAY_PHRASES)
 FINAL = re.compile(FINAL_PHRASES, re.IGNORECASE)
 #: A report of what went well.
-SUCCEEDED = re.compile(r"\b(success(ful(ly)?)?|relay(ed)?|remis avec succès|erfolgreich)\b", re.IGNORECASE)
+SUCCEEDED = re.compile(
+    r"\W*(successful|delivery (status )?(notification|report)\W{1,3}(success|relay)|remis avec succès|erfolgreich)",
+    re.IGNORECASE,
+)
 #: What stands before the reason in a subject.
 _BEFORE_REASON = re.compile(r"^[^:]{1,40}:\s*(?P<reason>.+)", re.DOTALL)
 _DELIVERY = re.compile(

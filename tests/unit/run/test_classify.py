@@ -73,9 +73,9 @@ def test_a_maildir_or_a_folder_is_read_mail_by_mail(tmp_path: Path, folders: tup
     ("text", "kind", "verdict", "about"),
     [
         ("550 5.1.1 User unknown", "bounce", "hard", "recipient"),
-        ("452 4.2.2 Mailbox full", "delay", "soft", "recipient"),
+        ("452 4.2.2 Mailbox full", "delay", "soft", "mailbox"),
         ("554 5.7.1 Blocked using zen.spamhaus.org", "bounce", "none", "sender"),
-        ("5.1.2 Host unknown", "bounce", "hard", "domain"),
+        ("5.1.2 Host unknown", "bounce", "hard", "host"),
     ],
 )
 def test_one_reply_is_a_line(text: str, kind: str, verdict: str, about: str) -> None:
