@@ -223,7 +223,7 @@ def test_every_command_is_in_the_table() -> None:
     assert set(commands(cli.main)) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("words", list(COMMANDS))
+@pytest.mark.parametrize("words", [name for name in COMMANDS if name != "classify"])  # which asks for no setting
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
