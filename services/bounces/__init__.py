@@ -10,13 +10,15 @@ Promises:  250 to the final dot only after the facts are stored or the mail is k
            address. Nobody can make a fact about a message without an address that we signed, or its Message-ID
            together with its recipient.
 
-    smtp.py ──→ bounces.py ──→ verdict.py ──→ dsn.py          RFC 3464, 6533: delivery reports
-                  │    │                 ├──→ arf.py          RFC 5965: feedback reports
-                  │    ╰─→ facts.py      ├──→ prose.py        bounces of programs that know no RFC
+    smtp.py ──→ bounces.py ──→ verdict.py ──→ findings.py      each recipient of a report
+                  │    │                 │      ├──→ dsn.py         RFC 3464, 6533: its fields
+                  │    ╰─→ facts.py      │      ╰──→ prose.py       its text: copies.py, subjects.py, sentences.py
+                  │                      ├──→ arf.py          RFC 5965: feedback reports
                   │                      ├──→ auto_reply.py   RFC 3834 and what there was before
                   ↓                      ├──→ author.py       a mail system or a person
-              ══bus══→ events            ╰──→ mail.py         bytes → fields and parts
+              ══bus══→ events            ╰──→ mail.py         bytes → fields and parts (charsets.py)
               kept.py ←── http.py                             the mail that nobody understood
+                               classified.py                  the same questions for the console's `classify`
 
 What a reply says about an address is not decided here: the relay asks the same question (`shared/words/replies.py`).
 """

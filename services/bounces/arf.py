@@ -20,7 +20,7 @@ from itertools import chain, islice
 import msgspec
 
 from services.bounces.dsn import original
-from services.bounces.mail import Fields, Mail, addresses
+from services.bounces.mail import Fields, Mail, addresses, parse_blocks
 from shared.words import ids
 
 #: What a report may say of the message (RFC 5965 section 7.3), and whether that is a complaint. An unknown type is read
@@ -32,11 +32,25 @@ TYPES = {
     "other": True,
     "miscategorized": True,
     "opt-out": True,
+    "opt-out-list": True,
     "not-spam": False,
     "auth-failure": False,
 }
-#: Reports of before RFC 5965: subject and nothing but the returned message. (Outlook.com's junk mail reporting.)
-PLAIN_REPORT_SUBJECTS = (r"complaint about message from",)
+#: Reports of before RFC 5965: subject and nothing but the returned message (Outlook.com's junk mail reporting, AOL's
+#: first loop, SpamCop's like), and who writes them whatever the subject is.
+PLAIN_REPORT_SUBJECTS = (
+    r"complaint about message from", r"client tos notification", r"e-?mail feedback report",
+    r"\[?(abuse|spam) (report|complaint)",
+)  # fmt: skip
+PLAIN_REPORTERS = frozenset(
+    (
+        "staff@hotmail.com",
+        "scomp@aol.net",
+        "scomp@aol.com",
+        "complaints@email-abuse.amazonses.com",
+        "abuse-report@aol.com",
+    )
+)
 
 #: Our mail has one recipient, which a provider may repeat in its own fields; a list of guesses is longer.
 MAX_RECIPIENTS = 3
@@ -49,6 +63,7 @@ _FEEDBACK_ID = re.compile(r"f-[0-9a-v]{39}", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"<?([0-9a-v]{20}\.[0-9]{1,10})((?:\.[0-9a-v]{13})?)@[^\s<>]{1,253}>?", re.IGNORECASE)
 #: `…/u/<token>` in List-Unsubscribe, `…/c/<token>` where a provider quotes a link.
 _TOKEN = re.compile(r"https?://[^\s<>\"/?#]{1,253}(?:/[\w.~-]{1,100}){0,5}/[cou]/([A-Za-z0-9_-]{40,8192})")
+_TYPE = re.compile(r"^feedback-type[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _PLAIN_REPORT = re.compile("|".join(PLAIN_REPORT_SUBJECTS), re.IGNORECASE)
 _RECIPIENT_FIELDS = ("to", "delivered-to", "x-original-to", "x-hmxmroriginalrecipient", "original-recipient")
 
@@ -69,13 +84,28 @@ class Feedback(msgspec.Struct, frozen=True):
 
 def read(mail: Mail) -> Feedback | None:
     """The feedback in this mail, or None if it is not a report of that kind."""
-    part = mail.part("message/feedback-report")
     returned = original(mail)
-    if part is not None and part.blocks and part.blocks[0].get("feedback-type"):
-        return _feedback(mail, part.blocks[0], returned)
-    if returned and _PLAIN_REPORT.match(mail.fields.get("subject")):
-        return _feedback(mail, Fields((("feedback-type", "abuse"),)), returned)
-    return None
+    report = _report(mail)
+    if report:
+        return _feedback(mail, report, returned)
+    senders = addresses(mail.fields.get("from"))
+    is_plain = _PLAIN_REPORT.match(mail.fields.get("subject")) or not PLAIN_REPORTERS.isdisjoint(senders[-1:])
+    return _feedback(mail, Fields((("feedback-type", "abuse"),)), returned) if returned and is_plain else None
+
+
+def _report(mail: Mail) -> Fields:
+    """The fields of the report, empty if there are none: in a part of their own, or in a text where that went missing.
+    A part that says no type is a complaint, for that is what such parts are for."""
+    part = mail.part("message/feedback-report")
+    blocks = part.blocks if part is not None else ()
+    if mail.report_type == "feedback-report" and not blocks:
+        texts = (one.text for one in mail.parts if one.content_type.startswith("text/"))
+        blocks = tuple(block for text in texts if _TYPE.search(text) for block in parse_blocks(text))
+    pairs = tuple(pair for block in blocks for pair in block.pairs)
+    fields = Fields(pairs)
+    if fields.get("feedback-type") or not (fields.get("user-agent") and fields.get("version")):
+        return fields if fields.get("feedback-type") else Fields()
+    return Fields((("feedback-type", "abuse"), *pairs))
 
 
 def signed_names(fields: Fields) -> list[str]:

@@ -8,15 +8,29 @@ or a client's, whoever seems to send it.
 
 import re
 
+from services.bounces import subjects
 from services.bounces.mail import Mail, addresses
 
 #: Local parts from which mail systems write.
 DAEMONS = (
     r"mailer[-_.]?daemon", r"mail[-_.]?daemon", r"smtp[-_.]?daemon", r"mdaemon", r"daemon", r"postmaster",
     r"mail[-_.]?router", r"mail[-_.]?system", r"(double[-_.]?)?bounces?", r"microsoftexchange[0-9a-f]{32}",
+    r"post[-_.]master", r"mail[-_.]?deliver(y|er)?([-_.]?(sub)?system)?", r"mail[-_.]?admin(istrator)?", r"mailer",
+    r"mail[-_.]?notification", r"ndr", r"dsn", r"mailgate", r"postoffice",
 )  # fmt: skip
 #: Display names that no person has.
-DAEMON_NAMES = r"mail delivery (sub)?system|mailer[- ]?daemon|courier mail server\b"
+DAEMON_NAMES = (
+    r"mail deliver(y|er)? (sub)?-?system|mailer[- ]?daemon|courier mail server\b|mail administrator"
+    r"|system administrator"
+    r"|mail delivery service|delivery subsystem|internet mail delivery|mail deliver system|content-filter at\b"
+    r"|interscan"
+    r"|systemadministrator|administrateur (du )?système|amministratore di sistema|administrador del sistema"
+    r"|mail router\b"
+    r"|microsoft exchange|mail transport|mail system\b|email delivery|e-?mail system|mail gateway"
+    r"|系统退信"
+)
+#: Fields that no person's mail has.
+MACHINE_FIELDS = ("x-failed-recipients", "x-ms-exchange-message-is-ndr", "x-mx-bounce")
 #: What clients put before the subject of an answer or a forward, by language.
 REPLY_PREFIXES = {
     "en": r"re|fwd?|fw",
@@ -36,7 +50,7 @@ REPLY_PREFIXES = {
 }
 
 _DAEMON = re.compile("|".join(DAEMONS), re.IGNORECASE)
-_DAEMON_NAME = re.compile(rf"[\s\"']{{0,5}}(?:{DAEMON_NAMES})", re.IGNORECASE)
+_DAEMON_NAME = re.compile(rf"[\s\"'<]{{0,5}}(?:{DAEMON_NAMES})", re.IGNORECASE)
 _BARE_DAEMON = re.compile(rf"[\s<\"']{{0,5}}(?:{'|'.join(DAEMONS)})(?:[@>\s\"']|$)", re.IGNORECASE)
 # `[EXT] Re:`, `RE[2]:`, `Re (3) :`, `Re^2:`, and the colon of East Asian input methods.
 _REPLY = re.compile(
@@ -48,7 +62,17 @@ _REPLY = re.compile(
 
 def is_program(mail: Mail, null_reverse_path: bool) -> bool:
     """Whether a mail system wrote it. `null_reverse_path`: the envelope sender is empty."""
-    return (null_reverse_path or is_from_daemon(mail)) and not is_reply(mail)
+    return (null_reverse_path or is_from_daemon(mail) or _is_machine(mail)) and not is_reply(mail)
+
+
+def _is_machine(mail: Mail) -> bool:
+    """Whether it says by a field that it is one, under a subject that no answer has."""
+    if mail.fields.has(MACHINE_FIELDS):
+        return True
+    submitted = mail.fields.get("auto-submitted").lower()
+    if not submitted.startswith("auto-") or mail.fields.get("in-reply-to"):
+        return False
+    return subjects.FAILED.match(mail.fields.get("subject")) is not None
 
 
 def is_from_daemon(mail: Mail) -> bool:

@@ -27,10 +27,11 @@ from typing import Literal
 
 import msgspec
 
-from services.bounces import arf, author, auto_reply, dsn, prose
+from services.bounces import arf, author, auto_reply, dsn, findings, prose
 from services.bounces.arf import Feedback
+from services.bounces.findings import Finding
 from services.bounces.mail import Mail
-from shared.words.replies import Classification, Kind, classify
+from shared.words.replies import Kind
 from shared.words.verp import UNSUBSCRIBE_SUBJECT
 
 #: What kind of address the mail was sent to: a return path, one to leave or to complain by, or one of our fixed ones.
@@ -45,9 +46,6 @@ LEAVING_SUBJECTS = re.compile(
 )
 #: Field and value (a pattern) of clients' buttons.
 BUTTON_FIELDS = (("x-apple-unsubscribe", re.compile(r"true|yes|1", re.IGNORECASE)),)
-
-#: Characters of a diagnostic that go on with the event: a reply has 512 a line, and some have many lines.
-MAX_REPLY_CHARS = 1_000
 
 
 class Failed(msgspec.Struct, frozen=True):
@@ -105,13 +103,13 @@ def judge(mail: Mail, to: Addressed, null_reverse_path: bool) -> Verdict:
     if to == "feedback":
         feedback = arf.read(mail)
         return _feedback(feedback) if feedback is not None else Unrecognised("to_feedback_address")
-    if (report := dsn.read(mail)) is not None and _is_programs(mail, null_reverse_path):
-        return _report(report, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
     if (feedback := arf.read(mail)) is not None:
         return _feedback(feedback)
-    if to != "fixed" and (told := prose.read(mail, null_reverse_path)) is not None:
-        return _prose(told) if to == "bounce" else Unrecognised("report_to_unsubscribe")
+    # In prose alone a report names no message of ours, which one to a fixed address has to.
+    has_fields = dsn.read(mail) is not None
     automatic = auto_reply.read(mail, null_reverse_path)
+    if (has_fields or (to != "fixed" and not is_letter(automatic))) and (found := reported(mail, null_reverse_path)):
+        return _found(found, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
     is_button = to == "unsubscribe" and _is_button(mail, automatic)
     if automatic is not None and to != "fixed" and not is_button:
         return Automatic(automatic.kind, automatic.subject[:200])
@@ -120,8 +118,22 @@ def judge(mail: Mail, to: Addressed, null_reverse_path: bool) -> Verdict:
     if to == "unsubscribe":
         if null_reverse_path:
             return Unrecognised("null_sender")
-        return Leaves() if is_button or not (report or prose.is_quoted(mail)) else Unrecognised("report_to_unsubscribe")
+        return (
+            Leaves()
+            if is_button or not (has_fields or prose.is_quoted(mail))
+            else Unrecognised("report_to_unsubscribe")
+        )
     return Unrecognised("not_a_report" if to == "bounce" else "to_fixed_address")
+
+
+def is_letter(automatic: auto_reply.AutoReply | None) -> bool:
+    """Whether it is sure to be no bounce in prose: who asks for proof, or confirms a reading, may speak of delivery."""
+    return automatic is not None and automatic.kind in ("challenge", "read_receipt")
+
+
+def reported(mail: Mail, null_reverse_path: bool) -> tuple[Finding, ...]:
+    """What a mail system's report says of each recipient; empty if this is none."""
+    return findings.read(mail, null_reverse_path, _is_programs(mail, null_reverse_path))
 
 
 def _is_programs(mail: Mail, null_reverse_path: bool) -> bool:
@@ -135,40 +147,27 @@ def _is_programs(mail: Mail, null_reverse_path: bool) -> bool:
 def _is_button(mail: Mail, automatic: auto_reply.AutoReply | None) -> bool:
     """Whether a client or a provider wrote it on a person's word. One that passes over the subject of the link leaves
     it empty; who asks for proof, or confirms a reading, says nothing about leaving."""
-    subject, kind = mail.fields.get("subject").strip(), automatic.kind if automatic is not None else None
-    if kind in ("challenge", "read_receipt"):
+    kind = automatic.kind if automatic is not None else None
+    return is_leaving(mail, automatic) or (not mail.fields.get("subject").strip() and kind == "other")
+
+
+def is_leaving(mail: Mail, automatic: auto_reply.AutoReply | None) -> bool:
+    """Whether a subject asks for nothing but to leave, or a client says that its user does."""
+    if is_letter(automatic):
         return False
-    return (
-        (not subject and kind == "other")
-        or LEAVING_SUBJECTS.match(subject) is not None
-        or any(pattern.fullmatch(mail.fields.get(field).strip()) for field, pattern in BUTTON_FIELDS)
+    return LEAVING_SUBJECTS.match(mail.fields.get("subject").strip()) is not None or any(
+        pattern.fullmatch(mail.fields.get(field).strip()) for field, pattern in BUTTON_FIELDS
     )
 
 
-def _report(report: dsn.Report, mail: Mail) -> Verdict:
-    failed = [recipient for recipient in report.recipients if recipient.action == "failed"]
+def _found(found: tuple[Finding, ...], mail: Mail) -> Verdict:
+    failed = [one for one in found if one.action == "failed"]
     if not failed:
-        return Nothing(report.recipients[0].action)
-    told = prose.reply_in(mail.text) if not any(recipient.diagnostic for recipient in failed) else ""
-    classes = [classify(None, recipient.status, recipient.diagnostic or told) for recipient in failed]
+        return Nothing(found[0].action)
     # Behind an alias some may fail and others not: the address is bad only if all of them say so.
-    worst = next((index for index, found in enumerate(classes) if found.kind != "hard"), 0)
-    kind = "soft" if classes[worst].kind == "hard" and len(failed) < len(report.recipients) else classes[worst].kind
-    recipient = failed[worst]
-    return Failed(
-        kind,
-        classes[worst].reason,
-        (recipient.diagnostic or told or recipient.status or "")[:MAX_REPLY_CHARS],
-        (recipient.remote_mta or report.reporting_mta)[:255],
-        tuple(arf.signed_names(report.original)),
-    )
-
-
-def _prose(told: prose.Told) -> Verdict:
-    if told.delayed:
-        return Nothing("delayed")
-    found = classify(None, None, told.reason) if told.reason else Classification("soft", "undefined")
-    return Failed(found.kind, found.reason, told.reason[:MAX_REPLY_CHARS], "")
+    worst = next((one for one in failed if one.kind != "hard"), failed[0])
+    kind = "soft" if worst.kind == "hard" and len(failed) < len(found) else worst.kind
+    return Failed(kind, worst.reason, worst.reply, worst.host, tuple(arf.signed_names(dsn.original(mail))))
 
 
 def _feedback(feedback: Feedback) -> Verdict:

@@ -10,6 +10,7 @@ from services import catalogue
 from services.console import (
     api_keys,
     consent,
+    classify,
     dead,
     doctor,
     domains,
@@ -143,6 +144,7 @@ for noun in (
     route.route,
     reply.reply,
     rewrite.rewrite,
+    classify.classify,
     trace.trace,
     top.top,
     doctor.doctor,

@@ -3,8 +3,11 @@
 import pytest
 
 from services.bounces import mail, prose
-from services.bounces.prose import PROGRAMS, Program, Told
+from services.bounces.prose import PROGRAMS, Failure, Program, Told
+from shared.words.replies import Classification
 from tests.unit.bounces.parts import sample
+
+UNKNOWN_USER = Classification("hard", "unknown_user")
 
 
 def written(text: str, subject: str = "Hello", sender: str = "ana@example.fr") -> mail.Mail:
@@ -17,9 +20,9 @@ def test_each_program_is_recognised_by_its_example(program: Program) -> None:
 
     assert told is not None
     assert (told.program, told.delayed) == (program.name, False)
-    assert told.reason
-    if "(?P<address>" in program.failure:
-        assert told.address.partition("@")[0] == "ana"
+    [failure] = told.failures
+    assert failure.reason
+    assert failure.address.partition("@")[0] in ("ana", "")
 
 
 @pytest.mark.parametrize("program", PROGRAMS[:-1], ids=lambda program: program.name)
@@ -47,7 +50,7 @@ def test_the_reason_is_what_the_text_says_about_the_address(name: str, reason: s
     told = prose.read(mail.read(sample(name)), null_reverse_path=True)
 
     assert told is not None
-    assert told.reason == reason
+    assert [failure.reason for failure in told.failures] == [reason]
 
 
 @pytest.mark.parametrize("name", ["exim-delayed.eml", "postfix-delayed.eml"])
@@ -66,7 +69,7 @@ def test_what_our_own_mail_says_in_the_copy_is_not_read() -> None:
 
     told = prose.read(written(text), null_reverse_path=True)
 
-    assert told == Told("qmail", False, "Sorry, no mailbox here. (#5.1.1)", "ana@example.fr")
+    assert told == Told("qmail", False, (Failure("ana@example.fr", "Sorry, no mailbox here. (#5.1.1)", UNKNOWN_USER),))
 
 
 def test_a_person_who_quotes_a_reply_is_no_mail_system() -> None:
@@ -87,7 +90,7 @@ def test_a_daemon_who_speaks_of_something_else_is_no_bounce() -> None:
 def test_the_last_row_reads_what_no_program_wrote(subject: str) -> None:
     told = prose.read(written("Ana is gone.\n550 5.1.1 User unknown\n", subject), null_reverse_path=True)
 
-    assert told == Told("any", False, "550 5.1.1 User unknown")
+    assert told == Told("any", False, (Failure("", "550 5.1.1 User unknown", UNKNOWN_USER),))
 
 
 def test_a_failure_without_a_reason_is_a_failure() -> None:
