@@ -1,7 +1,8 @@
 """bounces: what comes back by mail becomes facts.
 
-Reads:     SMTP at the return path (`bounces.host`, `bounces.port`): signed addresses b-…, u-… and f-…, and postmaster@,
-           abuse@, fbl@ at `bounces.domain`. In Redis the jobs' records: whose a message is, and who its recipient.
+Reads:     mail at the return path, by SMTP with STARTTLS (`bounces.host`, `bounces.port`), LMTP, a Maildir, and HTTP:
+           signed addresses b-…, u-… and f-…, and postmaster@, abuse@, fbl@ at `bounces.domain`. In Redis the jobs'
+           records: whose a message is, and who its recipient.
 Writes:    events Bounced (late), Complained, Unsubscribed (by mail), AutoReplied; kept mail.
 Owns:      parsing of reports, the tables of wordings, the mail kept for inspection.
 Promises:  250 to the final dot only after the facts are stored or the mail is kept; else 451, and the same mail
@@ -10,13 +11,15 @@ Promises:  250 to the final dot only after the facts are stored or the mail is k
            address. Nobody can make a fact about a message without an address that we signed, or its Message-ID
            together with its recipient.
 
-    smtp.py ──→ bounces.py ──→ verdict.py ──→ dsn.py          RFC 3464, 6533: delivery reports
-                  │    │                 ├──→ arf.py          RFC 5965: feedback reports
-                  │    ╰─→ facts.py      ├──→ prose.py        bounces of programs that know no RFC
-                  │                      ├──→ auto_reply.py   RFC 3834 and what there was before
-                  ↓                      ├──→ author.py       a mail system or a person
-              ══bus══→ events            ╰──→ mail.py         bytes → fields and parts
-              kept.py ←── http.py                             the mail that nobody understood
+    smtp.py (SMTP, LMTP), maildir.py, inbound.py (HTTP)
+      ↓ ways.py
+    bounces.py ──→ verdict.py ──→ dsn.py          RFC 3464, 6533: delivery reports
+      │    │                 ├──→ arf.py          RFC 5965: feedback reports
+      │    ╰─→ facts.py      ├──→ prose.py        bounces of programs that know no RFC
+      │                      ├──→ auto_reply.py   RFC 3834 and what there was before
+      ↓                      ├──→ author.py       a mail system or a person
+    ══bus══→ events          ╰──→ mail.py         bytes → fields and parts
+    kept.py ←── http.py                           the mail that nobody understood
 
 What a reply says about an address is not decided here: the relay asks the same question (`shared/words/replies.py`).
 """
