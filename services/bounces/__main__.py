@@ -13,9 +13,11 @@ from services.bounces.smtp import Listener, LmtpListener
 from services.settings import read
 from shared.net.places import place_of
 from shared.process import master_secret
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import known_secret, start
 from shared.redis.recipients import Recipients
+from shared.redis.return_paths import KnownReturnPaths
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 
@@ -27,6 +29,7 @@ async def main(life: Lifecycle) -> None:
     life.also_reload(certificate)
     secret = master_secret.load(settings)
     client = start.connect(life)
+    known = KnownReturnPaths(client, now_ms)
     bounces = wiring.bounces(
         settings,
         client,
@@ -34,6 +37,7 @@ async def main(life: Lifecycle) -> None:
         Recipients(client, settings.redis.partitions),
         VerpKeys(secret.current, secret.previous),
         TokenKeys(secret.current, secret.previous),
+        known,
     )
     listener = Listener(
         bounces,
@@ -66,6 +70,7 @@ async def main(life: Lifecycle) -> None:
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
+        life.spawn(known.run(life.stopping), "return paths")
         for one in listeners:
             await one.open()
             life.push_close(one.close)

@@ -7,6 +7,7 @@ What is believed is what we signed, as by every other way: whose key brings the 
 loop that is known by its network alone is known by SMTP and LMTP, not here: nobody says who brought the mail.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -69,7 +70,9 @@ class Inbound(msgspec.Struct, frozen=True):
     refused: Annotated[list[str], says("Those of the envelope that are none of ours.", ["contact@exemple.fr"])]
 
 
-def routes(bounces: Bounces, max_mail_bytes: int) -> list[api.Route]:
+def routes(bounces: Bounces, max_mail_bytes: int, is_ready: Callable[[], bool] = lambda: True) -> list[api.Route]:
+    """`is_ready`: whether it is known which domains are ours."""
+
     async def take(request: web.Request) -> web.StreamResponse:
         if request.content_type not in MEDIA:
             raise Problem("unsupported_media_type", f"expected {' or '.join(MEDIA)}, got {request.content_type[:100]}")
@@ -83,6 +86,8 @@ def routes(bounces: Bounces, max_mail_bytes: int) -> list[api.Route]:
         raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")  # the same mail by every way
         header = envelope.fields(raw)
         ours = tuple(one for one in named if bounces.accepts(one)) if named else _read_for(header, bounces)
+        if not is_ready():
+            raise Problem("unavailable", "which addresses are ours is not known yet", headers={"Retry-After": "1"})
         if not ours:
             raise Problem("unknown_recipient", "no address of the envelope is one of ours")
         sender = envelope.sender(header) if sender is None else sender.strip("<>")

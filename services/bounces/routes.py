@@ -4,10 +4,15 @@ from services.bounces import http, inbound, wiring
 from services.bounces import settings as own
 from services.bounces.kept import KeptMails
 from shared.http.parts import Mounted, Parts
+from shared.redis.return_paths import KnownReturnPaths
 
 
 def routes(parts: Parts) -> Mounted:
     mine = parts.settings.of(own.Bounces)
-    bounces = wiring.bounces(parts.settings, parts.client, parts.publisher, parts.recipients, parts.verp, parts.tokens)
+    known = KnownReturnPaths(parts.client, parts.now_ms)
+    bounces = wiring.bounces(
+        parts.settings, parts.client, parts.publisher, parts.recipients, parts.verp, parts.tokens, known
+    )
     kept = http.routes(KeptMails(parts.client, parts.now_ms))
-    return Mounted([*kept, *inbound.routes(bounces, mine.max_mail_bytes)], max_body_bytes=mine.max_mail_bytes)
+    brought = inbound.routes(bounces, mine.max_mail_bytes, lambda: known.is_read)
+    return Mounted([*kept, *brought], max_body_bytes=mine.max_mail_bytes, run=known.run)

@@ -9,6 +9,7 @@ from shared.process.settings import Settings
 from shared.redis.bus import Publisher
 from shared.redis.recipients import Recipients
 from shared.redis.redis import Client
+from shared.redis.return_paths import KnownReturnPaths
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 
@@ -20,12 +21,14 @@ def bounces(
     recipients: Recipients,
     verp: VerpKeys,
     tokens: TokenKeys,
+    known: KnownReturnPaths,
 ) -> Bounces:
-    """Asks nothing of Redis yet."""
+    """`known` are the domains that tenants have. Asks nothing of Redis yet."""
     mine = settings.of(own.Bounces)
+    ours = mine.domain.lower()
     return Bounces(
         verp,
-        lambda domain: domain == mine.domain.lower(),
+        lambda domain: domain == ours or domain in known,
         recipients,
         publisher,
         KeptMails(client, now_ms),

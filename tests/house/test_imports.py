@@ -187,6 +187,7 @@ EDGES: dict[str, set[str]] = {
     "shared/net/server.py": {"aiohttp", "asyncio", "secrets"},
     "shared/net/web.py": {"aiohttp", "asyncio", "socket"},
     "shared/process/settings.py": {"os"},
+    "shared/redis/return_paths.py": {"asyncio"},
     "shared/redis/watch.py": {"asyncio"},
     "shared/process/together.py": {"asyncio"},
     "shared/redis/start.py": {"os", "secrets", "socket", "time"},
