@@ -366,6 +366,13 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Ways in",
+                "By which way does mail come back, and is it stored?",
+                "sum by (way, outcome) (rate(estafette_bounces_received_total[5m]))",
+                "{{way}} {{outcome}}",
+                "ops",
+            ),
+            Panel(
                 "Found in it",
                 "What was found in received mail?",
                 "sum by (fact, reason) (rate(estafette_bounces_facts_total[5m]))",

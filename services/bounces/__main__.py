@@ -1,19 +1,23 @@
-"""Starts the SMTP listener of the return path. Its routes are mounted by the process of all routes."""
+"""Starts what takes mail in: the SMTP listener of the return path, and LMTP and a Maildir where settings name them. Its
+routes are mounted by the process of all routes."""
 
 import time
+from pathlib import Path
 
-from services.bounces import loops
 from services.bounces import settings as own
-from services.bounces.bounces import Bounces
-from services.bounces.kept import KeptMails
+from services.bounces import wiring
+from services.bounces.certificate import Certificate
+from services.bounces.maildir import Maildir
 from services.bounces.misses import Misses
-from services.bounces.smtp import Listener
+from services.bounces.smtp import Listener, LmtpListener
 from services.settings import read
+from shared.net.places import place_of
 from shared.process import master_secret
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import known_secret, start
 from shared.redis.recipients import Recipients
+from shared.redis.return_paths import KnownReturnPaths
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 
@@ -21,18 +25,19 @@ from shared.words.verp import VerpKeys
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     mine = settings.of(own.Bounces)
+    certificate = Certificate(settings)
+    life.also_reload(certificate)
     secret = master_secret.load(settings)
     client = start.connect(life)
-    publisher = start.publisher(client, settings)
-    bounces = Bounces(
-        VerpKeys(secret.current, secret.previous),
-        lambda domain: domain == mine.domain.lower(),
+    known = KnownReturnPaths(client, now_ms)
+    bounces = wiring.bounces(
+        settings,
+        client,
+        start.publisher(client, settings),
         Recipients(client, settings.redis.partitions),
-        publisher,
-        KeptMails(client, now_ms),
-        now_ms,
-        tokens=TokenKeys(secret.current, secret.previous),
-        is_loop=loops.Loops(mine.feedback_loops).include,
+        VerpKeys(secret.current, secret.previous),
+        TokenKeys(secret.current, secret.previous),
+        known,
     )
     listener = Listener(
         bounces,
@@ -44,16 +49,37 @@ async def main(life: Lifecycle) -> None:
         misses=Misses(time.monotonic, mine.max_misses_per_peer),
         max_mail_bytes=mine.max_mail_bytes,
         command_timeout_s=mine.command_timeout_seconds,
+        tls=certificate.context,
     )
+    listeners: list[Listener | LmtpListener] = [listener]
+    if mine.lmtp:
+        listeners.append(
+            LmtpListener(
+                bounces,
+                place_of(mine.lmtp),
+                hostname=mine.domain,
+                max_sessions=mine.max_sessions,
+                max_mail_bytes=mine.max_mail_bytes,
+                command_timeout_s=mine.command_timeout_seconds,
+            )
+        )
+    maildir = None
+    if mine.maildir:
+        maildir = Maildir(bounces, Path(mine.maildir), max_mail_bytes=mine.max_mail_bytes, keep=mine.maildir_keep)
     life.keep_serving()
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
-        await listener.open()
-        life.push_close(listener.close)
+        life.spawn(known.run(life.stopping), "return paths")
+        for one in listeners:
+            await one.open()
+            life.push_close(one.close)
+        if maildir is not None:
+            life.spawn(maildir.run(life.stopping), "maildir")
         life.ready()
         await life.stopping.wait()
-        await listener.close()
+        for one in listeners:
+            await one.close()
 
 
 if __name__ == "__main__":

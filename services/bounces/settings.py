@@ -8,7 +8,26 @@ from shared.process.settings import AgreedBounces, Networks, NotNegative, Positi
 
 
 class Bounces(AgreedBounces, frozen=True, kw_only=True):
-    CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {"feedback_loops": setting_checks.networks}
+    CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {
+        "feedback_loops": setting_checks.networks,
+        "certificate": setting_checks.file,
+        "key": setting_checks.file,
+        "lmtp": setting_checks.socket_place,
+        "maildir": setting_checks.file,
+    }
+
+    #: What STARTTLS shows to hosts that bring mail, PEM: the certificate with those above it. Empty: one is made at
+    #: each start, which keeps out who listens and convinces nobody who looks. Read again at SIGHUP.
+    certificate: str = ""
+    #: Its key; empty: it stands in the same file. Read again at SIGHUP.
+    key: str = ""
+    #: Where a mail server of yours brings mail by LMTP: `host:port`, or `unix:/path` of a socket; empty: nowhere.
+    #: Whoever reaches it is believed when it says who brought the mail (XFORWARD).
+    lmtp: str = ""
+    #: A Maildir in which mail is dropped; empty: none. What is stored is taken away, what is none goes to its `bad`.
+    maildir: str = ""
+    #: Whether what is stored goes to `cur` there, instead of being removed.
+    maildir_keep: bool = False
 
     #: Advertised by SIZE. A report returns the message at most once.
     max_mail_bytes: Positive = 10 * 1024 * 1024

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from services.console.session import day, fail, with_redis
+from services.console.session import day, fail, in_force, with_redis
 from shared.process.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.redis.sending_domains import LookUp, SendingDomains
-    from shared.words.sending_domain import SendingDomain
+    from shared.redis.sending_domains import Inspect, LookUp, SendingDomains
+    from shared.words.sending_domain import DnsRecord, SendingDomain
 
 #: How a domain came to be its tenant's, in `domains list`.
 _STANDINGS = {"verified": "added", "pending": "waits", "by_use": "taken by use", "taken_back": "taken back"}
@@ -52,6 +52,20 @@ def _give(tenant: str | None, domain: str) -> None:
     _print_records(added)
 
 
+@domains.command("returns")
+@click.argument("domain")
+@click.argument("name")
+@click.option("--tenant", default=None, help="Whose; its owner's if left out.")
+def return_by(domain: str, name: str, tenant: str | None) -> None:
+    """Let the mail of a domain come back to NAME, a name of the same organisation, so that SPF aligns; `-`: to the
+    installation's. It is used while DNS leads mail to it to us."""
+    own = "" if name == "-" else name
+    changed = _with_domain(domain, tenant, lambda store, owner, *_: store.returns.set(owner, domain, own))
+    if changed.return_path:
+        click.echo(f"publish; then: estafette domains check {changed.domain}", err=True)
+    _print_records(changed)
+
+
 @domains.command("list")
 @click.option("--tenant", default=None, help="Only that tenant's.")
 def list_domains(tenant: str | None) -> None:
@@ -89,7 +103,9 @@ def take_domain(domain: str) -> None:
 def check_domain(domain: str, tenant: str | None) -> None:
     """Ask DNS for the records of a domain and print what it shows. One that waits is its tenant's if it shows
     them. Exit code 1 if a record is missing, or is another."""
-    checked = _with_domain(domain, tenant, lambda store, owner, look_up: store.check(owner, domain, look_up))
+    checked = _with_domain(
+        domain, tenant, lambda store, owner, look_up, inspect: store.check(owner, domain, look_up, inspect)
+    )
     waits = f", waits for {checked.waits_for}" if checked.waits_for else ""
     click.echo(f"; {checked.domain} of {checked.tenant or 'the installation'}: {checked.standing}{waits}")
     if lacking := _print_records(checked):
@@ -103,7 +119,7 @@ def check_domain(domain: str, tenant: str | None) -> None:
 def rotate_domain(domain: str, tenant: str | None) -> None:
     """Make new DKIM keys of a domain and print their records: publish them, then activate. Until then the former keys
     sign."""
-    rotated = _with_domain(domain, tenant, lambda store, owner, _: store.rotate(owner, domain))
+    rotated = _with_domain(domain, tenant, lambda store, owner, *_: store.rotate(owner, domain))
     click.echo(f"publish the waiting records; then: estafette domains activate {rotated.domain}", err=True)
     _print_records(rotated)
 
@@ -119,7 +135,9 @@ def activate_domain(domain: str, tenant: str | None, force: bool) -> None:
 
     try:
         activated = _with_domain(
-            domain, tenant, lambda store, owner, look_up: store.activate(owner, domain, None if force else look_up)
+            domain,
+            tenant,
+            lambda store, owner, look_up, _: store.activate(owner, domain, None if force else look_up),
         )
     except NotPublished as error:
         fail("\n".join(["not activated:", *(f"  {record}: {what}" for record, what in error.faults)]))
@@ -165,12 +183,16 @@ def _with_domains(work: Callable[["SendingDomains"], Awaitable[T]]) -> T:
 def _with_domain(
     domain: str,
     tenant: str | None,
-    work: Callable[["SendingDomains", str, "LookUp"], Awaitable["SendingDomain"]],
+    work: Callable[["SendingDomains", str, "LookUp", "Inspect"], Awaitable["SendingDomain"]],
 ) -> "SendingDomain":
     """Does `work` for this tenant's domain or claim, or for the domain's owner, whoever that is."""
     from shared.net import dns
+    from shared.net.return_paths import ReturnPathChecks
 
     async def working(client: Any, settings: Settings) -> "SendingDomain":
+        def ask() -> dns.Resolver:
+            return dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
+
         async def look_up(names: Sequence[str]) -> Mapping[str, Sequence[str] | None]:
             return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
 
@@ -179,7 +201,8 @@ def _with_domain(
         if found is None:
             whose = "nobody's sending domain" if tenant is None else f"not among the sending domains of {tenant}"
             raise LookupError(f"{domain} is {whose}")
-        return await work(store, found.tenant, look_up)
+        inspect = ReturnPathChecks(settings.bounces.domain, ask, lambda: time.time_ns() // 1_000_000)
+        return await work(store, found.tenant, look_up, inspect)
 
     return with_redis(working)
 
@@ -188,12 +211,23 @@ def _print_records(domain: "SendingDomain") -> list[str]:
     """As a zone file has them, each under a comment. The names of those that DNS does not show as they are."""
     from shared.words.sending_domain import records
 
-    lacking = []
-    for record in records(domain, time.time_ns() // 1_000_000):
+    listed = records(domain, time.time_ns() // 1_000_000, in_force().bounces.domain)
+    aliases = {record.name for record in listed if record.type == "CNAME"}
+    for record in listed:
         until = f" until {record.keep_until}" if record.keep_until else ""
         asked = f" ({record.checked_at})" if record.checked_at else ""
         click.echo(f"; {record.key or 'policy'}{until} · in DNS: {record.dns}{asked} {record.detail}".rstrip())
-        click.echo(f'{record.name}. {record.type} "{record.value}"')
-        if record.dns != "published":
-            lacking.append(record.name)
-    return lacking
+        # Nothing stands beside an alias (RFC 1034 section 3.6.2).
+        instead = (
+            "; with an MX record instead of the alias: " if record.type == "TXT" and record.name in aliases else ""
+        )
+        click.echo(f"{instead}{record.name}. {record.type} {_in_zone(record)}")
+    return [record.name for record in listed if record.dns != "published"]
+
+
+def _in_zone(record: "DnsRecord") -> str:
+    """A text in strings of 255 characters at most (RFC 1035 section 3.3)."""
+    if record.type != "TXT":
+        return record.value
+    pieces = [record.value[at : at + 255] for at in range(0, len(record.value), 255)]
+    return " ".join(f'"{piece}"' for piece in pieces)

@@ -38,6 +38,8 @@ def settings(markdown: bool, check: bool) -> None:
 def _check() -> None:
     """All that a start or a SIGHUP would refuse, a line each on standard error, and exit code 1."""
     from services import settings as joined
+    from services.bounces import certificate
+    from services.bounces import settings as bounces
     from services.relay import files
     from shared.process import coherence
 
@@ -45,12 +47,20 @@ def _check() -> None:
         found = joined.read()
         coherence.refuse(found)
         files.read(found)
+        certificate.check(found)
     except SettingsError as error:
         for fault in error.faults:
             click.echo(fault, err=True)
         raise SystemExit(1) from None
     for doubt in (one.text for one in coherence.findings(found) if not one.fatal):
         click.echo(f"doubtful: {doubt}", err=True)
-    named = (settings_module.settings_file(os.environ), found.relay.shaping_file, found.relay.egress_file)
+    own = found.of(bounces.Bounces)
+    named = (
+        settings_module.settings_file(os.environ),
+        found.relay.shaping_file,
+        found.relay.egress_file,
+        own.certificate,
+        own.key,
+    )
     looked_at = ", ".join(str(file) for file in named if file)
     click.echo(f"right: {looked_at or 'there are no files, and so all is as it comes'}")

@@ -16,7 +16,7 @@ from shared.http import api, paging
 from shared.mail import dkim_rotation
 from shared.mail.dkim_rotation import NothingWaiting, NotPublished
 from shared.mail.domain_names import InvalidDomain
-from shared.redis.sending_domains import DomainHeld, DomainTaken, LookUp, SendingDomains
+from shared.redis.sending_domains import DomainHeld, DomainTaken, Inspect, LookUp, SendingDomains
 from shared.words import quotas
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
@@ -28,6 +28,15 @@ class NewDomain(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The domain that shall be added."""
 
     domain: Annotated[str, says("Its name: what stands after the @ of `from`.", "exemple.fr")]
+    return_path: Annotated[
+        str | None,
+        says(
+            "A name of the same organisation for the return paths of its mail, so that SPF aligns; used while DNS "
+            'leads mail to it to us. `""`: that of the installation; null: as it is, and at first that.',
+            "bounces.exemple.fr",
+            None,
+        ),
+    ] = None
 
 
 class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +70,10 @@ class Domain(msgspec.Struct, frozen=True):
     rotating: Annotated[bool, says("Whether new keys wait for their records.", False)]
     created_at: Annotated[str, says("When it was added.", "2026-01-31T09:05:00.123Z")]
     records: Annotated[list[DnsRecord], says("The records to publish, and what DNS showed of each.")]
+    return_path: Annotated[
+        str | None,
+        says("Where its mail comes back to while DNS leads it to us; null: the installation's.", "bounces.exemple.fr"),
+    ]
 
 
 class GivenDomain(Domain, frozen=True):
@@ -93,9 +106,13 @@ def routes(
     look_up: LookUp,
     now_ms: Callable[[], int],
     defaults: Mapping[str, int] | None = None,
+    *,
+    bounce_domain: str = "",
+    inspect: Inspect | None = None,
 ) -> list[api.Route]:
-    """`defaults`: the quotas of a tenant that has none of its own; None: there are none."""
-    handlers = _Routes(store, tenants, look_up, now_ms, defaults)
+    """`defaults`: the quotas of a tenant that has none of its own; None: there are none. `bounce_domain` is that of the
+    installation's return paths, `inspect` has DNS asked for a tenant's."""
+    handlers = _Routes(store, tenants, look_up, now_ms, defaults, bounce_domain, inspect)
     return [
         api.Route(
             "POST",
@@ -104,7 +121,7 @@ def routes(
             "Add a sending domain; its DKIM keys are made here, and it waits until DNS shows whose it is",
             scope="admin",
             body=NewDomain,
-            examples={"application/json": {"domain": "exemple.fr"}},
+            examples={"application/json": {"domain": "exemple.fr", "return_path": "bounces.exemple.fr"}},
             name="add_domain",
             tag="domains",
             answers={201: Domain, 200: Domain},
@@ -214,7 +231,11 @@ class _Routes:
         look_up: LookUp,
         now_ms: Callable[[], int],
         defaults: Mapping[str, int] | None,
+        bounce_domain: str,
+        inspect: Inspect | None,
     ) -> None:
+        self._bounce_domain = bounce_domain
+        self._inspect = inspect
         self._defaults = defaults
         self._store = store
         self._tenants = tenants
@@ -223,10 +244,17 @@ class _Routes:
 
     async def add(self, request: web.Request) -> web.StreamResponse:
         wanted = await api.read_json(request, NewDomain)
+        if wanted.return_path:
+            try:
+                self._store.returns.normalised(wanted.return_path, wanted.domain)
+            except InvalidDomain as error:
+                raise Problem("invalid_domain", str(error), [Fault("$.return_path", str(error))]) from None
         try:
             domain, new = await self._store.add(_tenant(request), wanted.domain, self._most(request))
         except InvalidDomain as error:
             raise Problem("invalid_domain", str(error), [Fault("$.domain", str(error))]) from None
+        if wanted.return_path is not None:
+            domain = await self._store.returns.set(domain.tenant, domain.domain, wanted.return_path)
         location = {"Location": f"/v1/domains/{domain.domain}"}
         return api.json_answer(self._shown(domain), 201 if new else 200, location)
 
@@ -255,7 +283,7 @@ class _Routes:
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         with _known(request) as name:
-            domain = await self._store.check(_tenant(request), name, self._look_up)
+            domain = await self._store.check(_tenant(request), name, self._look_up, self._inspect)
         return api.json_answer(self._shown(domain))
 
     async def rotate(self, request: web.Request) -> web.StreamResponse:
@@ -315,7 +343,8 @@ class _Routes:
             domain.selector,
             bool(dkim_rotation.waiting(domain.keys)),
             rfc3339(domain.created_at),
-            records(domain, self._now_ms()),
+            records(domain, self._now_ms(), self._bounce_domain),
+            domain.return_path or None,
         )
 
 

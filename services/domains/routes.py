@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from services.domains import http
 from shared.http.parts import Mounted, Parts
 from shared.net import dns
+from shared.net.return_paths import ReturnPathChecks
 from shared.redis.sending_domains import SendingDomains
 
 
@@ -15,4 +16,18 @@ def routes(parts: Parts) -> Mounted:
         return await dns.texts(names, settings.dns.servers, settings.dns.timeout_ms)
 
     store = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
-    return Mounted(http.routes(store, parts.tenants, look_up, parts.now_ms, settings.quotas.by_name()))
+
+    def ask() -> dns.Resolver:
+        return dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, parts.monotonic)
+
+    ours = settings.bounces.domain
+    routes = http.routes(
+        store,
+        parts.tenants,
+        look_up,
+        parts.now_ms,
+        settings.quotas.by_name(),
+        bounce_domain=ours,
+        inspect=ReturnPathChecks(ours, ask, parts.now_ms),
+    )
+    return Mounted(routes)

@@ -37,6 +37,7 @@ from shared.redis.tenants import Tenants
 from shared.words.erased import ErasureKeys
 from shared.words.quotas import Admission
 from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
 
 #: How long a thread beside the loop keeps the interpreter, in seconds: the loop's turn comes in answers to people.
 SWITCH_S = 0.001
@@ -88,6 +89,7 @@ def parts_of(settings: Settings, client: redis.Client, secret: master_secret.Mas
         publisher=start.publisher(client, settings),
         tenants=Tenants(client),
         tokens=TokenKeys(secret.current, secret.previous),
+        verp=VerpKeys(secret.current, secret.previous),
         recipients=Recipients(client, settings.redis.partitions),
         vault=Vault(secret.current, secret.previous),
         erasure_keys=ErasureKeys(secret.current, secret.previous),

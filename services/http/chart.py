@@ -25,7 +25,7 @@ MARK = (
 #: What the chart sets by itself: where processes listen, what is mounted, where Redis is.
 SET_BY_THE_CHART = re.compile(
     r"(data|secret|metrics)\.\w+|\w+\.(host|port|metrics_port|\w+_files?)|redis\.(url|max_memory_bytes)"
-    r"|http\.ready_urls|tls\.client_(certificate|key)"
+    r"|http\.ready_urls|tls\.client_(certificate|key)|bounces\.(certificate|key|lmtp|maildir)"
 )
 #: By service, the paths of its routes.
 Paths = Mapping[str, Sequence[str]]

@@ -31,6 +31,7 @@ from services.relay.limits.tending import tend
 from services.relay.making.mails import Mails, Origin
 from services.relay.making.making import Making
 from services.relay.making.rendering import Rendering
+from services.relay.making.returning import Returning
 from services.relay.message.retry import Retries, parse_schedule
 from services.relay.relay import Relay
 from services.relay.reload import Reload
@@ -222,7 +223,8 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     engine = program("services.relay.making.rendering")
     sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
-    mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms)
+    returning = Returning(settings.bounces.domain, resolver, clock.now_ms)
+    mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms, returning)
     queues = everybodys.alone() if alone else everybodys
     erased = Erased(client, partitions, ErasureKeys(secret.current, secret.previous))
     relay = main_path(

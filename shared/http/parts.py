@@ -20,6 +20,7 @@ from shared.redis.redis import Client
 from shared.redis.tenants import Tenants
 from shared.words.erased import ErasureKeys
 from shared.words.tokens import TokenKeys
+from shared.words.verp import VerpKeys
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Parts:
     publisher: Publisher
     tenants: Tenants
     tokens: TokenKeys
+    verp: VerpKeys
     recipients: Recipients
     vault: Vault
     erasure_keys: ErasureKeys

@@ -129,16 +129,6 @@ def judge(found: Sequence[str] | None, expected: str, now_ms: int) -> Check:
     return Check("differs", f"{what}; publish {expected}", now_ms) if what else Check("published", "", now_ms)
 
 
-def judge_dmarc(found: Sequence[str] | None, now_ms: int) -> Check:
-    """Whether there is a DMARC policy, whatever it says (RFC 7489 section 6.6.3)."""
-    if found is None:
-        return Check("unavailable", "DNS does not answer", now_ms)
-    policies = [text for text in found if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]
-    if len(policies) == 1:
-        return Check("published", "", now_ms)
-    return Check("differs" if policies else "missing", f"there are {len(policies)} policies; publish one", now_ms)
-
-
 def _difference(found: Mapping[str, str], expected: Mapping[str, str]) -> str:
     """Why a verifier would not take this record for the key; "" if it would."""
     if found.get("v", "DKIM1") != "DKIM1" or "p" not in found:

@@ -52,6 +52,20 @@ def normalise(domain: str) -> str:
     return name
 
 
+def normalise_return_path(domain: str, sending: str, ours: Iterable[str]) -> str:
+    """The name of return paths for mail From `sending`, normalised. InvalidDomain if it is not below it, or not of the
+    same organisation, since SPF would not align then (RFC 9989 section 4.4); or is `sending` itself, whose mail host is
+    somebody's; or is at or below a host of ours."""
+    name = normalise(domain)
+    if name == sending:
+        raise InvalidDomain(f"{name} gets mail already: return paths need a name of their own, as bounces.{name}")
+    if at_or_below(name, ours):
+        raise InvalidDomain(f"{name} is at or below a host of this installation")
+    if organisation(name) != organisation(sending) or name == organisation(name):
+        raise InvalidDomain(f"{name} is not below {organisation(sending)}: SPF would not align with {sending}")
+    return name
+
+
 def refuse_nobodys(name: str) -> None:
     """InvalidDomain for a normalised name that nobody can have: an address, a single label, a public suffix."""
     if _NUMBER.fullmatch(name.rpartition(".")[2]) or _is_address(name):

@@ -5,13 +5,13 @@ is the same wherever we listen: which extensions are said, how many recipients a
 "", and that nobody outside is told about a fault of ours.
 """
 
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from prometheus_client import Counter, Gauge
 
-from shared.net.smtp_in import say_pipelining
+from shared.net.smtp_in import extensions
 
 _log = structlog.get_logger()
 
@@ -35,19 +35,31 @@ class Answers(Protocol):
 
 class Counted:
     """Where a service counts: `recipients` and `mails` by the code of the reply, open `sessions`, `refused` ones by the
-    reason. It is the listener's `Watch`."""
+    reason, `encrypted` ones by whether they were. It is the listener's `Watch`."""
 
-    def __init__(self, recipients: Counter, mails: Counter, sessions: Gauge, refused: Counter) -> None:
+    def __init__(
+        self,
+        recipients: Counter,
+        mails: Counter,
+        sessions: Gauge,
+        refused: Counter,
+        encrypted: Counter | None = None,
+    ) -> None:
         self.recipients = recipients
         self.mails = mails
         self._sessions = sessions
         self._refused = refused
+        self._encrypted = encrypted
 
     def sessions(self, count: int) -> None:
         self._sessions.set(count)
 
     def refused(self, reason: str) -> None:
         self._refused.labels(reason).inc()
+
+    def encrypted(self, outcome: Literal["done", "failed"]) -> None:
+        if self._encrypted is not None:
+            self._encrypted.labels(outcome).inc()
 
 
 class Hooks:
@@ -61,7 +73,7 @@ class Hooks:
     async def handle_EHLO(
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
-        return say_pipelining(session, hostname, responses)
+        return extensions(server, session, hostname, responses)
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]

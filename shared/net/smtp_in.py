@@ -13,17 +13,20 @@ It is aiosmtpd's protocol with the parts replaced that strangers can make expens
 - All mails that are being read together are bounded too; small ones are always let through.
 - A peer whose commands come in bulk gives the loop back between them. The length of a command stays what it was,
   however often a peer says EHLO (aiosmtpd adds to it each time).
+- STARTTLS (RFC 3207) is the loop's own, not aiosmtpd's: what came before the handshake is not read as if it had come
+  under it, what was said before is forgotten, and a handshake that fails, or takes too long, ends the session.
 """
 
 import asyncio
 import re
+import ssl
 import time
 from collections import Counter as Tally
 from collections.abc import Callable
-from typing import Any, AnyStr, Protocol, cast
+from typing import Any, AnyStr, Literal, Protocol, cast
 
 import msgspec
-from aiosmtpd.smtp import SMTP, Envelope
+from aiosmtpd.smtp import SMTP, Envelope, syntax
 from aiosmtpd.smtp import Session as Said
 
 from shared.net.peers import peer_of
@@ -37,6 +40,8 @@ MAX_LARGE_MAILS = 8
 SMALL_BYTES = 256 * 1024
 #: Replies after which the loop is given back: a buffer holds 20,000 commands.
 REPLIES_IN_A_ROW = 20
+#: For a handshake. It is three packets.
+HANDSHAKE_S = 30.0
 
 _END = b"\r\n.\r\n"
 #: `<local@domain>` of plain atoms, and what follows it. aiosmtpd's full parser of RFC 5322 is a third of a mail's cost.
@@ -56,10 +61,19 @@ class Bounds(msgspec.Struct, frozen=True):
 
 class Watch(Protocol):
     """Who counts: so many `sessions` are open now; one was `refused`, or closed, for a reason: `peer` (which has too
-    many), `full`, or `slow` (it gave its place to another)."""
+    many), `full`, or `slow` (it gave its place to another); one was `encrypted`, or failed at it."""
 
     def sessions(self, count: int) -> None: ...
     def refused(self, reason: str) -> None: ...
+    def encrypted(self, outcome: Literal["done", "failed"]) -> None: ...
+
+
+#: What a server shows to those who say STARTTLS, asked for at each; None: it is not offered.
+Tls = Callable[[], ssl.SSLContext | None]
+
+
+def no_tls() -> None:
+    """Where STARTTLS is not offered."""
 
 
 class Sessions:
@@ -72,6 +86,7 @@ class Sessions:
         self.open: dict[Connection, None] = {}
         self._of_peer: Tally[str] = Tally()
         self._watch = watch
+        self.encrypted = watch.encrypted
 
     def admit(self, session: "Connection") -> bool:
         """Whether there is a place, if need be that of another."""
@@ -110,11 +125,22 @@ class Sessions:
 
 class Listener:
     """Listens from `open` to `close`; `port` is the real one where 0 was asked for. `hostname` is its own name. `hooks`
-    is aiosmtpd's handler: it takes the names of its methods from there, and a MISSING one means its own behaviour."""
+    is aiosmtpd's handler: it takes the names of its methods from there, and a MISSING one means its own behaviour.
+    `tls` is what STARTTLS shows."""
 
     def __init__(
-        self, hooks: Any, host: str, port: int, *, hostname: str, ident: str, bounds: Bounds, watch: Watch
+        self,
+        hooks: Any,
+        host: str,
+        port: int,
+        *,
+        hostname: str,
+        ident: str,
+        bounds: Bounds,
+        watch: Watch,
+        tls: Tls = no_tls,
     ) -> None:
+        self._tls = tls
         self._hooks = hooks
         self._host = host
         self.port = port
@@ -127,10 +153,11 @@ class Listener:
     async def open(self) -> None:
         """OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self._hooks, self._sessions, loop, self._hostname, self._ident), self._host, self.port
-        )
+        self._server = await loop.create_server(lambda: self._session(Connection, loop), self._host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def _session(self, kind: "type[Connection]", loop: asyncio.AbstractEventLoop) -> "Connection":
+        return kind(self._hooks, self._sessions, loop, self._hostname, self._ident, self._tls)
 
     async def close(self, *, finish_data: bool = False) -> None:
         """Stops listening and hangs up. A mail that has come whole is still stored and answered; with `finish_data` one
@@ -158,9 +185,17 @@ class Connection(SMTP):
 
     line_length_limit = PIECE_BYTES
     command_size_limits = _CommandSizes()
+    #: Extensions beside those of `extensions`.
+    also_says: tuple[str, ...] = ()
 
     def __init__(
-        self, hooks: Any, sessions: Sessions, loop: asyncio.AbstractEventLoop, hostname: str, ident: str
+        self,
+        hooks: Any,
+        sessions: Sessions,
+        loop: asyncio.AbstractEventLoop,
+        hostname: str,
+        ident: str,
+        tls: Tls = no_tls,
     ) -> None:
         super().__init__(
             hooks,
@@ -172,6 +207,8 @@ class Connection(SMTP):
             loop=loop,
         )
         self._sessions = sessions
+        self._tls = tls
+        self._is_encrypted = self._is_in_handshake = False
         self._is_admitted = False
         self._is_in_data = False
         self._is_leaving = False
@@ -224,15 +261,76 @@ class Connection(SMTP):
             await self.push("501 5.5.4 Syntax: DATA")
             return
         self._is_in_data = True
+        recipients = len(self.envelope.rcpt_tos)
         await self.push("354 End data with <CR><LF>.<CR><LF>")
         try:
             reply = await self._receive(self.envelope)
         finally:
             self.envelope = self._create_envelope()
             self._is_in_data = self.is_storing = False
-        await self.push(reply)
+        await self._answer(reply, recipients)
         if self._is_leaving:
             self.hang_up()
+
+    async def _answer(self, reply: str, recipients: int) -> None:
+        """To the final dot of a mail that has so many."""
+        await self.push(reply)
+
+    @property
+    def offers_tls(self) -> bool:
+        """Whether STARTTLS may be said now."""
+        return not self._is_encrypted and self._tls() is not None
+
+    @syntax("STARTTLS", when="offers_tls")
+    async def smtp_STARTTLS(self, arg: str | None) -> None:
+        context = self._tls()
+        if arg:
+            await self.push("501 5.5.4 Syntax: STARTTLS")
+        elif self._is_encrypted:
+            await self.push("503 5.5.1 Error: it is encrypted already")
+        elif context is None:
+            await self.push("454 4.7.0 TLS not available")
+        else:
+            await self._encrypt(context)
+
+    async def _encrypt(self, context: ssl.SSLContext) -> None:
+        # From here on nothing is read but by the handshake: what a peer, or somebody on its way, has put behind
+        # STARTTLS in clear is not taken for what it says under encryption (RFC 3207 section 5, CVE-2011-0411).
+        plain = cast(asyncio.Transport, self.transport)
+        plain.pause_reading()
+        self._reader._buffer.clear()  # type: ignore[attr-defined]
+        self._reader._paused = False  # type: ignore[attr-defined]
+        plain.write(b"220 2.0.0 Ready to start TLS\r\n")
+        self._is_in_handshake = True
+        try:
+            encrypted = await self.loop.start_tls(
+                plain, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+            )
+        except (OSError, EOFError) as error:
+            self._not_encrypted(plain, error)
+            return
+        finally:
+            self._is_in_handshake = False
+        if encrypted is None or encrypted.is_closing():
+            self._not_encrypted(plain, None)
+            return
+        self._is_encrypted = True
+        self._sessions.encrypted("done")
+        self._over_ssl = True
+        self._reader._transport = self._writer._transport = self.transport = encrypted  # type: ignore[attr-defined]
+        # RFC 3207 section 4.2: what was known of the peer is forgotten, but for its address.
+        peer = self.session.peer if self.session is not None else None
+        self._set_rset_state()  # type: ignore[no-untyped-call]
+        self.session = self._create_session()
+        self.session.peer = peer
+        self.session.ssl = {"ssl_object": encrypted.get_extra_info("ssl_object")}
+
+    def _not_encrypted(self, plain: asyncio.Transport, error: Exception | None) -> None:
+        """The end of the session: a handshake that broke off leaves nothing that could be talked over."""
+        self._sessions.encrypted("failed")
+        plain.abort()
+        if not self.gone.is_set():  # whoever held the connection in the handshake tells nobody
+            self.connection_lost(error)
 
     async def _receive(self, envelope: Envelope) -> str:
         pieces: list[bytes] = []
@@ -307,7 +405,7 @@ class Connection(SMTP):
         if self.transport is None:
             return
         transport = cast(asyncio.Transport, self.transport)  # by name alone: uvloop's is not a subclass
-        if transport.get_write_buffer_size():
+        if self._is_in_handshake or transport.get_write_buffer_size():
             transport.abort()
             return
         if not transport.is_closing():
@@ -319,8 +417,11 @@ class Connection(SMTP):
             self.transport.close()
 
 
-def say_pipelining(session: Said, hostname: str, responses: list[str]) -> list[str]:
-    """The reply to EHLO with PIPELINING: aiosmtpd reads command by command from a buffer, so it can, but does not say
-    so."""
+def extensions(server: SMTP, session: Said, hostname: str, responses: list[str]) -> list[str]:
+    """The reply to EHLO with PIPELINING (aiosmtpd reads command by command from a buffer, so it can, but does not say
+    so), and with STARTTLS while it can be said."""
     session.host_name = hostname
-    return [*responses[:-1], "250-PIPELINING", responses[-1]]
+    offered = ["PIPELINING"]
+    if isinstance(server, Connection):
+        offered += [*(["STARTTLS"] if server.offers_tls else []), *server.also_says]
+    return [*responses[:-1], *(f"250-{one}" for one in offered), responses[-1]]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from shared.net import redis_url as several
 from shared.net.peers import is_address
+from shared.net.places import place_of
 
 #: A host as it stands in a URL, a bind address or a greeting: letters, digits, dots, hyphens; colons of IPv6.
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\.?")
@@ -50,6 +51,15 @@ def address_with_port(text: str) -> None:
     before, colon, number = text.rpartition(":")
     if not (colon and is_address(before.removeprefix("[").removesuffix("]")) and _is_port(number)):
         raise ValueError("expected an address, with or without a port")
+
+
+def socket_place(text: str) -> None:
+    """`127.0.0.1:24`, `[::1]:24`, `unix:/run/estafette/lmtp`."""
+    if text:
+        try:
+            place_of(text)
+        except ValueError as error:
+            raise ValueError(f"expected {error}") from None
 
 
 def url(text: str) -> None:

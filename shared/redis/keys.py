@@ -87,6 +87,12 @@ def domain_kin() -> str:
     return "est:{meta}:domain_kin"
 
 
+def return_paths() -> str:
+    """hash, tenant/domain → the return path that its mail has, domain@ms → one that was given up, and until when mail
+    to it is taken; `version` → how often it changed · while there are any"""
+    return "est:{meta}:return_paths"
+
+
 def tenant_domains(tenant: str) -> str:
     """zset · the tenant's quota of domains: domain → infinity while it is held, domain@ms → ms until which one that was
     removed or given new keys counts · until then"""

@@ -33,15 +33,16 @@ from typing import cast
 
 import msgspec
 
-from shared.mail import dkim_keys, dkim_rotation, domain_names
+from shared.mail import dkim_keys, dkim_rotation, dmarc, domain_names
 from shared.mail.dkim_keys import Algorithm, Vault
-from shared.mail.dkim_rotation import Key, NotPublished
+from shared.mail.dkim_rotation import Check, Key, NotPublished
 from shared.mail.domain_names import InvalidDomain, normalise
 from shared.net.remembered import Remembered
 from shared.process import logs
 from shared.process.domain_keys import DomainKeys
 from shared.redis.domain_tables import DomainTables, Swap, claim_swap, kin_swap, owned_swap, packed
 from shared.redis.redis import Client
+from shared.redis.return_paths import OwnReturnPaths
 from shared.words.sending_domain import (
     INSTALLATION,
     SendingDomain,
@@ -59,6 +60,9 @@ CACHE_DOMAINS = 10_000
 
 #: Asks DNS for the TXT records of each of these names, now: what was remembered does not count.
 LookUp = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[str] | None]]]
+
+#: Whether mail to a return path comes to us, and whether it lets us send, asked of DNS now.
+Inspect = Callable[[str], Awaitable[tuple[Check, Check]]]
 
 #: As much as an AES key has: nobody guesses it, and it is made once.
 TOKEN_BYTES = 16
@@ -102,6 +106,7 @@ class SendingDomains:
         self._ours = domain_names.hosts(*ours)
         self._chance = chance
         self._now_ms: Callable[[], int] = lambda: int(now() * 1000)
+        self.returns = OwnReturnPaths(client, self._ours, self._change, self._now_ms)
         #: Also that there is none: what is remembered is a tuple of one.
         self._cache = Remembered[str, tuple[SendingDomain | None]](CACHE_DOMAINS, monotonic)
 
@@ -162,7 +167,7 @@ class SendingDomains:
         """The tenant's domain or its claim to it, and whether it is new. A second time changes nothing. What others
         have or claim makes no difference. `most`: the tenant's quota of domains. InvalidDomain; Problem 429 beyond the
         quota."""
-        name = self.normalised(domain)
+        name = _askable(domain, self._ours)
         made: SendingDomain | None = None
         while True:
             _, _, own = await self._tables.own(tenant, name)
@@ -172,10 +177,6 @@ class SendingDomains:
             if await self._swap([claim_swap(tenant, b"", made, name)]):
                 await self._tables.count(tenant, name)
                 return made, True
-
-    def normalised(self, domain: str) -> str:
-        """The name if a tenant may ask for it. InvalidDomain."""
-        return _askable(domain, self._ours)
 
     async def give(self, tenant: str, domain: str) -> tuple[SendingDomain, bool]:
         """An operator's word that the domain is this tenant's, or the installation's; whether it is new. Others keep
@@ -233,6 +234,7 @@ class SendingDomains:
             kin = [await self._tables.kin_swap(name, None)] if own.proof else []
             if await self._swap([Swap(key, name, before, b""), *kin]):
                 await self._tables.count_no_more(tenant, name, self._now_ms())
+                await self.returns.leave(tenant, name)
                 return True
 
     async def rotate(self, tenant: str, domain: str, most: int | None = None) -> SendingDomain:
@@ -253,10 +255,10 @@ class SendingDomains:
 
         return await self._change(tenant, domain, with_new)
 
-    async def check(self, tenant: str, domain: str, look_up: LookUp) -> SendingDomain:
+    async def check(self, tenant: str, domain: str, look_up: LookUp, inspect: Inspect | None = None) -> SendingDomain:
         """With what DNS shows now; a claim that it shows becomes the tenant's domain (above). LookupError,
         InvalidDomain."""
-        checked = await self._change(tenant, domain, lambda found: _checked(found, look_up, self._now_ms()))
+        checked = await self._change(tenant, domain, lambda found: _checked(found, look_up, self._now_ms(), inspect))
         if checked.standing in ("pending", "by_use") and checked.is_shown:
             return await self._promoted(tenant, checked.domain, look_up) or checked
         return checked
@@ -398,6 +400,7 @@ async def _as_it_is(found: SendingDomain) -> SendingDomain:
 
 
 def _askable(domain: str, ours: Sequence[str]) -> str:
+    """The name if a tenant may ask for it. InvalidDomain."""
     name = normalise(domain)
     domain_names.refuse_nobodys(name)
     domain_names.refuse_reserved(name)
@@ -418,13 +421,19 @@ def _not_theirs(name: str, tenant: str, found: SendingDomain | None, claim: Send
     return LookupError(f"{name} is not among the sending domains of {tenant}")
 
 
-async def _checked(found: SendingDomain, look_up: LookUp, now_ms: int) -> SendingDomain:
-    texts = await look_up([record.name for record in records(found, now_ms)])
+async def _checked(found: SendingDomain, look_up: LookUp, now_ms: int, inspect: Inspect | None = None) -> SendingDomain:
+    asked = [record.name for record in records(found, now_ms) if record.type == "TXT"]
+    texts = await look_up(list(dict.fromkeys((*asked, *dmarc.names(found.domain)))))
+    returns, spf = found.returns, found.spf
+    if inspect is not None and found.return_path:
+        returns, spf = await inspect(found.return_path)
     proof = proof_record(found)
     shown = judge_token(texts[proof.name], proof.value, now_ms) if proof.name in texts else found.shown
     return msgspec.structs.replace(
         found,
         keys=dkim_rotation.checked(dkim_rotation.kept(found.keys, now_ms), found.domain, texts, now_ms),
-        dmarc=dkim_rotation.judge_dmarc(texts[f"_dmarc.{found.domain}"], now_ms),
+        dmarc=dmarc.judge(found.domain, found.return_path, texts, now_ms),
         shown=shown,
+        returns=returns,
+        spf=spf,
     )

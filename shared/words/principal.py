@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 #: What a key may do. A route names the one that it needs (`shared.http.api.Route`).
-SCOPES = ("send", "read", "suppress", "admin", "operator")
+SCOPES = ("send", "read", "suppress", "admin", "inbound", "operator")
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ PROBLEMS: dict[str, Kind] = {
     "invalid_import": Kind(
         422, "Invalid import", "The body cannot be read as a list of addresses; `faults` says why, nothing was changed."
     ),
+    "no_mail": Kind(422, "No mail", "The body is empty: send the mail as it came, as message/rfc822."),
     "unknown_pool": Kind(422, "Unknown pool", "No relay knows a pool of source addresses of that name."),
     "unknown_tenant": Kind(422, "Unknown tenant", "There is no tenant of the name in the body."),
     # What is not there.
@@ -101,6 +102,9 @@ PROBLEMS: dict[str, Kind] = {
         404, "Unknown site", "Nothing waits at a site of that name, nothing holds it, and none is known."
     ),
     "unknown_trace": Kind(404, "Unknown trace", "No sessions are followed under that id, or not any more."),
+    "unknown_recipient": Kind(
+        404, "Unknown recipient", "No recipient of the mail is a return path or another address of this installation."
+    ),
     "unknown_mail": Kind(404, "Unknown mail", "No received mail of that id is kept, or it is another tenant's."),
     # Sending domains.
     "unknown_sending_domain": Kind(

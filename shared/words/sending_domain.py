@@ -25,7 +25,8 @@ Standing = Literal["pending", "verified", "by_use", "taken_back"]
 class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     """`by_use`: taken by using it, not added. `proof` is why it is the tenant's: DNS showed it, an operator said so; ""
     while it is a claim. `token` is what its TXT record shows, `shown` whether DNS did. `dmarc` is what DNS showed of
-    its policy."""
+    its policy. `return_path` is the domain of its mail's return paths, "" for the installation's, and since when (ms);
+    `returns` whether DNS leads mail to it to us, `spf` whether it lets us send."""
 
     domain: str
     tenant: str
@@ -36,6 +37,10 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     proof: Proof = ""
     token: str = ""
     shown: Check = Check()
+    return_path: str = ""
+    return_path_since: int = 0
+    returns: Check = Check()
+    spf: Check = Check()
 
     def __repr__(self) -> str:
         return f"SendingDomain({self.domain}, {self.tenant!r}, {list(self.keys)})"
@@ -84,7 +89,7 @@ class DnsRecord(msgspec.Struct, frozen=True, kw_only=True):
     DNS forms split it themselves at 255. `key` is `waiting` (publish it, then activate), `signing` or `retiring`
     (leave it until `keep_until`), null of what is not a key."""
 
-    type: Annotated[str, says("The type of the record.", "TXT")]
+    type: Annotated[str, says("The type of the record, TXT or CNAME.", "TXT")]
     name: Annotated[str, says("The name that it is published at.", "e1._domainkey.exemple.fr")]
     value: Annotated[str, says("What is published there.", "v=DKIM1; k=rsa; p=MIIBIjANBgkqh")]
     why: Annotated[str, says("What it is for, in words.", "the public RSA key that receivers check signatures with")]
@@ -97,8 +102,9 @@ class DnsRecord(msgspec.Struct, frozen=True, kw_only=True):
     checked_at: Annotated[str | None, says("When DNS was asked last.", "2026-01-31T09:05:00.123Z")] = None
 
 
-def records(domain: SendingDomain, now_ms: int) -> list[DnsRecord]:
-    """What has to be in DNS for the domain's mail to be believed."""
+def records(domain: SendingDomain, now_ms: int, ours: str = "") -> list[DnsRecord]:
+    """What has to be in DNS for the domain's mail to be believed. `ours` is the installation's domain of return paths;
+    without it what concerns those is left out."""
     keys_now = dkim_rotation.kept(domain.keys, now_ms)
     dmarc = _record(
         f"_dmarc.{domain.domain}",
@@ -107,6 +113,8 @@ def records(domain: SendingDomain, now_ms: int) -> list[DnsRecord]:
         domain.dmarc,
     )
     listed = [*(_key_record(key, domain.domain) for key in keys_now), dmarc]
+    if ours and domain.return_path:
+        listed += _return_path_records(domain, ours)
     return [*listed, proof_record(domain)] if domain.token and domain.proof != "operator" else listed
 
 
@@ -118,6 +126,25 @@ def proof_record(domain: SendingDomain) -> DnsRecord:
         "shows that the domain is yours; nothing is sent from it before DNS shows this or one of the keys",
         domain.shown,
     )
+
+
+def _return_path_records(domain: SendingDomain, ours: str) -> list[DnsRecord]:
+    """An alias, by which the name has our mail hosts and our SPF record; where MX records are published instead, it
+    needs an SPF record of its own."""
+    alias = _record(
+        domain.return_path,
+        f"{ours}.",
+        "leads bounces to us, and makes SPF align with your domain; until DNS shows it, ours is used. Instead of the "
+        f"alias an MX record may lead there: 10 {ours}.",
+        domain.returns,
+    )
+    sends = _record(
+        domain.return_path,
+        f"v=spf1 include:{ours} -all",
+        "lets us send (SPF); an alias has it from us: publish it with an MX record, never beside an alias",
+        domain.spf,
+    )
+    return [msgspec.structs.replace(alias, type="CNAME"), sends]
 
 
 def _key_record(key: Key, domain: str) -> DnsRecord:

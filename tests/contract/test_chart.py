@@ -304,6 +304,28 @@ def test_only_relays_go_out_into_the_world_and_only_mail_comes_from_it() -> None
     assert all(ports == {53} for ports in to_anywhere.values())
     from_anywhere = {name for name, spec in policies.items() if any("from" not in way for way in spec["ingress"])}
     assert from_anywhere == {"bounces"}
+    smtp, lmtp = (way for way in policies["bounces"]["ingress"] if way["ports"][0]["port"] in ("smtp", "lmtp"))
+    assert "from" not in smtp
+    assert lmtp["from"] == [{"podSelector": {}}]
+
+
+def test_mail_comes_in_by_every_way_that_the_values_name_and_lmtp_from_nowhere_outside() -> None:
+    manifests = rendered(values_of("tls"))
+
+    [pod] = [one for one in of_kind(manifests, "Deployment") if one["metadata"]["name"] == "demo-estafette-bounces"]
+    [container] = pod["spec"]["template"]["spec"]["containers"]
+    environment = {one["name"]: one.get("value") for one in container["env"]}
+    mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod["spec"]["template"]["spec"]["volumes"]}
+    services = {one["metadata"]["name"]: one["spec"] for one in of_kind(manifests, "Service")}
+    assert environment["ESTAFETTE_BOUNCES_CERTIFICATE"].startswith(mounted["server"])
+    assert environment["ESTAFETTE_BOUNCES_MAILDIR"] == mounted["maildir"]
+    assert environment["ESTAFETTE_BOUNCES_LMTP"] == "0.0.0.0:2424"
+    assert volumes["server"]["secret"]["secretName"] == "server"
+    assert volumes["maildir"]["persistentVolumeClaim"] == {"claimName": "returned"}
+    assert [port["name"] for port in services["demo-estafette-bounces"]["ports"]] == ["smtp"]
+    assert [port["name"] for port in services["demo-estafette-bounces-metrics"]["ports"]] == ["metrics", "lmtp"]
+    assert not any("BOUNCES_LMTP" in str(one) for one in of_kind(rendered(values_of("single")), "Deployment"))
 
 
 def test_alerts_and_dashboards_are_taken_from_their_folders_as_they_stand(tmp_path: Path) -> None:

@@ -15,9 +15,13 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "services/relay/delivery/dial.py",
         "services/relay/delivery/connection.py",
     ),
-    "aiosmtpd": ("shared/net/smtp_hooks.py", "shared/net/smtp_in.py"),
+    "aiosmtpd": ("shared/net/lmtp_in.py", "shared/net/smtp_hooks.py", "shared/net/smtp_in.py"),
     "click": ("services/local/demo.py", "services/local/run.py"),
-    "cryptography": ("services/relay/encryption/certificates.py", "shared/mail/dkim_keys.py"),
+    "cryptography": (
+        "services/relay/encryption/certificates.py",
+        "shared/mail/dkim_keys.py",
+        "shared/net/server_certificate.py",
+    ),
     "dns": ("services/relay/encryption/dnssec.py",),
     "hiredis": ("shared/redis/kept.py", "shared/redis/redis.py"),
     "idna": ("shared/mail/addresses.py",),
@@ -35,6 +39,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
 EVERYWHERE = {"msgspec", "orjson", "prometheus_client", "structlog"}
 #: aiohttp is imported by what serves it, and by the edges that ask others.
 AIOHTTP = {
+    "services/bounces/inbound.py",
     "shared/http/api.py",
     "shared/http/serving.py",
     "shared/http/route.py",
@@ -65,6 +70,8 @@ WORLD = {
 }  # fmt: skip
 #: The modules that touch the world, with what they touch. Every other module is pure, and so is a new one.
 EDGES: dict[str, set[str]] = {
+    "services/bounces/inbound.py": {"aiohttp"},
+    "services/bounces/maildir.py": {"asyncio", "os"},
     "services/bounces/smtp.py": {"time"},
     "services/console/console.py": {"tempfile"},
     "services/console/domains.py": {"time"},
@@ -161,6 +168,8 @@ EDGES: dict[str, set[str]] = {
     "shared/redis/cancels.py": {"asyncio"},
     "shared/redis/dialogues.py": {"secrets"},
     "shared/net/dns.py": {"asyncio"},
+    "shared/net/lmtp_in.py": {"asyncio", "socket"},
+    "shared/net/server_certificate.py": {"os"},
     "shared/redis/installation.py": {"asyncio", "os"},
     "shared/http/serving.py": {"aiohttp"},
     "shared/process/child.py": {"asyncio"},
@@ -187,6 +196,7 @@ EDGES: dict[str, set[str]] = {
     "shared/net/server.py": {"aiohttp", "asyncio", "secrets"},
     "shared/net/web.py": {"aiohttp", "asyncio", "socket"},
     "shared/process/settings.py": {"os"},
+    "shared/redis/return_paths.py": {"asyncio"},
     "shared/redis/watch.py": {"asyncio"},
     "shared/process/together.py": {"asyncio"},
     "shared/redis/start.py": {"os", "secrets", "socket", "time"},

@@ -52,6 +52,7 @@ verify    unix  - - n - 1 verify
 flush     unix  n - n 1000? 0 flush
 proxymap  unix  - - n - - proxymap
 smtp      unix  - - n - - smtp
+lmtp      unix  - - n - - lmtp
 error     unix  - - n - - error
 retry     unix  - - n - - error
 virtual   unix  - n n - - virtual
@@ -126,7 +127,8 @@ class Domains:
 
 
 class Postfix:
-    """`sends_to`: the domains to which its own mail, that is its DSNs, can go → `host:port`. `milter`: `host:port` of a
+    """`sends_to`: the domains to which its own mail, that is its DSNs, can go → `host:port`, or `lmtp:…` as its
+    transport table has it. `milter`: `host:port` of a
     mail filter, or "". `listeners`: more addresses that it listens on, each with parameters of its own there.
     `port`: else a free one. Ports and files are its own from the beginning;
     `remove` gives them back."""
@@ -181,9 +183,13 @@ class Postfix:
         file = self._directory / "log" / "mail.log"
         return file.read_text(errors="replace") if file.exists() else ""
 
+    def folder(self, address: str) -> Path:
+        """The maildir of this address."""
+        return self._directory / "mail" / _folder(address)
+
     def mails(self, address: str) -> list[bytes]:
         """What lies in the maildir of this address, as it was stored: with LF. A file appears there whole."""
-        new = self._directory / "mail" / _folder(address) / "new"
+        new = self.folder(address) / "new"
         files = sorted(new.iterdir(), key=lambda file: file.stat().st_mtime_ns) if new.exists() else []
         return [file.read_bytes() for file in files]
 
@@ -221,7 +227,7 @@ class Postfix:
         self._table("domains", dict.fromkeys(everywhere, "here"))
         self._table("mailboxes", {user: f"{_folder(user)}/" for user in domains.users})
         self._table("access", access)
-        self._table("transport", {domain: f"smtp:{_bracketed(where)}" for domain, where in sends_to.items()})
+        self._table("transport", {domain: _transport(where) for domain, where in sends_to.items()})
 
     def _configure(self, milter: str, listeners: Mapping[str, Mapping[str, str]]) -> None:
         owner = pwd.getpwnam(_MAILDIR_OWNER)
@@ -284,6 +290,11 @@ def running(
 def _folder(address: str) -> str:
     local_part, _, domain = address.partition("@")
     return f"{domain}/{local_part}"
+
+
+def _transport(where: str) -> str:
+    """The right side of a transport table: as it is told, or SMTP to `host:port`."""
+    return where if where.startswith("lmtp:") else f"smtp:{_bracketed(where)}"
 
 
 def _bracketed(where: str) -> str:

@@ -56,6 +56,22 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
   value: {{ ternary (include "estafette.text" $fact.port) "25" (eq $name $.name) | quote }}
 {{- end }}
 {{- end }}
+{{- if eq .name "bounces" }}
+{{- if $root.Values.tls.serverSecret }}
+- name: ESTAFETTE_BOUNCES_CERTIFICATE
+  value: /etc/estafette/server/tls.crt
+- name: ESTAFETTE_BOUNCES_KEY
+  value: /etc/estafette/server/tls.key
+{{- end }}
+{{- with int64 $root.Values.inbound.lmtpPort }}
+- name: ESTAFETTE_BOUNCES_LMTP
+  value: "0.0.0.0:{{ . }}"
+{{- end }}
+{{- if $root.Values.inbound.maildirClaim }}
+- name: ESTAFETTE_BOUNCES_MAILDIR
+  value: /var/mail/estafette
+{{- end }}
+{{- end }}
 {{- if has "secret" .needs }}
 - name: ESTAFETTE_SECRET_KEY_FILE
   value: /etc/estafette/secret/{{ $root.Values.secret.key }}
@@ -98,6 +114,12 @@ mounts:
 {{- if $values.redis.caSecret.name }}
   - {name: redis-ca, mountPath: /etc/estafette/redis, readOnly: true}
 {{- end }}
+{{- if and (eq .name "bounces") $values.tls.serverSecret }}
+  - {name: server, mountPath: /etc/estafette/server, readOnly: true}
+{{- end }}
+{{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
+  - {name: maildir, mountPath: /var/mail/estafette}
+{{- end }}
 {{- if has "world" .needs }}
 {{- if or $values.shaping $values.egress }}
   - {name: files, mountPath: /etc/estafette/files, readOnly: true}
@@ -131,6 +153,14 @@ volumes:
     secret:
       secretName: {{ $values.redis.caSecret.name }}
       items: [{key: {{ $values.redis.caSecret.key }}, path: ca.crt}]
+{{- end }}
+{{- if and (eq .name "bounces") $values.tls.serverSecret }}
+  - name: server
+    secret: {secretName: {{ $values.tls.serverSecret }}, defaultMode: 0440}
+{{- end }}
+{{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
+  - name: maildir
+    persistentVolumeClaim: {claimName: {{ $values.inbound.maildirClaim }}}
 {{- end }}
 {{- if has "world" .needs }}
 {{- if or $values.shaping $values.egress }}
@@ -208,6 +238,9 @@ spec:
         - {name: metrics, containerPort: {{ int64 .fact.metricsPort }}}
         {{- if .fact.port }}
         - {name: {{ .fact.protocol }}, containerPort: {{ int64 .fact.port }}}
+        {{- end }}
+        {{- if and (eq .name "bounces") (int64 $values.inbound.lmtpPort) }}
+        - {name: lmtp, containerPort: {{ int64 $values.inbound.lmtpPort }}}
         {{- end }}
       # /healthz: the loop turns, and a relay renews its leases. Within a minute a process is up or it never is.
       startupProbe:

@@ -14,6 +14,12 @@ ingress:
   # Mail comes from everywhere.
   - ports: [{port: smtp}]
   {{- end }}
+  {{- if and (eq .name "bounces") (int64 $root.Values.inbound.lmtpPort) }}
+  # A mail server of one's own, which is believed.
+  - ports: [{port: lmtp}]
+    from:
+      {{- toYaml ($policy.fromLmtp | default (list (dict "podSelector" dict))) | nindent 6 }}
+  {{- end }}
 egress:
   # Names, wherever they are resolved.
   - ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 53}]

@@ -56,6 +56,12 @@ class Domains(Protocol):
     def private_key(self, domain: str, key: Key) -> str: ...
 
 
+class Returning(Protocol):
+    """`returning`."""
+
+    async def domain_of(self, sending: SendingDomain) -> str: ...
+
+
 class Signatures(Protocol):
     """`signatures`."""
 
@@ -74,13 +80,14 @@ class Rendering(Protocol):
 class Work:
     """What the mails of a job are made with. `signers` is empty where mails leave unsigned; `good_until` is when (ms)
     they have to be asked for again; `complaints`: one of them makes CFBL-Address valid; `size_bytes` is that of the
-    compiled content; `rate` is the job's own, or empty."""
+    compiled content; `rate` is the job's own, or empty; `return_domain` is that of the return paths."""
 
     stream: str
     from_domain: str
     renderer: Renderer
     size_bytes: int
     rate: str = ""
+    return_domain: str = ""
     signers: Sequence[Signer] = ()
     complaints: bool = False
     good_until: int = 0
@@ -113,7 +120,9 @@ class Mails:
         signatures: Signatures,
         rendering: Rendering,
         now_ms: Callable[[], int],
+        returning: Returning | None = None,
     ) -> None:
+        self._returning = returning
         self._client = client
         self._partitions = partitions
         self._domains = domains
@@ -153,7 +162,7 @@ class Mails:
         if signers := work.signers:
             drafted = draft(signers, mail.headers, mail.body, now_ms // 1000)
             signatures = await self._signatures.fields(drafted, LANES[work.stream])
-        return_path = self._origin.verp.return_path(ready.job, ready.ordinal, self._origin.bounce_domain)
+        return_path = self._origin.verp.return_path(ready.job, ready.ordinal, work.return_domain)
         message, wire_ready = mail.assemble(signatures), mail.is_wire_ready
         return Made(return_path, message, work.stream, mail.smtputf8, work.rate, wire_ready)
 
@@ -234,13 +243,15 @@ class Mails:
         one of the return path's domain too if that is another: just one, the one that all verifiers read, because it
         costs more than the rest of the mail."""
         domain = await self._domains.for_sending(tenant, work.from_domain, any_from_domain=False)
+        ours = self._origin.bounce_domain
+        work.return_domain = ours if self._returning is None else await self._returning.domain_of(domain)
         if not self._origin.dkim:
             return
         signers = [self._signer(domain.domain, key) for key in domain.signing]
         covering = feedback.covering_domain(domain.domain, self._origin.bounce_domain.lower())
         if covering != domain.domain and work.stream in feedback.STREAMS:
-            ours = await self._domains.of_installation(covering)
-            signers += [self._signer(ours.domain, key) for key in ours.signing[:1]] if ours is not None else []
+            owned = await self._domains.of_installation(covering)
+            signers += [self._signer(owned.domain, key) for key in owned.signing[:1]] if owned is not None else []
         work.signers = tuple(signers)
         work.complaints = any(signer.domain == covering for signer in signers)
 

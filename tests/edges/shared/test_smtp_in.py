@@ -28,6 +28,7 @@ class Sink:
     def __init__(self) -> None:
         self.mails: list[bytes] = []
         self.refusals: Counter[str] = Counter()
+        self.handshakes: Counter[str] = Counter()
         self.open = 0
 
     async def handle_RCPT(
@@ -45,6 +46,9 @@ class Sink:
 
     def refused(self, reason: str) -> None:
         self.refusals[reason] += 1
+
+    def encrypted(self, outcome: str) -> None:
+        self.handshakes[outcome] += 1
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ from shared.mail.dkim_rotation import (
     checked,
     faults,
     judge,
-    judge_dmarc,
     kept,
     name_of,
     signing,
@@ -102,22 +101,6 @@ def test_a_record_that_is_published_as_it_was_shown_is_found(algorithm: dkim_key
 
     assert judge([record], record, NOW_MS).dns == "published"
     assert judge([record[:-2]], record, NOW_MS).dns == "differs"
-
-
-@pytest.mark.parametrize(
-    ("texts", "dns"),
-    [
-        (None, "unavailable"),
-        ([], "missing"),
-        (["v=spf1 -all"], "missing"),
-        (["v=DMARC1; p=reject"], "published"),
-        (["something", "v = DMARC1;p=none"], "published"),
-        (["v=DMARC1; p=none", "v=DMARC1; p=reject"], "differs"),
-        (["v=DMARC12; p=none"], "missing"),
-    ],
-)
-def test_any_one_policy_will_do(texts: list[str] | None, dns: str) -> None:
-    assert judge_dmarc(texts, NOW_MS).dns == dns
 
 
 def test_a_key_shows_nothing_of_itself() -> None:
