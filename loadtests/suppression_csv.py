@@ -19,12 +19,15 @@ from typing import NamedTuple
 
 from loadtests.processes import Processes
 from services.suppression.book import Book
+from services.suppression.escalated import escalation
+from services.suppression.escalation import Rules
 from services.suppression.moving.exporting import pieces
 from services.suppression.moving.forms import Asked
 from services.suppression.moving.http import READ_BYTES
 from services.suppression.moving.imports import Imports, Progress
 from services.suppression.moving.running import Runs, Source
-from services.suppression.moving.softs import Softs
+from services.suppression.rule_book import RuleBook
+from services.suppression.softs import Softs
 from services.suppression.store import Lists
 from shared.process.clock import now_ms
 from shared.process.settings import Redis as RedisSettings
@@ -100,8 +103,11 @@ async def _move(client: Client, file: str, body: bytes, lines: int) -> None:
 
 
 async def _imported(client: Client, tenant: str, body: bytes, asked: Asked, source: Source) -> Progress:
-    book = Book(client, PARTITIONS, Lists(client, PARTITIONS))
-    runs = Runs(book, Softs(), Imports(client, PARTITIONS, now_ms), now_ms, time.monotonic)
+    lists = Lists(client, PARTITIONS)
+    book = Book(client, PARTITIONS, lists)
+    rules = RuleBook(client, Rules(), time.monotonic)
+    softs = Softs(escalation(client, PARTITIONS, lists, rules))
+    runs = Runs(book, softs, Imports(client, PARTITIONS, now_ms), now_ms, time.monotonic)
     run = runs.new(tenant, f"bench-{now_ms()}", asked, source, dry_run=False)
     await run.begin()
     for at in range(0, len(body), READ_BYTES):

@@ -9,8 +9,8 @@ import click
 from services import catalogue
 from services.console import (
     api_keys,
-    consent,
     classify,
+    consent,
     dead,
     doctor,
     domains,

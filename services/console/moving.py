@@ -114,11 +114,16 @@ def export_suppressions(tenant: str, delimiter: Any) -> None:
 async def _parts(client: Any, settings: Settings, tenant: str) -> tuple[Any, Any]:
     """The list as imports and exports use it, and who counts soft bounces. LookupError if there is no such tenant."""
     from services.suppression.book import Book
-    from services.suppression.moving.softs import Softs
+    from services.suppression.escalated import escalation
+    from services.suppression.rule_book import RuleBook
+    from services.suppression.settings import Suppression
+    from services.suppression.softs import Softs
     from services.suppression.store import Lists
     from shared.redis.tenants import Tenants
 
     if await Tenants(client).get(tenant) is None:
         raise LookupError(f"there is no tenant {tenant}")
     partitions = settings.redis.partitions
-    return Book(client, partitions, Lists(client, partitions)), Softs()
+    lists = Lists(client, partitions)
+    rules = RuleBook(client, settings.of(Suppression).rules, time.monotonic)
+    return Book(client, partitions, lists), Softs(escalation(client, partitions, lists, rules))

@@ -1,8 +1,8 @@
 """Suppression: who must not be mailed, and why. Hard bounces, complaints and unsubscriptions enter by themselves.
 
 Reads:     the stream `events` (group `suppression`): Bounced (hard), Complained, Unsubscribed; HTTP
-           GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; whole lists (`moving/`);
-           rules (`rules_http.py`), lists of recipients (`memberships_http.py`), escalation (`escalation_http.py`), people
+           GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; whole lists (`moving/`); rules
+           (`rules_http.py`), lists of recipients (`memberships_http.py`), escalation (`escalation_http.py`), people
            (`people_http.py`), consent (`consent_http.py`).
 Writes:    `events`: Suppressed when an address enters a list, Reactivated when it leaves by the API or shows a sign of
            life, Acted when an operator changes what holds for everybody, Erased when nothing is left of an address but

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 
-from services.suppression.escalating import Enough
+from services.suppression.counts import Counts
+from services.suppression.escalating import Enough, Escalation
 from services.suppression.escalation import LISTED_AS, REVIVED
 from services.suppression.reasons import MAX_DIAGNOSTIC_CHARS
+from services.suppression.rule_book import RuleBook
 from services.suppression.store import Addition, Lists, Removal
 from shared.process import logs
+from shared.redis.recipients import Recipients
+from shared.redis.redis import Client
 from shared.words import events
 
 _log = logs.get_logger()
@@ -35,6 +39,11 @@ class Escalated:
         if removed.gone:
             _log.info("revived", tenant=tenant)
         return bool(removed.gone)
+
+
+def escalation(client: Client, partitions: int, lists: Lists, rules: RuleBook) -> Escalation:
+    """Counting in Redis, and listing there."""
+    return Escalation(Counts(client, partitions), Escalated(lists), Recipients(client, partitions), rules.of)
 
 
 def _addition(one: Enough) -> Addition:

@@ -34,12 +34,14 @@ Of a run at most `KEPT` bounces are remembered: the first of each rule, and the 
 """
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 from zlib import crc32
 
 import msgspec
 
+from shared.words.replies import COUNTS_TOWARDS_HARD
 from shared.words.scopes import Reason
 
 Name = Literal["soft_bounces", "mailbox_full", "inactive", "unknown_user"]
@@ -49,13 +51,14 @@ NAMES: tuple[Name, ...] = ("unknown_user", "inactive", "mailbox_full", "soft_bou
 
 #: Under which rule a soft bounce of that reason counts; of any other reason: `soft_bounces`. None: it says nothing
 #: about the address. Reasons are words of `shared.words.replies`, of the relay and of reports.
-RULE_OF: dict[str, Name | None] = {
+RULE_OF: Mapping[str, Name | None] = {
     "mailbox_full": "mailbox_full",
     "mailbox_disabled": "inactive",
     "inactive": "inactive",
     # Nobody of that name, and yet no hard bounce: said for now alone (and then reported as failed after days), by a
     # host that ours was forwarded to, or by a carrier whose own filter answers so.
     "unknown_user": "unknown_user",
+    **dict.fromkeys(COUNTS_TOWARDS_HARD, "unknown_user"),
     "bad_address": "unknown_user",
     "mailbox_moved": "unknown_user",
     "owner_changed": "unknown_user",

@@ -16,15 +16,16 @@ from services.suppression.consent_store import ConsentStore
 from services.suppression.consenting import Consenting
 from services.suppression.counts import Counts
 from services.suppression.erasing import Erasing
+from services.suppression.escalated import escalation
 from services.suppression.memberships import Memberships
 from services.suppression.moving import http as moving_http
 from services.suppression.moving.http import Moving
 from services.suppression.moving.imports import Imports
 from services.suppression.moving.running import Runs
-from services.suppression.moving.softs import Softs
 from services.suppression.people import People
 from services.suppression.rule_book import RuleBook
 from services.suppression.rules import Rules
+from services.suppression.softs import Softs
 from services.suppression.store import Lists
 from shared.http.api import Route
 from shared.http.parts import Mounted, Parts
@@ -39,7 +40,8 @@ def routes(parts: Parts) -> Mounted:
     lists = Lists(parts.client, parts.partitions, parts.now_ms)
     counts = Counts(parts.client, parts.partitions)
     desk = http.Desk(lists, lookup, parts.partitions, parts.now_ms, lambda: _new_id(parts), counts.forget)
-    moving = _moving(parts, lists)
+    rules = parts.settings.of(own.Suppression).rules
+    moving = _moving(parts, lists, RuleBook(parts.client, rules, parts.monotonic))
     return Mounted(
         [
             *http.routes(desk),
@@ -58,10 +60,11 @@ def _new_id(parts: Parts) -> str:
     return parts.chance(8).hex()
 
 
-def _moving(parts: Parts, lists: Lists) -> Moving:
+def _moving(parts: Parts, lists: Lists, rules: RuleBook) -> Moving:
     book = Book(parts.client, parts.partitions, lists)
     imports = Imports(parts.client, parts.partitions, parts.now_ms)
-    runs = Runs(book, Softs(), imports, parts.now_ms, parts.monotonic)
+    softs = Softs(escalation(parts.client, parts.partitions, lists, rules))
+    runs = Runs(book, softs, imports, parts.now_ms, parts.monotonic)
     return Moving(runs, book, lambda: _new_id(parts))
 
 

@@ -1,6 +1,6 @@
 -- Takes some addresses of a suppression list of schema 1 to the map of their entries, in one step.
 --
--- An old record is an array: reason, ms since the epoch, event, job, ordinal, diagnostic. An address that has an entry of
+-- An old record is an array: reason, ms since the epoch, event, job, ordinal, diagnostic. An address with an entry of
 -- that place already was listed since: it keeps that.
 --
 -- KEYS     old index, old list, map of the entries, map of what is known of them

@@ -8,14 +8,16 @@ from aiohttp import test_utils
 
 from services.suppression import escalation_http, http
 from services.suppression.counts import Change, Counts
-from services.suppression.escalated import Escalated
-from services.suppression.escalating import Escalation, Sign
+from services.suppression.escalated import escalation
+from services.suppression.escalating import Sign
 from services.suppression.escalation import Count, Rule, Rules, Soft
+from services.suppression.moving.wishes import Act
 from services.suppression.rule_book import RuleBook
+from services.suppression.softs import Softs
 from services.suppression.store import Addition, Lists
 from shared.http import api
 from shared.redis import bus, keys
-from shared.redis.recipients import Recipients, Waiting, pack_slim
+from shared.redis.recipients import Waiting, pack_slim
 from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
@@ -32,7 +34,7 @@ class Parts:
         self.client = client
         self.lists, self.lookup = Lists(client, PARTITIONS), SuppressionList(client, PARTITIONS)
         self.counts, self.book = Counts(client, PARTITIONS), RuleBook(client, RULES, lambda: 0.0)
-        self.escalation = Escalation(self.counts, Escalated(self.lists), Recipients(client, PARTITIONS), self.book.of)
+        self.escalation = escalation(client, PARTITIONS, self.lists, self.book)
 
     async def apply(self, *facts: events.Fact) -> None:
         await self.escalation.apply(
@@ -89,6 +91,29 @@ async def test_a_batch_that_comes_again_tells_and_lists_nothing_again(parts: Par
     await parts.apply(bounced(1), bounced(2), bounced(3))
 
     assert await parts.told() == ["Suppressed"]
+
+
+async def test_soft_bounces_of_a_file_are_counted_with_those_of_mails_one_a_day(parts: Parts) -> None:
+    softs = Softs(parts.escalation)
+    yesterday = [("a@b.example", Act("soft", last_ms=NOW_MS + 3 * DAY_MS))]
+
+    await parts.apply(bounced(1))
+    await softs.count("acme", yesterday * 3, NOW_MS + 4 * DAY_MS)
+    await softs.count("acme", yesterday, NOW_MS + 4 * DAY_MS)
+    assert await parts.reasons() == []
+
+    await softs.count("acme", [("a@b.example", Act("soft"))], NOW_MS + 4 * DAY_MS)
+    assert await parts.reasons() == ["soft_bounces"]
+
+
+async def test_who_is_said_to_be_valid_begins_anew(parts: Parts) -> None:
+    await parts.apply(bounced(1), bounced(2))
+
+    await Softs(parts.escalation).forgive("acme", ["a@b.example", "nobody@b.example"], NOW_MS + 3 * DAY_MS)
+    await parts.apply(bounced(4))
+
+    assert await parts.reasons() == []
+    assert await parts.counts.get_many([("acme", "nobody@b.example")]) == [None]
 
 
 async def test_a_full_mailbox_is_listed_for_a_time(parts: Parts) -> None:

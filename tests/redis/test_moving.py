@@ -47,7 +47,8 @@ class Softs:
         assert now_ms == NOW_MS
         self.counted += [(tenant, address) for address, _ in softs]
 
-    async def forgive(self, tenant: str, addresses: Sequence[str]) -> None:
+    async def forgive(self, tenant: str, addresses: Sequence[str], now_ms: int) -> None:
+        assert now_ms == NOW_MS
         self.forgiven += [(tenant, address) for address in addresses]
 
 

@@ -61,7 +61,7 @@ class SoftBounces(Protocol):
     async def count(self, tenant: str, softs: Sequence[tuple[str, Act]], now_ms: int) -> None:
         """One soft bounce of each address. RedisAway."""
 
-    async def forgive(self, tenant: str, addresses: Sequence[str]) -> None:
+    async def forgive(self, tenant: str, addresses: Sequence[str], now_ms: int) -> None:
         """The address works: what was counted is forgotten. RedisAway."""
 
 
@@ -222,7 +222,7 @@ class Import:
         if softs:
             await self._softs.count(self._tenant, softs, now_ms)
         if forgiven:
-            await self._softs.forgive(self._tenant, forgiven)
+            await self._softs.forgive(self._tenant, forgiven, now_ms)
 
     @property
     def format(self) -> str:

@@ -234,6 +234,7 @@ def test_each_reason_of_a_reply_has_its_rule() -> None:
 
     assert set(RULE_OF) - relay - reports <= replies.REASONS
     assert escalation.rule_of("mailbox_full") == "mailbox_full"
+    assert {escalation.rule_of(reason) for reason in replies.COUNTS_TOWARDS_HARD} == {"unknown_user"}
     assert escalation.rule_of("undefined") == "soft_bounces"
     assert escalation.rule_of("greylisted") is None
 
