@@ -7,7 +7,7 @@ from services.bounces.prose import PROGRAMS, Failure, Program, Told
 from shared.words.replies import Classification
 from tests.unit.bounces.parts import sample
 
-UNKNOWN_USER = Classification("hard", "unknown_user")
+UNKNOWN_USER = Classification("hard", "unknown_user", "recipient")
 
 
 def written(text: str, subject: str = "Hello", sender: str = "ana@example.fr") -> mail.Mail:

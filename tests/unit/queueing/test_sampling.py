@@ -3,9 +3,10 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from services.queueing import rewrite
 from services.queueing.sampling import sample
 from shared.words.utm import Utm
 from tests.unit.queueing.test_rewrite import sources
@@ -42,13 +43,16 @@ def test_nothing_but_links_and_our_attributes_changes(end: str) -> None:
 
 @settings(deadline=None)
 @given(sources, st.sampled_from(["\n", "\r\n"]))
+@example('<script><a href="https://j.fr/{{ id }}">', "\n")
 def test_without_tracked_values_it_is_the_source(source: str, end: str) -> None:
     source = re.sub(r"[ \n]*data-track=(\"off\"|OFF)", "", source).replace("\n", end)
 
     found = sample(source, lambda position, destination: "\x02")
     values = iter(found.source.split("\x02"))
 
-    if not found.faults and found.source.count('"') == source.count('"'):
+    # Quotes around a value, or a filter in a script, are put into it.
+    is_guarded = rewrite.guarded(plain := source.replace("\r\n", "\n")).source != plain
+    if not found.faults and not is_guarded:
         at = 0
         for value in values:
             at = source.index(value, at) + len(value)

@@ -110,9 +110,9 @@ def test_clicks_are_shown_by_position_and_by_link_and_links_that_nobody_clicked_
 
     a, b = "https://a.example/", "https://b.example/"
     assert found["positions"] == [
-        {"position": 0, "url": a, "unique": 6, "total": 7, "machine_total": 0},
-        {"position": 1, "url": b, "unique": 0, "total": 0, "machine_total": 0},
-        {"position": 2, "url": a, "unique": 4, "total": 4, "machine_total": 9},
+        {"position": 0, "url": a, "name": "", "unique": 6, "total": 7, "machine_total": 0},
+        {"position": 1, "url": b, "name": "", "unique": 0, "total": 0, "machine_total": 0},
+        {"position": 2, "url": a, "name": "", "unique": 4, "total": 4, "machine_total": 9},
     ]
     assert found["links"] == [
         {"url": a, "positions": [0, 2], "unique": 7, "total": 11, "machine_total": 9},

@@ -86,7 +86,16 @@ def test_a_fact_has_a_code(fact: events.Fact, code: Code | None) -> None:
 def test_every_fact_about_a_message_has_a_code() -> None:
     without = [name for name, fact in events.FACTS.items() if code_of(fact(**COMMON)) is None]
 
-    assert without == ["Reactivated", "Stopped", "Resumed", "Warned", "Acted", "Erased"]
+    assert without == [
+        "Reactivated",
+        "Stopped",
+        "Resumed",
+        "Warned",
+        "Acted",
+        "Erased",
+        "OptedIn",
+        "PreferencesChanged",
+    ]
 
 
 def test_each_state_has_a_word() -> None:

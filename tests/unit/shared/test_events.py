@@ -39,6 +39,8 @@ ABOUT = {
     "Warned": "tenant",
     "Acted": "operator",
     "Erased": "address",
+    "OptedIn": "address",
+    "PreferencesChanged": "address",
 }
 """Facts that are not about one message, and what they are about."""
 
