@@ -273,6 +273,7 @@ async def kept_mail(stack: Stack, return_path: str) -> str:
         recipients=[return_path],
         hostname="127.0.0.1",
         port=stack.bounces_port,
+        validate_certs=False,  # as mail servers do that encrypt wherever they can
     )
 
     async def kept() -> str | None:
