@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from services.console.session import day, fail, in_force, with_redis
+from services.console.tables import as_json, show_json
 from shared.process.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,11 +69,14 @@ def return_by(domain: str, name: str, tenant: str | None) -> None:
 
 @domains.command("list")
 @click.option("--tenant", default=None, help="Only that tenant's.")
-def list_domains(tenant: str | None) -> None:
+@as_json
+def list_domains(tenant: str | None, as_json: bool) -> None:
     """The sending domains of a tenant, or of all."""
-    for domain in _with_domains(lambda store: store.all()):
-        if tenant is not None and domain.tenant != tenant:
-            continue
+    found = [one for one in _with_domains(lambda store: store.all()) if tenant in (None, one.tenant)]
+    if as_json:
+        show_json([_shown(one) for one in found])
+        return
+    for domain in found:
         how = _STANDINGS[domain.standing]
         selectors = ", ".join(f"{key.selector} {key.state}" for key in domain.keys)
         owner = domain.tenant or "(installation)"
@@ -100,12 +104,19 @@ def take_domain(domain: str) -> None:
 @domains.command("check")
 @click.argument("domain")
 @click.option("--tenant", default=None, help="Whose; its owner's if left out.")
-def check_domain(domain: str, tenant: str | None) -> None:
+@as_json
+def check_domain(domain: str, tenant: str | None, as_json: bool) -> None:
     """Ask DNS for the records of a domain and print what it shows. One that waits is its tenant's if it shows
     them. Exit code 1 if a record is missing, or is another."""
     checked = _with_domain(
         domain, tenant, lambda store, owner, look_up, inspect: store.check(owner, domain, look_up, inspect)
     )
+    if as_json:
+        records = _records(checked)
+        show_json({**_shown(checked), "records": records})
+        if _lacking(records):
+            raise SystemExit(1)
+        return
     waits = f", waits for {checked.waits_for}" if checked.waits_for else ""
     click.echo(f"; {checked.domain} of {checked.tenant or 'the installation'}: {checked.standing}{waits}")
     if lacking := _print_records(checked):
@@ -209,9 +220,7 @@ def _with_domain(
 
 def _print_records(domain: "SendingDomain") -> list[str]:
     """As a zone file has them, each under a comment. The names of those that DNS does not show as they are."""
-    from shared.words.sending_domain import records
-
-    listed = records(domain, time.time_ns() // 1_000_000, in_force().bounces.domain)
+    listed = _records(domain)
     aliases = {record.name for record in listed if record.type == "CNAME"}
     for record in listed:
         until = f" until {record.keep_until}" if record.keep_until else ""
@@ -222,7 +231,30 @@ def _print_records(domain: "SendingDomain") -> list[str]:
             "; with an MX record instead of the alias: " if record.type == "TXT" and record.name in aliases else ""
         )
         click.echo(f"{instead}{record.name}. {record.type} {_in_zone(record)}")
-    return [record.name for record in listed if record.dns != "published"]
+    return _lacking(listed)
+
+
+def _records(domain: "SendingDomain") -> "list[DnsRecord]":
+    from shared.words.sending_domain import records
+
+    return records(domain, time.time_ns() // 1_000_000, in_force().bounces.domain)
+
+
+def _lacking(records: "Sequence[DnsRecord]") -> list[str]:
+    """The names of those that DNS does not show as they are."""
+    return [record.name for record in records if record.dns != "published"]
+
+
+def _shown(domain: "SendingDomain") -> dict[str, Any]:
+    return {
+        "domain": domain.domain,
+        "tenant": domain.tenant,
+        "standing": domain.standing,
+        "waits_for": domain.waits_for,
+        "return_path": domain.return_path or None,
+        "created_at_ms": domain.created_at,
+        "keys": [{"selector": key.selector, "state": key.state} for key in domain.keys],
+    }
 
 
 def _in_zone(record: "DnsRecord") -> str:

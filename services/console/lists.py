@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from services.console.session import fail, minute, with_redis
+from services.console.session import address_key, fail, minute, with_redis
 from services.console.tables import as_json, show_json, show_table
 from shared.process.settings import Settings
 
@@ -46,7 +46,7 @@ def list_lists(tenant: str, as_json: bool) -> None:
 @as_json
 def show_address(tenant: str, address: str, as_json: bool) -> None:
     """Every list that an address is on or has left, and what stops it there; exit code 1 if there is none."""
-    key = _key(address)
+    key = address_key(address)
 
     async def look(memberships: "Memberships", _most: int) -> list[tuple[str, str, int, str | None]]:
         shown: list[tuple[str, str, int, str | None]] = []
@@ -95,19 +95,21 @@ def list_members(tenant: str, name: str, left: bool, limit: int, as_json: bool) 
 @click.argument("tenant")
 @click.argument("name")
 @click.argument("addresses", nargs=-1, required=True)
-def join(tenant: str, name: str, addresses: Sequence[str]) -> None:
+@as_json
+def join(tenant: str, name: str, addresses: Sequence[str], as_json: bool) -> None:
     """Put addresses on a list: that they left it is taken away, and nothing else that stops them. Exit code 1 if
     something does."""
-    listed, keys = _name(name), [_key(one) for one in addresses]
+    listed, keys = _name(name), [address_key(one) for one in addresses]
     joined: list[Joined] = _with_lists(tenant, lambda memberships, most: memberships.join(tenant, listed, keys, most))
     words = {True: "joined", False: "was on it", None: "kept off"}
-    show_table(
-        ("address", "what", "had left", "stopped by"),
-        [
-            (key, words[one.is_new], "yes" if one.came_back else "", one.stopped)
-            for key, one in zip(keys, joined, strict=True)
-        ],
-    )
+    rows = [(key, words[one.is_new], one.came_back, one.stopped) for key, one in zip(keys, joined, strict=True)]
+    if as_json:
+        show_json([dict(zip(("address", "what", "had_left", "stopped"), row, strict=True)) for row in rows])
+    else:
+        show_table(
+            ("address", "what", "had left", "stopped by"),
+            [(key, what, "yes" if came_back else "", stopped) for key, what, came_back, stopped in rows],
+        )
     if any(one.stopped for one in joined):
         raise SystemExit(1)
 
@@ -118,7 +120,7 @@ def join(tenant: str, name: str, addresses: Sequence[str]) -> None:
 @click.argument("addresses", nargs=-1, required=True)
 def leave(tenant: str, name: str, addresses: Sequence[str]) -> None:
     """Unsubscribe addresses from a list, and from nothing else."""
-    listed, keys = _name(name), [_key(one) for one in addresses]
+    listed, keys = _name(name), [address_key(one) for one in addresses]
     left = _with_lists(tenant, lambda memberships, _: memberships.leave(tenant, listed, keys))
     click.echo(f"{left} left {listed}")
 
@@ -130,15 +132,6 @@ def _name(text: str) -> str:
         return scopes.list_of(scopes.parse(scopes.of_list(text)))
     except ValueError:
         fail(f"no list can be called {text!r:.80}")
-
-
-def _key(address: str) -> str:
-    from shared.mail import addresses
-
-    try:
-        return addresses.parse(address).key
-    except addresses.InvalidAddress as fault:
-        fail(f"{address!r:.100} is not an address: {fault}")
 
 
 def _with_lists(tenant: str, work: "Callable[[Memberships, int], Awaitable[T]]") -> T:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from services.console.session import fail, with_redis
+from services.console.session import fail, need_tenant, with_redis
 from services.console.tables import as_json, show_json, show_table
 from shared.process.settings import Settings
 
@@ -119,10 +119,8 @@ async def _parts(client: Any, settings: Settings, tenant: str) -> tuple[Any, Any
     from services.suppression.settings import Suppression
     from services.suppression.softs import Softs
     from services.suppression.store import Lists
-    from shared.redis.tenants import Tenants
 
-    if await Tenants(client).get(tenant) is None:
-        raise LookupError(f"there is no tenant {tenant}")
+    await need_tenant(client, tenant)
     partitions = settings.redis.partitions
     lists = Lists(client, partitions)
     rules = RuleBook(client, settings.of(Suppression).rules, time.monotonic)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from services.console.session import fail, minute, with_redis
+from services.console.session import address_key, minute, need_tenant, with_redis
 from services.console.tables import as_json, show_json, show_table
 from shared.process.settings import Settings
 
@@ -23,7 +23,7 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
     from services.suppression.mentions import At
     from shared.redis.suppression import EVERYBODY, SuppressionList
 
-    key = _key(address)
+    key = address_key(address)
 
     async def look(client: Any, settings: Settings) -> Any:
         known = await _people(client, settings, tenant)
@@ -74,22 +74,13 @@ def _show(entries: Any, bounces: Any, erasure: Any, messages: Any) -> None:
 def erase_person(tenant: str, address: str) -> None:
     """Erase an address: a keyed hash is left, by which nothing is sent to it. What jobs say of it goes in the
     background; `show` tells how far that is."""
-    key = _key(address)
+    key = address_key(address)
 
     async def erase(client: Any, settings: Settings) -> Any:
         return await (await _people(client, settings, tenant)).erase(tenant, key)
 
     removed = with_redis(erase)
     click.echo(f"erasing: {removed.suppressions} entries and {removed.soft_bounces} soft bounces are gone; jobs follow")
-
-
-def _key(address: str) -> str:
-    from shared.mail import addresses
-
-    try:
-        return addresses.parse(address).key
-    except addresses.InvalidAddress as fault:
-        fail(f"not an address: {fault}")
 
 
 async def _people(client: Any, settings: Settings, tenant: str) -> Any:
@@ -101,11 +92,9 @@ async def _people(client: Any, settings: Settings, tenant: str) -> Any:
     from shared.process import master_secret
     from shared.process.clock import now_ms
     from shared.redis import start
-    from shared.redis.tenants import Tenants
     from shared.words.erased import ErasureKeys
 
-    if await Tenants(client).get(tenant) is None:
-        raise LookupError(f"there is no tenant {tenant}")
+    await need_tenant(client, tenant)
     secret = master_secret.load(settings, make=False)
     partitions = settings.redis.partitions
     erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms)

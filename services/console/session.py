@@ -57,6 +57,24 @@ def with_redis(work: Callable[[Any, Settings], Awaitable[T]]) -> T:
         raise SystemExit(130) from None
 
 
+def address_key(address: str) -> str:
+    """An address that somebody typed, as lists spell it."""
+    from shared.mail import addresses
+
+    try:
+        return addresses.parse(address).key
+    except addresses.InvalidAddress as fault:
+        fail(f"{address!r:.100} is not an address: {fault}")
+
+
+async def need_tenant(client: Any, tenant: str) -> None:
+    """LookupError if there is none of that name."""
+    from shared.redis.tenants import Tenants
+
+    if await Tenants(client).get(tenant) is None:
+        raise LookupError(f"there is no tenant {tenant}")
+
+
 def day(at_ms: int) -> str:
     """The day of a time, in UTC."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()

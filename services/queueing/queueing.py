@@ -11,6 +11,7 @@ anywhere loses and doubles nothing:
 """
 
 import asyncio
+from collections import Counter as Counted
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -38,6 +39,7 @@ from shared.words import events, ids
 from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
+LEFT_OUT = Counter("estafette_queueing_left_out_total", "Recipients who are not mailed, by why", ["reason"])
 CHUNK_SECONDS = Histogram("estafette_queueing_chunk_seconds", "Time to queue a chunk of a job")
 REMOVED = Counter("estafette_queueing_open_jobs_removed_total", "Open jobs that nobody started in time")
 #: By what the messages of a job leave.
@@ -143,6 +145,8 @@ class Queueing:
             span.end({"recipients": len(waiting)})
         for fact in facts:
             _queued[type(fact).__name__.lower()].inc()
+        for reason, count in left_out(facts).items():
+            LEFT_OUT.labels(reason).inc(count)
         self._log.info("queued", **_said(intake, len(waiting)), request=head.request)
 
     def _span(self, intake: events.Intake, head: Head) -> Span | None:
@@ -284,6 +288,11 @@ def facts_of(intake: events.Intake, waiting: Sequence[Waiting], plan: Sequence[D
         else:
             facts.append(events.Rejected(**about, reason=decision.rejected))
     return facts
+
+
+def left_out(facts: Sequence[Told]) -> dict[str, int]:
+    """How many are not mailed for which reason: on the list, by a rule, at the gate, an address that is none."""
+    return Counted(fact.reason for fact in facts if isinstance(fact, events.Suppressed | events.Rejected))
 
 
 def ready_of(

@@ -34,6 +34,10 @@ from shared.words import events, ids, scopes
 
 ERASED = Counter("estafette_suppression_erased_total", "Addresses that were erased, from every job that named them")
 ERASING = Gauge("estafette_suppression_erasing_addresses", "Addresses that are being erased")
+OLDEST = Gauge(
+    "estafette_suppression_erasing_oldest_timestamp_seconds",
+    "When the oldest erasure that is not done was asked for; 0: there is none",
+)
 
 SWEEP_SECONDS = 5.0
 #: A walk that found the address among recipients that wait to be queued is made again after this.
@@ -159,14 +163,19 @@ class Erasing:
     async def sweep(self, stopping: asyncio.Event | None = None) -> int:
         """Goes on with every tenant's erasures, each for so long; how many are done."""
         done, pending = 0, 0
+        oldest_ms: int | None = None
         for tenant in sorted(name.decode() for name in await self._client.smembers(keys.erasing_tenants())):
             if stopping is not None and stopping.is_set():
                 return done
             intents = await self._intents(tenant)
             pending += len(intents)
-            if intents:
-                done += await self._go_on(tenant, intents, stopping)
+            if intents and (ended := await self._go_on(tenant, intents, stopping)):
+                done += ended
+                intents = await self._intents(tenant)
+            asked_ms = [intent.asked_ms for intent in intents.values()]
+            oldest_ms = min(asked_ms if oldest_ms is None else [oldest_ms, *asked_ms], default=None)
         ERASING.set(pending - done)
+        OLDEST.set((oldest_ms or 0) / 1000)
         return done
 
     async def _intents(self, tenant: str) -> dict[str, Intent]:

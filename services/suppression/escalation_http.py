@@ -134,12 +134,7 @@ class _Routes:
     async def put(self, request: web.Request) -> web.StreamResponse:
         tenant = request[api.PRINCIPAL].tenant
         wanted = await api.read_json(request, EscalationRequest)
-        rules = Rules(
-            _rule(wanted.soft_bounces, self._defaults.soft_bounces),
-            _rule(wanted.mailbox_full, self._defaults.mailbox_full),
-            _rule(wanted.inactive, self._defaults.inactive),
-            _rule(wanted.unknown_user, self._defaults.unknown_user),
-        )
+        rules = ruled(wanted, self._defaults)
         await self._book.put(tenant, rules)
         _log.info("escalation_set", tenant=tenant)
         return api.json_answer(_shown(rules, own=True))
@@ -149,6 +144,16 @@ class _Routes:
         if await self._book.delete(tenant):
             _log.info("escalation_unset", tenant=tenant)
         return web.Response(status=204)
+
+
+def ruled(wanted: EscalationRequest, defaults: Rules) -> Rules:
+    """The rules that are wanted, and those of the installation where nothing is said."""
+    return Rules(
+        _rule(wanted.soft_bounces, defaults.soft_bounces),
+        _rule(wanted.mailbox_full, defaults.mailbox_full),
+        _rule(wanted.inactive, defaults.inactive),
+        _rule(wanted.unknown_user, defaults.unknown_user),
+    )
 
 
 def _rule(wanted: EscalationRule | EscalationRuleOfReason | None, default: Rule) -> Rule:

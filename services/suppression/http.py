@@ -300,10 +300,15 @@ def listable(request: web.Request) -> str:
     """An address that somebody can have. A `*` may stand in one (RFC 5322), and nobody has it: who writes it means a
     rule, which would be stored and never meet anybody."""
     text = api.path_text(request, "address")
-    if _RULE.search(text):
+    if is_rule(text):
         shown = text[:_MAX_SHOWN_CHARS]
         raise _refused(f"{shown!r} is a rule for many, and only addresses are listed: put each of them")
     return address_of(request)
+
+
+def is_rule(text: str) -> bool:
+    """Whether somebody means many by it, as other lists let them."""
+    return _RULE.search(text) is not None
 
 
 def _refused(what: str) -> Problem:

@@ -1,11 +1,12 @@
 """The operator's routes of suppression: what no tenant may be mailed to, whatever the tenants say, and what only an
 operator takes back."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
 
+from services.suppression.audit import Hand, acted
 from services.suppression.http import (
     OF_AN_ADDRESS,
     Desk,
@@ -25,7 +26,6 @@ from shared.process import logs
 from shared.redis.bus import Publisher
 from shared.redis.suppression import EVERYBODY
 from shared.redis.tenants import Tenants
-from shared.words import events
 from shared.words.described import says
 from shared.words.errors import Problem
 from shared.words.scopes import Channel, Reason
@@ -180,18 +180,17 @@ class _Routes:
         return tenant
 
     async def _tell(
-        self, request: web.Request, action: str, tenant: str, address: str, why: str, until_ms: int
+        self,
+        request: web.Request,
+        action: Literal["suppress", "reactivate"],
+        tenant: str,
+        address: str,
+        why: str,
+        until_ms: int,
     ) -> None:
         """Told as a fact, so that it can be audited, in the feed of the operator's own tenant."""
-        principal, now_ms = request[api.PRINCIPAL], self._desk.now_ms()
-        target, who = f"address:{address}" + (f" tenant:{tenant}" if tenant else ""), f"key:{principal.key}"
-        fact = events.Acted(
-            **events.about(principal.tenant, now_ms, "operated", action, target, who, now_ms),
-            action=action,
-            target=target,
-            who=who,
-            why=why,
-            until_at=until_ms,
-        )
-        await self._publisher.publish([fact])
-        _log.warning("operated", action=action, target=f"suppressions of {tenant or 'everybody'}", who=who, why=why)
+        principal = request[api.PRINCIPAL]
+        hand = Hand(principal.tenant, f"key:{principal.key}")
+        await self._publisher.publish([acted(hand, action, tenant, address, self._desk.now_ms(), why, until_ms)])
+        target = f"suppressions of {tenant or 'everybody'}"
+        _log.warning("operated", action=action, target=target, who=hand.who, why=why)

@@ -575,10 +575,22 @@ def rule_versions() -> str:
     return "est:{meta}:rule_versions"
 
 
+# Soft bounces in a row, and after how many of them an address is listed
+
+
 def bounce_counts(p: int, tenant: str) -> str:
     """map of addresses (`shared.redis.addressed`), normalised address → its soft bounces in a row
     (`services.suppression.escalation`) · until a sign of life is eight days old, or the last bounce half a year"""
     return f"est:{{p{p}}}:bounce_counts:{tenant}"
+
+
+def escalation() -> str:
+    """hash, tenant → after how many soft bounces an address is listed (msgpack), where that is not what the settings
+    say · until the tenant takes it back"""
+    return "est:{meta}:escalation"
+
+
+# Who was erased, and who is being erased
 
 
 def erased(p: int, tenant: str) -> str:
@@ -602,12 +614,6 @@ def erasure_walk(tenant: str) -> str:
     """string · how far the tenant's jobs are looked through for who is to be erased (msgpack) · while there is
     anybody"""
     return f"est:{{meta}}:erasure_walk:{tenant}"
-
-
-def escalation() -> str:
-    """hash, tenant → after how many soft bounces an address is listed (msgpack), where that is not what the settings
-    say · until the tenant takes it back"""
-    return "est:{meta}:escalation"
 
 
 # Consent: what addresses have agreed to, and the proof of it

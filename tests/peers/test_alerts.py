@@ -112,6 +112,47 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         },
         5,
     ),
+    "EstafetteImportsInterrupted": (
+        {'estafette_suppression_imports_total{end="interrupted",job="http"}': "0 1x90"},
+        {
+            'estafette_suppression_imports_total{end="broken_off",job="http"}': "0 5x90",
+            'estafette_suppression_imports_total{end="interrupted",job="http"}': "3x90",
+        },
+        30,
+    ),
+    "EstafetteErasureWaits": (  # the tests' clock begins at 0: one that was asked for before, one later, and none
+        {"estafette_suppression_erasing_oldest_timestamp_seconds": "1x20"},
+        {
+            'estafette_suppression_erasing_oldest_timestamp_seconds{instance="one"}': f"{3 * DAY}x20",
+            'estafette_suppression_erasing_oldest_timestamp_seconds{instance="none"}': "0x20",
+        },
+        16 * 1440,
+    ),
+    "EstafetteReportsNotUnderstood": (
+        {
+            'estafette_bounces_kept_mail_total{reason="unreadable_report"}': "0+6x400",
+            'estafette_bounces_received_total{way="smtp",outcome="stored"}': "0+10x400",
+        },
+        {  # what comes to postmaster is no report
+            'estafette_bounces_kept_mail_total{reason="to_fixed_address"}': "0+9x400",
+            'estafette_bounces_kept_mail_total{reason="no_name"}': "0+1x400",
+            'estafette_bounces_received_total{way="smtp",outcome="stored"}': "0+10x400",
+        },
+        390,
+    ),
+    "EstafetteInboundMailFails": (
+        {'estafette_bounces_received_total{way="lmtp",outcome="failed"}': "0 1x9"},
+        {
+            'estafette_bounces_received_total{way="lmtp",outcome="failed"}': "1x9",
+            'estafette_bounces_received_total{way="lmtp",outcome="deferred"}': "0+5x9",
+        },
+        5,
+    ),
+    "EstafetteMaildirUnreadable": (
+        {'estafette_bounces_maildir_unreadable{job="bounces",instance="one"}': "0 1x9"},
+        {'estafette_bounces_maildir_unreadable{job="bounces",instance="one"}': "0 1 0x9"},
+        8,
+    ),
     "EstafetteDeadEntries": (
         {'estafette_stream_dead_entries{stream="events"}': "0 1x9"},
         {'estafette_stream_dead_entries{stream="events"}': "0x9"},
@@ -219,7 +260,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         802 * 1440,
     ),
     "EstafetteCertificateEnds": (
-        {"estafette_relay_certificate_until_timestamp_seconds": f"{10 * DAY}x90"},
+        {
+            "estafette_relay_certificate_until_timestamp_seconds": f"{90 * DAY}x90",
+            "estafette_bounces_certificate_until_timestamp_seconds": f"{10 * DAY}x90",
+        },
         {
             'estafette_relay_certificate_until_timestamp_seconds{instance="one"}': f"{20 * DAY}x90",
             'estafette_relay_certificate_until_timestamp_seconds{instance="none"}': "0x90",

@@ -38,6 +38,12 @@ NOTHING = {
     "estafette_bounces_facts_total": "no mail came to the return path",
     "estafette_bounces_kept_mail_total": "no mail came to the return path",
     "estafette_breakers_stopped_total": "no breaker had a reason",
+    "estafette_queueing_left_out_total": "nobody was left out",
+    "estafette_suppression_escalated_total": "nobody had soft bounces enough",
+    "estafette_suppression_import_lines_total": "no file came",
+    "estafette_suppression_consents_total": "nobody said anything about consent",
+    "estafette_suppression_erasing_oldest_timestamp_seconds": "nobody was to be erased",
+    "estafette_tracking_untracked_total": "nobody withdrew a consent",
 }
 
 

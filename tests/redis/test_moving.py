@@ -13,19 +13,21 @@ import pytest
 from aiohttp import test_utils
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from services.suppression.book import Book
 from services.suppression.moving import telling
-from services.suppression.moving.forms import OWN
+from services.suppression.moving.forms import OWN, Asked
 from services.suppression.moving.http import MOST_AT_ONCE, Moving, routes
 from services.suppression.moving.imports import KEPT_MS, MOST_KEPT, SILENT_MS, Imports, Progress
-from services.suppression.moving.running import Runs
+from services.suppression.moving.running import Runs, Source
 from services.suppression.moving.wishes import Act
 from services.suppression.store import Addition, Lists
 from shared.http import api
 from shared.redis import bus, keys, redis
 from shared.redis.addressed import Place
-from shared.redis.suppression import Asked, Listed, SuppressionList
+from shared.redis.suppression import Asked as AskedOf
+from shared.redis.suppression import Listed, SuppressionList
 from shared.redis.tenants import Tenants
 from shared.words import events, scopes
 from shared.words.ids import name_partition
@@ -88,7 +90,7 @@ class Site:
         return [line.split(",", 3) for line in said.split("\r\n")[1:-1]]
 
     async def reasons(self, *addresses: str, tenant: str = "acme", stream: str = "bulk") -> list[str | None]:
-        return await self.lookup.check([Asked(tenant, one, "email", stream, "") for one in addresses])
+        return await self.lookup.check([AskedOf(tenant, one, "email", stream, "") for one in addresses])
 
 
 def made(client: Any, softs: Softs, *, wait_s: float = 20, monotonic: Callable[[], float] = lambda: 0.0) -> Moving:
@@ -302,6 +304,38 @@ async def test_an_upload_that_breaks_off_has_changed_nothing(site: Site) -> None
     assert shown["state"] == "interrupted"
     assert await site.reasons("ana@exemple.fr") == [None]
     assert site.moving._running == 0
+
+
+async def test_imports_are_counted_by_how_they_end_and_while_they_run(client: Any, softs: Softs) -> None:
+    class Broken(Book):
+        async def add(self, tenant: str, acts: Sequence[tuple[str, Act]], now_ms: int) -> list[bool]:
+            raise redis.RedisAway("gone")
+
+    book = Broken(client, PARTITIONS, Lists(client, PARTITIONS, lambda: NOW_MS))
+    runs = Runs(book, softs, Imports(client, PARTITIONS, lambda: NOW_MS), lambda: NOW_MS, lambda: 0.0)
+    run = runs.new("acme", "one", Asked("", {}, ""), Source(), dry_run=False)
+    interrupted, broken_off = ended("interrupted"), ended("broken_off")
+
+    assert await run.begin()
+    assert REGISTRY.get_sample_value(RUNNING) == 1
+    await run.read(HEAD + b"ana@exemple.fr;Non\n")
+    await run.read(b"", last=True)
+    with pytest.raises(redis.RedisAway):
+        await run.apply()
+
+    assert REGISTRY.get_sample_value(RUNNING) == 0
+    assert (ended("interrupted"), ended("broken_off")) == (interrupted + 1, broken_off)
+    other = runs.new("acme", "two", Asked("", {}, ""), Source(), dry_run=False)
+    assert await other.begin()
+    await other.end("interrupted", "the upload broke off")
+    assert ended("broken_off") == broken_off + 1
+
+
+RUNNING = "estafette_suppression_imports_running"
+
+
+def ended(end: str) -> float:
+    return REGISTRY.get_sample_value("estafette_suppression_imports_total", {"end": end}) or 0.0
 
 
 async def test_an_import_of_which_nothing_is_heard_has_ended_with_its_process(client: Any, softs: Softs) -> None:

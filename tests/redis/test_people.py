@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import test_utils
+from prometheus_client import REGISTRY
 
 from services.relay.checks.admission import Admission
 from services.suppression import changing, mentions, people_http
@@ -228,6 +229,21 @@ async def test_recipients_that_wait_are_left_until_they_are_queued(parts: Parts)
     parts.clock.ms += AGAIN_MS
     assert await parts.erasing.sweep() == 1
     assert await parts.emails(job, 2) == ["x@y.example", ""]
+
+
+async def test_since_when_the_oldest_erasure_waits_is_told_until_it_is_done(parts: Parts) -> None:
+    oldest = "estafette_suppression_erasing_oldest_timestamp_seconds"
+    job = await parts.job([ANA], waits=True)
+    asked_s = parts.clock.ms / 1000
+    await parts.people.erase("acme", ANA)
+
+    await parts.erasing.sweep()
+    assert REGISTRY.get_sample_value(oldest) == asked_s
+    await parts.queue(job, [ANA])
+    parts.clock.ms += AGAIN_MS
+    await parts.erasing.sweep()
+
+    assert REGISTRY.get_sample_value(oldest) == 0
 
 
 async def test_jobs_that_are_made_later_are_the_tenants_new_business(parts: Parts) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from services.suppression.moving.dumps import Dump
 from services.suppression.moving.forms import Asked, Form
@@ -16,6 +16,14 @@ from shared.tabular.rows import Rows
 from shared.words.errors import Fault
 
 LINES = Counter("estafette_suppression_import_lines_total", "Lines of imports by what became of them", ["result"])
+ENDED = Counter(
+    "estafette_suppression_imports_total",
+    "Imports by how they ended, dry runs too: done, refused, broken_off while the file came in (nothing was changed), "
+    "interrupted while the list was changed",
+    ["end"],
+)
+RUNNING = Gauge("estafette_suppression_imports_running", "Imports that this process reads or applies")
+_ended = {end: ENDED.labels(end) for end in ("done", "refused", "broken_off", "interrupted")}
 
 _log = logs.get_logger()
 
@@ -83,6 +91,7 @@ class Run:
         self._told_s = monotonic()
         self._state: State = "reading"
         self._detail = ""
+        self._is_running = False
 
     @property
     def progress(self) -> Progress:
@@ -123,7 +132,10 @@ class Run:
 
     async def begin(self) -> bool:
         """Whether it has begun: False if there is one of its id."""
-        return await self._imports.begin(self._tenant, self.progress)
+        self._is_running = await self._imports.begin(self._tenant, self.progress)
+        if self._is_running:
+            RUNNING.inc()
+        return self._is_running
 
     async def tell(self) -> None:
         """How far it is, where that was not told for a second."""
@@ -146,6 +158,7 @@ class Run:
     async def end(self, state: State, detail: str = "") -> None:
         """The report is kept, and why it ended. A storage that is away leaves both untold: who looks finds that nothing
         was heard of it any more."""
+        _ended["broken_off" if (self._state, state) == ("reading", "interrupted") else state].inc()
         self._state, self._detail = state, detail
         self.import_.close()
         counts = self.import_.telling.counts
@@ -155,6 +168,9 @@ class Run:
             _log.warning("suppressions_reactivated", **named, addresses=counts["reactivated"])
         for word, count in counts.items():
             LINES.labels(word).inc(count)
+        if self._is_running:
+            self._is_running = False
+            RUNNING.dec()
         try:
             await self._imports.save_report(self._tenant, self._name, self.import_.telling.rows())
             await self._imports.save(self._tenant, self.progress)

@@ -1,20 +1,20 @@
-"""`estafette consent`: what an address agreed to with a tenant, the proof of it, and what tenants ask for."""
+"""`estafette consents`: what an address agreed to with a tenant, the proof of it, and what tenants ask for."""
 
 from typing import Any
 
 import click
 
-from services.console.session import fail, minute, with_redis
+from services.console.session import address_key, minute, need_tenant, with_redis
 from services.console.tables import as_json, show_json, show_table
 from shared.process.settings import Settings
 
 
 @click.group()
-def consent() -> None:
+def consents() -> None:
     """What addresses agreed to, and the proof of it."""
 
 
-@consent.command("show")
+@consents.command("show")
 @click.argument("tenant")
 @click.argument("address")
 @as_json
@@ -39,7 +39,7 @@ def show_consent(tenant: str, address: str, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@consent.command("log")
+@consents.command("log")
 @click.argument("tenant")
 @click.argument("address")
 @as_json
@@ -70,14 +70,14 @@ def show_log(tenant: str, address: str, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@consent.command("rules")
+@consents.command("rules")
 @click.argument("tenant")
 @as_json
 def show_rules(tenant: str, as_json: bool) -> None:
     """What a tenant asks for before it mails and tracks; it changes that itself, PUT /v1/consent-rules."""
 
     async def look(client: Any, settings: Settings) -> Any:
-        await _need(client, tenant)
+        await need_tenant(client, tenant)
         return (await _consents(client, settings).rules.of(tenant))[1]
 
     rules = with_redis(look)
@@ -89,25 +89,13 @@ def show_rules(tenant: str, as_json: bool) -> None:
 
 def _known(tenant: str, address: str) -> tuple[str, Any]:
     """The address as it is compared, and what is known of it, None if that is nothing."""
-    from shared.mail import addresses
-
-    try:
-        key = addresses.parse(address).key
-    except addresses.InvalidAddress as fault:
-        fail(f"not an address: {fault}")
+    key = address_key(address)
 
     async def look(client: Any, settings: Settings) -> Any:
-        await _need(client, tenant)
+        await need_tenant(client, tenant)
         return await _consents(client, settings).known(tenant, key)
 
     return key, with_redis(look)
-
-
-async def _need(client: Any, tenant: str) -> None:
-    from shared.redis.tenants import Tenants
-
-    if await Tenants(client).get(tenant) is None:
-        raise LookupError(f"there is no tenant {tenant}")
 
 
 def _consents(client: Any, settings: Settings) -> Any:
