@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Sequence
+from secrets import token_hex
 
 from services.settings import read
 from services.suppression import settings as own
@@ -49,7 +50,7 @@ async def main(life: Lifecycle) -> None:
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "applying")
         life.spawn(sweep_forever(counts, Tenants(client).all, now_ms, life.stopping), "forgetting counts")
-        erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms)
+        erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8))
         life.spawn(erasing.run(life.stopping), "erasing")
         life.ready()
         await life.stopping.wait()

@@ -91,6 +91,6 @@ def _consent(parts: Parts) -> list[Route]:
 
 
 def _people(parts: Parts, desk: http.Desk) -> list[Route]:
-    erasing = Erasing(parts.client, parts.partitions, parts.publisher, parts.now_ms)
-    known = People(parts.client, parts.partitions, parts.erasure_keys, erasing, parts.monotonic)
+    erasing = Erasing(parts.client, parts.partitions, parts.publisher, parts.now_ms, lambda: _new_id(parts))
+    known = People(parts.client, parts.partitions, parts.erasure_keys, parts.tokens, erasing, parts.monotonic)
     return people_http.routes(known, desk)
