@@ -6,6 +6,7 @@ import click
 
 from services.console.session import fail, minute, with_redis
 from services.console.tables import as_json, show_json, show_table
+from services.suppression.retention import shown_day
 from shared.process.settings import Settings
 
 
@@ -40,7 +41,15 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
     entries, kept, erasure, messages = with_redis(look)
     own_rule = any(named.pattern == key for named in kept.rules)
     is_known = bool(
-        entries or kept.bounces or kept.consent or kept.lists or kept.untracked_ms or own_rule or erasure or messages
+        entries
+        or kept.bounces
+        or kept.consent
+        or kept.lists
+        or kept.untracked_ms
+        or kept.last_day
+        or own_rule
+        or erasure
+        or messages
     )
     if as_json:
         show_json(
@@ -51,6 +60,7 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
                 "consent": None if kept.consent is None else kept.consent.state,
                 "consent_log": [] if kept.consent is None else kept.consent.log,
                 "untracked_ms": kept.untracked_ms,
+                "last_interaction": shown_day(kept.last_day) if kept.last_day else None,
                 "lists": [{"list": name, "state": one.state, "since_ms": one.since_ms} for name, one in kept.lists],
                 "messages": [message._asdict() for message in messages],
             }
@@ -79,6 +89,8 @@ def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
         click.echo(f"consent  {minute(line.at_ms)} by {line.by}: {said} {line.text}".rstrip())
     if kept.untracked_ms:
         click.echo(f"tracking withdrawn {minute(kept.untracked_ms)}")
+    if kept.last_day:
+        click.echo(f"heard of {shown_day(kept.last_day)}")
     for name, member in kept.lists:
         click.echo(f"list     {name}: {member.state} since {minute(member.since_ms)}")
     if messages:

@@ -44,15 +44,19 @@ STEPS_A_SWEEP = 2_000
 #: Of one walk: of each address it is asked whether a chunk has it.
 ADDRESSES_A_WALK = 100
 
+#: Why somebody is erased: they, or the tenant, asked for it, or nothing came from them for years.
+REQUEST, RETENTION = "request", "retention"
+
 _log = logs.get_logger()
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True):
-    """`messages`: how many had the address as their recipient and have lost it."""
+    """`messages`: how many had the address as their recipient and have lost it. `by`: why it is erased."""
 
     address: str
     asked_ms: int
     messages: int = 0
+    by: str = REQUEST
 
 
 class Walk(msgspec.Struct, frozen=True, array_like=True):
@@ -88,12 +92,16 @@ class Erasing:
         self._forgetting = Forgetting(client, partitions, Rules(client, publisher, now_ms, new_version))
         self._now_ms = now_ms
 
-    async def begin(self, tenant: str, address: str, digest: str) -> Removed:
+    async def begin(self, tenant: str, address: str, digest: str, by: str = REQUEST) -> Removed:
         """Erases a normalised address, but for what is said in jobs, which follows."""
-        intent = Intent(address, self._now_ms())
+        intent = Intent(address, self._now_ms(), by=by)
         await self._client.sadd(keys.erasing_tenants(), tenant)
         await self._client.hsetnx(keys.erasures(tenant), digest, _encoder.encode(intent))
         return await self._forget(tenant, digest, intent)
+
+    async def pending(self, tenant: str) -> int:
+        """How many erasures of the tenant are under way."""
+        return int(await self._client.hlen(keys.erasures(tenant)))
 
     async def intent(self, tenant: str, digest: str) -> Intent | None:
         """The intent, as long as it is not done."""
@@ -216,7 +224,7 @@ class Erasing:
             await self._put(tenant, digest, Erasure(intent.asked_ms, now_ms, intent.messages))
             about = events.about(tenant, now_ms, "erased", tenant, digest, intent.asked_ms)
             await self._publisher.publish(
-                [events.Erased(**about, digest=digest, messages=intent.messages)],
+                [events.Erased(**about, digest=digest, messages=intent.messages, by=intent.by)],
                 batch=f"erased.{digest}.{intent.asked_ms}",
             )
             done += await self._client.hdel(keys.erasures(tenant), digest)

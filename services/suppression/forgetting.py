@@ -6,6 +6,7 @@ somebody and then looks through all of Redis (`tests/redis/test_people.py`).
     suppressions, suppressions_said    why it is stopped, and what was said; but for an operator's entries, for the law
     bounce_counts                      soft bounces in a row
     consents, consent_log              what it agreed to, and the proof of it
+    interactions                       when it was last heard of
     list_map                           lists that it joined or left
     rules                              the one rule that is the address itself; rules of names and domains name nobody
 
@@ -59,6 +60,7 @@ class Forgetting:
         entries = await self._take_entries(tenant, address)
         bounces = await self._take(keys.bounce_counts, tenant, address)
         await self._take(keys.suppressions_said, tenant, address)
+        await self._take(keys.interactions, tenant, address)
         consents = await consent_store.forget(self._client, self._partitions, tenant, address)
         lists = await self._members.forget(tenant, address)
         rules = await self._rules.delete(tenant, address, By(tenant, BY))

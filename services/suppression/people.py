@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from services.suppression.counts import Counts
-from services.suppression.erasing import Erasing
+from services.suppression.erasing import REQUEST, Erasing
 from services.suppression.escalation import Count
 from services.suppression.forgetting import Removed
+from services.suppression.interactions import Interactions
 from services.suppression.mentions import At, Mention, Mentions, found
 from shared.redis import jobs, keys
 from shared.redis.consents import Consents, Known
@@ -36,13 +37,15 @@ class Message(NamedTuple):
 class Kept(NamedTuple):
     """What maps have of an address, beside its entries of the suppression list: its soft bounces; what it agreed to,
     and the proof; the lists that it joined or left; the tenant's rules that concern it; when (ms) it withdrew its
-    consent to be tracked, 0 for never, or given again."""
+    consent to be tracked, 0 for never, or given again; the day of the last interaction of its own that was noted, 0 for
+    none."""
 
     bounces: Count | None
     consent: Known | None
     lists: list[tuple[str, Member]]
     rules: list[Named]
     untracked_ms: int
+    last_day: int
 
 
 class People:
@@ -67,6 +70,7 @@ class People:
         self._consents = Consents(client, partitions, monotonic)
         self._members = Members(client, partitions)
         self._untracked = UntrackedList(client)
+        self._interactions = Interactions(client, partitions)
         self._mentions = Mentions(client, partitions)
         self._monotonic = monotonic
 
@@ -79,6 +83,7 @@ class People:
             await self._members.lists_of(tenant, address),
             await self._rules(tenant, address),
             await self._untracked.since_ms(tenant, self._tokens.marks(tenant, address)),
+            (await self._interactions.get(tenant, address)).last_day,
         )
 
     async def _rules(self, tenant: str, address: str) -> list[Named]:
@@ -94,9 +99,13 @@ class People:
                 return Erasure(intent.asked_ms, 0, intent.messages)
         return await self._erased.find(tenant, address)
 
-    async def erase(self, tenant: str, address: str) -> Removed:
+    async def erase(self, tenant: str, address: str, by: str = REQUEST) -> Removed:
         """Begins, or begins again: what came since the last time goes as well. From then on there is an erasure."""
-        return await self._erasing.begin(tenant, address, self._keys.digest(tenant, address))
+        return await self._erasing.begin(tenant, address, self._keys.digest(tenant, address), by)
+
+    async def erasing(self, tenant: str) -> int:
+        """How many erasures of the tenant are under way."""
+        return await self._erasing.pending(tenant)
 
     async def messages(self, tenant: str, address: str, after: At, limit: int) -> tuple[list[Message], At | None]:
         """At most `limit` from that place on, and the place to go on from, None at the end; few, or none, where a walk

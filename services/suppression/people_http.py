@@ -9,6 +9,7 @@ from services.suppression import consent_http, escalation, rules_http
 from services.suppression.http import Desk, SuppressionEntry, address_of
 from services.suppression.mentions import At
 from services.suppression.people import Kept, Message, People
+from services.suppression.retention import shown_day
 from shared.http import api, paging
 from shared.http.query import Read
 from shared.process import logs
@@ -84,6 +85,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             "When it withdrew its consent to be tracked, as trackers know it; null if it did not, or gave it again.",
             "2026-01-31T09:05:00.123Z",
         ),
+    ]
+    last_interaction: Annotated[
+        str | None,
+        says("The day (UTC) on which somebody last clicked, opted in or left; null for none.", "2026-01-31"),
     ]
     lists: Annotated[list[PersonList], says("The lists that it joined or left.")]
     erasure: Annotated[ErasureShown | None, says("Null if the address was never erased.")]
@@ -193,6 +198,7 @@ def _person(
         consent=None if kept.consent is None else consent_http.shown(address, kept.consent),
         consent_log=[] if kept.consent is None else [consent_http.line(one) for one in kept.consent.log],
         untracked_since=rfc3339(kept.untracked_ms) if kept.untracked_ms else None,
+        last_interaction=shown_day(kept.last_day) if kept.last_day else None,
         lists=[_list(name, member) for name, member in kept.lists],
         erasure=erasure,
         messages=messages,
@@ -208,6 +214,7 @@ def _is_known(person: Person) -> bool:
         or person.consent
         or person.untracked_since
         or person.lists
+        or person.last_interaction
         or person.erasure
         or person.messages
         or any(rule.pattern == person.address for rule in person.rules)

@@ -18,6 +18,7 @@ from services.suppression.erasing import AGAIN_MS, Erasing
 from services.suppression.escalation import Bounce, Count
 from services.suppression.forgetting import Removed
 from services.suppression.http import Desk
+from services.suppression.interactions import Interactions, Noted
 from services.suppression.mentions import At, Mentions, found
 from services.suppression.people import People
 from services.suppression.rules import By, Rules
@@ -168,6 +169,7 @@ async def known(parts: Parts) -> None:
     marks = TOKENS.marks("acme", ANA)
     said = of_request("acme", ANA, answers, entry, marks, lambda: "c1")
     await Consenting(ConsentStore(parts.client, P, consents.rules), UntrackedList(parts.client)).record([said])
+    await Interactions(parts.client, P).note([Noted("acme", ANA, 19_000)])
     members = Members(parts.client, P)
     await members.join("acme", "news", [ANA], NOW_MS)
     await members.join("acme", "offers", [ANA, "x@y.example"], NOW_MS)
@@ -378,6 +380,7 @@ async def test_all_that_is_kept_is_shown_and_after_erasure_that_it_was_erased(
     assert (before["consent"]["optin"]["email"]["answer"], before["consent"]["tracking"]["answer"]) == ("yes", "no")
     assert [(one["text"], one["ip"]) for one in before["consent_log"]] == [("newsletter-1", "192.0.2.7")]
     assert before["untracked_since"] is not None
+    assert before["last_interaction"] == "2022-01-08"
     assert [(one["list"], one["state"]) for one in before["lists"]] == [("news", "joined"), ("offers", "left")]
     assert [(one["pattern"], one["note"]) for one in before["rules"]] == [(ANA, "their lawyer"), ("*@b.example", "")]
     assert (before["soft_bounces"]["bounces"], before["soft_bounces"]["rules"]) == (1, {"soft_bounces": 1})
