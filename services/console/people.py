@@ -6,6 +6,7 @@ import click
 
 from services.console.session import address_key, minute, need_tenant, with_redis
 from services.console.tables import as_json, show_json, show_table
+from services.suppression.retention import shown_day
 from shared.process.settings import Settings
 
 
@@ -35,36 +36,65 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
             some, at = await known.messages(tenant, key, at, 1000)
             messages += some
         entries = [*own.entries, *of_all.entries]
-        return entries, await known.bounces(tenant, key), await known.erasure(tenant, key), messages
+        return entries, await known.kept(tenant, key), await known.erasure(tenant, key), messages
 
-    entries, bounces, erasure, messages = with_redis(look)
+    entries, kept, erasure, messages = with_redis(look)
+    own_rule = any(named.pattern == key for named in kept.rules)
+    is_known = bool(
+        entries
+        or kept.bounces
+        or kept.consent
+        or kept.lists
+        or kept.untracked_ms
+        or kept.last_day
+        or own_rule
+        or erasure
+        or messages
+    )
     if as_json:
         show_json(
             {
                 "address": key, "tenant": tenant, "entries": entries, "erasure": erasure,
-                "soft_bounces": 0 if bounces is None else len(bounces.bounces),
+                "soft_bounces": 0 if kept.bounces is None else len(kept.bounces.bounces),
+                "rules": [named.pattern for named in kept.rules],
+                "consent": None if kept.consent is None else kept.consent.state,
+                "consent_log": [] if kept.consent is None else kept.consent.log,
+                "untracked_ms": kept.untracked_ms,
+                "last_interaction": shown_day(kept.last_day) if kept.last_day else None,
+                "lists": [{"list": name, "state": one.state, "since_ms": one.since_ms} for name, one in kept.lists],
                 "messages": [message._asdict() for message in messages],
             }
         )  # fmt: skip
+    elif is_known:
+        _show(entries, kept, erasure, messages)
     else:
-        _show(entries, bounces, erasure, messages)
-    if not (entries or bounces or erasure or messages):
+        click.echo("nothing is kept of that address")
+    if not is_known:
         raise SystemExit(1)
 
 
-def _show(entries: Any, bounces: Any, erasure: Any, messages: Any) -> None:
+def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
     if erasure is not None:
         done = minute(erasure.done_ms) if erasure.done_ms else "not done yet"
         click.echo(f"erasure  asked {minute(erasure.asked_ms)}, {done}, {erasure.messages} messages")
     for entry in entries:
         click.echo(f"listed   {entry.channel} {entry.scope}: {entry.reason} since {minute(entry.first_ms)}")
-    if bounces is not None:
-        first, last = (minute(bounces.bounces[at].at_s * 1000) for at in (0, -1))
-        click.echo(f"bounces  {len(bounces.bounces)} soft ones in a row, {first} to {last}")
+    if kept.bounces is not None:
+        first, last = (minute(kept.bounces.bounces[at].at_s * 1000) for at in (0, -1))
+        click.echo(f"bounces  {len(kept.bounces.bounces)} soft ones in a row, {first} to {last}")
+    for named in kept.rules:
+        click.echo(f"rule     {named.pattern}")
+    for line in kept.consent.log if kept.consent is not None else ():
+        said = " ".join(f"{topic}={word}" for topic, word in line.answers.items())
+        click.echo(f"consent  {minute(line.at_ms)} by {line.by}: {said} {line.text}".rstrip())
+    if kept.untracked_ms:
+        click.echo(f"tracking withdrawn {minute(kept.untracked_ms)}")
+    if kept.last_day:
+        click.echo(f"heard of {shown_day(kept.last_day)}")
+    for name, member in kept.lists:
+        click.echo(f"list     {name}: {member.state} since {minute(member.since_ms)}")
     if messages:
         show_table(("message", "list", "subject"), [(f"{m.job}.{m.ordinal}", m.list, m.subject[:60]) for m in messages])
-    if not (entries or bounces or erasure or messages):
-        click.echo("nothing is kept of that address")
 
 
 @people.command("erase")
@@ -80,12 +110,16 @@ def erase_person(tenant: str, address: str) -> None:
         return await (await _people(client, settings, tenant)).erase(tenant, key)
 
     removed = with_redis(erase)
-    click.echo(f"erasing: {removed.suppressions} entries and {removed.soft_bounces} soft bounces are gone; jobs follow")
+    click.echo(
+        f"erasing: {removed.suppressions} entries, {removed.soft_bounces} soft bounces, {removed.consents} lines of "
+        f"consent, {removed.lists} lists and {removed.rules} rules are gone; jobs follow"
+    )
 
 
 async def _people(client: Any, settings: Settings, tenant: str) -> Any:
     """LookupError if there is no such tenant."""
     import time
+    from secrets import token_hex
 
     from services.suppression.erasing import Erasing
     from services.suppression.people import People
@@ -93,9 +127,11 @@ async def _people(client: Any, settings: Settings, tenant: str) -> Any:
     from shared.process.clock import now_ms
     from shared.redis import start
     from shared.words.erased import ErasureKeys
+    from shared.words.tokens import TokenKeys
 
     await need_tenant(client, tenant)
     secret = master_secret.load(settings, make=False)
     partitions = settings.redis.partitions
-    erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms)
-    return People(client, partitions, ErasureKeys(secret.current, secret.previous), erasing, time.monotonic)
+    erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8))
+    hashes, tokens = ErasureKeys(secret.current, secret.previous), TokenKeys(secret.current, secret.previous)
+    return People(client, partitions, hashes, tokens, erasing, time.monotonic)

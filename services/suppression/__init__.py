@@ -3,10 +3,10 @@
 Reads:     the stream `events` (group `suppression`): Bounced (hard), Complained, Unsubscribed; HTTP
            GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; whole lists (`moving/`); rules
            (`rules_http.py`), lists of recipients (`memberships_http.py`), escalation (`escalation_http.py`), people
-           (`people_http.py`), consent (`consent_http.py`).
+           (`people_http.py`), retention (`retention_http.py`), consent (`consent_http.py`).
 Writes:    `events`: Suppressed when an address enters a list, Reactivated when it leaves by the API or shows a sign of
            life, Acted when an operator changes what holds for everybody, Erased when nothing is left of an address but
-           a hash.
+           a hash, RetentionNear of whom nothing came for years.
 Owns:      maps of each tenant: `suppressions`, `suppressions_said`, and the marks in `suppression_applied`; `rules` and
            `rule_versions`; `lists` and `list_map`; the counts of soft bounces.
 Promises:  a fact is on the list within a second, and what it means is applied once: a repeat of it does not list an
@@ -14,7 +14,9 @@ Promises:  a fact is on the list within a second, and what it means is applied o
            answer of 200 or 201 means that it is stored. A stronger reason is never replaced by a weaker one.
 
 Besides:   soft bounces in a row (`escalation.py` decides, `escalating.py` is the main path, on the same facts) in
-           `bounce_counts`; what is kept of a person, and erasure (`people.py`, `erasing.py`) in `erased`, `erasures`.
+           `bounce_counts`; what is kept of a person, and erasure (`people.py`, `forgetting.py`, `erasing.py`) in
+           `erased`, `erasures`; when somebody was heard of last (`interactions.py`) in `interactions`, and erasure
+           after years (`retention.py` decides, `retaining.py` is the main path, in the process of all routes).
 
 Consent is here too: what addresses agreed to, and the proof of it. It reads OptedIn and PreferencesChanged, which come
 from recipients' pages, and HTTP /v1/consents; it owns `consents`, `consent_log` and `consent_rules`, and tells trackers

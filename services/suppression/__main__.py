@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Sequence
+from secrets import token_hex
 
 from services.settings import read
 from services.suppression import settings as own
@@ -11,6 +12,7 @@ from services.suppression.consenting import Consenting
 from services.suppression.counts import Counts, sweep_forever
 from services.suppression.erasing import Erasing
 from services.suppression.escalated import escalation
+from services.suppression.interactions import Interactions, Noting
 from services.suppression.rule_book import RuleBook
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, Suppression
@@ -32,11 +34,13 @@ async def main(life: Lifecycle) -> None:
     suppression = Suppression(lists, recipients, now_ms, Consenting(consents, UntrackedList(client)))
     rules = RuleBook(client, settings.of(own.Suppression).rules, time.monotonic)
     counts = Counts(client, partitions)
+    noting = Noting(Interactions(client, partitions), recipients)
     escalating = escalation(client, partitions, lists, rules)
 
     async def apply(partition: int, entries: Sequence[bus.Entry]) -> None:
         await suppression.apply(partition, entries)  # first: who left waits for nobody's count
         await escalating.apply(entries)
+        await noting.apply(entries)
 
     # Named by the host: who left must be on the list within a second, and so after a crash the process finds at once
     # what it had in hand.
@@ -49,7 +53,7 @@ async def main(life: Lifecycle) -> None:
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "applying")
         life.spawn(sweep_forever(counts, Tenants(client).all, now_ms, life.stopping), "forgetting counts")
-        erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms)
+        erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8))
         life.spawn(erasing.run(life.stopping), "erasing")
         life.ready()
         await life.stopping.wait()

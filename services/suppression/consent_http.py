@@ -251,7 +251,7 @@ class _Routes:
         if not found and query.after == 0:
             raise _unknown()
         following = paging.pack(query.after + query.limit) if len(found) > query.limit else None
-        return api.json_answer(ConsentLog(entries=[_line(one) for one in found[: query.limit]], next=following))
+        return api.json_answer(ConsentLog(entries=[line(one) for one in found[: query.limit]], next=following))
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         address = _address(request)
@@ -368,7 +368,8 @@ def _said(topic: Topic, known: Known) -> ConsentAnswer:
     )
 
 
-def _line(entry: Entry) -> ConsentEntry:
+def line(entry: Entry) -> ConsentEntry:
+    """A line of the log."""
     return ConsentEntry(
         event_id=entry.event_id,
         time=rfc3339(entry.at_ms),

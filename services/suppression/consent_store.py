@@ -72,8 +72,11 @@ class ConsentStore:
         found: list[int] = await _RECORD(self._client, names, args)
         return found
 
-    async def forget(self, tenant: str, address: str) -> bool:
-        """Everything of a normalised address, its proof too. Whether there was anything."""
-        p = address_partition(tenant, address, self._partitions)
-        names = [keys.consents(p, tenant), keys.consent_log(p, tenant, address)]
-        return bool(await _FORGET(self._client, names, [address]))
+
+async def forget(client: Client, partitions: int, tenant: str, address: str) -> int:
+    """Everything of a normalised address, its proof too; how many lines of proof there were. Raises RedisAway, and may
+    be repeated."""
+    p = address_partition(tenant, address, partitions)
+    names = [keys.consents(p, tenant), keys.consent_log(p, tenant, address)]
+    lines: int = await _FORGET(client, names, [address])
+    return lines

@@ -2,8 +2,9 @@
 --
 -- KEYS     the map of states, the log
 -- ARGV     address
--- Answers  1 if there was anything, else 0
+-- Answers  how many lines of proof there were
 
-local was_known = addressed_delete(KEYS[1], ARGV[1])
-local was_proved = redis.call('DEL', KEYS[2]) == 1
-return (was_known or was_proved) and 1 or 0
+addressed_delete(KEYS[1], ARGV[1])
+local lines = redis.call('LLEN', KEYS[2])
+redis.call('DEL', KEYS[2])
+return lines

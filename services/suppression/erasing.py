@@ -2,8 +2,7 @@
 
 1. The intent is written down, with the address: whoever dies from here on, the next one goes on (`sweep`).
 2. The hash is stored. From now on nothing is sent to the address.
-3. What is kept of the address in maps goes at once: entries of the suppression list but those that an operator made
-   for the law's sake, what was said about them, its count of bounces.
+3. What is kept of the address in maps goes at once (`forgetting.py`).
 4. Its jobs' recipients are walked through (`mentions.py`), in steps, for all addresses of a tenant that are to be
    erased at that time. How far the walk is, is written down. Where the address is among recipients that wait to be
    queued the walk is made again later: such a message ends as suppressed.
@@ -15,22 +14,22 @@ retention_days`; both are bounded, and not rewritten.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 from prometheus_client import Counter, Gauge
 
-from services.suppression import escalation
 from services.suppression.changing import Value, change
+from services.suppression.forgetting import Forgetting, Removed
 from services.suppression.mentions import At, Mentions, found, is_queued
+from services.suppression.rules import Rules
 from shared.process import logs
 from shared.process.lifecycle import pause
-from shared.redis import keys, suppression
+from shared.redis import keys
 from shared.redis.addressed import Addressed
 from shared.redis.bus import Publisher
 from shared.redis.erased import Erasure, encode
 from shared.redis.redis import Client, RedisAway
-from shared.words import events, ids, scopes
+from shared.words import events, ids
 
 ERASED = Counter("estafette_suppression_erased_total", "Addresses that were erased, from every job that named them")
 ERASING = Gauge("estafette_suppression_erasing_addresses", "Addresses that are being erased")
@@ -46,21 +45,22 @@ AGAIN_MS = 600_000
 STEPS_A_MARK = 20
 #: Steps that a tenant's walk makes in one sweep: then others have their turn.
 STEPS_A_SWEEP = 2_000
-#: Maps of addresses, beside the suppression list and the counts, out of which an erased one is taken: whoever keeps
-#: another one names it here.
-ALSO_KEPT: tuple[Callable[[int, str], str], ...] = (keys.suppressions_said,)
 #: Of one walk: of each address it is asked whether a chunk has it.
 ADDRESSES_A_WALK = 100
+
+#: Why somebody is erased: they, or the tenant, asked for it, or nothing came from them for years.
+REQUEST, RETENTION = "request", "retention"
 
 _log = logs.get_logger()
 
 
 class Intent(msgspec.Struct, frozen=True, array_like=True):
-    """`messages`: how many had the address as their recipient and have lost it."""
+    """`messages`: how many had the address as their recipient and have lost it. `by`: why it is erased."""
 
     address: str
     asked_ms: int
     messages: int = 0
+    by: str = REQUEST
 
 
 class Walk(msgspec.Struct, frozen=True, array_like=True):
@@ -73,34 +73,39 @@ class Walk(msgspec.Struct, frozen=True, array_like=True):
     not_before_ms: int = 0
 
 
-class Removed(NamedTuple):
-    """What an erasure has taken away at once."""
-
-    suppressions: int
-    soft_bounces: int
-
-
 _encoder = msgspec.msgpack.Encoder()
 _intents = msgspec.msgpack.Decoder(Intent)
 _walks = msgspec.msgpack.Decoder(Walk)
 
 
 class Erasing:
-    """`now_ms` is the clock. Every method raises RedisAway, and may be repeated."""
+    """`now_ms` is the clock, `new_version` as of `Rules`. Every method raises RedisAway, and may be repeated."""
 
-    def __init__(self, client: Client, partitions: int, publisher: Publisher, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        publisher: Publisher,
+        now_ms: Callable[[], int],
+        new_version: Callable[[], str],
+    ) -> None:
         self._client = client
         self._partitions = partitions
         self._publisher = publisher
         self._mentions = Mentions(client, partitions)
+        self._forgetting = Forgetting(client, partitions, Rules(client, publisher, now_ms, new_version))
         self._now_ms = now_ms
 
-    async def begin(self, tenant: str, address: str, digest: str) -> Removed:
+    async def begin(self, tenant: str, address: str, digest: str, by: str = REQUEST) -> Removed:
         """Erases a normalised address, but for what is said in jobs, which follows."""
-        intent = Intent(address, self._now_ms())
+        intent = Intent(address, self._now_ms(), by=by)
         await self._client.sadd(keys.erasing_tenants(), tenant)
         await self._client.hsetnx(keys.erasures(tenant), digest, _encoder.encode(intent))
         return await self._forget(tenant, digest, intent)
+
+    async def pending(self, tenant: str) -> int:
+        """How many erasures of the tenant are under way."""
+        return int(await self._client.hlen(keys.erasures(tenant)))
 
     async def intent(self, tenant: str, digest: str) -> Intent | None:
         """The intent, as long as it is not done."""
@@ -110,12 +115,7 @@ class Erasing:
     async def _forget(self, tenant: str, digest: str, intent: Intent) -> Removed:
         """The hash first: there is no moment at which the address may be mailed."""
         await self._put(tenant, digest, Erasure(intent.asked_ms))
-        entries = await self._take_entries(tenant, intent.address)
-        bounces = await self._take(keys.bounce_counts, tenant, intent.address)
-        for key in ALSO_KEPT:
-            await self._take(key, tenant, intent.address)
-        counted = len(escalation.unpack(bounces).bounces) if bounces else 0
-        return Removed(entries, counted)
+        return await self._forgetting.forget(tenant, intent.address)
 
     async def _put(self, tenant: str, digest: str, erasure: Erasure) -> None:
         """What is known of it may only grow."""
@@ -126,28 +126,6 @@ class Erasing:
                 return
             if all(await change(self._client, self._partitions, [Value(keys.erased, tenant, digest, known, new)])):
                 return
-
-    async def _take(self, key: Callable[[int, str], str], tenant: str, address: str) -> bytes:
-        """What the map had of the address."""
-        while True:
-            known = await Addressed(self._client, self._partitions, key).get(tenant, address) or b""
-            if not known:
-                return known
-            if all(await change(self._client, self._partitions, [Value(key, tenant, address, known, b"")])):
-                return known
-
-    async def _take_entries(self, tenant: str, address: str) -> int:
-        """Of the suppression list, but those that an operator alone takes away; how many there were."""
-        while True:
-            known = await Addressed(self._client, self._partitions, keys.suppressions).get(tenant, address) or b""
-            entries = suppression.entries(known or None)
-            kept = [entry for entry in entries if entry.reason in scopes.PROTECTED]
-            if len(kept) == len(entries):
-                return 0
-            new = _encoder.encode(kept) if kept else b""
-            value = Value(keys.suppressions, tenant, address, known, new)
-            if all(await change(self._client, self._partitions, [value])):
-                return len(entries) - len(kept)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`."""
@@ -255,7 +233,7 @@ class Erasing:
             await self._put(tenant, digest, Erasure(intent.asked_ms, now_ms, intent.messages))
             about = events.about(tenant, now_ms, "erased", tenant, digest, intent.asked_ms)
             await self._publisher.publish(
-                [events.Erased(**about, digest=digest, messages=intent.messages)],
+                [events.Erased(**about, digest=digest, messages=intent.messages, by=intent.by)],
                 batch=f"erased.{digest}.{intent.asked_ms}",
             )
             done += await self._client.hdel(keys.erasures(tenant), digest)

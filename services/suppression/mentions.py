@@ -42,11 +42,12 @@ class At(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Mention(NamedTuple):
-    """An address is that recipient of a job."""
+    """An address is that recipient of a job, with that metadata."""
 
     job: str
     ordinal: int
     address: str
+    metadata: dict[str, str] | None = None
 
 
 class Read(NamedTuple):
@@ -124,7 +125,7 @@ def found(job: str, member: bytes, addresses: Collection[str]) -> list[Mention]:
     if not may_have(chunk, addresses):
         return []
     return [
-        Mention(job, ordinal, address)
+        Mention(job, ordinal, address, row.metadata)
         for ordinal, row in enumerate(chunk.recipients(), chunk.first_ordinal)
         if (address := normalised(row.email)) in addresses
     ]

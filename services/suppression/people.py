@@ -4,26 +4,48 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from services.suppression.counts import Counts
-from services.suppression.erasing import Erasing, Removed
+from services.suppression.erasing import REQUEST, Erasing
 from services.suppression.escalation import Count
+from services.suppression.forgetting import Removed
+from services.suppression.interactions import Interactions
 from services.suppression.mentions import At, Mention, Mentions, found
-from shared.redis import jobs
+from shared.redis import jobs, keys
+from shared.redis.consents import Consents, Known
 from shared.redis.erased import Erased, Erasure
+from shared.redis.members import Member, Members
 from shared.redis.redis import Client
-from shared.words import ids
+from shared.redis.untracked import UntrackedList
+from shared.words import ids, rules
 from shared.words.erased import ErasureKeys
+from shared.words.rules import Named
+from shared.words.tokens import TokenKeys
 
 #: No step of a walk through jobs begins later than this after it was asked for: callers wait ten seconds and more.
 BUDGET_S = 2.0
 
 
 class Message(NamedTuple):
-    """One that had the address as its recipient."""
+    """One that had the address as its recipient, with that metadata."""
 
     job: str
     ordinal: int
     subject: str
     list: str
+    metadata: dict[str, str]
+
+
+class Kept(NamedTuple):
+    """What maps have of an address, beside its entries of the suppression list: its soft bounces; what it agreed to,
+    and the proof; the lists that it joined or left; the tenant's rules that concern it; when (ms) it withdrew its
+    consent to be tracked, 0 for never, or given again; the day of the last interaction of its own that was noted, 0 for
+    none."""
+
+    bounces: Count | None
+    consent: Known | None
+    lists: list[tuple[str, Member]]
+    rules: list[Named]
+    untracked_ms: int
+    last_day: int
 
 
 class People:
@@ -34,22 +56,41 @@ class People:
         client: Client,
         partitions: int,
         secrets: ErasureKeys,
+        tokens: TokenKeys,
         erasing: Erasing,
         monotonic: Callable[[], float],
     ) -> None:
         self._client = client
         self._partitions = partitions
         self._keys = secrets
+        self._tokens = tokens
         self._erasing = erasing
         self._erased = Erased(client, partitions, secrets)
         self._counts = Counts(client, partitions)
+        self._consents = Consents(client, partitions, monotonic)
+        self._members = Members(client, partitions)
+        self._untracked = UntrackedList(client)
+        self._interactions = Interactions(client, partitions)
         self._mentions = Mentions(client, partitions)
         self._monotonic = monotonic
 
-    async def bounces(self, tenant: str, address: str) -> Count | None:
-        """Of a normalised address, as below; None if it has none."""
+    async def kept(self, tenant: str, address: str) -> Kept:
+        """Of a normalised address, as below."""
         (count,) = await self._counts.get_many([(tenant, address)])
-        return count if count is not None and count.bounces else None
+        return Kept(
+            count if count is not None and count.bounces else None,
+            await self._consents.known(tenant, address),
+            await self._members.lists_of(tenant, address),
+            await self._rules(tenant, address),
+            await self._untracked.since_ms(tenant, self._tokens.marks(tenant, address)),
+            (await self._interactions.get(tenant, address)).last_day,
+        )
+
+    async def _rules(self, tenant: str, address: str) -> list[Named]:
+        """The narrowest first, whatever they are for."""
+        patterns = list(rules.candidates(address))
+        stored = await self._client.hmget(keys.rules(tenant), patterns)
+        return [Named(one, rules.decode(packed)) for one, packed in zip(patterns, stored, strict=True) if packed]
 
     async def erasure(self, tenant: str, address: str) -> Erasure | None:
         """With what it has come to, while it is under way."""
@@ -58,9 +99,13 @@ class People:
                 return Erasure(intent.asked_ms, 0, intent.messages)
         return await self._erased.find(tenant, address)
 
-    async def erase(self, tenant: str, address: str) -> Removed:
+    async def erase(self, tenant: str, address: str, by: str = REQUEST) -> Removed:
         """Begins, or begins again: what came since the last time goes as well. From then on there is an erasure."""
-        return await self._erasing.begin(tenant, address, self._keys.digest(tenant, address))
+        return await self._erasing.begin(tenant, address, self._keys.digest(tenant, address), by)
+
+    async def erasing(self, tenant: str) -> int:
+        """How many erasures of the tenant are under way."""
+        return await self._erasing.pending(tenant)
 
     async def messages(self, tenant: str, address: str, after: At, limit: int) -> tuple[list[Message], At | None]:
         """At most `limit` from that place on, and the place to go on from, None at the end; few, or none, where a walk
@@ -76,10 +121,10 @@ class People:
             if self._monotonic() >= deadline_s:
                 break
         if len(mentions) > limit:
-            job, ordinal, _ = mentions[limit - 1]
-            at = At(ids.job_partition(job, self._partitions), job, ordinal + 1)
+            last = mentions[limit - 1]
+            at = At(ids.job_partition(last.job, self._partitions), last.job, last.ordinal + 1)
         return [await self._message(mention) for mention in mentions[:limit]], at
 
     async def _message(self, mention: Mention) -> Message:
         job = await jobs.read(self._client, self._partitions, mention.job, (jobs.SUBJECT, jobs.LIST))
-        return Message(mention.job, mention.ordinal, job[jobs.SUBJECT], job[jobs.LIST])
+        return Message(mention.job, mention.ordinal, job[jobs.SUBJECT], job[jobs.LIST], mention.metadata or {})

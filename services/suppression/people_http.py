@@ -1,18 +1,20 @@
-"""The routes of one person: what is kept of an address, and its erasure."""
+"""The routes of one person: everything that is kept of an address, and its erasure."""
 
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
 
-from services.suppression import escalation
+from services.suppression import consent_http, escalation, rules_http
 from services.suppression.http import Desk, SuppressionEntry, address_of
 from services.suppression.mentions import At
-from services.suppression.people import Message, People
+from services.suppression.people import Kept, Message, People
+from services.suppression.retention import shown_day
 from shared.http import api, paging
 from shared.http.query import Read
 from shared.process import logs
 from shared.redis.erased import Erasure
+from shared.redis.members import Member, State
 from shared.words import ids
 from shared.words.described import says
 from shared.words.errors import Problem
@@ -37,6 +39,14 @@ class SoftBounces(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+class PersonList(msgspec.Struct, frozen=True, kw_only=True):
+    """How the address stands to one list of the tenant's."""
+
+    list: Annotated[str, says("The list.", "newsletter")]
+    state: Annotated[State, says("Whether they `joined` it or have `left` it.", "joined")]
+    since: Annotated[str, says("Since when.", "2026-01-31T09:05:00.123Z")]
+
+
 class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message with the address as its recipient: `GET /v1/messages/{message}` tells what became of it."""
 
@@ -45,6 +55,7 @@ class PersonMessage(msgspec.Struct, frozen=True, kw_only=True):
     made: Annotated[str, says("When its job was made.", "2026-01-31T09:00:00.000Z")]
     subject: Annotated[str, says("The subject of its job, before it was filled in.", "Hello {{ name }}")]
     list: Annotated[str, says("The list of its job; empty for none.", "newsletter")]
+    metadata: Annotated[dict[str, str], says("What its job says of the recipient beside that.", {"customer": "4711"})]
 
 
 class ErasureShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,14 +68,29 @@ class ErasureShown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is kept of an address. Jobs are walked through, for two seconds at most: `next` goes on there, and only
-    `messages` differ on the pages."""
+    """Everything that is kept of an address. Jobs are walked through, for two seconds at most: `next` goes on there,
+    and only `messages` differ on the pages."""
 
     address: Annotated[str, says("The address, in lower case.", "ana@exemple.fr")]
     suppressions: Annotated[
         list[SuppressionEntry], says("For what it is on the suppression list, the strongest first.")
     ]
     soft_bounces: Annotated[SoftBounces | None, says("Null where there are none since the last sign of life.")]
+    rules: Annotated[list[rules_http.SuppressionRule], says("The rules that concern it, the narrowest first.")]
+    consent: Annotated[consent_http.Consent | None, says("What it agreed to; null if nothing is known of that.")]
+    consent_log: Annotated[list[consent_http.ConsentEntry], says("The proof of that, the oldest first.")]
+    untracked_since: Annotated[
+        str | None,
+        says(
+            "When it withdrew its consent to be tracked, as trackers know it; null if it did not, or gave it again.",
+            "2026-01-31T09:05:00.123Z",
+        ),
+    ]
+    last_interaction: Annotated[
+        str | None,
+        says("The day (UTC) on which somebody last clicked, opted in or left; null for none.", "2026-01-31"),
+    ]
+    lists: Annotated[list[PersonList], says("The lists that it joined or left.")]
     erasure: Annotated[ErasureShown | None, says("Null if the address was never erased.")]
     messages: Annotated[list[PersonMessage], says("Messages of jobs that are kept; by partition, then by time.")]
     next: Annotated[str | None, paging.following(_CURSOR)]
@@ -75,6 +101,9 @@ class PersonErased(msgspec.Struct, frozen=True, kw_only=True):
 
     suppressions: Annotated[int, says("Entries of the suppression list that are gone; the hash stops all instead.", 1)]
     soft_bounces: Annotated[int, says("Soft bounces that were counted.", 0)]
+    consents: Annotated[int, says("Lines of the log of consent.", 3)]
+    lists: Annotated[int, says("Lists that it had joined or left.", 2)]
+    rules: Annotated[int, says("Rules that were this address alone.", 0)]
 
 
 def _place(text: str) -> At:
@@ -95,7 +124,8 @@ def routes(people: People, desk: Desk) -> list[api.Route]:
             "GET",
             "/v1/people/{address}",
             handlers.show,
-            "All that is kept of an address: why it is stopped, its soft bounces, its messages",
+            "Everything that is kept of an address: why it is stopped, its soft bounces, what it agreed to and the "
+            "proof, its lists, its messages",
             slashes=True,
             scope="read",
             name="get_person",
@@ -133,16 +163,15 @@ class _Routes:
             raise paging.refused(paging.InvalidCursor())
         messages, following = await self._people.messages(tenant, address, after, query.limit)
         erasure = await self._people.erasure(tenant, address)
-        person = Person(
-            address=address,
-            suppressions=await self._desk.entries(tenant, address),
-            soft_bounces=_bounces(await self._people.bounces(tenant, address)),
-            erasure=None if erasure is None else _erasure(erasure),
-            messages=[_message(message) for message in messages],
-            next=None if following is None else paging.pack(following),
+        person = _person(
+            address,
+            await self._desk.entries(tenant, address),
+            await self._people.kept(tenant, address),
+            None if erasure is None else _erasure(erasure),
+            [_message(message) for message in messages],
+            None if following is None else paging.pack(following),
         )
-        is_known = person.suppressions or person.soft_bounces or person.erasure or person.messages
-        if not is_known and person.next is None and after == At():
+        if not _is_known(person) and person.next is None and after == At():
             raise Problem("unknown_person", "nothing is kept of the address")
         return api.json_answer(person)
 
@@ -150,8 +179,50 @@ class _Routes:
         address, tenant = address_of(request), request[api.PRINCIPAL].tenant
         removed = await self._people.erase(tenant, address)
         _log.info("erasure_asked", tenant=tenant, key=request[api.PRINCIPAL].key)
-        answer = PersonErased(suppressions=removed.suppressions, soft_bounces=removed.soft_bounces)
-        return api.json_answer(answer, 202)
+        return api.json_answer(PersonErased(**removed._asdict()), 202)
+
+
+def _person(
+    address: str,
+    entries: list[SuppressionEntry],
+    kept: Kept,
+    erasure: ErasureShown | None,
+    messages: list[PersonMessage],
+    following: str | None,
+) -> Person:
+    return Person(
+        address=address,
+        suppressions=entries,
+        soft_bounces=_bounces(kept.bounces),
+        rules=[rules_http.shown(named) for named in kept.rules],
+        consent=None if kept.consent is None else consent_http.shown(address, kept.consent),
+        consent_log=[] if kept.consent is None else [consent_http.line(one) for one in kept.consent.log],
+        untracked_since=rfc3339(kept.untracked_ms) if kept.untracked_ms else None,
+        last_interaction=shown_day(kept.last_day) if kept.last_day else None,
+        lists=[_list(name, member) for name, member in kept.lists],
+        erasure=erasure,
+        messages=messages,
+        next=following,
+    )
+
+
+def _is_known(person: Person) -> bool:
+    """Whether anything is kept of the address itself: a rule of its whole domain is not."""
+    return bool(
+        person.suppressions
+        or person.soft_bounces
+        or person.consent
+        or person.untracked_since
+        or person.lists
+        or person.last_interaction
+        or person.erasure
+        or person.messages
+        or any(rule.pattern == person.address for rule in person.rules)
+    )
+
+
+def _list(name: str, member: Member) -> PersonList:
+    return PersonList(list=name, state=member.state, since=rfc3339(member.since_ms))
 
 
 def _message(message: Message) -> PersonMessage:
@@ -161,6 +232,7 @@ def _message(message: Message) -> PersonMessage:
         made=rfc3339(ids.job_created_ms(message.job)),
         subject=message.subject,
         list=message.list,
+        metadata=message.metadata,
     )
 
 

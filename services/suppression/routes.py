@@ -8,6 +8,7 @@ from services.suppression import (
     memberships_http,
     operators,
     people_http,
+    retention_http,
     rules_http,
 )
 from services.suppression import settings as own
@@ -17,12 +18,15 @@ from services.suppression.consenting import Consenting
 from services.suppression.counts import Counts
 from services.suppression.erasing import Erasing
 from services.suppression.escalated import escalation
+from services.suppression.everybody import Everybody
+from services.suppression.interactions import Interactions
 from services.suppression.memberships import Memberships
 from services.suppression.moving import http as moving_http
 from services.suppression.moving.http import Moving
 from services.suppression.moving.imports import Imports
 from services.suppression.moving.running import Runs
 from services.suppression.people import People
+from services.suppression.retaining import Retaining, RetentionRules
 from services.suppression.rule_book import RuleBook
 from services.suppression.rules import Rules
 from services.suppression.softs import Softs
@@ -41,6 +45,7 @@ def routes(parts: Parts) -> Mounted:
     counts = Counts(parts.client, parts.partitions)
     desk = http.Desk(lists, lookup, parts.partitions, parts.now_ms, lambda: _new_id(parts), counts.forget)
     rules = parts.settings.of(own.Suppression).rules
+    people, retention = _people(parts), RetentionRules(parts.client, parts.settings.of(own.Suppression).retention)
     moving = _moving(parts, lists, RuleBook(parts.client, rules, parts.monotonic))
     return Mounted(
         [
@@ -50,8 +55,10 @@ def routes(parts: Parts) -> Mounted:
             *_rules_and_lists(parts, lists, lookup),
             *_escalation(parts),
             *_consent(parts),
-            *_people(parts, desk),
+            *people_http.routes(people, desk),
+            *_retention(parts, retention),
         ],
+        run=_retaining(parts, retention, people).run,
         close=moving.close,
     )
 
@@ -90,7 +97,17 @@ def _consent(parts: Parts) -> list[Route]:
     return consent_http.routes(consenting, consents, parts.tokens, parts.now_ms, lambda: _new_id(parts))
 
 
-def _people(parts: Parts, desk: http.Desk) -> list[Route]:
-    erasing = Erasing(parts.client, parts.partitions, parts.publisher, parts.now_ms)
-    known = People(parts.client, parts.partitions, parts.erasure_keys, erasing, parts.monotonic)
-    return people_http.routes(known, desk)
+def _retention(parts: Parts, rules: RetentionRules) -> list[Route]:
+    everybody, notes = Everybody(parts.client, parts.partitions), Interactions(parts.client, parts.partitions)
+    return retention_http.routes(rules, everybody, notes, parts.partitions, parts.now_ms)
+
+
+def _retaining(parts: Parts, rules: RetentionRules, people: People) -> Retaining:
+    """Here, for what is hashed: the process that reads events has no secret."""
+    everybody, notes = Everybody(parts.client, parts.partitions), Interactions(parts.client, parts.partitions)
+    return Retaining(rules, everybody, people, notes, parts.publisher, parts.tenants.all, parts.now_ms)
+
+
+def _people(parts: Parts) -> People:
+    erasing = Erasing(parts.client, parts.partitions, parts.publisher, parts.now_ms, lambda: _new_id(parts))
+    return People(parts.client, parts.partitions, parts.erasure_keys, parts.tokens, erasing, parts.monotonic)

@@ -246,7 +246,7 @@ class _Routes:
     def _page(self, request: web.Request, page: list[Named], total: int, following: str | None) -> web.StreamResponse:
         return api.json_answer(
             SuppressionRulePage(
-                rules=[_shown(one) for one in page], total=total, limit=self._most(request), next=following
+                rules=[shown(one) for one in page], total=total, limit=self._most(request), next=following
             )
         )
 
@@ -310,7 +310,7 @@ class _Routes:
         rule = await self._store.get(self._tenant(request), pattern)
         if rule is None:
             raise _unknown(pattern)
-        return _shown(Named(pattern, rule))
+        return shown(Named(pattern, rule))
 
 
 def _by(request: web.Request) -> By:
@@ -344,7 +344,8 @@ async def _text(request: web.Request) -> str:
         raise Problem("invalid_rule", "the file cannot be read", [Fault(f"line {line}", what)]) from error
 
 
-def _shown(named: Named) -> SuppressionRule:
+def shown(named: Named) -> SuppressionRule:
+    """A rule as it is answered."""
     pattern, rule = named
     return SuppressionRule(
         pattern=pattern,

@@ -4,12 +4,16 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from services.suppression import retention
 from services.suppression.escalation import MOST_BOUNCES, MOST_BOUNCES_OF_A_REASON, MOST_DAYS, Rule, Rules
+from services.suppression.retention import MOST_WARN_DAYS, MOST_YEARS, NEW_WARN_DAYS
 from shared.process.settings import NotNegative, Process
 
 _Bounces = Annotated[int, Meta(ge=0, le=MOST_BOUNCES)]
 _BouncesOfAReason = Annotated[int, Meta(ge=0, le=MOST_BOUNCES_OF_A_REASON)]
 _Days = Annotated[int, Meta(ge=0, le=MOST_DAYS)]
+_Years = Annotated[int, Meta(ge=0, le=MOST_YEARS)]
+_WarnDays = Annotated[int, Meta(ge=1, le=MOST_WARN_DAYS)]
 _NEW = Rules()
 
 
@@ -33,6 +37,17 @@ class Suppression(Process, frozen=True, kw_only=True):
     unknown_user: _BouncesOfAReason = _NEW.unknown_user.bounces
     unknown_user_days: _Days = _NEW.unknown_user.days
     unknown_user_expire_days: NotNegative = _NEW.unknown_user.expires_after_days
+
+    #: Addresses from which nothing came for so many years are erased: no click, no consent, no leaving; 0: never. A
+    #: tenant may have another rule than this here and below (`PUT /v1/retention`).
+    retention_years: _Years = 0
+    #: The tenant is told so long before.
+    retention_warn_days: _WarnDays = NEW_WARN_DAYS
+
+    @property
+    def retention(self) -> retention.Rule:
+        """Of tenants that have none of their own."""
+        return retention.Rule(self.retention_years, self.retention_warn_days)
 
     @property
     def rules(self) -> Rules:

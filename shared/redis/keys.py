@@ -616,6 +616,30 @@ def erasure_walk(tenant: str) -> str:
     return f"est:{{meta}}:erasure_walk:{tenant}"
 
 
+def interactions(p: int, tenant: str) -> str:
+    """map of addresses (`shared.redis.addressed`), normalised address → the day since 1970 (UTC) on which somebody last
+    clicked, opted in or left, 0 for none, and the day on which the tenant was warned that it will be erased (msgpack,
+    `services.suppression.retention`) · until the person is erased, by request or by retention"""
+    return f"est:{{p{p}}}:interactions:{tenant}"
+
+
+def retention_rules() -> str:
+    """hash, tenant → after how many years without an interaction its addresses are erased (msgpack,
+    `services.suppression.retention.Rule`), where that is not what the settings say · until the tenant takes it back"""
+    return "est:{meta}:retention_rules"
+
+
+def retention_run() -> str:
+    """string · a process has looked for who is to be erased by age · an hour"""
+    return "est:{meta}:retention_run"
+
+
+def escalation() -> str:
+    """hash, tenant → after how many soft bounces an address is listed (msgpack), where that is not what the settings
+    say · until the tenant takes it back"""
+    return "est:{meta}:escalation"
+
+
 # Consent: what addresses have agreed to, and the proof of it
 
 

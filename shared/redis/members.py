@@ -96,7 +96,7 @@ class Members:
     async def find(self, tenant: str, name: str, address: str) -> Member | None:
         """How one address stands to a list; None if it neither joined nor left."""
         for state in STATES:
-            if (since := await self._map(name, state).get(tenant, address)) is not None:
+            if (since := await self.map(name, state).get(tenant, address)) is not None:
                 return Member(address, state, int(since))
         return None
 
@@ -105,7 +105,7 @@ class Members:
     ) -> tuple[list[Member], Place | None]:
         """At most `limit` of those who joined, or left, behind that place, in an order that never changes; and the
         place to go on from, None at the end."""
-        held, following = await self._map(name, state).page(tenant, after, limit)
+        held, following = await self.map(name, state).page(tenant, after, limit)
         return [Member(one.address, state, int(one.value)) for one in held], following
 
     async def lists_of(self, tenant: str, address: str) -> list[tuple[str, Member]]:
@@ -122,5 +122,6 @@ class Members:
         forgotten: int = await _FORGET(self._client, [keys.lists(p, tenant)], [address])
         return forgotten
 
-    def _map(self, name: str, state: State) -> Addressed:
+    def map(self, name: str, state: State) -> Addressed:
+        """Those who stand so to a list, each with the ms since when, as text."""
         return Addressed(self._client, self._partitions, lambda p, tenant: keys.list_map(p, tenant, name, state))

@@ -20,7 +20,7 @@ from prometheus_client import Gauge
 
 from shared.process.lifecycle import pause
 from shared.redis import keys
-from shared.redis.redis import Client, RedisAway, Script
+from shared.redis.redis import Client, RedisAway, Script, answer
 from shared.words.tokens import MARK_BYTES
 
 WITHDRAWN = Gauge("estafette_untracked_marks", "Marks of recipients who withdrew their consent to be tracked, as known")
@@ -58,6 +58,13 @@ class UntrackedList:
         for one in told:
             args += [one.mark + one.tenant.encode(), one.at_ms if one.is_withdrawn else -one.at_ms]
         await _TELL(self._client, [keys.untracked(), keys.untracked_changes()], args)
+
+    async def since_ms(self, tenant: str, marks: Sequence[bytes]) -> int:
+        """When somebody with one of these marks withdrew; 0: never, or they gave their consent again."""
+        pipeline = self._client.pipeline(transaction=False)
+        for mark in marks:
+            pipeline.execute_command("HGET", keys.untracked(), mark + tenant.encode())
+        return max([0, *(int(at_ms or 0) for at_ms in await answer(pipeline.execute()))])
 
 
 class Untracked:

@@ -190,11 +190,20 @@ class Reactivated(Fact, frozen=True, array_like=True, kw_only=True):
 
 class Erased(Fact, frozen=True, array_like=True, kw_only=True):
     """What was kept of an address is gone, but for the keyed hash that keeps it suppressed, which is `digest`; so many
-    `messages` had it as their recipient. The fact has no address."""
+    `messages` had it as their recipient. `by` is `request` or `retention`. The fact has no address."""
 
     topic: ClassVar[str] = "address.erased"
     digest: str = ""
     messages: int = 0
+    by: str = ""
+
+
+class RetentionNear(Fact, frozen=True, array_like=True, kw_only=True):
+    """Nothing has come from the address since `last_at`; if nothing does, it is erased from `erase_at` on (ms)."""
+
+    topic: ClassVar[str] = "address.retention_near"
+    last_at: int = 0
+    erase_at: int = 0
 
 
 class OptedIn(Fact, frozen=True, array_like=True, kw_only=True):
@@ -317,7 +326,7 @@ FACTS: dict[str, type[Fact]] = {
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
-        PreferencesChanged,
+        PreferencesChanged, RetentionNear,
     )
 }  # fmt: skip
 #: Every message by its name.

@@ -177,8 +177,12 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "address": {**_OF_AN_ADDRESS, "reason": "api", "scope": "marketing"},
     },
     "Erased": {
-        "full": {**_OF_A_MESSAGE, "digest": "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6", "messages": 12},
-        "tenant": {**_OF_A_TENANT, "digest": "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6", "messages": 12},
+        "full": {**_OF_A_MESSAGE, "digest": "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6", "messages": 12, "by": "request"},
+        "tenant": {**_OF_A_TENANT, "digest": "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6", "messages": 12, "by": "retention"},
+    },
+    "RetentionNear": {
+        "full": {**_OF_A_MESSAGE, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},
+        "address": {**_OF_AN_ADDRESS, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},
     },
     "Stopped": {
         "full": {**_OF_A_MESSAGE, "reason": "invalid_rate", "by": "engine", "bad": 27, "of": 480},

@@ -1,5 +1,6 @@
 """What is kept of a person, and its erasure, in a real Redis and a real cluster."""
 
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -9,26 +10,40 @@ from aiohttp import test_utils
 from prometheus_client import REGISTRY
 
 from services.relay.checks.admission import Admission
-from services.suppression import changing, mentions, people_http
+from services.suppression import changing, consent_store, mentions, people_http
+from services.suppression.consent_store import ConsentStore
+from services.suppression.consenting import Consenting
+from services.suppression.consents import of_request
 from services.suppression.counts import Change, Counts
 from services.suppression.erasing import AGAIN_MS, Erasing
 from services.suppression.escalation import Bounce, Count
+from services.suppression.forgetting import Removed
 from services.suppression.http import Desk
+from services.suppression.interactions import Interactions, Noted
 from services.suppression.mentions import At, Mentions, found
 from services.suppression.people import People
+from services.suppression.rules import By, Rules
 from services.suppression.store import Addition, Lists
 from shared.http import api
 from shared.redis import bus, keys
+from shared.redis.consents import Consents
+from shared.redis.consents import Entry as ConsentEntry
 from shared.redis.erased import Erased, ErasedToo
+from shared.redis.members import Members
 from shared.redis.recipients import Recipients, Waiting, pack_slim, pack_waiting
 from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
+from shared.redis.untracked import UntrackedList
 from shared.words import events, ids
+from shared.words.consent import Topic
 from shared.words.erased import ErasureKeys
+from shared.words.rules import Named, Rule
+from shared.words.tokens import TokenKeys
 
 P = 3
 NOW_MS = 1_700_000_000_000
 SECRET = ErasureKeys(b"k" * 32)
+TOKENS = TokenKeys(b"k" * 32)
 ANA = "ana@b.example"
 
 
@@ -44,19 +59,54 @@ class Killed(Exception):
     pass
 
 
+async def content(client: Any, name: bytes) -> list[bytes]:
+    """All bytes of a key, whatever type it has. KeyError names a type that this test does not know yet."""
+    kind = (await client.type(name)).decode()
+    match kind:
+        case "string":
+            return [await client.get(name) or b""]
+        case "hash":
+            return [part for pair in (await client.hgetall(name)).items() for part in pair]
+        case "list":
+            return list(await client.lrange(name, 0, -1))
+        case "set":
+            return list(await client.smembers(name))
+        case "zset":
+            return list(await client.zrange(name, 0, -1))
+        case "stream":
+            entries = await client.xrange(name)
+            return [part for _, fields in entries for pair in fields.items() for part in pair]
+        case "none":
+            return []
+    raise KeyError(kind)
+
+
+def holds(part: bytes) -> bool:
+    """Whether the address is in these bytes, in any case of letters, or in what is compressed in them."""
+    if ANA.encode() in part.lower():
+        return True
+    starts = [at for at in range(len(part) - 1) if part[at] == 0x78 and int.from_bytes(part[at : at + 2]) % 31 == 0]
+    for at in starts:
+        with suppress(zlib.error):
+            if ANA.encode() in zlib.decompressobj().decompress(part[at:]).lower():
+                return True
+    return False
+
+
 class Parts:
     def __init__(self, client: Any) -> None:
         self.client, self.clock = client, Clock()
         self.lists, self.lookup = Lists(client, P), SuppressionList(client, P)
         self.counts = Counts(client, P)
         self.erasing = self.eraser()
-        self.people = People(client, P, SECRET, self.erasing, lambda: 0.0)
+        self.people = People(client, P, SECRET, TOKENS, self.erasing, lambda: 0.0)
         self.jobs = 0
 
     def eraser(self) -> Erasing:
         """As another process makes one."""
         names = iter(range(1000))
-        return Erasing(self.client, P, bus.Publisher(self.client, P, lambda: f"b{next(names)}"), self.clock)
+        publisher = bus.Publisher(self.client, P, lambda: f"b{next(names)}")
+        return Erasing(self.client, P, publisher, self.clock, lambda: f"v{next(names)}")
 
     async def job(self, emails: list[str], tenant: str = "acme", *, waits: bool = False, chunk: int = 3) -> str:
         """Stored as queueing does."""
@@ -93,16 +143,16 @@ class Parts:
         return sorted(messages)
 
     async def traces(self) -> list[str]:
-        """Keys in which the address still stands in clear, but for the stream of events."""
-        found_in = []
-        for p in range(P):
-            for key in (keys.suppressions, keys.suppressions_said, keys.bounce_counts):
-                base = key(p, "acme")
-                buckets = [await self.client.hgetall(f"{base}:{bucket}") for bucket in range(20)]
-                found_in += [base for bucket in buckets if ANA.encode() in bucket]
-        if await self.client.hgetall(keys.erasures("acme")):
-            found_in.append("intents")
-        return found_in
+        """Every key of the whole database in whose name or bytes the address still stands, packed or not, but for the
+        stream of events, of which entries go by their age."""
+        spared = {keys.events(p) for p in range(P)}
+        names = [name async for name in self.client.scan_iter(count=1000)]
+        return [
+            name.decode()
+            for name in names
+            if name.decode() not in spared
+            if any(holds(part) for part in (name, *await content(self.client, name)))
+        ]
 
 
 @pytest.fixture
@@ -111,9 +161,23 @@ def parts(client: Any) -> Parts:
 
 
 async def known(parts: Parts) -> None:
-    """Ana is on the list, has a count, and is a recipient."""
+    """Ana is in every map that there is."""
     await parts.lists.add([Addition("acme", ANA, "unsubscribed", NOW_MS, event="e", diagnostic="page")])
     await parts.counts.change([Change("acme", ANA, None, Count((Bounce(1_700_000_000, 3, False, 1),)))])
+    consents = Consents(parts.client, P, lambda: 0.0)
+    answers: dict[Topic, str] = {"email": "yes", "tracking": "no"}
+    entry = ConsentEntry(NOW_MS, "c", "api", dict(answers.items()), text="newsletter-1", ip="192.0.2.7")
+    marks = TOKENS.marks("acme", ANA)
+    said = of_request("acme", ANA, answers, entry, marks, lambda: "c1")
+    await Consenting(ConsentStore(parts.client, P, consents.rules), UntrackedList(parts.client)).record([said])
+    await Interactions(parts.client, P).note([Noted("acme", ANA, 19_000)])
+    members = Members(parts.client, P)
+    await members.join("acme", "news", [ANA], NOW_MS)
+    await members.join("acme", "offers", [ANA, "x@y.example"], NOW_MS)
+    await parts.lists.add([Addition("acme", ANA, "unsubscribed", NOW_MS, scope="list:offers")])
+    named = [Named(ANA, Rule(NOW_MS, note="their lawyer")), Named("*@b.example", Rule(NOW_MS, ("sms",)))]
+    rules = Rules(parts.client, bus.Publisher(parts.client, P, lambda: "r"), parts.clock, lambda: "1")
+    await rules.put("acme", named, 10, By("acme", "test"))
 
 
 async def test_messages_of_an_address_are_found_in_whatever_job_and_case_and_of_no_other_tenant(parts: Parts) -> None:
@@ -155,7 +219,7 @@ async def test_after_erasure_a_hash_alone_is_left_and_the_relay_sends_nothing(pa
     removed = await parts.people.erase("acme", ANA)
     assert await parts.erasing.sweep() == 1
 
-    assert (removed.suppressions, removed.soft_bounces) == (1, 1)
+    assert removed == Removed(suppressions=2, soft_bounces=1, consents=1, lists=2, rules=1)
     assert await parts.traces() == []
     assert await parts.emails(job, 4) == ["x@y.example", "", "z@y.example", ""]
     erasure = await parts.people.erasure("acme", ANA)
@@ -255,7 +319,7 @@ async def test_jobs_that_are_made_later_are_the_tenants_new_business(parts: Part
     assert await parts.emails(job, 1) == [ANA]
 
 
-@pytest.mark.parametrize("dies_at", range(12))
+@pytest.mark.parametrize("dies_at", range(18))
 async def test_who_dies_anywhere_is_gone_on_after_by_the_next(
     parts: Parts, dies_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +340,10 @@ async def test_who_dies_anywhere_is_gone_on_after_by_the_next(
 
     with monkeypatch.context() as patched:
         patched.setattr("services.suppression.erasing.change", dying(changing.change))
+        patched.setattr("services.suppression.forgetting.change", dying(changing.change))
+        patched.setattr("services.suppression.consent_store.forget", dying(consent_store.forget))
+        patched.setattr(Members, "forget", dying(Members.forget))
+        patched.setattr(Rules, "delete", dying(Rules.delete))
         patched.setattr(Mentions, "erase", dying(Mentions.erase))
         patched.setattr(bus.Publisher, "publish", dying(bus.Publisher.publish))
         with suppress(Killed):
@@ -324,12 +392,21 @@ async def test_all_that_is_kept_is_shown_and_after_erasure_that_it_was_erased(
     await parts.erasing.sweep()
     after = await (await api_client.get(f"/v1/people/{ANA}")).json()
 
-    assert [entry["reason"] for entry in before["suppressions"]] == ["unsubscribed"]
+    assert [entry["scope"] for entry in before["suppressions"]] == ["marketing", "list:offers"]
+    assert (before["consent"]["optin"]["email"]["answer"], before["consent"]["tracking"]["answer"]) == ("yes", "no")
+    assert [(one["text"], one["ip"]) for one in before["consent_log"]] == [("newsletter-1", "192.0.2.7")]
+    assert before["untracked_since"] is not None
+    assert before["last_interaction"] == "2022-01-08"
+    assert [(one["list"], one["state"]) for one in before["lists"]] == [("news", "joined"), ("offers", "left")]
+    assert [(one["pattern"], one["note"]) for one in before["rules"]] == [(ANA, "their lawyer"), ("*@b.example", "")]
     assert (before["soft_bounces"]["bounces"], before["soft_bounces"]["rules"]) == (1, {"soft_bounces": 1})
-    assert [(one["id"], one["subject"]) for one in before["messages"]] == [(f"{job}.0", "Hello")]
+    assert [(one["id"], one["metadata"]) for one in before["messages"]] == [(f"{job}.0", {"crm": ANA})]
     assert (before["erasure"], before["next"]) == (None, None)
-    assert (erased.status, await erased.json()) == (202, {"suppressions": 1, "soft_bounces": 1})
+    counts = {"suppressions": 2, "soft_bounces": 1, "consents": 1, "lists": 2, "rules": 1}
+    assert (erased.status, await erased.json()) == (202, counts)
     assert (during["erasure"]["state"], during["suppressions"], during["soft_bounces"]) == ("erasing", [], None)
+    assert (during["consent"], during["consent_log"], during["lists"]) == (None, [], [])
+    assert [one["pattern"] for one in during["rules"]] == ["*@b.example"]
     assert (after["erasure"]["state"], after["erasure"]["messages"], after["messages"]) == ("erased", 1, [])
 
 

@@ -95,6 +95,7 @@ def test_every_fact_about_a_message_has_a_code() -> None:
         "Erased",
         "OptedIn",
         "PreferencesChanged",
+        "RetentionNear",
     ]
 
 

@@ -39,6 +39,7 @@ ABOUT = {
     "Warned": "tenant",
     "Acted": "operator",
     "Erased": "address",
+    "RetentionNear": "address",
     "OptedIn": "address",
     "PreferencesChanged": "address",
 }

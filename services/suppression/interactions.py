@@ -1,0 +1,113 @@
+"""When addresses were last heard of: noted from the events that the service reads anyway, a batch at a time.
+
+Most facts are deliveries and openings, which are passed over undecoded. What is left is a click in a hundred mails or
+so: one look-up of its recipient, in chunks that are kept, and one script call for each partition that a batch has. An
+address takes about fifteen bytes beside itself.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from services.suppression import retention, signs
+from services.suppression.escalation import Person
+from services.suppression.retention import Seen, day_of
+from shared.redis import addressed, bus, keys
+from shared.redis.addressed import Addressed
+from shared.redis.recipients import Recipient
+from shared.redis.redis import Client, Script
+from shared.redis.suppression import normalised
+from shared.words import events
+from shared.words.ids import address_partition
+
+#: Facts that may come from a person: all others are passed over undecoded.
+NAMES = frozenset(("Clicked", "Unsubscribed", "OptedIn", "PreferencesChanged"))
+#: Addresses of one script call.
+_BATCH = 500
+
+_NOTE = Script.of(__file__, "interactions_note", begins=addressed.LUA, kept=True)
+
+
+class Noted(NamedTuple):
+    """A normalised address of a tenant was heard of on that day, or the tenant was warned on that day; 0: neither."""
+
+    tenant: str
+    address: str
+    last_day: int
+    warned_day: int = 0
+
+
+class Recipients(Protocol):
+    async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]: ...
+
+
+class Interactions:
+    """Raises RedisAway. Everything may be done twice."""
+
+    def __init__(self, client: Client, partitions: int) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._map = Addressed(client, partitions, keys.interactions)
+
+    async def get(self, tenant: str, address: str) -> Seen:
+        """What is noted of a normalised address."""
+        stored = await self._map.get(tenant, address)
+        return Seen() if stored is None else retention.decode(stored)
+
+    async def note(self, noted: Sequence[Noted]) -> int:
+        """How many were news."""
+        places: dict[tuple[int, str], dict[str, tuple[int, int]]] = defaultdict(dict)
+        for tenant, address, last_day, warned_day in noted:
+            there = places[address_partition(tenant, address, self._partitions), tenant]
+            known = there.get(address, (0, 0))
+            there[address] = max(known[0], last_day), max(known[1], warned_day)
+        news = 0
+        for (p, tenant), there in places.items():
+            some = list(there.items())
+            for start in range(0, len(some), _BATCH):
+                args: list[str | bytes | int] = []
+                for address, days in some[start : start + _BATCH]:
+                    args += [address, *days]
+                news += await _NOTE(self._client, [keys.interactions(p, tenant)], args)
+        return news
+
+
+class Noting:
+    """Reads facts, and notes of whom they tell."""
+
+    def __init__(self, interactions: Interactions, recipients: Recipients) -> None:
+        self._interactions = interactions
+        self._recipients = recipients
+
+    async def apply(self, entries: Sequence[bus.Entry]) -> None:
+        """Entries of `events`. One that cannot be understood is passed over here: who lists addresses buries it.
+        RedisAway."""
+        facts = [fact for entry in entries if entry.name in NAMES and (fact := _of_a_person(entry)) is not None]
+        if facts:
+            addresses = await self._addresses(facts)
+            named = [(fact, fact.email or addresses.get((fact.job, fact.ordinal))) for fact in facts]
+            noted = [Noted(fact.tenant, normalised(email), day_of(fact.occurred_at)) for fact, email in named if email]
+            await self._interactions.note(noted)
+
+    async def _addresses(self, facts: Sequence[events.Fact]) -> Mapping[tuple[str, int | None], str]:
+        wanted: dict[str, set[int]] = defaultdict(set)
+        for fact in facts:
+            if not fact.email and fact.ordinal is not None:
+                wanted[fact.job].add(fact.ordinal)
+        found: dict[tuple[str, int | None], str] = {}
+        for job, ordinals in wanted.items():
+            known = await self._recipients.find(job, sorted(ordinals))
+            found.update({(job, ordinal): one.email for ordinal, one in known.items()})
+        return found
+
+
+def _of_a_person(entry: bus.Entry) -> events.Fact | None:
+    try:
+        fact = entry.message()
+    except bus.DeadLetter:
+        return None
+    if not isinstance(fact, events.Fact):
+        return None
+    if isinstance(fact, events.Clicked) and not isinstance(signs.seen(fact), Person):
+        return None
+    return fact
