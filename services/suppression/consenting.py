@@ -28,6 +28,9 @@ class Objections(Protocol):
     async def settle(self, sayings: Sequence[Saying]) -> None:
         """The suppression list is as these addresses' objections are. RedisAway."""
 
+    async def restore(self, whose: Sequence[tuple[str, str]]) -> None:
+        """Of these tenants and addresses entries went: not for who still objects. RedisAway."""
+
 
 class Trackers(Protocol):
     async def tell(self, told: Sequence[Told]) -> None:
@@ -45,6 +48,11 @@ class Consenting:
     async def apply(self, entries: Sequence[bus.Entry]) -> None:
         """Entries of `events`. DeadLetter if one cannot be understood. RedisAway."""
         facts = [fact for entry in entries if entry.name in NAMES and isinstance(fact := entry.message(), events.Fact)]
+        gone = [entry.message() for entry in entries if entry.name == "Reactivated"]
+        if gone:
+            await self._objections.restore(
+                [(fact.tenant, fact.email) for fact in gone if isinstance(fact, events.Reactivated) and fact.email]
+            )
         if facts:
             await self._trackers.tell([told for fact in facts for told in _told(fact)])
             await self.record([saying for fact in facts if (saying := of_fact(fact)) is not None])

@@ -5,7 +5,8 @@ list, `marketing` by e-mail, SMS and telephone, for the reason `objected`: so it
 shown, exported and told like everything else that stops somebody. They go when the objection is taken back.
 
 What is done is decided by the state, not by what was said: sayings come in any order, and twice. Whoever settles looks
-again afterwards, and all of it is done once more by the one who reads the facts, in their order.
+again afterwards, and all of it is done once more by the one who reads the facts, in their order. Where a stronger word
+took the place of such an entry and was taken back, the objection comes back (`restore`).
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from services.suppression.store import Addition, Lists, Removal
 from shared.redis import keys
 from shared.redis.addressed import Addressed
 from shared.redis.redis import Client
+from shared.redis.suppression import normalised
 from shared.words import consent, events, scopes
 from shared.words.consent import NOTHING_SAID, Said
 from shared.words.scopes import CHANNELS, Reason, Source
@@ -37,16 +39,25 @@ class Objections:
         self._states = Addressed(client, partitions, keys.consents)
         self._lists = lists
 
+    async def restore(self, whose: Sequence[tuple[str, str]]) -> None:
+        """What went of these tenants' addresses was not their objection, which stands."""
+        asked = list(dict.fromkeys(_Whose(tenant, normalised(address)) for tenant, address in whose))
+        said = await self._said(asked)
+        await self._lists.add([one for who in asked for one in _additions(who, said[who])])
+
+    async def _said(self, asked: Sequence[_Whose]) -> dict[_Whose, Said]:
+        states = await self._states.get_many(asked)
+        return {
+            whose: (consent.decode(stored) if stored else NOTHING_SAID).said("objected")
+            for whose, stored in zip(asked, states, strict=True)
+        }
+
     async def settle(self, sayings: Sequence[Saying]) -> None:
         """The list is as the states of these addresses are, of those sayings that are about an objection."""
         asked = list(dict.fromkeys(_Whose(one.tenant, one.address) for one in sayings if one.change.objected_at))
         known: dict[_Whose, Said] = {}
         while asked:
-            states = await self._states.get_many(asked)
-            found = {
-                whose: (consent.decode(stored) if stored else NOTHING_SAID).said("objected")
-                for whose, stored in zip(asked, states, strict=True)
-            }
+            found = await self._said(asked)
             changed = {whose: said for whose, said in found.items() if known.get(whose) != said}
             await self._lists.add([one for whose, said in changed.items() for one in _additions(whose, said)])
             await self._lists.remove([_removal(whose, said) for whose, said in changed.items() if not _objects(said)])

@@ -12,7 +12,7 @@ from services.suppression.consenting import Consenting
 from services.suppression.consents import Saying
 from services.suppression.objections import Objections
 from services.suppression.store import Addition, Lists, Removal
-from shared.redis import keys
+from shared.redis import bus, keys
 from shared.redis.addressed import Addressed
 from shared.redis.consents import ConsentRules, Entry
 from shared.redis.suppression import Asked, SuppressionList
@@ -146,3 +146,26 @@ async def test_who_takes_it_back_while_it_is_being_listed_is_not_left_on_the_lis
     await objecting
 
     assert await shown(lookup) == []
+
+
+async def test_an_objection_comes_back_when_the_stronger_word_in_its_place_is_taken_back(
+    client: Any, lists: Lists, lookup: SuppressionList
+) -> None:
+    told = consenting(client, lists)
+    await told.record([saying(5, "yes")])
+    await lists.add([Addition("acme", ANA, "complaint", 6), Addition("acme", "bo@example.fr", "complaint", 6)])
+    await lists.remove([Removal("acme", who, 7, "api", f"r{who}") for who in (ANA, "bo@example.fr")])
+    gone = await stopped(lookup)
+
+    facts = [
+        bus.entry(number, fields)
+        for p in range(P)
+        for number, fields in await client.xrange(keys.events(p))
+        if fields[b"t"] == b"Reactivated"
+    ]
+    await told.apply(facts)
+
+    assert gone[0] is None
+    assert len(facts) == 2
+    assert (await stopped(lookup))[0] == "objected"
+    assert await stopped(lookup, "bo@example.fr") == [None] * 4
