@@ -16,13 +16,17 @@ from yarl import URL
 from services.http.__main__ import mount, parts_of, routes_of
 from services.settings import Settings
 from shared.http import api
+from shared.mail import dkim_keys
+from shared.mail.dkim_keys import Vault
 from shared.process.lifecycle import Lifecycle
 from shared.process.master_secret import MasterSecret
 from shared.process.settings import Data
+from shared.redis.sending_domains import SendingDomains
 from shared.redis.tenants import Tenants
 from shared.words.principal import SCOPES
 from tests.flows.stack import job
 
+SECRET = b"k" * 32
 OURS, THEIRS = "acme", "zeta"
 ADDRESSES = ("ana@exemple.fr", "bo@exemple.fr", "contact@exemple.net")
 #: What no tenant may do, and is no tenant's.
@@ -67,7 +71,7 @@ class House:
     async def fill(self, tenant: str) -> None:
         """A little of everything that a tenant may have."""
         json = orjson.dumps
-        held = {key: value for key, value in job().items() if key != "recipients"}
+        held = {key: value for key, value in job().items() if key != "recipients"} | {"from": f"a@{tenant}.example"}
         calls: list[tuple[str, str, Any]] = [
             ("PUT", "/v1/suppressions/ana@exemple.fr", {"reason": "unsubscribed", "scope": "list:news"}),
             ("PUT", "/v1/suppressions/bo@exemple.fr", {"reason": "hard_bounce"}),
@@ -77,7 +81,6 @@ class House:
             ("PUT", "/v1/consents/ana@exemple.fr", {"objected": "yes", "tracking": "no", "kind": "person"}),
             ("PUT", "/v1/consents/bo@exemple.fr", {"optin": {"email": "yes"}}),
             ("PUT", "/v1/consent-rules", {"gate": "required"}),
-            ("POST", "/v1/domains", {"domain": f"{tenant}.example"}),
             ("POST", "/v1/jobs?state=open", held),
         ]
         for method, path, body in calls:
@@ -143,10 +146,12 @@ def _body(example: Any, chance: random.Random) -> bytes:
 @pytest.fixture
 async def house(client: Any, tmp_path: Path) -> AsyncIterator[House]:
     known = Settings(data=Data(dir=str(tmp_path)))
-    mounted = mount(parts_of(known, client, MasterSecret(b"k" * 32)))
-    tenants, keys = Tenants(client), {}
+    mounted = mount(parts_of(known, client, MasterSecret(SECRET)))
+    tenants, keys = Tenants(client), dict[str, str]()
+    domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
     for tenant in (OURS, THEIRS):
         await tenants.create(tenant)
+        await domains.give(tenant, f"{tenant}.example")
         _, keys[tenant] = await tenants.create_key(tenant, OF_TENANTS)
     routes = routes_of(mounted, Lifecycle("http", known))
     async with test_utils.TestClient(
