@@ -5,6 +5,7 @@ How soon it does so with a hundred thousand is measured by `python -m loadtests.
 
 import quopri
 import re
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ async def test_promise_4_who_leaves_withdraws_or_objects_while_twenty_thousand_a
         status, _ = await stack.call("PUT", f"/v1/consents/{address}", {"objected": "yes"})
         assert status == 200
     for address in (*LEAVE, *OBJECT):
-        await stack.until(lambda address=address: _is_listed(stack, address))
+        await stack.until(partial(_is_listed, stack, address))
     await _relay_knows_withdrawn(stack, FEW)
     for address in (*WITHDRAW, *STAY):
         html = await _html(stack, mails[address])
@@ -90,7 +91,7 @@ async def test_promise_4_who_leaves_withdraws_or_objects_while_twenty_thousand_a
 
     ends = {}
     for ordinal, address in enumerate(few):
-        ends[address] = await stack.until(lambda ordinal=ordinal: _end(stack, f"{job_id}.{ordinal}"))
+        ends[address] = await stack.until(partial(_end, stack, f"{job_id}.{ordinal}"))
     await stack.call("POST", f"/v1/jobs/{job_id}/cancel")
     assert ends == {
         **dict.fromkeys((*LEAVE, *OBJECT), "suppressed"),

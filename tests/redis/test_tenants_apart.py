@@ -180,7 +180,7 @@ async def test_every_parameter_of_a_path_has_values_of_both_tenants(house: House
     assert "/v1/people/ana@exemple.fr" in found
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chance=st.randoms(use_true_random=False))
 async def test_whatever_one_tenant_asks_of_any_route_another_sees_what_it_saw_before(
     house: House, chance: random.Random
