@@ -1,8 +1,8 @@
 """relay: takes messages that are due, makes each one's mail, sends it, and records what became of it.
 
-Reads       the ready queues by site (`shared.redis.ready`); the compiled content of jobs; the suppression list; the
-            keys of sending domains; what is stopped; MX and TLSA records, MTA-STS policies; the operator's files of
-            limits and source addresses.
+Reads       the ready queues by site (`shared.redis.ready`); the compiled content of jobs; the suppression list; who
+            withdrew their consent to be tracked; the keys of sending domains; what is stopped; MX and TLSA records,
+            MTA-STS policies; the operator's files of limits and source addresses.
 Writes      the facts Delivered, Deferred, Bounced, Expired, Failed and Cancelled, and Suppressed where an address left;
             messages to be tried again; what all relays count together (permits, slots, paces); TLS reports.
 Owns        routes, connections, limits, source addresses, retries, encryption to hosts, the DKIM signatures.

@@ -64,6 +64,7 @@ from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.stops import StopList
 from shared.redis.suppression import SuppressionList
+from shared.redis.untracked import Untracked
 from shared.words import sites
 from shared.words.erased import ErasureKeys
 from shared.words.tokens import TokenKeys
@@ -183,6 +184,7 @@ class _Parts:
     heard: Heard
     dialogues: Dialogues
     stops: Stops
+    untracked: Untracked
     signatures: Signatures
     sandbox: Sandbox
     reports: TlsReports | None
@@ -224,7 +226,8 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
     returning = Returning(settings.bounces.domain, resolver, clock.now_ms)
-    mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms, returning)
+    untracked = Untracked(client)
+    mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms, returning, untracked)
     queues = everybodys.alone() if alone else everybodys
     erased = Erased(client, partitions, ErasureKeys(secret.current, secret.previous))
     relay = main_path(
@@ -244,8 +247,9 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         tracer=tracing.start(life),
     )
     return _Parts(
-        relay, gate, slots, paces, heard, dialogues, stops, signatures, sandbox, reports, policies, everybodys, queues
-    )
+        relay, gate, slots, paces, heard, dialogues, stops, untracked, signatures, sandbox, reports, policies,
+        everybodys, queues,
+    )  # fmt: skip
 
 
 async def _relaying(life: Lifecycle, parts: _Parts, closed: asyncio.Event) -> None:
@@ -262,6 +266,7 @@ def _start(life: Lifecycle, parts: _Parts, reload: Reload) -> None:
     life.spawn(_relaying(life, parts, closed), "relay")
     life.spawn(tend((parts.slots, parts.paces, parts.heard, parts.dialogues, reload), closed), "limits")
     life.spawn(parts.stops.run(closed), "stops")
+    life.spawn(parts.untracked.run(closed), "untracked")
     told = figures.tell_forever(parts.relay.lines, parts.paces, parts.gate.shape, parts.policies.oldest_ms, closed)
     life.spawn(told, "figures")
     life.spawn(parts.signatures.run(closed), "signatures")
@@ -290,6 +295,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await parts.stops.load()
+        await parts.untracked.load()
         await pools.know_pools(parts.gate.pools)
         _start(life, parts, reload)
         if alone is not None:

@@ -21,6 +21,7 @@ from services.relay.attempts import count_answer
 from services.relay.delivery.courier import Courier, Parcel, Result
 from services.relay.held import Clock, Held
 from services.relay.lines import LONGEST_BLOCK_S, Lines, SiteLine
+from services.relay.making.making import Outdated
 from services.relay.message import ends
 from services.relay.message.line import Line
 from services.relay.message.mail import End, Made, Mail, Unmade
@@ -61,6 +62,9 @@ class Making(Protocol):
 
     def settle(self, mail: Mail, *, keep: bool) -> None:
         """Its attempt is over; `keep` the mail for another one soon."""
+
+    def check(self, mail: Mail) -> None:
+        """The mail is about to leave. Outdated: it has to be made again."""
 
 
 class Gate(Protocol):
@@ -230,6 +234,8 @@ class Workers:
                 end = await self._end_of(mail, line, courier)
             except LeaseOver:
                 break
+            except Outdated:
+                continue
             except Stopped:
                 await self._aside.put(self._held.taken_out([mail]))
                 return True
@@ -280,7 +286,7 @@ class Workers:
             ready.attempt,
         )
         result: Result | End | NotNow = await courier.deliver(
-            parcel, lambda source: self._permission.refused(mail, line, source, made.rate)
+            parcel, lambda source: self._may_go(mail, line, source, made.rate)
         )
         self._making.settle(mail, keep=isinstance(result, NotNow))
         if not isinstance(result, Result):
@@ -292,6 +298,13 @@ class Workers:
         if isinstance(end.fact, events.Delivered):
             self._gate.accepted(mail.lease.site, result.source)
         return end
+
+    async def _may_go(self, mail: Mail, line: SiteLine, source: str, rate: str) -> End | NotNow | None:
+        """Right before it goes. A host may have taken its time to greet: what it waits with is looked at again, too."""
+        refused = await self._permission.refused(mail, line, source, rate)
+        if refused is None:
+            self._making.check(mail)
+        return refused
 
     async def _begin(self, mail: Mail) -> None:
         """Before the body of a message that is sent at most once."""

@@ -13,6 +13,7 @@ from services.suppression.counts import Counts, sweep_forever
 from services.suppression.erasing import Erasing
 from services.suppression.escalated import escalation
 from services.suppression.interactions import Interactions, Noting
+from services.suppression.objections import Objections
 from services.suppression.rule_book import RuleBook
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, Suppression
@@ -31,7 +32,8 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     lists, recipients = Lists(client, partitions, now_ms), Recipients(client, partitions)
     consents = ConsentStore(client, partitions, ConsentRules(client, time.monotonic))
-    suppression = Suppression(lists, recipients, now_ms, Consenting(consents, UntrackedList(client)))
+    consenting = Consenting(consents, UntrackedList(client), Objections(client, partitions, lists))
+    suppression = Suppression(lists, recipients, now_ms, consenting)
     rules = RuleBook(client, settings.of(own.Suppression).rules, time.monotonic)
     counts = Counts(client, partitions)
     noting = Noting(Interactions(client, partitions), recipients)

@@ -33,7 +33,10 @@ class Book:
     async def standing(self, tenant: str, addresses: Sequence[str], now_ms: int) -> list[list[Standing]]:
         stored = await self._map.get_many([(tenant, address) for address in addresses])
         return [
-            [Standing(one.channel, one.scope, one.reason) for one in scopes.alive(entries(value), now_ms)]
+            [
+                Standing(one.channel, one.scope, one.reason, scopes.is_protected(one))
+                for one in scopes.alive(entries(value), now_ms)
+            ]
             if value is not None
             else []
             for value in stored

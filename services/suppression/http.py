@@ -78,7 +78,11 @@ class SuppressionEntry(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[Reason, says("Why it is listed.", "hard_bounce")]
     source: Annotated[
         Source,
-        says("Who listed it: something that happened, a request, a file, a rule of escalation, an operator.", "event"),
+        says(
+            "Who listed it: something that happened, a request, a file, a rule of escalation, an operator, or an "
+            "objection that is noted as consent.",
+            "event",
+        ),
     ]
     since: Annotated[str, says("When it was listed for that channel and scope first.", "2026-01-31T09:05:00.123Z")]
     last: Annotated[str, says("When that was said last.", "2026-02-03T10:00:00.000Z")]
@@ -221,7 +225,7 @@ def routes(desk: Desk) -> list[api.Route]:
             "/v1/suppressions/{address}",
             handlers.delete,
             "Takes an address off the suppression list: all its entries, or those of a channel and a scope; what only "
-            "an operator removes stays",
+            "an operator removes stays, and an objection that is noted as consent",
             slashes=True,
             scope="suppress",
             name="delete_suppression",
@@ -276,6 +280,8 @@ class _Routes:
         (removed,) = await desk.lists.remove([removal])
         if not removed.gone:
             (of_all,) = await desk.lookup.listed(EVERYBODY, [address])
+            if any(entry.reason == "objected" for entry in removed.kept):
+                raise Problem("suppression_protected", "they object: `PUT /v1/consents/{address}` takes that back")
             if removed.kept or any(Chosen(None, query.channel, query.scope).takes(entry) for entry in of_all.entries):
                 raise Problem("suppression_protected", "an operator listed the address: only an operator removes it")
             raise _unknown()

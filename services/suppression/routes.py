@@ -25,6 +25,7 @@ from services.suppression.moving import http as moving_http
 from services.suppression.moving.http import Moving
 from services.suppression.moving.imports import Imports
 from services.suppression.moving.running import Runs
+from services.suppression.objections import Objections
 from services.suppression.people import People
 from services.suppression.retaining import Retaining, RetentionRules
 from services.suppression.rule_book import RuleBook
@@ -54,7 +55,7 @@ def routes(parts: Parts) -> Mounted:
             *moving_http.routes(moving),
             *_rules_and_lists(parts, lists, lookup),
             *_escalation(parts),
-            *_consent(parts),
+            *_consent(parts, lists),
             *people_http.routes(people, desk),
             *_retention(parts, retention),
         ],
@@ -91,9 +92,13 @@ def _escalation(parts: Parts) -> list[Route]:
     return escalation_http.routes(RuleBook(parts.client, rules, parts.monotonic), rules)
 
 
-def _consent(parts: Parts) -> list[Route]:
+def _consent(parts: Parts, lists: Lists) -> list[Route]:
     consents = Consents(parts.client, parts.partitions, parts.monotonic)
-    consenting = Consenting(ConsentStore(parts.client, parts.partitions, consents.rules), UntrackedList(parts.client))
+    consenting = Consenting(
+        ConsentStore(parts.client, parts.partitions, consents.rules),
+        UntrackedList(parts.client),
+        Objections(parts.client, parts.partitions, lists),
+    )
     return consent_http.routes(consenting, consents, parts.tokens, parts.now_ms, lambda: _new_id(parts))
 
 

@@ -56,8 +56,9 @@ class Addition(NamedTuple):
 
 class Removal(NamedTuple):
     """A normalised address is to leave a list: all its entries of that channel, that scope and those reasons (None:
-    whichever), and never one that only an operator removes, unless `by_operator`. `by` is on whose word, in one word;
-    `event` the id of what is told of it. `is_told`: there is an event Reactivated of each entry."""
+    whichever), and never one that only an operator removes, unless `by_operator`, or an objection that is noted as
+    consent, unless it is `taken_back`. `by` is on whose word, in one word; `event` the id of what is told of it.
+    `is_told`: there is an event Reactivated of each entry."""
 
     tenant: str
     address: str
@@ -69,6 +70,7 @@ class Removal(NamedTuple):
     reasons: frozenset[Reason] | None = None
     by_operator: bool = False
     is_told: bool = True
+    taken_back: bool = False
 
 
 class Removed(NamedTuple):
@@ -252,7 +254,8 @@ def _leaving(removal: Removal, known: Iterable[Entry]) -> Removed:
         if removal.scope in (None, entry.scope)
         if removal.reasons is None or entry.reason in removal.reasons
     ]
-    kept = () if removal.by_operator else tuple(entry for entry in asked if entry.reason in scopes.PROTECTED)
+    may_all = removal.by_operator or removal.taken_back
+    kept = () if may_all else tuple(entry for entry in asked if scopes.is_protected(entry))
     return Removed(tuple(entry for entry in asked if entry not in kept), kept)
 
 

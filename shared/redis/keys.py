@@ -673,7 +673,7 @@ def untracked() -> str:
 
 
 def untracked_changes() -> str:
-    """stream · what was written into `untracked`, for trackers to follow · the last 10,000 or so"""
+    """stream · what was written into `untracked`, for trackers and relays to follow · the last 10,000 or so"""
     return "est:{meta}:untracked_changes"
 
 

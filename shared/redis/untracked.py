@@ -2,10 +2,11 @@
 
 A link of a mail names no address, and a click waits for no look-up. So what is told is the mark that the links of a
 person's mails carry (`shared.words.tokens`), and each tracker keeps the marks of all who withdrew: about 150 bytes
-each. It reads them all when it begins, and follows what changes after that.
+each. It reads them all when it begins, and follows what changes after that. A relay does the same: what was queued
+before somebody withdrew leaves without pixel and with plain links.
 
     hash     mark and tenant → ms at which they withdrew; or, negative, at which they gave their consent again
-    stream   the same, as it changes; trackers look four times a second
+    stream   the same, as it changes; trackers and relays look four times a second
 
 What is said later holds, in whatever order it is told, and telling it twice changes nothing. While Redis does not
 answer a tracker goes by what it knows, and by what was told to itself.
@@ -68,7 +69,7 @@ class UntrackedList:
 
 
 class Untracked:
-    """The side of trackers. `is_known` once everything was read."""
+    """The side of trackers and relays. `is_known` once everything was read."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -147,7 +147,7 @@ PROBLEMS: dict[str, Kind] = {
     ),
     "not_moved": Kind(409, "Not moved", "Its mail leaves by the usual pool."),
     "suppression_protected": Kind(
-        409, "Suppression protected", "An operator listed the address, and only an operator takes it off."
+        409, "Suppression protected", "Only an operator takes it off, or who objects takes that back."
     ),
     "nothing_held": Kind(409, "Nothing held", "No pace, rest or hold is known of it: there is nothing to lift."),
     # Too much, and what is not to be had now. Where it is known how long, Retry-After says so.

@@ -43,8 +43,9 @@ PROTECTED: frozenset[Reason] = frozenset(("compliance",))
 #: What a tenant may give as a reason.
 TenantReason = Literal["hard_bounce", "manual", "objected", "unsubscribed", "complaint"]
 
-#: Who put an entry there: what happened to a message; a request; a file; a rule of escalation; an operator.
-Source = Literal["event", "api", "import", "rule", "operator"]
+#: Who put an entry there: what happened to a message; a request; a file; a rule of escalation; an operator; an
+#: objection that is noted as consent (`/v1/consents`), which goes when it is taken back there and no other way.
+Source = Literal["event", "api", "import", "rule", "operator", "consent"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 
 ALL = "all"
@@ -187,6 +188,11 @@ def stronger(one: Reason | None, other: Reason | None) -> Reason | None:
 def alive(entries: Iterable[Entry], now_ms: int) -> tuple[Entry, ...]:
     """Those that have not expired, the strongest first."""
     return tuple(sorted((one for one in entries if not has_expired(one, now_ms)), key=lambda one: -one.strength))
+
+
+def is_protected(entry: Entry) -> bool:
+    """Whether no tenant takes it off the list: an operator's word, or an objection that stands."""
+    return entry.reason in PROTECTED or (entry.reason == "objected" and entry.source == "consent")
 
 
 def merged(old: Entry, new: Entry, now_ms: int) -> Entry:

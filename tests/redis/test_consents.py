@@ -12,6 +12,8 @@ from services.suppression import consent_http, consent_store
 from services.suppression.consent_store import MOST_ENTRIES, ConsentStore
 from services.suppression.consenting import Consenting
 from services.suppression.consents import Saying, of_fact
+from services.suppression.objections import Objections
+from services.suppression.store import Lists
 from shared.http import api
 from shared.redis import bus, keys
 from shared.redis.consents import Consents, Entry
@@ -40,7 +42,7 @@ def store(client: Any, consents: Consents) -> ConsentStore:
 
 @pytest.fixture
 def consenting(client: Any, store: ConsentStore) -> Consenting:
-    return Consenting(store, UntrackedList(client))
+    return Consenting(store, UntrackedList(client), Objections(client, P, Lists(client, P)))
 
 
 def saying(number: int, address: str = ANA, tenant: str = "acme", at_s: int | None = None, **answers: str) -> Saying:

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import math
+import quopri
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -66,6 +67,7 @@ from shared.redis.ready import (
 )
 from shared.redis.sending_domains import CACHE_SECONDS, SendingDomains
 from shared.redis.suppression import SuppressionList
+from shared.redis.untracked import Told, Untracked, UntrackedList
 from shared.words import content, events, ids
 from shared.words.sending_domain import INSTALLATION
 from shared.words.tokens import TokenKeys
@@ -148,6 +150,7 @@ class House:
         self.gate: FreeGate = FreeGate()
         self.passage: Callable[[], FreePassage] = FreePassage
         self.stops = Unstopped()
+        self.untracked = Untracked(client)
         self._names = itertools.count()
         self._jobs = itertools.count(1)
         self.publisher = bus.Publisher(client, P, lambda: f"house{next(self._names)}")
@@ -195,7 +198,7 @@ class House:
         await self.queues.enqueue(ids.name_partition(site, P), job, next(self._names), queued)
 
     async def suppress(self, email: str) -> None:
-        await Lists(self.client, P).add([Addition(TENANT, email, "unsubscribed", CREATED_MS)])
+        await Lists(self.client, P).add([Addition(TENANT, email, "unsubscribed", CREATED_MS, is_told=False)])
 
     # Who sends it
 
@@ -207,7 +210,10 @@ class House:
             "https://t.exemple.fr", "bounces.exemple.fr", TokenKeys(SECRET), VerpKeys(SECRET), SECRET, "estafette"
         )
         signatures = Signatures(0, time.monotonic)
-        return Mails(client or self.client, P, self.domains, origin, signatures, RenderingHere(), self.clock.now_ms)
+        return Mails(
+            client or self.client, P, self.domains, origin, signatures, RenderingHere(), self.clock.now_ms,
+            untracked=self.untracked,
+        )  # fmt: skip
 
     def relay(
         self,
@@ -387,6 +393,9 @@ class GatedMails:
     def size_bytes(self, ready: events.Ready) -> None:
         """Nothing is made before its turn."""
 
+    def is_withdrawn(self, ready: events.Ready) -> bool:
+        return self._mails.is_withdrawn(ready)
+
 
 # Sending
 
@@ -510,6 +519,32 @@ async def test_promise_4_who_leaves_while_a_mail_is_in_line_gets_none(house: Hou
             3: "attempt",
         }
         assert await house.left() == {}
+
+
+@on_one_server
+async def test_who_withdraws_their_consent_to_be_tracked_while_the_host_takes_its_time_gets_plain_links(
+    house: House,
+) -> None:
+    greeting = Gate()
+    async with host(house) as server:
+        await house.enqueue(await house.job(), range(2))
+        await house.untracked.load()
+        async with running(house.relay(connections=1, before_connecting=greeting)):
+            await until(lambda: greeting.waiting)  # the mail is made by now
+            for ordinal in (0, 1):
+                mark = TokenKeys(SECRET).marks(TENANT, f"U{ordinal}@a.test")[0]
+                await UntrackedList(house.client).tell([Told(TENANT, mark, ordinal == 0, CREATED_MS)])
+            await house.untracked.follow()
+            greeting.open()
+            await until(lambda: house.has_ended(2))
+
+        sent = [quopri.decodestring(one.message) for one in server.envelopes]
+        plain, tracked = sorted(sent, key=lambda message: b"/o/" in message)
+        assert b"/o/" not in plain
+        assert b'href="https://exemple.fr/a"' in plain
+        assert b"To: u0@a.test" in plain
+        assert b"/o/" in tracked
+        assert b'href="https://exemple.fr/a"' not in tracked
 
 
 @on_one_server

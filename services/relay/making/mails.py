@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
@@ -69,6 +70,14 @@ class Signatures(Protocol):
         """The DKIM-Signature fields of a mail."""
 
 
+class Untracked(Protocol):
+    """Who withdrew their consent to be tracked, as this process knows (`shared.redis.untracked`)."""
+
+    def has_any(self, tenant: str) -> bool: ...
+
+    def is_withdrawn(self, tenant: str, marks: Iterable[bytes]) -> bool: ...
+
+
 class Rendering(Protocol):
     """`rendering`."""
 
@@ -121,8 +130,10 @@ class Mails:
         rendering: Rendering,
         now_ms: Callable[[], int],
         returning: Returning | None = None,
+        untracked: Untracked | None = None,
     ) -> None:
         self._returning = returning
+        self._untracked = untracked
         self._client = client
         self._partitions = partitions
         self._domains = domains
@@ -144,6 +155,8 @@ class Mails:
         work = kept if kept is not None and now_ms < kept.good_until else await self._load(ready)
         if isinstance(work, Unmade):
             return work
+        if not ready.untracked and self.is_withdrawn(ready):
+            ready = msgspec.structs.replace(ready, untracked=True)
         try:
             asked = work.renderer.asked(ready)
             if asked is None:
@@ -164,7 +177,14 @@ class Mails:
             signatures = await self._signatures.fields(drafted, LANES[work.stream])
         return_path = self._origin.verp.return_path(ready.job, ready.ordinal, work.return_domain)
         message, wire_ready = mail.assemble(signatures), mail.is_wire_ready
-        return Made(return_path, message, work.stream, mail.smtputf8, work.rate, wire_ready)
+        return Made(return_path, message, work.stream, mail.smtputf8, work.rate, wire_ready, not ready.untracked)
+
+    def is_withdrawn(self, ready: events.Ready) -> bool:
+        """Whether its recipient withdrew their consent to be tracked, since it was queued maybe."""
+        untracked, tenant = self._untracked, ready.tenant
+        if untracked is None or not untracked.has_any(tenant):
+            return False
+        return untracked.is_withdrawn(tenant, self._origin.tokens.marks(tenant, ready.email))
 
     def size_bytes(self, ready: events.Ready) -> int | None:
         """About how large the mail of a message is; None if its job is not known yet."""

@@ -1,6 +1,7 @@
 """Makes mails: those next in line while others are on their way, so that no connection waits for a signature.
 
-A mail that was made and could not go yet is good for a while: a signature is the dearest part of it.
+A mail that was made and could not go yet is good for a while: a signature is the dearest part of it. One whose
+recipient withdrew their consent to be tracked since it was made is made again, without pixel and with plain links.
 """
 
 import asyncio
@@ -23,6 +24,13 @@ class Mails(Protocol):
 
     def size_bytes(self, ready: events.Ready) -> int | None:
         """About how large its mail is; None if that is not known yet."""
+
+    def is_withdrawn(self, ready: events.Ready) -> bool:
+        """Whether its recipient withdrew their consent to be tracked, as far as is known here."""
+
+
+class Outdated(Exception):
+    """The mail was made for somebody who was tracked then, and is not any more."""
 
 
 class Making:
@@ -50,9 +58,18 @@ class Making:
         if (making := mail.making) is not None:
             mail.making = None
             mail.made = await making
-        if mail.made is None or self._monotonic() - mail.made[1] > GOOD_S:
+        if mail.made is None or self._monotonic() - mail.made[1] > GOOD_S or self._is_outdated(mail):
             mail.made = await self._make(mail)
         return mail.made[0]
+
+    def check(self, mail: Mail) -> None:
+        """The mail is about to leave. Outdated: it has to be made again."""
+        if self._is_outdated(mail):
+            raise Outdated
+
+    def _is_outdated(self, mail: Mail) -> bool:
+        made = mail.made[0] if mail.made is not None else None
+        return isinstance(made, Made) and made.tracked and self._mails.is_withdrawn(mail.ready)
 
     def settle(self, mail: Mail, *, keep: bool) -> None:
         """Its attempt is over. `keep`: it could not go, and is made again only if it waits for long."""

@@ -13,7 +13,7 @@ from shared.words import events, ids
 class Made(msgspec.Struct, frozen=True):
     """A mail that can be sent: envelope sender, bytes with CRLF, the stream of its job; whether its header has
     addresses beyond ASCII; the pace that its job may have, or ""; whether its lines are known to be as SMTP has them
-    (`wire.is_wire_ready`)."""
+    (`wire.is_wire_ready`); whether its recipient was tracked when it was made."""
 
     mail_from: str
     message: bytes
@@ -21,6 +21,7 @@ class Made(msgspec.Struct, frozen=True):
     utf8: bool = False
     rate: str = ""
     wire_ready: bool = False
+    tracked: bool = False
 
 
 class Unmade(msgspec.Struct, frozen=True):

@@ -15,11 +15,12 @@ BOUNCED: frozenset[Reason] = frozenset(("soft_bounces", "inactive", "mailbox_ful
 
 
 class Standing(NamedTuple):
-    """An entry of an address that is in force."""
+    """An entry of an address that is in force. `is_protected`: no file takes it off."""
 
     channel: Channel
     scope: str
     reason: Reason
+    is_protected: bool = False
 
 
 class Decision(NamedTuple):
@@ -59,8 +60,8 @@ def _list(act: Act, standing: Sequence[Standing]) -> Decision:
 
 def _resubscribe(_act: Act, standing: Sequence[Standing]) -> Decision:
     marketing = [one for one in standing if one.channel == "email" and one.scope == "marketing"]
-    gone = tuple(one for one in marketing if one.reason in LEFT)
-    if stays := [one for one in marketing if one.reason not in LEFT]:
+    gone = tuple(one for one in marketing if one.reason in LEFT and not one.is_protected)
+    if stays := [one for one in marketing if one not in gone]:
         return Decision("kept", f"{stays[0].reason} is not taken off by a list")
     if gone:
         return Decision("reactivated", f"gets marketing again, was {gone[0].reason}", (), gone)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.relay.making.making import GOOD_S, KEPT_BYTES, Making
+from services.relay.making.making import GOOD_S, KEPT_BYTES, Making, Outdated
 from services.relay.message.line import Line
 from services.relay.message.mail import Made, Mail, Unmade
 from services.relay.words.outlet import Outlet
@@ -28,6 +28,7 @@ class Mails:
         self.gate = asyncio.Event()
         self.gate.set()
         self.fault: Exception | None = None
+        self.withdrawn: set[str] = set()
         self._size_bytes = size_bytes
         self._message = message
 
@@ -37,7 +38,10 @@ class Mails:
         if self.fault is not None:
             fault, self.fault = self.fault, None
             raise fault
-        return Made(f"b-{ready.ordinal}@b", self._message, "bulk")
+        return Made(f"b-{ready.ordinal}@b", self._message, "bulk", tracked=ready.email not in self.withdrawn)
+
+    def is_withdrawn(self, ready: events.Ready) -> bool:
+        return ready.email in self.withdrawn
 
     def size_bytes(self, ready: events.Ready) -> int | None:
         return self._size_bytes
@@ -133,6 +137,27 @@ async def test_what_was_made_too_long_ago_is_made_again() -> None:
     await making.made(first)
 
     assert mails.made == [0, 0]
+
+
+async def test_what_was_made_for_somebody_who_withdrew_since_is_made_again_once() -> None:
+    mails, first, other = Mails(), mail(0), mail(1)
+    making = Making(mails, Clock())
+    for one in (first, other):
+        await making.made(one)
+        making.check(one)
+
+    mails.withdrawn.add(first.ready.email)
+    making.check(other)
+    with pytest.raises(Outdated):
+        making.check(first)
+    made = await making.made(first)
+    making.check(first)
+
+    assert isinstance(made, Made)
+    assert not made.tracked
+    await making.made(first)
+    await making.made(other)
+    assert mails.made == [0, 1, 0]
 
 
 async def test_a_mail_that_could_not_go_is_kept_and_one_that_was_tried_is_not() -> None:

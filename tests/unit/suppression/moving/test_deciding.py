@@ -62,3 +62,11 @@ def test_a_line_with_two_acts_does_both_and_has_the_word_that_matters_more() -> 
     assert decided.removes == (HARD,)
     assert decided.adds == formats.UNSUBSCRIBED
     assert decided.forgives
+
+
+def test_a_line_that_says_who_is_back_leaves_an_objection_as_it_is() -> None:
+    objects = Standing("email", "marketing", "objected", is_protected=True)
+
+    decided = of((RESUBSCRIBE,), objects)
+
+    assert (decided.word, decided.removes) == ("kept", ())
