@@ -167,7 +167,10 @@ def says_so(mail: Mail) -> bool:
 
 
 def _is_receipt(mail: Mail) -> bool:
-    """RFC 8098, and what Exchange and Notes wrote before it."""
+    """RFC 8098, and what Exchange and Notes wrote before it; not a mail host that rejects in its form (RFC 5429 section
+    2.1.2 has Sieve do so), for a daemon reads no mail."""
+    if is_from_daemon(mail) and mail.fields.get("auto-submitted") != "":
+        return False
     return (
         mail.report_type == "disposition-notification"
         or mail.part("message/disposition-notification", "message/global-disposition-notification") is not None

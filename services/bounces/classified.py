@@ -83,7 +83,8 @@ def of_mail(raw: bytes) -> tuple[Row, ...]:
     is_letter = verdict.is_letter(automatic) and dsn.read(mail) is None
     if not is_letter and (found := verdict.reported(mail, null_reverse_path)):
         return tuple(_of_finding(one, mail) for one in found)
-    if not is_letter and mail.report_type == "delivery-status" and author.is_from_daemon(mail):  # torn beyond reading
+    is_report = mail.report_type == "delivery-status"
+    if not is_letter and is_report and author.is_program(mail, null_reverse_path):  # torn beyond reading
         return (Row("bounce", _addressee(mail), None, UNDEFINED.reason, "soft", "unknown"),)
     return (_of_letter(mail, automatic, null_reverse_path),)
 
