@@ -58,6 +58,7 @@ _DAEMON = re.compile("|".join(DAEMONS), re.IGNORECASE)
 _DAEMON_NAME = re.compile(rf"[\s\"'<]{{0,5}}(?:{DAEMON_NAMES})", re.IGNORECASE)
 _BARE_DAEMON = re.compile(rf"[\s<\"']{{0,5}}(?:{'|'.join(DAEMONS)})(?:[@>\s\"']|$)", re.IGNORECASE)
 _GATEWAY = re.compile(GATEWAYS, re.IGNORECASE)
+_HELD = re.compile(r"post[-_.]?master|mail[-_.]?admin(istrator)?|postoffice|mailer", re.IGNORECASE)
 #: The null reverse-path as a From.
 _NOBODY = re.compile(r"[^<>@]{0,80}<\s?>\s*")
 # `[EXT] Re:`, `RE[2]:`, `Re (3) :`, `Re^2:`, and the colon of East Asian input methods.
@@ -92,6 +93,11 @@ def is_from_daemon(mail: Mail) -> bool:
         return any(one.match(value) is not None for one in (_BARE_DAEMON, _DAEMON_NAME, _NOBODY))
     local_part = found[-1].partition("@")[0].rstrip("\\")
     return _DAEMON.fullmatch(local_part) is not None or _DAEMON_NAME.match(value) is not None
+
+
+def is_held_by_people(mail: Mail) -> bool:
+    """Whether it is from an address at which people write, too: `postmaster@` rather than `mailer-daemon@`."""
+    return any(_HELD.fullmatch(one.partition("@")[0]) for one in addresses(mail.fields.get("from"))[-1:])
 
 
 def is_reply(mail: Mail) -> bool:

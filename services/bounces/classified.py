@@ -51,10 +51,20 @@ _BULK_FIELDS = (
     "list-id",
     "list-post",
     "list-help",
+    "list-subscribe",
+    "list-archive",
+    "list-owner",
+    "mailing-list",
+    "x-mailing-list",
+    "x-mailman-version",
+    "x-beenthere",
+    "x-ml-name",
     "feedback-id",
     "x-campaign-id",
     "x-mailgun-sid",
 )
+#: Senders of lists: `owner-list@`, `list-bounces@`.
+_LIST_SENDER = re.compile(r"owner-[^@]{1,64}@|[^@]{1,64}-(owner|admin|bounces)@", re.IGNORECASE)
 _ADDRESSED_FIELDS = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "to")
 _OWN_PREFIX = re.compile(rb"From ([^\s]+)[^\n]*\n")
 
@@ -141,11 +151,14 @@ def _of_letter(mail: Mail, automatic: auto_reply.AutoReply | None, null_reverse_
         return Row("unsubscribe", writer)
     if automatic is not None and (automatic.kind != "other" or not _is_to_many(mail)):
         return Row("auto_reply", writer, class_=automatic.kind)
+    is_persons = author.is_reply(mail) or author.is_from_daemon(mail)
+    if null_reverse_path and not is_persons and not mail.fields.has(_BULK_FIELDS):
+        return Row("auto_reply", writer, class_="other")  # nobody writes from nowhere (RFC 3834 section 3.3)
     text = " ".join(copies.own_text(mail).split())
     if len(text) < 80 and _LEAVES.fullmatch(text.strip(" .!")) and not _is_to_many(mail):
         return Row("unsubscribe", writer)
-    if automatic is None and not _is_to_many(mail) and auto_reply.says_so(mail):
-        return Row("auto_reply", writer, class_="vacation")
+    if automatic is None and not mail.fields.has(_BULK_FIELDS) and (kind := auto_reply.says_so(mail)) is not None:
+        return Row("auto_reply", writer, class_=kind)
     is_reply = author.is_reply(mail) or mail.fields.get("in-reply-to") or mail.fields.get("references")
     if is_reply and automatic is None:
         return Row("reply", writer)
@@ -166,6 +179,7 @@ def _sent_to(mail: Mail) -> verdict.Addressed:
 
 def _is_to_many(mail: Mail) -> bool:
     """A newsletter, a list's mail, a notice: a machine's, and no answer to anybody."""
-    if mail.fields.has(_BULK_FIELDS):
+    if mail.fields.has(_BULK_FIELDS) or any(map(_LIST_SENDER.match, addresses(mail.fields.get("sender")))):
         return True
-    return not (mail.fields.get("in-reply-to") or author.is_reply(mail)) and mail.fields.get("auto-submitted") == ""
+    is_answer = mail.fields.get("in-reply-to") or author.is_reply(mail)
+    return not is_answer and not mail.fields.get("auto-submitted").lower().startswith("auto-replied")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import msgspec
 
 from services.bounces import copies, sentences, subjects
-from services.bounces.author import is_from_daemon, is_program
+from services.bounces.author import is_from_daemon, is_held_by_people, is_program
 from services.bounces.mail import Mail, addresses
 from shared.words.replies import UNDEFINED, Classification, classify
 
@@ -139,8 +139,8 @@ _FRAME = re.compile(
     re.I,
 )
 _NOBODY = re.compile(r"(?:postmaster|mailer-daemon|abuse|helpdesk|support|hostmaster|noreply|no-reply)@", re.IGNORECASE)
-#: A line of its own that is nothing but a line.
-_RULER = re.compile(r"[-_=*#~]{10,}")
+#: A line across the page, which may have words in it.
+_RULER = re.compile(r"[-_=*#~]{8,}")
 #: What stands before the sender's address: `A message sent by`.
 _SENDERS = re.compile(r"\b(?:sent|written|submitted) (?:by|from):?[ \t]*$|^[ \t]*from:?[ \t]*$", re.IGNORECASE)
 _COPIED_TO = re.compile(r"^to: ([^\n]{3,300})$", re.IGNORECASE | re.MULTILINE)
@@ -165,12 +165,16 @@ def read(mail: Mail, null_reverse_path: bool) -> Told | None:
     is_delayed = is_waiting and subjects.FINAL.search(text) is None
     is_titled = subjects.FAILED.search(subject) is not None or (is_delayed and subjects.is_delay(subject))
     is_mail_systems = is_from_daemon(mail) or subjects.FAILED.match(subject) is not None
-    if not is_sure and not (is_titled and is_mail_systems) and not _says_why(mail, text, is_titled):
+    is_known = is_sure or (is_titled and is_mail_systems) or _says_why(mail, text, is_titled, null_reverse_path)
+    if not is_known:
         return None
-    return Told(program, is_delayed, _failures(mail, text, failure))
+    found = _failures(mail, text, failure)
+    if program == "any" and not (null_reverse_path or is_from_daemon(mail)) and not any(one.address for one in found):
+        return None  # parcels and payments are not delivered either
+    return Told(program, is_delayed, found)
 
 
-def _says_why(mail: Mail, text: str, is_titled: bool) -> bool:
+def _says_why(mail: Mail, text: str, is_titled: bool, null_reverse_path: bool) -> bool:
     """Whether a mail without a telltale says what happened: that it was not delivered, or a reply that means something,
     is enough from a daemon, under any subject; a sentence or an address line from others, under one that speaks of failure."""
     if is_titled or mail.report_type == "delivery-status":  # its fields are lost, or say nothing
@@ -179,6 +183,8 @@ def _says_why(mail: Mail, text: str, is_titled: bool) -> bool:
         return False
     if subjects.OPENING.search(text, 0, subjects.OPENING_CHARS) is not None:
         return True
+    if not null_reverse_path and is_held_by_people(mail):
+        return False  # who runs a mail host writes of replies, too
     found = next(replies(text), None)
     return found is not None and classify(None, None, found) != UNDEFINED
 
@@ -320,7 +326,7 @@ def _address_lines(mail: Mail, text: str) -> list[tuple[str, str, str]]:
             is_open = True
         elif not line.strip():
             is_open = is_open and not any(found[-1][1])
-        elif is_apart and _RULER.fullmatch(line.strip()):
+        elif is_open and (is_apart or any(found[-1][1])) and _RULER.match(line.strip()):
             is_open = False  # what follows is a gateway's or a firm's own footer
         elif is_open:
             found[-1][1].append(line.strip())

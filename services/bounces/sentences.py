@@ -97,7 +97,7 @@ SENTENCES: tuple[Sentence, ...] = (
             r"dirección no encontrada", r"no se (ha encontrado|encontr[óo]) la dirección", r"destinatario desconocido",
             r"usuario (desconocido|no existe)",
             r"direcci[óo]n de correo electr[óo]nico[^.]{0,40}no (existe|se encontr)",
-            r"indirizzo non trovato", r"impossibile trovare l'indirizzo", r"indirizzo[^.]{0,60} (è )?inesistente",
+            r"indirizzo([^.]{1,60} non è stato| non) trovato", r"impossibile trovare l'indirizzo", r"indirizzo[^.]{0,60} (è )?inesistente",
             r"(utente|destinatario) (sconosciuto|inesistente)", r"endereço não encontrado",
             r"não foi possível encontrar o endereço", r"endereço[^.]{0,60} não (existe|foi encontrado)",
             r"(usuário|utilizador|destinatário) (desconhecido|inexistente)", r"adres (is )?niet gevonden",
