@@ -63,7 +63,8 @@ VACATION_SUBJECTS = {
     r"|(bin )?nicht im (büro|haus)|autom\. antwort|(im )?urlaub|autoantwort|ich bin (zur ?zeit |derzeit "
     r"|momentan )?(nicht|im)"
     r"|außer haus|elternzeit|mutterschutz|\w{1,30}bedingt abwesend",
-    "es": r"estoy (de|fuera|ausente)|respuesta autom[áa]tica|fuera de (la )?oficina|ausen(te|cia)|de vacaciones|contestaci[óo]n autom"
+    "es": r"estoy (de|fuera|ausente)"
+    r"|respuesta autom[áa]tica|fuera de (la )?oficina|ausen(te|cia)|de vacaciones|contestaci[óo]n autom"
     r"|vacaciones",
     "it": r"risposta automatica|fuori (sede|ufficio)|assen(te|za)\b|in ferie|messaggio di assenza|sono (assente"
     r"|in ferie)",
@@ -91,11 +92,13 @@ VACATION_SUBJECTS = {
 #: How machines begin that say no more than that a mail has come.
 ACKNOWLEDGEMENT_SUBJECTS = {
     "en": r"(we('ve| have)? )?received your (message|e-?mail|request|in?quiry|enquiry)|your (message|e-?mail|request"
-    r"|in?quiry|enquiry) (has been|was) received|thank(s| you) for (contacting|your (e-?mail|message|in?quiry|enquiry))",
+    r"|in?quiry|enquiry) (has been|was) received"
+    r"|thank(s| you) for (contacting|your (e-?mail|message|in?quiry|enquiry))",
     "fr": r"(confirmation|accusé) de réception|nous avons (bien )?reçu votre (message|demande|mail|e-?mail|courriel)",
     "de": r"(eingangs|empfangs)bestätigung|wir haben ihre (nachricht|anfrage|e-?mail) erhalten",
-    "es, pt, it": r"acuse de recibo|hemos recibido su (mensaje|correo|consulta)|recebemos (a )?sua (mensagem|solicitação)"
-    r"|conferma di (ricezione|ricevimento)|abbiamo ricevuto (il tuo|la tua|il suo|la sua) (messaggio|e-?mail|richiesta)",
+    "es, pt, it": r"acuse de recibo|hemos recibido su (mensaje|correo|consulta)"
+    r"|recebemos (a )?sua (mensagem|solicitação)|conferma di (ricezione|ricevimento)"
+    r"|abbiamo ricevuto (il tuo|la tua|il suo|la sua) (messaggio|e-?mail|richiesta)",
     "nl, pl": r"ontvangstbevestiging|potwierdzenie (odbioru|otrzymania)",
     "ja, zh": r"お問い?合わせ(を|いただき)?(受付|ありがとう)|受付完了|(我们)?已收到(您|你)的(邮件|来信|咨询)",
 }
@@ -180,7 +183,8 @@ def read(mail: Mail, null_reverse_path: bool) -> AutoReply | None:
 
 def says_so(mail: Mail) -> Kind | None:
     """What kind of answer it is where nothing but its words tells it from a person's: its first sentence, in a short
-    text, a subject that says it after `Re:` or that confirms a coming or a reading. Not sure enough to leave a person on a list, so `read` does not ask."""
+    text, a subject that says it after `Re:` or that confirms a coming or a reading. Not sure enough to leave a person
+    on a list, so `read` does not ask."""
     text = copies.own_text(mail)
     subject = mail.fields.get("subject")
     if _ACKNOWLEDGEMENT.match(subject):

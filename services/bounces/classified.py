@@ -110,9 +110,7 @@ def of_reply(text: str) -> Row:
 
 def _is_from_nobody(mail: Mail, envelope: str) -> bool:
     return_path = mail.fields.get("return-path").strip()
-    return (
-        return_path in ("<>", "< >") or "mailer-daemon@" in return_path.lower() or envelope in ("MAILER-DAEMON", "<>")
-    )
+    return return_path in ("<>", "< >") or "mailer-daemon" in return_path.lower() or envelope in ("MAILER-DAEMON", "<>")
 
 
 def _of_finding(one: Finding, mail: Mail) -> Row:
@@ -181,5 +179,4 @@ def _is_to_many(mail: Mail) -> bool:
     """A newsletter, a list's mail, a notice: a machine's, and no answer to anybody."""
     if mail.fields.has(_BULK_FIELDS) or any(map(_LIST_SENDER.match, addresses(mail.fields.get("sender")))):
         return True
-    is_answer = mail.fields.get("in-reply-to") or author.is_reply(mail)
-    return not is_answer and not mail.fields.get("auto-submitted").lower().startswith("auto-replied")
+    return not (mail.fields.get("in-reply-to") or author.is_reply(mail)) and mail.fields.get("auto-submitted") == ""

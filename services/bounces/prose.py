@@ -176,7 +176,8 @@ def read(mail: Mail, null_reverse_path: bool) -> Told | None:
 
 def _says_why(mail: Mail, text: str, is_titled: bool, null_reverse_path: bool) -> bool:
     """Whether a mail without a telltale says what happened: that it was not delivered, or a reply that means something,
-    is enough from a daemon, under any subject; a sentence or an address line from others, under one that speaks of failure."""
+    is enough from a daemon, under any subject; a sentence or an address line from others, under one that speaks of
+    failure."""
     if is_titled or mail.report_type == "delivery-status":  # its fields are lost, or say nothing
         return any(one.says != UNDEFINED for one in _failures(mail, text, None))
     if not is_from_daemon(mail):
