@@ -84,6 +84,7 @@ class Row(msgspec.Struct, frozen=True):
 
 def of_mail(raw: bytes) -> tuple[Row, ...]:
     """What the mail is; at least one row. Never raises."""
+    raw = raw.lstrip()  # files that were edited begin with blank lines
     own = _OWN_PREFIX.match(raw)  # of an mbox: the envelope sender, or MAILER-DAEMON for the null one
     mail = opening.read(raw[own.end() :] if own else raw)
     null_reverse_path = _is_from_nobody(mail, own[1].decode("latin-1") if own else "")
