@@ -88,6 +88,9 @@ def read(mail: Mail) -> Feedback | None:
     report = _report(mail)
     if report:
         return _feedback(mail, report, returned)
+    if not returned and mail.fields.get("x-hmxmroriginalrecipient"):
+        returned = mail.fields  # Hotmail's junk reports sent the mail on as it was, with this field
+        return _feedback(mail, Fields((("feedback-type", "abuse"),)), returned)
     senders = addresses(mail.fields.get("from"))
     is_plain = _PLAIN_REPORT.match(mail.fields.get("subject")) or not PLAIN_REPORTERS.isdisjoint(senders[-1:])
     return _feedback(mail, Fields((("feedback-type", "abuse"),)), returned) if returned and is_plain else None

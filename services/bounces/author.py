@@ -29,6 +29,11 @@ DAEMON_NAMES = (
     r"|microsoft exchange|mail transport|mail system\b|email delivery|e-?mail system|mail gateway"
     r"|系统退信"
 )
+#: What local parts of gateways have in them, which write under any name (`e500_smtp_mail_service`); no proof alone.
+GATEWAYS = (
+    r"(smtp|mail|virus|spam|mta|exchange|e-?safe)[\w.-]{0,30}(service|server|gateway|system|daemon|router|scan|sweeper"
+    r"|wall|shield|marshal|filter|guard|agent)"
+)
 #: Fields that no person's mail has.
 MACHINE_FIELDS = ("x-failed-recipients", "x-ms-exchange-message-is-ndr", "x-mx-bounce")
 #: What clients put before the subject of an answer or a forward, by language.
@@ -52,6 +57,10 @@ REPLY_PREFIXES = {
 _DAEMON = re.compile("|".join(DAEMONS), re.IGNORECASE)
 _DAEMON_NAME = re.compile(rf"[\s\"'<]{{0,5}}(?:{DAEMON_NAMES})", re.IGNORECASE)
 _BARE_DAEMON = re.compile(rf"[\s<\"']{{0,5}}(?:{'|'.join(DAEMONS)})(?:[@>\s\"']|$)", re.IGNORECASE)
+_GATEWAY = re.compile(GATEWAYS, re.IGNORECASE)
+_HELD = re.compile(r"post[-_.]?master|mail[-_.]?admin(istrator)?|postoffice|mailer", re.IGNORECASE)
+#: The null reverse-path as a From.
+_NOBODY = re.compile(r"[^<>@]{0,80}<\s?>\s*")
 # `[EXT] Re:`, `RE[2]:`, `Re (3) :`, `Re^2:`, and the colon of East Asian input methods.
 _REPLY = re.compile(
     rf"(?:\s{{0,5}}[\[(*][^\])*\n]{{0,40}}[\])*])*\s{{0,5}}(?:{'|'.join(REPLY_PREFIXES.values())})"
@@ -69,10 +78,11 @@ def _is_machine(mail: Mail) -> bool:
     """Whether it says by a field that it is one, under a subject that no answer has."""
     if mail.fields.has(MACHINE_FIELDS):
         return True
-    submitted = mail.fields.get("auto-submitted").lower()
-    if not submitted.startswith("auto-") or mail.fields.get("in-reply-to"):
+    if mail.fields.get("in-reply-to") or subjects.FAILED.match(mail.fields.get("subject")) is None:
         return False
-    return subjects.FAILED.match(mail.fields.get("subject")) is not None
+    if mail.fields.get("auto-submitted").lower().startswith("auto-"):
+        return True
+    return any(_GATEWAY.search(one.partition("@")[0]) for one in addresses(mail.fields.get("from"))[-1:])
 
 
 def is_from_daemon(mail: Mail) -> bool:
@@ -80,8 +90,14 @@ def is_from_daemon(mail: Mail) -> bool:
     value = mail.fields.get("from")
     found = addresses(value)
     if not found:
-        return _BARE_DAEMON.match(value) is not None or _DAEMON_NAME.match(value) is not None
-    return _DAEMON.fullmatch(found[-1].partition("@")[0]) is not None or _DAEMON_NAME.match(value) is not None
+        return any(one.match(value) is not None for one in (_BARE_DAEMON, _DAEMON_NAME, _NOBODY))
+    local_part = found[-1].partition("@")[0].rstrip("\\")
+    return _DAEMON.fullmatch(local_part) is not None or _DAEMON_NAME.match(value) is not None
+
+
+def is_held_by_people(mail: Mail) -> bool:
+    """Whether it is from an address at which people write, too: `postmaster@` rather than `mailer-daemon@`."""
+    return any(_HELD.fullmatch(one.partition("@")[0]) for one in addresses(mail.fields.get("from"))[-1:])
 
 
 def is_reply(mail: Mail) -> bool:

@@ -53,17 +53,18 @@ VACATION_SUBJECTS = {
     r"(the )?office|on (vacation|leave|holiday)|away from|i('m| am) (away|out|on|currently)|vacation (reply|message"
     r"|notice)"
     r"|ooo\b|absence (notice|note)|maternity leave|(currently )?(away|out) (until|till)|annual leave|\(auto[- ]?reply\)"
-    r"|autoreply|unattended mailbox",
+    r"|autoreply|unattended mailbox|ooto\b|(parental|paternity|sick|medical) leave|away$",
     "fr": r"réponse auto(matique)?|rép\.? ?auto|absen(t|te|ce)\b|message d['’]absence|en congés?|hors (du"
     r"|de mon) bureau"
     r"|je suis (absente?|en congés?)|actuellement (absente?|en congés?)|congés? (annuels?|maternité)"
-    r"|notification d['’]absence",
+    r"|notification d['’]absence|hors bureau|(je suis )?en vacances|congés?$",
     "de": r"automatische (antwort|rückmeldung|e-?mail)|automatisch(e[rs]?)? (antwort|benachrichtigung)|abwesenheit"
     r"|abwesend"
     r"|(bin )?nicht im (büro|haus)|autom\. antwort|(im )?urlaub|autoantwort|ich bin (zur ?zeit |derzeit "
     r"|momentan )?(nicht|im)"
-    r"|außer haus|elternzeit",
-    "es": r"respuesta autom[áa]tica|fuera de (la )?oficina|ausen(te|cia)|de vacaciones|contestaci[óo]n autom"
+    r"|außer haus|elternzeit|mutterschutz|\w{1,30}bedingt abwesend",
+    "es": r"estoy (de|fuera|ausente)"
+    r"|respuesta autom[áa]tica|fuera de (la )?oficina|ausen(te|cia)|de vacaciones|contestaci[óo]n autom"
     r"|vacaciones",
     "it": r"risposta automatica|fuori (sede|ufficio)|assen(te|za)\b|in ferie|messaggio di assenza|sono (assente"
     r"|in ferie)",
@@ -71,7 +72,7 @@ VACATION_SUBJECTS = {
     r"|op vakantie"
     r"|ik ben (niet|afwezig|momenteel)",
     "pt": r"resposta autom[áa]tica|fora do escritório|ausente|de férias|ausência|em férias|mensagem automática",
-    "pl": r"automatyczna odpowied[źz]|odpowied[źz] automatyczna|autoodpowied|nieobecno|poza biurem|jestem na urlopie"
+    "pl": r"automatyczna odpowied[źz]|odpowied[źz] automatyczna|autoodpowied|nieobecn|poza biurem|jestem na urlopie"
     r"|urlop",
     "sv": r"autosvar|automatiskt svar|frånvaro|ej på kontoret|inte på kontoret|semester",
     "da, no": r"autosvar|automatisk svar|fravær|ikke (til stede|på kontoret)|ferie(?!n?hus|bolig|tilbud)",
@@ -88,6 +89,24 @@ VACATION_SUBJECTS = {
     "ko": r"자동 ?(회신|응답|답장)|부재 ?중|휴가",
     "he, ar": r"תשובה אוטומטית|מענה אוטומטי|رد تلقائي|خارج المكتب",
 }
+#: How machines begin that say no more than that a mail has come.
+ACKNOWLEDGEMENT_SUBJECTS = {
+    "en": r"(we('ve| have)? )?received your (message|e-?mail|request|in?quiry|enquiry)|your (message|e-?mail|request"
+    r"|in?quiry|enquiry) (has been|was) received"
+    r"|thank(s| you) for (contacting|your (e-?mail|message|in?quiry|enquiry))",
+    "fr": r"(confirmation|accusé) de réception|nous avons (bien )?reçu votre (message|demande|mail|e-?mail|courriel)",
+    "de": r"(eingangs|empfangs)bestätigung|wir haben ihre (nachricht|anfrage|e-?mail) erhalten",
+    "es, pt, it": r"acuse de recibo|hemos recibido su (mensaje|correo|consulta)"
+    r"|recebemos (a )?sua (mensagem|solicitação)|conferma di (ricezione|ricevimento)"
+    r"|abbiamo ricevuto (il tuo|la tua|il suo|la sua) (messaggio|e-?mail|richiesta)",
+    "nl, pl": r"ontvangstbevestiging|potwierdzenie (odbioru|otrzymania)",
+    "ja, zh": r"お問い?合わせ(を|いただき)?(受付|ありがとう)|受付完了|(我们)?已收到(您|你)的(邮件|来信|咨询)",
+}
+#: How Outlook begins a receipt that has lost its parts for machines, by what was done with the mail.
+RECEIPT_SUBJECTS = (
+    r"(not )?read|lu|non lu|gelesen|ungelesen|leído|no leído|letto|non letto|lida|não lida|gelezen|niet gelezen"
+    r"|przeczytane|nieprzeczytane|прочитано|не прочитано|läst|læst|lest|開封済み|未開封|已读|未读|已讀|읽음"
+)
 #: What absence notes say first, where nothing else tells them from a person's answer. People are away, too, so only
 #: what is nobody's own sentence.
 VACATION_PHRASES = (
@@ -130,11 +149,15 @@ _VALUES = {field: re.compile(value, re.IGNORECASE) for field, value in VACATION_
 _CHALLENGES = {field: re.compile(value, re.IGNORECASE) for field, value in CHALLENGE_FIELDS}
 _VACATION = re.compile(rf"[\[(*\s]*({'|'.join(VACATION_SUBJECTS.values())})", re.IGNORECASE)
 _CHALLENGE = re.compile(rf"[\[(*\s]*({CHALLENGE_SUBJECTS})", re.IGNORECASE)
+_ACKNOWLEDGEMENT = re.compile(rf"\s*({'|'.join(ACKNOWLEDGEMENT_SUBJECTS.values())})", re.IGNORECASE)
+_RECEIPT = re.compile(rf"\s*({RECEIPT_SUBJECTS})\s?[:：]\s", re.IGNORECASE)
+#: When it was sent, and when it was read.
+_TWO_TIMES = re.compile(r"\d[:.]\d\d\b[\s\S]{1,200}?\d[:.]\d\d\b")
 _PHRASES = Patterns((VACATION_PHRASES,))
 #: Answers that begin with "Re:" all the same, and say it then.
 _AFTER_RE = re.compile(rf"\s*(re|aw|tr|sv|rv|antw|odp)\s*:\s*({'|'.join(VACATION_SUBJECTS.values())})", re.IGNORECASE)
 #: A note says so in its first lines; characters that are looked at, and of a text that is a note and no letter.
-PHRASE_CHARS, NOTE_CHARS = 300, 2_500
+PHRASE_CHARS, NOTE_CHARS, RECEIPT_CHARS = 300, 2_500, 600
 _SUPPRESSED = re.compile(r"\b(all|oof|autoreply)\b", re.IGNORECASE)
 
 
@@ -158,16 +181,25 @@ def read(mail: Mail, null_reverse_path: bool) -> AutoReply | None:
     return None
 
 
-def says_so(mail: Mail) -> bool:
-    """Whether nothing but its words tells an absence note from a person's answer: its first sentence, in a short text,
-    or a subject that says it after `Re:`. Not sure enough to leave a person on a list, so `read` does not ask."""
+def says_so(mail: Mail) -> Kind | None:
+    """What kind of answer it is where nothing but its words tells it from a person's: its first sentence, in a short
+    text, a subject that says it after `Re:` or that confirms a coming or a reading. Not sure enough to leave a person
+    on a list, so `read` does not ask."""
     text = copies.own_text(mail)
+    subject = mail.fields.get("subject")
+    if _ACKNOWLEDGEMENT.match(subject):
+        return "other"
+    if len(text) < RECEIPT_CHARS and _RECEIPT.match(subject) and _TWO_TIMES.search(text):
+        return "read_receipt"
     is_note = len(text) < NOTE_CHARS and _PHRASES.first(text[:PHRASE_CHARS].lower()) is not None
-    return is_note or _AFTER_RE.match(mail.fields.get("subject")) is not None
+    return "vacation" if is_note or _AFTER_RE.match(subject) is not None else None
 
 
 def _is_receipt(mail: Mail) -> bool:
-    """RFC 8098, and what Exchange and Notes wrote before it."""
+    """RFC 8098, and what Exchange and Notes wrote before it; not a mail host that rejects in its form (RFC 5429 section
+    2.1.2 has Sieve do so), for a daemon reads no mail."""
+    if is_from_daemon(mail) and mail.fields.get("auto-submitted") != "":
+        return False
     return (
         mail.report_type == "disposition-notification"
         or mail.part("message/disposition-notification", "message/global-disposition-notification") is not None

@@ -51,10 +51,20 @@ _BULK_FIELDS = (
     "list-id",
     "list-post",
     "list-help",
+    "list-subscribe",
+    "list-archive",
+    "list-owner",
+    "mailing-list",
+    "x-mailing-list",
+    "x-mailman-version",
+    "x-beenthere",
+    "x-ml-name",
     "feedback-id",
     "x-campaign-id",
     "x-mailgun-sid",
 )
+#: Senders of lists: `owner-list@`, `list-bounces@`.
+_LIST_SENDER = re.compile(r"owner-[^@]{1,64}@|[^@]{1,64}-(owner|admin|bounces)@", re.IGNORECASE)
 _ADDRESSED_FIELDS = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "to")
 _OWN_PREFIX = re.compile(rb"From ([^\s]+)[^\n]*\n")
 
@@ -74,6 +84,7 @@ class Row(msgspec.Struct, frozen=True):
 
 def of_mail(raw: bytes) -> tuple[Row, ...]:
     """What the mail is; at least one row. Never raises."""
+    raw = raw.lstrip()  # files that were edited begin with blank lines
     own = _OWN_PREFIX.match(raw)  # of an mbox: the envelope sender, or MAILER-DAEMON for the null one
     mail = opening.read(raw[own.end() :] if own else raw)
     null_reverse_path = _is_from_nobody(mail, own[1].decode("latin-1") if own else "")
@@ -83,7 +94,8 @@ def of_mail(raw: bytes) -> tuple[Row, ...]:
     is_letter = verdict.is_letter(automatic) and dsn.read(mail) is None
     if not is_letter and (found := verdict.reported(mail, null_reverse_path)):
         return tuple(_of_finding(one, mail) for one in found)
-    if not is_letter and mail.report_type == "delivery-status" and author.is_from_daemon(mail):  # torn beyond reading
+    is_report = mail.report_type == "delivery-status"
+    if not is_letter and is_report and author.is_program(mail, null_reverse_path):  # torn beyond reading
         return (Row("bounce", _addressee(mail), None, UNDEFINED.reason, "soft", "unknown"),)
     return (_of_letter(mail, automatic, null_reverse_path),)
 
@@ -99,9 +111,7 @@ def of_reply(text: str) -> Row:
 
 def _is_from_nobody(mail: Mail, envelope: str) -> bool:
     return_path = mail.fields.get("return-path").strip()
-    return (
-        return_path in ("<>", "< >") or "mailer-daemon@" in return_path.lower() or envelope in ("MAILER-DAEMON", "<>")
-    )
+    return return_path in ("<>", "< >") or "mailer-daemon" in return_path.lower() or envelope in ("MAILER-DAEMON", "<>")
 
 
 def _of_finding(one: Finding, mail: Mail) -> Row:
@@ -140,11 +150,14 @@ def _of_letter(mail: Mail, automatic: auto_reply.AutoReply | None, null_reverse_
         return Row("unsubscribe", writer)
     if automatic is not None and (automatic.kind != "other" or not _is_to_many(mail)):
         return Row("auto_reply", writer, class_=automatic.kind)
+    is_persons = author.is_reply(mail) or author.is_from_daemon(mail)
+    if null_reverse_path and not is_persons and not mail.fields.has(_BULK_FIELDS):
+        return Row("auto_reply", writer, class_="other")  # nobody writes from nowhere (RFC 3834 section 3.3)
     text = " ".join(copies.own_text(mail).split())
     if len(text) < 80 and _LEAVES.fullmatch(text.strip(" .!")) and not _is_to_many(mail):
         return Row("unsubscribe", writer)
-    if automatic is None and not _is_to_many(mail) and auto_reply.says_so(mail):
-        return Row("auto_reply", writer, class_="vacation")
+    if automatic is None and not mail.fields.has(_BULK_FIELDS) and (kind := auto_reply.says_so(mail)) is not None:
+        return Row("auto_reply", writer, class_=kind)
     is_reply = author.is_reply(mail) or mail.fields.get("in-reply-to") or mail.fields.get("references")
     if is_reply and automatic is None:
         return Row("reply", writer)
@@ -165,6 +178,6 @@ def _sent_to(mail: Mail) -> verdict.Addressed:
 
 def _is_to_many(mail: Mail) -> bool:
     """A newsletter, a list's mail, a notice: a machine's, and no answer to anybody."""
-    if mail.fields.has(_BULK_FIELDS):
+    if mail.fields.has(_BULK_FIELDS) or any(map(_LIST_SENDER.match, addresses(mail.fields.get("sender")))):
         return True
     return not (mail.fields.get("in-reply-to") or author.is_reply(mail)) and mail.fields.get("auto-submitted") == ""

@@ -201,7 +201,7 @@ def _readable(raw: bytes) -> bytes:
 def addresses(value: str) -> list[str]:
     """The mail addresses in a field, in lower case, the real one last: a display name may hold one too. (The library's
     own reader recurses into comments, as deep as they are nested.)"""
-    return [unquoted(found) for found in _ADDRESS.findall(value)]
+    return [unquoted(found).strip("'") for found in _ADDRESS.findall(value)]
 
 
 def unquoted(address: str) -> str:

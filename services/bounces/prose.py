@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import msgspec
 
 from services.bounces import copies, sentences, subjects
-from services.bounces.author import is_from_daemon, is_program
+from services.bounces.author import is_from_daemon, is_held_by_people, is_program
 from services.bounces.mail import Mail, addresses
 from shared.words.replies import UNDEFINED, Classification, classify
 
@@ -139,6 +139,10 @@ _FRAME = re.compile(
     re.I,
 )
 _NOBODY = re.compile(r"(?:postmaster|mailer-daemon|abuse|helpdesk|support|hostmaster|noreply|no-reply)@", re.IGNORECASE)
+#: A line across the page, which may have words in it.
+_RULER = re.compile(r"[-_=*#~]{8,}")
+#: What stands before the sender's address: `A message sent by`.
+_SENDERS = re.compile(r"\b(?:sent|written|submitted) (?:by|from):?[ \t]*$|^[ \t]*from:?[ \t]*$", re.IGNORECASE)
 _COPIED_TO = re.compile(r"^to: ([^\n]{3,300})$", re.IGNORECASE | re.MULTILINE)
 
 _PROGRAMS = tuple(
@@ -161,17 +165,28 @@ def read(mail: Mail, null_reverse_path: bool) -> Told | None:
     is_delayed = is_waiting and subjects.FINAL.search(text) is None
     is_titled = subjects.FAILED.search(subject) is not None or (is_delayed and subjects.is_delay(subject))
     is_mail_systems = is_from_daemon(mail) or subjects.FAILED.match(subject) is not None
-    if not is_sure and not (is_titled and is_mail_systems) and not _says_why(mail, text, is_titled):
+    is_known = is_sure or (is_titled and is_mail_systems) or _says_why(mail, text, is_titled, null_reverse_path)
+    if not is_known:
         return None
-    return Told(program, is_delayed, _failures(mail, text, failure))
+    found = _failures(mail, text, failure)
+    if program == "any" and not (null_reverse_path or is_from_daemon(mail)) and not any(one.address for one in found):
+        return None  # parcels and payments are not delivered either
+    return Told(program, is_delayed, found)
 
 
-def _says_why(mail: Mail, text: str, is_titled: bool) -> bool:
-    """Whether a mail without a telltale says what happened: a reply that means something is enough from a daemon, under
-    any subject; a sentence or an address line from others, under one that speaks of failure."""
-    if is_titled:
+def _says_why(mail: Mail, text: str, is_titled: bool, null_reverse_path: bool) -> bool:
+    """Whether a mail without a telltale says what happened: that it was not delivered, or a reply that means something,
+    is enough from a daemon, under any subject; a sentence or an address line from others, under one that speaks of
+    failure."""
+    if is_titled or mail.report_type == "delivery-status":  # its fields are lost, or say nothing
         return any(one.says != UNDEFINED for one in _failures(mail, text, None))
-    found = next(replies(text), None) if is_from_daemon(mail) else None
+    if not is_from_daemon(mail):
+        return False
+    if subjects.OPENING.search(text, 0, subjects.OPENING_CHARS) is not None:
+        return True
+    if not null_reverse_path and is_held_by_people(mail):
+        return False  # who runs a mail host writes of replies, too
+    found = next(replies(text), None)
     return found is not None and classify(None, None, found) != UNDEFINED
 
 
@@ -299,21 +314,31 @@ def _address_lines(mail: Mail, text: str) -> list[tuple[str, str, str]]:
     """(address, reason, alias) of each line that is about an address, but the sender's own."""
     ours = frozenset(addresses(mail.fields.get("to")))
     found: list[tuple[str, list[str]]] = []
-    is_open = False
+    is_open = is_apart = False
+    before = ""
     for line in text.split("\n")[:MAX_LINES]:
         about = LINE.fullmatch(line.rstrip()) if "@" in line else None
         if about is not None and is_open and about["address"].lower() == found[-1][0].lower():
             found[-1][1].append(line.strip())  # a long reply that names it again, in a line of its own
-        elif about is not None and about["address"].lower() not in ours and not _NOBODY.match(about["address"]):
+        elif about is not None and _is_recipient(about["address"].lower(), ours, before):
             if len(found) == MAX_FAILURES:
                 break
             found.append((about["address"].rstrip("."), [about["rest"].lstrip(" \t:,;.")]))
             is_open = True
         elif not line.strip():
             is_open = is_open and not any(found[-1][1])
+        elif is_open and (is_apart or any(found[-1][1])) and _RULER.match(line.strip()):
+            is_open = False  # what follows is a gateway's or a firm's own footer
         elif is_open:
             found[-1][1].append(line.strip())
+        is_apart = not line.strip()
+        before = before if is_apart else line
     return _with_reasons(found)
+
+
+def _is_recipient(address: str, ours: frozenset[str], before: str) -> bool:
+    """Whether a line that begins with an address is about a recipient. `before`: the line before it."""
+    return address not in ours and not _NOBODY.match(address) and not _SENDERS.search(before)
 
 
 def _with_reasons(found: list[tuple[str, list[str]]]) -> list[tuple[str, str, str]]:

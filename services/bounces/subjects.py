@@ -7,7 +7,8 @@ FAILED_SUBJECTS = {
     "en": r"undeliver(ed|able)|delivery (status notification|failure|has failed|failed|report|error|problem)"
     r"|mail delivery (failed|failure|subsystem|error|problem)|returned (mail|to sender|message|e-?mail)|fail(ed"
     r"|ure) (notice"
-    r"|notification|delivery|to deliver)|(message|e-?mail|mail) (could not be|not|was not|cannot be|has not been|wasn't"
+    r"|notification|delivery|mail|message|to deliver)"
+    r"|(message|e-?mail|mail) (could not be|not|was not|cannot be|has not been|wasn't"
     r"|delivery (has )?)? ?(delivered|failed|failure|returned)"
     r"|mail system error|(unable to|could not|cannot|couldn't) (be )?deliver|non-?deliver|delivery notification|"
     r"delivery status|mail status report|(mail|message|e-?mail) (bounced|rejected|blocked|refused|error)"
@@ -86,10 +87,23 @@ FINAL_PHRASES = (
     r"|had permanent fatal errors|could not be delivered to one or more"
 )
 
+#: What a daemon says first where its subject says nothing, in its own sentence.
+OPENING_PHRASES = (
+    r"(could not|couldn't|cannot|can't|can not|was(n't| not)|(has|have) not been|is not|unable to|failed to"
+    r"|not able to) (able to )?(be )?deliver|not delivered to|did not reach|delivery (has )?failed"
+    r"|mail (has been|was|is) returned"
+    r"|n['’]a (pas )?pu [eê]tre (remis|distribu|d[eé]livr|livr|achemin)|(nicht|konnte nicht) zugestellt"
+    r"|no (se )?(pudo|ha podido) (ser )?entreg|non è stato (possibile )?(recapitat|consegnat)"
+    r"|не (было |был )?доставлен|не удалось доставить|无法(投递|投遞|送达|发送)|無法(投遞|傳遞|送達)|配(信|送|達)でき"
+)
+#: Characters of a text in which that stands.
+OPENING_CHARS = 400
+
 #: Characters of a subject that the program wrote; what comes after them may be that of our own mail.
 HEAD_CHARS = 60
 FAILED = re.compile("|".join(FAILED_SUBJECTS.values()), re.IGNORECASE)
 DELAYED = re.compile("|".join(DELAYED_SUBJECTS.values()), re.IGNORECASE)
+OPENING = re.compile(OPENING_PHRASES, re.IGNORECASE)
 DELAYS = re.compile(DELAY_PHRASES)
 FINAL = re.compile(FINAL_PHRASES, re.IGNORECASE)
 #: A report of what went well.

@@ -294,6 +294,8 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"(recipient|user|receiver|subscriber)s?( <>)? (has )?(refuse|reject|block)(s|d|ed)? ",
             r"(blocked|rejected|refused|denied|filtered) by (the |its )?(recipient|user|addressee|receiver|customer)",
             r"recipient('s)? (preferences|rules|privacy|filter|settings)",
+            # A provider puts the true reason behind its general "mailbox unavailable".
+            r"mailbox unavailable.{0,20}reject(ed)? (due to|by|for) policy",
             r"due to (user|recipient) (rules|preferences|filters?)",
             r"user reject",
             r"(recipient|user|this address) is (not|only) accepting mail",
@@ -605,7 +607,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"exhausted (the |its |their )?allowed storage",
             r"quota (exceed|violation|limit)",
             r"dis[ck] ?quota",
-            r"not have enough (storage )?space",
+            r"not have enough (storage )?space|(box|disk) ?space not enough|overdrawn (his|her|its|their|the) disk",
             r"no space left on device|file too large",
             r"too much mail data",
             r"too many (messages|mails) (on|in) (the |its |their )?(server|mailbox|inbox)",
@@ -798,6 +800,9 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"(recipient|user|mailbox|address) is not local\b",
             r"all (the )?recipients? (addresses )?(was|were|are) (invalid|rejected|unknown|refused)",
             r"(destination|recipient) addresses were unknown",
+            r"\bcuda nsu\b|\bcudansu\b",  # Barracuda's "no such user"; `plain` has no underscores
+            r"invalid final delivery|not have a final (e-?mail )?delivery point",
+            r"^[\d.\s-]{0,20}<> recipient rejected\b",
             r"not an? (valid|known|registered|current|existing|local|active|legitimate)? ?(e-?mail )?"
             r"(user|mail ?box|recipient|address|account|customer|member)",
             r"not (our|a) customer",
