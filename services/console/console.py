@@ -145,7 +145,6 @@ for noun in (
     people.people,
     consents.consents,
     retention.retention,
-    consent.consent,
     route.route,
     reply.reply,
     rewrite.rewrite,

@@ -616,6 +616,9 @@ def erasure_walk(tenant: str) -> str:
     return f"est:{{meta}}:erasure_walk:{tenant}"
 
 
+# Who is erased by age
+
+
 def interactions(p: int, tenant: str) -> str:
     """map of addresses (`shared.redis.addressed`), normalised address → the day since 1970 (UTC) on which somebody last
     clicked, opted in or left, 0 for none, and the day on which the tenant was warned that it will be erased (msgpack,
@@ -632,12 +635,6 @@ def retention_rules() -> str:
 def retention_run() -> str:
     """string · a process has looked for who is to be erased by age · an hour"""
     return "est:{meta}:retention_run"
-
-
-def escalation() -> str:
-    """hash, tenant → after how many soft bounces an address is listed (msgpack), where that is not what the settings
-    say · until the tenant takes it back"""
-    return "est:{meta}:escalation"
 
 
 # Consent: what addresses have agreed to, and the proof of it

@@ -21,6 +21,7 @@ from services.suppression.forgetting import Removed
 from services.suppression.http import Desk
 from services.suppression.interactions import Interactions, Noted
 from services.suppression.mentions import At, Mentions, found
+from services.suppression.objections import Objections
 from services.suppression.people import People
 from services.suppression.rules import By, Rules
 from services.suppression.store import Addition, Lists
@@ -169,7 +170,8 @@ async def known(parts: Parts) -> None:
     entry = ConsentEntry(NOW_MS, "c", "api", dict(answers.items()), text="newsletter-1", ip="192.0.2.7")
     marks = TOKENS.marks("acme", ANA)
     said = of_request("acme", ANA, answers, entry, marks, lambda: "c1")
-    await Consenting(ConsentStore(parts.client, P, consents.rules), UntrackedList(parts.client)).record([said])
+    store, objections = ConsentStore(parts.client, P, consents.rules), Objections(parts.client, P, parts.lists)
+    await Consenting(store, UntrackedList(parts.client), objections).record([said])
     await Interactions(parts.client, P).note([Noted("acme", ANA, 19_000)])
     members = Members(parts.client, P)
     await members.join("acme", "news", [ANA], NOW_MS)
