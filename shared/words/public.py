@@ -132,10 +132,10 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
     ("Erased", "digest"): ("The keyed hash of the address, in hex.", "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6"),
     ("Erased", "messages"): ("How many messages had the address as their recipient, and have lost it.", 12),
     ("Erased", "by"): ("Why: `request`, or `retention` (`/v1/retention`).", "request"),
-    ("RetentionNear", "last_at"): ("The day of the last interaction, in ms since 1970.", 1_672_531_200_000),
+    ("RetentionNear", "last_at"): ("The day of the last interaction (UTC).", "2023-01-01T00:00:00.000Z"),
     ("RetentionNear", "erase_at"): (
-        "From when on it is erased if nothing comes from it, in ms since 1970.",
-        1_767_225_600_000,
+        "From when on it is erased if nothing comes from it.",
+        "2026-01-01T00:00:00.000Z",
     ),
     ("OptedIn", "channel"): ("On which channel: `email`, `sms` or `phone`.", "email"),
     ("OptedIn", "list"): ("Which list they joined with it; empty for none.", "newsletter"),
