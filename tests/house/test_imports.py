@@ -78,7 +78,6 @@ EDGES: dict[str, set[str]] = {
     "services/console/domains.py": {"time"},
     "services/console/encryption.py": {"time"},
     "services/console/escalation.py": {"time"},
-    "services/console/people.py": {"time"},
     "services/console/people.py": {"secrets", "time"},
     "services/console/moving.py": {"secrets", "time"},
     "services/console/restore.py": {"secrets"},
