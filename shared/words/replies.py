@@ -607,7 +607,7 @@ TEXT_RULES: tuple[TextRule, ...] = (
             r"exhausted (the |its |their )?allowed storage",
             r"quota (exceed|violation|limit)",
             r"dis[ck] ?quota",
-            r"not have enough (storage )?space|(box|disk) ?space not enough|overdrawn (his|her|its|their|the) disk",
+            r"not have enough (storage )?space|(box|disk) ?space not enough|overdrawn (\w+ )?disk",
             r"no space left on device|file too large",
             r"too much mail data",
             r"too many (messages|mails) (on|in) (the |its |their )?(server|mailbox|inbox)",

@@ -38,13 +38,18 @@ BEGINNINGS = (
     "email,name\n", "email;name;metadata.crm_id\na@fuzz.test;A;1\n", 'email,name\n"', '{"email": "a@fuzz.test"}\n',
     '{"email": "b@fuzz.test", "variables": {"a": [', "{}\n" * 50, '"\n' * 50, "\n\r\n",
 )  # fmt: skip
+#: What makes a mail of whatever follows.
+HEADERS = (
+    "Subject: hello\r\n\r\n", "From: Mail Delivery System <MAILER-DAEMON@fuzz.test>\nSubject: Undeliverable: hello\n\n",
+    "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n", "From fuzz\n",
+)  # fmt: skip
 
 _chance = random.Random(1)
 #: Requests by operation: every other one is made good, the first, which has the document's examples, among them.
 _requests: Counter[str] = Counter()
 
 
-@schemathesis.serializer("application/x-ndjson", "text/csv")
+@schemathesis.serializer("application/x-ndjson", "text/csv", "message/rfc822", "message/global")
 def as_text(_context: schemathesis.SerializationContext, value: Any) -> bytes:
     return (value if isinstance(value, str) else json.dumps(value)).encode("utf-8", "replace")
 
@@ -62,6 +67,8 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
     match case.operation.label, case.body:
         case "POST /v1/jobs/{job}/recipients", str(body):
             case.body = _chance.choice(BEGINNINGS) + body
+        case "POST /v1/inbound", str(body):
+            case.body = _chance.choice(HEADERS) + body
         case "POST /v1/jobs", dict(body):
             good = {**body, **GOOD_JOB} if _chance.random() < 0.5 else dict(GOOD_JOB)
             if (case.query or {}).get("state") == "open":
