@@ -3,6 +3,7 @@
 import click
 
 from services.console.session import day, fail, with_redis
+from shared.words.principal import SCOPES
 
 
 @click.group()
@@ -12,7 +13,7 @@ def keys() -> None:
 
 @keys.command("create")
 @click.option("--tenant", required=True)
-@click.option("--scope", required=True, help="Separated by commas, of send, read, suppress, admin, operator.")
+@click.option("--scope", required=True, help=f"Separated by commas, of {', '.join(SCOPES)}.")
 def create_key(tenant: str, scope: str) -> None:
     """Make a key and print it, alone on standard output. It cannot be shown again."""
     from shared.redis.tenants import Tenants

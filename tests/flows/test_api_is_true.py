@@ -17,7 +17,7 @@ from shared.redis import keys, redis
 from shared.redis.moves import MoveList
 from shared.redis.stops import COMPLAINT_RATE, Stop, StopList
 from shared.words import events
-from tests.flows.stack import Stack, job
+from tests.flows.stack import HTML, Stack, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -86,7 +86,8 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     """Makes one of everything that a path can name."""
     attachment = {"filename": "a.txt", "content": base64.b64encode(b"bonjour").decode(), "content_type": "text/plain"}
-    job_id = await stack.send("ana@api.test", "bo@api.test", attachments=[attachment])
+    html = HTML + '<a href="{{ preferences_url }}">choisir</a> <a href="{{ opt_in_url }}">oui</a>'
+    job_id = await stack.send("ana@api.test", "bo@api.test", html=html, attachments=[attachment])
     opened, paused, startable = await open_jobs(stack), await open_jobs(stack), await startable_jobs(stack)
     for at in range(MANY):
         assert (await stack.call("POST", "/v1/domains", {"domain": f"known-{at}.test"}))[0] == 201
@@ -100,7 +101,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     mail = await stack.mail("ana@api.test")
     status, page = await stack.call("GET", f"/mailbox/{mail['id']}/html")
     assert status == 200
-    tokens = {kind: re.findall(rf"/{kind}/([\w-]+)", page.decode()) for kind in "ocu"}
+    tokens = {kind: re.findall(rf"/{kind}/([\w-]+)", page.decode()) for kind in "aocpu"}
     mailed = {"id": [mail["id"]]}
     kept = await kept_mail(stack, mail["return_path"])
     return {
@@ -131,6 +132,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
             "job": ["", job_id],
             "recipient": ["", "bo@api.test"],
         },
+        "/v1/inbound": {"recipient": [mail["return_path"]]},
         "/v1/kept-mail": {"limit": ["1", "100"], "after": [kept]},
         "/v1/kept-mail/{id}": {"id": [kept]},
         "/mailbox": {"before": ["", mail["id"]], "q": ["", "api.test"]},
@@ -298,7 +300,7 @@ async def fuzzed(
     (directory / "known.json").write_text(json.dumps(known))
     seen = directory / "seen.jsonl"
     seen.write_text("")
-    key = await stack.new_key("demo", "send,read,suppress,admin,operator")
+    key = await stack.new_key("demo", "send,read,suppress,admin,inbound,operator")
     environ = {
         **os.environ,
         "SCHEMATHESIS_HOOKS": "tests.flows.api_hooks",
