@@ -1,4 +1,4 @@
-"""How many texts that nobody signed are taken for tokens, of ten million: none may be, and none may raise anything else.
+"""How many of ten million texts that nobody signed are taken for tokens: none may be, nor raise anything unforeseen.
 
     python -m loadtests.tokens                     ten million, on all processors
     python -m loadtests.tokens --texts 100000 --seed 7

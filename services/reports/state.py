@@ -137,9 +137,9 @@ def code_of(fact: events.Fact) -> Code | None:
     """The code of a fact; None for one that is not about a message (Reactivated, Stopped …)."""
     if isinstance(fact, events.Bounced):
         return _BOUNCES.get((fact.kind, fact.late), _BOUNCES["soft", fact.late])
-    if isinstance(fact, events.Opened) and fact.machine:
+    if isinstance(fact, events.Opened) and not fact.is_by_person:
         return Code.MACHINE_OPENED
-    if isinstance(fact, events.Clicked) and fact.machine:
+    if isinstance(fact, events.Clicked) and not fact.is_by_person:
         return Code.MACHINE_CLICKED
     return _CODES.get(type(fact).__name__)
 

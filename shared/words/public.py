@@ -130,6 +130,14 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
     ("Reactivated", "reason"): ("On whose word.", "api"),
     ("Erased", "digest"): ("The keyed hash of the address, in hex.", "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6"),
     ("Erased", "messages"): ("How many messages had the address as their recipient, and have lost it.", 12),
+    ("Opened", "reason"): (
+        "What told the machine: `agent:…`, `network:…`, `purpose:…`; empty for a person.",
+        "",
+    ),
+    ("Clicked", "reason"): (
+        "What told the machine: `agent:…`, `network:…`, `purpose:…` or `trap`; empty for a person.",
+        "",
+    ),
     ("OptedIn", "channel"): ("On which channel: `email`, `sms` or `phone`.", "email"),
     ("OptedIn", "list"): ("Which list they joined with it; empty for none.", "newsletter"),
     ("OptedIn", "purpose"): ("What they agreed to, in the tenant's words.", "offers by e-mail"),
