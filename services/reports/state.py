@@ -37,6 +37,8 @@ class Code(IntEnum):
     MACHINE_CLICKED = 19
     FAILED = 20
     CANCELLED = 21
+    SOON_CLICKED = 22
+    BURST_CLICKED = 23
 
 
 class State(IntEnum):
@@ -110,7 +112,11 @@ FACT_NAMES: dict[int, str] = {
     **dict.fromkeys(_BOUNCES.values(), "Bounced"),
     Code.MACHINE_OPENED: "Opened",
     Code.MACHINE_CLICKED: "Clicked",
+    Code.SOON_CLICKED: "Clicked",
+    Code.BURST_CLICKED: "Clicked",
 }
+#: Of clicks that were judged late (`services.reports.late`): the reason.
+LATE_REASONS: dict[int, str] = {Code.SOON_CLICKED: "soon", Code.BURST_CLICKED: "burst"}
 BOUNCE_KINDS: dict[int, str] = {code: kind for (kind, _), code in _BOUNCES.items()}
 LATE_CODES = frozenset(_LATE)
 
