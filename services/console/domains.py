@@ -75,7 +75,7 @@ def lead_by(domain: str, url: str, tenant: str | None) -> None:
     Its host has to lead to our trackers, with a certificate, before: nothing is asked."""
     own = "" if url == "-" else url
     try:
-        changed = _with_domain(domain, tenant, lambda store, owner, *_: store.lead_by(owner, domain, own))
+        changed = _with_domain(domain, tenant, lambda store, owner, *_: store.links.set(owner, domain, own))
     except ValueError as error:
         fail(str(error))
     click.echo(f"{changed.domain}: links begin with {changed.links or in_force().base_url}")

@@ -41,11 +41,11 @@ from shared.net.remembered import Remembered
 from shared.process import logs
 from shared.process.domain_keys import DomainKeys
 from shared.redis.domain_tables import DomainTables, Swap, claim_swap, kin_swap, owned_swap, packed
+from shared.redis.own_links import OwnLinks
 from shared.redis.redis import Client
 from shared.redis.return_paths import OwnReturnPaths
 from shared.words.sending_domain import (
     INSTALLATION,
-    LINKS,
     SendingDomain,
     how_to_show,
     judge_token,
@@ -108,6 +108,7 @@ class SendingDomains:
         self._chance = chance
         self._now_ms: Callable[[], int] = lambda: int(now() * 1000)
         self.returns = OwnReturnPaths(client, self._ours, self._change, self._now_ms)
+        self.links = OwnLinks(self._change)
         #: Also that there is none: what is remembered is a tuple of one.
         self._cache = Remembered[str, tuple[SendingDomain | None]](CACHE_DOMAINS, monotonic)
 
@@ -308,18 +309,6 @@ class SendingDomains:
             return msgspec.structs.replace(found, keys=dkim_rotation.activated(found.keys, self._now_ms()))
 
         return await self._change(tenant, domain, with_active)
-
-    async def lead_by(self, tenant: str, domain: str, links: str) -> SendingDomain:
-        """Links of its mails begin with that URL from now on, "" for the installation's; those that were sent keep
-        theirs. LookupError, InvalidDomain; ValueError if links cannot begin so."""
-        wanted = links.rstrip("/")
-        if wanted and not LINKS.fullmatch(wanted):
-            raise ValueError(f"{links!r:.100} is nothing that links begin with: expected https:// and a host")
-
-        async def with_links(found: SendingDomain) -> SendingDomain:
-            return msgspec.structs.replace(found, links=wanted)
-
-        return await self._change(tenant, domain, with_links)
 
     async def reencrypt(self) -> tuple[int, list[str]]:
         """Encrypts all keys under the current secret; how many domains had others, and which keys cannot be opened."""

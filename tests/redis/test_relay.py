@@ -1628,7 +1628,7 @@ async def test_a_relay_that_is_refused_by_its_server_is_not_silent_and_one_that_
 @on_one_server
 async def test_links_begin_with_the_host_of_the_domain_that_the_mail_is_from(house: House) -> None:
     own, other = await house.job(), await house.job(domain="autre.exemple.fr")
-    await house.domains.lead_by(TENANT, "exemple.fr", "https://liens.exemple.fr")
+    await house.domains.links.set(TENANT, "exemple.fr", "https://liens.exemple.fr")
     mails = house.mails()
 
     made = [

@@ -362,14 +362,14 @@ async def test_links_of_a_domain_begin_with_a_host_of_its_own_until_it_is_given_
     domains = store(client)
     await domains.give("acme", NAME)
 
-    led = await domains.lead_by("acme", NAME, "https://links.example.org/")
+    led = await domains.links.set("acme", NAME, "https://links.example.org/")
     found = await domains.get("acme", NAME)
-    left = await domains.lead_by("acme", NAME, "")
+    left = await domains.links.set("acme", NAME, "")
 
     assert led == found
     assert (led.links, left.links) == ("https://links.example.org", "")
     with pytest.raises(LookupError):
-        await domains.lead_by("other", NAME, "https://links.example.org")
+        await domains.links.set("other", NAME, "https://links.example.org")
 
 
 @pytest.mark.parametrize(
@@ -380,4 +380,4 @@ async def test_links_begin_with_https_and_a_host_and_nothing_else(client: redis.
     await domains.give("acme", NAME)
 
     with pytest.raises(ValueError, match="expected https"):
-        await domains.lead_by("acme", NAME, links)
+        await domains.links.set("acme", NAME, links)
