@@ -3,7 +3,8 @@
 --
 -- Clicks are judged again by what is known of their message: those that came too soon after its delivery, and those of
 -- a burst over its links, are a machine's (`services.reports.late`). The clicks of the last minutes are kept for that,
--- 13 bytes each: the event as in its record (5), position (2), time (5), 1 if it was the first there and 2 if a machine's.
+-- 13 bytes each: the event as in its record (5), position (2), time (5), and 1 if it was the first there, 2 if it is a
+-- machine's.
 --
 -- KEYS     events, then what the entries point at (from 1)
 -- ARGV     group, transitions, codes to a state, bytes of a record, of its needle, most alike, lifetime of remembered
@@ -135,11 +136,11 @@ end
 local function clicks_of(text)
   local clicks = {}
   for at = 1, #text, 13 do
-    clicks[#clicks + 1] = {
-      event = string.sub(text, at, at + 4), position = number_of(string.sub(text, at + 5, at + 6)),
-      time = number_of(string.sub(text, at + 7, at + 11)), flags = string.byte(text, at + 12),
-      packed = string.sub(text, at, at + 11),
-    }
+    local click = {}
+    click.packed, click.flags = string.sub(text, at, at + 11), string.byte(text, at + 12)
+    click.event, click.time = string.sub(text, at, at + 4), number_of(string.sub(text, at + 7, at + 11))
+    click.position = number_of(string.sub(text, at + 5, at + 6))
+    clicks[#clicks + 1] = click
   end
   return clicks
 end
