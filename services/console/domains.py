@@ -67,6 +67,21 @@ def return_by(domain: str, name: str, tenant: str | None) -> None:
     _print_records(changed)
 
 
+@domains.command("links")
+@click.argument("domain")
+@click.argument("url")
+@click.option("--tenant", default=None, help="Whose; its owner's if left out.")
+def lead_by(domain: str, url: str, tenant: str | None) -> None:
+    """Let links in the mails of a domain begin with URL, as https://links.acme.example; `-`: with tracking.base_url.
+    Its host has to lead to our trackers, with a certificate, before: nothing is asked."""
+    own = "" if url == "-" else url
+    try:
+        changed = _with_domain(domain, tenant, lambda store, owner, *_: store.links.set(owner, domain, own))
+    except ValueError as error:
+        fail(str(error))
+    click.echo(f"{changed.domain}: links begin with {changed.links or in_force().base_url}")
+
+
 @domains.command("list")
 @click.option("--tenant", default=None, help="Only that tenant's.")
 @as_json

@@ -41,6 +41,8 @@ def _check() -> None:
     from services.bounces import certificate
     from services.bounces import settings as bounces
     from services.relay import files
+    from services.tracking import network_files
+    from services.tracking import settings as tracking
     from shared.process import coherence
 
     try:
@@ -48,6 +50,7 @@ def _check() -> None:
         coherence.refuse(found)
         files.read(found)
         certificate.check(found)
+        network_files.read(found)
     except SettingsError as error:
         for fault in error.faults:
             click.echo(fault, err=True)
@@ -61,6 +64,7 @@ def _check() -> None:
         found.relay.egress_file,
         own.certificate,
         own.key,
+        found.of(tracking.Tracking).networks_file,
     )
     looked_at = ", ".join(str(file) for file in named if file)
     click.echo(f"right: {looked_at or 'there are no files, and so all is as it comes'}")

@@ -74,6 +74,10 @@ class Domain(msgspec.Struct, frozen=True):
         str | None,
         says("Where its mail comes back to while DNS leads it to us; null: the installation's.", "bounces.exemple.fr"),
     ]
+    links: Annotated[
+        str | None,
+        says("What links in its mails begin with, as an operator set it; null: as all do.", "https://liens.exemple.fr"),
+    ]
 
 
 class GivenDomain(Domain, frozen=True):
@@ -345,6 +349,7 @@ class _Routes:
             rfc3339(domain.created_at),
             records(domain, self._now_ms(), self._bounce_domain),
             domain.return_path or None,
+            domain.links or None,
         )
 
 

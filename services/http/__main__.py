@@ -53,6 +53,9 @@ async def main(life: Lifecycle) -> None:
     parts = parts_of(settings, client, secret)
     mounted = mount(parts)
     for one in mounted:
+        if one.reload is not None:
+            life.also_reload(one.reload)
+    for one in mounted:
         if one.start is not None:
             await one.start()
         if one.close is not None:

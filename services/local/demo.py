@@ -34,6 +34,8 @@ AT_ONCE = 20
 #: The campaign, what people do and what follows to the return path take some seconds; then something is wrong.
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.3
+#: Whoever clicks sooner after a delivery is taken for a machine (`reports.soon_ms`).
+READ_SECONDS = 1.5
 #: A person's browser, so that opens and clicks count as a person's.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -166,6 +168,7 @@ class Api:
         await self._visit("GET", pixel[1].replace("&amp;", "&"), 200)
 
     async def click(self, mail: Mapping[str, Any]) -> None:
+        await asyncio.sleep(READ_SECONDS)
         links = [link for link in mail["links"] if urlsplit(link).path.startswith("/c/")]
         # Two of three people take the first link, one the last.
         await self._visit("GET", links[0] if len(mail["to"][0]) % 3 else links[-1], 302)

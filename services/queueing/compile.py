@@ -294,7 +294,7 @@ def _text(
     needs = lacking.needs_of_text(source, found)
     hrefs_found = text_links.find(source, found, first_position) if given.track_clicks else []
     links = [content.TrackedLink(one.position, one.url or source[one.start : one.end]) for one in hrefs_found]
-    _refuse_too_many(links, "$.text", faults)
+    _refuse_too_many(links, first_position + len(links), "$.text", faults)
     if rewrite.has_logic(found):
         return Part("text", template=text_links.marked(source, hrefs_found)), links
     pieces = (_with_utm(piece, given.utm) for piece in text_links.pieces(source, found, hrefs_found))
@@ -312,7 +312,7 @@ def _html(
     faults += (Fault("$.html", what) for what in guarded.faults[:MAX_LINES_NAMED])
     document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
     links = document.links()
-    _refuse_too_many(links, "$.html", faults)
+    _refuse_too_many(links, len(document.every), "$.html", faults)
     faults += (
         Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
         for line in document.dangerous_lines[:MAX_LINES_NAMED]
@@ -325,9 +325,10 @@ def _html(
     return Part("html", segments=mime.segments(pieces), needs=needs), links, len(document.every)
 
 
-def _refuse_too_many(links: Sequence[content.TrackedLink], at: str, faults: list[Fault]) -> None:
-    if links and links[-1].position > tokens.MAX_POSITION:
-        faults.append(Fault(at, f"more than {tokens.MAX_POSITION + 1} links"))
+def _refuse_too_many(links: Sequence[content.TrackedLink], number: int, at: str, faults: list[Fault]) -> None:
+    """The last position is that of traps."""
+    if links and number > tokens.TRAP_POSITION:
+        faults.append(Fault(at, f"more than {tokens.TRAP_POSITION} links"))
 
 
 def _with_utm(piece: rewrite.Piece, utm: Utm | None) -> rewrite.Piece:

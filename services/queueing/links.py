@@ -6,7 +6,8 @@ reads as HTML: each such comment is parsed by itself, so that what is not closed
 What stands in other comments, in scripts and in styles is no link.
 
 Two attributes are ours, and are taken out of the mail: `data-track` (`off`: neither the element nor what is inside of
-it is tracked) and `data-link-name`, by which reports name a link.
+it is tracked; `trap` on a link: people do not see it, and who follows it is a machine) and `data-link-name`, by which
+reports name a link.
 """
 
 import re
@@ -41,6 +42,7 @@ class Found(msgspec.Struct, frozen=True):
     value: str
     is_tracked: bool
     name: str
+    is_trap: bool = False
 
 
 class Links(msgspec.Struct, frozen=True):
@@ -71,7 +73,12 @@ def _found(document: turbohtml.Document, masked: str, offset: int, *, is_off: bo
         if value is not None:
             begin, close = value.span(value.lastgroup or 0)
             is_tracked = not is_off and start not in untracked
-            yield Found(begin, close, str(element.attrs["href"]), is_tracked, _name(element))
+            href, is_trap = str(element.attrs["href"]), _is_trap(element)
+            yield Found(begin, close, href, is_tracked, _name(element) or "trap" * is_trap, is_trap)
+
+
+def _is_trap(element: turbohtml.Element) -> bool:
+    return str(element.attrs.get("data-track") or "").lower() == "trap"
 
 
 def _name(element: turbohtml.Element) -> str:

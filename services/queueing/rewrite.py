@@ -265,7 +265,8 @@ def inside(found: Sequence[Placeholder], start: int, end: int) -> Sequence[Place
 
 def _hrefs(linked: Sequence[links.Found], source: str, found: Sequence[Placeholder], *, clicks: bool) -> list[Href]:
     found_hrefs = []
-    for position, link in enumerate(linked):
+    for number, link in enumerate(linked):
+        position = tokens.TRAP_POSITION if link.is_trap else number
         is_tracked = clicks and link.is_tracked
         some = inside(found, link.start, link.end)
         if some:

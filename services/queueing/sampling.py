@@ -42,22 +42,25 @@ def sample(source: str, click_url: Callable[[int, str], str], utm: Utm | None = 
     document = rewrite.read(guarded.source, clicks=True, values=guarded.values)
     # Quotes that a value needs are put into the text, and then its line ends are those of a mail.
     text = source if guarded.source == plain else guarded.source
-    tracked = {href.position: href for href in document.hrefs if href.position < content.UNTRACKED_STYLE}
+    tracked = [href for href in document.hrefs if href.position < content.UNTRACKED_STYLE]
+    positions = {href.position for href in tracked}
     changes = [(start, end, "") for start, end in document.ours]
     changes += [
-        (href.start, href.end, click_url(position, added(href.url, utm)))
-        for position, href in tracked.items()
-        if href.url and position <= tokens.MAX_POSITION
+        (href.start, href.end, click_url(href.position, added(href.url, utm)))
+        for href in tracked
+        if href.url and href.position <= tokens.MAX_POSITION
     ]
     shown = [
         Shown(
             position,
             document.source.count("\n", 0, one.start) + 1,
             _value(document, one),
-            position in tracked,
+            position in positions,
             one.name,
         )
-        for position, one in enumerate(document.every)
+        for position, one in (
+            (tokens.TRAP_POSITION if one.is_trap else at, one) for at, one in enumerate(document.every)
+        )
     ]
     return Sample(raw_text.given_back(_spliced(text, changes)), shown, guarded.faults)
 

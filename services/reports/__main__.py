@@ -3,6 +3,7 @@
 import socket
 
 from services.reports import settings as own
+from services.reports.late import Late
 from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
 from services.reports.retention import Retention
 from services.reports.store import ReportStore
@@ -17,7 +18,9 @@ async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
     client = start.connect(life)
-    reports = Reports(ReportStore(client), now_ms)
+    mine = settings.of(own.Reports)
+    late = Late(mine.soon_ms, mine.burst_links, mine.burst_ms)
+    reports = Reports(ReportStore(client, late=late), now_ms)
     # Named by the host, so that after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
         client, partitions, keys.events, keys.GROUP_REPORTS, socket.gethostname(), reports.count, batch=BATCH
@@ -28,7 +31,7 @@ async def main(life: Lifecycle) -> None:
     async def trim(partition: int, before_ms: int) -> int:
         return await trimming.trim(client, partition, before_ms, silent_ms)
 
-    async with life.serving(settings.of(own.Reports).metrics_port):
+    async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client):
             return
         await consumer.create_groups()

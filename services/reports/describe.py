@@ -48,7 +48,7 @@ def timeline_event(record: Record, fact: events.Fact | None) -> TimelineEvent:
             event_id=fact.event_id,
             type=type_of(type(fact).__name__, fact.job),
             time=rfc3339(fact.occurred_at),
-            details=details(fact),
+            details={**details(fact), **_judged(record.code)},
         )
     return TimelineEvent(
         event_id=None,
@@ -61,4 +61,9 @@ def timeline_event(record: Record, fact: events.Fact | None) -> TimelineEvent:
 def _implied(code: int) -> Details:
     if code in state.BOUNCE_KINDS:
         return {"kind": state.BOUNCE_KINDS[code], "late": code in state.LATE_CODES}
-    return {}
+    return _judged(code)
+
+
+def _judged(code: int) -> Details:
+    """What was found out about a click after its event was told."""
+    return {"machine": "scanner", "reason": state.LATE_REASONS[code]} if code in state.LATE_REASONS else {}

@@ -8,7 +8,7 @@
     total              = accepted + suppressed.at_queueing + cancelled.at_queueing + rejected, once all is queued
 
 A message that bounced late is bounced and no longer delivered. People and machines (prefetching proxies, scanners) are
-counted apart, and never added up here.
+counted apart, and never added up here. A message that a person clicked in was opened, whether its picture was or not.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ import msgspec
 
 from services.reports import state
 from services.reports.state import Code
-from services.reports.tally import COUNTERS, click_counter, machine_click_counter
+from services.reports.tally import COUNTERS, IMPLIED_OPENS, click_counter, machine_click_counter
 from shared.redis import jobs, stops
 from shared.words import ids
 from shared.words.content import TrackedLink
@@ -89,7 +89,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: Annotated[Cancelled, says("Not sent, because somebody cancelled them.")]
     pending: Annotated[int, says("Without an end yet, the deferred among them.", 4)]
     deferred: Annotated[Deferred, says("Messages of which an attempt failed for now.")]
-    opens: Annotated[Engagement, says("Pictures that were fetched.")]
+    opens: Annotated[
+        Engagement, says("Pictures that were fetched, and messages that a person clicked in without: one opening each.")
+    ]
     clicks: Annotated[Engagement, says("Links that were followed.")]
     complaints: Annotated[int, says("Messages that a provider reported a complaint about.", 1)]
     unsubscriptions: Annotated[int, says("Recipients who asked to be left alone.", 7)]
@@ -347,12 +349,18 @@ def _counts(tally: state.Tally, counters: Mapping[str, bytes]) -> Counts:
         ),
         pending=tally.pending,
         deferred=Deferred(current=tally.deferred, unique=unique(Code.DEFERRED), total=total(Code.DEFERRED)),
-        opens=engagement(Code.OPENED, Code.MACHINE_OPENED),
+        opens=_with_implied(engagement(Code.OPENED, Code.MACHINE_OPENED), counters),
         clicks=engagement(Code.CLICKED, Code.MACHINE_CLICKED),
         complaints=unique(Code.COMPLAINED),
         unsubscriptions=unique(Code.UNSUBSCRIBED),
         auto_replies=unique(Code.AUTO_REPLIED),
     )
+
+
+def _with_implied(opens: Engagement, counters: Mapping[str, bytes]) -> Engagement:
+    """With an opening for each message that a person clicked in without one: pictures are often not shown."""
+    implied = _number(counters, f"{IMPLIED_OPENS}:unique")
+    return Engagement(unique=opens.unique + implied, total=opens.total + implied, machine=opens.machine)
 
 
 def _rates(counts: Counts) -> Rates:

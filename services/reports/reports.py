@@ -22,6 +22,7 @@ READ = Counter("estafette_reports_facts_total", "Facts read", ["fact"])
 COUNTED = Counter("estafette_reports_counted_facts_total", "Facts counted in the report of a job")
 REPEATED = Counter("estafette_reports_repeated_facts_total", "Facts that were counted already")
 ORPHANED = Counter("estafette_reports_orphaned_facts_total", "Facts about jobs that are not kept any more")
+JUDGED = Counter("estafette_reports_judged_clicks_total", "Clicks that were found out to be a machine's once counted")
 TRIMMED = Counter("estafette_reports_trimmed_entries_total", "Events removed after their retention")
 AGE = Gauge("estafette_reports_age_seconds", "Age of the latest batch of facts when it was counted")
 APPLY_SECONDS = Histogram(
@@ -62,6 +63,7 @@ class Reports:
         COUNTED.inc(applied.counted)
         REPEATED.inc(applied.repeated)
         ORPHANED.inc(applied.orphaned)
+        JUDGED.inc(applied.judged)
         AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
         if applied.orphaned:
             _log.warning("orphaned", facts=applied.orphaned, partition=partition)

@@ -1,7 +1,11 @@
 """What can be set of reports."""
 
-from shared.process.settings import Process
+from shared.process.settings import NotNegative, Process
 
 
 class Reports(Process, frozen=True, kw_only=True):
-    pass
+    #: A click so soon after the delivery is a machine's, whatever its agent; 0: the time does not matter.
+    soon_ms: NotNegative = 1_000
+    #: So many different links of one message clicked within `burst_ms` are a machine's clicks; 0: never.
+    burst_links: NotNegative = 3
+    burst_ms: NotNegative = 2_000

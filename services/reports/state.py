@@ -37,6 +37,8 @@ class Code(IntEnum):
     MACHINE_CLICKED = 19
     FAILED = 20
     CANCELLED = 21
+    SOON_CLICKED = 22
+    BURST_CLICKED = 23
 
 
 class State(IntEnum):
@@ -110,7 +112,11 @@ FACT_NAMES: dict[int, str] = {
     **dict.fromkeys(_BOUNCES.values(), "Bounced"),
     Code.MACHINE_OPENED: "Opened",
     Code.MACHINE_CLICKED: "Clicked",
+    Code.SOON_CLICKED: "Clicked",
+    Code.BURST_CLICKED: "Clicked",
 }
+#: Of clicks that were judged late (`services.reports.late`): the reason.
+LATE_REASONS: dict[int, str] = {Code.SOON_CLICKED: "soon", Code.BURST_CLICKED: "burst"}
 BOUNCE_KINDS: dict[int, str] = {code: kind for (kind, _), code in _BOUNCES.items()}
 LATE_CODES = frozenset(_LATE)
 
@@ -137,9 +143,9 @@ def code_of(fact: events.Fact) -> Code | None:
     """The code of a fact; None for one that is not about a message (Reactivated, Stopped …)."""
     if isinstance(fact, events.Bounced):
         return _BOUNCES.get((fact.kind, fact.late), _BOUNCES["soft", fact.late])
-    if isinstance(fact, events.Opened) and fact.machine:
+    if isinstance(fact, events.Opened) and not fact.is_by_person:
         return Code.MACHINE_OPENED
-    if isinstance(fact, events.Clicked) and fact.machine:
+    if isinstance(fact, events.Clicked) and not fact.is_by_person:
         return Code.MACHINE_CLICKED
     return _CODES.get(type(fact).__name__)
 

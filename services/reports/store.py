@@ -9,6 +9,7 @@ The script per entry, in this order:
    remembered for `REMEMBER_MS` instead, which is longer than anybody repeats.
 4. The message's byte moves on as the table says, and the numbers of messages per byte move with it.
 5. The counters: all of them, and those that are the first of their message, by bitmap.
+6. A click without an opening implies one, and clicks are judged again by what is known of their message (`late`).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import msgspec
 
 from services.reports import state, timeline
 from services.reports.job_report import FIELDS, Job
+from services.reports.late import KEEP_MS, NEVER, Late
 from services.reports.tally import Applied, Change, click_counter
 from shared.net.remembered import Remembered
 from shared.redis import bus, jobs, keys
@@ -26,6 +28,7 @@ from shared.redis.redis import Client, Script
 from shared.redis.stops import Stop, StopList
 from shared.words import content, ids
 from shared.words.content import TrackedLink
+from shared.words.tokens import TRAP_POSITION
 
 MOST_ALIKE = 50
 REMEMBER_MS = 2 * 86_400_000
@@ -42,17 +45,20 @@ _encoder = msgspec.msgpack.Encoder()
 class ReportStore:
     """The service's side: counts."""
 
-    def __init__(self, client: Client, group: str = keys.GROUP_REPORTS) -> None:
+    def __init__(self, client: Client, group: str = keys.GROUP_REPORTS, late: Late = NEVER) -> None:
         self._client = client
         self._group = group
+        self._late = late
 
     async def apply(self, partition: int, changes: Sequence[tuple[str, Change | None]]) -> Applied:
         """One script call. Raises RedisAway: it may have happened, and may be repeated."""
         names = _Names(keys.events(partition))
         entries = [_entry(names, partition, stream_id, change) for stream_id, change in changes]
+        late = self._late
         args: list[str | bytes | int] = [
             self._group, _TRANSITIONS, state.CODES, timeline.RECORD_BYTES, timeline.NEEDLE_BYTES, MOST_ALIKE,
-            REMEMBER_MS, _encoder.encode(entries),
+            REMEMBER_MS, _encoder.encode(entries), late.soon_ms, late.burst_links, late.burst_ms, KEEP_MS,
+            TRAP_POSITION,
         ]  # fmt: skip
         for _, change in changes:
             args += [change.event, change.record] if change else [b"", b""]
@@ -83,12 +89,19 @@ def _entry(names: _Names, p: int, stream_id: str, change: Change | None) -> list
         counters += [names.at(keys.job_bitmap(p, job, counter)), counter]
     return [
         stream_id,
-        names.at(keys.job(p, job), keys.job_states(p, job), keys.job_counts(p, job)),
+        names.at(
+            keys.job(p, job),
+            keys.job_states(p, job),
+            keys.job_counts(p, job),
+            keys.job_bitmap(p, job, ""),
+            keys.job_clicks(p, job),
+        ),
         change.ordinal,
         change.code,
         names.at(keys.job_timeline(p, job, timeline.bucket_of(change.ordinal))),
         names.at(keys.reported(p, change.occurred_at // _DAY_MS)),
         counters,
+        change.position,
     ]
 
 

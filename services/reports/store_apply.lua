@@ -1,28 +1,47 @@
 -- Counts facts and acknowledges them in one step: an entry that is read again, because a reader died or its answer was
 -- lost, is in the group's hand no more, and counts nothing. A fact that was published twice is found by its record.
 --
+-- Clicks are judged again by what is known of their message: those that came too soon after its delivery, and those of
+-- a burst over its links, are a machine's (`services.reports.late`). The clicks of the last minutes are kept for that,
+-- 13 bytes each: the event as in its record (5), position (2), time (5), and 1 if it was the first there, 2 if it is a
+-- machine's.
+--
 -- KEYS     events, then what the entries point at (from 1)
 -- ARGV     group, transitions, codes to a state, bytes of a record, of its needle, most alike, lifetime of remembered
---          ids, the entries as one msgpack list, then event id and record of each (they are bytes, which the cmsgpack
---          of Redis does not read). An entry is [stream id, job (its hash; states and counts are the two keys after it;
---          0: nothing to count), ordinal, code, timeline, remembered ids, counters], a counter two elements: bitmap and
---          name
--- Answers  how many were counted, repeated, and of no job that is kept
+--          ids, the entries as one msgpack list, ms after the delivery, links and ms of a burst (0: not judged by it),
+--          ms that clicks are kept for, position of traps, then event id and record of each (they are bytes, which the
+--          cmsgpack of Redis does not read). An entry is [stream id, job (its hash; after it states, counts, what the
+--          names of its bitmaps begin with, kept clicks; 0: nothing to count), ordinal, code, timeline, remembered ids,
+--          counters, position], a counter two elements: bitmap and name
+-- Answers  how many were counted, repeated, and of no job that is kept, and how many clicks were judged anew
 
 local group, transitions, codes = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local record_bytes, needle_bytes, most_alike = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local exists, timelines, written, deltas = {}, {}, {}, {}
-local counted, repeated, orphaned = 0, 0, 0
+local soon_ms, burst_links, burst_ms, keep_ms = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[12]
+local trap = tonumber(ARGV[13])
+-- As `services.reports.state.Code` has them.
+local DELIVERED, OPENED, CLICKED, MACHINE_CLICKED, SOON_CLICKED, BURST_CLICKED = 4, 13, 14, 19, 22, 23
+local MOST_KEPT = 16
+local exists, timelines, written, deltas, kept = {}, {}, {}, {}, {}
+local counted, repeated, orphaned, judged = 0, 0, 0, 0
 
 local function add(job, name, number)
   if not deltas[job] then deltas[job] = {} end
   deltas[job][name] = (deltas[job][name] or 0) + number
 end
 
-local function has(records, needle)
+local function has(records, needle, first)
   local at = 0
-  repeat at = string.find(records, needle, at + 1, true) until not at or at % record_bytes == 1
+  repeat at = string.find(records, needle, at + 1, true) until not at or at % record_bytes == (first or 1)
   return at
+end
+
+-- A click that was judged anew has another code in its record.
+local function is_there(records, needle, code)
+  if has(records, needle) then return true end
+  if code ~= CLICKED then return false end
+  local event = string.sub(needle, 1, -2)
+  return has(records, event .. string.char(SOON_CLICKED)) or has(records, event .. string.char(BURST_CLICKED))
 end
 
 local function alike(records, needle)
@@ -35,12 +54,12 @@ local function alike(records, needle)
   return number
 end
 
-local function is_new(record, place, event, remembered)
+local function is_new(record, place, event, remembered, code)
   local records = timelines[place]
   if not records then records = redis.call('GET', KEYS[place]) or '' end
   timelines[place] = records
   local needle = string.sub(record, 1, needle_bytes)
-  if has(records, needle) then return false end
+  if is_there(records, needle, code) then return false end
   if #records >= most_alike * record_bytes and alike(records, needle) >= most_alike then
     local fresh = redis.call('SADD', KEYS[remembered], event) == 1
     redis.call('PEXPIRE', KEYS[remembered], ARGV[7])
@@ -67,24 +86,159 @@ local function move(job, ordinal, code)
   end
 end
 
+local function bits(job, name, ordinal, bit)
+  return redis.call('SETBIT', KEYS[job + 3] .. name, ordinal, bit)
+end
+
+local function unique(job, name, ordinal, bit)
+  if bits(job, name, ordinal, bit) ~= bit then add(job, name .. ':unique', bit * 2 - 1) end
+end
+
+local function number_of(text)
+  local number = 0
+  for at = 1, #text do number = number * 256 + string.byte(text, at) end
+  return number
+end
+
+-- What was counted as a person's click is counted as a machine's.
+local function unclick(job, ordinal, place, who, click, code)
+  local at = has(timelines[place], click.event .. who .. string.char(CLICKED))
+  if at then
+    local records = timelines[place]
+    timelines[place] = string.sub(records, 1, at + 5) .. string.char(code) .. string.sub(records, at + 7)
+    written[place] = true
+  end
+  for _, name in ipairs({'clicks', 'click-' .. click.position}) do
+    add(job, name .. ':total', -1)
+    add(job, 'machine_' .. name .. ':total', 1)
+    unique(job, 'machine_' .. name, ordinal, 1)
+  end
+  if click.flags == 1 then unique(job, 'click-' .. click.position, ordinal, 0) end
+  if not has(timelines[place], who .. string.char(CLICKED), 6) then
+    unique(job, 'clicks', ordinal, 0)
+    unique(job, 'implied_opens', ordinal, 0)
+  end
+  click.flags = 2
+  judged = judged + 1
+end
+
+-- The first one at a position that is left has the bit of it.
+local function hand_on(clicks, click)
+  if click.flags ~= 1 then return end
+  for _, other in ipairs(clicks) do
+    if other ~= click and other.flags == 0 and other.position == click.position then
+      other.flags, click.flags = 1, 0
+      return
+    end
+  end
+end
+
+local function clicks_of(text)
+  local clicks = {}
+  for at = 1, #text, 13 do
+    local click = {}
+    click.packed, click.flags = string.sub(text, at, at + 11), string.byte(text, at + 12)
+    click.event, click.time = string.sub(text, at, at + 4), number_of(string.sub(text, at + 7, at + 11))
+    click.position = number_of(string.sub(text, at + 5, at + 6))
+    clicks[#clicks + 1] = click
+  end
+  return clicks
+end
+
+local function text_of(clicks)
+  local parts = {}
+  for at = math.max(1, #clicks - MOST_KEPT + 1), #clicks do
+    parts[#parts + 1] = clicks[at].packed .. string.char(clicks[at].flags)
+  end
+  return table.concat(parts)
+end
+
+local function burst_of(clicks, latest)
+  local found, positions, number, is_trapped = {}, {}, 0, false
+  for _, click in ipairs(clicks) do
+    if math.abs(click.time - latest.time) <= burst_ms then
+      found[#found + 1] = click
+      if not positions[click.position] then number = number + 1 end
+      positions[click.position] = true
+      is_trapped = is_trapped or click.position == trap
+    end
+  end
+  if is_trapped or number >= burst_links then return found end
+  return {}
+end
+
+-- What was just counted: a click at that position, which is kept, or, without one, the delivery.
+local function judge(job, ordinal, place, record, position, flags)
+  local who = string.sub(record, 6, 6)
+  local clicks = clicks_of(redis.call('HGET', KEYS[job + 4], ordinal) or '')
+  local latest
+  if position then
+    local packed = string.sub(record, 1, 5) .. string.char(math.floor(position / 256), position % 256)
+    latest = clicks_of(packed .. string.sub(record, 16, 20) .. string.char(flags))[1]
+    clicks[#clicks + 1] = latest
+  end
+  local delivered = soon_ms > 0 and has(timelines[place], who .. string.char(DELIVERED), 6)
+  if delivered then
+    local until_ms = number_of(string.sub(timelines[place], delivered + 10, delivered + 14)) + soon_ms
+    for _, click in ipairs(clicks) do
+      if click.flags ~= 2 and click.time < until_ms then
+        hand_on(clicks, click)
+        unclick(job, ordinal, place, who, click, SOON_CLICKED)
+      end
+    end
+  end
+  if latest and burst_links > 0 then
+    for _, click in ipairs(burst_of(clicks, latest)) do
+      if click.flags ~= 2 then
+        hand_on(clicks, click)
+        unclick(job, ordinal, place, who, click, BURST_CLICKED)
+      end
+    end
+  end
+  redis.call('HSET', KEYS[job + 4], ordinal, text_of(clicks))
+  kept[job] = true
+end
+
+-- A click by a person without an opening implies one, which is taken back when the opening is told.
+local function imply(job, ordinal, code, is_first)
+  if code == CLICKED and redis.call('GETBIT', KEYS[job + 3] .. 'opens', ordinal) == 0 then
+    unique(job, 'implied_opens', ordinal, 1)
+  elseif code == OPENED and is_first and redis.call('GETBIT', KEYS[job + 3] .. 'implied_opens', ordinal) == 1 then
+    unique(job, 'implied_opens', ordinal, 0)
+  end
+end
+
+local function consider(job, ordinal, code, place, record, position, is_first_there)
+  if soon_ms == 0 and burst_links == 0 then return end
+  if code == CLICKED then
+    judge(job, ordinal, place, record, position, is_first_there and 1 or 0)
+  elseif code == MACHINE_CLICKED and position == trap then
+    judge(job, ordinal, place, record, position, 2)
+  elseif code == DELIVERED and has(timelines[place], string.sub(record, 6, 6) .. string.char(CLICKED), 6) then
+    judge(job, ordinal, place, record)
+  end
+end
+
 for number, entry in ipairs(cmsgpack.unpack(ARGV[8])) do
-  local id, job, ordinal, code, place, remembered, counters = unpack(entry)
-  local event, record = ARGV[7 + number * 2], ARGV[8 + number * 2]
+  local id, job, ordinal, code, place, remembered, counters, position = unpack(entry)
+  local event, record = ARGV[12 + number * 2], ARGV[13 + number * 2]
   if redis.call('XACK', KEYS[1], group, id) == 1 and job > 0 then
     if exists[job] == nil then exists[job] = redis.call('EXISTS', KEYS[job]) == 1 end
     if not exists[job] then
       orphaned = orphaned + 1
-    elseif not is_new(record, place, event, remembered) then
+    elseif not is_new(record, place, event, remembered, code) then
       repeated = repeated + 1
     else
       counted = counted + 1
       move(job, ordinal, code)
+      local is_first = false
       for i = 1, #counters, 2 do
         add(job, counters[i + 1] .. ':total', 1)
-        if redis.call('SETBIT', KEYS[counters[i]], ordinal, 1) == 0 then
-          add(job, counters[i + 1] .. ':unique', 1)
-        end
+        is_first = redis.call('SETBIT', KEYS[counters[i]], ordinal, 1) == 0
+        if is_first then add(job, counters[i + 1] .. ':unique', 1) end
       end
+      imply(job, ordinal, code, is_first)
+      consider(job, ordinal, code, place, record, position, is_first)
     end
   end
 end
@@ -92,4 +246,5 @@ for place in pairs(written) do redis.call('SET', KEYS[place], timelines[place]) 
 for job, names in pairs(deltas) do
   for name, number in pairs(names) do redis.call('HINCRBY', KEYS[job + 2], name, number) end
 end
-return {counted, repeated, orphaned}
+for job in pairs(kept) do redis.call('PEXPIRE', KEYS[job + 4], keep_ms) end
+return {counted, repeated, orphaned, judged}

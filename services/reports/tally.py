@@ -4,6 +4,7 @@ Names of counters, as they are in the hash `job_counts`:
 
     state:<byte>                        messages in that state (`services.reports.state`)
     <counter>:total, <counter>:unique   how often, and by how many messages; the counters are below
+    implied_opens:unique                messages that a person clicked in, and no opening by a person is known of
 """
 
 from typing import NamedTuple
@@ -30,6 +31,10 @@ COUNTERS: dict[Code, str] = {
 }
 
 
+#: Clicks of people that imply an opening: a bitmap and a counter that the script keeps by itself.
+IMPLIED_OPENS = "implied_opens"
+
+
 class Impossible(ValueError):
     """A fact that no report can show; the text says why."""
 
@@ -45,14 +50,18 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     event: bytes
     occurred_at: int
     counters: tuple[str, ...] = ()
+    #: Of a click.
+    position: int = 0
 
 
 class Applied(NamedTuple):
-    """What became of the changes of a batch: counted, known already, or about jobs that are not kept any more."""
+    """What became of the changes of a batch: counted, known already, or about jobs that are not kept any more. `judged`
+    clicks that had been counted as a person's are a machine's now (`services.reports.late`)."""
 
     counted: int
     repeated: int
     orphaned: int
+    judged: int = 0
 
 
 def click_counter(position: int) -> str:
@@ -77,7 +86,7 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
         raise Impossible(str(fault)) from fault
     counters = [COUNTERS[code]] if code in COUNTERS else []
     if isinstance(fact, events.Clicked):
-        counters.append(machine_click_counter(fact.position) if fact.machine else click_counter(fact.position))
+        counters.append(click_counter(fact.position) if fact.is_by_person else machine_click_counter(fact.position))
     return Change(
         job=fact.job,
         ordinal=fact.ordinal,
@@ -86,4 +95,5 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
         event=timeline.event_bytes(fact.event_id),
         occurred_at=fact.occurred_at,
         counters=tuple(counters),
+        position=fact.position if isinstance(fact, events.Clicked) else 0,
     )

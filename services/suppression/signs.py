@@ -16,7 +16,7 @@ def seen(fact: events.Message) -> Seen | None:
     match fact:
         case events.Delivered():
             return Delivery(fact.occurred_at)
-        case events.Opened(machine="") | events.Clicked(machine=""):
+        case events.Opened(is_by_person=True) | events.Clicked(is_by_person=True):
             return Person(fact.occurred_at)
         case events.Bounced(kind="soft"):
             return _soft(fact, fact.reason, late=fact.late)

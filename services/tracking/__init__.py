@@ -4,15 +4,16 @@ Reads:     HTTP from recipients under `/o/`, `/c/`, `/u/`, `/p/`, `/a/`. All it 
            look-up. Who withdrew their consent to be tracked: read when it begins, and followed.
 Writes:    events Opened, Clicked, Unsubscribed, OptedIn, PreferencesChanged; while Redis does not answer, the spool in
            `<data.dir>/spool`.
-Owns:      the recipients' pages, the table of machines, the spool.
+Owns:      the recipients' pages, the tables of machines and of their networks, the spool.
 Promises:  a click answered is a click recorded. The pixel, the redirect and the answer to an unsubscription leave only
            after their fact is durable: in Redis or, when that does not answer within `tracking.spool_after_ms`, in a
            file that is replayed. If neither takes it the answer is 503. Links work while Redis is down, and as long as
            the key that signed them is kept. GET never unsubscribes, and sets no consent. Of who withdrew their
            consent no opening and no click is recorded, a second later, in mails already sent either. Nobody can make a
-           redirect that we did not sign. What is not a person is marked as such and never dropped.
+           redirect that we did not sign. What is not a person is marked as such, with the reason, and never dropped.
+           HEAD is answered as GET is, and nothing is recorded.
 
-    http.py ──→ tracking.py ──→ machines.py    who asked: a person or which kind of machine
+    http.py ──→ tracking.py ──→ machines.py    who asked: a person or which kind of machine; networks.py from where
                     │      ├──→ pages.py       what recipients read, in their language; consent_pages.py the same
                     │      ╰──→ choosing.py    what they said there
                     ↓

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from services.settings import read
 from services.tracking import http, parts
+from services.tracking.network_files import KnownNetworks
 from shared.http import api
 from shared.http.serving import prepared
 from shared.process import master_secret
@@ -25,13 +26,15 @@ RETRY_S = 0.5
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
+    networks = KnownNetworks(settings)
+    life.also_reload(networks)
     secret = master_secret.load(settings)
     client = redis.connect(settings.redis.url, start.wants(settings))
     life.push_close(lambda: redis.close(client))
     publisher = start.publisher(client, settings)
     keys, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
     untracked = Untracked(client)
-    tracking = parts.tracking(settings, publisher, keys, recipients, untracked, secrets.token_hex(6))
+    tracking = parts.tracking(settings, publisher, keys, recipients, untracked, secrets.token_hex(6), networks)
     await tracking.start()
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
     routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)

@@ -1,8 +1,8 @@
-"""Tells machines from people by what a request says of itself: a pure look-up in tables.
+"""Tells machines from people by what a request says of itself and where it comes from: a pure look-up in tables.
 
-The answer is a word, kept on the fact; nothing is ever dropped for it. "" is a person as far as one request can tell.
+The answer is a verdict: a word, and the reason for it. Both are kept on the fact; nothing is ever dropped for them. ""
+is a person as far as one request can tell.
 
-    head           HEAD: nobody sees its answer
     prefetch       fetched before anybody looks: Apple Mail Privacy Protection, Gmail's prefetch, a browser's own
     image_proxy    the mail provider fetches the image because the person has the mail open: a person behind a machine
     scanner        a security gateway reads the mail before, or instead of, its recipient
@@ -11,8 +11,15 @@ The answer is a word, kept on the fact; nothing is ever dropped for it. "" is a 
     tool           a command-line tool, an HTTP library, a driven browser
     empty          no user agent at all: no browser or mail program does that
 
-Whoever counts decides what each word is worth: `image_proxy` is an open for most purposes, `prefetch` is none. What
-only the time after delivery can tell (a burst of clicks on all links at once) is not decided here.
+The reason says what told it, and by which row:
+
+    purpose:prefetch    a header with which a browser says that nobody looks yet
+    agent:curl/         the user agent, by the sign of that text; `agent:` alone where there was none
+    trap                a link that people do not see was followed
+    network:barracuda   the address is in that network (`networks`)
+
+What only the time after delivery can tell (`soon`), and a burst of clicks on many links (`burst`), is decided where the
+whole message is known, in reports.
 
 Order matters: the first row that fits wins, so the particular stand before the general.
 """
@@ -22,7 +29,21 @@ Order matters: the first row that fits wins, so the particular stand before the 
 from functools import lru_cache
 from typing import NamedTuple
 
-WORDS = ("", "head", "prefetch", "image_proxy", "scanner", "preview", "crawler", "tool", "empty")
+from services.tracking.networks import Asked, Known
+from shared.words.tokens import TRAP_POSITION
+
+WORDS = ("", "prefetch", "image_proxy", "scanner", "preview", "crawler", "tool", "empty")
+
+
+class Verdict(NamedTuple):
+    """`word` is one of `WORDS`; `reason` says what told it, "" for a person."""
+
+    word: str
+    reason: str
+
+
+PERSON = Verdict("", "")
+_TRAPPED = Verdict("scanner", "trap")
 
 
 class Sign(NamedTuple):
@@ -44,6 +65,8 @@ _GMAIL_PREFETCH = (
 SIGNS = (
     # Image proxies. Gmail's and Yahoo's ask when the mail is opened.
     Sign("googleimageproxy", "has", "image_proxy", "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"),
+    Sign("via ggpht.com", "has", "image_proxy", "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com)"),
+    Sign("yahoocachesystem", "has", "image_proxy", "YahooCacheSystem"),
     Sign("yahoomailproxy", "has", "image_proxy", "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html"),
     # Prefetch. Apple's says nothing but this; Gmail's adds a second Mozilla/5.0 to an Edge that never was.
     Sign("mozilla/5.0", "is", "prefetch", "Mozilla/5.0"),
@@ -92,6 +115,7 @@ SIGNS = (
     Sign("go-http-client", "begins", "tool", "Go-http-client/1.1"),
     Sign("java/", "begins", "tool", "Java/17.0.11"),
     Sign("apache-httpclient", "begins", "tool", "Apache-HttpClient/4.5.14 (Java/17.0.11)"),
+    Sign("okhttp/", "begins", "tool", "okhttp/4.12.0"),
     Sign("ahc/", "begins", "tool", "AHC/2.1"),
     Sign("libwww-perl", "has", "tool", "libwww-perl/6.67"),
     Sign("lua-resty-http", "begins", "tool", "lua-resty-http/0.10 (Lua) ngx_lua/10012"),
@@ -116,22 +140,26 @@ SIGNS = (
 _AHEAD = ("prefetch", "prerender", "preview")
 
 
-def machine(method: str, user_agent: str, purpose: str = "") -> str:
-    """The word for who asks. `purpose` is the Sec-Purpose header, or one of its forerunners."""
-    if method == "HEAD":
-        return "head"
-    if purpose and any(word in purpose.lower() for word in _AHEAD):
-        return "prefetch"
-    return by_user_agent(user_agent)
+def verdict(asked: Asked, user_agent: str, purpose: str, ip: str, networks: Known, position: int = -1) -> Verdict:
+    """Who asks. `purpose` is the Sec-Purpose header or one of its forerunners, `position` that of the link."""
+    if purpose and (ahead := next((word for word in _AHEAD if word in purpose.lower()), "")):
+        return Verdict("prefetch", f"purpose:{ahead}")
+    told = by_user_agent(user_agent)
+    if told.word:
+        return told
+    if position == TRAP_POSITION:
+        return _TRAPPED
+    found = networks.find(ip, asked, user_agent)
+    return Verdict(found.verdict, f"network:{found.name}") if found else PERSON
 
 
 @lru_cache(maxsize=4096)
-def by_user_agent(user_agent: str) -> str:
-    """The word of the first sign that fits, "" if none does. Remembered: the same few thousand come all day."""
+def by_user_agent(user_agent: str) -> Verdict:
+    """That of the first sign that fits, a person's if none does. Remembered: the same few thousand come all day."""
     text = user_agent.strip().lower()
     if not text:
-        return "empty"
-    return next((sign.word for sign in SIGNS if _fits(sign, text)), "")
+        return Verdict("empty", "agent:")
+    return next((Verdict(sign.word, f"agent:{sign.text}") for sign in SIGNS if _fits(sign, text)), PERSON)
 
 
 def _fits(sign: Sign, text: str) -> bool:

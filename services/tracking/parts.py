@@ -1,6 +1,8 @@
 """Puts the parts of tracking together, for whichever process mounts its routes.
 
-tracking = parts.tracking(settings, publisher, TokenKeys(…), recipients, Untracked(client), secrets.token_hex(6))
+networks = KnownNetworks(settings)                      # which SIGHUP reads again: life.also_reload(networks)
+tracking = parts.tracking(settings, publisher, TokenKeys(…), recipients, Untracked(client), secrets.token_hex(6),
+                          networks)
 await tracking.start()                                  # before the first request
 routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
 …
@@ -8,6 +10,7 @@ await tracking.close()                                  # after the last one
 """
 
 from services.tracking import settings as own
+from services.tracking.networks import NOWHERE, Known
 from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import Recipients, Tokens, Tracking
@@ -16,7 +19,13 @@ from shared.redis.untracked import Untracked
 
 
 def tracking(
-    settings: Settings, publisher: Publisher, tokens: Tokens, recipients: Recipients, untracked: Untracked, name: str
+    settings: Settings,
+    publisher: Publisher,
+    tokens: Tokens,
+    recipients: Recipients,
+    untracked: Untracked,
+    name: str,
+    networks: Known = NOWHERE,
 ) -> Tracking:
     """Not started yet. `name` is a random one of this process: it names its spool files and its batches."""
     mine = settings.of(own.Tracking)
@@ -24,4 +33,4 @@ def tracking(
     recorder = Recorder(
         publisher, spool, untracked, name, spool_after_ms=mine.spool_after_ms, max_waiting=mine.max_waiting
     )
-    return Tracking(tokens, recorder, name, recipients, untracked)
+    return Tracking(tokens, recorder, name, recipients, untracked, networks)

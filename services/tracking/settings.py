@@ -10,3 +10,6 @@ class Tracking(AgreedTracking, frozen=True, kw_only=True):
     spool_max_bytes: Positive = 1024 * 1024 * 1024
     #: Requests that may wait for their event to be recorded; the next is answered with 503.
     max_waiting: Positive = 10_000
+    #: TOML: networks from which scanners and mail proxies come, laid over those that come with tracking
+    #: (`services/tracking/networks.toml`). Read again at SIGHUP.
+    networks_file: str = ""

@@ -30,7 +30,8 @@ import msgspec
 from prometheus_client import Counter
 
 from services.tracking import choosing, consent_pages, pages
-from services.tracking.machines import machine
+from services.tracking.machines import verdict
+from services.tracking.networks import NOWHERE, Known
 from shared.process import logs
 from shared.redis.recipients import Recipient
 from shared.redis.redis import RedisAway
@@ -99,10 +100,12 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 
 
 class Moment(msgspec.Struct, frozen=True, gc=False):
-    """When: ms since the epoch, and what tells requests of the same millisecond apart."""
+    """When: ms since the epoch, and what tells requests of the same millisecond apart; and which networks machines are
+    known to come from then."""
 
     now_ms: int
     apart: str = ""
+    networks: Known = NOWHERE
 
 
 class NotRecorded(Exception):
@@ -174,8 +177,15 @@ class Tracking:
     """Answers requests. `edge` names this process among those that run at the same time; it need not outlive it."""
 
     def __init__(
-        self, tokens: Tokens, recorder: Recorder, edge: str, recipients: Recipients, untracked: Untracked
+        self,
+        tokens: Tokens,
+        recorder: Recorder,
+        edge: str,
+        recipients: Recipients,
+        untracked: Untracked,
+        networks: Known = NOWHERE,
     ) -> None:
+        self._networks = networks
         self._untracked = untracked
         self._tokens = tokens
         self._recorder = recorder
@@ -266,29 +276,33 @@ class Tracking:
     def _moment(self, now_ms: int) -> Moment:
         self._within_ms = self._within_ms + 1 if now_ms == self._last_ms else 0
         self._last_ms = now_ms
-        return Moment(now_ms, f"{self._edge}.{self._within_ms}")
+        return Moment(now_ms, f"{self._edge}.{self._within_ms}", self._networks)
 
 
 def decide(request: Request, token: Token | None, moment: Moment) -> Decision:
-    """What the request means. A token of another kind than its path's is as invalid as one that was not signed."""
+    """What the request means. A token of another kind than its path's is as invalid as one that was not signed. HEAD is
+    answered as GET is (RFC 9110, 9.3.2), and nothing happened: nobody sees what it answers."""
     deciders = _DECIDERS[request.kind]
     decider = deciders.get(request.method)
     if decider is None:
         return Decision(Answer(405, {**pages.HEADERS, "Allow": ", ".join(deciders)}))
     if token is None or token.kind != request.kind:
         return Decision(Answer(404, pages.HEADERS, pages.invalid(request.accept_language)))
-    return decider(request, token, moment)
+    decision = decider(request, token, moment)
+    return Decision(decision.answer) if request.method == "HEAD" else decision
 
 
 def _opened(request: Request, token: Token, moment: Moment) -> Decision:
     agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
     now_ms = moment.now_ms
     what = ("opened", now_ms, ip, agent, moment.apart)
+    told = verdict("open", agent, request.purpose, ip, moment.networks)
     fact = Opened(
         **events.about_message(token.tenant, token.job, token.ordinal, now_ms, *what),
         user_agent=agent,
         ip=ip,
-        machine=machine(request.method, agent, request.purpose),
+        machine=told.word,
+        reason=told.reason,
     )
     return Decision(_PIXEL, (fact,))
 
@@ -297,13 +311,15 @@ def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
     agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
     now_ms = moment.now_ms
     what = ("clicked", token.position, now_ms, ip, agent, moment.apart)
+    told = verdict("click", agent, request.purpose, ip, moment.networks, token.position)
     fact = Clicked(
         **events.about_message(token.tenant, token.job, token.ordinal, now_ms, *what),
         position=token.position,
         url=token.destination,
         user_agent=agent,
         ip=ip,
-        machine=machine(request.method, agent, request.purpose),
+        machine=told.word,
+        reason=told.reason,
     )
     return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), (fact,))
 
@@ -358,7 +374,6 @@ def _circumstances(request: Request, moment: Moment) -> tuple[int, str, str, str
 
 
 _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decision]]] = {
-    # HEAD is answered as GET is (RFC 9110, 9.3.2). Its fact is that of a machine, `head`: no figure of people has it.
     "open": {"GET": _opened, "HEAD": _opened},
     "click": {"GET": _clicked, "HEAD": _clicked},
     "unsubscribe": {"GET": _leave_page, "HEAD": _leave_page, "POST": _unsubscribed},

@@ -137,6 +137,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "relay.shaping_file": file,
     "relay.egress_file": file,
     "tracking.base_url": url,
+    "tracking.networks_file": file,
     "bounces.host": host,
     "bounces.domain": domain,
     "mailbox.host": host,

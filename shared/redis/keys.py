@@ -721,6 +721,12 @@ def job_bitmap(p: int, job_id: str, what: str) -> str:
     return f"est:{{p{p}}}:job:{job_id}:bits:{what}"
 
 
+def job_clicks(p: int, job_id: str) -> str:
+    """hash, ordinal → the latest clicks of the message, by which they are judged late (`store_apply.lua`) · 10 minutes
+    after the last of them"""
+    return f"est:{{p{p}}}:job:{job_id}:clicks"
+
+
 def job_timeline(p: int, job_id: str, bucket: int) -> str:
     """string of records of fixed length · what happened to 32 messages, and when · as long as the job"""
     return f"est:{{p{p}}}:job:{job_id}:timeline:{bucket}"

@@ -41,6 +41,7 @@ from shared.net.remembered import Remembered
 from shared.process import logs
 from shared.process.domain_keys import DomainKeys
 from shared.redis.domain_tables import DomainTables, Swap, claim_swap, kin_swap, owned_swap, packed
+from shared.redis.own_links import OwnLinks
 from shared.redis.redis import Client
 from shared.redis.return_paths import OwnReturnPaths
 from shared.words.sending_domain import (
@@ -107,6 +108,7 @@ class SendingDomains:
         self._chance = chance
         self._now_ms: Callable[[], int] = lambda: int(now() * 1000)
         self.returns = OwnReturnPaths(client, self._ours, self._change, self._now_ms)
+        self.links = OwnLinks(self._change)
         #: Also that there is none: what is remembered is a tuple of one.
         self._cache = Remembered[str, tuple[SendingDomain | None]](CACHE_DOMAINS, monotonic)
 

@@ -134,14 +134,24 @@ class Failed(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class Opened(Fact, frozen=True, array_like=True, kw_only=True):
+    """`machine` names what fetched the pixel where that was no person's program, and `reason` says what told it
+    (`services/tracking/machines.py`)."""
+
     topic: ClassVar[str] = "message.opened"
     user_agent: str = ""
     ip: str = ""
     machine: str = ""
+    reason: str = ""
+
+    @property
+    def is_by_person(self) -> bool:
+        """An image proxy fetches what its person has open."""
+        return self.machine in ("", "image_proxy")
 
 
 class Clicked(Fact, frozen=True, array_like=True, kw_only=True):
-    """`position` is the link's place in the source of the HTML, from 0. `machine` names what was no person, or ""."""
+    """`position` is the link's place in the source of the HTML, from 0. `machine` names what was no person, or "", and
+    `reason` says what told it."""
 
     topic: ClassVar[str] = "message.clicked"
     position: int = 0
@@ -149,6 +159,11 @@ class Clicked(Fact, frozen=True, array_like=True, kw_only=True):
     user_agent: str = ""
     ip: str = ""
     machine: str = ""
+    reason: str = ""
+
+    @property
+    def is_by_person(self) -> bool:
+        return not self.machine
 
 
 class Unsubscribed(Fact, frozen=True, array_like=True, kw_only=True):

@@ -137,6 +137,14 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
         "From when on it is erased if nothing comes from it.",
         "2026-01-01T00:00:00.000Z",
     ),
+    ("Opened", "reason"): (
+        "What told the machine: `agent:…`, `network:…`, `purpose:…`; empty for a person.",
+        "",
+    ),
+    ("Clicked", "reason"): (
+        "What told the machine: `agent:…`, `network:…`, `purpose:…` or `trap`; empty for a person.",
+        "",
+    ),
     ("OptedIn", "channel"): ("On which channel: `email`, `sms` or `phone`.", "email"),
     ("OptedIn", "list"): ("Which list they joined with it; empty for none.", "newsletter"),
     ("OptedIn", "purpose"): ("What they agreed to, in the tenant's words.", "offers by e-mail"),

@@ -3,6 +3,7 @@
 `shared.redis.sending_domains` says whose a domain is when.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -18,6 +19,9 @@ INSTALLATION = ""
 #: What the TXT record says before it.
 PROOF_PREFIX = "estafette-verify="
 
+#: What links in mails may begin with: recipients' browsers warn of anything but https.
+LINKS = re.compile(r"https://[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~-]+){0,8}")
+
 Proof = Literal["", "dns", "operator", "taken_back"]
 Standing = Literal["pending", "verified", "by_use", "taken_back"]
 
@@ -26,7 +30,8 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     """`by_use`: taken by using it, not added. `proof` is why it is the tenant's: DNS showed it, an operator said so; ""
     while it is a claim. `token` is what its TXT record shows, `shown` whether DNS did. `dmarc` is what DNS showed of
     its policy. `return_path` is the domain of its mail's return paths, "" for the installation's, and since when (ms);
-    `returns` whether DNS leads mail to it to us, `spf` whether it lets us send."""
+    `returns` whether DNS leads mail to it to us, `spf` whether it lets us send. `links` is what links in its mails
+    begin with, "" for the installation's."""
 
     domain: str
     tenant: str
@@ -41,6 +46,7 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     return_path_since: int = 0
     returns: Check = Check()
     spf: Check = Check()
+    links: str = ""
 
     def __repr__(self) -> str:
         return f"SendingDomain({self.domain}, {self.tenant!r}, {list(self.keys)})"

@@ -52,6 +52,8 @@ MAC_BYTES = 12
 MAX_TENANT_BYTES = 255
 #: The position is two bytes.
 MAX_POSITION = 65535
+#: Of a link that people do not see, and only machines follow.
+TRAP_POSITION = MAX_POSITION
 #: Of a click token, after its first sixteen: what changes from one recipient to the next, but for the tail.
 RECIPIENT_CHARS = 16
 #: One withdrawal in a million is met by chance once in 2.8e8 recipients.

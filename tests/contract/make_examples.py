@@ -125,7 +125,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "Expired": {"full": {**_OF_A_MESSAGE, **_HOST, "attempt": 12, "reply": "421 4.7.0 Try again later"}},
     "Opened": {
-        "full": {**_OF_A_MESSAGE, **_BROWSER, "machine": "image_proxy"},
+        "full": {**_OF_A_MESSAGE, **_BROWSER, "machine": "image_proxy", "reason": "agent:googleimageproxy"},
         "person": {**_OF_A_LINK, **_BROWSER},
     },
     "Clicked": {
@@ -135,6 +135,7 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
             "position": 300,
             "url": "https://exemple.fr/soldes?q=été&page=2#haut",
             "machine": "scanner",
+            "reason": "network:barracuda",
         },
         "person": {**_OF_A_LINK, **_BROWSER, "url": "https://exemple.fr/"},
     },

@@ -1658,3 +1658,24 @@ async def test_a_relay_that_is_refused_by_its_server_is_not_silent_and_one_that_
 
     assert refused_s <= since_s
     assert relay.held.silent_s() == 0
+
+
+@on_one_server
+async def test_links_begin_with_the_host_of_the_domain_that_the_mail_is_from(house: House) -> None:
+    own, other = await house.job(), await house.job(domain="autre.exemple.fr")
+    await house.domains.links.set(TENANT, "exemple.fr", "https://liens.exemple.fr")
+    mails = house.mails()
+
+    made = [
+        await mails.make(events.Ready(tenant=TENANT, job=job, ordinal=0, email="u0@a.test"))
+        for job in (own, other, own)
+    ]
+
+    texts = [unfolded(one) for one in made]
+    assert [text.count("https://liens.exemple.fr/") > 0 for text in texts] == [True, False, True]
+    assert [text.count("https://t.exemple.fr/") > 0 for text in texts] == [False, True, False]
+
+
+def unfolded(made: Made | Unmade) -> str:
+    assert isinstance(made, Made)
+    return made.message.decode().replace("=\r\n", "")

@@ -147,7 +147,7 @@ async def test_the_life_of_some_messages_is_counted(client: Any) -> None:
     assert (found.counts.accepted, found.counts.rejected, found.counts.delivered, found.counts.pending) == (3, 1, 1, 0)
     assert (found.counts.bounced.total, found.counts.bounced.block, found.counts.bounced.late) == (2, 1, 1)
     assert (found.counts.deferred.current, found.counts.deferred.total) == (0, 1)
-    assert (found.counts.opens.unique, found.counts.opens.total, found.counts.opens.machine.total) == (1, 2, 1)
+    assert (found.counts.opens.unique, found.counts.opens.total, found.counts.opens.machine.total) == (2, 3, 1)
     assert (found.counts.clicks.unique, found.counts.clicks.total) == (2, 3)
     assert [(link.positions, link.unique, link.total) for link in found.links] == [([0, 2], 2, 3), ([1], 0, 0)]
     assert [place.unique for place in found.positions] == [1, 0, 2]
@@ -212,8 +212,12 @@ class Model:
         return {
             **{f"state:{byte}": number for byte, number in bytes_of_job.items()},
             **{f"{counter}:total": number for (owner, counter), number in self.totals.items() if owner == job},
-            **{f"{counter}:unique": len(found) for (owner, counter), found in self.uniques.items() if owner == job},
+            **{f"{of}:unique": len(found) for (owner, of), found in self.uniques.items() if owner == job and found},
+            **({"implied_opens:unique": implied} if (implied := self.implied(job)) else {}),
         }
+
+    def implied(self, job: str) -> int:
+        return len(self.uniques[job, "clicks"] - self.uniques[job, "opens"])
 
 
 async def counters_stored(client: Any, job: str) -> dict[str, int]:

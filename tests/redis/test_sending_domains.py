@@ -353,3 +353,31 @@ async def test_what_no_secret_opens_is_named_and_kept(client: redis.Client) -> N
 
     assert (changed, failed) == (1, [f"{key.selector} of {NAME}" for key in lost.keys])
     assert await stranger.get("acme", NAME) == lost
+
+
+# Where its links lead
+
+
+async def test_links_of_a_domain_begin_with_a_host_of_its_own_until_it_is_given_up(client: redis.Client) -> None:
+    domains = store(client)
+    await domains.give("acme", NAME)
+
+    led = await domains.links.set("acme", NAME, "https://links.example.org/")
+    found = await domains.get("acme", NAME)
+    left = await domains.links.set("acme", NAME, "")
+
+    assert led == found
+    assert (led.links, left.links) == ("https://links.example.org", "")
+    with pytest.raises(LookupError):
+        await domains.links.set("other", NAME, "https://links.example.org")
+
+
+@pytest.mark.parametrize(
+    "links", ["http://a.fr", "links.a.fr", "https://", "https://a.fr/?x", "https://a b", "https://a.fr/c/%"]
+)
+async def test_links_begin_with_https_and_a_host_and_nothing_else(client: redis.Client, links: str) -> None:
+    domains = store(client)
+    await domains.give("acme", NAME)
+
+    with pytest.raises(ValueError, match="expected https"):
+        await domains.links.set("acme", NAME, links)

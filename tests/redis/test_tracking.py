@@ -360,3 +360,89 @@ async def test_a_withdrawn_consent_holds_in_a_tracker_that_runs_and_in_one_that_
     await view.load()
     assert not view.is_withdrawn("demo", [mark])
     await redis.close(client)
+
+
+# What nobody signed costs nothing
+
+
+async def commands(url: str) -> int:
+    """How many commands of clients the server has carried out, but for those that ask for it."""
+    client: Any = redis.connect(url)
+    try:
+        found = await client.info("commandstats")
+        return sum(row["calls"] for name, row in found.items() if name not in UNCOUNTED)
+    finally:
+        await redis.close(client)
+
+
+#: What a connection begins with, and what `commands` does itself.
+UNCOUNTED = {"cmdstat_info", "cmdstat_hello", "cmdstat_auth", "cmdstat_client|setinfo", "cmdstat_client|setname",
+             "cmdstat_select", "cmdstat_ping", "cmdstat_quit", "cmdstat_command"}  # fmt: skip
+
+
+async def test_a_token_that_is_forged_foreign_or_cut_short_gets_a_neutral_page_and_asks_redis_nothing(
+    redis_url: str, tmp_path: Path
+) -> None:
+    foreign = TokenKeys(b"f" * 32)
+    signed = {
+        "o": KEYS.open(JOBS[0], 1, "demo", "ana@example.fr"),
+        "c": KEYS.click(JOBS[0], 1, "demo", "ana@example.fr", 0, URL),
+        "u": KEYS.unsubscribe(JOBS[0], 1, "demo", "ana@example.fr"),
+        "p": KEYS.for_job(JOBS[0], "demo").addressed("preferences", 1, "ana@example.fr").decode(),
+        "a": KEYS.for_job(JOBS[0], "demo").addressed("opt_in", 1, "ana@example.fr").decode(),
+    }
+    abroad = {
+        "o": foreign.open(JOBS[0], 1, "demo", "ana@example.fr"),
+        "u": foreign.unsubscribe(JOBS[0], 1, "d", "a@b.fr"),
+    }
+    answers = set()
+
+    async with following_nobody(redis_url, tmp_path) as browser:
+        before = await commands(redis_url)
+        for kind, token in signed.items():
+            flipped = token[:-3] + ("A" if token[-3] != "A" else "B") + token[-2:]
+            of_another_kind = signed["c" if kind != "c" else "u"]
+            for bad in (flipped, token[:-5], token[:20], "x", abroad.get(kind, abroad["o"]), of_another_kind):
+                for method in ("GET", "HEAD", "POST"):
+                    if method == "POST" and kind in "oc":
+                        continue
+                    async with browser.request(method, f"/{kind}/{bad}", allow_redirects=False) as answer:
+                        answers.add((answer.status, await answer.read() if method != "HEAD" else b""))
+        after = await commands(redis_url)
+
+    assert after == before
+    assert {status for status, _ in answers} == {404}
+    assert len({body for _, body in answers if body}) == 1
+    assert await recorded(redis_url) == []
+
+
+@contextlib.asynccontextmanager
+async def following_nobody(url: str, folder: Path) -> AsyncIterator[Client]:
+    """As `serving`, but that nothing runs beside the requests, so that every command is one of theirs."""
+    settings = load({"ESTAFETTE_DATA_DIR": str(folder)}, None)
+    client: Any = redis.connect(url)
+    publisher = Publisher(client, PARTITIONS, lambda: secrets.token_hex(8))
+    tracking = parts.tracking(settings, publisher, KEYS, Recipients(client, PARTITIONS), Untracked(client), "edge")
+    await tracking.start()
+    app = api.application(http.routes(tracking, now_ms), NoKeys(), max_body_bytes=65536)
+    try:
+        async with TestClient(TestServer(app)) as browser:
+            yield browser
+    finally:
+        await tracking.close()
+        await redis.close(client)
+
+
+async def test_head_asks_redis_nothing_either(redis_url: str, tmp_path: Path) -> None:
+    async with following_nobody(redis_url, tmp_path) as browser:
+        before = await commands(redis_url)
+        async with browser.head(click_path(0), allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, URL)
+        after = await commands(redis_url)
+        async with browser.get(click_path(0), allow_redirects=False) as answer:
+            assert answer.status == 302
+        clicked = await commands(redis_url)
+
+    assert after == before
+    assert clicked > after
+    assert len(await recorded(redis_url)) == 1

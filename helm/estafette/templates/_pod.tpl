@@ -80,6 +80,10 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
   value: /etc/estafette/secret/{{ join ",/etc/estafette/secret/" . }}
 {{- end }}
 {{- end }}
+{{- if and $root.Values.networks (has .name (list "tracking" "http")) }}
+- name: ESTAFETTE_TRACKING_NETWORKS_FILE
+  value: /etc/estafette/files/networks.toml
+{{- end }}
 {{- if has "world" .needs }}
 {{- if $root.Values.shaping }}
 - name: ESTAFETTE_RELAY_SHAPING_FILE
@@ -102,6 +106,13 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
 {{- end }}
 {{- end }}
 
+{{/* Whether a process reads one of the operator's files: relays theirs, and who answers recipients theirs. */}}
+{{- define "estafette.files" -}}
+{{- $values := .root.Values -}}
+{{- if and (has "world" .needs) (or $values.shaping $values.egress) }}true{{ end -}}
+{{- if and (has .name (list "tracking" "http")) $values.networks }}true{{ end -}}
+{{- end }}
+
 {{/* What is mounted: a name, its place, and where it comes from. Secrets are for the pod's group alone (0440). */}}
 {{- define "estafette.mounts" -}}
 {{- $root := .root }}{{ $values := .root.Values }}
@@ -120,10 +131,10 @@ mounts:
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - {name: maildir, mountPath: /var/mail/estafette}
 {{- end }}
-{{- if has "world" .needs }}
-{{- if or $values.shaping $values.egress }}
+{{- if include "estafette.files" . }}
   - {name: files, mountPath: /etc/estafette/files, readOnly: true}
 {{- end }}
+{{- if has "world" .needs }}
 {{- if $values.tls.clientSecret }}
   - {name: tls, mountPath: /etc/estafette/tls, readOnly: true}
 {{- end }}
@@ -162,11 +173,11 @@ volumes:
   - name: maildir
     persistentVolumeClaim: {claimName: {{ $values.inbound.maildirClaim }}}
 {{- end }}
-{{- if has "world" .needs }}
-{{- if or $values.shaping $values.egress }}
+{{- if include "estafette.files" . }}
   - name: files
     configMap: {name: {{ include "estafette.fullname" $root }}-files}
 {{- end }}
+{{- if has "world" .needs }}
 {{- if $values.tls.clientSecret }}
   - name: tls
     secret: {secretName: {{ $values.tls.clientSecret }}, defaultMode: 0440}

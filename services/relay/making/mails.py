@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -89,7 +90,8 @@ class Rendering(Protocol):
 class Work:
     """What the mails of a job are made with. `signers` is empty where mails leave unsigned; `good_until` is when (ms)
     they have to be asked for again; `complaints`: one of them makes CFBL-Address valid; `size_bytes` is that of the
-    compiled content; `rate` is the job's own, or empty; `return_domain` is that of the return paths."""
+    compiled content; `rate` is the job's own, or empty; `return_domain` is that of the return paths. Links begin with
+    `links`, and `renderer_of` makes a renderer where they begin with another URL."""
 
     stream: str
     from_domain: str
@@ -100,6 +102,8 @@ class Work:
     signers: Sequence[Signer] = ()
     complaints: bool = False
     good_until: int = 0
+    links: str = ""
+    renderer_of: Callable[[str], Renderer] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,19 +248,13 @@ class Mails:
             if not packed:
                 return Unmade("no_such_job", f"job {job} is not stored", final=True)
             compiled = content.decode(packed)
-            renderer = Renderer(
-                compiled,
-                job=job,
-                tenant=tenant,
-                tokens=self._origin.tokens,
-                verp=self._origin.verp,
-                base_url=self._origin.base_url,
-                bounce_domain=self._origin.bounce_domain,
-                marks_key=self._origin.marks_key,
-                sender_id=self._origin.sender_id,
-                test=stored[jobs.TEST],
-            )
-            return Work(compiled.stream, compiled.from_domain, renderer, len(packed), compiled.rate)
+            origin = self._origin
+            renderer_of = partial(_renderer, compiled, origin=origin, job=job, tenant=tenant, test=stored[jobs.TEST])
+            renderer = renderer_of(origin.base_url)
+            size_bytes, links = len(packed), origin.base_url
+            work = Work(compiled.stream, compiled.from_domain, renderer, size_bytes, compiled.rate, links=links)
+            work.renderer_of = renderer_of
+            return work
 
     async def _sign_with(self, work: Work, tenant: str) -> None:
         """The keys of the From domain, which has to be the tenant's even where nothing is signed. CFBL-Address asks for
@@ -264,6 +262,9 @@ class Mails:
         costs more than the rest of the mail."""
         domain = await self._domains.for_sending(tenant, work.from_domain, any_from_domain=False)
         ours = self._origin.bounce_domain
+        links = domain.links or self._origin.base_url
+        if links != work.links and work.renderer_of is not None:
+            work.renderer, work.links = work.renderer_of(links), links
         work.return_domain = ours if self._returning is None else await self._returning.domain_of(domain)
         if not self._origin.dkim:
             return
@@ -282,3 +283,20 @@ class Mails:
             known = Signer(domain, key.selector, self._domains.private_key(domain, key))
             self._signers.keep(name, known)
         return known
+
+
+def _renderer(
+    compiled: content.CompiledContent, base_url: str, *, origin: Origin, job: str, tenant: str, test: bool
+) -> Renderer:
+    return Renderer(
+        compiled,
+        job=job,
+        tenant=tenant,
+        tokens=origin.tokens,
+        verp=origin.verp,
+        base_url=base_url,
+        bounce_domain=origin.bounce_domain,
+        marks_key=origin.marks_key,
+        sender_id=origin.sender_id,
+        test=test,
+    )

@@ -378,3 +378,19 @@ def test_quotes_are_put_once_and_only_added(source: str) -> None:
 
     assert _FILTERED.sub(r"{{\1}}", guarded).replace('"', "") == source.replace('"', "")
     assert rewrite.guarded(guarded).source.replace("((", "(").count('"') == guarded.count('"')
+
+
+def test_a_link_that_is_a_trap_has_the_position_of_traps_and_its_mark_is_taken_out() -> None:
+    source = (
+        '<a href="http://a.fr/1">x</a><a data-track="Trap" href="http://a.fr/2" style="display:none"></a>'
+        '<a href="http://a.fr/3">y</a>'
+    )
+
+    document = rewrite.read(source, clicks=True)
+
+    assert [(link.position, link.url, link.name) for link in document.links()] == [
+        (0, "http://a.fr/1", ""),
+        (tokens.TRAP_POSITION, "http://a.fr/2", "trap"),
+        (2, "http://a.fr/3", ""),
+    ]
+    assert "data-track" not in "".join(str(piece) for piece in rewrite.pieces(document, opens=False))

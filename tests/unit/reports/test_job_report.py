@@ -218,3 +218,11 @@ def test_the_report_says_what_the_job_asked_for() -> None:
     assert (shown(job())["rate"], shown(job())["at_most_once"]) == (None, False)
     of = job(rate="50000/h", at_most_once="1")
     assert (shown(of)["rate"], shown(of)["at_most_once"]) == ("50000/h", True)
+
+
+def test_a_message_that_was_clicked_without_an_opening_counts_as_opened() -> None:
+    counters = {**COUNTERS, "implied_opens:unique": b"3"}
+
+    opens = shown(job(), counters)["counts"]["opens"]
+
+    assert opens == {"unique": 43, "total": 58, "machine": {"unique": 70, "total": 140}}

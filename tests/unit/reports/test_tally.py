@@ -54,3 +54,18 @@ def test_a_fact_about_no_message_changes_nothing(fact: events.Fact) -> None:
 def test_a_fact_that_would_ruin_the_store_is_impossible(wrong: dict[str, Any]) -> None:
     with pytest.raises(Impossible):
         change(events.Opened(**{**COMMON, **wrong}), "1-0")
+
+
+def test_a_change_has_the_position_of_its_click() -> None:
+    found = [change(fact, "1-0") for fact in (events.Clicked(**COMMON, position=7), events.Opened(**COMMON))]
+
+    assert [one.position for one in found if one is not None] == [7, 0]
+
+
+def test_an_image_proxy_opens_for_its_person_and_clicks_for_nobody() -> None:
+    opened = change(events.Opened(**COMMON, machine="image_proxy"), "1-0")
+    clicked = change(events.Clicked(**COMMON, machine="image_proxy"), "1-0")
+
+    assert opened is not None
+    assert clicked is not None
+    assert (opened.code, clicked.code) == (Code.OPENED, Code.MACHINE_CLICKED)

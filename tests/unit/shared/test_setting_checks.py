@@ -37,6 +37,7 @@ WRONG = {
     "relay.private_networks": ["2"],
     "relay.dkim": ["2"],
     "tracking.base_url": ["ftp://h", "http://h:99999", "http://[::1", "https://h/?a"],
+    "tracking.networks_file": ["a\0b"],
     "bounces.host": ["a b"],
     "bounces.domain": ["", "a b", "a..b", "x@y", "a" * 64, "-\r\n"],
     "bounces.feedback_loops": ["1.2.3", "1.2.3.4/33", "::::", "300.1.1.1", "10.0.0.0/8,fe80::/129", "example.com"],

@@ -1,11 +1,13 @@
 """A recipient's request becomes a fact, and its answer waits for it."""
 
 import asyncio
+from ipaddress import ip_network
 
 import pytest
 from prometheus_client import REGISTRY
 
 from services.tracking import pages
+from services.tracking.networks import Found, Networks
 from services.tracking.tracking import (
     MAX_USER_AGENT_CHARS,
     PIXEL,
@@ -23,7 +25,7 @@ from shared.words.events import (
     Opened,
     Unsubscribed,
 )
-from shared.words.tokens import TokenKeys
+from shared.words.tokens import TRAP_POSITION, TokenKeys
 from tests.fakes.old_tokens import unmarked
 from tests.fakes.recipients import Jobs
 from tests.fakes.untracked import Said
@@ -129,17 +131,45 @@ async def test_a_click_leads_to_exactly_the_signed_url() -> None:
     assert (fact.position, fact.url, fact.machine, fact.sequence) == (2, URL, "", 5_000)
 
 
-async def test_head_leads_on_too_and_is_recorded_as_a_machine() -> None:
+async def test_head_leads_on_too_and_nothing_happened() -> None:
     answer, facts = await answered(click("HEAD", user_agent=FIREFOX))
 
     assert (answer.status, answer.headers["Location"]) == (302, URL)
-    assert [fact.machine for fact in facts if isinstance(fact, Clicked)] == ["head"]
+    assert facts == []
 
 
 async def test_a_machine_is_marked_and_not_dropped() -> None:
     _, facts = await answered(opening(user_agent="Mozilla/5.0"))
 
-    assert [fact.machine for fact in facts if isinstance(fact, Opened)] == ["prefetch"]
+    assert [(fact.machine, fact.reason) for fact in facts if isinstance(fact, Opened)] == [
+        ("prefetch", "agent:mozilla/5.0")
+    ]
+
+
+async def test_a_scanner_is_known_by_its_network() -> None:
+    memory = Memory()
+    ours = Networks([Found("ours", "scanner", (ip_network("203.0.113.0/24"),))])
+    tracking = Tracking(KEYS, memory, "edge", Jobs(), Said(), ours)
+
+    await tracking.answer(click(user_agent=FIREFOX, ip="203.0.113.5"), NOW_MS)
+    await tracking.answer(click(user_agent=FIREFOX, ip="192.0.2.5"), NOW_MS)
+
+    assert [(fact.machine, fact.reason) for fact in memory.facts if isinstance(fact, Clicked)] == [
+        ("scanner", "network:ours"),
+        ("", ""),
+    ]
+
+
+async def test_who_follows_a_trap_is_a_scanner_and_led_on_as_ever() -> None:
+    memory = Memory()
+    token = KEYS.click(JOB, 3, "demo", ANA, TRAP_POSITION, URL)
+
+    answer = await Tracking(KEYS, memory, "edge", Jobs(), Said()).answer(
+        Request(method="GET", kind="click", token=token, user_agent=FIREFOX), NOW_MS
+    )
+
+    assert (answer.status, answer.headers["Location"]) == (302, URL)
+    assert [(fact.machine, fact.reason) for fact in memory.facts if isinstance(fact, Clicked)] == [("scanner", "trap")]
 
 
 async def test_the_unsubscribe_page_is_shown_and_unsubscribes_nobody() -> None:
