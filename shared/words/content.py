@@ -9,7 +9,7 @@ which no text may hold (Unicode 23.7):
     PIXEL                                               where the pixel goes
 
 Variables may hold anything, these too: before it renders, the relay makes the marks of a template ones that nobody can
-know (`services.relay.making.layout.Marks`). A link at one of the `UNTRACKED` has no place among the links that are
+know (`shared.making.layout.Marks`). A link at one of the `UNTRACKED` has no place among the links that are
 counted: its value depends on the recipient, and is looked at because of where it may lead, or what it may load.
 
 Static segments next to a slot end or begin with a soft break, so that slots are filled without looking at columns.
