@@ -1,5 +1,9 @@
 """What can be set of tracking."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from shared.process.settings import AgreedTracking, Positive
 
 
@@ -10,3 +14,5 @@ class Tracking(AgreedTracking, frozen=True, kw_only=True):
     spool_max_bytes: Positive = 1024 * 1024 * 1024
     #: Requests that may wait for their event to be recorded; the next is answered with 503.
     max_waiting: Positive = 10_000
+    #: Processes beside it in which mails with logic are rendered that are looked at in a browser.
+    rendering_processes: Annotated[int, Meta(ge=1, le=64)] = 1
