@@ -84,7 +84,7 @@ async def put(client: Any, packed: bytes) -> None:
 
 
 def viewer(client: Any, **others: Any) -> Viewing:
-    given = {
+    given: dict[str, Any] = {
         "recipients": Recipients(client, P),
         "untracked": Said(),
         "erased": Gone(),
