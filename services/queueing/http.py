@@ -393,6 +393,7 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start) -> New:
         rate=job.compiled.rate,
         at_most_once=request.at_most_once,
         test=request.test,
+        viewable=content.is_viewable(job.compiled),
         request=current_id(),
         trace=current_trace(),
         sender=request.from_[:320],

@@ -137,7 +137,10 @@ class Queueing:
             facts = list(facts_of(intake, waiting, plan, self._now_ms()))
             await self._publisher.publish(facts)
             await self._enqueue(intake, head, waiting, plan, span.context if span is not None else "")
-            slim = recipients.pack_slim(intake.first_ordinal, waiting)
+            if head.viewable:
+                slim = recipients.pack_viewable(intake.first_ordinal, tracked_as(waiting, plan))
+            else:
+                slim = recipients.pack_slim(intake.first_ordinal, waiting)
             await self._store.finish(
                 intake.tenant, intake.job, head.lane, intake.first_ordinal, slim, len(waiting), entry.stream_id
             )
@@ -267,6 +270,14 @@ def cancelled(waiting: Sequence[Waiting], by: Cancel) -> list[Decision]:
     """Nothing of a job that was cancelled is queued."""
     mark = Decision(cancelled=by.by, why=by.why)
     return [mark if one.rejected is None else Decision(rejected=one.rejected) for one in waiting]
+
+
+def tracked_as(waiting: Sequence[Waiting], plan: Sequence[Decision]) -> list[Waiting]:
+    """The recipients as their mails are made: about whom nothing is recorded is decided by now."""
+    return [
+        msgspec.structs.replace(one, untracked=True) if decision.untracked and not one.untracked else one
+        for one, decision in zip(waiting, plan, strict=True)
+    ]
 
 
 Told = events.Accepted | events.Suppressed | events.Rejected | events.Cancelled

@@ -78,13 +78,17 @@ class Head:
     #: The span of that request.
     trace: str = ""
     list: str = ""
+    viewable: bool = False
 
     @property
     def lane(self) -> int:
         return LANES[self.stream]
 
 
-_HEAD = (jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST)
+_HEAD = (
+    jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
+    jobs.VIEWABLE,
+)  # fmt: skip
 
 
 class JobStore:
@@ -264,6 +268,7 @@ class JobStore:
             found[jobs.REQUEST],
             found[jobs.TRACE],
             found[jobs.LIST],
+            found[jobs.VIEWABLE],
         )
 
     async def request_of(self, job: str) -> str:
@@ -296,7 +301,8 @@ class JobStore:
             keys.job(p, job), keys.job_recipients(p, job), keys.job_plan(p, job, first_ordinal), keys.intake(p, lane),
             keys.use(p, tenant), keys.intake_use(p, lane),
         ]  # fmt: skip
-        await _FINISH(self._client, names, [first_ordinal, slim, count, keys.GROUP_QUEUEING, entry, tenant])
+        hour = ids.job_created_ms(job) // HOUR_MS
+        await _FINISH(self._client, names, [first_ordinal, slim, count, keys.GROUP_QUEUEING, entry, tenant, hour])
 
 
 def _intake_head(tenant: str, job: str) -> bytes:

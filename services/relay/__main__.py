@@ -30,7 +30,6 @@ from services.relay.limits.slots import Slots
 from services.relay.limits.tending import tend
 from services.relay.making.mails import Mails, Origin
 from services.relay.making.making import Making
-from services.relay.making.rendering import Rendering
 from services.relay.making.returning import Returning
 from services.relay.message.retry import Retries, parse_schedule
 from services.relay.relay import Relay
@@ -47,6 +46,7 @@ from services.relay.words.outlet import Outlet
 from services.relay.words.reply import ConnectFailed
 from services.settings import read
 from shared.mail.dkim_keys import Vault
+from shared.making.rendering import Rendering
 from shared.net import dns
 from shared.net.inside import is_inside
 from shared.process import logs, master_secret, tracing
@@ -222,7 +222,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         return Courier(secured, gate.passage(site, outlet), partial(open_connection, site), hosts, reports)
 
     signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)
-    engine = program("services.relay.making.rendering")
+    engine = program("shared.making.rendering")
     sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
     returning = Returning(settings.bounces.domain, resolver, clock.now_ms)

@@ -103,14 +103,13 @@ class Mentions:
         """Takes these normalised addresses out of a chunk that is queued; how many of its recipients had one. Nothing,
         if the chunk is not what it was."""
         chunk = recipients.read(member)
-        rows = chunk.recipients()
-        kept = [recipients.ERASED if normalised(row.email) in addresses else row for row in rows]
-        gone = sum(new is not old for new, old in zip(kept, rows, strict=True))
+        places = {at for at, row in enumerate(chunk.recipients()) if normalised(row.email) in addresses}
+        gone = len(places)
         if not gone:
             return 0
         name = keys.job_recipients(ids.job_partition(job, self._partitions), job)
         first = chunk.first_ordinal
-        return gone if await _REPLACE(self._client, [name], [first, member, recipients.pack_slim(first, kept)]) else 0
+        return gone if await _REPLACE(self._client, [name], [first, member, recipients.without(chunk, places)]) else 0
 
 
 def _behind(member: bytes) -> int:

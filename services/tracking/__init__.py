@@ -1,7 +1,8 @@
 """Tracking: the pixel, the links and the pages of a mail's recipients; what they do becomes facts.
 
-Reads:     HTTP from recipients under `/o/`, `/c/`, `/u/`, `/p/`, `/a/`. All it has to know is in the signed token: no
-           look-up. Who withdrew their consent to be tracked: read when it begins, and followed.
+Reads:     HTTP from recipients under `/o/`, `/c/`, `/u/`, `/p/`, `/a/`, `/v/`. All it has to know is in the signed
+           token: no look-up, but to show a mail (`/v/`), which is made again of its job and its recipient. Who withdrew
+           their consent to be tracked: read when it begins, and followed.
 Writes:    events Opened, Clicked, Unsubscribed, OptedIn, PreferencesChanged; while Redis does not answer, the spool in
            `<data.dir>/spool`.
 Owns:      the recipients' pages, the tables of machines and of their networks, the spool.
@@ -13,6 +14,7 @@ Promises:  a click answered is a click recorded. The pixel, the redirect and the
            redirect that we did not sign. What is not a person is marked as such, with the reason, and never dropped.
            HEAD is answered as GET is, and nothing is recorded.
 
+    view_http.py ──→ viewing.py ──→ showing.py  a mail as a page
     http.py ──→ tracking.py ──→ machines.py    who asked: a person or which kind of machine; networks.py from where
                     │      ├──→ pages.py       what recipients read, in their language; consent_pages.py the same
                     │      ╰──→ choosing.py    what they said there

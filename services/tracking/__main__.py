@@ -5,7 +5,7 @@ import secrets
 from aiohttp import web
 
 from services.settings import read
-from services.tracking import http, parts
+from services.tracking import http, parts, view_http
 from services.tracking.network_files import KnownNetworks
 from shared.http import api
 from shared.http.serving import prepared
@@ -16,6 +16,7 @@ from shared.redis import known_secret, redis, start
 from shared.redis.installation import NotOurs
 from shared.redis.recipients import Recipients
 from shared.redis.untracked import Untracked
+from shared.words.erased import ErasureKeys
 from shared.words.tokens import TokenKeys
 
 #: No request of ours has a body beyond a form.
@@ -38,12 +39,18 @@ async def main(life: Lifecycle) -> None:
     await tracking.start()
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
     routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
+    erasure_keys = ErasureKeys(secret.current, secret.previous)
+    viewing, sandbox = parts.viewing(
+        settings, client, keys, recipients, untracked, erasure_keys, secrets.token_bytes(32)
+    )
+    routes += view_http.routes(viewing)
     app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
     runner = await prepared(app, life)
     life.keep_serving()
     async with life.serving(settings.tracking.metrics_port):
         await web.TCPSite(runner, settings.http.host, settings.http.port).start()
         life.spawn(untracked.run(life.stopping), "untracked")
+        life.spawn(sandbox.run(life.stopping), "sandbox")
         life.spawn(_check(life, client, secret), "installation")
         life.ready()
         await life.stopping.wait()

@@ -14,8 +14,36 @@ from services.tracking.networks import NOWHERE, Known
 from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import Recipients, Tokens, Tracking
+from services.tracking.viewing import Viewing
+from shared.making.rendering import Rendering
+from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings
+from shared.redis.erased import Erased
+from shared.redis.recipients import Recipients as StoredRecipients
+from shared.redis.redis import Client
 from shared.redis.untracked import Untracked
+from shared.words.erased import ErasureKeys
+from shared.words.tokens import TokenKeys
+
+
+def viewing(
+    settings: Settings,
+    client: Client,
+    tokens: TokenKeys,
+    recipients: StoredRecipients,
+    untracked: Untracked,
+    erasure_keys: ErasureKeys,
+    marks_key: bytes,
+) -> tuple[Viewing, Sandbox]:
+    """Shows mails; and what has to run beside. `marks_key` is chance of this process."""
+    processes = settings.of(own.Tracking).rendering_processes
+    sandbox = Sandbox(program("shared.making.rendering"), "tracking", processes, at_once=False)
+    erased = Erased(client, settings.redis.partitions, erasure_keys)
+    shows = Viewing(
+        client, settings.redis.partitions, tokens, recipients, untracked, erased, Rendering(sandbox),
+        settings.base_url, marks_key,
+    )  # fmt: skip
+    return shows, sandbox
 
 
 def tracking(

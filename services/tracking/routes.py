@@ -1,8 +1,9 @@
 """The routes of recipients, put together with what records them."""
 
-from services.tracking import http
+from services.tracking import http, view_http
 from services.tracking import parts as tracking_parts
 from services.tracking.network_files import KnownNetworks
+from services.tracking.viewing import beside
 from shared.http.parts import Mounted, Parts
 from shared.redis.untracked import Untracked
 
@@ -14,5 +15,10 @@ def routes(parts: Parts) -> Mounted:
     tracking = tracking_parts.tracking(
         settings, parts.publisher, parts.tokens, parts.recipients, untracked, parts.chance(6).hex(), networks
     )
+    viewing, sandbox = tracking_parts.viewing(
+        settings, parts.client, parts.tokens, parts.recipients, untracked, parts.erasure_keys, parts.chance(32)
+    )
     mounted = http.routes(tracking, parts.now_ms, settings.tracking.forwarded_hops)
-    return Mounted(mounted, start=tracking.start, run=untracked.run, close=tracking.close, reload=networks)
+    mounted += view_http.routes(viewing)
+    run = beside(untracked.run, sandbox.run)
+    return Mounted(mounted, start=tracking.start, run=run, close=tracking.close, reload=networks)

@@ -1,5 +1,9 @@
 """What can be set of tracking."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from shared.process.settings import AgreedTracking, Positive
 
 
@@ -13,3 +17,5 @@ class Tracking(AgreedTracking, frozen=True, kw_only=True):
     #: TOML: networks from which scanners and mail proxies come, laid over those that come with tracking
     #: (`services/tracking/networks.toml`). Read again at SIGHUP.
     networks_file: str = ""
+    #: Processes beside it in which mails with logic are rendered that are looked at in a browser.
+    rendering_processes: Annotated[int, Meta(ge=1, le=64)] = 1

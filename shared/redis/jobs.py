@@ -14,6 +14,8 @@
     rate          text, "" for none      once          queueing, reports (`shared.words.rates`)
     at_most_once  flag                   once          queueing, reports
     test          flag                   once          breakers, reports
+    viewable      flag                   once, if   queueing: a page shows its mails, so what each was made with is kept
+                                         it is
     request_id    text                   once          queueing, reports: the id of the request that made it
     trace         text                   once, if   queueing: the span of that request (`shared.process.tracing`)
                                          traced
@@ -83,6 +85,7 @@ MAX_AGE_MS = _number("max_age_ms")
 RATE = _text("rate")
 AT_MOST_ONCE = _flag("at_most_once")
 TEST = _flag("test")
+VIEWABLE = _flag("viewable")
 REQUEST = _text("request_id")
 TRACE = _text("trace")
 SENDER = _text("from")
@@ -96,7 +99,7 @@ FIELDS: dict[str, Field[Any]] = {
     field.name: field
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
-        AT_MOST_ONCE, TEST, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
+        AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -117,6 +120,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     rate: str
     at_most_once: bool
     test: bool
+    viewable: bool = False
     request: str = ""
     trace: str = ""
     sender: str
@@ -129,9 +133,11 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
 def written(new: New) -> dict[str, Stored]:
     """What the hash has of a job from the beginning; the rest is for scripts to count."""
     traced = (_written(TRACE, new.trace),) if new.trace else ()
+    viewable = (_written(VIEWABLE, True),) if new.viewable else ()
     return dict(
         (
             *traced,
+            *viewable,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),

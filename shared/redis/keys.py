@@ -224,7 +224,8 @@ def open_jobs(p: int) -> str:
 def use(p: int, tenant: str) -> str:
     """hash · what the tenant keeps in this partition, changed by the scripts that keep it: `open_jobs`, `bytes` of open
     jobs' content and of recipients not yet queued, and by hour since 1970 `keys:<hour>` (Idempotency-Keys) and
-    `content:<hour>` (bytes) · for ever; an hour until it is a day old"""
+    `content:<hour>` (bytes; those
+    of recipients whose mails can be shown, too) · for ever; an hour until it is a day old"""
     return f"est:{{p{p}}}:use:{tenant}"
 
 

@@ -6,7 +6,7 @@ alone. Both forms hold the same addresses at the same ordinals, so what was once
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import cast
 from zlib import compress, decompress
 
@@ -33,6 +33,17 @@ class Recipient(msgspec.Struct, frozen=True, array_like=True):
 
 #: In the place of one who was erased: a message keeps its ordinal, and nobody knows any more whose it was.
 ERASED = Recipient("")
+
+
+class Viewed(msgspec.Struct, frozen=True, array_like=True):
+    """A row of a job whose mails can be shown in a browser: a Recipient, and what the mail was made with.
+    `untracked`: nothing is recorded about them."""
+
+    email: str
+    metadata: dict[str, str] | None = None
+    name: str = ""
+    variables: msgspec.Raw = msgspec.Raw(b"\x80")
+    untracked: bool = False
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -76,6 +87,7 @@ _chunk_decoder = msgspec.msgpack.Decoder(Chunk)
 _waiting_decoder = msgspec.msgpack.Decoder(list[Waiting])
 _rows_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _slim_row_decoder = msgspec.msgpack.Decoder(Recipient)
+_viewed_row_decoder = msgspec.msgpack.Decoder(Viewed)
 _waiting_row_decoder = msgspec.msgpack.Decoder(Waiting)
 
 
@@ -89,10 +101,23 @@ def pack_waiting_row(recipient: Waiting) -> bytes:
     return _encoder.encode(recipient)
 
 
-def pack_slim(first_ordinal: int, recipients: Iterable[Waiting | Recipient]) -> bytes:
+def pack_slim(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
     """The member of the sorted set for the same recipients once they are queued."""
     rows = [Recipient(recipient.email, recipient.metadata) for recipient in recipients]
     return _encoder.encode(Chunk(first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
+
+
+def pack_viewable(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
+    """The same, of a job whose mails can be shown in a browser. Who reads Recipients of it reads on over the rest."""
+    rows = [Viewed(one.email, one.metadata, one.name, one.variables, one.untracked) for one in recipients]
+    return _encoder.encode(Chunk(first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
+
+
+def without(chunk: Chunk, places: Collection[int]) -> bytes:
+    """The member for a slim chunk whose recipients at these places are erased; the others' rows stay as they are."""
+    erased = msgspec.Raw(_encoder.encode(ERASED))
+    rows = [erased if at in places else row for at, row in enumerate(chunk.rows())]
+    return _encoder.encode(Chunk(chunk.first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
 
 
 def read(member: bytes) -> Chunk:
@@ -130,6 +155,25 @@ class Recipients:
                 found[ordinal] = _recipient(rows[ordinal - first], slim)
         return found
 
+    async def viewed(self, job: str, ordinal: int) -> Viewed | None:
+        """What the mail of a message was made with, in a job whose mails can be shown; None if it is not kept. Always
+        asked for anew: who was erased is gone. As long as it waits to be queued it is not decided whether anything is
+        recorded about them: then nothing is. Raises RedisAway."""
+        members = await self._client.zrevrangebyscore(self._key(job), ordinal, 0, start=0, num=1)
+        if not members:
+            return None
+        chunk = read(members[0])
+        rows, at = chunk.rows(), ordinal - chunk.first_ordinal
+        if not at < len(rows):
+            return None
+        if chunk.slim:
+            return _viewed_row_decoder.decode(rows[at])
+        waiting = _waiting_row_decoder.decode(rows[at])
+        return Viewed(waiting.email, waiting.metadata, waiting.name, waiting.variables, untracked=True)
+
+    def _key(self, job: str) -> str:
+        return keys.job_recipients(ids.job_partition(job, self._partitions), job)
+
     async def tenant_of(self, job: str) -> str | None:
         """Whose job it is, None if there is no such job. Raises RedisAway."""
         if not ids.is_job_id(job):
@@ -158,8 +202,7 @@ class Recipients:
             if kept_job == job and first <= ordinal < first + len(rows):
                 self._chunks.move_to_end((job, first))
                 return first, slim, rows
-        key = keys.job_recipients(ids.job_partition(job, self._partitions), job)
-        members = await self._client.zrevrangebyscore(key, ordinal, 0, start=0, num=1)
+        members = await self._client.zrevrangebyscore(self._key(job), ordinal, 0, start=0, num=1)
         if not members:
             return 0, False, []
         chunk = read(members[0])

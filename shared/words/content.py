@@ -9,7 +9,7 @@ which no text may hold (Unicode 23.7):
     PIXEL                                               where the pixel goes
 
 Variables may hold anything, these too: before it renders, the relay makes the marks of a template ones that nobody can
-know (`services.relay.making.layout.Marks`). A link at one of the `UNTRACKED` has no place among the links that are
+know (`shared.making.layout.Marks`). A link at one of the `UNTRACKED` has no place among the links that are
 counted: its value depends on the recipient, and is looked at because of where it may lead, or what it may load.
 
 Static segments next to a slot end or begin with a soft break, so that slots are filled without looking at columns.
@@ -35,11 +35,14 @@ UNTRACKED, UNTRACKED_PICTURE, UNTRACKED_REFRESH, UNTRACKED_STYLE = 99_999, 99_99
 
 #: The variable that the relay sets: the address of the recipient's unsubscribe page.
 UNSUBSCRIBE_URL = "unsubscribe_url"
+#: The one whose page shows the mail itself: of its recipients more is kept, so that it can be made again.
+VIEW_URL = "view_url"
 #: All that it sets, the addresses of the recipient's pages, and the kind of token that each ends in.
-PAGES: Mapping[str, Literal["unsubscribe", "preferences", "opt_in"]] = {
+PAGES: Mapping[str, Literal["unsubscribe", "preferences", "opt_in", "view"]] = {
     UNSUBSCRIBE_URL: "unsubscribe",
     "preferences_url": "preferences",
     "opt_in_url": "opt_in",
+    VIEW_URL: "view",
 }
 #: The same as they are where no mail is made yet, and content is tried.
 TRIED_PAGES: Mapping[str, str] = {name: f"https://example.com/{kind[0]}/x" for name, kind in PAGES.items()}
@@ -138,6 +141,11 @@ _decoder = msgspec.msgpack.Decoder(CompiledContent)
 def encode(content: CompiledContent) -> bytes:
     """The msgpack array that is stored once per job."""
     return _encoder.encode(content)
+
+
+def is_viewable(compiled: CompiledContent) -> bool:
+    """Whether its mails lead to a page that shows them."""
+    return any(path.partition(".")[0] == VIEW_URL for path in compiled.uses)
 
 
 def decode(packed: bytes) -> CompiledContent:

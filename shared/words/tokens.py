@@ -1,9 +1,9 @@
 """Tokens: what the links of a mail carry from the relay, which makes them, to tracking, which reads them.
 
     kind (1) · key id (1) · job (12) · ordinal (4) · [O C: mark (6)] · [C c: position (2)] · tenant length (1) · tenant
-    · [C c: destination] [u p a: address, sealed] · HMAC-SHA256 of all before it, its first 12 bytes
+    · [C c: destination] [u p a v: address, sealed] · HMAC-SHA256 of all before it, its first 12 bytes
 
-    O an opening, C a click, u the page to unsubscribe on, p that of preferences, a that of an opt-in
+    O an opening, C a click, u the page to unsubscribe on, p that of preferences, a that of an opt-in, v the mail itself
     o c the first two as they were made before there were marks; still read
 
 in base64url without padding; numbers are big-endian, text is UTF-8. There is one text for one token: whatever does not
@@ -40,7 +40,7 @@ from shared.mail import addresses
 from shared.words import ids
 from shared.words.mac import Mac
 
-Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in"]
+Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in", "view"]
 
 #: No text that is longer is looked at: 8 kB is what servers take as a URL.
 MAX_TOKEN_CHARS = 8192
@@ -63,17 +63,25 @@ _HEAD_BYTES = 14
 #: Of a keystream, in one block.
 _STREAM_BYTES = 64
 #: Where the pages of recipients are, by the kind of token that their addresses end in.
-PAGE_PATHS: Mapping[Literal["unsubscribe", "preferences", "opt_in"], str] = {
+PAGE_PATHS: Mapping[Literal["unsubscribe", "preferences", "opt_in", "view"], str] = {
     "unsubscribe": "u",
     "preferences": "p",
     "opt_in": "a",
+    "view": "v",
 }
-_LETTERS: dict[Kind, bytes] = {"open": b"O", "click": b"C", "unsubscribe": b"u", "preferences": b"p", "opt_in": b"a"}
+_LETTERS: dict[Kind, bytes] = {
+    "open": b"O",
+    "click": b"C",
+    "unsubscribe": b"u",
+    "preferences": b"p",
+    "opt_in": b"a",
+    "view": b"v",
+}
 _UNMARKED: dict[Kind, bytes] = {"open": b"o", "click": b"c"}
 _KINDS: dict[int, Kind] = {letter[0]: kind for kinds in (_LETTERS, _UNMARKED) for kind, letter in kinds.items()}
 _MARKED = b"OC"
 #: Those that have the recipient's address.
-_ADDRESSED: frozenset[Kind] = frozenset(("unsubscribe", "preferences", "opt_in"))
+_ADDRESSED: frozenset[Kind] = frozenset(("unsubscribe", "preferences", "opt_in", "view"))
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _URL_UNSAFE = bytes.maketrans(b"-_", b"+/")
 _TOKEN_TEXT = re.compile(r"[A-Za-z0-9_-]+")
@@ -92,8 +100,8 @@ class InvalidToken(ValueError):
 
 class Token(msgspec.Struct, frozen=True):
     """What a token says. `position` and `destination` are those of a click; 0 and "" for the others. `address` is that
-    of an unsubscription, of preferences and of an opt-in; "" in tokens that were made before it was there. `mark` is
-    that of the recipient of an opening or a click, b"" in tokens that were made before there were any."""
+    of an unsubscription, of preferences, of an opt-in and of a view; "" in tokens that were made before it was there.
+    `mark` is that of the recipient of an opening or a click, b"" in tokens that were made before there were any."""
 
     kind: Kind
     job: str

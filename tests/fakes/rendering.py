@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.relay.making.render import RenderedMail, Renderer, RenderFailed
-from services.relay.making.rendering import Asked
 from shared.mail import templates
+from shared.making.rendering import Asked
 from shared.words import events, variables
 
 
@@ -20,7 +20,7 @@ def texts(asked: Asked) -> Mapping[templates.Name, str]:
 
 
 class RenderingHere:
-    """In place of `services.relay.making.rendering.Rendering`."""
+    """In place of `shared.making.rendering.Rendering`."""
 
     async def texts(self, asked: Asked, tenant: str = "") -> Mapping[templates.Name, str]:
         return texts(asked)

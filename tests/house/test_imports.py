@@ -62,6 +62,7 @@ AIOHTTP = {
     "services/suppression/retention_http.py",
     "services/suppression/consent_http.py",
     "services/tracking/__main__.py",
+    "services/tracking/view_http.py",
 }
 
 #: What makes a module impure: the world, the clock, chance.
@@ -108,6 +109,8 @@ EDGES: dict[str, set[str]] = {
     "services/domains/http.py": {"aiohttp"},
     "services/suppression/consent_http.py": {"aiohttp", "asyncio"},
     "services/tracking/tracking.py": {"asyncio"},
+    "services/tracking/view_http.py": {"aiohttp"},
+    "services/tracking/viewing.py": {"asyncio"},
     "shared/redis/untracked.py": {"asyncio"},
     "services/breakers/store.py": {"asyncio"},
     "services/queueing/queueing.py": {"asyncio"},

@@ -45,7 +45,6 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "keys revoke": ("x",),
     "domains add": ("acme.example", "--tenant", "acme"),
     "domains list": (),
-    "domains returns": ("acme.example", "bounces.acme.example"),
     "domains give": ("acme.example", "--tenant", "acme"),
     "domains take": ("acme.example",),
     "domains check": ("acme.example",),

@@ -50,6 +50,7 @@ WHOLE = new_job(
     rate="50000/h",
     at_most_once=True,
     test=True,
+    viewable=True,
     request="order-4711",
     trace=TRACE,
     list="newsletter",
@@ -93,8 +94,8 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
     assert set(await hash_of(client)) == set(jobs.FIELDS)
 
 
-def test_a_job_whose_request_is_not_traced_carries_no_context() -> None:
-    assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == {"trace"}
+def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:
+    assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == {"trace", "viewable"}
 
 
 async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked: set[str]) -> None:
@@ -107,7 +108,7 @@ async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked:
 
 
 async def test_queueing_reads_what_it_says_of_each_recipient(client: redis.Client, asked: set[str]) -> None:
-    expected = Head("acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter")
+    expected = Head("acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter", True)
     assert await JobStore(client, P, 5).head(JOB) == expected
 
 

@@ -28,7 +28,7 @@ from services.relay.words.tls import (
     TlsFailure,
     TlsPolicy,
 )
-from services.relay.words.wire import END, wire_body
+from shared.mail.wire import END, wire_body
 
 #: Written at a time, so that a slow reader is seen to read: the transport pauses above 64 KiB.
 CHUNK_BYTES = 262_144

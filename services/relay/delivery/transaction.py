@@ -23,7 +23,7 @@ from services.relay.words.reply import (
     Stage,
     make_reply,
 )
-from services.relay.words.wire import END
+from shared.mail.wire import END
 
 _RSET, _MAIL, _RCPT, _DATA, _DOT, _LONE_DOT = range(6)
 _STAGES: tuple[Stage, ...] = ("mail", "mail", "rcpt", "data", "dot", "data")

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from services.relay.making.islands import Island, Piece, cut
-from services.relay.making.layout import Marks
 from shared.mail import templates
 from shared.mail.showing import html_shows, shows
+from shared.making.islands import Island, Piece, cut
+from shared.making.layout import Marks
 from shared.words import variables
 from shared.words.content import (
     CompiledContent,

@@ -1,6 +1,5 @@
 """Makes the mail of one recipient from the compiled content of a job. Pure: the same arguments, the same bytes."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -13,18 +12,17 @@ import msgspec
 
 from services.relay.making import feedback, personal
 from services.relay.making.emptiness import Emptiness, Line
-from services.relay.making.islands import cut
-from services.relay.making.layout import Layout, Marks, Urls
-from services.relay.making.rendering import Asked, Job
-from services.relay.words.wire import is_wire_ready
 from shared.mail import addresses, headers, templates
+from shared.mail.wire import is_wire_ready
+from shared.making.addresses import Addresses
+from shared.making.islands import cut
+from shared.making.layout import Layout, Marks, nonce
+from shared.making.rendering import Asked, Job
 from shared.words import events, variables
-from shared.words.content import PAGES, UNSUBSCRIBE_URL, CompiledContent, Part
-from shared.words.tokens import PAGE_PATHS, TokenKeys
+from shared.words.content import UNSUBSCRIBE_URL, CompiledContent, Part
+from shared.words.tokens import TokenKeys
 from shared.words.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
 
-# No character of it is special in HTML, in quoted-printable or in a header field.
-_BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*")
 _NO_TEXTS: Mapping[templates.Name, str] = MappingProxyType({})
 
 
@@ -86,21 +84,12 @@ class Renderer:
         sender_id: str = "",
         test: bool = False,
     ) -> None:
-        base_url = base_url.rstrip("/")
-        if not _BASE_URL.fullmatch(base_url):
-            raise ValueError(f"not a base URL for links: {base_url!r:.100}")
         self._compiled = compiled
         self._job = job
         self._tokens = tokens.for_job(job, tenant)
         self._verp = verp
         self._bounce_domain = bounce_domain
-        bases = {kind: f"{base_url}/{kind_path}/" for kind, kind_path in PAGE_PATHS.items()}
-        self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", tuple(bases.values()))
-        used = {path.partition(".")[0] for path in compiled.uses}
-        self._needed_pages = [
-            (name, kind, bases[kind]) for name, kind in PAGES.items() if name == UNSUBSCRIBE_URL or name in used
-        ]
-        self._test = test
+        self._addresses = Addresses(base_url, self._tokens, compiled.uses, test=test)
         self._defaults = variables.decoded(compiled.variables)
         self._marks = Marks(nonce(marks_key, job))
         sources = _sources(compiled, self._marks)
@@ -119,7 +108,7 @@ class Renderer:
         """What has to be rendered elsewhere before `render`, because it holds logic; None if nothing does."""
         if self._logic is None:
             return None
-        pages = self._pages(recipient)
+        pages = self._addresses.pages(recipient.ordinal, recipient.email)
         return Asked(self._digest, self._logic, recipient.variables, recipient.email, recipient.name, pages)
 
     def render(
@@ -135,7 +124,7 @@ class Renderer:
         what `asked` was answered, with its `pages`. RenderFailed if it cannot be made with these variables,
         or would have an empty subject, or show nothing."""
         ordinal = recipient.ordinal
-        pages = pages or self._pages(recipient)
+        pages = pages or self._addresses.pages(ordinal, recipient.email)
         try:
             values = variables.merged(
                 self._defaults.copy(), recipient.variables, recipient.email, recipient.name, pages
@@ -193,20 +182,10 @@ class Renderer:
             self._compiled.body,
             tracked=tracked,
             tokens=self._tokens,
-            urls=self._urls,
+            urls=self._addresses.urls,
             marks=self._marks,
             utm=self._compiled.utm,
         )
-
-    def _pages(self, recipient: events.Ready) -> dict[str, str]:
-        """The addresses of the recipient's pages that the mail needs, by the names that templates have for them. Those
-        of a test have nobody's address, and so nothing comes of them; but that who leaves has left."""
-        ordinal, address = recipient.ordinal, recipient.email
-        return {
-            name: base
-            + self._tokens.addressed(kind, ordinal, address if not self._test or kind == "unsubscribe" else "").decode()
-            for name, kind, base in self._needed_pages
-        }
 
     @cached_property
     def _static_subject(self) -> bytes | None:
@@ -218,11 +197,6 @@ class Renderer:
 
 def _subject_value(text: str) -> bytes:
     return headers.unstructured(text, len("Subject")).encode("ascii")
-
-
-def nonce(key: bytes, job: str) -> str:
-    """What stands in a job's marks: 64 bits that nobody has without the key, as digits: no filter changes them."""
-    return str(int.from_bytes(blake2b(job.encode(), digest_size=8, key=key).digest()))
 
 
 def _sources(compiled: CompiledContent, marks: Marks) -> dict[templates.Name, str]:

@@ -16,8 +16,8 @@ import pytest
 from services.queueing.compile import Limits
 from services.queueing.compiling import Compiler
 from services.queueing.jobs import Draft
-from services.relay.making.rendering import Asked, Job, Rendering
 from shared.mail.templates import TemplateFailed
+from shared.making.rendering import Asked, Job, Rendering
 from shared.process.sandbox import (
     ASKED_AT_A_TIME,
     OWNER_DEATHS,
@@ -35,7 +35,7 @@ from shared.words.errors import Problem
 from tests.hostile_templates import BEHIND_A_CONDITION, BUSY, DEEP, generated
 from tests.jobs import draft
 
-COMPILING, RENDERING = program("services.queueing.compiling"), program("services.relay.making.rendering")
+COMPILING, RENDERING = program("services.queueing.compiling"), program("shared.making.rendering")
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:

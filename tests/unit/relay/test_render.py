@@ -22,11 +22,11 @@ from services.relay.making.render import (
     RenderedMail,
     Renderer,
     RenderFailed,
-    nonce,
 )
 from services.relay.signing.dkim import Signer, sign
-from services.relay.words.wire import END, wire_body
 from shared.mail import dkim_keys
+from shared.mail.wire import END, wire_body
+from shared.making.layout import nonce
 from shared.words import content, events, ids
 from shared.words.content import CompiledContent
 from shared.words.tokens import Token, TokenKeys

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.relay.words.wire import END, is_wire_ready, wire_body
+from shared.mail.wire import END, is_wire_ready, wire_body
 
 
 @given(st.lists(st.sampled_from([b"a", b".", b"..", b"\r", b"\n", b"\r\n", b"x y"]), max_size=12).map(b"".join))

@@ -15,14 +15,13 @@ A slot begins on a line of its own, so it is filled without looking at columns.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
 from html import unescape
 from html.entities import html5
 from typing import Any, Literal
 
 import msgspec
 
-from services.relay.making.islands import Island, cut
-from services.relay.words.wire import is_wire_ready
 from shared.mail import hrefs
 from shared.mail.quoted_printable import (
     MAX_LINE_CHARS,
@@ -37,6 +36,8 @@ from shared.mail.templates import (
     escaped,
     printed,
 )
+from shared.mail.wire import is_wire_ready
+from shared.making.islands import Island, cut
 from shared.words import content
 from shared.words.content import (
     Link,
@@ -291,6 +292,11 @@ class Layout:
             ),
             pixel,
         )
+
+
+def nonce(key: bytes, job: str) -> str:
+    """What stands in a job's marks: 64 bits that nobody has without the key, as digits: no filter changes them."""
+    return str(int.from_bytes(blake2b(job.encode(), digest_size=8, key=key).digest()))
 
 
 def _without_scheme(url: str) -> str:

@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
-from services.relay.making.islands import Cut, Island, cut
-from services.relay.making.layout import Marks
 from shared.mail.templates import InvalidTemplate, TemplateFailed, Templates
+from shared.making.islands import Cut, Island, cut
+from shared.making.layout import Marks
 from shared.words.content import (
     LINK_BEGIN,
     LINK_END,

@@ -1,6 +1,6 @@
 """Renders the parts of mails that hold logic, in a sandbox: what a relay asks, what it is answered, and who answers.
 
-The sandbox's process is this module, as `python -m services.relay.making.rendering`. It keeps the compiled templates of
+The sandbox's process is this module, as `python -m shared.making.rendering`. It keeps the compiled templates of
 the jobs used last, so that sources go there once a job. What comes back is text, and nothing else.
 """
 

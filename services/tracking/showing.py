@@ -1,0 +1,136 @@
+"""The page that shows a mail: the body of one recipient, made as the relay makes it, without its pixel. Pure.
+
+The HTML is the mail's own, unchanged but for what the relay changes, too: so its links are those of the mail, and a
+click on them is a click of the mail. A mail of text alone is shown as one. Whatever the HTML holds, nothing of it runs:
+`HEADERS` take that away from the page, and give it nothing of the origin on which the other pages are.
+"""
+
+import re
+from binascii import a2b_qp
+from collections.abc import Mapping
+from functools import cached_property
+from hashlib import blake2b
+from html import escape
+
+import msgspec
+
+from shared.mail import templates
+from shared.making.addresses import Addresses
+from shared.making.islands import cut
+from shared.making.layout import Layout, Marks, nonce
+from shared.making.rendering import Asked, Job
+from shared.redis.recipients import Viewed
+from shared.words import content, variables
+from shared.words.content import CompiledContent, Part, Pixel
+from shared.words.tokens import TokenKeys
+
+#: Pictures, styles and fonts are fetched, as a mail program does; nothing runs, posts, frames or is framed. In the
+#: sandbox the page has an origin of nobody's; its links may be followed, also into a window of their own.
+HEADERS: Mapping[str, str] = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": (
+        "default-src 'none'; img-src http: https: data:; style-src 'unsafe-inline' http: https:;"
+        " font-src http: https: data:; media-src http: https:; form-action 'none'; base-uri 'none';"
+        " frame-ancestors 'none'; sandbox allow-popups allow-popups-to-escape-sandbox"
+        " allow-top-navigation-by-user-activation"
+    ),
+    "Cache-Control": "private, no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow, noarchive",
+}
+
+_URL = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)\]}']")
+_BEFORE_TEXT = (
+    '<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{}</title>\n'
+    "<style>:root{{color-scheme:light dark}}body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;"
+    "padding:0 1rem}}pre{{font:inherit;white-space:pre-wrap;overflow-wrap:anywhere}}</style>\n"
+    "</head>\n<body>\n<main><pre>"
+)
+_AFTER_TEXT = "</pre></main>\n</body>\n</html>\n"
+
+
+class Mail:
+    """The pages of one job's mails. `base_url`, `marks_key` and `test` are what the relay's renderer has; `title` is
+    that of a mail of text alone. ValueError if the content shows nothing."""
+
+    def __init__(
+        self,
+        compiled: CompiledContent,
+        *,
+        job: str,
+        tenant: str,
+        tokens: TokenKeys,
+        base_url: str,
+        marks_key: bytes,
+        title: str = "",
+        test: bool = False,
+    ) -> None:
+        self._part = _shown(compiled)
+        self._title = title
+        self._tokens = tokens.for_job(job, tenant)
+        self._addresses = Addresses(base_url, self._tokens, compiled.uses, test=test)
+        self._defaults = compiled.variables
+        self._marks = Marks(nonce(marks_key, job))
+        self._utm = compiled.utm
+        islands = cut(self._part.template).sources if self._part.template else []
+        self._logic = Job({self._part.kind: self._marks.joined(islands)}, compiled.variables) if islands else None
+        self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
+        #: About how much memory it takes.
+        self.size_bytes = len(msgspec.msgpack.encode(self._part)) + len(bytes(compiled.variables))
+
+    def asked(self, ordinal: int, who: Viewed) -> Asked | None:
+        """What has to be rendered elsewhere before, because it holds logic; None if nothing does."""
+        if self._logic is None:
+            return None
+        pages = self._addresses.pages(ordinal, who.email)
+        return Asked(self._digest, self._logic, who.variables, who.email, who.name, pages)
+
+    def page(self, ordinal: int, who: Viewed, texts: Mapping[templates.Name, str], *, is_tracked: bool) -> bytes:
+        """The page of the recipient; `texts` is what `asked` was answered. templates.TemplateFailed, variables.TooDeep
+        if it cannot be made."""
+        pages = self._addresses.pages(ordinal, who.email)
+        values = variables.of_recipient(self._defaults, who.variables, who.email, who.name, pages)
+        layout = self._tracked if is_tracked else self._untracked
+        shown = a2b_qp(layout.fill(ordinal, who.email, values, texts))
+        return shown if self._part.kind == "html" else _as_page(shown.decode("utf-8", "replace"), self._title)
+
+    @cached_property
+    def _tracked(self) -> Layout:
+        return self._layout(is_tracked=True)
+
+    @cached_property
+    def _untracked(self) -> Layout:
+        return self._layout(is_tracked=False)
+
+    def _layout(self, *, is_tracked: bool) -> Layout:
+        return Layout(
+            [self._part],
+            tracked=is_tracked,
+            tokens=self._tokens,
+            urls=self._addresses.urls,
+            marks=self._marks,
+            utm=self._utm,
+        )
+
+
+def _shown(compiled: CompiledContent) -> Part:
+    """The HTML, else the text, without the pixel: that the mail is read here too would count as another opening."""
+    parts = {one.kind: one for one in compiled.body if isinstance(one, Part)}
+    part = parts.get("html") or parts.get("text")
+    if part is None:
+        raise ValueError("the content shows nothing")
+    segments = [segment for segment in part.segments if not isinstance(segment, Pixel)]
+    return msgspec.structs.replace(part, segments=segments, template=part.template.replace(content.PIXEL, ""))
+
+
+def _as_page(text: str, title: str) -> bytes:
+    """A text with its URLs as links."""
+    found: list[str] = []
+    at = 0
+    for url in _URL.finditer(text):
+        target = escape(url[0])
+        found += (escape(text[at : url.start()]), f'<a href="{target}">{target}</a>')
+        at = url.end()
+    return "".join([_BEFORE_TEXT.format(escape(title)), *found, escape(text[at:]), _AFTER_TEXT]).encode()
