@@ -400,6 +400,7 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start) -> New:
         list=request.list_ or "",
         category=request.category or "",
         tags=tuple(request.tags),
+        language=jobs.language_of(request.html or ""),
     )
 
 

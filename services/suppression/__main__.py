@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from services.settings import read
 from services.suppression import settings as own
+from services.suppression.choices import Choices
 from services.suppression.consent_store import ConsentStore
 from services.suppression.consenting import Consenting
 from services.suppression.counts import Counts, sweep_forever
@@ -18,7 +19,10 @@ from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
 from shared.redis.consents import ConsentRules
+from shared.redis.looks import Looks
+from shared.redis.members import Members
 from shared.redis.recipients import Recipients
+from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
 from shared.redis.untracked import UntrackedList
 
@@ -29,7 +33,9 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     lists, recipients = Lists(client, partitions, now_ms), Recipients(client, partitions)
     consents = ConsentStore(client, partitions, ConsentRules(client, time.monotonic))
-    suppression = Suppression(lists, recipients, now_ms, Consenting(consents, UntrackedList(client)))
+    looks, members = Looks(client, time.monotonic), Members(client, partitions)
+    choices = Choices(lists, SuppressionList(client, partitions, now_ms), members, recipients, looks)
+    suppression = Suppression(lists, recipients, now_ms, Consenting(consents, UntrackedList(client)), choices)
     rules = RuleBook(client, settings.of(own.Suppression).rules, time.monotonic)
     counts = Counts(client, partitions)
     escalating = escalation(client, partitions, lists, rules)

@@ -1,7 +1,9 @@
 """Tracking: the pixel, the links and the pages of a mail's recipients; what they do becomes facts.
 
 Reads:     HTTP from recipients under `/o/`, `/c/`, `/u/`, `/p/`, `/a/`. All it has to know is in the signed token: no
-           look-up. Who withdrew their consent to be tracked: read when it begins, and followed.
+           look-up for an opening or a click. Who withdrew their consent to be tracked: read when it begins, and
+           followed. For pages the tenant's look, the mail and how its recipient stands to the tenant, as far as Redis
+           says so soon.
 Writes:    events Opened, Clicked, Unsubscribed, OptedIn, PreferencesChanged; while Redis does not answer, the spool in
            `<data.dir>/spool`.
 Owns:      the recipients' pages, the table of machines, the spool.
@@ -13,8 +15,9 @@ Promises:  a click answered is a click recorded. The pixel, the redirect and the
            redirect that we did not sign. What is not a person is marked as such and never dropped.
 
     http.py ──→ tracking.py ──→ machines.py    who asked: a person or which kind of machine
-                    │      ├──→ pages.py       what recipients read, in their language; consent_pages.py the same
-                    │      ╰──→ choosing.py    what they said there
+                    │      ├──→ pages.py       what recipients read; consent_pages.py the same; words in *_words.py
+                    │      ├──→ choosing.py    what they said there
+                    │      ╰──→ abouts.py ──→ about.py    what a page says of a mail and its recipient
                     ↓
                 recorder.py ══bus══→ events
                     ╰──→ spool.py ──→ frames.py   files, and the bytes in them

@@ -2,6 +2,7 @@
 
 from services.tracking import http
 from services.tracking import parts as tracking_parts
+from services.tracking.abouts import Abouts
 from shared.http.parts import Mounted, Parts
 from shared.redis.untracked import Untracked
 
@@ -9,8 +10,9 @@ from shared.redis.untracked import Untracked
 def routes(parts: Parts) -> Mounted:
     settings = parts.settings
     untracked = Untracked(parts.client)
+    abouts = Abouts(parts.client, parts.partitions, parts.recipients, parts.now_ms, parts.monotonic)
     tracking = tracking_parts.tracking(
-        settings, parts.publisher, parts.tokens, parts.recipients, untracked, parts.chance(6).hex()
+        settings, parts.publisher, parts.tokens, parts.recipients, untracked, parts.chance(6).hex(), abouts
     )
     mounted = http.routes(tracking, parts.now_ms, settings.tracking.forwarded_hops)
     return Mounted(mounted, start=tracking.start, run=untracked.run, close=tracking.close)

@@ -18,6 +18,7 @@
     trace         text                   once, if   queueing: the span of that request (`shared.process.tracing`)
                                          traced
     from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
+    language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
 means the name of a field (`NAMED`); no other file spells one. Numbers and flags (`1` or `0`) are decimal text, as
@@ -89,6 +90,7 @@ SENDER = _text("from")
 SUBJECT = _text("subject")
 LIST = _text("list")
 CATEGORY = _text("category")
+LANGUAGE = _text("language")
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -96,7 +98,7 @@ FIELDS: dict[str, Field[Any]] = {
     field.name: field
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
-        AT_MOST_ONCE, TEST, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
+        AT_MOST_ONCE, TEST, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -124,14 +126,17 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     list: str
     category: str
     tags: tuple[str, ...]
+    language: str = ""
 
 
 def written(new: New) -> dict[str, Stored]:
     """What the hash has of a job from the beginning; the rest is for scripts to count."""
     traced = (_written(TRACE, new.trace),) if new.trace else ()
+    spoken = (_written(LANGUAGE, new.language),) if new.language else ()
     return dict(
         (
             *traced,
+            *spoken,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),

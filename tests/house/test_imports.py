@@ -60,6 +60,7 @@ AIOHTTP = {
     "services/suppression/escalation_http.py",
     "services/suppression/people_http.py",
     "services/suppression/consent_http.py",
+    "services/suppression/look_http.py",
     "services/tracking/__main__.py",
 }
 
@@ -104,6 +105,8 @@ EDGES: dict[str, set[str]] = {
     "services/queueing/compiling.py": {"secrets"},
     "services/domains/http.py": {"aiohttp"},
     "services/suppression/consent_http.py": {"aiohttp", "asyncio"},
+    "services/suppression/look_http.py": {"aiohttp"},
+    "services/tracking/abouts.py": {"asyncio"},
     "services/tracking/tracking.py": {"asyncio"},
     "shared/redis/untracked.py": {"asyncio"},
     "services/breakers/store.py": {"asyncio"},

@@ -19,7 +19,7 @@ from services.relay.making.rendering import Asked, Job
 from services.relay.words.wire import is_wire_ready
 from shared.mail import addresses, headers, templates
 from shared.words import events, variables
-from shared.words.content import PAGES, UNSUBSCRIBE_URL, CompiledContent, Part
+from shared.words.content import PAGE_QUERIES, PAGES, UNSUBSCRIBE_URL, CompiledContent, Part
 from shared.words.tokens import PAGE_PATHS, TokenKeys
 from shared.words.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
 
@@ -98,7 +98,9 @@ class Renderer:
         self._urls = Urls(f"{base_url}/c/", f"{base_url}/o/", tuple(bases.values()))
         used = {path.partition(".")[0] for path in compiled.uses}
         self._needed_pages = [
-            (name, kind, bases[kind]) for name, kind in PAGES.items() if name == UNSUBSCRIBE_URL or name in used
+            (name, kind, bases[kind], PAGE_QUERIES.get(name, ""))
+            for name, kind in PAGES.items()
+            if name == UNSUBSCRIBE_URL or name in used
         ]
         self._test = test
         self._defaults = variables.decoded(compiled.variables)
@@ -205,7 +207,8 @@ class Renderer:
         return {
             name: base
             + self._tokens.addressed(kind, ordinal, address if not self._test or kind == "unsubscribe" else "").decode()
-            for name, kind, base in self._needed_pages
+            + query
+            for name, kind, base, query in self._needed_pages
         }
 
     @cached_property

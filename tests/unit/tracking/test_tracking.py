@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.tracking import pages
+from services.tracking.about import NOTHING_KNOWN
 from services.tracking.tracking import (
     MAX_USER_AGENT_CHARS,
     PIXEL,
@@ -145,14 +146,14 @@ async def test_a_machine_is_marked_and_not_dropped() -> None:
 async def test_the_unsubscribe_page_is_shown_and_unsubscribes_nobody() -> None:
     answer, facts = await answered(leaving("GET", accept_language="en"))
 
-    assert (answer.status, answer.body) == (200, pages.leave("en"))
+    assert (answer.status, answer.body) == (200, pages.leave(NOTHING_KNOWN, "en").body)
     assert facts == []
 
 
 async def test_the_button_unsubscribes_and_says_so() -> None:
     answer, facts = await answered(leaving("POST", b"by=page", accept_language="de", user_agent=FIREFOX, ip="::1"))
 
-    assert (answer.status, answer.body) == (200, pages.left("de"))
+    assert (answer.status, answer.body) == (200, pages.left(NOTHING_KNOWN, "de").body)
     assert facts == [
         Unsubscribed(
             event_id=events.event_id(JOB, 3, "unsubscribed"),
