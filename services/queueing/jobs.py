@@ -132,7 +132,9 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
 
 
 #: The language that an HTML source says it is in; more of it is not looked through.
-_LANG = re.compile(r"<html\b[^>]{0,500}?\blang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,2})", re.IGNORECASE)
+_LANG = re.compile(
+    r"<html\b(?:[^>]{0,500}?\s)lang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,2})", re.IGNORECASE
+)
 _HEAD_CHARS = 2_000
 
 

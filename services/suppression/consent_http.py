@@ -171,6 +171,7 @@ class ConsentRulesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     gate: Annotated[Gate, says("Of persons, before they get marketing by e-mail.", "required")] = "declared"
     tracking: Annotated[Gate, says("Before openings and clicks are recorded about somebody.", "required")] = "declared"
+    double_opt_in: Annotated[bool, says("Whether POST /v1/optins sends mails that ask to confirm.", True)] = True
 
 
 class Recording(Protocol):
@@ -296,11 +297,13 @@ class _Routes:
 
     async def rules(self, request: web.Request) -> web.StreamResponse:
         _, rules = await self._consents.rules.of(request[api.PRINCIPAL].tenant)
-        return api.json_answer(ConsentRulesBody(rules.gate, rules.tracking))
+        return api.json_answer(ConsentRulesBody(rules.gate, rules.tracking, rules.double_opt_in))
 
     async def put_rules(self, request: web.Request) -> web.StreamResponse:
         wanted = await api.read_json(request, ConsentRulesBody)
-        await self._consents.rules.put(request[api.PRINCIPAL].tenant, Rules(wanted.gate, wanted.tracking))
+        await self._consents.rules.put(
+            request[api.PRINCIPAL].tenant, Rules(wanted.gate, wanted.tracking, wanted.double_opt_in)
+        )
         return api.json_answer(wanted)
 
     def _saying(

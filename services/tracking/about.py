@@ -23,13 +23,15 @@ class Offered(NamedTuple):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """`sender` is who writes, `list` the name of the mail's list; `languages` what is known of the recipient's, best
+    """`sender` is who writes, `list` the name of the mail's list, `purpose` what a double
+    opt-in is for; `languages` what is known of the recipient's, best
     first; `stopped` why they get nothing of it, "" if they do. The rest is for the page of preferences: `answers` by
     channel and of `tracking`, the lists, and at most how many mails (`most`) they want in how many days; 0: any."""
 
     look: Look = NOTHING_CHOSEN
     sender: str = ""
     list: str = ""
+    purpose: str = ""
     address: str = ""
     languages: tuple[str, ...] = ()
     stopped: Reason | str = ""

@@ -62,7 +62,7 @@ class Abouts:
     async def _of(self, token: Token) -> About:
         look, job, found = await asyncio.gather(
             self._looks.of(token.tenant),
-            jobs.read(self._client, self._partitions, token.job, (jobs.SENDER, jobs.LIST, jobs.LANGUAGE)),
+            jobs.read(self._client, self._partitions, token.job, (jobs.SENDER, jobs.LIST, jobs.LANGUAGE, jobs.PURPOSE)),
             self._recipients.find(token.job, [token.ordinal]),
         )
         known = found.get(token.ordinal)
@@ -74,6 +74,7 @@ class Abouts:
             look=look,
             sender=shown_sender(look, job[jobs.SENDER]),
             list=name,
+            purpose=job[jobs.PURPOSE],
             address=address,
             languages=(*said, job[jobs.LANGUAGE], look.language),
         )

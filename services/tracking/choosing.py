@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from services.tracking.about import ASKED, About
+from services.tracking.about import ASKED, NOTHING_KNOWN, About
 from services.tracking.consent_pages import (
     AGREE_FIELD,
     ANY,
@@ -171,7 +171,8 @@ def opted_in(said: Mapping[str, str], token: Token, about: About, where: Where) 
     name = said.get(VARIANT_FIELD, "button")
     by = _BY.get(name, "button")
     text = text_id(name if name in _BY else "button", where.language)
-    return [_opted_in(token, where, "email", by=by, text=text, list_=about.list if name == "confirm" else "")]
+    asked = about if name == "confirm" else NOTHING_KNOWN
+    return [_opted_in(token, where, "email", by=by, text=text, list_=asked.list, purpose=asked.purpose)]
 
 
 def undone(token: Token, where: Where) -> list[Fact]:
@@ -183,11 +184,14 @@ def undone(token: Token, where: Where) -> list[Fact]:
     return [PreferencesChanged(**said, by="page", text=text, user_agent=where.agent, ip=where.ip, undone=True)]
 
 
-def _opted_in(token: Token, where: Where, channel: str, *, by: str, text: str, list_: str = "") -> OptedIn:
+def _opted_in(
+    token: Token, where: Where, channel: str, *, by: str, text: str, list_: str = "", purpose: str = ""
+) -> OptedIn:
     return OptedIn(
         **_about(token, where, "opted in" if channel == "email" else f"opted in {channel}"),
         channel=channel,
         list=list_,
+        purpose=purpose,
         by=by,
         text=text,
         user_agent=where.agent,

@@ -14,6 +14,7 @@ from services.tracking.pages import (
     Page,
     button,
     choice,
+    colon,
     dress,
     facts_of,
     hidden,
@@ -75,10 +76,11 @@ def _lists(about: About, words: Words) -> str:
     return _fieldset(words.lists, shown)
 
 
-def _channels(about: About, words: Words) -> str:
+def _channels(about: About, language: str) -> str:
+    words, behind = WORDS[language], colon(language)
     labels = {"email": words.by_email, "sms": words.by_sms, "phone": words.by_phone}
     return "".join(
-        _fieldset(f"{words.channels} : {labels[channel]}", _yes_or_no(about, channel, words.yes, words.no))
+        _fieldset(f"{words.channels}{behind} {labels[channel]}", _yes_or_no(about, channel, words.yes, words.no))
         for channel in CHANNELS
     )
 
@@ -97,7 +99,7 @@ def preferences(about: About, language: str) -> Page:
         language,
         words.title,
         f"{facts_of(about, language, with_list=False)}<p>{escape(words.text)}</p>\n"
-        f'<form method="post">\n{hidden(LANGUAGE_FIELD, language)}{_lists(about, words)}{_channels(about, words)}'
+        f'<form method="post">\n{hidden(LANGUAGE_FIELD, language)}{_lists(about, words)}{_channels(about, language)}'
         f"{_fieldset(words.often, often)}{_fieldset(words.tracking, tracking)}"
         f"{_fieldset(words.mails, choice('checkbox', LEAVE_FIELD, 'all', words.leave))}"
         f"{button(words.save)}\n</form>\n",

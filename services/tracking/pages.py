@@ -44,7 +44,8 @@ header{margin:0 0 1.5rem;font-weight:600}
 header img{display:block;max-width:100%;max-height:4rem}
 dl{margin:0 0 1.25rem}
 dl div{display:flex;flex-wrap:wrap;gap:0 .5rem}
-dt::after{content:" :"}
+dt::after{content:":"}
+:lang(fr) dt::after{content:"\u00a0:"}
 dd{margin:0;color:var(--ink);min-width:0;overflow-wrap:anywhere}
 footer{margin:1.5rem 0 0;padding:1rem 0 0;border-top:1px solid var(--line)}
 @media (max-width:30rem){button{width:100%}}
@@ -128,7 +129,7 @@ def page(language: str, title: str, content: str, dressed: Dress = _UNDRESSED) -
     """A whole page of ours."""
     style = f"<style>{dressed.style}</style>\n" if dressed.style else ""
     contact = WORDS[language].contact
-    footer = f"<footer>{escape(contact)} : {dressed.contact}</footer>\n" if dressed.contact else ""
+    footer = f"<footer>{escape(contact)}{colon(language)} {dressed.contact}</footer>\n" if dressed.contact else ""
     body = (
         f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -143,6 +144,11 @@ def told(language: str, title: str, text: str, soft: str = "", look: Look = NOTH
     """A page that says how it went."""
     said = f'<p class="soft">{escape(soft)}</p>\n' if soft else ""
     return page(language, title, f'<p role="status">{escape(text)}</p>\n{after}{said}', dress(look))
+
+
+def colon(language: str) -> str:
+    """As it stands behind a word: French has a space before it."""
+    return "\u00a0:" if language == "fr" else ":"
 
 
 def hidden(name: str, value: str) -> str:

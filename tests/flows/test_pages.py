@@ -188,3 +188,56 @@ async def test_a_look_that_cannot_be_read_is_refused(stack: Stack) -> None:
     assert status == 422
     assert [fault["at"] for fault in answer["faults"]] == ["$.logo", "$.accent"]
     assert (await stack.call("GET", "/v1/look"))[1]["name"] == "Chouette"
+
+
+async def test_a_double_opt_in_is_confirmed_by_the_button_of_its_page_alone(stack: Stack) -> None:
+    address = "asks@pages.test"
+    sent = await stack.report(await stack.send("first@pages.test"))
+    body = {"email": address, "from": sent["from"], "list": "letter", "purpose": "offers", "language": "it"}
+
+    first, accepted = await stack.call("POST", "/v1/optins", body)
+    again, repeated = await stack.call("POST", "/v1/optins", body)
+    html = quopri.decodestring(await stack.source(await stack.mail(address))).decode("utf-8", "replace")
+    found = re.search(r"https?://[^\s\"<]*/a/[A-Za-z0-9_-]+\?confirm", html)
+    assert found is not None
+    page = await _page(stack, found[0])  # as a scanner does
+    before, _ = await stack.call("GET", f"/v1/consents/{address}")
+    await _page(stack, found[0], data=_filled(page))
+
+    async def joined() -> bool:
+        return await _state(stack, "letter", address) == "joined"
+
+    await stack.until(joined)
+    _, log = await stack.call("GET", f"/v1/consents/{address}/log")
+    (entry,) = log["entries"]
+    assert (first, again, accepted["id"], before) == (202, 202, repeated["id"], 404)
+    assert len(await stack.mails(address)) == 1
+    assert '<html lang="it">' in page
+    assert (entry["by"], entry["purpose"], entry["text"], entry["joined"], entry["answers"]) == (
+        "double_opt_in",
+        "offers",
+        "estafette-confirm-it-2",
+        ["letter"],
+        {"email": "yes"},
+    )
+
+
+async def test_no_mail_asks_where_the_tenant_wants_none(stack: Stack) -> None:
+    key = await stack.new_key("demo", "admin")
+    body = {"email": "none", "from": "Chouette <news@exemple.test>"}
+    await stack.call("PUT", "/v1/consent-rules", {"double_opt_in": False}, key=key)
+
+    async def off() -> bool:
+        status, answer = await stack.call("POST", "/v1/optins", body)
+        return status == 409 and answer["type"].endswith("double_opt_in_off")
+
+    try:
+        await stack.until(off)
+    finally:
+        await stack.call("PUT", "/v1/consent-rules", {}, key=key)
+
+    async def on() -> str:
+        status, answer = await stack.call("POST", "/v1/optins", body)
+        return str(answer["faults"][0]["at"]) if status == 422 else ""
+
+    assert await stack.until(on) == "$.email"

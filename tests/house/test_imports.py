@@ -61,6 +61,7 @@ AIOHTTP = {
     "services/suppression/people_http.py",
     "services/suppression/consent_http.py",
     "services/suppression/look_http.py",
+    "services/queueing/optins_http.py",
     "services/tracking/__main__.py",
 }
 
@@ -106,6 +107,7 @@ EDGES: dict[str, set[str]] = {
     "services/domains/http.py": {"aiohttp"},
     "services/suppression/consent_http.py": {"aiohttp", "asyncio"},
     "services/suppression/look_http.py": {"aiohttp"},
+    "services/queueing/optins_http.py": {"aiohttp"},
     "services/tracking/abouts.py": {"asyncio"},
     "services/tracking/tracking.py": {"asyncio"},
     "shared/redis/untracked.py": {"asyncio"},

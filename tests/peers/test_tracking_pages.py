@@ -136,7 +136,7 @@ async def test_every_page_fits_a_narrow_telephone_in_every_language(browser: Bro
             await browser.screenshot(shots / f"{name}-{language}.png")
 
             page = "const page = document.documentElement;"
-            assert await browser.run(f"{page} return [page.scrollWidth, page.scrollHeight]") == [320, 640]
+            assert await browser.run(f"{page} return page.scrollWidth") == 320
             assert await browser.run(f"{page} return page.lang") == language
             # 44 CSS pixels are what a thumb hits (WCAG 2.5.5).
             heights = await browser.run("return [...document.querySelectorAll('button')].map(b => b.offsetHeight)")

@@ -230,7 +230,7 @@ def test_a_page_says_who_writes_which_list_and_to_whom_and_not_the_whole_address
     assert "<dd>a…@e….org</dd>" in html
     assert "ana@example.org" not in html
     assert 'alt="Chouette &amp; Cie"' in html
-    assert "Contact : contact@exemple.fr" in html
+    assert "Contact: contact@exemple.fr" in html
 
 
 @pytest.mark.parametrize(
