@@ -4,10 +4,12 @@ Every page is looked at in each language, on a phone and on a desk, in light and
 is kept in `build/pages`, a picture each.
 """
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from zlib import compress, crc32
 
 import msgspec
 import pytest
@@ -23,7 +25,7 @@ from shared.http import api
 from shared.words import ids
 from shared.words.events import Fact, OptedIn, PreferencesChanged, Unsubscribed
 from shared.words.languages import LANGUAGES
-from shared.words.look import Look
+from shared.words.look import Look, faults
 from shared.words.tokens import Kind, Token, TokenKeys
 from tests.fakes.recipients import Jobs
 from tests.fakes.untracked import Said
@@ -35,12 +37,23 @@ SHOTS = ROOT / "build" / "pages"
 NOW_MS = 1_750_000_005_000
 JOB = ids.new_job_id(NOW_MS - 5_000, b"chance", 8)
 KEYS = TokenKeys(b"k" * 32)
-LOGO = (
-    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJg"
-    "gg=="
-)
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return len(content).to_bytes(4, "big") + kind + content + crc32(kind + content).to_bytes(4, "big")
+
+
+def _logo(width: int = 160, height: int = 48) -> str:
+    """A PNG in one colour (RFC 2083)."""
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes((8, 2, 0, 0, 0))
+    rows = (b"\0" + bytes((0xC0, 0x60, 0x80)) * width) * height
+    parts = _chunk(b"IHDR", head) + _chunk(b"IDAT", compress(rows)) + _chunk(b"IEND", b"")
+    return f"data:image/png;base64,{b64encode(bytes.fromhex('89504e470d0a1a0a') + parts).decode()}"
+
+
+LOOK = Look("Chouette", _logo(), "#7a1f3d", "#f2a7bf", "Chouette SA, 1 rue du Bac, Paris", "", (("n", "La lettre"),))
 ABOUT = About(
-    look=Look("Chouette", LOGO, "#7a1f3d", "#f2a7bf", "Chouette SA, 1 rue du Bac, Paris", "", (("n", "La lettre"),)),
+    look=LOOK,
     sender="Chouette",
     list="n",
     address="ana@example.org",
@@ -156,6 +169,7 @@ async def test_axe_finds_nothing_in_any_page_on_any_screen_in_any_colour(
         await browser.run(source)
         for size, (width, height) in SIZES.items():
             await browser.resize(width, height)
+            await browser.resize(width, await browser.run("return document.documentElement.scrollHeight"))  # all of it
             for scheme in SCHEMES:
                 await browser.prefer(scheme)
                 where = f"{name}-{language}-{size}-{scheme}"
@@ -166,6 +180,7 @@ async def test_axe_finds_nothing_in_any_page_on_any_screen_in_any_colour(
 
     assert found == {}
     assert await browser.complaints() == []
+    assert faults(LOOK) == []
 
 
 async def _heading(browser: Browser) -> str:
