@@ -58,7 +58,7 @@ class Words(NamedTuple):
 WORDS: Mapping[str, Words] = {
     "fr": Words(
         title="Vos préférences",
-        text="Choisissez ce que vous acceptez. Ce que vous ne cochez pas reste comme avant.",
+        text="Choisissez ce que vous acceptez. Ce que vous ne changez pas reste comme avant.",
         tracking="Suivi des e-mails",
         tracking_text="Savoir si vous ouvrez nos e-mails et sur quels liens vous cliquez.",
         tracking_yes="J’accepte ce suivi",
@@ -130,7 +130,7 @@ WORDS: Mapping[str, Words] = {
     ),
     "de": Words(
         title="Ihre Einstellungen",
-        text="Wählen Sie, womit Sie einverstanden sind. Was Sie nicht ankreuzen, bleibt, wie es ist.",
+        text="Wählen Sie, womit Sie einverstanden sind. Was Sie nicht ändern, bleibt, wie es ist.",
         tracking="Auswertung von E-Mails",
         tracking_text="Erfassen, ob Sie unsere E-Mails öffnen und welche Links Sie anklicken.",
         tracking_yes="Ich bin damit einverstanden",
@@ -166,7 +166,7 @@ WORDS: Mapping[str, Words] = {
     ),
     "es": Words(
         title="Sus preferencias",
-        text="Elija lo que acepta. Lo que no marque quedará como está.",
+        text="Elija lo que acepta. Lo que no cambie quedará como está.",
         tracking="Seguimiento de los correos",
         tracking_text="Saber si abre nuestros correos y en qué enlaces hace clic.",
         tracking_yes="Acepto este seguimiento",
@@ -202,7 +202,7 @@ WORDS: Mapping[str, Words] = {
     ),
     "it": Words(
         title="Le sue preferenze",
-        text="Scelga che cosa accetta. Ciò che non seleziona resta com’è.",
+        text="Scelga che cosa accetta. Ciò che non cambia resta com’è.",
         tracking="Tracciamento delle e-mail",
         tracking_text="Sapere se apre le nostre e-mail e su quali link fa clic.",
         tracking_yes="Accetto questo tracciamento",
@@ -238,7 +238,7 @@ WORDS: Mapping[str, Words] = {
     ),
     "nl": Words(
         title="Uw voorkeuren",
-        text="Kies waarmee u instemt. Wat u niet aankruist, blijft zoals het is.",
+        text="Kies waarmee u instemt. Wat u niet verandert, blijft zoals het is.",
         tracking="Volgen van e-mails",
         tracking_text="Weten of u onze e-mails opent en op welke links u klikt.",
         tracking_yes="Ik stem hiermee in",
@@ -274,7 +274,7 @@ WORDS: Mapping[str, Words] = {
     ),
     "pt": Words(
         title="As suas preferências",
-        text="Escolha o que aceita. O que não assinalar fica como está.",
+        text="Escolha o que aceita. O que não alterar fica como está.",
         tracking="Acompanhamento dos e-mails",
         tracking_text="Saber se abre os nossos e-mails e em que ligações clica.",
         tracking_yes="Aceito este acompanhamento",

@@ -55,6 +55,8 @@ WHOLE = new_job(
     list="newsletter",
     category="promotion",
     tags=("soldes", "été"),
+    language="fr",
+    purpose="offers",
 )
 
 
@@ -94,7 +96,7 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
 
 
 def test_a_job_whose_request_is_not_traced_carries_no_context() -> None:
-    assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == {"trace"}
+    assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == {"trace", "language", "purpose"}
 
 
 async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked: set[str]) -> None:
