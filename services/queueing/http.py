@@ -1,63 +1,25 @@
 """The routes of jobs: post one whole, or open it, append to it and start it."""
 
 import asyncio
-import zlib
 from collections.abc import Callable, Sequence
-from hashlib import blake2b, sha256
-from typing import Annotated, Any, Literal, Protocol
+from hashlib import sha256
+from typing import Annotated, Literal
 
 import msgspec
 import structlog
 from aiohttp import web
-from prometheus_client import Counter
 
-from services.queueing import jobs, recipients
-from services.queueing.aside import Aside
-from services.queueing.compile import Limits
-from services.queueing.jobs import Draft
+from services.queueing import jobs, taking
 from services.queueing.quotas import Room
-from services.queueing.store import JOB_BYTES, JobStore, Stored
+from services.queueing.store import JobStore
+from services.queueing.taking import JobAccepted, Taking
 from services.queueing.uploads import APPEND_BYTES, Appended, Uploading, rows_of
 from shared.http import api
-from shared.mail.domain_names import InvalidDomain
-from shared.net.requests import current_id, current_trace
-from shared.redis.jobs import New, Start
-from shared.redis.ready import LANES
-from shared.redis.sending_domains import DomainTaken, NotShown
-from shared.words import content, ids
+from shared.words import ids
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 
 MAX_IDEMPOTENCY_KEY_CHARS = 255
-
-JOBS = Counter("estafette_queueing_jobs_total", "Jobs by how their request ended", ["result"])
-
-
-class RejectedRecipient(msgspec.Struct, frozen=True):
-    """A recipient that will not be mailed, and why, in one word."""
-
-    index: Annotated[int, says("The place in `recipients`, from 0.", 3)]
-    email: Annotated[str, says("The address as it was given.", "ana@exemple")]
-    reason: Annotated[str, says("Why, in one word.", "invalid_address")]
-
-
-class NamedMessage(msgspec.Struct, frozen=True):
-    """The id by which a recipient's message is known from now on."""
-
-    id: Annotated[str, says("The id of the message.", "068vjfm5s9m2rc1jqqrg.0")]
-    email: Annotated[str, says("The recipient's address.", "ana@exemple.fr")]
-
-
-class JobAccepted(msgspec.Struct, frozen=True):
-    """The job is stored. `messages` names those of up to 10,000 recipients, in their order. `warnings` name what is
-    hardly meant so, such as a variable that no recipient has; the job is sent all the same."""
-
-    id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
-    state: Annotated[str, says("`queueing`, `scheduled` or `open`.", "queueing")]
-    accepted: Annotated[int, says("How many recipients will be mailed.", 1)]
-    rejected: Annotated[list[RejectedRecipient], says("Who will not be, and why.")]
-    messages: Annotated[list[NamedMessage], says("The messages, in the order of the recipients.")]
-    warnings: Annotated[list[Fault], says("What is hardly meant so.")]
 
 
 class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,36 +57,9 @@ _LINES_EXAMPLE = '{"email": "ana@exemple.fr", "variables": {"prenom": "Ana"}}\n{
 _CSV_EXAMPLE = "email,prenom\nana@exemple.fr,Ana\nbo@exemple.fr,Bo\n"
 
 
-class Tenants(Protocol):
-    async def get(self, name: str) -> Any: ...
-
-
-class SendingDomains(Protocol):
-    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool, most: int | None = None) -> Any: ...
-
-
-class Compiler(Protocol):
-    """`compiling`."""
-
-    async def compile(self, draft: Draft, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]: ...
-
-
-def routes(
-    store: JobStore,
-    tenants: Tenants,
-    domains: SendingDomains,
-    compiler: Compiler,
-    room: Room,
-    *,
-    partitions: int,
-    max_recipients: int,
-    now_ms: Callable[[], int],
-    chance: Callable[[int], bytes],
-    aside: Aside | None = None,
-) -> list[api.Route]:
-    handlers = _Routes(
-        store, tenants, domains, compiler, room, partitions, max_recipients, now_ms, chance, aside or Aside()
-    )
+def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]) -> list[api.Route]:
+    """`taken` takes the jobs."""
+    handlers = _Routes(store, room, taken, now_ms)
     return [
         api.Route(
             "POST",
@@ -191,29 +126,11 @@ def routes(
 
 
 class _Routes:
-    def __init__(
-        self,
-        store: JobStore,
-        tenants: Tenants,
-        domains: SendingDomains,
-        compiler: Compiler,
-        room: Room,
-        partitions: int,
-        max_recipients: int,
-        now_ms: Callable[[], int],
-        chance: Callable[[int], bytes],
-        aside: Aside,
-    ) -> None:
+    def __init__(self, store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]) -> None:
         self._store = store
-        self._tenants = tenants
-        self._domains = domains
-        self._compiler = compiler
         self._room = room
-        self._partitions = partitions
-        self._max_recipients = max_recipients
+        self._taking = taken
         self._now_ms = now_ms
-        self._chance = chance
-        self._aside = aside
         self._log = structlog.get_logger("queueing")
 
     # POST /v1/jobs
@@ -231,50 +148,10 @@ class _Routes:
         if request.content_type not in ("application/json", "application/octet-stream"):
             raise Problem("unsupported_media_type", f"expected application/json, got {request.content_type[:100]}")
         body = await api.read_body(request)
-        now_ms = self._now_ms()
-        size = len(body)
-        draft = await self._aside.do(
-            tenant, size, jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
+        stored, reply = await self._taking.take(
+            request[api.PRINCIPAL], body, open_job=open_job, key_digest=key_digest if key else "", repeated=repeated
         )
-        compiled = await self._compiler.compile(draft, Limits(), tenant)
-        job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
-        await self._check_from(request[api.PRINCIPAL], job.compiled.from_domain)
-        partition = ids.name_partition(key_digest, self._partitions) if key else None
-        start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
-        chunks = await self._aside.do(tenant, size, recipients.chunks, job.waiting)
-        if start == "queueing":
-            wanted[f"intake_chunks:{LANES[job.request.stream]}"] = len(chunks)
-        while True:
-            job_id = ids.new_job_id(now_ms, self._chance(6), self._partitions, partition)
-            reply = await self._aside.do(tenant, size, _reply, job_id, start, job)
-            idempotency = None
-            if key:
-                told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
-                idempotency = (key_digest, *told)
-            new = _new_job(tenant, job, now_ms, start)
-            wanted["stored_bytes"] = JOB_BYTES + len(new.content) + sum(len(chunk) for _, chunk in chunks)
-            async with self._room.taken(tenant, own, {} if repeated else wanted):
-                stored = await self._store.store(job_id, new, chunks, start, job.send_at_ms, idempotency)
-            if stored.word != "taken":
-                break
-        JOBS.labels(stored.word).inc()
-        if stored.word == "stored":
-            self._log.info("job_stored", job=job_id, tenant=tenant, recipients=len(job.waiting), state=start)
-        return _answer(stored, reply)
-
-    async def _check_from(self, principal: api.Principal, domain: str) -> None:
-        tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
-        found = await self._tenants.get(tenant)
-        try:
-            any_from_domain = found is not None and found.any_from_domain
-            await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
-        except InvalidDomain as fault:
-            raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
-        except NotShown as fault:
-            raise Problem("sending_domain_not_shown", str(fault), [Fault("$.from", str(fault))]) from fault
-        except (DomainTaken, LookupError) as fault:
-            what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
-            raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+        return web.Response(body=taking.answered(stored, reply), status=202, content_type="application/json")
 
     # POST /v1/jobs/{job}/recipients
 
@@ -328,7 +205,7 @@ class _Routes:
             case "empty":
                 raise Problem("no_recipients", "the job has no recipients; append some, then start it")
             case "full":
-                raise _full()
+                raise taking.full()
         self._log.info("job_started", job=job, tenant=tenant, state=word)
         return api.json_answer(JobStarted(job, word), 202)
 
@@ -346,71 +223,3 @@ def _job_id(request: web.Request) -> str:
     if not ids.is_job_id(job):
         raise api.unknown_job()
     return job
-
-
-def _full() -> Problem:
-    return Problem("engine_full", "too much waits to be queued; try again", headers={"Retry-After": "5"})
-
-
-def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
-    return JobAccepted(
-        id=job_id,
-        state=state,
-        accepted=len(job.waiting) - len(job.rejected),
-        rejected=[RejectedRecipient(one.index, one.email, one.reason) for one in job.rejected],
-        messages=[
-            NamedMessage(ids.message_id(job_id, ordinal), one.email)
-            for ordinal, one in enumerate(job.waiting)
-            if one.rejected is None
-        ],
-        warnings=job.warnings,
-    )
-
-
-def _reply(job_id: str, start: Start, job: jobs.Job) -> bytes:
-    return msgspec.json.encode(_accepted(job_id, start, job))
-
-
-def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]:
-    """The digest of a request, and its answer as it is kept."""
-    digest = blake2b(body, digest_size=16)
-    digest.update(start.encode())
-    return digest.digest(), zlib.compress(reply, 1)
-
-
-def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start) -> New:
-    request = job.request
-    max_age_ms = jobs.MAX_AGE_MS[request.stream]
-    expires_at_ms = job.expires_at_ms or (0 if start == "open" else (job.send_at_ms or now_ms) + max_age_ms)
-    return New(
-        tenant=tenant,
-        stream=request.stream,
-        content=content.encode(job.compiled),
-        total=len(job.waiting),
-        send_at_ms=job.send_at_ms,
-        expires_at_ms=expires_at_ms,
-        max_age_ms=max_age_ms,
-        rate=job.compiled.rate,
-        at_most_once=request.at_most_once,
-        test=request.test,
-        viewable=content.is_viewable(job.compiled),
-        request=current_id(),
-        trace=current_trace(),
-        sender=request.from_[:320],
-        subject=request.subject[:200],
-        list=request.list_ or "",
-        category=request.category or "",
-        tags=tuple(request.tags),
-    )
-
-
-def _answer(stored: Stored, reply: bytes) -> web.Response:
-    match stored.word:
-        case "reused":
-            detail = "this Idempotency-Key was used with another request in the last 24 hours"
-            raise Problem("idempotency_key_reused", detail)
-        case "full":
-            raise _full()
-        case "repeated":
-            reply = zlib.decompress(stored.answer)
-    return web.Response(body=reply, status=202, content_type="application/json")

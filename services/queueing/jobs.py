@@ -5,6 +5,7 @@ whole job; one whose address is *invalid*, whatever is wrong with it, or stands 
 index, and the others go on. A job in which nobody is left is refused.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -128,6 +129,19 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     ] = None
     at_most_once: Annotated[bool, says("Of bulk: no second attempt where the end of one is unknown.", False)] = False
     test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
+
+
+#: The language that an HTML source says it is in; more of it is not looked through.
+_LANG = re.compile(
+    r"<html\b(?:[^>]{0,500}?\s)lang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,2})", re.IGNORECASE
+)
+_HEAD_CHARS = 2_000
+
+
+def language_of(html: str) -> str:
+    """The tag in `lang` of the document, "" where there is none, or a template's."""
+    found = _LANG.search(html[:_HEAD_CHARS])
+    return found[1] if found else ""
 
 
 def utm_of(track: Track) -> Utm | None:

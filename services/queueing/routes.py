@@ -1,12 +1,15 @@
 """The routes of jobs, put together."""
 
-from services.queueing import compiling, http
+from services.queueing import compiling, http, optins_http
 from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
+from services.queueing.taking import Taking
 from shared.http.parts import Mounted, Parts
 from shared.process.sandbox import Sandbox, program
+from shared.redis.consents import ConsentRules
+from shared.redis.looks import Looks
 from shared.redis.sending_domains import SendingDomains
 
 
@@ -18,16 +21,21 @@ def routes(parts: Parts) -> Mounted:
     sandbox = Sandbox(program("services.queueing.compiling"), "http", processes, most_of_one=most_of_one)
     store = JobStore(parts.client, parts.partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
     aside = Aside()
-    jobs = http.routes(
+    room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic)
+    taking = Taking(
         store,
         parts.tenants,
         SendingDomains(parts.client, parts.vault, ours=settings.own_hosts),
         compiling.Compiler(sandbox, aside=aside),
-        Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic),
+        room,
         partitions=parts.partitions,
         max_recipients=mine.max_recipients,
         now_ms=parts.now_ms,
         chance=parts.chance,
         aside=aside,
     )
-    return Mounted(jobs, max_body_bytes=mine.max_body_bytes, run=sandbox.run)
+    jobs = http.routes(store, room, taking, parts.now_ms)
+    optins = optins_http.routes(
+        taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
+    )
+    return Mounted([*jobs, *optins], max_body_bytes=mine.max_body_bytes, run=sandbox.run)

@@ -7,6 +7,7 @@ from secrets import token_hex
 
 from services.settings import read
 from services.suppression import settings as own
+from services.suppression.choices import Choices
 from services.suppression.consent_store import ConsentStore
 from services.suppression.consenting import Consenting
 from services.suppression.counts import Counts, sweep_forever
@@ -21,7 +22,10 @@ from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
 from shared.redis.consents import ConsentRules
+from shared.redis.looks import Looks
+from shared.redis.members import Members
 from shared.redis.recipients import Recipients
+from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
 from shared.redis.untracked import UntrackedList
 
@@ -33,7 +37,9 @@ async def main(life: Lifecycle) -> None:
     lists, recipients = Lists(client, partitions, now_ms), Recipients(client, partitions)
     consents = ConsentStore(client, partitions, ConsentRules(client, time.monotonic))
     consenting = Consenting(consents, UntrackedList(client), Objections(client, partitions, lists))
-    suppression = Suppression(lists, recipients, now_ms, consenting)
+    looks, members = Looks(client, time.monotonic), Members(client, partitions)
+    choices = Choices(lists, SuppressionList(client, partitions, now_ms), members, recipients, looks)
+    suppression = Suppression(lists, recipients, now_ms, consenting, choices)
     rules = RuleBook(client, settings.of(own.Suppression).rules, time.monotonic)
     counts = Counts(client, partitions)
     noting = Noting(Interactions(client, partitions), recipients)

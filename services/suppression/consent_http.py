@@ -104,6 +104,14 @@ class OptInsSaid(msgspec.Struct, frozen=True, kw_only=True):
     phone: Annotated[ConsentAnswer, says("To be called.")]
 
 
+class Pressure(msgspec.Struct, frozen=True, kw_only=True):
+    """How many mails somebody wants at most, as they chose on their page. It is kept and shown; nothing is held back
+    for it yet."""
+
+    most: Annotated[int, says("At most so many mails.", 3)]
+    days: Annotated[int, says("In so many days.", 7)]
+
+
 class Consent(msgspec.Struct, frozen=True, kw_only=True):
     """What an address agreed to. Times are to the second."""
 
@@ -112,6 +120,7 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     optin: Annotated[OptInsSaid, says("What they agreed to, channel by channel.")]
     tracking: Annotated[ConsentAnswer, says("Whether openings and clicks may be recorded about them.")]
     objected: Annotated[ConsentAnswer, says("Whether they object to prospecting.")]
+    pressure: Annotated[Pressure | None, says("At most how many mails they want; null where they said nothing of it.")]
 
 
 class ConsentEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +139,9 @@ class ConsentEntry(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: Annotated[str, says("With which program.", "Mozilla/5.0 (X11; Linux x86_64)")]
     who: Annotated[str, says("Who noted it, or where.", "form /subscribe")]
     message: Annotated[str | None, says("The message that led there.", "068vjfm5s9m2rc1jqqrg.0")]
+    pressure: Annotated[
+        Pressure | None, says("At most how many mails they want, if they said so; -1 in both: any number again.")
+    ]
 
 
 class ConsentLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,6 +171,7 @@ class ConsentRulesBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     gate: Annotated[Gate, says("Of persons, before they get marketing by e-mail.", "required")] = "declared"
     tracking: Annotated[Gate, says("Before openings and clicks are recorded about somebody.", "required")] = "declared"
+    double_opt_in: Annotated[bool, says("Whether POST /v1/optins sends mails that ask to confirm.", True)] = True
 
 
 class Recording(Protocol):
@@ -284,11 +297,13 @@ class _Routes:
 
     async def rules(self, request: web.Request) -> web.StreamResponse:
         _, rules = await self._consents.rules.of(request[api.PRINCIPAL].tenant)
-        return api.json_answer(ConsentRulesBody(rules.gate, rules.tracking))
+        return api.json_answer(ConsentRulesBody(rules.gate, rules.tracking, rules.double_opt_in))
 
     async def put_rules(self, request: web.Request) -> web.StreamResponse:
         wanted = await api.read_json(request, ConsentRulesBody)
-        await self._consents.rules.put(request[api.PRINCIPAL].tenant, Rules(wanted.gate, wanted.tracking))
+        await self._consents.rules.put(
+            request[api.PRINCIPAL].tenant, Rules(wanted.gate, wanted.tracking, wanted.double_opt_in)
+        )
         return api.json_answer(wanted)
 
     def _saying(
@@ -349,6 +364,7 @@ def shown(address: str, known: Known) -> Consent:
         optin=OptInsSaid(email=said["email"], sms=said["sms"], phone=said["phone"]),
         tracking=said["tracking"],
         objected=said["objected"],
+        pressure=Pressure(most=known.pressure[0], days=known.pressure[1]) if known.pressure[0] else None,
     )
 
 
@@ -384,6 +400,7 @@ def line(entry: Entry) -> ConsentEntry:
         user_agent=entry.user_agent,
         who=entry.who,
         message=entry.message or None,
+        pressure=Pressure(most=entry.most, days=entry.days) if entry.most else None,
     )
 
 

@@ -48,6 +48,8 @@ def of_fact(fact: events.Fact) -> Saying | None:
         ip=fact.ip,
         user_agent=fact.user_agent,
         message=ids.message_id(fact.job, fact.ordinal) if fact.job and fact.ordinal is not None else "",
+        most=fact.most if isinstance(fact, events.PreferencesChanged) else 0,
+        days=fact.days if isinstance(fact, events.PreferencesChanged) else 0,
     )
     change = consent.change(answers, fact.occurred_at // 1000)
     return Saying(fact.tenant, normalised(fact.email), fact.event_id, change, entry)

@@ -1,10 +1,11 @@
-"""The routes of suppression, put together: the lists, rules, lists of recipients, counts of soft bounces, consent,
-people."""
+"""The routes of suppression, put together: the lists, rules, lists of recipients, counts of soft bounces, consent, how
+pages look, people."""
 
 from services.suppression import (
     consent_http,
     escalation_http,
     http,
+    look_http,
     memberships_http,
     operators,
     people_http,
@@ -35,6 +36,7 @@ from services.suppression.store import Lists
 from shared.http.api import Route
 from shared.http.parts import Mounted, Parts
 from shared.redis.consents import Consents
+from shared.redis.looks import Looks
 from shared.redis.members import Members
 from shared.redis.suppression import SuppressionList
 from shared.redis.untracked import UntrackedList
@@ -56,6 +58,7 @@ def routes(parts: Parts) -> Mounted:
             *_rules_and_lists(parts, lists, lookup),
             *_escalation(parts),
             *_consent(parts, lists),
+            *look_http.routes(Looks(parts.client, parts.monotonic)),
             *people_http.routes(people, desk),
             *_retention(parts, retention),
         ],

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.suppression.choices import NAMES as CHOSEN_NAMES
 from services.suppression.reasons import NAMES, listing
 from services.suppression.store import Addition
 from shared.process import logs
@@ -49,22 +50,45 @@ class Consents(Protocol):
         """Those that say something about consent. RedisAway."""
 
 
+class Choices(Protocol):
+    async def apply(self, fact: events.Message) -> None:
+        """What a recipient chose. RedisAway."""
+
+
 class Suppression:
     """Applies facts. `now_ms` is the clock."""
 
     def __init__(
-        self, store: Store, recipients: Recipients, now_ms: Callable[[], int], consents: Consents | None = None
+        self,
+        store: Store,
+        recipients: Recipients,
+        now_ms: Callable[[], int],
+        consents: Consents | None = None,
+        choices: Choices | None = None,
     ) -> None:
         self._store = store
         self._recipients = recipients
         self._now_ms = now_ms
         self._consents = consents
+        self._choices = choices
 
     async def apply(self, _partition: int, entries: Sequence[bus.Entry]) -> None:
         """The call of the consumer of `events`. DeadLetter if one of the entries cannot be understood."""
         if self._consents is not None:
             await self._consents.apply(entries)
-        additions = [addition for entry in entries if entry.name in NAMES and (addition := await self._addition(entry))]
+        waiting: list[Addition] = []
+        for entry in entries:
+            if entry.name in NAMES and (addition := await self._addition(entry)):
+                waiting.append(addition)
+            elif entry.name in CHOSEN_NAMES and self._choices is not None:
+                # In the order in which it was said: who leaves, comes back and leaves again has left.
+                await self._list(waiting)
+                waiting = []
+                await self._choices.apply(entry.message())
+        await self._list(waiting)
+        AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
+
+    async def _list(self, additions: Sequence[Addition]) -> None:
         for addition, entered in zip(additions, await self._store.add(additions), strict=True):
             reason = addition.reason
             APPLIED.labels(reason).inc()
@@ -73,7 +97,6 @@ class Suppression:
             if entered:
                 LISTED.labels(reason).inc()
                 _log.info("listed", **_named(addition), tenant=addition.tenant, reason=reason, scope=addition.scope)
-        AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
 
     async def _addition(self, entry: bus.Entry) -> Addition | None:
         fact = entry.message()

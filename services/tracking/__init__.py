@@ -1,8 +1,9 @@
 """Tracking: the pixel, the links and the pages of a mail's recipients; what they do becomes facts.
 
 Reads:     HTTP from recipients under `/o/`, `/c/`, `/u/`, `/p/`, `/a/`, `/v/`. All it has to know is in the signed
-           token: no look-up, but to show a mail (`/v/`), which is made again of its job and its recipient. Who withdrew
-           their consent to be tracked: read when it begins, and followed.
+           token: no look-up for an opening or a click. Who withdrew their consent to be tracked: read when it begins,
+           and followed. For pages the tenant's look, the mail and how its recipient stands to the tenant, as far as
+           Redis says so soon; to show a mail (`/v/`) its job and its recipient, of which it is made again.
 Writes:    events Opened, Clicked, Unsubscribed, OptedIn, PreferencesChanged; while Redis does not answer, the spool in
            `<data.dir>/spool`.
 Owns:      the recipients' pages, the tables of machines and of their networks, the spool.
@@ -16,8 +17,9 @@ Promises:  a click answered is a click recorded. The pixel, the redirect and the
 
     view_http.py ──→ viewing.py ──→ showing.py  a mail as a page
     http.py ──→ tracking.py ──→ machines.py    who asked: a person or which kind of machine; networks.py from where
-                    │      ├──→ pages.py       what recipients read, in their language; consent_pages.py the same
-                    │      ╰──→ choosing.py    what they said there
+                    │      ├──→ pages.py       what recipients read; consent_pages.py the same; words in *_words.py
+                    │      ├──→ choosing.py    what they said there
+                    │      ╰──→ abouts.py ──→ about.py    what a page says of a mail and its recipient
                     ↓
                 recorder.py ══bus══→ events
                     ╰──→ spool.py ──→ frames.py   files, and the bytes in them

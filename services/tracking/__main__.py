@@ -1,11 +1,13 @@
 """Serves the recipients' side alone, as on Kubernetes; `python -m services.http` mounts it beside the other routes."""
 
 import secrets
+import time
 
 from aiohttp import web
 
 from services.settings import read
 from services.tracking import http, parts, view_http
+from services.tracking.abouts import Abouts
 from services.tracking.network_files import KnownNetworks
 from shared.http import api
 from shared.http.serving import prepared
@@ -35,7 +37,8 @@ async def main(life: Lifecycle) -> None:
     publisher = start.publisher(client, settings)
     keys, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
     untracked = Untracked(client)
-    tracking = parts.tracking(settings, publisher, keys, recipients, untracked, secrets.token_hex(6), networks)
+    abouts = Abouts(client, settings.redis.partitions, recipients, now_ms, time.monotonic)
+    tracking = parts.tracking(settings, publisher, keys, recipients, untracked, secrets.token_hex(6), networks, abouts)
     await tracking.start()
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
     routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)

@@ -1,8 +1,9 @@
 """Puts the parts of tracking together, for whichever process mounts its routes.
 
 networks = KnownNetworks(settings)                      # which SIGHUP reads again: life.also_reload(networks)
+abouts = Abouts(client, partitions, recipients, now_ms, time.monotonic)
 tracking = parts.tracking(settings, publisher, TokenKeys(…), recipients, Untracked(client), secrets.token_hex(6),
-                          networks)
+                          networks, abouts)
 await tracking.start()                                  # before the first request
 routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
 …
@@ -13,7 +14,7 @@ from services.tracking import settings as own
 from services.tracking.networks import NOWHERE, Known
 from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
-from services.tracking.tracking import Recipients, Tokens, Tracking
+from services.tracking.tracking import Abouts, Recipients, Tokens, Tracking
 from services.tracking.viewing import Viewing
 from shared.making.rendering import Rendering
 from shared.process.sandbox import Sandbox, program
@@ -54,6 +55,7 @@ def tracking(
     untracked: Untracked,
     name: str,
     networks: Known = NOWHERE,
+    abouts: Abouts | None = None,
 ) -> Tracking:
     """Not started yet. `name` is a random one of this process: it names its spool files and its batches."""
     mine = settings.of(own.Tracking)
@@ -61,4 +63,4 @@ def tracking(
     recorder = Recorder(
         publisher, spool, untracked, name, spool_after_ms=mine.spool_after_ms, max_waiting=mine.max_waiting
     )
-    return Tracking(tokens, recorder, name, recipients, untracked, networks)
+    return Tracking(tokens, recorder, name, recipients, untracked, networks, abouts)

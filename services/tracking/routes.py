@@ -2,6 +2,7 @@
 
 from services.tracking import http, view_http
 from services.tracking import parts as tracking_parts
+from services.tracking.abouts import Abouts
 from services.tracking.network_files import KnownNetworks
 from services.tracking.viewing import beside
 from shared.http.parts import Mounted, Parts
@@ -12,8 +13,9 @@ def routes(parts: Parts) -> Mounted:
     settings = parts.settings
     untracked = Untracked(parts.client)
     networks = KnownNetworks(settings)
+    abouts = Abouts(parts.client, parts.partitions, parts.recipients, parts.now_ms, parts.monotonic)
     tracking = tracking_parts.tracking(
-        settings, parts.publisher, parts.tokens, parts.recipients, untracked, parts.chance(6).hex(), networks
+        settings, parts.publisher, parts.tokens, parts.recipients, untracked, parts.chance(6).hex(), networks, abouts
     )
     viewing, sandbox = tracking_parts.viewing(
         settings, parts.client, parts.tokens, parts.recipients, untracked, parts.erasure_keys, parts.chance(32)

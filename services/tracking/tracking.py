@@ -30,8 +30,11 @@ import msgspec
 from prometheus_client import Counter
 
 from services.tracking import choosing, consent_pages, pages
+from services.tracking.about import NOTHING_KNOWN, About
+from services.tracking.consent_pages import TRACKING_FIELD
 from services.tracking.machines import verdict
 from services.tracking.networks import NOWHERE, Known
+from services.tracking.pages import Page
 from shared.process import logs
 from shared.redis.recipients import Recipient
 from shared.redis.redis import RedisAway
@@ -126,6 +129,11 @@ class Recipients(Protocol):
         """Those that the job has. RedisAway."""
 
 
+class Abouts(Protocol):
+    async def of(self, token: Token) -> About:
+        """What a page may say of the mail and its recipient, as far as it is soon known. Raises nothing."""
+
+
 class Tokens(Protocol):
     def read(self, text: str) -> Token:
         """InvalidToken, a ValueError, for whatever we did not sign."""
@@ -184,8 +192,10 @@ class Tracking:
         recipients: Recipients,
         untracked: Untracked,
         networks: Known = NOWHERE,
+        abouts: Abouts | None = None,
     ) -> None:
         self._networks = networks
+        self._abouts = abouts
         self._untracked = untracked
         self._tokens = tokens
         self._recorder = recorder
@@ -214,7 +224,7 @@ class Tracking:
         except RedisAway:
             decision = Decision(Answer(503, LATER_HEADERS, pages.later(request.accept_language)))
         else:
-            decision = decide(request, token, self._moment(now_ms))
+            decision = decide(request, token, self._moment(now_ms), await self._about(request, token))
         answer = decision.answer
         if decision.facts and token is not None:
             if await self._is_forgotten(token):
@@ -238,6 +248,13 @@ class Tracking:
         found = await self._recipients.find(token.job, [token.ordinal])
         known = found.get(token.ordinal)
         return None if known is None else msgspec.structs.replace(token, address=known.email)
+
+    async def _about(self, request: Request, token: Token | None) -> About:
+        """What a page says; nothing of anything else, and a mail program that posts waits for nothing."""
+        is_shown = token is not None and token.kind == request.kind and token.kind not in ("open", "click")
+        if not is_shown or token is None or self._abouts is None or _is_one_click(request):
+            return NOTHING_KNOWN
+        return await self._abouts.of(token)
 
     async def _are_recorded(self, facts: Sequence[Fact], token: Token) -> bool:
         """Whether they are durable. Who withdraws their consent to be tracked, or gives it, is known here at once."""
@@ -279,7 +296,7 @@ class Tracking:
         return Moment(now_ms, f"{self._edge}.{self._within_ms}", self._networks)
 
 
-def decide(request: Request, token: Token | None, moment: Moment) -> Decision:
+def decide(request: Request, token: Token | None, moment: Moment, about: About = NOTHING_KNOWN) -> Decision:
     """What the request means. A token of another kind than its path's is as invalid as one that was not signed. HEAD is
     answered as GET is (RFC 9110, 9.3.2), and nothing happened: nobody sees what it answers."""
     deciders = _DECIDERS[request.kind]
@@ -288,11 +305,11 @@ def decide(request: Request, token: Token | None, moment: Moment) -> Decision:
         return Decision(Answer(405, {**pages.HEADERS, "Allow": ", ".join(deciders)}))
     if token is None or token.kind != request.kind:
         return Decision(Answer(404, pages.HEADERS, pages.invalid(request.accept_language)))
-    decision = decider(request, token, moment)
+    decision = decider(request, token, moment, about)
     return Decision(decision.answer) if request.method == "HEAD" else decision
 
 
-def _opened(request: Request, token: Token, moment: Moment) -> Decision:
+def _opened(request: Request, token: Token, moment: Moment, _about: About) -> Decision:
     agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
     now_ms = moment.now_ms
     what = ("opened", now_ms, ip, agent, moment.apart)
@@ -307,7 +324,7 @@ def _opened(request: Request, token: Token, moment: Moment) -> Decision:
     return Decision(_PIXEL, (fact,))
 
 
-def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
+def _clicked(request: Request, token: Token, moment: Moment, _about: About) -> Decision:
     agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
     now_ms = moment.now_ms
     what = ("clicked", token.position, now_ms, ip, agent, moment.apart)
@@ -324,56 +341,76 @@ def _clicked(request: Request, token: Token, moment: Moment) -> Decision:
     return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), (fact,))
 
 
-def _leave_page(request: Request, _token: Token, _moment: Moment) -> Decision:
-    return Decision(Answer(200, pages.HEADERS, pages.leave(request.accept_language)))
+def _shown(page: Page, facts: Sequence[Fact] = ()) -> Decision:
+    return Decision(Answer(200, page.headers, page.body), facts)
 
 
-def _unsubscribed(request: Request, token: Token, moment: Moment) -> Decision:
-    by = unsubscribed_by(request.content_type, request.body)
-    email = token.address or None
+def _leave_page(request: Request, _token: Token, _moment: Moment, about: About) -> Decision:
+    return _shown(pages.leave(about, choosing.language({}, about, request.accept_language)))
+
+
+def _unsubscribed(request: Request, token: Token, moment: Moment, about: About) -> Decision:
+    said = choosing.form(request.body)
+    where = _where(request, moment, about, said)
+    if said.get(pages.UNDO_FIELD) == "yes":
+        return _shown(pages.back(about, where.language), choosing.undone(token, where))
+    one_click = _is_one_click(request)
     fact = Unsubscribed(
-        **events.about_message(token.tenant, token.job, token.ordinal, moment.now_ms, "unsubscribed", email=email),
-        by=by,
-        user_agent=_agent(request),
-        ip=request.ip[:MAX_IP_CHARS],
+        **events.about_message(
+            token.tenant, token.job, token.ordinal, moment.now_ms, "unsubscribed", email=token.address or None
+        ),
+        by="one_click" if one_click else "page",
+        user_agent=where.agent,
+        ip=where.ip,
+        reason=choosing.reason(said),
     )
-    if by == "one_click":
+    if one_click:
         return Decision(Answer(200, PLAIN_HEADERS, pages.left_plain(request.accept_language)), (fact,))
-    return Decision(Answer(200, pages.HEADERS, pages.left(request.accept_language)), (fact,))
+    return _shown(pages.left(about, where.language), (fact,))
 
 
-def _preferences_page(request: Request, _token: Token, _moment: Moment) -> Decision:
-    return Decision(Answer(200, pages.HEADERS, consent_pages.preferences(request.accept_language)))
+def _preferences_page(request: Request, _token: Token, _moment: Moment, about: About) -> Decision:
+    language = choosing.language({}, about, request.accept_language)
+    if choosing.asks(request.query, TRACKING_FIELD):
+        return _shown(consent_pages.tracking(about, language))
+    return _shown(consent_pages.preferences(about, language))
 
 
-def _preferences(request: Request, token: Token, moment: Moment) -> Decision:
+def _preferences(request: Request, token: Token, moment: Moment, about: About) -> Decision:
     said = choosing.form(request.body)
-    if not choosing.chosen(said):
-        return _preferences_page(request, token, moment)
-    facts = choosing.preferences(said, token, *_circumstances(request, moment))
-    return Decision(Answer(200, pages.HEADERS, consent_pages.saved(request.accept_language)), facts)
+    where = _where(request, moment, about, said)
+    choice = choosing.choice(request.body)
+    if not choice.says_anything:
+        return _preferences_page(request, token, moment, about)
+    return _shown(consent_pages.saved(about, where.language), choosing.preferences(choice, token, where))
 
 
-def _opt_in_page(request: Request, _token: Token, _moment: Moment) -> Decision:
-    box = choosing.asks_for_box(request.query)
-    return Decision(Answer(200, pages.HEADERS, consent_pages.opt_in(request.accept_language, box=box)))
+def _opt_in_page(request: Request, _token: Token, _moment: Moment, about: About) -> Decision:
+    language = choosing.language({}, about, request.accept_language)
+    return _shown(consent_pages.opt_in(about, language, choosing.variant(request.query)))
 
 
-def _opted_in(request: Request, token: Token, moment: Moment) -> Decision:
+def _opted_in(request: Request, token: Token, moment: Moment, about: About) -> Decision:
     said = choosing.form(request.body)
+    where = _where(request, moment, about, said)
     if choosing.is_unticked(said):
-        unticked = consent_pages.opt_in(request.accept_language, box=True, is_missing=True)
-        return Decision(Answer(200, pages.HEADERS, unticked))
-    facts = choosing.opted_in(said, token, *_circumstances(request, moment))
-    return Decision(Answer(200, pages.HEADERS, consent_pages.opted_in(request.accept_language)), facts)
+        return _shown(consent_pages.opt_in(about, where.language, "box", is_missing=True))
+    return _shown(consent_pages.opted_in(about, where.language), choosing.opted_in(said, token, about, where))
 
 
-def _circumstances(request: Request, moment: Moment) -> tuple[int, str, str, str, str]:
+def _where(request: Request, moment: Moment, about: About, said: Mapping[str, str]) -> choosing.Where:
     """When, and what proves it: the language in which it was asked, by what and from where it was answered."""
-    return moment.now_ms, moment.apart, request.accept_language, _agent(request), request.ip[:MAX_IP_CHARS]
+    language = choosing.language(said, about, request.accept_language)
+    return choosing.Where(moment.now_ms, moment.apart, language, _agent(request), request.ip[:MAX_IP_CHARS])
 
 
-_DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment], Decision]]] = {
+def _is_one_click(request: Request) -> bool:
+    return request.kind == "unsubscribe" and (
+        request.method == "POST" and unsubscribed_by(request.content_type, request.body) == "one_click"
+    )
+
+
+_DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment, About], Decision]]] = {
     "open": {"GET": _opened, "HEAD": _opened},
     "click": {"GET": _clicked, "HEAD": _clicked},
     "unsubscribe": {"GET": _leave_page, "HEAD": _leave_page, "POST": _unsubscribed},

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from shared.making.layout import Urls
-from shared.words.content import PAGES, UNSUBSCRIBE_URL
+from shared.words.content import PAGE_QUERIES, PAGES, UNSUBSCRIBE_URL
 from shared.words.tokens import PAGE_PATHS, JobTokens
 
 # No character of it is special in HTML, in quoted-printable or in a header field.
@@ -25,7 +25,9 @@ class Addresses:
         self.urls = Urls(f"{base_url}/c/", f"{base_url}/o/", tuple(bases.values()))
         used = {path.partition(".")[0] for path in uses}
         self._needed = [
-            (name, kind, bases[kind]) for name, kind in PAGES.items() if name == UNSUBSCRIBE_URL or name in used
+            (name, kind, bases[kind], PAGE_QUERIES.get(name, ""))
+            for name, kind in PAGES.items()
+            if name == UNSUBSCRIBE_URL or name in used
         ]
 
     def pages(self, ordinal: int, address: str) -> dict[str, str]:
@@ -34,5 +36,6 @@ class Addresses:
         return {
             name: base
             + self._tokens.addressed(kind, ordinal, address if not self._test or kind == "unsubscribe" else "").decode()
-            for name, kind, base in self._needed
+            + query
+            for name, kind, base, query in self._needed
         }

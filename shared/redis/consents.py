@@ -28,7 +28,7 @@ TENANTS_KEPT = 10_000
 class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """One line of the proof. `answers` by topic; `joined` and `left` are lists. `text` names the text under which it
     was said, `digest` is the SHA-256 of its words in hex; `who` is in the words of whoever told us; `message` the mail
-    that led there."""
+    that led there. At most `most` mails in `days`, -1: any number, 0: not said."""
 
     at_ms: int
     event_id: str
@@ -43,6 +43,8 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     user_agent: str = ""
     who: str = ""
     message: str = ""
+    most: int = 0
+    days: int = 0
 
 
 class Known(NamedTuple):
@@ -50,6 +52,12 @@ class Known(NamedTuple):
 
     state: State
     log: list[Entry]
+
+    @property
+    def pressure(self) -> tuple[int, int]:
+        """At most how many mails they want in how many days, as they said last; 0 for any number."""
+        said = max((one for one in self.log if one.most), key=lambda one: one.at_ms, default=None)
+        return (said.most, said.days) if said is not None and said.most > 0 else (0, 0)
 
 
 _KNOWN = Script.of(__file__, "consents_known", begins=addressed.LUA)

@@ -20,6 +20,8 @@
     trace         text                   once, if   queueing: the span of that request (`shared.process.tracing`)
                                          traced
     from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
+    language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
+    purpose: text, of a job that asks for a double opt-in, what for; read by its page.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
 means the name of a field (`NAMED`); no other file spells one. Numbers and flags (`1` or `0`) are decimal text, as
@@ -92,6 +94,8 @@ SENDER = _text("from")
 SUBJECT = _text("subject")
 LIST = _text("list")
 CATEGORY = _text("category")
+LANGUAGE = _text("language")
+PURPOSE = _text("purpose")
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -99,7 +103,7 @@ FIELDS: dict[str, Field[Any]] = {
     field.name: field
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
-        AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS,
+        AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -128,16 +132,22 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     list: str
     category: str
     tags: tuple[str, ...]
+    language: str = ""
+    purpose: str = ""
 
 
 def written(new: New) -> dict[str, Stored]:
     """What the hash has of a job from the beginning; the rest is for scripts to count."""
     traced = (_written(TRACE, new.trace),) if new.trace else ()
     viewable = (_written(VIEWABLE, True),) if new.viewable else ()
+    spoken = (_written(LANGUAGE, new.language),) if new.language else ()
+    meant = (_written(PURPOSE, new.purpose),) if new.purpose else ()
     return dict(
         (
             *traced,
             *viewable,
+            *spoken,
+            *meant,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),

@@ -664,6 +664,12 @@ def consent_rules() -> str:
     return "est:{meta}:consent_rules"
 
 
+def looks() -> str:
+    """hash, tenant → how its pages look to recipients (msgpack, `shared.words.look.Look`) · until the tenant takes it
+    back"""
+    return "est:{meta}:looks"
+
+
 def untracked() -> str:
     """hash, mark and tenant → when (ms) they withdrew their consent to be tracked, or, negative, gave it again
     (`shared.redis.untracked`) · for ever: their mails stay"""

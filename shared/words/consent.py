@@ -103,10 +103,12 @@ def merged(old: State, new: State) -> State:
 
 class Rules(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     """What a tenant decided. `gate`: on marketing, `declared` keeps away whoever is known not to have agreed,
-    `required` every person who is not known to have agreed. `tracking`: the same of openings and clicks."""
+    `required` every person who is not known to have agreed. `tracking`: the same of openings and clicks.
+    `double_opt_in`: whether mails are sent that ask for the second step of one."""
 
     gate: Gate = "declared"
     tracking: Gate = "declared"
+    double_opt_in: bool = True
 
 
 class Declared(NamedTuple):

@@ -43,7 +43,10 @@ PAGES: Mapping[str, Literal["unsubscribe", "preferences", "opt_in", "view"]] = {
     "preferences_url": "preferences",
     "opt_in_url": "opt_in",
     VIEW_URL: "view",
+    "tracking_url": "preferences",
 }
+#: What stands behind the token, where a variable leads to a variant of a page.
+PAGE_QUERIES: Mapping[str, str] = {"tracking_url": "?tracking"}
 #: The same as they are where no mail is made yet, and content is tried.
 TRIED_PAGES: Mapping[str, str] = {name: f"https://example.com/{kind[0]}/x" for name, kind in PAGES.items()}
 

@@ -168,7 +168,8 @@ class Clicked(Fact, frozen=True, array_like=True, kw_only=True):
 
 class Unsubscribed(Fact, frozen=True, array_like=True, kw_only=True):
     """`by` is `one_click` (RFC 8058), `page` or `mail`. `scope` is what was left: `list` (`list` is its name),
-    `marketing` or `all`; "" where nothing else was said than to leave: the job's list if it has one, else marketing."""
+    `marketing` or `all`; "" where nothing else was said than to leave: the job's list if it has one, else marketing.
+    `reason` is why, in one word, where they said so: `too_many`, `not_relevant`, `never_asked` or `other`."""
 
     topic: ClassVar[str] = "message.unsubscribed"
     by: str = ""
@@ -176,6 +177,7 @@ class Unsubscribed(Fact, frozen=True, array_like=True, kw_only=True):
     ip: str = ""
     scope: str = ""
     list: str = ""
+    reason: str = ""
 
 
 class Complained(Fact, frozen=True, array_like=True, kw_only=True):
@@ -239,7 +241,9 @@ class PreferencesChanged(Fact, frozen=True, array_like=True, kw_only=True):
     """What else the recipient said of what they want: lists that they `joined` and `left`, channels that they opted
     out of (`opted_out`), each a line; `tracking` and `objected` (to prospecting) are `yes`, `no`, `unknown` or "" where
     nothing was said of it. `by` and `text` as of OptedIn. `marks`: by which trackers know the recipient, in hex with
-    blanks between, where `tracking` was said (`shared.words.tokens`)."""
+    blanks between, where `tracking` was said (`shared.words.tokens`). `undone`: they take back that they left by this
+    message. `most` mails in `days` is what they want at most; -1 in both where they want any number again, 0 where
+    nothing was said of it."""
 
     topic: ClassVar[str] = "address.preferences_changed"
     joined: str = ""
@@ -252,6 +256,9 @@ class PreferencesChanged(Fact, frozen=True, array_like=True, kw_only=True):
     user_agent: str = ""
     ip: str = ""
     marks: str = ""
+    undone: bool = False
+    most: int = 0
+    days: int = 0
 
 
 class Stopped(Fact, frozen=True, array_like=True, kw_only=True):

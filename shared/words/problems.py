@@ -145,6 +145,9 @@ PROBLEMS: dict[str, Kind] = {
     "kept_off_list": Kind(
         409, "Kept off list", "The suppression list has an entry of that list which the recipient did not make."
     ),
+    "double_opt_in_off": Kind(
+        409, "Double opt-in off", "The tenant decided so (PUT /v1/consent-rules): note what people say as a consent."
+    ),
     "not_moved": Kind(409, "Not moved", "Its mail leaves by the usual pool."),
     "suppression_protected": Kind(
         409, "Suppression protected", "Only an operator takes it off, or who objects takes that back."

@@ -126,6 +126,10 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
         "What was left: `list`, `marketing` or `all`; empty: the list of the job if it has one, else marketing.",
         "list",
     ),
+    ("Unsubscribed", "reason"): (
+        "Why, where they said so: `too_many`, `not_relevant`, `never_asked` or `other`.",
+        "too_many",
+    ),
     ("Suppressed", "scope"): ("What is stopped: `all`, `marketing` or `list:<name>`; empty of a message.", "marketing"),
     ("AutoReplied", "kind"): ("`vacation`, `challenge`, `read_receipt` or `other`.", "vacation"),
     ("Reactivated", "reason"): ("On whose word.", "api"),
@@ -167,6 +171,12 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
         "By which trackers know the recipient, where tracking was said: keyed digests.",
         "5f0c2a9be417",
     ),
+    ("PreferencesChanged", "undone"): ("Whether they take back that they left by this message.", False),
+    ("PreferencesChanged", "most"): (
+        "At most how many mails they want in `days`; -1: any number again, 0: nothing was said of it.",
+        3,
+    ),
+    ("PreferencesChanged", "days"): ("In how many days; -1 and 0 as of `most`.", 7),
     ("Stopped", "reason"): (
         "`invalid_rate`, `complaint_rate`, `render_failed`, `paused` or `suspended`.",
         "complaint_rate",

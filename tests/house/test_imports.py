@@ -61,6 +61,8 @@ AIOHTTP = {
     "services/suppression/people_http.py",
     "services/suppression/retention_http.py",
     "services/suppression/consent_http.py",
+    "services/suppression/look_http.py",
+    "services/queueing/optins_http.py",
     "services/tracking/__main__.py",
     "services/tracking/view_http.py",
 }
@@ -108,6 +110,9 @@ EDGES: dict[str, set[str]] = {
     "services/queueing/compiling.py": {"secrets"},
     "services/domains/http.py": {"aiohttp"},
     "services/suppression/consent_http.py": {"aiohttp", "asyncio"},
+    "services/suppression/look_http.py": {"aiohttp"},
+    "services/queueing/optins_http.py": {"aiohttp"},
+    "services/tracking/abouts.py": {"asyncio"},
     "services/tracking/tracking.py": {"asyncio"},
     "services/tracking/view_http.py": {"aiohttp"},
     "services/tracking/viewing.py": {"asyncio"},

@@ -91,6 +91,11 @@ class Browser:
         await self._devtools("Network.enable", {})
         await self._devtools("Network.setExtraHTTPHeaders", {"headers": {"Accept-Language": accept_language}})
 
+    async def scripts(self, *, run: bool) -> None:
+        """Whether pages may run scripts, as somebody decides who turns JavaScript off. `run` of ours works all the
+        same."""
+        await self._devtools("Emulation.setScriptExecutionDisabled", {"value": not run})
+
     async def screenshot(self, file: Path) -> None:
         await asyncio.to_thread(file.write_bytes, b64decode(await self._ask("GET", "/screenshot")))
 

@@ -56,6 +56,8 @@ WHOLE = new_job(
     list="newsletter",
     category="promotion",
     tags=("soldes", "été"),
+    language="fr",
+    purpose="offers",
 )
 
 
@@ -95,7 +97,8 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
 
 
 def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:
-    assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == {"trace", "viewable"}
+    of_some = {"trace", "viewable", "language", "purpose"}
+    assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == of_some
 
 
 async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked: set[str]) -> None:

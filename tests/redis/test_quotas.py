@@ -14,10 +14,12 @@ from aiohttp import test_utils
 
 from services.domains import http as domains
 from services.queueing import http as queueing
+from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
 from services.queueing.quotas import REFUSED_S, Room
 from services.queueing.store import DAY_MS, JobStore
+from services.queueing.taking import Taking
 from shared.http import api
 from shared.mail import dkim_keys
 from shared.mail.dkim_keys import Vault
@@ -109,14 +111,20 @@ class Front:
         routes = [
             *queueing.routes(
                 self.store,
-                self.tenants,
-                self.domains,
-                CompilingHere(),
                 room,
-                partitions=P,
-                max_recipients=10_000,
-                now_ms=self.clock.now_ms,
-                chance=os.urandom,
+                Taking(
+                    self.store,
+                    self.tenants,
+                    self.domains,
+                    CompilingHere(),
+                    room,
+                    partitions=P,
+                    max_recipients=10_000,
+                    now_ms=self.clock.now_ms,
+                    chance=os.urandom,
+                    aside=Aside(),
+                ),
+                self.clock.now_ms,
             ),
             *domains.routes(self.domains, self.tenants, no_dns, self.clock.now_ms, defaults),
         ]

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 from structlog.testing import capture_logs
 
 from services.tracking import http, pages
+from services.tracking.about import NOTHING_KNOWN
 from services.tracking.tracking import MAX_FORM_BYTES, PIXEL, Tracking
 from shared.http import api
 from shared.words import ids
@@ -98,12 +99,12 @@ async def test_the_unsubscribe_page_then_its_button(client: Client, memory: Memo
     path = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
 
     async with client.get(path, headers={"Accept-Language": "nl"}) as answer:
-        assert (answer.status, await answer.read()) == (200, pages.leave("nl"))
+        assert (answer.status, await answer.read()) == (200, pages.leave(NOTHING_KNOWN, "nl").body)
         assert answer.headers["Content-Security-Policy"] == pages.HEADERS["Content-Security-Policy"]
     assert memory.facts == []
 
     async with client.post(path, data={"by": "page"}, headers={"Accept-Language": "nl"}) as answer:
-        assert (answer.status, await answer.read()) == (200, pages.left("nl"))
+        assert (answer.status, await answer.read()) == (200, pages.left(NOTHING_KNOWN, "nl").body)
     assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == ["page"]
 
 
@@ -241,7 +242,7 @@ async def test_a_proxy_may_add_a_line_of_its_own(client: Client, memory: Memory,
 async def test_the_lines_of_a_list_are_one_list(client: Client, memory: Memory) -> None:
     languages = CIMultiDict([("Accept-Language", "xx, fr;q=0.1"), ("Accept-Language", "nl;q=0.9")])
     async with client.get(f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}", headers=languages) as answer:
-        assert await answer.read() == pages.leave("nl")
+        assert await answer.read() == pages.leave(NOTHING_KNOWN, "nl").body
 
     purposes = CIMultiDict([("Sec-Purpose", "other"), ("Sec-Purpose", "prefetch"), ("User-Agent", "Firefox")])
     async with client.get(f"/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}", headers=purposes) as answer:

@@ -1,15 +1,19 @@
 """The pages of preferences and of an opt-in: what is said there becomes facts, and a look at them changes nothing."""
 
+import re
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from services.tracking import choosing, consent_pages
+from services.tracking import choosing, consent_pages, pages
+from services.tracking.about import NOTHING_KNOWN, About, Offered
 from services.tracking.tracking import Answer, Request, Tracking
 from shared.words import ids
 from shared.words.events import Fact, OptedIn, PreferencesChanged, Unsubscribed
-from shared.words.tokens import Kind, TokenKeys
+from shared.words.look import Look
+from shared.words.tokens import Kind, Token, TokenKeys
 from tests.fakes.recipients import Jobs
 from tests.fakes.untracked import Said
 from tests.unit.tracking.test_tracking import Memory
@@ -19,6 +23,8 @@ NOW_MS = CREATED_MS + 5_000
 JOB = ids.new_job_id(CREATED_MS, b"chance", 8)
 KEYS = TokenKeys(b"k" * 32, [b"o" * 32])
 ANA = "ana@example.fr"
+TOKEN = Token("preferences", JOB, 3, "demo", address=ANA)
+WHERE = choosing.Where(NOW_MS, "edge.0", "en", "Firefox", "192.0.2.7")
 
 
 def asked(kind: Kind, method: str, address: str = ANA, query: str = "", **form: str) -> Request:
@@ -34,10 +40,24 @@ def asked(kind: Kind, method: str, address: str = ANA, query: str = "", **form: 
     )
 
 
-async def answered(request: Request, said: Said | None = None, **memory: Any) -> tuple[Answer, list[Fact]]:
+class Known:
+    """Says the same of every token."""
+
+    def __init__(self, about: About) -> None:
+        self.about = about
+        self.asked = 0
+
+    async def of(self, _token: Token) -> About:
+        self.asked += 1
+        return self.about
+
+
+async def answered(
+    request: Request, said: Said | None = None, about: About = NOTHING_KNOWN, **memory: Any
+) -> tuple[Answer, list[Fact]]:
     kept = Memory(**memory)
-    answer = await Tracking(KEYS, kept, "edge", Jobs(away=True), said or Said()).answer(request, NOW_MS)
-    return answer, kept.facts
+    tracking = Tracking(KEYS, kept, "edge", Jobs(away=True), said or Said(), abouts=Known(about))
+    return await tracking.answer(request, NOW_MS), kept.facts
 
 
 @pytest.mark.parametrize("kind", ["preferences", "opt_in"])
@@ -53,14 +73,14 @@ async def test_who_withdraws_is_told_of_with_all_marks_and_is_known_here_at_once
 
     answer, (fact,) = await answered(asked("preferences", "POST", tracking="no"), said)
 
-    assert (answer.status, answer.body) == (200, consent_pages.saved("en"))
+    assert (answer.status, answer.body) == (200, consent_pages.saved(NOTHING_KNOWN, "en").body)
     assert isinstance(fact, PreferencesChanged)
     assert (fact.email, fact.job, fact.ordinal, fact.tracking, fact.opted_out) == (ANA, JOB, 3, "no", "")
     assert (fact.by, fact.ip, fact.user_agent, fact.text) == (
         "page",
         "192.0.2.7",
         "Firefox",
-        "estafette-preferences-en-1",
+        "estafette-preferences-en-2",
     )
     marks = KEYS.marks("demo", ANA)
     assert fact.marks.split() == [mark.hex() for mark in marks]
@@ -89,28 +109,28 @@ async def test_who_leaves_everything_opts_out_of_every_channel_and_unsubscribes(
 async def test_a_form_that_says_nothing_is_shown_again(form: dict[str, str]) -> None:
     answer, facts = await answered(asked("preferences", "POST", **form))
 
-    assert (answer.status, answer.body, facts) == (200, consent_pages.preferences("en"), [])
+    assert (answer.status, answer.body, facts) == (200, consent_pages.preferences(NOTHING_KNOWN, "en").body, [])
 
 
 async def test_one_press_of_the_button_opts_in() -> None:
     answer, (fact,) = await answered(asked("opt_in", "POST", by="page"))
 
-    assert (answer.status, answer.body) == (200, consent_pages.opted_in("en"))
+    assert (answer.status, answer.body) == (200, consent_pages.opted_in(NOTHING_KNOWN, "en").body)
     assert isinstance(fact, OptedIn)
     assert (fact.email, fact.channel, fact.by, fact.ip) == (ANA, "email", "button", "192.0.2.7")
-    assert fact.text == "estafette-button-en-1"
+    assert fact.text == "estafette-button-en-2"
 
 
 async def test_a_box_that_is_asked_for_is_unticked_and_has_to_be_ticked() -> None:
     page, _ = await answered(asked("opt_in", "GET", query="utm=x&box"))
-    unticked, nothing = await answered(asked("opt_in", "POST", box="asked"))
-    _, (fact,) = await answered(asked("opt_in", "POST", box="asked", agree="yes"))
+    unticked, nothing = await answered(asked("opt_in", "POST", variant="box"))
+    _, (fact,) = await answered(asked("opt_in", "POST", variant="box", agree="yes"))
 
     assert b'<input type="checkbox" name="agree" value="yes">' in page.body
     assert b"checked" not in page.body
-    assert (unticked.body, nothing) == (consent_pages.opt_in("en", box=True, is_missing=True), [])
+    assert (unticked.body, nothing) == (consent_pages.opt_in(NOTHING_KNOWN, "en", "box", is_missing=True).body, [])
     assert isinstance(fact, OptedIn)
-    assert (fact.by, fact.text) == ("page", "estafette-box-en-1")
+    assert (fact.by, fact.text) == ("page", "estafette-box-en-2")
 
 
 @pytest.mark.parametrize(
@@ -157,3 +177,149 @@ def test_any_body_is_read_as_a_form(body: bytes) -> None:
 
 def test_the_first_of_two_fields_counts() -> None:
     assert choosing.form(b"tracking=no&tracking=yes") == {"tracking": "no"}
+
+
+# Leaving, and coming back
+
+
+async def test_who_leaves_may_say_why() -> None:
+    _, (fact,) = await answered(asked("unsubscribe", "POST", by="page", why="too_many"))
+    _, (other,) = await answered(asked("unsubscribe", "POST", by="page", why="<script>"))
+
+    assert isinstance(fact, Unsubscribed)
+    assert isinstance(other, Unsubscribed)
+    assert (fact.reason, other.reason) == ("too_many", "")
+
+
+async def test_who_did_not_mean_to_leave_takes_it_back() -> None:
+    answer, (fact,) = await answered(asked("unsubscribe", "POST", undo="yes", lang="de"))
+
+    assert answer.body == pages.back(NOTHING_KNOWN, "de").body
+    assert isinstance(fact, PreferencesChanged)
+    assert (fact.undone, fact.email, fact.text) == (True, ANA, "estafette-undo-de-2")
+
+
+@pytest.mark.parametrize(
+    ("about", "form", "accept", "expected"),
+    [
+        (About(languages=("it", "nl", "de")), {}, "en", "it"),  # the recipient, the mail, the tenant
+        (About(languages=("xx", "nl-BE", "de")), {}, "en", "nl"),
+        (About(languages=("", "", "de")), {}, "en", "de"),
+        (About(languages=("pl",)), {}, "es", "es"),
+        (NOTHING_KNOWN, {}, "pl, ja;q=0.9", "en"),
+        (NOTHING_KNOWN, {}, "", "en"),
+        (About(languages=("it",)), {"lang": "pt"}, "en", "pt"),  # the page that was answered
+        (About(languages=("it",)), {"lang": "zz"}, "en", "it"),
+    ],
+)
+def test_the_language_is_the_recipients_the_mails_the_tenants_then_the_browsers(
+    about: About, form: dict[str, str], accept: str, expected: str
+) -> None:
+    assert choosing.language(form, about, accept) == expected
+
+
+async def test_nothing_is_looked_up_for_a_mail_program_nor_for_what_is_no_token_of_the_page() -> None:
+    known = Known(NOTHING_KNOWN)
+    tracking = Tracking(KEYS, Memory(), "edge", Jobs(), Said(), abouts=known)
+
+    await tracking.answer(
+        Request("POST", "unsubscribe", KEYS.unsubscribe(JOB, 3, "demo", ANA), body=b"List-Unsubscribe=One-Click"),
+        NOW_MS,
+    )
+    await tracking.answer(Request("GET", "open", KEYS.open(JOB, 3, "demo", ANA)), NOW_MS)
+    await tracking.answer(Request("GET", "preferences", KEYS.unsubscribe(JOB, 3, "demo", ANA)), NOW_MS)
+    await tracking.answer(Request("GET", "preferences", "forged"), NOW_MS)
+
+    assert known.asked == 0
+
+
+# Lists, channels, how often
+
+
+LISTS = (Offered("news", "News", True), Offered("offers", "Offers", False))
+KNOWN = About(lists=LISTS, answers={"email": "yes", "sms": "no", "tracking": "yes"}, most=3, days=7)
+
+
+def fields_of(page: bytes) -> list[tuple[str, str]]:
+    """What a browser sends of a page where nothing was touched, the button aside."""
+    found = re.findall(r'<input type="(\w+)" name="(\w+)" value="([^"]*)"( checked)?>', page.decode())
+    return [(name, unescape(value)) for kind, name, value, checked in found if kind == "hidden" or checked]
+
+
+def test_a_page_that_is_saved_as_it_was_says_nothing() -> None:
+    for about in (NOTHING_KNOWN, KNOWN):
+        page = consent_pages.preferences(about, "fr").body
+
+        assert not choosing.choice(urlencode(fields_of(page)).encode()).says_anything
+
+
+async def test_lists_are_joined_and_left_by_what_is_ticked() -> None:
+    page = consent_pages.preferences(KNOWN, "en").body
+    fields = [one for one in fields_of(page) if one[0] != "on"] + [("on", "1")]
+
+    choice = choosing.choice(urlencode(fields).encode())
+    (fact,) = choosing.preferences(choice, TOKEN, WHERE)
+
+    assert (choice.joined, choice.left) == (("offers",), ("news",))
+    assert isinstance(fact, PreferencesChanged)
+    assert (fact.joined, fact.left, fact.opted_out, fact.tracking) == ("offers", "news", "", "")
+
+
+def test_channels_that_are_another_now_are_told_each_as_what_it_is() -> None:
+    page = consent_pages.preferences(KNOWN, "en").body
+    fields = [one for one in fields_of(page) if one[0] not in ("email", "sms")] + [("email", "no"), ("sms", "yes")]
+
+    refused, agreed = choosing.preferences(choosing.choice(urlencode(fields).encode()), TOKEN, WHERE)
+
+    assert isinstance(refused, PreferencesChanged)
+    assert isinstance(agreed, OptedIn)
+    assert (refused.opted_out, agreed.channel, agreed.by, agreed.text) == (
+        "email", "sms", "page", "estafette-preferences-en-2",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("about", "often", "expected"),
+    [
+        (NOTHING_KNOWN, "1/7", (1, 7)),
+        (NOTHING_KNOWN, "any", (0, 0)),  # as it was
+        (KNOWN, "3/7", (0, 0)),
+        (KNOWN, "1/30", (1, 30)),
+        (KNOWN, "any", (-1, -1)),
+        (KNOWN, "9/9", (0, 0)),
+    ],
+)
+def test_how_often_is_what_was_chosen(about: About, often: str, expected: tuple[int, int]) -> None:
+    fields = [one for one in fields_of(consent_pages.preferences(about, "en").body) if one[0] != "often"]
+
+    choice = choosing.choice(urlencode([*fields, ("often", often)]).encode())
+
+    assert (choice.most, choice.days) == expected
+
+
+async def test_tracking_alone_has_a_page_with_one_button() -> None:
+    page, nothing = await answered(asked("preferences", "GET", query="utm=1&tracking"))
+    _, (fact,) = await answered(asked("preferences", "POST", tracking="no", lang="en"))
+
+    assert (page.body, nothing) == (consent_pages.tracking(NOTHING_KNOWN, "en").body, [])
+    assert isinstance(fact, PreferencesChanged)
+    assert fact.tracking == "no"
+
+
+async def test_a_double_opt_in_is_confirmed_by_a_button_and_names_the_list() -> None:
+    about = About(look=Look(name="Chouette"), list="newsletter", sender="Chouette")
+
+    page, nothing = await answered(asked("opt_in", "GET", query="confirm"), about=about)
+    _, (fact,) = await answered(asked("opt_in", "POST", variant="confirm", lang="nl"), about=about)
+
+    assert nothing == []
+    assert b"Chouette" in page.body
+    assert isinstance(fact, OptedIn)
+    assert (fact.by, fact.list, fact.text) == ("double_opt_in", "newsletter", "estafette-confirm-nl-2")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"&" * 500, b"list=" + b"x" * 65 + b"&on=0", b"list=a%00&on=0", b"\xff=\xfe", b"on=7"]
+)
+def test_a_form_that_no_page_of_ours_made_says_nothing(body: bytes) -> None:
+    assert not choosing.choice(body).says_anything

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.tracking import pages
+from services.tracking.about import NOTHING_KNOWN
 from services.tracking.networks import Found, Networks
 from services.tracking.tracking import (
     MAX_USER_AGENT_CHARS,
@@ -175,14 +176,14 @@ async def test_who_follows_a_trap_is_a_scanner_and_led_on_as_ever() -> None:
 async def test_the_unsubscribe_page_is_shown_and_unsubscribes_nobody() -> None:
     answer, facts = await answered(leaving("GET", accept_language="en"))
 
-    assert (answer.status, answer.body) == (200, pages.leave("en"))
+    assert (answer.status, answer.body) == (200, pages.leave(NOTHING_KNOWN, "en").body)
     assert facts == []
 
 
 async def test_the_button_unsubscribes_and_says_so() -> None:
     answer, facts = await answered(leaving("POST", b"by=page", accept_language="de", user_agent=FIREFOX, ip="::1"))
 
-    assert (answer.status, answer.body) == (200, pages.left("de"))
+    assert (answer.status, answer.body) == (200, pages.left(NOTHING_KNOWN, "de").body)
     assert facts == [
         Unsubscribed(
             event_id=events.event_id(JOB, 3, "unsubscribed"),

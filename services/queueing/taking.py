@@ -1,0 +1,228 @@
+"""Takes a job: from the bytes of a request to a job that is stored, whoever brings them."""
+
+import zlib
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Annotated, Any, Protocol
+
+import msgspec
+import structlog
+from prometheus_client import Counter
+
+from services.queueing import jobs, recipients
+from services.queueing.aside import Aside
+from services.queueing.compile import Limits
+from services.queueing.jobs import Draft
+from services.queueing.quotas import Room
+from services.queueing.store import JOB_BYTES, JobStore, Stored
+from shared.http import api
+from shared.mail.domain_names import InvalidDomain
+from shared.net.requests import current_id, current_trace
+from shared.redis.jobs import New, Start
+from shared.redis.ready import LANES
+from shared.redis.sending_domains import DomainTaken, NotShown
+from shared.words import content, ids
+from shared.words.described import says
+from shared.words.errors import Fault, Problem
+
+JOBS = Counter("estafette_queueing_jobs_total", "Jobs by how their request ended", ["result"])
+
+
+class RejectedRecipient(msgspec.Struct, frozen=True):
+    """A recipient that will not be mailed, and why, in one word."""
+
+    index: Annotated[int, says("The place in `recipients`, from 0.", 3)]
+    email: Annotated[str, says("The address as it was given.", "ana@exemple")]
+    reason: Annotated[str, says("Why, in one word.", "invalid_address")]
+
+
+class NamedMessage(msgspec.Struct, frozen=True):
+    """The id by which a recipient's message is known from now on."""
+
+    id: Annotated[str, says("The id of the message.", "068vjfm5s9m2rc1jqqrg.0")]
+    email: Annotated[str, says("The recipient's address.", "ana@exemple.fr")]
+
+
+class JobAccepted(msgspec.Struct, frozen=True):
+    """The job is stored. `messages` names those of up to 10,000 recipients, in their order. `warnings` name what is
+    hardly meant so, such as a variable that no recipient has; the job is sent all the same."""
+
+    id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
+    state: Annotated[str, says("`queueing`, `scheduled` or `open`.", "queueing")]
+    accepted: Annotated[int, says("How many recipients will be mailed.", 1)]
+    rejected: Annotated[list[RejectedRecipient], says("Who will not be, and why.")]
+    messages: Annotated[list[NamedMessage], says("The messages, in the order of the recipients.")]
+    warnings: Annotated[list[Fault], says("What is hardly meant so.")]
+
+
+class Tenants(Protocol):
+    async def get(self, name: str) -> Any: ...
+
+
+class SendingDomains(Protocol):
+    async def for_sending(self, tenant: str, domain: str, *, any_from_domain: bool, most: int | None = None) -> Any: ...
+
+
+class Compiler(Protocol):
+    """`compiling`."""
+
+    async def compile(self, draft: Draft, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]: ...
+
+
+class Taking:
+    """Every call raises Problem for what does not fit, and RedisAway."""
+
+    def __init__(
+        self,
+        store: JobStore,
+        tenants: Tenants,
+        domains: SendingDomains,
+        compiler: Compiler,
+        room: Room,
+        partitions: int,
+        max_recipients: int,
+        now_ms: Callable[[], int],
+        chance: Callable[[int], bytes],
+        aside: Aside,
+    ) -> None:
+        self._store = store
+        self._tenants = tenants
+        self._domains = domains
+        self._compiler = compiler
+        self._room = room
+        self._partitions = partitions
+        self._max_recipients = max_recipients
+        self._now_ms = now_ms
+        self._chance = chance
+        self._aside = aside
+        self._log = structlog.get_logger("queueing")
+
+    async def take(
+        self,
+        principal: api.Principal,
+        body: bytes,
+        *,
+        open_job: bool = False,
+        key_digest: str = "",
+        repeated: bool = False,
+        purpose: str = "",
+    ) -> tuple[Stored, bytes]:
+        """What became of it, and the answer if it was stored. `key_digest` names the request, of which one answer is
+        kept; `repeated`: one is. `purpose` is what an opt-in that the job asks for is for."""
+        tenant, own = principal.tenant, principal.quotas
+        wanted = {"stored_bytes": 1, "open_jobs": int(open_job), "idempotency_keys": int(bool(key_digest))}
+        now_ms = self._now_ms()
+        size = len(body)
+        draft = await self._aside.do(
+            tenant, size, jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
+        )
+        compiled = await self._compiler.compile(draft, Limits(), tenant)
+        job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
+        await self._check_from(principal, job.compiled.from_domain)
+        partition = ids.name_partition(key_digest, self._partitions) if key_digest else None
+        start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
+        chunks = await self._aside.do(tenant, size, recipients.chunks, job.waiting)
+        if start == "queueing":
+            wanted[f"intake_chunks:{LANES[job.request.stream]}"] = len(chunks)
+        while True:
+            job_id = ids.new_job_id(now_ms, self._chance(6), self._partitions, partition)
+            reply = await self._aside.do(tenant, size, _reply, job_id, start, job)
+            idempotency = None
+            if key_digest:
+                told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
+                idempotency = (key_digest, *told)
+            new = _new_job(tenant, job, now_ms, start, purpose)
+            wanted["stored_bytes"] = JOB_BYTES + len(new.content) + sum(len(chunk) for _, chunk in chunks)
+            async with self._room.taken(tenant, own, {} if repeated else wanted):
+                stored = await self._store.store(job_id, new, chunks, start, job.send_at_ms, idempotency)
+            if stored.word != "taken":
+                break
+        JOBS.labels(stored.word).inc()
+        if stored.word == "stored":
+            self._log.info("job_stored", job=job_id, tenant=tenant, recipients=len(job.waiting), state=start)
+        return stored, reply
+
+    async def _check_from(self, principal: api.Principal, domain: str) -> None:
+        tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
+        found = await self._tenants.get(tenant)
+        try:
+            any_from_domain = found is not None and found.any_from_domain
+            await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
+        except InvalidDomain as fault:
+            raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
+        except NotShown as fault:
+            raise Problem("sending_domain_not_shown", str(fault), [Fault("$.from", str(fault))]) from fault
+        except (DomainTaken, LookupError) as fault:
+            what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
+            raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+
+
+def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
+    return JobAccepted(
+        id=job_id,
+        state=state,
+        accepted=len(job.waiting) - len(job.rejected),
+        rejected=[RejectedRecipient(one.index, one.email, one.reason) for one in job.rejected],
+        messages=[
+            NamedMessage(ids.message_id(job_id, ordinal), one.email)
+            for ordinal, one in enumerate(job.waiting)
+            if one.rejected is None
+        ],
+        warnings=job.warnings,
+    )
+
+
+def _reply(job_id: str, start: Start, job: jobs.Job) -> bytes:
+    return msgspec.json.encode(_accepted(job_id, start, job))
+
+
+def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]:
+    """The digest of a request, and its answer as it is kept."""
+    digest = blake2b(body, digest_size=16)
+    digest.update(start.encode())
+    return digest.digest(), zlib.compress(reply, 1)
+
+
+def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str) -> New:
+    request = job.request
+    max_age_ms = jobs.MAX_AGE_MS[request.stream]
+    expires_at_ms = job.expires_at_ms or (0 if start == "open" else (job.send_at_ms or now_ms) + max_age_ms)
+    return New(
+        tenant=tenant,
+        stream=request.stream,
+        content=content.encode(job.compiled),
+        total=len(job.waiting),
+        send_at_ms=job.send_at_ms,
+        expires_at_ms=expires_at_ms,
+        max_age_ms=max_age_ms,
+        rate=job.compiled.rate,
+        at_most_once=request.at_most_once,
+        test=request.test,
+        viewable=content.is_viewable(job.compiled),
+        request=current_id(),
+        trace=current_trace(),
+        sender=request.from_[:320],
+        subject=request.subject[:200],
+        list=request.list_ or "",
+        category=request.category or "",
+        tags=tuple(request.tags),
+        language=jobs.language_of(request.html or ""),
+        purpose=purpose,
+    )
+
+
+def answered(stored: Stored, reply: bytes) -> bytes:
+    """What is answered. Problem if it was not stored."""
+    match stored.word:
+        case "reused":
+            detail = "this Idempotency-Key was used with another request in the last 24 hours"
+            raise Problem("idempotency_key_reused", detail)
+        case "full":
+            raise full()
+        case "repeated":
+            return zlib.decompress(stored.answer)
+    return reply
+
+
+def full() -> Problem:
+    return Problem("engine_full", "too much waits to be queued; try again", headers={"Retry-After": "5"})
