@@ -1,13 +1,13 @@
 """Serves the recipients' side alone, as on Kubernetes; `python -m services.http` mounts it beside the other routes."""
 
 import secrets
-
-from aiohttp import web
+import time
 
 from services.settings import read
 from services.tracking import http, parts
+from services.tracking.edge import edge
 from shared.http import api
-from shared.http.serving import prepared
+from shared.http.serving import listen, prepared
 from shared.process import master_secret
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, pause, run
@@ -34,12 +34,12 @@ async def main(life: Lifecycle) -> None:
     tracking = parts.tracking(settings, publisher, keys, recipients, untracked, secrets.token_hex(6))
     await tracking.start()
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
-    routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
-    app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
-    runner = await prepared(app, life)
+    hops = settings.tracking.forwarded_hops
+    app = api.application(http.routes(tracking, now_ms, hops), _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
+    runner = await prepared(app, life, edge(tracking, now_ms, time.monotonic, hops))
     life.keep_serving()
     async with life.serving(settings.tracking.metrics_port):
-        await web.TCPSite(runner, settings.http.host, settings.http.port).start()
+        await listen(runner, settings)
         life.spawn(untracked.run(life.stopping), "untracked")
         life.spawn(_check(life, client, secret), "installation")
         life.ready()

@@ -2,6 +2,7 @@
 
 from services.tracking import http
 from services.tracking import parts as tracking_parts
+from services.tracking.edge import edge
 from shared.http.parts import Mounted, Parts
 from shared.redis.untracked import Untracked
 
@@ -12,5 +13,11 @@ def routes(parts: Parts) -> Mounted:
     tracking = tracking_parts.tracking(
         settings, parts.publisher, parts.tokens, parts.recipients, untracked, parts.chance(6).hex()
     )
-    mounted = http.routes(tracking, parts.now_ms, settings.tracking.forwarded_hops)
-    return Mounted(mounted, start=tracking.start, run=untracked.run, close=tracking.close)
+    hops = settings.tracking.forwarded_hops
+    return Mounted(
+        http.routes(tracking, parts.now_ms, hops),
+        start=tracking.start,
+        run=untracked.run,
+        close=tracking.close,
+        quick=edge(tracking, parts.now_ms, parts.monotonic, hops),
+    )
