@@ -9,6 +9,7 @@ with Redis stopped; and killed. The last line is JSON.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -24,10 +25,10 @@ from typing import Any
 
 import msgspec
 
-from loadtests import clicking, content
+from loadtests import clicking, content, edges
 from loadtests.bench_relay import demo_key, environ_of, post
 from loadtests.clicking import Clicks, Load, cpu_s
-from loadtests.processes import Processes, metric, until
+from loadtests.processes import START_S, Processes, listens, metric, python, until
 
 CONNECTIONS = 50
 #: At half load nobody waits for another: so many come, each with a pause.
@@ -54,6 +55,9 @@ def main() -> None:
     print(f"machine: {os.cpu_count()} cores", flush=True)
     with tempfile.TemporaryDirectory(prefix="estafette-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
+        if options.candidates:
+            candidates(Path(folder), options.turns, options.seconds)
+            return
         result = _measured(Path(folder), options)
     print(json.dumps(result))
     sys.exit(0 if result["lost"] == result["doubled"] == 0 else 1)
@@ -63,6 +67,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=5, help="of each turn")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--candidates", action="store_true", help="other ways to serve, beside ours, and nothing else")
     parser.add_argument("--away-s", type=int, default=30, help="how long Redis is stopped; 0: not at all")
     return parser.parse_args()
 
@@ -80,7 +85,13 @@ class Bench:
         self._known = 0
 
     def tracker(self, processes: Processes) -> "subprocess.Popen[bytes]":
-        return processes.service("tracking", self.environ)[0]
+        return self.tracker_and_metrics(processes)[0]
+
+    def tracker_and_metrics(self, processes: Processes) -> "tuple[subprocess.Popen[bytes], int]":
+        """Its process and its metrics port, once it listens."""
+        found = processes.service("tracking", self.environ)
+        until(lambda: listens(self.port), START_S, "tracker")
+        return found
 
     def checked(self, answered: int, numbers: set[int] | None = None) -> int:
         """How many clicks are new in the streams. What was under way at the end is recorded, and not answered."""
@@ -125,6 +136,33 @@ def _measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "lost": bench.check.lost,
         "doubled": bench.check.doubled,
     }
+
+
+def candidates(folder: Path, turns: int, seconds: int) -> None:
+    """Recorded clicks a second of each way to serve, in turns; nginx before each turn."""
+    found: dict[str, list[float]] = {}
+    with Processes(folder) as processes:
+        bench = Bench(processes, folder)
+        _, port = clicking.nginx(processes)
+        for _ in range(turns):
+            theirs = clicking.plain(port, CONNECTIONS, seconds).per_s
+            print(f"nginx return 302: {theirs:>9,.0f}/s", flush=True)
+            for name in ("ours", *edges.NAMES):
+                if name == "granian" and importlib.util.find_spec("granian") is None:
+                    continue
+                with Processes(processes.directory) as serving:
+                    if name == "ours":
+                        served = bench.tracker(serving)
+                    else:
+                        served = serving.start([*python("loadtests.edges"), name], bench.environ, name)
+                        until(lambda: listens(bench.port), START_S, name)
+                    cpu = Cpu({"its process": served.pid, "Redis": bench.redis.pid})
+                    said, _ = bench.clicks.wrk(bench.port, CONNECTIONS, seconds, MOST_PER_S * seconds)
+                    used = cpu.told(said.requests)
+                found.setdefault(name, []).append(said.per_s / theirs)
+                print(f"{name:<12} {said.per_s:>9,.0f}/s  {_latency(said)}; CPU a click: {used}", flush=True)
+                bench.checked(said.requests - said.refused)
+    print(json.dumps({"bench": "tracking candidates"} | {name: round(median(of), 3) for name, of in found.items()}))
 
 
 def in_turns(bench: Bench, turns: int, seconds: int) -> tuple[float, float]:
@@ -201,7 +239,7 @@ def without_redis(bench: Bench, per_s: float, away_s: int) -> Load:
     """Redis is stopped, as by a machine that hangs, for so long in the middle of a run at a quarter of the load."""
     pause_ms = max(1, round(CALM_CONNECTIONS / (per_s / 4) * 1000))
     with Processes(bench.processes.directory) as processes:
-        _, port = processes.service("tracking", bench.environ)
+        _, port = bench.tracker_and_metrics(processes)
         stopping = threading.Timer(1.0, bench.redis.send_signal, [signal.SIGSTOP])
         going = threading.Timer(1.0 + away_s, bench.redis.send_signal, [signal.SIGCONT])
         stopping.start()

@@ -12,12 +12,15 @@ Promises:  a click answered is a click recorded. The pixel, the redirect and the
            consent no opening and no click is recorded, a second later, in mails already sent either. Nobody can make a
            redirect that we did not sign. What is not a person is marked as such and never dropped.
 
-    http.py ──→ tracking.py ──→ machines.py    who asked: a person or which kind of machine
-                    │      ├──→ pages.py       what recipients read, in their language; consent_pages.py the same
+    http.py ─┬→ tracking.py ──→ machines.py    who asked: a person or which kind of machine
+    edge.py ─╯      │      ├──→ pages.py       what recipients read, in their language; consent_pages.py the same
                     │      ╰──→ choosing.py    what they said there
                     ↓
                 recorder.py ══bus══→ events
                     ╰──→ spool.py ──→ frames.py   files, and the bytes in them
+
+Openings and clicks come by `edge.py`, before aiohttp has read them (`shared.net.quick`); all else, and those of them
+that are odd in any way, by the routes of `http.py`. Both are one port, and the same answers.
 
 A fact may arrive twice, if a crash or a very slow Redis came in between (`recorder.py`): then with the same event_id.
 

@@ -3,8 +3,9 @@
 Theory of operation:
 
 - What requests bring in one turn of the loop is a batch, and up to `IN_FLIGHT` of them are being stored at the same
-  time: a click does not wait for the fsync of the one before. While so many are, what comes is the next batch, so
-  batches grow with the load. Each request waits for its own fact only.
+  time: a click does not wait for the fsync of the one before. Beside others a batch gathers for `GATHER_S` first, and
+  while so many are under way, what comes is the next one: so batches grow with the load. Each request waits for its own
+  fact only.
 - A batch that the bus has not stored within `spool_after_ms` goes to the spool, and from then on Redis counts as away:
   the following batches go to the spool at once. Group commit comes by itself: one fsync a batch.
 - The replayer publishes what is in the spool, file by file, batch by batch, each under the name it had at first, until
@@ -60,6 +61,8 @@ MAX_BATCH = 500
 #: Batches that are being stored at the same time. Redis stores one while another is on its way; more would only be
 #: smaller.
 IN_FLIGHT = 3
+#: A batch costs as much as some ten of its facts: beside others it waits for a few more. The least that a timer knows.
+GATHER_S = 0.001
 #: Between two attempts to replay: at first, and at most. The latter is how late a recovery may be noticed.
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
@@ -147,12 +150,16 @@ class Recorder:
         if not self._is_due and len(self._in_flight) < IN_FLIGHT:
             self._is_due = True
             self._idle.clear()
-            asyncio.get_running_loop().call_soon(self._begin)
+            loop = asyncio.get_running_loop()
+            if self._in_flight:
+                loop.call_later(GATHER_S, self._begin)
+            else:
+                loop.call_soon(self._begin)
 
     # Writing
 
     def _begin(self) -> None:
-        """Everything that came in this turn of the loop goes on its way."""
+        """Everything that came by now goes on its way."""
         self._is_due = False
         while self._waiting and len(self._in_flight) < IN_FLIGHT:
             taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
