@@ -82,16 +82,17 @@ class Bench:
         self.port = int(self.environ["ESTAFETTE_HTTP_PORT"])
         self.clicks = Clicks(self.environ, _jobs(processes, self.environ), RECIPIENTS)
         self.check = Check()
-        self._known = 0
+        self._known = self._metrics_port = 0
 
     def tracker(self, processes: Processes) -> "subprocess.Popen[bytes]":
-        return self.tracker_and_metrics(processes)[0]
-
-    def tracker_and_metrics(self, processes: Processes) -> "tuple[subprocess.Popen[bytes], int]":
-        """Its process and its metrics port, once it listens."""
-        found = processes.service("tracking", self.environ)
+        """Once it listens."""
+        process, self._metrics_port = processes.service("tracking", self.environ)
         until(lambda: listens(self.port), START_S, "tracker")
-        return found
+        return process
+
+    def replayed(self) -> None:
+        """Returns once nothing is in the spool, where a slow Redis may have sent it."""
+        until(lambda: not metric(self._metrics_port, "estafette_tracking_spool_bytes"), 60, "replaying")
 
     def checked(self, answered: int, numbers: set[int] | None = None) -> int:
         """How many clicks are new in the streams. What was under way at the end is recorded, and not answered."""
@@ -178,6 +179,7 @@ def in_turns(bench: Bench, turns: int, seconds: int) -> tuple[float, float]:
             said, _ = bench.clicks.wrk(bench.port, CONNECTIONS, seconds, MOST_PER_S * seconds)
             used = cpu.told(said.requests)
             print(f"tracker, recorded:  {said.per_s:>9,.0f}/s  {_latency(said)}; CPU a click: {used}", flush=True)
+            bench.replayed()
             new = bench.checked(said.requests - said.refused)
             ours.append(min(new, said.requests - said.refused) / said.duration_s)
     return median(theirs), median(ours)
@@ -189,6 +191,7 @@ def at_half_load(bench: Bench, per_s: float, seconds: int) -> Load:
     with Processes(bench.processes.directory) as processes:
         bench.tracker(processes)
         said, _ = bench.clicks.wrk(bench.port, CALM_CONNECTIONS, seconds, MOST_PER_S * seconds, pause_ms)
+        bench.replayed()
     print(f"at half load:       {said.per_s:>9,.0f}/s  {_latency(said)} (the goal: p99 < {MAX_P99_MS} ms)", flush=True)
     bench.checked(said.requests - said.refused)
     return said
@@ -199,6 +202,7 @@ def each_answer(bench: Bench, seconds: int) -> None:
     with Processes(bench.processes.directory) as processes:
         bench.tracker(processes)
         said, numbers = bench.clicks.wrk(bench.port, CONNECTIONS, seconds, MOST_PER_S * seconds, told=True)
+        bench.replayed()
     print(f"each answer noted:  {said.per_s:>9,.0f}/s  {_latency(said)}", flush=True)
     bench.checked(len(numbers), numbers)
 
@@ -239,19 +243,20 @@ def without_redis(bench: Bench, per_s: float, away_s: int) -> Load:
     """Redis is stopped, as by a machine that hangs, for so long in the middle of a run at a quarter of the load."""
     pause_ms = max(1, round(CALM_CONNECTIONS / (per_s / 4) * 1000))
     with Processes(bench.processes.directory) as processes:
-        _, port = bench.tracker_and_metrics(processes)
+        bench.tracker(processes)
         stopping = threading.Timer(1.0, bench.redis.send_signal, [signal.SIGSTOP])
         going = threading.Timer(1.0 + away_s, bench.redis.send_signal, [signal.SIGCONT])
-        stopping.start()
-        going.start()
-        try:
-            # It ends before Redis is back: this is how the clicks fared meanwhile.
-            said, numbers = bench.clicks.wrk(
-                bench.port, CALM_CONNECTIONS, away_s, MOST_PER_S * away_s, pause_ms, told=True
-            )
-        finally:
-            going.join()
-        until(lambda: not metric(port, "estafette_tracking_spool_bytes"), 60, "replaying")
+        # It ends when Redis is back: this is how the clicks fared meanwhile.
+        said, numbers = bench.clicks.wrk(
+            bench.port,
+            CALM_CONNECTIONS,
+            away_s,
+            round(per_s * away_s),
+            pause_ms,
+            told=True,
+            begins=[stopping, going],
+        )
+        bench.replayed()
     failed = said.refused + said.broken
     print(f"Redis stopped {away_s} s: {said.per_s:>9,.0f}/s  {_latency(said)}; {failed} failed", flush=True)
     bench.checked(len(numbers), numbers)
@@ -264,11 +269,10 @@ def killed(bench: Bench) -> None:
     with Processes(bench.processes.directory) as processes:
         tracker = bench.tracker(processes)
         kill = threading.Timer(2.0, tracker.kill)
-        kill.start()
-        said, numbers = bench.clicks.wrk(bench.port, CONNECTIONS, 3, 3 * MOST_PER_S, told=True)
-        kill.join()
+        said, numbers = bench.clicks.wrk(bench.port, CONNECTIONS, 3, 3 * MOST_PER_S, told=True, begins=[kill])
         tracker.wait()
         bench.tracker(processes)  # it takes over what was spooled
+        bench.replayed()
     print(f"kill -9:            {said.requests:>9,} answered", flush=True)
     bench.checked(len(numbers), numbers)
 

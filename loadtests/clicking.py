@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -69,11 +70,24 @@ class Clicks:
         self._runs = 0
 
     def wrk(
-        self, port: int, connections: int, duration_s: int, most: int, pause_ms: int = 0, *, told: bool = False
+        self,
+        port: int,
+        connections: int,
+        duration_s: int,
+        most: int,
+        pause_ms: int = 0,
+        *,
+        told: bool = False,
+        begins: Sequence[threading.Timer] = (),
     ) -> tuple[Load, set[int]]:
-        """Up to so many clicks in that time. With `told` the numbers of those that were answered, too."""
+        """Up to so many clicks in that time. With `told` the numbers of those that were answered, too. `begins` are
+        started with wrk, and are over when it returns."""
         file, answers = self.prepared(most)
+        for timer in begins:
+            timer.start()
         said = _wrk(port, connections, duration_s, [str(file), str(pause_ms), *([str(answers)] if told else [])])
+        for timer in begins:
+            timer.join()
         return said, numbers(answers) if told else set()
 
     def prepared(self, most: int) -> tuple[Path, Path]:
@@ -104,7 +118,9 @@ def _paths(token_keys: TokenKeys, jobs: Sequence[str], recipients: int, tenant: 
 
 def _wrk(port: int, connections: int, duration_s: int, arguments: Sequence[str]) -> Load:
     command = [*wrk_command(port, connections, duration_s), *(["--", *arguments] if arguments else [])]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise RuntimeError(f"wrk: {ran.stderr or ran.stdout}")
     return msgspec.json.decode(ran.stdout.strip().rpartition("\n")[2], type=Load)
 
 
