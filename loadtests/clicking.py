@@ -5,7 +5,7 @@ import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from shared.words import events
 from shared.words.tokens import TokenKeys
 
 SCRIPT = Path(__file__).with_name("clicks.lua")
-#: Of a mail, as is usual.
-LINKS = 5
+#: Of a mail.
+LINKS = 20
 NGINX = """daemon off; master_process off; worker_processes 1; error_log stderr; pid {folder}/nginx.pid;
 events {{ worker_connections 1024; }}
 http {{ access_log off; keepalive_requests 1000000000;
@@ -82,20 +82,25 @@ class Clicks:
     ) -> tuple[Load, set[int]]:
         """Up to so many clicks in that time. With `told` the numbers of those that were answered, too. `begins` are
         started with wrk, and are over when it returns."""
-        file, answers = self.prepared(most)
+        file, answers, links = self._prepared(most)
         for timer in begins:
             timer.start()
         said = _wrk(port, connections, duration_s, [str(file), str(pause_ms), *([str(answers)] if told else [])])
         for timer in begins:
             timer.join()
+        if not said.broken:  # what was not asked is there for the next run
+            self._paths = chain(links[said.requests + connections + 1 :], self._paths)
         return said, numbers(answers) if told else set()
 
-    def prepared(self, most: int) -> tuple[Path, Path]:
-        """A file of links, and one for what is answered."""
+    def _prepared(self, most: int) -> tuple[Path, Path, list[str]]:
+        """A file of links, one for what is answered, and the links. More than there are is a fault of the bench."""
         self._runs += 1
+        links = list(islice(self._paths, most))
+        if len(links) < most:
+            raise RuntimeError("there are no more links to click")
         file = self._folder / f"paths-{self._runs}"
-        file.write_text("\n".join(islice(self._paths, most)) + "\n")
-        return file, self._folder / f"answered-{self._runs}"
+        file.write_text("\n".join(links) + "\n")
+        return file, self._folder / f"answered-{self._runs}", links
 
 
 def numbers(file: Path) -> set[int]:
