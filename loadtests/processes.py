@@ -83,11 +83,15 @@ class Processes(ExitStack):
 
     def redis(self) -> str:
         """A Redis as `make run` starts it; its URL."""
+        return self.redis_process()[0]
+
+    def redis_process(self) -> "tuple[str, subprocess.Popen[bytes]]":
+        """The same, and its process."""
         port = free_port()
         command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
-        self.start([*command, "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+        process = self.start([*command, "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
         until(lambda: listens(port), START_S, "redis")
-        return f"redis://127.0.0.1:{port}/0"
+        return f"redis://127.0.0.1:{port}/0", process
 
     def sink(self) -> int:
         """Postfix's smtp-sink, which takes every mail and forgets it; its port."""

@@ -58,6 +58,10 @@ WARNED = Counter("estafette_breakers_warned_total", "Tenants warned of their com
 AGE = Gauge("estafette_breakers_age_seconds", "Age of the latest batch of facts when it was judged")
 
 
+#: What people do, and what else says nothing here, is most of what travels: it is not even read.
+PASSED = frozenset(events.FACTS) - NAMES - renderings.NAMES
+
+
 class FigureStore(Protocol):
     async def count(self, partition: int, batch: Sequence[Seen]) -> Counted: ...
     async def job(self, job: str) -> Figures: ...

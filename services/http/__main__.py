@@ -24,7 +24,8 @@ from services.settings import Settings as Joined
 from services.settings import load, read
 from shared.http import api
 from shared.http.parts import Mounted, Parts
-from shared.http.serving import prepared
+from shared.http.serving import listen, prepared
+from shared.http.turns import Turns
 from shared.mail.dkim_keys import Vault
 from shared.process import master_secret, metrics, tracing
 from shared.process.clock import now_ms
@@ -61,14 +62,16 @@ async def main(life: Lifecycle) -> None:
         if one.close is not None:
             life.push_close(one.close)  # before the client: what is in hand still goes to Redis
     admission = Admission(settings.quotas.by_name(), time.monotonic)
+    turns = Turns()
     app = api.application(
         routes_of(mounted, life),
         parts.tenants,
         max_body_bytes=max(one.max_body_bytes for one in mounted),
         admission=admission,
+        turns=turns,
         tracer=tracing.start(life),
     )
-    runner = await prepared(app, life)
+    runner = await prepared(app, life, next((one.quick for one in mounted if one.quick), None), turns)
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))
     life.push_close(others.close)
     life.also_check(_OtherProcesses(others, settings.http.ready_urls))
@@ -77,7 +80,7 @@ async def main(life: Lifecycle) -> None:
         for one in mounted:
             if one.run is not None:
                 life.spawn(one.run(life.stopping), "beside the routes")
-        await web.TCPSite(runner, settings.http.host, settings.http.port).start()
+        await listen(runner, settings)
         if await start.is_ours(life, client) and await known_secret.is_known(life, client, secret):
             await SendingDomains(client, parts.vault).count()
             life.ready()

@@ -3,14 +3,13 @@
 import secrets
 import time
 
-from aiohttp import web
-
 from services.settings import read
 from services.tracking import http, parts, view_http
 from services.tracking.abouts import Abouts
+from services.tracking.edge import edge
 from services.tracking.network_files import KnownNetworks
 from shared.http import api
-from shared.http.serving import prepared
+from shared.http.serving import listen, prepared
 from shared.process import master_secret
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, pause, run
@@ -41,17 +40,18 @@ async def main(life: Lifecycle) -> None:
     tracking = parts.tracking(settings, publisher, keys, recipients, untracked, secrets.token_hex(6), networks, abouts)
     await tracking.start()
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
-    routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
+    hops = settings.tracking.forwarded_hops
+    routes = http.routes(tracking, now_ms, hops)
     erasure_keys = ErasureKeys(secret.current, secret.previous)
     viewing, sandbox = parts.viewing(
         settings, client, keys, recipients, untracked, erasure_keys, secrets.token_bytes(32)
     )
     routes += view_http.routes(viewing)
     app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
-    runner = await prepared(app, life)
+    runner = await prepared(app, life, edge(tracking, now_ms, time.monotonic, hops))
     life.keep_serving()
     async with life.serving(settings.tracking.metrics_port):
-        await web.TCPSite(runner, settings.http.host, settings.http.port).start()
+        await listen(runner, settings)
         life.spawn(untracked.run(life.stopping), "untracked")
         life.spawn(sandbox.run(life.stopping), "sandbox")
         life.spawn(_check(life, client, secret), "installation")

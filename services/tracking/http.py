@@ -17,6 +17,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
@@ -159,6 +160,7 @@ def client_ip(remote: str, forwarded_for: str, hops: int) -> str:
     return believed or _address(remote) or remote
 
 
+@lru_cache(maxsize=4096)
 def _address(seen: str) -> str:
     """The address without its port and brackets; "" if it is invalid."""
     with_port = _WITH_PORT.fullmatch(seen)

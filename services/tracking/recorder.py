@@ -2,8 +2,10 @@
 
 Theory of operation:
 
-- One writer. What requests bring while a batch is being stored is the next batch, so batches grow with the load and a
-  lone click waits for nobody. Each request waits for its own fact only.
+- What requests bring in one turn of the loop is a batch, and up to `IN_FLIGHT` of them are being stored at the same
+  time: a click does not wait for the fsync of the one before. Beside others a batch gathers for `GATHER_S` first, and
+  while so many are under way, what comes is the next one: so batches grow with the load. Each request waits for its own
+  fact only.
 - A batch that the bus has not stored within `spool_after_ms` goes to the spool, and from then on Redis counts as away:
   the following batches go to the spool at once. Group commit comes by itself: one fsync a batch.
 - The replayer publishes what is in the spool, file by file, batch by batch, each under the name it had at first, until
@@ -26,6 +28,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -55,6 +58,11 @@ _in_spool = RECORD_SECONDS.labels("spool")
 
 #: As many as the bus stores in one script call.
 MAX_BATCH = 500
+#: Batches that are being stored at the same time. Redis stores one while another is on its way; more would only be
+#: smaller.
+IN_FLIGHT = 3
+#: A batch costs as much as some ten of its facts: beside others it waits for a few more. The least that a timer knows.
+GATHER_S = 0.001
 #: Between two attempts to replay: at first, and at most. The latter is how late a recovery may be noticed.
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
@@ -62,7 +70,7 @@ MAX_PAUSE_S = 1.0
 REPLAY_TIMEOUT_S = 10.0
 
 #: A fact, the mark of whom it is about, and who waits for it to be durable.
-_Waiting = tuple[Fact, bytes, asyncio.Future[None]]
+_Waiting = tuple[Fact, bytes, Callable[[bool], None]]
 _T = TypeVar("_T")
 _log = logs.get_logger()
 
@@ -94,7 +102,8 @@ class Recorder:
         self._spool_after_s = spool_after_ms / 1000
         self._max_waiting = max_waiting
         self._waiting: deque[_Waiting] = deque()
-        self._arrived = asyncio.Event()
+        self._is_due = False
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._spooled = asyncio.Event()
@@ -111,7 +120,7 @@ class Recorder:
         self._open = True
         self._spooled.set()  # there may be something to take over
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._write_forever()), loop.create_task(self._replay_forever())]
+        self._tasks = [loop.create_task(self._replay_forever())]
 
     async def close(self) -> None:
         """Takes nothing more, stores what waits, and leaves the spool to the next process. Again: does nothing."""
@@ -128,25 +137,42 @@ class Recorder:
     async def record(self, fact: Fact, mark: bytes = b"") -> None:
         """Returns when the fact is durable. NotRecorded if it cannot be made so, or too many wait already. `mark`: of
         whom it is about, where that is to be forgotten if they withdraw."""
+        durable: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.hand_in(fact, mark, partial(_told, durable))
+        if not await durable:
+            raise NotRecorded("neither Redis nor the spool takes it")
+
+    def hand_in(self, fact: Fact, mark: bytes, told: Callable[[bool], None]) -> None:
+        """`told` is called with whether the fact has become durable. NotRecorded if too many wait already."""
         if not self._open or len(self._waiting) >= self._max_waiting:
             raise NotRecorded("closed" if not self._open else f"{self._max_waiting} facts wait already")
-        durable = asyncio.get_running_loop().create_future()
-        self._waiting.append((fact, mark, durable))
-        self._idle.clear()
-        self._arrived.set()
-        await durable
+        self._waiting.append((fact, mark, told))
+        if not self._is_due and len(self._in_flight) < IN_FLIGHT:
+            self._is_due = True
+            self._idle.clear()
+            loop = asyncio.get_running_loop()
+            if self._in_flight:
+                loop.call_later(GATHER_S, self._begin)
+            else:
+                loop.call_soon(self._begin)
 
     # Writing
 
-    async def _write_forever(self) -> None:
-        while True:
-            await self._arrived.wait()
+    def _begin(self) -> None:
+        """Everything that came by now goes on its way."""
+        self._is_due = False
+        while self._waiting and len(self._in_flight) < IN_FLIGHT:
             taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
-            if not self._waiting:
-                self._arrived.clear()
-            await self._write(taken)
-            if not self._waiting:
-                self._idle.set()
+            task = asyncio.get_running_loop().create_task(self._write(taken))
+            self._in_flight.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        if self._waiting:
+            self._begin()
+        if not self._in_flight:
+            self._idle.set()
 
     async def _write(self, taken: Sequence[_Waiting]) -> None:
         self._batches += 1
@@ -159,13 +185,11 @@ class Recorder:
         except Exception:  # a bug in one batch must not keep the others from being recorded
             _log.exception("record_failed", facts=len(taken))
             recorded = False
-        for _, _, durable in taken:
-            if durable.done():  # whoever asked has gone
-                continue
-            if recorded:
-                durable.set_result(None)
-            else:
-                durable.set_exception(NotRecorded("neither Redis nor the spool takes it"))
+        for _, _, told in taken:
+            try:
+                told(recorded)
+            except Exception:  # a bug in one answer must not keep the others from being given
+                _log.exception("answer_failed")
 
     async def _record_somewhere(self, batch: Batch) -> bool:
         if not self._view.is_known and any(batch.marks):
@@ -256,3 +280,8 @@ class Recorder:
 
     async def _on_disk(self, call: Callable[..., _T], *args: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)
+
+
+def _told(durable: "asyncio.Future[bool]", is_durable: bool) -> None:
+    if not durable.done():  # else whoever asked has gone
+        durable.set_result(is_durable)

@@ -3,6 +3,7 @@
 from services.tracking import http, view_http
 from services.tracking import parts as tracking_parts
 from services.tracking.abouts import Abouts
+from services.tracking.edge import edge
 from services.tracking.network_files import KnownNetworks
 from services.tracking.viewing import beside
 from shared.http.parts import Mounted, Parts
@@ -20,7 +21,14 @@ def routes(parts: Parts) -> Mounted:
     viewing, sandbox = tracking_parts.viewing(
         settings, parts.client, parts.tokens, parts.recipients, untracked, parts.erasure_keys, parts.chance(32)
     )
-    mounted = http.routes(tracking, parts.now_ms, settings.tracking.forwarded_hops)
+    hops = settings.tracking.forwarded_hops
+    mounted = http.routes(tracking, parts.now_ms, hops)
     mounted += view_http.routes(viewing)
-    run = beside(untracked.run, sandbox.run)
-    return Mounted(mounted, start=tracking.start, run=run, close=tracking.close, reload=networks)
+    return Mounted(
+        mounted,
+        start=tracking.start,
+        run=beside(untracked.run, sandbox.run),
+        close=tracking.close,
+        reload=networks,
+        quick=edge(tracking, parts.now_ms, parts.monotonic, hops),
+    )

@@ -13,6 +13,7 @@ from typing import Any
 
 from shared.http.api import Route
 from shared.mail.dkim_keys import Vault
+from shared.net.quick import Quick
 from shared.process.reload import Part
 from shared.process.settings import Settings
 from shared.redis.bus import Publisher
@@ -50,7 +51,8 @@ class Parts:
 class Mounted:
     """The routes of one service. The largest `max_body_bytes` of all holds for all. `start` is awaited before the first
     request, `run` runs beside them until the event is set that it is handed, `close` is awaited after the last one,
-    while Redis can still be asked. `reload` is what of them SIGHUP reads again."""
+    while Redis can still be asked. `reload` is what of them SIGHUP reads again; `quick` answers some of its requests
+    before a route is looked for."""
 
     routes: Sequence[Route]
     max_body_bytes: int = 0
@@ -58,3 +60,4 @@ class Mounted:
     run: Callable[[Any], Coroutine[Any, Any, object]] | None = None
     close: Callable[[], Awaitable[object]] | None = None
     reload: Part | None = None
+    quick: Quick | None = None

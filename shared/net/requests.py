@@ -66,27 +66,35 @@ class Failures:
         route = route_of(request)
         if route in PROBES:
             return
-        now_s = self._now_s()
-        if not self._may_tell(int(now_s)):
+        took_s = self._now_s() - began_s
+        self.tell_of(route, request.method[:20], answer.status, asked.id, took_s, answer.get(PROBLEM), asked.tenant)
+
+    def tell_of(
+        self,
+        route: str | None,
+        method: str,
+        status: int,
+        name: str,
+        took_s: float,
+        problem: str | None = None,
+        tenant: str = "",
+    ) -> None:
+        """The same of a request that is known by its parts; `name` is its id."""
+        if not self._may_tell(int(self._now_s())):
             UNTOLD.inc()
             self._untold += 1
             return
-        fields: dict[str, Any] = {
-            "request": asked.id,
-            "method": request.method[:20],
-            "route": route,
-            "status": answer.status,
-            "ms": round((now_s - began_s) * 1000, 1),
-        }
-        if (word := answer.get(PROBLEM)) is not None:
-            fields["problem"] = word
-        if asked.tenant:
-            fields["tenant"] = asked.tenant
+        fields: dict[str, Any] = {"request": name, "method": method, "route": route, "status": status}
+        fields["ms"] = round(took_s * 1000, 1)
+        if problem is not None:
+            fields["problem"] = problem
+        if tenant:
+            fields["tenant"] = tenant
         if self._untold:
             fields["untold"], self._untold = self._untold, 0
         log = structlog.get_logger("http")
         # 503 is the word for what is away, which has a line of its own.
-        (log.warning if answer.status >= 500 and answer.status != 503 else log.info)("request_refused", **fields)
+        (log.warning if status >= 500 and status != 503 else log.info)("request_refused", **fields)
 
     def _may_tell(self, second: int) -> bool:
         if second != self._second:

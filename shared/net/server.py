@@ -28,6 +28,7 @@ from aiohttp.web_protocol import RequestHandler
 from prometheus_client import Counter
 
 from shared.net.connections import Connections, Places, Room
+from shared.net.heads import HOST
 from shared.net.peers import peer_of
 from shared.net.problems import problem_answer
 from shared.net.requests import CURRENT, Asked, Failures, asked
@@ -45,8 +46,6 @@ MANY_DESCRIPTORS = 65_536
 CLOSED = Counter("estafette_http_closed_connections_total", "HTTP connections that we ended, by why", ["why"])
 UNREADABLE = Counter("estafette_http_unreadable_requests_total", "Requests that were not HTTP")
 PROBLEM_WORDS = {413: "body_too_large", 414: "line_too_long", 431: "header_too_large", 504: "timed_out"}
-#: RFC 9112 section 3.2: anything else is answered with 400. Empty where the target has no authority.
-_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -88,10 +87,13 @@ class Runner(web.AppRunner):
         self._places = places or Connections().callers
 
     async def _make_server(self) -> web.Server:
-        return _Server(await super()._make_server(), self._places, self._limits)
+        return self._server_of(await super()._make_server(), self._places, self._limits)
+
+    def _server_of(self, made: web.Server, places: Places, limits: Limits) -> "Server":
+        return Server(made, places, limits)
 
 
-class _Server(web.Server):
+class Server(web.Server):
     def __init__(self, made: web.Server, places: Places, limits: Limits) -> None:
         answer = cast(Any, made.request_handler)
         make = cast(Any, made.request_factory)
@@ -121,16 +123,16 @@ class _Server(web.Server):
             return cast(web.StreamResponse, response)
 
         def begun(
-            message: Any, payload: Any, protocol: "_Handler", writer: AbstractStreamWriter, task: Any
+            message: Any, payload: Any, protocol: "Handler", writer: AbstractStreamWriter, task: Any
         ) -> web.BaseRequest:
             protocol.answers_by(writer)
             return cast(web.BaseRequest, make(message, payload, protocol, writer, task))
 
         super().__init__(handled, request_factory=cast(Any, begun), loop=made._loop, **made._kwargs)
-        self.places, self.limits, self.next_id = places, limits, next_id
+        self.places, self.limits, self.next_id, self.failures = places, limits, next_id, failures
 
     def __call__(self) -> RequestHandler:
-        return _Handler(self, loop=self._loop, **self._kwargs)
+        return Handler(self, loop=self._loop, **self._kwargs)
 
 
 class _Wait:
@@ -142,13 +144,13 @@ class _Wait:
         self.what, self.since_s, self.since_bytes = what, since_s, since_bytes
 
 
-class _Handler(RequestHandler):
+class Handler(RequestHandler):
     __slots__ = (
         "_body", "_body_began_bytes", "_gone", "_head_s", "_heard_bytes", "_is_answering", "_is_deaf", "_limits",
         "_next_id", "_places", "_refused", "_rooms", "_sent_bytes", "_wait", "_watch", "_wire", "_writer",
     )  # fmt: skip
 
-    def __init__(self, server: _Server, **options: Any) -> None:
+    def __init__(self, server: Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._places, self._limits, self._next_id = server.places, server.limits, server.next_id
         self._rooms: tuple[Room, ...] = ()
@@ -393,7 +395,7 @@ def fault_of_head(request: web.BaseRequest) -> Problem | None:
         if [coding.strip().lower() for coding in codings] != ["chunked"]:
             return Problem("transfer_coding_unknown", "chunked is the only Transfer-Encoding that is known")
     host = headers.get("Host", "")
-    if not _HOST.fullmatch(host):
+    if not HOST.fullmatch(host):
         return Problem("bad_request", "the header Host names no host")
     target = request.raw_path
     if not target.startswith("/") and "://" in target:

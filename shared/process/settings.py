@@ -118,6 +118,9 @@ class Redis(Section, frozen=True, kw_only=True):
 class Http(Process, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8080
+    #: Whether several processes may listen at the same port (SO_REUSEPORT), each of which then gets its share of the
+    #: new connections: several trackers of one machine, say.
+    reuse_port: bool = False
     #: Connections that a process takes at a time, as far as its open files allow. While all are taken, an idle or slow
     #: one gives way to a new one; else that is told so and closed.
     max_connections: Positive = 10_000

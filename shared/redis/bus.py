@@ -23,15 +23,16 @@ import asyncio
 import contextlib
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.process.clock import now_ms
 from shared.process.lifecycle import pause
-from shared.redis import keys
+from shared.redis import keys, passing
 from shared.redis.redis import (
     Client,
     RedisAway,
@@ -154,37 +155,42 @@ class Publisher:
         for fact in facts:
             by_partition[fact_partition(fact, self._partitions)].append(fact)
         calls = [
-            self._publish_batch(
-                partition,
-                group[start : start + BATCH],
-                patience_s,
-                f"{batch}.{start}" if batch else self._batch_name(),
+            _publish_arguments(
+                partition, group[start : start + BATCH], f"{batch}.{start}" if batch else self._batch_name()
             )
             for partition, group in by_partition.items()
             for start in range(0, len(group), BATCH)
         ]
         if len(calls) == 1:
-            await calls[0]
-        else:
-            await asyncio.gather(*calls)
+            await self._until_stored(lambda: _PUBLISH(self._client, *calls[0]), patience_s)
+        elif self._is_confirmed:
+            await asyncio.gather(
+                *(self._until_stored(partial(_PUBLISH, self._client, *call), patience_s) for call in calls)
+            )
+        else:  # in one round trip: a call of its own costs this process more than storing ten facts
+            await self._until_stored(lambda: _PUBLISH.many(self._client, calls), patience_s)
+        for fact in facts:
+            _published[type(fact).__name__].inc()
 
-    async def _publish_batch(self, partition: int, facts: Sequence[events.Fact], patience_s: float, batch: str) -> None:
-        names, args = _publish_arguments(partition, facts, batch)
+    @property
+    def _is_confirmed(self) -> bool:
+        """Whether replicas or disks have to say of each write that they have it."""
+        return getattr(self._client, "wants", None) is not None
+
+    async def _until_stored(self, store: Callable[[], Awaitable[object]], patience_s: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
         pause_s = 0.02
         with PUBLISH_SECONDS.time():
             while True:
                 try:
-                    await _PUBLISH(self._client, names, args)
+                    await store()
                     break
                 except RedisAway as away:
                     if loop.time() + pause_s > deadline:
                         raise BusUnavailable(str(away)) from away
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 0.5)
-        for fact in facts:
-            _published[type(fact).__name__].inc()
 
 
 def _publish_arguments(
@@ -231,6 +237,7 @@ class Consumer:
 
     `stream` names the stream of a partition (`keys.events`); `call(partition, entries)` handles a batch. With `remove`
     an acknowledged entry is deleted as well (work), otherwise it stays for the other groups and for readers (events).
+    `passes` names the messages that the group has no use for: they are not even read.
     """
 
     def __init__(
@@ -244,6 +251,7 @@ class Consumer:
         *,
         batch: int = 200,
         remove: bool = False,
+        passes: Collection[str] = (),
         claim_after_ms: int = CLAIM_AFTER_MS,
         forget_after_ms: int = FORGET_AFTER_MS,
         now_ms: Callable[[], int] = now_ms,
@@ -256,6 +264,7 @@ class Consumer:
         self._call = call
         self._batch = batch
         self._remove = remove
+        self._passes = passes
         self._claim_after_ms = claim_after_ms
         self._forget_after_ms = forget_after_ms
         self._now_ms = now_ms
@@ -295,7 +304,7 @@ class Consumer:
                     next_claim = loop.time() + self._claim_after_ms / 2000
                     await self._take_over(partition)
                 if loop.time() < own_backlog_at:
-                    await self._read(partition, ">")
+                    await self._read_on(partition)
                 elif not await self._read(partition, "0"):
                     own_backlog_at = math.inf
                     self._failures[partition].clear()
@@ -318,12 +327,25 @@ class Consumer:
                 own_backlog_at = 0.0
                 pause_s = min(pause_s * 2, LAST_RETRY_S)
 
-    async def _read(self, partition: int, position: str) -> bool:
+    async def _read_on(self, partition: int) -> None:
+        """What is new; of a group that passes over messages only the first after a pause may be one of these."""
+        if not self._passes:
+            await self._read(partition, ">")
+            return
+        passed, found = await passing.read(
+            self._client, self._stream(partition), self._group, self._name, self._batch, self._passes
+        )
+        self._handled.inc(passed)
+        await self._hand_over(partition, found)
+        if not passed and not found:
+            await self._read(partition, ">", 1)
+
+    async def _read(self, partition: int, position: str, count: int | None = None) -> bool:
         """Reads on, or (from "0") what this name has in hand already, and hands it over. Whether there was anything."""
         stream = self._stream(partition)
         block = BLOCK_MS if position == ">" else None
         found = await self._client.xreadgroup(
-            self._group, self._name, {stream: position}, count=self._batch, block=block
+            self._group, self._name, {stream: position}, count=count or self._batch, block=block
         )
         read = [pair for _, pairs in found or () for pair in pairs]
         await self._hand_over(partition, read)

@@ -296,8 +296,8 @@ class Script:
         command: Sequence[commands.Value] = (),
     ) -> list[Any]:
         """The answers of several calls, each with its keys and arguments, in one round trip; in a cluster one to each
-        server, at the same time. Last, if there is one, that of a `command` which goes along. Only of what reads:
-        nothing of it is `kept`."""
+        server, at the same time. Last, if there is one, that of a `command` which goes along. Only of what may be
+        called again when one of them failed, and where nothing of it is to be `kept`: it is not waited for here."""
         try:
             return await self._many(client, ("EVALSHA", self.digest), calls, command)
         except NoScriptError:

@@ -31,6 +31,7 @@ def last_job(at_ms: int) -> str:
     return job_text(at_ms.to_bytes(6, "big") + b"\xff" * 6)
 
 
+@lru_cache(4096)
 def job_text(raw: bytes) -> str:
     """Twelve bytes as the twenty characters that people and URLs see."""
     return b32hexencode(raw).decode("ascii").rstrip("=").lower()

@@ -98,7 +98,7 @@ class InvalidToken(ValueError):
     """The text is no token of ours, or not one that we signed. Its message says why, for logs, never for the caller."""
 
 
-class Token(msgspec.Struct, frozen=True):
+class Token(msgspec.Struct, frozen=True, gc=False):
     """What a token says. `position` and `destination` are those of a click; 0 and "" for the others. `address` is that
     of an unsubscription, of preferences, of an opt-in and of a view; "" in tokens that were made before it was there.
     `mark` is that of the recipient of an opening or a click, b"" in tokens that were made before there were any."""
@@ -116,7 +116,7 @@ class Token(msgspec.Struct, frozen=True):
 def is_destination(url: str) -> bool:
     """Whether a click may lead there: an absolute http or https URL with a host, no blank or control character, and not
     so long that its token could not be read."""
-    if not url[:8].lower().startswith(("http://", "https://")) or _NOT_IN_URL.search(url):
+    if not _begins_well(url):
         return False
     if len(url) > MAX_DESTINATION_BYTES or len(url.encode()) > MAX_DESTINATION_BYTES:
         return False
@@ -124,6 +124,10 @@ def is_destination(url: str) -> bool:
         return bool(urlsplit(url).hostname)
     except ValueError:
         return False
+
+
+def _begins_well(url: str) -> bool:
+    return url[:8].lower().startswith(("http://", "https://")) and not _NOT_IN_URL.search(url)
 
 
 def destination(href: str) -> str | None:
@@ -327,7 +331,8 @@ def _parse(signed: bytes, key: _Key) -> Token:
         tenant, text = signed[at + 1 : end].decode(), rest.decode()
     except UnicodeDecodeError:
         raise InvalidToken("its text is not UTF-8") from None
-    fits = kind in _ADDRESSED or (is_destination(text) if kind == "click" else not text)
+    # What was signed was looked at then (`is_destination`): this is what may not reach a header, whoever signed it.
+    fits = kind in _ADDRESSED or (_begins_well(text) if kind == "click" else not text)
     if end > len(signed) or not tenant or not fits:
         raise InvalidToken("its fields do not fit together")
     return Token(

@@ -5,7 +5,7 @@ is kept in `build/pages`, a picture each.
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,10 @@ class Memory:
 
     async def record(self, fact: Fact, mark: bytes = b"") -> None:
         self.facts.append(fact)
+
+    def hand_in(self, fact: Fact, mark: bytes, told: Callable[[bool], None]) -> None:
+        self.facts.append(fact)
+        told(True)
 
     async def start(self) -> None: ...
 

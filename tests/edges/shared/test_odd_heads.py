@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import structlog
@@ -34,6 +34,9 @@ class _NoKeys:
 
 class _Forgets:
     async def record(self, fact: Fact, mark: bytes = b"") -> None: ...
+
+    def hand_in(self, fact: Fact, mark: bytes, told: Callable[[bool], None]) -> None:
+        told(True)
 
     async def start(self) -> None: ...
 

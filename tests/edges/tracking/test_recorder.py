@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.tracking.recorder import MAX_BATCH, Recorder
+from services.tracking.recorder import IN_FLIGHT, MAX_BATCH, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import NotRecorded
 from shared.redis.bus import BusUnavailable
@@ -32,9 +32,10 @@ class Bus:
         self.say: Callable[[], Awaitable[None]] = self.yes
 
     async def publish(self, facts: Sequence[Fact], patience_s: float, batch: str) -> None:
-        self.calls.append(tuple(one.event_id for one in facts))
+        called = tuple(one.event_id for one in facts)
+        self.calls.append(called)
         await self.say()
-        self.stored.setdefault(batch, self.calls[-1])
+        self.stored.setdefault(batch, called)
 
     async def yes(self) -> None:
         pass
@@ -90,7 +91,9 @@ async def test_a_lone_fact_is_published_at_once(tmp_path: Path) -> None:
     assert spooled(tmp_path) == 0
 
 
-async def test_what_comes_while_a_batch_is_stored_is_the_next_batch(tmp_path: Path) -> None:
+async def test_a_fact_does_not_wait_for_the_batch_before_and_what_comes_while_all_are_under_way_is_the_next_one(
+    tmp_path: Path,
+) -> None:
     bus = Bus()
     go = asyncio.Event()
 
@@ -99,17 +102,20 @@ async def test_what_comes_while_a_batch_is_stored_is_the_next_batch(tmp_path: Pa
 
     bus.say = when_told
     async with recording(bus, tmp_path) as recorder:
-        first = asyncio.ensure_future(recorder.record(fact(0)))
-        await until(lambda: bool(bus.calls))
-        others = [asyncio.ensure_future(recorder.record(fact(number))) for number in range(1, MAX_BATCH + 5)]
+        first = []
+        for number in range(IN_FLIGHT):
+            first.append(asyncio.ensure_future(recorder.record(fact(number))))
+            await until(lambda: len(bus.calls) == len(first))
+        after = range(IN_FLIGHT, IN_FLIGHT + MAX_BATCH + 4)
+        others = [asyncio.ensure_future(recorder.record(fact(number))) for number in after]
         await asyncio.sleep(0)
-        assert not first.done()
+        assert not any(one.done() for one in first)
 
         go.set()
-        await asyncio.gather(first, *others)
+        await asyncio.gather(*first, *others)
 
-    assert [len(call) for call in bus.calls] == [1, MAX_BATCH, 4]
-    assert bus.facts == [str(number) for number in range(MAX_BATCH + 5)]
+    assert [len(call) for call in bus.calls] == [*[1] * IN_FLIGHT, MAX_BATCH, 4]
+    assert sorted(map(int, bus.facts)) == list(range(IN_FLIGHT + MAX_BATCH + 4))
 
 
 @pytest.mark.parametrize("saying", ["no", "silence"])
