@@ -5,7 +5,7 @@ is kept in `build/pages`, a picture each.
 """
 
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
