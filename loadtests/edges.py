@@ -24,7 +24,8 @@ from aiohttp import web
 
 from services.settings import load
 from services.tracking import http, parts
-from services.tracking.tracking import Answer, Request, Tracking
+from services.tracking.deciding import Answer, Request
+from services.tracking.tracking import Tracking
 from shared.http import api
 from shared.net.server import Runner
 from shared.process import master_secret

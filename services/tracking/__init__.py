@@ -16,10 +16,12 @@ Promises:  a click answered is a click recorded. The pixel, the redirect and the
            HEAD is answered as GET is, and nothing is recorded.
 
     view_http.py ──→ viewing.py ──→ showing.py  a mail as a page
-    http.py ─┬→ tracking.py ──→ machines.py    who asked: a person or which kind of machine; networks.py from where
-    edge.py ─╯      │      ├──→ pages.py       what recipients read; consent_pages.py the same; words in *_words.py
-                    │      ├──→ choosing.py    what they said there
-                    │      ╰──→ abouts.py ──→ about.py    what a page says of a mail and its recipient
+    http.py ─┬→ tracking.py ──→ deciding.py ─┬→ machines.py    who asked: a person or which kind of machine;
+    edge.py ─╯      │      │                 │                 networks.py from where
+                    │      │                 ├→ pages.py       what recipients read; consent_pages.py the same;
+                    │      │                 │                 words in *_words.py
+                    │      │                 ╰→ choosing.py    what they said there
+                    │      ╰──→ abouts.py ──→ about.py         what a page says of a mail and its recipient
                     ↓
                 recorder.py ══bus══→ events
                     ╰──→ spool.py ──→ frames.py   files, and the bytes in them

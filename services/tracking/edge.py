@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Protocol
 
+from services.tracking.deciding import PIXEL_HEADERS, REDIRECT_HEADERS, Answer, Request
 from services.tracking.http import client_ip
-from services.tracking.tracking import PIXEL_HEADERS, REDIRECT_HEADERS, Answer, Request
 from shared.http.api import REQUESTS, SECONDS
 from shared.net.heads import Head
 from shared.net.quick import Quick, Reply, lines

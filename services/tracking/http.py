@@ -22,7 +22,8 @@ from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
 
-from services.tracking.tracking import MAX_FORM_BYTES, Request, Tracking
+from services.tracking.deciding import MAX_FORM_BYTES, Request
+from services.tracking.tracking import Tracking
 from shared.http.api import Route, whole_list
 from shared.words.tokens import Kind
 

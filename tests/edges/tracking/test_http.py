@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from services.tracking import http, pages
 from services.tracking.about import NOTHING_KNOWN
+from services.tracking.deciding import MAX_FORM_BYTES, PIXEL
 from services.tracking.edge import edge
-from services.tracking.tracking import MAX_FORM_BYTES, PIXEL, Tracking
+from services.tracking.tracking import Tracking
 from shared.http import api
 from shared.net.quick import Quick, QuickRunner
 from shared.words import ids

@@ -9,7 +9,8 @@ import pytest
 
 from services.tracking import choosing, consent_pages, pages
 from services.tracking.about import NOTHING_KNOWN, About, Offered
-from services.tracking.tracking import Answer, Request, Tracking
+from services.tracking.deciding import Answer, Request
+from services.tracking.tracking import Tracking
 from shared.words import ids
 from shared.words.events import Fact, OptedIn, PreferencesChanged, Unsubscribed
 from shared.words.look import Look

@@ -9,17 +9,9 @@ from prometheus_client import REGISTRY
 
 from services.tracking import pages
 from services.tracking.about import NOTHING_KNOWN
+from services.tracking.deciding import MAX_USER_AGENT_CHARS, PIXEL, Answer, Request, location, unsubscribed_by
 from services.tracking.networks import Found, Networks
-from services.tracking.tracking import (
-    MAX_USER_AGENT_CHARS,
-    PIXEL,
-    Answer,
-    NotRecorded,
-    Request,
-    Tracking,
-    location,
-    unsubscribed_by,
-)
+from services.tracking.tracking import NotRecorded, Tracking
 from shared.words import events, ids
 from shared.words.events import (
     Clicked,
