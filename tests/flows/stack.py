@@ -143,7 +143,7 @@ class Stack:
 
     def log(self) -> str:
         """The end of everything that was logged, for the message of a failed test and for nothing else."""
-        files = [self.directory / "run.log", *sorted(self.directory.glob("logs/*.log"))]
+        files = [*self.directory.glob("run.log"), *sorted(self.directory.glob("logs/*.log"))]
         return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-2500:]}" for file in files)
 
     @property

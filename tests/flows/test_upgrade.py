@@ -31,14 +31,17 @@ READERS = ("suppression", "reports", "breakers")
 NEWER: dict[str, tuple[tuple[str, str], ...]] = {
     "shared/words/events.py": (
         # A field more of a job's recipient as it waits, and of a fact; never the default of an older reader.
-        ('    list: str = ""\n', '    list: str = ""\n    priority: int = 5\n'),
+        (
+            '    trace: str | None = None\n    list: str = ""\n',
+            '    trace: str | None = None\n    list: str = ""\n    priority: int = 5\n',
+        ),
         ('    tls_policy: str = ""\n', '    tls_policy: str = ""\n    queue_ms: int = 7\n'),
         (
             "class Expired(Fact",
             "class Greeted(Fact, frozen=True, array_like=True, kw_only=True):\n"
             '    topic: ClassVar[str] = "message.greeted"\n    words: str = ""\n\n\nclass Expired(Fact',
         ),
-        ("Cancelled, Acted,\n", "Cancelled, Acted, Greeted,\n"),
+        ("Cancelled, Acted, ", "Cancelled, Acted, Greeted, "),
     ),
     "shared/words/public.py": (
         ('    "message.deferred":', '    "message.greeted": "It was greeted.",\n    "message.deferred":'),
