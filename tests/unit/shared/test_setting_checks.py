@@ -28,6 +28,7 @@ WRONG = {
     "redis.wait_aof": ["perhaps"],
     "http.host": ["a b", "http://h", "h:80", "1.2.3.4/8", "-"],
     "http.ready_urls": ["x", "relay=", "relay=ftp://h", "relay=http://h:99999/", "=http://h"],
+    "http.reuse_port": ["maybe", "2"],
     "relay.route": ["smtp://h", "smtp://h:0", "smtp://h:99999", "mail", "smtp://u:p@h:25"],
     "relay.helo": ["a b", "a\r\nQUIT"],
     "relay.shaping_file": ["a\0b"],
