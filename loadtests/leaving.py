@@ -53,7 +53,9 @@ class Acts(NamedTuple):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--queued", type=int, default=100_000)
-    parser.add_argument("--people", type=int, default=100, help="who leave, and who withdraw")
+    parser.add_argument(
+        "--people", type=int, default=40, help="who leave, and who withdraw; the mailbox keeps the last mails only"
+    )
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="estafette-leaving-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)

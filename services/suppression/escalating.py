@@ -16,10 +16,10 @@ from typing import NamedTuple, Protocol
 from prometheus_client import Counter
 
 from services.suppression import escalation, signs
+from services.suppression.addressees import Recipients, addresses
 from services.suppression.counts import Change
 from services.suppression.escalation import Count, Name, Rules, Seen, Soft
 from shared.redis import bus
-from shared.redis.recipients import Recipient
 from shared.redis.suppression import normalised
 from shared.words import events
 
@@ -45,10 +45,6 @@ class Enough(NamedTuple):
     sign: Sign
     rule: Name
     expires_at_ms: int
-
-
-class Recipients(Protocol):
-    async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]: ...
 
 
 class Store(Protocol):
@@ -147,24 +143,16 @@ class Escalation:
                 said = signs.seen(fact)
                 if said is not None:
                     found.append((fact, said))
-        addresses = await self._addresses([(fact, said) for fact, said in found if not fact.email])
-        named = [(fact, said, fact.email or addresses.get((fact.job, fact.ordinal))) for fact, said in found]
+        counting = await self._counting([(fact.tenant, said) for fact, said in found if not fact.email])
+        nameless = [fact for fact, said in found if isinstance(said, Soft) or fact.tenant in counting]
+        known = await addresses(self._recipients, nameless)
+        named = [(fact, said, fact.email or known.get((fact.job, fact.ordinal))) for fact, said in found]
         return [Sign(fact.tenant, normalised(email), said, fact) for fact, said, email in named if email]
 
-    async def _addresses(self, nameless: Sequence[tuple[events.Fact, Seen]]) -> dict[tuple[str, int | None], str]:
-        """Of facts that name the message alone. Those of a tenant without counts matter only if they begin one."""
-        wanted: dict[str, set[int]] = defaultdict(set)
-        counting: dict[str, bool] = {}
-        for fact, said in nameless:
-            if not isinstance(said, Soft) and fact.tenant not in counting:
-                counting[fact.tenant] = await self._store.are_there(fact.tenant)
-            if fact.ordinal is not None and (isinstance(said, Soft) or counting[fact.tenant]):
-                wanted[fact.job].add(fact.ordinal)
-        found: dict[tuple[str, int | None], str] = {}
-        for job, ordinals in wanted.items():
-            known = await self._recipients.find(job, sorted(ordinals))
-            found.update({(job, ordinal): one.email for ordinal, one in known.items()})
-        return found
+    async def _counting(self, nameless: Sequence[tuple[str, Seen]]) -> set[str]:
+        """The tenants of signs of life that have counts: of the others such a sign begins none, and matters nothing."""
+        tenants = {tenant for tenant, said in nameless if not isinstance(said, Soft)}
+        return {tenant for tenant in tenants if await self._store.are_there(tenant)}
 
 
 def _fact(entry: bus.Entry) -> events.Fact | None:

@@ -6,15 +6,15 @@ address takes about fifteen bytes beside itself.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from services.suppression import retention, signs
+from services.suppression.addressees import Recipients, addresses
 from services.suppression.escalation import Person
 from services.suppression.retention import Seen, day_of
 from shared.redis import addressed, bus, keys
 from shared.redis.addressed import Addressed
-from shared.redis.recipients import Recipient
 from shared.redis.redis import Client, Script
 from shared.redis.suppression import normalised
 from shared.words import events
@@ -35,10 +35,6 @@ class Noted(NamedTuple):
     address: str
     last_day: int
     warned_day: int = 0
-
-
-class Recipients(Protocol):
-    async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]: ...
 
 
 class Interactions:
@@ -84,21 +80,10 @@ class Noting:
         RedisAway."""
         facts = [fact for entry in entries if entry.name in NAMES and (fact := _of_a_person(entry)) is not None]
         if facts:
-            addresses = await self._addresses(facts)
-            named = [(fact, fact.email or addresses.get((fact.job, fact.ordinal))) for fact in facts]
+            found = await addresses(self._recipients, facts)
+            named = [(fact, fact.email or found.get((fact.job, fact.ordinal))) for fact in facts]
             noted = [Noted(fact.tenant, normalised(email), day_of(fact.occurred_at)) for fact, email in named if email]
             await self._interactions.note(noted)
-
-    async def _addresses(self, facts: Sequence[events.Fact]) -> Mapping[tuple[str, int | None], str]:
-        wanted: dict[str, set[int]] = defaultdict(set)
-        for fact in facts:
-            if not fact.email and fact.ordinal is not None:
-                wanted[fact.job].add(fact.ordinal)
-        found: dict[tuple[str, int | None], str] = {}
-        for job, ordinals in wanted.items():
-            known = await self._recipients.find(job, sorted(ordinals))
-            found.update({(job, ordinal): one.email for ordinal, one in known.items()})
-        return found
 
 
 def _of_a_person(entry: bus.Entry) -> events.Fact | None:

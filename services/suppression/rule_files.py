@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from services.suppression.moving.cells import LEADS
 from shared.words import rules
 from shared.words.errors import Fault
 from shared.words.rules import Channel, InvalidRule, Named, Rule, Scope
@@ -27,8 +28,6 @@ _HEADINGS = {
 }
 _COLUMN_OF = {heading: column for column, headings in _HEADINGS.items() for heading in headings}
 _DELIMITERS = ",;\t"
-#: With what a spreadsheet begins a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 #: More faults than this are of no use to anybody.
 MAX_FAULTS = 100
 #: No tenant can have more: the most that the quota `rules` may be set to.
@@ -153,8 +152,8 @@ def write_csv(named: Iterable[Named]) -> str:
 
 
 def _guarded(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if cell.startswith(LEADS) else cell
 
 
 def _unguarded(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(LEADS) else cell

@@ -98,6 +98,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "rules test": ("ana@exemple.fr", "--tenant", "acme"),
     "people show": ("acme", "ana@exemple.fr"),
     "people erase": ("acme", "ana@exemple.fr", "--yes"),
+    "retention show": ("acme",),
     "consents show": ("acme", "ana@exemple.fr"),
     "consents log": ("acme", "ana@exemple.fr"),
     "consents rules": ("acme",),

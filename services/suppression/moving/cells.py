@@ -6,7 +6,7 @@ taking one away gives what there was. Line ends become `\\n` and `\\r`, and `\\`
 """
 
 #: What makes a formula of a cell (OWASP, CSV Injection), in the wide form of East Asian keyboards, too; and our mark.
-_LEADS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
+LEADS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20'")
 _ESCAPED = {"\\\\": "\\", "\\n": "\n", "\\r": "\r"}
 
 
@@ -14,7 +14,7 @@ def safe(text: str) -> str:
     """The cell for that text, without quotes."""
     if "\\" in text or "\n" in text or "\r" in text:
         text = text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return f"'{text}" if text.startswith(_LEADS) else text
+    return f"'{text}" if text.startswith(LEADS) else text
 
 
 def read(cell: str) -> str:

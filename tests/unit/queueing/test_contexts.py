@@ -1,32 +1,18 @@
 """What placeholders stand in is found in one walk, whatever the source."""
 
-import sys
-from types import FrameType
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing import contexts
 from services.queueing.placeholders import placeholders
+from tests.steps import calls
 
 
-def calls(source: str) -> int:
-    """How many functions were called to walk through it."""
+def work(source: str) -> int:
+    """How many functions are called to walk through it."""
     found = list(placeholders(source))
-    count = 0
-
-    def called(_frame: FrameType, event: str, _arg: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    sys.setprofile(called)
-    try:
-        contexts.look(source, found)
-    finally:
-        sys.setprofile(None)
-    return count
+    return calls(lambda: contexts.look(source, found))
 
 
 @pytest.mark.parametrize("before", ["", "<p ", "<p a='", "<script>'", "<!--", "{% if a %}<p b={% endif %}"])
@@ -40,7 +26,7 @@ def calls(source: str) -> int:
     ],
 )  # fmt: skip
 def test_twice_the_source_is_twice_the_work(source: str, before: str) -> None:
-    first, second = (calls(before + source * times + "{{ z }}") for times in (200, 400))
+    first, second = (work(before + source * times + "{{ z }}") for times in (200, 400))
 
     assert second <= 2.2 * first + 100
     assert first <= 200 * 40 * contexts.MAX_STATES

@@ -98,14 +98,14 @@ def test_of_a_rule_that_is_written_twice_the_last_line_holds() -> None:
 
 
 def test_no_cell_begins_a_formula_in_a_spreadsheet() -> None:
-    notes = ["=1+1", "-1", "@x", "+1", "'=1", "plain"]
+    notes = ["=1+1", "-1", "@x", "+1", "'=1", "plain", "\uff1d1+1", "\uff20x"]  # the wide ones are signs, too
     named = [Named(f"*@a{at}.fr", Rule(NOW_MS, note=note)) for at, note in enumerate(notes)]
     named.append(Named("+33612345678", Rule(NOW_MS, ("sms",))))
 
     written = write_csv(named)
 
     cells = [cell for row in csv.reader(io.StringIO(written)) for cell in row]
-    assert [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))] == []
+    assert [cell for cell in cells if cell.startswith(tuple("=+-@\t\r\uff1d\uff20"))] == []
     assert read_csv(written, 0) == (named, [])
 
 
