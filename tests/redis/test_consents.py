@@ -400,6 +400,7 @@ async def test_nobody_sees_or_changes_what_another_tenant_knows(browser: Browser
     assert (await browser.ask("GET", "/v1/consent-rules", scope="zeta"))[1] == {
         "gate": "declared",
         "tracking": "declared",
+        "double_opt_in": True,
     }
     await browser.ask("PUT", f"/v1/consents/{ANA}", {"optin": {"email": "no"}}, scope="zeta")
     assert (await browser.ask("GET", f"/v1/consents/{ANA}"))[1]["optin"]["email"]["answer"] == "yes"
