@@ -122,7 +122,7 @@ async def test_lists_channels_and_how_often_are_chosen_on_the_page_and_proved(st
         ["offers"],
         ["letter"],
         "page",
-        "estafette-preferences-de-2",
+        "estafette-preferences-de-3",
     )
     assert await _scopes(stack, address) == ["list:letter"]
 
@@ -216,7 +216,7 @@ async def test_a_double_opt_in_is_confirmed_by_the_button_of_its_page_alone(stac
     assert (entry["by"], entry["purpose"], entry["text"], entry["joined"], entry["answers"]) == (
         "double_opt_in",
         "offers",
-        "estafette-confirm-it-2",
+        "estafette-confirm-it-3",
         ["letter"],
         {"email": "yes"},
     )

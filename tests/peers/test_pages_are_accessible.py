@@ -106,6 +106,9 @@ class Known:
     async def of(self, _token: Token) -> About:
         return self.about
 
+    async def leaving(self, _token: Token) -> About:
+        return self.about
+
 
 class NoKeys:
     async def verify(self, text: str) -> None:
@@ -245,4 +248,4 @@ async def test_without_javascript_one_leaves_comes_back_chooses_and_confirms(
     assert isinstance(tracking, PreferencesChanged)
     assert tracking.tracking == "no"
     assert isinstance(opted_in, OptedIn)
-    assert (opted_in.by, opted_in.list, opted_in.text) == ("double_opt_in", "n", f"estafette-confirm-{language}-2")
+    assert (opted_in.by, opted_in.list, opted_in.text) == ("double_opt_in", "n", f"estafette-confirm-{language}-3")
