@@ -72,8 +72,15 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTHING_KNOWN = About(is_known=False)
 
+#: Of a recipient's metadata, which say the language.
+LANGUAGE_KEYS = ("language", "lang", "locale")
 #: What the page of preferences asks a yes or a no of.
 ASKED: tuple[Topic, ...] = ("tracking", *consent.CHANNELS)
+
+
+def said_languages(metadata: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Those that a recipient's metadata name, if they do."""
+    return tuple((metadata or {})[key] for key in LANGUAGE_KEYS if key in (metadata or {}))
 
 
 def shown_sender(look: Look, from_: str) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from services.tracking.about import ASKED, NOTHING_KNOWN, About, Offered, shown_sender
+from services.tracking.about import ASKED, NOTHING_KNOWN, About, Offered, said_languages, shown_sender
 from shared.redis import jobs
 from shared.redis.consents import Consents
 from shared.redis.looks import Looks
@@ -27,8 +27,6 @@ from shared.words.tokens import Token
 LOOK_UP_S = 0.5
 #: How long a mail program that posts waits to learn whether its user left before: one event however often it asks.
 LEAVING_S = 0.05
-#: Of a recipient's metadata, which say the language.
-LANGUAGE_KEYS = ("language", "lang", "locale")
 
 _log = structlog.get_logger("abouts")
 
@@ -68,8 +66,7 @@ class Abouts:
             self._recipients.find(token.job, [token.ordinal]),
         )
         known = found.get(token.ordinal)
-        metadata = (known.metadata if known is not None else None) or {}
-        said = tuple(metadata[key] for key in LANGUAGE_KEYS if key in metadata)
+        said = said_languages(known.metadata if known is not None else None)
         name = job[jobs.LIST]
         address = token.address or (known.email if known is not None else "")
         about = About(

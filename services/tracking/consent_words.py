@@ -7,6 +7,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from services.tracking.page_words import unbroken
+
 #: Of the words below.
 VERSION = 3
 
@@ -55,7 +57,7 @@ class Words(NamedTuple):
     confirm_mistake: str
 
 
-WORDS: Mapping[str, Words] = {
+_WORDS: Mapping[str, Words] = {
     "fr": Words(
         title="Vos préférences",
         text="Choisissez ce que vous acceptez. Ce que vous ne changez pas reste comme avant.",
@@ -309,3 +311,5 @@ WORDS: Mapping[str, Words] = {
         confirm_mistake="Se não pediu nada, feche esta página: não receberá nada.",
     ),
 }
+
+WORDS: Mapping[str, Words] = {tag: Words(*map(unbroken, words)) for tag, words in _WORDS.items()}

@@ -4,8 +4,16 @@ They speak to somebody who may not remember having signed up: short, polite, sur
 no more of these mails, at once.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
+
+_HYPHEN = re.compile(r"\b([Ee])-(?=[Mm]ail)")
+
+
+def unbroken(text: str) -> str:
+    """With a hyphen in `e-mail` at which no line ends."""
+    return _HYPHEN.sub("\\1\u2011", text)
 
 
 class Words(NamedTuple):
@@ -41,7 +49,7 @@ class Words(NamedTuple):
     contact: str
 
 
-WORDS: Mapping[str, Words] = {
+_WORDS: Mapping[str, Words] = {
     "fr": Words(
         leave_title="Se désinscrire",
         leave_text="Vous ne souhaitez plus recevoir ces e-mails\u202f? Confirmez, et nous ne vous en enverrons plus.",
@@ -253,3 +261,5 @@ WORDS: Mapping[str, Words] = {
         contact="Contacto",
     ),
 }
+
+WORDS: Mapping[str, Words] = {tag: Words(*map(unbroken, words)) for tag, words in _WORDS.items()}

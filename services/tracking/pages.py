@@ -38,6 +38,7 @@ legend{margin:0 0 .25rem;padding:0;font-weight:600}
 fieldset p{margin-bottom:.5rem}
 label{display:flex;gap:.75rem;align-items:flex-start;min-height:3rem;padding:.65rem 0;cursor:pointer}
 input[type=radio],input[type=checkbox]{flex:none;width:1.5rem;height:1.5rem;margin:0;accent-color:var(--act)}
+label+button{margin-top:1rem}
 [role=alert]{font-weight:600}
 .soft,dl,footer{color:var(--soft);font-size:.9375rem}
 header{margin:0 0 1.5rem;font-weight:600}
