@@ -41,7 +41,7 @@ WORDS: Mapping[str, Words] = {
         text="Sie haben darum gebeten, die E-Mails von {{ sender }} zu erhalten. Es fehlt nur noch Ihre Bestätigung.",
         of_list="Liste: {{ list }}",
         button="Bestätigen",
-        mistake="Falls Sie um nichts gebeten haben, tun Sie nichts: Sie erhalten nichts weiter.",
+        mistake="Falls Sie das nicht angefordert haben, brauchen Sie nichts zu tun: Sie erhalten dann nichts weiter.",
     ),
     "es": Words(
         subject="Confirme su suscripción",
@@ -62,7 +62,7 @@ WORDS: Mapping[str, Words] = {
     "nl": Words(
         subject="Bevestig uw inschrijving",
         hello="Goedendag,",
-        text="u hebt gevraagd de e-mails van {{ sender }} te ontvangen. Alleen uw bevestiging ontbreekt nog.",
+        text="u hebt gevraagd om de e-mails van {{ sender }} te ontvangen. Alleen uw bevestiging ontbreekt nog.",
         of_list="Lijst: {{ list }}",
         button="Bevestigen",
         mistake="Hebt u niets gevraagd? Doe dan niets: u ontvangt verder niets.",

@@ -1,4 +1,5 @@
-"""What recipients chose on their pages, applied to the lists: joining, leaving, and taking back that they left.
+"""What recipients chose on their pages, applied to the lists: joining, leaving, opting out of channels, and taking
+back that they left.
 
 Their later word takes back their own earlier one, and nothing else: an entry that is not theirs stays, and so does one
 that is younger than what they say, for facts come again. They join lists that the tenant offers to everybody
@@ -14,9 +15,11 @@ from services.suppression.store import Addition, Removal, Removed
 from shared.redis.suppression import Listed, normalised
 from shared.words import events, scopes
 from shared.words.look import Look
-from shared.words.scopes import Reason
+from shared.words.scopes import Channel, Reason
 
-CHOSEN = Counter("estafette_suppression_choices_total", "Lists that recipients joined, left or came back to", ["what"])
+CHOSEN = Counter(
+    "estafette_suppression_choices_total", "Lists and channels that recipients joined, left or came back to", ["what"]
+)
 
 #: Facts that may change a list.
 NAMES = frozenset(("OptedIn", "PreferencesChanged"))
@@ -65,16 +68,23 @@ class Choices:
         match fact:
             case events.PreferencesChanged(email=str(email), by="page"):
                 await self._leave(fact, normalised(email), fact.left.splitlines())
+                await self._opt_out(fact, normalised(email), fact.opted_out.splitlines())
                 await self._join(fact, normalised(email), fact.joined.splitlines())
                 if fact.undone:
                     scope = scopes.usual("unsubscribed", await self._jobs.list_of(fact.job))
                     await self._take_back(fact, normalised(email), [scope])
-            case events.OptedIn(email=str(email), channel="email", by=by) if by in _BY_THEMSELVES:
+            case events.OptedIn(email=str(email), by=by) if by in _BY_THEMSELVES:
                 await self._opted_in(fact, normalised(email))
 
     async def _opted_in(self, fact: events.OptedIn, address: str) -> None:
-        """Who agrees to marketing has not left it any more; who confirms a double opt-in joins the list of its mail."""
-        await self._take_back(fact, address, [scopes.MARKETING])
+        """Who agrees to marketing by a channel has not left it there any more; who confirms a double opt-in joins the
+        list of its mail."""
+        channel = next((one for one in scopes.CHANNELS if one == fact.channel), None)
+        if channel is None:
+            return
+        await self._take_back(fact, address, [scopes.MARKETING], channel)
+        if channel != "email":
+            return
         name = fact.list or (await self._jobs.list_of(fact.job) if fact.by == "double_opt_in" else "")
         await self._join(fact, address, [name] if name else [])
 
@@ -97,6 +107,27 @@ class Choices:
         await self._store.add(additions)
         CHOSEN.labels("left").inc(len(additions))
 
+    async def _opt_out(self, fact: events.Fact, address: str, channels: Sequence[str]) -> None:
+        """Of marketing by these channels: whatever a job says of its recipients, they get none."""
+        additions = [
+            Addition(
+                fact.tenant,
+                address,
+                "unsubscribed",
+                fact.occurred_at,
+                scope=scopes.MARKETING,
+                channel=channel,
+                diagnostic="page",
+                event=events.event_id(fact.event_id, "opted out", channel),
+                job=fact.job,
+                ordinal=-1 if fact.ordinal is None else fact.ordinal,
+            )
+            for channel in scopes.CHANNELS
+            if channel in channels
+        ]
+        await self._store.add(additions)
+        CHOSEN.labels("opted_out").inc(len(additions))
+
     async def _join(self, fact: events.Fact, address: str, names: Sequence[str]) -> None:
         if not names:
             return
@@ -108,7 +139,9 @@ class Choices:
                 await self._members.join(fact.tenant, name, [address], fact.occurred_at)
                 CHOSEN.labels("joined").inc()
 
-    async def _take_back(self, fact: events.Fact, address: str, wanted: Sequence[str]) -> None:
+    async def _take_back(
+        self, fact: events.Fact, address: str, wanted: Sequence[str], channel: Channel = "email"
+    ) -> None:
         (listed,) = await self._lookup.listed(fact.tenant, [address])
         removals = [
             Removal(
@@ -117,12 +150,12 @@ class Choices:
                 fact.occurred_at,
                 _BY,
                 events.event_id(fact.event_id, entry.scope),
-                "email",
+                channel,
                 entry.scope,
                 _THEIRS,
             )
             for entry in listed.entries
-            if entry.channel == "email"
+            if entry.channel == channel
             and entry.scope in wanted
             and entry.reason in _THEIRS
             and entry.last_ms <= fact.occurred_at

@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from services.suppression.consents import BY_API, Saying, of_request
+from services.suppression.returning import Warned
 from shared.http import api, paging
 from shared.http.query import Read
 from shared.mail import addresses
@@ -23,6 +24,8 @@ from shared.words.times import rfc3339
 
 #: Of one bulk call.
 MAX_CONSENTS = 10_000
+#: Told of one call: whoever looks at a hundred knows what it is about.
+MAX_WARNINGS = 100
 #: Clocks of two machines differ; what is said to come from further ahead is a mistake.
 AHEAD_MS = 300_000
 #: So many are made ready before others have their turn.
@@ -84,6 +87,7 @@ class ConsentsStored(msgspec.Struct, frozen=True):
     """Everything is stored."""
 
     stored: Annotated[int, says("How many there were.", 2)]
+    warnings: Annotated[list[Fault], says("Of who agrees and had left, what came of it: the first hundred.")]
 
 
 class ConsentAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +125,12 @@ class Consent(msgspec.Struct, frozen=True, kw_only=True):
     tracking: Annotated[ConsentAnswer, says("Whether openings and clicks may be recorded about them.")]
     objected: Annotated[ConsentAnswer, says("Whether they object to prospecting.")]
     pressure: Annotated[Pressure | None, says("At most how many mails they want; null where they said nothing of it.")]
+
+
+class ConsentNoted(Consent, frozen=True, kw_only=True):
+    """The same, and what came of an opt-in of somebody who had left."""
+
+    warnings: Annotated[list[Fault], says("What somebody should know of it.")]
 
 
 class ConsentEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +189,11 @@ class Recording(Protocol):
         """RedisAway."""
 
 
+class Returning(Protocol):
+    async def settle(self, sayings: Sequence[Saying]) -> list[Warned]:
+        """What opt-ins of who had left come to. RedisAway."""
+
+
 class Tokens(Protocol):
     def marks(self, tenant: str, address: str) -> list[bytes]: ...
 
@@ -197,10 +212,15 @@ _EXAMPLE = {
 
 
 def routes(
-    recording: Recording, consents: Consents, tokens: Tokens, now_ms: Callable[[], int], new_id: Callable[[], str]
+    recording: Recording,
+    returning: Returning,
+    consents: Consents,
+    tokens: Tokens,
+    now_ms: Callable[[], int],
+    new_id: Callable[[], str],
 ) -> list[api.Route]:
     """`new_id` gives sixteen hex digits for an event."""
-    handlers = _Routes(recording, consents, tokens, now_ms, new_id)
+    handlers = _Routes(recording, returning, consents, tokens, now_ms, new_id)
     made: dict[str, Any] = {"tag": "consents"}
     return [
         # Before the address alone, which may have slashes in it.
@@ -218,7 +238,8 @@ def routes(
         api.Route(
             "PUT", "/v1/consents/{address}", handlers.put,
             "Notes what somebody said, and proves it; a consent to be tracked that is withdrawn here ends at once",
-            slashes=True, scope="suppress", body=ConsentRequest, name="put_consent", answers={200: Consent},
+            slashes=True, scope="suppress", body=ConsentRequest, name="put_consent",
+            answers={200: ConsentNoted},
             examples={"application/json": _EXAMPLE}, problems=_OF_AN_ADDRESS, **made,
         ),
         api.Route(
@@ -242,12 +263,14 @@ class _Routes:
     def __init__(
         self,
         recording: Recording,
+        returning: Returning,
         consents: Consents,
         tokens: Tokens,
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
     ) -> None:
         self._recording = recording
+        self._returning = returning
         self._consents = consents
         self._tokens = tokens
         self._now_ms = now_ms
@@ -273,7 +296,13 @@ class _Routes:
         if saying is None:
             raise Problem("invalid_body", "the body does not fit", faults)
         await self._recording.record([saying])
-        return api.json_answer(shown(address, await self._known(request, address)))
+        warned = await self._returning.settle([saying])
+        known = shown(address, await self._known(request, address))
+        noted = ConsentNoted(
+            **msgspec.structs.asdict(known),
+            warnings=[Fault(f"$.optin.{one.channel}", one.what) for one in warned],
+        )
+        return api.json_answer(noted)
 
     async def put_many(self, request: web.Request) -> web.StreamResponse:
         wanted = (await api.read_json(request, ConsentsRequest)).consents
@@ -293,7 +322,9 @@ class _Routes:
         if faults:
             raise Problem("invalid_body", "the body does not fit, and nothing was stored", faults[:100])
         await self._recording.record(sayings)
-        return api.json_answer(ConsentsStored(len(sayings)))
+        warned = await self._returning.settle(sayings)
+        warnings = [Fault(f"$.consents[{one.place}].optin.{one.channel}", one.what) for one in warned[:MAX_WARNINGS]]
+        return api.json_answer(ConsentsStored(len(sayings), warnings))
 
     async def rules(self, request: web.Request) -> web.StreamResponse:
         _, rules = await self._consents.rules.of(request[api.PRINCIPAL].tenant)

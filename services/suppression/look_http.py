@@ -1,13 +1,13 @@
 """The routes of a tenant's look: what its pages show to recipients."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
 
 from shared.http import api
 from shared.redis.looks import Looks
-from shared.words import look
+from shared.words import consent, look
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 from shared.words.look import Look
@@ -20,6 +20,7 @@ _EXAMPLE = {
     "contact": "Chouette SA, 1 rue du Bac, Paris · contact@exemple.fr",
     "language": "fr",
     "lists": [{"name": "newsletter", "title": "La lettre du mois"}],
+    "channels": ["sms"],
 }
 
 
@@ -61,6 +62,10 @@ class LookBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ""
     lists: Annotated[list[OfferedList], says("Lists that everybody may join on the page, up to 16.")] = []
+    channels: Annotated[
+        list[Literal["sms", "phone"]],
+        says("By what the tenant reaches people beside e-mail: the page asks of these channels, too.", ["sms"]),
+    ] = []
 
 
 def routes(looks: Looks) -> list[api.Route]:
@@ -118,6 +123,7 @@ class _Routes:
             contact=wanted.contact,
             language=wanted.language,
             lists=tuple((one.name, one.title) for one in wanted.lists),
+            channels=tuple(one for one in consent.CHANNELS if one in wanted.channels),
         )
         if faults := look.faults(chosen):
             raise Problem("invalid_body", "the body does not fit", [Fault(f"$.{at}", what) for at, what in faults])
@@ -138,4 +144,5 @@ def _shown(chosen: Look) -> LookBody:
         contact=chosen.contact,
         language=chosen.language,
         lists=[OfferedList(name, title) for name, title in chosen.lists],
+        channels=[one for one in chosen.channels if one != "email"],
     )

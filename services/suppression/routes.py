@@ -29,6 +29,7 @@ from services.suppression.moving.running import Runs
 from services.suppression.objections import Objections
 from services.suppression.people import People
 from services.suppression.retaining import Retaining, RetentionRules
+from services.suppression.returning import Returning
 from services.suppression.rule_book import RuleBook
 from services.suppression.rules import Rules
 from services.suppression.softs import Softs
@@ -57,7 +58,7 @@ def routes(parts: Parts) -> Mounted:
             *moving_http.routes(moving),
             *_rules_and_lists(parts, lists, lookup),
             *_escalation(parts),
-            *_consent(parts, lists),
+            *_consent(parts, lists, lookup),
             *look_http.routes(Looks(parts.client, parts.monotonic)),
             *people_http.routes(people, desk),
             *_retention(parts, retention),
@@ -95,14 +96,15 @@ def _escalation(parts: Parts) -> list[Route]:
     return escalation_http.routes(RuleBook(parts.client, rules, parts.monotonic), rules)
 
 
-def _consent(parts: Parts, lists: Lists) -> list[Route]:
+def _consent(parts: Parts, lists: Lists, lookup: SuppressionList) -> list[Route]:
     consents = Consents(parts.client, parts.partitions, parts.monotonic)
     consenting = Consenting(
         ConsentStore(parts.client, parts.partitions, consents.rules),
         UntrackedList(parts.client),
         Objections(parts.client, parts.partitions, lists),
     )
-    return consent_http.routes(consenting, consents, parts.tokens, parts.now_ms, lambda: _new_id(parts))
+    returning = Returning(lists, lookup)
+    return consent_http.routes(consenting, returning, consents, parts.tokens, parts.now_ms, lambda: _new_id(parts))
 
 
 def _retention(parts: Parts, rules: RetentionRules) -> list[Route]:

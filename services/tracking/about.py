@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.words import consent
-from shared.words.consent import Answer, Topic
+from shared.words.consent import Answer, OptInChannel, Topic
 from shared.words.look import NOTHING_CHOSEN, Look
 from shared.words.scopes import Reason
 
@@ -23,10 +23,13 @@ class Offered(NamedTuple):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """`sender` is who writes, `list` the name of the mail's list, `purpose` what a double
-    opt-in is for; `languages` what is known of the recipient's, best
-    first; `stopped` why they get nothing of it, "" if they do. The rest is for the page of preferences: `answers` by
-    channel and of `tracking`, the lists, and at most how many mails (`most`) they want in how many days; 0: any."""
+    """`is_known`: Redis was asked, and answered. `sender` is who writes, `list` the name of the mail's list, `purpose`
+    what a double opt-in is for; `languages` what is known of the recipient's, best first; `stopped` why they get
+    nothing of it, "" if they do. `left_as` is the event by which they left by this mail, if that holds;
+    `came_back_from` that which they took back. The rest is for the page of preferences: `answers` by channel and of
+    `tracking`, the lists, and at most how many mails (`most`) they want in how many days; 0: any."""
+
+    is_known: bool = True
 
     look: Look = NOTHING_CHOSEN
     sender: str = ""
@@ -35,6 +38,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     languages: tuple[str, ...] = ()
     stopped: Reason | str = ""
+    left_as: str = ""
+    came_back_from: str = ""
     answers: Mapping[Topic, Answer] = {}
     lists: tuple[Offered, ...] = ()
     most: int = 0
@@ -54,14 +59,28 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         """A page takes back what a page did, and nothing else."""
         return self.stopped == "unsubscribed"
 
+    @property
+    def channels(self) -> tuple[OptInChannel, ...]:
+        """Of which the page of preferences asks: those of the tenant, and any of which something is known, for what was
+        said once can be taken back."""
+        has = ("email", *self.look.channels)
+        return tuple(one for one in consent.CHANNELS if one in has or self.answer(one) != "unknown")
+
     def answer(self, topic: Topic) -> Answer:
         return self.answers.get(topic, "unknown")
 
 
-NOTHING_KNOWN = About()
+NOTHING_KNOWN = About(is_known=False)
 
+#: Of a recipient's metadata, which say the language.
+LANGUAGE_KEYS = ("language", "lang", "locale")
 #: What the page of preferences asks a yes or a no of.
 ASKED: tuple[Topic, ...] = ("tracking", *consent.CHANNELS)
+
+
+def said_languages(metadata: Mapping[str, str] | None) -> tuple[str, ...]:
+    """Those that a recipient's metadata name, if they do."""
+    return tuple((metadata or {})[key] for key in LANGUAGE_KEYS if key in (metadata or {}))
 
 
 def shown_sender(look: Look, from_: str) -> str:

@@ -10,14 +10,14 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from services.tracking.about import ASKED, NOTHING_KNOWN, About, Offered, shown_sender
+from services.tracking.about import ASKED, NOTHING_KNOWN, About, Offered, said_languages, shown_sender
 from shared.redis import jobs
 from shared.redis.consents import Consents
 from shared.redis.looks import Looks
 from shared.redis.members import Members
 from shared.redis.recipients import Recipients
 from shared.redis.redis import Client, RedisAway
-from shared.redis.suppression import SuppressionList, normalised
+from shared.redis.suppression import Listed, SuppressionList, normalised
 from shared.words import scopes
 from shared.words.consent import MARKETING_STREAM
 from shared.words.scopes import Entry
@@ -25,8 +25,8 @@ from shared.words.tokens import Token
 
 #: How long a page waits for it: a person sees no difference, and a page that says less will do.
 LOOK_UP_S = 0.5
-#: Of a recipient's metadata, which say the language.
-LANGUAGE_KEYS = ("language", "lang", "locale")
+#: How long a mail program that posts waits to learn whether its user left before: one event however often it asks.
+LEAVING_S = 0.05
 
 _log = structlog.get_logger("abouts")
 
@@ -66,8 +66,7 @@ class Abouts:
             self._recipients.find(token.job, [token.ordinal]),
         )
         known = found.get(token.ordinal)
-        metadata = (known.metadata if known is not None else None) or {}
-        said = tuple(metadata[key] for key in LANGUAGE_KEYS if key in metadata)
+        said = said_languages(known.metadata if known is not None else None)
         name = job[jobs.LIST]
         address = token.address or (known.email if known is not None else "")
         about = About(
@@ -80,12 +79,22 @@ class Abouts:
         )
         return await self._with_state(about, token) if token.address else about
 
+    async def leaving(self, token: Token) -> About:
+        """Of a token of who leaves no more than whether they left by it before, for a mail program that does not wait.
+        Raises nothing."""
+        with suppress(RedisAway, TimeoutError):
+            async with asyncio.timeout(LEAVING_S):
+                job = await jobs.read(self._client, self._partitions, token.job, (jobs.LIST,))
+                (listed,) = await self._suppression.listed(token.tenant, [token.address])
+                return before(About(list=job[jobs.LIST]), token, listed)
+        return NOTHING_KNOWN
+
     async def _with_state(self, about: About, token: Token) -> About:
         """With how the recipient stands to the tenant; of a test's, nothing."""
         address = normalised(token.address)
         (listed,) = await self._suppression.listed(token.tenant, [address])
         stopped = scopes.stops(listed.entries, "email", MARKETING_STREAM, about.list, self._now_ms()) or ""
-        about = msgspec.structs.replace(about, stopped=stopped)
+        about = before(msgspec.structs.replace(about, stopped=stopped), token, listed)
         if token.kind != "preferences":
             return about
         return await self._with_choices(about, token.tenant, address, listed.entries)
@@ -104,8 +113,21 @@ class Abouts:
             for name, member in zip(names, members, strict=True)
         )
         about = msgspec.structs.replace(about, lists=lists)
-        if known is None:
-            return about
-        most, days = known.pressure
-        answers = {topic: known.state.answer(topic) for topic in ASKED}
+        answers = {topic: known.state.answer(topic) for topic in ASKED} if known is not None else {}
+        most, days = known.pressure if known is not None else (0, 0)
+        # Who has left by a channel since they agreed to it gets nothing there, and reads so.
+        answers |= {one.channel: "no" for one in entries if scopes.is_left(one)}
         return msgspec.structs.replace(about, answers=answers, most=most, days=days)
+
+
+def before(about: About, token: Token, listed: Listed) -> About:
+    """With the event by which they left by the token's mail, or that which they took back. What is known of an entry
+    stays when the entry goes."""
+    place = scopes.place_of("email", scopes.usual("unsubscribed", about.list))
+    said = listed.said.get(place)
+    if said is None or (said.job, said.ordinal) != (token.job, token.ordinal):
+        return about
+    has_left = any(one.place == place and one.reason == "unsubscribed" for one in listed.entries)
+    if has_left:
+        return msgspec.structs.replace(about, left_as=said.event)
+    return msgspec.structs.replace(about, came_back_from=said.event)

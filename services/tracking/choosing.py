@@ -4,6 +4,7 @@ A form says what its page showed and what is chosen now: what is the same was le
 token has nobody's address, and so its pages work and nothing comes of them.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -25,7 +26,7 @@ from services.tracking.consent_pages import (
     Variant,
 )
 from services.tracking.consent_words import text_id
-from services.tracking.pages import LANGUAGE_FIELD, REASONS, WHY_FIELD
+from services.tracking.pages import EVENT_FIELD, LANGUAGE_FIELD, REASONS, WHY_FIELD
 from shared.words import consent, events, scopes
 from shared.words.events import Fact, OptedIn, PreferencesChanged, Unsubscribed
 from shared.words.languages import chosen, ours
@@ -33,8 +34,9 @@ from shared.words.tokens import Token
 
 #: A form of ours has three for each of its lists, of which there are 17 at most, and some twenty besides.
 _MAX_FIELDS = 100
+_EVENT_ID = re.compile(r"[0-9a-f]{16}")
 #: How an opt-in is told: where one press gave it, where a box was ticked, where a mail was answered.
-_BY: Mapping[str, str] = {"button": "button", "box": "page", "confirm": "double_opt_in"}
+_BY: Mapping[Variant, str] = {"button": "button", "box": "page", "confirm": "double_opt_in"}
 
 
 class Where(NamedTuple):
@@ -98,9 +100,31 @@ def reason(said: Mapping[str, str]) -> str:
     return word if word in REASONS else ""
 
 
-def is_unticked(said: Mapping[str, str]) -> bool:
+def answered(said: Mapping[str, str], query: str) -> Variant:
+    """Which page of an opt-in was answered, as its form says; else its link, to which forms post."""
+    return next((one for one in VARIANTS if said.get(VARIANT_FIELD) == one), variant(query))
+
+
+def is_unticked(said: Mapping[str, str], variant: Variant) -> bool:
     """A box was shown, and is not ticked."""
-    return said.get(VARIANT_FIELD) == "box" and said.get(AGREE_FIELD) != "yes"
+    return variant == "box" and said.get(AGREE_FIELD) != "yes"
+
+
+def event(said: Mapping[str, str]) -> str:
+    """The event that a form to leave or to come back says that it follows; "" for none."""
+    named = said.get(EVENT_FIELD, "")
+    return named if _EVENT_ID.fullmatch(named) else ""
+
+
+def leaving(token: Token, now_ms: int, named: str, about: About) -> events.About:
+    """Of a fact that somebody leaves by this mail: one, until they come back, and another one then. `named` is what the
+    form says that they came back from."""
+    after = about.came_back_from or named
+    parts = ("unsubscribed", after) if after else ("unsubscribed",)
+    said = events.about_message(token.tenant, token.job, token.ordinal, now_ms, *parts, email=token.address or None)
+    if about.left_as not in ("", named):  # asked for once more
+        said["event_id"] = about.left_as
+    return said
 
 
 def choice(body: bytes) -> Choice:
@@ -163,23 +187,23 @@ def preferences(choice: Choice, token: Token, where: Where) -> list[Fact]:
     return [*facts, *(_opted_in(token, where, one, by="page", text=text) for one in agreed)]
 
 
-def opted_in(said: Mapping[str, str], token: Token, about: About, where: Where) -> list[Fact]:
+def opted_in(name: Variant, token: Token, about: About, where: Where) -> list[Fact]:
     """The agreement: `button` where one press gave it, `page` where a box was ticked, `double_opt_in` where somebody
     who asked for it confirms it; then with the list of the mail, if that is known."""
     if not token.address:
         return []
-    name = said.get(VARIANT_FIELD, "button")
-    by = _BY.get(name, "button")
-    text = text_id(name if name in _BY else "button", where.language)
     asked = about if name == "confirm" else NOTHING_KNOWN
-    return [_opted_in(token, where, "email", by=by, text=text, list_=asked.list, purpose=asked.purpose)]
+    text = text_id(name, where.language)
+    return [_opted_in(token, where, "email", by=_BY[name], text=text, list_=asked.list, purpose=asked.purpose)]
 
 
-def undone(token: Token, where: Where) -> list[Fact]:
-    """They did not mean to leave."""
+def undone(token: Token, where: Where, left_as: str) -> list[Fact]:
+    """They did not mean to leave, as the event `left_as` says they did, "" where that is not known."""
     if not token.address:
         return []
     said = _about(token, where, "undone")
+    if left_as:  # pressed twice, it is one event
+        said["event_id"] = events.event_id(token.job, token.ordinal, "undone", left_as)
     text = text_id("undo", where.language)
     return [PreferencesChanged(**said, by="page", text=text, user_agent=where.agent, ip=where.ip, undone=True)]
 

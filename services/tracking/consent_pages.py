@@ -21,7 +21,7 @@ from services.tracking.pages import (
     page,
     told,
 )
-from shared.words.consent import CHANNELS, Topic
+from shared.words.consent import Topic
 
 #: What the forms send: a yes or a no; all; which variant of the opt-in was shown; whether its box is ticked.
 TRACKING_FIELD, LEAVE_FIELD, VARIANT_FIELD, AGREE_FIELD = "tracking", "leave", "variant", "agree"
@@ -81,7 +81,7 @@ def _channels(about: About, language: str) -> str:
     labels = {"email": words.by_email, "sms": words.by_sms, "phone": words.by_phone}
     return "".join(
         _fieldset(f"{words.channels}{behind} {labels[channel]}", _yes_or_no(about, channel, words.yes, words.no))
-        for channel in CHANNELS
+        for channel in about.channels
     )
 
 

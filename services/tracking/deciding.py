@@ -7,7 +7,7 @@ import msgspec
 
 from services.tracking import choosing, consent_pages, pages
 from services.tracking.about import NOTHING_KNOWN, About
-from services.tracking.consent_pages import TRACKING_FIELD
+from services.tracking.consent_pages import TRACKING_FIELD, Variant
 from services.tracking.machines import verdict
 from services.tracking.networks import NOWHERE, Known
 from services.tracking.pages import Page
@@ -84,6 +84,9 @@ REDIRECT_HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex, nofollow",
 }
+#: Seconds: long enough that a click repeated by hand comes after it.
+RETRY_AFTER = "5"
+LATER_HEADERS: Mapping[str, str] = {**pages.HEADERS, "Retry-After": RETRY_AFTER}
 PLAIN_HEADERS: Mapping[str, str] = {**pages.HEADERS, "Content-Type": "text/plain; charset=utf-8"}
 
 _PIXEL = Answer(200, PIXEL_HEADERS, PIXEL)
@@ -145,13 +148,12 @@ def _leave_page(request: Request, _token: Token, _moment: Moment, about: About) 
 def _unsubscribed(request: Request, token: Token, moment: Moment, about: About) -> Decision:
     said = choosing.form(request.body)
     where = _where(request, moment, about, said)
+    named = choosing.event(said)
     if said.get(pages.UNDO_FIELD) == "yes":
-        return _shown(pages.back(about, where.language), choosing.undone(token, where))
+        return _shown(pages.back(about, where.language), choosing.undone(token, where, named or about.left_as))
     one_click = is_one_click(request)
     fact = Unsubscribed(
-        **events.about_message(
-            token.tenant, token.job, token.ordinal, moment.now_ms, "unsubscribed", email=token.address or None
-        ),
+        **choosing.leaving(token, moment.now_ms, named, about),
         by="one_click" if one_click else "page",
         user_agent=where.agent,
         ip=where.ip,
@@ -159,7 +161,7 @@ def _unsubscribed(request: Request, token: Token, moment: Moment, about: About) 
     )
     if one_click:
         return Decision(Answer(200, PLAIN_HEADERS, pages.left_plain(request.accept_language)), (fact,))
-    return _shown(pages.left(about, where.language), (fact,))
+    return _shown(pages.left(about, where.language, fact.event_id), (fact,))
 
 
 def _preferences_page(request: Request, _token: Token, _moment: Moment, about: About) -> Decision:
@@ -178,17 +180,31 @@ def _preferences(request: Request, token: Token, moment: Moment, about: About) -
     return _shown(consent_pages.saved(about, where.language), choosing.preferences(choice, token, where))
 
 
-def _opt_in_page(request: Request, _token: Token, _moment: Moment, about: About) -> Decision:
-    language = choosing.language({}, about, request.accept_language)
-    return _shown(consent_pages.opt_in(about, language, choosing.variant(request.query)))
+def _opt_in_page(request: Request, token: Token, _moment: Moment, about: About) -> Decision:
+    language, variant = choosing.language({}, about, request.accept_language), choosing.variant(request.query)
+    if _lacks(about, token, variant):
+        return _later(language)
+    return _shown(consent_pages.opt_in(about, language, variant))
 
 
 def _opted_in(request: Request, token: Token, moment: Moment, about: About) -> Decision:
     said = choosing.form(request.body)
-    where = _where(request, moment, about, said)
-    if choosing.is_unticked(said):
+    where, variant = _where(request, moment, about, said), choosing.answered(said, request.query)
+    if _lacks(about, token, variant):
+        return _later(where.language)
+    if choosing.is_unticked(said, variant):
         return _shown(consent_pages.opt_in(about, where.language, "box", is_missing=True))
-    return _shown(consent_pages.opted_in(about, where.language), choosing.opted_in(said, token, about, where))
+    return _shown(consent_pages.opted_in(about, where.language), choosing.opted_in(variant, token, about, where))
+
+
+def _lacks(about: About, token: Token, variant: Variant) -> bool:
+    """Whether nobody can say now what a double opt-in is for: the page would not say what is agreed to, and the proof
+    would not hold. Of a test nothing comes."""
+    return variant == "confirm" and bool(token.address) and not about.is_known
+
+
+def _later(language: str) -> Decision:
+    return Decision(Answer(503, LATER_HEADERS, pages.later(language)))
 
 
 def _where(request: Request, moment: Moment, about: About, said: Mapping[str, str]) -> choosing.Where:

@@ -4,8 +4,16 @@ They speak to somebody who may not remember having signed up: short, polite, sur
 no more of these mails, at once.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
+
+_HYPHEN = re.compile(r"\b([Ee])-(?=[Mm]ail)")
+
+
+def unbroken(text: str) -> str:
+    """With a hyphen in `e-mail` at which no line ends."""
+    return _HYPHEN.sub("\\1\u2011", text)
 
 
 class Words(NamedTuple):
@@ -26,6 +34,7 @@ class Words(NamedTuple):
     about_from: str
     about_list: str
     about_to: str
+    about_purpose: str
     why: str
     why_too_many: str
     why_not_relevant: str
@@ -40,13 +49,13 @@ class Words(NamedTuple):
     contact: str
 
 
-WORDS: Mapping[str, Words] = {
+_WORDS: Mapping[str, Words] = {
     "fr": Words(
         leave_title="Se désinscrire",
         leave_text="Vous ne souhaitez plus recevoir ces e-mails\u202f? Confirmez, et nous ne vous en enverrons plus.",
         leave_button="Me désinscrire",
         leave_mistake="Si vous êtes ici par erreur, fermez cette page\u00a0: rien ne changera.",
-        left_title="Vous êtes désinscrit",
+        left_title="Votre désinscription est enregistrée",
         left_text="C’est fait\u00a0: vous ne recevrez plus ces e-mails.",
         left_close="Vous pouvez fermer cette page.",
         invalid_title="Ce lien n’est pas valide",
@@ -57,14 +66,15 @@ WORDS: Mapping[str, Words] = {
         about_from="De la part de",
         about_list="Liste",
         about_to="Adressé à",
+        about_purpose="Objet",
         why="Pourquoi\u202f? (facultatif)",
         why_too_many="Trop d’e-mails",
         why_not_relevant="Le contenu ne m’intéresse pas",
-        why_never_asked="Je ne me suis jamais inscrit",
+        why_never_asked="Je n’ai jamais demandé ces e-mails",
         why_other="Une autre raison",
         undo_text="C’était une erreur\u202f?",
         undo_button="Annuler ma désinscription",
-        already_title="Vous êtes déjà désinscrit",
+        already_title="Votre désinscription est déjà enregistrée",
         already_text="Vous ne recevez plus ces e-mails.",
         back_title="Votre désinscription est annulée",
         back_text="Vous pouvez de nouveau recevoir ces e-mails.",
@@ -86,6 +96,7 @@ WORDS: Mapping[str, Words] = {
         about_from="From",
         about_list="List",
         about_to="Sent to",
+        about_purpose="What for",
         why="Why? (optional)",
         why_too_many="Too many emails",
         why_not_relevant="The content does not interest me",
@@ -103,7 +114,7 @@ WORDS: Mapping[str, Words] = {
         leave_title="Abmelden",
         leave_text="Sie möchten diese E-Mails nicht mehr erhalten? Bestätigen Sie, und wir senden Ihnen keine mehr.",
         leave_button="Jetzt abmelden",
-        leave_mistake="Falls Sie versehentlich hier sind, schließen Sie diese Seite: Es ändert sich nichts.",
+        leave_mistake="Falls Sie versehentlich hier sind, schließen Sie einfach diese Seite: Es ändert sich nichts.",
         left_title="Sie sind abgemeldet",
         left_text="Erledigt: Sie erhalten diese E-Mails nicht mehr.",
         left_close="Sie können diese Seite schließen.",
@@ -115,6 +126,7 @@ WORDS: Mapping[str, Words] = {
         about_from="Von",
         about_list="Liste",
         about_to="Gesendet an",
+        about_purpose="Zweck",
         why="Warum? (freiwillig)",
         why_too_many="Zu viele E-Mails",
         why_not_relevant="Der Inhalt interessiert mich nicht",
@@ -124,7 +136,7 @@ WORDS: Mapping[str, Words] = {
         undo_button="Abmeldung rückgängig machen",
         already_title="Sie sind bereits abgemeldet",
         already_text="Sie erhalten diese E-Mails nicht mehr.",
-        back_title="Ihre Abmeldung ist rückgängig gemacht",
+        back_title="Ihre Abmeldung wurde rückgängig gemacht",
         back_text="Sie können diese E-Mails wieder erhalten.",
         contact="Kontakt",
     ),
@@ -133,7 +145,7 @@ WORDS: Mapping[str, Words] = {
         leave_text="¿Ya no desea recibir estos correos? Confírmelo y no le enviaremos ninguno más.",
         leave_button="Darme de baja",
         leave_mistake="Si ha llegado aquí por error, cierre esta página: no cambiará nada.",
-        left_title="Se ha dado de baja",
+        left_title="Su baja está confirmada",
         left_text="Listo: ya no recibirá estos correos.",
         left_close="Puede cerrar esta página.",
         invalid_title="Este enlace no es válido",
@@ -144,6 +156,7 @@ WORDS: Mapping[str, Words] = {
         about_from="De",
         about_list="Lista",
         about_to="Enviado a",
+        about_purpose="Finalidad",
         why="¿Por qué? (opcional)",
         why_too_many="Demasiados correos",
         why_not_relevant="El contenido no me interesa",
@@ -151,7 +164,7 @@ WORDS: Mapping[str, Words] = {
         why_other="Otro motivo",
         undo_text="¿Ha sido un error?",
         undo_button="Anular mi baja",
-        already_title="Ya se había dado de baja",
+        already_title="Ya se ha dado de baja",
         already_text="Ya no recibe estos correos.",
         back_title="Su baja ha quedado anulada",
         back_text="Puede volver a recibir estos correos.",
@@ -161,7 +174,7 @@ WORDS: Mapping[str, Words] = {
         leave_title="Annullare l’iscrizione",
         leave_text="Non desidera più ricevere queste e-mail? Confermi e non gliene invieremo altre.",
         leave_button="Annulla l’iscrizione",
-        leave_mistake="Se è arrivato qui per errore, chiuda questa pagina: non cambierà nulla.",
+        leave_mistake="Se si trova qui per errore, chiuda questa pagina: non cambierà nulla.",
         left_title="Iscrizione annullata",
         left_text="Fatto: non riceverà più queste e-mail.",
         left_close="Può chiudere questa pagina.",
@@ -173,23 +186,24 @@ WORDS: Mapping[str, Words] = {
         about_from="Da",
         about_list="Lista",
         about_to="Inviato a",
+        about_purpose="Finalità",
         why="Perché? (facoltativo)",
         why_too_many="Troppe e-mail",
         why_not_relevant="Il contenuto non mi interessa",
-        why_never_asked="Non mi sono mai iscritto",
+        why_never_asked="Non ho mai chiesto queste e-mail",
         why_other="Un altro motivo",
         undo_text="È stato un errore?",
-        undo_button="Annulla la mia disiscrizione",
+        undo_button="Ripristina l’iscrizione",
         already_title="La sua iscrizione è già annullata",
         already_text="Non riceve più queste e-mail.",
-        back_title="La sua disiscrizione è stata annullata",
+        back_title="La sua iscrizione è ripristinata",
         back_text="Può ricevere di nuovo queste e-mail.",
         contact="Contatto",
     ),
     "nl": Words(
         leave_title="Uitschrijven",
         leave_text="Wilt u deze e-mails niet meer ontvangen? Bevestig het en wij sturen u er geen meer.",
-        leave_button="Mij uitschrijven",
+        leave_button="Schrijf mij uit",
         leave_mistake="Bent u hier per ongeluk? Sluit dan deze pagina: er verandert niets.",
         left_title="U bent uitgeschreven",
         left_text="Gelukt: u ontvangt deze e-mails niet meer.",
@@ -202,7 +216,8 @@ WORDS: Mapping[str, Words] = {
         about_from="Van",
         about_list="Lijst",
         about_to="Gestuurd naar",
-        why="Waarom? (niet verplicht)",
+        about_purpose="Doel",
+        why="Waarom? (optioneel)",
         why_too_many="Te veel e-mails",
         why_not_relevant="De inhoud interesseert mij niet",
         why_never_asked="Ik heb mij nooit ingeschreven",
@@ -221,7 +236,7 @@ WORDS: Mapping[str, Words] = {
         leave_button="Cancelar subscrição",
         leave_mistake="Se chegou aqui por engano, feche esta página: nada mudará.",
         left_title="Subscrição cancelada",
-        left_text="Pronto: não receberá mais estes e-mails.",
+        left_text="Pronto: não voltará a receber estes e-mails.",
         left_close="Pode fechar esta página.",
         invalid_title="Este link não é válido",
         invalid_text="Talvez tenha sido cortado ou alterado pelo caminho.",
@@ -231,6 +246,7 @@ WORDS: Mapping[str, Words] = {
         about_from="De",
         about_list="Lista",
         about_to="Enviado para",
+        about_purpose="Finalidade",
         why="Porquê? (opcional)",
         why_too_many="Demasiados e-mails",
         why_not_relevant="O conteúdo não me interessa",
@@ -245,3 +261,5 @@ WORDS: Mapping[str, Words] = {
         contact="Contacto",
     ),
 }
+
+WORDS: Mapping[str, Words] = {tag: Words(*map(unbroken, words)) for tag, words in _WORDS.items()}

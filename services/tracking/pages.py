@@ -38,6 +38,7 @@ legend{margin:0 0 .25rem;padding:0;font-weight:600}
 fieldset p{margin-bottom:.5rem}
 label{display:flex;gap:.75rem;align-items:flex-start;min-height:3rem;padding:.65rem 0;cursor:pointer}
 input[type=radio],input[type=checkbox]{flex:none;width:1.5rem;height:1.5rem;margin:0;accent-color:var(--act)}
+label+button{margin-top:1rem}
 [role=alert]{font-weight:600}
 .soft,dl,footer{color:var(--soft);font-size:.9375rem}
 header{margin:0 0 1.5rem;font-weight:600}
@@ -55,6 +56,8 @@ footer{margin:1.5rem 0 0;padding:1rem 0 0;border-top:1px solid var(--line)}
 BUTTON_FIELD = ("by", "page")
 #: What forms say besides: why somebody leaves, that they take it back, and in which language they were asked.
 WHY_FIELD, UNDO_FIELD, LANGUAGE_FIELD = "why", "undo", "lang"
+#: The event that a form to leave, or to come back, follows.
+EVENT_FIELD = "event"
 #: Looks that are kept as they are drawn; each may have a logo of some 90 kB.
 _DRESSES = 100
 
@@ -172,6 +175,7 @@ def facts_of(about: About, language: str, *, with_list: bool = True) -> str:
         (words.about_from, about.sender),
         (words.about_list, about.list_title if with_list else ""),
         (words.about_to, masked(about.address)),
+        (words.about_purpose, about.purpose),
     )
     shown = "".join(f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd></div>\n" for what, value in rows if value)
     return f"<dl>\n{shown}</dl>\n" if shown else ""
@@ -197,9 +201,13 @@ def _reasons(words: Words) -> tuple[tuple[str, str], ...]:
 REASONS = frozenset(word for word, _ in _reasons(WORDS["en"]))
 
 
-def _undo(language: str, words: Words) -> str:
+def _follows(event: str) -> str:
+    return hidden(EVENT_FIELD, event) if event else ""
+
+
+def _undo(language: str, words: Words, left_as: str) -> str:
     return (
-        f'<form method="post">\n<p>{escape(words.undo_text)}</p>\n{hidden(LANGUAGE_FIELD, language)}'
+        f'<form method="post">\n<p>{escape(words.undo_text)}</p>\n{hidden(LANGUAGE_FIELD, language)}{_follows(left_as)}'
         f"{button(words.undo_button, UNDO_FIELD, 'yes')}\n</form>\n"
     )
 
@@ -209,23 +217,25 @@ def leave(about: About, language: str) -> Page:
     words = WORDS[language]
     known = facts_of(about, language)
     if about.has_left:
-        undo = _undo(language, words) if about.can_undo else ""
+        undo = _undo(language, words, about.left_as) if about.can_undo else ""
         return told(language, words.already_title, words.already_text, "", about.look, known + undo)
     reasons = "".join(choice("radio", WHY_FIELD, word, label) for word, label in _reasons(words))
     return page(
         language,
         words.leave_title,
         f'{known}<p>{escape(words.leave_text)}</p>\n<form method="post">\n{hidden(LANGUAGE_FIELD, language)}'
-        f"<fieldset>\n<legend>{escape(words.why)}</legend>\n{reasons}</fieldset>\n{button(words.leave_button)}\n"
+        f"{_follows(about.came_back_from)}<fieldset>\n<legend>{escape(words.why)}</legend>\n{reasons}</fieldset>\n{button(words.leave_button)}\n"
         f'</form>\n<p class="soft">{escape(words.leave_mistake)}</p>\n',
         dress(about.look),
     )
 
 
-def left(about: About, language: str) -> Page:
-    """Says that it is done, to the person who pressed the button, and takes it back if they want."""
+def left(about: About, language: str, left_as: str = "") -> Page:
+    """Says that it is done, as the event `left_as`, to the person who pressed the button, and takes it back if they
+    want."""
     words = WORDS[language]
-    return told(language, words.left_title, words.left_text, words.left_close, about.look, _undo(language, words))
+    undo = _undo(language, words, left_as)
+    return told(language, words.left_title, words.left_text, words.left_close, about.look, undo)
 
 
 def back(about: About, language: str) -> Page:

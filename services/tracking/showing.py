@@ -14,6 +14,7 @@ from html import escape
 
 import msgspec
 
+from services.tracking.about import said_languages
 from shared.mail import templates
 from shared.making.addresses import Addresses
 from shared.making.islands import cut
@@ -22,6 +23,7 @@ from shared.making.rendering import Asked, Job
 from shared.redis.recipients import Viewed
 from shared.words import content, variables
 from shared.words.content import CompiledContent, Part, Pixel
+from shared.words.languages import chosen
 from shared.words.tokens import TokenKeys
 
 #: Pictures, styles and fonts are fetched, as a mail program does; nothing runs, posts, frames or is framed. In the
@@ -41,13 +43,19 @@ HEADERS: Mapping[str, str] = {
 }
 
 _URL = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;:!?)\]}']")
+#: Colours are named, so that they fit each other whatever the browser takes for links.
 _BEFORE_TEXT = (
-    '<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{}</title>\n'
-    "<style>:root{{color-scheme:light dark}}body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;"
-    "padding:0 1rem}}pre{{font:inherit;white-space:pre-wrap;overflow-wrap:anywhere}}</style>\n"
-    "</head>\n<body>\n<main><pre>"
+    '<!DOCTYPE html>\n<html lang="{0}">\n<head>\n<meta charset="utf-8">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{1}</title>\n'
+    "<style>:root{{color-scheme:light dark;--card:#fff;--ink:#1b2127;--act:#174a7a}}"
+    "@media (prefers-color-scheme:dark){{:root{{--card:#1b2024;--ink:#eef1f3;--act:#9ac7f2}}}}"
+    "body{{font:1.0625rem/1.55 sans-serif;max-width:45rem;margin:2rem auto;padding:0 1.25rem;"
+    "background:var(--card);color:var(--ink)}}h1{{font-size:1.25rem}}a{{color:var(--act)}}"
+    "pre{{font:inherit;white-space:pre-wrap;overflow-wrap:anywhere}}</style>\n"
+    "</head>\n<body>\n<main>\n<h1>{1}</h1>\n<pre>"
 )
+#: Of a text, where the sender is a template.
+_UNTITLED = "E-mail"
 _AFTER_TEXT = "</pre></main>\n</body>\n</html>\n"
 
 
@@ -87,14 +95,20 @@ class Mail:
         pages = self._addresses.pages(ordinal, who.email)
         return Asked(self._digest, self._logic, who.variables, who.email, who.name, pages)
 
-    def page(self, ordinal: int, who: Viewed, texts: Mapping[templates.Name, str], *, is_tracked: bool) -> bytes:
+    def page(
+        self, ordinal: int, who: Viewed, texts: Mapping[templates.Name, str], accept_language: str, *, is_tracked: bool
+    ) -> bytes:
         """The page of the recipient; `texts` is what `asked` was answered. templates.TemplateFailed, variables.TooDeep
         if it cannot be made."""
         pages = self._addresses.pages(ordinal, who.email)
         values = variables.of_recipient(self._defaults, who.variables, who.email, who.name, pages)
         layout = self._tracked if is_tracked else self._untracked
         shown = a2b_qp(layout.fill(ordinal, who.email, values, texts))
-        return shown if self._part.kind == "html" else _as_page(shown.decode("utf-8", "replace"), self._title)
+        if self._part.kind == "html":
+            return shown
+        # No text says in which language it is: that of who reads it is the best guess.
+        language = chosen(said_languages(who.metadata), accept_language)
+        return as_page(shown.decode("utf-8", "replace"), self._title, language)
 
     @cached_property
     def _tracked(self) -> Layout:
@@ -125,12 +139,14 @@ def _shown(compiled: CompiledContent) -> Part:
     return msgspec.structs.replace(part, segments=segments, template=part.template.replace(content.PIXEL, ""))
 
 
-def _as_page(text: str, title: str) -> bytes:
-    """A text with its URLs as links."""
+def as_page(text: str, title: str, language: str) -> bytes:
+    """A text with its URLs as links, in a page for a reader of that language."""
     found: list[str] = []
     at = 0
     for url in _URL.finditer(text):
         target = escape(url[0])
         found += (escape(text[at : url.start()]), f'<a href="{target}">{target}</a>')
         at = url.end()
-    return "".join([_BEFORE_TEXT.format(escape(title)), *found, escape(text[at:]), _AFTER_TEXT]).encode()
+    return "".join(
+        [_BEFORE_TEXT.format(language, escape(title or _UNTITLED)), *found, escape(text[at:]), _AFTER_TEXT]
+    ).encode()

@@ -12,15 +12,18 @@ Nothing here knows who listens. `http.py` stands in front under aiohttp, and `ed
 same `Request` and `Answer`: `begin` is `answer` without a task for each request.
 
 Event ids. An opening or a click is an event of its own each time: its id is made from the message, the time, who
-asked, and, for several requests within a millisecond, their number within it at this edge. An unsubscription is one
-event however often it is asked for: its id is made from the message alone.
+asked, and, for several requests within a millisecond, their number within it at this edge. To leave is one event
+however often it is asked for, by page or mail program: its id is made from the message and, once somebody came back,
+from the event that they took back. So who leaves again makes another event. Taking back is named after what is taken
+back, and is one event, too. While Redis is away the forms of the pages say it, and a mail program that posts makes the
+first event again, at a later time.
 
 Who leaves is told so only if they will be found: the address is in the token, and so in the fact. For a token that was
 made before addresses were in it, the job's recipients are asked; of a job that is not kept any more it is not valid.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Protocol
@@ -31,6 +34,7 @@ from prometheus_client import Counter
 from services.tracking import pages
 from services.tracking.about import NOTHING_KNOWN, About
 from services.tracking.deciding import (
+    LATER_HEADERS,
     Answer,
     Decision,
     Moment,
@@ -66,8 +70,6 @@ _log = logs.get_logger()
 LOAD_S = 2.0
 #: How long a click on a link without a mark waits to learn whose it is, where its tenant has people who withdrew.
 UNMARKED_S = 0.05
-#: Seconds: long enough that a click repeated by hand comes after it.
-RETRY_AFTER = "5"
 
 
 class NotRecorded(Exception):
@@ -95,6 +97,9 @@ class Abouts(Protocol):
     async def of(self, token: Token) -> About:
         """What a page may say of the mail and its recipient, as far as it is soon known. Raises nothing."""
 
+    async def leaving(self, token: Token) -> About:
+        """Whether they left by this mail before, if that is known at once. Raises nothing."""
+
 
 class Tokens(Protocol):
     def read(self, text: str) -> Token:
@@ -116,9 +121,6 @@ class Untracked(Protocol):
 
     def hear(self, told: Iterable[Told]) -> None:
         """What was told to this process itself."""
-
-
-LATER_HEADERS: Mapping[str, str] = {**pages.HEADERS, "Retry-After": RETRY_AFTER}
 
 
 class Tracking:
@@ -220,11 +222,11 @@ class Tracking:
         return None if known is None else msgspec.structs.replace(token, address=known.email)
 
     async def _about(self, request: Request, token: Token | None) -> About:
-        """What a page says; nothing of anything else, and a mail program that posts waits for nothing."""
+        """What a page says; nothing of anything else, and next to nothing of a mail program that posts."""
         is_shown = token is not None and token.kind == request.kind and token.kind not in ("open", "click")
-        if not is_shown or token is None or self._abouts is None or is_one_click(request):
+        if not is_shown or token is None or self._abouts is None:
             return NOTHING_KNOWN
-        return await self._abouts.of(token)
+        return await (self._abouts.leaving(token) if is_one_click(request) else self._abouts.of(token))
 
     async def _are_recorded(self, facts: Sequence[Fact], token: Token) -> bool:
         """Whether they are durable. Who withdraws their consent to be tracked, or gives it, is known here at once."""

@@ -21,6 +21,7 @@ import msgspec
 from prometheus_client import Counter
 
 from services.tracking import pages, showing
+from services.tracking.about import shown_sender
 from services.tracking.showing import Mail
 from shared.mail import templates
 from shared.mail.templates import TemplateFailed
@@ -31,6 +32,7 @@ from shared.redis.recipients import Viewed
 from shared.redis.redis import Client, RedisAway
 from shared.redis.suppression import normalised
 from shared.words import content
+from shared.words.look import NOTHING_CHOSEN
 from shared.words.tokens import InvalidToken, Token, TokenKeys
 from shared.words.variables import TooDeep
 
@@ -121,7 +123,7 @@ class Viewing:
             return _told("busy", 503, pages.later(accept_language))
         self._under_way += 1
         try:
-            shown = await self._shown(token)
+            shown = await self._shown(token, accept_language)
         except (RedisAway, Unavailable):
             return _told("unavailable", 503, pages.later(accept_language))
         except (Gone, TemplateFailed, TooDeep):
@@ -131,7 +133,7 @@ class Viewing:
         VIEWS.labels("shown").inc()
         return Page(200, showing.HEADERS, shown)
 
-    async def _shown(self, token: Token) -> bytes:
+    async def _shown(self, token: Token, accept_language: str) -> bytes:
         who = await self._recipients.viewed(token.job, token.ordinal)
         if who is None or not who.email:
             raise Gone
@@ -141,7 +143,8 @@ class Viewing:
         mail = await self._mail(token)
         asked = mail.asked(token.ordinal, who)
         texts = {} if asked is None else await self._rendering.texts(asked, token.tenant)
-        return mail.page(token.ordinal, who, texts, is_tracked=self._is_tracked(token.tenant, who))
+        is_tracked = self._is_tracked(token.tenant, who)
+        return mail.page(token.ordinal, who, texts, accept_language, is_tracked=is_tracked)
 
     def _is_tracked(self, tenant: str, who: Viewed) -> bool:
         if who.untracked or not self._untracked.is_known:
@@ -170,7 +173,7 @@ class Viewing:
                 tokens=self._tokens,
                 base_url=self._base_url,
                 marks_key=self._marks_key,
-                title=stored[jobs.SENDER],
+                title=shown_sender(NOTHING_CHOSEN, stored[jobs.SENDER]),
                 test=stored[jobs.TEST],
             )
         except ValueError:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from shared.words.consent import OptInChannel
 from shared.words.languages import LANGUAGES
 from shared.words.scopes import MAX_LIST_CHARS
 
@@ -34,7 +35,8 @@ _BEGINS = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "gif": b"GIF8",
 
 
 class Look(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
-    """ "" where a tenant chose nothing. `lists` are the names of lists that everybody may join, with their titles."""
+    """ "" where a tenant chose nothing. `lists` are the names of lists that everybody may join, with their titles;
+    `channels` those by which the tenant reaches people beside e-mail."""
 
     name: str = ""
     logo: str = ""
@@ -43,6 +45,7 @@ class Look(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     contact: str = ""
     language: str = ""
     lists: tuple[tuple[str, str], ...] = ()
+    channels: tuple[OptInChannel, ...] = ()
 
     def title_of(self, name: str) -> str:
         """What recipients call a list."""

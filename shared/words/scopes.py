@@ -190,6 +190,11 @@ def alive(entries: Iterable[Entry], now_ms: int) -> tuple[Entry, ...]:
     return tuple(sorted((one for one in entries if not has_expired(one, now_ms)), key=lambda one: -one.strength))
 
 
+def is_left(entry: Entry) -> bool:
+    """Whether the recipient wants no marketing by that channel, by their own word."""
+    return entry.reason in _SAID_OF_MARKETING and entry.scope in (ALL, MARKETING)
+
+
 def is_protected(entry: Entry) -> bool:
     """Whether no tenant takes it off the list: an operator's word, or an objection that stands."""
     return entry.reason in PROTECTED or (entry.reason == "objected" and entry.source == "consent")

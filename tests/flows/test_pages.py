@@ -4,24 +4,29 @@ import quopri
 import re
 from collections.abc import AsyncIterator
 from html import unescape
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from services.tracking.consent_words import WORDS
+from services.tracking.page_words import WORDS as PAGE_WORDS
 from tests.flows.stack import Stack
+from tests.peers.browser import browsing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PERSON = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
 MAIL = (
     '<html lang="de"><p><a href="https://exemple.fr/a">a</a> {{ unsubscribe_url }} {{ preferences_url }} '
-    "{{ tracking_url }}</p></html>"
+    "{{ tracking_url }} {{ opt_in_url }}?box</p></html>"
 )
 LOOK = {
     "name": "Chouette",
     "accent": "#7a1f3d",
     "contact": "contact@exemple.fr",
+    "channels": ["sms"],
     "lists": [{"name": "letter", "title": "La lettre"}, {"name": "offers", "title": "Les offres"}],
 }
 
@@ -39,8 +44,8 @@ async def look(stack: Stack) -> AsyncIterator[None]:
 async def _links(stack: Stack, address: str) -> dict[str, str]:
     """The pages of the one mail that somebody has, by their letters; that of tracking alone as `tracking`."""
     html = quopri.decodestring(await stack.source(await stack.mail(address))).decode("utf-8", "replace")
-    found = re.findall(r"https?://[^\s\"<]*/([up])/[A-Za-z0-9_-]+(\?tracking)?", html)
-    urls = [match[0] for match in re.finditer(r"https?://[^\s\"<]*/[up]/[A-Za-z0-9_-]+(?:\?tracking)?", html)]
+    found = re.findall(r"https?://[^\s\"<]*/([upa])/[A-Za-z0-9_-]+(\?tracking)?", html)
+    urls = [match[0] for match in re.finditer(r"https?://[^\s\"<]*/[upa]/[A-Za-z0-9_-]+(?:\?tracking|\?box)?", html)]
     return {"tracking" if tracking else letter: url for (letter, tracking), url in zip(found, urls, strict=True)}
 
 
@@ -91,11 +96,13 @@ async def test_who_leaves_is_told_so_comes_back_and_leaves_again(stack: Stack) -
         assert shown in asked
     assert address not in asked
     assert 'name="undo"' in left
+    assert 'name="phone"' not in asked
     assert "Sie sind bereits abgemeldet" in again
     assert "rückgängig gemacht" in back
     assert "Jetzt abmelden" in once_more
     events = [one for one in await stack.events(job) if one["type"] == "message.unsubscribed"]
-    assert events[0]["details"]["reason"] == "too_many"
+    assert [one["details"]["reason"] for one in events] == ["too_many", ""]
+    assert len({one["event_id"] for one in events}) == 2
 
 
 async def test_lists_channels_and_how_often_are_chosen_on_the_page_and_proved(stack: Stack) -> None:
@@ -122,9 +129,15 @@ async def test_lists_channels_and_how_often_are_chosen_on_the_page_and_proved(st
         ["offers"],
         ["letter"],
         "page",
-        "estafette-preferences-de-2",
+        "estafette-preferences-de-3",
     )
-    assert await _scopes(stack, address) == ["list:letter"]
+
+    async def out() -> bool:
+        status, answer = await stack.call("GET", f"/v1/suppressions/{address}")
+        found = {(one["channel"], one["scope"]) for one in answer["entries"]} if status == 200 else set()
+        return found == {("email", "list:letter"), ("sms", "marketing")}
+
+    await stack.until(out)
 
 
 async def test_who_leaves_everything_and_agrees_again_gets_mail_again(stack: Stack) -> None:
@@ -136,11 +149,11 @@ async def test_who_leaves_everything_and_agrees_again_gets_mail_again(stack: Sta
         return await _scopes(stack, address) == list(wanted)
 
     await _page(stack, url, data={"leave": "all"})
-    await stack.until(lambda: scopes("marketing"))
+    await stack.until(lambda: scopes("marketing", "marketing", "marketing"))  # by e-mail, SMS and telephone
     stopped = await stack.done(await stack.send(address, list="letter"))
     page = await _page(stack, url)
     await _page(stack, url, data=_filled(page, email="yes"))
-    await stack.until(scopes)
+    await stack.until(lambda: scopes("marketing", "marketing"))
 
     async def mailed() -> bool:
         return bool((await stack.done(await stack.send(address, list="letter")))["counts"]["delivered"])
@@ -180,6 +193,77 @@ async def test_the_link_of_tracking_withdraws_the_consent_to_it(stack: Stack) ->
     assert (found["tracking"]["answer"], found["tracking"]["by"]) == ("no", "page")
 
 
+async def test_a_form_of_the_tenants_own_brings_back_who_had_left_and_is_overtaken_by_who_leaves_again(
+    stack: Stack,
+) -> None:
+    address = "agrees@pages.test"
+    await stack.send(address, html=MAIL)
+    url = (await _links(stack, address))["u"]
+    body = {"optin": {"email": "yes"}, "text": "form-3", "who": "form /subscribe"}
+
+    async def scopes(*wanted: str) -> bool:
+        return await _scopes(stack, address) == list(wanted)
+
+    await _page(stack, url, data={"by": "page"})
+    await stack.until(lambda: scopes("marketing"))
+    _, told = await stack.call("PUT", f"/v1/consents/{address}", body)
+    back, page = await _scopes(stack, address), await _page(stack, url)
+    await _page(stack, url, data=_filled(page, by="page"))
+    await stack.until(lambda: scopes("marketing"))
+    preferences = await _page(stack, (await _links(stack, address))["p"])
+
+    assert [one["at"] for one in told["warnings"]] == ["$.optin.email"]
+    assert back == []
+    assert "Jetzt abmelden" in page
+    assert re.findall(r'name="email" value="(\w+)" checked', preferences) == ["no"]
+
+
+async def test_in_a_browser_without_javascript_all_pages_work_and_by_keyboard_alone(
+    stack: Stack, tmp_path: Path
+) -> None:
+    """Tab, Space and Enter tick the box of the opt-in and send it; all else is clicked."""
+    address = "browses@pages.test"
+    await stack.send(address, html=MAIL, list="letter")
+    links = await _links(stack, address)
+    async with browsing(tmp_path / "profile") as browser:
+        await browser.scripts(run=False)
+
+        async def press(url: str, *css: str) -> str:
+            if url:
+                await browser.go(url)
+            for one in css[:-1]:
+                await browser.click(one)
+            async with browser.leaving():
+                await browser.click(css[-1])
+            return str(await browser.run("return document.querySelector('h1').textContent"))
+
+        left = await press(links["u"], "input[value=too_many]", "button")
+        back = await press("", "button[name=undo]")
+        saved = await press(links["p"], "input[name=on][value='1']", "input[name=sms][value=no]", "button")
+        untracked = await press(links["tracking"], "button")
+        await browser.go(links["a"])
+        async with browser.leaving():
+            await browser.press("\ue004", " ", "\ue004", "\ue007")
+        agreed = await browser.run("return document.querySelector('h1').textContent")
+
+    async def log() -> Any:
+        _, found = await stack.call("GET", f"/v1/consents/{address}/log")
+        return found["entries"] if len(found.get("entries", [])) == 4 else None
+
+    undone, chosen, withdrawn, opted_in = sorted(await stack.until(log), key=lambda one: str(one["time"]))
+    assert [left, back, saved, untracked, agreed] == [
+        PAGE_WORDS["de"].left_title,
+        PAGE_WORDS["de"].back_title,
+        WORDS["de"].saved_title,
+        WORDS["de"].saved_title,
+        WORDS["de"].in_done_title,
+    ]
+    assert undone["text"] == "estafette-undo-de-3"
+    assert (chosen["joined"], chosen["answers"]) == (["offers"], {"sms": "no"})
+    assert withdrawn["answers"] == {"tracking": "no"}
+    assert (opted_in["by"], opted_in["answers"], opted_in["text"]) == ("page", {"email": "yes"}, "estafette-box-de-3")
+
+
 async def test_a_look_that_cannot_be_read_is_refused(stack: Stack) -> None:
     key = await stack.new_key("demo", "admin")
 
@@ -216,7 +300,7 @@ async def test_a_double_opt_in_is_confirmed_by_the_button_of_its_page_alone(stac
     assert (entry["by"], entry["purpose"], entry["text"], entry["joined"], entry["answers"]) == (
         "double_opt_in",
         "offers",
-        "estafette-confirm-it-2",
+        "estafette-confirm-it-3",
         ["letter"],
         {"email": "yes"},
     )

@@ -96,15 +96,26 @@ class Browser:
         same."""
         await self._devtools("Emulation.setScriptExecutionDisabled", {"value": not run})
 
-    async def screenshot(self, file: Path) -> None:
-        await asyncio.to_thread(file.write_bytes, b64decode(await self._ask("GET", "/screenshot")))
+    async def begin_with(self, script: str) -> None:
+        """Each page and each frame runs it before all else, whatever its policy."""
+        await self._devtools("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+
+    async def screenshot(self, file: Path, scale: float = 1) -> None:
+        """Of what the window shows; smaller by `scale`."""
+        if scale == 1:
+            shot = await self._ask("GET", "/screenshot")
+        else:
+            width, height = await self.run("return [innerWidth, innerHeight]")
+            clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": scale}
+            shot = (await self._devtools("Page.captureScreenshot", {"clip": clip}))["data"]
+        await asyncio.to_thread(file.write_bytes, b64decode(shot))
 
     async def complaints(self) -> list[str]:
         """What the browser's console was told since the last time: blocked resources, errors of scripts."""
         return [entry["message"] for entry in await self._ask("POST", "/se/log", {"type": "browser"})]
 
-    async def _devtools(self, command: str, params: dict[str, Any]) -> None:
-        await self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+    async def _devtools(self, command: str, params: dict[str, Any]) -> Any:
+        return await self._ask("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
 
     async def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         async with self._session.request(method, self._base + path, json=body) as answer:

@@ -1,7 +1,7 @@
 """The pages of recipients in a real Chromium: axe-core finds nothing, and without JavaScript nothing is missed.
 
-Every page is looked at in each language, on a phone and on a desk, in light and dark, in a tenant's look; what was seen
-is kept in `build/pages`, a picture each.
+Every page is looked at in each language, on a phone and on a desk, in light and dark, in a tenant's look. All of one
+language are frames of one sheet, which costs a tenth of opening each; the sheets are kept in `build/pages`.
 """
 
 from base64 import b64encode
@@ -13,11 +13,12 @@ from zlib import compress, crc32
 
 import msgspec
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from services.tracking import consent_pages, http, pages
-from services.tracking.about import About, Offered
+from services.tracking import consent_pages, http, pages, showing
+from services.tracking.about import NOTHING_KNOWN, About, Offered
 from services.tracking.consent_words import WORDS as CONSENT_WORDS
 from services.tracking.page_words import WORDS
 from services.tracking.tracking import Tracking
@@ -31,6 +32,8 @@ from tests.fakes.recipients import Jobs
 from tests.fakes.untracked import Said
 from tests.peers.browser import Browser, browsing
 from tests.servers import missing
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "build" / "pages"
@@ -51,7 +54,16 @@ def _logo(width: int = 160, height: int = 48) -> str:
     return f"data:image/png;base64,{b64encode(bytes.fromhex('89504e470d0a1a0a') + parts).decode()}"
 
 
-LOOK = Look("Chouette", _logo(), "#7a1f3d", "#f2a7bf", "Chouette SA, 1 rue du Bac, Paris", "", (("n", "La lettre"),))
+LOOK = Look(
+    "Chouette",
+    _logo(),
+    "#7a1f3d",
+    "#f2a7bf",
+    "Chouette SA, 1 rue du Bac, Paris",
+    "",
+    (("n", "La lettre"),),
+    ("sms", "phone"),
+)
 ABOUT = About(
     look=LOOK,
     sender="Chouette",
@@ -62,10 +74,33 @@ ABOUT = About(
     most=1,
     days=7,
 )
+ASKED = msgspec.structs.replace(ABOUT, purpose="Offres")
 LEFT = msgspec.structs.replace(ABOUT, stopped="unsubscribed")
 SIZES = {"phone": (360, 780), "desk": (1280, 900)}
 SCHEMES = ("light", "dark")
-AXE_RUN = "return axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.map(one => one.id + ' ' + one.nodes.map(node => node.html).join(' ')))"  # noqa: E501
+#: Of a sheet; and how large it is kept.
+COLUMNS = 4
+SCALES = {"phone": 1.0, "desk": 0.5}
+#: The rules that depend on how a page is drawn: all others ask of its elements, which no size and no scheme changes.
+DRAWN = ("color-contrast", "target-size")
+#: Gives each frame the size of a screen, then the height of its page; how wide the pages want to be.
+FIT = """
+const [width, height] = arguments;
+const frames = [...document.querySelectorAll('iframe')];
+frames.forEach(frame => { frame.width = width; frame.height = height; });
+return Object.fromEntries(frames.map(frame => {
+  const page = frame.contentDocument.documentElement;
+  frame.height = page.scrollHeight;
+  return [frame.title, page.scrollWidth];
+}))"""
+AXE_RUN = """
+const frames = [...document.querySelectorAll('iframe')];
+const options = arguments[0];
+const looked = async frame => {
+  const found = await frame.contentWindow.axe.run(frame.contentDocument, {resultTypes: ['violations'], ...options});
+  return [frame.title, found.violations.map(one => one.id + ' ' + one.nodes.map(node => node.html).join(' '))];
+};
+return Promise.all(frames.map(looked)).then(all => Object.fromEntries(all.filter(([_, found]) => found.length)))"""
 
 Page = Callable[[str], pages.Page]
 PAGES: dict[str, Page] = {
@@ -74,11 +109,23 @@ PAGES: dict[str, Page] = {
     "left-before": lambda language: pages.leave(LEFT, language),
     "back": lambda language: pages.back(ABOUT, language),
     "preferences": lambda language: consent_pages.preferences(ABOUT, language),
+    "saved": lambda language: consent_pages.saved(ABOUT, language),
     "tracking": lambda language: consent_pages.tracking(ABOUT, language),
+    "button": lambda language: consent_pages.opt_in(ABOUT, language, "button"),
+    "box": lambda language: consent_pages.opt_in(ABOUT, language, "box"),
     "box-missed": lambda language: consent_pages.opt_in(ABOUT, language, "box", is_missing=True),
-    "confirm": lambda language: consent_pages.opt_in(ABOUT, language, "confirm"),
+    "confirm": lambda language: consent_pages.opt_in(ASKED, language, "confirm"),
     "confirmed": lambda language: consent_pages.opted_in(ABOUT, language),
+    "view": lambda language: pages.Page(_view(language), showing.HEADERS),
+    "nothing-known": lambda language: pages.leave(NOTHING_KNOWN, language),
+    "invalid": lambda language: pages.Page(pages.invalid(language), pages.HEADERS),
+    "later": lambda language: pages.Page(pages.later(language), pages.HEADERS),
 }
+
+
+def _view(language: str) -> bytes:
+    """A mail in a browser, of text alone: that page is ours. The HTML of a mail is its tenant's, byte for byte."""
+    return showing.as_page("Chouette\n\n" + 20 * "hou " + "\n\nhttps://exemple.fr/soldes\n", "Chouette", language)
 
 
 class Memory:
@@ -106,6 +153,9 @@ class Known:
     async def of(self, _token: Token) -> About:
         return self.about
 
+    async def leaving(self, _token: Token) -> About:
+        return self.about
+
 
 class NoKeys:
     async def verify(self, text: str) -> None:
@@ -128,32 +178,48 @@ class House:
         return facts
 
 
+FRAME_CSP = ("frame-ancestors 'none'", "frame-ancestors 'self'")
+
+
 async def _shown(request: web.Request) -> web.Response:
-    """A page as its handler answers it."""
+    """A page as its handler answers it, but that it may be in a frame of this test."""
     page = PAGES[request.match_info["name"]](request.match_info["language"])
-    return web.Response(body=page.body, headers=page.headers)
+    policy = page.headers["Content-Security-Policy"].replace(*FRAME_CSP).partition("; sandbox")[0]
+    return web.Response(body=page.body, headers={**page.headers, "Content-Security-Policy": policy})
 
 
-@pytest.fixture
+async def _sheet(request: web.Request) -> web.Response:
+    """All pages in one language, each in a frame of its own."""
+    language = request.match_info["language"]
+    frames = "".join(f'<iframe title="{name}" src="/shown/{name}/{language}"></iframe>' for name in PAGES)
+    style = "body{margin:0;background:#888;line-height:0}iframe{border:0;margin:8px;vertical-align:top}"
+    head = f'<title>{language}</title><link rel="icon" href="data:,"><style>{style}</style>'
+    html = f'<!DOCTYPE html><html lang="{language}">{head}{frames}</html>'
+    return web.Response(text=html, content_type="text/html")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def house() -> AsyncIterator[House]:
     house = House()
     tracking = Tracking(KEYS, house.memory, "edge", Jobs(), Said(), abouts=house.known)
     routes = http.routes(tracking, lambda: NOW_MS)
     app = api.application(routes, NoKeys(), max_body_bytes=65536)
     app.router.add_get("/shown/{name}/{language}", _shown)
+    app.router.add_get("/sheet/{language}", _sheet)
     async with TestServer(app) as server:
         house.base = f"http://127.0.0.1:{server.port}"
         yield house
 
 
-@pytest.fixture
-async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    async with browsing(tmp_path / "profile") as browser:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    async with browsing(tmp_path_factory.mktemp("browser") / "profile") as browser:
+        await browser.begin_with(axe())
         yield browser
 
 
 def axe() -> str:
-    """The source of axe-core, as a body of a function that puts it into the page."""
+    """The source of axe-core, which every frame begins with."""
     spec = find_spec("axe_playwright_python")
     if spec is None or not spec.submodule_search_locations:
         missing("axe-core (tests/peers/requirements.lock)")
@@ -164,23 +230,23 @@ def axe() -> str:
 async def test_axe_finds_nothing_in_any_page_on_any_screen_in_any_colour(
     browser: Browser, house: House, language: str
 ) -> None:
-    source = axe()
     SHOTS.mkdir(parents=True, exist_ok=True)
+    await browser.scripts(run=True)
     found: dict[str, Any] = {}
 
-    for name in PAGES:
-        await browser.go(f"{house.base}/shown/{name}/{language}")
-        await browser.run(source)
-        for size, (width, height) in SIZES.items():
-            await browser.resize(width, height)
-            await browser.resize(width, await browser.run("return document.documentElement.scrollHeight"))  # all of it
-            for scheme in SCHEMES:
-                await browser.prefer(scheme)
-                where = f"{name}-{language}-{size}-{scheme}"
-                await browser.screenshot(SHOTS / f"{where}.png")
-                if violations := await browser.run(AXE_RUN):
-                    found[where] = violations
-                assert await browser.run("return document.documentElement.scrollWidth") == width, where
+    await browser.go(f"{house.base}/sheet/{language}")
+    for size, (width, height) in SIZES.items():
+        await browser.resize(COLUMNS * (width + 16), height)
+        widths = await browser.run(FIT, width, height)
+        assert widths == dict.fromkeys(PAGES, width), "a page that has to be scrolled sideways"
+        await browser.resize(COLUMNS * (width + 16), await browser.run("return document.documentElement.scrollHeight"))
+        for scheme in SCHEMES:
+            await browser.prefer(scheme)
+            where = f"{language}-{size}-{scheme}"
+            await browser.screenshot(SHOTS / f"{where}.png", SCALES[size])
+            is_first = (size, scheme) == ("phone", "light")
+            violations = await browser.run(AXE_RUN, {} if is_first else {"runOnly": list(DRAWN)})
+            found |= {f"{name}-{where}": what for name, what in violations.items()}
 
     assert found == {}
     assert await browser.complaints() == []
@@ -245,4 +311,4 @@ async def test_without_javascript_one_leaves_comes_back_chooses_and_confirms(
     assert isinstance(tracking, PreferencesChanged)
     assert tracking.tracking == "no"
     assert isinstance(opted_in, OptedIn)
-    assert (opted_in.by, opted_in.list, opted_in.text) == ("double_opt_in", "n", f"estafette-confirm-{language}-2")
+    assert (opted_in.by, opted_in.list, opted_in.text) == ("double_opt_in", "n", f"estafette-confirm-{language}-3")

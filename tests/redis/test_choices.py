@@ -11,8 +11,8 @@ from shared.redis import bus
 from shared.redis.looks import Looks
 from shared.redis.members import Members
 from shared.redis.recipients import Recipient
-from shared.redis.suppression import SuppressionList
-from shared.words import events, ids
+from shared.redis.suppression import Asked, SuppressionList
+from shared.words import events, ids, scopes
 from shared.words.look import Look
 from shared.words.scopes import Reason
 
@@ -52,6 +52,11 @@ class Desk:
         (listed,) = await self.lookup.listed("acme", [ANA])
         return {entry.scope for entry in listed.entries}
 
+    async def stopped(self) -> set[tuple[str, str]]:
+        """By which channel, and for what."""
+        (listed,) = await self.lookup.listed("acme", [ANA])
+        return {(entry.channel, entry.scope) for entry in listed.entries}
+
     async def state(self, name: str) -> str:
         found = await self.members.find("acme", name, ANA)
         return found.state if found is not None else ""
@@ -79,8 +84,8 @@ def chooses(at_ms: int, **fields: Any) -> events.PreferencesChanged:
     return events.PreferencesChanged(**_about(at_ms, "preferences"), by="page", **fields)
 
 
-def agrees(at_ms: int, by: str = "button", **fields: Any) -> events.OptedIn:
-    return events.OptedIn(**_about(at_ms, "opted in"), channel="email", by=by, **fields)
+def agrees(at_ms: int, by: str = "button", channel: str = "email", **fields: Any) -> events.OptedIn:
+    return events.OptedIn(**_about(at_ms, "opted in"), channel=channel, by=by, **fields)
 
 
 async def test_who_takes_it_back_has_not_left_and_who_leaves_again_has(desk: Desk) -> None:
@@ -123,6 +128,37 @@ async def test_who_agrees_has_not_left_all_marketing_and_a_double_opt_in_joins_i
 
     assert await desk.scopes() == set()
     assert await desk.state("letter") == joined
+
+
+async def test_who_opts_out_of_a_channel_gets_no_marketing_there_until_they_agree_again(desk: Desk) -> None:
+    await desk.hear(chooses(1_000, opted_out="sms\nphone"))
+    out = await desk.stopped()
+    await desk.hear(agrees(2_000, by="page", channel="sms"))
+    back = await desk.stopped()
+    for _ in range(2):  # what was said before comes again
+        await desk.hear(chooses(1_000, opted_out="sms\nphone"))
+
+    assert out == {("sms", "marketing"), ("phone", "marketing")}
+    assert back == {("phone", "marketing")}
+    assert await desk.stopped() == back
+    await desk.hear(chooses(3_000, opted_out="sms"))
+    assert await desk.stopped() == out
+
+
+async def test_who_opts_out_is_out_of_every_channel(desk: Desk) -> None:
+    await desk.hear(chooses(1_000, opted_out="email\nsms\nphone"))
+
+    asked = [Asked("acme", ANA, channel, "bulk", "letter") for channel in scopes.CHANNELS]
+    transactional = [Asked("acme", ANA, channel, "transactional", "") for channel in scopes.CHANNELS]
+    assert await desk.lookup.check(asked) == ["unsubscribed"] * 3
+    assert await desk.lookup.check(transactional) == [None] * 3
+
+
+async def test_an_opt_in_by_a_channel_that_is_none_of_ours_changes_nothing(desk: Desk) -> None:
+    await desk.hear(chooses(1_000, opted_out="email\nfax"), agrees(2_000, by="double_opt_in", channel="fax"))
+
+    assert await desk.stopped() == {("email", "marketing")}
+    assert await desk.state("letter") == ""
 
 
 @pytest.mark.parametrize("reason", ["complaint", "hard_bounce", "manual", "objected", "compliance"])

@@ -13,13 +13,15 @@ from services.suppression.consent_store import MOST_ENTRIES, ConsentStore
 from services.suppression.consenting import Consenting
 from services.suppression.consents import Saying, of_fact
 from services.suppression.objections import Objections
-from services.suppression.store import Lists
+from services.suppression.returning import Returning
+from services.suppression.store import Addition, Lists
 from shared.http import api
 from shared.redis import bus, keys
 from shared.redis.consents import Consents, Entry
+from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
 from shared.redis.untracked import CHANGES_KEPT, Told, Untracked, UntrackedList
-from shared.words import consent, events, ids
+from shared.words import consent, events, ids, scopes
 from shared.words.consent import NOTHING_SAID, Rules, State, Topic
 from shared.words.tokens import TokenKeys
 
@@ -265,13 +267,16 @@ class Browser:
 @pytest.fixture
 async def browser(client: Any, consenting: Consenting, consents: Consents) -> AsyncIterator[Browser]:
     numbers = iter(range(10_000))
+    lists, lookup = Lists(client, P, lambda: NOW_MS), SuppressionList(client, P, lambda: NOW_MS)
     tenants = Tenants(client)
     made = {}
     for tenant in ("acme", "zeta"):
         await tenants.create(tenant)
         _, made[tenant] = await tenants.create_key(tenant, ["read", "suppress", "admin"])
     app = api.application(
-        consent_http.routes(consenting, consents, KEYS, lambda: NOW_MS, lambda: f"{next(numbers):016x}"),
+        consent_http.routes(
+            consenting, Returning(lists, lookup), consents, KEYS, lambda: NOW_MS, lambda: f"{next(numbers):016x}"
+        ),
         tenants,
         max_body_bytes=10_000_000,
     )
@@ -295,6 +300,7 @@ async def test_a_consent_is_put_shown_and_proved(client: Any, browser: Browser) 
 
     status, put = await browser.ask("PUT", "/v1/consents/Ana@Example.fr", body)
     assert status == 200
+    assert put.pop("warnings") == []
     assert await browser.ask("GET", "/v1/consents/ana@example.fr") == (200, put)
     email = {"answer": "yes", "since": "2026-01-31T09:05:00.000Z", "by": "api", "text": "newsletter-2"}
     assert put["address"] == ANA
@@ -323,6 +329,97 @@ async def test_a_consent_is_put_shown_and_proved(client: Any, browser: Browser) 
     view = Untracked(client)
     await view.load()
     assert view.is_withdrawn("acme", KEYS.marks("acme", ANA))
+
+
+# Who agrees again, by the word of the API
+
+LEFT_MS = 1_700_000_000_000
+BEFORE, AFTER = "2023-11-01T00:00:00Z", "2023-12-01T00:00:00Z"
+PROOF = {"text": "form-3"}
+
+
+async def _left(client: Any, reason: scopes.Reason = "unsubscribed", channel: scopes.Channel = "email") -> Lists:
+    lists = Lists(client, P, lambda: NOW_MS)
+    await lists.add([Addition("acme", ANA, reason, LEFT_MS, scope="marketing", channel=channel)])
+    return lists
+
+
+async def _stopped(client: Any) -> list[tuple[str, str]]:
+    (listed,) = await SuppressionList(client, P, lambda: NOW_MS).listed("acme", [ANA])
+    return [(entry.channel, entry.reason) for entry in listed.entries]
+
+
+@pytest.mark.parametrize("proof", [PROOF, {"words": "I want the offers."}])
+async def test_an_opt_in_that_is_proved_takes_back_that_they_left_before_and_is_told_of(
+    client: Any, browser: Browser, proof: dict[str, str]
+) -> None:
+    await _left(client)
+
+    status, put = await browser.ask(
+        "PUT", f"/v1/consents/{ANA}", {"optin": {"email": "yes"}, "at": AFTER, "who": "form", **proof}
+    )
+
+    (warning,) = put["warnings"]
+    (gone,) = [fact for fact in await told(client) if isinstance(fact, events.Reactivated)]
+    assert (status, await _stopped(client)) == (200, [])
+    assert warning["at"] == "$.optin.email"
+    assert warning["what"].startswith("takes back that they left at 2023-11-14")
+    assert (gone.email, gone.reason, gone.channel, gone.scope) == (ANA, "optin", "email", "marketing")
+
+
+@pytest.mark.parametrize(
+    ("reason", "body", "what"),
+    [
+        ("unsubscribed", {"at": AFTER}, "no `text` or `words` shows otherwise"),
+        ("unsubscribed", {"at": AFTER, "purpose": "offers", "who": "form"}, "no `text` or `words` shows otherwise"),
+        ("unsubscribed", {"at": BEFORE, **PROOF}, "they left later"),
+        ("complaint", {"at": AFTER, **PROOF}, "complaint, since 2023-11-14"),
+        ("manual", {"at": AFTER, **PROOF}, "manual, since 2023-11-14"),
+    ],
+)
+async def test_an_opt_in_that_takes_nothing_back_is_noted_and_warned_about(
+    client: Any, browser: Browser, reason: scopes.Reason, body: dict[str, str], what: str
+) -> None:
+    await _left(client, reason)
+
+    status, put = await browser.ask("PUT", f"/v1/consents/{ANA}", {"optin": {"email": "yes"}, **body})
+
+    (warning,) = put["warnings"]
+    assert (status, put["optin"]["email"]["answer"]) == (200, "yes")
+    assert what in warning["what"]
+    assert await _stopped(client) == [("email", reason)]
+
+
+async def test_who_leaves_again_after_an_opt_in_has_left(client: Any, browser: Browser) -> None:
+    lists = await _left(client)
+    await browser.ask("PUT", f"/v1/consents/{ANA}", {"optin": {"email": "yes"}, "at": AFTER, **PROOF})
+    back = await _stopped(client)
+
+    await lists.add([Addition("acme", ANA, "unsubscribed", NOW_MS - 1, scope="marketing")])
+    await browser.ask("PUT", f"/v1/consents/{ANA}", {"optin": {"email": "yes"}, "at": AFTER, **PROOF})
+
+    assert back == []
+    assert await _stopped(client) == [("email", "unsubscribed")]
+
+
+async def test_each_channel_is_taken_back_by_its_own_opt_in_and_lists_stay_left(client: Any, browser: Browser) -> None:
+    lists = await _left(client)
+    await _left(client, channel="sms")
+    await lists.add([Addition("acme", ANA, "unsubscribed", LEFT_MS, scope="list:letter")])
+
+    _, answer = await browser.ask(
+        "POST",
+        "/v1/consents",
+        {
+            "consents": [
+                {"email": "ben@example.fr", "optin": {"email": "yes"}},
+                {"email": ANA, "optin": {"sms": "yes", "email": "no"}, **PROOF},
+            ]
+        },
+    )
+
+    assert (answer["stored"], [one["at"] for one in answer["warnings"]]) == (2, ["$.consents[1].optin.sms"])
+    assert await _stopped(client) == [("email", "unsubscribed"), ("email", "unsubscribed")]
 
 
 async def test_what_the_api_was_told_is_not_written_down_again_when_its_facts_are_read(
@@ -361,7 +458,7 @@ async def test_an_address_with_a_slash_has_a_consent_and_a_log(browser: Browser)
 async def test_thousands_are_put_at_once_or_none_of_them(browser: Browser) -> None:
     people = [{"email": f"r{number}@example.fr", "optin": {"email": "yes"}} for number in range(2_000)]
 
-    assert await browser.ask("POST", "/v1/consents", {"consents": people}) == (200, {"stored": 2_000})
+    assert await browser.ask("POST", "/v1/consents", {"consents": people}) == (200, {"stored": 2_000, "warnings": []})
     status, problem = await browser.ask(
         "POST",
         "/v1/consents",

@@ -52,6 +52,9 @@ class Known:
         self.asked += 1
         return self.about
 
+    async def leaving(self, token: Token) -> About:
+        return await self.of(token)
+
 
 async def answered(
     request: Request, said: Said | None = None, about: About = NOTHING_KNOWN, **memory: Any
@@ -81,7 +84,7 @@ async def test_who_withdraws_is_told_of_with_all_marks_and_is_known_here_at_once
         "page",
         "192.0.2.7",
         "Firefox",
-        "estafette-preferences-en-2",
+        "estafette-preferences-en-3",
     )
     marks = KEYS.marks("demo", ANA)
     assert fact.marks.split() == [mark.hex() for mark in marks]
@@ -119,7 +122,7 @@ async def test_one_press_of_the_button_opts_in() -> None:
     assert (answer.status, answer.body) == (200, consent_pages.opted_in(NOTHING_KNOWN, "en").body)
     assert isinstance(fact, OptedIn)
     assert (fact.email, fact.channel, fact.by, fact.ip) == (ANA, "email", "button", "192.0.2.7")
-    assert fact.text == "estafette-button-en-2"
+    assert fact.text == "estafette-button-en-3"
 
 
 async def test_a_box_that_is_asked_for_is_unticked_and_has_to_be_ticked() -> None:
@@ -131,7 +134,7 @@ async def test_a_box_that_is_asked_for_is_unticked_and_has_to_be_ticked() -> Non
     assert b"checked" not in page.body
     assert (unticked.body, nothing) == (consent_pages.opt_in(NOTHING_KNOWN, "en", "box", is_missing=True).body, [])
     assert isinstance(fact, OptedIn)
-    assert (fact.by, fact.text) == ("page", "estafette-box-en-2")
+    assert (fact.by, fact.text) == ("page", "estafette-box-en-3")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +200,7 @@ async def test_who_did_not_mean_to_leave_takes_it_back() -> None:
 
     assert answer.body == pages.back(NOTHING_KNOWN, "de").body
     assert isinstance(fact, PreferencesChanged)
-    assert (fact.undone, fact.email, fact.text) == (True, ANA, "estafette-undo-de-2")
+    assert (fact.undone, fact.email, fact.text) == (True, ANA, "estafette-undo-de-3")
 
 
 @pytest.mark.parametrize(
@@ -219,14 +222,23 @@ def test_the_language_is_the_recipients_the_mails_the_tenants_then_the_browsers(
     assert choosing.language(form, about, accept) == expected
 
 
-async def test_nothing_is_looked_up_for_a_mail_program_nor_for_what_is_no_token_of_the_page() -> None:
+@pytest.mark.parametrize("tag", ["pl", "ja", "pl-PL,pl;q=0.9", "ja, zh;q=0.8"])
+async def test_who_asks_in_a_language_that_we_do_not_have_reads_english(tag: str) -> None:
+    plain = Request("GET", "unsubscribe", KEYS.unsubscribe(JOB, 3, "demo", ANA), accept_language=tag)
+
+    page, _ = await answered(plain)
+    neutral, _ = await answered(Request("GET", "unsubscribe", "forged", accept_language=tag))
+    mails, _ = await answered(plain, about=About(languages=("ja", "pl", "nl")))
+
+    assert b'<html lang="en">' in page.body
+    assert b'<html lang="en">' in neutral.body
+    assert b'<html lang="nl">' in mails.body
+
+
+async def test_nothing_is_looked_up_for_what_is_no_token_of_the_page() -> None:
     known = Known(NOTHING_KNOWN)
     tracking = Tracking(KEYS, Memory(), "edge", Jobs(), Said(), abouts=known)
 
-    await tracking.answer(
-        Request("POST", "unsubscribe", KEYS.unsubscribe(JOB, 3, "demo", ANA), body=b"List-Unsubscribe=One-Click"),
-        NOW_MS,
-    )
     await tracking.answer(Request("GET", "open", KEYS.open(JOB, 3, "demo", ANA)), NOW_MS)
     await tracking.answer(Request("GET", "preferences", KEYS.unsubscribe(JOB, 3, "demo", ANA)), NOW_MS)
     await tracking.answer(Request("GET", "preferences", "forged"), NOW_MS)
@@ -234,7 +246,109 @@ async def test_nothing_is_looked_up_for_a_mail_program_nor_for_what_is_no_token_
     assert known.asked == 0
 
 
+# One event for each act
+
+
+def _event_of(page: bytes) -> str:
+    """What the form of a page says that it follows."""
+    found = re.search(r'name="event" value="([^"]*)"', page.decode())
+    return found[1] if found else ""
+
+
+def _leave(about: About) -> dict[str, str]:
+    named = _event_of(pages.leave(about, "en").body)
+    return {"by": "page", **({"event": named} if named else {})}
+
+
+async def test_to_leave_twice_is_one_event_and_to_leave_again_after_coming_back_another() -> None:
+    page, (first,) = await answered(asked("unsubscribe", "POST", by="page"))
+    left = About(stopped="unsubscribed", left_as=first.event_id)
+    _, (repeated,) = await answered(asked("unsubscribe", "POST", by="page"), about=left)
+    _, (undone,) = await answered(asked("unsubscribe", "POST", undo="yes", event=_event_of(page.body)))
+    back = About(came_back_from=first.event_id)
+    _, (again,) = await answered(asked("unsubscribe", "POST", **_leave(back)))
+    _, (twice,) = await answered(
+        asked("unsubscribe", "POST", **_leave(back)), about=About(stopped="unsubscribed", left_as=again.event_id)
+    )
+    _, (third,) = await answered(asked("unsubscribe", "POST", by="page"), about=About(came_back_from=again.event_id))
+
+    assert first.event_id == repeated.event_id
+    assert again.event_id == twice.event_id
+    assert len({one.event_id for one in (first, undone, again, third)}) == 4
+
+
+async def test_a_mail_program_that_asks_again_tells_of_one_leaving_and_of_another_after_coming_back() -> None:
+    async def asks(about: About) -> str:
+        request = asked("unsubscribe", "POST", **{"List-Unsubscribe": "One-Click"})
+        _, (fact,) = await answered(request, about=about)
+        return fact.event_id
+
+    first = await asks(NOTHING_KNOWN)
+    again = await asks(About(came_back_from=first))
+
+    assert await asks(About(stopped="unsubscribed", left_as=first)) == first
+    assert await asks(NOTHING_KNOWN) == first
+    assert again != first
+    assert await asks(About(stopped="unsubscribed", left_as=again)) == again
+
+
+async def test_the_button_to_come_back_pressed_twice_is_one_event() -> None:
+    left = About(stopped="unsubscribed", left_as="0123456789abcdef")
+    shown = _event_of(pages.leave(left, "en").body)
+
+    facts = [(await answered(asked("unsubscribe", "POST", undo="yes", event=shown)))[1][0] for _ in range(2)]
+    (known,) = (await answered(asked("unsubscribe", "POST", undo="yes"), about=left))[1]
+
+    assert shown == left.left_as
+    assert len({one.event_id for one in (*facts, known)}) == 1
+
+
+@pytest.mark.parametrize("named", ["", "x", "0123456789ABCDEF", "0123456789abcdef0", "<script>"])
+async def test_what_is_no_event_of_ours_is_as_if_a_form_did_not_name_it(named: str) -> None:
+    _, (plain,) = await answered(asked("unsubscribe", "POST", by="page"))
+
+    _, (fact,) = await answered(asked("unsubscribe", "POST", by="page", event=named))
+
+    assert fact.event_id == plain.event_id
+
+
+# An opt-in
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_double_opt_in_waits_for_what_it_is_for(method: str) -> None:
+    away, nothing = await answered(asked("opt_in", method, query="confirm", variant="confirm", lang="de"))
+    known = About(list="news", purpose="offers")
+    page, facts = await answered(asked("opt_in", method, query="confirm"), about=known)
+    test, none = await answered(asked("opt_in", method, address="", query="confirm"))
+
+    assert (away.status, away.headers["Retry-After"], nothing) == (503, "5", [])
+    assert [getattr(fact, "purpose", "") for fact in facts] == (["offers"] if method == "POST" else [])
+    assert (b"<dd>offers</dd>" in page.body) is (method == "GET")
+    assert (test.status, none) == (200, [])
+
+
+async def test_a_form_that_lost_its_fields_is_that_of_its_link() -> None:
+    unticked, nothing = await answered(asked("opt_in", "POST", query="box"))
+    _, (ticked,) = await answered(asked("opt_in", "POST", query="box&utm_source=x", agree="yes"))
+    _, (confirmed,) = await answered(asked("opt_in", "POST", query="confirm"), about=About(list="news"))
+    _, (odd,) = await answered(asked("opt_in", "POST", variant="other"))
+
+    assert (b'role="alert"' in unticked.body, nothing) == (True, [])
+    assert [getattr(one, "by", "") for one in (ticked, confirmed, odd)] == ["page", "double_opt_in", "button"]
+
+
 # Lists, channels, how often
+
+
+def test_the_page_asks_of_the_channels_that_the_tenant_has_and_of_those_that_something_is_known_of() -> None:
+    def channels(about: About) -> list[str]:
+        page = consent_pages.preferences(about, "en").body.decode()
+        return re.findall(r'name="(email|sms|phone)" value="yes"', page)
+
+    assert channels(NOTHING_KNOWN) == ["email"]
+    assert channels(About(look=Look(channels=("sms", "phone")))) == ["email", "sms", "phone"]
+    assert channels(About(answers={"phone": "yes", "sms": "unknown"})) == ["email", "phone"]
 
 
 LISTS = (Offered("news", "News", True), Offered("offers", "Offers", False))
@@ -275,7 +389,7 @@ def test_channels_that_are_another_now_are_told_each_as_what_it_is() -> None:
     assert isinstance(refused, PreferencesChanged)
     assert isinstance(agreed, OptedIn)
     assert (refused.opted_out, agreed.channel, agreed.by, agreed.text) == (
-        "email", "sms", "page", "estafette-preferences-en-2",
+        "email", "sms", "page", "estafette-preferences-en-3",
     )  # fmt: skip
 
 
@@ -316,7 +430,7 @@ async def test_a_double_opt_in_is_confirmed_by_a_button_and_names_the_list() -> 
     assert nothing == []
     assert b"Chouette" in page.body
     assert isinstance(fact, OptedIn)
-    assert (fact.by, fact.list, fact.text) == ("double_opt_in", "newsletter", "estafette-confirm-nl-2")
+    assert (fact.by, fact.list, fact.text) == ("double_opt_in", "newsletter", "estafette-confirm-nl-3")
 
 
 @pytest.mark.parametrize(

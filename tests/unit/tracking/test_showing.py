@@ -58,7 +58,7 @@ def shown(of: CompiledContent, values: dict[str, Any], *, untracked: bool = Fals
     mail = Mail(of, job=JOB, tenant="demo", tokens=TOKENS, base_url=BASE_URL, marks_key=b"x" * 32, test=test)
     who = Viewed(ANA, None, "Ana", msgspec.Raw(msgspec.msgpack.encode(values)))
     asked = mail.asked(7, who)
-    return mail.page(7, who, {} if asked is None else texts(asked), is_tracked=not untracked)
+    return mail.page(7, who, {} if asked is None else texts(asked), "", is_tracked=not untracked)
 
 
 @pytest.mark.parametrize("html", [PLAIN, LOGIC, PLAIN + LOGIC])

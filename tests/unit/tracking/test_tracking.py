@@ -182,7 +182,7 @@ async def test_the_unsubscribe_page_is_shown_and_unsubscribes_nobody() -> None:
 async def test_the_button_unsubscribes_and_says_so() -> None:
     answer, facts = await answered(leaving("POST", b"by=page", accept_language="de", user_agent=FIREFOX, ip="::1"))
 
-    assert (answer.status, answer.body) == (200, pages.left(NOTHING_KNOWN, "de").body)
+    assert (answer.status, answer.body) == (200, pages.left(NOTHING_KNOWN, "de", facts[0].event_id).body)
     assert facts == [
         Unsubscribed(
             event_id=events.event_id(JOB, 3, "unsubscribed"),
