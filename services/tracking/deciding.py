@@ -7,7 +7,7 @@ import msgspec
 
 from services.tracking import choosing, consent_pages, pages
 from services.tracking.about import NOTHING_KNOWN, About
-from services.tracking.consent_pages import TRACKING_FIELD
+from services.tracking.consent_pages import TRACKING_FIELD, VARIANT_FIELD
 from services.tracking.machines import verdict
 from services.tracking.networks import NOWHERE, Known
 from services.tracking.pages import Page
@@ -184,7 +184,8 @@ def _opt_in_page(request: Request, _token: Token, _moment: Moment, about: About)
 
 
 def _opted_in(request: Request, token: Token, moment: Moment, about: About) -> Decision:
-    said = choosing.form(request.body)
+    # A form says which page it was on; a POST that brings none says it by its link: no box is passed by there.
+    said = {VARIANT_FIELD: choosing.variant(request.query), **choosing.form(request.body)}
     where = _where(request, moment, about, said)
     if choosing.is_unticked(said):
         return _shown(consent_pages.opt_in(about, where.language, "box", is_missing=True))

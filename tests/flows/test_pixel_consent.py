@@ -177,13 +177,17 @@ async def _proved(stack: Stack) -> None:
 
 async def _one_button(stack: Stack) -> None:
     html = await _html(stack, await _sent(stack, "button@leave.test"))
+    url = _link(html, "p", "?tracking")
 
-    status, page = await stack.call("GET", _link(html, "p", "?tracking"))
+    status, page = await stack.call("GET", url)
+    await _withdraw(stack, html, "button@leave.test")
+    _, again = await stack.call("GET", url)
 
     assert status == 200
     assert page.count(b"<form") == page.count(b"<button") == 1
     assert b'<button name="tracking" value="no">' in page
     assert not re.search(rb'<input type="(?!hidden)|<script', page)
+    assert b'<input type="radio" name="tracking" value="no" checked>' in again
 
 
 async def _mails_already_sent(stack: Stack) -> None:
