@@ -23,10 +23,10 @@ class Offered(NamedTuple):
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """`sender` is who writes, `list` the name of the mail's list, `purpose` what a double
-    opt-in is for; `languages` what is known of the recipient's, best
-    first; `stopped` why they get nothing of it, "" if they do. The rest is for the page of preferences: `answers` by
-    channel and of `tracking`, the lists, and at most how many mails (`most`) they want in how many days; 0: any."""
+    """`sender` is who writes, `list` the name of the mail's list, `purpose` what a double opt-in is for; `languages`
+    the recipient's, best first; `stopped` is why they get nothing of it, "" if they do, `stays` says
+    whether that is more than that they left by this mail. The rest is for the page of preferences: `answers` by channel
+    and of `tracking`, the lists, and at most how many mails (`most`) they want in how many days; 0: any."""
 
     look: Look = NOTHING_CHOSEN
     sender: str = ""
@@ -35,6 +35,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     languages: tuple[str, ...] = ()
     stopped: Reason | str = ""
+    stays: bool = False
     answers: Mapping[Topic, Answer] = {}
     lists: tuple[Offered, ...] = ()
     most: int = 0
@@ -51,8 +52,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def can_undo(self) -> bool:
-        """A page takes back what a page did, and nothing else."""
-        return self.stopped == "unsubscribed"
+        """A page takes back what this page did, and nothing else: who left everything agrees anew."""
+        return self.stopped == "unsubscribed" and not self.stays
 
     def answer(self, topic: Topic) -> Answer:
         return self.answers.get(topic, "unknown")

@@ -146,6 +146,10 @@ def _unsubscribed(request: Request, token: Token, moment: Moment, about: About) 
     said = choosing.form(request.body)
     where = _where(request, moment, about, said)
     if said.get(pages.UNDO_FIELD) == "yes":
+        if (
+            about.has_left and not about.can_undo
+        ):  # they left everything, or complained: that stays, and the page says so
+            return _shown(pages.leave(about, where.language))
         return _shown(pages.back(about, where.language), choosing.undone(token, where))
     one_click = is_one_click(request)
     fact = Unsubscribed(

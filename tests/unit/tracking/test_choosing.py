@@ -144,6 +144,16 @@ async def test_no_box_is_passed_by_by_a_form_that_does_not_name_its_page(form: d
     assert (confirmed.by, confirmed.text) == ("double_opt_in", "estafette-confirm-en-2")
 
 
+@pytest.mark.parametrize("about", [About(stopped="unsubscribed", stays=True), About(stopped="complaint")])
+async def test_who_left_more_than_this_mails_list_is_not_told_that_they_are_back(about: About) -> None:
+    page, _ = await answered(asked("unsubscribe", "GET"), about=about)
+    undone, nothing = await answered(asked("unsubscribe", "POST", undo="yes"), about=about)
+
+    assert page.body == undone.body == pages.leave(about, "en").body
+    assert b'name="undo"' not in page.body
+    assert nothing == []
+
+
 async def test_who_refused_to_be_tracked_reads_so_on_the_page_of_it_and_may_agree_again() -> None:
     refused = About(answers={"tracking": "no"})
     asks_once = await answered(asked("preferences", "GET", query="tracking"))
