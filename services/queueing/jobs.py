@@ -44,6 +44,8 @@ MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "subject": 20_000, "fr
 WHOLE_BYTES = 262_144
 #: Faults listed in one answer; the first hundred say what the others would.
 MAX_FAULTS = 100
+#: Of the HTML of a mail Gmail shows so much, as senders measure it, and hides the rest behind a link.
+SHOWN_BYTES = 102_000
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -222,7 +224,13 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
     if faults or isinstance(compiled, list):
         raise _refused(faults)
+    warnings += _cut_off(draft.request.html or "")
     return Job(draft.request, compiled, waiting, rejected, draft.send_at_ms, draft.expires_at_ms, warnings)
+
+
+def _cut_off(html: str) -> list[Fault]:
+    size_bytes = len(html.encode()) if len(html) > SHOWN_BYTES // 4 else 0  # a character has four bytes at most
+    return [Fault("$.html", _CUT_OFF.format(size_bytes))] if size_bytes > SHOWN_BYTES else []
 
 
 def _with_what_lacks(
@@ -253,6 +261,7 @@ def _with_what_lacks(
     return judged, rejected, warnings, faults
 
 
+_CUT_OFF = "has {} bytes, more with tracked links: Gmail shows 102 kB, and hides the rest, the way to leave with it"
 _NOBODY_HAS = "no recipient has the variable `{}`, and the job has no default for it: it is empty for all"
 _EMPTY = {
     EMPTY_SUBJECT: Fault("$.subject", "is empty for every recipient: none has what it is made of"),

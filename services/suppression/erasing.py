@@ -29,6 +29,7 @@ from shared.redis.addressed import Addressed
 from shared.redis.bus import Publisher
 from shared.redis.erased import Erasure, encode
 from shared.redis.redis import Client, RedisAway
+from shared.redis.untracked import Told, UntrackedList
 from shared.words import events, ids
 
 ERASED = Counter("estafette_suppression_erased_total", "Addresses that were erased, from every job that named them")
@@ -94,11 +95,16 @@ class Erasing:
         self._publisher = publisher
         self._mentions = Mentions(client, partitions)
         self._forgetting = Forgetting(client, partitions, Rules(client, publisher, now_ms, new_version))
+        self._untracked = UntrackedList(client)
         self._now_ms = now_ms
 
-    async def begin(self, tenant: str, address: str, digest: str, by: str = REQUEST) -> Removed:
-        """Erases a normalised address, but for what is said in jobs, which follows."""
+    async def begin(
+        self, tenant: str, address: str, digest: str, by: str = REQUEST, marks: Sequence[bytes] = ()
+    ) -> Removed:
+        """Erases a normalised address, but for what is said in jobs, which follows. Of who has one of the `marks`
+        nothing is recorded any more: they are told first, so that nobody is erased who is still measured."""
         intent = Intent(address, self._now_ms(), by=by)
+        await self._untracked.tell([Told(tenant, mark, True, intent.asked_ms) for mark in marks])
         await self._client.sadd(keys.erasing_tenants(), tenant)
         await self._client.hsetnx(keys.erasures(tenant), digest, _encoder.encode(intent))
         return await self._forget(tenant, digest, intent)

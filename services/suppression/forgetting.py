@@ -12,8 +12,8 @@ somebody and then looks through all of Redis (`tests/redis/test_people.py`).
 
 The proof of consent goes with the person: it is their address, their network address and the program that they used.
 What is left, and shows to nobody but who holds the master secret and knows the address, are two keyed hashes: that it
-was erased, by which it is never mailed again; and, of who withdrew their consent to be tracked, the mark of their links
-(`shared.redis.untracked`), by which nothing is recorded from the mails that they still have.
+was erased, by which it is never mailed again; and, of who asked for it or withdrew their consent to be tracked, the
+mark of their links (`shared.redis.untracked`), by which nothing is recorded from the mails that they still have.
 """
 
 from collections.abc import Callable

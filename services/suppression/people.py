@@ -100,8 +100,11 @@ class People:
         return await self._erased.find(tenant, address)
 
     async def erase(self, tenant: str, address: str, by: str = REQUEST) -> Removed:
-        """Begins, or begins again: what came since the last time goes as well. From then on there is an erasure."""
-        return await self._erasing.begin(tenant, address, self._keys.digest(tenant, address), by)
+        """Begins, or begins again: what came since the last time goes as well. From then on there is an erasure.
+        Who asks for it is measured no more in the mails that they have. Of those whom retention takes there may be
+        millions, and every tracker keeps every mark."""
+        marks = self._tokens.marks(tenant, address) if by == REQUEST else ()
+        return await self._erasing.begin(tenant, address, self._keys.digest(tenant, address), by, marks)
 
     async def erasing(self, tenant: str) -> int:
         """How many erasures of the tenant are under way."""

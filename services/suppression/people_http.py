@@ -82,7 +82,8 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     untracked_since: Annotated[
         str | None,
         says(
-            "When it withdrew its consent to be tracked, as trackers know it; null if it did not, or gave it again.",
+            "Since when nothing is recorded about it, as trackers know: it withdrew its consent to be tracked, or "
+            "asked to be erased; null if it did neither, or gave its consent again.",
             "2026-01-31T09:05:00.123Z",
         ),
     ]

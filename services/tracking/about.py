@@ -25,9 +25,10 @@ class Offered(NamedTuple):
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """`is_known`: Redis was asked, and answered. `sender` is who writes, `list` the name of the mail's list, `purpose`
     what a double opt-in is for; `languages` what is known of the recipient's, best first; `stopped` why they get
-    nothing of it, "" if they do. `left_as` is the event by which they left by this mail, if that holds;
-    `came_back_from` that which they took back. The rest is for the page of preferences: `answers` by channel and of
-    `tracking`, the lists, and at most how many mails (`most`) they want in how many days; 0: any."""
+    nothing of it, "" if they do, and `stays` whether that is more than that they left by this mail. `left_as` is the
+    event by which they left by this mail, if that holds; `came_back_from` that which they took back. The rest is for
+    the page of preferences: `answers` by channel and of `tracking`, the lists, and at most how many mails (`most`) they
+    want in how many days; 0: any."""
 
     is_known: bool = True
 
@@ -38,6 +39,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     languages: tuple[str, ...] = ()
     stopped: Reason | str = ""
+    stays: bool = False
     left_as: str = ""
     came_back_from: str = ""
     answers: Mapping[Topic, Answer] = {}
@@ -56,8 +58,8 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def can_undo(self) -> bool:
-        """A page takes back what a page did, and nothing else."""
-        return self.stopped == "unsubscribed"
+        """A page takes back what this page did, and nothing else: who left everything agrees anew."""
+        return self.stopped == "unsubscribed" and not self.stays
 
     @property
     def channels(self) -> tuple[OptInChannel, ...]:

@@ -94,10 +94,20 @@ class Abouts:
         address = normalised(token.address)
         (listed,) = await self._suppression.listed(token.tenant, [address])
         stopped = scopes.stops(listed.entries, "email", MARKETING_STREAM, about.list, self._now_ms()) or ""
-        about = before(msgspec.structs.replace(about, stopped=stopped), token, listed)
+        stays = stopped == "unsubscribed" and await self._stays(about, token.tenant, address, listed.entries)
+        about = before(msgspec.structs.replace(about, stopped=stopped, stays=stays), token, listed)
         if token.kind != "preferences":
             return about
         return await self._with_choices(about, token.tenant, address, listed.entries)
+
+    async def _stays(self, about: About, tenant: str, address: str, entries: tuple[Entry, ...]) -> bool:
+        """Whether they would get nothing of it, had they not left by this mail: they left everything, too."""
+        own = scopes.usual("unsubscribed", about.list)
+        others = [one for one in entries if (one.channel, one.scope, one.reason) != ("email", own, "unsubscribed")]
+        if scopes.stops(others, "email", MARKETING_STREAM, about.list, self._now_ms()):
+            return True
+        known = await self._consents.known(tenant, address)
+        return known is not None and known.state.answer("email") == "no"
 
     async def _with_choices(self, about: About, tenant: str, address: str, entries: tuple[Entry, ...]) -> About:
         look, own = about.look, about.list

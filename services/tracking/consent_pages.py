@@ -108,14 +108,18 @@ def preferences(about: About, language: str) -> Page:
 
 
 def tracking(about: About, language: str) -> Page:
-    """Asks whether to be tracked no more, with one button; posts to the page's own address."""
+    """Asks whether to be tracked no more, with one button; who has said so reads that, and may change their mind. Posts
+    to the page's own address."""
     words = WORDS[language]
+    asked = button(words.tracking_stop, TRACKING_FIELD, "no")
+    if about.answer("tracking") == "no":
+        answers = _yes_or_no(about, "tracking", words.tracking_yes, words.tracking_no)
+        asked = f"{_fieldset(words.tracking, answers)}{button(words.save)}"
     return page(
         language,
         words.tracking,
         f"{facts_of(about, language, with_list=False)}<p>{escape(words.tracking_text)}</p>\n"
-        f'<form method="post">\n{hidden(LANGUAGE_FIELD, language)}'
-        f"{button(words.tracking_stop, TRACKING_FIELD, 'no')}\n</form>\n",
+        f'<form method="post">\n{hidden(LANGUAGE_FIELD, language)}{asked}\n</form>\n',
         dress(about.look),
     )
 

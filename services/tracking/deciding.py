@@ -150,6 +150,9 @@ def _unsubscribed(request: Request, token: Token, moment: Moment, about: About) 
     where = _where(request, moment, about, said)
     named = choosing.event(said)
     if said.get(pages.UNDO_FIELD) == "yes":
+        # They left everything, or complained: that stays, and the page says so.
+        if about.has_left and not about.can_undo:
+            return _shown(pages.leave(about, where.language))
         return _shown(pages.back(about, where.language), choosing.undone(token, where, named or about.left_as))
     one_click = is_one_click(request)
     fact = Unsubscribed(

@@ -162,6 +162,37 @@ async def test_who_leaves_everything_and_agrees_again_gets_mail_again(stack: Sta
     await stack.until(mailed)
 
 
+@pytest.mark.parametrize("fields", [{"list": "letter"}, {}], ids=["of a list", "of none"])
+async def test_who_left_everything_is_not_told_by_the_page_of_one_mail_that_they_are_back(
+    stack: Stack, fields: dict[str, str]
+) -> None:
+    address = f"left-{len(fields)}@everything.test"
+    await stack.send(address, html=MAIL, **fields)
+    urls = await _links(stack, address)
+    await _page(stack, urls["u"], data={"by": "page"})
+    one = await stack.until(lambda: _scopes(stack, address))
+    before = await _page(stack, urls["u"])
+    await _page(stack, urls["p"], data={"leave": "all"})
+
+    async def everything() -> bool:
+        status, answer = await stack.call("GET", f"/v1/consents/{address}")
+        return (
+            status == 200
+            and answer["optin"]["email"]["answer"] == "no"
+            and "marketing" in await _scopes(stack, address)
+        )
+
+    await stack.until(everything)
+    after = await _page(stack, urls["u"])
+    undone = await _page(stack, urls["u"], data={"undo": "yes"})
+
+    assert one == [f"list:{fields['list']}" if fields else "marketing"]
+    assert 'name="undo"' in before
+    assert "Sie sind bereits abgemeldet" in after
+    assert 'name="undo"' not in after
+    assert "Sie sind bereits abgemeldet" in undone
+
+
 async def test_nobody_joins_a_list_that_is_not_offered(stack: Stack) -> None:
     address = "curious@pages.test"
     await stack.send(address, html=MAIL, list="letter")

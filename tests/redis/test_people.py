@@ -15,7 +15,7 @@ from services.suppression.consent_store import ConsentStore
 from services.suppression.consenting import Consenting
 from services.suppression.consents import of_request
 from services.suppression.counts import Change, Counts
-from services.suppression.erasing import AGAIN_MS, Erasing
+from services.suppression.erasing import AGAIN_MS, RETENTION, Erasing
 from services.suppression.escalation import Bounce, Count
 from services.suppression.forgetting import Removed
 from services.suppression.http import Desk
@@ -230,6 +230,18 @@ async def test_after_erasure_a_hash_alone_is_left_and_the_relay_sends_nothing(pa
     admission = Admission(parts.client, P, ErasedToo(parts.lookup, Erased(parts.client, P, SECRET)))
     ready = [events.Ready(tenant=whose, job=job, ordinal=1, email=ANA) for whose in ("acme", "other")]
     assert await admission.check(ready) == ["erased", None]
+
+
+async def test_who_asks_to_be_erased_is_measured_no_more_in_mails_that_they_have(parts: Parts) -> None:
+    marks, others = TOKENS.marks("acme", ANA), TOKENS.marks("acme", "x@y.example")
+    untracked = UntrackedList(parts.client)
+
+    await parts.people.erase("acme", "x@y.example", RETENTION)  # there may be millions, and each tracker keeps each
+    await parts.people.erase("acme", ANA)
+
+    assert await untracked.since_ms("acme", marks) == parts.clock.ms
+    assert await untracked.since_ms("acme", others) == 0
+    assert await untracked.since_ms("other", marks) == 0
 
 
 async def test_before_a_job_is_looked_through_the_address_gets_nothing_already(parts: Parts) -> None:

@@ -58,6 +58,19 @@ def test_a_job_keeps_each_recipient_at_its_index_and_says_who_is_rejected() -> N
     assert job.waiting[0].metadata == {"crm_id": "17"}
 
 
+@pytest.mark.parametrize("letter", ["a", "é", "🦉"])
+def test_html_that_gmail_would_cut_off_is_warned_of(letter: str) -> None:
+    most = "<p>" + letter * ((jobs.SHOWN_BYTES - 3) // len(letter.encode()))
+    recipients = [{"email": "ana@exemple.fr"}]
+
+    shown = _read({**GOOD, "text": "Salut", "html": most, "recipients": recipients})
+    cut_off = _read({**GOOD, "text": "Salut", "html": f"{most}{letter}", "recipients": recipients})
+
+    assert shown.warnings == []
+    assert [fault.at for fault in cut_off.warnings] == ["$.html"]
+    assert "Gmail shows 102 kB" in cut_off.warnings[0].what
+
+
 def test_who_did_not_opt_in_still_gets_transactional_mail() -> None:
     job = _read({**GOOD, "stream": "transactional", "recipients": [{"email": "b@exemple.fr", "optin": False}]})
 

@@ -137,6 +137,46 @@ async def test_a_box_that_is_asked_for_is_unticked_and_has_to_be_ticked() -> Non
     assert (fact.by, fact.text) == ("page", "estafette-box-en-3")
 
 
+@pytest.mark.parametrize("form", [{}, {"by": "page"}, {"lang": "en"}])
+async def test_no_box_is_passed_by_by_a_form_that_does_not_name_its_page(form: dict[str, str]) -> None:
+    page, nothing = await answered(asked("opt_in", "POST", query="box", **form))
+    _, (confirmed,) = await answered(asked("opt_in", "POST", query="confirm", **form))
+
+    assert (page.body, nothing) == (consent_pages.opt_in(NOTHING_KNOWN, "en", "box", is_missing=True).body, [])
+    assert isinstance(confirmed, OptedIn)
+    assert (confirmed.by, confirmed.text) == ("double_opt_in", "estafette-confirm-en-2")
+
+
+@pytest.mark.parametrize("about", [About(stopped="unsubscribed", stays=True), About(stopped="complaint")])
+async def test_who_left_more_than_this_mails_list_is_not_told_that_they_are_back(about: About) -> None:
+    page, _ = await answered(asked("unsubscribe", "GET"), about=about)
+    undone, nothing = await answered(asked("unsubscribe", "POST", undo="yes"), about=about)
+
+    assert page.body == undone.body == pages.leave(about, "en").body
+    assert b'name="undo"' not in page.body
+    assert nothing == []
+
+
+async def test_who_refused_to_be_tracked_reads_so_on_the_page_of_it_and_may_agree_again() -> None:
+    refused = About(answers={"tracking": "no"})
+    asks_once = await answered(asked("preferences", "GET", query="tracking"))
+    page, _ = await answered(asked("preferences", "GET", query="tracking"), about=refused)
+    same, nothing = await answered(
+        asked("preferences", "POST", query="tracking", known="tracking:no", tracking="no"), about=refused
+    )
+    _, (fact,) = await answered(
+        asked("preferences", "POST", query="tracking", known="tracking:no", tracking="yes"), about=refused
+    )
+
+    assert asks_once[0].body.count(b"<button") == 1
+    assert b'<input type="radio"' not in asks_once[0].body
+    assert b'value="no" checked' in page.body
+    assert b'value="yes" checked' not in page.body
+    assert (same.body, nothing) == (page.body, [])
+    assert isinstance(fact, PreferencesChanged)
+    assert fact.tracking == "yes"
+
+
 @pytest.mark.parametrize(
     ("kind", "form"), [("preferences", {"tracking": "no", "leave": "all"}), ("opt_in", {"by": "page"})]
 )
