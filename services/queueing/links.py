@@ -1,10 +1,10 @@
 """Links of an HTML source: where the value of each href stands, which are not to be tracked, and what names they have.
 
-A link is an `a` or `area` with an href, or an element of VML (`v:roundrect`, `v:shape` …), from which Outlook makes its
-buttons. It counts where browsers see it, and in a conditional comment (`<!--[if mso]> … <![endif]-->`), which Outlook
-reads as HTML: each such comment is parsed by itself, so that what is not closed in one does not swallow what follows.
-What stands in other comments, in scripts and in styles is no link. In a tag that branches each href is one:
-`<a {% if a %}href="…"{% else %}href="…"{% endif %}>`.
+A link is an `a` or `area` with an href (in an SVG with an `xlink:href`, too), or an element of VML (`v:roundrect`,
+`v:shape` …), from which Outlook makes its buttons. It counts where browsers see it, and in a conditional comment
+(`<!--[if mso]> … <![endif]-->`), which Outlook reads as HTML: each such comment is parsed by itself, so that what is
+not closed in one does not swallow what follows. What stands in other comments, in scripts and in styles is no link. In
+a tag that branches each href is one: `<a {% if a %}href="…"{% else %}href="…"{% endif %}>`.
 
 Two attributes are ours, and are taken out of the mail: `data-track` (`off`: neither the element nor what is inside of
 it is tracked; `trap` on a link: people do not see it, and who follows it is a machine) and `data-link-name`, by which
@@ -30,6 +30,8 @@ CONDITIONAL = re.compile(r"(<!--\[(?i:if)[^\]>]{0,200}\]>)(.*?)((?:<!\[(?i:endif
 _NESTED = re.compile(r"<!--\[(?i:if)[^\]>]{0,200}\]>")
 #: An attribute of a tag, with its value.
 _ATTRIBUTE = re.compile(r"""[^\s/>=][^\s/>=]*(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
+_LINKS = r"[href], svg a[xlink\:href]"
+_XLINK = "xlink:href"
 _TAGS = ("a", "area")
 _VML = "v:"
 _UNTRACKED = '[data-track="off" i]'
@@ -101,7 +103,8 @@ def _values(
     """Where the value of an href stands, which is at `masked[start:end]`, and what browsers read there; and the same of
     those that stand in its place if a statement of the template says so."""
     if (value := VALUE.fullmatch(masked, start, end)) is not None:
-        yield *value.span(value.lastgroup or 0), str(element.attrs["href"])
+        name = _XLINK if masked.startswith(":", start + 5) else "href"
+        yield *value.span(value.lastgroup or 0), str(element.attrs[name])
     location = element.source_location
     tag_end = location.start_tag.end_offset + offset if location is not None else end
     if not _holds(branching, end, tag_end):
@@ -128,12 +131,9 @@ def _name(element: turbohtml.Element) -> str:
 def _hrefs(html: turbohtml.Document | turbohtml.Element) -> list[tuple[int, int, turbohtml.Element]]:
     """Beginning and end of each link's href, in the order of the source."""
     links: dict[int, tuple[int, int, turbohtml.Element]] = {}
-    for element in html.select("[href]"):
-        location = element.source_location
+    for element in html.select(_LINKS):
         # Elements that the parser makes itself have no location, and its copies of misnested ones have their model's.
-        if location is None or not (element.tag in _TAGS or element.tag.startswith(_VML)):
-            continue
-        if (span := location.attrs.get("href")) is not None:
+        if (element.tag in _TAGS or element.tag.startswith(_VML)) and (span := _span(element)) is not None:
             links.setdefault(span.start_offset, (span.start_offset, span.end_offset, element))
     return [links[start] for start in sorted(links)]
 
@@ -143,10 +143,15 @@ def _untracked(html: turbohtml.Document) -> set[int]:
     untracked: set[int] = set()
     for element in _outermost(html):
         untracked.update(start for start, _, _ in _hrefs(element))
-        own = element.source_location
-        if own is not None and (span := own.attrs.get("href")) is not None:
+        if (span := _span(element)) is not None:
             untracked.add(span.start_offset)
     return untracked
+
+
+def _span(element: turbohtml.Element) -> turbohtml.SourceSpan | None:
+    """Where its href stands; the other one counts in an SVG alone, where there is no href."""
+    location = element.source_location
+    return None if location is None else location.attrs.get("href") or location.attrs.get(_XLINK)
 
 
 def _outermost(html: turbohtml.Document) -> Iterator[turbohtml.Element]:

@@ -151,6 +151,13 @@ def test_positions_rise_and_values_stand_in_hrefs(source: str) -> None:
             [(0, "http://out.fr", "http://out.fr"), (1, "http://in.fr", "http://in.fr")],
         ),
         ('<b><a href="http://a.fr">x<p>y</b>z</a>', [(0, "http://a.fr", "http://a.fr")]),
+        (
+            '<svg><a XLINK:HREF="http://a.fr?b&amp;c"><text>x</text></a><a xlink:href="#" href="http://d.fr"></a></svg>',
+            [(0, "http://a.fr?b&amp;c", "http://a.fr?b&c"), (1, "http://d.fr", "http://d.fr")],
+        ),
+        ("<a href='https:\\\\a.fr\\b?c\\d'>", [(0, "https:\\\\a.fr\\b?c\\d", "https://a.fr/b?c\\d")]),
+        ("<a href='http:///a.fr/b'>", [(0, "http:///a.fr/b", "http://a.fr/b")]),
+        ("<a href='https://a%40b:c@d%2dc.fr/%'>", [(0, "https://a%40b:c@d%2dc.fr/%", "https://a%40b:c@d%2dc.fr/%")]),
     ],
 )
 def test_links_are_tracked(source: str, found: list[tuple[int, str, str]]) -> None:
@@ -199,6 +206,16 @@ def test_links_are_tracked(source: str, found: list[tuple[int, str, str]]) -> No
         '<a href="/{{ path }}">',
         '<a href="#{{ anchor }}">',
         '<a href="http://[::1">',
+        '<a xlink:href="http://a.fr">',
+        '<svg><a xlink:href="http://a.fr" data-track="off"></a></svg>',
+        '<a href="*|UNSUB|*">',
+        '<a href="[[url]]">',
+        '<a href="%%unsubscribe%%">',
+        '<a href="https://%%host%%/a">',
+        '<a href="https://*|HOST|*/a">',
+        '<a href="https:/a.fr/">',
+        '<a href="https:///">',
+        "<a href='https:\\\\'>",
     ],
 )
 def test_links_are_not_tracked(source: str) -> None:
