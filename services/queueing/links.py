@@ -34,6 +34,8 @@ _LINKS = r"[href], svg a[xlink\:href]"
 _XLINK = "xlink:href"
 _TAGS = ("a", "area")
 _VML = "v:"
+#: Elements of VML whose href, where they have one, is that of a picture.
+_PICTURES = ("v:imagedata", "v:fill", "v:stroke")
 _UNTRACKED = '[data-track="off" i]'
 _OURS = ("data-track", "data-link-name")
 _NUMBERED = re.compile(r"\x01(\d+)\x01")
@@ -133,7 +135,8 @@ def _hrefs(html: turbohtml.Document | turbohtml.Element) -> list[tuple[int, int,
     links: dict[int, tuple[int, int, turbohtml.Element]] = {}
     for element in html.select(_LINKS):
         # Elements that the parser makes itself have no location, and its copies of misnested ones have their model's.
-        if (element.tag in _TAGS or element.tag.startswith(_VML)) and (span := _span(element)) is not None:
+        is_link = element.tag in _TAGS or (element.tag.startswith(_VML) and element.tag not in _PICTURES)
+        if is_link and (span := _span(element)) is not None:
             links.setdefault(span.start_offset, (span.start_offset, span.end_offset, element))
     return [links[start] for start in sorted(links)]
 

@@ -207,6 +207,8 @@ def test_links_are_tracked(source: str, found: list[tuple[int, str, str]]) -> No
         '<a href="#{{ anchor }}">',
         '<a href="http://[::1">',
         '<a xlink:href="http://a.fr">',
+        '<!--[if mso]><v:shape><v:imagedata src="cid:a" o:href="http://a.fr/b.png" href="http://a.fr/c.png"/></v:shape>'
+        '<v:rect><v:fill href="http://a.fr/d.png"/></v:rect><![endif]-->',
         '<svg><a xlink:href="http://a.fr" data-track="off"></a></svg>',
         '<a href="*|UNSUB|*">',
         '<a href="[[url]]">',
