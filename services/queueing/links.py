@@ -30,7 +30,7 @@ CONDITIONAL = re.compile(r"(<!--\[(?i:if)[^\]>]{0,200}\]>)(.*?)((?:<!\[(?i:endif
 _NESTED = re.compile(r"<!--\[(?i:if)[^\]>]{0,200}\]>")
 #: An attribute of a tag, with its value.
 _ATTRIBUTE = re.compile(r"""[^\s/>=][^\s/>=]*(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
-_LINKS = r"[href], svg a[xlink\:href]"
+_LINKS = r"[href], a[xlink\:href]"
 _XLINK = "xlink:href"
 _TAGS = ("a", "area")
 _VML = "v:"
@@ -154,7 +154,10 @@ def _untracked(html: turbohtml.Document) -> set[int]:
 def _span(element: turbohtml.Element) -> turbohtml.SourceSpan | None:
     """Where its href stands; the other one counts in an SVG alone, where there is no href."""
     location = element.source_location
-    return None if location is None else location.attrs.get("href") or location.attrs.get(_XLINK)
+    if location is None:
+        return None
+    span = location.attrs.get("href")
+    return location.attrs.get(_XLINK) if span is None and element.namespace is turbohtml.Namespace.SVG else span
 
 
 def _outermost(html: turbohtml.Document) -> Iterator[turbohtml.Element]:
