@@ -25,7 +25,13 @@ TARGETS = (
     "https://xn--caf-dma.fr/menu?date=2026-01-31",
 )
 #: And what is no web address.
-OTHERS = ("mailto:contact@exemple.fr?subject=Bonjour", "tel:+33123456789", "#haut", "{{ unsubscribe_url }}")
+OTHERS = (
+    "mailto:contact@exemple.fr?subject=Bonjour",
+    "tel:+33123456789",
+    "#haut",
+    "{{ unsubscribe_url }}",
+    "*|UPDATE_PROFILE|*",
+)
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,92 @@ def _by_hand(w: _Writing, rows: int) -> str:
     return f'<center><table border=0>{body}</table><font size=1><a href="{OTHERS[0]}">écrire</a></font></center>'
 
 
+def _mailchimp(w: _Writing, rows: int) -> str:
+    body = "".join(
+        '<table border="0" cellpadding="0" cellspacing="0" width="100%" class="mcnBoxedTextBlock" style="min-width:100%;">\n'
+        '    <!--[if gte mso 9]>\n\t<table align="center" border="0" cellspacing="0" cellpadding="0" width="100%">\n\t<![endif]-->'
+        '\n\t<tbody class="mcnBoxedTextBlockOuter"><tr><td valign="top" class="mcnBoxedTextBlockInner"><!--[if gte mso 9]><td '
+        f'align="center" valign="top"><![endif]--><p>Avant tout, <a href={w.link()} target="_blank" title="">lisez</a> ou '
+        f'<a class="utilityLink" href="{OTHERS[4]}">changez vos préférences</a>.</p><!--[if gte mso 9]></td></tr></table>'
+        "<![endif]--></td></tr></tbody></table>\n"
+        '<table class="mcnButtonContentContainer"><tbody><tr><td align="center" class="mcnButtonContent"><a class="mcnButton " '
+        f'title="J&#39;y vais" href={w.link()} target="_blank" style="font-weight: bold;">J&#39;y vais</a></td></tr></tbody>'
+        "</table>\n"
+        for _ in range(rows)
+    )
+    return (
+        '<!doctype html>\n<html xmlns="http://www.w3.org/1999/xhtml" xmlns:v="urn:schemas-microsoft-com:vml" xmlns:o="urn:'
+        'schemas-microsoft-com:office:office">\n<head>\n<!-- NAME: 1 COLUMN -->\n<!--[if gte mso 15]>\n<xml>\n<o:OfficeDocument'
+        "Settings>\n<o:AllowPNG/>\n<o:PixelsPerInch>96</o:PixelsPerInch>\n</o:OfficeDocumentSettings>\n</xml>\n<![endif]-->\n"
+        "<title>*|MC:SUBJECT|*</title>\n<style>p{margin:10px 0;}a[href^=tel]{color:inherit;}</style></head>\n<body>\n"
+        '<!--*|IF:MC_PREVIEW_TEXT|*-->\n<!--[if !gte mso 9]><!----><span class="mcnPreviewText">*|MC_PREVIEW_TEXT|*</span>'
+        f'<!--<![endif]-->\n<!--*|END:IF|*-->\n<a href="*|ARCHIVE|*" target="_blank">Voir en ligne</a>{body}<a href="*|UNSUB|*">'
+        f"quitter</a> <a href={w.link()}>nous suivre</a></body>\n</html>\n"
+    )
+
+
+def _hybrid(w: _Writing, rows: int) -> str:
+    """Backgrounds in VML with all of the text inside of them, and columns that are tables for Outlook alone."""
+    body = "".join(
+        '<tr><td background="https://img.exemple.fr/fond.jpg" bgcolor="#222222" valign="middle" style="background-size: cover '
+        '!important;">\n<!--[if gte mso 9]>\n<v:rect xmlns:v="urn:schemas-microsoft-com:vml" fill="true" stroke="false" '
+        f'href={w.link()} style="width:600px;height:175px;">\n<v:fill type="tile" src="https://img.exemple.fr/fond.jpg" '
+        'color="#222222" />\n<v:textbox inset="0,0,0,0">\n<![endif]-->\n<div>\n<!--[if mso]>\n<table role="presentation" '
+        'width="500"><tr><td valign="top" width="250">\n<![endif]-->\n<div style="display:inline-block;"><a href='
+        + w.link()
+        + '>gauche</a></div>\n<!--[if mso]>\n</td>\n<td valign="top" width="250">\n<a href='
+        + w.link()
+        + ' class=outlook>droite</a>\n<![endif]-->\n<!--[if !mso]><!-- -->\n<div style="display:inline-block;"><a href='
+        + w.link()
+        + ">droite</a></div>\n<!-- <![endif]-->\n<!--[if mso]>\n</td></tr></table>\n<![endif]-->\n</div>\n<!--[if gte mso 9]>\n"
+        "</v:textbox>\n</v:rect>\n<![endif]-->\n</td></tr>\n"
+        for _ in range(rows)
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="fr" xmlns="http://www.w3.org/1999/xhtml" xmlns:v="urn:schemas-microsoft-com:vml"><head>'
+        '<meta charset="utf-8">\n<!--[if mso]>\n<style>* { font-family: sans-serif !important; }</style>\n<![endif]-->\n'
+        "<!--[if !mso]><!-->\n<!-- <link href='https://polices.exemple.fr/css' rel='stylesheet'> -->\n<!--<![endif]-->\n</head>\n"
+        '<body width="100%"><center role="article"><!--[if mso | IE]><table role="presentation"><tr><td><![endif]-->\n<table>'
+        f"{body}</table>\n<!--[if mso | IE]></td></tr></table><![endif]--></center></body></html>\n"
+    )
+
+
+def _utilities(w: _Writing, rows: int) -> str:
+    """Made by a build that minifies, with blanks for Outlook inside of links, and comments within comments."""
+    body = "".join(
+        f'<div class="sm-px-4"><a href={w.link()} class="hover-bg-blue-600" style="display:inline-block;padding:16px 24px">'
+        '<!--[if mso]><i style="mso-font-width:-100%;letter-spacing:32px;mso-text-raise:30px" hidden>&nbsp;</i><![endif]-->'
+        '<span style="mso-text-raise:16px">Lire la suite &rarr;</span><!--[if mso]><i style="letter-spacing:32px;mso-font-width'
+        f':-100%" hidden>&#8202;&#8203;</i><![endif]--></a><!--[IF MSO]><!--[if gte mso 12]><a\thref={w.link()}\t>pour Word</a>'
+        f"<![endif]--><![ENDIF]--><![if !mso]><map name=m><area alt='' href={w.link()}></map><![endif]><p>Merci.</div>"
+        for _ in range(rows)
+    )
+    return (
+        '<!DOCTYPE html><html lang=fr xmlns:v="urn:schemas-microsoft-com:vml"><meta charset=utf-8><meta name=x-apple-disable-'
+        'message-reformatting><!--[if mso]><noscript><xml><o:OfficeDocumentSettings xmlns:o="urn:schemas-microsoft-com:office:'
+        'office"><o:PixelsPerInch>96</o:PixelsPerInch></o:OfficeDocumentSettings></xml></noscript><style>td,th,div,p,a{mso-line-'
+        f"height-rule:exactly}}</style><![endif]--><body>{body}<a href={OTHERS[2]}>haut</a><a href={{{{unsubscribe_url}}}}>fin</a>"
+    ).replace("{{unsubscribe_url}}", '"{{ unsubscribe_url }}"')
+
+
+def _journey(w: _Writing, rows: int) -> str:
+    """Of a suite for large senders, whose words stand where links lead, and whose blocks have elements of their own."""
+    body = "".join(
+        f'<TABLE WIDTH="100%" CELLSPACING=0 ROLE=presentation><TR><TD CLASS="stylingblock-content-wrapper"><A ALIAS="Bouton" '
+        f'CONVERSION="false" DATA-LINKTO="https://" HREF={w.link()} TARGET="_blank"><IMG DATA-ASSETID=42 ALT="a > b" SRC='
+        f'"https://img.exemple.fr/a.png"></A></TD></TR></TABLE><custom name="opencounter" type="tracking" />%%=v(@texte)=%%'
+        f'<svg width="9" height="9"><a xlink:href={w.link()}><circle r="3"/></a></svg><!--[if mso]><v:shape href={w.link()}>'
+        f'<v:textbox><a href={w.link()}>dedans</a></v:textbox></v:shape><v:line from="0,0" to="9,9"/><![endif]-->'
+        for _ in range(rows)
+    )
+    return (
+        '<!DOCTYPE html PUBLIC "-//W3C//DTD HTML 4.01 Transitional//EN" "http://www.w3.org/TR/html4/loose.dtd">\n<HTML><HEAD>'
+        "<SCRIPT TYPE=text/ampscript>SET @a = '<a href=\"http://non.fr\">'</SCRIPT><BASE TARGET=_blank></HEAD><BODY>"
+        f'<A HREF="%%view_email_url%%">En ligne</A>{body}<A HREF="%%unsub_center_url%%">Quitter</A><NOSCRIPT><A HREF={w.link()}>'
+        "sans script</A></NOSCRIPT></BODY></HTML>"
+    )
+
+
 #: The editors, and how each writes the value of an href.
 EDITORS: Sequence[tuple[str, Callable[[_Writing, int], str], Callable[[str], str]]] = (
     ("mjml", _mjml, _quoted),
@@ -207,6 +299,10 @@ EDITORS: Sequence[tuple[str, Callable[[_Writing, int], str], Callable[[str], str
     ("campaign monitor", _campaign_monitor, _quoted),
     ("outlook", _word, _in_lines),
     ("by hand", _by_hand, _single),
+    ("mailchimp", _mailchimp, _bare_ampersands),
+    ("hybrid", _hybrid, _quoted),
+    ("utilities", _utilities, _single),
+    ("journey", _journey, _in_lines),
 )
 
 

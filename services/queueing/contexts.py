@@ -35,7 +35,7 @@ Where = Literal[
 _RAW = ("script", "style", "title", "textarea")
 _END_OF_RAW = {name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW}
 _OPENING = re.compile(
-    r"<(?:(?P<if>!--\[if[^\]>]{0,200}\]>)|(?P<comment>!--)|(?P<tag>/?(?=[A-Za-z]))|(?P<bogus>[!?]|/(?=[^>]))|(?P<last>/?\Z))"
+    r"<(?:(?P<if>!--\[(?i:if)[^\]>]{0,200}\]>)|(?P<comment>!--)|(?P<tag>/?(?=[A-Za-z]))|(?P<bogus>[!?]|/(?=[^>]))|(?P<last>/?\Z))"
 )
 #: A tag in which nothing is unusual, at once.
 _USUAL = re.compile(

@@ -1,13 +1,15 @@
 """Links of an HTML source: where the value of each href stands, which are not to be tracked, and what names they have.
 
-A link is an `a` or `area` with an href, or an element of VML (`v:roundrect`, `v:shape` …), from which Outlook makes its
-buttons. It counts where browsers see it, and in a conditional comment (`<!--[if mso]> … <![endif]-->`), which Outlook
-reads as HTML: each such comment is parsed by itself, so that what is not closed in one does not swallow what follows.
-What stands in other comments, in scripts and in styles is no link.
+A link is an `a` or `area` with an href (in an SVG with an `xlink:href`, too), or an element of VML (`v:roundrect`,
+`v:shape` …), from which Outlook makes its buttons. It counts where browsers see it, and in a conditional comment
+(`<!--[if mso]> … <![endif]-->`), which Outlook reads as HTML: each such comment is parsed by itself, so that what is
+not closed in one does not swallow what follows. What stands in other comments, in scripts and in styles is no link. In
+a tag that branches each href is one: `<a {% if a %}href="…"{% else %}href="…"{% endif %}>`.
 
 Two attributes are ours, and are taken out of the mail: `data-track` (`off`: neither the element nor what is inside of
 it is tracked; `trap` on a link: people do not see it, and who follows it is a machine) and `data-link-name`, by which
-reports name a link.
+reports name a link. What is inside of an element is so in one of two readings: with conditional comments as comments,
+or with all that is in them, for what one of them opens (`<td data-track="off">`) another one closes.
 """
 
 import re
@@ -23,9 +25,17 @@ from services.queueing.placeholders import Placeholder
 #: An attribute as it stands in a tag, and its value.
 VALUE = re.compile(r"""[^\s=]+\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>"'][^\s>]*))""")
 #: Comments that some programs read as HTML. Bounded, for whoever writes many beginnings.
-CONDITIONAL = re.compile(r"(<!--\[if[^\]>]{0,200}\]>)(.*?)((?:<!\[endif\])?-->|\Z)", re.DOTALL)
+CONDITIONAL = re.compile(r"(<!--\[(?i:if)[^\]>]{0,200}\]>)(.*?)((?:<!\[(?i:endif)\])?-->|\Z)", re.DOTALL)
+#: One within another; what is in it, is in both.
+_NESTED = re.compile(r"<!--\[(?i:if)[^\]>]{0,200}\]>")
+#: An attribute of a tag, with its value.
+_ATTRIBUTE = re.compile(r"""[^\s/>=][^\s/>=]*(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"'][^\s>]*))?""")
+_LINKS = r"[href], a[xlink\:href]"
+_XLINK = "xlink:href"
 _TAGS = ("a", "area")
 _VML = "v:"
+#: Elements of VML whose href, where they have one, is that of a picture.
+_PICTURES = ("v:imagedata", "v:fill", "v:stroke")
 _UNTRACKED = '[data-track="off" i]'
 _OURS = ("data-track", "data-link-name")
 _NUMBERED = re.compile(r"\x01(\d+)\x01")
@@ -56,25 +66,60 @@ def find(html: turbohtml.Document, masked: str, placeholders: Sequence[Placehold
     """Those of a source whose placeholders are masked, and `html` is what it was parsed to, with locations."""
     links: dict[int, Found] = {}
     ours: dict[int, int] = {}
-    for document, offset, is_off in ((html, 0, False), *_comments(html, masked)):
-        for one in _found(document, masked, offset, is_off=is_off):
-            links.setdefault(one.start, one)
-        for start, end in _attributes(document, masked, offset):
-            ours.setdefault(start, end)
+    comments = list(_comments(html, masked))
+    branching = [one for one in placeholders if one.kind == "statement"]
+    off: set[int] = set()
+    if any(name in found.lower() for name in _OURS for _, found, _, _ in comments):
+        whole = turbohtml.parse(opened(masked), source_locations=True)
+        off = _untracked(whole)
+        ours.update(_attributes(whole, 0))
+    for document, _, offset, is_off in ((html, "", 0, False), *comments):
+        untracked = _untracked(document)
+        for start, end, element in _hrefs(document):
+            is_tracked = not is_off and start not in untracked and start + offset not in off
+            for begin, close, href in _values(element, masked, start + offset, end + offset, offset, branching):
+                is_trap = _is_trap(element)
+                name = _name(element) or "trap" * is_trap
+                links.setdefault(begin, Found(begin, close, href, is_tracked, name, is_trap))
+        ours.update(_attributes(document, offset))
     # What holds a word of the template may be half of a block.
-    taken = [(start, ours[start]) for start in sorted(ours) if not _holds(placeholders, start, ours[start])]
-    return Links([links[start] for start in sorted(links)], taken)
+    taken = [(start, end) for start, end in sorted(ours.items()) if not _holds(placeholders, start, end)]
+    with_blanks = [(_with_blanks(masked, placeholders, start, end), end) for start, end in taken]
+    return Links([links[start] for start in sorted(links)], with_blanks)
 
 
-def _found(document: turbohtml.Document, masked: str, offset: int, *, is_off: bool) -> Iterator[Found]:
-    untracked = _untracked(document)
-    for start, end, element in _hrefs(document):
-        value = VALUE.fullmatch(masked, start + offset, end + offset)
-        if value is not None:
+def opened(masked: str) -> str:
+    """The source as it is read by who takes no conditional comment for one, with blanks for their marks."""
+    return CONDITIONAL.sub(lambda found: " " * len(found[1]) + _inside(found) + " " * len(found[3]), masked)
+
+
+def _inside(found: re.Match[str]) -> str:
+    """What is in a conditional comment, without the marks of those that begin in it."""
+    text = found[2]
+    return _NESTED.sub(lambda nested: " " * len(nested[0]), text) if "<!--" in text else text
+
+
+def _values(
+    element: turbohtml.Element, masked: str, start: int, end: int, offset: int, branching: Sequence[Placeholder]
+) -> Iterator[tuple[int, int, str]]:
+    """Where the value of an href stands, which is at `masked[start:end]`, and what browsers read there; and the same of
+    those that stand in its place if a statement of the template says so."""
+    if (value := VALUE.fullmatch(masked, start, end)) is not None:
+        name = _XLINK if masked.startswith(":", start + 5) else "href"
+        yield *value.span(value.lastgroup or 0), str(element.attrs[name])
+    location = element.source_location
+    tag_end = location.start_tag.end_offset + offset if location is not None else end
+    if not _holds(branching, end, tag_end):
+        return
+    for other in _ATTRIBUTE.finditer(masked, end, tag_end):
+        value = VALUE.fullmatch(other[0])
+        if value is None or not other[0].lower().startswith("href") or not _holds(branching, end, other.start()):
+            continue
+        end = other.end()
+        alone = turbohtml.parse(f"<a {other[0]}>").select_one("a[href]")
+        if alone is not None:
             begin, close = value.span(value.lastgroup or 0)
-            is_tracked = not is_off and start not in untracked
-            href, is_trap = str(element.attrs["href"]), _is_trap(element)
-            yield Found(begin, close, href, is_tracked, _name(element) or "trap" * is_trap, is_trap)
+            yield begin + other.start(), close + other.start(), str(alone.attrs["href"])
 
 
 def _is_trap(element: turbohtml.Element) -> bool:
@@ -88,12 +133,10 @@ def _name(element: turbohtml.Element) -> str:
 def _hrefs(html: turbohtml.Document | turbohtml.Element) -> list[tuple[int, int, turbohtml.Element]]:
     """Beginning and end of each link's href, in the order of the source."""
     links: dict[int, tuple[int, int, turbohtml.Element]] = {}
-    for element in html.select("[href]"):
-        location = element.source_location
+    for element in html.select(_LINKS):
         # Elements that the parser makes itself have no location, and its copies of misnested ones have their model's.
-        if location is None or not (element.tag in _TAGS or element.tag.startswith(_VML)):
-            continue
-        if (span := location.attrs.get("href")) is not None:
+        is_link = element.tag in _TAGS or (element.tag.startswith(_VML) and element.tag not in _PICTURES)
+        if is_link and (span := _span(element)) is not None:
             links.setdefault(span.start_offset, (span.start_offset, span.end_offset, element))
     return [links[start] for start in sorted(links)]
 
@@ -103,10 +146,18 @@ def _untracked(html: turbohtml.Document) -> set[int]:
     untracked: set[int] = set()
     for element in _outermost(html):
         untracked.update(start for start, _, _ in _hrefs(element))
-        own = element.source_location
-        if own is not None and (span := own.attrs.get("href")) is not None:
+        if (span := _span(element)) is not None:
             untracked.add(span.start_offset)
     return untracked
+
+
+def _span(element: turbohtml.Element) -> turbohtml.SourceSpan | None:
+    """Where its href stands; the other one counts in an SVG alone, where there is no href."""
+    location = element.source_location
+    if location is None:
+        return None
+    span = location.attrs.get("href")
+    return location.attrs.get(_XLINK) if span is None and element.namespace is turbohtml.Namespace.SVG else span
 
 
 def _outermost(html: turbohtml.Document) -> Iterator[turbohtml.Element]:
@@ -122,9 +173,10 @@ def _begins(element: turbohtml.Element) -> int:
     return -1 if element.source_location is None else element.source_location.start_tag.start_offset
 
 
-def _comments(html: turbohtml.Document, masked: str) -> Iterator[tuple[turbohtml.Document, int, bool]]:
-    """What is in each conditional comment, where that begins, and whether it is inside of what is not tracked."""
-    if "<!--[if" not in masked:
+def _comments(html: turbohtml.Document, masked: str) -> Iterator[tuple[turbohtml.Document, str, int, bool]]:
+    """What is in each conditional comment, parsed and as it stands there, where that begins, and whether it is inside
+    of what is not tracked."""
+    if "<!--[" not in masked:
         return
     candidates = list(CONDITIONAL.finditer(masked))
     inner: dict[int, bool] = {}
@@ -133,7 +185,8 @@ def _comments(html: turbohtml.Document, masked: str) -> Iterator[tuple[turbohtml
     for number in sorted(inner):
         found = candidates[number]
         if "<" in found[2]:
-            yield turbohtml.parse(found[2], source_locations=True), found.start(2), inner[number]
+            text = _inside(found)
+            yield turbohtml.parse(text, source_locations=True), text, found.start(2), inner[number]
 
 
 def _real(masked: str, candidates: Sequence[re.Match[str]]) -> Iterator[tuple[int, bool]]:
@@ -156,20 +209,24 @@ def _numbers(html: turbohtml.Document | turbohtml.Element) -> Iterator[int]:
             yield int(numbered[1])
 
 
-def _attributes(document: turbohtml.Document, masked: str, offset: int) -> Iterator[tuple[int, int]]:
+def _attributes(document: turbohtml.Document, offset: int) -> Iterator[tuple[int, int]]:
     for element in document.select(", ".join(f"[{name}]" for name in _OURS)):
         location = element.source_location
         for name in _OURS:
             if location is not None and (span := location.attrs.get(name)) is not None:
-                yield _with_blanks(masked, span.start_offset + offset, span.end_offset + offset)
+                yield span.start_offset + offset, span.end_offset + offset
 
 
-def _with_blanks(masked: str, start: int, end: int) -> tuple[int, int]:
-    """With the blanks before it, unless what is on both sides would be one word then."""
-    if masked[end : end + 1] in ("", ">", "/", *_BLANKS):
-        while masked[start - 1] in _BLANKS:
-            start -= 1
-    return start, end
+def _with_blanks(masked: str, placeholders: Sequence[Placeholder], start: int, end: int) -> int:
+    """Where the blanks before it begin, unless what is on both sides would be one word without them, or might be where
+    a statement of the template stands behind it."""
+    if masked[end : end + 1] not in ("", ">", "/", *_BLANKS) or _holds(placeholders, end, end + 1):
+        return start
+    after = bisect_right(placeholders, start, key=_END)
+    first = placeholders[after - 1].end if after else 0
+    while start > first and masked[start - 1] in _BLANKS:
+        start -= 1
+    return start
 
 
 def _holds(placeholders: Sequence[Placeholder], start: int, end: int) -> bool:

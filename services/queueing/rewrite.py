@@ -23,7 +23,7 @@ import msgspec
 import turbohtml
 
 from services.queueing import contexts, links
-from services.queueing.links import CONDITIONAL, VALUE
+from services.queueing.links import VALUE
 from services.queueing.placeholders import Placeholder, placeholders
 from shared.mail import hrefs, showing
 from shared.words import content, tokens
@@ -304,9 +304,8 @@ def _may_run(source: str, some: Sequence[Placeholder], start: int) -> bool:
 def _going(html: turbohtml.Document, masked: str) -> dict[int, tuple[int, int]]:
     """The values of what leads somewhere, by where each begins: its end, and where its element begins."""
     values = dict(_values(html, masked))
-    opened = CONDITIONAL.sub(lambda found: " " * len(found[1]) + found[2] + " " * len(found[3]), masked)
+    opened = links.opened(masked)
     if opened != masked:
-        # As it is read by who does not take them for comments.
         values |= _values(turbohtml.parse(opened, source_locations=True), opened)
     return values
 

@@ -1,8 +1,10 @@
 """Links of a text part: the URLs that stand in it with their scheme, as mail programs make links of them. Pure.
 
-A URL ends where a blank, a quote or an angle bracket stands; a full stop and what else ends a sentence is not its, nor
-is a bracket that was opened before it. What a variable holds is part of it where it stands in it (`https://a.fr/{{ id
-}}`); a block that begins in it may be half of it, so it is left alone. Their positions go on behind those of the HTML.
+A URL ends where a blank, a double quote, an angle bracket or an East Asian sign that is no letter stands, and at a
+bracket that was opened before it. A full stop and what else ends a sentence is not its; an apostrophe in it is: what a
+mail program takes for a part of the link, the token would have behind it. What a variable holds is part of it where it
+stands in it (`https://a.fr/{{ id }}`); a block that begins in it may be half of it, so it is left alone. Their
+positions go on behind those of the HTML.
 """
 
 import re
@@ -14,18 +16,26 @@ from services.queueing.rewrite import Href, Piece, inside, split_between
 from shared.words import content, tokens
 from shared.words.content import Link
 
-_URL = re.compile(r"""https?://[^\s<>"'`\u00ab\u00bb\u2018-\u201f\x00-\x1f]+""", re.IGNORECASE)
-#: What ends a sentence, and what opens what a URL may close.
-_AFTER = ".,;:!?*_~|"
-_BRACKETS = {")": "(", "]": "[", "}": "{"}
+_NOT_IN_URL = (
+    r"""\s<>"`\x00-\x1f\u00ab\u00bb\u2018-\u201f\u2039\u203a"""
+    r"\u3000-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65"
+    # Signs that take no room.
+    r"\u200b\u200e\u200f\u2028-\u202e\u2060\u2066-\u2069\ufeff"
+)
+_URL = re.compile(f"https?://[^{_NOT_IN_URL}]+", re.IGNORECASE)
+_SCHEME = re.compile("https?://", re.IGNORECASE)
+#: What ends a sentence.
+_AFTER = ".,;:!?*_~|'\u2026"
+#: What a URL may close if it has opened it.
+_CLOSING = {")": "(", "]": "[", "}": "{"}
+_BRACKET = re.compile(r"[()\[\]{}]")
 
 
 def find(source: str, found: Sequence[Placeholder], first_position: int) -> list[Href]:
     """The links of a text that can be tracked, in order."""
     masked = contexts.masked(source, found, " ")
     links: list[Href] = []
-    for match in _URL.finditer(masked):
-        start, end = match.start(), _end(masked, match.start(), match.end())
+    for start, end in _urls(masked):
         placeholders = inside(found, start, end)
         # A word of the template right behind it may go on with it.
         if any(one.kind == "statement" for one in inside(found, start, end + 1)):
@@ -36,6 +46,15 @@ def find(source: str, found: Sequence[Placeholder], first_position: int) -> list
         if url is not None and (not placeholders or placeholders[0].start > start + len("https://")):
             links.append(Href(first_position + len(links), start, end, url))
     return links
+
+
+def _urls(masked: str) -> Iterator[tuple[int, int]]:
+    for match in _URL.finditer(masked):
+        at = match.start()
+        # One may follow behind the bracket that ends another: `[https://a.fr](https://a.fr)`.
+        while (begin := _SCHEME.search(masked, at, match.end())) is not None:
+            at = max(_end(masked, begin.start(), match.end()), begin.end())
+            yield begin.start(), at
 
 
 def pieces(source: str, found: Sequence[Placeholder], links: Sequence[Href]) -> Iterator[Piece]:
@@ -61,14 +80,17 @@ def marked(source: str, links: Sequence[Href]) -> str:
 
 
 def _end(masked: str, start: int, end: int) -> int:
-    """Without what follows it in the sentence. The brackets of a URL are counted once, not for each that is cut."""
-    text = masked[start:end]
-    surplus = {closing: text.count(closing) - text.count(opening) for closing, opening in _BRACKETS.items()}
-    while end > start:
-        last = masked[end - 1]
-        if surplus.get(last, 0) > 0:
-            surplus[last] -= 1
-        elif last not in _AFTER:
+    """Without what follows it in the sentence."""
+    opened = {"(": 0, "[": 0, "{": 0}
+    for found in _BRACKET.finditer(masked, start, end):
+        opening = _CLOSING.get(found[0])
+        if opening is None:
+            opened[found[0]] += 1
+        elif opened[opening]:
+            opened[opening] -= 1
+        else:
+            end = found.start()
             break
+    while end > start and masked[end - 1] in _AFTER:
         end -= 1
     return end

@@ -92,6 +92,9 @@ _OUTER_BLANKS = "".join(map(chr, range(33)))
 _DROPPED = re.compile(r"[\t\r\n]")
 _AUTHORITY = re.compile(r"(https?://)([^/?#\\]*)", re.IGNORECASE)
 _NOT_ASCII = re.compile(r"[^!-~]")
+_SLASHES = re.compile(r"\A(https?:)[/\\]{2,}([^?#]*)", re.IGNORECASE)
+#: A host with a forbidden code point (WHATWG URL, section 3.1), or with a percent sign that encodes nothing.
+_NO_HOST = re.compile(r"https?://(?:[^/?#\\]*@)?[^/?#@]*(?:[|^<>]|%(?![0-9A-Fa-f]{2}))", re.IGNORECASE)
 
 
 class InvalidToken(ValueError):
@@ -133,9 +136,15 @@ def _begins_well(url: str) -> bool:
 def destination(href: str) -> str | None:
     """Where the value of an href leads, as a URL of ASCII; None unless it is an absolute http or https URL.
 
-    As browsers read it (WHATWG URL, sections 1.3 and 4.4): blanks around it and line ends in it are dropped, other
-    blanks and what is not ASCII are percent-encoded, the host is in A-labels."""
+    As browsers read it (WHATWG URL, sections 1.3 and 4.4): blanks around it and line ends in it are dropped, two or
+    more slashes of any kind begin the host, and those of Windows are slashes up to the query; other blanks and what is
+    not ASCII are percent-encoded, the host is in A-labels. A host with what no host may have, such as another service's
+    merge tag, is none."""
     url = _DROPPED.sub("", href.strip(_OUTER_BLANKS))
+    if "\\" in url or "///" in url[:9]:
+        url = _SLASHES.sub(_with_slashes, url, count=1)
+    if _NO_HOST.match(url):
+        return None
     if not _NOT_ASCII.search(url):
         return url if is_destination(url) else None
     parts = _AUTHORITY.match(url)
@@ -151,6 +160,10 @@ def destination(href: str) -> str | None:
     # Nothing is taken apart that need not be: an empty query is a query.
     url = parts[1] + _NOT_ASCII.sub(_percent_encoded, f"{user}{at}{host_and_port}{url[parts.end() :]}")
     return url if is_destination(url) else None
+
+
+def _with_slashes(found: re.Match[str]) -> str:
+    return f"{found[1]}//{found[2]}".replace("\\", "/")
 
 
 def _percent_encoded(character: re.Match[str]) -> str:

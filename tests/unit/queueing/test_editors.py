@@ -12,9 +12,9 @@ from tests.editors import Mail, mails
 MAILS = list(mails())
 
 
-def test_there_are_sixty() -> None:
-    assert len(MAILS) == 60
-    assert len({mail.html for mail in MAILS}) == 60
+def test_there_are_a_hundred() -> None:
+    assert len(MAILS) == 100
+    assert len({mail.html for mail in MAILS}) == 100
 
 
 @pytest.mark.parametrize("mail", MAILS, ids=lambda mail: mail.name)

@@ -16,7 +16,9 @@ fragments = st.sampled_from(
         '<a href="https://a.fr/?x=1&amp;y=2">', "<A HREF='http://b.fr'>", "<a href=http://c.fr/d>", "</a>", "</A>",
         '<a data-track="off" href="https://no.fr">', "<div data-track=OFF>", "</div>", "<div>", "<p>", "</p>",
         '<area href="https://d.fr">', "<a href>", '<a href="">', '<a href="#e">', '<a href="mailto:f@g.fr">', "<!--",
-        "-->", "<!--[if mso]>", "<![endif]-->", "<![endif]>", "<script>", "</script>", "<style>", "</style>", "<b>",
+        "-->", "<!--[if mso]>", "<![endif]-->", "<![endif]>", "<!--[IF !mso]><!-->", "<!--<![EndIf]-->", "<![if vml]>",
+        '<td data-track="off">', '<v:rect href="https://v.fr" data-track="off">', "</v:rect>",
+        "<script>", "</script>", "<style>", "</style>", "<b>",
         "</b>", "<table>", "</table>", "<tr>", "<td>", "</td>", "<svg>", "</svg>", "<body>", "</body>", "</html>",
         "<title>", "</title>", "<textarea>", "</textarea>", "<plaintext>",
         "<a title='<a href=\"http://h.fr\">' href=\"http://i.fr\">",
@@ -25,7 +27,17 @@ fragments = st.sampled_from(
         ">", '"', "'", '<a href="\n https://m.fr/\n ">', "<select>", "</select>", "<template>", "</template>", "text",
     ]
 )  # fmt: skip
-logic = st.sampled_from(["{% if a %}", "{% endif %}", "{{ a|upper }}", "{% raw %}", "{% endraw %}", "{{ '<a>' }}"])
+logic = st.sampled_from(
+    [
+        "<a {% if a %}href='https://o.fr' data-track='off'{% else %}href=https://p.fr{% endif %} href=#>",
+        "{% if a %}",
+        "{% endif %}",
+        "{{ a|upper }}",
+        "{% raw %}",
+        "{% endraw %}",
+        "{{ '<a>' }}",
+    ]
+)
 sources = st.lists(fragments, max_size=15).map("".join)
 any_sources = st.lists(fragments | logic, max_size=15).map("".join)
 
@@ -139,6 +151,13 @@ def test_positions_rise_and_values_stand_in_hrefs(source: str) -> None:
             [(0, "http://out.fr", "http://out.fr"), (1, "http://in.fr", "http://in.fr")],
         ),
         ('<b><a href="http://a.fr">x<p>y</b>z</a>', [(0, "http://a.fr", "http://a.fr")]),
+        (
+            '<svg><a XLINK:HREF="http://a.fr?b&amp;c"><text>x</text></a><a xlink:href="#" href="http://d.fr"></a></svg>',
+            [(0, "http://a.fr?b&amp;c", "http://a.fr?b&c"), (1, "http://d.fr", "http://d.fr")],
+        ),
+        ("<a href='https:\\\\a.fr\\b?c\\d'>", [(0, "https:\\\\a.fr\\b?c\\d", "https://a.fr/b?c\\d")]),
+        ("<a href='http:///a.fr/b'>", [(0, "http:///a.fr/b", "http://a.fr/b")]),
+        ("<a href='https://a%40b:c@d%2dc.fr/%'>", [(0, "https://a%40b:c@d%2dc.fr/%", "https://a%40b:c@d%2dc.fr/%")]),
     ],
 )
 def test_links_are_tracked(source: str, found: list[tuple[int, str, str]]) -> None:
@@ -165,6 +184,14 @@ def test_links_are_tracked(source: str, found: list[tuple[int, str, str]]) -> No
         '<!-- <!--[if mso]><a href="http://a.fr"> -->',
         '<textarea><!--[if mso]><a href="http://a.fr">x</a><![endif]--></textarea>',
         '<div data-track="off"><!--[if mso]><a href="http://a.fr">x</a><![endif]--></div>',
+        '<table><tr><td data-track="off"><a href="http://a.fr">x</a></td></tr></table>',
+        '<!--[if mso]><table><tr><td data-track="off"><![endif]--><a href="http://a.fr">x</a>'
+        "<!--[if mso]></td></tr></table><![endif]-->",
+        '<!--[if mso]><table><tr><![endif]--><!--[if mso]><td data-track="off"><a href="http://a.fr">x</a></td>'
+        "</tr></table><![endif]-->",
+        '<!--[if mso]><v:rect DATA-TRACK=OFF href="http://a.fr"><v:textbox><![endif]--><a href="http://b.fr">x</a>'
+        "<!--[if mso]></v:textbox></v:rect><![endif]-->",
+        '<a {% if a %}data-track="off"{% endif %} href="http://a.fr">',
         '<!--[if mso]><a href="http://a.fr" data-track="off">x</a><link href="http://a.fr"><![endif]-->',
         '<script><!--[if mso]><a href="http://a.fr">x</a><![endif]--></script>',
         "<script>'<a href=\"http://a.fr\">'</script>",
@@ -179,6 +206,18 @@ def test_links_are_tracked(source: str, found: list[tuple[int, str, str]]) -> No
         '<a href="/{{ path }}">',
         '<a href="#{{ anchor }}">',
         '<a href="http://[::1">',
+        '<a xlink:href="http://a.fr">',
+        '<!--[if mso]><v:shape><v:imagedata src="cid:a" o:href="http://a.fr/b.png" href="http://a.fr/c.png"/></v:shape>'
+        '<v:rect><v:fill href="http://a.fr/d.png"/></v:rect><![endif]-->',
+        '<svg><a xlink:href="http://a.fr" data-track="off"></a></svg>',
+        '<a href="*|UNSUB|*">',
+        '<a href="[[url]]">',
+        '<a href="%%unsubscribe%%">',
+        '<a href="https://%%host%%/a">',
+        '<a href="https://*|HOST|*/a">',
+        '<a href="https:/a.fr/">',
+        '<a href="https:///">',
+        "<a href='https:\\\\'>",
     ],
 )
 def test_links_are_not_tracked(source: str) -> None:
@@ -208,6 +247,23 @@ def test_links_are_not_tracked(source: str) -> None:
             '<!--[if mso]><style>a{<![endif]--><!--[if mso]><a href="http://a.fr">x</a><![endif]-->',
             [(0, "http://a.fr", "http://a.fr")],
         ),
+        (
+            '<!--[IF GTE MSO 9]><a href="http://a.fr">x</a><![ENDIF]--><!--[If mso]><a href="http://b.fr">y</a>-->',
+            [(0, "http://a.fr", "http://a.fr"), (1, "http://b.fr", "http://b.fr")],
+        ),
+        (
+            '<!--[if mso]><!--[if gte mso 15]><a href="http://a.fr">x</a><![endif]--><a href="http://b.fr">y</a>',
+            [(0, "http://a.fr", "http://a.fr"), (1, "http://b.fr", "http://b.fr")],
+        ),
+        (
+            '<!--[if mso]><v:rect href="http://a.fr"><v:textbox><![endif]--><a href="http://b.fr">x</a><!--[if mso]>'
+            "</v:textbox></v:rect><V:OVAL HREF=http://c.fr/></V:OVAL><![endif]-->",
+            [
+                (0, "http://a.fr", "http://a.fr"),
+                (1, "http://b.fr", "http://b.fr"),
+                (2, "http://c.fr/", "http://c.fr/"),
+            ],
+        ),
     ],
 )
 def test_links_that_outlook_shows_are_tracked(source: str, found: list[tuple[int, str, str]]) -> None:
@@ -227,6 +283,10 @@ def test_links_that_outlook_shows_are_tracked(source: str, found: list[tuple[int
             '<!--[if mso]><a href="http://a.fr"><![endif]-->',
         ),
         ('<p data-track="{{ a }}">x</p>', '<p data-track="{{a}}">x</p>'),
+        (
+            '<!--[if mso]><table><tr><![endif]--><!--[if mso]><td data-track="off" class=a>x<![endif]-->',
+            "<!--[if mso]><table><tr><![endif]--><!--[if mso]><td class=a>x<![endif]-->",
+        ),
         ("<p title='data-track=off'>data-track=off</p>", None),
     ],
 )
@@ -235,6 +295,45 @@ def test_our_own_attributes_are_not_left_in_the_mail(source: str, expected: str 
 
     assert restored(read(source)) == expected
     assert _without_marks(rewrite.marked(read(source), opens=True)).replace("{{ a }}", "{{a}}") == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('<a {% if a %} data-track="off"{% endif %} href="#b">', '<a {% if a %} {% endif %} href="#b">'),
+        ('<a{% if a %} data-track="off"{% endif %}href="#b">', '<a{% if a %} {% endif %}href="#b">'),
+    ],
+)
+def test_our_own_attributes_are_taken_out_of_branches_of_a_tag(source: str, expected: str) -> None:
+    assert _without_marks(rewrite.marked(read(source), opens=False)) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        (
+            "<a {% if a %}href=\"http://a.fr\" class=b{% elif c %}HREF = 'http://b.fr/?d&copy=e'{% else %}"
+            'href="http://c.fr/{{ d }}"{% endif %}>x</a>',
+            [
+                (0, "http://a.fr", "http://a.fr"),
+                (1, "http://b.fr/?d&copy=e", "http://b.fr/?d&copy=e"),
+                (2, "http://c.fr/{{ d }}", ""),
+            ],
+        ),
+        ('<a {% if a %}href="#b"{% else %}href=http://b.fr{% endif %} >x</a>', [(1, "http://b.fr", "http://b.fr")]),
+        (
+            '<!--[if mso]><v:rect {% if a %}href="http://a.fr"{% else %}href="http://b.fr"{% endif %}/><![endif]-->',
+            [(0, "http://a.fr", "http://a.fr"), (1, "http://b.fr", "http://b.fr")],
+        ),
+        (
+            '<a {% if a %}title="b"{% endif %} href="http://a.fr" href="http://b.fr">x</a>',
+            [(0, "http://a.fr", "http://a.fr")],
+        ),
+        ('<a {% if a %}href="http://a.fr"{% else %}href="http://b.fr"{% endif %} data-track=off>x</a>', []),
+    ],
+)
+def test_each_href_of_a_tag_that_branches_is_a_link(source: str, found: list[tuple[int, str, str]]) -> None:
+    assert tracked(source) == found
 
 
 def test_a_link_has_the_name_that_the_source_gives_it() -> None:

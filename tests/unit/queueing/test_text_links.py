@@ -33,6 +33,16 @@ def tracked(source: str) -> list[tuple[str, str]]:
         ("http{{ s }}://a.fr {{ scheme }}https://b.fr/{{ id }}.", ["https://b.fr/{{ id }}"]),
         ("https://{{ host }}/a", []),
         ("https://a.fr/{% if b %}c{% endif %} https://d.fr/{# e #}f", ["https://d.fr/"]),
+        ("Voir https://a.fr/l'offre, 'https://b.fr/c', 'https://d.fr'.", ["https://a.fr/l'offre", "https://b.fr/c", "https://d.fr"]),
+        ("[https://a.fr/b](https://a.fr/c)", ["https://a.fr/b", "https://a.fr/c"]),
+        ("[Offre](https://a.fr/b_(c)), (https://d.fr/e)f", ["https://a.fr/b_(c)", "https://d.fr/e"]),
+        ("https://a.fr/b),(https://c.fr", ["https://a.fr/b", "https://c.fr"]),
+        ("http://[2001:db8::1]/b [http://[::1]:80/]", ["http://[2001:db8::1]/b", "http://[::1]:80/"]),
+        ("https://u:p@a.fr/b?c[]=d&e[f]=g", ["https://u:p@a.fr/b?c[]=d&e[f]=g"]),
+        ("<URL:http://a.fr/b> *https://a.fr* https://a.fr/b\u2026", ["http://a.fr/b", "https://a.fr", "https://a.fr/b"]),
+        ("https://a.fr/b\u3002\uff08https://c.fr\uff09\u3001https://e.fr\u3002", ["https://a.fr/b", "https://c.fr", "https://e.fr"]),
+        ("https://a.fr/b\u200b \u2039https://c.fr\u203a", ["https://a.fr/b", "https://c.fr"]),
+        ("https://a.fr/b?c=https://d.fr/e", ["https://a.fr/b?c=https://d.fr/e"]),
     ],
 )  # fmt: skip
 def test_urls_of_a_text_are_links(source: str, expected: list[str]) -> None:
@@ -56,7 +66,22 @@ def test_ampersands_of_a_text_are_no_references() -> None:
 
 
 words = st.sampled_from(
-    ["https://a.fr/", "http://b.fr/{{ c }}", "(", ")", "]", ".", " ", "\n", "{{ d }}", "é", "{# e #}"]
+    [
+        "https://a.fr/",
+        "http://b.fr/{{ c }}",
+        "(",
+        ")",
+        "[",
+        "]",
+        ".",
+        "'",
+        " ",
+        "\n",
+        "{{ d }}",
+        "é",
+        "\u3002",
+        "{# e #}",
+    ]
 )
 
 
@@ -86,3 +111,6 @@ def test_brackets_without_end_cost_no_more_than_their_number() -> None:
     source = "https://a.fr/" + ")" * 200_000
 
     assert tracked(source) == [("https://a.fr/", "https://a.fr/")]
+    assert len(tracked("https://a)" * 20_000)) == 20_000
+    assert len(tracked("https://a/(" * 20)) == 1
+    assert tracked("https://a/(" * 20_000) == []

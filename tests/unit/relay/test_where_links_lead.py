@@ -1,11 +1,16 @@
 """What is tracked is decided by where a link leads, and the pixel stands where it is seen."""
 
+import re
+
 import pytest
 import turbohtml
 
+from shared.words.tokens import destination
+from tests.editors import Mail, mails
 from tests.jobs import compile_job
 from tests.unit.relay.test_render import BASE_URL, UNSUBSCRIBE, click, html, pixel, ready, targets
 
+CLICK = re.compile(re.escape(BASE_URL) + r"/c/[A-Za-z0-9_-]+")
 LOGIC = "{% if true %}{% endif %}"
 
 
@@ -47,6 +52,29 @@ def test_a_link_that_leads_to_a_page_of_ours_is_not(href: str, logic: str) -> No
     made = html(ready(variables={"own": UNSUBSCRIBE}), html=f'<a href="{href}">x</a>{logic}')
 
     assert targets(made) == []
+
+
+@pytest.mark.parametrize(("a", "leads_to"), [(1, "https://x.example/1"), (2, "https://y.example/?b&c"), (3, None)])
+def test_each_branch_of_a_tag_is_tracked(a: int, leads_to: str | None) -> None:
+    source = (
+        "<a {% if a == 1 %}href=\"https://x.example/{{ a }}\"{% elif a == 2 %}class=b href='https://y.example/?b&amp;c'"
+        '{% else %}href="#"{% endif %} id="d">x</a>'
+    )
+
+    made = html(ready(variables={"a": a}), html=source)
+
+    assert targets(made) == ([leads_to] if leads_to else [])
+    assert made.endswith(' id="d">x</a>' + pixel())
+
+
+@pytest.mark.parametrize("logic", ["", LOGIC])
+@pytest.mark.parametrize("mail", list(mails())[::3], ids=lambda mail: mail.name)
+def test_a_mail_of_an_editor_is_what_it_was_but_for_its_links(mail: Mail, logic: str) -> None:
+    made = html(ready(), html=mail.html + logic)
+
+    assert targets(made) == [destination(target) for target in mail.targets]
+    between = CLICK.split(made.replace(pixel(), "").replace(UNSUBSCRIBE, "{{ unsubscribe_url }}"))
+    assert re.fullmatch("(?s:.*?)".join(map(re.escape, between)), mail.html.rstrip("\n")) is not None
 
 
 def test_a_link_of_ours_is_not_signed_twice() -> None:
