@@ -5,9 +5,10 @@ buttons. It counts where browsers see it, and in a conditional comment (`<!--[if
 reads as HTML: each such comment is parsed by itself, so that what is not closed in one does not swallow what follows.
 What stands in other comments, in scripts and in styles is no link.
 
-Two attributes are ours, and are taken out of the mail: `data-track` (`off`: neither the element nor what is inside of
-it is tracked; `trap` on a link: people do not see it, and who follows it is a machine) and `data-link-name`, by which
-reports name a link.
+Three attributes are ours, and are taken out of the mail: `data-track` (`off`: neither the element nor what is inside of
+it is tracked; `trap` on a link: people do not see it, and who follows it is a machine), `data-link-name`, by which
+reports name a link, and `data-document`, the name of the tracked document that the link leads to. That name is one for
+all recipients: where a word of the template is in it, it is refused.
 """
 
 import re
@@ -19,6 +20,7 @@ import msgspec
 import turbohtml
 
 from services.queueing.placeholders import Placeholder
+from shared.words.tokens import document_name
 
 #: An attribute as it stands in a tag, and its value.
 VALUE = re.compile(r"""[^\s=]+\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>"'][^\s>]*))""")
@@ -27,15 +29,16 @@ CONDITIONAL = re.compile(r"(<!--\[if[^\]>]{0,200}\]>)(.*?)((?:<!\[endif\])?-->|\
 _TAGS = ("a", "area")
 _VML = "v:"
 _UNTRACKED = '[data-track="off" i]'
-_OURS = ("data-track", "data-link-name")
+_DOCUMENT = "data-document"
+_OURS = ("data-track", "data-link-name", _DOCUMENT)
 _NUMBERED = re.compile(r"\x01(\d+)\x01")
 _BLANKS = " \t\n\f\r"
 _END = attrgetter("end")
 
 
 class Found(msgspec.Struct, frozen=True):
-    """`source[start:end]` is the value of a link's href, and `value` what browsers read there. `name` is "" where it
-    has none."""
+    """`source[start:end]` is the value of a link's href, and `value` what browsers read there. `name` and `document`
+    are "" where it has none."""
 
     start: int
     end: int
@@ -43,27 +46,32 @@ class Found(msgspec.Struct, frozen=True):
     is_tracked: bool
     name: str
     is_trap: bool = False
+    document: str = ""
 
 
 class Links(msgspec.Struct, frozen=True):
-    """In the order of the source; `ours` are the stretches of our own attributes, each with the blanks before it."""
+    """In the order of the source; `ours` are the stretches of our own attributes, each with the blanks before it.
+    `refused` is where names of documents begin that depend on the recipient."""
 
     found: list[Found]
     ours: list[tuple[int, int]]
+    refused: list[int] = []
 
 
 def find(html: turbohtml.Document, masked: str, placeholders: Sequence[Placeholder]) -> Links:
     """Those of a source whose placeholders are masked, and `html` is what it was parsed to, with locations."""
     links: dict[int, Found] = {}
     ours: dict[int, int] = {}
+    refused: set[int] = set()
     for document, offset, is_off in ((html, 0, False), *_comments(html, masked)):
         for one in _found(document, masked, offset, is_off=is_off):
             links.setdefault(one.start, one)
         for start, end in _attributes(document, masked, offset):
             ours.setdefault(start, end)
+        refused.update(_refused(document, offset, placeholders))
     # What holds a word of the template may be half of a block.
     taken = [(start, ours[start]) for start in sorted(ours) if not _holds(placeholders, start, ours[start])]
-    return Links([links[start] for start in sorted(links)], taken)
+    return Links([links[start] for start in sorted(links)], taken, sorted(refused))
 
 
 def _found(document: turbohtml.Document, masked: str, offset: int, *, is_off: bool) -> Iterator[Found]:
@@ -74,7 +82,8 @@ def _found(document: turbohtml.Document, masked: str, offset: int, *, is_off: bo
             begin, close = value.span(value.lastgroup or 0)
             is_tracked = not is_off and start not in untracked
             href, is_trap = str(element.attrs["href"]), _is_trap(element)
-            yield Found(begin, close, href, is_tracked, _name(element) or "trap" * is_trap, is_trap)
+            name = "" if is_trap else document_name(str(element.attrs.get(_DOCUMENT) or ""))
+            yield Found(begin, close, href, is_tracked, _name(element) or "trap" * is_trap, is_trap, name)
 
 
 def _is_trap(element: turbohtml.Element) -> bool:
@@ -162,6 +171,16 @@ def _attributes(document: turbohtml.Document, masked: str, offset: int) -> Itera
         for name in _OURS:
             if location is not None and (span := location.attrs.get(name)) is not None:
                 yield _with_blanks(masked, span.start_offset + offset, span.end_offset + offset)
+
+
+def _refused(document: turbohtml.Document, offset: int, placeholders: Sequence[Placeholder]) -> Iterator[int]:
+    """Where attributes begin that name a document and have a word of the template in them."""
+    for element in document.select(f"[{_DOCUMENT}]"):
+        location = element.source_location
+        if location is not None and (span := location.attrs.get(_DOCUMENT)) is not None:
+            start, end = span.start_offset + offset, span.end_offset + offset
+            if _holds(placeholders, start, end):
+                yield start
 
 
 def _with_blanks(masked: str, start: int, end: int) -> tuple[int, int]:
