@@ -23,10 +23,11 @@ local trap = tonumber(ARGV[13])
 local DELIVERED, OPENED, CLICKED, MACHINE_CLICKED, SOON_CLICKED, BURST_CLICKED = 4, 13, 14, 19, 22, 23
 local DOCUMENT_OPENED, SOON_DOCUMENT_OPENED, BURST_DOCUMENT_OPENED, OTHER_DOCUMENT_OPENED = 26, 28, 29, 30
 -- What is judged: the codes that it may get, and its counters, at all and by position.
-local JUDGED = {
-  [CLICKED] = {soon = SOON_CLICKED, burst = BURST_CLICKED, every = 'clicks', one = 'click-'},
-  [DOCUMENT_OPENED] = {soon = SOON_DOCUMENT_OPENED, burst = BURST_DOCUMENT_OPENED, every = 'documents', one = 'document-'},
-}
+local CLICKS, DOCUMENTS = {}, {}
+CLICKS.soon, CLICKS.burst, CLICKS.every, CLICKS.one = SOON_CLICKED, BURST_CLICKED, 'clicks', 'click-'
+DOCUMENTS.soon, DOCUMENTS.burst = SOON_DOCUMENT_OPENED, BURST_DOCUMENT_OPENED
+DOCUMENTS.every, DOCUMENTS.one = 'documents', 'document-'
+local JUDGED = {[CLICKED] = CLICKS, [DOCUMENT_OPENED] = DOCUMENTS}
 local MOST_KEPT = 16
 local exists, timelines, written, deltas, kept = {}, {}, {}, {}, {}
 local counted, repeated, orphaned, judged = 0, 0, 0, 0

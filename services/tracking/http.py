@@ -91,7 +91,7 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
             "HEAD",
             "/d/{token}",
             document,
-            "The same, asked by a machine",
+            "A tracked document, asked for by a machine: nothing is recorded",
             name="check_document",
             answers={302: None, 404: None, 410: None, 503: None},
         ),

@@ -12,7 +12,6 @@ await tracking.close()                                  # after the last one
 
 from services.tracking import settings as own
 from services.tracking.networks import NOWHERE, Known
-from services.tracking.own_hosts import OwnHosts
 from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import Abouts, Recipients, Tokens, Tracking
@@ -22,6 +21,7 @@ from shared.making.rendering import Rendering
 from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings
 from shared.redis.erased import Erased
+from shared.redis.own_hosts import OwnHosts
 from shared.redis.recipients import Recipients as StoredRecipients
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains

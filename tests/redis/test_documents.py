@@ -5,22 +5,22 @@ from typing import Any
 
 import pytest
 
+from services.queueing.documents import DocumentLink, DocumentRequest, Documents
 from services.queueing.store import JobStore
 from services.suppression.consent_store import ConsentStore
 from services.suppression.consents import Saying
-from services.tracking.documents import DocumentLink, DocumentRequest, Documents
-from services.tracking.own_hosts import OwnHosts
 from shared.mail.domain_names import InvalidDomain
 from shared.redis import keys
 from shared.redis.consents import Consents, Entry
+from shared.redis.own_hosts import OwnHosts
 from shared.redis.recipients import Recipients, Waiting, pack_slim, pack_waiting, read, without
 from shared.redis.sending_domains import DomainTaken
+from shared.redis.untracked import Told, UntrackedList
 from shared.words import consent, ids
 from shared.words.consent import Rules
 from shared.words.errors import Problem
 from shared.words.sending_domain import SendingDomain
 from shared.words.tokens import NO_POSITION, Token, TokenKeys
-from tests.fakes.untracked import Said
 from tests.jobs import new_job
 
 P = 3
@@ -59,14 +59,14 @@ async def put(client: Any, chunk: bytes) -> None:
     await client.zadd(key, {chunk: 0})
 
 
-def made(client: Any, untracked: Said | None = None, domains: Domains | None = None) -> Documents:
+def made(client: Any, domains: Domains | None = None) -> Documents:
     return Documents(
         client,
         P,
         KEYS,
         Recipients(client, P),
         Consents(client, P, lambda: 0.0),
-        untracked or Said(),
+        UntrackedList(client),
         OwnHosts(domains or Domains(), BASE),
         lambda: NOW_MS,
     )
@@ -152,12 +152,12 @@ async def test_what_is_no_address_is_refused(client: Any) -> None:
 
 async def test_of_whom_nothing_may_be_recorded_the_link_is_the_url(client: Any) -> None:
     await stored(client)
-    withdrawn = made(client, untracked=Said(*KEYS.marks("demo", ANA)))
+    await UntrackedList(client).tell([Told("demo", mark, True, 1) for mark in KEYS.marks("demo", ANA)])
     until = datetime.fromtimestamp(NOW_MS // 1000 + 60, UTC)
 
-    said_no = await link(made(client), email=ANA, tracking_consent=False, expires_at=until)
-    of_address, of_message = await link(withdrawn, email=ANA), await link(withdrawn, message=f"{JOB}.0")
-    other = await link(withdrawn, email=BO)
+    said_no = await link(made(client), email=BO, tracking_consent=False, expires_at=until)
+    of_address, of_message = await link(made(client), email=ANA), await link(made(client), message=f"{JOB}.0")
+    other = await link(made(client), email=BO)
 
     plain = DocumentLink(link=URL, tracked=False, expires_at=None)
     assert [said_no, of_address, of_message, other.tracked] == [plain, plain, plain, True]

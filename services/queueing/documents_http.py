@@ -5,7 +5,7 @@ POST  /v1/documents    a signed link that records each opening, for a message's 
 
 from aiohttp import web
 
-from services.tracking.documents import DocumentLink, DocumentRequest, Documents
+from services.queueing.documents import DocumentLink, DocumentRequest, Documents
 from shared.http import api
 
 
@@ -31,7 +31,7 @@ def routes(documents: Documents) -> list[api.Route]:
                     "name": "Devis 2026-113",
                     "url": "https://exemple.fr/devis/113.pdf",
                     "email": "ana@exemple.fr",
-                    "expires_at": "2026-03-31T00:00:00Z",
+                    "expires_at": "2036-03-31T00:00:00Z",
                 }
             },
         )

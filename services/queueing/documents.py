@@ -5,7 +5,7 @@ leads on for as long as the key that signed it is kept, or until `expires_at`. O
 document's own URL.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from email.utils import parseaddr
 from typing import Annotated, Protocol
@@ -13,9 +13,9 @@ from typing import Annotated, Protocol
 import msgspec
 from msgspec import Meta
 
-from services.tracking.own_hosts import OwnHosts
 from shared.mail import addresses
 from shared.redis import jobs
+from shared.redis.own_hosts import OwnHosts
 from shared.redis.recipients import Recipient
 from shared.redis.redis import Client
 from shared.words import consent, ids, tokens
@@ -37,7 +37,7 @@ class DocumentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     email: Annotated[str | None, says("The address that gets the link, of no message; or `message`.", None)] = None
     expires_at: Annotated[
         Annotated[datetime, Meta(tz=True)] | None,
-        says("When the link leads on no more; never where null.", "2026-03-31T00:00:00Z"),
+        says("When the link leads on no more; never where null.", "2036-03-31T00:00:00Z"),
     ] = None
     tracking_consent: Annotated[
         bool | None, says("What you know of their consent to be tracked, as in a job; null: nothing.", None)
@@ -53,7 +53,7 @@ class DocumentLink(msgspec.Struct, frozen=True, kw_only=True):
     ]
     tracked: Annotated[bool, says("Whether openings are recorded; not about whom consent says no.", True)]
     expires_at: Annotated[
-        str | None, says("When it leads on no more; null: never, as of a URL itself.", "2026-03-31T00:00:00.000Z")
+        str | None, says("When it leads on no more; null: never, as of a URL itself.", "2036-03-31T00:00:00.000Z")
     ]
 
 
@@ -71,7 +71,8 @@ class Consents(Protocol):
 
 
 class Untracked(Protocol):
-    def is_withdrawn(self, tenant: str, marks: Iterable[bytes]) -> bool: ...
+    async def since_ms(self, tenant: str, marks: Sequence[bytes]) -> int:
+        """When somebody with one of these marks withdrew; 0: never. RedisAway."""
 
 
 class Documents:
@@ -132,7 +133,7 @@ class Documents:
 
     async def _is_tracked(self, tenant: str, email: str, tracking_consent: bool | None) -> bool:
         """As of a mail that was queued now."""
-        if self._untracked.is_withdrawn(tenant, self._keys.marks(tenant, email)):
+        if await self._untracked.since_ms(tenant, self._keys.marks(tenant, email)):
             return False
         rules, states = await self._consents.of(tenant, [email])
         state = consent.NOTHING_SAID if states is None else states[0]
