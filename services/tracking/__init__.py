@@ -2,8 +2,9 @@
 
 Reads:     HTTP from recipients under `/o/`, `/c/`, `/d/`, `/u/`, `/p/`, `/a/`, `/v/`. All it has to know is in the
            signed token: no look-up for an opening, a click or a document. Who withdrew their consent to be tracked:
-           read when it begins, and followed. For pages the tenant's look, the mail and how its recipient stands to the tenant, as far as
-           Redis says so soon; to show a mail (`/v/`) its job and its recipient, of which it is made again.
+           read when it begins, and followed. For pages the tenant's look, the mail and how its recipient stands to
+           the tenant, as far as Redis says so soon; to show a mail (`/v/`) its job and its recipient, of which it is
+           made again, and where the links of its domain begin.
 Writes:    events Opened, Clicked, DocumentOpened, Unsubscribed, OptedIn, PreferencesChanged; while Redis does not
            answer, the spool in `<data.dir>/spool`.
 Owns:      the recipients' pages, the tables of machines and of their networks, the spool.

@@ -49,7 +49,8 @@ Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in", "view", 
 
 #: No text that is longer is looked at: 8 kB is what servers take as a URL.
 MAX_TOKEN_CHARS = 8192
-#: With the longest tenant's name, a token of 5,856 characters. Browsers and servers start to refuse longer ones.
+#: With the longest tenant's name, a token of 5,856 characters; of a document 6,540 at most. Browsers and servers start
+#: to refuse longer ones.
 MAX_DESTINATION_BYTES = 4096
 #: 96 bits: forging one takes 2^95 requests, and 80 is what the design asks for.
 MAC_BYTES = 12

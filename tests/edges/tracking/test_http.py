@@ -21,6 +21,7 @@ from shared.net.quick import Quick, QuickRunner
 from shared.words import ids
 from shared.words.events import (
     Clicked,
+    DocumentOpened,
     Fact,
     Opened,
     Unsubscribed,
@@ -111,6 +112,27 @@ async def test_a_click(client: Client, memory: Memory) -> None:
     (fact,) = memory.facts
     assert isinstance(fact, Clicked)
     assert (fact.url, fact.position, fact.machine, fact.ip) == (URL, 4, "", "203.0.113.9")
+
+
+async def test_a_document(client: Client, memory: Memory) -> None:
+    path = f"/d/{KEYS.document(JOB, 1, 'demo', 'ana@example.fr', URL, 'Devis é')}"
+    headers = {"User-Agent": "Firefox", "X-Forwarded-For": "203.0.113.9"}
+    async with client.get(f"{path}/?fbclid=1", allow_redirects=False, headers=headers) as answer:
+        assert (answer.status, await answer.read()) == (302, b"")
+        assert answer.headers.getall("Location") == [URL]
+
+    (fact,) = memory.facts
+    assert isinstance(fact, DocumentOpened)
+    assert (fact.document, fact.url, fact.position, fact.ip) == ("Devis é", URL, None, "203.0.113.9")
+
+
+async def test_a_document_whose_link_is_over(client: Client, memory: Memory) -> None:
+    token = KEYS.document_for("demo", "ana@example.fr", URL, "Devis", NOW_MS // 1000)
+    async with client.get(f"/d/{token}", allow_redirects=False, headers={"Accept-Language": "nl"}) as answer:
+        assert (answer.status, await answer.read()) == (410, pages.invalid("nl"))
+        assert "Location" not in answer.headers
+
+    assert memory.facts == []
 
 
 async def test_the_longest_link_works(client: Client, memory: Memory) -> None:

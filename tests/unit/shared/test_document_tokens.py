@@ -96,6 +96,15 @@ def test_what_is_no_document_is_not_signed() -> None:
         KEYS.document_for("demo", ANA, URL, "Devis", 2**32)
 
 
+def test_the_longest_token_is_read() -> None:
+    url = "https://exemple.fr/".ljust(tokens.MAX_DESTINATION_BYTES, "x")
+
+    text = KEYS.document_for("t" * 255, "a" * 254, url, "€" * 85, 1)
+
+    assert len(text) == 6540
+    assert KEYS.read(text).destination == url
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [
