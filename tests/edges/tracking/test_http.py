@@ -214,13 +214,14 @@ async def test_whatever_body_is_posted_unsubscribes(
     assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == [by]
 
 
-@pytest.mark.parametrize("kind", ["open", "click", "unsubscribe", "preferences", "opt_in"])
+@pytest.mark.parametrize("kind", ["open", "click", "unsubscribe", "preferences", "opt_in", "document"])
 async def test_head_is_answered_as_get_is_without_a_body_and_does_nothing(
     client: Client, memory: Memory, kind: str
 ) -> None:
     token = {
         "open": f"/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}",
         "click": f"/c/{KEYS.click(JOB, 1, 'demo', 'ana@example.fr', 0, URL)}",
+        "document": f"/d/{KEYS.document(JOB, 1, 'demo', 'ana@example.fr', URL, 'Devis')}",
         "unsubscribe": f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}",
         "preferences": f"/p/{KEYS.for_job(JOB, 'demo').addressed('preferences', 1, 'ana@example.fr').decode()}",
         "opt_in": f"/a/{KEYS.for_job(JOB, 'demo').addressed('opt_in', 1, 'ana@example.fr').decode()}?box",
@@ -298,7 +299,7 @@ async def test_the_lines_of_a_list_are_one_list(client: Client, memory: Memory) 
     assert [fact.machine for fact in memory.facts if isinstance(fact, Opened)] == ["prefetch"]
 
 
-@pytest.mark.parametrize("path", ["/o/", "/c/", "/u/"])
+@pytest.mark.parametrize("path", ["/o/", "/c/", "/d/", "/u/"])
 async def test_an_invalid_token_gets_a_page_that_repeats_nothing_of_it(
     client: Client, memory: Memory, path: str
 ) -> None:
@@ -313,6 +314,7 @@ async def test_an_invalid_token_gets_a_page_that_repeats_nothing_of_it(
     ("method", "path", "allowed"),
     [
         ("POST", "/c/x", {"GET", "HEAD"}),
+        ("POST", "/d/x", {"GET", "HEAD"}),
         ("DELETE", "/u/x", {"GET", "HEAD", "POST"}),
         ("PUT", "/o/x", {"GET", "HEAD"}),
     ],
@@ -367,6 +369,7 @@ async def test_the_routes_are_described_and_open_to_everybody(client: Client) ->
     assert {path: set(found) for path, found in paths.items()} == {
         "/o/{token}": {"get"},
         "/c/{token}": {"get", "head"},
+        "/d/{token}": {"get", "head"},
         "/u/{token}": {"get", "post"},
         "/p/{token}": {"get", "post"},
         "/a/{token}": {"get", "post"},
