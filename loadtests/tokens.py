@@ -54,6 +54,8 @@ def valid(keys: TokenKeys) -> list[str]:
         mark = of_job.mark("ana@example.fr")
         made += [of_job.open(3, mark), of_job.click(3, mark, 2, "https://exemple.fr/?a=" + "b" * 300)]
         made += [of_job.click(70_000, mark, 65_535, "http://a.b")]
+        made += [of_job.document(3, mark, 2, "https://exemple.fr/devis.pdf", "Devis")]
+        made += [keys.document_for("demo", "ana@example.fr", f"https://exemple.fr/{job}.pdf", "Devis").encode()]
         made += [of_job.addressed(kind, 3, "ana@example.fr") for kind in ("unsubscribe", "preferences", "opt_in")]
     return [token.decode("ascii") for token in made]
 

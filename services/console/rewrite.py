@@ -33,11 +33,14 @@ def rewrite(file: Path, as_map: bool, base_url: str, utm_source: str, as_json: b
     made = TokenKeys(_SECRET).for_job(_JOB, "sample")
     mark = made.mark("somebody@example.com")
 
+    def document_url(position: int, destination: str, name: str) -> str:
+        return f"{base}/d/{made.document(0, mark, position, destination, name).decode('ascii')}"
+
     def click_url(position: int, destination: str) -> str:
         return f"{base}/c/{made.click(0, mark, position, destination).decode('ascii')}"
 
     try:
-        found = sample(text, click_url, Utm((("utm_source", utm_source),)) if utm_source else None)
+        found = sample(text, click_url, Utm((("utm_source", utm_source),)) if utm_source else None, document_url)
     except InvalidTemplate as error:
         fail(f"{file}: the template does not compile: {error}")
     if as_map or as_json:
@@ -63,5 +66,7 @@ def _show_map(links: Any, as_json: bool) -> None:
     if as_json:
         show_json(links)
         return
-    rows = [(one.position, one.line, "yes" if one.tracked else "no", one.name, one.value) for one in links]
-    show_table(("position", "line", "tracked", "name", "leads to"), rows)
+    rows = [
+        (one.position, one.line, "yes" if one.tracked else "no", one.name, one.document, one.value) for one in links
+    ]
+    show_table(("position", "line", "tracked", "name", "document", "leads to"), rows)

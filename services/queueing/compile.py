@@ -317,6 +317,10 @@ def _html(
         Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
         for line in document.dangerous_lines[:MAX_LINES_NAMED]
     )
+    faults += (
+        Fault("$.html", f"line {line}: the name in data-document has a variable; it is one for all recipients")
+        for line in document.refused_lines[:MAX_LINES_NAMED]
+    )
     needs = lacking.needs_of_html(document.source, document.placeholders)
     if document.has_logic:
         template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))

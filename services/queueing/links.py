@@ -6,10 +6,12 @@ A link is an `a` or `area` with an href (in an SVG with an `xlink:href`, too), o
 not closed in one does not swallow what follows. What stands in other comments, in scripts and in styles is no link. In
 a tag that branches each href is one: `<a {% if a %}href="…"{% else %}href="…"{% endif %}>`.
 
-Two attributes are ours, and are taken out of the mail: `data-track` (`off`: neither the element nor what is inside of
-it is tracked; `trap` on a link: people do not see it, and who follows it is a machine) and `data-link-name`, by which
-reports name a link. What is inside of an element is so in one of two readings: with conditional comments as comments,
-or with all that is in them, for what one of them opens (`<td data-track="off">`) another one closes.
+Three attributes are ours, and are taken out of the mail: `data-track` (`off`: neither the element nor what is inside of
+it is tracked; `trap` on a link: people do not see it, and who follows it is a machine), `data-link-name`, by which
+reports name a link, and `data-document`, the name of the tracked document that the link leads to. That name is one for
+all recipients: where a word of the template is in it, it is refused. What is inside of an element is so in one of two
+readings: with conditional comments as comments, or with all that is in them, for what one of them opens
+(`<td data-track="off">`) another one closes.
 """
 
 import re
@@ -21,6 +23,7 @@ import msgspec
 import turbohtml
 
 from services.queueing.placeholders import Placeholder
+from shared.words.tokens import document_name
 
 #: An attribute as it stands in a tag, and its value.
 VALUE = re.compile(r"""[^\s=]+\s*=\s*(?:"(?P<double>[^"]*)"|'(?P<single>[^']*)'|(?P<bare>[^\s>"'][^\s>]*))""")
@@ -37,15 +40,16 @@ _VML = "v:"
 #: Elements of VML whose href, where they have one, is that of a picture.
 _PICTURES = ("v:imagedata", "v:fill", "v:stroke")
 _UNTRACKED = '[data-track="off" i]'
-_OURS = ("data-track", "data-link-name")
+_DOCUMENT = "data-document"
+_OURS = ("data-track", "data-link-name", _DOCUMENT)
 _NUMBERED = re.compile(r"\x01(\d+)\x01")
 _BLANKS = " \t\n\f\r"
 _END = attrgetter("end")
 
 
 class Found(msgspec.Struct, frozen=True):
-    """`source[start:end]` is the value of a link's href, and `value` what browsers read there. `name` is "" where it
-    has none."""
+    """`source[start:end]` is the value of a link's href, and `value` what browsers read there. `name` and `document`
+    are "" where it has none."""
 
     start: int
     end: int
@@ -53,19 +57,23 @@ class Found(msgspec.Struct, frozen=True):
     is_tracked: bool
     name: str
     is_trap: bool = False
+    document: str = ""
 
 
 class Links(msgspec.Struct, frozen=True):
-    """In the order of the source; `ours` are the stretches of our own attributes, each with the blanks before it."""
+    """In the order of the source; `ours` are the stretches of our own attributes, each with the blanks before it.
+    `refused` is where names of documents begin that depend on the recipient."""
 
     found: list[Found]
     ours: list[tuple[int, int]]
+    refused: list[int] = []
 
 
 def find(html: turbohtml.Document, masked: str, placeholders: Sequence[Placeholder]) -> Links:
     """Those of a source whose placeholders are masked, and `html` is what it was parsed to, with locations."""
     links: dict[int, Found] = {}
     ours: dict[int, int] = {}
+    refused: set[int] = set()
     comments = list(_comments(html, masked))
     branching = [one for one in placeholders if one.kind == "statement"]
     off: set[int] = set()
@@ -73,19 +81,25 @@ def find(html: turbohtml.Document, masked: str, placeholders: Sequence[Placehold
         whole = turbohtml.parse(opened(masked), source_locations=True)
         off = _untracked(whole)
         ours.update(_attributes(whole, 0))
+        refused.update(_refused(whole, 0, placeholders))
     for document, _, offset, is_off in ((html, "", 0, False), *comments):
         untracked = _untracked(document)
         for start, end, element in _hrefs(document):
             is_tracked = not is_off and start not in untracked and start + offset not in off
             for begin, close, href in _values(element, masked, start + offset, end + offset, offset, branching):
-                is_trap = _is_trap(element)
-                name = _name(element) or "trap" * is_trap
-                links.setdefault(begin, Found(begin, close, href, is_tracked, name, is_trap))
+                links.setdefault(begin, _link(element, begin, close, href, is_tracked=is_tracked))
         ours.update(_attributes(document, offset))
+        refused.update(_refused(document, offset, placeholders))
     # What holds a word of the template may be half of a block.
     taken = [(start, end) for start, end in sorted(ours.items()) if not _holds(placeholders, start, end)]
     with_blanks = [(_with_blanks(masked, placeholders, start, end), end) for start, end in taken]
-    return Links([links[start] for start in sorted(links)], with_blanks)
+    return Links([links[start] for start in sorted(links)], with_blanks, sorted(refused))
+
+
+def _link(element: turbohtml.Element, start: int, end: int, href: str, *, is_tracked: bool) -> Found:
+    is_trap = _is_trap(element)
+    document = "" if is_trap else document_name(str(element.attrs.get(_DOCUMENT) or ""))
+    return Found(start, end, href, is_tracked, _name(element) or "trap" * is_trap, is_trap, document)
 
 
 def opened(masked: str) -> str:
@@ -227,6 +241,16 @@ def _with_blanks(masked: str, placeholders: Sequence[Placeholder], start: int, e
     while start > first and masked[start - 1] in _BLANKS:
         start -= 1
     return start
+
+
+def _refused(document: turbohtml.Document, offset: int, placeholders: Sequence[Placeholder]) -> Iterator[int]:
+    """Where attributes begin that name a document and have a word of the template in them."""
+    for element in document.select(f"[{_DOCUMENT}]"):
+        location = element.source_location
+        if location is not None and (span := location.attrs.get(_DOCUMENT)) is not None:
+            start, end = span.start_offset + offset, span.end_offset + offset
+            if _holds(placeholders, start, end):
+                yield start
 
 
 def _holds(placeholders: Sequence[Placeholder], start: int, end: int) -> bool:

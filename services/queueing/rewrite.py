@@ -87,19 +87,21 @@ _START = attrgetter("start")
 
 class Href(msgspec.Struct, frozen=True):
     """`source[start:end]` is the value of a tracked href. `url` is "" if it depends on the recipient. `position` is one
-    of those that `content` calls untracked where it is only looked at. `name` is what the source calls it, or ""."""
+    of those that `content` calls untracked where it is only looked at. `name` is what the source calls it, or "", and
+    `document` the name of the tracked document that it leads to, or ""."""
 
     position: int
     start: int
     end: int
     url: str
     name: str = ""
+    document: str = ""
 
 
 class Document(msgspec.Struct, frozen=True, dict=True):
     """An HTML source, its placeholders, its tracked links in order, where the pixel goes, the lines of what leads where
-    nothing may (`shared.mail.hrefs`), the stretches that are ours, and no part of the mail, and every link, tracked or
-    not, at its position."""
+    nothing may (`shared.mail.hrefs`), the stretches that are ours, and no part of the mail, every link, tracked or not,
+    at its position, and the lines of tracked documents whose names depend on the recipient."""
 
     source: str
     placeholders: list[Placeholder]
@@ -108,6 +110,7 @@ class Document(msgspec.Struct, frozen=True, dict=True):
     dangerous_lines: list[int] = []
     ours: list[tuple[int, int]] = []
     every: list[links.Found] = []
+    refused_lines: list[int] = []
 
     @property
     def has_logic(self) -> bool:
@@ -121,7 +124,7 @@ class Document(msgspec.Struct, frozen=True, dict=True):
 
     def links(self) -> list[content.TrackedLink]:
         return [
-            content.TrackedLink(href.position, href.url or self.source[href.start : href.end], href.name)
+            content.TrackedLink(href.position, href.url or self.source[href.start : href.end], href.name, href.document)
             for href in self.hrefs
             if href.position < content.UNTRACKED_STYLE
         ]
@@ -140,7 +143,8 @@ def read(source: str, *, clicks: bool, values: Sequence[contexts.Value] | None =
         values = contexts.look(source, found).values if values is None else values
         found_hrefs = _with_others(found_hrefs, values, source, found)
     pixel_at = _pixel_at(html, masked, source)
-    return Document(source, found, found_hrefs, pixel_at, _dangerous_lines(going, masked), linked.ours, linked.found)
+    dangerous, refused = _dangerous_lines(going, masked), _lines(masked, linked.refused) if linked.refused else []
+    return Document(source, found, found_hrefs, pixel_at, dangerous, linked.ours, linked.found, refused)
 
 
 class Guarded(msgspec.Struct, frozen=True):
@@ -271,11 +275,11 @@ def _hrefs(linked: Sequence[links.Found], source: str, found: Sequence[Placehold
         some = inside(found, link.start, link.end)
         if some:
             if is_tracked and _may_be_tracked(source, some, link.start):
-                found_hrefs.append(Href(position, link.start, link.end, "", link.name))
+                found_hrefs.append(Href(position, link.start, link.end, "", link.name, link.document))
             elif _may_run(source, some, link.start):
                 found_hrefs.append(Href(content.UNTRACKED, link.start, link.end, ""))
         elif is_tracked and (url := tokens.destination(link.value)):
-            found_hrefs.append(Href(position, link.start, link.end, url, link.name))
+            found_hrefs.append(Href(position, link.start, link.end, url, link.name, link.document))
     return found_hrefs
 
 

@@ -1,16 +1,19 @@
 """The routes of jobs, put together."""
 
-from services.queueing import compiling, http, optins_http
+from services.queueing import compiling, documents_http, http, optins_http
 from services.queueing import settings as own
 from services.queueing.aside import Aside
+from services.queueing.documents import Documents
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
 from shared.http.parts import Mounted, Parts
 from shared.process.sandbox import Sandbox, program
-from shared.redis.consents import ConsentRules
+from shared.redis.consents import ConsentRules, Consents
 from shared.redis.looks import Looks
+from shared.redis.own_hosts import OwnHosts
 from shared.redis.sending_domains import SendingDomains
+from shared.redis.untracked import UntrackedList
 
 
 def routes(parts: Parts) -> Mounted:
@@ -22,10 +25,11 @@ def routes(parts: Parts) -> Mounted:
     store = JobStore(parts.client, parts.partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
     aside = Aside()
     room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic)
+    domains = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
     taking = Taking(
         store,
         parts.tenants,
-        SendingDomains(parts.client, parts.vault, ours=settings.own_hosts),
+        domains,
         compiling.Compiler(sandbox, aside=aside),
         room,
         partitions=parts.partitions,
@@ -38,4 +42,16 @@ def routes(parts: Parts) -> Mounted:
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
-    return Mounted([*jobs, *optins], max_body_bytes=mine.max_body_bytes, run=sandbox.run)
+    documents = Documents(
+        parts.client,
+        parts.partitions,
+        parts.tokens,
+        parts.recipients,
+        Consents(parts.client, parts.partitions, parts.monotonic),
+        UntrackedList(parts.client),
+        OwnHosts(domains, settings.base_url),
+        parts.now_ms,
+    )
+    return Mounted(
+        [*jobs, *optins, *documents_http.routes(documents)], max_body_bytes=mine.max_body_bytes, run=sandbox.run
+    )

@@ -18,13 +18,14 @@ from shared.words.utm import Utm, added
 
 class Shown(msgspec.Struct, frozen=True):
     """A link of the source, at its position: the line on which its value stands, the value as browsers read it, whether
-    it is tracked, and its name, or ""."""
+    it is tracked, its name, or "", and that of the tracked document that it leads to, or ""."""
 
     position: int
     line: int
     value: str
     tracked: bool
     name: str
+    document: str = ""
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -35,8 +36,21 @@ class Sample(msgspec.Struct, frozen=True):
     faults: list[str]
 
 
-def sample(source: str, click_url: Callable[[int, str], str], utm: Utm | None = None) -> Sample:
-    """Of an HTML. `click_url` makes the link of a position to a destination. templates.InvalidTemplate."""
+def sample(
+    source: str,
+    click_url: Callable[[int, str], str],
+    utm: Utm | None = None,
+    document_url: Callable[[int, str, str], str] | None = None,
+) -> Sample:
+    """Of an HTML. `click_url` makes the link of a position to a destination, `document_url` that to a tracked document,
+    with its name; without it they are as clicks. templates.InvalidTemplate."""
+
+    def made(href: rewrite.Href) -> str:
+        url = added(href.url, utm)
+        if href.document and document_url is not None:
+            return document_url(href.position, url, href.document)
+        return click_url(href.position, url)
+
     plain = raw_text.kept(source.replace("\r\n", "\n").replace("\r", "\n"))
     guarded = rewrite.guarded(plain)
     document = rewrite.read(guarded.source, clicks=True, values=guarded.values)
@@ -46,9 +60,7 @@ def sample(source: str, click_url: Callable[[int, str], str], utm: Utm | None = 
     positions = {href.position for href in tracked}
     changes = [(start, end, "") for start, end in document.ours]
     changes += [
-        (href.start, href.end, click_url(href.position, added(href.url, utm)))
-        for href in tracked
-        if href.url and href.position <= tokens.MAX_POSITION
+        (href.start, href.end, made(href)) for href in tracked if href.url and href.position <= tokens.MAX_POSITION
     ]
     shown = [
         Shown(
@@ -57,6 +69,7 @@ def sample(source: str, click_url: Callable[[int, str], str], utm: Utm | None = 
             _value(document, one),
             position in positions,
             one.name,
+            one.document,
         )
         for position, one in (
             (tokens.TRAP_POSITION if one.is_trap else at, one) for at, one in enumerate(document.every)

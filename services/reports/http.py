@@ -77,7 +77,7 @@ def routes(
             "GET",
             "/v1/jobs/{job}",
             handlers.show_job,
-            "What became of a job: its state, counts, rates, and clicks by link and by position",
+            "What became of a job: its state, counts, rates, clicks by link and by position, and documents",
             scope="read",
             name="get_job",
             tag="jobs",

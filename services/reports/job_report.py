@@ -11,19 +11,29 @@ A message that bounced late is bounced and no longer delivered. People and machi
 counted apart, and never added up here. A message that a person clicked in was opened, whether its picture was or not.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
 from services.reports import state
 from services.reports.state import Code
-from services.reports.tally import COUNTERS, IMPLIED_OPENS, click_counter, machine_click_counter
+from services.reports.tally import (
+    COUNTERS,
+    IMPLIED_OPENS,
+    click_counter,
+    document_counter,
+    machine_click_counter,
+    machine_document_counter,
+)
 from shared.redis import jobs, stops
 from shared.words import ids
 from shared.words.content import TrackedLink
 from shared.words.described import says
 from shared.words.times import rfc3339
+from shared.words.tokens import NO_POSITION
+
+_NONE: Mapping[str, int] = {}
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,9 +100,11 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     pending: Annotated[int, says("Without an end yet, the deferred among them.", 4)]
     deferred: Annotated[Deferred, says("Messages of which an attempt failed for now.")]
     opens: Annotated[
-        Engagement, says("Pictures that were fetched, and messages that a person clicked in without: one opening each.")
+        Engagement,
+        says("Pictures that were fetched, and messages that a person followed a link of without: one opening each."),
     ]
-    clicks: Annotated[Engagement, says("Links that were followed.")]
+    clicks: Annotated[Engagement, says("Links that were followed, but for those to documents.")]
+    documents: Annotated[Engagement, says("Tracked documents that were opened.")]
     complaints: Annotated[int, says("Messages that a provider reported a complaint about.", 1)]
     unsubscriptions: Annotated[int, says("Recipients who asked to be left alone.", 7)]
     auto_replies: Annotated[int, says("Automatic answers that came back.", 18)]
@@ -131,6 +143,18 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     unique: Annotated[int, says("Messages in which any of them was clicked, by people.", 92)]
     total: Annotated[int, says("Clicks by people.", 120)]
     machine_total: Annotated[int, says("Clicks by what was recognised as no person.", 33)]
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """Openings of one tracked document, at whichever of its positions in the mail; `unique` are messages of which it
+    was opened. Those whose links are in no mail (`POST /v1/documents`) are counted together, with neither name nor
+    position."""
+
+    name: Annotated[str | None, says("What `data-document` calls it; null: all that are in no mail.", "Devis 2026-113")]
+    positions: Annotated[list[int], says("The places of its links in the source of the HTML.", [2])]
+    unique: Annotated[int, says("Messages of which it was opened, by people.", 41)]
+    total: Annotated[int, says("Openings by people.", 58)]
+    machine_total: Annotated[int, says("Openings by what was recognised as no person.", 12)]
 
 
 class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +201,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     rates: Annotated[Rates, says("The same as shares.")]
     links: Annotated[Sequence[Link], says("Clicks by URL.")]
     positions: Annotated[Sequence[Position], says("Clicks by place in the source of the HTML.")]
+    documents: Annotated[Sequence[Document], says("Openings of tracked documents, by name.")]
 
 
 #: The fields of a job that are shown; the tenant is what decides to whom.
@@ -232,10 +257,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def positions_by_url(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
-    """Where each URL stands."""
+    """Where each URL stands that is no tracked document's."""
     positions: dict[str, list[int]] = {}
     for link in links:
-        positions.setdefault(link.url, []).append(link.position)
+        if not link.document:
+            positions.setdefault(link.url, []).append(link.position)
+    return positions
+
+
+def positions_by_document(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
+    """Where the links of each tracked document stand."""
+    positions: dict[str, list[int]] = {}
+    for link in links:
+        if link.document:
+            positions.setdefault(link.document, []).append(link.position)
     return positions
 
 
@@ -252,12 +287,14 @@ def report(
     unique_by_url: Mapping[str, int],
     stop: tuple[str, stops.Stop] | None = None,
     is_cancelled: bool = False,
+    unique_by_document: Mapping[str, int] = _NONE,
 ) -> JobReport:
-    """The report. `unique_by_url`: how many messages had a URL clicked that stands at more than one position. `stop`:
-    what stops the job now, with its name. `is_cancelled`: what has no end gets one."""
+    """The report. `unique_by_url`: how many messages had a URL clicked that stands at more than one position;
+    `unique_by_document`: the same of documents that were opened. `stop`: what stops the job now, with its name.
+    `is_cancelled`: what has no end gets one."""
     tally = state.tally(histogram(counters))
     counts = _counts(tally, counters)
-    positions = [_position(link, counters) for link in links]
+    positions = [_position(link, counters) for link in links if not link.document]
     word = state_of(job, tally, stop, is_cancelled)
     return JobReport(
         id=job.id,
@@ -281,6 +318,7 @@ def report(
         rates=_rates(counts),
         links=_links(positions, positions_by_url(links), unique_by_url),
         positions=positions,
+        documents=_documents(positions_by_document(links), counters, unique_by_document),
     )
 
 
@@ -351,6 +389,7 @@ def _counts(tally: state.Tally, counters: Mapping[str, bytes]) -> Counts:
         deferred=Deferred(current=tally.deferred, unique=unique(Code.DEFERRED), total=total(Code.DEFERRED)),
         opens=_with_implied(engagement(Code.OPENED, Code.MACHINE_OPENED), counters),
         clicks=engagement(Code.CLICKED, Code.MACHINE_CLICKED),
+        documents=engagement(Code.DOCUMENT_OPENED, Code.MACHINE_DOCUMENT_OPENED),
         complaints=unique(Code.COMPLAINED),
         unsubscriptions=unique(Code.UNSUBSCRIBED),
         auto_replies=unique(Code.AUTO_REPLIED),
@@ -386,6 +425,31 @@ def _position(link: TrackedLink, counters: Mapping[str, bytes]) -> Position:
         total=_number(counters, f"{click_counter(link.position)}:total"),
         machine_total=_number(counters, f"{machine_click_counter(link.position)}:total"),
     )
+
+
+def _documents(
+    by_name: Mapping[str, list[int]], counters: Mapping[str, bytes], unique_by_name: Mapping[str, int]
+) -> list[Document]:
+    def total(counter: Callable[[int], str], positions: Sequence[int]) -> int:
+        return sum(_number(counters, f"{counter(position)}:total") for position in positions)
+
+    rows: list[tuple[str | None, list[int], list[int]]] = [(name, at, at) for name, at in by_name.items()]
+    if total(document_counter, [NO_POSITION]) or total(machine_document_counter, [NO_POSITION]):
+        rows.append((None, [], [NO_POSITION]))
+    return [
+        Document(
+            name=name,
+            positions=shown,
+            unique=(
+                _number(counters, f"{document_counter(at[0])}:unique")
+                if name is None or len(at) == 1
+                else unique_by_name[name]
+            ),
+            total=total(document_counter, at),
+            machine_total=total(machine_document_counter, at),
+        )
+        for name, shown, at in rows
+    ]
 
 
 def _links(

@@ -1,5 +1,7 @@
 """When a click is found out to be a machine's after it was recorded: too soon after the delivery, or one of a burst.
 
+The opening of a document that a link of the mail leads to is judged as a click is.
+
 A tracker knows one request, and answers it at once. Whoever counts has the whole message: when its host took it, and
 what else was clicked. So it is decided there, in the script that counts (`store_apply.lua`), and costs no question.
 

@@ -15,10 +15,12 @@ async def job_shown(reader: ReportReader, jobs: JobList, job: Job) -> JobReport:
     links = await reader.links(job.id)
     shared = {url: at for url, at in job_report.positions_by_url(links).items() if len(at) > 1}
     unique = {url: await reader.clicked_any(job.id, positions) for url, positions in shared.items()}
+    several = {name: at for name, at in job_report.positions_by_document(links).items() if len(at) > 1}
+    opened = {name: await reader.opened_any(job.id, positions) for name, positions in several.items()}
     # The counters after the bitmaps: no URL has then more unique clicks than its job has.
     counters = await reader.counts(job.id)
     stop = await reader.stop(job_report.stop_names(job))
-    return job_report.report(job, counters, links, unique, stop, await jobs.is_cancelled(job))
+    return job_report.report(job, counters, links, unique, stop, await jobs.is_cancelled(job), opened)
 
 
 async def message_shown(reader: ReportReader, job: str, ordinal: int) -> tuple[str, list[TimelineEvent]]:

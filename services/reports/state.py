@@ -39,6 +39,12 @@ class Code(IntEnum):
     CANCELLED = 21
     SOON_CLICKED = 22
     BURST_CLICKED = 23
+    DOCUMENT_OPENED = 26
+    MACHINE_DOCUMENT_OPENED = 27
+    SOON_DOCUMENT_OPENED = 28
+    BURST_DOCUMENT_OPENED = 29
+    #: Its link was in no mail: nothing of the mail decides who followed it.
+    OTHER_DOCUMENT_OPENED = 30
 
 
 class State(IntEnum):
@@ -76,6 +82,7 @@ _CODES = {
     "Cancelled": Code.CANCELLED,
     "Opened": Code.OPENED,
     "Clicked": Code.CLICKED,
+    "DocumentOpened": Code.DOCUMENT_OPENED,
     "Unsubscribed": Code.UNSUBSCRIBED,
     "Complained": Code.COMPLAINED,
     "AutoReplied": Code.AUTO_REPLIED,
@@ -114,9 +121,18 @@ FACT_NAMES: dict[int, str] = {
     Code.MACHINE_CLICKED: "Clicked",
     Code.SOON_CLICKED: "Clicked",
     Code.BURST_CLICKED: "Clicked",
+    Code.MACHINE_DOCUMENT_OPENED: "DocumentOpened",
+    Code.SOON_DOCUMENT_OPENED: "DocumentOpened",
+    Code.BURST_DOCUMENT_OPENED: "DocumentOpened",
+    Code.OTHER_DOCUMENT_OPENED: "DocumentOpened",
 }
 #: Of clicks that were judged late (`services.reports.late`): the reason.
-LATE_REASONS: dict[int, str] = {Code.SOON_CLICKED: "soon", Code.BURST_CLICKED: "burst"}
+LATE_REASONS: dict[int, str] = {
+    Code.SOON_CLICKED: "soon",
+    Code.BURST_CLICKED: "burst",
+    Code.SOON_DOCUMENT_OPENED: "soon",
+    Code.BURST_DOCUMENT_OPENED: "burst",
+}
 BOUNCE_KINDS: dict[int, str] = {code: kind for (kind, _), code in _BOUNCES.items()}
 LATE_CODES = frozenset(_LATE)
 
@@ -147,6 +163,10 @@ def code_of(fact: events.Fact) -> Code | None:
         return Code.MACHINE_OPENED
     if isinstance(fact, events.Clicked) and not fact.is_by_person:
         return Code.MACHINE_CLICKED
+    if isinstance(fact, events.DocumentOpened) and not fact.is_by_person:
+        return Code.MACHINE_DOCUMENT_OPENED
+    if isinstance(fact, events.DocumentOpened) and fact.position is None:
+        return Code.OTHER_DOCUMENT_OPENED
     return _CODES.get(type(fact).__name__)
 
 

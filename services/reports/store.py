@@ -21,7 +21,7 @@ import msgspec
 from services.reports import state, timeline
 from services.reports.job_report import FIELDS, Job
 from services.reports.late import KEEP_MS, NEVER, Late
-from services.reports.tally import Applied, Change, click_counter
+from services.reports.tally import Applied, Change, click_counter, document_counter
 from shared.net.remembered import Remembered
 from shared.redis import bus, jobs, keys
 from shared.redis.redis import Client, Script
@@ -155,8 +155,16 @@ class ReportReader:
 
     async def clicked_any(self, job: str, positions: Iterable[int]) -> int:
         """In how many messages people clicked the link at one of these positions."""
+        return await self._any(job, map(click_counter, positions))
+
+    async def opened_any(self, job: str, positions: Iterable[int]) -> int:
+        """Of how many messages people opened the document at one of these positions."""
+        return await self._any(job, map(document_counter, positions))
+
+    async def _any(self, job: str, counters: Iterable[str]) -> int:
+        """Of how many messages one of these counts."""
         p = self._partition(job)
-        names = [keys.job_bitmap(p, job, click_counter(position)) for position in positions]
+        names = [keys.job_bitmap(p, job, counter) for counter in counters]
         bitmaps = await asyncio.gather(*(self._client.get(name) for name in names))
         # Bit 0 is the first bit of the first byte: what counts is that bytes of one place meet.
         union = 0

@@ -4,7 +4,7 @@
 -- Clicks are judged again by what is known of their message: those that came too soon after its delivery, and those of
 -- a burst over its links, are a machine's (`services.reports.late`). The clicks of the last minutes are kept for that,
 -- 13 bytes each: the event as in its record (5), position (2), time (5), and 1 if it was the first there, 2 if it is a
--- machine's.
+-- machine's; 4 more for a document, which is judged as a link is, and has counters of its own.
 --
 -- KEYS     events, then what the entries point at (from 1)
 -- ARGV     group, transitions, codes to a state, bytes of a record, of its needle, most alike, lifetime of remembered
@@ -21,6 +21,13 @@ local soon_ms, burst_links, burst_ms, keep_ms = tonumber(ARGV[9]), tonumber(ARGV
 local trap = tonumber(ARGV[13])
 -- As `services.reports.state.Code` has them.
 local DELIVERED, OPENED, CLICKED, MACHINE_CLICKED, SOON_CLICKED, BURST_CLICKED = 4, 13, 14, 19, 22, 23
+local DOCUMENT_OPENED, SOON_DOCUMENT_OPENED, BURST_DOCUMENT_OPENED, OTHER_DOCUMENT_OPENED = 26, 28, 29, 30
+-- What is judged: the codes that it may get, and its counters, at all and by position.
+local CLICKS, DOCUMENTS = {}, {}
+CLICKS.soon, CLICKS.burst, CLICKS.every, CLICKS.one = SOON_CLICKED, BURST_CLICKED, 'clicks', 'click-'
+DOCUMENTS.soon, DOCUMENTS.burst = SOON_DOCUMENT_OPENED, BURST_DOCUMENT_OPENED
+DOCUMENTS.every, DOCUMENTS.one = 'documents', 'document-'
+local JUDGED = {[CLICKED] = CLICKS, [DOCUMENT_OPENED] = DOCUMENTS}
 local MOST_KEPT = 16
 local exists, timelines, written, deltas, kept = {}, {}, {}, {}, {}
 local counted, repeated, orphaned, judged = 0, 0, 0, 0
@@ -39,9 +46,10 @@ end
 -- A click that was judged anew has another code in its record.
 local function is_there(records, needle, code)
   if has(records, needle) then return true end
-  if code ~= CLICKED then return false end
+  local anew = JUDGED[code]
+  if not anew then return false end
   local event = string.sub(needle, 1, -2)
-  return has(records, event .. string.char(SOON_CLICKED)) or has(records, event .. string.char(BURST_CLICKED))
+  return has(records, event .. string.char(anew.soon)) or has(records, event .. string.char(anew.burst))
 end
 
 local function alike(records, needle)
@@ -101,23 +109,26 @@ local function number_of(text)
 end
 
 -- What was counted as a person's click is counted as a machine's.
-local function unclick(job, ordinal, place, who, click, code)
-  local at = has(timelines[place], click.event .. who .. string.char(CLICKED))
+local function unclick(job, ordinal, place, who, click, why)
+  local names = JUDGED[click.code]
+  local at = has(timelines[place], click.event .. who .. string.char(click.code))
   if at then
     local records = timelines[place]
-    timelines[place] = string.sub(records, 1, at + 5) .. string.char(code) .. string.sub(records, at + 7)
+    timelines[place] = string.sub(records, 1, at + 5) .. string.char(names[why]) .. string.sub(records, at + 7)
     written[place] = true
   end
-  for _, name in ipairs({'clicks', 'click-' .. click.position}) do
+  for _, name in ipairs({names.every, names.one .. click.position}) do
     add(job, name .. ':total', -1)
     add(job, 'machine_' .. name .. ':total', 1)
     unique(job, 'machine_' .. name, ordinal, 1)
   end
-  if click.flags == 1 then unique(job, 'click-' .. click.position, ordinal, 0) end
-  if not has(timelines[place], who .. string.char(CLICKED), 6) then
-    unique(job, 'clicks', ordinal, 0)
-    unique(job, 'implied_opens', ordinal, 0)
-  end
+  if click.flags == 1 then unique(job, names.one .. click.position, ordinal, 0) end
+  local clicked = has(timelines[place], who .. string.char(CLICKED), 6)
+  local opened = has(timelines[place], who .. string.char(DOCUMENT_OPENED), 6)
+  if click.code == CLICKED and not clicked then unique(job, 'clicks', ordinal, 0) end
+  local other = has(timelines[place], who .. string.char(OTHER_DOCUMENT_OPENED), 6)
+  if click.code == DOCUMENT_OPENED and not opened and not other then unique(job, 'documents', ordinal, 0) end
+  if not clicked and not opened then unique(job, 'implied_opens', ordinal, 0) end
   click.flags = 2
   judged = judged + 1
 end
@@ -126,7 +137,7 @@ end
 local function hand_on(clicks, click)
   if click.flags ~= 1 then return end
   for _, other in ipairs(clicks) do
-    if other ~= click and other.flags == 0 and other.position == click.position then
+    if other ~= click and other.code == click.code and other.flags == 0 and other.position == click.position then
       other.flags, click.flags = 1, 0
       return
     end
@@ -137,7 +148,9 @@ local function clicks_of(text)
   local clicks = {}
   for at = 1, #text, 13 do
     local click = {}
-    click.packed, click.flags = string.sub(text, at, at + 11), string.byte(text, at + 12)
+    local flags = string.byte(text, at + 12)
+    click.packed, click.flags = string.sub(text, at, at + 11), flags % 4
+    click.code = flags < 4 and CLICKED or DOCUMENT_OPENED
     click.event, click.time = string.sub(text, at, at + 4), number_of(string.sub(text, at + 7, at + 11))
     click.position = number_of(string.sub(text, at + 5, at + 6))
     clicks[#clicks + 1] = click
@@ -148,7 +161,8 @@ end
 local function text_of(clicks)
   local parts = {}
   for at = math.max(1, #clicks - MOST_KEPT + 1), #clicks do
-    parts[#parts + 1] = clicks[at].packed .. string.char(clicks[at].flags)
+    local flags = clicks[at].flags + (clicks[at].code == CLICKED and 0 or 4)
+    parts[#parts + 1] = clicks[at].packed .. string.char(flags)
   end
   return table.concat(parts)
 end
@@ -183,7 +197,7 @@ local function judge(job, ordinal, place, record, position, flags)
     for _, click in ipairs(clicks) do
       if click.flags ~= 2 and click.time < until_ms then
         hand_on(clicks, click)
-        unclick(job, ordinal, place, who, click, SOON_CLICKED)
+        unclick(job, ordinal, place, who, click, 'soon')
       end
     end
   end
@@ -191,7 +205,7 @@ local function judge(job, ordinal, place, record, position, flags)
     for _, click in ipairs(burst_of(clicks, latest)) do
       if click.flags ~= 2 then
         hand_on(clicks, click)
-        unclick(job, ordinal, place, who, click, BURST_CLICKED)
+        unclick(job, ordinal, place, who, click, 'burst')
       end
     end
   end
@@ -201,20 +215,26 @@ end
 
 -- A click by a person without an opening implies one, which is taken back when the opening is told.
 local function imply(job, ordinal, code, is_first)
-  if code == CLICKED and redis.call('GETBIT', KEYS[job + 3] .. 'opens', ordinal) == 0 then
+  if JUDGED[code] and redis.call('GETBIT', KEYS[job + 3] .. 'opens', ordinal) == 0 then
     unique(job, 'implied_opens', ordinal, 1)
   elseif code == OPENED and is_first and redis.call('GETBIT', KEYS[job + 3] .. 'implied_opens', ordinal) == 1 then
     unique(job, 'implied_opens', ordinal, 0)
   end
 end
 
+local function is_followed(records, who)
+  return has(records, who .. string.char(CLICKED), 6) or has(records, who .. string.char(DOCUMENT_OPENED), 6)
+end
+
 local function consider(job, ordinal, code, place, record, position, is_first_there)
   if soon_ms == 0 and burst_links == 0 then return end
   if code == CLICKED then
     judge(job, ordinal, place, record, position, is_first_there and 1 or 0)
+  elseif code == DOCUMENT_OPENED then
+    judge(job, ordinal, place, record, position, is_first_there and 5 or 4)
   elseif code == MACHINE_CLICKED and position == trap then
     judge(job, ordinal, place, record, position, 2)
-  elseif code == DELIVERED and has(timelines[place], string.sub(record, 6, 6) .. string.char(CLICKED), 6) then
+  elseif code == DELIVERED and is_followed(timelines[place], string.sub(record, 6, 6)) then
     judge(job, ordinal, place, record)
   end
 end

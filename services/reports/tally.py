@@ -4,7 +4,8 @@ Names of counters, as they are in the hash `job_counts`:
 
     state:<byte>                        messages in that state (`services.reports.state`)
     <counter>:total, <counter>:unique   how often, and by how many messages; the counters are below
-    implied_opens:unique                messages that a person clicked in, and no opening by a person is known of
+    implied_opens:unique                messages that a person clicked in, or of which they opened a document, and no
+                                        opening by a person is known of
 """
 
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import msgspec
 from services.reports import timeline
 from services.reports.state import Code, code_of
 from shared.words import events
+from shared.words.tokens import NO_POSITION
 
 #: Beyond any job; an invalid number would make Redis allocate strings up to it.
 MAX_ORDINAL = 50_000_000
@@ -25,6 +27,9 @@ COUNTERS: dict[Code, str] = {
     Code.MACHINE_OPENED: "machine_opens",
     Code.CLICKED: "clicks",
     Code.MACHINE_CLICKED: "machine_clicks",
+    Code.DOCUMENT_OPENED: "documents",
+    Code.OTHER_DOCUMENT_OPENED: "documents",
+    Code.MACHINE_DOCUMENT_OPENED: "machine_documents",
     Code.UNSUBSCRIBED: "unsubscriptions",
     Code.COMPLAINED: "complaints",
     Code.AUTO_REPLIED: "auto_replies",
@@ -50,7 +55,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     event: bytes
     occurred_at: int
     counters: tuple[str, ...] = ()
-    #: Of a click.
+    #: Of a click, and of a document in the mail.
     position: int = 0
 
 
@@ -73,6 +78,16 @@ def machine_click_counter(position: int) -> str:
     return f"machine_click-{position}"
 
 
+def document_counter(position: int) -> str:
+    """The counter of openings by people of the document at a position; NO_POSITION: of those whose links are in no
+    mail. These are counted together: they may be as many as there are recipients."""
+    return f"document-{position}"
+
+
+def machine_document_counter(position: int) -> str:
+    return f"machine_document-{position}"
+
+
 def change(fact: events.Fact, stream_id: str) -> Change | None:
     """What the fact changes; None if it is not about a message. Impossible if it makes no sense."""
     code = code_of(fact)
@@ -87,6 +102,9 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
     counters = [COUNTERS[code]] if code in COUNTERS else []
     if isinstance(fact, events.Clicked):
         counters.append(click_counter(fact.position) if fact.is_by_person else machine_click_counter(fact.position))
+    if isinstance(fact, events.DocumentOpened):
+        counter = document_counter if fact.is_by_person else machine_document_counter
+        counters.append(counter(NO_POSITION if fact.position is None else fact.position))
     return Change(
         job=fact.job,
         ordinal=fact.ordinal,
@@ -95,5 +113,5 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
         event=timeline.event_bytes(fact.event_id),
         occurred_at=fact.occurred_at,
         counters=tuple(counters),
-        position=fact.position if isinstance(fact, events.Clicked) else 0,
+        position=(fact.position or 0) if isinstance(fact, events.Clicked | events.DocumentOpened) else 0,
     )

@@ -21,7 +21,7 @@ from shared.words import events
 from shared.words.ids import address_partition
 
 #: Facts that may come from a person: all others are passed over undecoded.
-NAMES = frozenset(("Clicked", "Unsubscribed", "OptedIn", "PreferencesChanged"))
+NAMES = frozenset(("Clicked", "DocumentOpened", "Unsubscribed", "OptedIn", "PreferencesChanged"))
 #: Addresses of one script call.
 _BATCH = 500
 
@@ -93,6 +93,8 @@ def _of_a_person(entry: bus.Entry) -> events.Fact | None:
         return None
     if not isinstance(fact, events.Fact):
         return None
+    if isinstance(fact, events.DocumentOpened):
+        return fact if fact.is_by_person else None
     if isinstance(fact, events.Clicked) and not isinstance(signs.seen(fact), Person):
         return None
     return fact

@@ -1,11 +1,12 @@
-"""Tracking: the pixel, the links and the pages of a mail's recipients; what they do becomes facts.
+"""Tracking: the pixel, the links, the documents and the pages of a mail's recipients; what they do becomes facts.
 
-Reads:     HTTP from recipients under `/o/`, `/c/`, `/u/`, `/p/`, `/a/`, `/v/`. All it has to know is in the signed
-           token: no look-up for an opening or a click. Who withdrew their consent to be tracked: read when it begins,
-           and followed. For pages the tenant's look, the mail and how its recipient stands to the tenant, as far as
-           Redis says so soon; to show a mail (`/v/`) its job and its recipient, of which it is made again.
-Writes:    events Opened, Clicked, Unsubscribed, OptedIn, PreferencesChanged; while Redis does not answer, the spool in
-           `<data.dir>/spool`.
+Reads:     HTTP from recipients under `/o/`, `/c/`, `/d/`, `/u/`, `/p/`, `/a/`, `/v/`. All it has to know is in the
+           signed token: no look-up for an opening, a click or a document. Who withdrew their consent to be tracked:
+           read when it begins, and followed. For pages the tenant's look, the mail and how its recipient stands to
+           the tenant, as far as Redis says so soon; to show a mail (`/v/`) its job and its recipient, of which it is
+           made again, and where the links of its domain begin.
+Writes:    events Opened, Clicked, DocumentOpened, Unsubscribed, OptedIn, PreferencesChanged; while Redis does not
+           answer, the spool in `<data.dir>/spool`.
 Owns:      the recipients' pages, the tables of machines and of their networks, the spool.
 Promises:  a click answered is a click recorded. The pixel, the redirect and the answer to an unsubscription leave only
            after their fact is durable: in Redis or, when that does not answer within `tracking.spool_after_ms`, in a
@@ -26,8 +27,8 @@ Promises:  a click answered is a click recorded. The pixel, the redirect and the
                 recorder.py ══bus══→ events
                     ╰──→ spool.py ──→ frames.py   files, and the bytes in them
 
-Openings and clicks come by `edge.py`, before aiohttp has read them (`shared.net.quick`); all else, and those of them
-that are odd in any way, by the routes of `http.py`. Both are one port, and the same answers.
+Openings, of documents too, and clicks come by `edge.py`, before aiohttp has read them (`shared.net.quick`); all else,
+and those of them that are odd in any way, by the routes of `http.py`. Both are one port, and the same answers.
 
 A fact may arrive twice, if a crash or a very slow Redis came in between (`recorder.py`): then with the same event_id.
 

@@ -10,6 +10,7 @@ from services.tracking.edge import edge
 from services.tracking.network_files import KnownNetworks
 from shared.http import api
 from shared.http.serving import listen, prepared
+from shared.mail.dkim_keys import Vault
 from shared.process import master_secret
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, pause, run
@@ -43,8 +44,9 @@ async def main(life: Lifecycle) -> None:
     hops = settings.tracking.forwarded_hops
     routes = http.routes(tracking, now_ms, hops)
     erasure_keys = ErasureKeys(secret.current, secret.previous)
+    hosts = parts.own_hosts(settings, client, Vault(secret.current, secret.previous))
     viewing, sandbox = parts.viewing(
-        settings, client, keys, recipients, untracked, erasure_keys, secrets.token_bytes(32)
+        settings, client, keys, recipients, untracked, erasure_keys, hosts, secrets.token_bytes(32)
     )
     routes += view_http.routes(viewing)
     app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)

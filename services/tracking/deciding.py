@@ -14,11 +14,12 @@ from services.tracking.pages import Page
 from shared.words import events
 from shared.words.events import (
     Clicked,
+    DocumentOpened,
     Fact,
     Opened,
     Unsubscribed,
 )
-from shared.words.tokens import Kind, Token
+from shared.words.tokens import NO_POSITION, Kind, Token
 
 #: Longer ones are cut: what matters stands in front, and facts are kept for long.
 MAX_USER_AGENT_CHARS = 512
@@ -137,6 +138,32 @@ def _clicked(request: Request, token: Token, moment: Moment, _about: About) -> D
     return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), (fact,))
 
 
+def _document_opened(request: Request, token: Token, moment: Moment, _about: About) -> Decision:
+    """A redirect, as of a click: we fetch nothing for anybody."""
+    now_ms = moment.now_ms
+    if 0 < token.until_s * 1000 <= now_ms:
+        return Decision(Answer(410, pages.HEADERS, pages.invalid(request.accept_language)))
+    agent, ip = _agent(request), request.ip[:MAX_IP_CHARS]
+    what = ("document", token.position, token.document, now_ms, ip, agent, moment.apart)
+    told = verdict("click", agent, request.purpose, ip, moment.networks)
+    common = (
+        events.about_message(token.tenant, token.job, token.ordinal, now_ms, *what)
+        if token.job
+        else events.about(token.tenant, now_ms, token.tenant, token.address, *what, email=token.address)
+    )
+    fact = DocumentOpened(
+        **common,
+        document=token.document,
+        url=token.destination,
+        position=None if token.position == NO_POSITION else token.position,
+        user_agent=agent,
+        ip=ip,
+        machine=told.word,
+        reason=told.reason,
+    )
+    return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), (fact,))
+
+
 def _shown(page: Page, facts: Sequence[Fact] = ()) -> Decision:
     return Decision(Answer(200, page.headers, page.body), facts)
 
@@ -226,6 +253,7 @@ def is_one_click(request: Request) -> bool:
 _DECIDERS: Mapping[Kind, Mapping[str, Callable[[Request, Token, Moment, About], Decision]]] = {
     "open": {"GET": _opened, "HEAD": _opened},
     "click": {"GET": _clicked, "HEAD": _clicked},
+    "document": {"GET": _document_opened, "HEAD": _document_opened},
     "unsubscribe": {"GET": _leave_page, "HEAD": _leave_page, "POST": _unsubscribed},
     "preferences": {"GET": _preferences_page, "HEAD": _preferences_page, "POST": _preferences},
     "opt_in": {"GET": _opt_in_page, "HEAD": _opt_in_page, "POST": _opted_in},

@@ -1,5 +1,7 @@
 """Openings and clicks without aiohttp: what `shared.net.quick` offers becomes a `Request`, and its `Answer` bytes.
 
+Openings of documents are answered as clicks are.
+
 The same as `http.py` says of them, by the same `Tracking`. What is no opening or click, whose token is not good, or
 about whose recipient somebody has to be asked, is not taken: it goes on to the routes of `http.py`, which have a word
 for it.
@@ -18,9 +20,9 @@ from shared.net.quick import Quick, Reply, lines
 from shared.words.tokens import Kind
 
 #: What is appended to a link, a slash and a query, changes nothing.
-_LINK = re.compile(rb"/([oc])/([A-Za-z0-9_-]+)/?(?:\?[^#]*)?")
-_KINDS: Mapping[bytes, Kind] = {b"o": "open", b"c": "click"}
-_ROUTES: Mapping[Kind, str] = {"open": "/o/{token}", "click": "/c/{token}"}
+_LINK = re.compile(rb"/([ocd])/([A-Za-z0-9_-]+)/?(?:\?[^#]*)?")
+_KINDS: Mapping[bytes, Kind] = {b"o": "open", b"c": "click", b"d": "document"}
+_ROUTES: Mapping[Kind, str] = {"open": "/o/{token}", "click": "/c/{token}", "document": "/d/{token}"}
 
 
 class Tracking(Protocol):

@@ -2,6 +2,7 @@
 
     GET HEAD  /o/{token}    the pixel
     GET HEAD  /c/{token}    302 to the signed destination
+    GET HEAD  /d/{token}    the same of a tracked document; 410 once its link leads on no more
     GET HEAD  /u/{token}    a page with a button; never unsubscribes
     POST      /u/{token}    the button, and RFC 8058 one-click
     GET HEAD  /p/{token}    the page of preferences
@@ -50,6 +51,7 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
 
     errors = {404: _PAGE, 503: _PAGE}
     opened, clicked, leaving = answering("open"), answering("click"), answering("unsubscribe")
+    document = answering("document")
     choosing, opting_in = answering("preferences"), answering("opt_in")
     form = "application/x-www-form-urlencoded"
     found = [
@@ -76,6 +78,22 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
             "The same, asked by a machine",
             name="check_link",
             answers={302: None, 404: None, 503: None},
+        ),
+        Route(
+            "GET",
+            "/d/{token}",
+            document,
+            "A tracked document: on to where it is; 410 once the link is over",
+            name="open_document",
+            answers={302: None, 410: _PAGE, **errors},
+        ),
+        Route(
+            "HEAD",
+            "/d/{token}",
+            document,
+            "A tracked document, asked for by a machine: nothing is recorded",
+            name="check_document",
+            answers={302: None, 404: None, 410: None, 503: None},
         ),
         Route(
             "GET",

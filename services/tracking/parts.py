@@ -16,15 +16,23 @@ from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import Abouts, Recipients, Tokens, Tracking
 from services.tracking.viewing import Viewing
+from shared.mail.dkim_keys import Vault
 from shared.making.rendering import Rendering
 from shared.process.sandbox import Sandbox, program
 from shared.process.settings import Settings
 from shared.redis.erased import Erased
+from shared.redis.own_hosts import OwnHosts
 from shared.redis.recipients import Recipients as StoredRecipients
 from shared.redis.redis import Client
+from shared.redis.sending_domains import SendingDomains
 from shared.redis.untracked import Untracked
 from shared.words.erased import ErasureKeys
 from shared.words.tokens import TokenKeys
+
+
+def own_hosts(settings: Settings, client: Client, vault: Vault) -> OwnHosts:
+    """Where the links of mails begin."""
+    return OwnHosts(SendingDomains(client, vault, ours=settings.own_hosts), settings.base_url)
 
 
 def viewing(
@@ -34,6 +42,7 @@ def viewing(
     recipients: StoredRecipients,
     untracked: Untracked,
     erasure_keys: ErasureKeys,
+    hosts: OwnHosts,
     marks_key: bytes,
 ) -> tuple[Viewing, Sandbox]:
     """Shows mails; and what has to run beside. `marks_key` is chance of this process."""
@@ -42,7 +51,7 @@ def viewing(
     erased = Erased(client, settings.redis.partitions, erasure_keys)
     shows = Viewing(
         client, settings.redis.partitions, tokens, recipients, untracked, erased, Rendering(sandbox),
-        settings.base_url, marks_key,
+        hosts, marks_key,
     )  # fmt: skip
     return shows, sandbox
 

@@ -18,8 +18,9 @@ def routes(parts: Parts) -> Mounted:
     tracking = tracking_parts.tracking(
         settings, parts.publisher, parts.tokens, parts.recipients, untracked, parts.chance(6).hex(), networks, abouts
     )
+    hosts = tracking_parts.own_hosts(settings, parts.client, parts.vault)
     viewing, sandbox = tracking_parts.viewing(
-        settings, parts.client, parts.tokens, parts.recipients, untracked, parts.erasure_keys, parts.chance(32)
+        settings, parts.client, parts.tokens, parts.recipients, untracked, parts.erasure_keys, hosts, parts.chance(32)
     )
     hops = settings.tracking.forwarded_hops
     mounted = http.routes(tracking, parts.now_ms, hops)

@@ -75,6 +75,8 @@ class Mail:
         title: str = "",
         test: bool = False,
     ) -> None:
+        self.from_domain = compiled.from_domain
+        self.base_url = base_url
         self._part = _shown(compiled)
         self._title = title
         self._tokens = tokens.for_job(job, tenant)
@@ -82,6 +84,7 @@ class Mail:
         self._defaults = compiled.variables
         self._marks = Marks(nonce(marks_key, job))
         self._utm = compiled.utm
+        self._documents = content.documents(compiled)
         islands = cut(self._part.template).sources if self._part.template else []
         self._logic = Job({self._part.kind: self._marks.joined(islands)}, compiled.variables) if islands else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
@@ -126,6 +129,7 @@ class Mail:
             urls=self._addresses.urls,
             marks=self._marks,
             utm=self._utm,
+            documents=self._documents,
         )
 
 

@@ -2,8 +2,8 @@
 
     request → token → decide → record → answer
 
-Of who withdrew their consent to be tracked no opening and no click is recorded, and links lead on as ever: the mark in
-a token says who that is (`shared.redis.untracked`), and nobody is asked.
+Of who withdrew their consent to be tracked no opening, of a mail or a document, and no click is recorded, and links
+lead on as ever: the mark in a token says who that is (`shared.redis.untracked`), and nobody is asked.
 
 `decide` (`deciding.py`) is pure. Between it and the answer `Tracking.answer` awaits that the fact is durable; if it
 cannot be made so, the answer is 503, never the redirect: a click answered is a click recorded.
@@ -60,12 +60,14 @@ ANSWERS = Counter("estafette_tracking_answers_total", "Requests answered", ["kin
 
 FORGOTTEN = Counter(
     "estafette_tracking_untracked_total",
-    "Openings and clicks of which nothing was recorded, for their recipients withdrew their consent",
+    "Openings, of documents too, and clicks of which nothing was recorded, for their recipients withdrew their consent",
     ["kind"],
 )
 
 _log = logs.get_logger()
 
+#: What is recorded about a recipient unless they withdrew their consent to be tracked, and asks nobody.
+_FOLLOWED: frozenset[Kind] = frozenset(("open", "click", "document"))
 #: How long a process waits for Redis to say who withdrew, before it begins without.
 LOAD_S = 2.0
 #: How long a click on a link without a mark waits to learn whose it is, where its tenant has people who withdrew.
@@ -177,10 +179,11 @@ class Tracking:
         return answer
 
     def begin(self, request: Request, now_ms: int, told: Callable[[Answer], None]) -> bool:
-        """The same for an opening or a click about which nobody has to be asked: `told` is called with its answer, once
-        the fact is durable. False for all else, of which nothing was done: it is for `answer`. Raises nothing."""
+        """The same for an opening, also of a document, or a click about which nobody has to be asked: `told` is called
+        with its answer, once the fact is durable. False for all else, of which nothing was done: it is for `answer`.
+        Raises nothing."""
         token = self._token(request)
-        if token is None or token.kind != request.kind or token.kind not in ("open", "click"):
+        if token is None or token.kind != request.kind or token.kind not in _FOLLOWED:
             return False
         if self._untracked.has_any(token.tenant) and (
             not token.mark or self._untracked.is_withdrawn(token.tenant, (token.mark,))
@@ -223,7 +226,7 @@ class Tracking:
 
     async def _about(self, request: Request, token: Token | None) -> About:
         """What a page says; nothing of anything else, and next to nothing of a mail program that posts."""
-        is_shown = token is not None and token.kind == request.kind and token.kind not in ("open", "click")
+        is_shown = token is not None and token.kind == request.kind and token.kind not in _FOLLOWED
         if not is_shown or token is None or self._abouts is None:
             return NOTHING_KNOWN
         return await (self._abouts.leaving(token) if is_one_click(request) else self._abouts.of(token))
@@ -247,8 +250,9 @@ class Tracking:
         return True
 
     async def _is_forgotten(self, token: Token) -> bool:
-        """Whether an opening or a click is one of somebody who withdrew their consent to be tracked."""
-        if token.kind not in ("open", "click") or not self._untracked.has_any(token.tenant):
+        """Whether it is an opening, also of a document, or a click of somebody who withdrew their consent to be
+        tracked."""
+        if token.kind not in _FOLLOWED or not self._untracked.has_any(token.tenant):
             return False
         if token.mark:
             return self._untracked.is_withdrawn(token.tenant, (token.mark,))

@@ -47,6 +47,11 @@ AT_A_TIME = 64
 RETRY_AFTER = "5"
 
 
+class Hosts(Protocol):
+    async def of(self, tenant: str, from_domain: str) -> str:
+        """Where links begin in the mails of that domain. RedisAway."""
+
+
 class Recipients(Protocol):
     async def viewed(self, job: str, ordinal: int) -> Viewed | None:
         """RedisAway."""
@@ -83,7 +88,7 @@ class Gone(Exception):
 
 
 class Viewing:
-    """`base_url` is where tracking answers; `marks_key` is chance of this process (`shared.making.layout.Marks`)."""
+    """`hosts` say where tracking answers; `marks_key` is chance of this process (`shared.making.layout.Marks`)."""
 
     def __init__(
         self,
@@ -94,7 +99,7 @@ class Viewing:
         untracked: Untracked,
         erased: Erased,
         rendering: Rendering,
-        base_url: str,
+        hosts: Hosts,
         marks_key: bytes,
     ) -> None:
         self._client = client
@@ -104,7 +109,7 @@ class Viewing:
         self._untracked = untracked
         self._erased = erased
         self._rendering = rendering
-        self._base_url = base_url
+        self._hosts = hosts
         self._marks_key = marks_key
         self._mails: OrderedDict[str, Mail] = OrderedDict()
         self._kept_bytes = 0
@@ -154,6 +159,9 @@ class Viewing:
     async def _mail(self, token: Token) -> Mail:
         async with self._loading:  # one after the other: a content can have 14 MB before its text is taken out
             known = self._mails.get(token.job)
+            if known is not None and await self._hosts.of(token.tenant, known.from_domain) != known.base_url:
+                self._forget(token.job)
+                known = None
             if known is None:
                 known = await self._loaded(token)
                 self._keep(token.job, known)
@@ -166,12 +174,13 @@ class Viewing:
         if not stored[jobs.CONTENT] or stored[jobs.TENANT] != token.tenant:
             raise Gone
         try:
+            compiled = content.decode(stored[jobs.CONTENT])
             return Mail(
-                content.decode(stored[jobs.CONTENT]),
+                compiled,
                 job=token.job,
                 tenant=token.tenant,
                 tokens=self._tokens,
-                base_url=self._base_url,
+                base_url=await self._hosts.of(token.tenant, compiled.from_domain),
                 marks_key=self._marks_key,
                 title=shown_sender(NOTHING_CHOSEN, stored[jobs.SENDER]),
                 test=stored[jobs.TEST],
@@ -183,8 +192,10 @@ class Viewing:
         self._mails[job] = mail
         self._kept_bytes += mail.size_bytes
         while len(self._mails) > 1 and (len(self._mails) > JOBS_KEPT or self._kept_bytes > CONTENT_BYTES_KEPT):
-            _, oldest = self._mails.popitem(last=False)
-            self._kept_bytes -= oldest.size_bytes
+            self._forget(next(iter(self._mails)))
+
+    def _forget(self, job: str) -> None:
+        self._kept_bytes -= self._mails.pop(job).size_bytes
 
 
 def _told(result: str, status: int, body: bytes) -> Page:

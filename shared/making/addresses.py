@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from shared.making.layout import Urls
 from shared.words.content import PAGE_QUERIES, PAGES, UNSUBSCRIBE_URL
-from shared.words.tokens import PAGE_PATHS, JobTokens
+from shared.words.tokens import DOCUMENT_PATH, PAGE_PATHS, JobTokens
 
 # No character of it is special in HTML, in quoted-printable or in a header field.
 _BASE_URL = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~-]+)*")
@@ -22,7 +22,7 @@ class Addresses:
         self._tokens = tokens
         self._test = test
         bases = {kind: f"{base_url}/{kind_path}/" for kind, kind_path in PAGE_PATHS.items()}
-        self.urls = Urls(f"{base_url}/c/", f"{base_url}/o/", tuple(bases.values()))
+        self.urls = Urls(f"{base_url}/c/", f"{base_url}/o/", tuple(bases.values()), f"{base_url}/{DOCUMENT_PATH}/")
         used = {path.partition(".")[0] for path in uses}
         self._needed = [
             (name, kind, bases[kind], PAGE_QUERIES.get(name, ""))

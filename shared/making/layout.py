@@ -65,6 +65,7 @@ _LOOKED_AT: Mapping[int, tuple[Callable[[str], bool], str]] = {
     content.UNTRACKED_STYLE: (hrefs.style_runs, ""),
 }
 _PIXEL_BEFORE, _PIXEL_AFTER = '<img src="', '" width="1" height="1" alt="" style="display:block;border:0">'
+_NO_DOCUMENTS: Mapping[int, str] = {}
 _REFERENCE = re.compile(r"&(?:#(?:[0-9]+|[xX][0-9a-fA-F]+);?|([A-Za-z][A-Za-z0-9]*)([;=]?))")
 
 
@@ -105,15 +106,17 @@ class Marks:
 
 
 class Urls(msgspec.Struct, frozen=True):
-    """What the URLs of clicks, of opens and of each page begin with, up to the token."""
+    """What the URLs of clicks, of opens, of each page and of documents begin with, up to the token."""
 
     click: str
     open: str
     pages: tuple[str, ...]
+    document: str
 
 
 class Layout:
-    """The bodies of one job, for recipients who are `tracked` or for those who are not."""
+    """The bodies of one job, for recipients who are `tracked` or for those who are not. `documents` are the names of
+    tracked documents, by the positions of their links."""
 
     def __init__(
         self,
@@ -124,18 +127,22 @@ class Layout:
         urls: Urls,
         marks: Marks,
         utm: Utm | None = None,
+        documents: Mapping[int, str] = _NO_DOCUMENTS,
     ) -> None:
         self._tracked = tracked
+        self._documents = documents
         self._utm = utm
         self._tokens = tokens
         self._urls = urls
         self._marks = marks
-        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, *urls.pages)))
+        self._ours = tuple(map(_without_scheme, (urls.click, urls.open, *urls.pages, urls.document)))
         self._pieces: list[bytes] = []
         self._after_slot = True
         self._recipients: list[int] = []
         self._tails: list[int] = []
         self._shapes: list[LinkShape] = []
+        #: Of links to tracked documents: the places of the recipient and of the tail, and what they have in common.
+        self._document_links: list[tuple[int, int, LinkShape]] = []
         self._variables: dict[tuple[Kind, tuple[str, ...]], list[int]] = {}
         self._pages: list[tuple[str, int]] = []
         self._pixels: list[int] = []
@@ -164,6 +171,8 @@ class Layout:
                 pieces[at] = recipient
             for at, tail in zip(self._tails, tails, strict=True):
                 pieces[at] = tail
+        if self._document_links:
+            self._fill_documents(pieces, ordinal, mark)
         for (kind, path), places in self._variables.items():
             text = printed(look_up(variables, path))
             value = encode(escaped(text) if kind == "html" else text)
@@ -184,6 +193,12 @@ class Layout:
             for at, text in zip(islands, rendered, strict=True):
                 pieces[at] = encode(self._finished(kind, ordinal, mark, text))
         return b"".join(pieces)
+
+    def _fill_documents(self, pieces: list[bytes], ordinal: int, mark: bytes) -> None:
+        shapes = [shape for _, _, shape in self._document_links]
+        recipient, tails = self._tokens.clicks(ordinal, mark, shapes, b"D")
+        for (begin, end, _), tail in zip(self._document_links, tails, strict=True):
+            pieces[begin], pieces[end] = recipient, tail
 
     def _add(self, static: bytes) -> None:
         self.is_wire_ready = self.is_wire_ready and is_wire_ready(static)
@@ -241,25 +256,37 @@ class Layout:
 
     def _place_link(self, link: Link, kind: Kind) -> None:
         if self._tracked and link.url and not self._is_ours(link.url):
-            self._place_tracked(self._tokens.link(link.position, link.url))
+            self._place_tracked(link.position, link.url)
         elif any(isinstance(piece, Variable) for piece in link.source):
             self._hrefs.append((self._slot(), link, kind))
         else:
             self._add(encode(_substituted(link.source, {}, kind)))
 
-    def _place_tracked(self, shape: LinkShape) -> None:
+    def _place_tracked(self, position: int, url: str) -> None:
         """Soft breaks go where neither the recipient's characters nor the tail are cut."""
-        before, column = wrap(self._urls.click.encode("ascii") + self._tokens.click_head, 0)
+        name = self._documents.get(position)
+        if name is None:
+            shape = self._tokens.link(position, url)
+            begin = self._urls.click.encode("ascii") + self._tokens.click_head
+        else:
+            shape = self._tokens.document_link(position, url, name)
+            begin = self._urls.document.encode("ascii") + self._tokens.document_head
+        before, column = wrap(begin, 0)
         if column + RECIPIENT_CHARS >= MAX_LINE_CHARS:
             before, column = before + SOFT_BREAK, 0
         fixed, column = wrap(shape.fixed, column + RECIPIENT_CHARS)
         if column + shape.tail_chars >= MAX_LINE_CHARS:
             fixed += SOFT_BREAK
         self._add(before)
-        self._recipients.append(self._slot())
+        recipient = self._slot()
         self._add(fixed)
-        self._tails.append(self._slot())
-        self._shapes.append(shape)
+        tail = self._slot()
+        if name is None:
+            self._recipients.append(recipient)
+            self._tails.append(tail)
+            self._shapes.append(shape)
+        else:
+            self._document_links.append((recipient, tail, shape))
 
     def _is_ours(self, url: str) -> bool:
         """Whether it leads to a page of ours, however its scheme and host are written."""
@@ -271,6 +298,8 @@ class Layout:
     def _click_url(self, ordinal: int, mark: bytes, position: int, href: str, kind: Kind) -> str:
         """Where the click on an href, or on a URL of a text, goes; "" if it is not tracked."""
         url = self._destination(href, position, kind)
+        if url and (name := self._documents.get(position)) is not None:
+            return self._urls.document + self._tokens.document(ordinal, mark, position, url, name).decode("ascii")
         return self._urls.click + self._tokens.click(ordinal, mark, position, url).decode("ascii") if url else ""
 
     def _destination(self, href: str, position: int, kind: Kind) -> str:

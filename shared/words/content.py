@@ -105,11 +105,13 @@ class Personal(msgspec.Struct, frozen=True, array_like=True):
 
 class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
     """For statistics: its position among all links of the HTML's source and, behind them, of the text; the destination,
-    or its template if that depends on the recipient; and the name that the source gives it, or ""."""
+    or its template if that depends on the recipient; the name that the source gives it, or ""; and that of the tracked
+    document that it leads to, or ""."""
 
     position: int
     url: str
     name: str = ""
+    document: str = ""
 
 
 class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
@@ -144,6 +146,11 @@ _decoder = msgspec.msgpack.Decoder(CompiledContent)
 def encode(content: CompiledContent) -> bytes:
     """The msgpack array that is stored once per job."""
     return _encoder.encode(content)
+
+
+def documents(compiled: CompiledContent) -> dict[int, str]:
+    """The names of the tracked documents that its mails lead to, by the positions of their links."""
+    return {link.position: link.document for link in compiled.links if link.document}
 
 
 def is_viewable(compiled: CompiledContent) -> bool:

@@ -166,6 +166,24 @@ class Clicked(Fact, frozen=True, array_like=True, kw_only=True):
         return not self.machine
 
 
+class DocumentOpened(Fact, frozen=True, array_like=True, kw_only=True):
+    """A tracked document was opened: `document` is its name, `url` where it is. `position` is its link's place in the
+    mail, from 0, and None if the link was in none (`POST /v1/documents`). `machine` and `reason` as of Clicked."""
+
+    topic: ClassVar[str] = "message.document_opened"
+    document: str = ""
+    url: str = ""
+    position: int | None = None
+    user_agent: str = ""
+    ip: str = ""
+    machine: str = ""
+    reason: str = ""
+
+    @property
+    def is_by_person(self) -> bool:
+        return not self.machine
+
+
 class Unsubscribed(Fact, frozen=True, array_like=True, kw_only=True):
     """`by` is `one_click` (RFC 8058), `page` or `mail`. `scope` is what was left: `list` (`list` is its name),
     `marketing` or `all`; "" where nothing else was said than to leave: the job's list if it has one, else marketing.
@@ -348,7 +366,7 @@ FACTS: dict[str, type[Fact]] = {
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
-        PreferencesChanged, RetentionNear,
+        PreferencesChanged, RetentionNear, DocumentOpened,
     )
 }  # fmt: skip
 #: Every message by its name.

@@ -17,7 +17,12 @@ from shared.words.times import rfc3339
 _COMMON = len(events.Fact.__struct_fields__)
 
 #: What facts are called that have no job: an address enters the list, the bulk of a tenant is stopped and goes on.
-_WITHOUT_JOB = {"Suppressed": "address.suppressed", "Stopped": "tenant.stopped", "Resumed": "tenant.resumed"}
+_WITHOUT_JOB = {
+    "Suppressed": "address.suppressed",
+    "Stopped": "tenant.stopped",
+    "Resumed": "tenant.resumed",
+    "DocumentOpened": "address.document_opened",
+}
 #: Every type there is → the name of the fact on the stream.
 TYPES: dict[str, str] = {
     **{fact.topic: name for name, fact in events.FACTS.items()},
@@ -37,9 +42,11 @@ SENTENCES: dict[str, str] = {
     "message.cancelled": "The message was cancelled before it was sent, by its tenant or an operator. Final.",
     "message.opened": "The picture of the message was fetched.",
     "message.clicked": "A link of the message was followed.",
+    "message.document_opened": "A tracked document of the message was opened.",
     "message.unsubscribed": "The recipient asked to be left alone; the address enters the suppression list.",
     "message.complained": "The recipient's provider reported a complaint (RFC 5965).",
     "message.auto_replied": "An automatic answer to the message came back.",
+    "address.document_opened": "A tracked document was opened whose link was made for an address, and for no message.",
     "address.suppressed": "An address entered the suppression list.",
     "address.reactivated": "An address left the suppression list.",
     "address.erased": "What was kept of an address is gone, but for the keyed hash that keeps it suppressed.",
@@ -66,6 +73,7 @@ _DETAILS: dict[str, tuple[str, Any]] = {
     "channel": ("By what the address is reached: `email`, `sms` or `phone`.", "email"),
     "by": ("On whose word: `engine`, `tenant` or `operator`.", "engine"),
     "detail": ("What happened, for people.", "a template took too long"),
+    "document": ("The name of the document.", "Devis 2026-113"),
     "duration_ms": ("From MAIL FROM to the reply to the final dot, in ms.", 412),
     "feedback_type": ("The word of the report, mostly `abuse`.", "abuse"),
     "host": ("The host that answered; empty where none was reached.", "mx1.exemple.fr"),
@@ -147,6 +155,12 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
     ),
     ("Clicked", "reason"): (
         "What told the machine: `agent:…`, `network:…`, `purpose:…` or `trap`; empty for a person.",
+        "",
+    ),
+    ("DocumentOpened", "url"): ("Where the document is.", "https://exemple.fr/devis/113.pdf"),
+    ("DocumentOpened", "position"): ("Its link's place in the mail, from 0; null if the link was in none.", 2),
+    ("DocumentOpened", "reason"): (
+        "What told the machine: `agent:…`, `network:…` or `purpose:…`; empty for a person.",
         "",
     ),
     ("OptedIn", "channel"): ("On which channel: `email`, `sms` or `phone`.", "email"),

@@ -4,6 +4,10 @@
     · [C c: destination] [u p a v: address, sealed] · HMAC-SHA256 of all before it, its first 12 bytes
 
     O an opening, C a click, u the page to unsubscribe on, p that of preferences, a that of an opt-in, v the mail itself
+    D a document of a mail's recipient: a click, with until when (4), the name's length (1) and the name before the
+      destination; its position is NO_POSITION if it is in no mail
+    d a document for an address of no mail: the same, with the address' length (1) and the address, sealed, before the
+      destination; a keyed digest of all that it says stands for job and ordinal
     o c the first two as they were made before there were marks; still read
 
 in base64url without padding; numbers are big-endian, text is UTF-8. There is one text for one token: whatever does not
@@ -14,6 +18,7 @@ else reads it there: neither those through whose hands the link goes, nor in the
 An address is sealed by a keystream, BLAKE2b (RFC 7693) under a key of its own over job, ordinal and the number of the
 block: one block for nearly all addresses, in half the time of an HMAC.
 The stream of a message is used for one text alone, its recipient's address, and the token's MAC holds what is sealed.
+That of a document for an address is the stream of its digest, which is another for another text.
 Older tokens end before it: theirs is "".
 
 Openings and clicks name no address. Their mark is a keyed digest of the tenant and the address, by which a tracker
@@ -40,11 +45,12 @@ from shared.mail import addresses
 from shared.words import ids
 from shared.words.mac import Mac
 
-Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in", "view"]
+Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in", "view", "document"]
 
 #: No text that is longer is looked at: 8 kB is what servers take as a URL.
 MAX_TOKEN_CHARS = 8192
-#: With the longest tenant's name, a token of 5,856 characters. Browsers and servers start to refuse longer ones.
+#: With the longest tenant's name, a token of 5,856 characters; of a document 6,540 at most. Browsers and servers start
+#: to refuse longer ones.
 MAX_DESTINATION_BYTES = 4096
 #: 96 bits: forging one takes 2^95 requests, and 80 is what the design asks for.
 MAC_BYTES = 12
@@ -54,6 +60,10 @@ MAX_TENANT_BYTES = 255
 MAX_POSITION = 65535
 #: Of a link that people do not see, and only machines follow.
 TRAP_POSITION = MAX_POSITION
+#: Of a document that is in no mail. A trap is no document.
+NO_POSITION = MAX_POSITION
+#: The name of a document, in UTF-8: its length is one byte.
+MAX_DOCUMENT_BYTES = 255
 #: Of a click token, after its first sixteen: what changes from one recipient to the next, but for the tail.
 RECIPIENT_CHARS = 16
 #: One withdrawal in a million is met by chance once in 2.8e8 recipients.
@@ -69,6 +79,8 @@ PAGE_PATHS: Mapping[Literal["unsubscribe", "preferences", "opt_in", "view"], str
     "opt_in": "a",
     "view": "v",
 }
+#: Where documents are.
+DOCUMENT_PATH = "d"
 _LETTERS: dict[Kind, bytes] = {
     "open": b"O",
     "click": b"C",
@@ -76,10 +88,15 @@ _LETTERS: dict[Kind, bytes] = {
     "preferences": b"p",
     "opt_in": b"a",
     "view": b"v",
+    "document": b"D",
 }
+_FOR_ADDRESS = b"d"
 _UNMARKED: dict[Kind, bytes] = {"open": b"o", "click": b"c"}
 _KINDS: dict[int, Kind] = {letter[0]: kind for kinds in (_LETTERS, _UNMARKED) for kind, letter in kinds.items()}
-_MARKED = b"OC"
+_KINDS[_FOR_ADDRESS[0]] = "document"
+_MARKED = b"OCDd"
+#: Those that have a position.
+_PLACED: frozenset[Kind] = frozenset(("click", "document"))
 #: Those that have the recipient's address.
 _ADDRESSED: frozenset[Kind] = frozenset(("unsubscribe", "preferences", "opt_in", "view"))
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -102,9 +119,11 @@ class InvalidToken(ValueError):
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
-    """What a token says. `position` and `destination` are those of a click; 0 and "" for the others. `address` is that
-    of an unsubscription, of preferences, of an opt-in and of a view; "" in tokens that were made before it was there.
-    `mark` is that of the recipient of an opening or a click, b"" in tokens that were made before there were any."""
+    """What a token says. `position` and `destination` are those of a click or a document; 0 and "" for the others.
+    `address` is that of an unsubscription, of preferences, of an opt-in and of a view; "" in tokens that were made
+    before it was there; and of a document for an address, of which `job` is "". `mark` is that of the recipient of an
+    opening, a click or a document, b"" in tokens that were made before there were any. `document` is the name of one,
+    and `until_s` (s since the epoch, 0: ever) how long its link leads on."""
 
     kind: Kind
     job: str
@@ -114,6 +133,8 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     destination: str = ""
     address: str = ""
     mark: bytes = b""
+    document: str = ""
+    until_s: int = 0
 
 
 def is_destination(url: str) -> bool:
@@ -170,6 +191,12 @@ def _percent_encoded(character: re.Match[str]) -> str:
     return quote(character.group(), safe="", errors="replace")
 
 
+def document_name(text: str) -> str:
+    """What a source or a caller calls a document, as a token holds it: blanks as one, and no longer than fits."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(shown.split())[:100].encode("utf-8", "replace")[:MAX_DOCUMENT_BYTES].decode("utf-8", "ignore")
+
+
 class LinkShape(msgspec.Struct, frozen=True):
     """What the tokens of one link have in common over the recipients of a job: `fixed`, in base64url, stands between
     the recipient's characters and the tail, which has `tail_chars`. The rest is for making the tail."""
@@ -189,6 +216,7 @@ class _Key:
         self.id = hmac.digest(secret, b"key id", "sha256")[:1]
         self.mac = Mac(secret)
         self._stream = blake2b(key=hmac.digest(master, b"estafette/token addresses", "sha256"))
+        self._documents = blake2b(digest_size=16, key=hmac.digest(master, b"estafette/token documents", "sha256"))
         self._marks = blake2b(digest_size=MARK_BYTES, key=hmac.digest(master, b"estafette/token marks", "sha256"))
 
     def marks(self, tenant: str) -> blake2b:
@@ -207,6 +235,12 @@ class _Key:
         stream = stream[: len(text)]
         return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(text), "big")
 
+    def document(self, said: bytes) -> bytes:
+        """What stands for job and ordinal where there is none: 16 bytes of all that the token says."""
+        digest = self._documents.copy()
+        digest.update(said)
+        return digest.digest()
+
     def sign(self, message: bytes) -> bytes:
         return self.mac.digest(message)[:MAC_BYTES]
 
@@ -222,8 +256,9 @@ class JobTokens:
             raise ValueError(f"a tenant's name has 1 to {MAX_TENANT_BYTES} bytes")
         self._tenant = bytes((len(name),)) + name
         self._marks = key.marks(tenant)
-        #: The first sixteen characters of all the click tokens of this job.
+        #: The first sixteen characters of all the click tokens of this job, and of those of its documents.
         self.click_head = _encode((b"C" + self._head)[:12])
+        self.document_head = _encode((b"D" + self._head)[:12])
 
     def mark(self, address: str) -> bytes:
         """The mark of a recipient, however their address is spelt."""
@@ -244,9 +279,22 @@ class JobTokens:
         """ValueError if the destination is invalid (`is_destination`)."""
         return self._whole(b"C", ordinal.to_bytes(4, "big") + mark + self._rest(position, destination))
 
+    def document(
+        self, ordinal: int, mark: bytes, position: int, destination: str, name: str, until_s: int = 0
+    ) -> bytes:
+        """Of a document. ValueError as for `click`, and if the name is none (`document_name`)."""
+        rest = self._rest(position, destination, _document(name, until_s))
+        return self._whole(b"D", ordinal.to_bytes(4, "big") + mark + rest)
+
     def link(self, position: int, destination: str) -> LinkShape:
         """What a link's tokens have in common. ValueError as for `click`."""
-        rest = self._rest(position, destination)
+        return self._shape(self._rest(position, destination))
+
+    def document_link(self, position: int, destination: str, name: str) -> LinkShape:
+        """The same of a document in a mail. ValueError as for `document`."""
+        return self._shape(self._rest(position, destination, _document(name, 0)))
+
+    def _shape(self, rest: bytes) -> LinkShape:
         whole = len(rest) - len(rest) % 3
         left_over = rest[whole:]
         return LinkShape(
@@ -257,10 +305,12 @@ class JobTokens:
             padding=bytes(3 - len(left_over)),
         )
 
-    def clicks(self, ordinal: int, mark: bytes, links: Sequence[LinkShape]) -> tuple[bytes, list[bytes]]:
+    def clicks(
+        self, ordinal: int, mark: bytes, links: Sequence[LinkShape], letter: bytes = b"C"
+    ) -> tuple[bytes, list[bytes]]:
         """The recipient's characters, and the tail of each link. A token is `click_head`, those characters, the link's
-        `fixed`, and its tail."""
-        signed_head = b"C" + self._head + ordinal.to_bytes(4, "big") + mark
+        `fixed`, and its tail; with the letter D it is one of a document, with `document_head`."""
+        signed_head = letter + self._head + ordinal.to_bytes(4, "big") + mark
         inner, outer = self._key.mac.inner.copy, self._key.mac.outer.copy
         raw: list[bytes] = []
         for link in links:
@@ -272,12 +322,12 @@ class JobTokens:
         tails = [text[at : at + link.tail_chars] for at, link in zip(range(0, len(text), 20), links, strict=True)]
         return _encode(signed_head[12:]), tails
 
-    def _rest(self, position: int, destination: str) -> bytes:
+    def _rest(self, position: int, destination: str, before: bytes = b"") -> bytes:
         if not 0 <= position <= MAX_POSITION:
             raise ValueError(f"a link's position is at most {MAX_POSITION}")
         if not is_destination(destination):
             raise ValueError("a click leads to an absolute http or https URL")
-        return position.to_bytes(2, "big") + self._tenant + destination.encode()
+        return position.to_bytes(2, "big") + self._tenant + before + destination.encode()
 
     def _whole(self, letter: bytes, rest: bytes) -> bytes:
         signed = letter + self._head + rest
@@ -307,6 +357,27 @@ class TokenKeys:
     def unsubscribe(self, job: str, ordinal: int, tenant: str, address: str) -> str:
         return self.for_job(job, tenant).addressed("unsubscribe", ordinal, address).decode("ascii")
 
+    def document(
+        self, job: str, ordinal: int, tenant: str, address: str, destination: str, name: str, until_s: int = 0
+    ) -> str:
+        """Of a document that is in no mail, for the recipient of a message. ValueError as for `JobTokens.document`."""
+        made = self.for_job(job, tenant)
+        return made.document(ordinal, made.mark(address), NO_POSITION, destination, name, until_s).decode("ascii")
+
+    def document_for(self, tenant: str, address: str, destination: str, name: str, until_s: int = 0) -> str:
+        """The same for an address. What says the same is the same token."""
+        if not is_destination(destination):
+            raise ValueError("a document is at an absolute http or https URL")
+        key, who = self._current, address.encode()
+        named = bytes((len(tenant.encode()),)) + tenant.encode() + _document(name, until_s)
+        place = key.document(named + bytes((len(who),)) + who + destination.encode())
+        sealed = bytes((len(who),)) + key.sealed(place, who)
+        signed = b"".join(
+            (_FOR_ADDRESS, key.id, place, self.marks(tenant, address)[0], NO_POSITION.to_bytes(2, "big"), named, sealed)
+        )
+        signed += destination.encode()
+        return _encode(signed + key.sign(signed)).rstrip(b"=").decode("ascii")
+
     def marks(self, tenant: str, address: str) -> list[bytes]:
         """By which trackers may meet a recipient: the mark by each of the keys. The first is the current one's."""
         found = []
@@ -333,11 +404,13 @@ class TokenKeys:
 def _parse(signed: bytes, key: _Key) -> Token:
     kind = _KINDS.get(signed[0])
     behind_mark = _HEAD_BYTES + 4 + (MARK_BYTES if signed[0] in _MARKED else 0)
-    at = behind_mark + (2 if kind == "click" else 0)
+    at = behind_mark + (2 if kind in _PLACED else 0)
     if kind is None or len(signed) <= at:
         raise InvalidToken("of no known kind, or cut short")
     end = at + 1 + signed[at]
     rest = signed[end:]
+    if kind == "document":
+        return _parse_document(signed, key, at)
     if kind in _ADDRESSED:
         rest = key.sealed(signed[2 : _HEAD_BYTES + 4], rest)
     try:
@@ -358,6 +431,44 @@ def _parse(signed: bytes, key: _Key) -> Token:
         address=text if kind in _ADDRESSED else "",
         mark=signed[_HEAD_BYTES + 4 : behind_mark],
     )
+
+
+def _parse_document(signed: bytes, key: _Key, at: int) -> Token:
+    """The same of a document, the length of whose tenant stands there."""
+    end = at + 1 + signed[at]
+    rest = signed[end:]
+    named = 5 + rest[4] if len(rest) > 4 else 0
+    is_for_address = signed[:1] == _FOR_ADDRESS
+    behind = named + 1 + rest[named] if is_for_address and len(rest) > named else named
+    place = signed[2 : _HEAD_BYTES + 4]
+    try:
+        tenant, name, url = signed[at + 1 : end].decode(), rest[5:named].decode(), rest[behind:].decode()
+        address = key.sealed(place, rest[named + 1 : behind]).decode() if is_for_address else ""
+    except UnicodeDecodeError:
+        raise InvalidToken("its text is not UTF-8") from None
+    if not tenant or not name or not _begins_well(url) or bool(address) != is_for_address:
+        raise InvalidToken("its fields do not fit together")
+    return Token(
+        kind="document",
+        job="" if is_for_address else ids.job_text(signed[2:_HEAD_BYTES]),
+        ordinal=0 if is_for_address else int.from_bytes(signed[_HEAD_BYTES : _HEAD_BYTES + 4], "big"),
+        tenant=tenant,
+        position=int.from_bytes(signed[at - 2 : at], "big"),
+        destination=url,
+        address=address,
+        mark=signed[_HEAD_BYTES + 4 : at - 2],
+        document=name,
+        until_s=int.from_bytes(rest[:4], "big"),
+    )
+
+
+def _document(name: str, until_s: int) -> bytes:
+    packed = name.encode()
+    if not name or name != document_name(name):
+        raise ValueError(f"the name of a document has 1 to 100 characters, of {MAX_DOCUMENT_BYTES} bytes together")
+    if not 0 <= until_s < 2**32:
+        raise ValueError("a link leads on until 2106 at most")
+    return until_s.to_bytes(4, "big") + bytes((len(packed),)) + packed
 
 
 def _encode(raw: bytes) -> bytes:

@@ -139,6 +139,18 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "person": {**_OF_A_LINK, **_BROWSER, "url": "https://exemple.fr/"},
     },
+    "DocumentOpened": {
+        "full": {
+            **_OF_A_MESSAGE,
+            **_BROWSER,
+            "document": "Devis n° 2026-113",
+            "url": "https://exemple.fr/devis/113.pdf?signé",
+            "position": 300,
+            "machine": "scanner",
+            "reason": "network:barracuda",
+        },
+        "address": {**_OF_AN_ADDRESS, **_BROWSER, "document": "Devis", "url": "https://exemple.fr/devis.pdf"},
+    },
     "Unsubscribed": {
         "full": {
             **_OF_A_MESSAGE,

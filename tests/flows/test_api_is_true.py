@@ -87,6 +87,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     """Makes one of everything that a path can name."""
     attachment = {"filename": "a.txt", "content": base64.b64encode(b"bonjour").decode(), "content_type": "text/plain"}
     html = HTML + '<a href="{{ preferences_url }}">choisir</a> <a href="{{ opt_in_url }}">oui</a>'
+    html += '<a href="{{ view_url }}">voir</a> <a data-document="Devis" href="https://exemple.fr/d.pdf">devis</a>'
     job_id = await stack.send("ana@api.test", "bo@api.test", html=html, attachments=[attachment])
     opened, paused, startable = await open_jobs(stack), await open_jobs(stack), await startable_jobs(stack)
     for at in range(MANY):
@@ -101,7 +102,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     mail = await stack.mail("ana@api.test")
     status, page = await stack.call("GET", f"/mailbox/{mail['id']}/html")
     assert status == 200
-    tokens = {kind: re.findall(rf"/{kind}/([\w-]+)", page.decode()) for kind in "aocpu"}
+    tokens = {kind: re.findall(rf"/{kind}/([\w-]+)", page.decode()) for kind in "aocdpuv"}
     mailed = {"id": [mail["id"]]}
     kept = await kept_mail(stack, mail["return_path"])
     return {

@@ -146,8 +146,52 @@ async def test_an_opening_that_a_click_implied_is_counted_once_whichever_comes_f
     assert (found.opens.unique, found.opens.total, found.opens.machine.total) == (3, 3, 1)
 
 
+def opened(number: int, at_ms: int, position: int | None, ordinal: int = 0, **more: Any) -> events.Fact:
+    common = about(ordinal, number) | {"occurred_at": DELIVERED_MS + at_ms}
+    return events.DocumentOpened(**common, document="Devis", position=position, **more)
+
+
+async def test_documents_are_judged_with_the_links_beside_them(client: Any) -> None:
+    await make_job(client)
+    await make_group(client)
+    delivered = events.Delivered(**about(0, "d") | {"occurred_at": DELIVERED_MS})
+
+    await count(client, delivered, opened(1, 200, 5), click(2, 50_000, 0), click(3, 50_100, 1), opened(4, 50_200, 5))
+    await count(client, opened(5, 90_000, 5), opened(5, 90_000, 5), opened(1, 200, 5))
+
+    found = (await counts(client)).counts
+    assert (found.documents.unique, found.documents.total) == (1, 1)
+    assert (found.documents.machine.unique, found.documents.machine.total) == (1, 2)
+    assert (found.clicks.total, found.clicks.machine.total, found.opens.unique) == (0, 2, 1)
+    stored = await ReportReader(client, PARTITIONS).counts(JOB)
+    assert (stored["document-5:total"], stored["document-5:unique"]) == (b"1", b"1")
+    assert stored["machine_document-5:total"] == b"2"
+    _, records = await ReportReader(client, PARTITIONS).message(JOB, 0)
+    shown = [describe.timeline_event(record, None) for record in records]
+    assert [(one.type, one.details.get("reason")) for one in shown if "document" in one.type] == [
+        ("message.document_opened", "soon"),
+        ("message.document_opened", "burst"),
+        ("message.document_opened", None),
+    ]
+
+
+async def test_a_document_of_no_mail_is_judged_by_nothing_of_the_mail_and_implies_no_opening(client: Any) -> None:
+    await make_job(client)
+    await make_group(client)
+    delivered = events.Delivered(**about(0, "d") | {"occurred_at": DELIVERED_MS})
+
+    await count(client, delivered, *(opened(number, 10, None) for number in range(3)), opened(9, 200, 5))
+
+    found = (await counts(client)).counts
+    assert (found.documents.unique, found.documents.total, found.documents.machine.total) == (1, 3, 1)
+    assert found.opens.unique == 0
+
+
+#: At 3 and 4 are documents.
+DOCUMENTS = (3, 4)
 some_clicks = st.lists(
-    st.tuples(st.integers(0, 4), st.integers(-1_500, 6_000), st.sampled_from([0, 1, 2, TRAP_POSITION])), max_size=14
+    st.tuples(st.integers(0, 4), st.integers(-1_500, 6_000), st.sampled_from([0, 1, 2, *DOCUMENTS, TRAP_POSITION])),
+    max_size=14,
 )
 
 
@@ -169,7 +213,9 @@ async def test_figures_agree_with_each_other_whatever_was_judged(
     await make_group(client)
     await make_job(client)
     facts: list[events.Fact] = [
-        click(number, at_ms, position, ordinal, **({"machine": "scanner"} if position == TRAP_POSITION else {}))
+        opened(number, at_ms, position, ordinal)
+        if position in DOCUMENTS
+        else click(number, at_ms, position, ordinal, **({"machine": "scanner"} if position == TRAP_POSITION else {}))
         for number, (ordinal, at_ms, position) in enumerate(clicks)
     ]
     facts.insert(at, events.Delivered(**about(0, "d") | {"occurred_at": DELIVERED_MS}))
@@ -180,23 +226,39 @@ async def test_figures_agree_with_each_other_whatever_was_judged(
         for name in stored
         if name.endswith(":unique")
     }
-    codes = [
-        record.code
+    found = [
+        (ordinal, record.code)
         for ordinal in range(5)
         for record in (await ReportReader(client, PARTITIONS).message(JOB, ordinal))[1]
     ]
+    codes = [code for _, code in found]
+    people = {ordinal for ordinal, code in found if code in (state.Code.CLICKED, state.Code.DOCUMENT_OPENED)}
     await redis.close(client)
 
-    assert stored.get("clicks:total", 0) + stored.get("machine_clicks:total", 0) == len(clicks)
+    of_documents = sum(position in DOCUMENTS for _, _, position in clicks)
+    assert stored.get("clicks:total", 0) + stored.get("machine_clicks:total", 0) == len(clicks) - of_documents
+    assert stored.get("documents:total", 0) + stored.get("machine_documents:total", 0) == of_documents
+    by_people = stored.get("clicks:total", 0) + stored.get("documents:total", 0)
     assert {name: stored[name] for name in bitmaps} == bitmaps
-    assert codes.count(state.Code.CLICKED) == stored.get("clicks:total", 0) <= possible(clicks)
+    assert codes.count(state.Code.CLICKED) == stored.get("clicks:total", 0)
+    assert codes.count(state.Code.DOCUMENT_OPENED) == stored.get("documents:total", 0)
+    assert by_people <= possible(clicks)
     assert sum(stored.get(f"click-{position}:total", 0) for position in range(3)) == stored.get("clicks:total", 0)
-    assert stored.get("implied_opens:unique", 0) == stored.get("clicks:unique", 0)
+    assert sum(stored.get(f"document-{position}:total", 0) for position in DOCUMENTS) == stored.get(
+        "documents:total", 0
+    )
+    assert stored.get("implied_opens:unique", 0) == len(people)
     assert not [name for name, number in stored.items() if number < 0]
 
 
-def test_the_codes_that_the_script_names_are_those_of_the_table() -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("DELIVERED", "OPENED", "CLICKED", "MACHINE_CLICKED", "SOON_CLICKED", "BURST_CLICKED"),
+        ("DOCUMENT_OPENED", "SOON_DOCUMENT_OPENED", "BURST_DOCUMENT_OPENED", "OTHER_DOCUMENT_OPENED"),
+    ],
+)
+def test_the_codes_that_the_script_names_are_those_of_the_table(names: tuple[str, ...]) -> None:
     script = (Path(state.__file__).with_name("store_apply.lua")).read_text("utf-8")
-    names = ("DELIVERED", "OPENED", "CLICKED", "MACHINE_CLICKED", "SOON_CLICKED", "BURST_CLICKED")
 
     assert f"local {', '.join(names)} = {', '.join(str(int(state.Code[name])) for name in names)}\n" in script

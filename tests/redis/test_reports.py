@@ -159,7 +159,7 @@ async def test_the_life_of_some_messages_is_counted(client: Any) -> None:
 FACTS: list[Any] = [
     events.Accepted, events.Rejected, events.Suppressed, events.Delivered, events.Deferred, events.Expired,
     events.Opened, events.Clicked, events.Unsubscribed, events.Complained, events.AutoReplied, events.Bounced,
-    events.Failed,
+    events.Failed, events.DocumentOpened,
 ]  # fmt: skip
 
 
@@ -175,10 +175,12 @@ def some_facts(draw: st.DrawFn) -> list[events.Fact]:
         more: dict[str, Any] = {}
         if fact is events.Bounced:
             more = {"kind": draw(st.sampled_from(["hard", "soft", "block"])), "late": draw(st.booleans())}
-        elif fact in (events.Opened, events.Clicked):
+        elif fact in (events.Opened, events.Clicked, events.DocumentOpened):
             more = {"machine": draw(st.sampled_from(["", "", "proxy"]))}
             if fact is events.Clicked:
                 more["position"] = draw(st.integers(0, 2))
+            if fact is events.DocumentOpened:
+                more["position"] = draw(st.sampled_from([None, 3, 4]))
         ordinal = draw(st.sampled_from([0, 1, 31, 32, 99]))
         job = draw(st.sampled_from([JOB, JOB, OTHER]))
         facts.append(fact(**about(ordinal, len(facts), job), **more))
@@ -193,6 +195,8 @@ class Model:
         self.bytes: dict[tuple[str, int], int] = defaultdict(int)
         self.totals: Counter[tuple[str, str]] = Counter()
         self.uniques: dict[tuple[str, str], set[int]] = defaultdict(set)
+        #: Who followed a link of the mail, to a document maybe.
+        self.followed: dict[str, set[int]] = defaultdict(set)
 
     def count(self, fact: events.Fact) -> None:
         found = change(fact, "1-0")
@@ -202,6 +206,8 @@ class Model:
         self.known.add(fact.event_id)
         message = found.job, found.ordinal
         self.bytes[message] = state.after(self.bytes[message], found.code)
+        if found.code in (state.Code.CLICKED, state.Code.DOCUMENT_OPENED):
+            self.followed[found.job].add(found.ordinal)
         for counter in found.counters:
             self.totals[found.job, counter] += 1
             self.uniques[found.job, counter].add(found.ordinal)
@@ -217,7 +223,7 @@ class Model:
         }
 
     def implied(self, job: str) -> int:
-        return len(self.uniques[job, "clicks"] - self.uniques[job, "opens"])
+        return len(self.followed[job] - self.uniques[job, "opens"])
 
 
 async def counters_stored(client: Any, job: str) -> dict[str, int]:

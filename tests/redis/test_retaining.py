@@ -93,11 +93,19 @@ async def test_a_click_of_a_person_counts_and_an_opening_or_a_machine_does_not(p
             entry(events.Clicked(**about(0, 10))),  # who was erased has no address
             entry(events.Delivered(**about(4, 10))),
             bus.Entry("1001-0", "Clicked", events.MAJOR_VERSION, b"?"),
+            entry(events.DocumentOpened(**about(5, 11), position=1)),
+            entry(events.DocumentOpened(**about(6, 11), machine="scanner")),
+            entry(events.DocumentOpened(**events.about("acme", 9 * DAY_MS, "read", email="sms@b.example"))),
             entry(gone),
         ]
     )
 
-    assert await parts.all() == {"r1@b.example": 10, "left@b.example": 12}
+    assert await parts.all() == {
+        "r1@b.example": 10,
+        "left@b.example": 12,
+        "r5@b.example": 11,
+        "sms@b.example": 9,
+    }
 
 
 async def test_the_later_day_holds_in_whatever_order_it_comes(parts: Parts) -> None:

@@ -390,10 +390,12 @@ async def test_a_token_that_is_forged_foreign_or_cut_short_gets_a_neutral_page_a
         "u": KEYS.unsubscribe(JOBS[0], 1, "demo", "ana@example.fr"),
         "p": KEYS.for_job(JOBS[0], "demo").addressed("preferences", 1, "ana@example.fr").decode(),
         "a": KEYS.for_job(JOBS[0], "demo").addressed("opt_in", 1, "ana@example.fr").decode(),
+        "d": KEYS.document_for("demo", "ana@example.fr", URL, "Devis"),
     }
     abroad = {
         "o": foreign.open(JOBS[0], 1, "demo", "ana@example.fr"),
         "u": foreign.unsubscribe(JOBS[0], 1, "d", "a@b.fr"),
+        "d": foreign.document(JOBS[0], 1, "demo", "ana@example.fr", URL, "Devis"),
     }
     answers = set()
 
@@ -404,7 +406,7 @@ async def test_a_token_that_is_forged_foreign_or_cut_short_gets_a_neutral_page_a
             of_another_kind = signed["c" if kind != "c" else "u"]
             for bad in (flipped, token[:-5], token[:20], "x", abroad.get(kind, abroad["o"]), of_another_kind):
                 for method in ("GET", "HEAD", "POST"):
-                    if method == "POST" and kind in "oc":
+                    if method == "POST" and kind in "ocd":
                         continue
                     async with browser.request(method, f"/{kind}/{bad}", allow_redirects=False) as answer:
                         answers.add((answer.status, await answer.read() if method != "HEAD" else b""))

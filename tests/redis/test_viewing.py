@@ -1,6 +1,7 @@
 """A token becomes the mail of its recipient, from a real Redis and a real cluster; or the page that says nothing."""
 
 import asyncio
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -50,6 +51,17 @@ class Away(RenderingHere):
         raise Unavailable("stopping")
 
 
+class Hosts:
+    """Where the links of mails begin."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+
+    async def of(self, tenant: str, from_domain: str) -> str:
+        assert (tenant, from_domain) == ("demo", "exemple.fr")
+        return self.base_url
+
+
 class Nobody:
     """Is not to be asked."""
 
@@ -89,8 +101,9 @@ def viewer(client: Any, **others: Any) -> Viewing:
         "untracked": Said(),
         "erased": Gone(),
         "rendering": RenderingHere(),
+        "hosts": Hosts("https://t.exemple.fr"),
     } | others
-    return Viewing(client, P, KEYS, base_url="https://t.exemple.fr", marks_key=b"x" * 32, **given)
+    return Viewing(client, P, KEYS, marks_key=b"x" * 32, **given)
 
 
 def link(ordinal: int = 0, address: str = ANA, tenant: str = "demo", job: str = JOB) -> str:
@@ -111,6 +124,20 @@ async def test_each_recipient_sees_their_own_mail(client: Any, html: str) -> Non
     assert b"https://t.exemple.fr/c/" in ana.body
     assert b"/o/" not in ana.body
     assert "sandbox" in ana.headers["Content-Security-Policy"]
+
+
+async def test_links_of_the_page_begin_where_those_of_the_mail_do_now(client: Any) -> None:
+    await stored(client)
+    hosts = Hosts("https://liens.exemple.fr")
+    shows = viewer(client, hosts=hosts)
+
+    own = await shows.answer(link(), "")
+    hosts.base_url = "https://t.exemple.fr"
+    since = await shows.answer(link(), "")
+
+    for page, base in ((own, b"https://liens.exemple.fr"), (since, b"https://t.exemple.fr")):
+        assert page.status == 200
+        assert set(re.findall(rb'href="(https://[^/]+)/', page.body)) == {base}
 
 
 async def test_whom_nobody_may_track_gets_plain_links(client: Any) -> None:

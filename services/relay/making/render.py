@@ -18,7 +18,7 @@ from shared.making.addresses import Addresses
 from shared.making.islands import cut
 from shared.making.layout import Layout, Marks, nonce
 from shared.making.rendering import Asked, Job
-from shared.words import events, variables
+from shared.words import content, events, variables
 from shared.words.content import UNSUBSCRIBE_URL, CompiledContent, Part
 from shared.words.tokens import TokenKeys
 from shared.words.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
@@ -185,6 +185,7 @@ class Renderer:
             urls=self._addresses.urls,
             marks=self._marks,
             utm=self._compiled.utm,
+            documents=content.documents(self._compiled),
         )
 
     @cached_property

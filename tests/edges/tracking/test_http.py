@@ -21,6 +21,7 @@ from shared.net.quick import Quick, QuickRunner
 from shared.words import ids
 from shared.words.events import (
     Clicked,
+    DocumentOpened,
     Fact,
     Opened,
     Unsubscribed,
@@ -113,6 +114,27 @@ async def test_a_click(client: Client, memory: Memory) -> None:
     assert (fact.url, fact.position, fact.machine, fact.ip) == (URL, 4, "", "203.0.113.9")
 
 
+async def test_a_document(client: Client, memory: Memory) -> None:
+    path = f"/d/{KEYS.document(JOB, 1, 'demo', 'ana@example.fr', URL, 'Devis é')}"
+    headers = {"User-Agent": "Firefox", "X-Forwarded-For": "203.0.113.9"}
+    async with client.get(f"{path}/?fbclid=1", allow_redirects=False, headers=headers) as answer:
+        assert (answer.status, await answer.read()) == (302, b"")
+        assert answer.headers.getall("Location") == [URL]
+
+    (fact,) = memory.facts
+    assert isinstance(fact, DocumentOpened)
+    assert (fact.document, fact.url, fact.position, fact.ip) == ("Devis é", URL, None, "203.0.113.9")
+
+
+async def test_a_document_whose_link_is_over(client: Client, memory: Memory) -> None:
+    token = KEYS.document_for("demo", "ana@example.fr", URL, "Devis", NOW_MS // 1000)
+    async with client.get(f"/d/{token}", allow_redirects=False, headers={"Accept-Language": "nl"}) as answer:
+        assert (answer.status, await answer.read()) == (410, pages.invalid("nl"))
+        assert "Location" not in answer.headers
+
+    assert memory.facts == []
+
+
 async def test_the_longest_link_works(client: Client, memory: Memory) -> None:
     url = "https://exemple.fr/".ljust(MAX_DESTINATION_BYTES, "x")
     token = KEYS.click(JOB, 1, "demo", "ana@example.fr", 0, url)
@@ -192,13 +214,14 @@ async def test_whatever_body_is_posted_unsubscribes(
     assert [fact.by for fact in memory.facts if isinstance(fact, Unsubscribed)] == [by]
 
 
-@pytest.mark.parametrize("kind", ["open", "click", "unsubscribe", "preferences", "opt_in"])
+@pytest.mark.parametrize("kind", ["open", "click", "unsubscribe", "preferences", "opt_in", "document"])
 async def test_head_is_answered_as_get_is_without_a_body_and_does_nothing(
     client: Client, memory: Memory, kind: str
 ) -> None:
     token = {
         "open": f"/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}",
         "click": f"/c/{KEYS.click(JOB, 1, 'demo', 'ana@example.fr', 0, URL)}",
+        "document": f"/d/{KEYS.document(JOB, 1, 'demo', 'ana@example.fr', URL, 'Devis')}",
         "unsubscribe": f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}",
         "preferences": f"/p/{KEYS.for_job(JOB, 'demo').addressed('preferences', 1, 'ana@example.fr').decode()}",
         "opt_in": f"/a/{KEYS.for_job(JOB, 'demo').addressed('opt_in', 1, 'ana@example.fr').decode()}?box",
@@ -276,7 +299,7 @@ async def test_the_lines_of_a_list_are_one_list(client: Client, memory: Memory) 
     assert [fact.machine for fact in memory.facts if isinstance(fact, Opened)] == ["prefetch"]
 
 
-@pytest.mark.parametrize("path", ["/o/", "/c/", "/u/"])
+@pytest.mark.parametrize("path", ["/o/", "/c/", "/d/", "/u/"])
 async def test_an_invalid_token_gets_a_page_that_repeats_nothing_of_it(
     client: Client, memory: Memory, path: str
 ) -> None:
@@ -291,6 +314,7 @@ async def test_an_invalid_token_gets_a_page_that_repeats_nothing_of_it(
     ("method", "path", "allowed"),
     [
         ("POST", "/c/x", {"GET", "HEAD"}),
+        ("POST", "/d/x", {"GET", "HEAD"}),
         ("DELETE", "/u/x", {"GET", "HEAD", "POST"}),
         ("PUT", "/o/x", {"GET", "HEAD"}),
     ],
@@ -345,6 +369,7 @@ async def test_the_routes_are_described_and_open_to_everybody(client: Client) ->
     assert {path: set(found) for path, found in paths.items()} == {
         "/o/{token}": {"get"},
         "/c/{token}": {"get", "head"},
+        "/d/{token}": {"get", "head"},
         "/u/{token}": {"get", "post"},
         "/p/{token}": {"get", "post"},
         "/a/{token}": {"get", "post"},

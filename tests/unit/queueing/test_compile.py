@@ -20,6 +20,7 @@ from shared.words.content import (
     Subject,
     TrackedLink,
     Variable,
+    documents,
 )
 from shared.words.errors import Fault
 from tests.jobs import compile_job
@@ -305,6 +306,17 @@ def test_what_leads_to_a_script_is_refused_with_its_line(element: str, href: str
     assert isinstance(result, list)
     assert [(fault.at, fault.what) for fault in result] == [
         ("$.html", "line 3: leads to javascript:, vbscript: or data:")
+    ]
+
+
+def test_a_document_is_compiled_with_its_name_and_refused_where_that_depends_on_the_recipient() -> None:
+    found = compiled(html='<a data-document="Devis" href="https://a.fr/{{ numero }}">x</a>')
+    refused = faults(html='<p>\n<a data-document="Devis {{ numero }}" href="https://a.fr/">x</a>')
+
+    assert found.links == [TrackedLink(0, "https://a.fr/{{ numero }}", "", "Devis")]
+    assert documents(found) == {0: "Devis"}
+    assert [(fault.at, fault.what) for fault in refused] == [
+        ("$.html", "line 2: the name in data-document has a variable; it is one for all recipients")
     ]
 
 

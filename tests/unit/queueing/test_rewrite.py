@@ -428,6 +428,52 @@ def test_statistics_name_links_by_destination_or_template() -> None:
     assert document.hrefs[0] == Href(1, 22, 42, "http://a.fr/?b&c")
 
 
+def test_a_link_to_a_document_has_its_name_and_the_attribute_goes() -> None:
+    document = read(
+        '<a data-document=" Devis\n 2026-113 " href="https://a.fr/113.pdf">x</a>'
+        '<!--[if mso]><v:roundrect href="https://a.fr/113.pdf" data-document="Devis 2026-113"><![endif]-->'
+        '<a href="https://b.fr/{{ numero }}.pdf" data-document=Facture data-link-name=bas>y</a>'
+    )
+
+    assert document.links() == [
+        content.TrackedLink(0, "https://a.fr/113.pdf", "", "Devis 2026-113"),
+        content.TrackedLink(1, "https://a.fr/113.pdf", "", "Devis 2026-113"),
+        content.TrackedLink(2, "https://b.fr/{{ numero }}.pdf", "bas", "Facture"),
+    ]
+    assert "data-document" not in rewrite.marked(document, opens=False)
+    assert document.refused_lines == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '<a data-document="Devis" href="mailto:a@b.fr">x</a>',
+        '<a data-document="Devis" href="#devis">x</a>',
+        '<a data-document="" href="https://a.fr">x</a>',
+        '<a data-document="\u202e" href="https://a.fr">x</a>',
+        '<p data-document="Devis"><a href="https://a.fr">x</a></p>',
+        '<a data-document="Devis" data-track="off" href="https://a.fr">x</a>',
+        '<a data-document="Devis" data-track="trap" href="https://a.fr">x</a>',
+    ],
+)
+def test_what_is_no_tracked_link_or_has_no_name_is_no_document_and_the_attribute_goes(source: str) -> None:
+    document = read(source)
+
+    assert [link.document for link in document.links() if link.document] == []
+    assert "data-document" not in "".join(map(str, rewrite.pieces(document, opens=False)))
+
+
+def test_without_clicks_there_is_no_document() -> None:
+    assert rewrite.read('<a data-document="Devis" href="https://a.fr">x</a>', clicks=False).links() == []
+
+
+@pytest.mark.parametrize("name", ["Devis {{ numero }}", "{% if a %}Devis{% endif %}", "{{ nom }}"])
+def test_a_name_that_depends_on_the_recipient_is_refused_by_its_line(name: str) -> None:
+    document = read(f'<p>\n<a data-document="{name}" href="https://a.fr">x</a>')
+
+    assert document.refused_lines == [2]
+
+
 @pytest.mark.parametrize(
     ("source", "expected"),
     [

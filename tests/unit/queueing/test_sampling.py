@@ -41,6 +41,19 @@ def test_nothing_but_links_and_our_attributes_changes(end: str) -> None:
     ]
 
 
+def test_a_document_is_shown_by_its_name_and_leads_where_documents_do() -> None:
+    source = '<a data-document="Devis 113" href="https://a.fr/113.pdf">x</a><a href="https://b.fr">y</a>'
+
+    found = sample(source, link, document_url=lambda position, url, name: f"https://t.fr/d/{position}/{name}/{url}")
+    as_clicks = sample(source, link)
+
+    assert found.source == (
+        '<a href="https://t.fr/d/0/Devis 113/https://a.fr/113.pdf">x</a><a href="https://t.fr/c/1/12">y</a>'
+    )
+    assert [one.document for one in found.links] == ["Devis 113", ""]
+    assert as_clicks.source == '<a href="https://t.fr/c/0/20">x</a><a href="https://t.fr/c/1/12">y</a>'
+
+
 @settings(deadline=None)
 @given(sources, st.sampled_from(["\n", "\r\n"]))
 @example('<script><a href="https://j.fr/{{ id }}">', "\n")

@@ -391,6 +391,46 @@ def test_what_outlook_alone_reads_is_tracked_for_each_recipient() -> None:
     assert made == source.replace("https://a.fr/{{ id }}", click(0, "https://a.fr/1")).replace(' data-track="off"', "")
 
 
+@pytest.mark.parametrize("logic", ["", "{% if 1 %}{% endif %}", "{% for one in [1] %}"])
+def test_a_document_has_a_link_of_its_own_beside_clicks(logic: str) -> None:
+    end = "{% endfor %}" if "for" in logic else ""
+    source = (
+        f'{logic}<a data-document="Devis é" href="https://a.fr/113.pdf?a&amp;b">x</a><a href="https://b.fr/">y</a>'
+        '<a href="https://c.fr/{{ a }}.pdf" data-document="Facture">z</a>'
+        f'<a data-document="Devis é" href="https://a.fr/113.pdf?a&amp;b">x</a>{end}'
+    )
+
+    made = html(ready(variables={"a": "17"}), html=source)
+    untracked = html(ready(variables={"a": "17"}, untracked=True), html=source)
+
+    links = re.findall(r'<a href="([^"]+)"', made)
+    found = [TOKENS.read(link.rpartition("/")[2]) for link in links]
+    mark = TOKENS.marks("demo", "ana@exemple.com")[0]
+    quote = "https://a.fr/113.pdf?a&b"
+    assert [link.removeprefix(BASE_URL)[:3] for link in links] == ["/d/", "/c/", "/d/", "/d/"]
+    assert found == [
+        Token("document", JOB, 7, "demo", 0, quote, "", mark, "Devis é"),
+        Token("click", JOB, 7, "demo", 1, "https://b.fr/", "", mark),
+        Token("document", JOB, 7, "demo", 2, "https://c.fr/17.pdf", "", mark, "Facture"),
+        Token("document", JOB, 7, "demo", 3, quote, "", mark, "Devis é"),
+    ]
+    assert re.findall(r'<a href="([^"]+)"', untracked) == [
+        "https://a.fr/113.pdf?a&amp;b", "https://b.fr/", "https://c.fr/17.pdf", "https://a.fr/113.pdf?a&amp;b",
+    ]  # fmt: skip
+
+
+def test_a_mail_of_documents_alone_is_whole() -> None:
+    links = re.findall(r'<a href="([^"]+)"', html(html='<a data-document="Devis" href="https://a.fr/113.pdf">x</a>'))
+
+    assert [TOKENS.read(link.rpartition("/")[2]).destination for link in links] == ["https://a.fr/113.pdf"]
+
+
+def test_a_link_to_a_document_that_was_made_by_the_api_stays_as_it_is() -> None:
+    link = f"{BASE_URL}/d/{TOKENS.document_for('demo', 'ana@exemple.com', 'https://a.fr/113.pdf', 'Devis')}"
+
+    assert f'<a href="{link}">' in html(html=f'<a href="{link}">x</a>')
+
+
 def test_a_link_in_a_loop_has_one_position_and_many_destinations() -> None:
     source = '{% for a in items %}<a href="https://a.fr/{{ a }}">{% endfor %}'
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import msgspec
 
-from services.reports.job_report import FIELDS, Job, positions_by_url, report, stop_names
+from services.reports.job_report import FIELDS, Job, positions_by_document, positions_by_url, report, stop_names
 from services.reports.state import ACCEPTED, State
 from shared.redis import jobs
 from shared.redis.stops import INVALID_RATE, PAUSED, Stop
 from shared.words import ids
 from shared.words.content import TrackedLink
+from shared.words.tokens import NO_POSITION
 
 JOB = ids.new_job_id(1_700_000_000_000, b"chance", 8)
 COUNTERS = {
@@ -73,6 +74,7 @@ def test_the_counts_add_up() -> None:
         "deferred": {"current": 2, "unique": 6, "total": 9},
         "opens": {"unique": 40, "total": 55, "machine": {"unique": 70, "total": 140}},
         "clicks": {"unique": 8, "total": 11, "machine": {"unique": 0, "total": 0}},
+        "documents": {"unique": 0, "total": 0, "machine": {"unique": 0, "total": 0}},
         "complaints": 1,
         "unsubscriptions": 2,
         "auto_replies": 0,
@@ -121,6 +123,44 @@ def test_clicks_are_shown_by_position_and_by_link_and_links_that_nobody_clicked_
     assert positions_by_url(LINKS) == {a: [0, 2], b: [1]}
 
 
+def test_documents_are_shown_by_name_and_those_of_no_mail_together() -> None:
+    quote, terms = "https://a.example/quote.pdf", "https://a.example/terms.pdf"
+    links = [
+        *LINKS,
+        TrackedLink(3, quote, "", "Devis"),
+        TrackedLink(4, quote, "", "Devis"),
+        TrackedLink(5, terms, "", "Conditions"),
+    ]
+    counters = {
+        "documents:unique": b"5",
+        "documents:total": b"9",
+        "machine_documents:unique": b"1",
+        "machine_documents:total": b"2",
+        "document-3:unique": b"2",
+        "document-3:total": b"3",
+        "document-4:unique": b"3",
+        "document-4:total": b"4",
+        "machine_document-4:total": b"2",
+    }
+    outside = {f"document-{NO_POSITION}:unique": b"2", f"document-{NO_POSITION}:total": b"2"}
+
+    found = msgspec.to_builtins(report(job(), counters, links, {"https://a.example/": 7}, None, False, {"Devis": 4}))
+    more = msgspec.to_builtins(
+        report(job(), counters | outside, links, {"https://a.example/": 7}, None, False, {"Devis": 4})
+    )
+
+    rows = [
+        {"name": "Devis", "positions": [3, 4], "unique": 4, "total": 7, "machine_total": 2},
+        {"name": "Conditions", "positions": [5], "unique": 0, "total": 0, "machine_total": 0},
+    ]
+    assert found["documents"] == rows
+    assert more["documents"] == [*rows, {"name": None, "positions": [], "unique": 2, "total": 2, "machine_total": 0}]
+    assert found["counts"]["documents"] == {"unique": 5, "total": 9, "machine": {"unique": 1, "total": 2}}
+    assert [place["position"] for place in found["positions"]] == [0, 1, 2]
+    assert quote not in [link["url"] for link in found["links"]]
+    assert positions_by_document(links) == {"Devis": [3, 4], "Conditions": [5]}
+
+
 def test_a_job_is_done_when_all_of_it_is_queued_and_every_message_has_its_end() -> None:
     ended = {f"state:{State.DELIVERED | ACCEPTED}": b"99", f"state:{State.REJECTED}": b"1"}
 
@@ -141,7 +181,8 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         )
     )  # fmt: skip
 
-    assert {name: found[name] for name in found if name not in ("counts", "rates", "links", "positions")} == {
+    apart = ("counts", "rates", "links", "positions", "documents")
+    assert {name: found[name] for name in found if name not in apart} == {
         "id": JOB,
         "state": "scheduled",
         "stopped": None,

@@ -26,6 +26,18 @@ COMMON: dict[str, Any] = {"event_id": "e", "occurred_at": 1_700_000_000_001, "te
             Code.MACHINE_CLICKED,
             ("machine_clicks", "machine_click-3"),
         ),
+        (events.DocumentOpened(**COMMON, position=3), Code.DOCUMENT_OPENED, ("documents", "document-3")),
+        (events.DocumentOpened(**COMMON), Code.OTHER_DOCUMENT_OPENED, ("documents", "document-65535")),
+        (
+            events.DocumentOpened(**COMMON, position=3, machine="m"),
+            Code.MACHINE_DOCUMENT_OPENED,
+            ("machine_documents", "machine_document-3"),
+        ),
+        (
+            events.DocumentOpened(**COMMON, machine="m"),
+            Code.MACHINE_DOCUMENT_OPENED,
+            ("machine_documents", "machine_document-65535"),
+        ),
         (events.Unsubscribed(**COMMON), Code.UNSUBSCRIBED, ("unsubscriptions",)),
         (events.Complained(**COMMON), Code.COMPLAINED, ("complaints",)),
         (events.AutoReplied(**COMMON), Code.AUTO_REPLIED, ("auto_replies",)),
@@ -44,6 +56,7 @@ def test_a_fact_counts_for_its_counters(fact: events.Fact, code: Code, counters:
         events.Suppressed(event_id="e", occurred_at=1, tenant="t", email="a@b.example"),
         events.Reactivated(event_id="e", occurred_at=1, tenant="t", email="a@b.example"),
         events.Complained(**{**COMMON, "ordinal": None}),
+        events.DocumentOpened(**{**COMMON, "job": "", "ordinal": None}),
     ],
 )
 def test_a_fact_about_no_message_changes_nothing(fact: events.Fact) -> None:

@@ -22,6 +22,7 @@ COMMON: dict[str, Any] = {"event_id": "e", "occurred_at": 7, "tenant": "t", "job
         (events.Delivered(**COMMON), Delivery(7)),
         (events.Opened(**COMMON), Person(7)),
         (events.Clicked(**COMMON), Person(7)),
+        (events.DocumentOpened(**COMMON, position=2), Person(7)),
     ],
 )
 def test_soft_bounces_deliveries_and_people_say_something(fact: events.Fact, said: Seen) -> None:
@@ -42,6 +43,8 @@ def test_soft_bounces_deliveries_and_people_say_something(fact: events.Fact, sai
         events.Deferred(**COMMON, reply="452 4.2.2 Mailbox full"),
         events.Opened(**COMMON, machine="proxy"),
         events.Clicked(**COMMON, machine="scanner"),
+        events.DocumentOpened(**COMMON, position=2, machine="scanner"),
+        events.DocumentOpened(**COMMON),
         events.Complained(**COMMON),
     ],
 )
