@@ -140,11 +140,11 @@ async def test_a_box_that_is_asked_for_is_unticked_and_has_to_be_ticked() -> Non
 @pytest.mark.parametrize("form", [{}, {"by": "page"}, {"lang": "en"}])
 async def test_no_box_is_passed_by_by_a_form_that_does_not_name_its_page(form: dict[str, str]) -> None:
     page, nothing = await answered(asked("opt_in", "POST", query="box", **form))
-    _, (confirmed,) = await answered(asked("opt_in", "POST", query="confirm", **form))
+    _, (confirmed,) = await answered(asked("opt_in", "POST", query="confirm", **form), about=About(list="news"))
 
     assert (page.body, nothing) == (consent_pages.opt_in(NOTHING_KNOWN, "en", "box", is_missing=True).body, [])
     assert isinstance(confirmed, OptedIn)
-    assert (confirmed.by, confirmed.text) == ("double_opt_in", "estafette-confirm-en-2")
+    assert (confirmed.by, confirmed.text) == ("double_opt_in", "estafette-confirm-en-3")
 
 
 @pytest.mark.parametrize("about", [About(stopped="unsubscribed", stays=True), About(stopped="complaint")])
