@@ -170,7 +170,7 @@ async def _proved(stack: Stack) -> None:
     assert (withdrew["answers"], withdrew["by"], withdrew["text"]) == (
         {"tracking": "no"},
         "page",
-        "estafette-preferences-en-2",
+        "estafette-preferences-en-3",
     )
     assert withdrew["user_agent"] == PERSON["User-Agent"]
 
