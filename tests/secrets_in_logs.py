@@ -20,7 +20,7 @@ from shared.process import logs
 SHAPES = {
     "an API key": re.compile(rb"est_[a-z0-9]{10}_[A-Za-z0-9]{32}"),
     "an API key as it was sent": re.compile(rb"(?i:bearer|basic) [A-Za-z0-9_+/=-]{16,}"),
-    "a token of a link": re.compile(rb"/[ocupa]/[A-Za-z0-9_-]{30,}"),
+    "a token of a link": re.compile(rb"/[ocupavw]/[A-Za-z0-9_-]{30,}"),
     "a token by itself": re.compile(rb"\b[bYd](?=[a-z_-]{0,80}[A-Z])(?=[A-Za-z_-]{0,80}[0-9])[A-Za-z0-9_-]{41,}"),
     "the signed name of a message": re.compile(rb"\b[buf]-[0-9a-v]{39}\b"),
     "a private key": re.compile(rb"PRIVATE KEY|\bMI[IG][A-Za-z0-9+/]{60,}"),

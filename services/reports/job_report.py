@@ -16,7 +16,7 @@ from typing import Annotated
 
 import msgspec
 
-from services.reports import state
+from services.reports import state, visits
 from services.reports.state import Code
 from services.reports.tally import (
     COUNTERS,
@@ -26,6 +26,7 @@ from services.reports.tally import (
     machine_click_counter,
     machine_document_counter,
 )
+from services.reports.visits import Visits
 from shared.redis import jobs, stops
 from shared.words import ids
 from shared.words.content import TrackedLink
@@ -202,6 +203,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     links: Annotated[Sequence[Link], says("Clicks by URL.")]
     positions: Annotated[Sequence[Position], says("Clicks by place in the source of the HTML.")]
     documents: Annotated[Sequence[Document], says("Openings of tracked documents, by name.")]
+    visits: Annotated[Visits, says("What who clicked did on the tenant's sites, where they agreed.")]
 
 
 #: The fields of a job that are shown; the tenant is what decides to whom.
@@ -319,6 +321,7 @@ def report(
         links=_links(positions, positions_by_url(links), unique_by_url),
         positions=positions,
         documents=_documents(positions_by_document(links), counters, unique_by_document),
+        visits=visits.of(counters),
     )
 
 

@@ -45,6 +45,11 @@ class Code(IntEnum):
     BURST_DOCUMENT_OPENED = 29
     #: Its link was in no mail: nothing of the mail decides who followed it.
     OTHER_DOCUMENT_OPENED = 30
+    PAGE_VIEWED = 24
+    VISITOR_ACTED = 25
+    VISITOR_CONSENTED = 34
+    MACHINE_PAGE_VIEWED = 32
+    MACHINE_VISITOR_ACTED = 33
 
 
 class State(IntEnum):
@@ -69,7 +74,7 @@ class State(IntEnum):
 #: The upper bit: the message was put into a ready queue.
 ACCEPTED = 0x80
 #: The table that scripts read has so many codes to a state.
-CODES = 32
+CODES = 64
 
 _CODES = {
     "Accepted": Code.ACCEPTED,
@@ -86,6 +91,9 @@ _CODES = {
     "Unsubscribed": Code.UNSUBSCRIBED,
     "Complained": Code.COMPLAINED,
     "AutoReplied": Code.AUTO_REPLIED,
+    "PageViewed": Code.PAGE_VIEWED,
+    "VisitorActed": Code.VISITOR_ACTED,
+    "VisitorConsented": Code.VISITOR_CONSENTED,
 }
 _BOUNCES = {
     ("hard", False): Code.BOUNCED_HARD,
@@ -125,6 +133,8 @@ FACT_NAMES: dict[int, str] = {
     Code.SOON_DOCUMENT_OPENED: "DocumentOpened",
     Code.BURST_DOCUMENT_OPENED: "DocumentOpened",
     Code.OTHER_DOCUMENT_OPENED: "DocumentOpened",
+    Code.MACHINE_PAGE_VIEWED: "PageViewed",
+    Code.MACHINE_VISITOR_ACTED: "VisitorActed",
 }
 #: Of clicks that were judged late (`services.reports.late`): the reason.
 LATE_REASONS: dict[int, str] = {
@@ -167,6 +177,10 @@ def code_of(fact: events.Fact) -> Code | None:
         return Code.MACHINE_DOCUMENT_OPENED
     if isinstance(fact, events.DocumentOpened) and fact.position is None:
         return Code.OTHER_DOCUMENT_OPENED
+    if isinstance(fact, events.PageViewed) and not fact.is_by_person:
+        return Code.MACHINE_PAGE_VIEWED
+    if isinstance(fact, events.VisitorActed) and not fact.is_by_person:
+        return Code.MACHINE_VISITOR_ACTED
     return _CODES.get(type(fact).__name__)
 
 

@@ -102,6 +102,7 @@ def _entry(names: _Names, p: int, stream_id: str, change: Change | None) -> list
         names.at(keys.reported(p, change.occurred_at // _DAY_MS)),
         counters,
         change.position,
+        [part for amount in change.amounts for part in amount],
     ]
 
 

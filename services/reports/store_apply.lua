@@ -12,7 +12,7 @@
 --          ms that clicks are kept for, position of traps, then event id and record of each (they are bytes, which the
 --          cmsgpack of Redis does not read). An entry is [stream id, job (its hash; after it states, counts, what the
 --          names of its bitmaps begin with, kept clicks; 0: nothing to count), ordinal, code, timeline, remembered ids,
---          counters, position], a counter two elements: bitmap and name
+--          counters, position, amounts], a counter two elements: bitmap and name; an amount its name and how much
 -- Answers  how many were counted, repeated, and of no job that is kept, and how many clicks were judged anew
 
 local group, transitions, codes = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -240,7 +240,7 @@ local function consider(job, ordinal, code, place, record, position, is_first_th
 end
 
 for number, entry in ipairs(cmsgpack.unpack(ARGV[8])) do
-  local id, job, ordinal, code, place, remembered, counters, position = unpack(entry)
+  local id, job, ordinal, code, place, remembered, counters, position, amounts = unpack(entry)
   local event, record = ARGV[12 + number * 2], ARGV[13 + number * 2]
   if redis.call('XACK', KEYS[1], group, id) == 1 and job > 0 then
     if exists[job] == nil then exists[job] = redis.call('EXISTS', KEYS[job]) == 1 end
@@ -257,6 +257,7 @@ for number, entry in ipairs(cmsgpack.unpack(ARGV[8])) do
         is_first = redis.call('SETBIT', KEYS[counters[i]], ordinal, 1) == 0
         if is_first then add(job, counters[i + 1] .. ':unique', 1) end
       end
+      for i = 1, #amounts, 2 do add(job, amounts[i], amounts[i + 1]) end
       imply(job, ordinal, code, is_first)
       consider(job, ordinal, code, place, record, position, is_first)
     end

@@ -6,8 +6,11 @@ Names of counters, as they are in the hash `job_counts`:
     <counter>:total, <counter>:unique   how often, and by how many messages; the counters are below
     implied_opens:unique                messages that a person clicked in, or of which they opened a document, and no
                                         opening by a person is known of
+    visit-<name>:total …                what people did on the tenant's site, by name; machine_visit-… of machines
+    amount-<name>-<currency>            what that came to, of people, in ten-thousandths
 """
 
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -30,6 +33,8 @@ COUNTERS: dict[Code, str] = {
     Code.DOCUMENT_OPENED: "documents",
     Code.OTHER_DOCUMENT_OPENED: "documents",
     Code.MACHINE_DOCUMENT_OPENED: "machine_documents",
+    Code.PAGE_VIEWED: "page_views",
+    Code.MACHINE_PAGE_VIEWED: "machine_page_views",
     Code.UNSUBSCRIBED: "unsubscriptions",
     Code.COMPLAINED: "complaints",
     Code.AUTO_REPLIED: "auto_replies",
@@ -38,6 +43,8 @@ COUNTERS: dict[Code, str] = {
 
 #: Clicks of people that imply an opening: a bitmap and a counter that the script keeps by itself.
 IMPLIED_OPENS = "implied_opens"
+#: What counters of visits begin with: how often, and amounts, which are counted in such parts.
+VISITS, AMOUNTS, AMOUNT_PARTS = "visit-", "amount-", 10_000
 
 
 class Impossible(ValueError):
@@ -57,6 +64,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     counters: tuple[str, ...] = ()
     #: Of a click, and of a document in the mail.
     position: int = 0
+    #: Counters that go up by so much.
+    amounts: tuple[tuple[str, int], ...] = ()
 
 
 class Applied(NamedTuple):
@@ -88,6 +97,30 @@ def machine_document_counter(position: int) -> str:
     return f"machine_document-{position}"
 
 
+def visit_counter(name: str) -> str:
+    """The counter of what people did on a site, by its name."""
+    return f"{VISITS}{name}"
+
+
+def machine_visit_counter(name: str) -> str:
+    return f"machine_{VISITS}{name}"
+
+
+def amount_counter(name: str, currency: str) -> str:
+    """What it came to, in ten-thousandths of that currency."""
+    return f"{AMOUNTS}{name}-{currency}"
+
+
+def _amounts(fact: events.VisitorActed) -> tuple[tuple[str, int], ...]:
+    if not fact.currency or not fact.is_by_person:
+        return ()
+    try:
+        parts = int(Decimal(fact.value) * AMOUNT_PARTS)
+    except ArithmeticError as fault:
+        raise Impossible(f"{fact.value!r:.40} is no amount") from fault
+    return ((amount_counter(fact.name, fact.currency), parts),)
+
+
 def change(fact: events.Fact, stream_id: str) -> Change | None:
     """What the fact changes; None if it is not about a message. Impossible if it makes no sense."""
     code = code_of(fact)
@@ -105,6 +138,8 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
     if isinstance(fact, events.DocumentOpened):
         counter = document_counter if fact.is_by_person else machine_document_counter
         counters.append(counter(NO_POSITION if fact.position is None else fact.position))
+    if isinstance(fact, events.VisitorActed):
+        counters.append(visit_counter(fact.name) if fact.is_by_person else machine_visit_counter(fact.name))
     return Change(
         job=fact.job,
         ordinal=fact.ordinal,
@@ -114,4 +149,5 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
         occurred_at=fact.occurred_at,
         counters=tuple(counters),
         position=(fact.position or 0) if isinstance(fact, events.Clicked | events.DocumentOpened) else 0,
+        amounts=_amounts(fact) if isinstance(fact, events.VisitorActed) else (),
     )

@@ -22,7 +22,7 @@ Consent is here too: what addresses agreed to, and the proof of it. It reads Opt
 from recipients' pages, and HTTP /v1/consents; it owns `consents`, `consent_log` and `consent_rules`, tells trackers and
 relays who withdrew (`shared/redis/untracked.py`), and keeps who objects on the list (`objections.py`). What was said is
 in the state, in the log and in the events in one step. What recipients chose of lists is applied by `choices.py`; how
-their pages look is `looks`, HTTP /v1/look.
+their pages look is `looks`, HTTP /v1/look; where visitors are followed is `web_tracking`, HTTP /v1/web-tracking.
 
     suppression.py ──→ consenting.py ──→ consents.py, consent_store.py ══Redis══→ consent_http.py
     suppression.py ──→ reasons.py               what a fact means for its address

@@ -11,6 +11,7 @@ from services.suppression import (
     people_http,
     retention_http,
     rules_http,
+    web_tracking_http,
 )
 from services.suppression import settings as own
 from services.suppression.book import Book
@@ -41,6 +42,7 @@ from shared.redis.looks import Looks
 from shared.redis.members import Members
 from shared.redis.suppression import SuppressionList
 from shared.redis.untracked import UntrackedList
+from shared.redis.web_tracking import WebTrackingRules
 
 
 def routes(parts: Parts) -> Mounted:
@@ -60,6 +62,7 @@ def routes(parts: Parts) -> Mounted:
             *_escalation(parts),
             *_consent(parts, lists, lookup),
             *look_http.routes(Looks(parts.client, parts.monotonic)),
+            *web_tracking_http.routes(WebTrackingRules(parts.client, parts.chance)),
             *people_http.routes(people, desk),
             *_retention(parts, retention),
         ],

@@ -4,10 +4,11 @@ import secrets
 import time
 
 from services.settings import read
-from services.tracking import http, parts, view_http
+from services.tracking import http, parts, view_http, visit_http
 from services.tracking.abouts import Abouts
 from services.tracking.edge import edge
 from services.tracking.network_files import KnownNetworks
+from services.tracking.visiting import Pace, Visiting
 from shared.http import api
 from shared.http.serving import listen, prepared
 from shared.mail.dkim_keys import Vault
@@ -18,6 +19,7 @@ from shared.redis import known_secret, redis, start
 from shared.redis.installation import NotOurs
 from shared.redis.recipients import Recipients
 from shared.redis.untracked import Untracked
+from shared.redis.web_tracking import WebTrackings
 from shared.words.erased import ErasureKeys
 from shared.words.tokens import TokenKeys
 
@@ -36,9 +38,10 @@ async def main(life: Lifecycle) -> None:
     life.push_close(lambda: redis.close(client))
     publisher = start.publisher(client, settings)
     keys, recipients = TokenKeys(secret.current, secret.previous), Recipients(client, settings.redis.partitions)
-    untracked = Untracked(client)
+    untracked, sites = Untracked(client), WebTrackings(client)
     abouts = Abouts(client, settings.redis.partitions, recipients, now_ms, time.monotonic)
-    tracking = parts.tracking(settings, publisher, keys, recipients, untracked, secrets.token_hex(6), networks, abouts)
+    name = secrets.token_hex(6)
+    tracking = parts.tracking(settings, publisher, keys, recipients, untracked, name, networks, abouts, sites)
     await tracking.start()
     life.push_close(tracking.close)  # before the client: what is in hand still goes to Redis
     hops = settings.tracking.forwarded_hops
@@ -49,6 +52,8 @@ async def main(life: Lifecycle) -> None:
         settings, client, keys, recipients, untracked, erasure_keys, hosts, secrets.token_bytes(32)
     )
     routes += view_http.routes(viewing)
+    visiting = Visiting(keys, tracking, untracked, sites, Pace(time.monotonic))
+    routes += visit_http.routes(visiting, now_ms, hops)
     app = api.application(routes, _NoKeys(), max_body_bytes=MAX_BODY_BYTES)
     runner = await prepared(app, life, edge(tracking, now_ms, time.monotonic, hops))
     life.keep_serving()
@@ -56,6 +61,7 @@ async def main(life: Lifecycle) -> None:
         await listen(runner, settings)
         life.spawn(untracked.run(life.stopping), "untracked")
         life.spawn(sandbox.run(life.stopping), "sandbox")
+        life.spawn(sites.run(life.stopping), "web_tracking")
         life.spawn(_check(life, client, secret), "installation")
         life.ready()
         await life.stopping.wait()

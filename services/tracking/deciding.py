@@ -1,6 +1,7 @@
 """What a recipient's request means: its answer, and the facts that have to be durable before it. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 from urllib.parse import parse_qsl, quote
 
 import msgspec
@@ -57,13 +58,21 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     facts: Sequence[Fact] = ()
 
 
+class Ties(Protocol):
+    """Ties what happens on a tenant's site to the click that led there."""
+
+    def tied(self, click: str, token: Token, now_ms: int) -> str:
+        """Where the click of that text leads."""
+
+
 class Moment(msgspec.Struct, frozen=True, gc=False):
-    """When: ms since the epoch, and what tells requests of the same millisecond apart; and which networks machines are
-    known to come from then."""
+    """When: ms since the epoch, and what tells requests of the same millisecond apart; which networks machines are
+    known to come from then, and how visits of sites are tied to clicks."""
 
     now_ms: int
     apart: str = ""
     networks: Known = NOWHERE
+    ties: Ties | None = None
 
 
 #: A GIF of one transparent pixel, in the 43 bytes that it takes.
@@ -135,7 +144,10 @@ def _clicked(request: Request, token: Token, moment: Moment, _about: About) -> D
         machine=told.word,
         reason=told.reason,
     )
-    return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(token.destination)}), (fact,))
+    destination = token.destination
+    if moment.ties is not None and not told.word:
+        destination = moment.ties.tied(request.token, token, now_ms)
+    return Decision(Answer(302, {**REDIRECT_HEADERS, "Location": location(destination)}), (fact,))
 
 
 def _document_opened(request: Request, token: Token, moment: Moment, _about: About) -> Decision:

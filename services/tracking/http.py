@@ -155,7 +155,6 @@ def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 
 
 def _request(request: web.Request, kind: Kind, body: bytes, forwarded_hops: int) -> Request:
     header = request.headers.get
-    purpose = next((said for name in _PURPOSES if (said := whole_list(request, name))), "")
     return Request(
         method=request.method,
         kind=kind,
@@ -163,11 +162,16 @@ def _request(request: web.Request, kind: Kind, body: bytes, forwarded_hops: int)
         ip=client_ip(request.remote or "", whole_list(request, "X-Forwarded-For"), forwarded_hops),
         user_agent=header("User-Agent", ""),
         accept_language=whole_list(request, "Accept-Language"),
-        purpose=purpose,
+        purpose=purpose_of(request),
         content_type=header("Content-Type", ""),
         body=body,
         query=request.query_string,
     )
+
+
+def purpose_of(request: web.Request) -> str:
+    """What a browser says that it asks for, if not for somebody to look at."""
+    return next((said for name in _PURPOSES if (said := whole_list(request, name))), "")
 
 
 def client_ip(remote: str, forwarded_for: str, hops: int) -> str:

@@ -3,7 +3,7 @@
 networks = KnownNetworks(settings)                      # which SIGHUP reads again: life.also_reload(networks)
 abouts = Abouts(client, partitions, recipients, now_ms, time.monotonic)
 tracking = parts.tracking(settings, publisher, TokenKeys(…), recipients, Untracked(client), secrets.token_hex(6),
-                          networks, abouts)
+                          networks, abouts, sites)      # sites = WebTrackings(client), which has to run beside
 await tracking.start()                                  # before the first request
 routes = http.routes(tracking, now_ms, settings.tracking.forwarded_hops)
 …
@@ -14,8 +14,9 @@ from services.tracking import settings as own
 from services.tracking.networks import NOWHERE, Known
 from services.tracking.recorder import Publisher, Recorder
 from services.tracking.spool import Spool
-from services.tracking.tracking import Abouts, Recipients, Tokens, Tracking
+from services.tracking.tracking import Abouts, Recipients, Tracking
 from services.tracking.viewing import Viewing
+from services.tracking.visits import Ties
 from shared.mail.dkim_keys import Vault
 from shared.making.rendering import Rendering
 from shared.process.sandbox import Sandbox, program
@@ -26,6 +27,7 @@ from shared.redis.recipients import Recipients as StoredRecipients
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.untracked import Untracked
+from shared.redis.web_tracking import WebTrackings
 from shared.words.erased import ErasureKeys
 from shared.words.tokens import TokenKeys
 
@@ -59,12 +61,13 @@ def viewing(
 def tracking(
     settings: Settings,
     publisher: Publisher,
-    tokens: Tokens,
+    tokens: TokenKeys,
     recipients: Recipients,
     untracked: Untracked,
     name: str,
     networks: Known = NOWHERE,
     abouts: Abouts | None = None,
+    sites: WebTrackings | None = None,
 ) -> Tracking:
     """Not started yet. `name` is a random one of this process: it names its spool files and its batches."""
     mine = settings.of(own.Tracking)
@@ -72,4 +75,5 @@ def tracking(
     recorder = Recorder(
         publisher, spool, untracked, name, spool_after_ms=mine.spool_after_ms, max_waiting=mine.max_waiting
     )
-    return Tracking(tokens, recorder, name, recipients, untracked, networks, abouts)
+    ties = None if sites is None else Ties(tokens, sites, untracked)
+    return Tracking(tokens, recorder, name, recipients, untracked, networks, abouts, ties)

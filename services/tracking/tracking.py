@@ -39,6 +39,7 @@ from services.tracking.deciding import (
     Decision,
     Moment,
     Request,
+    Ties,
     decide,
     is_one_click,
 )
@@ -137,7 +138,9 @@ class Tracking:
         untracked: Untracked,
         networks: Known = NOWHERE,
         abouts: Abouts | None = None,
+        ties: Ties | None = None,
     ) -> None:
+        self._ties = ties
         self._networks = networks
         self._abouts = abouts
         self._untracked = untracked
@@ -168,12 +171,12 @@ class Tracking:
         except RedisAway:
             decision = Decision(Answer(503, LATER_HEADERS, pages.later(request.accept_language)))
         else:
-            decision = decide(request, token, self._moment(now_ms), await self._about(request, token))
+            decision = decide(request, token, self.moment(now_ms), await self._about(request, token))
         answer = decision.answer
         if decision.facts and token is not None:
             if await self._is_forgotten(token):
                 _forgotten(request.kind).inc()
-            elif not await self._are_recorded(decision.facts, token):
+            elif not await self.are_recorded(decision.facts, token):
                 answer = Answer(503, LATER_HEADERS, pages.later(request.accept_language))
         _answers(request.kind, answer.status).inc()
         return answer
@@ -189,7 +192,7 @@ class Tracking:
             not token.mark or self._untracked.is_withdrawn(token.tenant, (token.mark,))
         ):
             return False
-        decision = decide(request, token, self._moment(now_ms))
+        decision = decide(request, token, self.moment(now_ms))
         if len(decision.facts) != 1:
             return False
         (fact,) = decision.facts
@@ -231,7 +234,7 @@ class Tracking:
             return NOTHING_KNOWN
         return await (self._abouts.leaving(token) if is_one_click(request) else self._abouts.of(token))
 
-    async def _are_recorded(self, facts: Sequence[Fact], token: Token) -> bool:
+    async def are_recorded(self, facts: Sequence[Fact], token: Token) -> bool:
         """Whether they are durable. Who withdraws their consent to be tracked, or gives it, is known here at once."""
         for fact in facts:
             said = fact
@@ -266,10 +269,11 @@ class Tracking:
             token.tenant, self._tokens.marks(token.tenant, known.email)
         )
 
-    def _moment(self, now_ms: int) -> Moment:
+    def moment(self, now_ms: int) -> Moment:
+        """Of a request that came then."""
         self._within_ms = self._within_ms + 1 if now_ms == self._last_ms else 0
         self._last_ms = now_ms
-        return Moment(now_ms, f"{self._edge}.{self._within_ms}", self._networks)
+        return Moment(now_ms, f"{self._edge}.{self._within_ms}", self._networks, self._ties)
 
 
 def _tell(fact: Fact) -> None:

@@ -53,7 +53,7 @@ _LOCAL_PART = re.compile(r"(//)?(?:\"[^\"\n]{0,320}\"|[^\s<>\"'(),:;=\[\]@]{1,32
 _SHAPES = re.compile(
     r"\best_[a-z0-9]{10}_[A-Za-z0-9]{8,}"  # an API key
     r"|(?<=(?i:bearer) )[^\s\"]{8,}|(?<=(?i:basic) )[A-Za-z0-9+/=]{8,}"  # one as it is sent
-    r"|(?<=/[ocupa]/)[A-Za-z0-9_-]{16,}"  # a token in a recipient's link
+    r"|(?<=/[ocupavw]/)[A-Za-z0-9_-]{16,}"  # a token in a recipient's link
     r"|\b[bYd](?=[a-z_-]{0,80}[A-Z])(?=[A-Za-z_-]{0,80}[0-9])[A-Za-z0-9_-]{41,}"  # and by itself
     r"|\b[bufBUF]-[0-9a-vA-V]{39}\b"  # the signed name of a message
     r"|\b[0-9a-fA-F]{64}\b"  # a master secret

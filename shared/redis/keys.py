@@ -670,6 +670,12 @@ def looks() -> str:
     return "est:{meta}:looks"
 
 
+def web_tracking() -> str:
+    """hash, tenant → on which sites of theirs what their recipients do may be recorded, and what of it (msgpack,
+    `shared.words.visits.WebTracking`), "" → a mark that is another after each change · until the tenant changes it"""
+    return "est:{meta}:web_tracking"
+
+
 def untracked() -> str:
     """hash, mark and tenant → when (ms) they withdrew their consent to be tracked, or, negative, gave it again
     (`shared.redis.untracked`) · for ever: their mails stay"""

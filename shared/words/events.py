@@ -279,6 +279,46 @@ class PreferencesChanged(Fact, frozen=True, array_like=True, kw_only=True):
     days: int = 0
 
 
+class PageViewed(Fact, frozen=True, array_like=True, kw_only=True):
+    """Who followed a link of the message looked at a page of the tenant's site, and agreed there to be followed. `url`
+    is its address without query and fragment; `machine` and `reason` as of Clicked."""
+
+    topic: ClassVar[str] = "message.page_viewed"
+    url: str = ""
+    machine: str = ""
+    reason: str = ""
+
+    @property
+    def is_by_person(self) -> bool:
+        return not self.machine
+
+
+class VisitorActed(Fact, frozen=True, array_like=True, kw_only=True):
+    """The same did something there: `name` says what (`basket`, `purchase` …). `value` is an amount of `currency` (ISO
+    4217), a decimal as text, both "" where there is none; `properties` an object of JSON, "" for none."""
+
+    topic: ClassVar[str] = "message.visitor_acted"
+    name: str = ""
+    url: str = ""
+    value: str = ""
+    currency: str = ""
+    properties: str = ""
+    machine: str = ""
+    reason: str = ""
+
+    @property
+    def is_by_person(self) -> bool:
+        return not self.machine
+
+
+class VisitorConsented(Fact, frozen=True, array_like=True, kw_only=True):
+    """The same agreed on the page `url` to be followed on that site, in that browser; or, not `given`, took it back."""
+
+    topic: ClassVar[str] = "message.visitor_consented"
+    given: bool = False
+    url: str = ""
+
+
 class Stopped(Fact, frozen=True, array_like=True, kw_only=True):
     """A job is not sent for now; without a job, the tenant's bulk. `reason` is `invalid_rate`, `complaint_rate`,
     `render_failed`, `paused` or `suspended`, `by` is `engine`, `tenant` or `operator`; `bad` of `of` messages are the
@@ -367,6 +407,7 @@ FACTS: dict[str, type[Fact]] = {
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
         PreferencesChanged, RetentionNear, DocumentOpened,
+        PageViewed, VisitorActed, VisitorConsented,
     )
 }  # fmt: skip
 #: Every message by its name.

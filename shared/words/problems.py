@@ -106,6 +106,7 @@ PROBLEMS: dict[str, Kind] = {
         404, "Unknown recipient", "No recipient of the mail is a return path or another address of this installation."
     ),
     "unknown_mail": Kind(404, "Unknown mail", "No received mail of that id is kept, or it is another tenant's."),
+    "unknown_visit": Kind(404, "Unknown visit", "No visit has that token, or its link was followed 13 months ago."),
     # Sending domains.
     "unknown_sending_domain": Kind(
         403, "Unknown sending domain", "The domain of `from` is none of the tenant's: add it with POST /v1/domains."
@@ -165,6 +166,7 @@ PROBLEMS: dict[str, Kind] = {
         "The tenant's templates took so long that those with logic wait a moment; all others are taken.",
     ),
     "too_many_connections": Kind(429, "Too many connections", "The caller's address has too many connections here."),
+    "too_many_visits": Kind(429, "Too many visits", "Pages tell more of one visitor than a person does."),
     "internal_error": Kind(500, "Internal error", "This is our fault, and it is logged."),
     "unavailable": Kind(
         503,

@@ -8,6 +8,8 @@
       destination; its position is NO_POSITION if it is in no mail
     d a document for an address of no mail: the same, with the address' length (1) and the address, sealed, before the
       destination; a keyed digest of all that it says stands for job and ordinal
+    W a visit: by who followed a link to a site of the tenant, and when: after the mark the time of the click in seconds
+      since the epoch (4); made by trackers (`TokenKeys.visit`), for a site that is followed by consent
     o c the first two as they were made before there were marks; still read
 
 in base64url without padding; numbers are big-endian, text is UTF-8. There is one text for one token: whatever does not
@@ -45,7 +47,7 @@ from shared.mail import addresses
 from shared.words import ids
 from shared.words.mac import Mac
 
-Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in", "view", "document"]
+Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in", "view", "document", "visit"]
 
 #: No text that is longer is looked at: 8 kB is what servers take as a URL.
 MAX_TOKEN_CHARS = 8192
@@ -89,14 +91,15 @@ _LETTERS: dict[Kind, bytes] = {
     "opt_in": b"a",
     "view": b"v",
     "document": b"D",
+    "visit": b"W",
 }
 _FOR_ADDRESS = b"d"
 _UNMARKED: dict[Kind, bytes] = {"open": b"o", "click": b"c"}
 _KINDS: dict[int, Kind] = {letter[0]: kind for kinds in (_LETTERS, _UNMARKED) for kind, letter in kinds.items()}
 _KINDS[_FOR_ADDRESS[0]] = "document"
-_MARKED = b"OCDd"
-#: Those that have a position.
-_PLACED: frozenset[Kind] = frozenset(("click", "document"))
+_MARKED = b"OCDdW"
+#: What stands behind the mark: the position of a click or a document, the time of a visit.
+_PLACE_BYTES: Mapping[Kind, int] = {"click": 2, "document": 2, "visit": 4}
 #: Those that have the recipient's address.
 _ADDRESSED: frozenset[Kind] = frozenset(("unsubscribe", "preferences", "opt_in", "view"))
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -122,8 +125,9 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     """What a token says. `position` and `destination` are those of a click or a document; 0 and "" for the others.
     `address` is that of an unsubscription, of preferences, of an opt-in and of a view; "" in tokens that were made
     before it was there; and of a document for an address, of which `job` is "". `mark` is that of the recipient of an
-    opening, a click or a document, b"" in tokens that were made before there were any. `document` is the name of one,
-    and `until_s` (s since the epoch, 0: ever) how long its link leads on."""
+    opening, a click, a document or a visit, b"" in tokens that were made before there were any. `document` is the name
+    of one, and `until_s` (s since the epoch, 0: ever) how long its link leads on. `clicked_s` is when the link of a
+    visit was followed, in s since the epoch."""
 
     kind: Kind
     job: str
@@ -135,6 +139,7 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     mark: bytes = b""
     document: str = ""
     until_s: int = 0
+    clicked_s: int = 0
 
 
 def is_destination(url: str) -> bool:
@@ -378,6 +383,20 @@ class TokenKeys:
         signed += destination.encode()
         return _encode(signed + key.sign(signed)).rstrip(b"=").decode("ascii")
 
+    def visit(self, click: str, clicked_s: int) -> str:
+        """Of who followed the link of that token at that time (s since the epoch): by the key that signed it, whose
+        mark it has. InvalidToken if that was no click of ours, or has no mark."""
+        raw = _decode(click)
+        signed, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
+        behind = _HEAD_BYTES + 4 + MARK_BYTES
+        at = behind + _PLACE_BYTES["click"]
+        for key in self._keys:
+            if signed[:2] == b"C" + key.id and hmac.compare_digest(key.sign(signed), mac):
+                tenant = signed[at : at + 1 + signed[at]]
+                said = b"".join((_LETTERS["visit"], signed[1:behind], clicked_s.to_bytes(4, "big"), tenant))
+                return _encode(said + key.sign(said)).rstrip(b"=").decode("ascii")
+        raise InvalidToken("no click with a mark")
+
     def marks(self, tenant: str, address: str) -> list[bytes]:
         """By which trackers may meet a recipient: the mark by each of the keys. The first is the current one's."""
         found = []
@@ -404,7 +423,7 @@ class TokenKeys:
 def _parse(signed: bytes, key: _Key) -> Token:
     kind = _KINDS.get(signed[0])
     behind_mark = _HEAD_BYTES + 4 + (MARK_BYTES if signed[0] in _MARKED else 0)
-    at = behind_mark + (2 if kind in _PLACED else 0)
+    at = behind_mark + (_PLACE_BYTES.get(kind, 0) if kind else 0)
     if kind is None or len(signed) <= at:
         raise InvalidToken("of no known kind, or cut short")
     end = at + 1 + signed[at]
@@ -421,15 +440,17 @@ def _parse(signed: bytes, key: _Key) -> Token:
     fits = kind in _ADDRESSED or (_begins_well(text) if kind == "click" else not text)
     if end > len(signed) or not tenant or not fits:
         raise InvalidToken("its fields do not fit together")
+    place = int.from_bytes(signed[behind_mark:at], "big")
     return Token(
         kind=kind,
         job=ids.job_text(signed[2:_HEAD_BYTES]),
         ordinal=int.from_bytes(signed[_HEAD_BYTES : _HEAD_BYTES + 4], "big"),
         tenant=tenant,
-        position=int.from_bytes(signed[behind_mark:at], "big"),
+        position=place if kind == "click" else 0,
         destination=text if kind == "click" else "",
         address=text if kind in _ADDRESSED else "",
         mark=signed[_HEAD_BYTES + 4 : behind_mark],
+        clicked_s=place if kind == "visit" else 0,
     )
 
 

@@ -207,6 +207,32 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "full": {**_OF_A_MESSAGE, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},
         "address": {**_OF_AN_ADDRESS, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},
     },
+    "PageViewed": {
+        "full": {
+            **_OF_A_MESSAGE,
+            "url": "https://www.exemple.fr/chaussures",
+            "machine": "tool",
+            "reason": "agent:headlesschrome",
+        },
+        "person": {**_OF_A_LINK, "url": "https://www.exemple.fr/été"},
+    },
+    "VisitorActed": {
+        "full": {
+            **_OF_A_MESSAGE,
+            "name": "purchase",
+            "url": "https://www.exemple.fr/merci",
+            "value": "59.90",
+            "currency": "EUR",
+            "properties": '{"category":"été","items":2}',
+            "machine": "tool",
+            "reason": "agent:headlesschrome",
+        },
+        "person": {**_OF_A_LINK, "name": "basket", "url": "https://www.exemple.fr/panier"},
+    },
+    "VisitorConsented": {
+        "full": {**_OF_A_MESSAGE, "given": True, "url": "https://www.exemple.fr/"},
+        "withdrawn": {**_OF_A_LINK, "url": "https://www.exemple.fr/"},
+    },
     "Stopped": {
         "full": {**_OF_A_MESSAGE, "reason": "invalid_rate", "by": "engine", "bad": 27, "of": 480},
         "job": {**_OF_A_JOB, "reason": "paused", "by": "tenant"},

@@ -280,7 +280,7 @@ def test_paths_lead_to_who_answers_them_and_a_host_of_links_has_nothing_else() -
         for rule in ingress["spec"]["rules"]
     }
 
-    links = dict.fromkeys(("/a", "/c", "/d", "/o", "/p", "/u", "/v"), "demo-estafette-tracking")
+    links = dict.fromkeys(("/a", "/c", "/d", "/o", "/p", "/u", "/v", "/w", "/w.js"), "demo-estafette-tracking")
     assert led == {
         "api.acme.example": {"/v1": "demo-estafette-http", **links},
         "links.acme.example": links,

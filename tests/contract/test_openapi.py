@@ -19,7 +19,7 @@ from tests.routes import all_routes
 
 PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 #: Statuses that have no body.
-EMPTY = {"204", "302", "303"}
+EMPTY = {"204", "302", "303", "304"}
 #: Media types of what is a file, not JSON.
 FILES = {"message/rfc822", "text/csv"}
 

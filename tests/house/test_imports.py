@@ -68,6 +68,8 @@ AIOHTTP = {
     "services/queueing/optins_http.py",
     "services/tracking/__main__.py",
     "services/tracking/view_http.py",
+    "services/suppression/web_tracking_http.py",
+    "services/tracking/visit_http.py",
 }
 
 #: What makes a module impure: the world, the clock, chance.
@@ -119,8 +121,11 @@ EDGES: dict[str, set[str]] = {
     "services/tracking/abouts.py": {"asyncio"},
     "services/tracking/tracking.py": {"asyncio"},
     "services/tracking/view_http.py": {"aiohttp"},
+    "services/suppression/web_tracking_http.py": {"aiohttp"},
+    "services/tracking/visit_http.py": {"aiohttp"},
     "services/tracking/viewing.py": {"asyncio"},
     "shared/redis/untracked.py": {"asyncio"},
+    "shared/redis/web_tracking.py": {"asyncio"},
     "services/breakers/store.py": {"asyncio"},
     "services/queueing/queueing.py": {"asyncio"},
     "services/queueing/quotas.py": {"asyncio"},

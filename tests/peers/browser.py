@@ -91,6 +91,20 @@ class Browser:
         await self._devtools("Network.enable", {})
         await self._devtools("Network.setExtraHTTPHeaders", {"headers": {"Accept-Language": accept_language}})
 
+    async def called(self, user_agent: str) -> None:
+        """What it calls itself from now on."""
+        await self._devtools("Emulation.setUserAgentOverride", {"userAgent": user_agent})
+
+    async def before_each_page(self, script: str) -> None:
+        """What runs in each page before its own scripts."""
+        await self._devtools("Page.enable", {})
+        await self._devtools("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+
+    async def cookies(self) -> list[dict[str, Any]]:
+        """Those of the page that is shown."""
+        found: list[dict[str, Any]] = await self._ask("GET", "/cookie")
+        return found
+
     async def scripts(self, *, run: bool) -> None:
         """Whether pages may run scripts, as somebody decides who turns JavaScript off. `run` of ours works all the
         same."""

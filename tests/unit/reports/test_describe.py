@@ -21,6 +21,6 @@ def test_a_fact_whose_details_are_gone_keeps_its_word_and_time() -> None:
 
 
 def test_what_a_newer_program_counted_is_passed_over() -> None:
-    codes = range(1, 32)
+    codes = range(1, 64)
 
     assert [code for code in codes if describe.is_known(Record(code, "1-0", 1))] == [*Code]

@@ -181,7 +181,7 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         )
     )  # fmt: skip
 
-    apart = ("counts", "rates", "links", "positions", "documents")
+    apart = ("counts", "rates", "links", "positions", "documents", "visits")
     assert {name: found[name] for name in found if name not in apart} == {
         "id": JOB,
         "state": "scheduled",
