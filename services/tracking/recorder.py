@@ -10,7 +10,8 @@ Theory of operation:
   the following batches go to the spool at once. Group commit comes by itself: one fsync a batch.
 - The replayer publishes what is in the spool, file by file, batch by batch, each under the name it had at first, until
   it succeeds. That is also how we learn that Redis is back: from its first success on batches go to the bus again,
-  while the rest of the spool is replayed beside them.
+  while the rest of the spool is replayed beside them. One who has nothing left looks every `LOOK_ROUND_S` whether
+  another tracker of the same folder has died, and replays what that one left.
 - If the spool refuses too (full, or a broken disk), the bus is tried whatever its state. If both refuse, the requests
   are told so (NotRecorded) and nobody is answered as if it were recorded.
 
@@ -25,6 +26,7 @@ therefore ignore an event_id that they know.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +68,9 @@ GATHER_S = 0.001
 #: Between two attempts to replay: at first, and at most. The latter is how late a recovery may be noticed.
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
+#: Of several trackers that share a folder one may die and not come back: how late that is noticed. A look is one listing
+#: of the folder.
+LOOK_ROUND_S = 5.0
 #: A replayed batch is waited for longer than the client's own time-out: a slow Redis is not asked over and over.
 REPLAY_TIMEOUT_S = 10.0
 
@@ -240,15 +245,30 @@ class Recorder:
 
     async def _replay_forever(self) -> None:
         while True:
-            await self._spooled.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_ROUND_S):
+                    await self._spooled.wait()
             self._spooled.clear()  # before looking: what is spooled meanwhile sets it again
             try:
                 while (path := await self._on_disk(self._spool.oldest)) is not None:
                     await self._replay(path)
+                if await self._finds_more():
+                    self._spooled.set()
             except Exception:  # as above; the file stays, and is tried again
                 _log.exception("replay_failed")
                 self._spooled.set()
                 await asyncio.sleep(MAX_PAUSE_S)
+
+    async def _finds_more(self) -> bool:
+        """Whether another has died and left something. Not asked while Redis is away: it would only take the room that
+        this process needs."""
+        if self._redis_away:
+            return False
+        try:
+            return await self._on_disk(self._spool.look_round)
+        except OSError as fault:
+            _log.error("spool_unreadable", reason=str(fault))
+            return False
 
     async def _replay(self, path: Path) -> None:
         reading = await self._on_disk(self._spool.read, path)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from services.tracking import frames
+from services.tracking import recorder as recorder_module
+from services.tracking.frames import Batch
 from services.tracking.recorder import IN_FLIGHT, MAX_BATCH, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import NotRecorded
@@ -309,3 +312,43 @@ async def test_who_withdraws_while_a_file_waits_is_not_told_of_when_another_proc
         await until(lambda: spooled(tmp_path) == 0)
 
     assert bus.facts == ["1"]
+
+
+async def test_what_another_that_died_has_left_is_replayed_by_one_that_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "LOOK_ROUND_S", 0.02)
+    bus, away = Bus(), Bus()
+    away.say = away.no
+    async with recording(bus, tmp_path, name="living") as living:
+        async with recording(away, tmp_path, name="dying") as dying:
+            await asyncio.gather(*(dying.record(fact(number)) for number in range(10)))
+
+        await until(lambda: len(bus.facts) == 10)
+        await living.record(fact(10))
+        await until(lambda: spooled(tmp_path) == 0)
+
+    assert sorted(map(int, bus.facts)) == list(range(11))
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+async def test_while_redis_is_away_for_it_nobody_takes_over_what_another_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "LOOK_ROUND_S", 0.02)
+    bus = Bus()
+    bus.say = bus.no
+    left = Spool(tmp_path, "left", 10**6)
+    left.open()
+    async with recording(bus, tmp_path, name="living", max_bytes=2_000) as living:
+        await living.record(fact(1))
+        left.append(frames.frame(Batch("theirs", tuple(fact(number) for number in range(100, 150)))))
+        left.close()
+        calls = len(bus.calls)
+        await until(lambda: len(bus.calls) > calls + 1)
+
+        await living.record(fact(2))  # there is room for it
+        bus.say = bus.yes
+        await until(lambda: spooled(tmp_path) == 0)
+
+    assert sorted(map(int, bus.facts)) == [1, 2, *range(100, 150)]
