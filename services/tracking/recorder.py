@@ -68,8 +68,8 @@ GATHER_S = 0.001
 #: Between two attempts to replay: at first, and at most. The latter is how late a recovery may be noticed.
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
-#: Of several trackers that share a folder one may die and not come back: how late that is noticed. A look is one listing
-#: of the folder.
+#: Of several trackers that share a folder one may die and not come back: how late that is noticed. A look is one
+#: listing of the folder.
 LOOK_ROUND_S = 5.0
 #: A replayed batch is waited for longer than the client's own time-out: a slow Redis is not asked over and over.
 REPLAY_TIMEOUT_S = 10.0

@@ -85,6 +85,10 @@ def spooled(folder: Path) -> int:
     return len(list(folder.glob("*.frames")))
 
 
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
 async def test_a_lone_fact_is_published_at_once(tmp_path: Path) -> None:
     bus = Bus()
     async with recording(bus, tmp_path) as recorder:
@@ -329,7 +333,7 @@ async def test_what_another_that_died_has_left_is_replayed_by_one_that_lives(
         await until(lambda: spooled(tmp_path) == 0)
 
     assert sorted(map(int, bus.facts)) == list(range(11))
-    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert names(tmp_path) == ["lock"]
 
 
 async def test_while_redis_is_away_for_it_nobody_takes_over_what_another_left(
