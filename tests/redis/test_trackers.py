@@ -16,6 +16,7 @@ from typing import Any, Self
 import aiohttp
 import pytest
 
+from loadtests.clicking import Account
 from services.settings import load
 from shared.process import master_secret
 from shared.redis import keys, redis
@@ -149,6 +150,33 @@ async def test_the_account_knows_what_is_missing_and_what_is_there_twice(mortal:
 
         await redis.close(client)
     assert ({1, 2, 3} - clicks.keys(), [number for number, count in clicks.items() if count > 1]) == ({3}, [2])
+
+
+async def test_the_account_of_the_load_test_keeps_what_it_has_read_and_refuses_where_more_is_gone(
+    mortal: RedisServer,
+) -> None:
+    client: Any = redis.connect(mortal.url)
+
+    async def add(number: int) -> None:
+        url = f"{URL}?n={number}&utm_source=x"
+        fact = Clicked(event_id="e", occurred_at=1, tenant="demo", job=JOBS[0], ordinal=1, position=0, url=url)
+        await client.xadd(keys.events(0), {"t": "Clicked", "v": "1", "b": events.encode(fact)})
+
+    account = Account(mortal.url, PARTITIONS)
+    for number in (1, 2, 2):
+        await add(number)
+    await asyncio.to_thread(account.brought_up_to_date)
+    await client.xtrim(keys.events(0), maxlen=0, approximate=False)
+    await add(3)
+
+    clicks = dict(await asyncio.to_thread(account.brought_up_to_date))
+    await add(4)
+    await client.xtrim(keys.events(0), maxlen=0, approximate=False)
+
+    assert clicks == {1: 1, 2: 2, 3: 1}
+    with pytest.raises(RuntimeError, match="1 entries of the streams were gone"):
+        await asyncio.to_thread(account.brought_up_to_date)
+    await redis.close(client)
 
 
 @pytest.mark.parametrize("trims", [False, True], ids=["whole", "trimmed"])
