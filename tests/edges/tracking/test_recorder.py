@@ -10,7 +10,7 @@ import pytest
 from services.tracking import frames
 from services.tracking import recorder as recorder_module
 from services.tracking.frames import Batch
-from services.tracking.recorder import IN_FLIGHT, MAX_BATCH, Recorder
+from services.tracking.recorder import IN_FLIGHT, MAX_BATCH, REPLAYED_AT_ONCE, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import NotRecorded
 from shared.redis.bus import BusUnavailable
@@ -356,3 +356,36 @@ async def test_while_redis_is_away_for_it_nobody_takes_over_what_another_left(
         await until(lambda: spooled(tmp_path) == 0)
 
     assert sorted(map(int, bus.facts)) == [1, 2, *range(100, 150)]
+
+
+async def test_the_first_batch_of_a_file_is_replayed_alone_the_others_several_at_a_time_and_all_once(
+    tmp_path: Path,
+) -> None:
+    bus = Bus()
+    left = Spool(tmp_path, "left", 10**6)
+    left.open()
+    for number in range(20):
+        left.append(frames.frame(Batch(f"b{number}", (fact(number),))))
+    left.close()
+    go: list[asyncio.Event] = []
+
+    async def when_told() -> None:
+        go.append(asyncio.Event())
+        await go[-1].wait()
+
+    bus.say = when_told
+    async with recording(bus, tmp_path):
+        await until(lambda: len(go) == 1)
+        await asyncio.sleep(0)
+        assert bus.calls == [("0",)]
+
+        go[0].set()
+        await until(lambda: len(go) == 1 + REPLAYED_AT_ONCE)
+        assert spooled(tmp_path) == 1
+        bus.say = bus.yes
+        for waiting in go:
+            waiting.set()
+        await until(lambda: spooled(tmp_path) == 0)
+
+    assert sorted(map(int, bus.facts)) == list(range(20))
+    assert len(bus.calls) == 20
