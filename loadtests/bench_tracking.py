@@ -1,15 +1,15 @@
 """How many clicks a second one tracker records, beside nginx that only redirects; and what it does without Redis.
 
-    python -m loadtests.bench_tracking [--seconds 5] [--turns 3] [--away-s 30]
+    python -m loadtests.bench_tracking [--seconds 5] [--turns 3] [--redis-away 30] [--candidates | --no-candidates]
 
 wrk, nginx, Redis and the tracker share the cores. In turns: nginx `return 302`, and one tracker process, whose clicks
-are each on a link of its own, signed, and in Redis (`appendfsync always`) before they are answered. Then the tracker at
-half of that; with every answer looked for in the stream; with all that reads the stream beside it, reports counting;
-with Redis stopped; and killed. The last line is JSON.
+are each on a link of its own, signed, and in Redis (`appendfsync always`) before they are answered. Then other ways to
+serve; the tracker at half of that; with every answer looked for in the stream; with all that reads the stream beside
+it, reports counting; with Redis stopped, and killed; and killed itself. A part that fails does not keep the others from
+being run. The last line is JSON.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import signal
@@ -18,7 +18,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,8 +28,9 @@ import msgspec
 
 from loadtests import clicking, content, edges
 from loadtests.bench_relay import demo_key, environ_of, post
-from loadtests.clicking import Clicks, Load, cpu_s
+from loadtests.clicking import Account, Clicks, Load, cpu_s
 from loadtests.processes import START_S, Processes, listens, metric, python, until
+from shared.redis import redis
 
 CONNECTIONS = 50
 #: At half load nobody waits for another: so many come, each with a pause.
@@ -44,23 +46,36 @@ MIN_RATIO, MIN_PIPELINE_RATIO, MAX_P99_MS, MAX_AWAY_P99_MS = 0.15, 0.08, 10.0, 1
 
 
 class Check(msgspec.Struct):
-    """Of clicks that were answered: how many the streams lack, and how many they have more than once."""
+    """Of clicks that were answered: how many the streams lack, and how many they have more than once. And which parts
+    failed, and which goals were missed."""
 
     lost: int = 0
     doubled: int = 0
+    failed: list[str] = []
+    missed: list[str] = []
+
+    def goal(self, what: str, is_met: bool) -> None:
+        if not is_met:
+            self.missed.append(what)
 
 
 def main() -> None:
     options = _options()
+    began_s = time.monotonic()
     print(f"machine: {os.cpu_count()} cores", flush=True)
     with tempfile.TemporaryDirectory(prefix="estafette-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        if options.candidates:
-            candidates(Path(folder), options.turns, options.seconds)
-            return
-        result = _measured(Path(folder), options)
+        with Processes(Path(folder)) as processes:
+            bench = Bench(processes, Path(folder))
+            if options.candidates:
+                candidates(bench, options.turns, options.seconds)
+                return
+            result = _measured(bench, options)
+    check = bench.check
+    print(f"took {time.monotonic() - began_s:.0f} s; parts that failed: {', '.join(check.failed) or 'none'}")
+    print(f"goals that were missed: {', '.join(check.missed) or 'none'}")
     print(json.dumps(result))
-    sys.exit(0 if result["lost"] == result["doubled"] == 0 else 1)
+    sys.exit(1 if check.lost or check.doubled or check.failed else 0)
 
 
 def _options() -> argparse.Namespace:
@@ -68,7 +83,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=5, help="of each turn")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--candidates", action="store_true", help="other ways to serve, beside ours, and nothing else")
-    parser.add_argument("--away-s", type=int, default=30, help="how long Redis is stopped; 0: not at all")
+    parser.add_argument("--no-candidates", action="store_true", help="all but those")
+    parser.add_argument(
+        "--redis-away", type=int, default=30, metavar="S", help="for how long Redis is stopped, and killed; 0: not"
+    )
     return parser.parse_args()
 
 
@@ -81,6 +99,7 @@ class Bench:
         self.environ = environ_of(folder, self.redis_url, 1, dkim=False)
         self.port = int(self.environ["ESTAFETTE_HTTP_PORT"])
         self.clicks = Clicks(self.environ, _jobs(processes, self.environ), RECIPIENTS)
+        self.account = Account(self.redis_url)
         self.check = Check()
         self._known = self._metrics_port = 0
 
@@ -90,16 +109,23 @@ class Bench:
         until(lambda: listens(self.port), START_S, "tracker")
         return process
 
+    def redis_again(self) -> None:
+        """After it was killed, where it was, with what it kept."""
+        self.redis.wait()
+        _, self.redis = self.processes.redis_process(int(self.redis_url.rpartition(":")[2].partition("/")[0]))
+
     def replayed(self) -> None:
-        """Returns once nothing is in the spool, where a slow Redis may have sent it."""
-        until(lambda: not metric(self._metrics_port, "estafette_tracking_spool_bytes"), 60, "replaying")
+        """Returns once nothing is in the spool, where a slow Redis may have sent it: a click there is recorded, and not
+        in the streams yet."""
+        until(lambda: not metric(self._metrics_port, "estafette_tracking_spool_bytes"), 120, "replaying")
 
     def checked(self, answered: int, numbers: set[int] | None = None) -> int:
-        """How many clicks are new in the streams. What was under way at the end is recorded, and not answered."""
-        found = clicking.recorded(self.redis_url)
+        """How many clicks are new in the streams. What was under way at the end is recorded, and not answered: so where
+        only the number of answers is known as many may be missing unseen, and each answer is looked for apart."""
+        found = self.account.brought_up_to_date()
         new = len(found) - self._known
         lost = max(0, answered - new) if numbers is None else len(numbers - found.keys())
-        doubled = sum(found.values()) - len(found) - self.check.doubled
+        doubled = found.total() - len(found) - self.check.doubled
         self._known = len(found)
         self.check.lost += lost
         self.check.doubled += doubled
@@ -119,16 +145,31 @@ def _jobs(processes: Processes, environ: Mapping[str, str]) -> list[str]:
     return jobs
 
 
-def _measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    with Processes(folder) as processes:
-        bench = Bench(processes, folder)
-        theirs, ours = in_turns(bench, options.turns, options.seconds)
-        at_half_load(bench, ours, options.seconds)
-        each_answer(bench, options.seconds)
-        whole = pipeline(bench, 2 * options.seconds)
-        if options.away_s:
-            without_redis(bench, ours, options.away_s)
-        killed(bench)
+def _measured(bench: Bench, options: argparse.Namespace) -> dict[str, Any]:
+    seconds, away_s = options.seconds, options.redis_away
+    theirs, ours = in_turns(bench, options.turns, seconds)
+    whole = 0.0
+
+    def counted() -> None:
+        nonlocal whole
+        whole = pipeline(bench, 2 * seconds)
+
+    parts: dict[str, Callable[[], object]] = {
+        "half load": lambda: at_half_load(bench, ours, seconds),
+        "each answer": lambda: each_answer(bench, seconds),
+        "pipeline": counted,
+    }
+    if away_s:
+        parts["Redis stopped"] = lambda: without_redis(bench, ours, away_s, "stopped")
+        parts["Redis killed"] = lambda: without_redis(bench, ours, away_s, "killed")
+    parts["kill -9"] = lambda: killed(bench)
+    parts["kill -9 without Redis"] = lambda: killed(bench, is_redis_stopped=True)
+    if not options.no_candidates:
+        parts["candidates"] = lambda: candidates(bench, 1, min(seconds, 3))
+    for name, part in parts.items():
+        _run(bench.check, name, part)
+    bench.check.goal(f"{MIN_RATIO} of nginx", ours / theirs >= MIN_RATIO)
+    bench.check.goal(f"{MIN_PIPELINE_RATIO} of nginx for the whole pipeline", whole / theirs >= MIN_PIPELINE_RATIO)
     return {
         "bench": "tracking",
         "clicks_per_s": round(ours),
@@ -139,31 +180,46 @@ def _measured(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def candidates(folder: Path, turns: int, seconds: int) -> None:
-    """Recorded clicks a second of each way to serve, in turns; nginx before each turn."""
+def _run(check: Check, name: str, part: Callable[[], object]) -> None:
+    try:
+        part()
+    except (OSError, RuntimeError, *redis.FOREIGN) as fault:  # TimeoutError is an OSError
+        check.failed.append(name)
+        print(f"{name}: failed: {fault!r}", flush=True)
+
+
+def candidates(bench: Bench, turns: int, seconds: int) -> None:
+    """Recorded clicks a second of each way to serve, in turns; nginx before each."""
     found: dict[str, list[float]] = {}
-    with Processes(folder) as processes:
-        bench = Bench(processes, folder)
+    names = [name for name in edges.NAMES if edges.is_installed(name)]
+    print(f"other ways to serve; not installed: {', '.join(sorted({*edges.NAMES} - {*names})) or 'none'}", flush=True)
+    with Processes(bench.processes.directory) as processes:
         _, port = clicking.nginx(processes)
         for _ in range(turns):
-            theirs = clicking.plain(port, CONNECTIONS, seconds).per_s
-            print(f"nginx return 302: {theirs:>9,.0f}/s", flush=True)
-            for name in ("ours", *edges.NAMES):
-                if name == "granian" and importlib.util.find_spec("granian") is None:
-                    continue
-                with Processes(processes.directory) as serving:
-                    if name == "ours":
-                        served = bench.tracker(serving)
-                    else:
-                        served = serving.start([*python("loadtests.edges"), name], bench.environ, name)
-                        until(lambda: listens(bench.port), START_S, name)
-                    cpu = Cpu({"its process": served.pid, "Redis": bench.redis.pid})
-                    said, _ = bench.clicks.wrk(bench.port, CONNECTIONS, seconds, MOST_PER_S * seconds)
-                    used = cpu.told(said.requests)
-                found.setdefault(name, []).append(said.per_s / theirs)
-                print(f"{name:<12} {said.per_s:>9,.0f}/s  {_latency(said)}; CPU a click: {used}", flush=True)
-                bench.checked(said.requests - said.refused)
+            for name in ("ours", *names):
+                theirs = clicking.plain(port, CONNECTIONS, seconds).per_s
+                found.setdefault(name, []).append(_candidate(bench, name, seconds) / theirs)
+                print(f"    {found[name][-1]:.3f} of nginx, which did {theirs:,.0f}/s", flush=True)
     print(json.dumps({"bench": "tracking candidates"} | {name: round(median(of), 3) for name, of in found.items()}))
+
+
+def _candidate(bench: Bench, name: str, seconds: int) -> float:
+    with Processes(bench.processes.directory) as processes:
+        if name == "ours":
+            served = bench.tracker(processes)
+        else:
+            served = processes.start([*python("loadtests.edges"), name], bench.environ, name)
+            until(lambda: listens(bench.port), START_S, name)
+        cpu = Cpu({"its process": served.pid, "Redis": bench.redis.pid})
+        said, _ = bench.clicks.wrk(bench.port, CONNECTIONS, seconds, MOST_PER_S * seconds)
+        used = cpu.told(said.requests)
+    # By now it has ended, and what it may have spooled is there for the next: ours replays it.
+    with Processes(bench.processes.directory) as processes:
+        bench.tracker(processes)
+        bench.replayed()
+    print(f"{name:<12} {said.per_s:>9,.0f}/s  {_latency(said)}; CPU a click: {used}", flush=True)
+    bench.checked(said.requests - said.refused)
+    return said.per_s
 
 
 def in_turns(bench: Bench, turns: int, seconds: int) -> tuple[float, float]:
@@ -185,7 +241,7 @@ def in_turns(bench: Bench, turns: int, seconds: int) -> tuple[float, float]:
     return median(theirs), median(ours)
 
 
-def at_half_load(bench: Bench, per_s: float, seconds: int) -> Load:
+def at_half_load(bench: Bench, per_s: float, seconds: int) -> None:
     """Each of the connections waits between two clicks."""
     pause_ms = max(1, round(CALM_CONNECTIONS / (per_s / 2) * 1000))
     with Processes(bench.processes.directory) as processes:
@@ -193,8 +249,8 @@ def at_half_load(bench: Bench, per_s: float, seconds: int) -> Load:
         said, _ = bench.clicks.wrk(bench.port, CALM_CONNECTIONS, seconds, MOST_PER_S * seconds, pause_ms)
         bench.replayed()
     print(f"at half load:       {said.per_s:>9,.0f}/s  {_latency(said)} (the goal: p99 < {MAX_P99_MS} ms)", flush=True)
+    bench.check.goal(f"p99 < {MAX_P99_MS} ms at half load", said.p99_ms < MAX_P99_MS)
     bench.checked(said.requests - said.refused)
-    return said
 
 
 def each_answer(bench: Bench, seconds: int) -> None:
@@ -213,7 +269,9 @@ def pipeline(bench: Bench, seconds: int) -> float:
     with Processes(bench.processes.directory) as processes:
         readers = {name: processes.service(name, bench.environ) for name in READERS}
         port = readers["reports"][1]
-        before = _settled(port)
+        # What was recorded before is read first, or it would be counted here.
+        until(lambda: not bench.account.is_behind(READERS), 300, "reading what was there", 0.5)
+        before = metric(port, COUNTED)
         tracker = bench.tracker(processes)
         cpu = Cpu(
             {"tracker": tracker.pid, "Redis": bench.redis.pid}
@@ -222,58 +280,66 @@ def pipeline(bench: Bench, seconds: int) -> float:
         began_s = time.monotonic()
         said, _ = bench.clicks.wrk(bench.port, CONNECTIONS, seconds, MOST_PER_S * seconds)
         answered = said.requests - said.refused
-        until(lambda: metric(port, COUNTED) - before >= answered, 120, "counting", 0.05)
+        until(lambda: metric(port, COUNTED) - before >= answered, 300, "counting", 0.05)
         took_s = time.monotonic() - began_s
         used = cpu.told(answered)
-        print(f"whole pipeline:     {answered / took_s:>9,.0f}/s  {_latency(said)}; CPU a click: {used}", flush=True)
-        bench.checked(answered)
+        bench.replayed()
+    print(f"whole pipeline:     {answered / took_s:>9,.0f}/s  {_latency(said)}; CPU a click: {used}", flush=True)
+    print(
+        f"    {said.per_s:,.0f}/s were answered, and the last was counted after {took_s - said.duration_s:.1f} s more"
+    )
+    bench.checked(answered)
     return answered / took_s
 
 
-def _settled(port: int) -> float:
-    """What reports have counted, once they have nothing left to count."""
-    last = -1.0
-    while (now := metric(port, COUNTED)) != last or not now:
-        last = now
-        time.sleep(1.5)
-    return now
-
-
-def without_redis(bench: Bench, per_s: float, away_s: int) -> Load:
-    """Redis is stopped, as by a machine that hangs, for so long in the middle of a run at a quarter of the load."""
+def without_redis(bench: Bench, per_s: float, away_s: int, fault: str) -> None:
+    """Redis is `stopped`, as by a machine that hangs, or `killed`, for so long in a run at a quarter of the load."""
     pause_ms = max(1, round(CALM_CONNECTIONS / (per_s / 4) * 1000))
+    process = bench.redis
+    stop, go = partial(process.send_signal, signal.SIGSTOP), partial(process.send_signal, signal.SIGCONT)
+    faults: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+        "stopped": (stop, go),
+        "killed": (process.kill, bench.redis_again),
+    }
+    away, back = faults[fault]
     with Processes(bench.processes.directory) as processes:
         bench.tracker(processes)
-        stopping = threading.Timer(1.0, bench.redis.send_signal, [signal.SIGSTOP])
-        going = threading.Timer(1.0 + away_s, bench.redis.send_signal, [signal.SIGCONT])
-        # It ends when Redis is back: this is how the clicks fared meanwhile.
         said, numbers = bench.clicks.wrk(
             bench.port,
             CALM_CONNECTIONS,
-            away_s,
+            away_s,  # it ends while Redis is away: this is how the clicks fared meanwhile
             round(per_s * away_s),
             pause_ms,
             told=True,
-            begins=[stopping, going],
+            begins=[threading.Timer(1.0, away), threading.Timer(1.0 + away_s, back)],
         )
+        began_s = time.monotonic()
         bench.replayed()
+        took_s = time.monotonic() - began_s
     failed = said.refused + said.broken
-    print(f"Redis stopped {away_s} s: {said.per_s:>9,.0f}/s  {_latency(said)}; {failed} failed", flush=True)
+    print(f"Redis {fault} {away_s} s: {said.per_s:>7,.0f}/s  {_latency(said)}; {failed} failed redirects", flush=True)
+    print(f"    what was spooled was in Redis {took_s:.1f} s after it was back (the goal: p99 < {MAX_AWAY_P99_MS} ms)")
+    bench.check.goal(f"p99 < {MAX_AWAY_P99_MS} ms while Redis is {fault}", said.p99_ms < MAX_AWAY_P99_MS)
+    bench.check.goal(f"no failed redirect while Redis is {fault}", failed == 0)
     bench.checked(len(numbers), numbers)
-    bench.check.lost += failed
-    return said
 
 
-def killed(bench: Bench) -> None:
-    """kill -9 of the tracker under load: what was answered is recorded."""
+def killed(bench: Bench, *, is_redis_stopped: bool = False) -> None:
+    """kill -9 of the tracker under load, with and without a Redis that answers: what was answered is recorded, at once
+    or once the next tracker has replayed what this one left."""
     with Processes(bench.processes.directory) as processes:
         tracker = bench.tracker(processes)
-        kill = threading.Timer(2.0, tracker.kill)
-        said, numbers = bench.clicks.wrk(bench.port, CONNECTIONS, 3, 3 * MOST_PER_S, told=True, begins=[kill])
+        begins = [threading.Timer(2.0, tracker.kill)]
+        if is_redis_stopped:
+            begins.append(threading.Timer(1.0, bench.redis.send_signal, [signal.SIGSTOP]))
+        try:
+            said, numbers = bench.clicks.wrk(bench.port, CONNECTIONS, 3, 3 * MOST_PER_S, told=True, begins=begins)
+        finally:
+            bench.redis.send_signal(signal.SIGCONT)
         tracker.wait()
-        bench.tracker(processes)  # it takes over what was spooled
+        bench.tracker(processes)
         bench.replayed()
-    print(f"kill -9:            {said.requests:>9,} answered", flush=True)
+    print(f"kill -9:            {said.requests:>9,} answered{', Redis stopped' * is_redis_stopped}", flush=True)
     bench.checked(len(numbers), numbers)
 
 

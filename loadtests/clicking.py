@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from shared.words import events
 from shared.words.tokens import TokenKeys
 
 SCRIPT = Path(__file__).with_name("clicks.lua")
-#: Of a mail.
-LINKS = 20
+PARTITIONS = 8
+#: Of a mail: enough for all parts of a run, as what may have been asked is not asked again.
+LINKS = 60
 NGINX = """daemon off; master_process off; worker_processes 1; error_log stderr; pid {folder}/nginx.pid;
 events {{ worker_connections 1024; }}
 http {{ access_log off; keepalive_requests 1000000000;
@@ -134,30 +135,62 @@ def wrk_command(port: int, connections: int, duration_s: int) -> list[str]:
     return [*command, "-s", str(SCRIPT), f"http://127.0.0.1:{port}/"]
 
 
-def recorded(redis_url: str, partitions: int = 8) -> Counter[int]:
-    """How often each click is in the streams, by its number."""
-    return asyncio.run(_recorded(redis_url, partitions))
+class Account:
+    """How often each click was added to the streams, by its number. What was read once stays known, also where Redis
+    has trimmed it since."""
 
+    def __init__(self, redis_url: str, partitions: int = PARTITIONS) -> None:
+        self._url = redis_url
+        self._last = dict.fromkeys(map(keys.events, range(partitions)), "0-0")
+        self._read = 0
+        self.clicks: Counter[int] = Counter()
 
-async def _recorded(redis_url: str, partitions: int) -> Counter[int]:
-    client: Any = redis.connect(redis_url)
-    found: Counter[int] = Counter()
-    try:
-        for partition in range(partitions):
-            after = "-"
-            while entries := await client.xrange(keys.events(partition), after, "+", count=5000):
-                after = f"({entries[-1][0].decode()}"
-                for _, fields in entries:
-                    if fields[b"t"] == b"Clicked":
-                        fact = events.decode("Clicked", fields[b"b"])
-                        assert isinstance(fact, events.Clicked)
-                        found[int(fact.url.partition("?n=")[2].partition("&")[0])] += 1
-    finally:
-        await redis.close(client)
-    return found
+    def brought_up_to_date(self) -> Counter[int]:
+        """RuntimeError if entries have gone that nobody here has read: then there is no account."""
+        asyncio.run(self._follow())
+        return self.clicks
+
+    def is_behind(self, groups: Collection[str]) -> bool:
+        """Whether there is something that a reader of one of these groups has not done yet."""
+        return asyncio.run(self._is_behind(groups))
+
+    async def _follow(self) -> None:
+        client: Any = redis.connect(self._url)
+        try:
+            added = 0
+            for stream in self._last:
+                await self._follow_one(client, stream)
+                if await client.exists(stream):
+                    added += (await client.xinfo_stream(stream))["entries-added"]
+        finally:
+            await redis.close(client)
+        if added != self._read:
+            raise RuntimeError(f"{added - self._read} entries of the streams were gone before they were read")
+
+    async def _follow_one(self, client: Any, stream: str) -> None:
+        while entries := await client.xrange(stream, f"({self._last[stream]}", "+", count=5000):
+            self._last[stream] = entries[-1][0].decode()
+            self._read += len(entries)
+            for _, fields in entries:
+                if fields[b"t"] == b"Clicked":
+                    fact = events.decode("Clicked", fields[b"b"])
+                    assert isinstance(fact, events.Clicked)
+                    self.clicks[int(fact.url.partition("?n=")[2].partition("&")[0])] += 1
+
+    async def _is_behind(self, groups: Collection[str]) -> bool:
+        client: Any = redis.connect(self._url)
+        try:
+            for stream in self._last:
+                for group in await client.xinfo_groups(stream) if await client.exists(stream) else ():
+                    if group["name"].decode() in groups and (group["pending"] or group["lag"]):
+                        return True
+            return False
+        finally:
+            await redis.close(client)
 
 
 def cpu_s(pid: int) -> float:
-    """Seconds of CPU that a process has used, in the kernel too."""
+    """Seconds of CPU that a process and those it has started have used, in the kernel too."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return (int(fields[11]) + int(fields[12])) / 100 + sum(cpu_s(int(child)) for child in children)

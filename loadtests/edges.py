@@ -12,6 +12,7 @@ They have just what the measurement needs: a click that is recorded and answered
 
 import asyncio
 import importlib
+import importlib.util
 import os
 import re
 import secrets
@@ -36,7 +37,13 @@ from shared.redis.untracked import Untracked
 from shared.words.tokens import TokenKeys
 
 NAMES = ("aiohttp", "low_level", "protocol", "granian")
+#: What one of them needs besides, and is no dependency of ours.
+_NEEDS = {"granian": "granian"}
 _LINK = re.compile(r"/c/([A-Za-z0-9_-]+)")
+
+
+def is_installed(name: str) -> bool:
+    return name not in _NEEDS or importlib.util.find_spec(_NEEDS[name]) is not None
 
 
 async def made() -> Tracking:

@@ -85,9 +85,9 @@ class Processes(ExitStack):
         """A Redis as `make run` starts it; its URL."""
         return self.redis_process()[0]
 
-    def redis_process(self) -> "tuple[str, subprocess.Popen[bytes]]":
-        """The same, and its process."""
-        port = free_port()
+    def redis_process(self, port: int = 0) -> "tuple[str, subprocess.Popen[bytes]]":
+        """The same, and its process; at a port that it had before it has what it kept."""
+        port = port or free_port()
         command = [program("redis-server"), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self.directory)]
         process = self.start([*command, "--appendonly", "yes", "--appendfsync", "always", "--save", ""])
         until(lambda: listens(port), START_S, "redis")

@@ -8,9 +8,11 @@ Theory of operation:
   fact only.
 - A batch that the bus has not stored within `spool_after_ms` goes to the spool, and from then on Redis counts as away:
   the following batches go to the spool at once. Group commit comes by itself: one fsync a batch.
-- The replayer publishes what is in the spool, file by file, batch by batch, each under the name it had at first, until
-  it succeeds. That is also how we learn that Redis is back: from its first success on batches go to the bus again,
-  while the rest of the spool is replayed beside them.
+- The replayer publishes what is in the spool, file by file, each batch under the name it had at first, until it
+  succeeds. The first of a file goes alone: that is also how we learn that Redis is back. From its first success on
+  batches go to the bus again, while the rest of the spool is replayed beside them, `REPLAYED_AT_ONCE` at a time: a
+  short outage leaves thousands of small ones. One who has nothing left looks every `LOOK_ROUND_S` whether
+  another tracker of the same folder has died, and replays what that one left.
 - If the spool refuses too (full, or a broken disk), the bus is tried whatever its state. If both refuse, the requests
   are told so (NotRecorded) and nobody is answered as if it were recorded.
 
@@ -25,10 +27,12 @@ therefore ignore an event_id that they know.
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -66,6 +70,12 @@ GATHER_S = 0.001
 #: Between two attempts to replay: at first, and at most. The latter is how late a recovery may be noticed.
 FIRST_PAUSE_S = 0.05
 MAX_PAUSE_S = 1.0
+#: Of several trackers that share a folder one may die and not come back: how late that is noticed. A look is one
+#: listing of the folder.
+LOOK_ROUND_S = 5.0
+#: Of the batches of a file, once the first is stored: one at a time would take longer than Redis was away. More would
+#: be in the way of the clicks that come meanwhile.
+REPLAYED_AT_ONCE = 4
 #: A replayed batch is waited for longer than the client's own time-out: a slow Redis is not asked over and over.
 REPLAY_TIMEOUT_S = 10.0
 
@@ -240,32 +250,52 @@ class Recorder:
 
     async def _replay_forever(self) -> None:
         while True:
-            await self._spooled.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_ROUND_S):
+                    await self._spooled.wait()
             self._spooled.clear()  # before looking: what is spooled meanwhile sets it again
             try:
                 while (path := await self._on_disk(self._spool.oldest)) is not None:
                     await self._replay(path)
+                if await self._finds_more():
+                    self._spooled.set()
             except Exception:  # as above; the file stays, and is tried again
                 _log.exception("replay_failed")
                 self._spooled.set()
                 await asyncio.sleep(MAX_PAUSE_S)
 
+    async def _finds_more(self) -> bool:
+        """Whether another has died and left something. Not asked while Redis is away: it would only take the room that
+        this process needs."""
+        if self._redis_away:
+            return False
+        try:
+            return await self._on_disk(self._spool.look_round)
+        except OSError as fault:
+            _log.error("spool_unreadable", reason=str(fault))
+            return False
+
     async def _replay(self, path: Path) -> None:
         reading = await self._on_disk(self._spool.read, path)
-        for batch in reading.batches:
-            await self._publish_at_last(batch)
-            REPLAYED.inc(len(batch.facts))
+        left = iter(reading.batches)
+        await self._publish_at_last(islice(left, 1))
+        async with asyncio.TaskGroup() as replaying:
+            for _ in range(REPLAYED_AT_ONCE):
+                replaying.create_task(self._publish_at_last(left))
         await self._on_disk(lambda: self._spool.remove(path, keep_copy=reading.damaged > 0))
         facts = sum(len(batch.facts) for batch in reading.batches)
         _log.info("spool_replayed", facts=facts, torn_bytes=reading.torn_bytes)
         if reading.damaged:
             _log.error("spool_damaged", frames=reading.damaged, kept=str(path.with_suffix(".damaged")))
 
-    async def _publish_at_last(self, batch: Batch) -> None:
-        pause_s = FIRST_PAUSE_S
-        while (any(batch.marks) and not self._view.is_known) or not await self._published_of(batch):
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, MAX_PAUSE_S)
+    async def _publish_at_last(self, batches: Iterator[Batch]) -> None:
+        """Each of them, but for those that another, who takes from the same, has taken."""
+        for batch in batches:
+            pause_s = FIRST_PAUSE_S
+            while (any(batch.marks) and not self._view.is_known) or not await self._published_of(batch):
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, MAX_PAUSE_S)
+            REPLAYED.inc(len(batch.facts))
 
     async def _published_of(self, batch: Batch) -> bool:
         """Of those who have not withdrawn since."""

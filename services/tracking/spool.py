@@ -10,7 +10,8 @@ Rules:
   power cut.
 - One file is being written; the others are sealed. Only sealed files are read, and only whole ones removed: a crash in
   the middle of reading one means that it is read again.
-- A lock that can be taken is that of a dead process. Whoever enters takes it, and with it the files that it left.
+- A lock that can be taken is that of a dead process. Whoever enters, or looks round, takes it, and with it the files
+  that it left: what one of several trackers leaves is not kept waiting until another one begins.
 - A write that fails is cut off again and its file sealed. After a failed fsync nobody knows what the disk has
   (the kernel forgets the pages), so its file is sealed too and the frame counts as not written.
 - All files of this process together, and those taken over, stay below `max_bytes`.
@@ -65,9 +66,18 @@ class Spool:
             if mine is None:
                 raise FileExistsError(f"{self._folder}: another process is called {self._name}")
             self._locks[self._name] = mine
-            for name in sorted(self._names() - {self._name}):
-                self._take_over(name)
+            self._take_over_all()
         self._measure()
+
+    def look_round(self) -> bool:
+        """Takes over what processes have left that died since; whether there was something."""
+        if not self._names() - self._locks.keys():
+            return False
+        before = len(self._sealed)
+        with self._alone():
+            self._take_over_all()
+        self._measure()
+        return len(self._sealed) > before
 
     def close(self) -> None:
         """Leaves. What was not read stays, for the next process that enters."""
@@ -180,6 +190,10 @@ class Spool:
             os.close(descriptor)
             return None
         return descriptor
+
+    def _take_over_all(self) -> None:
+        for name in sorted(self._names() - self._locks.keys()):
+            self._take_over(name)
 
     def _take_over(self, name: str) -> None:
         descriptor = self._lock(name)

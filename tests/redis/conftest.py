@@ -1,10 +1,15 @@
 """What the tests of this folder share."""
 
-from collections.abc import AsyncIterator
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from shared.redis import redis
+from tests.servers import RedisServer
 
 
 @pytest.fixture
@@ -13,3 +18,16 @@ async def client(any_redis_url: str) -> AsyncIterator[redis.Client]:
     client = redis.connect(any_redis_url)
     yield client
     await redis.close(client)
+
+
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server of this test alone, that it may stop and kill."""
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    try:
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.pid, signal.SIGCONT)
+        server.stop()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,19 +108,6 @@ async def until(true: Callable[[], bool]) -> None:
 
 def spooled(folder: Path) -> list[Path]:
     return list((folder / "spool").glob("*.frames"))
-
-
-@pytest.fixture
-def mortal(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server of this test alone, that it may stop and kill."""
-    server = RedisServer(tmp_path / "redis")
-    server.start()
-    try:
-        yield server
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(server.pid, signal.SIGCONT)
-        server.stop()
 
 
 async def test_what_recipients_do_is_on_the_stream_when_they_are_answered(any_redis_url: str, tmp_path: Path) -> None:
@@ -273,11 +260,12 @@ async def test_with_redis_away_and_the_spool_full_nobody_is_answered_as_if(morta
 class Process:
     """`python -m services.tracking`, as Kubernetes runs it."""
 
-    def __init__(self, folder: Path, redis_url: str) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, redis_url: str, port: int = 0, **more: str) -> None:
+        self.port = port or free_port()
         environ = {
             **os.environ,
             **ANY_METRICS_PORT,
+            **more,
             "ESTAFETTE_DATA_DIR": str(folder),
             "ESTAFETTE_REDIS_URL": redis_url,
             "ESTAFETTE_HTTP_PORT": str(self.port),

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.tracking.recorder import IN_FLIGHT, MAX_BATCH, Recorder
+from services.tracking import frames
+from services.tracking import recorder as recorder_module
+from services.tracking.frames import Batch
+from services.tracking.recorder import IN_FLIGHT, MAX_BATCH, REPLAYED_AT_ONCE, Recorder
 from services.tracking.spool import Spool
 from services.tracking.tracking import NotRecorded
 from shared.redis.bus import BusUnavailable
@@ -80,6 +83,10 @@ async def until(true: Callable[[], bool]) -> None:
 
 def spooled(folder: Path) -> int:
     return len(list(folder.glob("*.frames")))
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 async def test_a_lone_fact_is_published_at_once(tmp_path: Path) -> None:
@@ -309,3 +316,76 @@ async def test_who_withdraws_while_a_file_waits_is_not_told_of_when_another_proc
         await until(lambda: spooled(tmp_path) == 0)
 
     assert bus.facts == ["1"]
+
+
+async def test_what_another_that_died_has_left_is_replayed_by_one_that_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "LOOK_ROUND_S", 0.02)
+    bus, away = Bus(), Bus()
+    away.say = away.no
+    async with recording(bus, tmp_path, name="living") as living:
+        async with recording(away, tmp_path, name="dying") as dying:
+            await asyncio.gather(*(dying.record(fact(number)) for number in range(10)))
+
+        await until(lambda: len(bus.facts) == 10)
+        await living.record(fact(10))
+        await until(lambda: spooled(tmp_path) == 0)
+
+    assert sorted(map(int, bus.facts)) == list(range(11))
+    assert names(tmp_path) == ["lock"]
+
+
+async def test_while_redis_is_away_for_it_nobody_takes_over_what_another_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "LOOK_ROUND_S", 0.02)
+    bus = Bus()
+    bus.say = bus.no
+    left = Spool(tmp_path, "left", 10**6)
+    left.open()
+    async with recording(bus, tmp_path, name="living", max_bytes=2_000) as living:
+        await living.record(fact(1))
+        left.append(frames.frame(Batch("theirs", tuple(fact(number) for number in range(100, 150)))))
+        left.close()
+        calls = len(bus.calls)
+        await until(lambda: len(bus.calls) > calls + 1)
+
+        await living.record(fact(2))  # there is room for it
+        bus.say = bus.yes
+        await until(lambda: spooled(tmp_path) == 0)
+
+    assert sorted(map(int, bus.facts)) == [1, 2, *range(100, 150)]
+
+
+async def test_the_first_batch_of_a_file_is_replayed_alone_the_others_several_at_a_time_and_all_once(
+    tmp_path: Path,
+) -> None:
+    bus = Bus()
+    left = Spool(tmp_path, "left", 10**6)
+    left.open()
+    for number in range(20):
+        left.append(frames.frame(Batch(f"b{number}", (fact(number),))))
+    left.close()
+    go: list[asyncio.Event] = []
+
+    async def when_told() -> None:
+        go.append(asyncio.Event())
+        await go[-1].wait()
+
+    bus.say = when_told
+    async with recording(bus, tmp_path):
+        await until(lambda: len(go) == 1)
+        await asyncio.sleep(0)
+        assert bus.calls == [("0",)]
+
+        go[0].set()
+        await until(lambda: len(go) == 1 + REPLAYED_AT_ONCE)
+        assert spooled(tmp_path) == 1
+        bus.say = bus.yes
+        for waiting in go:
+            waiting.set()
+        await until(lambda: spooled(tmp_path) == 0)
+
+    assert sorted(map(int, bus.facts)) == list(range(20))
+    assert len(bus.calls) == 20

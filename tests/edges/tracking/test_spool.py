@@ -185,6 +185,23 @@ def test_a_living_process_keeps_its_files(tmp_path: Path) -> None:
     assert replayed(first) == ["b1"]
 
 
+def test_two_that_look_round_share_what_the_dead_have_left(tmp_path: Path) -> None:
+    first, second, dying = (spool(tmp_path, name) for name in ("first", "second", "dying"))
+    dying.append(frame(1))
+    second.append(frame(2))
+    assert not first.look_round()  # while it lives
+    dying.close()
+
+    found = [second.look_round(), first.look_round(), second.look_round()]
+
+    assert found == [True, False, False]
+    assert replayed(first) == []
+    assert sorted(replayed(second)) == ["b1", "b2"]
+    first.close()
+    second.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
 def test_a_name_is_taken_once(tmp_path: Path) -> None:
     spool(tmp_path, "one")
 
