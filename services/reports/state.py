@@ -39,17 +39,17 @@ class Code(IntEnum):
     CANCELLED = 21
     SOON_CLICKED = 22
     BURST_CLICKED = 23
+    PAGE_VIEWED = 24
+    VISITOR_ACTED = 25
     DOCUMENT_OPENED = 26
     MACHINE_DOCUMENT_OPENED = 27
     SOON_DOCUMENT_OPENED = 28
     BURST_DOCUMENT_OPENED = 29
     #: Its link was in no mail: nothing of the mail decides who followed it.
     OTHER_DOCUMENT_OPENED = 30
-    PAGE_VIEWED = 24
-    VISITOR_ACTED = 25
-    VISITOR_CONSENTED = 34
     MACHINE_PAGE_VIEWED = 32
     MACHINE_VISITOR_ACTED = 33
+    VISITOR_CONSENTED = 34
 
 
 class State(IntEnum):
