@@ -16,6 +16,7 @@ from shared.process import master_secret
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import known_secret, start
+from shared.redis.link_keys import KnownLinkKeys
 from shared.redis.recipients import Recipients
 from shared.redis.return_paths import KnownReturnPaths
 from shared.words.tokens import TokenKeys
@@ -29,14 +30,14 @@ async def main(life: Lifecycle) -> None:
     life.also_reload(certificate)
     secret = master_secret.load(settings)
     client = start.connect(life)
-    known = KnownReturnPaths(client, now_ms)
+    known, tokens = KnownReturnPaths(client, now_ms), TokenKeys(secret.current, secret.previous)
     bounces = wiring.bounces(
         settings,
         client,
         start.publisher(client, settings),
         Recipients(client, settings.redis.partitions),
         VerpKeys(secret.current, secret.previous),
-        TokenKeys(secret.current, secret.previous),
+        tokens,
         known,
     )
     listener = Listener(
@@ -71,6 +72,7 @@ async def main(life: Lifecycle) -> None:
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         life.spawn(known.run(life.stopping), "return paths")
+        life.spawn(KnownLinkKeys(client, tokens.generations).run(life.stopping), "link keys")
         for one in listeners:
             await one.open()
             life.push_close(one.close)

@@ -11,7 +11,7 @@ from services.console.tables import as_json, show_json
 from shared.process.settings import Settings
 
 if TYPE_CHECKING:
-    from shared.redis.sending_domains import Inspect, LookUp, SendingDomains
+    from shared.redis.sending_domains import Follow, Inspect, LookUp, SendingDomains
     from shared.words.sending_domain import DnsRecord, SendingDomain
 
 #: How a domain came to be its tenant's, in `domains list`.
@@ -73,7 +73,7 @@ def return_by(domain: str, name: str, tenant: str | None) -> None:
 @click.option("--tenant", default=None, help="Whose; its owner's if left out.")
 def lead_by(domain: str, url: str, tenant: str | None) -> None:
     """Let links in the mails of a domain begin with URL, as https://links.acme.example; `-`: with tracking.base_url.
-    Its host has to lead to our trackers, with a certificate, before: nothing is asked."""
+    Its host has to lead to our trackers, with a certificate, before: `check` has DNS asked whether it does."""
     own = "" if url == "-" else url
     try:
         changed = _with_domain(domain, tenant, lambda store, owner, *_: store.links.set(owner, domain, own))
@@ -124,7 +124,9 @@ def check_domain(domain: str, tenant: str | None, as_json: bool) -> None:
     """Ask DNS for the records of a domain and print what it shows. One that waits is its tenant's if it shows
     them. Exit code 1 if a record is missing, or is another."""
     checked = _with_domain(
-        domain, tenant, lambda store, owner, look_up, inspect: store.check(owner, domain, look_up, inspect)
+        domain,
+        tenant,
+        lambda store, owner, look_up, inspect, follow: store.check(owner, domain, look_up, inspect, follow),
     )
     if as_json:
         records = _records(checked)
@@ -163,7 +165,7 @@ def activate_domain(domain: str, tenant: str | None, force: bool) -> None:
         activated = _with_domain(
             domain,
             tenant,
-            lambda store, owner, look_up, _: store.activate(owner, domain, None if force else look_up),
+            lambda store, owner, look_up, *_: store.activate(owner, domain, None if force else look_up),
         )
     except NotPublished as error:
         fail("\n".join(["not activated:", *(f"  {record}: {what}" for record, what in error.faults)]))
@@ -209,11 +211,13 @@ def _with_domains(work: Callable[["SendingDomains"], Awaitable[T]]) -> T:
 def _with_domain(
     domain: str,
     tenant: str | None,
-    work: Callable[["SendingDomains", str, "LookUp", "Inspect"], Awaitable["SendingDomain"]],
+    work: Callable[["SendingDomains", str, "LookUp", "Inspect", "Follow"], Awaitable["SendingDomain"]],
 ) -> "SendingDomain":
     """Does `work` for this tenant's domain or claim, or for the domain's owner, whoever that is."""
     from shared.net import dns
     from shared.net.return_paths import ReturnPathChecks
+    from shared.net.tracking_hosts import TrackingHostChecks
+    from shared.process.clock import now_ms
 
     async def working(client: Any, settings: Settings) -> "SendingDomain":
         def ask() -> dns.Resolver:
@@ -227,8 +231,9 @@ def _with_domain(
         if found is None:
             whose = "nobody's sending domain" if tenant is None else f"not among the sending domains of {tenant}"
             raise LookupError(f"{domain} is {whose}")
-        inspect = ReturnPathChecks(settings.bounces.domain, ask, lambda: time.time_ns() // 1_000_000)
-        return await work(store, found.tenant, look_up, inspect)
+        tracker, ours = settings.own_hosts
+        inspect, follow = ReturnPathChecks(ours, ask, now_ms), TrackingHostChecks(tracker, ask, now_ms)
+        return await work(store, found.tenant, look_up, inspect, follow)
 
     return with_redis(working)
 
@@ -252,7 +257,8 @@ def _print_records(domain: "SendingDomain") -> list[str]:
 def _records(domain: "SendingDomain") -> "list[DnsRecord]":
     from shared.words.sending_domain import records
 
-    return records(domain, time.time_ns() // 1_000_000, in_force().bounces.domain)
+    tracker, ours = in_force().own_hosts
+    return records(domain, time.time_ns() // 1_000_000, ours, tracker)
 
 
 def _lacking(records: "Sequence[DnsRecord]") -> list[str]:

@@ -16,7 +16,7 @@ from shared.http import api, paging
 from shared.mail import dkim_rotation
 from shared.mail.dkim_rotation import NothingWaiting, NotPublished
 from shared.mail.domain_names import InvalidDomain
-from shared.redis.sending_domains import DomainHeld, DomainTaken, Inspect, LookUp, SendingDomains
+from shared.redis.sending_domains import DomainHeld, DomainTaken, Follow, Inspect, LookUp, SendingDomains
 from shared.words import quotas
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
@@ -113,10 +113,13 @@ def routes(
     *,
     bounce_domain: str = "",
     inspect: Inspect | None = None,
+    tracker: str = "",
+    follow: Follow | None = None,
 ) -> list[api.Route]:
     """`defaults`: the quotas of a tenant that has none of its own; None: there are none. `bounce_domain` is that of the
-    installation's return paths, `inspect` has DNS asked for a tenant's."""
-    handlers = _Routes(store, tenants, look_up, now_ms, defaults, bounce_domain, inspect)
+    installation's return paths, `inspect` has DNS asked for a tenant's; `tracker` is the host of its links, `follow`
+    has DNS asked whether a tenant's leads there."""
+    handlers = _Routes(store, tenants, look_up, now_ms, defaults, bounce_domain, inspect, tracker, follow)
     return [
         api.Route(
             "POST",
@@ -237,7 +240,11 @@ class _Routes:
         defaults: Mapping[str, int] | None,
         bounce_domain: str,
         inspect: Inspect | None,
+        tracker: str,
+        follow: Follow | None,
     ) -> None:
+        self._tracker = tracker
+        self._follow = follow
         self._bounce_domain = bounce_domain
         self._inspect = inspect
         self._defaults = defaults
@@ -287,7 +294,7 @@ class _Routes:
 
     async def check(self, request: web.Request) -> web.StreamResponse:
         with _known(request) as name:
-            domain = await self._store.check(_tenant(request), name, self._look_up, self._inspect)
+            domain = await self._store.check(_tenant(request), name, self._look_up, self._inspect, self._follow)
         return api.json_answer(self._shown(domain))
 
     async def rotate(self, request: web.Request) -> web.StreamResponse:
@@ -347,7 +354,7 @@ class _Routes:
             domain.selector,
             bool(dkim_rotation.waiting(domain.keys)),
             rfc3339(domain.created_at),
-            records(domain, self._now_ms(), self._bounce_domain),
+            records(domain, self._now_ms(), self._bounce_domain, self._tracker),
             domain.return_path or None,
             domain.links or None,
         )

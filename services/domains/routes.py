@@ -6,6 +6,7 @@ from services.domains import http
 from shared.http.parts import Mounted, Parts
 from shared.net import dns
 from shared.net.return_paths import ReturnPathChecks
+from shared.net.tracking_hosts import TrackingHostChecks
 from shared.redis.sending_domains import SendingDomains
 
 
@@ -20,7 +21,7 @@ def routes(parts: Parts) -> Mounted:
     def ask() -> dns.Resolver:
         return dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, parts.monotonic)
 
-    ours = settings.bounces.domain
+    tracker, ours = settings.own_hosts
     routes = http.routes(
         store,
         parts.tenants,
@@ -29,5 +30,7 @@ def routes(parts: Parts) -> Mounted:
         settings.quotas.by_name(),
         bounce_domain=ours,
         inspect=ReturnPathChecks(ours, ask, parts.now_ms),
+        tracker=tracker,
+        follow=TrackingHostChecks(tracker, ask, parts.now_ms),
     )
     return Mounted(routes)

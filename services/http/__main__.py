@@ -32,6 +32,7 @@ from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.process.settings import Data, Settings
 from shared.redis import known_secret, redis, start
+from shared.redis.link_keys import KnownLinkKeys
 from shared.redis.recipients import Recipients
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.tenants import Tenants
@@ -80,6 +81,7 @@ async def main(life: Lifecycle) -> None:
         for one in mounted:
             if one.run is not None:
                 life.spawn(one.run(life.stopping), "beside the routes")
+        life.spawn(KnownLinkKeys(client, parts.tokens.generations).run(life.stopping), "link keys")
         await listen(runner, settings)
         if await start.is_ours(life, client) and await known_secret.is_known(life, client, secret):
             await SendingDomains(client, parts.vault).count()

@@ -396,41 +396,43 @@ class _Routes:
 
     async def suspend_site(self, request: web.Request) -> web.StreamResponse:
         asked = await api.read_json(request, SiteSuspension)
-        act = _act(request, asked.why, asked.until)
-        return _acted(await self._operator.suspend_site(api.path_text(request, "site"), act, asked.source))
+        act = act_of(request, asked.why, asked.until)
+        return acted(await self._operator.suspend_site(api.path_text(request, "site"), act, asked.source))
 
     async def resume_site(self, request: web.Request) -> web.StreamResponse:
         asked = await api.read_json(request, BecauseOfSource)
-        act = _act(request, asked.why)
-        return _acted(await self._operator.resume_site(api.path_text(request, "site"), act, asked.source))
+        act = act_of(request, asked.why)
+        return acted(await self._operator.resume_site(api.path_text(request, "site"), act, asked.source))
 
     async def lift(self, request: web.Request) -> web.StreamResponse:
         asked = await api.read_json(request, BecauseOfSource)
-        act = _act(request, asked.why)
-        return _acted(await self._operator.lift(api.path_text(request, "site"), act, asked.source))
+        act = act_of(request, asked.why)
+        return acted(await self._operator.lift(api.path_text(request, "site"), act, asked.source))
 
     async def requeue(self, request: web.Request) -> web.StreamResponse:
         return await self._do(request, self._operator.requeue, "site", Because)
 
     async def cancel_site(self, request: web.Request) -> web.StreamResponse:
         asked = await api.read_json(request, OfTenant)
-        done = await self._operator.cancel_site(api.path_text(request, "site"), _act(request, asked.why), asked.tenant)
-        return _acted(done, 202)
+        done = await self._operator.cancel_site(
+            api.path_text(request, "site"), act_of(request, asked.why), asked.tenant
+        )
+        return acted(done, 202)
 
     async def bounce_site(self, request: web.Request) -> web.StreamResponse:
         asked = await api.read_json(request, OfTenant)
-        site, act = api.path_text(request, "site"), _act(request, asked.why)
-        return _acted(await self._operator.cancel_site(site, act, asked.tenant, "bounce"), 202)
+        site, act = api.path_text(request, "site"), act_of(request, asked.why)
+        return acted(await self._operator.cancel_site(site, act, asked.tenant, "bounce"), 202)
 
     async def move(self, request: web.Request) -> web.StreamResponse:
         asked = await api.read_json(request, Moved)
-        site, act = api.path_text(request, "site"), _act(request, asked.why, asked.until)
-        return _acted(await self._operator.move(site, asked.pool, act, asked.tenant))
+        site, act = api.path_text(request, "site"), act_of(request, asked.why, asked.until)
+        return acted(await self._operator.move(site, asked.pool, act, asked.tenant))
 
     async def move_back(self, request: web.Request) -> web.StreamResponse:
         asked = await api.read_json(request, OfTenant)
-        site, act = api.path_text(request, "site"), _act(request, asked.why)
-        return _acted(await self._operator.move_back(site, act, asked.tenant))
+        site, act = api.path_text(request, "site"), act_of(request, asked.why)
+        return acted(await self._operator.move_back(site, act, asked.tenant))
 
     async def cancel_tenant(self, request: web.Request) -> web.StreamResponse:
         return await self._do(request, self._operator.cancel_tenant, "tenant", Because, 202)
@@ -444,7 +446,7 @@ class _Routes:
         if not is_own and "operator" not in principal.scopes:
             raise api.unknown_job()
         by = "tenant" if is_own else "operator"
-        return _acted(await self._operator.cancel_job(job, by, _act(request, asked.why)), 202)
+        return acted(await self._operator.cancel_job(job, by, act_of(request, asked.why)), 202)
 
     async def suspend_tenant(self, request: web.Request) -> web.StreamResponse:
         return await self._do(request, self._operator.suspend_tenant, "tenant", Suspension)
@@ -474,16 +476,16 @@ class _Routes:
     ) -> web.StreamResponse:
         """An action on what the path names."""
         asked = await api.read_json(request, body)
-        act = _act(request, asked.why, getattr(asked, "until", None))
-        return _acted(await action(api.path_text(request, name), act), status)
+        act = act_of(request, asked.why, getattr(asked, "until", None))
+        return acted(await action(api.path_text(request, name), act), status)
 
 
-def _act(request: web.Request, why: str, until: datetime | None = None) -> Act:
+def act_of(request: web.Request, why: str, until: datetime | None = None) -> Act:
     principal = request[api.PRINCIPAL]
     return Act(f"key:{principal.key}", principal.tenant, why, int(until.timestamp() * 1000) if until else 0)
 
 
-def _acted(done: Done, status: int = 200) -> web.Response:
+def acted(done: Done, status: int = 200) -> web.Response:
     act = done.act
     until = rfc3339(act.until_ms) if act.until_ms else None
     return api.json_answer(Acted(done.action, done.target, act.who, act.why, until, done.messages, done.more), status)

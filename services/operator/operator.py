@@ -5,7 +5,8 @@ on what is in their hands. What is asked for twice is done once, and told twice.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -15,6 +16,7 @@ from services.operator.sites import FOR_EVER_MS
 from shared.redis import cancels, jobs, keys, moves, stops
 from shared.redis.cancels import Cancel, CancelList
 from shared.redis.dead import CannotReplay, Dead, DeadLetters
+from shared.redis.link_keys import Generation, LinkKeys, NoneLeft, StillSigns
 from shared.redis.moves import Move, MoveList
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client, Script
@@ -69,6 +71,7 @@ class Operator:
         self._moves = MoveList(client)
         self._letters = DeadLetters(client, partitions)
         self._tenants = Tenants(client)
+        self._link_keys = LinkKeys(client, now_ms)
         self._log = structlog.get_logger("operator")
 
     # Suspend and resume
@@ -242,6 +245,37 @@ class Operator:
             raise Problem("not_moved", "its mail leaves by the usual pool")
         return await self._told(Done("move back", _at(site, tenant), act))
 
+    # Keys of links
+
+    async def link_keys(self, tenant: str) -> list[Generation]:
+        """Their generations, the one that signs last. Problem `unknown_tenant`."""
+        await self._known(tenant)
+        return await self._link_keys.of(tenant)
+
+    async def rotate_link_keys(self, tenant: str, act: Act) -> Done:
+        """New links are signed with a new generation; the former ones lead where they led. Problem `unknown_tenant`,
+        `no_generation_left`."""
+        await self._known(tenant)
+        try:
+            begun = await self._link_keys.rotate(tenant)
+        except NoneLeft:
+            raise Problem("no_generation_left", f"{tenant} had as many as a link has room for") from None
+        return await self._told(Done("rotate", _generation(tenant, begun), act))
+
+    async def revoke_link_keys(self, tenant: str, generation: int, act: Act) -> Done:
+        """Links of that generation lead nowhere. Problem `unknown_tenant`, `unknown_generation`, `generation_signs`."""
+        await self._known(tenant)
+        with _of_a_generation(tenant, generation):
+            await self._link_keys.revoke(tenant, generation)
+        return await self._told(Done("revoke", _generation(tenant, generation), act))
+
+    async def honour_link_keys(self, tenant: str, generation: int, act: Act) -> Done:
+        """They lead where they led again. Problem `unknown_tenant`, `unknown_generation`."""
+        await self._known(tenant)
+        with _of_a_generation(tenant, generation):
+            await self._link_keys.honour(tenant, generation)
+        return await self._told(Done("honour", _generation(tenant, generation), act))
+
     # Dead entries
 
     async def dead(self, stream: str | None, after: str, most: int) -> list[Dead]:
@@ -295,6 +329,24 @@ class Operator:
             "operated", action=done.action, target=done.target, who=act.who, why=act.why, messages=done.messages
         )
         return done
+
+
+def _generation(tenant: str, number: int) -> str:
+    """A generation of a tenant's link keys, as events name it."""
+    return f"{stops.of_tenant(tenant)} link-keys:{number}"
+
+
+@contextmanager
+def _of_a_generation(tenant: str, number: int) -> Iterator[None]:
+    """Problem `unknown_generation` or `generation_signs`, where it is either."""
+    try:
+        yield
+    except LookupError:
+        raise Problem("unknown_generation", f"{tenant} has no generation {number} of link keys") from None
+    except StillSigns:
+        raise Problem(
+            "generation_signs", f"new links of {tenant} are signed with generation {number}: rotate first"
+        ) from None
 
 
 def _at(site: str, tenant: str) -> str:

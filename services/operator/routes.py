@@ -1,6 +1,6 @@
 """The routes of the operator, put together."""
 
-from services.operator import http, traces
+from services.operator import http, link_keys, traces
 from services.operator.operator import Operator
 from services.operator.sites import Sites
 from shared.http.parts import Mounted, Parts
@@ -10,4 +10,5 @@ from shared.redis.dialogues import DialogueList
 def routes(parts: Parts) -> Mounted:
     operator = Operator(parts.client, parts.partitions, parts.publisher, parts.now_ms)
     sites = Sites(parts.client, parts.partitions, parts.now_ms)
-    return Mounted([*http.routes(operator, sites), *traces.routes(DialogueList(parts.client, parts.now_ms))])
+    dialogues = DialogueList(parts.client, parts.now_ms)
+    return Mounted([*http.routes(operator, sites), *link_keys.routes(operator), *traces.routes(dialogues)])

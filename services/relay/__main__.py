@@ -58,6 +58,7 @@ from shared.redis import known_secret, start
 from shared.redis.dialogues import Dialogues
 from shared.redis.erased import Erased, ErasedToo
 from shared.redis.heard import Heard
+from shared.redis.link_keys import KnownLinkKeys
 from shared.redis.moves import MoveList
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
@@ -185,6 +186,7 @@ class _Parts:
     dialogues: Dialogues
     stops: Stops
     untracked: Untracked
+    link_keys: KnownLinkKeys
     signatures: Signatures
     sandbox: Sandbox
     reports: TlsReports | None
@@ -226,7 +228,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
     returning = Returning(settings.bounces.domain, resolver, clock.now_ms)
-    untracked = Untracked(client)
+    untracked, link_keys = Untracked(client), KnownLinkKeys(client, origin.tokens.generations)
     mails = Mails(client, partitions, domains, origin, signatures, rendering, clock.now_ms, returning, untracked)
     queues = everybodys.alone() if alone else everybodys
     erased = Erased(client, partitions, ErasureKeys(secret.current, secret.previous))
@@ -247,8 +249,8 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         tracer=tracing.start(life),
     )
     return _Parts(
-        relay, gate, slots, paces, heard, dialogues, stops, untracked, signatures, sandbox, reports, policies,
-        everybodys, queues,
+        relay, gate, slots, paces, heard, dialogues, stops, untracked, link_keys, signatures, sandbox, reports,
+        policies, everybodys, queues,
     )  # fmt: skip
 
 
@@ -267,6 +269,7 @@ def _start(life: Lifecycle, parts: _Parts, reload: Reload) -> None:
     life.spawn(tend((parts.slots, parts.paces, parts.heard, parts.dialogues, reload), closed), "limits")
     life.spawn(parts.stops.run(closed), "stops")
     life.spawn(parts.untracked.run(closed), "untracked")
+    life.spawn(parts.link_keys.run(closed), "link keys")
     told = figures.tell_forever(parts.relay.lines, parts.paces, parts.gate.shape, parts.policies.oldest_ms, closed)
     life.spawn(told, "figures")
     life.spawn(parts.signatures.run(closed), "signatures")
@@ -296,6 +299,7 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
             return
         await parts.stops.load()
         await parts.untracked.load()
+        await parts.link_keys.look()
         await pools.know_pools(parts.gate.pools)
         _start(life, parts, reload)
         if alone is not None:

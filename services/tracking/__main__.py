@@ -17,6 +17,7 @@ from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, pause, run
 from shared.redis import known_secret, redis, start
 from shared.redis.installation import NotOurs
+from shared.redis.link_keys import KnownLinkKeys
 from shared.redis.recipients import Recipients
 from shared.redis.untracked import Untracked
 from shared.redis.web_tracking import WebTrackings
@@ -58,6 +59,7 @@ async def main(life: Lifecycle) -> None:
     runner = await prepared(app, life, edge(tracking, now_ms, time.monotonic, hops))
     life.keep_serving()
     async with life.serving(settings.tracking.metrics_port):
+        life.spawn(KnownLinkKeys(client, keys.generations).run(life.stopping), "link keys")
         await listen(runner, settings)
         life.spawn(untracked.run(life.stopping), "untracked")
         life.spawn(sandbox.run(life.stopping), "sandbox")

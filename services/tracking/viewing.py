@@ -111,7 +111,7 @@ class Viewing:
         self._rendering = rendering
         self._hosts = hosts
         self._marks_key = marks_key
-        self._mails: OrderedDict[str, Mail] = OrderedDict()
+        self._mails: OrderedDict[tuple[str, int], Mail] = OrderedDict()
         self._kept_bytes = 0
         self._under_way = 0
         self._loading = asyncio.Lock()
@@ -158,14 +158,16 @@ class Viewing:
 
     async def _mail(self, token: Token) -> Mail:
         async with self._loading:  # one after the other: a content can have 14 MB before its text is taken out
-            known = self._mails.get(token.job)
+            # By the generation too that its links are signed with: a former one may be revoked.
+            name = (token.job, self._tokens.generations.current(token.tenant))
+            known = self._mails.get(name)
             if known is not None and await self._hosts.of(token.tenant, known.from_domain) != known.base_url:
-                self._forget(token.job)
+                self._forget(name)
                 known = None
             if known is None:
                 known = await self._loaded(token)
-                self._keep(token.job, known)
-            self._mails.move_to_end(token.job)
+                self._keep(name, known)
+            self._mails.move_to_end(name)
             return known
 
     async def _loaded(self, token: Token) -> Mail:
@@ -188,14 +190,14 @@ class Viewing:
         except ValueError:
             raise Gone from None
 
-    def _keep(self, job: str, mail: Mail) -> None:
-        self._mails[job] = mail
+    def _keep(self, name: tuple[str, int], mail: Mail) -> None:
+        self._mails[name] = mail
         self._kept_bytes += mail.size_bytes
         while len(self._mails) > 1 and (len(self._mails) > JOBS_KEPT or self._kept_bytes > CONTENT_BYTES_KEPT):
             self._forget(next(iter(self._mails)))
 
-    def _forget(self, job: str) -> None:
-        self._kept_bytes -= self._mails.pop(job).size_bytes
+    def _forget(self, name: tuple[str, int]) -> None:
+        self._kept_bytes -= self._mails.pop(name).size_bytes
 
 
 def _told(result: str, status: int, body: bytes) -> Page:

@@ -93,6 +93,12 @@ def return_paths() -> str:
     return "est:{meta}:return_paths"
 
 
+def link_keys() -> str:
+    """hash, tenant/current → the generation of keys that signs its links, tenant/begun/n and tenant/revoked/n → since
+    when (ms) generation n signs, and is revoked; `version` → how often it changed · for ever: mails stay"""
+    return "est:{meta}:link_keys"
+
+
 def tenant_domains(tenant: str) -> str:
     """zset · the tenant's quota of domains: domain → infinity while it is held, domain@ms → ms until which one that was
     removed or given new keys counts · until then"""

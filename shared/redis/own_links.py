@@ -3,6 +3,7 @@ and who makes the mails (relays)."""
 
 import msgspec
 
+from shared.mail.dkim_rotation import Check
 from shared.redis.return_paths import Store
 from shared.words.sending_domain import LINKS, SendingDomain
 
@@ -22,6 +23,8 @@ class OwnLinks:
             raise ValueError(f"{links!r:.100} is nothing that links begin with: expected https:// and a host")
 
         async def with_links(found: SendingDomain) -> SendingDomain:
-            return msgspec.structs.replace(found, links=wanted)
+            if found.links == wanted:
+                return found
+            return msgspec.structs.replace(found, links=wanted, leads=Check())
 
         return await self._store(tenant, domain, with_links)

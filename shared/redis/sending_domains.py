@@ -29,6 +29,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -64,6 +65,8 @@ LookUp = Callable[[Sequence[str]], Awaitable[Mapping[str, Sequence[str] | None]]
 
 #: Whether mail to a return path comes to us, and whether it lets us send, asked of DNS now.
 Inspect = Callable[[str], Awaitable[tuple[Check, Check]]]
+#: Whether a host leads to our trackers.
+Follow = Callable[[str], Awaitable[Check]]
 
 #: As much as an AES key has: nobody guesses it, and it is made once.
 TOKEN_BYTES = 16
@@ -257,13 +260,14 @@ class SendingDomains:
 
         return await self._change(tenant, domain, with_new)
 
-    async def check(self, tenant: str, domain: str, look_up: LookUp, inspect: Inspect | None = None) -> SendingDomain:
-        """With what DNS shows now; a claim that it shows becomes the tenant's domain (above). LookupError,
-        InvalidDomain."""
-        checked = await self._change(tenant, domain, lambda found: _checked(found, look_up, self._now_ms(), inspect))
-        if checked.standing in ("pending", "by_use") and checked.is_shown:
-            return await self._promoted(tenant, checked.domain, look_up) or checked
-        return checked
+    async def check(
+        self, tenant: str, domain: str, look_up: LookUp, inspect: Inspect | None = None, follow: Follow | None = None
+    ) -> SendingDomain:
+        """With what DNS shows now; a claim that it shows becomes the tenant's (above). LookupError, InvalidDomain."""
+        asked = partial(_checked, look_up=look_up, now_ms=self._now_ms(), inspect=inspect, follow=follow)
+        checked = await self._change(tenant, domain, asked)
+        waits = checked.standing in ("pending", "by_use") and checked.is_shown
+        return (await self._promoted(tenant, checked.domain, look_up) if waits else None) or checked
 
     async def _promoted(self, tenant: str, name: str, look_up: LookUp) -> SendingDomain | None:
         """The domain, from now on the tenant's; None where an operator has to decide. DNS has just shown the claim."""
@@ -423,12 +427,19 @@ def _not_theirs(name: str, tenant: str, found: SendingDomain | None, claim: Send
     return LookupError(f"{name} is not among the sending domains of {tenant}")
 
 
-async def _checked(found: SendingDomain, look_up: LookUp, now_ms: int, inspect: Inspect | None = None) -> SendingDomain:
+async def _checked(
+    found: SendingDomain,
+    look_up: LookUp,
+    now_ms: int,
+    inspect: Inspect | None = None,
+    follow: Follow | None = None,
+) -> SendingDomain:
     asked = [record.name for record in records(found, now_ms) if record.type == "TXT"]
     texts = await look_up(list(dict.fromkeys((*asked, *dmarc.names(found.domain)))))
     returns, spf = found.returns, found.spf
     if inspect is not None and found.return_path:
         returns, spf = await inspect(found.return_path)
+    leads = found.leads if follow is None or not found.links else await follow(found.links_host)
     proof = proof_record(found)
     shown = judge_token(texts[proof.name], proof.value, now_ms) if proof.name in texts else found.shown
     return msgspec.structs.replace(
@@ -438,4 +449,5 @@ async def _checked(found: SendingDomain, look_up: LookUp, now_ms: int, inspect: 
         shown=shown,
         returns=returns,
         spf=spf,
+        leads=leads,
     )

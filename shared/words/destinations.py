@@ -5,7 +5,7 @@ from urllib.parse import quote, urlsplit
 
 from shared.mail import addresses
 
-#: With the longest tenant's name, a token of 5,856 characters; of a document 6,540 at most. Browsers and servers start
+#: With the longest tenant's name, a token of 5,860 characters; of a document 6,544 at most. Browsers and servers start
 #: to refuse longer ones.
 MAX_DESTINATION_BYTES = 4096
 

@@ -95,6 +95,9 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_person": Kind(404, "Unknown person", "Nothing is kept of the address."),
     "unknown_consent": Kind(404, "Unknown consent", "Nothing is known of what the address agreed to."),
     "unknown_import": Kind(404, "Unknown import", "The tenant has no import of that id, or not any more."),
+    "unknown_generation": Kind(
+        404, "Unknown generation", "The tenant's link keys have no generation of that number yet."
+    ),
     "unknown_domain": Kind(404, "Unknown domain", "The domain is not among the tenant's sending domains."),
     "unknown_stop": Kind(404, "Unknown stop", "Nothing of that name is stopped, or it is another tenant's."),
     "unknown_entry": Kind(404, "Unknown entry", "There is no dead entry of that name, or not any more."),
@@ -149,6 +152,10 @@ PROBLEMS: dict[str, Kind] = {
     "double_opt_in_off": Kind(
         409, "Double opt-in off", "The tenant decided so (PUT /v1/consent-rules): note what people say as a consent."
     ),
+    "generation_signs": Kind(
+        409, "Generation signs", "New links are signed with that generation: rotate the keys before it is revoked."
+    ),
+    "no_generation_left": Kind(409, "No generation left", "A link has no room for the number of another generation."),
     "not_moved": Kind(409, "Not moved", "Its mail leaves by the usual pool."),
     "suppression_protected": Kind(
         409, "Suppression protected", "Only an operator takes it off, or who objects takes that back."

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Sequence
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -31,7 +32,7 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     while it is a claim. `token` is what its TXT record shows, `shown` whether DNS did. `dmarc` is what DNS showed of
     its policy. `return_path` is the domain of its mail's return paths, "" for the installation's, and since when (ms);
     `returns` whether DNS leads mail to it to us, `spf` whether it lets us send. `links` is what links in its mails
-    begin with, "" for the installation's."""
+    begin with, "" for the installation's, and `leads` whether DNS showed that its host leads to our trackers."""
 
     domain: str
     tenant: str
@@ -47,6 +48,7 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     returns: Check = Check()
     spf: Check = Check()
     links: str = ""
+    leads: Check = Check()
 
     def __repr__(self) -> str:
         return f"SendingDomain({self.domain}, {self.tenant!r}, {list(self.keys)})"
@@ -55,6 +57,11 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     def selector(self) -> str:
         """That of the first key that signs."""
         return self.signing[0].selector
+
+    @property
+    def links_host(self) -> str:
+        """The host that links begin with, "" for the installation's."""
+        return urlsplit(self.links).hostname or ""
 
     @property
     def signing(self) -> list[Key]:
@@ -108,9 +115,9 @@ class DnsRecord(msgspec.Struct, frozen=True, kw_only=True):
     checked_at: Annotated[str | None, says("When DNS was asked last.", "2026-01-31T09:05:00.123Z")] = None
 
 
-def records(domain: SendingDomain, now_ms: int, ours: str = "") -> list[DnsRecord]:
-    """What has to be in DNS for the domain's mail to be believed. `ours` is the installation's domain of return paths;
-    without it what concerns those is left out."""
+def records(domain: SendingDomain, now_ms: int, ours: str = "", tracker: str = "") -> list[DnsRecord]:
+    """What has to be in DNS for the domain's mail to be believed. `ours` is the installation's domain of return paths,
+    `tracker` the host of its links; without them what concerns those is left out."""
     keys_now = dkim_rotation.kept(domain.keys, now_ms)
     dmarc = _record(
         f"_dmarc.{domain.domain}",
@@ -121,6 +128,8 @@ def records(domain: SendingDomain, now_ms: int, ours: str = "") -> list[DnsRecor
     listed = [*(_key_record(key, domain.domain) for key in keys_now), dmarc]
     if ours and domain.return_path:
         listed += _return_path_records(domain, ours)
+    if tracker and domain.links:
+        listed.append(_links_record(domain, tracker))
     return [*listed, proof_record(domain)] if domain.token and domain.proof != "operator" else listed
 
 
@@ -151,6 +160,11 @@ def _return_path_records(domain: SendingDomain, ours: str) -> list[DnsRecord]:
         domain.spf,
     )
     return [msgspec.structs.replace(alias, type="CNAME"), sends]
+
+
+def _links_record(domain: SendingDomain, tracker: str) -> DnsRecord:
+    why = "leads links of your mails to us; other records do where they have no addresses but ours"
+    return msgspec.structs.replace(_record(domain.links_host, f"{tracker}.", why, domain.leads), type="CNAME")
 
 
 def _key_record(key: Key, domain: str) -> DnsRecord:

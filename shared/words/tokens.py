@@ -1,6 +1,7 @@
 """Tokens: what the links of a mail carry from the relay, which makes them, to tracking, which reads them.
 
-    kind (1) · key id (1) · job (12) · ordinal (4) · [O C: mark (6)] · [C c: position (2)] · tenant length (1) · tenant
+    kind (1) · key id (1) · job (12) · ordinal (4) · [O C: mark (6)] · [C c: position (2)]
+    · [0 (1) · generation (2)] · tenant length (1) · tenant
     · [C c: destination] [u p a v: address, sealed] · HMAC-SHA256 of all before it, its first 12 bytes
 
     O an opening, C a click, u the page to unsubscribe on, p that of preferences, a that of an opt-in, v the mail itself
@@ -17,11 +18,7 @@ encode back to itself is refused. A token is all that its link needs, so links w
 that signed them is among the keys, whatever else is gone. Who leaves has therefore an address in the token, and nobody
 else reads it there: neither those through whose hands the link goes, nor in the logs of a proxy.
 
-An address is sealed by a keystream, BLAKE2b (RFC 7693) under a key of its own over job, ordinal and the number of the
-block: one block for nearly all addresses, in half the time of an HMAC.
-The stream of a message is used for one text alone, its recipient's address, and the token's MAC holds what is sealed.
-That of a document for an address is the stream of its digest, which is another for another text.
-Older tokens end before it: theirs is "".
+Keys are those of the tenant and a generation of them, and seal the address too (`shared.words.token_signers`).
 
 Openings and clicks name no address. Their mark is a keyed digest of the tenant and the address, by which a tracker
 knows who has withdrawn their consent to be tracked (`shared.redis.untracked`), without asking anybody. Without the key
@@ -34,27 +31,25 @@ its last 16 to 19 characters, encoded for all links at once.
 """
 
 import binascii
-import hmac
 import re
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import Literal
 
 import msgspec
 
-from shared.words import ids
+from shared.words import ids, token_signers
 from shared.words.destinations import MAX_DESTINATION_BYTES as MAX_DESTINATION_BYTES
 from shared.words.destinations import begins_well
 from shared.words.destinations import destination as destination
 from shared.words.destinations import is_destination as is_destination
-from shared.words.mac import Mac
+from shared.words.generations import COMMON, Generations
+from shared.words.token_signers import MasterKey, Signer
 
 Kind = Literal["open", "click", "unsubscribe", "preferences", "opt_in", "view", "document", "visit"]
 
 #: No text that is longer is looked at: 8 kB is what servers take as a URL.
 MAX_TOKEN_CHARS = 8192
-#: 96 bits: forging one takes 2^95 requests, and 80 is what the design asks for.
-MAC_BYTES = 12
+MAC_BYTES = token_signers.MAC_BYTES
 #: The length is one byte.
 MAX_TENANT_BYTES = 255
 #: The position is two bytes.
@@ -67,12 +62,11 @@ NO_POSITION = MAX_POSITION
 MAX_DOCUMENT_BYTES = 255
 #: Of a click token, after its first sixteen: what changes from one recipient to the next, but for the tail.
 RECIPIENT_CHARS = 16
-#: One withdrawal in a million is met by chance once in 2.8e8 recipients.
-MARK_BYTES = 6
+MARK_BYTES = token_signers.MARK_BYTES
 
 _HEAD_BYTES = 14
-#: Of a keystream, in one block.
-_STREAM_BYTES = 64
+#: How a generation begins, and with its number.
+_GENERATION, _GENERATION_BYTES = b"\0", 3
 #: Where the pages of recipients are, by the kind of token that their addresses end in.
 PAGE_PATHS: Mapping[Literal["unsubscribe", "preferences", "opt_in", "view"], str] = {
     "unsubscribe": "u",
@@ -99,6 +93,11 @@ _KINDS[_FOR_ADDRESS[0]] = "document"
 _MARKED = b"OCDdW"
 #: What stands behind the mark: the position of a click or a document, the time of a visit.
 _PLACE_BYTES: Mapping[Kind, int] = {"click": 2, "document": 2, "visit": 4}
+#: Where what is said of the tenant begins, by the letter.
+_TENANT_AT = {
+    letter: _HEAD_BYTES + 4 + (MARK_BYTES if letter in _MARKED else 0) + _PLACE_BYTES.get(kind, 0)
+    for letter, kind in _KINDS.items()
+}
 #: Those that have the recipient's address.
 _ADDRESSED: frozenset[Kind] = frozenset(("unsubscribe", "preferences", "opt_in", "view"))
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -148,53 +147,16 @@ class LinkShape(msgspec.Struct, frozen=True):
     padding: bytes
 
 
-class _Key:
-    """One master secret's key for tokens, and its id."""
-
-    def __init__(self, master: bytes) -> None:
-        secret = hmac.digest(master, b"estafette/tokens", "sha256")
-        self.id = hmac.digest(secret, b"key id", "sha256")[:1]
-        self.mac = Mac(secret)
-        self._stream = blake2b(key=hmac.digest(master, b"estafette/token addresses", "sha256"))
-        self._documents = blake2b(digest_size=16, key=hmac.digest(master, b"estafette/token documents", "sha256"))
-        self._marks = blake2b(digest_size=MARK_BYTES, key=hmac.digest(master, b"estafette/token marks", "sha256"))
-
-    def marks(self, tenant: str) -> blake2b:
-        """What becomes a mark of the tenant once the address is added to a copy."""
-        begun = self._marks.copy()
-        begun.update(tenant.encode() + b"\0")
-        return begun
-
-    def sealed(self, message: bytes, text: bytes) -> bytes:
-        """The text sealed for that message (its job and ordinal), and a sealed one opened again."""
-        stream = b""
-        while len(stream) < len(text):
-            block = self._stream.copy()
-            block.update(message + len(stream).to_bytes(4, "big"))
-            stream += block.digest()
-        stream = stream[: len(text)]
-        return (int.from_bytes(text, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(text), "big")
-
-    def document(self, said: bytes) -> bytes:
-        """What stands for job and ordinal where there is none: 16 bytes of all that the token says."""
-        digest = self._documents.copy()
-        digest.update(said)
-        return digest.digest()
-
-    def sign(self, message: bytes) -> bytes:
-        return self.mac.digest(message)[:MAC_BYTES]
-
-
 class JobTokens:
     """Makes the tokens of one job; see the module's theory. Texts are ASCII bytes, ready to be joined."""
 
-    def __init__(self, key: _Key, job: str, tenant: str) -> None:
-        self._key = key
+    def __init__(self, key: MasterKey, job: str, tenant: str, generation: int) -> None:
         self._head = key.id + ids.job_bytes(job)
         name = tenant.encode()
         if not 0 < len(name) <= MAX_TENANT_BYTES:
             raise ValueError(f"a tenant's name has 1 to {MAX_TENANT_BYTES} bytes")
-        self._tenant = bytes((len(name),)) + name
+        self._signer = key.signer(name, generation)
+        self._tenant = _whose(name, generation)
         self._marks = key.marks(tenant)
         #: The first sixteen characters of all the click tokens of this job, and of those of its documents.
         self.click_head = _encode((b"C" + self._head)[:12])
@@ -212,7 +174,7 @@ class JobTokens:
     def addressed(self, kind: Kind, ordinal: int, address: str) -> bytes:
         """Of one of the kinds that have the address."""
         place = ordinal.to_bytes(4, "big")
-        sealed = self._key.sealed(self._head[1:] + place, address.encode())
+        sealed = self._signer.sealed(self._head[1:] + place, address.encode())
         return self._whole(_LETTERS[kind], place + self._tenant + sealed)
 
     def click(self, ordinal: int, mark: bytes, position: int, destination: str) -> bytes:
@@ -251,7 +213,7 @@ class JobTokens:
         """The recipient's characters, and the tail of each link. A token is `click_head`, those characters, the link's
         `fixed`, and its tail; with the letter D it is one of a document, with `document_head`."""
         signed_head = letter + self._head + ordinal.to_bytes(4, "big") + mark
-        inner, outer = self._key.mac.inner.copy, self._key.mac.outer.copy
+        inner, outer = self._signer.mac.inner.copy, self._signer.mac.outer.copy
         raw: list[bytes] = []
         for link in links:
             first, second = inner(), outer()
@@ -271,19 +233,21 @@ class JobTokens:
 
     def _whole(self, letter: bytes, rest: bytes) -> bytes:
         signed = letter + self._head + rest
-        return _encode(signed + self._key.sign(signed)).rstrip(b"=")
+        return _encode(signed + self._signer.sign(signed)).rstrip(b"=")
 
 
 class TokenKeys:
-    """The current master secret, which signs, and those before it, whose tokens are still honoured."""
+    """The current master secret, which signs, and those before it, whose tokens are still honoured. `generations` is
+    what is known of tenants' keys: whoever makes or reads tokens of real tenants keeps it fresh."""
 
     def __init__(self, current: bytes, previous: Sequence[bytes] = ()) -> None:
-        self._current = _Key(current)
-        self._keys = (self._current, *map(_Key, previous))
+        self.generations = Generations()
+        self._current = MasterKey(current)
+        self._keys = (self._current, *map(MasterKey, previous))
 
     def for_job(self, job: str, tenant: str) -> JobTokens:
         """The fast path: a job's constant parts prepared. ValueError if `job` is not a job id."""
-        return JobTokens(self._current, job, tenant)
+        return JobTokens(self._current, job, tenant, self.generations.current(tenant))
 
     def open(self, job: str, ordinal: int, tenant: str, address: str) -> str:
         made = self.for_job(job, tenant)
@@ -308,29 +272,29 @@ class TokenKeys:
         """The same for an address. What says the same is the same token."""
         if not is_destination(destination):
             raise ValueError("a document is at an absolute http or https URL")
-        key, who = self._current, address.encode()
-        named = bytes((len(tenant.encode()),)) + tenant.encode() + _document(name, until_s)
+        key, who, generation = self._current, address.encode(), self.generations.current(tenant)
+        signer = key.signer(tenant.encode(), generation)
+        named = _whose(tenant.encode(), generation) + _document(name, until_s)
         place = key.document(named + bytes((len(who),)) + who + destination.encode())
-        sealed = bytes((len(who),)) + key.sealed(place, who)
+        sealed = bytes((len(who),)) + signer.sealed(place, who)
         signed = b"".join(
             (_FOR_ADDRESS, key.id, place, self.marks(tenant, address)[0], NO_POSITION.to_bytes(2, "big"), named, sealed)
         )
         signed += destination.encode()
-        return _encode(signed + key.sign(signed)).rstrip(b"=").decode("ascii")
+        return _encode(signed + signer.sign(signed)).rstrip(b"=").decode("ascii")
 
     def visit(self, click: str, clicked_s: int) -> str:
         """Of who followed the link of that token at that time (s since the epoch): by the key that signed it, whose
         mark it has. InvalidToken if that was no click of ours, or has no mark."""
         raw = _decode(click)
         signed, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
-        behind = _HEAD_BYTES + 4 + MARK_BYTES
-        at = behind + _PLACE_BYTES["click"]
-        for key in self._keys:
-            if signed[:2] == b"C" + key.id and hmac.compare_digest(key.sign(signed), mac):
-                tenant = signed[at : at + 1 + signed[at]]
-                said = b"".join((_LETTERS["visit"], signed[1:behind], clicked_s.to_bytes(4, "big"), tenant))
-                return _encode(said + key.sign(said)).rstrip(b"=").decode("ascii")
-        raise InvalidToken("no click with a mark")
+        if signed[0] != _LETTERS["click"][0]:
+            raise InvalidToken("no click with a mark")
+        _, _, end = named = _named(signed)
+        signer = self._signer_of(signed, mac, named)
+        behind, at = _HEAD_BYTES + 4 + MARK_BYTES, _TENANT_AT[signed[0]]
+        said = b"".join((_LETTERS["visit"], signed[1:behind], clicked_s.to_bytes(4, "big"), signed[at:end]))
+        return _encode(said + signer.sign(said)).rstrip(b"=").decode("ascii")
 
     def marks(self, tenant: str, address: str) -> list[bytes]:
         """By which trackers may meet a recipient: the mark by each of the keys. The first is the current one's."""
@@ -345,37 +309,60 @@ class TokenKeys:
         """What a token says, once its signature is found good. InvalidToken for anything else, whatever it is."""
         raw = _decode(text)
         signed, mac = raw[:-MAC_BYTES], raw[-MAC_BYTES:]
-        # Two keys may share their id of one byte, so each of that id is tried.
-        known = [key for key in self._keys if key.id == signed[1:2]]
-        if not known:
-            raise InvalidToken("signed with a key that is not known")
-        good = [key for key in known if hmac.compare_digest(key.sign(signed), mac)]
-        if not good:
-            raise InvalidToken("the signature is wrong")
-        return _parse(signed, good[0])
+        generation, begin, end = named = _named(signed)
+        signer = self._signer_of(signed, mac, named)
+        token = _parse(signed, begin, end, signer)
+        if self.generations.is_revoked(token.tenant, generation):
+            raise InvalidToken("of a generation that is revoked")
+        return token
+
+    def _signer_of(self, signed: bytes, mac: bytes, named: tuple[int, int, int]) -> Signer:
+        """That whose MAC it is; `named` as of `_named`. InvalidToken if it is nobody's."""
+        generation, begin, end = named
+        key_id, why = signed[1:2], "signed with a key that is not known"
+        for key in self._keys:
+            # Two keys may share their id of one byte, so each of that id is tried.
+            if key.id == key_id:
+                signer, why = key.signed_by(signed, mac, signed[begin:end], generation), "the signature is wrong"
+                if signer is not None:
+                    return signer
+        raise InvalidToken(why)
 
 
-def _parse(signed: bytes, key: _Key) -> Token:
-    kind = _KINDS.get(signed[0])
-    behind_mark = _HEAD_BYTES + 4 + (MARK_BYTES if signed[0] in _MARKED else 0)
-    at = behind_mark + (_PLACE_BYTES.get(kind, 0) if kind else 0)
-    if kind is None or len(signed) <= at:
+def _whose(tenant: bytes, generation: int) -> bytes:
+    return _GENERATION + generation.to_bytes(2, "big") + bytes((len(tenant),)) + tenant
+
+
+def _named(signed: bytes) -> tuple[int, int, int]:
+    """The generation, and from where to where the tenant's name stands, of bytes that nobody vouches for yet."""
+    at = _TENANT_AT.get(signed[0])
+    if at is None or len(signed) <= at:
         raise InvalidToken("of no known kind, or cut short")
-    end = at + 1 + signed[at]
+    if signed[at]:
+        return COMMON, at + 1, at + 1 + signed[at]
+    behind = at + _GENERATION_BYTES
+    if len(signed) <= behind:
+        raise InvalidToken("of no known kind, or cut short")
+    return int.from_bytes(signed[at + 1 : behind], "big"), behind + 1, behind + 1 + signed[behind]
+
+
+def _parse(signed: bytes, begin: int, end: int, signer: Signer) -> Token:
+    kind = _KINDS[signed[0]]
+    behind_mark = _HEAD_BYTES + 4 + (MARK_BYTES if signed[0] in _MARKED else 0)
     rest = signed[end:]
     if kind == "document":
-        return _parse_document(signed, key, at)
+        return _parse_document(signed, begin, end, signer)
     if kind in _ADDRESSED:
-        rest = key.sealed(signed[2 : _HEAD_BYTES + 4], rest)
+        rest = signer.sealed(signed[2 : _HEAD_BYTES + 4], rest)
     try:
-        tenant, text = signed[at + 1 : end].decode(), rest.decode()
+        tenant, text = signed[begin:end].decode(), rest.decode()
     except UnicodeDecodeError:
         raise InvalidToken("its text is not UTF-8") from None
     # What was signed was looked at then (`is_destination`): this is what may not reach a header, whoever signed it.
     fits = kind in _ADDRESSED or (begins_well(text) if kind == "click" else not text)
     if end > len(signed) or not tenant or not fits:
         raise InvalidToken("its fields do not fit together")
-    place = int.from_bytes(signed[behind_mark:at], "big")
+    place = int.from_bytes(signed[behind_mark : _TENANT_AT[signed[0]]], "big")
     return Token(
         kind=kind,
         job=ids.job_text(signed[2:_HEAD_BYTES]),
@@ -389,17 +376,16 @@ def _parse(signed: bytes, key: _Key) -> Token:
     )
 
 
-def _parse_document(signed: bytes, key: _Key, at: int) -> Token:
-    """The same of a document, the length of whose tenant stands there."""
-    end = at + 1 + signed[at]
-    rest = signed[end:]
+def _parse_document(signed: bytes, begin: int, end: int, signer: Signer) -> Token:
+    """The same of a document."""
+    rest, at = signed[end:], _TENANT_AT[signed[0]]
     named = 5 + rest[4] if len(rest) > 4 else 0
     is_for_address = signed[:1] == _FOR_ADDRESS
     behind = named + 1 + rest[named] if is_for_address and len(rest) > named else named
     place = signed[2 : _HEAD_BYTES + 4]
     try:
-        tenant, name, url = signed[at + 1 : end].decode(), rest[5:named].decode(), rest[behind:].decode()
-        address = key.sealed(place, rest[named + 1 : behind]).decode() if is_for_address else ""
+        tenant, name, url = signed[begin:end].decode(), rest[5:named].decode(), rest[behind:].decode()
+        address = signer.sealed(place, rest[named + 1 : behind]).decode() if is_for_address else ""
     except UnicodeDecodeError:
         raise InvalidToken("its text is not UTF-8") from None
     if not tenant or not name or not begins_well(url) or bool(address) != is_for_address:

@@ -242,6 +242,7 @@ async def known_to_operators(stack: Stack) -> dict[str, dict[str, list[str]]]:
         await done(f"/v1/sites/{site}/suspend")
     for site in moved:
         await done(f"/v1/sites/{site}/move", pool="reserve")
+    await done("/v1/tenants/acme/link-keys/rotate")  # so that the first generation can be revoked
     for tenant in tenants:
         await stack.console("tenants", "add", tenant)
         await done(f"/v1/tenants/{tenant}/suspend")
@@ -258,6 +259,10 @@ async def known_to_operators(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/tenants/{tenant}/suspend": {"tenant": ["acme"]},
         "/v1/tenants/{tenant}/cancel": {"tenant": ["acme"]},
         "/v1/tenants/{tenant}/resume": {"tenant": tenants},
+        "/v1/tenants/{tenant}/link-keys": {"tenant": ["acme"]},
+        "/v1/tenants/{tenant}/link-keys/rotate": {"tenant": ["acme"]},
+        "/v1/tenants/{tenant}/link-keys/revoke": {"tenant": ["acme"]},
+        "/v1/tenants/{tenant}/link-keys/honour": {"tenant": ["acme"]},
         "/v1/jobs/{job}/suspend": {"job": free},
         "/v1/jobs/{job}/unsuspend": {"job": suspended},
         "/v1/jobs/{job}/cancel": {"job": cancelled},

@@ -162,3 +162,23 @@ async def test_a_reader_is_ready_once_it_has_read_and_goes_on_while_the_process_
 
     assert not unread
     assert known.is_read
+
+
+async def test_a_check_tells_whether_the_host_of_links_leads_to_us_until_another_is_set(client: redis.Client) -> None:
+    domains, asked = store(client, Clock()), list[str]()
+
+    async def follow(host: str) -> Check:
+        asked.append(host)
+        return Check("published", "", 1)
+
+    await domains.give("acme", NAME)
+    without = await domains.check("acme", NAME, nothing, None, follow)
+    await domains.links.set("acme", NAME, "https://links.acme.example")
+    checked = await domains.check("acme", NAME, nothing, None, follow)
+    again = await domains.links.set("acme", NAME, "https://links.acme.example/")
+    other = await domains.links.set("acme", NAME, "https://go.acme.example")
+
+    assert asked == ["links.acme.example"]
+    assert [one.leads.dns for one in (without, checked, again, other)] == [
+        "unchecked", "published", "published", "unchecked",
+    ]  # fmt: skip

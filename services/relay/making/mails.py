@@ -91,7 +91,8 @@ class Work:
     """What the mails of a job are made with. `signers` is empty where mails leave unsigned; `good_until` is when (ms)
     they have to be asked for again; `complaints`: one of them makes CFBL-Address valid; `size_bytes` is that of the
     compiled content; `rate` is the job's own, or empty; `return_domain` is that of the return paths. Links begin with
-    `links`, and `renderer_of` makes a renderer where they begin with another URL."""
+    `links` and are signed with that `generation` of the tenant's keys; `renderer_of` makes a renderer where either is
+    another now."""
 
     stream: str
     from_domain: str
@@ -103,6 +104,7 @@ class Work:
     complaints: bool = False
     good_until: int = 0
     links: str = ""
+    generation: int = 0
     renderer_of: Callable[[str], Renderer] | None = None
 
 
@@ -253,7 +255,7 @@ class Mails:
             renderer = renderer_of(origin.base_url)
             size_bytes, links = len(packed), origin.base_url
             work = Work(compiled.stream, compiled.from_domain, renderer, size_bytes, compiled.rate, links=links)
-            work.renderer_of = renderer_of
+            work.renderer_of, work.generation = renderer_of, origin.tokens.generations.current(tenant)
             return work
 
     async def _sign_with(self, work: Work, tenant: str) -> None:
@@ -263,8 +265,9 @@ class Mails:
         domain = await self._domains.for_sending(tenant, work.from_domain, any_from_domain=False)
         ours = self._origin.bounce_domain
         links = domain.links or self._origin.base_url
-        if links != work.links and work.renderer_of is not None:
-            work.renderer, work.links = work.renderer_of(links), links
+        generation = self._origin.tokens.generations.current(tenant)
+        if (links, generation) != (work.links, work.generation) and work.renderer_of is not None:
+            work.renderer, work.links, work.generation = work.renderer_of(links), links, generation
         work.return_domain = ours if self._returning is None else await self._returning.domain_of(domain)
         if not self._origin.dkim:
             return

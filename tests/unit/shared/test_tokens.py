@@ -199,7 +199,7 @@ def test_the_longest_destination_of_the_longest_tenant_can_be_read() -> None:
     longest = "https://exemple.fr/".ljust(tokens.MAX_DESTINATION_BYTES, "a")
     text = KEYS.click(JOB, 0, "t" * 255, ANA, 0, longest)
 
-    assert len(text) == 5854
+    assert len(text) == 5858
     assert KEYS.read(text).destination == longest
     for longer in (longest + "a", longest[:-1] + "é"):
         with pytest.raises(ValueError, match="http"):
@@ -270,6 +270,39 @@ def test_any_text_leads_to_a_destination_or_nowhere(href: str) -> None:
             Token("click", JOB, 7, "demo", 2, "https://exemple.fr/?a=1"),
         ),
         ("dZgAAQIDBAUGBwgJCgsAAAAHBGRlbW8AeLlFsBj2sS9N5fA", Token("unsubscribe", JOB, 7, "demo")),
+        ("T5gAAQIDBAUGBwgJCgsAAAAHDvjh3ncPBGRlbW8ceT_BR0x85Ou6zw4", Token("open", JOB, 7, "demo", mark=MARK)),
+        (
+            "Q5gAAQIDBAUGBwgJCgsAAAAHDvjh3ncPAAIEZGVtb2h0dHBzOi8vZXhlbXBsZS5mci8_YT0xA3rKSpmRKxjVIfeT",
+            Token("click", JOB, 7, "demo", 2, "https://exemple.fr/?a=1", mark=MARK),
+        ),
+        (
+            "dZgAAQIDBAUGBwgJCgsAAAAHBGRlbW9anW2NKyU0-SnCagouKSliD95IlmB4s1nLyQ",
+            Token("unsubscribe", JOB, 7, "demo", address="ana@example.fr"),
+        ),
+        (
+            "cJgAAQIDBAUGBwgJCgsAAAAHBGRlbW9anW2NKyU0-SnCagouKbf69ldYdJlnIeceRw",
+            Token("preferences", JOB, 7, "demo", address="ana@example.fr"),
+        ),
+        (
+            "YZgAAQIDBAUGBwgJCgsAAAAHBGRlbW9anW2NKyU0-SnCagouKeoi8hh7sgqtFsVuyw",
+            Token("opt_in", JOB, 7, "demo", address="ana@example.fr"),
+        ),
+        (
+            "dpgAAQIDBAUGBwgJCgsAAAAHBGRlbW9anW2NKyU0-SnCagouKe01S2Q4DbTDqjbBVw",
+            Token("view", JOB, 7, "demo", address="ana@example.fr"),
+        ),
+        (
+            "T5gAAQIDBAUGBwgJCgsAAAAHDvjh3ncPAAABBGRlbW-IfvT21QszYLnuqO8",
+            Token("open", JOB, 7, "demo", mark=MARK),
+        ),
+        (
+            "Q5gAAQIDBAUGBwgJCgsAAAAHDvjh3ncPAAIAAAEEZGVtb2h0dHBzOi8vZXhlbXBsZS5mci8_YT0xwZiwD4ULcyP7BKi3",
+            Token("click", JOB, 7, "demo", 2, "https://exemple.fr/?a=1", mark=MARK),
+        ),
+        (
+            "dZgAAQIDBAUGBwgJCgsAAAAHAAABBGRlbW--LBomkWz81uXN_tMQeNmHf9dsvgD6Kx61OA",
+            Token("unsubscribe", JOB, 7, "demo", address="ana@example.fr"),
+        ),
     ],
 )
 def test_a_token_of_today_is_readable_for_ever(text: str, token: Token) -> None:
