@@ -48,7 +48,7 @@ NEWER: dict[str, tuple[tuple[str, str], ...]] = {
         ('    "of": (', '    "words": ("The words.", "hello"),\n    "queue_ms": ("How long.", 7),\n    "of": ('),
     ),
     "services/reports/state.py": (
-        ("    BURST_CLICKED = 23\n", "    BURST_CLICKED = 23\n    GREETED = 24\n"),
+        ("    BURST_CLICKED = 23\n", "    BURST_CLICKED = 23\n    GREETED = 63\n"),
         ('    "Opened": Code.OPENED,\n', '    "Opened": Code.OPENED,\n    "Greeted": Code.GREETED,\n'),
     ),
     "shared/redis/bus.py": (
