@@ -2,7 +2,7 @@
 
 from email.utils import parseaddr
 from hashlib import sha256
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -17,8 +17,6 @@ from shared.words import languages
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 
-Language = Literal["fr", "en", "de", "es", "it", "nl", "pt"]
-
 
 class OptInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from", "list_": "list"}):
     """Who asked for it, and for what. What they agree to is proved when they press the button."""
@@ -31,7 +29,7 @@ class OptInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rena
         str, says("What they agree to, in a few words; kept with the proof.", "offers by e-mail", max_length=200)
     ] = ""
     language: Annotated[
-        Language | None, says("Of the mail and of its page; that of the look where null, else English.", "fr")
+        languages.Language | None, says("Of the mail and of its page; that of the look where null, else English.", "fr")
     ] = None
     test: Annotated[bool, says("Whether it is a test: nothing comes of its button.", False)] = False
 

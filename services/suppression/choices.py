@@ -89,44 +89,17 @@ class Choices:
         await self._join(fact, address, [name] if name else [])
 
     async def _leave(self, fact: events.Fact, address: str, names: Iterable[str]) -> None:
-        additions = [
-            Addition(
-                fact.tenant,
-                address,
-                "unsubscribed",
-                fact.occurred_at,
-                scope=scopes.of_list(name),
-                diagnostic="page",
-                event=events.event_id(fact.event_id, name),
-                job=fact.job,
-                ordinal=-1 if fact.ordinal is None else fact.ordinal,
-            )
-            for name in names
-            if _is_list(name)
-        ]
-        await self._store.add(additions)
-        CHOSEN.labels("left").inc(len(additions))
+        lists = [name for name in names if _is_list(name)]
+        await self._store.add([_left(fact, address, name, scope=scopes.of_list(name)) for name in lists])
+        CHOSEN.labels("left").inc(len(lists))
 
     async def _opt_out(self, fact: events.Fact, address: str, channels: Sequence[str]) -> None:
         """Of marketing by these channels: whatever a job says of its recipients, they get none."""
-        additions = [
-            Addition(
-                fact.tenant,
-                address,
-                "unsubscribed",
-                fact.occurred_at,
-                scope=scopes.MARKETING,
-                channel=channel,
-                diagnostic="page",
-                event=events.event_id(fact.event_id, "opted out", channel),
-                job=fact.job,
-                ordinal=-1 if fact.ordinal is None else fact.ordinal,
-            )
-            for channel in scopes.CHANNELS
-            if channel in channels
-        ]
-        await self._store.add(additions)
-        CHOSEN.labels("opted_out").inc(len(additions))
+        known = [channel for channel in scopes.CHANNELS if channel in channels]
+        await self._store.add(
+            [_left(fact, address, "opted out", one, scope=scopes.MARKETING, channel=one) for one in known]
+        )
+        CHOSEN.labels("opted_out").inc(len(known))
 
     async def _join(self, fact: events.Fact, address: str, names: Sequence[str]) -> None:
         if not names:
@@ -163,6 +136,22 @@ class Choices:
         if removals:
             await self._store.remove(removals)
             CHOSEN.labels("came_back").inc(len(removals))
+
+
+def _left(fact: events.Fact, address: str, *of: str, scope: str, channel: Channel = "email") -> Addition:
+    """That they left, by that scope and channel; `of` tells the events apart that one choice makes."""
+    return Addition(
+        fact.tenant,
+        address,
+        "unsubscribed",
+        fact.occurred_at,
+        scope=scope,
+        channel=channel,
+        diagnostic="page",
+        event=events.event_id(fact.event_id, *of),
+        job=fact.job,
+        ordinal=-1 if fact.ordinal is None else fact.ordinal,
+    )
 
 
 def _is_list(name: str) -> bool:

@@ -1,9 +1,8 @@
-"""Openings and clicks without aiohttp: what `shared.net.quick` offers becomes a `Request`, and its `Answer` bytes.
+"""Openings, clicks and documents without aiohttp: what `shared.net.quick` offers becomes a `Request`, and its `Answer`
+bytes.
 
-Openings of documents are answered as clicks are.
-
-The same as `http.py` says of them, by the same `Tracking`. What is no opening or click, whose token is not good, or
-about whose recipient somebody has to be asked, is not taken: it goes on to the routes of `http.py`, which have a word
+The same as `http.py` says of them, by the same `Tracking`. What is none of the three, whose token is not good, or about
+whose recipient somebody has to be asked, is not taken: it goes on to the routes of `http.py`, which have a word
 for it.
 """
 

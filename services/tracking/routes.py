@@ -5,9 +5,9 @@ from services.tracking import parts as tracking_parts
 from services.tracking.abouts import Abouts
 from services.tracking.edge import edge
 from services.tracking.network_files import KnownNetworks
-from services.tracking.viewing import beside
 from services.tracking.visiting import Pace, Visiting
 from shared.http.parts import Mounted, Parts
+from shared.process.lifecycle import beside
 from shared.redis.untracked import Untracked
 from shared.redis.web_tracking import WebTrackings
 

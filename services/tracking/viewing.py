@@ -14,14 +14,15 @@ relay has (`shared.process.sandbox`), which is there from the first such page on
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import msgspec
 from prometheus_client import Counter
 
 from services.tracking import pages, showing
 from services.tracking.about import shown_sender
+from services.tracking.deciding import LATER_HEADERS
 from services.tracking.showing import Mail
 from shared.mail import templates
 from shared.mail.templates import TemplateFailed
@@ -43,8 +44,6 @@ JOBS_KEPT = 50
 CONTENT_BYTES_KEPT = 32 * 1024 * 1024
 #: Pages that are made at a time; a page takes some milliseconds.
 AT_A_TIME = 64
-#: Seconds.
-RETRY_AFTER = "5"
 
 
 class Hosts(Protocol):
@@ -202,19 +201,4 @@ class Viewing:
 
 def _told(result: str, status: int, body: bytes) -> Page:
     VIEWS.labels(result).inc()
-    retry = {"Retry-After": RETRY_AFTER} if status == 503 else {}
-    return Page(status, {**pages.HEADERS, **retry}, body)
-
-
-Run = Callable[[asyncio.Event], Coroutine[Any, Any, object]]
-
-
-def beside(*runs: Run) -> Run:
-    """All of them as one, until the event is set."""
-
-    async def run(stopping: asyncio.Event) -> None:
-        async with asyncio.TaskGroup() as group:
-            for one in runs:
-                group.create_task(one(stopping))
-
-    return run
+    return Page(status, LATER_HEADERS if status == 503 else pages.HEADERS, body)

@@ -71,6 +71,8 @@ BEAT_SECONDS = 1.0
 RESTARTS = Gauge("estafette_process_restarts", "How often the supervisor started this process again")
 
 Close = Callable[[], Awaitable[object] | None]
+#: What goes on until the event is set.
+Run = Callable[[asyncio.Event], Coroutine[Any, Any, object]]
 
 
 class Lifecycle:
@@ -319,6 +321,17 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stopping.wait()
+
+
+def beside(*runs: Run) -> Run:
+    """All of them as one, until the event is set."""
+
+    async def run(stopping: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as group:
+            for one in runs:
+                group.create_task(one(stopping))
+
+    return run
 
 
 async def _live(

@@ -1,9 +1,11 @@
 """The languages in which recipients are spoken to, and which of them somebody reads: pages and mails of ours agree."""
 
 from collections.abc import Iterable
+from typing import Literal, get_args
 
 #: Tables of words have all of these, and no other.
-LANGUAGES = ("fr", "en", "de", "es", "it", "nl", "pt")
+Language = Literal["fr", "en", "de", "es", "it", "nl", "pt"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
 #: Where nothing is known of somebody, or nothing of it is ours.
 DEFAULT_LANGUAGE = "en"
 #: No browser sends more; what is beyond is not looked at.

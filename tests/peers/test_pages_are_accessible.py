@@ -29,6 +29,7 @@ from shared.words.languages import LANGUAGES
 from shared.words.look import Look, faults
 from shared.words.tokens import Kind, Token, TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
 from tests.peers.browser import Browser, browsing
 from tests.servers import missing
@@ -126,22 +127,6 @@ PAGES: dict[str, Page] = {
 def _view(language: str) -> bytes:
     """A mail in a browser, of text alone: that page is ours. The HTML of a mail is its tenant's, byte for byte."""
     return showing.as_page("Chouette\n\n" + 20 * "hou " + "\n\nhttps://exemple.fr/soldes\n", "Chouette", language)
-
-
-class Memory:
-    def __init__(self) -> None:
-        self.facts: list[Fact] = []
-
-    async def record(self, fact: Fact, mark: bytes = b"") -> None:
-        self.facts.append(fact)
-
-    def hand_in(self, fact: Fact, mark: bytes, told: Callable[[bool], None]) -> None:
-        self.facts.append(fact)
-        told(True)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class Known:

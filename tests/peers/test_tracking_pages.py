@@ -1,6 +1,6 @@
 """The recipients' pages in a real Chromium: they are drawn as meant, and the button really unsubscribes."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -8,17 +8,17 @@ from aiohttp.test_utils import TestServer
 
 from services.tracking import http
 from services.tracking.page_words import WORDS
-from services.tracking.tracking import NotRecorded, Tracking
+from services.tracking.tracking import Tracking
 from shared.http import api
 from shared.words import ids
 from shared.words.events import (
     Clicked,
-    Fact,
     Opened,
     Unsubscribed,
 )
 from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
 from tests.peers.browser import Browser, browsing
 
@@ -29,26 +29,7 @@ LEAVE = f"/u/{KEYS.unsubscribe(JOB, 1, 'demo', 'ana@example.fr')}"
 TAB, ENTER = "\ue004", "\ue007"
 
 
-class Memory:
-    def __init__(self) -> None:
-        self.facts: list[Fact] = []
-        self.refusing = False
-
-    async def record(self, fact: Fact, mark: bytes = b"") -> None:
-        if self.refusing:
-            raise NotRecorded("full")
-        self.facts.append(fact)
-
-    def hand_in(self, fact: Fact, mark: bytes, told: Callable[[bool], None]) -> None:
-        if self.refusing:
-            raise NotRecorded("full")
-        self.facts.append(fact)
-        told(True)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
-
+class Pressed(Memory):
     @property
     def left_by(self) -> list[str]:
         return [fact.by for fact in self.facts if isinstance(fact, Unsubscribed)]
@@ -60,12 +41,12 @@ class NoKeys:
 
 
 @pytest.fixture
-def memory() -> Memory:
-    return Memory()
+def memory() -> Pressed:
+    return Pressed()
 
 
 @pytest.fixture
-async def base(memory: Memory) -> AsyncIterator[str]:
+async def base(memory: Pressed) -> AsyncIterator[str]:
     routes = http.routes(Tracking(KEYS, memory, "edge", Jobs(), Said()), lambda: NOW_MS)
     async with TestServer(api.application(routes, NoKeys(), max_body_bytes=65536)) as server:
         yield f"http://127.0.0.1:{server.port}"
@@ -91,7 +72,7 @@ async def heading(browser: Browser) -> str:
     return text
 
 
-async def test_the_button_unsubscribes_and_the_page_says_so(browser: Browser, base: str, memory: Memory) -> None:
+async def test_the_button_unsubscribes_and_the_page_says_so(browser: Browser, base: str, memory: Pressed) -> None:
     await browser.language("de")
     await browser.go(base + LEAVE)
     assert await heading(browser) == WORDS["de"].leave_title
@@ -106,7 +87,7 @@ async def test_the_button_unsubscribes_and_the_page_says_so(browser: Browser, ba
     assert await browser.complaints() == []
 
 
-async def test_the_keyboard_alone_will_do_and_shows_where_it_is(browser: Browser, base: str, memory: Memory) -> None:
+async def test_the_keyboard_alone_will_do_and_shows_where_it_is(browser: Browser, base: str, memory: Pressed) -> None:
     await browser.go(base + LEAVE)
 
     await browser.press(TAB, TAB)  # over the reasons, of which none need be given
@@ -121,7 +102,7 @@ async def test_the_keyboard_alone_will_do_and_shows_where_it_is(browser: Browser
     assert memory.left_by == ["page"]
 
 
-async def test_what_cannot_be_recorded_is_asked_for_again_later(browser: Browser, base: str, memory: Memory) -> None:
+async def test_what_cannot_be_recorded_is_asked_for_again_later(browser: Browser, base: str, memory: Pressed) -> None:
     memory.refusing = True
     await browser.go(base + LEAVE)
 
@@ -168,7 +149,7 @@ async def test_the_page_follows_the_readers_colour_scheme(
     assert drawn == [background, text]
 
 
-async def test_a_pixel_and_a_link_work_in_a_browser(browser: Browser, base: str, memory: Memory) -> None:
+async def test_a_pixel_and_a_link_work_in_a_browser(browser: Browser, base: str, memory: Pressed) -> None:
     destination = f"{base}/u/none?été=1&a=%20"
     await browser.go(f"{base}/o/{KEYS.open(JOB, 1, 'demo', 'ana@example.fr')}")
     size = await browser.run("const i = document.images[0]; return [i.naturalWidth, i.naturalHeight]")

@@ -20,10 +20,11 @@ from shared.words.events import Clicked, Fact, PageViewed, VisitorActed, Visitor
 from shared.words.tokens import TokenKeys
 from shared.words.visits import MAX_DAYS, WebTracking
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
 from tests.fakes.web_trackings import Sites
 from tests.peers.browser import Browser, browsing
-from tests.peers.test_tracking_pages import Memory, NoKeys
+from tests.peers.test_tracking_pages import NoKeys
 
 JOB = ids.new_job_id(1_750_000_000_000, b"chance", 8)
 KEYS = TokenKeys(b"k" * 32)

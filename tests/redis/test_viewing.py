@@ -14,7 +14,7 @@ from services.queueing.queueing import Decision
 from services.queueing.store import JobStore
 from services.suppression.mentions import Mentions
 from services.tracking import pages, viewing
-from services.tracking.viewing import Viewing, beside
+from services.tracking.viewing import Viewing
 from shared.making.rendering import Asked
 from shared.process.sandbox import Unavailable
 from shared.redis import jobs, keys, recipients
@@ -261,23 +261,3 @@ async def test_queueing_keeps_what_mails_are_made_with_where_a_page_shows_them_a
     assert head is not None
     assert head.viewable
     assert (await jobs.read(client, P, JOB, (jobs.VIEWABLE,)))[jobs.VIEWABLE]
-
-
-async def test_what_runs_beside_runs_until_it_is_told_to_stop() -> None:
-    ended: list[str] = []
-
-    def runs(name: str) -> Any:
-        async def run(stopping: asyncio.Event) -> None:
-            await stopping.wait()
-            ended.append(name)
-
-        return run
-
-    stopping = asyncio.Event()
-    task = asyncio.create_task(beside(runs("a"), runs("b"))(stopping))
-    await asyncio.sleep(0)
-    assert ended == []
-    stopping.set()
-    await task
-
-    assert sorted(ended) == ["a", "b"]

@@ -1,7 +1,7 @@
 """The recipients' side as HTTP says it, through a real server and a real client."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -28,6 +28,7 @@ from shared.words.events import (
 )
 from shared.words.tokens import MAX_DESTINATION_BYTES, MAX_TOKEN_CHARS, TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
 
 NOW_MS = 1_750_000_005_000
@@ -36,22 +37,6 @@ KEYS = TokenKeys(b"k" * 32)
 URL = "https://exemple.fr/a%20b?c=d&e=%C3%A9#f"
 
 Client = TestClient[web.Request, web.Application]
-
-
-class Memory:
-    def __init__(self) -> None:
-        self.facts: list[Fact] = []
-
-    async def record(self, fact: Fact, mark: bytes = b"") -> None:
-        self.facts.append(fact)
-
-    def hand_in(self, fact: Fact, mark: bytes, told: Callable[[bool], None]) -> None:
-        self.facts.append(fact)
-        told(True)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class NoKeys:

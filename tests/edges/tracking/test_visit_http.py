@@ -15,8 +15,9 @@ from shared.http import api
 from shared.words import ids
 from shared.words.events import PageViewed
 from shared.words.tokens import TokenKeys
-from tests.edges.tracking.test_http import Memory, NoKeys
+from tests.edges.tracking.test_http import NoKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
 from tests.fakes.web_trackings import Sites
 

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from services.settings import load
-from shared.process.lifecycle import BEAT_SECONDS, Lifecycle
+from shared.process.lifecycle import BEAT_SECONDS, Lifecycle, beside
 
 ROOT = Path(__file__).resolve().parents[3]
 IMPORTS = "from services.settings import read\nfrom shared.process.lifecycle import run\n"
@@ -465,3 +465,23 @@ async def test_a_loop_that_turns_beats_unless_a_part_of_it_hangs() -> None:
     assert await life.live(main) == 0
 
     assert seen == [(200, True), (503, False)]
+
+
+async def test_what_runs_beside_runs_until_it_is_told_to_stop() -> None:
+    ended: list[str] = []
+
+    def runs(name: str) -> Any:
+        async def run(stopping: asyncio.Event) -> None:
+            await stopping.wait()
+            ended.append(name)
+
+        return run
+
+    stopping = asyncio.Event()
+    task = asyncio.create_task(beside(runs("a"), runs("b"))(stopping))
+    await asyncio.sleep(0)
+    assert ended == []
+    stopping.set()
+    await task
+
+    assert sorted(ended) == ["a", "b"]

@@ -16,8 +16,8 @@ from shared.words.events import Fact, OptedIn, PreferencesChanged, Unsubscribed
 from shared.words.look import Look
 from shared.words.tokens import Kind, Token, TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
-from tests.unit.tracking.test_tracking import Memory
 
 CREATED_MS = 1_750_000_000_000
 NOW_MS = CREATED_MS + 5_000

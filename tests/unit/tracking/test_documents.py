@@ -12,8 +12,9 @@ from shared.words import ids
 from shared.words.events import DocumentOpened, Fact
 from shared.words.tokens import TokenKeys
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
-from tests.unit.tracking.test_tracking import FIREFOX, Memory
+from tests.unit.tracking.test_tracking import FIREFOX
 
 CREATED_MS = 1_750_000_000_000
 NOW_MS = CREATED_MS + 5_000

@@ -1,7 +1,6 @@
 """A recipient's request becomes a fact, and its answer waits for it."""
 
 import asyncio
-from collections.abc import Callable
 from ipaddress import ip_network
 
 import pytest
@@ -11,7 +10,7 @@ from services.tracking import pages
 from services.tracking.about import NOTHING_KNOWN
 from services.tracking.deciding import MAX_USER_AGENT_CHARS, PIXEL, Answer, Request, location, unsubscribed_by
 from services.tracking.networks import Found, Networks
-from services.tracking.tracking import NotRecorded, Tracking
+from services.tracking.tracking import Tracking
 from shared.words import events, ids
 from shared.words.events import (
     Clicked,
@@ -22,6 +21,7 @@ from shared.words.events import (
 from shared.words.tokens import TRAP_POSITION, TokenKeys
 from tests.fakes.old_tokens import unmarked
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
 
 CREATED_MS = 1_750_000_000_000
@@ -32,29 +32,6 @@ ANA = "ana@example.fr"
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
 URL = "https://exemple.fr/soldes?a=1&b=%20c#haut"
 ONE_CLICK = b"List-Unsubscribe=One-Click"
-
-
-class Memory:
-    """Records in a list; `refusing` refuses."""
-
-    def __init__(self, refusing: bool = False) -> None:
-        self.facts: list[Fact] = []
-        self.refusing = refusing
-
-    async def record(self, fact: Fact, mark: bytes = b"") -> None:
-        if self.refusing:
-            raise NotRecorded("full")
-        self.facts.append(fact)
-
-    def hand_in(self, fact: Fact, mark: bytes, told: Callable[[bool], None]) -> None:
-        if self.refusing:
-            raise NotRecorded("full")
-        self.facts.append(fact)
-        told(True)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
 
 
 class Held(Memory):

@@ -1,7 +1,6 @@
 """What a page tells of a visitor: what fits is a fact, what does not is named, and who may tell how much is bounded."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.tracking import visits
 from services.tracking.deciding import Moment, Request
-from services.tracking.tracking import NotRecorded, Tracking
+from services.tracking.tracking import Tracking
 from services.tracking.visiting import AT_ONCE, CORS, EACH_S, Pace, Visiting
 from services.tracking.visits import MAX_PROPERTIES, MAX_VALUE, Ties, Told, Visitor, amount
 from shared.words import ids
@@ -19,6 +18,7 @@ from shared.words.events import Clicked, Fact, PageViewed, VisitorActed, Visitor
 from shared.words.tokens import TokenKeys
 from shared.words.visits import MAX_DAYS
 from tests.fakes.recipients import Jobs
+from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
 from tests.fakes.web_trackings import SHOP, Sites
 
@@ -34,31 +34,19 @@ VISIT = KEYS.visit(CLICK, NOW_MS // 1000)
 PURCHASE = {"kind": "event", "url": PAGE, "name": "purchase", "id": "4711", "value": 59.9, "currency": "EUR"}
 
 
-class Memory:
-    def __init__(self, refusing: bool = False) -> None:
-        self.facts: list[Fact] = []
-        self.refusing = refusing
+class Marked(Memory):
+    """Asks of each fact that it has its mark, by which it is forgotten where it was spooled."""
 
     async def record(self, fact: Fact, mark: bytes = b"") -> None:
-        if self.refusing:
-            raise NotRecorded("full")
-        assert mark == KEYS.marks(fact.tenant, ANA)[0]  # by which a spooled fact is forgotten
-        self.facts.append(fact)
-
-    def hand_in(self, fact: Fact, mark: bytes, told: Callable[[bool], None]) -> None:
-        self.facts.append(fact)
-        told(True)
-
-    async def start(self) -> None: ...
-
-    async def close(self) -> None: ...
+        await super().record(fact, mark)
+        assert mark == KEYS.marks(fact.tenant, ANA)[0]
 
 
 class Desk:
     """All that takes what pages tell."""
 
     def __init__(self, *, refusing: bool = False, withdrawn: bool = False, sites: Sites | None = None) -> None:
-        self.memory, self.now_s = Memory(refusing), 0.0
+        self.memory, self.now_s = Marked(refusing), 0.0
         untracked = Said(*KEYS.marks("demo", ANA)) if withdrawn else Said()
         sites = sites or Sites()
         self.tracking = Tracking(KEYS, self.memory, "edge", Jobs(), untracked, ties=Ties(KEYS, sites, untracked))
