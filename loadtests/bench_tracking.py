@@ -1,6 +1,7 @@
 """How many clicks a second one tracker records, beside nginx that only redirects; and what it does without Redis.
 
-    python -m loadtests.bench_tracking [--seconds 5] [--turns 3] [--redis-away 30] [--candidates | --no-candidates | --pipeline]
+    python -m loadtests.bench_tracking [--seconds 5] [--turns 3] [--redis-away 30] [--no-candidates]
+    python -m loadtests.bench_tracking --candidates | --pipeline
 
 wrk, nginx, Redis and the tracker share the cores. In turns: nginx `return 302`, and one tracker process, whose clicks
 are each on a link of its own, signed, and in Redis (`appendfsync always`) before they are answered. Then other ways to

@@ -11,9 +11,8 @@ Rules that the scripts and loops here keep:
 - A handler ends in exactly one of: returned (acknowledged), raised `RedisAway` (read again once Redis is back), raised
   anything else (read again after a while, dead-lettered when it has failed `MAX_FAILURES` times), raised `DeadLetter`
   (dead-lettered at once). It may run twice for the same entry. Dead letters are kept in a stream, each with its reason.
-- Where a group may wait (`gather_ms`), what comes is gathered: an entry that comes alone is read at once, and those that
-  come next wait for each other, in all partitions until the same moment. A read, a script and an acknowledgement cost
-  the same for one entry as for a hundred. Who is behind waits for nothing.
+- Where a group may wait (`gather_ms`), an entry that comes alone is read at once, and those behind it wait for each
+  other: a read, a script and an acknowledgement cost the same for a hundred. Who is behind waits for nothing.
 - A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
 - What nobody here knows by name, or by its major version, was written by a newer program: it stays unread for a newer
   reader, in the name of `LEFT`, and is buried only when none has come in `NEWER_AFTER_MS`.
