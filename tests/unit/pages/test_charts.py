@@ -1,0 +1,57 @@
+"""Charts are geometry: what is drawn stands in the proportion of its numbers, and inside its canvas."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.pages import charts
+
+NUMBERS = st.integers(0, 10**9)
+
+
+def test_bars_are_as_long_as_their_numbers_and_shares_are_of_the_first() -> None:
+    drawn = charts.funnel([("Recipients", 1_000), ("Delivered", 500), ("Clicked", 1), ("Read", 0)])
+
+    assert [bar.width for bar in drawn.bars] == [340, 170, 2.0, 0.0]
+    assert [bar.share for bar in drawn.bars] == [1.0, 0.5, 0.001, 0.0]
+    assert drawn.said == "Recipients: 1000; Delivered: 500; Clicked: 1; Read: 0."
+
+
+def test_of_nobody_there_is_no_share() -> None:
+    drawn = charts.funnel([("Recipients", 0), ("Delivered", 0)])
+
+    assert [(bar.width, bar.share) for bar in drawn.bars] == [(0.0, None), (0.0, None)]
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=8))
+def test_no_bar_leaves_the_canvas(numbers: list[int]) -> None:
+    drawn = charts.funnel([(str(index), number) for index, number in enumerate(numbers)])
+
+    assert all(0 <= bar.width <= drawn.width for bar in drawn.bars)
+    assert all(bar.y + drawn.bar_height <= drawn.height for bar in drawn.bars)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=72))
+def test_no_point_of_a_curve_leaves_the_canvas(numbers: list[int]) -> None:
+    drawn = charts.curve([f"{hour}" for hour in range(len(numbers))], [("opened", numbers)])
+
+    points = [tuple(map(float, point.split(","))) for point in drawn.lines[0].points.split()]
+
+    assert len(points) == len(numbers)
+    assert all(drawn.left <= x <= drawn.width and 0 <= y <= drawn.bottom for x, y in points)
+    assert drawn.lines[0].total == sum(numbers)
+
+
+@given(NUMBERS)
+def test_an_axis_ends_at_a_round_number_that_is_no_smaller(number: int) -> None:
+    top = charts.ceiling(number)
+
+    assert number <= top <= max(2, 2 * number)
+    assert str(top).rstrip("0") in ("1", "2", "4", "6")
+
+
+def test_without_numbers_there_is_an_empty_curve() -> None:
+    drawn = charts.curve([], [("opened", [])])
+
+    assert drawn.lines[0].points == ""
+    assert drawn.moments == []
+    assert [level.text for level in drawn.levels] == ["0", "1", "2"]
