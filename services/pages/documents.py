@@ -59,15 +59,6 @@ class Documents:
         self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
         self._page = lru_cache(maxsize=None)(self._made)
 
-    @property
-    def names(self) -> list[tuple[str, str]]:
-        """Name and title of each, but for those within folders."""
-        return [(one.name, one.title) for one in self._chapters.values() if "/" not in one.name]
-
-    def chapters(self) -> list[tuple[str, str]]:
-        """Those of the long document."""
-        return [(one.name, one.title) for one in self._chapters.values() if one.name.startswith(f"{LONG}/")]
-
     def page(self, name: str) -> Page | None:
         """Takes a tenth of a second when a long one is asked for first."""
         return self._page(name) if name in self._chapters else None

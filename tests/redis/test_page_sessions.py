@@ -44,7 +44,7 @@ class House:
     async def token(self, path: str = "/console") -> str:
         """That of the form on this page."""
         _, page = await self.get(path)
-        return re.findall(r'name="form" value="(\w+)"', page)[0]
+        return str(re.findall(r'name="form" value="(\w+)"', page)[0])
 
     async def sign_in(self, key: str | None = None) -> tuple[int, str]:
         return await self.post("/console", {"form": await self.token(), "key": self.key if key is None else key})

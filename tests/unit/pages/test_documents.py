@@ -44,7 +44,7 @@ def html(name: str) -> str:
 
 
 def test_the_long_document_is_cut_into_its_chapters() -> None:
-    assert MADE.chapters() == [("api/jobs", "Jobs"), ("api/shapes", "Shapes")]
+    assert [name for name in MADE._chapters if name.startswith("api/")] == ["api/jobs", "api/shapes"]
     assert '<h1 id="jobs">Jobs</h1>' in html("api/jobs")
     assert '<h2 id="post-v1jobs">' in html("api/jobs")
     assert "## no heading" in html("api/jobs")
