@@ -1,7 +1,7 @@
 """The routes of reports and events, put together."""
 
 from services.reports import http
-from services.reports.event_log import EventLog
+from services.reports.feed.feed import Feed
 from services.reports.job_list import JobList
 from services.reports.store import ReportReader
 from shared.http.parts import Mounted, Parts
@@ -10,7 +10,7 @@ from shared.redis.stops import StopList
 
 
 def routes(parts: Parts) -> Mounted:
-    log = EventLog(parts.client, parts.partitions, parts.recipients, parts.monotonic)
+    feed = Feed(parts.client, parts.partitions, parts.recipients, parts.monotonic)
     reader = ReportReader(parts.client, parts.partitions)
     jobs = JobList(reader, StopList(parts.client), Cancels(CancelList(parts.client)))
-    return Mounted(http.routes(reader, log, parts.recipients, jobs, parts.partitions))
+    return Mounted(http.routes(reader, feed, parts.recipients, jobs, parts.partitions))

@@ -52,7 +52,7 @@ class ReportStore:
 
     async def apply(self, partition: int, changes: Sequence[tuple[str, Change | None]]) -> Applied:
         """One script call. Raises RedisAway: it may have happened, and may be repeated."""
-        names = _Names(keys.events(partition))
+        names = Names(keys.events(partition))
         entries = [_entry(names, partition, stream_id, change) for stream_id, change in changes]
         late = self._late
         args: list[str | bytes | int] = [
@@ -65,7 +65,7 @@ class ReportStore:
         return Applied(*await _APPLY(self._client, names.all, args))
 
 
-class _Names:
+class Names:
     """The keys of a script call, each once; `at` gives the place of the first of some that stand together."""
 
     def __init__(self, *first: str) -> None:
@@ -80,7 +80,7 @@ class _Names:
         return place
 
 
-def _entry(names: _Names, p: int, stream_id: str, change: Change | None) -> list[Any]:
+def _entry(names: Names, p: int, stream_id: str, change: Change | None) -> list[Any]:
     if change is None:
         return [stream_id, 0]
     job = change.job
@@ -186,8 +186,13 @@ class ReportReader:
         """The events at these ids, None for each that is not retained any more."""
         if not stream_ids:
             return []
-        found = await _AT(self._client, [keys.events(self._partition(job))], stream_ids)
-        return [bus.entry(entries[0][0], _fields(entries[0][1])) if entries else None for entries in found]
+        return await entries_at(self._client, self._partition(job), stream_ids)
+
+
+async def entries_at(client: Client, partition: int, stream_ids: Sequence[str]) -> list[bus.Entry | None]:
+    """The events at these ids of a partition, None for each that is not retained any more. Raises RedisAway."""
+    found = await _AT(client, [keys.events(partition)], stream_ids)
+    return [bus.entry(entries[0][0], _fields(entries[0][1])) if entries else None for entries in found]
 
 
 def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -123,6 +123,9 @@ PROBLEMS: dict[str, Kind] = {
     "domain_taken_back": Kind(
         409, "Domain taken back", "An operator took the domain back: it is the operator's to give again."
     ),
+    "cursor_too_old": Kind(
+        410, "Cursor too old", "Events behind the cursor are not kept any more: begin anew, and some may be missed."
+    ),
     "nothing_waiting": Kind(409, "Nothing waiting", "No new keys wait to be activated: rotate first."),
     "not_published": Kind(
         409, "Not published", "DNS does not show every record of the new keys yet; `faults` names those that it lacks."
