@@ -536,6 +536,20 @@ DASHBOARDS = (
                 "Dead", "What could not be handled?", "max by (stream) (estafette_stream_dead_entries)", "{{stream}}"
             ),
             Panel(
+                "Feed",
+                "By how much is the feed of events behind?",
+                "max(estafette_reports_feed_lag_seconds)",
+                "behind",
+                "s",
+            ),
+            Panel(
+                "Feed pages",
+                "How long does a page of events take (95 of 100)?",
+                _quantile("estafette_reports_feed_page_seconds", "job"),
+                "{{job}}",
+                "s",
+            ),
+            Panel(
                 "Overdue jobs",
                 "For how long should ended jobs be gone by now?",
                 "max(estafette_reports_overdue_job_seconds)",

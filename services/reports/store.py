@@ -19,6 +19,8 @@ from typing import Any
 import msgspec
 
 from services.reports import state, timeline
+from services.reports.feed.entries import entries_at
+from services.reports.feed.names import Names
 from services.reports.job_report import FIELDS, Job
 from services.reports.late import KEEP_MS, NEVER, Late
 from services.reports.tally import Applied, Change, click_counter, document_counter
@@ -37,7 +39,6 @@ _DAY_MS = 86_400_000
 LINKS_KEPT = 1_000
 
 _APPLY = Script.of(__file__, "store_apply")
-_AT = Script.of(__file__, "store_at")
 _TRANSITIONS = state.transitions()
 _encoder = msgspec.msgpack.Encoder()
 
@@ -63,21 +64,6 @@ class ReportStore:
         for _, change in changes:
             args += [change.event, change.record] if change else [b"", b""]
         return Applied(*await _APPLY(self._client, names.all, args))
-
-
-class Names:
-    """The keys of a script call, each once; `at` gives the place of the first of some that stand together."""
-
-    def __init__(self, *first: str) -> None:
-        self.all = list(first)
-        self._places: dict[str, int] = {}
-
-    def at(self, *names: str) -> int:
-        place = self._places.get(names[0])
-        if place is None:
-            place = self._places[names[0]] = len(self.all) + 1
-            self.all += names
-        return place
 
 
 def _entry(names: Names, p: int, stream_id: str, change: Change | None) -> list[Any]:
@@ -187,13 +173,3 @@ class ReportReader:
         if not stream_ids:
             return []
         return await entries_at(self._client, self._partition(job), stream_ids)
-
-
-async def entries_at(client: Client, partition: int, stream_ids: Sequence[str]) -> list[bus.Entry | None]:
-    """The events at these ids of a partition, None for each that is not retained any more. Raises RedisAway."""
-    found = await _AT(client, [keys.events(partition)], stream_ids)
-    return [bus.entry(entries[0][0], _fields(entries[0][1])) if entries else None for entries in found]
-
-
-def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))

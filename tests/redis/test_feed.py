@@ -16,6 +16,7 @@ from shared.redis import bus, keys, trimming
 from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
+from tests.feeds import catch_up
 from tests.jobs import job_hash
 
 P = 3
@@ -70,7 +71,7 @@ async def test_several_processes_that_index_the_same_write_each_event_once(clien
     facts = [opened(JOBS[number % 6], number) for number in range(300)]
     await publish(client, *facts)
 
-    await asyncio.gather(*(indexing(client).catch_up() for _ in range(4)))
+    await asyncio.gather(*(catch_up(client, P, indexing(client)) for _ in range(4)))
 
     assert sorted(await whole(client, Wanted("acme"))) == sorted(ids_of(*facts))
 
@@ -84,7 +85,7 @@ async def test_who_dies_between_reading_and_writing_has_written_nothing_or_all(c
 
     async def slow(*args: Any, **options: Any) -> Any:
         found = await read(*args, **options)
-        await indexing(client).catch_up()  # another one was first
+        await catch_up(client, P, indexing(client))  # another one was first
         return found
 
     late._client = type(
@@ -92,8 +93,8 @@ async def test_who_dies_between_reading_and_writing_has_written_nothing_or_all(c
     )()
     await late.step(0)
     await publish(client, *facts[10:])
-    await indexing(client).catch_up()
-    await indexing(client).catch_up()
+    await catch_up(client, P, indexing(client))
+    await catch_up(client, P, indexing(client))
 
     assert await whole(client, Wanted("acme")) == ids_of(*facts)
 
@@ -101,7 +102,7 @@ async def test_who_dies_between_reading_and_writing_has_written_nothing_or_all(c
 async def test_more_than_a_batch_is_read_in_the_order_of_the_stream(client: Any) -> None:
     facts = [opened(JOBS[0], number) for number in range(BATCH + 100)]
     await publish(client, *facts)
-    await indexing(client).catch_up()
+    await catch_up(client, P, indexing(client))
 
     assert await whole(client, Wanted("acme")) == ids_of(*facts)
     assert await whole(client, Wanted("acme"), is_newest=True) == ids_of(*facts)[::-1]
@@ -113,7 +114,7 @@ async def test_another_tenants_events_are_never_seen(client: Any) -> None:
     ours = [opened(JOBS[0], number) for number in range(5)]
     theirs = [opened(JOBS[1], number, "other") for number in range(5)]
     await publish(client, *(one for two in zip(ours, theirs, strict=True) for one in two))
-    await indexing(client).catch_up()
+    await catch_up(client, P, indexing(client))
 
     assert await whole(client, Wanted("acme")) == ids_of(*ours)
     assert await whole(client, Wanted("other")) == ids_of(*theirs)
@@ -124,7 +125,7 @@ async def test_another_tenants_events_are_never_seen(client: Any) -> None:
 @pytest.mark.parametrize("most_kinds", [100, 1])
 async def test_events_are_found_by_what_their_jobs_are(client: Any, most_kinds: int) -> None:
     """Also where more kinds of jobs are about than are told apart."""
-    made = [
+    made: list[dict[str, Any]] = [
         {"stream": "bulk", "list": "news", "tags": ("a", "b")},
         {"stream": "transactional", "list": "", "tags": ("b",)},
         {"stream": "bulk", "list": "news", "tags": ()},
@@ -135,7 +136,7 @@ async def test_events_are_found_by_what_their_jobs_are(client: Any, most_kinds: 
     facts = [opened(job, number) for number in range(3) for job in JOBS[:4]]
     about = events.Suppressed(event_id="s", occurred_at=CREATED, tenant="acme", email="a@b.example", reason="manual")
     await publish(client, *facts, about)
-    await indexing(client, most_kinds=most_kinds).catch_up()
+    await catch_up(client, P, indexing(client, most_kinds=most_kinds))
 
     async def jobs_of(**by: Any) -> list[int]:
         page = await feed(client).page(Wanted("acme", **by), None, 1_000)
@@ -166,7 +167,7 @@ async def test_any_search_shows_what_a_plain_model_says(client: Any) -> None:
             )
         )
     await publish(client, *facts)
-    await indexing(client).catch_up()
+    await catch_up(client, P, indexing(client))
 
     for _ in range(40):
         wanted = Wanted(
@@ -202,11 +203,11 @@ async def test_any_search_shows_what_a_plain_model_says(client: Any) -> None:
 async def test_chunks_go_with_their_events_and_a_feed_that_gets_no_more_ends(client: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("services.reports.feed.chunks.FULL_BYTES", 8)
     await publish(client, *(opened(JOBS[0], number) for number in range(20)), ms=CREATED)
-    await indexing(client).catch_up()
+    await catch_up(client, P, indexing(client))
     before = await client.llen(keys.tenant_feed(0, "acme"))
     await publish(client, opened(JOBS[0], 20), ms=CREATED + 2 * WEEK_MS)
 
-    await indexing(client, CREATED + 2 * WEEK_MS).catch_up()
+    await catch_up(client, P, indexing(client, CREATED + 2 * WEEK_MS))
 
     assert before > 3
     assert await client.llen(keys.tenant_feed(0, "acme")) <= 2
@@ -222,7 +223,7 @@ async def test_nothing_is_trimmed_that_is_not_in_the_feeds(client: Any) -> None:
     await client.set(keys.feed_mark(0), f"{CREATED}-0")
 
     assert await trimming.trim(client, 0, CREATED + WEEK_MS, WEEK_MS) == 0
-    await indexing(client).catch_up()
+    await catch_up(client, P, indexing(client))
     assert await trimming.trim(client, 0, CREATED + WEEK_MS, WEEK_MS) > 0
 
 
@@ -238,7 +239,7 @@ async def site(client: Any) -> AsyncIterator[Any]:
     async with test_utils.TestClient(test_utils.TestServer(app)) as web:
 
         async def call(**query: Any) -> tuple[int, Any]:
-            await indexing(client).catch_up()
+            await catch_up(client, P, indexing(client))
             async with web.get("/v1/events", params=query, headers={"Authorization": f"Bearer {key}"}) as answer:
                 return answer.status, await answer.json()
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from services.reports import http, state
 from services.reports.feed.feed import BUDGET_S, Feed, Wanted
-from services.reports.feed.indexing import Indexing
 from services.reports.job_list import JobList
 from services.reports.job_report import report
 from services.reports.reports import Reports, trim_forever
@@ -38,6 +37,7 @@ from shared.redis.stops import (
 from shared.redis.tenants import Tenants
 from shared.words import content, events, ids
 from shared.words.content import TrackedLink
+from tests.feeds import catch_up
 from tests.jobs import job_hash
 from tests.tasks import gone
 
@@ -380,11 +380,6 @@ async def test_promise_8_a_message_costs_less_than_100_bytes_once_its_job_is_don
 # What is shown
 
 
-async def indexed(client: Any) -> None:
-    """What is on the streams is in the feeds."""
-    await Indexing(client, PARTITIONS, 10**13, 100, lambda: CREATED).catch_up()
-
-
 @pytest.fixture
 async def site(client: Any) -> AsyncIterator[Any]:
     """Calls as `acme`, or as another by its name."""
@@ -403,7 +398,7 @@ async def site(client: Any) -> AsyncIterator[Any]:
     async with test_utils.TestClient(test_utils.TestServer(app)) as web:
 
         async def call(path: str, by: str = "acme", **query: Any) -> tuple[int, Any]:
-            await indexed(client)
+            await catch_up(client, PARTITIONS)
             headers = {"Authorization": f"Bearer {made[by]}"}
             async with web.get(path, params=query, headers=headers) as answer:
                 return answer.status, await answer.json(content_type=None)
@@ -655,7 +650,7 @@ async def test_a_filter_that_nothing_fits_has_its_end_on_one_page(
     client: Any, small_rounds: None, wanted: Wanted
 ) -> None:
     await many_events(client)
-    await indexed(client)
+    await catch_up(client, PARTITIONS)
     log = Feed(client, PARTITIONS, Recipients(client, PARTITIONS), Clock(0))
 
     page = await log.page(wanted, None, 100)
@@ -671,7 +666,7 @@ async def test_a_page_is_full_or_the_last_however_rare_what_is_wanted(
     for number in range(3):
         await publish(client, events.Opened(**about(number, f"rare {number}", tenant="rare")))
         await many_events(client)
-    await indexed(client)
+    await catch_up(client, PARTITIONS)
     log = Feed(client, PARTITIONS, Recipients(client, PARTITIONS), Clock(0))
     positions, sizes, more = None, [], True
 
@@ -685,7 +680,7 @@ async def test_a_page_is_full_or_the_last_however_rare_what_is_wanted(
 
 async def test_a_search_that_takes_too_long_gets_ahead_by_bounded_steps(client: Any, small_rounds: None) -> None:
     await many_events(client)
-    await indexed(client)
+    await catch_up(client, PARTITIONS)
     log = Feed(client, PARTITIONS, Recipients(client, PARTITIONS), Clock(BUDGET_S))
     positions, pages = [(0, 0)] * PARTITIONS, 0
 

@@ -5,7 +5,7 @@ jobs are among them (4 and 4: a bit for each, modulo 32), so that a chunk withou
 
 Then, for each event, varints (7 bits a byte, the lowest first): twice the ms since the one before, plus 1 if its number
 in that ms follows, which is else the next one; and its type plus 64 times its kind. A kind stands for a stream, a list
-and tags; `NO_JOB` for none, `UNKNOWN` where the tenant has had too many to be counted.
+and tags; 1 for no job, `UNKNOWN` where the tenant has had too many to be counted.
 
 Two to five bytes an event, and a quarter of one for the head.
 """
@@ -16,7 +16,7 @@ from typing import NamedTuple
 #: The id of a stream entry: ms and number.
 Position = tuple[int, int]
 
-UNKNOWN, NO_JOB = 0, 1
+UNKNOWN = 0
 TYPES = 64
 #: A chunk that has so many bytes behind its head is full: it is written anew with every event that is added.
 FULL_BYTES = 400

@@ -18,12 +18,12 @@ from typing import NamedTuple, Protocol
 
 from prometheus_client import Counter, Histogram
 
-from services.reports.cursor import position, stream_id
 from services.reports.feed import chunks
 from services.reports.feed.chunks import Position
+from services.reports.feed.cursor import position, stream_id
+from services.reports.feed.entries import entries_at
 from services.reports.feed.lane import BEGINNING, END, LAST_MS, Filter, Found, Lane, following, hindering, merged
 from services.reports.feed.numbers import numbers_of
-from services.reports.store import entries_at
 from shared.redis import bus, jobs, keys
 from shared.redis.recipients import Recipient
 from shared.redis.redis import Client, Script
@@ -49,7 +49,7 @@ IN_A_CHUNK = 100
 #: Jobs whose recipients, or tags, are looked up at a time.
 JOBS_AT_ONCE = 50
 
-_READ = Script.of(__file__, "index_read")
+_READ = Script.of(__file__, "feed_read")
 
 
 class CursorTooOld(Exception):

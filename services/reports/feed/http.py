@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import msgspec
 from aiohttp import web
 
-from services.reports import cursor
-from services.reports.cursor import Cursor
+from services.reports.feed import cursor
+from services.reports.feed.cursor import Cursor
 from services.reports.feed.feed import CursorTooOld, Feed, Wanted
 from shared.http import api, paging
 from shared.http.query import Read, Words

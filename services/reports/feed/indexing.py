@@ -17,8 +17,8 @@ import msgspec
 from prometheus_client import Counter, Gauge
 
 from services.reports.feed import chunks
+from services.reports.feed.names import Names
 from services.reports.feed.numbers import number_of
-from services.reports.store import Names
 from shared.process import logs
 from shared.process.lifecycle import pause
 from shared.redis import bus, jobs, keys
@@ -37,7 +37,7 @@ AGAIN_S = 0.5
 LONGER_MS = 86_400_000
 BEGINNING = "0-0"
 
-_APPEND = Script.of(__file__, "index_append", names=jobs.NAMED)
+_APPEND = Script.of(__file__, "indexing_append", names=jobs.NAMED)
 _encoder = msgspec.msgpack.Encoder()
 _log = logs.get_logger()
 
@@ -83,12 +83,6 @@ class Indexing:
                 _log.exception("indexing_failed", partition=partition)
                 await pause(stopping, AGAIN_S)
 
-    async def catch_up(self) -> None:
-        """Until every partition's feeds have what is on its stream now."""
-        for partition in range(self._partitions):
-            while await self.step(partition):
-                pass
-
     async def step(self, partition: int, block_ms: int | None = None) -> int:
         """Reads on, and appends; how many entries were read."""
         mark = await self._client.get(keys.feed_mark(partition))
@@ -97,6 +91,7 @@ class Indexing:
         found = await self._client.xread({stream: after}, count=BATCH, block=block_ms)
         entries = [bus.entry(number, fields) for _, some in found or () for number, fields in some]
         if not entries:
+            LAG.labels(str(partition)).set(0)
             return 0
         names = Names(keys.feed_mark(partition))
         rows = [row for one in entries if (row := _row(names, partition, one)) is not None]

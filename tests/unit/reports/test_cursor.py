@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.reports.cursor import Cursor, Position, pack, position, stream_id, unpack
+from services.reports.feed.cursor import Cursor, Position, pack, position, stream_id, unpack
 from shared.http import paging
 from shared.http.paging import InvalidCursor
 

@@ -16,7 +16,7 @@ PLACES = st.tuples(st.integers(1, 40), st.integers(0, 3))
 
 
 def packed(entries: Sequence[Located]) -> bytes:
-    """A chunk as `index_append.lua` writes it."""
+    """A chunk as `indexing_append.lua` writes it."""
     (ms, number), (last_ms, last_number) = entries[0].at, entries[-1].at
     head = ms.to_bytes(6, "big") + number.to_bytes(4, "big") + last_ms.to_bytes(6, "big")
     head += last_number.to_bytes(4, "big")
@@ -129,7 +129,7 @@ def test_pages_of_any_size_show_each_event_once_in_the_order_of_the_streams(
 
 
 def read(lane: Lane, stored: list[bytes], together: int) -> None:
-    """What `index_read.lua` gives of that place."""
+    """What `feed_read.lua` gives of that place."""
     heads = [chunks.head(chunk).first for chunk in stored]
     if lane.is_newest:
         low = max((at for at, first in enumerate(heads) if first < lane.scan), default=-1)

@@ -2,9 +2,9 @@
 -- step: of several processes that have read the same, one appends it. `chunks.py` says what a chunk is.
 --
 -- KEYS     mark, then what the entries point at (from 1)
--- ARGV     the mark as it was read, "" for none; the mark that follows; ms before which events are not kept; lifetime of
---          a feed (ms); most kinds of a tenant; bytes at which a chunk is full; the entries as one msgpack list: each ms,
---          number, type, then the places of the kinds of its tenant, of its job (0: none), and of its feeds
+-- ARGV     the mark as it was read, "" for none; the mark that follows; ms before which events are not kept; lifetime
+--          of a feed (ms); most kinds of a tenant; bytes at which a chunk is full; the entries as one msgpack list:
+--          each ms, number, type, then the places of the kinds of its tenant, of its job (0: none), and of its feeds
 -- Answers  how many were appended, or -1 if another process was first
 
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
