@@ -43,6 +43,8 @@ async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -
             limit = min(limit, pending["min"].decode(), key=_position)
     if mark := await client.get(keys.feed_mark(partition)):
         limit = min(limit, mark.decode(), key=_position)
+    if _position(limit) == (0, 0):
+        return 0
     await _note(client, partition, limit)
     return await client.xtrim(stream, minid=limit, approximate=True)
 

@@ -227,6 +227,15 @@ async def test_nothing_is_trimmed_that_is_not_in_the_feeds(client: Any) -> None:
     assert await trimming.trim(client, 0, CREATED + WEEK_MS, WEEK_MS) > 0
 
 
+async def test_nothing_is_trimmed_of_a_stream_that_nobody_has_read_yet(client: Any) -> None:
+    await bus.register(client, keys.events(0), keys.GROUP_REPORTS)
+    assert await trimming.trim(client, 0, CREATED, WEEK_MS) == 0
+    await publish(client, opened(JOBS[0], 1))
+
+    assert await trimming.trim(client, 0, CREATED, WEEK_MS) == 0
+    assert await client.get(keys.trimmed(0)) is None
+
+
 # Over HTTP
 
 
