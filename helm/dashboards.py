@@ -550,6 +550,12 @@ DASHBOARDS = (
                 "s",
             ),
             Panel(
+                "Live streams",
+                "How many follow the events live?",
+                "sum(estafette_reports_live_streams)",
+                "open",
+            ),
+            Panel(
                 "Overdue jobs",
                 "For how long should ended jobs be gone by now?",
                 "max(estafette_reports_overdue_job_seconds)",

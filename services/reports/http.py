@@ -6,6 +6,7 @@ from services.reports import job_report
 from services.reports.describe import MessageReport
 from services.reports.feed import http as feed_http
 from services.reports.feed.feed import Feed
+from services.reports.feed.live import Live
 from services.reports.job_list import JobList, JobPage, JobQuery
 from services.reports.job_report import JobReport
 from services.reports.shown import job_shown, message_shown
@@ -16,7 +17,9 @@ from shared.words import ids
 from shared.words.errors import Problem
 
 
-def routes(reader: ReportReader, feed: Feed, recipients: Recipients, jobs: JobList, partitions: int) -> list[api.Route]:
+def routes(
+    reader: ReportReader, feed: Feed, live: Live, recipients: Recipients, jobs: JobList, partitions: int
+) -> list[api.Route]:
     handlers = _Routes(reader, recipients, jobs)
     return [
         api.Route(
@@ -52,7 +55,7 @@ def routes(reader: ReportReader, feed: Feed, recipients: Recipients, jobs: JobLi
             answers={200: MessageReport},
             problems=["unknown_message"],
         ),
-        *feed_http.routes(feed, partitions),
+        *feed_http.routes(feed, live, partitions),
     ]
 
 

@@ -175,6 +175,7 @@ PROBLEMS: dict[str, Kind] = {
         "Templates penalised",
         "The tenant's templates took so long that those with logic wait a moment; all others are taken.",
     ),
+    "too_many_streams": Kind(429, "Too many streams", "As many live streams as there may be are open: try again."),
     "too_many_connections": Kind(429, "Too many connections", "The caller's address has too many connections here."),
     "too_many_visits": Kind(429, "Too many visits", "Pages tell more of one visitor than a person does."),
     "internal_error": Kind(500, "Internal error", "This is our fault, and it is logged."),

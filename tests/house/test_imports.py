@@ -172,6 +172,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/feed/feed.py": {"asyncio"},
     "services/reports/feed/http.py": {"aiohttp"},
     "services/reports/feed/indexing.py": {"asyncio"},
+    "services/reports/feed/live.py": {"asyncio"},
     "services/reports/job_list.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
     "services/reports/retention.py": {"asyncio"},

@@ -11,6 +11,7 @@ from aiohttp import test_utils
 from services.reports.feed import http
 from services.reports.feed.feed import Feed, Wanted
 from services.reports.feed.indexing import BATCH, Indexing
+from services.reports.feed.live import Live
 from shared.http import api
 from shared.redis import bus, keys, trimming
 from shared.redis.recipients import Recipients, Waiting, pack_slim
@@ -244,7 +245,9 @@ async def site(client: Any) -> AsyncIterator[Any]:
     tenants = Tenants(client)
     await tenants.create("acme")
     _, key = await tenants.create_key("acme", ["read"])
-    app = api.application(http.routes(feed(client), P), tenants, max_body_bytes=10_000)
+    app = api.application(
+        http.routes(feed(client), Live(feed(client), 9, 9, lambda: 0.0), P), tenants, max_body_bytes=10_000
+    )
     async with test_utils.TestClient(test_utils.TestServer(app)) as web:
 
         async def call(**query: Any) -> tuple[int, Any]:

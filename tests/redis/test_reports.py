@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from services.reports import http, state
 from services.reports.feed.feed import BUDGET_S, Feed, Wanted
+from services.reports.feed.live import Live
 from services.reports.job_list import JobList
 from services.reports.job_report import report
 from services.reports.reports import Reports, trim_forever
@@ -393,7 +394,7 @@ async def site(client: Any) -> AsyncIterator[Any]:
     feed = Feed(client, PARTITIONS, recipients, time.monotonic)
     reader = ReportReader(client, PARTITIONS)
     jobs = JobList(reader, StopList(client), Cancels(CancelList(client)))
-    routes = http.routes(reader, feed, recipients, jobs, PARTITIONS)
+    routes = http.routes(reader, feed, Live(feed, 9, 9, time.monotonic), recipients, jobs, PARTITIONS)
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as web:
 
@@ -715,7 +716,13 @@ async def test_all_that_is_wrong_with_a_query_is_said(site: Any, query: dict[str
 
 def test_the_routes_describe_themselves() -> None:
     unused: Any = None
-    document = api.openapi(http.routes(unused, unused, unused, unused, 1))
+    document = api.openapi(http.routes(unused, unused, unused, unused, unused, 1))
 
-    assert set(document["paths"]) == {"/v1/jobs", "/v1/jobs/{job}", "/v1/messages/{message}", "/v1/events"}
+    assert set(document["paths"]) == {
+        "/v1/jobs",
+        "/v1/jobs/{job}",
+        "/v1/messages/{message}",
+        "/v1/events",
+        "/v1/events/live",
+    }
     assert "JobReport" in document["components"]["schemas"]

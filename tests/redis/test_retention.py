@@ -15,6 +15,7 @@ from services.breakers.store import FigureStore
 from services.queueing.store import JobStore
 from services.reports import http, retention
 from services.reports.feed.feed import Feed
+from services.reports.feed.live import Live
 from services.reports.job_list import JobList
 from services.reports.reports import DAY_MS, Reports
 from services.reports.retention import LOOK_MS, Retention
@@ -152,7 +153,11 @@ async def test_the_job_is_then_an_unknown_one_in_the_api(house: House) -> None:
     await tenants.create("acme")
     _, key = await tenants.create_key("acme", ["read"])
     feed = Feed(house.client, P, house.recipients, time.monotonic)
-    app = api.application(http.routes(reader, feed, house.recipients, jobs, P), tenants, max_body_bytes=65_536)
+    app = api.application(
+        http.routes(reader, feed, Live(feed, 9, 9, time.monotonic), house.recipients, jobs, P),
+        tenants,
+        max_body_bytes=65_536,
+    )
     async with test_utils.TestClient(test_utils.TestServer(app)) as caller:
         headers = {"Authorization": f"Bearer {key}"}
         for path in (f"/v1/jobs/{job}", f"/v1/messages/{job}.0"):

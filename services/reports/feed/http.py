@@ -1,4 +1,4 @@
-"""The route of the feed: pages of events, of one tenant only."""
+"""The routes of the feed: pages of events, and events as they come; of one tenant only."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -9,18 +9,23 @@ from aiohttp import web
 from services.reports.feed import cursor
 from services.reports.feed.cursor import Cursor
 from services.reports.feed.feed import CursorTooOld, Feed, Wanted
+from services.reports.feed.live import Live, taken
 from shared.http import api, paging
 from shared.http.query import Read, Words
 from shared.mail import addresses
+from shared.redis.redis import RedisAway
 from shared.redis.suppression import normalised
 from shared.words import ids, public
 from shared.words.described import says
-from shared.words.errors import Problem
+from shared.words.errors import Fault, Problem
 
 #: A cursor of two partitions.
 _CURSOR = "lc8AAAGcE0xm2wAAAAE"
 #: What `after` takes instead of a cursor.
 NOW = "now"
+LIVE = "/v1/events/live"
+#: As browsers send it, when they come back (WHATWG HTML, 9.2.4).
+LAST_EVENT_ID = "Last-Event-ID"
 _OLDEST, _NEWEST = "oldest", "newest"
 
 
@@ -53,7 +58,24 @@ def _after(text: str) -> Cursor | None:
 _BEGINNING = Cursor([])
 
 
-class EventQuery(msgspec.Struct, frozen=True):
+class EventFilter(msgspec.Struct, frozen=True):
+    """Which events are wanted."""
+
+    type: Annotated[
+        frozenset[str] | None, says("Of these types only.", ["message.bounced"]), Words(tuple(sorted(public.TYPES)))
+    ] = None
+    job: Annotated[str | None, says("Of this job only.", "068vjfm5s9m2rc1jqqrg"), Read(_job_id)] = None
+    tag: Annotated[str | None, says("Of jobs with this tag only.", "soldes")] = None
+    list: Annotated[str | None, says("Of jobs of this list only.", "newsletter")] = None
+    stream: Annotated[
+        frozenset[str] | None,
+        says("Of jobs of these kinds only.", ["bulk"]),
+        Words(("bulk", "one_to_one", "transactional")),
+    ] = None
+    recipient: Annotated[str | None, says("About this address only.", "ana@exemple.fr"), Read(_address)] = None
+
+
+class EventQuery(EventFilter, frozen=True):
     """Which events are listed."""
 
     after: Annotated[
@@ -68,24 +90,22 @@ class EventQuery(msgspec.Struct, frozen=True):
         Literal["oldest", "newest"],
         says("Which come first, by when they were recorded. A feed is followed with `oldest`.", _NEWEST),
     ] = "oldest"
-    type: Annotated[
-        frozenset[str] | None, says("Of these types only.", ["message.bounced"]), Words(tuple(sorted(public.TYPES)))
-    ] = None
-    job: Annotated[str | None, says("Of this job only.", "068vjfm5s9m2rc1jqqrg"), Read(_job_id)] = None
-    tag: Annotated[str | None, says("Of jobs with this tag only.", "soldes")] = None
-    list: Annotated[str | None, says("Of jobs of this list only.", "newsletter")] = None
-    stream: Annotated[
-        frozenset[str] | None,
-        says("Of jobs of these kinds only.", ["bulk"]),
-        Words(("bulk", "one_to_one", "transactional")),
-    ] = None
-    recipient: Annotated[str | None, says("About this address only.", "ana@exemple.fr"), Read(_address)] = None
     since: Annotated[datetime | None, says("Recorded then or later.", "2026-01-31T09:00:00Z")] = None
     until: Annotated[datetime | None, says("Recorded before then.", "2026-02-01T00:00:00Z")] = None
 
 
-def routes(feed: Feed, partitions: int) -> list[api.Route]:
-    handlers = _Routes(feed, partitions)
+class LiveQuery(EventFilter, frozen=True):
+    """Which events come."""
+
+    after: Annotated[
+        Cursor | None,
+        says("The `next` of a page, to begin behind it. Without it only what is recorded from now on comes.", _CURSOR),
+        Read(_after),
+    ] = None
+
+
+def routes(feed: Feed, live: Live, partitions: int) -> list[api.Route]:
+    handlers = _Routes(feed, live, partitions)
     return [
         api.Route(
             "GET",
@@ -99,21 +119,24 @@ def routes(feed: Feed, partitions: int) -> list[api.Route]:
             problems=["cursor_too_old"],
             query=EventQuery,
         ),
+        api.Route(
+            "GET",
+            LIVE,
+            handlers.show_live,
+            "Events as they are recorded, as server-sent events",
+            scope="read",
+            name="follow_events",
+            tag="events",
+            answers={200: "text/event-stream"},
+            problems=["cursor_too_old", "too_many_streams"],
+            query=LiveQuery,
+            headers={LAST_EVENT_ID: says("The id of the last event that was seen, to go on behind it.", _CURSOR)},
+        ),
     ]
 
 
-def wanted(query: EventQuery, tenant: str) -> Wanted:
-    return Wanted(
-        tenant,
-        query.type,
-        query.job,
-        query.recipient,
-        query.tag,
-        query.list,
-        query.stream,
-        _ms(query.since),
-        _ms(query.until),
-    )
+def _wanted(query: EventFilter, tenant: str) -> Wanted:
+    return Wanted(tenant, query.type, query.job, query.recipient, query.tag, query.list, query.stream)
 
 
 def too_old() -> Problem:
@@ -124,8 +147,9 @@ def too_old() -> Problem:
 
 
 class _Routes:
-    def __init__(self, feed: Feed, partitions: int) -> None:
+    def __init__(self, feed: Feed, live: Live, partitions: int) -> None:
         self._feed = feed
+        self._live = live
         self._partitions = partitions
 
     async def list_events(self, request: web.Request) -> web.StreamResponse:
@@ -133,13 +157,54 @@ class _Routes:
         is_newest = query.order == _NEWEST
         try:
             after = await self._place(query.after, is_newest)
-            page = await self._feed.page(wanted(query, request[api.PRINCIPAL].tenant), after, query.limit, is_newest)
+            asked = _wanted(query, request[api.PRINCIPAL].tenant)
+            asked = asked._replace(since_ms=_ms(query.since), until_ms=_ms(query.until))
+            page = await self._feed.page(asked, after, query.limit, is_newest)
         except paging.InvalidCursor as fault:
             raise paging.refused(fault) from None
         except CursorTooOld:
             raise too_old() from None
         following = cursor.pack(page.positions, is_newest)
         return api.json_answer(EventPage(events=page.events, next=following, more=page.more))
+
+    async def show_live(self, request: web.Request) -> web.StreamResponse:
+        tenant = request[api.PRINCIPAL].tenant
+        query = api.query_of(request, LiveQuery)
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        answer = web.StreamResponse(headers=headers)
+        answer.content_type = "text/event-stream"
+        after = await self._seen(request, query)
+        if request.method == "HEAD":
+            await answer.prepare(request)
+            return answer
+        with self._live.opened(tenant):
+            texts = self._live.texts(_wanted(query, tenant), after)
+            try:
+                text = await anext(texts, b"")
+            except CursorTooOld:
+                raise too_old() from None
+            await answer.prepare(request)
+            while text:
+                try:
+                    if not await taken(answer.write, text):
+                        if request.transport is not None:
+                            request.transport.abort()
+                        break
+                    text = await anext(texts, b"")
+                except (ConnectionError, CursorTooOld, RedisAway):
+                    break  # they come back, with the id of what they saw last
+            await texts.aclose()
+        return answer
+
+    async def _seen(self, request: web.Request, query: LiveQuery) -> list[cursor.Position]:
+        seen, name = query.after, "?after"
+        try:
+            if text := request.headers.get(LAST_EVENT_ID):
+                name = LAST_EVENT_ID
+                seen = cursor.unpack(text)
+            return await self._place(seen, is_newest=False) or []
+        except paging.InvalidCursor as fault:
+            raise Problem("invalid_query", "the query does not fit", [Fault(name, str(fault))]) from None
 
     async def _place(self, after: Cursor | None, is_newest: bool) -> list[cursor.Position] | None:
         """InvalidCursor if it is of another number of partitions, or goes the other way."""
