@@ -704,7 +704,7 @@ async def test_a_search_that_takes_too_long_gets_ahead_by_bounded_steps(client: 
         ({"type": "message.teleported"}, ["?type"]),
         ({"job": "x"}, ["?job"]),
         ({"recipient": "x"}, ["?recipient"]),
-        ({"limit": "x", "job": "y", "after": "é"}, ["?after", "?limit", "?job"]),
+        ({"limit": "x", "job": "y", "after": "é"}, ["?job", "?after", "?limit"]),
     ],
 )
 async def test_all_that_is_wrong_with_a_query_is_said(site: Any, query: dict[str, str], at: Sequence[str]) -> None:
