@@ -536,6 +536,26 @@ DASHBOARDS = (
                 "Dead", "What could not be handled?", "max by (stream) (estafette_stream_dead_entries)", "{{stream}}"
             ),
             Panel(
+                "Feed",
+                "By how much is the feed of events behind?",
+                "max(estafette_reports_feed_lag_seconds)",
+                "behind",
+                "s",
+            ),
+            Panel(
+                "Feed pages",
+                "How long does a page of events take (95 of 100)?",
+                _quantile("estafette_reports_feed_page_seconds", "job"),
+                "{{job}}",
+                "s",
+            ),
+            Panel(
+                "Live streams",
+                "How many follow the events live?",
+                "sum(estafette_reports_live_streams)",
+                "open",
+            ),
+            Panel(
                 "Overdue jobs",
                 "For how long should ended jobs be gone by now?",
                 "max(estafette_reports_overdue_job_seconds)",

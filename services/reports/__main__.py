@@ -3,6 +3,7 @@
 import socket
 
 from services.reports import settings as own
+from services.reports.feed.indexing import Indexing
 from services.reports.late import Late
 from services.reports.reports import BATCH, DAY_MS, GATHER_MS, Reports, trim_forever
 from services.reports.retention import Retention
@@ -44,6 +45,8 @@ async def main(life: Lifecycle) -> None:
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "counting")
         life.spawn(trim_forever(trim, partitions, settings.events.retention_days, now_ms, life.stopping), "trimming")
+        indexing = Indexing(client, partitions, silent_ms, mine.kinds_per_tenant, now_ms)
+        life.spawn(indexing.run(life.stopping), "the feeds")
         retention = Retention(client, partitions, settings.jobs.retention_days, now_ms)
         life.spawn(retention.run(life.stopping), "retention")
         survey = Survey(client, partitions, start.process_name(), now_ms)

@@ -1,66 +1,26 @@
 """The routes of reports: a job's counts, a message's timeline, the events. All are reads, and see one tenant only."""
 
-from typing import Annotated
-
-import msgspec
 from aiohttp import web
 
-from services.reports import cursor, job_report
+from services.reports import job_report
 from services.reports.describe import MessageReport
-from services.reports.event_log import EventLog, Wanted
+from services.reports.feed import http as feed_http
+from services.reports.feed.feed import Feed
+from services.reports.feed.live import Live
 from services.reports.job_list import JobList, JobPage, JobQuery
 from services.reports.job_report import JobReport
 from services.reports.shown import job_shown, message_shown
 from services.reports.store import ReportReader
-from shared.http import api, paging
-from shared.http.query import Read, Words
-from shared.mail import addresses
+from shared.http import api
 from shared.redis.recipients import Recipients
-from shared.words import ids, public
-from shared.words.described import says
+from shared.words import ids
 from shared.words.errors import Problem
-
-#: A cursor of two partitions.
-_CURSOR = "lc8AAAGcE0xm2wAAAAE"
-
-
-class EventPage(msgspec.Struct, frozen=True, kw_only=True):
-    """`next` is what `after` takes to go on, also when nothing came; `more` tells that something is there already."""
-
-    events: Annotated[list[public.Event], says("The events of this page; fewer than `limit` if it takes seconds.")]
-    next: Annotated[str, says("What `after` takes to go on, at the end too.", _CURSOR)]
-    more: Annotated[bool, says("Whether there is something after it already.", False)]
-
-
-def _job_id(text: str) -> str:
-    if not ids.is_job_id(text):
-        raise ValueError("not the id of a job")
-    return text
-
-
-def _address(text: str) -> str:
-    try:
-        return addresses.parse(text).key
-    except addresses.InvalidAddress as fault:
-        raise ValueError(f"not an address: {fault}") from None
-
-
-class EventQuery(msgspec.Struct, frozen=True):
-    """Which events are listed."""
-
-    after: Annotated[list[cursor.Position] | None, paging.after(_CURSOR), Read(cursor.unpack)] = None
-    limit: Annotated[int, paging.limit()] = paging.DEFAULT_LIMIT
-    type: Annotated[
-        frozenset[str] | None, says("Of these types only.", ["message.bounced"]), Words(tuple(sorted(public.TYPES)))
-    ] = None
-    job: Annotated[str | None, says("Of this job only.", "068vjfm5s9m2rc1jqqrg"), Read(_job_id)] = None
-    recipient: Annotated[str | None, says("About this address only.", "ana@exemple.fr"), Read(_address)] = None
 
 
 def routes(
-    reader: ReportReader, log: EventLog, recipients: Recipients, jobs: JobList, partitions: int
+    reader: ReportReader, feed: Feed, live: Live, recipients: Recipients, jobs: JobList, partitions: int
 ) -> list[api.Route]:
-    handlers = _Routes(reader, log, recipients, jobs, partitions)
+    handlers = _Routes(reader, recipients, jobs)
     return [
         api.Route(
             "GET",
@@ -95,29 +55,15 @@ def routes(
             answers={200: MessageReport},
             problems=["unknown_message"],
         ),
-        api.Route(
-            "GET",
-            "/v1/events",
-            handlers.list_events,
-            "All events of the tenant, page by page, the oldest first",
-            scope="read",
-            name="list_events",
-            tag="events",
-            answers={200: EventPage},
-            query=EventQuery,
-        ),
+        *feed_http.routes(feed, live, partitions),
     ]
 
 
 class _Routes:
-    def __init__(
-        self, reader: ReportReader, log: EventLog, recipients: Recipients, jobs: JobList, partitions: int
-    ) -> None:
+    def __init__(self, reader: ReportReader, recipients: Recipients, jobs: JobList) -> None:
         self._reader = reader
-        self._log = log
         self._recipients = recipients
         self._jobs = jobs
-        self._partitions = partitions
 
     async def list_jobs(self, request: web.Request) -> web.StreamResponse:
         principal, query = request[api.PRINCIPAL], api.query_of(request, JobQuery)
@@ -153,16 +99,6 @@ class _Routes:
                 timeline=timeline,
             )
         )
-
-    async def list_events(self, request: web.Request) -> web.StreamResponse:
-        query = api.query_of(request, EventQuery)
-        try:
-            after = cursor.beginning_or(query.after, self._partitions)
-        except paging.InvalidCursor as fault:
-            raise paging.refused(fault) from None
-        wanted = Wanted(request[api.PRINCIPAL].tenant, query.type, query.job, query.recipient)
-        page = await self._log.page(wanted, after, query.limit)
-        return api.json_answer(EventPage(events=page.events, next=cursor.pack(page.positions), more=page.more))
 
     async def _job_of(self, request: web.Request, job: str) -> job_report.Job:
         found = await self._reader.job(job) if ids.is_job_id(job) else None

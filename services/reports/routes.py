@@ -1,7 +1,9 @@
 """The routes of reports and events, put together."""
 
 from services.reports import http
-from services.reports.event_log import EventLog
+from services.reports import settings as own
+from services.reports.feed.feed import Feed
+from services.reports.feed.live import Live
 from services.reports.job_list import JobList
 from services.reports.store import ReportReader
 from shared.http.parts import Mounted, Parts
@@ -10,7 +12,9 @@ from shared.redis.stops import StopList
 
 
 def routes(parts: Parts) -> Mounted:
-    log = EventLog(parts.client, parts.partitions, parts.recipients, parts.monotonic)
+    feed = Feed(parts.client, parts.partitions, parts.recipients, parts.monotonic)
+    mine = parts.settings.of(own.Reports)
+    live = Live(feed, mine.live_streams, mine.live_streams_per_tenant, parts.monotonic)
     reader = ReportReader(parts.client, parts.partitions)
     jobs = JobList(reader, StopList(parts.client), Cancels(CancelList(parts.client)))
-    return Mounted(http.routes(reader, log, parts.recipients, jobs, parts.partitions))
+    return Mounted(http.routes(reader, feed, live, parts.recipients, jobs, parts.partitions), run=live.run)

@@ -1,6 +1,6 @@
 """What can be set of reports."""
 
-from shared.process.settings import NotNegative, Process
+from shared.process.settings import NotNegative, Positive, Process
 
 
 class Reports(Process, frozen=True, kw_only=True):
@@ -9,3 +9,10 @@ class Reports(Process, frozen=True, kw_only=True):
     #: So many different links of one message clicked within `burst_ms` are a machine's clicks; 0: never.
     burst_links: NotNegative = 3
     burst_ms: NotNegative = 2_000
+    #: The feed of a tenant tells so many kinds of jobs apart in each partition: their streams, lists and tags. Events
+    #: of further ones are found by these as well, and are looked at one by one for it.
+    kinds_per_tenant: Positive = 1_000
+    #: Live streams of events (server-sent events) of one HTTP process at a time, of all tenants and of each. Each looks
+    #: twice a second into every partition.
+    live_streams: NotNegative = 200
+    live_streams_per_tenant: NotNegative = 10

@@ -1,7 +1,8 @@
 """A job and a message as they are shown, over HTTP and at the console: read from the store, and put together."""
 
-from services.reports import cursor, describe, job_report
+from services.reports import describe, job_report
 from services.reports.describe import TimelineEvent
+from services.reports.feed import cursor
 from services.reports.job_list import JobList
 from services.reports.job_report import Job, JobReport
 from services.reports.state import word

@@ -19,6 +19,8 @@ from typing import Any
 import msgspec
 
 from services.reports import state, timeline
+from services.reports.feed.entries import entries_at
+from services.reports.feed.names import Names
 from services.reports.job_report import FIELDS, Job
 from services.reports.late import KEEP_MS, NEVER, Late
 from services.reports.tally import Applied, Change, click_counter, document_counter
@@ -37,7 +39,6 @@ _DAY_MS = 86_400_000
 LINKS_KEPT = 1_000
 
 _APPLY = Script.of(__file__, "store_apply")
-_AT = Script.of(__file__, "store_at")
 _TRANSITIONS = state.transitions()
 _encoder = msgspec.msgpack.Encoder()
 
@@ -52,7 +53,7 @@ class ReportStore:
 
     async def apply(self, partition: int, changes: Sequence[tuple[str, Change | None]]) -> Applied:
         """One script call. Raises RedisAway: it may have happened, and may be repeated."""
-        names = _Names(keys.events(partition))
+        names = Names(keys.events(partition))
         entries = [_entry(names, partition, stream_id, change) for stream_id, change in changes]
         late = self._late
         args: list[str | bytes | int] = [
@@ -65,22 +66,7 @@ class ReportStore:
         return Applied(*await _APPLY(self._client, names.all, args))
 
 
-class _Names:
-    """The keys of a script call, each once; `at` gives the place of the first of some that stand together."""
-
-    def __init__(self, *first: str) -> None:
-        self.all = list(first)
-        self._places: dict[str, int] = {}
-
-    def at(self, *names: str) -> int:
-        place = self._places.get(names[0])
-        if place is None:
-            place = self._places[names[0]] = len(self.all) + 1
-            self.all += names
-        return place
-
-
-def _entry(names: _Names, p: int, stream_id: str, change: Change | None) -> list[Any]:
+def _entry(names: Names, p: int, stream_id: str, change: Change | None) -> list[Any]:
     if change is None:
         return [stream_id, 0]
     job = change.job
@@ -186,9 +172,4 @@ class ReportReader:
         """The events at these ids, None for each that is not retained any more."""
         if not stream_ids:
             return []
-        found = await _AT(self._client, [keys.events(self._partition(job))], stream_ids)
-        return [bus.entry(entries[0][0], _fields(entries[0][1])) if entries else None for entries in found]
-
-
-def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+        return await entries_at(self._client, self._partition(job), stream_ids)

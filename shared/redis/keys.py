@@ -131,6 +131,36 @@ def readers(stream: str) -> str:
     return f"{stream}.readers"
 
 
+def trimmed(p: int) -> str:
+    """string · the id of the last entry of `events` that may have been removed: who stood before it may have missed
+    something · for ever"""
+    return f"est:{{p{p}}}:trimmed"
+
+
+# Feeds: where in `events` the events of a tenant and of a job are (`services.reports.feed`)
+
+
+def feed_mark(p: int) -> str:
+    """string · the id of the last entry of `events` that is in the feeds; nothing behind it is trimmed · for ever"""
+    return f"est:{{p{p}}}:feed_mark"
+
+
+def tenant_feed(p: int, tenant: str) -> str:
+    """list of chunks · where the events of a tenant are · a chunk as long as its events, the list a day longer than
+    events are kept after the last"""
+    return f"est:{{p{p}}}:feed:{tenant}"
+
+
+def job_feed(p: int, job_id: str) -> str:
+    """list of chunks · the same of a job · as `tenant_feed`, and no longer than the job"""
+    return f"est:{{p{p}}}:job:{job_id}:feed"
+
+
+def feed_kinds(p: int, tenant: str) -> str:
+    """hash, stream, list and tags of jobs → the number by which feeds know them · as `tenant_feed`"""
+    return f"est:{{p{p}}}:feed_kinds:{tenant}"
+
+
 def published(p: int, batch: str) -> str:
     """string · this batch of facts is on the stream already: a repeated publish does nothing · 10 minutes"""
     return f"est:{{p{p}}}:published:{batch}"

@@ -1,5 +1,8 @@
 """What is old is removed from the event streams, once everybody who is registered to read it is done with it.
 
+What is not in the feeds yet (`keys.feed_mark`) is not removed either; and the last that may be is written down, so that
+who follows the feed is told when something was missed.
+
 A service that was never started holds nothing back. One that has been silent for longer than facts are kept holds
 nothing back any more; when it reads again, it does. Silence is counted by whoever trims, and only while it looks: an
 installation that stood still as a whole loses nothing, its readers have all their time again.
@@ -38,7 +41,19 @@ async def trim(client: Client, partition: int, before_ms: int, silent_ms: int) -
         pending = await client.xpending(stream, group)
         if pending["pending"]:
             limit = min(limit, pending["min"].decode(), key=_position)
+    if mark := await client.get(keys.feed_mark(partition)):
+        limit = min(limit, mark.decode(), key=_position)
+    if _position(limit) == (0, 0):
+        return 0
+    await _note(client, partition, limit)
     return await client.xtrim(stream, minid=limit, approximate=True)
+
+
+async def _note(client: Client, partition: int, limit: str) -> None:
+    """The last entry that goes, written down before it does."""
+    going = await client.xrevrange(keys.events(partition), f"({limit}", "-", count=1)
+    if going:
+        await client.set(keys.trimmed(partition), going[0][0])
 
 
 def _position(stream_id: str) -> tuple[int, int]:

@@ -123,6 +123,9 @@ PROBLEMS: dict[str, Kind] = {
     "domain_taken_back": Kind(
         409, "Domain taken back", "An operator took the domain back: it is the operator's to give again."
     ),
+    "cursor_too_old": Kind(
+        410, "Cursor too old", "Events behind the cursor are not kept any more: begin anew, and some may be missed."
+    ),
     "nothing_waiting": Kind(409, "Nothing waiting", "No new keys wait to be activated: rotate first."),
     "not_published": Kind(
         409, "Not published", "DNS does not show every record of the new keys yet; `faults` names those that it lacks."
@@ -172,6 +175,7 @@ PROBLEMS: dict[str, Kind] = {
         "Templates penalised",
         "The tenant's templates took so long that those with logic wait a moment; all others are taken.",
     ),
+    "too_many_streams": Kind(429, "Too many streams", "As many live streams as there may be are open: try again."),
     "too_many_connections": Kind(429, "Too many connections", "The caller's address has too many connections here."),
     "too_many_visits": Kind(429, "Too many visits", "Pages tell more of one visitor than a person does."),
     "internal_error": Kind(500, "Internal error", "This is our fault, and it is logged."),

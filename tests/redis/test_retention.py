@@ -14,7 +14,8 @@ from services.breakers.renderings import Rendered
 from services.breakers.store import FigureStore
 from services.queueing.store import JobStore
 from services.reports import http, retention
-from services.reports.event_log import EventLog
+from services.reports.feed.feed import Feed
+from services.reports.feed.live import Live
 from services.reports.job_list import JobList
 from services.reports.reports import DAY_MS, Reports
 from services.reports.retention import LOOK_MS, Retention
@@ -151,8 +152,12 @@ async def test_the_job_is_then_an_unknown_one_in_the_api(house: House) -> None:
     tenants = Tenants(house.client)
     await tenants.create("acme")
     _, key = await tenants.create_key("acme", ["read"])
-    log = EventLog(house.client, P, house.recipients, time.monotonic)
-    app = api.application(http.routes(reader, log, house.recipients, jobs, P), tenants, max_body_bytes=65_536)
+    feed = Feed(house.client, P, house.recipients, time.monotonic)
+    app = api.application(
+        http.routes(reader, feed, Live(feed, 9, 9, time.monotonic), house.recipients, jobs, P),
+        tenants,
+        max_body_bytes=65_536,
+    )
     async with test_utils.TestClient(test_utils.TestServer(app)) as caller:
         headers = {"Authorization": f"Bearer {key}"}
         for path in (f"/v1/jobs/{job}", f"/v1/messages/{job}.0"):

@@ -1,0 +1,259 @@
+"""Pages of a feed: the events of a tenant, of one of its jobs, of one type …, merged of all partitions.
+
+Every partition is read from where the cursor stands; what is known of all of them up to a moment (`lane.py`) is shown
+in the order of the streams' clocks. The cursor then stands in each partition where the next page goes on, so nothing is
+skipped or shown twice, and it goes along with what is recorded even where nothing was wanted.
+
+A page is full, or ends where the feed does. Only a search that finds little in very much ends with what it has, after
+`BUDGET_S`.
+
+What is filtered by where: a job has a feed of its own; type, stream, list and tag are told by chunks, which are passed
+over whole if they have nothing of it; the recipient is looked at event by event.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from prometheus_client import Counter, Histogram
+
+from services.reports.feed import chunks
+from services.reports.feed.chunks import Position
+from services.reports.feed.cursor import position, stream_id
+from services.reports.feed.entries import entries_at
+from services.reports.feed.lane import BEGINNING, END, LAST_MS, Filter, Found, Lane, following, hindering, merged
+from services.reports.feed.numbers import numbers_of
+from shared.redis import bus, jobs, keys
+from shared.redis.recipients import Recipient
+from shared.redis.redis import Client, Script
+from shared.redis.suppression import normalised
+from shared.words import events, ids, public
+
+SHOWN = Counter("estafette_reports_feed_events_total", "Events shown in pages of the feed, and live")
+PAGE_SECONDS = Histogram(
+    "estafette_reports_feed_page_seconds",
+    "Time to put a page of the feed together",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+SHORT = Counter("estafette_reports_feed_short_pages_total", "Pages that ended early, because their time was over")
+
+#: Nothing is read any more for a page that has taken so long. Callers wait ten seconds and more.
+BUDGET_S = 2.0
+#: Events of one partition that are read together.
+MOST_TOGETHER = 1_000
+#: Chunks of one read: 110 kB, which are gone through in 2 ms where their heads tell that nothing is wanted.
+MOST_CHUNKS = 256
+#: Events in a chunk, about.
+IN_A_CHUNK = 100
+#: Jobs whose recipients, or tags, are looked up at a time.
+JOBS_AT_ONCE = 50
+
+_READ = Script.of(__file__, "feed_read")
+
+
+class CursorTooOld(Exception):
+    """What comes behind the cursor is in part not kept any more."""
+
+
+class Wanted(NamedTuple):
+    """Which events: of the tenant; of these types, of that job, about that address (normalised), of jobs with that tag,
+    list, stream (one of), recorded from `since_ms` on and before `until_ms`, where not None."""
+
+    tenant: str
+    types: frozenset[str] | None = None
+    job: str | None = None
+    email: str | None = None
+    tag: str | None = None
+    list: str | None = None
+    streams: frozenset[str] | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    @property
+    def is_by_kind(self) -> bool:
+        return not (self.tag is None and self.list is None and self.streams is None)
+
+
+class Page(NamedTuple):
+    """`more`: there is more already. The positions are good in either case."""
+
+    events: list[public.Event]
+    positions: list[Position]
+    more: bool
+
+
+class Recipients(Protocol):
+    async def find(self, job: str, ordinals: Sequence[int]) -> dict[int, Recipient]: ...
+
+
+class Feed:
+    """`monotonic` is a clock in seconds. Every method raises RedisAway."""
+
+    def __init__(self, client: Client, partitions: int, recipients: Recipients, monotonic: Callable[[], float]) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._recipients = recipients
+        self._monotonic = monotonic
+
+    async def now(self) -> list[Position]:
+        """Behind everything that is in the feeds."""
+        marks = await asyncio.gather(*(self._client.get(keys.feed_mark(p)) for p in range(self._partitions)))
+        return [BEGINNING if mark is None else position(mark.decode()) for mark in marks]
+
+    async def page(self, wanted: Wanted, after: Sequence[Position] | None, limit: int, is_newest: bool = False) -> Page:
+        """At most `limit` events behind those positions, in the order in which they were recorded, or, newest
+        first, before them; None: from the beginning. CursorTooOld."""
+        with PAGE_SECONDS.time():
+            page = await self._page(wanted, after, limit, is_newest)
+        SHOWN.inc(len(page.events))
+        return page
+
+    async def _page(self, wanted: Wanted, after: Sequence[Position] | None, limit: int, is_newest: bool) -> Page:
+        deadline_s = self._monotonic() + BUDGET_S
+        positions = list(after or [END if is_newest else BEGINNING] * self._partitions)
+        lanes = [self._lane(wanted, p, positions[p], is_newest) for p in self._partitions_of(wanted)]
+        count = (limit + 1) * 5 // (4 * len(lanes)) + 8
+        filling, must_have = lanes, after is not None and not is_newest
+        while True:
+            await asyncio.gather(*(self._fill(lane, wanted, min(count, MOST_TOGETHER), must_have) for lane in filling))
+            found, is_whole = merged(lanes, is_newest)
+            is_late = self._monotonic() >= deadline_s
+            if len(found) > limit or is_whole or is_late:
+                break
+            filling, must_have, count = hindering(lanes, is_newest), False, 2 * count
+        is_full = len(found) > limit
+        if not is_full and not is_whole:
+            SHORT.inc()
+        shown = found[:limit]
+        for partition, at in following(lanes, shown[-1] if is_full else None, is_newest).items():
+            positions[partition] = at
+        facts = sorted((one.fact for one in shown), key=lambda fact: fact.occurred_at, reverse=is_newest)
+        emails = await self._emails(fact for fact in facts if fact.email is None)
+        shown_events = [public.event(fact, emails.get((fact.job, fact.ordinal))) for fact in facts]
+        return Page(shown_events, positions, is_full or not is_whole)
+
+    def _partitions_of(self, wanted: Wanted) -> Iterable[int]:
+        if wanted.job is None:
+            return range(self._partitions)
+        return [ids.job_partition(wanted.job, self._partitions)]
+
+    @staticmethod
+    def _lane(wanted: Wanted, partition: int, at: Position, is_newest: bool) -> Lane:
+        """A search that is bounded by time begins there."""
+        if is_newest and wanted.until_ms is not None:
+            at = min(at, (wanted.until_ms, 0))
+        if not is_newest and wanted.since_ms:
+            at = max(at, (wanted.since_ms - 1, LAST_MS))
+        return Lane(partition, at, is_newest)
+
+    async def _fill(self, lane: Lane, wanted: Wanted, count: int, must_have: bool) -> None:
+        """Looks for so many more. With `must_have` whatever is behind the place must still be there."""
+        p = lane.partition
+        feed = keys.tenant_feed(p, wanted.tenant) if wanted.job is None else keys.job_feed(p, wanted.job)
+        most = min(count // IN_A_CHUNK + 2, MOST_CHUNKS)
+        mark, trimmed, is_end, packed = await _READ(
+            self._client,
+            [feed, keys.feed_mark(p), keys.trimmed(p)],
+            [*_bounded(lane.scan), -1 if lane.is_newest else 1, most],
+        )
+        if must_have and trimmed and lane.scan < position(trimmed.decode()):
+            raise CursorTooOld
+        # What chunks call a kind is known once they are: it is written with them.
+        kinds = await self._kinds(p, wanted) if wanted.is_by_kind else None
+        chosen = Filter(
+            None if wanted.types is None else numbers_of(wanted.types),
+            kinds,
+            wanted.since_ms or 0,
+            LAST_MS if wanted.until_ms is None else wanted.until_ms,
+        )
+        picked, is_through = lane.pick(packed, chosen, count)
+        if is_through and is_end:
+            lane.ended(position(mark.decode()) if mark else BEGINNING)
+        if picked:
+            entries = await entries_at(self._client, p, [stream_id(one.at) for one in picked])
+            unknown = {one.at for one in picked if one.kind == chunks.UNKNOWN}
+            found = [
+                Found(one.at, p, fact)
+                for one, entry in zip(picked, entries, strict=True)
+                if entry is not None and (fact := _fact(entry)) is not None and _fits(fact, wanted)
+            ]
+            lane.ready += await self._looked_at(found, wanted, unknown)
+
+    async def _kinds(self, partition: int, wanted: Wanted) -> frozenset[int]:
+        """The kinds of jobs that are wanted, and the one that does not tell."""
+        known = await self._client.hgetall(keys.feed_kinds(partition, wanted.tenant))
+        fitting = (int(number) for name, number in known.items() if _is_of(name.decode("utf-8", "replace"), wanted))
+        return frozenset((chunks.UNKNOWN, *fitting))
+
+    async def _looked_at(self, found: list[Found], wanted: Wanted, unknown: set[Position]) -> list[Found]:
+        """Those that are wanted also by what neither feed nor fact tells."""
+        if wanted.email is not None:
+            emails = await self._emails(one.fact for one in found if one.fact.email is None)
+            found = [
+                one
+                for one in found
+                if normalised(one.fact.email or emails.get((one.fact.job, one.fact.ordinal), "")) == wanted.email
+            ]
+        if wanted.is_by_kind and unknown:
+            asked = {one.fact.job for one in found if one.at in unknown}
+            fitting = await self._jobs_of(asked, wanted)
+            found = [one for one in found if one.at not in unknown or one.fact.job in fitting]
+        return found
+
+    async def _jobs_of(self, asked: Iterable[str], wanted: Wanted) -> set[str]:
+        fields = (jobs.STREAM, jobs.LIST, jobs.TAGS)
+        fitting: set[str] = set()
+        for job in asked:
+            if ids.is_job_id(job):
+                read = await jobs.read(self._client, self._partitions, job, fields)
+                name = "\n".join((read[jobs.STREAM], read[jobs.LIST], *read[jobs.TAGS]))
+                fitting |= {job} if _is_of(name, wanted) else set()
+        return fitting
+
+    async def _emails(self, nameless: Iterable[events.Fact]) -> Mapping[tuple[str, int | None], str]:
+        """The recipients' addresses by job and ordinal."""
+        ordinals: dict[str, list[int]] = defaultdict(list)
+        for one in nameless:
+            if one.job and one.ordinal is not None:
+                ordinals[one.job].append(one.ordinal)
+        emails: dict[tuple[str, int | None], str] = {}
+        asked = list(ordinals)
+        for start in range(0, len(asked), JOBS_AT_ONCE):
+            some = asked[start : start + JOBS_AT_ONCE]
+            answers = await asyncio.gather(*(self._recipients.find(job, ordinals[job]) for job in some))
+            for job, found in zip(some, answers, strict=True):
+                emails.update({(job, ordinal): recipient.email for ordinal, recipient in found.items()})
+        return emails
+
+
+def _bounded(at: Position) -> tuple[int, int]:
+    """Numbers that Lua compares exactly."""
+    return min(at[0], LAST_MS), min(at[1], LAST_MS)
+
+
+def _is_of(name: str, wanted: Wanted) -> bool:
+    """Whether a kind, by its name, is wanted: the stream, the list, and the tags, a line each."""
+    stream, list_, *tags = name.split("\n")
+    return (
+        (wanted.streams is None or stream in wanted.streams)
+        and (wanted.list is None or list_ == wanted.list)
+        and (wanted.tag is None or wanted.tag in tags)
+    )
+
+
+def _fits(fact: events.Fact, wanted: Wanted) -> bool:
+    return (
+        fact.tenant == wanted.tenant
+        and (wanted.job is None or fact.job == wanted.job)
+        and (wanted.types is None or public.type_of(type(fact).__name__, fact.job) in wanted.types)
+    )
+
+
+def _fact(entry: bus.Entry) -> events.Fact | None:
+    """None if this version cannot read it: the pages go on."""
+    try:
+        message = entry.message()
+    except bus.DeadLetter:
+        return None
+    return message if isinstance(message, events.Fact) else None

@@ -1,0 +1,147 @@
+"""One partition of a search through a feed: how far it was looked through, and what was found and is not shown yet.
+
+Pure: what a chunk holds is picked here, and places are merged here; `feed.py` reads.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from services.reports.feed import chunks
+from services.reports.feed.chunks import Located, Position
+from shared.words import events
+
+#: After every place, and no number of an entry is larger.
+LAST_MS, LAST_NUMBER = 2**47, 2**32 - 1
+BEGINNING: Position = (0, 0)
+END: Position = (LAST_MS, 0)
+
+
+class Found(NamedTuple):
+    """A fact and where it is; in the order of the streams."""
+
+    at: Position
+    partition: int
+    fact: events.Fact
+
+
+class Filter(NamedTuple):
+    """What a feed's chunks tell by themselves: numbers of types, of kinds (None: any), and the time of recording in ms,
+    from which on and before which."""
+
+    types: frozenset[int] | None = None
+    kinds: frozenset[int] | None = None
+    since_ms: int = 0
+    until_ms: int = LAST_MS
+
+
+@dataclass
+class Lane:
+    """`scan`: up to there everything is known, that place included; newest first: down to there, but for that place.
+    `ready`: found, not shown, in the order of the search."""
+
+    partition: int
+    scan: Position
+    is_newest: bool = False
+    is_end: bool = False
+    ready: list[Found] = field(default_factory=list)
+
+    def pick(self, packed: Sequence[bytes], wanted: Filter, most: int) -> tuple[list[Located], bool]:
+        """What of these chunks is wanted, beyond `scan`, which moves on; and whether they were gone through whole."""
+        types = None if wanted.types is None else chunks.mask(wanted.types)
+        kinds = None if wanted.kinds is None else chunks.mask(wanted.kinds)
+        picked: list[Located] = []
+        for chunk in reversed(packed) if self.is_newest else packed:
+            head = chunks.head(chunk)
+            if (types is not None and not head.types & types) or (kinds is not None and not head.kinds & kinds):
+                self._pass(head)
+                continue
+            for one in self._beyond(chunks.located(chunk)):
+                if one.at[0] >= wanted.until_ms if not self.is_newest else one.at[0] < wanted.since_ms:
+                    self.is_end = True
+                    return picked, False
+                self.scan = one.at
+                if (
+                    (wanted.types is None or one.type in wanted.types)
+                    and (wanted.kinds is None or one.kind in wanted.kinds)
+                    and wanted.since_ms <= one.at[0] < wanted.until_ms
+                ):
+                    picked.append(one)
+                    if len(picked) == most:
+                        return picked, False
+        return picked, True
+
+    def _pass(self, head: chunks.Head) -> None:
+        self.scan = min(self.scan, head.first) if self.is_newest else max(self.scan, head.last)
+
+    def _beyond(self, located: Iterable[Located]) -> Iterable[Located]:
+        if self.is_newest:
+            return reversed([one for one in located if one.at < self.scan])
+        return (one for one in located if one.at > self.scan)
+
+    def ended(self, mark: Position) -> None:
+        """There is no more: what comes will be behind the mark."""
+        self.is_end = True
+        self.scan = BEGINNING if self.is_newest else max(self.scan, mark)
+
+
+class Merged(NamedTuple):
+    """What may be shown: of all lanes, up to where all are known. `is_whole`: all are at their end."""
+
+    found: list[Found]
+    is_whole: bool
+
+
+def merged(lanes: Collection[Lane], is_newest: bool) -> Merged:
+    """In the order of the search."""
+    open_ = [lane.scan for lane in lanes if not lane.is_end]
+    everything = [one for lane in lanes for one in lane.ready]
+    if not open_:
+        known = everything
+    elif is_newest:
+        horizon = max(open_)
+        known = [one for one in everything if one.at >= horizon]
+    else:
+        horizon = min(open_)
+        known = [one for one in everything if one.at <= horizon]
+    return Merged(sorted(known, key=_place, reverse=is_newest), not open_)
+
+
+def hindering(lanes: Collection[Lane], is_newest: bool) -> list[Lane]:
+    """Those that are to be read on, so that more may be shown."""
+    open_ = [lane for lane in lanes if not lane.is_end]
+    if not open_:
+        return []
+    horizon = max(lane.scan for lane in open_) if is_newest else min(lane.scan for lane in open_)
+    return [lane for lane in open_ if lane.scan == horizon or not lane.ready]
+
+
+def following(lanes: Collection[Lane], last: Found | None, is_newest: bool) -> dict[int, Position]:
+    """Where each partition of the search goes on, when `last` was the last one shown; None: all that was known."""
+    open_ = [lane.scan for lane in lanes if not lane.is_end]
+    going_on: dict[int, Position] = {}
+    for lane in lanes:
+        if is_newest:
+            known = max([lane.scan, *open_])
+            going_on[lane.partition] = known if last is None else max(lane.scan, _before(last, lane.partition))
+        else:
+            known = min([lane.scan, *open_])
+            going_on[lane.partition] = known if last is None else min(lane.scan, _after(last, lane.partition))
+    return going_on
+
+
+def _place(found: Found) -> tuple[Position, int]:
+    return found.at, found.partition
+
+
+def _after(last: Found, partition: int) -> Position:
+    """Behind the last that was shown; where another partition has one at the same place, not behind that one."""
+    ms, number = last.at
+    if partition <= last.partition:
+        return last.at
+    return (ms, number - 1) if number else (max(ms - 1, 0), LAST_NUMBER)
+
+
+def _before(last: Found, partition: int) -> Position:
+    ms, number = last.at
+    return last.at if partition >= last.partition else (ms, number + 1)
