@@ -20,7 +20,7 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     mine = settings.of(own.Reports)
     late = Late(mine.soon_ms, mine.burst_links, mine.burst_ms)
-    reports = Reports(ReportStore(client, late=late), now_ms)
+    reports = Reports(ReportStore(client, late=late, statistics_days=mine.statistics_days), now_ms)
     # Named by the host, so that after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
         client, partitions, keys.events, keys.GROUP_REPORTS, socket.gethostname(), reports.count, batch=BATCH

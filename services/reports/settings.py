@@ -9,3 +9,6 @@ class Reports(Process, frozen=True, kw_only=True):
     #: So many different links of one message clicked within `burst_ms` are a machine's clicks; 0: never.
     burst_links: NotNegative = 3
     burst_ms: NotNegative = 2_000
+    #: Days for which statistics of a tenant are kept, hour by hour; those of a job are kept as long as it. 0: there
+    #: are no statistics.
+    statistics_days: NotNegative = 92

@@ -10,6 +10,7 @@ The script per entry, in this order:
 4. The message's byte moves on as the table says, and the numbers of messages per byte move with it.
 5. The counters: all of them, and those that are the first of their message, by bitmap.
 6. A click without an opening implies one, and clicks are judged again by what is known of their message (`late`).
+7. Statistics, by hour and by what tells facts apart: added up over the batch, and written once (`cells`).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 
 from services.reports import state, timeline
+from services.reports.cells import MOST_GROUPS, MOST_NAMES, Cells
 from services.reports.job_report import FIELDS, Job
 from services.reports.late import KEEP_MS, NEVER, Late
 from services.reports.tally import Applied, Change, click_counter, document_counter
@@ -35,30 +37,45 @@ REMEMBER_MS = 2 * 86_400_000
 _DAY_MS = 86_400_000
 #: Jobs whose links are kept for the next time somebody asks.
 LINKS_KEPT = 1_000
+#: Where no setting says.
+STATISTICS_DAYS = 92
 
-_APPLY = Script.of(__file__, "store_apply")
+_APPLY = Script.of(__file__, "store_statistics_common", "store_apply")
 _AT = Script.of(__file__, "store_at")
 _TRANSITIONS = state.transitions()
+#: What statistics take from a job.
+_OF_JOB = [
+    field.name
+    for field in (jobs.TENANT, jobs.STREAM, jobs.SENDER, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST)
+]  # fmt: skip
 _encoder = msgspec.msgpack.Encoder()
 
 
 class ReportStore:
-    """The service's side: counts."""
+    """The service's side: counts. Of statistics a day is kept for so many days; 0: there are none."""
 
-    def __init__(self, client: Client, group: str = keys.GROUP_REPORTS, late: Late = NEVER) -> None:
+    def __init__(
+        self,
+        client: Client,
+        group: str = keys.GROUP_REPORTS,
+        late: Late = NEVER,
+        statistics_days: int = STATISTICS_DAYS,
+    ) -> None:
         self._client = client
         self._group = group
         self._late = late
+        self._statistics_ms = statistics_days * _DAY_MS
 
     async def apply(self, partition: int, changes: Sequence[tuple[str, Change | None]]) -> Applied:
         """One script call. Raises RedisAway: it may have happened, and may be repeated."""
-        names = _Names(keys.events(partition))
-        entries = [_entry(names, partition, stream_id, change) for stream_id, change in changes]
+        names, cells = _Names(keys.events(partition), keys.statistics_names(partition)), Cells()
+        entries = [_entry(names, cells, partition, stream_id, change) for stream_id, change in changes]
+        statistics = [self._statistics_ms, MOST_NAMES, MOST_GROUPS, cells.names, cells.all, _OF_JOB]
         late = self._late
         args: list[str | bytes | int] = [
             self._group, _TRANSITIONS, state.CODES, timeline.RECORD_BYTES, timeline.NEEDLE_BYTES, MOST_ALIKE,
             REMEMBER_MS, _encoder.encode(entries), late.soon_ms, late.burst_links, late.burst_ms, KEEP_MS,
-            TRAP_POSITION,
+            TRAP_POSITION, _encoder.encode(statistics),
         ]  # fmt: skip
         for _, change in changes:
             args += [change.event, change.record] if change else [b"", b""]
@@ -80,7 +97,7 @@ class _Names:
         return place
 
 
-def _entry(names: _Names, p: int, stream_id: str, change: Change | None) -> list[Any]:
+def _entry(names: _Names, cells: Cells, p: int, stream_id: str, change: Change | None) -> list[Any]:
     if change is None:
         return [stream_id, 0]
     job = change.job
@@ -95,6 +112,9 @@ def _entry(names: _Names, p: int, stream_id: str, change: Change | None) -> list
             keys.job_counts(p, job),
             keys.job_bitmap(p, job, ""),
             keys.job_clicks(p, job),
+            keys.job_statistics(p, job),
+            keys.job_places(p, job),
+            keys.statistics_prefix(p, change.tenant),
         ),
         change.ordinal,
         change.code,
@@ -103,6 +123,7 @@ def _entry(names: _Names, p: int, stream_id: str, change: Change | None) -> list
         counters,
         change.position,
         [part for amount in change.amounts for part in amount],
+        cells.at(change.cell),
     ]
 
 
