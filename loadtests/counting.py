@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from services.reports import state
 from services.reports.agents import agent_of
 from services.reports.cells import RAW, UNIQUE
-from services.reports.kept_statistics import Group
+from services.reports.fields import Group
 from services.reports.late import Late
 from services.reports.state import Code, State
 from shared.words import events
@@ -70,7 +70,7 @@ class Model:
         return len(self._counted)
 
     def of_job(self, job: str, what: str) -> Counter[Any]:
-        """As `kept_statistics.OfJob` has it."""
+        """As `fields.OfJob` has it."""
         found: Counter[Any] = Counter()
         for (of, at, code), number in self._counted.items():
             if of == job:
@@ -78,7 +78,7 @@ class Model:
         return found
 
     def of_tenant(self, what: str) -> Counter[Any]:
-        """As `kept_statistics.OfDay` has it, all days together."""
+        """As `fields.OfDay` has it, all days together."""
         found: Counter[Any] = Counter()
         for (job, at, code), number in self._counted.items():
             fields = self._jobs[job]

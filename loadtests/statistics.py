@@ -21,7 +21,8 @@ from typing import Any
 
 from loadtests.counting import Model
 from loadtests.processes import Processes
-from services.reports import kept_statistics
+from services.reports import fields
+from services.reports.folding import EVERY_S, Folding
 from services.reports.late import Late
 from services.reports.reports import Reports
 from services.reports.store import ReportStore
@@ -145,18 +146,18 @@ async def differences(client: Any, model: Model) -> list[str]:
     wrong: list[str] = []
     days: dict[str, Counter[Any]] = {}
     for p in range(PARTITIONS):
-        names = kept_statistics.names_of(await client.hgetall(keys.statistics_names(p)))
+        names = fields.names_of(await client.hgetall(keys.statistics_names(p)))
         for job in job_names():
             if ids.job_partition(job, PARTITIONS) == p:
                 stored = await client.hgetall(keys.job_statistics(p, job))
-                for name, kept in kept_statistics.of_job(stored, names)._asdict().items():
+                for name, kept in fields.of_job(stored, names)._asdict().items():
                     wrong += _unequal(f"{job} {name}", kept, model.of_job(job, name))
-        async for key in client.scan_iter(match=keys.statistics_prefix(p, TENANT) + "*", count=1000):
-            day = int(key.rpartition(b":")[2])
-            found = kept_statistics.of_day(await client.hgetall(key), names, day)
+        first_day = BORN_MS // 86_400_000
+        for day in range(first_day, first_day + 8):
+            found = fields.of_day(await client.hgetall(keys.statistics(p, TENANT, day)), names, day)
             for name, kept in found._asdict().items():
                 days.setdefault(name, Counter()).update(kept)
-    for name in kept_statistics.OfDay._fields:
+    for name in fields.OfDay._fields:
         wrong += _unequal(f"tenant {name}", days.get(name, Counter()), model.of_tenant(name))
     return wrong
 
@@ -189,8 +190,8 @@ async def check(number: int, seed: int) -> list[str]:
         while True:
             process, _ = processes.service("reports", environ)
             deadline = time.monotonic() + 1.5 + chance.random() * 2
-            while time.monotonic() < deadline and await _left(client):
-                await asyncio.sleep(0.1)  # noqa: ASYNC110 - another process is looked at
+            while time.monotonic() < deadline and await _left(client):  # noqa: ASYNC110 - another process is looked at
+                await asyncio.sleep(0.1)
             left = await _left(client)
             process.kill() if left else process.terminate()
             process.wait()
@@ -213,6 +214,7 @@ async def _left(client: Any) -> int:
     for p in range(PARTITIONS):
         for group in await client.xinfo_groups(keys.events(p)):
             left += (group["lag"] or 0) + group["pending"]
+        left += await client.llen(keys.statistics_waiting(p))
     return left
 
 
@@ -244,7 +246,7 @@ async def rates(number: int, of_one_job: bool = True) -> dict[str, float]:
 
 
 async def _run(client: Any, name: str) -> None:
-    reports = Reports(ReportStore(client, late=LATE, statistics_days=92 if name == "with" else 0), lambda: 0)
+    reports = Reports(ReportStore(client, late=LATE, has_statistics=name == "with"), lambda: 0)
 
     async def partition(p: int) -> None:
         stream = keys.events(p)
@@ -255,7 +257,16 @@ async def _run(client: Any, name: str) -> None:
             else:
                 await reports.count(p, entries)
 
+    async def fold() -> None:
+        while True:
+            await folding.fold_all()
+            await asyncio.sleep(EVERY_S)
+
+    folding = Folding(client, PARTITIONS, 92)
+    folds = asyncio.create_task(fold())
     await asyncio.gather(*(partition(p) for p in range(PARTITIONS)))
+    await folding.fold_all()
+    folds.cancel()
 
 
 def _own_s() -> float:

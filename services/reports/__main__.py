@@ -3,6 +3,7 @@
 import socket
 
 from services.reports import settings as own
+from services.reports.folding import Folding
 from services.reports.late import Late
 from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
 from services.reports.retention import Retention
@@ -20,7 +21,7 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     mine = settings.of(own.Reports)
     late = Late(mine.soon_ms, mine.burst_links, mine.burst_ms)
-    reports = Reports(ReportStore(client, late=late, statistics_days=mine.statistics_days), now_ms)
+    reports = Reports(ReportStore(client, late=late, has_statistics=mine.statistics_days > 0), now_ms)
     # Named by the host, so that after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
         client, partitions, keys.events, keys.GROUP_REPORTS, socket.gethostname(), reports.count, batch=BATCH
@@ -38,6 +39,8 @@ async def main(life: Lifecycle) -> None:
         life.spawn(consumer.run(life.stopping), "counting")
         life.spawn(trim_forever(trim, partitions, settings.events.retention_days, now_ms, life.stopping), "trimming")
         retention = Retention(client, partitions, settings.jobs.retention_days, now_ms)
+        folding = Folding(client, partitions, mine.statistics_days)
+        life.spawn(folding.run(life.stopping), "folding")
         life.spawn(retention.run(life.stopping), "retention")
         survey = Survey(client, partitions, start.process_name(), now_ms)
         life.spawn(survey.run(life.stopping), "survey")

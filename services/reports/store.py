@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from services.reports import state, timeline
-from services.reports.cells import MOST_GROUPS, MOST_NAMES, Cells
+from services.reports.cells import MOST_NAMES, Cells
 from services.reports.job_report import FIELDS, Job
 from services.reports.late import KEEP_MS, NEVER, Late
 from services.reports.tally import Applied, Change, click_counter, document_counter
@@ -37,40 +37,30 @@ REMEMBER_MS = 2 * 86_400_000
 _DAY_MS = 86_400_000
 #: Jobs whose links are kept for the next time somebody asks.
 LINKS_KEPT = 1_000
-#: Where no setting says.
-STATISTICS_DAYS = 92
 
 _APPLY = Script.of(__file__, "store_statistics_common", "store_apply")
 _AT = Script.of(__file__, "store_at")
 _TRANSITIONS = state.transitions()
-#: What statistics take from a job.
-_OF_JOB = [
-    field.name
-    for field in (jobs.TENANT, jobs.STREAM, jobs.SENDER, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST)
-]  # fmt: skip
 _encoder = msgspec.msgpack.Encoder()
 
 
 class ReportStore:
-    """The service's side: counts. Of statistics a day is kept for so many days; 0: there are none."""
+    """The service's side: counts. `has_statistics`: beside the job's own counters also by hour (`cells`)."""
 
     def __init__(
-        self,
-        client: Client,
-        group: str = keys.GROUP_REPORTS,
-        late: Late = NEVER,
-        statistics_days: int = STATISTICS_DAYS,
+        self, client: Client, group: str = keys.GROUP_REPORTS, late: Late = NEVER, has_statistics: bool = True
     ) -> None:
         self._client = client
         self._group = group
         self._late = late
-        self._statistics_ms = statistics_days * _DAY_MS
+        self._has_statistics = has_statistics
 
     async def apply(self, partition: int, changes: Sequence[tuple[str, Change | None]]) -> Applied:
         """One script call. Raises RedisAway: it may have happened, and may be repeated."""
-        names, cells = _Names(keys.events(partition), keys.statistics_names(partition)), Cells()
+        names = _Names(keys.events(partition), keys.statistics_names(partition), keys.statistics_waiting(partition))
+        cells = Cells()
         entries = [_entry(names, cells, partition, stream_id, change) for stream_id, change in changes]
-        statistics = [self._statistics_ms, MOST_NAMES, MOST_GROUPS, cells.names, cells.all, _OF_JOB]
+        statistics = [self._has_statistics, MOST_NAMES, cells.names, cells.all]
         late = self._late
         args: list[str | bytes | int] = [
             self._group, _TRANSITIONS, state.CODES, timeline.RECORD_BYTES, timeline.NEEDLE_BYTES, MOST_ALIKE,
@@ -112,9 +102,7 @@ def _entry(names: _Names, cells: Cells, p: int, stream_id: str, change: Change |
             keys.job_counts(p, job),
             keys.job_bitmap(p, job, ""),
             keys.job_clicks(p, job),
-            keys.job_statistics(p, job),
             keys.job_places(p, job),
-            keys.statistics_prefix(p, change.tenant),
         ),
         change.ordinal,
         change.code,

@@ -8,15 +8,14 @@
 --
 -- What it counts in statistics, and how, says the script that it goes on from (`store_statistics_common.lua`).
 --
--- KEYS     events, names in statistics, then what the entries point at (from 1)
+-- KEYS     events, names in statistics, statistics that wait to be put away, then what the entries point at (from 1)
 -- ARGV     group, transitions, codes to a state, bytes of a record, of its needle, most alike, lifetime of remembered
 --          ids, the entries as one msgpack list, ms after the delivery, links and ms of a burst (0: not judged by it),
 --          ms that clicks are kept for, position of traps, what statistics are made of, then event id and record of
 --          each (they are bytes, which the cmsgpack of Redis does not read). An entry is [stream id, job (its hash;
---          after it states, counts, what the names of its bitmaps begin with, kept clicks, statistics, places of its
---          messages, what the names of its tenant's statistics begin with; 0: nothing to count), ordinal, code,
---          timeline, remembered ids, counters, position, amounts, cell], a counter two elements: bitmap and name; an
---          amount its name and how much
+--          after it states, counts, what the names of its bitmaps begin with, kept clicks, places of its messages;
+--          0: nothing to count), ordinal, code, timeline, remembered ids, counters, position, amounts, cell], a counter
+--          two elements: bitmap and name; an amount its name and how much
 -- Answers  how many were counted, repeated, and of no job that is kept, and how many clicks were judged anew
 
 local group, transitions, codes = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -228,10 +227,8 @@ local function judge(job, ordinal, place, record, position, flags, cell, first, 
     end
   end
   local kept_from = math.max(1, #clicks - MOST_KEPT + 1)
-  redis.call('HSET', KEYS[job + 4], ordinal, text_of(clicks))
-  if statistics.keep_ms > 0 then
-    redis.call('HSET', KEYS[job + 4], 's' .. ordinal, statistics.to_keep(firsts, clicks, kept_from))
-  end
+  local cells = statistics.to_keep(firsts, clicks, kept_from)
+  redis.call('HSET', KEYS[job + 4], ordinal, text_of(clicks), 's' .. ordinal, cells)
   kept[job] = true
 end
 
@@ -267,7 +264,7 @@ for number, entry in ipairs(cmsgpack.unpack(ARGV[8])) do
   local id, job, ordinal, code, place, remembered, counters, position, amounts, class = unpack(entry)
   local event, record = ARGV[13 + number * 2], ARGV[14 + number * 2]
   if redis.call('XACK', KEYS[1], group, id) == 1 and job > 0 then
-    if exists[job] == nil then exists[job] = statistics.know(job) end
+    if exists[job] == nil then exists[job] = redis.call('EXISTS', KEYS[job]) == 1 end
     if not exists[job] then
       orphaned = orphaned + 1
     elseif not is_new(record, place, event, remembered, code) then

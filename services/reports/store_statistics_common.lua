@@ -1,11 +1,7 @@
 -- Begins the script that counts facts: what they add to statistics, hour by hour (`services.reports.cells`). Facts are
--- added up by cell while they are counted; `statistics.write` puts each number away once, at the end.
---
--- Of a job      a hash: `h` hour (3 bytes) code · `p` code provider source · `d` code detail → how many
--- Of a tenant   a hash a day: `h` group (2) hour of the day code · `p` group code provider source · `d` group code
---               detail · `P` hour code provider · `S` hour code source → how many; `g` and a group's words → its number
+-- added up by cell while they are counted, and what a batch adds up to is put away at its end.
 
-local statistics = {cells = {}, groups = {}, days = {}, ids = {}, classes = {}, keep_ms = 0}
+local statistics = {cells = {}, ids = {}, classes = {}, is_on = false}
 local UNIQUE, RAW = 64, 128
 local S_DELIVERED, S_DEFERRED, S_OPENED, S_MACHINE_OPENED, S_CLICKED, S_MACHINE_CLICKED = 4, 5, 13, 18, 14, 19
 local S_DOCUMENT, S_MACHINE_DOCUMENT, DELIVERED_STATE = 26, 27, 2
@@ -19,13 +15,10 @@ local SEEN = {
 local TOLD = {[15] = true, [16] = true, [17] = true, [S_DEFERRED] = true}
 local LATE_BOUNCED = {[9] = true, [10] = true, [11] = true}
 
--- `packed`: how long statistics are kept (ms; 0: there are none), how many names of a kind, and groups, the names and
--- the cells of the batch, and the fields of a job: tenant, stream, from, list, category, tags, whether it is a test.
+-- `packed`: whether there are statistics, how many names of a kind, and the names and the cells of the batch.
 function statistics.begin(packed)
   local most, names
-  local told = cmsgpack.unpack(packed)
-  statistics.keep_ms, most, statistics.most_groups, names, statistics.classes = unpack(told)
-  statistics.fields = told[6]
+  statistics.is_on, most, names, statistics.classes = unpack(cmsgpack.unpack(packed))
   if #names == 0 then return end
   local found = redis.call('HMGET', KEYS[2], unpack(names))
   for at, name in ipairs(names) do
@@ -43,29 +36,16 @@ function statistics.begin(packed)
   end
 end
 
--- Whether the job is there; of its words is made the group that it counts in.
-function statistics.know(job)
-  if statistics.keep_ms == 0 then return redis.call('EXISTS', KEYS[job]) == 1 end
-  local of = redis.call('HMGET', KEYS[job], unpack(statistics.fields))
-  if not of[1] then return redis.call('EXISTS', KEYS[job]) == 1 end
-  if of[7] ~= '1' then
-    local domain = string.match(of[3] or '', '@([^@<>%s]+)>?%s*$') or ''
-    local words = {of[2] or '', string.lower(domain), of[4] or '', of[5] or '', of[6] or ''}
-    statistics.groups[job] = table.concat(words, '\0')
-  end
-  return true
-end
-
 -- The cell as a number: hour, provider, source and detail; a byte each but for the first.
 function statistics.cell(job, ordinal, class)
-  if class == 0 or statistics.keep_ms == 0 then return nil end
+  if class == 0 or not statistics.is_on then return nil end
   local hour, code, provider, source, detail = unpack(statistics.classes[class])
   local ids = statistics.ids
   local by, from = ids[provider] or 0, ids[source] or 0
   if by == 0 and from == 0 then
-    by, from = string.byte(redis.call('GETRANGE', KEYS[job + 6], ordinal * 2, ordinal * 2 + 1), 1, 2)
+    by, from = string.byte(redis.call('GETRANGE', KEYS[job + 5], ordinal * 2, ordinal * 2 + 1), 1, 2)
   elseif code == S_DELIVERED then
-    redis.call('SETRANGE', KEYS[job + 6], ordinal * 2, string.char(by, from))
+    redis.call('SETRANGE', KEYS[job + 5], ordinal * 2, string.char(by, from))
   end
   return ((hour * 256 + (by or 0)) * 256 + (from or 0)) * 256 + (ids[detail] or 0), code
 end
@@ -154,85 +134,21 @@ function statistics.unclick(job, ordinal, firsts, click, is_document, changed)
   end
 end
 
-local function bump(numbers, key, number) numbers[key] = (numbers[key] or 0) + number end
-
--- The numbers of a job by hour: by code alone, and with each of what tells facts apart.
-local function by_hour(cells)
-  local hours = {}
-  for key, number in pairs(cells) do
-    local code, rest = key % 256, math.floor(key / 256)
-    local detail, source, provider = rest % 256, math.floor(rest / 256) % 256, math.floor(rest / 65536) % 256
-    local hour = math.floor(rest / 16777216)
-    local sums = hours[hour]
-    if not sums then
-      sums = {codes = {}, places = {}, details = {}}
-      hours[hour] = sums
-    end
-    bump(sums.codes, code, number)
-    if provider + source > 0 then bump(sums.places, (code * 256 + provider) * 256 + source, number) end
-    if detail > 0 then bump(sums.details, code * 256 + detail, number) end
-  end
-  return hours
-end
-
-local function group_of(key, words)
-  local known = redis.call('HGET', key, 'g' .. words)
-  if not known then
-    known = redis.call('HINCRBY', key, '#', 1)
-    if known > statistics.most_groups then known = 65535 else redis.call('HSET', key, 'g' .. words, known) end
-  end
-  return struct.pack('>I2', tonumber(known))
-end
-
-local function day_of(job, hour)
-  local key = KEYS[job + 7] .. math.floor(hour / 24)
-  local day = statistics.days[key]
-  if not day then
-    day = {numbers = {}, groups = {}, until_ms = (math.floor(hour / 24) + 1) * 86400000 + statistics.keep_ms}
-    statistics.days[key] = day
-  end
-  local words = statistics.groups[job]
-  if not day.groups[words] then day.groups[words] = group_of(key, words) end
-  return day.numbers, day.groups[words]
-end
-
-local function raise(key, field, number)
-  if number ~= 0 then redis.call('HINCRBY', KEYS[key] or key, field, number) end
-end
-
-local function write_hour(job, hour, sums)
-  local own, char = job + 5, string.char
-  local packed = struct.pack('>I3', hour)
-  local numbers, group
-  if statistics.groups[job] then numbers, group = day_of(job, hour) end
-  local at = char(hour % 24)
-  for code, number in pairs(sums.codes) do
-    raise(own, 'h' .. packed .. char(code), number)
-    if numbers then bump(numbers, 'h' .. group .. at .. char(code), number) end
-  end
-  for key, number in pairs(sums.places) do
-    local code, provider, source = char(math.floor(key / 65536)), char(math.floor(key / 256) % 256), char(key % 256)
-    raise(own, 'p' .. code .. provider .. source, number)
-    if numbers then
-      bump(numbers, 'p' .. group .. code .. provider .. source, number)
-      bump(numbers, 'P' .. at .. code .. provider, number)
-      bump(numbers, 'S' .. at .. code .. source, number)
-    end
-  end
-  for key, number in pairs(sums.details) do
-    local code, detail = char(math.floor(key / 256)), char(key % 256)
-    raise(own, 'd' .. code .. detail, number)
-    if numbers then bump(numbers, 'd' .. group .. code .. detail, number) end
-  end
-end
-
+-- What the batch adds up to waits to be put away with that of others (`services.reports.folding`): of each job its key,
+-- and each number under cell * 256 + code.
 function statistics.write()
+  local packed = {}
   for job, cells in pairs(statistics.cells) do
-    for hour, sums in pairs(by_hour(cells)) do write_hour(job, hour, sums) end
+    local numbers = {}
+    for key, number in pairs(cells) do
+      if number ~= 0 then
+        numbers[#numbers + 1] = key
+        numbers[#numbers + 1] = number
+      end
+    end
+    packed[#packed + 1] = KEYS[job]
+    packed[#packed + 1] = numbers
   end
-  for key, day in pairs(statistics.days) do
-    for field, number in pairs(day.numbers) do raise(key, field, number) end
-    redis.call('PEXPIREAT', key, string.format('%d', day.until_ms))
-  end
+  if #packed > 0 then redis.call('RPUSH', KEYS[3], cmsgpack.pack(packed)) end
 end
 

@@ -67,9 +67,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
     #: Counters that go up by so much.
     amounts: tuple[tuple[str, int], ...] = ()
-    #: Where it counts in statistics, of its job and of the tenant; None: nowhere.
+    #: Where it counts in statistics; None: nowhere.
     cell: Cell | None = None
-    tenant: str = ""
 
 
 class Applied(NamedTuple):
@@ -155,5 +154,4 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
         position=(fact.position or 0) if isinstance(fact, events.Clicked | events.DocumentOpened) else 0,
         amounts=_amounts(fact) if isinstance(fact, events.VisitorActed) else (),
         cell=cell_of(fact, code, int(stream_id.partition("-")[0])),
-        tenant=fact.tenant,
     )

@@ -752,7 +752,7 @@ def job_timeline(p: int, job_id: str, bucket: int) -> str:
 
 
 def job_statistics(p: int, job_id: str) -> str:
-    """hash, what is counted (`store_statistics_common.lua`) → count · the job's statistics, hour by hour, and by what
+    """hash, what is counted (`services.reports.fields`) → count · the job's statistics, hour by hour, and by what
     tells facts apart · as long as the job"""
     return f"est:{{p{p}}}:job:{job_id}:statistics"
 
@@ -769,15 +769,21 @@ def statistics_names(p: int) -> str:
     return f"est:{{p{p}}}:statistics_names"
 
 
-def statistics_prefix(p: int, tenant: str) -> str:
-    """What the tenant's statistics begin with; the day since 1970 (UTC) follows. Scripts put them together."""
-    return f"est:{{p{p}}}:statistics:{tenant}:"
+def statistics_waiting(p: int) -> str:
+    """list (msgpack) · what batches of facts added up to, until it is put away in statistics
+    (`services.reports.folding`) · for a second or two"""
+    return f"est:{{p{p}}}:statistics_waiting"
+
+
+def statistics_folded(p: int) -> str:
+    """string · how many of these have been put away · for ever"""
+    return f"est:{{p{p}}}:statistics_folded"
 
 
 def statistics(p: int, tenant: str, day: int) -> str:
-    """hash, what is counted (`store_statistics_common.lua`) → count · the tenant's statistics of a day, hour by hour, of
-    the jobs of this partition · `reports.statistics_days` after the day"""
-    return f"{statistics_prefix(p, tenant)}{day}"
+    """hash, what is counted (`services.reports.fields`) → count · the tenant's statistics of a day since 1970 (UTC),
+    hour by hour, of the jobs of this partition · `reports.statistics_days` after the day"""
+    return f"est:{{p{p}}}:statistics:{tenant}:{day}"
 
 
 def reported(p: int, day: int) -> str:

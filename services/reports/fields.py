@@ -1,4 +1,13 @@
-"""What the script that counts keeps of statistics (`store_statistics_common.lua`), read: bytes become numbers. Pure."""
+"""What is kept of statistics, as the fields of hashes: numbers become fields, and fields become numbers. Pure.
+
+    of a job        `h` hour (3 bytes) code · `p` code provider source · `d` code detail → how many
+    of a tenant's   `h` group (2 bytes) hour of the day code · `p` group code provider source · `d` group code detail ·
+      day           `P` hour of the day code provider · `S` hour of the day code source → how many
+                    `g` and the words of a group → its number · `#` → how many groups there are
+
+What else is a byte each; names are numbers (`services.reports.cells`). By provider, source, why and with what there is
+a number of a day for each group, and by provider and source of an hour for all groups together.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -46,6 +55,67 @@ class OfDay(NamedTuple):
     details: Counter[tuple[Group, int, str]]
     providers: Counter[tuple[int, int, str]]
     sources: Counter[tuple[int, int, str]]
+
+
+#: Of a job, by the cell and code as one number: how many.
+Numbers = Mapping[int, int]
+
+
+class Part(NamedTuple):
+    """A cell and a code."""
+
+    hour: int
+    provider: int
+    source: int
+    detail: int
+    code: int
+
+
+def part(key: int) -> Part:
+    """From one number: a byte each, the code the lowest, the hour what is above all others."""
+    return Part(key >> 32, key >> 24 & 255, key >> 16 & 255, key >> 8 & 255, key & 255)
+
+
+def job_fields(numbers: Numbers) -> dict[bytes, int]:
+    """What these add to the fields of their job."""
+    sums: Counter[bytes] = Counter()
+    for key, number in numbers.items():
+        hour, provider, source, detail, code = part(key)
+        sums[b"h" + hour.to_bytes(3, "big") + bytes((code,))] += number
+        if provider or source:
+            sums[bytes((0x70, code, provider, source))] += number
+        if detail:
+            sums[bytes((0x64, code, detail))] += number
+    return sums
+
+
+def days_of(numbers: Numbers) -> set[int]:
+    """The days since 1970 that these are about."""
+    return {(key >> 32) // _HOURS_OF_A_DAY for key in numbers}
+
+
+def day_fields(numbers: Numbers, day: int, group: int) -> dict[bytes, int]:
+    """What these add to the fields of their tenant's day, by the number of the job's group."""
+    sums: Counter[bytes] = Counter()
+    high, low = divmod(group, 256)
+    for key, number in numbers.items():
+        hour, provider, source, detail, code = part(key)
+        of, at = divmod(hour, _HOURS_OF_A_DAY)
+        if of != day:
+            continue
+        sums[bytes((0x68, high, low, at, code))] += number
+        if provider or source:
+            sums[bytes((0x70, high, low, code, provider, source))] += number
+            sums[bytes((0x50, at, code, provider))] += number
+            sums[bytes((0x53, at, code, source))] += number
+        if detail:
+            sums[bytes((0x64, high, low, code, detail))] += number
+    return sums
+
+
+def group_words(group: Group) -> str:
+    """A group as the name of a field has it."""
+    return "\0".join((group.stream, group.domain, group.list, group.category, "\n".join(group.tags)))
 
 
 def names_of(stored: Mapping[bytes, bytes]) -> dict[str, dict[int, str]]:
