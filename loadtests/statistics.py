@@ -45,7 +45,7 @@ AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.1.0",
     "",
 )
-SITES = ("google", "microsoft", "yahoo", "orange", "mx.exemple.fr", "mx.example.org")
+SITES = ("gmail", "outlook.com", "yahoo", "orange", "mx.exemple.fr", "mx.example.org")
 SOURCES = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
 REASONS = ("unknown_user", "mailbox_full", "reputation")
 LATE = Late(soon_ms=1_000, burst_links=3, burst_ms=2_000)
@@ -105,8 +105,9 @@ def one_fact(at: int, chance: random.Random, job: str, ordinal: int, happened: i
             return events.Deferred(**about, site=site, source=source, reason=reason)
         case 10:
             kind, late = chance.choice(("hard", "soft", "block")), chance.random() < 0.3
-            place = {} if late else {"site": site, "source": source}
-            return events.Bounced(**about, **place, kind=kind, late=late, reason=reason)
+            # A report that comes later names no host of ours.
+            site, source = ("", "") if late else (site, source)
+            return events.Bounced(**about, site=site, source=source, kind=kind, late=late, reason=reason)
         case 11:
             return events.Suppressed(**about, reason="hard_bounce", where="queueing")
         case 12:

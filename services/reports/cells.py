@@ -34,8 +34,6 @@ OTHER_GROUP = 65_535
 
 #: What names begin with.
 PROVIDER, SOURCE, REASON, AGENT = "p", "s", "r", "a"
-#: The cell of a click holds in so many bytes what it was counted under, so that it can be taken back.
-CELL_BYTES = 6
 
 _WORD = re.compile(r"[a-z0-9_]{1,40}")
 #: Codes that are not counted here: what people do on a tenant's site has its own part of a job's report.

@@ -19,7 +19,7 @@ local LATE_BOUNCED = {[9] = true, [10] = true, [11] = true}
 function statistics.begin(packed)
   local most, names
   statistics.is_on, most, names, statistics.classes = unpack(cmsgpack.unpack(packed))
-  if #names == 0 then return end
+  if not statistics.is_on or #names == 0 then return end
   local found = redis.call('HMGET', KEYS[2], unpack(names))
   for at, name in ipairs(names) do
     local number = tonumber(found[at] or nil)
