@@ -133,7 +133,9 @@ class JobStatistics(msgspec.Struct, frozen=True, kw_only=True):
     sources: Annotated[list[Named], says("By the address of ours that sent it.")]
     devices: Annotated[list[Named], says("Openings and clicks by the kind of device.")]
     clients: Annotated[list[Named], says("Openings and clicks by mail program or browser.")]
-    reasons: Annotated[list[Reason], says("Why messages bounced, were deferred, rejected or suppressed, and recipients left.")]
+    reasons: Annotated[
+        list[Reason], says("Why messages bounced, were deferred, rejected or suppressed, and recipients left.")
+    ]
     links: Annotated[Sequence[Link], says("Clicks by URL, at whichever of its places.")]
     positions: Annotated[Sequence[Position], says("Clicks by place in the source of the HTML.")]
 
