@@ -10,13 +10,12 @@ does nothing if somebody else has taken out any since they were read.
 
 import asyncio
 import re
-from collections import Counter
+from collections import Counter as Sums
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from prometheus_client import Counter as Metric
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from services.reports.cells import MOST_GROUPS, OTHER_GROUP
 from services.reports.fields import Group, day_fields, days_of, group_words, job_fields
@@ -26,9 +25,9 @@ from shared.process.lifecycle import pause
 from shared.redis import jobs, keys
 from shared.redis.redis import Client, RedisAway, Script
 
-FOLDED = Metric("estafette_reports_folded_batches_total", "Batches of facts put away in statistics")
+FOLDED = Counter("estafette_reports_folded_batches_total", "Batches of facts put away in statistics")
 WAITING = Gauge("estafette_reports_waiting_batches", "Batches of facts that wait to be put away in statistics")
-WRITTEN = Metric("estafette_reports_statistics_numbers_total", "Numbers of statistics written")
+WRITTEN = Counter("estafette_reports_statistics_numbers_total", "Numbers of statistics written")
 
 #: Between two looks, where nothing is left.
 EVERY_S = 1.0
@@ -58,7 +57,7 @@ class Taken(NamedTuple):
     """So many batches, and what they add to each job."""
 
     batches: int
-    numbers: Mapping[str, Counter[int]]
+    numbers: Mapping[str, Sums[int]]
 
 
 class Folding:
@@ -111,9 +110,7 @@ class Folding:
             WRITTEN.inc(written)
         return True
 
-    async def _hashes(
-        self, p: int, numbers: Mapping[str, Counter[int]]
-    ) -> list[tuple[str, dict[bytes, int], int, str]]:
+    async def _hashes(self, p: int, numbers: Mapping[str, Sums[int]]) -> list[tuple[str, dict[bytes, int], int, str]]:
         """Of each hash: its name, what is added to its fields, until when (ms) it is kept (0: as long as its job), and
         the key without which nothing is added."""
         owners = await self._owners_of(list(numbers))
@@ -122,16 +119,16 @@ class Folding:
             for job, owner in owners.items()
             if owner.tenant
         ]
-        days: dict[tuple[str, int], dict[Group, Counter[int]]] = {}
+        days: dict[tuple[str, int], dict[Group, Sums[int]]] = {}
         for job, owner in owners.items():
             if owner.tenant and owner.group is not None:
                 for day in days_of(numbers[job]):
                     groups = days.setdefault((owner.tenant, day), {})
-                    groups.setdefault(owner.group, Counter()).update(numbers[job])
+                    groups.setdefault(owner.group, Sums()).update(numbers[job])
         for (tenant, day), groups in days.items():
             name, until_ms = keys.statistics(p, tenant, day), (day + 1 + self._days) * DAY_MS
             known = await _GROUPS(self._client, [name], [MOST_GROUPS, OTHER_GROUP, until_ms, *map(group_words, groups)])
-            sums: Counter[bytes] = Counter()
+            sums: Sums[bytes] = Sums()
             for number, of_group in zip(known, groups.values(), strict=True):
                 sums.update(day_fields(of_group, day, number))
             found.append((name, sums, until_ms, keys.statistics_waiting(p)))
@@ -162,14 +159,14 @@ def owner_of(job: jobs.Job) -> Owner:
 
 def added_up(waiting: Sequence[bytes]) -> Taken:
     """The first of these batches, as many as come to enough."""
-    numbers: dict[str, Counter[int]] = {}
+    numbers: dict[str, Sums[int]] = {}
     different = 0
     for batches, packed in enumerate(waiting):
         if different >= ENOUGH:
             return Taken(batches, numbers)
         flat = _WAITING.decode(packed)
         for key, pairs in zip(flat[::2], flat[1::2], strict=True):
-            sums = numbers.setdefault(key.rpartition(":")[2], Counter())
+            sums = numbers.setdefault(key.rpartition(":")[2], Sums())
             before = len(sums)
             for cell, number in zip(pairs[::2], pairs[1::2], strict=True):
                 sums[cell] += number

@@ -1,6 +1,6 @@
 -- Puts away what some batches added up to, and takes them out of the list, in one step.
 --
--- KEYS     the list, how many were put away, then of each hash its name, and what must be there for anything to be added
+-- KEYS     the list, how many were put away, then of each hash its name, and what must be there for it to be changed
 -- ARGV     how many had been put away when the list was read, how many batches these are, then of each hash until when
 --          (ms) it is kept (0: for as long as nobody removes it), how many fields, and each field with its number
 -- Answers  1, or 0 if somebody else has put batches away since

@@ -16,7 +16,7 @@ local TOLD = {[15] = true, [16] = true, [17] = true, [S_DEFERRED] = true}
 local LATE_BOUNCED = {[9] = true, [10] = true, [11] = true}
 
 -- `packed`: whether there are statistics, how many names of a kind, and the names and the cells of the batch.
-function statistics.begin(packed)
+statistics.begin = function(packed)
   local most, names
   statistics.is_on, most, names, statistics.classes = unpack(cmsgpack.unpack(packed))
   if not statistics.is_on or #names == 0 then return end
@@ -37,7 +37,7 @@ function statistics.begin(packed)
 end
 
 -- The cell as a number: hour, provider, source and detail; a byte each but for the first.
-function statistics.cell(job, ordinal, class)
+statistics.cell = function(job, ordinal, class)
   if class == 0 or not statistics.is_on then return nil end
   local hour, code, provider, source, detail = unpack(statistics.classes[class])
   local ids = statistics.ids
@@ -50,7 +50,7 @@ function statistics.cell(job, ordinal, class)
   return ((hour * 256 + (by or 0)) * 256 + (from or 0)) * 256 + (ids[detail] or 0), code
 end
 
-function statistics.add(job, cell, code, number)
+statistics.add = function(job, cell, code, number)
   if not cell then return end
   local cells = statistics.cells[job]
   if not cells then
@@ -67,7 +67,7 @@ end
 
 -- A fact that was counted. `first`: of its message and kind; `before` and `after`: the message's byte; `implied`: what
 -- the opening that a click implies became by it: `set`, `taken` back, or nil.
-function statistics.count(job, ordinal, cell, code, first, before, after, implied)
+statistics.count = function(job, ordinal, cell, code, first, before, after, implied)
   local add, seen = statistics.add, SEEN[code]
   if not seen and not TOLD[code] then
     if before == after then return end
@@ -98,7 +98,7 @@ local function cell_in(text, at)
   return (struct.unpack('>I6', packed))
 end
 
-function statistics.kept(text, clicks)
+statistics.kept = function(text, clicks)
   text = text or ''
   local firsts = {}
   for at = 1, 3 do firsts[at] = cell_in(text, at - 1) end
@@ -106,7 +106,7 @@ function statistics.kept(text, clicks)
   return firsts
 end
 
-function statistics.to_keep(firsts, clicks, from)
+statistics.to_keep = function(firsts, clicks, from)
   local parts = {}
   for at = 1, 3 do parts[at] = firsts[at] and struct.pack('>I6', firsts[at]) or NONE end
   for at = from, #clicks do parts[#parts + 1] = clicks[at].cell and struct.pack('>I6', clicks[at].cell) or NONE end
@@ -115,7 +115,7 @@ end
 
 -- A click, or the opening of a document, that was counted as a person's is a machine's. `changed` has what became of
 -- the bits of its message: `machine` set, `person` and `implied` cleared.
-function statistics.unclick(job, ordinal, firsts, click, is_document, changed)
+statistics.unclick = function(job, ordinal, firsts, click, is_document, changed)
   local add, person, machine = statistics.add, S_CLICKED, S_MACHINE_CLICKED
   if is_document then person, machine = S_DOCUMENT, S_MACHINE_DOCUMENT end
   add(job, click.cell, person, -1)
@@ -136,7 +136,7 @@ end
 
 -- What the batch adds up to waits to be put away with that of others (`services.reports.folding`): of each job its key,
 -- and each number under cell * 256 + code.
-function statistics.write()
+statistics.write = function()
   local packed = {}
   for job, cells in pairs(statistics.cells) do
     local numbers = {}
