@@ -1,7 +1,8 @@
 -- Begins the script that counts facts: what they add to statistics, hour by hour (`services.reports.cells`). Facts are
 -- added up by cell while they are counted, and what a batch adds up to is put away at its end.
 
-local statistics = {cells = {}, ids = {}, classes = {}, is_on = false}
+local statistics = {}
+statistics.cells, statistics.ids, statistics.classes, statistics.is_on = {}, {}, {}, false
 local UNIQUE, RAW = 64, 128
 local S_DELIVERED, S_DEFERRED, S_OPENED, S_MACHINE_OPENED, S_CLICKED, S_MACHINE_CLICKED = 4, 5, 13, 18, 14, 19
 local S_DOCUMENT, S_MACHINE_DOCUMENT, DELIVERED_STATE = 26, 27, 2

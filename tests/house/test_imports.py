@@ -180,6 +180,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/reports.py": {"asyncio"},
     "services/reports/retention.py": {"asyncio"},
     "services/reports/statistics.py": {"asyncio"},
+    "services/reports/statistics_http.py": {"aiohttp"},
     "services/reports/store.py": {"asyncio"},
     "services/reports/survey.py": {"asyncio"},
     "services/local/run.py": {"asyncio", "os", "signal", "socket", "time"},
