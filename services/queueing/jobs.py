@@ -224,13 +224,19 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
     if faults or isinstance(compiled, list):
         raise _refused(faults)
-    warnings += _cut_off(draft.request.html or "")
+    warnings += _cut_off(draft.request.html or "") + _no_way_out(draft.request.html, compiled)
     return Job(draft.request, compiled, waiting, rejected, draft.send_at_ms, draft.expires_at_ms, warnings)
 
 
 def _cut_off(html: str) -> list[Fault]:
     size_bytes = len(html.encode()) if len(html) > SHOWN_BYTES // 4 else 0  # a character has four bytes at most
     return [Fault("$.html", _CUT_OFF.format(size_bytes))] if size_bytes > SHOWN_BYTES else []
+
+
+def _no_way_out(html: str | None, compiled: content.CompiledContent) -> list[Fault]:
+    """Marketing mail whose reader is shown no way to leave. It may have the sender's own, so it is not refused."""
+    is_shown = compiled.stream != "bulk" or any(page in compiled.uses for page in content.WAYS_OUT)
+    return [] if is_shown else [Fault("$.html" if html else "$.text", _NO_WAY_OUT)]
 
 
 def _with_what_lacks(
@@ -262,6 +268,10 @@ def _with_what_lacks(
 
 
 _CUT_OFF = "has {} bytes, more with tracked links: Gmail shows 102 kB, and hides the rest, the way to leave with it"
+_NO_WAY_OUT = (
+    "shows no way to leave, unless it has one of your own: Gmail, Yahoo and Microsoft want `{{ unsubscribe_url }}` or"
+    " `{{ preferences_url }}` in each marketing mail"
+)
 _NOBODY_HAS = "no recipient has the variable `{}`, and the job has no default for it: it is empty for all"
 _EMPTY = {
     EMPTY_SUBJECT: Fault("$.subject", "is empty for every recipient: none has what it is made of"),

@@ -45,6 +45,8 @@ PAGES: Mapping[str, Literal["unsubscribe", "preferences", "opt_in", "view"]] = {
     VIEW_URL: "view",
     "tracking_url": "preferences",
 }
+#: Those on whose page one can leave.
+WAYS_OUT = (UNSUBSCRIBE_URL, "preferences_url")
 #: What stands behind the token, where a variable leads to a variant of a page.
 PAGE_QUERIES: Mapping[str, str] = {"tracking_url": "?tracking"}
 #: The same as they are where no mail is made yet, and content is tried.
