@@ -151,13 +151,19 @@ def resume_job(job: str, why: str) -> None:
 
 def _read(look: Callable[[Any, Any], Awaitable[Any]]) -> Any:
     """What `look` finds with the reader of reports and the list of jobs."""
+
+    async def reading(client: Any, settings: Settings) -> Any:
+        return await look(*read_reports(client, settings))
+
+    return with_redis(reading)
+
+
+def read_reports(client: Any, settings: Settings) -> tuple[Any, Any]:
+    """The reader of reports and the list of jobs."""
     from services.reports.job_list import JobList
     from services.reports.store import ReportReader
     from shared.redis.cancels import CancelList, Cancels
     from shared.redis.stops import StopList
 
-    async def reading(client: Any, settings: Settings) -> Any:
-        reader = ReportReader(client, settings.redis.partitions)
-        return await look(reader, JobList(reader, StopList(client), Cancels(CancelList(client))))
-
-    return with_redis(reading)
+    reader = ReportReader(client, settings.redis.partitions)
+    return reader, JobList(reader, StopList(client), Cancels(CancelList(client)))

@@ -4,6 +4,7 @@ import socket
 
 from services.reports import settings as own
 from services.reports.feed.indexing import Indexing
+from services.reports.folding import Folding
 from services.reports.late import Late
 from services.reports.reports import BATCH, DAY_MS, GATHER_MS, Reports, trim_forever
 from services.reports.retention import Retention
@@ -21,7 +22,7 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     mine = settings.of(own.Reports)
     late = Late(mine.soon_ms, mine.burst_links, mine.burst_ms)
-    reports = Reports(ReportStore(client, late=late), now_ms)
+    reports = Reports(ReportStore(client, late=late, has_statistics=mine.statistics_days > 0), now_ms)
     # Named by the host, so that after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
         client,
@@ -48,6 +49,8 @@ async def main(life: Lifecycle) -> None:
         indexing = Indexing(client, partitions, silent_ms, mine.kinds_per_tenant, now_ms)
         life.spawn(indexing.run(life.stopping), "the feeds")
         retention = Retention(client, partitions, settings.jobs.retention_days, now_ms)
+        folding = Folding(client, partitions, mine.statistics_days)
+        life.spawn(folding.run(life.stopping), "folding")
         life.spawn(retention.run(life.stopping), "retention")
         survey = Survey(client, partitions, start.process_name(), now_ms)
         life.spawn(survey.run(life.stopping), "survey")

@@ -48,7 +48,7 @@ _UNIQUE = b":unique"
 #: What is kept of a job besides its hash, its counts, and what they name.
 _WHOLE = (
     keys.job_recipients, keys.job_chunks, keys.job_seen, keys.job_ended, keys.job_begun, keys.job_judged,
-    keys.job_figures, keys.job_renderings, keys.job_states, keys.job_clicks,
+    keys.job_figures, keys.job_renderings, keys.job_states, keys.job_clicks, keys.job_statistics, keys.job_places,
 )  # fmt: skip
 
 _FIND = Script.of(__file__, "retention_find", names=jobs.NAMED)

@@ -1,10 +1,11 @@
 """The routes of reports and events, put together."""
 
-from services.reports import http
+from services.reports import http, statistics_http
 from services.reports import settings as own
 from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
 from services.reports.job_list import JobList
+from services.reports.statistics import StatisticsReader
 from services.reports.store import ReportReader
 from shared.http.parts import Mounted, Parts
 from shared.redis.cancels import CancelList, Cancels
@@ -17,4 +18,11 @@ def routes(parts: Parts) -> Mounted:
     live = Live(feed, mine.live_streams, mine.live_streams_per_tenant, parts.monotonic)
     reader = ReportReader(parts.client, parts.partitions)
     jobs = JobList(reader, StopList(parts.client), Cancels(CancelList(parts.client)))
-    return Mounted(http.routes(reader, feed, live, parts.recipients, jobs, parts.partitions), run=live.run)
+    statistics = StatisticsReader(parts.client, parts.partitions, parts.now_ms)
+    return Mounted(
+        [
+            *http.routes(reader, feed, live, parts.recipients, jobs, parts.partitions),
+            *statistics_http.routes(statistics, reader, jobs),
+        ],
+        run=live.run,
+    )

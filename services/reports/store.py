@@ -10,6 +10,7 @@ The script per entry, in this order:
 4. The message's byte moves on as the table says, and the numbers of messages per byte move with it.
 5. The counters: all of them, and those that are the first of their message, by bitmap.
 6. A click without an opening implies one, and clicks are judged again by what is known of their message (`late`).
+7. Statistics, by hour and by what tells facts apart: added up over the batch, and written once (`cells`).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from typing import Any
 import msgspec
 
 from services.reports import state, timeline
+from services.reports.cells import MOST_NAMES, Cells
 from services.reports.feed.entries import entries_at
 from services.reports.feed.names import Names
 from services.reports.job_report import FIELDS, Job
@@ -38,35 +40,40 @@ _DAY_MS = 86_400_000
 #: Jobs whose links are kept for the next time somebody asks.
 LINKS_KEPT = 1_000
 
-_APPLY = Script.of(__file__, "store_apply")
+_APPLY = Script.of(__file__, "store_statistics_common", "store_apply")
 _TRANSITIONS = state.transitions()
 _encoder = msgspec.msgpack.Encoder()
 
 
 class ReportStore:
-    """The service's side: counts."""
+    """The service's side: counts. `has_statistics`: beside the job's own counters also by hour (`cells`)."""
 
-    def __init__(self, client: Client, group: str = keys.GROUP_REPORTS, late: Late = NEVER) -> None:
+    def __init__(
+        self, client: Client, group: str = keys.GROUP_REPORTS, late: Late = NEVER, has_statistics: bool = True
+    ) -> None:
         self._client = client
         self._group = group
         self._late = late
+        self._has_statistics = has_statistics
 
     async def apply(self, partition: int, changes: Sequence[tuple[str, Change | None]]) -> Applied:
         """One script call. Raises RedisAway: it may have happened, and may be repeated."""
-        names = Names(keys.events(partition))
-        entries = [_entry(names, partition, stream_id, change) for stream_id, change in changes]
+        names = Names(keys.events(partition), keys.statistics_names(partition), keys.statistics_waiting(partition))
+        cells = Cells()
+        entries = [_entry(names, cells, partition, stream_id, change) for stream_id, change in changes]
+        statistics = [self._has_statistics, MOST_NAMES, cells.names, cells.all]
         late = self._late
         args: list[str | bytes | int] = [
             self._group, _TRANSITIONS, state.CODES, timeline.RECORD_BYTES, timeline.NEEDLE_BYTES, MOST_ALIKE,
             REMEMBER_MS, _encoder.encode(entries), late.soon_ms, late.burst_links, late.burst_ms, KEEP_MS,
-            TRAP_POSITION,
+            TRAP_POSITION, _encoder.encode(statistics),
         ]  # fmt: skip
         for _, change in changes:
             args += [change.event, change.record] if change else [b"", b""]
         return Applied(*await _APPLY(self._client, names.all, args))
 
 
-def _entry(names: Names, p: int, stream_id: str, change: Change | None) -> list[Any]:
+def _entry(names: Names, cells: Cells, p: int, stream_id: str, change: Change | None) -> list[Any]:
     if change is None:
         return [stream_id, 0]
     job = change.job
@@ -81,6 +88,7 @@ def _entry(names: Names, p: int, stream_id: str, change: Change | None) -> list[
             keys.job_counts(p, job),
             keys.job_bitmap(p, job, ""),
             keys.job_clicks(p, job),
+            keys.job_places(p, job),
         ),
         change.ordinal,
         change.code,
@@ -89,6 +97,7 @@ def _entry(names: Names, p: int, stream_id: str, change: Change | None) -> list[
         counters,
         change.position,
         [part for amount in change.amounts for part in amount],
+        cells.at(change.cell),
     ]
 
 

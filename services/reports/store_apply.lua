@@ -6,13 +6,16 @@
 -- 13 bytes each: the event as in its record (5), position (2), time (5), and 1 if it was the first there, 2 if it is a
 -- machine's; 4 more for a document, which is judged as a link is, and has counters of its own.
 --
--- KEYS     events, then what the entries point at (from 1)
+-- What it counts in statistics, and how, says the script that it goes on from (`store_statistics_common.lua`).
+--
+-- KEYS     events, names in statistics, statistics that wait to be put away, then what the entries point at (from 1)
 -- ARGV     group, transitions, codes to a state, bytes of a record, of its needle, most alike, lifetime of remembered
 --          ids, the entries as one msgpack list, ms after the delivery, links and ms of a burst (0: not judged by it),
---          ms that clicks are kept for, position of traps, then event id and record of each (they are bytes, which the
---          cmsgpack of Redis does not read). An entry is [stream id, job (its hash; after it states, counts, what the
---          names of its bitmaps begin with, kept clicks; 0: nothing to count), ordinal, code, timeline, remembered ids,
---          counters, position, amounts], a counter two elements: bitmap and name; an amount its name and how much
+--          ms that clicks are kept for, position of traps, what statistics are made of, then event id and record of
+--          each (they are bytes, which the cmsgpack of Redis does not read). An entry is [stream id, job (its hash;
+--          after it states, counts, what the names of its bitmaps begin with, kept clicks, places of its messages;
+--          0: nothing to count), ordinal, code, timeline, remembered ids, counters, position, amounts, cell], a counter
+--          two elements: bitmap and name; an amount its name and how much
 -- Answers  how many were counted, repeated, and of no job that is kept, and how many clicks were judged anew
 
 local group, transitions, codes = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -92,14 +95,18 @@ local function move(job, ordinal, code)
     if byte > 0 then add(job, 'state:' .. byte, -1) end
     add(job, 'state:' .. after, 1)
   end
+  return byte, after
 end
 
 local function bits(job, name, ordinal, bit)
   return redis.call('SETBIT', KEYS[job + 3] .. name, ordinal, bit)
 end
 
+-- Whether it was another.
 local function unique(job, name, ordinal, bit)
-  if bits(job, name, ordinal, bit) ~= bit then add(job, name .. ':unique', bit * 2 - 1) end
+  if bits(job, name, ordinal, bit) == bit then return false end
+  add(job, name .. ':unique', bit * 2 - 1)
+  return true
 end
 
 local function number_of(text)
@@ -109,8 +116,8 @@ local function number_of(text)
 end
 
 -- What was counted as a person's click is counted as a machine's.
-local function unclick(job, ordinal, place, who, click, why)
-  local names = JUDGED[click.code]
+local function unclick(job, ordinal, place, who, click, why, firsts)
+  local names, changed = JUDGED[click.code], {}
   local at = has(timelines[place], click.event .. who .. string.char(click.code))
   if at then
     local records = timelines[place]
@@ -120,15 +127,19 @@ local function unclick(job, ordinal, place, who, click, why)
   for _, name in ipairs({names.every, names.one .. click.position}) do
     add(job, name .. ':total', -1)
     add(job, 'machine_' .. name .. ':total', 1)
-    unique(job, 'machine_' .. name, ordinal, 1)
+    local is_new = unique(job, 'machine_' .. name, ordinal, 1)
+    if name == names.every then changed.machine = is_new end
   end
   if click.flags == 1 then unique(job, names.one .. click.position, ordinal, 0) end
   local clicked = has(timelines[place], who .. string.char(CLICKED), 6)
   local opened = has(timelines[place], who .. string.char(DOCUMENT_OPENED), 6)
-  if click.code == CLICKED and not clicked then unique(job, 'clicks', ordinal, 0) end
+  if click.code == CLICKED and not clicked then changed.person = unique(job, 'clicks', ordinal, 0) end
   local other = has(timelines[place], who .. string.char(OTHER_DOCUMENT_OPENED), 6)
-  if click.code == DOCUMENT_OPENED and not opened and not other then unique(job, 'documents', ordinal, 0) end
-  if not clicked and not opened then unique(job, 'implied_opens', ordinal, 0) end
+  if click.code == DOCUMENT_OPENED and not opened and not other then
+    changed.person = unique(job, 'documents', ordinal, 0)
+  end
+  if not clicked and not opened then changed.implied = unique(job, 'implied_opens', ordinal, 0) end
+  statistics.unclick(job, ordinal, firsts, click, click.code == DOCUMENT_OPENED, changed)
   click.flags = 2
   judged = judged + 1
 end
@@ -181,15 +192,21 @@ local function burst_of(clicks, latest)
   return {}
 end
 
--- What was just counted: a click at that position, which is kept, or, without one, the delivery.
-local function judge(job, ordinal, place, record, position, flags)
+-- What was just counted: a click at that position, which is kept, or, without one, the delivery. `cell` is its place in
+-- statistics, and `first` whether it is the first of its message and kind, `implied` whether it implied an opening.
+local function judge(job, ordinal, place, record, position, flags, cell, first, implied)
   local who = string.sub(record, 6, 6)
-  local clicks = clicks_of(redis.call('HGET', KEYS[job + 4], ordinal) or '')
+  local known = redis.call('HMGET', KEYS[job + 4], ordinal, 's' .. ordinal)
+  local clicks = clicks_of(known[1] or '')
+  local firsts = statistics.kept(known[2], clicks)
   local latest
   if position then
     local packed = string.sub(record, 1, 5) .. string.char(math.floor(position / 256), position % 256)
     latest = clicks_of(packed .. string.sub(record, 16, 20) .. string.char(flags))[1]
+    latest.cell = cell
     clicks[#clicks + 1] = latest
+    if first then firsts[latest.code == CLICKED and 1 or 2] = cell end
+    if implied then firsts[3] = cell end
   end
   local delivered = soon_ms > 0 and has(timelines[place], who .. string.char(DELIVERED), 6)
   if delivered then
@@ -197,7 +214,7 @@ local function judge(job, ordinal, place, record, position, flags)
     for _, click in ipairs(clicks) do
       if click.flags ~= 2 and click.time < until_ms then
         hand_on(clicks, click)
-        unclick(job, ordinal, place, who, click, 'soon')
+        unclick(job, ordinal, place, who, click, 'soon', firsts)
       end
     end
   end
@@ -205,20 +222,23 @@ local function judge(job, ordinal, place, record, position, flags)
     for _, click in ipairs(burst_of(clicks, latest)) do
       if click.flags ~= 2 then
         hand_on(clicks, click)
-        unclick(job, ordinal, place, who, click, 'burst')
+        unclick(job, ordinal, place, who, click, 'burst', firsts)
       end
     end
   end
-  redis.call('HSET', KEYS[job + 4], ordinal, text_of(clicks))
+  local kept_from = math.max(1, #clicks - MOST_KEPT + 1)
+  local cells = statistics.to_keep(firsts, clicks, kept_from)
+  redis.call('HSET', KEYS[job + 4], ordinal, text_of(clicks), 's' .. ordinal, cells)
   kept[job] = true
 end
 
--- A click by a person without an opening implies one, which is taken back when the opening is told.
+-- A click by a person without an opening implies one, which is taken back when the opening is told: `set` or `taken`.
 local function imply(job, ordinal, code, is_first)
   if JUDGED[code] and redis.call('GETBIT', KEYS[job + 3] .. 'opens', ordinal) == 0 then
-    unique(job, 'implied_opens', ordinal, 1)
+    if unique(job, 'implied_opens', ordinal, 1) then return 'set' end
   elseif code == OPENED and is_first and redis.call('GETBIT', KEYS[job + 3] .. 'implied_opens', ordinal) == 1 then
     unique(job, 'implied_opens', ordinal, 0)
+    return 'taken'
   end
 end
 
@@ -226,22 +246,23 @@ local function is_followed(records, who)
   return has(records, who .. string.char(CLICKED), 6) or has(records, who .. string.char(DOCUMENT_OPENED), 6)
 end
 
-local function consider(job, ordinal, code, place, record, position, is_first_there)
+local function consider(job, ordinal, code, place, record, position, is_first_there, cell, first, implied)
   if soon_ms == 0 and burst_links == 0 then return end
   if code == CLICKED then
-    judge(job, ordinal, place, record, position, is_first_there and 1 or 0)
+    judge(job, ordinal, place, record, position, is_first_there and 1 or 0, cell, first, implied)
   elseif code == DOCUMENT_OPENED then
-    judge(job, ordinal, place, record, position, is_first_there and 5 or 4)
+    judge(job, ordinal, place, record, position, is_first_there and 5 or 4, cell, first, implied)
   elseif code == MACHINE_CLICKED and position == trap then
-    judge(job, ordinal, place, record, position, 2)
+    judge(job, ordinal, place, record, position, 2, cell)
   elseif code == DELIVERED and is_followed(timelines[place], string.sub(record, 6, 6)) then
     judge(job, ordinal, place, record)
   end
 end
 
+statistics.begin(ARGV[14])
 for number, entry in ipairs(cmsgpack.unpack(ARGV[8])) do
-  local id, job, ordinal, code, place, remembered, counters, position, amounts = unpack(entry)
-  local event, record = ARGV[12 + number * 2], ARGV[13 + number * 2]
+  local id, job, ordinal, code, place, remembered, counters, position, amounts, class = unpack(entry)
+  local event, record = ARGV[13 + number * 2], ARGV[14 + number * 2]
   if redis.call('XACK', KEYS[1], group, id) == 1 and job > 0 then
     if exists[job] == nil then exists[job] = redis.call('EXISTS', KEYS[job]) == 1 end
     if not exists[job] then
@@ -250,16 +271,19 @@ for number, entry in ipairs(cmsgpack.unpack(ARGV[8])) do
       repeated = repeated + 1
     else
       counted = counted + 1
-      move(job, ordinal, code)
-      local is_first = false
+      local before, after = move(job, ordinal, code)
+      local is_first, first = false, false
       for i = 1, #counters, 2 do
         add(job, counters[i + 1] .. ':total', 1)
         is_first = redis.call('SETBIT', KEYS[counters[i]], ordinal, 1) == 0
         if is_first then add(job, counters[i + 1] .. ':unique', 1) end
+        if i == 1 then first = is_first end
       end
       for i = 1, #amounts, 2 do add(job, amounts[i], amounts[i + 1]) end
-      imply(job, ordinal, code, is_first)
-      consider(job, ordinal, code, place, record, position, is_first)
+      local implied = imply(job, ordinal, code, is_first)
+      local cell, counted_as = statistics.cell(job, ordinal, class)
+      if cell then statistics.count(job, ordinal, cell, counted_as, first, before, after, implied) end
+      consider(job, ordinal, code, place, record, position, is_first, cell, first, implied == 'set')
     end
   end
 end
@@ -267,5 +291,6 @@ for place in pairs(written) do redis.call('SET', KEYS[place], timelines[place]) 
 for job, names in pairs(deltas) do
   for name, number in pairs(names) do redis.call('HINCRBY', KEYS[job + 2], name, number) end
 end
+statistics.write()
 for job in pairs(kept) do redis.call('PEXPIRE', KEYS[job + 4], keep_ms) end
 return {counted, repeated, orphaned, judged}

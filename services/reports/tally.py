@@ -16,6 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.reports import timeline
+from services.reports.cells import Cell, cell_of
 from services.reports.state import Code, code_of
 from shared.words import events
 from shared.words.tokens import NO_POSITION
@@ -66,6 +67,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     position: int = 0
     #: Counters that go up by so much.
     amounts: tuple[tuple[str, int], ...] = ()
+    #: Where it counts in statistics; None: nowhere.
+    cell: Cell | None = None
 
 
 class Applied(NamedTuple):
@@ -150,4 +153,5 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
         counters=tuple(counters),
         position=(fact.position or 0) if isinstance(fact, events.Clicked | events.DocumentOpened) else 0,
         amounts=_amounts(fact) if isinstance(fact, events.VisitorActed) else (),
+        cell=cell_of(fact, code, int(stream_id.partition("-")[0])),
     )

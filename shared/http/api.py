@@ -260,7 +260,7 @@ def _read_query(request: web.Request, route: Route) -> None:
 
 def _unknown(request: web.Request, route: Route) -> list[Fault]:
     given = request.query
-    names = route.query.__struct_fields__ if route.query is not None else ()
+    names = route.query.__struct_encode_fields__ if route.query is not None else ()
     known = f"there are {', '.join(f'?{name}' for name in names)}" if names else "this route has none"
     faults = []
     for name in dict.fromkeys(given):

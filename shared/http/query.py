@@ -57,6 +57,8 @@ class Parameter:
     may_be_empty: bool
     #: Several values with commas between.
     is_list: bool = False
+    #: The field that it becomes: `from` is no name in Python, and is that of `msgspec.field(name="from")`.
+    field: str = ""
 
 
 @cache
@@ -74,7 +76,7 @@ def decode(shape: type[msgspec.Struct], given: Mapping[str, str]) -> tuple[dict[
         if text is None or (parameter.may_be_empty and not text):
             continue
         try:
-            values[parameter.name] = parameter.read(text)
+            values[parameter.field] = parameter.read(text)
         except ValueError as fault:
             faults.append(Fault(f"?{parameter.name}", str(fault)))
     return values, faults
@@ -89,10 +91,11 @@ def _parameter(of: msgspec.structs.FieldInfo) -> Parameter:
     match how:
         case Read():
             schema = {"type": "string", **how.schema}
-            return Parameter(of.name, how.value, schema, sentence, examples, may_be_empty=True)
+            return Parameter(of.encode_name, how.value, schema, sentence, examples, may_be_empty=True, field=of.name)
         case Words():
             listed = {"type": "array", "items": {"type": "string", "enum": list(how.known)}}
-            return Parameter(of.name, _words(how.known), listed, sentence, examples, may_be_empty=True, is_list=True)
+            read_words = _words(how.known)
+            return Parameter(of.encode_name, read_words, listed, sentence, examples, True, True, of.name)
     if kind is datetime:
         metas.append(Meta(tz=True))
     schema = msgspec.json.schema(Annotated[(kind, *metas)] if metas else kind)
@@ -100,7 +103,7 @@ def _parameter(of: msgspec.structs.FieldInfo) -> Parameter:
     if of.default is not None and of.default is not msgspec.NODEFAULT:
         schema["default"] = of.default
     read, may_be_empty = _reader(kind, schema)
-    return Parameter(of.name, read, schema, sentence, examples, may_be_empty)
+    return Parameter(of.encode_name, read, schema, sentence, examples, may_be_empty, field=of.name)
 
 
 def _unfolded(kind: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -781,6 +781,41 @@ def job_timeline(p: int, job_id: str, bucket: int) -> str:
     return f"est:{{p{p}}}:job:{job_id}:timeline:{bucket}"
 
 
+def job_statistics(p: int, job_id: str) -> str:
+    """hash, what is counted (`services.reports.fields`) → count · the job's statistics, hour by hour, and by what
+    tells facts apart · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:statistics"
+
+
+def job_places(p: int, job_id: str) -> str:
+    """string, two bytes per ordinal · the provider and the source (their numbers in `statistics_names`) by which the
+    message was delivered · as long as the job"""
+    return f"est:{{p{p}}}:job:{job_id}:places"
+
+
+def statistics_names(p: int) -> str:
+    """hash, a kind's letter and a name → its number, `#` and the letter → how many there are · providers, sources and
+    words in statistics, 254 of each at most (`services.reports.cells`) · for ever"""
+    return f"est:{{p{p}}}:statistics_names"
+
+
+def statistics_waiting(p: int) -> str:
+    """list (msgpack) · what batches of facts added up to, until it is put away in statistics
+    (`services.reports.folding`) · for a second or two"""
+    return f"est:{{p{p}}}:statistics_waiting"
+
+
+def statistics_folded(p: int) -> str:
+    """string · how many of these have been put away · for ever"""
+    return f"est:{{p{p}}}:statistics_folded"
+
+
+def statistics(p: int, tenant: str, day: int) -> str:
+    """hash, what is counted (`services.reports.fields`) → count · the tenant's statistics of a day since 1970 (UTC),
+    hour by hour, of the jobs of this partition · `reports.statistics_days` after the day"""
+    return f"est:{{p{p}}}:statistics:{tenant}:{day}"
+
+
 def reported(p: int, day: int) -> str:
     """set of 8-byte event ids · counted facts that have no room in a timeline, by the day they happened · 2 days after
     the last of them"""

@@ -1,0 +1,174 @@
+"""What batches of facts added up to is put away in statistics, many batches at a time.
+
+A batch that is counted leaves what it adds in a list, in the step that acknowledges it: one command, however many
+numbers it changes. Each second they are added up over all batches that wait, and each number is written once. So the
+cost is by number and second, and not by fact, and statistics are a second or two behind.
+
+Nothing is put away twice or lost: the script that writes (`folding_apply.lua`) takes the batches out of the list, and
+does nothing if somebody else has taken out any since they were read.
+"""
+
+import asyncio
+import re
+from collections import Counter as Sums
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from prometheus_client import Counter, Gauge
+
+from services.reports.cells import MOST_GROUPS, OTHER_GROUP
+from services.reports.fields import Group, day_fields, days_of, group_words, job_fields
+from shared.net.remembered import Remembered
+from shared.process import logs
+from shared.process.lifecycle import pause
+from shared.redis import jobs, keys
+from shared.redis.redis import Client, RedisAway, Script
+
+FOLDED = Counter("estafette_reports_folded_batches_total", "Batches of facts put away in statistics")
+WAITING = Gauge("estafette_reports_waiting_batches", "Batches of facts that wait to be put away in statistics")
+WRITTEN = Counter("estafette_reports_statistics_numbers_total", "Numbers of statistics written")
+
+#: Between two looks, where nothing is left.
+EVERY_S = 1.0
+#: Batches that are read at a time, and different numbers from which on no further one is added: Redis is busy with
+#: what they come to for some ms.
+TOGETHER, ENOUGH = 400, 4_000
+DAY_MS = 86_400_000
+JOBS_KEPT = 10_000
+
+_GROUPS = Script.of(__file__, "folding_groups")
+_APPLY = Script.of(__file__, "folding_apply")
+_WAITING = msgspec.msgpack.Decoder(list[Any])
+_OF_JOB = (jobs.TENANT, jobs.STREAM, jobs.SENDER, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST)
+_DOMAIN = re.compile(r"@([^@<>\s]+)>?\s*$")
+
+_log = logs.get_logger()
+
+
+class Owner(NamedTuple):
+    """Whose numbers a job's are. `group`: None of a test, which is no part of its tenant's statistics."""
+
+    tenant: str
+    group: Group | None
+
+
+class Taken(NamedTuple):
+    """So many batches, and what they add to each job."""
+
+    batches: int
+    numbers: Mapping[str, Sums[int]]
+
+
+class Folding:
+    """`days`: for how long a tenant's day is kept; 0: nothing is put away."""
+
+    def __init__(self, client: Client, partitions: int, days: int) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._days = days
+        self._owners = Remembered[str, Owner](JOBS_KEPT)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Until `stopping`."""
+        while not stopping.is_set():
+            try:
+                await self.fold_all()
+            except RedisAway as away:
+                _log.warning("folding_failed", reason=str(away))
+            except Exception:  # ours, or a server that refuses: counting goes on
+                _log.exception("folding_failed")
+            await pause(stopping, EVERY_S)
+
+    async def fold_all(self) -> None:
+        """Puts away all that waits. RedisAway: it may have happened, and may be repeated."""
+        left = 0
+        for p in range(self._partitions):
+            while await self.fold(p):
+                pass
+            left += await self._client.llen(keys.statistics_waiting(p))
+        WAITING.set(left)
+
+    async def fold(self, p: int) -> bool:
+        """Puts away some of what waits in the partition; whether there was anything."""
+        known = await self._client.get(keys.statistics_folded(p))
+        waiting = await self._client.lrange(keys.statistics_waiting(p), 0, TOGETHER - 1)
+        if not waiting:
+            return False
+        taken = added_up(waiting)
+        names = [keys.statistics_waiting(p), keys.statistics_folded(p)]
+        args: list[str | bytes | int] = [int(known or 0), taken.batches]
+        written = 0
+        for name, fields, until_ms, needs in await self._hashes(p, taken.numbers):
+            names += [name, needs]
+            args += [until_ms, len(fields)]
+            for field, number in fields.items():
+                args += [field, number]
+            written += len(fields)
+        if await _APPLY(self._client, names, args):
+            FOLDED.inc(taken.batches)
+            WRITTEN.inc(written)
+        return True
+
+    async def _hashes(self, p: int, numbers: Mapping[str, Sums[int]]) -> list[tuple[str, dict[bytes, int], int, str]]:
+        """Of each hash: its name, what is added to its fields, until when (ms) it is kept (0: as long as its job), and
+        the key without which nothing is added."""
+        owners = await self._owners_of(list(numbers))
+        found = [
+            (keys.job_statistics(p, job), job_fields(numbers[job]), 0, keys.job(p, job))
+            for job, owner in owners.items()
+            if owner.tenant
+        ]
+        days: dict[tuple[str, int], dict[Group, Sums[int]]] = {}
+        for job, owner in owners.items():
+            if owner.tenant and owner.group is not None:
+                for day in days_of(numbers[job]):
+                    groups = days.setdefault((owner.tenant, day), {})
+                    groups.setdefault(owner.group, Sums()).update(numbers[job])
+        for (tenant, day), groups in days.items():
+            name, until_ms = keys.statistics(p, tenant, day), (day + 1 + self._days) * DAY_MS
+            known = await _GROUPS(self._client, [name], [MOST_GROUPS, OTHER_GROUP, until_ms, *map(group_words, groups)])
+            sums: Sums[bytes] = Sums()
+            for number, of_group in zip(known, groups.values(), strict=True):
+                sums.update(day_fields(of_group, day, number))
+            found.append((name, sums, until_ms, keys.statistics_waiting(p)))
+        return found
+
+    async def _owners_of(self, names: Sequence[str]) -> dict[str, Owner]:
+        """Whose the jobs are; of one that is not kept any more nobody's, which is not remembered."""
+        known = {name: self._owners.known(name) for name in names}
+        unknown = [name for name, owner in known.items() if owner is None]
+        read = await asyncio.gather(*(jobs.read(self._client, self._partitions, name, _OF_JOB) for name in unknown))
+        for name, job in zip(unknown, read, strict=True):
+            owner = known[name] = owner_of(job)
+            if owner.tenant:
+                self._owners.keep(name, owner)
+        return {name: owner for name, owner in known.items() if owner is not None}
+
+
+def owner_of(job: jobs.Job) -> Owner:
+    """From the fields of a job."""
+    if job[jobs.TEST]:
+        return Owner(job[jobs.TENANT], None)
+    domain = _DOMAIN.search(job[jobs.SENDER])
+    group = Group(
+        job[jobs.STREAM], domain[1].lower() if domain else "", job[jobs.LIST], job[jobs.CATEGORY], job[jobs.TAGS]
+    )
+    return Owner(job[jobs.TENANT], group)
+
+
+def added_up(waiting: Sequence[bytes]) -> Taken:
+    """The first of these batches, as many as come to enough."""
+    numbers: dict[str, Sums[int]] = {}
+    different = 0
+    for batches, packed in enumerate(waiting):
+        if different >= ENOUGH:
+            return Taken(batches, numbers)
+        flat = _WAITING.decode(packed)
+        for key, pairs in zip(flat[::2], flat[1::2], strict=True):
+            sums = numbers.setdefault(key.rpartition(":")[2], Sums())
+            before = len(sums)
+            for cell, number in zip(pairs[::2], pairs[1::2], strict=True):
+                sums[cell] += number
+            different += len(sums) - before
+    return Taken(len(waiting), numbers)
