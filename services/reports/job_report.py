@@ -30,6 +30,7 @@ from services.reports.visits import Visits
 from shared.redis import jobs, stops
 from shared.words import ids
 from shared.words.content import TrackedLink
+from shared.words.content import positions_by_url as positions_by_url
 from shared.words.described import says
 from shared.words.times import rfc3339
 from shared.words.tokens import NO_POSITION
@@ -256,15 +257,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             at_most_once=found[jobs.AT_MOST_ONCE],
             request=found[jobs.REQUEST],
         )
-
-
-def positions_by_url(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
-    """Where each URL stands that is no tracked document's."""
-    positions: dict[str, list[int]] = {}
-    for link in links:
-        if not link.document:
-            positions.setdefault(link.url, []).append(link.position)
-    return positions
 
 
 def positions_by_document(links: Iterable[TrackedLink]) -> dict[str, list[int]]:

@@ -71,6 +71,7 @@ AIOHTTP = {
     "services/tracking/view_http.py",
     "services/suppression/web_tracking_http.py",
     "services/tracking/visit_http.py",
+    "services/reports/results_http.py",
 }
 
 #: What makes a module impure: the world, the clock, chance.
@@ -171,6 +172,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/event_log.py": {"asyncio"},
     "services/reports/job_list.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
+    "services/reports/results_http.py": {"aiohttp"},
     "services/reports/retention.py": {"asyncio"},
     "services/reports/store.py": {"asyncio"},
     "services/reports/survey.py": {"asyncio"},
@@ -222,6 +224,7 @@ EDGES: dict[str, set[str]] = {
     "shared/net/server.py": {"aiohttp", "asyncio", "secrets"},
     "shared/net/web.py": {"aiohttp", "asyncio", "socket"},
     "shared/process/settings.py": {"os"},
+    "shared/redis/result_sets.py": {"asyncio"},
     "shared/redis/return_paths.py": {"asyncio"},
     "shared/redis/watch.py": {"asyncio"},
     "shared/process/together.py": {"asyncio"},
