@@ -1,7 +1,7 @@
 """`estafette jobs`, `report` and `message`: what became of jobs and messages, and what an operator does about them."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -9,13 +9,12 @@ import msgspec
 from services.console.session import fail, with_redis
 from services.console.tables import as_json, show_json, show_table
 from services.console.word import acting, done_line, until_option, why_option
-from services.reports import results
 from shared.process.settings import Settings
 from shared.words import result_sets
 from shared.words.result_sets import REASONS, STATES
 
-_STATES = ("open", "scheduled", "queueing", "queued", "paused", "stopped", "cancelling", "done")
-_format_option = click.option("--format", type=click.Choice(tuple(results.MEDIA)), default="ndjson", show_default=True)
+_STATES = ("open", "scheduled", "selecting", "queueing", "queued", "paused", "stopped", "cancelling", "done")
+_format_option = click.option("--format", type=click.Choice(("ndjson", "csv")), default="ndjson", show_default=True)
 
 
 @click.group()
@@ -66,7 +65,7 @@ def list_jobs(
 @click.option("--reason", type=click.Choice(REASONS), default=None, help="Left out for this reason.")
 @_format_option
 def list_messages(
-    job: str, state: str, link: int | None, url: str | None, reason: str | None, format: results.Format
+    job: str, state: str, link: int | None, url: str | None, reason: str | None, format: Literal["ndjson", "csv"]
 ) -> None:
     """The messages of a job in one state, as lines of JSON or as CSV."""
     one = {"job": job, "state": state, "link": link, "url": url, "reason": reason}
@@ -77,7 +76,7 @@ def list_messages(
 @click.argument("tenant")
 @click.argument("expression", type=click.File("rb"), default="-")
 @_format_option
-def list_results(tenant: str, expression: Any, format: results.Format) -> None:
+def list_results(tenant: str, expression: Any, format: Literal["ndjson", "csv"]) -> None:
     """Who is in a set of recipients of a tenant's jobs: an expression as POST /v1/results takes it, from a file."""
     try:
         given = msgspec.json.decode(expression.read())
@@ -86,10 +85,11 @@ def list_results(tenant: str, expression: Any, format: results.Format) -> None:
     _write_set(given, format, tenant)
 
 
-def _write_set(given: Any, format: results.Format, tenant: str) -> None:
+def _write_set(given: Any, format: Literal["ndjson", "csv"], tenant: str) -> None:
     """`tenant` "": the messages of the one job that is named, whosever it is."""
     from secrets import token_bytes
 
+    from services.reports import results
     from shared.redis.recipients import Recipients
     from shared.redis.result_sets import ResultSets
 
