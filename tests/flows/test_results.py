@@ -43,7 +43,7 @@ async def test_sets_of_a_job_and_a_second_mail_to_who_did_not_open_the_first(tmp
         for n, link in ((1, 0), (2, 1)):
             _, links = await _links(stack, PEOPLE[n])
             await stack.call("GET", links[link], headers=PERSON, allow_redirects=False)
-        await stack.call("POST", "/v1/suppressions", {"address": left, "reason": "unsubscribed"})
+        assert (await stack.call("PUT", f"/v1/suppressions/{left}", {"reason": "unsubscribed"}))[0] == 201
 
         async def counted() -> bool:
             counts = (await stack.report(first))["counts"]
