@@ -49,14 +49,9 @@ async def main(life: Lifecycle) -> None:
         tracer=tracing.start(life),
         consents=Consents(client, partitions, time.monotonic),
     )
-    selecting = Selecting(
-        Selections(client, partitions, mine.max_intake_chunks),
-        ResultSets(client, partitions),
-        cancels,
-        partitions,
-        now_ms,
-        secrets.token_bytes,
-    )
+    sets = ResultSets(client, partitions)
+    selections = Selections(client, partitions, mine.max_intake_chunks)
+    selecting = Selecting(selections, sets, cancels, partitions, now_ms, secrets.token_bytes)
     name = start.process_name()
     consumers = [
         bus.Consumer(

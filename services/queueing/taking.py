@@ -121,9 +121,9 @@ class Taking:
         )
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
+        await self._check_selection(tenant, job)
         await self._check_from(principal, job.compiled.from_domain)
         partition = ids.name_partition(key_digest, self._partitions) if key_digest else None
-        await self._check_selection(tenant, job)
         start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
         if start == "queueing" and job.selection is not None:
             start = "selecting"
