@@ -47,9 +47,13 @@ WORDS = {
 }
 
 
+#: By byte: looking it up in an enumeration takes a fifth of the time of a row of a result set.
+_BY_BYTE = {state | flag: WORDS[state] for state in State for flag in (0, ACCEPTED)} | {0: "waiting"}
+
+
 def word(byte: int) -> str:
     """A message's state in the API; `waiting` until queueing has decided about it."""
-    return "waiting" if byte == 0 else WORDS[State(byte & ~ACCEPTED)]
+    return _BY_BYTE[byte]
 
 
 # What is counted of a job's messages: each is the name of a counter, and of a bitmap by ordinal
