@@ -34,8 +34,9 @@ from shared.words.joined import TooMany
 
 #: Jobs that a process fills at once; an expression over several jobs may take 90 MB.
 AT_ONCE = 2
-#: A job of which nothing was heard for so long is taken up by another: a join of millions takes less.
-CLAIM_MS = 120_000
+#: A job of which nothing was heard for so long is taken up by another. A join of millions may take longer: then two
+#: read its set, and nobody is taken twice.
+CLAIM_MS = 60_000
 #: How far a tenant's jobs run ahead of queueing, in chunks of a lane of a partition: 100,000 recipients.
 MOST_AHEAD = 200
 #: Between two looks for a job, and before more is tried where too much waits.

@@ -257,6 +257,7 @@ def narrowed(
 ) -> tuple[list[tuple[str, str]], int | None, str | None, str | None]:
     """What is wrong with what narrows a set (field, what), and the same as they are typed."""
     faults: list[tuple[str, str]] = []
+    state = state if isinstance(state, str) else ""  # what it is instead is told of by itself, and may have no hash
     if link is not None and not (isinstance(link, int) and not isinstance(link, bool) and 0 <= link <= MAX_POSITION):
         faults.append(("link", f"not the position of a link, from 0 to {MAX_POSITION}"))
     if url is not None and not (isinstance(url, str) and 0 < len(url) <= MAX_URL_CHARS):

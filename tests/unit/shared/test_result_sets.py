@@ -190,6 +190,14 @@ def test_a_position_is_a_number_that_a_link_may_have(value: object) -> None:
     assert list(faults({"job": A, "state": "clicked", "link": value})) == ["$.link"]
 
 
+@pytest.mark.parametrize("value", [["delivered"], {"a": 1}, 1, True])
+def test_a_field_of_another_type_is_a_fault(value: Any) -> None:
+    assert list(faults({"job": A, "state": value, "reason": "rule"})) == ["$.state"]
+    assert list(faults({"job": value, "state": "delivered"})) == ["$.job"]
+    assert list(faults({"job": A, "state": "rejected", "reason": value})) == ["$.reason"]
+    assert list(faults({"job": A, "state": "clicked", "url": value})) == ["$.url"]
+
+
 def test_depth_and_number_of_sets_have_bounds() -> None:
     deep: object = DELIVERED
     for _ in range(result_sets.MAX_DEPTH):
