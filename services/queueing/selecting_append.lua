@@ -1,10 +1,10 @@
--- Gives recipients to a job that takes them from a set, those that it has not, as one more chunk that waits to be queued.
+-- Gives recipients to a job that takes them from a set, those that it has not, as one more chunk that waits.
 --
 -- A chunk is written as `recipients.Chunk` is: [uint32 first ordinal, false, bin32 of an array16 of recipients].
 --
 -- KEYS     job, recipients, seen, use, intake, intake_use, selecting
--- ARGV     tenant, lifetime of seen (ms), until when others leave the job alone, most entries of intake, most of them of
---          the tenant, head of an Intake, version, then digest and packed Waiting of each recipient
+-- ARGV     tenant, lifetime of seen (ms), until when others leave the job alone, most entries of intake, most of
+--          them of the tenant, head of an Intake, version, then digest and packed Waiting of each recipient
 -- Answers  'appended' and how many were new; 'full' (too much waits to be queued); 'ended' (it takes nobody any more)
 
 local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.total)

@@ -3,9 +3,9 @@
 -- KEYS     job, recipients, chunks, intake, schedule, idempotency, use, intake_use, open_jobs,
 --          jobs, the tenant's jobs, selecting
 -- ARGV     digest of the request ('': no key), its answer, lifetime, most entries of intake, start (open, scheduled,
---          selecting or queueing), start time, head of an Intake, version, number of fields of the job, tenant, hour, bytes of the
---          content, when it is removed if it stays open, the share of intake that is anybody's, the fields, then first
---          ordinal and bytes of each chunk
+--          selecting or queueing), start time, head of an Intake, version, number of fields of the job, tenant, hour,
+--          bytes of the content, when it is removed if it stays open, the share of intake that is anybody's, the
+--          fields, then first ordinal and bytes of each chunk
 -- Answers  'stored'; 'repeated' or 'reused' and what was answered then (the key is known with the same or another
 --          request); 'taken' (the id exists); 'full' (too much waits to be queued)
 
