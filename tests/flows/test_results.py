@@ -14,8 +14,7 @@ from tests.flows.stack import Stack
 
 PERSON = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
 PEOPLE = [f"p{n}@sets.test" for n in range(6)]
-RECIPIENTS = 3_000
-CHUNKS = 6
+RECIPIENTS = 1_500
 
 
 async def _links(stack: Stack, to: str) -> tuple[str, list[str]]:
