@@ -66,7 +66,7 @@ class MessagesQuery(msgspec.Struct, frozen=True):
         says("Of `excluded`, `suppressed` and `rejected`: left out for this reason alone.", "unsubscribed"),
         Read(_reason, {"enum": list(result_sets.REASONS)}),
     ] = None
-    after: Annotated[
+    behind: Annotated[
         int | None,
         says("Behind the message of this number (the part of its id after the dot).", 41_999),
         msgspec.Meta(ge=0, le=100_000_000),
@@ -135,7 +135,7 @@ class _Routes:
         if missing:
             shown = [Fault(fault.at.replace("?.", "?"), fault.what) for fault in missing]
             raise Problem("invalid_query", "the query does not fit", shown)
-        after = -1 if query.after is None else query.after
+        after = -1 if query.behind is None else query.behind
         found = self._sets.messages(named[0], one, after)
         return await _streamed(request, found, query.format, f"{job}-{query.state}", "messages")
 
