@@ -612,6 +612,20 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Recipients taken from sets",
+                "How fast do jobs get recipients out of sets? Known: passed over, after another process died.",
+                "sum by (result) (rate(estafette_queueing_selected_total[5m]))",
+                "{{result}}",
+                "ops",
+            ),
+            Panel(
+                "Rows of result sets",
+                "How fast are result sets sent?",
+                "sum by (route) (rate(estafette_reports_result_rows_total[5m]))",
+                "{{route}}",
+                "ops",
+            ),
+            Panel(
                 "Recipients decided",
                 "How fast are jobs queued?",
                 "sum by (fact) (rate(estafette_queueing_recipients_total[5m]))",

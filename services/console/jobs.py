@@ -1,7 +1,7 @@
 """`estafette jobs`, `report` and `message`: what became of jobs and messages, and what an operator does about them."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 
 import click
 import msgspec
@@ -10,8 +10,11 @@ from services.console.session import fail, with_redis
 from services.console.tables import as_json, show_json, show_table
 from services.console.word import acting, done_line, until_option, why_option
 from shared.process.settings import Settings
+from shared.words import result_sets
+from shared.words.result_sets import REASONS, STATES
 
-_STATES = ("open", "scheduled", "queueing", "queued", "paused", "stopped", "cancelling", "done")
+_STATES = ("open", "scheduled", "selecting", "queueing", "queued", "paused", "stopped", "cancelling", "done")
+_format_option = click.option("--format", type=click.Choice(("ndjson", "csv")), default="ndjson", show_default=True)
 
 
 @click.group()
@@ -52,6 +55,64 @@ def list_jobs(
     )  # fmt: skip
     if page.next is not None:
         click.echo(f"more: --after {page.next}", err=True)
+
+
+@jobs.command("messages")
+@click.argument("job")
+@click.option("--state", type=click.Choice(STATES), default="selected", show_default=True, help="Which of them.")
+@click.option("--link", type=int, default=None, help="Clicked, or not: the link at this position.")
+@click.option("--url", default=None, help="Clicked, or not: any link that leads there.")
+@click.option("--reason", type=click.Choice(REASONS), default=None, help="Left out for this reason.")
+@_format_option
+def list_messages(
+    job: str, state: str, link: int | None, url: str | None, reason: str | None, format: Literal["ndjson", "csv"]
+) -> None:
+    """The messages of a job in one state, as lines of JSON or as CSV."""
+    one = {"job": job, "state": state, "link": link, "url": url, "reason": reason}
+    _write_set(one, format, "")
+
+
+@jobs.command("results")
+@click.argument("tenant")
+@click.argument("expression", type=click.File("rb"), default="-")
+@_format_option
+def list_results(tenant: str, expression: Any, format: Literal["ndjson", "csv"]) -> None:
+    """Who is in a set of recipients of a tenant's jobs: an expression as POST /v1/results takes it, from a file."""
+    try:
+        given = msgspec.json.decode(expression.read())
+    except ValueError as fault:
+        fail(f"the expression is no JSON: {fault}")
+    _write_set(given, format, tenant)
+
+
+def _write_set(given: Any, format: Literal["ndjson", "csv"], tenant: str) -> None:
+    """`tenant` "": the messages of the one job that is named, whosever it is."""
+    from secrets import token_bytes
+
+    from services.reports import results
+    from shared.redis.recipients import Recipients
+    from shared.redis.result_sets import ResultSets
+
+    expression, faults = result_sets.read(given)
+    if expression is None:
+        fail("; ".join(f"{fault.at}: {fault.what}" for fault in faults))
+
+    async def writing(client: Any, settings: Settings) -> None:
+        sets = ResultSets(client, settings.redis.partitions)
+        whose = tenant or await Recipients(client, settings.redis.partitions).tenant_of(expression.jobs[0]) or ""
+        named, missing = await sets.named(whose, expression)
+        if missing or not whose:
+            raise LookupError("; ".join(f"{fault.at}: {fault.what}" for fault in missing))
+        if tenant or not isinstance(expression.node, result_sets.Set):
+            found = sets.recipients(named, expression.node, token_bytes(16))
+        else:
+            found = sets.messages(named[0], expression.node)
+        head, written = results.WRITTEN[format]
+        click.echo(head, nl=False)
+        async for some in found:
+            click.echo(written(some), nl=False)
+
+    with_redis(writing)
 
 
 @click.command()

@@ -124,7 +124,7 @@ def _chapters(name: str, text: str) -> Iterator[Chapter]:
     blank = _FENCE.sub(lambda match: " " * len(match[0]), text)
     starts = [*_CHAPTER.finditer(blank)]
     yield Chapter(name, title, text[: starts[0].start()] if starts else text)
-    ends = [match.start() for match in starts[1:]] + [len(text)]
+    ends = [match.start() for match in starts[1:]] + [len(text)] * bool(starts)  # none while the file is being made
     for match, end in zip(starts, ends, strict=True):
         yield Chapter(f"{LONG}/{anchor_of(match[1])}", match[1], f"# {text[match.start() + 3 : end]}")
 

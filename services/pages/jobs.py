@@ -8,7 +8,7 @@ from services.pages.api import Api, Json
 from services.pages.asked import Asked, Shown
 
 #: As the API names them (`GET /v1/jobs`).
-STATES = ("open", "scheduled", "queueing", "queued", "paused", "stopped", "cancelling", "done")
+STATES = ("open", "scheduled", "selecting", "queueing", "queued", "paused", "stopped", "cancelling", "done")
 ROWS = "50"
 _FILTERS = ("state", "list", "tag")
 

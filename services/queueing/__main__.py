@@ -1,11 +1,13 @@
 """Runs the stream loop of queueing: chunks of jobs in, ready messages out."""
 
+import secrets
 import time
 from functools import partial
 
 from services.queueing import settings as own
 from services.queueing.cancelling import Cancelling
 from services.queueing.queueing import CHANNEL, Queueing
+from services.queueing.selecting import Selecting, Selections
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
 from services.settings import read
@@ -17,6 +19,7 @@ from shared.redis import bus, keys, start
 from shared.redis.cancels import CancelList, Cancels
 from shared.redis.consents import Consents
 from shared.redis.ready import LANES, ReadyQueues
+from shared.redis.result_sets import ResultSets
 from shared.redis.suppression import SuppressionList
 from shared.words import sites
 
@@ -46,6 +49,9 @@ async def main(life: Lifecycle) -> None:
         tracer=tracing.start(life),
         consents=Consents(client, partitions, time.monotonic),
     )
+    sets = ResultSets(client, partitions)
+    selections = Selections(client, partitions, mine.max_intake_chunks)
+    selecting = Selecting(selections, sets, cancels, partitions, now_ms, secrets.token_bytes)
     name = start.process_name()
     consumers = [
         bus.Consumer(
@@ -70,6 +76,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(cancels.run(life.stopping), "cancels")
         life.spawn(cancelling.run(life.stopping), "cancelling")
         life.spawn(queueing.start_scheduled(life.stopping), "schedule")
+        life.spawn(selecting.run(life.stopping), "selecting")
         life.spawn(queueing.sweep(life.stopping), "open jobs")
         life.ready()
         await life.stopping.wait()

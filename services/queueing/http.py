@@ -34,7 +34,7 @@ class JobStarted(msgspec.Struct, frozen=True):
     """The job is started."""
 
     id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
-    state: Annotated[str, says("`queueing` or `scheduled`.", "queueing")]
+    state: Annotated[str, says("`queueing`, `selecting` or `scheduled`.", "queueing")]
 
 
 class NewJobQuery(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]
             "POST",
             "/v1/jobs",
             handlers.post_job,
-            "Send a job: content and up to 10,000 recipients, or with state=open the content alone",
+            "Send a job: content and up to 10,000 recipients or a set of them, or with state=open the content alone",
             scope="send",
             body=jobs.JobRequest,
             name="send_job",

@@ -22,9 +22,10 @@ from services.queueing.recipients import Recipient, Rejected, Variables, accept,
 from services.queueing.trial import Tried
 from shared.mail import addresses
 from shared.redis.recipients import Waiting
-from shared.words import content, rates
+from shared.words import content, rates, result_sets
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
+from shared.words.result_sets import Expression, ResultSet
 from shared.words.utm import Utm
 from shared.words.variables import TooDeep, decoded
 
@@ -95,6 +96,10 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     subject: Annotated[str, says("The subject.", "Bonjour {{ prenom }}")]
     recipients: Annotated[
         list[Recipient] | UnsetType, says("Up to 10,000 recipients; none at all in a job that is opened.")
+    ] = UNSET
+    recipients_from: Annotated[
+        ResultSet | UnsetType,
+        says("Instead of `recipients`: who is in this set when the job is queued (`POST /v1/results`)."),
     ] = UNSET
     stream: Annotated[content.Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = (
         "bulk"
@@ -179,6 +184,8 @@ class Job:
     send_at_ms: int
     expires_at_ms: int
     warnings: list[Fault]
+    #: Who is to get it, of a job that came without recipients.
+    selection: Expression | None = None
 
 
 @dataclass(frozen=True)
@@ -194,13 +201,21 @@ class Draft:
     send_at_ms: int
     expires_at_ms: int
     faults: list[Fault]
+    selection: Expression | None = None
+
+    @property
+    def comes_alone(self) -> bool:
+        """Its recipients come later."""
+        return self.open_job or self.selection is not None
 
 
 def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int) -> Draft:
     """All of it but its content. Problem if its fields do not fit."""
     request, faults = _read_fields(body)
-    recipients, recipient_faults = _read_recipients(request.pop("recipients", None), open_job, max_recipients)
-    faults += recipient_faults
+    selects = "recipients_from" in request
+    selection, selection_faults = _read_selection(request.pop("recipients_from", None), open_job)
+    recipients, recipient_faults = _read_recipients(request.pop("recipients", None), open_job, max_recipients, selects)
+    faults += selection_faults + recipient_faults
     if faults:
         raise _refused(faults)
     names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
@@ -209,7 +224,7 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
     tried = first_accepted(recipients, job.stream)
-    return Draft(job, rate, tried, recipients, open_job, send_at_ms, expires_at_ms, faults)
+    return Draft(job, rate, tried, recipients, open_job, send_at_ms, expires_at_ms, faults, selection)
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -217,15 +232,16 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
     faults = [*draft.faults, *(compiled if isinstance(compiled, list) else ())]
     waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream)
     faults += recipient_faults
-    if not draft.open_job and not recipient_faults and len(rejected) == len(waiting):
+    if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
         faults += [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
     warnings: list[Fault] = []
-    if not faults and isinstance(compiled, content.CompiledContent) and not draft.open_job:
+    if not faults and isinstance(compiled, content.CompiledContent) and not draft.comes_alone:
         waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
     if faults or isinstance(compiled, list):
         raise _refused(faults)
     warnings += _cut_off(draft.request.html or "") + _no_way_out(draft.request.html, compiled)
-    return Job(draft.request, compiled, waiting, rejected, draft.send_at_ms, draft.expires_at_ms, warnings)
+    times = draft.send_at_ms, draft.expires_at_ms
+    return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
 
 
 def _cut_off(html: str) -> list[Fault]:
@@ -305,7 +321,7 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
         if name not in raw:
             if field.required:
                 faults.append(Fault(f"$.{name}", "required"))
-        elif name == "recipients":
+        elif name in ("recipients", "recipients_from"):
             values[name] = raw[name]
         elif len(memoryview(raw[name].json)) > MAX_FIELD_BYTES.get(name, len(body)):
             faults.append(Fault(f"$.{name}", f"longer than {MAX_FIELD_BYTES[name]} bytes"))
@@ -348,9 +364,26 @@ def _cut(body: bytes) -> dict[str, _Piece]:
     return pieces
 
 
-def _read_recipients(given: _Piece | None, open_job: bool, max_recipients: int) -> tuple[list[Recipient], list[Fault]]:
+def _read_selection(given: _Piece | None, open_job: bool) -> tuple[Expression | None, list[Fault]]:
     if given is None:
-        return [], [] if open_job else [Fault("$.recipients", "required")]
+        return None, []
+    if open_job:
+        return None, [Fault("$.recipients_from", "an open job is made without recipients; append them afterwards")]
+    if len(memoryview(given.json)) > result_sets.MAX_BYTES:
+        return None, [Fault("$.recipients_from", f"longer than {result_sets.MAX_BYTES} bytes")]
+    try:
+        return result_sets.read(msgspec.json.decode(given.json), "$.recipients_from")
+    except NOT_JSON as fault:
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
+
+
+def _read_recipients(
+    given: _Piece | None, open_job: bool, max_recipients: int, selects: bool
+) -> tuple[list[Recipient], list[Fault]]:
+    if given is None:
+        return [], [] if open_job or selects else [Fault("$.recipients", "required")]
+    if selects:
+        return [], [Fault("$.recipients", "either `recipients` or `recipients_from`, not both")]
     if open_job:
         return [], [Fault("$.recipients", "an open job is made without recipients; append them afterwards")]
     try:

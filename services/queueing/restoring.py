@@ -7,6 +7,7 @@ back to where they came from, so that nothing is passed by:
 
     hands of relays ─→ ready queues ←─ parked          (what they had is nobody's any more)
     schedule, if due by then ─→ intake                 (it may have been started)
+    sets of which recipients are taken ─→ nobody else  (they may have been taken)
     ready queues, retries, intake ─→ Failed            (queues first: what a chunk had brought there ends once)
 
 What stays: open jobs, which somebody has to start; jobs that are scheduled for later; what was made later. Each step is
@@ -17,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from services.queueing.selecting import Selections
 from services.queueing.store import Head, JobStore
 from shared.redis import bus, cancels, jobs, keys, recipients
 from shared.redis.cancels import Cancel
@@ -101,6 +103,7 @@ class Restoring:
         self._cancel = Cancel("", before_ms, "operator")
         self._relay = f"{NAME}{run}"
         self._store = JobStore(client, partitions, NO_BOUND)
+        self._selections = Selections(client, partitions, NO_BOUND)
         self._queues = ReadyQueues(client, CHANNEL)
 
     # Who runs
@@ -216,6 +219,15 @@ class Restoring:
                 found.append((name.decode(), head))
         return found
 
+    async def _selecting(self, p: int) -> list[str]:
+        """Jobs that take recipients from a set."""
+        found = []
+        for name in await self._client.zrange(keys.selecting(p), 0, -1):
+            head = await self._store.head(name.decode())
+            if head is not None and self._is_meant(name.decode(), head.lane):
+                found.append(name.decode())
+        return found
+
     def _is_meant(self, job: str, lane: int) -> bool:
         return lane in self._lanes and self._cancel.is_about(job)
 
@@ -231,6 +243,8 @@ class Restoring:
         for p in range(self._partitions):
             for job, _ in await self._due(p):
                 await self._store.start("", job, self._now_ms())
+            for job in await self._selecting(p):
+                await self._selections.end(job, REASON)
             for lane in self._lanes:
                 await self._end_chunks(p, lane, ended)
         return ended

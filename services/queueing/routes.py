@@ -12,6 +12,7 @@ from shared.process.sandbox import Sandbox, program
 from shared.redis.consents import ConsentRules, Consents
 from shared.redis.looks import Looks
 from shared.redis.own_hosts import OwnHosts
+from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.untracked import UntrackedList
 
@@ -37,6 +38,7 @@ def routes(parts: Parts) -> Mounted:
         now_ms=parts.now_ms,
         chance=parts.chance,
         aside=aside,
+        sets=ResultSets(parts.client, parts.partitions),
     )
     jobs = http.routes(store, room, taking, parts.now_ms)
     optins = optins_http.routes(

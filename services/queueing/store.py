@@ -6,6 +6,9 @@ The states of a job:
     open ──start──→ queueing ──last chunk queued──→ queued
       ╰──start with send_at──→ scheduled ──due──→ queueing
 
+One whose recipients are those of a set is `selecting`, at once or when it is due, until it has them all
+(`services.queueing.selecting`); those that it has are queued meanwhile.
+
 `chunks` lists what an open or scheduled job will hand to `intake`; starting turns each of them into an entry there. An
 open job that nobody starts is removed when its time in `open_jobs` has come.
 
@@ -132,11 +135,12 @@ class JobStore:
             keys.open_jobs(p),
             keys.jobs(p),
             keys.tenant_jobs(p, new.tenant),
+            keys.selecting(p),
         ]
         fields = jobs.written(new)
         args: list[str | bytes | int] = [
             request_digest, reply, IDEMPOTENCY_MS, self._max_intake_chunks, start, start_at_ms,
-            _intake_head(new.tenant, job), events.MAJOR_VERSION, len(fields), new.tenant,
+            intake_head(new.tenant, job), events.MAJOR_VERSION, len(fields), new.tenant,
             created_ms // HOUR_MS, len(new.content) + JOB_BYTES, created_ms + self._open_job_ms, self._share,
         ]  # fmt: skip
         for name, value in fields.items():
@@ -172,13 +176,14 @@ class JobStore:
         names = [
             keys.job(p, job), keys.job_chunks(p, job), keys.intake(p, head.lane), keys.schedule(p),
             keys.job_seen(p, job), keys.use(p, head.tenant), keys.intake_use(p, head.lane), keys.open_jobs(p),
+            keys.selecting(p),
         ]  # fmt: skip
         found = await _START(
             self._client,
             names,
             [
                 self._max_intake_chunks,
-                _intake_head(head.tenant, job),
+                intake_head(head.tenant, job),
                 events.MAJOR_VERSION,
                 "" if start_at_ms is None else start_at_ms,
                 now_ms,
@@ -305,6 +310,6 @@ class JobStore:
         await _FINISH(self._client, names, [first_ordinal, slim, count, keys.GROUP_QUEUEING, entry, tenant, hour])
 
 
-def _intake_head(tenant: str, job: str) -> bytes:
+def intake_head(tenant: str, job: str) -> bytes:
     """An Intake up to its last field, which a script adds as uint32."""
     return b"\x93" + msgspec.msgpack.encode(tenant) + msgspec.msgpack.encode(job)

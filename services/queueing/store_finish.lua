@@ -24,7 +24,8 @@ redis.call('ZREMRANGEBYSCORE', KEYS[2], ARGV[1], ARGV[1])
 redis.call('ZADD', KEYS[2], ARGV[1], ARGV[2])
 redis.call('DEL', KEYS[3])
 local queued = redis.call('HINCRBY', KEYS[1], JOB.queued, ARGV[3])
-if queued >= tonumber(redis.call('HGET', KEYS[1], JOB.total)) then
+local job = redis.call('HMGET', KEYS[1], JOB.total, JOB.state)
+if queued >= tonumber(job[1]) and job[2] ~= 'selecting' then
   redis.call('HSET', KEYS[1], JOB.state, 'queued')
 end
 return 1

@@ -1,7 +1,7 @@
 -- Starts an open or scheduled job, now or later: each of its chunks becomes an entry of intake. A job without an expiry
--- of its own gets it here.
+-- of its own gets it here. One whose recipients are those of a set has none yet: they are taken from now on.
 --
--- KEYS     job, chunks, intake, schedule, seen, use, intake_use, open_jobs
+-- KEYS     job, chunks, intake, schedule, seen, use, intake_use, open_jobs, selecting
 -- ARGV     most entries of intake, head of an Intake, version, time to start at ('': now), now, tenant, hour, the share
 --          of intake that is anybody's, bytes that a job costs
 -- Answers  the new state; 'not_open' and the state; 'empty' of an open one without recipients; 'full'
@@ -26,6 +26,12 @@ if ARGV[4] ~= '' then
   redis.call('HSET', KEYS[1], JOB.state, 'scheduled')
   redis.call('ZADD', KEYS[4], ARGV[4], name)
   return {'scheduled'}
+end
+if redis.call('HEXISTS', KEYS[1], JOB.selection) == 1 then
+  redis.call('HSET', KEYS[1], JOB.state, 'selecting')
+  redis.call('ZREM', KEYS[4], name)
+  redis.call('ZADD', KEYS[9], 0, name)
+  return {'selecting'}
 end
 local chunks = redis.call('LRANGE', KEYS[2], 0, -1)
 if #chunks > 0 then redis.call('HINCRBY', KEYS[7], ARGV[6], #chunks) end

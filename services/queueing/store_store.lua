@@ -1,11 +1,11 @@
 -- Stores a job whole, with its chunks, or not at all; and counts what it takes. Under one idempotency key once.
 --
 -- KEYS     job, recipients, chunks, intake, schedule, idempotency, use, intake_use, open_jobs,
---          jobs, the tenant's jobs
--- ARGV     digest of the request ('': no key), its answer, lifetime, most entries of intake, start (open, scheduled or
---          queueing), start time, head of an Intake, version, number of fields of the job, tenant, hour, bytes of the
---          content, when it is removed if it stays open, the share of intake that is anybody's, the fields, then first
---          ordinal and bytes of each chunk
+--          jobs, the tenant's jobs, selecting
+-- ARGV     digest of the request ('': no key), its answer, lifetime, most entries of intake, start (open, scheduled,
+--          selecting or queueing), start time, head of an Intake, version, number of fields of the job, tenant, hour,
+--          bytes of the content, when it is removed if it stays open, the share of intake that is anybody's, the
+--          fields, then first ordinal and bytes of each chunk
 -- Answers  'stored'; 'repeated' or 'reused' and what was answered then (the key is known with the same or another
 --          request); 'taken' (the id exists); 'full' (too much waits to be queued)
 
@@ -42,6 +42,7 @@ end
 if ARGV[5] == 'queueing' and #ARGV > chunks then
   redis.call('HINCRBY', KEYS[8], ARGV[10], (#ARGV - chunks + 1) / 2)
 end
+if ARGV[5] == 'selecting' then redis.call('ZADD', KEYS[12], 0, string.match(KEYS[1], '[^:]+$')) end
 if ARGV[5] == 'scheduled' then
   redis.call('ZADD', KEYS[5], ARGV[6], string.match(KEYS[1], '[^:]+$'))
 end

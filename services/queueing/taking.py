@@ -20,8 +20,9 @@ from shared.mail.domain_names import InvalidDomain
 from shared.net.requests import current_id, current_trace
 from shared.redis.jobs import New, Start
 from shared.redis.ready import LANES
+from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import DomainTaken, NotShown
-from shared.words import content, ids
+from shared.words import content, ids, result_sets
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 
@@ -48,7 +49,7 @@ class JobAccepted(msgspec.Struct, frozen=True):
     hardly meant so, such as a variable that no recipient has; the job is sent all the same."""
 
     id: Annotated[str, says("The id of the job.", "068vjfm5s9m2rc1jqqrg")]
-    state: Annotated[str, says("`queueing`, `scheduled` or `open`.", "queueing")]
+    state: Annotated[str, says("`queueing`, `selecting`, `scheduled` or `open`.", "queueing")]
     accepted: Annotated[int, says("How many recipients will be mailed.", 1)]
     rejected: Annotated[list[RejectedRecipient], says("Who will not be, and why.")]
     messages: Annotated[list[NamedMessage], says("The messages, in the order of the recipients.")]
@@ -84,7 +85,9 @@ class Taking:
         now_ms: Callable[[], int],
         chance: Callable[[int], bytes],
         aside: Aside,
+        sets: ResultSets,
     ) -> None:
+        self._sets = sets
         self._store = store
         self._tenants = tenants
         self._domains = domains
@@ -118,9 +121,12 @@ class Taking:
         )
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
+        await self._check_selection(tenant, job)
         await self._check_from(principal, job.compiled.from_domain)
         partition = ids.name_partition(key_digest, self._partitions) if key_digest else None
         start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
+        if start == "queueing" and job.selection is not None:
+            start = "selecting"
         chunks = await self._aside.do(tenant, size, recipients.chunks, job.waiting)
         if start == "queueing":
             wanted[f"intake_chunks:{LANES[job.request.stream]}"] = len(chunks)
@@ -141,6 +147,12 @@ class Taking:
         if stored.word == "stored":
             self._log.info("job_stored", job=job_id, tenant=tenant, recipients=len(job.waiting), state=start)
         return stored, reply
+
+    async def _check_selection(self, tenant: str, job: jobs.Job) -> None:
+        """Problem 422 if its set names what is not there."""
+        if job.selection is not None and (missing := (await self._sets.named(tenant, job.selection))[1]):
+            number = "one fault" if len(missing) == 1 else f"{len(missing)} faults"
+            raise Problem("invalid_job", f"the job has {number}; nothing was stored", missing)
 
     async def _check_from(self, principal: api.Principal, domain: str) -> None:
         tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
@@ -208,6 +220,7 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str
         tags=tuple(request.tags),
         language=jobs.language_of(request.html or ""),
         purpose=purpose,
+        selection=b"" if job.selection is None else msgspec.json.encode(result_sets.packed(job.selection.node)),
     )
 
 

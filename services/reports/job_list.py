@@ -27,7 +27,7 @@ MOST_LOOKED_AT = 1_000
 TOGETHER = 100
 #: On one page at most.
 MAX_LIMIT = 200
-STATES = ("open", "scheduled", "queueing", "queued", "paused", "stopped", "cancelling", "done")
+STATES = ("open", "scheduled", "selecting", "queueing", "queued", "paused", "stopped", "cancelling", "done")
 _ID = re.compile(r"[0-9a-v]{20}")
 _JOB = "068vjfm5s9m2rc1jqqrg"
 

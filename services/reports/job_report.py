@@ -30,6 +30,7 @@ from services.reports.visits import Visits
 from shared.redis import jobs, stops
 from shared.words import ids
 from shared.words.content import TrackedLink
+from shared.words.content import positions_by_url as positions_by_url
 from shared.words.described import says
 from shared.words.times import rfc3339
 from shared.words.tokens import NO_POSITION
@@ -198,6 +199,10 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     send_at: Annotated[str | None, says("When it is to be queued; null for at once.", "2026-02-01T07:00:00.000Z")]
     expires_at: Annotated[str | None, says("When its messages expire.", "2026-02-04T07:00:00.000Z")]
     total: Annotated[int, says("How many recipients were taken so far.", 1_000)]
+    unselected: Annotated[
+        str | None,
+        says("Why nobody else was taken from the set of `recipients_from`; null if all were.", None, "job_gone"),
+    ]
     counts: Annotated[Counts, says("What became of its messages.")]
     rates: Annotated[Rates, says("The same as shares.")]
     links: Annotated[Sequence[Link], says("Clicks by URL.")]
@@ -210,6 +215,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
     jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
+    jobs.UNSELECTED,
 )  # fmt: skip
 
 
@@ -233,6 +239,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     rate: str = ""
     at_most_once: bool = False
     request: str = ""
+    unselected: str = ""
 
     @classmethod
     def read(cls, job: str, found: jobs.Job) -> "Job":
@@ -255,16 +262,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             rate=found[jobs.RATE],
             at_most_once=found[jobs.AT_MOST_ONCE],
             request=found[jobs.REQUEST],
+            unselected=found[jobs.UNSELECTED],
         )
-
-
-def positions_by_url(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
-    """Where each URL stands that is no tracked document's."""
-    positions: dict[str, list[int]] = {}
-    for link in links:
-        if not link.document:
-            positions.setdefault(link.url, []).append(link.position)
-    return positions
 
 
 def positions_by_document(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
@@ -316,6 +315,7 @@ def report(
         send_at=rfc3339(job.send_at) if job.send_at else None,
         expires_at=rfc3339(job.expires_at) if job.expires_at else None,
         total=job.total,
+        unselected=job.unselected or None,
         counts=counts,
         rates=_rates(counts),
         links=_links(positions, positions_by_url(links), unique_by_url),
@@ -331,7 +331,7 @@ def state_of(job: Job, tally: state.Tally, stop: tuple[str, stops.Stop] | None, 
         return "done"
     if is_cancelled:
         return "cancelling"
-    if stop is None or job.state not in ("queueing", "queued"):
+    if stop is None or job.state not in ("selecting", "queueing", "queued"):
         return job.state
     return "paused" if stop[1].reason == stops.PAUSED else "stopped"
 

@@ -1,6 +1,6 @@
 """The routes of reports and events, put together."""
 
-from services.reports import http, statistics_http
+from services.reports import http, results_http, statistics_http
 from services.reports import settings as own
 from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
@@ -9,6 +9,7 @@ from services.reports.statistics import StatisticsReader
 from services.reports.store import ReportReader
 from shared.http.parts import Mounted, Parts
 from shared.redis.cancels import CancelList, Cancels
+from shared.redis.result_sets import ResultSets
 from shared.redis.stops import StopList
 
 
@@ -23,6 +24,7 @@ def routes(parts: Parts) -> Mounted:
         [
             *http.routes(reader, feed, live, parts.recipients, jobs, parts.partitions),
             *statistics_http.routes(statistics, reader, jobs),
+            *results_http.routes(ResultSets(parts.client, parts.partitions), parts.chance),
         ],
         run=live.run,
     )

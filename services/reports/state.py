@@ -11,6 +11,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from shared.words import events
+from shared.words.standing import ACCEPTED as ACCEPTED
+from shared.words.standing import State as State
+from shared.words.standing import word as word
 
 
 class Code(IntEnum):
@@ -52,27 +55,6 @@ class Code(IntEnum):
     VISITOR_CONSENTED = 34
 
 
-class State(IntEnum):
-    """Where a message stands, in the lower seven bits of its byte: numbers are never given again."""
-
-    NONE = 0
-    DEFERRED = 1
-    DELIVERED = 2
-    BOUNCED_HARD = 3
-    BOUNCED_SOFT = 4
-    BOUNCED_BLOCK = 5
-    EXPIRED = 6
-    SUPPRESSED = 7
-    REJECTED = 8
-    LATE_HARD = 9
-    LATE_SOFT = 10
-    LATE_BLOCK = 11
-    FAILED = 12
-    CANCELLED = 13
-
-
-#: The upper bit: the message was put into a ready queue.
-ACCEPTED = 0x80
 #: The table that scripts read has so many codes to a state.
 CODES = 64
 
@@ -146,24 +128,6 @@ LATE_REASONS: dict[int, str] = {
 BOUNCE_KINDS: dict[int, str] = {code: kind for (kind, _), code in _BOUNCES.items()}
 LATE_CODES = frozenset(_LATE)
 
-#: The word for each state in the API.
-WORDS = {
-    State.NONE: "accepted",
-    State.DEFERRED: "deferred",
-    State.DELIVERED: "delivered",
-    State.BOUNCED_HARD: "bounced",
-    State.BOUNCED_SOFT: "bounced",
-    State.BOUNCED_BLOCK: "bounced",
-    State.EXPIRED: "expired",
-    State.FAILED: "failed",
-    State.CANCELLED: "cancelled",
-    State.SUPPRESSED: "suppressed",
-    State.REJECTED: "rejected",
-    State.LATE_HARD: "bounced",
-    State.LATE_SOFT: "bounced",
-    State.LATE_BLOCK: "bounced",
-}
-
 
 def code_of(fact: events.Fact) -> Code | None:
     """The code of a fact; None for one that is not about a message (Reactivated, Stopped …)."""
@@ -199,11 +163,6 @@ def after(byte: int, code: int) -> int:
 def transitions() -> bytes:
     """`after` as a table for scripts: the state at `state * CODES + code`; `Accepted` is not in it."""
     return bytes(after(state, code) if code in _LEADS_TO else state for state in State for code in range(CODES))
-
-
-def word(byte: int) -> str:
-    """A message's state in the API; `waiting` until queueing has decided about it."""
-    return "waiting" if byte == 0 else WORDS[State(byte & ~ACCEPTED)]
 
 
 class Tally(NamedTuple):

@@ -6,6 +6,7 @@ Names of counters, as they are in the hash `job_counts`:
     <counter>:total, <counter>:unique   how often, and by how many messages; the counters are below
     implied_opens:unique                messages that a person clicked in, or of which they opened a document, and no
                                         opening by a person is known of
+    excluded-<reason>:total …           recipients who were left out, by why
     visit-<name>:total …                what people did on the tenant's site, by name; machine_visit-… of machines
     amount-<name>-<currency>            what that came to, of people, in ten-thousandths
 """
@@ -18,7 +19,10 @@ import msgspec
 from services.reports import timeline
 from services.reports.cells import Cell, cell_of
 from services.reports.state import Code, code_of
-from shared.words import events
+from shared.words import events, standing
+from shared.words.result_sets import REASONS
+from shared.words.standing import IMPLIED_OPENS as IMPLIED_OPENS
+from shared.words.standing import click_counter as click_counter
 from shared.words.tokens import NO_POSITION
 
 #: Beyond any job; an invalid number would make Redis allocate strings up to it.
@@ -27,23 +31,21 @@ MAX_ORDINAL = 50_000_000
 #: Code → its counter, which is also the name of its bitmap.
 COUNTERS: dict[Code, str] = {
     Code.DEFERRED: "deferrals",
-    Code.OPENED: "opens",
+    Code.OPENED: standing.OPENS,
     Code.MACHINE_OPENED: "machine_opens",
-    Code.CLICKED: "clicks",
+    Code.CLICKED: standing.CLICKS,
     Code.MACHINE_CLICKED: "machine_clicks",
-    Code.DOCUMENT_OPENED: "documents",
-    Code.OTHER_DOCUMENT_OPENED: "documents",
+    Code.DOCUMENT_OPENED: standing.DOCUMENTS,
+    Code.OTHER_DOCUMENT_OPENED: standing.DOCUMENTS,
     Code.MACHINE_DOCUMENT_OPENED: "machine_documents",
     Code.PAGE_VIEWED: "page_views",
     Code.MACHINE_PAGE_VIEWED: "machine_page_views",
-    Code.UNSUBSCRIBED: "unsubscriptions",
-    Code.COMPLAINED: "complaints",
-    Code.AUTO_REPLIED: "auto_replies",
+    Code.UNSUBSCRIBED: standing.UNSUBSCRIPTIONS,
+    Code.COMPLAINED: standing.COMPLAINTS,
+    Code.AUTO_REPLIED: standing.AUTO_REPLIES,
 }
 
 
-#: Clicks of people that imply an opening: a bitmap and a counter that the script keeps by itself.
-IMPLIED_OPENS = "implied_opens"
 #: What counters of visits begin with: how often, and amounts, which are counted in such parts.
 VISITS, AMOUNTS, AMOUNT_PARTS = "visit-", "amount-", 10_000
 
@@ -79,11 +81,6 @@ class Applied(NamedTuple):
     repeated: int
     orphaned: int
     judged: int = 0
-
-
-def click_counter(position: int) -> str:
-    """The counter of clicks by people at a position."""
-    return f"click-{position}"
 
 
 def machine_click_counter(position: int) -> str:
@@ -136,6 +133,8 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
     except ValueError as fault:
         raise Impossible(str(fault)) from fault
     counters = [COUNTERS[code]] if code in COUNTERS else []
+    if isinstance(fact, events.Suppressed | events.Rejected) and fact.reason in REASONS:
+        counters.append(standing.excluded_counter(fact.reason))
     if isinstance(fact, events.Clicked):
         counters.append(click_counter(fact.position) if fact.is_by_person else machine_click_counter(fact.position))
     if isinstance(fact, events.DocumentOpened):

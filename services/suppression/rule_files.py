@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from services.suppression.moving.cells import LEADS
+from shared.tabular.cells import LEADS
 from shared.words import rules
 from shared.words.errors import Fault
 from shared.words.rules import Channel, InvalidRule, Named, Rule, Scope

@@ -64,8 +64,13 @@ _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
 async def read_json(request: web.Request, shape: type[S]) -> S:
     """The body as that Struct. Problem 400 if it is not JSON, 413 if too large, 415 if it says to be something else,
     422 with the path if it does not fit."""
+    return fit(await read_json_bytes(request), shape)
+
+
+async def read_json_bytes(request: web.Request) -> bytes:
+    """The body, which says to be JSON, for whoever reads it by themselves. The same problems, but for what it holds."""
     _check_type(request)
-    return fit(await read_body(request), shape)
+    return await read_body(request)
 
 
 async def read_json_or(request: web.Request, absent: S) -> S:

@@ -18,6 +18,7 @@ Call = Callable[[web.Request], Awaitable[web.StreamResponse]]
 TAGS = {
     "jobs": "A job is one content and the recipients it goes to: send it whole, or open it, append and start it.",
     "messages": "One recipient's mail, from the queue to its end and what the recipient did then.",
+    "results": "Sets of recipients by what became of their messages, of one job or over several.",
     "events": "Everything that happened, as one list that is followed from page to page.",
     "stops": "What is not sent for now, who stopped it and why, and how it goes on.",
     "suppressions": "The addresses that a tenant does not write to any more.",

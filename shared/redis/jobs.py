@@ -20,6 +20,8 @@
     trace         text                   once, if   queueing: the span of that request (`shared.process.tracing`)
                                          traced
     from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
+    selection: JSON, of a job whose recipients are those of a set (`shared.words.result_sets`); written once, read by
+    queueing. unselected: text, by queueing: why nobody else was taken from it; read by reports.
     language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
 
@@ -40,9 +42,9 @@ from shared.words import ids
 from shared.words.content import Stream
 
 #: What a job is when it is stored.
-Start = Literal["open", "scheduled", "queueing"]
-#: What it is later; `queued` once each of its recipients is decided.
-State = Literal["open", "scheduled", "queueing", "queued"]
+Start = Literal["open", "scheduled", "selecting", "queueing"]
+#: What it is later; `selecting` while its recipients are taken from a set, `queued` once each of them is decided.
+State = Literal["open", "scheduled", "selecting", "queueing", "queued"]
 
 T = TypeVar("T")
 Stored = str | bytes | int
@@ -96,6 +98,8 @@ LIST = _text("list")
 CATEGORY = _text("category")
 LANGUAGE = _text("language")
 PURPOSE = _text("purpose")
+SELECTION = Field("selection", b"", bytes, bytes)
+UNSELECTED = _text("unselected")
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -104,6 +108,7 @@ FIELDS: dict[str, Field[Any]] = {
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
+        SELECTION, UNSELECTED,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -134,6 +139,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     language: str = ""
     purpose: str = ""
+    selection: bytes = b""
 
 
 def written(new: New) -> dict[str, Stored]:
@@ -141,6 +147,7 @@ def written(new: New) -> dict[str, Stored]:
     traced = (_written(TRACE, new.trace),) if new.trace else ()
     viewable = (_written(VIEWABLE, True),) if new.viewable else ()
     spoken = (_written(LANGUAGE, new.language),) if new.language else ()
+    selected = (_written(SELECTION, new.selection),) if new.selection else ()
     meant = (_written(PURPOSE, new.purpose),) if new.purpose else ()
     return dict(
         (
@@ -148,6 +155,7 @@ def written(new: New) -> dict[str, Stored]:
             *viewable,
             *spoken,
             *meant,
+            *selected,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),

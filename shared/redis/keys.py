@@ -252,6 +252,12 @@ def schedule(p: int) -> str:
     return f"est:{{p{p}}}:schedule"
 
 
+def selecting(p: int) -> str:
+    """zset, job → ms · jobs whose recipients are taken from a set, and when a process may take up the next of them:
+    at once, or once nothing was heard of the one that has it · until all are taken"""
+    return f"est:{{p{p}}}:selecting"
+
+
 def open_jobs(p: int) -> str:
     """zset, job → ms · open jobs, and when each is removed if it has not been started · until started or removed"""
     return f"est:{{p{p}}}:open_jobs"

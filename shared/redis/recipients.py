@@ -37,13 +37,15 @@ ERASED = Recipient("")
 
 class Viewed(msgspec.Struct, frozen=True, array_like=True):
     """A row of a job whose mails can be shown in a browser: a Recipient, and what the mail was made with.
-    `untracked`: nothing is recorded about them."""
+    `untracked`: nothing is recorded about them; `declared`: what the job says of consent, as `Waiting` has it. In other
+    jobs, the row of a recipient of whom these two are to be known later."""
 
     email: str
     metadata: dict[str, str] | None = None
     name: str = ""
     variables: msgspec.Raw = msgspec.Raw(b"\x80")
     untracked: bool = False
+    declared: int = 0
 
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -77,6 +79,10 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
         """The recipients, undecoded."""
         return _rows_decoder.decode(decompress(self.body) if self.slim else self.body)
 
+    def viewed(self) -> list[Viewed]:
+        """The recipients of either form, with all that is kept of them."""
+        return _viewed_decoder.decode(decompress(self.body)) if self.slim else [_viewed(one) for one in self.waiting()]
+
     def recipients(self) -> list[Recipient]:
         """The recipients of either form."""
         return [_recipient(row, self.slim) for row in self.rows()]
@@ -89,6 +95,7 @@ _rows_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _slim_row_decoder = msgspec.msgpack.Decoder(Recipient)
 _viewed_row_decoder = msgspec.msgpack.Decoder(Viewed)
 _waiting_row_decoder = msgspec.msgpack.Decoder(Waiting)
+_viewed_decoder = msgspec.msgpack.Decoder(list[Viewed])
 
 
 def pack_waiting(first_ordinal: int, recipients: Sequence[Waiting]) -> bytes:
@@ -103,14 +110,23 @@ def pack_waiting_row(recipient: Waiting) -> bytes:
 
 def pack_slim(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
     """The member of the sorted set for the same recipients once they are queued."""
-    rows = [Recipient(recipient.email, recipient.metadata) for recipient in recipients]
+    rows = [
+        Viewed(one.email, one.metadata, untracked=one.untracked, declared=one.declared)
+        if one.untracked or one.declared
+        else Recipient(one.email, one.metadata)
+        for one in recipients
+    ]
     return _encoder.encode(Chunk(first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
 
 
 def pack_viewable(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
     """The same, of a job whose mails can be shown in a browser. Who reads Recipients of it reads on over the rest."""
-    rows = [Viewed(one.email, one.metadata, one.name, one.variables, one.untracked) for one in recipients]
+    rows = [_viewed(one) for one in recipients]
     return _encoder.encode(Chunk(first_ordinal, True, compress(_encoder.encode(rows), _LEVEL)))
+
+
+def _viewed(one: Waiting) -> Viewed:
+    return Viewed(one.email, one.metadata, one.name, one.variables, one.untracked, one.declared)
 
 
 def without(chunk: Chunk, places: Collection[int]) -> bytes:

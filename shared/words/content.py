@@ -15,7 +15,7 @@ counted: its value depends on the recipient, and is looked at because of where i
 Static segments next to a slot end or begin with a soft break, so that slots are filled without looking at columns.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -143,6 +143,15 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(CompiledContent)
+
+
+def positions_by_url(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
+    """Where each URL stands that is no tracked document's."""
+    positions: dict[str, list[int]] = {}
+    for link in links:
+        if not link.document:
+            positions.setdefault(link.url, []).append(link.position)
+    return positions
 
 
 def encode(content: CompiledContent) -> bytes:

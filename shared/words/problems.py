@@ -69,6 +69,14 @@ PROBLEMS: dict[str, Kind] = {
     "invalid_job": Kind(
         422, "Invalid job", "The job has faults, `faults` lists them (up to 100), and nothing was stored."
     ),
+    "invalid_result_set": Kind(
+        422, "Invalid result set", "The set of recipients has faults; `faults` has the path to each."
+    ),
+    "result_set_too_large": Kind(
+        422,
+        "Result set too large",
+        "More messages are in the sets that were named than are joined at once: name fewer, or smaller ones.",
+    ),
     "invalid_address": Kind(
         422, "Invalid address", "The address in the path is none, or is a rule for many addresses."
     ),
@@ -170,6 +178,7 @@ PROBLEMS: dict[str, Kind] = {
     ),
     "engine_full": Kind(429, "Engine full", "Too much waits to be queued: try again after Retry-After."),
     "imports_busy": Kind(429, "Imports busy", "As many imports as there may be are under way: try again."),
+    "results_busy": Kind(429, "Results busy", "As many sets as there may be are being joined: try again."),
     "templates_penalised": Kind(
         429,
         "Templates penalised",

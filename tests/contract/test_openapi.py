@@ -21,7 +21,7 @@ PROBLEM = {"$ref": "#/components/schemas/ProblemDocument"}
 #: Statuses that have no body.
 EMPTY = {"204", "302", "303", "304"}
 #: Media types of what is a file, not JSON.
-FILES = {"text/event-stream", "message/rfc822", "text/csv"}
+FILES = {"text/event-stream", "message/rfc822", "text/csv", "application/x-ndjson"}
 
 
 @pytest.fixture(scope="module")

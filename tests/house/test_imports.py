@@ -76,6 +76,7 @@ AIOHTTP = {
     "services/tracking/view_http.py",
     "services/suppression/web_tracking_http.py",
     "services/tracking/visit_http.py",
+    "services/reports/results_http.py",
 }
 
 #: What makes a module impure: the world, the clock, chance.
@@ -94,6 +95,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/escalation.py": {"time"},
     "services/console/people.py": {"secrets", "time"},
     "services/console/moving.py": {"secrets", "time"},
+    "services/console/jobs.py": {"secrets"},
     "services/console/restore.py": {"secrets"},
     "services/console/route.py": {"asyncio", "time"},
     "services/console/lists.py": {"secrets"},
@@ -118,6 +120,7 @@ EDGES: dict[str, set[str]] = {
     "services/local/private.py": {"os"},
     "services/local/processes.py": {"os", "signal", "time"},
     "services/queueing/uploads.py": {"asyncio"},
+    "services/queueing/selecting.py": {"asyncio"},
     "services/queueing/aside.py": {"asyncio"},
     "services/queueing/cancelling.py": {"asyncio"},
     "services/breakers/breakers.py": {"asyncio"},
@@ -182,6 +185,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/folding.py": {"asyncio"},
     "services/reports/job_list.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
+    "services/reports/results_http.py": {"aiohttp"},
     "services/reports/retention.py": {"asyncio"},
     "services/reports/statistics.py": {"asyncio"},
     "services/reports/statistics_http.py": {"aiohttp"},
@@ -235,6 +239,7 @@ EDGES: dict[str, set[str]] = {
     "shared/net/server.py": {"aiohttp", "asyncio", "secrets"},
     "shared/net/web.py": {"aiohttp", "asyncio", "socket"},
     "shared/process/settings.py": {"os"},
+    "shared/redis/result_sets.py": {"asyncio"},
     "shared/redis/return_paths.py": {"asyncio"},
     "shared/redis/watch.py": {"asyncio"},
     "shared/process/together.py": {"asyncio"},

@@ -186,6 +186,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_reports_overdue_job_seconds": "80000x90"},
         80,
     ),
+    "EstafetteSelectionsWait": (
+        {"estafette_queueing_selecting_jobs": "2x40", 'estafette_queueing_selected_total{result="taken"}': "500x40"},
+        {"estafette_queueing_selecting_jobs": "2x40", 'estafette_queueing_selected_total{result="taken"}': "0+500x40"},
+        35,
+    ),
     "EstafetteRedisTakesNothing": (
         {'estafette_redis_usable{job="relay"}': "1 0x9", 'estafette_redis_usable{job="http"}': "1x9"},
         {'estafette_redis_usable{job="relay"}': "1x9"},

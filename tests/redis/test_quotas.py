@@ -27,6 +27,7 @@ from shared.process.settings import Quotas
 from shared.redis import keys, redis
 from shared.redis.domain_tables import COUNTED_MS
 from shared.redis.ready import LANES
+from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.tenants import CACHE_SECONDS, Tenants
 from shared.words import content, ids
@@ -123,6 +124,7 @@ class Front:
                     now_ms=self.clock.now_ms,
                     chance=os.urandom,
                     aside=Aside(),
+                    sets=ResultSets(self.client, P),
                 ),
                 self.clock.now_ms,
             ),

@@ -5,7 +5,7 @@
        │            │              ├──→ spool.py                           the last line of an address wins
        │            │              ╰──→ deciding.py ══→ telling.py         what becomes of each, or would
        │            ╰──→ imports.py ══Redis                                progress and report, kept for some days
-       ╰──→ exporting.py ──→ cells.py                                      and all of it back
+       ╰──→ exporting.py ──→ shared/tabular/cells.py                        and all of it back
 
 The list itself is `services/suppression/book.py`, which is handed in.
 """

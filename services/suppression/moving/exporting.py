@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal, Protocol
 
-from services.suppression.moving.cells import quoted
 from services.suppression.moving.forms import OWN
 from shared.redis.suppression import Said, entries
+from shared.tabular.cells import quoted
 from shared.words.scopes import Entry, has_expired
 from shared.words.times import rfc3339
 

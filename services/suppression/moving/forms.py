@@ -16,12 +16,12 @@ from typing import TypeGuard
 
 import msgspec
 
-from services.suppression.moving import cells as safe_cells
 from services.suppression.moving import formats
 from services.suppression.moving.dates import exact_ms, moment_ms
 from services.suppression.moving.wishes import RESUBSCRIBE, VALID, Act, Wish
 from shared.mail import addresses
 from shared.mail.addresses import AROUND
+from shared.tabular import cells as safe_cells
 from shared.tabular import headings
 from shared.tabular.flags import FLAGS
 from shared.tabular.headings import NoHeading, plain, shown

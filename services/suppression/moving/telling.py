@@ -8,7 +8,7 @@ file's word. The others are as the file says, and there may be ten million of th
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from services.suppression.moving import cells
+from shared.tabular import cells
 
 #: `listed`: it was not on the list for that channel and scope, and is. `unchanged`: it was, and the stronger reason
 #: holds, or there was nothing to do. `reactivated`: something that stopped it

@@ -196,6 +196,7 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         "tags": ("soldes", "été"),
         "test": True,
         "request": None,
+        "unselected": None,
         "created_at": "2023-11-14T22:13:20.000Z",
         "send_at": "2023-11-14T22:15:00.000Z",
         "expires_at": "2023-11-14T22:16:40.000Z",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.suppression.moving import cells
+from shared.tabular import cells
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 

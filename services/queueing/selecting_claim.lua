@@ -1,0 +1,9 @@
+-- Takes up a job whose recipients are to be taken from a set, if one is due: others leave it alone for a while.
+--
+-- KEYS     selecting
+-- ARGV     now (ms), until when it is left alone
+-- Answers  the job, or false
+
+local name = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1)[1]
+if name then redis.call('ZADD', KEYS[1], ARGV[2], name) end
+return name or false
