@@ -172,9 +172,6 @@ class _Wire(asyncio.Protocol):
         if writable is not None and not writable.done():
             writable.set_result(None)
 
-    def eof_received(self) -> None:
-        self.is_lost = True
-
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = True
         if self._watch is not None:
