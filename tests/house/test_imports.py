@@ -197,6 +197,7 @@ EDGES: dict[str, set[str]] = {
     "shared/redis/bus.py": {"asyncio"},
     "shared/redis/cancels.py": {"asyncio"},
     "shared/redis/dialogues.py": {"secrets"},
+    "shared/redis/direct.py": {"asyncio", "redis"},
     "shared/net/dns.py": {"asyncio"},
     "shared/net/lmtp_in.py": {"asyncio", "socket"},
     "shared/net/server_certificate.py": {"os"},
