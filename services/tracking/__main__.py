@@ -14,7 +14,7 @@ from shared.http.serving import listen, prepared
 from shared.mail.dkim_keys import Vault
 from shared.process import master_secret
 from shared.process.clock import now_ms
-from shared.process.lifecycle import Lifecycle, pause, run
+from shared.process.lifecycle import Lifecycle, pause, run, settle
 from shared.redis import known_secret, redis, start
 from shared.redis.installation import NotOurs
 from shared.redis.link_keys import KnownLinkKeys
@@ -65,6 +65,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(sandbox.run(life.stopping), "sandbox")
         life.spawn(sites.run(life.stopping), "web_tracking")
         life.spawn(_check(life, client, secret), "installation")
+        settle()
         life.ready()
         await life.stopping.wait()
 

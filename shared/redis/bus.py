@@ -35,6 +35,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from shared.process.clock import now_ms
 from shared.process.lifecycle import pause
 from shared.redis import keys, passing
+from shared.redis.direct import Direct
 from shared.redis.redis import (
     Client,
     RedisAway,
@@ -147,6 +148,7 @@ class Publisher:
 
     def __init__(self, client: Client, partitions: int, batch_name: Callable[[], str]) -> None:
         self._client = client
+        self._direct = Direct.of(client)
         self._partitions = partitions
         self._batch_name = batch_name
 
@@ -163,7 +165,10 @@ class Publisher:
             for partition, group in by_partition.items()
             for start in range(0, len(group), BATCH)
         ]
-        if len(calls) == 1:
+        direct = self._direct
+        if direct is not None:
+            await self._until_stored(lambda: direct.calls(_PUBLISH, calls), patience_s)
+        elif len(calls) == 1:
             await self._until_stored(lambda: _PUBLISH(self._client, *calls[0]), patience_s)
         elif self._is_confirmed:
             await asyncio.gather(

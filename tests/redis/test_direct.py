@@ -1,0 +1,151 @@
+"""Script calls over a kept connection: answered in order, given up with it, and made again."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from shared.redis import direct, redis
+from shared.redis.direct import Direct
+from shared.redis.kept import Wants
+from shared.redis.redis import RedisAway, Refused, Script
+from tests.servers import RedisServer
+
+ECHO = Script("return ARGV[1]")
+COUNT = Script("return redis.call('INCR', KEYS[1]) - 1")
+FAULTY = Script("return redis.call('HGET', KEYS[1])")
+KEY = "{p0}number"
+
+
+@pytest.fixture
+async def client(mortal: RedisServer) -> AsyncIterator[redis.Client]:
+    client = redis.connect(mortal.url)
+    yield client
+    await redis.close(client)
+
+
+@pytest.fixture
+def calls(client: redis.Client) -> Direct:
+    found = Direct.of(client)
+    assert found is not None
+    return found
+
+
+@contextmanager
+def hanging(server: RedisServer) -> Iterator[None]:
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+async def connections(client: redis.Client) -> int:
+    return int((await client.info("clients"))["connected_clients"])
+
+
+async def test_each_call_has_its_answer_and_0_is_one(calls: Direct) -> None:
+    answers = await calls.calls(COUNT, [([KEY], [])] * 3)
+
+    assert answers == [0, 1, 2]
+    assert await calls.calls(COUNT, []) == []
+
+
+async def test_calls_at_the_same_time_share_a_connection_and_keep_their_order(
+    client: redis.Client, calls: Direct
+) -> None:
+    await client.get("another")
+    said = await asyncio.gather(*(calls.calls(ECHO, [([], [one]), ([], [-one])]) for one in range(200)))
+
+    assert said == [[b"%d" % one, b"%d" % -one] for one in range(200)]
+    assert await connections(client) == 2
+
+
+async def test_what_the_server_refuses_is_told_and_the_connection_goes_on(calls: Direct) -> None:
+    with pytest.raises(Refused):
+        await calls.calls(FAULTY, [([KEY], [])])
+
+    assert await calls.calls(ECHO, [([], ["x"])]) == [b"x"]
+
+
+async def test_who_stops_waiting_takes_nobody_elses_answer(mortal: RedisServer, calls: Direct) -> None:
+    await calls.calls(ECHO, [([], ["first"])])
+    with hanging(mortal):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await calls.calls(ECHO, [([], ["left"])])
+        waiting = asyncio.ensure_future(calls.calls(ECHO, [([], ["stayed"])]))
+        await asyncio.sleep(0)
+
+    assert await waiting == [b"stayed"]
+
+
+async def test_a_server_that_is_killed_is_away_and_met_again_when_it_is_back(
+    mortal: RedisServer, calls: Direct
+) -> None:
+    await calls.calls(ECHO, [([], ["x"])])
+    with hanging(mortal):
+        waiting = [asyncio.ensure_future(calls.calls(COUNT, [([KEY], [])])) for _ in range(3)]
+        await asyncio.sleep(0)
+        mortal.kill()
+        for one in waiting:
+            with pytest.raises(RedisAway):
+                await one
+        mortal.start()
+
+    assert await calls.calls(ECHO, [([], ["again"])]) == [b"again"]
+    mortal.kill()
+    with pytest.raises(RedisAway):
+        await calls.calls(ECHO, [([], ["nobody"])])
+    mortal.start()
+    assert await calls.calls(ECHO, [([], ["back"])]) == [b"back"]
+
+
+async def test_a_server_that_hangs_is_given_up_and_is_asked_over_another_connection(
+    mortal: RedisServer, client: redis.Client, calls: Direct, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "SOCKET_TIMEOUT_S", 0.2)
+    await calls.calls(ECHO, [([], ["x"])])
+    with hanging(mortal), pytest.raises(RedisAway, match="lost"):
+        await calls.calls(ECHO, [([], ["nobody"])])
+
+    assert await calls.calls(ECHO, [([], ["again"])]) == [b"again"]
+    await client.get("another")
+    assert await connections(client) == 2
+
+
+async def test_a_server_that_answers_in_time_is_never_given_up(calls: Direct, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct, "SOCKET_TIMEOUT_S", 0.02)
+    for number in range(10):
+        await asyncio.sleep(0.01)
+        assert await calls.calls(ECHO, [([], [number])]) == [b"%d" % number]
+
+
+async def test_who_writes_more_than_the_server_reads_waits(mortal: RedisServer, calls: Direct) -> None:
+    await calls.calls(ECHO, [([], ["x"])])
+    large = "x" * 8_000_000
+    with hanging(mortal):
+        waiting = [asyncio.ensure_future(calls.calls(ECHO, [([], [large])])) for _ in range(3)]
+        _, pending = await asyncio.wait(waiting, timeout=0.1)
+        assert len(pending) == 3
+
+    assert [len(one) for (one,) in await asyncio.gather(*waiting)] == [len(large)] * 3
+
+
+async def test_what_must_be_confirmed_by_others_goes_another_way(mortal: RedisServer) -> None:
+    client = redis.connect(mortal.url, Wants(replicas=1))
+
+    assert Direct.of(client) is None
+
+    await redis.close(client)
+
+
+async def test_only_one_server_is_asked_so(any_redis_url: str) -> None:
+    client = redis.connect(any_redis_url)
+
+    assert (Direct.of(client) is None) == ("cluster" in any_redis_url)
+
+    await redis.close(client)
