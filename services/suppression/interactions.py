@@ -5,6 +5,7 @@ so: one look-up of its recipient, in chunks that are kept, and one script call f
 address takes about fifteen bytes beside itself.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,6 +25,8 @@ from shared.words.ids import address_partition
 NAMES = frozenset(("Clicked", "DocumentOpened", "Unsubscribed", "OptedIn", "PreferencesChanged"))
 #: Addresses of one script call.
 _BATCH = 500
+#: Script calls on their way at the same time, each on a connection of its own; other commands come in between.
+_AT_ONCE = 8
 
 _NOTE = Script.of(__file__, "interactions_note", begins=addressed.LUA, kept=True)
 
@@ -57,14 +60,17 @@ class Interactions:
             there = places[address_partition(tenant, address, self._partitions), tenant]
             known = there.get(address, (0, 0))
             there[address] = max(known[0], last_day), max(known[1], warned_day)
-        news = 0
+        calls: list[tuple[list[str], list[str | bytes | int]]] = []
         for (p, tenant), there in places.items():
             some = list(there.items())
             for start in range(0, len(some), _BATCH):
                 args: list[str | bytes | int] = []
                 for address, days in some[start : start + _BATCH]:
                     args += [address, *days]
-                news += await _NOTE(self._client, [keys.interactions(p, tenant)], args)
+                calls.append(([keys.interactions(p, tenant)], args))
+        news = 0
+        for start in range(0, len(calls), _AT_ONCE):
+            news += sum(await asyncio.gather(*(_NOTE(self._client, *call) for call in calls[start : start + _AT_ONCE])))
         return news
 
 

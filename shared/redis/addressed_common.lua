@@ -9,6 +9,8 @@
 
 local addressed_mean, addressed_turn = 40, 4294967296
 local addressed_known = {}
+-- The bucket that was asked for last: who reads a value often writes it next.
+local addressed_base, addressed_address, addressed_of, addressed_found
 
 -- How many buckets a map has, 0 of one that is not there.
 local function addressed_buckets(base)
@@ -38,7 +40,11 @@ local function addressed_place(hash, buckets)
 end
 
 local function addressed_bucket(base, address, buckets)
-  return base .. ':' .. string.format('%.0f', addressed_place(addressed_hash(address), buckets))
+  if address ~= addressed_address or base ~= addressed_base or buckets ~= addressed_of then
+    addressed_base, addressed_address, addressed_of = base, address, buckets
+    addressed_found = base .. ':' .. string.format('%.0f', addressed_place(addressed_hash(address), buckets))
+  end
+  return addressed_found
 end
 
 -- One more bucket: what belongs there comes out of the one bucket that is too wide by one bit.
