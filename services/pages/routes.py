@@ -23,7 +23,7 @@ def routes(parts: Parts) -> Mounted:
         Sessions(parts.client, keys, own.session_hours, parts.chance),
         keys,
         loopback.of,
-        Drawing(settings.base_url, has_mailbox=settings.relay.route == "mailbox"),
+        Drawing(settings.public_url, has_mailbox=settings.relay.route == "mailbox"),
         documents.read(),
         Pacing(parts.monotonic, own.sign_ins_per_minute, 60 / own.sign_ins_per_minute, ADDRESSES_KEPT),
         own.session_hours,
@@ -32,6 +32,6 @@ def routes(parts: Parts) -> Mounted:
         pages,
         hours=own.session_hours,
         forwarded_hops=settings.tracking.forwarded_hops,
-        is_https=settings.base_url.startswith("https://"),
+        is_https=settings.public_url.startswith("https://"),
     )
     return Mounted(found, start=loopback.start, close=loopback.close)

@@ -109,6 +109,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         **{f"/{kind}/{{token}}": {"token": found} for kind, found in tokens.items()},
         "/v1/jobs/{job}": {"job": [job_id, *opened[:1]]},
         "/v1/jobs/{job}/recipients": {"job": opened},
+        **await known_report_links(stack, job_id),
         "/v1/jobs/{job}/start": {"job": startable},
         "/v1/jobs/{job}/pause": {"job": paused[:1]},
         "/v1/jobs/{job}/resume": {"job": paused[1 : MANY // 2]},
@@ -142,6 +143,18 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/mailbox/{id}/html": mailed,
         "/mailbox/{id}/source": mailed,
         "/mailbox/{id}/parts/{number}": {**mailed, "number": ["0", "1", "2", "3"]},
+    }
+
+
+async def known_report_links(stack: Stack, job_id: str) -> dict[str, dict[str, list[str]]]:
+    """Links to the report of that job: one that is shown, the others to be taken back."""
+    path = f"/v1/jobs/{job_id}/report-links"
+    made = [await stack.call("POST", path) for _ in range(MANY)]
+    assert {status for status, _ in made} == {201}
+    return {
+        "/v1/jobs/{job}/report-links": {"job": [job_id]},
+        "/v1/jobs/{job}/report-links/{link}": {"job": [job_id], "link": [link["id"] for _, link in made[1:]]},
+        "/v1/linked-reports/{token}": {"token": [made[0][1]["url"].rpartition("/")[2]]},
     }
 
 
