@@ -36,7 +36,7 @@ class ReportLink(msgspec.Struct, frozen=True):
     back."""
 
     id: Annotated[str, says("Its id, by which it is taken back.", _LINK)]
-    url: Annotated[str, says("Where it leads, for whom it is for.", "https://api.exemple.fr/r/n4bQgYhMfWUAaG")]
+    path: Annotated[str, says("The path of its page, where the API is reached.", "/r/n4bQgYhMfWUAaG")]
     created_at: Annotated[str, says("When it was made.", "2026-01-31T09:05:00.123Z")]
     expires_at: Annotated[str, says("When it is over.", "2026-03-02T09:05:00.000Z")]
     note: Annotated[str, says("For whom, or why.", "for the board")]
@@ -62,10 +62,8 @@ def routes(
     tokens: LinkTokens,
     now_ms: Callable[[], int],
     chance: Callable[[int], bytes],
-    public_url: str,
 ) -> list[api.Route]:
-    """`public_url` is where people reach the pages."""
-    handlers = _Routes(reader, jobs, links, tokens, now_ms, chance, public_url)
+    handlers = _Routes(reader, jobs, links, tokens, now_ms, chance)
     known = {"link": says("The id of the link.", _LINK), "token": says("The token of the link.", "n4bQgYhMfWUAaG")}
     return [
         api.Route(
@@ -127,7 +125,6 @@ class _Routes:
         tokens: LinkTokens,
         now_ms: Callable[[], int],
         chance: Callable[[int], bytes],
-        public_url: str,
     ) -> None:
         self._reader = reader
         self._jobs = jobs
@@ -135,7 +132,6 @@ class _Routes:
         self._tokens = tokens
         self._now_ms = now_ms
         self._chance = chance
-        self._public_url = public_url
 
     async def add(self, request: web.Request) -> web.StreamResponse:
         job = await self._job(request)
@@ -183,9 +179,7 @@ class _Routes:
 
     def _shown(self, job: str, link: KeptLink) -> ReportLink:
         token = self._tokens.sign(LinkedReport(link.id, job, link.over_ms // 1000))
-        return ReportLink(
-            link.id.hex(), f"{self._public_url}/r/{token}", rfc3339(link.created_ms), rfc3339(link.over_ms), link.note
-        )
+        return ReportLink(link.id.hex(), f"/r/{token}", rfc3339(link.created_ms), rfc3339(link.over_ms), link.note)
 
 
 def _unknown_link() -> Problem:

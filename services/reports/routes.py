@@ -18,6 +18,6 @@ def routes(parts: Parts) -> Mounted:
     mounted = http.routes(reader, log, parts.recipients, jobs, parts.partitions)
     mounted += report_links_http.routes(
         reader, jobs, ReportLinks(parts.client, parts.partitions), LinkTokens(parts.derive(PURPOSE)), parts.now_ms,
-        parts.chance, parts.settings.public_url,
+        parts.chance,
     )  # fmt: skip
     return Mounted(mounted)

@@ -132,7 +132,6 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "data.dir": file,
     "redis.url": redis_url,
     "http.host": host,
-    "http.public_url": url,
     "http.ready_urls": named_urls,
     "relay.route": route,
     "relay.shaping_file": file,

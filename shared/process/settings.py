@@ -126,9 +126,6 @@ class Http(Process, frozen=True, kw_only=True):
     max_connections: Positive = 10_000
     #: And from one address, or IPv6 /64; 0: any number, where a proxy in front brings everybody.
     max_connections_per_peer: NotNegative = 1_000
-    #: Where people and programs reach the API and its pages, as a proxy in front of it is called; empty: where links in
-    #: mails lead (`tracking.base_url`).
-    public_url: HttpUrl = ""
     #: Processes beside it in which contents with logic, and long ones, are compiled.
     compiling_processes: Annotated[int, Meta(ge=1, le=64)] = 2
     #: The /readyz of other processes that this one's answers for too, separated by commas; `estafette run` fills it.
@@ -335,11 +332,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.tracking.base_url:
             return self.tracking.base_url.rstrip("/")
         return f"http://{url_host(self.http.host)}:{self.http.port}"
-
-    @property
-    def public_url(self) -> str:
-        """Where people and programs reach the API, without a slash at the end."""
-        return self.http.public_url.rstrip("/") or self.base_url
 
     @property
     def own_hosts(self) -> tuple[str, str]:

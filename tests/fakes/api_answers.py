@@ -116,7 +116,7 @@ ANSWERS: dict[str, Any] = {
         "links": [
             {
                 "id": "9f86d081884c7d65",
-                "url": "https://mail.example.org/r/AAAAAAAAAAEAaE7n0ZyQd2vHq8xWq0xjYw7kMDY4dmpmbTVzOW0ycmMxanFxcmc",
+                "path": "/r/AAAAAAAAAAEAaE7n0ZyQd2vHq8xWq0xjYw7kMDY4dmpmbTVzOW0ycmMxanFxcmc",
                 "created_at": JOB["created_at"],
                 "expires_at": "2026-03-02T09:05:00.000Z",
                 "note": "for <the> board",

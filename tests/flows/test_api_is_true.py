@@ -97,7 +97,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     for one in paused:
         assert (await stack.call("POST", f"/v1/jobs/{one}/pause"))[0] == 200
     await stop_a_tenant(stack)
-    operated = await known_to_operators(stack)
+    operated = await known_to_operators(stack) | await known_report_links(stack, job_id)
     await stack.done(job_id)
     mail = await stack.mail("ana@api.test")
     status, page = await stack.call("GET", f"/mailbox/{mail['id']}/html")
@@ -109,7 +109,6 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         **{f"/{kind}/{{token}}": {"token": found} for kind, found in tokens.items()},
         "/v1/jobs/{job}": {"job": [job_id, *opened[:1]]},
         "/v1/jobs/{job}/recipients": {"job": opened},
-        **await known_report_links(stack, job_id),
         "/v1/jobs/{job}/start": {"job": startable},
         "/v1/jobs/{job}/pause": {"job": paused[:1]},
         "/v1/jobs/{job}/resume": {"job": paused[1 : MANY // 2]},
@@ -154,7 +153,7 @@ async def known_report_links(stack: Stack, job_id: str) -> dict[str, dict[str, l
     return {
         "/v1/jobs/{job}/report-links": {"job": [job_id]},
         "/v1/jobs/{job}/report-links/{link}": {"job": [job_id], "link": [link["id"] for _, link in made[1:]]},
-        "/v1/linked-reports/{token}": {"token": [made[0][1]["url"].rpartition("/")[2]]},
+        "/v1/linked-reports/{token}": {"token": [made[0][1]["path"].rpartition("/")[2]]},
     }
 
 

@@ -50,7 +50,7 @@ class House:
         return link
 
     async def shown(self, link: Any) -> tuple[int, Any]:
-        token = link["url"].removeprefix("https://api.test/r/")
+        token = link["path"].removeprefix("/r/")
         return await self.call("GET", f"/v1/linked-reports/{token}", key="")
 
 
@@ -75,7 +75,6 @@ async def house(client: redis.Client) -> AsyncIterator[House]:
         LinkTokens([b"k" * 32]),
         lambda: house.now_ms,
         lambda size: next(chance).to_bytes(size, "big"),
-        "https://api.test",
     )
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as house.http:
