@@ -63,5 +63,5 @@ async def recipients(api: Api, asked: Asked) -> Shown:
             raise
         fault = "Nothing is kept of that address." if refused.status == 404 else "That is no address."
         return Shown("recipients", {**context, "fault": fault}, refused.status)
-    following = f"/console/recipients?address={quote(address, safe='')}&after={quote(person['next'], safe='')}"
+    following = f"/console/recipients?address={quote(address, safe='')}&after={quote(person['next'] or '', safe='')}"
     return Shown("recipients", {**context, "person": person, "next": following if person["next"] else ""})
