@@ -68,6 +68,11 @@ def words(text: str) -> str:
     return text.replace("_", " ")
 
 
+def event(kind: str) -> str:
+    """A type of event, as people read it: `message.auto_replied` is Auto replied."""
+    return words(kind.partition(".")[2] or kind).capitalize()
+
+
 class Drawing:
     """The templates, and what every page has: `base_url` is where the API is reached by others."""
 
@@ -75,7 +80,7 @@ class Drawing:
         sources = {file.name: file.read_text("utf-8") for file in sorted((_HERE / "templates").glob("*.html"))}
         self._environment = minijinja.Environment(
             templates=sources,
-            filters={"number": number, "share": share, "when": when, "words": words},
+            filters={"number": number, "share": share, "when": when, "words": words, "event": event},
             globals={"style": f"/assets/{STYLE_NAME}", "base_url": base_url, "has_mailbox": has_mailbox},
             undefined_behavior="strict",
             trim_blocks=True,

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from services.pages import jobs
+from services.pages import domains, jobs, messages, report_links, stops, suppressions
 from services.pages.asked import Answer, Asked
 from services.pages.pages import Pages, View, answered
 from shared.http import api
@@ -29,6 +29,25 @@ _HTML = {200: "text/html"}
 
 Call = Callable[[Asked], Awaitable[Answer]]
 
+#: What is there for who is signed in: method, path, the page that it belongs to, what it does, and in words.
+CONSOLE: tuple[tuple[str, str, str, View, str], ...] = (
+    ("GET", "/console/jobs", "jobs", jobs.jobs, "The page of a tenant's jobs"),
+    ("GET", "/console/jobs/{job}", "jobs", jobs.job, "The page of a job's report"),
+    ("POST", "/console/jobs/{job}/pause", "jobs", stops.pause_job, "Pause a job from its page"),
+    ("POST", "/console/jobs/{job}/resume", "jobs", stops.resume_job, "Resume a job from its page"),
+    ("POST", "/console/jobs/{job}/report-links", "jobs", report_links.add, "Make a link to a report from its page"),
+    ("POST", "/console/jobs/{job}/report-links/{link}/remove", "jobs", report_links.remove, "Take a link back"),
+    ("GET", "/console/messages/{message}", "recipients", messages.message, "The page of a message's timeline"),
+    ("GET", "/console/recipients", "recipients", messages.recipients, "The page of what is known of an address"),
+    ("GET", "/console/suppressions", "suppressions", suppressions.suppressions, "The page of the suppression list"),
+    ("POST", "/console/suppressions", "suppressions", suppressions.add, "Add to the suppression list from its page"),
+    ("POST", "/console/suppressions/remove", "suppressions", suppressions.remove, "Take off the suppression list"),
+    ("GET", "/console/domains", "domains", domains.domains, "The page of the sending domains"),
+    ("POST", "/console/domains/check", "domains", domains.check, "Have DNS asked about a domain from its page"),
+    ("GET", "/console/stops", "stops", stops.stops, "The page of what is stopped"),
+    ("POST", "/console/stops", "stops", stops.resume, "Resume what is stopped from its page"),
+)
+
 
 class Key(msgspec.Struct, frozen=True):
     """The key of the request: whose it is, and what it may do."""
@@ -41,10 +60,6 @@ class Key(msgspec.Struct, frozen=True):
 def routes(pages: Pages, *, hours: int, forwarded_hops: int, is_https: bool) -> list[Route]:
     """`hours` a cookie is kept; `is_https`: everybody comes by https; else who a proxy says so of."""
     edge = _Edge(pages, hours, forwarded_hops, is_https)
-    console: tuple[tuple[str, str, str, View, str], ...] = (
-        ("GET", "/console/jobs", "jobs", jobs.jobs, "The page of a tenant's jobs"),
-        ("GET", "/console/jobs/{job}", "job", jobs.job, "The page of a job's report"),
-    )
     return [
         Route(
             "GET",
@@ -61,12 +76,13 @@ def routes(pages: Pages, *, hours: int, forwarded_hops: int, is_https: bool) -> 
         edge.page("GET", "/docs", "docs", pages.document, "The page of the documents"),
         edge.page("GET", "/docs/{name}", "docs", pages.document, "The page of a document"),
         edge.page("GET", "/docs/{folder}/{name}", "docs", pages.document, "The page of a document in a folder"),
+        edge.page("GET", "/r/{token}", "linked_report", pages.linked_report, "The page of a report, by a link to it"),
         edge.page("GET", "/console", "sign_in", pages.sign_in_page, "The page to sign in on"),
         edge.page("POST", "/console", "sign_in", pages.sign_in, "Sign in at the console"),
         edge.page("POST", "/console/sign-out", "sign_out", pages.sign_out, "Sign out of the console"),
         *(
             edge.page(method, path, name, partial(pages.console, name, view), summary)
-            for method, path, name, view, summary in console
+            for method, path, name, view, summary in CONSOLE
         ),
     ]
 

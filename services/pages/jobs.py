@@ -1,9 +1,9 @@
-"""Jobs as pages: the list with how far each is, and the report of one."""
+"""Jobs as pages: the list with how far each is, the report of one, and the same for who has a link to it."""
 
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from services.pages import charts
+from services.pages import charts, report_links
 from services.pages.api import Api, Json
 from services.pages.asked import Asked, Shown
 
@@ -52,8 +52,24 @@ def _address(query: dict[str, str]) -> str:
 
 async def job(api: Api, asked: Asked) -> Shown:
     """The report of one job."""
-    found = await api.get(f"/v1/jobs/{asked.segment('job')}")
-    return Shown("job", {"nav": "jobs", "title": found["subject"] or "(no subject)", **report(found)})
+    name = asked.segment("job")
+    found = await api.get(f"/v1/jobs/{name}")
+    context = {
+        "nav": "jobs",
+        "title": found["subject"] or "(no subject)",
+        "report_links": await report_links.of_job(api, name),
+        "days": report_links.DAYS,
+        **report(found),
+    }
+    return Shown("job", context)
+
+
+async def linked(api: Api, asked: Asked) -> Shown:
+    """The report, for whoever has the link. Made to be printed, too."""
+    found = await api.get(f"/v1/linked-reports/{asked.segment('token')}")
+    job = found["report"]
+    context = {"title": job["subject"] or "(no subject)", "expires_at": found["expires_at"], **report(job)}
+    return Shown("linked_report", context)
 
 
 def report(job: Json) -> dict[str, Json]:

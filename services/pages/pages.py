@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from prometheus_client import Counter
 
+from services.pages import jobs
 from services.pages.api import Api, Refused
 from services.pages.asked import Answer, Asked, Gone, NotThere, Shown
 from services.pages.documents import INDEX, LONG, Documents, address_of
@@ -26,8 +27,15 @@ SIGN_INS = Counter(
     "estafette_pages_sign_ins_total", "Attempts to sign in at the console, by what came of them", ["end"]
 )
 
-#: The pages of somebody who is signed in: name, where it is, what it is called.
-PAGES = (("jobs", "/console/jobs", "Jobs"),)
+#: The pages of somebody who is signed in: name, where it is, what it is called, and the scope that it needs.
+PAGES = (
+    ("jobs", "/console/jobs", "Jobs", "read"),
+    ("recipients", "/console/recipients", "Recipients", "read"),
+    ("suppressions", "/console/suppressions", "Suppressions", "read"),
+    ("domains", "/console/domains", "Domains", "read"),
+    ("stops", "/console/stops", "Stops", "admin"),
+)
+_PLACES = {name: (path, f"To: {text.lower()}") for name, path, text, _ in PAGES}
 #: A key of ours has 47 characters.
 MAX_KEY_CHARS = 200
 
@@ -89,6 +97,18 @@ class Pages:
             "is_api": LONG in (name, folder),
         }
         return self._page("docs", Shown("document", context))
+
+    async def linked_report(self, asked: Asked) -> Answer:
+        """The report of a job, for who has a link to it: the API says whether the link is good, and asks for no key."""
+        try:
+            return self._page("linked_report", await jobs.linked(self._api_of(""), asked))
+        except NotThere:
+            return self._missing("linked_report")
+        except Refused as refused:
+            if refused.status == 404:
+                text = "It is over, or was taken back. Ask whoever sent it to you for a new one."
+                return self._told("linked_report", 404, "This link leads nowhere", text, None)
+            return self.unavailable("linked_report")
 
     # Signing in and out
 
@@ -170,7 +190,8 @@ class Pages:
         return self._told(name, refused.status, title, refused.detail, found, refused.faults)
 
     def _with_who(self, context: Mapping[str, Any], found: SignedIn) -> dict[str, Any]:
-        who = {"tenant": found.tenant, "pages": PAGES, "scopes": found.scopes}
+        pages = [(name, path, text) for name, path, text, scope in PAGES if scope in found.scopes]
+        who = {"tenant": found.tenant, "pages": pages, "scopes": found.scopes}
         return {"who": who, "form_token": self._keys.form_token(found.secret), **context}
 
     def _is_from_our_form(self, asked: Asked) -> bool:
@@ -191,8 +212,10 @@ class Pages:
     def _told(
         self, name: str, status: int, title: str, text: str, found: SignedIn | None, faults: tuple[str, ...] = ()
     ) -> Answer:
-        back, back_text = ("/console/jobs", "To the jobs") if found else ("/", "To the first page")
-        context = {"title": title, "text": text, "faults": faults, "back": back, "back_text": back_text}
+        back, back_text = _PLACES[name] if found else ("/", "To the first page")
+        context = {
+            "title": title, "nav": name, "text": text, "faults": faults, "back": back, "back_text": back_text,
+        }  # fmt: skip
         shown = self._with_who(context, found) if found else context
         return self._page(name, Shown("told", shown, status))
 

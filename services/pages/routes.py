@@ -17,13 +17,14 @@ ADDRESSES_KEPT = 10_000
 
 def routes(parts: Parts) -> Mounted:
     settings, own = parts.settings, parts.settings.of(PagesSettings)
+    public_url = own.public_url.rstrip("/") or settings.base_url
     keys = SessionKeys(parts.derive(PURPOSE))
     loopback = Loopback(own.api_url or f"http://{url_host(settings.http.host)}:{settings.http.port}")
     pages = Pages(
         Sessions(parts.client, keys, own.session_hours, parts.chance),
         keys,
         loopback.of,
-        Drawing(settings.base_url, has_mailbox=settings.relay.route == "mailbox"),
+        Drawing(public_url, has_mailbox=settings.relay.route == "mailbox"),
         documents.read(),
         Pacing(parts.monotonic, own.sign_ins_per_minute, 60 / own.sign_ins_per_minute, ADDRESSES_KEPT),
         own.session_hours,
@@ -32,6 +33,6 @@ def routes(parts: Parts) -> Mounted:
         pages,
         hours=own.session_hours,
         forwarded_hops=settings.tracking.forwarded_hops,
-        is_https=settings.base_url.startswith("https://"),
+        is_https=public_url.startswith("https://"),
     )
     return Mounted(found, start=loopback.start, close=loopback.close)

@@ -10,10 +10,13 @@ from shared.process.settings import HttpUrl, Positive, Section
 
 
 class Pages(Section, frozen=True, kw_only=True):
-    CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {"api_url": url}
+    CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {"api_url": url, "public_url": url}
 
     #: Where the pages ask the API, as its clients do; empty: this process itself, at `http.port`.
     api_url: HttpUrl = ""
+    #: Where browsers and programs reach the API and its pages, as a proxy in front of it is called; empty: where links
+    #: in mails lead (`tracking.base_url`).
+    public_url: HttpUrl = ""
     #: How long somebody who signed in at the console stays so, while their key is not revoked.
     session_hours: Annotated[int, Meta(ge=1, le=720)] = 12
     #: Attempts to sign in, from one address (of IPv6 a /64), at one HTTP process; all of a minute's may come at once.

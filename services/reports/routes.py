@@ -1,10 +1,12 @@
 """The routes of reports and events, put together."""
 
-from services.reports import http, results_http, statistics_http
+from services.reports import http, report_links_http, results_http, statistics_http
 from services.reports import settings as own
 from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
 from services.reports.job_list import JobList
+from services.reports.report_link_store import ReportLinks
+from services.reports.report_links import PURPOSE, LinkTokens
 from services.reports.statistics import StatisticsReader
 from services.reports.store import ReportReader
 from shared.http.parts import Mounted, Parts
@@ -20,11 +22,13 @@ def routes(parts: Parts) -> Mounted:
     reader = ReportReader(parts.client, parts.partitions)
     jobs = JobList(reader, StopList(parts.client), Cancels(CancelList(parts.client)))
     statistics = StatisticsReader(parts.client, parts.partitions, parts.now_ms)
+    links = ReportLinks(parts.client, parts.partitions), LinkTokens(parts.derive(PURPOSE))
     return Mounted(
         [
             *http.routes(reader, feed, live, parts.recipients, jobs, parts.partitions),
             *statistics_http.routes(statistics, reader, jobs),
             *results_http.routes(ResultSets(parts.client, parts.partitions), parts.chance),
+            *report_links_http.routes(reader, jobs, *links, parts.now_ms, parts.chance),
         ],
         run=live.run,
     )

@@ -855,6 +855,12 @@ def tls_report_lock(p: int, day: int, domain: str) -> str:
 # The pages for people
 
 
+def report_links(p: int, job_id: str) -> str:
+    """sorted set of links to the job's report that were made for somebody without a key (msgpack,
+    `services.reports.report_link_store`), when each is over · until the last of them is"""
+    return f"est:{{p{p}}}:report_links:{job_id}"
+
+
 def page_session(digest: str) -> str:
     """string · who signed in at the console, and their key, sealed (msgpack, `services.pages.sessions`), by a keyed
     hash of what their cookie holds · `pages.session_hours` after they signed in"""

@@ -97,6 +97,9 @@ PROBLEMS: dict[str, Kind] = {
     # What is not there.
     "unknown_job": Kind(404, "Unknown job", "There is no such job (any more), or it is another tenant's."),
     "unknown_message": Kind(404, "Unknown message", "There is no such message, or it is another tenant's."),
+    "unknown_report_link": Kind(
+        404, "Unknown report link", "There is no such link to a report; it is over, or was taken back."
+    ),
     "unknown_suppression": Kind(404, "Unknown suppression", "The address is not on the tenant's suppression list."),
     "unknown_member": Kind(404, "Unknown member", "The address neither joined nor left that list."),
     "unknown_rule": Kind(404, "Unknown rule", "There is no such rule of who must not be mailed."),
@@ -172,6 +175,9 @@ PROBLEMS: dict[str, Kind] = {
         409, "Suppression protected", "Only an operator takes it off, or who objects takes that back."
     ),
     "nothing_held": Kind(409, "Nothing held", "No pace, rest or hold is known of it: there is nothing to lift."),
+    "too_many_report_links": Kind(
+        409, "Too many report links", "The job has as many links to its report as there may be: take some back."
+    ),
     # Too much, and what is not to be had now. Where it is known how long, Retry-After says so.
     "quota_exceeded": Kind(
         429, "Quota exceeded", "A quota of the tenant is used up; `quota` names it, and nothing was done."

@@ -283,7 +283,7 @@ def test_paths_lead_to_who_answers_them_and_a_host_of_links_has_nothing_else() -
     links = dict.fromkeys(("/a", "/c", "/d", "/o", "/p", "/u", "/v", "/w", "/w.js"), "demo-estafette-tracking")
     assert led == {
         "api.acme.example": {
-            **dict.fromkeys(("/", "/assets", "/console", "/docs", "/v1"), "demo-estafette-http"),
+            **dict.fromkeys(("/", "/assets", "/console", "/docs", "/r", "/v1"), "demo-estafette-http"),
             **links,
         },
         "links.acme.example": links,

@@ -52,6 +52,54 @@ def row(**fields: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+ENTRY: dict[str, Any] = {
+    "channel": "email",
+    "scope": "marketing",
+    "reason": "hard_bounce",
+    "since": JOB["created_at"],
+}
+SUPPRESSED: dict[str, Any] = {
+    "address": "ana@exemple.fr",
+    "reason": "hard_bounce",
+    "since": JOB["created_at"],
+    "diagnostic": "550 5.1.1 <nobody>",
+    "entries": [ENTRY],
+}
+
+
+def record(name: str, dns: str, key: str | None = None) -> dict[str, Any]:
+    """A record of a domain."""
+    return {
+        "type": "TXT",
+        "name": name,
+        "value": "v=DKIM1; k=rsa; p=" + 390 * "A",
+        "why": "the public RSA key that receivers check signatures with",
+        "key": key,
+        "keep_until": "2026-03-02T09:05:00.000Z" if key == "retiring" else None,
+        "dns": dns,
+        "detail": "" if dns == "published" else "there is no such name",
+    }
+
+
+def stop(**fields: Any) -> dict[str, Any]:
+    """Why something is not sent for now."""
+    return {
+        "name": f"job:{JOB['id']}",
+        "tenant": "acme",
+        "job": JOB["id"],
+        "reason": "complaint_rate",
+        "by": "engine",
+        "since": JOB["created_at"],
+        "bad": 20,
+        "of": 20_000,
+        "needs_consent": True,
+        "consented": None,
+        "why": "a list that <was> bought",
+        "until": None,
+        **fields,
+    }
+
+
 #: By the path that is asked.
 ANSWERS: dict[str, Any] = {
     "/v1/jobs": {
@@ -64,4 +112,77 @@ ANSWERS: dict[str, Any] = {
         "next": "068vjfm5s9m2rc1jqqrj",
     },
     f"/v1/jobs/{JOB['id']}": JOB,
+    f"/v1/jobs/{JOB['id']}/report-links": {
+        "links": [
+            {
+                "id": "9f86d081884c7d65",
+                "path": "/r/AAAAAAAAAAEAaE7n0ZyQd2vHq8xWq0xjYw7kMDY4dmpmbTVzOW0ycmMxanFxcmc",
+                "created_at": JOB["created_at"],
+                "expires_at": "2026-03-02T09:05:00.000Z",
+                "note": "for <the> board",
+            }
+        ]
+    },
+    "/v1/linked-reports/known": {"expires_at": "2026-03-02T09:05:00.000Z", "report": JOB},
+    f"/v1/messages/{JOB['id']}.0": {
+        "id": f"{JOB['id']}.0",
+        "job": JOB["id"],
+        "email": "ana@exemple.fr",
+        "metadata": {"crm_id": "17", "<x>": "<y>"},
+        "state": "delivered",
+        "timeline": [
+            {
+                "event_id": "9f86d081884c7d65",
+                "type": "message.deferred",
+                "time": "2026-01-31T09:05:00.123Z",
+                "details": {"attempt": 1, "host": "mx1.exemple.fr", "reply": "451 4.7.1 <later>", "tls": ""},
+            },
+            {
+                "event_id": None,
+                "type": "message.delivered",
+                "time": "2026-01-31T09:15:00.123Z",
+                "details": {"attempt": 2, "late": False, "names": ["a", "b"], "of": {"x": 1}},
+            },
+        ],
+    },
+    "/v1/people/ana@exemple.fr": {
+        "address": "ana@exemple.fr",
+        "suppressions": [ENTRY],
+        "rules": [{"pattern": "*@exemple.fr"}],
+        "lists": [{"list": "newsletter", "state": "joined", "since": JOB["created_at"]}],
+        "messages": [
+            {"id": f"{JOB['id']}.0", "job": JOB["id"], "made": JOB["created_at"], "subject": "<b>", "list": None}
+        ],
+        "next": "a/b",
+    },
+    "/v1/suppressions": {"suppressions": [SUPPRESSED], "next": "kw=="},
+    "/v1/suppressions/ana@exemple.fr": SUPPRESSED,
+    "/v1/domains": {
+        "domains": [
+            {
+                "domain": "exemple.fr",
+                "state": "pending",
+                "waits_for": "dns",
+                "records": [
+                    record("_estafette.exemple.fr", "missing"),
+                    record("est1._domainkey.exemple.fr", "published", key="signing"),
+                    record("est0._domainkey.exemple.fr", "missing", key="retiring"),
+                ],
+            },
+            {
+                "domain": "news.exemple.fr",
+                "state": "verified",
+                "waits_for": None,
+                "records": [record("est1._domainkey.news.exemple.fr", "published", key="signing")],
+            },
+        ],
+        "next": None,
+    },
+    "/v1/stops": {
+        "stops": [
+            stop(),
+            stop(name="tenant:acme", job=None, reason="paused", by="tenant", of=0, bad=0, needs_consent=False),
+        ],
+        "next": None,
+    },
 }

@@ -101,7 +101,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
     for one in paused:
         assert (await stack.call("POST", f"/v1/jobs/{one}/pause"))[0] == 200
     await stop_a_tenant(stack)
-    operated = await known_to_operators(stack)
+    operated = await known_to_operators(stack) | await known_report_links(stack, job_id)
     await stack.done(job_id)
     mail = await stack.mail("ana@api.test")
     status, page = await stack.call("GET", f"/mailbox/{mail['id']}/html")
@@ -146,6 +146,18 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/mailbox/{id}/html": mailed,
         "/mailbox/{id}/source": mailed,
         "/mailbox/{id}/parts/{number}": {**mailed, "number": ["0", "1", "2", "3"]},
+    }
+
+
+async def known_report_links(stack: Stack, job_id: str) -> dict[str, dict[str, list[str]]]:
+    """Links to the report of that job: one that is shown, the others to be taken back."""
+    path = f"/v1/jobs/{job_id}/report-links"
+    made = [await stack.call("POST", path) for _ in range(MANY)]
+    assert {status for status, _ in made} == {201}
+    return {
+        "/v1/jobs/{job}/report-links": {"job": [job_id]},
+        "/v1/jobs/{job}/report-links/{link}": {"job": [job_id], "link": [link["id"] for _, link in made[1:]]},
+        "/v1/linked-reports/{token}": {"token": [made[0][1]["path"].rpartition("/")[2]]},
     }
 
 

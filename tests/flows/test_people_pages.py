@@ -56,6 +56,29 @@ async def test_who_has_a_key_sees_what_became_of_a_job_and_nobody_else_does(stac
         status, listed = await stranger.get("/console/jobs")
         assert (status, job_id in listed) == (200, False)
 
+        await mine.post(f"/console/jobs/{job_id}/report-links", f"/console/jobs/{job_id}", days="7", note="board")
+        _, report = await mine.get(f"/console/jobs/{job_id}")
+        (link,) = set(re.findall(r'href="[^"]*(/r/[\w-]+)"', report.replace("&#x2f;", "/")))
+        async with browsing() as nobody:
+            status, linked = await Visitor(stack, nobody).get(link)
+            assert (status, "Accepted: 2; Delivered: 2;" in linked, "<form" in linked) == (200, True, False)
+            assert (await Visitor(stack, nobody).get(f"{link}x"))[0] == 404
+
+        assert "Delivered" in (await mine.get(f"/console/messages/{job_id}.0"))[1]
+        assert (await stranger.get(f"/console/messages/{job_id}.0"))[0] == 404
+        assert f"{job_id}.0" in (await mine.get("/console/recipients?address=ana@pages.test"))[1]
+        assert (await stranger.get("/console/recipients?address=ana@pages.test"))[0] == 404
+
+        fields = {"address": "cy@pages.test", "reason": "objected"}
+        status, there = await mine.post("/console/suppressions", "/console/suppressions", **fields)
+        assert (status, "It is on the list." in (await mine.get(there))[1]) == (303, True)
+        assert (await stack.call("GET", "/v1/suppressions/cy@pages.test"))[0] == 200
+        await mine.post("/console/suppressions/remove", "/console/suppressions", address="cy@pages.test")
+        assert (await stack.call("GET", "/v1/suppressions/cy@pages.test"))[0] == 404
+        for path in ("/console/domains", "/console/stops"):
+            assert (await mine.get(path))[0] == 200, path
+        assert (await stranger.get("/console/stops"))[0] == 403
+
         assert await mine.post("/console/sign-out", "/console/jobs") == (303, "/console")
         assert await mine.get(f"/console/jobs/{job_id}") == (303, "/console")
 

@@ -47,11 +47,19 @@ ANYBODY = {
     "api-jobs": "/docs/api/jobs",
     "sign-in": "/console",
     "nothing": "/docs/nothing",
+    "linked-report": "/r/known",
+    "linked-over": "/r/over",
 }
 CONSOLE = {
     "jobs": "/console/jobs",
     "job": f"/console/jobs/{api_answers.JOB['id']}",
     "job-missing": "/console/jobs/x",
+    "message": f"/console/messages/{api_answers.JOB['id']}.0",
+    "recipient": "/console/recipients?address=ana@exemple.fr",
+    "nobody": "/console/recipients?address=bo@exemple.fr",
+    "suppressions": "/console/suppressions",
+    "domains": "/console/domains",
+    "stops": "/console/stops",
 }
 
 
