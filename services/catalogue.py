@@ -152,6 +152,15 @@ SERVICES: tuple[Service, ...] = (
         settings="Reports",
     ),
     Service(
+        "archive",
+        "services.archive",
+        process="alone",
+        metrics_port=9110,
+        reads=("events",),
+        needs=("secret", "disk", "name"),
+        settings="Archive",
+    ),
+    Service(
         "operator",
         "services.operator",
         routes=True,
