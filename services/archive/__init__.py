@@ -1,7 +1,7 @@
 """archive: every event for years, in Parquet files that whatever reads Parquet reads.
 
-Reads       the stream `events` (group `archive`), recipients of jobs, who was erased; requests over HTTP (`http.py`).
-Writes      files in a folder or in an S3-compatible store: `tenant=<name>/day=<YYYY-MM-DD>/….parquet`; exports.
+Reads       the stream `events` (group `archive`), recipients of jobs, who was erased.
+Writes      files in a folder or in an S3-compatible store: `tenant=<name>/day=<YYYY-MM-DD>/….parquet`.
 Owns        those files; how far it is in each stream, and what is to be erased and removed (`store.py`).
 Promises    An event counts as read once the file that has it is durable, and is in one file, at kill -9 too. Columns
             are only ever appended. Who was erased is in no file, some minutes after the erasure was done. While it

@@ -1,15 +1,13 @@
-"""The columns of the archive, version by version: their names, kinds, and what an event has in each.
+"""The columns of the archive, version by version: their names and kinds.
 
 A column never changes its name or kind and never goes; new ones are appended, and are null in files that are older than
 they. Each detail of an event has a column of its own name, the same for all types that have it; a detail that a type
 does not have is null there. `docs/archive.md` has this table for those who read the files.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
-from shared.words import events, ids, public
-from shared.words.times import rfc3339
+from shared.words import events
 
 #: What stands in a column: text, whole numbers of so many bits, true or false, ms since 1970 (UTC).
 Kind = Literal["text", "int16", "int32", "int64", "bool", "time"]
@@ -53,22 +51,3 @@ PERSONAL = (
 DETAILS_OF: dict[str, tuple[str, ...]] = {
     name: fact.__struct_fields__[len(events.Fact.__struct_fields__) :] for name, fact in events.FACTS.items()
 }
-
-
-def event(row: Mapping[str, Any]) -> public.Event:
-    """A row as the API shows events; times are ms since 1970. What the archive has no value for, because the event is
-    of before its column or its person was erased, is null."""
-    kind, job, ordinal = row["type"], row["job"], row["ordinal"]
-    return public.Event(
-        event_id=row["event_id"],
-        type=kind,
-        time=rfc3339(row["occurred_at"]),
-        job=job,
-        message=None if job is None or ordinal is None else ids.message_id(job, ordinal),
-        email=row["email"],
-        details={name: _shown(DETAILS[name], row[name]) for name in DETAILS_OF[public.TYPES[kind]]},
-    )
-
-
-def _shown(kind: Kind, value: Any) -> Any:
-    return rfc3339(value) if kind == "time" and value else value

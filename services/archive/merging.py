@@ -1,8 +1,8 @@
 """Small files become one: the parts of an hour once it is over, and all of a day once that is over.
 
 The merged file is made beside, brought to its place whole, and then what it was made of is removed. It names that in
-its metadata (`estafette.merged`), so who died in between is gone on after: what a merged file names is removed at the next
-look, and a search passes over it until then. An event that was published twice is there once afterwards.
+its metadata (`estafette.merged`), so who died in between is gone on after: what a merged file names is removed at the
+next look. An event that was published twice is there once afterwards.
 """
 
 import json

@@ -81,8 +81,3 @@ def of_hour(hour: int, parts: Iterable[str]) -> str:
 
 def is_of_hour(name: str) -> bool:
     return _HOUR.fullmatch(name) is not None
-
-
-def days_between(from_ms: int, to_ms: int) -> list[str]:
-    """The days that have a moment from `from_ms` up to, but not with, `to_ms`."""
-    return [day_of(at) for at in range(from_ms // DAY_MS * DAY_MS, to_ms, DAY_MS)]

@@ -4,10 +4,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.process.settings import MOST, AgreedArchive, HttpUrl, Positive
+from shared.process.settings import MOST, HttpUrl, Positive, Process
 
 
-class Archive(AgreedArchive, frozen=True, kw_only=True):
+class Archive(Process, frozen=True, kw_only=True):
+    #: Where events are kept for good: a folder, or `s3://bucket/prefix` of any S3-compatible store (keys as the
+    #: AWS SDK finds them: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a profile, the machine's role). Empty: there
+    #: is no archive. Needs `pip install 'estafette[archive]'`.
+    target: str = ""
     #: The S3 endpoint, as `http://minio:9000`; empty: that of AWS in `s3_region`.
     s3_endpoint: HttpUrl = ""
     s3_region: str = ""

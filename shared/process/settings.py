@@ -175,15 +175,6 @@ class AgreedMailbox(Process, frozen=True, kw_only=True):
     port: Port = 2526
 
 
-class AgreedArchive(Process, frozen=True, kw_only=True):
-    """What others know of the archive: whether there is one."""
-
-    #: Where events are kept for good: a folder, or `s3://bucket/prefix` of any S3-compatible store (keys as the
-    #: AWS SDK finds them: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a profile, the machine's role). Empty: there
-    #: is no archive. Needs `pip install 'estafette[archive]'`.
-    target: str = ""
-
-
 class Quotas(Section, frozen=True, kw_only=True):
     """Of each tenant; `estafette tenants quota` gives one tenant others. What each counts: `shared/words/quotas.py`."""
 
@@ -320,7 +311,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tracking: AgreedTracking = AgreedTracking()
     bounces: AgreedBounces = AgreedBounces()
     mailbox: AgreedMailbox = AgreedMailbox()
-    archive: AgreedArchive = AgreedArchive()
     quotas: Quotas = Quotas()
     events: Events = Events()
     jobs: Jobs = Jobs()

@@ -164,11 +164,6 @@ def archive_removals() -> str:
     return "est:{meta}:archive_removals"
 
 
-def archive_exports() -> str:
-    """hash, export → ms up to which it is made · for ever"""
-    return "est:{meta}:archive_exports"
-
-
 # Jobs
 
 

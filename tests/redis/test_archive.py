@@ -1,19 +1,23 @@
 """Events are in the files once, whoever dies and wherever; small files become one; who was erased is in none."""
 
 import asyncio
+import http.client
 import itertools
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
+from moto.server import ThreadedMotoServer
 
 from services.archive import merging, names
 from services.archive.archive import Archive, Due, Lease
 from services.archive.store import ArchiveStore, Batch
-from services.archive.target import Folder
+from services.archive.target import Folder, NoTarget, Store, opened
 from services.archive.tending import Tending
 from shared.redis import archived, bus, keys, trimming
 from shared.redis.erased import Erased
@@ -35,11 +39,11 @@ class Died(Exception):
 class House:
     """A folder, what writes it, and a clock. `dies_after`: so many files are put before the process dies."""
 
-    def __init__(self, client: Any, folder: Path) -> None:
+    def __init__(self, client: Any, folder: Path, target: Folder | Store | None = None) -> None:
         self.client = client
         self.folder = folder
         self.now_ms = int(time.time() * 1000)
-        self.target = Folder(folder)
+        self.target = target or Folder(folder)
         self.publisher = bus.Publisher(client, P, lambda: f"batch{next(_chance)}")
         self.dies_after: int | None = None
         self.store = ArchiveStore(client, P, "me")
@@ -78,10 +82,13 @@ class House:
         self.now_ms += 3_600_000
         working = asyncio.create_task(archive.run(P, stopping))
         async with asyncio.timeout(20):
-            while any([await archived.oldest_outside_ms(self.client, p) is not None for p in range(P)]):
+            while await self.is_behind():  # noqa: ASYNC110 - Redis's state
                 await asyncio.sleep(0.05)
         stopping.set()
         await working
+
+    async def is_behind(self) -> bool:
+        return any([await archived.oldest_outside_ms(self.client, p) is not None for p in range(P)])
 
     def rows(self, what: str = "*", rest: str = "") -> list[tuple[Any, ...]]:
         source = f"read_parquet('{self.folder}/*/*/*.parquet', hive_partitioning=true, union_by_name=true)"
@@ -339,3 +346,61 @@ async def test_one_writes_and_another_stands_by(house: House) -> None:
 
     assert not await other.renew()
     assert await house.lease.renew()
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A small S3 server with a bucket."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    requested = http.client.HTTPConnection(host, port)
+    requested.request("PUT", "/events")
+    assert requested.getresponse().status == 200
+    requested.close()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+async def test_a_store_has_the_same_files_as_a_folder(client: Any, tmp_path: Path, s3: str) -> None:
+    target = opened("s3://events/of/us", tmp_path / "scratch", s3, "us-east-1")
+    house = House(client, tmp_path, target)
+    await house.begin()
+    await house.publisher.publish(facts(120, at_ms=house.now_ms // DAY_MS * DAY_MS - DAY_MS // 2))
+    await house.publisher.publish(facts(3, "other"))
+    await house.written()
+    parts = target.stored()
+    house.now_ms += 3 * 3_600_000
+    await house.client.hset(keys.archive_removals(), "other", house.now_ms)
+
+    await house.lease.renew()
+    await house.tending().sweep()
+
+    assert len(parts) > 2
+    (day,) = target.stored()
+    assert day.name == names.OF_A_DAY
+    with target.open(day.path) as file:
+        assert len(set(pq.read_table(file)["event_id"].to_pylist())) == 120
+
+
+async def test_a_store_that_is_not_there_loses_nothing(client: Any, tmp_path: Path, s3: str) -> None:
+    house = House(client, tmp_path, opened("s3://nothing", tmp_path / "scratch", s3, "us-east-1"))
+    await house.begin()
+    await house.publisher.publish(facts(5))
+
+    working = asyncio.create_task(house.written())
+    await asyncio.wait((working,), timeout=2)
+    working.cancel()
+
+    assert await house.is_behind()
+
+
+@pytest.mark.parametrize("target", ["s3://", "ftp://there", "/proc/nobody/writes/here"])
+def test_a_target_that_is_none_is_refused(target: str, tmp_path: Path) -> None:
+    with pytest.raises(NoTarget, match=r"archive\.target"):
+        opened(target, tmp_path)
