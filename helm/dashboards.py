@@ -556,6 +556,20 @@ DASHBOARDS = (
                 "open",
             ),
             Panel(
+                "Archive",
+                "How old is the oldest event that is in no file of the archive?",
+                "max(estafette_archive_lag_seconds)",
+                "outside",
+                "s",
+            ),
+            Panel(
+                "Archived",
+                "How many events a second go into files?",
+                "sum(rate(estafette_archive_events_total[5m]))",
+                "events",
+                "ops",
+            ),
+            Panel(
                 "Overdue jobs",
                 "For how long should ended jobs be gone by now?",
                 "max(estafette_reports_overdue_job_seconds)",

@@ -35,8 +35,9 @@ class Service:
     alone. `metrics_port`: the default of that setting, the same everywhere, so that one scrape configuration and one
     firewall rule fit all installations; a number once given is never another's; 0: a free port. `listens`: the setting
     of the port on which it listens beside that one. `reads`: the streams that it reads, in a consumer group of its
-    name. `needs`: see `Need`. `only_on`: the `relay.route` without which it has nothing to do. `settings`: the Struct
-    in `<module>.settings` that is the section of its name; that of `http` is shared."""
+    name. `needs`: see `Need`. `only_on`: the `relay.route` without which it has nothing to do. `only_with`: the
+    setting without which it has not. `settings`: the Struct in `<module>.settings` that is the section of its name;
+    that of `http` is shared."""
 
     name: str
     module: str
@@ -48,6 +49,7 @@ class Service:
     reads: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     only_on: str | None = None
+    only_with: str | None = None
     settings: str | None = None
 
     def is_needed(self, route: str) -> bool:
@@ -150,6 +152,16 @@ SERVICES: tuple[Service, ...] = (
         reads=("events",),
         needs=("name",),
         settings="Reports",
+    ),
+    Service(
+        "archive",
+        "services.archive",
+        process="alone",
+        metrics_port=9110,
+        reads=("events",),
+        needs=("secret", "name"),
+        only_with="archive.target",
+        settings="Archive",
     ),
     Service(
         "operator",

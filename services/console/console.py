@@ -9,6 +9,7 @@ import click
 from services import catalogue
 from services.console import (
     api_keys,
+    archive,
     classify,
     consents,
     dead,
@@ -149,6 +150,7 @@ for noun in (
     people.people,
     consents.consents,
     retention.retention,
+    archive.archive,
     route.route,
     reply.reply,
     rewrite.rewrite,

@@ -49,6 +49,8 @@ def _facts(service: Service, paths: Paths) -> dict[str, Any]:
         found["needs"] = list(service.needs)
     if service.only_on is not None:
         found["onlyOn"] = service.only_on
+    if service.only_with is not None:
+        found["onlyWith"] = service.only_with.split(".")
     return found
 
 

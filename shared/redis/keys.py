@@ -170,6 +170,28 @@ GROUP_QUEUEING = "queueing"
 GROUP_SUPPRESSION = "suppression"
 GROUP_REPORTS = "reports"
 GROUP_BREAKERS = "breakers"
+GROUP_ARCHIVE = "archive"
+
+
+def archive(p: int) -> str:
+    """hash: `position`, the id of the last entry of `events` that is in the archive; `plan`, that of the last one of
+    the batch that is being written (`services.archive.store`) · for ever"""
+    return f"est:{{p{p}}}:archive"
+
+
+def archive_lease() -> str:
+    """string · the process that writes the archive; another stands by · 20 seconds after it said so last"""
+    return "est:{meta}:archive_lease"
+
+
+def archive_erasures() -> str:
+    """hash, tenant/digest → ms from when on the files of an address that was erased are made anew · until they are"""
+    return "est:{meta}:archive_erasures"
+
+
+def archive_removals() -> str:
+    """hash, tenant → ms at which somebody asked for its files to be removed · until they are"""
+    return "est:{meta}:archive_removals"
 
 
 # Jobs

@@ -33,6 +33,11 @@ _ID_ALPHABET = string.ascii_lowercase + string.digits
 _SECRET_ALPHABET = string.ascii_letters + string.digits
 
 
+def is_name(text: str) -> bool:
+    """Whether a tenant may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
 class TenantError(ValueError):
     """What was asked for cannot be: the message says why."""
 
@@ -76,7 +81,7 @@ class Tenants:
 
     async def create(self, name: str, *, any_from_domain: bool = False) -> Tenant:
         """TenantError if the name is not one (`NAME_RULE`) or is taken."""
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             raise TenantError(f"a tenant's name is a-z, 0-9 and -, 32 at most, not {name!r:.60}")
         tenant = Tenant(name, int(self._now() * 1000), any_from_domain)
         if not await self._client.hsetnx(keys.tenants(), name, _packed(tenant)):

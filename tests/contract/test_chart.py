@@ -119,6 +119,7 @@ def test_every_process_of_the_catalogue_runs(name: str) -> None:
     found = workloads(rendered(values))
 
     wanted = {one.name for one in catalogue.SERVICES if one.process is not None and one.is_needed(route)}
+    wanted -= {one.name for one in catalogue.SERVICES if one.only_with and not values["settings"].get(one.name)}
     assert set(found) - {"redis"} == wanted
     for component in wanted:
         assert container(found[component]["spec"]["template"]["spec"])["args"] == ["serve", component]
@@ -220,7 +221,7 @@ def test_only_who_needs_the_master_secret_has_it() -> None:
     manifests = rendered(values_of("tls"))
     holders = {name for name, pod in pods(manifests) if "secret" in [volume["name"] for volume in pod["volumes"]]}
 
-    assert holders == {one.name for one in catalogue.SERVICES if "secret" in one.needs}
+    assert holders == {one.name for one in catalogue.SERVICES if "secret" in one.needs and one.only_with is None}
     assert not [text for text in texts(values_of("tls")).values() if "pass%40word" in text]
     for _, pod in pods(manifests):
         for volume in pod["volumes"]:

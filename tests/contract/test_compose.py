@@ -20,7 +20,11 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 #: The variables that it sets.
 OF_IMAGE = dict(re.findall(r"(ESTAFETTE_\w+)=(\S+)", DOCKERFILE))
 #: Services without a container of their own, each with its reason.
-NOT_THERE = {"tracking": "http has its routes", "mailbox": "delivers nothing: for trying there is make run"}
+NOT_THERE = {
+    "tracking": "http has its routes",
+    "mailbox": "delivers nothing: for trying there is make run",
+    "archive": "has nothing to do without a target: docs/archive.md has its container",
+}
 #: What an operator says, by the names that compose.yaml asks for.
 SAID = {
     "HELO": "out1.acme.example",

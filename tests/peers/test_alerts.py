@@ -163,6 +163,19 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {'estafette_stream_lag_seconds{stream="events",group="suppression"}': "110x9"},
         5,
     ),
+    "EstafetteArchiveBehind": (
+        {'estafette_archive_lag_seconds{instance="one"}': "11000x29"},
+        {
+            'estafette_archive_lag_seconds{instance="one"}': "3700x29",
+            'estafette_stream_lag_seconds{stream="events",group="archive"}': "3700x29",
+        },
+        15,
+    ),
+    "EstafetteArchiveErasureWaits": (
+        {"estafette_archive_erasing_oldest_timestamp_seconds": "-90000x29"},
+        {"estafette_archive_erasing_oldest_timestamp_seconds": "0x29"},
+        15,
+    ),
     "EstafetteNotSurveyed": (
         {"estafette_survey_last_timestamp_seconds": "0x9"},
         {

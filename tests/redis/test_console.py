@@ -103,6 +103,8 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "people show": ("acme", "ana@exemple.fr"),
     "people erase": ("acme", "ana@exemple.fr", "--yes"),
     "retention show": ("acme",),
+    "archive show": (),
+    "archive remove": ("acme", "--yes"),
     "consents show": ("acme", "ana@exemple.fr"),
     "consents log": ("acme", "ana@exemple.fr"),
     "consents rules": ("acme",),

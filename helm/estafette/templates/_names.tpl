@@ -29,9 +29,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if or (kindIs "float64" .) (kindIs "int64" .) (kindIs "int" .) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
 {{- end }}
 
-{{/* Whether a service has something to do here: the mailbox on one route alone. */}}
+{{/* Whether a service has something to do here: the mailbox on one route alone, the archive where it has a target. */}}
 {{- define "estafette.isWanted" -}}
-{{- if has (get .fact "onlyOn") (list nil "" .root.Values.settings.relay.route) -}}yes{{- end -}}
+{{- $with := get .fact "onlyWith" | default list -}}
+{{- $isSet := or (not $with) (get (get .root.Values.settings (first $with | default "") | default dict) (last $with | default "")) -}}
+{{- if and $isSet (has (get .fact "onlyOn") (list nil "" .root.Values.settings.relay.route)) -}}yes{{- end -}}
 {{- end }}
 
 {{- define "estafette.serviceAccount" -}}

@@ -131,6 +131,9 @@ mounts:
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - {name: maildir, mountPath: /var/mail/estafette}
 {{- end }}
+{{- if and (eq .name "archive") $values.archive.volumeClaim }}
+  - {name: archive, mountPath: /var/lib/archive}
+{{- end }}
 {{- if include "estafette.files" . }}
   - {name: files, mountPath: /etc/estafette/files, readOnly: true}
 {{- end }}
@@ -172,6 +175,10 @@ volumes:
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - name: maildir
     persistentVolumeClaim: {claimName: {{ $values.inbound.maildirClaim }}}
+{{- end }}
+{{- if and (eq .name "archive") $values.archive.volumeClaim }}
+  - name: archive
+    persistentVolumeClaim: {claimName: {{ $values.archive.volumeClaim }}}
 {{- end }}
 {{- if include "estafette.files" . }}
   - name: files
@@ -243,6 +250,9 @@ spec:
       args: [serve, {{ .name }}]
       envFrom:
         - configMapRef: {name: {{ include "estafette.fullname" $root }}-settings}
+        {{- if and (eq .name "archive") $values.archive.credentialsSecret }}
+        - secretRef: {name: {{ $values.archive.credentialsSecret }}}
+        {{- end }}
       env:
         {{- include "estafette.environment" . | trim | nindent 8 }}
       ports:

@@ -54,6 +54,15 @@ egress:
       - port: {{ splitList ":" $route.host | last }}
   {{- end }}
   {{- end }}
+  {{- if eq .name "archive" }}
+  # The store that it writes to.
+  - ports:
+      - port: 443
+  {{- $endpoint := get ($root.Values.settings.archive | default dict) "s3_endpoint" | default "" | urlParse }}
+  {{- if contains ":" $endpoint.host }}
+      - port: {{ splitList ":" $endpoint.host | last }}
+  {{- end }}
+  {{- end }}
   {{- if eq $root.Values.settings.relay.route "mailbox" }}
   # The relay to the mailbox, and what it bounces.
   - ports: [{port: smtp}]

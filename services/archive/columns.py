@@ -1,0 +1,53 @@
+"""The columns of the archive, version by version: their names and kinds.
+
+A column never changes its name or kind and never goes; new ones are appended, and are null in files that are older than
+they. Each detail of an event has a column of its own name, the same for all types that have it; a detail that a type
+does not have is null there. `docs/archive.md` has this table for those who read the files.
+"""
+
+from typing import Literal
+
+from shared.words import events
+
+#: What stands in a column: text, whole numbers of so many bits, true or false, ms since 1970 (UTC).
+Kind = Literal["text", "int16", "int32", "int64", "bool", "time"]
+
+#: Counts the times that columns were appended. In the metadata of each file, as `estafette.columns`.
+VERSION = 1
+#: What every event has, in this order; then its details, in the order in which they came to the archive.
+COMMON: dict[str, Kind] = {
+    "event_id": "text",
+    "type": "text",
+    "occurred_at": "time",
+    "job": "text",
+    "ordinal": "int32",
+    "email": "text",
+    "sequence": "int64",
+    "stream_partition": "int16",
+    "stream_ms": "int64",
+    "stream_number": "int64",
+}
+DETAILS: dict[str, Kind] = {
+    "attempt": "int32", "site": "text", "host": "text", "reply": "text", "reason": "text", "kind": "text",
+    "late": "bool", "source": "text", "retry_at": "time", "size_bytes": "int64", "duration_ms": "int64",
+    "tls": "text", "tls_cipher": "text", "tls_policy": "text", "user_agent": "text", "ip": "text", "machine": "text",
+    "position": "int32", "url": "text", "document": "text", "by": "text", "scope": "text", "list": "text",
+    "channel": "text", "where": "text", "feedback_type": "text", "reporter": "text", "subject": "text",
+    "detail": "text", "bad": "int64", "of": "int64", "action": "text", "target": "text", "who": "text", "why": "text",
+    "until_at": "time", "messages": "int64", "digest": "text", "purpose": "text", "text": "text", "joined": "text",
+    "left": "text", "opted_out": "text", "tracking": "text", "objected": "text", "marks": "text", "undone": "bool",
+    "most": "int32", "days": "int32", "last_at": "time", "erase_at": "time", "name": "text", "value": "text",
+    "currency": "text", "properties": "text", "given": "bool",
+}  # fmt: skip
+COLUMNS: dict[str, Kind] = {**COMMON, **DETAILS}
+
+#: What of an event is about the person, and goes with their erasure. What remains says what became of a message.
+PERSONAL = (
+    "email", "reply", "user_agent", "ip", "url", "document", "subject", "detail", "list", "joined", "left", "opted_out",
+    "tracking", "objected", "marks", "purpose", "text", "properties", "value", "currency", "name",
+)  # fmt: skip
+
+#: The details of each fact, in its order.
+DETAILS_OF: dict[str, tuple[str, ...]] = {
+    name: fact.__struct_fields__[len(events.Fact.__struct_fields__) :] for name, fact in events.FACTS.items()
+}
