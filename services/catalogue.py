@@ -152,6 +152,17 @@ SERVICES: tuple[Service, ...] = (
         settings="Reports",
     ),
     Service(
+        "webhooks",
+        "services.webhooks",
+        process="run",
+        metrics_port=9110,
+        routes=True,
+        stops="counts",
+        reads=("events",),
+        needs=("secret", "world"),
+        settings="Webhooks",
+    ),
+    Service(
         "operator",
         "services.operator",
         routes=True,
