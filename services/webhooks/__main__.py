@@ -41,7 +41,7 @@ async def main(life: Lifecycle) -> None:
         timeout_s=mine.timeout_ms / 1000,
         now_ms=now_ms,
         monotonic=time.monotonic,
-        ca_file=mine.ca_file,
+        ca_file=settings.tls.ca_file,
     )
     life.push_close(sender.close)
     store = Store(client, partitions, queue_events=mine.queue_events, log_ms=mine.log_days * 24 * HOUR_MS)

@@ -10,7 +10,7 @@ it has been resolved, at each attempt, and that very address is dialled (`sender
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from shared.net.inside import is_inside
 
@@ -115,7 +115,7 @@ def _literal(host: str) -> str | None:
     """The address that the host is, if it is one; IPv4 in its canonical form alone. Refused: it only looks like one."""
     if host.startswith("["):
         try:
-            return str(ip_address(host[1:-1]))
+            return str(IPv6Address(host[1:-1]))
         except ValueError:
             raise Refused("the address in brackets is none") from None
     if not _NUMBER.fullmatch(host.rstrip(".").rpartition(".")[2]):

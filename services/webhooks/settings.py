@@ -27,8 +27,6 @@ class Webhooks(Process, frozen=True, kw_only=True):
     plain_http: bool = False
     #: Ports at which endpoints outside may be; empty: any.
     ports: Ports = "443,8443"
-    #: Certificates of authorities that are believed beside the system's, as a PEM file.
-    ca_file: str = ""
     #: For a whole request; who has not answered then has not taken it.
     timeout_ms: Annotated[int, Meta(ge=100, le=60_000)] = 15_000
     #: Requests to one endpoint at a time.

@@ -98,6 +98,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/settings.py": {"os"},
     "services/console/stops.py": {"time"},
     "services/console/suppressions.py": {"secrets"},
+    "services/console/webhooks.py": {"secrets", "time"},
     "services/console/word.py": {"socket"},
     "services/operator/letters.py": {"aiohttp"},
     "services/operator/link_keys.py": {"aiohttp"},
