@@ -275,9 +275,6 @@ class _Connection(asyncio.Protocol):
         else:
             self._fail(_Garbled(f"more than {MOST_READ_BYTES} bytes, and no answer"))
 
-    def eof_received(self) -> bool:
-        return False
-
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
         CONNECTIONS.dec()

@@ -117,10 +117,6 @@ class Change(msgspec.Struct, kw_only=True):
     failed_log: list[Attempt] = msgspec.field(default_factory=list)
     state: bool = False
 
-    @property
-    def is_something(self) -> bool:
-        return bool(self.done or self.aside or self.given_up or self.state)
-
 
 #: Attempts that went well, of one change, that are shown: of an endpoint with thousands a second these are enough.
 MOST_LOGGED = 20

@@ -237,9 +237,8 @@ class Consumer:
 
     `stream` names the stream of a partition (`keys.events`); `call(partition, entries)` handles a batch. With `remove`
     an acknowledged entry is deleted as well (work), otherwise it stays for the other groups and for readers (events).
-    `passes` names the messages that the group has no use for: they are not even read. With `turn` a partition is read
-    while that says so, by a group in which one process at a time reads it; such a group has one name for all, so that
-    who has the turn next begins with what the last one had in hand.
+    `passes` names the messages that the group has no use for: they are not even read. With `turn` one process at a time
+    reads a partition, and all have one name: who has the turn next begins with what the last one had in hand.
     """
 
     def __init__(

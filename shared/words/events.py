@@ -374,8 +374,7 @@ class Acted(Fact, frozen=True, array_like=True, kw_only=True):
 
 
 class WebhookDisabled(Fact, frozen=True, array_like=True, kw_only=True):
-    """An endpoint of the tenant is told nothing any more, until it is enabled: it answered 410 (`reason` is `gone`), or
-    has taken nothing since `failing_since_at` (ms; `failing`)."""
+    """An endpoint is told nothing any more: `reason` is `gone` (410), or `failing`, since `failing_since_at` (ms)."""
 
     topic: ClassVar[str] = "webhook.disabled"
     endpoint: str = ""
@@ -417,8 +416,7 @@ FACTS: dict[str, type[Fact]] = {
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
-        PreferencesChanged, RetentionNear, DocumentOpened,
-        PageViewed, VisitorActed, VisitorConsented, WebhookDisabled,
+        PreferencesChanged, RetentionNear, DocumentOpened, PageViewed, VisitorActed, VisitorConsented, WebhookDisabled,
     )
 }  # fmt: skip
 #: Every message by its name.

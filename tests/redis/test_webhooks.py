@@ -5,6 +5,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -112,6 +113,10 @@ async def bench(client: redis.Client) -> Bench:
     return Bench(client)
 
 
+def was_asked(receiver: Receiver, times: int) -> bool:
+    return len(receiver.requests) == times
+
+
 async def until(condition: Callable[[], bool], patience_s: float = 20) -> None:
     async with asyncio.timeout(patience_s):
         while not condition():  # noqa: ASYNC110 - what changes is in another task, which tells nobody
@@ -123,7 +128,13 @@ JOB = ids.new_job_id(time.time_ns() // 1_000_000, b"chance", P, 1)
 
 async def with_job(client: redis.Client, people: int = 3, job: str = JOB) -> None:
     p = ids.job_partition(job, P)
-    fields = {"tenant": "acme", "stream": "bulk", "total": people, "list": "newsletter", "tags": "winter\nsale"}
+    fields: dict[str, str | int] = {
+        "tenant": "acme",
+        "stream": "bulk",
+        "total": people,
+        "list": "newsletter",
+        "tags": "winter\nsale",
+    }
     for name, value in fields.items():
         await client.hset(keys.job(p, job), name, value)
     waiting = [Waiting(email=f"p{at}@exemple.fr", metadata={"customer": f"c{at}"}) for at in range(people)]
@@ -137,7 +148,7 @@ def of_message(ordinal: int, at: int, kind: type[events.Fact] = events.Delivered
 
 def story(people: int) -> list[events.Fact]:
     """Of each message three facts."""
-    kinds = (events.Accepted, events.Deferred, events.Delivered)
+    kinds: tuple[type[events.Fact], ...] = (events.Accepted, events.Deferred, events.Delivered)
     return [of_message(at, number, kind) for number, kind in enumerate(kinds) for at in range(people)]
 
 
@@ -311,7 +322,7 @@ async def test_what_was_given_up_can_be_told_again(client: redis.Client) -> None
         async with bench.running():
             await bench.publisher.publish([of_message(0, 1)])
             for attempt in range(1, 11):
-                await until(lambda attempt=attempt: len(receiver.requests) == attempt)
+                await until(partial(was_asked, receiver, attempt))
                 await asyncio.sleep(0.3)
                 bench.ahead_ms += 90_000_000 if attempt < 10 else 0
                 if attempt < 5:
