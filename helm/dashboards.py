@@ -645,6 +645,20 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Sign-ins",
+                "Who tries to get into the console, and what comes of it?",
+                "sum by (end) (rate(estafette_pages_sign_ins_total[5m]))",
+                "{{end}}",
+                "ops",
+            ),
+            Panel(
+                "Pages",
+                "What are people shown?",
+                "sum by (status) (rate(estafette_pages_shown_total[5m]))",
+                "{{status}}",
+                "ops",
+            ),
+            Panel(
                 "Held steps",
                 "Does one tenant keep the process busy?",
                 "sum(rate(estafette_http_steps_held_total[5m]))",

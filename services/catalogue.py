@@ -168,6 +168,12 @@ SERVICES: tuple[Service, ...] = (
         routes=True,
     ),
     Service(
+        "pages",
+        "services.pages",
+        routes=True,
+        settings="Pages",
+    ),
+    Service(
         "mailbox",
         "services.local.mailbox",
         process="run",

@@ -104,6 +104,7 @@ def parts_of(settings: Settings, client: redis.Client, secret: master_secret.Mas
         now_ms=now_ms,
         monotonic=time.monotonic,
         chance=os.urandom,
+        derive=secret.derive,
     )
 
 

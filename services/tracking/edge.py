@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any, Protocol
 
 from services.tracking.deciding import PIXEL_HEADERS, REDIRECT_HEADERS, Answer, Request
-from services.tracking.http import client_ip
 from shared.http.api import REQUESTS, SECONDS
+from shared.net.client_ip import client_ip
 from shared.net.heads import Head
 from shared.net.quick import Quick, Reply, lines
 from shared.words.tokens import Kind

@@ -15,26 +15,21 @@ link, a query or a slash, changes nothing.
 """
 
 import asyncio
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
 
 from services.tracking.deciding import MAX_FORM_BYTES, Request
 from services.tracking.tracking import Tracking
 from shared.http.api import Route, whole_list
+from shared.net.client_ip import client_ip
 from shared.words.tokens import Kind
 
 #: A form of some bytes arrives at once, or its sender only wants to keep us waiting.
 FORM_TIMEOUT_S = 10.0
 _PAGE = "text/html"
 _PURPOSES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
-# An address with a port behind it, as some proxies write it; one of IPv6 in brackets then. A bare one of IPv6 has
-# colons of its own, so there the first form must not have more than one.
-_WITH_PORT = re.compile(r"([^:\[\]]+):\d{1,5}|\[([^\[\]]+)\](?::\d{1,5})?")
 
 
 def routes(tracking: Tracking, now_ms: Callable[[], int], forwarded_hops: int = 0) -> list[Route]:
@@ -172,27 +167,6 @@ def _request(request: web.Request, kind: Kind, body: bytes, forwarded_hops: int)
 def purpose_of(request: web.Request) -> str:
     """What a browser says that it asks for, if not for somebody to look at."""
     return next((said for name in _PURPOSES if (said := whole_list(request, name))), "")
-
-
-def client_ip(remote: str, forwarded_for: str, hops: int) -> str:
-    """The address that our outermost proxy saw: the `hops`-th from the end, for what stands before was written by
-    others. `forwarded_for` are all lines of the field as one list; elements with nothing in them are none (RFC 9110,
-    5.6.1). The connection's address where the list is shorter than that, or has something else there."""
-    seen = [element for part in forwarded_for.split(",") if (element := part.strip())]
-    believed = _address(seen[-hops]) if 0 < hops <= len(seen) else ""
-    return believed or _address(remote) or remote
-
-
-@lru_cache(maxsize=4096)
-def _address(seen: str) -> str:
-    """The address without its port and brackets; "" if it is invalid."""
-    with_port = _WITH_PORT.fullmatch(seen)
-    try:
-        address = ip_address((with_port[1] or with_port[2]) if with_port else seen)
-    except ValueError:
-        return ""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
 
 
 async def _form(request: web.Request) -> bytes:

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from aiohttp import ETag, web
 
-from services.tracking.http import client_ip, purpose_of
+from services.tracking.http import purpose_of
 from services.tracking.visiting import CORS, MAX_BODY_BYTES, Visiting
 from services.tracking.visits import Told, Visitor
 from shared.http.api import Route, whole_list
+from shared.net.client_ip import client_ip
 from shared.words.errors import Problem
 
 SCRIPT = (Path(__file__).parent / "w.js").read_bytes()

@@ -9,7 +9,6 @@ Each token may tell `AT_ONCE` things, and one more each `EACH_S`, in each proces
 with a link of theirs. What comes beyond is 429.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -18,6 +17,7 @@ from services.tracking.deciding import RETRY_AFTER, Moment
 from services.tracking.tracking import ANSWERS, FORGOTTEN
 from services.tracking.visits import Told, Untracked, Visitor
 from shared.http import api
+from shared.net.pacing import Pacing
 from shared.words.errors import Problem
 from shared.words.events import Fact
 from shared.words.tokens import InvalidToken, Token
@@ -55,23 +55,11 @@ class Tracking(Protocol):
         """Whether they are durable."""
 
 
-class Pace:
-    """How much each of some tells: a bucket of `AT_ONCE` each, filled by one each `EACH_S`. `monotonic` gives s."""
+class Pace(Pacing[tuple[str, int]]):
+    """How much each visitor tells."""
 
     def __init__(self, monotonic: Callable[[], float], most: int = VISITORS_KEPT) -> None:
-        self._monotonic = monotonic
-        self._most = most
-        #: When each of them would have told everything at its pace: far behind now, and there is room.
-        self._even_s: OrderedDict[tuple[str, int], float] = OrderedDict()
-
-    def allows(self, who: tuple[str, int]) -> bool:
-        now_s = self._monotonic()
-        even_s = max(self._even_s.pop(who, now_s), now_s)
-        is_allowed = even_s - now_s <= (AT_ONCE - 1) * EACH_S
-        self._even_s[who] = even_s + EACH_S if is_allowed else even_s
-        if len(self._even_s) > self._most:
-            self._even_s.popitem(last=False)
-        return is_allowed
+        super().__init__(monotonic, AT_ONCE, EACH_S, most)
 
 
 class Visiting:

@@ -40,7 +40,8 @@ Schemas = Mapping[Any, Document]
 
 
 def openapi(routes: Sequence[Route]) -> Document:
-    """The OpenAPI 3.1 document of the routes."""
+    """The OpenAPI 3.1 document of the routes, but for those that are pages for people."""
+    routes = [route for route in routes if not route.is_page]
     shapes = {shape for route in routes for shape in _shapes(route)} | {ProblemDocument}
     ordered = sorted(shapes, key=str)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)

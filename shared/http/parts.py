@@ -27,7 +27,8 @@ from shared.words.verp import VerpKeys
 
 @dataclass(frozen=True)
 class Parts:
-    """Of one process. `chance(n)` gives n unpredictable bytes, `monotonic` seconds that only go on."""
+    """Of one process. `chance(n)` gives n unpredictable bytes, `monotonic` seconds that only go on, `derive` the keys
+    of a purpose (`shared.process.master_secret`)."""
 
     settings: Settings
     client: Client
@@ -41,6 +42,7 @@ class Parts:
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
     chance: Callable[[int], bytes]
+    derive: Callable[[bytes], Sequence[bytes]]
 
     @property
     def partitions(self) -> int:

@@ -78,6 +78,8 @@ class Route:
     any_query: bool = False
     #: Also with a slash at the end, for the same reason.
     trailing_slash: bool = False
+    #: A page for people in a browser: no part of the API, and not in its document.
+    is_page: bool = False
 
     @property
     def parameters(self) -> list[str]:

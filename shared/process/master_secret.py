@@ -11,6 +11,7 @@ Kubernetes mounts secrets with mode 0644 unless told otherwise, in a volume that
 where a mode protects nothing; such a volume is known by its layout, and its files are taken.
 """
 
+import hmac
 import os
 import secrets
 import stat
@@ -41,6 +42,11 @@ class MasterSecret:
 
     current: bytes = field(repr=False)
     previous: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def derive(self, purpose: bytes) -> list[bytes]:
+        """The keys of that purpose, 32 bytes each, the current one first: they lead neither to the secret nor to the
+        keys of another purpose."""
+        return [hmac.digest(master, purpose, "sha256") for master in (self.current, *self.previous)]
 
 
 def load(settings: Settings, *, make: bool = True) -> MasterSecret:

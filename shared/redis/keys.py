@@ -845,6 +845,15 @@ def tls_report_lock(p: int, day: int, domain: str) -> str:
     return f"est:{{p{p}}}:tls_report_lock:{day}:{domain}"
 
 
+# The pages for people
+
+
+def page_session(digest: str) -> str:
+    """string · who signed in at the console, and their key, sealed (msgpack, `services.pages.sessions`), by a keyed
+    hash of what their cookie holds · `pages.session_hours` after they signed in"""
+    return f"est:{{meta}}:page_session:{digest}"
+
+
 # The catch-all mailbox. One script writes its three keys
 
 

@@ -282,10 +282,19 @@ def test_paths_lead_to_who_answers_them_and_a_host_of_links_has_nothing_else() -
 
     links = dict.fromkeys(("/a", "/c", "/d", "/o", "/p", "/u", "/v", "/w", "/w.js"), "demo-estafette-tracking")
     assert led == {
-        "api.acme.example": {"/v1": "demo-estafette-http", **links},
+        "api.acme.example": {
+            **dict.fromkeys(("/", "/assets", "/console", "/docs", "/v1"), "demo-estafette-http"),
+            **links,
+        },
         "links.acme.example": links,
         "klick.kunde.example": links,
     }
+    assert {
+        path["path"]
+        for rule in ingress["spec"]["rules"]
+        for path in rule["http"]["paths"]
+        if path["pathType"] == "Exact"
+    } == {"/"}, "what begins with / is everything"
     assert [tls["secretName"] for tls in ingress["spec"]["tls"]] == ["api-tls", "links-tls"]
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("services", "shared")
+#: `docs` has no code: all of it is data, which the pages for people show.
+FOLDERS = ("services", "shared", "docs")
 
 
 def files(package: str, pattern: str) -> Iterator[Path]:

@@ -5,12 +5,13 @@ import contextlib
 import subprocess
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from tests.servers import free_port, need, stop
+from tests.servers import free_port, missing, need, stop
 
 #: Without the flags about background work it keeps asking for hosts on the Internet.
 FLAGS = (
@@ -136,6 +137,14 @@ class Browser:
             value = (await answer.json())["value"]
             assert answer.status == 200, value
             return value
+
+
+def axe() -> str:
+    """The source of axe-core, which every frame begins with."""
+    spec = find_spec("axe_playwright_python")
+    if spec is None or not spec.submodule_search_locations:
+        missing("axe-core (tests/peers/requirements.lock)")
+    return (Path(next(iter(spec.submodule_search_locations or ()))) / "axe.min.js").read_text("utf-8")
 
 
 @contextlib.asynccontextmanager

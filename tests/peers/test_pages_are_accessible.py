@@ -6,7 +6,6 @@ language are frames of one sheet, which costs a tenth of opening each; the sheet
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zlib import compress, crc32
@@ -31,8 +30,7 @@ from shared.words.tokens import Kind, Token, TokenKeys
 from tests.fakes.recipients import Jobs
 from tests.fakes.recorder import Memory
 from tests.fakes.untracked import Said
-from tests.peers.browser import Browser, browsing
-from tests.servers import missing
+from tests.peers.browser import Browser, axe, browsing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -201,14 +199,6 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bro
     async with browsing(tmp_path_factory.mktemp("browser") / "profile") as browser:
         await browser.begin_with(axe())
         yield browser
-
-
-def axe() -> str:
-    """The source of axe-core, which every frame begins with."""
-    spec = find_spec("axe_playwright_python")
-    if spec is None or not spec.submodule_search_locations:
-        missing("axe-core (tests/peers/requirements.lock)")
-    return (Path(next(iter(spec.submodule_search_locations or ()))) / "axe.min.js").read_text("utf-8")
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

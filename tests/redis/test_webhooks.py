@@ -128,13 +128,8 @@ JOB = ids.new_job_id(time.time_ns() // 1_000_000, b"chance", P, 1)
 
 async def with_job(client: redis.Client, people: int = 3, job: str = JOB) -> None:
     p = ids.job_partition(job, P)
-    fields: dict[str, str | int] = {
-        "tenant": "acme",
-        "stream": "bulk",
-        "total": people,
-        "list": "newsletter",
-        "tags": "winter\nsale",
-    }
+    fields: dict[str, str | int] = {"tenant": "acme", "stream": "bulk", "total": people, "tags": "winter\nsale"}
+    fields["list"] = "newsletter"
     for name, value in fields.items():
         await client.hset(keys.job(p, job), name, value)
     waiting = [Waiting(email=f"p{at}@exemple.fr", metadata={"customer": f"c{at}"}) for at in range(people)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.tracking.http import client_ip
+from shared.net.client_ip import client_ip
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""What a page is asked, and what it answers: agreed between the main path, its views and the edge. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+
+class NotThere(Exception):
+    """There is no such page."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`secret` is what the cookie holds, "" without one. `is_https`: whether the browser came by https. `is_ours`:
+    the browser does not say that another site sent it. `form` are the fields of a POST."""
+
+    method: str
+    path: str
+    match: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] = field(default_factory=dict)
+    secret: str = field(default="", repr=False)
+    is_https: bool = False
+    is_ours: bool = True
+    ip: str = ""
+
+    def segment(self, name: str) -> str:
+        """A parameter of the path, as it stands in a path of the API. NotThere for what would be another path."""
+        found = self.match[name]
+        if found in (".", ".."):
+            raise NotThere
+        return quote(found, safe="")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A template, and what it is filled with."""
+
+    template: str
+    context: Mapping[str, Any]
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Something was done: the browser goes on to that page, so that to reload it does nothing twice."""
+
+    to: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`secret`: what the cookie shall hold from now on; "" takes it away; None leaves it."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secret: str | None = field(default=None, repr=False)

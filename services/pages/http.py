@@ -1,0 +1,134 @@
+"""The routes of pages: what the browser says becomes an `Asked`, and an `Answer` what it gets.
+
+The cookie has chance and nothing else. Its name begins with `__Host-` where the browser came by https: no other host of
+the domain can set it then (RFC 6265bis section 4.1.3.2).
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+import msgspec
+from aiohttp import web
+
+from services.pages import jobs
+from services.pages.asked import Answer, Asked
+from services.pages.pages import Pages, View, answered
+from shared.http import api
+from shared.http.api import Route, whole_list
+from shared.net.client_ip import client_ip
+from shared.words.described import says
+from shared.words.errors import Problem
+
+COOKIE, HOST_COOKIE = "estafette-console", "__Host-estafette-console"
+#: No form of ours is larger.
+MAX_FORM_BYTES = 64 * 1024
+MAX_FIELDS = 50
+_HTML = {200: "text/html"}
+
+Call = Callable[[Asked], Awaitable[Answer]]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """The key of the request: whose it is, and what it may do."""
+
+    id: Annotated[str, says("Its id, which stands in its text behind `est_`.", "k3v9x2m1qa")]
+    tenant: Annotated[str, says("The name of the tenant whose it is.", "acme")]
+    scopes: Annotated[list[str], says("What it may do.", ["read", "send"])]
+
+
+def routes(pages: Pages, *, hours: int, forwarded_hops: int, is_https: bool) -> list[Route]:
+    """`hours` a cookie is kept; `is_https`: everybody comes by https; else who a proxy says so of."""
+    edge = _Edge(pages, hours, forwarded_hops, is_https)
+    console: tuple[tuple[str, str, str, View, str], ...] = (
+        ("GET", "/console/jobs", "jobs", jobs.jobs, "The page of a tenant's jobs"),
+        ("GET", "/console/jobs/{job}", "job", jobs.job, "The page of a job's report"),
+    )
+    return [
+        Route(
+            "GET",
+            "/v1/key",
+            _key,
+            "Whose the key of the request is, and what it may do",
+            scope="read",
+            name="get_key",
+            tag="process",
+            answers={200: Key},
+        ),
+        edge.page("GET", "/", "home", pages.home, "The first page"),
+        edge.page("GET", "/assets/{name}", "style", pages.style, "The style of all pages"),
+        edge.page("GET", "/docs", "docs", pages.document, "The page of the documents"),
+        edge.page("GET", "/docs/{name}", "docs", pages.document, "The page of a document"),
+        edge.page("GET", "/docs/{folder}/{name}", "docs", pages.document, "The page of a document in a folder"),
+        edge.page("GET", "/console", "sign_in", pages.sign_in_page, "The page to sign in on"),
+        edge.page("POST", "/console", "sign_in", pages.sign_in, "Sign in at the console"),
+        edge.page("POST", "/console/sign-out", "sign_out", pages.sign_out, "Sign out of the console"),
+        *(
+            edge.page(method, path, name, partial(pages.console, name, view), summary)
+            for method, path, name, view, summary in console
+        ),
+    ]
+
+
+async def _key(request: web.Request) -> web.StreamResponse:
+    principal = request[api.PRINCIPAL]
+    return api.json_answer(Key(principal.key, principal.tenant, sorted(principal.scopes)))
+
+
+class _Edge:
+    def __init__(self, pages: Pages, hours: int, forwarded_hops: int, is_https: bool) -> None:
+        self._pages = pages
+        self._hours = hours
+        self._hops = forwarded_hops
+        self._is_https = is_https
+
+    def page(self, method: str, path: str, name: str, call: Call, summary: str) -> Route:
+        async def answer(request: web.Request) -> web.StreamResponse:
+            asked = await self._asked(request)
+            return self._response(await answered(self._pages, name, call, asked), asked)
+
+        return Route(method, path, answer, summary, any_query=True, trailing_slash=path != "/", is_page=True)
+
+    async def _asked(self, request: web.Request) -> Asked:
+        # A proxy's word is taken whoever says it: a browser that lies only makes its own cookie a secure one.
+        is_https = self._is_https or request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+        return Asked(
+            request.method,
+            request.path,
+            dict(request.match_info),
+            dict(request.query),
+            await _form(request) if request.method == "POST" else {},
+            request.cookies.get(HOST_COOKIE if is_https else COOKIE, ""),
+            is_https,
+            # RFC 9110 has no word for it; browsers say it of every request (Fetch Metadata).
+            request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none"),
+            client_ip(request.remote or "", whole_list(request, "X-Forwarded-For"), self._hops),
+        )
+
+    def _response(self, answer: Answer, asked: Asked) -> web.Response:
+        response = web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+        if answer.secret is not None:
+            response.set_cookie(
+                HOST_COOKIE if asked.is_https else COOKIE,
+                answer.secret,
+                max_age=self._hours * 3600 if answer.secret else 0,
+                path="/",
+                secure=asked.is_https,
+                httponly=True,
+                samesite="Strict",
+            )
+        return response
+
+
+async def _form(request: web.Request) -> Mapping[str, str]:
+    """The fields of a form; the last one of a name that comes twice. Problem 413 or 415 of what is no form of ours."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise Problem("unsupported_media_type", "expected application/x-www-form-urlencoded")
+    if request.content_length is None or request.content_length > MAX_FORM_BYTES:
+        raise Problem("body_too_large", f"a form has {MAX_FORM_BYTES} bytes at most")
+    body = await api.read_body(request)
+    try:
+        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+    except ValueError as error:
+        raise Problem("bad_request", "the form cannot be read") from error
