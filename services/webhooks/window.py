@@ -193,9 +193,7 @@ class Window:
                 if not delivery.missing:  # as they went together before: the same body
                     delivery.events.sort(key=lambda event: delivery.places[event.entry])
                 self._block(one.order)
-            elif one.order and (waiting := self._busy.get(one.order)) is not None:
-                waiting.append(one)
-            else:
+            else:  # also what will have to wait: one before it of the same order may be ready still
                 self._ready.append(one)
         if self._of_entry and len(entries) < asked:
             self._vanished()
