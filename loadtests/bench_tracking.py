@@ -1,6 +1,7 @@
 """How many clicks a second one tracker records, beside nginx that only redirects; and what it does without Redis.
 
-    python -m loadtests.bench_tracking [--seconds 5] [--turns 3] [--redis-away 30] [--candidates | --no-candidates]
+    python -m loadtests.bench_tracking [--seconds 5] [--turns 3] [--redis-away 30] [--no-candidates]
+    python -m loadtests.bench_tracking --candidates | --pipeline
 
 wrk, nginx, Redis and the tracker share the cores. In turns: nginx `return 302`, and one tracker process, whose clicks
 are each on a link of its own, signed, and in Redis (`appendfsync always`) before they are answered. Then other ways to
@@ -70,6 +71,9 @@ def main() -> None:
             if options.candidates:
                 candidates(bench, options.turns, options.seconds)
                 return
+            if options.pipeline:
+                pipelines(bench, options.turns, options.seconds)
+                return
             result = _measured(bench, options)
     check = bench.check
     print(f"took {time.monotonic() - began_s:.0f} s; parts that failed: {', '.join(check.failed) or 'none'}")
@@ -84,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--candidates", action="store_true", help="other ways to serve, beside ours, and nothing else")
     parser.add_argument("--no-candidates", action="store_true", help="all but those")
+    parser.add_argument("--pipeline", action="store_true", help="the whole pipeline, and nothing else")
     parser.add_argument(
         "--redis-away", type=int, default=30, metavar="S", help="for how long Redis is stopped, and killed; 0: not"
     )
@@ -290,6 +295,18 @@ def pipeline(bench: Bench, seconds: int) -> float:
     )
     bench.checked(answered)
     return answered / took_s
+
+
+def pipelines(bench: Bench, turns: int, seconds: int) -> None:
+    """The whole pipeline in turns; nginx before each."""
+    ratios = []
+    with Processes(bench.processes.directory) as processes:
+        _, port = clicking.nginx(processes)
+        for _ in range(turns):
+            theirs = clicking.plain(port, CONNECTIONS, seconds).per_s
+            ratios.append(pipeline(bench, 2 * seconds) / theirs)
+            print(f"    {ratios[-1]:.3f} of nginx, which did {theirs:,.0f}/s", flush=True)
+    print(json.dumps({"bench": "tracking pipeline", "pipeline_ratio_to_nginx": round(median(ratios), 3)}))
 
 
 def without_redis(bench: Bench, per_s: float, away_s: int, fault: str) -> None:

@@ -1,7 +1,7 @@
 """Starts the judging of events. The routes are mounted by the process of all routes."""
 
 from services.breakers import settings as own
-from services.breakers.breakers import BATCH, PASSED, Breakers
+from services.breakers.breakers import BATCH, GATHER_MS, PASSED, Breakers
 from services.breakers.store import FigureStore
 from services.settings import read
 from shared.process.clock import now_ms
@@ -18,7 +18,15 @@ async def main(life: Lifecycle) -> None:
     breakers = Breakers(FigureStore(client, partitions), StopList(client), publisher, now_ms)
     name = start.process_name()
     consumer = bus.Consumer(
-        client, partitions, keys.events, keys.GROUP_BREAKERS, name, breakers.judge, batch=BATCH, passes=PASSED
+        client,
+        partitions,
+        keys.events,
+        keys.GROUP_BREAKERS,
+        name,
+        breakers.judge,
+        batch=BATCH,
+        passes=PASSED,
+        gather_ms=GATHER_MS,
     )
     async with life.serving(settings.of(own.Breakers).metrics_port):
         if not await start.is_ours(life, client):

@@ -48,6 +48,8 @@ from shared.words import events
 
 #: Most facts are passed over undecoded, so a batch is large.
 BATCH = 500
+#: A list that is all bad sends a few mails more until it is stopped.
+GATHER_MS = 200
 #: How often stops are looked at whose telling was cut short, or whose job has ended since.
 SWEEP_S = 30.0
 #: A tenant's days that are of no more use are removed once there are so many.

@@ -4,7 +4,7 @@ import socket
 
 from services.reports import settings as own
 from services.reports.late import Late
-from services.reports.reports import BATCH, DAY_MS, Reports, trim_forever
+from services.reports.reports import BATCH, DAY_MS, GATHER_MS, Reports, trim_forever
 from services.reports.retention import Retention
 from services.reports.store import ReportStore
 from services.reports.survey import Survey
@@ -23,7 +23,14 @@ async def main(life: Lifecycle) -> None:
     reports = Reports(ReportStore(client, late=late), now_ms)
     # Named by the host, so that after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
-        client, partitions, keys.events, keys.GROUP_REPORTS, socket.gethostname(), reports.count, batch=BATCH
+        client,
+        partitions,
+        keys.events,
+        keys.GROUP_REPORTS,
+        socket.gethostname(),
+        reports.count,
+        batch=BATCH,
+        gather_ms=GATHER_MS,
     )
 
     silent_ms = settings.events.retention_days * DAY_MS

@@ -17,7 +17,7 @@ from services.suppression.interactions import Interactions, Noting
 from services.suppression.objections import Objections
 from services.suppression.rule_book import RuleBook
 from services.suppression.store import Lists
-from services.suppression.suppression import BATCH, Suppression
+from services.suppression.suppression import BATCH, GATHER_MS, Suppression
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
@@ -53,7 +53,14 @@ async def main(life: Lifecycle) -> None:
     # Named by the host: who left must be on the list within a second, and so after a crash the process finds at once
     # what it had in hand.
     consumer = bus.Consumer(
-        client, partitions, keys.events, keys.GROUP_SUPPRESSION, socket.gethostname(), apply, batch=BATCH
+        client,
+        partitions,
+        keys.events,
+        keys.GROUP_SUPPRESSION,
+        socket.gethostname(),
+        apply,
+        batch=BATCH,
+        gather_ms=GATHER_MS,
     )
     async with life.serving(settings.of(own.Suppression).metrics_port):
         if not await start.is_ours(life, client):

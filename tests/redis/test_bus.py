@@ -206,6 +206,91 @@ async def test_what_a_name_had_in_hand_when_it_died_comes_first_when_it_is_back(
     assert reader.numbers == [1, 2, 3]
 
 
+class Moments:
+    """Stands for the time that a reader waits for what else comes: `goes_on` ends it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds: list[float] = []
+        self.goes_on = asyncio.Event()
+        monkeypatch.setattr(bus_module, "pause", self._pause)
+
+    async def _pause(self, _stopping: asyncio.Event, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await self.goes_on.wait()
+
+
+async def test_what_comes_next_is_gathered_and_what_comes_alone_is_read_at_once(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = Moments(monkeypatch)
+    bus = publisher(client)
+
+    async with Reader(client, gather_ms=500) as reader:
+        await bus.publish([opened(1)])
+        await until(lambda: moments.seconds)
+        alone = list(reader.batches)
+        for number in (2, 3, 4):
+            await bus.publish([opened(number)])
+        moments.goes_on.set()
+        await until(lambda: len(reader.handled) == 4)
+
+    assert alone == [1]
+    assert reader.batches == [1, 3]
+    assert all(0 < seconds <= 0.5 for seconds in moments.seconds)
+    assert await pending(client) == 0
+
+
+async def test_who_is_behind_waits_for_nothing(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = Moments(monkeypatch)
+    await publisher(client).publish([opened(number) for number in range(6)])
+
+    async with Reader(client, gather_ms=500, batch=2) as reader:
+        await until(lambda: len(reader.handled) == 6)
+        waited = list(moments.seconds)
+        moments.goes_on.set()
+
+    assert reader.batches == [2, 2, 2]
+    assert waited == []
+
+
+async def test_what_was_gathered_is_handled_by_the_next_one_where_a_reader_dies_with_it(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = Moments(monkeypatch)
+    seen: list[int] = []
+    reached = asyncio.Event()
+
+    async def hang(_partition: int, entries: Sequence[Entry]) -> None:
+        seen.append(len(entries))
+        if len(entries) > 1:
+            reached.set()
+            await asyncio.Event().wait()
+
+    dying = await Reader(client, call=hang, gather_ms=500).__aenter__()
+    await publisher(client).publish([opened(1)])
+    await until(lambda: moments.seconds)
+    await publisher(client).publish([opened(2), opened(3)], batch="next")
+    moments.goes_on.set()
+    await reached.wait()
+    await dying.die()
+
+    async with Reader(client, gather_ms=500) as reader:
+        await until(lambda: len(reader.handled) == 2)
+
+    assert seen == [1, 2]
+    assert reader.numbers == [2, 3]
+    assert await pending(client) == 0
+
+
+async def test_a_reader_that_gathers_stops_at_once(client: Any) -> None:
+    await publisher(client).publish([opened(1)])
+
+    async with asyncio.timeout(60), Reader(client, gather_ms=86_400_000) as reader:
+        await until(lambda: len(reader.handled) == 1)
+
+    assert reader.batches == [1]
+
+
 async def test_a_dead_readers_entries_are_taken_over(client: Any) -> None:
     reached = asyncio.Event()
 
