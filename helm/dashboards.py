@@ -488,6 +488,52 @@ DASHBOARDS = (
         ),
     ),
     Dashboard(
+        "webhooks",
+        "Estafette: webhooks",
+        (
+            Panel(
+                "Events taken",
+                "How many events a second do endpoints take?",
+                "sum(rate(estafette_webhooks_delivered_total[2m]))",
+                "taken",
+            ),
+            Panel(
+                "Requests",
+                "What becomes of the requests to endpoints?",
+                "sum by (result) (rate(estafette_webhooks_requests_total[2m]))",
+                "{{result}}",
+            ),
+            Panel(
+                "Lost to endpoints",
+                "How many events were given up, dropped, or missed by who is disabled?",
+                'label_replace(sum(increase(estafette_webhooks_given_up_total[1h])), "what", "given up", "", "")'
+                ' or label_replace(sum(increase(estafette_webhooks_dropped_total[1h])), "what", "dropped", "", "")'
+                ' or label_replace(sum(increase(estafette_webhooks_missed_total[1h])), "what", "missed", "", "")',
+                "{{what}}",
+            ),
+            Panel(
+                "Disabled",
+                "Which endpoints were disabled, and why?",
+                "sum by (why) (increase(estafette_webhooks_disabled_total[1h]))",
+                "{{why}}",
+            ),
+            Panel(
+                "Behind",
+                "How old is an event when it is queued for its endpoints?",
+                "max(estafette_webhooks_age_seconds)",
+                "oldest",
+                "s",
+            ),
+            Panel(
+                "Until taken",
+                "How long does an event wait for its endpoint to take it?",
+                _quantile("estafette_webhooks_wait_seconds"),
+                "{{quantile}}",
+                "s",
+            ),
+        ),
+    ),
+    Dashboard(
         "redis",
         "Estafette: Redis and streams",
         (

@@ -37,6 +37,7 @@ from services.console import (
     tenants,
     top,
     trace,
+    webhooks,
 )
 from services.console.session import fail, in_force, with_redis
 from shared.process.settings import Settings
@@ -136,6 +137,7 @@ for noun in (
     restore.restore,
     secret.secret,
     stops.stops,
+    webhooks.webhooks,
     sites.sites,
     queue.queue,
     jobs.jobs,

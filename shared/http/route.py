@@ -26,6 +26,7 @@ TAGS = {
     "lists": "Lists of recipients: who is on which, who left it. Being on one is no consent.",
     "people": "What is kept of one address, and its erasure.",
     "consents": "What addresses agreed to, the proof of it, and what a tenant asks for before it mails and tracks.",
+    "webhooks": "Endpoints of other systems that are told what happens, and what was sent to them.",
     "domains": "The domains that a tenant sends from: their DKIM keys, and the records to publish in DNS.",
     "operator": "What an engineer on call sees and does: sites, suspensions, cancellations, dead entries.",
     "kept mail": "Mail that came back and that nobody understood, for those who run the engine.",
@@ -40,6 +41,7 @@ PATH = {
     "message": says("The id of the message: its job's, a dot and the recipient's number.", "068vjfm5s9m2rc1jqqrg.0"),
     "address": says("The address, percent-encoded where a URL needs it.", "ana@exemple.fr"),
     "domain": says("The name of the domain.", "exemple.fr"),
+    "webhook": says("The id of the endpoint.", "wh_8f2c0a61d94be735"),
     "token": says("The token of the link, signed by the engine.", "AbyDEu8fNw0zJpwgAQ"),
 }
 

@@ -245,7 +245,8 @@ class Consumer:
     `stream` names the stream of a partition (`keys.events`); `call(partition, entries)` handles a batch. With `remove`
     an acknowledged entry is deleted as well (work), otherwise it stays for the other groups and for readers (events).
     `passes` names the messages that the group has no use for: they are not even read. `gather_ms`: for so long at most
-    an entry waits for others to be read with.
+    an entry waits for others to be read with. With `turn` one process at a time reads a partition, and all have one
+    name: who has the turn next begins with what the last one had in hand.
     """
 
     def __init__(
@@ -264,9 +265,11 @@ class Consumer:
         claim_after_ms: int = CLAIM_AFTER_MS,
         forget_after_ms: int = FORGET_AFTER_MS,
         now_ms: Callable[[], int] = now_ms,
+        turn: Callable[[int], Awaitable[bool]] | None = None,
     ) -> None:
         self._client = client
         self._partitions = partitions
+        self._turn = turn
         self._stream = stream
         self._group = group
         self._name = name
@@ -310,6 +313,10 @@ class Consumer:
         pause_s = FIRST_RETRY_S
         while not stopping.is_set():
             try:
+                if self._turn is not None and not await self._turn(partition):
+                    own_backlog_at = 0.0
+                    await pause(stopping, BLOCK_MS / 1000)
+                    continue
                 if loop.time() >= next_claim:
                     next_claim = loop.time() + self._claim_after_ms / 2000
                     await self._take_over(partition)

@@ -170,6 +170,7 @@ GROUP_QUEUEING = "queueing"
 GROUP_SUPPRESSION = "suppression"
 GROUP_REPORTS = "reports"
 GROUP_BREAKERS = "breakers"
+GROUP_WEBHOOKS = "webhooks"
 GROUP_ARCHIVE = "archive"
 
 
@@ -848,6 +849,69 @@ def reported(p: int, day: int) -> str:
     """set of 8-byte event ids · counted facts that have no room in a timeline, by the day they happened · 2 days after
     the last of them"""
     return f"est:{{p{p}}}:reported:{day}"
+
+
+# Webhooks: what is told to other systems. What belongs to an endpoint is in the partition of its id
+
+
+def webhooks(tenant: str) -> str:
+    """hash, id of an endpoint → its record (msgpack, `services.webhooks.endpoints`) · until removed"""
+    return f"est:{{meta}}:webhooks:{tenant}"
+
+
+def webhook_versions() -> str:
+    """hash, tenant → another text after each change of its endpoints; of those who ever had one · for ever"""
+    return "est:{meta}:webhook_versions"
+
+
+def webhook_replays() -> str:
+    """hash, id of an endpoint → how far what it is told again of a period has come (msgpack) · until it is told"""
+    return "est:{meta}:webhook_replays"
+
+
+def webhook_reader(p: int) -> str:
+    """string · the process that alone reads the events of this partition for endpoints, so that their order stays · 15
+    seconds after it was last heard of"""
+    return f"est:{{p{p}}}:webhook_reader"
+
+
+def webhook_due(p: int) -> str:
+    """zset, id of an endpoint → ms from which on somebody is to look after it · while something waits for it"""
+    return f"est:{{p{p}}}:webhook_due"
+
+
+def webhook_lease(p: int, endpoint: str) -> str:
+    """string · the process that alone sends to this endpoint · 15 seconds after it was last heard of"""
+    return f"est:{{p{p}}}:webhook:{endpoint}:lease"
+
+
+def webhook_queue(p: int, endpoint: str) -> str:
+    """stream · events that wait for the endpoint, rendered; bounded by `webhooks.queue_events` · an entry until it is
+    taken, or given up"""
+    return f"est:{{p{p}}}:webhook:{endpoint}:queue"
+
+
+def webhook_aside(p: int, endpoint: str) -> str:
+    """hash, id of a delivery → its attempts, when it is due, its entries in the queue (msgpack) · until it is taken or
+    given up"""
+    return f"est:{{p{p}}}:webhook:{endpoint}:aside"
+
+
+def webhook_state(p: int, endpoint: str) -> str:
+    """hash · how the endpoint fares: since when it fails, until when it rests, whether it is disabled, and why; what
+    was delivered, given up and dropped; which batch came last from each partition · until the endpoint is removed"""
+    return f"est:{{p{p}}}:webhook:{endpoint}:state"
+
+
+def webhook_failed(p: int, endpoint: str) -> str:
+    """stream · events that were given up, for a replay, the last 10,000 or so · `webhooks.log_days` after the last"""
+    return f"est:{{p{p}}}:webhook:{endpoint}:failed"
+
+
+def webhook_log(p: int, endpoint: str, kind: Literal["taken", "failed"]) -> str:
+    """stream · the last 500 or so attempts that went well, or did not, with request and answer (msgpack) ·
+    `webhooks.log_days` after the last"""
+    return f"est:{{p{p}}}:webhook:{endpoint}:log:{kind}"
 
 
 # Encryption to mail hosts

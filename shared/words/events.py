@@ -373,6 +373,16 @@ class Acted(Fact, frozen=True, array_like=True, kw_only=True):
     messages: int = 0
 
 
+class WebhookDisabled(Fact, frozen=True, array_like=True, kw_only=True):
+    """An endpoint is told nothing any more: `reason` is `gone` (410), or `failing`, since `failing_since_at` (ms)."""
+
+    topic: ClassVar[str] = "webhook.disabled"
+    endpoint: str = ""
+    url: str = ""
+    reason: str = ""
+    failing_since_at: int = 0
+
+
 class Intake(Message, frozen=True, array_like=True, kw_only=True):
     """A chunk of a job waits to be queued: it is stored with the job at `first_ordinal`."""
 
@@ -406,8 +416,7 @@ FACTS: dict[str, type[Fact]] = {
     for fact in (
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
-        PreferencesChanged, RetentionNear, DocumentOpened,
-        PageViewed, VisitorActed, VisitorConsented,
+        PreferencesChanged, RetentionNear, DocumentOpened, PageViewed, VisitorActed, VisitorConsented, WebhookDisabled,
     )
 }  # fmt: skip
 #: Every message by its name.

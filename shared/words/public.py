@@ -61,6 +61,7 @@ SENTENCES: dict[str, str] = {
     "tenant.stopped": "The bulk mail of the tenant is not sent for now.",
     "tenant.resumed": "The bulk mail of the tenant goes on.",
     "operator.acted": "An operator did something to the installation; in the feed of the operator's own tenant.",
+    "webhook.disabled": "An endpoint is told nothing any more: it failed for too long, or is gone. `/v1/webhooks`.",
     "tenant.warned": "The figures of the tenant are bad, and its bulk will be stopped if they get worse. Once a day.",
 }
 
@@ -210,6 +211,10 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
     ),
     ("Resumed", "reason"): ("Why it had been stopped.", "paused"),
     ("Resumed", "by"): ("On whose word.", "tenant"),
+    ("WebhookDisabled", "endpoint"): ("The id of the endpoint.", "wh_3k9x2p0qa7d5m1zc"),
+    ("WebhookDisabled", "url"): ("Where it is.", "https://crm.exemple.fr/estafette"),
+    ("WebhookDisabled", "reason"): ("Why: it is `gone` (it answered 410), or `failing` for too long.", "failing"),
+    ("WebhookDisabled", "failing_since_at"): ("Since when it has taken nothing.", "2026-01-26T09:05:00.000Z"),
     ("Warned", "reason"): ("Which figure: `complaint_rate`.", "complaint_rate"),
 }
 

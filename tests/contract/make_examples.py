@@ -203,6 +203,15 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         "full": {**_OF_A_MESSAGE, "digest": "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6", "messages": 12, "by": "request"},
         "tenant": {**_OF_A_TENANT, "digest": "6b3f0e9c2d4a8175f0c9e1b2a3d4c5f6", "messages": 12, "by": "retention"},
     },
+    "WebhookDisabled": {
+        "full": {
+            **_OF_A_TENANT,
+            "endpoint": "wh_3k9x2p0qa7d5m1zc",
+            "url": "https://crm.exemple.fr/estafette",
+            "reason": "failing",
+            "failing_since_at": 1_767_000_000_000,
+        },
+    },
     "RetentionNear": {
         "full": {**_OF_A_MESSAGE, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},
         "address": {**_OF_AN_ADDRESS, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},

@@ -37,6 +37,21 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         },
         8,
     ),
+    "EstafetteWebhookDisabled": (
+        {'estafette_webhooks_disabled_total{why="failing"}': "0 1x90"},
+        {'estafette_webhooks_disabled_total{why="failing"}': "3x90"},
+        30,
+    ),
+    "EstafetteWebhooksDrop": (
+        {"estafette_webhooks_dropped_total": "0+10x60"},
+        {"estafette_webhooks_dropped_total": "5000x60", "estafette_webhooks_missed_total": "0+10x60"},
+        20,
+    ),
+    "EstafetteWebhooksBehind": (
+        {"estafette_webhooks_age_seconds": "400x60"},
+        {"estafette_webhooks_age_seconds": "200x60"},
+        20,
+    ),
     "EstafetteBulkMailWaits": (
         {'estafette_queue_oldest_seconds{where="ready",lane="bulk",provider="gmail"}': "15000x30"},
         {'estafette_queue_oldest_seconds{where="ready",lane="bulk",provider="gmail"}': "14000x30"},
