@@ -46,7 +46,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -321,6 +321,15 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stopping.wait()
+
+
+async def cancelled(tasks: Sequence[asyncio.Task[None]], again_after_s: float = 0.05) -> None:
+    """Cancels until all are gone: before Python 3.12 a cancellation is lost if it meets the end of an
+    `asyncio.wait_for`, and the Redis client sends each command in one."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=again_after_s)
 
 
 def beside(*runs: Run) -> Run:
