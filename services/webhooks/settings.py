@@ -18,7 +18,10 @@ Ports = Annotated[
 
 
 class Webhooks(Process, frozen=True, kw_only=True):
-    CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {"networks": setting_checks.networks}
+    CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {
+        "networks": setting_checks.networks,
+        "ports": setting_checks.ports,
+    }
 
     #: Private networks in which endpoints may be, as 10.20.0.0/16; else no address inside is ever dialled. In them any
     #: port may be asked.

@@ -100,6 +100,11 @@ def redis_url(text: str) -> None:
             raise ValueError("expected the number of a database at the end")
 
 
+def ports(text: str) -> None:
+    if not all(_is_port(part) for part in _parts(text)):
+        raise ValueError("expected ports, each from 1 to 65535")
+
+
 def seconds(text: str) -> None:
     if any(len(part) > 9 or int(part) > _MAX_RETRY_S for part in _parts(text)):
         raise ValueError("expected seconds, each less than ten years")
