@@ -60,6 +60,7 @@ WRONG = {
     "tls.contact": ["a\nb"],
     "secret.key_file": ["a\0b"],
     "secret.previous_key_files": ["a,b\0c"],
+    "pages.api_url": ["ftp://h", "http://h:99999", "http://[::1"],
     "metrics.host": ["a b"],
     "logs.level": ["loud"],
 }
