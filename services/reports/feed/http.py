@@ -94,16 +94,6 @@ class EventQuery(EventFilter, frozen=True):
     until: Annotated[datetime | None, says("Recorded before then.", "2026-02-01T00:00:00Z")] = None
 
 
-class LiveQuery(EventFilter, frozen=True):
-    """Which events come."""
-
-    after: Annotated[
-        Cursor | None,
-        says("The `next` of a page, to begin behind it. Without it only what is recorded from now on comes.", _CURSOR),
-        Read(_after),
-    ] = None
-
-
 def routes(feed: Feed, live: Live, partitions: int) -> list[api.Route]:
     handlers = _Routes(feed, live, partitions)
     return [
@@ -129,7 +119,7 @@ def routes(feed: Feed, live: Live, partitions: int) -> list[api.Route]:
             tag="events",
             answers={200: "text/event-stream"},
             problems=["cursor_too_old", "too_many_streams"],
-            query=LiveQuery,
+            query=EventFilter,
             headers={LAST_EVENT_ID: says("The id of the last event that was seen, to go on behind it.", _CURSOR)},
         ),
     ]
@@ -169,11 +159,11 @@ class _Routes:
 
     async def show_live(self, request: web.Request) -> web.StreamResponse:
         tenant = request[api.PRINCIPAL].tenant
-        query = api.query_of(request, LiveQuery)
+        query = api.query_of(request, EventFilter)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         answer = web.StreamResponse(headers=headers)
         answer.content_type = "text/event-stream"
-        after = await self._seen(request, query)
+        after = await self._seen(request)
         if request.method == "HEAD":
             await answer.prepare(request)
             return answer
@@ -196,15 +186,12 @@ class _Routes:
             await texts.aclose()
         return answer
 
-    async def _seen(self, request: web.Request, query: LiveQuery) -> list[cursor.Position]:
-        seen, name = query.after, "?after"
+    async def _seen(self, request: web.Request) -> list[cursor.Position]:
+        text = request.headers.get(LAST_EVENT_ID)
         try:
-            if text := request.headers.get(LAST_EVENT_ID):
-                name = LAST_EVENT_ID
-                seen = cursor.unpack(text)
-            return await self._place(seen, is_newest=False) or []
+            return await self._place(cursor.unpack(text) if text else None, is_newest=False) or []
         except paging.InvalidCursor as fault:
-            raise Problem("invalid_query", "the query does not fit", [Fault(name, str(fault))]) from None
+            raise Problem("invalid_query", "the query does not fit", [Fault(LAST_EVENT_ID, str(fault))]) from None
 
     async def _place(self, after: Cursor | None, is_newest: bool) -> list[cursor.Position] | None:
         """InvalidCursor if it is of another number of partitions, or goes the other way."""
