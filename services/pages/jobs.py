@@ -66,7 +66,7 @@ async def job(api: Api, asked: Asked) -> Shown:
 
 async def linked(api: Api, asked: Asked) -> Shown:
     """The report, for whoever has the link. Made to be printed, too."""
-    found = await api.get(f"/v1/linked-reports/{asked.segment('token')}")
+    found = await api.get(f"/r/{asked.segment('token')}/report")
     job = found["report"]
     context = {"title": job["subject"] or "(no subject)", "expires_at": found["expires_at"], **report(job)}
     return Shown("linked_report", context)

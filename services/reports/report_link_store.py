@@ -10,7 +10,7 @@ from shared.words import ids
 
 #: Of one job that are not over.
 MOST = 100
-_ADD = Script.of(__file__, "report_links_add")
+_ADD = Script.of(__file__, "report_link_store_add")
 
 
 class KeptLink(msgspec.Struct, frozen=True, array_like=True):

@@ -104,7 +104,7 @@ def routes(
         ),
         api.Route(
             "GET",
-            "/v1/linked-reports/{token}",
+            "/r/{token}/report",
             handlers.show,
             "The report of a job, by a link to it: the token is the right to it, no key is asked for",
             in_path=known,

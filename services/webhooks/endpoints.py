@@ -4,8 +4,6 @@ A fact with a job is chosen by its type and by its job's list, tags and stream; 
 are chosen by the list that it names, if it names one. What is not chosen costs nothing but the look.
 """
 
-from typing import Literal
-
 import msgspec
 
 from shared.words import events, public
@@ -22,8 +20,6 @@ FIELDS = (
 ALWAYS = "event_id"
 #: What one request carries at most, where several events go together.
 MOST_OF_BATCH = 1_000
-
-Stream = Literal["transactional", "personal", "bulk"]
 
 
 class Secret(msgspec.Struct, frozen=True, array_like=True):

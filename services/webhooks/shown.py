@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from services.webhooks.endpoints import FIELDS, MOST_OF_BATCH, TYPES, Endpoint, Stream
+from services.webhooks.endpoints import FIELDS, MOST_OF_BATCH, TYPES, Endpoint
 from services.webhooks.store import MOST_SHOWN, Standing
 from services.webhooks.window import Attempt
 from shared.http import paging
+from shared.words.content import Stream
 from shared.words.described import says
 from shared.words.times import rfc3339
 

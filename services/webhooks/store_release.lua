@@ -1,8 +1,8 @@
 -- Gives an endpoint back, and says when somebody is to look after it again.
 --
 -- KEYS     lease, queue and state of the endpoint, and the zset of what is due in its partition
--- ARGV     the endpoint, name of the process, now (ms), when what is in hand is due (ms; -1: nothing is), the last entry
---          that was read ("": it is not to be read on)
+-- ARGV     the endpoint, name of the process, now (ms), when what is in hand is due (ms; -1: nothing is), the last
+--          entry that was read ("": it is not to be read on)
 -- Answers  1, or 0 if another process has it by now
 
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end

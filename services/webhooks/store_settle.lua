@@ -2,9 +2,9 @@
 --
 -- KEYS     lease, state, deliveries aside, queue, events given up, log of what was taken and of what failed, and the
 --          zset of what is due in the partition
--- ARGV     the endpoint, name of the process, lease (ms), now (ms), lifetime of the log (ms), read behind this entry, how
---          many, then lists, each behind its length: entries done, aside (id, record, …), no more aside, entries given
---          up, state (field, value, …), lines of the two logs
+-- ARGV     the endpoint, name of the process, lease (ms), now (ms), lifetime of the log (ms), read behind this entry,
+--          how many, then lists, each behind its length: entries done, aside (id, record, …), no more aside, entries
+--          given up, state (field, value, …), lines of the two logs
 -- Answers  the entries that were read; nothing if another process has the endpoint by now
 
 if redis.call('GET', KEYS[1]) ~= ARGV[2] then return false end

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import hiredis
 from redis._parsers import BaseParser
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import NoScriptError, ReadOnlyError
 
 from shared.redis.redis import FOREIGN, SOCKET_TIMEOUT_S, Client, RedisAway, Script, raise_away
@@ -32,7 +32,7 @@ class Direct:
     """See the module."""
 
     def __init__(self, client: "Redis") -> None:
-        self._pool: Any = client.connection_pool
+        self._pool: ConnectionPool = client.connection_pool
         self._connection: Any = None
         self._wire: _Wire | None = None
         self._connecting = asyncio.Lock()

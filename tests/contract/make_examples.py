@@ -205,12 +205,13 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "WebhookDisabled": {
         "full": {
-            **_OF_A_TENANT,
+            **_OF_A_MESSAGE,
             "endpoint": "wh_3k9x2p0qa7d5m1zc",
             "url": "https://crm.exemple.fr/estafette",
             "reason": "failing",
             "failing_since_at": 1_767_000_000_000,
         },
+        "tenant": {**_OF_A_TENANT, "endpoint": "wh_3k9x2p0qa7d5m1zc", "url": "https://a.example", "reason": "gone"},
     },
     "RetentionNear": {
         "full": {**_OF_A_MESSAGE, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},

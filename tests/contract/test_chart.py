@@ -305,12 +305,13 @@ def test_only_relays_go_out_into_the_world_and_only_mail_comes_from_it() -> None
         for one in of_kind(rendered(values_of("tls")), "NetworkPolicy")
     }
 
-    assert set(policies) == PROCESSES - {"mailbox"}
+    assert set(policies) == PROCESSES - {"mailbox", "archive"}
     to_anywhere = {
         name: {port["port"] for way in spec["egress"] if "to" not in way for port in way["ports"]}
         for name, spec in policies.items()
     }
     assert to_anywhere.pop("relay") == {53, 25, 443}
+    assert to_anywhere.pop("webhooks") == {53, 443, 8443}
     assert all(ports == {53} for ports in to_anywhere.values())
     from_anywhere = {name for name, spec in policies.items() if any("from" not in way for way in spec["ingress"])}
     assert from_anywhere == {"bounces"}

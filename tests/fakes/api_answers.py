@@ -123,7 +123,7 @@ ANSWERS: dict[str, Any] = {
             }
         ]
     },
-    "/v1/linked-reports/known": {"expires_at": "2026-03-02T09:05:00.000Z", "report": JOB},
+    "/r/known/report": {"expires_at": "2026-03-02T09:05:00.000Z", "report": JOB},
     f"/v1/messages/{JOB['id']}.0": {
         "id": f"{JOB['id']}.0",
         "job": JOB["id"],

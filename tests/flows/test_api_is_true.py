@@ -157,7 +157,7 @@ async def known_report_links(stack: Stack, job_id: str) -> dict[str, dict[str, l
     return {
         "/v1/jobs/{job}/report-links": {"job": [job_id]},
         "/v1/jobs/{job}/report-links/{link}": {"job": [job_id], "link": [link["id"] for _, link in made[1:]]},
-        "/v1/linked-reports/{token}": {"token": [made[0][1]["path"].rpartition("/")[2]]},
+        "/r/{token}/report": {"token": [made[0][1]["path"].rpartition("/")[2]]},
     }
 
 

@@ -51,7 +51,7 @@ class House:
 
     async def shown(self, link: Any) -> tuple[int, Any]:
         token = link["path"].removeprefix("/r/")
-        return await self.call("GET", f"/v1/linked-reports/{token}", key="")
+        return await self.call("GET", f"/r/{token}/report", key="")
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ async def test_what_does_not_fit_is_told_so(house: House, body: dict[str, Any]) 
 
 async def test_a_made_up_link_leads_nowhere(house: House) -> None:
     for token in ("x", "A" * 66, "%00", "A" * 500):
-        assert (await house.call("GET", f"/v1/linked-reports/{token}", key=""))[0] == 404
+        assert (await house.call("GET", f"/r/{token}/report", key=""))[0] == 404
     for link in ("x", "00", "0" * 16):
         assert (await house.call("DELETE", f"{house.links}/{link}"))[0] == 404
 

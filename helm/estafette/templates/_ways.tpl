@@ -54,6 +54,21 @@ egress:
       - port: {{ splitList ":" $route.host | last }}
   {{- end }}
   {{- end }}
+  {{- if has "web" .needs }}
+  # Other systems, at the ports that are allowed.
+  {{- $hooks := $root.Values.settings.webhooks | default dict }}
+  {{- $ports := get $hooks "ports" | default "443,8443" }}
+  - ports:
+      {{- range splitList "," $ports }}
+      - port: {{ . }}
+      {{- end }}
+  {{- with get $hooks "networks" }}
+  - to:
+      {{- range splitList "," . }}
+      - ipBlock: {cidr: {{ trim . }}}
+      {{- end }}
+  {{- end }}
+  {{- end }}
   {{- if eq .name "archive" }}
   # The store that it writes to.
   - ports:
