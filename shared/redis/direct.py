@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import hiredis
 from redis._parsers import BaseParser
-from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ReadOnlyError
 
 from shared.redis.redis import FOREIGN, SOCKET_TIMEOUT_S, Client, RedisAway, Script, raise_away
@@ -32,7 +32,7 @@ class Direct:
     """See the module."""
 
     def __init__(self, client: "Redis") -> None:
-        self._pool: ConnectionPool = client.connection_pool
+        self._redis = client
         self._connection: Any = None
         self._wire: _Wire | None = None
         self._connecting = asyncio.Lock()
@@ -82,11 +82,12 @@ class Direct:
         return self._wire
 
     async def _connect(self) -> None:
+        pool: Any = self._redis.connection_pool
         before, self._connection = self._connection, None
         if before is not None:
             await before.disconnect(nowait=True)
-            await self._pool.release(before)
-        self._connection = await self._pool.get_connection()
+            await pool.release(before)
+        self._connection = await pool.get_connection()
         transport = self._connection._writer.transport
         self._wire = _Wire(transport)
         transport.set_protocol(self._wire)
