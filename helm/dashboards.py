@@ -673,7 +673,7 @@ DASHBOARDS = (
             ),
             Panel(
                 "Recipients taken from sets",
-                "How fast do jobs get recipients out of sets? Known: passed over, after another process died.",
+                "How fast do jobs get recipients out of sets (known: passed over, after another process died)?",
                 "sum by (result) (rate(estafette_queueing_selected_total[5m]))",
                 "{{result}}",
                 "ops",

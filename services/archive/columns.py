@@ -37,7 +37,7 @@ DETAILS: dict[str, Kind] = {
     "until_at": "time", "messages": "int64", "digest": "text", "purpose": "text", "text": "text", "joined": "text",
     "left": "text", "opted_out": "text", "tracking": "text", "objected": "text", "marks": "text", "undone": "bool",
     "most": "int32", "days": "int32", "last_at": "time", "erase_at": "time", "name": "text", "value": "text",
-    "currency": "text", "properties": "text", "given": "bool",
+    "currency": "text", "properties": "text", "given": "bool", "endpoint": "text", "failing_since_at": "time",
 }  # fmt: skip
 COLUMNS: dict[str, Kind] = {**COMMON, **DETAILS}
 

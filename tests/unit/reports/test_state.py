@@ -96,6 +96,7 @@ def test_every_fact_about_a_message_has_a_code() -> None:
         "OptedIn",
         "PreferencesChanged",
         "RetentionNear",
+        "WebhookDisabled",
     ]
 
 

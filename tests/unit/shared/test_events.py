@@ -42,6 +42,7 @@ ABOUT = {
     "RetentionNear": "address",
     "OptedIn": "address",
     "PreferencesChanged": "address",
+    "WebhookDisabled": "webhook",
 }
 """Facts that are not about one message, and what they are about."""
 
@@ -51,7 +52,7 @@ def test_the_topic_of_a_fact_is_its_own_word() -> None:
         word = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         about = ABOUT.get(name, "message")
 
-        assert fact.topic == f"{about}.{word}"
+        assert fact.topic == f"{about}.{word.removeprefix(f'{about}_')}"
 
 
 def test_final_facts_are_facts() -> None:
