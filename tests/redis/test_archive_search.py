@@ -252,7 +252,8 @@ async def test_whose_files_are_read_is_in_their_path_alone(house: House) -> None
         "read_csv('/etc/passwd')",
     ):
         for name in ("job", "email", "tag", "list"):
-            answer = await search.find(Asked("acme", EVER, 100)._replace(**{name: hostile}))
+            asked: dict[str, Any] = {name: hostile}
+            answer = await search.find(Asked("acme", EVER, 100, **asked))
             assert (answer.rows, answer.is_whole) == ([], True)
         answer = await search.find(Asked("acme", EVER, 100, types=frozenset((hostile,)), streams=frozenset((hostile,))))
         assert answer.rows == []
