@@ -51,7 +51,7 @@ def routes(parts: Parts) -> Mounted:
             *http.routes(reader, feed, live, parts.recipients, jobs, parts.partitions, behind),
             *statistics_http.routes(statistics, reader, jobs),
             *results_http.routes(ResultSets(parts.client, parts.partitions), parts.chance),
-            *report_links_http.routes(reader, jobs, *links, parts.now_ms, parts.chance),
+            *report_links_http.routes(reader, jobs, *links, statistics, parts.now_ms, parts.chance),
         ],
         run=live.run,
         close=None if behind is None else behind.close,
