@@ -12,7 +12,7 @@ from services.reports.store import ReportStore
 from services.reports.survey import Survey
 from services.settings import read
 from shared.process.clock import now_ms
-from shared.process.lifecycle import Lifecycle, run
+from shared.process.lifecycle import Lifecycle, run, settle
 from shared.redis import bus, keys, start, trimming
 
 
@@ -55,6 +55,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(retention.run(life.stopping), "retention")
         survey = Survey(client, partitions, start.process_name(), now_ms)
         life.spawn(survey.run(life.stopping), "survey")
+        settle()
         life.ready()
         await life.stopping.wait()
 
