@@ -9,6 +9,7 @@ client itself, so that nobody can forget it. `shared.redis.commands` has what ma
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
+from errno import ECONNRESET
 from hashlib import sha1
 from math import inf
 from pathlib import Path
@@ -225,6 +226,12 @@ class _Quick(AbstractConnection):
         writer.writelines([command] if isinstance(command, bytes) else command)
         if _is_behind(writer):
             await super().send_packed_command([], check_health)  # waits, as long as the socket's time-out
+
+    async def _send_packed_command(self, command: Any) -> None:
+        # uvloop tells who writes to what is closed with a RuntimeError, which nobody takes for the server's absence.
+        if cast(asyncio.StreamWriter, self._writer).transport.is_closing():
+            raise ConnectionResetError(ECONNRESET, "The connection is closed")
+        await super()._send_packed_command(command)
 
 
 def _is_behind(writer: asyncio.StreamWriter) -> bool:

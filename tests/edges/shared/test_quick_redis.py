@@ -87,6 +87,30 @@ def test_a_connection_that_is_closed_while_it_is_used_is_a_server_that_is_away(r
     run(test())
 
 
+@pytest.mark.parametrize("run", RUNNERS)
+@pytest.mark.parametrize("how", ["abort", "close"])
+def test_what_is_closed_before_it_is_written_to_is_a_server_that_is_away(run: Callable[..., None], how: str) -> None:
+    async def test() -> None:
+        async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while await reader.readline():
+                writer.write(b"+OK\r\n")
+            writer.close()
+
+        server = await serving(read)
+        client: Any = redis.connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        for pause_s in (0, 0.01):  # closing, and closed
+            connection = await client.connection_pool.get_connection()
+            getattr(connection._writer.transport, how)()
+            await asyncio.sleep(pause_s)
+            with pytest.raises(RedisAway):
+                await answer(connection.send_command("PING"))
+            await client.connection_pool.release(connection)
+        await redis.close(client)
+        server.close()
+
+    run(test())
+
+
 def test_a_fault_of_ours_is_told_as_it_is() -> None:
     async def fault() -> None:
         asyncio.nothing_of_the_kind  # type: ignore[attr-defined]  # noqa: B018
