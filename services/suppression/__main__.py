@@ -19,7 +19,7 @@ from services.suppression.rule_book import RuleBook
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, GATHER_MS, Suppression
 from shared.process.clock import now_ms
-from shared.process.lifecycle import Lifecycle, run
+from shared.process.lifecycle import Lifecycle, run, settle
 from shared.redis import bus, keys, start
 from shared.redis.consents import ConsentRules
 from shared.redis.histories import Histories
@@ -72,6 +72,7 @@ async def main(life: Lifecycle) -> None:
         sent = Histories(client, partitions, settings.jobs.retention_days)
         erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8), sent)
         life.spawn(erasing.run(life.stopping), "erasing")
+        settle()
         life.ready()
         await life.stopping.wait()
 
