@@ -38,7 +38,7 @@ AHEAD_MS = 366 * DAY_MS
 HASH_BYTES = 6
 _ORDINAL_BYTES = 4
 _PLACE_BYTES = ids.JOB_BYTES + _ORDINAL_BYTES
-#: Of one bucket: 440 kB, 3 ms of Redis.
+#: Of one bucket: 440 kB.
 MOST_LOOKED_AT = 20_000
 
 _FIND = Script.of(__file__, "histories_common", "histories_find")
