@@ -1,6 +1,8 @@
-"""The feed: events of one tenant of a thousand, of one with ten beside all the others, and how fast places are written.
+"""The feed: events of one tenant of a thousand, of one with ten beside all the others, what somebody was sent, and how
+fast places are written.
 
-Each page is made whole, as the route does: read, merged, and written as JSON.
+Each page is made whole, as the route does: read, merged, and written as JSON. Of each message there are two events, as
+of most: it was accepted, and delivered.
 """
 
 import asyncio
@@ -11,19 +13,27 @@ import msgspec
 import orjson
 
 from services.reports.feed.feed import Feed, Wanted
-from services.reports.feed.indexing import Indexing
+from services.reports.feed.indexing import Indexing, Kept
+from services.reports.message_list import MessageList, MessageQuery
 from shared.redis import keys, redis
-from shared.redis.recipients import Recipients
+from shared.redis.commands import Pipeline
+from shared.redis.histories import Histories
+from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.words import events, ids
+from shared.words.erased import ErasureKeys
 
 PARTITIONS = 8
+DAY_MS = 86_400_000
 TENANTS = 1_000
 #: The tenant whose events are measured, and one that has ten.
 ONE, SMALL = "tenant-1", "small"
 JOBS_EACH = 4
+SECRETS = ErasureKeys(b"k" * 32)
 TOGETHER = 5_000
 #: Pages of a figure.
 PAGES = 30
+#: Somebody got one message in each of so many jobs with so many recipients.
+SOMEBODY, MAILED = "ana@exemple.fr", (50, 1_000)
 
 
 def measure(url: str, number: int) -> dict[str, float]:
@@ -45,6 +55,12 @@ async def _measure(url: str, number: int) -> dict[str, float]:
             found, seconds = await _timed(lambda: _page(feed, ONE, 1_000))
             shown, took_s = shown + found, took_s + seconds
         small = sorted([(await _timed(lambda: _page(feed, SMALL, 100)))[1] for _ in range(PAGES)])
+        histories_bytes = await _histories_bytes(client)
+        await _mail_somebody(client, at_ms)
+        await _indexed(client, at_ms)
+        sent = Histories(client, PARTITIONS, 90)
+        listed = MessageList(client, PARTITIONS, sent, SECRETS, lambda: at_ms, time.monotonic)
+        history = sorted([(await _timed(lambda: _history(listed)))[1] for _ in range(PAGES)])
         return {
             "feed_per_s": shown / took_s,
             "feed_of_bare_loop": shown / took_s / bare_per_s,
@@ -53,6 +69,8 @@ async def _measure(url: str, number: int) -> dict[str, float]:
             "feed_indexed_per_s": number / index_s,
             "feed_indexed_of_bare_loop": number / index_s / bare_per_s,
             "feed_index_bytes_each": bytes_each,
+            "feed_recipient_history_ms": history[len(history) // 2] * 1000,
+            "feed_history_bytes_each": histories_bytes / (number / 2),
         }
     finally:
         await redis.close(client)
@@ -67,31 +85,80 @@ async def _fill(client: redis.Client, number: int, at_ms: int) -> None:
     for start in range(0, number, TOGETHER):
         pipeline = client.pipeline(transaction=False)
         for at in range(start, min(start + TOGETHER, number)):
-            tenant = at * 7919 % TENANTS
-            job = jobs[tenant][at // TENANTS % JOBS_EACH]
-            is_small = number // 2 <= at < number // 2 + 10
-            fact = events.Delivered(
-                **events.about_message(
-                    SMALL if is_small else f"tenant-{tenant}",
-                    job,
-                    at // TENANTS,
-                    at_ms + at // 20,
-                    "delivered",
-                    email=f"r{at}@exemple.fr",
-                ),
-                site="exemple.fr",
-                host="mx1.exemple.fr",
-                reply="250 2.0.0 Ok: queued as 4bX1",
-                size_bytes=18_230,
-                duration_ms=412,
-            )
-            stream = keys.events(ids.job_partition(job, PARTITIONS))
-            pipeline.execute_command("XADD", stream, "*", "t", "Delivered", "v", 1, "b", events.encode(fact))
+            message = at // 2
+            tenant = message * 7919 % TENANTS
+            job = jobs[tenant][message // TENANTS % JOBS_EACH]
+            name = SMALL if number // 2 <= at < number // 2 + 10 else f"tenant-{tenant}"
+            fact = _fact(at % 2 == 0, name, job, message // TENANTS, at_ms + at // 20, f"r{message}@exemple.fr")
+            _add(pipeline, fact)
         await redis.answer(pipeline.execute())
 
 
+def _fact(is_first: bool, tenant: str, job: str, ordinal: int, at_ms: int, email: str) -> events.Fact:
+    word = "accepted" if is_first else "delivered"
+    about = events.about_message(tenant, job, ordinal, at_ms, word, email=email)
+    if is_first:
+        return events.Accepted(**about, site="exemple.fr")
+    return events.Delivered(
+        **about,
+        site="exemple.fr",
+        host="mx1.exemple.fr",
+        reply="250 2.0.0 Ok: queued as 4bX1",
+        size_bytes=18_230,
+        duration_ms=412,
+    )
+
+
+def _add(pipeline: Pipeline, fact: events.Fact) -> None:
+    stream = keys.events(ids.job_partition(fact.job, PARTITIONS))
+    pipeline.execute_command("XADD", stream, "*", "t", type(fact).__name__, "v", 1, "b", events.encode(fact))
+
+
+async def _mail_somebody(client: redis.Client, at_ms: int) -> None:
+    """Jobs of one tenant over three months, as queueing stores them."""
+    number, people = MAILED
+    for at in range(number):
+        made_ms = at_ms - at * 90 * DAY_MS // number
+        job = ids.new_job_id(made_ms, at.to_bytes(6, "big"), PARTITIONS, at % PARTITIONS)
+        p = ids.job_partition(job, PARTITIONS)
+        emails = [SOMEBODY if one == at else f"r{one}.{at}@exemple.fr" for one in range(people)]
+        waiting = [Waiting(email=email, metadata={"crm_id": str(one)}) for one, email in enumerate(emails)]
+        fields: dict[str, str | int] = {"tenant": ONE, "stream": "bulk", "subject": "Soldes", "total": people}
+        pipeline = client.pipeline(transaction=False)
+        pipeline.execute_command("HSET", keys.job(p, job), *(part for pair in fields.items() for part in pair))
+        pipeline.execute_command("ZADD", keys.tenant_jobs(p, ONE), 0, job)
+        pipeline.execute_command("ZADD", keys.job_recipients(p, job), 0, pack_slim(0, waiting))
+        for ordinal, email in enumerate(emails):
+            _add(pipeline, _fact(True, ONE, job, ordinal, made_ms, email))
+        await redis.answer(pipeline.execute())
+
+
+async def _history(listed: MessageList) -> int:
+    page = await listed.page(ONE, MessageQuery(recipient=SOMEBODY))
+    orjson.dumps(page.messages, default=msgspec.to_builtins)
+    if len(page.messages) != MAILED[0]:
+        raise AssertionError(f"{len(page.messages)} messages were found")
+    return len(page.messages)
+
+
+async def _histories_bytes(client: redis.Client) -> int:
+    """What histories take in Redis."""
+    total, cursor = 0, 0
+    while True:
+        scan = client.pipeline(transaction=False)
+        scan.execute_command("SCAN", cursor, "MATCH", "*:history:*", "COUNT", 5_000)
+        ((cursor, names),) = await redis.answer(scan.execute())
+        sizes = client.pipeline(transaction=False)
+        for name in names:
+            sizes.execute_command("MEMORY", "USAGE", name)
+        total += sum(await redis.answer(sizes.execute())) if names else 0
+        if not int(cursor):
+            return total
+
+
 async def _indexed(client: redis.Client, at_ms: int) -> float:
-    indexing = Indexing(client, PARTITIONS, 7 * 86_400_000, 1_000, lambda: at_ms)
+    kept = Kept(7 * DAY_MS, 118 * DAY_MS, 1_000)
+    indexing = Indexing(client, PARTITIONS, kept, SECRETS, lambda: at_ms)
     began_s = time.perf_counter()
     for partition in range(PARTITIONS):
         while await indexing.step(partition):

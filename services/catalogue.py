@@ -150,7 +150,7 @@ SERVICES: tuple[Service, ...] = (
         routes=True,
         stops="counts",
         reads=("events",),
-        needs=("name",),
+        needs=("secret", "name"),
         settings="Reports",
     ),
     Service(

@@ -126,12 +126,14 @@ async def _people(client: Any, settings: Settings, tenant: str) -> Any:
     from shared.process import master_secret
     from shared.process.clock import now_ms
     from shared.redis import start
+    from shared.redis.histories import Histories
     from shared.words.erased import ErasureKeys
     from shared.words.tokens import TokenKeys
 
     await need_tenant(client, tenant)
     secret = master_secret.load(settings, make=False)
     partitions = settings.redis.partitions
-    erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8))
+    sent = Histories(client, partitions, settings.jobs.retention_days)
+    erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8), sent)
     hashes, tokens = ErasureKeys(secret.current, secret.previous), TokenKeys(secret.current, secret.previous)
     return People(client, partitions, hashes, tokens, erasing, time.monotonic)

@@ -3,7 +3,7 @@
 import socket
 
 from services.reports import settings as own
-from services.reports.feed.indexing import Indexing
+from services.reports.feed.indexing import Indexing, Kept
 from services.reports.folding import Folding
 from services.reports.late import Late
 from services.reports.reports import BATCH, DAY_MS, GATHER_MS, Reports, trim_forever
@@ -11,14 +11,17 @@ from services.reports.retention import Retention
 from services.reports.store import ReportStore
 from services.reports.survey import Survey
 from services.settings import read
+from shared.process import master_secret
 from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run, settle
-from shared.redis import bus, keys, start, trimming
+from shared.redis import bus, histories, keys, known_secret, start, trimming
+from shared.words.erased import ErasureKeys
 
 
 async def main(life: Lifecycle) -> None:
     settings = life.settings
     partitions = settings.redis.partitions
+    secret = master_secret.load(settings)
     client = start.connect(life)
     mine = settings.of(own.Reports)
     late = Late(mine.soon_ms, mine.burst_links, mine.burst_ms)
@@ -42,12 +45,13 @@ async def main(life: Lifecycle) -> None:
         return await trimming.trim(client, partition, before_ms, silent_ms, is_archived)
 
     async with life.serving(mine.metrics_port):
-        if not await start.is_ours(life, client):
+        if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "counting")
         life.spawn(trim_forever(trim, partitions, settings.events.retention_days, now_ms, life.stopping), "trimming")
-        indexing = Indexing(client, partitions, silent_ms, mine.kinds_per_tenant, now_ms)
+        kept = Kept(silent_ms, histories.lifetime_ms(settings.jobs.retention_days), mine.kinds_per_tenant)
+        indexing = Indexing(client, partitions, kept, ErasureKeys(secret.current, secret.previous), now_ms)
         life.spawn(indexing.run(life.stopping), "the feeds")
         retention = Retention(client, partitions, settings.jobs.retention_days, now_ms, is_archived)
         folding = Folding(client, partitions, mine.statistics_days)

@@ -9,11 +9,12 @@ from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
 from services.reports.job_list import JobList, JobPage, JobQuery
 from services.reports.job_report import JobReport
+from services.reports.message_list import MessageList, MessagePage, MessageQuery
 from services.reports.old_message import old_message
 from services.reports.shown import job_shown, message_shown
 from services.reports.store import ReportReader
 from shared.archive.asked import Behind, SearchFailed
-from shared.http import api
+from shared.http import api, paging
 from shared.redis.recipients import Recipients
 from shared.words import ids
 from shared.words.errors import Problem
@@ -25,11 +26,12 @@ def routes(
     live: Live,
     recipients: Recipients,
     jobs: JobList,
+    messages: MessageList,
     partitions: int,
     behind: Behind | None = None,
 ) -> list[api.Route]:
     """`behind`: the archive, if there is one."""
-    handlers = _Routes(reader, recipients, jobs, partitions, behind)
+    handlers = _Routes(reader, recipients, jobs, messages, partitions, behind)
     return [
         api.Route(
             "GET",
@@ -55,6 +57,17 @@ def routes(
         ),
         api.Route(
             "GET",
+            "/v1/messages",
+            handlers.list_messages,
+            "The messages of the tenant, of the latest job first: to an address, of a job, in a state, by metadata",
+            scope="read",
+            name="list_messages",
+            tag="messages",
+            answers={200: MessagePage},
+            query=MessageQuery,
+        ),
+        api.Route(
+            "GET",
             "/v1/messages/{message}",
             handlers.show_message,
             "What happened to one message, in the order of time",
@@ -70,11 +83,18 @@ def routes(
 
 class _Routes:
     def __init__(
-        self, reader: ReportReader, recipients: Recipients, jobs: JobList, partitions: int, behind: Behind | None
+        self,
+        reader: ReportReader,
+        recipients: Recipients,
+        jobs: JobList,
+        messages: MessageList,
+        partitions: int,
+        behind: Behind | None,
     ) -> None:
         self._reader = reader
         self._recipients = recipients
         self._jobs = jobs
+        self._messages = messages
         self._partitions = partitions
         self._behind = behind
 
@@ -90,6 +110,14 @@ class _Routes:
     async def show_job(self, request: web.Request) -> web.StreamResponse:
         job = await self._job_of(request, request.match_info["job"])
         return api.json_answer(await job_shown(self._reader, self._jobs, job))
+
+    async def list_messages(self, request: web.Request) -> web.StreamResponse:
+        query = api.query_of(request, MessageQuery)
+        try:
+            page = await self._messages.page(request[api.PRINCIPAL].tenant, query)
+        except paging.InvalidCursor as fault:
+            raise paging.refused(fault) from None
+        return api.json_answer(page)
 
     async def show_message(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -5,6 +5,7 @@ from services.reports import settings as own
 from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
 from services.reports.job_list import JobList
+from services.reports.message_list import MessageList
 from services.reports.report_link_store import ReportLinks
 from services.reports.report_links import PURPOSE, LinkTokens
 from services.reports.statistics import StatisticsReader
@@ -13,6 +14,7 @@ from shared.archive.asked import Behind, Missing
 from shared.http.parts import Mounted, Parts
 from shared.process.settings import Settings
 from shared.redis.cancels import CancelList, Cancels
+from shared.redis.histories import Histories
 from shared.redis.result_sets import ResultSets
 from shared.redis.stops import StopList
 
@@ -45,10 +47,12 @@ def routes(parts: Parts) -> Mounted:
     reader = ReportReader(parts.client, parts.partitions)
     jobs = JobList(reader, StopList(parts.client), Cancels(CancelList(parts.client)))
     statistics = StatisticsReader(parts.client, parts.partitions, parts.now_ms)
+    histories = Histories(parts.client, parts.partitions, parts.settings.jobs.retention_days)
+    messages = MessageList(parts.client, parts.partitions, histories, parts.erasure_keys, parts.now_ms, parts.monotonic)
     links = ReportLinks(parts.client, parts.partitions), LinkTokens(parts.derive(PURPOSE))
     return Mounted(
         [
-            *http.routes(reader, feed, live, parts.recipients, jobs, parts.partitions, behind),
+            *http.routes(reader, feed, live, parts.recipients, jobs, messages, parts.partitions, behind),
             *statistics_http.routes(statistics, reader, jobs),
             *results_http.routes(ResultSets(parts.client, parts.partitions), parts.chance),
             *report_links_http.routes(reader, jobs, *links, statistics, parts.now_ms, parts.chance),

@@ -22,6 +22,7 @@ from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, run, settle
 from shared.redis import bus, keys, start
 from shared.redis.consents import ConsentRules
+from shared.redis.histories import Histories
 from shared.redis.looks import Looks
 from shared.redis.members import Members
 from shared.redis.recipients import Recipients
@@ -68,7 +69,8 @@ async def main(life: Lifecycle) -> None:
         await consumer.create_groups()
         life.spawn(consumer.run(life.stopping), "applying")
         life.spawn(sweep_forever(counts, Tenants(client).all, now_ms, life.stopping), "forgetting counts")
-        erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8))
+        sent = Histories(client, partitions, settings.jobs.retention_days)
+        erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8), sent)
         life.spawn(erasing.run(life.stopping), "erasing")
         settle()
         life.ready()

@@ -2,7 +2,7 @@
 
 1. The intent is written down, with the address: whoever dies from here on, the next one goes on (`sweep`).
 2. The hash is stored. From now on nothing is sent to the address.
-3. What is kept of the address in maps goes at once (`forgetting.py`).
+3. What is kept of the address in maps goes at once (`forgetting.py`), and which messages it got by its hash.
 4. Its jobs' recipients are walked through (`mentions.py`), in steps, for all addresses of a tenant that are to be
    erased at that time. How far the walk is, is written down. Where the address is among recipients that wait to be
    queued the walk is made again later: such a message ends as suppressed.
@@ -28,6 +28,7 @@ from shared.redis import keys
 from shared.redis.addressed import Addressed
 from shared.redis.bus import Publisher
 from shared.redis.erased import Erasure, encode
+from shared.redis.histories import Histories
 from shared.redis.redis import Client, RedisAway
 from shared.redis.untracked import Told, UntrackedList
 from shared.words import events, ids
@@ -89,6 +90,7 @@ class Erasing:
         publisher: Publisher,
         now_ms: Callable[[], int],
         new_version: Callable[[], str],
+        sent: Histories,
     ) -> None:
         self._client = client
         self._partitions = partitions
@@ -96,18 +98,21 @@ class Erasing:
         self._mentions = Mentions(client, partitions)
         self._forgetting = Forgetting(client, partitions, Rules(client, publisher, now_ms, new_version))
         self._untracked = UntrackedList(client)
+        self._histories = sent
         self._now_ms = now_ms
 
     async def begin(
-        self, tenant: str, address: str, digest: str, by: str = REQUEST, marks: Sequence[bytes] = ()
+        self, tenant: str, address: str, digests: Sequence[str], by: str = REQUEST, marks: Sequence[bytes] = ()
     ) -> Removed:
-        """Erases a normalised address, but for what is said in jobs, which follows. Of who has one of the `marks`
-        nothing is recorded any more: they are told first, so that nobody is erased who is still measured."""
+        """Erases a normalised address, but for what is said in jobs, which follows. `digests` are its hashes, the
+        current one first. Of who has one of the `marks` nothing is recorded any more: they are told first, so that
+        nobody is erased who is still measured."""
         intent = Intent(address, self._now_ms(), by=by)
         await self._untracked.tell([Told(tenant, mark, True, intent.asked_ms) for mark in marks])
         await self._client.sadd(keys.erasing_tenants(), tenant)
-        await self._client.hsetnx(keys.erasures(tenant), digest, _encoder.encode(intent))
-        return await self._forget(tenant, digest, intent)
+        await self._client.hsetnx(keys.erasures(tenant), digests[0], _encoder.encode(intent))
+        await self._histories.forget(tenant, digests[1:], intent.asked_ms)
+        return await self._forget(tenant, digests[0], intent)
 
     async def pending(self, tenant: str) -> int:
         """How many erasures of the tenant are under way."""
@@ -121,6 +126,7 @@ class Erasing:
     async def _forget(self, tenant: str, digest: str, intent: Intent) -> Removed:
         """The hash first: there is no moment at which the address may be mailed."""
         await self._put(tenant, digest, Erasure(intent.asked_ms))
+        await self._histories.forget(tenant, [digest], intent.asked_ms)
         return await self._forgetting.forget(tenant, intent.address)
 
     async def _put(self, tenant: str, digest: str, erasure: Erasure) -> None:
@@ -236,6 +242,7 @@ class Erasing:
             if (intent := intents.get(digest)) is None:
                 continue
             now_ms = self._now_ms()
+            await self._histories.forget(tenant, [digest], intent.asked_ms)  # what was still to be written then
             await self._put(tenant, digest, Erasure(intent.asked_ms, now_ms, intent.messages))
             about = events.about(tenant, now_ms, "erased", tenant, digest, intent.asked_ms)
             await self._publisher.publish(

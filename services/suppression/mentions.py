@@ -1,9 +1,10 @@
 """Where an address stands among the recipients of a tenant's jobs: found by reading them, and taken out of them.
 
-There is no index of all recipients by address: it would cost as much again as they do (promise 8), for a question that
-is seldom asked. Recipients are packed in chunks of some hundreds, and whether one of them has an address in it is seen
-without unpacking its rows, at some millions of recipients a second. So whoever looks walks, in bounded steps: partition
-by partition, in each job by job in the order in which they were made, in each chunk by chunk.
+No index is asked (`shared.redis.histories` has what was queued, by a hash): what is kept of somebody is to be shown and
+erased whole, also where it waits or is older than the index, and the chunks are to be rewritten. Recipients are packed
+in chunks of some hundreds, and whether one of them has an address in it is seen without unpacking its rows, at some
+millions of recipients a second. So whoever looks walks, in bounded steps: partition by partition, in each job by job in
+the order in which they were made, in each chunk by chunk.
 
 A recipient who was erased keeps the place (ordinals are names of messages) and has no address and no metadata. Only
 chunks that are queued can be changed: what waits is mail that is to be sent, and is come back to.

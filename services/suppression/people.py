@@ -104,7 +104,7 @@ class People:
         Who asks for it is measured no more in the mails that they have. Of those whom retention takes there may be
         millions, and every tracker keeps every mark."""
         marks = self._tokens.marks(tenant, address) if by == REQUEST else ()
-        return await self._erasing.begin(tenant, address, self._keys.digest(tenant, address), by, marks)
+        return await self._erasing.begin(tenant, address, self._keys.digests(tenant, address), by, marks)
 
     async def erasing(self, tenant: str) -> int:
         """How many erasures of the tenant are under way."""

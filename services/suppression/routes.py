@@ -38,6 +38,7 @@ from services.suppression.store import Lists
 from shared.http.api import Route
 from shared.http.parts import Mounted, Parts
 from shared.redis.consents import Consents
+from shared.redis.histories import Histories
 from shared.redis.looks import Looks
 from shared.redis.members import Members
 from shared.redis.suppression import SuppressionList
@@ -116,11 +117,12 @@ def _retention(parts: Parts, rules: RetentionRules) -> list[Route]:
 
 
 def _retaining(parts: Parts, rules: RetentionRules, people: People) -> Retaining:
-    """Here, for what is hashed: the process that reads events has no secret."""
+    """Here, for what is hashed: the process that reads events for this service has no secret."""
     everybody, notes = Everybody(parts.client, parts.partitions), Interactions(parts.client, parts.partitions)
     return Retaining(rules, everybody, people, notes, parts.publisher, parts.tenants.all, parts.now_ms)
 
 
 def _people(parts: Parts) -> People:
-    erasing = Erasing(parts.client, parts.partitions, parts.publisher, parts.now_ms, lambda: _new_id(parts))
+    sent = Histories(parts.client, parts.partitions, parts.settings.jobs.retention_days)
+    erasing = Erasing(parts.client, parts.partitions, parts.publisher, parts.now_ms, lambda: _new_id(parts), sent)
     return People(parts.client, parts.partitions, parts.erasure_keys, parts.tokens, erasing, parts.monotonic)

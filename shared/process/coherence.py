@@ -21,7 +21,7 @@ from shared.words.sites import parse_route
 #: Which processes a setting concerns (those of `estafette serve`).
 LINKS = frozenset(("http", "relay"))
 RETURN_PATHS = frozenset(("http", "relay", "bounces"))
-SECRETS = frozenset(("http", "relay", "bounces", "tracking", "archive", "webhooks"))
+SECRETS = frozenset(("http", "relay", "bounces", "tracking", "archive", "webhooks", "reports"))
 ROUTES = frozenset(("queueing", "relay"))
 VISITORS = frozenset(("http", "tracking"))
 RELAY, HTTP, BOUNCES = frozenset(("relay",)), frozenset(("http",)), frozenset(("bounces",))

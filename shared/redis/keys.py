@@ -161,6 +161,13 @@ def feed_kinds(p: int, tenant: str) -> str:
     return f"est:{{p{p}}}:feed_kinds:{tenant}"
 
 
+def history(p: int, tenant: str, window: int) -> str:
+    """The base of lists, one for each range of hashes · which messages of jobs made in a window of 28 days an address
+    got, by a keyed hash of it (`shared.redis.histories`) · `jobs.retention_days` and 28 days after the last of them was
+    queued, or until the address is erased"""
+    return f"est:{{p{p}}}:history:{tenant}:{window}"
+
+
 def published(p: int, batch: str) -> str:
     """string · this batch of facts is on the stream already: a repeated publish does nothing · 10 minutes"""
     return f"est:{{p{p}}}:published:{batch}"

@@ -83,6 +83,15 @@ class Chunk(msgspec.Struct, frozen=True, array_like=True):
         """The recipients of either form, with all that is kept of them."""
         return _viewed_decoder.decode(decompress(self.body)) if self.slim else [_viewed(one) for one in self.waiting()]
 
+    def at(self, ordinals: Sequence[int]) -> dict[int, Recipient]:
+        """Those of these ordinals that it has."""
+        rows, first = self.rows(), self.first_ordinal
+        return {
+            ordinal: _recipient(rows[ordinal - first], self.slim)
+            for ordinal in ordinals
+            if first <= ordinal < first + len(rows)
+        }
+
     def recipients(self) -> list[Recipient]:
         """The recipients of either form."""
         return [_recipient(row, self.slim) for row in self.rows()]

@@ -205,6 +205,7 @@ EDGES: dict[str, set[str]] = {
     "shared/archive/target.py": {"os", "secrets"},
     "services/archive/tending.py": {"asyncio"},
     "services/reports/job_list.py": {"asyncio"},
+    "services/reports/message_list.py": {"asyncio"},
     "services/reports/reports.py": {"asyncio"},
     "services/reports/results_http.py": {"aiohttp"},
     "services/reports/retention.py": {"asyncio"},

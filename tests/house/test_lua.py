@@ -13,7 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 BEGINNINGS = ("_common", "_index_parked")
 #: Beginnings that a module offers to those of other modules.
 _MAPS = ROOT / "shared/redis/addressed_common.lua"
-OFFERED = {"addressed.LUA": (_MAPS,), "members.LUA": (_MAPS, ROOT / "shared/redis/members_common.lua")}
+OFFERED = {
+    "addressed.LUA": (_MAPS,),
+    "members.LUA": (_MAPS, ROOT / "shared/redis/members_common.lua"),
+    "histories.LUA": (ROOT / "shared/redis/histories_common.lua",),
+}
 OFFERED_FILES = {file for files in OFFERED.values() for file in files}
 #: What Redis gives a script, and what of Lua ours take.
 GIVEN = {

@@ -16,7 +16,7 @@ from services.archive.store import ArchiveStore
 from services.archive.tending import Tending
 from services.reports import http
 from services.reports.feed.feed import CursorTooOld, Feed, Wanted
-from services.reports.feed.indexing import Indexing
+from services.reports.feed.indexing import Indexing, Kept
 from services.reports.feed.live import Live
 from services.reports.job_list import JobList
 from services.reports.store import ReportReader
@@ -32,7 +32,7 @@ from shared.redis.stops import StopList
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
 from shared.words.erased import ErasureKeys
-from tests.feeds import catch_up
+from tests.feeds import catch_up, message_list
 from tests.jobs import job_hash
 
 P = 3
@@ -93,7 +93,7 @@ class House:
             where = f"{BEGAN + at * step_ms}-{at % 3}"
             await self.client.xadd(keys.events(p), {"t": type(one).__name__, "v": 1, "b": events.encode(one)}, id=where)
             self.made.append(one)
-        await catch_up(self.client, P, Indexing(self.client, P, 10**13, 100, lambda: BEGAN))
+        await catch_up(self.client, P, Indexing(self.client, P, Kept(10**13, 10**12, 100), SECRETS, lambda: BEGAN))
 
     async def archive(self, file_events: int = 40) -> None:
         """All that is on the streams."""
@@ -385,7 +385,8 @@ async def site(house: House) -> AsyncIterator[Any]:
     recipients, search = Recipients(house.client, P), house.search()
     feed, reader = house.feed(search), ReportReader(house.client, P)
     jobs = JobList(reader, StopList(house.client), Cancels(CancelList(house.client)))
-    routes = http.routes(reader, feed, Live(feed, 9, 9, time.monotonic), recipients, jobs, P, search)
+    listed = message_list(house.client, P, BEGAN)
+    routes = http.routes(reader, feed, Live(feed, 9, 9, time.monotonic), recipients, jobs, listed, P, search)
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as web:
 

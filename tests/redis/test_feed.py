@@ -10,14 +10,14 @@ from aiohttp import test_utils
 
 from services.reports.feed import http
 from services.reports.feed.feed import Feed, Wanted
-from services.reports.feed.indexing import BATCH, Indexing
+from services.reports.feed.indexing import BATCH, Indexing, Kept
 from services.reports.feed.live import Live
 from shared.http import api
 from shared.redis import bus, keys, trimming
 from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
-from tests.feeds import catch_up
+from tests.feeds import SECRETS, catch_up
 from tests.jobs import job_hash
 
 P = 3
@@ -51,7 +51,7 @@ async def publish(client: Any, *facts: events.Fact, ms: int | None = None) -> No
 
 
 def indexing(client: Any, now_ms: int = CREATED, most_kinds: int = 100) -> Indexing:
-    return Indexing(client, P, WEEK_MS, most_kinds, lambda: now_ms)
+    return Indexing(client, P, Kept(WEEK_MS, WEEK_MS, most_kinds), SECRETS, lambda: now_ms)
 
 
 def feed(client: Any) -> Feed:

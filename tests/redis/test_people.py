@@ -30,6 +30,7 @@ from shared.redis import bus, keys
 from shared.redis.consents import Consents
 from shared.redis.consents import Entry as ConsentEntry
 from shared.redis.erased import Erased, ErasedToo
+from shared.redis.histories import Histories
 from shared.redis.members import Members
 from shared.redis.recipients import Recipients, Waiting, pack_slim, pack_waiting
 from shared.redis.suppression import SuppressionList
@@ -107,7 +108,8 @@ class Parts:
         """As another process makes one."""
         names = iter(range(1000))
         publisher = bus.Publisher(self.client, P, lambda: f"b{next(names)}")
-        return Erasing(self.client, P, publisher, self.clock, lambda: f"v{next(names)}")
+        sent = Histories(self.client, P, 90)
+        return Erasing(self.client, P, publisher, self.clock, lambda: f"v{next(names)}", sent)
 
     async def job(self, emails: list[str], tenant: str = "acme", *, waits: bool = False, chunk: int = 3) -> str:
         """Stored as queueing does."""

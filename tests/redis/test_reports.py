@@ -38,7 +38,7 @@ from shared.redis.stops import (
 from shared.redis.tenants import Tenants
 from shared.words import content, events, ids
 from shared.words.content import TrackedLink
-from tests.feeds import catch_up
+from tests.feeds import catch_up, message_list
 from tests.jobs import job_hash
 from tests.tasks import gone
 
@@ -394,7 +394,15 @@ async def site(client: Any) -> AsyncIterator[Any]:
     feed = Feed(client, PARTITIONS, recipients, time.monotonic)
     reader = ReportReader(client, PARTITIONS)
     jobs = JobList(reader, StopList(client), Cancels(CancelList(client)))
-    routes = http.routes(reader, feed, Live(feed, 9, 9, time.monotonic), recipients, jobs, PARTITIONS)
+    routes = http.routes(
+        reader,
+        feed,
+        Live(feed, 9, 9, time.monotonic),
+        recipients,
+        jobs,
+        message_list(client, PARTITIONS, CREATED),
+        PARTITIONS,
+    )
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as web:
 
@@ -716,11 +724,12 @@ async def test_all_that_is_wrong_with_a_query_is_said(site: Any, query: dict[str
 
 def test_the_routes_describe_themselves() -> None:
     unused: Any = None
-    document = api.openapi(http.routes(unused, unused, unused, unused, unused, 1))
+    document = api.openapi(http.routes(unused, unused, unused, unused, unused, unused, 1))
 
     assert set(document["paths"]) == {
         "/v1/jobs",
         "/v1/jobs/{job}",
+        "/v1/messages",
         "/v1/messages/{message}",
         "/v1/events",
         "/v1/events/live",

@@ -16,6 +16,7 @@ from services.suppression.retention import DAY_MS, Rule, Seen, shown_day
 from services.suppression.store import Addition, Lists
 from shared.http import api
 from shared.redis import bus, keys
+from shared.redis.histories import Histories
 from shared.redis.members import Members
 from shared.redis.recipients import Recipient
 from shared.redis.tenants import Tenants
@@ -43,7 +44,7 @@ class Parts:
         self.lists, self.members, self.notes = Lists(client, P), Members(client, P), Interactions(client, P)
         self.everybody, self.rules = Everybody(client, P), RetentionRules(client, Rule())
         self.tenants = Tenants(client)
-        erasing = Erasing(client, P, publisher, self.now_ms, lambda: f"v{next(names)}")
+        erasing = Erasing(client, P, publisher, self.now_ms, lambda: f"v{next(names)}", Histories(client, P, 90))
         self.erasing = erasing
         self.people = People(client, P, ErasureKeys(b"k" * 32), TokenKeys(b"k" * 32), erasing, lambda: 0.0)
         self.retaining = Retaining(

@@ -30,6 +30,7 @@ from shared.redis.stops import COMPLAINT_RATE, Stop, StopList
 from shared.redis.suppression import Asked, SuppressionList
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
+from tests.feeds import message_list
 from tests.jobs import new_job
 
 P = 3
@@ -172,7 +173,9 @@ async def test_the_job_is_then_an_unknown_one_in_the_api(house: House) -> None:
     _, key = await tenants.create_key("acme", ["read"])
     feed = Feed(house.client, P, house.recipients, time.monotonic)
     app = api.application(
-        http.routes(reader, feed, Live(feed, 9, 9, time.monotonic), house.recipients, jobs, P),
+        http.routes(
+            reader, feed, Live(feed, 9, 9, time.monotonic), house.recipients, jobs, message_list(house.client, P, 0), P
+        ),
         tenants,
         max_body_bytes=65_536,
     )

@@ -3,7 +3,7 @@
 events (a stream for each partition)
    │ indexing.py: each partition's stream, in its order, by whichever process is first
    ↓
-feeds (chunks.py: two to five bytes for an event)
+feeds (chunks.py: a few bytes for an event)
    │ reading.py: a page is merged of all partitions
    ↓
 http.py

@@ -7,7 +7,7 @@ Then, for each event, varints (7 bits a byte, the lowest first): twice the ms si
 in that ms follows, which is else the next one; and its type plus 64 times its kind. A kind stands for a stream, a list
 and tags; 1 for no job, `UNKNOWN` where the tenant has had too many to be counted.
 
-Two to five bytes an event, and a quarter of one for the head.
+The head is a quarter of a byte for each of a hundred events.
 """
 
 from collections.abc import Iterator

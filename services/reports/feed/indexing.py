@@ -1,5 +1,7 @@
 """Writes the feeds: reads the event stream of each partition in its order, and appends where each event is.
 
+And histories with them (`shared.redis.histories`): which message somebody got is told by the first fact about it.
+
 It has no consumer group. A group hands entries to several readers in any order, and a feed is read by a cursor: what
 was added behind a cursor would never be seen. So the stream is read on from a mark, and one script appends and moves
 the mark, if that still is where it was read: of several processes one is first, the others go on from there. Whoever
@@ -11,7 +13,7 @@ as far as all facts are alike.
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from prometheus_client import Counter, Gauge
@@ -21,9 +23,10 @@ from services.reports.feed.names import Names
 from services.reports.feed.numbers import number_of
 from shared.process import logs
 from shared.process.lifecycle import pause
-from shared.redis import bus, jobs, keys
+from shared.redis import bus, histories, jobs, keys
 from shared.redis.redis import Client, RedisAway, Script
 from shared.words import events, ids
+from shared.words.erased import ErasureKeys
 
 INDEXED = Counter("estafette_reports_indexed_events_total", "Events whose place is in the feeds")
 LAG = Gauge("estafette_reports_feed_lag_seconds", "Age of the latest events when their place was in the feeds", ["p"])
@@ -40,7 +43,12 @@ AGAIN_S = 0.5
 LONGER_MS = 86_400_000
 BEGINNING = "0-0"
 
-_APPEND = Script.of(__file__, "indexing_append", names=jobs.NAMED)
+#: Facts that are the first about a message; they have its address.
+FIRST = frozenset({"Accepted", "Rejected"})
+#: And those that may be: by what of such a fact, and what that is then.
+MAY_BE_FIRST = {"Suppressed": ("where", "queueing"), "Cancelled": ("site", "")}
+
+_APPEND = Script.of(__file__, "indexing_append", begins=histories.LUA, names=jobs.NAMED)
 _encoder = msgspec.msgpack.Encoder()
 _log = logs.get_logger()
 
@@ -52,22 +60,33 @@ class _Head(msgspec.Struct, frozen=True, array_like=True):
     occurred_at: int
     tenant: str
     job: str = ""
+    ordinal: int | None = None
+    sequence: int = 0
+    email: str | None = None
 
 
 _heads = msgspec.msgpack.Decoder(_Head)
 
 
+class Kept(NamedTuple):
+    """What of it: `events_ms` is the retention of events, `history_ms` for how long histories are kept after they were
+    last written to, `most_kinds` how many kinds of jobs of a tenant are told apart in a partition."""
+
+    events_ms: int
+    history_ms: int
+    most_kinds: int
+
+
 class Indexing:
-    """`retention_ms` is that of events, `most_kinds` how many kinds of jobs of a tenant are told apart in a partition,
-    `now_ms` the clock. Raises RedisAway."""
+    """`secrets` make the hashes of histories, `now_ms` is the clock. Raises RedisAway."""
 
     def __init__(
-        self, client: Client, partitions: int, retention_ms: int, most_kinds: int, now_ms: Callable[[], int]
+        self, client: Client, partitions: int, kept: Kept, secrets: ErasureKeys, now_ms: Callable[[], int]
     ) -> None:
         self._client = client
         self._partitions = partitions
-        self._retention_ms = retention_ms
-        self._most_kinds = most_kinds
+        self._kept = kept
+        self._secrets = secrets
         self._now_ms = now_ms
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -99,26 +118,53 @@ class Indexing:
             LAG.labels(str(partition)).set(0)
             return 0
         names = Names(keys.feed_mark(partition))
-        rows = [row for one in entries if (row := _row(names, partition, one)) is not None]
-        now_ms = self._now_ms()
+        heads = [(one, head) for one in entries if (head := _head(one)) is not None]
+        rows = [_row(names, partition, one, head) for one, head in heads]
+        sent = [self._sent(names, partition, head) for one, head in heads if _is_first(one, head)]
+        now_ms, kept = self._now_ms(), self._kept
         args: list[str | bytes | int] = [
-            mark or b"", entries[-1].stream_id, now_ms - self._retention_ms, self._retention_ms + LONGER_MS,
-            self._most_kinds, chunks.FULL_BYTES, _encoder.encode(rows),
+            mark or b"", entries[-1].stream_id, now_ms - kept.events_ms, kept.events_ms + LONGER_MS, kept.most_kinds,
+            chunks.FULL_BYTES, _encoder.encode(rows), _encoder.encode([base for base, _ in sent]),
+            b"".join(record for _, record in sent), kept.history_ms,
         ]  # fmt: skip
         appended = int(await _APPEND(self._client, names.all, args))
         INDEXED.inc(max(0, appended))
         LAG.labels(str(partition)).set(max(0, now_ms - entries[-1].written_ms) / 1000)
         return len(entries)
 
+    def _sent(self, names: Names, p: int, head: _Head) -> tuple[int, bytes]:
+        """The place of the base of a history, and what is new in it."""
+        base = keys.history(p, head.tenant, histories.window_of(ids.job_created_ms(head.job)))
+        return names.at(base), histories.record(
+            self._secrets, head.tenant, head.job, head.ordinal or 0, head.email or ""
+        )
 
-def _row(names: Names, p: int, entry: bus.Entry) -> list[Any] | None:
-    """An entry as the script takes it; None of one that no feed has."""
+
+def _head(entry: bus.Entry) -> _Head | None:
+    """None of one that no feed has."""
     if entry.version != events.MAJOR_VERSION:
         return None
     try:
-        head = _heads.decode(entry.body)
+        return _heads.decode(entry.body)
     except msgspec.DecodeError:
         return None
+
+
+def _is_first(entry: bus.Entry, head: _Head) -> bool:
+    """Whether it is the first about a message."""
+    if head.ordinal is None or not head.email or not ids.is_job_id(head.job):
+        return False
+    if entry.name not in MAY_BE_FIRST:
+        return entry.name in FIRST
+    name, value = MAY_BE_FIRST[entry.name]
+    try:
+        return bool(getattr(entry.message(), name) == value)
+    except bus.DeadLetter:
+        return False
+
+
+def _row(names: Names, p: int, entry: bus.Entry, head: _Head) -> list[Any]:
+    """An entry as the script takes it."""
     milliseconds, _, number = entry.stream_id.partition("-")
     feeds = [names.at(keys.tenant_feed(p, head.tenant))]
     job = 0

@@ -1,10 +1,12 @@
--- Appends what was read of the event stream to the feeds of its tenants and jobs, and notes how far that is, in one
--- step: of several processes that have read the same, one appends it. `chunks.py` says what a chunk is.
+-- Appends what was read of the event stream to the feeds of its tenants and jobs, and to histories, and notes how far
+-- that is, in one step: of several processes that have read the same, one appends it. `chunks.py` says what a chunk is.
 --
 -- KEYS     mark, then what the entries point at (from 1)
 -- ARGV     the mark as it was read, "" for none; the mark that follows; ms before which events are not kept; lifetime
 --          of a feed (ms); most kinds of a tenant; bytes at which a chunk is full; the entries as one msgpack list:
---          each ms, number, type, then the places of the kinds of its tenant, of its job (0: none), and of its feeds
+--          each ms, number, type, then the places of the kinds of its tenant, of its job (0: none), and of its feeds;
+--          the places of the bases of what is new in histories as another, these records in one string, and the
+--          lifetime of histories (ms)
 -- Answers  how many were appended, or -1 if another process was first
 
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return -1 end
@@ -120,5 +122,9 @@ for at, feed in pairs(feeds) do
   redis.call('PEXPIRE', KEYS[at], lifetime)
 end
 for at in pairs(told) do redis.call('PEXPIRE', KEYS[at], lifetime) end
+for i, base in ipairs(cmsgpack.unpack(ARGV[8])) do
+  history_note(KEYS[base], string.sub(ARGV[9], (i - 1) * history_bytes + 1, i * history_bytes))
+end
+history_write(ARGV[10])
 redis.call('SET', KEYS[1], ARGV[2])
 return appended
