@@ -316,10 +316,16 @@ def event(fact: events.Fact, email: str | None) -> Event:
 
 def details(fact: events.Fact) -> Details:
     """What the kind of fact has besides what all have; times as RFC 3339."""
-    return {name: _shown(name, getattr(fact, name)) for name in fact.__struct_fields__[_COMMON:]}
+    names, times = _NAMES[type(fact)]
+    found: Details = {name: getattr(fact, name) for name in names}
+    for name in times:
+        value = getattr(fact, name)
+        found[name] = rfc3339(value) if value else None
+    return found
 
 
-def _shown(name: str, value: Any) -> Any:
-    if name.endswith("_at"):
-        return rfc3339(value) if value else None
-    return value
+#: Of each fact its details, and which of them are times: looked up once, since every event that is told needs them.
+_NAMES = {
+    fact: (names := fact.__struct_fields__[_COMMON:], tuple(name for name in names if name.endswith("_at")))
+    for fact in events.FACTS.values()
+}
