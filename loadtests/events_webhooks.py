@@ -31,6 +31,7 @@ from services.webhooks.store import Store
 from services.webhooks.webhooks import BATCH, Webhooks
 from shared.mail.dkim_keys import NONCE_BYTES, Vault
 from shared.net.dns import DnsUnavailable
+from shared.process.lifecycle import settle
 from shared.redis import bus, keys, redis
 from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.words import events, ids
@@ -74,6 +75,7 @@ async def _measure(url: str, number: int) -> dict[str, float]:
             pids = pid, int((await client.info("server"))["process_id"])
             await _fill(client, number)
             bare_per_s = await _bare(client, number)
+            settle()
             lags: list[float] = []
             batched = await _run(client, number, pids, [_endpoint(taken, batch=TOGETHER_SENT)], lags)
             await client.flushall()
