@@ -3,7 +3,7 @@
 Reads:     mail at the return path, by SMTP with STARTTLS (`bounces.host`, `bounces.port`), LMTP, a Maildir, and HTTP:
            signed addresses b-…, u-… and f-…, and postmaster@, abuse@, fbl@ at `bounces.domain`. In Redis the jobs'
            records: whose a message is, and who its recipient.
-Writes:    events Bounced (late), Complained, Unsubscribed (by mail), AutoReplied; kept mail.
+Writes:    events Bounced (late), Complained, Unsubscribed (by mail), AutoReplied, Replied; kept mail.
 Owns:      parsing of reports, the tables of wordings, the mail kept for inspection.
 Promises:  250 to the final dot only after the facts are stored or the mail is kept; else 451, and the same mail
            brought again is the same events. What is not understood is kept with its reason, within bounds. No machine

@@ -54,6 +54,12 @@ REPLY_PREFIXES = {
     "zh, ja, ko": r"回复|回覆|答复|转发|轉寄|返信|転送|회신|답장|전달",
 }
 
+#: Of these, those of a forward alone.
+FORWARD_PREFIXES = (
+    r"fwd?|fw|tr|tref|wg|wtr|reenv?|rif|inol|doorst|vb|vl|videresendt|fs|pd|továbbítás|ilt|i̇lt|пересл|πρθ|הועבר"
+    r"|إعادة توجيه|转发|轉寄|転送|전달"
+)
+
 _DAEMON = re.compile("|".join(DAEMONS), re.IGNORECASE)
 _DAEMON_NAME = re.compile(rf"[\s\"'<]{{0,5}}(?:{DAEMON_NAMES})", re.IGNORECASE)
 _BARE_DAEMON = re.compile(rf"[\s<\"']{{0,5}}(?:{'|'.join(DAEMONS)})(?:[@>\s\"']|$)", re.IGNORECASE)
@@ -67,6 +73,8 @@ _REPLY = re.compile(
     r"\s{0,3}(?:[\[(^*]\d{1,4}[\])]?)?\s{0,3}[:：]",
     re.IGNORECASE,
 )
+
+_FORWARD = re.compile(rf"\s{{0,5}}(?:{FORWARD_PREFIXES})\s{{0,3}}[:：]", re.IGNORECASE)
 
 
 def is_program(mail: Mail, null_reverse_path: bool) -> bool:
@@ -103,3 +111,8 @@ def is_held_by_people(mail: Mail) -> bool:
 def is_reply(mail: Mail) -> bool:
     """Whether it answers or forwards another mail, by its subject."""
     return _REPLY.match(mail.fields.get("subject")) is not None
+
+
+def is_forward(mail: Mail) -> bool:
+    """Whether it hands another mail on, by its subject."""
+    return _FORWARD.match(mail.fields.get("subject")) is not None

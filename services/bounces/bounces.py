@@ -26,7 +26,7 @@ from services.bounces import facts, mail, verdict
 from services.bounces.arf import Feedback
 from services.bounces.facts import Message
 from services.bounces.mail import Mail
-from services.bounces.verdict import Complaint, Failed, Nothing, Unrecognised, Verdict
+from services.bounces.verdict import Answer, Complaint, Failed, Nothing, Unrecognised, Verdict
 from shared.process import logs
 from shared.redis.recipients import Recipient
 from shared.words import events, ids
@@ -122,11 +122,11 @@ class Bounces:
         found_facts: dict[str, events.Fact] = {}
         kept: dict[tuple[str, str], None] = {}
         for address in dict.fromkeys(received.recipients):
-            found = await self._understand(opened, address, received)
-            if isinstance(found, events.Fact):
-                found_facts[found.event_id] = found
-            elif isinstance(found, _Kept):
-                kept[found.reason, found.tenant] = None
+            for found in await self._understand(opened, address, received):
+                if isinstance(found, events.Fact):
+                    found_facts[found.event_id] = found
+                else:
+                    kept[found.reason, found.tenant] = None
         if found_facts:
             await self._bus.publish(list(found_facts.values()), batch=events.event_id(*found_facts))
         for reason, tenant in kept:
@@ -139,8 +139,8 @@ class Bounces:
         is_loop = self._is_loop(received.peer)
         return not is_loop and any(reason == "no_name" for reason, _ in kept)
 
-    async def _understand(self, opened: Mail, address: str, received: Received) -> "events.Fact | _Kept | None":
-        """What the mail means for the one it was sent to; None if it means nothing."""
+    async def _understand(self, opened: Mail, address: str, received: Received) -> "Sequence[events.Fact | _Kept]":
+        """What the mail means for the one it was sent to; nothing if it means nothing."""
         named = self._signed(address)
         to = named.kind if named and named.kind != "message" else "fixed"  # a Message-ID is not an address
         found = verdict.judge(opened, to, null_reverse_path=not received.sender)
@@ -148,16 +148,17 @@ class Bounces:
             IGNORED.labels(found.word).inc()
             about = {"message": ids.message_id(named.job, named.ordinal), "job": named.job} if named else {}
             _log.info("report_ignored", **about, reason=found.word)
-            return None
+            return ()
         if named is not None:
             message = await self._message(named.job, named.ordinal)
         else:
             message = await self._named_inside(found, is_loop=self._is_loop(received.peer))
         if isinstance(found, Unrecognised):
-            return _Kept(found.reason, message.tenant if message else "")
+            return (_Kept(found.reason, message.tenant if message else ""),)
         if message is None:
-            return _Kept("unknown_job" if named else "no_name", "")
-        return facts.fact(found, message, opened.digest, self._now_ms())
+            return (_Kept("unknown_job" if named else "no_name", ""),)
+        fact = facts.fact(found, message, opened.digest, self._now_ms())
+        return (fact, _Kept("not_a_report", message.tenant)) if isinstance(found, Answer) else (fact,)
 
     async def _named_inside(self, found: Verdict, *, is_loop: bool) -> Message | None:
         """The message that a report to a fixed address is about: by what we signed. A feedback loop's word is enough,
@@ -222,6 +223,9 @@ def _tell(fact: events.Fact) -> None:
             log.info("complained", feedback_type=reason)
         case events.AutoReplied(kind=reason):
             log.info("auto_replied", kind=reason)
+        case events.Replied():
+            reason = ""
+            log.info("replied")
         case events.Unsubscribed(by=reason):
             log.info("unsubscribed", by=reason)
         case _:

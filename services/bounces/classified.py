@@ -45,24 +45,6 @@ _LEAVES = re.compile(
     r"|cancellami|uitschrijven|afmelden",
     re.IGNORECASE,
 )
-#: Fields of mail that goes to many.
-_BULK_FIELDS = (
-    "list-unsubscribe",
-    "list-id",
-    "list-post",
-    "list-help",
-    "list-subscribe",
-    "list-archive",
-    "list-owner",
-    "mailing-list",
-    "x-mailing-list",
-    "x-mailman-version",
-    "x-beenthere",
-    "x-ml-name",
-    "feedback-id",
-    "x-campaign-id",
-    "x-mailgun-sid",
-)
 #: Senders of lists: `owner-list@`, `list-bounces@`.
 _LIST_SENDER = re.compile(r"owner-[^@]{1,64}@|[^@]{1,64}-(owner|admin|bounces)@", re.IGNORECASE)
 _ADDRESSED_FIELDS = ("delivered-to", "x-original-to", "envelope-to", "x-envelope-to", "x-delivered-to", "to")
@@ -151,12 +133,16 @@ def _of_letter(mail: Mail, automatic: auto_reply.AutoReply | None, null_reverse_
     if automatic is not None and (automatic.kind != "other" or not _is_to_many(mail)):
         return Row("auto_reply", writer, class_=automatic.kind)
     is_persons = author.is_reply(mail) or author.is_from_daemon(mail)
-    if null_reverse_path and not is_persons and not mail.fields.has(_BULK_FIELDS):
+    if null_reverse_path and not is_persons and not mail.fields.has(verdict.BULK_FIELDS):
         return Row("auto_reply", writer, class_="other")  # nobody writes from nowhere (RFC 3834 section 3.3)
     text = " ".join(copies.own_text(mail).split())
     if len(text) < 80 and _LEAVES.fullmatch(text.strip(" .!")) and not _is_to_many(mail):
         return Row("unsubscribe", writer)
-    if automatic is None and not mail.fields.has(_BULK_FIELDS) and (kind := auto_reply.says_so(mail)) is not None:
+    if (
+        automatic is None
+        and not mail.fields.has(verdict.BULK_FIELDS)
+        and (kind := auto_reply.says_so(mail)) is not None
+    ):
         return Row("auto_reply", writer, class_=kind)
     is_reply = author.is_reply(mail) or mail.fields.get("in-reply-to") or mail.fields.get("references")
     if is_reply and automatic is None:
@@ -178,6 +164,6 @@ def _sent_to(mail: Mail) -> verdict.Addressed:
 
 def _is_to_many(mail: Mail) -> bool:
     """A newsletter, a list's mail, a notice: a machine's, and no answer to anybody."""
-    if mail.fields.has(_BULK_FIELDS) or any(map(_LIST_SENDER.match, addresses(mail.fields.get("sender")))):
+    if mail.fields.has(verdict.BULK_FIELDS) or any(map(_LIST_SENDER.match, addresses(mail.fields.get("sender")))):
         return True
     return not (mail.fields.get("in-reply-to") or author.is_reply(mail)) and mail.fields.get("auto-submitted") == ""

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from services.bounces.verdict import Automatic, Complaint, Failed, Leaves
+from services.bounces.verdict import Answer, Automatic, Complaint, Failed, Leaves
 from shared.words import events
 
 
@@ -15,7 +15,9 @@ class Message(msgspec.Struct, frozen=True):
     email: str | None = None
 
 
-def fact(found: Failed | Complaint | Automatic | Leaves, message: Message, digest: str, now_ms: int) -> events.Fact:
+def fact(
+    found: Failed | Complaint | Automatic | Answer | Leaves, message: Message, digest: str, now_ms: int
+) -> events.Fact:
     """`digest` is that of the mail (`mail.digest`)."""
 
     def about(name: str) -> events.About:
@@ -31,5 +33,7 @@ def fact(found: Failed | Complaint | Automatic | Leaves, message: Message, diges
             )
         case Automatic(kind, subject):
             return events.AutoReplied(**about("AutoReplied"), kind=kind, subject=subject)
+        case Answer(subject):
+            return events.Replied(**about("Replied"), subject=subject)
         case Leaves():
             return events.Unsubscribed(**about("Unsubscribed"), by="mail")

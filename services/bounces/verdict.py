@@ -9,7 +9,8 @@ The address that it was sent to counts as much as what it says:
     bounce in prose     Bounced, or nothing     kept                     kept
     automatic answer    AutoReplied             AutoReplied              kept
     null reverse-path   kept                    kept                     kept
-    a person            kept                    Unsubscribed             kept
+    a person's answer   Replied, and kept       Unsubscribed             kept
+    another person's    kept                    Unsubscribed             kept
 
 At f-… (RFC 9477) a feedback report is Complained, and everything else is kept.
 
@@ -44,6 +45,14 @@ LEAVING_SUBJECTS = re.compile(
     r"|disiscri(vimi|zione)|afmelden|uitschrijven|cancelar( inscrição)?)[\s.!]*$",
     re.IGNORECASE,
 )
+#: Fields of mail that goes to many.
+BULK_FIELDS = frozenset((
+    "list-unsubscribe", "list-id", "list-post", "list-help", "list-subscribe", "list-archive", "list-owner",
+    "mailing-list", "x-mailing-list", "x-mailman-version", "x-beenthere", "x-ml-name", "feedback-id", "x-campaign-id",
+    "x-mailgun-sid",
+))  # fmt: skip
+#: Of an answer's subject, in facts.
+MAX_SUBJECT_CHARS = 200
 #: Field and value (a pattern) of clients' buttons.
 BUTTON_FIELDS = (("x-apple-unsubscribe", re.compile(r"true|yes|1", re.IGNORECASE)),)
 
@@ -64,6 +73,12 @@ class Complaint(msgspec.Struct, frozen=True):
 
 class Automatic(msgspec.Struct, frozen=True):
     kind: auto_reply.Kind
+    subject: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A person answers. Nobody but people reads what they say: the mail is kept besides."""
+
     subject: str
 
 
@@ -95,7 +110,7 @@ class Unrecognised(msgspec.Struct, frozen=True):
     reason: Why
 
 
-Verdict = Failed | Complaint | Automatic | Leaves | Nothing | Unrecognised
+Verdict = Failed | Complaint | Automatic | Answer | Leaves | Nothing | Unrecognised
 
 
 def judge(mail: Mail, to: Addressed, null_reverse_path: bool) -> Verdict:
@@ -112,7 +127,7 @@ def judge(mail: Mail, to: Addressed, null_reverse_path: bool) -> Verdict:
         return _found(found, mail) if to != "unsubscribe" else Unrecognised("report_to_unsubscribe")
     is_button = to == "unsubscribe" and _is_button(mail, automatic)
     if automatic is not None and to != "fixed" and not is_button:
-        return Automatic(automatic.kind, automatic.subject[:200])
+        return Automatic(automatic.kind, automatic.subject[:MAX_SUBJECT_CHARS])
     if mail.content_type == "multipart/report":
         return Unrecognised("unreadable_report")
     if to == "unsubscribe":
@@ -123,7 +138,18 @@ def judge(mail: Mail, to: Addressed, null_reverse_path: bool) -> Verdict:
             if is_button or not (has_fields or prose.is_quoted(mail))
             else Unrecognised("report_to_unsubscribe")
         )
+    quotes_report = has_fields or prose.is_quoted(mail)
+    if to == "bounce" and not (null_reverse_path or quotes_report) and is_answer(mail, automatic):
+        return Answer(mail.fields.get("subject")[:MAX_SUBJECT_CHARS])
     return Unrecognised("not_a_report" if to == "bounce" else "to_fixed_address")
+
+
+def is_answer(mail: Mail, automatic: auto_reply.AutoReply | None) -> bool:
+    """Whether a person answers: no machine by its fields or its words, and no mail to many."""
+    if automatic is not None or mail.fields.has(BULK_FIELDS) or author.is_from_daemon(mail) or author.is_forward(mail):
+        return False
+    fields = mail.fields.get("in-reply-to") or mail.fields.get("references")
+    return (author.is_reply(mail) or fields != "") and auto_reply.says_so(mail) is None
 
 
 def is_letter(automatic: auto_reply.AutoReply | None) -> bool:

@@ -5,19 +5,20 @@ Its keys are replaced in three steps: `rotate` makes new ones, their records are
 and lets them sign. `check` asks DNS alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Literal, Protocol
 
 import msgspec
 from aiohttp import web
 
+from services.domains import outcome
 from shared.http import api, paging
 from shared.mail import dkim_rotation
 from shared.mail.dkim_rotation import NothingWaiting, NotPublished
 from shared.mail.domain_names import InvalidDomain
 from shared.redis.sending_domains import DomainHeld, DomainTaken, Follow, Inspect, LookUp, SendingDomains
-from shared.words import quotas
+from shared.words import events, quotas
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 from shared.words.sending_domain import DnsRecord, SendingDomain, Standing, records
@@ -104,6 +105,10 @@ class Tenants(Protocol):
     async def get(self, name: str) -> object | None: ...
 
 
+class Publisher(Protocol):
+    async def publish(self, facts: Sequence[events.Fact], patience_s: float = 2.0, batch: str = "") -> None: ...
+
+
 def routes(
     store: SendingDomains,
     tenants: Tenants,
@@ -115,11 +120,13 @@ def routes(
     inspect: Inspect | None = None,
     tracker: str = "",
     follow: Follow | None = None,
+    publisher: Publisher | None = None,
 ) -> list[api.Route]:
     """`defaults`: the quotas of a tenant that has none of its own; None: there are none. `bounce_domain` is that of the
     installation's return paths, `inspect` has DNS asked for a tenant's; `tracker` is the host of its links, `follow`
-    has DNS asked whether a tenant's leads there."""
-    handlers = _Routes(store, tenants, look_up, now_ms, defaults, bounce_domain, inspect, tracker, follow)
+    has DNS asked whether a tenant's leads there. `publisher` takes the
+    facts; None: nothing is told."""
+    handlers = _Routes(store, tenants, look_up, now_ms, defaults, bounce_domain, inspect, tracker, follow, publisher)
     return [
         api.Route(
             "POST",
@@ -242,7 +249,9 @@ class _Routes:
         inspect: Inspect | None,
         tracker: str,
         follow: Follow | None,
+        publisher: Publisher | None,
     ) -> None:
+        self._publisher = publisher
         self._tracker = tracker
         self._follow = follow
         self._bounce_domain = bounce_domain
@@ -295,6 +304,7 @@ class _Routes:
     async def check(self, request: web.Request) -> web.StreamResponse:
         with _known(request) as name:
             domain = await self._store.check(_tenant(request), name, self._look_up, self._inspect, self._follow)
+            await self._tell(domain)
         return api.json_answer(self._shown(domain))
 
     async def rotate(self, request: web.Request) -> web.StreamResponse:
@@ -313,6 +323,7 @@ class _Routes:
                 faults = [Fault(record, what) for record, what in error.faults]
                 detail = "DNS does not show every new record yet; the former keys go on signing"
                 raise Problem("not_published", detail, faults) from None
+            await self._tell(domain)
         return api.json_answer(self._shown(domain))
 
     async def give(self, request: web.Request) -> web.StreamResponse:
@@ -341,6 +352,18 @@ class _Routes:
     def _given(self, domain: SendingDomain) -> GivenDomain:
         return GivenDomain(**msgspec.structs.asdict(self._shown(domain)), tenant=domain.tenant)
 
+    async def _tell(self, domain: SendingDomain) -> None:
+        """What the check came to, if that is something else than was told last; told before it is noted."""
+        fact = outcome.fact(domain, self._records(domain), self._now_ms())
+        if fact is not None and self._publisher is not None:
+            await self._publisher.publish([fact], batch=fact.event_id)
+            await self._store.tellings.note(
+                domain.tenant, domain.domain, outcome.outcome(domain, self._records(domain))
+            )
+
+    def _records(self, domain: SendingDomain) -> Sequence[DnsRecord]:
+        return records(domain, self._now_ms(), self._bounce_domain, self._tracker)
+
     def _most(self, request: web.Request) -> int | None:
         if self._defaults is None:
             return None
@@ -354,7 +377,7 @@ class _Routes:
             domain.selector,
             bool(dkim_rotation.waiting(domain.keys)),
             rfc3339(domain.created_at),
-            records(domain, self._now_ms(), self._bounce_domain, self._tracker),
+            [*self._records(domain)],
             domain.return_path or None,
             domain.links or None,
         )

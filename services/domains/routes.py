@@ -32,5 +32,6 @@ def routes(parts: Parts) -> Mounted:
         inspect=ReturnPathChecks(ours, ask, parts.now_ms),
         tracker=tracker,
         follow=TrackingHostChecks(tracker, ask, parts.now_ms),
+        publisher=parts.publisher,
     )
     return Mounted(routes)

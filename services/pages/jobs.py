@@ -137,6 +137,7 @@ def people(counts: Json) -> list[tuple[str, int, int | None, int | None]]:
             ("Unsubscribed", "unsubscriptions"),
             ("Complained", "complaints"),
             ("Answered by themselves", "auto_replies"),
+            ("Answered", "replies"),
         )
     ]
     return [*engaged, *others]

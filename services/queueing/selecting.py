@@ -121,7 +121,8 @@ class Selections:
     async def end(self, job: str, why: str = "") -> bool:
         """It has all that it takes, or takes nobody else, for that reason."""
         p = ids.job_partition(job, self._partitions)
-        return bool(await _END(self._client, [keys.job(p, job), keys.job_seen(p, job), keys.selecting(p)], [why]))
+        names = [keys.job(p, job), keys.job_seen(p, job), keys.selecting(p), keys.finishing(p)]
+        return bool(await _END(self._client, names, [why]))
 
 
 class Selecting:

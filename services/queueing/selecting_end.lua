@@ -1,13 +1,16 @@
 -- A job has all that it takes from a set, or takes nobody else, and `why` says so then.
 --
--- KEYS     job, seen, selecting
+-- KEYS     job, seen, selecting, finishing
 -- ARGV     why nobody else ('': it has all)
 -- Answers  1, or 0 if that had come already
 
-redis.call('ZREM', KEYS[3], string.match(KEYS[1], '[^:]+$'))
+local name = string.match(KEYS[1], '[^:]+$')
+redis.call('ZREM', KEYS[3], name)
 local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.total, JOB.queued)
 if job[1] ~= 'selecting' then return 0 end
 redis.call('UNLINK', KEYS[2])
 if ARGV[1] ~= '' then redis.call('HSET', KEYS[1], JOB.unselected, ARGV[1]) end
-redis.call('HSET', KEYS[1], JOB.state, tonumber(job[3]) >= tonumber(job[2]) and 'queued' or 'queueing')
+local state = tonumber(job[3]) >= tonumber(job[2]) and 'queued' or 'queueing'
+redis.call('HSET', KEYS[1], JOB.state, state)
+if state == 'queued' then redis.call('ZINCRBY', KEYS[4], 1, name) end
 return 1

@@ -176,7 +176,7 @@ class JobStore:
         names = [
             keys.job(p, job), keys.job_chunks(p, job), keys.intake(p, head.lane), keys.schedule(p),
             keys.job_seen(p, job), keys.use(p, head.tenant), keys.intake_use(p, head.lane), keys.open_jobs(p),
-            keys.selecting(p),
+            keys.selecting(p), keys.finishing(p),
         ]  # fmt: skip
         found = await _START(
             self._client,
@@ -304,7 +304,7 @@ class JobStore:
         p = self._partition(job)
         names = [
             keys.job(p, job), keys.job_recipients(p, job), keys.job_plan(p, job, first_ordinal), keys.intake(p, lane),
-            keys.use(p, tenant), keys.intake_use(p, lane),
+            keys.use(p, tenant), keys.intake_use(p, lane), keys.finishing(p),
         ]  # fmt: skip
         hour = ids.job_created_ms(job) // HOUR_MS
         await _FINISH(self._client, names, [first_ordinal, slim, count, keys.GROUP_QUEUEING, entry, tenant, hour])

@@ -1,7 +1,7 @@
 -- Ends a chunk that is queued: of its recipients only what late facts need stays, and its entry leaves intake. Where
 -- mails can be shown in a browser, what they were made with stays too, and counts as content does.
 --
--- KEYS     job, recipients, plan, intake, use, intake_use
+-- KEYS     job, recipients, plan, intake, use, intake_use, finishing
 -- ARGV     first ordinal, slim chunk, number of recipients, group, entry, tenant, the hour since 1970 in which
 --          the job was made
 -- Answers  1, or 0 if it was ended before
@@ -27,5 +27,6 @@ local queued = redis.call('HINCRBY', KEYS[1], JOB.queued, ARGV[3])
 local job = redis.call('HMGET', KEYS[1], JOB.total, JOB.state)
 if queued >= tonumber(job[1]) and job[2] ~= 'selecting' then
   redis.call('HSET', KEYS[1], JOB.state, 'queued')
+  redis.call('ZINCRBY', KEYS[7], 1, string.match(KEYS[1], '[^:]+$'))
 end
 return 1

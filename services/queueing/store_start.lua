@@ -1,7 +1,8 @@
 -- Starts an open or scheduled job, now or later: each of its chunks becomes an entry of intake. A job without an expiry
 -- of its own gets it here. One whose recipients are those of a set has none yet: they are taken from now on.
 --
--- KEYS     job, chunks, intake, schedule, seen, use, intake_use, open_jobs, selecting
+-- KEYS     job, chunks, intake, schedule, seen, use, intake_use, open_jobs, selecting,
+--          finishing
 -- ARGV     most entries of intake, head of an Intake, version, time to start at ('': now), now, tenant, hour, the share
 --          of intake that is anybody's, bytes that a job costs
 -- Answers  the new state; 'not_open' and the state; 'empty' of an open one without recipients; 'full'
@@ -43,4 +44,5 @@ redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[4], name)
 local state = tonumber(job[2]) > 0 and 'queueing' or 'queued'
 redis.call('HSET', KEYS[1], JOB.state, state)
+if state == 'queued' then redis.call('ZINCRBY', KEYS[10], 1, name) end
 return {state}

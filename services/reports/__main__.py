@@ -4,6 +4,7 @@ import socket
 
 from services.reports import settings as own
 from services.reports.feed.indexing import Indexing, Kept
+from services.reports.finishing import Finishing
 from services.reports.folding import Folding
 from services.reports.late import Late
 from services.reports.reports import BATCH, DAY_MS, GATHER_MS, Reports, trim_forever
@@ -57,6 +58,8 @@ async def main(life: Lifecycle) -> None:
         folding = Folding(client, partitions, mine.statistics_days)
         life.spawn(folding.run(life.stopping), "folding")
         life.spawn(retention.run(life.stopping), "retention")
+        finishing = Finishing(client, partitions, now_ms)
+        life.spawn(finishing.run(life.stopping), "the ends of jobs")
         survey = Survey(client, partitions, start.process_name(), now_ms)
         life.spawn(survey.run(life.stopping), "survey")
         settle()

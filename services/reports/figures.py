@@ -63,6 +63,7 @@ class StatisticCounts(msgspec.Struct, frozen=True, kw_only=True):
     unsubscriptions: Annotated[Responses, says("Recipients who asked to be left alone.")]
     complaints: Annotated[Responses, says("Messages that a provider reported a complaint about.")]
     auto_replies: Annotated[Responses, says("Automatic answers that came back.")]
+    replies: Annotated[Responses, says("Answers by people, to the return path.")]
 
 
 class StatisticRates(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +122,7 @@ def counts_of(numbers: Mapping[int, int]) -> StatisticCounts:
         unsubscriptions=told(Code.UNSUBSCRIBED),
         complaints=told(Code.COMPLAINED),
         auto_replies=told(Code.AUTO_REPLIED),
+        replies=told(Code.REPLIED),
     )
 
 

@@ -110,6 +110,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     complaints: Annotated[int, says("Messages that a provider reported a complaint about.", 1)]
     unsubscriptions: Annotated[int, says("Recipients who asked to be left alone.", 7)]
     auto_replies: Annotated[int, says("Automatic answers that came back.", 18)]
+    replies: Annotated[int, says("Messages that people answered, to the return path.", 3)]
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
@@ -396,6 +397,7 @@ def _counts(tally: state.Tally, counters: Mapping[str, bytes]) -> Counts:
         complaints=unique(Code.COMPLAINED),
         unsubscriptions=unique(Code.UNSUBSCRIBED),
         auto_replies=unique(Code.AUTO_REPLIED),
+        replies=unique(Code.REPLIED),
     )
 
 

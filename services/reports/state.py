@@ -53,6 +53,7 @@ class Code(IntEnum):
     MACHINE_PAGE_VIEWED = 32
     MACHINE_VISITOR_ACTED = 33
     VISITOR_CONSENTED = 34
+    REPLIED = 35
 
 
 #: The table that scripts read has so many codes to a state.
@@ -73,6 +74,7 @@ _CODES = {
     "Unsubscribed": Code.UNSUBSCRIBED,
     "Complained": Code.COMPLAINED,
     "AutoReplied": Code.AUTO_REPLIED,
+    "Replied": Code.REPLIED,
     "PageViewed": Code.PAGE_VIEWED,
     "VisitorActed": Code.VISITOR_ACTED,
     "VisitorConsented": Code.VISITOR_CONSENTED,

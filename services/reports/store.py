@@ -8,6 +8,7 @@ The script per entry, in this order:
    `MOST_ALIKE` records of one kind (somebody's scanner may open a mail a thousand times a day); beyond, the event id is
    remembered for `REMEMBER_MS` instead, which is longer than anybody repeats.
 4. The message's byte moves on as the table says, and the numbers of messages per byte move with it.
+   Who gets its end makes its job be looked at whether that has ended (`finishing`).
 5. The counters: all of them, and those that are the first of their message, by bitmap.
 6. A click without an opening implies one, and clicks are judged again by what is known of their message (`late`).
 7. Statistics, by hour and by what tells facts apart: added up over the batch, and written once (`cells`).
@@ -58,7 +59,8 @@ class ReportStore:
 
     async def apply(self, partition: int, changes: Sequence[tuple[str, Change | None]]) -> Applied:
         """One script call. Raises RedisAway: it may have happened, and may be repeated."""
-        names = Names(keys.events(partition), keys.statistics_names(partition), keys.statistics_waiting(partition))
+        p = partition
+        names = Names(keys.events(p), keys.statistics_names(p), keys.statistics_waiting(p), keys.finishing(p))
         cells = Cells()
         entries = [_entry(names, cells, partition, stream_id, change) for stream_id, change in changes]
         statistics = [self._has_statistics, MOST_NAMES, cells.names, cells.all]

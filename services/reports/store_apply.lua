@@ -8,7 +8,8 @@
 --
 -- What it counts in statistics, and how, says the script that it goes on from (`store_statistics_common.lua`).
 --
--- KEYS     events, names in statistics, statistics that wait to be put away, then what the entries point at (from 1)
+-- KEYS     events, names in statistics, statistics that wait to be put away, jobs that may have ended, then what the
+--          entries point at (from 1)
 -- ARGV     group, transitions, codes to a state, bytes of a record, of its needle, most alike, lifetime of remembered
 --          ids, the entries as one msgpack list, ms after the delivery, links and ms of a burst (0: not judged by it),
 --          ms that clicks are kept for, position of traps, what statistics are made of, then event id and record of
@@ -30,12 +31,14 @@ local CLICKS, DOCUMENTS = {}, {}
 CLICKS.soon, CLICKS.burst, CLICKS.every, CLICKS.one = SOON_CLICKED, BURST_CLICKED, 'clicks', 'click-'
 DOCUMENTS.soon, DOCUMENTS.burst = SOON_DOCUMENT_OPENED, BURST_DOCUMENT_OPENED
 DOCUMENTS.every, DOCUMENTS.one = 'documents', 'document-'
+-- As `shared.words.standing.State` has it: those up to it are no ends.
+local DEFERRED = 1
 local JUDGED = {[CLICKED] = CLICKS, [DOCUMENT_OPENED] = DOCUMENTS}
 local MOST_KEPT = 16
 -- Numbers that a command gets are written out with 17 digits, in half a microsecond each: those of every fact, an
 -- ordinal and a bit, come as text.
 local BITS = {[0] = '0', [1] = '1'}
-local exists, timelines, written, deltas, kept = {}, {}, {}, {}, {}
+local exists, timelines, written, deltas, kept, ended = {}, {}, {}, {}, {}, {}
 local counted, repeated, orphaned, judged = 0, 0, 0, 0
 
 local function add(job, name, number)
@@ -97,6 +100,7 @@ local function move(job, ordinal, code)
     redis.call('SETRANGE', KEYS[job + 1], ordinal, string.char(after))
     if byte > 0 then add(job, 'state:' .. byte, -1) end
     add(job, 'state:' .. after, 1)
+    if byte % 128 <= DEFERRED and after % 128 > DEFERRED then ended[job] = true end
   end
   return byte, after
 end
@@ -294,6 +298,7 @@ for place in pairs(written) do redis.call('SET', KEYS[place], timelines[place]) 
 for job, names in pairs(deltas) do
   for name, number in pairs(names) do redis.call('HINCRBY', KEYS[job + 2], name, number) end
 end
+for job in pairs(ended) do redis.call('ZINCRBY', KEYS[4], 1, string.match(KEYS[job], '[^:]+$')) end
 statistics.write()
 for job in pairs(kept) do redis.call('PEXPIRE', KEYS[job + 4], keep_ms) end
 return {counted, repeated, orphaned, judged}

@@ -13,7 +13,7 @@ local SEEN = {
   [S_DOCUMENT] = {S_DOCUMENT, 'machine_documents'}, [S_MACHINE_DOCUMENT] = {S_DOCUMENT, 'documents'},
 }
 -- Unsubscribed, complained, replied by a machine, and deferred: how often, and by how many messages.
-local TOLD = {[15] = true, [16] = true, [17] = true, [S_DEFERRED] = true}
+local TOLD = {[15] = true, [16] = true, [17] = true, [35] = true, [S_DEFERRED] = true}
 local LATE_BOUNCED = {[9] = true, [10] = true, [11] = true}
 
 -- `packed`: whether there are statistics, how many names of a kind, and the names and the cells of the batch.

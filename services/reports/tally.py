@@ -43,6 +43,7 @@ COUNTERS: dict[Code, str] = {
     Code.UNSUBSCRIBED: standing.UNSUBSCRIPTIONS,
     Code.COMPLAINED: standing.COMPLAINTS,
     Code.AUTO_REPLIED: standing.AUTO_REPLIES,
+    Code.REPLIED: standing.REPLIES,
 }
 
 

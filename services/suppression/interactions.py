@@ -22,7 +22,7 @@ from shared.words import events
 from shared.words.ids import address_partition
 
 #: Facts that may come from a person: all others are passed over undecoded.
-NAMES = frozenset(("Clicked", "DocumentOpened", "Unsubscribed", "OptedIn", "PreferencesChanged"))
+NAMES = frozenset(("Clicked", "DocumentOpened", "Unsubscribed", "OptedIn", "PreferencesChanged", "Replied"))
 #: Addresses of one script call.
 _BATCH = 500
 #: Script calls on their way at the same time, each on a connection of its own; other commands come in between.

@@ -5,9 +5,9 @@ from shared.words import events, ids
 from shared.words.replies import classify
 
 #: Facts that say something: all others are passed over undecoded.
-NAMES = frozenset(("Bounced", "Expired", "Delivered", "Opened", "Clicked", "DocumentOpened"))
+NAMES = frozenset(("Bounced", "Expired", "Delivered", "Opened", "Clicked", "DocumentOpened", "Replied"))
 #: Of these, what is passed over where it cannot be understood: nobody is listed because of them.
-SIGNS_OF_LIFE = frozenset(("Delivered", "Opened", "Clicked", "DocumentOpened"))
+SIGNS_OF_LIFE = frozenset(("Delivered", "Opened", "Clicked", "DocumentOpened", "Replied"))
 
 
 def seen(fact: events.Message) -> Seen | None:
@@ -16,7 +16,7 @@ def seen(fact: events.Message) -> Seen | None:
     match fact:
         case events.Delivered():
             return Delivery(fact.occurred_at)
-        case events.Opened(is_by_person=True) | events.Clicked(is_by_person=True):
+        case events.Opened(is_by_person=True) | events.Clicked(is_by_person=True) | events.Replied():
             return Person(fact.occurred_at)
         # A link that was in no mail says nothing of the address.
         case events.DocumentOpened(is_by_person=True, position=int()):

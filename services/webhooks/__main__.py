@@ -17,7 +17,7 @@ from shared.mail.dkim_keys import Vault
 from shared.net import dns
 from shared.process import master_secret
 from shared.process.clock import now_ms
-from shared.process.lifecycle import Lifecycle, run
+from shared.process.lifecycle import Lifecycle, run, settle
 from shared.redis import bus, keys, start
 from shared.redis.recipients import Recipients
 
@@ -80,6 +80,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(deliveries.run(life.stopping), "delivering")
         life.spawn(consumer.run(life.stopping), "queueing")
         life.spawn(replaying.run(life.stopping), "replaying")
+        settle()
         life.ready()
         await life.stopping.wait()
 

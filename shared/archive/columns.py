@@ -38,6 +38,9 @@ DETAILS: dict[str, Kind] = {
     "left": "text", "opted_out": "text", "tracking": "text", "objected": "text", "marks": "text", "undone": "bool",
     "most": "int32", "days": "int32", "last_at": "time", "erase_at": "time", "name": "text", "value": "text",
     "currency": "text", "properties": "text", "given": "bool", "endpoint": "text", "failing_since_at": "time",
+    "total": "int64", "delivered": "int64", "bounced": "int64", "expired": "int64", "failed": "int64",
+    "suppressed": "int64", "rejected": "int64", "cancelled": "int64", "domain": "text", "state": "text",
+    "waits_for": "text", "published": "int64", "wrong": "text",
 }  # fmt: skip
 #: Of the job, as queueing stores it; version 2.
 OF_JOB: dict[str, Kind] = {"job_stream": "text", "job_list": "text", "job_tags": "texts"}

@@ -272,6 +272,12 @@ def ended_jobs(p: int) -> str:
     return f"est:{{p{p}}}:ended_jobs"
 
 
+def finishing(p: int) -> str:
+    """zset, job → how often something happened since it was looked at last by which it may have ended: a message got
+    its end, or its recipients were decided · until it is looked at (`services.reports.finishing`), in a second"""
+    return f"est:{{p{p}}}:finishing"
+
+
 def removals(p: int) -> str:
     """hash, job → how many of its timelines are left · jobs that are being removed: nothing but what they left is there
     any more · until that is gone, too"""

@@ -42,6 +42,7 @@ from shared.net.remembered import Remembered
 from shared.process import logs
 from shared.process.domain_keys import DomainKeys
 from shared.redis.domain_tables import DomainTables, Swap, claim_swap, kin_swap, owned_swap, packed
+from shared.redis.domain_tellings import Tellings
 from shared.redis.own_links import OwnLinks
 from shared.redis.redis import Client
 from shared.redis.return_paths import OwnReturnPaths
@@ -111,7 +112,7 @@ class SendingDomains:
         self._chance = chance
         self._now_ms: Callable[[], int] = lambda: int(now() * 1000)
         self.returns = OwnReturnPaths(client, self._ours, self._change, self._now_ms)
-        self.links = OwnLinks(self._change)
+        self.links, self.tellings = OwnLinks(self._change), Tellings(self._change)
         #: Also that there is none: what is remembered is a tuple of one.
         self._cache = Remembered[str, tuple[SendingDomain | None]](CACHE_DOMAINS, monotonic)
 

@@ -14,12 +14,15 @@ order facts without knowing all of them:
 The bytes are a msgpack array; fields are only ever appended, with a default.
 """
 
-from hashlib import blake2b
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 
 import msgspec
 
-from shared.words import ids
+from shared.words.abouts import About as About
+from shared.words.abouts import about as about
+from shared.words.abouts import about_message as about_message
+from shared.words.abouts import event_id as event_id
+from shared.words.abouts import sequence as sequence
 
 MAJOR_VERSION = 1
 
@@ -383,6 +386,42 @@ class WebhookDisabled(Fact, frozen=True, array_like=True, kw_only=True):
     failing_since_at: int = 0
 
 
+class Replied(Fact, frozen=True, array_like=True, kw_only=True):
+    """A person answered the message, to its return path; `subject` is that of the answer."""
+
+    topic: ClassVar[str] = "message.replied"
+    subject: str = ""
+
+
+class Finished(Fact, frozen=True, array_like=True, kw_only=True):
+    """Every message of the job has its end: once for each job. `total` is the sum of what follows it. What is found out
+    later, as a bounce that comes by report, changes the job's report and not this."""
+
+    topic: ClassVar[str] = "job.finished"
+    total: int = 0
+    delivered: int = 0
+    bounced: int = 0
+    expired: int = 0
+    failed: int = 0
+    suppressed: int = 0
+    rejected: int = 0
+    cancelled: int = 0
+
+
+class DomainChecked(Fact, frozen=True, array_like=True, kw_only=True):
+    """DNS was asked for the records of a sending domain, and the outcome is another than the last that was told.
+    `state` and `waits_for` (here "" for nothing) as `shared.words.sending_domain` has them; of `of` records DNS showed
+    `published`; `wrong` has the others, each a line: type, name, and what DNS showed."""
+
+    topic: ClassVar[str] = "domain.checked"
+    domain: str = ""
+    state: str = ""
+    waits_for: str = ""
+    published: int = 0
+    of: int = 0
+    wrong: str = ""
+
+
 class Intake(Message, frozen=True, array_like=True, kw_only=True):
     """A chunk of a job waits to be queued: it is stored with the job at `first_ordinal`."""
 
@@ -417,6 +456,7 @@ FACTS: dict[str, type[Fact]] = {
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
         PreferencesChanged, RetentionNear, DocumentOpened, PageViewed, VisitorActed, VisitorConsented, WebhookDisabled,
+        Replied, Finished, DomainChecked,
     )
 }  # fmt: skip
 #: Every message by its name.
@@ -426,8 +466,6 @@ UNMADE_REASONS = frozenset(("render_failed", "empty_subject", "empty_body"))
 #: Facts after which a message has no other end. A late bounce may follow Delivered: it is a report, the end stays.
 FINAL_FACTS = ("Delivered", "Bounced", "Expired", "Suppressed", "Rejected", "Failed", "Cancelled")
 
-#: A copy of it is made in half the time of a new one.
-_digest = blake2b(digest_size=8)
 _encoder = msgspec.msgpack.Encoder()
 _decoders: dict[str, msgspec.msgpack.Decoder[Message]] = {
     name: msgspec.msgpack.Decoder(message) for name, message in MESSAGES.items()
@@ -444,57 +482,3 @@ def decode(name: str, body: bytes) -> Message:
     if decoder is None:
         raise ValueError(f"unknown message {name!r:.40}")
     return decoder.decode(body)
-
-
-def event_id(*parts: object) -> str:
-    """Sixteen hex digits of what happened: the same parts, the same event."""
-    digest = _digest.copy()
-    digest.update("\x1f".join([str(part) for part in parts]).encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
-
-
-def sequence(job: str, occurred_at: int) -> int:
-    """Ms from the job's creation to the fact, never negative (clocks of two hosts may differ)."""
-    since = occurred_at - ids.job_created_ms(job)
-    return since if since > 0 else 0
-
-
-class About(TypedDict):
-    """The first seven fields of a fact."""
-
-    event_id: str
-    occurred_at: int
-    tenant: str
-    job: str
-    ordinal: int | None
-    sequence: int
-    email: str | None
-
-
-def about_message(
-    tenant: str, job: str, ordinal: int, occurred_at: int, *what: object, email: str | None = None
-) -> About:
-    """Of a fact about a message. `what` tells it from all others about the message: who writes it twice writes the same
-    event, so in `what` is nothing that is another at a repeat."""
-    return {
-        "event_id": event_id(job, ordinal, *what),
-        "occurred_at": occurred_at,
-        "tenant": tenant,
-        "job": job,
-        "ordinal": ordinal,
-        "sequence": sequence(job, occurred_at),
-        "email": email,
-    }
-
-
-def about(tenant: str, occurred_at: int, *what: object, job: str = "", email: str | None = None) -> About:
-    """Of a fact about a job, an address or a tenant. `what` tells it from all facts of the installation."""
-    return {
-        "event_id": event_id(*what),
-        "occurred_at": occurred_at,
-        "tenant": tenant,
-        "job": job,
-        "ordinal": None,
-        "sequence": sequence(job, occurred_at) if job else 0,
-        "email": email,
-    }

@@ -49,6 +49,7 @@ SENTENCES: dict[str, str] = {
     "message.unsubscribed": "The recipient asked to be left alone; the address enters the suppression list.",
     "message.complained": "The recipient's provider reported a complaint (RFC 5965).",
     "message.auto_replied": "An automatic answer to the message came back.",
+    "message.replied": "A person answered the message, to its return path.",
     "address.document_opened": "A tracked document was opened whose link was made for an address, and for no message.",
     "address.suppressed": "An address entered the suppression list.",
     "address.reactivated": "An address left the suppression list.",
@@ -58,10 +59,12 @@ SENTENCES: dict[str, str] = {
     "address.preferences_changed": "The recipient said what they want: lists, channels, tracking, prospecting.",
     "job.stopped": "The job is not sent for now.",
     "job.resumed": "The job goes on.",
+    "job.finished": "Every message of the job has its end. Once for each job; late bounces change its report alone.",
     "tenant.stopped": "The bulk mail of the tenant is not sent for now.",
     "tenant.resumed": "The bulk mail of the tenant goes on.",
     "operator.acted": "An operator did something to the installation; in the feed of the operator's own tenant.",
     "webhook.disabled": "An endpoint is told nothing any more: it failed for too long, or is gone. `/v1/webhooks`.",
+    "domain.checked": "DNS was asked for a sending domain's records, and showed something else than when told last.",
     "tenant.warned": "The figures of the tenant are bad, and its bulk will be stopped if they get worse. Once a day.",
 }
 
@@ -215,6 +218,26 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
     ("WebhookDisabled", "url"): ("Where it is.", "https://crm.exemple.fr/estafette"),
     ("WebhookDisabled", "reason"): ("Why: it is `gone` (it answered 410), or `failing` for too long.", "failing"),
     ("WebhookDisabled", "failing_since_at"): ("Since when it has taken nothing.", "2026-01-26T09:05:00.000Z"),
+    ("Finished", "total"): ("How many messages the job had: the sum of the others.", 1_000),
+    ("Finished", "delivered"): ("How many a host took, and no report had said otherwise by then.", 940),
+    ("Finished", "bounced"): ("How many bounced.", 31),
+    ("Finished", "expired"): ("Of how many the time ran out.", 3),
+    ("Finished", "failed"): ("How many the engine could not make or send.", 0),
+    ("Finished", "suppressed"): ("How many were not sent, because the address is on the suppression list.", 22),
+    ("Finished", "rejected"): ("How many were never queued.", 4),
+    ("Finished", "cancelled"): ("How many were cancelled.", 0),
+    ("DomainChecked", "domain"): ("Its name.", "exemple.fr"),
+    ("DomainChecked", "state"): ("`pending`, `verified`, `by_use` or `taken_back`.", "verified"),
+    ("DomainChecked", "waits_for"): (
+        "What has to happen before it may be sent from: `dns`, `operator`; empty for nothing.",
+        "",
+    ),
+    ("DomainChecked", "published"): ("How many of its records DNS shows.", 3),
+    ("DomainChecked", "of"): ("How many records there are.", 4),
+    ("DomainChecked", "wrong"): (
+        "The others, each a line: type, name, and `missing`, `differs`, `unavailable` or `unchecked`.",
+        "TXT _dmarc.exemple.fr missing",
+    ),
     ("Warned", "reason"): ("Which figure: `complaint_rate`.", "complaint_rate"),
 }
 
@@ -293,10 +316,16 @@ def event(fact: events.Fact, email: str | None) -> Event:
 
 def details(fact: events.Fact) -> Details:
     """What the kind of fact has besides what all have; times as RFC 3339."""
-    return {name: _shown(name, getattr(fact, name)) for name in fact.__struct_fields__[_COMMON:]}
+    names, times = _NAMES[type(fact)]
+    found: Details = {name: getattr(fact, name) for name in names}
+    for name in times:
+        value = getattr(fact, name)
+        found[name] = rfc3339(value) if value else None
+    return found
 
 
-def _shown(name: str, value: Any) -> Any:
-    if name.endswith("_at"):
-        return rfc3339(value) if value else None
-    return value
+#: Of each fact its details, and which of them are times: looked up once, since every event that is told needs them.
+_NAMES = {
+    fact: (names := fact.__struct_fields__[_COMMON:], tuple(name for name in names if name.endswith("_at")))
+    for fact in events.FACTS.values()
+}

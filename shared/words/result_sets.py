@@ -90,6 +90,7 @@ KINDS: dict[str, Kind] = {
     "unsubscribed": Kind("Left, by this mail.", None, (standing.UNSUBSCRIPTIONS,)),
     "complained": Kind("A provider reported a complaint about it.", None, (standing.COMPLAINTS,)),
     "auto_replied": Kind("An automatic answer came back.", None, (standing.AUTO_REPLIES,)),
+    "replied": Kind("A person answered, to the return path.", None, (standing.REPLIES,)),
 }  # fmt: skip
 STATES: tuple[str, ...] = tuple(KINDS)
 #: Those that one link narrows, and one reason.

@@ -32,7 +32,8 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     while it is a claim. `token` is what its TXT record shows, `shown` whether DNS did. `dmarc` is what DNS showed of
     its policy. `return_path` is the domain of its mail's return paths, "" for the installation's, and since when (ms);
     `returns` whether DNS leads mail to it to us, `spf` whether it lets us send. `links` is what links in its mails
-    begin with, "" for the installation's, and `leads` whether DNS showed that its host leads to our trackers."""
+    begin with, "" for the installation's, and `leads` whether DNS showed that its host leads to our trackers. `told`
+    is what of all that was told last (DomainChecked), as a digest, and how often it was something else than before."""
 
     domain: str
     tenant: str
@@ -49,6 +50,8 @@ class SendingDomain(msgspec.Struct, frozen=True, array_like=True):
     spf: Check = Check()
     links: str = ""
     leads: Check = Check()
+    told: str = ""
+    times_told: int = 0
 
     def __repr__(self) -> str:
         return f"SendingDomain({self.domain}, {self.tenant!r}, {list(self.keys)})"

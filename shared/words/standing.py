@@ -66,6 +66,7 @@ DOCUMENTS = "documents"
 UNSUBSCRIPTIONS = "unsubscriptions"
 COMPLAINTS = "complaints"
 AUTO_REPLIES = "auto_replies"
+REPLIES = "replies"
 _EXCLUDED = "excluded-"
 
 

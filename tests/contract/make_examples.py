@@ -213,6 +213,33 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "tenant": {**_OF_A_TENANT, "endpoint": "wh_3k9x2p0qa7d5m1zc", "url": "https://a.example", "reason": "gone"},
     },
+    "Replied": {"full": {**_OF_A_MESSAGE, "subject": "Re: Nos offres d’été"}},
+    "Finished": {
+        "full": {
+            **_OF_A_MESSAGE,
+            "total": 5_000_000_000,
+            "delivered": 4_900_000_000,
+            "bounced": 60_000_000,
+            "expired": 20_000_000,
+            "failed": 1,
+            "suppressed": 19_999_990,
+            "rejected": 5,
+            "cancelled": 4,
+        },
+        "job": {**_OF_A_JOB, "total": 3, "delivered": 2, "bounced": 1},
+    },
+    "DomainChecked": {
+        "full": {
+            **_OF_A_MESSAGE,
+            "domain": "exemple.fr",
+            "state": "pending",
+            "waits_for": "dns",
+            "published": 2,
+            "of": 4,
+            "wrong": "TXT e1._domainkey.exemple.fr missing\nTXT _dmarc.exemple.fr differs",
+        },
+        "tenant": {**_OF_A_TENANT, "domain": "exemple.fr", "state": "verified", "published": 4, "of": 4},
+    },
     "RetentionNear": {
         "full": {**_OF_A_MESSAGE, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},
         "address": {**_OF_AN_ADDRESS, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},

@@ -46,9 +46,10 @@ class Listener:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
-        servers = [await asyncio.start_server(self._serve, "127.0.0.1", 0)]
+        """At every address of this machine: 127.0.0.53 is as much inside as 127.0.0.1."""
+        servers = [await asyncio.start_server(self._serve, "0.0.0.0", 0)]
         port = servers[0].sockets[0].getsockname()[1]
-        servers.append(await asyncio.start_server(self._serve, "::1", port))
+        servers.append(await asyncio.start_server(self._serve, "::", port))
         try:
             yield port
         finally:
@@ -112,16 +113,18 @@ async def test_no_trick_reaches_a_listener_inside() -> None:
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1", "64:ff9b::7f00:1", "2002:7f00:1::", "0.0.0.0", "::",
-     "127.0.0.2", "::127.0.0.1"],
+     "127.0.0.2", "::127.0.0.1", "127.255.255.254", "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "2001:0:7f00:1::1",
+     "169.254.169.254", "fd00:ec2::254", "fe80::1", "100.100.100.200"],
 )  # fmt: skip
 async def test_a_name_that_leads_inside_reaches_nobody(address: str) -> None:
     listener = Listener()
     async with listener.listening() as port:
         asking = sender(Names([address]), OPEN)
 
-        result = await posted(asking, f"http://exemple.fr:{port}/", OPEN)
+        for host in ("exemple.fr", "localhost", "metadata.google.internal", "127.0.0.1.nip.io", "exemple.fr."):
+            result = await posted(asking, f"http://{host}:{port}/", OPEN)
 
-        assert result.error == "inside"
+            assert result.error == "inside", host
     assert listener.connections == 0
 
 

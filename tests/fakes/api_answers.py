@@ -24,6 +24,7 @@ COUNTS: dict[str, Any] = {
     "complaints": 1,
     "unsubscriptions": 7,
     "auto_replies": 18,
+    "replies": 3,
 }
 RATES = {
     "delivered": 0.9594, "bounced": 0.0315, "opened": 0.436, "clicked": 0.0974, "complained": 0.0011,

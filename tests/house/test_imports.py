@@ -198,6 +198,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/feed/http.py": {"aiohttp"},
     "services/reports/feed/indexing.py": {"asyncio"},
     "services/reports/feed/live.py": {"asyncio"},
+    "services/reports/finishing.py": {"asyncio"},
     "services/reports/folding.py": {"asyncio"},
     "services/archive/archive.py": {"asyncio"},
     "services/archive/kinds.py": {"asyncio"},

@@ -11,8 +11,10 @@ from shared.http import api
 from shared.mail import dkim_keys
 from shared.mail.dkim_keys import Vault
 from shared.redis import redis
+from shared.redis.bus import BusUnavailable
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.tenants import Tenants
+from shared.words import events
 
 
 class Caller:
@@ -42,8 +44,26 @@ def zone() -> Zone:
     return Zone()
 
 
+class Told:
+    """A bus that remembers what it is told, by the names of batches, and may be away."""
+
+    def __init__(self) -> None:
+        self.batches: dict[str, Sequence[events.Fact]] = {}
+        self.is_away = False
+
+    async def publish(self, facts: Sequence[events.Fact], patience_s: float = 2.0, batch: str = "") -> None:
+        if self.is_away:
+            raise BusUnavailable("away")
+        self.batches.setdefault(batch, facts)
+
+
 @pytest.fixture
-async def callers(redis_url: str, zone: Zone) -> AsyncIterator[dict[str, Caller]]:
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def callers(redis_url: str, zone: Zone, told: Told) -> AsyncIterator[dict[str, Caller]]:
     """By name: `acme`, `other` (another tenant), `reader` (acme without admin), `operator`, `nobody`."""
     client = redis.connect(redis_url)
     tenants = Tenants(client)
@@ -59,7 +79,7 @@ async def callers(redis_url: str, zone: Zone) -> AsyncIterator[dict[str, Caller]
         texts[name] = (await tenants.create_key(tenant, scopes))[1]
     # An RSA key takes its time.
     store = SendingDomains(client, Vault(b"k" * 32), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
-    routes = domains.routes(store, tenants, zone, lambda: 1_790_000_000_000)
+    routes = domains.routes(store, tenants, zone, lambda: 1_790_000_000_000, publisher=told)
     app = api.application(routes, tenants, max_body_bytes=10_000)
     async with test_utils.TestClient(test_utils.TestServer(app)) as http:
         yield {name: Caller(http, text) for name, text in texts.items()}
@@ -245,3 +265,44 @@ async def test_an_operator_gives_and_takes_back(callers: dict[str, Caller], zone
     assert (await operator("POST", "/v1/domains/com/give", {"tenant": "acme"}))[0] == 422
     assert (await operator("POST", "/v1/domains/free.example/take"))[0] == 404
     assert (await operator("POST", "/v1/domains/%0d%0a/take"))[0] == 404
+
+
+async def test_a_check_is_told_once_until_it_shows_something_else(
+    callers: dict[str, Caller], zone: Zone, told: Told
+) -> None:
+    acme = callers["acme"]
+    _, added = await acme("POST", "/v1/domains", {"domain": "told.example"})
+    [token] = [one for one in added["records"] if one["name"].startswith("_estafette.")]
+
+    async def check() -> list[tuple[str, str, int]]:
+        assert (await acme("POST", "/v1/domains/told.example/check"))[0] == 200
+        facts = [fact for batch in told.batches.values() for fact in batch]
+        assert len({fact.event_id for fact in facts}) == len(facts)
+        return [
+            (fact.state, fact.waits_for, fact.published) for fact in facts if isinstance(fact, events.DomainChecked)
+        ]
+
+    assert await check() == [("pending", "dns", 0)]
+    assert await check() == [("pending", "dns", 0)]
+    zone.texts[token["name"]] = [token["value"]]
+    assert (await check())[1:] == [("verified", "", 1)]
+    del zone.texts[token["name"]]
+    assert (await check())[2:] == [("verified", "", 0)]
+    zone.texts[token["name"]] = [token["value"]]
+    assert (await check())[3:] == [("verified", "", 1)]  # as once before, and news all the same
+    wrong = next(iter(list(told.batches.values())[-1]))
+    assert isinstance(wrong, events.DomainChecked)
+    assert len(wrong.wrong.splitlines()) == wrong.of - 1
+
+
+async def test_a_check_that_could_not_be_told_is_told_by_the_next(callers: dict[str, Caller], told: Told) -> None:
+    acme = callers["acme"]
+    await acme("POST", "/v1/domains", {"domain": "away.example"})
+    told.is_away = True
+    assert (await acme("POST", "/v1/domains/away.example/check"))[0] == 503
+    assert not told.batches
+    told.is_away = False
+
+    await acme("POST", "/v1/domains/away.example/check")
+
+    assert len(told.batches) == 1

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from services.reports import http, state
 from services.reports.feed.feed import BUDGET_S, Feed, Wanted
 from services.reports.feed.live import Live
+from services.reports.finishing import Finishing
 from services.reports.job_list import JobList
 from services.reports.job_report import report
 from services.reports.reports import Reports, trim_forever
@@ -154,6 +155,58 @@ async def test_the_life_of_some_messages_is_counted(client: Any) -> None:
     assert [(link.positions, link.unique, link.total) for link in found.links] == [([0, 2], 2, 3), ([1], 0, 0)]
     assert [place.unique for place in found.positions] == [1, 0, 2]
     assert (found.counts.unsubscriptions, found.counts.complaints) == (1, 1)
+
+
+async def finished(client: Any) -> list[events.Finished]:
+    """What the stream has of jobs that have ended."""
+    found = [bus.entry(number, fields).message() for number, fields in await client.xrange(keys.events(P))]
+    return [fact for fact in found if isinstance(fact, events.Finished)]
+
+
+async def test_a_job_whose_messages_all_have_their_ends_is_told_of_once(client: Any) -> None:
+    await make_job(client, total=6)
+    await make_group(client)
+    finishing = [Finishing(client, PARTITIONS, lambda: CREATED + 60_000) for _ in range(2)]
+
+    await count(
+        client,
+        *(events.Accepted(**about(ordinal, "accepted")) for ordinal in range(4)),
+        events.Delivered(**about(0, "delivered")),
+        events.Bounced(**about(1, "bounced"), kind="hard"),
+        events.Deferred(**about(2, "deferred")),
+        events.Suppressed(**about(4, "suppressed"), reason="complaint"),
+        events.Rejected(**about(5, "rejected"), reason="invalid_address"),
+        events.Cancelled(**about(3, "cancelled")),
+    )
+    assert [await one.look() for one in finishing] == [0, 0]
+    assert await client.zcard(keys.finishing(P)) == 0
+    await count(client, events.Expired(**about(2, "expired")))
+    await asyncio.gather(*(one.look() for one in finishing for _ in range(3)))
+    await count(client, events.Bounced(**about(0, "late"), kind="hard", late=True), events.Opened(**about(0, "open")))
+    await asyncio.gather(*(one.look() for one in finishing))
+
+    [fact] = await finished(client)
+    assert (fact.tenant, fact.job, fact.ordinal, fact.sequence) == ("acme", JOB, None, 60_000)
+    assert fact.total == 6
+    ends = (fact.delivered, fact.bounced, fact.expired, fact.failed, fact.suppressed, fact.rejected, fact.cancelled)
+    assert ends == (1, 1, 1, 0, 1, 1, 1)
+
+
+async def test_a_job_ends_when_its_last_recipient_is_decided_whatever_was_counted_before(client: Any) -> None:
+    await make_job(client, total=1, state="queueing")
+    await make_group(client)
+    finishing = Finishing(client, PARTITIONS, lambda: CREATED + 1)
+    await count(client, events.Suppressed(**about(0, "suppressed"), reason="complaint"))
+
+    assert await finishing.look() == 0
+    await client.hset(keys.job(P, JOB), "state", "queued")
+    await client.zincrby(keys.finishing(P), 1, JOB)  # as queueing's script does
+    assert await finishing.look() == 1
+
+    await client.delete(keys.job(P, JOB))
+    await client.zincrby(keys.finishing(P), 1, JOB)
+    assert await finishing.look() == 0  # nothing is told of a job that is not kept
+    assert await client.zcard(keys.finishing(P)) == 0
 
 
 # Exactness

@@ -226,6 +226,23 @@ async def test_the_events_of_each_message_come_in_their_order_whatever_fails(ben
     assert len({one.body for one in receiver.requests}) == len({one.key for one in receiver.requests})
 
 
+async def test_an_endpoint_that_hangs_delays_no_other(client: redis.Client) -> None:
+    bench = Bench(client, timeout_s=60)
+    async with Receiver() as good, Receiver(otherwise="hang") as dead:
+        await with_job(bench.client, 300)
+        await bench.put(endpoint(good.url, "wh_1"), endpoint(dead.url, "wh_2"))
+
+        running = bench.running()
+        await running.__aenter__()
+        await bench.publisher.publish(story(300))
+        await until(lambda: len(good.events) == 900)
+
+        assert (await bench.store.standing("wh_2")).waiting == 900
+        assert len(dead.requests) <= 8  # as many as may be under way, and none has been answered
+        await bench.sender.close()
+    await running.__aexit__(None, None, None)
+
+
 async def test_a_dead_endpoint_delays_no_other_and_is_asked_seldom(bench: Bench) -> None:
     async with Receiver() as good, Receiver(otherwise=500) as dead:
         await with_job(bench.client, 300)

@@ -38,6 +38,9 @@ NUMBERS: dict[str, int] = {
     "tenant.resumed": 29,
     "operator.acted": 30,
     "tenant.warned": 31,
+    "message.replied": 32,
+    "job.finished": 33,
+    "domain.checked": 34,
 }
 OTHER = 0
 

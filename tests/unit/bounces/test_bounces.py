@@ -86,7 +86,6 @@ AUTOMATIC = [
 ]
 #: Sample, where it goes, its sender, why it is kept.
 KEPT = [
-    ("person-to-return-path.eml", RETURN_PATH, "ana@example.fr", "not_a_report"),
     ("person-to-return-path.eml", RETURN_PATH, "", "not_a_report"),
     ("person-to-postmaster.eml", f"postmaster@{DOMAIN}", "ana@example.fr", "to_fixed_address"),
     ("vacation-rfc3834.eml", f"abuse@{DOMAIN}", "", "to_fixed_address"),
@@ -176,6 +175,39 @@ async def test_an_automatic_answer_is_recognised_wherever_it_goes(name: str, kin
     assert isinstance(fact, events.AutoReplied)
     assert fact.kind == kind
     assert fact.subject
+
+
+ANSWER = b"From: Ana <ana@example.fr>\r\nSubject: Re: Nos offres\r\nIn-Reply-To: <1@bounces.example>\r\n%b\r\n%b\r\n"
+
+
+async def test_a_persons_answer_is_a_fact_and_is_kept_to_be_read() -> None:
+    desk = Desk()
+
+    for _ in range(2):  # the peer brings it again: the same event
+        await desk.receive(ANSWER % (b"", b"Merci, mais quand ?"), sender="ana@example.fr")
+
+    [fact] = desk.bus.facts
+    assert isinstance(fact, events.Replied)
+    assert (fact.tenant, fact.job, fact.ordinal, fact.subject) == ("demo", JOB, ORDINAL, "Re: Nos offres")
+    assert {(reason, tenant) for reason, _, tenant in desk.drawer.mails} == {("not_a_report", "demo")}
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "sender"),
+    [
+        (b"List-Id: <us.example.fr>\r\n", b"To all of us", "us@example.fr"),
+        (b"", b"I am out of the office until Monday.", "ana@example.fr"),
+        (b"", b"Merci", ""),
+    ],
+    ids=["a list's", "who is away", "from nowhere"],
+)
+async def test_what_may_be_a_machines_answer_is_kept_and_no_fact(fields: bytes, text: bytes, sender: str) -> None:
+    desk = Desk()
+
+    await desk.receive(ANSWER % (fields, text), sender=sender)
+
+    assert desk.bus.facts == []
+    assert desk.drawer.reasons == ["not_a_report"]
 
 
 async def test_a_suppressing_field_is_a_sign_only_beside_a_null_sender() -> None:

@@ -78,6 +78,7 @@ def test_the_counts_add_up() -> None:
         "complaints": 1,
         "unsubscriptions": 2,
         "auto_replies": 0,
+        "replies": 0,
     }
     ends = counts["delivered"] + counts["bounced"]["total"] + counts["expired"] + counts["suppressed"]["at_attempt"]
     assert counts["accepted"] == ends + counts["pending"]

@@ -97,6 +97,8 @@ def test_every_fact_about_a_message_has_a_code() -> None:
         "PreferencesChanged",
         "RetentionNear",
         "WebhookDisabled",
+        "Finished",
+        "DomainChecked",
     ]
 
 

@@ -41,6 +41,7 @@ COMMON: dict[str, Any] = {"event_id": "e", "occurred_at": 1_700_000_000_001, "te
         (events.Unsubscribed(**COMMON), Code.UNSUBSCRIBED, ("unsubscriptions",)),
         (events.Complained(**COMMON), Code.COMPLAINED, ("complaints",)),
         (events.AutoReplied(**COMMON), Code.AUTO_REPLIED, ("auto_replies",)),
+        (events.Replied(**COMMON), Code.REPLIED, ("replies",)),
     ],
 )
 def test_a_fact_counts_for_its_counters(fact: events.Fact, code: Code, counters: tuple[str, ...]) -> None:

@@ -43,6 +43,8 @@ ABOUT = {
     "OptedIn": "address",
     "PreferencesChanged": "address",
     "WebhookDisabled": "webhook",
+    "Finished": "job",
+    "DomainChecked": "domain",
 }
 """Facts that are not about one message, and what they are about."""
 

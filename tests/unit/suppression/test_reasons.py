@@ -52,6 +52,7 @@ def test_a_fact_that_ends_mailing_lists_the_address(
         events.Delivered(**COMMON),
         events.Suppressed(**COMMON, reason="complaint"),
         events.AutoReplied(**COMMON),
+        events.Replied(**COMMON),
         events.Reactivated(**COMMON),
     ],
 )

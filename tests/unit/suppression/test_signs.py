@@ -23,6 +23,7 @@ COMMON: dict[str, Any] = {"event_id": "e", "occurred_at": 7, "tenant": "t", "job
         (events.Opened(**COMMON), Person(7)),
         (events.Clicked(**COMMON), Person(7)),
         (events.DocumentOpened(**COMMON, position=2), Person(7)),
+        (events.Replied(**COMMON), Person(7)),
     ],
 )
 def test_soft_bounces_deliveries_and_people_say_something(fact: events.Fact, said: Seen) -> None:
