@@ -37,6 +37,8 @@ JOBS = 6
 #: Messages of a job.
 MESSAGES = 50_000
 BATCH = 200
+#: So many facts at least between two kills, or about.
+KILLS_FACTS = 150_000
 AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
@@ -172,11 +174,11 @@ def _unequal(what: str, kept: Counter[Any], counted: Counter[Any]) -> list[str]:
 
 
 async def check(number: int, seed: int) -> list[str]:
-    """Through a process of reports that is killed every other second."""
+    """Through a process of reports that is killed again and again, at any moment, and Redis every fourth time."""
     chance = random.Random(seed)
     model = Model({job: job_fields(at) for at, job in enumerate(job_names())}, LATE)
     with tempfile.TemporaryDirectory() as place, Processes(Path(place)) as processes:
-        url = processes.redis()
+        url, server = processes.redis_process()
         client: Any = redis.connect(url)
         await prepare(client)
         environ = {
@@ -185,15 +187,24 @@ async def check(number: int, seed: int) -> list[str]:
             "ESTAFETTE_DATA_DIR": str(Path(place) / "data"),
             "ESTAFETTE_LOGS_LEVEL": "warning",
         }
-        facts = list(generated(number, chance))
-        await put(client, facts)
+        await put(client, list(generated(number, chance)))
         kills = 0
         while True:
             process, _ = processes.service("reports", environ)
-            deadline = time.monotonic() + 1.5 + chance.random() * 2
+            # Of many facts there are as many kills, so that it ends.
+            deadline = time.monotonic() + (1.5 + chance.random() * 2) * max(1, number / KILLS_FACTS)
             while time.monotonic() < deadline and await _left(client):  # noqa: ASYNC110 - another process is looked at
                 await asyncio.sleep(0.1)
             left = await _left(client)
+            if left and kills % 4 == 3:
+                server.kill()
+                server.wait()
+                await redis.close(client)
+                url, server = processes.redis_process(int(url.rpartition(":")[2].partition("/")[0]))
+                client = redis.connect(url)
+                await _loaded(client)
+                await asyncio.sleep(chance.random() * 3)  # the process goes on with what it had in hand
+                left = await _left(client)
             process.kill() if left else process.terminate()
             process.wait()
             if not left:
@@ -201,13 +212,26 @@ async def check(number: int, seed: int) -> list[str]:
             kills += 1
             print(f"killed, {left} left", file=sys.stderr)
         for p in range(PARTITIONS):
-            for stream_id, fields in await client.xrange(keys.events(p)):
-                entry = bus.entry(stream_id, fields)
-                model.count(entry.message(), entry.written_ms)
+            after = "-"
+            while found := await client.xrange(keys.events(p), after, "+", count=10_000):
+                after = f"({found[-1][0].decode()}"
+                for stream_id, entered in found:
+                    entry = bus.entry(stream_id, entered)
+                    model.count(entry.message(), entry.written_ms)
         wrong = await differences(client, model)
         print(json.dumps({"facts": number, "kills": kills, "numbers": model.numbers(), "wrong": len(wrong)}))
         await redis.close(client)
     return wrong
+
+
+async def _loaded(client: Any) -> None:
+    """Waits until Redis has read what it kept."""
+    while True:
+        try:
+            await redis.answer(client.ping())
+            return
+        except redis.RedisAway:
+            await asyncio.sleep(0.1)
 
 
 async def _left(client: Any) -> int:

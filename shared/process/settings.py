@@ -5,8 +5,8 @@ file (`[section]` / `field = …`), the variable `ESTAFETTE_<SECTION>_<FIELD>`. 
 process was started, or the one that `ESTAFETTE_SETTINGS_FILE` names. A name that no setting has is a fault, as is a
 value of the wrong type: `SettingsError` lists all of them at once.
 
-Here is the machinery; what is shared stands in `sections.py`. Each service declares its own section in `services/<name>/settings.py`, and
-`services/settings.py` joins them by the catalogue:
+Here is the machinery; what is shared stands in `sections.py`. Each service declares its own section in
+`services/<name>/settings.py`, and `services/settings.py` joins them by the catalogue:
 
     settings = read()                       # of services.settings; in a process: environment and file
     settings = load({"ESTAFETTE_HTTP_PORT": "0"}, None)     # in a test
