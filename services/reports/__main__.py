@@ -12,7 +12,7 @@ from services.reports.store import ReportStore
 from services.reports.survey import Survey
 from services.settings import read
 from shared.process.clock import now_ms
-from shared.process.lifecycle import Lifecycle, run
+from shared.process.lifecycle import Lifecycle, run, settle
 from shared.redis import bus, keys, start, trimming
 
 
@@ -35,10 +35,11 @@ async def main(life: Lifecycle) -> None:
         gather_ms=GATHER_MS,
     )
 
+    is_archived = settings.archive.target != ""
     silent_ms = settings.events.retention_days * DAY_MS
 
     async def trim(partition: int, before_ms: int) -> int:
-        return await trimming.trim(client, partition, before_ms, silent_ms)
+        return await trimming.trim(client, partition, before_ms, silent_ms, is_archived)
 
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client):
@@ -48,12 +49,13 @@ async def main(life: Lifecycle) -> None:
         life.spawn(trim_forever(trim, partitions, settings.events.retention_days, now_ms, life.stopping), "trimming")
         indexing = Indexing(client, partitions, silent_ms, mine.kinds_per_tenant, now_ms)
         life.spawn(indexing.run(life.stopping), "the feeds")
-        retention = Retention(client, partitions, settings.jobs.retention_days, now_ms)
+        retention = Retention(client, partitions, settings.jobs.retention_days, now_ms, is_archived)
         folding = Folding(client, partitions, mine.statistics_days)
         life.spawn(folding.run(life.stopping), "folding")
         life.spawn(retention.run(life.stopping), "retention")
         survey = Survey(client, partitions, start.process_name(), now_ms)
         life.spawn(survey.run(life.stopping), "survey")
+        settle()
         life.ready()
         await life.stopping.wait()
 

@@ -35,7 +35,7 @@ _read = {name: READ.labels(name) for name in events.FACTS}
 #: Facts of one script call: Redis is busy with them for 3 to 4 ms.
 BATCH = 200
 #: Nobody sees a figure sooner than that.
-GATHER_MS = 200
+GATHER_MS = 400
 #: Trimming removes whole nodes of the stream at a time; more often would find nothing to do.
 TRIM_EVERY_S = 60.0
 DAY_MS = 86_400_000

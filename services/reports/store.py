@@ -90,7 +90,7 @@ def _entry(names: Names, cells: Cells, p: int, stream_id: str, change: Change | 
             keys.job_clicks(p, job),
             keys.job_places(p, job),
         ),
-        change.ordinal,
+        str(change.ordinal),
         change.code,
         names.at(keys.job_timeline(p, job, timeline.bucket_of(change.ordinal))),
         names.at(keys.reported(p, change.occurred_at // _DAY_MS)),

@@ -19,7 +19,7 @@ from services.suppression.rule_book import RuleBook
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, GATHER_MS, Suppression
 from shared.process.clock import now_ms
-from shared.process.lifecycle import Lifecycle, run
+from shared.process.lifecycle import Lifecycle, run, settle
 from shared.redis import bus, keys, start
 from shared.redis.consents import ConsentRules
 from shared.redis.looks import Looks
@@ -70,6 +70,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(sweep_forever(counts, Tenants(client).all, now_ms, life.stopping), "forgetting counts")
         erasing = Erasing(client, partitions, start.publisher(client, settings), now_ms, lambda: token_hex(8))
         life.spawn(erasing.run(life.stopping), "erasing")
+        settle()
         life.ready()
         await life.stopping.wait()
 

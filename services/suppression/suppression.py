@@ -27,7 +27,7 @@ EFFECT_SECONDS = Histogram(
 #: Most facts are passed over, so a batch is large; what is applied of it is a script call per partition.
 BATCH = 500
 #: Who leaves has left within a second.
-GATHER_MS = 100
+GATHER_MS = 200
 
 _log = logs.get_logger()
 

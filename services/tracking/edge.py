@@ -6,21 +6,18 @@ whose recipient somebody has to be asked, is not taken: it goes on to the routes
 for it.
 """
 
-import re
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 from services.tracking.deciding import PIXEL_HEADERS, REDIRECT_HEADERS, Answer, Request
 from shared.http.api import REQUESTS, SECONDS
 from shared.net.client_ip import client_ip
 from shared.net.heads import Head
-from shared.net.quick import Quick, Reply, lines
+from shared.net.quick import Quick, Reply, line, lines
 from shared.words.tokens import Kind
 
-#: What is appended to a link, a slash and a query, changes nothing.
-_LINK = re.compile(rb"/([ocd])/([A-Za-z0-9_-]+)/?(?:\?[^#]*)?")
-_KINDS: Mapping[bytes, Kind] = {b"o": "open", b"c": "click", b"d": "document"}
+_KINDS: Mapping[bytes, Kind] = {b"/o/": "open", b"/c/": "click", b"/d/": "document"}
 _ROUTES: Mapping[Kind, str] = {"open": "/o/{token}", "click": "/c/{token}", "document": "/d/{token}"}
 
 
@@ -32,10 +29,12 @@ def edge(tracking: Tracking, now_ms: Callable[[], int], monotonic: Callable[[], 
     """`monotonic` gives seconds; `forwarded_hops` as of `http.routes`."""
 
     def takes(head: Head, remote: str, reply: Callable[[Reply], None]) -> bool:
-        link = _LINK.fullmatch(head.target)
-        if link is None:
+        """What is appended to a link, a slash and a query, changes nothing."""
+        target = head.target
+        kind = _KINDS.get(target[:3])
+        if kind is None or b"#" in target:
             return False
-        kind = _KINDS[link[1]]
+        token = target[3:].partition(b"?")[0].removesuffix(b"/").decode("latin-1")
         began_s = monotonic()
 
         def told(answer: Answer) -> None:
@@ -48,11 +47,11 @@ def edge(tracking: Tracking, now_ms: Callable[[], int], monotonic: Callable[[], 
         request = Request(
             method=head.method,
             kind=kind,
-            token=link[2].decode("ascii"),
-            ip=client_ip(remote, _text(field(b"x-forwarded-for", b"")), forwarded_hops),
-            user_agent=_text(field(b"user-agent", b"")),
-            accept_language=_text(field(b"accept-language", b"")),
-            purpose=_text(field(b"sec-purpose") or field(b"purpose") or field(b"x-purpose") or field(b"x-moz") or b""),
+            token=token,
+            ip=client_ip(remote, _decoded(field(b"x-forwarded-for")) if forwarded_hops else "", forwarded_hops),
+            user_agent=_text(field(b"user-agent")),
+            accept_language=_text(field(b"accept-language")),
+            purpose=_text(field(b"sec-purpose") or field(b"purpose") or field(b"x-purpose") or field(b"x-moz")),
         )
         return tracking.begin(request, now_ms(), told)
 
@@ -66,7 +65,7 @@ def fields_of(answer: Answer) -> bytes:
     if headers is PIXEL_HEADERS:
         return _PIXEL_FIELDS
     if answer.status == 302 and len(headers) == len(REDIRECT_HEADERS) + 1:
-        return _REDIRECT_FIELDS + lines({"Location": headers["Location"]})
+        return _REDIRECT_FIELDS + line("Location", headers["Location"])
     return lines(headers)
 
 
@@ -74,9 +73,13 @@ _PIXEL_FIELDS = lines(PIXEL_HEADERS)
 _REDIRECT_FIELDS = lines(REDIRECT_HEADERS)
 
 
-def _text(value: bytes) -> str:
+def _decoded(value: bytes | None) -> str:
     """As aiohttp reads it."""
-    return value.decode("utf-8", "surrogateescape")
+    return (value or b"").decode("utf-8", "surrogateescape")
+
+
+#: Remembered: the same browsers and languages come all day.
+_text = lru_cache(4096)(_decoded)
 
 
 @cache

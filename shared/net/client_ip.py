@@ -13,9 +13,11 @@ def client_ip(remote: str, forwarded_for: str, hops: int) -> str:
     """The address that our outermost proxy saw: the `hops`-th from the end, for what stands before was written by
     others. `forwarded_for` are all lines of the field as one list; elements with nothing in them are none (RFC 9110,
     5.6.1). The connection's address where the list is shorter than that, or has something else there."""
-    seen = [element for part in forwarded_for.split(",") if (element := part.strip())]
-    believed = _address(seen[-hops]) if 0 < hops <= len(seen) else ""
-    return believed or _address(remote) or remote
+    if hops > 0:
+        seen = [element for part in forwarded_for.split(",") if (element := part.strip())]
+        if hops <= len(seen) and (believed := _address(seen[-hops])):
+            return believed
+    return _address(remote) or remote
 
 
 @lru_cache(maxsize=4096)

@@ -31,6 +31,9 @@ LAG = Gauge("estafette_reports_feed_lag_seconds", "Age of the latest events when
 #: Entries of one script call: Redis is busy with them for 2 to 3 ms.
 BATCH = 500
 BLOCK_MS = 1_000
+#: What comes behind an entry waits for others for so long at most: a batch costs as much as some ten of its entries.
+#: Who looks at a feed, looks twice a second.
+GATHER_S = 0.1
 #: After Redis was away, or something failed.
 AGAIN_S = 0.5
 #: Feeds are kept so much longer than events.
@@ -74,9 +77,11 @@ class Indexing:
                 following.create_task(self._follow(partition, stopping))
 
     async def _follow(self, partition: int, stopping: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
         while not stopping.is_set():
             try:
-                await self.step(partition, BLOCK_MS)
+                if 0 < await self.step(partition, BLOCK_MS) < BATCH:
+                    await pause(stopping, GATHER_S - loop.time() % GATHER_S)
             except RedisAway:
                 await pause(stopping, AGAIN_S)
             except Exception:  # ours, or a server that refuses: the others go on
