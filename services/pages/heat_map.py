@@ -116,11 +116,6 @@ class _Painter(HTMLParser):
         if name not in _VOID:
             self._open.append((tag, f"{self._mark(attrs) if tag == 'a' else ''}</{name}>"))
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in _VOID:
-            self.handle_endtag(tag)
-
     def handle_endtag(self, tag: str) -> None:
         if self._silent:
             self._silent = "" if tag == self._silent else self._silent
