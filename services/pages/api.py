@@ -1,6 +1,6 @@
 """Asks the instance's own API, as any client of it does, with the key of whoever looks at a page."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 import aiohttp
@@ -26,8 +26,23 @@ class Refused(Exception):
         self.faults = faults
 
 
+class BrokeOff(Exception):
+    """An answer that had begun has no end."""
+
+
+class Body(Protocol):
+    """An answer as it comes. BrokeOff while it is read."""
+
+    def pieces(self) -> AsyncIterator[bytes]: ...
+
+    def close(self) -> None: ...
+
+
 class Api(Protocol):
     """The API, as a page asks it with one key."""
+
+    async def stream(self, path: str, query: Mapping[str, str]) -> Body:
+        """The answer to a GET, which may be long, to be closed. Refused."""
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         """The answer. Refused."""
@@ -72,9 +87,44 @@ class Loopback:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Refused(503, "unavailable", "the API does not answer") from error
 
+    async def stream(self, path: str, key: str, query: Mapping[str, str]) -> "Streamed":
+        if self._opened is None:
+            raise Refused(503, "unavailable", "the pages are not ready yet")
+        try:
+            answer = await self._opened.get(
+                self._url + path,
+                params=query,
+                headers={"Authorization": f"Bearer {key}"},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=TIMEOUT_S),
+            )
+            if answer.status >= 400:
+                async with answer:
+                    _read(answer.status, await answer.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Refused(503, "unavailable", "the API does not answer") from error
+        return Streamed(answer)
+
     async def close(self) -> None:
         if self._opened is not None:
             await self._opened.close()
+
+
+class Streamed:
+    """See `Body`."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._answer.content.iter_any():
+                yield piece
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise BrokeOff from error
+
+    def close(self) -> None:
+        self._answer.close()
 
 
 class OfKey:
@@ -86,6 +136,9 @@ class OfKey:
 
     async def get(self, path: str, query: Mapping[str, str] | None = None) -> Json:
         return await self._loopback.ask("GET", path, self._key, None, query)
+
+    async def stream(self, path: str, query: Mapping[str, str]) -> Body:
+        return await self._loopback.stream(path, self._key, query)
 
     async def send(self, method: str, path: str, body: Json = None, query: Mapping[str, str] | None = None) -> Json:
         return await self._loopback.ask(method, path, self._key, body, query)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from services.pages.api import Body
+
 
 class NotThere(Exception):
     """There is no such page."""
@@ -43,6 +45,21 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Framed:
+    """What somebody else wrote, as a document that a page of ours shows in a frame."""
+
+    html: str
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file of that name, as it comes."""
+
+    body: Body
+    name: str
+
+
+@dataclass(frozen=True)
 class Gone:
     """Something was done: the browser goes on to that page, so that to reload it does nothing twice."""
 
@@ -51,9 +68,11 @@ class Gone:
 
 @dataclass(frozen=True)
 class Answer:
-    """`secret`: what the cookie shall hold from now on; "" takes it away; None leaves it."""
+    """`secret`: what the cookie shall hold from now on; "" takes it away; None leaves it. `stream` is a body that is
+    sent as it comes, and closed."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     secret: str | None = field(default=None, repr=False)
+    stream: Body | None = field(default=None, repr=False)

@@ -19,12 +19,13 @@ STYLE_NAME = f"style-{sha256(STYLE).hexdigest()[:16]}.css"
 #: Shown where there is no number.
 NOTHING = "–"
 
-#: Nothing runs, nothing is loaded but our style, nothing frames the page, and its forms go nowhere else. No copy is
+#: Nothing runs, nothing is loaded but our style and frames of ours, nothing frames the page, and its forms go nowhere
+#: else. No copy is
 #: kept anywhere, and no other site is told where somebody came from.
 HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; "
+        "default-src 'none'; style-src 'self'; img-src data:; frame-src 'self'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
@@ -32,6 +33,15 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
     "Cross-Origin-Opener-Policy": "same-origin",
+}
+#: Of what somebody else wrote, in a frame of ours: styles inside of it, and nothing else; it is of no origin.
+FRAMED_HEADERS = {
+    **HEADERS,
+    "Content-Security-Policy": (
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
+        "frame-ancestors 'self'"
+    ),
+    "Referrer-Policy": "no-referrer",
 }
 STYLE_HEADERS = {
     "Content-Type": "text/css; charset=utf-8",

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from services.pages import domains, jobs, messages, report_links, statistics, stops, suppressions, webhooks
+from services.pages import domains, jobs, mails, messages, report_links, statistics, stops, suppressions, webhooks
+from services.pages.api import Body, BrokeOff
 from services.pages.asked import Answer, Asked
 from services.pages.pages import Pages, View, answered
 from shared.http import api
@@ -33,6 +34,14 @@ Call = Callable[[Asked], Awaitable[Answer]]
 CONSOLE: tuple[tuple[str, str, str, View, str], ...] = (
     ("GET", "/console/jobs", "jobs", jobs.jobs, "The page of a tenant's jobs"),
     ("GET", "/console/jobs/{job}", "jobs", jobs.job, "The page of a job's report"),
+    (
+        "GET",
+        "/console/jobs/{job}/mail",
+        "jobs",
+        mails.mail,
+        "The mail of a job with the clicks of each link, for a frame",
+    ),
+    ("GET", "/console/jobs/{job}/recipients.csv", "jobs", mails.recipients, "The addresses of a result set, as a file"),
     ("POST", "/console/jobs/{job}/pause", "jobs", stops.pause_job, "Pause a job from its page"),
     ("POST", "/console/jobs/{job}/resume", "jobs", stops.resume_job, "Resume a job from its page"),
     ("POST", "/console/jobs/{job}/report-links", "jobs", report_links.add, "Make a link to a report from its page"),
@@ -108,7 +117,10 @@ class _Edge:
     def page(self, method: str, path: str, name: str, call: Call, summary: str) -> Route:
         async def answer(request: web.Request) -> web.StreamResponse:
             asked = await self._asked(request)
-            return self._response(await answered(self._pages, name, call, asked), asked)
+            found = await answered(self._pages, name, call, asked)
+            if found.stream is not None:
+                return await _streamed(request, found, found.stream)
+            return self._response(found, asked)
 
         return Route(method, path, answer, summary, any_query=True, trailing_slash=path != "/", is_page=True)
 
@@ -141,6 +153,22 @@ class _Edge:
                 samesite="Strict",
             )
         return response
+
+
+async def _streamed(request: web.Request, answer: Answer, body: Body) -> web.StreamResponse:
+    """As it comes. Of what breaks off the browser sees that it has no end."""
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
+    try:
+        await response.prepare(request)
+        async for piece in body.pieces():
+            await response.write(piece)
+        await response.write_eof()
+    except BrokeOff:
+        if request.transport is not None:
+            request.transport.abort()
+    finally:
+        body.close()
+    return response
 
 
 async def _form(request: web.Request) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from services.pages import charts, report_links, statistics
+from services.pages import charts, mails, report_links, statistics
 from services.pages.api import Api, Json
 from services.pages.asked import Asked, Shown
 
@@ -59,6 +59,7 @@ async def job(api: Api, asked: Asked) -> Shown:
         "title": found["subject"] or "(no subject)",
         "report_links": await report_links.of_job(api, name),
         "days": report_links.DAYS,
+        "sets": mails.SETS,
         **report(found, await api.get(f"/v1/jobs/{name}/statistics")),
     }
     return Shown("job", context)

@@ -14,9 +14,9 @@ from prometheus_client import Counter
 
 from services.pages import jobs
 from services.pages.api import Api, Refused
-from services.pages.asked import Answer, Asked, Gone, NotThere, Shown
+from services.pages.asked import Answer, Asked, Download, Framed, Gone, NotThere, Shown
 from services.pages.documents import INDEX, LONG, Documents, address_of
-from services.pages.drawing import HEADERS, STYLE, STYLE_HEADERS, STYLE_NAME, Drawing, safe
+from services.pages.drawing import FRAMED_HEADERS, HEADERS, STYLE, STYLE_HEADERS, STYLE_NAME, Drawing, safe
 from services.pages.session_keys import SessionKeys, is_secret
 from services.pages.sessions import Sessions, SignedIn
 from shared.net.peers import peer_of
@@ -41,7 +41,7 @@ _PLACES = {name: (path, f"To: {text.lower()}") for name, path, text, _ in PAGES}
 #: A key of ours has 47 characters.
 MAX_KEY_CHARS = 200
 
-View = Callable[[Api, Asked], Awaitable[Shown | Gone]]
+View = Callable[[Api, Asked], Awaitable[Shown | Framed | Download | Gone]]
 
 
 class Pacing(Protocol):
@@ -178,8 +178,19 @@ class Pages:
             return self._missing(name, found)
         except Refused as refused:
             return await self._refused(name, refused, asked, found)
-        if isinstance(shown, Gone):
-            return _gone(shown.to)
+        match shown:
+            case Gone(to):
+                return _gone(to)
+            case Download(body, file):
+                SHOWN.labels(name, "200").inc()
+                named = {
+                    "Content-Type": "text/csv; charset=utf-8",
+                    "Content-Disposition": f'attachment; filename="{file}"',
+                }
+                return Answer(200, b"", {**HEADERS, **named}, stream=body)
+            case Framed(html):
+                SHOWN.labels(name, "200").inc()
+                return Answer(200, html.encode("utf-8", "replace"), FRAMED_HEADERS)
         return self._page(name, Shown(shown.template, self._with_who(shown.context, found), shown.status))
 
     async def _refused(self, name: str, refused: Refused, asked: Asked, found: SignedIn) -> Answer:

@@ -7,6 +7,7 @@ from services.reports.describe import MessageReport
 from services.reports.feed import http as feed_http
 from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
+from services.reports.job_content import JobContent, job_content
 from services.reports.job_list import JobList, JobPage, JobQuery
 from services.reports.job_report import JobReport
 from services.reports.message_list import MessageList, MessagePage, MessageQuery
@@ -68,6 +69,17 @@ def routes(
         ),
         api.Route(
             "GET",
+            "/v1/jobs/{job}/content",
+            handlers.show_content,
+            "The HTML of a job's mails, with the places of the links that are counted",
+            scope="read",
+            name="get_job_content",
+            tag="jobs",
+            answers={200: JobContent},
+            problems=["unknown_job"],
+        ),
+        api.Route(
+            "GET",
             "/v1/messages/{message}",
             handlers.show_message,
             "What happened to one message, in the order of time",
@@ -118,6 +130,12 @@ class _Routes:
         except paging.InvalidCursor as fault:
             raise paging.refused(fault) from None
         return api.json_answer(page)
+
+    async def show_content(self, request: web.Request) -> web.StreamResponse:
+        job = await self._job_of(request, request.match_info["job"])
+        compiled = await self._reader.content(job.id)
+        shown = JobContent(job=job.id, html=None) if compiled is None else job_content(job.id, compiled)
+        return api.json_answer(shown)
 
     async def show_message(self, request: web.Request) -> web.StreamResponse:
         try:

@@ -32,7 +32,7 @@ from shared.redis import bus, jobs, keys
 from shared.redis.redis import Client, Script
 from shared.redis.stops import Stop, StopList
 from shared.words import content, ids
-from shared.words.content import TrackedLink
+from shared.words.content import CompiledContent, TrackedLink
 from shared.words.tokens import TRAP_POSITION
 
 MOST_ALIKE = 50
@@ -141,10 +141,15 @@ class ReportReader:
         """The tracked links of the job's content, which never changes; it may be large, so they are kept."""
         known = self._links.known(job)
         if known is None:
-            packed = (await jobs.read(self._client, self._partitions, job, (jobs.CONTENT,)))[jobs.CONTENT]
-            known = content.decode(packed).links if packed else []
+            compiled = await self.content(job)
+            known = compiled.links if compiled is not None else []
             self._links.keep(job, known)
         return known
+
+    async def content(self, job: str) -> CompiledContent | None:
+        """None of a job that has none."""
+        packed = (await jobs.read(self._client, self._partitions, job, (jobs.CONTENT,)))[jobs.CONTENT]
+        return content.decode(packed) if packed else None
 
     async def counts(self, job: str) -> dict[str, bytes]:
         """The counters of a job by the names that `tally` lists."""

@@ -44,6 +44,16 @@ JOB: dict[str, Any] = {
     "documents": [{"name": None, "positions": [], "unique": 41, "total": 58, "machine_total": 12}],
 }  # fmt: skip
 
+#: As a customer writes it, and worse.
+MAIL = """<!doctype html><html><head><title>x</title><style>h1{color:#a3231c} p{margin:0 0 12px}</style>
+<meta http-equiv="refresh" content="0;url=https://evil.example/"><link rel="stylesheet" href="https://evil.example/a">
+<script>document.title = 'ran'</script></head><body style="background:#f4f4f4" onload="document.title='ran'">
+<table width="100%"><tr><td align="center"><img src="https://evil.example/p.gif" alt="Chouette" width="120">
+<h1>Bonjour {{ prenom }}</h1><p>{% if vip %}Pour vous seule : {% endif %}<a href="#link-0">Les soldes</a></p>
+<p><a href="#link-2" style="background:#174a7a;color:#fff;padding:8px">Tout voir</a>
+<a href="javascript:x">nulle part</a></p>
+<form action="https://evil.example/"><button>non</button><input name="x"></form>
+<iframe src="https://evil.example/"></iframe></td></tr></table></body></html>"""
 #: A job of nearly everybody alive, whose words have no place to break.
 LARGE: dict[str, Any] = {
     **JOB, "id": "068vjfm5s9m2rc1jqqrh", "subject": 120 * "ä", "from": f"{60 * 'x'}@{60 * 'x'}.example.org",
@@ -196,6 +206,8 @@ ANSWERS: dict[str, Any] = {
         "next": "068vjfm5s9m2rc1jqqrj",
     },
     f"/v1/jobs/{JOB['id']}": JOB,
+    f"/v1/jobs/{JOB['id']}/content": {"job": JOB["id"], "html": MAIL},
+    f"/v1/jobs/{LARGE['id']}/content": {"job": LARGE["id"], "html": MAIL},
     f"/v1/jobs/{LARGE['id']}": LARGE,
     f"/v1/jobs/{LARGE['id']}/report-links": {"links": []},
     f"/v1/jobs/{JOB['id']}/report-links": {

@@ -64,6 +64,15 @@ async def test_who_has_a_key_sees_what_became_of_a_job_and_nobody_else_does(stac
             assert (status, "Accepted: 2; Delivered: 2;" in linked, "<form" in linked) == (200, True, False)
             assert (await Visitor(stack, nobody).get(f"{link}x"))[0] == 404
 
+        status, mail = await mine.get(f"/console/jobs/{job_id}/mail")
+        assert (status, "<a>A</a>" in mail or "estafette-mark" in mail) == (200, True)
+        status, people = await mine.get(f"/console/jobs/{job_id}/recipients.csv?state=not_opened")
+        assert (status, [line.count("@pages.test") for line in people.splitlines()]) == (200, [0, 1, 1])
+        for path in ("mail", "recipients.csv?state=not_opened"):
+            assert (await stranger.get(f"/console/jobs/{job_id}/{path}"))[0] == 404, path
+        status, page = await mine.get("/console/statistics?tag=hiver")
+        assert (status, "Altogether" in page) == (200, True)
+
         assert "Delivered" in (await mine.get(f"/console/messages/{job_id}.0"))[1]
         assert (await stranger.get(f"/console/messages/{job_id}.0"))[0] == 404
         assert f"{job_id}.0" in (await mine.get("/console/recipients?address=ana@pages.test"))[1]
@@ -81,6 +90,29 @@ async def test_who_has_a_key_sees_what_became_of_a_job_and_nobody_else_does(stac
 
         assert await mine.post("/console/sign-out", "/console/jobs") == (303, "/console")
         assert await mine.get(f"/console/jobs/{job_id}") == (303, "/console")
+
+
+async def test_an_endpoint_is_looked_at_and_tried_by_its_tenant_alone(stack: Stack) -> None:
+    admin, other = await stack.new_key("hooks", "read,admin"), await stack.new_key("other", "read,admin")
+    status, made = await stack.call("POST", "/v1/webhooks", {"url": "https://crm.example.org/x"}, key=admin)
+    assert status == 201, made
+    here = f"/console/webhooks/{made['id']}"
+    async with browsing() as ours, browsing() as theirs:
+        mine, stranger = Visitor(stack, ours), Visitor(stack, theirs)
+        await mine.sign_in(admin)
+        await stranger.sign_in(other)
+
+        assert here in (await mine.get("/console/webhooks"))[1].replace("&#x2f;", "/")
+        assert here not in (await stranger.get("/console/webhooks"))[1].replace("&#x2f;", "/")
+        assert (await stranger.get(here))[0] == 404
+        for what in ("test", "replay", "switch"):
+            assert (await stranger.post(f"{here}/{what}", "/console/webhooks"))[0] == 404, what
+        assert await mine.post(f"{here}/test", here) == (303, f"{here}?done=tested")
+        assert await mine.post(f"{here}/switch", here, enabled="no") == (303, f"{here}?done=disabled")
+        assert ">Switch on</button>" in (await mine.get(here))[1]
+        async with ours.post(f"{stack.base}{here}/switch", data={"enabled": "yes"}) as forged:
+            assert forged.status == 403
+        assert (await stack.call("GET", f"/v1/webhooks/{made['id']}", key=admin))[1]["state"] == "disabled"
 
 
 async def test_a_revoked_key_ends_the_session_of_who_signed_in_with_it(stack: Stack) -> None:

@@ -131,6 +131,7 @@ EDGES: dict[str, set[str]] = {
     "services/local/mailbox/http.py": {"aiohttp", "asyncio"},
     "services/local/mailbox/outbox.py": {"asyncio"},
     "services/pages/api.py": {"aiohttp"},
+    "services/pages/mails.py": {"asyncio"},
     "services/pages/pages.py": {"asyncio"},
     "services/reports/report_links_http.py": {"aiohttp"},
     "services/local/private.py": {"os"},

@@ -52,6 +52,18 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_webhooks_age_seconds": "200x60"},
         20,
     ),
+    "EstafettePagesFail": (
+        {
+            'estafette_pages_shown_total{page="jobs",status="503"}': "0+6x60",
+            'estafette_pages_shown_total{page="jobs",status="200"}': "0+60x60",
+        },
+        {
+            'estafette_pages_shown_total{page="jobs",status="503"}': "0+2x60",
+            'estafette_pages_shown_total{page="jobs",status="404"}': "0+30x60",
+            'estafette_pages_shown_total{page="jobs",status="200"}': "0+60x60",
+        },
+        30,
+    ),
     "EstafetteBulkMailWaits": (
         {'estafette_queue_oldest_seconds{where="ready",lane="bulk",provider="gmail"}': "15000x30"},
         {'estafette_queue_oldest_seconds{where="ready",lane="bulk",provider="gmail"}': "14000x30"},

@@ -176,6 +176,13 @@ async def test_axe_finds_nothing_in_the_console_which_works_without_scripts(brow
     cookies = {one["name"]: one for one in await browser.cookies()}
     assert cookies[http.COOKIE]["httpOnly"]
     assert cookies[http.COOKIE]["sameSite"] == "Strict"
+    await browser.go(f"{base}/console/jobs/{api_answers.JOB['id']}/mail")
+    await browser.screenshot(SHOTS / "people-mail.png")
+    assert await browser.run("return document.title") == "The mail, with its clicks", "what the mail brings has run"
+    assert await browser.run("return document.querySelector('b').textContent") == "50 · 5.3 %"
+    assert await browser.run("return performance.getEntriesByType('resource').length") == 0, "the mail loads nothing"
+    assert await browser.complaints() == []
+    await browser.go(f"{base}/console/jobs")
     async with browser.leaving():
         await browser.click(".who button")
     assert await browser.run("return location.pathname") == "/console"

@@ -6,12 +6,13 @@ from urllib.parse import unquote
 
 import pytest
 
-from services.pages import domains, jobs, messages, report_links, statistics, stops, suppressions, webhooks
+from services.pages import domains, jobs, mails, messages, report_links, statistics, stops, suppressions, webhooks
 from services.pages.api import Refused
-from services.pages.asked import Asked, Gone, NotThere, Shown
+from services.pages.asked import Asked, Download, Gone, NotThere, Shown
 from services.pages.drawing import Drawing, event
 from services.pages.http import CONSOLE
 from services.pages.pages import PAGES
+from shared.words import result_sets
 from tests.fakes.api_answers import ANSWERS, JOB, STATISTICS, WEBHOOK
 
 DRAWING = Drawing("https://t.example.org")
@@ -32,6 +33,10 @@ class Api:
         if unquote(path) not in ANSWERS:
             raise Refused(self._missing, "unknown", "it is not there")
         return ANSWERS[unquote(path)]
+
+    async def stream(self, path: str, query: Mapping[str, str]) -> Any:
+        self.asked.append((unquote(path), query))
+        return path
 
     async def send(self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
         self.told.append((method, path, body, query))
@@ -189,6 +194,38 @@ async def test_who_only_reads_is_offered_nothing_else() -> None:
 
 def test_every_form_of_the_console_posts_to_a_route_and_every_page_has_a_place() -> None:
     assert {name for _, _, name, _, _ in CONSOLE} == {name for name, *_ in PAGES}
+
+
+async def test_the_addresses_of_a_set_are_a_file_and_a_link_narrows_only_what_it_can() -> None:
+    api = Api()
+
+    clicked = await mails.recipients(api, ask(query={"state": "clicked", "url": "https://exemple.fr/<x>"}))
+    left_out = await mails.recipients(api, ask(query={"state": "excluded", "url": "https://exemple.fr/<x>"}))
+
+    assert isinstance(clicked, Download)
+    assert (clicked.name, left_out.name) == (f"{JOB['id']}-clicked.csv", f"{JOB['id']}-excluded.csv")
+    assert api.asked == [
+        (f"/v1/jobs/{JOB['id']}/messages", {"state": "clicked", "format": "csv", "url": "https://exemple.fr/<x>"}),
+        (f"/v1/jobs/{JOB['id']}/messages", {"state": "excluded", "format": "csv"}),
+    ]
+    with pytest.raises(NotThere):
+        await mails.recipients(api, ask(query={"state": "../x"}))
+
+
+def test_every_set_that_is_offered_is_one_of_the_api() -> None:
+    assert set(mails.SETS) <= set(result_sets.STATES)
+
+
+async def test_a_mail_is_shown_with_its_clicks_and_one_without_html_is_not_there() -> None:
+    class Text(Api):
+        async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+            return {"html": None} if path.endswith("/content") else await super().get(path, query)
+
+    shown = await mails.mail(Api(), ask())
+
+    assert "50 · 5.3 %" in shown.html
+    with pytest.raises(NotThere):
+        await mails.mail(Text(), ask())
 
 
 async def test_statistics_are_of_whole_days_the_last_one_too() -> None:

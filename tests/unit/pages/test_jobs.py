@@ -23,6 +23,9 @@ class Answers:
             return job_statistics()
         return {"links": []} if path.endswith("/report-links") else self.answer
 
+    async def stream(self, path: str, query: Any) -> Any:
+        raise AssertionError
+
     async def send(self, method: str, path: str, body: Any = None, query: Any = None) -> Any:
         raise AssertionError
 
