@@ -37,8 +37,8 @@ JOBS = 6
 #: Messages of a job.
 MESSAGES = 50_000
 BATCH = 200
-#: So many facts at least between two kills, or about.
-KILLS_FACTS = 100_000
+#: How often the process is killed, or about: after so many facts, not after a time, so it is the same on any machine.
+KILLS = 16
 AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
@@ -126,15 +126,17 @@ def one_fact(at: int, chance: random.Random, job: str, ordinal: int, happened: i
 
 
 async def put(client: Any, facts: Sequence[events.Fact]) -> None:
-    """Onto the streams, as any publisher does."""
+    """Onto the streams, as any publisher does; some of them twice where no answer came."""
     for first in range(0, len(facts), 1000):
-        pipeline = client.pipeline(transaction=False)
-        for fact in facts[first : first + 1000]:
-            body = events.encode(fact)
-            pipeline.xadd(
-                keys.events(bus.fact_partition(fact, PARTITIONS)), {"t": type(fact).__name__, "v": 1, "b": body}
-            )
-        await pipeline.execute()
+        await _patiently(_put, client, facts[first : first + 1000])
+
+
+async def _put(client: Any, facts: Sequence[events.Fact]) -> None:
+    pipeline = client.pipeline(transaction=False)
+    for fact in facts:
+        body = events.encode(fact)
+        pipeline.xadd(keys.events(bus.fact_partition(fact, PARTITIONS)), {"t": type(fact).__name__, "v": 1, "b": body})
+    await pipeline.execute()
 
 
 async def prepare(client: Any) -> None:
@@ -192,11 +194,11 @@ async def check(number: int, seed: int) -> list[str]:
         kills = 0
         while True:
             process, _ = processes.service("reports", environ)
-            # Of many facts there are as many kills, so that it ends.
-            deadline = time.monotonic() + (1.5 + chance.random() * 2) * max(1, number / KILLS_FACTS)
-            while time.monotonic() < deadline and (await _patiently(_left, client)) > 0:  # noqa: ASYNC110 - another process is looked at
-                await asyncio.sleep(0.1)
             left = await _patiently(_left, client)
+            until = left - chance.randrange(2 * max(1, number // KILLS))
+            while left and left > until:
+                await asyncio.sleep(0.05)
+                left = await _patiently(_left, client)
             if left and kills % 4 == 3:
                 server.kill()
                 server.wait()

@@ -26,7 +26,7 @@ from shared.redis import jobs, keys
 from shared.redis.redis import Client, RedisAway, Script
 
 FOLDED = Counter("estafette_reports_folded_batches_total", "Batches of facts put away in statistics")
-WAITING = Gauge("estafette_reports_waiting_batches", "Batches of facts that wait to be put away in statistics")
+WAITING = Gauge("estafette_reports_waiting_batches", "Batches of facts that waited when we looked")
 WRITTEN = Counter("estafette_reports_statistics_numbers_total", "Numbers of statistics written")
 
 #: Between two looks, where nothing is left.
@@ -70,24 +70,26 @@ class Folding:
         self._owners = Remembered[str, Owner](JOBS_KEPT)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until `stopping`."""
+        """Until `stopping`. Where one partition cannot be folded, the others are."""
+        waiting = dict.fromkeys(range(self._partitions), 0)
         while not stopping.is_set():
-            try:
-                await self.fold_all()
-            except RedisAway as away:
-                _log.warning("folding_failed", reason=str(away))
-            except Exception:  # ours, or a server that refuses: counting goes on
-                _log.exception("folding_failed")
+            for p in waiting:
+                try:
+                    waiting[p] = await self._client.llen(keys.statistics_waiting(p))
+                    WAITING.set(sum(waiting.values()))
+                    while not stopping.is_set() and await self.fold(p):
+                        pass
+                except RedisAway as away:
+                    _log.warning("folding_failed", partition=p, reason=str(away))
+                except Exception:  # ours, or a server that refuses: counting goes on
+                    _log.exception("folding_failed", partition=p)
             await pause(stopping, EVERY_S)
 
     async def fold_all(self) -> None:
         """Puts away all that waits. RedisAway: it may have happened, and may be repeated."""
-        left = 0
         for p in range(self._partitions):
             while await self.fold(p):
                 pass
-            left += await self._client.llen(keys.statistics_waiting(p))
-        WAITING.set(left)
 
     async def fold(self, p: int) -> bool:
         """Puts away some of what waits in the partition; whether there was anything."""

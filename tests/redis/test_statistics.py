@@ -1,5 +1,6 @@
 """Statistics in a real Redis and a real cluster: what a plain count says, and what is shown of it over HTTP."""
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -7,9 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp import test_utils
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from loadtests import statistics as generated
 from loadtests.counting import Model
@@ -119,6 +122,26 @@ async def test_what_two_put_away_at_the_same_time_counts_once(client: Any) -> No
     stored = fields.of_job(await client.hgetall(keys.job_statistics(0, JOBS[0])), {})
     assert sum(stored.hours.values()) == 2
     assert await client.llen(keys.statistics_waiting(0)) == 1
+
+
+async def test_where_one_partition_cannot_be_folded_the_others_are_and_it_is_told(client: Any) -> None:
+    await generated.prepare(client)
+    job = next(at for at, name in enumerate(JOBS) if ids.job_partition(name, PARTITIONS) == 1)
+    await generated.put(client, [events.Accepted(**about(job, 0, "a"), site="gmail")])
+    await Reports(ReportStore(client), lambda: 0).count(1, await read(client, 1))
+    await client.set(keys.statistics_waiting(0), "no list")
+    stopping = asyncio.Event()
+
+    with structlog.testing.capture_logs() as logged:
+        folding = asyncio.create_task(Folding(client, PARTITIONS, 92).run(stopping))
+        while await client.exists(keys.statistics_waiting(1)):  # noqa: ASYNC110 - another task's, in Redis
+            await asyncio.sleep(0.01)
+        stopping.set()
+        await folding
+
+    assert [(line["event"], line["partition"]) for line in logged][:1] == [("folding_failed", 0)]
+    assert REGISTRY.get_sample_value("estafette_reports_waiting_batches") == 1
+    assert await client.exists(keys.job_statistics(1, JOBS[job]))
 
 
 async def test_a_day_is_kept_for_as_long_as_the_setting_says_and_a_job_as_long_as_it(client: Any) -> None:
