@@ -616,6 +616,20 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Searches of the archive",
+                "How many searches of the archive are there, and how do they end?",
+                "sum by (outcome) (rate(estafette_archive_searches_total[5m]))",
+                "{{outcome}}",
+                "ops",
+            ),
+            Panel(
+                "Time of searches",
+                "How long do 95 of 100 searches of the archive take?",
+                "histogram_quantile(0.95, sum by (le) (rate(estafette_archive_search_seconds_bucket[5m])))",
+                "p95",
+                "s",
+            ),
+            Panel(
                 "Overdue jobs",
                 "For how long should ended jobs be gone by now?",
                 "max(estafette_reports_overdue_job_seconds)",

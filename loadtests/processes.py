@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from services import catalogue
 
 SYSTEM_DIRS = "/usr/sbin:/sbin:/usr/lib/postfix/sbin"
-START_S = 30.0
+START_S = 120.0
 
 
 class Missing(Exception):

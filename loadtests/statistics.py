@@ -15,9 +15,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from loadtests.counting import Model
 from loadtests.processes import Processes
@@ -37,6 +37,8 @@ JOBS = 6
 #: Messages of a job.
 MESSAGES = 50_000
 BATCH = 200
+#: So many facts at least between two kills, or about.
+KILLS_FACTS = 100_000
 AGENTS = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
@@ -50,6 +52,7 @@ SOURCES = ("192.0.2.1", "192.0.2.2", "192.0.2.3")
 REASONS = ("unknown_user", "mailbox_full", "reputation")
 LATE = Late(soon_ms=1_000, burst_links=3, burst_ms=2_000)
 _HOUR_MS = 3_600_000
+T = TypeVar("T")
 
 
 def job_names() -> list[str]:
@@ -172,11 +175,11 @@ def _unequal(what: str, kept: Counter[Any], counted: Counter[Any]) -> list[str]:
 
 
 async def check(number: int, seed: int) -> list[str]:
-    """Through a process of reports that is killed every other second."""
+    """Through a process of reports that is killed again and again, at any moment, and Redis every fourth time."""
     chance = random.Random(seed)
     model = Model({job: job_fields(at) for at, job in enumerate(job_names())}, LATE)
     with tempfile.TemporaryDirectory() as place, Processes(Path(place)) as processes:
-        url = processes.redis()
+        url, server = processes.redis_process()
         client: Any = redis.connect(url)
         await prepare(client)
         environ = {
@@ -185,36 +188,58 @@ async def check(number: int, seed: int) -> list[str]:
             "ESTAFETTE_DATA_DIR": str(Path(place) / "data"),
             "ESTAFETTE_LOGS_LEVEL": "warning",
         }
-        facts = list(generated(number, chance))
-        await put(client, facts)
+        await put(client, list(generated(number, chance)))
         kills = 0
         while True:
             process, _ = processes.service("reports", environ)
-            deadline = time.monotonic() + 1.5 + chance.random() * 2
-            while time.monotonic() < deadline and await _left(client):  # noqa: ASYNC110 - another process is looked at
+            # Of many facts there are as many kills, so that it ends.
+            deadline = time.monotonic() + (1.5 + chance.random() * 2) * max(1, number / KILLS_FACTS)
+            while time.monotonic() < deadline and (await _patiently(_left, client)) > 0:  # noqa: ASYNC110 - another process is looked at
                 await asyncio.sleep(0.1)
-            left = await _left(client)
+            left = await _patiently(_left, client)
+            if left and kills % 4 == 3:
+                server.kill()
+                server.wait()
+                _, server = processes.redis_process(int(url.rpartition(":")[2].partition("/")[0]))
+                await _patiently(client.ping)
+                await asyncio.sleep(chance.random() * 3)  # the process goes on with what it had in hand
+                left = await _patiently(_left, client)
             process.kill() if left else process.terminate()
             process.wait()
             if not left:
                 break
             kills += 1
             print(f"killed, {left} left", file=sys.stderr)
-        for p in range(PARTITIONS):
-            for stream_id, fields in await client.xrange(keys.events(p)):
-                entry = bus.entry(stream_id, fields)
-                model.count(entry.message(), entry.written_ms)
-        wrong = await differences(client, model)
+        for stream in map(keys.events, range(PARTITIONS)):
+            after = "-"
+            while found := await _patiently(client.xrange, stream, after, "+", 10_000):
+                after = f"({found[-1][0].decode()}"
+                for stream_id, entered in found:
+                    entry = bus.entry(stream_id, entered)
+                    model.count(entry.message(), entry.written_ms)
+        wrong = await _patiently(differences, client, model)
         print(json.dumps({"facts": number, "kills": kills, "numbers": model.numbers(), "wrong": len(wrong)}))
         await redis.close(client)
     return wrong
 
 
+async def _patiently(call: Callable[..., Awaitable[T]], *given: Any) -> T:
+    """The answer, once there is one: Redis was started again, or the machine is busy with others."""
+    while True:
+        try:
+            return await redis.answer(call(*given))
+        except redis.RedisAway:
+            await asyncio.sleep(0.1)
+
+
 async def _left(client: Any) -> int:
+    """About: what a Redis that was started again says of `lag` is too much, until it has to be nothing."""
     left = 0
     for p in range(PARTITIONS):
+        latest = (await client.xinfo_stream(keys.events(p)))["last-generated-id"]
         for group in await client.xinfo_groups(keys.events(p)):
-            left += (group["lag"] or 0) + group["pending"]
+            unread = 0 if group["last-delivered-id"] == latest else max(1, group["lag"] or 0)
+            left += unread + group["pending"]
         left += await client.llen(keys.statistics_waiting(p))
     return left
 
@@ -230,10 +255,11 @@ async def rates(number: int, of_one_job: bool = True) -> dict[str, float]:
             await client.flushall()
             await prepare(client)
             await put(client, facts)
-            before, redis_before, began = _own_s(), await _redis_s(client), time.perf_counter()
-            await _run(client, name)
+            before, redis_before = await cpu_s(client)
+            began = time.perf_counter()
+            await run(client, name)
             took = time.perf_counter() - began
-            own, its = _own_s() - before, await _redis_s(client) - redis_before
+            own, its = (now - then for now, then in zip(await cpu_s(client), (before, redis_before), strict=True))
             for key, value in ((f"{name}_per_s", number / took), (f"{name}_own_us", own / number * 1e6),
                                (f"{name}_redis_us", its / number * 1e6)):  # fmt: skip
                 found[key] = (
@@ -246,7 +272,8 @@ async def rates(number: int, of_one_job: bool = True) -> dict[str, float]:
     }
 
 
-async def _run(client: Any, name: str) -> None:
+async def run(client: Any, name: str) -> None:
+    """Reads all that is on the streams: `bare`, or counted `without` statistics or `with` them."""
     reports = Reports(ReportStore(client, late=LATE, has_statistics=name == "with"), lambda: 0)
 
     async def partition(p: int) -> None:
@@ -270,14 +297,11 @@ async def _run(client: Any, name: str) -> None:
     folds.cancel()
 
 
-def _own_s() -> float:
+async def cpu_s(client: Any) -> tuple[float, float]:
+    """What this process and Redis have used."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-async def _redis_s(client: Any) -> float:
     told = await client.info("cpu")
-    return float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
+    return used.ru_utime + used.ru_stime, float(told["used_cpu_user"]) + float(told["used_cpu_sys"])
 
 
 def main() -> int:

@@ -26,8 +26,9 @@ async def main(life: Lifecycle) -> None:
         raise SettingsError(["archive.target: there is no archive as long as it is empty"])
     try:
         from services.archive import archive as path
-        from services.archive.target import opened
+        from services.archive.kinds import JobKinds
         from services.archive.tending import Tending
+        from shared.archive.target import opened
     except ImportError as missing:
         said = f"archive.target: {missing.name} is not installed: pip install 'estafette[archive]'"
         raise SettingsError([said]) from None
@@ -42,6 +43,7 @@ async def main(life: Lifecycle) -> None:
         target,
         Recipients(client, partitions),
         Erased(client, partitions, erasure_keys),
+        JobKinds(client, partitions),
         lease,
         path.Due(mine.file_seconds, mine.file_events, now_ms),
         now_ms,

@@ -14,14 +14,15 @@ for a newer archive, and says so.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from services.archive import names, tables
+from services.archive import tables
 from services.archive.store import LEASE_MS, ArchiveStore, Batch, Raw, Unreadable
-from services.archive.tables import Facts, Known
+from services.archive.tables import Facts, JobKind, Known
+from shared.archive import names
 from shared.process import logs
 from shared.process.lifecycle import pause
 from shared.redis import bus
@@ -65,6 +66,11 @@ _log = logs.get_logger()
 class Files(Protocol):
     def put(self, path: str, whole: Any) -> None:
         """Durable when it returns. OSError."""
+
+
+class Jobs(Protocol):
+    async def kinds(self, jobs: Sequence[str]) -> Mapping[str, JobKind]:
+        """What those were made as; without those that are not kept any more."""
 
 
 class LeaseLost(Exception):
@@ -119,6 +125,7 @@ class Archive:
         files: Files,
         recipients: Recipients,
         erased: Erased,
+        jobs: Jobs,
         lease: Lease,
         due: Due,
         now_ms: Callable[[], int],
@@ -128,6 +135,7 @@ class Archive:
         self._files = files
         self._recipients = recipients
         self._erased = erased
+        self._jobs = jobs
         self._lease = lease
         self._due = due
         self._now_ms = now_ms
@@ -260,7 +268,8 @@ class Archive:
                 emails.update({(job, ordinal): one.email for ordinal, one in found.items()})
         addresses = sorted(facts.addresses())
         gone = await self._erased.are_erased([(tenant, normalised(email)) for tenant, email in addresses])
-        return Known(emails, {one for one, is_gone in zip(addresses, gone, strict=True) if is_gone})
+        erased = {one for one, is_gone in zip(addresses, gone, strict=True) if is_gone}
+        return Known(emails, erased, await self._jobs.kinds(sorted(facts.jobs())))
 
 
 def _tell_unreadable(partition: int, unreadable: Sequence[Unreadable]) -> None:

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from services.archive.columns import PERSONAL
 from services.archive.merging import conformed, schema_of
 from services.archive.tables import ROWS_TOGETHER, WRITING
-from services.archive.target import Stored, Target
+from shared.archive.columns import PERSONAL
+from shared.archive.target import Stored, Target
 from shared.redis.suppression import normalised
 from shared.words.erased import ErasureKeys
 

@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from services.archive import names
-from services.archive.tables import ROWS_TOGETHER, SCHEMA, WRITING
-from services.archive.target import Stored, Target
+from services.archive.tables import ROWS_TOGETHER, WRITING
+from shared.archive import names
+from shared.archive.schema import MERGED, SCHEMA, merged_of
+from shared.archive.target import Stored, Target
 
-#: In the metadata of a merged file: the names of those it was made of.
-MERGED = b"estafette.merged"
 #: Beyond so many rows repeats are not looked for: their ids would not fit into memory, 60 bytes each.
 MOST_LOOKED_AT = 5_000_000
 #: A day is merged when it has been over for so long, and may get more events later still.
@@ -47,9 +46,7 @@ def conformed(batch: Any, schema: Any) -> Any:
 def merged_in(target: Target, path: str) -> list[str]:
     """The names of those that a file was made of; none of a part."""
     with target.open(path) as source:
-        metadata = pq.read_metadata(source).metadata or {}
-    found = json.loads(metadata.get(MERGED, b"[]"))
-    return [name for name in found if isinstance(name, str)]
+        return merged_of(pq.read_metadata(source).metadata)
 
 
 def is_merged(name: str) -> bool:

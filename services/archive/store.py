@@ -76,7 +76,9 @@ class ArchiveStore:
 
     async def plan(self, partition: int, batch: Batch) -> Batch:
         """The batch that is to be written: that one, or what another process has planned or done meanwhile."""
-        position, plan = await _PLAN(self._client, [keys.archive(partition)], [batch.after, batch.last])
+        position, plan = await _PLAN(
+            self._client, [keys.archive(partition), keys.trimmed(partition)], [batch.after, batch.last]
+        )
         return Batch(position.decode(), plan.decode())
 
     async def commit(self, partition: int, batch: Batch, unreadable: Sequence[Unreadable] = ()) -> bool:

@@ -13,26 +13,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.archive.columns import COMMON, DETAILS, DETAILS_OF, PERSONAL, VERSION, Kind
-from services.archive.names import DAY_MS, day_of
 from services.archive.store import Raw, Unreadable
+from shared.archive.columns import DETAILS, DETAILS_OF, PERSONAL
+from shared.archive.names import DAY_MS, day_of
+from shared.archive.schema import SCHEMA
 from shared.words import events, public
 
-TYPES: dict[Kind, Any] = {
-    "text": pa.string(),
-    "int16": pa.int16(),
-    "int32": pa.int32(),
-    "int64": pa.int64(),
-    "bool": pa.bool_(),
-    "time": pa.timestamp("ms", tz="UTC"),
-}
-SCHEMA = pa.schema(
-    [
-        pa.field(name, TYPES[kind], nullable=name not in ("event_id", "type"))
-        for name, kind in (COMMON | DETAILS).items()
-    ],
-    metadata={"estafette.columns": str(VERSION)},
-)
 #: Rows that a reader takes or leaves together, by the least and the greatest of each column.
 ROWS_TOGETHER = 50_000
 
@@ -66,6 +52,10 @@ class Facts:
                     found[fact.job].append(fact.ordinal)
         return found
 
+    def jobs(self) -> set[str]:
+        """Those that facts are about."""
+        return {fact.job for rows in self.by_name.values() for fact, _, _ in rows if fact.job}
+
     def addresses(self) -> set[tuple[str, str]]:
         """Tenant and address of each fact that has one."""
         return {(fact.tenant, fact.email) for rows in self.by_name.values() for fact, _, _ in rows if fact.email}
@@ -75,12 +65,21 @@ class Facts:
         return [row.fact for row in self.by_name.get("Erased", ()) if isinstance(row.fact, events.Erased)]
 
 
+class JobKind(NamedTuple):
+    """What a job was made as."""
+
+    stream: str
+    list: str
+    tags: Sequence[str]
+
+
 class Known(NamedTuple):
     """What is known of people: addresses of messages by job and ordinal, "" of one who was erased; and the tenants and
-    addresses, as facts spell them, that were."""
+    addresses, as facts spell them, that were. Of jobs, those that are still kept."""
 
     emails: Mapping[tuple[str, int | None], str]
     erased: Collection[tuple[str, str]]
+    jobs: Mapping[str, JobKind]
 
 
 def decoded(entries: Iterable[Raw]) -> Facts:
@@ -161,6 +160,11 @@ def _batch(partition: int, name: str, rows: Sequence[Row], known: Known) -> Any:
         "stream_ms": [row.ms for row in rows],
         "stream_number": [row.number for row in rows],
     }
+    of_jobs = [known.jobs.get(fact.job) for fact in facts]
+    if any(of_jobs):
+        columns["job_stream"] = [None if one is None else one.stream for one in of_jobs]
+        columns["job_list"] = [None if one is None else one.list or None for one in of_jobs]
+        columns["job_tags"] = [None if one is None else one.tags for one in of_jobs]
     for detail in DETAILS_OF[name]:
         values = [getattr(fact, detail) for fact in facts]
         columns[detail] = [value or None for value in values] if detail in _TIMES else values

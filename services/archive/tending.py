@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 from prometheus_client import Counter, Gauge
 
-from services.archive import forgetting, merging, names
+from services.archive import forgetting, merging
 from services.archive.archive import Lease, LeaseLost
 from services.archive.store import ArchiveStore
-from services.archive.target import Folder, Store
+from shared.archive import names
+from shared.archive.target import Folder, Store
 from shared.process import logs
 from shared.process.lifecycle import pause
 from shared.redis.redis import RedisAway

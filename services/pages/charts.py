@@ -60,3 +60,82 @@ def funnel(stages: Sequence[tuple[str, int]]) -> Funnel:
 
 def _length(count: int, most: int, of: float) -> float:
     return round(max(_LEAST, of * count / most), 1) if count and most else 0.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of numbers: `points` as the attribute of a polyline, and how it is drawn."""
+
+    name: str
+    style: str
+    points: str
+    total: int
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A text at an axis, where it stands, and which end of it."""
+
+    text: str
+    at: float
+    anchor: str = "end"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Lines over the same moments, from 0 to a round number."""
+
+    width: int
+    height: int
+    left: int
+    lines: Sequence[Line]
+    levels: Sequence[Mark]
+    moments: Sequence[Mark]
+
+
+_LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 40, 8, 8, 160, 184
+#: Of the classes of the style: lines are told apart by colour, and by their dashes.
+_STYLES = ("first", "second", "third")
+
+
+def curve(moments: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]]) -> Curve:
+    """Each row, of at most three, has a number for each moment."""
+    top = ceiling(max((number for _, numbers in rows for number in numbers), default=0))
+    wide, high = WIDTH - _LEFT - _RIGHT, _BOTTOM - _TOP
+
+    def x(index: int) -> float:
+        return round(_LEFT + wide * index / max(len(moments) - 1, 1), 1)
+
+    def y(number: float) -> float:
+        return round(_BOTTOM - high * number / top, 1)
+
+    def points(numbers: Sequence[int]) -> str:
+        # One moment alone is drawn as a level, for a line needs two points.
+        return " ".join(
+            f"{x(at)},{y(number)}" for at, number in enumerate([*numbers, *numbers][: max(2, len(numbers))])
+        )
+
+    lines = [
+        Line(name, style, points(numbers), sum(numbers)) for (name, numbers), style in zip(rows, _STYLES, strict=False)
+    ]
+    levels = [Mark(short(top * part // 2), y(top * part / 2)) for part in range(3)]
+    last = len(moments) - 1
+    told = {0: "start", last // 2: "middle", last: "end"} if last > 1 else {0: "start", last: "end"}
+    marks = [Mark(moments[at], x(at), anchor) for at, anchor in told.items()] if moments else []
+    return Curve(WIDTH, _HEIGHT, _LEFT, lines, levels, marks)
+
+
+def ceiling(most: int) -> int:
+    """The next round number, by which an axis ends: 2, 4, 6 or 10 times some power of ten, and never 0."""
+    power = 1
+    while most > 10 * power:
+        power *= 10
+    return next(step * power for step in (2, 4, 6, 10) if most <= step * power)
+
+
+def short(count: int) -> str:
+    """A round number, as an axis has room for it."""
+    for size, unit in ((10**9, "bn"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            return f"{count / size:g}{unit}"
+    return str(count)

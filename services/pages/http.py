@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from services.pages import domains, jobs, messages, report_links, stops, suppressions
+from services.pages import domains, jobs, messages, report_links, statistics, stops, suppressions, webhooks
 from services.pages.asked import Answer, Asked
 from services.pages.pages import Pages, View, answered
 from shared.http import api
@@ -37,6 +37,7 @@ CONSOLE: tuple[tuple[str, str, str, View, str], ...] = (
     ("POST", "/console/jobs/{job}/resume", "jobs", stops.resume_job, "Resume a job from its page"),
     ("POST", "/console/jobs/{job}/report-links", "jobs", report_links.add, "Make a link to a report from its page"),
     ("POST", "/console/jobs/{job}/report-links/{link}/remove", "jobs", report_links.remove, "Take a link back"),
+    ("GET", "/console/statistics", "statistics", statistics.statistics, "The page of a tenant's statistics"),
     ("GET", "/console/messages/{message}", "recipients", messages.message, "The page of a message's timeline"),
     ("GET", "/console/recipients", "recipients", messages.recipients, "The page of what is known of an address"),
     ("GET", "/console/suppressions", "suppressions", suppressions.suppressions, "The page of the suppression list"),
@@ -44,6 +45,11 @@ CONSOLE: tuple[tuple[str, str, str, View, str], ...] = (
     ("POST", "/console/suppressions/remove", "suppressions", suppressions.remove, "Take off the suppression list"),
     ("GET", "/console/domains", "domains", domains.domains, "The page of the sending domains"),
     ("POST", "/console/domains/check", "domains", domains.check, "Have DNS asked about a domain from its page"),
+    ("GET", "/console/webhooks", "webhooks", webhooks.webhooks, "The page of the endpoints of other systems"),
+    ("GET", "/console/webhooks/{webhook}", "webhooks", webhooks.webhook, "The page of an endpoint and its log"),
+    ("POST", "/console/webhooks/{webhook}/test", "webhooks", webhooks.test, "Send an endpoint an example"),
+    ("POST", "/console/webhooks/{webhook}/replay", "webhooks", webhooks.replay, "Send an endpoint something again"),
+    ("POST", "/console/webhooks/{webhook}/switch", "webhooks", webhooks.switch, "Switch an endpoint on or off"),
     ("GET", "/console/stops", "stops", stops.stops, "The page of what is stopped"),
     ("POST", "/console/stops", "stops", stops.resume, "Resume what is stopped from its page"),
 )

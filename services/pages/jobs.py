@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
-from services.pages import charts, report_links
+from services.pages import charts, report_links, statistics
 from services.pages.api import Api, Json
 from services.pages.asked import Asked, Shown
 
@@ -59,7 +59,7 @@ async def job(api: Api, asked: Asked) -> Shown:
         "title": found["subject"] or "(no subject)",
         "report_links": await report_links.of_job(api, name),
         "days": report_links.DAYS,
-        **report(found),
+        **report(found, await api.get(f"/v1/jobs/{name}/statistics")),
     }
     return Shown("job", context)
 
@@ -68,18 +68,23 @@ async def linked(api: Api, asked: Asked) -> Shown:
     """The report, for whoever has the link. Made to be printed, too."""
     found = await api.get(f"/r/{asked.segment('token')}/report")
     job = found["report"]
-    context = {"title": job["subject"] or "(no subject)", "expires_at": found["expires_at"], **report(job)}
+    context = {
+        "title": job["subject"] or "(no subject)",
+        "expires_at": found["expires_at"],
+        **report(job, found["statistics"]),
+    }
     return Shown("linked_report", context)
 
 
-def report(job: Json) -> dict[str, Json]:
-    """What the report of a job is drawn from."""
+def report(job: Json, found: Json) -> dict[str, Json]:
+    """What the report of a job is drawn from: the API's, and the statistics of it."""
     return {
         "job": job,
         "chart": charts.funnel(stages(job)),
         "ends": ends(job["counts"]),
         "people": people(job["counts"]),
         "rates": rates(job["rates"]),
+        "statistics": statistics.of_job(found),
     }
 
 

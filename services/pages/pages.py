@@ -30,9 +30,11 @@ SIGN_INS = Counter(
 #: The pages of somebody who is signed in: name, where it is, what it is called, and the scope that it needs.
 PAGES = (
     ("jobs", "/console/jobs", "Jobs", "read"),
+    ("statistics", "/console/statistics", "Statistics", "read"),
     ("recipients", "/console/recipients", "Recipients", "read"),
     ("suppressions", "/console/suppressions", "Suppressions", "read"),
     ("domains", "/console/domains", "Domains", "read"),
+    ("webhooks", "/console/webhooks", "Webhooks", "read"),
     ("stops", "/console/stops", "Stops", "admin"),
 )
 _PLACES = {name: (path, f"To: {text.lower()}") for name, path, text, _ in PAGES}

@@ -12,6 +12,7 @@ Everybody passes the same gate as any recipient: suppression, rules and consent 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -34,9 +35,9 @@ from shared.words.joined import TooMany
 
 #: Jobs that a process fills at once; an expression over several jobs may take 90 MB.
 AT_ONCE = 2
-#: A job of which nothing was heard for so long is taken up by another. A join of millions may take longer: then two
-#: read its set, and nobody is taken twice.
-CLAIM_MS = 60_000
+#: A job of which nothing was heard for so long is taken up by another; its reader says so often that it is there. Where
+#: one was only slow two read its set, and nobody is taken twice.
+CLAIM_MS, RENEW_S = 10_000, 3.0
 #: How far a tenant's jobs run ahead of queueing, in chunks of a lane of a partition: 100,000 recipients.
 MOST_AHEAD = 200
 #: Between two looks for a job, and before more is tried where too much waits.
@@ -84,6 +85,11 @@ class Selections:
         """A job that waits for somebody; None if none does."""
         found = await _CLAIM(self._client, [keys.selecting(partition)], [now_ms, now_ms + CLAIM_MS])
         return found.decode() if found else None
+
+    async def renew(self, job: str, now_ms: int) -> None:
+        """Others leave it alone, if it takes somebody still."""
+        name = keys.selecting(ids.job_partition(job, self._partitions))
+        await self._client.zadd(name, {job: now_ms + CLAIM_MS}, xx=True)
 
     async def waiting(self, partition: int) -> int:
         return await self._client.zcard(keys.selecting(partition))
@@ -171,7 +177,11 @@ class Selecting:
         if wanted is None:
             await self._store.end(job)
             return
-        why = await self._fill(wanted, stopping)
+        renewing = asyncio.create_task(self._renew(job))
+        try:
+            why = await self._fill(wanted, stopping)
+        finally:
+            renewing.cancel()
         if why is not None and await self._store.end(job, why):
             SELECTIONS.labels(why or "whole").inc()
             self._log.info("selected", job=job, tenant=wanted.tenant, reason=why, request=wanted.request)
@@ -199,6 +209,13 @@ class Selecting:
         except TooMany:
             return "too_many"
         return "" if not batch or await self._append(job, batch, stopping) else None
+
+    async def _renew(self, job: str) -> None:
+        """Until it is cancelled: the set may be read, and joined, for longer than others leave it alone."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            with suppress(RedisAway):
+                await self._store.renew(job, self._now_ms())
 
     def _is_cancelled(self, job: Wanted) -> bool:
         return self._cancels.of(job.id, job.tenant, job.stream) is not None

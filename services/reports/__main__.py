@@ -35,10 +35,11 @@ async def main(life: Lifecycle) -> None:
         gather_ms=GATHER_MS,
     )
 
+    is_archived = settings.archive.target != ""
     silent_ms = settings.events.retention_days * DAY_MS
 
     async def trim(partition: int, before_ms: int) -> int:
-        return await trimming.trim(client, partition, before_ms, silent_ms)
+        return await trimming.trim(client, partition, before_ms, silent_ms, is_archived)
 
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client):
@@ -48,7 +49,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(trim_forever(trim, partitions, settings.events.retention_days, now_ms, life.stopping), "trimming")
         indexing = Indexing(client, partitions, silent_ms, mine.kinds_per_tenant, now_ms)
         life.spawn(indexing.run(life.stopping), "the feeds")
-        retention = Retention(client, partitions, settings.jobs.retention_days, now_ms)
+        retention = Retention(client, partitions, settings.jobs.retention_days, now_ms, is_archived)
         folding = Folding(client, partitions, mine.statistics_days)
         life.spawn(folding.run(life.stopping), "folding")
         life.spawn(retention.run(life.stopping), "retention")

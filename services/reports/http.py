@@ -9,8 +9,10 @@ from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
 from services.reports.job_list import JobList, JobPage, JobQuery
 from services.reports.job_report import JobReport
+from services.reports.old_message import old_message
 from services.reports.shown import job_shown, message_shown
 from services.reports.store import ReportReader
+from shared.archive.asked import Behind, SearchFailed
 from shared.http import api
 from shared.redis.recipients import Recipients
 from shared.words import ids
@@ -18,9 +20,16 @@ from shared.words.errors import Problem
 
 
 def routes(
-    reader: ReportReader, feed: Feed, live: Live, recipients: Recipients, jobs: JobList, partitions: int
+    reader: ReportReader,
+    feed: Feed,
+    live: Live,
+    recipients: Recipients,
+    jobs: JobList,
+    partitions: int,
+    behind: Behind | None = None,
 ) -> list[api.Route]:
-    handlers = _Routes(reader, recipients, jobs)
+    """`behind`: the archive, if there is one."""
+    handlers = _Routes(reader, recipients, jobs, partitions, behind)
     return [
         api.Route(
             "GET",
@@ -53,17 +62,21 @@ def routes(
             name="get_message",
             tag="messages",
             answers={200: MessageReport},
-            problems=["unknown_message"],
+            problems=["unknown_message", "archive_unavailable"],
         ),
         *feed_http.routes(feed, live, partitions),
     ]
 
 
 class _Routes:
-    def __init__(self, reader: ReportReader, recipients: Recipients, jobs: JobList) -> None:
+    def __init__(
+        self, reader: ReportReader, recipients: Recipients, jobs: JobList, partitions: int, behind: Behind | None
+    ) -> None:
         self._reader = reader
         self._recipients = recipients
         self._jobs = jobs
+        self._partitions = partitions
+        self._behind = behind
 
     async def list_jobs(self, request: web.Request) -> web.StreamResponse:
         principal, query = request[api.PRINCIPAL], api.query_of(request, JobQuery)
@@ -83,11 +96,15 @@ class _Routes:
             job_id, ordinal = ids.split_message_id(request.match_info["message"])
         except ValueError:
             raise _unknown_message() from None
-        if await self._recipients.tenant_of(job_id) != request[api.PRINCIPAL].tenant:
+        tenant = request[api.PRINCIPAL].tenant
+        whose = await self._recipients.tenant_of(job_id)
+        if whose not in (None, tenant):
             raise _unknown_message()
-        recipient = (await self._recipients.find(job_id, [ordinal])).get(ordinal)
+        # Of a job that is being removed nobody knows any more whose it was, and its recipients may still be there.
+        found = {} if whose is None else await self._recipients.find(job_id, [ordinal])
+        recipient = found.get(ordinal)
         if recipient is None:
-            raise _unknown_message()
+            return api.json_answer(await self._old_message(tenant, job_id, ordinal))
         state, timeline = await message_shown(self._reader, job_id, ordinal)
         return api.json_answer(
             MessageReport(
@@ -99,6 +116,18 @@ class _Routes:
                 timeline=timeline,
             )
         )
+
+    async def _old_message(self, tenant: str, job: str, ordinal: int) -> MessageReport:
+        """Of a job that is not kept any more, as the archive has it."""
+        if self._behind is None or await self._reader.job(job) is not None:
+            raise _unknown_message()
+        try:
+            found = await old_message(self._behind, tenant, job, ordinal, ids.job_partition(job, self._partitions))
+        except SearchFailed as fault:
+            raise feed_http.archive_unavailable(fault) from None
+        if found is None:
+            raise _unknown_message()
+        return found
 
     async def _job_of(self, request: web.Request, job: str) -> job_report.Job:
         found = await self._reader.job(job) if ids.is_job_id(job) else None

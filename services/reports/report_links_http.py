@@ -12,6 +12,7 @@ from services.reports.job_report import Job, JobReport
 from services.reports.report_link_store import MOST, KeptLink, ReportLinks
 from services.reports.report_links import ID_BYTES, LinkedReport, LinkTokens
 from services.reports.shown import job_shown
+from services.reports.statistics import JobStatistics, StatisticsReader
 from services.reports.store import ReportReader
 from shared.http import api
 from shared.words import ids
@@ -53,6 +54,7 @@ class LinkedReportShown(msgspec.Struct, frozen=True):
 
     expires_at: Annotated[str, says("When the link is over.", "2026-03-02T09:05:00.000Z")]
     report: Annotated[JobReport, says("What became of the job.")]
+    statistics: Annotated[JobStatistics, says("The same hour by hour, and by what tells mail apart.")]
 
 
 def routes(
@@ -60,10 +62,11 @@ def routes(
     jobs: JobList,
     links: ReportLinks,
     tokens: LinkTokens,
+    statistics: StatisticsReader,
     now_ms: Callable[[], int],
     chance: Callable[[int], bytes],
 ) -> list[api.Route]:
-    handlers = _Routes(reader, jobs, links, tokens, now_ms, chance)
+    handlers = _Routes(reader, jobs, links, tokens, statistics, now_ms, chance)
     known = {"link": says("The id of the link.", _LINK), "token": says("The token of the link.", "n4bQgYhMfWUAaG")}
     return [
         api.Route(
@@ -123,6 +126,7 @@ class _Routes:
         jobs: JobList,
         links: ReportLinks,
         tokens: LinkTokens,
+        statistics: StatisticsReader,
         now_ms: Callable[[], int],
         chance: Callable[[int], bytes],
     ) -> None:
@@ -130,6 +134,7 @@ class _Routes:
         self._jobs = jobs
         self._links = links
         self._tokens = tokens
+        self._statistics = statistics
         self._now_ms = now_ms
         self._chance = chance
 
@@ -168,7 +173,8 @@ class _Routes:
         if job is None:
             raise _unknown_link()
         report = await job_shown(self._reader, self._jobs, job)
-        return api.json_answer(LinkedReportShown(rfc3339(linked.over_s * 1000), report))
+        statistics = await self._statistics.of_job(report)
+        return api.json_answer(LinkedReportShown(rfc3339(linked.over_s * 1000), report, statistics))
 
     async def _job(self, request: web.Request) -> Job:
         job = request.match_info["job"]

@@ -11,7 +11,8 @@ that while mail is sent; it is found out afterwards, by looks that cost the same
    job has its own time) is never removed.
 2. What is due is taken out of all lists, and its hash removed, in one script: from then on nobody finds the job, and
    facts that come late change nothing (`store_apply.lua`). A job whose messages might still be sent, because its own
-   time is not over, waits for that: the bitmap of its ends keeps a message from being sent twice.
+   time is not over, waits for that: the bitmap of its ends keeps a message from being sent twice. Where there is to be
+   an archive, a job waits until that has what happened until it was due.
 3. What is left of it, which may be millions of timelines, goes in steps, and `removals` says how far they are: who dies
    here is gone on after by the next. Its counts go last, for they name its bitmaps.
 
@@ -27,7 +28,7 @@ from services.reports import timeline
 from services.reports.reports import DAY_MS
 from shared.process import logs
 from shared.process.lifecycle import pause
-from shared.redis import jobs, keys, stops
+from shared.redis import archived, jobs, keys, stops
 from shared.redis.redis import Client, RedisAway, Script
 from shared.words import ids
 
@@ -59,13 +60,22 @@ _log = logs.get_logger()
 
 
 class Retention:
-    """`now_ms` is the clock. Every method raises RedisAway, and goes on there the next time."""
+    """`now_ms` is the clock; `is_archived`: there is to be an archive. Every method raises RedisAway, and goes on there
+    the next time."""
 
-    def __init__(self, client: Client, partitions: int, retention_days: int, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        retention_days: int,
+        now_ms: Callable[[], int],
+        is_archived: bool = False,
+    ) -> None:
         self._client = client
         self._partitions = partitions
         self._retention_ms = retention_days * DAY_MS
         self._now_ms = now_ms
+        self._is_archived = is_archived
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`."""
@@ -121,8 +131,8 @@ class Retention:
         gone = 0
         for name, left in (await self._client.hgetall(keys.removals(p))).items():
             gone += await self._clear(p, name.decode(), int(left))
+        before_ms = await self._due_ms(p)
         for _ in range(SWEPT // LOOKED_AT):
-            before_ms = self._now_ms() - self._retention_ms
             due = await self._client.zrangebyscore(keys.ended_jobs(p), "-inf", before_ms, start=0, num=LOOKED_AT)
             for job in map(bytes.decode, due):
                 timelines = await self._begin(p, job, before_ms)
@@ -131,6 +141,15 @@ class Retention:
             if len(due) < LOOKED_AT:
                 break
         return gone
+
+    async def _due_ms(self, p: int) -> int:
+        """Jobs that ended by then are due. The archive looks up in a job whose its messages were, so its clock is that
+        of the last event that is in a file: what happened until a job was due is there when it goes."""
+        now_ms = self._now_ms()
+        if self._is_archived:
+            outside_ms = await archived.oldest_outside_ms(self._client, p)
+            now_ms = now_ms if outside_ms is None else min(now_ms, outside_ms)
+        return now_ms - self._retention_ms
 
     async def _begin(self, p: int, job: str, before_ms: int) -> int | None:
         """Nobody finds the job from now on; how many timelines it has. None if it is not to be removed."""

@@ -300,7 +300,11 @@ class _Post:
         else:
             body = rendering.together([one.body for one in delivery.events], delivery.made_ms)
         headers = signing.headers(known.signing(now_ms), delivery.key, now_ms // 1000, body)
-        result = await self._sender.post(known.destination, headers, body)
+        try:
+            result = await self._sender.post(known.destination, headers, body)
+        except Exception as fault:  # of ours: it goes by the schedule as others do, and holds up nothing for ever
+            _log.exception("sending_failed", endpoint=known.endpoint.id)
+            result = Result(error="reset", detail=f"a fault of the sender: {type(fault).__name__}")
         self._noted(delivery, result)
         self._window.finished(delivery, result, self._clock.now_ms(), self._clock.chance.random())
         self._finished.set()

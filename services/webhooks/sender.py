@@ -13,7 +13,7 @@ import asyncio
 import ssl
 from collections import defaultdict, deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import httptools
 from prometheus_client import Gauge
@@ -80,6 +80,8 @@ class Sender:
             result = Result(error="tls", detail=str(fault)[:300])
         except _Unreachable as fault:
             result = Result(error="unreachable", detail=str(fault))
+        except _Stale:  # one that was made for this, and was closed before a byte went out
+            result = Result(error="reset", detail="the connection was closed at once")
         except OSError as fault:
             result = Result(error="reset", detail=str(fault)[:300] or type(fault).__name__)
         except _Garbled as fault:
@@ -250,8 +252,7 @@ class _Connection(asyncio.Protocol):
     # What the loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
         CONNECTIONS.inc()
 
     def data_received(self, data: bytes) -> None:

@@ -168,6 +168,24 @@ class AgreedBounces(Process, frozen=True, kw_only=True):
     domain: str = "bounces.localhost"
 
 
+class AgreedArchive(Process, frozen=True, kw_only=True):
+    """What others know of the archive: where it is, and how it is searched."""
+
+    #: Where events are kept for good: a folder, or `s3://bucket/prefix` of any S3-compatible store (keys as the
+    #: AWS SDK finds them: `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, a profile, the machine's role). Empty: there
+    #: is no archive. Needs `pip install 'estafette[archive]'`.
+    target: str = ""
+    #: The S3 endpoint, as `http://minio:9000`; empty: that of AWS in `s3_region`.
+    s3_endpoint: HttpUrl = ""
+    s3_region: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,64}$", description="a region, as eu-west-3")] = ""
+    #: How long a request may search the archive; what was found by then is answered.
+    search_seconds: Annotated[int, Meta(ge=1, le=60)] = 5
+    #: Searches of one process at a time, each with a thread; others wait for their turn.
+    searches: Annotated[int, Meta(ge=1, le=32)] = 2
+    #: Memory of all searches of one process, beside 30 MB for each of what is read from files.
+    search_megabytes: Annotated[int, Meta(ge=64, le=65_536)] = 256
+
+
 class AgreedMailbox(Process, frozen=True, kw_only=True):
     """What others know of the mailbox: where it listens."""
 
@@ -311,6 +329,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     tracking: AgreedTracking = AgreedTracking()
     bounces: AgreedBounces = AgreedBounces()
     mailbox: AgreedMailbox = AgreedMailbox()
+    archive: AgreedArchive = AgreedArchive()
     quotas: Quotas = Quotas()
     events: Events = Events()
     jobs: Jobs = Jobs()

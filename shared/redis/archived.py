@@ -10,6 +10,13 @@ async def position(client: Client, partition: int) -> str:
     return "0-0" if known is None else known.decode()
 
 
+async def begin(client: Client, partition: int) -> str:
+    """The id of the entry behind which the archive has all; what was trimmed before it began is nowhere. Raises
+    RedisAway."""
+    known = await client.hget(keys.archive(partition), "begin")
+    return "0-0" if known is None else known.decode()
+
+
 async def oldest_outside_ms(client: Client, partition: int) -> int | None:
     """When the first entry that is not in the archive was written (ms); None if all are. Raises RedisAway."""
     found = await client.xrange(keys.events(partition), f"({await position(client, partition)}", "+", count=1)

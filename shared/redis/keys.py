@@ -176,7 +176,8 @@ GROUP_ARCHIVE = "archive"
 
 def archive(p: int) -> str:
     """hash: `position`, the id of the last entry of `events` that is in the archive; `plan`, that of the last one of
-    the batch that is being written (`services.archive.store`) · for ever"""
+    the batch that is being written (`services.archive.store`); `begin`, that of the last one that was trimmed before
+    there was an archive · for ever"""
     return f"est:{{p{p}}}:archive"
 
 

@@ -206,6 +206,11 @@ PROBLEMS: dict[str, Kind] = {
         "Unavailable",
         "What the answer needs cannot be had now: try again soon. A job may be stored: repeat its Idempotency-Key.",
     ),
+    "archive_unavailable": Kind(
+        503,
+        "Archive unavailable",
+        "What is asked for is older than what the streams have, and the archive cannot be searched: `detail` says why.",
+    ),
     "timed_out": Kind(504, "Timed out", "What the answer needs took too long."),
 }
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+import uvloop
 
 from services.webhooks.destination import Policy, Refused, parse
 from services.webhooks.schedule import Result
@@ -234,3 +235,30 @@ async def test_over_tls_the_name_has_to_be_proven() -> None:
 
         assert result.error in ("tls", "reset", "timeout")
     assert listener.requests == []
+
+
+async def test_a_connection_that_is_closed_at_once_is_a_reset() -> None:
+    async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    server = await asyncio.start_server(closes, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    asking = sender(Names(["127.0.0.1"]))
+
+    results = [await posted(asking, f"http://exemple.fr:{port}/") for _ in range(20)]
+
+    assert {one.error for one in results} == {"reset"}
+    server.close()
+
+
+def test_it_sends_in_the_loop_that_the_service_runs_in() -> None:
+    async def sent() -> Result:
+        listener = Listener()
+        async with listener.listening() as port:
+            asking = sender(Names(["127.0.0.1"]))
+            result = await posted(asking, f"http://exemple.fr:{port}/")
+            await asking.close()
+            return result
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(sent()).is_taken

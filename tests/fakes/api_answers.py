@@ -43,6 +43,89 @@ JOB: dict[str, Any] = {
     "documents": [{"name": None, "positions": [], "unique": 41, "total": 58, "machine_total": 12}],
 }  # fmt: skip
 
+#: A job of nearly everybody alive, whose words have no place to break.
+LARGE: dict[str, Any] = {
+    **JOB, "id": "068vjfm5s9m2rc1jqqrh", "subject": 120 * "ä", "from": f"{60 * 'x'}@{60 * 'x'}.example.org",
+    "list": 64 * "l", "category": 64 * "c", "tags": [64 * "t", 64 * "u"], "total": 8_123_456_789,
+    "counts": {
+        **COUNTS, "accepted": 8_123_456_789, "delivered": 8_023_456_789, "pending": 123_456_789,
+        "opens": engagement(4_123_456_789, 9_123_456_789, 3_123_456_789),
+        "clicks": engagement(1_123_456_789, 2_123_456_789, 1_123_456_789),
+    },
+    "links": [
+        {**JOB["links"][0], "url": f"https://exemple.fr/{200 * 'x'}", "unique": 1_123_456_789, "total": 2_123_456_789}
+    ],
+    "positions": [
+        {**one, "name": 64 * "n", "url": f"https://exemple.fr/{200 * 'x'}", "unique": 1_123_456_789,
+         "total": 1_123_456_789}
+        for one in JOB["positions"]
+    ],
+    "documents": [{**JOB["documents"][0], "name": 64 * "d", "unique": 1_123_456_789, "total": 1_123_456_789}],
+}  # fmt: skip
+
+
+def told(name: str | None, delivered: int, opened: int, clicked: int) -> dict[str, Any]:
+    """What statistics say of something."""
+    seen = {"machine": {"unique": 0, "total": 0}, "raw": {"unique": 0, "total": 0}}
+    counts = {
+        "accepted": delivered + 31, "rejected": 5, "suppressed": 12, "delivered": delivered,
+        "deferred": {"unique": 7, "total": 8},
+        "bounced": {"total": 31, "hard": 24, "soft": 5, "block": 2, "late": 1},
+        "expired": 3, "failed": 0, "cancelled": 0,
+        "opens": {"unique": opened, "total": opened, **seen}, "clicks": {"unique": clicked, "total": clicked, **seen},
+        "documents": {"unique": 0, "total": 0, **seen}, "unsubscriptions": {"unique": 7, "total": 8},
+        "complaints": {"unique": 1, "total": 1}, "auto_replies": {"unique": 7, "total": 8},
+    }  # fmt: skip
+    rates = {**RATES, "invalid": 0.0244, "click_to_open": None}
+    return {"name": name, "key": name, "time": None, "counts": counts, "rates": rates}
+
+
+def hour(time: str, delivered: int, opened: int, clicked: int) -> dict[str, Any]:
+    return {**told(None, delivered, opened, clicked), "time": time}
+
+
+def job_statistics(**fields: Any) -> dict[str, Any]:
+    return {
+        "job": JOB["id"], "total": 1000,
+        "hours": [
+            hour("2026-01-31T09:00:00.000Z", 900, 120, 20), hour("2026-01-31T10:00:00.000Z", 45, 180, 52),
+            hour("2026-01-31T12:00:00.000Z", 0, 70, 15), hour("2026-02-01T08:00:00.000Z", 0, 42, 5),
+        ],
+        "providers": [told("gmail", 500, 250, 60), told("orange", 400, 160, 32), told(None, 45, 2, 0)],
+        "sources": [], "devices": [told("mobile", 0, 300, 50), told("desktop", 0, 112, 42)],
+        "clients": [told("apple <mail>", 0, 200, 40)],
+        "reasons": [
+            {"type": "message.bounced", "reason": "unknown_user", "total": 24},
+            {"type": "message.bounced", "reason": "mailbox_<full>", "total": 8},
+            {"type": "message.deferred", "reason": "", "total": 40},
+        ],
+        **fields,
+    }  # fmt: skip
+
+
+STATISTICS: dict[str, Any] = {
+    "from": "2026-01-24T09:00:00.000Z", "to": "2026-01-31T10:00:00.000Z", "by": "day",
+    "rows": [hour("2026-01-29T00:00:00.000Z", 945, 412, 92), hour("2026-01-31T00:00:00.000Z", 12_945, 2_412, 592)],
+    "total": told(None, 13_890, 2_824, 684),
+}  # fmt: skip
+WEBHOOK: dict[str, Any] = {
+    "id": "wh_8f2c0a61d94be735", "url": "https://crm.exemple.fr/estafette", "types": ["message.delivered"],
+    "lists": ["news <letter>"], "tags": [], "streams": [], "fields": [], "batch": 100,
+    "description": "contacts of the <CRM>", "algorithm": "hmac-sha256", "public_key": None,
+    "created": JOB["created_at"], "state": "failing", "why": None, "disabled": None,
+    "failing_since": JOB["created_at"], "next_attempt": JOB["created_at"], "last_delivered": JOB["created_at"],
+    "last_failed": JOB["created_at"], "waiting": 1200, "delivered": 12000, "given_up": 3, "kept_failures": 3,
+    "dropped": 0, "missed": 0,
+}  # fmt: skip
+
+
+def delivery(**fields: Any) -> dict[str, Any]:
+    return {
+        "time": JOB["created_at"], "webhook_id": "msg_5bd1e995a0c4f217", "attempt": 1, "events": 1,
+        "url": WEBHOOK["url"], "outcome": "taken", "status": 204, "detail": "", "duration_ms": 38,
+        "next_attempt": None, "request": '{"type":"message.delivered"}', "answer": "", **fields,
+    }  # fmt: skip
+
 
 def row(**fields: Any) -> dict[str, Any]:
     return {
@@ -112,6 +195,8 @@ ANSWERS: dict[str, Any] = {
         "next": "068vjfm5s9m2rc1jqqrj",
     },
     f"/v1/jobs/{JOB['id']}": JOB,
+    f"/v1/jobs/{LARGE['id']}": LARGE,
+    f"/v1/jobs/{LARGE['id']}/report-links": {"links": []},
     f"/v1/jobs/{JOB['id']}/report-links": {
         "links": [
             {
@@ -123,7 +208,36 @@ ANSWERS: dict[str, Any] = {
             }
         ]
     },
-    "/r/known/report": {"expires_at": "2026-03-02T09:05:00.000Z", "report": JOB},
+    "/r/known/report": {
+        "expires_at": "2026-03-02T09:05:00.000Z",
+        "report": JOB,
+        "statistics": job_statistics(),
+    },
+    f"/v1/jobs/{JOB['id']}/statistics": job_statistics(),
+    f"/v1/jobs/{LARGE['id']}/statistics": job_statistics(
+        hours=[hour("2026-01-31T09:00:00.000Z", 8_123_456_789, 4_123_456_789, 1_123_456_789)],
+        providers=[told(64 * "p", 8_123_456_789, 4_123_456_789, 1_123_456_789)],
+        clients=[told(64 * "c", 0, 4_123_456_789, 1_123_456_789)],
+        reasons=[{"type": "message.bounced", "reason": 64 * "r", "total": 1_123_456_789}],
+    ),
+    "/v1/statistics": STATISTICS,
+    "/v1/webhooks": {
+        "webhooks": [WEBHOOK, {**WEBHOOK, "id": "wh_1", "description": "", "state": "disabled", "why": "gone"}]
+    },
+    f"/v1/webhooks/{WEBHOOK['id']}": WEBHOOK,
+    f"/v1/webhooks/{WEBHOOK['id']}/deliveries": {
+        "deliveries": [
+            delivery(
+                outcome="status",
+                status=500,
+                detail="the <answer> was 500",
+                next_attempt=JOB["created_at"],
+                answer=f"<script>alert(1)</script>{400 * 'x'}",
+                attempt=2,
+            ),
+            delivery(),
+        ]
+    },
     f"/v1/messages/{JOB['id']}.0": {
         "id": f"{JOB['id']}.0",
         "job": JOB["id"],

@@ -2,19 +2,28 @@
 
 import asyncio
 import json
+import os
 import re
+import signal
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.flows.accounting import Sink, done
+from shared.redis import keys, redis
+from shared.words import ids
+from tests.flows.accounting import PARTITIONS, Sink, done
 from tests.flows.stack import Stack
 
 PERSON = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"}
 PEOPLE = [f"p{n}@sets.test" for n in range(6)]
-RECIPIENTS = 1_500
+#: Three chunks, the last of them not full.
+RECIPIENTS = 1_100
+#: Jobs until one is caught between two chunks.
+ATTEMPTS = 3
 
 
 async def _links(stack: Stack, to: str) -> tuple[str, list[str]]:
@@ -102,35 +111,55 @@ async def test_promise_1_kill_9_while_recipients_are_taken_from_a_set_doubles_an
         environ = {
             "ESTAFETTE_RELAY_ROUTE": f"smtp://127.0.0.1:{sink.port}",
             "ESTAFETTE_RELAY_LEASE_MS": "15000",
+            # The second chunk is taken when the first is queued, so there is a time between them.
+            "ESTAFETTE_QUEUEING_MAX_INTAKE_CHUNKS": "1",
         }
         async with Stack.running(tmp_path / "run", environ) as stack:
+            # Two jobs that nothing is sent of, and in both of them a third of the people.
+            later = (datetime.now(UTC) + timedelta(days=2)).isoformat()
             wanted = [f"u{n}@sets.test" for n in range(RECIPIENTS)]
-            source = await stack.send(*wanted, test=True)
-            await stack.until(partial(done, stack, source), 300)
-            sink.envelopes.clear()
-            body = {
-                "from": "Chouette <news@exemple.fr>",
-                "subject": "Encore",
-                "text": "Encore nous",
-                "recipients_from": {"and": [{"job": source, "state": "delivered"}]},
-            }
-            status, answer = await stack.answered("POST", "/v1/jobs", body, headers={"Idempotency-Key": "encore"})
-            assert status == 202, answer
-            for _ in range(3):
-                await asyncio.sleep(0.15)
-                if await _runs(stack, victim):
-                    stack.kill(victim)
-            report = await stack.until(partial(done, stack, str(answer["id"])), 300)
+            third = RECIPIENTS // 3
+            sources = [await stack.send(*part, send_at=later) for part in (wanted[: 2 * third], wanted[third:])]
+            jobs: list[str] = []
+            taken = RECIPIENTS
+            while taken == RECIPIENTS and len(jobs) < ATTEMPTS:
+                job_id, taken = await _killed_between_chunks(stack, sources, victim, f"encore {len(jobs)}")
+                jobs.append(job_id)
+            reports = [await stack.until(partial(done, stack, one), 300) for one in jobs]
 
     delivered = sink.delivered()
+    assert 0 < taken < RECIPIENTS
     assert set(delivered) == set(wanted)
-    assert (report["total"], report["counts"]["delivered"]) == (RECIPIENTS, RECIPIENTS)
+    assert {(one["total"], one["counts"]["delivered"]) for one in reports} == {(RECIPIENTS, RECIPIENTS)}
     if victim == "queueing":
-        assert sum(delivered.values()) == RECIPIENTS
+        assert set(delivered.values()) == {len(jobs)}
 
 
-async def _runs(stack: Stack, name: str) -> bool:
+async def _killed_between_chunks(stack: Stack, sources: Sequence[str], victim: str, key: str) -> tuple[str, int]:
+    """A job that takes who was selected for any of these; how many it had when the victim was killed."""
+    body = {
+        "from": "Chouette <news@exemple.fr>",
+        "subject": "Encore",
+        "text": "Encore nous",
+        "recipients_from": {"or": [{"job": one, "state": "selected"} for one in sources]},
+    }
+    client: Any = redis.connect((stack.directory / "redis.url").read_text().strip())
     try:
-        return stack.pid_of(name) > 0
-    except LookupError:
-        return False
+        status, answer = await stack.answered("POST", "/v1/jobs", body, headers={"Idempotency-Key": key})
+        assert status == 202, answer
+        job_id = str(answer["id"])
+        name = keys.job(ids.job_partition(job_id, PARTITIONS), job_id)
+        while not int(await client.hget(name, "total")):  # noqa: ASYNC110 - the others' job, in Redis
+            await asyncio.sleep(0.002)
+        # It stands still while we see that it is between two chunks.
+        queueing = stack.pid_of("queueing")
+        os.kill(queueing, signal.SIGSTOP)
+        try:
+            taken = int(await client.hget(name, "total"))
+            if taken < RECIPIENTS:
+                stack.kill(victim)
+        finally:
+            os.kill(queueing, signal.SIGCONT)
+        return job_id, taken
+    finally:
+        await redis.close(client)

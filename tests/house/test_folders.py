@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Each tree's folders from the ground up: a folder imports only itself and what stands before it. What lies in the tree
 #: beside them puts them together, and stands last.
 ORDERS: dict[str, tuple[str, ...]] = {
-    "shared": ("mail", "words", "tabular", "net", "process", "making", "redis", "http"),
+    "shared": ("mail", "words", "tabular", "net", "process", "making", "redis", "archive", "http"),
     "services/relay": (
         "words",
         "limits",

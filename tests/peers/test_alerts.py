@@ -191,6 +191,17 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_archive_erasing_oldest_timestamp_seconds": "0x29"},
         15,
     ),
+    "EstafetteArchiveSearchFails": (
+        {
+            'estafette_archive_searches_total{outcome="done"}': "0+9x39",
+            'estafette_archive_searches_total{outcome="failed"}': "0+1x39",
+        },
+        {
+            'estafette_archive_searches_total{outcome="done"}': "0+99x39",
+            'estafette_archive_searches_total{outcome="slow"}': "0+1x39",
+        },
+        25,
+    ),
     "EstafetteNotSurveyed": (
         {"estafette_survey_last_timestamp_seconds": "0x9"},
         {

@@ -14,11 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 
-from services.archive import merging, names
+from services.archive import merging
 from services.archive.archive import Archive, Due, Lease
+from services.archive.kinds import JobKinds
 from services.archive.store import ArchiveStore, Batch
-from services.archive.target import Folder, NoTarget, Store, opened
 from services.archive.tending import Tending
+from shared.archive import names
+from shared.archive.target import Folder, NoTarget, Store, opened
 from shared.redis import archived, bus, keys, trimming
 from shared.redis.erased import Erased
 from shared.redis.recipients import Recipients, Waiting, pack_slim
@@ -62,6 +64,7 @@ class House:
             self,
             Recipients(self.client, P),
             Erased(self.client, P, SECRETS),
+            JobKinds(self.client, P),
             self.lease,
             Due(3_600, file_events, lambda: self.now_ms),
             lambda: self.now_ms,
@@ -200,6 +203,25 @@ async def test_what_is_in_no_file_stays_in_the_stream(house: House) -> None:
     groups = [await house.client.xinfo_groups(keys.events(p)) for p in range(P)]
     places = [found["last-delivered-id"].decode() for some in groups for found in some]
     assert places == [await archived.position(house.client, p) for p in range(P)]
+
+
+async def test_with_an_archive_to_be_no_silence_lets_the_stream_go(house: House) -> None:
+    """A reader that is silent for longer than events are kept is passed over; the archive is not, where one is set."""
+    await house.publisher.publish(facts(400))
+    for p in range(P):
+        await bus.register(house.client, keys.events(p), keys.GROUP_REPORTS)
+        end = (await house.client.xinfo_stream(keys.events(p)))["last-generated-id"]
+        await house.client.xgroup_setid(keys.events(p), keys.GROUP_REPORTS, end)
+        await house.client.hset(keys.readers(keys.events(p)), f"silent:{keys.GROUP_ARCHIVE}", 8 * DAY_MS)
+    later_ms = int(time.time() * 1000) + DAY_MS
+
+    held = [await trimming.trim(house.client, p, later_ms, 7 * DAY_MS, is_archived=True) for p in range(P)]
+    await house.written(house.archive(file_events=1_000))
+    gone = [await trimming.trim(house.client, p, later_ms, 7 * DAY_MS, is_archived=True) for p in range(P)]
+
+    assert held == [0] * P
+    assert sum(gone) >= 100  # Redis goes by whole nodes
+    assert len(house.ids()) == 400
 
 
 async def test_a_full_target_loses_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

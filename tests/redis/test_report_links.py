@@ -11,6 +11,7 @@ from services.reports import report_links_http
 from services.reports.job_list import JobList
 from services.reports.report_link_store import MOST, ReportLinks
 from services.reports.report_links import LinkTokens
+from services.reports.statistics import StatisticsReader
 from services.reports.store import ReportReader
 from shared.http import api
 from shared.redis import keys, redis
@@ -73,6 +74,7 @@ async def house(client: redis.Client) -> AsyncIterator[House]:
         JobList(reader, StopList(client), Cancels(CancelList(client))),
         ReportLinks(client, PARTITIONS),
         LinkTokens([b"k" * 32]),
+        StatisticsReader(client, PARTITIONS, lambda: house.now_ms),
         lambda: house.now_ms,
         lambda size: next(chance).to_bytes(size, "big"),
     )
@@ -88,6 +90,7 @@ async def test_who_has_a_link_sees_the_report_of_that_job_without_a_key(house: H
 
     assert status == 200, shown
     assert (shown["report"]["id"], shown["report"]["subject"]) == (house.job, "Soldes")
+    assert (shown["statistics"]["job"], shown["statistics"]["hours"]) == (house.job, [])
     assert shown["expires_at"] == link["expires_at"] == rfc3339(NOW_MS + 7 * DAY_MS)
     assert await house.call("GET", house.links) == (200, {"links": [link]})
 

@@ -142,6 +142,24 @@ async def test_a_job_that_has_ended_is_removed_after_its_retention_with_all_that
     assert metric("estafette_reports_removed_jobs_total") == before + 1
 
 
+async def test_a_job_is_kept_until_the_archive_has_what_happened_until_it_was_due(house: House) -> None:
+    """Files have addresses that only the job knows."""
+    house.retention = Retention(house.client, P, DAYS, lambda: house.now_ms, is_archived=True)
+    job = await house.ended()
+    p = ids.job_partition(job, P)
+    last = (await house.client.xinfo_stream(keys.events(p)))["last-generated-id"].decode()
+    last_ms = int(last.partition("-")[0])
+    much_later_ms = last_ms + (DAYS + 1) * DAY_MS
+
+    held = [await house.pass_by(at) for at in (last_ms + 1_000, much_later_ms)]
+    await house.client.hset(keys.archive(p), "position", last)
+    gone = await house.pass_by(much_later_ms)
+
+    assert held == [0, 0]
+    assert gone == 1
+    assert await house.kept(job) == []
+
+
 async def test_the_job_is_then_an_unknown_one_in_the_api(house: House) -> None:
     job, other = await house.ended(), await house.job(made_ms=GONE_MS)
     for at in (SEEN_MS, GONE_MS):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.queueing import recipients as chunked
+from services.queueing import selecting as filling
 from services.queueing.selecting import Selecting, Selections, carried
 from services.queueing.store import JobStore
 from shared.redis import keys
@@ -130,6 +131,46 @@ async def test_two_at_once_take_nobody_twice(bench: Bench) -> None:
     await asyncio.gather(*(bench.selecting().fill(JOB, RUNNING) for _ in range(3)))
 
     assert Counter(await bench.taken()) == Counter(person(n).email for n in range(95))
+
+
+async def test_a_job_whose_set_takes_long_to_read_is_left_alone_by_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "RENEW_S", 0.01)
+    await bench.job(A, [person(n) for n in range(5)])
+    await bench.wanted({"job": A, "state": "selected"})
+    store = Selections(bench.client, P, 1_000)
+    await store.claim(HERE, NOW_MS)
+    slow = bench.selecting()
+    go_on, clock_ms = asyncio.Event(), NOW_MS
+    monkeypatch.setattr(slow, "_now_ms", lambda: clock_ms)
+    monkeypatch.setattr(slow, "_sets", _Slow(bench.client, go_on))
+
+    reading = asyncio.create_task(slow.fill(JOB, RUNNING))
+    clock_ms += 9_000
+    name = keys.selecting(HERE)
+    while await bench.client.zscore(name, JOB) < clock_ms + 1_001:  # noqa: ASYNC110 - another task's, in Redis
+        await asyncio.sleep(0.01)
+    taken_by_another = await store.claim(HERE, clock_ms + 1_000)
+    go_on.set()
+    await reading
+    await asyncio.sleep(0.05)
+
+    assert taken_by_another is None
+    assert await bench.taken() == [person(n).email for n in range(5)]
+    assert not await bench.client.exists(name)
+
+
+class _Slow(ResultSets):
+    """Reads no set before it is told to."""
+
+    def __init__(self, client: Any, go_on: asyncio.Event) -> None:
+        super().__init__(client, P)
+        self._go_on = go_on
+
+    async def named(self, tenant: str, expression: Any) -> Any:
+        await self._go_on.wait()
+        return await super().named(tenant, expression)
 
 
 async def test_a_job_is_not_queued_whole_before_it_has_all(bench: Bench) -> None:

@@ -131,8 +131,8 @@ mounts:
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - {name: maildir, mountPath: /var/mail/estafette}
 {{- end }}
-{{- if and (eq .name "archive") $values.archive.volumeClaim }}
-  - {name: archive, mountPath: /var/lib/archive}
+{{- if and (has .name (list "archive" "http")) $values.archive.volumeClaim }}
+  - {name: archive, mountPath: /var/lib/archive{{ if eq .name "http" }}, readOnly: true{{ end }}}
 {{- end }}
 {{- if include "estafette.files" . }}
   - {name: files, mountPath: /etc/estafette/files, readOnly: true}
@@ -176,7 +176,7 @@ volumes:
   - name: maildir
     persistentVolumeClaim: {claimName: {{ $values.inbound.maildirClaim }}}
 {{- end }}
-{{- if and (eq .name "archive") $values.archive.volumeClaim }}
+{{- if and (has .name (list "archive" "http")) $values.archive.volumeClaim }}
   - name: archive
     persistentVolumeClaim: {claimName: {{ $values.archive.volumeClaim }}}
 {{- end }}
@@ -250,7 +250,7 @@ spec:
       args: [serve, {{ .name }}]
       envFrom:
         - configMapRef: {name: {{ include "estafette.fullname" $root }}-settings}
-        {{- if and (eq .name "archive") $values.archive.credentialsSecret }}
+        {{- if and (has .name (list "archive" "http")) $values.archive.credentialsSecret }}
         - secretRef: {name: {{ $values.archive.credentialsSecret }}}
         {{- end }}
       env:

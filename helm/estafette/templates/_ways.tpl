@@ -69,8 +69,9 @@ egress:
       {{- end }}
   {{- end }}
   {{- end }}
-  {{- if eq .name "archive" }}
-  # The store that it writes to.
+  {{- $archived := get ($root.Values.settings.archive | default dict) "target" | default "" }}
+  {{- if or (eq .name "archive") (and (eq .name "http") (hasPrefix "s3://" $archived)) }}
+  # The store that the archive is in.
   - ports:
       - port: 443
   {{- $endpoint := get ($root.Values.settings.archive | default dict) "s3_endpoint" | default "" | urlParse }}

@@ -22,9 +22,23 @@ from services.reports.feed import chunks
 from services.reports.feed.chunks import Position
 from services.reports.feed.cursor import position, stream_id
 from services.reports.feed.entries import entries_at
-from services.reports.feed.lane import BEGINNING, END, LAST_MS, Filter, Found, Lane, following, hindering, merged
+from services.reports.feed.lane import (
+    BEGINNING,
+    END,
+    LAST_MS,
+    LAST_NUMBER,
+    Filter,
+    Found,
+    Lane,
+    following,
+    hindering,
+    merged,
+    place_after,
+    place_before,
+)
 from services.reports.feed.numbers import numbers_of
-from shared.redis import bus, jobs, keys
+from shared.archive.asked import Answer, Asked, Behind, Place
+from shared.redis import archived, bus, jobs, keys
 from shared.redis.recipients import Recipient
 from shared.redis.redis import Client, Script
 from shared.redis.suppression import normalised
@@ -88,13 +102,21 @@ class Recipients(Protocol):
 
 
 class Feed:
-    """`monotonic` is a clock in seconds. Every method raises RedisAway."""
+    """`monotonic` is a clock in seconds, `behind` the archive, if there is one. Every method raises RedisAway."""
 
-    def __init__(self, client: Client, partitions: int, recipients: Recipients, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        recipients: Recipients,
+        monotonic: Callable[[], float],
+        behind: Behind | None = None,
+    ) -> None:
         self._client = client
         self._partitions = partitions
         self._recipients = recipients
         self._monotonic = monotonic
+        self._behind = behind
 
     async def now(self) -> list[Position]:
         """Behind everything that is in the feeds."""
@@ -103,7 +125,8 @@ class Feed:
 
     async def page(self, wanted: Wanted, after: Sequence[Position] | None, limit: int, is_newest: bool = False) -> Page:
         """At most `limit` events behind those positions, in the order in which they were recorded, or, newest
-        first, before them; None: from the beginning. CursorTooOld."""
+        first, before them; None: from the beginning. What the streams have no more comes from the archive, where a
+        cursor or `since_ms` stands before it. CursorTooOld, SearchFailed."""
         with PAGE_SECONDS.time():
             page = await self._page(wanted, after, limit, is_newest)
         SHOWN.inc(len(page.events))
@@ -112,11 +135,13 @@ class Feed:
     async def _page(self, wanted: Wanted, after: Sequence[Position] | None, limit: int, is_newest: bool) -> Page:
         deadline_s = self._monotonic() + BUDGET_S
         positions = list(after or [END if is_newest else BEGINNING] * self._partitions)
-        lanes = [self._lane(wanted, p, positions[p], is_newest) for p in self._partitions_of(wanted)]
+        is_deep = self._is_deep(wanted, after is not None, is_newest)
+        lanes = [self._lane(wanted, p, positions[p], is_newest, is_deep) for p in self._partitions_of(wanted)]
         count = (limit + 1) * 5 // (4 * len(lanes)) + 8
         filling, must_have = lanes, after is not None and not is_newest
         while True:
             await asyncio.gather(*(self._fill(lane, wanted, min(count, MOST_TOGETHER), must_have) for lane in filling))
+            await self._search(wanted, [lane for lane in filling if lane.floor is not None], limit + 1)
             found, is_whole = merged(lanes, is_newest)
             is_late = self._monotonic() >= deadline_s
             if len(found) > limit or is_whole or is_late:
@@ -138,37 +163,49 @@ class Feed:
             return range(self._partitions)
         return [ids.job_partition(wanted.job, self._partitions)]
 
+    def _is_deep(self, wanted: Wanted, has_cursor: bool, is_newest: bool) -> bool:
+        """Whether the archive is searched for what the streams have no more. Who names neither time nor place gets what
+        is at hand."""
+        return self._behind is not None and (wanted.since_ms is not None or (has_cursor and not is_newest))
+
     @staticmethod
-    def _lane(wanted: Wanted, partition: int, at: Position, is_newest: bool) -> Lane:
+    def _lane(wanted: Wanted, partition: int, at: Position, is_newest: bool, is_deep: bool) -> Lane:
         """A search that is bounded by time begins there."""
         if is_newest and wanted.until_ms is not None:
             at = min(at, (wanted.until_ms, 0))
         if not is_newest and wanted.since_ms:
             at = max(at, (wanted.since_ms - 1, LAST_MS))
-        return Lane(partition, at, is_newest)
+        return Lane(partition, at, is_newest, is_deep=is_deep)
 
     async def _fill(self, lane: Lane, wanted: Wanted, count: int, must_have: bool) -> None:
         """Looks for so many more. With `must_have` whatever is behind the place must still be there."""
         p = lane.partition
         feed = keys.tenant_feed(p, wanted.tenant) if wanted.job is None else keys.job_feed(p, wanted.job)
         most = min(count // IN_A_CHUNK + 2, MOST_CHUNKS)
-        mark, trimmed, is_end, packed = await _READ(
+        mark, gone, is_end, packed = await _READ(
             self._client,
             [feed, keys.feed_mark(p), keys.trimmed(p)],
             [*_bounded(lane.scan), -1 if lane.is_newest else 1, most],
         )
-        if must_have and trimmed and lane.scan < position(trimmed.decode()):
+        trimmed = position(gone.decode()) if gone else BEGINNING
+        since_ms = wanted.since_ms or 0
+        if lane.sinks(trimmed, since_ms):
+            trimmed = position(await archived.begin(self._client, p))
+        if must_have and lane.scan < trimmed:
             raise CursorTooOld
+        if lane.floor is not None:
+            return
         # What chunks call a kind is known once they are: it is written with them.
         kinds = await self._kinds(p, wanted) if wanted.is_by_kind else None
         chosen = Filter(
             None if wanted.types is None else numbers_of(wanted.types),
             kinds,
-            wanted.since_ms or 0,
+            since_ms,
             LAST_MS if wanted.until_ms is None else wanted.until_ms,
         )
         picked, is_through = lane.pick(packed, chosen, count)
-        if is_through and is_end:
+        picked = lane.stop_at(trimmed, picked, bool(is_through and is_end), since_ms)
+        if is_through and is_end and not lane.sinks(trimmed, since_ms):
             lane.ended(position(mark.decode()) if mark else BEGINNING)
         if picked:
             entries = await entries_at(self._client, p, [stream_id(one.at) for one in picked])
@@ -179,6 +216,23 @@ class Feed:
                 if entry is not None and (fact := _fact(entry)) is not None and _fits(fact, wanted)
             ]
             lane.ready += await self._looked_at(found, wanted, unknown)
+
+    async def _search(self, wanted: Wanted, lanes: Sequence[Lane], limit: int) -> None:
+        """Looks in the archive for what the streams of these have no more. SearchFailed."""
+        if self._behind is None or not lanes:
+            return
+        places = {lane.partition: place for lane in lanes if (place := _place(lane, wanted)) is not None}
+        answer = Answer([], 0, is_whole=True)
+        if places:
+            asked = Asked(
+                wanted.tenant, places, limit, wanted.types, wanted.job, None, wanted.email, wanted.tag, wanted.list,
+                wanted.streams, lanes[0].is_newest,
+            )  # fmt: skip
+            answer = await self._behind.find(asked)
+        found = [Found(row.at, row.partition, row.fact) for row in answer.rows]
+        for lane in lanes:
+            mine = (one for one in found if one.partition == lane.partition)
+            lane.surfaced(mine, _known(lane, answer, found, limit), answer.is_whole)
 
     async def _kinds(self, partition: int, wanted: Wanted) -> frozenset[int]:
         """The kinds of jobs that are wanted, and the one that does not tell."""
@@ -225,6 +279,27 @@ class Feed:
             for job, found in zip(some, answers, strict=True):
                 emails.update({(job, ordinal): recipient.email for ordinal, recipient in found.items()})
         return emails
+
+
+def _place(lane: Lane, wanted: Wanted) -> Place | None:
+    """What of a lane is searched for in the archive; None: there can be nothing."""
+    if lane.floor is None:
+        return None
+    since, until = ((wanted.since_ms or 0) - 1, LAST_NUMBER), ((wanted.until_ms or LAST_MS) - 1, LAST_NUMBER)
+    if lane.is_newest:
+        ms, number = lane.scan
+        upto = (ms, number - 1) if number else (ms - 1, LAST_NUMBER)
+        place = Place(since, min(upto, lane.floor))
+    else:
+        place = Place(max(lane.scan, since), min(lane.floor, until))
+    return place if place.after < place.upto else None
+
+
+def _known(lane: Lane, answer: Answer, found: Sequence[Found], limit: int) -> Position:
+    """Up to where a lane is known, or newest first down to where, when the archive has answered."""
+    if len(found) >= limit:
+        return (place_before if lane.is_newest else place_after)(found[-1], lane.partition)
+    return (answer.known_ms, 0) if lane.is_newest else (answer.known_ms - 1, LAST_NUMBER)
 
 
 def _bounded(at: Position) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from aiohttp import web
 from services.reports.feed import cursor
 from services.reports.feed.cursor import Cursor
 from services.reports.feed.feed import CursorTooOld, Feed, Wanted
-from services.reports.feed.live import Live, taken
+from services.reports.feed.live import AGAIN_S, Live, taken
+from shared.archive.asked import SearchFailed
 from shared.http import api, paging
 from shared.http.query import Read, Words
 from shared.mail import addresses
@@ -90,7 +91,13 @@ class EventQuery(EventFilter, frozen=True):
         Literal["oldest", "newest"],
         says("Which come first, by when they were recorded. A feed is followed with `oldest`.", _NEWEST),
     ] = "oldest"
-    since: Annotated[datetime | None, says("Recorded then or later.", "2026-01-31T09:00:00Z")] = None
+    since: Annotated[
+        datetime | None,
+        says(
+            "Recorded then or later. Where that is before what the streams still have, the archive is searched.",
+            "2026-01-31T09:00:00Z",
+        ),
+    ] = None
     until: Annotated[datetime | None, says("Recorded before then.", "2026-02-01T00:00:00Z")] = None
 
 
@@ -106,7 +113,7 @@ def routes(feed: Feed, live: Live, partitions: int) -> list[api.Route]:
             name="list_events",
             tag="events",
             answers={200: EventPage},
-            problems=["cursor_too_old"],
+            problems=["cursor_too_old", "archive_unavailable"],
             query=EventQuery,
         ),
         api.Route(
@@ -118,7 +125,7 @@ def routes(feed: Feed, live: Live, partitions: int) -> list[api.Route]:
             name="follow_events",
             tag="events",
             answers={200: "text/event-stream"},
-            problems=["cursor_too_old", "too_many_streams"],
+            problems=["cursor_too_old", "archive_unavailable", "too_many_streams"],
             query=EventFilter,
             headers={LAST_EVENT_ID: says("The id of the last event that was seen, to go on behind it.", _CURSOR)},
         ),
@@ -134,6 +141,10 @@ def too_old() -> Problem:
         "cursor_too_old",
         "events behind this cursor were removed after their retention, so some may be missed: begin without `after`",
     )
+
+
+def archive_unavailable(fault: SearchFailed) -> Problem:
+    return Problem("archive_unavailable", str(fault), headers={"Retry-After": AGAIN_S})
 
 
 class _Routes:
@@ -154,6 +165,8 @@ class _Routes:
             raise paging.refused(fault) from None
         except CursorTooOld:
             raise too_old() from None
+        except SearchFailed as fault:
+            raise archive_unavailable(fault) from None
         following = cursor.pack(page.positions, is_newest)
         return api.json_answer(EventPage(events=page.events, next=following, more=page.more))
 
@@ -173,6 +186,8 @@ class _Routes:
                 text = await anext(texts, b"")
             except CursorTooOld:
                 raise too_old() from None
+            except SearchFailed as fault:
+                raise archive_unavailable(fault) from None
             await answer.prepare(request)
             while text:
                 try:
@@ -181,7 +196,7 @@ class _Routes:
                             request.transport.abort()
                         break
                     text = await anext(texts, b"")
-                except (ConnectionError, CursorTooOld, RedisAway):
+                except (ConnectionError, CursorTooOld, RedisAway, SearchFailed):
                     break  # they come back, with the id of what they saw last
             await texts.aclose()
         return answer

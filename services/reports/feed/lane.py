@@ -38,13 +38,16 @@ class Filter(NamedTuple):
 @dataclass
 class Lane:
     """`scan`: up to there everything is known, that place included; newest first: down to there, but for that place.
-    `ready`: found, not shown, in the order of the search."""
+    `ready`: found, not shown, in the order of the search. `is_deep`: what the stream has no more is searched for in the
+    archive; `floor`: the last entry that is not there, while the search is at it or beneath."""
 
     partition: int
     scan: Position
     is_newest: bool = False
     is_end: bool = False
     ready: list[Found] = field(default_factory=list)
+    is_deep: bool = False
+    floor: Position | None = None
 
     def pick(self, packed: Sequence[bytes], wanted: Filter, most: int) -> tuple[list[Located], bool]:
         """What of these chunks is wanted, beyond `scan`, which moves on; and whether they were gone through whole."""
@@ -78,6 +81,36 @@ class Lane:
         if self.is_newest:
             return reversed([one for one in located if one.at < self.scan])
         return (one for one in located if one.at > self.scan)
+
+    def sinks(self, trimmed: Position, since_ms: int) -> bool:
+        """Whether it goes on in the archive, which has what was trimmed; to be asked before it is read on."""
+        if not self.is_deep or trimmed == BEGINNING or (self.is_newest and since_ms > trimmed[0]):
+            return False
+        is_beneath = self.scan <= _behind(trimmed) if self.is_newest else self.scan < trimmed
+        self.floor = trimmed if is_beneath else None
+        return is_beneath
+
+    def stop_at(self, trimmed: Position, picked: list[Located], is_through: bool, since_ms: int) -> list[Located]:
+        """Newest first: of what was picked what the stream still has, where the rest is in the archive. Feeds keep
+        places for longer than streams have what is there."""
+        if not self.is_deep or not self.is_newest or trimmed == BEGINNING or since_ms > trimmed[0]:
+            return picked
+        if self.scan <= trimmed or self.is_end or is_through:
+            self.is_end, self.scan = False, _behind(trimmed)
+        return [one for one in picked if one.at > trimmed]
+
+    def surfaced(self, found: Iterable[Found], known: Position, is_whole: bool) -> None:
+        """What the archive has of it, up to there; `is_whole`: there is no more there."""
+        self.ready += found
+        if self.floor is None:
+            return
+        if is_whole and self.is_newest:
+            self.ended(BEGINNING)
+        elif self.is_newest:
+            self.scan = min(self.scan, known)
+        else:
+            self.scan = self.floor if is_whole else max(self.scan, min(known, self.floor))
+        self.floor = None
 
     def ended(self, mark: Position) -> None:
         """There is no more: what comes will be behind the mark."""
@@ -123,10 +156,10 @@ def following(lanes: Collection[Lane], last: Found | None, is_newest: bool) -> d
     for lane in lanes:
         if is_newest:
             known = max([lane.scan, *open_])
-            going_on[lane.partition] = known if last is None else max(lane.scan, _before(last, lane.partition))
+            going_on[lane.partition] = known if last is None else max(lane.scan, place_before(last, lane.partition))
         else:
             known = min([lane.scan, *open_])
-            going_on[lane.partition] = known if last is None else min(lane.scan, _after(last, lane.partition))
+            going_on[lane.partition] = known if last is None else min(lane.scan, place_after(last, lane.partition))
     return going_on
 
 
@@ -134,7 +167,11 @@ def _place(found: Found) -> tuple[Position, int]:
     return found.at, found.partition
 
 
-def _after(last: Found, partition: int) -> Position:
+def _behind(at: Position) -> Position:
+    return at[0], at[1] + 1
+
+
+def place_after(last: Found, partition: int) -> Position:
     """Behind the last that was shown; where another partition has one at the same place, not behind that one."""
     ms, number = last.at
     if partition <= last.partition:
@@ -142,6 +179,6 @@ def _after(last: Found, partition: int) -> Position:
     return (ms, number - 1) if number else (max(ms - 1, 0), LAST_NUMBER)
 
 
-def _before(last: Found, partition: int) -> Position:
+def place_before(last: Found, partition: int) -> Position:
     ms, number = last.at
     return last.at if partition >= last.partition else (ms, number + 1)

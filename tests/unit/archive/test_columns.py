@@ -2,12 +2,13 @@
 
 import msgspec
 
-from services.archive import names
-from services.archive.columns import COLUMNS, COMMON, DETAILS, DETAILS_OF, PERSONAL, VERSION
+from shared.archive import names
+from shared.archive.columns import COLUMNS, COMMON, DETAILS, DETAILS_OF, PERSONAL, VERSION
 from shared.words import events
 
-#: Version 1 ends here; a later one goes on.
 FIRST = ("event_id", "type", "occurred_at", "job", "ordinal", "email")
+#: What version 2 has appended, behind all details.
+SECOND = ("job_stream", "job_list", "job_tags")
 KINDS = {"text": str, "int16": int, "int32": int, "int64": int, "bool": bool, "time": int}
 
 
@@ -19,10 +20,11 @@ def test_every_detail_of_every_fact_has_a_column_of_its_kind() -> None:
             assert (DETAILS[detail] == "time") is detail.endswith("_at"), (name, detail)
 
 
-def test_columns_of_version_1_stay_where_they_are() -> None:
+def test_columns_stay_where_they_are() -> None:
     assert tuple(COLUMNS)[: len(FIRST)] == FIRST
+    assert tuple(COLUMNS)[-len(SECOND) :] == SECOND
     assert not set(COMMON) & set(DETAILS)
-    assert VERSION == 1
+    assert VERSION == 2
     assert set(PERSONAL) <= set(COLUMNS)
 
 

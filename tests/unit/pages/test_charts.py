@@ -28,3 +28,36 @@ def test_no_bar_leaves_the_canvas(numbers: list[int]) -> None:
 
     assert all(0 <= bar.width <= drawn.width for bar in drawn.bars)
     assert all(bar.y + drawn.bar_height <= drawn.height for bar in drawn.bars)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=72))
+def test_no_point_of_a_curve_leaves_the_canvas(numbers: list[int]) -> None:
+    drawn = charts.curve([f"{hour}" for hour in range(len(numbers))], [("opened", numbers)])
+
+    points = [tuple(map(float, point.split(","))) for point in drawn.lines[0].points.split()]
+
+    assert len(points) == max(2, len(numbers))
+    assert all(drawn.left <= x <= drawn.width and 0 <= y <= drawn.height for x, y in points)
+    assert drawn.lines[0].total == sum(numbers)
+
+
+@given(NUMBERS)
+def test_an_axis_ends_at_a_round_number_that_is_no_smaller(number: int) -> None:
+    top = charts.ceiling(number)
+
+    assert number <= top <= max(2, 2 * number)
+    assert str(top).rstrip("0") in ("1", "2", "4", "6")
+
+
+def test_without_numbers_there_is_an_empty_curve() -> None:
+    drawn = charts.curve([], [("opened", [])])
+
+    assert drawn.lines[0].points == ""
+    assert drawn.moments == []
+    assert [level.text for level in drawn.levels] == ["0", "1", "2"]
+
+
+def test_numbers_at_an_axis_are_short() -> None:
+    assert [charts.short(one) for one in (0, 500, 2_000, 20_000, 3_000_000, 10**10)] == [
+        "0", "500", "2k", "20k", "3M", "10bn",
+    ]  # fmt: skip

@@ -6,12 +6,13 @@ from urllib.parse import unquote
 
 import pytest
 
-from services.pages import domains, jobs, messages, report_links, stops, suppressions
+from services.pages import domains, jobs, messages, report_links, statistics, stops, suppressions, webhooks
 from services.pages.api import Refused
 from services.pages.asked import Asked, Gone, NotThere, Shown
 from services.pages.drawing import Drawing, event
 from services.pages.http import CONSOLE
-from tests.fakes.api_answers import ANSWERS, JOB
+from services.pages.pages import PAGES
+from tests.fakes.api_answers import ANSWERS, JOB, STATISTICS, WEBHOOK
 
 DRAWING = Drawing("https://t.example.org")
 WHO = {"tenant": "acme", "pages": [], "scopes": ("read", "send", "admin", "suppress")}
@@ -44,7 +45,7 @@ def drawn(shown: Shown, who: Mapping[str, Any] = WHO) -> str:
 
 
 def ask(path: str = "/", *, form: Mapping[str, str] | None = None, query: Mapping[str, str] | None = None) -> Asked:
-    match = {"job": JOB["id"], "message": f"{JOB['id']}.0", "link": "9f", "token": "known"}
+    match = {"job": JOB["id"], "message": f"{JOB['id']}.0", "link": "9f", "token": "known", "webhook": WEBHOOK["id"]}
     return Asked("GET", path, match, query or {}, form or {})
 
 
@@ -179,7 +180,7 @@ async def test_who_only_reads_is_offered_nothing_else() -> None:
 
     shown = [
         await suppressions.suppressions(Api(), ask()), await domains.domains(Api(), ask()),
-        await stops.stops(Api(), ask()), await jobs.job(Refusing(), ask()),
+        await stops.stops(Api(), ask()), await jobs.job(Refusing(), ask()), await webhooks.webhook(Api(), ask()),
     ]  # fmt: skip
 
     for one in shown:
@@ -187,7 +188,103 @@ async def test_who_only_reads_is_offered_nothing_else() -> None:
 
 
 def test_every_form_of_the_console_posts_to_a_route_and_every_page_has_a_place() -> None:
-    assert {name for _, _, name, _, _ in CONSOLE} == {"jobs", "recipients", "suppressions", "domains", "stops"}
+    assert {name for _, _, name, _, _ in CONSOLE} == {name for name, *_ in PAGES}
+
+
+async def test_statistics_are_of_whole_days_the_last_one_too() -> None:
+    api = Api()
+
+    page = drawn(await statistics.statistics(api, ask(query={"from": "2026-01-24", "to": "2026-01-31", "tag": "a"})))
+
+    assert api.asked == [
+        ("/v1/statistics", {
+            "by": "day", "from": "2026-01-24T00:00:00Z", "to": "2026-02-01T00:00:00Z", "tag": "a",
+        })
+    ]  # fmt: skip
+    assert "13,890" in page
+    assert "30 Jan 2026" in page, "a day without mail has its place"
+
+
+@pytest.mark.parametrize("query", [{"to": "9999-12-31"}, {"from": "yesterday"}])
+async def test_what_is_no_day_is_said_and_asked_of_nobody(query: dict[str, str]) -> None:
+    api = Api()
+
+    shown = await statistics.statistics(api, ask(query=query))
+
+    assert shown.status == 422
+    assert "A day is written as" in drawn(shown)
+    assert api.asked == []
+
+
+async def test_statistics_by_another_thing_are_a_table_and_a_refusal_is_said() -> None:
+    class Other(Api):
+        async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+            if query is not None and query["by"] == "device":
+                raise Refused(422, "invalid_query", "does not fit", ("?from: more than 92 days",))
+            return {**STATISTICS, "rows": [{**STATISTICS["total"], "key": "a<b"}]}
+
+    listed = drawn(await statistics.statistics(Other(), ask(query={"by": "list"})))
+    reasons = drawn(await statistics.statistics(Other(), ask(query={"by": "reason"})))
+    refused = await statistics.statistics(Other(), ask(query={"by": "device"}))
+
+    assert "a&lt;b" in listed
+    assert "Deferred" in reasons
+    assert "more than 92 days" in drawn(refused)
+    assert refused.status == 422
+    with pytest.raises(Refused):
+        await statistics.statistics(NotNow(), ask())
+
+
+class NotNow(Api):
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        raise Refused(503, "unavailable", "not now")
+
+
+async def test_a_report_says_by_provider_and_why_and_its_most_frequent_reasons_first() -> None:
+    page = drawn(await jobs.job(Api(), ask()))
+
+    assert page.index("message") < page.index("Deferred: none given") < page.index("Bounced: unknown user")
+    assert "apple &lt;mail&gt;" in page
+    assert "Opened: 412, at most 180, 31 Jan 10:00" in page
+
+
+async def test_an_endpoint_shows_what_was_sent_and_answered_as_text() -> None:
+    api = Api()
+
+    listed = drawn(await webhooks.webhooks(api, ask()))
+    page = drawn(await webhooks.webhook(api, ask(query={"done": "tested"})))
+
+    assert "contacts of the &lt;CRM&gt;" in listed
+    assert "&lt;script&gt;alert(1)" in page
+    assert "news &lt;letter&gt;" in page
+    assert "An example is on its way" in page
+    assert "whsec_" not in page
+
+
+async def test_an_endpoint_is_tried_told_again_and_switched() -> None:
+    api = Api()
+
+    gone = [
+        await webhooks.test(api, ask()),
+        await webhooks.replay(api, ask()),
+        await webhooks.replay(api, ask(form={"since": "2026-01-31T09:00", "until": "2026-01-31T10:00"})),
+        await webhooks.replay(api, ask(form={"since": "x", "until": ""})),
+        await webhooks.switch(api, ask(form={"enabled": "yes"})),
+        await webhooks.switch(api, ask(form={"enabled": "no"})),
+    ]
+
+    assert [one.to.rpartition("=")[2] for one in gone] == [
+        "tested", "failures", "period", "period", "enabled", "disabled",
+    ]  # fmt: skip
+    here = f"/v1/webhooks/{WEBHOOK['id']}"
+    assert [told[:3] for told in api.told] == [
+        ("POST", f"{here}/test", {"type": "message.delivered"}),
+        ("POST", f"{here}/replay", {"failures": True}),
+        ("POST", f"{here}/replay", {"since": "2026-01-31T09:00:00Z", "until": "2026-01-31T10:00:00Z"}),
+        ("POST", f"{here}/replay", {"since": "x"}),
+        ("PATCH", here, {"enabled": True}),
+        ("PATCH", here, {"enabled": False}),
+    ]
 
 
 def test_events_are_called_as_people_call_them() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from services.pages import jobs
 from services.pages.asked import Asked, NotThere
 from services.pages.drawing import Drawing, number, share, when, words
-from tests.fakes.api_answers import COUNTS, JOB, RATES, row
+from tests.fakes.api_answers import COUNTS, JOB, RATES, job_statistics, row
 
 DRAWING = Drawing("https://t.example.org")
 
@@ -19,6 +19,8 @@ class Answers:
 
     async def get(self, path: str, query: Any = None) -> Any:
         self.asked.append((path, query))
+        if path.endswith("/statistics"):
+            return job_statistics()
         return {"links": []} if path.endswith("/report-links") else self.answer
 
     async def send(self, method: str, path: str, body: Any = None, query: Any = None) -> Any:

@@ -87,9 +87,14 @@ class Target:
 
 
 class Folder(Target):
-    def __init__(self, folder: Path) -> None:
+    """`is_read`: by who only searches it, and makes nothing there."""
+
+    def __init__(self, folder: Path, is_read: bool = False) -> None:
         self._folder = folder.resolve()
-        (self._folder / INCOMING).mkdir(parents=True, exist_ok=True)
+        if not is_read:
+            (self._folder / INCOMING).mkdir(parents=True, exist_ok=True)
+        elif not self._folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder}")
         super().__init__(fs.LocalFileSystem(), str(self._folder))
 
     def clear(self) -> None:
@@ -155,6 +160,11 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def searched(target: str, scratch: Path, endpoint: str = "", region: str = "") -> Target:
+    """That target, for who only reads it. OSError, NoTarget."""
+    return opened(target, scratch, endpoint, region) if "://" in target else Folder(Path(target), is_read=True)
 
 
 def opened(target: str, scratch: Path, endpoint: str = "", region: str = "") -> Folder | Store:

@@ -9,11 +9,11 @@ from typing import Literal
 
 from shared.words import events
 
-#: What stands in a column: text, whole numbers of so many bits, true or false, ms since 1970 (UTC).
-Kind = Literal["text", "int16", "int32", "int64", "bool", "time"]
+#: What stands in a column: text, a list of texts, whole numbers of so many bits, true or false, ms since 1970 (UTC).
+Kind = Literal["text", "texts", "int16", "int32", "int64", "bool", "time"]
 
 #: Counts the times that columns were appended. In the metadata of each file, as `estafette.columns`.
-VERSION = 1
+VERSION = 2
 #: What every event has, in this order; then its details, in the order in which they came to the archive.
 COMMON: dict[str, Kind] = {
     "event_id": "text",
@@ -39,7 +39,9 @@ DETAILS: dict[str, Kind] = {
     "most": "int32", "days": "int32", "last_at": "time", "erase_at": "time", "name": "text", "value": "text",
     "currency": "text", "properties": "text", "given": "bool", "endpoint": "text", "failing_since_at": "time",
 }  # fmt: skip
-COLUMNS: dict[str, Kind] = {**COMMON, **DETAILS}
+#: Of the job, as queueing stores it; version 2.
+OF_JOB: dict[str, Kind] = {"job_stream": "text", "job_list": "text", "job_tags": "texts"}
+COLUMNS: dict[str, Kind] = {**COMMON, **DETAILS, **OF_JOB}
 
 #: What of an event is about the person, and goes with their erasure. What remains says what became of a message.
 PERSONAL = (
