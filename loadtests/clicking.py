@@ -151,7 +151,7 @@ class Account:
         return self.clicks
 
     def is_behind(self, groups: Collection[str]) -> bool:
-        """Whether there is something that a reader of one of these groups has not done yet."""
+        """Whether there is something that a reader of one of these groups has not done yet, or no feed has."""
         return asyncio.run(self._is_behind(groups))
 
     async def _follow(self) -> None:
@@ -180,10 +180,15 @@ class Account:
     async def _is_behind(self, groups: Collection[str]) -> bool:
         client: Any = redis.connect(self._url)
         try:
-            for stream in self._last:
-                for group in await client.xinfo_groups(stream) if await client.exists(stream) else ():
+            for partition, stream in enumerate(self._last):
+                if not await client.exists(stream):
+                    continue
+                for group in await client.xinfo_groups(stream):
                     if group["name"].decode() in groups and (group["pending"] or group["lag"]):
                         return True
+                last = (await client.xinfo_stream(stream))["last-generated-id"]
+                if (await client.get(keys.feed_mark(partition)) or b"0-0") != last:
+                    return True
             return False
         finally:
             await redis.close(client)

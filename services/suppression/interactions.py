@@ -23,7 +23,7 @@ from shared.words.ids import address_partition
 
 #: Facts that may come from a person: all others are passed over undecoded.
 NAMES = frozenset(("Clicked", "DocumentOpened", "Unsubscribed", "OptedIn", "PreferencesChanged", "Replied"))
-#: Addresses of one script call.
+#: Addresses of one script call, and of several in one round trip.
 _BATCH = 500
 #: Script calls on their way at the same time, each on a connection of its own; other commands come in between.
 _AT_ONCE = 8
@@ -68,6 +68,8 @@ class Interactions:
                 for address, days in some[start : start + _BATCH]:
                     args += [address, *days]
                 calls.append(([keys.interactions(p, tenant)], args))
+        if len(noted) <= _BATCH:
+            return sum(await _NOTE.each(self._client, calls))
         news = 0
         for start in range(0, len(calls), _AT_ONCE):
             news += sum(await asyncio.gather(*(_NOTE(self._client, *call) for call in calls[start : start + _AT_ONCE])))

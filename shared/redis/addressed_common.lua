@@ -78,7 +78,7 @@ local function addressed_set(base, address, value)
     addressed_known[base], buckets = 1, 1
   end
   if redis.call('HSET', addressed_bucket(base, address, buckets), address, value) == 0 then return false end
-  if redis.call('HINCRBY', base, 'count', 1) > addressed_mean * buckets then addressed_split(base, buckets) end
+  if redis.call('HINCRBY', base, 'count', '1') > addressed_mean * buckets then addressed_split(base, buckets) end
   return true
 end
 

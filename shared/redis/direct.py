@@ -60,7 +60,7 @@ class Direct:
         if wire is None or wire.is_lost:
             wire = await self._connected()
         if wire.writable is not None:
-            await wire.writable
+            await asyncio.shield(wire.writable)  # others wait for it too, whoever of them stops waiting
         answers = await wire.ask(packed, len(calls))
         for said in answers:
             if isinstance(said, Exception):

@@ -310,6 +310,15 @@ class Script:
         except NoScriptError:
             return await self._many(client, ("EVAL", self.lua), calls, command)
 
+    async def each(
+        self, client: Client, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]
+    ) -> list[Any]:
+        """As `many`, also of what is to be `kept`: where that has to be confirmed, the calls are under way at the same
+        time, each by itself."""
+        if getattr(client, "wants", None) is None:
+            return await self.many(client, calls)
+        return await asyncio.gather(*(self(client, *call) for call in calls))
+
     async def _many(
         self,
         client: Client,

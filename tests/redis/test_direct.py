@@ -135,6 +135,22 @@ async def test_who_writes_more_than_the_server_reads_waits(mortal: RedisServer, 
     assert [len(one) for (one,) in await asyncio.gather(*waiting)] == [len(large)] * 3
 
 
+async def test_who_stops_waiting_to_write_stops_nobody_else(mortal: RedisServer, calls: Direct) -> None:
+    await calls.calls(ECHO, [([], ["x"])])
+    with hanging(mortal):
+        first = asyncio.ensure_future(calls.calls(ECHO, [([], ["x" * 8_000_000])]))
+        await asyncio.sleep(0.01)
+        left, stayed = (asyncio.ensure_future(calls.calls(ECHO, [([], [word])])) for word in ("left", "stayed"))
+        await asyncio.sleep(0.01)
+        left.cancel()
+        await asyncio.wait([stayed], timeout=0.05)
+        assert left.cancelled()
+        assert not stayed.done()
+
+    await first
+    assert await stayed == [b"stayed"]
+
+
 async def test_what_must_be_confirmed_by_others_goes_another_way(mortal: RedisServer) -> None:
     client = redis.connect(mortal.url, Wants(replicas=1))
 
