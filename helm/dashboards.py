@@ -602,6 +602,12 @@ DASHBOARDS = (
                 "open",
             ),
             Panel(
+                "Statistics",
+                "How many batches of facts wait to be put away in statistics?",
+                "max(estafette_reports_waiting_batches)",
+                "waiting",
+            ),
+            Panel(
                 "Archive",
                 "How old is the oldest event that is in no file of the archive?",
                 "max(estafette_archive_lag_seconds)",

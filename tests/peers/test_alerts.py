@@ -242,6 +242,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_queueing_selecting_jobs": "2x40", 'estafette_queueing_selected_total{result="taken"}': "0+500x40"},
         35,
     ),
+    "EstafetteStatisticsBehind": (  # a few that nobody puts away; a few, of many that somebody does
+        {"estafette_reports_waiting_batches": "3x40", "estafette_reports_folded_batches_total": "500x40"},
+        {"estafette_reports_waiting_batches": "300x40", "estafette_reports_folded_batches_total": "0+500x40"},
+        35,
+    ),
     "EstafetteRedisTakesNothing": (
         {'estafette_redis_usable{job="relay"}': "1 0x9", 'estafette_redis_usable{job="http"}': "1x9"},
         {'estafette_redis_usable{job="relay"}': "1x9"},

@@ -26,6 +26,7 @@ NOBODY = "redis://127.0.0.1:1/0"
 
 JOB = "06dndml801in6t31cpig"
 RULES = Path(__file__).parents[1] / "data/rules.txt"
+EXPRESSION = Path(__file__).parents[1] / "data/expression.json"
 #: Lists that other engines export.
 SUPPRESSIONS = Path(__file__).parents[1] / "data/suppressions"
 
@@ -74,7 +75,14 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "jobs cancel": (JOB, "--why", "spam"),
     "jobs suspend": (JOB, "--why", "spam"),
     "jobs resume": (JOB, "--why", "mended"),
+    "jobs messages": (JOB,),
+    "jobs results": ("acme", str(EXPRESSION)),
     "report": (JOB,),
+    "statistics job": (JOB,),
+    "statistics tenant": ("acme",),
+    "webhooks list": (),
+    "webhooks enable": ("wh_8f2c0a61d94be735",),
+    "webhooks log": ("wh_8f2c0a61d94be735",),
     "message": (f"{JOB}.0",),
     "dead list": (),
     "dead show": ("events.0.1-0",),
@@ -187,6 +195,16 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("jobs", "suspend", "nonsense", "--why", "x"), "no such job"),
     (("jobs", "list", "--state", "lost"), "lost"),
     (("report", JOB), JOB),
+    (("jobs", "messages", JOB), JOB),
+    (("jobs", "results", "there", "/nowhere.json"), "/nowhere.json"),
+    (("jobs", "results", "there", str(EXPRESSION)), JOB),
+    (("statistics", "job", JOB), JOB),
+    (("statistics", "job", "nonsense"), "nonsense"),
+    (("statistics", "tenant", "nobody"), "nobody"),
+    (("statistics", "tenant", "there", "--by", "moon"), "moon"),
+    (("statistics", "tenant", "there", "--from", "2026-02-01", "--to", "2026-01-01"), "from"),
+    (("webhooks", "enable", "wh_none"), "wh_none"),
+    (("webhooks", "log", "wh_none"), "wh_none"),
     (("message", "nonsense"), "nonsense"),
     (("message", f"{JOB}.0"), f"{JOB}.0"),
     (("dead", "show", "events.0.1-0"), "events.0.1-0"),
