@@ -274,6 +274,13 @@ async def rates(number: int, of_one_job: bool = True) -> dict[str, float]:
     }
 
 
+async def fold_all(folding: Folding, partitions: int) -> None:
+    """Puts away all that waits. RedisAway: it may have happened, and may be repeated."""
+    for p in range(partitions):
+        while await folding.fold(p):
+            pass
+
+
 async def run(client: Any, name: str) -> None:
     """Reads all that is on the streams: `bare`, or counted `without` statistics or `with` them."""
     reports = Reports(ReportStore(client, late=LATE, has_statistics=name == "with"), lambda: 0)
@@ -289,13 +296,13 @@ async def run(client: Any, name: str) -> None:
 
     async def fold() -> None:
         while True:
-            await folding.fold_all()
+            await fold_all(folding, PARTITIONS)
             await asyncio.sleep(EVERY_S)
 
     folding = Folding(client, PARTITIONS, 92)
     folds = asyncio.create_task(fold())
     await asyncio.gather(*(partition(p) for p in range(PARTITIONS)))
-    await folding.fold_all()
+    await fold_all(folding, PARTITIONS)
     folds.cancel()
 
 

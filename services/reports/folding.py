@@ -85,14 +85,9 @@ class Folding:
                     _log.exception("folding_failed", partition=p)
             await pause(stopping, EVERY_S)
 
-    async def fold_all(self) -> None:
-        """Puts away all that waits. RedisAway: it may have happened, and may be repeated."""
-        for p in range(self._partitions):
-            while await self.fold(p):
-                pass
-
     async def fold(self, p: int) -> bool:
-        """Puts away some of what waits in the partition; whether there was anything."""
+        """Puts away some of what waits in the partition; whether there was anything. RedisAway: it may have
+        happened, and may be repeated."""
         known = await self._client.get(keys.statistics_folded(p))
         waiting = await self._client.lrange(keys.statistics_waiting(p), 0, TOGETHER - 1)
         if not waiting:

@@ -54,7 +54,7 @@ async def count(client: Any, *facts: events.Fact) -> Folding:
         while entries := await read(client, p):
             await reports.count(p, entries)
     folding = Folding(client, PARTITIONS, 92)
-    await folding.fold_all()
+    await generated.fold_all(folding, PARTITIONS)
     return folding
 
 
@@ -90,7 +90,7 @@ async def test_statistics_are_what_a_plain_count_says_under_any_batching_repeat_
         for stream_id, held in await client.xrange(keys.events(p)):
             entry = bus.entry(stream_id, held)
             model.count(entry.message(), entry.written_ms)
-    await Folding(client, PARTITIONS, 92).fold_all()
+    await generated.fold_all(Folding(client, PARTITIONS, 92), PARTITIONS)
     wrong = await generated.differences(client, model)
     await redis.close(client)
 
@@ -160,7 +160,7 @@ async def test_of_a_job_that_is_not_kept_any_more_nothing_is_put_away(client: An
     await Reports(ReportStore(client), lambda: 0).count(0, await read(client, 0))
     await client.delete(keys.job(0, JOBS[0]))
 
-    await Folding(client, PARTITIONS, 92).fold_all()
+    await generated.fold_all(Folding(client, PARTITIONS, 92), PARTITIONS)
 
     assert not await client.exists(keys.job_statistics(0, JOBS[0]))
     assert not await client.exists(keys.statistics(0, "acme", DAY))
