@@ -43,6 +43,26 @@ JOB: dict[str, Any] = {
     "documents": [{"name": None, "positions": [], "unique": 41, "total": 58, "machine_total": 12}],
 }  # fmt: skip
 
+#: A job of nearly everybody alive, whose words have no place to break.
+LARGE: dict[str, Any] = {
+    **JOB, "id": "068vjfm5s9m2rc1jqqrh", "subject": 120 * "ä", "from": f"{60 * 'x'}@{60 * 'x'}.example.org",
+    "list": 64 * "l", "category": 64 * "c", "tags": [64 * "t", 64 * "u"], "total": 8_123_456_789,
+    "counts": {
+        **COUNTS, "accepted": 8_123_456_789, "delivered": 8_023_456_789, "pending": 123_456_789,
+        "opens": engagement(4_123_456_789, 9_123_456_789, 3_123_456_789),
+        "clicks": engagement(1_123_456_789, 2_123_456_789, 1_123_456_789),
+    },
+    "links": [
+        {**JOB["links"][0], "url": f"https://exemple.fr/{200 * 'x'}", "unique": 1_123_456_789, "total": 2_123_456_789}
+    ],
+    "positions": [
+        {**one, "name": 64 * "n", "url": f"https://exemple.fr/{200 * 'x'}", "unique": 1_123_456_789,
+         "total": 1_123_456_789}
+        for one in JOB["positions"]
+    ],
+    "documents": [{**JOB["documents"][0], "name": 64 * "d", "unique": 1_123_456_789, "total": 1_123_456_789}],
+}  # fmt: skip
+
 
 def row(**fields: Any) -> dict[str, Any]:
     return {
@@ -64,4 +84,5 @@ ANSWERS: dict[str, Any] = {
         "next": "068vjfm5s9m2rc1jqqrj",
     },
     f"/v1/jobs/{JOB['id']}": JOB,
+    f"/v1/jobs/{LARGE['id']}": LARGE,
 }

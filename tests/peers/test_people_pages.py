@@ -32,9 +32,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SHOTS = Path(__file__).parents[2] / "build" / "pages"
 KEYS = SessionKeys([b"m" * 32])
 SIZES = {"phone": (360, 780), "desk": (1280, 900)}
+#: The width on which nothing may be scrolled sideways (WCAG 2.2, 1.4.10).
+NARROWEST = 320
 SCHEMES = ("light", "dark")
 #: The rules that depend on how a page is drawn.
 DRAWN = ["color-contrast", "target-size"]
+#: How wide the page is, and what sticks out.
+WIDE = """
+const wide = document.documentElement.scrollWidth;
+const out = [...document.querySelectorAll('main *, header *')].filter(one =>
+  one.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
+return [wide, ...out.slice(-3).map(one => one.outerHTML.slice(0, 100))]"""
 AXE_RUN = """
 const options = arguments[0];
 return axe.run(document, {resultTypes: ['violations'], ...options}).then(found =>
@@ -51,6 +59,7 @@ ANYBODY = {
 CONSOLE = {
     "jobs": "/console/jobs",
     "job": f"/console/jobs/{api_answers.JOB['id']}",
+    "job-large": f"/console/jobs/{api_answers.LARGE['id']}",
     "job-missing": "/console/jobs/x",
 }
 
@@ -104,10 +113,13 @@ async def looked_at(browser: Browser, base: str, name: str, path: str) -> dict[s
     """What is wrong with a page, by the screen on which it is."""
     found: dict[str, Any] = {}
     await browser.go(base + path)
+    await browser.resize(NARROWEST, 780)
+    if (wide := await browser.run(WIDE))[0] > NARROWEST:
+        found[f"{name}-narrowest"] = wide
     for size, (width, height) in SIZES.items():
         await browser.resize(width, height)
-        if (wide := await browser.run("return document.documentElement.scrollWidth")) > width:
-            found[f"{name}-{size}"] = f"{wide} px wide"
+        if (wide := await browser.run(WIDE))[0] > width:
+            found[f"{name}-{size}"] = wide
         long = min(await browser.run("return document.documentElement.scrollHeight"), 4000)
         await browser.resize(width, max(height, long))
         for scheme in SCHEMES:

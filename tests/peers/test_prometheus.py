@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -88,6 +89,8 @@ LEADS_TO = (
     'sum(rate(estafette_relay_outcomes_total{outcome="deferred"}[5m]))',
     "max(estafette_queue_messages)",
     "max(estafette_jobs_stops)",
+    'sum(rate(estafette_pages_sign_ins_total{end="signed_in"}[5m]))',
+    'sum(rate(estafette_pages_shown_total{status="200"}[5m]))',
 )
 
 
@@ -107,7 +110,20 @@ async def load(stack: Stack) -> None:
     stopped = await send(stack, slow, *(f"stopped{n}@example.org" for n in range(300)))
     status, _ = await stack.call("POST", f"/v1/jobs/{stopped}/pause")
     assert status == 200
+    await visit(stack)
     await leave(stack)
+    await visit(stack)
+
+
+async def visit(stack: Stack) -> None:
+    """Somebody looks at the pages, signs in at the console and sees their jobs; another has no key."""
+    assert (await stack.call("GET", "/"))[0] == 200
+    for key, page in (("est_nobody", "Sign in"), (stack.key, "Jobs")):
+        async with aiohttp.ClientSession(stack.base, cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+            async with browser.get("/console") as answer:
+                form = re.findall(r'name="form" value="(\w+)"', await answer.text())[0]
+            async with browser.post("/console", data={"form": form, "key": key}) as answer:
+                assert f"<h1>{page}</h1>" in await answer.text()
 
 
 async def send(stack: Stack, job: dict[str, str], *addresses: str) -> str:
