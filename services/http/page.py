@@ -150,7 +150,7 @@ def _answers(document: Document, answers: Document) -> Iterator[str]:
         content = answer.get("content", {})
         if "application/problem+json" in content:
             continue
-        (media,) = content or ("",)
+        media = next(iter(content), "")
         schema = content[media]["schema"] if media else {}
         shape = f" {_type(schema)}:" if "$ref" in schema else ":"
         yield f"Answers `{status}`{shape} {answer['description']}"

@@ -69,7 +69,7 @@ def openapi(routes: Sequence[Route]) -> Document:
 
 
 def _shapes(route: Route) -> list[Any]:
-    found = [shape for shape in route.answers.values() if shape is not None and not isinstance(shape, str)]
+    found = [shape for shape in route.answers.values() if shape is not None and not isinstance(shape, (str, tuple))]
     return [*found, route.body] if route.body is not None else found
 
 
@@ -193,8 +193,10 @@ def _text_schema(media: str) -> Document:
 def _answer(status: int, shape: Any, schema_of: Schemas, components: Mapping[str, Document]) -> Document:
     if shape is None:
         return {"description": "No body." if status < 400 else "No body; the status says it."}
-    if isinstance(shape, str):
-        return {"description": f"A body of {shape}.", "content": {shape: {"schema": {"type": "string"}}}}
+    if isinstance(shape, (str, tuple)):
+        media = (shape,) if isinstance(shape, str) else shape
+        content: Document = {one: {"schema": {"type": "string"}} for one in media}
+        return {"description": f"A body of {' or '.join(media)}.", "content": content}
     schema = schema_of[shape]
     said = " ".join((shape.__doc__ or shape.__name__).split())
     # Up to the first full stop: the schema says the rest.

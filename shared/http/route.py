@@ -48,7 +48,8 @@ PATH = {
 
 @dataclass(frozen=True)
 class Route:
-    """A route and what OpenAPI says of it. `answers`: status → Struct, a media type, or None for an empty body."""
+    """A route and what OpenAPI says of it. `answers`: status → Struct, a media type or several of which the
+    request chooses one, or None for an empty body."""
 
     method: str
     path: str

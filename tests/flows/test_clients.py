@@ -93,7 +93,7 @@ async def test_a_client_made_from_the_documents_sends_follows_and_sends_to_who_d
     key = await stack.new_key(name, "send,read,admin")
     await stack.console("domains", "add", f"{name}.example", "--tenant", name)
     sender = f"Chouette <news@{name}.example>"
-    environ = {"ESTAFETTE_URL": stack.base, "ESTAFETTE_KEY": key, "ESTAFETTE_FROM": sender}
+    environ = {"MAIL_URL": stack.base, "MAIL_KEY": key, "MAIL_FROM": sender}
     client = Client(name, {**os.environ, **environ}, tmp_path)
     lines = [json.dumps({"email": one, "variables": {"name": one[:2]}}) for one in people]
     (tmp_path / "people").write_text("\n".join(lines) + "\n")

@@ -199,9 +199,12 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         15,
     ),
     "EstafetteArchiveErasureWaits": (
-        {"estafette_archive_erasing_oldest_timestamp_seconds": "-90000x29"},
-        {"estafette_archive_erasing_oldest_timestamp_seconds": "0x29"},
-        15,
+        {"estafette_archive_erasing_oldest_timestamp_seconds": "1x20"},
+        {
+            'estafette_archive_erasing_oldest_timestamp_seconds{instance="one"}': f"{DAY}x20",
+            'estafette_archive_erasing_oldest_timestamp_seconds{instance="none"}': "0x20",
+        },
+        1440 + 20,
     ),
     "EstafetteArchiveSearchFails": (
         {

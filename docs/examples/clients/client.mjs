@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // A client of Estafette in Node 18 or newer, without packages.
 //
-//   ESTAFETTE_URL=https://mail.example  ESTAFETTE_KEY=est_…    a key with the scopes send, read and admin
-//   ESTAFETTE_FROM='Chouette <news@chouette.example>'          at a domain that the key's tenant may send from
+//   MAIL_URL=https://mail.example  MAIL_KEY=est_…    a key with the scopes send, read and admin
+//   MAIL_FROM='Chouette <news@chouette.example>'          at a domain that the key's tenant may send from
 //
 //   client.mjs register URL         names an endpoint that is told what happens; prints its id and its secret
 //   client.mjs listen PORT FILE     receives at that port, and appends each event to FILE (WEBHOOK_SECRET=whsec_…)
@@ -22,12 +22,12 @@ const MOST_TRIES = 8;
 
 // What may be repeated is, under one Idempotency-Key, so that it is done once.
 async function asked(method, path, body) {
-  const headers = { Authorization: `Bearer ${process.env.ESTAFETTE_KEY}`, 'Idempotency-Key': randomUUID() };
+  const headers = { Authorization: `Bearer ${process.env.MAIL_KEY}`, 'Idempotency-Key': randomUUID() };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   for (let attempt = 1; ; attempt++) {
     let response;
     try {
-      response = await fetch(process.env.ESTAFETTE_URL + path, { method, headers, body: body && JSON.stringify(body) });
+      response = await fetch(process.env.MAIL_URL + path, { method, headers, body: body && JSON.stringify(body) });
     } catch (fault) {
       if (attempt === MOST_TRIES) throw fault;
     }
@@ -48,7 +48,7 @@ async function register(url) {
 async function send(file) {
   const recipients = readFileSync(file, 'utf8').split('\n').filter((line) => line.trim()).map((line) => JSON.parse(line));
   const job = {
-    from: process.env.ESTAFETTE_FROM,
+    from: process.env.MAIL_FROM,
     subject: 'Our programme, {{ name }}',
     html:
       '<p>Hello {{ name }}, <a href="https://chouette.example/programme">here it is</a>.</p>' +
@@ -68,7 +68,7 @@ async function notOpened(job) {
 
 async function again(job) {
   const followUp = {
-    from: process.env.ESTAFETTE_FROM,
+    from: process.env.MAIL_FROM,
     subject: 'Our programme once more',
     text: 'Did you miss it? https://chouette.example/programme\n\nTo leave: {{ unsubscribe_url }}\n',
     recipients_from: { job, state: 'not_opened' },

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A client of Estafette in Python 3.9 or newer, with nothing but its standard library.
 
-ESTAFETTE_URL=https://mail.example  ESTAFETTE_KEY=est_…     a key with the scopes send, read and admin
+MAIL_URL=https://mail.example  MAIL_KEY=est_…     a key with the scopes send, read and admin
 
 client.py register URL          names an endpoint that is told what happens; prints its id and its secret
 client.py listen PORT FILE      receives at that port, and appends each event to FILE (WEBHOOK_SECRET=whsec_…)
@@ -33,11 +33,11 @@ MOST_TRIES = 8
 
 def asked(method: str, path: str, body: object = None):
     """The open answer. What may be repeated is, under one Idempotency-Key, so that it is done once."""
-    headers = {"Authorization": f"Bearer {os.environ['ESTAFETTE_KEY']}", "Idempotency-Key": str(uuid.uuid4())}
+    headers = {"Authorization": f"Bearer {os.environ['MAIL_KEY']}", "Idempotency-Key": str(uuid.uuid4())}
     data = None
     if body is not None:
         data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
-    request = urllib.request.Request(os.environ["ESTAFETTE_URL"] + path, data, headers, method=method)
+    request = urllib.request.Request(os.environ["MAIL_URL"] + path, data, headers, method=method)
     for attempt in range(MOST_TRIES):
         try:
             return urllib.request.urlopen(request, timeout=60)
@@ -68,7 +68,7 @@ def send(file: str) -> None:
     lines = Path(file).read_text(encoding="utf-8").splitlines()
     recipients = [json.loads(line) for line in lines if line.strip()]
     job = {
-        "from": os.environ["ESTAFETTE_FROM"],
+        "from": os.environ["MAIL_FROM"],
         "subject": "Our programme, {{ name }}",
         "html": '<p>Hello {{ name }}, <a href="https://chouette.example/programme">here it is</a>.</p>'
         '<p><a href="{{ unsubscribe_url }}">Leave</a></p>',
@@ -88,7 +88,7 @@ def not_opened(job: str) -> None:
 
 def again(job: str) -> None:
     follow_up = {
-        "from": os.environ["ESTAFETTE_FROM"],
+        "from": os.environ["MAIL_FROM"],
         "subject": "Our programme once more",
         "text": "Did you miss it? https://chouette.example/programme\n\nTo leave: {{ unsubscribe_url }}\n",
         "recipients_from": {"job": job, "state": "not_opened"},

@@ -1,8 +1,8 @@
 #!/bin/bash
 # A client of Estafette in bash, with curl, openssl, xxd and jq.
 #
-#   ESTAFETTE_URL=https://mail.example  ESTAFETTE_KEY=est_…    a key with the scopes send, read and admin
-#   ESTAFETTE_FROM='Chouette <news@chouette.example>'          at a domain that the key's tenant may send from
+#   MAIL_URL=https://mail.example  MAIL_KEY=est_…    a key with the scopes send, read and admin
+#   MAIL_FROM='Chouette <news@chouette.example>'          at a domain that the key's tenant may send from
 #
 #   client.sh register URL        names an endpoint that is told what happens; prints its id and its secret
 #   client.sh receive FILE        answers one request, which is its input and output, and appends each event to FILE
@@ -20,8 +20,8 @@ asked() {
   local key body=()
   key=$(openssl rand -hex 16)
   [ "$1" = GET ] || body=(-H 'Content-Type: application/json' --data-binary @-)
-  curl -sS --fail-with-body --retry 8 --retry-connrefused -X "$1" "$ESTAFETTE_URL$2" \
-    -H "Authorization: Bearer $ESTAFETTE_KEY" -H "Idempotency-Key: $key" "${body[@]}"
+  curl -sS --fail-with-body --retry 8 --retry-connrefused -X "$1" "$MAIL_URL$2" \
+    -H "Authorization: Bearer $MAIL_KEY" -H "Idempotency-Key: $key" "${body[@]}"
 }
 
 register() {
@@ -31,7 +31,7 @@ register() {
 }
 
 send() {
-  jq -s '{from: env.ESTAFETTE_FROM, subject: "Our programme, {{ name }}",
+  jq -s '{from: env.MAIL_FROM, subject: "Our programme, {{ name }}",
       html: ("<p>Hello {{ name }}, <a href=\"https://chouette.example/programme\">here it is</a>.</p>"
         + "<p><a href=\"{{ unsubscribe_url }}\">Leave</a></p>"), recipients: .}' "$1" |
     asked POST /v1/jobs | jq -r .id
@@ -42,7 +42,7 @@ not_opened() {
 }
 
 again() {
-  jq -n --arg job "$1" '{from: env.ESTAFETTE_FROM, subject: "Our programme once more",
+  jq -n --arg job "$1" '{from: env.MAIL_FROM, subject: "Our programme once more",
       text: "Did you miss it? https://chouette.example/programme\n\nTo leave: {{ unsubscribe_url }}\n",
       recipients_from: {job: $job, state: "not_opened"}}' |
     asked POST /v1/jobs | jq -r .id
