@@ -100,8 +100,10 @@ def _write_set(given: Any, format: Literal["ndjson", "csv"], tenant: str) -> Non
     async def writing(client: Any, settings: Settings) -> None:
         sets = ResultSets(client, settings.redis.partitions)
         whose = tenant or await Recipients(client, settings.redis.partitions).tenant_of(expression.jobs[0]) or ""
+        if not whose:
+            raise LookupError(f"there is no job {expression.jobs[0]}")
         named, missing = await sets.named(whose, expression)
-        if missing or not whose:
+        if missing:
             raise LookupError("; ".join(f"{fault.at}: {fault.what}" for fault in missing))
         if tenant or not isinstance(expression.node, result_sets.Set):
             found = sets.recipients(named, expression.node, token_bytes(16))

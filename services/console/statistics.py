@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from services.console.session import with_redis
+from services.console.session import need_tenant, with_redis
 from services.console.tables import as_json, show_json, show_table
 from shared.process.settings import Settings
 
@@ -44,10 +44,11 @@ def of_tenant(
     query = StatisticsQuery(times[0], times[1], by, interval, listed, tag)
 
     async def look(client: Any, settings: Settings) -> Any:
+        await need_tenant(client, tenant)
         try:
             return await StatisticsReader(client, settings.redis.partitions, now_ms).of_tenant(tenant, query)
         except Problem as problem:
-            raise ValueError("; ".join(fault.what for fault in problem.faults)) from None
+            raise ValueError("; ".join(f"{fault.at.strip('?$.')}: {fault.what}" for fault in problem.faults)) from None
 
     found = with_redis(look)
     if as_json:

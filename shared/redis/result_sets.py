@@ -78,7 +78,7 @@ class ResultSets:
             sets = {one: at for one, at in expression.sets.items() if one.job == job}
             read = await jobs.read(self._client, self._partitions, job, (jobs.TENANT, jobs.TOTAL))
             if read[jobs.TENANT] != tenant:
-                faults += [Fault(f"{at}.job", "there is no such job") for at in sets.values()]
+                faults += [Fault(f"{at}.job", f"there is no job {job}") for at in sets.values()]
                 continue
             positions = await self._positions(job) if any(one.link is not None or one.url for one in sets) else {}
             asked: dict[Set, Asked] = {}

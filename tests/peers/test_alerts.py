@@ -199,10 +199,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         15,
     ),
     "EstafetteArchiveErasureWaits": (
-        {"estafette_archive_erasing_oldest_timestamp_seconds": "1x20"},
+        {"estafette_archive_erasing_oldest_timestamp_seconds": "1x1500"},
         {
-            'estafette_archive_erasing_oldest_timestamp_seconds{instance="one"}': f"{DAY}x20",
-            'estafette_archive_erasing_oldest_timestamp_seconds{instance="none"}': "0x20",
+            'estafette_archive_erasing_oldest_timestamp_seconds{instance="one"}': f"{DAY}x1500",
+            'estafette_archive_erasing_oldest_timestamp_seconds{instance="none"}': "0x1500",
         },
         1440 + 20,
     ),

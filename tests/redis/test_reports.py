@@ -782,6 +782,7 @@ def test_the_routes_describe_themselves() -> None:
     assert set(document["paths"]) == {
         "/v1/jobs",
         "/v1/jobs/{job}",
+        "/v1/jobs/{job}/content",
         "/v1/messages",
         "/v1/messages/{message}",
         "/v1/events",

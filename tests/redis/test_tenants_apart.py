@@ -34,6 +34,8 @@ ADDRESSES = ("ana@exemple.fr", "bo@exemple.fr", "contact@exemple.net")
 OF_TENANTS = [scope for scope in SCOPES if scope != "operator"]
 #: Calls of one example.
 CALLS = 40
+#: Its answer has no end: tests/flows and tests/redis/test_live.py have who sees what there.
+ENDLESS = "/v1/events/live"
 #: How far the feed has been read is told of the events of all.
 TELLS_OF_ALL = "next"
 
@@ -46,7 +48,7 @@ class House:
     ) -> None:
         self._server = server
         self._keys = keys
-        self.routes = [route for route in routes if route.scope in OF_TENANTS]
+        self.routes = [route for route in routes if route.scope in OF_TENANTS and route.path != ENDLESS]
         self.known: dict[str, list[str]] = {
             "address": list(ADDRESSES),
             "list": ["news", "offers"],
@@ -55,6 +57,8 @@ class House:
             "job": [],
             "message": [],
             "import": [],
+            "link": [],
+            "webhook": [],
             "name": [f"tenant:{THEIRS}", f"tenant:{OURS}"],
             "id": ["0123456789abcdef"],
         }
@@ -90,6 +94,13 @@ class House:
             if path.startswith("/v1/jobs"):
                 self.known["job"].append(answer["id"])
                 self.known["message"].append(f"{answer['id']}.0")
+        for path, body, name in (
+            (f"/v1/jobs/{self.known['job'][-1]}/report-links", None, "link"),
+            ("/v1/webhooks", {"url": f"https://hooks.{tenant}.example/"}, "webhook"),
+        ):
+            status, made = await self.ask(tenant, "POST", path, None if body is None else json(body))
+            assert status == 201, (path, made)
+            self.known[name].append(made["id"])
         status, run = await self.ask(
             tenant, "POST", "/v1/suppressions/import", b"Adresse Email;Opt-In Email\ncy@exemple.fr;Non\n", "text/csv"
         )
