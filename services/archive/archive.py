@@ -24,7 +24,7 @@ from services.archive.store import LEASE_MS, ArchiveStore, Batch, Raw, Unreadabl
 from services.archive.tables import Facts, JobKind, Known
 from shared.archive import names
 from shared.process import logs
-from shared.process.lifecycle import pause
+from shared.process.lifecycle import cancelled, pause
 from shared.redis import bus
 from shared.redis.erased import Erased
 from shared.redis.recipients import Recipients
@@ -151,8 +151,7 @@ class Archive:
         try:
             await asyncio.gather(*ways)
         finally:
-            for way in ways:
-                way.cancel()
+            await cancelled(ways)
 
     async def _partition(self, partition: int, stopping: asyncio.Event) -> None:
         retry_s = FIRST_RETRY_S

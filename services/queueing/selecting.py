@@ -22,7 +22,7 @@ from prometheus_client import Counter, Gauge
 from services.queueing import recipients
 from services.queueing.store import DAY_MS, intake_head
 from shared.mail import addresses
-from shared.process.lifecycle import pause
+from shared.process.lifecycle import cancelled, pause
 from shared.redis import jobs, keys
 from shared.redis.cancels import Cancel
 from shared.redis.ready import LANES
@@ -182,7 +182,7 @@ class Selecting:
         try:
             why = await self._fill(wanted, stopping)
         finally:
-            renewing.cancel()
+            await cancelled((renewing,))
         if why is not None and await self._store.end(job, why):
             SELECTIONS.labels(why or "whole").inc()
             self._log.info("selected", job=job, tenant=wanted.tenant, reason=why, request=wanted.request)

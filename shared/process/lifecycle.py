@@ -46,7 +46,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -323,13 +323,16 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
 
 
-async def cancelled(tasks: Sequence[asyncio.Task[None]], again_after_s: float = 0.05) -> None:
+async def cancelled(tasks: Collection[asyncio.Task[Any]], again_after_s: float = 0.05) -> None:
     """Cancels until all are gone: before Python 3.12 a cancellation is lost if it meets the end of an
-    `asyncio.wait_for`, and the Redis client sends each command in one."""
+    `asyncio.wait_for`, and the Redis client sends each command in one. What they failed with is nobody's any more."""
     while waiting := [task for task in tasks if not task.done()]:
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting, timeout=again_after_s)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # or it is told as one that nobody looked at
 
 
 def beside(*runs: Run) -> Run:

@@ -83,7 +83,8 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
             case.body = {"force": True}
         case "POST /v1/results", dict():
             one, other = ({"job": _chance.choice(KNOWN["/v1/jobs/{job}"]["job"]), "state": state} for state in STATES)
-            case.body = _chance.choice((one, {"or": [one, other]}, {"and": [one, {"not": other}]}))
+            made: list[dict[str, Any]] = [one, {"or": [one, other]}, {"and": [one, {"not": other}]}]
+            case.body = _chance.choice(made)
         case "POST /v1/domains", dict():
             case.body = {"domain": f"fuzz-{_chance.randrange(40)}.test"}
 
