@@ -199,10 +199,10 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         15,
     ),
     "EstafetteArchiveErasureWaits": (
-        {"estafette_archive_erasing_oldest_timestamp_seconds": "1x20"},
+        {"estafette_archive_erasing_oldest_timestamp_seconds": "1x1470"},
         {
-            'estafette_archive_erasing_oldest_timestamp_seconds{instance="one"}': f"{DAY}x20",
-            'estafette_archive_erasing_oldest_timestamp_seconds{instance="none"}': "0x20",
+            'estafette_archive_erasing_oldest_timestamp_seconds{instance="one"}': f"{DAY}x1470",
+            'estafette_archive_erasing_oldest_timestamp_seconds{instance="none"}': "0x1470",
         },
         1440 + 20,
     ),
@@ -244,6 +244,14 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_queueing_selecting_jobs": "2x40", 'estafette_queueing_selected_total{result="taken"}': "500x40"},
         {"estafette_queueing_selecting_jobs": "2x40", 'estafette_queueing_selected_total{result="taken"}': "0+500x40"},
         35,
+    ),
+    "EstafetteFeedBehind": (  # one partition of several; a flood that is caught up
+        {
+            'estafette_reports_feed_lag_seconds{p="0"}': "0x9",
+            'estafette_reports_feed_lag_seconds{p="1"}': "130+60x9",
+        },
+        {'estafette_reports_feed_lag_seconds{p="0"}': "0 300 130 60 20 0x9"},
+        5,
     ),
     "EstafetteStatisticsBehind": (  # a few that nobody puts away; a few, of many that somebody does
         {"estafette_reports_waiting_batches": "3x40", "estafette_reports_folded_batches_total": "500x40"},
