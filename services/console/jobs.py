@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from services.console.session import fail, with_redis
-from services.console.tables import as_json, show_json, show_table
+from services.console.tables import as_json, details_line, show_json, show_table
 from services.console.word import acting, done_line, until_option, why_option
 from shared.process.settings import Settings
 from shared.words import result_sets
@@ -174,8 +174,7 @@ def message(message_id: str, as_json: bool) -> None:
         return
     click.echo(f"{message_id}: {state}")
     for line in lines:
-        details = "  ".join(f"{name}={value}" for name, value in line.details.items() if value not in (None, "", 0))
-        click.echo(f"{line.time}  {line.type:<22}  {details}")
+        click.echo(f"{line.time}  {line.type:<22}  {details_line(line.details)}")
 
 
 def _split(message_id: str) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """How commands show what they found: a table for people, or with `--json` one JSON document for scripts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -19,7 +19,7 @@ def show_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns as wide as they need; numbers stand to the right. With no rows nothing at all."""
     if not rows:
         return
-    texts = [["-" if cell in (None, "") else str(cell) for cell in row] for row in rows]
+    texts = [["-" if cell in (None, "") else plain(str(cell)) for cell in row] for row in rows]
     widths = [max(len(head), *(len(row[at]) for row in texts)) for at, head in enumerate(heads)]
     right = [all(isinstance(row[at], int | float) for row in rows) for at in range(len(heads))]
     for row in (list(heads), *texts):
@@ -28,3 +28,14 @@ def show_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             for cell, width, to_right in zip(row, widths, right, strict=True)
         )
         click.echo("  ".join(cells).rstrip())
+
+
+def details_line(details: Mapping[str, object]) -> str:
+    """What an event has besides, in one line; not what is empty."""
+    return plain("  ".join(f"{name}={value}" for name, value in details.items() if value not in (None, "", 0)))
+
+
+def plain(text: str) -> str:
+    """What others wrote, such as a subject or a host's reply, as a terminal may be given it: without what moves the
+    cursor, colours or rings."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)

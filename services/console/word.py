@@ -23,6 +23,11 @@ why_option: Callable[[Any], Any] = click.option("--why", required=True, help="Fo
 until_option: Callable[[Any], Any] = click.option(
     "--until", default="", help="When it ends by itself: 30m, 12h, 2d, or a time such as 2026-01-31T10:00:00Z."
 )
+#: And those of commands that look back.
+since_option: Callable[[Any], Any] = click.option(
+    "--since", default="", help="From then on: 30m, 12h, 2d ago, or a time such as 2026-01-31T10:00:00Z."
+)
+before_option: Callable[[Any], Any] = click.option("--until", default="", help="Before then, said in the same way.")
 
 
 def lasting_s(text: str) -> int:
@@ -32,17 +37,24 @@ def lasting_s(text: str) -> int:
 
 
 def until_ms(text: str, now_ms: int) -> int:
-    """A time in ms, 0 for none. ValueError names what is wrong."""
-    if not text:
-        return 0
+    """A time to come in ms, 0 for none. ValueError names what is wrong."""
+    return _time_ms("--until", text, now_ms, 1) if text else 0
+
+
+def ago_ms(option: str, text: str, now_ms: int) -> int | None:
+    """A time that has passed, as `option` says it, in ms; None for none. ValueError names what is wrong."""
+    return max(0, _time_ms(option, text, now_ms, -1)) if text else None
+
+
+def _time_ms(option: str, text: str, now_ms: int, direction: int) -> int:
     if (found := _FOR.fullmatch(text)) is not None:
-        return now_ms + int(found[1]) * _UNIT_MS[found[2]]
+        return now_ms + direction * int(found[1]) * _UNIT_MS[found[2]]
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise ValueError(f"--until takes 30m, 12h, 2d, or a time such as 2026-01-31T10:00:00Z, not {text!r:.40}")
+        raise ValueError(f"{option} takes 30m, 12h, 2d, or a time such as 2026-01-31T10:00:00Z, not {text!r:.40}")
     return int(at.timestamp() * 1000)
 
 

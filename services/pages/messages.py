@@ -1,7 +1,7 @@
 """One message's timeline, and what is known of one address: its messages, and why it is written to or not."""
 
 from collections.abc import Mapping
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from services.pages.api import Api, Json, Refused
 from services.pages.asked import Asked, Shown
@@ -49,19 +49,23 @@ async def recipients(api: Api, asked: Asked) -> Shown:
         "nav": "recipients",
         "address": address,
         "person": None,
+        "messages": [],
         "fault": "",
         "next": "",
     }
     if not address:
         return Shown("recipients", context)
-    after = asked.query.get("after", "")
-    query = {"limit": ROWS, **({"after": after} if after else {})}
     try:
-        person = await api.get(f"/v1/people/{quote(address, safe='')}", query)
+        # Its messages are found by its history, the latest first; here jobs are walked through, for seconds.
+        person = await api.get(f"/v1/people/{quote(address, safe='')}", {"limit": "1"})
     except Refused as refused:
         if refused.status not in (404, 422):
             raise
         fault = "Nothing is kept of that address." if refused.status == 404 else "That is no address."
         return Shown("recipients", {**context, "fault": fault}, refused.status)
-    following = f"/console/recipients?address={quote(address, safe='')}&after={quote(person['next'] or '', safe='')}"
-    return Shown("recipients", {**context, "person": person, "next": following if person["next"] else ""})
+    after = asked.query.get("after", "")
+    wanted = {"recipient": person["address"], "limit": ROWS, **({"after": after} if after else {})}
+    found = await api.get("/v1/messages", wanted)
+    following = f"/console/recipients?{urlencode({'address': address, 'after': found['next'] or ''})}"
+    shown = {"person": person, "messages": found["messages"], "next": following if found["next"] else ""}
+    return Shown("recipients", {**context, **shown})

@@ -84,7 +84,7 @@ def _address(text: str) -> str:
         raise ValueError(f"not an address: {fault}") from None
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise ValueError("expected a name and a value with `=` between, such as crm_id=17")
@@ -102,7 +102,7 @@ class MessageQuery(msgspec.Struct, frozen=True):
     metadata: Annotated[
         tuple[str, str] | None,
         says("Whose recipient has that metadata; beside `recipient`, `job` or `since` only.", "crm_id=17"),
-        Read(_pair),
+        Read(pair),
     ] = None
     since: Annotated[datetime | None, says("Of jobs made then or later.", "2026-01-31T09:00:00Z")] = None
     until: Annotated[datetime | None, says("Of jobs made before then.", "2026-02-01T00:00:00Z")] = None

@@ -194,6 +194,23 @@ def stop(**fields: Any) -> dict[str, Any]:
     }
 
 
+def message(**fields: Any) -> dict[str, Any]:
+    """As the list of messages shows one."""
+    return {
+        "id": f"{JOB['id']}.0",
+        "job": JOB["id"],
+        "created_at": JOB["created_at"],
+        "email": "ana@exemple.fr",
+        "metadata": {},
+        "state": "delivered",
+        "stream": "bulk",
+        "subject": "<b>",
+        "list": "news & co",
+        "tags": [],
+        **fields,
+    }
+
+
 #: By the path that is asked.
 ANSWERS: dict[str, Any] = {
     "/v1/jobs": {
@@ -277,10 +294,12 @@ ANSWERS: dict[str, Any] = {
         "suppressions": [ENTRY],
         "rules": [{"pattern": "*@exemple.fr"}],
         "lists": [{"list": "newsletter", "state": "joined", "since": JOB["created_at"]}],
-        "messages": [
-            {"id": f"{JOB['id']}.0", "job": JOB["id"], "made": JOB["created_at"], "subject": "<b>", "list": None}
-        ],
+        "messages": [],
         "next": "a/b",
+    },
+    "/v1/messages": {
+        "messages": [message(), message(id=f"{JOB['id']}.1", state="bounced", list=None, subject=90 * "ü")],
+        "next": "a/b+",
     },
     "/v1/suppressions": {"suppressions": [SUPPRESSED], "next": "kw=="},
     "/v1/suppressions/ana@exemple.fr": SUPPRESSED,

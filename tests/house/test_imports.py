@@ -107,6 +107,8 @@ EDGES: dict[str, set[str]] = {
     "services/console/domains.py": {"time"},
     "services/console/encryption.py": {"time"},
     "services/console/escalation.py": {"time"},
+    "services/console/events.py": {"asyncio", "time"},
+    "services/console/messages.py": {"time"},
     "services/console/people.py": {"secrets", "time"},
     "services/console/moving.py": {"secrets", "time"},
     "services/console/jobs.py": {"secrets"},

@@ -83,10 +83,10 @@ class Browser:
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         await self._devtools("Emulation.setDeviceMetricsOverride", size)
 
-    async def prefer(self, scheme: str) -> None:
-        """`light` or `dark`."""
+    async def prefer(self, scheme: str, medium: str = "") -> None:
+        """`light` or `dark`; on a `screen`, which is the rule, or as for `print`."""
         feature = {"name": "prefers-color-scheme", "value": scheme}
-        await self._devtools("Emulation.setEmulatedMedia", {"features": [feature]})
+        await self._devtools("Emulation.setEmulatedMedia", {"media": medium, "features": [feature]})
 
     async def language(self, accept_language: str) -> None:
         await self._devtools("Network.enable", {})

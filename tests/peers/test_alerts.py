@@ -245,6 +245,14 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_queueing_selecting_jobs": "2x40", 'estafette_queueing_selected_total{result="taken"}': "0+500x40"},
         35,
     ),
+    "EstafetteFeedBehind": (  # one partition of several; a flood that is caught up
+        {
+            'estafette_reports_feed_lag_seconds{p="0"}': "0x9",
+            'estafette_reports_feed_lag_seconds{p="1"}': "130+60x9",
+        },
+        {'estafette_reports_feed_lag_seconds{p="0"}': "0 300 130 60 20 0x9"},
+        5,
+    ),
     "EstafetteStatisticsBehind": (  # a few that nobody puts away; a few, of many that somebody does
         {"estafette_reports_waiting_batches": "3x40", "estafette_reports_folded_batches_total": "500x40"},
         {"estafette_reports_waiting_batches": "300x40", "estafette_reports_folded_batches_total": "0+500x40"},

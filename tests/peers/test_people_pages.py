@@ -1,6 +1,6 @@
 """The pages for people in a real Chromium: axe-core finds nothing in any of them, on a telephone and on a desk, in
-light and dark; nothing is scrolled sideways, and nothing is refused by their own policy. Pictures are kept in
-`build/pages`.
+light and dark; nothing is scrolled sideways, and nothing is refused by their own policy. Who has a keyboard alone sees
+where they are, and a report is printed without what is only for the screen. Pictures are kept in `build/pages`.
 
 What the API would say is said by a server of the test, with its own examples."""
 
@@ -44,6 +44,33 @@ const wide = document.documentElement.scrollWidth;
 const out = [...document.querySelectorAll('main *, header *')].filter(one =>
   one.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
 return [wide, ...out.slice(-3).map(one => one.outerHTML.slice(0, 100))]"""
+#: A sheet of A4, in CSS pixels, without its margins of 1 cm.
+SHEET = (718, 1047)
+#: Pages are gone through by so many presses of Tab at most: documents have a link a line.
+PRESSES = 60
+TAB = "\ue004"
+#: Whether what has the focus shows it: drawn on the screen, with an outline that can be told from what is behind it
+#: (3:1; WCAG 2.2, 2.4.7 and 1.4.11). Null at the end.
+FOCUSED = """
+const one = document.activeElement;
+if (!one || one === document.body || one === document.documentElement) return null;
+const rgb = text => text.match(/[\\d.]+/g).map(Number);
+const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
+const back = node => rgb(getComputedStyle(node).backgroundColor);
+let behind = one.parentElement;
+while (behind.parentElement && (back(behind)[3] ?? 1) === 0) behind = behind.parentElement;
+const style = getComputedStyle(one), box = one.getBoundingClientRect();
+const shades = [rgb(style.outlineColor), back(behind)].map(light).sort((a, b) => b - a);
+const faults = [];
+if (style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2) faults.push('no outline');
+if ((shades[0] + 0.05) / (shades[1] + 0.05) < 3) faults.push('too little contrast');
+if (!(box.width && box.height && box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth))
+  faults.push('out of sight');
+return [one.outerHTML.slice(0, 90), faults.join(', ')]"""
+#: What of a page is on paper, of these.
+PRINTED = """
+return arguments[0].filter(css => [...document.querySelectorAll(css)].some(one => one.getClientRects().length))"""
 #: What the browser says of a page that is answered so on purpose.
 REFUSED = re.compile(r"status of (404|422)")
 AXE_RUN = """
@@ -114,6 +141,7 @@ async def base(redis_server: RedisServer) -> AsyncIterator[str]:
     routes = http.routes(pages, hours=12, forwarded_hops=0, is_https=False)
     app = api.application(routes, EveryKey(), max_body_bytes=100_000)
     app.router.add_get("/v1/{rest:.+}", _answer)
+    app.router.add_get("/r/{token}/report", _answer)
     async with TestServer(app, port=port):
         yield f"http://127.0.0.1:{port}"
     await loopback.close()
@@ -159,13 +187,73 @@ async def test_axe_finds_nothing_in_what_everybody_sees(browser: Browser, base: 
     assert [said for said in await browser.complaints() if not REFUSED.search(said)] == []
 
 
-async def test_axe_finds_nothing_in_the_console_which_works_without_scripts(browser: Browser, base: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    await browser.scripts(run=False)
+async def sign_in(browser: Browser, base: str) -> None:
     await browser.go(f"{base}/console")
     await browser.run("document.querySelector('input[name=key]').value = 'est_anything'")
     async with browser.leaving():
         await browser.click("main button")
+
+
+async def unseen(browser: Browser, base: str, path: str) -> list[list[str]]:
+    """What has the focus and does not show it, from the first Tab on."""
+    await browser.go(base + path)
+    found: list[list[str]] = []
+    seen: list[list[str]] = []
+    for _ in range(PRESSES):
+        await browser.press(TAB)
+        one = await browser.run(FOCUSED)
+        if one is None:
+            break
+        seen.append(one)
+        found += [one] if one[1] else []
+    assert "skip" in seen[0][0], path
+    assert len(seen) > 3, path
+    return found
+
+
+async def test_who_has_a_keyboard_alone_sees_where_they_are_on_each_page(browser: Browser, base: str) -> None:
+    await browser.resize(*SIZES["phone"])
+    found: dict[str, list[list[str]]] = {}
+    for scheme in SCHEMES:
+        await browser.prefer(scheme)
+        found |= {f"{path} {scheme}": await unseen(browser, base, path) for path in ANYBODY.values()}
+    await sign_in(browser, base)
+    for scheme in SCHEMES:
+        await browser.prefer(scheme)
+        found |= {f"{path} {scheme}": await unseen(browser, base, path) for path in CONSOLE.values()}
+    async with browser.leaving():
+        await browser.run("document.querySelector('.who button').click()")
+
+    assert {place: faults for place, faults in found.items() if faults} == {}
+    await browser.complaints()
+
+
+async def test_a_report_is_printed_without_what_is_only_for_the_screen(browser: Browser, base: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    await browser.resize(*SHEET)
+    await browser.go(f"{base}/r/known")
+    on_screen = await browser.run(PRINTED, ["header.top", "details", "h1", "svg", "table"])
+    for scheme in SCHEMES:
+        await browser.prefer(scheme, "print")
+
+        printed = await browser.run(PRINTED, ["header.top", ".skip", "form", "button", "details", "h1", "svg", "table"])
+        long = await browser.run("return document.documentElement.scrollHeight")
+        await browser.resize(SHEET[0], long)
+        await browser.screenshot(SHOTS / f"people-linked-report-print-{scheme}.png")
+
+        assert printed == ["h1", "svg", "table"], scheme
+        assert (await browser.run(WIDE))[0] <= SHEET[0]
+        assert await browser.run("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert await browser.run("return getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+        assert await browser.run(AXE_RUN, {"runOnly": ["color-contrast"]}) == []
+    await browser.prefer("light")
+    assert on_screen == ["header.top", "details", "h1", "svg", "table"]
+
+
+async def test_axe_finds_nothing_in_the_console_which_works_without_scripts(browser: Browser, base: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    await browser.scripts(run=False)
+    await sign_in(browser, base)
     assert await browser.run("return location.pathname") == "/console/jobs"
     await browser.scripts(run=True)
 

@@ -25,6 +25,8 @@ SECRET = "0123456789abcdef" * 4
 NOBODY = "redis://127.0.0.1:1/0"
 
 JOB = "06dndml801in6t31cpig"
+#: A cursor of events of another installation.
+OF_TWO_PARTITIONS = "lc8AAAGcE0xm2wAAAAE"
 RULES = Path(__file__).parents[1] / "data/rules.txt"
 EXPRESSION = Path(__file__).parents[1] / "data/expression.json"
 #: Lists that other engines export.
@@ -78,6 +80,10 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "jobs messages": (JOB,),
     "jobs results": ("acme", str(EXPRESSION)),
     "report": (JOB,),
+    "report-links list": (JOB,),
+    "report-links revoke": (JOB, "9f86d081884c7d65"),
+    "events": ("acme",),
+    "messages": ("acme",),
     "statistics job": (JOB,),
     "statistics tenant": ("acme",),
     "webhooks list": (),
@@ -203,6 +209,29 @@ WRONG: Sequence[tuple[Sequence[str], str]] = [
     (("statistics", "tenant", "nobody"), "nobody"),
     (("statistics", "tenant", "there", "--by", "moon"), "moon"),
     (("statistics", "tenant", "there", "--from", "2026-02-01", "--to", "2026-01-01"), "from"),
+    (("report-links", "list", JOB), JOB),
+    (("report-links", "list", "nonsense"), "nonsense"),
+    (("report-links", "revoke", JOB, "9f86d081884c7d65"), JOB),
+    (("events", "nobody"), "nobody"),
+    (("events", "there", "--type", "message.lost"), "message.lost"),
+    (("events", "there", "--job", "nonsense"), "nonsense"),
+    (("events", "there", "--recipient", "nonsense"), "not an address"),
+    (("events", "there", "--stream", "fax"), "fax"),
+    (("events", "there", "--since", "yesterday"), "--since takes 30m"),
+    (("events", "there", "--until", "2026-01-31T10:00:00"), "--until takes 30m"),
+    (("events", "there", "--after", "nonsense"), "not a cursor"),
+    (("events", "there", "--after", OF_TWO_PARTITIONS), "not a cursor"),
+    (("events", "there", "--limit", "0"), "--limit"),
+    (("events", "there", "--follow", "--until", "1h"), "--until"),
+    (("events", "there", "--follow", "--oldest-first"), "--oldest-first"),
+    (("messages", "nobody"), "nobody"),
+    (("messages", "there", "--state", "lost"), "lost"),
+    (("messages", "there", "--job", "nonsense"), "nonsense"),
+    (("messages", "there", "--recipient", "nonsense"), "not an address"),
+    (("messages", "there", "--metadata", "crm_id"), "--metadata: "),
+    (("messages", "there", "--metadata", "crm_id=17"), "send recipient, job or since"),
+    (("messages", "there", "--since", "yesterday"), "--since takes 30m"),
+    (("messages", "there", "--after", "nonsense"), "not a cursor"),
     (("webhooks", "enable", "wh_none"), "wh_none"),
     (("webhooks", "log", "wh_none"), "wh_none"),
     (("message", "nonsense"), "nonsense"),

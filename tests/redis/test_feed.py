@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import test_utils
+from prometheus_client import REGISTRY
 
 from services.reports.feed import http
 from services.reports.feed.feed import Feed, Wanted
@@ -75,6 +76,23 @@ async def test_several_processes_that_index_the_same_write_each_event_once(clien
     await asyncio.gather(*(catch_up(client, P, indexing(client)) for _ in range(4)))
 
     assert sorted(await whole(client, Wanted("acme"))) == sorted(ids_of(*facts))
+
+
+async def test_a_partition_that_cannot_be_written_is_more_and_more_behind(client: Any) -> None:
+    job = next(one for one in JOBS if ids.job_partition(one, P) == 0)
+    await publish(client, opened(job, 1), ms=CREATED)
+    await client.set(keys.tenant_feed(0, "acme"), "no list")
+
+    behind: list[float | None] = []
+    for later_ms in (5_000, 200_000):
+        with pytest.raises(Exception, match="WRONGTYPE"):
+            await indexing(client, CREATED + later_ms).step(0)
+        behind.append(REGISTRY.get_sample_value("estafette_reports_feed_lag_seconds", {"p": "0"}))
+    await client.delete(keys.tenant_feed(0, "acme"))
+    await catch_up(client, P, indexing(client))
+
+    assert behind == [5.0, 200.0]
+    assert REGISTRY.get_sample_value("estafette_reports_feed_lag_seconds", {"p": "0"}) == 0
 
 
 async def test_who_dies_between_reading_and_writing_has_written_nothing_or_all(client: Any) -> None:

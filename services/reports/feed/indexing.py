@@ -29,7 +29,7 @@ from shared.words import events, ids
 from shared.words.erased import ErasureKeys
 
 INDEXED = Counter("estafette_reports_indexed_events_total", "Events whose place is in the feeds")
-LAG = Gauge("estafette_reports_feed_lag_seconds", "Age of the latest events when their place was in the feeds", ["p"])
+LAG = Gauge("estafette_reports_feed_lag_seconds", "Age of the oldest event that was in no feed yet", ["p"])
 
 #: Entries of one script call: Redis is busy with them for 2 to 3 ms.
 BATCH = 500
@@ -117,11 +117,13 @@ class Indexing:
         if not entries:
             LAG.labels(str(partition)).set(0)
             return 0
+        now_ms, kept = self._now_ms(), self._kept
+        # Before anything can fail: of a partition that cannot be written they are read again, and are older each time.
+        LAG.labels(str(partition)).set(max(0, now_ms - entries[0].written_ms) / 1000)
         names = Names(keys.feed_mark(partition))
         heads = [(one, head) for one in entries if (head := _head(one)) is not None]
         rows = [_row(names, partition, one, head) for one, head in heads]
         sent = [self._sent(names, partition, head) for one, head in heads if _is_first(one, head)]
-        now_ms, kept = self._now_ms(), self._kept
         args: list[str | bytes | int] = [
             mark or b"", entries[-1].stream_id, now_ms - kept.events_ms, kept.events_ms + LONGER_MS, kept.most_kinds,
             chunks.FULL_BYTES, _encoder.encode(rows), _encoder.encode([base for base, _ in sent]),
@@ -129,7 +131,6 @@ class Indexing:
         ]  # fmt: skip
         appended = int(await _APPEND(self._client, names.all, args))
         INDEXED.inc(max(0, appended))
-        LAG.labels(str(partition)).set(max(0, now_ms - entries[-1].written_ms) / 1000)
         return len(entries)
 
     def _sent(self, names: Names, p: int, head: _Head) -> tuple[int, bytes]:

@@ -71,10 +71,14 @@ async def test_an_address_is_looked_for_as_it_is_written() -> None:
 
     page = drawn(await messages.recipients(api, ask(query={"address": " ana@exemple.fr ", "after": "x"})))
 
-    assert api.asked == [("/v1/people/ana@exemple.fr", {"limit": "50", "after": "x"})]
+    assert api.asked == [
+        ("/v1/people/ana@exemple.fr", {"limit": "1"}),
+        ("/v1/messages", {"recipient": "ana@exemple.fr", "limit": "50", "after": "x"}),
+    ]
     assert "&lt;b&gt;" in page
+    assert '<span class="badge bad">bounced</span>' in page
     assert "hard bounce" in page
-    assert "after=a%2Fb" in page
+    assert "address=ana%40exemple.fr&amp;after=a%2Fb%2B" in page
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "Nothing is kept"), (422, "no address")])
