@@ -2,6 +2,7 @@
 
 from services.reports import http, report_links_http, results_http, statistics_http
 from services.reports import settings as own
+from services.reports.behind import archive_of
 from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
 from services.reports.job_list import JobList
@@ -10,43 +11,21 @@ from services.reports.report_link_store import ReportLinks
 from services.reports.report_links import PURPOSE, LinkTokens
 from services.reports.statistics import StatisticsReader
 from services.reports.store import ReportReader
-from shared.archive.asked import Behind, Missing
 from shared.http.parts import Mounted, Parts
-from shared.process.settings import Settings
 from shared.redis.cancels import CancelList, Cancels
 from shared.redis.histories import Histories
 from shared.redis.result_sets import ResultSets
 from shared.redis.stops import StopList
 
 
-def _behind(settings: Settings) -> Behind | None:
-    """What has the events that the streams have no more, if anything has."""
-    archive = settings.archive
-    if not archive.target:
-        return None
-    try:
-        from shared.archive.search import Search
-    except ImportError as missing:
-        return Missing(missing.name or str(missing))
-    return Search(
-        archive.target,
-        settings.data.path / "archive",
-        archive.s3_endpoint,
-        archive.s3_region,
-        archive.search_seconds,
-        archive.searches,
-        archive.search_megabytes,
-    )
-
-
 def routes(parts: Parts) -> Mounted:
-    behind = _behind(parts.settings)
+    behind = archive_of(parts.settings)
     feed = Feed(parts.client, parts.partitions, parts.recipients, parts.monotonic, behind)
     mine = parts.settings.of(own.Reports)
     live = Live(feed, mine.live_streams, mine.live_streams_per_tenant, parts.monotonic)
     reader = ReportReader(parts.client, parts.partitions)
     jobs = JobList(reader, StopList(parts.client), Cancels(CancelList(parts.client)))
-    statistics = StatisticsReader(parts.client, parts.partitions, parts.now_ms)
+    statistics = StatisticsReader(parts.client, parts.partitions, parts.now_ms, mine.statistics_days, behind)
     histories = Histories(parts.client, parts.partitions, parts.settings.jobs.retention_days)
     messages = MessageList(parts.client, parts.partitions, histories, parts.erasure_keys, parts.now_ms, parts.monotonic)
     links = ReportLinks(parts.client, parts.partitions), LinkTokens(parts.derive(PURPOSE))
