@@ -1,7 +1,7 @@
 -- Puts away what some batches added up to, and takes them out of the list, in one step.
 --
--- A day that is to be in the archive is kept until it is there as it is now: it is marked for that. Of one whose time is
--- over nothing is kept, unless it was waiting for the archive.
+-- A day that is to be in the archive is kept until it is there as it is now: it is marked for that. Of one whose time
+-- is over nothing is kept, unless it was waiting for the archive.
 --
 -- KEYS     the list, how many were put away, marks of days that are not in the archive, then of each hash its name, and
 --          what must be there for it to be changed
