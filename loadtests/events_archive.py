@@ -10,6 +10,7 @@ import logging
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -44,9 +45,9 @@ def measure(url: str, number: int) -> dict[str, float]:
 
 async def _measure(url: str, number: int) -> dict[str, float]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    client = redis.connect(url)
+    client: Any = redis.connect(url)
     try:
-        found = {}
+        found: dict[str, float] = {}
         for tenants, name in ((FEW, "archive"), (TENANTS, "archive_thousand_tenants")):
             await client.flushall()
             with tempfile.TemporaryDirectory(prefix="estafette-archive-") as folder:
