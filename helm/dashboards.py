@@ -622,6 +622,12 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Statistics outside",
+                "How many days of statistics that are over are in no file of the archive?",
+                "max(estafette_archive_statistics_waiting_days)",
+                "days",
+            ),
+            Panel(
                 "Searches of the archive",
                 "How many searches of the archive are there, and how do they end?",
                 "sum by (outcome) (rate(estafette_archive_searches_total[5m]))",

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from services.reports import state
 from services.reports.agents import agent_of
 from services.reports.cells import RAW, UNIQUE
-from services.reports.fields import Group
 from services.reports.late import Late
 from services.reports.state import Code, State
+from shared.redis.statistics import Group
 from shared.words import events
 from shared.words.sites import provider_label
 from shared.words.tokens import TRAP_POSITION

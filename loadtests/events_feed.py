@@ -44,23 +44,23 @@ async def _measure(url: str, number: int) -> dict[str, float]:
     client = redis.connect(url)
     try:
         at_ms = int(time.time() * 1000)
-        await _fill(client, number, at_ms)
+        await fill(client, number, at_ms)
         before = await _bytes(client)
         index_s = await _indexed(client, at_ms)
         bytes_each = (await _bytes(client) - before) / number
-        bare_per_s = await _bare(client, number)
+        bare_per_s = await bare_loop(client, number)
         feed = Feed(client, PARTITIONS, Recipients(client, PARTITIONS), time.monotonic)
         shown, took_s = 0, 0.0
         for _ in range(PAGES):
-            found, seconds = await _timed(lambda: _page(feed, ONE, 1_000))
+            found, seconds = await timed(lambda: _page(feed, ONE, 1_000))
             shown, took_s = shown + found, took_s + seconds
-        small = sorted([(await _timed(lambda: _page(feed, SMALL, 100)))[1] for _ in range(PAGES)])
+        small = sorted([(await timed(lambda: _page(feed, SMALL, 100)))[1] for _ in range(PAGES)])
         histories_bytes = await _histories_bytes(client)
         await _mail_somebody(client, at_ms)
         await _indexed(client, at_ms)
         sent = Histories(client, PARTITIONS, 90)
         listed = MessageList(client, PARTITIONS, sent, SECRETS, lambda: at_ms, time.monotonic)
-        history = sorted([(await _timed(lambda: _history(listed)))[1] for _ in range(PAGES)])
+        history = sorted([(await timed(lambda: _history(listed)))[1] for _ in range(PAGES)])
         return {
             "feed_per_s": shown / took_s,
             "feed_of_bare_loop": shown / took_s / bare_per_s,
@@ -76,20 +76,20 @@ async def _measure(url: str, number: int) -> dict[str, float]:
         await redis.close(client)
 
 
-async def _fill(client: redis.Client, number: int, at_ms: int) -> None:
+async def fill(client: redis.Client, number: int, at_ms: int, tenants: int = TENANTS) -> None:
     """Events of all tenants in turn, a job's in its partition; in the middle of them the ten of the small one."""
     jobs = {
         tenant: [ids.new_job_id(at_ms, f"{tenant:05}{at}".encode()[-6:], PARTITIONS) for at in range(JOBS_EACH)]
-        for tenant in range(TENANTS)
+        for tenant in range(tenants)
     }
     for start in range(0, number, TOGETHER):
         pipeline = client.pipeline(transaction=False)
         for at in range(start, min(start + TOGETHER, number)):
             message = at // 2
-            tenant = message * 7919 % TENANTS
-            job = jobs[tenant][message // TENANTS % JOBS_EACH]
+            tenant = message * 7919 % tenants
+            job = jobs[tenant][message // tenants % JOBS_EACH]
             name = SMALL if number // 2 <= at < number // 2 + 10 else f"tenant-{tenant}"
-            fact = _fact(at % 2 == 0, name, job, message // TENANTS, at_ms + at // 20, f"r{message}@exemple.fr")
+            fact = _fact(at % 2 == 0, name, job, message // tenants, at_ms + at // 20, f"r{message}@exemple.fr")
             _add(pipeline, fact)
         await redis.answer(pipeline.execute())
 
@@ -171,7 +171,7 @@ async def _bytes(client: redis.Client) -> float:
     return float((await client.info("memory"))["used_memory"])
 
 
-async def _bare(client: redis.Client, number: int) -> float:
+async def bare_loop(client: redis.Client, number: int) -> float:
     """Entries a second of a loop that reads the streams and does nothing."""
     began_s = time.perf_counter()
     for p in range(PARTITIONS):
@@ -187,6 +187,6 @@ async def _page(feed: Feed, tenant: str, limit: int) -> int:
     return len(page.events)
 
 
-async def _timed(call: Callable[[], Awaitable[int]]) -> tuple[int, float]:
+async def timed(call: Callable[[], Awaitable[int]]) -> tuple[int, float]:
     began_s = time.perf_counter()
     return await call(), time.perf_counter() - began_s

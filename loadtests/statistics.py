@@ -21,12 +21,12 @@ from typing import Any, TypeVar
 
 from loadtests.counting import Model
 from loadtests.processes import Processes
-from services.reports import fields
 from services.reports.folding import EVERY_S, Folding
 from services.reports.late import Late
 from services.reports.reports import Reports
 from services.reports.store import ReportStore
 from shared.redis import bus, keys, redis
+from shared.redis.statistics import OfDay, names_of, of_day, of_job
 from shared.words import events, ids
 
 PARTITIONS = 2
@@ -152,18 +152,18 @@ async def differences(client: Any, model: Model) -> list[str]:
     wrong: list[str] = []
     days: dict[str, Counter[Any]] = {}
     for p in range(PARTITIONS):
-        names = fields.names_of(await client.hgetall(keys.statistics_names(p)))
+        names = names_of(await client.hgetall(keys.statistics_names(p)))
         for job in job_names():
             if ids.job_partition(job, PARTITIONS) == p:
                 stored = await client.hgetall(keys.job_statistics(p, job))
-                for name, kept in fields.of_job(stored, names)._asdict().items():
+                for name, kept in of_job(stored, names)._asdict().items():
                     wrong += _unequal(f"{job} {name}", kept, model.of_job(job, name))
         first_day = BORN_MS // 86_400_000
         for day in range(first_day, first_day + 8):
-            found = fields.of_day(await client.hgetall(keys.statistics(p, TENANT, day)), names, day)
+            found = of_day(await client.hgetall(keys.statistics(p, TENANT, day)), names, day)
             for name, kept in found._asdict().items():
                 days.setdefault(name, Counter()).update(kept)
-    for name in fields.OfDay._fields:
+    for name in OfDay._fields:
         wrong += _unequal(f"tenant {name}", days.get(name, Counter()), model.of_tenant(name))
     return wrong
 

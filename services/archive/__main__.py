@@ -27,6 +27,7 @@ async def main(life: Lifecycle) -> None:
     try:
         from services.archive import archive as path
         from services.archive.kinds import JobKinds
+        from services.archive.statistics import Statistics
         from services.archive.tending import Tending
         from shared.archive.target import opened
     except ImportError as missing:
@@ -49,7 +50,8 @@ async def main(life: Lifecycle) -> None:
         now_ms,
         mine.settle_seconds * 1000,
     )
-    tending = Tending(store, target, erasure_keys, lease, now_ms, mine.settle_seconds * 1000)
+    statistics = Statistics(client, partitions, target, lease, now_ms)
+    tending = Tending(store, target, erasure_keys, lease, now_ms, mine.settle_seconds * 1000, statistics)
 
     async def hold() -> None:
         while not life.stopping.is_set():

@@ -15,6 +15,7 @@ for a newer archive, and says so.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -57,6 +58,8 @@ HOLD_S = 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 #: A process writes no file this close to the end of its lease: it may have stood still.
 MARGIN_MS = 5_000
+#: Files of a batch that are written at a time: each waits for its disk or its store most of the time.
+WRITERS = 8
 #: Jobs whose recipients are looked up at a time.
 JOBS_AT_ONCE = 50
 
@@ -247,14 +250,16 @@ class Archive:
 
     def _put(self, partition: int, facts: Facts, known: Known, name: str) -> tuple[int, int]:
         """In a thread: how many files were written, and their bytes."""
-        size = 0
         made = tables.tables(partition, facts, known)
-        for (tenant, day), table in made.items():
-            whole = tables.parquet(table)
+
+        def put(place: tuple[str, str]) -> int:
+            whole = tables.parquet(made[place])
             self._lease.require()
-            self._files.put(f"{names.folder(tenant, day)}/{name}", whole)
-            size += whole.size
-        return len(made), size
+            self._files.put(f"{names.folder(*place)}/{name}", whole)
+            return int(whole.size)
+
+        with ThreadPoolExecutor(min(WRITERS, len(made) or 1), thread_name_prefix="archive-writer") as writers:
+            return len(made), sum(writers.map(put, made))
 
     async def _known(self, facts: Facts) -> Known:
         """Whose the messages are that facts name alone, and who was erased."""

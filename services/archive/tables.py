@@ -1,16 +1,17 @@
 """A batch of entries becomes tables, one a tenant and day, and a table the bytes of a Parquet file.
 
-Facts of one kind are decoded together, as one array, and a column is made of all of them at once: both cost a fraction
-of doing it fact by fact.
+Facts of one kind are decoded together, as one array, and a column is made of all of them at once, whosever they are:
+both cost a fraction of doing it fact by fact, or tenant by tenant. Then rows are brought together by tenant and day.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.archive.store import Raw, Unreadable
@@ -126,24 +127,31 @@ def _one_by_one(raws: Iterable[Raw], unreadable: list[Unreadable]) -> list[Row]:
 def tables(partition: int, facts: Facts, known: Known) -> dict[tuple[str, str], Any]:
     """A `pyarrow.Table` for each tenant and day (UTC). Each event is there once, however often it was published."""
     seen: set[str] = set()
-    parts: dict[tuple[str, int], list[Any]] = defaultdict(list)
+    parts: dict[tuple[str, int], int] = {}
+    batches, part_of = [], []
     for name, rows in facts.by_name.items():
-        groups: dict[tuple[str, int], list[Row]] = defaultdict(list)
+        firsts = []
         for row in rows:
             fact = row.fact
             if fact.event_id not in seen:
                 seen.add(fact.event_id)
-                groups[fact.tenant, fact.occurred_at // DAY_MS].append(row)
-        for key, some in groups.items():
-            parts[key].append(_batch(partition, name, some, known))
-    return {
-        (tenant, day_of(day * DAY_MS)): pa.Table.from_batches(batches, SCHEMA)
-        for (tenant, day), batches in parts.items()
-    }
+                firsts.append(row)
+                part_of.append(parts.setdefault((fact.tenant, fact.occurred_at // DAY_MS), len(parts)))
+        if firsts:
+            batches.append(_batch(partition, name, firsts, known))
+    table = pa.Table.from_batches(batches, SCHEMA)
+    if len(parts) > 1:
+        table = table.take(pc.array_sort_indices(pa.array(part_of, pa.int32()))).combine_chunks()
+    sizes = Counter(part_of)
+    found, begin = {}, 0
+    for (tenant, day), part in parts.items():
+        found[tenant, day_of(day * DAY_MS)] = table.slice(begin, sizes[part])
+        begin += sizes[part]
+    return found
 
 
 def _batch(partition: int, name: str, rows: Sequence[Row], known: Known) -> Any:
-    """Facts of one kind, of one tenant and day."""
+    """Facts of one kind."""
     facts = [row.fact for row in rows]
     emails, gone = _people(facts, known)
     has_job = public.type_of(name, "job")
@@ -194,9 +202,19 @@ def _people(facts: Sequence[events.Fact], known: Known) -> tuple[list[str | None
 def parquet(table: Any) -> Any:
     """The bytes of a file, as a `pyarrow.Buffer`."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=ROWS_TOGETHER, **WRITING)
+    how = WRITING if len(table) > FEW_ROWS else WRITING_FEW
+    pq.write_table(table, sink, row_group_size=ROWS_TOGETHER, **how)
     return sink.getvalue()
 
 
 #: How files are written; zstd makes them half as large as snappy at the same speed.
 WRITING: dict[str, Any] = {"compression": "zstd", "compression_level": 1, "version": "2.6"}
+#: Of so few rows that costs twice the time, for zstd and dictionaries begin anew with each column, and gains nothing:
+#: the file is merged into a larger one within hours. Searches ask for these statistics (`shared.archive.search`).
+FEW_ROWS = 1_000
+WRITING_FEW: dict[str, Any] = {
+    "compression": "snappy",
+    "version": "2.6",
+    "use_dictionary": False,
+    "write_statistics": ["stream_ms", "job"],
+}

@@ -1,4 +1,5 @@
-"""What is done to files beside writing them: merged, made anew without who was erased, removed with their tenant.
+"""What is done to files beside writing events: merged, made anew without who was erased, removed with their tenant; and
+statistics put beside them.
 
 It is the process with the lease that does it, one thing after the other, in a thread.
 """
@@ -11,6 +12,7 @@ from prometheus_client import Counter, Gauge
 
 from services.archive import forgetting, merging
 from services.archive.archive import Lease, LeaseLost
+from services.archive.statistics import Statistics
 from services.archive.store import ArchiveStore
 from shared.archive import names
 from shared.archive.target import Folder, Store
@@ -40,6 +42,7 @@ class Tending:
         lease: Lease,
         now_ms: Callable[[], int],
         settle_ms: int,
+        statistics: Statistics,
     ) -> None:
         self._store = store
         self._target = target
@@ -47,6 +50,7 @@ class Tending:
         self._lease = lease
         self._now_ms = now_ms
         self._settle_ms = settle_ms
+        self._statistics = statistics
 
     async def run(self, every_s: float, stopping: asyncio.Event) -> None:
         """Until `stopping`."""
@@ -68,6 +72,7 @@ class Tending:
         """Once everything that is due."""
         await self._remove()
         await self._erase()
+        await self._statistics.sweep()
         tenants = await asyncio.to_thread(self._target.folders)
         for folder in tenants:
             for day in await asyncio.to_thread(self._target.folders, folder):
@@ -108,6 +113,7 @@ class Tending:
     async def _remove(self) -> None:
         for tenant in await self._store.removals():
             self._lease.require()
-            await asyncio.to_thread(self._target.delete_folder, names.tenant_folder(tenant))
+            for folder in (names.tenant_folder(tenant), names.statistics_folder(tenant)):
+                await asyncio.to_thread(self._target.delete_folder, folder)
             await self._store.removed(tenant)
             _log.info("tenant_removed_from_archive", tenant=tenant)

@@ -90,11 +90,11 @@ def _wanted(tenant: str, asked: Any) -> Any:
 async def _feed(client: Any, settings: Settings) -> AsyncIterator[Any]:
     import time
 
-    from services.reports.behind import archive_behind
+    from services.reports.behind import archive_of
     from services.reports.feed.feed import Feed
     from shared.redis.recipients import Recipients
 
-    partitions, behind = settings.redis.partitions, archive_behind(settings)
+    partitions, behind = settings.redis.partitions, archive_of(settings)
     try:
         yield Feed(client, partitions, Recipients(client, partitions), time.monotonic, behind)
     finally:

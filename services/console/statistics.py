@@ -36,7 +36,10 @@ def of_tenant(
     """Of a tenant, the last week if no time is said."""
     from datetime import UTC
 
+    from services.reports.behind import archive_of
+    from services.reports.settings import Reports
     from services.reports.statistics import StatisticsQuery, StatisticsReader
+    from shared.archive.asked import SearchFailed
     from shared.process.clock import now_ms
     from shared.words.errors import Problem
 
@@ -45,10 +48,17 @@ def of_tenant(
 
     async def look(client: Any, settings: Settings) -> Any:
         await need_tenant(client, tenant)
+        behind, days = archive_of(settings), settings.of(Reports).statistics_days
+        reader = StatisticsReader(client, settings.redis.partitions, now_ms, days, behind)
         try:
-            return await StatisticsReader(client, settings.redis.partitions, now_ms).of_tenant(tenant, query)
+            return await reader.of_tenant(tenant, query)
         except Problem as problem:
             raise ValueError("; ".join(f"{fault.at.strip('?$.')}: {fault.what}" for fault in problem.faults)) from None
+        except SearchFailed as fault:
+            raise ValueError(str(fault)) from None
+        finally:
+            if behind is not None:
+                await behind.close()
 
     found = with_redis(look)
     if as_json:

@@ -2,6 +2,7 @@
 
 import socket
 
+from services.reports import kept_days
 from services.reports import settings as own
 from services.reports.feed.indexing import Indexing, Kept
 from services.reports.finishing import Finishing
@@ -49,13 +50,14 @@ async def main(life: Lifecycle) -> None:
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         await consumer.create_groups()
+        await kept_days.note(client, mine.statistics_days, now_ms() // DAY_MS)
         life.spawn(consumer.run(life.stopping), "counting")
         life.spawn(trim_forever(trim, partitions, settings.events.retention_days, now_ms, life.stopping), "trimming")
         kept = Kept(silent_ms, histories.lifetime_ms(settings.jobs.retention_days), mine.kinds_per_tenant)
         indexing = Indexing(client, partitions, kept, ErasureKeys(secret.current, secret.previous), now_ms)
         life.spawn(indexing.run(life.stopping), "the feeds")
         retention = Retention(client, partitions, settings.jobs.retention_days, now_ms, is_archived)
-        folding = Folding(client, partitions, mine.statistics_days)
+        folding = Folding(client, partitions, mine.statistics_days, is_archived)
         life.spawn(folding.run(life.stopping), "folding")
         life.spawn(retention.run(life.stopping), "retention")
         finishing = Finishing(client, partitions, now_ms)

@@ -1,11 +1,17 @@
-"""The archive that stands behind the streams, if there is one, as pages of events and timelines search it."""
+"""What has the events and the statistics that Redis has no more: the archive, if there is one."""
 
-from shared.archive.asked import Behind, Missing
+from typing import Protocol
+
+from shared.archive.asked import Behind, Counts, Missing
 from shared.process.settings import Settings
 
 
-def archive_behind(settings: Settings) -> Behind | None:
-    """What has the events that the streams have no more, if anything has. Who asked for it closes it."""
+class Archive(Behind, Counts, Protocol):
+    pass
+
+
+def archive_of(settings: Settings) -> Archive | None:
+    """None where there is none. What its search needs may be missing: then each search says so."""
     archive = settings.archive
     if not archive.target:
         return None

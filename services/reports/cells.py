@@ -24,13 +24,12 @@ from shared.words.sites import provider_label
 
 UNIQUE, RAW = 64, 128
 HOUR_MS = 3_600_000
-#: Of each kind, but for the one that stands for all others. A number is a byte, and 0 is none.
+#: Of each kind, but for the one that stands for all others (`shared.redis.statistics`). A number is a byte, and 0 is
+#: none.
 MOST_NAMES = 254
-OTHER_NAME = 255
 #: Combinations of stream, sending domain, list, category and tags, of a tenant, a day and a partition; beyond, they
-#: are counted together, under this number.
+#: are counted together.
 MOST_GROUPS = 250
-OTHER_GROUP = 65_535
 
 #: What names begin with.
 PROVIDER, SOURCE, REASON, AGENT = "p", "s", "r", "a"

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import msgspec
 from prometheus_client import Counter, Gauge
 
-from services.reports.cells import MOST_GROUPS, OTHER_GROUP
-from services.reports.fields import Group, day_fields, days_of, group_words, job_fields
+from services.reports.cells import MOST_GROUPS
 from shared.net.remembered import Remembered
 from shared.process import logs
 from shared.process.lifecycle import pause
-from shared.redis import jobs, keys
+from shared.redis import jobs, keys, unarchived
 from shared.redis.redis import Client, RedisAway, Script
+from shared.redis.statistics import OTHER_GROUP, Group, day_fields, days_of, group_words, job_fields
 
 FOLDED = Counter("estafette_reports_folded_batches_total", "Batches of facts put away in statistics")
 WAITING = Gauge("estafette_reports_waiting_batches", "Batches of facts that waited when we looked")
@@ -53,6 +53,17 @@ class Owner(NamedTuple):
     group: Group | None
 
 
+class Hash(NamedTuple):
+    """Its name, what is added to its fields, until when (ms) it is kept (0: as long as its job), its field among the
+    marks of what is to be in the archive ("": it is not), and the key without which nothing is added."""
+
+    name: str
+    fields: Mapping[bytes, int]
+    until_ms: int
+    mark: str
+    needs: str
+
+
 class Taken(NamedTuple):
     """So many batches, and what they add to each job."""
 
@@ -61,20 +72,26 @@ class Taken(NamedTuple):
 
 
 class Folding:
-    """`days`: for how long a tenant's day is kept; 0: nothing is put away."""
+    """`days`: for how long a tenant's day is kept; 0: nothing is put away. `is_archived`: there is to be an archive, so
+    a day is kept until that has it, too."""
 
-    def __init__(self, client: Client, partitions: int, days: int) -> None:
+    def __init__(self, client: Client, partitions: int, days: int, is_archived: bool = False) -> None:
         self._client = client
         self._partitions = partitions
         self._days = days
+        self._is_archived = is_archived
         self._owners = Remembered[str, Owner](JOBS_KEPT)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`. Where one partition cannot be folded, the others are."""
         waiting = dict.fromkeys(range(self._partitions), 0)
+        held = set() if self._is_archived else set(waiting)
         while not stopping.is_set():
             for p in waiting:
                 try:
+                    if p in held:
+                        await self.release(p)
+                        held.remove(p)
                     waiting[p] = await self._client.llen(keys.statistics_waiting(p))
                     WAITING.set(sum(waiting.values()))
                     while not stopping.is_set() and await self.fold(p):
@@ -93,12 +110,12 @@ class Folding:
         if not waiting:
             return False
         taken = added_up(waiting)
-        names = [keys.statistics_waiting(p), keys.statistics_folded(p)]
+        names = [keys.statistics_waiting(p), keys.statistics_folded(p), keys.statistics_unarchived(p)]
         args: list[str | bytes | int] = [int(known or 0), taken.batches]
         written = 0
-        for name, fields, until_ms, needs in await self._hashes(p, taken.numbers):
+        for name, fields, until_ms, mark, needs in await self._hashes(p, taken.numbers):
             names += [name, needs]
-            args += [until_ms, len(fields)]
+            args += [until_ms, mark, len(fields)]
             for field, number in fields.items():
                 args += [field, number]
             written += len(fields)
@@ -107,12 +124,16 @@ class Folding:
             WRITTEN.inc(written)
         return True
 
-    async def _hashes(self, p: int, numbers: Mapping[str, Sums[int]]) -> list[tuple[str, dict[bytes, int], int, str]]:
-        """Of each hash: its name, what is added to its fields, until when (ms) it is kept (0: as long as its job), and
-        the key without which nothing is added."""
+    async def release(self, p: int) -> None:
+        """What waits for an archive waits no more: there is none. Raises RedisAway."""
+        for day in await unarchived.marked(self._client, p):
+            await unarchived.settle(self._client, p, day)
+
+    async def _hashes(self, p: int, numbers: Mapping[str, Sums[int]]) -> list[Hash]:
+        """What is added, hash by hash."""
         owners = await self._owners_of(list(numbers))
         found = [
-            (keys.job_statistics(p, job), job_fields(numbers[job]), 0, keys.job(p, job))
+            Hash(keys.job_statistics(p, job), job_fields(numbers[job]), 0, "", keys.job(p, job))
             for job, owner in owners.items()
             if owner.tenant
         ]
@@ -124,11 +145,15 @@ class Folding:
                     groups.setdefault(owner.group, Sums()).update(numbers[job])
         for (tenant, day), groups in days.items():
             name, until_ms = keys.statistics(p, tenant, day), (day + 1 + self._days) * DAY_MS
-            known = await _GROUPS(self._client, [name], [MOST_GROUPS, OTHER_GROUP, until_ms, *map(group_words, groups)])
+            mark = unarchived.field(tenant, day) if self._is_archived else ""
+            places = [name, keys.statistics_unarchived(p)]
+            known = await _GROUPS(
+                self._client, places, [MOST_GROUPS, OTHER_GROUP, until_ms, mark, *map(group_words, groups)]
+            )
             sums: Sums[bytes] = Sums()
             for number, of_group in zip(known, groups.values(), strict=True):
                 sums.update(day_fields(of_group, day, number))
-            found.append((name, sums, until_ms, keys.statistics_waiting(p)))
+            found.append(Hash(name, sums, until_ms, mark, keys.statistics_waiting(p)))
         return found
 
     async def _owners_of(self, names: Sequence[str]) -> dict[str, Owner]:

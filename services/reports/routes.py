@@ -2,7 +2,7 @@
 
 from services.reports import http, report_links_http, results_http, statistics_http
 from services.reports import settings as own
-from services.reports.behind import archive_behind
+from services.reports.behind import archive_of
 from services.reports.feed.feed import Feed
 from services.reports.feed.live import Live
 from services.reports.job_list import JobList
@@ -19,13 +19,13 @@ from shared.redis.stops import StopList
 
 
 def routes(parts: Parts) -> Mounted:
-    behind = archive_behind(parts.settings)
+    behind = archive_of(parts.settings)
     feed = Feed(parts.client, parts.partitions, parts.recipients, parts.monotonic, behind)
     mine = parts.settings.of(own.Reports)
     live = Live(feed, mine.live_streams, mine.live_streams_per_tenant, parts.monotonic)
     reader = ReportReader(parts.client, parts.partitions)
     jobs = JobList(reader, StopList(parts.client), Cancels(CancelList(parts.client)))
-    statistics = StatisticsReader(parts.client, parts.partitions, parts.now_ms)
+    statistics = StatisticsReader(parts.client, parts.partitions, parts.now_ms, mine.statistics_days, behind)
     histories = Histories(parts.client, parts.partitions, parts.settings.jobs.retention_days)
     messages = MessageList(parts.client, parts.partitions, histories, parts.erasure_keys, parts.now_ms, parts.monotonic)
     links = ReportLinks(parts.client, parts.partitions), LinkTokens(parts.derive(PURPOSE))

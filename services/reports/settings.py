@@ -16,6 +16,6 @@ class Reports(Process, frozen=True, kw_only=True):
     #: twice a second into every partition.
     live_streams: NotNegative = 200
     live_streams_per_tenant: NotNegative = 10
-    #: Days for which statistics of a tenant are kept, hour by hour; those of a job are kept as long as it. 0: there
-    #: are no statistics.
+    #: Days for which statistics of a tenant are kept, hour by hour; those of a job are kept as long as it. Older ones
+    #: come from the archive, if there is one. 0: there are no statistics.
     statistics_days: NotNegative = 92

@@ -3,19 +3,22 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 
-from services.reports import fields
+from services.reports import kept_days
 from services.reports.cells import HOUR_MS
-from services.reports.fields import Group, OfDay, OfJob
 from services.reports.figures import StatisticCounts, StatisticRates, counts_of, rates_of
 from services.reports.job_report import JobReport, Link, Position
 from services.reports.state import FACT_NAMES
-from shared.redis import keys
+from shared.archive.asked import AskedNumbers, Counts
+from shared.archive.columns import NumberKind
+from shared.redis import keys, statistics
 from shared.redis.redis import Client
+from shared.redis.statistics import Group, OfDay, OfJob
 from shared.words import events, ids
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
@@ -28,6 +31,8 @@ Interval = Literal["none", "day", "hour"]
 DAY_MS = 24 * HOUR_MS
 #: Of one request: the days that it reads, and the rows of its answer.
 MOST_DAYS, MOST_ROWS = 92, 10_000
+#: And what it is told of by the archive: each code of each row.
+MOST_NUMBERS = 100 * MOST_ROWS
 #: What a tenant's statistics are kept of by the hour only for all jobs together, and by group for the day.
 _PLACES = ("provider", "source")
 #: And only for the day.
@@ -141,30 +146,42 @@ class JobStatistics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatisticsReader:
-    """`now_ms` is the clock. Every method raises RedisAway."""
+    """`now_ms` is the clock. `days`: for how long Redis keeps a tenant's; `behind` has older ones, if anything has.
+    Every method raises RedisAway."""
 
-    def __init__(self, client: Client, partitions: int, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        partitions: int,
+        now_ms: Callable[[], int],
+        days: int = MOST_DAYS,
+        behind: Counts | None = None,
+    ) -> None:
         self._client = client
         self._partitions = partitions
         self._now_ms = now_ms
+        self._days = days
+        self._behind = behind
 
     async def of_tenant(self, tenant: str, query: StatisticsQuery) -> StatisticsAnswer:
-        """What the query asks for. Problem 422 if it cannot be told."""
+        """What the query asks for. Problem 422 if it cannot be told. SearchFailed."""
         first, last = span(query, self._now_ms())
         names = await asyncio.gather(*map(self._names, range(self._partitions)))
         sums: dict[tuple[str | None, int], Counter[int]] = {}
         total: Counter[int] = Counter()
+        here: set[tuple[int, int]] = set()
         for day in range(first // 24, last // 24 + 1):
             read = await asyncio.gather(
                 *(self._client.hgetall(keys.statistics(p, tenant, day)) for p in range(self._partitions))
             )
-            for stored, known in zip(read, names, strict=True):
+            for p, (stored, known) in enumerate(zip(read, names, strict=True)):
                 if stored:
-                    found = fields.of_day(stored, known, day)
+                    here.add((day, p))
+                    found = statistics.of_day(stored, known, day)
                     add_up(found, query, first, last, day, sums)
                     _add_total(found, query, first, last, total)
-            if len(sums) > MOST_ROWS:
-                raise _refused("?by", f"more than {MOST_ROWS} rows: ask for fewer hours, or for days")
+            _require_few(len(sums))
+        await self._add_archived(tenant, query, first, last, here, sums, total)
         rows = [
             _row(key, hour, sums[key, hour]) for key, hour in sorted(sums, key=_order) if any(sums[key, hour].values())
         ]
@@ -176,14 +193,39 @@ class StatisticsReader:
             total=_row(None, -1, total),
         )
 
+    async def _add_archived(
+        self,
+        tenant: str,
+        query: StatisticsQuery,
+        first: int,
+        last: int,
+        here: AbstractSet[tuple[int, int]],
+        sums: dict[tuple[str | None, int], Counter[int]],
+        total: Counter[int],
+    ) -> None:
+        """What Redis has no more. It was asked first: what it forgets is in the archive by then."""
+        if self._behind is None:
+            return
+        kept = await kept_days.first_day(self._client, self._days, self._now_ms() // DAY_MS)
+        if first // 24 >= kept:
+            return
+        last = min(last, kept * 24 - 1)
+        found = await self._behind.numbers(archived(tenant, query, first, last, here))
+        if sum(map(len, found.rows.values())) == MOST_NUMBERS:
+            _require_few(MOST_ROWS + 1)
+        for row, numbers in found.rows.items():
+            sums.setdefault(row, Counter()).update(numbers)
+        total.update(found.total)
+        _require_few(len(sums))
+
     async def of_job(self, shown: JobReport) -> JobStatistics:
         """Beside what the report of a job says."""
         p = ids.job_partition(shown.id, self._partitions)
         stored, names = await asyncio.gather(self._client.hgetall(keys.job_statistics(p, shown.id)), self._names(p))
-        return job_statistics(shown, fields.of_job(stored, names))
+        return job_statistics(shown, statistics.of_job(stored, names))
 
-    async def _names(self, p: int) -> fields.Names:
-        return fields.names_of(await self._client.hgetall(keys.statistics_names(p)))
+    async def _names(self, p: int) -> statistics.Names:
+        return statistics.names_of(await self._client.hgetall(keys.statistics_names(p)))
 
 
 def span(query: StatisticsQuery, now_ms: int) -> tuple[int, int]:
@@ -210,6 +252,20 @@ def span(query: StatisticsQuery, now_ms: int) -> tuple[int, int]:
 def is_by_day(query: StatisticsQuery) -> bool:
     """Whether what is asked for is kept by day alone."""
     return query.by in _DETAILS or (query.by in _PLACES and bool(query.filters))
+
+
+def archived(
+    tenant: str, query: StatisticsQuery, first: int, last: int, here: AbstractSet[tuple[int, int]]
+) -> AskedNumbers:
+    """What the archive is asked for these hours; days and partitions that are `here` are passed over."""
+    kind: NumberKind = "hour"
+    if query.by in _PLACES:
+        kind = "place" if query.filters else ("provider" if query.by == "provider" else "source")
+    elif query.by in _DETAILS:
+        kind = "detail"
+    by = "" if query.by in ("hour", "day") else query.by
+    known = frozenset((day, p) for day, p in here if first // 24 <= day <= last // 24)
+    return AskedNumbers(tenant, first, last, known, kind, by, _interval(query), query.filters, MOST_NUMBERS)
 
 
 def add_up(
@@ -255,7 +311,7 @@ def _add_total(found: OfDay, query: StatisticsQuery, first: int, last: int, tota
 
 def _detail(by: str, code: int, detail: str) -> str | None:
     """The device, the client or the reason; None where the fact has another kind of detail."""
-    if fields.is_seen(code):
+    if statistics.is_seen(code):
         device, _, client = detail.partition("/")
         return None if by == "reason" else (device if by == "device" else client or device)
     return detail if by == "reason" else None
@@ -277,10 +333,20 @@ def fits(group: Group, filters: Mapping[str, str]) -> bool:
     )
 
 
-def _begins(query: StatisticsQuery, hour: int) -> int:
+def _interval(query: StatisticsQuery) -> Interval:
+    """By what times rows are told apart, as rows or beside them."""
     if "hour" in (query.by, query.interval):
-        return hour
-    return hour // 24 * 24 if "day" in (query.by, query.interval) else -1
+        return "hour"
+    return "day" if "day" in (query.by, query.interval) else "none"
+
+
+def _begins(query: StatisticsQuery, hour: int) -> int:
+    match _interval(query):
+        case "hour":
+            return hour
+        case "day":
+            return hour // 24 * 24
+    return -1
 
 
 def _order(row: tuple[str | None, int]) -> tuple[int, bool, str]:
@@ -303,7 +369,7 @@ def job_statistics(shown: JobReport, found: OfJob) -> JobStatistics:
         total[code] += number
     counts = counts_of(total)
     seen = [(code, *detail.partition("/")[::2], number) for (code, detail), number in found.details.items()
-            if fields.is_seen(code)]  # fmt: skip
+            if statistics.is_seen(code)]  # fmt: skip
     return JobStatistics(
         job=shown.id,
         total=shown.total,
@@ -359,13 +425,18 @@ def _named(told: Iterator[tuple[str, int, int]]) -> list[Named]:
 def _reasons(found: OfJob) -> list[Reason]:
     sums: Counter[tuple[str, str]] = Counter()
     for (code, reason), number in found.details.items():
-        if code in FACT_NAMES and not fields.is_seen(code):
+        if code in FACT_NAMES and not statistics.is_seen(code):
             sums[events.FACTS[FACT_NAMES[code]].topic, reason] += number
     return [
         Reason(type=topic, reason=reason, total=number)
         for (topic, reason), number in sorted(sums.items(), key=lambda one: (one[0][0], -one[1], one[0][1]))
         if number
     ]
+
+
+def _require_few(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise _refused("?by", f"more than {MOST_ROWS} rows: ask for fewer hours, or for days")
 
 
 def _refused(name: str, why: str) -> Problem:

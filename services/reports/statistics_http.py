@@ -2,10 +2,12 @@
 
 from aiohttp import web
 
+from services.reports.feed.http import archive_unavailable
 from services.reports.job_list import JobList
 from services.reports.shown import job_shown
 from services.reports.statistics import JobStatistics, StatisticsAnswer, StatisticsQuery, StatisticsReader
 from services.reports.store import ReportReader
+from shared.archive.asked import SearchFailed
 from shared.http import api
 from shared.words import ids
 
@@ -22,6 +24,7 @@ def routes(statistics: StatisticsReader, reader: ReportReader, jobs: JobList) ->
             name="get_statistics",
             tag="statistics",
             answers={200: StatisticsAnswer},
+            problems=["archive_unavailable"],
             query=StatisticsQuery,
         ),
         api.Route(
@@ -46,7 +49,10 @@ class _Routes:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         query = api.query_of(request, StatisticsQuery)
-        return api.json_answer(await self._statistics.of_tenant(request[api.PRINCIPAL].tenant, query))
+        try:
+            return api.json_answer(await self._statistics.of_tenant(request[api.PRINCIPAL].tenant, query))
+        except SearchFailed as fault:
+            raise archive_unavailable(fault) from None
 
     async def show_job(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["job"]

@@ -1,8 +1,10 @@
 """What a search of the archive is asked, and what it answers."""
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+from shared.archive.columns import NumberKind
 from shared.words import events
 
 #: Of an entry of a stream: ms and number.
@@ -57,6 +59,37 @@ class Answer(NamedTuple):
     is_whole: bool
 
 
+class AskedNumbers(NamedTuple):
+    """Which numbers of a tenant's statistics: from the first to the last hour since 1970, but for days (since 1970) and
+    partitions that are `known` from elsewhere; of that kind, told apart by one of its columns ("": by none; `tag`: each
+    of `tags`) and by hour or day; of jobs that have all these, by name. Of at most `limit` keys, times and codes."""
+
+    tenant: str
+    first_hour: int
+    last_hour: int
+    known: frozenset[tuple[int, int]]
+    kind: NumberKind
+    by: str
+    interval: Literal["none", "day", "hour"]
+    filters: Mapping[str, str]
+    limit: int
+
+
+class Numbers(NamedTuple):
+    """By key (None: there is none) and the hour at which its day or hour begins (-1 where they are not told apart by
+    that) how many by code; and all of them together."""
+
+    rows: Mapping[tuple[str | None, int], Counter[int]]
+    total: Counter[int]
+
+
+class Counts(Protocol):
+    """What has the statistics that Redis has no more."""
+
+    async def numbers(self, asked: AskedNumbers) -> Numbers:
+        """SearchFailed."""
+
+
 class Behind(Protocol):
     """What has the events that the streams have no more."""
 
@@ -74,7 +107,13 @@ class Missing:
         self._library = library
 
     async def find(self, asked: Asked) -> Answer:
-        raise SearchFailed(f"the archive cannot be searched: {self._library} is not installed")
+        raise self._failed()
+
+    async def numbers(self, asked: AskedNumbers) -> Numbers:
+        raise self._failed()
+
+    def _failed(self) -> SearchFailed:
+        return SearchFailed(f"the archive cannot be searched: {self._library} is not installed")
 
     async def close(self) -> None:
         """There is nothing to close."""

@@ -56,3 +56,14 @@ PERSONAL = (
 DETAILS_OF: dict[str, tuple[str, ...]] = {
     name: fact.__struct_fields__[len(events.Fact.__struct_fields__) :] for name, fact in events.FACTS.items()
 }
+
+#: The columns of the files of tenants' statistics, in their own folder: numbers by what tells facts apart, as Redis
+#: keeps them (`shared.redis.statistics`). `kind` says which columns a number is told apart by, beside `code`; of
+#: `place` and `detail` there are those of a day, in its first hour. `hour` is since 1970.
+STATISTICS: dict[str, Kind] = {
+    "kind": "text", "hour": "int32", "stream_partition": "int16", "code": "int16", "number": "int64",
+    "stream": "text", "domain": "text", "list": "text", "category": "text", "tags": "texts",
+    "provider": "text", "source": "text", "device": "text", "client": "text", "reason": "text",
+}  # fmt: skip
+#: Each kind, and what it is told apart by: the words of jobs (`stream` to `tags`), and more.
+NumberKind = Literal["hour", "place", "detail", "provider", "source"]

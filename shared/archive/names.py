@@ -5,6 +5,8 @@ them, so that the same events written again are the same file.
     tenant=acme/day=2026-01-31/hour-2026013109-6f1c0a9be4173c55.parquet           parts of an hour, once it is over
     tenant=acme/day=2026-01-31/day.parquet                                        everything, once the day is over
 
+    _statistics/tenant=acme/month=2026-01/statistics.parquet                      its statistics of that month
+
 The day is that of the event (UTC). The hour is that in which parts were written onto the stream: what comes late is in
 a later one.
 """
@@ -16,6 +18,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+#: The folder of what is no event.
+STATISTICS = "_statistics"
 #: What all events of a day end in.
 OF_A_DAY = "day.parquet"
 _PART = re.compile(r"part-(\d+)-(\d+)\.(\d+)-(\d+)\.(\d+)\.parquet")
@@ -52,6 +56,21 @@ def tenant_folder(tenant: str) -> str:
 
 def folder(tenant: str, day: str) -> str:
     return f"{tenant_folder(tenant)}/day={day}"
+
+
+def statistics_folder(tenant: str) -> str:
+    """One level deeper than events, so that who reads all files at that level reads events alone."""
+    return f"{STATISTICS}/{tenant_folder(tenant)}"
+
+
+def statistics(tenant: str, month: str) -> str:
+    """The path of the file of a month, YYYY-MM."""
+    return f"{statistics_folder(tenant)}/month={month}/statistics.parquet"
+
+
+def month_of(day: int) -> str:
+    """YYYY-MM of a day since 1970 (UTC)."""
+    return day_of(day * DAY_MS)[:7]
 
 
 def parse_folder(path: str) -> tuple[str, str] | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shared.archive.columns import COLUMNS, VERSION, Kind
+from shared.archive.columns import COLUMNS, STATISTICS, VERSION, Kind
 
 TYPES: dict[Kind, Any] = {
     "text": pa.string(),
@@ -28,3 +28,6 @@ def merged_of(metadata: Any) -> list[str]:
     """The names of those that a file was made of, by the metadata of its footer; none of a part."""
     found = json.loads((metadata or {}).get(MERGED, b"[]"))
     return [name for name in found if isinstance(name, str)]
+
+
+STATISTICS_SCHEMA = pa.schema([pa.field(name, TYPES[kind]) for name, kind in STATISTICS.items()])

@@ -13,10 +13,10 @@ network: it is handed rows. Whose files are read is in their path.
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from prometheus_client import Counter, Histogram
 
 from shared.archive import names
-from shared.archive.asked import Answer, Asked, Row, SearchFailed, TooSlow
+from shared.archive.asked import Answer, Asked, AskedNumbers, Numbers, Row, SearchFailed, TooSlow
+from shared.archive.counted import Counting
 from shared.archive.facts import fact_of
 from shared.archive.schema import MERGED, SCHEMA, merged_of
 from shared.archive.spans import Span, days_of, spans
@@ -46,6 +47,10 @@ READ_ROWS = Counter("estafette_archive_searched_rows_total", "Rows that searches
 FOOTERS = 20_000
 #: How often a step is begun anew because files went while they were read.
 ATTEMPTS = 3
+T = TypeVar("T")
+#: What a thread does, with the files, a cursor, and until when it may take (by the monotonic clock).
+Work: TypeAlias = Callable[[Target, Any, float], T]
+
 _PLACE = ("stream_partition", "stream_ms", "stream_number")
 _LOOKED_AT = (*_PLACE, "type", "job", "ordinal", "email", "job_stream", "job_list", "job_tags")
 #: What is handed to DuckDB: times are ms.
@@ -110,8 +115,26 @@ class Search:
 
     async def find(self, asked: Asked) -> Answer:
         """The first `limit` events that are wanted. SearchFailed: the archive cannot be read, or this took too long."""
-        if not is_name(asked.tenant):
-            raise ValueError(f"{asked.tenant!r:.60} is no name of a tenant")
+
+        def search(target: Target, cursor: Any, deadline_s: float) -> Answer:
+            return _Step(target, cursor, self._footers, asked, deadline_s).through_time()
+
+        def is_done(answer: Answer) -> bool:
+            return answer.is_whole or len(answer.rows) == asked.limit
+
+        return await self._in_turn(asked.tenant, search, is_done)
+
+    async def numbers(self, asked: AskedNumbers) -> Numbers:
+        """What statistics say that only files have. SearchFailed as above."""
+
+        def count(target: Target, cursor: Any, deadline_s: float) -> Numbers:
+            return Counting(target, cursor, asked, deadline_s).numbers()
+
+        return await self._in_turn(asked.tenant, count, lambda _: True)
+
+    async def _in_turn(self, tenant: str, work: Work[T], is_done: Callable[[T], bool]) -> T:
+        if not is_name(tenant):
+            raise ValueError(f"{tenant!r:.60} is no name of a tenant")
         try:
             async with asyncio.timeout(self._seconds):
                 await self._turns.acquire()
@@ -119,16 +142,16 @@ class Search:
             SEARCHES.labels("busy").inc()
             raise TooSlow("too many searches are under way") from None
         try:
-            work = asyncio.get_running_loop().run_in_executor(self._threads, self._search, asked)
+            under_way = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, work)
         except BaseException:
             self._turns.release()
             raise
         # Whoever stops waiting does not end the thread: its turn is over when it is done.
-        work.add_done_callback(lambda _: self._turns.release())
+        under_way.add_done_callback(lambda _: self._turns.release())
         outcome = "failed"
         try:
-            answer = await asyncio.shield(work)
-            outcome = "done" if answer.is_whole or len(answer.rows) == asked.limit else "short"
+            answer = await asyncio.shield(under_way)
+            outcome = "done" if is_done(answer) else "short"
             return answer
         except TooSlow:
             outcome = "slow"
@@ -141,15 +164,14 @@ class Search:
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _search(self, asked: Asked) -> Answer:
+    def _timed(self, work: Work[T]) -> T:
         """In a thread."""
         deadline_s = time.monotonic() + self._seconds
         with SEARCH_SECONDS.time():
             if self._opened is None:
                 self._opened = searched(*self._where), _database(self._memory_mb)
             target, database = self._opened
-            step = _Step(target, database.cursor(), self._footers, asked, deadline_s)
-            return step.through_time()
+            return work(target, database.cursor(), deadline_s)
 
 
 def _database(memory_mb: int) -> Any:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from shared.archive.names import STATISTICS
 from shared.words.errors import OperatorFault
 
 #: In a folder: files that are not whole yet. What a dead process left there is removed when the next one starts.
@@ -68,9 +69,18 @@ class Target:
         )
 
     def folders(self, folder: str = "") -> list[str]:
-        """The paths of the folders in one."""
+        """The paths of the folders in one that have events."""
         found = self.files.get_file_info(fs.FileSelector(folder, allow_not_found=True))
-        return sorted(one.path for one in found if one.type == fs.FileType.Directory and one.base_name != INCOMING)
+        return sorted(
+            one.path
+            for one in found
+            if one.type == fs.FileType.Directory and one.base_name not in (INCOMING, STATISTICS)
+        )
+
+    def whole(self, path: str) -> Any:
+        """The bytes of a file as they are at one moment, whoever replaces it meanwhile."""
+        with self.files.open_input_stream(path, compression=None) as source:
+            return source.read_buffer()
 
     def open(self, path: str) -> Any:
         """A file to be read at random."""

@@ -825,7 +825,7 @@ def job_timeline(p: int, job_id: str, bucket: int) -> str:
 
 
 def job_statistics(p: int, job_id: str) -> str:
-    """hash, what is counted (`services.reports.fields`) → count · the job's statistics, hour by hour, and by what
+    """hash, what is counted (`shared.redis.statistics`) → count · the job's statistics, hour by hour, and by what
     tells facts apart · as long as the job"""
     return f"est:{{p{p}}}:job:{job_id}:statistics"
 
@@ -854,9 +854,22 @@ def statistics_folded(p: int) -> str:
 
 
 def statistics(p: int, tenant: str, day: int) -> str:
-    """hash, what is counted (`services.reports.fields`) → count · the tenant's statistics of a day since 1970 (UTC),
-    hour by hour, of the jobs of this partition · `reports.statistics_days` after the day"""
+    """hash, what is counted (`shared.redis.statistics`) → count · the tenant's statistics of a day since 1970 (UTC),
+    hour by hour, of the jobs of this partition · `reports.statistics_days` after the day; where there is to be an
+    archive, not before that has it"""
     return f"est:{{p{p}}}:statistics:{tenant}:{day}"
+
+
+def statistics_unarchived(p: int) -> str:
+    """hash, tenant/day → how many batches had been put away when it changed last, and until when (ms) it is kept · days
+    of statistics that the archive does not have as they are (`shared.redis.unarchived`) · until it has"""
+    return f"est:{{p{p}}}:statistics_unarchived"
+
+
+def statistics_kept() -> str:
+    """hash: `days`, for how many statistics are kept; `since`, the first day since 1970 of which all are here, where
+    they were kept for fewer before · for ever"""
+    return "est:{meta}:statistics_kept"
 
 
 def reported(p: int, day: int) -> str:

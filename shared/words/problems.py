@@ -209,7 +209,7 @@ PROBLEMS: dict[str, Kind] = {
     "archive_unavailable": Kind(
         503,
         "Archive unavailable",
-        "What is asked for is older than what the streams have, and the archive cannot be searched: `detail` says why.",
+        "What is asked for is older than what is at hand, and the archive cannot be searched: `detail` says why.",
     ),
     "timed_out": Kind(504, "Timed out", "What the answer needs took too long."),
 }

@@ -17,6 +17,7 @@ from moto.server import ThreadedMotoServer
 from services.archive import merging
 from services.archive.archive import Archive, Due, Lease
 from services.archive.kinds import JobKinds
+from services.archive.statistics import Statistics
 from services.archive.store import ArchiveStore, Batch
 from services.archive.tending import Tending
 from shared.archive import names
@@ -72,7 +73,8 @@ class House:
         )
 
     def tending(self) -> Tending:
-        return Tending(self.store, self.target, SECRETS, self.lease, lambda: self.now_ms, 1_000)
+        statistics = Statistics(self.client, P, self.target, self.lease, lambda: self.now_ms)
+        return Tending(self.store, self.target, SECRETS, self.lease, lambda: self.now_ms, 1_000, statistics)
 
     async def begin(self) -> None:
         await self.store.register()

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from aiohttp import test_utils
 
 from services.archive.archive import Archive, Due, Lease
 from services.archive.kinds import JobKinds
+from services.archive.statistics import Statistics
 from services.archive.store import ArchiveStore
 from services.archive.tending import Tending
 from services.reports import http
@@ -118,6 +119,10 @@ class House:
         stopping.set()
         await working
 
+    def tending(self, now_ms: Callable[[], int] = lambda: BEGAN + 9 * DAY_MS) -> Tending:
+        statistics = Statistics(self.client, P, self.target, self.lease, now_ms)
+        return Tending(self.store, self.target, SECRETS, self.lease, now_ms, -(10**15), statistics)
+
     async def is_behind(self) -> bool:
         return any([await archived.oldest_outside_ms(self.client, p) is not None for p in range(P)])
 
@@ -186,7 +191,7 @@ async def test_pages_are_the_same_before_and_after_the_streams_forgot(
     before = [await pages(house.feed(), one, 1_000, is_newest) for one in wanted]
     await house.archive()
     if is_merged:
-        tending = Tending(house.store, house.target, SECRETS, house.lease, lambda: BEGAN + 9 * DAY_MS, -(10**15))
+        tending = house.tending()
         await tending.sweep()
         assert {file.name for file in house.target.stored()} == {"day.parquet"}
 
@@ -289,9 +294,7 @@ async def test_a_search_that_is_merged_under_finds_each_event_once(house: House)
     await house.archive(file_events=5)
     search = house.search()
     clock = iter(range(10**6))
-    tending = Tending(
-        house.store, house.target, SECRETS, house.lease, lambda: BEGAN + 9 * DAY_MS + next(clock), -(10**15)
-    )
+    tending = house.tending(lambda: BEGAN + 9 * DAY_MS + next(clock))
     expected = [one.event_id for one in house.made if one.tenant == "acme"]
 
     merging = asyncio.create_task(tending.sweep())
@@ -307,7 +310,7 @@ async def test_files_that_were_merged_and_are_still_there_count_once(house: Hous
     await house.publish(100)
     await house.archive(file_events=10)
     kept = {file.path: (house.folder / file.path).read_bytes() for file in house.target.stored()}
-    tending = Tending(house.store, house.target, SECRETS, house.lease, lambda: BEGAN + 9 * DAY_MS, -(10**15))
+    tending = house.tending()
     await tending.sweep()
     for path, whole in kept.items():
         (house.folder / path).write_bytes(whole)

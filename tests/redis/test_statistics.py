@@ -16,8 +16,8 @@ from prometheus_client import REGISTRY
 
 from loadtests import statistics as generated
 from loadtests.counting import Model
-from services.reports import fields, statistics_http
-from services.reports.cells import MOST_GROUPS, OTHER_GROUP
+from services.reports import statistics_http
+from services.reports.cells import MOST_GROUPS
 from services.reports.folding import Folding
 from services.reports.job_list import JobList
 from services.reports.reports import Reports
@@ -26,6 +26,7 @@ from services.reports.store import ReportReader, ReportStore
 from shared.http import api
 from shared.redis import bus, keys, redis
 from shared.redis.cancels import CancelList, Cancels
+from shared.redis.statistics import OTHER_GROUP, OTHERS, names_of, of_day, of_job
 from shared.redis.stops import StopList
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
@@ -119,7 +120,7 @@ async def test_what_two_put_away_at_the_same_time_counts_once(client: Any) -> No
     slow._hashes = meanwhile  # type: ignore[method-assign]
     await slow.fold(0)
 
-    stored = fields.of_job(await client.hgetall(keys.job_statistics(0, JOBS[0])), {})
+    stored = of_job(await client.hgetall(keys.job_statistics(0, JOBS[0])), {})
     assert sum(stored.hours.values()) == 2
     assert await client.llen(keys.statistics_waiting(0)) == 1
 
@@ -177,13 +178,13 @@ async def test_names_and_groups_beyond_what_is_kept_are_counted_together(client:
 
     await count(client, *delivered)
 
-    names = fields.names_of(await client.hgetall(keys.statistics_names(0)))
-    found = fields.of_job(await client.hgetall(keys.job_statistics(0, JOBS[0])), names)
+    names = names_of(await client.hgetall(keys.statistics_names(0)))
+    found = of_job(await client.hgetall(keys.job_statistics(0, JOBS[0])), names)
     assert len(names["s"]) == 254
     assert found.places[4, "gmail", "other"] == 300 - 254
     kept = await client.hgetall(keys.statistics(0, "acme", DAY))
-    day = fields.of_day(kept, names, DAY)
-    assert {group for group, _, _ in day.hours} == {fields.OTHERS}
+    day = of_day(kept, names, DAY)
+    assert {group for group, _, _ in day.hours} == {OTHERS}
     assert any(field[1:3] == OTHER_GROUP.to_bytes(2, "big") for field in kept if field[0:1] == b"h")
 
 

@@ -4,12 +4,11 @@ from collections import Counter
 
 import pytest
 
-from services.reports import fields
 from services.reports.agents import agent_of
 from services.reports.cells import HOUR_MS, Cell, Cells, cell_of
-from services.reports.fields import Group, day_fields, group_words, job_fields, names_of, of_day, of_job
 from services.reports.figures import counts_of, rates_of
 from services.reports.state import Code
+from shared.redis.statistics import Group, day_fields, days_of, group_words, job_fields, names_of, of_day, of_job
 from shared.words import events
 
 ABOUT: events.About = {
@@ -108,7 +107,7 @@ def test_numbers_of_a_day_come_back_from_its_fields_and_those_of_another_day_do_
 
     found = of_day(stored, NAMES, 2)
 
-    assert fields.days_of(numbers) == {2, 3}
+    assert days_of(numbers) == {2, 3}
     assert found.hours == Counter({(GROUP, 48, 4): 7, (GROUP, 71, 14): -1})
     assert found.places == Counter({(GROUP, 4, "gmail", "192.0.2.1"): 7, (GROUP, 14, "gmail", "192.0.2.1"): -1})
     assert found.details == Counter({(GROUP, 14, "mobile/gmail"): -1})

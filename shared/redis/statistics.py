@@ -13,10 +13,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from services.reports.cells import OTHER_GROUP, OTHER_NAME
-
-#: What stands for all that have no number of their own.
-OTHER = "other"
+#: What stands for all that have no number of their own, and its numbers: of names, which are a byte, and of groups.
+OTHER, OTHER_NAME, OTHER_GROUP = "other", 255, 65_535
 _HOURS_OF_A_DAY = 24
 
 #: Number → name, by the kind's letter; the numbers of why and of with what are apart, and never meet in one code.
