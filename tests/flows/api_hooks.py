@@ -44,6 +44,9 @@ HEADERS = (
     "Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\n", "From fuzz\n",
 )  # fmt: skip
 
+#: Of sets of recipients.
+STATES = ("selected", "delivered")
+
 _chance = random.Random(1)
 #: Requests by operation: every other one is made good, the first, which has the document's examples, among them.
 _requests: Counter[str] = Counter()
@@ -78,6 +81,9 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
             case.body = {"send_at": None}
         case "POST /v1/domains/{domain}/activate", dict():
             case.body = {"force": True}
+        case "POST /v1/results", dict():
+            one, other = ({"job": _chance.choice(KNOWN["/v1/jobs/{job}"]["job"]), "state": state} for state in STATES)
+            case.body = _chance.choice((one, {"or": [one, other]}, {"and": [one, {"not": other}]}))
         case "POST /v1/domains", dict():
             case.body = {"domain": f"fuzz-{_chance.randrange(40)}.test"}
 

@@ -41,19 +41,23 @@ async def test_the_document_is_true_of_the_running_api(stack: Stack, tmp_path: P
     seen |= await fuzzed(stack, tmp_path, known, *(f"--include-name={name}" for name in LAST))
 
     # Nothing was checked where no request got through.
+    faults = []
     for name, operation in operations(document).items():
         if name in ENDLESS:
             continue
         statuses = {status for status, _ in seen[name]}
         well = {int(status) for status in operation["responses"] if status < "400"}
-        assert well & statuses, f"{name} was never answered well: {sorted(statuses)}"
+        if not well & statuses:
+            faults.append(f"{name} was never answered well: {sorted(statuses)}")
         told = {
             word
             for answer in operation["responses"].values()
             for word in answer.get("content", {}).get("application/problem+json", {}).get("examples", {})
         }
         problems = {word for _, word in seen[name] if word is not None} - BEFORE_ANY_ROUTE
-        assert problems <= told, f"{name} answers what it does not document: {problems - told}"
+        if not problems <= told:
+            faults.append(f"{name} answers what it does not document: {problems - told}")
+    assert faults == []
 
 
 async def test_promise_7_every_route_of_the_api_asks_for_its_key(stack: Stack) -> None:

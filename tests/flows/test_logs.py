@@ -62,7 +62,7 @@ async def test_what_goes_wrong_with_secrets_at_every_door_leaves_none_in_a_log(t
 
 
 #: Lines about a whole job, which name no message.
-OF_A_JOB = {"job_stored", "job_started", "started"}
+OF_A_JOB = {"job_stored", "job_started", "started", "finished"}
 
 
 def lines_about(directory: Path, job_id: str) -> list[dict[str, Any]]:
