@@ -7,7 +7,7 @@
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build
-# With the archive: --build-arg LOCK=requirements-archive.lock
+# With the archive: --build-arg LOCK=requirements-archive.lock; with SFTP for drops too: requirements-drop.lock
 ARG LOCK=requirements.lock
 WORKDIR /build
 COPY requirements*.lock ./
@@ -35,7 +35,7 @@ WORKDIR /var/lib/estafette
 # The master secret where none is named, what tracking could not yet record, whose data it is.
 VOLUME /var/lib/estafette
 # HTTP, inbound SMTP, the mailbox; health and metrics, a port for each service (services/catalogue.py).
-EXPOSE 8080 2525 2526 9101-9111
+EXPOSE 8080 2525 2526 9101-9112
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-m", "services.local.alive"]
 ENTRYPOINT ["estafette"]

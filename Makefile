@@ -67,6 +67,7 @@ LOCK := $(UV) pip compile --quiet --universal --generate-hashes --no-header --no
 lock:
 	$(LOCK) --extra redis -o requirements.lock
 	$(LOCK) --extra redis --extra archive -c requirements.lock -o requirements-archive.lock
+	$(LOCK) --extra redis --extra archive --extra drop -c requirements.lock -o requirements-drop.lock
 	$(LOCK) --all-extras -c requirements.lock -o requirements-test.lock
 
 clean:

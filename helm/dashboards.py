@@ -534,6 +534,51 @@ DASHBOARDS = (
         ),
     ),
     Dashboard(
+        "drops",
+        "Estafette: drops",
+        (
+            Panel(
+                "Files",
+                "How many files were placed?",
+                "sum by (kind) (increase(estafette_drops_files_total[1h]))",
+                "{{kind}}",
+            ),
+            Panel(
+                "Rows",
+                "How many rows a second go into files?",
+                "sum by (kind) (rate(estafette_drops_rows_total[5m]))",
+                "{{kind}}",
+            ),
+            Panel(
+                "Late",
+                "For how long should the oldest file be there that is not?",
+                "max(estafette_drops_late_seconds)",
+                "late",
+                "s",
+            ),
+            Panel(
+                "Failures",
+                "Why could files not be written?",
+                "sum by (why) (increase(estafette_drops_failed_total[1h]))",
+                "{{why}}",
+            ),
+            Panel(
+                "Failing and missed",
+                "How many drops fail, and how many periods have no file?",
+                'label_replace(max(estafette_drops_failing), "what", "failing", "", "")'
+                ' or label_replace(sum(increase(estafette_drops_missed_total[1d])), "what", "missed in a day", "", "")',
+                "{{what}}",
+            ),
+            Panel(
+                "Time of a file",
+                "How long does it take to write and place a file?",
+                _quantile("estafette_drops_file_seconds"),
+                "{{quantile}}",
+                "s",
+            ),
+        ),
+    ),
+    Dashboard(
         "redis",
         "Estafette: Redis and streams",
         (

@@ -13,6 +13,7 @@ from shared.process.lifecycle import Lifecycle, pause, run
 from shared.process.settings import SettingsError
 from shared.redis import archived, bus, keys, known_secret, start
 from shared.redis.erased import Erased
+from shared.redis.leases import Lease
 from shared.redis.recipients import Recipients
 from shared.redis.redis import Client, RedisAway
 from shared.words.erased import ErasureKeys
@@ -38,7 +39,7 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     store = ArchiveStore(client, partitions, start.process_name())
     erasure_keys = ErasureKeys(secret.current, secret.previous)
-    lease = path.Lease(store, time.monotonic)
+    lease = Lease(store, time.monotonic)
     archive = path.Archive(
         store,
         target,

@@ -21,13 +21,14 @@ from typing import Any, Protocol
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.archive import tables
-from services.archive.store import LEASE_MS, ArchiveStore, Batch, Raw, Unreadable
+from services.archive.store import ArchiveStore, Batch, Raw, Unreadable
 from services.archive.tables import Facts, JobKind, Known
 from shared.archive import names
 from shared.process import logs
 from shared.process.lifecycle import cancelled, pause
 from shared.redis import bus
 from shared.redis.erased import Erased
+from shared.redis.leases import Lease, LeaseLost
 from shared.redis.recipients import Recipients
 from shared.redis.redis import RedisAway, Refused
 from shared.redis.suppression import normalised
@@ -56,8 +57,6 @@ LOOK_S = 0.5
 HOLD_S = 5.0
 #: After a batch could not be written; twice as long each time.
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
-#: A process writes no file this close to the end of its lease: it may have stood still.
-MARGIN_MS = 5_000
 #: Files of a batch that are written at a time: each waits for its disk or its store most of the time.
 WRITERS = 8
 #: Jobs whose recipients are looked up at a time.
@@ -74,34 +73,6 @@ class Files(Protocol):
 class Jobs(Protocol):
     async def kinds(self, jobs: Sequence[str]) -> Mapping[str, JobKind]:
         """What those were made as; without those that are not kept any more."""
-
-
-class LeaseLost(Exception):
-    """Another process may be writing."""
-
-
-class Lease:
-    """Whether this process is the one that writes. `monotonic` in seconds."""
-
-    def __init__(self, store: ArchiveStore, monotonic: Callable[[], float]) -> None:
-        self._store = store
-        self._monotonic = monotonic
-        self._until = 0.0
-
-    async def renew(self) -> bool:
-        """Raises RedisAway."""
-        asked = self._monotonic()
-        if await self._store.hold():
-            self._until = asked + LEASE_MS / 1000
-        return self.is_mine
-
-    @property
-    def is_mine(self) -> bool:
-        return self._monotonic() < self._until - MARGIN_MS / 1000
-
-    def require(self) -> None:
-        if not self.is_mine:
-            raise LeaseLost
 
 
 class Due:

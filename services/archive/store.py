@@ -9,16 +9,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from shared.redis import bus, keys
+from shared.redis import bus, keys, leases
 from shared.redis.redis import Client, Script
 from shared.words import events
 
-#: How long a lease lasts when its owner says nothing.
-LEASE_MS = 20_000
-
 _PLAN = Script.of(__file__, "store_plan")
 _COMMIT = Script.of(__file__, "store_commit", kept=True)
-_HOLD = Script.of(__file__, "store_hold")
 
 
 class Raw(NamedTuple):
@@ -61,8 +57,8 @@ class ArchiveStore:
         self._owner = owner
 
     async def hold(self) -> bool:
-        """Whether this process is the one that writes, for `LEASE_MS` from when it was asked."""
-        return bool(await _HOLD(self._client, [keys.archive_lease()], [self._owner, LEASE_MS]))
+        """Whether this process is the one that writes, for `leases.LEASE_MS` from when it was asked."""
+        return await leases.hold(self._client, keys.archive_lease(), self._owner)
 
     async def register(self) -> None:
         """So that the streams keep what is not in the archive. To be repeated well within their retention."""

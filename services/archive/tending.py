@@ -11,13 +11,13 @@ from collections.abc import Callable
 from prometheus_client import Counter, Gauge
 
 from services.archive import forgetting, merging
-from services.archive.archive import Lease, LeaseLost
 from services.archive.statistics import Statistics
 from services.archive.store import ArchiveStore
 from shared.archive import names
 from shared.archive.target import Folder, Store
 from shared.process import logs
 from shared.process.lifecycle import pause
+from shared.redis.leases import Lease, LeaseLost
 from shared.redis.redis import RedisAway
 from shared.words.erased import ErasureKeys
 

@@ -1,16 +1,15 @@
 """The suppression list as imports change it and exports read it, a batch in one go."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from services.suppression.moving.deciding import Standing
-from services.suppression.moving.exporting import Writer
 from services.suppression.moving.wishes import Act
 from services.suppression.store import Addition, Lists, Removal
 from shared.redis import keys
 from shared.redis.addressed import Addressed
 from shared.redis.redis import Client
-from shared.redis.suppression import Said, entries, said_of
+from shared.redis.suppression import entries
+from shared.redis.suppression_file import SuppressionFile
 from shared.words import scopes
 from shared.words.ids import address_partition
 
@@ -24,7 +23,7 @@ class Book:
     def __init__(self, client: Client, partitions: int, lists: Lists) -> None:
         self._lists = lists
         self._map = Addressed(client, partitions, keys.suppressions)
-        self._said = Addressed(client, partitions, keys.suppressions_said)
+        self._file = SuppressionFile(client, partitions)
         self.places = partitions
 
     def place_of(self, tenant: str, address: str) -> int:
@@ -86,20 +85,5 @@ class Book:
 
     async def lines(self, tenant: str, delimiter: str, now_ms: int) -> AsyncIterator[str]:
         """The whole list as rows of CSV, some at a time; what is on it all the time is in it once."""
-        writer = Writer(delimiter, now_ms)
-        has_said = await self._said.count(tenant) > 0
-        steps = self._map.whole(tenant)
-        following = asyncio.ensure_future(anext(steps, None))
-        try:
-            while (step := await following) is not None:
-                following = asyncio.ensure_future(anext(steps, None))  # Redis reads on while rows are written
-                said = await self._said_of(tenant, step[::2]) if has_said else {}
-                yield writer.rows(step, said)
-        finally:
-            following.cancel()
-
-    async def _said_of(self, tenant: str, addresses: Sequence[bytes]) -> dict[bytes, list[Said]]:
-        found = await self._said.get_many([(tenant, address.decode()) for address in addresses])
-        return {
-            address: said_of(stored) for address, stored in zip(addresses, found, strict=True) if stored is not None
-        }
+        async for rows in self._file.lines(tenant, delimiter, now_ms):
+            yield rows

@@ -12,10 +12,11 @@ from typing import Protocol
 from prometheus_client import Gauge
 
 from services.webhooks import signing
-from services.webhooks.destination import Destination, Policy, Refused, parse
+from services.webhooks.destination import Destination, parse
 from services.webhooks.endpoints import Endpoint
 from services.webhooks.signing import Sign
 from shared.mail.dkim_keys import CannotOpen, Vault
+from shared.net.outside import Policy, Refused
 from shared.process import logs
 from shared.process.lifecycle import pause
 from shared.redis.redis import RedisAway

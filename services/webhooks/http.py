@@ -8,7 +8,7 @@ from aiohttp import web
 
 from services.webhooks import rendering, signing
 from services.webhooks.book import SEALED_AS, opened
-from services.webhooks.destination import Policy, Refused, parse
+from services.webhooks.destination import parse
 from services.webhooks.endpoints import (
     FIELDS,
     NOTHING,
@@ -38,6 +38,7 @@ from services.webhooks.store import Batch, Replay, Store, packed
 from services.webhooks.window import Event
 from shared.http import api
 from shared.mail.dkim_keys import NONCE_BYTES, Vault
+from shared.net.outside import Policy, Refused
 from shared.process import logs
 from shared.words import events
 from shared.words.errors import Fault, Problem

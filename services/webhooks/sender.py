@@ -1,9 +1,9 @@
 """Sends one request to one address and reads what it answers: HTTP/1.1 as far as a webhook needs it, and no further.
 
-The name is resolved at each attempt by our own resolver, what it leads to is judged (`destination`), and the connection
-is made to that very address, so that no second look-up can lead elsewhere. A connection that is kept is used again only
-while the name still leads to its address. Nothing is followed: a redirect is an answer like any other, and no proxy,
-cookie, or credential of this machine is in the way. The parser is llhttp, with none of its leniencies.
+The name is resolved at each attempt by our own resolver, what it leads to is judged (`shared.net.outside`), and the
+connection is made to that very address, so that no second look-up can lead elsewhere. A connection that is kept is used
+again only while the name still leads to its address. Nothing is followed: a redirect is an answer like any other, and
+no proxy, cookie, or credential of this machine is in the way. The parser is llhttp, with none of its leniencies.
 
 A receiver may try to hold us or to fill us: the whole request has its time, a head and what is read of a body have
 their bounds, and what comes beyond is not read.
@@ -18,9 +18,10 @@ from typing import Protocol, cast
 import httptools
 from prometheus_client import Gauge
 
-from services.webhooks.destination import Destination, Policy, Refused, usable
+from services.webhooks.destination import Destination
 from services.webhooks.schedule import Result, retry_after_s
 from shared.net.dns import DnsUnavailable
+from shared.net.outside import Policy, Refused, usable
 
 #: Of head and body together.
 MOST_READ_BYTES = 65_536
@@ -89,7 +90,7 @@ class Sender:
         return _with_duration(result, self._monotonic() - begun_s)
 
     async def _post(self, destination: Destination, headers: bytes, body: bytes) -> Result:
-        addresses = usable(destination, await self._addresses(destination), self._policy)
+        addresses = usable(destination.host, destination.port, await self._addresses(destination), self._policy)
         request = b"POST %b HTTP/1.1\r\nHost: %b\r\n%bContent-Length: %d\r\n\r\n%b" % (
             destination.target.encode("ascii"), destination.authority.encode("ascii"),
             headers + _HEADERS, len(body), body,

@@ -1,20 +1,14 @@
 """What can be set of webhooks."""
 
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from services.webhooks.destination import Policy
+from shared.net.outside import Policy
 from shared.process import setting_checks
-from shared.process.setting_kinds import Networks
+from shared.process.setting_kinds import Networks, Ports
 from shared.process.settings import Positive, Process
-
-Ports = Annotated[
-    str,
-    Meta(pattern=r"^$|^[0-9]{1,5}(,[0-9]{1,5})*$", description="ports with commas between and no blanks, as 443,8443"),
-]
 
 
 class Webhooks(Process, frozen=True, kw_only=True):
@@ -45,8 +39,4 @@ class Webhooks(Process, frozen=True, kw_only=True):
 
     def policy(self) -> Policy:
         """Where requests may go."""
-        networks: list[IPv4Network | IPv6Network] = [
-            ip_network(part.strip(), strict=False) for part in self.networks.split(",") if part.strip()
-        ]
-        ports = frozenset(int(port) for port in self.ports.split(",") if port)
-        return Policy(tuple(networks), ports, self.plain_http)
+        return Policy.of(self.networks, self.ports, plain_http=self.plain_http)

@@ -13,7 +13,7 @@ import msgspec
 
 from services.webhooks.endpoints import Endpoint
 from services.webhooks.window import Aside, Attempt, Change, Event, State
-from shared.redis import keys
+from shared.redis import keys, leases
 from shared.redis.redis import Client, Script, answer
 from shared.words import ids
 
@@ -32,7 +32,6 @@ _RELEASE = Script.of(__file__, "store_release")
 _REFILL = Script.of(__file__, "store_refill", kept=True)
 _ENABLE = Script.of(__file__, "store_enable", kept=True)
 _BURY = Script.of(__file__, "store_bury")
-_LEAD = Script.of(__file__, "store_lead")
 _encoder = msgspec.msgpack.Encoder()
 _endpoint = msgspec.msgpack.Decoder(Endpoint)
 _aside = msgspec.msgpack.Decoder(Aside)
@@ -212,7 +211,7 @@ class Store:
 
     async def lead(self, partition: int, process: str) -> bool:
         """Whether this process alone reads the partition, for the next 15 seconds."""
-        return bool(await _LEAD(self._client, [keys.webhook_reader(partition)], [process, LEASE_MS]))
+        return await leases.hold(self._client, keys.webhook_reader(partition), process, LEASE_MS)
 
     async def acquire(self, endpoint: str, process: str, now_ms: int) -> tuple[State, dict[str, Aside]] | None:
         """How it fares, and what is aside; None if another process has it."""

@@ -21,9 +21,10 @@ from shared.words.sites import parse_route
 #: Which processes a setting concerns (those of `estafette serve`).
 LINKS = frozenset(("http", "relay"))
 RETURN_PATHS = frozenset(("http", "relay", "bounces"))
-SECRETS = frozenset(("http", "relay", "bounces", "tracking", "archive", "webhooks", "reports"))
 ROUTES = frozenset(("queueing", "relay"))
 VISITORS = frozenset(("http", "tracking"))
+#: What signs and reads links and return paths, and what knows hashes or opens seals.
+SECRETS = LINKS | RETURN_PATHS | VISITORS | frozenset(("archive", "webhooks", "reports", "drops"))
 RELAY, HTTP, BOUNCES = frozenset(("relay",)), frozenset(("http",)), frozenset(("bounces",))
 
 

@@ -38,6 +38,10 @@ Networks = Annotated[
         description="networks or addresses with commas between, as 192.0.2.0/24,2001:db8::/32",
     ),
 ]
+Ports = Annotated[
+    str,
+    Meta(pattern=r"^$|^[0-9]{1,5}(,[0-9]{1,5})*$", description="ports with commas between and no blanks, as 443,8443"),
+]
 Address = Annotated[str, Meta(pattern=r"^$|^[^@\s]+@[^@\s]+$", description="an address, as postmaster@acme.example")]
 Seconds = Annotated[
     str,

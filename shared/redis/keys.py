@@ -941,6 +941,30 @@ def webhook_log(p: int, endpoint: str, kind: Literal["taken", "failed"]) -> str:
     return f"est:{{p{p}}}:webhook:{endpoint}:log:{kind}"
 
 
+# Drops
+
+
+def drops(tenant: str) -> str:
+    """hash, name of a drop → its record (msgpack, `services.reports.drops.drop`) · until removed"""
+    return f"est:{{meta}}:drops:{tenant}"
+
+
+def drop_versions() -> str:
+    """hash, tenant → another text after each change of its drops; of those who ever had one · for ever"""
+    return "est:{meta}:drop_versions"
+
+
+def drop_state(tenant: str, drop: str) -> str:
+    """hash · where the next period of the drop begins, which file is whole beside its place, what was written last and
+    what went wrong (`services.reports.drops.drop.State`) · until the drop is removed"""
+    return f"est:{{meta}}:drop:{tenant}:{drop}"
+
+
+def drops_lease() -> str:
+    """string · the process that writes drops; another stands by · 20 seconds after it said so last"""
+    return "est:{meta}:drops_lease"
+
+
 # Encryption to mail hosts
 
 

@@ -20,6 +20,8 @@ EMAIL = frozenset(
         "indirizzoemail", "endereçodeemail", "enderecodeemail", "email1", "email1value", "recipientemail",
     )
 )  # fmt: skip
+#: The heading of a suppression list, as it is exported and dropped, and read back.
+SUPPRESSIONS = ("address", "channel", "scope", "reason", "source", "diagnostic", "since", "last", "expires_at")
 #: No column of ours is called longer.
 _MAX_OWN_CHARS = 80
 #: Shown of an invalid heading.

@@ -94,6 +94,7 @@ PROBLEMS: dict[str, Kind] = {
     "no_mail": Kind(422, "No mail", "The body is empty: send the mail as it came, as message/rfc822."),
     "unknown_pool": Kind(422, "Unknown pool", "No relay knows a pool of source addresses of that name."),
     "unknown_tenant": Kind(422, "Unknown tenant", "There is no tenant of the name in the body."),
+    "invalid_drop": Kind(422, "Invalid drop", "The drop cannot be as asked; `faults` names what is wrong."),
     "invalid_webhook": Kind(422, "Invalid webhook", "The endpoint cannot be as asked; `faults` names what is wrong."),
     # What is not there.
     "unknown_job": Kind(404, "Unknown job", "There is no such job (any more), or it is another tenant's."),
@@ -116,6 +117,7 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_site": Kind(
         404, "Unknown site", "Nothing waits at a site of that name, nothing holds it, and none is known."
     ),
+    "unknown_drop": Kind(404, "Unknown drop", "There is no such drop, or it is another tenant's."),
     "unknown_webhook": Kind(404, "Unknown webhook", "There is no such endpoint, or it is another tenant's."),
     "unknown_trace": Kind(404, "Unknown trace", "No sessions are followed under that id, or not any more."),
     "unknown_recipient": Kind(
@@ -147,6 +149,9 @@ PROBLEMS: dict[str, Kind] = {
     "too_many_webhooks": Kind(
         409, "Too many webhooks", "The tenant has as many endpoints as it may: remove one first."
     ),
+    "too_many_drops": Kind(409, "Too many drops", "The tenant has as many drops as it may: remove one first."),
+    "drop_disabled": Kind(409, "Drop disabled", "The drop writes nothing for now: enable it first."),
+    "drops_disabled": Kind(409, "Drops disabled", "This installation writes no drops."),
     "webhook_disabled": Kind(409, "Webhook disabled", "The endpoint is told nothing for now: enable it first."),
     # The state of a job, and what is stopped.
     "idempotency_key_reused": Kind(

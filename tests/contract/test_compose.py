@@ -23,6 +23,7 @@ OF_IMAGE = dict(re.findall(r"(ESTAFETTE_\w+)=(\S+)", DOCKERFILE))
 NOT_THERE = {
     "tracking": "http has its routes",
     "mailbox": "delivers nothing: for trying there is make run",
+    "drops": "has nothing to do until it is enabled: docs/drops.md has its container",
     "archive": "has nothing to do without a target: docs/archive.md has its container",
 }
 #: What an operator says, by the names that compose.yaml asks for.

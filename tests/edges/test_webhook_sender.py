@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 import uvloop
 
-from services.webhooks.destination import Policy, Refused, parse
+from services.webhooks.destination import parse
 from services.webhooks.schedule import Result
 from services.webhooks.sender import Sender
 from services.webhooks.settings import Webhooks
 from shared.net.dns import DnsUnavailable
+from shared.net.outside import Policy, Refused
 from tests.unit.webhooks.test_destination import TRICKS
 
 ALLOWED = Webhooks(networks="127.0.0.1/32", plain_http=True, ports="").policy()

@@ -159,7 +159,9 @@ def test_no_file_names_a_registry_so_that_everybody_uses_their_own() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-archive.lock", "requirements-test.lock"])
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "requirements-archive.lock", "requirements-drop.lock", "requirements-test.lock"]
+)
 def test_a_lock_has_a_hash_for_each_version_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text("ascii")
 

@@ -52,6 +52,22 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_webhooks_age_seconds": "200x60"},
         20,
     ),
+    "EstafetteDropsLate": (
+        {
+            'estafette_drops_late_seconds{instance="one"}': "7000+60x60",
+            'estafette_drops_late_seconds{instance="two"}': "0x60",
+        },
+        {
+            'estafette_drops_late_seconds{instance="one"}': "7100x60",
+            'estafette_drops_late_seconds{instance="two"}': "0x60",
+        },
+        30,
+    ),
+    "EstafetteDropsMissed": (
+        {"estafette_drops_missed_total": "0 1x90"},
+        {"estafette_drops_missed_total": "3x90"},
+        30,
+    ),
     "EstafettePagesFail": (
         {
             'estafette_pages_shown_total{page="jobs",status="503"}': "0+6x60",

@@ -15,7 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from services.archive import merging
-from services.archive.archive import Archive, Due, Lease
+from services.archive.archive import Archive, Due
 from services.archive.kinds import JobKinds
 from services.archive.statistics import Statistics
 from services.archive.store import ArchiveStore, Batch
@@ -24,6 +24,7 @@ from shared.archive import names
 from shared.archive.target import Folder, NoTarget, Store, opened
 from shared.redis import archived, bus, keys, trimming
 from shared.redis.erased import Erased
+from shared.redis.leases import Lease
 from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.words import events, ids
 from shared.words.erased import ErasureKeys

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import test_utils
 
-from services.archive.archive import Archive, Due, Lease
+from services.archive.archive import Archive, Due
 from services.archive.kinds import JobKinds
 from services.archive.statistics import Statistics
 from services.archive.store import ArchiveStore
@@ -28,6 +28,7 @@ from shared.http import api
 from shared.redis import archived, bus, keys
 from shared.redis.cancels import CancelList, Cancels
 from shared.redis.erased import Erased
+from shared.redis.leases import Lease
 from shared.redis.recipients import Recipients
 from shared.redis.stops import StopList
 from shared.redis.tenants import Tenants

@@ -16,7 +16,6 @@ from services.webhooks import signing
 from services.webhooks.abouts import JobAbouts
 from services.webhooks.book import SEALED_AS, Book
 from services.webhooks.delivering import Clock, Deliveries, Limits
-from services.webhooks.destination import Policy
 from services.webhooks.endpoints import FIELDS, Endpoint, Secret
 from services.webhooks.replaying import Replaying
 from services.webhooks.sender import Sender
@@ -25,6 +24,7 @@ from services.webhooks.store import Replay, Store
 from services.webhooks.webhooks import Webhooks
 from shared.mail.dkim_keys import NONCE_BYTES, Vault
 from shared.net.dns import DnsUnavailable
+from shared.net.outside import Policy
 from shared.redis import bus, keys, redis
 from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.words import events, ids

@@ -29,7 +29,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if or (kindIs "float64" .) (kindIs "int64" .) (kindIs "int" .) -}}{{ int64 . }}{{- else -}}{{ . }}{{- end -}}
 {{- end }}
 
-{{/* Whether a service has something to do here: the mailbox on one route alone, the archive where it has a target. */}}
+{{/* Whether a service has something to do here: the mailbox on one route alone, the archive where it has a target,
+     drops where they are enabled. */}}
 {{- define "estafette.isWanted" -}}
 {{- $with := get .fact "onlyWith" | default list -}}
 {{- $isSet := or (not $with) (get (get .root.Values.settings (first $with | default "") | default dict) (last $with | default "")) -}}

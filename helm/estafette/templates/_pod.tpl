@@ -131,8 +131,11 @@ mounts:
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - {name: maildir, mountPath: /var/mail/estafette}
 {{- end }}
-{{- if and (has .name (list "archive" "http")) $values.archive.volumeClaim }}
-  - {name: archive, mountPath: /var/lib/archive{{ if eq .name "http" }}, readOnly: true{{ end }}}
+{{- if and (has .name (list "archive" "http" "drops")) $values.archive.volumeClaim }}
+  - {name: archive, mountPath: /var/lib/archive{{ if ne .name "archive" }}, readOnly: true{{ end }}}
+{{- end }}
+{{- if and (eq .name "drops") $values.drops.volumeClaim }}
+  - {name: drops, mountPath: /var/lib/drops}
 {{- end }}
 {{- if include "estafette.files" . }}
   - {name: files, mountPath: /etc/estafette/files, readOnly: true}
@@ -176,9 +179,13 @@ volumes:
   - name: maildir
     persistentVolumeClaim: {claimName: {{ $values.inbound.maildirClaim }}}
 {{- end }}
-{{- if and (has .name (list "archive" "http")) $values.archive.volumeClaim }}
+{{- if and (has .name (list "archive" "http" "drops")) $values.archive.volumeClaim }}
   - name: archive
     persistentVolumeClaim: {claimName: {{ $values.archive.volumeClaim }}}
+{{- end }}
+{{- if and (eq .name "drops") $values.drops.volumeClaim }}
+  - name: drops
+    persistentVolumeClaim: {claimName: {{ $values.drops.volumeClaim }}}
 {{- end }}
 {{- if include "estafette.files" . }}
   - name: files
@@ -250,7 +257,7 @@ spec:
       args: [serve, {{ .name }}]
       envFrom:
         - configMapRef: {name: {{ include "estafette.fullname" $root }}-settings}
-        {{- if and (has .name (list "archive" "http")) $values.archive.credentialsSecret }}
+        {{- if and (has .name (list "archive" "http" "drops")) $values.archive.credentialsSecret }}
         - secretRef: {name: {{ $values.archive.credentialsSecret }}}
         {{- end }}
       env:

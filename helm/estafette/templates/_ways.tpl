@@ -69,8 +69,23 @@ egress:
       {{- end }}
   {{- end }}
   {{- end }}
+  {{- if has "sftp" .needs }}
+  # SFTP servers of tenants, at the ports that are allowed.
+  {{- $drops := $root.Values.settings.drops | default dict }}
+  {{- $ports := get $drops "ports" | default "22" }}
+  - ports:
+      {{- range splitList "," $ports }}
+      - port: {{ . }}
+      {{- end }}
+  {{- with get $drops "networks" }}
+  - to:
+      {{- range splitList "," . }}
+      - ipBlock: {cidr: {{ trim . }}}
+      {{- end }}
+  {{- end }}
+  {{- end }}
   {{- $archived := get ($root.Values.settings.archive | default dict) "target" | default "" }}
-  {{- if or (eq .name "archive") (and (eq .name "http") (hasPrefix "s3://" $archived)) }}
+  {{- if or (eq .name "archive") (and (has .name (list "http" "drops")) (hasPrefix "s3://" $archived)) }}
   # The store that the archive is in.
   - ports:
       - port: 443

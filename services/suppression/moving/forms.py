@@ -61,7 +61,7 @@ MEANINGS: dict[str, tuple[Act, ...]] = {
     "manual": formats.MANUAL,
 }
 #: The heading of our own export, in order.
-OWN = ("address", "channel", "scope", "reason", "source", "diagnostic", "since", "last", "expires_at")
+OWN = headings.SUPPRESSIONS
 OWN_NAME = "estafette"
 _OWN_PLAIN = tuple(plain(name) for name in OWN)
 #: Entries for these are nobody's to bring.

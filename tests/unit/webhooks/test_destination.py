@@ -2,8 +2,9 @@
 
 import pytest
 
-from services.webhooks.destination import Destination, Policy, Refused, parse, usable
+from services.webhooks.destination import parse
 from services.webhooks.settings import Webhooks
+from shared.net.outside import Policy, Refused, usable
 
 OUTSIDE = Policy()
 DEFAULT = Webhooks().policy()
@@ -78,7 +79,7 @@ def test_what_the_operator_allows_is_taken_at_any_port() -> None:
         parse("http://10.21.0.1/", OWN)
 
 
-NAME = Destination("https", "exemple.fr", 443, "/", literal=False)
+NAME, PORT = "exemple.fr", 443
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,13 @@ NAME = Destination("https", "exemple.fr", 443, "/", literal=False)
 )  # fmt: skip
 def test_a_name_that_leads_inside_is_refused_however_it_looks(address: str) -> None:
     with pytest.raises(Refused, match="no address outside"):
-        usable(NAME, [address], OUTSIDE)
-    assert usable(NAME, [address, "93.184.215.14"], OUTSIDE) == ["93.184.215.14"]
+        usable(NAME, PORT, [address], OUTSIDE)
+    assert usable(NAME, PORT, [address, "93.184.215.14"], OUTSIDE) == ["93.184.215.14"]
 
 
 def test_at_a_port_that_is_not_asked_only_allowed_networks_are_dialled() -> None:
-    odd = Destination("https", "exemple.fr", 9000, "/", literal=False)
+    odd = 9_000
 
-    assert usable(odd, ["10.20.0.5", "93.184.215.14"], OWN) == ["10.20.0.5"]
+    assert usable(NAME, odd, ["10.20.0.5", "93.184.215.14"], OWN) == ["10.20.0.5"]
     with pytest.raises(Refused, match="port 9000"):
-        usable(odd, ["93.184.215.14"], OWN)
+        usable(NAME, odd, ["93.184.215.14"], OWN)
