@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from loadtests.events_feed import ONE, PARTITIONS, TENANTS, bare_loop, fill, timed
-from services.archive.archive import Archive, Due, Lease
+from services.archive.archive import Archive, Due
 from services.archive.kinds import JobKinds
 from services.archive.statistics import Statistics
 from services.archive.store import ArchiveStore
@@ -25,6 +25,7 @@ from shared.archive.search import Search
 from shared.archive.target import Folder
 from shared.redis import archived, redis
 from shared.redis.erased import Erased
+from shared.redis.leases import Lease
 from shared.redis.recipients import Recipients
 from shared.words.erased import ErasureKeys
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from prometheus_client import Counter, Gauge
 
 from services.archive import counts
-from services.archive.archive import Lease
 from services.archive.merging import DAY_OVER_MS
 from shared.archive import names
 from shared.archive.target import Folder, Store
 from shared.process import logs
 from shared.redis import keys, unarchived
+from shared.redis.leases import Lease
 from shared.redis.redis import Client
 from shared.redis.statistics import names_of, of_day
 

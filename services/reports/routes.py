@@ -31,11 +31,11 @@ def routes(parts: Parts) -> Mounted:
     links = ReportLinks(parts.client, parts.partitions), LinkTokens(parts.derive(PURPOSE))
     return Mounted(
         [
-            *http.routes(reader, feed, live, parts.recipients, jobs, messages, parts.partitions, searched),
+            *http.routes(reader, feed, live, parts.recipients, jobs, messages, parts.partitions, behind),
             *statistics_http.routes(statistics, reader, jobs),
             *results_http.routes(ResultSets(parts.client, parts.partitions), parts.chance),
             *report_links_http.routes(reader, jobs, *links, statistics, parts.now_ms, parts.chance),
         ],
         run=live.run,
-        close=None if searched is None else searched.close,
+        close=None if behind is None else behind.close,
     )

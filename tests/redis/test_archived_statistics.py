@@ -15,7 +15,6 @@ from aiohttp import test_utils
 
 from loadtests import statistics as generated
 from loadtests.counting import Model
-from services.archive.archive import Lease
 from services.archive.statistics import Statistics
 from services.archive.store import ArchiveStore
 from services.reports import kept_days, statistics_http
@@ -31,6 +30,7 @@ from shared.archive.target import Folder
 from shared.http import api
 from shared.redis import bus, keys, unarchived
 from shared.redis.cancels import CancelList, Cancels
+from shared.redis.leases import Lease
 from shared.redis.stops import StopList
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
