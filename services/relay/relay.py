@@ -29,7 +29,7 @@ from services.relay.message.mail import End, Mail
 from services.relay.permission import Permission
 from services.relay.recorder import Recorder
 from services.relay.workers import Workers
-from shared.process.lifecycle import pause
+from shared.process.lifecycle import cancelled, pause
 from shared.redis.ready import HOPELESS, Lease
 from shared.redis.redis import RedisAway
 
@@ -76,13 +76,13 @@ class Relay:
         held.begin()
         try:
             async with asyncio.TaskGroup() as group:
+                recording = group.create_task(self._recorder.run(), name="recorder")
+                watching = group.create_task(held.watch(), name="watch")
                 try:
-                    recording = group.create_task(self._recorder.run(), name="recorder")
                     taking = [
                         group.create_task(self._take(partition, stopping), name=f"take {partition}")
                         for partition in held.partitions
                     ]
-                    watching = group.create_task(held.watch(), name="watch")
                     minding = [
                         group.create_task(self._aside.sweep(held.batch, self._admit, held.draining), name="sweep"),
                         group.create_task(self._aside.bring_back(held.draining), name="bring back"),
@@ -93,12 +93,11 @@ class Relay:
                     await asyncio.wait(minding)
                     await self._drain()
                     held.end()
-                    recording.cancel()
-                    watching.cancel()
                 finally:
-                    # Cancelling is not enough: a call of Redis that ends at that moment swallows it, because
-                    # `asyncio.wait_for` does before Python 3.12.
+                    # Cancelling once, as the group does, is not enough: a call of Redis that ends at that moment
+                    # swallows it, because `asyncio.wait_for` does before Python 3.12.
                     held.draining.set()
+                    await cancelled((recording, watching))
         finally:
             held.end()
             for line in self.lines:

@@ -31,6 +31,7 @@ from services.relay.recorder import Recorder
 from services.relay.turns import Turns
 from services.relay.words.notnow import NotNow
 from services.relay.words.outlet import Outlet
+from shared.process.lifecycle import cancelled
 from shared.redis.ready import BULK
 from shared.redis.redis import RedisAway
 from shared.words import events
@@ -153,9 +154,7 @@ class Workers:
         await asyncio.gather(*self._all(), return_exceptions=True)
 
     async def cancel(self) -> None:
-        for worker in (workers := self._all()):
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await cancelled(self._all())
 
     def _all(self) -> list[asyncio.Task[None]]:
         return [worker for line in self._lines for worker in line.workers]

@@ -43,6 +43,7 @@ from services.tracking.frames import Batch
 from services.tracking.spool import Spool, SpoolRefused
 from services.tracking.tracking import NotRecorded
 from shared.process import logs
+from shared.process.lifecycle import cancelled
 from shared.redis.bus import BusUnavailable
 from shared.words.events import Fact
 
@@ -138,9 +139,7 @@ class Recorder:
         await self._idle.wait()
         tasks, self._tasks = self._tasks, []
         if tasks:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cancelled(tasks)
             await self._on_disk(self._spool.close)
         self._disk.shutdown()
 

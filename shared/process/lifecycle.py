@@ -323,6 +323,18 @@ async def pause(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
 
 
+async def cancelled(tasks: Collection[asyncio.Task[Any]], again_after_s: float = 0.05) -> None:
+    """Cancels until all are gone: before Python 3.12 a cancellation is lost if it meets the end of an
+    `asyncio.wait_for`, and the Redis client sends each command in one. What they failed with is nobody's any more."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=again_after_s)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # or it is told as one that nobody looked at
+
+
 def beside(*runs: Run) -> Run:
     """All of them as one, until the event is set."""
 

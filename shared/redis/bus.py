@@ -33,7 +33,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.process.clock import now_ms
-from shared.process.lifecycle import pause
+from shared.process.lifecycle import cancelled, pause
 from shared.redis import keys, passing
 from shared.redis.redis import (
     Client,
@@ -296,7 +296,7 @@ class Consumer:
         try:
             await asyncio.gather(*readers)
         finally:
-            await _cancelled(readers)  # gather ends with the first that fails, and leaves the others reading
+            await cancelled(readers)  # gather ends with the first that fails, and leaves the others reading
 
     async def _read_partition(self, partition: int, stopping: asyncio.Event) -> None:
         loop = asyncio.get_running_loop()
@@ -489,12 +489,3 @@ def named(about: Entry) -> dict[str, str]:
     if not job:
         return {}
     return {"job": job} if ordinal is None else {"message": ids.message_id(job, ordinal), "job": job}
-
-
-async def _cancelled(tasks: "Sequence[asyncio.Task[None]]", again_after_s: float = 0.05) -> None:
-    """Cancels until all are gone: before Python 3.12 a cancellation is lost if it meets the end of an
-    `asyncio.wait_for`, and the Redis client sends each command in one."""
-    while waiting := [task for task in tasks if not task.done()]:
-        for task in waiting:
-            task.cancel()
-        await asyncio.wait(waiting, timeout=again_after_s)

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from services.tracking import abouts, tracking
 from shared.redis import redis
 from tests.servers import RedisServer
+
+# The product's limits on what somebody waits for; those inside of the tests are longer, like that of the client. A test
+# of what a page says waits for a disk that takes a second; what it says without a Redis is asked of one that is killed.
+abouts.LOOK_UP_S = abouts.LEAVING_S = tracking.LOAD_S = tracking.UNMARKED_S = redis.SOCKET_TIMEOUT_S
 
 
 @pytest.fixture

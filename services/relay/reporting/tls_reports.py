@@ -42,7 +42,7 @@ from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.domain_names import InvalidDomain
 from shared.net.dns import DnsUnavailable
 from shared.process import logs
-from shared.process.lifecycle import pause
+from shared.process.lifecycle import cancelled, pause
 from shared.redis import keys
 from shared.redis.redis import (
     Client,
@@ -145,8 +145,7 @@ class TlsReports:
                 await self._flush_or_keep()
         finally:
             if sending is not None:
-                sending.cancel()  # a report that was on its way is tried again when its lock is over
-                await asyncio.gather(sending, return_exceptions=True)
+                await cancelled((sending,))  # a report that was on its way is tried again when its lock is over
 
     async def _flush_or_keep(self) -> None:
         try:

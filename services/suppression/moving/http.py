@@ -17,6 +17,7 @@ from services.suppression.moving.running import Run, Runs, Source
 from shared.http import api
 from shared.http.query import Read
 from shared.process import logs
+from shared.process.lifecycle import cancelled
 from shared.redis.redis import RedisAway
 from shared.tabular.encodings import UnknownCharset
 from shared.words.described import says
@@ -235,9 +236,7 @@ class Moving:
 
     async def close(self) -> None:
         """What is being applied ends here; what was applied stays."""
-        for task in self._applying:
-            task.cancel()
-        await asyncio.gather(*self._applying, return_exceptions=True)
+        await cancelled(tuple(self._applying))
 
     # POST /v1/suppressions/import
 

@@ -16,6 +16,7 @@ from services.suppression.moving.forms import Form
 from services.suppression.moving.spool import Lines, Spool
 from services.suppression.moving.telling import Telling
 from services.suppression.moving.wishes import Act, Wish
+from shared.process.lifecycle import cancelled
 from shared.words.errors import Fault
 
 #: Lines that are looked up and applied in one go: some 3 ms of the loop, then others have their turn.
@@ -168,9 +169,7 @@ class Import:
             while under_way:
                 await under_way.popleft()
         finally:
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await cancelled(under_way)
 
     def _batches(self) -> Iterator[Lines]:
         waiting: Lines = []

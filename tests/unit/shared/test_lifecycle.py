@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from services.settings import load
-from shared.process.lifecycle import BEAT_SECONDS, Lifecycle, beside
+from shared.process.lifecycle import BEAT_SECONDS, Lifecycle, beside, cancelled
 
 ROOT = Path(__file__).resolve().parents[3]
 IMPORTS = "from services.settings import read\nfrom shared.process.lifecycle import run\n"
@@ -485,3 +485,29 @@ async def test_what_runs_beside_runs_until_it_is_told_to_stop() -> None:
     await task
 
     assert sorted(ended) == ["a", "b"]
+
+
+async def test_what_swallows_a_cancellation_is_cancelled_again_and_a_failure_is_looked_at() -> None:
+    swallowed = 0
+
+    async def stubborn() -> None:
+        nonlocal swallowed
+        while swallowed < 2:
+            try:
+                await asyncio.sleep(600)
+            except asyncio.CancelledError:
+                swallowed += 1
+        await asyncio.sleep(600)
+
+    async def failing() -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            raise ValueError("at its end")
+
+    tasks = [asyncio.create_task(stubborn()), asyncio.create_task(failing())]
+    await asyncio.sleep(0)
+
+    await cancelled(tasks, again_after_s=0.001)
+
+    assert (swallowed, tasks[0].cancelled(), type(tasks[1].exception())) == (2, True, ValueError)
