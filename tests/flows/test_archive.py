@@ -66,6 +66,10 @@ async def on_streams(client: Any) -> Counter[str]:
     return found
 
 
+async def _trimmed(client: Any, partition: int) -> int:
+    return await trimming.trim(client, partition, int(time.time() * 1000), DAY_MS, is_archived=True)
+
+
 def _event_id(fields: dict[bytes, bytes]) -> str:
     entry = bus.entry(b"0-0", fields)
     fact = entry.message()
@@ -121,9 +125,7 @@ async def test_each_event_is_in_one_file_or_in_the_stream_and_the_feed_goes_over
         status, middle = await stack.call("GET", "/v1/events", params={"since": SINCE, "limit": "70"})
         assert status == 200
 
-        removed = [
-            await trimming.trim(client, p, int(time.time() * 1000), DAY_MS, is_archived=True) for p in range(PARTITIONS)
-        ]
+        removed = [await _trimmed(client, p) for p in range(PARTITIONS)]
         inside, outside = in_files(folder), await on_streams(client)
 
         assert any(removed)
