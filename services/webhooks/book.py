@@ -1,6 +1,7 @@
 """The endpoints of all tenants, as this process knows them: read anew once they changed.
 
-A change is known a second later at most. An endpoint whose secrets no master secret of this process opens is left out,
+A change is known a second later at most; who chooses what to tell looks before, so that whatever is recorded once an
+endpoint was answered for is told to it. An endpoint whose secrets no master secret of this process opens is left out,
 and the log says so: nothing would be sent that its receiver could verify.
 """
 
@@ -31,6 +32,7 @@ _log = logs.get_logger()
 
 
 class Store(Protocol):
+    async def latest(self) -> bytes | None: ...
     async def versions(self) -> dict[str, bytes]: ...
     async def of_tenant(self, tenant: str) -> list[Endpoint]: ...
 
@@ -53,6 +55,7 @@ class Book:
         self._store = store
         self._vault = vault
         self._policy = policy
+        self._latest: bytes | None = None
         self._versions: dict[str, bytes] = {}
         self._of_tenant: dict[str, dict[str, Known]] = {}
         self._by_id: dict[str, Known] = {}
@@ -64,8 +67,14 @@ class Book:
     def get(self, endpoint: str) -> Known | None:
         return self._by_id.get(endpoint)
 
+    async def look(self) -> None:
+        """Reads what has changed, if anything has. RedisAway."""
+        if self._latest != await self._store.latest():
+            await self.read()
+
     async def read(self) -> None:
         """What has changed. RedisAway."""
+        latest = await self._store.latest()
         versions = await self._store.versions()
         changed = [tenant for tenant, version in versions.items() if self._versions.get(tenant) != version]
         for tenant in changed:
@@ -75,6 +84,7 @@ class Book:
         if changed:
             self._by_id = {name: one for of_one in self._of_tenant.values() for name, one in of_one.items()}
             ENDPOINTS.set(len(self._by_id))
+        self._latest = latest
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until `stopping`."""

@@ -103,7 +103,16 @@ class Store:
     async def versions(self) -> dict[str, bytes]:
         """Of the endpoints of each tenant that ever had one."""
         found = await self._client.hgetall(keys.webhook_versions())
-        return {tenant.decode(): version for tenant, version in found.items()}
+        return {tenant.decode(): version for tenant, version in found.items() if tenant}
+
+    async def latest(self) -> bytes | None:
+        """The version of whatever changed last, of any tenant."""
+        return await self._client.hget(keys.webhook_versions(), keys.LATEST)
+
+    async def _changed(self, tenant: str, version: str) -> None:
+        # Whoever sees that something has changed sees what has.
+        await self._client.hset(keys.webhook_versions(), tenant, version)
+        await self._client.hset(keys.webhook_versions(), keys.LATEST, version)
 
     async def of_tenant(self, tenant: str) -> list[Endpoint]:
         """The oldest first."""
@@ -117,13 +126,13 @@ class Store:
     async def put(self, endpoint: Endpoint, version: str) -> None:
         """`version` is another one each time."""
         await self._client.hset(keys.webhooks(endpoint.tenant), endpoint.id, _encoder.encode(endpoint))
-        await self._client.hset(keys.webhook_versions(), endpoint.tenant, version)
+        await self._changed(endpoint.tenant, version)
 
     async def remove(self, endpoint: Endpoint, version: str, now_ms: int) -> None:
         """With all that waits for it, and its log."""
         p, name = self._at(endpoint.id), endpoint.id
         await self._client.hdel(keys.webhooks(endpoint.tenant), name)
-        await self._client.hset(keys.webhook_versions(), endpoint.tenant, version)
+        await self._changed(endpoint.tenant, version)
         await self._client.hdel(keys.webhook_replays(), name)
         await self._client.zrem(keys.webhook_due(p), name)
         await self._client.delete(

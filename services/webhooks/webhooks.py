@@ -50,6 +50,7 @@ _heads = msgspec.msgpack.Decoder(_Head)
 
 
 class Book(Protocol):
+    async def look(self) -> None: ...
     def of_tenant(self, tenant: str) -> Mapping[str, Known]: ...
 
 
@@ -94,6 +95,7 @@ class Webhooks:
 
     async def handle(self, partition: int, batch: Sequence[bus.Entry]) -> None:
         """A batch of facts in their order. RedisAway; DeadLetter for what cannot be understood."""
+        await self._book.look()
         by_endpoint = await self.rendered([found for one in batch if (found := self._chosen(one)) is not None])
         first, last = batch[0].stream_id, batch[-1].stream_id
         await self._put(

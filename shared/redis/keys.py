@@ -886,8 +886,12 @@ def webhooks(tenant: str) -> str:
     return f"est:{{meta}}:webhooks:{tenant}"
 
 
+#: In place of a tenant's name: what changed last, of any tenant.
+LATEST = ""
+
+
 def webhook_versions() -> str:
-    """hash, tenant → another text after each change of its endpoints; of those who ever had one · for ever"""
+    """hash, tenant, or `LATEST` → another text after each change of endpoints; of those who ever had one · for ever"""
     return "est:{meta}:webhook_versions"
 
 

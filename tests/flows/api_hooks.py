@@ -33,6 +33,13 @@ GOOD_JOB: dict[str, Any] = {
     "recipients": [{"email": "fuzz@exemple.test"}, {"email": "not an address"}],
 }
 
+#: Of other requests, a body that is taken.
+GOOD_BODIES: dict[str, dict[str, Any]] = {
+    "POST /v1/jobs/{job}/start": {"send_at": None},
+    "POST /v1/domains/{domain}/activate": {"force": True},
+    "PUT /v1/drops/{drop}": {"kind": "suppressions", "target": "crm"},
+    "POST /v1/drops/{drop}/run": {"time": None},
+}
 #: What makes rows of whatever follows.
 BEGINNINGS = (
     "email,name\n", "email;name;metadata.crm_id\na@fuzz.test;A;1\n", 'email,name\n"', '{"email": "a@fuzz.test"}\n',
@@ -77,16 +84,14 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
             if (case.query or {}).get("state") == "open":
                 del good["recipients"]  # they are appended
             case.body = good
-        case "POST /v1/jobs/{job}/start", dict():
-            case.body = {"send_at": None}
-        case "POST /v1/domains/{domain}/activate", dict():
-            case.body = {"force": True}
         case "POST /v1/results", dict():
             one, other = ({"job": _chance.choice(KNOWN["/v1/jobs/{job}"]["job"]), "state": state} for state in STATES)
             made: list[dict[str, Any]] = [one, {"or": [one, other]}, {"and": [one, {"not": other}]}]
             case.body = _chance.choice(made)
         case "POST /v1/domains", dict():
             case.body = {"domain": f"fuzz-{_chance.randrange(40)}.test"}
+        case label, dict() if label in GOOD_BODIES:
+            case.body = dict(GOOD_BODIES[label])
 
 
 @schemathesis.hook

@@ -13,7 +13,8 @@ from tests.servers import RedisCluster
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["single", "cluster"])
 async def stack(request: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A running instance, shared by the tests of a module; the tests run against both kinds of Redis."""
-    environ = {}
+    folder = tmp_path_factory.mktemp("drops")
+    environ = {"ESTAFETTE_DROPS_ENABLED": "true", "ESTAFETTE_DROPS_FOLDER": str(folder)}
     if request.param == "cluster":
         cluster: RedisCluster = request.getfixturevalue("redis_cluster")
         cluster.flush()

@@ -132,6 +132,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/domains/{domain}/activate": {"domain": rotated[1:]},
         **await known_rules(stack),
         **await known_members(stack),
+        **await known_drops(stack),
         "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(MANY)]},
         "/v1/suppressions": {"limit": ["1", "1000"], "after": [""]},
         "/v1/events": {
@@ -175,6 +176,20 @@ async def known_members(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/lists": {"limit": ["1", "1000"], "after": [""]},
         "/v1/lists/{list}/members": {"list": ["known"], "limit": ["1", "1000"], "after": [""], "state": ["joined"]},
         "/v1/lists/{list}/members/{address}": {"list": ["known", "other"], "address": people},
+    }
+
+
+async def known_drops(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """One that stays, and some to be removed; a tenant may have twenty."""
+    passing = [f"passing-{at}" for at in range(MANY // 2)]
+    for name in ("staying", *passing):
+        made = await stack.call("PUT", f"/v1/drops/{name}", {"kind": "suppressions", "target": "crm"})
+        assert made[0] == 201, made
+    staying = {"drop": ["staying"]}
+    return {
+        "/v1/drops/{drop}": staying,
+        "/v1/drops/{drop}/run": staying,
+        "DELETE /v1/drops/{drop}": {"drop": passing},
     }
 
 

@@ -201,6 +201,22 @@ async def test_an_endpoint_is_told_what_it_chose_and_no_more(bench: Bench) -> No
     ]
 
 
+async def test_what_is_recorded_once_an_endpoint_was_put_is_told_to_it(bench: Bench) -> None:
+    async with Receiver() as receiver:
+        await with_job(bench.client)
+        async with bench.running():
+            await bench.store.put(endpoint(receiver.url, "wh_1"), secrets.token_hex(4))
+            await bench.publisher.publish([of_message(0, 1, events.Opened)])
+            await until(lambda: len(receiver.events) == 1)
+            await bench.store.remove(endpoint(receiver.url, "wh_1"), secrets.token_hex(4), bench.now_ms())
+            await bench.store.put(endpoint(receiver.url, "wh_2"), secrets.token_hex(4))
+            await bench.publisher.publish([of_message(0, 2, events.Opened)])
+            await until(lambda: len(receiver.events) == 2)
+            await asyncio.sleep(0.1)
+
+    assert [event["data"]["sequence"] for event in receiver.events] == [1, 2]
+
+
 @pytest.mark.parametrize("batch", [1, 20])
 async def test_the_events_of_each_message_come_in_their_order_whatever_fails(bench: Bench, batch: int) -> None:
     async with Receiver([SECRET]) as receiver:
@@ -264,7 +280,7 @@ async def test_410_disables_with_a_notice_and_what_comes_then_is_counted(bench: 
         await bench.put(endpoint(gone.url, "wh_1"), endpoint(other.url, "wh_2", types=("webhook.disabled",)))
 
         async with bench.running():
-            await bench.publisher.publish([of_message(0, 1)])
+            await bench.publisher.publish([of_message(0, 1, events.Opened)])
             await until(lambda: len(other.events) == 1)
             await bench.publisher.publish([of_message(1, 1)])
             await asyncio.sleep(0.5)
@@ -283,7 +299,7 @@ async def test_429_is_heeded_for_the_endpoint_as_a_whole(bench: Bench) -> None:
         await bench.put(endpoint(receiver.url))
 
         async with bench.running():
-            await bench.publisher.publish([of_message(0, 1)])
+            await bench.publisher.publish([of_message(0, 1, events.Opened)])
             await until(lambda: len(receiver.requests) == 1)
             await bench.publisher.publish([of_message(1, 1)])
             bench.ahead_ms = 50_000
@@ -332,7 +348,7 @@ async def test_what_was_given_up_can_be_told_again(client: redis.Client) -> None
         await bench.put(endpoint(receiver.url))
 
         async with bench.running():
-            await bench.publisher.publish([of_message(0, 1)])
+            await bench.publisher.publish([of_message(0, 1, events.Opened)])
             for attempt in range(1, 11):
                 await until(partial(was_asked, receiver, attempt))
                 await asyncio.sleep(0.3)
@@ -361,7 +377,7 @@ async def test_a_former_secret_signs_too_until_its_time_is_over(bench: Bench) ->
         await bench.put(endpoint(receiver.url, secrets=(sealed("wh_1", new), former)))
 
         async with bench.running():
-            await bench.publisher.publish([of_message(0, 1)])
+            await bench.publisher.publish([of_message(0, 1, events.Opened)])
             await until(lambda: len(receiver.events) == 1)
             assert receiver.unverified == []
             bench.ahead_ms = 61_000
