@@ -10,9 +10,10 @@ _AT = Script.of(__file__, "entries_at")
 
 async def entries_at(client: Client, partition: int, stream_ids: Sequence[str]) -> list[bus.Entry | None]:
     """The events at these ids of a partition, None for each that is not retained any more. Raises RedisAway."""
-    found = await _AT(client, [keys.events(partition)], stream_ids)
-    return [bus.entry(entries[0][0], _fields(entries[0][1])) if entries else None for entries in found]
-
-
-def _fields(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    found = iter(await _AT(client, [keys.events(partition)], stream_ids))
+    return [
+        bus.Entry(stream_id, name.decode("utf-8", "replace"), int(version) if version.isdigit() else 0, body)
+        if name
+        else None
+        for stream_id, name, version, body in zip(stream_ids, found, found, found, strict=True)
+    ]

@@ -14,6 +14,7 @@ over whole if they have nothing of it; the recipient is looked at event by event
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from prometheus_client import Counter, Histogram
@@ -153,7 +154,7 @@ class Feed:
         shown = found[:limit]
         for partition, at in following(lanes, shown[-1] if is_full else None, is_newest).items():
             positions[partition] = at
-        facts = sorted((one.fact for one in shown), key=lambda fact: fact.occurred_at, reverse=is_newest)
+        facts = sorted((one.fact for one in shown), key=attrgetter("occurred_at"), reverse=is_newest)
         emails = await self._emails(fact for fact in facts if fact.email is None)
         shown_events = [public.event(fact, emails.get((fact.job, fact.ordinal))) for fact in facts]
         return Page(shown_events, positions, is_full or not is_whole)

@@ -5,6 +5,7 @@ Pure: what a chunk holds is picked here, and places are merged here; `feed.py` r
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from services.reports.feed import chunks
@@ -23,6 +24,10 @@ class Found(NamedTuple):
     at: Position
     partition: int
     fact: events.Fact
+
+
+#: What they are sorted by: where, then the partition.
+_PLACE = itemgetter(0, 1)
 
 
 class Filter(NamedTuple):
@@ -137,7 +142,7 @@ def merged(lanes: Collection[Lane], is_newest: bool) -> Merged:
     else:
         horizon = min(open_)
         known = [one for one in everything if one.at <= horizon]
-    return Merged(sorted(known, key=_place, reverse=is_newest), not open_)
+    return Merged(sorted(known, key=_PLACE, reverse=is_newest), not open_)
 
 
 def hindering(lanes: Collection[Lane], is_newest: bool) -> list[Lane]:
@@ -161,10 +166,6 @@ def following(lanes: Collection[Lane], last: Found | None, is_newest: bool) -> d
             known = min([lane.scan, *open_])
             going_on[lane.partition] = known if last is None else min(lane.scan, place_after(last, lane.partition))
     return going_on
-
-
-def _place(found: Found) -> tuple[Position, int]:
-    return found.at, found.partition
 
 
 def _behind(at: Position) -> Position:
