@@ -54,6 +54,7 @@ ENDLESS = {
     "redis-server": "eady to accept connections",
     ".venv/bin/estafette serve": '"event":"ready"',
     ".venv/bin/estafette tail": "",
+    ".venv/bin/estafette events demo --follow": "",
     "curl -sSN": "",
 }
 #: What is refused here, as the document says, because nobody has published the records, and a relay runs.
