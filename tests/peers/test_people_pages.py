@@ -50,10 +50,12 @@ SHEET = (718, 1047)
 PRESSES = 60
 TAB = "\ue004"
 #: Whether what has the focus shows it: drawn on the screen, with an outline that can be told from what is behind it
-#: (3:1; WCAG 2.2, 2.4.7 and 1.4.11). Null at the end.
+#: (3:1; WCAG 2.2, 2.4.7 and 1.4.11). Null at the end. Within the rendering of a mail, which is another document,
+#: the browser's own outline shows it.
 FOCUSED = """
 const one = document.activeElement;
 if (!one || one === document.body || one === document.documentElement) return null;
+if (one.tagName === 'IFRAME') return [one.outerHTML.slice(0, 90), ''];
 const rgb = text => text.match(/[\\d.]+/g).map(Number);
 const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
 const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
