@@ -48,9 +48,17 @@ NOTHING = {
     "estafette_archive_lag_seconds": "nothing is archived, which a process of its own does",
     "estafette_archive_events_total": "nothing is archived",
     "estafette_archive_erasing_oldest_timestamp_seconds": "nothing is archived",
+    "estafette_archive_statistics_waiting_days": "nothing is archived",
     "estafette_archive_searches_total": "nobody asked for what is older than the streams",
     "estafette_archive_search_seconds": "nobody asked for what is older than the streams",
     "estafette_webhooks_disabled_total": "no endpoint failed",
+    "estafette_drops_files_total": "no files are written, which a process of its own does",
+    "estafette_drops_rows_total": "no files are written",
+    "estafette_drops_late_seconds": "no files are written",
+    "estafette_drops_failed_total": "no files are written",
+    "estafette_drops_failing": "no files are written",
+    "estafette_drops_missed_total": "no files are written",
+    "estafette_drops_file_seconds": "no files are written",
 }
 
 

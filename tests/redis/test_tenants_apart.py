@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from services.http.__main__ import mount, parts_of, routes_of
+from services.reports.drops.settings import Drops
 from services.settings import Settings
 from shared.http import api
 from shared.mail import dkim_keys
@@ -59,6 +60,7 @@ class House:
             "import": [],
             "link": [],
             "webhook": [],
+            "drop": ["stops"],
             "name": [f"tenant:{THEIRS}", f"tenant:{OURS}"],
             "id": ["0123456789abcdef"],
         }
@@ -86,6 +88,7 @@ class House:
             ("PUT", "/v1/consents/ana@exemple.fr", {"objected": "yes", "tracking": "no", "kind": "person"}),
             ("PUT", "/v1/consents/bo@exemple.fr", {"optin": {"email": "yes"}}),
             ("PUT", "/v1/consent-rules", {"gate": "required"}),
+            ("PUT", "/v1/drops/stops", {"kind": "suppressions", "target": "crm"}),
             ("POST", "/v1/jobs?state=open", held),
         ]
         for method, path, body in calls:
@@ -159,7 +162,8 @@ def _body(example: Any, chance: random.Random) -> bytes:
 
 @pytest.fixture
 async def house(client: Any, tmp_path: Path) -> AsyncIterator[House]:
-    known = Settings(data=Data(dir=str(tmp_path)), dns=Dns(servers="127.0.0.1:1"))  # nobody is there
+    drops = Drops(enabled=True, folder=str(tmp_path))
+    known = Settings(data=Data(dir=str(tmp_path)), dns=Dns(servers="127.0.0.1:1"), drops=drops)  # nobody is there
     mounted = mount(parts_of(known, client, MasterSecret(SECRET)))
     tenants, keys = Tenants(client), dict[str, str]()
     domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
