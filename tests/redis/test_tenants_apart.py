@@ -73,7 +73,8 @@ class House:
             headers["Content-Type"] = media
         async with self._server.request(method, URL(path, encoded=True), data=body, headers=headers) as answer:
             said = await answer.read()
-            return answer.status, orjson.loads(said) if "json" in answer.content_type and said else said
+            is_json = answer.content_type in ("application/json", "application/problem+json")
+            return answer.status, orjson.loads(said) if is_json and said else said
 
     async def fill(self, tenant: str) -> None:
         """A little of everything that a tenant may have."""
