@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import orjson
 import pytest
 from aiohttp import test_utils
@@ -163,8 +164,8 @@ def _body(example: Any, chance: random.Random) -> bytes:
 
 @pytest.fixture
 async def house(client: Any, tmp_path: Path) -> AsyncIterator[House]:
-    drops = Drops(enabled=True, folder=str(tmp_path))
-    known = Settings(data=Data(dir=str(tmp_path)), dns=Dns(servers="127.0.0.1:1"), drops=drops)  # nobody is there
+    known = Settings(data=Data(dir=str(tmp_path)), dns=Dns(servers="127.0.0.1:1"))  # nobody is there
+    known = msgspec.structs.replace(known, drops=Drops(enabled=True, folder=str(tmp_path)))
     mounted = mount(parts_of(known, client, MasterSecret(SECRET)))
     tenants, keys = Tenants(client), dict[str, str]()
     domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
