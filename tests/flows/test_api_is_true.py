@@ -131,8 +131,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/domains/{domain}/rotate": {"domain": rotated[:1]},
         "/v1/domains/{domain}/activate": {"domain": rotated[1:]},
         **await known_rules(stack),
-        **await known_members(stack),
-        **await known_drops(stack),
+        **(await known_members(stack) | await known_drops(stack)),
         "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(MANY)]},
         "/v1/suppressions": {"limit": ["1", "1000"], "after": [""]},
         "/v1/events": {
