@@ -274,6 +274,15 @@ class Stack:
             after, more = page["next"], page["more"]
         return found
 
+    async def told(self, job_id: str) -> list[dict[str, Any]]:
+        """All events of a job, once the feed has that it has ended: which is written after its report says so."""
+
+        async def ended() -> list[dict[str, Any]] | None:
+            found = await self.events(job_id)
+            return found if any(event["type"] == "job.finished" for event in found) else None
+
+        return await self.until(ended)
+
     async def mails(self, to: str = "") -> list[dict[str, Any]]:
         """What the mailbox holds, the oldest first."""
         params = {"to": to} if to else {}

@@ -3,7 +3,6 @@ library, and nothing of it is lost when the service and Redis are killed on the 
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 from tests.fakes.receiver import Receiver
 from tests.flows.stack import Stack
@@ -31,7 +30,7 @@ async def test_every_event_reaches_a_receiver_that_verifies_at_kill_9_of_the_ser
         jobs.append(await _sent(stack, 1))
         await stack.until(lambda: _has(receiver, RECIPIENTS))
         await stack.killed_and_back("redis")
-        told = {event["event_id"]: event for name in jobs for event in await _told(stack, name)}
+        told = {event["event_id"]: event for name in jobs for event in await stack.told(name)}
         await stack.until(lambda: _has_all(receiver, set(told)))
 
     assert receiver.unverified == []
@@ -67,13 +66,3 @@ async def _has_all(receiver: Receiver, wanted: set[str]) -> bool:
 async def _sent(stack: Stack, number: int) -> str:
     people = [{"email": f"u{at}@j{number}.test", "metadata": {"customer": f"c{at}"}} for at in range(RECIPIENTS)]
     return await stack.send(recipients=people)
-
-
-async def _told(stack: Stack, name: str) -> list[dict[str, Any]]:
-    """All that the feed has of the job, once it has that it has ended."""
-
-    async def ended() -> list[dict[str, Any]] | None:
-        found = await stack.events(name)
-        return found if any(event["type"] == "job.finished" for event in found) else None
-
-    return await stack.until(ended)
