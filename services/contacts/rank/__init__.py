@@ -1,0 +1,7 @@
+"""The activity rank (*degré d'activité*): how active each contact is among the others of its tenant, from 0 to 10.
+
+    asked.py ──→ due.py       what a tenant counts as activity, and from when on; when a run is due
+        ╰─────→ notes.py      who gets which note; the bands that people speak of
+
+A note is given by a run, to all contacts of a tenant at once, and stays until the next one.
+"""
