@@ -17,7 +17,12 @@ INACTIVE = 0
 Band = Literal["not_addressable", "none", "low", "medium", "high"]
 #: Of every note, and what stands before all of them.
 BANDS: tuple[Band, ...] = ("not_addressable", "none", "low", "medium", "high")
-_BAND_OF: tuple[Band, ...] = ("none", *["low"] * 3, *["medium"] * 4, *["high"] * 3)
+_BAND_OF: tuple[Band, ...] = (
+    "none",
+    *("low", "low", "low"),
+    *("medium", "medium", "medium", "medium"),
+    *("high", "high", "high"),
+)
 
 
 class Active(NamedTuple):

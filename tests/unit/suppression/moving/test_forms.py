@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.suppression.moving import formats
-from services.suppression.moving.forms import MAX_COLUMNS, OWN, Asked, Form, key_of
+from services.suppression.moving.forms import MAX_COLUMNS, OWN, Asked, Form
 from services.suppression.moving.wishes import RESUBSCRIBE, VALID, Act, Wish
 from shared.mail import addresses
 from shared.tabular.rows import Rows
@@ -232,9 +232,9 @@ def test_an_address_has_the_key_that_it_has_everywhere(text: str) -> None:
         expected = addresses.parse(text).key
     except addresses.InvalidAddress:
         with pytest.raises(addresses.InvalidAddress):
-            key_of(text)
+            addresses.key_of(text)
     else:
-        assert key_of(text) == expected
+        assert addresses.key_of(text) == expected
 
 
 @given(st.binary(max_size=300))
