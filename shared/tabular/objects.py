@@ -15,15 +15,18 @@ from typing import Any
 from shared.words.errors import Fault
 
 _BEGINS = re.compile(r'\[|\{(?:[^\[]|\[(?!\s*[{\]]))*?"\w{1,60}"\s*:\s*\[(?=\s*[{\]])')
+_BEGINS_BARE = re.compile(r"\[")
 _BETWEEN = re.compile(r"[\s,\x1e\ufeff]*")
 _decoder = json.JSONDecoder()
 
 
 class Objects:
-    """Bytes in, what stands between the brackets out, numbered from 1. `is_over`: nothing that follows is read."""
+    """Bytes in, what stands between the brackets out, numbered from 1. `is_over`: nothing that follows is read.
+    `wrapped`: the array may stand in an object; else an object is one of those that are read, whatever is in it."""
 
-    def __init__(self, max_chars: int) -> None:
+    def __init__(self, max_chars: int, *, wrapped: bool = True) -> None:
         self._max_chars = max_chars
+        self._begins = _BEGINS if wrapped else _BEGINS_BARE
         self._text = ""
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")("replace")
         #: Before there is so much, another try would find what the last one found.
@@ -39,8 +42,9 @@ class Objects:
         at = 0
         if not self._has_begun:
             self._text = self._text.lstrip("\ufeff \t\r\n")
-            found = _BEGINS.match(self._text, 0, self._max_chars)
-            if found is None and len(self._text) <= self._max_chars and not last:
+            found = self._begins.match(self._text, 0, self._max_chars)
+            is_open = not self._text or self._begins is _BEGINS
+            if found is None and is_open and len(self._text) <= self._max_chars and not last:
                 self._wait()
                 return
             self._has_begun = True

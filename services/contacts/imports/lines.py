@@ -1,0 +1,222 @@
+"""A line of a file as what it says of one contact, or why nobody knows. Pure.
+
+A line has the contact's key, the values of the mapped fields, and what it says of the opt-in to e-mail and of the
+address. Whether that adds a contact or changes one is decided later (`applying.py`), when all lines are there.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from services.contacts.imports import cells
+from services.contacts.imports.cells import MAX_SHOWN_CHARS, NotSo, Value
+from services.contacts.imports.columns import OPT_IN, Columns, Field, Fields, columns
+from shared.mail.addresses import AROUND
+from shared.tabular.flags import FLAGS, STATUSES, Status
+from shared.tabular.headings import NoHeading, plain, shown
+from shared.tabular.objects import Objects
+from shared.words.errors import Fault
+
+#: One line: a contact, with as much text as its fields may have.
+MAX_LINE_BYTES = 262_144
+MAX_COLUMNS = 500
+#: Sets of names that objects of one file have; the mapping of each is found once.
+_MAX_LAYOUTS = 1000
+
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """What a line says of the contact with this key. `values`: a JSON object of the mapped fields, null for those that
+    are emptied (E9). `opts_in`: whether the contact is subscribed, None where the file does not say (E11); `status`:
+    what is known of the address, "" likewise (E12)."""
+
+    key: str
+    values: str
+    opts_in: bool | None = None
+    status: Status | None = None
+
+
+def key_of(field: Field, value: Value) -> str:
+    """What is compared of the value of a key: case never counts."""
+    return str(value).casefold() if field.kind != "address" else str(value).lower()
+
+
+class _Read(NamedTuple):
+    """A column that is a field, and what reads its cells."""
+
+    at: int
+    name: str
+    read: Callable[[str], Value]
+    heading: str
+
+
+class Layout:
+    """The lines of a table with these columns (`shared.tabular.rows.Table`)."""
+
+    is_headless = False
+
+    def __init__(self, found: Columns, names: Sequence[str]) -> None:
+        self.columns = found
+        self.count = found.width
+        addresses = [place.at for place in found.fields if place.field.kind == "address"]
+        #: By which a line that a quoted field has swallowed is known again.
+        self.address = addresses[0] if addresses else found.key.at
+        self.warnings = [f"the column {shown([name])} is no field and was not read" for name in found.unmapped]
+        self._names = [name.strip(AROUND) for name in names]
+        self._key = found.key.field
+        self._reads = [
+            _Read(index, field.name, cells.reader(field.kind, field.choices), self._names[index])
+            for index, field in found.fields
+        ]
+
+    def row(self, given: list[str], at: str) -> Line | Fault | None:
+        values: dict[str, Value] = {}
+        for index, name, read, heading in self._reads:
+            try:
+                values[name] = read(given[index])
+            except NotSo as fault:
+                return Fault(f"{at}.{heading}", str(fault))
+        return self.line(values, given, at)
+
+    def line(self, values: Mapping[str, Value], given: Sequence[str], at: str) -> Line | Fault:
+        """With the values that were read, and the cells for the rest."""
+        key = values[self._key.name]
+        if key is None:
+            return Fault(f"{at}.{self._names[self.columns.key.at]}", "empty, but it is the key")
+        try:
+            opts_in = None if self.columns.opt_in is None else _opts_in(given[self.columns.opt_in])
+        except NotSo as fault:
+            return Fault(f"{at}.{self._names[self.columns.opt_in or 0]}", str(fault))
+        try:
+            status = None if self.columns.status is None else _status(given[self.columns.status])
+        except NotSo as fault:
+            return Fault(f"{at}.{self._names[self.columns.status or 0]}", str(fault))
+        return Line(key_of(self._key, key), _encoder.encode(values).decode(), opts_in, status)
+
+
+def _opts_in(cell: str) -> bool:
+    """An empty cell has left, as `Non` has."""
+    word = cell.strip(AROUND).casefold()
+    if word and word not in FLAGS:
+        raise NotSo(f"neither Oui nor Non: {cell[:MAX_SHOWN_CHARS]!r}")
+    return FLAGS.get(word, False)
+
+
+def _status(cell: str) -> Status | None:
+    """An empty cell says nothing."""
+    word = plain(cell)
+    if word and word not in STATUSES:
+        raise NotSo(f"not Hard, Soft or Valide: {cell[:MAX_SHOWN_CHARS]!r}")
+    return STATUSES.get(word)
+
+
+class Form:
+    """Of one file (`shared.tabular.rows.Shape`)."""
+
+    max_line_bytes = MAX_LINE_BYTES
+    max_columns = MAX_COLUMNS
+
+    def __init__(self, fields: Fields, mapping: Mapping[str, str | None] | None = None) -> None:
+        self._fields = fields
+        self._mapping = mapping
+
+    def has_address(self, fields: Sequence[str]) -> bool:
+        """Whether a heading, cut by some delimiter, has a column for the key."""
+        try:
+            self.read(fields)
+        except NoHeading:
+            return False
+        return True
+
+    def read(self, fields: Sequence[str]) -> Layout:
+        """NoHeading."""
+        return Layout(columns(fields, self._fields, self._mapping), fields)
+
+    def of_object(self, names: Sequence[str]) -> Layout:
+        """Of an object with these names, some of those of the mapping. NoHeading."""
+        mapping = self._mapping
+        if mapping is not None:
+            mapping = {name: target for name, target in mapping.items() if name in names}
+        return Layout(columns(names, self._fields, mapping), names)
+
+
+class Contacts:
+    """Contacts that come as JSON objects: bytes in, lines out, numbered from 1.
+
+    A name that an object does not have is not mapped for its contact, so that the field stays as it is; null and ""
+    empty it."""
+
+    encoding = "utf-8"
+    was_found = False
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._objects = Objects(MAX_LINE_BYTES, wrapped=False)
+        self._layouts: dict[tuple[str, ...], Layout] = {}
+        self.warnings: list[Fault] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing that follows is read."""
+        return self._objects.is_over
+
+    def feed(self, received: bytes, *, last: bool = False) -> Iterator[tuple[int, Line | Fault | None]]:
+        for number, item in self._objects.feed(received, last=last):
+            yield number, item if isinstance(item, Fault) else self._line(item, f"item {number}")
+
+    def _line(self, item: Any, at: str) -> Line | Fault | None:
+        if not isinstance(item, dict):
+            return Fault(at, "not an object")
+        try:
+            layout = self._layout(tuple(item), at)
+        except NoHeading as fault:
+            return Fault(at, str(fault))
+        return _of_object(layout, list(item.values()), at)
+
+    def _layout(self, names: tuple[str, ...], at: str) -> Layout:
+        """NoHeading."""
+        found = self._layouts.get(names)
+        if found is None:
+            if len(names) > MAX_COLUMNS:
+                raise NoHeading(f"more than {MAX_COLUMNS} names")
+            found = self._form.of_object(names)
+            if len(self._layouts) < _MAX_LAYOUTS:
+                self._layouts[names] = found
+                told = {warning.what for warning in self.warnings}
+                self.warnings += [Fault(at, what) for what in found.warnings if what not in told]
+        return found
+
+
+def _of_object(layout: Layout, given: Sequence[Any], at: str) -> Line | Fault:
+    values: dict[str, Value] = {}
+    texts = [""] * len(given)
+    for index, field in layout.columns.fields:
+        try:
+            values[field.name] = _value(field, given[index])
+        except NotSo as fault:
+            return Fault(f"{at}.{field.name}", str(fault))
+    for role, place in ((OPT_IN, layout.columns.opt_in), ("status_email", layout.columns.status)):
+        if place is not None:
+            try:
+                texts[place] = _text(given[place])
+            except NotSo as fault:
+                return Fault(f"{at}.{role}", str(fault))
+    return layout.line(values, texts, at)
+
+
+def _value(field: Field, given: Any) -> Value:
+    cell = cells.of_json(given)
+    if isinstance(cell, str):
+        return cells.reader(field.kind, field.choices)(cell)
+    if field.kind != "choices":
+        raise NotSo("a list, but the field has one value")
+    return cells.parts(cell, field.choices)
+
+
+def _text(given: Any) -> str:
+    cell = cells.of_json(given)
+    if isinstance(cell, list):
+        raise NotSo("a list, but there is one answer")
+    return cell
