@@ -22,7 +22,6 @@ create table tenants (
     duplicates    boolean not null default false,        -- E3
     next_contact  int not null default 1,                -- a writer takes a run of numbers in a transaction of its own; gaps do no harm
     next_field    int not null default 1,
-    next_choice   int not null default 1,
     next_operation int not null default 1,
     next_name     int not null default 1,
     next_import   int not null default 1,
@@ -37,11 +36,12 @@ create table tenants (
 -- of kind `choices`) are rows as well, made with the tenant. E-mail, mobile and telephone are columns of `contacts`.
 create table fields (
     tenant      int not null references tenants,
-    field       int not null,
+    field       int not null check (field between 1 and 32767),
     name        text not null,                           -- [a-z][a-z0-9_]*: what segments, imports and templates say
     label       text not null default '',
     kind        text not null check (kind in ('text', 'number', 'date', 'choice', 'choices', 'yes_no')),
     slot        int check (slot between 1 and 1000),
+    next_choice int not null default 0,                  -- place of the next of `choices`
     built_in    boolean not null default false,
     created_at  timestamptz not null default now(),
     removed_at  timestamptz,
@@ -51,8 +51,9 @@ create table fields (
 create unique index on fields (tenant, name) where removed_at is null;
 create unique index on fields (tenant, (case when kind in ('number', 'date') then kind else 'text' end), slot) where slot is not null;
 
--- What may be chosen. Numbers are unique within the tenant and never used again, so `contacts.choices` is one array for all
--- fields of choice. A field of kind yes_no has the two values `yes` and `no`.
+-- What may be chosen. The number of a choice is its field and its place there, which is never used again: field * 65536 +
+-- place. So `contacts.choices` is one sorted array for all fields, and what a field has in it lies between two numbers
+-- (width_bucket finds them by halving, however many may be chosen). A field of kind yes_no has the values `yes` and `no`.
 create table choices (
     tenant  int not null references tenants,
     choice  int not null,
@@ -61,7 +62,8 @@ create table choices (
     folded  text not null,                               -- value, folded as `contacts.folded`
     label   text not null default '',
     primary key (tenant, choice),
-    unique (tenant, field, folded)
+    unique (tenant, field, folded),
+    check (choice >> 16 = field)
 );
 
 create type address_status as enum ('valid', 'soft', 'hard');
@@ -74,7 +76,7 @@ create type address_status as enum ('valid', 'soft', 'hard');
 --           is never ''. `folded` is `unicodedata.normalize("NFC", text).casefold()` of Python, so that what is equal
 --           (E25) does not depend on the locale of a server; writers fill both. Numbers are float8: 15 digits.
 --           Write elements (`set texts[3] = excluded.texts[3], folded[3] = excluded.folded[3]`), compare elements.
---   choices sorted numbers of `choices`, of all fields (see `replaced_choices`).
+--   choices sorted numbers of `choices`, of all fields (`replaced_choices` writes some of them).
 -- E5: null in *_optin is unknown; *_status null is not known yet; `left` is unsubscribed, `opposed` is to prospecting.
 -- E6: *_addressable follows from the others, so that a count says it for each channel without thinking (E31).
 -- fillfactor: an update that changes no address stays in its page and touches no index (HOT).
@@ -360,9 +362,10 @@ language sql as $$
             times = merged_times(kept.times, excluded.times)
 $$;
 
--- The choices of a contact when fields are written: those of `mapped` (every choice of the fields written) give way to `new`.
-create function replaced_choices(old int[], mapped int[], new int[]) returns int[]
+-- The choices of a contact when fields are written: those that it has of the `written` fields give way to `chosen`. Sorted.
+create function replaced_choices(old int[], written int[], chosen int[]) returns int[]
 language sql immutable parallel safe as $$
     select coalesce(array_agg(choice order by choice), '{}')
-    from (select choice from unnest(old) as choice where choice <> all (mapped) union select unnest(new)) as chosen
+    from (select choice from unnest(old) as choice where choice >> 16 <> all (written)
+          union select unnest(chosen)) as together
 $$;
