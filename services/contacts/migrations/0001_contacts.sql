@@ -85,7 +85,8 @@ create table contacts (
     contact           int not null,
     key               text not null,
     copy              int not null default 0,
-    email             text,                              -- normalised as by shared/mail; null is none
+    email             text,                              -- as it is written to: str() of shared/mail's Address; null is none
+    email_key         text,                              -- its key, in lower case: what is compared and looked up
     mobile            text,                              -- E.164
     telephone         text,                              -- E.164
     professional      boolean not null default false,    -- K11
@@ -305,7 +306,7 @@ begin
         end loop;
     end loop;
 end $$;
-create index on contacts (tenant, email) where email is not null;
+create index on contacts (tenant, email_key) where email_key is not null;
 create index on contacts (tenant, mobile) where mobile is not null;
 create index on changes (tenant, contact, at);
 
