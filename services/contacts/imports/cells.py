@@ -7,14 +7,14 @@
     choices    several of them, with | or ; or , between them
     yes_no     oui, non, 1, 0, vrai, faux …
     address    of e-mail, in its one form
-    phone      digits, and a + before them
+    phone      as E.164 has it; without the country's code it is France's
 
 A cell with nothing to see in it empties the field, whatever its kind (E9). What comes as JSON is read as if its text
 stood in a cell, except that a list needs nothing between its parts.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
@@ -32,8 +32,11 @@ MAX_TEXT_CHARS = 2000
 #: Digits of a number before and behind the point.
 MAX_DIGITS = 15
 MAX_DECIMALS = 6
-#: ITU-T E.164 has 15; a national number has its 0 besides.
-_PHONE_DIGITS = range(4, 17)
+#: ITU-T E.164, with the country's code.
+_PHONE_DIGITS = range(7, 16)
+#: Of a number without a code: nine digits, before which people write a 0 and spreadsheets lose it.
+_NATIONAL = re.compile(r"0?([1-9]\d{8})")
+_COUNTRY_CODE = "+33"
 #: Shown of a cell that is wrong.
 MAX_SHOWN_CHARS = 40
 #: And of a field's words.
@@ -53,7 +56,7 @@ class NotSo(ValueError):
     """The cell is nothing of that kind. The message says what was expected, and quotes the cell."""
 
 
-def reader(kind: Kind, choices: Sequence[str] = ()) -> Callable[[str], Value]:
+def reader(kind: Kind, choices: Iterable[str] = ()) -> Callable[[str], Value]:
     """What reads the cells of a field of that kind, with its words if it has some. NotSo."""
     if kind in ("choice", "choices"):
         known = {word.casefold(): word for word in choices}
@@ -79,7 +82,7 @@ def of_json(value: Any) -> str | list[str]:
     raise NotSo(f"expected text, a number, true, false, null or a list of them, got {_quoted(str(value))}")
 
 
-def parts(words: Sequence[str], choices: Sequence[str]) -> Value:
+def parts(words: Sequence[str], choices: Iterable[str]) -> Value:
     """Several words of a field that come one by one. NotSo."""
     known = {word.casefold(): word for word in choices}
     return _known_of([text for word in words if (text := word.strip(AROUND))], known)
@@ -139,8 +142,12 @@ def _address(text: str) -> str:
 def _phone(text: str) -> str:
     plain = _PHONE_SIGNS.sub("", text.replace("(0)", "") if text.startswith(("+", "00")) else text)
     plain = "+" + plain[2:] if plain.startswith("00") else plain
-    digits = plain.removeprefix("+")
-    if not (digits.isascii() and digits.isdigit() and len(digits) in _PHONE_DIGITS):
+    if plain.isascii() and (found := _NATIONAL.fullmatch(plain)):
+        return _COUNTRY_CODE + found[1]
+    if not plain.startswith("+") and plain.startswith(_COUNTRY_CODE[1:]):
+        plain = "+" + plain
+    digits = plain[1:]
+    if not (plain.startswith("+") and digits.isascii() and digits.isdigit() and len(digits) in _PHONE_DIGITS):
         raise NotSo(f"expected a number such as +33612345678 or 06 12 34 56 78, got {_quoted(text)}")
     return plain
 

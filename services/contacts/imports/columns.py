@@ -50,7 +50,7 @@ WORDS: Mapping[str, frozenset[str]] = {
             "gsm",
         )
     ),
-    "phone": frozenset(("telephone", "tel", "telephonefixe", "telfixe", "fixe", "phone", "phonenumber", "landline")),
+    "telephone": frozenset(("tel", "telephonefixe", "telfixe", "fixe", "phone", "phonenumber", "landline")),
     "language": frozenset(("langue", "language", "lang", "locale")),
     "time_zone": frozenset(("fuseauhoraire", "fuseau", "timezone", "tz")),
     "birthday": frozenset(("datedenaissance", "naissance", "anniversaire", "birthday", "birthdate", "dateofbirth")),
@@ -77,12 +77,15 @@ _MAX_NAME_CHARS = 60
 
 
 class Field(msgspec.Struct, frozen=True):
-    """A field that contacts of the tenant have. `choices`: its words, of the kinds that have some."""
+    """A field that contacts of the tenant have. `number` is its own, `slot` its place among those of its kind, both 0
+    of what is a column of every contact; `choices`: its words, of the kinds that have some, and the number of each."""
 
     name: str
     kind: Kind
     label: str = ""
-    choices: tuple[str, ...] = ()
+    number: int = 0
+    slot: int = 0
+    choices: Mapping[str, int] = {}
 
 
 class Place(NamedTuple):

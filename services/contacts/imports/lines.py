@@ -1,17 +1,19 @@
 """A line of a file as what it says of one contact, or why nobody knows. Pure.
 
 A line has the contact's key, the values of the mapped fields, and what it says of the opt-in to e-mail and of the
-address. Whether that adds a contact or changes one is decided later (`applying.py`), when all lines are there.
+address. Whether that adds a contact or changes one is decided later (`writing.py`), when all lines are there.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
 from services.contacts.imports import cells
 from services.contacts.imports.cells import MAX_SHOWN_CHARS, NotSo, Value
-from services.contacts.imports.columns import OPT_IN, Columns, Field, Fields, columns
+from services.contacts.imports.columns import OPT_IN, STATUS, Columns, Field, Fields, columns
 from shared.mail.addresses import AROUND
 from shared.tabular.flags import FLAGS, STATUSES, Status
 from shared.tabular.headings import NoHeading, plain, shown
@@ -21,79 +23,100 @@ from shared.words.errors import Fault
 #: One line: a contact, with as much text as its fields may have.
 MAX_LINE_BYTES = 262_144
 MAX_COLUMNS = 500
-#: Sets of names that objects of one file have; the mapping of each is found once.
-_MAX_LAYOUTS = 1000
+#: Sets of names that objects of one file have: no table has so many forms.
+MAX_LAYOUTS = 1000
 
-_encoder = msgspec.json.Encoder(decimal_format="number")
+#: As it is kept: a number in the way of PostgreSQL, a date as ISO 8601 has it, of what is chosen the numbers.
+Kept = str | float | list[int] | None
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
-    """What a line says of the contact with this key. `values`: a JSON object of the mapped fields, null for those that
-    are emptied (E9). `opts_in`: whether the contact is subscribed, None where the file does not say (E11); `status`:
-    what is known of the address, "" likewise (E12)."""
+    """What a line says of the contact with this key. `values`: of the fields of its layout, in their order; None
+    empties (E9). `layout`: its place among those of the file. `opts_in`: whether the contact is subscribed, None where
+    the file does not say (E11); `status`: what is known of the address, None likewise (E12)."""
 
     key: str
-    values: str
+    values: list[Kept]
+    layout: int = 0
     opts_in: bool | None = None
     status: Status | None = None
 
 
-def key_of(field: Field, value: Value) -> str:
-    """What is compared of the value of a key: case never counts."""
-    return str(value).casefold() if field.kind != "address" else str(value).lower()
+def folded(text: str) -> str:
+    """What is compared of a text (E25): neither case, nor how a letter with an accent is put together."""
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
 class _Read(NamedTuple):
     """A column that is a field, and what reads its cells."""
 
     at: int
-    name: str
-    read: Callable[[str], Value]
+    read: Callable[[str], Kept]
     heading: str
 
 
 class Layout:
-    """The lines of a table with these columns (`shared.tabular.rows.Table`)."""
+    """The lines of a table with these columns (`shared.tabular.rows.Table`). `fields` are those that are written."""
 
     is_headless = False
 
-    def __init__(self, found: Columns, names: Sequence[str]) -> None:
+    def __init__(self, found: Columns, names: Sequence[str], number: int = 0) -> None:
         self.columns = found
         self.count = found.width
+        self.fields = tuple(place.field for place in found.fields)
         addresses = [place.at for place in found.fields if place.field.kind == "address"]
         #: By which a line that a quoted field has swallowed is known again.
         self.address = addresses[0] if addresses else found.key.at
         self.warnings = [f"the column {shown([name])} is no field and was not read" for name in found.unmapped]
+        self._number = number
         self._names = [name.strip(AROUND) for name in names]
-        self._key = found.key.field
-        self._reads = [
-            _Read(index, field.name, cells.reader(field.kind, field.choices), self._names[index])
-            for index, field in found.fields
-        ]
+        self._key = self.fields.index(found.key.field)
+        self._reads = [_Read(at, _reader(field), self._names[at]) for at, field in found.fields]
 
     def row(self, given: list[str], at: str) -> Line | Fault | None:
-        values: dict[str, Value] = {}
-        for index, name, read, heading in self._reads:
+        values: list[Kept] = []
+        for place, read, heading in self._reads:
             try:
-                values[name] = read(given[index])
+                values.append(read(given[place]))
             except NotSo as fault:
                 return Fault(f"{at}.{heading}", str(fault))
         return self.line(values, given, at)
 
-    def line(self, values: Mapping[str, Value], given: Sequence[str], at: str) -> Line | Fault:
+    def line(self, values: list[Kept], given: Sequence[str], at: str) -> Line | Fault:
         """With the values that were read, and the cells for the rest."""
-        key = values[self._key.name]
+        key = values[self._key]
         if key is None:
             return Fault(f"{at}.{self._names[self.columns.key.at]}", "empty, but it is the key")
+        role = self.columns.opt_in
         try:
-            opts_in = None if self.columns.opt_in is None else _opts_in(given[self.columns.opt_in])
+            opts_in = None if role is None else _opts_in(given[role])
+            role = self.columns.status
+            status = None if role is None else _status(given[role])
         except NotSo as fault:
-            return Fault(f"{at}.{self._names[self.columns.opt_in or 0]}", str(fault))
-        try:
-            status = None if self.columns.status is None else _status(given[self.columns.status])
-        except NotSo as fault:
-            return Fault(f"{at}.{self._names[self.columns.status or 0]}", str(fault))
-        return Line(key_of(self._key, key), _encoder.encode(values).decode(), opts_in, status)
+            return Fault(f"{at}.{self._names[role or 0]}", str(fault))
+        return Line(folded(str(key)), values, self._number, opts_in, status)
+
+
+def _reader(field: Field) -> Callable[[str], Kept]:
+    """What reads cells, and makes of them what is kept. NotSo."""
+    read = cells.reader(field.kind, field.choices)
+    if field.kind in ("text", "date", "address", "phone"):
+        return read  # type: ignore[return-value]  # a text or None
+    return lambda cell: kept(field, read(cell))
+
+
+def kept(field: Field, value: Value) -> Kept:
+    """A value as it is kept."""
+    match value:
+        case bool():
+            return [field.choices["yes" if value else "no"]]
+        case Decimal():
+            return float(value)
+        case list():
+            return sorted(field.choices[word] for word in value)
+        case str() if field.kind == "choice":
+            return [field.choices[value]]
+    return value
 
 
 def _opts_in(cell: str) -> bool:
@@ -134,12 +157,12 @@ class Form:
         """NoHeading."""
         return Layout(columns(fields, self._fields, self._mapping), fields)
 
-    def of_object(self, names: Sequence[str]) -> Layout:
+    def of_object(self, names: Sequence[str], number: int) -> Layout:
         """Of an object with these names, some of those of the mapping. NoHeading."""
         mapping = self._mapping
         if mapping is not None:
             mapping = {name: target for name, target in mapping.items() if name in names}
-        return Layout(columns(names, self._fields, mapping), names)
+        return Layout(columns(names, self._fields, mapping), names, number)
 
 
 class Contacts:
@@ -154,8 +177,13 @@ class Contacts:
     def __init__(self, form: Form) -> None:
         self._form = form
         self._objects = Objects(MAX_LINE_BYTES, wrapped=False)
-        self._layouts: dict[tuple[str, ...], Layout] = {}
+        self._by_names: dict[tuple[str, ...], Layout] = {}
         self.warnings: list[Fault] = []
+
+    @property
+    def layouts(self) -> list[Layout]:
+        """By their number."""
+        return list(self._by_names.values())
 
     @property
     def is_over(self) -> bool:
@@ -177,32 +205,33 @@ class Contacts:
 
     def _layout(self, names: tuple[str, ...], at: str) -> Layout:
         """NoHeading."""
-        found = self._layouts.get(names)
+        found = self._by_names.get(names)
         if found is None:
             if len(names) > MAX_COLUMNS:
                 raise NoHeading(f"more than {MAX_COLUMNS} names")
-            found = self._form.of_object(names)
-            if len(self._layouts) < _MAX_LAYOUTS:
-                self._layouts[names] = found
-                told = {warning.what for warning in self.warnings}
-                self.warnings += [Fault(at, what) for what in found.warnings if what not in told]
+            if len(self._by_names) == MAX_LAYOUTS:
+                raise NoHeading(f"the objects before have {MAX_LAYOUTS} other sets of names")
+            found = self._form.of_object(names, len(self._by_names))
+            self._by_names[names] = found
+            told = {warning.what for warning in self.warnings}
+            self.warnings += [Fault(at, what) for what in found.warnings if what not in told]
         return found
 
 
 def _of_object(layout: Layout, given: Sequence[Any], at: str) -> Line | Fault:
-    values: dict[str, Value] = {}
+    values: list[Kept] = []
     texts = [""] * len(given)
-    for index, field in layout.columns.fields:
-        try:
-            values[field.name] = _value(field, given[index])
-        except NotSo as fault:
-            return Fault(f"{at}.{field.name}", str(fault))
-    for role, place in ((OPT_IN, layout.columns.opt_in), ("status_email", layout.columns.status)):
-        if place is not None:
-            try:
-                texts[place] = _text(given[place])
-            except NotSo as fault:
-                return Fault(f"{at}.{role}", str(fault))
+    named = at
+    try:
+        for place, field in layout.columns.fields:
+            named = f"{at}.{field.name}"
+            values.append(kept(field, _value(field, given[place])))
+        for role, known in ((OPT_IN, layout.columns.opt_in), (STATUS, layout.columns.status)):
+            named = f"{at}.{role}"
+            if known is not None:
+                texts[known] = _text(given[known])
+    except NotSo as fault:
+        return Fault(named, str(fault))
     return layout.line(values, texts, at)
 
 
