@@ -118,7 +118,8 @@ def look(shape: Shape) -> str:
     change something, and whether somebody would be mailed again. `$2` are the names of the shape's fields."""
     return f"""
 SELECT s.line, c.contact, ({_what(shape)}) <> '{{}}' AS changes, {_reactivates(shape)} AS reactivates
-FROM staged AS s LEFT JOIN contacts AS c ON c.tenant = $1 AND c.key = s.key AND c.copy = 0{_chosen(shape)}"""  # noqa: S608
+FROM staged AS s LEFT JOIN contacts AS c ON c.tenant = $1 AND c.key = s.key AND c.copy = 0{_chosen(shape)}
+WHERE $2::text[] IS NOT NULL"""  # noqa: S608  (a shape without names has the parameter, too)
 
 
 @lru_cache(256)
@@ -130,7 +131,7 @@ def update(shape: Shape) -> str:
 WITH met AS MATERIALIZED (
     SELECT c.contact AS met, s.*, {_what(shape)} AS what, {_reactivates(shape)} AS reactivates{_replaced(shape)}
     FROM staged AS s JOIN contacts AS c ON c.tenant = $1 AND c.key = s.key AND c.copy = 0{_chosen(shape)}
-    WHERE NOT (c.contact = ANY ($4::int[]))
+    WHERE NOT (c.contact = ANY ($4::int[])) AND $2::text[] IS NOT NULL
 ), written AS (
     UPDATE contacts AS c SET {", ".join(_assignments(shape))}
     FROM met AS s WHERE c.tenant = $1 AND c.contact = s.met AND s.what <> '{{}}'
@@ -168,6 +169,9 @@ def _assignments(shape: Shape) -> Iterator[str]:
         ("numbers", shape.numbers),
         ("dates", shape.dates),
     ):
+        if slots and 1 not in slots:
+            # Else an array that has nothing yet would begin with the first slot that is written.
+            yield f"{name}[1] = c.{name}[1]"
         yield from (f"{name}[{slot}] = s.{name}[{index}]" for index, slot in enumerate(slots, 1))
     if shape.chosen:
         yield "choices = s.chosen"
@@ -179,7 +183,7 @@ def _assignments(shape: Shape) -> Iterator[str]:
 def _states(shape: Shape) -> Iterator[tuple[str, str, str]]:
     """Of what the opt-in and the status change: the column, what it is and what it becomes (E11, E12). Who is hard
     stays it when a soft bounce is told; the last diagnostic stays in any case."""
-    after = {}
+    after: dict[str, str] = {}
     if shape.opt_in:
         after |= {
             "email_optin": "coalesce(s.opts_in, c.email_optin)",
