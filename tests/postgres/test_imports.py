@@ -245,9 +245,11 @@ async def test_kill_9_of_the_service_in_the_middle_and_the_import_goes_on_withou
     second = await send(base, large("Lyon"))
 
     worker = await asyncio.create_subprocess_exec(sys.executable, "-c", WORKER, postgres_url)
-    await some_are_done(base, second)
-    worker.kill()
-    await worker.wait()
+    try:
+        await some_are_done(base, second)
+    finally:
+        worker.kill()
+        await worker.wait()
     assert 2 <= await batches(base, second) < 7
     await finish(base)
 
