@@ -230,7 +230,7 @@ create table behaviours (
     machine      boolean not null default false,
     operation    int not null default 0,
     name         int not null default 0,
-    position     smallint not null default -1,
+    position     int not null default -1,
     primary key (tenant, contact, occurred_at, event)
 ) partition by hash (tenant);
 
