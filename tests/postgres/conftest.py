@@ -1,0 +1,24 @@
+"""Fixtures of tests against a real PostgreSQL: an empty database each."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.contacts.database import Database
+from tests.servers import PostgresServer
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """`postgresql://…` of a database with nothing in it."""
+    url = await postgres_server.new()
+    yield url
+    await postgres_server.drop(url)
+
+
+@pytest.fixture
+async def empty(postgres_url: str) -> AsyncIterator[Database]:
+    """A pool of a database with nothing in it."""
+    database = Database(postgres_url, 8, 30)
+    yield database
+    await database.close()
