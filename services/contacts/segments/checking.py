@@ -85,15 +85,29 @@ class Known(NamedTuple):
 
 def check(criterion: Criterion, known: Known, own: int | None = None) -> list[Fault]:
     """All that is wrong with a tree for this tenant. `own` is the number of the segment that it is to be."""
-    faults = [fault for path, node in walked(criterion) for fault in _checked(path, node, known)]
-    if not faults:
-        faults += _circles(criterion, known, own)
-    return faults[:MAX_FAULTS]
+    return (misfits(criterion, known) or _circles(criterion, known, own))[:MAX_FAULTS]
+
+
+def misfits(criterion: Criterion, known: Known) -> list[Fault]:
+    """What is wrong with its criteria by themselves."""
+    return [fault for path, node in walked(criterion) for fault in _checked(path, node, known)]
 
 
 def used(criterion: Criterion) -> list[int]:
     """The segments that it names, in order."""
     return sorted({number for _, node in walked(criterion) if isinstance(node, OnSegments) for number in node.segments})
+
+
+def all_used(criterion: Criterion, known: Known) -> list[int]:
+    """The segments that it names, those that these name, and so on."""
+    found: dict[int, None] = {}
+    waiting = used(criterion)
+    while waiting:
+        number = waiting.pop()
+        if number in known.segments and number not in found:
+            found[number] = None
+            waiting += used(known.segments[number])
+    return list(found)
 
 
 def _checked(path: str, node: Criterion, known: Known) -> Iterator[Fault]:
@@ -184,7 +198,8 @@ def day(text: str) -> date | None:
 
 def _operations(path: str, node: OnOperations) -> Iterator[Fault]:
     for name, fates in _NARROWED.items():
-        if getattr(node, name) not in (None, False) and node.was not in fates:
+        given = getattr(node, name)  # a position is 0 and there, where False is not
+        if given is not None and given is not False and node.was not in fates:
             yield Fault(f"{path}.{name}", f"of {' and '.join(fates)} alone")
     if node.url is not None and node.position is not None:
         yield Fault(f"{path}.position", "`url` or `position`, not both")
