@@ -26,6 +26,7 @@ STAGED = (
     "texts", "folded", "numbers", "dates", "choices", "opts_in", "status",
 )  # fmt: skip
 MAKE_STAGED = """
+SET LOCAL jit = off;
 CREATE TEMPORARY TABLE IF NOT EXISTS staged (
     line int, key text, contact int, email text, email_key text, mobile text, telephone text,
     texts text[], folded text[], numbers float8[], dates date[], choices int[], opts_in boolean, status text
@@ -71,20 +72,24 @@ def names_of(fields: Sequence[Field]) -> list[str]:
 def insert(shape: Shape) -> str:
     """Adds who is new; the numbers of those that were added. In the order of keys, so that two that add the same
     contacts never wait for each other in a circle."""
-    arrays = [
+    return f"""
+INSERT INTO contacts (tenant, contact, key, email, email_key, mobile, telephone, texts, folded, numbers, dates, choices,
+    email_optin, email_left, email_status, email_softs)
+SELECT $1, s.contact, s.key, s.email, s.email_key, s.mobile, s.telephone, {_arrays(shape)}, coalesce(s.choices, '{{}}'),
+    s.opts_in, coalesce(NOT s.opts_in, false), s.status::address_status, CASE WHEN s.status = 'soft' THEN 1 ELSE 0 END
+FROM staged AS s WHERE s.contact IS NOT NULL ORDER BY s.key
+ON CONFLICT (tenant, key, copy) DO NOTHING RETURNING contact"""  # noqa: S608  (places alone, as in all below)
+
+
+def _arrays(shape: Shape) -> str:
+    """The staged elements as a contact has them."""
+    spread = (
         _spread("texts", shape.texts, "text"),
         _spread("folded", shape.texts, "text"),
         _spread("numbers", shape.numbers, "float8"),
         _spread("dates", shape.dates, "date"),
-    ]
-    return f"""
-INSERT INTO contacts (tenant, contact, key, email, email_key, mobile, telephone, texts, folded, numbers, dates, choices,
-    email_optin, email_left, email_status, email_softs)
-SELECT $1, s.contact, s.key, s.email, s.email_key, s.mobile, s.telephone, {", ".join(arrays)},
-    coalesce(s.choices, '{{}}'), s.opts_in, coalesce(not s.opts_in, false), s.status::address_status,
-    CASE WHEN s.status = 'soft' THEN 1 ELSE 0 END
-FROM staged AS s WHERE s.contact IS NOT NULL ORDER BY s.key
-ON CONFLICT (tenant, key, copy) DO NOTHING RETURNING contact"""  # noqa: S608  (places alone, as in all below)
+    )
+    return ", ".join(spread)
 
 
 def _spread(name: str, slots: Sequence[int], kind: str) -> str:
@@ -94,13 +99,19 @@ def _spread(name: str, slots: Sequence[int], kind: str) -> str:
     return f"ARRAY[{', '.join(elements)}]::{kind}[]"
 
 
-#: Holds the contacts that were there, in the order of keys, until the transaction ends.
-HOLD = """
-SELECT s.line, c.contact FROM staged AS s JOIN contacts AS c ON c.tenant = $1 AND c.key = s.key AND c.copy = 0
-WHERE NOT (c.contact = ANY ($2::int[])) ORDER BY s.key FOR UPDATE OF c"""
+#: A contact by its key. The limit is what makes PostgreSQL look each one up by the index: of a base that has just come
+#: it knows nothing, and would rather read all of it for each batch.
+_BY_KEY = "SELECT {what} FROM contacts WHERE tenant = $1 AND key = s.key AND copy = 0 LIMIT 1"
+
+#: Holds the contacts that were there, in the order of keys, until the transaction ends. `$2` were added just now.
+HOLD = f"""
+SELECT c.contact FROM (SELECT key FROM staged ORDER BY key) AS s
+CROSS JOIN LATERAL ({_BY_KEY.format(what="contact")} FOR UPDATE) AS c
+WHERE NOT (c.contact = ANY ($2::int[]))"""  # noqa: S608
 
 #: Who has these keys.
-KNOWN = "SELECT key FROM contacts WHERE tenant = $1 AND copy = 0 AND key = ANY ($2::text[])"
+KNOWN = f"""
+SELECT s.key FROM unnest($2::text[]) AS s (key) CROSS JOIN LATERAL ({_BY_KEY.format(what="contact")}) AS c"""  # noqa: S608
 
 #: A run of numbers for contacts to come: the first of them.
 NUMBERS = """
@@ -118,36 +129,48 @@ def look(shape: Shape) -> str:
     change something, and whether somebody would be mailed again. `$2` are the names of the shape's fields."""
     return f"""
 SELECT s.line, c.contact, ({_what(shape)}) <> '{{}}' AS changes, {_reactivates(shape)} AS reactivates
-FROM staged AS s LEFT JOIN contacts AS c ON c.tenant = $1 AND c.key = s.key AND c.copy = 0{_chosen(shape)}
+FROM staged AS s LEFT JOIN LATERAL ({_BY_KEY.format(what="*")}) AS c ON true{_chosen(shape)}
 WHERE $2::text[] IS NOT NULL"""  # noqa: S608  (a shape without names has the parameter, too)
 
 
 @lru_cache(256)
 def update(shape: Shape) -> str:
     """Changes who was there, where something is another, and notes what: the lines that changed something, with their
-    contacts. `$2` are the names of the shape's fields, `$3` who changes it; `$4` are contacts that were added just
-    now."""
+    contacts. `$2` are the names of the shape's fields, `$3` who changes it; `$4` are contacts that were added just now.
+
+    It is an upsert of contacts that are all there, because that finds each by its key, whatever PostgreSQL knows of the
+    base."""
+    states = list(_states(shape))
+    names, values = ([f", {name}" for name, _, _ in states], [f", s.to_{name}" for name, _, _ in states])
     return f"""
 WITH met AS MATERIALIZED (
     SELECT c.contact AS met, s.*, {_what(shape)} AS what, {_reactivates(shape)} AS reactivates{_replaced(shape)}
-    FROM staged AS s JOIN contacts AS c ON c.tenant = $1 AND c.key = s.key AND c.copy = 0{_chosen(shape)}
+        {"".join(f", {after} AS to_{name}" for name, _, after in states)}
+    FROM staged AS s CROSS JOIN LATERAL ({_BY_KEY.format(what="*")}) AS c{_chosen(shape)}
     WHERE NOT (c.contact = ANY ($4::int[])) AND $2::text[] IS NOT NULL
 ), written AS (
-    UPDATE contacts AS c SET {", ".join(_assignments(shape))}
-    FROM met AS s WHERE c.tenant = $1 AND c.contact = s.met AND s.what <> '{{}}'
+    INSERT INTO contacts AS c (tenant, contact, key, email, email_key, mobile, telephone, texts, folded, numbers, dates,
+        choices{"".join(names)})
+    SELECT $1, s.met, s.key, s.email, s.email_key, s.mobile, s.telephone, {_arrays(shape)},
+        {"s.chosen" if shape.chosen else "'{}'"}{"".join(values)}
+    FROM met AS s WHERE s.what <> '{{}}'
+    ON CONFLICT (tenant, key, copy) DO UPDATE SET {", ".join(_assignments(shape))}
 ), noted AS (
     INSERT INTO changes (tenant, contact, source, what)
-    SELECT $1, met, $3, what FROM met WHERE what <> '{{}}' ORDER BY met
+    SELECT $1, met, $3, what FROM met WHERE what <> '{{}}'
 )
 SELECT line, met AS contact, reactivates FROM met WHERE what <> '{{}}'"""  # noqa: S608
 
 
 def _chosen(shape: Shape) -> str:
-    """What would be chosen then."""
+    """What would be chosen then, found once (so says the offset), and not at all where it is what there is."""
     if not shape.chosen:
         return ""
+    chosen = f"replaced_choices(c.choices, {_ints(shape.chosen)}, s.choices)"
     return f"""
-    CROSS JOIN LATERAL (SELECT replaced_choices(c.choices, {_ints(shape.chosen)}, s.choices)) AS n (chosen)"""
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN c.choices = s.choices THEN c.choices ELSE {chosen} END OFFSET 0
+    ) AS n (chosen)"""
 
 
 def _replaced(shape: Shape) -> str:
@@ -160,9 +183,9 @@ def _ints(numbers: Iterable[int]) -> str:
 
 def _assignments(shape: Shape) -> Iterator[str]:
     for column in shape.columns:
-        yield f"{column} = s.{column}"
+        yield f"{column} = excluded.{column}"
     if "email" in shape.columns:
-        yield "email_key = s.email_key"
+        yield "email_key = excluded.email_key"
     for name, slots in (
         ("texts", shape.texts),
         ("folded", shape.texts),
@@ -172,11 +195,11 @@ def _assignments(shape: Shape) -> Iterator[str]:
         if slots and 1 not in slots:
             # Else an array that has nothing yet would begin with the first slot that is written.
             yield f"{name}[1] = c.{name}[1]"
-        yield from (f"{name}[{slot}] = s.{name}[{index}]" for index, slot in enumerate(slots, 1))
+        yield from (f"{name}[{slot}] = excluded.{name}[{slot}]" for slot in slots)
     if shape.chosen:
-        yield "choices = s.chosen"
-    for name, _, after in _states(shape):
-        yield f"{name} = {after}"
+        yield "choices = excluded.choices"
+    for name, _, _ in _states(shape):
+        yield f"{name} = excluded.{name}"
     yield "updated_at = now()"
 
 
