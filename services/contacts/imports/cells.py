@@ -62,6 +62,8 @@ def reader(kind: Kind, choices: Iterable[str] = ()) -> Callable[[str], Value]:
         known = {word.casefold(): word for word in choices}
         read = _several if kind == "choices" else _one
         return lambda cell: read(cell.strip(AROUND), known)
+    if kind == "text":
+        return _text
     read_one = _READERS[kind]
     return lambda cell: read_one(text) if (text := cell.strip(AROUND)) else None
 
@@ -88,7 +90,11 @@ def parts(words: Sequence[str], choices: Iterable[str]) -> Value:
     return _known_of([text for word in words if (text := word.strip(AROUND))], known)
 
 
-def _text(text: str) -> str:
+def _text(cell: str) -> str | None:
+    # The same characters: of all that is unseen ASCII has white space alone, and most cells are ASCII.
+    text = cell.strip() if cell.isascii() else cell.strip(AROUND)
+    if not text:
+        return None
     if len(text) > MAX_TEXT_CHARS:
         raise NotSo(f"longer than {MAX_TEXT_CHARS} characters")
     if "\0" in text:
@@ -182,7 +188,6 @@ def _quoted(text: str) -> str:
 
 
 _READERS: Mapping[str, Callable[[str], Value]] = {
-    "text": _text,
     "number": _number,
     "date": _date,
     "yes_no": _yes_no,

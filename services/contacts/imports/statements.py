@@ -16,7 +16,8 @@ from services.contacts.imports.columns import Field
 
 #: Fields that are columns of every contact, and their columns.
 COLUMNS = ("email", "mobile", "telephone")
-_CHOSEN = ("choice", "choices", "yes_no")
+#: Kinds of which something is chosen.
+CHOSEN = ("choice", "choices", "yes_no")
 #: The names under which the history tells what an import changes of the state of an address.
 _STATES = ("email_optin", "email_left", "email_opposed", "email_status", "email_softs")
 
@@ -56,7 +57,7 @@ def shape_of(fields: Sequence[Field], *, opt_in: bool, status: bool) -> Shape:
         slots("text"),
         slots("number"),
         slots("date"),
-        tuple(field.number for field in fields if field.kind in _CHOSEN),
+        tuple(field.number for field in fields if field.kind in CHOSEN),
         opt_in,
         status,
     )
@@ -65,7 +66,7 @@ def shape_of(fields: Sequence[Field], *, opt_in: bool, status: bool) -> Shape:
 def names_of(fields: Sequence[Field]) -> list[str]:
     """The names of the fields in the order in which the statements of their shape tell changes."""
     by_kind = [[field.name for field in fields if field.kind in kinds] for kinds in (("text",), ("number",), ("date",))]
-    return [*(name for names in by_kind for name in names), *(field.name for field in fields if field.kind in _CHOSEN)]
+    return [*(name for names in by_kind for name in names), *(field.name for field in fields if field.kind in CHOSEN)]
 
 
 @lru_cache(256)

@@ -7,16 +7,16 @@ Numbers of new contacts are taken before, in a transaction of their own: nobody 
 is there already is held in the order of keys, and what is new is added in that order.
 """
 
-from collections.abc import Iterator, Sequence
-from datetime import date
-from operator import itemgetter
+from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, NamedTuple
 
 from services.contacts.database import Database, Sql
 from services.contacts.imports import statements
 from services.contacts.imports.columns import Field
-from services.contacts.imports.lines import Line, folded
-from services.contacts.imports.statements import MAKE_STAGED, STAGED, Shape
+from services.contacts.imports.lines import Line
+from services.contacts.imports.staging import copied, rows
+from services.contacts.imports.statements import MAKE_STAGED, Shape
 
 #: Whom an import included, added and updated, as facts of `sets`.
 INCLUDED, ADDED, UPDATED = 31, 32, 33
@@ -147,7 +147,8 @@ async def _write_layout(
 ) -> Outcome:
     shape = statements.shape_of(written.fields, opt_in=written.opt_in, status=written.status)
     names = statements.names_of(written.fields)
-    await sql.copy_records_to_table("staged", records=rows(lines, written.fields, numbers), columns=STAGED)
+    staged = BytesIO(copied(rows(lines, written.fields, numbers)))
+    await sql.copy_to_table("staged", source=staged, columns=statements.STAGED)
     if batch.dry_run:
         found = await _look(sql, batch, shape, names)
     else:
@@ -184,42 +185,3 @@ async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: 
             await sql.execute(statements.MARK, batch.tenant, fact, batch.import_, contacts)
     again = [row["line"] for row in changed if row["reactivates"]]
     return Outcome(len(added), len(updated), len(held) - len(updated), len(again)), again
-
-
-def rows(
-    lines: Sequence[tuple[int, Line]], fields: Sequence[Field], numbers: dict[str, int]
-) -> Iterator[tuple[Any, ...]]:
-    """Lines as rows of `staged`."""
-    by_kind = {kind: _picker(fields, (kind,)) for kind in ("text", "number", "date")}
-    texts_of, numbers_of, dates_of = by_kind["text"], by_kind["number"], by_kind["date"]
-    chosen_of = _picker(fields, ("choice", "choices", "yes_no"))
-    place = {field.name: index for index, field in enumerate(fields) if field.name in statements.COLUMNS}
-    email, mobile, telephone = (place.get(name) for name in statements.COLUMNS)
-    for number, line in lines:
-        values = line.values
-        texts = texts_of(values)
-        address = None if email is None else values[email]
-        yield (
-            number,
-            line.key,
-            numbers.get(line.key),
-            address,
-            None if address is None else str(address).lower(),
-            None if mobile is None else values[mobile],
-            None if telephone is None else values[telephone],
-            texts,
-            [text and folded(text) for text in texts],
-            numbers_of(values),
-            [day and date.fromisoformat(day) for day in dates_of(values)],
-            sorted(choice for chosen in chosen_of(values) for choice in chosen or ()),
-            line.opts_in,
-            line.status,
-        )
-
-
-def _picker(fields: Sequence[Field], kinds: Sequence[str]) -> Any:
-    """What takes the values of fields of these kinds out of a line, in the order of the shape."""
-    places = [index for index, field in enumerate(fields) if field.kind in kinds]
-    if len(places) > 1:
-        return itemgetter(*places)
-    return (lambda values: (values[places[0]],)) if places else (lambda _values: ())
