@@ -112,6 +112,14 @@ def parse(text: str) -> Address:
     return address
 
 
+def normal(text: str) -> str:
+    """The address in its one form, as it is stored. InvalidAddress."""
+    if len(text) <= _USUAL_MOST_CHARS and _USUAL.fullmatch(text):
+        local, _, domain = text.rpartition("@")
+        return f"{local}@{domain.lower()}"
+    return str(parse(text))
+
+
 def key_of(text: str) -> str:
     """The key of an address, as lists spell it. InvalidAddress."""
     if len(text) <= _USUAL_MOST_CHARS and _USUAL.fullmatch(text):

@@ -1,9 +1,11 @@
 """Fixtures of tests against a real PostgreSQL: an empty database each."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from services.contacts import migrating
 from services.contacts.database import Database
 from tests.servers import PostgresServer
 
@@ -22,3 +24,19 @@ async def empty(postgres_url: str) -> AsyncIterator[Database]:
     database = Database(postgres_url, 8, 30)
     yield database
     await database.close()
+
+
+@pytest.fixture
+def made_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """`postgresql://…` of a database with all tables, for examples that each have a loop of their own."""
+
+    async def make() -> str:
+        url = await postgres_server.new()
+        database = Database(url, 2, 30)
+        await migrating.migrate(database, migrating.steps())
+        await database.close()
+        return url
+
+    url = asyncio.run(make())
+    yield url
+    asyncio.run(postgres_server.drop(url))

@@ -158,20 +158,6 @@ def test_e8_to_e15_any_files_one_after_the_other_make_what_the_model_says(
     asyncio.run(run())
 
 
-@pytest.fixture
-def made_url(postgres_server: Any) -> Any:
-    async def make() -> str:
-        url: str = await postgres_server.new()
-        database = Database(url, 2, 30)
-        await migrating.migrate(database, migrating.steps())
-        await database.close()
-        return url
-
-    url = asyncio.run(make())
-    yield url
-    asyncio.run(postgres_server.drop(url))
-
-
 # In pieces, and left in the middle
 
 WORKER = """

@@ -140,7 +140,7 @@ def _yes_no(text: str) -> bool:
 
 def _address(text: str) -> str:
     try:
-        return str(addresses.parse(text))
+        return addresses.normal(text)
     except addresses.InvalidAddress as fault:
         raise NotSo(f"not an address: {fault}: {_quoted(text)}") from None
 

@@ -4,6 +4,7 @@ A line has the contact's key, the values of the mapped fields, and what it says 
 address. Whether that adds a contact or changes one is decided later (`writing.py`), when all lines are there.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -25,6 +26,11 @@ MAX_LINE_BYTES = 262_144
 MAX_COLUMNS = 500
 #: Sets of names that objects of one file have: no table has so many forms.
 MAX_LAYOUTS = 1000
+
+#: Cells of a column that are remembered.
+_MOST_REMEMBERED = 20_000
+#: What most numbers are: no more digits than are kept, and no zero with a sign (it is added, and has none then).
+_USUAL_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
 #: As it is kept: a number in the way of PostgreSQL, a date as ISO 8601 has it, of what is chosen the numbers.
 Kept = str | float | list[int] | None
@@ -75,11 +81,11 @@ class Layout:
 
     def row(self, given: list[str], at: str) -> Line | Fault | None:
         values: list[Kept] = []
-        for place, read, heading in self._reads:
-            try:
+        try:
+            for place, read, _ in self._reads:
                 values.append(read(given[place]))
-            except NotSo as fault:
-                return Fault(f"{at}.{heading}", str(fault))
+        except NotSo as fault:  # and how many there are tells which of them it was
+            return Fault(f"{at}.{self._reads[len(values)].heading}", str(fault))
         return self.line(values, given, at)
 
     def line(self, values: list[Kept], given: Sequence[str], at: str) -> Line | Fault:
@@ -100,9 +106,23 @@ class Layout:
 def _reader(field: Field) -> Callable[[str], Kept]:
     """What reads cells, and makes of them what is kept. NotSo."""
     read = cells.reader(field.kind, field.choices)
-    if field.kind in ("text", "date", "address", "phone"):
+    if field.kind in ("text", "address", "phone"):
         return read  # type: ignore[return-value]  # a text or None
-    return lambda cell: kept(field, read(cell))
+    #: By the cell as it is written: columns of days and of words repeat a few.
+    known: dict[str, Kept] = {}
+
+    def remembered(cell: str) -> Kept:
+        try:
+            return known[cell]
+        except KeyError:
+            found = kept(field, read(cell))
+            if len(known) < _MOST_REMEMBERED:
+                known[cell] = found
+            return found
+
+    if field.kind == "number":
+        return lambda cell: float(cell) + 0.0 if _USUAL_NUMBER.fullmatch(cell) else remembered(cell)
+    return remembered
 
 
 def kept(field: Field, value: Value) -> Kept:

@@ -14,19 +14,12 @@ from shared.words.described import says
 from shared.words.errors import Fault
 
 Kind = Literal["email", "sms", "survey", "form"]
-Activity = Literal["opened", "clicked", "replied", "answered", "sent"]
+Activity = Literal["opened", "clicked", "answered", "sent"]
 Unit = Literal["days", "months"]
 
-#: What counts at most in an operation of each kind, in the order in which people are shown it.
+#: What counts in an operation of each kind, in the order in which people are shown it; all of it where a tenant says
+#: nothing: opening or click of an e-mail campaign, click of an SMS, answer to a survey, sent form.
 KINDS: Mapping[Kind, tuple[Activity, ...]] = {
-    "email": ("opened", "clicked", "replied"),
-    "sms": ("clicked", "replied"),
-    "survey": ("answered",),
-    "form": ("sent",),
-}
-#: What counts where a tenant says nothing: opening or click of an e-mail campaign, click of an SMS, answer to a survey,
-#: sent form.
-_USUAL: Mapping[Kind, tuple[Activity, ...]] = {
     "email": ("opened", "clicked"),
     "sms": ("clicked",),
     "survey": ("answered",),
@@ -59,7 +52,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             + ".",
             {"email": ["opened", "clicked"], "sms": ["clicked"]},
         ),
-    ] = msgspec.field(default_factory=lambda: {kind: list(usual) for kind, usual in _USUAL.items()})
+    ] = msgspec.field(default_factory=lambda: {kind: list(known) for kind, known in KINDS.items()})
 
 
 #: Of a tenant that set nothing.

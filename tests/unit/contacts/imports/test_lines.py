@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -127,6 +128,15 @@ def test_a_line_that_cannot_be_read_is_refused_with_its_place_and_the_reason(row
 
     assert fault.at == at
     assert what in fault.what
+
+
+@given(st.decimals(-(10**9), 10**9, places=3, allow_nan=False))
+def test_a_number_is_the_same_however_quickly_it_is_read(number: Decimal) -> None:
+    values, _ = read(f"Email;Points\na@x.fr;{number}\n".encode())
+    by_comma, _ = read(f"Email;Points\na@x.fr;{number}\n".replace(".", ",").encode().replace(b"x,fr", b"x.fr"))
+
+    assert values["points"] == by_comma["points"] == float(number)
+    assert str(values["points"]) != "-0.0"
 
 
 def test_a_line_that_cannot_be_read_changes_no_other() -> None:

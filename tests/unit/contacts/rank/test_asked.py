@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.contacts.rank import asked
 from services.contacts.rank.asked import Asked, Period
+from services.contacts.rank.run import BEHAVIOURS
 
 
 def ms(text: str) -> int:
@@ -56,6 +57,10 @@ def test_e35_a_tenant_sets_the_period_the_kinds_their_activities_and_the_least_n
 )
 def test_e35_settings_that_cannot_be_followed_are_named_by_their_place(wrong: Asked, at: str) -> None:
     assert [fault.at for fault in asked.faults(wrong)] == [at]
+
+
+def test_whatever_may_count_is_something_that_is_followed() -> None:
+    assert set(BEHAVIOURS) == {(kind, activity) for kind, known in asked.KINDS.items() for activity in known}
 
 
 def test_every_fault_is_told_at_once() -> None:

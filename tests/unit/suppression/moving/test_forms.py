@@ -220,23 +220,6 @@ def test_a_word_that_is_none_of_ours_refuses_its_line(changed: Mapping[str, str]
     assert what in fault.what
 
 
-@given(
-    st.one_of(
-        st.emails(),
-        st.from_regex(r"\A[A-Za-z0-9._+-]{1,9}@[A-Za-z0-9.-]{1,12}\Z"),
-        st.text(alphabet="aZ0.-_+@é ", max_size=70),
-    )
-)
-def test_an_address_has_the_key_that_it_has_everywhere(text: str) -> None:
-    try:
-        expected = addresses.parse(text).key
-    except addresses.InvalidAddress:
-        with pytest.raises(addresses.InvalidAddress):
-            addresses.key_of(text)
-    else:
-        assert addresses.key_of(text) == expected
-
-
 @given(st.binary(max_size=300))
 def test_nothing_that_comes_raises(body: bytes) -> None:
     read(body)
