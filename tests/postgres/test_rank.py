@@ -187,8 +187,11 @@ async def test_e37_a_note_stays_until_the_next_run_and_a_new_contact_has_none(ba
 async def test_e39_who_is_hard_or_unsubscribed_is_not_addressable_before_any_band(base: Base) -> None:
     rank = Rank(base.database)
     await note(base, [Did(contact, 5, 6, 1) for contact in range(1, 11)])
-    file = b"Email;Opt-In Email;Statut Email\nu9@x.fr;Non;\nu0@x.fr;Oui;Hard\nu20@x.fr;Non;\n"  # contacts 10, 1, 21
-    await base.run(await base.new_import(), file)
+    async with base.database.connection() as sql:
+        rows = await sql.fetch("SELECT contact, key FROM contacts WHERE tenant = $1", base.tenant)
+    keys = {row["contact"]: row["key"] for row in rows}
+    file = f"Email;Opt-In Email;Statut Email\n{keys[10]};Non;\n{keys[1]};Oui;Hard\n{keys[21]};Non;\n"
+    await base.run(await base.new_import(), file.encode())
 
     await rank.run(base.tenant, NOW_MS)
 

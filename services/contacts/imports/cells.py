@@ -19,6 +19,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
+from services.contacts import fields as kinds
+from services.contacts.fields import MAX_TEXT_CHARS, NotSo, folded
 from shared.mail import addresses
 from shared.mail.addresses import AROUND
 from shared.tabular.flags import FLAGS
@@ -27,8 +29,6 @@ Kind = Literal["text", "number", "date", "choice", "choices", "yes_no", "address
 #: What stands in the field; None empties it. A number is its digits (`Decimal`), a date as ISO 8601 has it.
 Value = str | bool | Decimal | list[str] | None
 
-#: Of a text: what PostgreSQL can find in an index, and more than any form asks for.
-MAX_TEXT_CHARS = 2000
 #: Digits of a number before and behind the point.
 MAX_DIGITS = 15
 MAX_DECIMALS = 6
@@ -52,16 +52,14 @@ _PHONE_SIGNS = re.compile(r"[\s.()/\u00a0\u202f-]+")
 _BETWEEN_CHOICES = "|;,"
 
 
-class NotSo(ValueError):
-    """The cell is nothing of that kind. The message says what was expected, and quotes the cell."""
-
-
-def reader(kind: Kind, choices: Iterable[str] = ()) -> Callable[[str], Value]:
-    """What reads the cells of a field of that kind, with its words if it has some. NotSo."""
+def reader(kind: Kind, choices: Iterable[str] = (), *, is_open: bool = False) -> Callable[[str], Value]:
+    """What reads the cells of a field of that kind, with its words if it has some; `is_open`: others are taken as they
+    are. NotSo."""
     if kind in ("choice", "choices"):
-        known = {word.casefold(): word for word in choices}
-        read = _several if kind == "choices" else _one
-        return lambda cell: read(cell.strip(AROUND), known)
+        known = {folded(word): word for word in choices}
+        if kind == "choice":
+            return lambda cell: _one(cell.strip(AROUND), known)
+        return lambda cell: _several(cell.strip(AROUND), known, is_open=is_open)
     if kind == "text":
         return _text
     read_one = _READERS[kind]
@@ -84,10 +82,10 @@ def of_json(value: Any) -> str | list[str]:
     raise NotSo(f"expected text, a number, true, false, null or a list of them, got {_quoted(str(value))}")
 
 
-def parts(words: Sequence[str], choices: Iterable[str]) -> Value:
+def parts(words: Sequence[str], choices: Iterable[str], *, is_open: bool = False) -> Value:
     """Several words of a field that come one by one. NotSo."""
-    known = {word.casefold(): word for word in choices}
-    return _known_of([text for word in words if (text := word.strip(AROUND))], known)
+    known = {folded(word): word for word in choices}
+    return _known_of([text for word in words if (text := word.strip(AROUND))], known, is_open=is_open)
 
 
 def _text(cell: str) -> str | None:
@@ -95,11 +93,7 @@ def _text(cell: str) -> str | None:
     text = cell.strip() if cell.isascii() else cell.strip(AROUND)
     if not text:
         return None
-    if len(text) > MAX_TEXT_CHARS:
-        raise NotSo(f"longer than {MAX_TEXT_CHARS} characters")
-    if "\0" in text:
-        raise NotSo("has a character that is none (NUL)")
-    return text
+    return text if len(text) <= MAX_TEXT_CHARS and text.isprintable() else kinds.text(text)
 
 
 def _number(text: str) -> Decimal:
@@ -162,20 +156,23 @@ def _one(text: str, known: Mapping[str, str]) -> Value:
     return _known_word(text, known) if text else None
 
 
-def _several(text: str, known: Mapping[str, str]) -> Value:
-    if text.casefold() in known:  # a word may have such a sign in it
-        return [known[text.casefold()]]
+def _several(text: str, known: Mapping[str, str], *, is_open: bool = False) -> Value:
+    if folded(text) in known:  # a word may have such a sign in it
+        return [known[folded(text)]]
     sign = next((sign for sign in _BETWEEN_CHOICES if sign in text), "|")
-    return _known_of([word for part in text.split(sign) if (word := part.strip(AROUND))], known)
+    return _known_of([word for part in text.split(sign) if (word := part.strip(AROUND))], known, is_open=is_open)
 
 
-def _known_of(words: Sequence[str], known: Mapping[str, str]) -> Value:
+def _known_of(words: Sequence[str], known: Mapping[str, str], *, is_open: bool = False) -> Value:
     """Each once, in the order in which they came; None for none of them."""
+    if is_open:
+        found = {folded(word): known.get(folded(word)) or kinds.word(word) or word for word in words}
+        return list(found.values()) or None
     return list(dict.fromkeys(_known_word(word, known) for word in words)) or None
 
 
 def _known_word(text: str, known: Mapping[str, str]) -> str:
-    word = known.get(text.casefold())
+    word = known.get(folded(text))
     if word is None:
         shown = ", ".join(map(repr, list(known.values())[:_MAX_WORDS_SHOWN]))
         more = f" and {len(known) - _MAX_WORDS_SHOWN} more" if len(known) > _MAX_WORDS_SHOWN else ""

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.contacts import fields as kinds
+from services.contacts.fields import TAGS
 from services.contacts.imports.cells import Kind
 from shared.mail.addresses import AROUND
 from shared.tabular import headings
@@ -78,7 +80,8 @@ _MAX_NAME_CHARS = 60
 
 class Field(msgspec.Struct, frozen=True):
     """A field that contacts of the tenant have. `number` is its own, `slot` its place among those of its kind, both 0
-    of what is a column of every contact; `choices`: its words, of the kinds that have some, and the number of each."""
+    of what is a column of every contact; `choices`: its words, of the kinds that have some, and the number of each.
+    `is_open`: it takes words that it does not have yet."""
 
     name: str
     kind: Kind
@@ -86,6 +89,26 @@ class Field(msgspec.Struct, frozen=True):
     number: int = 0
     slot: int = 0
     choices: Mapping[str, int] = {}
+    is_open: bool = False
+
+
+#: What every contact has besides the fields of its tenant.
+COLUMNS = (
+    Field("email", "address", "E-mail"),
+    Field("mobile", "phone", "Mobile"),
+    Field("telephone", "phone", "Telephone"),
+)
+
+
+def of_tenant(fields: Iterable[kinds.Field]) -> list[Field]:
+    """What columns of a file may be, by the fields of a tenant."""
+    return [
+        *COLUMNS,
+        *(
+            Field(one.name, one.kind, one.label, one.number, one.slot, one.choices, one.built_in and one.name == TAGS)
+            for one in fields
+        ),
+    ]
 
 
 class Place(NamedTuple):

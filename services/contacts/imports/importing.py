@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 
 from services.contacts.database import DatabaseAway
 from services.contacts.imports.reading import NoContacts, Reading
-from services.contacts.imports.store import LEASE_S, Imports, Taken
+from services.contacts.imports.store import LEASE_S, Imports, Taken, TooManyWords
 from services.contacts.imports.writing import Batch, Writer
 from shared.process import logs
 from shared.process.lifecycle import cancelled, pause
@@ -88,7 +88,7 @@ class Importing:
                         await self._end(taken, reading)
                         return
                 await self._imports.let_go(taken)
-            except UnknownCharset as fault:
+            except (UnknownCharset, TooManyWords) as fault:
                 await self._refuse(taken, str(fault), None)
 
     async def _read(self, taken: Taken, reading: Reading, stopping: asyncio.Event | None) -> bool:
@@ -113,9 +113,12 @@ class Importing:
         """Whether all batches were written."""
         lease = _Lease(self._imports, taken)
         done = await self._imports.done(taken)
+        learned = None if taken.dry_run else await self._imports.learn(taken.tenant, reading.new_words)
         under_way: deque[asyncio.Task[bool]] = deque()
         try:
-            for batch in reading.batches(taken.tenant, taken.import_, dry_run=taken.dry_run, only_new=taken.only_new):
+            for batch in reading.batches(
+                taken.tenant, taken.import_, dry_run=taken.dry_run, only_new=taken.only_new, learned=learned
+            ):
                 if batch.number in done:
                     await asyncio.sleep(0)
                     continue

@@ -5,15 +5,15 @@ address. Whether that adds a contact or changes one is decided later (`writing.p
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
 
+from services.contacts.fields import NotSo, folded
 from services.contacts.imports import cells
-from services.contacts.imports.cells import MAX_SHOWN_CHARS, NotSo, Value
+from services.contacts.imports.cells import MAX_SHOWN_CHARS, Value
 from services.contacts.imports.columns import OPT_IN, STATUS, Columns, Field, Fields, columns
 from shared.mail.addresses import AROUND
 from shared.tabular.flags import FLAGS, STATUSES, Status
@@ -32,8 +32,9 @@ _MOST_REMEMBERED = 20_000
 #: What most numbers are: no more digits than are kept, and no zero with a sign (it is added, and has none then).
 _USUAL_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
-#: As it is kept: a number in the way of PostgreSQL, a date as ISO 8601 has it, of what is chosen the numbers.
-Kept = str | float | list[int] | None
+#: As it is kept: a number in the way of PostgreSQL, a date as ISO 8601 has it, of what is chosen the numbers; the words
+#: themselves of a field that takes new ones.
+Kept = str | float | list[int] | list[str] | None
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -46,11 +47,6 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     layout: int = 0
     opts_in: bool | None = None
     status: Status | None = None
-
-
-def folded(text: str) -> str:
-    """What is compared of a text (E25): neither case, nor how a letter with an accent is put together."""
-    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
 class _Read(NamedTuple):
@@ -105,7 +101,7 @@ class Layout:
 
 def _reader(field: Field) -> Callable[[str], Kept]:
     """What reads cells, and makes of them what is kept. NotSo."""
-    read = cells.reader(field.kind, field.choices)
+    read = cells.reader(field.kind, field.choices, is_open=field.is_open)
     if field.kind in ("text", "address", "phone"):
         return read  # type: ignore[return-value]  # a text or None
     #: By the cell as it is written: columns of days and of words repeat a few.
@@ -132,6 +128,8 @@ def kept(field: Field, value: Value) -> Kept:
             return [field.choices["yes" if value else "no"]]
         case Decimal():
             return float(value)
+        case list() if field.is_open:
+            return value
         case list():
             return sorted(field.choices[word] for word in value)
         case str() if field.kind == "choice":
@@ -258,10 +256,10 @@ def _of_object(layout: Layout, given: Sequence[Any], at: str) -> Line | Fault:
 def _value(field: Field, given: Any) -> Value:
     cell = cells.of_json(given)
     if isinstance(cell, str):
-        return cells.reader(field.kind, field.choices)(cell)
+        return cells.reader(field.kind, field.choices, is_open=field.is_open)(cell)
     if field.kind != "choices":
         raise NotSo("a list, but the field has one value")
-    return cells.parts(cell, field.choices)
+    return cells.parts(cell, field.choices, is_open=field.is_open)
 
 
 def _text(given: Any) -> str:

@@ -14,8 +14,10 @@ from zlib import crc32
 
 import msgspec
 
+from services.contacts.fields import folded
 from services.contacts.imports.columns import Field, Fields
 from services.contacts.imports.lines import Contacts, Form, Layout, Line
+from services.contacts.imports.staging import Words
 from services.contacts.imports.writing import Batch, Told, Written
 from shared.tabular import signs
 from shared.tabular.encodings import charset
@@ -87,6 +89,10 @@ class Reading:
             Line, lambda line: line.key, lambda line: crc32(line.key.encode()) % parts, parts, self._file
         )
         self._batch = batch
+        #: By the number of a field words that it does not have yet, by how they are compared.
+        self.new_words: dict[int, dict[str, str]] = {}
+        self._open = [field for field in asked.fields if field.is_open]
+        self._known_words = {(one.number, folded(word)): at for one in self._open for word, at in one.choices.items()}
         self._first: bytes | None = b""
         self._blank_lines = 0
         self._faults: list[Fault] = []
@@ -133,6 +139,16 @@ class Reading:
                 self._faults.append(line)
         else:
             self._last.add(number, line)
+            if self._open:
+                self._learn(line)
+
+    def _learn(self, line: Line) -> None:
+        for value, field in zip(line.values, self._layouts()[line.layout].fields, strict=True):
+            if field.is_open and isinstance(value, list):
+                new = {folded(str(word)): str(word) for word in value}
+                for key, word in new.items():
+                    if (field.number, key) not in self._known_words:
+                        self.new_words.setdefault(field.number, {}).setdefault(key, word)
 
     def _check(self, *, last: bool) -> None:
         if self.refused == self.lines and (last or self._reader.is_over):
@@ -147,8 +163,18 @@ class Reading:
         if self._blank_lines >= MOST_BLANK_LINES:
             raise NoContacts(f"{self._blank_lines} lines have nothing in them", [])
 
-    def batches(self, tenant: int, import_: int, *, dry_run: bool = False, only_new: bool = False) -> Iterator[Batch]:
-        """All of them, from the first one on."""
+    def batches(
+        self,
+        tenant: int,
+        import_: int,
+        *,
+        dry_run: bool = False,
+        only_new: bool = False,
+        learned: Words | None = None,
+    ) -> Iterator[Batch]:
+        """All of them, from the first one on. `learned`: the numbers of the new words; None where they were not given
+        any, because nothing is written."""
+        words = {**self._known_words, **(self._provisional() if learned is None else learned)}
         room = MOST_TOLD - len(self.told)
         layouts = self._layouts()
         replaced: list[Told] = []
@@ -167,11 +193,19 @@ class Reading:
             waiting += part
             while len(waiting) >= self._batch:
                 lines, waiting = waiting[: self._batch], waiting[self._batch :]
-                yield Batch(tenant, import_, number, lines, layouts, count, tuple(replaced), dry_run, only_new)
+                yield Batch(tenant, import_, number, lines, layouts, count, tuple(replaced), dry_run, only_new, words)
                 number, count = number + 1, 0
                 replaced.clear()
         if waiting:
-            yield Batch(tenant, import_, number, waiting, layouts, count, tuple(replaced), dry_run, only_new)
+            yield Batch(tenant, import_, number, waiting, layouts, count, tuple(replaced), dry_run, only_new, words)
+
+    def _provisional(self) -> Words:
+        """Numbers that no word has: those of a field are given from 0 on."""
+        return {
+            (field, key): (field << 16) + 65_535 - place
+            for field, words in self.new_words.items()
+            for place, key in enumerate(words)
+        }
 
     def _layouts(self) -> list[Written]:
         table = self._rows.table if self._rows is not None else None

@@ -7,13 +7,17 @@ at each element.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from services.contacts.fields import folded
 from services.contacts.imports.columns import Field
-from services.contacts.imports.lines import Kept, Line, folded
+from services.contacts.imports.lines import Kept, Line
 from services.contacts.imports.statements import CHOSEN, COLUMNS
+
+#: By the number of a field and a word as it is compared: the word's number.
+Words = Mapping[tuple[int, str], int]
 
 _NULL = "\\N"
 _IN_ARRAY = str.maketrans({"\\": "\\\\", '"': '\\"'})
@@ -27,11 +31,13 @@ def copied(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def rows(
-    lines: Sequence[tuple[int, Line]], fields: Sequence[Field], numbers: dict[str, int]
+    lines: Sequence[tuple[int, Line]], fields: Sequence[Field], numbers: Mapping[str, int], words: Words
 ) -> Iterator[Sequence[str]]:
-    """Lines with these fields as rows of `staged`. `numbers`: by key that of a contact that is new."""
-    texts_of, numbers_of, dates_of = (_picker(fields, (kind,)) for kind in ("text", "number", "date"))
-    chosen_of = _picker(fields, CHOSEN)
+    """Lines with these fields as rows of `staged`. `numbers`: by key that of a contact that is new; `words`: the number
+    of each word of a field that takes new ones."""
+    texts_of, numbers_of, dates_of = (_picker(fields, (kind,), fields) for kind in ("text", "number", "date"))
+    chosen_of = _picker([field for field in fields if not field.is_open], CHOSEN, fields)
+    open_fields = [(index, field.number) for index, field in enumerate(fields) if field.is_open]
     place = {field.name: index for index, field in enumerate(fields) if field.name in COLUMNS}
     email, mobile, telephone = (place.get(name) for name in COLUMNS)
     for number, line in lines:
@@ -51,15 +57,30 @@ def rows(
             _texts([text and folded(text) for text in texts]),
             _plain(numbers_of(values)),
             _plain(dates_of(values)),
-            _plain(sorted(choice for chosen in chosen_of(values) for choice in chosen or ())),
+            _plain(sorted([*_chosen(chosen_of(values)), *_numbers(values, open_fields, words)])),
             _NULL if line.opts_in is None else "t" if line.opts_in else "f",
             line.status or _NULL,
         )
 
 
-def _picker(fields: Sequence[Field], kinds: Sequence[str]) -> Callable[[list[Kept]], Sequence[Any]]:
-    """What takes the values of fields of these kinds out of a line, in the order of the shape."""
-    places = [index for index, field in enumerate(fields) if field.kind in kinds]
+def _chosen(values: Iterable[Iterable[int] | None]) -> Iterator[int]:
+    return (choice for chosen in values for choice in chosen or ())
+
+
+def _numbers(values: Sequence[Kept], places: Iterable[tuple[int, int]], words: Words) -> Iterator[int]:
+    """Those of the words of fields that take new ones."""
+    for place, field in places:
+        chosen = values[place]
+        if isinstance(chosen, list):
+            yield from {words[field, folded(str(word))] for word in chosen}
+
+
+def _picker(
+    fields: Sequence[Field], kinds: Sequence[str], among: Sequence[Field]
+) -> Callable[[list[Kept]], Sequence[Any]]:
+    """What takes the values of those of these fields that are of these kinds out of a line, in the order of the
+    shape."""
+    places = [index for index, field in enumerate(among) if field.kind in kinds and field in fields]
     if len(places) > 1:
         return itemgetter(*places)
     return (lambda values: (values[places[0]],)) if places else (lambda _values: ())

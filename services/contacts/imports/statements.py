@@ -129,7 +129,7 @@ def look(shape: Shape) -> str:
     """What the lines would do: each line with the contact that it is about, null if there is none, whether it would
     change something, and whether somebody would be mailed again. `$2` are the names of the shape's fields."""
     return f"""
-SELECT s.line, c.contact, ({_what(shape)}) <> '{{}}' AS changes, {_reactivates(shape)} AS reactivates
+SELECT s.line, c.contact, {_changes(shape)} AS changes, {_reactivates(shape)} AS reactivates
 FROM staged AS s LEFT JOIN LATERAL ({_BY_KEY.format(what="*")}) AS c ON true{_chosen(shape)}
 WHERE $2::text[] IS NOT NULL"""  # noqa: S608  (a shape without names has the parameter, too)
 
@@ -161,6 +161,11 @@ WITH met AS MATERIALIZED (
     SELECT $1, met, $3, what FROM met WHERE what <> '{{}}'
 )
 SELECT line, met AS contact, reactivates FROM met WHERE what <> '{{}}'"""  # noqa: S608
+
+
+def _changes(shape: Shape) -> str:
+    """Words that are not known yet have no name, and change something all the same."""
+    return f"({_what(shape)}) <> '{{}}'" + (" OR c.choices <> n.chosen" if shape.chosen else "")
 
 
 def _chosen(shape: Shape) -> str:

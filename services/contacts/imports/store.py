@@ -4,13 +4,15 @@ Every statement names the tenant but the one by which a worker takes the next im
 """
 
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from services.contacts import store as contacts_store
 from services.contacts.database import Database, Row
+from services.contacts.fields import MAX_CHOICES
 from services.contacts.imports.reading import Asked
 from services.contacts.imports.writing import Told, tell
 from shared.words.errors import Fault
@@ -54,6 +56,7 @@ _ALL_PIECES = "SELECT packed FROM import_pieces WHERE tenant = $1 AND import = $
 _WAS_READ = """
 UPDATE imports SET state = 'applying', encoding = $3, lines = $4, refused = $5, warnings = $6, updated_at = now()
 WHERE tenant = $1 AND import = $2"""
+_WORDS = "SELECT folded, choice FROM choices WHERE tenant = $1 AND field = $2"
 _DONE = "SELECT batch FROM import_batches WHERE tenant = $1 AND import = $2"
 _END = """
 UPDATE imports SET state = $3, detail = $4, encoding = $5, updated_at = now(), ended_at = now(), worked_until = NULL
@@ -115,6 +118,10 @@ class Progress(NamedTuple):
     ended_at: datetime | None
 
 
+class TooManyWords(ValueError):
+    """A file has more words of a field than it may have. The message says so."""
+
+
 class Imports:
     """Every method raises DatabaseAway."""
 
@@ -170,6 +177,22 @@ class Imports:
             async with self._database.connection() as sql:
                 packed = await sql.fetchval(_ALL_PIECES, taken.tenant, taken.import_, number)
             yield zlib.decompress(packed)
+
+    async def learn(self, tenant: int, new: Mapping[int, Mapping[str, str]]) -> dict[tuple[int, str], int]:
+        """By field and word the numbers of words that fields do not have yet, or have by now. TooManyWords."""
+        found: dict[tuple[int, str], int] = {}
+        async with self._database.transaction() as sql:
+            await contacts_store.hold_tenant(sql, tenant)
+            for field, words in new.items():
+                known = {row["folded"]: row["choice"] for row in await sql.fetch(_WORDS, tenant, field)}
+                lacking = {word: "" for key, word in words.items() if key not in known}
+                if len(known) + len(lacking) > MAX_CHOICES:
+                    raise TooManyWords(f"a field has {MAX_CHOICES:,} words at most, and would have more by this file")
+                if lacking:
+                    await contacts_store.add_choices(sql, tenant, field, lacking)
+                    known = {row["folded"]: row["choice"] for row in await sql.fetch(_WORDS, tenant, field)}
+                found |= {(field, key): known[key] for key in words}
+        return found
 
     async def was_read(
         self, taken: Taken, encoding: str, lines: int, refused: int, warnings: Sequence[Fault], told: Sequence[Told]

@@ -9,13 +9,14 @@ is there already is held in the order of keys, and what is new is added in that 
 
 from collections.abc import Sequence
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from services.contacts.database import Database, Sql
 from services.contacts.imports import statements
 from services.contacts.imports.columns import Field
 from services.contacts.imports.lines import Line
-from services.contacts.imports.staging import copied, rows
+from services.contacts.imports.staging import Words, copied, rows
 from services.contacts.imports.statements import MAKE_STAGED, Shape
 
 #: Whom an import included, added and updated, as facts of `sets`.
@@ -46,7 +47,7 @@ class Told(NamedTuple):
 class Batch(NamedTuple):
     """Lines of an import, one for each contact. `replaced` were left out because a later line has their key; `told` are
     those of them that belong into the report. `layouts` are the fields that lines write, by `Line.layout`, and whether
-    these have an opt-in and a status."""
+    these have an opt-in and a status; `words` the numbers of the words of fields that take new ones."""
 
     tenant: int
     import_: int
@@ -57,6 +58,7 @@ class Batch(NamedTuple):
     told: Sequence[Told] = ()
     dry_run: bool = False
     only_new: bool = False
+    words: Words = MappingProxyType({})
 
 
 class Written(NamedTuple):
@@ -147,7 +149,7 @@ async def _write_layout(
 ) -> Outcome:
     shape = statements.shape_of(written.fields, opt_in=written.opt_in, status=written.status)
     names = statements.names_of(written.fields)
-    staged = BytesIO(copied(rows(lines, written.fields, numbers)))
+    staged = BytesIO(copied(rows(lines, written.fields, numbers, batch.words)))
     await sql.copy_to_table("staged", source=staged, columns=statements.STAGED)
     if batch.dry_run:
         found = await _look(sql, batch, shape, names)
