@@ -4,8 +4,13 @@ the process of all routes."""
 from services.contacts import migrating
 from services.contacts import settings as own
 from services.contacts.database import Database, DatabaseAway
+from services.contacts.imports.importing import Importing
+from services.contacts.imports.store import Imports
+from services.contacts.imports.writing import Writer
+from services.contacts.rank.run import Rank
 from services.settings import read
 from shared.process import logs
+from shared.process.clock import now_ms
 from shared.process.lifecycle import Lifecycle, pause, run
 from shared.process.settings import SettingsError
 from shared.redis import start
@@ -14,6 +19,8 @@ from shared.redis import start
 RETRY_SECONDS = 0.5
 #: And at one that answers.
 WATCH_SECONDS = 5.0
+#: And for tenants whose contacts are to be ranked anew.
+RANK_SECONDS = 60.0
 
 
 async def main(life: Lifecycle) -> None:
@@ -29,10 +36,22 @@ async def main(life: Lifecycle) -> None:
             await _answers(life, database)
             await pause(life.stopping, WATCH_SECONDS)
 
+    async def ranked() -> None:
+        rank = Rank(database)
+        while not life.stopping.is_set():
+            try:
+                for tenant in await rank.run_due(now_ms()):
+                    logs.get_logger().info("activity_ranked", tenant_number=tenant)
+            except DatabaseAway:
+                pass  # what is due stays so
+            await pause(life.stopping, RANK_SECONDS)
+
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client) or not await _is_made(life, database):
             return
         life.spawn(watch(), "watching postgresql")
+        life.spawn(Importing(Imports(database), Writer(database)).work(life.stopping), "importing contacts")
+        life.spawn(ranked(), "ranking contacts")
         await life.stopping.wait()
 
 

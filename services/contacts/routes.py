@@ -5,16 +5,31 @@ from services.contacts import settings as own
 from services.contacts.contacts import Contacts
 from services.contacts.database import Database
 from services.contacts.field_book import FieldBook
+from services.contacts.imports import http as imports_http
+from services.contacts.rank import http as rank_http
 from shared.http.parts import Mounted, Parts
 
 
 def routes(parts: Parts) -> Mounted:
     mine = parts.settings.of(own.Contacts)
     if not mine.url:
-        return Mounted([*http.routes(None), *fields_http.routes(None)], http.MAX_BODY_BYTES)
+        return Mounted(
+            [
+                *http.routes(None),
+                *fields_http.routes(None),
+                *imports_http.routes(None),
+                *rank_http.routes(None, parts.now_ms),
+            ],
+            http.MAX_BODY_BYTES,
+        )
     database = Database(mine.url, mine.connections, mine.statement_seconds)
     return Mounted(
-        [*http.routes(Contacts(database)), *fields_http.routes(FieldBook(database))],
+        [
+            *http.routes(Contacts(database)),
+            *fields_http.routes(FieldBook(database)),
+            *imports_http.routes(database),
+            *rank_http.routes(database, parts.now_ms),
+        ],
         http.MAX_BODY_BYTES,
         close=database.close,
     )

@@ -155,6 +155,9 @@ PROBLEMS: dict[str, Kind] = {
     ),
     "too_many_drops": Kind(409, "Too many drops", "The tenant has as many drops as it may: remove one first."),
     "drop_disabled": Kind(409, "Drop disabled", "The drop writes nothing for now: enable it first."),
+    "invalid_activity": Kind(
+        422, "Invalid activity", "What would count as activity cannot be followed; `faults` says all that is wrong."
+    ),
     "contacts_disabled": Kind(409, "Contacts disabled", "This installation has no contacts."),
     "contact_exists": Kind(409, "Contact exists", "Another contact has that key of uniqueness."),
     "no_duplicates": Kind(409, "No duplicates", "The tenant does not let contacts share their key."),

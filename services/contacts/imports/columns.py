@@ -2,10 +2,9 @@
 
 Each column is a field or nothing (E7). Where the request says a mapping, that is all there is; else a heading is a
 field if it is its name, its label, or one of the words for it in French and English (`WORDS`), by letters and digits
-alone, without case and accents. Headings that are nobody's are told, and make fields only where that is asked for.
+alone, without case and accents. Headings that are nobody's are told, and make no fields.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -74,8 +73,6 @@ WORDS: Mapping[str, frozenset[str]] = {
 }
 _OPT_IN_WORDS = headings.OPT_IN | {"optinemail", "abonne", "optinmail"}
 _STATUS_WORDS = headings.STATUS
-#: A field that an import makes has a name of at most so many characters.
-_MAX_NAME_CHARS = 60
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -210,22 +207,3 @@ def _asked(names: Sequence[str], fields: Fields, mapping: Mapping[str, str | Non
             raise NoHeading(f"there is no field {shown([target])}; there are {shown(fields.names())}")
         found[places[0]] = target
     return found
-
-
-def new_fields(found: Columns, fields: Fields) -> list[Field]:
-    """Fields of text for the headings that are nobody's, where that was asked for. A heading of which no name can be
-    made stays nobody's."""
-    made: dict[str, Field] = {}
-    for heading in found.unmapped:
-        name = _name_of(heading)
-        if name and name not in made and name not in fields.names():
-            made[name] = Field(name, "text", heading)
-    return list(made.values())
-
-
-def _name_of(heading: str) -> str:
-    letters = "".join(
-        char for char in unicodedata.normalize("NFKD", heading.casefold()) if not unicodedata.combining(char)
-    )
-    name = re.sub(r"[^a-z0-9]+", "_", letters).strip("_")[:_MAX_NAME_CHARS].rstrip("_")
-    return name if name and name[0].isalpha() else ""

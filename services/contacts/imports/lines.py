@@ -34,7 +34,7 @@ _USUAL_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
 #: As it is kept: a number in the way of PostgreSQL, a date as ISO 8601 has it, of what is chosen the numbers; the words
 #: themselves of a field that takes new ones.
-Kept = str | float | list[int] | list[str] | None
+Kept = str | float | list[int | str] | None
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
@@ -129,9 +129,9 @@ def kept(field: Field, value: Value) -> Kept:
         case Decimal():
             return float(value)
         case list() if field.is_open:
-            return value
+            return [*value]
         case list():
-            return sorted(field.choices[word] for word in value)
+            return [*sorted(field.choices[word] for word in value)]
         case str() if field.kind == "choice":
             return [field.choices[value]]
     return value
