@@ -180,6 +180,8 @@ SERVICES: tuple[Service, ...] = (
         process="alone",
         metrics_port=9113,
         routes=True,
+        reads=("events",),
+        needs=("secret", "name"),
         only_with="contacts.url",
         settings="Contacts",
     ),

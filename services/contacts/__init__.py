@@ -1,6 +1,6 @@
 """contacts: the base of contacts of each tenant, which a platform targets from.
 
-Reads       HTTP.
+Reads       HTTP; the stream `events` (group `contacts`).
 Writes      no stream; PostgreSQL.
 Owns        contacts and their fields, in tables that are partitioned by tenant.
 Promises    A contact that comes again under its key is the same contact, whatever way it comes. What was answered is
@@ -11,6 +11,7 @@ Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own
 
     http.py ──→ contacts.py ──→ store.py ══SQL══ database.py     a request, its decision, its statements
                      ╰──→ fields.py, channels.py                 what a value is, what may be sent to whom
+    following.py ──→ facts.py                                   what happens to mail, and how contacts stand by it
     migrating.py, migrations/                                    the tables, step by step
 
 Read `contacts.py` first.

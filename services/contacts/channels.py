@@ -40,6 +40,11 @@ def said(state: State, optin: bool | None) -> State:
     return msgspec.structs.replace(state, optin=False, left=True)
 
 
+def left(state: State, *, has_left: bool) -> State:
+    """By themselves, and not by saying no: what they said of being written to stays."""
+    return msgspec.structs.replace(state, left=has_left)
+
+
 def opposed(state: State, *, is_opposed: bool) -> State:
     """To prospecting: a professional is not written to then."""
     return msgspec.structs.replace(state, opposed=is_opposed)

@@ -17,6 +17,7 @@ from services.contacts.contact import Contact
 from services.contacts.database import Row, Sql
 from services.contacts.fields import Field, Kind
 from shared.mail import addresses
+from shared.words.scopes import Channel
 
 _STATE = ("optin", "status", "left", "opposed")
 _STATES = tuple(f"{channel}_{part}" for channel in CHANNELS for part in _STATE)
@@ -74,6 +75,22 @@ _CHANGED = "INSERT INTO changes (tenant, contact, source, what) VALUES ($1, $2, 
 _CHANGES = """
 SELECT change, at, source, what::text AS what FROM changes WHERE tenant = $1 AND contact = $2 AND change < $3
 ORDER BY change DESC LIMIT $4"""
+_STATE_COLUMNS = (*_STATES, "email_softs", "email_diagnostic")
+_HOLD_STATES = f"""
+SELECT contact, email_key, {", ".join(_STATE_COLUMNS)} FROM contacts WHERE tenant = $1 AND email_key = ANY ($2::text[])
+ORDER BY key, copy FOR UPDATE"""  # noqa: S608
+_STATE_PLACES = ", ".join(
+    f"${place}::address_status" if name.endswith("_status") else f"${place}"
+    for place, name in enumerate(_STATE_COLUMNS, 3)
+)
+_WRITE_STATES = f"""
+UPDATE contacts SET (updated_at, {", ".join(_STATE_COLUMNS)}) = (now(), {_STATE_PLACES})
+WHERE tenant = $1 AND contact = $2"""  # noqa: S608
+_SOURCES = """
+SELECT contact, source FROM changes WHERE tenant = $1 AND contact = ANY ($2::int[]) AND source = ANY ($3::text[])"""
+_ADDRESSES = """
+SELECT contact, email_key FROM contacts WHERE tenant = $1 AND contact > $2 AND email_key IS NOT NULL
+ORDER BY contact LIMIT $3"""
 #: Nothing of a contact stays but bits in sets, which count nowhere without it. What was counted of it was in
 #: behaviours.
 _ERASE = (
@@ -283,6 +300,28 @@ async def erase(sql: Sql, of: int, one: int) -> None:
         await sql.execute(statement, of, one)
 
 
+async def hold_states(sql: Sql, of: int, email_keys: Iterable[str]) -> list[tuple[int, str, dict[Channel, State]]]:
+    """Who has one of these addresses: number, the address as it is looked up, and every state. Held, in the order of
+    keys."""
+    rows = await sql.fetch(_HOLD_STATES, of, list(email_keys))
+    return [(row["contact"], row["email_key"], {one: _state(row, one) for one in CHANNELS}) for row in rows]
+
+
+async def write_states(sql: Sql, of: int, told: Iterable[tuple[int, Mapping[Channel, State]]]) -> None:
+    """Of contacts that are held."""
+    await sql.executemany(_WRITE_STATES, [(of, one, *_state_columns(states)) for one, states in told])
+
+
+async def noted(sql: Sql, of: int, contacts: Sequence[int], sources: Sequence[str]) -> set[tuple[int, str]]:
+    """Which of these changed already because of which of these sources."""
+    return {(row["contact"], row["source"]) for row in await sql.fetch(_SOURCES, of, contacts, sources)}
+
+
+async def addresses_after(sql: Sql, of: int, after: int, most: int) -> list[tuple[int, str]]:
+    """Numbers and addresses, in the order of numbers."""
+    return [(row["contact"], row["email_key"]) for row in await sql.fetch(_ADDRESSES, of, after, most)]
+
+
 async def find(sql: Sql, of: int, asked: Search, most: int, known: Mapping[str, Field]) -> list[Contact]:
     """In the order of their numbers."""
     rows = await sql.fetch(_FIND, of, *asked, most)
@@ -318,12 +357,16 @@ def _state(row: Row, channel: str) -> State:
 def _columns(of: Contact, known: Mapping[str, Field]) -> list[Any]:
     """In the order of `_WRITTEN`."""
     kept = kinds.kept(known.values(), of.values)
-    email = of.state("email")
-    states = [getattr(of.state(channel), part) for channel in CHANNELS for part in _STATE]
     email_key = None if of.email is None else addresses.parse(of.email).key
     return [
         *(of.key, of.email, email_key, of.mobile, of.telephone, of.professional),
         *(kept.texts, kept.folded, kept.numbers, kept.dates, kept.choices),
-        *states,
-        *(email.softs, email.diagnostic),
+        *_state_columns(of.states),
     ]
+
+
+def _state_columns(states: Mapping[Channel, State]) -> list[Any]:
+    """In the order of `_STATE_COLUMNS`."""
+    email = states.get("email", State())
+    parts = [getattr(states.get(channel, State()), part) for channel in CHANNELS for part in _STATE]
+    return [*parts, email.softs, email.diagnostic]

@@ -32,3 +32,20 @@ async def test_an_instance_has_a_postgresql_of_its_own_which_is_started_again_wh
 
     async with Stack.running(directory, OWN):
         assert await has_tables(directory)
+
+
+async def test_a_contact_is_written_and_what_is_agreed_to_elsewhere_reaches_it(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path / "run", OWN) as stack:
+        status, made = await stack.call("PUT", "/v1/contacts/ana@exemple.fr", {"fields": {"town": "Lyon"}})
+        assert (status, made["channels"]["email"]["why_not"]) == (201, "no_optin")
+
+        await stack.answered("PUT", "/v1/consents/ana@exemple.fr", {"optin": {"email": "yes"}})
+
+        async def opted_in() -> bool:
+            _, found = await stack.call("GET", "/v1/contacts/ana@exemple.fr")
+            return bool(found["channels"]["email"]["addressable"])
+
+        await stack.until(opted_in)
+        await stack.killed_and_back("contacts")
+        assert (await stack.call("DELETE", "/v1/contacts/ana@exemple.fr"))[0] == 204
+        assert (await stack.call("GET", "/v1/contacts/ana@exemple.fr"))[0] == 404

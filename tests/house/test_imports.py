@@ -106,6 +106,9 @@ WORLD = {
 }  # fmt: skip
 #: The modules that touch the world, with what they touch. Every other module is pure, and so is a new one.
 EDGES: dict[str, set[str]] = {
+    "services/contacts/imports/importing.py": {"asyncio", "time"},
+    "services/contacts/imports/reading.py": {"tempfile"},
+    "services/contacts/rank/ranking.py": {"asyncio"},
     "services/bounces/inbound.py": {"aiohttp"},
     "services/bounces/maildir.py": {"asyncio", "os"},
     "services/bounces/smtp.py": {"time"},
