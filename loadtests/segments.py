@@ -130,7 +130,7 @@ def _field_criteria(chance: random.Random) -> Iterator[dict[str, Any]]:
 
 def _operation(chance: random.Random) -> dict[str, Any]:
     was = chance.choice(["opened", "not_opened", "clicked", "delivered", "not_clicked"])
-    meant = chance.choice([
+    meant: dict[str, Any] = chance.choice([
         {"operations": [f"job{chance.randrange(1, OPERATIONS)}"]},
         {"tag": f"tag{chance.randrange(8)}"},
         {"category": "promotion", "last_days": 90},
