@@ -179,6 +179,7 @@ SERVICES: tuple[Service, ...] = (
         "services.contacts",
         process="alone",
         metrics_port=9113,
+        routes=True,
         only_with="contacts.url",
         settings="Contacts",
     ),

@@ -27,10 +27,13 @@ DEBIANS = Path("/usr/lib/postgresql")
 #: Whose name root lends: that of Debian's package, else the one that owns nothing.
 USERS = ("postgres", "nobody")
 ROLE = DATABASE = "estafette"
-#: In memory for its pages, and connections it lets in: for one machine and one instance.
+#: For one machine and one instance. Its log has neither statements nor the values that a constraint refuses: what is in
+#: rows is people's.
 OPTIONS = {
     "fsync": "on",
     "full_page_writes": "on",
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
     "log_min_messages": "warning",
     "max_connections": "100",
     "synchronous_commit": "on",
