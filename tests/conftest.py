@@ -3,7 +3,7 @@ all that any test logs, which fails the run where a secret stands in it."""
 
 import logging
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -133,6 +133,14 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """`postgresql://…` of a database with nothing in it."""
+    url = await postgres_server.new()
+    yield url
+    await postgres_server.drop(url)
 
 
 @pytest.fixture

@@ -111,6 +111,13 @@ def routes(book: FieldBook | None) -> list[api.Route]:
             tag="contacts",
             in_path=_IN_PATH,
             body=FieldRequest,
+            examples={
+                "application/json": {
+                    "kind": "choice",
+                    "label": "Sector",
+                    "choices": [{"value": "retail", "label": "Retail trade"}, {"value": "industry"}],
+                }
+            },
             answers={200: ContactField, 201: ContactField},
             problems=("invalid_path", "invalid_field", "in_use", "contacts_disabled"),
         ),
@@ -135,6 +142,7 @@ def routes(book: FieldBook | None) -> list[api.Route]:
             name="set_contact_key",
             tag="contacts",
             body=ContactKey,
+            examples={"application/json": {"key_field": "email", "duplicates": False}},
             answers={200: ContactKey},
             problems=("invalid_field", "in_use", "contacts_disabled"),
         ),

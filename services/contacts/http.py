@@ -38,7 +38,12 @@ _IN_PATH = {
 _OF_ONE = ("invalid_path", "contacts_disabled")
 _SOURCE = "api"
 
-Given_ = dict[str, str | int | float | bool | list[str] | None]
+_EXAMPLE = {
+    "mobile": "+33612345678",
+    "fields": {"first_name": "Ana", "last_name": "Durand", "tags": ["vip"]},
+    "channels": {"email": {"optin": True}},
+}
+Values = dict[str, str | int | float | bool | list[str] | None]
 _EMAIL = says("The address of e-mail.", "ana@exemple.fr")
 _MOBILE = says("The mobile telephone, as E.164 writes it.", "+33612345678")
 _TELEPHONE = says("Another telephone, as E.164 writes it.", "+33145678901")
@@ -86,7 +91,7 @@ class ContactRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mobile: Annotated[str | UnsetType | None, _MOBILE] = UNSET
     telephone: Annotated[str | UnsetType | None, _TELEPHONE] = UNSET
     professional: Annotated[bool | UnsetType, _PROFESSIONAL] = UNSET
-    fields: Annotated[Given_, _FIELDS] = {}
+    fields: Annotated[Values, _FIELDS] = {}
     channels: Annotated[ChannelRequests, says("What is said of them on each channel.")] = ChannelRequests()
 
 
@@ -137,7 +142,7 @@ class ContactRecord(msgspec.Struct, frozen=True, kw_only=True):
     telephone: Annotated[str | None, _TELEPHONE]
     professional: Annotated[bool, _PROFESSIONAL]
     fields: Annotated[
-        Given_,
+        Values,
         says(
             "The fields that are not empty, by name.",
             {"first_name": "Ana", "children": 2, "birthday": "1980-02-03", "tags": ["vip"]},
@@ -270,6 +275,7 @@ def routes(contacts: Contacts | None) -> list[api.Route]:
             name="write_contacts",
             tag="contacts",
             body=ContactsRequest,
+            examples={"application/json": {"contacts": [{"email": "ana@exemple.fr", **_EXAMPLE}], "mode": "update"}},
             answers={200: WrittenAnswer},
             problems=("contacts_disabled", "no_duplicates", "invalid_contact", "contact_exists"),
         ),
@@ -298,6 +304,7 @@ def routes(contacts: Contacts | None) -> list[api.Route]:
             in_path=_IN_PATH,
             slashes=True,
             body=ContactRequest,
+            examples={"application/json": _EXAMPLE},
             answers={200: ContactRecord, 201: ContactRecord},
             query=ContactQuery,
             problems=(*_OF_ONE, "invalid_contact", "contact_exists"),

@@ -5,15 +5,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.contacts.database import Database
-from tests.servers import PostgresServer
-
-
-@pytest.fixture
-async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """`postgresql://…` of a database with nothing in it."""
-    url = await postgres_server.new()
-    yield url
-    await postgres_server.drop(url)
 
 
 @pytest.fixture
