@@ -7,6 +7,7 @@ import pytest
 
 from services.contacts import migrating
 from services.contacts.database import Database
+from tests.servers import PostgresServer
 
 
 @pytest.fixture
