@@ -12,6 +12,8 @@ Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own
     http.py ──→ contacts.py ──→ store.py ══SQL══ database.py     a request, its decision, its statements
                      ╰──→ fields.py, channels.py                 what a value is, what may be sent to whom
     following.py ──→ facts.py                                   what happens to mail, and how contacts stand by it
+    imports/                                                    files of contacts, and what became of them
+    rank/                                                       how active each contact is among the others
     migrating.py, migrations/                                    the tables, step by step
 
 Read `contacts.py` first.

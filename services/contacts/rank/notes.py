@@ -6,7 +6,7 @@ the first group has the note 10. So fewer than ten contacts are spread from 10 d
 SQL does, and 11 less that is the note: `run.py` says it to PostgreSQL, and a test holds that both agree.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 LOWEST, HIGHEST = 1, 10
@@ -58,13 +58,3 @@ def sizes(count: int) -> dict[int, int]:
 def band(note: int, *, is_addressable: bool) -> Band:
     """Who is hard or unsubscribed is that before anything else."""
     return _BAND_OF[note] if is_addressable else "not_addressable"
-
-
-def notes_of(band: Band) -> range:
-    """The notes of a band; none of who is not addressable, whatever their note."""
-    first = _BAND_OF.index(band) if band in _BAND_OF else 0
-    return range(first, first + _BAND_OF.count(band))
-
-
-#: The segments that are there from the start, and the notes of who is in them.
-SEGMENTS: Mapping[str, range] = {"all-active": range(LOWEST, HIGHEST + 1), "all-inactive": range(INACTIVE, LOWEST)}
