@@ -1,6 +1,6 @@
 """The routes of contacts, put together."""
 
-from services.contacts import fields_http, http
+from services.contacts import fields_http, http, segments_http
 from services.contacts import settings as own
 from services.contacts.contacts import Contacts
 from services.contacts.database import Database
@@ -11,25 +11,17 @@ from shared.http.parts import Mounted, Parts
 
 
 def routes(parts: Parts) -> Mounted:
+    """Without a database each route says that there are no contacts."""
     mine = parts.settings.of(own.Contacts)
-    if not mine.url:
-        return Mounted(
-            [
-                *http.routes(None),
-                *fields_http.routes(None),
-                *imports_http.routes(None),
-                *rank_http.routes(None, parts.now_ms),
-            ],
-            http.MAX_BODY_BYTES,
-        )
-    database = Database(mine.url, mine.connections, mine.statement_seconds)
+    database = Database(mine.url, mine.connections, mine.statement_seconds) if mine.url else None
     return Mounted(
         [
-            *http.routes(Contacts(database)),
-            *fields_http.routes(FieldBook(database)),
+            *http.routes(None if database is None else Contacts(database)),
+            *fields_http.routes(None if database is None else FieldBook(database)),
+            *segments_http.routes(database, parts.now_ms),
             *imports_http.routes(database),
             *rank_http.routes(database, parts.now_ms),
         ],
         http.MAX_BODY_BYTES,
-        close=database.close,
+        close=None if database is None else database.close,
     )

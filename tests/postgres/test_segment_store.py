@@ -159,7 +159,11 @@ async def test_what_does_not_fit_is_told_with_every_fault(database: Database) ->
     with pytest.raises(Problem) as problem:
         await created(database, tenant, "a", wrong)
 
-    assert [fault.at for fault in problem.value.faults] == ["$.of[0].field", "$.of[1].test", "$.of[2].segments[0]"]
+    assert [fault.at for fault in problem.value.faults] == [
+        "$.criteria.of[0].field",
+        "$.criteria.of[1].test",
+        "$.criteria.of[2].segments[0]",
+    ]
 
 
 async def test_a_segment_whose_field_was_removed_says_so_and_counts_nobody(database: Database) -> None:

@@ -172,10 +172,10 @@ def _wrong_value(kind: FieldKind, value: str | float | bool) -> str:
         return "" if day(value) else "not a date: `2026-01-31`"
     if kind == "yes_no":
         return "" if value in ("yes", "no") else "not `yes` or `no`"
-    return _wrong_text(value)
+    return wrong_text(value)
 
 
-def _wrong_text(value: str) -> str:
+def wrong_text(value: str) -> str:
     """Of what PostgreSQL can hold, or ""."""
     if not value:
         return "empty; there is `empty` and `not_empty`"
@@ -214,7 +214,7 @@ def _operations(path: str, node: OnOperations) -> Iterator[Fault]:
         *texts,
         *((name, getattr(node, name)) for name in ("tag", "category", "operation_kind", "url", "reason")),
     ):
-        if text is not None and (what := _wrong_text(text)):
+        if text is not None and (what := wrong_text(text)):
             yield Fault(f"{path}.{name}", what)
     yield from _period(path, node)
 
@@ -225,7 +225,7 @@ def _behaviour(path: str, node: OnBehaviour) -> Iterator[Fault]:
         yield Fault(path, "exactly one of `at_least`, `at_most`, `exactly`")
     if node.name is not None and node.did != "event":
         yield Fault(f"{path}.name", "of `event` alone")
-    if node.name is not None and (what := _wrong_text(node.name)):
+    if node.name is not None and (what := wrong_text(node.name)):
         yield Fault(f"{path}.name", what)
     if node.machines and node.did == "received":
         yield Fault(f"{path}.machines", "machines receive nothing")

@@ -331,7 +331,9 @@ class _Compiling:
 
     def _in_set(self, chunks: str) -> str:
         alias = self._join(chunks, "{0}.chunk = c.contact >> 13")
-        return f"((get_bit({alias}.members, c.contact & 8191) = 1) is true)"
+        # PostgreSQL knows nothing of the bits. Of `<> 0` it expects nearly everybody, of `= 1` next to nobody, and then
+        # looks up one by one who is a million.
+        return f"(coalesce(get_bit({alias}.members, c.contact & 8191), 0) <> 0)"
 
     # Behaviour
 

@@ -50,25 +50,26 @@ Fate = Literal[
     "unsubscribed", "complained",
 ]  # fmt: skip
 Deed = Literal["received", "opened", "clicked", "page_seen", "event"]
+_LEAF = {"kind": "field", "field": "postcode", "test": "begins_with", "value": "75"}
 _BY_MACHINES = "Whether what machines did counts as well. Without it, only what people did."
 
 
 class All(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="all"):
     """Who meets every one of these (*tous les critères*)."""
 
-    of: Annotated[list["Criterion"], says("Criteria, or more such nodes.")]
+    of: Annotated[list["Criterion"], says("Criteria, or more such nodes.", [_LEAF])]
 
 
 class AnyOf(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="any"):
     """Who meets at least one of these (*au moins un*)."""
 
-    of: Annotated[list["Criterion"], says("Criteria, or more such nodes.")]
+    of: Annotated[list["Criterion"], says("Criteria, or more such nodes.", [_LEAF])]
 
 
 class NoneOf(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="none"):
     """Who meets none of these."""
 
-    of: Annotated[list["Criterion"], says("Criteria, or more such nodes.")]
+    of: Annotated[list["Criterion"], says("Criteria, or more such nodes.", [_LEAF])]
 
 
 class OnField(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="field"):

@@ -19,6 +19,15 @@ from shared.words.errors import Fault, Problem
 
 #: Segments of a tenant that are in force. All of them are read for each use.
 MAX_SEGMENTS = 1_000
+MAX_NAME_CHARS = 200
+#: A segment as somebody would send it.
+EXAMPLE = {
+    "kind": "all",
+    "of": [
+        {"kind": "field", "field": "postcode", "test": "begins_with", "value": "75"},
+        {"kind": "operation", "was": "not_opened", "tag": "soldes"},
+    ],
+}
 #: Members that are fetched at a time: a second's worth of a job's recipients.
 FETCHED = 10_000
 #: Who made what is there from the start (E38); nobody changes it.
@@ -146,22 +155,23 @@ def _criterion(criteria: str) -> Criterion:
 
 
 def read(given: object, has: Known, own: int | None = None) -> Criterion:
-    """Criteria as JSON gave them. Problem `invalid_body` with all that is wrong."""
+    """Criteria as JSON gave them, under `criteria` of a body. Problem `invalid_segment` with all that is wrong."""
     criterion, faults = language.read(given)
     if criterion is not None:
         faults = checking.check(criterion, has, own)
     if criterion is None or faults:
-        raise Problem("invalid_body", "the criteria do not fit", faults)
+        shown = [Fault(f"$.criteria{fault.at[1:]}", fault.what) for fault in faults]
+        raise Problem("invalid_segment", "the criteria do not fit", shown)
     return criterion
 
 
 async def create(sql: Sql, tenant: int, name: str, given: object, by: str) -> Saved:
-    """Problem `invalid_body`, also for a name that is taken, or one segment too many."""
+    """Problem `invalid_segment`, also for a name that is taken, or one segment too many."""
     await _alone(sql, tenant)
     has = await known(sql, tenant)
     criterion = read(given, has)
     if len(has.segments) >= MAX_SEGMENTS:
-        raise Problem("invalid_body", f"{MAX_SEGMENTS} segments are there already; archive one first")
+        raise Problem("invalid_segment", f"{MAX_SEGMENTS} segments are there already; archive one first")
     segment = await sql.fetchval(
         "update tenants set next_segment = next_segment + 1 where tenant = $1 returning next_segment - 1", tenant
     )
@@ -178,11 +188,12 @@ async def create(sql: Sql, tenant: int, name: str, given: object, by: str) -> Sa
 
 
 async def change(sql: Sql, tenant: int, segment: int, name: str, given: object, by: str) -> Saved:
-    """Another version, if the criteria are others. NotThere; Problem `invalid_body` (a circle names the way round)."""
+    """Another version, if the criteria are others. NotThere; Problem `invalid_segment` (a circle names the way round),
+    `segment_kept`."""
     await _alone(sql, tenant)
     before = await get(sql, tenant, segment)
     if before.made_by == BUILT_IN_BY:
-        raise Problem("invalid_body", "a built-in segment stays as it is")
+        raise Problem("segment_kept", "a built-in segment stays as it is")
     criterion = read(given, await known(sql, tenant), segment)
     await _named(sql, tenant, segment, name)
     number = before.version
@@ -203,11 +214,11 @@ async def change(sql: Sql, tenant: int, segment: int, name: str, given: object, 
 
 
 async def archive(sql: Sql, tenant: int, segment: int) -> None:
-    """It is used no more; its versions stay. NotThere; Problem `invalid_body` where others use it."""
+    """It is used no more; its versions stay. NotThere; Problem `segment_kept`: others use it, or it is built in."""
     await _alone(sql, tenant)
     before = await get(sql, tenant, segment)
     if before.made_by == BUILT_IN_BY:
-        raise Problem("invalid_body", "a built-in segment stays as it is")
+        raise Problem("segment_kept", "a built-in segment stays as it is")
     users = await sql.fetch(
         "select segment from segments where tenant = $1 and archived_at is null and $2 = any(uses) order by segment",
         tenant,
@@ -215,17 +226,25 @@ async def archive(sql: Sql, tenant: int, segment: int) -> None:
     )
     if users:
         named = ", ".join(str(row["segment"]) for row in users[:20])
-        raise Problem("invalid_body", f"other segments use it: {named}")
+        raise Problem("segment_kept", f"other segments use it: {named}")
     await sql.execute("update segments set archived_at = now() where tenant = $1 and segment = $2", tenant, segment)
 
 
 async def make_built_in(sql: Sql, tenant: int) -> None:
-    """Those that every tenant has (E38), where they are not there yet."""
+    """Those that every tenant has (E38), where they are not there yet. Whoever finds them there waits for nobody."""
+    if await _has_built_in(sql, tenant):
+        return
     await _alone(sql, tenant)
-    there = {one.name for one in await saved(sql, tenant) if one.made_by == BUILT_IN_BY}
-    for name, criterion in BUILT_IN.items():
-        if name not in there:
+    if not await _has_built_in(sql, tenant):
+        for name, criterion in BUILT_IN.items():
             await create(sql, tenant, name, msgspec.json.decode(language.packed(criterion)), BUILT_IN_BY)
+
+
+async def _has_built_in(sql: Sql, tenant: int) -> bool:
+    found = await sql.fetchval(
+        "select exists (select from segment_versions where tenant = $1 and made_by = $2)", tenant, BUILT_IN_BY
+    )
+    return bool(found)
 
 
 async def _alone(sql: Sql, tenant: int) -> None:
@@ -235,6 +254,8 @@ async def _alone(sql: Sql, tenant: int) -> None:
 
 
 async def _named(sql: Sql, tenant: int, segment: int, name: str) -> None:
+    if what := checking.wrong_text(name.strip()):
+        raise Problem("invalid_segment", "the name does not fit", [Fault("$.name", what)])
     other = await sql.fetchval(
         "select segment from segments where tenant = $1 and name = $2 and segment <> $3 and archived_at is null",
         tenant,
@@ -242,7 +263,7 @@ async def _named(sql: Sql, tenant: int, segment: int, name: str) -> None:
         segment,
     )
     if other is not None:
-        raise Problem("invalid_body", "the name is taken", [Fault("$.name", f"segment {other} has this name")])
+        raise Problem("invalid_segment", "the name is taken", [Fault("$.name", f"segment {other} has this name")])
 
 
 async def _keep(sql: Sql, tenant: int, segment: int, number: int, criterion: Criterion, by: str) -> None:
@@ -272,6 +293,16 @@ async def sample(sql: Sql, tenant: int, criterion: Criterion, now: datetime, mos
     return [row["contact"] for row in await sql.fetch(*_flat(who.sample(most, seed)))]
 
 
+async def called(sql: Sql, tenant: int, contacts: Sequence[int]) -> Sequence[Mapping[str, Any]]:
+    """Key, copy and address of these contacts, in their order."""
+    return await sql.fetch(
+        "select c.key, c.copy, c.email from unnest($2::int[]) with ordinality as asked (contact, place) "
+        "join contacts as c on c.tenant = $1 and c.contact = asked.contact order by place",
+        tenant,
+        list(contacts),
+    )
+
+
 async def which(sql: Sql, tenant: int, criterion: Criterion, now: datetime, contacts: Sequence[int]) -> list[int]:
     """Those of these contacts who belong."""
     who = await _prepared(sql, tenant, criterion, now)
@@ -288,11 +319,11 @@ async def members(sql: Scrolling, tenant: int, criterion: Criterion, now: dateti
 
 
 async def _prepared(sql: Sql, tenant: int, criterion: Criterion, now: datetime) -> Compiled:
-    """Checked anew: a field may have been removed since a segment was saved. Problem `invalid_body`."""
+    """Checked anew: a field may have been removed since a segment was saved. Problem `invalid_segment`."""
     has = await known(sql, tenant)
     used = [has.segments[number] for number in checking.all_used(criterion, has)]
     if faults := [fault for one in (criterion, *used) for fault in checking.misfits(one, has)]:
-        raise Problem("invalid_body", "the criteria do not fit any more", faults)
+        raise Problem("invalid_segment", "the criteria do not fit any more", faults)
     await sql.execute(_PLANNED)
     return compiled(tenant, criterion, has, now)
 
