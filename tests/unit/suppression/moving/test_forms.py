@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from services.suppression.moving import formats
 from services.suppression.moving.forms import MAX_COLUMNS, OWN, Asked, Form
 from services.suppression.moving.wishes import RESUBSCRIBE, VALID, Act, Wish
-from shared.mail import addresses
 from shared.tabular.rows import Rows
 from shared.words.errors import Fault
 
