@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from services.contacts import migrating
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.contacts.segments import language, store
 from tests.servers import PostgresServer
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.contacts.imports.columns import Field
 from services.contacts.imports.reading import Asked, Reading
 from services.contacts.imports.writing import Writer

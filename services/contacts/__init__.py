@@ -9,11 +9,11 @@ Promises    A contact that comes again under its key is the same contact, whatev
 
 Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own where it is not.
 
-    http.py ──→ contacts.py ──→ store.py ══SQL══ database.py     a request, its decision, its statements
-                     ╰──→ fields.py, channels.py                 what a value is, what may be sent to whom
+    http.py ──→ contacts.py ──→ base/store.py ══SQL              a request, its decision, its statements
+                     ╰──→ base/fields.py, base/channels.py       what a value is, what may be sent to whom
     following.py ──→ facts.py                                   what happens to mail, and how contacts stand by it
-    imports/                                                    files of contacts, and what became of them
-    rank/                                                       how active each contact is among the others
+    imports_http.py, imports/                                   files of contacts, and what became of them
+    rank_http.py, rank/                                         how active each contact is among the others
     migrating.py, migrations/                                    the tables, step by step
 
 Read `contacts.py` first.

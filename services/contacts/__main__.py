@@ -7,7 +7,7 @@ from prometheus_client import Gauge
 
 from services.contacts import migrating
 from services.contacts import settings as own
-from services.contacts.database import Database, DatabaseAway
+from services.contacts.base.database import Database, DatabaseAway
 from services.contacts.facts import NAMES
 from services.contacts.following import BATCH, GATHER_MS, Following
 from services.contacts.imports.importing import Importing

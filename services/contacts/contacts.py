@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 from msgspec import UNSET, UnsetType
 from prometheus_client import Counter
 
-from services.contacts import fields as kinds
-from services.contacts import store
-from services.contacts.contact import (
+from services.contacts.base import fields as kinds
+from services.contacts.base import store
+from services.contacts.base.contact import (
     Contact,
     Misfit,
     Wanted,
@@ -26,9 +26,9 @@ from services.contacts.contact import (
     wanted,
     with_key,
 )
-from services.contacts.database import Conflict, Database, Sql
-from services.contacts.fields import TAGS, Field
-from services.contacts.store import Change, Search, Tenant
+from services.contacts.base.database import Conflict, Database, Sql
+from services.contacts.base.fields import TAGS, Field
+from services.contacts.base.store import Change, Search, Tenant
 from shared.words.errors import Fault
 from shared.words.scopes import Channel
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
-from services.contacts import channels
-from services.contacts.channels import CHANNELS, State
+from services.contacts.base import channels
+from services.contacts.base.channels import CHANNELS, State
 from shared.words import events, scopes
 from shared.words.scopes import Channel
 

@@ -7,12 +7,12 @@ is removed is not shown any more; one that is made later under its name is anoth
 import re
 from collections.abc import Mapping, Sequence
 
-from services.contacts import fields as kinds
-from services.contacts import store
-from services.contacts.contact import Misfit
-from services.contacts.database import Database, Sql
-from services.contacts.fields import CHOSEN, MAX_CHOICES, MAX_FIELDS, TAKEN, Field, Kind, NotSo
-from services.contacts.store import Tenant
+from services.contacts.base import fields as kinds
+from services.contacts.base import store
+from services.contacts.base.contact import Misfit
+from services.contacts.base.database import Database, Sql
+from services.contacts.base.fields import CHOSEN, MAX_CHOICES, MAX_FIELDS, TAKEN, Field, Kind, NotSo
+from services.contacts.base.store import Tenant
 from shared.words.errors import Fault
 
 

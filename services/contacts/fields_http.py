@@ -5,12 +5,12 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from services.contacts import fields as kinds
-from services.contacts.contact import Misfit
+from services.contacts.base import fields as kinds
+from services.contacts.base.contact import Misfit
+from services.contacts.base.fields import Field, Kind
+from services.contacts.base.store import Tenant
 from services.contacts.field_book import FieldBook, InUse
-from services.contacts.fields import Field, Kind
 from services.contacts.http import here
-from services.contacts.store import Tenant
 from shared.http import api
 from shared.words.described import says
 from shared.words.errors import Problem

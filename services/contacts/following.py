@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import Counter
 
-from services.contacts import store
-from services.contacts.channels import State
-from services.contacts.contact import Contact, difference
+from services.contacts.base import store
+from services.contacts.base.channels import State
+from services.contacts.base.contact import Contact, difference
+from services.contacts.base.database import Database
 from services.contacts.contacts import ERASED
-from services.contacts.database import Database
 from services.contacts.facts import NAMES, Effect, effects
 from shared.redis import bus
 from shared.redis.recipients import Recipient

@@ -8,12 +8,12 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from services.contacts import fields as kinds
-from services.contacts.channels import CHANNELS, Reason, State, Status
-from services.contacts.contact import Contact, Misfit, WantedState
+from services.contacts.base import fields as kinds
+from services.contacts.base.channels import CHANNELS, Reason, State, Status
+from services.contacts.base.contact import Contact, Misfit, WantedState
+from services.contacts.base.fields import Field, NotSo
+from services.contacts.base.store import Change, Search
 from services.contacts.contacts import Contacts, Given, KeyTaken, Mode, NoDuplicates, Outcome, Result
-from services.contacts.fields import Field, NotSo
-from services.contacts.store import Change, Search
 from shared.http import api, paging
 from shared.http.query import Read
 from shared.mail import addresses

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from services.contacts.database import Database, Sql
+from services.contacts.base.database import Database, Sql
 from shared.words.errors import OperatorFault
 
 FOLDER = Path(__file__).with_name("migrations")

@@ -1,12 +1,10 @@
 """The routes of contacts, put together."""
 
-from services.contacts import fields_http, http, segments_http
+from services.contacts import fields_http, http, imports_http, rank_http, segments_http
 from services.contacts import settings as own
+from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
-from services.contacts.database import Database
 from services.contacts.field_book import FieldBook
-from services.contacts.imports import http as imports_http
-from services.contacts.rank import http as rank_http
 from shared.http.parts import Mounted, Parts
 
 

@@ -8,12 +8,12 @@ import msgspec
 from aiohttp import web
 from prometheus_client import Histogram
 
-from services.contacts.database import Database
+from services.contacts.base.database import Database
+from services.contacts.base.store import tenant as tenant_of
 from services.contacts.http import here
 from services.contacts.segments import store
 from services.contacts.segments.language import Criterion
 from services.contacts.segments.store import NotThere, Saved
-from services.contacts.store import tenant as tenant_of
 from shared.http import api
 from shared.words.described import says
 from shared.words.errors import Problem

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from services.contacts.database import Database, DatabaseAway
+from services.contacts.base.database import Database, DatabaseAway
 from tests.flows.stack import Stack
 
 OWN = {"ESTAFETTE_CONTACTS_PRIVATE": "true"}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from services.contacts import migrating
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from tests.servers import PostgresServer
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.contacts.database import Conflict, Database, DatabaseAway, NotLetIn
+from services.contacts.base.database import Conflict, Database, DatabaseAway, NotLetIn
 from tests.servers import PostgresServer, free_port
 
 

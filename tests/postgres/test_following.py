@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from services.contacts import migrating
-from services.contacts.channels import State
-from services.contacts.contact import Contact, WantedState
+from services.contacts.base.channels import State
+from services.contacts.base.contact import Contact, WantedState
+from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts, Given
-from services.contacts.database import Database
 from services.contacts.facts import NAMES
 from services.contacts.following import Following
 from shared.redis import bus, keys, redis

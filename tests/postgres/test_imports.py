@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.contacts import migrating
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.contacts.imports.importing import Importing
 from services.contacts.imports.store import Imports
 from services.contacts.imports.writing import Writer
@@ -162,7 +162,7 @@ def test_e8_to_e15_any_files_one_after_the_other_make_what_the_model_says(
 
 WORKER = """
 import asyncio, sys
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.contacts.imports.importing import Importing
 from services.contacts.imports.store import Imports
 from services.contacts.imports.writing import Writer

@@ -8,15 +8,13 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import test_utils
 
-from services.contacts import fields_http, http, migrating
+from services.contacts import fields_http, http, imports_http, migrating, rank_http
+from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
-from services.contacts.database import Database
 from services.contacts.field_book import FieldBook
-from services.contacts.imports import http as imports_http
 from services.contacts.imports.importing import Importing
 from services.contacts.imports.store import Imports
 from services.contacts.imports.writing import Writer
-from services.contacts.rank import http as rank_http
 from shared.http import api
 from shared.words.principal import Principal
 

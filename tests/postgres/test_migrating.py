@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from services.contacts import migrating
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.contacts.migrating import Step
 
 FIRST = Step(1, "first", "CREATE TABLE one (word text); INSERT INTO one VALUES ('once');")

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.contacts import migrating
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.contacts.rank import asked, due, notes
 from services.contacts.rank.asked import Asked, Period
 from services.contacts.rank.notes import Active

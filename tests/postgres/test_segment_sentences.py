@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.contacts import migrating
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.contacts.segments import language, store
 from tests.segment_base import KINDS, written
 from tests.segment_model import Base, Happened, Operation, Person

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.contacts import migrating
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.contacts.segments import store
 from services.contacts.segments.language import OnActivity, OnField, OnSegments
 from services.contacts.segments.store import Counted, NotThere

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import test_utils
 
 from services.contacts import fields_http, http, migrating, segments_http
+from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
-from services.contacts.database import Database
 from services.contacts.field_book import FieldBook
 from shared.http import api
 from tests.postgres.test_contacts import Keys, Site, faults, word

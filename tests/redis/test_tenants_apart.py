@@ -16,7 +16,7 @@ from yarl import URL
 
 from services.contacts import migrating
 from services.contacts import settings as contacts
-from services.contacts.database import Database
+from services.contacts.base.database import Database
 from services.http.__main__ import mount, parts_of, routes_of
 from services.settings import Settings
 from shared.http import api

@@ -1,6 +1,6 @@
 """Imports: files of contacts, read, understood and written, once, whoever is killed meanwhile.
 
-    http.py ──→ store.py ══SQL                                 a file comes in, in pieces; progress and report
+    ../imports_http.py ──→ store.py ══SQL                      a file comes in, in pieces; progress and report
     importing.py ──→ reading.py ──→ lines.py ──→ columns.py    its lines, by what their columns are
          │                ╰──→ (shared.tabular)    ╰─→ cells.py
          ╰──→ writing.py ──→ staging.py, statements.py ══SQL   a batch as one transaction

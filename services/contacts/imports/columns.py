@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.contacts import fields as kinds
-from services.contacts.fields import TAGS
+from services.contacts.base import fields as kinds
+from services.contacts.base.fields import TAGS
 from services.contacts.imports.cells import Kind
 from shared.mail.addresses import AROUND
 from shared.tabular import headings

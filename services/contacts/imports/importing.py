@@ -12,7 +12,7 @@ from time import monotonic
 
 from prometheus_client import Counter, Gauge
 
-from services.contacts.database import DatabaseAway
+from services.contacts.base.database import DatabaseAway
 from services.contacts.imports.reading import NoContacts, Reading
 from services.contacts.imports.store import LEASE_S, Imports, Taken, TooManyWords
 from services.contacts.imports.writing import Batch, Writer

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from services.contacts import store as contacts_store
-from services.contacts.database import Database, Row
-from services.contacts.fields import MAX_CHOICES
+from services.contacts.base import store as contacts_store
+from services.contacts.base.database import Database, Row
+from services.contacts.base.fields import MAX_CHOICES
 from services.contacts.imports.reading import Asked
 from services.contacts.imports.writing import Told, tell
 from shared.words.errors import Fault

@@ -12,7 +12,7 @@ from io import BytesIO
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from services.contacts.database import Database, Sql
+from services.contacts.base.database import Database, Sql
 from services.contacts.imports import statements
 from services.contacts.imports.columns import Field
 from services.contacts.imports.lines import Line

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from prometheus_client import Counter
 
-from services.contacts.database import DatabaseAway
+from services.contacts.base.database import DatabaseAway
 from services.contacts.rank.run import Rank
 from shared.process import logs
 from shared.process.lifecycle import pause

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.contacts.database import Database, Row, Sql
+from services.contacts.base.database import Database, Row, Sql
 from services.contacts.rank import asked as settings_of
 from services.contacts.rank import due
 from services.contacts.rank.asked import USUAL, Asked

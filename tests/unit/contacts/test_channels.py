@@ -2,8 +2,8 @@
 
 import pytest
 
-from services.contacts import channels
-from services.contacts.channels import State, diagnosed, opposed, said, why_not
+from services.contacts.base import channels
+from services.contacts.base.channels import State, diagnosed, opposed, said, why_not
 
 
 def test_e5_no_is_leaving_and_yes_brings_back_who_had_left() -> None:

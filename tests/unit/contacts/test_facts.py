@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.contacts.channels import CHANNELS, State
+from services.contacts.base.channels import CHANNELS, State
 from services.contacts.facts import NAMES, effects
 from shared.words import events
 from shared.words.scopes import Channel

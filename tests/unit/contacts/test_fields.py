@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contacts import fields
-from services.contacts.fields import Field, NotSo, Value
+from services.contacts.base import fields
+from services.contacts.base.fields import Field, NotSo, Value
 from shared.mail.addresses import AROUND
 
 SECTOR = Field(3, "sector", "choice", choices={"Retail": 3 << 16, "Industry": (3 << 16) + 1})

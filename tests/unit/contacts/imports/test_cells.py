@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.contacts.fields import NotSo
+from services.contacts.base.fields import NotSo
 from services.contacts.imports import cells
 from services.contacts.imports.cells import Kind, reader
 

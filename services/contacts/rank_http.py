@@ -6,12 +6,12 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from services.contacts import store
-from services.contacts.database import Database
+from services.contacts.base import store
+from services.contacts.base.database import Database
+from services.contacts.base.store import Tenant
 from services.contacts.http import here
 from services.contacts.rank.asked import Asked
 from services.contacts.rank.run import Rank, Run
-from services.contacts.store import Tenant
 from shared.http import api
 from shared.words.described import says
 from shared.words.errors import Problem

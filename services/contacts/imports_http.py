@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from aiohttp import web
 
-from services.contacts import store
-from services.contacts.database import Database, DatabaseAway
+from services.contacts.base import store
+from services.contacts.base.database import Database, DatabaseAway
+from services.contacts.base.store import Tenant
 from services.contacts.http import here
 from services.contacts.imports.columns import of_tenant
 from services.contacts.imports.reading import Asked
 from services.contacts.imports.store import PIECE_BYTES, Imports, Progress, State
 from services.contacts.imports.writing import Told
-from services.contacts.store import Tenant
 from shared.http import api, paging
 from shared.http.query import Read
 from shared.tabular import cells

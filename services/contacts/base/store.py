@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from services.contacts import fields as kinds
-from services.contacts.channels import CHANNELS, State
-from services.contacts.contact import Contact
-from services.contacts.database import Row, Sql
-from services.contacts.fields import Field, Kind
+from services.contacts.base import fields as kinds
+from services.contacts.base.channels import CHANNELS, State
+from services.contacts.base.contact import Contact
+from services.contacts.base.database import Row, Sql
+from services.contacts.base.fields import Field, Kind
 from shared.mail import addresses
 from shared.words.scopes import Channel
 

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from services.contacts import channels as rules
-from services.contacts import fields as kinds
-from services.contacts.channels import CHANNELS, State, Status
-from services.contacts.fields import Field, NotSo, Value
+from services.contacts.base import channels as rules
+from services.contacts.base import fields as kinds
+from services.contacts.base.channels import CHANNELS, State, Status
+from services.contacts.base.fields import Field, NotSo, Value
 from shared.words.errors import Fault
 from shared.words.scopes import Channel
 
