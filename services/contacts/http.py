@@ -1,7 +1,5 @@
 """The routes of contacts: one by its key, many at once, looking for some, and what changed. Each tenant has its own."""
 
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -9,18 +7,29 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from services.contacts.base import fields as kinds
-from services.contacts.base.channels import CHANNELS, Reason, State, Status
-from services.contacts.base.contact import Contact, Misfit, WantedState
-from services.contacts.base.fields import Field, NotSo
+from services.contacts.base.channels import CHANNELS, Status
+from services.contacts.base.contact import Misfit, WantedState
+from services.contacts.base.fields import NotSo
 from services.contacts.base.store import Change, Search
 from services.contacts.contacts import Contacts, Given, KeyTaken, Mode, NoDuplicates, Outcome, Result
+from services.contacts.shown import (
+    COPY,
+    EMAIL,
+    MOBILE,
+    OPPOSED,
+    PROFESSIONAL,
+    TELEPHONE,
+    ContactRecord,
+    Values,
+    record,
+    time,
+)
 from shared.http import api, paging
 from shared.http.query import Read
 from shared.mail import addresses
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 from shared.words.scopes import Channel
-from shared.words.times import rfc3339
 
 #: Contacts of one request.
 MAX_CONTACTS = 1_000
@@ -43,22 +52,12 @@ _EXAMPLE = {
     "fields": {"first_name": "Ana", "last_name": "Durand", "tags": ["vip"]},
     "channels": {"email": {"optin": True}},
 }
-Values = dict[str, str | int | float | bool | list[str] | None]
-_EMAIL = says("The address of e-mail.", "ana@exemple.fr")
-_MOBILE = says("The mobile telephone, as E.164 writes it.", "+33612345678")
-_TELEPHONE = says("Another telephone, as E.164 writes it.", "+33145678901")
-_PROFESSIONAL = says(
-    "Whether they are written to as a professional: unless they are opposed. A person is only if they opted in.", False
-)
 _FIELDS = says(
     "Fields of the tenant by name: text, a number, a date (`2026-01-31`), a word, a list of words, true or false. One "
     "that is null, or an empty text or list, is emptied; one that is not there stays.",
     {"first_name": "Ana", "children": 2, "birthday": "1980-02-03", "tags": ["vip"]},
 )
-_OPTIN = says("Whether they agreed to be written to, or called; null: not known.", True)
-_OPPOSED = says("Whether they are opposed to prospecting.", False)
 _STATUS = says("What is known of the address: `valid`; `soft`, a bounce for now; `hard`, it is gone.", "valid")
-_COPY = says("Which of those that share the key, where the tenant lets contacts share it; from 0.", 0)
 
 
 class ChannelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +71,7 @@ class ChannelRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             True,
         ),
     ] = UNSET
-    opposed: Annotated[bool | UnsetType, _OPPOSED] = UNSET
+    opposed: Annotated[bool | UnsetType, OPPOSED] = UNSET
     status: Annotated[Status | UnsetType, _STATUS] = UNSET
 
 
@@ -87,10 +86,10 @@ class ChannelRequests(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ContactRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is wanted of a contact. What is left out stays as it is; what is null is emptied."""
 
-    email: Annotated[str | UnsetType | None, _EMAIL] = UNSET
-    mobile: Annotated[str | UnsetType | None, _MOBILE] = UNSET
-    telephone: Annotated[str | UnsetType | None, _TELEPHONE] = UNSET
-    professional: Annotated[bool | UnsetType, _PROFESSIONAL] = UNSET
+    email: Annotated[str | UnsetType | None, EMAIL] = UNSET
+    mobile: Annotated[str | UnsetType | None, MOBILE] = UNSET
+    telephone: Annotated[str | UnsetType | None, TELEPHONE] = UNSET
+    professional: Annotated[bool | UnsetType, PROFESSIONAL] = UNSET
     fields: Annotated[Values, _FIELDS] = {}
     channels: Annotated[ChannelRequests, says("What is said of them on each channel.")] = ChannelRequests()
 
@@ -107,53 +106,6 @@ class ContactsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "update",
         ),
     ] = "update"
-
-
-class ContactState(msgspec.Struct, frozen=True, kw_only=True):
-    """A contact on a channel."""
-
-    optin: Annotated[bool | None, _OPTIN]
-    status: Annotated[Status | None, says("What is known of the address; null: nothing yet.", "valid")]
-    left: Annotated[bool, says("Whether they unsubscribed.", False)]
-    opposed: Annotated[bool, _OPPOSED]
-    addressable: Annotated[bool, says("Whether they may be written to, or called, now.", True)]
-    why_not: Annotated[
-        Reason | None, says("Why they may not: the first reason that holds; null if they may.", None, "no_optin")
-    ]
-    diagnostic: Annotated[str | None, says("What was said of the address last.", None, "550 5.1.1 No such user here")]
-
-
-class ContactStates(msgspec.Struct, frozen=True, kw_only=True):
-    """A contact by channel."""
-
-    email: Annotated[ContactState, says("E-mail.")]
-    sms: Annotated[ContactState, says("SMS, to the mobile telephone.")]
-    phone: Annotated[ContactState, says("Calls, to either telephone.")]
-
-
-class ContactRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A contact."""
-
-    id: Annotated[int, says("Its number among the tenant's contacts. It never changes.", 4_217)]
-    key: Annotated[str, says("What tells it apart from others, as it is compared.", "ana@exemple.fr")]
-    copy: Annotated[int, _COPY]
-    email: Annotated[str | None, _EMAIL]
-    mobile: Annotated[str | None, _MOBILE]
-    telephone: Annotated[str | None, _TELEPHONE]
-    professional: Annotated[bool, _PROFESSIONAL]
-    fields: Annotated[
-        Values,
-        says(
-            "The fields that are not empty, by name.",
-            {"first_name": "Ana", "children": 2, "birthday": "1980-02-03", "tags": ["vip"]},
-        ),
-    ]
-    channels: Annotated[ContactStates, says("How they stand on each channel.")]
-    created_at: Annotated[str, says("When they came.", "2026-01-31T09:05:00.123Z")]
-    updated_at: Annotated[str, says("When something of them changed last.", "2026-02-03T10:00:00.000Z")]
-    last_action_at: Annotated[
-        str | None, says("When they did something that counts last; null: never.", "2026-02-03T10:00:00.000Z")
-    ]
 
 
 class ContactPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,7 +168,7 @@ def _mobile(text: str) -> str:
     return kinds.phone(text) or ""
 
 
-Copy = Annotated[int, msgspec.Meta(ge=0, le=1_000_000), _COPY]
+Copy = Annotated[int, msgspec.Meta(ge=0, le=1_000_000), COPY]
 
 
 class ContactQuery(msgspec.Struct, frozen=True):
@@ -366,7 +318,7 @@ class _Routes:
         tenant = request[api.PRINCIPAL].tenant
         found, known = await here(self._contacts).find(tenant, search, asked.tag, asked.limit + 1)
         page, following = paging.cut(found, asked.limit, lambda one: paging.pack(one.number))
-        return api.json_answer(ContactPage(contacts=[_record(one, known) for one in page], next=following))
+        return api.json_answer(ContactPage(contacts=[record(one, known) for one in page], next=following))
 
     async def write(self, request: web.Request) -> web.StreamResponse:
         contacts = here(self._contacts)
@@ -390,7 +342,7 @@ class _Routes:
             raise _no_key(fault) from None
         if found is None:
             raise _unknown()
-        return api.json_answer(_record(*found))
+        return api.json_answer(record(*found))
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         contacts = here(self._contacts)
@@ -408,7 +360,7 @@ class _Routes:
         if outcome.contact is None:
             raise Problem("invalid_contact", "the contact does not fit", list(outcome.faults))
         known = await contacts.fields(tenant)
-        return api.json_answer(_record(outcome.contact, known), 201 if outcome.result == "added" else 200)
+        return api.json_answer(record(outcome.contact, known), 201 if outcome.result == "added" else 200)
 
     async def erase(self, request: web.Request) -> web.StreamResponse:
         key, copy = api.path_text(request, "key"), api.query_of(request, ContactQuery).copy
@@ -475,39 +427,5 @@ def _answer(outcomes: list[Outcome]) -> WrittenAnswer:
     )
 
 
-def _record(found: Contact, known: Mapping[str, Field]) -> ContactRecord:
-    return ContactRecord(
-        id=found.number,
-        key=found.key,
-        copy=found.copy,
-        email=found.email,
-        mobile=found.mobile,
-        telephone=found.telephone,
-        professional=found.professional,
-        fields={name: kinds.shown(known[name], value) for name, value in found.values.items() if name in known},
-        channels=ContactStates(**{channel: _state(found, channel, found.state(channel)) for channel in CHANNELS}),
-        created_at=_time(found.created_at) or "",
-        updated_at=_time(found.updated_at) or "",
-        last_action_at=_time(found.last_action_at),
-    )
-
-
-def _state(found: Contact, channel: Channel, state: State) -> ContactState:
-    why_not = found.why_not(channel)
-    return ContactState(
-        optin=state.optin,
-        status=state.status,
-        left=state.left,
-        opposed=state.opposed,
-        addressable=why_not is None,
-        why_not=why_not,
-        diagnostic=state.diagnostic,
-    )
-
-
 def _change(found: Change) -> ContactChange:
-    return ContactChange(at=_time(found.at) or "", source=found.source, changes=dict(found.what))
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(int(at.timestamp() * 1000))
+    return ContactChange(at=time(found.at) or "", source=found.source, changes=dict(found.what))

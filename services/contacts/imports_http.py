@@ -171,7 +171,7 @@ def routes(database: Database | None) -> list[api.Route]:
             "GET",
             "/v1/contact-imports/{import}",
             handlers.show,
-            "How far an import is, and what became of its lines",
+            "How far an import of contacts is, and what became of each line",
             scope="read",
             name="get_contact_import",
             tag="contacts",
