@@ -35,7 +35,7 @@ WORKDIR /var/lib/estafette
 # The master secret where none is named, what tracking could not yet record, whose data it is.
 VOLUME /var/lib/estafette
 # HTTP, inbound SMTP, the mailbox; health and metrics, a port for each service (services/catalogue.py).
-EXPOSE 8080 2525 2526 9101-9112
+EXPOSE 8080 2525 2526 9101-9113
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-m", "services.local.alive"]
 ENTRYPOINT ["estafette"]

@@ -68,6 +68,7 @@ lock:
 	$(LOCK) --extra redis -o requirements.lock
 	$(LOCK) --extra redis --extra archive -c requirements.lock -o requirements-archive.lock
 	$(LOCK) --extra redis --extra archive --extra drop -c requirements.lock -o requirements-drop.lock
+	$(LOCK) --extra redis --extra postgresql -c requirements.lock -o requirements-postgresql.lock
 	$(LOCK) --all-extras -c requirements.lock -o requirements-test.lock
 
 clean:

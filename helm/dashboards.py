@@ -687,6 +687,27 @@ DASHBOARDS = (
                 "s",
             ),
             Panel(
+                "Contacts written",
+                "How many contacts a second are written, and what comes of them?",
+                "sum by (result) (rate(estafette_contacts_written_total[5m]))",
+                "{{result}}",
+                "ops",
+            ),
+            Panel(
+                "Contacts followed",
+                "For how many facts a second are contacts looked up?",
+                "sum by (fact) (rate(estafette_contacts_facts_total[5m]))",
+                "{{fact}}",
+                "ops",
+            ),
+            Panel(
+                "Contacts' database",
+                "Which statements does PostgreSQL not answer?",
+                "sum by (why) (rate(estafette_contacts_database_away_total[5m]))",
+                "{{why}}",
+                "ops",
+            ),
+            Panel(
                 "Overdue jobs",
                 "For how long should ended jobs be gone by now?",
                 "max(estafette_reports_overdue_job_seconds)",

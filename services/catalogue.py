@@ -175,6 +175,17 @@ SERVICES: tuple[Service, ...] = (
         settings="Archive",
     ),
     Service(
+        "contacts",
+        "services.contacts",
+        process="alone",
+        metrics_port=9113,
+        routes=True,
+        reads=("events",),
+        needs=("secret", "name"),
+        only_with="contacts.url",
+        settings="Contacts",
+    ),
+    Service(
         "webhooks",
         "services.webhooks",
         process="run",

@@ -3,7 +3,7 @@ all that any test logs, which fails the run where a secret stands in it."""
 
 import logging
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from shared.redis import redis
 from tests import secrets_in_logs
-from tests.servers import RedisCluster, RedisServer
+from tests.servers import PostgresServer, RedisCluster, RedisServer
 
 #: The product's; that of clients inside of the tests is longer. Where a disk takes six seconds for an fsync, a test of
 #: what was written waits for it; what a service does with a Redis that is away is asked of one that is killed, stopped
@@ -122,6 +122,25 @@ def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisClu
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """One server for all tests of this process. A test that kills its server makes its own `PostgresServer`."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgresql"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """`postgresql://…` of a database with nothing in it."""
+    url = await postgres_server.new()
+    yield url
+    await postgres_server.drop(url)
 
 
 @pytest.fixture

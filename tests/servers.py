@@ -6,7 +6,9 @@ A program that is missing skips the test on a laptop and fails it when `CI` is s
 import importlib.util
 import os
 import random
+import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -14,10 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+import asyncpg
 import pytest
 import redis
 
 from services import catalogue
+from services.local import postgres_server
 
 #: Where Debian keeps what only root has on its PATH.
 _SYSTEM_DIRS = ("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/lib/postfix/sbin")
@@ -29,8 +33,11 @@ _START_SECONDS = 60.0
 _NODE_TIMEOUT_MS = 30_000
 #: Below the range from which the kernel gives ports to clients, and below those of `services.local.run`.
 _PORTS = range(12_000, 21_000)
-#: Settings under which each process takes a free port for its metrics: many instances run here at a time.
-ANY_METRICS_PORT = {f"ESTAFETTE_{name.upper()}_METRICS_PORT": "0" for name in catalogue.SERVED}
+#: Settings under which each process takes a free port for its metrics: many instances run here at a time. And they do
+#: without a PostgreSQL of their own, which a test that is about contacts asks for.
+ANY_METRICS_PORT = {f"ESTAFETTE_{name.upper()}_METRICS_PORT": "0" for name in catalogue.SERVED} | {
+    "ESTAFETTE_CONTACTS_PRIVATE": "false"
+}
 #: Ports given out by this process: whoever asked for one may not listen on it yet.
 _given: set[int] = set()
 
@@ -153,6 +160,105 @@ class RedisServer:
                 pass
             time.sleep(0.01)
         return False
+
+
+class PostgresServer:
+    """A PostgreSQL in `directory` that keeps what it acknowledged, on loopback; as root it runs under another name. May
+    be killed and started again on its port. The test is skipped, or fails in CI, without its programs."""
+
+    def __init__(self, directory: Path, options: Mapping[str, str] | None = None) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory / "data"
+        self._log = directory / "log"
+        self._options = options or {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._password = secrets.token_hex(16)
+        self.port = 0
+        try:
+            self._found = postgres_server.find(self._directory)
+            self._account = postgres_server.account()
+        except postgres_server.NoPostgres as error:
+            missing(str(error))
+
+    @property
+    def url(self) -> str:
+        """Of the database that is there from the start."""
+        return postgres_server.url(self.port, self._password)
+
+    async def new(self) -> str:
+        """The URL of another database, with nothing in it."""
+        name = f"t{secrets.token_hex(8)}"
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        finally:
+            await connection.close()
+        return f"{self.url.rpartition('/')[0]}/{name}"
+
+    async def drop(self, url: str) -> None:
+        """A database that `new` has made, whoever is connected."""
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+        finally:
+            await connection.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """On a free port at first, then on the same one. Returns when it lets in."""
+        self.port = self.port or free_port()
+        postgres_server.make(self._found, self._directory, self._account)
+        deadline = time.monotonic() + _START_SECONDS
+        while not postgres_server.let_in(self._found, self._directory, self._account, self._password):
+            if time.monotonic() > deadline:
+                raise RuntimeError("what a killed server had started does not end")
+            time.sleep(0.05)
+        opened = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        place = postgres_server.held(opened) if self._account else str(self._directory)
+        try:
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    postgres_server.command(self._found, place, self.port, self._options),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(opened,),
+                    cwd="/",
+                    **(self._account.lent() if self._account else {}),
+                )
+        finally:
+            os.close(opened)
+        while "ready" not in self._status():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"postgres does not start: {self._log.read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def _status(self) -> str:
+        """The last line of its own file: `starting`, `ready`, `stopping`."""
+        try:
+            lines = (self._directory / "postmaster.pid").read_text("ascii").splitlines()
+        except FileNotFoundError:
+            return ""
+        return lines[7] if len(lines) > 7 and lines[0] == str(self.pid) else ""
+
+    def kill(self) -> None:
+        """kill -9 of the server; what it has started ends by itself."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """At once, whoever is connected."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
 
 
 class RedisCluster:

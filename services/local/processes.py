@@ -89,7 +89,7 @@ class Silence:
 
 class Child:
     """One process to be kept alive. `work` runs in the fork and never returns (see `service` and `program`). With a
-    `pulse` it is watched, and killed when it hangs for `hang_seconds`."""
+    `pulse` it is watched, and killed when it hangs for `hang_seconds`. `ends_by`: what asks it to end."""
 
     def __init__(
         self,
@@ -98,8 +98,10 @@ class Child:
         log: Path,
         pulse: Pulse | None = None,
         hang_seconds: float = 30.0,
+        ends_by: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = name
+        self.ends_by = ends_by
         self._pulse = pulse
         self._hang_seconds = hang_seconds
         self._silence = Silence(0.0)
@@ -156,9 +158,9 @@ class Child:
 
 
 def stop(children: Sequence[Child], deadline_seconds: float, hurried: Callable[[], bool]) -> list[str]:
-    """SIGTERM to all of them; SIGKILL to those that run at the deadline or when `hurried`. Returns the killed ones."""
+    """Asks all of them to end; SIGKILL to those that run at the deadline or when `hurried`. Returns the killed ones."""
     for child in children:
-        child.signal(signal.SIGTERM)
+        child.signal(child.ends_by)
     deadline = time.monotonic() + deadline_seconds
     while _running(children) and time.monotonic() < deadline and not hurried():
         time.sleep(0.01)
@@ -214,6 +216,27 @@ def program(command: Sequence[str]) -> Callable[[], NoReturn]:
     return work
 
 
+def lent(
+    command: Callable[[int], Sequence[str]], directory: Path, account: tuple[int, int] | None
+) -> Callable[[], NoReturn]:
+    """A program that holds `directory` open (as that number), and runs as `account` (uid, gid) if we are root and it
+    will not be."""
+
+    def work() -> NoReturn:
+        opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        os.set_inheritable(opened, True)
+        os.chdir("/")
+        if account is not None:
+            uid, gid = account
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            _die_with_parent()  # the kernel forgets it when a process becomes somebody else
+        program(command(opened))()
+
+    return work
+
+
 def fork(work: Callable[[], NoReturn], log: Path) -> int:
     """The pid of a child that does `work` with its output in `log`, and dies with this process."""
     parent = os.getpid()
@@ -253,8 +276,7 @@ def _flush() -> None:
 
 def _become_child(parent: int, log: Path) -> None:
     os.setsid()  # Ctrl-C is the supervisor's: it stops its children in order
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _die_with_parent()
     if os.getppid() != parent:  # it died before the line above
         os._exit(1)
     for caught in (signal.SIGINT, signal.SIGTERM):
@@ -267,6 +289,11 @@ def _become_child(parent: int, log: Path) -> None:
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.closerange(3, _HIGHEST_FD)
+
+
+def _die_with_parent() -> None:
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Tail:

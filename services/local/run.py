@@ -1,6 +1,7 @@
 """`estafette run`: one instance on this machine. Redis, a process per stream loop, one for all HTTP routes.
 
     supervisor ─┬─ redis       unless redis.url names one; its URL is in <data.dir>/redis.url while it runs
+                ├─ postgresql  unless contacts.url names one, or contacts.private is false
                 ├─ what the catalogue has a process for (`services.catalogue`); mailbox where relay.route is `mailbox`
                 ╰─ http        every route on one port, and the spool of tracking
 
@@ -12,42 +13,38 @@ asks. In `<data.dir>`:
     appendonlydir/   what Redis keeps                  demo.key              the key of tenant `demo` (mode 600)
     installation     whose data it is, once seen
     secret.key       the master secret                 logs/<process>.log    JSON lines; warnings are shown here too
+    postgresql/      what PostgreSQL keeps             contacts.url          where it runs, with its password (mode 600)
 
-Stopping goes against the flow (`catalogue.STOPS`), Redis last.
+Stopping goes against the flow (`catalogue.STOPS`), PostgreSQL and Redis last.
 Each has `lifecycle.drain_seconds` and a little; a second Ctrl-C does not wait. SIGHUP is passed on to all services,
 which read their settings again (`shared.process.reloading`). It ends nothing: the instance outlives its terminal, and
 says on what is left of it what it can.
 """
 
 import asyncio
-import errno
 import fcntl
 import gc
 import importlib
 import os
+import secrets
 import signal
-import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from shlex import quote
 from types import FrameType
-from typing import IO, NoReturn, TypeVar
+from typing import IO, Any, NoReturn, TypeVar
 
 import click
 import orjson
 
 from services import catalogue
-from services.local import private, processes, redis_server
-from services.local.processes import (
-    Child,
-    Pulse,
-    Tail,
-    say,
-)
+from services.local import postgres_server, private, processes, redis_server
+from services.local.ports import free_ports, why_not_free
+from services.local.processes import Child, Pulse, Tail, say
 from shared.process import coherence, master_secret
 from shared.process.master_secret import NoSecret
 from shared.process.settings import Settings, SettingsError, url_host
@@ -64,6 +61,10 @@ PRELOADED = (
 )
 #: After that the first start is told to be slow, with the reason; it goes on trying.
 SLOW_START_SECONDS = 30.0
+#: What is started here that is no service.
+SERVERS = ("redis", "postgresql")
+#: The kernel ends a server with its supervisor, and what that server has started ends by itself soon.
+FORMER_SECONDS = 10.0
 OTHERS_REDIS_SECONDS = 5.0
 #: At least so often is it asked: one answer that takes longer (a disk that is slow for a moment) is not an absence.
 OTHERS_REDIS_TRIES = 3
@@ -71,8 +72,6 @@ OTHERS_REDIS_TRIES = 3
 CLOSE_SECONDS = 5.0
 #: Lines of one process shown at each look: a fault that every message has must not bury the others.
 SHOWN_AT_ONCE = 10
-#: Ports given out here: above what is well known, below what the kernel gives to clients.
-_PORTS = range(21_000, 32_000)
 T = TypeVar("T")
 
 
@@ -87,6 +86,7 @@ class Instance:
         self.settings = settings
         self.data = settings.data.path
         self.redis_url = settings.redis.url
+        self.contacts_url = self._own("contacts").url
         self.metrics_ports: dict[str, int] = {}
         self._children: dict[str, Child] = {}
         self._tails: list[tuple[str, Tail]] = []
@@ -134,6 +134,28 @@ class Instance:
         except redis.WrongPartitions as error:
             raise CannotRun(str(error)) from None
 
+    def start_postgresql(self) -> None:
+        """Ours, unless the settings name one, or want none. Where there is none to be had there are no contacts: the
+        engine runs without them. It may answer some time later. CannotRun."""
+        if self.contacts_url or not self._own("contacts").private:
+            return
+        directory, password = self.data / "postgresql", secrets.token_hex(16)
+        deadline = time.monotonic() + FORMER_SECONDS
+        # It listens some time later: no process may be given the same port meanwhile.
+        port = next(one for one in self._free_ports if why_not_free("127.0.0.1", one) is None)
+        try:
+            found, account = postgres_server.find(directory), postgres_server.account()
+            postgres_server.make(found, directory, account)
+            while not postgres_server.let_in(found, directory, account, password):
+                if time.monotonic() > deadline or self._signals:
+                    raise postgres_server.NoPostgres(f"another one runs in {directory}")
+                time.sleep(0.1)
+        except postgres_server.NoPostgres as error:
+            say(f"contacts: there are none: {error}")
+            return
+        self._start("postgresql", postgres_server.work(found, directory, port, account), ends_by=signal.SIGINT)
+        self.contacts_url = postgres_server.url(port, password)
+
     def check_secret(self) -> None:
         """Ours is the one that Redis was used with; at first start it is made. CannotRun."""
         try:
@@ -153,6 +175,8 @@ class Instance:
 
     def start_services(self) -> None:
         started = catalogue.of_an_instance(self.settings.relay.route)
+        if self.contacts_url:
+            started.append(catalogue.BY_NAME["contacts"])
         started.sort(key=lambda service: service.name == "http")  # last: it answers for the others
         for service in started:
             section = getattr(self.settings, service.name)
@@ -163,6 +187,7 @@ class Instance:
             name = service.name
             environ = {
                 "ESTAFETTE_REDIS_URL": self.redis_url,
+                "ESTAFETTE_CONTACTS_URL": self.contacts_url,
                 f"ESTAFETTE_{name.upper()}_METRICS_PORT": str(self.metrics_ports[name]),
                 "ESTAFETTE_HTTP_READY_URLS": ready,
             }
@@ -220,10 +245,20 @@ class Instance:
     def _log_of(self, name: str) -> Path:
         return self.data / "logs" / f"{name}.log"
 
-    def _start(self, name: str, work: Callable[[], NoReturn], pulse: Pulse | None = None) -> None:
+    def _own(self, name: str) -> Any:
+        """The section of a service."""
+        return getattr(self.settings, name)
+
+    def _start(
+        self,
+        name: str,
+        work: Callable[[], NoReturn],
+        pulse: Pulse | None = None,
+        ends_by: signal.Signals = signal.SIGTERM,
+    ) -> None:
         log, kept = self._log_of(name), self.settings.logs
         self._tails.append((name, Tail(log, kept.max_bytes, kept.files)))
-        child = self._children[name] = Child(name, work, log, pulse, self._hang_seconds(name))
+        child = self._children[name] = Child(name, work, log, pulse, self._hang_seconds(name), ends_by)
         child.start()
 
     # Alive
@@ -272,7 +307,7 @@ class Instance:
         if not self._hangups:
             return
         self._hangups = 0
-        services = [child for child in self._children.values() if child.name != "redis"]
+        services = [child for child in self._children.values() if child.name not in SERVERS]
         for child in services:
             child.signal(signal.SIGHUP)
         say(f"SIGHUP: {len(services)} processes read their settings again; what is wrong with them is shown here")
@@ -293,7 +328,7 @@ class Instance:
             say("stopping …")
         lifecycle = self.settings.lifecycle
         deadline_seconds = lifecycle.grace_seconds + lifecycle.drain_seconds + CLOSE_SECONDS
-        for group in (*catalogue.stop_order(catalogue.SERVICES), ["redis"]):
+        for group in (*catalogue.stop_order(catalogue.SERVICES), ["contacts"], SERVERS):
             children = [self._children[name] for name in group if name in self._children]
             for name in processes.stop(children, deadline_seconds, lambda: self._signals > 1):
                 say(f"{name} was killed: it did not end by itself")
@@ -329,13 +364,16 @@ def run(settings: Settings) -> None:
             if instance.not_ours is None:
                 instance.check_secret()
                 instance.demo_key()
+            instance.start_postgresql()
             instance.start_services()
             _write(data / "redis.url", instance.redis_url)
+            if instance.contacts_url:
+                _write(data / "contacts.url", instance.contacts_url)
             _write(data / "http.url", base_url(settings))
             instance.watch(lambda: _show(banner(instance, _shown(instance.demo_key()))))
         finally:
             instance.stop()
-            for name in ("redis.url", "http.url"):
+            for name in ("redis.url", "http.url", "contacts.url"):
                 (data / name).unlink(missing_ok=True)
 
 
@@ -403,35 +441,9 @@ def first_mail(base: str, key: str) -> str:
     )
 
 
-def why_not_free(host: str, port: int) -> str | None:
-    """Why nothing can listen there; None if it can."""
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-    except OSError as error:
-        return (
-            "is in use by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-        )
-    return None
-
-
-def free_ports(host: str) -> Iterator[int]:
-    """Ports on which nothing listens, each once. Two instances that start together begin at different places."""
-    first = os.getpid() * 16
-    for number in range(first, first + len(_PORTS)):
-        port = _PORTS[number % len(_PORTS)]
-        if why_not_free(host, port) is None:
-            yield port
-    raise CannotRun(f"no free port on {host}")
-
-
 def worth_showing(name: str, line: bytes) -> str | None:
     """A warning or an error, for people; None for what only the file needs."""
-    if name == "redis" or not line.strip():
+    if name in SERVERS or not line.strip():
         return None
     try:
         said = orjson.loads(line)

@@ -26,8 +26,7 @@ from shared.net.problems import answer_errors, refuse_encoded
 from shared.net.problems import problem_answer as problem_answer
 from shared.net.requests import CURRENT
 from shared.process.tracing import Tracer
-from shared.redis.redis import RedisAway
-from shared.words.errors import NOT_JSON, Fault, Problem
+from shared.words.errors import NOT_JSON, Fault, Problem, StorageAway
 from shared.words.principal import Principal as Principal
 from shared.words.quotas import Admission
 
@@ -224,7 +223,7 @@ def _mount(
             if problem.status == 429 and admission is not None and (refused := request.get(PRINCIPAL)) is not None:
                 await asyncio.sleep(admission.refusal_wait_s(refused.tenant, request.content_length or 0))
             return problem_answer(problem)
-        except RedisAway:
+        except StorageAway:
             return problem_answer(
                 Problem("unavailable", "storage does not answer; try again", headers={"Retry-After": "1"})
             )

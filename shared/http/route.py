@@ -26,6 +26,8 @@ TAGS = {
     "lists": "Lists of recipients: who is on which, who left it. Being on one is no consent.",
     "people": "What is kept of one address, and its erasure.",
     "consents": "What addresses agreed to, the proof of it, and what a tenant asks for before it mails and tracks.",
+    "contacts": "The base of contacts: a record each, under a key of uniqueness, with fields of the tenant's own.",
+    "segments": "Who of the base is meant: criteria on fields, operations, behaviour, imports and other segments.",
     "webhooks": "Endpoints of other systems that are told what happens, and what was sent to them.",
     "drops": "Events and suppressions as CSV files, hour by hour or day by day, in a folder or on an SFTP server.",
     "domains": "The domains that a tenant sends from: their DKIM keys, and the records to publish in DNS.",

@@ -51,6 +51,11 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAILBOX = re.compile(r'\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^"<>]*?))\s*<(?P<address>[^<>]*)>\s*', re.DOTALL)
 # RFC 5322 phrase of atoms; a dot needs quotes.
 _PHRASE = re.compile(rf"[{_ATEXT}]+(?: [{_ATEXT}]+)*")
+#: What nearly all addresses are: such a one is, in lower case, its own key.
+_USUAL = re.compile(
+    r"[A-Za-z0-9_+\-]+(?:\.[A-Za-z0-9_+\-]+)*+@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)++[A-Za-z]{2,}"
+)
+_USUAL_MOST_CHARS = 64
 #: A display name longer than this is cut: no client shows more, and a header has its limits.
 _MAX_NAME_CHARS = 200
 
@@ -105,6 +110,21 @@ def parse(text: str) -> Address:
     if len(str(address).encode()) > MAX_ADDRESS_OCTETS:
         raise InvalidAddress("it is longer than 254 octets")
     return address
+
+
+def normal(text: str) -> str:
+    """The address in its one form, as it is stored. InvalidAddress."""
+    if len(text) <= _USUAL_MOST_CHARS and _USUAL.fullmatch(text):
+        local, _, domain = text.rpartition("@")
+        return f"{local}@{domain.lower()}"
+    return str(parse(text))
+
+
+def key_of(text: str) -> str:
+    """The key of an address, as lists spell it. InvalidAddress."""
+    if len(text) <= _USUAL_MOST_CHARS and _USUAL.fullmatch(text):
+        return text.lower()
+    return parse(text).key
 
 
 def ascii_domain(domain: str) -> str:

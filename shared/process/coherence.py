@@ -24,7 +24,7 @@ RETURN_PATHS = frozenset(("http", "relay", "bounces"))
 ROUTES = frozenset(("queueing", "relay"))
 VISITORS = frozenset(("http", "tracking"))
 #: What signs and reads links and return paths, and what knows hashes or opens seals.
-SECRETS = LINKS | RETURN_PATHS | VISITORS | frozenset(("archive", "webhooks", "reports", "drops"))
+SECRETS = LINKS | RETURN_PATHS | VISITORS | frozenset(("archive", "contacts", "webhooks", "reports", "drops"))
 RELAY, HTTP, BOUNCES = frozenset(("relay",)), frozenset(("http",)), frozenset(("bounces",))
 
 

@@ -8,9 +8,10 @@ Rules that the scripts and loops here keep:
 - `Publisher.publish` returns when the facts are stored. Under a repeat (the answer was lost) a batch is stored once.
 - A message has one final fact: the bitmap `job_ended` is set in the script that stores the fact, and a second final
   fact of the same message is dropped there, whoever writes it.
-- A handler ends in exactly one of: returned (acknowledged), raised `RedisAway` (read again once Redis is back), raised
-  anything else (read again after a while, dead-lettered when it has failed `MAX_FAILURES` times), raised `DeadLetter`
-  (dead-lettered at once). It may run twice for the same entry. Dead letters are kept in a stream, each with its reason.
+- A handler ends in exactly one of: returned (acknowledged), raised `StorageAway`, as `RedisAway` is (read again once
+  Redis, or where else it writes, is back), raised anything else (read again after a while, dead-lettered when it has
+  failed `MAX_FAILURES` times), raised `DeadLetter` (dead-lettered at once). It may run twice for the same entry. Dead
+  letters are kept in a stream, each with its reason.
 - Where a group may wait (`gather_ms`), an entry that comes alone is read at once, and those behind it wait for each
   other: a read, a script and an acknowledgement cost the same for a hundred. Who is behind waits for nothing.
 - A batch in which an entry fails is handled again one by one, and while what failed waits, what is new is read.
@@ -39,6 +40,7 @@ from shared.redis import keys, passing
 from shared.redis.direct import Direct
 from shared.redis.redis import Client, RedisAway, Refused, Script
 from shared.words import events, ids
+from shared.words.errors import StorageAway
 
 #: One script call carries at most so many facts: beyond, the time that Redis is busy for others is felt (2 ms).
 BATCH = 500
@@ -325,7 +327,7 @@ class Consumer:
             except _ReadAgain:
                 own_backlog_at = loop.time() + pause_s
                 pause_s = min(pause_s * 2, LAST_RETRY_S)
-            except RedisAway:
+            except StorageAway:
                 await pause(stopping, pause_s)
                 own_backlog_at = 0.0
                 pause_s = min(pause_s * 2, 1.0)
@@ -379,7 +381,7 @@ class Consumer:
         try:
             await self._call(partition, entries)
             await self.acknowledge(partition, entries)
-        except RedisAway:
+        except StorageAway:
             raise
         except Exception as fault:
             if len(entries) == 1:
@@ -409,7 +411,7 @@ class Consumer:
             try:
                 await self._call(partition, [one])
                 await self.acknowledge(partition, [one])
-            except RedisAway:
+            except StorageAway:
                 raise
             except Exception as fault:
                 await self._failed(partition, one, fault)

@@ -179,6 +179,7 @@ GROUP_REPORTS = "reports"
 GROUP_BREAKERS = "breakers"
 GROUP_WEBHOOKS = "webhooks"
 GROUP_ARCHIVE = "archive"
+GROUP_CONTACTS = "contacts"
 
 
 def archive(p: int) -> str:

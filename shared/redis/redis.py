@@ -45,7 +45,7 @@ from shared.net import redis_url
 from shared.redis import commands, kept, keys
 from shared.redis.kept import Text
 from shared.redis.lua import Names, named
-from shared.words.errors import OperatorFault
+from shared.words.errors import OperatorFault, StorageAway
 
 Client = commands.Client
 #: A command that the server does not take, or not from this user.
@@ -82,7 +82,7 @@ WRITE_BUFFER_BYTES = 65_536
 MAX_CONNECTIONS = 500
 
 
-class RedisAway(Exception):
+class RedisAway(StorageAway):
     """Redis does not answer, or takes nothing more for now. What was asked may or may not have happened."""
 
 

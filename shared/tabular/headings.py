@@ -20,6 +20,9 @@ EMAIL = frozenset(
         "indirizzoemail", "endereçodeemail", "enderecodeemail", "email1", "email1value", "recipientemail",
     )
 )  # fmt: skip
+#: What the column of an opt-in to e-mail may be called, and that of what is known of the address.
+OPT_IN = frozenset(("optinemail", "optin", "emailoptin", "optinmail", "subscribed", "emailsubscribed", "abonné"))
+STATUS = frozenset(("statutemail", "emailstatus", "statusemail", "statutdelemail", "statutadresseemail"))
 #: The heading of a suppression list, as it is exported and dropped, and read back.
 SUPPRESSIONS = ("address", "channel", "scope", "reason", "source", "diagnostic", "since", "last", "expires_at")
 #: No column of ours is called longer.

@@ -33,6 +33,11 @@ class OperatorFault(Exception):
     words that are enough; no traceback is shown with it."""
 
 
+class StorageAway(Exception):
+    """What keeps our data does not answer, or takes nothing more for now. What was asked may or may not have
+    happened. Worth asking again: a request that meets it is answered 503."""
+
+
 class Fault(msgspec.Struct, frozen=True):
     """One thing that is wrong: `at` is a path into the body (`$.recipients[3].email`), a line of it, the name of a
     header or of a query parameter (`?limit`); `what` says it in words."""

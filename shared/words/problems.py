@@ -80,11 +80,16 @@ PROBLEMS: dict[str, Kind] = {
     "invalid_address": Kind(
         422, "Invalid address", "The address in the path is none, or is a rule for many addresses."
     ),
+    "invalid_contact": Kind(422, "Invalid contact", "The contact cannot be as asked; `faults` names what is wrong."),
+    "invalid_field": Kind(422, "Invalid field", "The field cannot be as asked; `faults` names what is wrong."),
     "invalid_domain": Kind(422, "Invalid domain", "The name is no domain that mail can be sent from."),
     "invalid_rule": Kind(
         422, "Invalid rule", "A rule of who must not be mailed cannot be read; of a file `faults` has each line."
     ),
     "invalid_list": Kind(422, "Invalid list", "No list can have that name."),
+    "invalid_segment": Kind(
+        422, "Invalid segment", "The criteria, or the name, cannot be as asked; `faults` has the path to each fault."
+    ),
     "nothing_appended": Kind(
         422, "Nothing appended", "No line of the body has a recipient who can be stored; `faults` lists what was found."
     ),
@@ -117,6 +122,9 @@ PROBLEMS: dict[str, Kind] = {
     "unknown_site": Kind(
         404, "Unknown site", "Nothing waits at a site of that name, nothing holds it, and none is known."
     ),
+    "unknown_contact": Kind(404, "Unknown contact", "There is no such contact, or it is another tenant's."),
+    "unknown_field": Kind(404, "Unknown field", "There is no such field, or it is another tenant's."),
+    "unknown_segment": Kind(404, "Unknown segment", "There is no such segment in force, or it is another tenant's."),
     "unknown_drop": Kind(404, "Unknown drop", "There is no such drop, or it is another tenant's."),
     "unknown_webhook": Kind(404, "Unknown webhook", "There is no such endpoint, or it is another tenant's."),
     "unknown_trace": Kind(404, "Unknown trace", "No sessions are followed under that id, or not any more."),
@@ -151,6 +159,14 @@ PROBLEMS: dict[str, Kind] = {
     ),
     "too_many_drops": Kind(409, "Too many drops", "The tenant has as many drops as it may: remove one first."),
     "drop_disabled": Kind(409, "Drop disabled", "The drop writes nothing for now: enable it first."),
+    "invalid_activity": Kind(
+        422, "Invalid activity", "What would count as activity cannot be followed; `faults` says all that is wrong."
+    ),
+    "contacts_disabled": Kind(409, "Contacts disabled", "This installation has no contacts."),
+    "contact_exists": Kind(409, "Contact exists", "Another contact has that key of uniqueness."),
+    "no_duplicates": Kind(409, "No duplicates", "The tenant does not let contacts share their key."),
+    "in_use": Kind(409, "In use", "What is asked would take away what contacts have; `detail` says what."),
+    "segment_kept": Kind(409, "Segment kept", "The segment is built in, or other ones use it; `detail` says which."),
     "drops_disabled": Kind(409, "Drops disabled", "This installation writes no drops."),
     "webhook_disabled": Kind(409, "Webhook disabled", "The endpoint is told nothing for now: enable it first."),
     # The state of a job, and what is stopped.

@@ -305,7 +305,7 @@ def test_only_relays_go_out_into_the_world_and_only_mail_comes_from_it() -> None
         for one in of_kind(rendered(values_of("tls")), "NetworkPolicy")
     }
 
-    assert set(policies) == PROCESSES - {"mailbox", "archive", "drops"}
+    assert set(policies) == PROCESSES - {"mailbox", "archive", "contacts", "drops"}
     to_anywhere = {
         name: {port["port"] for way in spec["egress"] if "to" not in way for port in way["ports"]}
         for name, spec in policies.items()

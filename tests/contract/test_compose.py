@@ -24,6 +24,7 @@ NOT_THERE = {
     "tracking": "http has its routes",
     "mailbox": "delivers nothing: for trying there is make run",
     "drops": "has nothing to do until it is enabled: docs/drops.md has its container",
+    "contacts": "has nothing to do without a PostgreSQL: docs/contacts.md has both containers",
     "archive": "has nothing to do without a target: docs/archive.md has its container",
 }
 #: What an operator says, by the names that compose.yaml asks for.

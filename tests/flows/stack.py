@@ -159,12 +159,12 @@ class Stack:
     # Its processes
 
     def pid_of(self, name: str) -> int:
-        """The process of a service (`relay`, `http`), that signs for the relay (`relay.signing`), or of Redis
-        (`redis`). LookupError while there is none."""
+        """The process of a service (`relay`, `http`), that signs for the relay (`relay.signing`), of Redis
+        (`redis`) or of PostgreSQL (`postgresql`). LookupError while there is none."""
         assert self._process is not None
         parent = self.pid_of("relay") if name == "relay.signing" else self._process.pid
         signing = r"-m services\.relay\.signing\.process(\s|$)"
-        own_words = {"redis": "redis-server", "relay.signing": signing}
+        own_words = {"redis": "redis-server", "postgresql": r"/postgres -D ", "relay.signing": signing}
         wanted = own_words.get(name, rf"-m services\.(local\.)?{name}(\s|$)")
         for pid in _children(parent):
             if re.search(wanted, _command(pid)):

@@ -233,6 +233,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         },
         25,
     ),
+    "EstafetteContactsAway": (
+        {"estafette_contacts_database_answers": "1 1 0x9"},
+        {"estafette_contacts_database_answers": "1 0 1x9"},
+        6,
+    ),
     "EstafetteNotSurveyed": (
         {"estafette_survey_last_timestamp_seconds": "0x9"},
         {

@@ -15,6 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
+from services.contacts import migrating
+from services.contacts import settings as contacts
+from services.contacts.base.database import Database
 from services.http.__main__ import mount, parts_of, routes_of
 from services.reports.drops.settings import Drops
 from services.settings import Settings
@@ -64,6 +67,8 @@ class House:
             "drop": ["stops"],
             "name": [f"tenant:{THEIRS}", f"tenant:{OURS}"],
             "id": ["0123456789abcdef"],
+            "key": list(ADDRESSES),
+            "field": ["sector", "last_name"],
         }
 
     async def ask(
@@ -91,6 +96,9 @@ class House:
             ("PUT", "/v1/consents/bo@exemple.fr", {"optin": {"email": "yes"}}),
             ("PUT", "/v1/consent-rules", {"gate": "required"}),
             ("PUT", "/v1/drops/stops", {"kind": "suppressions", "target": "crm"}),
+            ("PUT", "/v1/fields/sector", {"kind": "choice", "choices": [{"value": tenant}]}),
+            ("PUT", "/v1/contacts/ana@exemple.fr", {"fields": {"sector": tenant, "tags": [tenant]}}),
+            ("PUT", "/v1/contacts/ana@exemple.fr", {"channels": {"email": {"optin": True}}}),
             ("POST", "/v1/jobs?state=open", held),
         ]
         for method, path, body in calls:
@@ -163,9 +171,16 @@ def _body(example: Any, chance: random.Random) -> bytes:
 
 
 @pytest.fixture
-async def house(client: Any, tmp_path: Path) -> AsyncIterator[House]:
-    known = Settings(data=Data(dir=str(tmp_path)), dns=Dns(servers="127.0.0.1:1"))  # nobody is there
+async def house(client: Any, postgres_url: str, tmp_path: Path) -> AsyncIterator[House]:
+    known = Settings(  # type: ignore[call-arg]  # of a service
+        data=Data(dir=str(tmp_path)),
+        dns=Dns(servers="127.0.0.1:1"),  # nobody is there
+        contacts=contacts.Contacts(url=postgres_url),
+    )
     known = msgspec.structs.replace(known, drops=Drops(enabled=True, folder=str(tmp_path)))
+    database = Database(postgres_url, 1, 30)
+    await migrating.migrate(database, migrating.steps())
+    await database.close()
     mounted = mount(parts_of(known, client, MasterSecret(SECRET)))
     tenants, keys = Tenants(client), dict[str, str]()
     domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
@@ -195,6 +210,7 @@ async def test_every_parameter_of_a_path_has_values_of_both_tenants(house: House
     assert {"/v1/lists", "/v1/suppressions", "/v1/suppressions/export", "/v1/jobs", "/v1/consent-rules"} <= found
     assert "/v1/suppressions/ana@exemple.fr" in found
     assert "/v1/people/ana@exemple.fr" in found
+    assert {"/v1/contacts", "/v1/contacts/ana@exemple.fr", "/v1/contact-changes/ana@exemple.fr", "/v1/fields"} <= found
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

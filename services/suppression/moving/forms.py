@@ -10,7 +10,6 @@ under these names, their English ones, or those that `mapping` gives. Where all 
 Other words refuse their line.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeGuard
 
@@ -23,7 +22,7 @@ from shared.mail import addresses
 from shared.mail.addresses import AROUND
 from shared.tabular import cells as safe_cells
 from shared.tabular import headings
-from shared.tabular.flags import FLAGS
+from shared.tabular.flags import FLAGS, STATUSES, Status
 from shared.tabular.headings import NoHeading, plain, shown
 from shared.words import scopes
 from shared.words.errors import Fault
@@ -41,18 +40,11 @@ _MAX_CELL_SHOWN = 40
 #: What the columns of a list may be called: letters and digits alone, in lower case.
 ROLES: dict[str, frozenset[str]] = {
     "email": headings.EMAIL | {"address", "adresse", "mail"},
-    "optin": frozenset(("optinemail", "optin", "emailoptin", "optinmail", "subscribed", "emailsubscribed", "abonné")),
-    "status": frozenset(("statutemail", "emailstatus", "statusemail", "statutdelemail", "statutadresseemail")),
+    "optin": headings.OPT_IN,
+    "status": headings.STATUS,
 }
-#: What the words of a status ask for.
-STATUSES: dict[str, tuple[Act, ...]] = {
-    "hard": formats.HARD,
-    "hardbounce": formats.HARD,
-    "soft": formats.COUNTED,
-    "softbounce": formats.COUNTED,
-    "valide": (VALID,),
-    "valid": (VALID,),
-}
+#: What a status asks for.
+_ACTS_OF_STATUS: dict[Status, tuple[Act, ...]] = {"hard": formats.HARD, "soft": formats.COUNTED, "valid": (VALID,)}
 #: What all lines of a list may mean, by the words of the list.
 MEANINGS: dict[str, tuple[Act, ...]] = {
     "unsubscribed": formats.UNSUBSCRIBED,
@@ -66,12 +58,6 @@ OWN_NAME = "estafette"
 _OWN_PLAIN = tuple(plain(name) for name in OWN)
 #: Entries for these are nobody's to bring.
 _NOBODYS: frozenset[Reason] = PROTECTED | {"erased"}
-
-#: What nearly all addresses are: such a one is, in lower case, its own key.
-_USUAL = re.compile(
-    r"[A-Za-z0-9_+\-]+(?:\.[A-Za-z0-9_+\-]+)*+@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)++[A-Za-z]{2,}"
-)
-_USUAL_MOST_CHARS = 64
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -160,16 +146,9 @@ class Meaning:
             return Fault(f"{at}.{found.at}", found.what)
         try:
             cell = cells[self.address]
-            return Wish(key_of(safe_cells.read(cell) if self._is_own else cell), *found)
+            return Wish(addresses.key_of(safe_cells.read(cell) if self._is_own else cell), *found)
         except addresses.InvalidAddress as fault:
             return Fault(at, f"not an address: {fault}: {shown([cells[self.address].strip(AROUND)])}")
-
-
-def key_of(text: str) -> str:
-    """An address as lists spell it. addresses.InvalidAddress."""
-    if len(text) <= _USUAL_MOST_CHARS and _USUAL.fullmatch(text):
-        return text.lower()
-    return addresses.parse(text).key
 
 
 def _of_found(found: list[formats.Format], names: Sequence[str], columns: Sequence[str], now_ms: int) -> Meaning:
@@ -279,7 +258,7 @@ class _List:
         if self._status is not None:
             word = plain(status.strip(AROUND))
             if word in STATUSES:
-                acts += STATUSES[word]
+                acts += _ACTS_OF_STATUS[STATUSES[word]]
             elif word or self._optin is None:
                 return Fault(self._names[self._status], f"not Hard, Soft or Valide: {status[:_MAX_CELL_SHOWN]!r}")
         if self._optin is not None:

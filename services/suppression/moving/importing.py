@@ -17,6 +17,7 @@ from services.suppression.moving.spool import Lines, Spool
 from services.suppression.moving.telling import Telling
 from services.suppression.moving.wishes import Act, Wish
 from shared.process.lifecycle import cancelled
+from shared.tabular import signs
 from shared.words.errors import Fault
 
 #: Lines that are looked up and applied in one go: some 3 ms of the loop, then others have their turn.
@@ -29,23 +30,15 @@ LINES_IN_A_GO = 200
 MOST_FAULTS = 10_000
 #: And so many with nothing in them: a spreadsheet saved whole has a million.
 MOST_BLANK_LINES = 1_100_000
-#: Files begin with these that are no text, whatever they are called: what they are, and what to do.
-_BINARY = (
-    (b"PK\x03\x04", "a workbook (.xlsx, .ods) or a ZIP: save the sheet as CSV, or unpack it"),
-    (b"\xd0\xcf\x11\xe0", "a workbook (.xls): save the sheet as CSV"),
-    (b"\x1f\x8b", "compressed (gzip): unpack it"),
-    (b"BZh", "compressed (bzip2): unpack it"),
-    (b"\xfd7zXZ\x00", "compressed (xz): unpack it"),
-    (b"%PDF", "a PDF"),
-)
-_SIGN_BYTES = 6
 
 
 class Reader(Protocol):
     """`shared.tabular.rows.Rows` or `dumps.Dump`."""
 
-    is_over: bool
     warnings: list[Fault]
+
+    @property
+    def is_over(self) -> bool: ...
 
     @property
     def encoding(self) -> str: ...
@@ -119,10 +112,10 @@ class Import:
         """A piece of the file. NotAList."""
         if self._first is not None:
             self._first += received
-            if len(self._first) < _SIGN_BYTES and not last:
+            if len(self._first) < signs.SIGN_BYTES and not last:
                 return
             received, self._first = self._first, None
-            if kind := next((what for sign, what in _BINARY if received.startswith(sign)), ""):
+            if kind := signs.kind_of(received):
                 raise NotAList(f"the body is {kind}", [])
         in_a_go = 0
         for line, wish in self.reader.feed(received, last=last):

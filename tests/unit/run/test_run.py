@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from services.local import run
+from services.local import ports, run
 from services.local.processes import Child
 from services.local.run import Instance
 from services.settings import Settings, load
@@ -35,15 +35,15 @@ def test_a_port_that_is_taken_or_cannot_be_bound_is_told_apart() -> None:
         taken.bind(("127.0.0.1", port))
         taken.listen()
 
-        assert run.why_not_free("127.0.0.1", port) == "is in use by another program"
-    assert run.why_not_free("127.0.0.1", port) is None
-    assert "cannot be used" in str(run.why_not_free("192.0.2.1", 2525))
+        assert ports.why_not_free("127.0.0.1", port) == "is in use by another program"
+    assert ports.why_not_free("127.0.0.1", port) is None
+    assert "cannot be used" in str(ports.why_not_free("192.0.2.1", 2525))
 
 
 def test_ports_are_given_out_once() -> None:
-    ports = run.free_ports("127.0.0.1")
+    found = ports.free_ports("127.0.0.1")
 
-    given = [next(ports) for _ in range(20)]
+    given = [next(found) for _ in range(20)]
 
     assert len(set(given)) == 20
     assert all(21_000 <= port < 32_000 for port in given)

@@ -206,3 +206,23 @@ def test_a_formatted_mailbox_is_read_back_by_others(name: str, address: str) -> 
         assert " ".join(str(make_header(decode_header(phrase))).split()) == expected
     elif expected.isprintable():
         assert header.addresses[0].display_name == expected
+
+
+@given(
+    st.one_of(
+        st.emails(),
+        st.from_regex(r"\A[A-Za-z0-9._+-]{1,9}@[A-Za-z0-9.-]{1,12}\Z"),
+        st.text(alphabet="aZ0.-_+@é ", max_size=70),
+    )
+)
+def test_an_address_has_the_form_and_the_key_that_it_has_everywhere_however_quickly_they_are_found(text: str) -> None:
+    try:
+        expected = addresses.parse(text)
+    except addresses.InvalidAddress:
+        with pytest.raises(addresses.InvalidAddress):
+            addresses.key_of(text)
+        with pytest.raises(addresses.InvalidAddress):
+            addresses.normal(text)
+    else:
+        assert addresses.key_of(text) == expected.key
+        assert addresses.normal(text) == str(expected)

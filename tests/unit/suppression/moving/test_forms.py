@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.suppression.moving import formats
-from services.suppression.moving.forms import MAX_COLUMNS, OWN, Asked, Form, key_of
+from services.suppression.moving.forms import MAX_COLUMNS, OWN, Asked, Form
 from services.suppression.moving.wishes import RESUBSCRIBE, VALID, Act, Wish
-from shared.mail import addresses
 from shared.tabular.rows import Rows
 from shared.words.errors import Fault
 
@@ -218,23 +217,6 @@ def test_a_word_that_is_none_of_ours_refuses_its_line(changed: Mapping[str, str]
     (fault,) = read(f"{','.join(OWN)}\n{','.join(cells)}\n".encode())
 
     assert what in fault.what
-
-
-@given(
-    st.one_of(
-        st.emails(),
-        st.from_regex(r"\A[A-Za-z0-9._+-]{1,9}@[A-Za-z0-9.-]{1,12}\Z"),
-        st.text(alphabet="aZ0.-_+@é ", max_size=70),
-    )
-)
-def test_an_address_has_the_key_that_it_has_everywhere(text: str) -> None:
-    try:
-        expected = addresses.parse(text).key
-    except addresses.InvalidAddress:
-        with pytest.raises(addresses.InvalidAddress):
-            key_of(text)
-    else:
-        assert key_of(text) == expected
 
 
 @given(st.binary(max_size=300))

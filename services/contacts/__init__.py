@@ -1,0 +1,20 @@
+"""contacts: the base of contacts of each tenant, which a platform targets from.
+
+Reads       HTTP; the stream `events` (group `contacts`).
+Writes      no stream; PostgreSQL.
+Owns        contacts and their fields, in tables that are partitioned by tenant.
+Promises    A contact that comes again under its key is the same contact, whatever way it comes. What was answered is
+            in PostgreSQL. One tenant never sees another's: every statement names the tenant. The engine runs without
+            this service, and goes on when PostgreSQL is away.
+
+Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own where it is not.
+
+    http.py ──→ contacts.py ──→ base/store.py ══SQL              a request, its decision, its statements
+                     ╰──→ base/fields.py, base/channels.py       what a value is, what may be sent to whom
+    following.py ──→ facts.py                                   what happens to mail, and how contacts stand by it
+    imports_http.py, imports/                                   files of contacts, and what became of them
+    rank_http.py, rank/                                         how active each contact is among the others
+    migrating.py, migrations/                                    the tables, step by step
+
+Read `contacts.py` first.
+"""
