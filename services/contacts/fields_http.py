@@ -208,8 +208,9 @@ def _unknown() -> Problem:
 
 
 def _misfit(misfit: Misfit) -> Problem:
-    word = "invalid_path" if misfit.faults[0].at == "field" else "invalid_field"
-    return Problem(word, "the field does not fit", misfit.faults)
+    if misfit.faults[0].at == "field":
+        return Problem("invalid_path", "the path does not fit", misfit.faults)
+    return Problem("invalid_field", "the field does not fit", misfit.faults)
 
 
 def _key(tenant: Tenant) -> ContactKey:
