@@ -12,6 +12,7 @@ Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own
     http.py ──→ contacts.py ──→ base/store.py ══SQL              a request, its decision, its statements
                      ╰──→ base/fields.py, base/channels.py       what a value is, what may be sent to whom
     following.py ──→ facts.py                                   what happens to mail, and how contacts stand by it
+    segments_http.py, segments/                                 who is meant, as one statement
     imports_http.py, imports/                                   files of contacts, and what became of them
     rank_http.py, rank/                                         how active each contact is among the others
     migrating.py, migrations/                                    the tables, step by step

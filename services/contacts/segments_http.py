@@ -113,6 +113,10 @@ class _SampleGiven(SampleRequest, frozen=True, forbid_unknown_fields=True):
 def routes(database: Database | None, now_ms: Callable[[], int]) -> list[api.Route]:
     """None: this installation has no contacts."""
     handlers = _Routes(database, now_ms)
+    return [*_of_saved(handlers), *_that_change(handlers), *_of_criteria(handlers)]
+
+
+def _of_saved(handlers: "_Routes") -> list[api.Route]:
     return [
         api.Route(
             "GET",
@@ -149,6 +153,11 @@ def routes(database: Database | None, now_ms: Callable[[], int]) -> list[api.Rou
             answers={200: SegmentShown},
             problems=("unknown_segment", "contacts_disabled"),
         ),
+    ]
+
+
+def _that_change(handlers: "_Routes") -> list[api.Route]:
+    return [
         api.Route(
             "PUT",
             "/v1/segments/{segment}",
@@ -174,6 +183,11 @@ def routes(database: Database | None, now_ms: Callable[[], int]) -> list[api.Rou
             answers={204: None},
             problems=("unknown_segment", "segment_kept", "contacts_disabled"),
         ),
+    ]
+
+
+def _of_criteria(handlers: "_Routes") -> list[api.Route]:
+    return [
         api.Route(
             "POST",
             "/v1/segments/count",

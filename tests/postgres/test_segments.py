@@ -310,13 +310,11 @@ async def test_a_segment_has_the_members_that_the_model_says_e21_to_e29(
 # Every criterion by itself, on one base in which everything is there
 
 
-def dense_base() -> Base:
-    """Sixty contacts over three chunks, with each value of each field, and much that happened to each."""
-    chance = random.Random(14)
+def spread_values() -> dict[str, list[Any]]:
+    """Each value of each field."""
     born = [date(1992, 2, 29), date(1990, 2, 28), date(1990, 11, 29), date(1990, 12, 29), date(2030, 11, 29)]
     days = [TODAY + timedelta(days=at) for at in (-400, -31, -30, -1, 0, 1, 30, 31)]
-    moments = [NOW - timedelta(days=at, seconds=second) for at in (0, 1, 30, 60, 400) for second in (0, 1)]
-    spread: dict[str, list[Any]] = {
+    return {
         "town": [*TEXTS, None],
         "postcode": [None, "75001", "59000", "7500%"],
         "age": [None, -1.5, 0.0, 3.0, 18.0, 18.5, 1e15],
@@ -327,6 +325,13 @@ def dense_base() -> Base:
         "interests": [list(some) for size in range(4) for some in itertools.combinations(CHOICES["interests"], size)],
         "vip": [[], ["yes"], ["no"]],
     }
+
+
+def dense_base() -> Base:
+    """Sixty contacts over three chunks, with each value of each field, and much that happened to each."""
+    chance = random.Random(14)
+    spread = spread_values()
+    moments = [NOW - timedelta(days=at, seconds=second) for at in (0, 1, 30, 60, 400) for second in (0, 1)]
 
     def state() -> State:
         return State(
