@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from services.contacts.base.folding import folded
 from services.contacts.segments import compiling
 from services.contacts.segments.checking import Field, Known
-from services.contacts.segments.folding import folded
 from tests.segment_model import Base, Happened, Person, State
 
 #: The fields of every base of these tests: their kind and slot.

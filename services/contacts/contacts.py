@@ -28,6 +28,7 @@ from services.contacts.base.contact import (
 )
 from services.contacts.base.database import Conflict, Database, Sql
 from services.contacts.base.fields import TAGS, Field
+from services.contacts.base.folding import folded
 from services.contacts.base.store import Change, Search, Tenant
 from shared.words.errors import Fault
 from shared.words.scopes import Channel
@@ -138,8 +139,8 @@ class Contacts:
                 return [], {}
             known = await store.fields(sql, tenant.number)
             if tag:
-                words = {kinds.folded(word): choice for word, choice in known[TAGS].choices.items()}
-                if (choice := words.get(kinds.folded(tag))) is None:
+                words = {folded(word): choice for word, choice in known[TAGS].choices.items()}
+                if (choice := words.get(folded(tag))) is None:
                     return [], known
                 asked = asked._replace(tag=choice)
             return await store.find(sql, tenant.number, asked, most, known), known
@@ -262,7 +263,7 @@ def _new_tags(tags: Field, read: Sequence[_Read]) -> dict[str, str]:
     new: dict[str, str] = {}
     for one in read:
         for word in kinds.unknown_tags(tags, one.asked.values.get(TAGS)):
-            new.setdefault(kinds.folded(word), word)
+            new.setdefault(folded(word), word)
     return dict.fromkeys(new.values(), "")
 
 

@@ -12,6 +12,7 @@ from services.contacts.base import store
 from services.contacts.base.contact import Misfit
 from services.contacts.base.database import Database, Sql
 from services.contacts.base.fields import CHOSEN, MAX_CHOICES, MAX_FIELDS, TAKEN, Field, Kind, NotSo
+from services.contacts.base.folding import folded
 from services.contacts.base.store import Tenant
 from shared.words.errors import Fault
 
@@ -98,9 +99,9 @@ async def _change(
         await store.label_field(sql, tenant.number, there.number, label)
     if words is None:
         return
-    known = {kinds.folded(word): (word, choice) for word, choice in there.choices.items()}
-    asked = {kinds.folded(word): word for word in words}
-    if lacking := [word for word in there.choices if kinds.folded(word) not in asked]:
+    known = {folded(word): (word, choice) for word, choice in there.choices.items()}
+    asked = {folded(word): word for word in words}
+    if lacking := [word for word in there.choices if folded(word) not in asked]:
         raise InUse(f"{lacking[0][:40]!r} is lacking: contacts may have it, so it stays")
     new = {word: words[word] for folded, word in asked.items() if folded not in known}
     await store.add_choices(sql, tenant.number, there.number, new)
@@ -132,10 +133,10 @@ def _words(kind: Kind, choices: Sequence[tuple[str, str]] | None) -> dict[str, s
             continue
         if word is None:
             faults.append(Fault(at, "nothing can be seen in it"))
-        elif kinds.folded(word) in seen:
+        elif folded(word) in seen:
             faults.append(Fault(at, "is there already, but for capital letters"))
         else:
-            seen.add(kinds.folded(word))
+            seen.add(folded(word))
             found[word] = label
     if faults:
         raise Misfit(faults)

@@ -10,6 +10,7 @@ from services.contacts.base import fields as kinds
 from services.contacts.base.channels import CHANNELS, Status
 from services.contacts.base.contact import Misfit, WantedState
 from services.contacts.base.fields import NotSo
+from services.contacts.base.folding import folded
 from services.contacts.base.store import Change, Search
 from services.contacts.contacts import Contacts, Given, KeyTaken, Mode, NoDuplicates, Outcome, Result
 from services.contacts.shown import (
@@ -312,7 +313,7 @@ class _Routes:
             after=asked.after,
             email_key=asked.email,
             mobile=asked.mobile,
-            text=kinds.folded(asked.q) or None,
+            text=folded(asked.q) or None,
             addressable=asked.addressable,
         )
         tenant = request[api.PRINCIPAL].tenant

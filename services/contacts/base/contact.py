@@ -15,6 +15,7 @@ from services.contacts.base import channels as rules
 from services.contacts.base import fields as kinds
 from services.contacts.base.channels import CHANNELS, State, Status
 from services.contacts.base.fields import Field, NotSo, Value
+from services.contacts.base.folding import folded
 from shared.words.errors import Fault
 from shared.words.scopes import Channel
 
@@ -120,7 +121,7 @@ def key_of(key_field: str, asked: Wanted, at: str = "$") -> str | None:
     if found is None:
         where = f"{at}.{key_field}" if key_field in kinds.KEY_COLUMNS else f"{at}.fields.{key_field}"
         raise Misfit([Fault(where, "it is the key of uniqueness, and cannot be empty")])
-    return kinds.folded(str(found))
+    return folded(str(found))
 
 
 def with_key(key_field: str, asked: Wanted, written: str) -> Wanted:

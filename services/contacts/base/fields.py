@@ -12,13 +12,13 @@ from refuses them.
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from services.contacts.base.folding import folded
 from shared.mail import addresses
 from shared.mail.addresses import AROUND
 
@@ -86,11 +86,6 @@ class Field(msgspec.Struct, frozen=True):
     choices: Mapping[str, int] = {}
     labels: Mapping[str, str] = {}
     built_in: bool = False
-
-
-def folded(text: str) -> str:
-    """What is compared: neither case, nor how a letter with an accent is put together (E25)."""
-    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
 def value(field: Field, given: Any) -> Value:

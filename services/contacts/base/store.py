@@ -16,6 +16,7 @@ from services.contacts.base.channels import CHANNELS, State
 from services.contacts.base.contact import Contact
 from services.contacts.base.database import Row, Sql
 from services.contacts.base.fields import Field, Kind
+from services.contacts.base.folding import folded
 from shared.mail import addresses
 from shared.words.scopes import Channel
 
@@ -233,7 +234,7 @@ async def add_choices(sql: Sql, of: int, number: int, words: Mapping[str, str]) 
     await sql.executemany(
         _ADD_CHOICE,
         [
-            (of, number, (number << 16) + place, word, kinds.folded(word), label)
+            (of, number, (number << 16) + place, word, folded(word), label)
             for place, (word, label) in enumerate(words.items(), first)
         ],
     )

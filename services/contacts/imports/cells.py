@@ -20,7 +20,8 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from services.contacts.base import fields as kinds
-from services.contacts.base.fields import MAX_TEXT_CHARS, NotSo, folded
+from services.contacts.base.fields import MAX_TEXT_CHARS, NotSo
+from services.contacts.base.folding import folded
 from shared.mail import addresses
 from shared.mail.addresses import AROUND
 from shared.tabular.flags import FLAGS

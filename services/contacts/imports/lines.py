@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from services.contacts.base.fields import NotSo, folded
+from services.contacts.base.fields import NotSo
+from services.contacts.base.folding import folded
 from services.contacts.imports import cells
 from services.contacts.imports.cells import MAX_SHOWN_CHARS, Value
 from services.contacts.imports.columns import OPT_IN, STATUS, Columns, Field, Fields, columns

@@ -14,7 +14,7 @@ from zlib import crc32
 
 import msgspec
 
-from services.contacts.base.fields import folded
+from services.contacts.base.folding import folded
 from services.contacts.imports.columns import Field, Fields
 from services.contacts.imports.lines import Contacts, Form, Layout, Line
 from services.contacts.imports.staging import Words

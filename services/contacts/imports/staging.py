@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from services.contacts.base.fields import folded
+from services.contacts.base.folding import folded
 from services.contacts.imports.columns import Field
 from services.contacts.imports.lines import Kept, Line
 from services.contacts.imports.statements import CHOSEN, COLUMNS

@@ -21,8 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from services.contacts.base.folding import MARKS, folded, without_accents
 from services.contacts.segments.checking import COLUMNS, Field, Known, day
-from services.contacts.segments.folding import MARKS, folded, without_accents
 from services.contacts.segments.language import (
     All,
     AnyOf,

@@ -171,11 +171,8 @@ class OnActivity(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kin
     at_most: Annotated[Note, says("This note or a lower one.", 10)] = 10
 
 
-Leaf = OnField | OnChannel | OnSegments | OnImports | OnOperations | OnBehaviour | OnActivity
 Group = All | AnyOf | NoneOf
-Criterion = (
-    All | AnyOf | NoneOf | OnField | OnChannel | OnSegments | OnImports | OnOperations | OnBehaviour | OnActivity
-)
+Criterion = Group | OnField | OnChannel | OnSegments | OnImports | OnOperations | OnBehaviour | OnActivity
 
 GROUPS: dict[str, type[All] | type[AnyOf] | type[NoneOf]] = {"all": All, "any": AnyOf, "none": NoneOf}
 LEAVES: dict[str, Any] = {

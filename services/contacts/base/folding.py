@@ -6,14 +6,14 @@ The same form is written beside each text of a contact (`contacts.folded`): noth
 import re
 import unicodedata
 
-#: The marks that are taken off; SQL takes off the same (`compiling.py`).
+#: The marks that are taken off; SQL takes off the same (`segments/compiling.py`).
 MARKS = "\u0300-\u036f"
 _MARKS = re.compile(f"[{MARKS}]+")
 
 
 def folded(text: str) -> str:
-    """Without case: `É` as `é`, `Straße` as `strasse`."""
-    return unicodedata.normalize("NFC", text).casefold()
+    """Without case, however a letter with an accent is put together: `É` as `é`, `Straße` as `strasse`."""
+    return text.casefold() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
 def without_accents(folded_text: str) -> str:
