@@ -25,8 +25,7 @@ STOPS = ("lets in", "sends", "receives", "counts")
 #: What a process needs of the place where it runs. `secret`: the master secret. `disk`: files in `data.dir` that are to
 #: outlive it, for it goes on answering while Redis is away, and brings Redis later what happened meanwhile. `name`: the
 #: same host name after a restart, by which its consumer goes on where it stood. `world`: ways out to mail hosts and to
-#: web servers everywhere. `web`: to web servers of tenants. `sftp`: to
-#: SFTP servers of tenants.
+#: web servers everywhere. `web`: to web servers of tenants. `sftp`: to SFTP servers of tenants.
 Need = Literal["secret", "disk", "name", "world", "web", "sftp"]
 
 

@@ -83,7 +83,6 @@ class Book:
             ]
         )
 
-    async def lines(self, tenant: str, delimiter: str, now_ms: int) -> AsyncIterator[str]:
+    def lines(self, tenant: str, delimiter: str, now_ms: int) -> AsyncIterator[str]:
         """The whole list as rows of CSV, some at a time; what is on it all the time is in it once."""
-        async for rows in self._file.lines(tenant, delimiter, now_ms):
-            yield rows
+        return self._file.lines(tenant, delimiter, now_ms)

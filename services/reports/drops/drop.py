@@ -89,9 +89,8 @@ class Drop(msgspec.Struct, frozen=True, array_like=True):
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """How far it is. `next` is where the next period begins (ms). `placing`: the file that is whole beside its place,
-    where its period ends, its rows and bytes: it was
-    renamed, or is to be. `again`: a moment of a period that is to be written anyway, -1
-    for none. Then what was written last, and what goes wrong since when; `retry_at`: not before."""
+    where its period ends, its rows and bytes: it was renamed, or is to be. `again`: a moment of a period that is to be
+    written anyway, -1 for none. Then what was written last, and what goes wrong since when; `retry_at`: not before."""
 
     next: int = 0
     placing: str = ""
