@@ -16,6 +16,8 @@ from typing import NamedTuple
 #: What stands for all that have no number of their own, and its numbers: of names, which are a byte, and of groups.
 OTHER, OTHER_NAME, OTHER_GROUP = "other", 255, 65_535
 _HOURS_OF_A_DAY = 24
+#: The letters of all numbers of a tenant's day.
+EVERY = "hpdPS"
 
 #: Number → name, by the kind's letter; the numbers of why and of with what are apart, and never meet in one code.
 Names = Mapping[str, Mapping[int, str]]
@@ -141,15 +143,16 @@ def of_job(stored: Mapping[bytes, bytes], names: Names) -> OfJob:
     return found
 
 
-def of_day(stored: Mapping[bytes, bytes], names: Names, day: int) -> OfDay:
-    """From a hash `statistics`, of that day since 1970."""
+def of_day(stored: Mapping[bytes, bytes], names: Names, day: int, letters: str = EVERY) -> OfDay:
+    """From a hash `statistics`, of that day since 1970: the numbers whose fields begin with one of the letters."""
+    wanted = frozenset(letters.encode())
     groups = {int(number): _group(field[1:]) for field, number in stored.items() if field[0] == 0x67}
     groups[OTHER_GROUP] = OTHERS
     first_hour = day * _HOURS_OF_A_DAY
     found = OfDay(Counter(), Counter(), Counter(), Counter(), Counter())
     for field, value in stored.items():
         kind = field[0]
-        if kind in (0x23, 0x67):  # how many groups, and which
+        if kind not in wanted:
             continue
         number = int(value)
         if kind == 0x50:  # P

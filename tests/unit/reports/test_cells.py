@@ -113,6 +113,9 @@ def test_numbers_of_a_day_come_back_from_its_fields_and_those_of_another_day_do_
     assert found.details == Counter({(GROUP, 14, "mobile/gmail"): -1})
     assert found.providers == Counter({(48, 4, "gmail"): 7, (71, 14, "gmail"): -1})
     assert found.sources == Counter({(48, 4, "192.0.2.1"): 7, (71, 14, "192.0.2.1"): -1})
+    for letter, name in zip("hpdPS", found._fields, strict=True):
+        alone = of_day(stored, NAMES, 2, letter)
+        assert alone == found.__class__(*(value if at == name else Counter() for at, value in found._asdict().items()))
 
 
 def test_names_have_numbers_by_kind() -> None:
