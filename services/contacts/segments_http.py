@@ -28,7 +28,7 @@ MAX_SAMPLE = 1_000
 _NUMBER = says("The number of the segment.", 3)
 _NAME = says("What people call it.", "Paris, did not open the sales", max_length=store.MAX_NAME_CHARS)
 _CRITERIA = says("Who belongs: one criterion, or several in a node.", store.EXAMPLE)
-_IN_PATH = {"segment": _NUMBER}
+_IN_PATH = {"segment": says("The number of the segment.", "3")}
 
 
 class SegmentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

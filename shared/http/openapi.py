@@ -80,9 +80,8 @@ def _polish(component: Document, components: Mapping[str, Document]) -> None:
     if "description" in component:  # a docstring, broken into indented lines
         component["description"] = " ".join(component["description"].split())
     for field in component.get("properties", {}).values():
-        if set(field) == {
-            "enum"
-        }:  # the tag of a Struct that is one of several: msgspec makes it, and says nothing of it
+        # The tag of a Struct that is one of several: msgspec makes it, and says nothing of it.
+        if set(field) == {"enum"}:
             field["description"] = "Says which kind it is."
         field.setdefault("examples", [example(field, components)])
 

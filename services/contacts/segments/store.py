@@ -56,7 +56,7 @@ class Sql(Protocol):
 class Scrolling(Sql, Protocol):
     """The same, which also reads an answer bit by bit."""
 
-    def cursor(self, statement: str, *parameters: Any, prefetch: int | None = None) -> Any: ...
+    def cursor(self, statement: str, *parameters: Any) -> Any: ...
 
 
 class Saved(msgspec.Struct, frozen=True):

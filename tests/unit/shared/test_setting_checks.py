@@ -65,6 +65,8 @@ WRONG = {
     "webhooks.networks": ["1.2.3", "1.2.3.4/33", "::::", "example.com"],
     "webhooks.plain_http": ["2"],
     "webhooks.ports": ["x", "443,", "99999", "0", "443, 8443"],
+    "contacts.url": ["mysql://h/x", "postgresql://", "postgresql://h/a b"],
+    "contacts.private": ["2"],
     "drops.enabled": ["2"],
     "drops.folder": ["a\0b"],
     "drops.networks": ["1.2.3", "1.2.3.4/33", "::::", "example.com"],
