@@ -10,6 +10,7 @@ from aiohttp import test_utils
 from prometheus_client import REGISTRY
 
 from services.reports.feed import http
+from services.reports.feed.entries import entries_at
 from services.reports.feed.feed import Feed, Wanted
 from services.reports.feed.indexing import BATCH, Indexing, Kept
 from services.reports.feed.live import Live
@@ -125,6 +126,23 @@ async def test_more_than_a_batch_is_read_in_the_order_of_the_stream(client: Any)
 
     assert await whole(client, Wanted("acme")) == ids_of(*facts)
     assert await whole(client, Wanted("acme"), is_newest=True) == ids_of(*facts)[::-1]
+
+
+async def test_of_a_page_the_facts_that_are_shown_are_read_and_one_more(client: Any, monkeypatch: Any) -> None:
+    """Of one partition of three: the others are at their end."""
+    await publish(client, *(opened(JOBS[0], number) for number in range(900)))
+    await catch_up(client, P, indexing(client))
+    read: list[str] = []
+
+    async def counted(client: Any, partition: int, stream_ids: Any) -> Any:
+        read.extend(stream_ids)
+        return await entries_at(client, partition, stream_ids)
+
+    monkeypatch.setattr("services.reports.feed.feed.entries_at", counted)
+
+    page = await feed(client).page(Wanted("acme"), None, 300)
+
+    assert (len(page.events), page.more, len(read)) == (300, True, 301)
 
 
 async def test_another_tenants_events_are_never_seen(client: Any) -> None:

@@ -32,10 +32,11 @@ from services.reports.feed.lane import (
     Found,
     Lane,
     following,
-    hindering,
+    lacking,
     merged,
     place_after,
     place_before,
+    share,
 )
 from services.reports.feed.numbers import numbers_of
 from shared.archive.asked import Answer, Asked, Behind, Place
@@ -138,23 +139,29 @@ class Feed:
         positions = list(after or [END if is_newest else BEGINNING] * self._partitions)
         is_deep = self._is_deep(wanted, after is not None, is_newest)
         lanes = [self._lane(wanted, p, positions[p], is_newest, is_deep) for p in self._partitions_of(wanted)]
-        count = (limit + 1) * 5 // (4 * len(lanes)) + 8
-        filling, must_have = lanes, after is not None and not is_newest
+        filling = [(lane, share(limit + 1, len(lanes))) for lane in lanes]
+        must_have, most_chunks = after is not None and not is_newest, 2
         while True:
-            await asyncio.gather(*(self._fill(lane, wanted, min(count, MOST_TOGETHER), must_have) for lane in filling))
-            await self._search(wanted, [lane for lane in filling if lane.floor is not None], limit + 1)
+            await asyncio.gather(*(self._fill(lane, wanted, most, most_chunks, must_have) for lane, most in filling))
+            await self._search(wanted, [lane for lane, _ in filling if lane.floor is not None], limit + 1)
             found, is_whole = merged(lanes, is_newest)
-            is_late = self._monotonic() >= deadline_s
-            if len(found) > limit or is_whole or is_late:
-                break
-            filling, must_have, count = hindering(lanes, is_newest), False, 2 * count
-        is_full = len(found) > limit
+            is_late, missing = self._monotonic() >= deadline_s, limit + 1 - len(found)
+            if missing <= 0 or is_whole or is_late:
+                told = await self._told(lanes, found, limit + 1, wanted)
+                missing = limit + 1 - len(told)
+                if missing <= 0 or is_whole or is_late:
+                    break
+            filling = lacking(lanes, missing, is_newest)
+            # Where little is wanted of much, more and more is looked through at a time.
+            must_have, most_chunks = False, 2 * most_chunks
+        is_full = len(told) > limit
         if not is_full and not is_whole:
             SHORT.inc()
-        shown = found[:limit]
-        for partition, at in following(lanes, shown[-1] if is_full else None, is_newest).items():
+        shown = told[:limit]
+        last = shown[-1][0] if is_full else None
+        for partition, at in following(lanes, last, is_newest).items():
             positions[partition] = at
-        facts = sorted((one.fact for one in shown), key=attrgetter("occurred_at"), reverse=is_newest)
+        facts = sorted((fact for _, fact in shown), key=attrgetter("occurred_at"), reverse=is_newest)
         emails = await self._emails(fact for fact in facts if fact.email is None)
         shown_events = [public.event(fact, emails.get((fact.job, fact.ordinal))) for fact in facts]
         return Page(shown_events, positions, is_full or not is_whole)
@@ -178,15 +185,21 @@ class Feed:
             at = max(at, (wanted.since_ms - 1, LAST_MS))
         return Lane(partition, at, is_newest, is_deep=is_deep)
 
-    async def _fill(self, lane: Lane, wanted: Wanted, count: int, must_have: bool) -> None:
-        """Looks for so many more. With `must_have` whatever is behind the place must still be there."""
+    async def _fill(self, lane: Lane, wanted: Wanted, most: int, most_chunks: int, must_have: bool) -> None:
+        """Looks for so many more at most, in so many chunks. With `must_have` whatever is behind the place must still
+        be there."""
+        most = min(most, MOST_TOGETHER)
+        most_chunks = min(max(most // IN_A_CHUNK + 2, most_chunks), MOST_CHUNKS)
         p = lane.partition
         feed = keys.tenant_feed(p, wanted.tenant) if wanted.job is None else keys.job_feed(p, wanted.job)
-        most = min(count // IN_A_CHUNK + 2, MOST_CHUNKS)
         mark, gone, is_end, packed = await _READ(
             self._client,
             [feed, keys.feed_mark(p), keys.trimmed(p)],
-            [*_bounded(lane.scan), -1 if lane.is_newest else 1, most],
+            [
+                *_bounded(lane.scan),
+                -1 if lane.is_newest else 1,
+                min(max(most // IN_A_CHUNK + 2, most_chunks), MOST_CHUNKS),
+            ],
         )
         trimmed = position(gone.decode()) if gone else BEGINNING
         since_ms = wanted.since_ms or 0
@@ -204,19 +217,53 @@ class Feed:
             since_ms,
             LAST_MS if wanted.until_ms is None else wanted.until_ms,
         )
-        picked, is_through = lane.pick(packed, chosen, count)
+        picked, is_through = lane.pick(packed, chosen, most)
         picked = lane.stop_at(trimmed, picked, bool(is_through and is_end), since_ms)
         if is_through and is_end and not lane.sinks(trimmed, since_ms):
             lane.ended(position(mark.decode()) if mark else BEGINNING)
-        if picked:
-            entries = await entries_at(self._client, p, [stream_id(one.at) for one in picked])
+        found = [Found(one.at, p) for one in picked]
+        if found and (wanted.email is not None or wanted.is_by_kind):
             unknown = {one.at for one in picked if one.kind == chunks.UNKNOWN}
-            found = [
-                Found(one.at, p, fact)
-                for one, entry in zip(picked, entries, strict=True)
-                if entry is not None and (fact := _fact(entry)) is not None and _fits(fact, wanted)
-            ]
-            lane.ready += await self._looked_at(found, wanted, unknown)
+            read = zip(found, await self._facts(p, found), strict=True)
+            told = [(one, fact) for one, fact in read if fact is not None and _fits(fact, wanted)]
+            found = [Found(one.at, p, fact) for one, fact in await self._looked_at(told, wanted, unknown)]
+        lane.ready += found
+
+    async def _told(
+        self, lanes: Sequence[Lane], found: Sequence[Found], most: int, wanted: Wanted
+    ) -> list[tuple[Found, events.Fact]]:
+        """The first `most` of what was found, with their facts. Lanes forget what is not kept any more, cannot be read,
+        or is not wanted after all."""
+        told: list[tuple[Found, events.Fact]] = []
+        gone: set[tuple[int, Position]] = set()
+        start = 0
+        while start < len(found) and len(told) < most:
+            some = found[start : start + most - len(told)]
+            start += len(some)
+            facts = await self._facts_of(some)
+            for one, fact in zip(some, facts, strict=True):
+                if fact is not None and _fits(fact, wanted):
+                    told.append((one, fact))
+                else:
+                    gone.add((one.partition, one.at))
+        for lane in lanes if gone else ():
+            lane.ready = [one for one in lane.ready if (one.partition, one.at) not in gone]
+        return told
+
+    async def _facts_of(self, found: Sequence[Found]) -> list[events.Fact | None]:
+        """In their order: those that were read already as they are."""
+        unread: dict[int, list[Found]] = defaultdict(list)
+        for one in found:
+            if one.fact is None:
+                unread[one.partition].append(one)
+        read = await asyncio.gather(*(self._facts(p, some) for p, some in unread.items()))
+        coming = {p: iter(facts) for p, facts in zip(unread, read, strict=True)}
+        return [next(coming[one.partition]) if one.fact is None else one.fact for one in found]
+
+    async def _facts(self, partition: int, found: Sequence[Found]) -> list[events.Fact | None]:
+        """None of what is not kept any more, or this version cannot read."""
+        entries = await entries_at(self._client, partition, [stream_id(one.at) for one in found])
+        return [None if entry is None else _fact(entry) for entry in entries]
 
     async def _search(self, wanted: Wanted, lanes: Sequence[Lane], limit: int) -> None:
         """Looks in the archive for what the streams of these have no more. SearchFailed."""
@@ -241,20 +288,21 @@ class Feed:
         fitting = (int(number) for name, number in known.items() if _is_of(name.decode("utf-8", "replace"), wanted))
         return frozenset((chunks.UNKNOWN, *fitting))
 
-    async def _looked_at(self, found: list[Found], wanted: Wanted, unknown: set[Position]) -> list[Found]:
+    async def _looked_at(
+        self, told: list[tuple[Found, events.Fact]], wanted: Wanted, unknown: set[Position]
+    ) -> list[tuple[Found, events.Fact]]:
         """Those that are wanted also by what neither feed nor fact tells."""
         if wanted.email is not None:
-            emails = await self._emails(one.fact for one in found if one.fact.email is None)
-            found = [
-                one
-                for one in found
-                if normalised(one.fact.email or emails.get((one.fact.job, one.fact.ordinal), "")) == wanted.email
+            emails = await self._emails(fact for _, fact in told if fact.email is None)
+            told = [
+                (one, fact)
+                for one, fact in told
+                if normalised(fact.email or emails.get((fact.job, fact.ordinal), "")) == wanted.email
             ]
         if wanted.is_by_kind and unknown:
-            asked = {one.fact.job for one in found if one.at in unknown}
-            fitting = await self._jobs_of(asked, wanted)
-            found = [one for one in found if one.at not in unknown or one.fact.job in fitting]
-        return found
+            fitting = await self._jobs_of({fact.job for one, fact in told if one.at in unknown}, wanted)
+            told = [(one, fact) for one, fact in told if one.at not in unknown or fact.job in fitting]
+        return told
 
     async def _jobs_of(self, asked: Iterable[str], wanted: Wanted) -> set[str]:
         fields = (jobs.STREAM, jobs.LIST, jobs.TAGS)

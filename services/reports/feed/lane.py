@@ -19,11 +19,12 @@ END: Position = (LAST_MS, 0)
 
 
 class Found(NamedTuple):
-    """A fact and where it is; in the order of the streams."""
+    """Where a fact is; in the order of the streams. `fact` is None until it was read, which is done for those alone
+    that may be shown."""
 
     at: Position
     partition: int
-    fact: events.Fact
+    fact: events.Fact | None = None
 
 
 #: What they are sorted by: where, then the partition.
@@ -145,13 +146,25 @@ def merged(lanes: Collection[Lane], is_newest: bool) -> Merged:
     return Merged(sorted(known, key=_PLACE, reverse=is_newest), not open_)
 
 
-def hindering(lanes: Collection[Lane], is_newest: bool) -> list[Lane]:
-    """Those that are to be read on, so that more may be shown."""
+def lacking(lanes: Collection[Lane], missing: int, is_newest: bool) -> list[tuple[Lane, int]]:
+    """Those that are to be read on, and by how much, so that so many more may be shown: as if they came evenly. Who is
+    behind all others hinders, whatever it has."""
     open_ = [lane for lane in lanes if not lane.is_end]
     if not open_:
         return []
     horizon = max(lane.scan for lane in open_) if is_newest else min(lane.scan for lane in open_)
-    return [lane for lane in open_ if lane.scan == horizon or not lane.ready]
+    each = share(missing, len(open_))
+    found = []
+    for lane in open_:
+        waiting = sum(one.at < horizon if is_newest else one.at > horizon for one in lane.ready)
+        if lane.scan == horizon or waiting < each:
+            found.append((lane, each if lane.scan == horizon else each - waiting))
+    return found
+
+
+def share(missing: int, lanes: int) -> int:
+    """How many to read of each lane where so many are missing of all; a few more, for chance."""
+    return missing * 5 // (4 * lanes) + 8
 
 
 def following(lanes: Collection[Lane], last: Found | None, is_newest: bool) -> dict[int, Position]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.reports.feed import chunks
 from services.reports.feed.chunks import Located, Position
-from services.reports.feed.lane import END, Filter, Found, Lane, following, hindering, merged
+from services.reports.feed.lane import END, Filter, Found, Lane, following, lacking, merged, share
 from services.reports.feed.numbers import NUMBERS, OTHER, number_of, numbers_of
 from shared.words import events, public
 
@@ -111,14 +111,14 @@ def test_pages_of_any_size_show_each_event_once_in_the_order_of_the_streams(
 
     while not is_over:
         lanes = [Lane(p, positions[p], is_newest) for p in positions]
-        filling = lanes
+        filling = [(lane, share(limit + 1, len(lanes))) for lane in lanes]
         while True:
-            for lane in filling:
-                read(lane, stored[lane.partition], together)
+            for lane, most in filling:
+                read(lane, stored[lane.partition], min(most, together))
             found, is_whole = merged(lanes, is_newest)
             if is_whole or len(found) > limit:
                 break
-            filling = hindering(lanes, is_newest)
+            filling = lacking(lanes, limit + 1 - len(found), is_newest)
         shown = found[:limit]
         is_over = len(found) <= limit
         positions |= following(lanes, None if is_over else shown[-1], is_newest)
@@ -126,6 +126,14 @@ def test_pages_of_any_size_show_each_event_once_in_the_order_of_the_streams(
 
     every = sorted((at, p) for p, places in enumerate(streams) for at in set(places))
     assert seen == (every[::-1] if is_newest else every)
+
+
+def test_who_is_behind_is_read_on_and_who_has_enough_is_not() -> None:
+    behind, ahead, idle = Lane(0, (5, 0)), Lane(1, (9, 0)), Lane(2, (9, 0))
+    ahead.ready = [Found((9, number), 1) for number in range(30)]
+
+    assert lacking([behind, ahead, idle, Lane(3, (9, 0), is_end=True)], 30, False) == [(behind, 20), (idle, 20)]
+    assert lacking([Lane(0, (9, 0), is_end=True)], 30, False) == []
 
 
 def read(lane: Lane, stored: list[bytes], together: int) -> None:
