@@ -141,6 +141,14 @@ def test_what_is_not_run_is_shown_somewhere() -> None:
         assert any(beginning in line for line in shown), beginning
 
 
+def instance(document: Path) -> dict[str, str]:
+    """Settings of the one that its commands are run against: with a PostgreSQL where it needs one."""
+    return {
+        "ESTAFETTE_REDIS_PARTITIONS": "8",
+        "ESTAFETTE_CONTACTS_PRIVATE": "true" if "/v1/contact" in document.read_text() else "false",
+    }
+
+
 @pytest.mark.parametrize(
     "document", [one for one in DOCUMENTS if runnable(one)], ids=lambda document: str(document.relative_to(ROOT))
 )
@@ -164,7 +172,7 @@ async def test_every_command_of_a_document_works(document: Path, tmp_path: Path)
         "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1",
     }
 
-    async with Stack.running(tmp_path / ".run", {"ESTAFETTE_REDIS_PARTITIONS": "8"}) as stack:
+    async with Stack.running(tmp_path / ".run", instance(document)) as stack:
         typed = script(document, {"http://127.0.0.1:8080": stack.base, "6390": str(free_port())})
         (tmp_path / "typed.sh").write_text(typed)
         process = await asyncio.create_subprocess_exec(
