@@ -159,7 +159,10 @@ class Contacts:
         async with self._database.transaction() as sql:
             tenant = await store.known_tenant(sql, name)
             key = _key(tenant, written)
-            if tenant is None or not (held := await store.hold(sql, tenant.number, [key], copy)):
+            if tenant is None:
+                return False
+            await store.hold_behaviours(sql, tenant.number)
+            if not (held := await store.hold(sql, tenant.number, [key], copy)):
                 return False
             await store.erase(sql, tenant.number, held[0]["contact"])
         ERASED.inc()

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.contacts.base import fields
 from services.contacts.base.fields import Field, NotSo, Value
+from services.contacts.base.folding import folded
 from shared.mail.addresses import AROUND
 
 SECTOR = Field(3, "sector", "choice", choices={"Retail": 3 << 16, "Industry": (3 << 16) + 1})
@@ -109,7 +110,7 @@ def test_what_is_kept_comes_back_as_it_was(written: dict[str, Value]) -> None:
         name: sorted(one) if isinstance(one, list) else one for name, one in written.items()
     }
     assert kept.choices == sorted(kept.choices)
-    assert kept.folded == [None if one is None else fields.folded(one) for one in kept.texts]
+    assert kept.folded == [None if one is None else folded(one) for one in kept.texts]
 
 
 def test_a_choice_is_shown_as_its_word_and_a_date_as_text() -> None:
