@@ -121,7 +121,7 @@ class Following:
     async def _read(self, fact: events.Fact) -> _Read | None:
         """None if nothing comes of it."""
         found = effects(fact)
-        if any(one.unless_listed for one in found) and await self._recipients.list_of(fact.job):
+        if found and any(one.unless_listed for one in found) and await self._recipients.list_of(fact.job):
             found = [one for one in found if not one.unless_listed]
         noted = happened(fact)
         return _Read(fact, found, noted) if found or noted is not None else None

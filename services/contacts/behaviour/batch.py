@@ -212,6 +212,8 @@ def touched(made: Iterable[Mark]) -> set[tuple[int, int]]:
     return {(one.operation, one.contact) for one in made if one.fact in apart}
 
 
-def columns(listed: Sequence[Sequence[object]], width: int) -> list[list[object]]:
-    """As arrays, one for each column."""
-    return [list(column) for column in zip(*listed, strict=True)] if listed else [[] for _ in range(width)]
+def arrays(listed: Iterable[Sequence[object]], width: int) -> list[str]:
+    """Columns of numbers as arrays in the text form of PostgreSQL, which it reads with less work than the driver has to
+    write the other one."""
+    columns = list(zip(*listed, strict=True)) or [()] * width
+    return ["{" + ",".join(map(str, column)) + "}" for column in columns]

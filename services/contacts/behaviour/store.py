@@ -5,21 +5,22 @@ for each other, a word gets one number, and what is erased is not written to.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from services.contacts.base.database import Row as Read
 from services.contacts.base.database import Sql
-from services.contacts.behaviour import batch, deeds
+from services.contacts.behaviour import batch, deeds, late
 from services.contacts.behaviour.batch import Mark, Message, Row
 from services.contacts.behaviour.deeds import Word
 from services.contacts.behaviour.operations import About
+from shared.words.tokens import TRAP_POSITION
 
 _TENANTS = "SELECT tenant, name FROM tenants WHERE name = ANY ($1::text[])"
 _CONTACTS = """
 SELECT contact, email_key, coalesce(email_status = 'valid', false) AND email_softs = 0 AS settled
 FROM contacts WHERE tenant = $1 AND email_key = ANY ($2::text[])"""
-_EXIST = "SELECT contact FROM contacts WHERE tenant = $1 AND contact = ANY ($2::int[])"
+_EXIST = "SELECT contact FROM contacts WHERE tenant = $1 AND contact = ANY ($2::text::int[])"
 _RECIPIENTS = """
 SELECT r.job, r.chunk, r.contacts FROM unnest($2::text[], $3::int[]) AS w (job, chunk)
 JOIN recipients AS r ON r.tenant = $1 AND r.job = w.job AND r.chunk = w.chunk"""
@@ -58,40 +59,50 @@ WHERE b.tenant = $1 AND b.contact = ANY ($2::int[])"""
 _ADD = """
 INSERT INTO behaviours (tenant, contact, occurred_at, event, kind, machine, operation, name, position)
 SELECT $1, contact, at, event, kind, machine, operation, name, position
-FROM unnest($2::int[], $3::timestamptz[], $4::bigint[], $5::smallint[], $6::boolean[], $7::int[], $8::int[], $9::int[])
+FROM unnest($2::text::int[], $3::timestamptz[], $4::text::bigint[], $5::text::smallint[], $6::text::boolean[],
+    $7::text::int[], $8::text::int[], $9::text::int[])
     AS n (contact, at, event, kind, machine, operation, name, position)
 ON CONFLICT DO NOTHING RETURNING contact, occurred_at, event"""
-#: Deliveries and clicks within a time of a contact: of clicks those that a person seemed to make, and those on a trap.
+#: Clicks within times of contacts, those that a person seemed to make and those on a trap, and the deliveries around
+#: them. Nearly always there are none.
 _NEAR = """
-SELECT DISTINCT b.contact, b.operation, b.occurred_at, b.event, b.kind, b.machine, b.name, b.position
-FROM unnest($2::int[], $3::int[], $4::timestamptz[], $5::timestamptz[]) AS w (contact, operation, first, last)
-JOIN behaviours AS b ON b.tenant = $1 AND b.contact = w.contact AND b.operation = w.operation
-    AND b.occurred_at BETWEEN w.first AND w.last
-LEFT JOIN judged AS j ON j.tenant = $1 AND j.contact = b.contact AND j.occurred_at = b.occurred_at
-    AND j.event = b.event
-WHERE b.kind = 4 OR (b.kind = 6 AND (NOT b.machine OR j.event IS NOT NULL OR b.position = $6))"""
+WITH clicks AS (
+    SELECT DISTINCT b.contact, b.occurred_at, b.event, b.kind, b.machine, b.operation, b.name, b.position
+    FROM unnest($2::text::int[], $3::text::int[], $4::timestamptz[], $5::timestamptz[])
+        AS w (contact, operation, first, last)
+    JOIN behaviours AS b ON b.tenant = $1 AND b.contact = w.contact AND b.occurred_at BETWEEN w.first AND w.last
+        AND b.operation = w.operation AND b.kind = 6
+    WHERE NOT b.machine OR b.position = $6 OR EXISTS (
+        SELECT FROM judged AS j WHERE j.tenant = $1 AND j.contact = b.contact AND j.occurred_at = b.occurred_at
+            AND j.event = b.event)
+)
+SELECT * FROM clicks
+UNION ALL
+SELECT DISTINCT d.contact, d.occurred_at, d.event, d.kind, d.machine, d.operation, d.name, d.position
+FROM clicks AS c JOIN behaviours AS d ON d.tenant = $1 AND d.contact = c.contact AND d.operation = c.operation
+    AND d.kind = 4 AND d.occurred_at BETWEEN c.occurred_at - $7::interval AND c.occurred_at + $8::interval"""
 _JUDGE = """
 UPDATE behaviours AS b SET machine = true
-FROM unnest($2::int[], $3::timestamptz[], $4::bigint[]) AS w (contact, at, event)
+FROM unnest($2::text::int[], $3::timestamptz[], $4::text::bigint[]) AS w (contact, at, event)
 WHERE b.tenant = $1 AND b.contact = w.contact AND b.occurred_at = w.at AND b.event = w.event"""
 _NOTE_JUDGED = """
 INSERT INTO judged (tenant, contact, occurred_at, event)
-SELECT $1, contact, at, event FROM unnest($2::int[], $3::timestamptz[], $4::bigint[]) AS w (contact, at, event)
-ON CONFLICT DO NOTHING"""
+SELECT $1, contact, at, event
+FROM unnest($2::text::int[], $3::timestamptz[], $4::text::bigint[]) AS w (contact, at, event) ON CONFLICT DO NOTHING"""
 #: What people opened and clicked in operations, of those contacts.
 _BY_PEOPLE = """
 SELECT b.contact, b.occurred_at, b.event, b.kind, b.machine, b.operation, b.name, b.position
-FROM behaviours AS b JOIN unnest($2::int[], $3::int[]) AS w (contact, operation)
+FROM behaviours AS b JOIN unnest($2::text::int[], $3::text::int[]) AS w (contact, operation)
     ON w.contact = b.contact AND w.operation = b.operation
-WHERE b.tenant = $1 AND b.contact = ANY ($2::int[]) AND b.kind IN (5, 6) AND NOT b.machine"""
-_MARK = "SELECT mark($1, $2::int[], $3::int[], $4::int[], $5::int[])"
-_UNMARK = "SELECT unmark($1, $2::int[], $3::int[], $4::int[], $5::int[])"
-_TALLY = "SELECT tally($1, $2::int[], $3::int[], $4::int[], $5::int[])"
-_UNTALLY = "SELECT untally($1, $2::int[], $3::int[], $4::int[], $5::int[])"
+WHERE b.tenant = $1 AND b.contact = ANY ($2::text::int[]) AND b.kind IN (5, 6) AND NOT b.machine"""
+_MARK = "SELECT mark($1, $2::text::int[], $3::text::int[], $4::text::int[], $5::text::int[])"
+_UNMARK = "SELECT unmark($1, $2::text::int[], $3::text::int[], $4::text::int[], $5::text::int[])"
+_TALLY = "SELECT tally($1, $2::text::int[], $3::text::int[], $4::text::int[], $5::text::int[])"
+_UNTALLY = "SELECT untally($1, $2::text::int[], $3::text::int[], $4::text::int[], $5::text::int[])"
 #: A recipient is one who was selected and not excluded (E16), whichever was told first.
 _APART = """
 UPDATE sets AS r SET members = r.members & ~x.members
-FROM sets AS x, unnest($2::int[], $3::int[]) AS w (operation, chunk)
+FROM sets AS x, unnest($2::text::int[], $3::text::int[]) AS w (operation, chunk)
 WHERE r.tenant = $1 AND r.fact = 2 AND r.subject = w.operation AND r.item = 0 AND r.chunk = w.chunk
     AND x.tenant = $1 AND x.fact = 3 AND x.subject = w.operation AND x.item = 0 AND x.chunk = w.chunk
     AND bit_count(r.members & x.members) > 0"""
@@ -139,7 +150,10 @@ async def addressed(sql: Sql, of: int, addresses: Collection[str]) -> Addressed:
 
 async def existing(sql: Sql, of: int, contacts: Collection[int]) -> set[int]:
     """Those of these that were not erased."""
-    return {row["contact"] for row in await sql.fetch(_EXIST, of, list(contacts))} if contacts else set()
+    if not contacts:
+        return set()
+    (listed,) = batch.arrays([(one,) for one in contacts], 1)
+    return {row["contact"] for row in await sql.fetch(_EXIST, of, listed)}
 
 
 async def recipients(sql: Sql, of: int, chunks: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[int | None]]:
@@ -208,53 +222,61 @@ async def add(sql: Sql, of: int, rows: Sequence[Row]) -> list[Row]:
         rows = [one for one in rows if (one.contact, one.event) not in repeated]
     if not rows:
         return []
-    added = await sql.fetch(_ADD, of, *batch.columns(rows, 8))
+    first, _, *others = batch.arrays(rows, 8)
+    added = await sql.fetch(_ADD, of, first, [one.at for one in rows], *others)
     new = {(row["contact"], row["occurred_at"], row["event"]) for row in added}
     return [one for one in rows if (one.contact, one.at, one.event) in new]
 
 
-async def near(sql: Sql, of: int, wanted: Sequence[tuple[int, int, datetime, datetime]], trap: int) -> list[Row]:
-    """Deliveries and clicks between two times of a contact in an operation: (contact, operation, from, until)."""
-    return [_row(row) for row in await sql.fetch(_NEAR, of, *batch.columns(wanted, 4), trap)]
+async def near(
+    sql: Sql, of: int, wanted: Sequence[tuple[int, int, datetime, datetime]], before: timedelta
+) -> list[Row]:
+    """Clicks between two times of a contact in an operation, (contact, operation, from, until), that a person seemed to
+    make or that are on a trap, and deliveries from so long before each of them on."""
+    contacts, operations, _, _ = batch.arrays(wanted, 4)
+    times = [one[2] for one in wanted], [one[3] for one in wanted]
+    rows = await sql.fetch(_NEAR, of, contacts, operations, *times, TRAP_POSITION, before, late.KEEP)
+    return [_row(row) for row in rows]
 
 
 async def judge(sql: Sql, of: int, clicks: Sequence[Row]) -> None:
     """They are a machine's."""
-    which = batch.columns([(one.contact, one.at, one.event) for one in clicks], 3)
-    await sql.execute(_JUDGE, of, *which)
-    await sql.execute(_NOTE_JUDGED, of, *which)
+    contacts, _, judged, *_ = batch.arrays(clicks, 8)
+    times = [one.at for one in clicks]
+    await sql.execute(_JUDGE, of, contacts, times, judged)
+    await sql.execute(_NOTE_JUDGED, of, contacts, times, judged)
 
 
 async def by_people(sql: Sql, of: int, wanted: Collection[tuple[int, int]]) -> list[Row]:
     """What people opened and clicked: (contact, operation)."""
-    return [_row(row) for row in await sql.fetch(_BY_PEOPLE, of, *batch.columns(list(wanted), 2))]
+    return [_row(row) for row in await sql.fetch(_BY_PEOPLE, of, *batch.arrays(wanted, 2))]
 
 
 async def mark(sql: Sql, of: int, marks: Iterable[Mark]) -> None:
     if listed := list(marks):
-        await sql.execute(_MARK, of, *batch.columns(listed, 4))
+        await sql.execute(_MARK, of, *batch.arrays(listed, 4))
 
 
 async def unmark(sql: Sql, of: int, marks: Iterable[Mark]) -> None:
     if listed := list(marks):
-        await sql.execute(_UNMARK, of, *batch.columns(listed, 4))
+        await sql.execute(_UNMARK, of, *batch.arrays(listed, 4))
 
 
 async def part(sql: Sql, of: int, where: Collection[tuple[int, int]]) -> None:
     """Takes who is excluded out of the recipients: (operation, contact) of those that may be both."""
     chunks = sorted({(operation, contact >> 13) for operation, contact in where})
     if chunks:
-        await sql.execute(_APART, of, *batch.columns(chunks, 2))
+        await sql.execute(_APART, of, *batch.arrays(chunks, 2))
 
 
 async def tally(sql: Sql, of: int, tallies: Sequence[tuple[int, int, int, int]]) -> None:
     if tallies:
-        await sql.execute(_TALLY, of, *batch.columns(tallies, 4))
+        await sql.execute(_TALLY, of, *batch.arrays(tallies, 4))
 
 
 async def untally(sql: Sql, of: int, tallies: Sequence[tuple[int, int, int, int]]) -> None:
     if tallies:
-        await sql.execute(_UNTALLY, of, *batch.columns(tallies, 4))
+        await sql.execute(_UNTALLY, of, *batch.arrays(tallies, 4))
 
 
 async def acted(sql: Sql, of: int, last: Mapping[int, datetime]) -> None:

@@ -202,7 +202,7 @@ class Behaviour:
             return set(), []
         clicks: dict[tuple[int, int], dict[Click, Row]] = defaultdict(dict)
         deliveries: dict[tuple[int, int], list[datetime]] = defaultdict(list)
-        for row in await store.near(sql, of, windows, TRAP_POSITION):
+        for row in await store.near(sql, of, windows, self._rule.before):
             where = row.contact, row.operation
             if row.kind == deeds.CLICKED:
                 clicks[where][Click(row.event, row.at, row.position)] = row
