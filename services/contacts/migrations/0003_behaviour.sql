@@ -1,4 +1,5 @@
--- What the following of behaviour needs besides: clicks that were found out to be a machine's, and taking back.
+-- What the following of behaviour needs besides: clicks that were found out to be a machine's, and taking back. A bounce
+-- has in `behaviours.name` its kind, a word of kind `bounce` in `names`.
 
 -- Clicks of people that were judged a machine's later: their row in `behaviours` says `machine` then, and whatever else
 -- was clicked near them is judged by them still.
