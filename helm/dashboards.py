@@ -701,6 +701,20 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Behaviours noted",
+                "What happens to contacts, and what do they do?",
+                "sum by (kind) (rate(estafette_contacts_behaviours_total[5m]))",
+                "{{kind}}",
+                "ops",
+            ),
+            Panel(
+                "Clicks judged later",
+                "How many clicks are found out to be a machine's once they were noted?",
+                "sum(rate(estafette_contacts_clicks_judged_total[5m]))",
+                "clicks",
+                "ops",
+            ),
+            Panel(
                 "Contacts' database",
                 "Which statements does PostgreSQL not answer?",
                 "sum by (why) (rate(estafette_contacts_database_away_total[5m]))",

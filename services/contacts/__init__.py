@@ -5,13 +5,14 @@ Writes      no stream; PostgreSQL.
 Owns        contacts and their fields, in tables that are partitioned by tenant.
 Promises    A contact that comes again under its key is the same contact, whatever way it comes. What was answered is
             in PostgreSQL. One tenant never sees another's: every statement names the tenant. The engine runs without
-            this service, and goes on when PostgreSQL is away.
+            this service, and goes on when PostgreSQL is away. What happened counts once, however often it is read.
 
 Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own where it is not.
 
     http.py ──→ contacts.py ──→ base/store.py ══SQL              a request, its decision, its statements
                      ╰──→ base/fields.py, base/channels.py       what a value is, what may be sent to whom
     following.py ──→ facts.py                                   what happens to mail, and how contacts stand by it
+           ╰──→ behaviour/ ──→ timeline_http.py                 what they did, once: rows, bits and counts
     segments_http.py, segments/                                 who is meant, as one statement
     imports_http.py, imports/                                   files of contacts, and what became of them
     rank_http.py, rank/                                         how active each contact is among the others

@@ -8,8 +8,10 @@ from prometheus_client import Gauge
 from services.contacts import migrating
 from services.contacts import settings as own
 from services.contacts.base.database import Database, DatabaseAway
-from services.contacts.facts import NAMES
-from services.contacts.following import BATCH, GATHER_MS, Following
+from services.contacts.behaviour.jobs import JobsInRedis
+from services.contacts.behaviour.late import Rule
+from services.contacts.behaviour.writing import Behaviour
+from services.contacts.following import BATCH, GATHER_MS, NAMES, Following
 from services.contacts.imports.importing import Importing
 from services.contacts.imports.store import Imports
 from services.contacts.imports.writing import Writer
@@ -43,7 +45,9 @@ async def main(life: Lifecycle) -> None:
     life.push_close(database.close)
     partitions = life.settings.redis.partitions
     keys_of_erasures = ErasureKeys(secret.current, secret.previous)
-    following = Following(database, Recipients(client, partitions), keys_of_erasures)
+    rule = Rule(mine.soon_ms, mine.burst_links, mine.burst_ms)
+    behaviour = Behaviour(database, JobsInRedis(client, partitions), rule)
+    following = Following(database, Recipients(client, partitions), keys_of_erasures, behaviour)
     # Named by the host: after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
         client,

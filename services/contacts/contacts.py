@@ -30,6 +30,8 @@ from services.contacts.base.database import Conflict, Database, Sql
 from services.contacts.base.fields import TAGS, Field
 from services.contacts.base.folding import folded
 from services.contacts.base.store import Change, Search, Tenant
+from services.contacts.behaviour import timeline
+from services.contacts.behaviour.timeline import Moment, Place
 from shared.words.errors import Fault
 from shared.words.scopes import Channel
 
@@ -154,12 +156,24 @@ class Contacts:
                 return None
             return await store.changes(sql, tenant.number, found.number, before, most)
 
+    async def timeline(self, name: str, written: str, copy: int, before: Place, most: int) -> list[Moment] | None:
+        """What happened to a contact, the latest first; None if there is no such contact. NotSo."""
+        async with self._database.transaction(repeatable=True) as sql:
+            tenant = await store.known_tenant(sql, name)
+            key = _key(tenant, written)
+            if tenant is None or (found := await store.by_key(sql, tenant.number, key, copy, {})) is None:
+                return None
+            return await timeline.page(sql, tenant.number, found.number, before, most)
+
     async def erase(self, name: str, written: str, copy: int = 0) -> bool:
         """Removes a contact with all that was known of it; False if there is none. NotSo."""
         async with self._database.transaction() as sql:
             tenant = await store.known_tenant(sql, name)
             key = _key(tenant, written)
-            if tenant is None or not (held := await store.hold(sql, tenant.number, [key], copy)):
+            if tenant is None:
+                return False
+            await store.hold_behaviours(sql, tenant.number)
+            if not (held := await store.hold(sql, tenant.number, [key], copy)):
                 return False
             await store.erase(sql, tenant.number, held[0]["contact"])
         ERASED.inc()

@@ -35,7 +35,7 @@ def effects(fact: events.Message) -> list[Effect]:
     """In their order. None of them where nothing of a contact changes."""
     match fact:
         case events.Delivered():
-            return [Effect("email", _delivered)]
+            return [Effect("email", delivered)]
         case events.Bounced(kind="hard" | "soft" as kind):
             said = (fact.reply or fact.reason)[:MAX_DIAGNOSTIC_CHARS]
             change = partial(channels.diagnosed, status="hard" if kind == "hard" else "soft", diagnostic=said)
@@ -76,7 +76,8 @@ def _channels(named: Iterable[str]) -> list[Channel]:
     return [one for one in CHANNELS if one in there]
 
 
-def _delivered(state: State) -> State:
+def delivered(state: State) -> State:
+    """An address works that took a mail."""
     return channels.diagnosed(state, "valid") if state.status != "valid" or state.softs else state
 
 

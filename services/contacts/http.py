@@ -39,13 +39,13 @@ MAX_BODY_BYTES = 16 << 20
 #: Where the history begins: no change has that number.
 _LATEST = 2**63 - 1
 _CURSOR = "zQHq"
-_IN_PATH = {
+IN_PATH = {
     "key": says(
         "What tells the contact apart from others of the tenant: its address, or the field that the tenant names.",
         "ana@exemple.fr",
     )
 }
-_OF_ONE = ("invalid_path", "contacts_disabled")
+OF_ONE = ("invalid_path", "contacts_disabled")
 _SOURCE = "api"
 
 _EXAMPLE = {
@@ -240,11 +240,11 @@ def routes(contacts: Contacts | None) -> list[api.Route]:
             scope="read",
             name="get_contact",
             tag="contacts",
-            in_path=_IN_PATH,
+            in_path=IN_PATH,
             slashes=True,
             answers={200: ContactRecord},
             query=ContactQuery,
-            problems=(*_OF_ONE, "unknown_contact"),
+            problems=(*OF_ONE, "unknown_contact"),
         ),
         api.Route(
             "PUT",
@@ -254,13 +254,13 @@ def routes(contacts: Contacts | None) -> list[api.Route]:
             scope="send",
             name="put_contact",
             tag="contacts",
-            in_path=_IN_PATH,
+            in_path=IN_PATH,
             slashes=True,
             body=ContactRequest,
             examples={"application/json": _EXAMPLE},
             answers={200: ContactRecord, 201: ContactRecord},
             query=ContactQuery,
-            problems=(*_OF_ONE, "invalid_contact", "contact_exists"),
+            problems=(*OF_ONE, "invalid_contact", "contact_exists"),
         ),
         api.Route(
             "DELETE",
@@ -270,11 +270,11 @@ def routes(contacts: Contacts | None) -> list[api.Route]:
             scope="admin",
             name="delete_contact",
             tag="contacts",
-            in_path=_IN_PATH,
+            in_path=IN_PATH,
             slashes=True,
             answers={204: None},
             query=ContactQuery,
-            problems=(*_OF_ONE, "unknown_contact"),
+            problems=(*OF_ONE, "unknown_contact"),
         ),
         api.Route(
             "GET",
@@ -284,11 +284,11 @@ def routes(contacts: Contacts | None) -> list[api.Route]:
             scope="read",
             name="list_contact_changes",
             tag="contacts",
-            in_path=_IN_PATH,
+            in_path=IN_PATH,
             slashes=True,
             answers={200: ContactChangePage},
             query=ChangesQuery,
-            problems=(*_OF_ONE, "unknown_contact"),
+            problems=(*OF_ONE, "unknown_contact"),
         ),
     ]
 
@@ -340,9 +340,9 @@ class _Routes:
         try:
             found = await here(self._contacts).get(request[api.PRINCIPAL].tenant, key, copy)
         except NotSo as fault:
-            raise _no_key(fault) from None
+            raise no_key(fault) from None
         if found is None:
-            raise _unknown()
+            raise unknown()
         return api.json_answer(record(*found))
 
     async def put(self, request: web.Request) -> web.StreamResponse:
@@ -353,7 +353,7 @@ class _Routes:
         try:
             outcome = await contacts.put(tenant, _given(asked, key, "$"), _SOURCE, copy)
         except NotSo as fault:
-            raise _no_key(fault) from None
+            raise no_key(fault) from None
         except Misfit as misfit:
             raise Problem("invalid_contact", "the contact does not fit", misfit.faults) from None
         except KeyTaken:
@@ -368,9 +368,9 @@ class _Routes:
         try:
             there = await here(self._contacts).erase(request[api.PRINCIPAL].tenant, key, copy)
         except NotSo as fault:
-            raise _no_key(fault) from None
+            raise no_key(fault) from None
         if not there:
-            raise _unknown()
+            raise unknown()
         return web.Response(status=204)
 
     async def changes(self, request: web.Request) -> web.StreamResponse:
@@ -379,18 +379,18 @@ class _Routes:
         try:
             found = await here(self._contacts).changes(tenant, key, asked.copy, asked.after, asked.limit + 1)
         except NotSo as fault:
-            raise _no_key(fault) from None
+            raise no_key(fault) from None
         if found is None:
-            raise _unknown()
+            raise unknown()
         page, following = paging.cut(found, asked.limit, lambda one: paging.pack(one.change))
         return api.json_answer(ContactChangePage(changes=[_change(one) for one in page], next=following))
 
 
-def _unknown() -> Problem:
+def unknown() -> Problem:
     return Problem("unknown_contact", "there is no such contact")
 
 
-def _no_key(fault: NotSo) -> Problem:
+def no_key(fault: NotSo) -> Problem:
     return Problem("invalid_path", "the path does not fit", [Fault("key", str(fault))])
 
 

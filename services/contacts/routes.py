@@ -1,6 +1,6 @@
 """The routes of contacts, put together."""
 
-from services.contacts import fields_http, http, imports_http, rank_http, segments_http
+from services.contacts import fields_http, http, imports_http, rank_http, segments_http, timeline_http
 from services.contacts import settings as own
 from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
@@ -12,9 +12,11 @@ def routes(parts: Parts) -> Mounted:
     """Without a database each route says that there are no contacts."""
     mine = parts.settings.of(own.Contacts)
     database = Database(mine.url, mine.connections, mine.statement_seconds) if mine.url else None
+    contacts = None if database is None else Contacts(database)
     return Mounted(
         [
-            *http.routes(None if database is None else Contacts(database)),
+            *http.routes(contacts),
+            *timeline_http.routes(contacts),
             *fields_http.routes(None if database is None else FieldBook(database)),
             *segments_http.routes(database, parts.now_ms),
             *imports_http.routes(database),

@@ -1,10 +1,14 @@
 """An instance with a PostgreSQL of its own: started, killed, started again on what it had."""
 
+import re
+from email import message_from_string, policy
 from pathlib import Path
+from typing import Any
 
 from services.contacts.base.database import Database, DatabaseAway
 from tests.flows.stack import Stack
 
+BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 OWN = {"ESTAFETTE_CONTACTS_PRIVATE": "true"}
 
 
@@ -49,3 +53,31 @@ async def test_a_contact_is_written_and_what_is_agreed_to_elsewhere_reaches_it(t
         await stack.killed_and_back("contacts")
         assert (await stack.call("DELETE", "/v1/contacts/ana@exemple.fr"))[0] == 204
         assert (await stack.call("GET", "/v1/contacts/ana@exemple.fr"))[0] == 404
+
+
+async def test_a_mail_that_is_sent_and_clicked_is_on_the_timeline_and_in_a_segment(tmp_path: Path) -> None:
+    environ = OWN | {"ESTAFETTE_CONTACTS_SOON_MS": "0"}  # people in tests click at once
+    async with Stack.running(tmp_path / "run", environ) as stack:
+        for address in ("ana@exemple.fr", "bo@exemple.fr"):
+            await stack.call("PUT", f"/v1/contacts/{address}", {"channels": {"email": {"optin": True}}})
+        job = await stack.send("ana@exemple.fr", "bo@exemple.fr")
+        await stack.done(job)
+        source = (await stack.source(await stack.mail("ana@exemple.fr"))).decode("ascii", "replace")
+        html = message_from_string(source, policy=policy.default).get_body(("html",))
+        assert html is not None
+        links = re.findall(r'href="(http[^"]+)"', html.get_content())
+
+        async with stack.session.get(links[0], headers=BROWSER, allow_redirects=False) as answer:
+            assert answer.status == 302
+
+        async def timeline() -> list[Any] | None:
+            _, found = await stack.call("GET", "/v1/contact-timeline/ana@exemple.fr")
+            return found["moments"] if len(found["moments"]) >= 2 else None
+
+        clicked, delivered = await stack.until(timeline)
+        assert (clicked["what"], clicked["url"], clicked["position"]) == ("clicked", "https://exemple.fr/a?x=1&y=2", 0)
+        assert (delivered["what"], delivered["operation"]["key"]) == ("delivered", job)
+        for was, how_many in (("recipient", 2), ("clicked", 1), ("opened", 1), ("not_clicked", 1)):
+            criteria = {"kind": "operation", "was": was, "operations": [job]}
+            _, count = await stack.call("POST", "/v1/segments/count", {"criteria": criteria})
+            assert count["contacts"] == how_many, was

@@ -328,6 +328,7 @@ async def test_who_is_removed_is_gone_with_all_that_was_known(site: Site, made: 
         )
         for kind, name in ((20, 0), (20, 7), (120, 0)):
             await sql.execute("SELECT tally($1, $2, $3, $4, $5)", tenant, [kind], [name], [found["id"]], [1])
+        await sql.execute("SELECT mark($1, $2, $3, $4, $5)", tenant, [5], [1], [0], [found["id"]])
 
     assert (await site.ask("DELETE", f"/v1/contacts/{ANA}"))[0] == 204
 
@@ -336,6 +337,7 @@ async def test_who_is_removed_is_gone_with_all_that_was_known(site: Site, made: 
     async with made.connection() as sql:
         for table in ("contacts", "changes", "behaviours", "tallies"):
             assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+        assert await sql.fetchval("SELECT sum(bit_count(members))::int FROM sets") == 0
     _, new = await site.put(ANA)
     assert new["id"] > found["id"]
 

@@ -11,9 +11,13 @@ from services.contacts import migrating
 from services.contacts.base.channels import State
 from services.contacts.base.contact import Contact, WantedState
 from services.contacts.base.database import Database
+from services.contacts.behaviour import operations
+from services.contacts.behaviour.jobs import UNKNOWN
+from services.contacts.behaviour.late import Rule
+from services.contacts.behaviour.operations import About
+from services.contacts.behaviour.writing import Behaviour
 from services.contacts.contacts import Contacts, Given
-from services.contacts.facts import NAMES
-from services.contacts.following import Following
+from services.contacts.following import NAMES, Following
 from shared.redis import bus, keys, redis
 from shared.redis.recipients import Recipient
 from shared.words import events
@@ -33,6 +37,9 @@ class Sent:
     async def list_of(self, job: str) -> str:
         return "news" if job == "listed" else ""
 
+    async def about(self, jobs: Sequence[str]) -> dict[str, About]:
+        return {job: operations.about(job, UNKNOWN) for job in jobs}
+
 
 def entry(fact: type[events.Fact], number: int = 1, tenant: str = "acme", /, **fields: Any) -> bus.Entry:
     made = fact(event_id=f"{number:016x}", occurred_at=number, tenant=tenant, **fields)
@@ -42,7 +49,7 @@ def entry(fact: type[events.Fact], number: int = 1, tenant: str = "acme", /, **f
 class House:
     def __init__(self, database: Database) -> None:
         self.contacts = Contacts(database)
-        self.following = Following(database, Sent(), KEYS)
+        self.following = Following(database, Sent(), KEYS, Behaviour(database, Sent(), Rule()))
 
     async def add(self, *addresses: str, tenant: str = "acme") -> None:
         given = [Given(None, {"email": one}, states={"email": WantedState(optin=True)}) for one in addresses]

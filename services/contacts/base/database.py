@@ -169,7 +169,7 @@ def _told() -> Iterator[None]:
     """What is away is told as DatabaseAway."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, EOFError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError) as error:
         if (away := told(error)) is None:
             raise
         AWAY_TIMES.labels(away.why).inc()
@@ -184,6 +184,9 @@ def told(error: BaseException) -> DatabaseAway | None:
         if why is None or (state.startswith("25") and state != _READ_ONLY):
             return None
         return (NotLetIn if why in ("not let in", "no such database") else DatabaseAway)(why, _one_line(error))
+    if isinstance(error, asyncpg.InternalClientError):
+        # A server that was killed in the middle of an answer leaves the library in a state that it does not know.
+        return DatabaseAway("connection", _one_line(error))
     if isinstance(error, TimeoutError):
         return DatabaseAway("timeout", "no answer in time")
     if isinstance(error, asyncpg.InterfaceError) and "connection" not in str(error) and "pool" not in str(error):

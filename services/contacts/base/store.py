@@ -92,13 +92,23 @@ SELECT contact, source FROM changes WHERE tenant = $1 AND contact = ANY ($2::int
 _ADDRESSES = """
 SELECT contact, email_key FROM contacts WHERE tenant = $1 AND contact > $2 AND email_key IS NOT NULL
 ORDER BY contact LIMIT $3"""
-#: Nothing of a contact stays but bits in sets, which count nowhere without it. What was counted of it was in
-#: behaviours.
+#: Of this purpose and a tenant: whoever writes what contacts did holds it.
+_BEHAVIOURS_LOCK = 0x6573_7402
+_HOLD_BEHAVIOURS = "SELECT pg_advisory_xact_lock($1, $2)"
+#: What was counted of a contact was in behaviours. Bits are taken out in the order in which others mark.
 _ERASE = (
     """DELETE FROM tallies WHERE tenant = $1 AND contact = $2 AND (kind, name) IN (
            SELECT kind + more, coalesce(other, name) FROM behaviours CROSS JOIN (VALUES (0), (100)) AS m (more)
            CROSS JOIN (VALUES (0), (NULL)) AS o (other) WHERE tenant = $1 AND contact = $2)""",
     "DELETE FROM behaviours WHERE tenant = $1 AND contact = $2",
+    "DELETE FROM judged WHERE tenant = $1 AND contact = $2",
+    """WITH held AS (
+           SELECT fact, subject, item FROM sets
+           WHERE tenant = $1 AND chunk = $2::int >> 13 AND get_bit(members, $2::int & 8191) = 1
+           ORDER BY fact, subject, item FOR UPDATE)
+       UPDATE sets AS s SET members = set_bit(s.members, $2::int & 8191, 0) FROM held
+       WHERE s.tenant = $1 AND s.fact = held.fact AND s.subject = held.subject AND s.item = held.item
+           AND s.chunk = $2::int >> 13""",
     "DELETE FROM changes WHERE tenant = $1 AND contact = $2",
     "DELETE FROM contacts WHERE tenant = $1 AND contact = $2",
 )
@@ -295,8 +305,15 @@ async def changes(sql: Sql, of: int, one: int, before: int, most: int) -> list[C
     return [Change(row["change"], row["at"], row["source"], orjson.loads(row["what"])) for row in rows]
 
 
+async def hold_behaviours(sql: Sql, of: int) -> None:
+    """Until the transaction ends nobody else notes what contacts of the tenant did, or erases one of them. Before a
+    contact is held."""
+    await sql.execute(_HOLD_BEHAVIOURS, _BEHAVIOURS_LOCK, of)
+
+
 async def erase(sql: Sql, of: int, one: int) -> None:
-    """Nothing of it stays. Its number is given to no other."""
+    """Nothing of it stays but its number, which is given to no other, where it was a recipient. Behaviours are
+    held."""
     for statement in _ERASE:
         await sql.execute(statement, of, one)
 
