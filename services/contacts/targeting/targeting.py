@@ -16,7 +16,7 @@ import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.contacts.base import store as base
-from services.contacts.base.database import Database, DatabaseAway
+from services.contacts.base.database import Conflict, Database, DatabaseAway
 from services.contacts.segments import store as segments
 from services.contacts.segments.store import NotThere
 from services.contacts.targeting import store
@@ -156,14 +156,21 @@ class Targeting:
                 tenant = (await base.tenant(sql, asked.tenant)).number
                 await segments.make_built_in(sql, tenant)
             now = datetime.fromtimestamp(self._now_ms() / 1000, UTC)
-            # Nothing is written here that others write too: what happens meanwhile makes this moment no worse.
-            async with self._database.transaction(repeatable=True) as sql:
-                if (meant := await store.known(sql, tenant, asked.id)) is None:
-                    wanted = await store.find(sql, tenant, target)
-                    meant = await store.take(sql, tenant, asked, wanted, now)
+            try:
+                meant = await self._written(tenant, asked, target, now)
+            except Conflict:  # another process did at the same time
+                meant = await self._written(tenant, asked, target, now)
             async with self._database.transaction() as sql:
                 await store.note_job(sql, tenant, asked, meant, now)
         return tenant, meant
+
+    async def _written(self, tenant: int, asked: Asked, target: targets.Target, now: datetime) -> Meant:
+        """Who is meant, written down if nobody did. Nothing is written here that is written by others too, so whatever
+        they do meanwhile makes this moment no worse. Conflict."""
+        async with self._database.transaction(repeatable=True) as sql:
+            if (meant := await store.known(sql, tenant, asked.id)) is not None:
+                return meant
+            return await store.take(sql, tenant, asked, await store.find(sql, tenant, target), now)
 
     async def _hand(
         self,
