@@ -17,6 +17,7 @@ from typing import Annotated
 import msgspec
 
 from services.reports import state, visits
+from services.reports.job_contacts import AWAITED, DETAIL, JobContacts, contacts
 from services.reports.state import Code
 from services.reports.tally import (
     COUNTERS,
@@ -28,7 +29,6 @@ from services.reports.tally import (
 )
 from services.reports.visits import Visits
 from shared.redis import jobs, stops
-from shared.redis.targets import Meant
 from shared.words import ids
 from shared.words.content import TrackedLink
 from shared.words.content import positions_by_url as positions_by_url
@@ -177,16 +177,6 @@ class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
     consented: Annotated[bool, says("Whether an operator consents that it is resumed.", False)]
 
 
-class JobContacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Contacts as recipients of a job: those who belonged when sending started. All of them are selected; who is not
-    addressable is excluded with the reason."""
-
-    segment: Annotated[int | None, says("The segment; null of criteria that nobody saved.", 3)]
-    name: Annotated[str | None, says("What it was called then.", "Paris")]
-    version: Annotated[int | None, says("Its version that was in force then.", 2)]
-    selected: Annotated[int, says("How many belonged.", 12_480)]
-
-
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     """`state` is `open`, `scheduled`, `queueing`, `queued`, `paused` or `stopped` while nothing is sent of what is
     queued (`stopped` says why), `cancelling`, or `done` when every message has its end. `total` is the number of
@@ -215,22 +205,9 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         says("Why nobody else was taken from the set of `recipients_from`; null if all were.", None, "job_gone"),
     ]
-    unselected_detail: Annotated[
-        str | None,
-        says("That in words, where more is to be said.", None, "$.of[0].field: no such field"),
-    ]
-    contacts: Annotated[
-        JobContacts | None,
-        says("The contacts that it is sent to; null of another job, and until they are known."),
-    ]
-    awaited: Annotated[
-        str | None,
-        says(
-            "What a job that is `selecting` waits for: `contacts`, whose service does not answer, or their `database`.",
-            None,
-            "database",
-        ),
-    ]
+    unselected_detail: Annotated[str | None, DETAIL]
+    contacts: Annotated[JobContacts | None, says("The contacts that it is sent to; null of others, and at first.")]
+    awaited: Annotated[str | None, AWAITED]
     counts: Annotated[Counts, says("What became of its messages.")]
     rates: Annotated[Rates, says("The same as shares.")]
     links: Annotated[Sequence[Link], says("Clicks by URL.")]
@@ -351,7 +328,7 @@ def report(
         total=job.total,
         unselected=job.unselected or None,
         unselected_detail=job.unselected_detail or None,
-        contacts=_contacts(job.segment),
+        contacts=contacts(job.segment),
         awaited=job.awaited or None,
         counts=counts,
         rates=_rates(counts),
@@ -360,13 +337,6 @@ def report(
         documents=_documents(positions_by_document(links), counters, unique_by_document),
         visits=visits.of(counters),
     )
-
-
-def _contacts(told: bytes) -> JobContacts | None:
-    if not told:
-        return None
-    meant = msgspec.json.decode(told, type=Meant)
-    return JobContacts(segment=meant.segment, name=meant.name or None, version=meant.version, selected=meant.selected)
 
 
 def state_of(job: Job, tally: state.Tally, stop: tuple[str, stops.Stop] | None, is_cancelled: bool) -> str:

@@ -31,8 +31,8 @@ PAGE = 500
 CLAIM_MS = 10_000
 #: Of what is left over.
 LIFETIME_MS = 30 * 86_400_000
-#: Whom a job may wait for.
-CONTACTS, DATABASE = "contacts", "database"
+#: What a job waits for, besides `contacts`, of which nothing is heard (`services/queueing/selecting_take.lua`).
+DATABASE = "database"
 #: How long the contacts count as there after they were there last.
 HERE_MS = 3_600_000
 
