@@ -715,6 +715,13 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Contacts handed over",
+                "How many contacts a second are handed over to jobs, and why are some excluded?",
+                "sum by (why) (rate(estafette_contacts_handed_total[5m]))",
+                "{{why}}",
+                "ops",
+            ),
+            Panel(
                 "Contacts' database",
                 "Which statements does PostgreSQL not answer?",
                 "sum by (why) (rate(estafette_contacts_database_away_total[5m]))",

@@ -37,7 +37,7 @@ OPTIONS = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout":
 _SECONDS = int((NOW - datetime(2020, 1, 1, tzinfo=UTC)).total_seconds())
 _DAY = 86_400
 
-_FIELDS = """
+FIELDS = """
 insert into fields (tenant, field, name, kind, slot)
 select 1, n, 'text' || n, 'text', n from generate_series(1, 10) as n
 union all select 1, 10 + n, 'number' || n, 'number', n from generate_series(1, 4) as n
@@ -47,7 +47,7 @@ insert into choices (tenant, choice, field, value, folded)
 select 1, field * 65536 + place, field, 'value' || place, 'value' || place
 from generate_series(18, 20) as field, generate_series(0, 11) as place;
 """
-_CONTACTS = """
+CONTACTS = """
 insert into contacts
     (tenant, contact, key, email, email_key, mobile, texts, folded, numbers, dates, choices, email_optin)
 select 1, n, email, email, email, '+336' || lpad(n::text, 8, '0'), texts,
@@ -175,8 +175,8 @@ async def make(database: Database, contacts: int) -> None:
     await migrating.migrate(database, migrating.steps())
     async with database.transaction() as sql:
         await sql.execute("insert into tenants (name) values ('acme')")
-        await sql.execute(_FIELDS)
-        await sql.execute(_CONTACTS, contacts, timeout=3_600)
+        await sql.execute(FIELDS)
+        await sql.execute(CONTACTS, contacts, timeout=3_600)
         for kind, mean in DEEDS.items():
             await sql.execute(_TALLIES, contacts, kind, _SECONDS, mean, timeout=3_600)
         await sql.execute(_OPERATIONS, OPERATIONS, NOW)

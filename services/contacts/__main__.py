@@ -2,6 +2,7 @@
 routes are mounted by the process of all routes."""
 
 import socket
+from contextlib import suppress
 
 from prometheus_client import Gauge
 
@@ -17,6 +18,7 @@ from services.contacts.imports.store import Imports
 from services.contacts.imports.writing import Writer
 from services.contacts.rank import ranking
 from services.contacts.rank.run import Rank
+from services.contacts.targeting.targeting import Targeting
 from services.settings import read
 from shared.process import logs, master_secret
 from shared.process.clock import now_ms
@@ -24,6 +26,8 @@ from shared.process.lifecycle import Lifecycle, pause, run
 from shared.process.settings import SettingsError
 from shared.redis import bus, keys, known_secret, start
 from shared.redis.recipients import Recipients
+from shared.redis.redis import RedisAway
+from shared.redis.targets import Targets
 from shared.words import events
 from shared.words.erased import ErasureKeys
 
@@ -33,6 +37,8 @@ ANSWERS = Gauge("estafette_contacts_database_answers", "1 while PostgreSQL answe
 RETRY_SECONDS = 0.5
 #: And at one that answers.
 WATCH_SECONDS = 5.0
+#: And before it is said again that there are contacts, which counts for an hour.
+HERE_SECONDS = 60.0
 
 
 async def main(life: Lifecycle) -> None:
@@ -66,15 +72,26 @@ async def main(life: Lifecycle) -> None:
             await _answers(life, database)
             await pause(life.stopping, WATCH_SECONDS)
 
+    targets = Targets(client, partitions)
+
+    async def tell_here() -> None:
+        """Jobs may be sent to contacts, and wait for them while PostgreSQL is away."""
+        while not life.stopping.is_set():
+            with suppress(RedisAway):
+                await targets.tell_here()
+            await pause(life.stopping, HERE_SECONDS)
+
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         # Before all else: what happens from now on waits, for as long as PostgreSQL is away.
         await consumer.create_groups()
+        life.spawn(tell_here(), "telling that there are contacts")
         if not await _is_made(life, database):
             return
         life.spawn(consumer.run(life.stopping), "following")
         life.spawn(watch(), "watching postgresql")
+        life.spawn(Targeting(database, targets, partitions, now_ms).work(life.stopping), "handing contacts over")
         life.spawn(Importing(Imports(database), Writer(database)).work(life.stopping), "importing contacts")
         life.spawn(ranking.work(Rank(database), now_ms, life.stopping), "ranking contacts")
         await life.stopping.wait()

@@ -22,10 +22,11 @@ from services.queueing.recipients import Recipient, Rejected, Variables, accept,
 from services.queueing.trial import Tried
 from shared.mail import addresses
 from shared.redis.recipients import Waiting
-from shared.words import content, rates, result_sets
+from shared.words import content, rates, result_sets, targets
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.result_sets import Expression, ResultSet
+from shared.words.targets import Target
 from shared.words.utm import Utm
 from shared.words.variables import TooDeep, decoded
 
@@ -86,6 +87,23 @@ class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     utm: Annotated[UtmParameters | None, says("What is added to links that lead over the engine.")] = None
 
 
+class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
+    """Contacts: those of a `segment`, or who meet `criteria`; or a set of recipients of other jobs, as `POST
+    /v1/results` has it. Contacts are read when sending starts, and those who are not addressable by e-mail are
+    selected and excluded. Their fields become variables."""
+
+    segment: Annotated[
+        int | str | None, says("The segment whose contacts are meant, by its number or its name.", 3)
+    ] = None
+    criteria: Annotated[
+        dict[str, Any] | None,
+        says(
+            "Who is meant, without saving it (`POST /v1/segments/count`).",
+            {"kind": "field", "field": "postcode", "test": "begins_with", "value": "75"},
+        ),
+    ] = None
+
+
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The body of POST /v1/jobs. `rate` is the most that is sent of it, over all sites: `50000/h`, or with what may
     come at once on top, `100/s burst 20`. An attempt whose end is unknown is made again, unless `at_most_once` (of
@@ -98,8 +116,8 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         list[Recipient] | UnsetType, says("Up to 10,000 recipients; none at all in a job that is opened.")
     ] = UNSET
     recipients_from: Annotated[
-        ResultSet | UnsetType,
-        says("Instead of `recipients`: who is in this set when the job is queued (`POST /v1/results`)."),
+        RecipientsFrom | UnsetType,
+        says("Instead of `recipients`: a segment of contacts, or a set of recipients of other jobs."),
     ] = UNSET
     stream: Annotated[content.Stream, says("The kind of mail: what goes first, and how long it is tried.", "bulk")] = (
         "bulk"
@@ -185,7 +203,7 @@ class Job:
     expires_at_ms: int
     warnings: list[Fault]
     #: Who is to get it, of a job that came without recipients.
-    selection: Expression | None = None
+    selection: Expression | Target | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +219,7 @@ class Draft:
     send_at_ms: int
     expires_at_ms: int
     faults: list[Fault]
-    selection: Expression | None = None
+    selection: Expression | Target | None = None
 
     @property
     def comes_alone(self) -> bool:
@@ -364,7 +382,7 @@ def _cut(body: bytes) -> dict[str, _Piece]:
     return pieces
 
 
-def _read_selection(given: _Piece | None, open_job: bool) -> tuple[Expression | None, list[Fault]]:
+def _read_selection(given: _Piece | None, open_job: bool) -> tuple[Expression | Target | None, list[Fault]]:
     if given is None:
         return None, []
     if open_job:
@@ -372,7 +390,10 @@ def _read_selection(given: _Piece | None, open_job: bool) -> tuple[Expression | 
     if len(memoryview(given.json)) > result_sets.MAX_BYTES:
         return None, [Fault("$.recipients_from", f"longer than {result_sets.MAX_BYTES} bytes")]
     try:
-        return result_sets.read(msgspec.json.decode(given.json), "$.recipients_from")
+        asked = msgspec.json.decode(given.json)
+        if targets.is_target(asked):
+            return targets.read(asked, "$.recipients_from")
+        return result_sets.read(asked, "$.recipients_from")
     except NOT_JSON as fault:
         raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
 

@@ -20,10 +20,9 @@ from shared.redis.recipients import Waiting, pack_waiting
 from shared.words.consent import Declared
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault
+from shared.words.targets import MAX_VARIABLES_BYTES
 from shared.words.variables import MAX_DEPTH
 
-#: Variables of one recipient, as msgpack. A campaign's are 200 bytes; this stops what belongs into the content.
-MAX_VARIABLES_BYTES = 16_384
 #: One recipient as JSON, in a job and as a line: with their variables, and what escapes add to them.
 MAX_RECIPIENT_BYTES = 65_536
 #: Recipients of a chunk: what is decided and queued in one go.

@@ -14,6 +14,7 @@ from shared.redis.looks import Looks
 from shared.redis.own_hosts import OwnHosts
 from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import SendingDomains
+from shared.redis.targets import Targets
 from shared.redis.untracked import UntrackedList
 
 
@@ -39,6 +40,7 @@ def routes(parts: Parts) -> Mounted:
         chance=parts.chance,
         aside=aside,
         sets=ResultSets(parts.client, parts.partitions),
+        contacts=Targets(parts.client, parts.partitions),
     )
     jobs = http.routes(store, room, taking, parts.now_ms)
     optins = optins_http.routes(

@@ -7,6 +7,10 @@ dies is followed by another who reads the set from its beginning: what was taken
 and nobody is left out. What becomes true of a recipient meanwhile counts if they were not taken yet. How far it runs
 ahead of queueing is bounded, and so is its memory.
 
+Where the recipients are contacts (`shared.words.targets`), the service that has them hands them over as pages
+(`shared.redis.targets`), and each page is taken, as a chunk, in one script: that is all that is to be known of it. Who
+waits for pages keeps nobody else waiting: the job is put back, and looked at again.
+
 Everybody passes the same gate as any recipient: suppression, rules and consent are asked when the chunk is queued.
 """
 
@@ -23,13 +27,14 @@ from services.queueing import recipients
 from services.queueing.store import DAY_MS, intake_head
 from shared.mail import addresses
 from shared.process.lifecycle import cancelled, pause
-from shared.redis import jobs, keys
+from shared.redis import due, jobs, keys, targets
 from shared.redis.cancels import Cancel
 from shared.redis.ready import LANES
 from shared.redis.recipients import Viewed, Waiting, pack_waiting_row
 from shared.redis.redis import Client, RedisAway, Script
 from shared.redis.result_sets import Member, ResultSets
 from shared.words import events, ids, result_sets
+from shared.words import targets as wished
 from shared.words.consent import MARKETING_STREAM, NOT_OPTED_IN, declared
 from shared.words.joined import TooMany
 
@@ -46,13 +51,17 @@ FULL_S = 0.2
 #: Which addresses a job has is known for longer than anybody leaves it alone.
 SEEN_MS = DAY_MS * 30
 _KEY_BYTES = 16
+#: Looks for another page before another job has its turn, and how long after that this one is looked at again.
+PAGE_LOOKS, PAGE_S, AGAIN_MS = 10, 0.05, 500
+#: Contacts of which nothing was heard for so long are what the job waits for.
+SILENT_MS = 15_000
 
 SELECTED = Counter("estafette_queueing_selected_total", "Recipients taken from result sets for jobs", ["result"])
 SELECTIONS = Counter("estafette_queueing_selections_total", "Jobs that took recipients from a set, by how", ["result"])
 WAITING = Gauge("estafette_queueing_selecting_jobs", "Jobs that take recipients from a set, or wait to")
 
-_CLAIM = Script.of(__file__, "selecting_claim")
-_APPEND = Script.of(__file__, "selecting_append", names=jobs.NAMED, kept=True)
+_APPEND = Script.of(__file__, "selecting_common", "selecting_append", names=jobs.NAMED, kept=True)
+_TAKE = Script.of(__file__, "selecting_common", "selecting_take", names=jobs.NAMED, kept=True)
 _END = Script.of(__file__, "selecting_end", names=jobs.NAMED)
 
 
@@ -83,13 +92,16 @@ class Selections:
 
     async def claim(self, partition: int, now_ms: int) -> str | None:
         """A job that waits for somebody; None if none does."""
-        found = await _CLAIM(self._client, [keys.selecting(partition)], [now_ms, now_ms + CLAIM_MS])
-        return found.decode() if found else None
+        return await due.claim(self._client, keys.selecting(partition), now_ms, now_ms + CLAIM_MS)
 
     async def renew(self, job: str, now_ms: int) -> None:
         """Others leave it alone, if it takes somebody still."""
+        await self.put_off(job, now_ms + CLAIM_MS)
+
+    async def put_off(self, job: str, until_ms: int) -> None:
+        """Anybody may take it up from then on."""
         name = keys.selecting(ids.job_partition(job, self._partitions))
-        await self._client.zadd(name, {job: now_ms + CLAIM_MS}, xx=True)
+        await self._client.zadd(name, {job: until_ms}, xx=True)
 
     async def waiting(self, partition: int) -> int:
         return await self._client.zcard(keys.selecting(partition))
@@ -105,10 +117,7 @@ class Selections:
     async def append(self, job: Wanted, batch: Sequence[Waiting], now_ms: int) -> tuple[str, int]:
         """`appended` and how many the job had not yet, `full`, or `ended`."""
         p, lane = ids.job_partition(job.id, self._partitions), LANES[job.stream]
-        names = [
-            keys.job(p, job.id), keys.job_recipients(p, job.id), keys.job_seen(p, job.id), keys.use(p, job.tenant),
-            keys.intake(p, lane), keys.intake_use(p, lane), keys.selecting(p),
-        ]  # fmt: skip
+        names = [*self._places(p, lane, job), keys.job_seen(p, job.id)]
         args: list[str | bytes | int] = [
             job.tenant, SEEN_MS, now_ms + CLAIM_MS, self._max_intake_chunks, self._most_ahead,
             intake_head(job.tenant, job.id), events.MAJOR_VERSION,
@@ -118,11 +127,37 @@ class Selections:
         found = await _APPEND(self._client, names, args)
         return found[0].decode(), int(found[1]) if len(found) > 1 else 0
 
-    async def end(self, job: str, why: str = "") -> bool:
-        """It has all that it takes, or takes nobody else, for that reason."""
+    async def take(self, job: Wanted, now_ms: int) -> tuple[str, int, str, str]:
+        """Gives it the next page of contacts. `appended` and how many they are, `full`, `empty` (none was handed over
+        yet), `done` with why nobody else comes ("": it has all) and that in words, or `ended`."""
+        p, lane = ids.job_partition(job.id, self._partitions), LANES[job.stream]
+        names = [
+            *self._places(p, lane, job), keys.target_pages(p, job.id), keys.target(p, job.id), keys.targets(p),
+        ]  # fmt: skip
+        args: list[str | bytes | int] = [
+            job.tenant, now_ms + CLAIM_MS, self._max_intake_chunks, self._most_ahead, intake_head(job.tenant, job.id),
+            events.MAJOR_VERSION, now_ms, SILENT_MS, targets.LIFETIME_MS,
+        ]  # fmt: skip
+        word, *more = await _TAKE(self._client, names, args)
+        if word == b"done":
+            return "done", 0, more[0].decode(), more[1].decode()
+        return word.decode(), int(more[0]) if more else 0, "", ""
+
+    def _places(self, p: int, lane: int, job: Wanted) -> list[str]:
+        """Where recipients of a job are added, as both scripts have them."""
+        return [
+            keys.job(p, job.id), keys.job_recipients(p, job.id), keys.use(p, job.tenant), keys.intake(p, lane),
+            keys.intake_use(p, lane), keys.selecting(p),
+        ]  # fmt: skip
+
+    async def end(self, job: str, why: str = "", detail: str = "") -> bool:
+        """It has all that it takes, or takes nobody else, for that reason, which `detail` has in words."""
         p = ids.job_partition(job, self._partitions)
-        names = [keys.job(p, job), keys.job_seen(p, job), keys.selecting(p), keys.finishing(p)]
-        return bool(await _END(self._client, names, [why]))
+        names = [
+            keys.job(p, job), keys.job_seen(p, job), keys.selecting(p), keys.finishing(p), keys.target_pages(p, job),
+            keys.target(p, job), keys.targets(p),
+        ]  # fmt: skip
+        return bool(await _END(self._client, names, [why, detail]))
 
 
 class Selecting:
@@ -178,20 +213,47 @@ class Selecting:
         if wanted is None:
             await self._store.end(job)
             return
-        renewing = asyncio.create_task(self._renew(job))
-        try:
-            why = await self._fill(wanted, stopping)
-        finally:
-            await cancelled((renewing,))
-        if why is not None and await self._store.end(job, why):
+        given = msgspec.json.decode(wanted.selection)
+        detail = ""
+        if wished.is_target(given):
+            why, detail = await self._take(wanted, stopping)
+        else:
+            renewing = asyncio.create_task(self._renew(job))
+            try:
+                why = await self._fill(wanted, given, stopping)
+            finally:
+                await cancelled((renewing,))
+        if why is not None and await self._store.end(job, why, detail):
             SELECTIONS.labels(why or "whole").inc()
             self._log.info("selected", job=job, tenant=wanted.tenant, reason=why, request=wanted.request)
 
-    async def _fill(self, job: Wanted, stopping: asyncio.Event) -> str | None:
+    async def _take(self, job: Wanted, stopping: asyncio.Event) -> tuple[str | None, str]:
+        """As `_fill`, of contacts that are handed over; and why in words."""
+        looks = 1
+        while looks and not stopping.is_set():
+            if self._is_cancelled(job):
+                return "cancelled", ""
+            word, count, why, detail = await self._store.take(job, self._now_ms())
+            match word:
+                case "appended":
+                    SELECTED.labels("taken").inc(count)
+                    looks = PAGE_LOOKS
+                case "done":
+                    return why, detail
+                case "ended":
+                    return None, ""
+                case _:
+                    looks -= 1
+                    if looks:
+                        await pause(stopping, FULL_S if word == "full" else PAGE_S)
+        await self._store.put_off(job.id, self._now_ms() + AGAIN_MS)
+        return None, ""
+
+    async def _fill(self, job: Wanted, given: object, stopping: asyncio.Event) -> str | None:
         """Why it takes nobody else, "" if it has all, None if somebody else is to go on."""
         if self._is_cancelled(job):
             return "cancelled"
-        expression, _ = result_sets.read(msgspec.json.decode(job.selection))
+        expression, _ = result_sets.read(given)
         if expression is None:
             return "unreadable"  # of a newer program
         named, missing = await self._sets.named(job.tenant, expression)

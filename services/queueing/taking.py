@@ -22,9 +22,11 @@ from shared.redis.jobs import New, Start
 from shared.redis.ready import LANES
 from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import DomainTaken, NotShown
-from shared.words import content, ids, result_sets
+from shared.words import content, ids, result_sets, targets
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.result_sets import Expression
+from shared.words.targets import Target
 
 JOBS = Counter("estafette_queueing_jobs_total", "Jobs by how their request ended", ["result"])
 
@@ -70,6 +72,12 @@ class Compiler(Protocol):
     async def compile(self, draft: Draft, limits: Limits, tenant: str) -> content.CompiledContent | list[Fault]: ...
 
 
+class Contacts(Protocol):
+    async def is_here(self) -> bool:
+        """Whether this installation has contacts."""
+        ...
+
+
 class Taking:
     """Every call raises Problem for what does not fit, and RedisAway."""
 
@@ -86,8 +94,10 @@ class Taking:
         chance: Callable[[int], bytes],
         aside: Aside,
         sets: ResultSets,
+        contacts: Contacts,
     ) -> None:
         self._sets = sets
+        self._contacts = contacts
         self._store = store
         self._tenants = tenants
         self._domains = domains
@@ -149,7 +159,12 @@ class Taking:
         return stored, reply
 
     async def _check_selection(self, tenant: str, job: jobs.Job) -> None:
-        """Problem 422 if its set names what is not there."""
+        """Problem 422 if its set names what is not there, 409 if it is contacts, and there are none."""
+        if isinstance(job.selection, Target):
+            if not await self._contacts.is_here():
+                what = "`recipients_from` names contacts, and this installation has none (contacts.url), or not yet"
+                raise Problem("contacts_disabled", what)
+            return
         if job.selection is not None and (missing := (await self._sets.named(tenant, job.selection))[1]):
             number = "one fault" if len(missing) == 1 else f"{len(missing)} faults"
             raise Problem("invalid_job", f"the job has {number}; nothing was stored", missing)
@@ -220,8 +235,18 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str
         tags=tuple(request.tags),
         language=jobs.language_of(request.html or ""),
         purpose=purpose,
-        selection=b"" if job.selection is None else msgspec.json.encode(result_sets.packed(job.selection.node)),
+        selection=_packed(job.selection),
     )
+
+
+def _packed(selection: Expression | Target | None) -> bytes:
+    match selection:
+        case None:
+            return b""
+        case Target():
+            return msgspec.json.encode(targets.packed(selection))
+        case Expression(node):
+            return msgspec.json.encode(result_sets.packed(node))
 
 
 def answered(stored: Stored, reply: bytes) -> bytes:

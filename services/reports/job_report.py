@@ -17,6 +17,7 @@ from typing import Annotated
 import msgspec
 
 from services.reports import state, visits
+from services.reports.job_contacts import AWAITED, DETAIL, JobContacts, contacts
 from services.reports.state import Code
 from services.reports.tally import (
     COUNTERS,
@@ -204,6 +205,9 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         says("Why nobody else was taken from the set of `recipients_from`; null if all were.", None, "job_gone"),
     ]
+    unselected_detail: Annotated[str | None, DETAIL]
+    contacts: Annotated[JobContacts | None, says("The contacts that it is sent to; null of others, and at first.")]
+    awaited: Annotated[str | None, AWAITED]
     counts: Annotated[Counts, says("What became of its messages.")]
     rates: Annotated[Rates, says("The same as shares.")]
     links: Annotated[Sequence[Link], says("Clicks by URL.")]
@@ -216,7 +220,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
     jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
-    jobs.UNSELECTED,
+    jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED,
 )  # fmt: skip
 
 
@@ -241,6 +245,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     at_most_once: bool = False
     request: str = ""
     unselected: str = ""
+    unselected_detail: str = ""
+    segment: bytes = b""
+    awaited: str = ""
 
     @classmethod
     def read(cls, job: str, found: jobs.Job) -> "Job":
@@ -264,6 +271,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             at_most_once=found[jobs.AT_MOST_ONCE],
             request=found[jobs.REQUEST],
             unselected=found[jobs.UNSELECTED],
+            unselected_detail=found[jobs.UNSELECTED_DETAIL],
+            segment=found[jobs.SEGMENT],
+            awaited=found[jobs.AWAITED],
         )
 
 
@@ -317,6 +327,9 @@ def report(
         expires_at=rfc3339(job.expires_at) if job.expires_at else None,
         total=job.total,
         unselected=job.unselected or None,
+        unselected_detail=job.unselected_detail or None,
+        contacts=contacts(job.segment),
+        awaited=job.awaited or None,
         counts=counts,
         rates=_rates(counts),
         links=_links(positions, positions_by_url(links), unique_by_url),

@@ -21,7 +21,10 @@
                                          traced
     from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
     selection: JSON, of a job whose recipients are those of a set (`shared.words.result_sets`); written once, read by
-    queueing. unselected: text, by queueing: why nobody else was taken from it; read by reports.
+    queueing. unselected: text, by queueing: why nobody else was taken from it; unselected_detail, that in words; read
+    by reports.
+    segment: JSON, of a job whose recipients are contacts: which ones (`shared.redis.targets.Meant`), by contacts; and
+    awaited: text, whom the job waits for to have them, "" for nobody, by queueing and contacts; read by reports.
     language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
 
@@ -100,6 +103,9 @@ LANGUAGE = _text("language")
 PURPOSE = _text("purpose")
 SELECTION = Field("selection", b"", bytes, bytes)
 UNSELECTED = _text("unselected")
+UNSELECTED_DETAIL = _text("unselected_detail")
+SEGMENT = Field("segment", b"", bytes, bytes)
+AWAITED = _text("awaited")
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -108,7 +114,7 @@ FIELDS: dict[str, Field[Any]] = {
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
-        SELECTION, UNSELECTED,
+        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).

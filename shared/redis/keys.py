@@ -296,6 +296,28 @@ def selecting(p: int) -> str:
     return f"est:{{p{p}}}:selecting"
 
 
+def targets(p: int) -> str:
+    """zset, job → ms · jobs whose recipients are contacts, and when a process of `contacts` may take up the next of
+    them: at once, or once nothing was heard of the one that has it · until all are handed over
+    (`shared.redis.targets`)"""
+    return f"est:{{p{p}}}:targets"
+
+
+def target(p: int, job_id: str) -> str:
+    """hash · how far the contacts of a job were handed over · until the job has them, or 30 days after the last"""
+    return f"est:{{p{p}}}:job:{job_id}:target"
+
+
+def target_pages(p: int, job_id: str) -> str:
+    """list · contacts that were handed over and that the job does not have yet, as pages; a few · as `target`"""
+    return f"est:{{p{p}}}:job:{job_id}:target_pages"
+
+
+def contacts_here() -> str:
+    """string · there are contacts in this installation · an hour after their service was there last"""
+    return "est:{meta}:contacts_here"
+
+
 def open_jobs(p: int) -> str:
     """zset, job → ms · open jobs, and when each is removed if it has not been started · until started or removed"""
     return f"est:{{p{p}}}:open_jobs"

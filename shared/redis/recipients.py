@@ -117,6 +117,12 @@ def pack_waiting_row(recipient: Waiting) -> bytes:
     return _encoder.encode(recipient)
 
 
+def pack_page(recipients: Sequence[Waiting]) -> bytes:
+    """Up to 65,535 recipients, as a script puts them into a chunk: always an array16, so that it knows how many by the
+    bytes at places 2 and 3."""
+    return b"\xdc" + len(recipients).to_bytes(2, "big") + b"".join(map(_encoder.encode, recipients))
+
+
 def pack_slim(first_ordinal: int, recipients: Iterable[Waiting]) -> bytes:
     """The member of the sorted set for the same recipients once they are queued."""
     rows = [

@@ -22,6 +22,7 @@ from shared.words.errors import Fault
 from shared.words.rules import TENANTS_REASON
 from shared.words.scopes import REASONS as LISTED
 from shared.words.standing import State
+from shared.words.targets import TOO_LARGE
 
 #: Sets of jobs that one expression names: as many bits as the record of a join has.
 MAX_SETS = 32
@@ -36,9 +37,13 @@ _MAX_FAULTS = 100
 _MAX_SHOWN_CHARS = 60
 
 DUPLICATE = "duplicate_address"
-#: Why somebody is left out: what the suppression list says, a rule, the gate, or what is wrong with the recipient.
+#: Why a contact is not addressable, of a job that is sent to contacts.
+OF_CONTACTS: tuple[str, ...] = ("no_address", "hard", "left", "opposed", "no_optin", TOO_LARGE)
+#: Why somebody is left out: what the suppression list says, a rule, the gate, what is wrong with the recipient, or with
+#: the contact.
 REASONS: tuple[str, ...] = (
     *LISTED, TENANTS_REASON, NOT_OPTED_IN, "invalid_address", DUPLICATE, "no_mail_host", "empty_subject", "empty_body",
+    *OF_CONTACTS,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from services.queueing.compile import Limits
 from services.tracking import recorder
 from shared.process import lifecycle
 from shared.redis import bus
-from shared.words import content, tokens
+from shared.words import content, targets, tokens
 from tests.conftest import SOCKET_TIMEOUT_S
 
 LIMITS = Limits()
@@ -23,7 +23,7 @@ def test_no_text_that_compiling_takes_is_too_long_to_be_read() -> None:
     assert jobs.MAX_FIELD_BYTES["subject"] >= LIMITS.subject_chars * 2 * ESCAPE + QUOTES
     assert jobs.MAX_FIELD_BYTES["variables"] >= LIMITS.variables_bytes * ESCAPE
     assert jobs.MAX_FIELD_BYTES["headers"] >= LIMITS.headers * LIMITS.header_chars * ESCAPE
-    assert recipients.MAX_RECIPIENT_BYTES >= recipients.MAX_VARIABLES_BYTES
+    assert recipients.MAX_RECIPIENT_BYTES >= targets.MAX_VARIABLES_BYTES
 
 
 def test_no_position_of_a_link_that_is_tracked_is_one_of_those_that_are_not() -> None:

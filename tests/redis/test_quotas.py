@@ -29,6 +29,7 @@ from shared.redis.domain_tables import COUNTED_MS
 from shared.redis.ready import LANES
 from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import SendingDomains
+from shared.redis.targets import Targets
 from shared.redis.tenants import CACHE_SECONDS, Tenants
 from shared.words import content, ids
 from shared.words.errors import Fault
@@ -125,6 +126,7 @@ class Front:
                     chance=os.urandom,
                     aside=Aside(),
                     sets=ResultSets(self.client, P),
+                    contacts=Targets(self.client, P),
                 ),
                 self.clock.now_ms,
             ),

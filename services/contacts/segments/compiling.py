@@ -104,6 +104,16 @@ class Compiled:
         """Their numbers, in order."""
         return self._statement("c.contact", " order by c.contact")
 
+    def kept(self, job: str) -> Statement:
+        """Writes down who they are, as those of a job, in the order of their numbers."""
+        at = len(self.parameters) + 1
+        text = (
+            "insert into target_members (tenant, job, chunk, contacts) "  # noqa: S608
+            f"select $1::int, ${at}::text, c.contact >> 13, array_agg(c.contact order by c.contact) "
+            f"from contacts as c{self.joins} where c.tenant = $1::int and {self.where} group by c.contact >> 13"
+        )
+        return Statement(text, (*self.parameters, job))
+
     def sample(self, most: int, seed: int) -> Statement:
         """Some of them, the same for the same seed."""
         at = len(self.parameters)

@@ -309,6 +309,20 @@ async def which(sql: Sql, tenant: int, criterion: Criterion, now: datetime, cont
     return [row["contact"] for row in await sql.fetch(*_flat(who.which(contacts)))]
 
 
+async def keep(sql: Sql, tenant: int, criterion: Criterion, now: datetime, job: str) -> None:
+    """Writes down who belongs at this moment, as those of a job (E30)."""
+    who = await _prepared(sql, tenant, criterion, now)
+    await sql.execute(*_flat(who.kept(job)))
+
+
+async def named(sql: Sql, tenant: int, name: str) -> Saved:
+    """NotThere."""
+    row = await sql.fetchrow(f"{_SAVED} and s.name = $2", tenant, name)
+    if row is None:
+        raise NotThere
+    return _read(row)
+
+
 async def members(sql: Scrolling, tenant: int, criterion: Criterion, now: datetime) -> AsyncIterator[list[int]]:
     """All of them in the order of their numbers, by thousands, as they are at one moment: what is written meanwhile
     changes nothing (E30)."""

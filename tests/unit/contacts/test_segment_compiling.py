@@ -90,6 +90,19 @@ def test_every_parameter_is_used_with_its_type_and_the_tenant_in_every_table() -
             assert f"{prefix}tenant = $1::int" in text
 
 
+def test_who_belongs_is_written_down_as_who_belongs_is_read() -> None:
+    for tree in trees(HOSTILE):
+        criterion, _ = language.read(tree)
+        assert criterion is not None
+        who = compiled(7, criterion, KNOWN, NOW)
+
+        text, parameters = who.kept("06dndml801in6t31cpig")
+
+        assert text.startswith("insert into target_members (tenant, job, chunk, contacts) select $1::int, $")
+        assert who.members().text.partition(" from ")[2].removesuffix(" order by c.contact") in text
+        assert tuple(parameters) == (*who.members().parameters, "06dndml801in6t31cpig")
+
+
 def test_the_same_criterion_is_computed_once_however_often_it_stands_there() -> None:
     one = {"kind": "behaviour", "did": "opened", "at_least": 2, "last_days": 30}
     segments = {1: language.read(one)[0], 2: language.read({"kind": "none", "of": [one]})[0]}

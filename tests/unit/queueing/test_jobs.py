@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from services.queueing import jobs, recipients
 from services.queueing.compile import Limits
 from shared.words.errors import Problem
+from shared.words.targets import Target
 from tests.jobs import read_job
 
 NOW_MS = 1_790_000_000_000
@@ -192,6 +193,16 @@ def test_a_job_with_nobody_to_mail_is_refused(recipients: list[Any]) -> None:
 def test_an_open_job_has_no_recipients_yet() -> None:
     assert _read(GOOD, open_job=True).waiting == []
     assert _places(_problem({**GOOD, "recipients": [{"email": "a@b.fr"}]}, open_job=True)) == {"$.recipients"}
+
+
+def test_a_job_may_be_sent_to_contacts_instead_of_recipients() -> None:
+    criteria = {"kind": "field", "field": "town", "test": "not_empty"}
+
+    assert _read({**GOOD, "recipients_from": {"segment": "Paris"}}).selection == Target("Paris")
+    assert _read({**GOOD, "recipients_from": {"criteria": criteria}}).selection == Target(None, criteria)
+    assert _places(_problem({**GOOD, "recipients_from": {"segment": 3, "job": "x"}})) == {"$.recipients_from.job"}
+    assert _places(_problem({**GOOD, "recipients_from": {"segment": 0}})) == {"$.recipients_from.segment"}
+    assert _places(_problem({**GOOD, "recipients_from": {"segment": 3}}, open_job=True)) == {"$.recipients_from"}
 
 
 def test_a_time_of_sending_that_has_passed_means_now() -> None:

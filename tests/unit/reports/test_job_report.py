@@ -8,6 +8,7 @@ from services.reports.job_report import FIELDS, Job, positions_by_document, posi
 from services.reports.state import ACCEPTED, State
 from shared.redis import jobs
 from shared.redis.stops import INVALID_RATE, PAUSED, Stop
+from shared.redis.targets import Meant
 from shared.words import ids
 from shared.words.content import TrackedLink
 from shared.words.tokens import NO_POSITION
@@ -198,6 +199,9 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         "test": True,
         "request": None,
         "unselected": None,
+        "unselected_detail": None,
+        "contacts": None,
+        "awaited": None,
         "created_at": "2023-11-14T22:13:20.000Z",
         "send_at": "2023-11-14T22:15:00.000Z",
         "expires_at": "2023-11-14T22:16:40.000Z",
@@ -269,3 +273,27 @@ def test_a_message_that_was_clicked_without_an_opening_counts_as_opened() -> Non
     opens = shown(job(), counters)["counts"]["opens"]
 
     assert opens == {"unique": 43, "total": 58, "machine": {"unique": 70, "total": 140}}
+
+
+# Contacts
+
+
+def test_a_job_that_was_sent_to_a_segment_says_which_and_how_many_belonged() -> None:
+    meant = msgspec.json.encode(Meant(12, 3, 2, "Paris")).decode()
+    nobody_saved = msgspec.json.encode(Meant(12)).decode()
+
+    assert shown(job(segment=meant))["contacts"] == {"segment": 3, "name": "Paris", "version": 2, "selected": 12}
+    assert shown(job(segment=nobody_saved))["contacts"] == {
+        "segment": None,
+        "name": None,
+        "version": None,
+        "selected": 12,
+    }
+
+
+def test_a_job_says_what_it_waits_for_and_why_it_takes_nobody() -> None:
+    found = shown(job(state="selecting", awaited="database"))
+    ended = shown(job(unselected="segment_unreadable", unselected_detail="$.field: no such field"))
+
+    assert (found["awaited"], found["unselected"]) == ("database", None)
+    assert (ended["unselected"], ended["unselected_detail"]) == ("segment_unreadable", "$.field: no such field")

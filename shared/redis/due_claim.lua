@@ -1,6 +1,6 @@
--- Takes up a job whose recipients are to be taken from a set, if one is due: others leave it alone for a while.
+-- Takes up a job of those that wait for somebody, if one is due: others leave it alone for a while.
 --
--- KEYS     selecting
+-- KEYS     those that wait, by when somebody may take them up
 -- ARGV     now (ms), until when it is left alone
 -- Answers  the job, or false
 
