@@ -8,10 +8,13 @@ import click
 
 from services import catalogue
 from services.console import (
+    activity,
     api_keys,
     archive,
     classify,
     consents,
+    contact_imports,
+    contacts,
     dead,
     doctor,
     domains,
@@ -33,6 +36,7 @@ from services.console import (
     route,
     rules,
     secret,
+    segments,
     settings,
     sites,
     statistics,
@@ -159,6 +163,10 @@ for noun in (
     lists.lists,
     people.people,
     consents.consents,
+    contacts.contacts,
+    segments.segments,
+    contact_imports.contact_imports,
+    activity.activity,
     retention.retention,
     archive.archive,
     route.route,

@@ -11,7 +11,9 @@ from services.contacts.base import store
 from services.contacts.base.database import Database, DatabaseAway
 from services.contacts.base.store import Tenant
 from services.contacts.http import here
-from services.contacts.imports.columns import of_tenant
+from services.contacts.imports.columns import Fields, of_tenant
+from services.contacts.imports.preview import MAX_BYTES as MAX_PREVIEW_BYTES
+from services.contacts.imports.preview import preview
 from services.contacts.imports.reading import Asked
 from services.contacts.imports.store import PIECE_BYTES, Imports, Progress, State
 from services.contacts.imports.writing import Told
@@ -48,19 +50,9 @@ def _number(text: str) -> int:
     return paging.unpack(text, int)
 
 
-class ContactImportQuery(msgspec.Struct, frozen=True):
-    """How the file is read, and what is done with who exists."""
+class ContactPreviewQuery(msgspec.Struct, frozen=True):
+    """How the file is read."""
 
-    name: Annotated[str, says("What people call it.", "Salon 2026", max_length=_MAX_NAME_CHARS)] = ""
-    dry_run: Annotated[bool, says("Reports what would become of each line, and changes nothing.", True)] = False
-    mode: Annotated[
-        Mode,
-        says(
-            "`update`: a contact that exists gets the values of the mapped fields; an empty cell empties its field. "
-            "`new_only`: who exists is left as they are.",
-            "new_only",
-        ),
-    ] = "update"
     mapping: Annotated[
         dict[str, str | None] | None,
         says(
@@ -76,6 +68,21 @@ class ContactImportQuery(msgspec.Struct, frozen=True):
     delimiter: Annotated[
         Delimiter | None, says("What stands between the cells; without it the heading shows it.", "semicolon")
     ] = None
+
+
+class ContactImportQuery(ContactPreviewQuery, frozen=True):
+    """How the file is read, and what is done with who exists."""
+
+    name: Annotated[str, says("What people call it.", "Salon 2026", max_length=_MAX_NAME_CHARS)] = ""
+    dry_run: Annotated[bool, says("Reports what would become of each line, and changes nothing.", True)] = False
+    mode: Annotated[
+        Mode,
+        says(
+            "`update`: a contact that exists gets the values of the mapped fields; an empty cell empties its field. "
+            "`new_only`: who exists is left as they are.",
+            "new_only",
+        ),
+    ] = "update"
 
 
 class ContactImportCounts(msgspec.Struct, frozen=True):
@@ -118,6 +125,34 @@ class ContactImport(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Annotated[str | None, says("When it ended; null while it has not.", "2026-01-31T09:05:04.560Z")]
 
 
+class PreviewedColumn(msgspec.Struct, frozen=True):
+    """A column of a table."""
+
+    heading: Annotated[str, says("Its heading.", "Prénom")]
+    target: Annotated[
+        str | None, says("Which field it would be, or `opt_in_email`, `status_email`; null: it is not read.", "town")
+    ]
+
+
+class PreviewedLine(msgspec.Struct, frozen=True):
+    """A line of a table."""
+
+    line: Annotated[int, says("Its number in the file, from 1.", 2)]
+    cells: Annotated[list[str], says("Its cells, as they stand; none if it is no row.", ["ana@exemple.fr", "Ana"])]
+    fault: Annotated[str, says("Why it would be refused; empty if it would not.", "")]
+
+
+class ContactImportPreview(msgspec.Struct, frozen=True, kw_only=True):
+    """How a table would be read."""
+
+    charset: Annotated[str, says("The encoding in which it was read.", "utf-8")]
+    delimiter: Annotated[str, says("What stands between the cells.", ";")]
+    columns: Annotated[list[PreviewedColumn], says("The columns, in their order.")]
+    targets: Annotated[list[str], says("What a column may be.", ["email", "town", "opt_in_email"])]
+    lines: Annotated[list[PreviewedLine], says("The first lines, ten at most.")]
+    problem: Annotated[str, says("Why nothing of the file could be imported so; empty if it could.", "")]
+
+
 class ContactImports(msgspec.Struct, frozen=True, kw_only=True):
     """The imports of a tenant."""
 
@@ -154,6 +189,21 @@ def routes(database: Database | None) -> list[api.Route]:
             answers={202: ContactImport},
             problems=("contacts_disabled",),
             query=ContactImportQuery,
+        ),
+        api.Route(
+            "POST",
+            "/v1/contact-imports/preview",
+            handlers.preview,
+            "How the first lines of a table of contacts would be read: the first 256 KiB of the body are looked at, "
+            "and nothing is kept",
+            scope="read",
+            body_media=("text/csv", "text/tab-separated-values"),
+            examples={"text/csv": _CSV, "text/tab-separated-values": _CSV.replace(";", "\t")},
+            name="preview_contact_import",
+            tag="contacts",
+            answers={200: ContactImportPreview},
+            problems=("contacts_disabled",),
+            query=ContactPreviewQuery,
         ),
         api.Route(
             "GET",
@@ -219,7 +269,31 @@ class _Routes:
         await imports.is_there(tenant.number, number)
         return api.json_answer(await self._shown(tenant.number, number), 202)
 
-    async def _asked(self, request: web.Request, query: ContactImportQuery) -> tuple[Tenant, Asked]:
+    async def preview(self, request: web.Request) -> web.StreamResponse:
+        here(self._database)
+        _, asked = await self._asked(request, api.query_of(request, ContactPreviewQuery))
+        if asked.is_json:
+            raise Problem("unsupported_media_type", "expected text/csv or text/tab-separated-values")
+        received = bytearray()
+        async for piece in request.content.iter_chunked(_READ_BYTES):
+            api.received(request, piece)
+            received += piece
+            if len(received) >= MAX_PREVIEW_BYTES:
+                break
+        first = bytes(received[:MAX_PREVIEW_BYTES])
+        found = preview(asked, first, is_all=len(received) < MAX_PREVIEW_BYTES)
+        return api.json_answer(
+            ContactImportPreview(
+                charset=found.encoding,
+                delimiter=found.delimiter,
+                columns=[PreviewedColumn(*one) for one in zip(found.headings, found.targets, strict=True)],
+                targets=Fields(asked.fields, asked.key).names(),
+                lines=[PreviewedLine(*one) for one in found.lines],
+                problem=found.problem,
+            )
+        )
+
+    async def _asked(self, request: web.Request, query: ContactPreviewQuery) -> tuple[Tenant, Asked]:
         """Problem 415."""
         named = query.charset or request.charset or ""
         try:

@@ -9,11 +9,14 @@ from aiohttp import web
 from prometheus_client import Histogram
 
 from services.contacts.base.database import Database
+from services.contacts.base.fields import Kind
+from services.contacts.base.store import fields as fields_of
 from services.contacts.base.store import tenant as tenant_of
 from services.contacts.http import here
-from services.contacts.segments import store
+from services.contacts.segments import language, store
+from services.contacts.segments.checking import COLUMNS, TESTS
 from services.contacts.segments.language import Criterion
-from services.contacts.segments.store import NotThere, Saved
+from services.contacts.segments.store import NotThere, Saved, Version
 from shared.http import api
 from shared.words.described import says
 from shared.words.errors import Problem
@@ -95,6 +98,40 @@ class SegmentSample(msgspec.Struct, frozen=True):
     contacts: Annotated[list[SampledContact], says("The contacts.")]
 
 
+class SegmentVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """Criteria as they were, or are."""
+
+    version: Annotated[int, says("Its number, from 1.", 2)]
+    criteria: Annotated[Criterion, _CRITERIA]
+    made_at: Annotated[str, says("Since when it was in force.", "2026-01-31T09:05:00.123Z")]
+
+
+class SegmentVersions(msgspec.Struct, frozen=True):
+    """Every version that a segment had."""
+
+    versions: Annotated[list[SegmentVersion], says("The latest first.")]
+
+
+class SegmentField(msgspec.Struct, frozen=True, kw_only=True):
+    """A field that a criterion may be about."""
+
+    name: Annotated[str, says("Its name, as a criterion says it.", "postcode")]
+    kind: Annotated[Kind, says("What its values are.", "text")]
+    label: Annotated[str, says("What people see of it; empty: its name.", "Postcode")]
+    choices: Annotated[list[str], says("Its words, if it has some.", [])]
+
+
+class SegmentSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """What a screen needs to build segments on."""
+
+    language: Annotated[dict[str, Any], says("JSON Schema (2020-12) of criteria, with a sentence for everything.")]
+    tests: Annotated[
+        dict[str, list[str]],
+        says("By kind of field how a criterion may compare it.", {"yes_no": ["equals", "differs", "empty"]}),
+    ]
+    fields: Annotated[list[SegmentField], says("What every contact has, then the fields of the tenant.")]
+
+
 # The criteria are read by their language, which tells of every fault at once.
 
 
@@ -140,6 +177,29 @@ def _of_saved(handlers: "_Routes") -> list[api.Route]:
             body=SegmentRequest,
             answers={201: SegmentShown},
             problems=("invalid_segment", "contacts_disabled"),
+        ),
+        api.Route(
+            "GET",
+            "/v1/segments/schema",
+            handlers.schema,
+            "What segments may be made of: the language of criteria, and the fields with how each may be compared",
+            scope="read",
+            name="get_segment_schema",
+            tag="segments",
+            answers={200: SegmentSchema},
+            problems=("contacts_disabled",),
+        ),
+        api.Route(
+            "GET",
+            "/v1/segments/{segment}/versions",
+            handlers.versions,
+            "Every version of a segment",
+            scope="read",
+            name="list_segment_versions",
+            tag="segments",
+            in_path=_IN_PATH,
+            answers={200: SegmentVersions},
+            problems=("unknown_segment", "contacts_disabled"),
         ),
         api.Route(
             "GET",
@@ -242,6 +302,29 @@ class _Routes:
             except NotThere:
                 raise _unknown() from None
 
+    async def schema(self, request: web.Request) -> web.StreamResponse:
+        database = here(self._database)
+        tenant = await self._tenant(database, request)
+        async with database.transaction() as sql:
+            own = await fields_of(sql, tenant)
+        every = [SegmentField(name=name, kind=kind, label="", choices=[]) for name, (kind, _) in COLUMNS.items()]
+        theirs = [
+            SegmentField(name=one.name, kind=one.kind, label=one.label, choices=list(one.choices))
+            for one in own.values()
+        ]
+        tests: dict[str, list[str]] = {kind: list(known) for kind, known in TESTS.items()}
+        return api.json_answer(SegmentSchema(language=language.schema(), tests=tests, fields=[*every, *theirs]))
+
+    async def versions(self, request: web.Request) -> web.StreamResponse:
+        database = here(self._database)
+        tenant = await self._tenant(database, request)
+        async with database.transaction() as sql:
+            try:
+                found = await store.versions(sql, tenant, _number(request))
+            except NotThere:
+                raise _unknown() from None
+        return api.json_answer(SegmentVersions([_version(one) for one in found]))
+
     async def change(self, request: web.Request) -> web.StreamResponse:
         database, number = here(self._database), _number(request)
         given = await api.read_json(request, _SegmentGiven)
@@ -307,6 +390,12 @@ def _number(request: web.Request) -> int:
 
 def _unknown() -> Problem:
     return Problem("unknown_segment", "there is no such segment")
+
+
+def _version(found: Version) -> SegmentVersion:
+    return SegmentVersion(
+        version=found.version, criteria=found.criterion, made_at=rfc3339(int(found.made_at.timestamp() * 1000))
+    )
 
 
 def _shown(saved: Saved) -> SegmentShown:

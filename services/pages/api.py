@@ -8,6 +8,8 @@ import msgspec
 
 #: For a whole answer: longer than the API waits for Redis.
 TIMEOUT_S = 20.0
+#: Nothing is answered while a file comes, as slowly as whoever sends it has it.
+UPLOAD_TIMEOUT_S = 3600.0
 #: At a time; what comes beyond waits.
 CONNECTIONS = 50
 
@@ -49,6 +51,9 @@ class Api(Protocol):
 
     async def send(self, method: str, path: str, body: Json = None, query: Mapping[str, str] | None = None) -> Json:
         """The answer, None where there is none. Refused."""
+
+    async def upload(self, path: str, query: Mapping[str, str], media: str, body: AsyncIterator[bytes]) -> Json:
+        """The answer to a POST of a file of that type, which may be long. Refused."""
 
 
 class Loopback:
@@ -105,6 +110,24 @@ class Loopback:
             raise Refused(503, "unavailable", "the API does not answer") from error
         return Streamed(answer)
 
+    async def upload(
+        self, path: str, key: str, query: Mapping[str, str], media: str, body: AsyncIterator[bytes]
+    ) -> Json:
+        if self._opened is None:
+            raise Refused(503, "unavailable", "the pages are not ready yet")
+        try:
+            async with self._opened.post(
+                self._url + path,
+                data=body,
+                params=query,
+                headers={"Authorization": f"Bearer {key}", "Content-Type": media},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT_S, sock_read=UPLOAD_TIMEOUT_S),
+            ) as answer:
+                return _read(answer.status, await answer.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Refused(503, "unavailable", "the API does not answer") from error
+
     async def close(self) -> None:
         if self._opened is not None:
             await self._opened.close()
@@ -142,6 +165,9 @@ class OfKey:
 
     async def send(self, method: str, path: str, body: Json = None, query: Mapping[str, str] | None = None) -> Json:
         return await self._loopback.ask(method, path, self._key, body, query)
+
+    async def upload(self, path: str, query: Mapping[str, str], media: str, body: AsyncIterator[bytes]) -> Json:
+        return await self._loopback.upload(path, self._key, query, media, body)
 
 
 def _read(status: int, body: bytes) -> Json:

@@ -1,6 +1,6 @@
 """What a page is asked, and what it answers: agreed between the main path, its views and the edge. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -13,9 +13,18 @@ class NotThere(Exception):
 
 
 @dataclass(frozen=True)
+class Upload:
+    """A file of a form, to be read once. `name` is what the browser calls it, "" where none was chosen."""
+
+    name: str
+    pieces: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True)
 class Asked:
     """`secret` is what the cookie holds, "" without one. `is_https`: whether the browser came by https. `is_ours`:
-    the browser does not say that another site sent it. `form` are the fields of a POST."""
+    the browser does not say that another site sent it. `form` are the fields of a POST; `upload` is
+    its file, which comes behind them."""
 
     method: str
     path: str
@@ -26,6 +35,7 @@ class Asked:
     is_https: bool = False
     is_ours: bool = True
     ip: str = ""
+    upload: Upload | None = field(default=None, repr=False)
 
     def segment(self, name: str) -> str:
         """A parameter of the path, as it stands in a path of the API. NotThere for what would be another path."""

@@ -4,17 +4,31 @@ The cookie has chance and nothing else. Its name begins with `__Host-` where the
 the domain can set it then (RFC 6265bis section 4.1.3.2).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated
 from urllib.parse import parse_qsl
 
 import msgspec
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
-from services.pages import domains, jobs, mails, messages, report_links, statistics, stops, suppressions, webhooks
+from services.pages import (
+    activity,
+    contacts,
+    domains,
+    imports,
+    jobs,
+    mails,
+    messages,
+    report_links,
+    segments,
+    statistics,
+    stops,
+    suppressions,
+    webhooks,
+)
 from services.pages.api import Body, BrokeOff
-from services.pages.asked import Answer, Asked
+from services.pages.asked import Answer, Asked, Upload
 from services.pages.pages import Pages, View, answered
 from shared.http import api
 from shared.http.api import Route, whole_list
@@ -24,8 +38,12 @@ from shared.words.errors import Problem
 
 COOKIE, HOST_COOKIE = "estafette-console", "__Host-estafette-console"
 #: No form of ours is larger.
-MAX_FORM_BYTES = 64 * 1024
-MAX_FIELDS = 50
+MAX_FORM_BYTES = 512 * 1024
+#: Each column of a file that is imported is one, and there are 500.
+MAX_FIELDS = 1_100
+#: Of a file that is passed on at a time.
+_PIECE_BYTES = 65_536
+_URL_ENCODED, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 _HTML = {200: "text/html"}
 
 Call = Callable[[Asked], Awaitable[Answer]]
@@ -47,6 +65,22 @@ CONSOLE: tuple[tuple[str, str, str, View, str], ...] = (
     ("POST", "/console/jobs/{job}/report-links", "jobs", report_links.add, "Make a link to a report from its page"),
     ("POST", "/console/jobs/{job}/report-links/{link}/remove", "jobs", report_links.remove, "Take a link back"),
     ("GET", "/console/statistics", "statistics", statistics.statistics, "The page of a tenant's statistics"),
+    ("GET", "/console/contacts", "contacts", contacts.contacts, "The page of a tenant's contacts"),
+    ("GET", "/console/contacts/one", "contacts", contacts.contact, "The page of a contact"),
+    ("POST", "/console/contacts/erase", "contacts", contacts.erase, "Erase a contact from its page"),
+    ("GET", "/console/segments", "segments", segments.segments, "The page of a tenant's segments"),
+    ("GET", "/console/segments/new", "segments", segments.new, "The page to build a segment on"),
+    ("POST", "/console/segments/new", "segments", segments.build, "Build a segment, count it, save it"),
+    ("GET", "/console/segments/{segment}", "segments", segments.segment, "The page of a segment"),
+    ("POST", "/console/segments/{segment}", "segments", segments.build, "Change a segment from its page"),
+    ("POST", "/console/segments/{segment}/archive", "segments", segments.archive, "Archive a segment from its page"),
+    ("GET", "/console/imports", "imports", imports.imports, "The page of a tenant's imports"),
+    ("POST", "/console/imports", "imports", imports.upload, "Look at a file of contacts, or import it"),
+    ("GET", "/console/imports/{import}", "imports", imports.one, "The page of an import and its report"),
+    ("GET", "/console/imports/{import}/report.csv", "imports", imports.report, "The report of an import, as a file"),
+    ("GET", "/console/activity", "activity", activity.activity, "The page of the activity rank"),
+    ("POST", "/console/activity", "activity", activity.change, "Say what counts as activity from its page"),
+    ("POST", "/console/activity/run", "activity", activity.run, "Rank all contacts now from the page"),
     ("GET", "/console/messages/{message}", "recipients", messages.message, "The page of a message's timeline"),
     ("GET", "/console/recipients", "recipients", messages.recipients, "The page of what is known of an address"),
     ("GET", "/console/suppressions", "suppressions", suppressions.suppressions, "The page of the suppression list"),
@@ -127,17 +161,19 @@ class _Edge:
     async def _asked(self, request: web.Request) -> Asked:
         # A proxy's word is taken whoever says it: a browser that lies only makes its own cookie a secure one.
         is_https = self._is_https or request.headers.get("X-Forwarded-Proto", "").strip().lower() == "https"
+        form, upload = await _form(request) if request.method == "POST" else ({}, None)
         return Asked(
             request.method,
             request.path,
             dict(request.match_info),
             dict(request.query),
-            await _form(request) if request.method == "POST" else {},
+            form,
             request.cookies.get(HOST_COOKIE if is_https else COOKIE, ""),
             is_https,
             # RFC 9110 has no word for it; browsers say it of every request (Fetch Metadata).
             request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none"),
             client_ip(request.remote or "", whole_list(request, "X-Forwarded-For"), self._hops),
+            upload,
         )
 
     def _response(self, answer: Answer, asked: Asked) -> web.Response:
@@ -171,14 +207,45 @@ async def _streamed(request: web.Request, answer: Answer, body: Body) -> web.Str
     return response
 
 
-async def _form(request: web.Request) -> Mapping[str, str]:
-    """The fields of a form; the last one of a name that comes twice. Problem 413 or 415 of what is no form of ours."""
-    if request.content_type != "application/x-www-form-urlencoded":
-        raise Problem("unsupported_media_type", "expected application/x-www-form-urlencoded")
+async def _form(request: web.Request) -> tuple[Mapping[str, str], Upload | None]:
+    """The fields of a form, the last one of a name that comes twice, and its file, if it has one. Problem 413 or 415 of
+    what is no form of ours."""
+    if request.content_type == _MULTIPART:
+        return await _with_file(request)
+    if request.content_type != _URL_ENCODED:
+        raise Problem("unsupported_media_type", f"expected {_URL_ENCODED}")
     if request.content_length is None or request.content_length > MAX_FORM_BYTES:
         raise Problem("body_too_large", f"a form has {MAX_FORM_BYTES} bytes at most")
     body = await api.read_body(request)
     try:
-        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS))
+        return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)), None
     except ValueError as error:
         raise Problem("bad_request", "the form cannot be read") from error
+
+
+async def _with_file(request: web.Request) -> tuple[Mapping[str, str], Upload | None]:
+    """A file is the last field of our forms (RFC 7578): it is read by who wants it, when all others are known."""
+    fields: dict[str, str] = {}
+    size_bytes = 0
+    try:
+        reader = await request.multipart()
+        while (part := await reader.next()) is not None:
+            if not isinstance(part, BodyPartReader) or len(fields) == MAX_FIELDS:
+                raise Problem("bad_request", "the form cannot be read")
+            if part.filename is not None:
+                return fields, Upload(part.filename, _pieces(part))
+            text = bytearray()
+            while piece := await part.read_chunk(_PIECE_BYTES):
+                text += piece
+                size_bytes += len(piece)
+                if size_bytes > MAX_FORM_BYTES:
+                    raise Problem("body_too_large", f"a form has {MAX_FORM_BYTES} bytes at most")
+            fields[part.name or ""] = text.decode("utf-8")
+    except ValueError as error:
+        raise Problem("bad_request", "the form cannot be read") from error
+    return fields, None
+
+
+async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while piece := await part.read_chunk(_PIECE_BYTES):
+        yield piece

@@ -31,6 +31,10 @@ SIGN_INS = Counter(
 PAGES = (
     ("jobs", "/console/jobs", "Jobs", "read"),
     ("statistics", "/console/statistics", "Statistics", "read"),
+    ("contacts", "/console/contacts", "Contacts", "read"),
+    ("segments", "/console/segments", "Segments", "read"),
+    ("imports", "/console/imports", "Imports", "read"),
+    ("activity", "/console/activity", "Activity", "read"),
     ("recipients", "/console/recipients", "Recipients", "read"),
     ("suppressions", "/console/suppressions", "Suppressions", "read"),
     ("domains", "/console/domains", "Domains", "read"),

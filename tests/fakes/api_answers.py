@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from services.contacts.segments import checking, language
+
 
 def engagement(unique: int, total: int, machine: int) -> dict[str, Any]:
     return {"unique": unique, "total": total, "machine": {"unique": machine, "total": machine}}
@@ -211,6 +213,130 @@ def message(**fields: Any) -> dict[str, Any]:
     }
 
 
+def state(**fields: Any) -> dict[str, Any]:
+    """A contact on a channel."""
+    return {
+        "optin": True, "status": "valid", "left": False, "opposed": False, "addressable": True, "why_not": None,
+        "diagnostic": None, **fields,
+    }  # fmt: skip
+
+
+CONTACT: dict[str, Any] = {
+    "id": 4217, "key": "ana@exemple.fr", "copy": 0, "email": "ana@exemple.fr", "mobile": "+33612345678",
+    "telephone": None, "professional": False,
+    "fields": {"first_name": "Ana", "last_name": "<Durand>", "tags": ["vip", "a<b"], "member": True, "points": 12.5},
+    "channels": {
+        "email": state(),
+        "sms": state(optin=None, status=None, addressable=False, why_not="no_optin"),
+        "phone": state(
+            left=True, opposed=True, addressable=False, why_not="no_address", diagnostic="550 5.1.1 <nobody>"
+        ),
+    },
+    "created_at": JOB["created_at"], "updated_at": JOB["created_at"], "last_action_at": None,
+}  # fmt: skip
+CRITERIA: dict[str, Any] = {
+    "kind": "all",
+    "of": [
+        {"kind": "field", "field": "postcode", "test": "begins_with", "value": "75", "values": None, "accents": False},
+        {"kind": "operation", "was": "not_opened", "tag": "sol<des", "operations": None, "match": "one"},
+        {
+            "kind": "any",
+            "of": [
+                {"kind": "behaviour", "did": "clicked", "at_least": 3, "last_days": 60},
+                {"kind": "segment", "test": "not_in", "segments": [1, 99]},
+                {"kind": "field", "field": "birthday", "test": "birthday_in_days", "days": 7},
+                {"kind": "import", "test": "added", "imports": [12]},
+                {"kind": "none", "of": [{"kind": "channel", "channel": "sms", "test": "opted_in"}]},
+            ],
+        },
+        {"kind": "activity", "at_least": 8},
+    ],
+}
+SEGMENT: dict[str, Any] = {
+    "segment": 3, "name": "Paris, did not <open>", "version": 2, "criteria": CRITERIA, "uses": [1],
+    "changed": JOB["created_at"], "built_in": False,
+}  # fmt: skip
+BUILT_IN: dict[str, Any] = {
+    **SEGMENT, "segment": 1, "name": "all active", "criteria": {"kind": "activity", "at_least": 1, "at_most": 10},
+    "uses": [], "built_in": True, "version": 1,
+}  # fmt: skip
+
+
+def field(name: str, kind: str, *choices: str, label: str = "") -> dict[str, Any]:
+    return {"name": name, "kind": kind, "label": label, "choices": list(choices)}
+
+
+SEGMENT_SCHEMA: dict[str, Any] = {
+    "language": language.schema(),
+    "tests": {kind: list(known) for kind, known in checking.TESTS.items()},
+    "fields": [
+        field("email", "text"), field("postcode", "text", label="Postcode"), field("birthday", "date"),
+        field("points", "number"), field("colour", "choice", "red", "b<lue"), field("tags", "choices", "vip", "a b"),
+        field("member", "yes_no"),
+    ],
+}  # fmt: skip
+
+
+def contact_import(**fields: Any) -> dict[str, Any]:
+    return {
+        "id": 12, "name": "Salon <2026>", "state": "done", "dry_run": False, "mode": "update", "charset": "utf-8",
+        "bytes": 1_048_576, "lines": 10_000,
+        "results": {
+            "added": 9_000, "updated": 800, "unchanged": 190, "replaced": 4, "refused": 6, "reactivated": 1,
+        },
+        "warnings": [{"at": "line 1", "what": "the column '<Age>' is no field and was not read"}], "detail": "",
+        "created_at": JOB["created_at"], "updated_at": JOB["created_at"], "ended_at": JOB["created_at"], **fields,
+    }  # fmt: skip
+
+
+APPLYING = contact_import(
+    id=13, name="", state="applying", ended_at=None,
+    results={"added": 100, "updated": 0, "unchanged": 0, "replaced": 0, "refused": 0, "reactivated": 0},
+)  # fmt: skip
+REPORT = (
+    "line,key,result,detail\r\n"
+    "7,,refused,\"line 7.Adresse Email: no address, '<x>'\"\r\n"
+    "9,bo@exemple.fr,replaced,line 12 is about the same contact\r\n"
+    "10,'=cy@exemple.fr,reactivated,\r\n"
+)
+PREVIEW: dict[str, Any] = {
+    "charset": "windows-1252", "delimiter": ";",
+    "columns": [
+        {"heading": "Adresse <Email>", "target": "email"}, {"heading": "Prénom", "target": "first_name"},
+        {"heading": "Âge", "target": None},
+    ],
+    "targets": ["email", "first_name", "town", "opt_in_email"],
+    "lines": [
+        {"line": 2, "cells": ["ana@exemple.fr", "Ana", "37"], "fault": ""},
+        {"line": 3, "cells": ["bo", "<Bo>", ""], "fault": "line 3.Adresse <Email>: no address"},
+        {"line": 4, "cells": [], "fault": "line 4: 2 fields, but the heading has 3"},
+    ],
+    "problem": "",
+}  # fmt: skip
+COUNTED: dict[str, Any] = {"contacts": 12_480, "email": 11_902, "sms": 5_200, "phone": 3_114}
+_ACTIVITY_SETTINGS: dict[str, Any] = {
+    "period": {"count": 2, "unit": "months"}, "least": 1,
+    "counts": {"email": ["opened", "clicked"], "sms": ["clicked"]},
+}  # fmt: skip
+ACTIVITY: dict[str, Any] = {
+    "settings": _ACTIVITY_SETTINGS,
+    "last_run": {
+        "at": JOB["created_at"], "active": 1_203, "settings": {**_ACTIVITY_SETTINGS, "counts": {"email": ["opened"]}},
+    },
+    "next_run": "2026-03-02T09:05:00.000Z",
+    "notes": [8_007, *[120] * 9, 123],
+    "bands": {"not_addressable": 7, "none": 8_000, "low": 360, "medium": 482, "high": 361},
+}  # fmt: skip
+
+#: What POST answers, by its path.
+POSTED: dict[str, Any] = {
+    "/v1/segments/count": COUNTED,
+    "/v1/segments/sample": {"contacts": [{"key": "ana@exemple.fr", "copy": 0, "email": "ana@exemple.fr"}]},
+    "/v1/segments": {**SEGMENT, "segment": 4},
+    "/v1/contact-imports/preview": PREVIEW,
+    "/v1/contact-imports": contact_import(id=14, state="waiting"),
+}
+
 #: By the path that is asked.
 ANSWERS: dict[str, Any] = {
     "/v1/jobs": {
@@ -331,4 +457,45 @@ ANSWERS: dict[str, Any] = {
         ],
         "next": None,
     },
+    "/v1/contacts": {
+        "contacts": [CONTACT, {**CONTACT, "key": 60 * "x" + "@exemple.fr", "copy": 1, "email": None, "fields": {}}],
+        "next": "zQHq",
+    },
+    "/v1/contacts/ana@exemple.fr": CONTACT,
+    "/v1/contact-changes/ana@exemple.fr": {
+        "changes": [
+            {"at": JOB["created_at"], "source": "api", "changes": {"postcode": ["69001", None], "tags": [[], ["vip"]]}},
+            {"at": JOB["created_at"], "source": "import 12", "changes": {"member": [None, True]}},
+        ],
+        "next": "zQHr",
+    },
+    "/v1/fields": {
+        "fields": [
+            field("first_name", "text", label="First name"),
+            field("last_name", "text"),
+            field("tags", "choices"),
+            field("member", "yes_no", label="M<ember"),
+            field("points", "number"),
+            field("postcode", "text"),
+        ],
+        "key_field": "email",
+        "duplicates": False,
+    },
+    "/v1/segments": {"segments": [BUILT_IN, SEGMENT]},
+    "/v1/segments/schema": SEGMENT_SCHEMA,
+    "/v1/segments/1": BUILT_IN,
+    "/v1/segments/1/versions": {
+        "versions": [{"version": 1, "criteria": BUILT_IN["criteria"], "made_at": JOB["created_at"]}]
+    },
+    "/v1/segments/3": SEGMENT,
+    "/v1/segments/3/versions": {
+        "versions": [
+            {"version": 2, "criteria": CRITERIA, "made_at": JOB["created_at"]},
+            {"version": 1, "criteria": CRITERIA["of"][0], "made_at": JOB["created_at"]},
+        ]
+    },
+    "/v1/contact-imports": {"imports": [contact_import(), APPLYING, contact_import(id=11, dry_run=True)], "next": "Kg"},
+    "/v1/contact-imports/12": contact_import(),
+    "/v1/contact-imports/13": APPLYING,
+    "/v1/activity": ACTIVITY,
 }

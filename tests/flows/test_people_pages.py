@@ -139,3 +139,13 @@ async def test_the_documents_are_there_without_a_key(stack: Stack) -> None:
         assert stack.base in (await visitor.get("/docs/api/jobs"))[1].replace("&#x2f;", "/")
         assert (await visitor.get("/docs/secret"))[0] == 404
         assert (await visitor.get("/docs/..%2fREADME"))[0] == 404
+
+
+async def test_without_contacts_each_page_of_them_says_so(stack: Stack) -> None:
+    async with browsing() as session:
+        visitor = Visitor(stack, session)
+        await visitor.sign_in(stack.key)
+
+        for page in ("contacts", "segments", "segments/new", "imports", "activity"):
+            status, text = await visitor.get(f"/console/{page}")
+            assert (status, "this installation has no contacts" in text) == (409, True), page

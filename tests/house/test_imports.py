@@ -150,6 +150,7 @@ EDGES: dict[str, set[str]] = {
     "services/pages/api.py": {"aiohttp"},
     "services/pages/mails.py": {"asyncio"},
     "services/pages/pages.py": {"asyncio"},
+    "services/pages/segments.py": {"asyncio"},
     "services/reports/report_links_http.py": {"aiohttp"},
     "services/local/postgres_server.py": {"os", "shutil", "subprocess"},
     "services/local/ports.py": {"os", "socket"},

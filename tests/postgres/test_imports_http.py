@@ -45,9 +45,11 @@ class Site:
             text = await answer.text()
             return answer.status, json.loads(text) if "json" in answer.content_type else text
 
-    async def send(self, file: str, media: str = "text/csv", tenant: str = "acme", **query: str) -> tuple[int, Any]:
+    async def send(
+        self, file: str, media: str = "text/csv", tenant: str = "acme", *, to: str = "", **query: str
+    ) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {tenant}", "Content-Type": media}
-        path = f"/v1/contact-imports?{urlencode(query)}"
+        path = f"/v1/contact-imports{to}?{urlencode(query)}"
         async with self._client.post(path, data=file.encode(), headers=headers) as answer:
             return answer.status, await answer.json(content_type=None)
 
@@ -154,6 +156,30 @@ async def test_what_is_no_file_of_contacts_is_refused(site: Site) -> None:
     found = await site.imported("Nom;Ville\nAnn;Paris\n")
     assert found["state"] == "refused"
     assert "no column is the key" in found["detail"]
+
+
+async def test_a_file_is_looked_at_before_it_is_imported_and_nothing_is_kept(site: Site) -> None:
+    await site.ask("PUT", "/v1/fields/couleur", {"kind": "text", "label": "Couleur"})
+
+    status, found = await site.send(FILE, to="/preview")
+    _, long = await site.send("email\n" + 40_000 * "ana@exemple.fr\n", to="/preview")
+    _, theirs = await site.send(FILE, to="/preview", tenant="other")
+    json_lines = await site.send("{}", "application/x-ndjson", to="/preview")
+
+    columns = {one["heading"]: one["target"] for one in found["columns"]}
+    assert status == 200
+    assert columns == {
+        "Adresse Email": "email", "Prénom": "first_name", "Opt-In Email": "opt_in_email", "Tags": "tags",
+        "Couleur": "couleur",
+    }  # fmt: skip
+    assert [(line["line"], bool(line["fault"])) for line in found["lines"]] == [
+        (2, False), (3, False), (4, False), (5, True),
+    ]  # fmt: skip
+    assert "couleur" in found["targets"]
+    assert "couleur" not in theirs["targets"]
+    assert len(long["lines"]) == 10
+    assert word(json_lines) == (415, "unsupported_media_type")
+    assert (await site.ask("GET", "/v1/contact-imports"))[1]["imports"] == []
 
 
 async def test_imports_are_listed_and_those_of_others_are_unknown(site: Site) -> None:

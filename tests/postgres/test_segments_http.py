@@ -74,6 +74,37 @@ async def test_a_segment_is_shown_as_it_was_written_and_changed_in_versions_e30(
     assert (await site.ask("GET", path))[1] == after
 
 
+async def test_every_version_is_kept_and_shown_until_the_segment_is_archived_e30(site: Site) -> None:
+    number = await saved(site, "a", IN_PARIS)
+    path = f"/v1/segments/{number}"
+    await site.ask("PUT", path, {"name": "a", "criteria": {"kind": "none", "of": [IN_PARIS]}})
+
+    _, found = await site.ask("GET", f"{path}/versions")
+    others = await site.ask("GET", f"{path}/versions", tenant="other")
+    await site.ask("DELETE", path)
+
+    assert [(one["version"], one["criteria"]["kind"]) for one in found["versions"]] == [(2, "none"), (1, "field")]
+    assert word(others) == (404, "unknown_segment")
+    assert word(await site.ask("GET", f"{path}/versions")) == (404, "unknown_segment")
+    assert word(await site.ask("GET", "/v1/segments/x/versions")) == (404, "unknown_segment")
+
+
+async def test_a_screen_learns_what_segments_may_be_made_of(site: Site) -> None:
+    choice = {"kind": "choice", "label": "Sector", "choices": [{"value": "retail"}]}
+    await site.ask("PUT", "/v1/fields/sector", choice)
+
+    status, found = await site.ask("GET", "/v1/segments/schema")
+    _, theirs = await site.ask("GET", "/v1/segments/schema", tenant="other")
+
+    fields = {one["name"]: one for one in found["fields"]}
+    assert status == 200
+    assert fields["sector"] == {"name": "sector", "kind": "choice", "label": "Sector", "choices": ["retail"]}
+    assert fields["email"]["kind"] == "text"
+    assert "sector" not in {one["name"] for one in theirs["fields"]}
+    assert "one_of" in found["tests"]["choice"]
+    assert {"All", "OnField", "OnActivity"} <= found["language"]["$defs"].keys()
+
+
 async def test_the_built_in_segments_are_listed_and_stay_e38(site: Site) -> None:
     _, found = await site.ask("GET", "/v1/segments")
     active = found["segments"][0]

@@ -80,6 +80,14 @@ class Counted(msgspec.Struct, frozen=True):
     phone: int
 
 
+class Version(msgspec.Struct, frozen=True):
+    """A version of a segment, whether it is in force or not."""
+
+    version: int
+    criterion: Criterion
+    made_at: datetime
+
+
 class NotThere(Exception):
     """There is no such segment in force, or it is another tenant's."""
 
@@ -130,6 +138,20 @@ async def version(sql: Sql, tenant: int, segment: int, number: int) -> Criterion
     if criteria is None:
         raise NotThere
     return _criterion(criteria)
+
+
+async def versions(sql: Sql, tenant: int, segment: int) -> list[Version]:
+    """All of a segment that is in force, the latest first. NotThere."""
+    rows = await sql.fetch(
+        "select v.version, v.criteria, v.made_at from segment_versions as v join segments as s "
+        "on s.tenant = v.tenant and s.segment = v.segment "
+        "where v.tenant = $1 and v.segment = $2 and s.archived_at is null order by v.version desc",
+        tenant,
+        segment,
+    )
+    if not rows:
+        raise NotThere
+    return [Version(row["version"], _criterion(row["criteria"]), row["made_at"]) for row in rows]
 
 
 def _read(row: Mapping[str, Any]) -> Saved:

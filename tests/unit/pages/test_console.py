@@ -1,6 +1,6 @@
 """The other pages of the console: what each asks the API for, what its forms do, and that what others wrote is text."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,7 +13,7 @@ from services.pages.drawing import Drawing, event
 from services.pages.http import CONSOLE
 from services.pages.pages import PAGES
 from shared.words import result_sets
-from tests.fakes.api_answers import ANSWERS, JOB, STATISTICS, WEBHOOK
+from tests.fakes.api_answers import ANSWERS, JOB, POSTED, STATISTICS, WEBHOOK
 
 DRAWING = Drawing("https://t.example.org")
 WHO = {"tenant": "acme", "pages": [], "scopes": ("read", "send", "admin", "suppress")}
@@ -38,8 +38,13 @@ class Api:
         self.asked.append((unquote(path), query))
         return path
 
+    async def upload(self, path: str, query: Mapping[str, str], media: str, body: AsyncIterator[bytes]) -> Any:
+        self.told.append(("POST", path, b"".join([piece async for piece in body]), {**query, "media": media}))
+        return POSTED.get(path)
+
     async def send(self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None) -> Any:
         self.told.append((method, path, body, query))
+        return POSTED.get(path) if method == "POST" else None
 
 
 def drawn(shown: Shown, who: Mapping[str, Any] = WHO) -> str:

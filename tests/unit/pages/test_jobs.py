@@ -26,6 +26,9 @@ class Answers:
     async def stream(self, path: str, query: Any) -> Any:
         raise AssertionError
 
+    async def upload(self, path: str, query: Any, media: str, body: Any) -> Any:
+        raise AssertionError
+
     async def send(self, method: str, path: str, body: Any = None, query: Any = None) -> Any:
         raise AssertionError
 
