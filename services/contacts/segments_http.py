@@ -167,18 +167,6 @@ def _of_saved(handlers: "_Routes") -> list[api.Route]:
             problems=("contacts_disabled",),
         ),
         api.Route(
-            "POST",
-            "/v1/segments",
-            handlers.create,
-            "Save a segment",
-            scope="admin",
-            name="create_segment",
-            tag="segments",
-            body=SegmentRequest,
-            answers={201: SegmentShown},
-            problems=("invalid_segment", "contacts_disabled"),
-        ),
-        api.Route(
             "GET",
             "/v1/segments/schema",
             handlers.schema,
@@ -218,6 +206,18 @@ def _of_saved(handlers: "_Routes") -> list[api.Route]:
 
 def _that_change(handlers: "_Routes") -> list[api.Route]:
     return [
+        api.Route(
+            "POST",
+            "/v1/segments",
+            handlers.create,
+            "Save a segment",
+            scope="admin",
+            name="create_segment",
+            tag="segments",
+            body=SegmentRequest,
+            answers={201: SegmentShown},
+            problems=("invalid_segment", "contacts_disabled"),
+        ),
         api.Route(
             "PUT",
             "/v1/segments/{segment}",

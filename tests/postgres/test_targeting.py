@@ -25,6 +25,7 @@ from shared.redis.recipients import Waiting, read
 from shared.redis.result_sets import ResultSets
 from shared.redis.targets import Targets
 from shared.words import content, ids
+from shared.words.scopes import Channel
 from tests.jobs import compile_job, new_job
 
 P = 2
@@ -50,7 +51,7 @@ class Bench:
             return (await segments.create(sql, self.tenant, name, criteria or IN_LILLE, "somebody")).segment
 
     async def person(self, number: int, town: str = "Lille", **states: Any) -> None:
-        said = {"email": WantedState(**({"optin": True} | states))}
+        said: dict[Channel, WantedState] = {"email": WantedState(**({"optin": True} | states))}
         given = Given(f"p{number}@exemple.fr", values={"town": town, "first_name": f"P{number}"}, states=said)
         outcome = await self.contacts.put("acme", given, "test")
         assert outcome.contact is not None, outcome.faults
@@ -239,7 +240,7 @@ async def test_e2_two_contacts_who_share_an_address_are_two_recipients(bench: Be
         await base.set_key(sql, bench.tenant, "email", duplicates=True)
     for _ in range(2):
         values = {"town": "Lille"}
-        said = {"email": WantedState(optin=True)}
+        said: dict[Channel, WantedState] = {"email": WantedState(optin=True)}
         await bench.contacts.write(
             "acme", [Given(None, {"email": "two@exemple.fr"}, values=values, states=said)], "add", "test"
         )
