@@ -33,12 +33,18 @@ GOOD_JOB: dict[str, Any] = {
     "recipients": [{"email": "fuzz@exemple.test"}, {"email": "not an address"}],
 }
 
+IN_LYON = {"kind": "field", "field": "town", "test": "equals", "value": "Lyon"}
 #: Of other requests, a body that is taken.
 GOOD_BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/jobs/{job}/start": {"send_at": None},
     "POST /v1/domains/{domain}/activate": {"force": True},
     "PUT /v1/drops/{drop}": {"kind": "suppressions", "target": "crm"},
     "POST /v1/drops/{drop}/run": {"time": None},
+    "PUT /v1/contacts/{key}": {"fields": {"town": "Lyon"}},
+    "POST /v1/contacts": {"contacts": [{"email": "fuzz@api.test", "fields": {"town": "Lyon"}}]},
+    "PUT /v1/fields/{field}": {"kind": "text", "label": "Ville"},
+    "POST /v1/segments/count": {"criteria": IN_LYON},
+    "POST /v1/segments/sample": {"criteria": IN_LYON, "limit": 3},
 }
 #: What makes rows of whatever follows.
 BEGINNINGS = (
@@ -90,6 +96,8 @@ def before_call(_context: schemathesis.HookContext, case: schemathesis.Case[Any]
             case.body = _chance.choice(made)
         case "POST /v1/domains", dict():
             case.body = {"domain": f"fuzz-{_chance.randrange(40)}.test"}
+        case (("POST /v1/segments" | "PUT /v1/segments/{segment}"), dict()):
+            case.body = {"name": f"Lyon {_chance.randrange(10**9)}", "criteria": IN_LYON}
         case label, dict() if label in GOOD_BODIES:
             case.body = dict(GOOD_BODIES[label])
 

@@ -12,9 +12,11 @@ from tests.servers import RedisCluster
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["single", "cluster"])
 async def stack(request: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """A running instance, shared by the tests of a module; the tests run against both kinds of Redis."""
+    """A running instance, shared by the tests of a module, which may say settings of its own (`OWN`); the tests run
+    against both kinds of Redis."""
     folder = tmp_path_factory.mktemp("drops")
     environ = {"ESTAFETTE_DROPS_ENABLED": "true", "ESTAFETTE_DROPS_FOLDER": str(folder)}
+    environ |= getattr(request.module, "OWN", {})
     if request.param == "cluster":
         cluster: RedisCluster = request.getfixturevalue("redis_cluster")
         cluster.flush()

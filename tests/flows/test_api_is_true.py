@@ -23,10 +23,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROOT = Path(__file__).parents[2]
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+#: Contacts are part of the API.
+OWN = {"ESTAFETTE_CONTACTS_PRIVATE": "true"}
 #: Of what requests use up: an open job is started once, a domain removed once.
 MANY = 20
 #: Problems of what is no request for a route of ours: none of them documents it.
 BEFORE_ANY_ROUTE = {"bad_request", "not_found", "method_not_allowed", "unsupported_media_type"}
+#: Criteria that anybody has.
+LYON = {"kind": "field", "field": "town", "test": "equals", "value": "Lyon"}
 #: They empty what others read, so they are fuzzed after them.
 LAST = ("DELETE /mailbox", "POST /mailbox/empty")
 #: Its answer has no end: `tests/redis/test_live.py`.
@@ -131,7 +135,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/domains/{domain}/rotate": {"domain": rotated[:1]},
         "/v1/domains/{domain}/activate": {"domain": rotated[1:]},
         **await known_rules(stack),
-        **(await known_members(stack) | await known_drops(stack)),
+        **(await known_members(stack) | await known_drops(stack) | await known_contacts(stack)),
         "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(MANY)]},
         "/v1/suppressions": {"limit": ["1", "1000"], "after": [""]},
         "/v1/events": {
@@ -189,6 +193,34 @@ async def known_drops(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/drops/{drop}": staying,
         "/v1/drops/{drop}/run": staying,
         "DELETE /v1/drops/{drop}": {"drop": passing},
+    }
+
+
+async def known_contacts(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Contacts, fields and segments, to be shown and removed, and an import that has ended."""
+    people, fields = [f"contact-{at}@api.test" for at in range(MANY)], [f"field_{at}" for at in range(MANY)]
+    for field in fields:
+        assert (await stack.call("PUT", f"/v1/fields/{field}", {"kind": "text"}))[0] == 201
+    for address in people:
+        assert (await stack.call("PUT", f"/v1/contacts/{address}", {"fields": {"town": "Lyon"}}))[0] == 201
+    saved = [await stack.call("POST", "/v1/segments", {"name": f"s{at}", "criteria": LYON}) for at in range(MANY)]
+    assert {status for status, _ in saved} == {201}
+    segments = [str(one["segment"]) for _, one in saved]
+    kind = {"Content-Type": "text/csv"}
+    status, brought = await stack.call("POST", "/v1/contact-imports", data=b"email\nx@api.test\n", headers=kind)
+    assert status == 202, brought
+    imports = {"import": [str(brought["import"])]}
+    return {
+        "/v1/contacts": {"limit": ["1", "1000"], "after": ["0"], "q": ["api.test"]},
+        "/v1/contacts/{key}": {"key": people[1:], "copy": ["0"]},
+        "/v1/contact-changes/{key}": {"key": people[:1], "copy": ["0"]},
+        "/v1/contact-timeline/{key}": {"key": people[:1], "copy": ["0"]},
+        "/v1/fields/{field}": {"field": fields},
+        "/v1/segments/{segment}": {"segment": segments[1:]},
+        "/v1/segments/{segment}/versions": {"segment": segments[:1]},
+        "/v1/contact-imports": {"limit": ["1", "100"]},
+        "/v1/contact-imports/{import}": imports,
+        "/v1/contact-imports/{import}/report": imports,
     }
 
 

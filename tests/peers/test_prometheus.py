@@ -51,6 +51,8 @@ NOTHING = {
     "estafette_archive_statistics_waiting_days": "nothing is archived",
     "estafette_archive_searches_total": "nobody asked for what is older than the streams",
     "estafette_archive_search_seconds": "nobody asked for what is older than the streams",
+    "estafette_contacts_clicks_judged_total": "nobody clicked",
+    "estafette_contacts_database_away_total": "PostgreSQL was never away",
     "estafette_webhooks_disabled_total": "no endpoint failed",
     "estafette_drops_files_total": "no files are written, which a process of its own does",
     "estafette_drops_rows_total": "no files are written",
@@ -74,7 +76,7 @@ class Scraped:
 async def scraped(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scraped]:
     """An instance with a campaign in which some are tried again for as long as the tests run, and some have left."""
     directory = tmp_path_factory.mktemp("scraped")
-    async with Stack.running(directory / "instance") as stack:
+    async with Stack.running(directory / "instance", {"ESTAFETTE_CONTACTS_PRIVATE": "true"}) as stack:
         found = await stack.until(lambda: told(stack))
         with scraping(directory / "prometheus", found, [RULES]) as prometheus:
             await stack.until(lambda: asyncio.to_thread(prometheus.is_ready))
@@ -112,6 +114,7 @@ LEADS_TO = (
 
 async def load(stack: Stack) -> None:
     content = {"subject": "Bonjour", "html": '<a href="{{ unsubscribe_url }}">out</a>', "from": "news@chouette.example"}
+    await keep(stack, "ana0")
     trouble = [f"{kind}{n}@example.org" for n in range(6) for kind in ("full", "greylist")]
     sent = await send(
         stack,
@@ -128,8 +131,11 @@ async def load(stack: Stack) -> None:
     assert status == 200
     await visit(stack)
     await select(stack, content, sent)
+    await target(stack, content)
     await leave(stack)
     await visit(stack)  # a rate needs samples that differ
+    await keep(stack, "ana1")
+    await target(stack, content)
     await select(stack, content, sent)
 
 
@@ -142,6 +148,20 @@ async def visit(stack: Stack) -> None:
                 form = re.findall(r'name="form" value="(\w+)"', await answer.text())[0]
             async with browser.post("/console", data={"form": form, "key": key}) as answer:
                 assert f"<h1>{page}</h1>" in await answer.text()
+
+
+async def keep(stack: Stack, name: str) -> None:
+    """Somebody is in the base of contacts."""
+    known = {"fields": {"town": "Lille"}, "channels": {"email": {"optin": True}}}
+    assert (await stack.call("PUT", f"/v1/contacts/{name}@example.org", known))[0] == 201
+
+
+async def target(stack: Stack, content: dict[str, str]) -> None:
+    """Everybody in a town is sent to."""
+    criteria = {"kind": "field", "field": "town", "test": "equals", "value": "Lille"}
+    job = {**content, "recipients_from": {"criteria": criteria}}
+    status, answer = await stack.call("POST", "/v1/jobs", job)
+    assert status == 202, answer
 
 
 async def select(stack: Stack, content: dict[str, str], job: str) -> None:

@@ -69,6 +69,7 @@ class House:
             "id": ["0123456789abcdef"],
             "key": list(ADDRESSES),
             "field": ["sector", "last_name"],
+            "segment": [],
         }
 
     async def ask(
@@ -114,6 +115,15 @@ class House:
             status, made = await self.ask(tenant, "POST", path, None if body is None else json(body))
             assert status == 201, (path, made)
             self.known[name].append(made["id"])
+        everybody = {"kind": "field", "field": "town", "test": "empty"}
+        status, saved = await self.ask(
+            tenant, "POST", "/v1/segments", json({"name": f"of {tenant}", "criteria": everybody})
+        )
+        assert status == 201, saved
+        self.known["segment"].append(str(saved["segment"]))
+        status, brought = await self.ask(tenant, "POST", "/v1/contact-imports", b"email\nx@exemple.fr\n", "text/csv")
+        assert status == 202, brought
+        self.known["import"].append(str(brought["import"]))
         status, run = await self.ask(
             tenant, "POST", "/v1/suppressions/import", b"Adresse Email;Opt-In Email\ncy@exemple.fr;Non\n", "text/csv"
         )
