@@ -729,6 +729,27 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Imports of contacts",
+                "How many lines of imports a second are done, and what comes of them?",
+                "sum by (result) (rate(estafette_contacts_import_lines_total[5m]))",
+                "{{result}}",
+                "ops",
+            ),
+            Panel(
+                "Imports that stand",
+                "For how long was nothing done for imports of contacts that have not ended?",
+                "time() - (max(estafette_contacts_import_moved_timestamp_seconds) > 0)",
+                "stands",
+                "s",
+            ),
+            Panel(
+                "Rank overdue",
+                "For how long has the activity rank of a tenant been due?",
+                "max(estafette_contacts_rank_overdue_seconds)",
+                "overdue",
+                "s",
+            ),
+            Panel(
                 "Overdue jobs",
                 "For how long should ended jobs be gone by now?",
                 "max(estafette_reports_overdue_job_seconds)",

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from prometheus_client import Gauge
 
-from services.contacts import migrating
+from services.contacts import migrating, watching
 from services.contacts import settings as own
 from services.contacts.base.database import Database, DatabaseAway
 from services.contacts.behaviour.jobs import JobsInRedis
@@ -67,9 +67,13 @@ async def main(life: Lifecycle) -> None:
         passes=events.MESSAGES.keys() - NAMES,
     )
 
+    imports, rank = Imports(database), Rank(database)
+
     async def watch() -> None:
         while not life.stopping.is_set():
             await _answers(life, database)
+            with suppress(DatabaseAway):  # `_answers` tells of it
+                await watching.look(imports, rank, now_ms())
             await pause(life.stopping, WATCH_SECONDS)
 
     targets = Targets(client, partitions)
@@ -92,8 +96,8 @@ async def main(life: Lifecycle) -> None:
         life.spawn(consumer.run(life.stopping), "following")
         life.spawn(watch(), "watching postgresql")
         life.spawn(Targeting(database, targets, partitions, now_ms).work(life.stopping), "handing contacts over")
-        life.spawn(Importing(Imports(database), Writer(database)).work(life.stopping), "importing contacts")
-        life.spawn(ranking.work(Rank(database), now_ms, life.stopping), "ranking contacts")
+        life.spawn(Importing(imports, Writer(database)).work(life.stopping), "importing contacts")
+        life.spawn(ranking.work(rank, now_ms, life.stopping), "ranking contacts")
         await life.stopping.wait()
 
 

@@ -238,6 +238,16 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_contacts_database_answers": "1 0 1x9"},
         6,
     ),
+    "EstafetteContactImportStands": (
+        {"estafette_contacts_import_moved_timestamp_seconds": "60x29"},
+        {"estafette_contacts_import_moved_timestamp_seconds": "0x9 600+60x19"},
+        20,
+    ),
+    "EstafetteContactsRankOverdue": (
+        {"estafette_contacts_rank_overdue_seconds": "3600+60x29"},
+        {"estafette_contacts_rank_overdue_seconds": "0+60x29"},
+        20,
+    ),
     "EstafetteNotSurveyed": (
         {"estafette_survey_last_timestamp_seconds": "0x9"},
         {

@@ -61,6 +61,13 @@ NOTHING = {
     "estafette_drops_failing": "no files are written",
     "estafette_drops_missed_total": "no files are written",
     "estafette_drops_file_seconds": "no files are written",
+    "estafette_contacts_database_answers": "there are no contacts",
+    "estafette_contacts_database_away_total": "there are no contacts",
+    "estafette_contacts_written_total": "there are no contacts",
+    "estafette_contacts_facts_total": "there are no contacts",
+    "estafette_contacts_import_lines_total": "there are no contacts",
+    "estafette_contacts_import_moved_timestamp_seconds": "there are no contacts",
+    "estafette_contacts_rank_overdue_seconds": "there are no contacts",
 }
 
 

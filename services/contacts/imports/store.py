@@ -1,6 +1,7 @@
 """Imports as PostgreSQL has them: files in pieces, who works on which, how far, and what is reported.
 
-Every statement names the tenant but the one by which a worker takes the next import, whosever it is.
+Every statement names the tenant but those by which a worker takes the next import, whosever it is, and tells whether
+any moves.
 """
 
 import zlib
@@ -48,6 +49,9 @@ FROM (
 ) AS next
 WHERE i.tenant = next.tenant AND i.import = next.import
 RETURNING i.tenant, i.import, i.dry_run, i.only_new, i.asked, i.pieces"""
+_MOVED = """
+SELECT coalesce(extract(epoch FROM max(updated_at)), 0)::float8 FROM imports
+WHERE state IN ('waiting', 'reading', 'applying')"""
 _RENEW = """
 UPDATE imports SET worked_until = now() + make_interval(secs => $3), updated_at = now()
 WHERE tenant = $1 AND import = $2"""
@@ -160,6 +164,12 @@ class Imports:
             return None
         asked = msgspec.json.decode(row["asked"], type=Asked)
         return Taken(row["tenant"], row["import"], row["dry_run"], row["only_new"], asked, row["pieces"])
+
+    async def moved_s(self) -> float:
+        """When something was last done for those that wait or are worked on, in seconds since the epoch; 0 if none is
+        there."""
+        async with self._database.connection() as sql:
+            return float(await sql.fetchval(_MOVED))
 
     async def renew(self, taken: Taken) -> None:
         """It is still worked on."""

@@ -136,6 +136,12 @@ class Rank:
             bands[band(note, is_addressable=True)] += count - away
         return Histogram({note: rows.get(note, (0, 0))[0] for note in range(INACTIVE, HIGHEST + 1)}, bands)
 
+    async def overdue_ms(self, now_ms: int) -> int:
+        """For how long the run that waits longest has been due; 0 if none is."""
+        async with self._database.connection() as sql:
+            rows = await sql.fetch(_TENANTS)
+        return max([0, *(now_ms - _standing(row).due_ms for row in rows)])
+
     async def run_due(self, now_ms: int) -> list[int]:
         """Runs what is due (E36); the tenants."""
         async with self._database.connection() as sql:
