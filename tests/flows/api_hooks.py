@@ -33,7 +33,7 @@ GOOD_JOB: dict[str, Any] = {
     "recipients": [{"email": "fuzz@exemple.test"}, {"email": "not an address"}],
 }
 
-IN_LYON = {"kind": "field", "field": "town", "test": "equals", "value": "Lyon"}
+IN_LYON: dict[str, Any] = {"kind": "field", "field": "town", "test": "equals", "value": "Lyon"}
 #: Of other requests, a body that is taken.
 GOOD_BODIES: dict[str, dict[str, Any]] = {
     "POST /v1/jobs/{job}/start": {"send_at": None},

@@ -209,7 +209,7 @@ async def known_contacts(stack: Stack) -> dict[str, dict[str, list[str]]]:
     kind = {"Content-Type": "text/csv"}
     status, brought = await stack.call("POST", "/v1/contact-imports", data=b"email\nx@api.test\n", headers=kind)
     assert status == 202, brought
-    imports = {"import": [str(brought["import"])]}
+    imports = {"import": [str(brought["id"])]}
     return {
         "/v1/contacts": {"limit": ["1", "1000"], "after": ["0"], "q": ["api.test"]},
         "/v1/contacts/{key}": {"key": people[1:], "copy": ["0"]},

@@ -52,7 +52,7 @@ async def test_an_import_moves_while_it_waits_and_is_none_once_it_has_ended(empt
 
     async with empty.connection() as sql:
         now_s = float(await sql.fetchval("SELECT extract(epoch FROM now())::float8"))
-    assert before == receiving == figures() == (0, 0)
+    assert [before, receiving, figures()] == [(0, 0)] * 3
     assert now_s - 60 < waiting[0] <= now_s
 
 

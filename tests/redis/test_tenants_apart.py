@@ -123,7 +123,7 @@ class House:
         self.known["segment"].append(str(saved["segment"]))
         status, brought = await self.ask(tenant, "POST", "/v1/contact-imports", b"email\nx@exemple.fr\n", "text/csv")
         assert status == 202, brought
-        self.known["import"].append(str(brought["import"]))
+        self.known["import"].append(str(brought["id"]))
         status, run = await self.ask(
             tenant, "POST", "/v1/suppressions/import", b"Adresse Email;Opt-In Email\ncy@exemple.fr;Non\n", "text/csv"
         )
