@@ -124,7 +124,10 @@ class SegmentField(msgspec.Struct, frozen=True, kw_only=True):
 class SegmentSchema(msgspec.Struct, frozen=True, kw_only=True):
     """What a screen needs to build segments on."""
 
-    language: Annotated[dict[str, Any], says("JSON Schema (2020-12) of criteria, with a sentence for everything.")]
+    language: Annotated[
+        dict[str, Any],
+        says("JSON Schema (2020-12) of criteria, with a sentence for everything.", {"$ref": "#/$defs/Criterion"}),
+    ]
     tests: Annotated[
         dict[str, list[str]],
         says("By kind of field how a criterion may compare it.", {"yes_no": ["equals", "differs", "empty"]}),

@@ -3,8 +3,8 @@
 -- A chunk is written as `recipients.Chunk` is: [uint32 first ordinal, false, bin32 of an array16 of recipients].
 --
 --   is_full(intake, intake_use, tenant, most, most_ahead)   whether too much waits to be queued
---   add(keys, tenant, head, version, first, rows, count)    `keys`: job, recipients, use, intake, intake_use; `rows`: the
---                                                           recipients, without what an array begins with
+--   add(keys, tenant, head, version, first, rows, count)    `keys`: job, recipients, use, intake, intake_use; `rows`:
+--                                                           the recipients, without what an array begins with
 
 local function is_full(intake, intake_use, tenant, most, most_ahead)
   return redis.call('XLEN', intake) >= tonumber(most)

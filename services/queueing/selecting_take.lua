@@ -2,9 +2,10 @@
 --
 -- KEYS     job, recipients, use, intake, intake_use, selecting, pages, target, targets
 -- ARGV     tenant, until when others leave the job alone, most entries of intake, most of them of the tenant, head of
---          an Intake, version, now (ms), after how long nothing was heard the job waits for contacts (ms), lifetime (ms)
--- Answers  'appended' and how many; 'full' (too much waits to be queued); 'empty' (none was handed over yet); 'done', why
---          nobody else comes ('': it has all) and that in words; 'ended' (it takes nobody any more)
+--          an Intake, version, now (ms), after how long nothing was heard the job waits for contacts (ms), lifetime
+--          (ms)
+-- Answers  'appended' and how many; 'full' (too much waits to be queued); 'empty' (none was handed over yet); 'done',
+--          why nobody else comes ('': it has all) and that in words; 'ended' (it takes nobody any more)
 
 local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.total)
 if job[1] ~= 'selecting' then return {'ended'} end

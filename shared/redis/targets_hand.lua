@@ -1,10 +1,10 @@
 -- Hands contacts over to a job, in the order of their numbers, those behind the last one that was handed over.
 --
 -- KEYS     job, target, pages, targets
--- ARGV     now (ms), until when others leave the job alone, most pages that wait, lifetime (ms), the number behind which
---          these come, their last number, '1': nobody comes behind them, how many they are, pages
--- Answers  'handed'; 'full' (too many wait to be taken); 'moved' (another one handed them over); 'ended' (it takes nobody
---          any more)
+-- ARGV     now (ms), until when others leave the job alone, most pages that wait, lifetime (ms), the number behind
+--          which these come, their last number, '1': nobody comes behind them, how many they are, pages
+-- Answers  'handed'; 'full' (too many wait to be taken); 'moved' (another one handed them over); 'ended' (it takes
+--          nobody any more)
 
 local name = string.match(KEYS[1], '[^:]+$')
 if redis.call('HGET', KEYS[1], JOB.state) ~= 'selecting' or redis.call('HEXISTS', KEYS[2], 'done') == 1 then

@@ -7,7 +7,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 #: Lines about a whole job.
-OF_A_JOB = {"job_stored", "job_started", "started", "open_job_removed", "selected", "finished"}
+OF_A_JOB = {
+    "job_stored",
+    "job_started",
+    "started",
+    "open_job_removed",
+    "selected",
+    "finished",
+    "targeted",
+    "not_targeted",
+    "targeting_away",
+}
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:

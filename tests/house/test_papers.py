@@ -189,7 +189,7 @@ def test_a_name_that_is_said_to_be_in_a_file_is_in_it() -> None:
 
 
 def test_every_command_of_the_console_is_there() -> None:
-    for words in found(r"(?:^|bin/|\s)estafette ((?:[a-z]+ ?)+)"):
+    for words in found(r"(?:^|bin/|\s)estafette ((?:[a-z]+(?:-[a-z]+)* ?)+)"):
         command: click.Command = main
         for word in words.split():
             if not isinstance(command, click.Group):

@@ -53,6 +53,8 @@ NOTHING = {
     "estafette_archive_search_seconds": "nobody asked for what is older than the streams",
     "estafette_contacts_clicks_judged_total": "nobody clicked",
     "estafette_contacts_database_away_total": "PostgreSQL was never away",
+    "estafette_contacts_import_lines_total": "no file of contacts came",
+    "estafette_contacts_import_moved_timestamp_seconds": "no import runs",
     "estafette_webhooks_disabled_total": "no endpoint failed",
     "estafette_drops_files_total": "no files are written, which a process of its own does",
     "estafette_drops_rows_total": "no files are written",
@@ -61,13 +63,6 @@ NOTHING = {
     "estafette_drops_failing": "no files are written",
     "estafette_drops_missed_total": "no files are written",
     "estafette_drops_file_seconds": "no files are written",
-    "estafette_contacts_database_answers": "there are no contacts",
-    "estafette_contacts_database_away_total": "there are no contacts",
-    "estafette_contacts_written_total": "there are no contacts",
-    "estafette_contacts_facts_total": "there are no contacts",
-    "estafette_contacts_import_lines_total": "there are no contacts",
-    "estafette_contacts_import_moved_timestamp_seconds": "there are no contacts",
-    "estafette_contacts_rank_overdue_seconds": "there are no contacts",
 }
 
 
