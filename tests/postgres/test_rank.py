@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.contacts import migrating
-from services.contacts.base.database import Database
+from services.contacts.base.database import Database, DatabaseAway
 from services.contacts.rank import asked, due, notes
 from services.contacts.rank.asked import Asked, Period
 from services.contacts.rank.notes import Active
@@ -150,9 +150,10 @@ async def test_e36_a_run_is_due_after_seven_days_and_then_every_thirty_and_says_
     made_ms = (await rank.standing(base.tenant)).due_ms - due.FIRST_AFTER_MS
     first_ms = made_ms + due.FIRST_AFTER_MS
 
-    assert await rank.run_due(first_ms - 1) == []
-    assert await rank.run_due(first_ms) == [base.tenant]
-    assert await rank.run_due(first_ms) == []
+    assert await rank.due(first_ms - 1) == []
+    assert await rank.due(first_ms) == [base.tenant]
+    await rank.run(base.tenant, first_ms)
+    assert await rank.due(first_ms) == []
     await rank.set(base.tenant, Asked(least=3))
 
     found = await rank.standing(base.tenant)
@@ -220,3 +221,20 @@ async def test_two_runs_at_once_give_each_contact_one_note(base: Base) -> None:
     await asyncio.gather(*(rank.run(base.tenant, NOW_MS) for _ in range(4)))
 
     assert len(await given_notes(base)) == 20
+
+
+async def test_a_run_that_is_due_may_take_longer_than_other_statements(base: Base, postgres_url: str) -> None:
+    """Another run has the tenant for longer than any statement may take."""
+    impatient = Database(postgres_url, 2, 1)
+    rank = Rank(impatient)
+    try:
+        async with base.database.transaction() as sql:
+            await sql.fetchrow("SELECT 1 FROM tenants WHERE tenant = $1 FOR UPDATE", base.tenant)
+            with pytest.raises(DatabaseAway, match="statement timeout"):
+                await rank.run(base.tenant, NOW_MS)
+            patient = asyncio.create_task(rank.run(base.tenant, NOW_MS, 60))
+            await asyncio.sleep(1.5)
+            assert not patient.done()
+        assert (await patient).at_ms == NOW_MS
+    finally:
+        await impatient.close()

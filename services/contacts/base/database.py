@@ -71,8 +71,8 @@ class TooOld(OperatorFault):
 class Sql(Protocol):
     """A connection, within a transaction or not. Parameters are `$1` …, and never part of the text."""
 
-    async def fetch(self, statement: str, *parameters: Any) -> list[Row]:
-        """All rows."""
+    async def fetch(self, statement: str, *parameters: Any, timeout: float | None = None) -> list[Row]:
+        """All rows. `timeout` in seconds, in the place of the usual one."""
         ...
 
     async def fetchrow(self, statement: str, *parameters: Any) -> Row | None:

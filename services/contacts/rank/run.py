@@ -28,6 +28,8 @@ BEHAVIOURS: dict[tuple[str, str], tuple[int, str]] = {
     ("form", "sent"): (23, ""),
 }
 
+#: Of this transaction, in ms: a whole base is ranked in minutes, where any other statement has seconds.
+_MAY_TAKE = "SELECT set_config('statement_timeout', $1, true)"
 _LOCK = "SELECT settings FROM tenants WHERE tenant = $1 FOR UPDATE"
 _CLEAR = "DELETE FROM sets WHERE tenant = $1 AND fact = 41"
 #: `$2`, `$3`: from and before when; `$4`: the least number; `$5`, `$6`: kinds of behaviour, and of operation to each.
@@ -114,10 +116,12 @@ class Rank:
                 await sql.execute(_SET, tenant, msgspec.json.encode(asked).decode())
         return faults
 
-    async def run(self, tenant: int, now_ms: int) -> Run:
-        """Gives every contact its note anew, at once."""
+    async def run(self, tenant: int, now_ms: int, most_s: float | None = None) -> Run:
+        """Gives every contact its note anew, at once. It may take so long, or as long as any statement."""
         async with self._database.transaction() as sql:
-            return await _run(sql, tenant, now_ms)
+            if most_s is not None:
+                await sql.execute(_MAY_TAKE, str(int(most_s * 1000)))
+            return await _run(sql, tenant, now_ms, most_s)
 
     async def histogram(self, tenant: int) -> Histogram:
         """Of the notes in force."""
@@ -142,24 +146,22 @@ class Rank:
             rows = await sql.fetch(_TENANTS)
         return max([0, *(now_ms - _standing(row).due_ms for row in rows)])
 
-    async def run_due(self, now_ms: int) -> list[int]:
-        """Runs what is due (E36); the tenants."""
+    async def due(self, now_ms: int) -> list[int]:
+        """The tenants whose run is due (E36)."""
         async with self._database.connection() as sql:
             rows = await sql.fetch(_TENANTS)
-        found = [row["tenant"] for row in rows if _standing(row).due_ms <= now_ms]
-        for tenant in found:
-            await self.run(tenant, now_ms)
-        return found
+        return [row["tenant"] for row in rows if _standing(row).due_ms <= now_ms]
 
 
-async def _run(sql: Sql, tenant: int, now_ms: int) -> Run:
+async def _run(sql: Sql, tenant: int, now_ms: int, most_s: float | None) -> Run:
     row = await sql.fetchrow(_LOCK, tenant)  # two runs at once would each put in what the other took out
     asked, _ = _of(row)
     wanted = [BEHAVIOURS[one] for one in settings_of.counted(asked)]
     since = _moment(settings_of.since_ms(asked.period, now_ms))
     kinds, operations = [kind for kind, _ in wanted], [operation for _, operation in wanted]
     await sql.execute(_CLEAR, tenant)
-    found = await sql.fetch(_RUN, tenant, since, _moment(now_ms), asked.least, kinds, operations)
+    given = (tenant, since, _moment(now_ms), asked.least, kinds, operations)
+    found = await sql.fetch(_RUN, *given, timeout=most_s)
     by_note = {one["note"]: one["contacts"] for one in found}
     run = Run(now_ms, asked, [by_note.get(note, 0) for note in range(HIGHEST, LOWEST - 1, -1)])
     await sql.execute(_NOTE_RUN, tenant, msgspec.json.encode(run).decode())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from services.contacts.base import store as base
 from services.contacts.base.database import Row, Sql
 from services.contacts.segments import language
 from services.contacts.segments import store as segments
@@ -84,7 +85,9 @@ async def take(sql: Sql, tenant: int, asked: Asked, wanted: Wanted, now: datetim
 
 
 async def note_job(sql: Sql, tenant: int, asked: Asked, meant: Meant, now: datetime) -> None:
-    """The operation of a job, and to which segment it was sent (E30); it may be noted already."""
+    """The operation of a job, and to which segment it was sent (E30); it may be noted already. Whoever follows what
+    happens gives operations their numbers too, so behaviours are held."""
+    await base.hold_behaviours(sql, tenant)
     row = await sql.fetchrow(_JOB, tenant, asked.id)
     if row is not None and (row["segment"], row["version"]) == (meant.segment, meant.version):
         return
