@@ -88,8 +88,8 @@ def run() -> None:
         fail(str(error))
 
 
-@main.command()
-@click.argument("service", type=click.Choice(catalogue.SERVED))
+@main.command(epilog=f"Processes: {', '.join(catalogue.SERVED)}.")
+@click.argument("service", type=click.Choice(catalogue.SERVED), metavar="PROCESS")
 def serve(service: str) -> None:
     """Run one process: the loop of a service, or `http`, every route."""
     from services.settings import read
