@@ -215,9 +215,9 @@ async def test_a_cookie_that_is_none_of_ours_is_nobody_s(house: House, cookie: s
 async def test_what_is_no_form_is_told_so(house: House) -> None:
     async with house.http.post("/console", json={}) as answer:
         assert answer.status == 415
-    async with house.http.post("/console", data={"key": "x" * 70_000}) as answer:
+    async with house.http.post("/console", data={"key": "x" * http.MAX_FORM_BYTES}) as answer:
         assert answer.status == 413
-    async with house.http.post("/console", data={f"f{at}": "" for at in range(60)}) as answer:
+    async with house.http.post("/console", data={f"f{at}": "" for at in range(http.MAX_FIELDS + 1)}) as answer:
         assert answer.status == 400
 
 
