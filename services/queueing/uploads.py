@@ -11,6 +11,7 @@ from services.queueing.appending import CsvRows, JsonRows, Row
 from services.queueing.jobs import MAX_FAULTS
 from shared.redis.recipients import pack_waiting_row
 from shared.tabular.encodings import UnknownCharset, charset
+from shared.tabular.reader import MOST_BLANK_LINES, MOST_FAULTS
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 
@@ -21,10 +22,6 @@ APPEND_BATCH = 500
 APPEND_BYTES = 16_384
 LINES_IN_A_GO = 500
 LINES_OF_A_RECIPIENT = 10
-#: Faults after which an upload is not what it was meant to be: the wrong file, or an attack.
-MOST_FAULTS = 10_000
-#: And lines with nothing in them: a spreadsheet saved whole has a million.
-MOST_BLANK_LINES = 1_100_000
 #: Rejected lines and faults listed in one answer; they are counted beyond.
 MAX_LISTED = 1000
 

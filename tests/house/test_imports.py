@@ -225,6 +225,7 @@ EDGES: dict[str, set[str]] = {
     "services/reports/folding.py": {"asyncio"},
     "services/archive/archive.py": {"asyncio"},
     "services/contacts/base/database.py": {"asyncio"},
+    "services/contacts/following.py": {"asyncio"},
     "services/contacts/fields_http.py": {"aiohttp"},
     "services/contacts/imports_http.py": {"aiohttp"},
     "services/contacts/rank_http.py": {"aiohttp"},

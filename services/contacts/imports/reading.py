@@ -9,7 +9,6 @@ was not done.
 
 import tempfile
 from collections.abc import Iterator
-from typing import Protocol
 from zlib import crc32
 
 import msgspec
@@ -22,6 +21,7 @@ from services.contacts.imports.writing import Batch, Told, Written
 from shared.tabular import signs
 from shared.tabular.encodings import charset
 from shared.tabular.last_lines import PARTS, LastLines
+from shared.tabular.reader import MOST_BLANK_LINES, MOST_FAULTS, Reader
 from shared.tabular.rows import Rows
 from shared.words.errors import Fault
 
@@ -30,10 +30,6 @@ from shared.words.errors import Fault
 BATCH = 2000
 #: Lines that are told in a report; the others are counted.
 MOST_TOLD = 50_000
-#: So many lines that nobody understands, and more than half of all, are no file of contacts.
-MOST_FAULTS = 10_000
-#: And so many with nothing in them: a spreadsheet saved whole has a million.
-MOST_BLANK_LINES = 1_100_000
 #: Of what is put aside before it goes to the disk, in bytes.
 _IN_MEMORY_BYTES = 8_388_608
 
@@ -59,21 +55,6 @@ class NoContacts(ValueError):
         self.faults = faults
 
 
-class _Reader(Protocol):
-    warnings: list[Fault]
-
-    @property
-    def is_over(self) -> bool: ...
-
-    @property
-    def encoding(self) -> str: ...
-
-    @property
-    def was_found(self) -> bool: ...
-
-    def feed(self, received: bytes, *, last: bool = False) -> Iterator[tuple[int, Line | Fault | None]]: ...
-
-
 class Reading:
     """One file. `read` it piece by piece, then take its `batches`; `close` it."""
 
@@ -83,7 +64,7 @@ class Reading:
         said = charset(asked.charset) if asked.charset else None
         self._rows = None if asked.is_json else Rows(form, said, asked.delimiter, finds=True)
         self._contacts = Contacts(form) if asked.is_json else None
-        self._reader: _Reader = self._rows or self._contacts  # type: ignore[assignment]  # one of them is
+        self._reader: Reader[Line] = self._rows or self._contacts  # type: ignore[assignment]  # one of them is
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115  (it lives as long as this does)
         self._last = LastLines(
             Line, lambda line: line.key, lambda line: crc32(line.key.encode()) % parts, parts, self._file

@@ -18,6 +18,7 @@ from services.suppression.moving.telling import Telling
 from services.suppression.moving.wishes import Act, Wish
 from shared.process.lifecycle import cancelled
 from shared.tabular import signs
+from shared.tabular.reader import MOST_BLANK_LINES, MOST_FAULTS, Reader
 from shared.words.errors import Fault
 
 #: Lines that are looked up and applied in one go: some 3 ms of the loop, then others have their turn.
@@ -26,27 +27,6 @@ BATCH = 250
 UNDER_WAY = 4
 #: Lines that are read in one go.
 LINES_IN_A_GO = 200
-#: So many lines that nobody understands, and more than half of all, are no list.
-MOST_FAULTS = 10_000
-#: And so many with nothing in them: a spreadsheet saved whole has a million.
-MOST_BLANK_LINES = 1_100_000
-
-
-class Reader(Protocol):
-    """`shared.tabular.rows.Rows` or `dumps.Dump`."""
-
-    warnings: list[Fault]
-
-    @property
-    def is_over(self) -> bool: ...
-
-    @property
-    def encoding(self) -> str: ...
-
-    @property
-    def was_found(self) -> bool: ...
-
-    def feed(self, received: bytes, *, last: bool = False) -> Iterator[tuple[int, Wish | Fault | None]]: ...
 
 
 class SoftBounces(Protocol):
@@ -92,7 +72,15 @@ class Import:
     """One import of a tenant. `by` names it in events. Read with `read` and `end`, then `apply`; `close` it."""
 
     def __init__(
-        self, form: Form, reader: Reader, book: Book, softs: SoftBounces, tenant: str, by: str, *, dry_run: bool = False
+        self,
+        form: Form,
+        reader: Reader[Wish],
+        book: Book,
+        softs: SoftBounces,
+        tenant: str,
+        by: str,
+        *,
+        dry_run: bool = False,
     ) -> None:
         self.telling = Telling()
         self.reader = reader

@@ -7,11 +7,13 @@ from prometheus_client import Counter, Gauge
 
 from services.suppression.moving.dumps import Dump
 from services.suppression.moving.forms import Asked, Form
-from services.suppression.moving.importing import Book, Import, NotAList, Reader, SoftBounces
+from services.suppression.moving.importing import Book, Import, NotAList, SoftBounces
 from services.suppression.moving.imports import TELL_S, Imports, Progress, State
+from services.suppression.moving.wishes import Wish
 from shared.process import logs
 from shared.redis.redis import RedisAway
 from shared.tabular.encodings import charset
+from shared.tabular.reader import Reader
 from shared.tabular.rows import Rows
 from shared.words.errors import Fault
 
@@ -35,7 +37,7 @@ class Source(NamedTuple):
     charset: str = ""
     delimiter: str = ""
 
-    def reader(self, form: Form) -> Reader:
+    def reader(self, form: Form) -> Reader[Wish]:
         """UnknownCharset."""
         said = charset(self.charset) if self.charset else None
         return Dump(form) if self.is_json else Rows(form, said, self.delimiter, finds=True)
