@@ -12,6 +12,7 @@ network: it is handed rows. Whose files are read is in their path.
 """
 
 import asyncio
+import enum
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -97,6 +98,15 @@ class _Gone(Exception):
 
 class _Late(Exception):
     pass
+
+
+class _Change(enum.Enum):
+    """What became of listed files meanwhile. Parts come all the time: they have what is new. Others came because parts
+    were merged into them."""
+
+    WENT = enum.auto()
+    REPLACED = enum.auto()
+    CAME = enum.auto()
 
 
 class Search:
@@ -247,43 +257,47 @@ class _Step:
     def _rows(self, span: Span, limit: int) -> list[Row]:
         days = days_of(span, self._days())
         listed = self._listed(days)
-        files = self._of(span, listed)
-        if not files and self._is_same(days, listed):
-            return []
+        rows: list[Row] = []
         try:
-            chosen = self._chosen(span, files, limit)
-            rows = self._fetched(files, chosen) if len(chosen) else []
-        except (duckdb.Error, pa.ArrowException, FileNotFoundError):
-            if self._is_late or self._is_same(days, listed):
+            files = self._of(span, listed)
+            if files:
+                chosen = self._chosen(span, files, limit)
+                rows = self._fetched(files, chosen) if len(chosen) else []
+        # A store says of what is gone while it is read nothing but that it cannot be read.
+        except (duckdb.Error, pa.ArrowException, OSError):
+            if self._is_late or not self._changes(days, listed):
                 raise
             raise _Gone from None
-        if not self._is_same(days, listed):
+        # What went after it was read was read; where it went to has come.
+        if self._changes(days, listed) - {_Change.WENT}:
             raise _Gone
         return rows
 
     def _listed(self, days: Iterable[str]) -> list[Stored]:
         return [file for day in days for file in self._target.stored(names.folder(self._asked.tenant, day))]
 
-    def _is_same(self, days: Iterable[str], listed: Sequence[Stored]) -> bool:
-        """Whether no file went meanwhile, and none came that others were merged into."""
+    def _changes(self, days: Iterable[str], listed: Sequence[Stored]) -> set[_Change]:
         now = {file.path: file for file in self._listed(days)}
         before = {file.path for file in listed}
-        came = (file for path, file in now.items() if path not in before)
-        return all(now.get(file.path) == file for file in listed) and not any(
-            names.parse_part(file.name) is None for file in came
-        )
+        changes = set()
+        if not before <= now.keys():
+            changes.add(_Change.WENT)
+        if any(now.get(file.path, file) != file for file in listed):
+            changes.add(_Change.REPLACED)
+        if any(path not in before and names.parse_part(file.name) is None for path, file in now.items()):
+            changes.add(_Change.CAME)
+        return changes
 
     def _of(self, span: Span, listed: Sequence[Stored]) -> list[tuple[Stored, list[int]]]:
         """The files and their groups that may have something that is wanted."""
-        try:
-            footers = [(file, self._footer(file)) for file in listed]
-        except FileNotFoundError:
-            raise _Gone from None
+        made = [file for file in listed if names.parse_part(file.name) is None]
+        footers = [(file, self._footer(file)) for file in made]
         merged = {(file.folder, name) for file, footer in footers for name in footer.merged if name != file.name}
         found = []
-        for file, footer in footers:
+        for file in listed:
+            # What was merged is not opened: it may go at any moment.
             if (file.folder, file.name) not in merged:
-                groups = [group.at for group in footer.groups if self._may_have(group, span)]
+                groups = [group.at for group in self._footer(file).groups if self._may_have(group, span)]
                 if groups:
                     found.append((file, groups))
         return found

@@ -152,6 +152,18 @@ class Store(Target):
     def scratch(self) -> Path:
         return self._scratch / secrets.token_hex(8)
 
+    def whole(self, path: str) -> Any:
+        # The store tells a file's size and then its bytes: those of another, if it was replaced in between.
+        while True:
+            before = self._stamp(path)
+            found = super().whole(path)
+            if self._stamp(path) == before:
+                return found
+
+    def _stamp(self, path: str) -> tuple[int | None, int | None]:
+        info = self.files.get_file_info(path)
+        return info.size, info.mtime_ns
+
     def put(self, path: str, whole: Any) -> None:
         # In one piece: a stream that is closed after a half of it would be an object of a half.
         stream = self.files.open_output_stream(path)
@@ -174,7 +186,13 @@ def _sync(path: Path) -> None:
 
 def searched(target: str, scratch: Path, endpoint: str = "", region: str = "") -> Target:
     """That target, for who only reads it. OSError, NoTarget."""
-    return opened(target, scratch, endpoint, region) if "://" in target else Folder(Path(target), is_read=True)
+    if "://" not in target:
+        return Folder(Path(target), is_read=True)
+    store = opened(target, scratch, endpoint, region)
+    bucket = store.files.base_path.partition("/")[0]
+    if store.files.base_fs.get_file_info(bucket).type == fs.FileType.NotFound:
+        raise FileNotFoundError(f"there is no bucket {bucket}")
+    return store
 
 
 def opened(target: str, scratch: Path, endpoint: str = "", region: str = "") -> Folder | Store:

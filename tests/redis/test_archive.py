@@ -1,7 +1,6 @@
 """Events are in the files once, whoever dies and wherever; small files become one; who was erased is in none."""
 
 import asyncio
-import http.client
 import itertools
 import time
 from collections import Counter
@@ -12,7 +11,6 @@ from typing import Any
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
 
 from services.archive import merging
 from services.archive.archive import Archive, Due
@@ -29,6 +27,7 @@ from shared.redis.recipients import Recipients, Waiting, pack_slim
 from shared.words import events, ids
 from shared.words.erased import ErasureKeys
 from shared.words.ids import job_partition
+from tests.object_store import BUCKET, REGION, object_store
 
 P = 2
 DAY_MS = 86_400_000
@@ -375,28 +374,13 @@ async def test_one_writes_and_another_stands_by(house: House) -> None:
 
 
 @pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A small S3 server with a bucket."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    requested = http.client.HTTPConnection(host, port)
-    requested.request("POST", "/moto-api/reset")
-    assert requested.getresponse().read()
-    requested.request("PUT", "/events")
-    assert requested.getresponse().status == 200
-    requested.close()
-    try:
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
+def s3() -> Iterator[str]:
+    with object_store() as url:
+        yield url
 
 
 async def test_a_store_has_the_same_files_as_a_folder(client: Any, tmp_path: Path, s3: str) -> None:
-    target = opened("s3://events/of/us", tmp_path / "scratch", s3, "us-east-1")
+    target = opened(f"s3://{BUCKET}/of/us", tmp_path / "scratch", s3, REGION)
     house = House(client, tmp_path, target)
     await house.begin()
     await house.publisher.publish(facts(120, at_ms=house.now_ms // DAY_MS * DAY_MS - DAY_MS // 2))
@@ -417,7 +401,7 @@ async def test_a_store_has_the_same_files_as_a_folder(client: Any, tmp_path: Pat
 
 
 async def test_a_store_that_is_not_there_loses_nothing(client: Any, tmp_path: Path, s3: str) -> None:
-    house = House(client, tmp_path, opened("s3://nothing", tmp_path / "scratch", s3, "us-east-1"))
+    house = House(client, tmp_path, opened("s3://nothing", tmp_path / "scratch", s3, REGION))
     await house.begin()
     await house.publisher.publish(facts(5))
 

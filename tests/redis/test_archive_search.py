@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from services.reports.job_list import JobList
 from services.reports.store import ReportReader
 from shared.archive.asked import Asked, Behind, Missing, Place, SearchFailed, TooSlow
 from shared.archive.search import Search
-from shared.archive.target import Folder
+from shared.archive.target import Folder, Store, opened
 from shared.http import api
 from shared.redis import archived, bus, keys
 from shared.redis.cancels import CancelList, Cancels
@@ -36,6 +37,7 @@ from shared.words import events, ids
 from shared.words.erased import ErasureKeys
 from tests.feeds import catch_up, message_list
 from tests.jobs import job_hash
+from tests.object_store import BUCKET, REGION, object_store
 
 P = 3
 DAY_MS = 86_400_000
@@ -80,11 +82,17 @@ class House:
     def __init__(self, client: Any, folder: Path) -> None:
         self.client = client
         self.folder = folder
+        self.place = (str(folder), folder / "scratch", "", "")
         self.now_ms = BEGAN
         self.store = ArchiveStore(client, P, "me")
         self.lease = Lease(self.store, time.monotonic)
-        self.target = Folder(folder)
+        self.target: Folder | Store = Folder(folder)
         self.made: list[events.Fact] = []
+
+    def move_to_store(self, url: str) -> None:
+        """The archive is in an S3-compatible store."""
+        self.place = (f"s3://{BUCKET}/of/us", self.folder / "scratch", url, REGION)
+        self.target = opened(*self.place)
 
     async def publish(self, number: int, step_ms: int = 300_000) -> None:
         """So many more, each `step_ms` after the one before, in whatever partition."""
@@ -138,7 +146,7 @@ class House:
 
     def search(self, **how: Any) -> Search:
         asked = {"seconds": 20, "at_a_time": 2, "memory_mb": 64} | how
-        return Search(str(self.folder), self.folder / "scratch", "", "", **asked)
+        return Search(*self.place, **asked)
 
     def feed(self, behind: Behind | None = None) -> Feed:
         return Feed(self.client, P, Recipients(self.client, P), lambda: 0.0, behind)
@@ -182,11 +190,21 @@ FILTERS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.fixture(params=["a folder", "a store"])
+def somewhere(request: pytest.FixtureRequest, house: House) -> Iterator[House]:
+    """What the archive may be in."""
+    with object_store() if request.param == "a store" else nullcontext() as url:
+        if url:
+            house.move_to_store(url)
+        yield house
+
+
 @pytest.mark.parametrize("is_newest", [False, True])
 @pytest.mark.parametrize("is_merged", [False, True])
 async def test_pages_are_the_same_before_and_after_the_streams_forgot(
-    house: House, is_newest: bool, is_merged: bool
+    somewhere: House, is_newest: bool, is_merged: bool
 ) -> None:
+    house = somewhere
     await house.publish(300)
     wanted = [Wanted("acme", **{"since_ms": 0, **asked}) for asked in FILTERS]
     before = [await pages(house.feed(), one, 1_000, is_newest) for one in wanted]
@@ -290,7 +308,8 @@ async def test_the_database_opens_neither_files_nor_settings(house: House) -> No
             database.execute(statement)
 
 
-async def test_a_search_that_is_merged_under_finds_each_event_once(house: House) -> None:
+async def test_a_search_that_is_merged_under_finds_each_event_once(somewhere: House) -> None:
+    house = somewhere
     await house.publish(240)
     await house.archive(file_events=5)
     search = house.search()
@@ -301,6 +320,7 @@ async def test_a_search_that_is_merged_under_finds_each_event_once(house: House)
     merging = asyncio.create_task(tending.sweep())
     counted = 0
     while not merging.done() or counted < 3:
+        assert await house.lease.renew()
         answer = await search.find(Asked("acme", EVER, 1_000))
         assert sorted(row.fact.event_id for row in answer.rows) == sorted(expected)
         counted += 1
@@ -352,6 +372,22 @@ async def test_an_archive_that_is_gone_broken_or_not_installed_is_told(house: Ho
         await Search(str(house.folder / "away"), house.folder, "", "", 5, 1, 64).find(Asked("acme", EVER, 100))
     with pytest.raises(SearchFailed, match="duckdb is not installed"):
         await Missing("duckdb").find(Asked("acme", EVER, 100))
+
+
+async def test_a_store_that_is_gone_or_has_another_archive_is_told(house: House) -> None:
+    with object_store() as url:
+        house.move_to_store(url)
+        await house.publish(60)
+        await house.archive()
+        search = house.search(seconds=5)
+        assert (await search.find(Asked("acme", EVER, 1_000))).is_whole
+
+    with pytest.raises((SearchFailed, TooSlow)):
+        await search.find(Asked("acme", EVER, 1_000))
+    with object_store() as url:  # of that name there is none
+        elsewhere = Search("s3://other/of/us", house.folder / "scratch", url, REGION, 5, 1, 64)
+        with pytest.raises(SearchFailed, match="cannot be read"):
+            await elsewhere.find(Asked("acme", EVER, 1_000))
 
 
 async def test_random_searches_are_as_a_list_of_the_events_says(house: House) -> None:

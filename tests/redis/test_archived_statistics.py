@@ -26,7 +26,7 @@ from services.reports.store import ReportReader, ReportStore
 from shared.archive import names
 from shared.archive.asked import Counts, Missing, SearchFailed, TooSlow
 from shared.archive.search import Search
-from shared.archive.target import Folder
+from shared.archive.target import Folder, Store, opened
 from shared.http import api
 from shared.redis import bus, keys, unarchived
 from shared.redis.cancels import CancelList, Cancels
@@ -35,6 +35,7 @@ from shared.redis.stops import StopList
 from shared.redis.tenants import Tenants
 from shared.words import events, ids
 from shared.words.errors import Problem
+from tests.object_store import BUCKET, REGION, object_store
 
 P = generated.PARTITIONS
 TENANT = generated.TENANT
@@ -58,10 +59,10 @@ class House:
     def __init__(self, client: Any, folder: Path) -> None:
         self.client = client
         self.folder = folder
-        self.target = Folder(folder)
+        self.place = (str(folder), folder / "scratch", "", "")
+        self.target: Folder | Store = Folder(folder)
         self.now_ms = LATER_MS
         self.lease = Lease(ArchiveStore(client, P, "me"), time.monotonic)
-        self.statistics = Statistics(client, P, self.target, self.lease, lambda: self.now_ms)
         self.folding = Folding(client, P, 92, is_archived=True)
         self.counted: list[events.Fact] = []
 
@@ -72,6 +73,15 @@ class House:
             while found := await self.client.xreadgroup(keys.GROUP_REPORTS, "one", {keys.events(p): ">"}, count=50):
                 await reports.count(p, [bus.entry(number, held) for _, some in found for number, held in some])
         await generated.fold_all(self.folding, P)
+
+    def move_to_store(self, url: str) -> None:
+        """The archive is in an S3-compatible store."""
+        self.place = (f"s3://{BUCKET}/of/us", self.folder / "scratch", url, REGION)
+        self.target = opened(*self.place)
+
+    @property
+    def statistics(self) -> Statistics:
+        return Statistics(self.client, P, self.target, self.lease, lambda: self.now_ms)
 
     async def archive(self) -> None:
         await self.lease.renew()
@@ -95,7 +105,7 @@ class House:
         return model
 
     def search(self, seconds: float = 20) -> Search:
-        return Search(str(self.folder), self.folder / "scratch", "", "", seconds, 2, 64)
+        return Search(*self.place, seconds, 2, 64)
 
     def reader(self, behind: Counts | None = None) -> StatisticsReader:
         return StatisticsReader(self.client, P, lambda: LONG_AFTER_MS, 92, behind or self.search())
@@ -152,6 +162,19 @@ async def test_answers_are_the_same_before_and_after_archiving_and_after_redis_f
     assert await house.client.keys("*:statistics:acme:*") == []
     assert await answers(house.reader()) == before
     assert all(not answer.rows for answer in await answers(house.reader(), "other") if not isinstance(answer, list))
+
+
+async def test_answers_are_the_same_from_a_store(house: House) -> None:
+    with object_store() as url:
+        house.move_to_store(url)
+        for seed in (5, 6):  # the second time the file is there, and is made anew
+            await house.count(*generated.generated(200, random.Random(seed), 10))
+            before = await answers(StatisticsReader(house.client, P, lambda: LONG_AFTER_MS, 92))
+            await house.archive()
+        await house.forget()
+
+        assert await answers(house.reader()) == before
+        assert sum(len(answer.rows) for answer in before if not isinstance(answer, list)) > 100
 
 
 async def test_the_files_have_what_a_plain_count_of_the_events_says(house: House) -> None:
