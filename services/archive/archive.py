@@ -29,7 +29,7 @@ from shared.process.lifecycle import cancelled, pause
 from shared.redis import bus
 from shared.redis.erased import Erased
 from shared.redis.leases import Lease, LeaseLost
-from shared.redis.recipients import Recipients
+from shared.redis.recipients import Recipients, of_jobs
 from shared.redis.redis import RedisAway, Refused
 from shared.redis.suppression import normalised
 from shared.words import events
@@ -59,8 +59,6 @@ HOLD_S = 5.0
 FIRST_RETRY_S, LAST_RETRY_S = 1.0, 60.0
 #: Files of a batch that are written at a time: each waits for its disk or its store most of the time.
 WRITERS = 8
-#: Jobs whose recipients are looked up at a time.
-JOBS_AT_ONCE = 50
 
 _log = logs.get_logger()
 
@@ -234,13 +232,8 @@ class Archive:
 
     async def _known(self, facts: Facts) -> Known:
         """Whose the messages are that facts name alone, and who was erased."""
-        nameless = list(facts.nameless().items())
-        emails: dict[tuple[str, int | None], str] = {}
-        for begin in range(0, len(nameless), JOBS_AT_ONCE):
-            some = nameless[begin : begin + JOBS_AT_ONCE]
-            answers = await asyncio.gather(*(self._recipients.find(job, ordinals) for job, ordinals in some))
-            for (job, _), found in zip(some, answers, strict=True):
-                emails.update({(job, ordinal): one.email for ordinal, one in found.items()})
+        nameless = await of_jobs(self._recipients, facts.nameless())
+        emails = {message: one.email for message, one in nameless.items()}
         addresses = sorted(facts.addresses())
         gone = await self._erased.are_erased([(tenant, normalised(email)) for tenant, email in addresses])
         erased = {one for one, is_gone in zip(addresses, gone, strict=True) if is_gone}

@@ -6,7 +6,6 @@ of the contact, that names the fact; behaviour is known by its event. A batch is
 and a tenant without a base costs nothing but the question.
 """
 
-import asyncio
 from collections import Counter as Counts
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ from services.contacts.behaviour.writing import Behaviour
 from services.contacts.contacts import ERASED
 from services.contacts.facts import Effect, delivered, effects
 from shared.redis import bus
-from shared.redis.recipients import Recipient
+from shared.redis.recipients import Recipient, of_jobs
 from shared.redis.suppression import normalised
 from shared.words import events
 from shared.words.erased import ErasureKeys
@@ -43,8 +42,6 @@ STREAM = "events"
 BATCH = 1_000
 #: For so long at most a fact waits for others.
 GATHER_MS = 200
-#: Jobs whose recipients are looked up at a time: a transactional mail is a job of its own.
-JOBS_AT_ONCE = 50
 #: Addresses that are compared with an erased one at a time.
 _PAGE = 10_000
 
@@ -136,14 +133,8 @@ class Following:
         for fact, changes, _ in read:
             if not fact.email and fact.ordinal is not None and (changes or (fact.job, fact.ordinal) not in known):
                 asked[fact.job].add(fact.ordinal)
-        found: dict[Message, str] = {}
-        jobs = list(asked)
-        for start in range(0, len(jobs), JOBS_AT_ONCE):
-            some = jobs[start : start + JOBS_AT_ONCE]
-            answers = await asyncio.gather(*(self._recipients.find(job, sorted(asked[job])) for job in some))
-            for job, recipients in zip(some, answers, strict=True):
-                found |= {(job, ordinal): normalised(one.email) for ordinal, one in recipients.items()}
-        return found
+        found = await of_jobs(self._recipients, asked)
+        return {(job, at): normalised(one.email) for (job, at), one in found.items() if at is not None}
 
     async def _erase(self, name: str, tenant: int, digests: set[str]) -> None:
         """Who was erased is known by a keyed hash alone, so each address of the tenant is compared: some seconds for a

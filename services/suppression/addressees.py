@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from shared.redis.recipients import Recipient
+from shared.redis.recipients import Recipient, of_jobs
 from shared.words import events
 
 
@@ -22,8 +22,4 @@ async def addresses(recipients: Recipients, facts: Iterable[events.Fact]) -> Map
     for fact in facts:
         if not fact.email and fact.ordinal is not None:
             wanted[fact.job].add(fact.ordinal)
-    found: dict[tuple[str, int | None], str] = {}
-    for job, ordinals in wanted.items():
-        known = await recipients.find(job, sorted(ordinals))
-        found.update({(job, ordinal): one.email for ordinal, one in known.items()})
-    return found
+    return {message: one.email for message, one in (await of_jobs(recipients, wanted)).items()}

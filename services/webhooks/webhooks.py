@@ -26,7 +26,7 @@ from services.webhooks.endpoints import NOTHING, About, listed_by, type_of
 from services.webhooks.store import Batch, Taken, packed
 from services.webhooks.window import Event
 from shared.redis import bus
-from shared.redis.recipients import Recipient
+from shared.redis.recipients import Recipient, of_jobs
 from shared.words import events
 
 BATCH = 500
@@ -174,7 +174,4 @@ class Webhooks:
         for one in wanted:
             if one.fact.job and one.fact.ordinal is not None:
                 ordinals[one.fact.job].append(one.fact.ordinal)
-        found: dict[tuple[str, int | None], Recipient] = {}
-        for job, of_job in ordinals.items():
-            found |= {(job, at): one for at, one in (await self._recipients.find(job, of_job)).items()}
-        return found
+        return await of_jobs(self._recipients, ordinals)

@@ -5,9 +5,10 @@ A job's recipients are chunks in one sorted set, each at its first ordinal. A ch
 alone. Both forms hold the same addresses at the same ordinals, so what was once read stays true.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
-from typing import cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol, cast
 from zlib import compress, decompress
 
 import msgspec
@@ -22,6 +23,8 @@ _LEVEL = 1
 #: Chunks kept after they were read: opens and clicks of a campaign come from all over it. A chunk of 1,000 is 100 kB.
 CHUNKS_KEPT = 64
 TENANTS_KEPT = 10_000
+#: Looked up at a time: a transactional mail is a job of its own.
+JOBS_AT_ONCE = 50
 
 
 class Recipient(msgspec.Struct, frozen=True, array_like=True):
@@ -161,6 +164,24 @@ def _recipient(row: msgspec.Raw, slim: bool) -> Recipient:
         return _slim_row_decoder.decode(row)
     waiting = _waiting_row_decoder.decode(row)
     return Recipient(waiting.email, waiting.metadata)
+
+
+class Lookup(Protocol):
+    async def find(self, job: str, ordinals: Sequence[int]) -> Mapping[int, Recipient]: ...
+
+
+async def of_jobs(
+    recipients: Lookup, ordinals: Mapping[str, Collection[int]]
+) -> dict[tuple[str, int | None], Recipient]:
+    """The recipients of many jobs, by job and ordinal; those that there are not are left out. Raises RedisAway."""
+    jobs = list(ordinals)
+    found: dict[tuple[str, int | None], Recipient] = {}
+    for begin in range(0, len(jobs), JOBS_AT_ONCE):
+        some = jobs[begin : begin + JOBS_AT_ONCE]
+        answers = await asyncio.gather(*(recipients.find(job, sorted(ordinals[job])) for job in some))
+        for job, of_job in zip(some, answers, strict=True):
+            found.update({(job, ordinal): one for ordinal, one in of_job.items()})
+    return found
 
 
 class Recipients:

@@ -41,7 +41,7 @@ from services.reports.feed.lane import (
 from services.reports.feed.numbers import numbers_of
 from shared.archive.asked import Answer, Asked, Behind, Place
 from shared.redis import archived, bus, jobs, keys
-from shared.redis.recipients import Recipient
+from shared.redis.recipients import Recipient, of_jobs
 from shared.redis.redis import Client, Script
 from shared.redis.suppression import normalised
 from shared.words import events, ids, public
@@ -62,8 +62,6 @@ MOST_TOGETHER = 1_000
 MOST_CHUNKS = 256
 #: Events in a chunk, about.
 IN_A_CHUNK = 100
-#: Jobs whose recipients, or tags, are looked up at a time.
-JOBS_AT_ONCE = 50
 
 _READ = Script.of(__file__, "feed_read")
 
@@ -320,14 +318,7 @@ class Feed:
         for one in nameless:
             if one.job and one.ordinal is not None:
                 ordinals[one.job].append(one.ordinal)
-        emails: dict[tuple[str, int | None], str] = {}
-        asked = list(ordinals)
-        for start in range(0, len(asked), JOBS_AT_ONCE):
-            some = asked[start : start + JOBS_AT_ONCE]
-            answers = await asyncio.gather(*(self._recipients.find(job, ordinals[job]) for job in some))
-            for job, found in zip(some, answers, strict=True):
-                emails.update({(job, ordinal): recipient.email for ordinal, recipient in found.items()})
-        return emails
+        return {message: one.email for message, one in (await of_jobs(self._recipients, ordinals)).items()}
 
 
 def _place(lane: Lane, wanted: Wanted) -> Place | None:
