@@ -8,7 +8,7 @@ therefore the figures add up.
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias, cast
 
 from shared.words import events
 from shared.words.standing import ACCEPTED as ACCEPTED
@@ -129,25 +129,27 @@ LATE_REASONS: dict[int, str] = {
 }
 BOUNCE_KINDS: dict[int, str] = {code: kind for (kind, _), code in _BOUNCES.items()}
 LATE_CODES = frozenset(_LATE)
+#: The name of a fact → its code where it was not by a person.
+_MACHINE_CODES: dict[str, Code] = {
+    "Opened": Code.MACHINE_OPENED,
+    "Clicked": Code.MACHINE_CLICKED,
+    "DocumentOpened": Code.MACHINE_DOCUMENT_OPENED,
+    "PageViewed": Code.MACHINE_PAGE_VIEWED,
+    "VisitorActed": Code.MACHINE_VISITOR_ACTED,
+}
+_Seen: TypeAlias = events.Opened | events.Clicked | events.DocumentOpened | events.PageViewed | events.VisitorActed
 
 
 def code_of(fact: events.Fact) -> Code | None:
     """The code of a fact; None for one that is not about a message (Reactivated, Stopped …)."""
+    name = type(fact).__name__
     if isinstance(fact, events.Bounced):
         return _BOUNCES.get((fact.kind, fact.late), _BOUNCES["soft", fact.late])
-    if isinstance(fact, events.Opened) and not fact.is_by_person:
-        return Code.MACHINE_OPENED
-    if isinstance(fact, events.Clicked) and not fact.is_by_person:
-        return Code.MACHINE_CLICKED
-    if isinstance(fact, events.DocumentOpened) and not fact.is_by_person:
-        return Code.MACHINE_DOCUMENT_OPENED
+    if name in _MACHINE_CODES and not cast(_Seen, fact).is_by_person:
+        return _MACHINE_CODES[name]
     if isinstance(fact, events.DocumentOpened) and fact.position is None:
         return Code.OTHER_DOCUMENT_OPENED
-    if isinstance(fact, events.PageViewed) and not fact.is_by_person:
-        return Code.MACHINE_PAGE_VIEWED
-    if isinstance(fact, events.VisitorActed) and not fact.is_by_person:
-        return Code.MACHINE_VISITOR_ACTED
-    return _CODES.get(type(fact).__name__)
+    return _CODES.get(name)
 
 
 def after(byte: int, code: int) -> int:

@@ -84,14 +84,7 @@ def _entry(names: Names, cells: Cells, p: int, stream_id: str, change: Change | 
         counters += [names.at(keys.job_bitmap(p, job, counter)), counter]
     return [
         stream_id,
-        names.at(
-            keys.job(p, job),
-            keys.job_states(p, job),
-            keys.job_counts(p, job),
-            keys.job_bitmap(p, job, ""),
-            keys.job_clicks(p, job),
-            keys.job_places(p, job),
-        ),
+        names.known(keys.job(p, job)) or _place_of_job(names, p, job),
         str(change.ordinal),
         change.code,
         names.at(keys.job_timeline(p, job, timeline.bucket_of(change.ordinal))),
@@ -101,6 +94,18 @@ def _entry(names: Names, cells: Cells, p: int, stream_id: str, change: Change | 
         [part for amount in change.amounts for part in amount],
         cells.at(change.cell),
     ]
+
+
+def _place_of_job(names: Names, p: int, job: str) -> int:
+    """Of the first of its keys, as the script has them."""
+    return names.at(
+        keys.job(p, job),
+        keys.job_states(p, job),
+        keys.job_counts(p, job),
+        keys.job_bitmap(p, job, ""),
+        keys.job_clicks(p, job),
+        keys.job_places(p, job),
+    )
 
 
 class ReportReader:

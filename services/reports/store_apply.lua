@@ -62,12 +62,11 @@ local function is_there(records, needle, code)
 end
 
 local function alike(records, needle)
-  local place, kind = string.byte(needle, -2, -1)
-  local number = 0
-  for at = needle_bytes - 1, #records, record_bytes do
-    local other, its_kind = string.byte(records, at, at + 1)
-    if other == place and its_kind == kind then number = number + 1 end
-  end
+  local place_and_kind, number, at = string.sub(needle, -2), 0, 0
+  repeat
+    at = string.find(records, place_and_kind, at + 1, true)
+    if at and at % record_bytes == needle_bytes - 1 then number = number + 1 end
+  until not at
   return number
 end
 

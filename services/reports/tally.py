@@ -11,8 +11,9 @@ Names of counters, as they are in the hash `job_counts`:
     amount-<name>-<currency>            what that came to, of people, in ten-thousandths
 """
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -122,6 +123,33 @@ def _amounts(fact: events.VisitorActed) -> tuple[tuple[str, int], ...]:
     return ((amount_counter(fact.name, fact.currency), parts),)
 
 
+def _of_excluded(fact: events.Suppressed | events.Rejected) -> list[str]:
+    return [standing.excluded_counter(fact.reason)] if fact.reason in REASONS else []
+
+
+def _of_click(fact: events.Clicked) -> list[str]:
+    return [click_counter(fact.position) if fact.is_by_person else machine_click_counter(fact.position)]
+
+
+def _of_document(fact: events.DocumentOpened) -> list[str]:
+    counter = document_counter if fact.is_by_person else machine_document_counter
+    return [counter(NO_POSITION if fact.position is None else fact.position)]
+
+
+def _of_visit(fact: events.VisitorActed) -> list[str]:
+    return [visit_counter(fact.name) if fact.is_by_person else machine_visit_counter(fact.name)]
+
+
+#: What facts of these kinds count for beside the counter of their code.
+_MORE_COUNTERS: dict[type[events.Fact], Callable[[Any], list[str]]] = {
+    events.Suppressed: _of_excluded,
+    events.Rejected: _of_excluded,
+    events.Clicked: _of_click,
+    events.DocumentOpened: _of_document,
+    events.VisitorActed: _of_visit,
+}
+
+
 def change(fact: events.Fact, stream_id: str) -> Change | None:
     """What the fact changes; None if it is not about a message. Impossible if it makes no sense."""
     code = code_of(fact)
@@ -134,15 +162,8 @@ def change(fact: events.Fact, stream_id: str) -> Change | None:
     except ValueError as fault:
         raise Impossible(str(fault)) from fault
     counters = [COUNTERS[code]] if code in COUNTERS else []
-    if isinstance(fact, events.Suppressed | events.Rejected) and fact.reason in REASONS:
-        counters.append(standing.excluded_counter(fact.reason))
-    if isinstance(fact, events.Clicked):
-        counters.append(click_counter(fact.position) if fact.is_by_person else machine_click_counter(fact.position))
-    if isinstance(fact, events.DocumentOpened):
-        counter = document_counter if fact.is_by_person else machine_document_counter
-        counters.append(counter(NO_POSITION if fact.position is None else fact.position))
-    if isinstance(fact, events.VisitorActed):
-        counters.append(visit_counter(fact.name) if fact.is_by_person else machine_visit_counter(fact.name))
+    if more := _MORE_COUNTERS.get(type(fact)):
+        counters += more(fact)
     return Change(
         job=fact.job,
         ordinal=fact.ordinal,

@@ -8,6 +8,10 @@ class Names:
         self.all = list(first)
         self._places: dict[str, int] = {}
 
+    def known(self, name: str) -> int | None:
+        """The place of a name that was given one."""
+        return self._places.get(name)
+
     def at(self, *names: str) -> int:
         place = self._places.get(names[0])
         if place is None:
