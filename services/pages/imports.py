@@ -49,7 +49,9 @@ async def _listed(api: Api, after: str, form: dict[str, Any], problem: Json = No
 
 
 async def upload(api: Api, asked: Asked) -> Shown | Gone:
-    """Looks at the first lines of the file, or imports it: the button says which."""
+    """Looks at the first lines of the file, or imports it: the button says which by the URL, for whatever stands in the
+    form behind the file is not read before it."""
+    do = asked.query.get("do", "")
     form = {name: asked.form.get(name, "") for name in ("name", "mode")}
     file = asked.upload
     if file is None or not file.name:
@@ -58,11 +60,11 @@ async def upload(api: Api, asked: Asked) -> Shown | Gone:
     mapping = _mapping(asked)
     query = {} if mapping is None else {"mapping": msgspec.json.encode(mapping).decode()}
     try:
-        if asked.form.get("do") == "look" and media != _MEDIA[".json"]:
+        if do == "look" and media != _MEDIA[".json"]:
             found = await api.upload("/v1/contact-imports/preview", query, media, _first(file))
             return await _previewed(api, form, file.name, found)
         # What has no columns is looked at by a run that changes nothing.
-        is_trial = asked.form.get("do") != "import"
+        is_trial = do != "import"
         query |= {"name": form["name"] or file.name, "mode": form["mode"] or "update"}
         made = await api.upload(
             "/v1/contact-imports", {**query, **({"dry_run": "true"} if is_trial else {})}, media, file.pieces

@@ -252,7 +252,7 @@ async def test_a_file_is_looked_at_before_it_is_imported_and_each_column_can_be_
     api = Api()
     long = file("x.csv", b"a" * 200_000, b"b" * 200_000, b"never read")
 
-    shown = await imports.upload(api, ask(form={"do": "look", "name": "", "mode": "new_only"}, upload=long))
+    shown = await imports.upload(api, ask(query={"do": "look"}, form={"name": "", "mode": "new_only"}, upload=long))
     page = page_of(shown)
 
     (told,) = api.told
@@ -266,12 +266,12 @@ async def test_a_file_is_looked_at_before_it_is_imported_and_each_column_can_be_
 
 async def test_a_file_is_imported_as_its_columns_were_said_or_tried_without_a_change() -> None:
     api = Api()
-    form = {"do": "import", "name": "Salon", "mode": "update"}
+    form = {"name": "Salon", "mode": "update"}
     mapped = {"head.0": "Mél", "map.0": "email", "head.1": "Âge", "map.1": "", "head.2": ""}
 
-    gone = await imports.upload(api, ask(form={**form, **mapped}, upload=file()))
-    await imports.upload(api, ask(form={"do": "try"}, upload=file("a.TSV")))
-    await imports.upload(api, ask(form={"do": "look"}, upload=file("a.ndjson", b"{}")))
+    gone = await imports.upload(api, ask(query={"do": "import"}, form={**form, **mapped}, upload=file()))
+    await imports.upload(api, ask(query={"do": "try"}, upload=file("a.TSV")))
+    await imports.upload(api, ask(query={"do": "look"}, upload=file("a.ndjson", b"{}")))
 
     assert gone == Gone("/console/imports/14")
     assert [told[3] for told in api.told] == [
@@ -283,10 +283,10 @@ async def test_a_file_is_imported_as_its_columns_were_said_or_tried_without_a_ch
 
 
 async def test_without_a_file_or_with_one_that_is_refused_that_is_said() -> None:
-    none = await imports.upload(Api(), ask(form={"do": "import", "name": "<n>"}, upload=file("")))
-    absent = await imports.upload(Api(), ask(form={"do": "import"}))
+    none = await imports.upload(Api(), ask(query={"do": "import"}, form={"name": "<n>"}, upload=file("")))
+    absent = await imports.upload(Api(), ask(query={"do": "import"}))
     refused = await imports.upload(
-        Refusing(Refused(415, "unsupported_media_type", "<no> table")), ask(form={"do": "look"}, upload=file())
+        Refusing(Refused(415, "unsupported_media_type", "<no> table")), ask(query={"do": "look"}, upload=file())
     )
 
     assert "Choose a file first." in page_of(none)
@@ -294,7 +294,7 @@ async def test_without_a_file_or_with_one_that_is_refused_that_is_said() -> None
     assert "Choose a file first." in page_of(absent)
     assert "&lt;no&gt; table" in page_of(refused)
     with pytest.raises(Refused):
-        await imports.upload(Refusing(Refused(403, "missing_scope", "x")), ask(form={"do": "look"}, upload=file()))
+        await imports.upload(Refusing(Refused(403, "missing_scope", "x")), ask(query={"do": "look"}, upload=file()))
 
 
 class Told:
