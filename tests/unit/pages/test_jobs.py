@@ -69,7 +69,7 @@ async def test_a_report_is_drawn_with_all_that_was_written_in_it_as_text() -> No
     assert "Bonjour &lt;b&gt;" in page
     assert "<b>" not in page
     assert "exemple.fr&#x2f;&lt;x&gt;" in page
-    assert '<svg viewBox="0 0 340 220" role="img" aria-labelledby="funnel-title funnel-desc">' in page
+    assert '<svg class="chart" height="220" role="img" aria-labelledby="funnel-title funnel-desc">' in page
     assert "style=" not in page
     assert "<script" not in page
 
