@@ -234,6 +234,16 @@ CONTACT: dict[str, Any] = {
     },
     "created_at": JOB["created_at"], "updated_at": JOB["created_at"], "last_action_at": None,
 }  # fmt: skip
+OPERATION: dict[str, Any] = {"key": JOB["id"], "name": "Soldes <d'hiver>", "kind": "email"}
+
+
+def moment(what: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "at": JOB["created_at"], "what": what, "operation": None, "url": None, "position": None, "event": None,
+        "bounce": None, "machine": False, **fields,
+    }  # fmt: skip
+
+
 CRITERIA: dict[str, Any] = {
     "kind": "all",
     "of": [
@@ -462,6 +472,14 @@ ANSWERS: dict[str, Any] = {
         "next": "zQHq",
     },
     "/v1/contacts/ana@exemple.fr": CONTACT,
+    "/v1/contact-timeline/ana@exemple.fr": {
+        "moments": [
+            moment("event", event="<purchase>"),
+            moment("clicked", url="https://exemple.fr/<x>", position=2, machine=True, operation=OPERATION),
+            moment("bounced", bounce="soft", operation={"key": "invoice", "name": "invoice", "kind": "email"}),
+        ],
+        "next": "zQHm",
+    },
     "/v1/contact-changes/ana@exemple.fr": {
         "changes": [
             {"at": JOB["created_at"], "source": "api", "changes": {"postcode": ["69001", None], "tags": [[], ["vip"]]}},

@@ -10,7 +10,7 @@ import pytest
 from services.pages import activity, contacts, imports, segments
 from services.pages.api import BrokeOff, Refused
 from services.pages.asked import Asked, Download, Gone, NotThere, Shown, Upload
-from tests.fakes.api_answers import ACTIVITY, CRITERIA, REPORT
+from tests.fakes.api_answers import ACTIVITY, CRITERIA, OPERATION, REPORT
 from tests.unit.pages.test_console import READER, Api, drawn
 
 JSON = msgspec.json.encode(CRITERIA).decode()
@@ -91,6 +91,23 @@ async def test_a_contact_is_shown_with_its_fields_why_not_lists_and_changes() ->
     assert "/console/recipients?address=ana%40exemple.fr" in page
     assert "Erase the contact" in page
     assert "Erase the contact" not in drawn(await contacts.contact(api, ask(query={"key": "ana@exemple.fr"})), READER)
+
+
+async def test_a_contact_is_shown_with_what_happened_and_each_part_is_paged_by_itself() -> None:
+    api = Api()
+    query = {"key": "ana@exemple.fr", "copy": "0", "moments": "zQHt"}
+
+    page = unescape(drawn(await contacts.contact(api, ask(query=query))))
+
+    assert ("/v1/contact-timeline/ana@exemple.fr", {"copy": "0", "limit": "50", "after": "zQHt"}) in api.asked
+    assert ("/v1/contact-changes/ana@exemple.fr", {"copy": "0", "limit": "50"}) in api.asked
+    assert "<strong>Event</strong> <purchase>" in page
+    assert 'https://exemple.fr/<x> <span class="soft">(link 3 of the mail)</span>' in page
+    assert f'<a href="/console/jobs/{OPERATION["key"]}">Soldes <d\'hiver></a>' in page
+    assert '<div class="small any">invoice</div>' in page
+    assert page.count("a machine</span>") == 1
+    assert "/console/contacts/one?key=ana%40exemple.fr&copy=0&moments=zQHm" in page
+    assert "/console/contacts/one?key=ana%40exemple.fr&copy=0&after=zQHr" in page
 
 
 @pytest.mark.parametrize("key", ["", ".", ".."])
@@ -198,6 +215,19 @@ async def test_what_is_counted_and_shown_is_what_stands_in_the_form() -> None:
     assert "/console/contacts/one?key=ana%40exemple.fr" in sampled
 
 
+async def test_who_presses_enter_in_a_criterion_puts_it_in_and_in_the_name_saves() -> None:
+    """A browser presses the first button of the form then."""
+    pages = {
+        "choose": await built("add "),
+        "put": await built("choose", form={"at": "+", "about": "field:postcode"}),
+        "save": await built("count"),
+    }
+
+    first = {do: page_of(page).partition(' name="do" value="')[2].partition('"')[0] for do, page in pages.items()}
+
+    assert first == {do: do for do in pages}
+
+
 async def test_a_segment_is_saved_anew_changed_and_archived() -> None:
     api = Api()
     form = {"json": JSON, "name": " n ", "do": "save"}
@@ -228,7 +258,7 @@ async def test_what_is_wrong_with_criteria_is_said_and_nothing_that_was_written_
     assert isinstance(no_json, Shown)
     assert isinstance(no_place, Shown)
     assert (refused.status, no_json.status, no_place.status) == (422, 422, 422)
-    assert '<span class="fault">not &lt;a&gt; text</span>' in drawn(refused)
+    assert '<span class="fault">value: not &lt;a&gt; text</span>' in drawn(refused)
     assert 'value="n"' in drawn(no_json)
     assert "{&quot;kind&quot;: &lt;</textarea>" in drawn(no_json)
     assert "not there any more" in drawn(no_place)
@@ -259,7 +289,9 @@ async def test_a_file_is_looked_at_before_it_is_imported_and_each_column_can_be_
     assert (told[1], len(told[2]), told[3]) == ("/v1/contact-imports/preview", 262_144, {"media": "text/csv"})
     assert "Adresse &lt;Email&gt;" in page
     assert "line 3.Adresse &lt;Email&gt;: no address" in page
-    assert '<option value="first_name" selected>first name</option>' in page
+    assert '<option value="first_name" selected>First name</option>' in page
+    assert '<p class="soft small any" id="map-1-s">Ana, &lt;Bo&gt; …</p>' in page
+    assert "Of the first 3 lines, 2 would be refused" in page
     assert 'name="head.2" value="Âge"' in page
     assert '<option value="new_only" selected>' in page
 
