@@ -18,6 +18,8 @@ _WHY_NOT = {
     "opposed": "they are opposed",
     "no_optin": "they did not agree",
 }
+#: By what a contact is changed, as people say it.
+_SOURCES = {"api": "the API", "fact": "what happened to mail, or was said on a page"}
 _OPTIN = {True: "yes", False: "no", None: "not known"}
 
 
@@ -76,7 +78,9 @@ async def contact(api: Api, asked: Asked) -> Shown:
         "moments": happened["moments"],
         "more_moments": _further(key, copy, "moments", happened["next"]),
         "lists": await _lists(api, found["email"]),
-        "changes": [(one, _changes(one["changes"], labels)) for one in changed["changes"]],
+        "changes": [
+            (one["at"], *_source(one["source"]), _changes(one["changes"], labels)) for one in changed["changes"]
+        ],
         "next": _further(key, copy, "after", changed["next"]),
     }
     return Shown("contact", context)
@@ -113,6 +117,14 @@ def shown(value: Json) -> str:
     if value is None or value == []:
         return "nothing"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _source(source: str) -> tuple[str, str]:
+    """By what something was changed, and where more of that is ("" for nowhere)."""
+    kind, _, which = source.partition(" ")
+    if kind == "import" and which.isascii() and which.isdigit():
+        return f"import {which}", f"/console/imports/{which}"
+    return _SOURCES.get(kind, source), ""
 
 
 def _changes(changes: Json, labels: Json) -> list[tuple[str, str, str]]:

@@ -90,8 +90,7 @@ async def segment(api: Api, asked: Asked) -> Shown:
         tree = kept[0]
     page = _Page(api, found, found["name"], tree)
     page.notice = _DONE.get(asked.query.get("done", ""), "")
-    if found["built_in"]:
-        await page.count()
+    await page.count_if_it_can_be_told()
     return await page.shown()
 
 
@@ -194,6 +193,9 @@ class _Page:
                 raise
             self.refuse(refused.detail, refused.faults)
         return await self.shown()
+
+    async def count_if_it_can_be_told(self) -> None:
+        self._counted = await _count(self._api, self.tree)
 
     async def count(self) -> None:
         self._counted = await self._api.send("POST", "/v1/segments/count", {"criteria": self.tree})

@@ -36,6 +36,7 @@ JOB: dict[str, Any] = {
     "id": "068vjfm5s9m2rc1jqqrg", "state": "queued", "stopped": None, "stream": "bulk", "rate": None,
     "from": "Chouette <news@exemple.fr>", "subject": "Bonjour <b>{{ prenom }}</b>", "list": "newsletter",
     "category": None, "tags": ["soldes"], "test": False, "created_at": "2026-01-31T09:05:00.123Z",
+    "contacts": None, "awaited": None, "unselected": None, "unselected_detail": None,
     "send_at": None, "expires_at": "2026-02-04T07:00:00.000Z", "total": 1000, "counts": COUNTS, "rates": RATES,
     "links": [{"url": "https://exemple.fr/<x>", "positions": [0, 2], "unique": 92, "total": 120, "machine_total": 3}],
     "positions": [
