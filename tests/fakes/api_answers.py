@@ -234,6 +234,7 @@ CONTACT: dict[str, Any] = {
         ),
     },
     "created_at": JOB["created_at"], "updated_at": JOB["created_at"], "last_action_at": None,
+    "activity": 8,
 }  # fmt: skip
 OPERATION: dict[str, Any] = {"key": JOB["id"], "name": "Soldes <d'hiver>", "kind": "email"}
 

@@ -100,5 +100,7 @@ async def test_whoever_clicked_a_job_to_a_segment_of_an_imported_base_is_of_the_
         assert (status, ranked["last_run"]["active"]) == (200, 1)
         assert ranked["bands"] == {"not_addressable": 0, "none": PEOPLE - 1, "low": 0, "medium": 0, "high": 1}
         assert await of_notes(stack, 8, 10) == (1, [CLICKER])
+        _, clicker = await stack.call("GET", f"/v1/contacts/{CLICKER}")
+        assert 8 <= clicker["activity"] <= 10
         others, some = await of_notes(stack, 0, 0)
         assert (others, CLICKER in some) == (PEOPLE - 1, False)

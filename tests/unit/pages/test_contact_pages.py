@@ -87,6 +87,7 @@ async def test_a_contact_is_shown_with_its_fields_why_not_lists_and_changes() ->
     assert "they did not agree" in page
     assert "550 5.1.1 &lt;nobody&gt;" in page
     assert "newsletter" in page
+    assert "<dt>Activity</dt><dd>8 of 10</dd>" in page
     assert "<strong>Postcode</strong>: 69001 → nothing" in page
     assert "/console/recipients?address=ana%40exemple.fr" in page
     assert "Erase the contact" in page
