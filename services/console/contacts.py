@@ -16,7 +16,7 @@ copy_option = click.option("--copy", type=click.IntRange(0, 1_000_000), default=
 
 @click.group()
 def contacts() -> None:
-    """Contacts of a tenant: search, show, erase."""
+    """Contacts of a tenant: search, show, timeline, erase."""
 
 
 @contacts.command("search")
@@ -84,10 +84,35 @@ def show(tenant: str, key: str, copy: int, as_json: bool) -> None:
         click.echo(f"{name:<12}{plain(getattr(one, name) or '-')}")
     for name, value in one.fields.items():
         click.echo(plain(f"{name:<12}{', '.join(value) if isinstance(value, list) else value}"))
+    click.echo(f"{'activity':<12}{one.activity}")
     for channel in ("email", "sms", "phone"):
         state = getattr(one.channels, channel)
         why = "may be reached" if state.addressable else f"may not be reached: {state.why_not}"
         click.echo(f"by {channel:<9}{why}{f' ({plain(state.diagnostic)})' if state.diagnostic else ''}")
+
+
+@contacts.command("timeline")
+@click.argument("tenant")
+@click.argument("key")
+@copy_option
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@as_json
+def timeline(tenant: str, key: str, copy: int, limit: int, as_json: bool) -> None:
+    """What happened to a contact, the latest first; exit code 1 if there is no such contact."""
+    from services.contacts.behaviour.timeline import LATEST
+    from services.contacts.contacts import Contacts
+    from services.contacts.shown import time
+
+    found = with_base(tenant, lambda database: Contacts(database).timeline(tenant, key, copy, LATEST, limit))
+    if found is None:
+        click.echo(f"there is no contact {plain(key)} of {tenant}")
+        raise SystemExit(1)
+    rows = [(time(one.at), one.word, one.machine, one.operation and one.operation.name, one.text) for one in found]
+    if as_json:
+        show_json([dict(zip(("at", "what", "machine", "operation", "text"), row, strict=True)) for row in rows])
+        return
+    told = [(at, word, "yes" if machine else "", *others) for at, word, machine, *others in rows]
+    show_table(("when", "what", "machine", "operation", "url, event or kind"), told)
 
 
 @contacts.command("erase")

@@ -71,6 +71,9 @@ class ContactRecord(msgspec.Struct, frozen=True, kw_only=True):
     last_action_at: Annotated[
         str | None, says("When they did something that counts last; null: never.", "2026-02-03T10:00:00.000Z")
     ]
+    activity: Annotated[
+        int, says("Their note in the last run of the activity rank: 0 inactive, 10 among the most active.", 8)
+    ]
 
 
 def record(found: Contact, known: Mapping[str, Field]) -> ContactRecord:
@@ -87,6 +90,7 @@ def record(found: Contact, known: Mapping[str, Field]) -> ContactRecord:
         created_at=time(found.created_at) or "",
         updated_at=time(found.updated_at) or "",
         last_action_at=time(found.last_action_at),
+        activity=found.activity,
     )
 
 

@@ -1,17 +1,17 @@
-"""Charts as geometry: numbers in, places on a small canvas out, which a template draws as SVG. Pure.
+"""Charts as geometry: numbers in, places out, which a template draws as SVG. Pure.
 
-The canvas is as wide as a telephone, so that its words can be read there; a table beside each chart has the same
-numbers.
+A chart is as wide as the page has room for it: across, places are parts of a hundred of its width; down, they are
+pixels, so that words have one size on a telephone and on a desk. A table beside each chart has the same numbers.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: In user units of SVG: a page on a telephone is as many pixels wide.
-WIDTH = 340
+#: How wide a chart is.
+WIDTH = 100
 _ROW, _BAR, _BASELINE = 44, 16, 15
 #: A bar of a number that is not 0 is seen.
-_LEAST = 2.0
+_LEAST = 0.6
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Funnel:
-    """Bars below each other, each at most as long as the first."""
+    """Bars below each other, the longest as long as the chart is wide."""
 
-    width: int
     height: int
     bar_height: int
     bars: Sequence[Bar]
@@ -55,7 +54,7 @@ def funnel(stages: Sequence[tuple[str, int]]) -> Funnel:
         )
         for index, (label, count) in enumerate(stages)
     ]
-    return Funnel(WIDTH, len(stages) * _ROW, _BAR, bars)
+    return Funnel(len(stages) * _ROW, _BAR, bars)
 
 
 def _length(count: int, most: int, of: float) -> float:
@@ -74,26 +73,28 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """A text at an axis, where it stands, and which end of it."""
+    """A text at an axis, where it stands (across, in parts of a hundred; down, in pixels), and which end of it."""
 
     text: str
     at: float
-    anchor: str = "end"
+    anchor: str
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Lines over the same moments, from 0 to a round number."""
+    """Lines over the same moments, from 0 to a round number. The points of a line are on a canvas of a hundred by
+    `depth`, which is drawn `top` below the upper edge."""
 
-    width: int
     height: int
-    left: int
+    top: int
+    depth: int
     lines: Sequence[Line]
     levels: Sequence[Mark]
     moments: Sequence[Mark]
 
 
-_LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 40, 8, 8, 160, 184
+#: Above the upper level there is room for its number, below the last one for the moments.
+_HEIGHT, _TOP, _DEPTH = 216, 22, 168
 #: Of the classes of the style: lines are told apart by colour, and by their dashes.
 _STYLES = ("first", "second", "third")
 
@@ -101,13 +102,12 @@ _STYLES = ("first", "second", "third")
 def curve(moments: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]]) -> Curve:
     """Each row, of at most three, has a number for each moment."""
     top = ceiling(max((number for _, numbers in rows for number in numbers), default=0))
-    wide, high = WIDTH - _LEFT - _RIGHT, _BOTTOM - _TOP
 
     def x(index: int) -> float:
-        return round(_LEFT + wide * index / max(len(moments) - 1, 1), 1)
+        return round(WIDTH * index / max(len(moments) - 1, 1), 2)
 
     def y(number: float) -> float:
-        return round(_BOTTOM - high * number / top, 1)
+        return round(_DEPTH - _DEPTH * number / top, 1)
 
     def points(numbers: Sequence[int]) -> str:
         # One moment alone is drawn as a level, for a line needs two points.
@@ -118,11 +118,12 @@ def curve(moments: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]]) -> 
     lines = [
         Line(name, style, points(numbers), sum(numbers)) for (name, numbers), style in zip(rows, _STYLES, strict=False)
     ]
-    levels = [Mark(short(top * part // 2), y(top * part / 2)) for part in range(3)]
+    levels = [Mark(short(top * part // 2), _TOP + y(top * part / 2), "start") for part in range(3)]
     last = len(moments) - 1
-    told = {0: "start", last // 2: "middle", last: "end"} if last > 1 else {0: "start", last: "end"}
+    # The first stands at the start, also where it is the last.
+    told = {**({last // 2: "middle"} if last > 1 else {}), last: "end", 0: "start"}
     marks = [Mark(moments[at], x(at), anchor) for at, anchor in told.items()] if moments else []
-    return Curve(WIDTH, _HEIGHT, _LEFT, lines, levels, marks)
+    return Curve(_HEIGHT, _TOP, _DEPTH, lines, levels, marks)
 
 
 def ceiling(most: int) -> int:

@@ -12,12 +12,14 @@ CHANNELS = (("email", "E-mail"), ("sms", "SMS"), ("phone", "Telephone"))
 #: What somebody is looked for by, as the API names it.
 _SOUGHT = ("q", "email", "mobile", "tag", "addressable")
 _WHY_NOT = {
-    "no_address": "there is no address, or number",
+    "no_address": "there is no number",
     "hard": "the address is gone",
     "left": "they left",
     "opposed": "they are opposed",
     "no_optin": "they did not agree",
 }
+#: By what a contact is changed, as people say it.
+_SOURCES = {"api": "the API", "fact": "what happened to mail, or was said on a page"}
 _OPTIN = {True: "yes", False: "no", None: "not known"}
 
 
@@ -64,23 +66,35 @@ async def contact(api: Api, asked: Asked) -> Shown:
     path, which = quote(key, safe=""), {"copy": copy}
     found = await api.get(f"/v1/contacts/{path}", which)
     fields = (await api.get("/v1/fields"))["fields"]
-    after = asked.query.get("after", "")
-    changed = await api.get(
-        f"/v1/contact-changes/{path}", {**which, "limit": ROWS, **({"after": after} if after else {})}
-    )
-    following = changed["next"]
+    happened = await api.get(f"/v1/contact-timeline/{path}", {**which, **_page(asked, "moments")})
+    changed = await api.get(f"/v1/contact-changes/{path}", {**which, **_page(asked, "after")})
     labels = {one["name"]: one["label"] or one["name"].replace("_", " ").capitalize() for one in fields}
     context = {
         "title": _called(found) or found["email"] or found["key"],
         "nav": "contacts",
         "contact": found,
         "fields": [(labels[name], shown(value)) for name, value in found["fields"].items() if name in labels],
-        "states": [(text, _state(found["channels"][name])) for name, text in CHANNELS],
+        "states": [(text, _state(name, found["channels"][name])) for name, text in CHANNELS],
+        "moments": happened["moments"],
+        "more_moments": _further(key, copy, "moments", happened["next"]),
         "lists": await _lists(api, found["email"]),
-        "changes": [(one, _changes(one["changes"], labels)) for one in changed["changes"]],
-        "next": f"{HERE}/one?{urlencode({'key': key, 'copy': copy, 'after': following})}" if following else "",
+        "changes": [
+            (one["at"], *_source(one["source"]), _changes(one["changes"], labels)) for one in changed["changes"]
+        ],
+        "next": _further(key, copy, "after", changed["next"]),
     }
     return Shown("contact", context)
+
+
+def _page(asked: Asked, name: str) -> dict[str, str]:
+    """Which part of what has several pages is asked for."""
+    after = asked.query.get(name, "")
+    return {"limit": ROWS, **({"after": after} if after else {})}
+
+
+def _further(key: str, copy: str, name: str, following: str | None) -> str:
+    """Where the next part of it is; "" at its end."""
+    return f"{HERE}/one?{urlencode({'key': key, 'copy': copy, name: following})}" if following else ""
 
 
 def _named(fields: Any) -> tuple[str, str]:
@@ -90,9 +104,10 @@ def _named(fields: Any) -> tuple[str, str]:
     return key, copy
 
 
-def _state(state: Json) -> dict[str, Json]:
+def _state(channel: str, state: Json) -> dict[str, Json]:
     why = state["why_not"]
-    return {**state, "agreed": _OPTIN[state["optin"]], "why": _WHY_NOT.get(why, str(why).replace("_", " "))}
+    text = "there is no address" if (channel, why) == ("email", "no_address") else _WHY_NOT.get(why)
+    return {**state, "agreed": _OPTIN[state["optin"]], "why": text or str(why).replace("_", " ")}
 
 
 def shown(value: Json) -> str:
@@ -102,6 +117,14 @@ def shown(value: Json) -> str:
     if value is None or value == []:
         return "nothing"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _source(source: str) -> tuple[str, str]:
+    """By what something was changed, and where more of that is ("" for nowhere)."""
+    kind, _, which = source.partition(" ")
+    if kind == "import" and which.isascii() and which.isdigit():
+        return f"import {which}", f"/console/imports/{which}"
+    return _SOURCES.get(kind, source), ""
 
 
 def _changes(changes: Json, labels: Json) -> list[tuple[str, str, str]]:

@@ -5,6 +5,7 @@ language, and of the fields of the tenant (`GET /v1/segments/schema`). Whether a
 is found by its place: "" is the root, "0.2" the third part of its first part.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +18,26 @@ from services.pages.api import Json
 GROUPS = {"all": "ALL of these", "any": "AT LEAST ONE of these", "none": "NONE of these"}
 #: How criteria are called that are about no field; one that is new in the language is called by its own word.
 _KINDS = {
-    "channel": "A channel", "segment": "Segments", "import": "Imports", "operation": "An operation",
-    "behaviour": "How often they did something", "activity": "The activity rank",
+    "channel": "How they may be reached", "segment": "Other segments", "import": "Imports",
+    "operation": "What became of a mailing", "behaviour": "How often they did something",
+    "activity": "The activity rank",
 }  # fmt: skip
+#: How parts of a criterion are called whose word says too little on a page; others are called by their word.
+_PARTS = {
+    "test": "How it is compared", "values": "Or one of several values", "days": "How many days",
+    "accents": "Accents count", "was": "What became of it", "match": "In how many of them",
+    "operations": "Which mailings", "operation_kind": "Kind", "last_days": "In the last so many days",
+    "url": "Address of the link (URL)", "position": "Place of the link", "machines": "Machines count as well",
+    "did": "What they did", "name": "Name of the event",
+}  # fmt: skip
+#: What is said of parts that the page offers in another way than the language.
+_SAID = {
+    "operations": "None of them: all mailings that fit what is said below. What is not here can be named as JSON.",
+    "test": "Which of these there are depends on the kind of field.",
+    "value": "With what; of a date as 2026-01-31.",
+}
+#: What a new criterion begins with.
+_USUAL: dict[str, dict[str, Any]] = {"operation": {"was": "opened"}, "behaviour": {"did": "opened", "at_least": 1}}
 #: How tests of a number of days are said.
 _DAYS = {"in_last_days": "in the last", "in_next_days": "in the next", "birthday_in_days": "comes round in"}
 #: What is longer as JSON is none of ours: 200 nodes with all that they may say are less.
@@ -27,6 +45,8 @@ MAX_JSON_CHARS = 200_000
 #: So deep is no tree, and no path, that the API takes.
 _MAX_DEPTH = 20
 _ON_FIELD = "field"
+#: How the path of a fault begins that is about the tree.
+_ON_TREE = "$.criteria"
 
 
 class NoTree(ValueError):
@@ -39,7 +59,8 @@ class NoPlace(LookupError):
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the tree: a group that opens, a criterion, or the end of the group that was opened last."""
+    """A line of the tree: a group that opens, a criterion, that nothing is in a group, or the end of the group that was
+    opened last."""
 
     what: str
     place: str = ""
@@ -154,39 +175,57 @@ def joined(tree: Json, place: str, kind: str) -> Json:
 # In sentences
 
 
-def rows(tree: Json, labels: Mapping[str, str], segments: Mapping[int, str], faults: Sequence[str] = ()) -> list[Row]:
+#: How segments are called, by their number, and mailings, by their job.
+Names = Mapping[int | str, str]
+
+
+def rows(tree: Json, labels: Mapping[str, str], names: Names, faults: Sequence[str] = ()) -> list[Row]:
     """The tree from top to bottom. `faults` are those of the API, each at its node."""
     placed: dict[str, list[str]] = {}
-    for fault in faults:
+    for fault in (one for one in faults if one.startswith(_ON_TREE)):
         where, _, what = fault.partition(": ")
-        placed.setdefault(_place(where), []).append(what)
-    return list(_rows(tree, "", labels, segments, placed))
+        part = where.rpartition(".")[2]
+        said = what if "[" in part or part in ("$", "of", "criteria") else f"{_words(part)}: {what}"
+        placed.setdefault(_place(where), []).append(plain(said))
+    return list(_rows(tree, "", labels, names, placed))
+
+
+def elsewhere(faults: Sequence[str]) -> tuple[str, ...]:
+    """Those that are about no node of the tree."""
+    return tuple(plain(fault.removeprefix("$.")) for fault in faults if not fault.startswith(_ON_TREE))
+
+
+def plain(text: str) -> str:
+    """What the API says, as people read it: `one_of` is \u201cone of\u201d."""
+    return re.sub(r"`([^`]*)`", lambda found: f"\u201c{_words(found[1])}\u201d", text)
 
 
 def _rows(
-    node: Json, place: str, labels: Mapping[str, str], segments: Mapping[int, str], faults: Mapping[str, list[str]]
+    node: Json, place: str, labels: Mapping[str, str], names: Names, faults: Mapping[str, list[str]]
 ) -> Iterator[Row]:
     own = tuple(faults.get(place, ()))
     if node["kind"] not in GROUPS:
-        yield Row("criterion", place, sentence(node, labels, segments), own)
+        yield Row("criterion", place, sentence(node, labels, names), own)
         return
-    yield Row(node["kind"], place, GROUPS[node["kind"]], own)
+    yield Row(node["kind"], place, GROUPS[node["kind"]], own if node["of"] or not own else ("Add a criterion to it.",))
     for index, part in enumerate(node["of"]):
-        yield from _rows(part, f"{place}.{index}" if place else str(index), labels, segments, faults)
+        yield from _rows(part, f"{place}.{index}" if place else str(index), labels, names, faults)
+    if not node["of"]:
+        yield Row("empty")
     yield Row("end")
 
 
 def _place(where: str) -> str:
     """Of a fault: `$.criteria.of[1].of[0].value` is about the node "1.0"."""
     parts: list[str] = []
-    for part in where.removeprefix("$.criteria").split(".")[1:]:
+    for part in where.removeprefix(_ON_TREE).split(".")[1:]:
         if not (part.startswith("of[") and part.endswith("]")):
             break
         parts.append(part[3:-1])
     return ".".join(parts)
 
 
-def sentence(node: Json, labels: Mapping[str, str], segments: Mapping[int, str]) -> str:
+def sentence(node: Json, labels: Mapping[str, str], names: Names) -> str:
     """What a criterion asks, as people say it."""
     said = {name: value for name, value in node.items() if value is not None and name != "kind"}
     match node["kind"]:
@@ -194,8 +233,8 @@ def sentence(node: Json, labels: Mapping[str, str], segments: Mapping[int, str])
             name = str(said.pop("field", ""))
             return f"{labels.get(name) or _words(name)} {_compared(said)}"
         case "segment":
-            names = ", ".join(segments.get(one, f"segment {one}") for one in _list(said.get("segments")))
-            return f"{'not in any of' if said.get('test') == 'not_in' else 'in at least one of'}: {names}"
+            called = ", ".join(names.get(one, f"segment {one}") for one in _list(said.get("segments")))
+            return f"{'not in any of' if said.get('test') == 'not_in' else 'in at least one of'}: {called}"
         case "import":
             numbers = ", ".join(map(str, _list(said.get("imports"))))
             return f"{_words(said.get('test', ''))} by import {numbers}"
@@ -203,9 +242,13 @@ def sentence(node: Json, labels: Mapping[str, str], segments: Mapping[int, str])
             return f"{said.get('channel', '')}: {_words(said.get('test', ''))}"
         case "activity":
             return f"activity rank from {said.get('at_least', 0)} to {said.get('at_most', 10)}"
-        case "operation" | "behaviour" as kind:
-            first = _words(said.pop("was" if kind == "operation" else "did", ""))
-            return "; ".join([f"{kind}: {first}", *_others(said)])
+        case "operation":
+            first = _words(said.pop("was", ""))
+            keys = [str(one) for one in _list(said.pop("operations", None))]
+            which = [f"of {', '.join(names.get(key, key) for key in keys)}"] if keys else []
+            return "; ".join([f"mailing: {first}", *which, *_others(said)])
+        case "behaviour":
+            return "; ".join([f"behaviour: {_words(said.pop('did', ''))}", *_others(said)])
     return "; ".join([_words(node["kind"]), *_others(said)])
 
 
@@ -246,7 +289,7 @@ class Language:
     def __init__(self, schema: Json, named: Mapping[str, Mapping[str, str]]) -> None:
         self._tests: dict[str, list[str]] = schema["tests"]
         self._fields = {one["name"]: one for one in schema["fields"]}
-        self._named = named
+        self.named = named
         defined = schema["language"].get("$defs", {}).values()
         self._kinds = {kind: one for one in defined if (kind := _kind_of(one)) and kind not in GROUPS}
         self.labels = {name: one["label"] or _words(name).capitalize() for name, one in self._fields.items()}
@@ -271,6 +314,7 @@ class Language:
         field = self._fields.get(name) if kind == _ON_FIELD else None
         if kind not in self._kinds or (kind == _ON_FIELD and field is None):
             return []
+        node = node or _USUAL.get(kind, {})
         parts = self._kinds[kind]["properties"]
         none = {"kind", "field"} | (self._without(field["kind"]) if field is not None else set())
         found = [(part, one) for part, one in parts.items() if part not in none]
@@ -287,7 +331,8 @@ class Language:
         return {name for name, there in has.items() if not there}
 
     def _input(self, name: str, schema: Json, value: Any, field: Json | None) -> Input:
-        label, said, shape = _words(name).capitalize(), schema.get("description", ""), _shape(schema)
+        label = _PARTS.get(name, _words(name).capitalize())
+        said, shape = _SAID.get(name) or plain(schema.get("description", "")), _shape(schema)
         choices = self._choices(name, shape, field)
         if shape.get("type") == "array" and choices is None:
             return Input(name, f"{label}, one a line", "lines", said, "\n".join(map(str, _list(value))))
@@ -315,8 +360,8 @@ class Language:
             return {"yes": "yes", "no": "no"}
         if field is not None and name in ("value", "values") and field["choices"]:
             return {one: one for one in field["choices"]}
-        if name in self._named:
-            return self._named[name]
+        if name in self.named:
+            return self.named[name]
         words = [one for one in shape.get("enum", ()) if one is not None]
         return {one: _words(one) for one in words} if words else None
 

@@ -20,7 +20,9 @@ LOOKED_AT_BYTES = 262_144
 _MEDIA = {".tsv": "text/tab-separated-values", ".ndjson": "application/x-ndjson", ".jsonl": "application/x-ndjson",
           ".json": "application/x-ndjson"}  # fmt: skip
 _TABLE = "text/csv"
-MODES = {"update": "update who is there, add who is new", "new_only": "add who is new, leave who is there"}
+MODES = {"update": "update them", "new_only": "leave them as they are"}
+#: Cells that stand beside the heading of a column, and how much of each.
+_EXAMPLES, _EXAMPLE_CHARS = 3, 40
 COUNTS = ("added", "updated", "unchanged", "replaced", "refused", "reactivated")
 _OVER = ("done", "refused", "interrupted")
 _WRONG = (400, 413, 415, 422)
@@ -44,12 +46,15 @@ async def _listed(api: Api, after: str, form: dict[str, Any], problem: Json = No
         "problem": problem,
         "preview": None,
         "columns": [],
+        "refused": [],
     }
     return Shown("imports", context, 200 if problem is None else 422)
 
 
 async def upload(api: Api, asked: Asked) -> Shown | Gone:
-    """Looks at the first lines of the file, or imports it: the button says which."""
+    """Looks at the first lines of the file, or imports it: the button says which by the URL, for whatever stands in the
+    form behind the file is not read before it."""
+    do = asked.query.get("do", "")
     form = {name: asked.form.get(name, "") for name in ("name", "mode")}
     file = asked.upload
     if file is None or not file.name:
@@ -58,11 +63,11 @@ async def upload(api: Api, asked: Asked) -> Shown | Gone:
     mapping = _mapping(asked)
     query = {} if mapping is None else {"mapping": msgspec.json.encode(mapping).decode()}
     try:
-        if asked.form.get("do") == "look" and media != _MEDIA[".json"]:
+        if do == "look" and media != _MEDIA[".json"]:
             found = await api.upload("/v1/contact-imports/preview", query, media, _first(file))
             return await _previewed(api, form, file.name, found)
         # What has no columns is looked at by a run that changes nothing.
-        is_trial = asked.form.get("do") != "import"
+        is_trial = do != "import"
         query |= {"name": form["name"] or file.name, "mode": form["mode"] or "update"}
         made = await api.upload(
             "/v1/contact-imports", {**query, **({"dry_run": "true"} if is_trial else {})}, media, file.pieces
@@ -86,7 +91,19 @@ async def _first(file: Upload) -> AsyncIterator[bytes]:
 
 async def _previewed(api: Api, form: dict[str, Any], file: str, found: Json) -> Shown:
     shown = await _listed(api, "", {**form, "name": form["name"] or file})
-    return Shown(shown.template, {**shown.context, "preview": found, "columns": list(enumerate(found["columns"]))})
+    columns = [(at, column, _examples(found["lines"], at)) for at, column in enumerate(found["columns"])]
+    refused = [line for line in found["lines"] if line["fault"]]
+    return Shown(shown.template, {**shown.context, "preview": found, "columns": columns, "refused": refused})
+
+
+def _examples(lines: Json, at: int) -> list[str]:
+    """The first different cells of a column that have something in them."""
+    cells = dict.fromkeys(line["cells"][at].strip() for line in lines if at < len(line["cells"]))
+    return [_cut(cell) for cell in cells if cell][:_EXAMPLES]
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= _EXAMPLE_CHARS else f"{cell[: _EXAMPLE_CHARS - 1]}…"
 
 
 def _mapping(asked: Asked) -> dict[str, str | None] | None:
@@ -129,7 +146,8 @@ async def _report(api: Api, name: str) -> list[dict[str, str]]:
     finally:
         body.close()
     lines = text.decode("utf-8", "replace").splitlines()[: REPORTED + 1]
-    return [{head: cells.read(cell or "") for head, cell in row.items() if head} for row in csv.DictReader(lines)]
+    rows = [{head: cells.read(cell or "") for head, cell in row.items() if head} for row in csv.DictReader(lines)]
+    return [{**row, "detail": row["detail"].removeprefix(f"line {row['line']}").lstrip(".: ")} for row in rows]
 
 
 async def report(api: Api, asked: Asked) -> Download:

@@ -17,8 +17,8 @@ from services.pages.criteria import Language, NoPlace, NoTree
 HERE = "/console/segments"
 #: Segments of a page: each of them is counted.
 ROWS = 20
-#: Imports that are offered; others are written as JSON.
-IMPORTS = "100"
+#: Imports and mailings that are offered, the latest; others are written as JSON.
+IMPORTS, MAILINGS = "100", "30"
 SAMPLE = 20
 _EMPTY = {"kind": "all", "of": []}
 _DONE = {"saved": "It is saved.", "archived": "It is archived: its versions stay."}
@@ -90,8 +90,7 @@ async def segment(api: Api, asked: Asked) -> Shown:
         tree = kept[0]
     page = _Page(api, found, found["name"], tree)
     page.notice = _DONE.get(asked.query.get("done", ""), "")
-    if found["built_in"]:
-        await page.count()
+    await page.count_if_it_can_be_told()
     return await page.shown()
 
 
@@ -143,7 +142,10 @@ class _Page:
         self._status = 200
 
     def refuse(self, detail: str, faults: tuple[str, ...] = ()) -> None:
-        self._problem, self._faults, self._status = {"detail": detail, "faults": faults}, faults, 422
+        others = criteria.elsewhere(faults)
+        if len(others) < len(faults):
+            detail = "Some criteria are not complete, or do not fit: what is missing stands at each of them."
+        self._problem, self._faults, self._status = {"detail": detail, "faults": others}, faults, 422
 
     async def do(self, do: str, place: str, form: Mapping[str, str]) -> Shown | Gone:
         """NoPlace."""
@@ -192,6 +194,9 @@ class _Page:
             self.refuse(refused.detail, refused.faults)
         return await self.shown()
 
+    async def count_if_it_can_be_told(self) -> None:
+        self._counted = await _count(self._api, self.tree)
+
     async def count(self) -> None:
         self._counted = await self._api.send("POST", "/v1/segments/count", {"criteria": self.tree})
 
@@ -209,15 +214,27 @@ class _Page:
         named = {
             "segments": {str(number): name for number, name in (await self._names()).items()},
             "imports": {str(one["id"]): f"{one['id']} {one['name']}".strip() for one in imports},
+            "operations": await self._mailings(),
         }
         return Language(schema, named)
 
-    async def _names(self) -> dict[int, str]:
+    async def _mailings(self) -> dict[str, str]:
+        """The latest jobs that are operations by themselves."""
+        jobs = (await self._api.get("/v1/jobs", {"limit": MAILINGS}))["jobs"]
+        return {
+            one["id"]: f"{one['subject'] or '(no subject)'}, {one['created_at'][:10]}"
+            for one in jobs
+            if one["stream"] == "bulk"
+        }
+
+    async def _names(self) -> dict[int | str, str]:
         found = (await self._api.get("/v1/segments"))["segments"]
         return {one["segment"]: one["name"] for one in found}
 
     async def shown(self) -> Shown:
-        language, names, saved = await self._language(), await self._names(), self._saved
+        language, saved = await self._language(), self._saved
+        names = await self._names()
+        names.update(language.named["operations"])
         panel = self._panel
         versions = (
             [] if saved is None else (await self._api.get(f"/v1/segments/{saved['segment']}/versions"))["versions"]

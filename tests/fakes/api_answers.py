@@ -36,6 +36,7 @@ JOB: dict[str, Any] = {
     "id": "068vjfm5s9m2rc1jqqrg", "state": "queued", "stopped": None, "stream": "bulk", "rate": None,
     "from": "Chouette <news@exemple.fr>", "subject": "Bonjour <b>{{ prenom }}</b>", "list": "newsletter",
     "category": None, "tags": ["soldes"], "test": False, "created_at": "2026-01-31T09:05:00.123Z",
+    "contacts": None, "awaited": None, "unselected": None, "unselected_detail": None,
     "send_at": None, "expires_at": "2026-02-04T07:00:00.000Z", "total": 1000, "counts": COUNTS, "rates": RATES,
     "links": [{"url": "https://exemple.fr/<x>", "positions": [0, 2], "unique": 92, "total": 120, "machine_total": 3}],
     "positions": [
@@ -233,7 +234,18 @@ CONTACT: dict[str, Any] = {
         ),
     },
     "created_at": JOB["created_at"], "updated_at": JOB["created_at"], "last_action_at": None,
+    "activity": 8,
 }  # fmt: skip
+OPERATION: dict[str, Any] = {"key": JOB["id"], "name": "Soldes <d'hiver>", "kind": "email"}
+
+
+def moment(what: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "at": JOB["created_at"], "what": what, "operation": None, "url": None, "position": None, "event": None,
+        "bounce": None, "machine": False, **fields,
+    }  # fmt: skip
+
+
 CRITERIA: dict[str, Any] = {
     "kind": "all",
     "of": [
@@ -462,6 +474,14 @@ ANSWERS: dict[str, Any] = {
         "next": "zQHq",
     },
     "/v1/contacts/ana@exemple.fr": CONTACT,
+    "/v1/contact-timeline/ana@exemple.fr": {
+        "moments": [
+            moment("event", event="<purchase>"),
+            moment("clicked", url="https://exemple.fr/<x>", position=2, machine=True, operation=OPERATION),
+            moment("bounced", bounce="soft", operation={"key": "invoice", "name": "invoice", "kind": "email"}),
+        ],
+        "next": "zQHm",
+    },
     "/v1/contact-changes/ana@exemple.fr": {
         "changes": [
             {"at": JOB["created_at"], "source": "api", "changes": {"postcode": ["69001", None], "tags": [[], ["vip"]]}},

@@ -14,14 +14,15 @@ FILE = "Adresse Email;Prénom;Ville;Opt-In Email\nana@exemple.fr;Ana;Paris;Oui\n
 
 
 async def sent_file(stack: Stack, session: aiohttp.ClientSession, do: str, **fields: str) -> tuple[int, str]:
-    """A file, by the form of its page."""
+    """A file, by the form of its page, and the button that says so."""
     async with session.get(f"{stack.base}/console/imports") as answer:
         token = re.findall(r'name="form" value="(\w+)"', await answer.text())[0]
     form = aiohttp.FormData()
-    for name, value in {"form": token, "name": "Salon", "mode": "update", "do": do, **fields}.items():
+    for name, value in {"form": token, "name": "Salon", "mode": "update", **fields}.items():
         form.add_field(name, value)
     form.add_field("file", FILE.encode(), filename="salon.csv", content_type="text/csv")
-    async with session.post(f"{stack.base}/console/imports", data=form, allow_redirects=False) as answer:
+    where = f"{stack.base}/console/imports?do={do}"
+    async with session.post(where, data=form, allow_redirects=False) as answer:
         return answer.status, answer.headers.get("Location") or unescape(await answer.text())
 
 

@@ -140,10 +140,10 @@ PRESSED = {
         "/console/segments/new",
         (("document.querySelector('#json').value = '{'", "button[value=count]"),),
     ),
-    "import-looked-at": ("/console/imports", ((FILE, "button[value=look]"),)),
+    "import-looked-at": ("/console/imports", ((FILE, "button[formaction$=look]"),)),
     "import-without-a-file": (
         "/console/imports",
-        (("document.querySelector('#file').required = false", "button[value=look]"),),
+        (("document.querySelector('#file').required = false", "button[formaction$=look]"),),
     ),
 }
 
@@ -311,6 +311,22 @@ async def pressed(
         async with browser.leaving():
             await browser.run("document.querySelector(arguments[0]).click()", button)
     return await on_each_screen(browser, name)
+
+
+async def test_each_button_of_an_import_does_what_it_says(browser: Browser, base: str) -> None:
+    """A browser sends a form in the order of the page, and what comes behind the file is not read before it."""
+    await sign_in(browser, base)
+    shown = []
+    for button in ("look", "try", "import"):
+        await browser.go(f"{base}/console/imports")
+        await browser.run(FILE)
+        async with browser.leaving():
+            await browser.click(f"button[formaction$='do={button}']")
+        shown.append(await browser.run("return [location.pathname, !!document.querySelector('#look-h')]"))
+    async with browser.leaving():
+        await browser.click(".who button")
+
+    assert shown == [["/console/imports", True], ["/console/imports/14", False], ["/console/imports/14", False]]
 
 
 async def test_axe_finds_nothing_in_the_console_which_works_without_scripts(browser: Browser, base: str) -> None:

@@ -126,6 +126,7 @@ def test_a_contact_is_found_shown_and_erased_and_no_other_tenant_has_it(console:
         one["key"] for one in shown(console("contacts", "search", "acme", "--email", "bo@exemple.fr", "--json"))
     ] == ["bo@exemple.fr"]
     assert "town        Paris" in told
+    assert "activity    0" in told
     assert "by email    may be reached" in told
     assert "by phone    may not be reached: no_address" in told
     assert shown(console("contacts", "show", "acme", "ana@exemple.fr", "--json"))["fields"]["first_name"] == "Ana"
@@ -137,6 +138,41 @@ def test_a_contact_is_found_shown_and_erased_and_no_other_tenant_has_it(console:
     console("contacts", "erase", "acme", "ana@exemple.fr", "--yes")
 
     assert "there is no contact" in console("contacts", "show", "acme", "ana@exemple.fr", code=1).stdout
+
+
+def clicked(url: str) -> None:
+    """Whoever is the first contact, once."""
+
+    async def note() -> None:
+        database = Database(url, 2, 30)
+        async with database.transaction() as sql:
+            of = (await tenant_of(sql, "acme")).number
+            await sql.execute(
+                "INSERT INTO names (tenant, name, kind, text) VALUES ($1, 900, 'url', 'https://x.fr/\x1b[2J')", of
+            )
+            await sql.execute(
+                "INSERT INTO behaviours (tenant, contact, occurred_at, event, kind, name, position) "
+                "SELECT $1, contact, now(), 7, 6, 900, 0 FROM contacts WHERE tenant = $1 AND key = 'ana@exemple.fr'",
+                of,
+            )
+        await database.close()
+
+    asyncio.run(note())
+
+
+def test_what_happened_to_a_contact_is_told(console: Console, made_url: str, imported: int) -> None:
+    words = ("contacts", "timeline", "acme", "ana@exemple.fr")
+    nothing = console(*words).stdout
+    clicked(made_url)
+
+    told = console(*words).stdout
+    (moment,) = shown(console(*words, "--json"))
+
+    assert nothing == ""
+    assert "clicked" in told
+    assert "\x1b" not in told
+    assert (moment["what"], moment["machine"], moment["text"]) == ("clicked", False, "https://x.fr/\x1b[2J")
+    assert "there is no contact" in console("contacts", "timeline", "other", "ana@exemple.fr", code=1).stdout
 
 
 def test_a_segment_is_shown_counted_and_sampled(console: Console, made_url: str, imported: int) -> None:

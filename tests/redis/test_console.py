@@ -126,6 +126,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "consents rules": ("acme",),
     "contacts search": ("acme",),
     "contacts show": ("acme", "ana@exemple.fr"),
+    "contacts timeline": ("acme", "ana@exemple.fr"),
     "contacts erase": ("acme", "ana@exemple.fr", "--yes"),
     "segments list": ("acme",),
     "segments show": ("acme", "3"),

@@ -25,7 +25,7 @@ _COLUMNS = {"email": kinds.email, "mobile": kinds.phone, "telephone": kinds.phon
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
     """One record (E1). `number` is 0 before it is stored; `copy` tells those apart that share a key (E3). `values` has
-    fields that are not empty, by name."""
+    fields that are not empty, by name. `activity` is the note of the last run of the activity rank (E37)."""
 
     number: int = 0
     key: str
@@ -39,6 +39,7 @@ class Contact(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
     updated_at: datetime | None = None
     last_action_at: datetime | None = None
+    activity: int = 0
 
     def state(self, channel: Channel) -> State:
         return self.states.get(channel, State())

@@ -28,7 +28,13 @@ _WRITTEN = (
     *_STATES,
     *("email_softs", "email_diagnostic"),
 )
-_READ = ", ".join(("contact", "copy", *_WRITTEN, "created_at", "updated_at", "last_action_at"))
+#: The note of the activity rank stands in sets, a bit for each contact; none of them is 0 (E32).
+_NOTE = """coalesce((
+    SELECT s.item FROM sets AS s
+    WHERE s.tenant = $1 AND s.fact = 41 AND s.subject = 0 AND s.item = ANY ('{1,2,3,4,5,6,7,8,9,10}'::int[])
+        AND s.chunk = contacts.contact >> 13 AND get_bit(s.members, contacts.contact & 8191) = 1
+), 0) AS activity"""
+_READ = ", ".join(("contact", "copy", *_WRITTEN, "created_at", "updated_at", "last_action_at", _NOTE))
 #: Enums are written as texts.
 _PLACES = ", ".join(
     f"${place}::address_status" if name.endswith("_status") else f"${place}" for place, name in enumerate(_WRITTEN, 4)
@@ -362,6 +368,7 @@ def contact(row: Row, known: Mapping[str, Field]) -> Contact:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         last_action_at=row["last_action_at"],
+        activity=row["activity"],
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from services.pages import activity, contacts, imports, segments
 from services.pages.api import BrokeOff, Refused
 from services.pages.asked import Asked, Download, Gone, NotThere, Shown, Upload
-from tests.fakes.api_answers import ACTIVITY, CRITERIA, REPORT
+from tests.fakes.api_answers import ACTIVITY, CRITERIA, OPERATION, REPORT
 from tests.unit.pages.test_console import READER, Api, drawn
 
 JSON = msgspec.json.encode(CRITERIA).decode()
@@ -87,10 +87,28 @@ async def test_a_contact_is_shown_with_its_fields_why_not_lists_and_changes() ->
     assert "they did not agree" in page
     assert "550 5.1.1 &lt;nobody&gt;" in page
     assert "newsletter" in page
+    assert "<dt>Activity</dt><dd>8 of 10</dd>" in page
     assert "<strong>Postcode</strong>: 69001 → nothing" in page
     assert "/console/recipients?address=ana%40exemple.fr" in page
     assert "Erase the contact" in page
     assert "Erase the contact" not in drawn(await contacts.contact(api, ask(query={"key": "ana@exemple.fr"})), READER)
+
+
+async def test_a_contact_is_shown_with_what_happened_and_each_part_is_paged_by_itself() -> None:
+    api = Api()
+    query = {"key": "ana@exemple.fr", "copy": "0", "moments": "zQHt"}
+
+    page = unescape(drawn(await contacts.contact(api, ask(query=query))))
+
+    assert ("/v1/contact-timeline/ana@exemple.fr", {"copy": "0", "limit": "50", "after": "zQHt"}) in api.asked
+    assert ("/v1/contact-changes/ana@exemple.fr", {"copy": "0", "limit": "50"}) in api.asked
+    assert "<strong>Event</strong> <purchase>" in page
+    assert 'https://exemple.fr/<x> <span class="soft">(link 3 of the mail)</span>' in page
+    assert f'<a href="/console/jobs/{OPERATION["key"]}">Soldes <d\'hiver></a>' in page
+    assert '<div class="small any">invoice</div>' in page
+    assert page.count("a machine</span>") == 1
+    assert "/console/contacts/one?key=ana%40exemple.fr&copy=0&moments=zQHm" in page
+    assert "/console/contacts/one?key=ana%40exemple.fr&copy=0&after=zQHr" in page
 
 
 @pytest.mark.parametrize("key", ["", ".", ".."])
@@ -198,6 +216,19 @@ async def test_what_is_counted_and_shown_is_what_stands_in_the_form() -> None:
     assert "/console/contacts/one?key=ana%40exemple.fr" in sampled
 
 
+async def test_who_presses_enter_in_a_criterion_puts_it_in_and_in_the_name_saves() -> None:
+    """A browser presses the first button of the form then."""
+    pages = {
+        "choose": await built("add "),
+        "put": await built("choose", form={"at": "+", "about": "field:postcode"}),
+        "save": await built("count"),
+    }
+
+    first = {do: page_of(page).partition(' name="do" value="')[2].partition('"')[0] for do, page in pages.items()}
+
+    assert first == {do: do for do in pages}
+
+
 async def test_a_segment_is_saved_anew_changed_and_archived() -> None:
     api = Api()
     form = {"json": JSON, "name": " n ", "do": "save"}
@@ -228,7 +259,7 @@ async def test_what_is_wrong_with_criteria_is_said_and_nothing_that_was_written_
     assert isinstance(no_json, Shown)
     assert isinstance(no_place, Shown)
     assert (refused.status, no_json.status, no_place.status) == (422, 422, 422)
-    assert '<span class="fault">not &lt;a&gt; text</span>' in drawn(refused)
+    assert '<span class="fault">value: not &lt;a&gt; text</span>' in drawn(refused)
     assert 'value="n"' in drawn(no_json)
     assert "{&quot;kind&quot;: &lt;</textarea>" in drawn(no_json)
     assert "not there any more" in drawn(no_place)
@@ -252,26 +283,28 @@ async def test_a_file_is_looked_at_before_it_is_imported_and_each_column_can_be_
     api = Api()
     long = file("x.csv", b"a" * 200_000, b"b" * 200_000, b"never read")
 
-    shown = await imports.upload(api, ask(form={"do": "look", "name": "", "mode": "new_only"}, upload=long))
+    shown = await imports.upload(api, ask(query={"do": "look"}, form={"name": "", "mode": "new_only"}, upload=long))
     page = page_of(shown)
 
     (told,) = api.told
     assert (told[1], len(told[2]), told[3]) == ("/v1/contact-imports/preview", 262_144, {"media": "text/csv"})
     assert "Adresse &lt;Email&gt;" in page
     assert "line 3.Adresse &lt;Email&gt;: no address" in page
-    assert '<option value="first_name" selected>first name</option>' in page
+    assert '<option value="first_name" selected>First name</option>' in page
+    assert '<p class="soft small any" id="map-1-s">Ana, &lt;Bo&gt; …</p>' in page
+    assert "Of the first 3 lines, 2 would be refused" in page
     assert 'name="head.2" value="Âge"' in page
     assert '<option value="new_only" selected>' in page
 
 
 async def test_a_file_is_imported_as_its_columns_were_said_or_tried_without_a_change() -> None:
     api = Api()
-    form = {"do": "import", "name": "Salon", "mode": "update"}
+    form = {"name": "Salon", "mode": "update"}
     mapped = {"head.0": "Mél", "map.0": "email", "head.1": "Âge", "map.1": "", "head.2": ""}
 
-    gone = await imports.upload(api, ask(form={**form, **mapped}, upload=file()))
-    await imports.upload(api, ask(form={"do": "try"}, upload=file("a.TSV")))
-    await imports.upload(api, ask(form={"do": "look"}, upload=file("a.ndjson", b"{}")))
+    gone = await imports.upload(api, ask(query={"do": "import"}, form={**form, **mapped}, upload=file()))
+    await imports.upload(api, ask(query={"do": "try"}, upload=file("a.TSV")))
+    await imports.upload(api, ask(query={"do": "look"}, upload=file("a.ndjson", b"{}")))
 
     assert gone == Gone("/console/imports/14")
     assert [told[3] for told in api.told] == [
@@ -283,10 +316,10 @@ async def test_a_file_is_imported_as_its_columns_were_said_or_tried_without_a_ch
 
 
 async def test_without_a_file_or_with_one_that_is_refused_that_is_said() -> None:
-    none = await imports.upload(Api(), ask(form={"do": "import", "name": "<n>"}, upload=file("")))
-    absent = await imports.upload(Api(), ask(form={"do": "import"}))
+    none = await imports.upload(Api(), ask(query={"do": "import"}, form={"name": "<n>"}, upload=file("")))
+    absent = await imports.upload(Api(), ask(query={"do": "import"}))
     refused = await imports.upload(
-        Refusing(Refused(415, "unsupported_media_type", "<no> table")), ask(form={"do": "look"}, upload=file())
+        Refusing(Refused(415, "unsupported_media_type", "<no> table")), ask(query={"do": "look"}, upload=file())
     )
 
     assert "Choose a file first." in page_of(none)
@@ -294,7 +327,7 @@ async def test_without_a_file_or_with_one_that_is_refused_that_is_said() -> None
     assert "Choose a file first." in page_of(absent)
     assert "&lt;no&gt; table" in page_of(refused)
     with pytest.raises(Refused):
-        await imports.upload(Refusing(Refused(403, "missing_scope", "x")), ask(form={"do": "look"}, upload=file()))
+        await imports.upload(Refusing(Refused(403, "missing_scope", "x")), ask(query={"do": "look"}, upload=file()))
 
 
 class Told:

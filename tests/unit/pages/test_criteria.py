@@ -22,7 +22,7 @@ def test_a_tree_is_told_in_sentences_from_top_to_bottom() -> None:
     assert texts(CRITERIA) == [
         "ALL of these",
         "Postcode begins with 75, with accents or without",
-        "operation: not opened; tag sol<des",
+        "mailing: not opened; tag sol<des",
         "AT LEAST ONE of these",
         "behaviour: clicked; at least 3; last days 60",
         "not in any of: all active, segment 99",
@@ -39,11 +39,35 @@ def test_a_fault_of_the_api_stands_at_its_criterion() -> None:
 
     rows = criteria.rows(CRITERIA, {}, {}, faults)
 
-    assert {row.place: row.faults for row in rows if row.faults} == {
-        "": ("empty",),
-        "0": ("no",),
-        "2.1": ("no such segment",),
-    }
+    assert {row.place: row.faults for row in rows if row.faults} == {"0": ("test: no",), "2.1": ("no such segment",)}
+    assert criteria.elsewhere(faults) == ("name: empty",)
+
+
+def test_an_empty_group_says_so_and_what_to_do() -> None:
+    rows = criteria.rows({"kind": "all", "of": []}, {}, {}, ("$.criteria.of: not a list of at least one criterion",))
+
+    assert [(row.what, row.faults) for row in rows] == [
+        ("all", ("Add a criterion to it.",)),
+        ("empty", ()),
+        ("end", ()),
+    ]
+
+
+def test_what_the_api_says_is_said_without_the_signs_of_its_language() -> None:
+    node = {"kind": "behaviour", "did": "clicked"}
+
+    (row,) = criteria.rows(node, {}, {}, ("$.criteria: exactly one of `at_least`, `at_most`, `exactly`",))
+
+    assert row.faults == ("exactly one of “at least”, “at most”, “exactly”",)
+    assert "`" not in "".join(one.said for one in LANGUAGE.inputs("operation:", {}))
+
+
+def test_a_mailing_is_called_by_its_subject() -> None:
+    node = {"kind": "operation", "was": "opened", "operations": ["068v", "invoice"]}
+
+    assert (
+        criteria.sentence(node, {}, {"068v": "Soldes, 2026-01-31"}) == "mailing: opened; of Soldes, 2026-01-31, invoice"
+    )
 
 
 def test_a_node_is_put_added_removed_and_joined_and_the_others_stay() -> None:

@@ -60,6 +60,24 @@ def test_rates_of_nothing_are_none() -> None:
     assert share(None) == number(None) == when(None) == "–"
 
 
+async def drawn_job(**fields: Any) -> str:
+    shown = await jobs.job(Answers({**JOB, **fields}), Asked("GET", "/", {"job": JOB["id"]}))
+    who = {"tenant": "acme", "pages": [], "scopes": ("read",)}
+    return DRAWING.page(shown.template, {**shown.context, "who": who}).decode()
+
+
+async def test_a_job_to_a_segment_says_to_whom_it_went_and_why_to_nobody() -> None:
+    sent = await drawn_job(contacts={"segment": 3, "name": "<Lille>", "version": 2, "selected": 1_200})
+    criteria = await drawn_job(contacts={"segment": None, "name": None, "version": None, "selected": 7})
+    nobody = await drawn_job(unselected="segment_unknown", unselected_detail="no such <segment>", total=0)
+    waiting = await drawn_job(state="selecting", awaited="database")
+
+    assert "the segment &lt;Lille&gt;, version 2: 1,200 contacts" in sent
+    assert "who met its criteria: 7 contacts" in criteria
+    assert "It was sent to nobody:</strong> no such &lt;segment&gt;." in nobody
+    assert "waits for the database" in waiting
+
+
 async def test_a_report_is_drawn_with_all_that_was_written_in_it_as_text() -> None:
     shown = await jobs.job(Answers(JOB), Asked("GET", "/", {"job": JOB["id"]}))
 
@@ -69,7 +87,7 @@ async def test_a_report_is_drawn_with_all_that_was_written_in_it_as_text() -> No
     assert "Bonjour &lt;b&gt;" in page
     assert "<b>" not in page
     assert "exemple.fr&#x2f;&lt;x&gt;" in page
-    assert '<svg viewBox="0 0 340 220" role="img" aria-labelledby="funnel-title funnel-desc">' in page
+    assert '<svg class="chart" height="220" role="img" aria-labelledby="funnel-title funnel-desc">' in page
     assert "style=" not in page
     assert "<script" not in page
 
