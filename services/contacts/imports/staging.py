@@ -14,7 +14,7 @@ from typing import Any
 from services.contacts.base.folding import folded
 from services.contacts.imports.columns import Field
 from services.contacts.imports.lines import Kept, Line
-from services.contacts.imports.statements import CHOSEN, COLUMNS
+from services.contacts.imports.statements import CHOSEN, COLUMNS, in_slots
 
 #: By the number of a field and a word as it is compared: the word's number.
 Words = Mapping[tuple[int, str], int]
@@ -35,8 +35,8 @@ def rows(
 ) -> Iterator[Sequence[str]]:
     """Lines with these fields as rows of `staged`. `numbers`: by key that of a contact that is new; `words`: the number
     of each word of a field that takes new ones."""
-    texts_of, numbers_of, dates_of = (_picker(fields, (kind,), fields) for kind in ("text", "number", "date"))
-    chosen_of = _picker([field for field in fields if not field.is_open], CHOSEN, fields)
+    texts_of, numbers_of, dates_of = (_picker(in_slots(fields, kind), fields) for kind in ("text", "number", "date"))
+    chosen_of = _picker([one for one in fields if one.kind in CHOSEN and not one.is_open], fields)
     open_fields = [(index, field.number) for index, field in enumerate(fields) if field.is_open]
     place = {field.name: index for index, field in enumerate(fields) if field.name in COLUMNS}
     email, mobile, telephone = (place.get(name) for name in COLUMNS)
@@ -75,12 +75,9 @@ def _numbers(values: Sequence[Kept], places: Iterable[tuple[int, int]], words: W
             yield from {words[field, folded(str(word))] for word in chosen}
 
 
-def _picker(
-    fields: Sequence[Field], kinds: Sequence[str], among: Sequence[Field]
-) -> Callable[[list[Kept]], Sequence[Any]]:
-    """What takes the values of those of these fields that are of these kinds out of a line, in the order of the
-    shape."""
-    places = [index for index, field in enumerate(among) if field.kind in kinds and field in fields]
+def _picker(wanted: Sequence[Field], fields: Sequence[Field]) -> Callable[[list[Kept]], Sequence[Any]]:
+    """What takes the values of the wanted fields, in their order, out of a line with these."""
+    places = [fields.index(field) for field in wanted]
     if len(places) > 1:
         return itemgetter(*places)
     return (lambda values: (values[places[0]],)) if places else (lambda _values: ())
