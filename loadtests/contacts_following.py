@@ -28,6 +28,7 @@ from services.contacts.behaviour.late import Rule
 from services.contacts.behaviour.operations import About
 from services.contacts.behaviour.writing import Behaviour
 from services.contacts.following import BATCH, Following
+from shared.process.lifecycle import settle
 from shared.redis import bus
 from shared.redis.recipients import Recipient
 from shared.words import events, ids
@@ -157,6 +158,7 @@ async def followed(database: Database, pid: int, contacts: int, wanted: int, sec
             bus.Entry(f"{at}-0", type(one).__name__, 1, events.encode(one))
             for at, one in enumerate(facts(job, whom, chance), 1)
         ])  # fmt: skip
+    settle()  # as the process of contacts does
     done = [0] * PARTITIONS
 
     async def follow(partition: int, entries: Sequence[bus.Entry], until: float) -> None:

@@ -27,6 +27,7 @@ from services.contacts.imports.importing import Importing
 from services.contacts.imports.reading import Asked
 from services.contacts.imports.store import PIECE_BYTES, Imports, Progress
 from services.contacts.imports.writing import Writer
+from shared.process.lifecycle import settle
 from tests.servers import PostgresServer
 
 HEADING = ";".join([
@@ -117,6 +118,7 @@ async def measured(url: str, pid: int, folder: Path, contacts: int) -> dict[str,
         async with database.transaction() as sql:
             await sql.execute("insert into tenants (name, next_field) values ('acme', 100)")
             await sql.execute(segments.FIELDS)
+        settle()  # as the process of contacts does
         copies = []
         for word, changed in (("added", False), ("changed", True)):
             path = folder / "contacts.csv"
