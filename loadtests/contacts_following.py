@@ -28,6 +28,7 @@ from services.contacts.behaviour.late import Rule
 from services.contacts.behaviour.operations import About
 from services.contacts.behaviour.writing import Behaviour
 from services.contacts.following import BATCH, Following
+from shared.process.lifecycle import settle
 from shared.redis import bus
 from shared.redis.recipients import Recipient
 from shared.words import events, ids
@@ -135,56 +136,62 @@ def own_seconds() -> float:
 
 async def measured(url: str, pid: int, contacts: int, before: int, wanted: int, seconds: float) -> dict[str, Any]:
     database = Database(url, 8, 600)
-    chance = random.Random(14)
     try:
         began = time.perf_counter()
         await make(database, contacts, before)
         print(f"{contacts} contacts, {before} behaviours made in {time.perf_counter() - began:.0f} s", flush=True)
-        sent = Sent()
-        following = Following(database, sent, ErasureKeys(b"k" * 32), Behaviour(database, sent, Rule()))
-        streams = []
-        for partition in range(PARTITIONS):
-            job = ids.new_job_id(SENT_MS, bytes([partition]) * 6, PARTITIONS, partition)
-            whom = chance.sample(range(1, contacts + 1), min(contacts, wanted // PARTITIONS * 2 // 5))
-            streams.append([
-                bus.Entry(f"{at}-0", type(one).__name__, 1, events.encode(one))
-                for at, one in enumerate(facts(job, whom, chance), 1)
-            ])  # fmt: skip
-        done = [0] * PARTITIONS
-        kinds = {"Accepted": 0.0, "Delivered": 0.0}
-
-        async def follow(partition: int, entries: Sequence[bus.Entry], until: float) -> None:
-            for start in range(0, len(entries), BATCH):
-                if time.perf_counter() > until:
-                    return
-                some = entries[start : start + BATCH]
-                await following.apply(partition, some)
-                done[partition] += len(some)
-
-        def taken(name: str) -> list[list[bus.Entry]]:
-            return [[one for one in there if (one.name == "Accepted") == (name == "Accepted")] for there in streams]
-
-        found: dict[str, Any] = {"contacts": contacts, "before": before, "batch": BATCH}
-        for name in kinds:
-            done[:] = [0] * PARTITIONS
-            began, server, own = time.perf_counter(), server_seconds(pid), own_seconds()
-            await asyncio.gather(*(follow(at, there, began + seconds) for at, there in enumerate(taken(name))))
-            took = time.perf_counter() - began
-            word = {"Accepted": "accepted", "Delivered": "followed"}[name]
-            found |= {
-                f"{word}": sum(done),
-                f"{word}_per_s": round(sum(done) / took),
-                f"{word}_own_us": round((own_seconds() - own) / sum(done) * 1e6, 1),
-                f"{word}_server_us": round((server_seconds(pid) - server) / sum(done) * 1e6, 1),
-            }
-            print(found, flush=True)
-        async with database.connection() as sql:
-            rows = await sql.fetchval(
-                "select count(*) from behaviours where occurred_at > '2026-11-15'",
-            )
-        return found | {"rows": rows, "asked_redis": sent.asked}
+        return {"contacts": contacts, "before": before, **await followed(database, pid, contacts, wanted, seconds)}
     finally:
         await database.close()
+
+
+async def followed(database: Database, pid: int, contacts: int, wanted: int, seconds: float) -> dict[str, Any]:
+    """Of a base with contacts numbered from 1, `u1@exemple.fr` the first."""
+    chance = random.Random(14)
+    sent = Sent()
+    following = Following(database, sent, ErasureKeys(b"k" * 32), Behaviour(database, sent, Rule()))
+    streams = []
+    for partition in range(PARTITIONS):
+        job = ids.new_job_id(SENT_MS, bytes([partition]) * 6, PARTITIONS, partition)
+        whom = chance.sample(range(1, contacts + 1), min(contacts, wanted // PARTITIONS * 2 // 5))
+        streams.append([
+            bus.Entry(f"{at}-0", type(one).__name__, 1, events.encode(one))
+            for at, one in enumerate(facts(job, whom, chance), 1)
+        ])  # fmt: skip
+    settle()  # as the process of contacts does
+    done = [0] * PARTITIONS
+
+    async def follow(partition: int, entries: Sequence[bus.Entry], until: float) -> None:
+        for start in range(0, len(entries), BATCH):
+            if time.perf_counter() > until:
+                return
+            some = entries[start : start + BATCH]
+            await following.apply(partition, some)
+            done[partition] += len(some)
+
+    found: dict[str, Any] = {"batch": BATCH}
+    there = await _rows(database)
+    for word, is_first in (("accepted", True), ("followed", False)):
+        done[:] = [0] * PARTITIONS
+        taken = [[one for one in entries if (one.name == "Accepted") == is_first] for entries in streams]
+        began, server, own = time.perf_counter(), server_seconds(pid), own_seconds()
+        await asyncio.gather(*(follow(at, entries, began + seconds) for at, entries in enumerate(taken)))
+        took = time.perf_counter() - began
+        found |= {
+            f"{word}": sum(done),
+            f"{word}_per_s": round(sum(done) / took),
+            f"{word}_own_us": round((own_seconds() - own) / sum(done) * 1e6, 1),
+            f"{word}_server_us": round((server_seconds(pid) - server) / sum(done) * 1e6, 1),
+        }
+        print(found, flush=True)
+    return found | {"rows": await _rows(database) - there, "asked_redis": sent.asked}
+
+
+async def _rows(database: Database) -> int:
+    """Behaviours since the mail was sent."""
+    async with database.connection() as sql:
+        statement = "select count(*) from behaviours where occurred_at >= to_timestamp($1::float8)"
+        return int(await sql.fetchval(statement, SENT_MS / 1000))
 
 
 def main() -> None:

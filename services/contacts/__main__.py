@@ -22,7 +22,7 @@ from services.contacts.targeting.targeting import Targeting
 from services.settings import read
 from shared.process import logs, master_secret
 from shared.process.clock import now_ms
-from shared.process.lifecycle import Lifecycle, pause, run
+from shared.process.lifecycle import Lifecycle, pause, run, settle
 from shared.process.settings import SettingsError
 from shared.redis import bus, keys, known_secret, start
 from shared.redis.recipients import Recipients
@@ -98,6 +98,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(Targeting(database, targets, partitions, now_ms).work(life.stopping), "handing contacts over")
         life.spawn(Importing(imports, Writer(database)).work(life.stopping), "importing contacts")
         life.spawn(ranking.work(rank, now_ms, life.stopping), "ranking contacts")
+        settle()
         await life.stopping.wait()
 
 

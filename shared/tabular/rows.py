@@ -170,16 +170,16 @@ class Rows(Generic[T]):
             if self.is_over:
                 return
             if self._is_plain(line):
-                yield number, self._plain(number, line.decode(self._encoding))
+                text = line.decode() if line.isascii() else self._decoded(number, line)
+                yield number, text if isinstance(text, Fault) else self._plain(number, text)
             else:
                 yield from self._line(number, line)
         if last and self._held:
             yield from self._again("a quoted field has no end", last=True)
 
     def _is_plain(self, line: bytes | Fault) -> TypeGuard[bytes]:
-        """A row by itself, as nearly all are: nothing is open, and there is neither a quote in it nor a byte that could
-        be none of its encoding."""
-        return not self._held and self.table is not None and type(line) is bytes and b'"' not in line and line.isascii()
+        """A row by itself, as nearly all are: nothing is open, and there is no quote in it."""
+        return not self._held and self.table is not None and type(line) is bytes and b'"' not in line
 
     def _plain(self, number: int, text: str) -> T | Fault | None:
         cells = text.split(self._delimiter, self._shape.max_columns)

@@ -35,6 +35,7 @@ MAX_DIGITS = 15
 MAX_DECIMALS = 6
 #: ITU-T E.164, with the country's code.
 _PHONE_DIGITS = range(7, 16)
+_E164 = re.compile(r"\+[0-9]{7,15}")
 #: Of a number without a code: nine digits, before which people write a 0 and spreadsheets lose it.
 _NATIONAL = re.compile(r"0?([1-9]\d{8})")
 _COUNTRY_CODE = "+33"
@@ -141,6 +142,8 @@ def _address(text: str) -> str:
 
 
 def _phone(text: str) -> str:
+    if _E164.fullmatch(text):
+        return text
     plain = _PHONE_SIGNS.sub("", text.replace("(0)", "") if text.startswith(("+", "00")) else text)
     plain = "+" + plain[2:] if plain.startswith("00") else plain
     if plain.isascii() and (found := _NATIONAL.fullmatch(plain)):

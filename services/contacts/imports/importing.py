@@ -27,7 +27,7 @@ ENDED = Counter(
 RUNNING = Gauge("estafette_contacts_imports_running", "Imports that this process reads or writes")
 
 #: Batches that are written at the same time: while PostgreSQL works on some, the next ones are made.
-UNDER_WAY = 2
+UNDER_WAY = 3
 #: What PostgreSQL says of a transaction that it ended because of another one: it may begin again at once.
 ROLLED_BACK = "rolled back"
 _TRIES = 5

@@ -7,7 +7,7 @@ address. Whether that adds a contact or changes one is decided later (`writing.p
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -28,8 +28,10 @@ MAX_COLUMNS = 500
 #: Sets of names that objects of one file have: no table has so many forms.
 MAX_LAYOUTS = 1000
 
-#: Cells of a column that are remembered.
-_MOST_REMEMBERED = 20_000
+#: Cells of a column that are remembered, how long they are at most, and how many of a file: 20 MB or so.
+_MOST_REMEMBERED = 10_000
+_MOST_REMEMBERED_CHARS = 64
+_MOST_REMEMBERED_OF_FILE = 100_000
 #: What most numbers are: no more digits than are kept, and no zero with a sign (it is added, and has none then).
 _USUAL_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?")
 
@@ -38,7 +40,7 @@ _USUAL_NUMBER = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,6})?")
 Kept = str | float | list[int | str] | None
 
 
-class Line(msgspec.Struct, frozen=True, array_like=True):
+class Line(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What a line says of the contact with this key. `values`: of the fields of its layout, in their order; None
     empties (E9). `layout`: its place among those of the file. `opts_in`: whether the contact is subscribed, None where
     the file does not say (E11); `status`: what is known of the address, None likewise (E12)."""
@@ -50,12 +52,21 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     status: Status | None = None
 
 
-class _Read(NamedTuple):
-    """A column that is a field, and what reads its cells."""
+class _Remembered(dict[str, Kept]):
+    """What cells of a column stand for: most repeat some words, days or numbers, and what is known costs no call of
+    ours. `room`: how many more of a file may be remembered, in a list of one."""
 
-    at: int
-    read: Callable[[str], Kept]
-    heading: str
+    def __init__(self, read: Callable[[str], Kept], room: list[int]) -> None:
+        super().__init__()
+        self._read = read
+        self._room = room
+
+    def __missing__(self, cell: str) -> Kept:
+        found = self._read(cell)
+        if len(self) < _MOST_REMEMBERED and len(cell) <= _MOST_REMEMBERED_CHARS and self._room[0] > 0:
+            self._room[0] -= 1
+            self[cell] = found
+        return found
 
 
 class Layout:
@@ -74,16 +85,24 @@ class Layout:
         self._number = number
         self._names = [name.strip(AROUND) for name in names]
         self._key = self.fields.index(found.key.field)
-        self._reads = [_Read(at, _reader(field), self._names[at]) for at, field in found.fields]
+        room = [_MOST_REMEMBERED_OF_FILE]
+        self._reads = [(place, _reader(field, room)) for place, field in found.fields]
 
     def row(self, given: list[str], at: str) -> Line | Fault | None:
-        values: list[Kept] = []
         try:
-            for place, read, _ in self._reads:
-                values.append(read(given[place]))
-        except NotSo as fault:  # and how many there are tells which of them it was
-            return Fault(f"{at}.{self._reads[len(values)].heading}", str(fault))
+            values = [read(given[place]) for place, read in self._reads]
+        except NotSo:
+            return self._fault(given, at)
         return self.line(values, given, at)
+
+    def _fault(self, given: list[str], at: str) -> Fault:
+        """The first of a row that has one."""
+        for place, read in self._reads:
+            try:
+                read(given[place])
+            except NotSo as fault:
+                return Fault(f"{at}.{self._names[place]}", str(fault))
+        raise AssertionError("a cell that could not be read can be")
 
     def line(self, values: list[Kept], given: Sequence[str], at: str) -> Line | Fault:
         """With the values that were read, and the cells for the rest."""
@@ -100,26 +119,18 @@ class Layout:
         return Line(folded(str(key)), values, self._number, opts_in, status)
 
 
-def _reader(field: Field) -> Callable[[str], Kept]:
+def _reader(field: Field, room: list[int]) -> Callable[[str], Kept]:
     """What reads cells, and makes of them what is kept. NotSo."""
     read = cells.reader(field.kind, field.choices, is_open=field.is_open)
-    if field.kind in ("text", "address", "phone"):
+    if field.kind in ("address", "phone"):  # each is another
         return read  # type: ignore[return-value]  # a text or None
-    #: By the cell as it is written: columns of days and of words repeat a few.
-    known: dict[str, Kept] = {}
-
-    def remembered(cell: str) -> Kept:
-        try:
-            return known[cell]
-        except KeyError:
-            found = kept(field, read(cell))
-            if len(known) < _MOST_REMEMBERED:
-                known[cell] = found
-            return found
-
+    if field.kind == "text":
+        return _Remembered(read, room).__getitem__  # type: ignore[arg-type]  # the same
     if field.kind == "number":
-        return lambda cell: float(cell) + 0.0 if _USUAL_NUMBER.fullmatch(cell) else remembered(cell)
-    return remembered
+        return _Remembered(
+            lambda cell: float(cell) + 0.0 if _USUAL_NUMBER.fullmatch(cell) else kept(field, read(cell)), room
+        ).__getitem__
+    return _Remembered(lambda cell: kept(field, read(cell)), room).__getitem__
 
 
 def kept(field: Field, value: Value) -> Kept:

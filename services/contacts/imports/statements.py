@@ -50,7 +50,7 @@ class Shape(NamedTuple):
 
 def shape_of(fields: Sequence[Field], *, opt_in: bool, status: bool) -> Shape:
     def slots(kind: str) -> tuple[int, ...]:
-        return tuple(field.slot for field in fields if field.kind == kind)
+        return tuple(field.slot for field in in_slots(fields, kind))
 
     return Shape(
         tuple(field.name for field in fields if field.kind in ("address", "phone")),
@@ -63,9 +63,15 @@ def shape_of(fields: Sequence[Field], *, opt_in: bool, status: bool) -> Shape:
     )
 
 
+def in_slots(fields: Sequence[Field], kind: str) -> list[Field]:
+    """Those of a kind that has slots, in their order: so the elements of a line mostly are an array of a contact as it
+    stands."""
+    return sorted((field for field in fields if field.kind == kind), key=lambda field: field.slot)
+
+
 def names_of(fields: Sequence[Field]) -> list[str]:
     """The names of the fields in the order in which the statements of their shape tell changes."""
-    by_kind = [[field.name for field in fields if field.kind in kinds] for kinds in (("text",), ("number",), ("date",))]
+    by_kind = [[field.name for field in in_slots(fields, kind)] for kind in ("text", "number", "date")]
     return [*(name for names in by_kind for name in names), *(field.name for field in fields if field.kind in CHOSEN)]
 
 
@@ -95,24 +101,36 @@ def _arrays(shape: Shape) -> str:
 
 def _spread(name: str, slots: Sequence[int], kind: str) -> str:
     """The staged elements, each in its slot."""
+    if _are_first(slots):
+        return f"s.{name}"
     place = {slot: index for index, slot in enumerate(slots, 1)}
     elements = (f"s.{name}[{place[slot]}]" if slot in place else "NULL" for slot in range(1, max(slots, default=0) + 1))
     return f"ARRAY[{', '.join(elements)}]::{kind}[]"
+
+
+def _are_first(slots: Sequence[int]) -> bool:
+    """Whether they are the first ones, and some."""
+    return bool(slots) and tuple(slots) == tuple(range(1, len(slots) + 1))
 
 
 #: A contact by its key. The limit is what makes PostgreSQL look each one up by the index: of a base that has just come
 #: it knows nothing, and would rather read all of it for each batch.
 _BY_KEY = "SELECT {what} FROM contacts WHERE tenant = $1 AND key = s.key AND copy = 0 LIMIT 1"
 
+#: The staged lines, in the order in which contacts are held, but for those whose contact, one of `{added}`, was added
+#: just now.
+_THERE = """
+(SELECT * FROM staged WHERE contact IS NULL OR contact <> ALL ({added}::int[]) ORDER BY key) AS s"""
+
 #: Holds the contacts that were there, in the order of keys, until the transaction ends. `$2` were added just now.
 HOLD = f"""
-SELECT c.contact FROM (SELECT key FROM staged ORDER BY key) AS s
-CROSS JOIN LATERAL ({_BY_KEY.format(what="contact")} FOR UPDATE) AS c
-WHERE NOT (c.contact = ANY ($2::int[]))"""  # noqa: S608
+SELECT c.contact FROM {_THERE.format(added="$2")}
+CROSS JOIN LATERAL ({_BY_KEY.format(what="contact")} FOR UPDATE) AS c"""  # noqa: S608
 
-#: Who has these keys.
-KNOWN = f"""
-SELECT s.key FROM unnest($2::text[]) AS s (key) CROSS JOIN LATERAL ({_BY_KEY.format(what="contact")}) AS c"""  # noqa: S608
+#: Those of these keys that nobody has.
+NEW = f"""
+SELECT s.key FROM unnest($2::text[]) AS s (key)
+LEFT JOIN LATERAL ({_BY_KEY.format(what="contact")}) AS c ON true WHERE c.contact IS NULL"""  # noqa: S608
 
 #: A run of numbers for contacts to come: the first of them.
 NUMBERS = """
@@ -136,8 +154,9 @@ WHERE $2::text[] IS NOT NULL"""  # noqa: S608  (a shape without names has the pa
 
 @lru_cache(256)
 def update(shape: Shape) -> str:
-    """Changes who was there, where something is another, and notes what: the lines that changed something, with their
-    contacts. `$2` are the names of the shape's fields, `$3` who changes it; `$4` are contacts that were added just now.
+    """Holds who was there, in the order of keys; changes them where something is another, and notes what. One row: the
+    contacts that were there, those of them that changed, and the lines by which somebody is mailed again. `$2` are the
+    names of the shape's fields, `$3` who changes it; `$4` are contacts that were added just now.
 
     It is an upsert of contacts that are all there, because that finds each by its key, whatever PostgreSQL knows of the
     base."""
@@ -147,8 +166,8 @@ def update(shape: Shape) -> str:
 WITH met AS MATERIALIZED (
     SELECT c.contact AS met, s.*, {_what(shape)} AS what, {_reactivates(shape)} AS reactivates{_replaced(shape)}
         {"".join(f", {after} AS to_{name}" for name, _, after in states)}
-    FROM staged AS s CROSS JOIN LATERAL ({_BY_KEY.format(what="*")}) AS c{_chosen(shape)}
-    WHERE NOT (c.contact = ANY ($4::int[])) AND $2::text[] IS NOT NULL
+    FROM {_THERE.format(added="$4")} CROSS JOIN LATERAL ({_BY_KEY.format(what="*")} FOR UPDATE) AS c{_chosen(shape)}
+    WHERE $2::text[] IS NOT NULL
 ), written AS (
     INSERT INTO contacts AS c (tenant, contact, key, email, email_key, mobile, telephone, texts, folded, numbers, dates,
         choices{"".join(names)})
@@ -160,7 +179,9 @@ WITH met AS MATERIALIZED (
     INSERT INTO changes (tenant, contact, source, what)
     SELECT $1, met, $3, what FROM met WHERE what <> '{{}}'
 )
-SELECT line, met AS contact, reactivates FROM met WHERE what <> '{{}}'"""  # noqa: S608
+SELECT array_agg(met) AS held, array_agg(met) FILTER (WHERE what <> '{{}}') AS changed,
+    array_agg(line) FILTER (WHERE what <> '{{}}' AND reactivates) AS again
+FROM met"""  # noqa: S608
 
 
 def _changes(shape: Shape) -> str:
@@ -198,15 +219,21 @@ def _assignments(shape: Shape) -> Iterator[str]:
         ("numbers", shape.numbers),
         ("dates", shape.dates),
     ):
-        if slots and 1 not in slots:
-            # Else an array that has nothing yet would begin with the first slot that is written.
-            yield f"{name}[1] = c.{name}[1]"
-        yield from (f"{name}[{slot}] = excluded.{name}[{slot}]" for slot in slots)
+        if slots:
+            yield f"{name} = {_replaced_elements(name, slots)}"
     if shape.chosen:
         yield "choices = excluded.choices"
     for name, _, _ in _states(shape):
         yield f"{name} = excluded.{name}"
     yield "updated_at = now()"
+
+
+def _replaced_elements(name: str, slots: Sequence[int]) -> str:
+    """All of an array at once: PostgreSQL copies it for each element that is assigned."""
+    last = max(slots)
+    elements = (f"{'excluded' if slot in slots else 'c'}.{name}[{slot}]" for slot in range(1, last + 1))
+    first = f"excluded.{name}" if _are_first(slots) else f"ARRAY[{', '.join(elements)}]"
+    return f"CASE WHEN cardinality(c.{name}) > {last} THEN {first} || c.{name}[{last + 1}:] ELSE {first} END"
 
 
 def _states(shape: Shape) -> Iterator[tuple[str, str, str]]:
@@ -231,24 +258,38 @@ def _states(shape: Shape) -> Iterator[tuple[str, str, str]]:
 
 def _what(shape: Shape) -> str:
     """An object of what changes, by name: what it was and what it becomes."""
-    pairs = [(f"'{column}'", f"c.{column}", f"s.{column}") for column in shape.columns]
+    groups = [("", [f"'{column}', {_change(f'c.{column}', f's.{column}')}" for column in shape.columns])]
     place = 0
     for name, slots in (("texts", shape.texts), ("numbers", shape.numbers), ("dates", shape.dates)):
+        told = []
         for index, slot in enumerate(slots, 1):
             place += 1
-            pairs.append((f"($2::text[])[{place}]", f"c.{name}[{slot}]", f"s.{name}[{index}]"))
-    told = [f"{name}, {_change(before, after)}" for name, before, after in pairs]
+            told.append(f"($2::text[])[{place}], {_change(f'c.{name}[{slot}]', f's.{name}[{index}]')}")
+        groups.append((_are_same(name, slots), told))
+    told = []
     for number in shape.chosen:
         place += 1
         before, after = (_words(chosen, number) for chosen in ("c.choices", "n.chosen"))
-        change = (
-            f"CASE WHEN c.choices <> n.chosen AND {before} <> {after} THEN jsonb_build_array({before}, {after}) END"
+        told.append(
+            f"($2::text[])[{place}], CASE WHEN {before} <> {after} THEN jsonb_build_array({before}, {after}) END"
         )
-        told.append(f"($2::text[])[{place}], {change}")
-    told += [f"'{name}', {_change(before, after)}" for name, before, after in _states(shape)]
-    # A function takes a hundred arguments at most.
-    objects = [f"jsonb_build_object({', '.join(told[at : at + 40])})" for at in range(0, len(told), 40)]
-    return f"jsonb_strip_nulls({' || '.join(objects)})" if objects else "'{}'::jsonb"
+    groups.append(("c.choices = n.chosen", told))
+    groups.append(("", [f"'{name}', {_change(before, after)}" for name, before, after in _states(shape)]))
+    objects = [one for same, told in groups for one in _objects(same, told)]
+    return " || ".join(objects) or "'{}'::jsonb"
+
+
+def _objects(same: str, told: Sequence[str]) -> Iterator[str]:
+    """Objects of these pairs without those that are null; empty ones, which cost little, where all is the same."""
+    for at in range(0, len(told), 40):  # a function takes a hundred arguments at most
+        made = f"jsonb_strip_nulls(jsonb_build_object({', '.join(told[at : at + 40])}))"
+        yield f"CASE WHEN {same} THEN '{{}}'::jsonb ELSE {made} END" if same else made
+
+
+def _are_same(name: str, slots: Sequence[int]) -> str:
+    if not _are_first(slots):
+        return f"ARRAY[{', '.join(f'c.{name}[{slot}]' for slot in slots)}] = s.{name}" if slots else ""
+    return f"(c.{name} = s.{name} OR c.{name}[:{len(slots)}] = s.{name})"
 
 
 def _change(before: str, after: str) -> str:

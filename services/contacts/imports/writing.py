@@ -10,7 +10,7 @@ is there already is held in the order of keys, and what is new is added in that 
 from collections.abc import Sequence
 from io import BytesIO
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from services.contacts.base.database import Database, Sql
 from services.contacts.imports import statements
@@ -119,8 +119,7 @@ class Writer:
         """A number for each key that nobody has yet."""
         keys = [line.key for _, line in batch.lines]
         async with self._database.connection() as sql:
-            known = {row["key"] for row in await sql.fetch(statements.KNOWN, batch.tenant, keys)}
-            new = [key for key in keys if key not in known]
+            new = [row["key"] for row in await sql.fetch(statements.NEW, batch.tenant, keys)]
             first = await sql.fetchval(statements.NUMBERS, batch.tenant, len(new)) if new else 0
         return {key: number for number, key in enumerate(new, first)}
 
@@ -174,16 +173,21 @@ async def _look(sql: Sql, batch: Batch, shape: Shape, names: list[str]) -> tuple
 async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: int) -> tuple[Outcome, list[int]]:
     """What became of the staged lines, and of which lines somebody is mailed again. _Erased."""
     added = [row["contact"] for row in await sql.fetch(statements.insert(shape), batch.tenant)]
-    held = [row["contact"] for row in await sql.fetch(statements.HOLD, batch.tenant, added)]
+    held, changed, again = await _hold(sql, batch, shape, names, added) if len(added) < count else ([], [], [])
     if len(added) + len(held) != count:
         raise _Erased
-    changed: list[Any] = []
-    if held and not batch.only_new:
-        source = f"import {batch.import_}"
-        changed = list(await sql.fetch(statements.update(shape), batch.tenant, names, source, added))
-    updated = [row["contact"] for row in changed]
-    for fact, contacts in ((INCLUDED, added + held), (ADDED, added), (UPDATED, updated)):
+    for fact, contacts in ((INCLUDED, added + held), (ADDED, added), (UPDATED, changed)):
         if contacts:
             await sql.execute(statements.MARK, batch.tenant, fact, batch.import_, contacts)
-    again = [row["line"] for row in changed if row["reactivates"]]
-    return Outcome(len(added), len(updated), len(held) - len(updated), len(again)), again
+    return Outcome(len(added), len(changed), len(held) - len(changed), len(again)), again
+
+
+async def _hold(
+    sql: Sql, batch: Batch, shape: Shape, names: list[str], added: list[int]
+) -> tuple[list[int], list[int], list[int]]:
+    """Who was there and is held now, who of them was changed, and the lines by which somebody is mailed again."""
+    if batch.only_new:
+        return [row["contact"] for row in await sql.fetch(statements.HOLD, batch.tenant, added)], [], []
+    row = await sql.fetchrow(statements.update(shape), batch.tenant, names, f"import {batch.import_}", added)
+    assert row is not None  # an aggregate has a row
+    return row["held"] or [], row["changed"] or [], row["again"] or []

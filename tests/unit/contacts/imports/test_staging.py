@@ -36,6 +36,27 @@ def test_what_is_empty_is_null_and_what_the_format_has_signs_for_is_written_with
     assert staging.copied([row]).count(b"\n") == 1
 
 
+def test_empty_texts_are_null_wherever_they_stand() -> None:
+    fields = tuple(Field(f"text{at}", "text", "", at, at) for at in (1, 2, 3))
+    given: list[list[str | int | float | list[int | str] | None]] = [[None, "É", None], ["a", None, "NULL"], [None] * 3]
+
+    found = [row[7:9] for row in staging.rows([(1, Line("k", one)) for one in given], fields, {}, {})]
+
+    assert [[text.lower() for text in one] for one in found] == [
+        ['{null,"é",null}', '{null,"é",null}'],
+        ['{"a",null,"null"}', '{"a",null,"null"}'],
+        ["{null,null,null}"] * 2,
+    ]
+
+
+def test_fields_stand_in_the_order_of_their_slots() -> None:
+    fields = (Field("b", "text", "", 2, 7), Field("a", "text", "", 1, 3))
+
+    (row,) = staging.rows([(1, Line("k", ["of b", "of a"]))], fields, {}, {})
+
+    assert row[7] == '{"of a","of b"}'
+
+
 def test_words_of_a_field_that_takes_new_ones_get_their_numbers_late() -> None:
     fields = (Field("email", "address"), Field("tags", "choices", "", 5, 0, {"VIP": 3}, is_open=True), FIELDS[5])
     line = Line("a@x.fr", ["a@x.fr", ["Été", "VIP"], [9]])
