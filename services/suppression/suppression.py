@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.suppression.choices import NAMES as CHOSEN_NAMES
 from services.suppression.reasons import NAMES, listing
+from services.suppression.stated import NAMES as STATED_NAMES
 from services.suppression.store import Addition
 from shared.process import logs
 from shared.redis import bus
@@ -54,7 +55,7 @@ class Consents(Protocol):
 
 class Choices(Protocol):
     async def apply(self, fact: events.Message) -> None:
-        """What a recipient chose. RedisAway."""
+        """What a recipient chose, or a base of contacts says. RedisAway."""
 
 
 class Suppression:
@@ -67,12 +68,17 @@ class Suppression:
         now_ms: Callable[[], int],
         consents: Consents | None = None,
         choices: Choices | None = None,
+        stated: Choices | None = None,
     ) -> None:
         self._store = store
         self._recipients = recipients
         self._now_ms = now_ms
         self._consents = consents
-        self._choices = choices
+        #: By the name of a fact what applies it to the lists.
+        self._applied: dict[str, Choices] = {}
+        for names, applies in ((CHOSEN_NAMES, choices), (STATED_NAMES, stated)):
+            if applies is not None:
+                self._applied |= dict.fromkeys(names, applies)
 
     async def apply(self, _partition: int, entries: Sequence[bus.Entry]) -> None:
         """The call of the consumer of `events`. DeadLetter if one of the entries cannot be understood."""
@@ -82,11 +88,11 @@ class Suppression:
         for entry in entries:
             if entry.name in NAMES and (addition := await self._addition(entry)):
                 waiting.append(addition)
-            elif entry.name in CHOSEN_NAMES and self._choices is not None:
+            elif (applies := self._applied.get(entry.name)) is not None:
                 # In the order in which it was said: who leaves, comes back and leaves again has left.
                 await self._list(waiting)
                 waiting = []
-                await self._choices.apply(entry.message())
+                await applies.apply(entry.message())
         await self._list(waiting)
         AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.contacts.base import fields as kinds
+from services.contacts.base import stated
 from services.contacts.base.channels import CHANNELS, State
 from services.contacts.base.contact import Contact
 from services.contacts.base.database import Row, Sql
@@ -97,6 +98,7 @@ _BEHAVIOURS_LOCK = 0x6573_7402
 _HOLD_BEHAVIOURS = "SELECT pg_advisory_xact_lock($1, $2)"
 #: What was counted of a contact was in behaviours. Bits are taken out in the order in which others mark.
 _ERASE = (
+    stated.FORGET,
     """DELETE FROM tallies WHERE tenant = $1 AND contact = $2 AND (kind, name) IN (
            SELECT kind + more, coalesce(other, name) FROM behaviours CROSS JOIN (VALUES (0), (100)) AS m (more)
            CROSS JOIN (VALUES (0), (NULL)) AS o (other) WHERE tenant = $1 AND contact = $2)""",

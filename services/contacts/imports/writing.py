@@ -178,12 +178,15 @@ async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: 
     if len(added) + len(held) != count:
         raise _Erased
     changed: list[Any] = []
+    source = f"import {batch.import_}"
     if held and not batch.only_new:
-        source = f"import {batch.import_}"
         changed = list(await sql.fetch(statements.update(shape), batch.tenant, names, source, added))
     updated = [row["contact"] for row in changed]
     for fact, contacts in ((INCLUDED, added + held), (ADDED, added), (UPDATED, updated)):
         if contacts:
             await sql.execute(statements.MARK, batch.tenant, fact, batch.import_, contacts)
+    if shape.opt_in or shape.status:
+        turned = [row["line"] for row in changed if row["turns"]]
+        await sql.execute(statements.SAY, batch.tenant, added, turned, batch.only_new, source)
     again = [row["line"] for row in changed if row["reactivates"]]
     return Outcome(len(added), len(updated), len(held) - len(updated), len(again)), again

@@ -1,0 +1,110 @@
+"""What the tenant's base of contacts says of an address, applied to the list (E11, E12): a table of two words.
+
+    opted_out   unsubscribed from marketing           opted_in   has left marketing no more, nor objects to it
+    hard        gets nothing, as after a hard bounce  valid      what bounces said is over
+
+As a file of addresses that says so (`moving/deciding.py`): a complaint, and what an operator or an erasure stops,
+stays. Facts come again, and later than what happened meanwhile: what the list was told after this was said stays too.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from prometheus_client import Counter
+
+from services.suppression.escalating import Sign
+from services.suppression.escalation import Person
+from services.suppression.store import Addition, Removal, Removed
+from shared.process import logs
+from shared.redis.suppression import Listed, normalised
+from shared.words import events, scopes
+from shared.words.scopes import Entry, Reason, Source
+
+STATED = Counter(
+    "estafette_suppression_stated_total", "What bases of contacts said of addresses that changed their list", ["what"]
+)
+
+NAMES = frozenset(("AddressStated",))
+#: On whose word an entry goes.
+BY = "contacts"
+#: What their own yes takes back, in marketing; what an address that works takes off.
+LEFT: frozenset[Reason] = frozenset(("unsubscribed", "objected"))
+BOUNCED: frozenset[Reason] = frozenset(("soft_bounces", "inactive", "mailbox_full", "hard_bounce"))
+
+_log = logs.get_logger()
+
+
+class Store(Protocol):
+    async def add(self, additions: Sequence[Addition]) -> list[bool]: ...
+
+    async def remove(self, removals: Sequence[Removal]) -> list[Removed]: ...
+
+
+class Lookup(Protocol):
+    async def listed(self, tenant: str, addresses: Sequence[str]) -> list[Listed]: ...
+
+
+class Counts(Protocol):
+    async def count(self, found: Sequence[Sign]) -> None:
+        """Signs of an address: one of life begins its count of soft bounces anew."""
+
+
+class Stated:
+    """Everything may be done twice. Every method raises RedisAway."""
+
+    def __init__(self, store: Store, lookup: Lookup, counts: Counts) -> None:
+        self._store = store
+        self._lookup = lookup
+        self._counts = counts
+
+    async def apply(self, fact: events.Message) -> None:
+        """What one fact changes; nothing for one that is none of these."""
+        if not isinstance(fact, events.AddressStated) or not fact.email:
+            return
+        address = normalised(fact.email)
+        added = list(_additions(fact, address))
+        entered = await self._store.add(added)
+        for addition in (one for one, new in zip(added, entered, strict=True) if new):
+            STATED.labels("left" if addition.reason == "unsubscribed" else "hard").inc()
+        (listed,) = await self._lookup.listed(fact.tenant, [address])
+        removals = [_removal(fact, address, entry) for entry in listed.entries if _goes(fact, entry)]
+        if removals:
+            await self._store.remove(removals)
+            STATED.labels("back").inc(len(removals))
+            _log.info("stated_back", tenant=fact.tenant, source=fact.source, entries=len(removals))
+        if fact.kind == "valid":
+            await self._counts.count([Sign(fact.tenant, address, Person(fact.occurred_at))])
+
+
+def _additions(fact: events.AddressStated, address: str) -> Iterator[Addition]:
+    if fact.state == "opted_out":
+        yield _addition(fact, address, "unsubscribed", scopes.MARKETING)
+    if fact.kind == "hard":
+        yield _addition(fact, address, "hard_bounce", scopes.ALL)
+
+
+def _addition(fact: events.AddressStated, address: str, reason: Reason, scope: str) -> Addition:
+    source: Source = "import" if fact.source.startswith("import") else "api"
+    return Addition(
+        fact.tenant,
+        address,
+        reason,
+        fact.occurred_at,
+        scope=scope,
+        source=source,
+        diagnostic=f"contacts: {fact.source}",
+        event=events.event_id(fact.event_id, reason),
+    )
+
+
+def _goes(fact: events.AddressStated, entry: Entry) -> bool:
+    if entry.channel != "email" or entry.last_ms > fact.occurred_at:
+        return False
+    back = fact.state == "opted_in" and entry.scope == scopes.MARKETING and entry.reason in LEFT
+    return back or (fact.kind == "valid" and entry.reason in BOUNCED)
+
+
+def _removal(fact: events.AddressStated, address: str, entry: Entry) -> Removal:
+    event = events.event_id(fact.event_id, entry.scope)
+    reasons = frozenset((entry.reason,))
+    return Removal(fact.tenant, address, fact.occurred_at, BY, event, "email", entry.scope, reasons)
