@@ -7,7 +7,7 @@ As a file of addresses that says so (`moving/deciding.py`): a complaint, and wha
 stays. Facts come again, and later than what happened meanwhile: what the list was told after this was said stays too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from prometheus_client import Counter
@@ -15,7 +15,6 @@ from prometheus_client import Counter
 from services.suppression.escalating import Sign
 from services.suppression.escalation import Person
 from services.suppression.store import Addition, Removal, Removed
-from shared.process import logs
 from shared.redis.suppression import Listed, normalised
 from shared.words import events, scopes
 from shared.words.scopes import Entry, Reason, Source
@@ -30,8 +29,6 @@ BY = "contacts"
 #: What their own yes takes back, in marketing; what an address that works takes off.
 LEFT: frozenset[Reason] = frozenset(("unsubscribed", "objected"))
 BOUNCED: frozenset[Reason] = frozenset(("soft_bounces", "inactive", "mailbox_full", "hard_bounce"))
-
-_log = logs.get_logger()
 
 
 class Store(Protocol):
@@ -57,23 +54,37 @@ class Stated:
         self._lookup = lookup
         self._counts = counts
 
-    async def apply(self, fact: events.Message) -> None:
-        """What one fact changes; nothing for one that is none of these."""
-        if not isinstance(fact, events.AddressStated) or not fact.email:
-            return
-        address = normalised(fact.email)
-        added = list(_additions(fact, address))
-        entered = await self._store.add(added)
+    async def apply(self, facts: Sequence[events.AddressStated]) -> None:
+        """In their order. A file of a million comes at once, and who leaves by a link waits behind it: so facts of
+        different addresses are applied together."""
+        some: dict[tuple[str, str], events.AddressStated] = {}
+        for fact in facts:
+            if not fact.email:
+                continue
+            whose = fact.tenant, normalised(fact.email)
+            if whose in some:
+                await self._apply(some)
+                some = {}
+            some[whose] = fact
+        await self._apply(some)
+
+    async def _apply(self, some: Mapping[tuple[str, str], events.AddressStated]) -> None:
+        added = [addition for (_, address), fact in some.items() for addition in _additions(fact, address)]
+        entered = await self._store.add(added) if added else []
         for addition in (one for one, new in zip(added, entered, strict=True) if new):
             STATED.labels("left" if addition.reason == "unsubscribed" else "hard").inc()
-        (listed,) = await self._lookup.listed(fact.tenant, [address])
-        removals = [_removal(fact, address, entry) for entry in listed.entries if _goes(fact, entry)]
+        back = {whose: fact for whose, fact in some.items() if fact.state == "opted_in" or fact.kind == "valid"}
+        removals: list[Removal] = []
+        for tenant in {tenant for tenant, _ in back}:
+            asked = [address for name, address in back if name == tenant]
+            for address, listed in zip(asked, await self._lookup.listed(tenant, asked), strict=True):
+                fact = back[tenant, address]
+                removals += [_removal(fact, address, entry) for entry in listed.entries if _goes(fact, entry)]
         if removals:
             await self._store.remove(removals)
             STATED.labels("back").inc(len(removals))
-            _log.info("stated_back", tenant=fact.tenant, source=fact.source, entries=len(removals))
-        if fact.kind == "valid":
-            await self._counts.count([Sign(fact.tenant, address, Person(fact.occurred_at))])
+        works = [(whose, fact) for whose, fact in back.items() if fact.kind == "valid"]
+        await self._counts.count([Sign(*whose, Person(fact.occurred_at)) for whose, fact in works])
 
 
 def _additions(fact: events.AddressStated, address: str) -> Iterator[Addition]:

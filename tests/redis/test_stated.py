@@ -107,3 +107,18 @@ async def test_e12_a_list_that_bounced_later_than_a_base_said_valid_keeps_it(des
     await desk.hear(says(4, kind="valid"))
 
     assert {reason for reason, _, _ in await desk.listed()} == {"hard_bounce"}
+
+
+async def test_a_file_of_many_is_applied_together_and_each_in_the_order_of_what_was_said(desk: Desk) -> None:
+    many = [
+        events.AddressStated(**events.about("acme", 1, n, email=f"p{n}@example.fr"), state="opted_out")
+        for n in range(300)
+    ]
+    again = events.AddressStated(**events.about("acme", 2, "again", email="p7@example.fr"), state="opted_in")
+    leaves = events.Unsubscribed(**events.about("acme", 3, "left", email="p8@example.fr"), by="page")
+    back = events.AddressStated(**events.about("acme", 2, "back", email="p8@example.fr"), state="opted_in")
+
+    await desk.hear(*many, again, leaves, back)
+
+    found = await desk.lookup.listed("acme", [f"p{n}@example.fr" for n in range(300)])
+    assert [n for n, one in enumerate(found) if not one.entries] == [7]
