@@ -112,6 +112,8 @@ _ERASE = (
        WHERE s.tenant = $1 AND s.fact = held.fact AND s.subject = held.subject AND s.item = held.item
            AND s.chunk = $2::int >> 13""",
     "DELETE FROM changes WHERE tenant = $1 AND contact = $2",
+    """UPDATE import_lines AS l SET key = '', what = '' FROM contacts AS c
+       WHERE l.tenant = $1 AND c.tenant = $1 AND c.contact = $2 AND l.key = c.key AND l.key <> ''""",
     "DELETE FROM contacts WHERE tenant = $1 AND contact = $2",
 )
 #: Each asks nothing where its parameter is null. `%` and `_` in what is looked for are themselves.
