@@ -743,6 +743,20 @@ DASHBOARDS = (
                 "s",
             ),
             Panel(
+                "Lists by contacts",
+                "What do contacts say of their addresses that changes the suppression list?",
+                "sum by (what) (rate(estafette_suppression_stated_total[5m]))",
+                "{{what}}",
+                "ops",
+            ),
+            Panel(
+                "Not told to suppression",
+                "For how long has something that contacts say of an address not been told to suppression?",
+                "time() - (max(estafette_contacts_unstated_timestamp_seconds) > 0)",
+                "waits",
+                "s",
+            ),
+            Panel(
                 "Rank overdue",
                 "For how long has the activity rank of a tenant been due?",
                 "max(estafette_contacts_rank_overdue_seconds)",

@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
+from services.console.contact_base import kept_of
 from services.console.session import address_key, minute, need_tenant, with_redis
-from services.console.tables import as_json, show_json, show_table
+from services.console.tables import as_json, plain, show_json, show_table
 from services.suppression.retention import shown_day
 from shared.process.settings import Settings
 
@@ -36,9 +37,10 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
             some, at = await known.messages(tenant, key, at, 1000)
             messages += some
         entries = [*own.entries, *of_all.entries]
-        return entries, await known.kept(tenant, key), await known.erasure(tenant, key), messages
+        contacts = await kept_of(settings, tenant, key)
+        return entries, await known.kept(tenant, key), await known.erasure(tenant, key), messages, contacts
 
-    entries, kept, erasure, messages = with_redis(look)
+    entries, kept, erasure, messages, contacts = with_redis(look)
     own_rule = any(named.pattern == key for named in kept.rules)
     is_known = bool(
         entries
@@ -50,6 +52,7 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
         or own_rule
         or erasure
         or messages
+        or contacts
     )
     if as_json:
         show_json(
@@ -63,10 +66,12 @@ def show_person(tenant: str, address: str, as_json: bool) -> None:
                 "last_interaction": shown_day(kept.last_day) if kept.last_day else None,
                 "lists": [{"list": name, "state": one.state, "since_ms": one.since_ms} for name, one in kept.lists],
                 "messages": [message._asdict() for message in messages],
+                "contacts": contacts,
             }
         )  # fmt: skip
     elif is_known:
         _show(entries, kept, erasure, messages)
+        _show_contacts(contacts)
     else:
         click.echo("nothing is kept of that address")
     if not is_known:
@@ -95,6 +100,15 @@ def _show(entries: Any, kept: Any, erasure: Any, messages: Any) -> None:
         click.echo(f"list     {name}: {member.state} since {minute(member.since_ms)}")
     if messages:
         show_table(("message", "list", "subject"), [(f"{m.job}.{m.ordinal}", m.list, m.subject[:60]) for m in messages])
+
+
+def _show_contacts(contacts: Any) -> None:
+    for one in contacts:
+        click.echo(f"contact  {one.id} {plain(one.key)}, since {one.created_at}, activity {one.activity}")
+        for name, value in one.fields.items():
+            click.echo(f"         {name}: {plain(str(value))}")
+        counts = (len(one.imports), len(one.changes), len(one.moments))
+        click.echo("         in {} sets of imports, {} changes, {} moments (--json has them)".format(*counts))
 
 
 @people.command("erase")

@@ -1,7 +1,8 @@
 """contacts: the base of contacts of each tenant, which a platform targets from.
 
 Reads       HTTP; the stream `events` (group `contacts`).
-Writes      no stream; PostgreSQL; contacts for jobs that are sent to them (`shared.redis.targets`).
+Writes      `events`: AddressStated, what contacts say of their addresses (`stating.py`); PostgreSQL; contacts for jobs
+            that are sent to them (`shared.redis.targets`).
 Owns        contacts and their fields, in tables that are partitioned by tenant.
 Promises    A contact that comes again under its key is the same contact, whatever way it comes. What was answered is
             in PostgreSQL. One tenant never sees another's: every statement names the tenant. The engine runs without
@@ -14,6 +15,7 @@ Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own
     following.py ──→ facts.py                                   what happens to mail, and how contacts stand by it
            ╰──→ behaviour/ ──→ timeline_http.py                 what they did, once: rows, bits and counts
     segments_http.py, segments/                                 who is meant, as one statement
+    stating.py                                                   suppression is told who left, is back, or is gone
     imports_http.py, imports/                                   files of contacts, and what became of them
     targeting/                                                  contacts as recipients of a job
     rank_http.py, rank/                                         how active each contact is among the others

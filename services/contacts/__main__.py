@@ -18,6 +18,7 @@ from services.contacts.imports.store import Imports
 from services.contacts.imports.writing import Writer
 from services.contacts.rank import ranking
 from services.contacts.rank.run import Rank
+from services.contacts.stating import Stating
 from services.contacts.targeting.targeting import Targeting
 from services.settings import read
 from shared.process import logs, master_secret
@@ -27,6 +28,7 @@ from shared.process.settings import SettingsError
 from shared.redis import bus, keys, known_secret, start
 from shared.redis.recipients import Recipients
 from shared.redis.redis import RedisAway
+from shared.redis.suppression import SuppressionList
 from shared.redis.targets import Targets
 from shared.words import events
 from shared.words.erased import ErasureKeys
@@ -73,10 +75,11 @@ async def main(life: Lifecycle) -> None:
         while not life.stopping.is_set():
             await _answers(life, database)
             with suppress(DatabaseAway):  # `_answers` tells of it
-                await watching.look(imports, rank, now_ms())
+                await watching.look(database, imports, rank, now_ms())
             await pause(life.stopping, WATCH_SECONDS)
 
     targets = Targets(client, partitions)
+    stating = Stating(database, start.publisher(client, life.settings), SuppressionList(client, partitions, now_ms))
 
     async def tell_here() -> None:
         """Jobs may be sent to contacts, and wait for them while PostgreSQL is away."""
@@ -97,6 +100,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(watch(), "watching postgresql")
         life.spawn(Targeting(database, targets, partitions, now_ms).work(life.stopping), "handing contacts over")
         life.spawn(Importing(imports, Writer(database)).work(life.stopping), "importing contacts")
+        life.spawn(stating.work(life.stopping), "telling suppression what contacts say")
         life.spawn(ranking.work(rank, now_ms, life.stopping), "ranking contacts")
         settle()
         await life.stopping.wait()

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from prometheus_client import Counter
 
 from services.contacts.base import fields as kinds
-from services.contacts.base import store
+from services.contacts.base import stated, store
 from services.contacts.base.contact import (
     Contact,
     Misfit,
@@ -95,12 +95,13 @@ class _Read(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """What a contact was (None: it is new) and what it becomes, or why not."""
+    """What a contact was (None: it is new) and what it becomes, or why not; what was said of its address."""
 
     place: int
     before: Contact | None
     after: Contact | None
     faults: Sequence[Fault] = ()
+    said: WantedState | None = None
 
     def outcome(self) -> Outcome:
         if self.after is None:
@@ -299,7 +300,8 @@ def _decided(
         else:
             after = changed(_numbered(one, numbers, copy), one.of_new(tenant.key_field), tenant.key_field)
         there[one.key] = after
-        work.append(_Work(one.place, before, after))
+        is_left_alone = before is not None and mode == "new_only"
+        work.append(_Work(one.place, before, after, (), None if is_left_alone else one.asked.states.get("email")))
     return work
 
 
@@ -316,11 +318,8 @@ def _beside(tenant: Tenant, read: Sequence[_Read], copies: dict[str, int], numbe
     for one in read:
         copy = copies.get(one.key, 0)
         copies[one.key] = copy + 1
-        work.append(
-            _Work(
-                one.place, None, changed(_numbered(one, numbers, copy), one.of_new(tenant.key_field), tenant.key_field)
-            )
-        )
+        after = changed(_numbered(one, numbers, copy), one.of_new(tenant.key_field), tenant.key_field)
+        work.append(_Work(one.place, None, after, (), one.asked.states.get("email")))
     return work
 
 
@@ -340,3 +339,5 @@ async def _applied(sql: Sql, tenant: Tenant, work: Sequence[_Work], known: Mappi
             told.append((one.after.number, source, what))
     if told:
         await store.note(sql, tenant.number, told)
+    said = [stated.said(one.before, one.after, one.said) for one in work if one.after is not None]
+    await stated.say(sql, tenant.number, source, [one for one in said if one is not None])

@@ -48,6 +48,8 @@ def effects(fact: events.Message) -> list[Effect]:
             return [Effect(one, partial(channels.said, optin=True)) for one in _channels([fact.channel])]
         case events.PreferencesChanged():
             return _preferred(fact)
+        case events.Reactivated(reason="contacts"):
+            return []  # the base has said it itself, and may have said something else since
         case events.Reactivated(channel=channel, scope="" | scopes.ALL | scopes.MARKETING):
             return [Effect(one, _reactivated) for one in _channels([channel])]
     return []

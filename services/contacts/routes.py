@@ -5,6 +5,7 @@ from services.contacts import settings as own
 from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
 from services.contacts.field_book import FieldBook
+from services.contacts.person import Person
 from shared.http.parts import Mounted, Parts
 
 
@@ -24,4 +25,5 @@ def routes(parts: Parts) -> Mounted:
         ],
         http.MAX_BODY_BYTES,
         close=None if database is None else database.close,
+        keeper=None if database is None else Person(database).kept,
     )

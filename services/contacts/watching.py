@@ -1,7 +1,10 @@
-"""What is looked at whatever goes on: whether imports move, and whether a rank is overdue."""
+"""What is looked at whatever goes on: whether imports move, whether a rank is overdue, and whether suppression is told
+what contacts say."""
 
 from prometheus_client import Gauge
 
+from services.contacts.base import stated
+from services.contacts.base.database import Database
 from services.contacts.imports.store import Imports
 from services.contacts.rank.run import Rank
 
@@ -13,8 +16,14 @@ OVERDUE = Gauge(
     "estafette_contacts_rank_overdue_seconds", "For how long the activity rank that waits longest has been due; 0: none"
 )
 
+UNTOLD = Gauge(
+    "estafette_contacts_unstated_timestamp_seconds",
+    "Since when something that contacts say of their address waits for suppression to be told; 0: nothing does",
+)
 
-async def look(imports: Imports, rank: Rank, now_ms: int) -> None:
-    """Sets both. DatabaseAway."""
+
+async def look(database: Database, imports: Imports, rank: Rank, now_ms: int) -> None:
+    """Sets all of it. DatabaseAway."""
+    UNTOLD.set(await stated.since_s(database))
     MOVED.set(await imports.moved_s())
     OVERDUE.set(await rank.overdue_ms(now_ms) / 1000)

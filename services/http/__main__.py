@@ -110,7 +110,9 @@ def parts_of(settings: Settings, client: redis.Client, secret: master_secret.Mas
 
 def mount(parts: Parts) -> list[Mounted]:
     """Of each service that has routes under these settings. Asks nothing of Redis yet."""
-    return [service.mounting().routes(parts) for service in catalogue.mounted(parts.settings.relay.route)]
+    mounted = [service.mounting().routes(parts) for service in catalogue.mounted(parts.settings.relay.route)]
+    parts.keepers.extend(one.keeper for one in mounted if one.keeper is not None)
+    return mounted
 
 
 def routes_of(mounted: Sequence[Mounted], life: Lifecycle) -> list[api.Route]:

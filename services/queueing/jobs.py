@@ -102,6 +102,14 @@ class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
             {"kind": "field", "field": "postcode", "test": "begins_with", "value": "75"},
         ),
     ] = None
+    once_per_address: Annotated[
+        bool,
+        says(
+            "Of contacts with one address the first that is addressable is sent to, and the others are excluded as "
+            "`duplicate_address`. Otherwise each contact is sent to, whoever has its address.",
+            True,
+        ),
+    ] = False
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):

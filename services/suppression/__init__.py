@@ -1,6 +1,7 @@
 """Suppression: who must not be mailed, and why. Hard bounces, complaints and unsubscriptions enter by themselves.
 
-Reads:     the stream `events` (group `suppression`): Bounced (hard), Complained, Unsubscribed; HTTP
+Reads:     the stream `events` (group `suppression`): Bounced (hard), Complained, Unsubscribed, and AddressStated, which
+           a base of contacts says (`stated.py`); HTTP
            GET|PUT|DELETE /v1/suppressions/{address}, GET /v1/suppressions; whole lists (`moving/`); rules
            (`rules_http.py`), lists of recipients (`memberships_http.py`), escalation (`escalation_http.py`), people
            (`people_http.py`), retention (`retention_http.py`), consent (`consent_http.py`).

@@ -16,6 +16,7 @@ from services.suppression.escalated import escalation
 from services.suppression.interactions import Interactions, Noting
 from services.suppression.objections import Objections
 from services.suppression.rule_book import RuleBook
+from services.suppression.stated import Stated
 from services.suppression.store import Lists
 from services.suppression.suppression import BATCH, GATHER_MS, Suppression
 from shared.process.clock import now_ms
@@ -39,12 +40,13 @@ async def main(life: Lifecycle) -> None:
     consents = ConsentStore(client, partitions, ConsentRules(client, time.monotonic))
     consenting = Consenting(consents, UntrackedList(client), Objections(client, partitions, lists))
     looks, members = Looks(client, time.monotonic), Members(client, partitions)
-    choices = Choices(lists, SuppressionList(client, partitions, now_ms), members, recipients, looks)
-    suppression = Suppression(lists, recipients, now_ms, consenting, choices)
+    lookup = SuppressionList(client, partitions, now_ms)
+    choices = Choices(lists, lookup, members, recipients, looks)
     rules = RuleBook(client, settings.of(own.Suppression).rules, time.monotonic)
     counts = Counts(client, partitions)
     noting = Noting(Interactions(client, partitions), recipients)
     escalating = escalation(client, partitions, lists, rules)
+    suppression = Suppression(lists, recipients, now_ms, consenting, choices, Stated(lists, lookup, escalating))
 
     async def apply(partition: int, entries: Sequence[bus.Entry]) -> None:
         await suppression.apply(partition, entries)  # first: who left waits for nobody's count

@@ -1,5 +1,6 @@
 """The routes of one person: everything that is kept of an address, and its erasure."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -11,6 +12,7 @@ from services.suppression.mentions import At
 from services.suppression.people import Kept, Message, People
 from services.suppression.retention import shown_day
 from shared.http import api, paging
+from shared.http.people import Keeper, PersonContact
 from shared.http.query import Read
 from shared.process import logs
 from shared.redis.erased import Erasure
@@ -94,6 +96,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     lists: Annotated[list[PersonList], says("The lists that it joined or left.")]
     erasure: Annotated[ErasureShown | None, says("Null if the address was never erased.")]
     messages: Annotated[list[PersonMessage], says("Messages of jobs that are kept; by partition, then by time.")]
+    contacts: Annotated[
+        list[PersonContact],
+        says("What the base of contacts has: each contact with the address; none where there is no base."),
+    ]
     next: Annotated[str | None, paging.following(_CURSOR)]
 
 
@@ -118,15 +124,16 @@ class PersonQuery(msgspec.Struct, frozen=True):
     limit: Annotated[int, paging.limit()] = paging.DEFAULT_LIMIT
 
 
-def routes(people: People, desk: Desk) -> list[api.Route]:
-    handlers = _Routes(people, desk)
+def routes(people: People, desk: Desk, keepers: Sequence[Keeper] = ()) -> list[api.Route]:
+    """`keepers` have something of people elsewhere."""
+    handlers = _Routes(people, desk, keepers)
     return [
         api.Route(
             "GET",
             "/v1/people/{address}",
             handlers.show,
             "Everything that is kept of an address: why it is stopped, its soft bounces, what it agreed to and the "
-            "proof, its lists, its messages",
+            "proof, its lists, its messages, and its contacts with their history, imports and behaviour",
             slashes=True,
             scope="read",
             name="get_person",
@@ -140,7 +147,8 @@ def routes(people: People, desk: Desk) -> list[api.Route]:
             "/v1/people/{address}",
             handlers.erase,
             "Erases an address: nothing of it is kept but a keyed hash, by which nothing is sent to it any more. What "
-            "jobs say of it goes in the background (`GET` tells how far that is); safe to repeat",
+            "jobs say of it goes in the background (`GET` tells how far that is), and its contacts after that; safe to "
+            "repeat",
             slashes=True,
             scope="admin",
             name="erase_person",
@@ -152,9 +160,10 @@ def routes(people: People, desk: Desk) -> list[api.Route]:
 
 
 class _Routes:
-    def __init__(self, people: People, desk: Desk) -> None:
+    def __init__(self, people: People, desk: Desk, keepers: Sequence[Keeper]) -> None:
         self._people = people
         self._desk = desk
+        self._keepers = keepers
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         address, tenant = address_of(request), request[api.PRINCIPAL].tenant
@@ -170,6 +179,7 @@ class _Routes:
             await self._people.kept(tenant, address),
             None if erasure is None else _erasure(erasure),
             [_message(message) for message in messages],
+            [one for keeper in self._keepers for one in await keeper(tenant, address)],
             None if following is None else paging.pack(following),
         )
         if not _is_known(person) and person.next is None and after == At():
@@ -189,6 +199,7 @@ def _person(
     kept: Kept,
     erasure: ErasureShown | None,
     messages: list[PersonMessage],
+    contacts: list[PersonContact],
     following: str | None,
 ) -> Person:
     return Person(
@@ -203,6 +214,7 @@ def _person(
         lists=[_list(name, member) for name, member in kept.lists],
         erasure=erasure,
         messages=messages,
+        contacts=contacts,
         next=following,
     )
 
@@ -218,6 +230,7 @@ def _is_known(person: Person) -> bool:
         or person.last_interaction
         or person.erasure
         or person.messages
+        or person.contacts
         or any(rule.pattern == person.address for rule in person.rules)
     )
 

@@ -64,7 +64,7 @@ def routes(parts: Parts) -> Mounted:
             *_consent(parts, lists, lookup),
             *look_http.routes(Looks(parts.client, parts.monotonic)),
             *web_tracking_http.routes(WebTrackingRules(parts.client, parts.chance)),
-            *people_http.routes(people, desk),
+            *people_http.routes(people, desk, parts.keepers),
             *_retention(parts, retention),
         ],
         run=_retaining(parts, retention, people).run,

@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.suppression.choices import NAMES as CHOSEN_NAMES
 from services.suppression.reasons import NAMES, listing
+from services.suppression.stated import NAMES as STATED_NAMES
 from services.suppression.store import Addition
 from shared.process import logs
 from shared.redis import bus
@@ -57,6 +58,11 @@ class Choices(Protocol):
         """What a recipient chose. RedisAway."""
 
 
+class Stated(Protocol):
+    async def apply(self, facts: Sequence[events.AddressStated]) -> None:
+        """What a base of contacts says of addresses, in their order. RedisAway."""
+
+
 class Suppression:
     """Applies facts. `now_ms` is the clock."""
 
@@ -67,30 +73,46 @@ class Suppression:
         now_ms: Callable[[], int],
         consents: Consents | None = None,
         choices: Choices | None = None,
+        stated: Stated | None = None,
     ) -> None:
         self._store = store
         self._recipients = recipients
         self._now_ms = now_ms
         self._consents = consents
         self._choices = choices
+        self._stated = stated
 
     async def apply(self, _partition: int, entries: Sequence[bus.Entry]) -> None:
         """The call of the consumer of `events`. DeadLetter if one of the entries cannot be understood."""
         if self._consents is not None:
             await self._consents.apply(entries)
         waiting: list[Addition] = []
+        said: list[events.AddressStated] = []
         for entry in entries:
+            # In the order in which it was said: who leaves, comes back and leaves again has left.
+            if said and entry.name in NAMES | CHOSEN_NAMES:
+                said = await self._state(said)
             if entry.name in NAMES and (addition := await self._addition(entry)):
                 waiting.append(addition)
             elif entry.name in CHOSEN_NAMES and self._choices is not None:
-                # In the order in which it was said: who leaves, comes back and leaves again has left.
-                await self._list(waiting)
-                waiting = []
+                waiting = await self._list(waiting)
                 await self._choices.apply(entry.message())
+            elif entry.name in STATED_NAMES:
+                waiting = await self._list(waiting)
+                fact = entry.message()
+                said += [fact] if isinstance(fact, events.AddressStated) else []
         await self._list(waiting)
+        await self._state(said)
         AGE.set(max(0, self._now_ms() - int(entries[-1].stream_id.partition("-")[0])) / 1000)
 
-    async def _list(self, additions: Sequence[Addition]) -> None:
+    async def _state(self, said: Sequence[events.AddressStated]) -> list[events.AddressStated]:
+        """None of them wait any more."""
+        if self._stated is not None and said:
+            await self._stated.apply(said)
+        return []
+
+    async def _list(self, additions: Sequence[Addition]) -> list[Addition]:
+        """None of them wait any more."""
         for addition, entered in zip(additions, await self._store.add(additions), strict=True):
             reason = addition.reason
             APPLIED.labels(reason).inc()
@@ -99,6 +121,7 @@ class Suppression:
             if entered:
                 LISTED.labels(reason).inc()
                 _log.info("listed", **_named(addition), tenant=addition.tenant, reason=reason, scope=addition.scope)
+        return []
 
     async def _addition(self, entry: bus.Entry) -> Addition | None:
         fact = entry.message()

@@ -8,10 +8,11 @@ Clock and chance are among the parts, so that what puts routes together touches 
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.http.api import Route
+from shared.http.people import Keeper
 from shared.mail.dkim_keys import Vault
 from shared.net.quick import Quick
 from shared.process.reload import Part
@@ -28,7 +29,8 @@ from shared.words.verp import VerpKeys
 @dataclass(frozen=True)
 class Parts:
     """Of one process. `chance(n)` gives n unpredictable bytes, `monotonic` seconds that only go on, `derive` the keys
-    of a purpose (`shared.process.master_secret`)."""
+    of a purpose (`shared.process.master_secret`). `keepers`: what keeps something of people, as far as it is mounted by
+    then; it is complete before the first request."""
 
     settings: Settings
     client: Client
@@ -43,6 +45,7 @@ class Parts:
     monotonic: Callable[[], float]
     chance: Callable[[int], bytes]
     derive: Callable[[bytes], Sequence[bytes]]
+    keepers: list[Keeper] = field(default_factory=list)
 
     @property
     def partitions(self) -> int:
@@ -54,7 +57,7 @@ class Mounted:
     """The routes of one service. The largest `max_body_bytes` of all holds for all. `start` is awaited before the first
     request, `run` runs beside them until the event is set that it is handed, `close` is awaited after the last one,
     while Redis can still be asked. `reload` is what of them SIGHUP reads again; `quick` answers some of its requests
-    before a route is looked for."""
+    before a route is looked for. `keeper` is asked for what the service keeps of a person."""
 
     routes: Sequence[Route]
     max_body_bytes: int = 0
@@ -63,3 +66,4 @@ class Mounted:
     close: Callable[[], Awaitable[object]] | None = None
     reload: Part | None = None
     quick: Quick | None = None
+    keeper: Keeper | None = None

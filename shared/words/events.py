@@ -244,6 +244,17 @@ class RetentionNear(Fact, frozen=True, array_like=True, kw_only=True):
     erase_at: int = 0
 
 
+class AddressStated(Fact, frozen=True, array_like=True, kw_only=True):
+    """The tenant's base of contacts says of the address whether it opted in to e-mail (`state`: `opted_in`,
+    `opted_out`, "" for nothing said) and whether it works (`kind`: `valid`, `hard`, ""). `source` is `api`, or `import`
+    with a number."""
+
+    topic: ClassVar[str] = "address.stated"
+    state: str = ""
+    kind: str = ""
+    source: str = ""
+
+
 class OptedIn(Fact, frozen=True, array_like=True, kw_only=True):
     """The recipient agreed to be written to or called for marketing, on `channel`, perhaps as a member of `list`. `by`
     is `button`, `page`, `double_opt_in` or `api`; `text` names the text under which they agreed, `purpose` what for."""
@@ -456,7 +467,7 @@ FACTS: dict[str, type[Fact]] = {
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
         PreferencesChanged, RetentionNear, DocumentOpened, PageViewed, VisitorActed, VisitorConsented, WebhookDisabled,
-        Replied, Finished, DomainChecked,
+        Replied, Finished, DomainChecked, AddressStated,
     )
 }  # fmt: skip
 #: Every message by its name.

@@ -1,6 +1,6 @@
 """Whom a job is sent to, where that is decided by the contacts of the tenant: a segment, or criteria that nobody saved.
 
-    {"segment": 3}    {"segment": "Paris"}    {"criteria": {"kind": "field", …}}
+    {"segment": 3}    {"segment": "Paris", "once_per_address": true}    {"criteria": {"kind": "field", …}}
 
 Who reads a job knows no segments: what is asked for is handed on to the service that has the contacts, which alone can
 say whether there is such a segment and whether the criteria mean anything.
@@ -16,6 +16,8 @@ MAX_SEGMENT = 2**31 - 1
 MAX_NAME_CHARS = 200
 #: What tells such a wish apart from a set of recipients of other jobs.
 FIELDS = ("segment", "criteria")
+#: What may stand beside it: of contacts that share an address one is sent to (E3).
+ONCE = "once_per_address"
 
 #: Why a job takes nobody from the contacts, in one word: there is no such segment; it, or the criteria, name what there
 #: is not (any more).
@@ -25,13 +27,17 @@ UNKNOWN, UNREADABLE = "segment_unknown", "segment_unreadable"
 #: contact with more is left out for that reason.
 MAX_VARIABLES_BYTES = 16_384
 TOO_LARGE = "fields_too_large"
+#: Another contact of the job with that address is sent to.
+SHARED = "duplicate_address"
 
 
 class Target(NamedTuple):
-    """Exactly one of the two: a saved segment, by number or by name, or criteria as JSON has them."""
+    """Exactly one of the two: a saved segment, by number or by name, or criteria as JSON has them; and whether each
+    address is sent to once."""
 
     segment: int | str | None = None
     criteria: Any = None
+    once_per_address: bool = False
 
 
 def is_target(given: object) -> TypeGuard[dict[str, Any]]:
@@ -42,7 +48,9 @@ def is_target(given: object) -> TypeGuard[dict[str, Any]]:
 def read(given: Mapping[str, Any], at: str = "$") -> tuple[Target | None, list[Fault]]:
     """As JSON gave it, and all that is wrong with its form; None if anything is."""
     there = {name: value for name, value in given.items() if value is not None}
-    faults = [Fault(f"{at}.{name}"[:60], "not with `segment` or `criteria`") for name in there if name not in FIELDS]
+    faults = [
+        Fault(f"{at}.{name}"[:60], "not with `segment` or `criteria`") for name in there if name not in (*FIELDS, ONCE)
+    ]
     if len(there.keys() & set(FIELDS)) == 2:
         faults.append(Fault(f"{at}.criteria", "`segment` or `criteria`, not both"))
     segment, criteria = there.get("segment"), there.get("criteria")
@@ -50,7 +58,10 @@ def read(given: Mapping[str, Any], at: str = "$") -> tuple[Target | None, list[F
         faults.append(Fault(f"{at}.segment", what))
     if criteria is not None and not isinstance(criteria, dict):
         faults.append(Fault(f"{at}.criteria", "not an object with a `kind`"))
-    return (None, faults) if faults else (Target(segment, criteria), [])
+    once = there.get(ONCE, False)
+    if not isinstance(once, bool):
+        faults.append(Fault(f"{at}.{ONCE}", "neither true nor false"))
+    return (None, faults) if faults else (Target(segment, criteria, once), [])
 
 
 def _wrong_segment(segment: object) -> str | None:
@@ -65,4 +76,4 @@ def _wrong_segment(segment: object) -> str | None:
 
 def packed(target: Target) -> dict[str, Any]:
     """As JSON has it."""
-    return {name: value for name, value in target._asdict().items() if value is not None}
+    return {name: value for name, value in target._asdict().items() if value not in (None, False)}

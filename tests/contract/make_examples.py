@@ -240,6 +240,10 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "tenant": {**_OF_A_TENANT, "domain": "exemple.fr", "state": "verified", "published": 4, "of": 4},
     },
+    "AddressStated": {
+        "full": {**_OF_A_MESSAGE, "state": "opted_out", "kind": "hard", "source": "import 12"},
+        "address": {**_OF_AN_ADDRESS, "state": "opted_in", "source": "api"},
+    },
     "RetentionNear": {
         "full": {**_OF_A_MESSAGE, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},
         "address": {**_OF_AN_ADDRESS, "last_at": 1_672_531_200_000, "erase_at": 1_767_225_600_000},

@@ -81,3 +81,31 @@ async def test_a_mail_that_is_sent_and_clicked_is_on_the_timeline_and_in_a_segme
             criteria = {"kind": "operation", "was": was, "operations": [job]}
             _, count = await stack.call("POST", "/v1/segments/count", {"criteria": criteria})
             assert count["contacts"] == how_many, was
+
+
+async def test_one_request_has_all_that_is_kept_of_a_person_and_one_erases_it(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path / "run", OWN) as stack:
+        person = "/v1/people/ana@exemple.fr"
+        assert (await stack.call("GET", person))[0] == 404
+        optin = {"fields": {"town": "Lens"}, "channels": {"email": {"optin": True}}}
+        assert (await stack.call("PUT", "/v1/contacts/ana@exemple.fr", optin))[0] == 201
+        job = await stack.send("ana@exemple.fr")
+        await stack.done(job)
+
+        async def whole() -> Any:
+            _, found = await stack.call("GET", person)
+            return found if found["contacts"] and found["contacts"][0]["moments"] else None
+
+        found = await stack.until(whole)
+        (contact,) = found["contacts"]
+        assert [one["job"] for one in found["messages"]] == [job]
+        assert (contact["fields"], contact["channels"]["email"]["optin"]) == ({"town": "Lens"}, True)
+        assert [(one["what"], one["operation"]) for one in contact["moments"]] == [("delivered", job)]
+        assert (await stack.call("DELETE", person))[0] == 202
+
+        async def erased() -> bool:
+            status, left = await stack.call("GET", person)
+            return (status, left["contacts"], left["messages"]) == (200, [], [])
+
+        await stack.until(erased)
+        assert (await stack.call("GET", "/v1/contacts/ana@exemple.fr"))[0] == 404

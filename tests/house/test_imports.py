@@ -113,6 +113,7 @@ EDGES: dict[str, set[str]] = {
     "services/contacts/imports/importing.py": {"asyncio", "time"},
     "services/contacts/imports/reading.py": {"tempfile"},
     "services/contacts/rank/ranking.py": {"asyncio"},
+    "services/contacts/stating.py": {"asyncio"},
     "services/contacts/targeting/targeting.py": {"asyncio"},
     "services/bounces/inbound.py": {"aiohttp"},
     "services/bounces/maildir.py": {"asyncio", "os"},

@@ -243,6 +243,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_contacts_import_moved_timestamp_seconds": "0x9 600+60x19"},
         20,
     ),
+    "EstafetteContactsUntold": (
+        {"estafette_contacts_unstated_timestamp_seconds": "60x29"},
+        {"estafette_contacts_unstated_timestamp_seconds": "0x9 600+60x19"},
+        8,
+    ),
     "EstafetteContactsRankOverdue": (
         {"estafette_contacts_rank_overdue_seconds": "3600+60x29"},
         {"estafette_contacts_rank_overdue_seconds": "0+60x29"},

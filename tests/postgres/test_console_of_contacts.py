@@ -231,3 +231,17 @@ def test_a_postgresql_that_is_away_is_said_in_a_sentence(console: Console, redis
     assert result.exit_code == 2
     assert "PostgreSQL does not answer" in result.stderr
     assert "hunter2" not in result.stderr
+
+
+def test_all_that_is_kept_of_a_person_has_their_contacts(console: Console, imported: int, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.key"
+    secret.write_text("0" * 64)
+    secret.chmod(0o600)
+
+    (contact,) = shown(console("people", "show", "acme", "ana@exemple.fr", "--json"))["contacts"]
+    page = console("people", "show", "acme", "ana@exemple.fr").output
+
+    assert contact["fields"] == {"first_name": "Ana", "town": "Paris"}
+    assert [(one["id"], one["did"]) for one in contact["imports"]] == [(imported, "included"), (imported, "added")]
+    assert (f"contact  {contact['id']} ana@exemple.fr" in page, "town: Paris" in page) == (True, True)
+    console("people", "show", "other", "ana@exemple.fr", code=1)

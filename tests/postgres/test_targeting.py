@@ -13,6 +13,7 @@ from services.contacts.base import store as base
 from services.contacts.base.contact import WantedState
 from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts, Given
+from services.contacts.field_book import FieldBook
 from services.contacts.segments import store as segments
 from services.contacts.targeting import store, targeting
 from services.contacts.targeting.targeting import Targeting
@@ -310,3 +311,61 @@ async def test_who_belonged_is_forgotten_after_its_time_and_the_segment_is_not(b
     assert (kept, gone) == (1, 0)
     assert known is not None
     assert known.segment == segment
+
+
+async def sharing(bench: Bench, *states: dict[str, Any]) -> None:
+    """Contacts of one address, each under a key of its own."""
+    await FieldBook(bench.database).put("acme", "customer", "text", "", None)
+    await FieldBook(bench.database).set_key("acme", "customer", duplicates=True)
+    for number, state in enumerate(states, 1):
+        said: dict[Channel, WantedState] = {"email": WantedState(**({"optin": True} | state))}
+        given = Given(
+            None, {"email": "Ana@exemple.fr"}, values={"town": "Lille", "customer": f"c{number}"}, states=said
+        )
+        await bench.contacts.write("acme", [given], "add", "test")
+
+
+async def test_e2_the_key_decides_and_not_the_address_so_each_contact_receives_the_operation_once(
+    bench: Bench,
+) -> None:
+    segment = await bench.segment()
+    await sharing(bench, {}, {})
+    await bench.contacts.put("acme", Given("c1", values={"first_name": "Ana"}), "test")
+    await bench.wanted({"segment": segment})
+
+    await bench.run(batch=1)
+
+    assert [(one.email, one.rejected) for one in await bench.taken()] == [("Ana@exemple.fr", None)] * 2
+    assert await bench.numbers() == [1, 2]
+
+
+async def test_e3_each_record_is_a_contact_and_an_address_is_sent_to_once_if_the_job_asks_for_it(
+    bench: Bench,
+) -> None:
+    segment = await bench.segment()
+    await sharing(bench, {"optin": None}, {}, {}, {})
+    copy = Given(None, {"email": "bo@exemple.fr"}, values={"town": "Lille", "customer": "c2"})
+    await bench.contacts.write("acme", [copy._replace(states={"email": WantedState(optin=True)})], "add", "test")
+    await bench.wanted({"segment": segment, "once_per_address": True})
+
+    await bench.run(batch=2)
+
+    assert [one.rejected for one in await bench.taken()] == [
+        "no_optin", None, "duplicate_address", "duplicate_address", None,
+    ]  # fmt: skip
+    async with bench.database.connection() as sql:
+        assert await sql.fetchval("SELECT count(*) FROM target_addresses") == 0
+
+
+async def test_e3_a_page_that_is_made_again_after_a_crash_takes_the_same_contact(bench: Bench) -> None:
+    segment = await bench.segment()
+    await sharing(bench, {}, {})
+    await bench.wanted({"segment": segment, "once_per_address": True})
+    await bench.asks()
+    async with bench.database.transaction() as sql:
+        assert await store.owners(sql, bench.tenant, JOB, {1: "ana@exemple.fr"}) == {1}  # and died
+        assert await store.owners(sql, bench.tenant, JOB, {2: "ana@exemple.fr"}) == set()
+
+    await bench.run(batch=1)
+
+    assert [one.rejected for one in await bench.taken()] == [None, "duplicate_address"]

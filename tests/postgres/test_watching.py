@@ -35,20 +35,20 @@ def figures() -> tuple[float, float]:
 
 async def test_an_import_moves_while_it_waits_and_is_none_once_it_has_ended(empty: Database) -> None:
     tenant, imports, rank = await made(empty), Imports(empty), Rank(empty)
-    await watching.look(imports, rank, 0)
+    await watching.look(empty, imports, rank, 0)
     before = figures()
     number = await imports.create(tenant, Asked("email", list(COLUMNS)))
     await imports.receive(tenant, number, 0, b"email\nana@exemple.fr\n")
-    await watching.look(imports, rank, 0)
+    await watching.look(empty, imports, rank, 0)
     receiving = figures()
     await imports.is_there(tenant, number)
 
-    await watching.look(imports, rank, 0)
+    await watching.look(empty, imports, rank, 0)
     waiting = figures()
     taken = await imports.take()
     assert taken is not None
     await Importing(imports, Writer(empty)).run(taken)
-    await watching.look(imports, rank, 0)
+    await watching.look(empty, imports, rank, 0)
 
     async with empty.connection() as sql:
         now_s = float(await sql.fetchval("SELECT extract(epoch FROM now())::float8"))
@@ -60,11 +60,11 @@ async def test_a_rank_is_overdue_from_when_it_was_due_until_it_has_run(empty: Da
     tenant, imports, rank = await made(empty), Imports(empty), Rank(empty)
     due = await due_ms(empty, tenant)
 
-    await watching.look(imports, rank, due - 1)
+    await watching.look(empty, imports, rank, due - 1)
     early = figures()[1]
-    await watching.look(imports, rank, due + DAY_MS)
+    await watching.look(empty, imports, rank, due + DAY_MS)
     late = figures()[1]
     await rank.run(tenant, due + DAY_MS)
-    await watching.look(imports, rank, due + DAY_MS)
+    await watching.look(empty, imports, rank, due + DAY_MS)
 
     assert (early, late, figures()[1]) == (0, DAY_MS / 1000, 0)

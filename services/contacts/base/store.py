@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.contacts.base import fields as kinds
+from services.contacts.base import stated
 from services.contacts.base.channels import CHANNELS, State
 from services.contacts.base.contact import Contact
 from services.contacts.base.database import Row, Sql
@@ -103,6 +104,7 @@ _BEHAVIOURS_LOCK = 0x6573_7402
 _HOLD_BEHAVIOURS = "SELECT pg_advisory_xact_lock($1, $2)"
 #: What was counted of a contact was in behaviours. Bits are taken out in the order in which others mark.
 _ERASE = (
+    stated.FORGET,
     """DELETE FROM tallies WHERE tenant = $1 AND contact = $2 AND (kind, name) IN (
            SELECT kind + more, coalesce(other, name) FROM behaviours CROSS JOIN (VALUES (0), (100)) AS m (more)
            CROSS JOIN (VALUES (0), (NULL)) AS o (other) WHERE tenant = $1 AND contact = $2)""",
@@ -116,6 +118,8 @@ _ERASE = (
        WHERE s.tenant = $1 AND s.fact = held.fact AND s.subject = held.subject AND s.item = held.item
            AND s.chunk = $2::int >> 13""",
     "DELETE FROM changes WHERE tenant = $1 AND contact = $2",
+    """UPDATE import_lines AS l SET key = '', what = '' FROM contacts AS c
+       WHERE l.tenant = $1 AND c.tenant = $1 AND c.contact = $2 AND l.key = c.key AND l.key <> ''""",
     "DELETE FROM contacts WHERE tenant = $1 AND contact = $2",
 )
 #: Each asks nothing where its parameter is null. `%` and `_` in what is looked for are themselves.

@@ -136,6 +136,20 @@ LEFT JOIN LATERAL ({_BY_KEY.format(what="contact")}) AS c ON true WHERE c.contac
 NUMBERS = """
 UPDATE tenants SET next_contact = next_contact + $2 WHERE tenant = $1 RETURNING next_contact - $2"""
 
+#: What the lines say of addresses, for suppression, by the contacts as they are now. `$2` are contacts that were added
+#: just now, and of whom alone it is said where `$4`; `$3` are lines by which contacts stand otherwise; `$5` says it.
+SAY = f"""
+INSERT INTO stated (tenant, source, addresses, optins, statuses, sure)
+SELECT $1, $5, array_agg(c.email_key ORDER BY s.line),
+    array_agg(CASE s.opts_in WHEN true THEN 'yes' WHEN false THEN 'no' ELSE '' END ORDER BY s.line),
+    array_agg(CASE WHEN s.status IN ('hard', 'valid') THEN s.status ELSE '' END ORDER BY s.line),
+    array_agg(CASE WHEN c.contact = ANY ($2::int[]) THEN s.opts_in IS false OR coalesce(s.status = 'hard', false)
+        ELSE s.line = ANY ($3::int[]) END ORDER BY s.line)
+FROM staged AS s CROSS JOIN LATERAL ({_BY_KEY.format(what="contact, email_key")}) AS c
+WHERE c.email_key IS NOT NULL AND (s.opts_in IS NOT NULL OR s.status IN ('hard', 'valid'))
+    AND (NOT $4::boolean OR c.contact = ANY ($2::int[]))
+HAVING count(*) > 0"""  # noqa: S608
+
 #: Contacts join a set of an import.
 MARK = """
 SELECT mark($1, array_fill($2::int, n), array_fill($3::int, n), array_fill(0, n), $4::int[])
@@ -164,7 +178,8 @@ def update(shape: Shape) -> str:
     names, values = ([f", {name}" for name, _, _ in states], [f", s.to_{name}" for name, _, _ in states])
     return f"""
 WITH met AS MATERIALIZED (
-    SELECT c.contact AS met, s.*, {_what(shape)} AS what, {_reactivates(shape)} AS reactivates{_replaced(shape)}
+    SELECT c.contact AS met, s.*, {_what(shape)} AS what, {_reactivates(shape)} AS reactivates,
+        {_turns(shape)} AS turns{_replaced(shape)}
         {"".join(f", {after} AS to_{name}" for name, _, after in states)}
     FROM {_THERE.format(added="$4")} CROSS JOIN LATERAL ({_BY_KEY.format(what="*")} FOR UPDATE) AS c{_chosen(shape)}
     WHERE $2::text[] IS NOT NULL
@@ -180,7 +195,8 @@ WITH met AS MATERIALIZED (
     SELECT $1, met, $3, what FROM met WHERE what <> '{{}}'
 )
 SELECT array_agg(met) AS held, array_agg(met) FILTER (WHERE what <> '{{}}') AS changed,
-    array_agg(line) FILTER (WHERE what <> '{{}}' AND reactivates) AS again
+    array_agg(line) FILTER (WHERE what <> '{{}}' AND reactivates) AS again,
+    array_agg(line) FILTER (WHERE what <> '{{}}' AND turns) AS turned
 FROM met"""  # noqa: S608
 
 
@@ -311,4 +327,17 @@ def _reactivates(shape: Shape) -> str:
         ways.append("(s.opts_in AND (c.email_left OR c.email_opposed))")
     if shape.status:
         ways.append("(s.status = 'valid' AND c.email_status = 'hard')")
+    return f"coalesce({' OR '.join(ways)}, false)" if ways else "false"
+
+
+def _turns(shape: Shape) -> str:
+    """Whether the address of the contact stands otherwise by it: as `stated.said` says it of a request."""
+    ways = []
+    if shape.opt_in:
+        ways += ["(s.opts_in AND (c.email_left OR c.email_opposed))", "(NOT s.opts_in AND NOT c.email_left)"]
+    if shape.status:
+        ways += [
+            "(s.status = 'valid' AND c.email_status IN ('hard', 'soft'))",
+            "(s.status = 'hard' AND c.email_status IS DISTINCT FROM 'hard')",
+        ]
     return f"coalesce({' OR '.join(ways)}, false)" if ways else "false"

@@ -44,6 +44,16 @@ class Told(NamedTuple):
     what: str
 
 
+class _Held(NamedTuple):
+    """Who was there and is held now, who of them was changed, and the lines by which somebody is mailed again, or of
+    which suppression is told."""
+
+    contacts: Sequence[int] = ()
+    changed: Sequence[int] = ()
+    again: Sequence[int] = ()
+    turned: Sequence[int] = ()
+
+
 class Batch(NamedTuple):
     """Lines of an import, one for each contact. `replaced` were left out because a later line has their key; `told` are
     those of them that belong into the report. `layouts` are the fields that lines write, by `Line.layout`, and whether
@@ -161,7 +171,7 @@ async def _write_layout(
     return outcome
 
 
-async def _look(sql: Sql, batch: Batch, shape: Shape, names: list[str]) -> tuple[Outcome, list[int]]:
+async def _look(sql: Sql, batch: Batch, shape: Shape, names: list[str]) -> tuple[Outcome, Sequence[int]]:
     """What would become of the staged lines, and of which lines somebody would be mailed again."""
     found = await sql.fetch(statements.look(shape), batch.tenant, names)
     added = sum(row["contact"] is None for row in found)
@@ -170,24 +180,30 @@ async def _look(sql: Sql, batch: Batch, shape: Shape, names: list[str]) -> tuple
     return Outcome(added, len(changed), len(found) - added - len(changed), len(again)), again
 
 
-async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: int) -> tuple[Outcome, list[int]]:
+async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: int) -> tuple[Outcome, Sequence[int]]:
     """What became of the staged lines, and of which lines somebody is mailed again. _Erased."""
     added = [row["contact"] for row in await sql.fetch(statements.insert(shape), batch.tenant)]
-    held, changed, again = await _hold(sql, batch, shape, names, added) if len(added) < count else ([], [], [])
-    if len(added) + len(held) != count:
+    held = await _hold(sql, batch, shape, names, added) if len(added) < count else _Held()
+    if len(added) + len(held.contacts) != count:
         raise _Erased
-    for fact, contacts in ((INCLUDED, added + held), (ADDED, added), (UPDATED, changed)):
+    for fact, contacts in ((INCLUDED, [*added, *held.contacts]), (ADDED, added), (UPDATED, held.changed)):
         if contacts:
             await sql.execute(statements.MARK, batch.tenant, fact, batch.import_, contacts)
-    return Outcome(len(added), len(changed), len(held) - len(changed), len(again)), again
+    if shape.opt_in or shape.status:
+        source = _source(batch)
+        await sql.execute(statements.SAY, batch.tenant, added, held.turned, batch.only_new, source)
+    unchanged = len(held.contacts) - len(held.changed)
+    return Outcome(len(added), len(held.changed), unchanged, len(held.again)), held.again
 
 
-async def _hold(
-    sql: Sql, batch: Batch, shape: Shape, names: list[str], added: list[int]
-) -> tuple[list[int], list[int], list[int]]:
-    """Who was there and is held now, who of them was changed, and the lines by which somebody is mailed again."""
+async def _hold(sql: Sql, batch: Batch, shape: Shape, names: list[str], added: list[int]) -> _Held:
     if batch.only_new:
-        return [row["contact"] for row in await sql.fetch(statements.HOLD, batch.tenant, added)], [], []
-    row = await sql.fetchrow(statements.update(shape), batch.tenant, names, f"import {batch.import_}", added)
+        return _Held([row["contact"] for row in await sql.fetch(statements.HOLD, batch.tenant, added)])
+    row = await sql.fetchrow(statements.update(shape), batch.tenant, names, _source(batch), added)
     assert row is not None  # an aggregate has a row
-    return row["held"] or [], row["changed"] or [], row["again"] or []
+    return _Held(*(row[name] or [] for name in ("held", "changed", "again", "turned")))
+
+
+def _source(batch: Batch) -> str:
+    """As the history of a contact names it."""
+    return f"import {batch.import_}"

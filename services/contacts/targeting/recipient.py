@@ -15,7 +15,7 @@ from services.contacts.base.channels import State
 from services.contacts.base.fields import Field
 from shared.redis.recipients import Waiting
 from shared.words.consent import MARKETING_STREAM, Declared
-from shared.words.targets import MAX_VARIABLES_BYTES, TOO_LARGE
+from shared.words.targets import MAX_VARIABLES_BYTES, SHARED, TOO_LARGE
 
 #: Why mail that is no marketing is not sent either.
 _ALWAYS = ("no_address", "hard")
@@ -85,6 +85,11 @@ class Recipients:
         parts = [part for of in self._name if (part := of(row)) is not None]
         name = " ".join(" ".join(parts).split())
         return name if len(name) <= _MAX_NAME_CHARS and name.isprintable() else ""
+
+
+def without(one: Waiting) -> Waiting:
+    """Excluded, because another contact of the job has the address, and the job takes it once (E3)."""
+    return msgspec.structs.replace(one, rejected=SHARED, variables=_EMPTY)
 
 
 def _metadata(row: Mapping[str, Any]) -> dict[str, str]:

@@ -4,7 +4,8 @@ Who belongs is written down in one transaction with the job, once, at one moment
 What stands in the fields of a contact, and how they stand by e-mail, is read when they are handed over.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -40,6 +41,16 @@ _PAGE = """
 SELECT contact, key, copy, email, email_key, mobile, telephone, professional, email_optin,
     email_status::text AS email_status, email_left, email_opposed, texts, numbers, dates, choices
 FROM contacts WHERE tenant = $1 AND contact = ANY ($2::int[]) ORDER BY contact"""
+_CLAIM = """
+INSERT INTO target_addresses (tenant, job, address, contact)
+SELECT DISTINCT ON (a.address) $1::int, $2, a.address, a.contact
+FROM unnest($3::bytea[], $4::int[]) AS a (address, contact) ORDER BY a.address, a.contact ON CONFLICT DO NOTHING"""
+_OWNERS = """
+SELECT contact FROM target_addresses WHERE tenant = $1 AND job = $2 AND address = ANY ($3::bytea[])"""
+_FREE = "DELETE FROM target_addresses WHERE tenant = $1 AND job = $2"
+_FREE_OLD = """
+DELETE FROM target_addresses AS a USING targets AS t
+WHERE a.tenant = t.tenant AND a.job = t.job AND t.taken_at < now() - make_interval(days => $1)"""
 _FORGET = """
 DELETE FROM target_members AS m USING targets AS t
 WHERE m.tenant = t.tenant AND m.job = t.job AND t.taken_at < now() - make_interval(days => $1)"""
@@ -121,3 +132,19 @@ async def page(sql: Sql, tenant: int, contacts: Sequence[int]) -> list[Row]:
 async def forget(sql: Sql, days: int) -> None:
     """Who belonged to jobs that began so long ago; which segment it was stays."""
     await sql.execute(_FORGET, days)
+    await sql.execute(_FREE_OLD, days)
+
+
+async def owners(sql: Sql, tenant: int, job: str, addressed: Mapping[int, str]) -> set[int]:
+    """Which of these contacts, each with its address, are sent to where a job takes each address once (E3): the first
+    that asked for it, for ever, so that a page that is made again is the same. In the order of addresses, so that two
+    who make one never wait for each other in a circle."""
+    digests = [hashlib.sha256(f"{job} {address}".encode()).digest() for address in addressed.values()]
+    await sql.execute(_CLAIM, tenant, job, digests, list(addressed))
+    found = await sql.fetch(_OWNERS, tenant, job, digests)
+    return {row["contact"] for row in found} & addressed.keys()
+
+
+async def free(sql: Sql, tenant: int, job: str) -> None:
+    """All are handed over: which addresses the job has nobody asks any more."""
+    await sql.execute(_FREE, tenant, job)

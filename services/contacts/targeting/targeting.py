@@ -16,11 +16,11 @@ import msgspec
 from prometheus_client import Counter, Gauge, Histogram
 
 from services.contacts.base import store as base
-from services.contacts.base.database import Conflict, Database, DatabaseAway
+from services.contacts.base.database import Conflict, Database, DatabaseAway, Row
 from services.contacts.segments import store as segments
 from services.contacts.segments.store import NotThere
 from services.contacts.targeting import store
-from services.contacts.targeting.recipient import Recipients, named
+from services.contacts.targeting.recipient import Recipients, named, without
 from shared.process import logs
 from shared.process.lifecycle import pause
 from shared.redis.recipients import Waiting, pack_page
@@ -124,7 +124,8 @@ class Targeting:
             _log.warning("targeting_away", job=job, reason=str(away))
 
     async def _serve(self, asked: Asked, stopping: asyncio.Event) -> None:
-        tenant, meant = await self._taken(asked)
+        target = _target(asked)
+        tenant, meant = await self._taken(asked, target)
         if not await self._handing.tell(asked.id, self._now_ms(), meant=meant):
             return
         uses = content.decode(asked.content).uses
@@ -137,20 +138,30 @@ class Targeting:
                 rows = await store.page(sql, tenant, numbers) if numbers else []
                 recipients = Recipients(asked.stream, await base.fields(sql, tenant), named(uses, MOST_USES))
             waiting = [recipients.of(row) for row in rows]
+            if target.once_per_address:
+                waiting = await self._once(asked, tenant, rows, waiting)
             last = numbers[-1] if numbers else position
             if not await self._hand(asked, position, last, waiting, stopping, is_end=not numbers):
                 return
             position = last
             if not numbers:
+                if target.once_per_address:
+                    async with self._database.connection() as sql:
+                        await store.free(sql, tenant, asked.id)
                 TARGETED.labels("whole").inc()
                 _log.info("targeted", job=asked.id, tenant=asked.tenant, selected=meant.selected)
                 return
 
-    async def _taken(self, asked: Asked) -> tuple[int, Meant]:
+    async def _once(self, asked: Asked, tenant: int, rows: Sequence[Row], some: Sequence[Waiting]) -> list[Waiting]:
+        """The same, but of contacts that share an address one alone is sent to. DatabaseAway."""
+        pairs = list(zip(rows, some, strict=True))
+        addressed = {row["contact"]: row["email_key"] for row, one in pairs if one.rejected is None}
+        async with self._database.transaction() as sql:
+            owners = await store.owners(sql, tenant, asked.id, addressed)
+        return [without(one) if row["contact"] in addressed.keys() - owners else one for row, one in pairs]
+
+    async def _taken(self, asked: Asked, target: targets.Target) -> tuple[int, Meant]:
         """The tenant, and who is meant: as it was written down, or now. NotThere, Problem, DatabaseAway."""
-        target, faults = targets.read(msgspec.json.decode(asked.selection))
-        if target is None:
-            raise Problem("invalid_segment", "what the job asks for is of a newer program", faults)
         with TAKE_SECONDS.time():
             async with self._database.transaction() as sql:
                 tenant = (await base.tenant(sql, asked.tenant)).number
@@ -202,6 +213,14 @@ class Targeting:
         await self._handing.tell(asked.id, self._now_ms(), why=why, detail=detail)
         TARGETED.labels(why).inc()
         _log.info("not_targeted", job=asked.id, tenant=asked.tenant, reason=why)
+
+
+def _target(asked: Asked) -> targets.Target:
+    """Problem."""
+    target, faults = targets.read(msgspec.json.decode(asked.selection))
+    if target is None:
+        raise Problem("invalid_segment", "what the job asks for is of a newer program", faults)
+    return target
 
 
 def _told(problem: Problem) -> str:

@@ -99,6 +99,7 @@ def test_every_fact_about_a_message_has_a_code() -> None:
         "WebhookDisabled",
         "Finished",
         "DomainChecked",
+        "AddressStated",
     ]
 
 

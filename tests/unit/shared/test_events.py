@@ -41,6 +41,7 @@ ABOUT = {
     "Erased": "address",
     "RetentionNear": "address",
     "OptedIn": "address",
+    "AddressStated": "address",
     "PreferencesChanged": "address",
     "WebhookDisabled": "webhook",
     "Finished": "job",

@@ -18,6 +18,8 @@ CRITERIA = {"kind": "field", "field": "town", "test": "equals", "value": "Lille"
         ({"segment": "Paris"}, Target("Paris")),
         ({"segment": "3"}, Target("3")),
         ({"criteria": CRITERIA}, Target(None, CRITERIA)),
+        ({"segment": 3, "once_per_address": True}, Target(3, None, True)),
+        ({"segment": 3, "once_per_address": False}, Target(3)),
         ({"criteria": CRITERIA, "segment": None, "job": None}, Target(None, CRITERIA)),
     ],
 )
@@ -45,6 +47,7 @@ def test_what_names_neither_is_no_wish_for_contacts(given: Any) -> None:
         ({"criteria": CRITERIA, "segment": 3}, "$.criteria"),
         ({"segment": 3, "job": "068vjfm5s9m2rc1jqqrg"}, "$.job"),
         ({"segment": 3, "and": []}, "$.and"),
+        ({"segment": 3, "once_per_address": 1}, "$.once_per_address"),
     ],
 )
 def test_what_does_not_fit_is_named_by_its_place(given: Any, at: str) -> None:

@@ -1,0 +1,101 @@
+"""What a base says of addresses that suppression is to be told: whether they left or are back (E11), and whether their
+address is hard or works (E12).
+
+It is written in the transaction that changes the contact, and removed once it is told (`../stating.py`): whoever is
+killed in between, it is told. Only one process tells at a time, in the order in which it was said.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Literal, NamedTuple
+
+from msgspec import UNSET
+
+from services.contacts.base.channels import State
+from services.contacts.base.contact import Contact, WantedState
+from services.contacts.base.database import Database, Sql
+from shared.mail import addresses
+
+Optin = Literal["yes", "no", ""]
+Standing = Literal["hard", "valid", ""]
+_STATUSES: dict[str, Standing] = {"hard": "hard", "valid": "valid"}
+
+_SAY = """
+INSERT INTO stated (tenant, source, addresses, optins, statuses, sure) VALUES ($1, $2, $3, $4, $5, $6)"""
+#: Whoever comes second waits, and finds the next one.
+_OLDEST = """
+SELECT s.tenant, s.stated, t.name, s.source, (extract(epoch FROM s.said_at) * 1000)::bigint AS at_ms,
+    s.addresses, s.optins, s.statuses, s.sure
+FROM stated AS s JOIN tenants AS t ON t.tenant = s.tenant ORDER BY s.stated LIMIT 1 FOR UPDATE OF s"""
+_TOLD = "DELETE FROM stated WHERE tenant = $1 AND stated = $2"
+_SINCE = "SELECT coalesce(extract(epoch FROM min(said_at)), 0)::float8 FROM stated"
+#: Of a contact that is still there. Before it is removed.
+FORGET = """
+UPDATE stated AS s SET addresses = array_replace(s.addresses, c.email_key, '') FROM contacts AS c
+WHERE s.tenant = $1 AND c.tenant = $1 AND c.contact = $2 AND c.email_key = ANY (s.addresses)"""
+
+
+class Said(NamedTuple):
+    """Of an address, in the form by which it is looked up. `sure`: it changes how the contact stood; else suppression
+    may know it already."""
+
+    address: str
+    optin: Optin
+    status: Standing
+    sure: bool
+
+
+class Stated(NamedTuple):
+    """What was said in one go: by which tenant and source, when, and of whom."""
+
+    tenant: int
+    number: int
+    name: str
+    source: str
+    at_ms: int
+    said: Sequence[Said]
+
+
+def said(before: Contact | None, after: Contact, wanted: WantedState | None) -> Said | None:
+    """What a request says of the address of a contact; None if nothing that concerns suppression."""
+    if wanted is None or after.email is None:
+        return None
+    optin: Optin = "yes" if wanted.optin is True else "no" if wanted.optin is False else ""
+    status: Standing = "" if wanted.status is UNSET else _STATUSES.get(wanted.status, "")
+    if not (optin or status):
+        return None
+    was = State() if before is None else before.state("email")
+    sure = (
+        (optin == "yes" and (was.left or was.opposed))
+        or (optin == "no" and not was.left)
+        or (status == "valid" and was.status in ("hard", "soft"))
+        or (status == "hard" and was.status != "hard")
+    )
+    return Said(addresses.parse(after.email).key, optin, status, sure)
+
+
+async def say(sql: Sql, tenant: int, source: str, some: Sequence[Said]) -> None:
+    """In the transaction that changes these contacts, which are held."""
+    if some:
+        await sql.execute(_SAY, tenant, source, *(list(column) for column in zip(*some, strict=True)))
+
+
+async def since_s(database: Database) -> float:
+    """Since when (Unix time) the oldest waits to be told; 0: nothing does. DatabaseAway."""
+    async with database.connection() as sql:
+        return float(await sql.fetchval(_SINCE))
+
+
+@asynccontextmanager
+async def oldest(database: Database) -> AsyncIterator[Stated | None]:
+    """The oldest, for whoever tells it now; it is removed at the end, unless that fails. None: there is nothing, or
+    another process tells it. DatabaseAway."""
+    async with database.transaction() as sql:
+        row = await sql.fetchrow(_OLDEST)
+        if row is None:
+            yield None
+            return
+        columns = (row["addresses"], row["optins"], row["statuses"], row["sure"])
+        some = [Said(*one) for one in zip(*columns, strict=True) if one[0]]
+        yield Stated(row["tenant"], row["stated"], row["name"], row["source"], row["at_ms"], some)
+        await sql.execute(_TOLD, row["tenant"], row["stated"])
