@@ -1,8 +1,9 @@
-"""What is looked at whatever goes on: whether imports move, and whether a rank is overdue."""
+"""What is looked at whatever goes on: whether imports move, a rank is overdue, and what is to be told waits."""
 
 from prometheus_client import Gauge
 
 from services.contacts.imports.store import Imports
+from services.contacts.outbox.telling import Telling
 from services.contacts.rank.run import Rank
 
 MOVED = Gauge(
@@ -12,9 +13,16 @@ MOVED = Gauge(
 OVERDUE = Gauge(
     "estafette_contacts_rank_overdue_seconds", "For how long the activity rank that waits longest has been due; 0: none"
 )
+UNTOLD = Gauge(
+    "estafette_contacts_untold_rows", "Events of contacts that are not on the streams yet, 100,000 at most are counted"
+)
+UNTOLD_S = Gauge("estafette_contacts_untold_seconds", "For how long the oldest of them has waited; 0: none waits")
 
 
-async def look(imports: Imports, rank: Rank, now_ms: int) -> None:
-    """Sets both. DatabaseAway."""
+async def look(imports: Imports, rank: Rank, telling: Telling, now_ms: int) -> None:
+    """Sets all of them. DatabaseAway."""
     MOVED.set(await imports.moved_s())
     OVERDUE.set(await rank.overdue_ms(now_ms) / 1000)
+    waiting = await telling.waiting()
+    UNTOLD.set(waiting.rows)
+    UNTOLD_S.set(waiting.oldest_s)

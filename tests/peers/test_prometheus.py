@@ -55,6 +55,7 @@ NOTHING = {
     "estafette_contacts_database_away_total": "PostgreSQL was never away",
     "estafette_contacts_import_lines_total": "no file of contacts came",
     "estafette_contacts_import_moved_timestamp_seconds": "no import runs",
+    "estafette_contacts_told_total": "no contact came",
     "estafette_webhooks_disabled_total": "no endpoint failed",
     "estafette_drops_files_total": "no files are written, which a process of its own does",
     "estafette_drops_rows_total": "no files are written",

@@ -110,6 +110,7 @@ _ERASE = (
        WHERE s.tenant = $1 AND s.fact = held.fact AND s.subject = held.subject AND s.item = held.item
            AND s.chunk = $2::int >> 13""",
     "DELETE FROM changes WHERE tenant = $1 AND contact = $2",
+    "DELETE FROM outbox WHERE tenant = $1 AND contact = $2",
     "DELETE FROM contacts WHERE tenant = $1 AND contact = $2",
 )
 #: Each asks nothing where its parameter is null. `%` and `_` in what is looked for are themselves.

@@ -173,14 +173,15 @@ async def _look(sql: Sql, batch: Batch, shape: Shape, names: list[str]) -> tuple
 
 async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: int) -> tuple[Outcome, list[int]]:
     """What became of the staged lines, and of which lines somebody is mailed again. _Erased."""
-    added = [row["contact"] for row in await sql.fetch(statements.insert(shape), batch.tenant)]
+    added = [row["contact"] for row in await sql.fetch(statements.insert(shape), batch.tenant, batch.import_)]
     held = [row["contact"] for row in await sql.fetch(statements.HOLD, batch.tenant, added)]
     if len(added) + len(held) != count:
         raise _Erased
     changed: list[Any] = []
     if held and not batch.only_new:
         source = f"import {batch.import_}"
-        changed = list(await sql.fetch(statements.update(shape), batch.tenant, names, source, added))
+        given = (batch.tenant, names, source, added, batch.import_)
+        changed = list(await sql.fetch(statements.update(shape), *given))
     updated = [row["contact"] for row in changed]
     for fact, contacts in ((INCLUDED, added + held), (ADDED, added), (UPDATED, updated)):
         if contacts:

@@ -99,6 +99,9 @@ def test_every_fact_about_a_message_has_a_code() -> None:
         "WebhookDisabled",
         "Finished",
         "DomainChecked",
+        "ContactAdded",
+        "ContactUpdated",
+        "ActivityRanked",
     ]
 
 
