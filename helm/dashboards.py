@@ -764,6 +764,26 @@ DASHBOARDS = (
                 "s",
             ),
             Panel(
+                "Events of contacts",
+                "How many events of contacts go to the streams?",
+                "sum by (fact) (rate(estafette_contacts_told_total[5m]))",
+                "{{fact}}",
+                "ops",
+            ),
+            Panel(
+                "Events of contacts that wait",
+                "How many events of contacts are still to go to the streams?",
+                "max(estafette_contacts_untold_rows)",
+                "wait",
+            ),
+            Panel(
+                "Events of contacts behind",
+                "For how long has the oldest of them waited?",
+                "max(estafette_contacts_untold_seconds)",
+                "behind",
+                "s",
+            ),
+            Panel(
                 "Overdue jobs",
                 "For how long should ended jobs be gone by now?",
                 "max(estafette_reports_overdue_job_seconds)",

@@ -16,6 +16,7 @@ from services.contacts.following import BATCH, GATHER_MS, NAMES, Following
 from services.contacts.imports.importing import Importing
 from services.contacts.imports.store import Imports
 from services.contacts.imports.writing import Writer
+from services.contacts.outbox.telling import Telling
 from services.contacts.rank import ranking
 from services.contacts.rank.run import Rank
 from services.contacts.stating import Stating
@@ -70,12 +71,13 @@ async def main(life: Lifecycle) -> None:
     )
 
     imports, rank = Imports(database), Rank(database)
+    telling = Telling(database, start.publisher(client, life.settings))
 
     async def watch() -> None:
         while not life.stopping.is_set():
             await _answers(life, database)
             with suppress(DatabaseAway):  # `_answers` tells of it
-                await watching.look(database, imports, rank, now_ms())
+                await watching.look(database, imports, rank, telling, now_ms())
             await pause(life.stopping, WATCH_SECONDS)
 
     targets = Targets(client, partitions)
@@ -101,6 +103,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(Targeting(database, targets, partitions, now_ms).work(life.stopping), "handing contacts over")
         life.spawn(Importing(imports, Writer(database)).work(life.stopping), "importing contacts")
         life.spawn(stating.work(life.stopping), "telling suppression what contacts say")
+        life.spawn(telling.work(life.stopping), "telling of contacts")
         life.spawn(ranking.work(rank, now_ms, life.stopping), "ranking contacts")
         settle()
         await life.stopping.wait()

@@ -2,6 +2,7 @@
 
     put, write ──→ tags that are new ──→ numbers for who is new ──→ one transaction:
                    who is there is held, by key ──→ what is wanted of each ──→ who is new is added, who changed written
+                   ──→ what is to be told of it (`outbox/`)
 
 A contact that comes again under its key is the same contact, whatever way it comes (E2). A request may come twice, or
 two at once: what is the same again changes nothing and leaves no history.
@@ -32,6 +33,7 @@ from services.contacts.base.folding import folded
 from services.contacts.base.store import Change, Search, Tenant
 from services.contacts.behaviour import timeline
 from services.contacts.behaviour.timeline import Moment, Place
+from services.contacts.outbox import noting
 from shared.words.errors import Fault
 from shared.words.scopes import Channel
 
@@ -341,3 +343,6 @@ async def _applied(sql: Sql, tenant: Tenant, work: Sequence[_Work], known: Mappi
         await store.note(sql, tenant.number, told)
     said = [stated.said(one.before, one.after, one.said) for one in work if one.after is not None]
     await stated.say(sql, tenant.number, source, [one for one in said if one is not None])
+    await noting.written(
+        sql, tenant.number, [one.number for one in new], [(number, list(what)) for number, _, what in told]
+    )

@@ -1,6 +1,6 @@
 """The routes of contacts, put together."""
 
-from services.contacts import fields_http, http, imports_http, rank_http, segments_http, timeline_http
+from services.contacts import fields_http, http, imports_http, rank_http, segments_http, timeline_http, told_http
 from services.contacts import settings as own
 from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
@@ -22,6 +22,7 @@ def routes(parts: Parts) -> Mounted:
             *segments_http.routes(database, parts.now_ms),
             *imports_http.routes(database),
             *rank_http.routes(database, parts.now_ms),
+            *told_http.routes(database),
         ],
         http.MAX_BODY_BYTES,
         close=None if database is None else database.close,

@@ -1,11 +1,12 @@
 """What is looked at whatever goes on: whether imports move, whether a rank is overdue, and whether suppression is told
-what contacts say."""
+what contacts say, and others what becomes of contacts."""
 
 from prometheus_client import Gauge
 
 from services.contacts.base import stated
 from services.contacts.base.database import Database
 from services.contacts.imports.store import Imports
+from services.contacts.outbox.telling import Telling
 from services.contacts.rank.run import Rank
 
 MOVED = Gauge(
@@ -15,15 +16,22 @@ MOVED = Gauge(
 OVERDUE = Gauge(
     "estafette_contacts_rank_overdue_seconds", "For how long the activity rank that waits longest has been due; 0: none"
 )
-
 UNTOLD = Gauge(
+    "estafette_contacts_untold_rows", "Events of contacts that are not on the streams yet, 100,000 at most are counted"
+)
+UNTOLD_S = Gauge("estafette_contacts_untold_seconds", "For how long the oldest of them has waited; 0: none waits")
+
+UNSTATED = Gauge(
     "estafette_contacts_unstated_timestamp_seconds",
     "Since when something that contacts say of their address waits for suppression to be told; 0: nothing does",
 )
 
 
-async def look(database: Database, imports: Imports, rank: Rank, now_ms: int) -> None:
-    """Sets all of it. DatabaseAway."""
-    UNTOLD.set(await stated.since_s(database))
+async def look(database: Database, imports: Imports, rank: Rank, telling: Telling, now_ms: int) -> None:
+    """Sets all of them. DatabaseAway."""
+    UNSTATED.set(await stated.since_s(database))
     MOVED.set(await imports.moved_s())
     OVERDUE.set(await rank.overdue_ms(now_ms) / 1000)
+    waiting = await telling.waiting()
+    UNTOLD.set(waiting.rows)
+    UNTOLD_S.set(waiting.oldest_s)

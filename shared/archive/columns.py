@@ -13,7 +13,7 @@ from shared.words import events
 Kind = Literal["text", "texts", "int16", "int32", "int64", "bool", "time"]
 
 #: Counts the times that columns were appended. In the metadata of each file, as `estafette.columns`.
-VERSION = 2
+VERSION = 3
 #: What every event has, in this order; then its details, in the order in which they came to the archive.
 COMMON: dict[str, Kind] = {
     "event_id": "text",
@@ -27,7 +27,7 @@ COMMON: dict[str, Kind] = {
     "stream_ms": "int64",
     "stream_number": "int64",
 }
-DETAILS: dict[str, Kind] = {
+_FIRST_DETAILS: dict[str, Kind] = {
     "attempt": "int32", "site": "text", "host": "text", "reply": "text", "reason": "text", "kind": "text",
     "late": "bool", "source": "text", "retry_at": "time", "size_bytes": "int64", "duration_ms": "int64",
     "tls": "text", "tls_cipher": "text", "tls_policy": "text", "user_agent": "text", "ip": "text", "machine": "text",
@@ -44,12 +44,18 @@ DETAILS: dict[str, Kind] = {
 }  # fmt: skip
 #: Of the job, as queueing stores it; version 2.
 OF_JOB: dict[str, Kind] = {"job_stream": "text", "job_list": "text", "job_tags": "texts"}
-COLUMNS: dict[str, Kind] = {**COMMON, **DETAILS, **OF_JOB}
+#: Of contacts; version 3.
+_OF_CONTACTS: dict[str, Kind] = {
+    "contact": "int64", "key": "text", "import_number": "int64", "changed": "text", "active": "int64",
+    "contacts": "int64", "notes": "text", "settings": "text",
+}  # fmt: skip
+DETAILS: dict[str, Kind] = {**_FIRST_DETAILS, **_OF_CONTACTS}
+COLUMNS: dict[str, Kind] = {**COMMON, **_FIRST_DETAILS, **OF_JOB, **_OF_CONTACTS}
 
 #: What of an event is about the person, and goes with their erasure. What remains says what became of a message.
 PERSONAL = (
     "email", "reply", "user_agent", "ip", "url", "document", "subject", "detail", "list", "joined", "left", "opted_out",
-    "tracking", "objected", "marks", "purpose", "text", "properties", "value", "currency", "name",
+    "tracking", "objected", "marks", "purpose", "text", "properties", "value", "currency", "name", "key",
 )  # fmt: skip
 
 #: The details of each fact, in its order.

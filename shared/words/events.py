@@ -433,6 +433,39 @@ class DomainChecked(Fact, frozen=True, array_like=True, kw_only=True):
     wrong: str = ""
 
 
+class ContactAdded(Fact, frozen=True, array_like=True, kw_only=True):
+    """A contact is new in the tenant's base: its number `contact`, and its `key` where that is a field of the tenant's
+    own. `by` is `api` or `import`, then with its `import_number`."""
+
+    topic: ClassVar[str] = "contact.added"
+    contact: int = 0
+    key: str = ""
+    by: str = ""
+    import_number: int = 0
+
+
+class ContactUpdated(Fact, frozen=True, array_like=True, kw_only=True):
+    """Something of a contact is another, as of ContactAdded; `changed` names the fields, each a line."""
+
+    topic: ClassVar[str] = "contact.updated"
+    contact: int = 0
+    key: str = ""
+    by: str = ""
+    import_number: int = 0
+    changed: str = ""
+
+
+class ActivityRanked(Fact, frozen=True, array_like=True, kw_only=True):
+    """Every contact of a tenant has its note anew. `active` of `contacts` have 1 to 10; `notes` is how many have each
+    note from 0 to 10, a list of JSON, and `settings` what counted, an object of JSON."""
+
+    topic: ClassVar[str] = "activity.ranked"
+    active: int = 0
+    contacts: int = 0
+    notes: str = ""
+    settings: str = ""
+
+
 class Intake(Message, frozen=True, array_like=True, kw_only=True):
     """A chunk of a job waits to be queued: it is stored with the job at `first_ordinal`."""
 
@@ -467,7 +500,7 @@ FACTS: dict[str, type[Fact]] = {
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
         PreferencesChanged, RetentionNear, DocumentOpened, PageViewed, VisitorActed, VisitorConsented, WebhookDisabled,
-        Replied, Finished, DomainChecked, AddressStated,
+        Replied, Finished, DomainChecked, AddressStated, ContactAdded, ContactUpdated, ActivityRanked,
     )
 }  # fmt: skip
 #: Every message by its name.

@@ -228,6 +228,31 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "job": {**_OF_A_JOB, "total": 3, "delivered": 2, "bounced": 1},
     },
+    "ContactAdded": {
+        "full": {**_OF_A_MESSAGE, "contact": 4_217, "key": "C-10482", "by": "import", "import_number": 12},
+        "address": {**_OF_AN_ADDRESS, "contact": 1, "by": "api"},
+    },
+    "ContactUpdated": {
+        "full": {
+            **_OF_A_MESSAGE,
+            "contact": 4_217,
+            "key": "C-10482",
+            "by": "import",
+            "import_number": 12,
+            "changed": "last_name\nvidéo",
+        },
+        "address": {**_OF_AN_ADDRESS, "contact": 1, "by": "api", "changed": "email"},
+    },
+    "ActivityRanked": {
+        "full": {
+            **_OF_A_MESSAGE,
+            "active": 3,
+            "contacts": 8,
+            "notes": "[5,0,0,0,0,0,0,0,1,1,1]",
+            "settings": '{"period":{"count":2,"unit":"months"},"least":1,"counts":{"email":["opened"]}}',
+        },
+        "tenant": {**_OF_A_TENANT, "notes": "[0,0,0,0,0,0,0,0,0,0,0]"},
+    },
     "DomainChecked": {
         "full": {
             **_OF_A_MESSAGE,

@@ -55,6 +55,34 @@ async def test_a_contact_is_written_and_what_is_agreed_to_elsewhere_reaches_it(t
         assert (await stack.call("GET", "/v1/contacts/ana@exemple.fr"))[0] == 404
 
 
+async def test_events_of_contacts_are_in_the_feed_once_whoever_is_killed_meanwhile(tmp_path: Path) -> None:
+    async with Stack.running(tmp_path / "run", OWN) as stack:
+        await stack.answered("PUT", "/v1/contact-events", {"imports": True})
+        keys = [f"u{number}@exemple.fr" for number in range(60)]
+        for number, key in enumerate(keys):
+            if number in (20, 40):
+                stack.kill("contacts")
+            assert (await stack.call("PUT", f"/v1/contacts/{key}", {"fields": {"town": "Lyon"}}))[0] == 201
+        await stack.until(stack.is_ready)
+        lines = "".join(f"{key};Paris\n" for key in [*keys[:5], "new@exemple.fr"]).encode()
+        status, _ = await stack.call(
+            "POST", "/v1/contact-imports", data=b"Email;Ville\n" + lines, headers={"Content-Type": "text/csv"}
+        )
+        assert status == 202
+
+        async def told() -> list[Any] | None:
+            types = "contact.added,contact.updated"
+            _, page = await stack.answered("GET", "/v1/events", params={"type": types, "limit": "1000"})
+            return page["events"] if len({one["event_id"] for one in page["events"]}) >= 66 else None
+
+        events = {one["event_id"]: one for one in await stack.until(told)}.values()
+        added = [one["email"] for one in events if one["type"] == "contact.added"]
+        updated = [one["email"] for one in events if one["type"] == "contact.updated"]
+        assert sorted(added) == sorted([*keys, "new@exemple.fr"])
+        assert sorted(updated) == keys[:5]
+        assert {one["details"]["by"] for one in events} == {"api", "import"}
+
+
 async def test_a_mail_that_is_sent_and_clicked_is_on_the_timeline_and_in_a_segment(tmp_path: Path) -> None:
     environ = OWN | {"ESTAFETTE_CONTACTS_SOON_MS": "0"}  # people in tests click at once
     async with Stack.running(tmp_path / "run", environ) as stack:

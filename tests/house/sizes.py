@@ -17,6 +17,7 @@ MOST = {"file": 500, "class": 300, "function": 60}
 #: Files that are one table, read by looking something up and not from top to bottom: they may be as long as it is.
 TABLES = {
     "shared/redis/keys.py": "every key of Redis with its type, meaning and lifetime",
+    "shared/words/events.py": "every message on the streams, field by field",
     "shared/words/replies.py": "what hosts say, by phrase",
 }
 

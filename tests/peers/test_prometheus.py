@@ -57,6 +57,7 @@ NOTHING = {
     "estafette_contacts_import_moved_timestamp_seconds": "no import runs",
     "estafette_contacts_unstated_timestamp_seconds": "nothing waits to be told",
     "estafette_suppression_stated_total": "no contact said that they left",
+    "estafette_contacts_told_total": "no contact came",
     "estafette_webhooks_disabled_total": "no endpoint failed",
     "estafette_drops_files_total": "no files are written, which a process of its own does",
     "estafette_drops_rows_total": "no files are written",

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import test_utils
 
-from services.contacts import fields_http, http, imports_http, migrating, rank_http
+from services.contacts import fields_http, http, imports_http, migrating, rank_http, told_http
 from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
 from services.contacts.field_book import FieldBook
@@ -74,6 +74,7 @@ async def site(empty: Database) -> AsyncIterator[Site]:
         *fields_http.routes(FieldBook(empty)),
         *imports_http.routes(empty),
         *rank_http.routes(empty, lambda: NOW_MS),
+        *told_http.routes(empty),
     ]
     app = api.application(routes, Keys(), max_body_bytes=http.MAX_BODY_BYTES)
     async with test_utils.TestClient(test_utils.TestServer(app)) as client:
@@ -214,8 +215,20 @@ async def test_e35_and_e36_the_rank_is_set_run_and_shown(site: Site) -> None:
     assert (after["notes"][0], after["bands"]["not_addressable"], after["bands"]["none"]) == (2, 1, 1)
 
 
+async def test_of_which_contacts_events_tell_is_said_and_is_each_tenants_own(site: Site) -> None:
+    first = await site.ask("GET", "/v1/contact-events")
+    said = await site.ask("PUT", "/v1/contact-events", {"imports": True})
+    refused, _ = await site.ask("PUT", "/v1/contact-events", {"faxes": True})
+    after = await site.ask("GET", "/v1/contact-events")
+
+    assert first == (200, {"requests": True, "imports": False})
+    assert said == after == (200, {"requests": True, "imports": True})
+    assert await site.ask("GET", "/v1/contact-events", tenant="other") == first
+    assert refused == 422
+
+
 async def test_without_contacts_every_route_says_so() -> None:
-    routes = [*imports_http.routes(None), *rank_http.routes(None, lambda: NOW_MS)]
+    routes = [*imports_http.routes(None), *rank_http.routes(None, lambda: NOW_MS), *told_http.routes(None)]
     app = api.application(routes, Keys(), max_body_bytes=http.MAX_BODY_BYTES)
     async with test_utils.TestClient(test_utils.TestServer(app)) as client:
         for route in routes:

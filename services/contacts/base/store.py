@@ -120,6 +120,7 @@ _ERASE = (
     "DELETE FROM changes WHERE tenant = $1 AND contact = $2",
     """UPDATE import_lines AS l SET key = '', what = '' FROM contacts AS c
        WHERE l.tenant = $1 AND c.tenant = $1 AND c.contact = $2 AND l.key = c.key AND l.key <> ''""",
+    "DELETE FROM outbox WHERE tenant = $1 AND contact = $2",
     "DELETE FROM contacts WHERE tenant = $1 AND contact = $2",
 )
 #: Each asks nothing where its parameter is null. `%` and `_` in what is looked for are themselves.

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.contacts.imports.columns import Field
+from services.contacts.outbox import noting
 
 #: Fields that are columns of every contact, and their columns.
 COLUMNS = ("email", "mobile", "telephone")
@@ -77,15 +78,20 @@ def names_of(fields: Sequence[Field]) -> list[str]:
 
 @lru_cache(256)
 def insert(shape: Shape) -> str:
-    """Adds who is new; the numbers of those that were added. In the order of keys, so that two that add the same
-    contacts never wait for each other in a circle."""
+    """Adds who is new, and notes that they are to be told; the numbers of those that were added. In the order of keys,
+    so that two that add the same contacts never wait for each other in a circle. `$2` is the import."""
+    told = noting.by_import("ContactAdded", "added", "$2", contact="contact", email="email_key", key="added.key")
     return f"""
+WITH added AS (
 INSERT INTO contacts (tenant, contact, key, email, email_key, mobile, telephone, texts, folded, numbers, dates, choices,
     email_optin, email_left, email_status, email_softs)
 SELECT $1, s.contact, s.key, s.email, s.email_key, s.mobile, s.telephone, {_arrays(shape)}, coalesce(s.choices, '{{}}'),
     s.opts_in, coalesce(NOT s.opts_in, false), s.status::address_status, CASE WHEN s.status = 'soft' THEN 1 ELSE 0 END
 FROM staged AS s WHERE s.contact IS NOT NULL ORDER BY s.key
-ON CONFLICT (tenant, key, copy) DO NOTHING RETURNING contact"""  # noqa: S608  (places alone, as in all below)
+ON CONFLICT (tenant, key, copy) DO NOTHING RETURNING contact, key, email_key
+), told AS ({told}
+)
+SELECT contact FROM added"""  # noqa: S608  (places alone, as in all below)
 
 
 def _arrays(shape: Shape) -> str:
@@ -168,18 +174,23 @@ WHERE $2::text[] IS NOT NULL"""  # noqa: S608  (a shape without names has the pa
 
 @lru_cache(256)
 def update(shape: Shape) -> str:
-    """Holds who was there, in the order of keys; changes them where something is another, and notes what. One row: the
-    contacts that were there, those of them that changed, and the lines by which somebody is mailed again. `$2` are the
-    names of the shape's fields, `$3` who changes it; `$4` are contacts that were added just now.
+    """Holds who was there, in the order of keys; changes them where something is another, and notes what, which is
+    to be told. One row: the contacts that were there, those of them that changed, and the lines by which somebody is
+    mailed again, or stands otherwise. `$2` are the names of the shape's fields, `$3` who changes it; `$4` are contacts
+    that were added just now, `$5` is the import.
 
     It is an upsert of contacts that are all there, because that finds each by its key, whatever PostgreSQL knows of the
     base."""
     states = list(_states(shape))
+    email = "met.email_key" if "email" in shape.columns else "met.had_email"
+    told = noting.by_import(
+        "ContactUpdated", "met", "$5", contact="met.met", email=email, key="met.key", changed="met.what"
+    )
     names, values = ([f", {name}" for name, _, _ in states], [f", s.to_{name}" for name, _, _ in states])
     return f"""
 WITH met AS MATERIALIZED (
-    SELECT c.contact AS met, s.*, {_what(shape)} AS what, {_reactivates(shape)} AS reactivates,
-        {_turns(shape)} AS turns{_replaced(shape)}
+    SELECT c.contact AS met, c.email_key AS had_email, s.*, {_what(shape)} AS what,
+        {_reactivates(shape)} AS reactivates, {_turns(shape)} AS turns{_replaced(shape)}
         {"".join(f", {after} AS to_{name}" for name, _, after in states)}
     FROM {_THERE.format(added="$4")} CROSS JOIN LATERAL ({_BY_KEY.format(what="*")} FOR UPDATE) AS c{_chosen(shape)}
     WHERE $2::text[] IS NOT NULL
@@ -193,6 +204,7 @@ WITH met AS MATERIALIZED (
 ), noted AS (
     INSERT INTO changes (tenant, contact, source, what)
     SELECT $1, met, $3, what FROM met WHERE what <> '{{}}'
+), told AS ({told} WHERE met.what <> '{{}}'
 )
 SELECT array_agg(met) AS held, array_agg(met) FILTER (WHERE what <> '{{}}') AS changed,
     array_agg(line) FILTER (WHERE what <> '{{}}' AND reactivates) AS again,

@@ -182,7 +182,7 @@ async def _look(sql: Sql, batch: Batch, shape: Shape, names: list[str]) -> tuple
 
 async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: int) -> tuple[Outcome, Sequence[int]]:
     """What became of the staged lines, and of which lines somebody is mailed again. _Erased."""
-    added = [row["contact"] for row in await sql.fetch(statements.insert(shape), batch.tenant)]
+    added = [row["contact"] for row in await sql.fetch(statements.insert(shape), batch.tenant, batch.import_)]
     held = await _hold(sql, batch, shape, names, added) if len(added) < count else _Held()
     if len(added) + len(held.contacts) != count:
         raise _Erased
@@ -199,7 +199,8 @@ async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: 
 async def _hold(sql: Sql, batch: Batch, shape: Shape, names: list[str], added: list[int]) -> _Held:
     if batch.only_new:
         return _Held([row["contact"] for row in await sql.fetch(statements.HOLD, batch.tenant, added)])
-    row = await sql.fetchrow(statements.update(shape), batch.tenant, names, _source(batch), added)
+    given = (batch.tenant, names, _source(batch), added, batch.import_)
+    row = await sql.fetchrow(statements.update(shape), *given)
     assert row is not None  # an aggregate has a row
     return _Held(*(row[name] or [] for name in ("held", "changed", "again", "turned")))
 

@@ -2,7 +2,7 @@
 
 The notes in force are sets of contacts (fact 41 of `migrations/0001_contacts.sql`): who is in none has 0, so a contact
 that came after the run has 0, and nothing changes a note between two runs (E37). A run replaces all of them in one
-transaction: nobody sees half of it. Who is erased is out of the sets by then.
+transaction: nobody sees half of it, and it is told what came of it. Who is erased is out of the sets by then.
 
 `ntile(10)` cuts as `notes.py` does, so 11 less that is the note; a test holds that both agree.
 """
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from services.contacts.base.database import Database, Row, Sql
+from services.contacts.outbox import noting
 from services.contacts.rank import asked as settings_of
 from services.contacts.rank import due
 from services.contacts.rank.asked import USUAL, Asked
@@ -71,6 +72,9 @@ WHERE s.tenant = $1 AND s.fact = 41 AND s.subject = 0 GROUP BY s.item"""
 _BASE = """
 SELECT count(*)::int AS contacts, count(*) FILTER (WHERE email_status = 'hard' OR email_left)::int AS away
 FROM contacts WHERE tenant = $1"""
+
+
+_ALL = "SELECT count(*)::int AS contacts FROM contacts WHERE tenant = $1"
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -165,7 +169,18 @@ async def _run(sql: Sql, tenant: int, now_ms: int, most_s: float | None) -> Run:
     by_note = {one["note"]: one["contacts"] for one in found}
     run = Run(now_ms, asked, [by_note.get(note, 0) for note in range(HIGHEST, LOWEST - 1, -1)])
     await sql.execute(_NOTE_RUN, tenant, msgspec.json.encode(run).decode())
+    (base,) = await sql.fetch(_ALL, tenant, timeout=most_s)
+    if base["contacts"]:
+        await noting.one(sql, tenant, _moment(now_ms), "ActivityRanked", _told(run, base["contacts"]))
     return run
+
+
+def _told(run: Run, contacts: int) -> dict[str, Any]:
+    """A run as its event tells it: notes from 0 to 10."""
+    active = sum(run.contacts)
+    notes = msgspec.json.encode([contacts - active, *reversed(run.contacts)]).decode()
+    settings = msgspec.json.encode(run.asked).decode()
+    return {"active": active, "contacts": contacts, "notes": notes, "settings": settings}
 
 
 def _moment(ms: int) -> datetime:

@@ -41,6 +41,9 @@ NUMBERS: dict[str, int] = {
     "message.replied": 32,
     "job.finished": 33,
     "domain.checked": 34,
+    "contact.added": 35,
+    "contact.updated": 36,
+    "activity.ranked": 37,
 }
 OTHER = 0
 

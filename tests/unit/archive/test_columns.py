@@ -9,6 +9,8 @@ from shared.words import events
 FIRST = ("event_id", "type", "occurred_at", "job", "ordinal", "email")
 #: What version 2 has appended, behind all details.
 SECOND = ("job_stream", "job_list", "job_tags")
+#: And version 3 behind those.
+THIRD = ("contact", "key", "import_number", "changed", "active", "contacts", "notes", "settings")
 KINDS = {"text": str, "int16": int, "int32": int, "int64": int, "bool": bool, "time": int}
 
 
@@ -22,9 +24,9 @@ def test_every_detail_of_every_fact_has_a_column_of_its_kind() -> None:
 
 def test_columns_stay_where_they_are() -> None:
     assert tuple(COLUMNS)[: len(FIRST)] == FIRST
-    assert tuple(COLUMNS)[-len(SECOND) :] == SECOND
+    assert tuple(COLUMNS)[-len(SECOND + THIRD) :] == SECOND + THIRD
     assert not set(COMMON) & set(DETAILS)
-    assert VERSION == 2
+    assert VERSION == 3
     assert set(PERSONAL) <= set(COLUMNS)
 
 

@@ -100,6 +100,9 @@ def test_every_fact_about_a_message_has_a_code() -> None:
         "Finished",
         "DomainChecked",
         "AddressStated",
+        "ContactAdded",
+        "ContactUpdated",
+        "ActivityRanked",
     ]
 
 

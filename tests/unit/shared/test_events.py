@@ -46,6 +46,9 @@ ABOUT = {
     "WebhookDisabled": "webhook",
     "Finished": "job",
     "DomainChecked": "domain",
+    "ContactAdded": "contact",
+    "ContactUpdated": "contact",
+    "ActivityRanked": "activity",
 }
 """Facts that are not about one message, and what they are about."""
 
