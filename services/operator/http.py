@@ -439,9 +439,7 @@ class _Routes:
 
     async def cancel_job(self, request: web.Request) -> web.StreamResponse:
         principal, job = request[api.PRINCIPAL], request.match_info["job"]
-        asked = MaybeBecause()
-        if await api.read_body(request):
-            asked = await api.read_json(request, MaybeBecause)
+        asked = await api.read_json_or(request, MaybeBecause())
         is_own = await self._operator.tenant_of(job) == principal.tenant
         if not is_own and "operator" not in principal.scopes:
             raise api.unknown_job()

@@ -18,6 +18,7 @@ from shared.process.lifecycle import Lifecycle, run
 from shared.redis import bus, keys, start
 from shared.redis.cancels import CancelList, Cancels
 from shared.redis.consents import Consents
+from shared.redis.pressure import Pressure
 from shared.redis.ready import LANES, ReadyQueues
 from shared.redis.result_sets import ResultSets
 from shared.redis.suppression import SuppressionList
@@ -48,6 +49,7 @@ async def main(life: Lifecycle) -> None:
         now_ms=now_ms,
         tracer=tracing.start(life),
         consents=Consents(client, partitions, time.monotonic),
+        pressure=Pressure(client, partitions, now_ms, time.monotonic),
     )
     sets = ResultSets(client, partitions)
     selections = Selections(client, partitions, mine.max_intake_chunks)

@@ -4,7 +4,8 @@ A chunk is queued in five steps, each of which may be repeated without changing 
 anywhere loses and doubles nothing:
 
 1. decide   for each recipient a site, or why it is not queued; the plan is written down once, and a repeat follows it
-            (DNS and the suppression list may say something else by then)
+            (DNS and the suppression list may say something else by then). Whom marketing pressure lets through is
+            counted before that, once a message; who is not queued after all is given back after it
 2. record   Accepted, Suppressed, Rejected; a final fact is stored once per message
 3. enqueue  each partition's share in one script, marked, so that a repeat adds nothing
 4. finish   the chunk is packed slim and its entry leaves `intake`, in one script
@@ -27,6 +28,7 @@ from shared.process.tracing import Span, Tracer
 from shared.redis import bus, recipients
 from shared.redis.cancels import Cancel
 from shared.redis.keys import Channel
+from shared.redis.pressure import Mail
 from shared.redis.ready import (
     Queued,
     ReadyQueues,
@@ -37,6 +39,7 @@ from shared.redis.redis import RedisAway
 from shared.redis.suppression import Asked
 from shared.words import events, ids
 from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
+from shared.words.pressure import PRESSURE
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 LEFT_OUT = Counter("estafette_queueing_left_out_total", "Recipients who are not mailed, by why", ["reason"])
@@ -78,6 +81,14 @@ class Consents(Protocol):
         """The tenant's rules, and what each address agreed to; None where nobody did, and the rules are as always."""
 
 
+class Pressure(Protocol):
+    async def count(self, tenant: str, stream: str, job: str, mails: Sequence[Mail]) -> list[bool]:
+        """For each whether its address may get it; it is counted then. Of a repeat the same."""
+
+    async def give_back(self, tenant: str, stream: str, job: str, mails: Sequence[Mail]) -> None:
+        """They are not sent."""
+
+
 class Sites(Protocol):
     async def site_of(self, domain: str) -> str | None:
         """The site of a domain's mail; None if it takes none (no such domain, null MX)."""
@@ -103,6 +114,7 @@ class Queueing:
         now_ms: Callable[[], int],
         tracer: Tracer | None = None,
         consents: Consents | None = None,
+        pressure: Pressure | None = None,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -114,6 +126,7 @@ class Queueing:
         self._now_ms = now_ms
         self._tracer = tracer
         self._consents = consents
+        self._pressure = pressure
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
@@ -161,10 +174,28 @@ class Queueing:
         known = await self._store.known_plan(intake.job, intake.first_ordinal)
         if known is None:
             by = self._cancels.of(intake.job, intake.tenant, head.stream)
-            plan = await self._decide(head, waiting) if by is None else cancelled(waiting, by)
+            if by is None:
+                plan = await self._pressed(intake, head, waiting, await self._decide(head, waiting))
+            else:
+                plan = cancelled(waiting, by)
             decided = msgspec.msgpack.encode(plan)
             known = await self._store.decide_plan(intake.job, intake.first_ordinal, decided)
-        return _plan_decoder.decode(known)
+        plan = _plan_decoder.decode(known)
+        if self._pressure is not None and not head.test:
+            # Somebody may have counted them, and died, or decided otherwise and come too late.
+            unsent = mails_of(intake, waiting, plan, queued=False)
+            await self._pressure.give_back(intake.tenant, head.stream, intake.job, unsent)
+        return plan
+
+    async def _pressed(
+        self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: list[Decision]
+    ) -> list[Decision]:
+        """The plan without those who have had all the marketing that they may get. A test presses on nobody."""
+        if self._pressure is None or head.test:
+            return plan
+        mails = mails_of(intake, waiting, plan, queued=True)
+        allowed = iter(await self._pressure.count(intake.tenant, head.stream, intake.job, mails))
+        return [Decision(rejected=PRESSURE) if one.site and not next(allowed) else one for one in plan]
 
     async def _decide(self, head: Head, waiting: Sequence[Waiting]) -> list[Decision]:
         open_ones = [recipient for recipient in waiting if recipient.rejected is None]
@@ -264,6 +295,17 @@ def decide(suppressed: str | None, site: str | None, held: str | None = None, un
     if held is not None or site is None:
         return Decision(rejected=held or "no_mail_host")
     return Decision(site=site, untracked=untracked)
+
+
+def mails_of(
+    intake: events.Intake, waiting: Sequence[Waiting], plan: Sequence[Decision], *, queued: bool
+) -> list[Mail]:
+    """The mails that the plan queues, or those that it does not; but for whoever was rejected before it was made."""
+    return [
+        Mail(intake.first_ordinal + at, one.email)
+        for at, (one, decision) in enumerate(zip(waiting, plan, strict=True))
+        if one.rejected is None and bool(decision.site) == queued
+    ]
 
 
 def cancelled(waiting: Sequence[Waiting], by: Cancel) -> list[Decision]:

@@ -1,6 +1,6 @@
 """The routes of jobs, put together."""
 
-from services.queueing import compiling, documents_http, http, optins_http
+from services.queueing import compiling, documents_http, http, optins_http, pressure_http
 from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.documents import Documents
@@ -12,6 +12,7 @@ from shared.process.sandbox import Sandbox, program
 from shared.redis.consents import ConsentRules, Consents
 from shared.redis.looks import Looks
 from shared.redis.own_hosts import OwnHosts
+from shared.redis.pressure import PressureRules, Reached
 from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.targets import Targets
@@ -46,6 +47,9 @@ def routes(parts: Parts) -> Mounted:
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
+    pressure = pressure_http.routes(
+        PressureRules(parts.client, parts.monotonic), Reached(parts.client, parts.partitions), parts.now_ms
+    )
     documents = Documents(
         parts.client,
         parts.partitions,
@@ -57,5 +61,7 @@ def routes(parts: Parts) -> Mounted:
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *optins, *documents_http.routes(documents)], max_body_bytes=mine.max_body_bytes, run=sandbox.run
+        [*jobs, *optins, *pressure, *documents_http.routes(documents)],
+        max_body_bytes=mine.max_body_bytes,
+        run=sandbox.run,
     )

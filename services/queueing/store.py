@@ -82,6 +82,7 @@ class Head:
     trace: str = ""
     list: str = ""
     viewable: bool = False
+    test: bool = False
 
     @property
     def lane(self) -> int:
@@ -90,7 +91,7 @@ class Head:
 
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
-    jobs.VIEWABLE,
+    jobs.VIEWABLE, jobs.TEST,
 )  # fmt: skip
 
 
@@ -274,6 +275,7 @@ class JobStore:
             found[jobs.TRACE],
             found[jobs.LIST],
             found[jobs.VIEWABLE],
+            found[jobs.TEST],
         )
 
     async def request_of(self, job: str) -> str:

@@ -40,6 +40,7 @@ from services.relay.signing.signatures import Signatures
 from services.relay.traffic.egress import Source
 from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
+from services.relay.unsent import Unsent
 from services.relay.wiring import encryption, main_path
 from services.relay.words.hop import Hop
 from services.relay.words.outlet import Outlet
@@ -60,6 +61,7 @@ from shared.redis.erased import Erased, ErasedToo
 from shared.redis.heard import Heard
 from shared.redis.link_keys import KnownLinkKeys
 from shared.redis.moves import MoveList
+from shared.redis.pressure import Pressure
 from shared.redis.ready import ReadyQueues
 from shared.redis.redis import Client
 from shared.redis.sending_domains import SendingDomains
@@ -247,6 +249,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         retries=Retries(chance, parse_schedule(mine.retry_schedule)),
         clock=clock,
         tracer=tracing.start(life),
+        unsent=Unsent(Pressure(client, partitions, clock.now_ms, clock.monotonic)),
     )
     return _Parts(
         relay, gate, slots, paces, heard, dialogues, stops, untracked, link_keys, signatures, sandbox, reports,

@@ -55,6 +55,11 @@ class Queues(Protocol):
     async def record(self, partition: int, relay: str, ends: Sequence[Recorded]) -> int: ...
 
 
+class Unsent(Protocol):
+    async def give_back(self, ends: Sequence[End]) -> None:
+        """What of it was not sent counts for nobody."""
+
+
 class Recorder:
     """Takes ends with `add`; calls `done` with those that are recorded."""
 
@@ -65,8 +70,10 @@ class Recorder:
         relay: str,
         done: Callable[[Sequence[End]], None],
         tracer: Tracer | None = None,
+        unsent: Unsent | None = None,
     ) -> None:
         self._tracer = tracer
+        self._unsent = unsent
         self._publisher = publisher
         self._queues = queues
         self._relay = relay
@@ -110,6 +117,8 @@ class Recorder:
 
     async def _record(self, batch: Sequence[End]) -> None:
         facts = [end.fact for end in batch if end.fact is not None]
+        if (unsent := self._unsent) is not None:
+            await self._until_done(lambda: unsent.give_back(batch))
         self._batches += 1
         name = f"{self._relay}.{self._batches}"
         await self._until_done(lambda: self._publisher.publish(facts, batch=name))

@@ -24,7 +24,7 @@ from services.relay.held import Clock, Held, Limits
 from services.relay.lines import Lines
 from services.relay.message.retry import Retries
 from services.relay.permission import Permission
-from services.relay.recorder import Publisher, Recorder
+from services.relay.recorder import Publisher, Recorder, Unsent
 from services.relay.relay import Relay
 from services.relay.reporting.tls_report import reporter
 from services.relay.reporting.tls_reports import (
@@ -116,11 +116,12 @@ def main_path(
     retries: Retries,
     clock: Clock,
     tracer: Tracer | None = None,
+    unsent: Unsent | None = None,
 ) -> Relay:
     """The relay `name`, that leases from `queues` and publishes what became of it."""
     held = Held(name, partitions, limits, queues, clock)
     lines = Lines(limits)
-    recorder = Recorder(publisher, queues, name, held.recorded, tracer)
+    recorder = Recorder(publisher, queues, name, held.recorded, tracer, unsent)
     put_aside = Aside(name, partitions, limits.lease_ms, queues, stops)
     allowed = Permission(held, lines, admission, stops, gate, retries, recorder, clock)
     working = Workers(held, lines, allowed, making, new_courier, begun, retries, recorder, gate, put_aside, clock)

@@ -8,6 +8,7 @@ somebody and then looks through all of Redis (`tests/redis/test_people.py`).
     consents, consent_log              what it agreed to, and the proof of it
     interactions                       when it was last heard of
     list_map                           lists that it joined or left
+    pressure                           when it got marketing lately, under a digest of it
     rules                              the one rule that is the address itself; rules of names and domains name nobody
 
 The proof of consent goes with the person: it is their address, their network address and the program that they used.
@@ -27,6 +28,7 @@ from services.suppression.rules import By, Rules
 from shared.redis import keys, suppression
 from shared.redis.addressed import Addressed
 from shared.redis.members import Members
+from shared.redis.pressure import Reached
 from shared.redis.redis import Client
 from shared.words import scopes
 
@@ -63,6 +65,7 @@ class Forgetting:
         await self._take(keys.interactions, tenant, address)
         consents = await consent_store.forget(self._client, self._partitions, tenant, address)
         lists = await self._members.forget(tenant, address)
+        await Reached(self._client, self._partitions).forget(tenant, address)
         rules = await self._rules.delete(tenant, address, By(tenant, BY))
         counted = len(escalation.unpack(bounces).bounces) if bounces else 0
         return Removed(entries, counted, consents, lists, int(rules))

@@ -94,6 +94,13 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         says("The day (UTC) on which somebody last clicked, opted in or left; null for none.", "2026-01-31"),
     ]
     lists: Annotated[list[PersonList], says("The lists that it joined or left.")]
+    marketing: Annotated[
+        list[str],
+        says(
+            "When marketing was queued for it lately, where the tenant has rules of `/v1/pressure`.",
+            ["2026-01-31T09:05:00.000Z"],
+        ),
+    ]
     erasure: Annotated[ErasureShown | None, says("Null if the address was never erased.")]
     messages: Annotated[list[PersonMessage], says("Messages of jobs that are kept; by partition, then by time.")]
     contacts: Annotated[
@@ -212,6 +219,7 @@ def _person(
         untracked_since=rfc3339(kept.untracked_ms) if kept.untracked_ms else None,
         last_interaction=shown_day(kept.last_day) if kept.last_day else None,
         lists=[_list(name, member) for name, member in kept.lists],
+        marketing=[rfc3339(at_s * 1000) for at_s in kept.marketing_s],
         erasure=erasure,
         messages=messages,
         contacts=contacts,
@@ -228,6 +236,7 @@ def _is_known(person: Person) -> bool:
         or person.untracked_since
         or person.lists
         or person.last_interaction
+        or person.marketing
         or person.erasure
         or person.messages
         or person.contacts

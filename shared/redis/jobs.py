@@ -13,7 +13,7 @@
     max_age_ms    number                 once          queueing: from its start to its expiry
     rate          text, "" for none      once          queueing, reports (`shared.words.rates`)
     at_most_once  flag                   once          queueing, reports
-    test          flag                   once          breakers, reports
+    test          flag                   once          breakers, queueing, relays, reports
     viewable      flag                   once, if   queueing: a page shows its mails, so what each was made with is kept
                                          it is
     request_id    text                   once          queueing, reports: the id of the request that made it

@@ -693,6 +693,22 @@ def escalation() -> str:
     return "est:{meta}:escalation"
 
 
+# Marketing pressure: how many mails each address got lately
+
+
+def pressure(p: int, tenant: str) -> str:
+    """The base of hashes, `<base>:<number>`, digest of an address → the mails that it got, ten bytes each
+    (`shared.redis.pressure`); "" → when (s) the hash was cleaned last · the longest period of the tenant's rules after
+    the last mail that was counted there"""
+    return f"est:{{p{p}}}:pressure:{tenant}"
+
+
+def pressure_rules() -> str:
+    """hash, tenant → at most how many mails in how many days (msgpack, `shared.words.pressure.Rules`) · until the
+    tenant takes them back"""
+    return "est:{meta}:pressure_rules"
+
+
 # Who was erased, and who is being erased
 
 

@@ -19,6 +19,7 @@ from shared.words import ids, standing
 from shared.words.consent import NOT_OPTED_IN
 from shared.words.described import says
 from shared.words.errors import Fault
+from shared.words.pressure import PRESSURE
 from shared.words.rules import TENANTS_REASON
 from shared.words.scopes import REASONS as LISTED
 from shared.words.standing import State
@@ -39,11 +40,11 @@ _MAX_SHOWN_CHARS = 60
 DUPLICATE = "duplicate_address"
 #: Why a contact is not addressable, of a job that is sent to contacts.
 OF_CONTACTS: tuple[str, ...] = ("no_address", "hard", "left", "opposed", "no_optin", TOO_LARGE)
-#: Why somebody is left out: what the suppression list says, a rule, the gate, what is wrong with the recipient, or with
-#: the contact.
+#: Why somebody is left out: what the suppression list says, a rule, the gate, what is wrong with the recipient, that
+#: they had as many mails as they may get, or what is wrong with the contact.
 REASONS: tuple[str, ...] = (
     *LISTED, TENANTS_REASON, NOT_OPTED_IN, "invalid_address", DUPLICATE, "no_mail_host", "empty_subject", "empty_body",
-    *OF_CONTACTS,
+    PRESSURE, *OF_CONTACTS,
 )  # fmt: skip
 
 
@@ -71,7 +72,9 @@ KINDS: dict[str, Kind] = {
     ),
     "excluded": Kind("Left out: suppressed, rejected or cancelled; of one `reason`, if it is given.", _LEFT_OUT),
     "suppressed": Kind("On the suppression list, under a rule, or opposed; of one `reason`.", (State.SUPPRESSED,)),
-    "rejected": Kind("Never queued, for a reason that lies in the job; of one `reason`.", (State.REJECTED,)),
+    "rejected": Kind(
+        "Never queued, for a reason that lies in the job, or for `pressure`; of one `reason`.", (State.REJECTED,)
+    ),
     "cancelled": Kind("Cancelled before it was sent.", (State.CANCELLED,)),
     "pending": Kind("Without an end yet.", (State.NONE, State.DEFERRED)),
     "deferred": Kind("An attempt failed for now, and another one follows.", (State.DEFERRED,)),

@@ -32,11 +32,12 @@ from shared.redis.consents import Entry as ConsentEntry
 from shared.redis.erased import Erased, ErasedToo
 from shared.redis.histories import Histories
 from shared.redis.members import Members
+from shared.redis.pressure import Mail, Pressure
 from shared.redis.recipients import Recipients, Waiting, pack_slim, pack_waiting
 from shared.redis.suppression import SuppressionList
 from shared.redis.tenants import Tenants
 from shared.redis.untracked import UntrackedList
-from shared.words import events, ids
+from shared.words import events, ids, pressure
 from shared.words.consent import Topic
 from shared.words.erased import ErasureKeys
 from shared.words.rules import Named, Rule
@@ -282,6 +283,19 @@ async def test_what_an_operator_listed_for_the_laws_sake_stays(parts: Parts) -> 
 
     (one,) = await parts.lookup.listed("acme", [ANA])
     assert [entry.reason for entry in one.entries] == ["compliance"]
+
+
+async def test_when_somebody_got_marketing_is_shown_and_erased(parts: Parts) -> None:
+    counted = Pressure(parts.client, P, parts.clock, lambda: 0.0)
+    await counted.rules.put("acme", (pressure.Rule(3, 7),))
+    await counted.count("acme", "bulk", "06h006mus2uer1pplc9g", [Mail(0, "Ana@b.example"), Mail(1, "x@y.example")])
+
+    shown = (await parts.people.kept("acme", ANA)).marketing_s
+    await parts.people.erase("acme", ANA)
+
+    assert shown == [NOW_MS // 1000]
+    assert (await parts.people.kept("acme", ANA)).marketing_s == []
+    assert (await parts.people.kept("acme", "x@y.example")).marketing_s == [NOW_MS // 1000]
 
 
 async def test_an_erasure_is_told_once_without_the_address(parts: Parts) -> None:
