@@ -83,6 +83,11 @@ def event(kind: str) -> str:
     return words(kind.partition(".")[2] or kind).capitalize()
 
 
+def fault(text: str) -> str:
+    """What the API says of a part of a request, as people read it: `$.least` is least, `?mobile` is mobile."""
+    return text.removeprefix("$.").removeprefix("?").replace("`", "")
+
+
 class Drawing:
     """The templates, and what every page has: `base_url` is where the API is reached by others."""
 
@@ -90,7 +95,7 @@ class Drawing:
         sources = {file.name: file.read_text("utf-8") for file in sorted((_HERE / "templates").glob("*.html"))}
         self._environment = minijinja.Environment(
             templates=sources,
-            filters={"number": number, "share": share, "when": when, "words": words, "event": event},
+            filters={"number": number, "share": share, "when": when, "words": words, "event": event, "fault": fault},
             globals={"style": f"/assets/{STYLE_NAME}", "base_url": base_url, "has_mailbox": has_mailbox},
             undefined_behavior="strict",
             trim_blocks=True,

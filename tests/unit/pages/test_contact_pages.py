@@ -71,7 +71,7 @@ async def test_what_cannot_be_looked_for_is_said_on_the_page_and_other_refusals_
     shown = await contacts.contacts(Refusing(wrong, all_of_it=True), ask(query={"email": "x"}))
 
     assert shown.status == 422
-    assert "?email: no @" in drawn(shown)
+    assert "<li>email: no @</li>" in drawn(shown)
     with pytest.raises(Refused):
         await contacts.contacts(Refusing(Refused(409, "contacts_disabled", "none"), all_of_it=True), ask())
 
@@ -426,7 +426,7 @@ async def test_what_counts_is_changed_and_a_refusal_is_said_with_what_was_writte
     }  # fmt: skip
     assert api.told == [("PUT", "/v1/activity", settings, None), ("POST", "/v1/activity/run", None, None)]
     assert gone == Gone("/console/activity?done=set")
-    assert "$.least: &lt;x&gt;" in page_of(refused)
+    assert "<li>least: &lt;x&gt;</li>" in page_of(refused)
     assert 'value="90"' in page_of(refused)
     with pytest.raises(Refused):
         await activity.change(Refusing(Refused(403, "missing_scope", "x")), ask(form=form))
