@@ -34,6 +34,7 @@ SECRETS = {
     "redis/password": "pass%40word",
     "sentinels/password": "guard%2Bed",
     "redis/url": "rediss://:pass@redis.data.svc:6380/0",
+    "postgresql/url": "postgresql://estafette:pass@postgresql.data.svc/estafette",
 }
 #: What the chart knows of each process.
 FACTS = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))["catalogue"]
@@ -119,7 +120,8 @@ def test_every_process_of_the_catalogue_runs(name: str) -> None:
     found = workloads(rendered(values))
 
     wanted = {one.name for one in catalogue.SERVICES if one.process is not None and one.is_needed(route)}
-    wanted -= {one.name for one in catalogue.SERVICES if one.only_with and not values["settings"].get(one.name)}
+    told = {*values["settings"], *(["contacts"] if "contacts" in values else [])}
+    wanted -= {one.name for one in catalogue.SERVICES if one.only_with and one.name not in told}
     assert set(found) - {"redis"} == wanted
     for component in wanted:
         assert container(found[component]["spec"]["template"]["spec"])["args"] == ["serve", component]
@@ -256,6 +258,19 @@ def test_redis_is_where_the_values_say(name: str, url: str) -> None:
         for component, pod in pods(manifests)
         if component != "redis"
     } == {url}
+
+
+def test_contacts_and_the_api_alone_have_the_postgresql_of_the_values_and_reach_it() -> None:
+    manifests = rendered(values_of("url"))
+    told = {name: environment(manifests, pod, SECRETS).get("ESTAFETTE_CONTACTS_URL") for name, pod in pods(manifests)}
+    reaching = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"]
+        for one in of_kind(manifests, "NetworkPolicy")
+        if any(port["port"] == 5432 for way in one["spec"]["egress"] for port in way["ports"])
+    }
+
+    assert {name for name, url in told.items() if url} == reaching == {"contacts", "http"}
+    assert told["contacts"] == told["http"] == SECRETS["postgresql/url"]
 
 
 def test_relays_are_scaled_by_the_oldest_that_waits_and_trackers_by_the_processor() -> None:

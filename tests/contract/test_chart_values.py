@@ -111,6 +111,7 @@ def test_no_object_of_the_schema_is_open_but_those_that_are_kubernetes_own() -> 
         "fromPrometheus/items",
         "fromLmtp/items",
         "toRedis/items",
+        "toPostgresql/items",
         "global",
         "tolerations/items",
         "affinity",

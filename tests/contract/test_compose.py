@@ -4,12 +4,15 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
 from services import catalogue, settings
 from services.catalogue import SERVED as SERVICES
+from services.contacts.base.database import OLDEST
+from services.contacts.settings import Contacts
 from services.local import alive
 from shared.process import coherence
 
@@ -19,12 +22,13 @@ CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 #: The variables that it sets.
 OF_IMAGE = dict(re.findall(r"(ESTAFETTE_\w+)=(\S+)", DOCKERFILE))
+#: Containers that are no service of ours.
+STORES = {"redis", "postgresql"}
 #: Services without a container of their own, each with its reason.
 NOT_THERE = {
     "tracking": "http has its routes",
     "mailbox": "delivers nothing: for trying there is make run",
     "drops": "has nothing to do until it is enabled: docs/drops.md has its container",
-    "contacts": "has nothing to do without a PostgreSQL: docs/contacts.md has both containers",
     "archive": "has nothing to do without a target: docs/archive.md has its container",
 }
 #: What an operator says, by the names that compose.yaml asks for.
@@ -32,6 +36,7 @@ SAID = {
     "HELO": "out1.acme.example",
     "BASE_URL": "https://links.acme.example",
     "BOUNCES_DOMAIN": "bounces.acme.example",
+    "POSTGRES_PASSWORD": "0123456789abcdef",
 }
 
 
@@ -45,12 +50,12 @@ def environment(name: str) -> dict[str, str]:
 
 
 def test_every_service_has_a_container() -> None:
-    assert set(CONTAINERS) == {"redis", *SERVICES} - set(NOT_THERE)
-    for name in set(CONTAINERS) - {"redis"}:
+    assert set(CONTAINERS) == {*STORES, *SERVICES} - set(NOT_THERE)
+    for name in set(CONTAINERS) - STORES:
         assert CONTAINERS[name]["command"] == f"serve {name}"
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTAINERS) - {"redis"}))
+@pytest.mark.parametrize("name", sorted(set(CONTAINERS) - STORES))
 def test_its_settings_are_taken_and_fit_together(name: str) -> None:
     loaded = settings.load(environment(name), None)
 
@@ -58,6 +63,7 @@ def test_its_settings_are_taken_and_fit_together(name: str) -> None:
     assert coherence.doubts(loaded, name) == []
     assert loaded.relay.route == "mx"
     assert loaded.redis.url == "redis://redis:6379/0"
+    assert loaded.of(Contacts).url == "postgresql://estafette:0123456789abcdef@postgresql/estafette"
 
 
 def test_the_image_opens_every_port_of_the_catalogue_and_no_other() -> None:
@@ -91,18 +97,20 @@ def test_what_the_image_is_built_on_can_be_a_digest() -> None:
 
 
 def test_a_container_may_no_more_than_it_must() -> None:
-    for name in set(CONTAINERS) - {"redis"}:
+    for name in set(CONTAINERS) - STORES:
         assert CONTAINERS[name]["read_only"] is True
         assert CONTAINERS[name]["cap_drop"] == ["ALL"]
         assert CONTAINERS[name]["security_opt"] == ["no-new-privileges:true"]
         assert CONTAINERS[name]["volumes"] == [f"data:{OF_IMAGE['ESTAFETTE_DATA_DIR']}"]
 
 
-def test_http_is_ready_when_all_are() -> None:
+def test_http_is_ready_when_all_are_without_which_no_mail_goes() -> None:
     urls = dict(part.split("=", 1) for part in environment("http")["ESTAFETTE_HTTP_READY_URLS"].split(","))
 
     ports = {one.name: one.metrics_port for one in catalogue.SERVICES}
-    assert urls == {name: f"http://{name}:{ports[name]}/readyz" for name in set(CONTAINERS) - {"redis", "http"}}
+    assert urls == {
+        name: f"http://{name}:{ports[name]}/readyz" for name in set(CONTAINERS) - {*STORES, "http", "contacts"}
+    }
 
 
 def test_redis_keeps_what_it_acknowledged_and_forgets_nothing() -> None:
@@ -110,6 +118,21 @@ def test_redis_keeps_what_it_acknowledged_and_forgets_nothing() -> None:
 
     for option in ("--appendonly yes", "--appendfsync always", "--maxmemory-policy noeviction"):
         assert option in command
+
+
+def test_postgresql_is_that_of_the_url_and_logs_nobody_s_rows() -> None:
+    url = urlsplit(environment("contacts")["ESTAFETTE_CONTACTS_URL"])
+    postgresql = CONTAINERS["postgresql"]
+
+    assert (url.hostname, url.username, url.path) == (
+        "postgresql",
+        postgresql["environment"]["POSTGRES_USER"],
+        "/estafette",
+    )
+    assert postgresql["environment"]["POSTGRES_PASSWORD"].startswith("${POSTGRES_PASSWORD:?")
+    assert int(postgresql["image"].rpartition(":")[2]) >= OLDEST
+    for option in ("log_error_verbosity=terse", "log_min_error_statement=panic"):
+        assert option in postgresql["command"]
 
 
 def test_ports_lead_to_where_the_services_listen() -> None:

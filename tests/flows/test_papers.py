@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from services.local import postgres_server
 from tests.flows.stack import Stack
 from tests.servers import ANY_METRICS_PORT, free_port, need
 
@@ -161,6 +162,10 @@ async def test_every_command_of_a_document_works(document: Path, tmp_path: Path)
     (tmp_path / "bin").mkdir()
     (tmp_path / "docs").mkdir()
     (tmp_path / "bin/redis-server").symlink_to(need("redis-server"))
+    if instance(document)["ESTAFETTE_CONTACTS_PRIVATE"] == "true":
+        programs = postgres_server.find(tmp_path / ".run/postgresql").programs
+        for name in ("createdb", "pg_dump", "pg_restore", "psql"):
+            (tmp_path / "bin" / name).symlink_to(programs / name)
     # Of the parts that are served one by one; the instance has its own.
     ports = {f"ESTAFETTE_{name}_PORT": str(free_port()) for name in ("HTTP", "BOUNCES", "MAILBOX")}
     environ = {

@@ -30,11 +30,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end }}
 
 {{/* Whether a service has something to do here: the mailbox on one route alone, the archive where it has a target,
-     drops where they are enabled. */}}
+     drops where they are enabled, contacts where they have a PostgreSQL. */}}
 {{- define "estafette.isWanted" -}}
 {{- $with := get .fact "onlyWith" | default list -}}
 {{- $isSet := or (not $with) (get (get .root.Values.settings (first $with | default "") | default dict) (last $with | default "")) -}}
-{{- if and $isSet (has (get .fact "onlyOn") (list nil "" .root.Values.settings.relay.route)) -}}yes{{- end -}}
+{{- $isBySecret := and (eq (first $with | default "") "contacts") .root.Values.contacts.urlSecret.name -}}
+{{- if and (or $isSet $isBySecret) (has (get .fact "onlyOn") (list nil "" .root.Values.settings.relay.route)) -}}yes{{- end -}}
 {{- end }}
 
 {{- define "estafette.serviceAccount" -}}
@@ -78,6 +79,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- if and (eq $redis.kind "trial") (or $redis.hosts $redis.tls $redis.passwordSecret.name $redis.urlSecret.name) -}}
 {{- fail "redis.kind: trial brings its own Redis along: leave out hosts, tls, passwordSecret and urlSecret, or take another kind" -}}
+{{- end -}}
+{{- if and .Values.contacts.urlSecret.name (get (.Values.settings.contacts | default dict) "url") -}}
+{{- fail "contacts.urlSecret: settings.contacts.url is set, too: name one of them" -}}
 {{- end -}}
 {{- if le (mul (int64 $lifecycle.drain_seconds) 1000) (int64 .Values.settings.relay.lease_ms) -}}
 {{- fail "settings.lifecycle.drain_seconds: longer than settings.relay.lease_ms, or others take over what a relay still ends" -}}

@@ -36,6 +36,12 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
 - name: ESTAFETTE_REDIS_URL
   value: {{ include "estafette.redisUrl" $root | quote }}
 {{- end }}
+{{- with $root.Values.contacts.urlSecret }}
+{{- if and .name (has $.name (list "contacts" "http")) }}
+- name: ESTAFETTE_CONTACTS_URL
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}
+{{- end }}
 - name: ESTAFETTE_DATA_DIR
   value: /var/lib/estafette
 - name: ESTAFETTE_METRICS_HOST

@@ -44,6 +44,15 @@ egress:
       {{- toYaml . | nindent 6 }}
     {{- end }}
   {{- end }}
+  {{- $base := or $root.Values.contacts.urlSecret.name (get ($root.Values.settings.contacts | default dict) "url") }}
+  {{- if and $base (has .name (list "contacts" "http")) }}
+  # The PostgreSQL of contacts.
+  - ports: [{port: {{ int64 $policy.postgresqlPort }}}]
+    {{- with $policy.toPostgresql }}
+    to:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+  {{- end }}
   {{- if has "world" .needs }}
   # Mail hosts, and the web servers of their policies and reports.
   - ports:
