@@ -1,8 +1,8 @@
 """contacts: the base of contacts of each tenant, which a platform targets from.
 
 Reads       HTTP; the stream `events` (group `contacts`).
-Writes      ContactAdded, ContactUpdated, ActivityRanked; PostgreSQL; contacts for jobs that are sent to them
-            (`shared.redis.targets`).
+Writes      ContactAdded, ContactUpdated, ContactAtRisk, ActivityRanked; PostgreSQL; contacts for jobs that
+            are sent to them (`shared.redis.targets`).
 Owns        contacts and their fields, in tables that are partitioned by tenant.
 Promises    A contact that comes again under its key is the same contact, whatever way it comes. What was answered is
             in PostgreSQL. One tenant never sees another's: every statement names the tenant. The engine runs without
@@ -19,6 +19,7 @@ Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own
     targeting/                                                  contacts as recipients of a job
     told_http.py, outbox/ ──→ events                            what is told of contacts, and nothing lost of it
     rank_http.py, rank/                                         how active each contact is among the others
+    risk_http.py, risk/                                         who is gone, or has been quiet for long
     migrating.py, migrations/                                    the tables, step by step
 
 Read `contacts.py` first.

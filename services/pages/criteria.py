@@ -19,6 +19,7 @@ GROUPS = {"all": "ALL of these", "any": "AT LEAST ONE of these", "none": "NONE o
 _KINDS = {
     "channel": "A channel", "segment": "Segments", "import": "Imports", "operation": "An operation",
     "behaviour": "How often they did something", "activity": "The activity rank",
+    "at_risk": "Who is at risk",
 }  # fmt: skip
 #: How tests of a number of days are said.
 _DAYS = {"in_last_days": "in the last", "in_next_days": "in the next", "birthday_in_days": "comes round in"}
@@ -203,6 +204,10 @@ def sentence(node: Json, labels: Mapping[str, str], segments: Mapping[int, str])
             return f"{said.get('channel', '')}: {_words(said.get('test', ''))}"
         case "activity":
             return f"activity rank from {said.get('at_least', 0)} to {said.get('at_most', 10)}"
+        case "at_risk":
+            return {"hard": "at risk: their address is gone", "quiet": "at risk: quiet for long"}.get(
+                str(said.get("why")), "at risk"
+            )
         case "operation" | "behaviour" as kind:
             first = _words(said.pop("was" if kind == "operation" else "did", ""))
             return "; ".join([f"{kind}: {first}", *_others(said)])

@@ -18,6 +18,7 @@ from services.contacts.imports.columns import Field
 from services.contacts.imports.lines import Line
 from services.contacts.imports.staging import Words, copied, rows
 from services.contacts.imports.statements import MAKE_STAGED, Shape
+from services.contacts.risk.run import became_hard
 
 #: Whom an import included, added and updated, as facts of `sets`.
 INCLUDED, ADDED, UPDATED = 31, 32, 33
@@ -186,5 +187,7 @@ async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: 
     for fact, contacts in ((INCLUDED, added + held), (ADDED, added), (UPDATED, updated)):
         if contacts:
             await sql.execute(statements.MARK, batch.tenant, fact, batch.import_, contacts)
+    if shape.status:
+        await became_hard(sql, batch.tenant, added + updated, "imports")
     again = [row["line"] for row in changed if row["reactivates"]]
     return Outcome(len(added), len(updated), len(held) - len(updated), len(again)), again

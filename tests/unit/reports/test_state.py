@@ -102,6 +102,7 @@ def test_every_fact_about_a_message_has_a_code() -> None:
         "ContactAdded",
         "ContactUpdated",
         "ActivityRanked",
+        "ContactAtRisk",
     ]
 
 
