@@ -764,6 +764,20 @@ DASHBOARDS = (
                 "s",
             ),
             Panel(
+                "Looks for contacts at risk overdue",
+                "For how long has the look for contacts at risk of a tenant been due?",
+                "max(estafette_contacts_risk_overdue_seconds)",
+                "overdue",
+                "s",
+            ),
+            Panel(
+                "Looks for contacts at risk",
+                "How many tenants' contacts are looked at for who is at risk?",
+                "sum(rate(estafette_contacts_risk_looks_total[5m]))",
+                "looks",
+                "ops",
+            ),
+            Panel(
                 "Events of contacts",
                 "How many events of contacts go to the streams?",
                 "sum by (fact) (rate(estafette_contacts_told_total[5m]))",

@@ -20,6 +20,7 @@ from services.contacts.segments.language import (
     OnField,
     OnImports,
     OnOperations,
+    OnRisk,
     OnSegments,
 )  # fmt: skip
 
@@ -78,6 +79,7 @@ class Base:
     kinds: Mapping[str, str] = field(default_factory=dict)
     segments: Mapping[int, Criterion] = field(default_factory=dict)
     now: datetime = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    quiet_days: int = 180
 
     def members(self, criterion: Criterion) -> list[int]:
         return [one.number for one in self.people if self.belongs(one, criterion)]
@@ -105,6 +107,21 @@ class Base:
                 return self._behaviour(one, criterion)
             case OnActivity(least, most):
                 return least <= one.note <= most
+            case OnRisk(why):
+                return self._risk(one) in (("hard", "quiet") if why == "any" else (why,))
+
+    def _risk(self, one: Person) -> str:
+        """Why somebody is at risk, "" if they are not."""
+        state = one.channels.get("email", State())
+        if state.status == "hard":
+            return "hard"
+        since = self.now - timedelta(days=self.quiet_days)
+        mine = [happened for happened in self.happened if happened.contact == one.number]
+        was_sent = any(happened.what == "delivered" and happened.at < since for happened in mine)
+        did = any(
+            happened.what in ("opened", "clicked") and happened.at >= since for happened in mine if not happened.machine
+        )
+        return "quiet" if was_sent and not did and one.email is not None and not state.left else ""
 
     # Fields
 

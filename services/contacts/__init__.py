@@ -2,7 +2,7 @@
 
 Reads       HTTP; the stream `events` (group `contacts`).
 Writes      `events`: AddressStated, what contacts say of their addresses (`stating.py`); ContactAdded, ContactUpdated,
-            ActivityRanked; PostgreSQL; contacts for jobs that are sent to them (`shared.redis.targets`).
+            ContactAtRisk, ActivityRanked; PostgreSQL; contacts for jobs that are sent to them (`shared.redis.targets`).
 Owns        contacts and their fields, in tables that are partitioned by tenant.
 Promises    A contact that comes again under its key is the same contact, whatever way it comes. What was answered is
             in PostgreSQL. One tenant never sees another's: every statement names the tenant. The engine runs without
@@ -20,6 +20,7 @@ Off unless `contacts.url` is set; `estafette run` starts a PostgreSQL of its own
     targeting/                                                  contacts as recipients of a job
     told_http.py, outbox/ ──→ events                            what is told of contacts, and nothing lost of it
     rank_http.py, rank/                                         how active each contact is among the others
+    risk_http.py, risk/                                         who is gone, or has been quiet for long
     migrating.py, migrations/                                    the tables, step by step
 
 Read `contacts.py` first.

@@ -19,6 +19,8 @@ from services.contacts.imports.writing import Writer
 from services.contacts.outbox.telling import Telling
 from services.contacts.rank import ranking
 from services.contacts.rank.run import Rank
+from services.contacts.risk import looking
+from services.contacts.risk.run import Risk
 from services.contacts.stating import Stating
 from services.contacts.targeting.targeting import Targeting
 from services.settings import read
@@ -54,8 +56,7 @@ async def main(life: Lifecycle) -> None:
     life.push_close(database.close)
     partitions = life.settings.redis.partitions
     keys_of_erasures = ErasureKeys(secret.current, secret.previous)
-    rule = Rule(mine.soon_ms, mine.burst_links, mine.burst_ms)
-    behaviour = Behaviour(database, JobsInRedis(client, partitions), rule)
+    behaviour = Behaviour(database, JobsInRedis(client, partitions), _rule(mine))
     following = Following(database, Recipients(client, partitions), keys_of_erasures, behaviour)
     # Named by the host: after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
@@ -70,14 +71,14 @@ async def main(life: Lifecycle) -> None:
         passes=events.MESSAGES.keys() - NAMES,
     )
 
-    imports, rank = Imports(database), Rank(database)
+    imports, rank, risk = Imports(database), Rank(database), Risk(database)
     telling = Telling(database, start.publisher(client, life.settings))
 
     async def watch() -> None:
         while not life.stopping.is_set():
             await _answers(life, database)
             with suppress(DatabaseAway):  # `_answers` tells of it
-                await watching.look(database, imports, rank, telling, now_ms())
+                await watching.look(database, imports, rank, risk, telling, now_ms())
             await pause(life.stopping, WATCH_SECONDS)
 
     targets = Targets(client, partitions)
@@ -104,9 +105,14 @@ async def main(life: Lifecycle) -> None:
         life.spawn(Importing(imports, Writer(database)).work(life.stopping), "importing contacts")
         life.spawn(stating.work(life.stopping), "telling suppression what contacts say")
         life.spawn(telling.work(life.stopping), "telling of contacts")
+        life.spawn(looking.work(risk, now_ms, life.stopping), "looking for contacts at risk")
         life.spawn(ranking.work(rank, now_ms, life.stopping), "ranking contacts")
         settle()
         await life.stopping.wait()
+
+
+def _rule(mine: own.Contacts) -> Rule:
+    return Rule(mine.soon_ms, mine.burst_links, mine.burst_ms)
 
 
 async def _is_made(life: Lifecycle, database: Database) -> bool:

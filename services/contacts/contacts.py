@@ -34,6 +34,7 @@ from services.contacts.base.store import Change, Search, Tenant
 from services.contacts.behaviour import timeline
 from services.contacts.behaviour.timeline import Moment, Place
 from services.contacts.outbox import noting
+from services.contacts.risk.run import became_hard
 from shared.words.errors import Fault
 from shared.words.scopes import Channel
 
@@ -346,3 +347,9 @@ async def _applied(sql: Sql, tenant: Tenant, work: Sequence[_Work], known: Mappi
     await noting.written(
         sql, tenant.number, [one.number for one in new], [(number, list(what)) for number, _, what in told]
     )
+    after = [one.after for one in work if one.after is not None]
+    await became_hard(sql, tenant.number, [one.number for one in after if _is_hard(one)])
+
+
+def _is_hard(contact: Contact) -> bool:
+    return "email" in contact.states and contact.states["email"].status == "hard"

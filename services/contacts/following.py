@@ -25,6 +25,7 @@ from services.contacts.behaviour.store import Addressed
 from services.contacts.behaviour.writing import Behaviour
 from services.contacts.contacts import ERASED
 from services.contacts.facts import Effect, delivered, effects
+from services.contacts.risk.run import became_hard
 from shared.redis import bus
 from shared.redis.recipients import Recipient, of_jobs
 from shared.redis.suppression import normalised
@@ -198,6 +199,7 @@ async def _change(sql: Sql, tenant: int, facts: Sequence[_Told]) -> None:
     if changed:
         await store.write_states(sql, tenant, changed.items())
         await store.note(sql, tenant, history)
+        await became_hard(sql, tenant, [one for one, states in changed.items() if states["email"].status == "hard"])
 
 
 def _after(states: Mapping[Channel, State], found: Sequence[Effect]) -> dict[Channel, State]:

@@ -1,6 +1,15 @@
 """The routes of contacts, put together."""
 
-from services.contacts import fields_http, http, imports_http, rank_http, segments_http, timeline_http, told_http
+from services.contacts import (
+    fields_http,
+    http,
+    imports_http,
+    rank_http,
+    risk_http,
+    segments_http,
+    timeline_http,
+    told_http,
+)
 from services.contacts import settings as own
 from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
@@ -23,6 +32,7 @@ def routes(parts: Parts) -> Mounted:
             *imports_http.routes(database),
             *rank_http.routes(database, parts.now_ms),
             *told_http.routes(database),
+            *risk_http.routes(database),
         ],
         http.MAX_BODY_BYTES,
         close=None if database is None else database.close,

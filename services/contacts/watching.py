@@ -1,5 +1,4 @@
-"""What is looked at whatever goes on: whether imports move, whether a rank is overdue, and whether suppression is told
-what contacts say, and others what becomes of contacts."""
+"""What is looked at whatever goes on: whether imports move, what is overdue, and what waits to be told."""
 
 from prometheus_client import Gauge
 
@@ -8,6 +7,7 @@ from services.contacts.base.database import Database
 from services.contacts.imports.store import Imports
 from services.contacts.outbox.telling import Telling
 from services.contacts.rank.run import Rank
+from services.contacts.risk.run import Risk
 
 MOVED = Gauge(
     "estafette_contacts_import_moved_timestamp_seconds",
@@ -15,6 +15,10 @@ MOVED = Gauge(
 )
 OVERDUE = Gauge(
     "estafette_contacts_rank_overdue_seconds", "For how long the activity rank that waits longest has been due; 0: none"
+)
+RISK_OVERDUE = Gauge(
+    "estafette_contacts_risk_overdue_seconds",
+    "For how long the look for contacts at risk that waits longest has been due; 0: none",
 )
 UNTOLD = Gauge(
     "estafette_contacts_untold_rows", "Events of contacts that are not on the streams yet, 100,000 at most are counted"
@@ -27,11 +31,12 @@ UNSTATED = Gauge(
 )
 
 
-async def look(database: Database, imports: Imports, rank: Rank, telling: Telling, now_ms: int) -> None:
+async def look(database: Database, imports: Imports, rank: Rank, risk: Risk, telling: Telling, now_ms: int) -> None:
     """Sets all of them. DatabaseAway."""
     UNSTATED.set(await stated.since_s(database))
     MOVED.set(await imports.moved_s())
     OVERDUE.set(await rank.overdue_ms(now_ms) / 1000)
+    RISK_OVERDUE.set(await risk.overdue_ms(now_ms) / 1000)
     waiting = await telling.waiting()
     UNTOLD.set(waiting.rows)
     UNTOLD_S.set(waiting.oldest_s)

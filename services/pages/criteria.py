@@ -20,7 +20,7 @@ GROUPS = {"all": "ALL of these", "any": "AT LEAST ONE of these", "none": "NONE o
 _KINDS = {
     "channel": "How they may be reached", "segment": "Other segments", "import": "Imports",
     "operation": "What became of a mailing", "behaviour": "How often they did something",
-    "activity": "The activity rank",
+    "activity": "The activity rank", "at_risk": "Who is at risk",
 }  # fmt: skip
 #: How parts of a criterion are called whose word says too little on a page; others are called by their word.
 _PARTS = {
@@ -242,6 +242,10 @@ def sentence(node: Json, labels: Mapping[str, str], names: Names) -> str:
             return f"{said.get('channel', '')}: {_words(said.get('test', ''))}"
         case "activity":
             return f"activity rank from {said.get('at_least', 0)} to {said.get('at_most', 10)}"
+        case "at_risk":
+            return {"hard": "at risk: their address is gone", "quiet": "at risk: quiet for long"}.get(
+                str(said.get("why")), "at risk"
+            )
         case "operation":
             first = _words(said.pop("was", ""))
             keys = [str(one) for one in _list(said.pop("operations", None))]

@@ -455,6 +455,17 @@ class ContactUpdated(Fact, frozen=True, array_like=True, kw_only=True):
     changed: str = ""
 
 
+class ContactAtRisk(Fact, frozen=True, array_like=True, kw_only=True):
+    """A contact has come to be at risk; `contact` and `key` as of ContactAdded. `reason`: `hard`, the address was given
+    up, or `quiet`, nothing was opened or clicked in `days`. Once for each time."""
+
+    topic: ClassVar[str] = "contact.at_risk"
+    contact: int = 0
+    key: str = ""
+    reason: str = ""
+    days: int = 0
+
+
 class ActivityRanked(Fact, frozen=True, array_like=True, kw_only=True):
     """Every contact of a tenant has its note anew. `active` of `contacts` have 1 to 10; `notes` is how many have each
     note from 0 to 10, a list of JSON, and `settings` what counted, an object of JSON."""
@@ -500,7 +511,7 @@ FACTS: dict[str, type[Fact]] = {
         Accepted, Rejected, Suppressed, Delivered, Deferred, Bounced, Expired, Opened, Clicked, Unsubscribed,
         Complained, AutoReplied, Reactivated, Stopped, Resumed, Warned, Failed, Cancelled, Acted, Erased, OptedIn,
         PreferencesChanged, RetentionNear, DocumentOpened, PageViewed, VisitorActed, VisitorConsented, WebhookDisabled,
-        Replied, Finished, DomainChecked, AddressStated, ContactAdded, ContactUpdated, ActivityRanked,
+        Replied, Finished, DomainChecked, AddressStated, ContactAdded, ContactUpdated, ActivityRanked, ContactAtRisk,
     )
 }  # fmt: skip
 #: Every message by its name.

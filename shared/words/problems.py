@@ -162,6 +162,9 @@ PROBLEMS: dict[str, Kind] = {
     "invalid_activity": Kind(
         422, "Invalid activity", "What would count as activity cannot be followed; `faults` says all that is wrong."
     ),
+    "invalid_at_risk": Kind(
+        422, "Invalid period", "The period after which contacts are at risk cannot be followed; `faults` says why."
+    ),
     "contacts_disabled": Kind(409, "Contacts disabled", "This installation has no contacts."),
     "contact_exists": Kind(409, "Contact exists", "Another contact has that key of uniqueness."),
     "no_duplicates": Kind(409, "No duplicates", "The tenant does not let contacts share their key."),

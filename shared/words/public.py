@@ -68,6 +68,7 @@ SENTENCES: dict[str, str] = {
     "domain.checked": "DNS was asked for a sending domain's records, and showed something else than when told last.",
     "contact.added": "A contact is new in the base.",
     "contact.updated": "Something of a contact is another than before, by a request or an import.",
+    "contact.at_risk": "A contact has come to be at risk: its address is gone, or it was quiet long. `/v1/at-risk`.",
     "activity.ranked": "Every contact has its note of activity anew. `/v1/activity`.",
     "tenant.warned": "The figures of the tenant are bad, and its bulk will be stopped if they get worse. Once a day.",
 }
@@ -266,6 +267,11 @@ _DETAILS_OF: dict[tuple[str, str], tuple[str, Any]] = {
     ("ContactAdded", "by"): ("By what it came: `api` or `import`.", "import"),
     ("ContactUpdated", "by"): ("By what it changed: `api` or `import`.", "api"),
     ("ContactUpdated", "import_number"): ("The number of the import; 0 if it was none.", 0),
+    ("ContactAtRisk", "reason"): (
+        "`hard`: the address was given up; `quiet`: nothing was opened or clicked for long.",
+        "quiet",
+    ),
+    ("ContactAtRisk", "days"): ("For how many days nothing puts a contact at risk.", 180),
     ("Warned", "reason"): ("Which figure: `complaint_rate`.", "complaint_rate"),
 }
 

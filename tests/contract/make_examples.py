@@ -243,6 +243,10 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "address": {**_OF_AN_ADDRESS, "contact": 1, "by": "api", "changed": "email"},
     },
+    "ContactAtRisk": {
+        "full": {**_OF_A_MESSAGE, "contact": 4_217, "key": "C-10482", "reason": "quiet", "days": 180},
+        "address": {**_OF_AN_ADDRESS, "contact": 1, "reason": "hard", "days": 90},
+    },
     "ActivityRanked": {
         "full": {
             **_OF_A_MESSAGE,

@@ -253,6 +253,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_contacts_rank_overdue_seconds": "0+60x29"},
         20,
     ),
+    "EstafetteContactsRiskOverdue": (
+        {"estafette_contacts_risk_overdue_seconds": "3600+60x29"},
+        {"estafette_contacts_risk_overdue_seconds": "0+60x29"},
+        20,
+    ),
     "EstafetteContactEventsBehind": (
         {"estafette_contacts_untold_seconds": "240+60x29"},
         {"estafette_contacts_untold_seconds": "0 400 0x9 299x19"},

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from aiohttp import test_utils
 
-from services.contacts import fields_http, http, imports_http, migrating, rank_http, told_http
+from services.contacts import fields_http, http, imports_http, migrating, rank_http, risk_http, told_http
 from services.contacts.base.database import Database
 from services.contacts.contacts import Contacts
 from services.contacts.field_book import FieldBook
@@ -75,6 +75,7 @@ async def site(empty: Database) -> AsyncIterator[Site]:
         *imports_http.routes(empty),
         *rank_http.routes(empty, lambda: NOW_MS),
         *told_http.routes(empty),
+        *risk_http.routes(empty),
     ]
     app = api.application(routes, Keys(), max_body_bytes=http.MAX_BODY_BYTES)
     async with test_utils.TestClient(test_utils.TestServer(app)) as client:
@@ -221,14 +222,27 @@ async def test_of_which_contacts_events_tell_is_said_and_is_each_tenants_own(sit
     refused, _ = await site.ask("PUT", "/v1/contact-events", {"faxes": True})
     after = await site.ask("GET", "/v1/contact-events")
 
-    assert first == (200, {"requests": True, "imports": False})
-    assert said == after == (200, {"requests": True, "imports": True})
+    assert first == (200, {"requests": True, "imports": False, "at_risk": True})
+    assert said == after == (200, {"requests": True, "imports": True, "at_risk": True})
     assert await site.ask("GET", "/v1/contact-events", tenant="other") == first
     assert refused == 422
 
 
+async def test_the_period_of_who_is_at_risk_is_set_and_shown(site: Site) -> None:
+    refused = await site.ask("PUT", "/v1/at-risk", {"days": 6})
+    first = await site.ask("GET", "/v1/at-risk")
+    after = await site.ask("PUT", "/v1/at-risk", {"days": 90})
+
+    assert word(refused) == (422, "invalid_at_risk")
+    assert refused[1]["faults"] == [{"at": "$.days", "what": "expected 7 to 3653, got 6"}]
+    assert (first[1]["settings"], first[1]["last_look"]) == ({"days": 180}, None)
+    assert after[1] == first[1] | {"settings": {"days": 90}}
+    assert (await site.ask("GET", "/v1/at-risk", tenant="other"))[1]["settings"] == {"days": 180}
+
+
 async def test_without_contacts_every_route_says_so() -> None:
     routes = [*imports_http.routes(None), *rank_http.routes(None, lambda: NOW_MS), *told_http.routes(None)]
+    routes += risk_http.routes(None)
     app = api.application(routes, Keys(), max_body_bytes=http.MAX_BODY_BYTES)
     async with test_utils.TestClient(test_utils.TestServer(app)) as client:
         for route in routes:

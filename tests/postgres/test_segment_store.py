@@ -183,9 +183,9 @@ async def test_the_segments_of_the_activity_rank_are_there_and_stay_e38(database
     async with database.transaction() as sql:
         await store.make_built_in(sql, tenant)
         await store.make_built_in(sql, tenant)
-        active, inactive = await store.saved(sql, tenant)
+        active, inactive, at_risk = await store.saved(sql, tenant)
 
-        assert (active.name, inactive.name) == ("all active", "all inactive")
+        assert (active.name, inactive.name, at_risk.name) == ("all active", "all inactive", "at risk")
         assert await store.which(sql, tenant, active.criterion, NOW, [1, 2, 3]) == [1, 2]
         assert await store.which(sql, tenant, OnSegments("in", [inactive.segment]), NOW, [1, 2, 3]) == [3]
     for change in (changed(database, tenant, active.segment, IN_LILLE), archived(database, tenant, active.segment)):

@@ -256,6 +256,7 @@ def given_trees(segments: tuple[int, ...]) -> st.SearchStrategy[dict[str, Any]]:
         | _behaviour
         | _of_channel
         | _activity
+        | st.sampled_from([{"kind": "at_risk", "why": why} for why in ("any", "hard", "quiet")])
         | st.builds(
             lambda test, imports: {"kind": "import", "test": test, "imports": imports},
             _tests_of_imports,

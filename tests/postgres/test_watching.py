@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from prometheus_client import REGISTRY
 
 from services.contacts import migrating, watching
@@ -16,6 +17,8 @@ from services.contacts.outbox import noting
 from services.contacts.outbox.telling import Telling
 from services.contacts.rank.due import DAY_MS
 from services.contacts.rank.run import Rank
+from services.contacts.risk.asked import EVERY_MS
+from services.contacts.risk.run import Risk
 from shared.words import events
 
 
@@ -38,7 +41,8 @@ class Nowhere:
 
 
 async def look(database: Database, now_ms: int) -> None:
-    await watching.look(database, Imports(database), Rank(database), Telling(database, Nowhere()), now_ms)
+    rank, risk, telling = Rank(database), Risk(database), Telling(database, Nowhere())
+    await watching.look(database, Imports(database), rank, risk, telling, now_ms)
 
 
 def figures() -> tuple[float, float]:
@@ -84,6 +88,23 @@ async def test_a_rank_is_overdue_from_when_it_was_due_until_it_has_run(empty: Da
     await look(empty, due + DAY_MS)
 
     assert (early, late, figures()[1]) == (0, DAY_MS / 1000, 0)
+
+
+async def test_a_look_for_who_is_at_risk_is_overdue_from_a_day_after_the_last_one(empty: Database) -> None:
+    tenant = await made(empty)
+    async with empty.connection() as sql:
+        made_ms = round(await sql.fetchval("SELECT extract(epoch FROM created_at)::float8 * 1000 FROM tenants"))
+    seen = []
+    for now_ms in (made_ms - 1_000, made_ms + 60_000):
+        await look(empty, now_ms)
+        seen.append(REGISTRY.get_sample_value("estafette_contacts_risk_overdue_seconds"))
+    await Risk(empty).look(tenant, made_ms)
+
+    for now_ms in (made_ms + EVERY_MS, made_ms + EVERY_MS + 5_000):
+        await look(empty, now_ms)
+        seen.append(REGISTRY.get_sample_value("estafette_contacts_risk_overdue_seconds"))
+
+    assert seen == [0, pytest.approx(60, abs=0.01), 0, 5]
 
 
 async def test_what_is_to_be_told_is_counted_with_the_age_of_the_oldest(empty: Database) -> None:

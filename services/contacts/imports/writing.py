@@ -18,6 +18,7 @@ from services.contacts.imports.columns import Field
 from services.contacts.imports.lines import Line
 from services.contacts.imports.staging import Words, copied, rows
 from services.contacts.imports.statements import MAKE_STAGED, Shape
+from services.contacts.risk.run import became_hard
 
 #: Whom an import included, added and updated, as facts of `sets`.
 INCLUDED, ADDED, UPDATED = 31, 32, 33
@@ -189,6 +190,8 @@ async def _apply(sql: Sql, batch: Batch, shape: Shape, names: list[str], count: 
     for fact, contacts in ((INCLUDED, [*added, *held.contacts]), (ADDED, added), (UPDATED, held.changed)):
         if contacts:
             await sql.execute(statements.MARK, batch.tenant, fact, batch.import_, contacts)
+    if shape.status:
+        await became_hard(sql, batch.tenant, [*added, *held.changed], "imports")
     if shape.opt_in or shape.status:
         source = _source(batch)
         await sql.execute(statements.SAY, batch.tenant, added, held.turned, batch.only_new, source)

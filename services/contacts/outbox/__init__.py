@@ -1,6 +1,6 @@
 """What is told of contacts: facts for the stream of events, first written down where contacts are.
 
-    ../contacts.py, ../imports/, ../rank/ ──→ noting.py ══SQL    a fact, in the transaction of what it tells
+    ../contacts.py, ../imports/, ../rank/, ../risk/ ══SQL        a fact, in the transaction of what it tells: noting.py
     ../told_http.py ──→ wanted.py                                what a tenant wants to be told
                             telling.py ──→ rows.py ──→ events    from PostgreSQL to the streams
 

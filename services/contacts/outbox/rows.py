@@ -21,7 +21,7 @@ class Row(NamedTuple):
 
 
 #: What can be told here: a row of a newer program waits for one.
-KNOWN = ("ContactAdded", "ContactUpdated", "ActivityRanked")
+KNOWN = ("ContactAdded", "ContactUpdated", "ContactAtRisk", "ActivityRanked")
 
 
 def fact_of(tenant: str, row: Row) -> events.Fact:
@@ -37,6 +37,8 @@ def fact_of(tenant: str, row: Row) -> events.Fact:
             return events.ContactAdded(**about, contact=row.contact or 0, **details)
         case "ContactUpdated":
             return events.ContactUpdated(**about, contact=row.contact or 0, **details)
+        case "ContactAtRisk":
+            return events.ContactAtRisk(**about, contact=row.contact or 0, **details)
         case "ActivityRanked":
             return events.ActivityRanked(**about, **details)
     raise ValueError(f"{row.fact!r:.40} is not among {KNOWN}")

@@ -10,12 +10,12 @@ import msgspec
 
 from shared.words.described import says
 
-#: How contacts are written.
-Way = Literal["requests", "imports"]
+#: How contacts are written, and that they are at risk.
+Way = Literal["requests", "imports", "at_risk"]
 
 
 class ContactEvents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of which contacts `contact.added` and `contact.updated` tell."""
+    """Of which contacts `contact.added`, `contact.updated` and `contact.at_risk` tell."""
 
     requests: Annotated[
         bool, says("Whether those are told that requests add or change (`PUT` and `POST /v1/contacts`).", True)
@@ -23,6 +23,9 @@ class ContactEvents(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     imports: Annotated[
         bool, says("Whether those are told that imports add or change: a million of events for a million lines.", True)
     ] = False
+    at_risk: Annotated[
+        bool, says("Whether those are told that come to be at risk; by an import: where imports are told, too.", True)
+    ] = True
 
 
 #: Of a tenant that said nothing.

@@ -35,6 +35,7 @@ from services.contacts.segments.language import (
     OnField,
     OnImports,
     OnOperations,
+    OnRisk,
     OnSegments,
     packed,
 )  # fmt: skip
@@ -54,6 +55,12 @@ RANKED = 41
 #: And what is counted (`tallies.kind`).
 DEEDS: Mapping[str, int] = {"received": 4, "opened": 5, "clicked": 6, "page_seen": 20, "event": 21}
 COUNTED_MACHINES = 100
+#: What somebody does who is not quiet: opened, clicked, clicked in an SMS.
+LIVELY = (5, 6, 25)
+#: After so many days they are, where their tenant says nothing: half a year. Shorter, and who reads in summer alone is
+#: lost; longer, and their address may be another's by then.
+QUIET_DAYS = 180
+_QUIET_DAYS = f"coalesce((settings -> 'at_risk' ->> 'days')::int, {QUIET_DAYS:d})"
 
 _CHANNELS: Mapping[str, str] = {
     "addressable": "c.{0}_addressable",
@@ -67,6 +74,7 @@ _CHANNELS: Mapping[str, str] = {
     "unsubscribed": "c.{0}_left",
     "opposed": "c.{0}_opposed",
 }
+_HARD = "((c.email_status = 'hard') is true)"
 _COMPARED: Mapping[str, str] = {
     "equals": "=", "greater": ">", "at_least": ">=", "less": "<", "at_most": "<=", "before": "<", "on_or_before": "<=",
     "after": ">", "on_or_after": ">=",
@@ -99,6 +107,10 @@ class Compiled:
     def count(self) -> Statement:
         """One row: contacts, and how many of them are addressable by each channel (E31)."""
         return self._statement(_COLUMNS_OF_COUNT, "")
+
+    def columns(self, columns: str) -> Statement:
+        """These columns of theirs, of `contacts as c`. They are ours."""
+        return self._statement(columns, "")
 
     def members(self) -> Statement:
         """Their numbers, in order."""
@@ -176,6 +188,8 @@ class _Compiling:
                 return self._behaviour(node)
             case OnActivity():
                 return self._activity(node)
+            case OnRisk(why):
+                return _HARD if why == "hard" else self._quiet(_HARD if why == "any" else "false")
 
     def _parts(self, of: Sequence[Criterion]) -> list[str]:
         """What costs little first: it saves the rest."""
@@ -373,6 +387,20 @@ class _Compiling:
         alias = self._join(f"select contact from tallies where {where}", "{0}.contact = c.contact")  # noqa: S608
         return f"({alias}.contact is not null)"
 
+    def _quiet(self, otherwise: str) -> str:
+        """Who got something long ago, and did nothing since then, and had reason to: they have not left."""
+        now = self._bound(_seconds(self._now, _MOST), "int")
+        since = f"({now} - 86400 * (select {_QUIET_DAYS} from tenants where tenant = $1::int))"  # noqa: S608
+        did = f"kind = any('{{{','.join(map(str, LIVELY))}}}') and name = 0 and last >= {since}"
+        alias = self._join(
+            f"select contact from tallies as r where tenant = $1::int and kind = {DEEDS['received']:d} and name = 0 "  # noqa: S608
+            f"and times[1] < {since} and not exists (select from tallies as d where tenant = $1::int and {did} "
+            "and d.contact = r.contact)",
+            "{0}.contact = c.contact",
+        )
+        is_quiet = f"c.email is not null and not c.email_left and not {_HARD} and {alias}.contact is not null"
+        return f"({otherwise} or ({is_quiet}))"
+
     def _period(self, node: OnOperations | OnBehaviour) -> tuple[dt.datetime | None, dt.datetime | None]:
         if node.last_days is not None:
             return self._now - dt.timedelta(node.last_days), None
@@ -399,7 +427,9 @@ _WITHOUT_ACCENTS = (
     f"else regexp_replace(normalize({{0}}, nfd), '[{MARKS}]+', '', 'g') end"
 )
 #: What is looked at first where several must or may hold: the row itself, then sets, then whoever did something.
-_COSTS: Mapping[type, int] = {OnChannel: 0, OnField: 1, OnActivity: 2, OnImports: 2, OnOperations: 3, OnBehaviour: 4}
+_COSTS: Mapping[type, int] = {
+    OnChannel: 0, OnField: 1, OnActivity: 2, OnImports: 2, OnOperations: 3, OnBehaviour: 4, OnRisk: 4,
+}  # fmt: skip
 
 
 def _cost(node: Criterion) -> int:

@@ -171,8 +171,15 @@ class OnActivity(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kin
     at_most: Annotated[Note, says("This note or a lower one.", 10)] = 10
 
 
+class OnRisk(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="at_risk"):
+    """Who is at risk: whose address was given up, or who got mail long ago, has not left, and opened and clicked
+    nothing in as many days as the tenant says (`/v1/at-risk`)."""
+
+    why: Annotated[Literal["any", "hard", "quiet"], says("Whichever it is, or one of them.", "quiet")] = "any"
+
+
 Group = All | AnyOf | NoneOf
-Criterion = Group | OnField | OnChannel | OnSegments | OnImports | OnOperations | OnBehaviour | OnActivity
+Criterion = Group | OnField | OnChannel | OnSegments | OnImports | OnOperations | OnBehaviour | OnActivity | OnRisk
 
 GROUPS: dict[str, type[All] | type[AnyOf] | type[NoneOf]] = {"all": All, "any": AnyOf, "none": NoneOf}
 LEAVES: dict[str, Any] = {
@@ -183,6 +190,7 @@ LEAVES: dict[str, Any] = {
     "operation": OnOperations,
     "behaviour": OnBehaviour,
     "activity": OnActivity,
+    "at_risk": OnRisk,
 }
 KINDS = (*GROUPS, *LEAVES)
 #: What platforms of the field offer and nobody can honestly know here (E20): refused, and never guessed.

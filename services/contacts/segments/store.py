@@ -14,7 +14,7 @@ import msgspec
 from services.contacts.segments import checking, language
 from services.contacts.segments.checking import Field, Known
 from services.contacts.segments.compiling import Compiled, Statement, compiled
-from services.contacts.segments.language import Criterion, OnActivity
+from services.contacts.segments.language import Criterion, OnActivity, OnRisk
 from shared.words.errors import Fault, Problem
 
 #: Segments of a tenant that are in force. All of them are read for each use.
@@ -35,6 +35,7 @@ BUILT_IN_BY = "built-in"
 BUILT_IN: Mapping[str, Criterion] = {
     "all active": OnActivity(at_least=1),
     "all inactive": OnActivity(at_least=0, at_most=0),
+    "at risk": OnRisk(),
 }
 #: Each statement is planned for its own values: what is good for three members is not for a million. Joins of this size
 #: never pay for being compiled, and may be kept in memory.
@@ -253,20 +254,21 @@ async def archive(sql: Sql, tenant: int, segment: int) -> None:
 
 
 async def make_built_in(sql: Sql, tenant: int) -> None:
-    """Those that every tenant has (E38), where they are not there yet. Whoever finds them there waits for nobody."""
-    if await _has_built_in(sql, tenant):
+    """Those that every tenant has (E38), where they are not there yet. Whoever finds them there waits for nobody. One
+    whose name a tenant has given to a segment of its own stays away until that is archived."""
+    if not await _lacking(sql, tenant):
         return
     await _alone(sql, tenant)
-    if not await _has_built_in(sql, tenant):
-        for name, criterion in BUILT_IN.items():
-            await create(sql, tenant, name, msgspec.json.decode(language.packed(criterion)), BUILT_IN_BY)
+    for name in await _lacking(sql, tenant):
+        await create(sql, tenant, name, msgspec.json.decode(language.packed(BUILT_IN[name])), BUILT_IN_BY)
 
 
-async def _has_built_in(sql: Sql, tenant: int) -> bool:
-    found = await sql.fetchval(
-        "select exists (select from segment_versions where tenant = $1 and made_by = $2)", tenant, BUILT_IN_BY
+async def _lacking(sql: Sql, tenant: int) -> list[str]:
+    rows = await sql.fetch(
+        "select name from segments where tenant = $1 and name = any($2) and archived_at is null", tenant, list(BUILT_IN)
     )
-    return bool(found)
+    there = {row["name"] for row in rows}
+    return [name for name in BUILT_IN if name not in there]
 
 
 async def _alone(sql: Sql, tenant: int) -> None:

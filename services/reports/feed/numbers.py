@@ -44,6 +44,7 @@ NUMBERS: dict[str, int] = {
     "contact.added": 35,
     "contact.updated": 36,
     "activity.ranked": 37,
+    "contact.at_risk": 38,
 }
 OTHER = 0
 

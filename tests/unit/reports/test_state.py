@@ -103,6 +103,7 @@ def test_every_fact_about_a_message_has_a_code() -> None:
         "ContactAdded",
         "ContactUpdated",
         "ActivityRanked",
+        "ContactAtRisk",
     ]
 
 

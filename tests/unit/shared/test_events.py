@@ -49,6 +49,7 @@ ABOUT = {
     "ContactAdded": "contact",
     "ContactUpdated": "contact",
     "ActivityRanked": "activity",
+    "ContactAtRisk": "contact",
 }
 """Facts that are not about one message, and what they are about."""
 
