@@ -158,6 +158,11 @@ def _reason(told: Told) -> str:
 def base(people: Sequence[Person], facts: Iterable[Told], contacts: Mapping[int, int], now: datetime) -> Base:
     found = list(happened(facts, contacts))
     keys = dict.fromkeys(one.operation for one in found)
-    operations = [Operation(key, "email", CATEGORIES[key], TAGS[key], STARTED[key]) for key in keys]
+    operations = [
+        Operation(
+            key, "email", CATEGORIES[key], TAGS[key], STARTED[key], _about(key, (key, True) in JOBS.values()).stream
+        )
+        for key in keys
+    ]
     there = set(contacts.values())
     return Base([one for one in people if one.number in there], operations, found, now=now)

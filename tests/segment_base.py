@@ -56,10 +56,10 @@ async def written(sql: Any, base: Base) -> int:
         await _person(sql, tenant, one)
     numbers = {operation.key: number for number, operation in enumerate(base.operations, 1)}
     await sql.executemany(
-        "insert into operations (tenant, operation, key, kind, category, tags, started_at) "
-        "values ($1, $2, $3, $4, $5, $6, $7)",
+        "insert into operations (tenant, operation, key, kind, category, tags, started_at, stream) "
+        "values ($1, $2, $3, $4, $5, $6, $7, $8)",
         [
-            (tenant, numbers[one.key], one.key, one.kind, one.category, list(one.tags), one.started_at)
+            (tenant, numbers[one.key], one.key, one.kind, one.category, list(one.tags), one.started_at, one.stream)
             for one in base.operations
         ],
     )
@@ -74,8 +74,9 @@ async def written(sql: Any, base: Base) -> int:
     marks += [(compiling.IMPORTS[word], number, 0, contact) for number, word, contact in base.imported]
     marks += [(compiling.RANKED, 0, one.note, one.number) for one in base.people if one.note]
     await sql.execute("select mark($1, $2, $3, $4, $5)", tenant, *_columns(marks))
+    marketing = {one.key for one in base.operations if one.stream == "bulk"}
     await sql.execute("select tally($1, $2, $3, $4, $5)", tenant, *_columns([
-        tally for one in base.happened for tally in _tallies(one, names)
+        tally for one in base.happened for tally in _tallies(one, names, marketing)
     ]))  # fmt: skip
     return tenant
 
@@ -149,10 +150,14 @@ def _marks(one: Happened, operation: int, names: dict[tuple[str, str], int]) -> 
             yield mark(8 + more, one.position)
 
 
-def _tallies(one: Happened, names: dict[tuple[str, str], int]) -> Iterator[tuple[int, int, int, int]]:
+def _tallies(
+    one: Happened, names: dict[tuple[str, str], int], marketing: set[str]
+) -> Iterator[tuple[int, int, int, int]]:
     if one.what not in _COUNTED:
         return
     seconds = int((one.at - datetime(2020, 1, 1, tzinfo=UTC)).total_seconds())
+    if one.what == "delivered" and one.operation in marketing:
+        yield 26, 0, one.contact, seconds
     for more in (0, 100) if not one.machine else (100,):
         yield _COUNTED[one.what] + more, 0, one.contact, seconds
         if one.what == "event":

@@ -24,6 +24,8 @@ from services.contacts.segments.language import (
     OnSegments,
 )  # fmt: skip
 
+_DID = {"received": "delivered", "received_marketing": "delivered"}
+
 
 @dataclass(frozen=True)
 class Happened:
@@ -46,6 +48,7 @@ class Operation:
     category: str = ""
     tags: tuple[str, ...] = ()
     started_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    stream: str = "bulk"
 
 
 @dataclass(frozen=True)
@@ -196,9 +199,11 @@ class Base:
 
     def _behaviour(self, one: Person, node: OnBehaviour) -> bool:
         since, until = self._period(node)
+        marketing = {operation.key for operation in self.operations if operation.stream == "bulk"}
         times = sum(
             happened.contact == one.number
-            and happened.what == {"received": "delivered"}.get(node.did, node.did)
+            and happened.what == _DID.get(node.did, node.did)
+            and (node.did != "received_marketing" or happened.operation in marketing)  # M5
             and (node.machines or not happened.machine)
             and (node.name is None or happened.detail == node.name)
             and (since is None or happened.at >= since)

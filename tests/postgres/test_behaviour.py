@@ -150,6 +150,7 @@ def expected_sets(model: Base) -> Sets:
 
 def expected_tallies(model: Base) -> dict[tuple[int, str, int], list[int]]:
     found: dict[tuple[int, str, int], list[int]] = defaultdict(list)
+    marketing = {one.key for one in model.operations if one.stream == "bulk"}
     for one in model.happened:
         if one.what not in ("delivered", "opened", "clicked", "page_seen", "event"):
             continue
@@ -158,6 +159,8 @@ def expected_tallies(model: Base) -> dict[tuple[int, str, int], list[int]]:
         for more in apart:
             for name in {"", one.detail} if one.what == "event" else {""}:
                 found[_KINDS[one.what] + more, name, one.contact].append(second)
+        if one.what == "delivered" and one.operation in marketing:
+            found[26, "", one.contact].append(second)
     return {key: sorted(times) for key, times in found.items()}
 
 
@@ -557,5 +560,33 @@ async def test_kill_9_of_the_process_in_the_middle_loses_nothing_and_counts_noth
     assert kills > 2
     assert await noted() == len(facts)
     assert {key: len(times) for key, times in (await house.tallies()).items()} == {
-        (4, "", one.number): len(facts) // 4 for one in PEOPLE
+        (kind, "", one.number): len(facts) // 4 for one in PEOPLE for kind in (4, 26)
     }
+
+
+async def test_marketing_that_was_delivered_before_it_was_counted_apart_is_counted_m5(empty: Database) -> None:
+    steps = migrating.steps()
+    before = [step.name for step in steps].index("marketing")
+    await migrating.migrate(empty, steps[:before])
+    second = timedelta(seconds=1)
+    async with empty.transaction() as sql:
+        await sql.execute("insert into tenants (tenant, name) overriding system value values (1, 'acme')")
+        await sql.execute(
+            "insert into operations (tenant, operation, key, stream) values (1, 1, 'a', 'bulk'), "
+            "(1, 2, 't', 'transactional')"
+        )
+        for number, (contact, at, kind, operation) in enumerate((
+            (7, NOW + second / 2, 4, 1), (7, NOW - second, 4, 1), (7, NOW, 4, 2), (8, NOW, 5, 1), (9, NOW, 4, 2),
+        )):  # fmt: skip
+            await sql.execute(
+                "insert into behaviours (tenant, contact, occurred_at, event, kind, operation) "
+                "values (1, $1, $2, $3, $4, $5)",
+                contact, at, number, kind, operation,
+            )  # fmt: skip
+
+    await migrating.migrate(empty, steps)
+
+    now_s = int((NOW - datetime(2020, 1, 1, tzinfo=UTC)).total_seconds())
+    async with empty.connection() as sql:
+        found = [tuple(row.values()) for row in await sql.fetch("select contact, n, last, times from tallies")]
+    assert found == [(7, 2, now_s, [now_s - 1, now_s])]

@@ -223,3 +223,24 @@ async def test_behaviour_is_counted_within_a_period_and_never_is_no_time_e29(ask
     assert await asked(base, times(exactly=1, until="2026-09-05T00:00:00Z")) == [1, 2]
     assert await asked(base, times(at_most=0, last_days=30)) == [2, 3, 4]
     assert await asked(base, {"kind": "behaviour", "did": "event", "name": "purchase", "at_least": 1}) == [3]
+
+
+async def test_pressure_is_how_many_mails_somebody_got_in_the_last_days_m5(asked: Asked) -> None:
+    just, before = NOW - timedelta(days=7), NOW - timedelta(days=7, seconds=1)
+    happened = (
+        Happened(1, "delivered", "a", NOW), Happened(1, "delivered", "a", just), Happened(1, "delivered", "t", NOW),
+        Happened(2, "delivered", "a", NOW), Happened(2, "delivered", "a", before), Happened(2, "delivered", "t", NOW),
+        Happened(3, "delivered", "t", NOW), Happened(3, "bounced", "a", NOW, detail="soft"),
+    )  # fmt: skip
+    operations = [Operation("a"), Operation("t", stream="transactional")]
+    base = Base([Person(number) for number in range(1, 5)], operations, happened, kinds=KINDS)
+
+    def got(did: str = "received_marketing", **more: Any) -> dict[str, Any]:
+        return {"kind": "behaviour", "did": did, "last_days": 7, **more}
+
+    assert await asked(base, got(at_least=2)) == [1]
+    assert await asked(base, got(exactly=1)) == [2]
+    assert await asked(base, got(at_most=1)) == [2, 3, 4]
+    assert await asked(base, got(exactly=0)) == [3, 4]
+    assert await asked(base, got("received", at_least=2)) == [1, 2]
+    assert await asked(base, got("received", exactly=1)) == [3]

@@ -101,6 +101,7 @@ operations = st.tuples(
         st.builds(
             Operation, st.just(key), st.sampled_from(["email", "sms"]), st.sampled_from(["", *WORDS]),
             st.lists(st.sampled_from(WORDS), unique=True).map(tuple), moments,
+            st.sampled_from(["bulk", "transactional", ""]),
         )
         for key in OPERATIONS
     )
@@ -228,10 +229,10 @@ _behaviour = st.builds(
         "did": did,
         how: times,
         **period,
-        **({"machines": True} if machines and did != "received" else {}),
+        **({"machines": True} if machines and not did.startswith("received") else {}),
         **({"name": name} if name and did == "event" else {}),
     },
-    st.sampled_from(["received", "opened", "clicked", "page_seen", "event"]),
+    st.sampled_from(["received", "received_marketing", "opened", "clicked", "page_seen", "event"]),
     st.sampled_from(["at_least", "at_most", "exactly"]),
     st.integers(0, 3),
     _TIMES,
@@ -375,7 +376,7 @@ def dense_base() -> Base:
     operations = [
         Operation("a", "email", WORDS[0], (WORDS[0], WORDS[1]), NOW - timedelta(days=30)),
         Operation("b", "email", WORDS[1], (WORDS[0],), NOW - timedelta(days=1)),
-        Operation("c'", "sms", WORDS[2], (), NOW - timedelta(days=400)),
+        Operation("c'", "sms", WORDS[2], (), NOW - timedelta(days=400), "transactional"),
     ]
     imported = frozenset(
         (number, word, one.number)
@@ -450,6 +451,7 @@ def every_behaviour_criterion() -> list[dict[str, Any]]:
     by_machines: list[dict[str, Any]] = [{}, {"machines": True}]
     deeds: dict[str, list[dict[str, Any]]] = {
         "received": [{}],
+        "received_marketing": [{}],
         "opened": by_machines,
         "clicked": by_machines,
         "page_seen": by_machines,

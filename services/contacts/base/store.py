@@ -108,6 +108,8 @@ _ERASE = (
     """DELETE FROM tallies WHERE tenant = $1 AND contact = $2 AND (kind, name) IN (
            SELECT kind + more, coalesce(other, name) FROM behaviours CROSS JOIN (VALUES (0), (100)) AS m (more)
            CROSS JOIN (VALUES (0), (NULL)) AS o (other) WHERE tenant = $1 AND contact = $2)""",
+    # Of marketing that was received, which behaviours have as deliveries.
+    "DELETE FROM tallies WHERE tenant = $1 AND kind = 26 AND name = 0 AND contact = $2",
     "DELETE FROM behaviours WHERE tenant = $1 AND contact = $2",
     "DELETE FROM judged WHERE tenant = $1 AND contact = $2",
     """WITH held AS (

@@ -1,6 +1,6 @@
 """The facts of a batch about one tenant: who is meant, and what is written of them. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -188,12 +188,13 @@ def trails(new: Iterable[Row]) -> set[Mark]:
     }
 
 
-def tallies(new: Iterable[Row]) -> list[tuple[int, int, int, int]]:
-    """(kind, name, contact, seconds) of what is new, in the order of the parameters of `tally`."""
+def tallies(new: Iterable[Row], marketing: Container[int] = ()) -> list[tuple[int, int, int, int]]:
+    """(kind, name, contact, seconds) of what is new, in the order of the parameters of `tally`. `marketing`: operations
+    of the stream `bulk`."""
     return [
         (kind, name, row.contact, deeds.seconds(row.at))
         for row in new
-        for kind, name in deeds.counted(row.kind, row.name, machine=row.machine)
+        for kind, name in deeds.counted(row.kind, row.name, machine=row.machine, marketing=row.operation in marketing)
     ]
 
 

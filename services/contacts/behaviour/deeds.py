@@ -29,6 +29,8 @@ SELECTED, RECIPIENT, EXCLUDED = FACTS["selected"], FACTS["recipient"], FACTS["ex
 DELIVERED, OPENED, CLICKED = FACTS["delivered"], FACTS["opened"], FACTS["clicked"]
 BOUNCED, UNSUBSCRIBED, COMPLAINED = FACTS["bounced"], FACTS["unsubscribed"], FACTS["complained"]
 PAGE_SEEN, NAMED_EVENT = DEEDS["page_seen"], DEEDS["event"]
+#: Counted besides, of a delivery of marketing (M5): no fact has it.
+RECEIVED_MARKETING = DEEDS["received_marketing"]
 #: Kinds that only people do, or machines in their place; the rest is what happened to a contact.
 _BY_PEOPLE = frozenset((OPENED, CLICKED, PAGE_SEEN, NAMED_EVENT))
 _COUNTED = frozenset(DEEDS.values())
@@ -137,8 +139,9 @@ def trail(kind: int, name: int, position: int, *, machine: bool) -> Iterator[tup
                 yield CLICKED_LINK + more, position
 
 
-def counted(kind: int, name: int, *, machine: bool) -> Iterator[tuple[int, int]]:
-    """The (kind, name) of `tallies` in which it counts (E29): of machines apart, of named events by name besides."""
+def counted(kind: int, name: int, *, machine: bool, marketing: bool = False) -> Iterator[tuple[int, int]]:
+    """The (kind, name) of `tallies` in which it counts (E29): of machines apart, of named events by name besides, of
+    deliveries those of marketing besides (M5)."""
     if kind not in _COUNTED:
         return
     apart = (0, COUNTED_MACHINES) if kind in _BY_PEOPLE else (0,)
@@ -146,6 +149,8 @@ def counted(kind: int, name: int, *, machine: bool) -> Iterator[tuple[int, int]]
         yield kind + more, 0
         if kind == NAMED_EVENT and name:
             yield kind + more, name
+    if kind == DELIVERED and marketing:
+        yield RECEIVED_MARKETING, 0
 
 
 def event_number(event_id: str) -> int:

@@ -23,6 +23,7 @@ from services.contacts.behaviour.late import Click, Rule
 from services.contacts.behaviour.operations import About
 from services.contacts.behaviour.store import Addressed
 from shared.net.remembered import Remembered
+from shared.words.consent import MARKETING_STREAM
 from shared.words.tokens import TRAP_POSITION
 
 NOTED = Counter("estafette_contacts_behaviours_total", "What happened to contacts, or they did, noted once", ["kind"])
@@ -157,7 +158,8 @@ class Behaviour:
         marks = batch.marks(meant, numbers, words) | batch.trails(new)
         await store.mark(sql, of, marks)
         await store.part(sql, of, {one for one in batch.touched(marks) if one[0] not in shared})
-        await store.tally(sql, of, batch.tallies(new))
+        marketing = {numbers[job] for job, one in operations.items() if one.about.stream == MARKETING_STREAM}
+        await store.tally(sql, of, batch.tallies(new, marketing))
         await _taken_back(sql, of, before)
         if kept:
             await store.keep_recipients(sql, of, kept)

@@ -227,7 +227,7 @@ def _behaviour(path: str, node: OnBehaviour) -> Iterator[Fault]:
         yield Fault(f"{path}.name", "of `event` alone")
     if node.name is not None and (what := wrong_text(node.name)):
         yield Fault(f"{path}.name", what)
-    if node.machines and node.did == "received":
+    if node.machines and node.did in ("received", "received_marketing"):
         yield Fault(f"{path}.machines", "machines receive nothing")
     yield from _period(path, node)
 

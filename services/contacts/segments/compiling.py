@@ -53,7 +53,9 @@ BOUNCES: Mapping[str, int] = {"hard": 1, "soft": 2, "block": 3}
 IMPORTS: Mapping[str, int] = {"included": 31, "added": 32, "updated": 33}
 RANKED = 41
 #: And what is counted (`tallies.kind`).
-DEEDS: Mapping[str, int] = {"received": 4, "opened": 5, "clicked": 6, "page_seen": 20, "event": 21}
+DEEDS: Mapping[str, int] = {
+    "received": 4, "opened": 5, "clicked": 6, "page_seen": 20, "event": 21, "received_marketing": 26,
+}  # fmt: skip
 COUNTED_MACHINES = 100
 #: What somebody does who is not quiet: opened, clicked, clicked in an SMS.
 LIVELY = (5, 6, 25)

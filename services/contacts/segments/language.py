@@ -49,7 +49,7 @@ Fate = Literal[
     "selected", "recipient", "excluded", "delivered", "opened", "not_opened", "clicked", "not_clicked", "bounced",
     "unsubscribed", "complained",
 ]  # fmt: skip
-Deed = Literal["received", "opened", "clicked", "page_seen", "event"]
+Deed = Literal["received", "received_marketing", "opened", "clicked", "page_seen", "event"]
 _LEAF = {"kind": "field", "field": "postcode", "test": "begins_with", "value": "75"}
 _BY_MACHINES = "Whether what machines did counts as well. Without it, only what people did."
 
@@ -153,7 +153,14 @@ class OnOperations(Struct, frozen=True, forbid_unknown_fields=True, tag_field="k
 class OnBehaviour(Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="behaviour"):
     """How often somebody did something, within a period or at all: exactly one of `at_least`, `at_most`, `exactly`."""
 
-    did: Annotated[Deed, says("What is counted. `received`: mails that were delivered.", "opened")]
+    did: Annotated[
+        Deed,
+        says(
+            "What is counted. `received`: mails that were delivered; `received_marketing`: of these the ones of the "
+            "stream `bulk`.",
+            "opened",
+        ),
+    ]
     at_least: Annotated[Events | None, says("So often or more.", 3)] = None
     at_most: Annotated[Events | None, says("So often or less; never counts as well.", 2)] = None
     exactly: Annotated[Events | None, says("Just so often.", 0)] = None

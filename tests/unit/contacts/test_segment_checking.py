@@ -115,6 +115,7 @@ def test_what_does_not_fit_an_operation_is_told_e28(given: dict[str, Any], at: s
         ({"did": "opened", "at_least": 1, "exactly": 2}, "$"),
         ({"did": "opened", "at_least": 1, "name": "purchase"}, "$.name"),
         ({"did": "received", "at_least": 1, "machines": True}, "$.machines"),
+        ({"did": "received_marketing", "at_least": 1, "machines": True}, "$.machines"),
         ({"did": "event", "at_least": 1, "name": "\0"}, "$.name"),
     ],
 )
