@@ -83,20 +83,12 @@ async def main(life: Lifecycle) -> None:
 
     targets = Targets(client, partitions)
     stating = Stating(database, start.publisher(client, life.settings), SuppressionList(client, partitions, now_ms))
-
-    async def tell_here() -> None:
-        """Jobs may be sent to contacts, and wait for them while PostgreSQL is away."""
-        while not life.stopping.is_set():
-            with suppress(RedisAway):
-                await targets.tell_here()
-            await pause(life.stopping, HERE_SECONDS)
-
     async with life.serving(mine.metrics_port):
         if not await start.is_ours(life, client) or not await known_secret.is_known(life, client, secret):
             return
         # Before all else: what happens from now on waits, for as long as PostgreSQL is away.
         await consumer.create_groups()
-        life.spawn(tell_here(), "telling that there are contacts")
+        life.spawn(_tell_here(life, targets), "telling that there are contacts")
         if not await _is_made(life, database):
             return
         life.spawn(consumer.run(life.stopping), "following")
@@ -109,6 +101,14 @@ async def main(life: Lifecycle) -> None:
         life.spawn(ranking.work(rank, now_ms, life.stopping), "ranking contacts")
         settle()
         await life.stopping.wait()
+
+
+async def _tell_here(life: Lifecycle, targets: Targets) -> None:
+    """Jobs may be sent to contacts, and wait for them while PostgreSQL is away."""
+    while not life.stopping.is_set():
+        with suppress(RedisAway):
+            await targets.tell_here()
+        await pause(life.stopping, HERE_SECONDS)
 
 
 def _rule(mine: own.Contacts) -> Rule:
