@@ -24,7 +24,7 @@ from shared.redis.bus import BusUnavailable
 from shared.redis.redis import RedisAway
 from shared.redis.suppression import Listed
 from shared.words import events, scopes
-from shared.words.scopes import Entry, Reason
+from shared.words.scopes import Entry
 
 #: Between two looks where there was nothing.
 LOOK_S = 0.2
@@ -33,9 +33,6 @@ _RETRY_S = 2.0
 #: Addresses that are looked up at a time.
 _AT_ONCE = 500
 
-#: What `yes` may take off the list, and what `valid` may.
-_LEFT: frozenset[Reason] = frozenset(("unsubscribed", "objected"))
-_BOUNCED: frozenset[Reason] = frozenset(("soft_bounces", "inactive", "mailbox_full", "hard_bounce"))
 #: An opt-in as a fact says it.
 _STATES = {"yes": "opted_in", "no": "opted_out", "": ""}
 
@@ -95,9 +92,12 @@ def changes(one: Said, entries: Iterable[Entry]) -> bool:
     mail = [entry for entry in entries if entry.channel == "email" and entry.scope in (scopes.ALL, scopes.MARKETING)]
     return (
         (one.optin == "no" and not mail)
-        or (one.optin == "yes" and any(entry.reason in _LEFT and entry.scope == scopes.MARKETING for entry in mail))
+        or (
+            one.optin == "yes"
+            and any(entry.reason in scopes.LEFT and entry.scope == scopes.MARKETING for entry in mail)
+        )
         or (one.status == "hard" and not any(entry.scope == scopes.ALL for entry in mail))
-        or (one.status == "valid" and any(entry.reason in _BOUNCED for entry in mail))
+        or (one.status == "valid" and any(entry.reason in scopes.BOUNCED for entry in mail))
     )
 
 

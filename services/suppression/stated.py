@@ -26,9 +26,6 @@ STATED = Counter(
 NAMES = frozenset(("AddressStated",))
 #: On whose word an entry goes.
 BY = "contacts"
-#: What their own yes takes back, in marketing; what an address that works takes off.
-LEFT: frozenset[Reason] = frozenset(("unsubscribed", "objected"))
-BOUNCED: frozenset[Reason] = frozenset(("soft_bounces", "inactive", "mailbox_full", "hard_bounce"))
 
 
 class Store(Protocol):
@@ -111,8 +108,8 @@ def _addition(fact: events.AddressStated, address: str, reason: Reason, scope: s
 def _goes(fact: events.AddressStated, entry: Entry) -> bool:
     if entry.channel != "email" or entry.last_ms > fact.occurred_at:
         return False
-    back = fact.state == "opted_in" and entry.scope == scopes.MARKETING and entry.reason in LEFT
-    return back or (fact.kind == "valid" and entry.reason in BOUNCED)
+    back = fact.state == "opted_in" and entry.scope == scopes.MARKETING and entry.reason in scopes.LEFT
+    return back or (fact.kind == "valid" and entry.reason in scopes.BOUNCED)
 
 
 def _removal(fact: events.AddressStated, address: str, entry: Entry) -> Removal:

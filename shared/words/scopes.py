@@ -40,6 +40,11 @@ STRENGTH: dict[Reason, int] = {
 REASONS: tuple[Reason, ...] = tuple(STRENGTH)
 #: Entries for one of these are an operator's: no tenant makes or removes them.
 PROTECTED: frozenset[Reason] = frozenset(("compliance",))
+#: What who is back takes off: their own word against their own word. A complaint was said to somebody else, and is
+#: taken off one by one, by somebody who knows what they do.
+LEFT: frozenset[Reason] = frozenset(("unsubscribed", "objected"))
+#: What an address that works takes off.
+BOUNCED: frozenset[Reason] = frozenset(("soft_bounces", "inactive", "mailbox_full", "hard_bounce"))
 #: What a tenant may give as a reason.
 TenantReason = Literal["hard_bounce", "manual", "objected", "unsubscribed", "complaint"]
 

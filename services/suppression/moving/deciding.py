@@ -5,13 +5,7 @@ from typing import NamedTuple
 
 from services.suppression.moving.telling import WORDS, Word
 from services.suppression.moving.wishes import Act, Wish
-from shared.words.scopes import Channel, Reason
-
-#: What who is back takes off: their own word against their own word. A complaint was said to somebody else, and is
-#: taken off one by one, by somebody who knows what they do.
-LEFT: frozenset[Reason] = frozenset(("unsubscribed", "objected"))
-#: What an address that works takes off.
-BOUNCED: frozenset[Reason] = frozenset(("soft_bounces", "inactive", "mailbox_full", "hard_bounce"))
+from shared.words.scopes import BOUNCED, LEFT, Channel, Reason
 
 
 class Standing(NamedTuple):
