@@ -94,7 +94,12 @@ class ContactImportCounts(msgspec.Struct, frozen=True):
     replaced: Annotated[int, says("Lines that a later one about the same contact replaced.", 4)]
     refused: Annotated[int, says("Lines that cannot be read.", 6)]
     reactivated: Annotated[
-        int, says("Among the updated: who had left, or whose address was given up, and is mailed again.", 1)
+        int,
+        says(
+            "Who had left, or whose address was given up, and is mailed again, in the base or on the suppression list: "
+            "that is looked at a moment after the import is done.",
+            1,
+        ),
     ]
 
 

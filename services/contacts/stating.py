@@ -70,35 +70,50 @@ class Stating:
             if found is None:
                 return False
             facts = [_fact(found, one) for one in found.said if one.sure]
-            facts += [_fact(found, one) for one in await self._unknown(found)]
+            unknown, back = await self._unknown(found)
+            facts += [_fact(found, one) for one in unknown]
+            await stated.report(self._database, found, back)
             if facts:
                 await self._publisher.publish(facts, batch=f"stated.{found.tenant}.{found.number}")
                 _log.info("addresses_stated", tenant=found.name, source=found.source, addresses=len(facts))
         return True
 
-    async def _unknown(self, found: Stated) -> list[Said]:
-        """Of what may be known to the list what is not."""
+    async def _unknown(self, found: Stated) -> tuple[list[Said], list[Said]]:
+        """Of what may be known to the list what is not, and of that by what somebody is mailed again."""
         asked = [one for one in found.said if not one.sure]
         unknown: list[Said] = []
+        back: list[Said] = []
         for start in range(0, len(asked), _AT_ONCE):
             some = asked[start : start + _AT_ONCE]
             listed = await self._lookup.listed(found.name, [one.address for one in some])
-            unknown += [one for one, there in zip(some, listed, strict=True) if changes(one, there.entries)]
-        return unknown
+            for one, there in zip(some, listed, strict=True):
+                if takes_back(one, there.entries):
+                    back.append(one)
+                if changes(one, there.entries):
+                    unknown.append(one)
+        return unknown, back
 
 
 def changes(one: Said, entries: Iterable[Entry]) -> bool:
     """Whether what is said is something else than the list has."""
-    mail = [entry for entry in entries if entry.channel == "email" and entry.scope in (scopes.ALL, scopes.MARKETING)]
+    mail = _of_mail(entries)
     return (
         (one.optin == "no" and not mail)
-        or (
-            one.optin == "yes"
-            and any(entry.reason in scopes.LEFT and entry.scope == scopes.MARKETING for entry in mail)
-        )
         or (one.status == "hard" and not any(entry.scope == scopes.ALL for entry in mail))
-        or (one.status == "valid" and any(entry.reason in scopes.BOUNCED for entry in mail))
+        or takes_back(one, mail)
     )
+
+
+def takes_back(one: Said, entries: Iterable[Entry]) -> bool:
+    """Whether the list has something that is taken off it by this."""
+    mail = _of_mail(entries)
+    left = [entry for entry in mail if entry.scope == scopes.MARKETING and entry.reason in scopes.LEFT]
+    bounced = [entry for entry in mail if entry.reason in scopes.BOUNCED]
+    return (one.optin == "yes" and bool(left)) or (one.status == "valid" and bool(bounced))
+
+
+def _of_mail(entries: Iterable[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.channel == "email" and entry.scope in (scopes.ALL, scopes.MARKETING)]
 
 
 def _fact(found: Stated, one: Said) -> events.AddressStated:

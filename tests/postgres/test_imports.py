@@ -279,6 +279,23 @@ async def test_a_file_that_is_none_of_contacts_changes_nothing_and_says_why(base
     assert await base.contacts() == {}
 
 
+async def test_e13_an_import_knows_for_ever_whom_it_included_added_and_updated(base: Base) -> None:
+    await base.run(first := await base.new_import(), b"Email;Town\na@x.fr;Paris\nb@x.fr;Lyon\n")
+    await base.run(second := await base.new_import(), b"Email;Town\na@x.fr;Paris\nb@x.fr;Lille\nc@x.fr;Brest\n")
+
+    assert await base.members(first) == ({"a@x.fr", "b@x.fr"}, {"a@x.fr", "b@x.fr"}, set())
+    assert await base.members(second) == ({"a@x.fr", "b@x.fr", "c@x.fr"}, {"c@x.fr"}, {"b@x.fr"})
+
+
+async def test_e14_of_lines_with_the_same_key_the_last_wins_and_the_report_says_so(base: Base) -> None:
+    import_ = await send(base, b"Email;Town\na@x.fr;Paris\nA@X.fr;Lyon\n")
+    await finish(base)
+
+    assert (await base.contacts())["a@x.fr"]["town"] == "Lyon"
+    (told,) = await Imports(base.database).report(base.tenant, import_, 0, 10)
+    assert (told.line, told.result, told.what) == (2, "replaced", "line 3 is about the same contact")
+
+
 async def test_the_report_names_lines_that_were_refused_replaced_and_reactivated(base: Base) -> None:
     await base.run(await base.new_import(), b"Email;Opt-In Email\na@x.fr;Non\n")
 

@@ -95,6 +95,8 @@ async def test_e11_e12_what_a_file_says_of_new_contacts_is_told(house: House) ->
         (BO, "yes", "hard", "import 1"),
         (CY, "yes", "valid", "import 1"),
     ]
+    assert await house.base.report(1) == [(4, CY, "reactivated")]
+    assert (await house.base.counts(1))["reactivated"] == 1
 
 
 async def test_e11_an_empty_cell_is_no_and_a_file_without_the_column_says_nothing(house: House) -> None:
@@ -127,6 +129,7 @@ async def test_e11_who_left_elsewhere_is_back_too_though_the_base_does_not_know_
     await house.imported(f"{ANA};Oui;")
 
     assert await house.told() == [(ANA, "yes", "", "import 2")]
+    assert await house.base.report(2) == [(2, ANA, "reactivated")]
 
 
 async def test_e10_of_who_exists_an_import_of_new_contacts_alone_says_nothing(house: House) -> None:

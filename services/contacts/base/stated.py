@@ -21,12 +21,25 @@ Standing = Literal["hard", "valid", ""]
 _STATUSES: dict[str, Standing] = {"hard": "hard", "valid": "valid"}
 
 _SAY = """
-INSERT INTO stated (tenant, source, addresses, optins, statuses, sure) VALUES ($1, $2, $3, $4, $5, $6)"""
+INSERT INTO stated (tenant, source, addresses, optins, statuses, sure, lines) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
 #: Whoever comes second waits, and finds the next one.
 _OLDEST = """
 SELECT s.tenant, s.stated, t.name, s.source, (extract(epoch FROM s.said_at) * 1000)::bigint AS at_ms,
-    s.addresses, s.optins, s.statuses, s.sure
+    s.addresses, s.optins, s.statuses, s.sure, s.lines
 FROM stated AS s JOIN tenants AS t ON t.tenant = s.tenant ORDER BY s.stated LIMIT 1 FOR UPDATE OF s"""
+#: A line has a key in the report where that is the address.
+_REPORT = """
+WITH named AS (
+    INSERT INTO import_lines (tenant, import, line, key, result, what)
+    SELECT $1, $2, s.line, coalesce(c.key, ''), 'reactivated', $5
+    FROM unnest($3::int[], $4::text[]) AS s (line, address)
+    LEFT JOIN contacts AS c ON c.tenant = $1 AND c.key = s.address AND c.copy = 0
+    ON CONFLICT DO NOTHING RETURNING line
+)
+UPDATE import_batches AS b SET reactivated = b.reactivated + (SELECT count(*) FROM named)
+WHERE b.tenant = $1 AND b.import = $2
+    AND b.batch = (SELECT min(batch) FROM import_batches WHERE tenant = $1 AND import = $2)"""
+_AGAIN = "is mailed again: on the suppression list the address had left, or was given up"
 _TOLD = "DELETE FROM stated WHERE tenant = $1 AND stated = $2"
 _SINCE = "SELECT coalesce(extract(epoch FROM min(said_at)), 0)::float8 FROM stated"
 #: Of a contact that is still there. Before it is removed.
@@ -37,12 +50,13 @@ WHERE s.tenant = $1 AND c.tenant = $1 AND c.contact = $2 AND c.email_key = ANY (
 
 class Said(NamedTuple):
     """Of an address, in the form by which it is looked up. `sure`: it changes how the contact stood; else suppression
-    may know it already."""
+    may know it already. `line`: of the file of an import."""
 
     address: str
     optin: Optin
     status: Standing
     sure: bool
+    line: int = 0
 
 
 class Stated(NamedTuple):
@@ -86,6 +100,17 @@ async def since_s(database: Database) -> float:
         return float(await sql.fetchval(_SINCE))
 
 
+async def report(database: Database, found: Stated, back: Sequence[Said]) -> None:
+    """Who is mailed again though the base did not know that they were not is named in the report of the import that
+    said it (E11); once, however often this is asked. DatabaseAway."""
+    lines = [one.line for one in back if one.line]
+    whose = [one.address for one in back if one.line]
+    if lines:
+        import_ = int(found.source.removeprefix("import "))
+        async with database.transaction() as sql:
+            await sql.execute(_REPORT, found.tenant, import_, lines, whose, _AGAIN)
+
+
 @asynccontextmanager
 async def oldest(database: Database) -> AsyncIterator[Stated | None]:
     """The oldest, for whoever tells it now; it is removed at the end, unless that fails. None: there is nothing, or
@@ -95,7 +120,7 @@ async def oldest(database: Database) -> AsyncIterator[Stated | None]:
         if row is None:
             yield None
             return
-        columns = (row["addresses"], row["optins"], row["statuses"], row["sure"])
+        columns = (row["addresses"], row["optins"], row["statuses"], row["sure"], row["lines"])
         some = [Said(*one) for one in zip(*columns, strict=True) if one[0]]
         yield Stated(row["tenant"], row["stated"], row["name"], row["source"], row["at_ms"], some)
         await sql.execute(_TOLD, row["tenant"], row["stated"])

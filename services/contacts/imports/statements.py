@@ -145,12 +145,13 @@ UPDATE tenants SET next_contact = next_contact + $2 WHERE tenant = $1 RETURNING 
 #: What the lines say of addresses, for suppression, by the contacts as they are now. `$2` are contacts that were added
 #: just now, and of whom alone it is said where `$4`; `$3` are lines by which contacts stand otherwise; `$5` says it.
 SAY = f"""
-INSERT INTO stated (tenant, source, addresses, optins, statuses, sure)
+INSERT INTO stated (tenant, source, addresses, optins, statuses, sure, lines)
 SELECT $1, $5, array_agg(c.email_key ORDER BY s.line),
     array_agg(CASE s.opts_in WHEN true THEN 'yes' WHEN false THEN 'no' ELSE '' END ORDER BY s.line),
     array_agg(CASE WHEN s.status IN ('hard', 'valid') THEN s.status ELSE '' END ORDER BY s.line),
     array_agg(CASE WHEN c.contact = ANY ($2::int[]) THEN s.opts_in IS false OR coalesce(s.status = 'hard', false)
-        ELSE s.line = ANY ($3::int[]) END ORDER BY s.line)
+        ELSE s.line = ANY ($3::int[]) END ORDER BY s.line),
+    array_agg(s.line ORDER BY s.line)
 FROM staged AS s CROSS JOIN LATERAL ({_BY_KEY.format(what="contact, email_key")}) AS c
 WHERE c.email_key IS NOT NULL AND (s.opts_in IS NOT NULL OR s.status IN ('hard', 'valid'))
     AND (NOT $4::boolean OR c.contact = ANY ($2::int[]))

@@ -10,6 +10,7 @@ create table stated (
     optins     text[] not null,                          -- yes, no; '': nothing was said
     statuses   text[] not null,                          -- hard, valid; ''
     sure       boolean[] not null,                       -- the contact stood otherwise before; else it is looked up
+    lines      int[] not null,                           -- of the file of an import; 0: it was none
     primary key (tenant, stated)
 );
 create index on stated (stated);
