@@ -62,7 +62,13 @@ class PersonContact(msgspec.Struct, frozen=True, kw_only=True):
     telephone: Annotated[str | None, says("Another telephone.", "+33145678901")]
     professional: Annotated[bool, says("Whether they are written to as a professional.", False)]
     fields: Annotated[dict[str, Any], says("The fields that are not empty.", {"first_name": "Ana", "town": "Lens"})]
-    channels: Annotated[dict[str, PersonChannel], says("By channel: `email`, `sms`, `phone`.")]
+    channels: Annotated[
+        dict[str, PersonChannel],
+        says(
+            "By channel: `email`, `sms`, `phone`.",
+            {"email": {"optin": True, "status": "valid", "left": False, "opposed": False, "diagnostic": None}},
+        ),
+    ]
     activity: Annotated[int, says("Their activity, from 0 to 10, as it was noted last.", 8)]
     created_at: Annotated[str, says("When they came.", "2026-01-31T09:05:00.123Z")]
     updated_at: Annotated[str, says("When something of them changed last.", "2026-02-03T10:00:00.000Z")]
