@@ -1,7 +1,8 @@
 """Statistics: what they cost, and whether they are what a plain count of the facts says.
 
 python -m loadtests.statistics --check 1000000    generated facts through a process of reports that is killed and
-                                                  started again, some of them twice; then the comparison
+                                                  started again, some of them twice; then the comparison, and that of
+                                                  answers before and after their days are archived
 python -m loadtests.statistics --events 200000    facts a second with and without statistics, and of a bare loop
                                                   that reads the stream and acknowledges
 """
@@ -19,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from loadtests import statistics_archived
 from loadtests.counting import Model
 from loadtests.processes import Processes
 from services.reports.folding import EVERY_S, Folding
@@ -189,6 +191,7 @@ async def check(number: int, seed: int) -> list[str]:
             "ESTAFETTE_REDIS_PARTITIONS": str(PARTITIONS),
             "ESTAFETTE_DATA_DIR": str(Path(place) / "data"),
             "ESTAFETTE_LOGS_LEVEL": "warning",
+            "ESTAFETTE_ARCHIVE_TARGET": str(Path(place) / "archive"),
         }
         await put(client, list(generated(number, chance)))
         kills = 0
@@ -220,9 +223,11 @@ async def check(number: int, seed: int) -> list[str]:
                     entry = bus.entry(stream_id, entered)
                     model.count(entry.message(), entry.written_ms)
         wrong = await _patiently(differences, client, model)
-        print(json.dumps({"facts": number, "kills": kills, "numbers": model.numbers(), "wrong": len(wrong)}))
+        archived = await statistics_archived.differences(client, PARTITIONS, TENANT, BORN_MS, Path(place) / "archive")
+        figures = {"facts": number, "kills": kills, "numbers": model.numbers(), "wrong": len(wrong)}
+        print(json.dumps(figures | {"answers_changed_by_archiving": len(archived)}))
         await redis.close(client)
-    return wrong
+    return [*wrong, *archived]
 
 
 async def _patiently(call: Callable[..., Awaitable[T]], *given: Any) -> T:
