@@ -63,6 +63,7 @@ class House:
         self.target: Folder | Store = Folder(folder)
         self.now_ms = LATER_MS
         self.lease = Lease(ArchiveStore(client, P, "me"), time.monotonic)
+        self.statistics = self._statistics()
         self.folding = Folding(client, P, 92, is_archived=True)
         self.counted: list[events.Fact] = []
 
@@ -78,9 +79,9 @@ class House:
         """The archive is in an S3-compatible store."""
         self.place = (f"s3://{BUCKET}/of/us", self.folder / "scratch", url, REGION)
         self.target = opened(*self.place)
+        self.statistics = self._statistics()
 
-    @property
-    def statistics(self) -> Statistics:
+    def _statistics(self) -> Statistics:
         return Statistics(self.client, P, self.target, self.lease, lambda: self.now_ms)
 
     async def archive(self) -> None:
