@@ -43,14 +43,15 @@ KEYS = ErasureKeys(b"k" * 32)
 UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
 AT = NOW - timedelta(days=1)
 
+#: But for whom it was told that they are at risk (`test_risk.py`).
 _SETS = """
 SELECT s.fact, coalesce(o.key, '') AS operation,
     CASE WHEN s.fact IN (3, 7, 17) THEN coalesce(n.text, '') ELSE s.item::text END AS item, c.contact
 FROM sets AS s JOIN contacts AS c ON c.tenant = s.tenant AND c.contact >> 13 = s.chunk
 LEFT JOIN operations AS o ON o.tenant = s.tenant AND o.operation = s.subject
 LEFT JOIN names AS n ON n.tenant = s.tenant AND n.name = s.item
-WHERE s.tenant = $1 AND get_bit(s.members, c.contact & 8191) = 1"""
-_BITS = "SELECT coalesce(sum(bit_count(members)), 0)::int AS bits FROM sets WHERE tenant = $1"
+WHERE s.tenant = $1 AND s.fact <> 51 AND get_bit(s.members, c.contact & 8191) = 1"""
+_BITS = "SELECT coalesce(sum(bit_count(members)), 0)::int AS bits FROM sets WHERE tenant = $1 AND fact <> 51"
 _TALLIES = """
 SELECT t.kind, coalesce(n.text, '') AS name, t.contact, t.times, t.n, t.last FROM tallies AS t
 LEFT JOIN names AS n ON n.tenant = t.tenant AND n.name = t.name WHERE t.tenant = $1"""

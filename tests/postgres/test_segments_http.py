@@ -113,6 +113,7 @@ async def test_the_built_in_segments_are_listed_and_stay_e38(site: Site) -> None
     assert [(one["name"], one["built_in"]) for one in found["segments"]] == [
         ("all active", True),
         ("all inactive", True),
+        ("at risk", True),
     ]
     assert word(await site.ask("PUT", path, {"name": "x", "criteria": IN_PARIS})) == (409, "segment_kept")
     assert word(await site.ask("DELETE", path)) == (409, "segment_kept")
@@ -139,7 +140,7 @@ async def test_everything_that_is_wrong_is_told_at_once_and_nothing_is_saved(sit
         "invalid_segment",
     )
     assert word(await site.ask("POST", "/v1/segments", {"name": "a"})) == (422, "invalid_body")
-    assert len((await site.ask("GET", "/v1/segments"))[1]["segments"]) == 2
+    assert len((await site.ask("GET", "/v1/segments"))[1]["segments"]) == 3
 
 
 async def test_a_circle_is_refused_with_the_way_round_e26(site: Site) -> None:
