@@ -22,13 +22,12 @@ MAX_LINES = 1_000
 #: Before which every change is.
 _LAST_CHANGE = 2**63 - 1
 
-#: Whom an import included, added and updated, as `sets.fact`; and the note of the activity rank.
+#: Whom an import included, added and updated, as `sets.fact`.
 _DID: dict[int, Literal["included", "added", "updated"]] = {31: "included", 32: "added", 33: "updated"}
-_NOTE = 41
 _SETS = """
-SELECT s.fact, s.subject, s.item, i.name, i.created_at FROM sets AS s
-LEFT JOIN imports AS i ON i.tenant = $1 AND i.import = s.subject AND s.fact <> 41
-WHERE s.tenant = $1 AND s.fact IN (31, 32, 33, 41) AND s.chunk = $2::int >> 13
+SELECT s.fact, s.subject, i.name, i.created_at FROM sets AS s
+LEFT JOIN imports AS i ON i.tenant = $1 AND i.import = s.subject
+WHERE s.tenant = $1 AND s.fact IN (31, 32, 33) AND s.chunk = $2::int >> 13
     AND get_bit(s.members, $2::int & 8191) = 1 ORDER BY s.subject, s.fact"""
 
 
@@ -65,7 +64,7 @@ async def _kept(sql: Sql, tenant: int, one: Contact, known: Mapping[str, kinds.F
         professional=one.professional,
         fields={name: kinds.shown(known[name], value) for name, value in one.values.items() if name in known},
         channels={channel: _channel(one, channel) for channel in CHANNELS},
-        activity=max((row["item"] for row in sets if row["fact"] == _NOTE), default=0),
+        activity=one.activity,
         created_at=time(one.created_at) or "",
         updated_at=time(one.updated_at) or "",
         last_action_at=time(one.last_action_at),
@@ -74,7 +73,6 @@ async def _kept(sql: Sql, tenant: int, one: Contact, known: Mapping[str, kinds.F
                 id=row["subject"], name=row["name"] or "", at=time(row["created_at"]) or "", did=_DID[row["fact"]]
             )
             for row in sets
-            if row["fact"] in _DID
         ],
         changes=[_change(change) for change in some],
         changes_next=changes_next,

@@ -66,22 +66,25 @@ class Stating:
 
     async def tell(self) -> bool:
         """What was said first; whether there was something. DatabaseAway, RedisAway, BusUnavailable."""
-        async with stated.oldest(self._database) as found:
+        oldest = await stated.oldest(self._database)
+        if oldest is None:
+            return False
+        unknown, back = await self._unknown(oldest)
+        # Before it is told: the list does not say afterwards that they had left.
+        await stated.report(self._database, oldest, back)
+        async with stated.held(self._database, oldest) as found:
             if found is None:
-                return False
-            facts = [_fact(found, one) for one in found.said if one.sure]
-            unknown, back = await self._unknown(found)
-            facts += [_fact(found, one) for one in unknown]
-            await stated.report(self._database, found, back)
+                return True
+            facts = [_fact(found, one) for one in found.said if one.sure or one in unknown]
             if facts:
                 await self._publisher.publish(facts, batch=f"stated.{found.tenant}.{found.number}")
                 _log.info("addresses_stated", tenant=found.name, source=found.source, addresses=len(facts))
         return True
 
-    async def _unknown(self, found: Stated) -> tuple[list[Said], list[Said]]:
+    async def _unknown(self, found: Stated) -> tuple[set[Said], list[Said]]:
         """Of what may be known to the list what is not, and of that by what somebody is mailed again."""
         asked = [one for one in found.said if not one.sure]
-        unknown: list[Said] = []
+        unknown: set[Said] = set()
         back: list[Said] = []
         for start in range(0, len(asked), _AT_ONCE):
             some = asked[start : start + _AT_ONCE]
@@ -90,7 +93,7 @@ class Stating:
                 if takes_back(one, there.entries):
                     back.append(one)
                 if changes(one, there.entries):
-                    unknown.append(one)
+                    unknown.add(one)
         return unknown, back
 
 

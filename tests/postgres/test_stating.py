@@ -182,6 +182,19 @@ async def test_two_processes_tell_nothing_twice(house: House) -> None:
     assert sorted(one[0] for one in house.engine.told) == sorted(f"p{n}@exemple.fr" for n in range(12))
 
 
+async def test_one_connection_is_enough(house: House, postgres_url: str) -> None:
+    house.engine.lists(ANA, "unsubscribed", "marketing")
+    await house.imported(f"{ANA};Oui;")
+    narrow = Database(postgres_url, 1, 30)
+
+    async with asyncio.timeout(5):
+        assert await Stating(narrow, house.engine, house.engine).tell()
+    await narrow.close()
+
+    assert house.engine.told == [(ANA, "yes", "", "import 1")]
+    assert await house.base.report(1) == [(2, ANA, "reactivated")]
+
+
 async def test_who_is_erased_before_it_was_told_is_not_told_of(house: House) -> None:
     await house.imported(f"{ANA};Non;", f"{BO};Non;")
     await house.contacts.erase("acme", ANA)

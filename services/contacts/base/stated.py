@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from services.contacts.base.channels import State
 from services.contacts.base.contact import Contact, WantedState
-from services.contacts.base.database import Database, Sql
+from services.contacts.base.database import Database, Row, Sql
 from shared.mail import addresses
 
 Optin = Literal["yes", "no", ""]
@@ -22,11 +22,13 @@ _STATUSES: dict[str, Standing] = {"hard": "hard", "valid": "valid"}
 
 _SAY = """
 INSERT INTO stated (tenant, source, addresses, optins, statuses, sure, lines) VALUES ($1, $2, $3, $4, $5, $6, $7)"""
-#: Whoever comes second waits, and finds the next one.
-_OLDEST = """
+_ROWS = """
 SELECT s.tenant, s.stated, t.name, s.source, (extract(epoch FROM s.said_at) * 1000)::bigint AS at_ms,
     s.addresses, s.optins, s.statuses, s.sure, s.lines
-FROM stated AS s JOIN tenants AS t ON t.tenant = s.tenant ORDER BY s.stated LIMIT 1 FOR UPDATE OF s"""
+FROM stated AS s JOIN tenants AS t ON t.tenant = s.tenant"""
+_OLDEST = f"{_ROWS} ORDER BY s.stated LIMIT 1"
+#: Whoever comes second waits, and finds that it is gone.
+_HELD = f"{_ROWS} WHERE s.tenant = $1 AND s.stated = $2 FOR UPDATE OF s"
 #: A line has a key in the report where that is the address.
 _REPORT = """
 WITH named AS (
@@ -111,16 +113,24 @@ async def report(database: Database, found: Stated, back: Sequence[Said]) -> Non
             await sql.execute(_REPORT, found.tenant, import_, lines, whose, _AGAIN)
 
 
-@asynccontextmanager
-async def oldest(database: Database) -> AsyncIterator[Stated | None]:
-    """The oldest, for whoever tells it now; it is removed at the end, unless that fails. None: there is nothing, or
-    another process tells it. DatabaseAway."""
-    async with database.transaction() as sql:
+async def oldest(database: Database) -> Stated | None:
+    """What was said first; None: nothing. DatabaseAway."""
+    async with database.connection() as sql:
         row = await sql.fetchrow(_OLDEST)
-        if row is None:
-            yield None
-            return
-        columns = (row["addresses"], row["optins"], row["statuses"], row["sure"], row["lines"])
-        some = [Said(*one) for one in zip(*columns, strict=True) if one[0]]
-        yield Stated(row["tenant"], row["stated"], row["name"], row["source"], row["at_ms"], some)
-        await sql.execute(_TOLD, row["tenant"], row["stated"])
+    return None if row is None else _stated(row)
+
+
+@asynccontextmanager
+async def held(database: Database, found: Stated) -> AsyncIterator[Stated | None]:
+    """As it is now, for whoever tells it; it is removed at the end, unless that fails. None: another process told it.
+    DatabaseAway."""
+    async with database.transaction() as sql:
+        row = await sql.fetchrow(_HELD, found.tenant, found.number)
+        yield None if row is None else _stated(row)
+        await sql.execute(_TOLD, found.tenant, found.number)
+
+
+def _stated(row: Row) -> Stated:
+    columns = (row["addresses"], row["optins"], row["statuses"], row["sure"], row["lines"])
+    some = [Said(*one) for one in zip(*columns, strict=True) if one[0]]
+    return Stated(row["tenant"], row["stated"], row["name"], row["source"], row["at_ms"], some)
