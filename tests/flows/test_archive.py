@@ -5,6 +5,7 @@ import asyncio
 import signal
 import sys
 import time
+from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -89,7 +90,11 @@ async def test_each_event_is_in_one_file_or_in_the_stream_and_the_feed_goes_over
         async def is_written() -> bool:
             return all([await archived.oldest_outside_ms(client, p) is None for p in range(PARTITIONS)])
 
-        jobs, killed_with_more = [], 0
+        jobs: list[str] = []
+
+        async def more() -> None:
+            jobs.append(await stack.send(*(f"u{at}@j{len(jobs)}.test" for at in range(RECIPIENTS))))
+
         for kill in range(KILLS + 1):
             await client.delete(keys.archive_lease())  # it would end by itself, in 20 seconds
             known = len(files(folder))
@@ -97,14 +102,21 @@ async def test_each_event_is_in_one_file_or_in_the_stream_and_the_feed_goes_over
                 sys.executable, "-m", "services.archive", env=stack.environ | {"ESTAFETTE_REDIS_URL": url}
             )
             try:
-                jobs.append(await stack.send(*(f"u{at}@j{kill}.test" for at in range(RECIPIENTS))))
+                await more()
                 if kill < KILLS:
 
-                    async def has_begun(known: int = known) -> bool:
-                        return len(files(folder)) > known
+                    async def is_caught_in_the_middle(process: Process = process, known: int = known) -> bool:
+                        """Held still to be looked at: whether it has written a file and has more to write."""
+                        process.send_signal(signal.SIGSTOP)
+                        has_begun = len(files(folder)) > known
+                        if has_begun and not await is_written():
+                            return True
+                        process.send_signal(signal.SIGCONT)
+                        if has_begun:  # it was done before it was looked at
+                            await more()
+                        return False
 
-                    await stack.until(has_begun)
-                    killed_with_more += not await is_written()
+                    await stack.until(is_caught_in_the_middle)
                 else:
                     for job in jobs:
                         assert (await stack.done(job))["counts"]["delivered"] == RECIPIENTS
@@ -112,7 +124,6 @@ async def test_each_event_is_in_one_file_or_in_the_stream_and_the_feed_goes_over
             finally:
                 process.send_signal(signal.SIGKILL)
                 await process.wait()
-        assert killed_with_more > 0
         # What comes now is in the stream alone.
         await stack.done(await stack.send(*(f"u{at}@late.test" for at in range(20))))
 
