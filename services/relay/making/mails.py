@@ -11,14 +11,14 @@ import msgspec
 import structlog
 from prometheus_client import Counter, Histogram
 
-from services.relay.making import feedback
-from services.relay.making.render import Renderer, RenderFailed
 from services.relay.message.mail import Made, Unmade
 from services.relay.signing.dkim import Draft, Signer, draft
 from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
 from shared.mail.templates import Name, TemplateFailed
+from shared.making import feedback
+from shared.making.render import Renderer, RenderFailed
 from shared.making.rendering import Asked
 from shared.net.remembered import Remembered
 from shared.process.sandbox import Unavailable

@@ -19,15 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing.jobs import Attachment, UtmParameters
-from services.relay.making.render import (
-    RenderedMail,
-    Renderer,
-    RenderFailed,
-)
 from services.relay.signing.dkim import Signer, sign
 from shared.mail import dkim_keys
 from shared.mail.wire import END, wire_body
 from shared.making.layout import nonce
+from shared.making.render import (
+    RenderedMail,
+    Renderer,
+    RenderFailed,
+)
 from shared.words import content, events, ids
 from shared.words.content import CompiledContent
 from shared.words.tokens import Token, TokenKeys

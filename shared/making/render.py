@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from services.relay.making import feedback, personal
-from services.relay.making.emptiness import Emptiness, Line
 from shared.mail import addresses, headers, templates
 from shared.mail.wire import is_wire_ready
+from shared.making import feedback, personal
 from shared.making.addresses import Addresses
+from shared.making.emptiness import Emptiness, Line
 from shared.making.islands import cut
 from shared.making.layout import Layout, Marks, nonce
 from shared.making.rendering import Asked, Job
