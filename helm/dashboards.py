@@ -854,6 +854,20 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Templates changed",
+                "How often are stored templates put and removed, and how often refused?",
+                "sum by (result) (rate(estafette_queueing_template_changes_total[5m]))",
+                "{{result}}",
+                "ops",
+            ),
+            Panel(
+                "Previews",
+                "How often is a mail looked at before it is sent (failed: it cannot be made for that recipient)?",
+                "sum by (result) (rate(estafette_queueing_previews_total[5m]))",
+                "{{result}}",
+                "ops",
+            ),
+            Panel(
                 "Recipients taken from sets",
                 "How fast do jobs get recipients out of sets (known: passed over, after another process died)?",
                 "sum by (result) (rate(estafette_queueing_selected_total[5m]))",

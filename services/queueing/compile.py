@@ -8,7 +8,18 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, text_links, trial
+from services.queueing import (
+    characters,
+    filenames,
+    lacking,
+    mime,
+    personal,
+    preheader,
+    raw_text,
+    rewrite,
+    text_links,
+    trial,
+)
 from services.queueing.jobs import Attachment, JobRequest, Track, utm_of
 from services.queueing.placeholders import placeholders
 from shared.mail import (
@@ -76,6 +87,8 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     tried: Sequence[trial.Tried] = ()
     fields: dict[str, str] = {}
     utm: Utm | None = None
+    preheader: str = ""
+    first_position: int = 0
 
 
 class Templated(msgspec.Struct, frozen=True, array_like=True):
@@ -88,17 +101,27 @@ class Templated(msgspec.Struct, frozen=True, array_like=True):
     faults: list[Fault]
     uses: list[str] = []
     fields: dict[str, Subject] = {}
+    #: The place that the next link would have.
+    next_position: int = 0
 
 
-def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] = ()) -> Sources:
-    """Those of a job, and who of its recipients they are tried with."""
+def sources(
+    job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] = (), first_position: int = 0
+) -> Sources:
+    """Those of a job, and who of its recipients they are tried with; their links' places begin there."""
     faults: list[Fault] = []
     packed = _variables(job.variables, limits, faults)
     packed, tried = (variables.NONE, ()) if faults else (packed, recipients)
     fields = personal.sources(job.from_, job.reply_to or "", job.headers)
+    if job.preheader:
+        # By itself, so that what is wrong with it is told where it stands.
+        fields[preheader.NAME] = job.preheader
     track = job.track
     utm = _utm(track, faults)
-    return Sources(job.subject, job.html, job.text, packed, track.opens, track.clicks, limits, tried, fields, utm)
+    return Sources(
+        job.subject, job.html, job.text, packed, track.opens, track.clicks, limits, tried, fields, utm,
+        job.preheader or "", first_position,
+    )  # fmt: skip
 
 
 def is_light(given: Sources) -> bool:
@@ -119,7 +142,7 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
     fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
     subject = _subject(given, tried, faults)
     html, links, count = _html(given, tried, faults)
-    text, text_links = _text(given, tried, faults, count)
+    text, text_links, next_position = _text(given, tried, faults, given.first_position + count)
     links += text_links
     parts = [part for part in (text, html) if part is not None]
     if parts and all(not part.template and part.needs is None for part in parts):
@@ -129,7 +152,7 @@ def compile_templates(given: Sources, limit: Callable[[float], None] | None = No
     is_in_question = all(part.template or part.needs is None for part in parts)
     faults += tried.faults(in_question if is_in_question else ())
     faults.sort(key=lambda fault: _ORDER.get(fault.at, 0))
-    return Templated(subject, text, html, links, faults, tried.uses, fields)
+    return Templated(subject, text, html, links, faults, tried.uses, fields, next_position)
 
 
 def compile_content(
@@ -148,6 +171,7 @@ def compile_content(
     utm = _utm(job.track, faults)
     subject, text, html, links = templated.subject, templated.text, templated.html, templated.links
     faults += templated.faults
+    faults += preheader.faults(job.preheader or "", has_html=html is not None or job.html is not None)
     files = _files(job.attachments, limits, faults)
     if not (job.html or "").strip() and not (job.text or "").strip():
         faults.append(Fault("$.html", "the content is empty; give html, text, or both"))
@@ -285,20 +309,21 @@ def _subject(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Subject
 
 def _text(
     given: Sources, tried: trial.Trial, faults: list[Fault], first_position: int
-) -> tuple[Part | None, list[content.TrackedLink]]:
-    """The text, and its links, whose positions go on from there."""
+) -> tuple[Part | None, list[content.TrackedLink], int]:
+    """The text, its links, whose positions go on from there, and where the next ones would."""
     source = _source(given.text, given.limits.text_bytes, "text", tried, faults)
     if source is None:
-        return None, []
+        return None, [], first_position
     found = list(placeholders(source))
     needs = lacking.needs_of_text(source, found)
     hrefs_found = text_links.find(source, found, first_position) if given.track_clicks else []
     links = [content.TrackedLink(one.position, one.url or source[one.start : one.end]) for one in hrefs_found]
-    _refuse_too_many(links, first_position + len(links), "$.text", faults)
+    next_position = first_position + len(hrefs_found)
+    _refuse_too_many(links, next_position, "$.text", faults)
     if rewrite.has_logic(found):
-        return Part("text", template=text_links.marked(source, hrefs_found)), links
+        return Part("text", template=text_links.marked(source, hrefs_found)), links, next_position
     pieces = (_with_utm(piece, given.utm) for piece in text_links.pieces(source, found, hrefs_found))
-    return Part("text", segments=mime.segments(pieces), needs=needs), links
+    return Part("text", segments=mime.segments(pieces), needs=needs), links, next_position
 
 
 def _html(
@@ -308,11 +333,14 @@ def _html(
     source = _source(given.html, given.limits.html_bytes, "html", tried, faults)
     if source is None:
         return None, [], 0
+    shown, source = source, preheader.placed(source, given.preheader)
     guarded = rewrite.guarded(source)
     faults += (Fault("$.html", what) for what in guarded.faults[:MAX_LINES_NAMED])
-    document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
+    document = rewrite.read(
+        guarded.source, clicks=given.track_clicks, values=guarded.values, first_position=given.first_position
+    )
     links = document.links()
-    _refuse_too_many(links, len(document.every), "$.html", faults)
+    _refuse_too_many(links, given.first_position + len(document.every), "$.html", faults)
     faults += (
         Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
         for line in document.dangerous_lines[:MAX_LINES_NAMED]
@@ -321,7 +349,8 @@ def _html(
         Fault("$.html", f"line {line}: the name in data-document has a variable; it is one for all recipients")
         for line in document.refused_lines[:MAX_LINES_NAMED]
     )
-    needs = lacking.needs_of_html(document.source, document.placeholders)
+    # What is hidden shows nothing.
+    needs = lacking.needs_of_html(shown, list(placeholders(shown)))
     if document.has_logic:
         template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))
         return Part("html", template=template), links, len(document.every)

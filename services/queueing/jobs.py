@@ -6,8 +6,8 @@ index, and the others go on. A job in which nobody is left is refused.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, NamedTuple
@@ -17,9 +17,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from services.queueing import characters, cut
 from services.queueing.cut import fault_of, refuse_not_json
-from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
+from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, LacksByLanguage
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.trial import Tried
+from services.queueing.wording import Wording
 from shared.mail import addresses
 from shared.redis.recipients import Waiting
 from shared.words import content, rates, result_sets, targets
@@ -42,12 +43,16 @@ MAX_VALUES = 400_000
 MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "track": 1_000}
 #: And of those that are one text: what compiling takes, each character written as the longest escape.
 MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "subject": 20_000, "from": 20_000, "reply_to": 20_000}
+MAX_FIELD_BYTES |= {"preheader": 20_000, "template": 1_000}
 #: A body is decoded in one go up to here, which takes half a millisecond; a larger one piece by piece.
 WHOLE_BYTES = 262_144
 #: Faults listed in one answer; the first hundred say what the others would.
 MAX_FAULTS = 100
 #: Of the HTML of a mail Gmail shows so much, as senders measure it, and hides the rest behind a link.
 SHOWN_BYTES = 102_000
+
+#: Fields that a job without a template has.
+NEEDED_ALONE = ("from", "subject")
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -112,14 +117,41 @@ class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
+class TemplateNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stored template, in one of its versions."""
+
+    name: Annotated[str, says("The name of the template.", "welcome", max_length=64)]
+    version: Annotated[
+        Annotated[int, Meta(ge=1, le=2**31 - 1)] | None, says("Which version of it; the newest where null.", 3)
+    ] = None
+
+
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The body of POST /v1/jobs. `rate` is the most that is sent of it, over all sites: `50000/h`, or with what may
     come at once on top, `100/s burst 20`. An attempt whose end is unknown is made again, unless `at_most_once` (of
     bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`, `html`
     and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
 
-    from_: Annotated[str, says("The sender, from a domain of the tenant's.", "Chouette <news@exemple.fr>")]
-    subject: Annotated[str, says("The subject.", "Bonjour {{ prenom }}")]
+    from_: Annotated[
+        str,
+        says("The sender, from a domain of the tenant's; required without `template`.", "Chouette <news@exemple.fr>"),
+    ] = ""
+    subject: Annotated[str, says("The subject; required without `template`.", "Bonjour {{ prenom }}")] = ""
+    template: Annotated[
+        TemplateNamed | str | None,
+        says(
+            "A stored template (`/v1/templates`), by its name, or by name and version: what the job does not say itself"
+            " is as the template has it now. The job keeps it: later changes of the template change no job.",
+            "welcome",
+        ),
+    ] = None
+    preheader: Annotated[
+        str | None,
+        says(
+            "What mail programs show beside the subject: it stands hidden at the beginning of the HTML. A template.",
+            "Jusqu'à dimanche, {{ prenom }}",
+        ),
+    ] = None
     recipients: Annotated[
         list[Recipient] | UnsetType, says("Up to 10,000 recipients; none at all in a job that is opened.")
     ] = UNSET
@@ -212,6 +244,8 @@ class Job:
     warnings: list[Fault]
     #: Who is to get it, of a job that came without recipients.
     selection: Expression | Target | None = None
+    #: Which template it was made of, and in which layout (`composing.Used`).
+    template: str = ""
 
 
 @dataclass(frozen=True)
@@ -228,6 +262,10 @@ class Draft:
     expires_at_ms: int
     faults: list[Fault]
     selection: Expression | Target | None = None
+    #: The content in other languages; which template it is of, and the fields that the job itself says.
+    translations: Mapping[str, Wording] = field(default_factory=dict)
+    template: str = ""
+    given: frozenset[str] = frozenset()
 
     @property
     def comes_alone(self) -> bool:
@@ -250,12 +288,14 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
     tried = first_accepted(recipients, job.stream)
-    return Draft(job, rate, tried, recipients, open_job, send_at_ms, expires_at_ms, faults, selection)
+    return Draft(
+        job, rate, tried, recipients, open_job, send_at_ms, expires_at_ms, faults, selection, given=frozenset(request)
+    )
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
     """The job, with its content. Problem 422 with every fault."""
-    faults = [*draft.faults, *(compiled if isinstance(compiled, list) else ())]
+    faults = [*draft.faults, *(_placed(compiled, draft) if isinstance(compiled, list) else ())]
     waiting, rejected, recipient_faults = accept(draft.recipients, draft.request.stream)
     faults += recipient_faults
     if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
@@ -267,7 +307,21 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         raise _refused(faults)
     warnings += _cut_off(draft.request.html or "") + _no_way_out(draft.request.html, compiled)
     times = draft.send_at_ms, draft.expires_at_ms
-    return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
+    return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection, draft.template)
+
+
+def _placed(faults: list[Fault], draft: Draft) -> list[Fault]:
+    """What is wrong with what the template brought is told of the template."""
+    if not draft.template:
+        return faults
+    known = {one.at for one in draft.faults}
+    return [
+        one
+        if (name := re.split(r"[.\[]", one.at.removeprefix("$."), maxsplit=1)[0]) in draft.given
+        else Fault("$.template", f"{name}: {one.what}")
+        for one in faults
+        if one.at not in known
+    ]
 
 
 def _cut_off(html: str) -> list[Fault]:
@@ -285,7 +339,7 @@ def _with_what_lacks(
     compiled: content.CompiledContent, waiting: list[Waiting], rejected: list[Rejected]
 ) -> tuple[list[Waiting], list[Rejected], list[Fault], list[Fault]]:
     """Who would get an empty mail is rejected, too; with what no recipient has, and what is empty for all of them."""
-    lacks = Lacks(compiled, decoded(compiled.variables))
+    lacks = LacksByLanguage(compiled, decoded(compiled.variables))
     judged: list[Waiting] = []
     reasons: set[str] = set()
     rejected = list(rejected)
@@ -343,9 +397,9 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     unknown = (name for name in raw if name not in known)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
     values: dict[str, Any] = {}
-    for name, field in known.items():
+    for name, one in known.items():
         if name not in raw:
-            if field.required:
+            if one.required or (name in NEEDED_ALONE and "template" not in raw):
                 faults.append(Fault(f"$.{name}", "required"))
         elif name in ("recipients", "recipients_from"):
             values[name] = raw[name]

@@ -1,13 +1,17 @@
 """The routes of jobs, put together."""
 
-from services.queueing import compiling, documents_http, http, optins_http, pressure_http
+from services.queueing import compiling, documents_http, http, optins_http, pressure_http, preview_http, templates_http
 from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.documents import Documents
+from services.queueing.preview import Previewing
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
+from services.queueing.template_store import TemplateStore
+from services.queueing.templates_http import TemplateRoutes
 from shared.http.parts import Mounted, Parts
+from shared.making.rendering import Rendering
 from shared.process.sandbox import Sandbox, program
 from shared.redis.consents import ConsentRules, Consents
 from shared.redis.looks import Looks
@@ -29,11 +33,13 @@ def routes(parts: Parts) -> Mounted:
     aside = Aside()
     room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic)
     domains = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
+    compiler = compiling.Compiler(sandbox, aside=aside)
+    stored = TemplateStore(parts.client, parts.partitions, parts.monotonic)
     taking = Taking(
         store,
         parts.tenants,
         domains,
-        compiling.Compiler(sandbox, aside=aside),
+        compiler,
         room,
         partitions=parts.partitions,
         max_recipients=mine.max_recipients,
@@ -42,13 +48,29 @@ def routes(parts: Parts) -> Mounted:
         aside=aside,
         sets=ResultSets(parts.client, parts.partitions),
         contacts=Targets(parts.client, parts.partitions),
+        templates=stored,
     )
+    templates = templates_http.routes(TemplateRoutes(stored, compiler, room, aside, parts.now_ms))
     jobs = http.routes(store, room, taking, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
     pressure = pressure_http.routes(
         PressureRules(parts.client, parts.monotonic), Reached(parts.client, parts.partitions), parts.now_ms
+    )
+    hosts = OwnHosts(domains, settings.base_url)
+    previewing = Previewing(
+        compiler,
+        taking,
+        Rendering(compiling.Rendering(sandbox)),
+        hosts,
+        parts.tokens,
+        parts.verp,
+        settings.bounces.domain,
+        mine.max_recipients,
+        parts.now_ms,
+        parts.chance,
+        aside,
     )
     documents = Documents(
         parts.client,
@@ -57,11 +79,11 @@ def routes(parts: Parts) -> Mounted:
         parts.recipients,
         Consents(parts.client, parts.partitions, parts.monotonic),
         UntrackedList(parts.client),
-        OwnHosts(domains, settings.base_url),
+        hosts,
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *optins, *pressure, *documents_http.routes(documents)],
+        [*jobs, *templates, *preview_http.routes(previewing), *optins, *pressure, *documents_http.routes(documents)],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
     )

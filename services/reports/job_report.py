@@ -177,6 +177,25 @@ class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
     consented: Annotated[bool, says("Whether an operator consents that it is resumed.", False)]
 
 
+class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored template that a job was made of, and the layout in which it stood, as they were then."""
+
+    name: Annotated[str, says("The name of the template.", "welcome")]
+    version: Annotated[int, says("Which version of it.", 3)]
+    layout: Annotated[str | None, says("The template that it stood in.", "frame")] = None
+    layout_version: Annotated[int | None, says("Which version of that one.", 7)] = None
+
+    @classmethod
+    def read(cls, text: str) -> "JobTemplate | None":
+        """As the job keeps it (`shared.redis.jobs`)."""
+        match text.split(" "):
+            case [name, version]:
+                return cls(name=name, version=int(version))
+            case [name, version, layout, layout_version]:
+                return cls(name=name, version=int(version), layout=layout, layout_version=int(layout_version))
+        return None
+
+
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     """`state` is `open`, `scheduled`, `queueing`, `queued`, `paused` or `stopped` while nothing is sent of what is
     queued (`stopped` says why), `cancelling`, or `done` when every message has its end. `total` is the number of
@@ -210,6 +229,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     awaited: Annotated[str | None, AWAITED]
     counts: Annotated[Counts, says("What became of its messages.")]
     rates: Annotated[Rates, says("The same as shares.")]
+    template: Annotated[JobTemplate | None, says("The stored template that it was made of, if it named one.")] = None
     links: Annotated[Sequence[Link], says("Clicks by URL.")]
     positions: Annotated[Sequence[Position], says("Clicks by place in the source of the HTML.")]
     documents: Annotated[Sequence[Document], says("Openings of tracked documents, by name.")]
@@ -220,7 +240,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
     jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
-    jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED,
+    jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED, jobs.TEMPLATE,
 )  # fmt: skip
 
 
@@ -248,6 +268,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     unselected_detail: str = ""
     segment: bytes = b""
     awaited: str = ""
+    template: str = ""
 
     @classmethod
     def read(cls, job: str, found: jobs.Job) -> "Job":
@@ -274,6 +295,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             unselected_detail=found[jobs.UNSELECTED_DETAIL],
             segment=found[jobs.SEGMENT],
             awaited=found[jobs.AWAITED],
+            template=found[jobs.TEMPLATE],
         )
 
 
@@ -330,6 +352,7 @@ def report(
         unselected_detail=job.unselected_detail or None,
         contacts=contacts(job.segment),
         awaited=job.awaited or None,
+        template=JobTemplate.read(job.template),
         counts=counts,
         rates=_rates(counts),
         links=_links(positions, positions_by_url(links), unique_by_url),

@@ -8,7 +8,7 @@ click on them is a click of the mail. A mail of text alone is shown as one. What
 import re
 from binascii import a2b_qp
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import blake2b
 from html import escape
 
@@ -23,7 +23,7 @@ from shared.making.rendering import Asked, Job
 from shared.redis.recipients import Viewed
 from shared.words import content, variables
 from shared.words.content import CompiledContent, Part, Pixel
-from shared.words.languages import chosen
+from shared.words.languages import chosen, fitting
 from shared.words.tokens import TokenKeys
 
 #: Pictures, styles and fonts are fetched, as a mail program does; nothing runs, posts, frames or is framed. In the
@@ -75,9 +75,15 @@ class Mail:
         title: str = "",
         test: bool = False,
     ) -> None:
+        self._again = partial(
+            Mail, job=job, tenant=tenant, tokens=tokens, base_url=base_url, marks_key=marks_key, title=title, test=test
+        )
+        self._translated: dict[str, Mail] = {}
         self.from_domain = compiled.from_domain
         self.base_url = base_url
         self._part = _shown(compiled)
+        #: Without what goes with the texts, such as attachments.
+        self._texts = msgspec.structs.replace(compiled, body=[one for one in compiled.body if isinstance(one, Part)])
         self._title = title
         self._tokens = tokens.for_job(job, tenant)
         self._addresses = Addresses(base_url, self._tokens, compiled.uses, test=test)
@@ -89,7 +95,20 @@ class Mail:
         self._logic = Job({self._part.kind: self._marks.joined(islands)}, compiled.variables) if islands else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
         #: About how much memory it takes.
-        self.size_bytes = len(msgspec.msgpack.encode(self._part)) + len(bytes(compiled.variables))
+        size = len(msgspec.msgpack.encode(self._part)) + len(bytes(compiled.variables))
+        self.size_bytes = size + len(msgspec.msgpack.encode(compiled.variants))
+
+    def of(self, who: Viewed) -> "Mail":
+        """The pages of the mail in the recipient's language."""
+        variants = self._texts.variants
+        if not variants:
+            return self
+        language = fitting(variables.language(variables.decoded(self._defaults), who.variables), variants)
+        if not language:
+            return self
+        if language not in self._translated:
+            self._translated[language] = self._again(content.in_language(self._texts, language))
+        return self._translated[language]
 
     def asked(self, ordinal: int, who: Viewed) -> Asked | None:
         """What has to be rendered elsewhere before, because it holds logic; None if nothing does."""

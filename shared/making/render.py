@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +20,7 @@ from shared.making.layout import Layout, Marks, nonce
 from shared.making.rendering import Asked, Job
 from shared.words import content, events, variables
 from shared.words.content import UNSUBSCRIBE_URL, CompiledContent, Part
+from shared.words.languages import fitting
 from shared.words.tokens import TokenKeys
 from shared.words.verp import UNSUBSCRIBE_SUBJECT, VerpKeys
 
@@ -85,6 +86,11 @@ class Renderer:
         test: bool = False,
     ) -> None:
         self._compiled = compiled
+        self._again = partial(
+            Renderer, job=job, tenant=tenant, tokens=tokens, verp=verp, base_url=base_url, bounce_domain=bounce_domain,
+            marks_key=marks_key, sender_id=sender_id, test=test,
+        )  # fmt: skip
+        self._translated: dict[str, Renderer] = {}
         self._job = job
         self._tokens = tokens.for_job(job, tenant)
         self._verp = verp
@@ -103,6 +109,18 @@ class Renderer:
         self._last_fields = _last_fields(
             compiled, feedback.feedback_id(compiled, job, tenant, sender_id) if sender_id else ""
         )
+
+    def of(self, recipient: events.Ready) -> "Renderer":
+        """What makes the mail of this recipient: this one, or that of the content in their language."""
+        variants = self._compiled.variants
+        if not variants:
+            return self
+        language = fitting(variables.language(self._defaults, recipient.variables), variants)
+        if not language:
+            return self
+        if language not in self._translated:
+            self._translated[language] = self._again(content.in_language(self._compiled, language))
+        return self._translated[language]
 
     def asked(self, recipient: events.Ready) -> Asked | None:
         """What has to be rendered elsewhere before `render`, because it holds logic; None if nothing does."""

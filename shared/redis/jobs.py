@@ -26,6 +26,8 @@
     segment: JSON, of a job whose recipients are contacts: which ones (`shared.redis.targets.Meant`), by contacts; and
     awaited: text, whom the job waits for to have them, "" for nobody, by queueing and contacts; read by reports.
     language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
+    template: text, of a job that named one: it, its version, and its layout with that one's version, if it stands in
+    one (`welcome 3 frame 7`); written once, read by reports.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
@@ -101,6 +103,7 @@ LIST = _text("list")
 CATEGORY = _text("category")
 LANGUAGE = _text("language")
 PURPOSE = _text("purpose")
+TEMPLATE = _text("template")
 SELECTION = Field("selection", b"", bytes, bytes)
 UNSELECTED = _text("unselected")
 UNSELECTED_DETAIL = _text("unselected_detail")
@@ -114,7 +117,7 @@ FIELDS: dict[str, Field[Any]] = {
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
-        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED,
+        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, TEMPLATE,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -145,6 +148,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     language: str = ""
     purpose: str = ""
+    template: str = ""
     selection: bytes = b""
 
 
@@ -155,8 +159,10 @@ def written(new: New) -> dict[str, Stored]:
     spoken = (_written(LANGUAGE, new.language),) if new.language else ()
     selected = (_written(SELECTION, new.selection),) if new.selection else ()
     meant = (_written(PURPOSE, new.purpose),) if new.purpose else ()
+    named = (_written(TEMPLATE, new.template),) if new.template else ()
     return dict(
         (
+            *named,
             *traced,
             *viewable,
             *spoken,

@@ -116,13 +116,22 @@ class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
     document: str = ""
 
 
+class Variant(msgspec.Struct, frozen=True, array_like=True):
+    """The same content in another language: its subject, and its parts, in the order in which the default's stand in
+    the body."""
+
+    subject: Subject
+    parts: list[Part]
+
+
 class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     """`from_value`, `reply_to` and `headers` are values of header fields, folded and encoded; `reply_to` may be "".
     What is in `personal`, too, is there only for its place among the fields. `uses` are the paths of the variables that
     the templates name (`order.total`).
     `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
     pace that the job may have (`shared.words.rates`), "" where it has none of its own. `utm` is added to links whose
-    destination depends on the recipient; the others have it."""
+    destination depends on the recipient; the others have it. `variants` are its translations, by language; `links` and
+    `uses` are those of all of them."""
 
     stream: Stream
     from_value: str
@@ -139,6 +148,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     personal: list[Personal] = []
     uses: list[str] = []
     utm: Utm | None = None
+    variants: dict[str, Variant] = {}
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -162,6 +172,16 @@ def encode(content: CompiledContent) -> bytes:
 def documents(compiled: CompiledContent) -> dict[int, str]:
     """The names of the tracked documents that its mails lead to, by the positions of their links."""
     return {link.position: link.document for link in compiled.links if link.document}
+
+
+def in_language(compiled: CompiledContent, language: str) -> CompiledContent:
+    """As somebody gets it who is written to in that language, one of the `variants` or another."""
+    variant = compiled.variants.get(language)
+    if variant is None:
+        return compiled
+    parts = iter(variant.parts)
+    body = [next(parts) if isinstance(item, Part) else item for item in compiled.body]
+    return msgspec.structs.replace(compiled, subject=variant.subject, body=body, variants={})
 
 
 def is_viewable(compiled: CompiledContent) -> bool:

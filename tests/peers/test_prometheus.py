@@ -39,6 +39,8 @@ NOTHING = {
     "estafette_bounces_facts_total": "no mail came to the return path",
     "estafette_bounces_kept_mail_total": "no mail came to the return path",
     "estafette_breakers_stopped_total": "no breaker had a reason",
+    "estafette_queueing_template_changes_total": "nobody put a template",
+    "estafette_queueing_previews_total": "nobody asked for a preview",
     "estafette_queueing_left_out_total": "nobody was left out",
     "estafette_suppression_escalated_total": "nobody had soft bounces enough",
     "estafette_suppression_import_lines_total": "no file came",

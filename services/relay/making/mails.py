@@ -164,12 +164,13 @@ class Mails:
         if not ready.untracked and self.is_withdrawn(ready):
             ready = msgspec.structs.replace(ready, untracked=True)
         try:
-            asked = work.renderer.asked(ready)
+            renderer = work.renderer.of(ready)
+            asked = renderer.asked(ready)
             if asked is None:
-                mail = work.renderer.render(ready, now_ms, complaints=work.complaints)
+                mail = renderer.render(ready, now_ms, complaints=work.complaints)
             else:
                 texts = await self._rendering.texts(asked, ready.tenant)
-                mail = work.renderer.render(ready, now_ms, complaints=work.complaints, texts=texts, pages=asked.pages)
+                mail = renderer.render(ready, now_ms, complaints=work.complaints, texts=texts, pages=asked.pages)
         except Unavailable as away:
             return Unmade("rendering_unavailable", str(away), final=False)
         except (RenderFailed, TemplateFailed) as failed:
