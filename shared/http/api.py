@@ -7,7 +7,7 @@ routes.
 
 import asyncio
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
@@ -177,6 +177,8 @@ def application(
         return web.Response(body=document, content_type="application/json")
 
     app = web.Application(client_max_size=max_body_bytes, middlewares=[answer_errors, refuse_encoded])
+    if admission is not None:
+        app.on_response_prepare.append(_telling(admission))
     told_apart = {route.path for route in mounted if route.method == "HEAD"}
     for route in (*mounted, Route("GET", "/v1/openapi.json", describe, "This document", tag="process")):
         # What can be asked with GET can be asked with HEAD; the server leaves the body out (RFC 9110, 9.1 and 9.3.2).
@@ -184,6 +186,17 @@ def application(
         methods = (route.method, "HEAD") if too_head else (route.method,)
         _mount(app, route, methods, key_ring, admission, turns)
     return app
+
+
+def _telling(admission: Admission) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Each answer to a key tells what is left of the tenant's requests, unless it tells of another quota."""
+
+    async def tell(request: web.Request, response: web.StreamResponse) -> None:
+        principal = request.get(PRINCIPAL)
+        if principal is not None and "RateLimit" not in response.headers:
+            response.headers.update(admission.told(principal.tenant, principal.quotas))
+
+    return tell
 
 
 def _mount(

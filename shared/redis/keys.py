@@ -905,6 +905,23 @@ def statistics_unarchived(p: int) -> str:
     return f"est:{{p{p}}}:statistics_unarchived"
 
 
+def usage(p: int, tenant: str, window: int) -> str:
+    """hash, word and day → number · what the tenant used in 32 days, day by day: its mails by the partition of their
+    job, its calls and bytes by that of its name (`shared.redis.usage`) · 25 months after the last of these days"""
+    return f"est:{{p{p}}}:usage:{tenant}:{window}"
+
+
+def calls_counted(p: int, process: str) -> str:
+    """string · the number of the last batch of calls that a process has added to `usage`: a repeat adds nothing · a day
+    after it"""
+    return f"est:{{p{p}}}:calls_counted:{process}"
+
+
+def meter() -> str:
+    """string · a process has just read how much each tenant keeps (`services.reports.metering`) · 50 seconds"""
+    return "est:{meta}:meter"
+
+
 def statistics_kept() -> str:
     """hash: `days`, for how many statistics are kept; `since`, the first day since 1970 of which all are here, where
     they were kept for fewer before · for ever"""
