@@ -74,6 +74,7 @@ async def main(life: Lifecycle) -> None:
         admission=admission,
         turns=turns,
         tracer=tracing.start(life),
+        forwarded_hops=settings.tracking.forwarded_hops,
     )
     runner = await prepared(app, life, next((one.quick for one in mounted if one.quick), None), turns)
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))

@@ -146,7 +146,7 @@ def _problems(route: Route) -> list[str]:
     """The words of all problems that the route may answer, in the order of the table."""
     words = {"unavailable", "internal_error", *route.problems}
     if route.scope:
-        words |= {"no_key", "unknown_key", "missing_scope", "quota_exceeded"}
+        words |= {"no_key", "unknown_key", "key_expired", "network_not_allowed", "missing_scope", "quota_exceeded"}
     if not route.any_query:
         words |= {"repeated_header", "invalid_query"}
     if route.takes_body:

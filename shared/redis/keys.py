@@ -66,7 +66,7 @@ def tenants() -> str:
 
 
 def api_keys() -> str:
-    """hash, key id → SHA-256 of the key, tenant, scopes (msgpack) · until revoked"""
+    """hash, key id → SHA-256 of the key, tenant, scopes, and what else it is for (msgpack) · until revoked"""
     return "est:{meta}:api_keys"
 
 
