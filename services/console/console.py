@@ -48,6 +48,7 @@ from services.console import (
     tenants,
     top,
     trace,
+    usage,
     webhooks,
 )
 from services.console.session import fail, in_force, with_redis
@@ -156,6 +157,7 @@ for noun in (
     jobs.report,
     report_links.report_links,
     statistics.statistics,
+    usage.usage,
     events.events,
     messages.messages,
     jobs.message,

@@ -76,6 +76,7 @@ def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]
                 "invalid_header",
                 "unknown_sending_domain",
                 "sending_domain_not_shown",
+                "domain_not_allowed",
                 "contacts_disabled",
                 "idempotency_key_reused",
                 "engine_full",

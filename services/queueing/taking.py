@@ -25,6 +25,7 @@ from shared.redis.sending_domains import DomainTaken, NotShown
 from shared.words import content, ids, result_sets, targets
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.principal import refused_domain
 from shared.words.result_sets import Expression
 from shared.words.targets import Target
 
@@ -170,6 +171,8 @@ class Taking:
             raise Problem("invalid_job", f"the job has {number}; nothing was stored", missing)
 
     async def _check_from(self, principal: api.Principal, domain: str) -> None:
+        if (refused := refused_domain(principal, domain)) is not None:
+            raise refused
         tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
         found = await self._tenants.get(tenant)
         try:

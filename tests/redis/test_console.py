@@ -86,6 +86,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "messages": ("acme",),
     "statistics job": (JOB,),
     "statistics tenant": ("acme",),
+    "usage": ("acme",),
     "webhooks list": (),
     "webhooks enable": ("wh_8f2c0a61d94be735",),
     "webhooks log": ("wh_8f2c0a61d94be735",),

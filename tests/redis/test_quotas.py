@@ -178,6 +178,8 @@ def refused(answer: tuple[int, Any, Any], quota: str) -> bool:
     if status != 429:
         return False
     assert body["type"] == "urn:estafette:problem:quota_exceeded"
+    assert headers["RateLimit"].startswith(f'"{quota}";r=0;t=')
+    assert headers["RateLimit-Policy"].startswith(f'"{quota}";q=')
     assert body["quota"]["name"] == quota, body
     assert body["faults"][0]["at"] == quota
     assert int(headers["Retry-After"]) >= 1
