@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, text_links, trial
-from services.queueing.jobs import Attachment, JobRequest, Track, utm_of
+from services.queueing.jobs import Attachment, JobRequest, Track, language_of, utm_of
 from services.queueing.placeholders import placeholders
 from shared.mail import (
     addresses,
@@ -115,7 +115,7 @@ def is_light(given: Sources) -> bool:
 def compile_templates(given: Sources, limit: Callable[[float], None] | None = None) -> Templated:
     """The templates, compiled and tried. `limit` bounds the processor time, in seconds, of what follows; 0: no more."""
     faults: list[Fault] = []
-    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None))
+    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None), language_of(given.html or ""))
     fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
     subject = _subject(given, tried, faults)
     html, links, count = _html(given, tried, faults)
@@ -170,6 +170,7 @@ def compile_content(
         uses=templated.uses,
         personal=personal.fields(templated.fields, job.headers),
         utm=utm,
+        language=language_of(job.html or ""),
     )
 
 

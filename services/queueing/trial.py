@@ -42,9 +42,12 @@ class Tried(msgspec.Struct, frozen=True, array_like=True):
 
 class Trial:
     """Compiles one source after the other, and then tries them all. `limit` bounds the processor time, in seconds, of
-    what follows; 0: no more."""
+    what follows; 0: no more. `language` is that of recipients who have none."""
 
-    def __init__(self, defaults: msgspec.Raw, tried: Sequence[Tried], limit: Callable[[float], None]) -> None:
+    def __init__(
+        self, defaults: msgspec.Raw, tried: Sequence[Tried], limit: Callable[[float], None], language: str = ""
+    ) -> None:
+        self._language = language
         self._defaults = defaults
         self._tried = tried[:MAX_TRIED]
         self._limit = limit
@@ -62,7 +65,7 @@ class Trial:
         to be one, or empty."""
         at = at or f"$.{name}"
         try:
-            compiled = templates.Templates({name: source}, located=True)
+            compiled = templates.Templates({name: source}, located=True, language=self._language)
             if is_address:
                 self._addresses.add(name)
             if is_address or not scan(source).plain:

@@ -122,7 +122,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     the templates name (`order.total`).
     `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
     pace that the job may have (`shared.words.rates`), "" where it has none of its own. `utm` is added to links whose
-    destination depends on the recipient; the others have it."""
+    destination depends on the recipient; the others have it. `language` is the tag that the HTML has in `lang`, "" for
+    none: that of recipients who have none of their own."""
 
     stream: Stream
     from_value: str
@@ -139,6 +140,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     personal: list[Personal] = []
     uses: list[str] = []
     utm: Utm | None = None
+    language: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
