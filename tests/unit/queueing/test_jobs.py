@@ -81,7 +81,7 @@ def test_html_that_gmail_would_cut_off_is_warned_of(letter: str) -> None:
         ("bulk", {"text": "Salut", "html": "<p>Salut"}, ["$.html"]),
         ("bulk", {"text": "Salut", "html": '<a href="{{ unsubscribe_url }}">x</a>'}, []),
         ("bulk", {"text": "Salut {{ preferences_url }}"}, []),
-        ("bulk", {"text": "Salut", "html": '<a href="{{ view_url }}">x</a>'}, ["$.html"]),
+        ("bulk", {"text": "Salut", "html": '<a href="{{ browser_url }}">x</a>'}, ["$.html"]),
         ("bulk", {"text": "Salut", "html": '{% if 1 %}<a href="{{ unsubscribe_url }}">x</a>{% endif %}'}, []),
         ("transactional", {"text": "Salut"}, []),
         ("one_to_one", {"text": "Salut"}, []),
