@@ -21,12 +21,6 @@ def cut_off(html: str) -> list[Fault]:
     return [Fault("$.html", _CUT_OFF.format(size_bytes))] if size_bytes > SHOWN_BYTES else []
 
 
-def no_way_out(html: str | None, compiled: content.CompiledContent) -> list[Fault]:
-    """Marketing mail whose reader is shown no way to leave. It may have the sender's own, so it is not refused."""
-    is_shown = compiled.stream != "bulk" or any(page in compiled.uses for page in content.WAYS_OUT)
-    return [] if is_shown else [Fault("$.html" if html else "$.text", _NO_WAY_OUT)]
-
-
 def judged(
     compiled: content.CompiledContent, waiting: list[Waiting], rejected: list[Rejected]
 ) -> tuple[list[Waiting], list[Rejected], list[str], list[Fault]]:
@@ -61,10 +55,6 @@ def nobody_has(paths: Sequence[str]) -> list[Fault]:
 
 
 _CUT_OFF = "has {} bytes, more with tracked links: Gmail shows 102 kB, and hides the rest, the way to leave with it"
-_NO_WAY_OUT = (
-    "shows no way to leave, unless it has one of your own: Gmail, Yahoo and Microsoft want `{{ unsubscribe_url }}` or"
-    " `{{ preferences_url }}` in each marketing mail"
-)
 _NOBODY_HAS = "no recipient has the variable `{}`, and the job has no default for it: it is empty for all"
 _EMPTY = {
     EMPTY_SUBJECT: Fault("$.subject", "is empty for every recipient: none has what it is made of"),

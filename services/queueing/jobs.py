@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters, cut, doubts, undefined
+from services.queueing import characters, cut, doubts, undefined, way_out
 from services.queueing.cut import fault_of, refuse_not_json
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.trial import Tried
@@ -27,6 +27,7 @@ from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.result_sets import Expression, ResultSet
 from shared.words.targets import Target
 from shared.words.utm import Utm
+from shared.words.way_out import WAY_OUT
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.
@@ -166,6 +167,14 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
             "refuse",
         ),
     ] = "warn"
+    own_way_out: Annotated[
+        bool,
+        says(
+            "Of bulk: the content has a link of your own to leave by, and is given none. Otherwise a part that prints "
+            "neither `unsubscribe_url` nor `preferences_url` gets a link at its end, in the recipient's language.",
+            False,
+        ),
+    ] = False
     test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
 
 
@@ -274,7 +283,9 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         faults += lacked
     if faults or isinstance(compiled, list):
         raise refused(faults)
-    warnings += doubts.cut_off(draft.request.html or "") + doubts.no_way_out(draft.request.html, compiled)
+    warnings += doubts.cut_off(draft.request.html or "")
+    if WAY_OUT in compiled.uses:
+        warnings += way_out.warnings(draft.request.html, draft.request.text)
     times = draft.send_at_ms, draft.expires_at_ms
     return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
 

@@ -4,7 +4,7 @@ What cannot be rendered for any of them, or shows nothing to any of them, is ref
 ends the trial. Without recipients, as in a job that is opened, only what fails whatever the variables are is found.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -75,6 +75,10 @@ class Trial:
             return False
         self._uses |= compiled.uses(name) - _ENGINES
         return True
+
+    def uses_also(self, paths: Collection[str]) -> None:
+        """What is put into the sources afterwards names these."""
+        self._uses |= set(paths)
 
     @property
     def uses(self) -> list[str]:
