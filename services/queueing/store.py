@@ -289,6 +289,15 @@ class JobStore:
         )
         return recipients.read(found[0]) if found else None
 
+    async def undefined(self, job: str) -> bytes:
+        """What is said of the variables that an open job refuses to do without; b"" of one that does not."""
+        return (await jobs.read(self._client, self._partitions, job, (jobs.UNDEFINED,)))[jobs.UNDEFINED]
+
+    async def nth_chunk(self, job: str, number: int) -> recipients.Chunk | None:
+        """From 0; None if it has not so many."""
+        found = await self._client.zrange(keys.job_recipients(self._partition(job), job), number, number)
+        return recipients.read(found[0]) if found else None
+
     async def known_plan(self, job: str, first_ordinal: int) -> bytes | None:
         return await self._client.get(keys.job_plan(self._partition(job), job, first_ordinal))
 

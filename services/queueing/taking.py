@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from services.queueing import jobs, recipients
+from services.queueing import jobs, lacking, recipients, undefined
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
@@ -239,7 +239,15 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str
         language=jobs.language_of(request.html or ""),
         purpose=purpose,
         selection=_packed(job.selection),
+        undefined=undefined.packed(wanted) if (wanted := _wanted(job, start)) else b"",
     )
+
+
+def _wanted(job: jobs.Job, start: Start) -> dict[str, Fault]:
+    """The variables that one of an open job's recipients has to have, at least, with what is said if nobody does."""
+    if start != "open" or job.request.undefined == "warn":
+        return {}
+    return jobs.wanted(job.request, lacking.without_default(job.compiled))
 
 
 def _packed(selection: Expression | Target | None) -> bytes:

@@ -26,6 +26,8 @@
     segment: JSON, of a job whose recipients are contacts: which ones (`shared.redis.targets.Meant`), by contacts; and
     awaited: text, whom the job waits for to have them, "" for nobody, by queueing and contacts; read by reports.
     language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
+    undefined: JSON, of an open job that refuses variables which nobody has: what is said of each where its
+    recipients lack it; written once, read by queueing at its start.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
@@ -102,6 +104,7 @@ CATEGORY = _text("category")
 LANGUAGE = _text("language")
 PURPOSE = _text("purpose")
 SELECTION = Field("selection", b"", bytes, bytes)
+UNDEFINED = Field("undefined", b"", bytes, bytes)
 UNSELECTED = _text("unselected")
 UNSELECTED_DETAIL = _text("unselected_detail")
 SEGMENT = Field("segment", b"", bytes, bytes)
@@ -114,7 +117,7 @@ FIELDS: dict[str, Field[Any]] = {
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
-        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED,
+        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -146,6 +149,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     purpose: str = ""
     selection: bytes = b""
+    undefined: bytes = b""
 
 
 def written(new: New) -> dict[str, Stored]:
@@ -154,6 +158,7 @@ def written(new: New) -> dict[str, Stored]:
     viewable = (_written(VIEWABLE, True),) if new.viewable else ()
     spoken = (_written(LANGUAGE, new.language),) if new.language else ()
     selected = (_written(SELECTION, new.selection),) if new.selection else ()
+    wanted = (_written(UNDEFINED, new.undefined),) if new.undefined else ()
     meant = (_written(PURPOSE, new.purpose),) if new.purpose else ()
     return dict(
         (
@@ -162,6 +167,7 @@ def written(new: New) -> dict[str, Stored]:
             *spoken,
             *meant,
             *selected,
+            *wanted,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),

@@ -45,6 +45,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "shared/archive/search.py",
         "shared/archive/target.py",
     ),
+    "babel": ("shared/mail/localized.py",),
     "duckdb": ("shared/archive/search.py",),
     "markdown_it": ("services/pages/documents.py",),
     "minijinja": ("services/pages/drawing.py", "shared/mail/templates.py"),
