@@ -6,6 +6,7 @@ index, and the others go on. A job in which nobody is left is refused.
 """
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -318,6 +319,11 @@ def refused(faults: Sequence[Fault], so: str = "nothing was stored") -> Problem:
     return Problem("invalid_job", f"the job has {number}{more}; {so}", shown)
 
 
+def pack_source(request: JobRequest) -> bytes:
+    """What a job's content is made from, to make it anew when some of it is changed."""
+    return zlib.compress(msgspec.json.encode(request), 1)
+
+
 # The body, field by field, so that all faults are found
 
 
@@ -325,10 +331,7 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     if (values_count := cut.count(body, b",")) > MAX_VALUES:
         detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
         raise Problem("body_too_large", detail)
-    try:
-        raw = _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
-    except NOT_JSON as fault:
-        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
+    raw = pieces(body)
     known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
     unknown = (name for name in raw if name not in known)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
@@ -348,6 +351,14 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
                 refuse_not_json(fault, raw[name].json, raw[name].begin)
                 faults.append(fault_of(f"$.{name}", fault))
     return values, faults
+
+
+def pieces(body: bytes) -> dict[str, "_Piece"]:
+    """The values of an object, by name, as they stand there. Problem 400 or 422."""
+    try:
+        return _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
+    except NOT_JSON as fault:
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
 
 
 class _Piece(NamedTuple):

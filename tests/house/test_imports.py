@@ -93,6 +93,7 @@ AIOHTTP = {
     "services/suppression/retention_http.py",
     "services/suppression/consent_http.py",
     "services/suppression/look_http.py",
+    "services/queueing/changing_http.py",
     "services/queueing/documents_http.py",
     "services/queueing/optins_http.py",
     "services/queueing/pressure_http.py",
