@@ -170,11 +170,8 @@ class Taking:
             raise Problem("invalid_job", f"the job has {number}; nothing was stored", missing)
 
     async def _check_from(self, principal: api.Principal, domain: str) -> None:
-        tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
-        found = await self._tenants.get(tenant)
         try:
-            any_from_domain = found is not None and found.any_from_domain
-            await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
+            await self._check_domain(principal, domain)
         except InvalidDomain as fault:
             raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
         except NotShown as fault:
@@ -182,6 +179,18 @@ class Taking:
         except (DomainTaken, LookupError) as fault:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
             raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+
+    async def _check_domain(self, principal: api.Principal, domain: str) -> None:
+        """Whose domain it is, is remembered. Who may write From any other is asked where that is not enough."""
+        tenant = principal.tenant
+        try:
+            await self._domains.for_sending(tenant, domain, any_from_domain=False)
+        except (DomainTaken, LookupError):
+            found = await self._tenants.get(tenant)
+            if found is None or not found.any_from_domain:
+                raise
+            most = self._room.limits(principal.quotas)["domains"]
+            await self._domains.for_sending(tenant, domain, any_from_domain=True, most=most)
 
 
 def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
