@@ -176,11 +176,8 @@ class Taking:
         """Problem if it is not a domain that the caller may send from."""
         if (refused := refused_domain(principal, domain)) is not None:
             raise refused
-        tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
-        found = await self._tenants.get(tenant)
         try:
-            any_from_domain = found is not None and found.any_from_domain
-            await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
+            await self._check_domain(principal, domain)
         except InvalidDomain as fault:
             raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
         except NotShown as fault:
@@ -188,6 +185,18 @@ class Taking:
         except (DomainTaken, LookupError) as fault:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
             raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+
+    async def _check_domain(self, principal: api.Principal, domain: str) -> None:
+        """Whose domain it is, is remembered. Who may write From any other is asked where that is not enough."""
+        tenant = principal.tenant
+        try:
+            await self._domains.for_sending(tenant, domain, any_from_domain=False)
+        except (DomainTaken, LookupError):
+            found = await self._tenants.get(tenant)
+            if found is None or not found.any_from_domain:
+                raise
+            most = self._room.limits(principal.quotas)["domains"]
+            await self._domains.for_sending(tenant, domain, any_from_domain=True, most=most)
 
 
 def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
@@ -243,14 +252,14 @@ def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str 
         language=jobs.language_of(request.html or ""),
         purpose=purpose,
         selection=_packed(job.selection),
-        undefined=undefined.packed(wanted) if (wanted := _wanted(job, start)) else b"",
+        undefined=undefined.packed(needed) if start == "open" and (needed := wanted(job)) else b"",
         source=jobs.pack_source(request) if start in ("open", "scheduled") else b"",
     )
 
 
-def _wanted(job: jobs.Job, start: Start) -> dict[str, Fault]:
-    """The variables that one of an open job's recipients has to have, at least, with what is said if nobody does."""
-    if start != "open" or job.request.undefined == "warn":
+def wanted(job: jobs.Job) -> dict[str, Fault]:
+    """The variables that one of the job's recipients has to have, at least, with what is said if nobody does."""
+    if job.request.undefined == "warn":
         return {}
     return jobs.wanted(job.request, lacking.without_default(job.compiled))
 

@@ -212,7 +212,7 @@ def changed(new: New) -> tuple[dict[str, Stored], list[str]]:
     """What the hash has of a job that is changed, and the fields that it has no more."""
     kept = {field.name for field in _KEPT}
     fields = {name: value for name, value in written(new).items() if name not in kept}
-    return fields, [field.name for field in (VIEWABLE, LANGUAGE, TIMING) if field.name not in fields]
+    return fields, [field.name for field in (VIEWABLE, LANGUAGE, UNDEFINED, TIMING) if field.name not in fields]
 
 
 def _written(field: Field[T], value: T) -> tuple[str, Stored]:
