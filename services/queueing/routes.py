@@ -1,8 +1,18 @@
 """The routes of jobs, put together."""
 
-from services.queueing import compiling, documents_http, http, optins_http, pressure_http, preview_http, templates_http
+from services.queueing import (
+    changing_http,
+    compiling,
+    documents_http,
+    http,
+    optins_http,
+    pressure_http,
+    preview_http,
+    templates_http,
+)
 from services.queueing import settings as own
 from services.queueing.aside import Aside
+from services.queueing.changing import Changing
 from services.queueing.documents import Documents
 from services.queueing.preview import Previewing
 from services.queueing.quotas import Room
@@ -51,7 +61,8 @@ def routes(parts: Parts) -> Mounted:
         templates=stored,
     )
     templates = templates_http.routes(TemplateRoutes(stored, compiler, room, aside, parts.now_ms))
-    jobs = http.routes(store, room, taking, parts.now_ms)
+    jobs = http.routes(store, room, taking, aside, parts.now_ms)
+    changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
@@ -83,7 +94,15 @@ def routes(parts: Parts) -> Mounted:
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *templates, *preview_http.routes(previewing), *optins, *pressure, *documents_http.routes(documents)],
+        [
+            *jobs,
+            *changing_http.routes(changing),
+            *templates,
+            *preview_http.routes(previewing),
+            *optins,
+            *pressure,
+            *documents_http.routes(documents),
+        ],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
     )

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from services.queueing.jobs import MAX_FIELD_BYTES, Draft, JobRequest
+from services.queueing.jobs import MAX_FIELD_BYTES, Draft, JobRequest, TemplateNamed
 from services.queueing.placeholders import placeholders
 from services.queueing.recipients import Variables
 from services.queueing.translating import MAX_BYTES, MAX_LANGUAGES, worded
@@ -216,6 +216,7 @@ def tried(kept: Kept) -> Draft:
         reply_to=kept.reply_to or None,
         headers=kept.headers,
         variables=kept.values,
+        own_way_out=True,  # none is put into it here: the job says whether it is marketing
     )
     translations = {
         language: msgspec.structs.replace(one, subject=one.subject or _SUBJECT)
@@ -279,7 +280,13 @@ def filled(draft: Draft, kept: Kept, used: Used) -> Draft:
     needed = (("from", request.from_), ("subject", request.subject))
     missing = [Fault(f"$.{name}", "required: the template does not say it") for name, value in needed if not value]
     return replace(
-        draft, request=request, translations=translations, template=str(used), faults=[*draft.faults, *missing]
+        draft,
+        request=request,
+        translations=translations,
+        template=str(used),
+        # Who changes it later, before it starts, changes what was made of this version.
+        own=msgspec.structs.replace(job, template=TemplateNamed(used.name, used.version)),
+        faults=[*draft.faults, *missing],
     )
 
 

@@ -18,6 +18,7 @@ from shared.words import variables
 from shared.words.content import CompiledContent, Part, TrackedLink, Variant
 from shared.words.errors import Fault
 from shared.words.languages import fitting
+from shared.words.way_out import WAY_OUT
 
 #: Of one content.
 MAX_LANGUAGES = 30
@@ -57,4 +58,9 @@ def joined(compiled: CompiledContent, made: Mapping[str, Templated]) -> Compiled
         variants[language] = Variant(templated.subject, [parts[kind] for kind in kinds if kind in parts])
         links += templated.links
         uses |= set(templated.uses)
-    return faults or msgspec.structs.replace(compiled, variants=variants, links=links, uses=sorted(uses))
+    values = compiled.variables
+    if WAY_OUT in uses and WAY_OUT not in compiled.uses:
+        values = msgspec.Raw(msgspec.msgpack.encode({**variables.decoded(values), WAY_OUT: compiled.language}))
+    return faults or msgspec.structs.replace(
+        compiled, variants=variants, links=links, uses=sorted(uses), variables=values
+    )

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import test_utils
 
+from services.queueing import changing_http, preview_http, template_store, templates_http
 from services.queueing import http as queueing
-from services.queueing import preview_http, template_store, templates_http
 from services.queueing.aside import Aside
+from services.queueing.changing import Changing
 from services.queueing.compiling import Compiler
 from services.queueing.preview import Previewing
 from services.queueing.quotas import Room
@@ -108,9 +109,10 @@ class Front:
             lambda: NOW_MS, os.urandom, aside,
         )  # fmt: skip
         routes = [
-            *queueing.routes(self.jobs, room, taking, lambda: NOW_MS),
+            *queueing.routes(self.jobs, room, taking, aside, lambda: NOW_MS),
             *templates_http.routes(TemplateRoutes(self.store, compiler, room, aside, lambda: NOW_MS)),
             *preview_http.routes(previewing),
+            *changing_http.routes(Changing(self.jobs, taking, compiler, room, aside, lambda: NOW_MS)),
         ]
         app = api.application(routes, tenants, max_body_bytes=2**24)
         self.http = await self._open.enter_async_context(test_utils.TestClient(test_utils.TestServer(app)))
@@ -313,6 +315,23 @@ async def test_what_is_accepted_keeps_what_the_template_was(front: Front) -> Non
     subjects = [(await front.mail(job["id"], 0))["Subject"] for job in (before, pinned, after)]
 
     assert subjects == ["old", "old", "new"]
+
+
+async def test_a_job_that_is_changed_stays_with_the_version_that_it_was_made_of(front: Front) -> None:
+    await front.put("frame", FRAME)
+    await front.put("welcome", WELCOME)
+    people = [{"email": "a@x.test", "variables": {"language": "de"}}, {"email": "b@x.test"}]
+    _, answer = await front.job(*people, template="welcome", send_at="2027-03-01T00:00:00Z")
+    await front.put("welcome", {**WELCOME, "subject": "other"})
+
+    status, changed = await front.call("PATCH", f"/v1/jobs/{answer['id']}", {"preheader": "Vite"})
+
+    assert status == 200, changed
+    mails = [await front.mail(answer["id"], ordinal) for ordinal in range(2)]
+    assert [mail["Subject"] for mail in mails] == ["Willkommen vous", "Bienvenue vous"]
+    assert all("Vite" in texts(mail)["text/html"] for mail in mails)
+    stored = await jobs.read(front.client, P, answer["id"], (jobs.TEMPLATE,))
+    assert stored[jobs.TEMPLATE] == "welcome 1 frame 1"
 
 
 async def test_what_the_job_says_goes_before_what_the_template_says(front: Front) -> None:
