@@ -12,6 +12,7 @@ import msgspec
 
 from services.relay.making import feedback, personal
 from services.relay.making.emptiness import Emptiness, Line
+from services.relay.making.list_id import list_id
 from shared.mail import addresses, headers, templates
 from shared.mail.wire import is_wire_ready
 from shared.making.addresses import Addresses
@@ -86,6 +87,8 @@ class Renderer:
     ) -> None:
         self._compiled = compiled
         self._job = job
+        self._tenant = tenant
+        self._says_list = any(name.lower() == "list-id" for name, _ in compiled.headers)
         self._tokens = tokens.for_job(job, tenant)
         self._verp = verp
         self._bounce_domain = bounce_domain
@@ -153,6 +156,8 @@ class Renderer:
             address = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
             mailto = f"mailto:{address}?subject={UNSUBSCRIBE_SUBJECT}"
             fields.append((b"List-Unsubscribe", f"<{pages[UNSUBSCRIBE_URL]}>,\r\n <{mailto}>".encode("ascii")))
+            if recipient.list and not self._says_list and (of := self._list_id(recipient.list)):
+                fields.append((b"List-ID", of))
         if complaints and self._takes_complaints:
             complaint_address = self._verp.feedback_address(self._job, ordinal, self._bounce_domain).encode("ascii")
             fields.append((b"CFBL-Address", complaint_address + b"; report=arf"))
@@ -168,6 +173,9 @@ class Renderer:
     def _refuse_empty(self, subject: str, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> None:
         if reason := self._emptiness.reason(subject, values, texts):
             raise RenderFailed(_EMPTY[reason], reason)
+
+    def _list_id(self, name: str) -> bytes:
+        return list_id(name, self._tenant, self._compiled.from_domain)
 
     @cached_property
     def _tracked(self) -> Layout:
@@ -218,6 +226,9 @@ def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[byte
         fields.insert(0, ("Feedback-ID", feedback_id))
     if compiled.reply_to or any(one.field == "Reply-To" for one in compiled.personal):
         fields.insert(0, ("Reply-To", compiled.reply_to))
+    if compiled.stream == "transactional" and not any(name.lower() == "auto-submitted" for name, _ in own):
+        # RFC 3834 section 5: no absence note comes back.
+        fields.insert(0, ("Auto-Submitted", "auto-generated"))
     if compiled.stream == "bulk":
         # RFC 8058 section 3.1.
         fields.insert(0, ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))

@@ -34,7 +34,7 @@ GUARDED = (
 #: Signed where present: those, and what else RFC 6376 section 5.4.1 names; hosts on the way may well add such fields.
 SIGNED = frozenset(
     (
-        *GUARDED, b"in-reply-to", b"references", b"content-id", b"content-description",
+        *GUARDED, b"in-reply-to", b"references", b"content-id", b"content-description", b"auto-submitted",
         b"tls-report-domain", b"tls-report-submitter",
         b"list-help", b"list-subscribe", b"list-post", b"list-owner", b"list-archive",
     )
