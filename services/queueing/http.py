@@ -77,6 +77,7 @@ def routes(store: JobStore, room: Room, taken: Taking, aside: Aside, now_ms: Cal
                 "invalid_header",
                 "unknown_sending_domain",
                 "sending_domain_not_shown",
+                "domain_not_allowed",
                 "contacts_disabled",
                 "idempotency_key_reused",
                 "engine_full",

@@ -6,6 +6,7 @@ index, and the others go on. A job in which nobody is left is refused.
 """
 
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -208,8 +209,9 @@ def utm_of(track: Track) -> Utm | None:
     return Utm(given, excluded) if given else None
 
 
-#: What reads each field of a job by itself, by its name in JSON. Making one takes longer than reading with it.
-_FIELDS = {field.encode_name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(JobRequest)}
+#: The fields of a job by their names in JSON, and what reads each by itself: making either takes longer than reading.
+_KNOWN = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
+_FIELDS = {name: msgspec.json.Decoder(field.type) for name, field in _KNOWN.items()}
 
 
 @dataclass(frozen=True)
@@ -258,8 +260,7 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     faults += selection_faults + recipient_faults
     if faults:
         raise refused(faults)
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
-    job = JobRequest(**{names[name]: value for name, value in request.items()})
+    job = JobRequest(**{_KNOWN[name].name: value for name, value in request.items()})
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
@@ -318,6 +319,11 @@ def refused(faults: Sequence[Fault], so: str = "nothing was stored") -> Problem:
     return Problem("invalid_job", f"the job has {number}{more}; {so}", shown)
 
 
+def pack_source(request: JobRequest) -> bytes:
+    """What a job's content is made from, to make it anew when some of it is changed."""
+    return zlib.compress(msgspec.json.encode(request), 1)
+
+
 # The body, field by field, so that all faults are found
 
 
@@ -325,15 +331,11 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     if (values_count := cut.count(body, b",")) > MAX_VALUES:
         detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
         raise Problem("body_too_large", detail)
-    try:
-        raw = _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
-    except NOT_JSON as fault:
-        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
-    known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
-    unknown = (name for name in raw if name not in known)
+    raw = pieces(body)
+    unknown = (name for name in raw if name not in _KNOWN)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
     values: dict[str, Any] = {}
-    for name, field in known.items():
+    for name, field in _KNOWN.items():
         if name not in raw:
             if field.required:
                 faults.append(Fault(f"$.{name}", "required"))
@@ -348,6 +350,14 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
                 refuse_not_json(fault, raw[name].json, raw[name].begin)
                 faults.append(fault_of(f"$.{name}", fault))
     return values, faults
+
+
+def pieces(body: bytes) -> dict[str, "_Piece"]:
+    """The values of an object, by name, as they stand there. Problem 400 or 422."""
+    try:
+        return _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
+    except NOT_JSON as fault:
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
 
 
 class _Piece(NamedTuple):
