@@ -11,13 +11,14 @@ from aiohttp import web
 
 from services.queueing import jobs, taking
 from services.queueing.quotas import Room
-from services.queueing.store import JobStore
+from services.queueing.store import Head, JobStore
 from services.queueing.taking import JobAccepted, Taking
 from services.queueing.uploads import APPEND_BYTES, Appended, Uploading, rows_of
 from shared.http import api
 from shared.words import ids
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.principal import refused_to_sandbox
 
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 
@@ -69,6 +70,7 @@ def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]
             scope="send",
             body=jobs.JobRequest,
             name="send_job",
+            sandbox=True,
             tag="jobs",
             answers={202: JobAccepted},
             problems=[
@@ -106,6 +108,7 @@ def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]
                 "text/tab-separated-values": _CSV_EXAMPLE.replace(",", "\t"),
             },
             name="append_recipients",
+            sandbox=True,
             tag="jobs",
             answers={200: Appended},
             problems=["unknown_job", "not_open", "nothing_appended"],
@@ -120,6 +123,7 @@ def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]
             body_optional=True,
             examples={"application/json": {"send_at": None}},
             name="start_job",
+            sandbox=True,
             tag="jobs",
             answers={202: JobStarted},
             problems=["unknown_job", "not_open", "no_recipients", "engine_full"],
@@ -141,7 +145,9 @@ class _Routes:
         tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         open_job = api.query_of(request, NewJobQuery).state == "open"
         key = _idempotency_key(request)
-        key_digest = sha256(f"{tenant}\x00{key}".encode()).hexdigest()
+        # A request that was tried in the sandbox is another one.
+        apart = "\x00sandbox" if request[api.PRINCIPAL].is_sandbox else ""
+        key_digest = sha256(f"{tenant}\x00{key}{apart}".encode()).hexdigest()
         # What was answered once is answered again, whatever the tenant has used up since.
         repeated = bool(key) and await self._store.knows(key_digest)
         wanted = {"stored_bytes": 1, "open_jobs": int(open_job), "idempotency_keys": int(bool(key))}
@@ -164,6 +170,7 @@ class _Routes:
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
             raise api.unknown_job()
+        _keep_apart(request, head)
         await self._room.check(tenant, own, {"stored_bytes": 1})  # before the body is read
 
         async def append(batch: Sequence[tuple[bytes, bytes]]) -> tuple[str, int]:
@@ -196,6 +203,7 @@ class _Routes:
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
             raise api.unknown_job()
+        _keep_apart(request, head)
         chunks = 0 if at_ms else await self._store.chunks_to_start(job)
         async with self._room.taken(tenant, own, {f"intake_chunks:{head.lane}": chunks}):
             word, state = await self._store.start(tenant, job, now_ms, at_ms)
@@ -210,6 +218,13 @@ class _Routes:
                 raise taking.full()
         self._log.info("job_started", job=job, tenant=tenant, state=word)
         return api.json_answer(JobStarted(job, word), 202)
+
+
+def _keep_apart(request: web.Request, head: Head) -> None:
+    """Problem 403 if a key of the sandbox is to touch a job that is none of it."""
+    refused = refused_to_sandbox(request[api.PRINCIPAL], "the job is none of the sandbox")
+    if refused is not None and not head.sandbox:
+        raise refused
 
 
 def _idempotency_key(request: web.Request) -> str:

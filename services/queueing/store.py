@@ -83,6 +83,7 @@ class Head:
     list: str = ""
     viewable: bool = False
     test: bool = False
+    sandbox: bool = False
 
     @property
     def lane(self) -> int:
@@ -91,7 +92,7 @@ class Head:
 
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
-    jobs.VIEWABLE, jobs.TEST,
+    jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX,
 )  # fmt: skip
 
 
@@ -276,6 +277,7 @@ class JobStore:
             found[jobs.LIST],
             found[jobs.VIEWABLE],
             found[jobs.TEST],
+            found[jobs.SANDBOX],
         )
 
     async def request_of(self, job: str) -> str:

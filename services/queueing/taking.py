@@ -148,7 +148,7 @@ class Taking:
             if key_digest:
                 told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
                 idempotency = (key_digest, *told)
-            new = _new_job(tenant, job, now_ms, start, purpose)
+            new = _new_job(principal, job, now_ms, start, purpose)
             wanted["stored_bytes"] = JOB_BYTES + len(new.content) + sum(len(chunk) for _, chunk in chunks)
             async with self._room.taken(tenant, own, {} if repeated else wanted):
                 stored = await self._store.store(job_id, new, chunks, start, job.send_at_ms, idempotency)
@@ -213,12 +213,12 @@ def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]
     return digest.digest(), zlib.compress(reply, 1)
 
 
-def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str) -> New:
+def _new_job(principal: api.Principal, job: jobs.Job, now_ms: int, start: Start, purpose: str) -> New:
     request = job.request
     max_age_ms = jobs.MAX_AGE_MS[request.stream]
     expires_at_ms = job.expires_at_ms or (0 if start == "open" else (job.send_at_ms or now_ms) + max_age_ms)
     return New(
-        tenant=tenant,
+        tenant=principal.tenant,
         stream=request.stream,
         content=content.encode(job.compiled),
         total=len(job.waiting),
@@ -227,7 +227,8 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str
         max_age_ms=max_age_ms,
         rate=job.compiled.rate,
         at_most_once=request.at_most_once,
-        test=request.test,
+        test=request.test or principal.is_sandbox,  # it counts nothing either
+        sandbox=principal.is_sandbox,
         viewable=content.is_viewable(job.compiled),
         request=current_id(),
         trace=current_trace(),

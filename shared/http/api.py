@@ -29,7 +29,7 @@ from shared.net.requests import CURRENT
 from shared.process.tracing import Tracer
 from shared.words.errors import NOT_JSON, Fault, Problem, StorageAway
 from shared.words.principal import Principal as Principal
-from shared.words.principal import refusal
+from shared.words.principal import refusal, refused_to_sandbox
 from shared.words.quotas import Admission
 
 REQUESTS = Counter("estafette_http_requests_total", "HTTP requests answered", ["route", "status"])
@@ -234,6 +234,7 @@ def _mount(
                 turns.light()
                 return await route.call(request)
             principal = request[PRINCIPAL] = await _principal(request, route.scope, key_ring, forwarded_hops)
+            _refuse_sandbox(route, principal)
             _read_query(request, route)
             request[_TURNS] = turns
             return await turns.run(principal.tenant, _admitted(request, principal))
@@ -256,6 +257,14 @@ def _mount(
         app.router.add_route(method, route.pattern, called)
         if route.trailing_slash:
             app.router.add_route(method, f"{route.pattern}/", called)
+
+
+def _refuse_sandbox(route: Route, principal: Principal) -> None:
+    """Whatever changes something says itself that it keeps the sandbox apart; a new route does not by itself."""
+    if route.sandbox or route.method == "GET":
+        return
+    if (refused := refused_to_sandbox(principal, "it may not change what is real")) is not None:
+        raise refused
 
 
 def _refuse_repeated(request: web.Request, once: Sequence[str]) -> None:

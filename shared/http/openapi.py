@@ -14,6 +14,7 @@ import msgspec
 from shared.http import query
 from shared.http.route import PATH, TAGS, Route
 from shared.words.errors import Problem, ProblemDocument
+from shared.words.principal import SANDBOX_SCOPES
 from shared.words.problems import PROBLEMS
 from shared.words.request_ids import HEADER as REQUEST_ID
 from shared.words.request_ids import MAX_CHARS
@@ -147,6 +148,8 @@ def _problems(route: Route) -> list[str]:
     words = {"unavailable", "internal_error", *route.problems}
     if route.scope:
         words |= {"no_key", "unknown_key", "key_expired", "network_not_allowed", "missing_scope", "quota_exceeded"}
+    if route.scope in SANDBOX_SCOPES and route.method != "GET":
+        words.add("sandbox_key")
     if not route.any_query:
         words |= {"repeated_header", "invalid_query"}
     if route.takes_body:

@@ -22,7 +22,7 @@ from shared.net.remembered import Remembered
 from shared.redis import keys
 from shared.redis.redis import Client
 from shared.words import quotas
-from shared.words.principal import SCOPES, Principal
+from shared.words.principal import SANDBOX_SCOPES, SCOPES, Principal
 
 #: How long a revoked key may live on in a process that has just used it.
 CACHE_SECONDS = 10.0
@@ -61,12 +61,14 @@ class Tenant(msgspec.Struct, frozen=True, array_like=True):
 
 class Rights(msgspec.Struct, frozen=True, array_like=True):
     """What a key is for, beside its scopes. `name`: of the user or program that has it; `networks` (CIDR) from which it
-    may be used and `domains` that it may send from, () for all; `expires_at` in ms, 0: never."""
+    may be used and `domains` that it may send from, () for all; `expires_at` in ms, 0: never. `is_sandbox`: what it
+    sends goes to no host of the world."""
 
     name: str = ""
     networks: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     expires_at: int = 0
+    is_sandbox: bool = False
 
 
 UNBOUND = Rights()
@@ -145,6 +147,10 @@ class Tenants:
         if await self.get(tenant) is None:
             raise TenantError(f"there is no tenant {tenant!r:.60}")
         known = _checked(rights, int(self._now() * 1000))
+        if known.is_sandbox and (beyond := [scope for scope in wanted if scope not in SANDBOX_SCOPES]):
+            raise TenantError(
+                f"a key of the sandbox has no scope {', '.join(beyond)}; it may {', '.join(SANDBOX_SCOPES)}"
+            )
         key_id = _chance(_ID_ALPHABET, 10)
         text = f"est_{key_id}_{_chance(_SECRET_ALPHABET, 32)}"
         key = ApiKey(key_id, tenant, wanted, int(self._now() * 1000), _digest(text), known)
@@ -187,7 +193,16 @@ class Tenants:
         tenant = await self.get(key.tenant)
         own = tenant.quotas if tenant is not None else {}
         networks = tuple(ip_network(one, strict=False) for one in key.rights.networks)
-        principal = Principal(key.tenant, frozenset(key.scopes), own, key.id, networks, key.rights.domains)
+        rights = key.rights
+        principal = Principal(
+            key.tenant,
+            frozenset(key.scopes),
+            own,
+            key.id,
+            networks,
+            rights.domains,
+            is_sandbox=rights.is_sandbox,
+        )
         self._cache.keep(key_id, (key, principal), CACHE_SECONDS)
         return key, principal
 
@@ -214,7 +229,9 @@ def _checked(rights: Rights, now_ms: int) -> Rights:
         faults.append("the key would be over before it is made")
     if faults:
         raise TenantError("; ".join(faults))
-    return Rights(rights.name, tuple(dict.fromkeys(networks)), tuple(dict.fromkeys(domains)), rights.expires_at)
+    return msgspec.structs.replace(
+        rights, networks=tuple(dict.fromkeys(networks)), domains=tuple(dict.fromkeys(domains))
+    )
 
 
 def _packed(record: msgspec.Struct) -> bytes:

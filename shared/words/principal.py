@@ -10,6 +10,10 @@ from shared.words.errors import Fault, Problem
 SCOPES = ("send", "read", "suppress", "admin", "inbound", "operator")
 
 
+#: And a key of the sandbox: what others are for changes what is real.
+SANDBOX_SCOPES = ("send", "read")
+
+
 @dataclass(frozen=True)
 class Principal:
     """Who calls: the tenant of the API key and what the key may do."""
@@ -26,6 +30,8 @@ class Principal:
     domains: tuple[str, ...] = ()
     #: Its time is over, and so it has no scope either.
     is_over: bool = False
+    #: What it sends goes to the mailbox, and to no host of the world.
+    is_sandbox: bool = False
 
 
 def refusal(principal: Principal, address: str) -> Problem | None:
@@ -36,6 +42,11 @@ def refusal(principal: Principal, address: str) -> Problem | None:
         what = f"the key may be used from its networks alone, and {address or 'your address'} is in none of them"
         return Problem("network_not_allowed", what, [Fault("Authorization", what)])
     return None
+
+
+def refused_to_sandbox(principal: Principal, what: str) -> Problem | None:
+    """Why the key may not do that, where it is of the sandbox; None if it is not."""
+    return Problem("sandbox_key", f"the key is of the sandbox: {what}") if principal.is_sandbox else None
 
 
 def refused_domain(principal: Principal, domain: str) -> Problem | None:

@@ -58,6 +58,11 @@ PROBLEMS: dict[str, Kind] = {
         "The key may be used from its own networks alone, and the caller is in none of them.",
     ),
     "domain_not_allowed": Kind(403, "Domain not allowed", "The key may not send from the domain that the job names."),
+    "sandbox_key": Kind(
+        403,
+        "Sandbox key",
+        "A key of the sandbox reads, and makes, fills and starts jobs of the sandbox; it touches nothing else.",
+    ),
     "other_host": Kind(
         403, "Other host", "The mailbox is read at an address of its host, or by its name, and no other name is taken."
     ),
