@@ -85,7 +85,7 @@ class Route:
     any_query: bool = False
     #: Also with a slash at the end, for the same reason.
     trailing_slash: bool = False
-    #: A key of the sandbox may ask for it, although it changes something: it sees to it that nothing real is touched.
+    #: A key of the sandbox may ask for it, although it is no GET: it sees to it that nothing real is touched.
     sandbox: bool = False
     #: A page for people in a browser: no part of the API, and not in its document.
     is_page: bool = False

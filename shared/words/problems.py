@@ -192,6 +192,14 @@ PROBLEMS: dict[str, Kind] = {
     "not_open": Kind(
         409, "Job not open", "The job was started: nothing is appended to it, and it is not started again."
     ),
+    "not_changeable": Kind(
+        409,
+        "Job not changeable",
+        "The job was started: what it sends, and when, stays. It is paused, resumed or cancelled, and nothing else.",
+    ),
+    "changed_meanwhile": Kind(
+        409, "Changed meanwhile", "Somebody else changes the job at the same time: look at it, and ask again."
+    ),
     "no_recipients": Kind(409, "No recipients", "The job has no recipients: append some, then start it."),
     "job_ended": Kind(409, "Job ended", "Every message of the job has its end: there is nothing to stop."),
     "not_stopped": Kind(409, "Not stopped", "The job itself is not stopped: GET /v1/stops lists what is."),
