@@ -10,10 +10,11 @@ import re
 import secrets
 import string
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from ipaddress import ip_network
+from typing import NamedTuple
 
 import msgspec
 
@@ -57,6 +58,16 @@ class Tenant(msgspec.Struct, frozen=True, array_like=True):
     any_from_domain: bool = False
     #: Its own quotas (`shared.words.quotas`), by name.
     quotas: dict[str, int] = {}
+    #: The tenant whose sub-account it is; "": nobody's. A sub-account has none of its own.
+    parent: str = ""
+
+
+class Family(NamedTuple):
+    """A tenant and its sub-accounts, and its own quotas, which bound what all of them keep together."""
+
+    parent: str
+    quotas: Mapping[str, int]
+    members: tuple[str, ...]
 
 
 class Rights(msgspec.Struct, frozen=True, array_like=True):
@@ -100,13 +111,23 @@ class Tenants:
     ) -> None:
         self._client = client
         self._now = now
+        self._families = Remembered[str, tuple[Family]](CACHE_KEYS, monotonic)
         self._cache = Remembered[str, tuple[ApiKey, Principal]](CACHE_KEYS, monotonic)
 
-    async def create(self, name: str, *, any_from_domain: bool = False) -> Tenant:
-        """TenantError if the name is not one (`NAME_RULE`) or is taken."""
+    async def create(self, name: str, *, any_from_domain: bool = False, parent: str = "") -> Tenant:
+        """TenantError if the name is not one (`NAME_RULE`) or is taken, or if there is no such `parent`, or it is a
+        sub-account itself."""
         if not is_name(name):
             raise TenantError(f"a tenant's name is a-z, 0-9 and -, 32 at most, not {name!r:.60}")
-        tenant = Tenant(name, int(self._now() * 1000), any_from_domain)
+        if parent:
+            above = await self.get(parent)
+            if above is None:
+                raise TenantError(f"there is no tenant {parent!r:.60}")
+            if above.parent:
+                raise TenantError(f"{parent} is a sub-account, and has none of its own")
+            # First: what is in the set, and not a tenant of that parent, is no sub-account.
+            await self._client.sadd(keys.sub_accounts(parent), name)
+        tenant = Tenant(name, int(self._now() * 1000), any_from_domain, {}, parent)
         if not await self._client.hsetnx(keys.tenants(), name, _packed(tenant)):
             raise TenantError(f"there is a tenant {name} already")
         return tenant
@@ -119,6 +140,36 @@ class Tenants:
         """By name."""
         packed = await self._client.hgetall(keys.tenants())
         return sorted((msgspec.msgpack.decode(one, type=Tenant) for one in packed.values()), key=lambda one: one.name)
+
+    async def sub_accounts(self, parent: str) -> list[Tenant]:
+        """By name."""
+        names = sorted(name.decode() for name in await self._client.smembers(keys.sub_accounts(parent)))
+        found = [await self.get(name) for name in names]
+        return [one for one in found if one is not None and one.parent == parent]
+
+    async def family(self, name: str) -> Family | None:
+        """The tenant with those that it shares quotas with; None if there are none. Remembered as keys are."""
+        (known,) = self._families.known(name) or (None,)
+        if known is not None:
+            return known if known.members else None
+        tenant = await self.get(name)
+        parent = await self.get(tenant.parent) if tenant is not None and tenant.parent else tenant
+        below = await self.sub_accounts(parent.name) if parent is not None else []
+        members = (parent.name, *(one.name for one in below)) if parent is not None and below else ()
+        found = Family(members[0], parent.quotas, members) if parent is not None and members else Family("", {}, ())
+        self._families.keep(name, (found,), CACHE_SECONDS)
+        return found if members else None
+
+    async def acting(self, principal: Principal, name: str) -> Principal | None:
+        """The caller as one of its sub-accounts, with the rights of the key; None if there is no such one."""
+        if not is_name(name) or principal.parent:
+            return None
+        tenant = await self.get(name)
+        if tenant is None or tenant.parent != principal.tenant:
+            return None
+        return replace(
+            principal, tenant=name, quotas=tenant.quotas, parent=principal.tenant, parent_quotas=principal.quotas
+        )
 
     async def set_quota(self, name: str, quota: str, limit: int | None) -> Tenant:
         """Gives a tenant a quota of its own, or with None the default again. Every process follows within
@@ -134,6 +185,7 @@ class Tenants:
         changed = msgspec.structs.replace(found, quotas=own if limit is None else {**own, quota: limit})
         await self._client.hset(keys.tenants(), name, _packed(changed))
         self._cache.clear()
+        self._families.clear()
         return changed
 
     async def create_key(self, tenant: str, scopes: Iterable[str], rights: Rights = UNBOUND) -> tuple[ApiKey, str]:
@@ -192,6 +244,7 @@ class Tenants:
         key = msgspec.msgpack.decode(packed, type=ApiKey)
         tenant = await self.get(key.tenant)
         own = tenant.quotas if tenant is not None else {}
+        above = await self.get(tenant.parent) if tenant is not None and tenant.parent else None
         networks = tuple(ip_network(one, strict=False) for one in key.rights.networks)
         rights = key.rights
         principal = Principal(
@@ -201,7 +254,10 @@ class Tenants:
             key.id,
             networks,
             rights.domains,
+            is_bound=bool(rights.networks or rights.domains or rights.expires_at),
             is_sandbox=rights.is_sandbox,
+            parent=above.name if above is not None else "",
+            parent_quotas=above.quotas if above is not None else {},
         )
         self._cache.keep(key_id, (key, principal), CACHE_SECONDS)
         return key, principal

@@ -30,8 +30,14 @@ class Principal:
     domains: tuple[str, ...] = ()
     #: Its time is over, and so it has no scope either.
     is_over: bool = False
+    #: It has networks, domains or an end: what it made would not be bound so.
+    is_bound: bool = False
     #: What it sends goes to the mailbox, and to no host of the world.
     is_sandbox: bool = False
+    #: Of which tenant it is a sub-account, and that one's own quotas, which bound what all of them use together; "": of
+    #: none.
+    parent: str = ""
+    parent_quotas: Mapping[str, int] = field(default_factory=dict)
 
 
 def refusal(principal: Principal, address: str) -> Problem | None:

@@ -105,7 +105,7 @@ class Front:
             monotonic=self.clock.monotonic,
         )
         defaults = self.defaults.by_name()
-        room = Room(self.store, defaults, self.clock.now_ms, self.clock.monotonic)
+        room = Room(self.store, defaults, self.clock.now_ms, self.clock.monotonic, self.tenants)
 
         async def no_dns(names: Any) -> dict[str, list[str]]:
             return {name: [] for name in names}
