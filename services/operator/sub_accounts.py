@@ -122,7 +122,7 @@ def routes(operator: Operator, tenants: Tenants, stops: StopList) -> list[api.Ro
             examples={"application/json": {"scopes": ["send", "read"], "name": "shop, orders"}},
         ),
         route(
-            "DELETE", f"{one}/keys/{{api_key}}", handlers.revoke_key, "Revoke a key of a sub-account, within ten seconds",
+            "DELETE", f"{one}/keys/{{api_key}}", handlers.revoke_key, "Revoke a key of a sub-account",
             "revoke_sub_account_key", problems=("unknown_api_key",), answers={204: None},
         ),
         route(
