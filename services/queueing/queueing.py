@@ -40,6 +40,7 @@ from shared.redis.suppression import Asked
 from shared.words import events, ids
 from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
 from shared.words.pressure import PRESSURE
+from shared.words.sites import SANDBOX
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 LEFT_OUT = Counter("estafette_queueing_left_out_total", "Recipients who are not mailed, by why", ["reason"])
@@ -206,7 +207,10 @@ class Queueing:
             self._consents_of(head, open_ones),
         )
         domains = {domain_of(recipient.email) for recipient in open_ones}
-        sites = dict(zip(domains, await asyncio.gather(*map(self._sites.site_of, domains)), strict=True))
+        if head.sandbox:  # nobody is asked where its mail goes, for it does not go there
+            sites: dict[str, str | None] = dict.fromkeys(domains, SANDBOX)
+        else:
+            sites = dict(zip(domains, await asyncio.gather(*map(self._sites.site_of, domains)), strict=True))
         decisions = iter(
             decide(reason, sites[domain_of(recipient.email)], *consent)
             for recipient, reason, consent in zip(open_ones, reasons, consents, strict=True)

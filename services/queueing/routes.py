@@ -28,7 +28,7 @@ def routes(parts: Parts) -> Mounted:
     sandbox = Sandbox(program("services.queueing.compiling"), "http", processes, most_of_one=most_of_one)
     store = JobStore(parts.client, parts.partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
     aside = Aside()
-    room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic)
+    room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic, parts.tenants)
     domains = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
     compiler = compiling.Compiler(sandbox, aside=aside)
     taking = Taking(

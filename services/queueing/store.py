@@ -82,9 +82,12 @@ class Changeable:
     source: bytes
     content: bytes
     send_at_ms: int
+    sandbox: bool = False
 
 
-_CHANGEABLE = (jobs.TENANT, jobs.STREAM, jobs.STATE, jobs.CHANGES, jobs.SOURCE, jobs.CONTENT, jobs.SEND_AT)
+_CHANGEABLE = (
+    jobs.TENANT, jobs.STREAM, jobs.STATE, jobs.CHANGES, jobs.SOURCE, jobs.CONTENT, jobs.SEND_AT, jobs.SANDBOX,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Head:
     list: str = ""
     viewable: bool = False
     test: bool = False
+    sandbox: bool = False
 
     @property
     def lane(self) -> int:
@@ -111,7 +115,7 @@ class Head:
 
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
-    jobs.VIEWABLE, jobs.TEST,
+    jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX,
 )  # fmt: skip
 
 
@@ -202,6 +206,7 @@ class JobStore:
             found[jobs.SOURCE],
             found[jobs.CONTENT],
             found[jobs.SEND_AT],
+            found[jobs.SANDBOX],
         )
 
     async def first_chunk(self, job: str) -> recipients.Chunk | None:
@@ -334,6 +339,7 @@ class JobStore:
             found[jobs.LIST],
             found[jobs.VIEWABLE],
             found[jobs.TEST],
+            found[jobs.SANDBOX],
         )
 
     async def request_of(self, job: str) -> str:

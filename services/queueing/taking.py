@@ -148,7 +148,8 @@ class Taking:
             if key_digest:
                 told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
                 idempotency = (key_digest, *told)
-            new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose)
+            apart = principal.is_sandbox
+            new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose, apart)
             wanted["stored_bytes"] = (
                 JOB_BYTES + len(new.content) + len(new.source) + sum(len(chunk) for _, chunk in chunks)
             )
@@ -225,7 +226,14 @@ def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]
     return digest.digest(), zlib.compress(reply, 1)
 
 
-def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str = "") -> New:
+def new_job(
+    tenant: str,
+    job: jobs.Job,
+    now_ms: int,
+    start: Start,
+    purpose: str = "",
+    sandbox: bool = False,
+) -> New:
     """As it is stored. Of one that may be changed before it starts with what it was made from."""
     request = job.request
     max_age_ms = jobs.MAX_AGE_MS[request.stream]
@@ -240,7 +248,8 @@ def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str 
         max_age_ms=max_age_ms,
         rate=job.compiled.rate,
         at_most_once=request.at_most_once,
-        test=request.test,
+        test=request.test or sandbox,  # it counts nothing either
+        sandbox=sandbox,
         viewable=content.is_viewable(job.compiled),
         request=current_id(),
         trace=current_trace(),

@@ -22,6 +22,7 @@ from services.relay.delivery.dial import is_own, routed_versions
 from services.relay.delivery.overheard import Dialogue
 from services.relay.delivery.route import Routes
 from services.relay.delivery.secured import SecuredRoutes
+from services.relay.delivery.sink import Sink
 from services.relay.encryption.policies import Policies
 from services.relay.held import Limits as HeldLimits
 from services.relay.limits.paces import Paces
@@ -204,7 +205,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     partitions, helo = settings.redis.partitions, _helo(settings)
     resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, clock.monotonic)
     life.push_close(resolver.close)
-    routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
+    routes, hosts, sink = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic), Sink()
     dialogues = Dialogues(client, name, clock.now_ms)
     open_connection = _opening(settings, helo, dialogues)
     everybodys = ReadyQueues(client, CHANNEL)
@@ -222,12 +223,13 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     policies, reports = encryption(life, client, resolver, routes, domains, unlimited)
 
     def new_courier(site: str, outlet: Outlet) -> Courier:
+        if site == sites.SANDBOX and settings.relay.route != "mailbox":
+            return Courier(sink, gate.passage(site, outlet), sink.open, hosts)
         secured = SecuredRoutes(routes, policies, lambda: gate.shape(site).tls)
         return Courier(secured, gate.passage(site, outlet), partial(open_connection, site), hosts, reports)
 
     signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)
-    engine = program("shared.making.rendering")
-    sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
+    sandbox = Sandbox(program("shared.making.rendering"), "relay", mine.rendering_processes, at_once=False)
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
     returning = Returning(settings.bounces.domain, resolver, clock.now_ms)
     untracked, link_keys = Untracked(client), KnownLinkKeys(client, origin.tokens.generations)

@@ -143,6 +143,10 @@ _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 _NAMES = frozenset(provider.name for provider in PROVIDERS)
 
 
+#: Where messages of jobs of the sandbox wait: no host is called so, and therefore no other mail waits there.
+SANDBOX = "sandbox:mail"
+
+
 class FixedRoute(msgspec.Struct, frozen=True):
     """All mail goes to this host, whatever its domain says."""
 
