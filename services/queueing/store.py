@@ -83,6 +83,8 @@ class Head:
     list: str = ""
     viewable: bool = False
     test: bool = False
+    #: Its From.
+    sender: str = ""
 
     @property
     def lane(self) -> int:
@@ -91,7 +93,7 @@ class Head:
 
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
-    jobs.VIEWABLE, jobs.TEST,
+    jobs.VIEWABLE, jobs.TEST, jobs.SENDER,
 )  # fmt: skip
 
 
@@ -276,6 +278,7 @@ class JobStore:
             found[jobs.LIST],
             found[jobs.VIEWABLE],
             found[jobs.TEST],
+            found[jobs.SENDER],
         )
 
     async def request_of(self, job: str) -> str:
