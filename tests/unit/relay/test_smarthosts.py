@@ -33,13 +33,14 @@ def rules(toml: str = ROUTE, password: str = "one", shaping: str = "") -> Rules:
 
 
 def test_a_route_has_limits_of_its_own_over_those_of_shaping() -> None:
-    shaping = '[route]\nidle = "9s"\n[site."route:out"]\nconnections = 3\nmessages_per_connection = 5'
+    shaping = '[site."route:out"]\nconnections = 3\nmessages_per_connection = 5\nidle = "9s"'
 
     shape = rules(ROUTE + "connections = 2\nrate = '14/s'", shaping=shaping).shaping.of(SITE)
 
     assert (shape.connections, shape.messages_per_connection, shape.idle_s) == (2, 5, 9)
     assert [str(rate) for rate in shape.rates] == ["14/s"]
     assert rules(shaping=shaping).shaping.of(SITE).connections == 3
+    assert rules(ROUTE + "connections = 2", shaping='[route]\nidle = "9s"').shaping.of(SITE).idle_s == 9
 
 
 @pytest.mark.parametrize(("tls", "level", "implicit"), [
