@@ -203,6 +203,12 @@ DASHBOARDS = (
                 "{{provider}}, {{why}}",
             ),
             Panel(
+                "Routes that refuse us",
+                "By which named routes are no connections had, and where does it end?",
+                "sum by (route, phase) (increase(estafette_relay_route_failures_total[10m]))",
+                "{{route}}, {{phase}}",
+            ),
+            Panel(
                 "Limits that made mail wait",
                 "Which limits make messages wait?",
                 "sum by (limit) (rate(estafette_relay_limited_total[5m]))",

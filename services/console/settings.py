@@ -62,6 +62,7 @@ def _check() -> None:
         settings_module.settings_file(os.environ),
         found.relay.shaping_file,
         found.relay.egress_file,
+        found.relay.routes_file,
         own.certificate,
         own.key,
         found.of(tracking.Tracking).networks_file,

@@ -70,8 +70,8 @@ def run(settings: Settings) -> None:
         key = (data / "demo.key").read_text("ascii").strip()
     except FileNotFoundError:
         raise DemoFailed(f"nothing runs in {data.resolve()}: `make run` in another terminal, then again") from None
-    if settings.relay.route != "mailbox":
-        raise DemoFailed("relay.route is not `mailbox`: the demo never mails real hosts")
+    if settings.relay.route != "mailbox" or settings.relay.routes_file:
+        raise DemoFailed("mail goes elsewhere than to the mailbox (relay.route, relay.routes_file): no demo then")
     try:
         asyncio.run(_run(base, key))
     except (aiohttp.ClientError, TimeoutError) as error:

@@ -98,6 +98,11 @@ class Sites(Protocol):
         """The site of a domain's mail; None if it takes none (no such domain, null MX)."""
 
 
+class Routes(Protocol):
+    def site_of(self, head: Head, domain: str) -> str | None:
+        """The site of the named route by which this mail of the job goes; None: there is none for it."""
+
+
 class Cancels(Protocol):
     def of(self, job: str, tenant: str, stream: str) -> Cancel | None:
         """By what the job is cancelled; None if it is not."""
@@ -119,6 +124,7 @@ class Queueing:
         tracer: Tracer | None = None,
         consents: Consents | None = None,
         pressure: Pressure | None = None,
+        routes: Routes | None = None,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -131,6 +137,7 @@ class Queueing:
         self._tracer = tracer
         self._consents = consents
         self._pressure = pressure
+        self._routes = routes
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
@@ -210,10 +217,8 @@ class Queueing:
             self._consents_of(head, open_ones),
         )
         domains = {domain_of(recipient.email) for recipient in open_ones}
-        if head.sandbox:  # nobody is asked where its mail goes, for it does not go there
-            sites: dict[str, str | None] = dict.fromkeys(domains, SANDBOX)
-        else:
-            sites = dict(zip(domains, await asyncio.gather(*map(self._sites.site_of, domains)), strict=True))
+        found = await asyncio.gather(*(self._site_of(head, domain) for domain in domains))
+        sites = dict(zip(domains, found, strict=True))
         decisions = iter(
             decide(reason, sites[domain_of(recipient.email)], *consent)
             for recipient, reason, consent in zip(open_ones, reasons, consents, strict=True)
@@ -222,6 +227,12 @@ class Queueing:
             Decision(rejected=recipient.rejected) if recipient.rejected is not None else next(decisions)
             for recipient in waiting
         ]
+
+    async def _site_of(self, head: Head, domain: str) -> str | None:
+        if head.sandbox:  # nobody is asked where its mail goes, for it does not go there
+            return SANDBOX
+        named = self._routes.site_of(head, domain) if self._routes is not None else None
+        return named or await self._sites.site_of(domain)
 
     async def _consents_of(self, head: Head, waiting: Sequence[Waiting]) -> list[tuple[str | None, bool]]:
         """Of each why they are not to be mailed, or None, and whether nothing is to be recorded about them."""

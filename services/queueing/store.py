@@ -104,6 +104,8 @@ class Head:
     viewable: bool = False
     test: bool = False
     sandbox: bool = False
+    #: Its From.
+    sender: str = ""
 
     @property
     def lane(self) -> int:
@@ -112,7 +114,7 @@ class Head:
 
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
-    jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX,
+    jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX, jobs.SENDER,
 )  # fmt: skip
 
 
@@ -333,6 +335,7 @@ class JobStore:
             found[jobs.VIEWABLE],
             found[jobs.TEST],
             found[jobs.SANDBOX],
+            found[jobs.SENDER],
         )
 
     async def request_of(self, job: str) -> str:

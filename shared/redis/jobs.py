@@ -21,7 +21,7 @@
     request_id    text                   once          queueing, reports: the id of the request that made it
     trace         text                   once, if   queueing: the span of that request (`shared.process.tracing`)
                                          traced
-    from, subject, list, category: texts; tags: texts by lines. Written once, read by reports.
+    from, subject, list, category: texts; tags: texts by lines. Written once, read by reports; from by queueing too.
     selection: JSON, of a job whose recipients are those of a set (`shared.words.result_sets`); written once, read by
     queueing. unselected: text, by queueing: why nobody else was taken from it; unselected_detail, that in words; read
     by reports.

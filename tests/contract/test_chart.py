@@ -325,7 +325,7 @@ def test_only_relays_go_out_into_the_world_and_only_mail_comes_from_it() -> None
         name: {port["port"] for way in spec["egress"] if "to" not in way for port in way["ports"]}
         for name, spec in policies.items()
     }
-    assert to_anywhere.pop("relay") == {53, 25, 443}
+    assert to_anywhere.pop("relay") == {53, 25, 443, 587, 465}
     assert to_anywhere.pop("webhooks") == {53, 443, 8443}
     assert all(ports == {53} for ports in to_anywhere.values())
     from_anywhere = {name for name, spec in policies.items() if any("from" not in way for way in spec["ingress"])}
@@ -333,6 +333,23 @@ def test_only_relays_go_out_into_the_world_and_only_mail_comes_from_it() -> None
     smtp, lmtp = (way for way in policies["bounces"]["ingress"] if way["ports"][0]["port"] in ("smtp", "lmtp"))
     assert "from" not in smtp
     assert lmtp["from"] == [{"podSelector": {}}]
+
+
+def test_queueing_and_relays_read_named_routes_and_relays_alone_their_passwords() -> None:
+    found = {component: container(pod) for component, pod in pods(rendered(values_of("tls")))}
+
+    reading = {
+        component
+        for component, one in found.items()
+        if {"name": "ESTAFETTE_RELAY_ROUTES_FILE", "value": "/etc/estafette/files/routes.toml"} in one["env"]
+    }
+    assert reading == {"queueing", "relay"}
+    knowing = {
+        component
+        for component, one in found.items()
+        if any(mount["mountPath"] == "/etc/estafette/routes" for mount in one["volumeMounts"])
+    }
+    assert knowing == {"relay"}
 
 
 def test_mail_comes_in_by_every_way_that_the_values_name_and_lmtp_from_nowhere_outside() -> None:

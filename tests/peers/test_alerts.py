@@ -125,6 +125,14 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {'estafette_relay_rests{provider="sfr",why="one_connection"}': "1x20"},
         15,
     ),
+    "EstafetteRouteRefusesUs": (  # a host whose login is refused is dialled every five minutes in the end
+        {'estafette_relay_route_failures_total{route="ses",phase="auth"}': "0+1x30"},
+        {
+            'estafette_relay_route_failures_total{route="ses",phase="auth"}': "7x30",
+            'estafette_relay_route_failures_total{route="ses",phase="greeting"}': "0+60x30",
+        },
+        20,
+    ),
     "EstafetteHardBounces": (
         {
             f'{OUTCOMES}{{outcome="hard",provider="gmail"}}': "0+10x90",

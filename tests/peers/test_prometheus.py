@@ -22,6 +22,7 @@ QUESTIONS: dict[str, str] = dict(
 #: Metrics that a healthy instance on the route `mailbox` has no series of, and why.
 NOTHING = {
     "estafette_relay_pace_messages_per_second": "no provider has asked us to slow down",
+    "estafette_relay_route_failures_total": "there is no named route",
     "estafette_relay_rests": "no provider has asked for rest",
     "estafette_relay_rests_until_timestamp_seconds": "no provider has asked for rest",
     "estafette_queue_held_until_timestamp_seconds": "nothing is held back",

@@ -90,6 +90,10 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
 - name: ESTAFETTE_TRACKING_NETWORKS_FILE
   value: /etc/estafette/files/networks.toml
 {{- end }}
+{{- if and $root.Values.routes.file (or (has "world" .needs) (eq .name "queueing")) }}
+- name: ESTAFETTE_RELAY_ROUTES_FILE
+  value: /etc/estafette/files/routes.toml
+{{- end }}
 {{- if has "world" .needs }}
 {{- if $root.Values.shaping }}
 - name: ESTAFETTE_RELAY_SHAPING_FILE
@@ -112,10 +116,11 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
 {{- end }}
 {{- end }}
 
-{{/* Whether a process reads one of the operator's files: relays theirs, and who answers recipients theirs. */}}
+{{/* Whether a process reads one of the operator's files: relays theirs, queueing routes, who answers recipients theirs. */}}
 {{- define "estafette.files" -}}
 {{- $values := .root.Values -}}
 {{- if and (has "world" .needs) (or $values.shaping $values.egress) }}true{{ end -}}
+{{- if and (or (has "world" .needs) (eq .name "queueing")) $values.routes.file }}true{{ end -}}
 {{- if and (has .name (list "tracking" "http")) $values.networks }}true{{ end -}}
 {{- end }}
 
@@ -147,6 +152,9 @@ mounts:
   - {name: files, mountPath: /etc/estafette/files, readOnly: true}
 {{- end }}
 {{- if has "world" .needs }}
+{{- if $values.routes.passwordsSecret }}
+  - {name: routes, mountPath: /etc/estafette/routes, readOnly: true}
+{{- end }}
 {{- if $values.tls.clientSecret }}
   - {name: tls, mountPath: /etc/estafette/tls, readOnly: true}
 {{- end }}
@@ -198,6 +206,10 @@ volumes:
     configMap: {name: {{ include "estafette.fullname" $root }}-files}
 {{- end }}
 {{- if has "world" .needs }}
+{{- if $values.routes.passwordsSecret }}
+  - name: routes
+    secret: {secretName: {{ $values.routes.passwordsSecret }}, defaultMode: 0440}
+{{- end }}
 {{- if $values.tls.clientSecret }}
   - name: tls
     secret: {secretName: {{ $values.tls.clientSecret }}, defaultMode: 0440}

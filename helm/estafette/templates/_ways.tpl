@@ -62,6 +62,11 @@ egress:
   {{- if eq (get $route "scheme") "smtp" }}
       - port: {{ splitList ":" $route.host | last }}
   {{- end }}
+  {{- if $root.Values.routes.file }}
+  {{- range $root.Values.routes.ports }}
+      - port: {{ int64 . }}
+  {{- end }}
+  {{- end }}
   {{- end }}
   {{- if has "web" .needs }}
   # Other systems, at the ports that are allowed.

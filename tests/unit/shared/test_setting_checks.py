@@ -33,6 +33,7 @@ WRONG = {
     "relay.helo": ["a b", "a\r\nQUIT"],
     "relay.shaping_file": ["a\0b"],
     "relay.egress_file": ["a\0b"],
+    "relay.routes_file": ["a\0b"],
     "relay.retry_schedule": ["1,,2", "soon", "-1", "9" * 400],
     "relay.sender_id": ["abc", "a b c d e"],
     "relay.private_networks": ["2"],
