@@ -139,7 +139,7 @@ class _Routes:
     async def post_job(self, request: web.Request) -> web.StreamResponse:
         tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         open_job = api.query_of(request, NewJobQuery).state == "open"
-        key = _idempotency_key(request)
+        key = idempotency_key(request)
         key_digest = sha256(f"{tenant}\x00{key}".encode()).hexdigest()
         # What was answered once is answered again, whatever the tenant has used up since.
         repeated = bool(key) and await self._store.knows(key_digest)
@@ -211,7 +211,8 @@ class _Routes:
         return api.json_answer(JobStarted(job, word), 202)
 
 
-def _idempotency_key(request: web.Request) -> str:
+def idempotency_key(request: web.Request) -> str:
+    """Of the header; "" for none. Problem."""
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
         what = f"at most {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"

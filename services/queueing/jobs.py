@@ -7,7 +7,7 @@ index, and the others go on. A job in which nobody is left is refused.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, NamedTuple
@@ -243,14 +243,19 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     recipients, recipient_faults = _read_recipients(request.pop("recipients", None), open_job, max_recipients, selects)
     faults += selection_faults + recipient_faults
     if faults:
-        raise _refused(faults)
+        raise refused(faults)
     names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
     job = JobRequest(**{names[name]: value for name, value in request.items()})
+    return replace(draft_of(job, recipients, now_ms), open_job=open_job, selection=selection)
+
+
+def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft:
+    """What is still to be looked at of a job whose fields fit."""
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
     tried = first_accepted(recipients, job.stream)
-    return Draft(job, rate, tried, recipients, open_job, send_at_ms, expires_at_ms, faults, selection)
+    return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults)
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -261,10 +266,11 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
     if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
         faults += [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
     warnings: list[Fault] = []
-    if not faults and isinstance(compiled, content.CompiledContent) and not draft.comes_alone:
+    is_open = draft.comes_alone or not isinstance(compiled, content.CompiledContent) or bool(compiled.given)
+    if not faults and not is_open and isinstance(compiled, content.CompiledContent):
         waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
     if faults or isinstance(compiled, list):
-        raise _refused(faults)
+        raise refused(faults)
     warnings += _cut_off(draft.request.html or "") + _no_way_out(draft.request.html, compiled)
     times = draft.send_at_ms, draft.expires_at_ms
     return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
@@ -321,7 +327,8 @@ _EMPTY = {
 }
 
 
-def _refused(faults: Sequence[Fault]) -> Problem:
+def refused(faults: Sequence[Fault]) -> Problem:
+    """The answer that lists what is wrong with a job."""
     shown = list(faults[:MAX_FAULTS])
     more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
     number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -374,7 +381,7 @@ def _whole(body: bytes) -> dict[str, _Piece]:
         return {name: _Piece(raw) for name, raw in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items()}
     except msgspec.ValidationError as fault:
         msgspec.json.decode(body)  # JSON, but no object; or neither
-        raise _refused([Fault("$", str(fault))]) from fault
+        raise refused([Fault("$", str(fault))]) from fault
 
 
 def _cut(body: bytes) -> dict[str, _Piece]:
@@ -383,7 +390,7 @@ def _cut(body: bytes) -> dict[str, _Piece]:
     try:
         found, rows = cut.fields(body, "recipients")
     except msgspec.ValidationError as fault:
-        raise _refused([Fault("$", str(fault))]) from fault
+        raise refused([Fault("$", str(fault))]) from fault
     pieces = {name: _Piece(view[begin:end], begin) for name, (begin, end) in found.items()}
     if (listed := pieces.get("recipients")) is not None:
         pieces["recipients"] = listed._replace(rows=[_Piece(view[begin:end], begin) for begin, end in rows])

@@ -1,6 +1,6 @@
 """The routes of jobs, put together."""
 
-from services.queueing import compiling, documents_http, http, optins_http, pressure_http
+from services.queueing import compiling, documents_http, http, mails_http, optins_http, pressure_http
 from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.documents import Documents
@@ -44,6 +44,7 @@ def routes(parts: Parts) -> Mounted:
         contacts=Targets(parts.client, parts.partitions),
     )
     jobs = http.routes(store, room, taking, parts.now_ms)
+    mails = mails_http.routes(store, room, taking, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
@@ -61,7 +62,7 @@ def routes(parts: Parts) -> Mounted:
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *optins, *pressure, *documents_http.routes(documents)],
+        [*jobs, *mails, *optins, *pressure, *documents_http.routes(documents)],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
     )

@@ -122,7 +122,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     the templates name (`order.total`).
     `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
     pace that the job may have (`shared.words.rates`), "" where it has none of its own. `utm` is added to links whose
-    destination depends on the recipient; the others have it."""
+    destination depends on the recipient; the others have it. `given` are the header fields of a mail that came whole,
+    names and values as they stand, folded: its header, to which the engine adds what it writes on every mail."""
 
     stream: Stream
     from_value: str
@@ -139,6 +140,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     personal: list[Personal] = []
     uses: list[str] = []
     utm: Utm | None = None
+    given: list[tuple[str, bytes]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
