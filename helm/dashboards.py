@@ -653,6 +653,13 @@ DASHBOARDS = (
                 "waiting",
             ),
             Panel(
+                "Metering",
+                "For how long have calls of tenants not been added to their usage?",
+                "max(estafette_http_uncounted_calls_seconds)",
+                "calls",
+                "s",
+            ),
+            Panel(
                 "Archive",
                 "How old is the oldest event that is in no file of the archive?",
                 "max(estafette_archive_lag_seconds)",
@@ -852,6 +859,26 @@ DASHBOARDS = (
                 "sum by (result) (rate(estafette_queueing_jobs_total[5m]))",
                 "{{result}}",
                 "ops",
+            ),
+            Panel(
+                "Mails handed over by SMTP",
+                "What is said to mails that programs hand over by SMTP (250: stored; 4xx: they bring it again)?",
+                "sum by (code) (rate(estafette_submission_mails_total[5m]))",
+                "{{code}}",
+                "ops",
+            ),
+            Panel(
+                "Logins by SMTP",
+                "How do programs that hand over mail by SMTP show their keys?",
+                "sum by (outcome) (rate(estafette_submission_logins_total[5m]))",
+                "{{outcome}}",
+                "ops",
+            ),
+            Panel(
+                "Sessions by SMTP",
+                "How many of them are connected, and by which port?",
+                "sum by (port) (estafette_submission_sessions)",
+                "{{port}}",
             ),
             Panel(
                 "Recipients taken from sets",

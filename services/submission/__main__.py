@@ -1,5 +1,7 @@
 """Starts the SMTP door."""
 
+import asyncio
+
 from services.settings import read
 from services.submission import settings as own
 from services.submission.api import Api
@@ -22,7 +24,7 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     api = Api(mine.api or api_here(settings), mine.api_timeout_seconds)
     life.push_close(api.close)
-    submission = Submission(Tenants(client), api)
+    submission = Submission(Tenants(client), api, asyncio.sleep)
     bounds = Bounds(
         mine.max_mail_bytes, mine.max_sessions, mine.max_sessions_per_peer, float(mine.command_timeout_seconds)
     )

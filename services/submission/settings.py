@@ -11,6 +11,7 @@ class Submission(Process, frozen=True, kw_only=True):
     CHECKS: ClassVar[Mapping[str, Callable[[str], None]]] = {
         "host": setting_checks.host,
         "hostname": setting_checks.domain,
+        "api": setting_checks.url,
         "certificate": setting_checks.file,
         "key": setting_checks.file,
     }

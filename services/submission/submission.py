@@ -8,7 +8,6 @@ So every rule of the API holds, and is written once: sending domains, quotas, wh
 is brought again, because its 250 was lost, is made there, of its Message-ID: it is not sent twice.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
@@ -55,7 +54,7 @@ class Api(Protocol):
 class Submission:
     """Every answer is a reply of SMTP, with its codes."""
 
-    def __init__(self, keys: KeyRing, api: Api, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    def __init__(self, keys: KeyRing, api: Api, sleep: Callable[[float], Awaitable[None]]) -> None:
         self._keys = keys
         self._api = api
         self._sleep = sleep
@@ -71,9 +70,9 @@ class Submission:
             LOGINS.labels("wrong").inc()
             await self._sleep(SLOWED_S * 2**failures)
             return "535 5.7.8 Not a tenant and a key of theirs"
-        if SCOPE not in principal.scopes:
-            LOGINS.labels("missing_scope").inc()
-            return f"535 5.7.8 The key lacks the scope {SCOPE}"
+        if (reason := _not_allowed(principal)) is not None:
+            LOGINS.labels("not_allowed").inc()
+            return f"535 5.7.8 {reason}"
         LOGINS.labels("done").inc()
         return Caller(principal.tenant, password)
 
@@ -93,3 +92,13 @@ class Submission:
         recipients = list(dict.fromkeys(mail.recipients))
         answered = await self._api.send(caller.key, msgspec.json.encode({"mail": raw, "recipients": recipients}))
         return replies.AWAY if answered is None else replies.reply(*answered)
+
+
+def _not_allowed(principal: Principal) -> str | None:
+    """Why a key that is one may not hand over mail; None if it may."""
+    if principal.is_over:
+        return "The time of the key is over"
+    if principal.networks:
+        # The API, which asks again for each mail, sees this process and not the client.
+        return "The key is bound to networks, and so is for the API alone"
+    return None if SCOPE in principal.scopes else f"The key lacks the scope {SCOPE}"

@@ -6,6 +6,7 @@ import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_network
 from typing import Any
 
 import msgspec
@@ -21,8 +22,14 @@ from shared.net.smtp_in import Bounds
 from shared.words.errors import StorageAway
 from shared.words.principal import Principal
 
-KEY, READER = "est_aaaaaaaaaa_" + "a" * 32, "est_bbbbbbbbbb_" + "b" * 32
-PRINCIPALS = {KEY: Principal("acme", frozenset(("send",))), READER: Principal("acme", frozenset(("read",)))}
+KEY, READER, BOUND, OVER = (f"est_{letter * 10}_{letter * 32}" for letter in "abcd")
+SEND = frozenset(("send",))
+PRINCIPALS = {
+    KEY: Principal("acme", SEND),
+    READER: Principal("acme", frozenset(("read",))),
+    BOUND: Principal("acme", SEND, networks=(ip_network("127.0.0.0/8"),)),
+    OVER: Principal("acme", frozenset(), is_over=True),
+}
 MAIL = b"From: news@exemple.fr\r\nSubject: a\r\n\r\n.dots\r\n..more\r\n"
 TLS = server_certificate.self_made("localhost").context
 LOOPS = [pytest.param(asyncio.new_event_loop, id="asyncio"), pytest.param(uvloop.new_event_loop, id="uvloop")]
@@ -166,6 +173,8 @@ async def test_both_mechanisms_begin_with_the_command_or_behind_it(mechanism: st
         ("acme", "est_aaaaaaaaaa_wrong", "535 5.7.8 Not a tenant and a key of theirs"),
         ("other", KEY, "535 5.7.8 Not a tenant and a key of theirs"),
         ("acme", READER, "535 5.7.8 The key lacks the scope send"),
+        ("acme", BOUND, "535 5.7.8 The key is bound to networks, and so is for the API alone"),
+        ("acme", OVER, "535 5.7.8 The time of the key is over"),
     ],
 )
 async def test_a_wrong_key_is_refused(user: str, password: str, reply: str) -> None:
