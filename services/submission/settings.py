@@ -1,7 +1,9 @@
 """What can be set of submission."""
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
 
 from shared.process import setting_checks
 from shared.process.settings import HttpUrl, Port, Positive, Process
@@ -33,10 +35,10 @@ class Submission(Process, frozen=True, kw_only=True):
     #: Whether keys are taken without TLS from clients on this machine (loopback addresses).
     plain_on_loopback: bool = False
 
-    #: Advertised by SIZE; the API takes no larger mail.
-    max_mail_bytes: Positive = 15_000_000
+    #: Advertised by SIZE; the API takes none that is larger than the default.
+    max_mail_bytes: Annotated[int, Meta(ge=1, le=15_000_000)] = 15_000_000
     #: Of one mail, each a message of their own.
-    max_recipients: Positive = 1_000
+    max_recipients: Annotated[int, Meta(ge=1, le=1_000)] = 1_000
     #: Sessions at the same time, of each port; while all are taken, one that is idle or slow gives its place up.
     max_sessions: Positive = 500
     #: Of one peer: an IPv4 address, or an IPv6 /64. An application server keeps as many connections as it has workers.
