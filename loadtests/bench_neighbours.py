@@ -115,6 +115,8 @@ def started(processes: Processes, more: Mapping[str, str] | None = None) -> dict
         "ESTAFETTE_HTTP_PORT": str(free_port()),
         "ESTAFETTE_BOUNCES_PORT": str(free_port()),
         "ESTAFETTE_MAILBOX_PORT": str(free_port()),
+        "ESTAFETTE_SUBMISSION_PORT": str(free_port()),
+        "ESTAFETTE_SUBMISSION_TLS_PORT": str(free_port()),
         "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1",
         "ESTAFETTE_LOGS_LEVEL": "warning",
         **(more or {}),

@@ -133,7 +133,7 @@ class Changing:
             raise _not_changeable(found.state)
         if not found.source:
             raise Problem(
-                "not_changeable", "the job was made before jobs could be changed; cancel it, and make another"
+                "not_changeable", "the job came as a whole mail, or is of before; cancel it, and make another"
             )
         return found
 

@@ -146,10 +146,8 @@ class _Routes:
     async def post_job(self, request: web.Request) -> web.StreamResponse:
         tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         open_job = api.query_of(request, NewJobQuery).state == "open"
-        key = _idempotency_key(request)
-        # A request that was tried in the sandbox is another one.
-        apart = "\x00sandbox" if request[api.PRINCIPAL].is_sandbox else ""
-        key_digest = sha256(f"{tenant}\x00{key}{apart}".encode()).hexdigest()
+        key = idempotency_key(request)
+        key_digest = digest_of(request[api.PRINCIPAL], key)
         # What was answered once is answered again, whatever the tenant has used up since.
         repeated = bool(key) and await self._store.knows(key_digest)
         wanted = {"stored_bytes": 1, "open_jobs": int(open_job), "idempotency_keys": int(bool(key))}
@@ -231,7 +229,18 @@ def _keep_apart(request: web.Request, head: Head) -> None:
         raise refused
 
 
-def _idempotency_key(request: web.Request) -> str:
+def apart(principal: api.Principal) -> str:
+    """What tells the digest of a request that was tried in the sandbox from that of the same one outside."""
+    return "\x00sandbox" if principal.is_sandbox else ""
+
+
+def digest_of(principal: api.Principal, key: str) -> str:
+    """By which an Idempotency-Key is known."""
+    return sha256(f"{principal.tenant}\x00{key}{apart(principal)}".encode()).hexdigest()
+
+
+def idempotency_key(request: web.Request) -> str:
+    """Of the header; "" for none. Problem."""
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
         what = f"at most {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"

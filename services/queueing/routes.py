@@ -1,6 +1,6 @@
 """The routes of jobs, put together."""
 
-from services.queueing import changing_http, compiling, documents_http, http, optins_http, pressure_http
+from services.queueing import changing_http, compiling, documents_http, http, mails_http, optins_http, pressure_http
 from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.changing import Changing
@@ -47,6 +47,7 @@ def routes(parts: Parts) -> Mounted:
     )
     jobs = http.routes(store, room, taking, aside, parts.now_ms)
     changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
+    mails = mails_http.routes(store, room, taking, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
@@ -64,7 +65,7 @@ def routes(parts: Parts) -> Mounted:
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *changing_http.routes(changing), *optins, *pressure, *documents_http.routes(documents)],
+        [*jobs, *mails, *changing_http.routes(changing), *optins, *pressure, *documents_http.routes(documents)],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
     )
