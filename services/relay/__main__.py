@@ -201,13 +201,19 @@ class _Parts:
     queues: ReadyQueues
 
 
+def _resolver(life: Lifecycle, clock: _Clock) -> dns.Resolver:
+    of = life.settings.dns
+    resolver = dns.resolver(of.servers, of.timeout_ms, of.at_a_time, clock.monotonic)
+    life.push_close(resolver.close)
+    return resolver
+
+
 def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, name: str, *, alone: bool) -> _Parts:
     """From the end of the pipe backwards."""
     settings, clock, chance = life.settings, _Clock(), Random(secrets.randbits(64))
     mine = settings.of(own.Relay)
     partitions, helo = settings.redis.partitions, _helo(settings)
-    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, clock.monotonic)
-    life.push_close(resolver.close)
+    resolver = _resolver(life, clock)
     routes, hosts, sink = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic), Sink()
     dialogues = Dialogues(client, name, clock.now_ms)
     everybodys = ReadyQueues(client, CHANNEL)
