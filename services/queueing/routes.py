@@ -5,6 +5,7 @@ from services.queueing import (
     compiling,
     documents_http,
     http,
+    mails_http,
     optins_http,
     pressure_http,
     preview_http,
@@ -41,7 +42,7 @@ def routes(parts: Parts) -> Mounted:
     sandbox = Sandbox(program("services.queueing.compiling"), "http", processes, most_of_one=most_of_one)
     store = JobStore(parts.client, parts.partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
     aside = Aside()
-    room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic)
+    room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic, parts.tenants)
     domains = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
     compiler = compiling.Compiler(sandbox, aside=aside)
     stored = TemplateStore(parts.client, parts.partitions, parts.monotonic)
@@ -63,6 +64,7 @@ def routes(parts: Parts) -> Mounted:
     templates = templates_http.routes(TemplateRoutes(stored, compiler, room, aside, parts.now_ms))
     jobs = http.routes(store, room, taking, aside, parts.now_ms)
     changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
+    mails = mails_http.routes(store, room, taking, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
@@ -96,6 +98,7 @@ def routes(parts: Parts) -> Mounted:
     return Mounted(
         [
             *jobs,
+            *mails,
             *changing_http.routes(changing),
             *templates,
             *preview_http.routes(previewing),

@@ -320,7 +320,7 @@ async def test_what_is_accepted_keeps_what_the_template_was(front: Front) -> Non
 async def test_a_job_that_is_changed_stays_with_the_version_that_it_was_made_of(front: Front) -> None:
     await front.put("frame", FRAME)
     await front.put("welcome", WELCOME)
-    people = [{"email": "a@x.test", "variables": {"language": "de"}}, {"email": "b@x.test"}]
+    people: list[dict[str, Any]] = [{"email": "a@x.test", "variables": {"language": "de"}}, {"email": "b@x.test"}]
     _, answer = await front.job(*people, template="welcome", send_at="2027-03-01T00:00:00Z")
     await front.put("welcome", {**WELCOME, "subject": "other"})
 

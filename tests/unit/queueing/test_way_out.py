@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from services.relay.making.render import RenderFailed
 
 from services.queueing import jobs
 from services.queueing.compile import Limits
+from shared.making.render import RenderFailed
 from shared.words import events, ids
 from shared.words.languages import LANGUAGES
 from shared.words.tokens import TokenKeys
