@@ -48,6 +48,8 @@ MAX_CHARS = 1_500_000
 MOST_OF_A_KIND = 20
 #: Fewer seen characters than this beside a picture, and the picture is the mail.
 _TEXT_CHARS = 60
+#: Of what a link stands in is looked at so far out.
+_LEVELS = 50
 #: Hidden at the beginning of the body up to here it is a preheader.
 _PREHEADER_CHARS = 600
 _SHORTENERS = frozenset(
@@ -148,10 +150,11 @@ def _names_advertiser(sender: str, words: str) -> bool:
 
 
 def _has_way_out(html: str, text: str) -> bool:
-    if any(way in text for way in _WAYS_OUT) or _OWN_WAY_OUT.search(text):
+    """In the HTML, which is what readers see, or in the text of a mail that has no other part."""
+    if not html:
+        return any(way in text for way in _WAYS_OUT) or bool(_OWN_WAY_OUT.search(text))
+    if len(html) > MAX_CHARS:
         return True
-    if not html or len(html) > MAX_CHARS:
-        return bool(html)
     for link in turbohtml.parse(html).select("a[href]"):
         href, inside = str(link.attrs.get("href") or ""), link.text or ""
         is_way = any(way in href for way in _WAYS_OUT) or _OWN_WAY_OUT.search(f"{href} {inside}")
@@ -253,7 +256,13 @@ def _of_text(text: str) -> Iterator[Check]:
 
 
 def _is_hidden(element: turbohtml.Element) -> bool:
-    return bool(_HIDDEN.search(str(element.attrs.get("style") or "")))
+    """By its own style, or that of what it stands in."""
+    around = islice(element.ancestors, _LEVELS)
+    return any(
+        _HIDDEN.search(str(one.attrs.get("style") or ""))
+        for one in (element, *around)
+        if isinstance(one, turbohtml.Element)
+    )
 
 
 def _line(element: turbohtml.Element) -> int | None:

@@ -19,6 +19,7 @@ from services.queueing.preview import Previewing
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
+from services.queueing.template_putting import Putting
 from services.queueing.template_store import TemplateStore
 from services.queueing.templates_http import TemplateRoutes
 from shared.http.parts import Mounted, Parts
@@ -61,7 +62,7 @@ def routes(parts: Parts) -> Mounted:
         contacts=Targets(parts.client, parts.partitions),
         templates=stored,
     )
-    templates = templates_http.routes(TemplateRoutes(stored, compiler, room, aside, parts.now_ms))
+    templates = templates_http.routes(TemplateRoutes(stored, Putting(stored, compiler, room, aside, parts.now_ms)))
     jobs = http.routes(store, room, taking, aside, parts.now_ms)
     changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
     mails = mails_http.routes(store, room, taking, aside, parts.now_ms)

@@ -1,30 +1,20 @@
 """The routes of stored templates: put as versions, listed, read, removed."""
 
 import re
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 from aiohttp import web
-from prometheus_client import Counter
 
 from services.queueing import templates
-from services.queueing.aside import Aside
-from services.queueing.compile import Limits
-from services.queueing.quotas import Room
-from services.queueing.taking import Compiler
-from services.queueing.template_store import MOST_TEMPLATES, Head, InUse, TemplateStore, TooMany, Version, packed
-from services.queueing.templates import Kept, TemplateBody
+from services.queueing.template_putting import CHANGES, Putting, TemplatePut
+from services.queueing.template_store import Head, InUse, TemplateStore, Version
+from services.queueing.templates import TemplateBody
 from shared.http import api
 from shared.process import logs
-from shared.words.content import CompiledContent
 from shared.words.described import says
-from shared.words.errors import Fault, Problem
+from shared.words.errors import Problem
 from shared.words.times import rfc3339
-
-#: Of the body that puts one: what its texts may have, written as JSON.
-MAX_BODY_BYTES = 10_000_000
-CHANGES = Counter("estafette_queueing_template_changes_total", "Stored templates that were put or removed", ["result"])
 
 _IN_PATH = {
     "template": says("The name of the template: letters, digits, `.`, `_` and `-`, 64 at most.", "welcome"),
@@ -42,16 +32,6 @@ _EXAMPLE = {
 }
 
 _log = logs.get_logger()
-
-
-class TemplatePut(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a template that was put."""
-
-    name: _Name
-    version: _Number
-    changed: Annotated[bool, says("Whether it is another than the newest version was; if not, that stays.", True)]
-    created_at: _At
-    uses: Annotated[list[str], says("The variables that it names.", ["prenom"])]
 
 
 class TemplateListed(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,16 +157,11 @@ def routes(handlers: "TemplateRoutes") -> list[api.Route]:
 
 
 class TemplateRoutes:
-    """Over the store. `compiler` tries what is put."""
+    """Over the store."""
 
-    def __init__(
-        self, store: TemplateStore, compiler: Compiler, room: Room, aside: Aside, now_ms: Callable[[], int]
-    ) -> None:
+    def __init__(self, store: TemplateStore, putting: Putting) -> None:
         self._store = store
-        self._compiler = compiler
-        self._room = room
-        self._aside = aside
-        self._now_ms = now_ms
+        self._putting = putting
 
     async def list_all(self, request: web.Request) -> web.StreamResponse:
         heads = await self._store.heads(request[api.PRINCIPAL].tenant)
@@ -222,52 +197,13 @@ class TemplateRoutes:
 
     async def put(self, request: web.Request) -> web.StreamResponse:
         principal, name = request[api.PRINCIPAL], request.match_info["template"]
-        tenant = principal.tenant
-        if not re.fullmatch(templates.NAME, name):
-            what = "1 to 64 letters, digits, `.`, `_` and `-`, beginning with a letter or a digit"
-            raise Problem(
-                "invalid_path", "the path does not fit: not the name of a template", [Fault("template", what)]
-            )
-        await self._room.check(tenant, principal.quotas, {"stored_bytes": 1})  # before the body is read
+        await self._putting.check(principal.tenant, principal.quotas, name)  # before the body is read
         raw = await api.read_json_bytes(request)
-        if len(raw) > MAX_BODY_BYTES:
-            raise Problem("body_too_large", f"the body has {len(raw)} bytes; a template at most {MAX_BODY_BYTES}")
-        body = await self._aside.do(tenant, len(raw), api.fit, raw, TemplateBody)
-        if faults := await self._aside.do(tenant, len(raw), templates.faults, body):
-            raise _invalid(faults)
-        kept = templates.kept(body)
-        uses = await self._tried(tenant, name, kept)
-        version = await self._aside.do(tenant, len(raw), packed, kept)
-        try:
-            async with self._room.taken(tenant, principal.quotas, {"stored_bytes": len(version.data)}):
-                head, is_new, changed = await self._store.put(tenant, name, kept, version, self._now_ms())
-        except TooMany:
-            what = f"there are {MOST_TEMPLATES} templates already; remove one first"
-            raise Problem("too_many_templates", what) from None
-        CHANGES.labels("put" if changed else "unchanged").inc()
-        newest = head.newest
-        _log.info("template_put", tenant=tenant, template=name, version=newest.number, changed=changed)
-        answer = TemplatePut(
-            name=name, version=newest.number, changed=changed, created_at=rfc3339(newest.at_ms), uses=uses
+        answer, is_new = await self._putting.put(principal.tenant, principal.quotas, name, raw)
+        _log.info(
+            "template_put", tenant=principal.tenant, template=name, version=answer.version, changed=answer.changed
         )
         return api.json_answer(answer, 201 if is_new else 200)
-
-    async def _tried(self, tenant: str, name: str, kept: Kept) -> list[str]:
-        """The variables that it names. Problem 422 if it does not compile, or not in its layout."""
-        compiled = await self._compiler.compile(templates.tried(kept), Limits(), tenant)
-        if not isinstance(compiled, CompiledContent):
-            CHANGES.labels("refused").inc()
-            raise _invalid(compiled)
-        if not kept.layout:
-            return compiled.uses
-        layout = await self._store.find(tenant, kept.layout) if kept.layout != name else None
-        if layout is None or layout[1].layout:
-            what = "no template" if layout is None else "a template that stands in a layout itself"
-            raise _invalid([Fault("$.layout", f"{kept.layout!r:.80} is {what}")])
-        framed = await self._compiler.compile(templates.tried(templates.in_layout(kept, layout[1])), Limits(), tenant)
-        if not isinstance(framed, CompiledContent):
-            raise _invalid([Fault("$.layout", f"with it, {one.at.removeprefix('$.')}: {one.what}") for one in framed])
-        return framed.uses
 
     async def remove(self, request: web.Request) -> web.StreamResponse:
         tenant, name = request[api.PRINCIPAL].tenant, request.match_info["template"]
@@ -300,8 +236,3 @@ def _version(one: Version) -> VersionListed:
 
 def _unknown() -> Problem:
     return Problem("unknown_template", "there is no such template, or not in that version")
-
-
-def _invalid(faults: list[Fault]) -> Problem:
-    number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return Problem("invalid_template", f"the template has {number}; nothing was stored", faults[:100])

@@ -156,6 +156,7 @@ EDGES: dict[str, set[str]] = {
     "services/console/settings.py": {"os"},
     "services/console/stops.py": {"time"},
     "services/console/suppressions.py": {"secrets"},
+    "services/console/templates.py": {"asyncio", "time"},
     "services/console/webhooks.py": {"secrets", "time"},
     "services/console/drops.py": {"secrets"},
     "services/console/word.py": {"socket"},

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import test_utils
 
-from services.queueing import changing_http, preview_http, template_store, templates_http
+from services.queueing import changing_http, preview_http, template_putting, template_store, templates_http
 from services.queueing import http as queueing
 from services.queueing.aside import Aside
 from services.queueing.changing import Changing
@@ -20,6 +20,7 @@ from services.queueing.preview import Previewing
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
+from services.queueing.template_putting import Putting
 from services.queueing.template_store import TemplateStore
 from services.queueing.templates_http import TemplateRoutes
 from services.reports.job_report import JobTemplate
@@ -110,7 +111,9 @@ class Front:
         )  # fmt: skip
         routes = [
             *queueing.routes(self.jobs, room, taking, aside, lambda: NOW_MS),
-            *templates_http.routes(TemplateRoutes(self.store, compiler, room, aside, lambda: NOW_MS)),
+            *templates_http.routes(
+                TemplateRoutes(self.store, Putting(self.store, compiler, room, aside, lambda: NOW_MS))
+            ),
             *preview_http.routes(previewing),
             *changing_http.routes(Changing(self.jobs, taking, compiler, room, aside, lambda: NOW_MS)),
         ]
@@ -214,7 +217,7 @@ async def test_the_oldest_version_goes_when_there_are_too_many(front: Front, mon
 
 
 async def test_what_is_stored_counts_until_it_is_removed(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(templates_http, "MOST_TEMPLATES", 1)
+    monkeypatch.setattr(template_putting, "MOST_TEMPLATES", 1)
     monkeypatch.setattr(template_store, "MOST_TEMPLATES", 1)
     await front.put("news", {"subject": "s", "text": "x"})
 
