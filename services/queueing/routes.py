@@ -62,9 +62,7 @@ def routes(parts: Parts) -> Mounted:
         contacts=Targets(parts.client, parts.partitions),
         templates=stored,
     )
-    templates = templates_http.routes(TemplateRoutes(stored, Putting(stored, compiler, room, aside, parts.now_ms)))
     jobs = http.routes(store, room, taking, aside, parts.now_ms)
-    changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
     mails = mails_http.routes(store, room, taking, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
@@ -73,19 +71,6 @@ def routes(parts: Parts) -> Mounted:
         PressureRules(parts.client, parts.monotonic), Reached(parts.client, parts.partitions), parts.now_ms
     )
     hosts = OwnHosts(domains, settings.base_url)
-    previewing = Previewing(
-        compiler,
-        taking,
-        Rendering(compiling.Rendering(sandbox)),
-        hosts,
-        parts.tokens,
-        parts.verp,
-        settings.bounces.domain,
-        mine.max_recipients,
-        parts.now_ms,
-        parts.chance,
-        aside,
-    )
     documents = Documents(
         parts.client,
         parts.partitions,
@@ -100,13 +85,31 @@ def routes(parts: Parts) -> Mounted:
         [
             *jobs,
             *mails,
-            *changing_http.routes(changing),
-            *templates,
-            *preview_http.routes(previewing),
+            *changing_http.routes(Changing(store, taking, compiler, room, aside, parts.now_ms)),
+            *templates_http.routes(TemplateRoutes(stored, Putting(stored, compiler, room, aside, parts.now_ms))),
+            *preview_http.routes(_previewing(parts, compiler, taking, compiling.Rendering(sandbox), hosts, aside)),
             *optins,
             *pressure,
             *documents_http.routes(documents),
         ],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
+    )
+
+
+def _previewing(
+    parts: Parts, compiler: compiling.Compiler, taking: Taking, here: compiling.Rendering, hosts: OwnHosts, aside: Aside
+) -> Previewing:
+    return Previewing(
+        compiler,
+        taking,
+        Rendering(here),
+        hosts,
+        parts.tokens,
+        parts.verp,
+        parts.settings.bounces.domain,
+        parts.settings.of(own.Queueing).max_recipients,
+        parts.now_ms,
+        parts.chance,
+        aside,
     )

@@ -18,7 +18,9 @@ import msgspec
 
 from services.reports import state, visits
 from services.reports.job_contacts import AWAITED, DETAIL, JobContacts, contacts
+from services.reports.job_template import JobTemplate
 from services.reports.state import Code
+from services.reports.stopped_by import StoppedBy
 from services.reports.tally import (
     COUNTERS,
     IMPLIED_OPENS,
@@ -159,41 +161,6 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     unique: Annotated[int, says("Messages of which it was opened, by people.", 41)]
     total: Annotated[int, says("Openings by people.", 58)]
     machine_total: Annotated[int, says("Openings by what was recognised as no person.", 12)]
-
-
-class StoppedBy(msgspec.Struct, frozen=True, kw_only=True):
-    """Why nothing of the job is sent for now. `name` is the stop's: of the job, or of the tenant's bulk. `reason` is
-    `invalid_rate` or `complaint_rate` (`bad` of `of` messages), `render_failed` (`bad` of the first `of` mails could
-    not be made), `paused`, or `suspended` by an operator; `consented`: it may be resumed."""
-
-    name: Annotated[str, says("The name of the stop, by which it is resumed.", "job:068vjfm5s9m2rc1jqqrg")]
-    reason: Annotated[
-        str, says("Why it was stopped.", "complaint_rate", "invalid_rate", "render_failed", "paused", "suspended")
-    ]
-    by: Annotated[str, says("Who stopped it: `engine`, `tenant` or `operator`.", "engine")]
-    since: Annotated[str, says("When it was stopped.", "2026-01-31T09:05:00.123Z")]
-    bad: Annotated[int, says("How many messages went wrong.", 20)]
-    of: Annotated[int, says("Of how many that were looked at.", 20_000)]
-    consented: Annotated[bool, says("Whether an operator consents that it is resumed.", False)]
-
-
-class JobTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """The stored template that a job was made of, and the layout in which it stood, as they were then."""
-
-    name: Annotated[str, says("The name of the template.", "welcome")]
-    version: Annotated[int, says("Which version of it.", 3)]
-    layout: Annotated[str | None, says("The template that it stood in.", "frame")] = None
-    layout_version: Annotated[int | None, says("Which version of that one.", 7)] = None
-
-    @classmethod
-    def read(cls, text: str) -> "JobTemplate | None":
-        """As the job keeps it (`shared.redis.jobs`)."""
-        match text.split(" "):
-            case [name, version]:
-                return cls(name=name, version=int(version))
-            case [name, version, layout, layout_version]:
-                return cls(name=name, version=int(version), layout=layout, layout_version=int(layout_version))
-        return None
 
 
 class JobReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from services.queueing.taking import Taking
 from services.queueing.template_putting import Putting
 from services.queueing.template_store import TemplateStore
 from services.queueing.templates_http import TemplateRoutes
-from services.reports.job_report import JobTemplate
+from services.reports.job_template import JobTemplate
 from shared.http import api
 from shared.mail import dkim_keys
 from shared.mail.dkim_keys import Vault
