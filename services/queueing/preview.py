@@ -24,6 +24,7 @@ from services.queueing.jobs import Draft
 from services.queueing.lacking import Lacks
 from services.queueing.taking import Compiler
 from services.queueing.trial import Tried
+from shared.http import api
 from shared.mail.templates import Name, TemplateFailed
 from shared.making.render import RenderedMail, Renderer, RenderFailed
 from shared.making.rendering import Asked
@@ -71,10 +72,12 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     checks: Annotated[list[Check], says("What is wrong with the mail, or could be; the worst first.")]
 
 
-class Templating(Protocol):
-    async def with_template(self, tenant: str, draft: Draft) -> Draft:
-        """`taking`."""
-        ...
+class Jobs(Protocol):
+    """As jobs are taken: `taking`."""
+
+    async def with_template(self, tenant: str, draft: Draft) -> Draft: ...
+
+    async def check_from(self, principal: api.Principal, domain: str) -> None: ...
 
 
 class Rendering(Protocol):
@@ -89,7 +92,7 @@ class Previewing:
     def __init__(
         self,
         compiler: Compiler,
-        templating: Templating,
+        taking: Jobs,
         rendering: Rendering,
         hosts: OwnHosts,
         tokens: TokenKeys,
@@ -101,7 +104,7 @@ class Previewing:
         aside: Aside,
     ) -> None:
         self._compiler = compiler
-        self._templating = templating
+        self._taking = taking
         self._rendering = rendering
         self._hosts = hosts
         self._tokens = tokens
@@ -112,19 +115,21 @@ class Previewing:
         self._chance = chance
         self._aside = aside
 
-    async def preview(self, tenant: str, body: bytes, index: int) -> Preview:
+    async def preview(self, principal: api.Principal, body: bytes, index: int) -> Preview:
         """For the recipient at that place among the first who would be mailed; for somebody made up if the job has
         none."""
         if len(body) > MAX_BODY_BYTES:
             raise Problem("body_too_large", f"the body has {len(body)} bytes; a preview takes {MAX_BODY_BYTES}")
+        tenant = principal.tenant
         alone = not await self._aside.do(tenant, len(body), _names_recipients, body)
         draft = await self._aside.do(
             tenant, len(body), jobs.read_draft, body, open_job=alone, now_ms=self._now_ms(),
             max_recipients=self._max_recipients,
         )  # fmt: skip
-        draft = await self._templating.with_template(tenant, draft)
+        draft = await self._taking.with_template(tenant, draft)
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, len(body), jobs.finish, draft, compiled)
+        await self._taking.check_from(principal, job.compiled.from_domain)
         who = _recipient(draft.tried, index)
         mail, language = await self._made(tenant, job.compiled, who)
         shown = await self._aside.do(tenant, len(mail.body), _shown, mail, job, who, language)

@@ -33,7 +33,7 @@ def routes(previewing: Previewing) -> list[api.Route]:
     async def preview(request: web.Request) -> web.StreamResponse:
         index = api.query_of(request, PreviewQuery).recipient
         body = await api.read_json_bytes(request)
-        return api.json_answer(await previewing.preview(request[api.PRINCIPAL].tenant, body, index))
+        return api.json_answer(await previewing.preview(request[api.PRINCIPAL], body, index))
 
     return [
         api.Route(
@@ -46,8 +46,15 @@ def routes(previewing: Previewing) -> list[api.Route]:
             query=PreviewQuery,
             examples={"application/json": _EXAMPLE},
             name="preview_job",
+            sandbox=True,
             tag="templates",
             answers={200: Preview},
-            problems=["invalid_job", "templates_penalised"],
+            problems=[
+                "invalid_job",
+                "unknown_sending_domain",
+                "sending_domain_not_shown",
+                "domain_not_allowed",
+                "templates_penalised",
+            ],
         )
     ]

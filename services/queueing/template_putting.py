@@ -64,7 +64,7 @@ class Putting:
         if faults := await self._aside.do(tenant, len(raw), templates.faults, body):
             raise _invalid(faults)
         kept = templates.kept(body)
-        uses = await self._tried(tenant, name, kept)
+        uses = [one for one in await self._tried(tenant, name, kept) if one != templates.SLOT[0]]
         version = await self._aside.do(tenant, len(raw), packed, kept)
         try:
             async with self._room.taken(tenant, own, {"stored_bytes": len(version.data)}):

@@ -191,6 +191,10 @@ async def test_each_change_is_a_version_that_stays(front: Front) -> None:
         assert (await front.put("again", shown["content"]))["uses"] == []  # as it was put
 
 
+async def test_the_place_of_others_is_no_variable_of_a_layout(front: Front) -> None:
+    assert (await front.put("frame", FRAME))["uses"] == ["unsubscribe_url"]
+
+
 async def test_no_number_of_a_version_is_given_twice(front: Front) -> None:
     for number in range(3):
         await front.put("news", {"subject": str(number), "text": "x"})
@@ -454,6 +458,15 @@ async def test_a_preview_refuses_what_a_job_would_refuse(front: Front) -> None:
         status, problem = await front.call("POST", "/v1/preview", previewed(**{"html": "<p>x</p>", **wrong}))
         assert status == 422, (wrong, problem)
         assert problem["faults"], wrong
+
+
+async def test_a_preview_is_from_a_domain_of_the_tenant_alone(front: Front) -> None:
+    body = previewed(text="Bonjour", **{"from": "news@zeta.test"}, stream="transactional")
+
+    status, problem = await front.call("POST", "/v1/preview", body)
+
+    assert (status, problem["faults"][0]["at"]) == (403, "$.from")
+    assert (await front.call("POST", "/v1/preview", body, tenant="zeta"))[0] == 200
 
 
 def test_the_job_that_is_kept_reads_as_it_was_written() -> None:
