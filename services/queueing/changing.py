@@ -18,6 +18,7 @@ from services.queueing import jobs
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft, JobRequest
+from services.queueing.pieces import pieces
 from services.queueing.quotas import Room
 from services.queueing.store import Changeable, JobStore
 from services.queueing.taking import JOBS, Compiler, Taking, new_job
@@ -157,7 +158,7 @@ def _not_changeable(state: str) -> Problem:
 
 def laid_over(seen: Changeable, body: bytes) -> tuple[bytes, list[Fault], bool]:
     """The request that makes the job as it is to be; what cannot be asked; and whether the time of sending is."""
-    asked = jobs.pieces(body)
+    asked = pieces(body)
     faults = [Fault(f"$.{name}", f"cannot be changed: {why}") for name, why in KEPT.items() if name in asked]
     changes = {name: piece.json for name, piece in asked.items() if name not in KEPT}
     fields: dict[str, Any] = msgspec.json.decode(zlib.decompress(seen.source), type=dict[str, msgspec.Raw])

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from services.queueing import jobs, recipients
+from services.queueing import jobs, recipients, windows
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
@@ -22,7 +22,7 @@ from shared.redis.jobs import New, Start
 from shared.redis.ready import LANES
 from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import DomainTaken, NotShown
-from shared.words import content, ids, result_sets, targets
+from shared.words import content, ids, result_sets, targets, timing
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 from shared.words.result_sets import Expression
@@ -216,7 +216,9 @@ def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]
 def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str = "") -> New:
     """As it is stored. Of one that may be changed before it starts with what it was made from."""
     request = job.request
-    max_age_ms = jobs.MAX_AGE_MS[request.stream]
+    # Whoever tries a job wants to see it now.
+    timed = None if request.test else windows.read(request.window, request.spread)[0]
+    max_age_ms = jobs.MAX_AGE_MS[request.stream] + windows.longer_ms(timed)
     expires_at_ms = job.expires_at_ms or (0 if start == "open" else (job.send_at_ms or now_ms) + max_age_ms)
     return New(
         tenant=tenant,
@@ -240,6 +242,7 @@ def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str 
         language=jobs.language_of(request.html or ""),
         purpose=purpose,
         selection=_packed(job.selection),
+        timing=timing.packed(timed),
         source=jobs.pack_source(request) if start in ("open", "scheduled") else b"",
     )
 

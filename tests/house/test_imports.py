@@ -171,6 +171,7 @@ EDGES: dict[str, set[str]] = {
     "services/domains/http.py": {"aiohttp"},
     "services/suppression/consent_http.py": {"aiohttp", "asyncio"},
     "services/suppression/look_http.py": {"aiohttp"},
+    "services/queueing/changing_http.py": {"aiohttp"},
     "services/queueing/documents_http.py": {"aiohttp"},
     "services/queueing/optins_http.py": {"aiohttp"},
     "services/queueing/pressure_http.py": {"aiohttp"},

@@ -10,6 +10,7 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 OF_A_JOB = {
     "job_stored",
     "job_started",
+    "job_changed",
     "started",
     "open_job_removed",
     "selected",
