@@ -15,8 +15,8 @@ from shared.words.errors import Fault
 def job_request(
     *, track_opens: bool = True, track_clicks: bool = True, utm: UtmParameters | None = None, **fields: Any
 ) -> JobRequest:
-    """A request with these fields, by their names in Python."""
-    given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour"}
+    """A request with these fields, by their names in Python; nothing is added to its content."""
+    given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour", "own_way_out": True}
     return JobRequest(track=Track(track_opens, track_clicks, utm), **(given | fields))
 
 

@@ -14,14 +14,15 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
-from services.queueing import jobs
+from services.queueing import jobs, starting
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft, JobRequest
-from services.queueing.pieces import pieces
+from services.queueing.pieces import pieces, refused
 from services.queueing.quotas import Room
 from services.queueing.store import Changeable, JobStore
 from services.queueing.taking import JOBS, Compiler, Taking, new_job
+from services.queueing.taking import wanted as names_needed
 from services.queueing.trial import MAX_TRIED, Tried
 from shared.http import api
 from shared.redis.jobs import New, Start
@@ -145,6 +146,10 @@ class Changing:
             draft = replace(draft, tried=tried(chunk))
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         wanted = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
+        # Those of an open job are looked at when it is started.
+        needed = names_needed(wanted) if seen.state == "scheduled" else {}
+        if lacking := await starting.had_by_nobody(self._store, self._aside, tenant, job, needed):
+            raise refused(lacking)
         await self._taking.check_from(principal, wanted.compiled.from_domain)
         start: Start = "open" if seen.state == "open" else "scheduled"
         new = await self._aside.do(tenant, size, new_job, tenant, wanted, now_ms, start)

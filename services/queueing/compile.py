@@ -8,8 +8,19 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.queueing import characters, filenames, lacking, mime, personal, raw_text, rewrite, text_links, trial
-from services.queueing.jobs import Attachment, JobRequest, Track, utm_of
+from services.queueing import (
+    characters,
+    filenames,
+    lacking,
+    mime,
+    personal,
+    raw_text,
+    rewrite,
+    text_links,
+    trial,
+    way_out,
+)
+from services.queueing.jobs import Attachment, JobRequest, Track, language_of, utm_of
 from services.queueing.placeholders import placeholders
 from shared.mail import (
     addresses,
@@ -26,6 +37,7 @@ from shared.words.content import (
 )
 from shared.words.errors import Fault
 from shared.words.utm import Utm, added
+from shared.words.way_out import WAY_OUT
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
 LIGHT_CHARS = 20_000
@@ -76,6 +88,8 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     tried: Sequence[trial.Tried] = ()
     fields: dict[str, str] = {}
     utm: Utm | None = None
+    #: Whether each part has to show a way to leave.
+    way_out: bool = False
 
 
 class Templated(msgspec.Struct, frozen=True, array_like=True):
@@ -98,7 +112,24 @@ def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] =
     fields = personal.sources(job.from_, job.reply_to or "", job.headers)
     track = job.track
     utm = _utm(track, faults)
-    return Sources(job.subject, job.html, job.text, packed, track.opens, track.clicks, limits, tried, fields, utm)
+    return Sources(
+        job.subject,
+        job.html,
+        job.text,
+        packed,
+        track.opens,
+        track.clicks,
+        limits,
+        tried,
+        fields,
+        utm,
+        shows_way_out(job),
+    )
+
+
+def shows_way_out(job: JobRequest) -> bool:
+    """Whether each part has to show one; where it does not, it is given one."""
+    return job.stream == "bulk" and not job.own_way_out
 
 
 def is_light(given: Sources) -> bool:
@@ -115,7 +146,7 @@ def is_light(given: Sources) -> bool:
 def compile_templates(given: Sources, limit: Callable[[float], None] | None = None) -> Templated:
     """The templates, compiled and tried. `limit` bounds the processor time, in seconds, of what follows; 0: no more."""
     faults: list[Fault] = []
-    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None))
+    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None), language_of(given.html or ""))
     fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
     subject = _subject(given, tried, faults)
     html, links, count = _html(given, tried, faults)
@@ -154,6 +185,9 @@ def compile_content(
     if faults or sender is None:
         return faults
     entity = mime.assemble(text, html, files, _digest(job, files, chance))
+    language = language_of(job.html or "")
+    if WAY_OUT in templated.uses:
+        defaults = msgspec.Raw(msgspec.msgpack.encode({**job.variables, WAY_OUT: language}))
     return CompiledContent(
         stream=job.stream,
         from_value=addresses.format_mailbox(sender.name, str(sender.address), len("From")),
@@ -170,6 +204,7 @@ def compile_content(
         uses=templated.uses,
         personal=personal.fields(templated.fields, job.headers),
         utm=utm,
+        language=language,
     )
 
 
@@ -238,7 +273,7 @@ def _header_fault(name: str, lower: str, value: str, seen: set[str], limits: Lim
 def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> msgspec.Raw:
     faults += [
         Fault(f"$.variables[{name!r}]", "set by the engine; it cannot be given")
-        for name in content.PAGES
+        for name in (*content.PAGES, WAY_OUT)
         if name in given
     ]
     try:
@@ -292,6 +327,10 @@ def _text(
         return None, []
     found = list(placeholders(source))
     needs = lacking.needs_of_text(source, found)
+    if given.way_out and way_out.is_missing(source, found):
+        source = way_out.in_text(source)
+        tried.uses_also(way_out.USES)
+        found = list(placeholders(source))
     hrefs_found = text_links.find(source, found, first_position) if given.track_clicks else []
     links = [content.TrackedLink(one.position, one.url or source[one.start : one.end]) for one in hrefs_found]
     _refuse_too_many(links, first_position + len(links), "$.text", faults)
@@ -311,6 +350,11 @@ def _html(
     guarded = rewrite.guarded(source)
     faults += (Fault("$.html", what) for what in guarded.faults[:MAX_LINES_NAMED])
     document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
+    needs = lacking.needs_of_html(document.source, document.placeholders)
+    if given.way_out and way_out.is_missing(document.source, document.placeholders):
+        source = way_out.in_html(document.source, document.pixel_at)
+        tried.uses_also(way_out.USES)
+        document = rewrite.read(source, clicks=given.track_clicks)
     links = document.links()
     _refuse_too_many(links, len(document.every), "$.html", faults)
     faults += (
@@ -321,7 +365,6 @@ def _html(
         Fault("$.html", f"line {line}: the name in data-document has a variable; it is one for all recipients")
         for line in document.refused_lines[:MAX_LINES_NAMED]
     )
-    needs = lacking.needs_of_html(document.source, document.placeholders)
     if document.has_logic:
         template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))
         return Part("html", template=template), links, len(document.every)

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters, cut, windows
+from services.queueing import characters, cut, doubts, undefined, way_out, windows
 from services.queueing.cut import fault_of, refuse_not_json
-from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
 from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.trial import Tried
@@ -30,7 +29,7 @@ from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.result_sets import Expression, ResultSet
 from shared.words.targets import Target
 from shared.words.utm import Utm
-from shared.words.variables import TooDeep, decoded
+from shared.words.way_out import WAY_OUT
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.
@@ -44,8 +43,6 @@ MAX_VALUES = 400_000
 MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "track": 1_000}
 #: And of those that are one text: what compiling takes, each character written as the longest escape.
 MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "subject": 20_000, "from": 20_000, "reply_to": 20_000}
-#: Of the HTML of a mail Gmail shows so much, as senders measure it, and hides the rest behind a link.
-SHOWN_BYTES = 102_000
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -161,6 +158,23 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         says("The most that is sent of it, over all sites.", "50000/h", "100/s burst 20"),
     ] = None
     at_most_once: Annotated[bool, says("Of bulk: no second attempt where the end of one is unknown.", False)] = False
+    undefined: Annotated[
+        Literal["warn", "refuse"],
+        says(
+            "Of variables that the content names, no recipient has, and `variables` has no default for: `warn` says so "
+            "in `warnings` and leaves them empty; `refuse` refuses the job, or an open job's start. `is defined` and "
+            "`|default(…)` in the content show that it is meant. Not with `recipients_from`.",
+            "refuse",
+        ),
+    ] = "warn"
+    own_way_out: Annotated[
+        bool,
+        says(
+            "Of bulk: the content has a link of your own to leave by, and is given none. Otherwise a part that prints "
+            "neither `unsubscribe_url` nor `preferences_url` gets a link at its end, in the recipient's language.",
+            False,
+        ),
+    ] = False
     test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
 
 
@@ -194,8 +208,9 @@ def utm_of(track: Track) -> Utm | None:
     return Utm(given, excluded) if given else None
 
 
-#: What reads each field of a job by itself, by its name in JSON. Making one takes longer than reading with it.
-_FIELDS = {field.encode_name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(JobRequest)}
+#: The fields of a job by their names in JSON, and what reads each by itself: making either takes longer than reading.
+_KNOWN = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
+_FIELDS = {name: msgspec.json.Decoder(field.type) for name, field in _KNOWN.items()}
 
 
 @dataclass(frozen=True)
@@ -244,8 +259,7 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     faults += selection_faults + recipient_faults
     if faults:
         raise refused(faults)
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
-    job = JobRequest(**{names[name]: value for name, value in request.items()})
+    job = JobRequest(**{_KNOWN[name].name: value for name, value in request.items()})
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job) + windows.read(job.window, job.spread)[1]
@@ -261,64 +275,39 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
     if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
         faults += [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
     warnings: list[Fault] = []
+    if draft.request.undefined == "refuse" and draft.selection is not None:
+        faults.append(Fault("$.undefined", _NOT_KNOWN))
     if not faults and isinstance(compiled, content.CompiledContent) and not draft.comes_alone:
-        waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
+        waiting, rejected, unseen, faults = doubts.judged(compiled, waiting, rejected)
+        lacked, warnings = _of_unseen(draft.request, unseen)
+        faults += lacked
     if faults or isinstance(compiled, list):
         raise refused(faults)
-    warnings += _cut_off(draft.request.html or "") + _no_way_out(draft.request.html, compiled)
+    warnings += doubts.cut_off(draft.request.html or "")
+    if WAY_OUT in compiled.uses:
+        warnings += way_out.warnings(draft.request.html, draft.request.text)
     times = draft.send_at_ms, draft.expires_at_ms
     return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
 
 
-def _cut_off(html: str) -> list[Fault]:
-    size_bytes = len(html.encode()) if len(html) > SHOWN_BYTES // 4 else 0  # a character has four bytes at most
-    return [Fault("$.html", _CUT_OFF.format(size_bytes))] if size_bytes > SHOWN_BYTES else []
+def _of_unseen(job: JobRequest, unseen: list[str]) -> tuple[list[Fault], list[Fault]]:
+    """What the job refuses of the variables that nobody has, and what it is warned of."""
+    if job.undefined == "warn" or not unseen:
+        return [], doubts.nobody_has(unseen[:MAX_FAULTS])
+    return list(wanted(job, unseen).values()), []
 
 
-def _no_way_out(html: str | None, compiled: content.CompiledContent) -> list[Fault]:
-    """Marketing mail whose reader is shown no way to leave. It may have the sender's own, so it is not refused."""
-    is_shown = compiled.stream != "bulk" or any(page in compiled.uses for page in content.WAYS_OUT)
-    return [] if is_shown else [Fault("$.html" if html else "$.text", _NO_WAY_OUT)]
+def wanted(job: JobRequest, paths: Sequence[str]) -> dict[str, Fault]:
+    """What is wrong if nobody has these variables; of a job that refuses it."""
+    if job.undefined == "warn":
+        return {}
+    templates = undefined.sources(job.subject, job.html, job.text, job.from_, job.reply_to, job.headers)
+    return undefined.faults(templates, paths)
 
 
-def _with_what_lacks(
-    compiled: content.CompiledContent, waiting: list[Waiting], rejected: list[Rejected]
-) -> tuple[list[Waiting], list[Rejected], list[Fault], list[Fault]]:
-    """Who would get an empty mail is rejected, too; with what no recipient has, and what is empty for all of them."""
-    lacks = Lacks(compiled, decoded(compiled.variables))
-    judged: list[Waiting] = []
-    reasons: set[str] = set()
-    rejected = list(rejected)
-    accepted = 0
-    for index, one in enumerate(waiting):
-        reason = None
-        if one.rejected is None:
-            try:
-                reason = lacks.reason(one)
-            except TooDeep:
-                reason = None  # the rendering says so
-            accepted += reason is None
-        if reason is not None:
-            reasons.add(reason)
-            rejected.append(Rejected(index, one.email, reason))
-            one = msgspec.structs.replace(one, rejected=reason)
-        judged.append(one)
-    rejected.sort(key=lambda one: one.index)
-    warnings = [Fault("$.recipients", _NOBODY_HAS.format(path)) for path in lacks.unseen()[:MAX_FAULTS]]
-    faults = [] if accepted else [_EMPTY[reason] for reason in sorted(reasons)]
-    return judged, rejected, warnings, faults
-
-
-_CUT_OFF = "has {} bytes, more with tracked links: Gmail shows 102 kB, and hides the rest, the way to leave with it"
-_NO_WAY_OUT = (
-    "shows no way to leave, unless it has one of your own: Gmail, Yahoo and Microsoft want `{{ unsubscribe_url }}` or"
-    " `{{ preferences_url }}` in each marketing mail"
+_NOT_KNOWN = (
+    "what the recipients of a set or of a segment have is not known before they are taken: only `warn` can be said"
 )
-_NOBODY_HAS = "no recipient has the variable `{}`, and the job has no default for it: it is empty for all"
-_EMPTY = {
-    EMPTY_SUBJECT: Fault("$.subject", "is empty for every recipient: none has what it is made of"),
-    EMPTY_BODY: Fault("$.html", "the content is empty for every recipient: none has what it is made of"),
-}
 
 
 def pack_source(request: JobRequest) -> bytes:
@@ -334,11 +323,10 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
         detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
         raise Problem("body_too_large", detail)
     raw = pieces(body)
-    known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
-    unknown = (name for name in raw if name not in known)
+    unknown = (name for name in raw if name not in _KNOWN)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
     values: dict[str, Any] = {}
-    for name, field in known.items():
+    for name, field in _KNOWN.items():
         if name not in raw:
             if field.required:
                 faults.append(Fault(f"$.{name}", "required"))

@@ -52,9 +52,9 @@ def _cut(body: bytes) -> dict[str, Piece]:
     return pieces
 
 
-def refused(faults: Sequence[Fault]) -> Problem:
-    """A job with these faults."""
+def refused(faults: Sequence[Fault], so: str = "nothing was stored") -> Problem:
+    """With all that is wrong with a job."""
     shown = list(faults[:MAX_FAULTS])
     more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
     number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return Problem("invalid_job", f"the job has {number}{more}; nothing was stored", shown)
+    return Problem("invalid_job", f"the job has {number}{more}; {so}", shown)

@@ -45,7 +45,7 @@ def routes(parts: Parts) -> Mounted:
         sets=ResultSets(parts.client, parts.partitions),
         contacts=Targets(parts.client, parts.partitions),
     )
-    jobs = http.routes(store, room, taking, parts.now_ms)
+    jobs = http.routes(store, room, taking, aside, parts.now_ms)
     changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)

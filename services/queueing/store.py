@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shared.redis import jobs, keys, lua, recipients
+from shared.redis.direct import Direct
 from shared.redis.jobs import Start
 from shared.redis.ready import LANES
 from shared.redis.redis import Client, Script
@@ -41,6 +42,8 @@ SHARE = 10
 JOB_BYTES = 1_000
 #: Open jobs of a partition that one look removes.
 REMOVED_AT_ONCE = 20
+#: A job of more bytes does not go over the connection that small ones share: they would wait behind it.
+SMALL_BYTES = 65_536
 #: Entries of a lane that are counted anew in one step, about 3 ms of Redis; a longer one is when it is shorter.
 MOST_COUNTED = 2_000
 
@@ -123,6 +126,7 @@ class JobStore:
         self, client: Client, partitions: int, max_intake_chunks: int, open_job_ms: int = FORGOTTEN_MS
     ) -> None:
         self._client = client
+        self._direct = Direct.of(client)
         self._partitions = partitions
         self._max_intake_chunks = max_intake_chunks
         self._open_job_ms = open_job_ms
@@ -170,7 +174,10 @@ class JobStore:
             args += [name, value]
         for first, chunk in chunks:
             args += [first, chunk]
-        found = await _STORE(self._client, names, args)
+        if self._direct is not None and sum(len(chunk) for _, chunk in chunks) + len(new.content) <= SMALL_BYTES:
+            (found,) = await self._direct.calls(_STORE, [(names, args)])
+        else:
+            found = await _STORE(self._client, names, args)
         return Stored(found[0].decode(), found[1] if len(found) > 1 else b"")
 
     async def append(self, tenant: str, job: str, batch: Sequence[tuple[bytes, bytes]], now_ms: int) -> tuple[str, int]:
@@ -344,6 +351,15 @@ class JobStore:
         found = await self._client.zrangebyscore(
             keys.job_recipients(self._partition(job), job), first_ordinal, first_ordinal, start=0, num=1
         )
+        return recipients.read(found[0]) if found else None
+
+    async def undefined(self, job: str) -> bytes:
+        """What is said of the variables that an open job refuses to do without; b"" of one that does not."""
+        return (await jobs.read(self._client, self._partitions, job, (jobs.UNDEFINED,)))[jobs.UNDEFINED]
+
+    async def nth_chunk(self, job: str, number: int) -> recipients.Chunk | None:
+        """From 0; None if it has not so many."""
+        found = await self._client.zrange(keys.job_recipients(self._partition(job), job), number, number)
         return recipients.read(found[0]) if found else None
 
     async def known_plan(self, job: str, first_ordinal: int) -> bytes | None:

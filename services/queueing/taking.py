@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from services.queueing import jobs, recipients, windows
+from services.queueing import jobs, lacking, recipients, undefined, windows
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
@@ -25,6 +25,7 @@ from shared.redis.sending_domains import DomainTaken, NotShown
 from shared.words import content, ids, result_sets, targets, timing
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.principal import refused_domain
 from shared.words.result_sets import Expression
 from shared.words.targets import Target
 
@@ -173,11 +174,10 @@ class Taking:
 
     async def check_from(self, principal: api.Principal, domain: str) -> None:
         """Problem if it is not a domain that the caller may send from."""
-        tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
-        found = await self._tenants.get(tenant)
+        if (refused := refused_domain(principal, domain)) is not None:
+            raise refused
         try:
-            any_from_domain = found is not None and found.any_from_domain
-            await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
+            await self._check_domain(principal, domain)
         except InvalidDomain as fault:
             raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
         except NotShown as fault:
@@ -185,6 +185,18 @@ class Taking:
         except (DomainTaken, LookupError) as fault:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
             raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+
+    async def _check_domain(self, principal: api.Principal, domain: str) -> None:
+        """Whose domain it is, is remembered. Who may write From any other is asked where that is not enough."""
+        tenant = principal.tenant
+        try:
+            await self._domains.for_sending(tenant, domain, any_from_domain=False)
+        except (DomainTaken, LookupError):
+            found = await self._tenants.get(tenant)
+            if found is None or not found.any_from_domain:
+                raise
+            most = self._room.limits(principal.quotas)["domains"]
+            await self._domains.for_sending(tenant, domain, any_from_domain=True, most=most)
 
 
 def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
@@ -243,8 +255,16 @@ def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str 
         purpose=purpose,
         selection=_packed(job.selection),
         timing=timing.packed(timed),
+        undefined=undefined.packed(needed) if start == "open" and (needed := wanted(job)) else b"",
         source=jobs.pack_source(request) if start in ("open", "scheduled") else b"",
     )
+
+
+def wanted(job: jobs.Job) -> dict[str, Fault]:
+    """The variables that one of the job's recipients has to have, at least, with what is said if nobody does."""
+    if job.request.undefined == "warn":
+        return {}
+    return jobs.wanted(job.request, lacking.without_default(job.compiled))
 
 
 def _packed(selection: Expression | Target | None) -> bytes:

@@ -30,6 +30,8 @@
     was started. All by queueing; changed_at is read by reports.
     timing: bytes, of a job with times of its own for each recipient (`shared.words.timing`); read by queueing.
     language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
+    undefined: JSON, of an open job that refuses variables which nobody has: what is said of each where its
+    recipients lack it; written once, read by queueing at its start.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
@@ -106,6 +108,7 @@ CATEGORY = _text("category")
 LANGUAGE = _text("language")
 PURPOSE = _text("purpose")
 SELECTION = Field("selection", b"", bytes, bytes)
+UNDEFINED = Field("undefined", b"", bytes, bytes)
 UNSELECTED = _text("unselected")
 UNSELECTED_DETAIL = _text("unselected_detail")
 SEGMENT = Field("segment", b"", bytes, bytes)
@@ -123,7 +126,8 @@ FIELDS: dict[str, Field[Any]] = {
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
-        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, SOURCE, CHANGES, CHANGED_AT, STARTED_AT, TIMING,
+        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
+        STARTED_AT, TIMING,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -155,6 +159,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     purpose: str = ""
     selection: bytes = b""
+    undefined: bytes = b""
     source: bytes = b""
     timing: bytes = b""
 
@@ -165,6 +170,7 @@ def written(new: New) -> dict[str, Stored]:
     viewable = (_written(VIEWABLE, True),) if new.viewable else ()
     spoken = (_written(LANGUAGE, new.language),) if new.language else ()
     selected = (_written(SELECTION, new.selection),) if new.selection else ()
+    wanted = (_written(UNDEFINED, new.undefined),) if new.undefined else ()
     meant = (_written(PURPOSE, new.purpose),) if new.purpose else ()
     changeable = (_written(SOURCE, new.source),) if new.source else ()
     timed = (_written(TIMING, new.timing),) if new.timing else ()
@@ -175,6 +181,7 @@ def written(new: New) -> dict[str, Stored]:
             *spoken,
             *meant,
             *selected,
+            *wanted,
             *changeable,
             *timed,
             _written(TENANT, new.tenant),
@@ -205,7 +212,7 @@ def changed(new: New) -> tuple[dict[str, Stored], list[str]]:
     """What the hash has of a job that is changed, and the fields that it has no more."""
     kept = {field.name for field in _KEPT}
     fields = {name: value for name, value in written(new).items() if name not in kept}
-    return fields, [field.name for field in (VIEWABLE, LANGUAGE, TIMING) if field.name not in fields]
+    return fields, [field.name for field in (VIEWABLE, LANGUAGE, UNDEFINED, TIMING) if field.name not in fields]
 
 
 def _written(field: Field[T], value: T) -> tuple[str, Stored]:

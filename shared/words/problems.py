@@ -51,6 +51,13 @@ PROBLEMS: dict[str, Kind] = {
     "no_key": Kind(401, "No key", "The request has no key: send `Authorization: Bearer <key>`."),
     "unknown_key": Kind(401, "Unknown key", "The key is not known, or was revoked."),
     "missing_scope": Kind(403, "Missing scope", "The key is good, and lacks the scope that the route asks for."),
+    "key_expired": Kind(403, "Key expired", "The key was made for a time, and that is over: ask for a new one."),
+    "network_not_allowed": Kind(
+        403,
+        "Network not allowed",
+        "The key may be used from its own networks alone, and the caller is in none of them.",
+    ),
+    "domain_not_allowed": Kind(403, "Domain not allowed", "The key may not send from the domain that the job names."),
     "other_host": Kind(
         403, "Other host", "The mailbox is read at an address of its host, or by its name, and no other name is taken."
     ),

@@ -9,6 +9,7 @@ from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,47 @@ def _event_id(fields: dict[bytes, bytes]) -> str:
     return fact.event_id
 
 
+async def _sent_while_the_archive_is_killed(stack: Stack, client: Any, url: str, folder: Path) -> list[str]:
+    """Jobs, all of whose events are archived in the end: each process before the last one is killed in the middle."""
+    jobs: list[str] = []
+
+    async def more() -> None:
+        jobs.append(await stack.send(*(f"u{at}@j{len(jobs)}.test" for at in range(RECIPIENTS))))
+
+    async def is_written() -> bool:
+        return all([await archived.oldest_outside_ms(client, p) is None for p in range(PARTITIONS)])
+
+    async def is_caught_in_the_middle(process: Process, known: int) -> bool:
+        """Held still to be looked at: whether it has written a file and has more to write."""
+        process.send_signal(signal.SIGSTOP)
+        has_begun = len(files(folder)) > known
+        if has_begun and not await is_written():
+            return True
+        process.send_signal(signal.SIGCONT)
+        if has_begun:  # it was done before it was looked at
+            await more()
+        return False
+
+    for kill in range(KILLS + 1):
+        await client.delete(keys.archive_lease())  # it would end by itself, in 20 seconds
+        known = len(files(folder))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.archive", env=stack.environ | {"ESTAFETTE_REDIS_URL": url}
+        )
+        try:
+            await more()
+            if kill < KILLS:
+                await stack.until(partial(is_caught_in_the_middle, process, known))
+            else:
+                for job in jobs:
+                    assert (await stack.done(job))["counts"]["delivered"] == RECIPIENTS
+                await stack.until(is_written)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            await process.wait()
+    return jobs
+
+
 async def test_each_event_is_in_one_file_or_in_the_stream_and_the_feed_goes_over_the_border(tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     environ = {
@@ -86,44 +128,7 @@ async def test_each_event_is_in_one_file_or_in_the_stream_and_the_feed_goes_over
         "ESTAFETTE_ARCHIVE_FILE_EVENTS": "100",
     }
     async with Stack.running(tmp_path / "run", environ) as stack, connected(stack) as (client, url):
-
-        async def is_written() -> bool:
-            return all([await archived.oldest_outside_ms(client, p) is None for p in range(PARTITIONS)])
-
-        jobs: list[str] = []
-
-        async def more() -> None:
-            jobs.append(await stack.send(*(f"u{at}@j{len(jobs)}.test" for at in range(RECIPIENTS))))
-
-        for kill in range(KILLS + 1):
-            await client.delete(keys.archive_lease())  # it would end by itself, in 20 seconds
-            known = len(files(folder))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.archive", env=stack.environ | {"ESTAFETTE_REDIS_URL": url}
-            )
-            try:
-                await more()
-                if kill < KILLS:
-
-                    async def is_caught_in_the_middle(process: Process = process, known: int = known) -> bool:
-                        """Held still to be looked at: whether it has written a file and has more to write."""
-                        process.send_signal(signal.SIGSTOP)
-                        has_begun = len(files(folder)) > known
-                        if has_begun and not await is_written():
-                            return True
-                        process.send_signal(signal.SIGCONT)
-                        if has_begun:  # it was done before it was looked at
-                            await more()
-                        return False
-
-                    await stack.until(is_caught_in_the_middle)
-                else:
-                    for job in jobs:
-                        assert (await stack.done(job))["counts"]["delivered"] == RECIPIENTS
-                    await stack.until(is_written)
-            finally:
-                process.send_signal(signal.SIGKILL)
-                await process.wait()
+        jobs = await _sent_while_the_archive_is_killed(stack, client, url, folder)
         # What comes now is in the stream alone.
         await stack.done(await stack.send(*(f"u{at}@late.test" for at in range(20))))
 

@@ -60,6 +60,7 @@ WHOLE = new_job(
     language="fr",
     purpose="offers",
     selection=b"{}",
+    undefined=b"{}",
     source=b"packed",
     timing=b"\x90",
 )
@@ -103,7 +104,7 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
 
 
 def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:
-    of_some = {"trace", "viewable", "language", "purpose", "selection", "source", "timing"}
+    of_some = {"trace", "viewable", "language", "purpose", "selection", "undefined", "source", "timing"}
     assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == of_some
 
 
