@@ -1,7 +1,8 @@
 -- Adds a chunk's share of this partition. Once: a repeat finds the mark.
 --
 -- KEYS     one more, the last: the mark of the chunk
--- ARGV     its lifetime, how many are due later, due ms and message of each of these, then by queue: lane, site, queue, how many, and of each message expires_at and body
+-- ARGV     its lifetime, how many are due later, due ms and message of each of these, then by queue: lane, site,
+--          queue, how many, and of each message expires_at and body
 -- Answers  1, or 0 if it was there already
 
 if not redis.call('SET', KEYS[#KEYS], '1', 'NX', 'PX', ARGV[4]) then return 0 end
