@@ -11,7 +11,6 @@ OF_A_JOB = {
     "job_stored",
     "job_changed",
     "job_started",
-    "job_changed",
     "started",
     "open_job_removed",
     "selected",
