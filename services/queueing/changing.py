@@ -14,11 +14,11 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
-from services.queueing import body_pieces, jobs, starting
+from services.queueing import jobs, starting
 from services.queueing.aside import Aside
-from services.queueing.body_pieces import pieces
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft, JobRequest
+from services.queueing.pieces import pieces, refused
 from services.queueing.quotas import Room
 from services.queueing.store import Changeable, JobStore
 from services.queueing.taking import JOBS, Compiler, Taking, new_job
@@ -154,7 +154,7 @@ class Changing:
         # Those of an open job are looked at when it is started.
         needed = names_needed(wanted) if seen.state == "scheduled" else {}
         if lacking := await starting.had_by_nobody(self._store, self._aside, tenant, job, needed):
-            raise body_pieces.refused(lacking)
+            raise refused(lacking)
         await self._taking.check_from(principal, wanted.compiled.from_domain)
         start: Start = "open" if seen.state == "open" else "scheduled"
         new = await self._aside.do(tenant, size, new_job, tenant, wanted, now_ms, start, "", seen.sandbox)

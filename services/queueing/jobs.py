@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters, cut, doubts, undefined, way_out
-from services.queueing.body_pieces import MAX_FAULTS, Piece, pieces, refused, rows_of
+from services.queueing import characters, cut, doubts, undefined, way_out, windows
 from services.queueing.cut import fault_of, refuse_not_json
+from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused, rows_of
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.trial import Tried
 from services.queueing.wording import Wording
@@ -183,6 +183,8 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     expires_at: Annotated[
         Moment | None, says("When a message is given up; after one to three days where null.", "2026-02-04T07:00:00Z")
     ] = None
+    window: Annotated[windows.Window | None, says("Hours in which it goes, by the clock of each recipient.")] = None
+    spread: Annotated[windows.Spread | None, says("A period that its messages are spread over.")] = None
     rate: Annotated[
         Annotated[str, Meta(max_length=40)] | None,
         says("The most that is sent of it, over all sites.", "50000/h", "100/s burst 20"),
@@ -307,7 +309,7 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
     """What is still to be looked at of a job whose fields fit."""
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
-    faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
+    faults += rate_faults + _at_most_once_faults(job) + _word_faults(job) + windows.read(job.window, job.spread)[1]
     tried = first_accepted(recipients, job.stream)
     return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults)
 

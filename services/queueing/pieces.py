@@ -1,7 +1,4 @@
-"""The body of a job, cut into the values of its fields as they stand there, before any of them is read.
-
-A small one is decoded in one go; a large one is never looked at whole.
-"""
+"""A JSON object as the pieces that its values are, so that each is decoded by itself and all faults are found. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,22 +14,6 @@ WHOLE_BYTES = 262_144
 MAX_FAULTS = 100
 
 
-def refused(faults: Sequence[Fault], so: str = "nothing was stored") -> Problem:
-    """With all that is wrong with a job."""
-    shown = list(faults[:MAX_FAULTS])
-    more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
-    number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return Problem("invalid_job", f"the job has {number}{more}; {so}", shown)
-
-
-def pieces(body: bytes) -> dict[str, "Piece"]:
-    """The values of an object, by name, as they stand there. Problem 400 or 422."""
-    try:
-        return _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
-    except NOT_JSON as fault:
-        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
-
-
 class Piece(NamedTuple):
     """A value as it stands in a body: marked by the decoder, or cut out of it unseen, where it begins then."""
 
@@ -40,6 +21,14 @@ class Piece(NamedTuple):
     begin: int | None = None
     #: Of the recipients, if they were cut out of it.
     rows: "Sequence[Piece]" = ()
+
+
+def pieces(body: bytes) -> dict[str, Piece]:
+    """The values of an object, by name, as they stand there. Problem 400 or 422."""
+    try:
+        return _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
+    except NOT_JSON as fault:
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
 
 
 def _whole(body: bytes) -> dict[str, Piece]:
@@ -61,6 +50,14 @@ def _cut(body: bytes) -> dict[str, Piece]:
     if (listed := pieces.get("recipients")) is not None:
         pieces["recipients"] = listed._replace(rows=[Piece(view[begin:end], begin) for begin, end in rows])
     return pieces
+
+
+def refused(faults: Sequence[Fault], so: str = "nothing was stored") -> Problem:
+    """With all that is wrong with a job."""
+    shown = list(faults[:MAX_FAULTS])
+    more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
+    number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return Problem("invalid_job", f"the job has {number}{more}; {so}", shown)
 
 
 def rows_of(given: Piece) -> Sequence[Piece]:
