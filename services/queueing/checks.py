@@ -20,6 +20,7 @@ from shared.words.described import says
 from shared.words.tokens import PAGE_PATHS
 
 Level = Literal["error", "warning", "info"]
+Part = Literal["subject", "html", "text"]
 
 CHECKS: Mapping[str, Level] = {
     "broken_link": "error",  # its syntax leads nowhere
@@ -75,10 +76,10 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, says("Which check.", "no_text", schema={"enum": list(CHECKS)})]
     level: Annotated[Level, says("How bad it is.", "warning")]
-    part: Annotated[
-        Literal["subject", "html", "text"] | None, says("In which part; null: of the whole mail.", "html")
+    part: Annotated[Part | None, says("In which part; null: of the whole mail.", "html")] = None
+    at: Annotated[
+        int | None, says("The line of that part, from 1: as it was rendered, of a variable as it was written.", 12)
     ] = None
-    at: Annotated[int | None, says("The line of that part, as it was rendered, from 1.", 12)] = None
     what: Annotated[str, says("What is wrong, in words.", "there is no text part: add `text`")]
 
 
@@ -93,7 +94,7 @@ class Mail(NamedTuple):
     is_marketing: bool
 
 
-def check(name: str, what: str, part: Literal["subject", "html", "text"] | None = None, at: int | None = None) -> Check:
+def check(name: str, what: str, part: Part | None = None, at: int | None = None) -> Check:
     return Check(name=name, level=CHECKS[name], part=part, at=at, what=what)
 
 

@@ -363,8 +363,12 @@ def wanted(job: JobRequest, paths: Sequence[str]) -> dict[str, Fault]:
     """What is wrong if nobody has these variables; of a job that refuses it."""
     if job.undefined == "warn":
         return {}
-    templates = undefined.sources(job.subject, job.html, job.text, job.from_, job.reply_to, job.headers)
-    return undefined.faults(templates, paths)
+    return undefined.faults(templates_of(job), paths)
+
+
+def templates_of(job: JobRequest) -> list[tuple[str, str]]:
+    """Each with its place in it."""
+    return undefined.sources(job.subject, job.html, job.text, job.from_, job.reply_to, job.headers)
 
 
 _NOT_KNOWN = (

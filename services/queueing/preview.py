@@ -16,13 +16,14 @@ from typing import Annotated, Protocol
 import msgspec
 from prometheus_client import Counter
 
-from services.queueing import checks, jobs
+from services.queueing import checks, jobs, undefined
 from services.queueing.aside import Aside
 from services.queueing.checks import Check
 from services.queueing.compile import Limits
-from services.queueing.jobs import Draft
+from services.queueing.jobs import Draft, JobRequest
 from services.queueing.lacking import Lacks
 from services.queueing.taking import Compiler
+from services.queueing.translating import worded
 from services.queueing.trial import Tried
 from shared.http import api
 from shared.mail.templates import Name, TemplateFailed
@@ -45,6 +46,7 @@ MAX_BODY_BYTES = 20_000_000
 _SOMEBODY = Tried("somebody@example.com", "Somebody")
 #: In place of a token, on the recipient's pages: theirs says that it leads nowhere.
 _NOWHERE = "preview"
+_PARTS: Mapping[str, checks.Part] = {"$.subject": "subject", "$.html": "html", "$.text": "text"}
 PREVIEWS = Counter("estafette_queueing_previews_total", "Previews of jobs' mails", ["result"])
 
 
@@ -132,7 +134,7 @@ class Previewing:
         await self._taking.check_from(principal, job.compiled.from_domain)
         who = _recipient(draft.tried, index)
         mail, language = await self._made(tenant, job.compiled, who)
-        shown = await self._aside.do(tenant, len(mail.body), _shown, mail, job, who, language)
+        shown = await self._aside.do(tenant, len(mail.body), _shown, mail, job, _said(draft, language), who, language)
         PREVIEWS.labels("shown").inc()
         return shown
 
@@ -193,7 +195,12 @@ def _pages(base_url: str) -> dict[str, str]:
     }
 
 
-def _shown(mail: RenderedMail, job: jobs.Job, who: Tried, language: str) -> Preview:
+def _said(draft: Draft, language: str) -> JobRequest:
+    """The job, in the words of that language."""
+    return worded(draft.request, draft.translations[language]) if language else draft.request
+
+
+def _shown(mail: RenderedMail, job: jobs.Job, said: JobRequest, who: Tried, language: str) -> Preview:
     source = mail.assemble()
     message = email.message_from_bytes(source)
     fields = [PreviewHeader(name=name, value=_read(value)) for name, value in message.items()]
@@ -203,7 +210,7 @@ def _shown(mail: RenderedMail, job: jobs.Job, who: Tried, language: str) -> Prev
     compiled = content.in_language(job.compiled, language)
     found = checks.found(
         checks.Mail(subject, sender, html, text, len(source), is_marketing=compiled.stream == "bulk"),
-        [*_unknown(compiled, who), *_unused(compiled, who)],
+        [*_unknown(compiled, said, who), *_unused(compiled, who)],
     )
     return Preview(
         subject=subject,
@@ -238,12 +245,18 @@ def _part(message: Message, media_type: str) -> str | None:
     return None
 
 
-def _unknown(compiled: CompiledContent, who: Tried) -> list[Check]:
+def _unknown(compiled: CompiledContent, said: JobRequest, who: Tried) -> list[Check]:
+    """Those that the content did not think of as absent, each with the line that names it first."""
     lacks = Lacks(compiled, variables.decoded(compiled.variables))
     lacks.reason(Waiting(email=who.email, name=who.name, variables=who.own))
     return [
-        checks.check("unknown_variable", f"the recipient has no `{path}`, and there is no default: it is empty")
-        for path in lacks.unseen()
+        checks.check(
+            "unknown_variable",
+            f"the recipient has no `{path}`, and there is no default: it is empty",
+            _PARTS.get(at),
+            line,
+        )
+        for path, (at, line) in undefined.lines(jobs.templates_of(said), lacks.unseen()).items()
     ]
 
 

@@ -445,12 +445,14 @@ async def test_a_preview_of_a_template_is_in_the_language_of_its_recipient(front
 
 
 async def test_a_preview_names_what_is_not_known_and_what_is_not_used(front: Front) -> None:
-    body = previewed(html="<p>{{ prenom }} {{ nom }}</p>", variables={"prenom": "x"})
+    html = "<p>{{ prenom }} {{ age|default('') }}\n{{ nom }}</p>"
+    body = previewed(html=html, variables={"prenom": "x"})
 
     _, shown = await front.call("POST", "/v1/preview", body)
     told = {(one["name"], one["what"].split("`")[1]) for one in shown["checks"] if one["name"].endswith("_variable")}
 
     assert told == {("unknown_variable", "nom"), ("unused_variable", "old")}
+    assert [(one["part"], one["at"]) for one in shown["checks"] if one["name"] == "unknown_variable"] == [("html", 2)]
 
 
 async def test_a_preview_refuses_what_a_job_would_refuse(front: Front) -> None:
