@@ -16,7 +16,8 @@ def job_request(
     *, track_opens: bool = True, track_clicks: bool = True, utm: UtmParameters | None = None, **fields: Any
 ) -> JobRequest:
     """A request with these fields, by their names in Python."""
-    given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour"}
+    # A mail has the parts that a test asks for.
+    given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour", "text_from_html": False}
     return JobRequest(track=Track(track_opens, track_clicks, utm), **(given | fields))
 
 

@@ -5,7 +5,6 @@ whole job; one whose address is *invalid*, whatever is wrong with it, or stands 
 index, and the others go on. A job in which nobody is left is refused.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,8 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters, cut
+from services.queueing import characters, cut, remarks
+from services.queueing.attachments import Attachment
 from services.queueing.cut import fault_of, refuse_not_json
 from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
@@ -41,24 +41,22 @@ MAX_VALUES = 400_000
 #: And bytes of the fields of a job that hold values of any shape, before they are decoded.
 MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "track": 1_000}
 #: And of those that are one text: what compiling takes, each character written as the longest escape.
-MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "subject": 20_000, "from": 20_000, "reply_to": 20_000}
+MAX_FIELD_BYTES |= {
+    "html": 6_000_002,
+    "text": 3_000_002,
+    "mjml": 6_000_002,
+    "amp": 1_200_002,
+    "subject": 20_000,
+    "from": 20_000,
+    "reply_to": 20_000,
+}
 #: A body is decoded in one go up to here, which takes half a millisecond; a larger one piece by piece.
 WHOLE_BYTES = 262_144
 #: Faults listed in one answer; the first hundred say what the others would.
 MAX_FAULTS = 100
-#: Of the HTML of a mail Gmail shows so much, as senders measure it, and hides the rest behind a link.
-SHOWN_BYTES = 102_000
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file in a job: `content` is base64."""
-
-    filename: Annotated[str, says("The name under which it is saved.", "conditions.pdf")]
-    content: Annotated[str, says("Its bytes as base64.", "JVBERi0xLjcK")]
-    content_type: Annotated[str, says("Its media type.", "application/pdf")] = "application/octet-stream"
 
 
 #: The value of a UTM parameter.
@@ -112,11 +110,19 @@ class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
+#: The least that AMP asks for.
+AMP_EXAMPLE = (
+    '<!doctype html><html ⚡4email data-css-strict><head><meta charset="utf-8">'
+    '<script async src="https://cdn.ampproject.org/v0.js"></script>'
+    "<style amp4email-boilerplate>body{visibility:hidden}</style></head><body>Bonjour {{ prenom }}</body></html>"
+)
+
+
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The body of POST /v1/jobs. `rate` is the most that is sent of it, over all sites: `50000/h`, or with what may
     come at once on top, `100/s burst 20`. An attempt whose end is unknown is made again, unless `at_most_once` (of
-    bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`, `html`
-    and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
+    bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`,
+    `html`, `mjml`, `amp` and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
 
     from_: Annotated[str, says("The sender, from a domain of the tenant's.", "Chouette <news@exemple.fr>")]
     subject: Annotated[str, says("The subject.", "Bonjour {{ prenom }}")]
@@ -138,7 +144,33 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
             '<p>Bonjour {{ prenom }}, <a href="https://exemple.fr/">ici</a></p>',
         ),
     ] = None
-    text: Annotated[str | None, says("The content as text; this, `html`, or both.", "Bonjour {{ prenom }}")] = None
+    text: Annotated[
+        str | None,
+        says(
+            "The content as text; this, `html`, or both. Made of the HTML where there is none.", "Bonjour {{ prenom }}"
+        ),
+    ] = None
+    mjml: Annotated[
+        str | None,
+        says(
+            "MJML, of which the HTML is made; instead of `html`.",
+            "<mjml><mj-body><mj-section><mj-column><mj-text>Bonjour {{ prenom }}</mj-text></mj-column></mj-section>"
+            "</mj-body></mjml>",
+        ),
+    ] = None
+    amp: Annotated[
+        str | None,
+        says(
+            "The same as AMP for e-mail, for programs that show it; beside `html`. At most 200 kB, and not tracked.",
+            AMP_EXAMPLE,
+        ),
+    ] = None
+    inline_css: Annotated[
+        bool, says("Whether the CSS of `<style>` is written into the elements of the HTML, too.", True)
+    ] = False
+    text_from_html: Annotated[
+        bool, says("Whether a text is made of the HTML where `text` is missing or empty.", True)
+    ] = True
     headers: Annotated[
         dict[str, str], says("Header fields of the mail, beside those of the engine.", {"X-Campaign": "soldes"})
     ] = {}
@@ -162,19 +194,6 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     ] = None
     at_most_once: Annotated[bool, says("Of bulk: no second attempt where the end of one is unknown.", False)] = False
     test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
-
-
-#: The language that an HTML source says it is in; more of it is not looked through.
-_LANG = re.compile(
-    r"<html\b(?:[^>]{0,500}?\s)lang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,2})", re.IGNORECASE
-)
-_HEAD_CHARS = 2_000
-
-
-def language_of(html: str) -> str:
-    """The tag in `lang` of the document, "" where there is none, or a template's."""
-    found = _LANG.search(html[:_HEAD_CHARS])
-    return found[1] if found else ""
 
 
 def utm_of(track: Track) -> Utm | None:
@@ -265,20 +284,15 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
     if faults or isinstance(compiled, list):
         raise _refused(faults)
-    warnings += _cut_off(draft.request.html or "") + _no_way_out(draft.request.html, compiled)
+    warnings += _remarks(draft.request, compiled)
     times = draft.send_at_ms, draft.expires_at_ms
     return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
 
 
-def _cut_off(html: str) -> list[Fault]:
-    size_bytes = len(html.encode()) if len(html) > SHOWN_BYTES // 4 else 0  # a character has four bytes at most
-    return [Fault("$.html", _CUT_OFF.format(size_bytes))] if size_bytes > SHOWN_BYTES else []
-
-
-def _no_way_out(html: str | None, compiled: content.CompiledContent) -> list[Fault]:
-    """Marketing mail whose reader is shown no way to leave. It may have the sender's own, so it is not refused."""
-    is_shown = compiled.stream != "bulk" or any(page in compiled.uses for page in content.WAYS_OUT)
-    return [] if is_shown else [Fault("$.html" if html else "$.text", _NO_WAY_OUT)]
+def _remarks(job: JobRequest, compiled: content.CompiledContent) -> list[Fault]:
+    at = "$.mjml" if job.mjml else "$.html" if job.html else ""
+    given = None if job.mjml or job.inline_css else job.html or ""
+    return remarks.of_content(given, at, job.attachments, compiled)
 
 
 def _with_what_lacks(
@@ -309,11 +323,6 @@ def _with_what_lacks(
     return judged, rejected, warnings, faults
 
 
-_CUT_OFF = "has {} bytes, more with tracked links: Gmail shows 102 kB, and hides the rest, the way to leave with it"
-_NO_WAY_OUT = (
-    "shows no way to leave, unless it has one of your own: Gmail, Yahoo and Microsoft want `{{ unsubscribe_url }}` or"
-    " `{{ preferences_url }}` in each marketing mail"
-)
 _NOBODY_HAS = "no recipient has the variable `{}`, and the job has no default for it: it is empty for all"
 _EMPTY = {
     EMPTY_SUBJECT: Fault("$.subject", "is empty for every recipient: none has what it is made of"),

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from services.queueing import jobs, recipients
+from services.queueing import jobs, recipients, remarks
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
@@ -233,7 +233,7 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str
         list=request.list_ or "",
         category=request.category or "",
         tags=tuple(request.tags),
-        language=jobs.language_of(request.html or ""),
+        language=remarks.language_of(request.html or request.mjml or ""),
         purpose=purpose,
         selection=_packed(job.selection),
     )

@@ -78,11 +78,12 @@ Segment = bytes | Variable | Link | Pixel
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """The text or the HTML. `template` is "" unless the part holds logic; then there are no segments. `needs` are the
-    variables of which one has to show something, or the part is empty; none where it shows something in any case; null
-    where it never does."""
+    """The text, the HTML, or its AMP version, in which nothing is tracked. `template` is "" unless the part holds
+    logic; then there are no segments. `needs` are the variables of which one has to show something, or
+    the part is empty; none where it shows something in any case; null where it never does, as an AMP version by
+    itself."""
 
-    kind: Literal["text", "html"]
+    kind: Literal["text", "html", "amp"]
     segments: list[Segment] = []
     template: str = ""
     needs: list[tuple[str, ...]] | None = []
@@ -116,6 +117,15 @@ class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
     document: str = ""
 
 
+class Picture(msgspec.Struct, frozen=True, array_like=True):
+    """A file that the HTML shows as `cid:<content_id>`: its media type, in lower case and without parameters, and at
+    which place of the body its base64 is, in lines."""
+
+    content_id: str
+    media_type: str
+    at: int
+
+
 class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     """`from_value`, `reply_to` and `headers` are values of header fields, folded and encoded; `reply_to` may be "".
     What is in `personal`, too, is there only for its place among the fields. `uses` are the paths of the variables that
@@ -139,6 +149,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     personal: list[Personal] = []
     uses: list[str] = []
     utm: Utm | None = None
+    pictures: list[Picture] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing import jobs, recipients
+from services.queueing import jobs, recipients, remarks
 from services.queueing.compile import Limits
 from shared.words.errors import Problem
 from shared.words.targets import Target
@@ -61,7 +61,7 @@ def test_a_job_keeps_each_recipient_at_its_index_and_says_who_is_rejected() -> N
 
 @pytest.mark.parametrize("letter", ["a", "é", "🦉"])
 def test_html_that_gmail_would_cut_off_is_warned_of(letter: str) -> None:
-    most = "<p>" + letter * ((jobs.SHOWN_BYTES - 3) // len(letter.encode()))
+    most = "<p>" + letter * ((remarks.SHOWN_BYTES - 3) // len(letter.encode()))
     recipients = [{"email": "ana@exemple.fr"}]
 
     text = "Salut {{ unsubscribe_url }}"
