@@ -653,6 +653,13 @@ DASHBOARDS = (
                 "waiting",
             ),
             Panel(
+                "Metering",
+                "For how long have calls of tenants not been added to their usage?",
+                "max(estafette_http_uncounted_calls_seconds)",
+                "calls",
+                "s",
+            ),
+            Panel(
                 "Archive",
                 "How old is the oldest event that is in no file of the archive?",
                 "max(estafette_archive_lag_seconds)",

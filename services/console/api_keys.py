@@ -1,9 +1,16 @@
 """`estafette keys`: API keys, made, listed by id and revoked."""
 
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import click
 
-from services.console.session import day, fail, with_redis
+from services.console.session import day, fail, minute, with_redis
+from services.console.tables import plain
 from shared.words.principal import SCOPES
+
+if TYPE_CHECKING:
+    from shared.redis.tenants import ApiKey
 
 
 @click.group()
@@ -14,13 +21,26 @@ def keys() -> None:
 @keys.command("create")
 @click.option("--tenant", required=True)
 @click.option("--scope", required=True, help=f"Separated by commas, of {', '.join(SCOPES)}.")
-def create_key(tenant: str, scope: str) -> None:
+@click.option("--name", default="", help="The user or the program that has it.")
+@click.option("--network", "networks", multiple=True, help="From where it may be used (CIDR); any number of them.")
+@click.option("--domain", "domains", multiple=True, help="A domain that it may send from; any number of them.")
+@click.option("--expires", type=click.DateTime(), default=None, help="Until when it may be used (UTC).")
+def create_key(
+    tenant: str,
+    scope: str,
+    name: str,
+    networks: tuple[str, ...],
+    domains: tuple[str, ...],
+    expires: datetime | None,
+) -> None:
     """Make a key and print it, alone on standard output. It cannot be shown again."""
-    from shared.redis.tenants import Tenants
+    from shared.redis.tenants import Rights, Tenants
 
     wanted = [part.strip() for part in scope.split(",") if part.strip()]
-    key, text = with_redis(lambda client, _: Tenants(client).create_key(tenant, wanted))
-    click.echo(f"id {key.id}, for {key.tenant}, {','.join(key.scopes)}; keep it, it is not shown again:", err=True)
+    until_ms = 0 if expires is None else max(1, int(expires.replace(tzinfo=UTC).timestamp() * 1000))
+    rights = Rights(name, networks, domains, until_ms)
+    key, text = with_redis(lambda client, _: Tenants(client).create_key(tenant, wanted, rights))
+    click.echo(f"id {key.id}, for {key.tenant}, {_shown(key)}; keep it, it is not shown again:", err=True)
     click.echo(text)
 
 
@@ -31,7 +51,20 @@ def list_keys(tenant: str | None) -> None:
     from shared.redis.tenants import Tenants
 
     for key in with_redis(lambda client, _: Tenants(client).keys_of(tenant)):
-        click.echo(f"{key.id}  {key.tenant:<32}  since {day(key.created_at)}  {','.join(key.scopes)}")
+        click.echo(f"{key.id}  {key.tenant:<32}  since {day(key.created_at)}  {_shown(key)}")
+
+
+def _shown(key: "ApiKey") -> str:
+    """What it may do, and what bounds that."""
+    rights = key.rights
+    parts = [
+        ",".join(key.scopes),
+        plain(rights.name),
+        f"from {','.join(rights.networks)}" if rights.networks else "",
+        f"as {','.join(rights.domains)}" if rights.domains else "",
+        f"until {minute(rights.expires_at)}" if rights.expires_at else "",
+    ]
+    return "  ".join(part for part in parts if part)
 
 
 @keys.command("revoke")

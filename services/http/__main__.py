@@ -19,6 +19,7 @@ from aiohttp import web
 
 from services import catalogue
 from services.http import chart
+from services.http.calls import Calls
 from services.http.page import page
 from services.settings import Settings as Joined
 from services.settings import load, read
@@ -62,7 +63,9 @@ async def main(life: Lifecycle) -> None:
             await one.start()
         if one.close is not None:
             life.push_close(one.close)  # before the client: what is in hand still goes to Redis
-    admission = Admission(settings.quotas.by_name(), time.monotonic)
+    calls = Calls(client, settings.redis.partitions, os.urandom(8).hex(), now_ms)
+    life.push_close(calls.flush)
+    admission = Admission(settings.quotas.by_name(), time.monotonic, calls.count)
     turns = Turns()
     app = api.application(
         routes_of(mounted, life),
@@ -71,6 +74,7 @@ async def main(life: Lifecycle) -> None:
         admission=admission,
         turns=turns,
         tracer=tracing.start(life),
+        forwarded_hops=settings.tracking.forwarded_hops,
     )
     runner = await prepared(app, life, next((one.quick for one in mounted if one.quick), None), turns)
     others = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=READY_SECONDS))
@@ -81,6 +85,7 @@ async def main(life: Lifecycle) -> None:
         for one in mounted:
             if one.run is not None:
                 life.spawn(one.run(life.stopping), "beside the routes")
+        life.spawn(calls.run(life.stopping), "calls")
         life.spawn(KnownLinkKeys(client, parts.tokens.generations).run(life.stopping), "link keys")
         await listen(runner, settings)
         if await start.is_ours(life, client) and await known_secret.is_known(life, client, secret):

@@ -104,6 +104,10 @@ class Key(msgspec.Struct, frozen=True):
     id: Annotated[str, says("Its id, which stands in its text behind `est_`.", "k3v9x2m1qa")]
     tenant: Annotated[str, says("The name of the tenant whose it is.", "acme")]
     scopes: Annotated[list[str], says("What it may do.", ["read", "send"])]
+    networks: Annotated[list[str], says("From where it may be used; empty: from everywhere.", ["192.0.2.0/24"])]
+    domains: Annotated[
+        list[str], says("The sending domains that it may write from; empty: all of the tenant's.", ["exemple.fr"])
+    ]
 
 
 def routes(pages: Pages, *, hours: int, forwarded_hops: int, is_https: bool) -> list[Route]:
@@ -138,7 +142,8 @@ def routes(pages: Pages, *, hours: int, forwarded_hops: int, is_https: bool) -> 
 
 async def _key(request: web.Request) -> web.StreamResponse:
     principal = request[api.PRINCIPAL]
-    return api.json_answer(Key(principal.key, principal.tenant, sorted(principal.scopes)))
+    networks, domains = [str(network) for network in principal.networks], list(principal.domains)
+    return api.json_answer(Key(principal.key, principal.tenant, sorted(principal.scopes), networks, domains))
 
 
 class _Edge:

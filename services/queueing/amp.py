@@ -8,6 +8,12 @@ from collections.abc import Callable
 
 #: "The AMP MIME part must be at most 200 KB": as the strictest host counts.
 MAX_BYTES = 200_000
+#: The least that AMP asks for.
+EXAMPLE = (
+    '<!doctype html><html ⚡4email data-css-strict><head><meta charset="utf-8">'
+    '<script async src="https://cdn.ampproject.org/v0.js"></script>'
+    "<style amp4email-boilerplate>body{visibility:hidden}</style></head><body>Bonjour {{ prenom }}</body></html>"
+)
 _WANTED: tuple[tuple[Callable[[str], object], str], ...] = (
     (
         re.compile(r"<html\b[^>]*?\s(?:⚡4email|amp4email)(?=[\s=>/])", re.IGNORECASE).search,

@@ -22,13 +22,14 @@ from services.queueing import (
     rewrite,
     text_links,
     trial,
+    way_out,
 )
-from services.queueing.jobs import JobRequest, Track, utm_of
+from services.queueing.jobs import JobRequest, language_of
 from services.queueing.placeholders import placeholders
+from services.queueing.track import Track, utm_of
 from shared.mail import (
     addresses,
     headers,
-    hrefs,
     templates,
 )
 from shared.mail.template_scan import scan
@@ -40,11 +41,10 @@ from shared.words.content import (
 )
 from shared.words.errors import Fault
 from shared.words.utm import Utm
+from shared.words.way_out import WAY_OUT
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
 LIGHT_CHARS = 20_000
-#: Lines that are named of a fault that many have.
-MAX_LINES_NAMED = 20
 #: Header fields that the relay writes, and those of other hands on the way. Names in lower case.
 _OURS = frozenset(
     (
@@ -88,6 +88,8 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     tried: Sequence[trial.Tried] = ()
     fields: dict[str, str] = {}
     utm: Utm | None = None
+    #: Whether each part has to show a way to leave.
+    way_out: bool = False
     mjml: str | None = None
     amp: str | None = None
     inline_css: bool = False
@@ -133,11 +135,17 @@ def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] =
         tried=tried,
         fields=fields,
         utm=utm,
+        way_out=shows_way_out(job),
         mjml=job.mjml,
         amp=job.amp,
         inline_css=job.inline_css,
         text_from_html=job.text_from_html,
     )
+
+
+def shows_way_out(job: JobRequest) -> bool:
+    """Whether each part has to show one; where it does not, it is given one."""
+    return job.stream == "bulk" and not job.own_way_out
 
 
 def is_light(given: Sources) -> bool:
@@ -156,7 +164,8 @@ def is_light(given: Sources) -> bool:
 def compile_templates(given: Sources, limit: Callable[[float], None] | None = None) -> Templated:
     """The templates, compiled and tried. `limit` bounds the processor time, in seconds, of what follows; 0: no more."""
     faults: list[Fault] = []
-    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None))
+    language = language_of(given.html or given.mjml or "")
+    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None), language)
     fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
     subject = _subject(given, tried, faults)
     made = _html(given, tried, faults)
@@ -201,6 +210,9 @@ def compile_content(
     pictures = attachments.shown(files, templated.shows) if html is not None else []
     digest = _digest(job, files, chance)
     entity = mime.assemble(text, html, files, digest, amp=templated.amp, pictures=pictures)
+    language = language_of(job.html or job.mjml or "")
+    if WAY_OUT in templated.uses:
+        defaults = msgspec.Raw(msgspec.msgpack.encode({**job.variables, WAY_OUT: language}))
     return CompiledContent(
         stream=job.stream,
         from_value=addresses.format_mailbox(sender.name, str(sender.address), len("From")),
@@ -217,6 +229,7 @@ def compile_content(
         uses=templated.uses,
         personal=personal.fields(templated.fields, job.headers),
         utm=utm,
+        language=language,
         pictures=mime.places(entity.body, pictures),
     )
 
@@ -296,7 +309,7 @@ def _header_fault(name: str, lower: str, value: str, seen: set[str], limits: Lim
 def _variables(given: dict[str, Any], limits: Limits, faults: list[Fault]) -> msgspec.Raw:
     faults += [
         Fault(f"$.variables[{name!r}]", "set by the engine; it cannot be given")
-        for name in content.PAGES
+        for name in (*content.PAGES, WAY_OUT)
         if name in given
     ]
     try:
@@ -354,28 +367,31 @@ def _text(
 ) -> tuple[Part | None, list[content.TrackedLink]]:
     """The text, and its links, whose positions go on from those of the HTML."""
     if html.document is not None and given.text_from_html and not (given.text or "").strip():
-        return _made_text(given, html.document), []
+        return _made_text(given, html, html.document), []
     source = _source(given.text, given.limits.text_bytes, "text", tried, faults)
     if source is None:
         return None, []
     first_position = len(html.document.every) if html.document is not None else 0
     found = list(placeholders(source))
+    needs = lacking.needs_of_text(source, found)
+    if given.way_out and way_out.is_missing(source, found):
+        source = way_out.in_text(source)
+        tried.uses_also(way_out.USES)
+        found = list(placeholders(source))
     hrefs_found = text_links.find(source, found, first_position) if given.track_clicks else []
     links = [content.TrackedLink(one.position, one.url or source[one.start : one.end]) for one in hrefs_found]
     _refuse_too_many(links, first_position + len(links), "$.text", faults)
-    return parts.of_text(source, hrefs_found, given.utm), links
+    return parts.of_text(source, hrefs_found, given.utm, needs), links
 
 
-def _made_text(given: Sources, document: rewrite.Document) -> Part | None:
+def _made_text(given: Sources, html: _Made, document: rewrite.Document) -> Part | None:
     """That of the HTML, whose links are the HTML's. None if there is none to be made: nobody wrote it, so it refuses
     nothing; and all that it prints the HTML prints, which is tried."""
     text = plain_text.made(document)
     if text is None or len(text.source.encode()) > given.limits.text_bytes:
         return None
-    found = list(placeholders(text.source))
-    if lacking.needs_of_text(text.source, found) is None:
-        return None
-    return parts.of_text(text.source, text.links, given.utm)
+    # It shows what the HTML does, but for a way to leave that was added to that.
+    return parts.of_text(text.source, text.links, given.utm, html.part.needs if html.part is not None else [])
 
 
 def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> _Made:
@@ -384,25 +400,21 @@ def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> _Made:
         return _Made()
     guarded = rewrite.guarded(source)
     document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
-    faults += _html_faults(guarded, document, given.html_at)
+    faults += parts.faults_of_html(guarded, document, given.html_at)
+    needs = lacking.needs_of_html(document.source, document.placeholders)
+    document = _with_way_out(given, document, tried, clicks=given.track_clicks)
     links = document.links()
     _refuse_too_many(links, len(document.every), given.html_at, faults)
-    part = parts.of_html("html", document, given.utm, opens=given.track_opens)
+    part = parts.of_html("html", document, given.utm, needs, opens=given.track_opens)
     return _Made(part, links, document)
 
 
-def _html_faults(guarded: rewrite.Guarded, document: rewrite.Document, at: str) -> list[Fault]:
-    made = "in the HTML that is made of it, " if at == "$.mjml" else ""
-    found = [Fault(at, f"{made}{what}") for what in guarded.faults[:MAX_LINES_NAMED]]
-    found += (
-        Fault(at, f"{made}line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
-        for line in document.dangerous_lines[:MAX_LINES_NAMED]
-    )
-    found += (
-        Fault(at, f"{made}line {line}: the name in data-document has a variable; it is one for all recipients")
-        for line in document.refused_lines[:MAX_LINES_NAMED]
-    )
-    return found
+def _with_way_out(given: Sources, document: rewrite.Document, tried: trial.Trial, *, clicks: bool) -> rewrite.Document:
+    """With one at its end, where it has to show one and does not."""
+    if not given.way_out or not way_out.is_missing(document.source, document.placeholders):
+        return document
+    tried.uses_also(way_out.USES)
+    return rewrite.read(way_out.in_html(document.source, document.pixel_at), clicks=clicks)
 
 
 def _html_source(given: Sources, tried: trial.Trial, faults: list[Fault]) -> str | None:
@@ -435,8 +447,9 @@ def _amp(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Part | None
     guarded = rewrite.guarded(source)
     document = rewrite.read(guarded.source, clicks=False, values=guarded.values)
     faults += (Fault("$.amp", what) for what in amp.faults(source))
-    faults += _html_faults(guarded, document, "$.amp")
-    return parts.of_html("amp", document, opens=False)
+    faults += parts.faults_of_html(guarded, document, "$.amp")
+    # An AMP version is never all that a mail shows.
+    return parts.of_html("amp", _with_way_out(given, document, tried, clicks=False), None, None, opens=False)
 
 
 def _refuse_too_many(links: Sequence[content.TrackedLink], number: int, at: str, faults: list[Fault]) -> None:

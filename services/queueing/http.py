@@ -9,7 +9,8 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from services.queueing import jobs, taking
+from services.queueing import jobs, starting, taking
+from services.queueing.aside import Aside
 from services.queueing.quotas import Room
 from services.queueing.store import JobStore
 from services.queueing.taking import JobAccepted, Taking
@@ -57,9 +58,9 @@ _LINES_EXAMPLE = '{"email": "ana@exemple.fr", "variables": {"prenom": "Ana"}}\n{
 _CSV_EXAMPLE = "email,prenom\nana@exemple.fr,Ana\nbo@exemple.fr,Bo\n"
 
 
-def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]) -> list[api.Route]:
+def routes(store: JobStore, room: Room, taken: Taking, aside: Aside, now_ms: Callable[[], int]) -> list[api.Route]:
     """`taken` takes the jobs."""
-    handlers = _Routes(store, room, taken, now_ms)
+    handlers = _Routes(store, room, taken, aside, now_ms)
     return [
         api.Route(
             "POST",
@@ -76,6 +77,7 @@ def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]
                 "invalid_header",
                 "unknown_sending_domain",
                 "sending_domain_not_shown",
+                "domain_not_allowed",
                 "contacts_disabled",
                 "idempotency_key_reused",
                 "engine_full",
@@ -121,14 +123,15 @@ def routes(store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]
             name="start_job",
             tag="jobs",
             answers={202: JobStarted},
-            problems=["unknown_job", "not_open", "no_recipients", "engine_full"],
+            problems=["unknown_job", "not_open", "no_recipients", "invalid_job", "engine_full"],
         ),
     ]
 
 
 class _Routes:
-    def __init__(self, store: JobStore, room: Room, taken: Taking, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: JobStore, room: Room, taken: Taking, aside: Aside, now_ms: Callable[[], int]) -> None:
         self._store = store
+        self._aside = aside
         self._room = room
         self._taking = taken
         self._now_ms = now_ms
@@ -195,6 +198,8 @@ class _Routes:
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
             raise api.unknown_job()
+        if faults := await starting.lacking(self._store, self._aside, tenant, job):
+            raise jobs.refused(faults, "it is not started")
         chunks = 0 if at_ms else await self._store.chunks_to_start(job)
         async with self._room.taken(tenant, own, {f"intake_chunks:{head.lane}": chunks}):
             word, state = await self._store.start(tenant, job, now_ms, at_ms)

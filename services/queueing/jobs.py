@@ -5,30 +5,30 @@ whole job; one whose address is *invalid*, whatever is wrong with it, or stands 
 index, and the others go on. A job in which nobody is left is refused.
 """
 
+import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters, cut, remarks
+from services.queueing import amp, characters, cut, doubts, undefined, way_out
 from services.queueing.attachments import Attachment
 from services.queueing.cut import fault_of, refuse_not_json
-from services.queueing.lacking import EMPTY_BODY, EMPTY_SUBJECT, Lacks
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
+from services.queueing.track import Track
 from services.queueing.trial import Tried
-from shared.mail import addresses
 from shared.redis.recipients import Waiting
 from shared.words import content, rates, result_sets, targets
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.result_sets import Expression, ResultSet
 from shared.words.targets import Target
-from shared.words.utm import Utm
-from shared.words.variables import TooDeep, decoded
+from shared.words.way_out import WAY_OUT
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
 #: after one.
@@ -59,32 +59,6 @@ Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
 
 
-#: The value of a UTM parameter.
-UtmValue = Annotated[str, Meta(min_length=1, max_length=200)]
-
-
-class UtmParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """UTM parameters for the links that are tracked: each is added to a link that has none of that name."""
-
-    source: Annotated[UtmValue | None, says("`utm_source`: who sends.", "chouette")] = None
-    medium: Annotated[UtmValue | None, says("`utm_medium`: by what means.", "email")] = None
-    campaign: Annotated[UtmValue | None, says("`utm_campaign`: on which occasion.", "soldes-hiver")] = None
-    term: Annotated[UtmValue | None, says("`utm_term`: to whom.", "clients")] = None
-    content: Annotated[UtmValue | None, says("`utm_content`: which of several contents.", "a")] = None
-    exclude: Annotated[
-        Annotated[list[Annotated[str, Meta(min_length=1, max_length=253)]], Meta(max_length=100)],
-        says("Domains whose links get none, and what is below them.", ["exemple.org"]),
-    ] = []
-
-
-class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is tracked of recipients who consent to it."""
-
-    opens: Annotated[bool, says("Whether a picture tells that the mail was opened.", True)] = True
-    clicks: Annotated[bool, says("Whether links lead over the engine.", True)] = True
-    utm: Annotated[UtmParameters | None, says("What is added to links that lead over the engine.")] = None
-
-
 class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
     """Contacts: those of a `segment`, or who meet `criteria`; or a set of recipients of other jobs, as `POST
     /v1/results` has it. Contacts are read when sending starts, and those who are not addressable by e-mail are
@@ -108,14 +82,6 @@ class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
             True,
         ),
     ] = False
-
-
-#: The least that AMP asks for.
-AMP_EXAMPLE = (
-    '<!doctype html><html ⚡4email data-css-strict><head><meta charset="utf-8">'
-    '<script async src="https://cdn.ampproject.org/v0.js"></script>'
-    "<style amp4email-boilerplate>body{visibility:hidden}</style></head><body>Bonjour {{ prenom }}</body></html>"
-)
 
 
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -162,7 +128,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         str | None,
         says(
             "The same as AMP for e-mail, for programs that show it; beside `html`. At most 200 kB, and not tracked.",
-            AMP_EXAMPLE,
+            amp.EXAMPLE,
         ),
     ] = None
     inline_css: Annotated[
@@ -193,28 +159,42 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         says("The most that is sent of it, over all sites.", "50000/h", "100/s burst 20"),
     ] = None
     at_most_once: Annotated[bool, says("Of bulk: no second attempt where the end of one is unknown.", False)] = False
+    undefined: Annotated[
+        Literal["warn", "refuse"],
+        says(
+            "Of variables that the content names, no recipient has, and `variables` has no default for: `warn` says so "
+            "in `warnings` and leaves them empty; `refuse` refuses the job, or an open job's start. `is defined` and "
+            "`|default(…)` in the content show that it is meant. Not with `recipients_from`.",
+            "refuse",
+        ),
+    ] = "warn"
+    own_way_out: Annotated[
+        bool,
+        says(
+            "Of bulk: the content has a link of your own to leave by, and is given none. Otherwise a part that prints "
+            "neither `unsubscribe_url` nor `preferences_url` gets a link at its end, in the recipient's language.",
+            False,
+        ),
+    ] = False
     test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
 
 
-def utm_of(track: Track) -> Utm | None:
-    """As the links get them; None if they get none. addresses.InvalidAddress if a domain is not one."""
-    asked = track.utm
-    if asked is None or not track.clicks:
-        return None
-    every = (
-        ("utm_source", asked.source),
-        ("utm_medium", asked.medium),
-        ("utm_campaign", asked.campaign),
-        ("utm_term", asked.term),
-        ("utm_content", asked.content),
-    )
-    given = tuple((name, value) for name, value in every if value is not None)
-    excluded = tuple(addresses.ascii_domain(domain.strip().removeprefix("*.").lower()) for domain in asked.exclude)
-    return Utm(given, excluded) if given else None
+#: The language that a source says it is in; more of it is not looked through.
+_LANG = re.compile(
+    r"<(?:html|mjml)\b(?:[^>]{0,500}?\s)lang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,2})", re.IGNORECASE
+)
+_HEAD_CHARS = 2_000
 
 
-#: What reads each field of a job by itself, by its name in JSON. Making one takes longer than reading with it.
-_FIELDS = {field.encode_name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(JobRequest)}
+def language_of(source: str) -> str:
+    """The tag in `lang` of a document or of its MJML, "" where there is none, or a template's."""
+    found = _LANG.search(source[:_HEAD_CHARS])
+    return found[1] if found else ""
+
+
+#: The fields of a job by their names in JSON, and what reads each by itself: making either takes longer than reading.
+_KNOWN = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
+_FIELDS = {name: msgspec.json.Decoder(field.type) for name, field in _KNOWN.items()}
 
 
 @dataclass(frozen=True)
@@ -262,9 +242,8 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     recipients, recipient_faults = _read_recipients(request.pop("recipients", None), open_job, max_recipients, selects)
     faults += selection_faults + recipient_faults
     if faults:
-        raise _refused(faults)
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
-    job = JobRequest(**{names[name]: value for name, value in request.items()})
+        raise refused(faults)
+    job = JobRequest(**{_KNOWN[name].name: value for name, value in request.items()})
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
@@ -280,61 +259,62 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
     if not draft.comes_alone and not recipient_faults and len(rejected) == len(waiting):
         faults += [Fault(f"$.recipients[{one.index}].email", one.reason) for one in rejected]
     warnings: list[Fault] = []
+    if draft.request.undefined == "refuse" and draft.selection is not None:
+        faults.append(Fault("$.undefined", _NOT_KNOWN))
     if not faults and isinstance(compiled, content.CompiledContent) and not draft.comes_alone:
-        waiting, rejected, warnings, faults = _with_what_lacks(compiled, waiting, rejected)
+        waiting, rejected, unseen, faults = doubts.judged(compiled, waiting, rejected)
+        lacked, warnings = _of_unseen(draft.request, unseen)
+        faults += lacked
     if faults or isinstance(compiled, list):
-        raise _refused(faults)
+        raise refused(faults)
     warnings += _remarks(draft.request, compiled)
     times = draft.send_at_ms, draft.expires_at_ms
     return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
 
 
 def _remarks(job: JobRequest, compiled: content.CompiledContent) -> list[Fault]:
-    at = "$.mjml" if job.mjml else "$.html" if job.html else ""
-    given = None if job.mjml or job.inline_css else job.html or ""
-    return remarks.of_content(given, at, job.attachments, compiled)
+    """Of its content."""
+    html_at = "$.mjml" if job.mjml else "$.html"
+    found = doubts.cut_off(None if job.mjml or job.inline_css else job.html or "", html_at, compiled)
+    if WAY_OUT in compiled.uses:
+        found += way_out.warnings({html_at: job.mjml or job.html, "$.amp": job.amp, "$.text": job.text})
+    return found + doubts.not_shown(job.attachments, compiled)
 
 
-def _with_what_lacks(
-    compiled: content.CompiledContent, waiting: list[Waiting], rejected: list[Rejected]
-) -> tuple[list[Waiting], list[Rejected], list[Fault], list[Fault]]:
-    """Who would get an empty mail is rejected, too; with what no recipient has, and what is empty for all of them."""
-    lacks = Lacks(compiled, decoded(compiled.variables))
-    judged: list[Waiting] = []
-    reasons: set[str] = set()
-    rejected = list(rejected)
-    accepted = 0
-    for index, one in enumerate(waiting):
-        reason = None
-        if one.rejected is None:
-            try:
-                reason = lacks.reason(one)
-            except TooDeep:
-                reason = None  # the rendering says so
-            accepted += reason is None
-        if reason is not None:
-            reasons.add(reason)
-            rejected.append(Rejected(index, one.email, reason))
-            one = msgspec.structs.replace(one, rejected=reason)
-        judged.append(one)
-    rejected.sort(key=lambda one: one.index)
-    warnings = [Fault("$.recipients", _NOBODY_HAS.format(path)) for path in lacks.unseen()[:MAX_FAULTS]]
-    faults = [] if accepted else [_EMPTY[reason] for reason in sorted(reasons)]
-    return judged, rejected, warnings, faults
+def _of_unseen(job: JobRequest, unseen: list[str]) -> tuple[list[Fault], list[Fault]]:
+    """What the job refuses of the variables that nobody has, and what it is warned of."""
+    if job.undefined == "warn" or not unseen:
+        return [], doubts.nobody_has(unseen[:MAX_FAULTS])
+    return list(wanted(job, unseen).values()), []
 
 
-_NOBODY_HAS = "no recipient has the variable `{}`, and the job has no default for it: it is empty for all"
-_EMPTY = {
-    EMPTY_SUBJECT: Fault("$.subject", "is empty for every recipient: none has what it is made of"),
-    EMPTY_BODY: Fault("$.html", "the content is empty for every recipient: none has what it is made of"),
-}
+def wanted(job: JobRequest, paths: Sequence[str]) -> dict[str, Fault]:
+    """What is wrong if nobody has these variables; of a job that refuses it."""
+    if job.undefined == "warn":
+        return {}
+    templates = undefined.sources(
+        {"subject": job.subject, "text": job.text}, {"html": job.html, "mjml": job.mjml, "amp": job.amp},
+        job.from_, job.reply_to, job.headers,
+    )  # fmt: skip
+    return undefined.faults(templates, paths)
 
 
-def _refused(faults: Sequence[Fault]) -> Problem:
+_NOT_KNOWN = (
+    "what the recipients of a set or of a segment have is not known before they are taken: only `warn` can be said"
+)
+
+
+def refused(faults: Sequence[Fault], so: str = "nothing was stored") -> Problem:
+    """With all that is wrong with a job."""
     shown = list(faults[:MAX_FAULTS])
     more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
     number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return Problem("invalid_job", f"the job has {number}{more}; nothing was stored", shown)
+    return Problem("invalid_job", f"the job has {number}{more}; {so}", shown)
+
+
+def pack_source(request: JobRequest) -> bytes:
+    """What a job's content is made from, to make it anew when some of it is changed."""
+    return zlib.compress(msgspec.json.encode(request), 1)
 
 
 # The body, field by field, so that all faults are found
@@ -344,15 +324,11 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     if (values_count := cut.count(body, b",")) > MAX_VALUES:
         detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
         raise Problem("body_too_large", detail)
-    try:
-        raw = _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
-    except NOT_JSON as fault:
-        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
-    known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
-    unknown = (name for name in raw if name not in known)
+    raw = pieces(body)
+    unknown = (name for name in raw if name not in _KNOWN)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
     values: dict[str, Any] = {}
-    for name, field in known.items():
+    for name, field in _KNOWN.items():
         if name not in raw:
             if field.required:
                 faults.append(Fault(f"$.{name}", "required"))
@@ -369,6 +345,14 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     return values, faults
 
 
+def pieces(body: bytes) -> dict[str, "_Piece"]:
+    """The values of an object, by name, as they stand there. Problem 400 or 422."""
+    try:
+        return _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
+    except NOT_JSON as fault:
+        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
+
+
 class _Piece(NamedTuple):
     """A value as it stands in a body: marked by the decoder, or cut out of it unseen, where it begins then."""
 
@@ -383,7 +367,7 @@ def _whole(body: bytes) -> dict[str, _Piece]:
         return {name: _Piece(raw) for name, raw in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items()}
     except msgspec.ValidationError as fault:
         msgspec.json.decode(body)  # JSON, but no object; or neither
-        raise _refused([Fault("$", str(fault))]) from fault
+        raise refused([Fault("$", str(fault))]) from fault
 
 
 def _cut(body: bytes) -> dict[str, _Piece]:
@@ -392,7 +376,7 @@ def _cut(body: bytes) -> dict[str, _Piece]:
     try:
         found, rows = cut.fields(body, "recipients")
     except msgspec.ValidationError as fault:
-        raise _refused([Fault("$", str(fault))]) from fault
+        raise refused([Fault("$", str(fault))]) from fault
     pieces = {name: _Piece(view[begin:end], begin) for name, (begin, end) in found.items()}
     if (listed := pieces.get("recipients")) is not None:
         pieces["recipients"] = listed._replace(rows=[_Piece(view[begin:end], begin) for begin, end in rows])

@@ -80,7 +80,7 @@ class Lacks:
         if not self._subject and not self._body and not self._unseen:
             return None
         values = self._values(waiting)
-        for path in [path for path in self._unseen if _has(values, path)]:
+        for path in [path for path in self._unseen if has(values, path)]:
             del self._unseen[path]
         if self._subject and not _one_shows(values, self._subject):
             return EMPTY_SUBJECT
@@ -106,7 +106,14 @@ def _one_shows(values: Mapping[str, Any], paths: Sequence[Path]) -> bool:
         return True  # the rendering says what is wrong
 
 
-def _has(values: Mapping[str, Any], path: Path) -> bool:
+def without_default(compiled: CompiledContent) -> list[str]:
+    """Paths of the variables that the content names, and a recipient has to bring: neither the job's defaults nor the
+    engine have them."""
+    values = {**variables.decoded(compiled.variables), "email": "somebody@example.com", **content.TRIED_PAGES}
+    return [path for path in compiled.uses if not has(values, tuple(path.split(".")))]
+
+
+def has(values: Mapping[str, Any], path: Path) -> bool:
     """Whether the name is defined; of a name inside of something that is not a dict, that is not said here."""
     value: Any = values
     for name in path:

@@ -52,6 +52,7 @@ def routes(taken: Taking, looks: Looks, rules: ConsentRules) -> list[api.Route]:
                 "invalid_job",
                 "unknown_sending_domain",
                 "sending_domain_not_shown",
+                "domain_not_allowed",
                 "engine_full",
             ],
             examples={

@@ -5,30 +5,51 @@ from typing import Literal
 
 import msgspec
 
-from services.queueing import lacking, mime, raw_text, rewrite, text_links
+from services.queueing import mime, raw_text, rewrite, text_links
+from services.queueing.lacking import Needs
 from services.queueing.placeholders import placeholders
+from shared.mail import hrefs as schemes
 from shared.words import content
 from shared.words.content import Part
+from shared.words.errors import Fault
 from shared.words.utm import Utm, added
 
+#: Lines that are named of a fault that many have.
+MAX_LINES_NAMED = 20
 
-def of_html(kind: Literal["html", "amp"], document: rewrite.Document, utm: Utm | None = None, *, opens: bool) -> Part:
-    """The HTML, or its AMP version. `opens`: with a pixel."""
+
+def of_html(
+    kind: Literal["html", "amp"], document: rewrite.Document, utm: Utm | None, needs: Needs, *, opens: bool
+) -> Part:
+    """The HTML, or its AMP version, that needs so much to show something. `opens`: with a pixel."""
     if document.has_logic:
         return Part(kind, template=raw_text.for_engine(rewrite.marked(document, opens=opens)))
     pieces = (_with_utm(_given_back(piece), utm) for piece in rewrite.pieces(document, opens=opens))
-    # An AMP part is never all that a mail shows.
-    needs = lacking.needs_of_html(document.source, document.placeholders) if kind == "html" else None
     return Part(kind, segments=mime.segments(pieces), needs=needs)
 
 
-def of_text(source: str, hrefs: Sequence[rewrite.Href], utm: Utm | None) -> Part:
-    """The text, in which these links are tracked."""
+def of_text(source: str, hrefs: Sequence[rewrite.Href], utm: Utm | None, needs: Needs) -> Part:
+    """The text that needs so much to show something, in which these links are tracked."""
     found = list(placeholders(source))
     if rewrite.has_logic(found):
         return Part("text", template=text_links.marked(source, hrefs))
     pieces = (_with_utm(piece, utm) for piece in text_links.pieces(source, found, hrefs))
-    return Part("text", segments=mime.segments(pieces), needs=lacking.needs_of_text(source, found))
+    return Part("text", segments=mime.segments(pieces), needs=needs)
+
+
+def faults_of_html(guarded: rewrite.Guarded, document: rewrite.Document, at: str) -> list[Fault]:
+    """What is wrong with a source that was read so, at its place in the job."""
+    made = "in the HTML that is made of it, " if at == "$.mjml" else ""
+    found = [Fault(at, f"{made}{what}") for what in guarded.faults[:MAX_LINES_NAMED]]
+    found += (
+        Fault(at, f"{made}line {line}: leads to {', '.join(schemes.DANGEROUS[:-1])} or {schemes.DANGEROUS[-1]}")
+        for line in document.dangerous_lines[:MAX_LINES_NAMED]
+    )
+    found += (
+        Fault(at, f"{made}line {line}: the name in data-document has a variable; it is one for all recipients")
+        for line in document.refused_lines[:MAX_LINES_NAMED]
+    )
+    return found
 
 
 def _with_utm(piece: rewrite.Piece, utm: Utm | None) -> rewrite.Piece:

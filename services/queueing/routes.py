@@ -1,8 +1,9 @@
 """The routes of jobs, put together."""
 
-from services.queueing import compiling, documents_http, http, optins_http, pressure_http
+from services.queueing import changing_http, compiling, documents_http, http, optins_http, pressure_http
 from services.queueing import settings as own
 from services.queueing.aside import Aside
+from services.queueing.changing import Changing
 from services.queueing.documents import Documents
 from services.queueing.quotas import Room
 from services.queueing.store import DAY_MS, JobStore
@@ -29,11 +30,12 @@ def routes(parts: Parts) -> Mounted:
     aside = Aside()
     room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic)
     domains = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
+    compiler = compiling.Compiler(sandbox, aside=aside)
     taking = Taking(
         store,
         parts.tenants,
         domains,
-        compiling.Compiler(sandbox, aside=aside),
+        compiler,
         room,
         partitions=parts.partitions,
         max_recipients=mine.max_recipients,
@@ -43,7 +45,8 @@ def routes(parts: Parts) -> Mounted:
         sets=ResultSets(parts.client, parts.partitions),
         contacts=Targets(parts.client, parts.partitions),
     )
-    jobs = http.routes(store, room, taking, parts.now_ms)
+    jobs = http.routes(store, room, taking, aside, parts.now_ms)
+    changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
@@ -61,7 +64,7 @@ def routes(parts: Parts) -> Mounted:
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *optins, *pressure, *documents_http.routes(documents)],
+        [*jobs, *changing_http.routes(changing), *optins, *pressure, *documents_http.routes(documents)],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
     )

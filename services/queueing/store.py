@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import msgspec
 
 from shared.redis import jobs, keys, lua, recipients
+from shared.redis.direct import Direct
 from shared.redis.jobs import Start
 from shared.redis.ready import LANES
 from shared.redis.redis import Client, Script
@@ -40,11 +41,14 @@ SHARE = 10
 JOB_BYTES = 1_000
 #: Open jobs of a partition that one look removes.
 REMOVED_AT_ONCE = 20
+#: A job of more bytes does not go over the connection that small ones share: they would wait behind it.
+SMALL_BYTES = 65_536
 #: Entries of a lane that are counted anew in one step, about 3 ms of Redis; a longer one is when it is shorter.
 MOST_COUNTED = 2_000
 
 _STORE = Script.of(__file__, "store_store", names=jobs.NAMED, kept=True)
 _APPEND = Script.of(__file__, "store_append", names=jobs.NAMED, kept=True)
+_CHANGE = Script.of(__file__, "store_change", names=jobs.NAMED)
 _START = Script.of(__file__, "store_start", names=jobs.NAMED, kept=True)
 _FINISH = Script.of(__file__, "store_finish", names=jobs.NAMED)
 _REMOVE = Script.of(__file__, "store_remove", names=jobs.NAMED)
@@ -65,6 +69,22 @@ class Stored:
 
     word: str
     answer: bytes = b""
+
+
+@dataclass(frozen=True)
+class Changeable:
+    """What a job is that may be changed. `source` is what its content was made from."""
+
+    tenant: str
+    stream: str
+    state: str
+    changes: int
+    source: bytes
+    content: bytes
+    send_at_ms: int
+
+
+_CHANGEABLE = (jobs.TENANT, jobs.STREAM, jobs.STATE, jobs.CHANGES, jobs.SOURCE, jobs.CONTENT, jobs.SEND_AT)
 
 
 @dataclass(frozen=True)
@@ -102,6 +122,7 @@ class JobStore:
         self, client: Client, partitions: int, max_intake_chunks: int, open_job_ms: int = FORGOTTEN_MS
     ) -> None:
         self._client = client
+        self._direct = Direct.of(client)
         self._partitions = partitions
         self._max_intake_chunks = max_intake_chunks
         self._open_job_ms = open_job_ms
@@ -142,13 +163,17 @@ class JobStore:
         args: list[str | bytes | int] = [
             request_digest, reply, IDEMPOTENCY_MS, self._max_intake_chunks, start, start_at_ms,
             intake_head(new.tenant, job), events.MAJOR_VERSION, len(fields), new.tenant,
-            created_ms // HOUR_MS, len(new.content) + JOB_BYTES, created_ms + self._open_job_ms, self._share,
+            created_ms // HOUR_MS, len(new.content) + len(new.source) + JOB_BYTES,
+            created_ms + self._open_job_ms, self._share,
         ]  # fmt: skip
         for name, value in fields.items():
             args += [name, value]
         for first, chunk in chunks:
             args += [first, chunk]
-        found = await _STORE(self._client, names, args)
+        if self._direct is not None and sum(len(chunk) for _, chunk in chunks) + len(new.content) <= SMALL_BYTES:
+            (found,) = await self._direct.calls(_STORE, [(names, args)])
+        else:
+            found = await _STORE(self._client, names, args)
         return Stored(found[0].decode(), found[1] if len(found) > 1 else b"")
 
     async def append(self, tenant: str, job: str, batch: Sequence[tuple[bytes, bytes]], now_ms: int) -> tuple[str, int]:
@@ -165,6 +190,39 @@ class JobStore:
         found = await _APPEND(self._client, names, args)
         word = found[0].decode()
         return word, int(found[1]) if word == "appended" else 0
+
+    async def changeable(self, job: str) -> Changeable:
+        """What a change begins from. A job that is not there belongs to nobody."""
+        found = await jobs.read(self._client, self._partitions, job, _CHANGEABLE)
+        return Changeable(
+            found[jobs.TENANT],
+            found[jobs.STREAM],
+            found[jobs.STATE],
+            found[jobs.CHANGES],
+            found[jobs.SOURCE],
+            found[jobs.CONTENT],
+            found[jobs.SEND_AT],
+        )
+
+    async def first_chunk(self, job: str) -> recipients.Chunk | None:
+        """The first recipients that the job has, if it has any."""
+        found = await self._client.zrange(keys.job_recipients(self._partition(job), job), 0, 0)
+        return recipients.read(found[0]) if found else None
+
+    async def change(self, job: str, new: jobs.New, seen: Changeable, now_ms: int, start_at_ms: int | None) -> str:
+        """Writes what the job is from now on, whole, if it is what it was when `seen`; one that is scheduled starts at
+        another time with `start_at_ms`. Answers `changed`; `again`: somebody else changed it; or the state of one that
+        is not to be changed any more."""
+        p = self._partition(job)
+        fields, gone = jobs.changed(new)
+        names = [keys.job(p, job), keys.schedule(p), keys.use(p, new.tenant)]
+        args: list[str | bytes | int] = [
+            seen.state, seen.changes, now_ms, "" if start_at_ms is None else start_at_ms, now_ms // HOUR_MS, len(fields)
+        ]  # fmt: skip
+        for name, value in fields.items():
+            args += [name, value]
+        found = await _CHANGE(self._client, names, [*args, *gone])
+        return str(found.decode())
 
     async def start(self, tenant: str, job: str, now_ms: int, start_at_ms: int | None = None) -> tuple[str, str]:
         """Starts an open or scheduled job, now or later. Answers its new state, or `unknown`, or `not_open` and the
@@ -287,6 +345,15 @@ class JobStore:
         found = await self._client.zrangebyscore(
             keys.job_recipients(self._partition(job), job), first_ordinal, first_ordinal, start=0, num=1
         )
+        return recipients.read(found[0]) if found else None
+
+    async def undefined(self, job: str) -> bytes:
+        """What is said of the variables that an open job refuses to do without; b"" of one that does not."""
+        return (await jobs.read(self._client, self._partitions, job, (jobs.UNDEFINED,)))[jobs.UNDEFINED]
+
+    async def nth_chunk(self, job: str, number: int) -> recipients.Chunk | None:
+        """From 0; None if it has not so many."""
+        found = await self._client.zrange(keys.job_recipients(self._partition(job), job), number, number)
         return recipients.read(found[0]) if found else None
 
     async def known_plan(self, job: str, first_ordinal: int) -> bytes | None:

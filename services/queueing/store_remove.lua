@@ -11,7 +11,8 @@ redis.call('ZREM', KEYS[6], name)
 local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.held)
 if job[1] ~= 'open' then return 0 end
 redis.call('HINCRBY', KEYS[5], 'open_jobs', -1)
-redis.call('HINCRBY', KEYS[5], 'bytes', -(redis.call('HSTRLEN', KEYS[1], JOB.content) + ARGV[2] + (job[2] or 0)))
+local content = redis.call('HSTRLEN', KEYS[1], JOB.content) + redis.call('HSTRLEN', KEYS[1], JOB.source)
+redis.call('HINCRBY', KEYS[5], 'bytes', -(content + ARGV[2] + (job[2] or 0)))
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 for at = 7, 8 do redis.call('ZREM', KEYS[at], name) end
 return 1

@@ -18,16 +18,19 @@ local expiry = redis.call('HMGET', KEYS[1], JOB.expires_at, JOB.max_age_ms)
 if expiry[1] == '0' then redis.call('HSET', KEYS[1], JOB.expires_at, begins + tonumber(expiry[2])) end
 local name = string.match(KEYS[1], '[^:]+$')
 if redis.call('ZREM', KEYS[8], name) == 1 then
-  local content = redis.call('HSTRLEN', KEYS[1], JOB.content) + ARGV[9]
+  local content = redis.call('HSTRLEN', KEYS[1], JOB.content) + redis.call('HSTRLEN', KEYS[1], JOB.source) + ARGV[9]
   redis.call('HINCRBY', KEYS[6], 'open_jobs', -1)
   redis.call('HINCRBY', KEYS[6], 'bytes', -content)
   redis.call('HINCRBY', KEYS[6], 'content:' .. ARGV[7], content)
 end
 if ARGV[4] ~= '' then
-  redis.call('HSET', KEYS[1], JOB.state, 'scheduled')
+  redis.call('HSET', KEYS[1], JOB.state, 'scheduled', JOB.send_at, ARGV[4])
   redis.call('ZADD', KEYS[4], ARGV[4], name)
   return {'scheduled'}
 end
+-- From here on it is what it is: what it was made from is needed no more.
+redis.call('HDEL', KEYS[1], JOB.source)
+redis.call('HSET', KEYS[1], JOB.started_at, ARGV[5])
 if redis.call('HEXISTS', KEYS[1], JOB.selection) == 1 then
   redis.call('HSET', KEYS[1], JOB.state, 'selecting')
   redis.call('ZREM', KEYS[4], name)

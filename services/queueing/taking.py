@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from services.queueing import jobs, recipients, remarks
+from services.queueing import jobs, lacking, recipients, undefined
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
@@ -25,6 +25,7 @@ from shared.redis.sending_domains import DomainTaken, NotShown
 from shared.words import content, ids, result_sets, targets
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.principal import refused_domain
 from shared.words.result_sets import Expression
 from shared.words.targets import Target
 
@@ -132,7 +133,7 @@ class Taking:
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
         await self._check_selection(tenant, job)
-        await self._check_from(principal, job.compiled.from_domain)
+        await self.check_from(principal, job.compiled.from_domain)
         partition = ids.name_partition(key_digest, self._partitions) if key_digest else None
         start: Start = "open" if open_job else "scheduled" if job.send_at_ms else "queueing"
         if start == "queueing" and job.selection is not None:
@@ -147,8 +148,10 @@ class Taking:
             if key_digest:
                 told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
                 idempotency = (key_digest, *told)
-            new = _new_job(tenant, job, now_ms, start, purpose)
-            wanted["stored_bytes"] = JOB_BYTES + len(new.content) + sum(len(chunk) for _, chunk in chunks)
+            new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose)
+            wanted["stored_bytes"] = (
+                JOB_BYTES + len(new.content) + len(new.source) + sum(len(chunk) for _, chunk in chunks)
+            )
             async with self._room.taken(tenant, own, {} if repeated else wanted):
                 stored = await self._store.store(job_id, new, chunks, start, job.send_at_ms, idempotency)
             if stored.word != "taken":
@@ -169,12 +172,12 @@ class Taking:
             number = "one fault" if len(missing) == 1 else f"{len(missing)} faults"
             raise Problem("invalid_job", f"the job has {number}; nothing was stored", missing)
 
-    async def _check_from(self, principal: api.Principal, domain: str) -> None:
-        tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
-        found = await self._tenants.get(tenant)
+    async def check_from(self, principal: api.Principal, domain: str) -> None:
+        """Problem if it is not a domain that the caller may send from."""
+        if (refused := refused_domain(principal, domain)) is not None:
+            raise refused
         try:
-            any_from_domain = found is not None and found.any_from_domain
-            await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
+            await self._check_domain(principal, domain)
         except InvalidDomain as fault:
             raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
         except NotShown as fault:
@@ -182,6 +185,18 @@ class Taking:
         except (DomainTaken, LookupError) as fault:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
             raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+
+    async def _check_domain(self, principal: api.Principal, domain: str) -> None:
+        """Whose domain it is, is remembered. Who may write From any other is asked where that is not enough."""
+        tenant = principal.tenant
+        try:
+            await self._domains.for_sending(tenant, domain, any_from_domain=False)
+        except (DomainTaken, LookupError):
+            found = await self._tenants.get(tenant)
+            if found is None or not found.any_from_domain:
+                raise
+            most = self._room.limits(principal.quotas)["domains"]
+            await self._domains.for_sending(tenant, domain, any_from_domain=True, most=most)
 
 
 def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
@@ -210,7 +225,8 @@ def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]
     return digest.digest(), zlib.compress(reply, 1)
 
 
-def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str) -> New:
+def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str = "") -> New:
+    """As it is stored. Of one that may be changed before it starts with what it was made from."""
     request = job.request
     max_age_ms = jobs.MAX_AGE_MS[request.stream]
     expires_at_ms = job.expires_at_ms or (0 if start == "open" else (job.send_at_ms or now_ms) + max_age_ms)
@@ -233,10 +249,19 @@ def _new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str
         list=request.list_ or "",
         category=request.category or "",
         tags=tuple(request.tags),
-        language=remarks.language_of(request.html or request.mjml or ""),
+        language=jobs.language_of(request.html or request.mjml or ""),
         purpose=purpose,
         selection=_packed(job.selection),
+        undefined=undefined.packed(needed) if start == "open" and (needed := wanted(job)) else b"",
+        source=jobs.pack_source(request) if start in ("open", "scheduled") else b"",
     )
+
+
+def wanted(job: jobs.Job) -> dict[str, Fault]:
+    """The variables that one of the job's recipients has to have, at least, with what is said if nobody does."""
+    if job.request.undefined == "warn":
+        return {}
+    return jobs.wanted(job.request, lacking.without_default(job.compiled))
 
 
 def _packed(selection: Expression | Target | None) -> bytes:

@@ -4,7 +4,7 @@ What cannot be rendered for any of them, or shows nothing to any of them, is ref
 ends the trial. Without recipients, as in a job that is opened, only what fails whatever the variables are is found.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
@@ -42,9 +42,12 @@ class Tried(msgspec.Struct, frozen=True, array_like=True):
 
 class Trial:
     """Compiles one source after the other, and then tries them all. `limit` bounds the processor time, in seconds, of
-    what follows; 0: no more."""
+    what follows; 0: no more. `language` is that of recipients who have none."""
 
-    def __init__(self, defaults: msgspec.Raw, tried: Sequence[Tried], limit: Callable[[float], None]) -> None:
+    def __init__(
+        self, defaults: msgspec.Raw, tried: Sequence[Tried], limit: Callable[[float], None], language: str = ""
+    ) -> None:
+        self._language = language
         self._defaults = defaults
         self._tried = tried[:MAX_TRIED]
         self._limit = limit
@@ -62,7 +65,7 @@ class Trial:
         to be one, or empty."""
         at = at or f"$.{name}"
         try:
-            compiled = templates.Templates({name: source}, located=True)
+            compiled = templates.Templates({name: source}, located=True, language=self._language)
             if is_address:
                 self._addresses.add(name)
             if is_address or not scan(source).plain:
@@ -72,6 +75,10 @@ class Trial:
             return False
         self._uses |= compiled.uses(name) - _ENGINES
         return True
+
+    def uses_also(self, paths: Collection[str]) -> None:
+        """What is put into the sources afterwards names these."""
+        self._uses |= set(paths)
 
     @property
     def uses(self) -> list[str]:

@@ -8,6 +8,7 @@ from services.reports.feed.indexing import Indexing, Kept
 from services.reports.finishing import Finishing
 from services.reports.folding import Folding
 from services.reports.late import Late
+from services.reports.metering import Metering
 from services.reports.reports import BATCH, DAY_MS, GATHER_MS, Reports, trim_forever
 from services.reports.retention import Retention
 from services.reports.store import ReportStore
@@ -27,7 +28,7 @@ async def main(life: Lifecycle) -> None:
     client = start.connect(life)
     mine = settings.of(own.Reports)
     late = Late(mine.soon_ms, mine.burst_links, mine.burst_ms)
-    reports = Reports(ReportStore(client, late=late, has_statistics=mine.statistics_days > 0), now_ms)
+    reports = Reports(ReportStore(client, late=late), now_ms)
     # Named by the host, so that after a crash the process finds at once what it had in hand.
     consumer = bus.Consumer(
         client,
@@ -62,6 +63,7 @@ async def main(life: Lifecycle) -> None:
         life.spawn(retention.run(life.stopping), "retention")
         finishing = Finishing(client, partitions, now_ms)
         life.spawn(finishing.run(life.stopping), "the ends of jobs")
+        life.spawn(Metering(client, partitions, now_ms).run(life.stopping), "metering")
         survey = Survey(client, partitions, start.process_name(), now_ms)
         life.spawn(survey.run(life.stopping), "survey")
         settle()

@@ -11,19 +11,20 @@ does nothing if somebody else has taken out any since they were read.
 import asyncio
 import re
 from collections import Counter as Sums
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 from prometheus_client import Counter, Gauge
 
 from services.reports.cells import MOST_GROUPS
+from services.reports.state import Code
 from shared.net.remembered import Remembered
 from shared.process import logs
 from shared.process.lifecycle import pause
-from shared.redis import jobs, keys, unarchived
+from shared.redis import jobs, keys, unarchived, usage
 from shared.redis.redis import Client, RedisAway, Script
-from shared.redis.statistics import OTHER_GROUP, Group, day_fields, days_of, group_words, job_fields
+from shared.redis.statistics import OTHER_GROUP, Group, Numbers, day_fields, days_of, group_words, job_fields, part
 
 FOLDED = Counter("estafette_reports_folded_batches_total", "Batches of facts put away in statistics")
 WAITING = Gauge("estafette_reports_waiting_batches", "Batches of facts that waited when we looked")
@@ -41,6 +42,8 @@ _GROUPS = Script.of(__file__, "folding_groups")
 _APPLY = Script.of(__file__, "folding_apply")
 _WAITING = msgspec.msgpack.Decoder(list[Any])
 _OF_JOB = (jobs.TENANT, jobs.STREAM, jobs.SENDER, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST)
+#: What of it a tenant is told as used (`shared.redis.usage`): each message counts once under each.
+_METERED = {int(Code.ACCEPTED): "accepted", int(Code.DELIVERED): "delivered"}
 _DOMAIN = re.compile(r"@([^@<>\s]+)>?\s*$")
 
 _log = logs.get_logger()
@@ -72,7 +75,8 @@ class Taken(NamedTuple):
 
 
 class Folding:
-    """`days`: for how long a tenant's day is kept; 0: nothing is put away. `is_archived`: there is to be an archive, so
+    """`days`: for how long a tenant's day is kept; 0: there are no statistics, and usage alone is put away.
+    `is_archived`: there is to be an archive, so
     a day is kept until that has it, too."""
 
     def __init__(self, client: Client, partitions: int, days: int, is_archived: bool = False) -> None:
@@ -132,7 +136,10 @@ class Folding:
     async def _hashes(self, p: int, numbers: Mapping[str, Sums[int]]) -> list[Hash]:
         """What is added, hash by hash."""
         owners = await self._owners_of(list(numbers))
-        found = [
+        found = self._usage(p, owners, numbers)
+        if self._days == 0:
+            return found
+        found += [
             Hash(keys.job_statistics(p, job), job_fields(numbers[job]), 0, "", keys.job(p, job))
             for job, owner in owners.items()
             if owner.tenant
@@ -156,6 +163,19 @@ class Folding:
             found.append(Hash(name, sums, until_ms, mark, keys.statistics_waiting(p)))
         return found
 
+    def _usage(self, p: int, owners: Mapping[str, Owner], numbers: Mapping[str, Sums[int]]) -> list[Hash]:
+        """What is added to what tenants used, and is kept whatever becomes of statistics."""
+        used: dict[tuple[str, int], Sums[bytes]] = {}
+        for job, owner in owners.items():
+            if owner.tenant and owner.group is not None:
+                for day, word, number in metered(numbers[job]):
+                    sums = used.setdefault((owner.tenant, usage.window_of(day)), Sums())
+                    sums[usage.field(word, day).encode()] += number
+        return [
+            Hash(keys.usage(p, tenant, window), sums, usage.until_ms(window), "", keys.statistics_waiting(p))
+            for (tenant, window), sums in used.items()
+        ]
+
     async def _owners_of(self, names: Sequence[str]) -> dict[str, Owner]:
         """Whose the jobs are; of one that is not kept any more nobody's, which is not remembered."""
         known = {name: self._owners.known(name) for name in names}
@@ -166,6 +186,14 @@ class Folding:
             if owner.tenant:
                 self._owners.keep(name, owner)
         return {name: owner for name, owner in known.items() if owner is not None}
+
+
+def metered(numbers: Numbers) -> Iterator[tuple[int, str, int]]:
+    """What these add to usage: day, word and number."""
+    for key, number in numbers.items():
+        hour, _, _, _, code = part(key)
+        if (word := _METERED.get(code)) is not None:
+            yield hour // 24, word, number
 
 
 def owner_of(job: jobs.Job) -> Owner:

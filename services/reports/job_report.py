@@ -200,6 +200,9 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     ]
     send_at: Annotated[str | None, says("When it is to be queued; null for at once.", "2026-02-01T07:00:00.000Z")]
     expires_at: Annotated[str | None, says("When its messages expire.", "2026-02-04T07:00:00.000Z")]
+    changed_at: Annotated[
+        str | None, says("When it was changed last, before it was started.", "2026-01-31T10:00:00.000Z")
+    ]
     total: Annotated[int, says("How many recipients were taken so far.", 1_000)]
     unselected: Annotated[
         str | None,
@@ -219,7 +222,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 #: The fields of a job that are shown; the tenant is what decides to whom.
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
-    jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
+    jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
     jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED,
 )  # fmt: skip
 
@@ -241,6 +244,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     send_at: int
     expires_at: int
     total: int
+    changed_at: int = 0
     rate: str = ""
     at_most_once: bool = False
     request: str = ""
@@ -266,6 +270,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             created_at=ids.job_created_ms(job),
             send_at=found[jobs.SEND_AT],
             expires_at=found[jobs.EXPIRES_AT],
+            changed_at=found[jobs.CHANGED_AT],
             total=found[jobs.TOTAL],
             rate=found[jobs.RATE],
             at_most_once=found[jobs.AT_MOST_ONCE],
@@ -325,6 +330,7 @@ def report(
         request=job.request or None,
         send_at=rfc3339(job.send_at) if job.send_at else None,
         expires_at=rfc3339(job.expires_at) if job.expires_at else None,
+        changed_at=rfc3339(job.changed_at) if job.changed_at else None,
         total=job.total,
         unselected=job.unselected or None,
         unselected_detail=job.unselected_detail or None,

@@ -1,6 +1,6 @@
 """The routes of reports and events, put together."""
 
-from services.reports import http, report_links_http, results_http, statistics_http
+from services.reports import http, report_links_http, results_http, statistics_http, usage_http
 from services.reports import settings as own
 from services.reports.behind import archive_of
 from services.reports.feed.feed import Feed
@@ -11,6 +11,7 @@ from services.reports.report_link_store import ReportLinks
 from services.reports.report_links import PURPOSE, LinkTokens
 from services.reports.statistics import StatisticsReader
 from services.reports.store import ReportReader
+from services.reports.usage import UsageReader
 from shared.http.parts import Mounted, Parts
 from shared.redis.cancels import CancelList, Cancels
 from shared.redis.histories import Histories
@@ -33,6 +34,7 @@ def routes(parts: Parts) -> Mounted:
         [
             *http.routes(reader, feed, live, parts.recipients, jobs, messages, parts.partitions, behind),
             *statistics_http.routes(statistics, reader, jobs),
+            *usage_http.routes(UsageReader(parts.client, parts.partitions, parts.now_ms), parts.tenants),
             *results_http.routes(ResultSets(parts.client, parts.partitions), parts.chance),
             *report_links_http.routes(reader, jobs, *links, statistics, parts.now_ms, parts.chance),
         ],

@@ -17,5 +17,5 @@ class Reports(Process, frozen=True, kw_only=True):
     live_streams: NotNegative = 200
     live_streams_per_tenant: NotNegative = 10
     #: Days for which statistics of a tenant are kept, hour by hour; those of a job are kept as long as it. Older ones
-    #: come from the archive, if there is one. 0: there are no statistics.
+    #: come from the archive, if there is one. 0: there are no statistics; usage is counted all the same.
     statistics_days: NotNegative = 92

@@ -143,12 +143,13 @@ class ReportReader:
         return next(((name, stop) for name, stop in zip(names, found, strict=True) if stop is not None), None)
 
     async def links(self, job: str) -> list[TrackedLink]:
-        """The tracked links of the job's content, which never changes; it may be large, so they are kept."""
+        """The tracked links of the job's content, which may be large: they are kept, once it never changes any more."""
         known = self._links.known(job)
         if known is None:
-            compiled = await self.content(job)
-            known = compiled.links if compiled is not None else []
-            self._links.keep(job, known)
+            found = await jobs.read(self._client, self._partitions, job, (jobs.CONTENT, jobs.STATE))
+            known = content.decode(found[jobs.CONTENT]).links if found[jobs.CONTENT] else []
+            if found[jobs.STATE] not in ("open", "scheduled"):
+                self._links.keep(job, known)
         return known
 
     async def content(self, job: str) -> CompiledContent | None:

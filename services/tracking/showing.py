@@ -91,7 +91,8 @@ class Mail:
         self._utm = compiled.utm
         self._documents = content.documents(compiled)
         islands = cut(self._part.template).sources if self._part.template else []
-        self._logic = Job({self._part.kind: self._marks.joined(islands)}, compiled.variables) if islands else None
+        sources: dict[templates.Name, str] = {self._part.kind: self._marks.joined(islands)}
+        self._logic = Job(sources, compiled.variables, compiled.language) if islands else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
         self._pictures = _pictures(compiled)
         #: About how much memory it takes.

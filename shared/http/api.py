@@ -7,7 +7,7 @@ routes.
 
 import asyncio
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
@@ -22,12 +22,14 @@ from shared.http.route import Call as Call
 from shared.http.route import Route as Route
 from shared.http.traced import traced
 from shared.http.turns import Turns
+from shared.net.client_ip import client_ip
 from shared.net.problems import answer_errors, refuse_encoded
 from shared.net.problems import problem_answer as problem_answer
 from shared.net.requests import CURRENT
 from shared.process.tracing import Tracer
 from shared.words.errors import NOT_JSON, Fault, Problem, StorageAway
 from shared.words.principal import Principal as Principal
+from shared.words.principal import refusal
 from shared.words.quotas import Admission
 
 REQUESTS = Counter("estafette_http_requests_total", "HTTP requests answered", ["route", "status"])
@@ -166,9 +168,11 @@ def application(
     admission: Admission | None = None,
     turns: Turns | None = None,
     tracer: Tracer | None = None,
+    forwarded_hops: int = 0,
 ) -> web.Application:
     """One aiohttp application with all the routes, and `/v1/openapi.json` that describes them. `admission` holds the
-    tenants to what they may ask for; in `turns` they share the loop, which one application has to itself."""
+    tenants to what they may ask for; in `turns` they share the loop, which one application has to itself.
+    `forwarded_hops`: reverse proxies of ours in front, by whose word an address is known (`client_ip`)."""
     mounted = [traced(route, tracer) for route in routes]
     turns = turns or Turns()
     document = orjson.dumps(openapi(mounted))
@@ -177,13 +181,26 @@ def application(
         return web.Response(body=document, content_type="application/json")
 
     app = web.Application(client_max_size=max_body_bytes, middlewares=[answer_errors, refuse_encoded])
+    if admission is not None:
+        app.on_response_prepare.append(_telling(admission))
     told_apart = {route.path for route in mounted if route.method == "HEAD"}
     for route in (*mounted, Route("GET", "/v1/openapi.json", describe, "This document", tag="process")):
         # What can be asked with GET can be asked with HEAD; the server leaves the body out (RFC 9110, 9.1 and 9.3.2).
         too_head = route.method == "GET" and route.path not in told_apart
         methods = (route.method, "HEAD") if too_head else (route.method,)
-        _mount(app, route, methods, key_ring, admission, turns)
+        _mount(app, route, methods, key_ring, admission, turns, forwarded_hops)
     return app
+
+
+def _telling(admission: Admission) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Each answer to a key tells what is left of the tenant's requests, unless it tells of another quota."""
+
+    async def tell(request: web.Request, response: web.StreamResponse) -> None:
+        principal = request.get(PRINCIPAL)
+        if principal is not None and "RateLimit" not in response.headers:
+            response.headers.update(admission.told(principal.tenant, principal.quotas))
+
+    return tell
 
 
 def _mount(
@@ -193,6 +210,7 @@ def _mount(
     key_ring: KeyRing,
     admission: Admission | None,
     turns: Turns,
+    forwarded_hops: int,
 ) -> None:
     once = (*_ONCE, *route.headers)
     seconds = SECONDS.labels(route.path)
@@ -215,7 +233,7 @@ def _mount(
                 _read_query(request, route)
                 turns.light()
                 return await route.call(request)
-            principal = request[PRINCIPAL] = await _principal(request, route.scope, key_ring)
+            principal = request[PRINCIPAL] = await _principal(request, route.scope, key_ring, forwarded_hops)
             _read_query(request, route)
             request[_TURNS] = turns
             return await turns.run(principal.tenant, _admitted(request, principal))
@@ -275,7 +293,11 @@ def _unknown(request: web.Request, route: Route) -> list[Fault]:
     return faults
 
 
-async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Principal:
+def _address(request: web.Request, forwarded_hops: int) -> str:
+    return client_ip(request.remote or "", whole_list(request, "X-Forwarded-For"), forwarded_hops)
+
+
+async def _principal(request: web.Request, scope: str, key_ring: KeyRing, forwarded_hops: int) -> Principal:
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     challenge = {"WWW-Authenticate": 'Bearer realm="estafette"'}
     if scheme.lower() != "bearer" or not key.strip():
@@ -285,6 +307,8 @@ async def _principal(request: web.Request, scope: str, key_ring: KeyRing) -> Pri
         raise Problem("unknown_key", "the key is not known, or was revoked", headers=challenge)
     if (asked := CURRENT.get()) is not None:
         asked.tenant = principal.tenant
+    if (refused := refusal(principal, _address(request, forwarded_hops) if principal.networks else "")) is not None:
+        raise refused
     if scope not in principal.scopes:
         raise Problem("missing_scope", f"the key lacks the scope {scope!r}")
     return principal

@@ -33,6 +33,20 @@ _REQUEST_ID_HEADER = {
     "example": "5e6f1c9a0b2d-2a",
 }
 _EACH_ANSWER = {"headers": {REQUEST_ID: {"$ref": f"#/components/headers/{REQUEST_ID}"}}}
+_RATE_LIMIT_HEADERS = {
+    "RateLimit": {
+        "description": "How much is left of a quota of the tenant, and in how many seconds there may be more "
+        "(draft-ietf-httpapi-ratelimit-headers): of its requests, or of the quota for which this was refused.",
+        "schema": {"type": "string", "examples": ['"requests_per_second";r=199;t=1']},
+    },
+    "RateLimit-Policy": {
+        "description": "How much that quota allows, and in how many seconds, unless it bounds what is kept.",
+        "schema": {"type": "string", "examples": ['"requests_per_second";q=200;w=1']},
+    },
+}
+_EACH_ANSWER_TO_A_KEY = {
+    "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in (REQUEST_ID, *_RATE_LIMIT_HEADERS)}
+}
 _PROBLEM_MEDIA = "application/problem+json"
 
 Document = dict[str, Any]
@@ -61,7 +75,7 @@ def openapi(routes: Sequence[Route]) -> Document:
         "paths": paths,
         "components": {
             "schemas": components,
-            "headers": {REQUEST_ID: _REQUEST_ID_HEADER},
+            "headers": {REQUEST_ID: _REQUEST_ID_HEADER, **_RATE_LIMIT_HEADERS},
             "examples": {word: _problem_example(word) for word in PROBLEMS if word in used},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
@@ -123,7 +137,8 @@ def _operation(route: Route, schema_of: Schemas, components: Mapping[str, Docume
     for status in {PROBLEMS[word].status for word in problems}:
         words = [word for word in problems if PROBLEMS[word].status == status]
         answers.setdefault(status, _refusal(words, schema_of[ProblemDocument]))
-    operation["responses"] = {str(status): answers[status] | _EACH_ANSWER for status in sorted(answers)}
+    each = {status: _EACH_ANSWER_TO_A_KEY if route.scope and status != 401 else _EACH_ANSWER for status in answers}
+    operation["responses"] = {str(status): answers[status] | each[status] for status in sorted(answers)}
     return operation
 
 
@@ -131,7 +146,7 @@ def _problems(route: Route) -> list[str]:
     """The words of all problems that the route may answer, in the order of the table."""
     words = {"unavailable", "internal_error", *route.problems}
     if route.scope:
-        words |= {"no_key", "unknown_key", "missing_scope", "quota_exceeded"}
+        words |= {"no_key", "unknown_key", "key_expired", "network_not_allowed", "missing_scope", "quota_exceeded"}
     if not route.any_query:
         words |= {"repeated_header", "invalid_query"}
     if route.takes_body:

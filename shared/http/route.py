@@ -23,6 +23,7 @@ TAGS = {
     "stops": "What is not sent for now, who stopped it and why, and how it goes on.",
     "suppressions": "The addresses that a tenant does not write to any more.",
     "statistics": "Counts and rates by hour, and by what tells mail apart.",
+    "usage": "What a tenant used day by day, and for operators what each tenant did.",
     "lists": "Lists of recipients: who is on which, who left it. Being on one is no consent.",
     "people": "What is kept of one address, and its erasure.",
     "consents": "What addresses agreed to, the proof of it, and what a tenant asks for before it mails and tracks.",

@@ -8,6 +8,9 @@ which they see the keys and items (`template_values`).
 Fuel counts steps, not bytes. The filters with which one step takes as much memory as a number says, and with it the
 process, are therefore missing (`indent`, `format`, `slice`) or bounded (`batch`, `replace`, `tojson`).
 
+`date`, `time`, `datetime`, `number`, `percent`, `money` and `plural` write as the recipient's language does
+(`localized`).
+
 What queueing puts into a content itself: `in_string` and `in_script`, for what is printed in scripts.
 """
 
@@ -20,7 +23,7 @@ import minijinja
 import orjson
 
 from shared.mail import template_values
-from shared.mail.template_scan import InvalidTemplate, fault_at, scan
+from shared.mail.template_scan import InvalidTemplate, fault_at, scan, spans
 
 #: `html`, `amp`, `text`, `subject`, or that of a header field. Values are escaped in the first two alone.
 Name = str
@@ -40,8 +43,13 @@ _MAX_BATCH = 100
 #: What could end a string, call or lead anywhere in a script, in a style of an old program, or in HTML.
 _NOT_INERT = re.compile(r"[\W_]")
 _JSON_WORD = re.compile(r"-?(?:0|[1-9][0-9]{0,20})(?:\.[0-9]{1,20})?|true|false|null")
+_FILTER = re.compile(r"\|\s*([a-z]+)\b")
 _SPECIAL = re.compile("[&<>\"'/]")
 _ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("/", "&#x2f;"))
+
+#: The filters of `localized`.
+LOCALIZED = ("date", "time", "datetime", "number", "percent", "money", "plural")
+_USES_LOCALIZED = re.compile(rf"(?:\||\bfilter\s|\bmap\s*\(\s*[\"'])\s*(?:{'|'.join(LOCALIZED)})\b")
 
 _ALWAYS = ("UnknownFilter", "UnknownTest", "UnknownFunction", "TemplateNotFound")
 
@@ -63,10 +71,12 @@ class TemplateFailed(Exception):
 
 class Templates:
     """Compiled templates by name. InvalidTemplate if one does not compile. `located`: what fails says where, which
-    costs memory."""
+    costs memory. `language` is that of recipients who have none."""
 
-    def __init__(self, sources: Mapping[Name, str], *, located: bool = False) -> None:
+    def __init__(self, sources: Mapping[Name, str], *, located: bool = False, language: str = "") -> None:
         self._environment = _environment(located)
+        if any(_USES_LOCALIZED.search(source) for source in sources.values()):
+            _add_localized(self._environment, language)
         self._sources = sources
         self._preludes: dict[Name, str] = {}
         for name, source in sources.items():
@@ -93,10 +103,19 @@ class Templates:
             raise TemplateFailed(str(error)) from None
         except Exception as error:
             # What a filter of ours raised.
+            if (filter_name := getattr(error, "filter_name", None)) is not None:
+                raise TemplateFailed(str(error), offset=self._only_place(name, filter_name)) from None
             raise TemplateFailed(f"{type(error).__name__}: {error}") from None
         if len(text) > MAX_RENDERED_CHARS:
             raise TemplateFailed(f"{len(text)} characters; at most {MAX_RENDERED_CHARS}")
         return text
+
+    def _only_place(self, name: Name, filter_name: str) -> int:
+        """Where the source has this filter, -1 if that is more than once: the engine does not say which it was."""
+        source = self._sources[name]
+        inside = [found for start, end in spans(source) for found in _FILTER.finditer(source, start, end)]
+        places = [found.start(1) for found in inside if found[1] == filter_name]
+        return places[0] if len(places) == 1 else -1
 
 
 def escaped(text: str) -> str:
@@ -165,6 +184,22 @@ def _environment(located: bool) -> minijinja.Environment:
     environment.add_filter("in_string", _in_string)
     environment.add_filter("in_script", _in_script)
     return environment
+
+
+def _add_localized(environment: minijinja.Environment, language: str) -> None:
+    """Imports Babel, which most processes never need, and loads the language, before a rendering's time counts."""
+    from shared.mail import localized
+
+    def named(filter_name: str) -> Any:
+        @minijinja.pass_state
+        def call(state: Any, value: object = None, *args: object, **words: object) -> str:
+            return localized.filtered(filter_name, state.lookup, language, value, args, words)
+
+        return call
+
+    localized.warm(language)
+    for filter_name in LOCALIZED:
+        environment.add_filter(filter_name, named(filter_name))
 
 
 def _batch(items: Iterable[Any], count: int, fill: Any = None) -> list[list[Any]]:

@@ -23,10 +23,12 @@ COMPILE_CPU_S = 0.8
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True):
-    """What the mails of a job have in common: sources by name, and the msgpack map of its defaults."""
+    """What the mails of a job have in common: sources by name, the msgpack map of its defaults, and the language of
+    recipients who have none."""
 
     sources: dict[templates.Name, str]
     defaults: msgspec.Raw
+    language: str = ""
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
@@ -94,7 +96,7 @@ class Worker:
                 return b""
             sandboxed.limit(COMPILE_CPU_S)
             try:
-                known = templates.Templates(asked.job.sources), asked.job
+                known = templates.Templates(asked.job.sources, language=asked.job.language), asked.job
             except templates.InvalidTemplate as error:
                 return _encode(Answered({}, f"the template does not compile: {error}"))
             self._keep(asked.digest, known)

@@ -25,7 +25,13 @@
     by reports.
     segment: JSON, of a job whose recipients are contacts: which ones (`shared.redis.targets.Meant`), by contacts; and
     awaited: text, whom the job waits for to have them, "" for nobody, by queueing and contacts; read by reports.
+    source: bytes, of a job that may still be changed: what its content was made from, packed (`services.queueing`);
+    changes, number: how often it was changed; changed_at, ms: when last; started_at, ms: when an open or scheduled job
+    was started. All by queueing; changed_at is read by reports.
+    timing: bytes, of a job with times of its own for each recipient (`shared.words.timing`); read by queueing.
     language: a tag, as the HTML has it in `lang`; written once where it has, read by the recipients' pages.
+    undefined: JSON, of an open job that refuses variables which nobody has: what is said of each where its
+    recipients lack it; written once, read by queueing at its start.
     purpose: text, of a job that asks for a double opt-in, what for; read by its page.
 
 "Once" is when queueing stores the job (`written`); the scripts are queueing's too. A script says `JOB.total` where it
@@ -102,10 +108,16 @@ CATEGORY = _text("category")
 LANGUAGE = _text("language")
 PURPOSE = _text("purpose")
 SELECTION = Field("selection", b"", bytes, bytes)
+UNDEFINED = Field("undefined", b"", bytes, bytes)
 UNSELECTED = _text("unselected")
 UNSELECTED_DETAIL = _text("unselected_detail")
 SEGMENT = Field("segment", b"", bytes, bytes)
 AWAITED = _text("awaited")
+SOURCE = Field("source", b"", bytes, bytes)
+CHANGES = _number("changes")
+CHANGED_AT = _number("changed_at")
+STARTED_AT = _number("started_at")
+TIMING = Field("timing", b"", bytes, bytes)
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -114,7 +126,8 @@ FIELDS: dict[str, Field[Any]] = {
     for field in (
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
-        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED,
+        SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
+        STARTED_AT, TIMING,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -146,6 +159,9 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     language: str = ""
     purpose: str = ""
     selection: bytes = b""
+    undefined: bytes = b""
+    source: bytes = b""
+    timing: bytes = b""
 
 
 def written(new: New) -> dict[str, Stored]:
@@ -154,7 +170,10 @@ def written(new: New) -> dict[str, Stored]:
     viewable = (_written(VIEWABLE, True),) if new.viewable else ()
     spoken = (_written(LANGUAGE, new.language),) if new.language else ()
     selected = (_written(SELECTION, new.selection),) if new.selection else ()
+    wanted = (_written(UNDEFINED, new.undefined),) if new.undefined else ()
     meant = (_written(PURPOSE, new.purpose),) if new.purpose else ()
+    changeable = (_written(SOURCE, new.source),) if new.source else ()
+    timed = (_written(TIMING, new.timing),) if new.timing else ()
     return dict(
         (
             *traced,
@@ -162,6 +181,9 @@ def written(new: New) -> dict[str, Stored]:
             *spoken,
             *meant,
             *selected,
+            *wanted,
+            *changeable,
+            *timed,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),
@@ -180,6 +202,17 @@ def written(new: New) -> dict[str, Stored]:
             _written(TAGS, new.tags),
         )
     )
+
+
+#: What a change of a job leaves as it was: whose it is, and who gets it.
+_KEPT = (TENANT, STREAM, TOTAL, REQUEST, TRACE, PURPOSE, SELECTION)
+
+
+def changed(new: New) -> tuple[dict[str, Stored], list[str]]:
+    """What the hash has of a job that is changed, and the fields that it has no more."""
+    kept = {field.name for field in _KEPT}
+    fields = {name: value for name, value in written(new).items() if name not in kept}
+    return fields, [field.name for field in (VIEWABLE, LANGUAGE, UNDEFINED, TIMING) if field.name not in fields]
 
 
 def _written(field: Field[T], value: T) -> tuple[str, Stored]:

@@ -66,7 +66,7 @@ def tenants() -> str:
 
 
 def api_keys() -> str:
-    """hash, key id → SHA-256 of the key, tenant, scopes (msgpack) · until revoked"""
+    """hash, key id → SHA-256 of the key, tenant, scopes, and what else it is for (msgpack) · until revoked"""
     return "est:{meta}:api_keys"
 
 
@@ -903,6 +903,23 @@ def statistics_unarchived(p: int) -> str:
     """hash, tenant/day → how many batches had been put away when it changed last, and until when (ms) it is kept · days
     of statistics that the archive does not have as they are (`shared.redis.unarchived`) · until it has"""
     return f"est:{{p{p}}}:statistics_unarchived"
+
+
+def usage(p: int, tenant: str, window: int) -> str:
+    """hash, word and day → number · what the tenant used in 32 days, day by day: its mails by the partition of their
+    job, its calls and bytes by that of its name (`shared.redis.usage`) · 25 months after the last of these days"""
+    return f"est:{{p{p}}}:usage:{tenant}:{window}"
+
+
+def calls_counted(p: int, process: str) -> str:
+    """string · the number of the last batch of calls that a process has added to `usage`: a repeat adds nothing · a day
+    after it"""
+    return f"est:{{p{p}}}:calls_counted:{process}"
+
+
+def meter() -> str:
+    """string · a process has just read how much each tenant keeps (`services.reports.metering`) · 50 seconds"""
+    return "est:{meta}:meter"
 
 
 def statistics_kept() -> str:

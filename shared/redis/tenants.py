@@ -11,10 +11,13 @@ import secrets
 import string
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from hashlib import sha256
+from ipaddress import ip_network
 
 import msgspec
 
+from shared.mail import domain_names
 from shared.net.remembered import Remembered
 from shared.redis import keys
 from shared.redis.redis import Client
@@ -25,6 +28,10 @@ from shared.words.principal import SCOPES, Principal
 CACHE_SECONDS = 10.0
 #: Keys remembered at most; the whole cache is dropped beyond, which costs one read per key.
 CACHE_KEYS = 10_000
+
+#: Of a key: what is looked through for each request has an end, and a name fits on a line.
+MAX_RIGHTS = 50
+MAX_NAME_CHARS = 100
 
 NAME_RULE = r"[a-z0-9][a-z0-9-]{0,31}"
 _NAME = re.compile(NAME_RULE)
@@ -52,6 +59,19 @@ class Tenant(msgspec.Struct, frozen=True, array_like=True):
     quotas: dict[str, int] = {}
 
 
+class Rights(msgspec.Struct, frozen=True, array_like=True):
+    """What a key is for, beside its scopes. `name`: of the user or program that has it; `networks` (CIDR) from which it
+    may be used and `domains` that it may send from, () for all; `expires_at` in ms, 0: never."""
+
+    name: str = ""
+    networks: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
+    expires_at: int = 0
+
+
+UNBOUND = Rights()
+
+
 class ApiKey(msgspec.Struct, frozen=True, array_like=True):
     """What is stored of a key; `digest` is the SHA-256 of its text."""
 
@@ -60,6 +80,7 @@ class ApiKey(msgspec.Struct, frozen=True, array_like=True):
     scopes: tuple[str, ...]
     created_at: int
     digest: bytes
+    rights: Rights = UNBOUND
 
     def __repr__(self) -> str:
         return f"ApiKey({self.id}, {self.tenant}, {','.join(self.scopes)})"
@@ -113,8 +134,9 @@ class Tenants:
         self._cache.clear()
         return changed
 
-    async def create_key(self, tenant: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
-        """A new key and its text, which cannot be had again. TenantError for an unknown tenant or scope."""
+    async def create_key(self, tenant: str, scopes: Iterable[str], rights: Rights = UNBOUND) -> tuple[ApiKey, str]:
+        """A new key and its text, which cannot be had again. TenantError for an unknown tenant or scope, and for rights
+        that are none."""
         wanted = tuple(dict.fromkeys(scopes))
         if unknown := [scope for scope in wanted if scope not in SCOPES]:
             raise TenantError(f"unknown scope {', '.join(unknown)}; there are {', '.join(SCOPES)}")
@@ -122,9 +144,10 @@ class Tenants:
             raise TenantError(f"a key needs a scope of {', '.join(SCOPES)}")
         if await self.get(tenant) is None:
             raise TenantError(f"there is no tenant {tenant!r:.60}")
+        known = _checked(rights, int(self._now() * 1000))
         key_id = _chance(_ID_ALPHABET, 10)
         text = f"est_{key_id}_{_chance(_SECRET_ALPHABET, 32)}"
-        key = ApiKey(key_id, tenant, wanted, int(self._now() * 1000), _digest(text))
+        key = ApiKey(key_id, tenant, wanted, int(self._now() * 1000), _digest(text), known)
         await self._client.hset(keys.api_keys(), key_id, _packed(key))
         return key, text
 
@@ -140,14 +163,18 @@ class Tenants:
         return bool(await self._client.hdel(keys.api_keys(), key_id))
 
     async def verify(self, text: str) -> Principal | None:
-        """Whose key it is and what it may do; None if it is nobody's."""
+        """Whose key it is and what it may do; None if it is nobody's. Whether it may be used now, and from where, says
+        `principal.refusal`: whoever lets somebody in by a key asks that."""
         form = _KEY.fullmatch(text)
         if form is None:
             return None
         found = await self._key(form[1])
         if found is None or not hmac.compare_digest(found[0].digest, _digest(text)):
             return None
-        return found[1]
+        key, principal = found
+        if 0 < key.rights.expires_at <= self._now() * 1000:
+            return replace(principal, scopes=frozenset(), is_over=True)
+        return principal
 
     async def _key(self, key_id: str) -> tuple[ApiKey, Principal] | None:
         # Only keys that exist are remembered: guesses must not fill the cache.
@@ -159,9 +186,35 @@ class Tenants:
         key = msgspec.msgpack.decode(packed, type=ApiKey)
         tenant = await self.get(key.tenant)
         own = tenant.quotas if tenant is not None else {}
-        principal = Principal(key.tenant, frozenset(key.scopes), own, key.id)
+        networks = tuple(ip_network(one, strict=False) for one in key.rights.networks)
+        principal = Principal(key.tenant, frozenset(key.scopes), own, key.id, networks, key.rights.domains)
         self._cache.keep(key_id, (key, principal), CACHE_SECONDS)
         return key, principal
+
+
+def _checked(rights: Rights, now_ms: int) -> Rights:
+    """With names as they are compared. TenantError says all that is wrong."""
+    faults = []
+    networks, domains = [], []
+    for network in rights.networks:
+        try:
+            networks.append(str(ip_network(network, strict=False)))
+        except ValueError:
+            faults.append(f"{network!r:.60} is no network (CIDR) and no address")
+    for domain in rights.domains:
+        try:
+            domains.append(domain_names.normalise(domain))
+        except domain_names.InvalidDomain as fault:
+            faults.append(f"{domain!r:.60}: {fault}")
+    if len(rights.name) > MAX_NAME_CHARS or not rights.name.isprintable():
+        faults.append(f"a name is at most {MAX_NAME_CHARS} printable characters")
+    if max(len(networks), len(domains)) > MAX_RIGHTS:
+        faults.append(f"a key has at most {MAX_RIGHTS} networks, and as many domains")
+    if 0 < rights.expires_at <= now_ms:
+        faults.append("the key would be over before it is made")
+    if faults:
+        raise TenantError("; ".join(faults))
+    return Rights(rights.name, tuple(dict.fromkeys(networks)), tuple(dict.fromkeys(domains)), rights.expires_at)
 
 
 def _packed(record: msgspec.Struct) -> bytes:

@@ -35,14 +35,16 @@ UNTRACKED, UNTRACKED_PICTURE, UNTRACKED_REFRESH, UNTRACKED_STYLE = 99_999, 99_99
 
 #: The variable that the relay sets: the address of the recipient's unsubscribe page.
 UNSUBSCRIBE_URL = "unsubscribe_url"
-#: The one whose page shows the mail itself: of its recipients more is kept, so that it can be made again.
-VIEW_URL = "view_url"
+#: Those whose page shows the mail itself, one by two names: of its recipients more is kept, so that it can be made
+#: again.
+VIEW_URLS = ("view_url", "browser_url")
 #: All that it sets, the addresses of the recipient's pages, and the kind of token that each ends in.
 PAGES: Mapping[str, Literal["unsubscribe", "preferences", "opt_in", "view"]] = {
     UNSUBSCRIBE_URL: "unsubscribe",
     "preferences_url": "preferences",
     "opt_in_url": "opt_in",
-    VIEW_URL: "view",
+    "view_url": "view",
+    "browser_url": "view",
     "tracking_url": "preferences",
 }
 #: Those on whose page one can leave.
@@ -132,7 +134,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     the templates name (`order.total`).
     `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
     pace that the job may have (`shared.words.rates`), "" where it has none of its own. `utm` is added to links whose
-    destination depends on the recipient; the others have it."""
+    destination depends on the recipient; the others have it. `language` is the tag that the HTML has in `lang`, "" for
+    none: that of recipients who have none of their own."""
 
     stream: Stream
     from_value: str
@@ -149,6 +152,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     personal: list[Personal] = []
     uses: list[str] = []
     utm: Utm | None = None
+    language: str = ""
     pictures: list[Picture] = []
 
 
@@ -177,7 +181,7 @@ def documents(compiled: CompiledContent) -> dict[int, str]:
 
 def is_viewable(compiled: CompiledContent) -> bool:
     """Whether its mails lead to a page that shows them."""
-    return any(path.partition(".")[0] == VIEW_URL for path in compiled.uses)
+    return any(path.partition(".")[0] in VIEW_URLS for path in compiled.uses)
 
 
 def decode(packed: bytes) -> CompiledContent:

@@ -51,6 +51,13 @@ PROBLEMS: dict[str, Kind] = {
     "no_key": Kind(401, "No key", "The request has no key: send `Authorization: Bearer <key>`."),
     "unknown_key": Kind(401, "Unknown key", "The key is not known, or was revoked."),
     "missing_scope": Kind(403, "Missing scope", "The key is good, and lacks the scope that the route asks for."),
+    "key_expired": Kind(403, "Key expired", "The key was made for a time, and that is over: ask for a new one."),
+    "network_not_allowed": Kind(
+        403,
+        "Network not allowed",
+        "The key may be used from its own networks alone, and the caller is in none of them.",
+    ),
+    "domain_not_allowed": Kind(403, "Domain not allowed", "The key may not send from the domain that the job names."),
     "other_host": Kind(
         403, "Other host", "The mailbox is read at an address of its host, or by its name, and no other name is taken."
     ),
@@ -179,6 +186,14 @@ PROBLEMS: dict[str, Kind] = {
     "import_known": Kind(409, "Import known", "The tenant has an import of that id already: choose another one."),
     "not_open": Kind(
         409, "Job not open", "The job was started: nothing is appended to it, and it is not started again."
+    ),
+    "not_changeable": Kind(
+        409,
+        "Job not changeable",
+        "The job was started: what it sends, and when, stays. It is paused, resumed or cancelled, and nothing else.",
+    ),
+    "changed_meanwhile": Kind(
+        409, "Changed meanwhile", "Somebody else changes the job at the same time: look at it, and ask again."
     ),
     "no_recipients": Kind(409, "No recipients", "The job has no recipients: append some, then start it."),
     "job_ended": Kind(409, "Job ended", "Every message of the job has its end: there is nothing to stop."),

@@ -32,15 +32,28 @@ def limits(defaults: Mapping[str, int], own: Mapping[str, int]) -> dict[str, int
     return {name: own.get(name, defaults[name]) for name in NAMES}
 
 
+def rate_limit(name: str, limit: int, left: float, until_more_s: float | None, window_s: int | None) -> dict[str, str]:
+    """The fields that tell a client what is left of a quota (draft-ietf-httpapi-ratelimit-headers-10, structured
+    fields of RFC 9651): how much, in how many seconds there may be more, and the policy that says how much there is in
+    how many seconds; of what is kept there is no such window."""
+    until = "" if until_more_s is None else f";t={max(1, math.ceil(until_more_s))}"
+    window = "" if window_s is None else f";w={window_s}"
+    return {
+        "RateLimit-Policy": f'"{name}";q={limit}{window}',
+        "RateLimit": f'"{name}";r={max(0, math.floor(left))}{until}',
+    }
+
+
 def exceeded(name: str, limit: int, used: int, retry_after_s: float = 1) -> Problem:
     """The answer to a request beyond a quota. `used`: what is in use without the request."""
     seconds = max(1, math.ceil(retry_after_s))
+    window_s = 1 if name == "requests_per_second" else None
     what = f"{used} of {limit} in use: {QUOTAS[name]}"
     return Problem(
         "quota_exceeded",
         f"the quota {name} of this tenant is used up ({what})",
         [Fault(name, what)],
-        headers={"Retry-After": str(seconds)},
+        headers={"Retry-After": str(seconds), **rate_limit(name, limit, 0, seconds, window_s)},
         quota=QuotaExceeded(name, limit, used),
     )
 
@@ -59,10 +72,17 @@ class _Asked:
 
 
 class Admission:
-    """Lets requests in within `requests_per_second` and `requests_under_way`. `monotonic` is the clock in seconds."""
+    """Lets requests in within `requests_per_second` and `requests_under_way`. `monotonic` is the clock in seconds,
+    `counted` is told the tenant of each request that was let in."""
 
-    def __init__(self, defaults: Mapping[str, int], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        defaults: Mapping[str, int],
+        monotonic: Callable[[], float],
+        counted: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.defaults = defaults
+        self._counted = counted
         self._monotonic = monotonic
         self._asked: dict[str, _Asked] = {}
 
@@ -70,10 +90,18 @@ class Admission:
     def admitted(self, tenant: str, own: Mapping[str, int]) -> Iterator[None]:
         """While the request is under way. Problem 429 instead."""
         asked = self._admit(tenant, own)
+        self._counted(tenant)
         try:
             yield
         finally:
             asked.under_way -= 1
+
+    def told(self, tenant: str, own: Mapping[str, int]) -> dict[str, str]:
+        """What an answer tells of the requests that its tenant may still make at once (`rate_limit`)."""
+        rate = own.get("requests_per_second", self.defaults["requests_per_second"])
+        asked = self._asked.get(tenant)
+        left = float(rate) if asked is None else min(rate, asked.left + (self._monotonic() - asked.at) * rate)
+        return rate_limit("requests_per_second", rate, left, 1, 1)
 
     def refusal_wait_s(self, tenant: str, body_bytes: int) -> float:
         """How long the answer to a refused request waits: nothing, for a client that heeds Retry-After."""

@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from shared.mail import templates
+from shared.words import way_out
+from shared.words.way_out import WAY_OUT
 
 #: No variables.
 NONE = msgspec.Raw(b"\x80")
@@ -36,12 +38,15 @@ def merged(
 ) -> dict[str, Any]:
     """`defaults` with a recipient's added. `pages` are the addresses of theirs, by the names of `content.PAGES`.
     TooDeep."""
+    of_job = defaults.get(WAY_OUT)
     defaults["email"] = email
     if name:
         defaults["name"] = name
     defaults.update(decoded(own))
     for page, url in pages.items():
         defaults[page] = templates.safe(url)
+    if of_job is not None:
+        defaults[WAY_OUT] = way_out.words(defaults.get(way_out.LANGUAGE), of_job)
     return defaults
 
 

@@ -11,7 +11,7 @@ from shared.words import events, variables
 
 def texts(asked: Asked) -> Mapping[templates.Name, str]:
     assert asked.job is not None
-    compiled = templates.Templates(asked.job.sources)
+    compiled = templates.Templates(asked.job.sources, language=asked.job.language)
     found: dict[templates.Name, str] = {}
     for name in asked.job.sources:
         values = variables.of_recipient(asked.job.defaults, asked.own, asked.email, asked.name, asked.pages)

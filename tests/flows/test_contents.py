@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.queueing.jobs import AMP_EXAMPLE
+from services.queueing.amp import EXAMPLE
 from tests.flows.stack import Stack, job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -26,7 +26,7 @@ MJML = """<mjml lang="fr"><mj-head><mj-style>.h div{font-weight:bold}</mj-style>
 CONTENT: dict[str, Any] = {
     "html": None,
     "mjml": MJML,
-    "amp": AMP_EXAMPLE,
+    "amp": EXAMPLE,
     "inline_css": True,
     "attachments": [LOGO],
     "variables": {"items": ["un", "deux"]},

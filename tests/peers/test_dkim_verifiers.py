@@ -8,7 +8,7 @@ from pathlib import Path
 import dkim
 import pytest
 
-from services.queueing.jobs import AMP_EXAMPLE
+from services.queueing.amp import EXAMPLE
 from tests.flows.stack import Stack
 from tests.peers import opendkim
 from tests.peers.conftest import Peers
@@ -112,7 +112,7 @@ CONTENTS: dict[str, dict[str, object]] = {
     "an attachment": {"attachments": [ATTACHMENT]},
     "a picture, an AMP part, and a text that is made": {
         "html": '<p>x</p><img src="cid:plie">',
-        "amp": AMP_EXAMPLE,
+        "amp": EXAMPLE,
         "attachments": [ATTACHMENT | {"content_type": "image/png", "content_id": "plie"}],
     },
     "headers of the sender's own": {"headers": {"X-Long": "mot " * 60 + "fin", "X-Tab": "a\tb  c"}},

@@ -245,3 +245,27 @@ def test_all_that_is_kept_of_a_person_has_their_contacts(console: Console, impor
     assert [(one["id"], one["did"]) for one in contact["imports"]] == [(imported, "included"), (imported, "added")]
     assert (f"contact  {contact['id']} ana@exemple.fr" in page, "town: Paris" in page) == (True, True)
     console("people", "show", "other", "ana@exemple.fr", code=1)
+
+
+def test_after_how_many_days_contacts_are_at_risk_is_shown_and_set(console: Console, imported: int) -> None:
+    before = shown(console("at-risk", "show", "acme", "--json"))
+    console("at-risk", "set", "acme", "90")
+    refused = console("at-risk", "set", "acme", "3", code=2)
+
+    assert before["days"] == 180
+    assert before["last_look"] is None
+    assert "for 90 days" in console("at-risk", "show", "acme").stdout
+    assert "expected 7 to 3653, got 3" in refused.output
+
+
+def test_of_which_contacts_events_tell_is_shown_and_set_one_by_one(console: Console, imported: int) -> None:
+    before = shown(console("contact-events", "show", "acme", "--json"))
+    console("contact-events", "set", "acme", "imports", "on")
+    console("contact-events", "set", "acme", "at_risk", "off")
+
+    assert before == {"requests": True, "imports": False, "at_risk": True}
+    assert shown(console("contact-events", "show", "acme", "--json")) == {
+        "requests": True,
+        "imports": True,
+        "at_risk": False,
+    }

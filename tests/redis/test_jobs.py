@@ -59,6 +59,9 @@ WHOLE = new_job(
     language="fr",
     purpose="offers",
     selection=b"{}",
+    undefined=b"{}",
+    source=b"packed",
+    timing=b"\x90",
 )
 
 
@@ -95,11 +98,12 @@ def of(names: Iterable[str], found: dict[str, bytes]) -> jobs.Job:
 
 async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, asked: set[str]) -> None:
     of_a_set = {"unselected", "unselected_detail", "segment", "awaited"}  # that is read, or cannot be
-    assert set(await hash_of(client)) == set(jobs.FIELDS) - of_a_set
+    later = {"changes", "changed_at", "started_at"}
+    assert set(await hash_of(client)) == set(jobs.FIELDS) - of_a_set - later
 
 
 def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:
-    of_some = {"trace", "viewable", "language", "purpose", "selection"}
+    of_some = {"trace", "viewable", "language", "purpose", "selection", "undefined", "source", "timing"}
     assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == of_some
 
 
@@ -140,7 +144,7 @@ async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str])
         request="order-4711",
     )
     assert await reader.links(JOB) == LINKS
-    assert asked == {field.name for field in job_report.FIELDS} | {"content"}
+    assert asked == {field.name for field in job_report.FIELDS} | {"content", "state"}
 
 
 async def test_who_finds_recipients_reads_the_tenant(client: redis.Client, asked: set[str]) -> None:

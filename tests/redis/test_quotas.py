@@ -110,6 +110,7 @@ class Front:
         async def no_dns(names: Any) -> dict[str, list[str]]:
             return {name: [] for name in names}
 
+        aside = Aside()
         routes = [
             *queueing.routes(
                 self.store,
@@ -124,10 +125,11 @@ class Front:
                     max_recipients=10_000,
                     now_ms=self.clock.now_ms,
                     chance=os.urandom,
-                    aside=Aside(),
+                    aside=aside,
                     sets=ResultSets(self.client, P),
                     contacts=Targets(self.client, P),
                 ),
+                aside,
                 self.clock.now_ms,
             ),
             *domains.routes(self.domains, self.tenants, no_dns, self.clock.now_ms, defaults),
@@ -178,6 +180,8 @@ def refused(answer: tuple[int, Any, Any], quota: str) -> bool:
     if status != 429:
         return False
     assert body["type"] == "urn:estafette:problem:quota_exceeded"
+    assert headers["RateLimit"].startswith(f'"{quota}";r=0;t=')
+    assert headers["RateLimit-Policy"].startswith(f'"{quota}";q=')
     assert body["quota"]["name"] == quota, body
     assert body["faults"][0]["at"] == quota
     assert int(headers["Retry-After"]) >= 1
@@ -250,7 +254,7 @@ async def test_an_open_job_that_is_started_makes_room(front: Front, clock: Clock
 
 
 async def test_few_giant_jobs_end_at_the_bytes(front: Front) -> None:
-    giant: dict[str, Any] = {"text": os.urandom(40_000).hex() + " {{ unsubscribe_url }}"}
+    giant: dict[str, Any] = {"text": os.urandom(26_000).hex() + " {{ unsubscribe_url }}"}
 
     answers = [await front.open(**giant) for _ in range(4)] + [await front.job(**giant) for _ in range(2)]
 

@@ -3,10 +3,12 @@
 from collections.abc import Awaitable
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from shared.redis import keys, redis
-from shared.redis.tenants import CACHE_SECONDS, TenantError, Tenants
+from shared.redis.tenants import CACHE_SECONDS, Rights, TenantError, Tenants
+from shared.words.principal import refusal, refused_domain
 
 
 class Clock:
@@ -98,3 +100,59 @@ async def test_a_revoked_key_dies_at_once_here_and_within_the_cache_time_elsewhe
     clock.seconds += CACHE_SECONDS
     assert await elsewhere.verify(text) is None
     assert await here.revoke_key(key.id) is False
+
+
+async def test_a_key_is_bound_to_networks_domains_and_a_time(client: redis.Client) -> None:
+    now = Clock()
+    tenants = Tenants(client, now=now)
+    await tenants.create("acme")
+    rights = Rights("shop", ("192.0.2.7/24", "2001:db8::/32"), ("News.Exemple.FR", "bücher.example"), 2_000_000)
+
+    key, text = await tenants.create_key("acme", ["send"], rights)
+    principal = await tenants.verify(text)
+
+    assert principal is not None
+    assert key.rights.networks == ("192.0.2.0/24", "2001:db8::/32")
+    assert [refusal(principal, one) for one in ("192.0.2.200", "2001:db8::1")] == [None, None]
+    for elsewhere in ("192.0.3.1", "2001:db9::1", "", "unix"):
+        refused = refusal(principal, elsewhere)
+        assert refused is not None
+        assert (refused.status, refused.word) == (403, "network_not_allowed")
+    assert refused_domain(principal, "news.exemple.fr") is None
+    assert refused_domain(principal, "xn--bcher-kva.example") is None
+    other = refused_domain(principal, "exemple.fr")
+    assert other is not None
+    assert (other.word, other.faults[0].at) == ("domain_not_allowed", "$.from")
+    now.seconds = 2_000.0
+    over = await tenants.verify(text)
+    assert over is not None
+    assert over.scopes == frozenset()
+    late = refusal(over, "192.0.2.1")
+    assert late is not None
+    assert (late.status, late.word) == (403, "key_expired")
+
+
+async def test_all_that_is_wrong_with_the_rights_of_a_key_is_said_and_none_is_made(client: redis.Client) -> None:
+    tenants = Tenants(client, now=lambda: 1_000.0)
+    await tenants.create("acme")
+
+    with pytest.raises(TenantError) as refused:
+        await tenants.create_key("acme", ["send"], Rights("a\nb", ("192.0.2.0/33", "x"), ("-",), 999_000))
+
+    for what in ("192.0.2.0/33", "'x'", "'-'", "printable", "over before"):
+        assert what in str(refused.value)
+    assert await tenants.keys_of() == []
+
+
+async def test_a_key_of_before_there_were_rights_has_none(client: redis.Client) -> None:
+    tenants = Tenants(client)
+    await tenants.create("acme")
+    key, text = await tenants.create_key("acme", ["send"])
+    older = msgspec.msgpack.encode(msgspec.to_builtins(key, builtin_types=(bytes,))[:5])
+    await cast(Awaitable[Any], client.hset(keys.api_keys(), key.id, older))
+
+    principal = await tenants.verify(text)
+
+    assert principal is not None
+    assert refusal(principal, "203.0.113.9") is None
+    assert refused_domain(principal, "exemple.fr") is None

@@ -32,7 +32,7 @@ NOW_MS = 1_750_000_000_000
 KEYS = TokenKeys(b"k" * 32)
 JOB = ids.new_job_id(NOW_MS, b"chance", P)
 ANA, BEN = "ana@exemple.fr", "ben@exemple.fr"
-HTML = '<p>Bonjour {{ prenom }}</p><a href="https://exemple.fr/a">A</a><a href="{{ view_url }}">V</a>'
+HTML = '<p>Bonjour {{ prenom }}</p><a href="https://exemple.fr/a">A</a><a href="{{ browser_url }}">V</a>'
 LOGIC = "{% for one in items %}<b>{{ one }}</b>{% endfor %}" + HTML
 
 

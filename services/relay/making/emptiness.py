@@ -5,15 +5,18 @@ from typing import Any, Literal
 
 from shared.mail import templates
 from shared.mail.showing import html_shows, shows
+from shared.mail.templates import escaped
 from shared.making.islands import Island, Piece, cut
 from shared.making.layout import Marks
 from shared.words import variables
 from shared.words.content import (
+    UNSUBSCRIBE_URL,
     CompiledContent,
     Link,
     Part,
     Subject,
 )
+from shared.words.way_out import FORMS, WAY_OUT
 
 Reason = Literal["", "empty_subject", "empty_body"]
 
@@ -74,12 +77,16 @@ class Emptiness:
             islands = self._marks.islands(texts[kind], len(numbers)) if numbers else []
             whole = _joined(pieces, dict(zip(numbers, islands, strict=True)))
             text = self._marks.replace(whole, lambda _, value: value, "")
-            if _shows(kind, text):
+            words = str(values.get(WAY_OUT, ""))
+            words = escaped(words) if kind == "html" else words
+            if _shows(kind, text, str(values.get(UNSUBSCRIBE_URL, "")), words):
                 return ""
         return "empty_body"
 
 
-def _shows(kind: str, text: str) -> bool:
+def _shows(kind: str, text: str, url: str = "", words: str = "") -> bool:
+    """But for the link to leave that is added to it: to there, with these words."""
+    text = text.replace(FORMS[kind].format(url=url, words=words), "")
     return html_shows(text) if kind == "html" else shows(text)
 
 

@@ -93,7 +93,7 @@ class Renderer:
         self._defaults = variables.decoded(compiled.variables)
         self._marks = Marks(nonce(marks_key, job))
         sources = _sources(compiled, self._marks)
-        self._logic = Job(sources, compiled.variables) if sources else None
+        self._logic = Job(sources, compiled.variables, compiled.language) if sources else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
         self._line = Line("subject", compiled.subject)
         self._emptiness = Emptiness(compiled, self._line, self._marks)

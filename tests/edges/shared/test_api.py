@@ -1,8 +1,10 @@
 """What all routes have in common, through a real server and a real client."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 from typing import Annotated
 
 import msgspec
@@ -179,3 +181,30 @@ async def test_who_keeps_the_loop_busy_by_one_route_waits_by_every_other() -> No
 
 def held() -> float:
     return REGISTRY.get_sample_value("estafette_http_steps_held_total") or 0.0
+
+
+async def test_a_key_that_is_bound_to_networks_is_refused_elsewhere_by_the_word_of_our_proxy_alone() -> None:
+    class OfANetwork:
+        async def verify(self, text: str) -> api.Principal | None:
+            return dataclasses.replace(PRINCIPAL, networks=(ip_network("192.0.2.0/24"),))
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return api.json_answer({})
+
+    routes = [api.Route("GET", "/v1/things", answer, "Things", scope="read")]
+    statuses = {}
+    for hops in (0, 1):
+        app = api.application(routes, OfANetwork(), max_body_bytes=100, forwarded_hops=hops)
+        async with TestClient(TestServer(app)) as at:
+            for seen in ("192.0.2.9", "192.0.2.9, 203.0.113.5"):
+                async with at.get("/v1/things", headers={**KEY, "X-Forwarded-For": seen}) as said:
+                    problem = await said.json() if said.status != 200 else {"type": ""}
+                    statuses[hops, seen] = said.status, problem["type"].rpartition(":")[2]
+
+    refused = (403, "network_not_allowed")
+    assert statuses == {
+        (0, "192.0.2.9"): refused,
+        (0, "192.0.2.9, 203.0.113.5"): refused,
+        (1, "192.0.2.9"): (200, ""),
+        (1, "192.0.2.9, 203.0.113.5"): refused,
+    }

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from services.queueing.jobs import AMP_EXAMPLE
+from services.queueing.amp import EXAMPLE
 from shared.words.content import CompiledContent, Link, Part, Pixel, Variable
 from shared.words.errors import Fault
 from tests.jobs import compile_job
 
 
 def compiled(**fields: Any) -> CompiledContent:
-    found = compile_job(**({"html": "<p>a</p>", "text": "a", "amp": AMP_EXAMPLE} | fields))
+    found = compile_job(**({"html": "<p>a</p>", "text": "a", "amp": EXAMPLE} | fields))
     assert isinstance(found, CompiledContent), found
     return found
 
@@ -35,7 +35,7 @@ def test_it_stands_between_the_text_and_the_html() -> None:
 
 
 def test_it_has_variables_and_neither_links_nor_a_pixel() -> None:
-    found = compiled(amp=AMP_EXAMPLE.replace("</body>", '<a href="https://a.fr/">a</a></body>'))
+    found = compiled(amp=EXAMPLE.replace("</body>", '<a href="https://a.fr/">a</a></body>'))
 
     segments = amp_part(found).segments
     assert [one for one in segments if isinstance(one, Variable)] == [Variable(("prenom",))]
@@ -45,7 +45,7 @@ def test_it_has_variables_and_neither_links_nor_a_pixel() -> None:
 
 
 def test_with_logic_it_is_a_template() -> None:
-    assert amp_part(compiled(amp=AMP_EXAMPLE.replace("{{ prenom }}", "{{ prenom|upper }}"))).template.endswith(
+    assert amp_part(compiled(amp=EXAMPLE.replace("{{ prenom }}", "{{ prenom|upper }}"))).template.endswith(
         "Bonjour {{ prenom|upper }}</body></html>\n"
     )
 
@@ -59,24 +59,24 @@ def test_with_logic_it_is_a_template() -> None:
     ],
 )
 def test_what_amp_asks_for_is_missed(gone: str, what: str) -> None:
-    (fault,) = faults(AMP_EXAMPLE.replace(gone, ""))
+    (fault,) = faults(EXAMPLE.replace(gone, ""))
 
     assert fault.at == "$.amp"
     assert fault.what.startswith(what)
 
 
 def test_it_has_200_kb_at_most() -> None:
-    assert faults(AMP_EXAMPLE + "x" * 200_000)[0].what.endswith("at most 200000")
+    assert faults(EXAMPLE + "x" * 200_000)[0].what.endswith("at most 200000")
 
 
 def test_its_templates_are_checked() -> None:
-    assert faults(AMP_EXAMPLE.replace("{{ prenom }}", "{{ prenom"))[0].at == "$.amp"
-    assert faults(AMP_EXAMPLE.replace("{{ prenom }}", "{{ 1|nothing }}"))[0].at == "$.amp"
-    assert faults(AMP_EXAMPLE.replace("{{ prenom }}", '<a href="javascript:1">a</a>'))[0].at == "$.amp"
+    assert faults(EXAMPLE.replace("{{ prenom }}", "{{ prenom"))[0].at == "$.amp"
+    assert faults(EXAMPLE.replace("{{ prenom }}", "{{ 1|nothing }}"))[0].at == "$.amp"
+    assert faults(EXAMPLE.replace("{{ prenom }}", '<a href="javascript:1">a</a>'))[0].at == "$.amp"
 
 
 def test_it_is_no_content_by_itself() -> None:
-    found = compile_job(amp=AMP_EXAMPLE)
+    found = compile_job(amp=EXAMPLE)
 
     assert isinstance(found, list)
     assert found[0].at == "$.html"

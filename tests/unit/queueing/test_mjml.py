@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.queueing import mjml, remarks
+from services.queueing import jobs, mjml
 from services.queueing.mjml import InvalidMjml
 from shared.words import content
 from shared.words.content import CompiledContent, Part
@@ -61,7 +61,7 @@ def test_a_job_of_mjml_is_tracked_as_html_is() -> None:
     assert found.links == [content.TrackedLink(0, "https://a.fr/")]
     assert [one.kind for one in found.body if isinstance(one, Part)] == ["text", "html"]
     assert found.uses == ["a"]
-    assert remarks.language_of(source) == "fr"
+    assert jobs.language_of(source) == "fr"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from services.queueing import jobs, optins, remarks
+from services.queueing import jobs, optins
 from services.queueing.optin_words import WORDS
 from shared.words.languages import LANGUAGES
 from shared.words.look import Look
@@ -33,7 +33,7 @@ def test_it_is_transactional_and_tracks_nothing_and_has_one_link(language: str) 
     assert made.html.count("href=") == 1
     assert '<a href="{{ opt_in_url }}?confirm"' in made.html
     assert "{{ opt_in_url }}?confirm" in (made.text or "")
-    assert remarks.language_of(made.html) == language
+    assert jobs.language_of(made.html) == language
 
 
 def test_what_a_tenant_calls_itself_is_a_variable_and_no_template() -> None:
@@ -63,4 +63,4 @@ def test_without_a_list_none_is_named() -> None:
     ],
 )
 def test_the_language_of_a_mail_is_that_of_its_html(html: str, language: str) -> None:
-    assert remarks.language_of(html) == language
+    assert jobs.language_of(html) == language

@@ -199,3 +199,19 @@ def test_waiting_recipients_stay_whole() -> None:
 
     assert isinstance(one, Waiting)
     assert one.rejected is None
+
+
+# Filters of the recipient's language
+
+
+def test_what_a_filter_cannot_write_for_any_is_refused_with_its_place() -> None:
+    found = faults({"total": "beaucoup"}, html='<p>\n  {{ total|money("EUR") }}</p>')
+
+    assert found == {
+        "$.html": "the template fails: line 2, column 12: money: 'beaucoup' is not a number; one is written 1234.5, "
+        "at 'money(\"EUR\") }}</p>' (for the recipient)"
+    }
+
+
+def test_a_job_speaks_the_language_of_its_html() -> None:
+    assert read({}, html='<html lang="de-AT"><body>{{ 1.5|number }}</body></html>').compiled.language == "de-AT"

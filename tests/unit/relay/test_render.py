@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing.attachments import Attachment
-from services.queueing.jobs import UtmParameters
+from services.queueing.track import UtmParameters
 from services.relay.making.render import (
     RenderedMail,
     Renderer,

@@ -142,3 +142,29 @@ def test_one_tenant_s_refusals_make_nobody_else_wait(admission: quotas.Admission
 
     assert admission.refusal_wait_s("other", 0) == 0
     assert asked(admission, "other", 100) == 10
+
+
+def test_answers_tell_what_is_left_of_the_requests(admission: quotas.Admission, clock: Clock) -> None:
+    assert admission.told("acme", {})["RateLimit"] == '"requests_per_second";r=10;t=1'
+
+    asked(admission, "acme", 12)
+    spent, own = admission.told("acme", {}), admission.told("acme", {"requests_per_second": 500})
+    clock.seconds += 0.25
+
+    assert spent == {
+        "RateLimit-Policy": '"requests_per_second";q=10;w=1',
+        "RateLimit": '"requests_per_second";r=0;t=1',
+    }
+    assert own["RateLimit-Policy"] == '"requests_per_second";q=500;w=1'
+    assert admission.told("acme", {})["RateLimit"] == '"requests_per_second";r=2;t=1'
+
+
+def test_a_refusal_tells_of_its_own_quota() -> None:
+    kept, pace = quotas.exceeded("open_jobs", 100, 100, 60), quotas.exceeded("requests_per_second", 10, 10, 0.1)
+
+    assert kept.headers == {
+        "Retry-After": "60",
+        "RateLimit-Policy": '"open_jobs";q=100',
+        "RateLimit": '"open_jobs";r=0;t=60',
+    }
+    assert pace.headers["RateLimit-Policy"] == '"requests_per_second";q=10;w=1'

@@ -152,4 +152,5 @@ def test_nothing_of_the_page_runs_and_nobody_lists_it() -> None:
 def test_a_content_that_leads_to_its_page_says_so() -> None:
     assert content.is_viewable(compiled(html=PLAIN))
     assert content.is_viewable(compiled(html="<p>x</p>", text="{% if a %}{{ view_url }}{% endif %} x"))
+    assert content.is_viewable(compiled(html="<p>{{ browser_url }}</p>"))
     assert not content.is_viewable(compiled(html="<p>{{ unsubscribe_url }}</p>"))
