@@ -203,6 +203,12 @@ DASHBOARDS = (
                 "{{provider}}, {{why}}",
             ),
             Panel(
+                "Routes that refuse us",
+                "By which named routes are no connections had, and where does it end?",
+                "sum by (route, phase) (increase(estafette_relay_route_failures_total[10m]))",
+                "{{route}}, {{phase}}",
+            ),
+            Panel(
                 "Limits that made mail wait",
                 "Which limits make messages wait?",
                 "sum by (limit) (rate(estafette_relay_limited_total[5m]))",
@@ -859,6 +865,26 @@ DASHBOARDS = (
                 "sum by (result) (rate(estafette_queueing_jobs_total[5m]))",
                 "{{result}}",
                 "ops",
+            ),
+            Panel(
+                "Mails handed over by SMTP",
+                "What is said to mails that programs hand over by SMTP (250: stored; 4xx: they bring it again)?",
+                "sum by (code) (rate(estafette_submission_mails_total[5m]))",
+                "{{code}}",
+                "ops",
+            ),
+            Panel(
+                "Logins by SMTP",
+                "How do programs that hand over mail by SMTP show their keys?",
+                "sum by (outcome) (rate(estafette_submission_logins_total[5m]))",
+                "{{outcome}}",
+                "ops",
+            ),
+            Panel(
+                "Sessions by SMTP",
+                "How many of them are connected, and by which port?",
+                "sum by (port) (estafette_submission_sessions)",
+                "{{port}}",
             ),
             Panel(
                 "Recipients taken from sets",

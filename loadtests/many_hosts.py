@@ -61,6 +61,10 @@ class Record:
         self.begun: dict[str, float] = {}
         self.taken: dict[str, float] = {}
 
+    def took(self, name: str) -> None:
+        """A mail to a recipient of that name, which begins with `MARK`."""
+        self.taken[name] = time.monotonic()
+
     def written(self) -> str:
         return json.dumps(
             {
@@ -127,7 +131,7 @@ class Session(asyncio.Protocol):
     def _taken(self) -> bytes:
         self._in_data = False
         if self._marked:
-            self._record.taken[self._marked] = self._loop.time()
+            self._record.took(self._marked)
             self._marked = ""
         return b"250 2.0.0 taken\r\n"
 

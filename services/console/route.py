@@ -3,23 +3,28 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from services.console.session import fail, with_redis
 from services.console.tables import as_json, show_json
-from shared.process.settings import Settings
+from shared.process.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from shared.process.routing import Asked, Route, Routing
 
 
 @click.command()
 @click.argument("address")
 @click.option("--tenant", default="", help="Whose mail: its pool, its list, its stops.")
+@click.option("--from", "sender", default="", metavar="DOMAIN", help="The domain that it is from.")
 @click.option("--stream", type=click.Choice(("bulk", "transactional", "one_to_one")), default="bulk", show_default=True)
 @as_json
-def route(address: str, tenant: str, stream: str, as_json: bool) -> None:
-    """Mail hosts, site, pool, limits and encryption of an address, and what would happen to a mail now."""
+def route(address: str, tenant: str, sender: str, stream: str, as_json: bool) -> None:
+    """Route, mail hosts, site, pool, limits and encryption of an address, and what would happen to a mail now."""
     from shared.mail import addresses
+    from shared.process.routing import Asked
 
     try:
         parsed = addresses.parse(address)
@@ -27,7 +32,8 @@ def route(address: str, tenant: str, stream: str, as_json: bool) -> None:
         fail(f"not an address: {fault}")
 
     async def look(client: Any, settings: Settings) -> dict[str, Any]:
-        return await _found(client, settings, parsed.key, tenant, stream)
+        asked = Asked(addresses.domain_of(parsed.key), tenant, stream, sender.lower())
+        return await _found(client, settings, parsed.key, asked)
 
     found = with_redis(look)
     if as_json:
@@ -41,20 +47,21 @@ def route(address: str, tenant: str, stream: str, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-async def _found(client: Any, settings: Settings, address: str, tenant: str, stream: str) -> dict[str, Any]:
+async def _found(client: Any, settings: Settings, address: str, about: "Asked") -> dict[str, Any]:
     from services.console.encryption import encryption_of
     from services.operator.sites import Sites
     from services.relay import settings as of_relay
     from services.relay.traffic.egress import Egress
     from services.relay.traffic.limits_of import LimitsOf
-    from shared.mail.addresses import domain_of
+    from services.relay.traffic.smarthosts import Smarthost
     from shared.process.clock import now_ms
     from shared.redis.moves import MoveList, name_of
     from shared.redis.suppression import Asked, SuppressionList
     from shared.words import sites
 
-    domain = domain_of(address)
-    looked = await _looked_up(settings, domain)
+    domain, tenant, stream = about.domain, about.tenant, about.stream
+    routing = _routing(settings)
+    looked = await _looked_up(settings, routing, about)
     site = looked.site
     shaping, egress = _shaping(settings), Egress.parse(_read(settings.relay.egress_file))
     pool = egress.pool(stream, tenant).name
@@ -72,19 +79,24 @@ async def _found(client: Any, settings: Settings, address: str, tenant: str, str
         would.append(f"be suppressed: {reason}")
     seen = await Sites(client, settings.redis.partitions, now_ms).one(site) if site else None
     would += [f"wait: {hold.kind} until {hold.until or 'somebody ends it'}" for hold in (seen.holds if seen else ())]
+    named = routing.routes.get(sites.route_name(site))
+    if named is not None:
+        shaping = shaping.laid_over({site: Smarthost(named).shaped(shaping.of(site))})
     shape = shaping.of(site)
     encryption = await encryption_of(client, settings, domain, looked.names, shape.tls, looked.texts)
     if encryption.why_not:
         would.append(f"wait: tls_policy: {encryption.why_not}")
     connections = shape.connections or settings.of(of_relay.Relay).connections_per_site
+    words = encryption.words if looked.names else [f"shaping: {shape.tls}"]
     return {
+        "route": looked.why,
         "hosts": looked.hosts,
         "site": site,
         "provider": site if sites.is_provider(site) else None,
         "pool": pool,
         "sources": [f"{one.name} {one.address or 'any address'}" for one in egress.pools[pool].sources],
         "limits": LimitsOf(shaping).in_words(site, connections),
-        "encryption": encryption.words if looked.names else [f"shaping: {shape.tls}"],
+        "encryption": words if named is None else _of_named(named),
         "waiting": f"{seen.waiting} due, {seen.deferred} deferred" if seen else "nothing",
         "would": would or ["be sent"],
     }
@@ -93,15 +105,26 @@ async def _found(client: Any, settings: Settings, address: str, tenant: str, str
 class _Looked(NamedTuple):
     """What DNS tells, or the settings where the route is fixed: `hosts` by preference, as they are shown, and their
     `names` (none where the route is fixed: nothing asks for encryption then); the site, "" if the domain takes no mail;
-    what the domain says of MTA-STS."""
+    what the domain says of MTA-STS; and `why` it goes there."""
 
     hosts: list[str]
     names: list[str]
     site: str
     texts: list[str]
+    why: str = "as relay.route says"
 
 
-async def _looked_up(settings: Settings, domain: str) -> _Looked:
+async def _looked_up(settings: Settings, routing: "Routing", about: "Asked") -> _Looked:
+    if (chosen := routing.rule_for(about)) is None:
+        return await _as_always(settings, about.domain)
+    number, rule = chosen
+    why = f"{rule.route}: rule {number} of relay.routes_file ({rule.words})"
+    if (named := routing.routes.get(rule.route)) is None:
+        return (await _as_always(settings, about.domain))._replace(why=why)
+    return _Looked([named.place], [], named.site, [], why)
+
+
+async def _as_always(settings: Settings, domain: str) -> _Looked:
     from shared.net import dns
     from shared.words import sites
 
@@ -123,6 +146,26 @@ async def _looked_up(settings: Settings, domain: str) -> _Looked:
             return _Looked([f"DNS does not answer: {detail}"], [], f"domain:{domain}", texts)
         case _:
             return _Looked([], [], "", texts)
+
+
+def _routing(settings: Settings) -> "Routing":
+    from shared.process import routing
+
+    try:
+        return routing.read(settings)
+    except SettingsError as error:
+        fail(str(error))
+
+
+def _of_named(route: "Route") -> list[str]:
+    """How the host of a named route is encrypted to, and by which login."""
+    words = {
+        "required": "STARTTLS, to the name that its certificate proves",
+        "implicit": "from the first byte, to the name that its certificate proves",
+        "opportunistic": "STARTTLS where it works",
+        "never": "none",
+    }[route.tls]
+    return [f"route {route.name}: {words}", f"login: {route.username or 'none'}"]
 
 
 def _read(file: str) -> str:

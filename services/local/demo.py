@@ -20,7 +20,7 @@ import click
 from shared.process.settings import Settings
 
 RECIPIENTS = 1_000
-#: How many recipients behave how, by the beginning of their local part (`services.local.mailbox.behaviours`). With more
+#: How many recipients behave how, by the beginning of their local part (`shared.words.behaviours`). With more
 #: bad addresses a breaker would stop the job, and with more complaints soon the bulk of the tenant.
 CAST = {"unknown": 20, "full": 10, "blocked": 10, "bounce-later": 8, "complain": 1}
 #: The cast is spread over the campaign: each next one stands 0.618 of it further on (the golden ratio spreads best).
@@ -70,8 +70,8 @@ def run(settings: Settings) -> None:
         key = (data / "demo.key").read_text("ascii").strip()
     except FileNotFoundError:
         raise DemoFailed(f"nothing runs in {data.resolve()}: `make run` in another terminal, then again") from None
-    if settings.relay.route != "mailbox":
-        raise DemoFailed("relay.route is not `mailbox`: the demo never mails real hosts")
+    if settings.relay.route != "mailbox" or settings.relay.routes_file:
+        raise DemoFailed("mail goes elsewhere than to the mailbox (relay.route, relay.routes_file): no demo then")
     try:
         asyncio.run(_run(base, key))
     except (aiohttp.ClientError, TimeoutError) as error:

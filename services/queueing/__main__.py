@@ -7,6 +7,7 @@ from functools import partial
 from services.queueing import settings as own
 from services.queueing.cancelling import Cancelling
 from services.queueing.queueing import CHANNEL, Queueing
+from services.queueing.routing import KnownRoutes
 from services.queueing.selecting import Selecting, Selections
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
@@ -38,6 +39,8 @@ async def main(life: Lifecycle) -> None:
     marks = CancelList(client)
     cancels = Cancels(marks)
     cancelling = Cancelling(client, partitions, store, marks, now_ms)
+    routes = KnownRoutes(settings)
+    life.also_reload(routes)
     queueing = Queueing(
         store=store,
         queues=ReadyQueues(client, CHANNEL),
@@ -50,6 +53,7 @@ async def main(life: Lifecycle) -> None:
         tracer=tracing.start(life),
         consents=Consents(client, partitions, time.monotonic),
         pressure=Pressure(client, partitions, now_ms, time.monotonic),
+        routes=routes,
     )
     sets = ResultSets(client, partitions)
     selections = Selections(client, partitions, mine.max_intake_chunks)

@@ -28,6 +28,7 @@ from shared.redis.jobs import New, Start
 from shared.redis.recipients import Chunk
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.principal import refused_to_sandbox
 from shared.words.times import rfc3339
 
 #: How often a change is made anew because somebody else was faster.
@@ -125,11 +126,14 @@ class Changing:
     def _checked(self, principal: api.Principal, found: Changeable) -> Changeable:
         if found.tenant != principal.tenant:
             raise api.unknown_job()
+        refused = refused_to_sandbox(principal, "the job is none of the sandbox")
+        if refused is not None and not found.sandbox:
+            raise refused
         if found.state not in ("open", "scheduled"):
             raise _not_changeable(found.state)
         if not found.source:
             raise Problem(
-                "not_changeable", "the job was made before jobs could be changed; cancel it, and make another"
+                "not_changeable", "the job came as a whole mail, or is of before; cancel it, and make another"
             )
         return found
 
@@ -151,7 +155,7 @@ class Changing:
             raise jobs.refused(lacking)
         await self._taking.check_from(principal, wanted.compiled.from_domain)
         start: Start = "open" if seen.state == "open" else "scheduled"
-        new = await self._aside.do(tenant, size, new_job, tenant, wanted, now_ms, start)
+        new = await self._aside.do(tenant, size, new_job, tenant, wanted, now_ms, start, "", seen.sandbox)
         return wanted, new, asks_time
 
 

@@ -355,11 +355,12 @@ def _subject(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Subject
 
 
 class _Made(NamedTuple):
-    """The HTML, its tracked links, and what was read of it."""
+    """The HTML, its tracked links, what was read of it, and whether a way to leave was added to it."""
 
     part: Part | None = None
     links: Sequence[content.TrackedLink] = ()
     document: rewrite.Document | None = None
+    adds_way_out: bool = False
 
 
 def _text(
@@ -387,11 +388,11 @@ def _text(
 def _made_text(given: Sources, html: _Made, document: rewrite.Document) -> Part | None:
     """That of the HTML, whose links are the HTML's. None if there is none to be made: nobody wrote it, so it refuses
     nothing; and all that it prints the HTML prints, which is tried."""
-    text = plain_text.made(document)
+    text = plain_text.made(way_out.without(document) if html.adds_way_out else document)
     if text is None or len(text.source.encode()) > given.limits.text_bytes:
         return None
-    # It shows what the HTML does, but for a way to leave that was added to that.
-    return parts.of_text(text.source, text.links, given.utm, html.part.needs if html.part is not None else [])
+    source = way_out.in_text(text.source) if html.adds_way_out else text.source
+    return parts.of_text(source, text.links, given.utm, html.part.needs if html.part is not None else [])
 
 
 def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> _Made:
@@ -402,11 +403,11 @@ def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> _Made:
     document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
     faults += parts.faults_of_html(guarded, document, given.html_at)
     needs = lacking.needs_of_html(document.source, document.placeholders)
-    document = _with_way_out(given, document, tried, clicks=given.track_clicks)
+    plain, document = document, _with_way_out(given, document, tried, clicks=given.track_clicks)
     links = document.links()
     _refuse_too_many(links, len(document.every), given.html_at, faults)
     part = parts.of_html("html", document, given.utm, needs, opens=given.track_opens)
-    return _Made(part, links, document)
+    return _Made(part, links, document, document is not plain)
 
 
 def _with_way_out(given: Sources, document: rewrite.Document, tried: trial.Trial, *, clicks: bool) -> rewrite.Document:

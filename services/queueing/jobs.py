@@ -8,7 +8,7 @@ index, and the others go on. A job in which nobody is left is refused.
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple
@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import amp, characters, cut, doubts, undefined, way_out
+from services.queueing import characters, cut, doubts, undefined, way_out
+from services.queueing.amp import EXAMPLE as AMP_EXAMPLE
 from services.queueing.attachments import Attachment
 from services.queueing.cut import fault_of, refuse_not_json
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
@@ -128,7 +129,7 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
         str | None,
         says(
             "The same as AMP for e-mail, for programs that show it; beside `html`. At most 200 kB, and not tracked.",
-            amp.EXAMPLE,
+            AMP_EXAMPLE,
         ),
     ] = None
     inline_css: Annotated[
@@ -244,11 +245,16 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     if faults:
         raise refused(faults)
     job = JobRequest(**{_KNOWN[name].name: value for name, value in request.items()})
+    return replace(draft_of(job, recipients, now_ms), open_job=open_job, selection=selection)
+
+
+def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft:
+    """What is still to be looked at of a job whose fields fit."""
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
     tried = first_accepted(recipients, job.stream)
-    return Draft(job, rate, tried, recipients, open_job, send_at_ms, expires_at_ms, faults, selection)
+    return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults)
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -261,7 +267,8 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
     warnings: list[Fault] = []
     if draft.request.undefined == "refuse" and draft.selection is not None:
         faults.append(Fault("$.undefined", _NOT_KNOWN))
-    if not faults and isinstance(compiled, content.CompiledContent) and not draft.comes_alone:
+    is_open = draft.comes_alone or (not isinstance(compiled, list) and bool(compiled.given))
+    if not faults and not isinstance(compiled, list) and not is_open:
         waiting, rejected, unseen, faults = doubts.judged(compiled, waiting, rejected)
         lacked, warnings = _of_unseen(draft.request, unseen)
         faults += lacked

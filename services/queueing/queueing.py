@@ -40,6 +40,7 @@ from shared.redis.suppression import Asked
 from shared.words import events, ids
 from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
 from shared.words.pressure import PRESSURE
+from shared.words.sites import SANDBOX
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 LEFT_OUT = Counter("estafette_queueing_left_out_total", "Recipients who are not mailed, by why", ["reason"])
@@ -82,6 +83,9 @@ class Consents(Protocol):
 
 
 class Pressure(Protocol):
+    async def is_counted(self, tenant: str, stream: str) -> bool:
+        """Whether there is any. Without, nobody asks for more."""
+
     async def count(self, tenant: str, stream: str, job: str, mails: Sequence[Mail]) -> list[bool]:
         """For each whether its address may get it; it is counted then. Of a repeat the same."""
 
@@ -92,6 +96,11 @@ class Pressure(Protocol):
 class Sites(Protocol):
     async def site_of(self, domain: str) -> str | None:
         """The site of a domain's mail; None if it takes none (no such domain, null MX)."""
+
+
+class Routes(Protocol):
+    def site_of(self, head: Head, domain: str) -> str | None:
+        """The site of the named route by which this mail of the job goes; None: there is none for it."""
 
 
 class Cancels(Protocol):
@@ -115,6 +124,7 @@ class Queueing:
         tracer: Tracer | None = None,
         consents: Consents | None = None,
         pressure: Pressure | None = None,
+        routes: Routes | None = None,
     ) -> None:
         self._store = store
         self._queues = queues
@@ -127,6 +137,7 @@ class Queueing:
         self._tracer = tracer
         self._consents = consents
         self._pressure = pressure
+        self._routes = routes
         self._log = structlog.get_logger("queueing")
 
     async def take(self, partition: int, entries: Sequence[bus.Entry]) -> None:
@@ -181,7 +192,7 @@ class Queueing:
             decided = msgspec.msgpack.encode(plan)
             known = await self._store.decide_plan(intake.job, intake.first_ordinal, decided)
         plan = _plan_decoder.decode(known)
-        if self._pressure is not None and not head.test:
+        if self._pressure is not None and not head.test and await self._pressure.is_counted(intake.tenant, head.stream):
             # Somebody may have counted them, and died, or decided otherwise and come too late.
             unsent = mails_of(intake, waiting, plan, queued=False)
             await self._pressure.give_back(intake.tenant, head.stream, intake.job, unsent)
@@ -191,7 +202,7 @@ class Queueing:
         self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: list[Decision]
     ) -> list[Decision]:
         """The plan without those who have had all the marketing that they may get. A test presses on nobody."""
-        if self._pressure is None or head.test:
+        if self._pressure is None or head.test or not await self._pressure.is_counted(intake.tenant, head.stream):
             return plan
         mails = mails_of(intake, waiting, plan, queued=True)
         allowed = iter(await self._pressure.count(intake.tenant, head.stream, intake.job, mails))
@@ -206,7 +217,8 @@ class Queueing:
             self._consents_of(head, open_ones),
         )
         domains = {domain_of(recipient.email) for recipient in open_ones}
-        sites = dict(zip(domains, await asyncio.gather(*map(self._sites.site_of, domains)), strict=True))
+        found = await asyncio.gather(*(self._site_of(head, domain) for domain in domains))
+        sites = dict(zip(domains, found, strict=True))
         decisions = iter(
             decide(reason, sites[domain_of(recipient.email)], *consent)
             for recipient, reason, consent in zip(open_ones, reasons, consents, strict=True)
@@ -215,6 +227,12 @@ class Queueing:
             Decision(rejected=recipient.rejected) if recipient.rejected is not None else next(decisions)
             for recipient in waiting
         ]
+
+    async def _site_of(self, head: Head, domain: str) -> str | None:
+        if head.sandbox:  # nobody is asked where its mail goes, for it does not go there
+            return SANDBOX
+        named = self._routes.site_of(head, domain) if self._routes is not None else None
+        return named or await self._sites.site_of(domain)
 
     async def _consents_of(self, head: Head, waiting: Sequence[Waiting]) -> list[tuple[str | None, bool]]:
         """Of each why they are not to be mailed, or None, and whether nothing is to be recorded about them."""

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import msgspec
 
 from shared.redis import jobs, keys, lua, recipients
-from shared.redis.direct import Direct
 from shared.redis.jobs import Start
 from shared.redis.ready import LANES
 from shared.redis.redis import Client, Script
@@ -41,8 +40,6 @@ SHARE = 10
 JOB_BYTES = 1_000
 #: Open jobs of a partition that one look removes.
 REMOVED_AT_ONCE = 20
-#: A job of more bytes does not go over the connection that small ones share: they would wait behind it.
-SMALL_BYTES = 65_536
 #: Entries of a lane that are counted anew in one step, about 3 ms of Redis; a longer one is when it is shorter.
 MOST_COUNTED = 2_000
 
@@ -82,9 +79,12 @@ class Changeable:
     source: bytes
     content: bytes
     send_at_ms: int
+    sandbox: bool = False
 
 
-_CHANGEABLE = (jobs.TENANT, jobs.STREAM, jobs.STATE, jobs.CHANGES, jobs.SOURCE, jobs.CONTENT, jobs.SEND_AT)
+_CHANGEABLE = (
+    jobs.TENANT, jobs.STREAM, jobs.STATE, jobs.CHANGES, jobs.SOURCE, jobs.CONTENT, jobs.SEND_AT, jobs.SANDBOX,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,9 @@ class Head:
     list: str = ""
     viewable: bool = False
     test: bool = False
+    sandbox: bool = False
+    #: Its From.
+    sender: str = ""
 
     @property
     def lane(self) -> int:
@@ -111,7 +114,7 @@ class Head:
 
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
-    jobs.VIEWABLE, jobs.TEST,
+    jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX, jobs.SENDER,
 )  # fmt: skip
 
 
@@ -122,7 +125,6 @@ class JobStore:
         self, client: Client, partitions: int, max_intake_chunks: int, open_job_ms: int = FORGOTTEN_MS
     ) -> None:
         self._client = client
-        self._direct = Direct.of(client)
         self._partitions = partitions
         self._max_intake_chunks = max_intake_chunks
         self._open_job_ms = open_job_ms
@@ -170,10 +172,7 @@ class JobStore:
             args += [name, value]
         for first, chunk in chunks:
             args += [first, chunk]
-        if self._direct is not None and sum(len(chunk) for _, chunk in chunks) + len(new.content) <= SMALL_BYTES:
-            (found,) = await self._direct.calls(_STORE, [(names, args)])
-        else:
-            found = await _STORE(self._client, names, args)
+        found = await _STORE(self._client, names, args)
         return Stored(found[0].decode(), found[1] if len(found) > 1 else b"")
 
     async def append(self, tenant: str, job: str, batch: Sequence[tuple[bytes, bytes]], now_ms: int) -> tuple[str, int]:
@@ -202,6 +201,7 @@ class JobStore:
             found[jobs.SOURCE],
             found[jobs.CONTENT],
             found[jobs.SEND_AT],
+            found[jobs.SANDBOX],
         )
 
     async def first_chunk(self, job: str) -> recipients.Chunk | None:
@@ -334,6 +334,8 @@ class JobStore:
             found[jobs.LIST],
             found[jobs.VIEWABLE],
             found[jobs.TEST],
+            found[jobs.SANDBOX],
+            found[jobs.SENDER],
         )
 
     async def request_of(self, job: str) -> str:

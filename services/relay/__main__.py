@@ -5,7 +5,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from random import Random
@@ -19,9 +19,11 @@ from services.relay.checks.stops import Stops
 from services.relay.delivery.connection import Connection
 from services.relay.delivery.courier import Courier
 from services.relay.delivery.dial import is_own, routed_versions
+from services.relay.delivery.named import Doors, Open
 from services.relay.delivery.overheard import Dialogue
 from services.relay.delivery.route import Routes
 from services.relay.delivery.secured import SecuredRoutes
+from services.relay.delivery.sink import Sink
 from services.relay.encryption.policies import Policies
 from services.relay.held import Limits as HeldLimits
 from services.relay.limits.paces import Paces
@@ -40,6 +42,7 @@ from services.relay.signing.signatures import Signatures
 from services.relay.traffic.egress import Source
 from services.relay.traffic.gate import Gate
 from services.relay.traffic.hosts import Hosts
+from services.relay.traffic.smarthosts import Smarthost
 from services.relay.unsent import Unsent
 from services.relay.wiring import encryption, main_path
 from services.relay.words.hop import Hop
@@ -111,23 +114,21 @@ def _routes(settings: Settings, resolver: dns.Resolver, helo: str, chance: Rando
     )
 
 
-def _opening(
-    settings: Settings, helo: str, dialogues: Dialogues
-) -> Callable[[str, Hop, Source], Awaitable[Connection]]:
-    """Opens connections to a site with this process's names and certificates. A session that an operator wants to see
-    is overheard."""
+def _opening(settings: Settings, helo: str, dialogues: Dialogues) -> Open:
+    """Opens connections to a site with this process's names and certificates, and the login of a named route. A session
+    that an operator wants to see is overheard."""
 
-    async def open_connection(site: str, hop: Hop, source: Source) -> Connection:
+    async def open_connection(site: str, hop: Hop, source: Source, smarthost: Smarthost | None) -> Connection:
         if dialogues.asked and (session := await dialogues.take(site, hop.host, source.name)) is not None:
             dialogue = Dialogue(session)
             try:
-                return await opened(hop, source, dialogue)
+                return await opened(hop, source, smarthost, dialogue)
             except BaseException as why:
                 dialogue.ended(str(why) if isinstance(why, ConnectFailed) else "given up")
                 raise
-        return await opened(hop, source, None)
+        return await opened(hop, source, smarthost, None)
 
-    async def opened(hop: Hop, source: Source, dialogue: Dialogue | None) -> Connection:
+    async def opened(hop: Hop, source: Source, smarthost: Smarthost | None, dialogue: Dialogue | None) -> Connection:
         return await Connection.open(
             hop.host,
             hop.port,
@@ -138,6 +139,8 @@ def _opening(
             client_certificate=settings.tls.client,
             ca_file=settings.tls.ca_file,
             dialogue=dialogue,
+            login=smarthost.login if smarthost is not None else None,
+            implicit=hop.implicit,
         )
 
     return open_connection
@@ -193,8 +196,16 @@ class _Parts:
     sandbox: Sandbox
     reports: TlsReports | None
     policies: Policies
+    hosts: Hosts
     everybodys: ReadyQueues
     queues: ReadyQueues
+
+
+def _resolver(life: Lifecycle, clock: _Clock) -> dns.Resolver:
+    of = life.settings.dns
+    resolver = dns.resolver(of.servers, of.timeout_ms, of.at_a_time, clock.monotonic)
+    life.push_close(resolver.close)
+    return resolver
 
 
 def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, name: str, *, alone: bool) -> _Parts:
@@ -202,11 +213,9 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     settings, clock, chance = life.settings, _Clock(), Random(secrets.randbits(64))
     mine = settings.of(own.Relay)
     partitions, helo = settings.redis.partitions, _helo(settings)
-    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, clock.monotonic)
-    life.push_close(resolver.close)
-    routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
+    resolver = _resolver(life, clock)
+    routes, hosts, sink = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic), Sink()
     dialogues = Dialogues(client, name, clock.now_ms)
-    open_connection = _opening(settings, helo, dialogues)
     everybodys = ReadyQueues(client, CHANNEL)
     stops = Stops(client, partitions, StopList(client))
     slots, paces, heard = Slots(client, name, mine.lease_ms), Paces(client), Heard(client)
@@ -214,20 +223,24 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         files.read(settings), Permits(client), slots, paces, heard, stops, everybodys,
         partitions, mine.connections_per_site, clock.now_ms, clock.monotonic,
     )  # fmt: skip
+    doors = Doors(lambda: gate.rules.smarthosts, _opening(settings, helo, dialogues), clock.monotonic)
     domains = SendingDomains(client, Vault(secret.current, secret.previous), ours=settings.own_hosts)
 
     def unlimited(unsecured: Routes) -> Courier:
-        return Courier(unsecured, Unlimited(), partial(open_connection, ""), hosts)
+        return Courier(unsecured, Unlimited(), partial(doors.open, ""), hosts)
 
     policies, reports = encryption(life, client, resolver, routes, domains, unlimited)
 
     def new_courier(site: str, outlet: Outlet) -> Courier:
+        if site == sites.SANDBOX and settings.relay.route != "mailbox":
+            return Courier(sink, gate.passage(site, outlet), sink.open, hosts)
+        if sites.route_name(site):  # nobody but its operator has a say in it, and nobody is sent a report of it
+            return Courier(doors.route(site), gate.passage(site, outlet), partial(doors.open, site), hosts)
         secured = SecuredRoutes(routes, policies, lambda: gate.shape(site).tls)
-        return Courier(secured, gate.passage(site, outlet), partial(open_connection, site), hosts, reports)
+        return Courier(secured, gate.passage(site, outlet), partial(doors.open, site), hosts, reports)
 
     signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)
-    engine = program("shared.making.rendering")
-    sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
+    sandbox = Sandbox(program("shared.making.rendering"), "relay", mine.rendering_processes, at_once=False)
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
     returning = Returning(settings.bounces.domain, resolver, clock.now_ms)
     untracked, link_keys = Untracked(client), KnownLinkKeys(client, origin.tokens.generations)
@@ -244,7 +257,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
         stops=stops,
         begun=Begun(client, partitions),
         gate=gate,
-        making=Making(mails, clock.monotonic),
+        making=Making(mails, clock.monotonic, lambda site: gate.rules.signs(site)),
         new_courier=new_courier,
         retries=Retries(chance, parse_schedule(mine.retry_schedule)),
         clock=clock,
@@ -253,7 +266,7 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     )
     return _Parts(
         relay, gate, slots, paces, heard, dialogues, stops, untracked, link_keys, signatures, sandbox, reports,
-        policies, everybodys, queues,
+        policies, hosts, everybodys, queues,
     )  # fmt: skip
 
 
@@ -294,7 +307,8 @@ async def main(life: Lifecycle, lone: Lone | None = None) -> None:
     life.also_alive(_hangs(parts.relay, hang_s))
     alone = None if lone else Alone(name, partitions, lease_ms, hang_s, parts.everybodys.alone(), held.tell, now_ms)
     pools = MoveList(client)
-    reload = Reload(files.read, parts.gate, parts.relay, pools, alone.hang_up if alone else lambda: None)
+    hang_up = alone.hang_up if alone else lambda: None
+    reload = Reload(files.read, parts.gate, parts.relay, pools, parts.hosts, hang_up)
     life.also_reload(reload)
 
     async with life.serving(settings.relay.metrics_port):

@@ -1,4 +1,4 @@
-"""The operator's files of the relay, read and found right: limits and rules (shaping), source addresses (egress).
+"""The operator's files of the relay, read and found right: limits, rules, source addresses, named routes.
 
 The relay reads them at its start and at SIGHUP, the console to check them.
 """
@@ -12,6 +12,9 @@ from services.relay.traffic import shaping
 from services.relay.traffic.egress import Egress
 from services.relay.traffic.rules import Rules
 from services.relay.traffic.shaping import Shaping
+from services.relay.traffic.smarthosts import Smarthost, Smarthosts
+from shared.process import routing
+from shared.process.routing import Route
 from shared.process.settings import Settings, SettingsError
 
 #: What comes with the relay: limits and rules of the large providers.
@@ -21,13 +24,14 @@ T = TypeVar("T")
 
 
 def read(settings: Settings) -> Rules:
-    """What the files say that these settings name. SettingsError with every fault of both."""
+    """What the files say that these settings name. SettingsError with every fault of all."""
     faults: list[str] = []
     limits = _or_faults(read_shaping, settings, faults)
     sources = _or_faults(read_egress, settings, faults)
-    if limits is None or sources is None:
+    smarthosts = _or_faults(read_smarthosts, settings, faults)
+    if limits is None or sources is None or smarthosts is None:
         raise SettingsError(faults)
-    return Rules(limits, sources)
+    return Rules(limits, sources, smarthosts)
 
 
 def read_shaping(settings: Settings) -> Shaping:
@@ -39,6 +43,33 @@ def read_shaping(settings: Settings) -> Shaping:
 def read_egress(settings: Settings) -> Egress:
     """The operator's file; without one, the address that the system takes. SettingsError."""
     return _read("egress_file", settings.relay.egress_file, Egress.parse)
+
+
+def read_smarthosts(settings: Settings) -> Smarthosts:
+    """The operator's routes with their passwords, by site. SettingsError."""
+    faults: list[str] = []
+    found = {route.site: _smarthost(route, faults) for route in routing.read(settings).routes.values()}
+    if faults:
+        raise SettingsError([f"relay.routes_file: {settings.relay.routes_file}: {fault}" for fault in faults])
+    return found
+
+
+def _smarthost(route: Route, faults: list[str]) -> Smarthost:
+    """Nothing of the password is in a fault."""
+    if not route.password_file:
+        return Smarthost(route)
+    try:
+        password = Path(route.password_file).read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        faults.append(
+            f"[route.{route.name}]: password_file: {route.password_file}: {error.strerror or 'it cannot be read'}"
+        )
+        return Smarthost(route)
+    except UnicodeDecodeError:
+        password = ""
+    if not password or not password.isprintable():
+        faults.append(f"[route.{route.name}]: password_file: {route.password_file}: it is not one line with a password")
+    return Smarthost(route, password)
 
 
 def _or_faults(read_one: Callable[[Settings], T], settings: Settings, faults: list[str]) -> T | None:

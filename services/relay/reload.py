@@ -1,4 +1,4 @@
-"""What changes in a running relay when the operator's files are read again: limits, rules and source addresses.
+"""What changes in a running relay when the operator's files are read again: limits, rules, source addresses, routes.
 
 They come into force together, between two messages:
 
@@ -6,6 +6,7 @@ They come into force together, between two messages:
   connection that is opened asks them for its slot. What is counted in Redis stays counted: limits keep their names.
 - Connections that the new ones would not have (`rules.Opened.may_stay`) are closed after the mail that is under way, or
   within a second if there is none.
+- A named route that leads elsewhere now, or by another login, is tried at once, whatever it said before.
 - What a limit held back is asked again at once. What is in line for source addresses by which it no longer leaves goes
   back to its ready queue, untried, and comes anew.
 """
@@ -13,6 +14,7 @@ They come into force together, between two messages:
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from services.relay.traffic import smarthosts
 from services.relay.traffic.rules import Rules, differences
 from shared.process.reload import Prepared
 from shared.process.settings import Settings
@@ -39,11 +41,16 @@ class Pools(Protocol):
         """Operators move mail to these alone. RedisAway."""
 
 
+class Hosts(Protocol):
+    def forgive(self, routes: Collection[str]) -> None:
+        """What was found out of the hosts of these routes does not count any more."""
+
+
 class Reload:
     """`read` gives what the files say that settings name, or SettingsError; `pass_on` tells the child that tries
     messages alone."""
 
-    settings = frozenset(("relay.shaping_file", "relay.egress_file"))
+    settings = frozenset(("relay.shaping_file", "relay.egress_file", "relay.routes_file"))
 
     def __init__(
         self,
@@ -51,12 +58,14 @@ class Reload:
         gate: Gate,
         relay: Relay,
         pools: Pools,
+        hosts: Hosts,
         pass_on: Callable[[], None],
     ) -> None:
         self._read = read
         self._gate = gate
         self._relay = relay
         self._pools = pools
+        self._hosts = hosts
         self._pass_on = pass_on
         self._are_pools_known = True
 
@@ -67,6 +76,7 @@ class Reload:
 
         async def apply() -> None:
             if changes:
+                self._hosts.forgive(smarthosts.changed(self._gate.rules.smarthosts, rules.smarthosts))
                 self._gate.adopt(rules)
                 self._are_pools_known = False
                 self._pass_on()

@@ -69,9 +69,12 @@ class _Reach:
     def __init__(self, settings: Settings) -> None:
         self._route = settings.relay.route
         self._is_private = settings.relay.private_networks
+        self._has_routes = bool(settings.relay.routes_file)
 
     @cached_property
     def leaves(self) -> bool:
+        if self._has_routes:
+            return True
         if self._route in ("mailbox", "mx"):
             return self._route == "mx"
         return not _is_of_this_machine(self._route.removeprefix("smtp://").rpartition(":")[0])
@@ -174,6 +177,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
         (RELAY, "tls.ca_file", tls.ca_file),
         (RELAY, "relay.shaping_file", relay.shaping_file),
         (RELAY, "relay.egress_file", relay.egress_file),
+        (ROUTES, "relay.routes_file", relay.routes_file),
         (SECRETS, "secret.key_file", settings.secret.key_file),
         *((SECRETS, "secret.previous_key_files", str(file)) for file in settings.previous_secret_files),
     ]

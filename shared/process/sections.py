@@ -115,6 +115,9 @@ class AgreedRelay(Process, frozen=True, kw_only=True):
     #: TOML: source addresses, the pools that they form, and how new ones are warmed up; empty: the system's address.
     #: Read again at SIGHUP.
     egress_file: str = ""
+    #: TOML: named routes (a smarthost with a login, a host within a network) and which mail goes by them instead of
+    #: `route`; empty: none. Read again at SIGHUP, by queueing and the relay.
+    routes_file: str = ""
 
 
 class AgreedTracking(Process, frozen=True, kw_only=True):

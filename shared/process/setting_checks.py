@@ -141,6 +141,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "relay.route": route,
     "relay.shaping_file": file,
     "relay.egress_file": file,
+    "relay.routes_file": file,
     "tracking.base_url": url,
     "tracking.networks_file": file,
     "bounces.host": host,

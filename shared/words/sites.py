@@ -7,6 +7,7 @@ A site is one of:
     4f0c….example.net              the same, shortened by a digest where it would be too long
     [192.0.2.1]                    an address literal
     route:127.0.0.1:2526           everything, when the route is fixed
+    route:ses                      what goes by a route that the operator named (`shared.process.routing`)
 
 So all domains of one provider share one queue, one set of limits. They need not share their hosts (each customer of
 Microsoft 365 has its own), so a kept connection belongs to a host, never to a site.
@@ -141,6 +142,27 @@ _BELOW = {host[1:]: provider.name for provider in PROVIDERS for host in provider
 #: What listens at any address is reached on this machine.
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 _NAMES = frozenset(provider.name for provider in PROVIDERS)
+_ROUTE = "route:"
+
+
+def named_site(route: str) -> str:
+    """The site of a route that the operator named."""
+    return f"{_ROUTE}{route}"
+
+
+def route_name(site: str) -> str:
+    """The name of the route whose site it is; "" if it is no named one's. A fixed route has a port behind a colon."""
+    name = site.removeprefix(_ROUTE)
+    return "" if name == site or ":" in name else name
+
+
+def is_route(site: str) -> bool:
+    """A host that takes mail for everybody, because the operator says so."""
+    return site.startswith(_ROUTE)
+
+
+#: Where messages of jobs of the sandbox wait: no host is called so, and therefore no other mail waits there.
+SANDBOX = "sandbox:mail"
 
 
 class FixedRoute(msgspec.Struct, frozen=True):
@@ -151,7 +173,7 @@ class FixedRoute(msgspec.Struct, frozen=True):
 
     @property
     def site(self) -> str:
-        return f"route:{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+        return f"{_ROUTE}{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 def parse_route(text: str, mailbox_host: str, mailbox_port: int) -> FixedRoute | None:

@@ -74,7 +74,8 @@ class Envelope:
 
 class SmtpServer:
     """`port` is known once it has been entered; `host` is one of the loopback's. With `encrypted`, STARTTLS is offered
-    and works; with `tls` too, under that context. `peer` is who is answered just now, for a step that is a function."""
+    and works; with `tls` too, under that context, and if it is `implicit` from the first byte. `peer` is who is
+    answered just now, for a step that is a function."""
 
     def __init__(
         self,
@@ -85,13 +86,15 @@ class SmtpServer:
         tls: ssl.SSLContext | None = None,
         port: int = 0,
         host: str = "127.0.0.1",
+        implicit: bool = False,
     ) -> None:
         self.host = host
+        self.implicit = implicit
         self.peer = ""
         self.script = {
             word: list(steps) if isinstance(steps, list) else [steps] for word, steps in (script or {}).items()
         }
-        self.encrypted = encrypted or tls is not None
+        self.encrypted = (encrypted or tls is not None) and not implicit
         self.extensions = (*extensions, "STARTTLS") if self.encrypted else tuple(extensions)
         self.tls = tls
         self.port = port
@@ -115,7 +118,8 @@ class SmtpServer:
         return [envelope.message for envelope in self.envelopes]
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, self.host, self.port)
+        context = self.tls if self.implicit else None
+        self._server = await asyncio.start_server(self._connected, self.host, self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

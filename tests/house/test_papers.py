@@ -16,7 +16,9 @@ from services.relay.files import SHAPING_FILE
 from services.relay.traffic.egress import Egress
 from services.relay.traffic.shaping import Shaping
 from services.webhooks.endpoints import TYPES
+from shared.process.routing import Asked, Routing
 from shared.process.settings import FILE_VARIABLE
+from shared.words.rates import parse_rate
 from tests.routes import all_routes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,7 +98,7 @@ def blocks(name: str) -> list[str]:
 
 
 def test_shaping_and_source_addresses_that_are_shown_are_taken() -> None:
-    _, limits, addresses = blocks("docs/sending.md")
+    _, limits, addresses, routes = blocks("docs/sending.md")
 
     shaping = Shaping.parse(SHAPING_FILE.read_text("utf-8"), limits)
     egress = Egress.parse(addresses)
@@ -105,6 +107,9 @@ def test_shaping_and_source_addresses_that_are_shown_are_taken() -> None:
     assert shaping.rule("mx.partner.example", 451, "4.7.1 come back after office hours", "rcpt") is not None
     assert [source.name for source in egress.pool("bulk", "acme").sources] == ["a1", "a2"]
     assert egress.pool("transactional", "acme").name == "codes"
+    taken = Routing.parse(routes).route_for(Asked("gmail.com", "acme", "bulk", "news.acme.example"))
+    assert taken is not None
+    assert (taken.name, taken.rates) == ("ses", (parse_rate("14/s"),))
 
 
 def test_settings_that_are_shown_are_taken(tmp_path: Path) -> None:

@@ -125,6 +125,14 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {'estafette_relay_rests{provider="sfr",why="one_connection"}': "1x20"},
         15,
     ),
+    "EstafetteRouteRefusesUs": (  # a host whose login is refused is dialled every five minutes in the end
+        {'estafette_relay_route_failures_total{route="ses",phase="auth"}': "0+1x30"},
+        {
+            'estafette_relay_route_failures_total{route="ses",phase="auth"}': "7x30",
+            'estafette_relay_route_failures_total{route="ses",phase="greeting"}': "0+60x30",
+        },
+        20,
+    ),
     "EstafetteHardBounces": (
         {
             f'{OUTCOMES}{{outcome="hard",provider="gmail"}}': "0+10x90",
@@ -195,6 +203,25 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {'estafette_bounces_maildir_unreadable{job="bounces",instance="one"}': "0 1x9"},
         {'estafette_bounces_maildir_unreadable{job="bounces",instance="one"}': "0 1 0x9"},
         8,
+    ),
+    "EstafetteSubmissionPutsOff": (
+        {
+            'estafette_submission_mails_total{code="451"}': "0+2x60",
+            'estafette_submission_mails_total{code="250"}': "0+10x60",
+        },
+        {  # a quota that is used up is the tenant's
+            'estafette_submission_mails_total{code="452"}': "0+20x60",
+            'estafette_submission_mails_total{code="250"}': "0+10x60",
+        },
+        40,
+    ),
+    "EstafetteSubmissionWrongKeys": (
+        {'estafette_submission_logins_total{outcome="wrong"}': "0+20x90"},
+        {
+            'estafette_submission_logins_total{outcome="wrong"}': "0+1x90",
+            'estafette_submission_logins_total{outcome="done"}': "0+1000x90",
+        },
+        70,
     ),
     "EstafetteDeadEntries": (
         {'estafette_stream_dead_entries{stream="events"}': "0 1x9"},

@@ -22,6 +22,7 @@ QUESTIONS: dict[str, str] = dict(
 #: Metrics that a healthy instance on the route `mailbox` has no series of, and why.
 NOTHING = {
     "estafette_relay_pace_messages_per_second": "no provider has asked us to slow down",
+    "estafette_relay_route_failures_total": "there is no named route",
     "estafette_relay_rests": "no provider has asked for rest",
     "estafette_relay_rests_until_timestamp_seconds": "no provider has asked for rest",
     "estafette_queue_held_until_timestamp_seconds": "nothing is held back",
@@ -38,6 +39,11 @@ NOTHING = {
     "estafette_bounces_certificate_until_timestamp_seconds": "it is one that was made at the start",
     "estafette_bounces_facts_total": "no mail came to the return path",
     "estafette_bounces_kept_mail_total": "no mail came to the return path",
+    "estafette_submission_mails_total": "nobody handed over mail by SMTP",
+    "estafette_submission_logins_total": "nobody handed over mail by SMTP",
+    "estafette_submission_tls_total": "nobody handed over mail by SMTP",
+    "estafette_submission_recipients_total": "nobody handed over mail by SMTP",
+    "estafette_submission_certificate_until_timestamp_seconds": "it is one that was made at the start",
     "estafette_breakers_stopped_total": "no breaker had a reason",
     "estafette_queueing_left_out_total": "nobody was left out",
     "estafette_suppression_escalated_total": "nobody had soft bounces enough",

@@ -720,6 +720,28 @@ def test_a_route_tells_where_a_mail_would_go_and_what_would_hold_it(redis_url: s
     assert "wait: suspended until somebody ends it" in held.output
 
 
+def test_which_named_route_and_why_is_told(redis_url: str, place: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "routes.toml"
+    login = 'username = "ana"\npassword_file = "/etc/estafette/nobody.reads.it"'
+    route = f'[route.ses]\nhost = "smtp.example.net"\n{login}\nrate = "14/s"\nconnections = 3\n'
+    rules = '[[rule]]\nroute = "default"\ntenant = "own"\n[[rule]]\nroute = "ses"\nfrom = "*.acme.example"\n'
+    file.write_text(route + rules, "utf-8")
+    mailbox = {"ESTAFETTE_RELAY_ROUTE": "smtp://127.0.0.1:2599", "ESTAFETTE_RELAY_ROUTES_FILE": str(file)}
+    environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, **mailbox}
+
+    def asked(*words: str) -> dict[str, object]:
+        return dict(json.loads(console("route", "ana@exemple.fr", *words, "--json", **environ).output))
+
+    found = asked("--from", "news.acme.example")
+    assert found["route"] == "ses: rule 2 of relay.routes_file (from *.acme.example)"
+    assert (found["site"], found["hosts"]) == ("route:ses", ["smtp.example.net:587"])
+    assert found["limits"] == "3 connections; messages 14/s"
+    assert str(found["encryption"]).startswith("['route ses: STARTTLS, to the name")
+    assert str(found["encryption"]).endswith("'login: ana']")
+    assert str(asked("--tenant", "own")["route"]).startswith("default: rule 1 of")
+    assert (asked()["route"], asked()["site"]) == ("as relay.route says", "route:127.0.0.1:2599")
+
+
 def test_where_dns_does_not_answer_a_route_says_so(redis_url: str, place: dict[str, str]) -> None:
     environ = {**place, "ESTAFETTE_REDIS_URL": redis_url, "ESTAFETTE_RELAY_ROUTE": "mx"}
 

@@ -367,7 +367,7 @@ def test_what_comes_with_the_relay_can_be_read_and_an_operators_file_is_laid_ove
     assert shaping.of("gmail").tls == files.read(Settings()).shaping.of("gmail").tls == "required"
 
 
-@pytest.mark.parametrize("setting", ["SHAPING_FILE", "EGRESS_FILE"])
+@pytest.mark.parametrize("setting", ["SHAPING_FILE", "EGRESS_FILE", "ROUTES_FILE"])
 def test_a_file_that_is_wrong_or_missing_is_named_with_every_fault(tmp_path: Path, setting: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("[source.a1]\nwieght = 1\n[pool.x]\nsorces = []\n", "utf-8")

@@ -381,7 +381,7 @@ class GatedMails:
         self._gate = gate
         self._faulty = set(faulty)
 
-    async def make(self, ready: events.Ready) -> Made | Unmade:
+    async def make(self, ready: events.Ready, *, signed: bool = True) -> Made | Unmade:
         if self._gate is not None:
             await self._gate()
         if ready.ordinal in self._faulty:

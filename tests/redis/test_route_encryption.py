@@ -12,6 +12,7 @@ from services.console.route import _found
 from services.relay.encryption.mta_sts import StsPolicy
 from services.relay.encryption.sts_policies import Kept
 from services.settings import load
+from shared.process.routing import Asked
 from shared.process.settings import Settings
 from shared.redis import keys
 from shared.words import ids
@@ -66,7 +67,7 @@ async def keep(
 
 async def told(client: Any, settings: Settings, domain: str) -> tuple[list[str], list[str]]:
     """How it would be encrypted, and what would happen."""
-    found = await _found(client, settings, f"ana@{domain}", "", "bulk")
+    found = await _found(client, settings, f"ana@{domain}", Asked(domain, "", "bulk"))
     return found["encryption"], found["would"]
 
 

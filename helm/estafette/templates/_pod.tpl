@@ -78,6 +78,22 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
   value: /var/mail/estafette
 {{- end }}
 {{- end }}
+{{- if eq .name "submission" }}
+- name: ESTAFETTE_SUBMISSION_HOST
+  value: 0.0.0.0
+- name: ESTAFETTE_SUBMISSION_PORT
+  value: {{ include "estafette.text" .fact.port | quote }}
+- name: ESTAFETTE_SUBMISSION_TLS_PORT
+  value: {{ include "estafette.text" .fact.tlsPort | quote }}
+- name: ESTAFETTE_SUBMISSION_API
+  value: http://{{ include "estafette.fullname" $root }}-http
+{{- if $root.Values.tls.submissionSecret }}
+- name: ESTAFETTE_SUBMISSION_CERTIFICATE
+  value: /etc/estafette/submission/tls.crt
+- name: ESTAFETTE_SUBMISSION_KEY
+  value: /etc/estafette/submission/tls.key
+{{- end }}
+{{- end }}
 {{- if has "secret" .needs }}
 - name: ESTAFETTE_SECRET_KEY_FILE
   value: /etc/estafette/secret/{{ $root.Values.secret.key }}
@@ -89,6 +105,10 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
 {{- if and $root.Values.networks (has .name (list "tracking" "http")) }}
 - name: ESTAFETTE_TRACKING_NETWORKS_FILE
   value: /etc/estafette/files/networks.toml
+{{- end }}
+{{- if and $root.Values.routes.file (or (has "world" .needs) (eq .name "queueing")) }}
+- name: ESTAFETTE_RELAY_ROUTES_FILE
+  value: /etc/estafette/files/routes.toml
 {{- end }}
 {{- if has "world" .needs }}
 {{- if $root.Values.shaping }}
@@ -112,10 +132,11 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
 {{- end }}
 {{- end }}
 
-{{/* Whether a process reads one of the operator's files: relays theirs, and who answers recipients theirs. */}}
+{{/* Whether a process reads one of the operator's files: relays theirs, queueing routes, who answers recipients theirs. */}}
 {{- define "estafette.files" -}}
 {{- $values := .root.Values -}}
 {{- if and (has "world" .needs) (or $values.shaping $values.egress) }}true{{ end -}}
+{{- if and (or (has "world" .needs) (eq .name "queueing")) $values.routes.file }}true{{ end -}}
 {{- if and (has .name (list "tracking" "http")) $values.networks }}true{{ end -}}
 {{- end }}
 
@@ -134,6 +155,9 @@ mounts:
 {{- if and (eq .name "bounces") $values.tls.serverSecret }}
   - {name: server, mountPath: /etc/estafette/server, readOnly: true}
 {{- end }}
+{{- if and (eq .name "submission") $values.tls.submissionSecret }}
+  - {name: submission, mountPath: /etc/estafette/submission, readOnly: true}
+{{- end }}
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - {name: maildir, mountPath: /var/mail/estafette}
 {{- end }}
@@ -147,6 +171,9 @@ mounts:
   - {name: files, mountPath: /etc/estafette/files, readOnly: true}
 {{- end }}
 {{- if has "world" .needs }}
+{{- if $values.routes.passwordsSecret }}
+  - {name: routes, mountPath: /etc/estafette/routes, readOnly: true}
+{{- end }}
 {{- if $values.tls.clientSecret }}
   - {name: tls, mountPath: /etc/estafette/tls, readOnly: true}
 {{- end }}
@@ -181,6 +208,10 @@ volumes:
   - name: server
     secret: {secretName: {{ $values.tls.serverSecret }}, defaultMode: 0440}
 {{- end }}
+{{- if and (eq .name "submission") $values.tls.submissionSecret }}
+  - name: submission
+    secret: {secretName: {{ $values.tls.submissionSecret }}, defaultMode: 0440}
+{{- end }}
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - name: maildir
     persistentVolumeClaim: {claimName: {{ $values.inbound.maildirClaim }}}
@@ -198,6 +229,10 @@ volumes:
     configMap: {name: {{ include "estafette.fullname" $root }}-files}
 {{- end }}
 {{- if has "world" .needs }}
+{{- if $values.routes.passwordsSecret }}
+  - name: routes
+    secret: {secretName: {{ $values.routes.passwordsSecret }}, defaultMode: 0440}
+{{- end }}
 {{- if $values.tls.clientSecret }}
   - name: tls
     secret: {secretName: {{ $values.tls.clientSecret }}, defaultMode: 0440}
@@ -272,6 +307,9 @@ spec:
         - {name: metrics, containerPort: {{ int64 .fact.metricsPort }}}
         {{- if .fact.port }}
         - {name: {{ .fact.protocol }}, containerPort: {{ int64 .fact.port }}}
+        {{- end }}
+        {{- if .fact.tlsPort }}
+        - {name: submissions, containerPort: {{ int64 .fact.tlsPort }}}
         {{- end }}
         {{- if and (eq .name "bounces") (int64 $values.inbound.lmtpPort) }}
         - {name: lmtp, containerPort: {{ int64 $values.inbound.lmtpPort }}}

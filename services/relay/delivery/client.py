@@ -5,6 +5,7 @@ that answers so would never get a mail. `ReplyReader` reads what came, and hands
 """
 
 import asyncio
+import ssl
 
 import aiosmtplib
 from aiosmtplib.protocol import SMTPProtocol
@@ -19,16 +20,19 @@ class Client(aiosmtplib.SMTP):
     """Over a socket that is connected already (`connect(sock=…)`); `dialogue` overhears what is said."""
 
     dialogue: Dialogue | None = None
+    #: Encrypts from the first byte (RFC 8314): with what, to whom, and in how many seconds; None: not.
+    implicit: tuple[ssl.SSLContext, str, float] | None = None
 
     async def _create_connection(self, timeout: float | None) -> aiosmtplib.SMTPResponse:
         assert self.loop is not None
         assert self.sock is not None
         protocol = _Replies(loop=self.loop, connection_lost_callback=self._on_connection_lost)
         protocol.dialogue = self.dialogue
-        self.transport, self.protocol = (
-            (await self.loop.create_connection(lambda: protocol, sock=self.sock))[0],
-            protocol,
+        context, name, seconds = self.implicit or (None, None, None)
+        connected = self.loop.create_connection(
+            lambda: protocol, sock=self.sock, ssl=context, server_hostname=name, ssl_handshake_timeout=seconds
         )
+        self.transport, self.protocol = (await connected)[0], protocol
         try:
             response = await protocol.read_response(timeout=timeout)
         except aiosmtplib.SMTPTimeoutError:

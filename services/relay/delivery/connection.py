@@ -108,14 +108,14 @@ class Connection(asyncio.Protocol):
         client_certificate: tuple[str, str] | None = None,
         ca_file: str = "",
         dialogue: Dialogue | None = None,
+        implicit: bool = False,
     ) -> Self:
         """A connection to `address` (else to what the system finds for `host`), greeted and encrypted as `tls` says.
         `client_certificate` are the files of the certificate and its key (PEM), shown to hosts that ask for one;
-        `ca_file` has authorities that are believed beside the system's; `dialogue` overhears it. ConnectFailed if that
-        cannot be had."""
-        dial = Dial(
-            host, port, address or host, helo, source_ip, login, timeouts, client_certificate, ca_file, dialogue
-        )
+        `ca_file` has authorities that are believed beside the system's; `dialogue` overhears it; `implicit`: it is
+        encrypted from the first byte. ConnectFailed if that cannot be had."""
+        place = host, port, address or host, helo, source_ip
+        dial = Dial(*place, login, timeouts, client_certificate, ca_file, dialogue, implicit)
         smtp, lost = await dial.greeted(tls)
         connection = cls(host, smtp, tls, timeouts)
         if dialogue is not None:

@@ -232,7 +232,8 @@ class Courier:
         here = self._hop
         if here is None or hop is here or hop == here:
             return here is not None
-        is_there = (hop.host, hop.port, hop.address) == (here.host, here.port, here.address)
+        place = (here.host, here.port, here.address, here.route)
+        is_there = (hop.host, hop.port, hop.address, hop.route) == place
         return is_there and here.tls.good_for(hop.tls)
 
     async def _connect(self, domain: str, hop: Hop) -> Connection | ConnectFailed | Shut | NotNow:
@@ -267,7 +268,8 @@ class Courier:
         return opened
 
     def _not_opened(self, domain: str, hop: Hop, source: Source, failed: ConnectFailed) -> ConnectFailed:
-        if self._hosts.failed(hop, source.name, failed) and not failed.tls_failure:
+        is_of_ours = failed.tls_failure or failed.stage == "auth"  # our login, and not our pace
+        if self._hosts.failed(hop, source.name, failed) and not is_of_ours:
             self._passage.refused(source.name)
         if failed.tls_failure and self._sessions is not None:
             reason = failed.reply.codes if failed.reply else failed.reason

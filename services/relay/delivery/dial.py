@@ -86,6 +86,8 @@ class Dial:
     client_certificate: tuple[str, str] | None
     ca_file: str
     dialogue: Dialogue | None = None
+    #: Encrypted from the first byte (RFC 8314) and not by STARTTLS.
+    implicit: bool = False
 
     async def greeted(self, policy: TlsPolicy) -> tuple[Client, TlsFailed | None]:
         """A client that has greeted, encrypted and authenticated; and what failed where it does without encryption, or
@@ -111,10 +113,10 @@ class Dial:
         stage: Stage = "greeting"
         missing: TlsFailed | None = None
         try:
-            await smtp.connect(sock=connected)
+            await self._begin(smtp, connected, level)
             stage = "ehlo"
             await self._greet(smtp)
-            if level != "never":
+            if level != "never" and not self.implicit:
                 stage = "tls"
                 missing = await self._encrypt(smtp, level, policy)
             if self.login is not None:
@@ -126,6 +128,26 @@ class Dial:
                 raise self._failed(stage, error) from None
             raise
         return smtp, missing
+
+    async def _begin(self, smtp: Client, connected: socket.socket, level: Level) -> None:
+        """The greeting, through TLS where that comes first. TlsFailed if there is none to be had."""
+        if not self.implicit:
+            await smtp.connect(sock=connected)
+            return
+        smtp.implicit = (
+            _tls_context(level == "verified", self.ca_file, self.client_certificate),
+            self.host,
+            self.timeouts.tls,
+        )
+        try:
+            await smtp.connect(sock=connected)
+        except ssl.SSLCertVerificationError as error:
+            connected.close()
+            raise TlsFailed(failure_of(error.verify_code), f"its certificate: {error.verify_message}") from None
+        except (ssl.SSLError, ConnectionError) as error:
+            connected.close()
+            raise TlsFailed("validation-failure", in_words(error)) from None
+        self._note(_encryption_of(smtp))
 
     def _note(self, text: str) -> None:
         if self.dialogue is not None:

@@ -14,7 +14,7 @@ from prometheus_client import Counter, Histogram
 from services.relay.making import feedback
 from services.relay.making.render import Renderer, RenderFailed
 from services.relay.message.mail import Made, Unmade
-from services.relay.signing.dkim import Draft, Signer, draft
+from services.relay.signing.dkim import Draft, Signer, draft, relaxed_body
 from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
@@ -154,8 +154,9 @@ class Mails:
         self._told_until: dict[str, int] = {}
         self._log = structlog.get_logger("relay")
 
-    async def make(self, ready: events.Ready) -> Made | Unmade:
-        """The mail of a message, or why there is none. Raises RedisAway."""
+    async def make(self, ready: events.Ready, *, signed: bool = True) -> Made | Unmade:
+        """The mail of a message, or why there is none; not `signed`: the host that takes it signs it, if anybody does.
+        Raises RedisAway."""
         now_ms = self._now_ms()
         kept = self._works.get(ready.job)
         work = kept if kept is not None and now_ms < kept.good_until else await self._load(ready)
@@ -164,12 +165,13 @@ class Mails:
         if not ready.untracked and self.is_withdrawn(ready):
             ready = msgspec.structs.replace(ready, untracked=True)
         try:
+            complaints = work.complaints and signed  # CFBL-Address is worth nothing without a signature
             asked = work.renderer.asked(ready)
             if asked is None:
-                mail = work.renderer.render(ready, now_ms, complaints=work.complaints)
+                mail = work.renderer.render(ready, now_ms, complaints=complaints)
             else:
                 texts = await self._rendering.texts(asked, ready.tenant)
-                mail = work.renderer.render(ready, now_ms, complaints=work.complaints, texts=texts, pages=asked.pages)
+                mail = work.renderer.render(ready, now_ms, complaints=complaints, texts=texts, pages=asked.pages)
         except Unavailable as away:
             return Unmade("rendering_unavailable", str(away), final=False)
         except (RenderFailed, TemplateFailed) as failed:
@@ -178,8 +180,9 @@ class Mails:
             return Unmade(reason, str(failed), final=True)
         (_rendered if asked is None else _rendered_elsewhere).inc()
         signatures = b""
-        if signers := work.signers:
-            drafted = draft(signers, mail.headers, mail.body, now_ms // 1000)
+        if signed and (signers := work.signers):
+            body = mail.body if mail.is_relaxed else relaxed_body(mail.body)
+            drafted = draft(signers, mail.headers, body, now_ms // 1000)
             signatures = await self._signatures.fields(drafted, LANES[work.stream])
         return_path = self._origin.verp.return_path(ready.job, ready.ordinal, work.return_domain)
         message, wire_ready = mail.assemble(signatures), mail.is_wire_ready

@@ -19,8 +19,9 @@ KEPT_BYTES = 131_072
 
 
 class Mails(Protocol):
-    async def make(self, ready: events.Ready) -> Made | Unmade:
-        """The mail of a message, or why there is none. Raises RedisAway."""
+    async def make(self, ready: events.Ready, *, signed: bool = True) -> Made | Unmade:
+        """The mail of a message, or why there is none; not `signed` where the host that takes it does that. Raises
+        RedisAway."""
 
     def size_bytes(self, ready: events.Ready) -> int | None:
         """About how large its mail is; None if that is not known yet."""
@@ -34,10 +35,13 @@ class Outdated(Exception):
 
 
 class Making:
-    """One for a relay process. `monotonic` in seconds."""
+    """One for a relay process. `monotonic` in seconds; `signs`: whether what goes to a site is signed here."""
 
-    def __init__(self, mails: Mails, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, mails: Mails, monotonic: Callable[[], float], signs: Callable[[str], bool] = lambda site: True
+    ) -> None:
         self._mails = mails
+        self._signs = signs
         self._monotonic = monotonic
 
     def ahead(self, line: Line[Any], now: float) -> None:
@@ -78,7 +82,7 @@ class Making:
 
     async def _make(self, mail: Mail) -> tuple[Made | Unmade, float]:
         began = self._monotonic()
-        return await self._mails.make(mail.ready), began
+        return await self._mails.make(mail.ready, signed=self._signs(mail.lease.site)), began
 
 
 def _looked_at(making: "asyncio.Task[tuple[Made | Unmade, float]]") -> None:

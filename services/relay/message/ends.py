@@ -16,7 +16,7 @@ from services.relay.message.retry import Retries
 from services.relay.words.hop import NoRoute
 from services.relay.words.notnow import NotNow
 from shared.redis.cancels import Cancel
-from shared.words import events
+from shared.words import events, sites
 
 #: An end that nobody knows, of a message that is to be sent at most once (promise 2). `soft`, because it says nothing
 #: about the address.
@@ -91,7 +91,7 @@ def attempted(
     mail: Mail, stream: str, size_bytes: int, result: Result, began_ms: int, now_ms: int, retries: Retries
 ) -> End:
     """The end of an attempt that reached for a host."""
-    match outcome(result.answer, result.rule):
+    match outcome(result.answer, result.rule, by_route=sites.is_route(mail.lease.site)):
         case Deliver():
             fact = events.Delivered(
                 **_about(mail, "delivered", now_ms),

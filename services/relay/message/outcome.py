@@ -25,6 +25,9 @@ MAX_RETRY_AFTER_S = 3600
 #: RFC 5321 section 4.5.3.1.10 asks to hear 552 as 452 here; others say it with other codes. We send one recipient at a
 #: time: there are too many in an hour, or over a connection.
 _TOO_MANY_RECIPIENTS = re.compile(r"too many (recipients|rcpts?)\b(?! (unknown|invalid))", re.I)
+#: RFC 4954 section 6: the host wants a login, another one, or encryption before it. Where it is the operator's own host
+#: that is for the operator to mend, and mail waits.
+_LOGIN = frozenset((530, 534, 535, 538))
 #: What it says of an address that its domain has nowhere to go for ever. A host inside is a fault of the domain's
 #: records, which somebody will mend.
 _NO_ROUTE: dict[str, Literal["hard", "soft"]] = {"no_mail_host": "hard", "loop": "soft"}
@@ -53,10 +56,13 @@ class Bounce:
 
 
 def outcome(
-    answer: Reply | ConnectFailed | ConnectionLost | NoRoute, rule: Rule | None = None
+    answer: Reply | ConnectFailed | ConnectionLost | NoRoute, rule: Rule | None = None, *, by_route: bool = False
 ) -> Deliver | Defer | Bounce:
-    """What happens to the message after this answer; `rule` is the one that the reply meets at this site, if any."""
+    """What happens to the message after this answer; `rule` is the one that the reply meets at this site, if any;
+    `by_route`: the host is one that the operator named, and takes mail for everybody."""
     match answer:
+        case Reply(code=code) if by_route and code in _LOGIN and answer.stage != "dot":
+            return Defer("authentication")
         case Reply():
             return _of_reply(answer, rule)
         case ConnectFailed():

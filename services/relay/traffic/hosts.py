@@ -17,7 +17,7 @@ speaks of our pace: that is for the gate to lower.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from math import inf
 
@@ -149,6 +149,12 @@ class Hosts:
         """The host ended a fresh connection with 421, which is closed by now. Whether that is about our pace."""
         self._refused(self._last(hop, source), failed)
         return self._takes(self._last(hop, source))
+
+    def forgive(self, routes: Collection[str]) -> None:
+        """These routes lead elsewhere now, or by another login: what was refused before says nothing of that."""
+        for (hop, _), host in self._hosts.items():
+            if hop.route in routes and hop.route:
+                host.why, host.failures, host.until_s, host.start = None, 0, 0.0, inf
 
     # Inside
 

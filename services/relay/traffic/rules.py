@@ -1,4 +1,4 @@
-"""Limits and source addresses that are in force together, and what differs between two such sets. Pure.
+"""Limits, source addresses and named routes that are in force together, and what differs between two such sets. Pure.
 
 When others come into force (SIGHUP), what is open stays open as far as the new ones would have it so (`may_stay`): the
 source is still in its pool, with the same address and name, and the connection counts under every limit that there is
@@ -7,21 +7,33 @@ now, none of which has become lower. What may not stay is closed after the mail 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 
+from services.relay.traffic import smarthosts
 from services.relay.traffic.egress import Egress, Source, Warmup
 from services.relay.traffic.limits_of import LimitsOf
 from services.relay.traffic.shaping import Rule, Shape, Shaping, Share
+from services.relay.traffic.smarthosts import Smarthosts
+
+NO_SMARTHOSTS: Smarthosts = MappingProxyType({})
 
 
 class Rules:
     """What the operator's files say. A set of them is compared by identity: `differences` tells what is another."""
 
-    __slots__ = ("egress", "limits_of", "shaping")
+    __slots__ = ("egress", "limits_of", "shaping", "smarthosts")
 
-    def __init__(self, shaping: Shaping, egress: Egress) -> None:
-        self.shaping = shaping
+    def __init__(self, shaping: Shaping, egress: Egress, smarthosts: Smarthosts = NO_SMARTHOSTS) -> None:
+        shaped = {site: one.shaped(shaping.of(site)) for site, one in smarthosts.items()}
+        self.shaping = shaping.laid_over({site: shape for site, shape in shaped.items() if shape != shaping.of(site)})
         self.egress = egress
-        self.limits_of = LimitsOf(shaping)
+        self.smarthosts = smarthosts
+        self.limits_of = LimitsOf(self.shaping)
+
+    def signs(self, site: str) -> bool:
+        """Whether what goes to this site is signed here, as far as its route says."""
+        smarthost = self.smarthosts.get(site)
+        return smarthost is None or smarthost.route.dkim
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +50,17 @@ class Opened:
         """Whether it may carry further mails where these rules are in force."""
         pool = now.egress.pools.get(self.pool)
         known = next((one for one in pool.sources if one.name == self.source.name), None) if pool else None
+        if not self._leads_there(now):
+            return False
         if known is None or (known.address, known.helo) != (self.source.address, self.source.helo):
             return False
         counted = self._connections(self.rules)
         return all(counted.get(name, 0) >= 1 and counted[name] <= most for name, most in self._connections(now).items())
+
+    def _leads_there(self, now: Rules) -> bool:
+        """A named route leads where it led, by the same login."""
+        was, is_now = (rules.smarthosts.get(self.site) for rules in (self.rules, now))
+        return (was and was.way) == (is_now and is_now.way)
 
     def _connections(self, rules: Rules) -> Mapping[str, int]:
         limits = rules.limits_of.connection(self.site, self.source, self.tenant)
@@ -66,6 +85,7 @@ def differences(before: Rules, after: Rules) -> list[str]:
         *_of_tables("limits of tenant ", old.tenants, new.tenants, _share_words),
         *_of_tables("rule ", _by_name(old), _by_name(new), _rule_words),
         *_order(old, new),
+        *smarthosts.differences(before.smarthosts, after.smarthosts),
         *_of_tables("source ", before.egress.sources, after.egress.sources, _source_words),
         *_of_tables("pool ", _pool_words(before.egress), _pool_words(after.egress), dict),
         *_of_tables("stream ", _streams(before.egress), _streams(after.egress), dict),

@@ -4,7 +4,7 @@ Two files are read, the shipped `shaping.toml` and the operator's (`relay.shapin
 key. In them:
 
     [default]                  every site, unless more is said below
-    [route]                    `route:…`, the one host that takes everything when the route is fixed
+    [route]                    `route:…`, a host that takes mail for everybody, because the operator says so
     [provider.gmail]           the sites of a named provider (shared/words/sites.py)
     [site."mx.example.net"]    one site, by its name
     [source.a1]                one of our addresses, over all sites; `[source.default]` is for those not named
@@ -178,6 +178,10 @@ class Shaping:
         if faults:
             raise ValueError("\n".join(faults))
         return cls(_laid_over(files), _shares(files, "source"), _shares(files, "tenant"), rules)
+
+    def laid_over(self, shapes: Mapping[str, Shape]) -> "Shaping":
+        """The same with other limits for some sites."""
+        return Shaping({**self.shapes, **shapes}, self.sources, self.tenants, self.rules) if shapes else self
 
     def of(self, site: str) -> Shape:
         """The limits of this site."""

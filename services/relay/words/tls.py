@@ -16,7 +16,7 @@ from typing import Literal
 
 Level = Literal["never", "opportunistic", "required", "verified", "dane"]
 #: Who asked for the level.
-By = Literal["default", "shaping", "mta-sts", "dane"]
+By = Literal["default", "shaping", "route", "mta-sts", "dane"]
 
 #: RFC 8460 section 4.3: the result types of failed sessions.
 TlsFailure = Literal[

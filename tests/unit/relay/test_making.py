@@ -32,7 +32,7 @@ class Mails:
         self._size_bytes = size_bytes
         self._message = message
 
-    async def make(self, ready: events.Ready) -> Made | Unmade:
+    async def make(self, ready: events.Ready, *, signed: bool = True) -> Made | Unmade:
         self.made.append(ready.ordinal)
         await self.gate.wait()
         if self.fault is not None:

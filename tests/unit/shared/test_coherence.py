@@ -182,8 +182,8 @@ def test_a_mailbox_that_others_can_read_is_doubted() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "tls.client_certificate", "tls.ca_file", "relay.shaping_file", "relay.egress_file", "secret.key_file",
-        "secret.previous_key_files",
+        "tls.client_certificate", "tls.ca_file", "relay.shaping_file", "relay.egress_file", "relay.routes_file",
+        "secret.key_file", "secret.previous_key_files",
     ],
 )  # fmt: skip
 def test_files_that_are_not_there_are_named(tmp_path: Path, name: str) -> None:
