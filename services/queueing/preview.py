@@ -46,7 +46,7 @@ MAX_BODY_BYTES = 20_000_000
 _SOMEBODY = Tried("somebody@example.com", "Somebody")
 #: In place of a token, on the recipient's pages: theirs says that it leads nowhere.
 _NOWHERE = "preview"
-_PARTS: Mapping[str, checks.Part] = {"$.subject": "subject", "$.html": "html", "$.text": "text"}
+_PARTS: Mapping[str, checks.Part] = {"$.subject": "subject", "$.html": "html", "$.mjml": "html", "$.text": "text"}
 PREVIEWS = Counter("estafette_queueing_previews_total", "Previews of jobs' mails", ["result"])
 
 
@@ -68,6 +68,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     headers: Annotated[list[PreviewHeader], says("The header fields, in order.")]
     html: Annotated[str | None, says("The HTML part.", "<p>Bonjour Ana</p>")]
     text: Annotated[str | None, says("The text part.", "Bonjour Ana")]
+    amp: Annotated[str | None, says("The AMP version.", None)]
     size_bytes: Annotated[int, says("The size of the whole message, without its signatures.", 4_711)]
     message: Annotated[str, says("The whole message (RFC 5322).", "From: Chouette <news@exemple.fr>\r\n…")]
     warnings: Annotated[list[Fault], says("What the job's answer would warn of.")]
@@ -221,6 +222,7 @@ def _shown(mail: RenderedMail, job: jobs.Job, said: JobRequest, who: Tried, lang
         headers=fields,
         html=html,
         text=text,
+        amp=_part(message, "text/x-amp-html"),
         size_bytes=len(source),
         message=source.decode("utf-8", "replace"),
         warnings=job.warnings,

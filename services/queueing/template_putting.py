@@ -81,19 +81,31 @@ class Putting:
 
     async def _tried(self, tenant: str, name: str, kept: Kept) -> list[str]:
         """The variables that it names. Problem 422 if it does not compile, or not in its layout."""
-        compiled = await self._compiler.compile(templates.tried(kept), Limits(), tenant)
+        layout = await self._layout(tenant, name, kept) if kept.layout else None
+        compiled: CompiledContent | list[Fault] | None = None
+        if templates.stands_alone(kept):
+            alone = kept if layout is None else templates.with_files(kept, layout)
+            compiled = await self._compiler.compile(templates.tried(alone), Limits(), tenant)
+            if not isinstance(compiled, CompiledContent):
+                raise _invalid(compiled)
+        if layout is not None:
+            compiled = await self._compiler.compile(
+                templates.tried(templates.in_layout(kept, layout)), Limits(), tenant
+            )
         if not isinstance(compiled, CompiledContent):
-            raise _invalid(compiled)
-        if not kept.layout:
-            return compiled.uses
-        layout = await self._store.find(tenant, kept.layout) if kept.layout != name else None
-        if layout is None or layout[1].layout:
-            what = "no template" if layout is None else "a template that stands in a layout itself"
+            faults = compiled or []
+            raise _invalid([Fault("$.layout", f"with it, {one.at.removeprefix('$.')}: {one.what}") for one in faults])
+        return compiled.uses
+
+    async def _layout(self, tenant: str, name: str, kept: Kept) -> Kept:
+        """Problem 422 if it can stand in none of that name."""
+        found = await self._store.find(tenant, kept.layout) if kept.layout != name else None
+        if found is None or found[1].layout:
+            what = "no template" if found is None else "a template that stands in a layout itself"
             raise _invalid([Fault("$.layout", f"{kept.layout!r:.80} is {what}")])
-        framed = await self._compiler.compile(templates.tried(templates.in_layout(kept, layout[1])), Limits(), tenant)
-        if not isinstance(framed, CompiledContent):
-            raise _invalid([Fault("$.layout", f"with it, {one.at.removeprefix('$.')}: {one.what}") for one in framed])
-        return framed.uses
+        if what := templates.unfit(kept, found[1]):
+            raise _invalid([Fault("$.layout", what)])
+        return found[1]
 
 
 def _invalid(faults: list[Fault]) -> Problem:

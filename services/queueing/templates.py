@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from services.queueing.attachments import Attachment
 from services.queueing.jobs import MAX_FIELD_BYTES, Draft, JobRequest, TemplateNamed
 from services.queueing.placeholders import placeholders
 from services.queueing.recipients import Variables
@@ -27,6 +28,10 @@ from shared.words.variables import LANGUAGE
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 #: The variable of a layout in whose place the template stands.
 SLOT = ("content",)
+#: What the content is made of: a job that says one of them has none of the template's.
+BODIES = ("html", "text", "mjml", "amp")
+#: Of the files of a template, as base64: larger ones a job brings itself.
+MAX_FILES_BYTES = 2_000_000
 #: What stands in a template that is tried by itself.
 _SENDER, _SUBJECT = "somebody@example.com", "-"
 
@@ -34,13 +39,15 @@ Language = Annotated[str, Meta(pattern=r"^[A-Za-z]{2,3}([_-][A-Za-z0-9]{1,8}){0,
 
 
 class Translation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The words in another language. `html` and `text` are given where the template has them; a subject or preheader
-    that is not given is the template's."""
+    """The words in another language. `html`, `text`, `mjml` and `amp` are given where the template has them; a subject
+    or preheader that is not given is the template's."""
 
     subject: Annotated[str | None, says("The subject.", "Willkommen {{ prenom }}")] = None
     preheader: Annotated[str | None, says("The preheader.", "Schön, dass Sie da sind")] = None
     html: Annotated[str | None, says("The HTML.", "<p>Guten Tag {{ prenom }}</p>")] = None
     text: Annotated[str | None, says("The text.", "Guten Tag {{ prenom }}")] = None
+    mjml: Annotated[str | None, says("The MJML, of which the HTML is made.")] = None
+    amp: Annotated[str | None, says("The AMP version.")] = None
 
 
 class TemplateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,6 +61,13 @@ class TemplateBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     preheader: Annotated[str | None, says("What mail programs show beside the subject.", "Ravis de vous voir")] = None
     html: Annotated[str | None, says("The HTML; this, `text`, or both.", "<p>Bonjour {{ prenom }}</p>")] = None
     text: Annotated[str | None, says("The text; this, `html`, or both.", "Bonjour {{ prenom }}")] = None
+    mjml: Annotated[str | None, says("MJML, of which the HTML is made; instead of `html`.")] = None
+    amp: Annotated[str | None, says("The same as AMP for e-mail, beside `html`.")] = None
+    inline_css: Annotated[bool, says("Whether the CSS of `<style>` is written into the elements, too.", True)] = False
+    text_from_html: Annotated[bool, says("Whether a text is made of the HTML where there is none.", True)] = True
+    attachments: Annotated[
+        list[Attachment], says("Files of each mail, such as pictures that the HTML shows; 2 MB of base64 at most.", [])
+    ] = []
     reply_to: Annotated[str | None, says("Where answers go.", "contact@exemple.fr")] = None
     headers: Annotated[dict[str, str], says("Header fields; a job adds others.", {"X-Campaign": "welcome"})] = {}
     variables: Annotated[
@@ -78,10 +92,13 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     layout: str = ""
     language: str = ""
     translations: dict[str, Wording] = {}
+    inline_css: bool = False
+    text_from_html: bool = True
+    attachments: list[Attachment] = []
 
     @property
     def is_layout(self) -> bool:
-        return any(_slots(source) for one in self.wordings for source in (one.html, one.text))
+        return any(_slots(source) for one in self.wordings for source in _bodies(one))
 
     @property
     def wordings(self) -> list[Wording]:
@@ -108,7 +125,7 @@ class Used(NamedTuple):
 
 def kept(body: TemplateBody) -> Kept:
     """As it is stored."""
-    own = Wording(body.subject or "", body.preheader or "", body.html, body.text)
+    own = Wording(body.subject or "", body.preheader or "", body.html, body.text, body.mjml, body.amp)
     return Kept(
         wording=own,
         sender=body.from_ or "",
@@ -123,9 +140,14 @@ def kept(body: TemplateBody) -> Kept:
                 own.preheader if one.preheader is None else one.preheader,
                 one.html,
                 one.text,
+                one.mjml,
+                one.amp,
             )
             for language, one in body.translations.items()
         },
+        inline_css=body.inline_css,
+        text_from_html=body.text_from_html,
+        attachments=body.attachments,
     )
 
 
@@ -138,6 +160,11 @@ def shown(kept: Kept) -> TemplateBody:
         preheader=own.preheader or None,
         html=own.html,
         text=own.text,
+        mjml=own.mjml,
+        amp=own.amp,
+        inline_css=kept.inline_css,
+        text_from_html=kept.text_from_html,
+        attachments=kept.attachments,
         reply_to=kept.reply_to or None,
         headers=kept.headers,
         variables=kept.values,
@@ -145,7 +172,12 @@ def shown(kept: Kept) -> TemplateBody:
         language=kept.language or None,
         translations={
             language: Translation(
-                subject=one.subject or None, preheader=one.preheader or None, html=one.html, text=one.text
+                subject=one.subject or None,
+                preheader=one.preheader or None,
+                html=one.html,
+                text=one.text,
+                mjml=one.mjml,
+                amp=one.amp,
             )
             for language, one in kept.translations.items()
         },
@@ -159,19 +191,15 @@ def faults(body: TemplateBody) -> list[Fault]:
     tags = [_tag(one) for one in (body.language or "", *body.translations) if one]
     if len(set(tags)) < len(tags):
         found.append(Fault("$.translations", "a language stands there twice, or is the template's own"))
-    has = {name for name in ("html", "text") if getattr(body, name)}
+    has = {name for name in BODIES if getattr(body, name)}
     for language, one in body.translations.items():
-        given = {name for name in ("html", "text") if getattr(one, name)}
+        given = {name for name in BODIES if getattr(one, name)}
         if given != has:
             what = f"has to have what the template has, and nothing else: {' and '.join(sorted(has))}"
             found.append(Fault(f"$.translations.{language}", what))
-    every = [("$", body.html, body.text)]
-    every += [(f"$.translations.{language}", one.html, one.text) for language, one in body.translations.items()]
-    slots = [
-        (f"{at}.{name}", _slots(source))
-        for at, *two in every
-        for name, source in zip(("html", "text"), two, strict=True)
-    ]
+    every: list[tuple[str, TemplateBody | Translation]] = [("$", body)]
+    every += [(f"$.translations.{language}", one) for language, one in body.translations.items()]
+    slots = [(f"{at}.{name}", _slots(getattr(one, name))) for at, one in every for name in BODIES]
     if body.layout is not None and not re.fullmatch(NAME, body.layout):
         found.append(Fault("$.layout", "not the name of a template"))
     if body.layout and any(number for _, number in slots):
@@ -189,19 +217,22 @@ def _can_be_packed(variables: dict[str, Any]) -> bool:
 
 
 def _sizes(body: TemplateBody) -> list[tuple[str, int, int]]:
-    """Of each text: its place, its size, and the most that it may have; last that of all."""
-    texts = [("$", body.subject, body.preheader, body.html, body.text)]
-    texts += [
-        (f"$.translations.{language}", one.subject, one.preheader, one.html, one.text)
-        for language, one in body.translations.items()
-    ]
-    names = ("subject", "preheader", "html", "text")
+    """Of each text: its place, its size, and the most that it may have; then that of all, and of the files."""
+    every: list[tuple[str, TemplateBody | Translation]] = [("$", body)]
+    every += [(f"$.translations.{language}", one) for language, one in body.translations.items()]
     sizes = [
-        (f"{at}.{name}", len((text or "").encode("utf-8", "surrogatepass")), MAX_FIELD_BYTES[name])
-        for at, *some in texts
-        for name, text in zip(names, some, strict=True)
+        (f"{at}.{name}", len((getattr(one, name) or "").encode("utf-8", "surrogatepass")), MAX_FIELD_BYTES[name])
+        for at, one in every
+        for name in ("subject", "preheader", *BODIES)
     ]
-    return [*sizes, ("$.translations", sum(size for _, size, _ in sizes), MAX_BYTES)]
+    files = sum(len(one.content) for one in body.attachments)
+    every_size = ("$.translations", sum(size for _, size, _ in sizes), MAX_BYTES)
+    return [*sizes, every_size, ("$.attachments", files, MAX_FILES_BYTES)]
+
+
+def stands_alone(kept: Kept) -> bool:
+    """Whether it can be compiled by itself: MJML in a layout is a part of a document."""
+    return not kept.layout or not kept.wording.mjml
 
 
 def tried(kept: Kept) -> Draft:
@@ -213,6 +244,11 @@ def tried(kept: Kept) -> Draft:
         preheader=own.preheader or None,
         html=own.html,
         text=own.text,
+        mjml=own.mjml,
+        amp=own.amp,
+        inline_css=kept.inline_css,
+        text_from_html=kept.text_from_html,
+        attachments=kept.attachments,
         reply_to=kept.reply_to or None,
         headers=kept.headers,
         variables=kept.values,
@@ -223,6 +259,20 @@ def tried(kept: Kept) -> Draft:
         for language, one in kept.translations.items()
     }
     return Draft(job, "", [], [], True, 0, 0, [], translations=translations)
+
+
+def unfit(kept: Kept, layout: Kept) -> str:
+    """Why it cannot stand in that layout; "" if it can."""
+    own, frame = kept.wording, layout.wording
+    for one, other, words in ((own.html, frame.mjml, ("MJML", "HTML")), (own.mjml, frame.html, ("HTML", "MJML"))):
+        if one and other:
+            return f"{kept.layout} is {words[0]}, and this is {words[1]}"
+    return ""
+
+
+def with_files(kept: Kept, layout: Kept) -> Kept:
+    """With those that come with the layout."""
+    return msgspec.structs.replace(kept, attachments=[*layout.attachments, *kept.attachments])
 
 
 def in_layout(kept: Kept, layout: Kept) -> Kept:
@@ -236,6 +286,9 @@ def in_layout(kept: Kept, layout: Kept) -> Kept:
         headers=layout.headers | kept.headers,
         variables=msgspec.Raw(msgspec.msgpack.encode(layout.values | kept.values)),
         translations={language: _framed(one, _words(layout, language)) for language, one in kept.translations.items()},
+        inline_css=kept.inline_css or layout.inline_css,
+        text_from_html=kept.text_from_html and layout.text_from_html,
+        attachments=[*layout.attachments, *kept.attachments],
     )
 
 
@@ -248,9 +301,13 @@ def _framed(own: Wording, frame: Wording) -> Wording:
     return Wording(
         own.subject or frame.subject,
         own.preheader or frame.preheader,
-        _put(frame.html, own.html),
-        _put(frame.text, own.text),
+        *(_put(around, source) for around, source in zip(_bodies(frame), _bodies(own), strict=True)),
     )
+
+
+def _bodies(one: Wording) -> tuple[str | None, str | None, str | None, str | None]:
+    """In the order in which a wording has them."""
+    return one.html, one.text, one.mjml, one.amp
 
 
 def _put(frame: str | None, source: str | None) -> str | None:
@@ -266,11 +323,15 @@ def _slots(source: str | None) -> int:
 
 
 def filled(draft: Draft, kept: Kept, used: Used) -> Draft:
-    """The draft with what the template says and the job does not. HTML and text belong together: a job that says one
-    of them has none of the template's."""
+    """The draft with what the template says and the job does not. What the content is made of belongs together: a job
+    that says any of it has none of the template's."""
     job, given = draft.request, draft.given
+    is_own = not given.isdisjoint(BODIES)
     request = msgspec.structs.replace(
         worded(job, _own(job, given, kept.wording)),
+        inline_css=job.inline_css if is_own or "inline_css" in given else kept.inline_css,
+        text_from_html=job.text_from_html if is_own or "text_from_html" in given else kept.text_from_html,
+        attachments=job.attachments if is_own else [*kept.attachments, *job.attachments],
         from_=job.from_ if "from" in given else kept.sender,
         reply_to=job.reply_to if "reply_to" in given else kept.reply_to or None,
         headers=kept.headers | job.headers,
@@ -291,12 +352,14 @@ def filled(draft: Draft, kept: Kept, used: Used) -> Draft:
 
 
 def _own(job: JobRequest, given: frozenset[str], wording: Wording) -> Wording:
-    is_own = not given.isdisjoint(("html", "text"))
+    bodies = wording if given.isdisjoint(BODIES) else job
     return Wording(
         job.subject if "subject" in given else wording.subject,
         job.preheader or "" if "preheader" in given else wording.preheader,
-        job.html if is_own else wording.html,
-        job.text if is_own else wording.text,
+        bodies.html,
+        bodies.text,
+        bodies.mjml,
+        bodies.amp,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from services.queueing.attachments import Reference
 from services.queueing.compile import Templated
 from services.queueing.jobs import Draft, JobRequest
 from services.queueing.trial import Tried
@@ -18,7 +19,6 @@ from shared.words import variables
 from shared.words.content import CompiledContent, Part, TrackedLink, Variant
 from shared.words.errors import Fault
 from shared.words.languages import fitting
-from shared.words.way_out import WAY_OUT
 
 #: Of one content.
 MAX_LANGUAGES = 30
@@ -29,7 +29,13 @@ MAX_BYTES = 4_000_000
 def worded(job: JobRequest, wording: Wording) -> JobRequest:
     """The job in other words."""
     return msgspec.structs.replace(
-        job, subject=wording.subject, preheader=wording.preheader or None, html=wording.html, text=wording.text
+        job,
+        subject=wording.subject,
+        preheader=wording.preheader or None,
+        html=wording.html,
+        text=wording.text,
+        mjml=wording.mjml,
+        amp=wording.amp,
     )
 
 
@@ -41,26 +47,39 @@ def tried_in(language: str, draft: Draft) -> Sequence[Tried]:
     ]
 
 
-def joined(compiled: CompiledContent, made: Mapping[str, Templated]) -> CompiledContent | list[Fault]:
+def shows(templated: Templated, made: Mapping[str, Templated]) -> list[Reference]:
+    """What the HTML of any language shows of the files that come with it."""
+    every = [one for each in (templated, *made.values()) for one in each.shows]
+    return list({one.content_id: one for one in reversed(every)}.values())[::-1]
+
+
+def joined(compiled: CompiledContent | list[Fault], made: Mapping[str, Templated]) -> CompiledContent | list[Fault]:
     """One content of all. Faults, each with its language, if one of them does not fit."""
-    faults: list[Fault] = []
+    faults = list(compiled) if isinstance(compiled, list) else []
+    for language, templated in made.items():
+        at = f"$.translations.{language}"
+        faults += [Fault(at + fault.at.removeprefix("$"), fault.what) for fault in templated.faults]
+    if faults or isinstance(compiled, list):
+        return faults
     variants: dict[str, Variant] = {}
     links: list[TrackedLink] = list(compiled.links)
     uses = set(compiled.uses)
     kinds = [part.kind for part in compiled.body if isinstance(part, Part)]
     for language, templated in made.items():
-        at = f"$.translations.{language}"
-        faults += [Fault(at + fault.at.removeprefix("$"), fault.what) for fault in templated.faults]
-        parts = {part.kind: part for part in (templated.text, templated.html) if part is not None}
-        if not templated.faults and set(parts) != set(kinds):
-            faults.append(Fault(at, f"has to have what the content has, and nothing else: {' and '.join(kinds)}"))
+        parts = {part.kind: part for part in (templated.text, templated.amp, templated.html) if part is not None}
+        if "text" not in kinds:
+            parts.pop("text", None)  # made of the HTML, as none could be of the content as it stands in the job
+        if set(parts) != set(kinds):
+            faults.append(Fault(f"$.translations.{language}", _differs(kinds, list(parts))))
             continue
-        variants[language] = Variant(templated.subject, [parts[kind] for kind in kinds if kind in parts])
+        variants[language] = Variant(templated.subject, [parts[kind] for kind in kinds])
         links += templated.links
         uses |= set(templated.uses)
-    values = compiled.variables
-    if WAY_OUT in uses and WAY_OUT not in compiled.uses:
-        values = msgspec.Raw(msgspec.msgpack.encode({**variables.decoded(values), WAY_OUT: compiled.language}))
-    return faults or msgspec.structs.replace(
-        compiled, variants=variants, links=links, uses=sorted(uses), variables=values
-    )
+    return faults or msgspec.structs.replace(compiled, variants=variants, links=links, uses=sorted(uses))
+
+
+def _differs(kinds: Sequence[str], parts: Sequence[str]) -> str:
+    what = f"has to have what the content has, and nothing else: {' and '.join(kinds)}"
+    if set(kinds) - set(parts) == {"text"}:
+        what += "; no text can be made of its HTML, so give one, or say `text_from_html`: false"
+    return what

@@ -10,3 +10,5 @@ class Wording(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     preheader: str = ""
     html: str | None = None
     text: str | None = None
+    mjml: str | None = None
+    amp: str | None = None

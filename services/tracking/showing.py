@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property, partial
 from hashlib import blake2b
 from html import escape
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -54,6 +55,10 @@ _BEFORE_TEXT = (
     "pre{{font:inherit;white-space:pre-wrap;overflow-wrap:anywhere}}</style>\n"
     "</head>\n<body>\n<main>\n<h1>{1}</h1>\n<pre>"
 )
+#: Of pictures that are put into one page; those behind them are not shown. A mail may show one a thousand times.
+MAX_PICTURES_BYTES = 15_000_000
+#: A URL of what the mail brings along, behind what begins a value, or one in a style (RFC 2392).
+_CONTENT_ID = re.compile(rb"(?<=[\"'(=;])cid:([^\s\"'()<>,&]+)", re.IGNORECASE)
 #: Of a text, where the sender is a template.
 _UNTITLED = "E-mail"
 _AFTER_TEXT = "</pre></main>\n</body>\n</html>\n"
@@ -83,7 +88,8 @@ class Mail:
         self.base_url = base_url
         self._part = _shown(compiled)
         #: Without what goes with the texts, such as attachments.
-        self._texts = msgspec.structs.replace(compiled, body=[one for one in compiled.body if isinstance(one, Part)])
+        texts = [one for one in compiled.body if isinstance(one, Part)]
+        self._texts = msgspec.structs.replace(compiled, body=texts, pictures=[])
         self._title = title
         self._tokens = tokens.for_job(job, tenant)
         self._addresses = Addresses(base_url, self._tokens, compiled.uses, test=test)
@@ -95,8 +101,10 @@ class Mail:
         sources: dict[templates.Name, str] = {self._part.kind: self._marks.joined(islands)}
         self._logic = Job(sources, compiled.variables, compiled.language) if islands else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
+        self._pictures = _pictures(compiled)
         #: About how much memory it takes.
         size = len(msgspec.msgpack.encode(self._part)) + len(bytes(compiled.variables))
+        size += sum(map(len, self._pictures.values()))
         self.size_bytes = size + len(msgspec.msgpack.encode(compiled.variants))
 
     def of(self, who: Viewed) -> "Mail":
@@ -108,7 +116,8 @@ class Mail:
         if not language:
             return self
         if language not in self._translated:
-            self._translated[language] = self._again(content.in_language(self._texts, language))
+            self._translated[language] = found = self._again(content.in_language(self._texts, language))
+            found._pictures = self._pictures
         return self._translated[language]
 
     def asked(self, ordinal: int, who: Viewed) -> Asked | None:
@@ -128,7 +137,7 @@ class Mail:
         layout = self._tracked if is_tracked else self._untracked
         shown = a2b_qp(layout.fill(ordinal, who.email, values, texts))
         if self._part.kind == "html":
-            return shown
+            return _with_pictures(shown, self._pictures)
         # No text says in which language it is: that of who reads it is the best guess.
         language = chosen(said_languages(who.metadata), accept_language)
         return as_page(shown.decode("utf-8", "replace"), self._title, language)
@@ -161,6 +170,30 @@ def _shown(compiled: CompiledContent) -> Part:
         raise ValueError("the content shows nothing")
     segments = [segment for segment in part.segments if not isinstance(segment, Pixel)]
     return msgspec.structs.replace(part, segments=segments, template=part.template.replace(content.PIXEL, ""))
+
+
+def _pictures(compiled: CompiledContent) -> dict[bytes, bytes]:
+    """The `data:` URLs of the pictures that the mail brings along, by their content ids. Nothing else that it brings
+    along is shown in a page."""
+    found: dict[bytes, bytes] = {}
+    for one in compiled.pictures:
+        lines = compiled.body[one.at]
+        if one.media_type.startswith("image/") and isinstance(lines, bytes):
+            base64 = lines.replace(b"\r\n", b"")
+            found[one.content_id.encode("ascii")] = b"data:%b;base64,%b" % (one.media_type.encode("ascii"), base64)
+    return found
+
+
+def _with_pictures(page: bytes, pictures: Mapping[bytes, bytes]) -> bytes:
+    left = MAX_PICTURES_BYTES
+
+    def located(found: re.Match[bytes]) -> bytes:
+        nonlocal left
+        url = pictures.get(unquote_to_bytes(found[1]), b"")
+        left -= len(url)
+        return url if url and left >= 0 else found[0]
+
+    return _CONTENT_ID.sub(located, page) if pictures else page
 
 
 def as_page(text: str, title: str, language: str) -> bytes:
