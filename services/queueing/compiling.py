@@ -6,6 +6,7 @@ The sandbox's process is this module, as `python -m services.queueing.compiling`
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 from math import ceil
 
@@ -24,6 +25,7 @@ from services.queueing.compile import (
     sources,
 )
 from services.queueing.jobs import Draft, JobRequest
+from services.queueing.tested import marked, shown
 from shared.mail.template_scan import InvalidTemplate, scan
 from shared.net.remembered import Remembered
 from shared.process import sandboxed
@@ -60,8 +62,17 @@ class Compiler:
         self._remembered = Remembered[tuple[str, bytes], Templated](MOST_REMEMBERED)
 
     async def compile(self, draft: Draft, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
-        """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
-        can have none."""
+        """See `compile_content`; tenants take turns. A test shows that it is one. Problem 503 where no process can be
+        had, 429 where this tenant can have none."""
+        found = await self._compiled(draft, limits, tenant)
+        if not draft.request.test or isinstance(found, list):
+            return found
+        if found.links:
+            tested = replace(draft, request=shown(draft.request, found.links))
+            found = await self._compiled(tested, limits, tenant)
+        return found if isinstance(found, list) else marked(found)
+
+    async def _compiled(self, draft: Draft, limits: Limits, tenant: str) -> CompiledContent | list[Fault]:
         job = draft.request
         size = _size(job)
         given = await self._aside.do(tenant, size, sources, job, limits, draft.tried)
