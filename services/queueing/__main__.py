@@ -8,6 +8,7 @@ from services.queueing import settings as own
 from services.queueing.cancelling import Cancelling
 from services.queueing.queueing import CHANNEL, Queueing
 from services.queueing.routing import KnownRoutes
+from services.queueing.seeds import Seeds
 from services.queueing.selecting import Selecting, Selections
 from services.queueing.sites import DnsSites, FixedSite
 from services.queueing.store import DAY_MS, JobStore
@@ -54,6 +55,7 @@ async def main(life: Lifecycle) -> None:
         consents=Consents(client, partitions, time.monotonic),
         pressure=Pressure(client, partitions, now_ms, time.monotonic),
         routes=routes,
+        seeds=Seeds(client, partitions, time.monotonic),
     )
     sets = ResultSets(client, partitions)
     selections = Selections(client, partitions, mine.max_intake_chunks)

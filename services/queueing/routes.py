@@ -1,11 +1,21 @@
 """The routes of jobs, put together."""
 
-from services.queueing import changing_http, compiling, documents_http, http, mails_http, optins_http, pressure_http
+from services.queueing import (
+    changing_http,
+    compiling,
+    documents_http,
+    http,
+    mails_http,
+    optins_http,
+    pressure_http,
+    seeds_http,
+)
 from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.changing import Changing
 from services.queueing.documents import Documents
 from services.queueing.quotas import Room
+from services.queueing.seeds import SeedLists
 from services.queueing.store import DAY_MS, JobStore
 from services.queueing.taking import Taking
 from shared.http.parts import Mounted, Parts
@@ -54,6 +64,7 @@ def routes(parts: Parts) -> Mounted:
     pressure = pressure_http.routes(
         PressureRules(parts.client, parts.monotonic), Reached(parts.client, parts.partitions), parts.now_ms
     )
+    seeds = seeds_http.routes(SeedLists(parts.client, parts.monotonic))
     documents = Documents(
         parts.client,
         parts.partitions,
@@ -65,7 +76,7 @@ def routes(parts: Parts) -> Mounted:
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *mails, *changing_http.routes(changing), *optins, *pressure, *documents_http.routes(documents)],
+        [*jobs, *mails, *changing_http.routes(changing), *optins, *pressure, *seeds, *documents_http.routes(documents)],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
     )

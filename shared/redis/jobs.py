@@ -121,6 +121,7 @@ CHANGES = _number("changes")
 CHANGED_AT = _number("changed_at")
 STARTED_AT = _number("started_at")
 TIMING = Field("timing", b"", bytes, bytes)
+SEEDS_OF = _text("seeds_of")
 TAGS: Field[tuple[str, ...]] = Field("tags", (), "\n".join, _lines)
 
 #: Every field there is, by its name.
@@ -130,7 +131,7 @@ FIELDS: dict[str, Field[Any]] = {
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
         SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
-        STARTED_AT, TIMING, SANDBOX,
+        STARTED_AT, TIMING, SANDBOX, SEEDS_OF,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -166,6 +167,8 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     undefined: bytes = b""
     source: bytes = b""
     timing: bytes = b""
+    #: The job that it is the copy of, for the seed list.
+    seeds_of: str = ""
 
 
 def written(new: New) -> dict[str, Stored]:
@@ -179,6 +182,7 @@ def written(new: New) -> dict[str, Stored]:
     meant = (_written(PURPOSE, new.purpose),) if new.purpose else ()
     changeable = (_written(SOURCE, new.source),) if new.source else ()
     timed = (_written(TIMING, new.timing),) if new.timing else ()
+    copied = (_written(SEEDS_OF, new.seeds_of),) if new.seeds_of else ()
     return dict(
         (
             *traced,
@@ -190,6 +194,7 @@ def written(new: New) -> dict[str, Stored]:
             *wanted,
             *changeable,
             *timed,
+            *copied,
             _written(TENANT, new.tenant),
             _written(STREAM, new.stream),
             _written(CONTENT, new.content),
