@@ -88,7 +88,7 @@ def copied(job: str, head: Head, found: jobs.Job, recipients: int) -> jobs.New:
     """The job by which the seed list gets this one."""
     return jobs.New(
         tenant=head.tenant,
-        stream=MARKETING_STREAM,
+        stream="bulk",
         content=found[jobs.CONTENT],
         total=recipients,
         send_at_ms=0,

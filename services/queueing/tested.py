@@ -18,28 +18,33 @@ PREFIX, FIELD = "[Test] ", ("X-Estafette-Test", "1")
 #: Links that are shown at most; a mail has some dozens.
 MOST = 500
 _TITLE = "Links of this test, by position"
-_END = re.compile(r"</body\s*>", re.IGNORECASE)
+_END = re.compile(r"</(?:body|mj-body)\s*>", re.IGNORECASE)
 #: A URL that could be clicked in a text would be one more link.
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+#: Between the braces of what would be a template in the list.
+_BRACES = re.compile(r"(?<=\{)(?=[{%#])|(?<=[}%#])(?=\})")
 
 
 def shown(job: JobRequest, links: Sequence[TrackedLink]) -> JobRequest:
     """The content with these links listed at its end, in each of its parts."""
-    if not links:
-        return job
     lines = [_line(link) for link in links[:MOST]]
-    html, text = job.html, job.text
-    if html:
-        rows = "<br>".join(escape(line).replace("{", "&#123;") for line in lines)
-        block = f'<hr><p style="font:12px monospace">{_TITLE}<br>{rows}</p>'
-        ends = list(_END.finditer(html))
-        at = ends[-1].start() if ends else len(html)
-        html = html[:at] + block + html[at:]
-    if text:
-        # Spaces between braces: the list is no template.
-        rows = "\n".join(re.sub(r"(?<=\{)(?=[{%#])|(?<=[}%#])(?=\})", " ", line) for line in lines)
-        text = f"{text}\n\n-- \n{_TITLE}\n{rows}\n"
-    return msgspec.structs.replace(job, html=html, text=text)
+    rows = "<br/>".join(map(escape, [_TITLE, *lines]))
+    html = f'<hr><p style="font:12px monospace">{rows}</p>'
+    mjml = f"<mj-section><mj-column><mj-text>{rows}</mj-text></mj-column></mj-section>"
+    text = "\n".join(["\n\n-- ", _TITLE, *lines, ""])
+    return msgspec.structs.replace(
+        job,
+        html=job.html and _before_its_end(job.html, html),
+        mjml=job.mjml and _before_its_end(job.mjml, mjml),
+        amp=job.amp and _before_its_end(job.amp, f"<hr><p>{rows}</p>"),
+        text=job.text and job.text + text,
+    )
+
+
+def _before_its_end(source: str, block: str) -> str:
+    ends = list(_END.finditer(source))
+    at = ends[-1].start() if ends else len(source)
+    return source[:at] + block + source[at:]
 
 
 def marked(compiled: CompiledContent) -> CompiledContent:
@@ -51,4 +56,4 @@ def marked(compiled: CompiledContent) -> CompiledContent:
 
 def _line(link: TrackedLink) -> str:
     url = _SCHEME.sub("", link.url.replace("\n", " "))
-    return f"{link.position}: {url}" + (f" ({link.name})" if link.name else "")
+    return _BRACES.sub(" ", f"{link.position}: {url}" + (f" ({link.name})" if link.name else ""))
