@@ -35,7 +35,6 @@ async def main(life: Lifecycle) -> None:
     if route is None:
         resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, time.monotonic)
         life.push_close(resolver.close)
-    publisher = start.publisher(client, settings)
     store = JobStore(client, partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
     marks = CancelList(client)
     cancels = Cancels(marks)
@@ -47,7 +46,7 @@ async def main(life: Lifecycle) -> None:
         queues=ReadyQueues(client, CHANNEL),
         suppressions=SuppressionList(client, partitions),
         sites=DnsSites(resolver) if route is None else FixedSite(route.site),
-        publisher=publisher,
+        publisher=start.publisher(client, settings),
         cancels=cancels,
         partitions=partitions,
         now_ms=now_ms,

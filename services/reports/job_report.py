@@ -11,7 +11,7 @@ A message that bounced late is bounced and no longer delivered. People and machi
 counted apart, and never added up here. A message that a person clicked in was opened, whether its picture was or not.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
@@ -31,6 +31,7 @@ from services.reports.visits import Visits
 from shared.redis import jobs, stops
 from shared.words import ids
 from shared.words.content import TrackedLink
+from shared.words.content import positions_by_document as positions_by_document
 from shared.words.content import positions_by_url as positions_by_url
 from shared.words.described import says
 from shared.words.times import rfc3339
@@ -227,9 +228,8 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 #: The fields of a job that are shown; the tenant is what decides to whom.
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
-    jobs.SANDBOX, jobs.SEEDS_OF,
-    jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
-    jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED,
+    jobs.SANDBOX, jobs.SEEDS_OF, jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL, jobs.RATE,
+    jobs.AT_MOST_ONCE, jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED,
 )  # fmt: skip
 
 
@@ -291,15 +291,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             segment=found[jobs.SEGMENT],
             awaited=found[jobs.AWAITED],
         )
-
-
-def positions_by_document(links: Iterable[TrackedLink]) -> dict[str, list[int]]:
-    """Where the links of each tracked document stand."""
-    positions: dict[str, list[int]] = {}
-    for link in links:
-        if link.document:
-            positions.setdefault(link.document, []).append(link.position)
-    return positions
 
 
 def stop_names(job: Job) -> list[str]:
