@@ -29,13 +29,14 @@ ENV PATH=/opt/estafette/bin:$PATH \
     ESTAFETTE_DATA_DIR=/var/lib/estafette \
     ESTAFETTE_HTTP_HOST=0.0.0.0 \
     ESTAFETTE_BOUNCES_HOST=0.0.0.0 \
+    ESTAFETTE_SUBMISSION_HOST=0.0.0.0 \
     ESTAFETTE_METRICS_HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /var/lib/estafette
 # The master secret where none is named, what tracking could not yet record, whose data it is.
 VOLUME /var/lib/estafette
-# HTTP, inbound SMTP, the mailbox; health and metrics, a port for each service (services/catalogue.py).
-EXPOSE 8080 2525 2526 9101-9113
+# HTTP, inbound SMTP, the mailbox, the SMTP door of tenants; health and metrics, a port for each service (services/catalogue.py).
+EXPOSE 8080 2465 2525 2526 2587 9101-9114
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-m", "services.local.alive"]
 ENTRYPOINT ["estafette"]

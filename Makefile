@@ -3,10 +3,11 @@
 # make check   the gate before a commit: format, lint, types, dead code, sizes, and the tests that need no server
 # make test    every test (CI=true: nothing may be skipped)
 # make drill   faults put into a running instance: their alerts, panels and runbooks (DRILL='full frozen': these alone)
+# make chaos   kill -9 of everything while mail is handed over: nothing is lost (CHAOS='--recipients 3000': a short one)
 # make audit   known faults of the versions that are locked, by pip-audit
 # make bench-relay   messages/s with and without DKIM, beside openssl and Postfix; its last line is JSON
 #                    also bench-tracking, -rates, -latency, -mix, -sites, -neighbours, -relay-memory, -memory,
-#                    -results, -events, -pages, -contacts: see loadtests/README.md
+#                    -results, -events, -pages, -contacts, -api: see loadtests/README.md
 #
 # Each does its own set-up on a fresh Debian or Ubuntu with Python 3.11 or newer; what is set up already costs nothing.
 
@@ -21,10 +22,10 @@ GATE := tests/house tests/contract tests/unit tests/redis/test_scripts.py
 
 # `make check test` is one after the other, with -j too: who has two cores gives them to the tests.
 .NOTPARALLEL:
-.PHONY: help run demo test check drill audit format lock clean
+.PHONY: help run demo test check drill chaos audit format lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -9
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -10
 
 run: .venv/.ready-run
 	@$(BIN)/estafette run
@@ -55,6 +56,10 @@ bench-%: .venv/.ready-test
 drill: .venv/.ready-test
 	@.ci/setup peers
 	@$(BIN)/python -m loadtests.drill $(DRILL)
+
+chaos: .venv/.ready-test
+	@.ci/setup peers
+	@$(BIN)/python -m loadtests.chaos $(CHAOS)
 
 format: .venv/.ready-test
 	@$(BIN)/ruff format .

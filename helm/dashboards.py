@@ -867,6 +867,26 @@ DASHBOARDS = (
                 "ops",
             ),
             Panel(
+                "Mails handed over by SMTP",
+                "What is said to mails that programs hand over by SMTP (250: stored; 4xx: they bring it again)?",
+                "sum by (code) (rate(estafette_submission_mails_total[5m]))",
+                "{{code}}",
+                "ops",
+            ),
+            Panel(
+                "Logins by SMTP",
+                "How do programs that hand over mail by SMTP show their keys?",
+                "sum by (outcome) (rate(estafette_submission_logins_total[5m]))",
+                "{{outcome}}",
+                "ops",
+            ),
+            Panel(
+                "Sessions by SMTP",
+                "How many of them are connected, and by which port?",
+                "sum by (port) (estafette_submission_sessions)",
+                "{{port}}",
+            ),
+            Panel(
                 "Recipients taken from sets",
                 "How fast do jobs get recipients out of sets (known: passed over, after another process died)?",
                 "sum by (result) (rate(estafette_queueing_selected_total[5m]))",

@@ -45,7 +45,7 @@ def main() -> None:
             found = measure(processes, Path(folder), recipients)
     print(f"queued:                 {found.queued_bytes:,} bytes a recipient")
     print(f"done:                   {found.done_bytes:,} bytes a recipient, besides the events")
-    print(f"events (7 days):        {found.event_bytes:,} bytes a recipient, {found.per_event_bytes:,} an event")
+    print(f"events (7 days):        {found.event_bytes:,} bytes a recipient, {found.perevent_bytes:,} an event")
     print(f"a job of one recipient: {found.single_job_bytes:,} bytes once done, besides the events")
     print(f"after {found.retention_days} days:          {found.left_bytes:,} bytes a recipient, besides the events")
     print(json.dumps({"bench": "memory", **found._asdict()}))
@@ -57,7 +57,7 @@ class Found(NamedTuple):
     queued_bytes: int
     done_bytes: int
     event_bytes: int
-    per_event_bytes: int
+    perevent_bytes: int
     single_job_bytes: int
     left_bytes: float
     retention_days: int
@@ -74,7 +74,7 @@ def measure(processes: Processes, folder: Path, recipients: int) -> Found:
     before, kept_before = redis.info("memory")["used_memory"], _kept_bytes(redis)
     submit(environ, key, recipients, job)
     until(lambda: metric(queueing, 'estafette_queueing_recipients_total{fact="accepted"}') >= recipients, 300, "queue")
-    events_queued = _event_bytes(redis)
+    events_queued = event_bytes(redis)
     queued = redis.info("memory")["used_memory"] - before - events_queued
     processes.service("suppression", environ)
     _, reports = processes.service("reports", environ)
@@ -83,7 +83,7 @@ def measure(processes: Processes, folder: Path, recipients: int) -> Found:
     until(lambda: _applied(reports) >= 2 * recipients, 300, "reports", 0.5)
     until(lambda: redis.zcard(keys.sites(0, "email")) == 0, 30, "the end")
     _pass_by(redis, 600_000)
-    kept = _event_bytes(redis)
+    kept = event_bytes(redis)
     done = redis.info("memory")["used_memory"] - before - kept
     singles = min(SINGLES, recipients)
     counted = _applied(reports)
@@ -92,7 +92,7 @@ def measure(processes: Processes, folder: Path, recipients: int) -> Found:
     until(lambda: _applied(reports) >= counted + 2 * singles, 300, "reports", 0.5)
     until(lambda: all(redis.zcard(keys.sites(p, "email")) == 0 for p in range(PARTITIONS)), 30, "the end")
     _pass_by(redis, 600_000)
-    single = redis.info("memory")["used_memory"] - before - done - _event_bytes(redis)
+    single = redis.info("memory")["used_memory"] - before - done - event_bytes(redis)
     days = Jobs().retention_days
     asyncio.run(_remove(url, days))
     _pass_by(redis, days * DAY_MS)
@@ -144,7 +144,7 @@ def _kept_bytes(redis: Any) -> int:
     return sum(redis.memory_usage(name, samples=0) for name in names)
 
 
-def _event_bytes(redis: Any) -> int:
+def event_bytes(redis: Any) -> int:
     """What the event streams take; every entry is looked at."""
     streams = redis.scan_iter(match="est:*:events", count=10_000)
     return sum(redis.memory_usage(stream, samples=0) for stream in streams)

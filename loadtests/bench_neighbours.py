@@ -107,16 +107,19 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
-def started(processes: Processes) -> dict[str, str]:
-    """A whole instance, ready; its settings."""
+def started(processes: Processes, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A whole instance, ready; its settings, of which `more` are those that somebody wants otherwise."""
     environ = {
         **{f"ESTAFETTE_{name.upper()}_METRICS_PORT": "0" for name in catalogue.SERVED},
         "ESTAFETTE_DATA_DIR": str(processes.directory / "data"),
         "ESTAFETTE_HTTP_PORT": str(free_port()),
         "ESTAFETTE_BOUNCES_PORT": str(free_port()),
         "ESTAFETTE_MAILBOX_PORT": str(free_port()),
+        "ESTAFETTE_SUBMISSION_PORT": str(free_port()),
+        "ESTAFETTE_SUBMISSION_TLS_PORT": str(free_port()),
         "ESTAFETTE_DNS_SERVERS": "127.0.0.1:1",
         "ESTAFETTE_LOGS_LEVEL": "warning",
+        **(more or {}),
     }
     processes.start([*python("services.console.console"), "run"], environ, "run")
     log = processes.directory / "run.log"

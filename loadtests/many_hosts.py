@@ -4,8 +4,8 @@
 
 Each site has an address of its own (`address`), so to a relay it is a host of its own. All take every mail at once.
 What is recorded, when the process is told to stop (SIGTERM): how many connections there were, how many were open at
-once, how many addresses were dialled, and when (monotonic seconds) each mail was taken whose recipient begins with
-`MARK`.
+once, how many addresses were dialled, and when (monotonic seconds) each mail began, with its MAIL FROM, and was taken
+whose recipient begins with `MARK`.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Address
@@ -57,7 +58,12 @@ class Record:
         self.open = 0
         self.most_open = 0
         self.dialled: set[str] = set()
+        self.begun: dict[str, float] = {}
         self.taken: dict[str, float] = {}
+
+    def took(self, name: str) -> None:
+        """A mail to a recipient of that name, which begins with `MARK`."""
+        self.taken[name] = time.monotonic()
 
     def written(self) -> str:
         return json.dumps(
@@ -65,6 +71,7 @@ class Record:
                 "connections": self.connections,
                 "most_open": self.most_open,
                 "hosts": len(self.dialled),
+                "begun": self.begun,
                 "taken": self.taken,
             }
         )
@@ -79,6 +86,7 @@ class Session(asyncio.Protocol):
         self._buffer = b""
         self._in_data = False
         self._marked = ""
+        self._mail_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -113,14 +121,17 @@ class Session(asyncio.Protocol):
         word = line[:4].upper()
         if word == b"DATA":
             self._in_data = True
+        elif word == b"MAIL":
+            self._mail_at = time.monotonic()
         elif line.startswith(_RECIPIENT):
             self._marked = line[9 : line.index(b"@")].decode("ascii")
+            self._record.begun[self._marked] = self._mail_at
         return _REPLIES.get(word, _OTHER)
 
     def _taken(self) -> bytes:
         self._in_data = False
         if self._marked:
-            self._record.taken[self._marked] = self._loop.time()
+            self._record.took(self._marked)
             self._marked = ""
         return b"250 2.0.0 taken\r\n"
 

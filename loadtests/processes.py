@@ -68,6 +68,8 @@ class Processes(ExitStack):
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self.directory = directory
+        #: Each, in that order.
+        self.started: list[subprocess.Popen[bytes]] = []
         directory.mkdir(parents=True, exist_ok=True)
 
     def start(
@@ -79,6 +81,7 @@ class Processes(ExitStack):
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(environ or {})}
         )
         self.callback(stop, process)
+        self.started.append(process)
         return process
 
     def redis(self) -> str:

@@ -26,7 +26,8 @@ STOPS = ("lets in", "sends", "receives", "counts")
 #: outlive it, for it goes on answering while Redis is away, and brings Redis later what happened meanwhile. `name`: the
 #: same host name after a restart, by which its consumer goes on where it stood. `world`: ways out to mail hosts and to
 #: web servers everywhere. `web`: to web servers of tenants. `sftp`: to SFTP servers of tenants.
-Need = Literal["secret", "disk", "name", "world", "web", "sftp"]
+#: `api`: to the process of all routes.
+Need = Literal["secret", "disk", "name", "world", "web", "sftp", "api"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,10 @@ class Service:
     """`process`: `run`, if `estafette run` starts one; `alone`, if only `estafette serve` does; None if it has routes
     alone. `metrics_port`: the default of that setting, the same everywhere, so that one scrape configuration and one
     firewall rule fit all installations; a number once given is never another's; 0: a free port. `listens`: the setting
-    of the port on which it listens beside that one. `reads`: the streams that it reads, in a consumer group of its
-    name. `needs`: see `Need`. `only_on`: the `relay.route` without which it has nothing to do. `only_with`: the
-    setting without which it has not. `settings`: the Struct in `<module>.settings` that is the section of its name;
-    that of `http` is shared."""
+    of the port on which it listens beside that one; `listens_too`: of one more. `reads`: the streams that it reads, in
+    a consumer group of its name. `needs`: see `Need`. `only_on`: the `relay.route` without which it has nothing to do.
+    `only_with`: the setting without which it has not. `settings`: the Struct in `<module>.settings` that is the section
+    of its name; that of `http` is shared."""
 
     name: str
     module: str
@@ -46,6 +47,7 @@ class Service:
     routes: bool = False
     stops: Literal["lets in", "sends", "receives", "counts"] | None = None
     listens: str | None = None
+    listens_too: str | None = None
     reads: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     only_on: str | None = None
@@ -207,6 +209,17 @@ SERVICES: tuple[Service, ...] = (
         settings="Pages",
     ),
     Service(
+        "submission",
+        "services.submission",
+        process="run",
+        metrics_port=9114,
+        stops="lets in",
+        listens="submission.port",
+        listens_too="submission.tls_port",
+        needs=("api",),
+        settings="Submission",
+    ),
+    Service(
         "mailbox",
         "services.local.mailbox",
         process="run",
@@ -238,17 +251,17 @@ def stop_order(services: Sequence[Service]) -> list[list[str]]:
     return [[service.name for service in services if service.stops == moment] for moment in STOPS]
 
 
-def listening(route: str) -> list[str]:
-    """Those that listen on the host and port of their settings."""
-    return [service.name for service in of_an_instance(route) if service.listens is not None]
-
-
 def places(settings: "Settings") -> dict[str, tuple[str, int]]:
     """Host and port of all that an instance listens on under these settings, by the setting of the port; 0 is a free
     one."""
-    listened = {f"{name}.port": getattr(settings, name) for name in listening(settings.relay.route)}
+    listened = {
+        name: getattr(settings, one.name)
+        for one in of_an_instance(settings.relay.route)
+        for name in (one.listens, one.listens_too)
+        if name is not None
+    }
     watched = {f"{one.name}.metrics_port": getattr(settings, one.name) for one in of_an_instance(settings.relay.route)}
-    return {setting: (section.host, section.port) for setting, section in listened.items()} | {
+    return {setting: (one.host, getattr(one, setting.partition(".")[2])) for setting, one in listened.items()} | {
         setting: (settings.metrics.host, section.metrics_port) for setting, section in watched.items()
     }
 

@@ -34,9 +34,11 @@ _NODE_TIMEOUT_MS = 30_000
 #: Below the range from which the kernel gives ports to clients, and below those of `services.local.run`.
 _PORTS = range(12_000, 21_000)
 #: Settings under which each process takes a free port for its metrics: many instances run here at a time. And they do
-#: without a PostgreSQL of their own, which a test that is about contacts asks for.
+#: without a PostgreSQL of their own, which a test that is about contacts asks for; nobody hands mail to them by SMTP.
 ANY_METRICS_PORT = {f"ESTAFETTE_{name.upper()}_METRICS_PORT": "0" for name in catalogue.SERVED} | {
-    "ESTAFETTE_CONTACTS_PRIVATE": "false"
+    "ESTAFETTE_CONTACTS_PRIVATE": "false",
+    "ESTAFETTE_SUBMISSION_PORT": "0",
+    "ESTAFETTE_SUBMISSION_TLS_PORT": "0",
 }
 #: Ports given out by this process: whoever asked for one may not listen on it yet.
 _given: set[int] = set()

@@ -25,6 +25,7 @@ def keys() -> None:
 @click.option("--network", "networks", multiple=True, help="From where it may be used (CIDR); any number of them.")
 @click.option("--domain", "domains", multiple=True, help="A domain that it may send from; any number of them.")
 @click.option("--expires", type=click.DateTime(), default=None, help="Until when it may be used (UTC).")
+@click.option("--sandbox", is_flag=True, help="What it sends goes to no host of the world, and counts nothing.")
 def create_key(
     tenant: str,
     scope: str,
@@ -32,13 +33,14 @@ def create_key(
     networks: tuple[str, ...],
     domains: tuple[str, ...],
     expires: datetime | None,
+    sandbox: bool,
 ) -> None:
     """Make a key and print it, alone on standard output. It cannot be shown again."""
     from shared.redis.tenants import Rights, Tenants
 
     wanted = [part.strip() for part in scope.split(",") if part.strip()]
     until_ms = 0 if expires is None else max(1, int(expires.replace(tzinfo=UTC).timestamp() * 1000))
-    rights = Rights(name, networks, domains, until_ms)
+    rights = Rights(name, networks, domains, until_ms, sandbox)
     key, text = with_redis(lambda client, _: Tenants(client).create_key(tenant, wanted, rights))
     click.echo(f"id {key.id}, for {key.tenant}, {_shown(key)}; keep it, it is not shown again:", err=True)
     click.echo(text)
@@ -59,6 +61,7 @@ def _shown(key: "ApiKey") -> str:
     rights = key.rights
     parts = [
         ",".join(key.scopes),
+        "sandbox" if rights.is_sandbox else "",
         plain(rights.name),
         f"from {','.join(rights.networks)}" if rights.networks else "",
         f"as {','.join(rights.domains)}" if rights.domains else "",

@@ -38,9 +38,10 @@ def settings(markdown: bool, check: bool) -> None:
 def _check() -> None:
     """All that a start or a SIGHUP would refuse, a line each on standard error, and exit code 1."""
     from services import settings as joined
-    from services.bounces import certificate
+    from services.bounces import certificate as bounces_certificate
     from services.bounces import settings as bounces
     from services.relay import files
+    from services.submission import certificate as submission_certificate
     from services.tracking import network_files
     from services.tracking import settings as tracking
     from shared.process import coherence
@@ -49,7 +50,8 @@ def _check() -> None:
         found = joined.read()
         coherence.refuse(found)
         files.read(found)
-        certificate.check(found)
+        bounces_certificate.check(found)
+        submission_certificate.check(found)
         network_files.read(found)
     except SettingsError as error:
         for fault in error.faults:

@@ -14,11 +14,12 @@ def tenants() -> None:
 @tenants.command("add")
 @click.argument("name")
 @click.option("--any-from-domain", is_flag=True, help="May write From any domain that is nobody else's. For trying.")
-def add_tenant(name: str, any_from_domain: bool) -> None:
+@click.option("--parent", default="", help="The tenant whose sub-account it is.")
+def add_tenant(name: str, any_from_domain: bool, parent: str) -> None:
     """Add a tenant: a-z, 0-9 and -, 32 characters at most."""
     from shared.redis.tenants import Tenants
 
-    tenant = with_redis(lambda client, _: Tenants(client).create(name, any_from_domain=any_from_domain))
+    tenant = with_redis(lambda client, _: Tenants(client).create(name, any_from_domain=any_from_domain, parent=parent))
     click.echo(f"added {tenant.name}")
 
 
@@ -29,6 +30,7 @@ def list_tenants() -> None:
 
     for tenant in with_redis(lambda client, _: Tenants(client).all()):
         flags = "  any From domain" if tenant.any_from_domain else ""
+        flags += f"  of {tenant.parent}" if tenant.parent else ""
         own = "".join(f"  {name}={limit}" for name, limit in sorted(tenant.quotas.items()))
         click.echo(f"{tenant.name:<32}  since {day(tenant.created_at)}{flags}{own}")
 

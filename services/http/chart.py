@@ -26,7 +26,10 @@ MARK = (
 SET_BY_THE_CHART = re.compile(
     r"(data|secret|metrics)\.\w+|\w+\.(host|port|metrics_port|\w+_files?)|redis\.(url|max_memory_bytes)"
     r"|http\.ready_urls|tls\.client_(certificate|key)|bounces\.(certificate|key|lmtp|maildir)"
+    r"|submission\.(tls_port|api|certificate|key)"
 )
+#: What a port is called there, by the section of its setting; else `smtp`, where hosts bring mail.
+_PROTOCOLS = {"http": "http", "submission": "submission"}
 #: By service, the paths of its routes.
 Paths = Mapping[str, Sequence[str]]
 
@@ -42,7 +45,10 @@ def _facts(service: Service, paths: Paths) -> dict[str, Any]:
     if service.listens is not None:
         section, _, field = service.listens.partition(".")
         found["port"] = getattr(getattr(Settings(), section), field)
-        found["protocol"] = "http" if section == "http" else "smtp"
+        found["protocol"] = _PROTOCOLS.get(section, "smtp")
+    if service.listens_too is not None:
+        section, _, field = service.listens_too.partition(".")
+        found["tlsPort"] = getattr(getattr(Settings(), section), field)
     if service.name in paths:
         found["paths"] = list(paths[service.name])
     if service.needs:

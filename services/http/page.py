@@ -28,7 +28,15 @@ Every operation that asks for a key may answer the [problems](#problems) {of_key
 {of_bodies}; and any at all {of_all}. They are not listed again below.
 """
 #: Problems that a kind of operation has in common.
-OF_KEYS = ("no_key", "unknown_key", "key_expired", "network_not_allowed", "missing_scope", "quota_exceeded")
+OF_KEYS = (
+    "no_key",
+    "unknown_key",
+    "key_expired",
+    "network_not_allowed",
+    "missing_scope",
+    "unknown_sub_account",
+    "quota_exceeded",
+)
 OF_BODIES = ("bad_request", "malformed_json", "body_too_large", "unsupported_media_type", "invalid_body")
 OF_ALL = ("repeated_header", "invalid_query", "internal_error", "unavailable")
 _COMMON = {*OF_KEYS, *OF_BODIES, *OF_ALL}

@@ -20,7 +20,7 @@ import click
 from shared.process.settings import Settings
 
 RECIPIENTS = 1_000
-#: How many recipients behave how, by the beginning of their local part (`services.local.mailbox.behaviours`). With more
+#: How many recipients behave how, by the beginning of their local part (`shared.words.behaviours`). With more
 #: bad addresses a breaker would stop the job, and with more complaints soon the bulk of the tenant.
 CAST = {"unknown": 20, "full": 10, "blocked": 10, "bounce-later": 8, "complain": 1}
 #: The cast is spread over the campaign: each next one stands 0.618 of it further on (the golden ratio spreads best).

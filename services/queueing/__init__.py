@@ -1,6 +1,6 @@
 """queueing: takes jobs, decides for each recipient whether and where it is queued.
 
-Reads       jobs and sending domains over HTTP (`http.py`, `domains.py`); the stream `intake`, in which each entry names
+Reads       jobs and whole mails over HTTP (`http.py`, `mails_http.py`); the stream `intake`, in which each entry names
             a chunk of a job; the suppression list; MX records.
 Writes      the job and its chunks (`store.py`), `intake`, the ready queues by site, Accepted, Suppressed and Rejected.
 Owns        jobs, their content (compiled once), ordinals, de-duplication, Idempotency-Key, the schedule, sending
@@ -9,6 +9,6 @@ Promises    A job is stored whole or not at all, before the 202. Each recipient 
             ends as Suppressed or Rejected, whatever dies in between: a chunk's decisions are written down before they
             are carried out, and each step carries them out once (promises 1, 2 and 4).
 
-Read `queueing.py` first, then `jobs.py` (what a job may look like), `compile.py` (what becomes of its content),
-`store.py` (the scripts), `http.py`.
+Read `queueing.py` first, then `jobs.py` (what a job may look like), `compile.py` (what becomes of its content) or,
+of a mail that came whole, `given.py`; `store.py` (the scripts), `http.py`.
 """

@@ -14,19 +14,21 @@ import msgspec
 import structlog
 from msgspec import UNSET
 
-from services.queueing import jobs
+from services.queueing import jobs, starting
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft, JobRequest
 from services.queueing.quotas import Room
 from services.queueing.store import Changeable, JobStore
 from services.queueing.taking import JOBS, Compiler, Taking, new_job
+from services.queueing.taking import wanted as names_needed
 from services.queueing.trial import MAX_TRIED, Tried
 from shared.http import api
 from shared.redis.jobs import New, Start
 from shared.redis.recipients import Chunk
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.principal import refused_to_sandbox
 from shared.words.times import rfc3339
 
 #: How often a change is made anew because somebody else was faster.
@@ -124,11 +126,14 @@ class Changing:
     def _checked(self, principal: api.Principal, found: Changeable) -> Changeable:
         if found.tenant != principal.tenant:
             raise api.unknown_job()
+        refused = refused_to_sandbox(principal, "the job is none of the sandbox")
+        if refused is not None and not found.sandbox:
+            raise refused
         if found.state not in ("open", "scheduled"):
             raise _not_changeable(found.state)
         if not found.source:
             raise Problem(
-                "not_changeable", "the job was made before jobs could be changed; cancel it, and make another"
+                "not_changeable", "the job came as a whole mail, or is of before; cancel it, and make another"
             )
         return found
 
@@ -144,9 +149,13 @@ class Changing:
             draft = replace(draft, tried=tried(chunk))
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         wanted = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
+        # Those of an open job are looked at when it is started.
+        needed = names_needed(wanted) if seen.state == "scheduled" else {}
+        if lacking := await starting.had_by_nobody(self._store, self._aside, tenant, job, needed):
+            raise jobs.refused(lacking)
         await self._taking.check_from(principal, wanted.compiled.from_domain)
         start: Start = "open" if seen.state == "open" else "scheduled"
-        new = await self._aside.do(tenant, size, new_job, tenant, wanted, now_ms, start)
+        new = await self._aside.do(tenant, size, new_job, tenant, wanted, now_ms, start, "", seen.sandbox)
         return wanted, new, asks_time
 
 

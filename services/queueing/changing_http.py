@@ -27,6 +27,7 @@ def routes(changing: Changing) -> list[api.Route]:
             scope="send",
             body=JobChange,
             name="change_job",
+            sandbox=True,
             tag="jobs",
             answers={200: JobChanged},
             problems=[
@@ -36,6 +37,7 @@ def routes(changing: Changing) -> list[api.Route]:
                 "invalid_job",
                 "unknown_sending_domain",
                 "sending_domain_not_shown",
+                "domain_not_allowed",
                 "templates_penalised",
             ],
             examples={"application/json": {"subject": "Bonsoir {{ prenom }}", "send_at": "2026-02-01T18:00:00Z"}},

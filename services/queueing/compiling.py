@@ -11,8 +11,10 @@ from math import ceil
 
 import msgspec
 
+from services.queueing import personal
 from services.queueing.aside import Aside
 from services.queueing.compile import (
+    LIGHT_CHARS,
     Limits,
     Sources,
     Templated,
@@ -23,6 +25,7 @@ from services.queueing.compile import (
 )
 from services.queueing.jobs import Draft, JobRequest
 from shared.mail.template_scan import InvalidTemplate, scan
+from shared.net.remembered import Remembered
 from shared.process import sandboxed
 from shared.process.sandbox import (
     Killed,
@@ -32,9 +35,13 @@ from shared.process.sandbox import (
 )
 from shared.words.content import CompiledContent, Subject
 from shared.words.errors import Fault, Problem
+from shared.words.variables import NONE
 
 #: Of chance in the boundaries of a content.
 CHANCE_BYTES = 16
+#: Light templates whose result is remembered: a shop sends the same ones all day, each time to somebody else. None is
+#: longer than `LIGHT_CHARS`, and so a process keeps 15 MB of them at most.
+MOST_REMEMBERED = 256
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_sources = msgspec.msgpack.Decoder(Sources).decode
@@ -50,6 +57,7 @@ class Compiler:
         self._sandbox = sandbox
         self._chance = chance
         self._aside = aside or Aside()
+        self._remembered = Remembered[tuple[str, bytes], Templated](MOST_REMEMBERED)
 
     async def compile(self, draft: Draft, limits: Limits, tenant: str = "") -> CompiledContent | list[Fault]:
         """See `compile_content`; tenants take turns. Problem 503 where no process can be had, 429 where this tenant
@@ -57,14 +65,22 @@ class Compiler:
         job = draft.request
         size = _size(job)
         given = await self._aside.do(tenant, size, sources, job, limits, draft.tried)
-        if (too_long := _too_long(given)) is not None:
-            templated = await self._aside.do(tenant, size, compile_templates, too_long)
-        elif await self._aside.do(tenant, size, is_light, given):
-            templated = await self._aside.do(tenant, size, compile_templates, given)
-        else:
-            templated = await self._elsewhere(given, tenant)
+        name = _name(given, tenant)
+        templated = self._remembered.known(name) if name is not None else None
+        if templated is None:
+            templated = await self._templated(given, tenant, size, name)
         chance = self._chance(CHANCE_BYTES)
         return await self._aside.do(tenant, size, compile_content, job, draft.rate, limits, templated, chance=chance)
+
+    async def _templated(self, given: Sources, tenant: str, size: int, name: tuple[str, bytes] | None) -> Templated:
+        if (too_long := _too_long(given)) is not None:
+            return await self._aside.do(tenant, size, compile_templates, too_long)
+        if not await self._aside.do(tenant, size, is_light, given):
+            return await self._elsewhere(given, tenant)
+        templated = await self._aside.do(tenant, size, compile_templates, given)
+        if name is not None:
+            self._remembered.keep(name, templated)
+        return templated
 
     async def _elsewhere(self, given: Sources, tenant: str) -> Templated:
         templated, killed = await self._asked(given, tenant)
@@ -94,6 +110,20 @@ class Compiler:
             ) from None
         except Unavailable as away:
             raise Problem("unavailable", f"templates cannot be compiled now: {away}") from None
+
+
+def _name(given: Sources, tenant: str) -> tuple[str, bytes] | None:
+    """What light templates are known by: all that decides what becomes of them. They are not rendered for anybody, so
+    neither recipients nor variables are in it. None of what is too long to be light, or is rendered to see whether it
+    is an address."""
+    texts = (given.subject, given.html or "", given.text or "", *given.fields.values())
+    if sum(map(len, texts)) > LIGHT_CHARS or any(map(personal.is_address, given.fields)):
+        return None
+    try:
+        packed = _encode(msgspec.structs.replace(given, variables=NONE, tried=()))
+    except UnicodeEncodeError:
+        return None
+    return tenant, blake2b(packed, digest_size=16).digest()
 
 
 def _size(job: JobRequest) -> int:

@@ -12,13 +12,14 @@ from aiohttp import web
 from services.queueing import jobs, starting, taking
 from services.queueing.aside import Aside
 from services.queueing.quotas import Room
-from services.queueing.store import JobStore
+from services.queueing.store import Head, JobStore
 from services.queueing.taking import JobAccepted, Taking
 from services.queueing.uploads import APPEND_BYTES, Appended, Uploading, rows_of
 from shared.http import api
 from shared.words import ids
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
+from shared.words.principal import refused_to_sandbox
 
 MAX_IDEMPOTENCY_KEY_CHARS = 255
 
@@ -70,6 +71,7 @@ def routes(store: JobStore, room: Room, taken: Taking, aside: Aside, now_ms: Cal
             scope="send",
             body=jobs.JobRequest,
             name="send_job",
+            sandbox=True,
             tag="jobs",
             answers={202: JobAccepted},
             problems=[
@@ -107,6 +109,7 @@ def routes(store: JobStore, room: Room, taken: Taking, aside: Aside, now_ms: Cal
                 "text/tab-separated-values": _CSV_EXAMPLE.replace(",", "\t"),
             },
             name="append_recipients",
+            sandbox=True,
             tag="jobs",
             answers={200: Appended},
             problems=["unknown_job", "not_open", "nothing_appended"],
@@ -121,6 +124,7 @@ def routes(store: JobStore, room: Room, taken: Taking, aside: Aside, now_ms: Cal
             body_optional=True,
             examples={"application/json": {"send_at": None}},
             name="start_job",
+            sandbox=True,
             tag="jobs",
             answers={202: JobStarted},
             problems=["unknown_job", "not_open", "no_recipients", "invalid_job", "engine_full"],
@@ -142,8 +146,8 @@ class _Routes:
     async def post_job(self, request: web.Request) -> web.StreamResponse:
         tenant, own = request[api.PRINCIPAL].tenant, request[api.PRINCIPAL].quotas
         open_job = api.query_of(request, NewJobQuery).state == "open"
-        key = _idempotency_key(request)
-        key_digest = sha256(f"{tenant}\x00{key}".encode()).hexdigest()
+        key = idempotency_key(request)
+        key_digest = digest_of(request[api.PRINCIPAL], key)
         # What was answered once is answered again, whatever the tenant has used up since.
         repeated = bool(key) and await self._store.knows(key_digest)
         wanted = {"stored_bytes": 1, "open_jobs": int(open_job), "idempotency_keys": int(bool(key))}
@@ -166,6 +170,7 @@ class _Routes:
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
             raise api.unknown_job()
+        _keep_apart(request, head)
         await self._room.check(tenant, own, {"stored_bytes": 1})  # before the body is read
 
         async def append(batch: Sequence[tuple[bytes, bytes]]) -> tuple[str, int]:
@@ -198,6 +203,7 @@ class _Routes:
         head = await self._store.head(job)
         if head is None or head.tenant != tenant:
             raise api.unknown_job()
+        _keep_apart(request, head)
         if faults := await starting.lacking(self._store, self._aside, tenant, job):
             raise jobs.refused(faults, "it is not started")
         chunks = 0 if at_ms else await self._store.chunks_to_start(job)
@@ -216,7 +222,25 @@ class _Routes:
         return api.json_answer(JobStarted(job, word), 202)
 
 
-def _idempotency_key(request: web.Request) -> str:
+def _keep_apart(request: web.Request, head: Head) -> None:
+    """Problem 403 if a key of the sandbox is to touch a job that is none of it."""
+    refused = refused_to_sandbox(request[api.PRINCIPAL], "the job is none of the sandbox")
+    if refused is not None and not head.sandbox:
+        raise refused
+
+
+def apart(principal: api.Principal) -> str:
+    """What tells the digest of a request that was tried in the sandbox from that of the same one outside."""
+    return "\x00sandbox" if principal.is_sandbox else ""
+
+
+def digest_of(principal: api.Principal, key: str) -> str:
+    """By which an Idempotency-Key is known."""
+    return sha256(f"{principal.tenant}\x00{key}{apart(principal)}".encode()).hexdigest()
+
+
+def idempotency_key(request: web.Request) -> str:
+    """Of the header; "" for none. Problem."""
     key = request.headers.get("Idempotency-Key", "")
     if len(key) > MAX_IDEMPOTENCY_KEY_CHARS or not key.isprintable():
         what = f"at most {MAX_IDEMPOTENCY_KEY_CHARS} printable characters"

@@ -8,7 +8,7 @@ index, and the others go on. A job in which nobody is left is refused.
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any, Literal, NamedTuple
@@ -209,8 +209,9 @@ def utm_of(track: Track) -> Utm | None:
     return Utm(given, excluded) if given else None
 
 
-#: What reads each field of a job by itself, by its name in JSON. Making one takes longer than reading with it.
-_FIELDS = {field.encode_name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(JobRequest)}
+#: The fields of a job by their names in JSON, and what reads each by itself: making either takes longer than reading.
+_KNOWN = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
+_FIELDS = {name: msgspec.json.Decoder(field.type) for name, field in _KNOWN.items()}
 
 
 @dataclass(frozen=True)
@@ -259,13 +260,17 @@ def read_draft(body: bytes, *, open_job: bool, now_ms: int, max_recipients: int)
     faults += selection_faults + recipient_faults
     if faults:
         raise refused(faults)
-    names = {field.encode_name: field.name for field in msgspec.structs.fields(JobRequest)}
-    job = JobRequest(**{names[name]: value for name, value in request.items()})
+    job = JobRequest(**{_KNOWN[name].name: value for name, value in request.items()})
+    return replace(draft_of(job, recipients, now_ms), open_job=open_job, selection=selection)
+
+
+def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft:
+    """What is still to be looked at of a job whose fields fit."""
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
     faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
     tried = first_accepted(recipients, job.stream)
-    return Draft(job, rate, tried, recipients, open_job, send_at_ms, expires_at_ms, faults, selection)
+    return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults)
 
 
 def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job:
@@ -278,7 +283,8 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
     warnings: list[Fault] = []
     if draft.request.undefined == "refuse" and draft.selection is not None:
         faults.append(Fault("$.undefined", _NOT_KNOWN))
-    if not faults and isinstance(compiled, content.CompiledContent) and not draft.comes_alone:
+    is_open = draft.comes_alone or (not isinstance(compiled, list) and bool(compiled.given))
+    if not faults and not isinstance(compiled, list) and not is_open:
         waiting, rejected, unseen, faults = doubts.judged(compiled, waiting, rejected)
         lacked, warnings = _of_unseen(draft.request, unseen)
         faults += lacked
@@ -332,11 +338,10 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
         detail = f"about {values_count} values; at most {MAX_VALUES} in one request: open the job and append recipients"
         raise Problem("body_too_large", detail)
     raw = pieces(body)
-    known = {field.encode_name: field for field in msgspec.structs.fields(JobRequest)}
-    unknown = (name for name in raw if name not in known)
+    unknown = (name for name in raw if name not in _KNOWN)
     faults = [Fault(f"$.{name}"[:100], "no such field") for name in islice(unknown, MAX_FAULTS)]
     values: dict[str, Any] = {}
-    for name, field in known.items():
+    for name, field in _KNOWN.items():
         if name not in raw:
             if field.required:
                 faults.append(Fault(f"$.{name}", "required"))

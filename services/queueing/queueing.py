@@ -40,6 +40,7 @@ from shared.redis.suppression import Asked
 from shared.words import events, ids
 from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
 from shared.words.pressure import PRESSURE
+from shared.words.sites import SANDBOX
 
 QUEUED = Counter("estafette_queueing_recipients_total", "Recipients decided, by what became of them", ["fact"])
 LEFT_OUT = Counter("estafette_queueing_left_out_total", "Recipients who are not mailed, by why", ["reason"])
@@ -82,6 +83,9 @@ class Consents(Protocol):
 
 
 class Pressure(Protocol):
+    async def is_counted(self, tenant: str, stream: str) -> bool:
+        """Whether there is any. Without, nobody asks for more."""
+
     async def count(self, tenant: str, stream: str, job: str, mails: Sequence[Mail]) -> list[bool]:
         """For each whether its address may get it; it is counted then. Of a repeat the same."""
 
@@ -188,7 +192,7 @@ class Queueing:
             decided = msgspec.msgpack.encode(plan)
             known = await self._store.decide_plan(intake.job, intake.first_ordinal, decided)
         plan = _plan_decoder.decode(known)
-        if self._pressure is not None and not head.test:
+        if self._pressure is not None and not head.test and await self._pressure.is_counted(intake.tenant, head.stream):
             # Somebody may have counted them, and died, or decided otherwise and come too late.
             unsent = mails_of(intake, waiting, plan, queued=False)
             await self._pressure.give_back(intake.tenant, head.stream, intake.job, unsent)
@@ -198,7 +202,7 @@ class Queueing:
         self, intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: list[Decision]
     ) -> list[Decision]:
         """The plan without those who have had all the marketing that they may get. A test presses on nobody."""
-        if self._pressure is None or head.test:
+        if self._pressure is None or head.test or not await self._pressure.is_counted(intake.tenant, head.stream):
             return plan
         mails = mails_of(intake, waiting, plan, queued=True)
         allowed = iter(await self._pressure.count(intake.tenant, head.stream, intake.job, mails))
@@ -225,6 +229,8 @@ class Queueing:
         ]
 
     async def _site_of(self, head: Head, domain: str) -> str | None:
+        if head.sandbox:  # nobody is asked where its mail goes, for it does not go there
+            return SANDBOX
         named = self._routes.site_of(head, domain) if self._routes is not None else None
         return named or await self._sites.site_of(domain)
 

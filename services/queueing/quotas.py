@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from shared.redis.tenants import Family
 from shared.words import quotas
 
 #: How long a sum that was read is believed, in seconds.
@@ -28,10 +29,16 @@ class Store(Protocol):
     async def use(self, tenant: str, now_ms: int) -> dict[str, int]: ...
 
 
-class _Known:
-    """Of one tenant: the sums, when they were read, and what was let in since."""
+class Families(Protocol):
+    async def family(self, name: str) -> Family | None:
+        """With whom the tenant shares quotas; None if with nobody."""
 
-    def __init__(self) -> None:
+
+class _Known:
+    """Of one tenant, or of one with its sub-accounts: the sums, when they were read, and what was let in since."""
+
+    def __init__(self, members: tuple[str, ...]) -> None:
+        self.members = members
         self.sums: Mapping[str, int] = {}
         self.read_at = float("-inf")
         self.under_way: Counter[str] = Counter()
@@ -46,9 +53,15 @@ class Room:
     """Takes up room for what is about to be stored; refuses where there is none."""
 
     def __init__(
-        self, store: Store, defaults: Mapping[str, int], now_ms: Callable[[], int], monotonic: Callable[[], float]
+        self,
+        store: Store,
+        defaults: Mapping[str, int],
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+        families: Families | None = None,
     ) -> None:
         self._store = store
+        self._families = families
         self._defaults = defaults
         self._now_ms = now_ms
         self._monotonic = monotonic
@@ -61,42 +74,59 @@ class Room:
     async def taken(self, tenant: str, own: Mapping[str, int], wanted: Mapping[str, int]) -> AsyncIterator[None]:
         """While it is being stored. Problem 429, and nothing is taken, if any of it is more than there is. What fails
         leaves its room with the next reading, as what was stored does."""
-        known = await self._check(tenant, own, wanted)
-        known.under_way.update(wanted)
+        every = await self._check(tenant, own, wanted)
+        for known in every:
+            known.under_way.update(wanted)
         try:
             yield
         finally:
             # What a script may have stored counts until it is read.
-            known.under_way.subtract(wanted)
-            known.stored.update(wanted)
+            for known in every:
+                known.under_way.subtract(wanted)
+                known.stored.update(wanted)
 
     async def check(self, tenant: str, own: Mapping[str, int], wanted: Mapping[str, int]) -> None:
         """Problem 429 if there is not so much room now: before a body is read."""
         await self._check(tenant, own, wanted)
 
-    async def _check(self, tenant: str, own: Mapping[str, int], wanted: Mapping[str, int]) -> _Known:
-        known = self._known.get(tenant)
+    async def _check(self, tenant: str, own: Mapping[str, int], wanted: Mapping[str, int]) -> list[_Known]:
+        """In what it counts: in the tenant's use, and in that of its parent with all sub-accounts."""
+        bounds = [(self._known_of(tenant, (tenant,)), self.limits(own))]
+        if self._families is not None and (family := await self._families.family(tenant)) is not None:
+            bounds.append((self._known_of(f"{family.parent}/", family.members), self.limits(family.quotas)))
+        for known, most in bounds:
+            await self._require(known, most, wanted)
+        return [known for known, _ in bounds]
+
+    def _known_of(self, name: str, members: tuple[str, ...]) -> _Known:
+        known = self._known.get(name)
         if known is None:
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            known = self._known[tenant] = _Known()
-        most = self.limits(own)
+            known = self._known[name] = _Known(members)
+        known.members = members
+        return known
+
+    async def _require(self, known: _Known, most: Mapping[str, int], wanted: Mapping[str, int]) -> None:
         name = ""
         for age_s in (FRESH_S, REFUSED_S):
-            await self._read(tenant, known, age_s)
+            await self._read(known, age_s)
             name = next((name for name, more in wanted.items() if _beyond(name, more, known, most)), "")
             if not name:
-                return known
+                return
         quota = name.partition(":")[0]
         raise quotas.exceeded(quota, most[quota], known.used(name), RETRY_AFTER_S[quota])
 
-    async def _read(self, tenant: str, known: _Known, age_s: float) -> None:
+    async def _read(self, known: _Known, age_s: float) -> None:
         async with known.reading:
             if self._monotonic() - known.read_at < age_s:
                 return
             before, known.stored = known.stored, Counter()
             try:
-                known.sums = await self._store.use(tenant, self._now_ms())
+                sums: Counter[str] = Counter()
+                for member in known.members:
+                    sums.update(await self._store.use(member, self._now_ms()))
+                known.sums = sums
             except BaseException:
                 known.stored.update(before)
                 raise

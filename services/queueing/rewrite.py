@@ -130,10 +130,12 @@ class Document(msgspec.Struct, frozen=True, dict=True):
         ]
 
 
-def read(source: str, *, clicks: bool, values: Sequence[contexts.Value] | None = None) -> Document:
+def read(
+    source: str, *, clicks: bool, values: Sequence[contexts.Value] | None = None, is_template: bool = True
+) -> Document:
     """The document. `source` has LF line ends; without `clicks` no link is tracked. `values` are those in which
-    something prints, if they are known."""
-    found = list(placeholders(source))
+    something prints, if they are known. Without `is_template` it has no placeholders, whatever stands in it."""
+    found = list(placeholders(source)) if is_template else []
     masked = contexts.masked(source, found, " ")
     html = turbohtml.parse(masked, source_locations=True)
     going = _going(html, masked)

@@ -1,6 +1,6 @@
 """The routes of jobs, put together."""
 
-from services.queueing import changing_http, compiling, documents_http, http, optins_http, pressure_http
+from services.queueing import changing_http, compiling, documents_http, http, mails_http, optins_http, pressure_http
 from services.queueing import settings as own
 from services.queueing.aside import Aside
 from services.queueing.changing import Changing
@@ -28,7 +28,7 @@ def routes(parts: Parts) -> Mounted:
     sandbox = Sandbox(program("services.queueing.compiling"), "http", processes, most_of_one=most_of_one)
     store = JobStore(parts.client, parts.partitions, mine.max_intake_chunks, mine.open_job_days * DAY_MS)
     aside = Aside()
-    room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic)
+    room = Room(store, settings.quotas.by_name(), parts.now_ms, parts.monotonic, parts.tenants)
     domains = SendingDomains(parts.client, parts.vault, ours=settings.own_hosts)
     compiler = compiling.Compiler(sandbox, aside=aside)
     taking = Taking(
@@ -47,6 +47,7 @@ def routes(parts: Parts) -> Mounted:
     )
     jobs = http.routes(store, room, taking, aside, parts.now_ms)
     changing = Changing(store, taking, compiler, room, aside, parts.now_ms)
+    mails = mails_http.routes(store, room, taking, aside, parts.now_ms)
     optins = optins_http.routes(
         taking, Looks(parts.client, parts.monotonic), ConsentRules(parts.client, parts.monotonic)
     )
@@ -64,7 +65,7 @@ def routes(parts: Parts) -> Mounted:
         parts.now_ms,
     )
     return Mounted(
-        [*jobs, *changing_http.routes(changing), *optins, *pressure, *documents_http.routes(documents)],
+        [*jobs, *mails, *changing_http.routes(changing), *optins, *pressure, *documents_http.routes(documents)],
         max_body_bytes=mine.max_body_bytes,
         run=sandbox.run,
     )

@@ -1,4 +1,5 @@
-"""What is looked at when an open job is started: whether somebody has each variable that the job does not do without.
+"""What is looked at when an open job is started, or a scheduled one is changed: whether somebody has each variable that
+the job does not do without.
 
 Recipients are read chunk by chunk until each variable was seen, which mostly takes the first; only where one is
 misspelt all of them are.
@@ -22,8 +23,12 @@ class Store(Protocol):
 
 
 async def lacking(store: Store, aside: Aside, tenant: str, job: str) -> list[Fault]:
-    """What nobody of the job's recipients has, if it refuses that. RedisAway."""
-    wanted = undefined.of_open_job(await store.undefined(job))
+    """What nobody of an open job's recipients has, if it refuses that. RedisAway."""
+    return await had_by_nobody(store, aside, tenant, job, undefined.of_open_job(await store.undefined(job)))
+
+
+async def had_by_nobody(store: Store, aside: Aside, tenant: str, job: str, wanted: Mapping[str, Fault]) -> list[Fault]:
+    """Those of the wanted variables that no recipient has whom the job keeps. RedisAway."""
     number = 0
     while wanted:
         chunk = await store.nth_chunk(job, number)

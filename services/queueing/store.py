@@ -79,9 +79,12 @@ class Changeable:
     source: bytes
     content: bytes
     send_at_ms: int
+    sandbox: bool = False
 
 
-_CHANGEABLE = (jobs.TENANT, jobs.STREAM, jobs.STATE, jobs.CHANGES, jobs.SOURCE, jobs.CONTENT, jobs.SEND_AT)
+_CHANGEABLE = (
+    jobs.TENANT, jobs.STREAM, jobs.STATE, jobs.CHANGES, jobs.SOURCE, jobs.CONTENT, jobs.SEND_AT, jobs.SANDBOX,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Head:
     list: str = ""
     viewable: bool = False
     test: bool = False
+    sandbox: bool = False
     #: Its From.
     sender: str = ""
 
@@ -110,7 +114,7 @@ class Head:
 
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
-    jobs.VIEWABLE, jobs.TEST, jobs.SENDER,
+    jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX, jobs.SENDER,
 )  # fmt: skip
 
 
@@ -197,6 +201,7 @@ class JobStore:
             found[jobs.SOURCE],
             found[jobs.CONTENT],
             found[jobs.SEND_AT],
+            found[jobs.SANDBOX],
         )
 
     async def first_chunk(self, job: str) -> recipients.Chunk | None:
@@ -329,6 +334,7 @@ class JobStore:
             found[jobs.LIST],
             found[jobs.VIEWABLE],
             found[jobs.TEST],
+            found[jobs.SANDBOX],
             found[jobs.SENDER],
         )
 

@@ -123,15 +123,32 @@ class Taking:
     ) -> tuple[Stored, bytes]:
         """What became of it, and the answer if it was stored. `key_digest` names the request, of which one answer is
         kept; `repeated`: one is. `purpose` is what an opt-in that the job asks for is for."""
-        tenant, own = principal.tenant, principal.quotas
-        wanted = {"stored_bytes": 1, "open_jobs": int(open_job), "idempotency_keys": int(bool(key_digest))}
+        tenant, size = principal.tenant, len(body)
         now_ms = self._now_ms()
-        size = len(body)
         draft = await self._aside.do(
             tenant, size, jobs.read_draft, body, open_job=open_job, now_ms=now_ms, max_recipients=self._max_recipients
         )
         compiled = await self._compiler.compile(draft, Limits(), tenant)
         job = await self._aside.do(tenant, size, jobs.finish, draft, compiled)
+        return await self.keep(
+            principal, job, body, open_job=open_job, key_digest=key_digest, repeated=repeated, purpose=purpose
+        )
+
+    async def keep(
+        self,
+        principal: api.Principal,
+        job: jobs.Job,
+        body: bytes,
+        *,
+        open_job: bool = False,
+        key_digest: str = "",
+        repeated: bool = False,
+        purpose: str = "",
+    ) -> tuple[Stored, bytes]:
+        """As `take`, of a job that is whole. `body` is what a repeated request has to have in common with the first."""
+        tenant, own, size = principal.tenant, principal.quotas, len(body)
+        wanted = {"stored_bytes": 1, "open_jobs": int(open_job), "idempotency_keys": int(bool(key_digest))}
+        now_ms = self._now_ms()
         await self._check_selection(tenant, job)
         await self.check_from(principal, job.compiled.from_domain)
         partition = ids.name_partition(key_digest, self._partitions) if key_digest else None
@@ -148,7 +165,8 @@ class Taking:
             if key_digest:
                 told = await self._aside.do(tenant, size, _idempotency, body, start, reply)
                 idempotency = (key_digest, *told)
-            new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose)
+            apart = principal.is_sandbox
+            new = await self._aside.do(tenant, size, new_job, tenant, job, now_ms, start, purpose, apart)
             wanted["stored_bytes"] = (
                 JOB_BYTES + len(new.content) + len(new.source) + sum(len(chunk) for _, chunk in chunks)
             )
@@ -176,11 +194,8 @@ class Taking:
         """Problem if it is not a domain that the caller may send from."""
         if (refused := refused_domain(principal, domain)) is not None:
             raise refused
-        tenant, most = principal.tenant, self._room.limits(principal.quotas)["domains"]
-        found = await self._tenants.get(tenant)
         try:
-            any_from_domain = found is not None and found.any_from_domain
-            await self._domains.for_sending(tenant, domain, any_from_domain=any_from_domain, most=most)
+            await self._check_domain(principal, domain)
         except InvalidDomain as fault:
             raise Problem("invalid_job", "the job has one fault", [Fault("$.from", str(fault))]) from fault
         except NotShown as fault:
@@ -188,6 +203,18 @@ class Taking:
         except (DomainTaken, LookupError) as fault:
             what = f"{domain} is not a sending domain of this tenant: add it with POST /v1/domains"
             raise Problem("unknown_sending_domain", what, [Fault("$.from", what)]) from fault
+
+    async def _check_domain(self, principal: api.Principal, domain: str) -> None:
+        """Whose domain it is, is remembered. Who may write From any other is asked where that is not enough."""
+        tenant = principal.tenant
+        try:
+            await self._domains.for_sending(tenant, domain, any_from_domain=False)
+        except (DomainTaken, LookupError):
+            found = await self._tenants.get(tenant)
+            if found is None or not found.any_from_domain:
+                raise
+            most = self._room.limits(principal.quotas)["domains"]
+            await self._domains.for_sending(tenant, domain, any_from_domain=True, most=most)
 
 
 def _accepted(job_id: str, state: str, job: jobs.Job) -> JobAccepted:
@@ -216,7 +243,14 @@ def _idempotency(body: bytes, start: Start, reply: bytes) -> tuple[bytes, bytes]
     return digest.digest(), zlib.compress(reply, 1)
 
 
-def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str = "") -> New:
+def new_job(
+    tenant: str,
+    job: jobs.Job,
+    now_ms: int,
+    start: Start,
+    purpose: str = "",
+    sandbox: bool = False,
+) -> New:
     """As it is stored. Of one that may be changed before it starts with what it was made from."""
     request = job.request
     max_age_ms = jobs.MAX_AGE_MS[request.stream]
@@ -231,7 +265,8 @@ def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str 
         max_age_ms=max_age_ms,
         rate=job.compiled.rate,
         at_most_once=request.at_most_once,
-        test=request.test,
+        test=request.test or sandbox,  # it counts nothing either
+        sandbox=sandbox,
         viewable=content.is_viewable(job.compiled),
         request=current_id(),
         trace=current_trace(),
@@ -243,14 +278,14 @@ def new_job(tenant: str, job: jobs.Job, now_ms: int, start: Start, purpose: str 
         language=jobs.language_of(request.html or ""),
         purpose=purpose,
         selection=_packed(job.selection),
-        undefined=undefined.packed(wanted) if (wanted := _wanted(job, start)) else b"",
-        source=jobs.pack_source(request) if start in ("open", "scheduled") else b"",
+        undefined=undefined.packed(needed) if start == "open" and (needed := wanted(job)) else b"",
+        source=jobs.pack_source(request) if start in ("open", "scheduled") and not job.compiled.given else b"",
     )
 
 
-def _wanted(job: jobs.Job, start: Start) -> dict[str, Fault]:
-    """The variables that one of an open job's recipients has to have, at least, with what is said if nobody does."""
-    if start != "open" or job.request.undefined == "warn":
+def wanted(job: jobs.Job) -> dict[str, Fault]:
+    """The variables that one of the job's recipients has to have, at least, with what is said if nobody does."""
+    if job.request.undefined == "warn":
         return {}
     return jobs.wanted(job.request, lacking.without_default(job.compiled))
 

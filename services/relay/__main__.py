@@ -23,6 +23,7 @@ from services.relay.delivery.named import Doors, Open
 from services.relay.delivery.overheard import Dialogue
 from services.relay.delivery.route import Routes
 from services.relay.delivery.secured import SecuredRoutes
+from services.relay.delivery.sink import Sink
 from services.relay.encryption.policies import Policies
 from services.relay.held import Limits as HeldLimits
 from services.relay.limits.paces import Paces
@@ -200,14 +201,20 @@ class _Parts:
     queues: ReadyQueues
 
 
+def _resolver(life: Lifecycle, clock: _Clock) -> dns.Resolver:
+    of = life.settings.dns
+    resolver = dns.resolver(of.servers, of.timeout_ms, of.at_a_time, clock.monotonic)
+    life.push_close(resolver.close)
+    return resolver
+
+
 def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, name: str, *, alone: bool) -> _Parts:
     """From the end of the pipe backwards."""
     settings, clock, chance = life.settings, _Clock(), Random(secrets.randbits(64))
     mine = settings.of(own.Relay)
     partitions, helo = settings.redis.partitions, _helo(settings)
-    resolver = dns.resolver(settings.dns.servers, settings.dns.timeout_ms, settings.dns.at_a_time, clock.monotonic)
-    life.push_close(resolver.close)
-    routes, hosts = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic)
+    resolver = _resolver(life, clock)
+    routes, hosts, sink = _routes(settings, resolver, helo, chance), Hosts(clock.monotonic), Sink()
     dialogues = Dialogues(client, name, clock.now_ms)
     everybodys = ReadyQueues(client, CHANNEL)
     stops = Stops(client, partitions, StopList(client))
@@ -225,14 +232,15 @@ def _parts(life: Lifecycle, client: Client, secret: master_secret.MasterSecret, 
     policies, reports = encryption(life, client, resolver, routes, domains, unlimited)
 
     def new_courier(site: str, outlet: Outlet) -> Courier:
+        if site == sites.SANDBOX and settings.relay.route != "mailbox":
+            return Courier(sink, gate.passage(site, outlet), sink.open, hosts)
         if sites.route_name(site):  # nobody but its operator has a say in it, and nobody is sent a report of it
             return Courier(doors.route(site), gate.passage(site, outlet), partial(doors.open, site), hosts)
         secured = SecuredRoutes(routes, policies, lambda: gate.shape(site).tls)
         return Courier(secured, gate.passage(site, outlet), partial(doors.open, site), hosts, reports)
 
     signatures = Signatures(mine.signing_processes if mine.dkim else 0, clock.monotonic)
-    engine = program("shared.making.rendering")
-    sandbox = Sandbox(engine, "relay", mine.rendering_processes, at_once=False)
+    sandbox = Sandbox(program("shared.making.rendering"), "relay", mine.rendering_processes, at_once=False)
     origin, rendering = _origin(settings, secret), Rendering(sandbox)
     returning = Returning(settings.bounces.domain, resolver, clock.now_ms)
     untracked, link_keys = Untracked(client), KnownLinkKeys(client, origin.tokens.generations)

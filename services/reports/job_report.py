@@ -193,7 +193,8 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     list: Annotated[str | None, says("The name of its list.", "newsletter")]
     category: Annotated[str | None, says("Its category.", "promotion")]
     tags: Annotated[Sequence[str], says("Its tags.", ["soldes"])]
-    test: Annotated[bool, says("Whether the caller called it a test.", False)]
+    test: Annotated[bool, says("Whether the caller called it a test, or it is of the sandbox.", False)]
+    sandbox: Annotated[bool, says("Whether it was sent with a key of the sandbox: to no host of the world.", False)]
     created_at: Annotated[str, says("When it was made.", "2026-01-31T09:05:00.123Z")]
     request: Annotated[
         str | None, says("The id of the request that made it: X-Request-Id of its answer.", "5e6f1c9a0b2d-2a")
@@ -222,6 +223,7 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
 #: The fields of a job that are shown; the tenant is what decides to whom.
 FIELDS = (
     jobs.TENANT, jobs.STATE, jobs.STREAM, jobs.SENDER, jobs.SUBJECT, jobs.LIST, jobs.CATEGORY, jobs.TAGS, jobs.TEST,
+    jobs.SANDBOX,
     jobs.REQUEST, jobs.SEND_AT, jobs.EXPIRES_AT, jobs.CHANGED_AT, jobs.TOTAL, jobs.RATE, jobs.AT_MOST_ONCE,
     jobs.UNSELECTED, jobs.UNSELECTED_DETAIL, jobs.SEGMENT, jobs.AWAITED,
 )  # fmt: skip
@@ -240,6 +242,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     category: str
     tags: tuple[str, ...]
     test: bool
+    sandbox: bool = False
     created_at: int
     send_at: int
     expires_at: int
@@ -267,6 +270,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             category=found[jobs.CATEGORY],
             tags=found[jobs.TAGS],
             test=found[jobs.TEST],
+            sandbox=found[jobs.SANDBOX],
             created_at=ids.job_created_ms(job),
             send_at=found[jobs.SEND_AT],
             expires_at=found[jobs.EXPIRES_AT],
@@ -326,6 +330,7 @@ def report(
         category=job.category or None,
         tags=job.tags,
         test=job.test,
+        sandbox=job.sandbox,
         created_at=rfc3339(job.created_at),
         request=job.request or None,
         send_at=rfc3339(job.send_at) if job.send_at else None,

@@ -104,6 +104,7 @@ def routes(sets: ResultSets, chance: Callable[[int], bytes]) -> list[api.Route]:
             scope="read",
             body=result_sets.ResultSet,
             name="list_results",
+            sandbox=True,
             tag="results",
             answers={200: ("application/x-ndjson", "text/csv")},
             query=ResultsQuery,

@@ -37,7 +37,9 @@ _UNTIL = says("The last day (UTC), which counts, too; without it today.", "2026-
 
 
 class UsageQuery(msgspec.Struct, frozen=True):
-    """Which days are shown."""
+    """Which days are shown, and of whom."""
+
+    sub_accounts: Annotated[bool, says("Whether what the tenant's sub-accounts used is added.", True)] = False
 
     since: Annotated[int | None, _SINCE, _DAY] = None
     until: Annotated[int | None, _UNTIL, _DAY] = None
@@ -116,10 +118,14 @@ class UsageReader:
         """The first and the last day since 1970. Problem 422 if they cannot be shown."""
         return span(since, until, self._now_ms() // DAY_MS)
 
-    async def of_tenant(self, tenant: str, since: int | None, until: int | None) -> UsageAnswer:
-        """What a tenant used in these days. Problem 422."""
+    async def of_tenants(self, tenants: Iterable[str], since: int | None, until: int | None) -> UsageAnswer:
+        """What these used in these days, together. Problem 422."""
         first, last = self.span(since, until)
-        found = await usage.read(self._client, self._partitions, tenant, first, last)
+        sums: dict[int, Used] = {}
+        for tenant in tenants:
+            for day, used in (await usage.read(self._client, self._partitions, tenant, first, last)).items():
+                sums[day] = sums[day].beside(used) if day in sums else used
+        found = {day: sums[day] for day in sorted(sums)}
         return UsageAnswer(since=shown_day(first), until=shown_day(last), days=_days(found), total=_total(found))
 
     async def of_each(self, tenants: Iterable[str], first: int, last: int, *, by_day: bool) -> list[UsageOfTenant]:

@@ -63,8 +63,10 @@ class _Routes:
         self._tenants = tenants
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        query = api.query_of(request, UsageQuery)
-        return api.json_answer(await self._reader.of_tenant(request[api.PRINCIPAL].tenant, query.since, query.until))
+        query, tenant = api.query_of(request, UsageQuery), request[api.PRINCIPAL].tenant
+        below = await self._tenants.sub_accounts(tenant) if query.sub_accounts else []
+        tenants = [tenant, *(one.name for one in below)]
+        return api.json_answer(await self._reader.of_tenants(tenants, query.since, query.until))
 
     async def show_all(self, request: web.Request) -> web.StreamResponse:
         query = api.query_of(request, InstallationUsageQuery)

@@ -8,7 +8,7 @@ routes.
 import asyncio
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -29,7 +29,7 @@ from shared.net.requests import CURRENT
 from shared.process.tracing import Tracer
 from shared.words.errors import NOT_JSON, Fault, Problem, StorageAway
 from shared.words.principal import Principal as Principal
-from shared.words.principal import refusal
+from shared.words.principal import refusal, refused_to_sandbox
 from shared.words.quotas import Admission
 
 REQUESTS = Counter("estafette_http_requests_total", "HTTP requests answered", ["route", "status"])
@@ -44,7 +44,9 @@ SECONDS = Histogram(
 MAX_SHOWN_CHARS = 200
 
 #: Fields that are one value and no list: two lines of one are a fault of the caller, or an attack (RFC 9110, 5.3).
-_ONCE = ("Authorization", "Content-Type", "Host")
+_ONCE = ("Authorization", "Content-Type", "Host", "Estafette-Tenant")
+#: By which the key of a tenant asks as one of its sub-accounts.
+ACTING = "Estafette-Tenant"
 
 
 #: Where a scoped route finds its caller: `request[api.PRINCIPAL].tenant`.
@@ -56,6 +58,12 @@ _TURNS = web.RequestKey("turns", Turns)
 class KeyRing(Protocol):
     async def verify(self, text: str) -> Principal | None:
         """Whose key it is, or None if it is nobody's."""
+
+
+@runtime_checkable
+class OfSubAccounts(Protocol):
+    async def acting(self, principal: Principal, name: str) -> Principal | None:
+        """The caller as one of its sub-accounts, or None if it has none of that name."""
 
 
 S = TypeVar("S")
@@ -234,6 +242,7 @@ def _mount(
                 turns.light()
                 return await route.call(request)
             principal = request[PRINCIPAL] = await _principal(request, route.scope, key_ring, forwarded_hops)
+            _refuse_sandbox(route, principal)
             _read_query(request, route)
             request[_TURNS] = turns
             return await turns.run(principal.tenant, _admitted(request, principal))
@@ -249,13 +258,24 @@ def _mount(
     async def _admitted(request: web.Request, principal: Principal) -> web.StreamResponse:
         if admission is None:
             return await route.call(request)
-        with admission.admitted(principal.tenant, principal.quotas):  # before its body is read
+        with (  # before its body is read
+            admission.bounded(principal.parent, principal.parent_quotas),
+            admission.admitted(principal.tenant, principal.quotas),
+        ):
             return await route.call(request)
 
     for method in methods:
         app.router.add_route(method, route.pattern, called)
         if route.trailing_slash:
             app.router.add_route(method, f"{route.pattern}/", called)
+
+
+def _refuse_sandbox(route: Route, principal: Principal) -> None:
+    """Whatever changes something says itself that it keeps the sandbox apart; a new route does not by itself."""
+    if route.sandbox or route.method == "GET":
+        return
+    if (refused := refused_to_sandbox(principal, "it may not change what is real")) is not None:
+        raise refused
 
 
 def _refuse_repeated(request: web.Request, once: Sequence[str]) -> None:
@@ -309,6 +329,21 @@ async def _principal(request: web.Request, scope: str, key_ring: KeyRing, forwar
         asked.tenant = principal.tenant
     if (refused := refusal(principal, _address(request, forwarded_hops) if principal.networks else "")) is not None:
         raise refused
+    if (name := request.headers.get(ACTING, "")) and name != principal.tenant:
+        principal = await _acting(principal, name, key_ring)
+        if asked is not None:
+            asked.tenant = principal.tenant
     if scope not in principal.scopes:
         raise Problem("missing_scope", f"the key lacks the scope {scope!r}")
     return principal
+
+
+async def _acting(principal: Principal, name: str, key_ring: KeyRing) -> Principal:
+    """The caller as the sub-account that the request names. Problem 403, 404: the same for one that is not there and
+    one of somebody else."""
+    if "admin" not in principal.scopes:
+        raise Problem("missing_scope", f"{ACTING} asks for the scope 'admin', and the key lacks it")
+    found = await key_ring.acting(principal, name) if isinstance(key_ring, OfSubAccounts) else None
+    if found is None:
+        raise Problem("unknown_sub_account", "the tenant has no sub-account of that name")
+    return found

@@ -14,6 +14,7 @@ import msgspec
 from shared.http import query
 from shared.http.route import PATH, TAGS, Route
 from shared.words.errors import Problem, ProblemDocument
+from shared.words.principal import SANDBOX_SCOPES
 from shared.words.problems import PROBLEMS
 from shared.words.request_ids import HEADER as REQUEST_ID
 from shared.words.request_ids import MAX_CHARS
@@ -23,7 +24,8 @@ ABOUT = (
     "An error is a problem document (RFC 9457): programs go by the last part of its `type`, people by its `detail`, "
     "and `faults` names everything that is wrong at once. Every request has an id, which is in each answer as "
     "`X-Request-Id`: the one that the request names there, else the trace of its `traceparent`, else one that is made; "
-    "a job that it makes shows it as `request`."
+    "a job that it makes shows it as `request`. With `Estafette-Tenant: <name>` a key with the scope `admin` asks as a "
+    "sub-account of its tenant; 404 `unknown_sub_account` where there is none of that name."
 )
 _REF = "#/components/schemas/{name}"
 _REQUEST_ID_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_CHARS}
@@ -147,6 +149,9 @@ def _problems(route: Route) -> list[str]:
     words = {"unavailable", "internal_error", *route.problems}
     if route.scope:
         words |= {"no_key", "unknown_key", "key_expired", "network_not_allowed", "missing_scope", "quota_exceeded"}
+        words.add("unknown_sub_account")
+    if route.scope in SANDBOX_SCOPES and route.method != "GET":
+        words.add("sandbox_key")
     if not route.any_query:
         words |= {"repeated_header", "invalid_query"}
     if route.takes_body:

@@ -32,6 +32,7 @@ TAGS = {
     "webhooks": "Endpoints of other systems that are told what happens, and what was sent to them.",
     "drops": "Events and suppressions as CSV files, hour by hour or day by day, in a folder or on an SFTP server.",
     "domains": "The domains that a tenant sends from: their DKIM keys, and the records to publish in DNS.",
+    "sub-accounts": "Tenants that belong to another one: it makes them, gives them keys, and asks as them.",
     "operator": "What an engineer on call sees and does: sites, suspensions, cancellations, dead entries.",
     "kept mail": "Mail that came back and that nobody understood, for those who run the engine.",
     "recipients": "What links and pictures in mails lead to. The token is the right to it; no key is asked for.",
@@ -85,6 +86,8 @@ class Route:
     any_query: bool = False
     #: Also with a slash at the end, for the same reason.
     trailing_slash: bool = False
+    #: A key of the sandbox may ask for it, although it is no GET: it sees to it that nothing real is touched.
+    sandbox: bool = False
     #: A page for people in a browser: no part of the API, and not in its document.
     is_page: bool = False
 

@@ -153,8 +153,12 @@ class Listener:
     async def open(self) -> None:
         """OSError when the port is taken."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: self._session(Connection, loop), self._host, self.port)
+        self._server = await loop.create_server(lambda: self._session(self.kind(), loop), self._host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    def kind(self) -> "type[Connection]":
+        """What its sessions are."""
+        return Connection
 
     def _session(self, kind: "type[Connection]", loop: asyncio.AbstractEventLoop) -> "Connection":
         return kind(self._hooks, self._sessions, loop, self._hostname, self._ident, self._tls)

@@ -1,10 +1,13 @@
-"""Script calls over one connection that is kept, for whoever stores many small batches: bytes out, answers in.
+"""Small calls over one connection that is kept: bytes out, answers in.
 
-The library's pipeline takes 350 to 600 µs of CPU for ten script calls (its pool, retries, a coroutine for each answer);
+`shared` gives a client one, over which its scripts and the commands that do not wait go as long as they are small. The
+library's pipeline takes 350 to 600 µs of CPU for ten script calls (its pool, retries, a coroutine for each answer);
 this takes 100 to 170. The connection is still made by the library: TLS, passwords, Sentinels and the limit of
 connections are its own. Then its bytes are read here.
 
-- Calls that are under way at the same time share the connection; the server answers in their order.
+- Calls that are under way at the same time share the connection; the server answers in their order. What is asked in
+  one turn of the loop is written together.
+- What is larger than `SMALL_BYTES` goes over a connection of its own, as the library has it: others would wait for it.
 - Whoever stops waiting leaves the order as it is: the answer is thrown away when it comes.
 - A connection that is lost, or that has not answered for `SOCKET_TIMEOUT_S`, is given up, and with it all who wait:
   `RedisAway`. The next call makes another.
@@ -14,7 +17,7 @@ connections are its own. Then its bytes are read here.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, cast
 
 import hiredis
@@ -22,10 +25,13 @@ from redis._parsers import BaseParser
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ReadOnlyError
 
+from shared.redis.commands import Value
 from shared.redis.redis import FOREIGN, SOCKET_TIMEOUT_S, Client, RedisAway, Script, raise_away
 
 #: The keys of a call, and its other arguments.
 Call = tuple[Sequence[str], Sequence[str | bytes | int]]
+#: Of calls that share the connection: 100 MB a second is a fast network, and a millisecond is nothing to wait for.
+SMALL_BYTES = 100_000
 
 
 class Direct:
@@ -41,6 +47,9 @@ class Direct:
     def of(cls, client: Client) -> "Direct | None":
         """For that client; None if it is not for it. What is made here is closed with the client."""
         found = cast(object, client)
+        shared = getattr(client, "shared", None)
+        if isinstance(shared, cls):
+            return shared
         return cls(found) if isinstance(found, Redis) and getattr(client, "wants", None) is None else None
 
     async def calls(self, script: Script, calls: Sequence[Call]) -> list[Any]:
@@ -55,13 +64,20 @@ class Direct:
 
     async def _calls(self, how: str, text: str, calls: Sequence[Call]) -> list[Any]:
         commands: list[Any] = [(how, text, len(names), *names, *args) for names, args in calls]
-        packed = b"".join(map(hiredis.pack_command, commands))
+        return await self._asked(b"".join(map(hiredis.pack_command, commands)), len(commands))
+
+    def takes(self, *commands: Sequence[Value]) -> Awaitable[list[Any]] | None:
+        """See `redis.Shared`."""
+        packed = b"".join([hiredis.pack_command(cast(Any, tuple(one))) for one in commands])
+        return self._asked(packed, len(commands)) if len(packed) <= SMALL_BYTES else None
+
+    async def _asked(self, packed: bytes, count: int) -> list[Any]:
         wire = self._wire
         if wire is None or wire.is_lost:
             wire = await self._connected()
         if wire.writable is not None:
             await asyncio.shield(wire.writable)  # others wait for it too, whoever of them stops waiting
-        answers = await wire.ask(packed, len(calls))
+        answers = await wire.ask(packed, count)
         for said in answers:
             if isinstance(said, Exception):
                 if isinstance(said, ReadOnlyError):
@@ -111,6 +127,8 @@ class _Wire(asyncio.Protocol):
         self._before = transport.get_protocol()
         self._reader = hiredis.Reader(replyError=BaseParser.parse_error)
         self._asked: deque[_Asked] = deque()
+        #: What is written at the end of this turn of the loop.
+        self._unwritten: list[bytes] = []
         self._watch: asyncio.TimerHandle | None = None
         self.is_lost = transport.is_closing()
         #: While the server does not read what was written: until it does, or is lost.
@@ -125,8 +143,15 @@ class _Wire(asyncio.Protocol):
         self._asked.append(asked)
         if self._watch is None:
             self._watch = self._loop.call_later(SOCKET_TIMEOUT_S, self._look)
-        self._transport.write(packed)
+        if not self._unwritten:
+            self._loop.call_soon(self._write)
+        self._unwritten.append(packed)
         return asked.answered
+
+    def _write(self) -> None:
+        unwritten, self._unwritten = self._unwritten, []
+        if not self.is_lost:
+            self._transport.write(b"".join(unwritten))
 
     def lose(self) -> None:
         self.is_lost = True
@@ -183,3 +208,8 @@ class _Wire(asyncio.Protocol):
             if not answered.done():
                 answered.set_exception(RedisAway(f"the connection was lost{f': {exc}' if exc else ''}"))
         self._before.connection_lost(exc)
+
+
+def share(client: Client) -> None:
+    """From now on small calls of this client go over one connection, where that can be."""
+    cast(Any, client).shared = Direct.of(client)

@@ -14,6 +14,8 @@
     rate          text, "" for none      once          queueing, reports (`shared.words.rates`)
     at_most_once  flag                   once          queueing, reports
     test          flag                   once          breakers, queueing, relays, reports
+    sandbox       flag                   once, if   queueing, reports: it was made with a key of the sandbox, and goes
+                                         it is      to no host of the world (`shared.words.sites.SANDBOX`); a test, too
     viewable      flag                   once, if   queueing: a page shows its mails, so what each was made with is kept
                                          it is
     request_id    text                   once          queueing, reports: the id of the request that made it
@@ -98,6 +100,7 @@ MAX_AGE_MS = _number("max_age_ms")
 RATE = _text("rate")
 AT_MOST_ONCE = _flag("at_most_once")
 TEST = _flag("test")
+SANDBOX = _flag("sandbox")
 VIEWABLE = _flag("viewable")
 REQUEST = _text("request_id")
 TRACE = _text("trace")
@@ -127,7 +130,7 @@ FIELDS: dict[str, Field[Any]] = {
         TENANT, STREAM, STATE, CONTENT, TOTAL, QUEUED, HELD, SEND_AT, EXPIRES_AT, MAX_AGE_MS, RATE,
         AT_MOST_ONCE, TEST, VIEWABLE, REQUEST, TRACE, SENDER, SUBJECT, LIST, CATEGORY, TAGS, LANGUAGE, PURPOSE,
         SELECTION, UNSELECTED, UNSELECTED_DETAIL, SEGMENT, AWAITED, UNDEFINED, SOURCE, CHANGES, CHANGED_AT,
-        STARTED_AT, TIMING,
+        STARTED_AT, TIMING, SANDBOX,
     )
 }  # fmt: skip
 #: What scripts call `JOB.total` (`shared.redis.lua`).
@@ -148,6 +151,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
     rate: str
     at_most_once: bool
     test: bool
+    sandbox: bool = False
     viewable: bool = False
     request: str = ""
     trace: str = ""
@@ -167,6 +171,7 @@ class New(msgspec.Struct, frozen=True, kw_only=True):
 def written(new: New) -> dict[str, Stored]:
     """What the hash has of a job from the beginning; the rest is for scripts to count."""
     traced = (_written(TRACE, new.trace),) if new.trace else ()
+    sandbox = (_written(SANDBOX, True),) if new.sandbox else ()
     viewable = (_written(VIEWABLE, True),) if new.viewable else ()
     spoken = (_written(LANGUAGE, new.language),) if new.language else ()
     selected = (_written(SELECTION, new.selection),) if new.selection else ()
@@ -177,6 +182,7 @@ def written(new: New) -> dict[str, Stored]:
     return dict(
         (
             *traced,
+            *sandbox,
             *viewable,
             *spoken,
             *meant,
@@ -212,7 +218,7 @@ def changed(new: New) -> tuple[dict[str, Stored], list[str]]:
     """What the hash has of a job that is changed, and the fields that it has no more."""
     kept = {field.name for field in _KEPT}
     fields = {name: value for name, value in written(new).items() if name not in kept}
-    return fields, [field.name for field in (VIEWABLE, LANGUAGE, TIMING) if field.name not in fields]
+    return fields, [field.name for field in (VIEWABLE, LANGUAGE, UNDEFINED, TIMING) if field.name not in fields]
 
 
 def _written(field: Field[T], value: T) -> tuple[str, Stored]:

@@ -65,6 +65,11 @@ def tenants() -> str:
     return "est:{meta}:tenants"
 
 
+def sub_accounts(tenant: str) -> str:
+    """set of tenants · the sub-accounts of a tenant, as far as `tenants` says so, too · for ever"""
+    return f"est:{{meta}}:sub_accounts:{tenant}"
+
+
 def api_keys() -> str:
     """hash, key id → SHA-256 of the key, tenant, scopes, and what else it is for (msgpack) · until revoked"""
     return "est:{meta}:api_keys"

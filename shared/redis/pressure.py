@@ -85,6 +85,11 @@ class Pressure:
         self._now_ms = now_ms
         self.rules = PressureRules(client, monotonic)
 
+    async def is_counted(self, tenant: str, stream: str) -> bool:
+        """Whether mails of that stream are: most tenants have no rules, and whoever has many mails need not name them
+        all to hear it."""
+        return stream == MARKETING_STREAM and bool(await self.rules.of(tenant))
+
     async def count(self, tenant: str, stream: str, job: str, mails: Sequence[Mail]) -> list[bool]:
         """For each whether it may be queued; it is counted then, unless it was already. In one round trip; in a cluster
         one to each server, at the same time."""

@@ -13,7 +13,7 @@ from errno import ECONNRESET
 from hashlib import sha1
 from math import inf
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import hiredis
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
@@ -82,6 +82,12 @@ WRITE_BUFFER_BYTES = 65_536
 MAX_CONNECTIONS = 500
 
 
+#: Commands that go over the connection that small calls share, if there is one: none of them waits for anything.
+SHARED = frozenset(
+    ("EXISTS", "GET", "HDEL", "HGET", "HGETALL", "HMGET", "HSET", "SET", "XACK", "ZCARD", "ZRANGEBYSCORE", "ZSCORE")
+)
+
+
 class RedisAway(StorageAway):
     """Redis does not answer, or takes nothing more for now. What was asked may or may not have happened."""
 
@@ -106,17 +112,32 @@ class CannotWait(OperatorFault):
     """The server is older than WAITAOF, which `redis.wait_aof` asks for."""
 
 
+class Shared(Protocol):
+    """A connection that small calls share (`shared.redis.direct`)."""
+
+    def takes(self, *commands: Sequence[commands.Value]) -> "Awaitable[list[Any]] | None":
+        """The answers, in their order; None if these are too large to share it. RedisAway; the library's own errors for
+        what the server does not take."""
+
+
 class _Told:
     """What is away is told as RedisAway. Not of scripts: `Script` looks at the library's errors itself, and tells."""
 
     #: Who is to have a write before it counts; None: the server that was asked.
     wants: kept.Wants | None = None
+    #: Takes what is small; None: the library alone.
+    shared: Shared | None = None
 
     def evalsha(self, digest: str, *args: Any) -> Any:
-        return super().execute_command(self._named("EVALSHA", digest, args), digest, *args)  # type: ignore[misc]
+        return self._script("EVALSHA", digest, args)
 
     def eval(self, lua: str, *args: Any) -> Any:
-        return super().execute_command(self._named("EVAL", lua, args), lua, *args)  # type: ignore[misc]
+        return self._script("EVAL", lua, args)
+
+    def _script(self, command: str, text: str, args: Sequence[Any]) -> Any:
+        if self.shared is not None and (answers := self.shared.takes((command, text, *args))) is not None:
+            return _only(answers)
+        return super().execute_command(self._named(command, text, args), text, *args)  # type: ignore[misc]
 
     def _named(self, command: str, text: str, args: Sequence[Any]) -> str:
         """The first key is behind their number."""
@@ -127,11 +148,24 @@ class _Told:
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         if self.wants is not None and args[0] in kept.WRITES:
             args = (kept.behind(args[0], args[1], self.wants), *args[1:])
+        if self.shared is not None and args[0] in SHARED and (answers := self.shared.takes(args)) is not None:
+            return self._read(args[0], await _only(answers), options)
         try:
             return await super().execute_command(*args, **options)  # type: ignore[misc]
         except FOREIGN as error:
             raise_away(error)
             raise
+
+    def _read(self, command: str, answer: Any, options: dict[str, Any]) -> Any:
+        """As the library gives it back."""
+        options.pop("keys", None)
+        callbacks: Mapping[str, Any] = self.response_callbacks  # type: ignore[attr-defined]
+        return callbacks[command](answer, **options) if command in callbacks else answer
+
+
+async def _only(answers: Awaitable[list[Any]]) -> Any:
+    (answer,) = await answers
+    return answer
 
 
 class _Server(_Told, Redis):  # type: ignore[misc]  # what the library itself inherits twice
@@ -328,12 +362,14 @@ class Script:
     ) -> list[Any]:
         if not calls and not command:
             return []
+        asked: list[tuple[Any, ...]] = [(*how, len(key_names), *key_names, *args) for key_names, args in calls]
+        asked += [tuple(command)] if command else []
+        shared: Shared | None = getattr(client, "shared", None)
+        if shared is not None and (answers := shared.takes(*asked)) is not None:
+            return await answers
         pipeline = client.pipeline(transaction=False)
-        for key_names, args in calls:
-            # The library's methods of these names refuse a cluster.
-            pipeline.execute_command(*how, len(key_names), *key_names, *args)
-        if command:
-            pipeline.execute_command(*command)
+        for one in asked:  # the library's methods of these names refuse a cluster
+            pipeline.execute_command(*one)
         found: list[Any] = await answer(pipeline.execute())
         return found
 

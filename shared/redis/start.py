@@ -15,7 +15,7 @@ from prometheus_client import Gauge
 from shared.process import logs
 from shared.process.lifecycle import Lifecycle, pause
 from shared.process.settings import Settings
-from shared.redis import bus, redis
+from shared.redis import bus, direct, redis
 from shared.redis.conversion import convert
 from shared.redis.installation import SCHEMA, Installation, NotOurs
 from shared.redis.kept import Wants
@@ -33,6 +33,7 @@ DURABLE = Gauge("estafette_redis_durable", "1 if an acknowledged write survives 
 def connect(life: Lifecycle) -> redis.Client:
     """The client of this process, closed with it."""
     client = redis.connect(life.settings.redis.url, wants(life.settings))
+    direct.share(client)
     life.push_close(lambda: redis.close(client))
     return client
 

@@ -10,10 +10,11 @@ import re
 import secrets
 import string
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
 from ipaddress import ip_network
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +23,7 @@ from shared.net.remembered import Remembered
 from shared.redis import keys
 from shared.redis.redis import Client
 from shared.words import quotas
-from shared.words.principal import SCOPES, Principal
+from shared.words.principal import SANDBOX_SCOPES, SCOPES, Principal
 
 #: How long a revoked key may live on in a process that has just used it.
 CACHE_SECONDS = 10.0
@@ -57,16 +58,28 @@ class Tenant(msgspec.Struct, frozen=True, array_like=True):
     any_from_domain: bool = False
     #: Its own quotas (`shared.words.quotas`), by name.
     quotas: dict[str, int] = {}
+    #: The tenant whose sub-account it is; "": nobody's. A sub-account has none of its own.
+    parent: str = ""
+
+
+class Family(NamedTuple):
+    """A tenant and its sub-accounts, and its own quotas, which bound what all of them keep together."""
+
+    parent: str
+    quotas: Mapping[str, int]
+    members: tuple[str, ...]
 
 
 class Rights(msgspec.Struct, frozen=True, array_like=True):
     """What a key is for, beside its scopes. `name`: of the user or program that has it; `networks` (CIDR) from which it
-    may be used and `domains` that it may send from, () for all; `expires_at` in ms, 0: never."""
+    may be used and `domains` that it may send from, () for all; `expires_at` in ms, 0: never. `is_sandbox`: what it
+    sends goes to no host of the world."""
 
     name: str = ""
     networks: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     expires_at: int = 0
+    is_sandbox: bool = False
 
 
 UNBOUND = Rights()
@@ -98,13 +111,23 @@ class Tenants:
     ) -> None:
         self._client = client
         self._now = now
+        self._families = Remembered[str, tuple[Family]](CACHE_KEYS, monotonic)
         self._cache = Remembered[str, tuple[ApiKey, Principal]](CACHE_KEYS, monotonic)
 
-    async def create(self, name: str, *, any_from_domain: bool = False) -> Tenant:
-        """TenantError if the name is not one (`NAME_RULE`) or is taken."""
+    async def create(self, name: str, *, any_from_domain: bool = False, parent: str = "") -> Tenant:
+        """TenantError if the name is not one (`NAME_RULE`) or is taken, or if there is no such `parent`, or it is a
+        sub-account itself."""
         if not is_name(name):
             raise TenantError(f"a tenant's name is a-z, 0-9 and -, 32 at most, not {name!r:.60}")
-        tenant = Tenant(name, int(self._now() * 1000), any_from_domain)
+        if parent:
+            above = await self.get(parent)
+            if above is None:
+                raise TenantError(f"there is no tenant {parent!r:.60}")
+            if above.parent:
+                raise TenantError(f"{parent} is a sub-account, and has none of its own")
+            # First: what is in the set, and not a tenant of that parent, is no sub-account.
+            await self._client.sadd(keys.sub_accounts(parent), name)
+        tenant = Tenant(name, int(self._now() * 1000), any_from_domain, {}, parent)
         if not await self._client.hsetnx(keys.tenants(), name, _packed(tenant)):
             raise TenantError(f"there is a tenant {name} already")
         return tenant
@@ -117,6 +140,36 @@ class Tenants:
         """By name."""
         packed = await self._client.hgetall(keys.tenants())
         return sorted((msgspec.msgpack.decode(one, type=Tenant) for one in packed.values()), key=lambda one: one.name)
+
+    async def sub_accounts(self, parent: str) -> list[Tenant]:
+        """By name."""
+        names = sorted(name.decode() for name in await self._client.smembers(keys.sub_accounts(parent)))
+        found = [await self.get(name) for name in names]
+        return [one for one in found if one is not None and one.parent == parent]
+
+    async def family(self, name: str) -> Family | None:
+        """The tenant with those that it shares quotas with; None if there are none. Remembered as keys are."""
+        (known,) = self._families.known(name) or (None,)
+        if known is not None:
+            return known if known.members else None
+        tenant = await self.get(name)
+        parent = await self.get(tenant.parent) if tenant is not None and tenant.parent else tenant
+        below = await self.sub_accounts(parent.name) if parent is not None else []
+        members = (parent.name, *(one.name for one in below)) if parent is not None and below else ()
+        found = Family(members[0], parent.quotas, members) if parent is not None and members else Family("", {}, ())
+        self._families.keep(name, (found,), CACHE_SECONDS)
+        return found if members else None
+
+    async def acting(self, principal: Principal, name: str) -> Principal | None:
+        """The caller as one of its sub-accounts, with the rights of the key; None if there is no such one."""
+        if not is_name(name) or principal.parent:
+            return None
+        tenant = await self.get(name)
+        if tenant is None or tenant.parent != principal.tenant:
+            return None
+        return replace(
+            principal, tenant=name, quotas=tenant.quotas, parent=principal.tenant, parent_quotas=principal.quotas
+        )
 
     async def set_quota(self, name: str, quota: str, limit: int | None) -> Tenant:
         """Gives a tenant a quota of its own, or with None the default again. Every process follows within
@@ -132,6 +185,7 @@ class Tenants:
         changed = msgspec.structs.replace(found, quotas=own if limit is None else {**own, quota: limit})
         await self._client.hset(keys.tenants(), name, _packed(changed))
         self._cache.clear()
+        self._families.clear()
         return changed
 
     async def create_key(self, tenant: str, scopes: Iterable[str], rights: Rights = UNBOUND) -> tuple[ApiKey, str]:
@@ -145,6 +199,10 @@ class Tenants:
         if await self.get(tenant) is None:
             raise TenantError(f"there is no tenant {tenant!r:.60}")
         known = _checked(rights, int(self._now() * 1000))
+        if known.is_sandbox and (beyond := [scope for scope in wanted if scope not in SANDBOX_SCOPES]):
+            raise TenantError(
+                f"a key of the sandbox has no scope {', '.join(beyond)}; it may {', '.join(SANDBOX_SCOPES)}"
+            )
         key_id = _chance(_ID_ALPHABET, 10)
         text = f"est_{key_id}_{_chance(_SECRET_ALPHABET, 32)}"
         key = ApiKey(key_id, tenant, wanted, int(self._now() * 1000), _digest(text), known)
@@ -186,8 +244,21 @@ class Tenants:
         key = msgspec.msgpack.decode(packed, type=ApiKey)
         tenant = await self.get(key.tenant)
         own = tenant.quotas if tenant is not None else {}
+        above = await self.get(tenant.parent) if tenant is not None and tenant.parent else None
         networks = tuple(ip_network(one, strict=False) for one in key.rights.networks)
-        principal = Principal(key.tenant, frozenset(key.scopes), own, key.id, networks, key.rights.domains)
+        rights = key.rights
+        principal = Principal(
+            key.tenant,
+            frozenset(key.scopes),
+            own,
+            key.id,
+            networks,
+            rights.domains,
+            is_bound=bool(rights.networks or rights.domains or rights.expires_at),
+            is_sandbox=rights.is_sandbox,
+            parent=above.name if above is not None else "",
+            parent_quotas=above.quotas if above is not None else {},
+        )
         self._cache.keep(key_id, (key, principal), CACHE_SECONDS)
         return key, principal
 
@@ -214,7 +285,9 @@ def _checked(rights: Rights, now_ms: int) -> Rights:
         faults.append("the key would be over before it is made")
     if faults:
         raise TenantError("; ".join(faults))
-    return Rights(rights.name, tuple(dict.fromkeys(networks)), tuple(dict.fromkeys(domains)), rights.expires_at)
+    return msgspec.structs.replace(
+        rights, networks=tuple(dict.fromkeys(networks)), domains=tuple(dict.fromkeys(domains))
+    )
 
 
 def _packed(record: msgspec.Struct) -> bytes:

@@ -125,7 +125,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     `body_fields` are those that describe the body. `variables` is the msgpack map of the job's defaults. `rate` is the
     pace that the job may have (`shared.words.rates`), "" where it has none of its own. `utm` is added to links whose
     destination depends on the recipient; the others have it. `language` is the tag that the HTML has in `lang`, "" for
-    none: that of recipients who have none of their own."""
+    none: that of recipients who have none of their own. `given` are the header fields of a mail that came whole,
+    names and values as they stand, folded: its header, to which the engine adds what it writes on every mail."""
 
     stream: Stream
     from_value: str
@@ -143,6 +144,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     uses: list[str] = []
     utm: Utm | None = None
     language: str = ""
+    given: list[tuple[str, bytes]] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

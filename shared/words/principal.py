@@ -10,6 +10,10 @@ from shared.words.errors import Fault, Problem
 SCOPES = ("send", "read", "suppress", "admin", "inbound", "operator")
 
 
+#: And a key of the sandbox: what others are for changes what is real.
+SANDBOX_SCOPES = ("send", "read")
+
+
 @dataclass(frozen=True)
 class Principal:
     """Who calls: the tenant of the API key and what the key may do."""
@@ -26,6 +30,14 @@ class Principal:
     domains: tuple[str, ...] = ()
     #: Its time is over, and so it has no scope either.
     is_over: bool = False
+    #: It has networks, domains or an end: what it made would not be bound so.
+    is_bound: bool = False
+    #: What it sends goes to the mailbox, and to no host of the world.
+    is_sandbox: bool = False
+    #: Of which tenant it is a sub-account, and that one's own quotas, which bound what all of them use together; "": of
+    #: none.
+    parent: str = ""
+    parent_quotas: Mapping[str, int] = field(default_factory=dict)
 
 
 def refusal(principal: Principal, address: str) -> Problem | None:
@@ -36,6 +48,11 @@ def refusal(principal: Principal, address: str) -> Problem | None:
         what = f"the key may be used from its networks alone, and {address or 'your address'} is in none of them"
         return Problem("network_not_allowed", what, [Fault("Authorization", what)])
     return None
+
+
+def refused_to_sandbox(principal: Principal, what: str) -> Problem | None:
+    """Why the key may not do that, where it is of the sandbox; None if it is not."""
+    return Problem("sandbox_key", f"the key is of the sandbox: {what}") if principal.is_sandbox else None
 
 
 def refused_domain(principal: Principal, domain: str) -> Problem | None:

@@ -58,6 +58,14 @@ PROBLEMS: dict[str, Kind] = {
         "The key may be used from its own networks alone, and the caller is in none of them.",
     ),
     "domain_not_allowed": Kind(403, "Domain not allowed", "The key may not send from the domain that the job names."),
+    "sandbox_key": Kind(
+        403,
+        "Sandbox key",
+        "A key of the sandbox reads, and makes, fills and starts jobs of the sandbox; it touches nothing else.",
+    ),
+    "bound_key": Kind(
+        403, "Bound key", "A key that is bound to networks, domains or a time makes no keys: they would not be."
+    ),
     "other_host": Kind(
         403, "Other host", "The mailbox is read at an address of its host, or by its name, and no other name is taken."
     ),
@@ -90,6 +98,8 @@ PROBLEMS: dict[str, Kind] = {
     "invalid_contact": Kind(422, "Invalid contact", "The contact cannot be as asked; `faults` names what is wrong."),
     "invalid_field": Kind(422, "Invalid field", "The field cannot be as asked; `faults` names what is wrong."),
     "invalid_domain": Kind(422, "Invalid domain", "The name is no domain that mail can be sent from."),
+    "invalid_sub_account": Kind(422, "Invalid sub-account", "No sub-account can be so; `detail` says why."),
+    "invalid_api_key": Kind(422, "Invalid API key", "No key can be so; `detail` says all that is wrong."),
     "invalid_rule": Kind(
         422, "Invalid rule", "A rule of who must not be mailed cannot be read; of a file `faults` has each line."
     ),
@@ -116,6 +126,8 @@ PROBLEMS: dict[str, Kind] = {
     ),
     "unknown_suppression": Kind(404, "Unknown suppression", "The address is not on the tenant's suppression list."),
     "unknown_member": Kind(404, "Unknown member", "The address neither joined nor left that list."),
+    "unknown_sub_account": Kind(404, "Unknown sub-account", "The tenant has no sub-account of that name."),
+    "unknown_api_key": Kind(404, "Unknown API key", "The sub-account has no key of that id."),
     "unknown_rule": Kind(404, "Unknown rule", "There is no such rule of who must not be mailed."),
     "unknown_person": Kind(404, "Unknown person", "Nothing is kept of the address."),
     "unknown_consent": Kind(404, "Unknown consent", "Nothing is known of what the address agreed to."),
@@ -163,6 +175,10 @@ PROBLEMS: dict[str, Kind] = {
     # Webhooks.
     "too_many_webhooks": Kind(
         409, "Too many webhooks", "The tenant has as many endpoints as it may: remove one first."
+    ),
+    "too_many_sub_accounts": Kind(409, "Too many sub-accounts", "The tenant has as many sub-accounts as it may."),
+    "too_many_api_keys": Kind(
+        409, "Too many API keys", "The sub-account has as many keys as it may: revoke one first."
     ),
     "too_many_drops": Kind(409, "Too many drops", "The tenant has as many drops as it may: remove one first."),
     "drop_disabled": Kind(409, "Drop disabled", "The drop writes nothing for now: enable it first."),

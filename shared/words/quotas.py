@@ -96,6 +96,19 @@ class Admission:
         finally:
             asked.under_way -= 1
 
+    @contextmanager
+    def bounded(self, parent: str, own: Mapping[str, int]) -> Iterator[None]:
+        """While a request of a sub-account of `parent` is under way: it counts under the quotas of that one, too.
+        Problem 429. Nothing happens where it is "": it is nobody's."""
+        if not parent:
+            yield
+            return
+        asked = self._admit(parent, own)
+        try:
+            yield
+        finally:
+            asked.under_way -= 1
+
     def told(self, tenant: str, own: Mapping[str, int]) -> dict[str, str]:
         """What an answer tells of the requests that its tenant may still make at once (`rate_limit`)."""
         rate = own.get("requests_per_second", self.defaults["requests_per_second"])

@@ -161,6 +161,10 @@ def is_route(site: str) -> bool:
     return site.startswith(_ROUTE)
 
 
+#: Where messages of jobs of the sandbox wait: no host is called so, and therefore no other mail waits there.
+SANDBOX = "sandbox:mail"
+
+
 class FixedRoute(msgspec.Struct, frozen=True):
     """All mail goes to this host, whatever its domain says."""
 

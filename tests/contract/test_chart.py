@@ -329,7 +329,7 @@ def test_only_relays_go_out_into_the_world_and_only_mail_comes_from_it() -> None
     assert to_anywhere.pop("webhooks") == {53, 443, 8443}
     assert all(ports == {53} for ports in to_anywhere.values())
     from_anywhere = {name for name, spec in policies.items() if any("from" not in way for way in spec["ingress"])}
-    assert from_anywhere == {"bounces"}
+    assert from_anywhere == {"bounces", "submission"}
     smtp, lmtp = (way for way in policies["bounces"]["ingress"] if way["ports"][0]["port"] in ("smtp", "lmtp"))
     assert "from" not in smtp
     assert lmtp["from"] == [{"podSelector": {}}]
@@ -369,6 +369,27 @@ def test_mail_comes_in_by_every_way_that_the_values_name_and_lmtp_from_nowhere_o
     assert [port["name"] for port in services["demo-estafette-bounces"]["ports"]] == ["smtp"]
     assert [port["name"] for port in services["demo-estafette-bounces-metrics"]["ports"]] == ["metrics", "lmtp"]
     assert not any("BOUNCES_LMTP" in str(one) for one in of_kind(rendered(values_of("single")), "Deployment"))
+
+
+def test_mail_is_handed_over_at_both_ports_under_the_certificate_of_its_secret_and_goes_to_the_api() -> None:
+    manifests = rendered(values_of("tls"))
+
+    [pod] = [one for one in of_kind(manifests, "Deployment") if one["metadata"]["name"] == "demo-estafette-submission"]
+    [container] = pod["spec"]["template"]["spec"]["containers"]
+    environment = {one["name"]: one.get("value") for one in container["env"]}
+    mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    volumes = {one["name"]: one for one in pod["spec"]["template"]["spec"]["volumes"]}
+    services = {one["metadata"]["name"]: one["spec"] for one in of_kind(manifests, "Service")}
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    assert environment["ESTAFETTE_SUBMISSION_CERTIFICATE"].startswith(mounted["submission"])
+    assert volumes["submission"]["secret"]["secretName"] == "door"
+    assert environment["ESTAFETTE_SUBMISSION_PORT"] == ports["submission"]
+    assert environment["ESTAFETTE_SUBMISSION_TLS_PORT"] == ports["submissions"]
+    assert {port["name"]: port["port"] for port in services["demo-estafette-submission"]["ports"]} == {
+        "submission": 587, "submissions": 465, "metrics": 9114,
+    }  # fmt: skip
+    assert environment["ESTAFETTE_SUBMISSION_API"] == "http://demo-estafette-http"
+    assert {port["name"]: port["port"] for port in services["demo-estafette-http"]["ports"]}["http"] == 80
 
 
 def test_alerts_and_dashboards_are_taken_from_their_folders_as_they_stand(tmp_path: Path) -> None:

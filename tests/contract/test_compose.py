@@ -14,6 +14,7 @@ from services.catalogue import SERVED as SERVICES
 from services.contacts.base.database import OLDEST
 from services.contacts.settings import Contacts
 from services.local import alive
+from services.submission.settings import Submission
 from shared.process import coherence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,11 +73,12 @@ def test_the_image_opens_every_port_of_the_catalogue_and_no_other() -> None:
         first, _, last = word.partition("-")
         exposed |= set(range(int(first), int(last or first) + 1))
     loaded = settings.load(OF_IMAGE, None)
-    doors = {one.listens.partition(".")[0] for one in catalogue.SERVICES if one.listens is not None}
+    listened = {found for one in catalogue.SERVICES for found in (one.listens, one.listens_too) if found is not None}
+    doors = {getattr(getattr(loaded, section), port) for section, _, port in (one.partition(".") for one in listened)}
 
     watched = {getattr(loaded, name).metrics_port for name in SERVICES}
-    assert exposed == watched | {getattr(loaded, name).port for name in doors}
-    assert {getattr(loaded, name).host for name in ("http", "bounces", "metrics")} == {"0.0.0.0"}
+    assert exposed == watched | doors
+    assert {getattr(loaded, name).host for name in ("http", "bounces", "submission", "metrics")} == {"0.0.0.0"}
 
 
 def test_the_image_is_asked_for_its_health_keeps_its_data_and_is_nobody_s_root() -> None:
@@ -141,6 +143,10 @@ def test_ports_lead_to_where_the_services_listen() -> None:
     assert [port.rpartition(":")[2] for port in CONTAINERS["http"]["ports"]] == [str(http.port)]
     assert [port.rpartition(":")[2] for port in CONTAINERS["bounces"]["ports"]] == [str(bounces.port)]
     assert (http.host, bounces.host) == ("0.0.0.0", "0.0.0.0")
+    door = settings.load(environment("submission"), None).of(Submission)
+    ports = [port.rpartition(":")[2] for port in CONTAINERS["submission"]["ports"]]
+    assert ports == [str(door.port), str(door.tls_port)]
+    assert door.api == f"http://http:{http.port}"
 
 
 def test_what_is_stored_has_a_volume() -> None:

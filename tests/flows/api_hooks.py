@@ -43,6 +43,8 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "PUT /v1/contacts/{key}": {"fields": {"town": "Lyon"}},
     "POST /v1/contacts": {"contacts": [{"email": "fuzz@api.test", "fields": {"town": "Lyon"}}]},
     "PUT /v1/fields/{field}": {"kind": "text", "label": "Ville"},
+    "POST /v1/sub-accounts": {"name": "demo-fuzz"},
+    "POST /v1/sub-accounts/{sub_account}/keys": {"scopes": ["send", "read"], "name": "fuzz"},
     "POST /v1/segments/count": {"criteria": IN_LYON},
     "POST /v1/segments/sample": {"criteria": IN_LYON, "limit": 3},
 }

@@ -42,6 +42,7 @@ class Stack:
         self._code = code
         self.http_port = free_port()
         self.bounces_port = int(environ.get("ESTAFETTE_BOUNCES_PORT") or free_port())
+        self.submission_port, self.submission_tls_port = free_port(), free_port()
         self.base = f"http://127.0.0.1:{self.http_port}"
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ESTAFETTE_")},
@@ -49,6 +50,8 @@ class Stack:
             "ESTAFETTE_DATA_DIR": str(directory),
             "ESTAFETTE_HTTP_PORT": str(self.http_port),
             "ESTAFETTE_BOUNCES_PORT": str(self.bounces_port),
+            "ESTAFETTE_SUBMISSION_PORT": str(self.submission_port),
+            "ESTAFETTE_SUBMISSION_TLS_PORT": str(self.submission_tls_port),
             "ESTAFETTE_MAILBOX_PORT": str(free_port()),
             "ESTAFETTE_MAILBOX_KEEP": "5000",
             "ESTAFETTE_RELAY_LEASE_MS": "3000",

@@ -140,7 +140,7 @@ async def known_values(stack: Stack) -> dict[str, dict[str, list[str]]]:
         "/v1/domains/{domain}/check": {"domain": rotated[:1]},
         "/v1/domains/{domain}/rotate": {"domain": rotated[:1]},
         "/v1/domains/{domain}/activate": {"domain": rotated[1:]},
-        **await known_rules(stack),
+        **(await known_rules(stack) | await known_sub_accounts(stack)),
         **(await known_members(stack) | await known_drops(stack) | await known_contacts(stack)),
         "/v1/suppressions/{address}": {"address": [f"known-{at}@api.test" for at in range(MANY)]},
         "/v1/suppressions": {"limit": ["1", "1000"], "after": [""]},
@@ -172,6 +172,27 @@ async def known_report_links(stack: Stack, job_id: str) -> dict[str, dict[str, l
         "/v1/jobs/{job}/report-links": {"job": [job_id]},
         "/v1/jobs/{job}/report-links/{link}": {"job": [job_id], "link": [link["id"] for _, link in made[1:]]},
         "/r/{token}/report": {"token": [made[0][1]["path"].rpartition("/")[2]]},
+    }
+
+
+async def known_sub_accounts(stack: Stack) -> dict[str, dict[str, list[str]]]:
+    """Sub-accounts, half of them suspended, and keys of one to be revoked."""
+    names, why = [f"demo-{at}" for at in range(MANY)], {"why": "the fuzzer needs it"}
+    for name in names:
+        assert (await stack.call("POST", "/v1/sub-accounts", {"name": name}))[0] == 201
+    held = names[1 : MANY // 2]
+    for name in held:
+        assert (await stack.call("POST", f"/v1/sub-accounts/{name}/suspend", why))[0] == 200
+    keys_of = f"/v1/sub-accounts/{names[0]}/keys"
+    made = [await stack.call("POST", keys_of, {"scopes": ["read"]}) for _ in range(MANY)]
+    return {
+        "/v1/sub-accounts/{sub_account}/keys": {"sub_account": names[:1]},
+        "/v1/sub-accounts/{sub_account}/keys/{api_key}": {
+            "sub_account": names[:1],
+            "api_key": [answer["id"] for _, answer in made],
+        },
+        "/v1/sub-accounts/{sub_account}/suspend": {"sub_account": names[MANY // 2 :]},
+        "/v1/sub-accounts/{sub_account}/resume": {"sub_account": held},
     }
 
 

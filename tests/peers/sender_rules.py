@@ -247,8 +247,24 @@ def _feedback_id(left: Left) -> str:
 
 
 def _automatic(left: Left) -> str:
-    found = [name for name in ("Precedence", "Auto-Submitted") if left.fields(name)]
-    return f"not asked for: {found}" if found else ""
+    found = left.fields("Auto-Submitted")
+    expected = ["auto-generated"] if left.stream == "transactional" else []
+    if left.fields("Precedence") or found != expected:
+        return f"Precedence: {left.fields('Precedence')}, Auto-Submitted: {found}"
+    signed = tags(left.fields("DKIM-Signature")[0])["h"].lower().split(":")
+    return "" if not found or "auto-submitted" in signed else "Auto-Submitted is not signed"
+
+
+def _list_id(left: Left) -> str:
+    """Of a mail with a list; one that names it itself is its own."""
+    values = left.fields("List-ID")
+    ours = [value for value in values if value.strip().endswith(f".{FROM_DOMAIN}>")]
+    signed = tags(left.fields("DKIM-Signature")[0])["h"].lower().split(":")
+    if left.name == "both" and not ours:
+        return f"List-ID: {values}"
+    return (
+        "" if len(values) <= 1 and signed.count("list-id") == len(values) + 1 else f"List-ID: {values}, signed {signed}"
+    )
 
 
 def _without(name: str) -> Callable[[Left], Left]:
@@ -311,5 +327,6 @@ RULES = (
     Rule("Nothing hidden but the pixel", "Gmail", EVERY, _hidden, _showing('<p style="display: none">x</p>')),
     Rule("Links at a host of the sender's", "Gmail", EVERY, _links, _showing('<a href="https://short.test/x">x</a>')),
     Rule("A Feedback-ID of four parts", "Gmail", EVERY, _feedback_id, _instead(b":estafette\n", b"\n")),
-    Rule("Not marked as automatic", "Gmail", EVERY, _automatic, _instead(b"\nTo:", b"\nPrecedence: bulk\nTo:")),
+    Rule("A List-ID of the sending domain", "RFC 2919", BULK, _list_id, _without("List-ID")),
+    Rule("Said to be automatic where it is", "RFC 3834", EVERY, _automatic, _without("Auto-Submitted")),
 )  # fmt: skip

@@ -204,6 +204,25 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {'estafette_bounces_maildir_unreadable{job="bounces",instance="one"}': "0 1 0x9"},
         8,
     ),
+    "EstafetteSubmissionPutsOff": (
+        {
+            'estafette_submission_mails_total{code="451"}': "0+2x60",
+            'estafette_submission_mails_total{code="250"}': "0+10x60",
+        },
+        {  # a quota that is used up is the tenant's
+            'estafette_submission_mails_total{code="452"}': "0+20x60",
+            'estafette_submission_mails_total{code="250"}': "0+10x60",
+        },
+        40,
+    ),
+    "EstafetteSubmissionWrongKeys": (
+        {'estafette_submission_logins_total{outcome="wrong"}': "0+20x90"},
+        {
+            'estafette_submission_logins_total{outcome="wrong"}': "0+1x90",
+            'estafette_submission_logins_total{outcome="done"}': "0+1000x90",
+        },
+        70,
+    ),
     "EstafetteDeadEntries": (
         {'estafette_stream_dead_entries{stream="events"}': "0 1x9"},
         {'estafette_stream_dead_entries{stream="events"}': "0x9"},

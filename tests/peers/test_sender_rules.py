@@ -262,12 +262,14 @@ async def test_what_would_deceive_about_the_sender_is_refused(world: World, fiel
     assert answer["faults"][0]["at"].startswith(f"$.{next(iter(fields))}")
 
 
-async def test_marketing_without_a_link_that_is_seen_leaves_as_it_is(world: World) -> None:
-    """The rule is the sender's to keep: nothing is added, refused or warned of."""
-    left = await world.left("html", html="<html><body><p>Bonjour</p></body></html>")
+async def test_marketing_without_a_link_that_is_seen_is_given_one_unless_it_has_its_own(world: World) -> None:
+    bare = "<html><body><p>Bonjour</p></body></html>"
+    given = await world.left("html", html=bare, text="Bonjour\n")
+    left = await world.left("html", html=bare, own_way_out=True)
 
     visible, one_click = (
         next(rule for rule in RULES if rule.name.startswith(name)) for name in ("A link to leave", "One click")
     )
+    assert visible.fault(given) == ""
     assert visible.fault(left) == "no link to leave that a reader sees"
-    assert one_click.fault(left) == ""
+    assert (one_click.fault(given), one_click.fault(left)) == ("", "")

@@ -125,6 +125,27 @@ async def test_what_is_asked_is_another_and_the_rest_stays(house: House) -> None
     assert report.total == 2
 
 
+async def test_a_change_that_names_a_variable_of_nobody_is_refused_where_the_job_says_so(house: House) -> None:
+    job = await house.scheduled(undefined="refuse")
+    before = await house.has(job)
+
+    status, answer = await house.change(job, {"html": "<p>Bonjour {{ prenon }}</p>"})
+
+    assert (status, answer["faults"][0]["at"]) == (422, "$.html"), answer
+    assert "prenon" in answer["faults"][0]["what"]
+    assert await house.has(job) == before
+    assert (await house.change(job, {"html": "<p>Bonjour {{ email }}</p>"}))[0] == 200
+
+
+async def test_an_open_job_forgets_what_it_refused_when_it_is_changed(house: House) -> None:
+    status, answer, _ = await house.open(html="<p>{{ prenon }}</p>", undefined="refuse")
+    assert status == 202, answer
+
+    assert (await house.change(answer["id"], {"html": "<p>{{ email }}</p>"}))[0] == 200
+
+    assert b"undefined" not in await house.has(answer["id"])
+
+
 async def test_it_starts_with_what_it_was_last_changed_to_and_is_changed_no_more(house: House) -> None:
     job = await house.scheduled()
     for word in ("two", "three"):

@@ -165,3 +165,65 @@ async def test_only_one_server_is_asked_so(any_redis_url: str) -> None:
     assert (Direct.of(client) is None) == ("cluster" in any_redis_url)
 
     await redis.close(client)
+
+
+async def test_a_client_that_shares_answers_as_one_that_does_not(mortal: RedisServer) -> None:
+    async def answers(client: redis.Client) -> list[object]:
+        return [
+            await client.hset("{p0}h", "a", 1),
+            await client.hset("{p0}h", "b", "2"),
+            await client.hgetall("{p0}h"),
+            await client.hmget("{p0}h", ["a", "c"]),
+            await client.set("{p0}s", "x", nx=True, px=60_000),
+            await client.set("{p0}s", "y", nx=True),
+            await client.get("{p0}s"),
+            await client.exists("{p0}s", "{p0}none"),
+            await client.zrangebyscore("{p0}none", 0, 1, start=0, num=1),
+            await client.hdel("{p0}h", "a", "b"),
+            await ECHO(client, [], ["x"]),
+            await ECHO.many(client, [([], ["y"]), ([], [3])], ("GET", "{p0}s")),
+        ]
+
+    told = []
+    for shares in (False, True):
+        client = redis.connect(mortal.url)
+        if shares:
+            direct.share(client)
+        await client.delete("{p0}h", "{p0}s")
+        told.append(await answers(client))
+        await redis.close(client)
+
+    assert told[0] == told[1]
+
+
+async def test_small_calls_of_a_client_that_shares_take_one_connection_and_large_ones_another(
+    client: redis.Client,
+) -> None:
+    direct.share(client)
+
+    said = await asyncio.gather(*(ECHO(client, [], [one]) for one in range(200)))
+    small = await connections(client)
+    large = await asyncio.gather(*(ECHO(client, [], [b"x" * direct.SMALL_BYTES]) for _ in range(2)))
+
+    assert said == [b"%d" % one for one in range(200)]
+    assert small == 2  # the other one asks how many there are
+    assert [len(one) for one in large] == [direct.SMALL_BYTES] * 2
+    assert await connections(client) == 3
+    assert Direct.of(client) is Direct.of(client)
+
+
+async def test_a_client_that_shares_tells_what_is_refused_and_who_is_away(
+    client: redis.Client, mortal: RedisServer
+) -> None:
+    direct.share(client)
+    await client.hset("{p0}h", "a", 1)
+
+    with pytest.raises(Refused):
+        await client.get("{p0}h")
+    with pytest.raises(Refused):
+        await FAULTY(client, [KEY], [])
+    mortal.kill()
+    with pytest.raises(RedisAway):
+        await client.hget("{p0}h", "a")
+    with pytest.raises(RedisAway):
+        await ECHO(client, [], ["x"])

@@ -50,6 +50,7 @@ WHOLE = new_job(
     rate="50000/h",
     at_most_once=True,
     test=True,
+    sandbox=True,
     viewable=True,
     request="order-4711",
     trace=TRACE,
@@ -103,7 +104,7 @@ async def test_a_stored_job_has_every_field_and_no_other(client: redis.Client, a
 
 
 def test_a_job_that_is_not_traced_and_has_no_page_to_be_seen_on_carries_nothing_of_it() -> None:
-    of_some = {"trace", "viewable", "language", "purpose", "selection", "undefined", "source", "timing"}
+    of_some = {"trace", "sandbox", "viewable", "language", "purpose", "selection", "undefined", "source", "timing"}
     assert jobs.written(WHOLE).keys() - jobs.written(new_job()).keys() == of_some
 
 
@@ -117,7 +118,9 @@ async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked:
 
 
 async def test_queueing_reads_what_it_says_of_each_recipient(client: redis.Client, asked: set[str]) -> None:
-    expected = Head("acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter", True, True)
+    expected = Head(
+        "acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter", True, True, True
+    )
     assert await JobStore(client, P, 5).head(JOB) == expected
 
 
@@ -135,6 +138,7 @@ async def test_reports_read_what_is_shown(client: redis.Client, asked: set[str])
         category="promotion",
         tags=("soldes", "été"),
         test=True,
+        sandbox=True,
         created_at=NOW_MS,
         send_at=NOW_MS + 1_000,
         expires_at=NOW_MS + 2_000,

@@ -138,6 +138,21 @@ async def test_a_job_is_queued_by_site_and_what_cannot_be_sent_is_said(client: A
     assert found[2].email == "c@y.test"
 
 
+async def test_what_is_of_the_sandbox_waits_at_its_site_and_nobody_is_asked_for_others(
+    client: Any, store: JobStore
+) -> None:
+    sites = Sites()
+    new = _new(2, test=True, sandbox=True)
+    await store.store(_job_id(), new, [(0, pack_waiting(0, _waiting("a@x.test", "b@gone.test")))], "queueing")
+
+    await _queueing(client, store, Publisher(client), sites).take(2, await _entries(client, 2))
+
+    queues = ReadyQueues(client, "email")
+    leases = [lease for p in range(P) for lease in (await queues.lease(p, "r", 60_000, 10, 10)).leases]
+    assert [lease.site for lease in leases] == ["sandbox:mail"] * 2
+    assert sites.asked == 0
+
+
 @pytest.mark.parametrize("at_most_once", [False, True])
 async def test_what_a_relay_decides_by_travels_with_the_message(
     client: Any, store: JobStore, at_most_once: bool

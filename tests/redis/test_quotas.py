@@ -30,7 +30,7 @@ from shared.redis.ready import LANES
 from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import SendingDomains
 from shared.redis.targets import Targets
-from shared.redis.tenants import CACHE_SECONDS, Tenants
+from shared.redis.tenants import CACHE_SECONDS, Rights, TenantError, Tenants
 from shared.words import content, ids
 from shared.words.errors import Fault
 from shared.words.quotas import Admission
@@ -105,7 +105,7 @@ class Front:
             monotonic=self.clock.monotonic,
         )
         defaults = self.defaults.by_name()
-        room = Room(self.store, defaults, self.clock.now_ms, self.clock.monotonic)
+        room = Room(self.store, defaults, self.clock.now_ms, self.clock.monotonic, self.tenants)
 
         async def no_dns(names: Any) -> dict[str, list[str]]:
             return {name: [] for name in names}
@@ -467,3 +467,46 @@ async def test_counting_anew_changes_no_true_count(front: Front) -> None:
         await front.store.count_intake(p)
 
     assert (await front.use(), await front.use("other")) == before
+
+
+async def test_a_key_of_the_sandbox_makes_jobs_of_the_sandbox_and_touches_no_other(front: Front) -> None:
+    _, trying = await front.tenants.create_key("acme", ["send", "read"], Rights(is_sandbox=True))
+    content = {**CONTENT, "recipients": [{"email": "a@x.test"}]}
+    _, real, _ = await front.open()
+    lines = b'{"email": "b@x.test"}\n'
+
+    tried = await front.call("/v1/jobs", content, key=trying, Idempotency_Key="order 7")
+    meant = await front.call("/v1/jobs", content, Idempotency_Key="order 7")
+    opened = await front.call("/v1/jobs?state=open", CONTENT, key=trying)
+    refused = [
+        await front.call(f"/v1/jobs/{real['id']}/recipients", lines, key=trying, Content_Type="application/x-ndjson"),
+        await front.call(f"/v1/jobs/{real['id']}/start", {}, key=trying),
+    ]
+    appended = await front.call(
+        f"/v1/jobs/{opened[1]['id']}/recipients", lines, key=trying, Content_Type="application/x-ndjson"
+    )
+
+    assert (tried[0], meant[0], opened[0], appended[0]) == (202, 202, 202, 200)
+    assert tried[1]["id"] != meant[1]["id"]
+    heads = [await front.store.head(answer[1]["id"]) for answer in (tried, meant, opened)]
+    assert [head is not None and (head.sandbox, head.test) for head in heads] == [
+        (True, True),
+        (False, False),
+        (True, True),
+    ]
+    assert [(answer[0], answer[1]["type"].rpartition(":")[2]) for answer in refused] == [(403, "sandbox_key")] * 2
+    with pytest.raises(TenantError, match="admin"):
+        await front.tenants.create_key("acme", ["send", "admin"], Rights(is_sandbox=True))
+
+
+async def test_a_key_that_is_bound_to_domains_sends_from_no_other(front: Front) -> None:
+    _, key = await front.tenants.create_key("acme", ["send"], Rights(domains=("shop.acme.test",)))
+    content = {**CONTENT, "recipients": [{"email": "a@x.test"}]}
+
+    before = await front.everything()
+    status, body, _ = await front.call("/v1/jobs", content, key=key)
+
+    assert (status, body["type"]) == (403, "urn:estafette:problem:domain_not_allowed")
+    assert body["faults"][0]["at"] == "$.from"
+    assert "shop.acme.test" in body["detail"]
+    assert await front.everything() == before

@@ -70,6 +70,8 @@ class House:
             "key": list(ADDRESSES),
             "field": ["sector", "last_name"],
             "segment": [],
+            "sub_account": [f"{THEIRS}-lyon", f"{OURS}-lyon"],
+            "api_key": [],
         }
 
     async def ask(
@@ -193,17 +195,21 @@ async def house(client: Any, postgres_url: str, tmp_path: Path) -> AsyncIterator
     await migrating.migrate(database, migrating.steps())
     await database.close()
     mounted = mount(parts_of(known, client, MasterSecret(SECRET)))
-    tenants, keys = Tenants(client), dict[str, str]()
+    tenants, keys, of_sub_accounts = Tenants(client), dict[str, str](), list[str]()
     domains = SendingDomains(client, Vault(SECRET), make_key=lambda _: dkim_keys.make("ed25519-sha256"))
     for tenant in (OURS, THEIRS):
         await tenants.create(tenant)
         await domains.give(tenant, f"{tenant}.example")
+        await tenants.create(f"{tenant}-lyon", parent=tenant)
+        below, _ = await tenants.create_key(f"{tenant}-lyon", ["read"])
+        of_sub_accounts.append(below.id)
         _, keys[tenant] = await tenants.create_key(tenant, OF_TENANTS)
     routes = routes_of(mounted, Lifecycle("http", known))
     async with test_utils.TestClient(
         test_utils.TestServer(api.application(routes, tenants, max_body_bytes=10**7))
     ) as at:
         made = House(at, routes, keys)
+        made.known["api_key"] = of_sub_accounts
         for tenant in (THEIRS, OURS):
             await made.fill(tenant)
         yield made
@@ -221,6 +227,8 @@ async def test_every_parameter_of_a_path_has_values_of_both_tenants(house: House
     assert {"/v1/lists", "/v1/suppressions", "/v1/suppressions/export", "/v1/jobs", "/v1/consent-rules"} <= found
     assert "/v1/suppressions/ana@exemple.fr" in found
     assert "/v1/people/ana@exemple.fr" in found
+    assert f"/v1/sub-accounts/{THEIRS}-lyon/keys" in found
+    assert f"/v1/sub-accounts/{OURS}-lyon/keys" not in found
     assert {"/v1/contacts", "/v1/contacts/ana@exemple.fr", "/v1/contact-changes/ana@exemple.fr", "/v1/fields"} <= found
 
 

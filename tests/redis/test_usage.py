@@ -116,7 +116,7 @@ async def test_a_tenant_sees_its_own_usage_and_an_operator_that_of_all(
     await usage.count_calls(client, ids.name_partition("zeta", PARTITIONS), "y", 1, {("zeta", TODAY): 7})
     mine, all_of_them = await key(client, "acme", "read"), await key(client, "zeta", "operator")
     day = UsageReader(client, PARTITIONS, lambda: NOW_MS)
-    today = (await day.of_tenant("acme", None, None)).until
+    today = (await day.of_tenants(["acme"], None, None)).until
 
     shown = await (await server.get("/v1/usage", headers=mine)).json()
     page = await (await server.get("/v1/installation/usage?limit=2", headers=all_of_them)).json()

@@ -78,6 +78,22 @@ redis://{{ include "estafette.fullname" . }}-redis:6379/0
   value: /var/mail/estafette
 {{- end }}
 {{- end }}
+{{- if eq .name "submission" }}
+- name: ESTAFETTE_SUBMISSION_HOST
+  value: 0.0.0.0
+- name: ESTAFETTE_SUBMISSION_PORT
+  value: {{ include "estafette.text" .fact.port | quote }}
+- name: ESTAFETTE_SUBMISSION_TLS_PORT
+  value: {{ include "estafette.text" .fact.tlsPort | quote }}
+- name: ESTAFETTE_SUBMISSION_API
+  value: http://{{ include "estafette.fullname" $root }}-http
+{{- if $root.Values.tls.submissionSecret }}
+- name: ESTAFETTE_SUBMISSION_CERTIFICATE
+  value: /etc/estafette/submission/tls.crt
+- name: ESTAFETTE_SUBMISSION_KEY
+  value: /etc/estafette/submission/tls.key
+{{- end }}
+{{- end }}
 {{- if has "secret" .needs }}
 - name: ESTAFETTE_SECRET_KEY_FILE
   value: /etc/estafette/secret/{{ $root.Values.secret.key }}
@@ -139,6 +155,9 @@ mounts:
 {{- if and (eq .name "bounces") $values.tls.serverSecret }}
   - {name: server, mountPath: /etc/estafette/server, readOnly: true}
 {{- end }}
+{{- if and (eq .name "submission") $values.tls.submissionSecret }}
+  - {name: submission, mountPath: /etc/estafette/submission, readOnly: true}
+{{- end }}
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - {name: maildir, mountPath: /var/mail/estafette}
 {{- end }}
@@ -188,6 +207,10 @@ volumes:
 {{- if and (eq .name "bounces") $values.tls.serverSecret }}
   - name: server
     secret: {secretName: {{ $values.tls.serverSecret }}, defaultMode: 0440}
+{{- end }}
+{{- if and (eq .name "submission") $values.tls.submissionSecret }}
+  - name: submission
+    secret: {secretName: {{ $values.tls.submissionSecret }}, defaultMode: 0440}
 {{- end }}
 {{- if and (eq .name "bounces") $values.inbound.maildirClaim }}
   - name: maildir
@@ -284,6 +307,9 @@ spec:
         - {name: metrics, containerPort: {{ int64 .fact.metricsPort }}}
         {{- if .fact.port }}
         - {name: {{ .fact.protocol }}, containerPort: {{ int64 .fact.port }}}
+        {{- end }}
+        {{- if .fact.tlsPort }}
+        - {name: submissions, containerPort: {{ int64 .fact.tlsPort }}}
         {{- end }}
         {{- if and (eq .name "bounces") (int64 $values.inbound.lmtpPort) }}
         - {name: lmtp, containerPort: {{ int64 $values.inbound.lmtpPort }}}

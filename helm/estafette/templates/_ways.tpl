@@ -10,6 +10,21 @@ ingress:
   - ports: [{port: http}]
     from:
       {{- toYaml ($policy.fromIngress | default (list (dict "namespaceSelector" dict))) | nindent 6 }}
+  {{- if eq .name "http" }}
+  # The SMTP door hands over what it takes.
+  - ports: [{port: http}]
+    from:
+      - podSelector:
+          matchLabels:
+            {{- include "estafette.selector" (dict "root" $root "component" "submission") | nindent 12 }}
+  {{- end }}
+  {{- else if eq (get .fact "protocol") "submission" }}
+  # Programs of tenants, which show a key; from where, networkPolicy.fromSubmission says.
+  - ports: [{port: submission}, {port: submissions}]
+    {{- with $policy.fromSubmission }}
+    from:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
   {{- else if hasKey .fact "port" }}
   # Mail comes from everywhere.
   - ports: [{port: smtp}]
@@ -52,6 +67,14 @@ egress:
     to:
       {{- toYaml . | nindent 6 }}
     {{- end }}
+  {{- end }}
+  {{- if has "api" .needs }}
+  # The API of this installation.
+  - ports: [{port: http}]
+    to:
+      - podSelector:
+          matchLabels:
+            {{- include "estafette.selector" (dict "root" $root "component" "http") | nindent 12 }}
   {{- end }}
   {{- if has "world" .needs }}
   # Mail hosts, and the web servers of their policies and reports.

@@ -5,8 +5,8 @@ from typing import Protocol
 
 import msgspec
 
-from services.local.mailbox.behaviours import ORDINARY, Behaviour, Notice, behaviour
 from services.local.mailbox.notices import Sent, sent
+from shared.words.behaviours import ORDINARY, Behaviour, Notice, behaviour
 
 TAKEN = "250 2.0.0 OK, kept for the page"
 NOT_STORED = "451 4.3.0 The store of this mailbox does not answer, please try again later"

@@ -10,8 +10,8 @@ import structlog
 from prometheus_client import Counter
 
 from services.local.mailbox import notices
-from services.local.mailbox.behaviours import Notice
 from services.local.mailbox.notices import HOST, Sent
+from shared.words.behaviours import Notice
 
 NOTICES = Counter("estafette_mailbox_notices_total", "Bounces and complaints, by what became of them", ["result"])
 _sent, _refused, _dropped = (NOTICES.labels(result) for result in ("sent", "refused", "dropped"))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from services.local.mailbox import dkim, style
-from services.local.mailbox.behaviours import BEHAVIOURS
 from services.local.mailbox.message import Message, Part, Summary
+from shared.words.behaviours import BEHAVIOURS
 
 #: Of the text and the source, what a page shows; the rest is behind the link to the source.
 MAX_SHOWN_CHARS = 256 * 1024

@@ -72,9 +72,9 @@ class Admission:
         by_job: dict[str, list[int]] = defaultdict(list)
         for at, (ready, _) in enumerate(asked):
             by_job[ready.job].append(at)
-        listed, *stands = await asyncio.gather(
-            self._suppressions.check([_asked(ready) for ready, _ in asked]),
-            *(self._stands(job, [asked[at] for at in places]) for job, places in by_job.items()),
+        calls = [self._stands(job, [asked[at] for at in places]) for job, places in by_job.items()]
+        listed, stands = await asyncio.gather(
+            self._suppressions.check([_asked(ready) for ready, _ in asked]), _STANDS.many(self._client, calls)
         )
         for places, found in zip(by_job.values(), stands, strict=True):
             for at, stand in zip(places, found, strict=True):
@@ -82,12 +82,12 @@ class Admission:
         verdicts = iter(listed)
         return [list(islice(verdicts, len(question.readies))) for question in questions]
 
-    async def _stands(self, job: str, asked: Sequence[tuple[events.Ready, bool]]) -> list[int]:
+    def _stands(
+        self, job: str, asked: Sequence[tuple[events.Ready, bool]]
+    ) -> tuple[list[str], list[str | bytes | int]]:
+        """The call of the script."""
         partition = ids.job_partition(job, self._partitions)
         args: list[str | bytes | int] = []
         for ready, in_hand in asked:
             args += [ready.ordinal, byte_of(ready.attempt) if ready.at_most_once and not in_hand else 0]
-        stands: list[int] = await _STANDS(
-            self._client, [keys.job_ended(partition, job), keys.job_begun(partition, job)], args
-        )
-        return stands
+        return [keys.job_ended(partition, job), keys.job_begun(partition, job)], args

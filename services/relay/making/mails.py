@@ -14,7 +14,7 @@ from prometheus_client import Counter, Histogram
 from services.relay.making import feedback
 from services.relay.making.render import Renderer, RenderFailed
 from services.relay.message.mail import Made, Unmade
-from services.relay.signing.dkim import Draft, Signer, draft
+from services.relay.signing.dkim import Draft, Signer, draft, relaxed_body
 from shared.mail.dkim_keys import CannotOpen, InvalidKey
 from shared.mail.dkim_rotation import Key
 from shared.mail.domain_names import InvalidDomain
@@ -181,7 +181,8 @@ class Mails:
         (_rendered if asked is None else _rendered_elsewhere).inc()
         signatures = b""
         if signed and (signers := work.signers):
-            drafted = draft(signers, mail.headers, mail.body, now_ms // 1000)
+            body = mail.body if mail.is_relaxed else relaxed_body(mail.body)
+            drafted = draft(signers, mail.headers, body, now_ms // 1000)
             signatures = await self._signatures.fields(drafted, LANES[work.stream])
         return_path = self._origin.verp.return_path(ready.job, ready.ordinal, work.return_domain)
         message, wire_ready = mail.assemble(signatures), mail.is_wire_ready

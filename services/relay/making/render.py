@@ -12,6 +12,7 @@ import msgspec
 
 from services.relay.making import feedback, personal
 from services.relay.making.emptiness import Emptiness, Line
+from services.relay.making.list_id import list_id
 from shared.mail import addresses, headers, templates
 from shared.mail.wire import is_wire_ready
 from shared.making.addresses import Addresses
@@ -43,13 +44,14 @@ _EMPTY = {
 
 class RenderedMail(msgspec.Struct, frozen=True):
     """Header fields in order, names and values, folded with CRLF SP; the body, which is in DKIM's relaxed form
-    already; whether it takes SMTPUTF8 to be sent; and whether its body is known to have the lines that SMTP asks for
-    (`wire.is_wire_ready`)."""
+    already if `is_relaxed`; whether it takes SMTPUTF8 to be sent; and whether its body is known to have the lines that
+    SMTP asks for (`wire.is_wire_ready`)."""
 
     headers: list[tuple[bytes, bytes]]
     body: bytes
     smtputf8: bool
     body_wire_ready: bool = False
+    is_relaxed: bool = True
 
     def assemble(self, *signatures: bytes) -> bytes:
         """The message as it is sent, its lines ended by CRLF. `signatures` are whole header fields."""
@@ -86,6 +88,8 @@ class Renderer:
     ) -> None:
         self._compiled = compiled
         self._job = job
+        self._tenant = tenant
+        self._says_list = any(name.lower() == "list-id" for name, _ in (*compiled.headers, *compiled.given))
         self._tokens = tokens.for_job(job, tenant)
         self._verp = verp
         self._bounce_domain = bounce_domain
@@ -125,6 +129,8 @@ class Renderer:
         or would have an empty subject, or show nothing."""
         ordinal = recipient.ordinal
         pages = pages or self._addresses.pages(ordinal, recipient.email)
+        if self._compiled.given:
+            return self._render_given(recipient, now_ms, pages, complaints=complaints)
         try:
             values = variables.merged(
                 self._defaults.copy(), recipient.variables, recipient.email, recipient.name, pages
@@ -141,22 +147,8 @@ class Renderer:
             raise RenderFailed(str(error)) from None
         sender = own.get(b"From") or self._from
         to = addresses.format_mailbox(recipient.name, recipient.email, len("To")).encode()
-        message_id = f"<{self._verp.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
-        fields = [
-            (b"From", sender),
-            (b"To", to),
-            (b"Subject", subject),
-            (b"Date", _date(now_ms // 1000)),
-            (b"Message-ID", message_id.encode("ascii")),
-        ]
-        if self._compiled.stream == "bulk":
-            address = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
-            mailto = f"mailto:{address}?subject={UNSUBSCRIBE_SUBJECT}"
-            fields.append((b"List-Unsubscribe", f"<{pages[UNSUBSCRIBE_URL]}>,\r\n <{mailto}>".encode("ascii")))
-        if complaints and self._takes_complaints:
-            complaint_address = self._verp.feedback_address(self._job, ordinal, self._bounce_domain).encode("ascii")
-            fields.append((b"CFBL-Address", complaint_address + b"; report=arf"))
-            fields.append((b"CFBL-Feedback-ID", complaint_address.partition(b"@")[0]))
+        fields = [(b"From", sender), (b"To", to), (b"Subject", subject), *self._named(ordinal, now_ms)]
+        fields += self._ways_back(recipient, pages, complaints=complaints)
         fields += self._last_fields
         if own:
             fields = [(name, value) for name, old in fields if (value := own.get(name, old)) is not None]
@@ -165,9 +157,49 @@ class Renderer:
         is_ascii = to.isascii() and sender.isascii() and (not own or (own.get(b"Reply-To") or b"").isascii())
         return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready)
 
+    def _render_given(
+        self, recipient: events.Ready, now_ms: int, pages: dict[str, str], *, complaints: bool
+    ) -> RenderedMail:
+        """The mail of a content that came whole: its own header as it stands, and what is missing there."""
+        layout = self._untracked if recipient.untracked else self._tracked
+        body = layout.fill(recipient.ordinal, recipient.email, self._defaults, _NO_TEXTS)
+        given = [(name.encode("ascii"), value) for name, value in self._compiled.given]
+        known = {name.lower() for name, _ in given}
+        named = [field for field in self._named(recipient.ordinal, now_ms) if field[0].lower() not in known]
+        ours = self._ways_back(recipient, pages, complaints=complaints)
+        is_ascii = recipient.email.isascii() and all(value.isascii() for _, value in given)
+        fields = [*given, *named, *ours, *self._last_fields]
+        return RenderedMail(fields, body, not is_ascii, layout.is_wire_ready, is_relaxed=False)
+
+    def _named(self, ordinal: int, now_ms: int) -> list[tuple[bytes, bytes]]:
+        """When it is from, and what it is called."""
+        message_id = f"<{self._verp.message_id(self._job, ordinal)}@{self._compiled.from_domain}>"
+        return [(b"Date", _date(now_ms // 1000)), (b"Message-ID", message_id.encode("ascii"))]
+
+    def _ways_back(
+        self, recipient: events.Ready, pages: Mapping[str, str], *, complaints: bool
+    ) -> list[tuple[bytes, bytes]]:
+        """By what its recipient leaves, and a provider tells of a complaint."""
+        ordinal = recipient.ordinal
+        fields = []
+        if self._compiled.stream == "bulk":
+            address = self._verp.unsubscribe_address(self._job, ordinal, self._bounce_domain)
+            mailto = f"mailto:{address}?subject={UNSUBSCRIBE_SUBJECT}"
+            fields.append((b"List-Unsubscribe", f"<{pages[UNSUBSCRIBE_URL]}>,\r\n <{mailto}>".encode("ascii")))
+            if recipient.list and not self._says_list and (of := self._list_id(recipient.list)):
+                fields.append((b"List-ID", of))
+        if complaints and self._takes_complaints:
+            complaint_address = self._verp.feedback_address(self._job, ordinal, self._bounce_domain).encode("ascii")
+            fields.append((b"CFBL-Address", complaint_address + b"; report=arf"))
+            fields.append((b"CFBL-Feedback-ID", complaint_address.partition(b"@")[0]))
+        return fields
+
     def _refuse_empty(self, subject: str, values: Mapping[str, Any], texts: Mapping[templates.Name, str]) -> None:
         if reason := self._emptiness.reason(subject, values, texts):
             raise RenderFailed(_EMPTY[reason], reason)
+
+    def _list_id(self, name: str) -> bytes:
+        return list_id(name, self._tenant, self._compiled.from_domain)
 
     @cached_property
     def _tracked(self) -> Layout:
@@ -213,11 +245,14 @@ def _sources(compiled: CompiledContent, marks: Marks) -> dict[templates.Name, st
 
 def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[bytes, bytes]]:
     own = [(name, value) for name, value in compiled.headers if name.lower() not in feedback.NAMES]
-    fields = [*own, ("MIME-Version", "1.0"), *compiled.body_fields]
+    fields = [] if compiled.given else [*own, ("MIME-Version", "1.0"), *compiled.body_fields]
     if feedback_id:
         fields.insert(0, ("Feedback-ID", feedback_id))
     if compiled.reply_to or any(one.field == "Reply-To" for one in compiled.personal):
         fields.insert(0, ("Reply-To", compiled.reply_to))
+    if compiled.stream == "transactional" and not any(name.lower() == "auto-submitted" for name, _ in own):
+        # RFC 3834 section 5: no absence note comes back.
+        fields.insert(0, ("Auto-Submitted", "auto-generated"))
     if compiled.stream == "bulk":
         # RFC 8058 section 3.1.
         fields.insert(0, ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))

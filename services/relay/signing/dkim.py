@@ -34,7 +34,7 @@ GUARDED = (
 #: Signed where present: those, and what else RFC 6376 section 5.4.1 names; hosts on the way may well add such fields.
 SIGNED = frozenset(
     (
-        *GUARDED, b"in-reply-to", b"references", b"content-id", b"content-description",
+        *GUARDED, b"in-reply-to", b"references", b"content-id", b"content-description", b"auto-submitted",
         b"tls-report-domain", b"tls-report-submitter",
         b"list-help", b"list-subscribe", b"list-post", b"list-owner", b"list-archive",
     )
@@ -43,6 +43,8 @@ SIGNED = frozenset(
 _LINE_CHARS = 72
 
 _BLANKS = re.compile(rb"[ \t\r\n]+")
+_BLANKS_OF_LINE = re.compile(rb"[ \t]+")
+_BLANKS_AT_END = re.compile(rb" \r\n")
 
 
 class Signer:
@@ -118,6 +120,14 @@ def relaxed_value(value: bytes) -> bytes:
     if b"  " in unfolded or b"\t" in unfolded or b"\n" in unfolded:
         unfolded = _BLANKS.sub(b" ", unfolded)
     return unfolded.strip(b" ")
+
+
+def relaxed_body(body: bytes) -> bytes:
+    """A body that came as it is in relaxed form (RFC 6376 section 3.4.4); its lines end in CRLF."""
+    body = _BLANKS_AT_END.sub(b"\r\n", _BLANKS_OF_LINE.sub(b" ", body)) if b" " in body or b"\t" in body else body
+    text = body.rstrip(b"\r\n \t")
+    # Of a line that is not ended blanks go, too.
+    return text + b"\r\n" if text else b""
 
 
 @lru_cache(64)

@@ -208,3 +208,28 @@ async def test_a_key_that_is_bound_to_networks_is_refused_elsewhere_by_the_word_
         (1, "192.0.2.9"): (200, ""),
         (1, "192.0.2.9, 203.0.113.5"): refused,
     }
+
+
+async def test_a_key_of_the_sandbox_changes_only_what_says_that_it_keeps_the_sandbox_apart() -> None:
+    class OfTheSandbox:
+        async def verify(self, text: str) -> api.Principal | None:
+            return dataclasses.replace(PRINCIPAL, is_sandbox=True)
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return api.json_answer({})
+
+    routes = [
+        api.Route("GET", "/v1/things", answer, "Things", scope="read"),
+        api.Route("POST", "/v1/things", answer, "Make one", scope="read"),
+        api.Route("POST", "/v1/jobs", answer, "Send", scope="read", sandbox=True),
+    ]
+    app = api.application(routes, OfTheSandbox(), max_body_bytes=100)
+    async with TestClient(TestServer(app)) as at:
+        answers = [
+            await at.get("/v1/things", headers=KEY),
+            await at.post("/v1/things", headers=KEY),
+            await at.post("/v1/jobs", headers=KEY),
+        ]
+
+        assert [said.status for said in answers] == [200, 403, 200]
+        assert (await answers[1].json())["type"] == "urn:estafette:problem:sandbox_key"

@@ -78,7 +78,8 @@ def test_the_mailbox_port_matters_only_where_mail_goes_to_the_mailbox() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        environ = {"ESTAFETTE_HTTP_PORT": "0", "ESTAFETTE_BOUNCES_PORT": "0", "ESTAFETTE_MAILBOX_PORT": port}
+        free = {f"ESTAFETTE_{name}_PORT": "0" for name in ("HTTP", "BOUNCES", "SUBMISSION", "SUBMISSION_TLS")}
+        environ = {**free, "ESTAFETTE_MAILBOX_PORT": port}
 
         with pytest.raises(run.CannotRun, match="ESTAFETTE_MAILBOX_PORT"):
             run.Instance(load(environ, None)).check_ports()

@@ -3,9 +3,9 @@
 import pytest
 
 from services.local.mailbox import mailbox as main_path
-from services.local.mailbox.behaviours import Notice
 from services.local.mailbox.mailbox import Mail, Mailbox, StoreAway
 from services.local.mailbox.notices import Sent
+from shared.words.behaviours import Notice
 
 
 class Shelf:

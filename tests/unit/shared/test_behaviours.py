@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.local.mailbox.behaviours import BEHAVIOURS, ORDINARY, behaviour
+from shared.words.behaviours import BEHAVIOURS, ORDINARY, behaviour
 
 
 @pytest.mark.parametrize(

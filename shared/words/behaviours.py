@@ -1,4 +1,7 @@
-"""How a recipient behaves, by the beginning of its local part: a table, so that demos and tests meet real trouble."""
+"""How a recipient behaves, by the beginning of its local part: a table, so that demos and tests meet real trouble.
+
+Agreed between the mailbox, and relays that answer as it does for messages of the sandbox where there is none.
+"""
 
 from typing import Literal
 
