@@ -9,7 +9,9 @@
 local job = redis.call('HMGET', KEYS[1], JOB.state, JOB.changes)
 if job[1] ~= 'open' and job[1] ~= 'scheduled' then return job[1] or '' end
 if job[1] ~= ARGV[1] or (job[2] or '0') ~= ARGV[2] then return 'again' end
-local function size() return redis.call('HSTRLEN', KEYS[1], JOB.content) + redis.call('HSTRLEN', KEYS[1], JOB.source) end
+local function size()
+  return redis.call('HSTRLEN', KEYS[1], JOB.content) + redis.call('HSTRLEN', KEYS[1], JOB.source)
+end
 local before, last = size(), 6 + 2 * ARGV[6]
 for i = 7, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end

@@ -3,8 +3,8 @@
 from prometheus_client import Gauge
 
 from services.submission import settings as own
-from shared.net.shown_certificate import Named, ShownCertificate, read
 from shared.process.settings import Settings
+from shared.process.shown_certificate import Named, ShownCertificate, read
 
 UNTIL = Gauge(
     "estafette_submission_certificate_until_timestamp_seconds",

@@ -109,6 +109,7 @@ def test_no_object_of_the_schema_is_open_but_those_that_are_kubernetes_own() -> 
     assert [path.rpartition("/properties/")[2] for path in found] == [
         "fromIngress/items",
         "fromPrometheus/items",
+        "fromSubmission/items",
         "fromLmtp/items",
         "toRedis/items",
         "toPostgresql/items",

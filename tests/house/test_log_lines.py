@@ -9,6 +9,7 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 #: Lines about a whole job.
 OF_A_JOB = {
     "job_stored",
+    "job_changed",
     "job_started",
     "started",
     "open_job_removed",

@@ -119,8 +119,9 @@ async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked:
 
 async def test_queueing_reads_what_it_says_of_each_recipient(client: redis.Client, asked: set[str]) -> None:
     expected = Head(
-        "acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter", True, True, True
-    )
+        "acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter", True, True, True,
+        "News <news@exemple.fr>",
+    )  # fmt: skip
     assert await JobStore(client, P, 5).head(JOB) == expected
 
 
