@@ -5,8 +5,9 @@
                                "recipients": [{"email": "ana@exemple.fr"}]})
         report = await mail.report(job.id)
 
-What may be repeated is repeated: after 429, 502, 503, 504 or no answer at all, no sooner than Retry-After says. A job
-has one Idempotency-Key over all tries, so it is stored once. What is refused is a `Refused`, by its status one of the
+What may be repeated is repeated: after 429, 502, 503, 504 or no answer at all, no sooner than Retry-After says; where
+that is longer than a minute (a quota of the day is used up) it is `Busy` at once, and the caller's to wait. A job has
+one Idempotency-Key over all tries, so it is stored once. What is refused is a `Refused`, by its status one of the
 classes below; `word` is what programs go by (docs/api.md lists them), `faults` is everything that is wrong.
 
 Fields that a newer engine answers besides are passed over; a job is written as docs/api.md describes it, so that none
@@ -16,6 +17,7 @@ of its fields has to be known here.
 import asyncio
 import json
 import secrets
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -24,7 +26,7 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-#: Tries of a request, and the longest wait before the next: a restart of the engine is over by then.
+#: Tries of a request, and the longest wait before the next: by then a restart of the engine is over.
 TRIES = 8
 LONGEST_WAIT_S = 60.0
 #: For an answer; a stream may take as long as it goes on.
@@ -77,7 +79,7 @@ class Invalid(Refused):
 
 
 class Busy(Refused):
-    """429, 503: not now, and after all tries still not."""
+    """429, 503: not now, and after all tries still not; or not for longer than it waits (`retry_after_s`)."""
 
 
 class NoAnswer(Exception):
@@ -200,6 +202,21 @@ class Suppression(msgspec.Struct, frozen=True):
     diagnostic: str = ""
 
 
+class Used(msgspec.Struct, frozen=True):
+    """Of a day, or of all days that were asked for (`day` is "" then)."""
+
+    accepted: int = 0
+    delivered: int = 0
+    calls: int = 0
+    stored_bytes: int = 0
+    day: str = ""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    days: list[Used]
+    total: Used
+
+
 class Client:
     """One for a program: it keeps connections open. A session that is handed in is not closed here."""
 
@@ -233,21 +250,27 @@ class Client:
         """Stores a job without recipients, which are appended."""
         return await self._job("/v1/jobs?state=open", job, idempotency_key)
 
+    async def send_mail(self, mail: bytes, recipients: list[str], *, idempotency_key: str = "") -> Accepted:
+        """Stores a whole mail (RFC 5322) as one job; `X-Estafette-` fields of its header say what a job says."""
+        body = {"mail": b64encode(mail).decode("ascii"), "recipients": recipients}
+        return await self._job("/v1/mails", body, idempotency_key)
+
     async def append(self, job: str, recipients: Iterable[Job]) -> Appended:
         """Streams recipients to an open job, any number. What can be gone through again (a list) is repeated where the
         connection broke; an iterator is not, and then this is NoAnswer: appending them again counts who is there
         already as duplicates."""
         path = f"/v1/jobs/{quote(job)}/recipients"
-        once = iter(recipients) is recipients
-        for left in range(1 if once else self._tries, 0, -1):
+        tries = 1 if iter(recipients) is recipients else self._tries
+        for number in range(1, tries + 1):
             try:
                 return await self._answered(
                     "POST", path, Appended, tries=1, pieces=recipients, content_type="application/x-ndjson"
                 )
             except (NoAnswer, Busy) as failed:
-                if left == 1:
+                asked_s = failed.retry_after_s if isinstance(failed, Busy) else 0.0
+                if number == tries or asked_s > LONGEST_WAIT_S:
                     raise
-                await asyncio.sleep(max(POLL_S, getattr(failed, "retry_after_s", 0.0)))
+                await asyncio.sleep(max(asked_s, _retry_after_s("", number)))
         raise AssertionError
 
     async def start(self, job: str, *, send_at: str | None = None) -> Started:
@@ -280,6 +303,14 @@ class Client:
         found = await self._answered("GET", f"/v1/jobs/{quote(job)}", dict[str, Any])
         return msgspec.convert({**found, "all": found}, Report)
 
+    def jobs(self, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """The latest first, by `state`, `stream`, `list`, `tag`."""
+        return self._pages("/v1/jobs", "jobs", query)
+
+    async def usage(self, **query: str) -> Usage:
+        """Mails, calls and stored bytes day by day: of the last month, or from `since` until `until` (2026-01-31)."""
+        return await self._answered("GET", "/v1/usage", Usage, query=query)
+
     # Messages, sets, events
 
     async def message(self, message: str) -> Message:
@@ -290,6 +321,10 @@ class Client:
         """Who of a job is in this state (`not_opened`, `bounced`, `clicked` with `link=…`), as they come. NoAnswer if
         it breaks off: then it was not the whole set."""
         return self._lines("GET", f"/v1/jobs/{quote(job)}/messages", {"state": state, **query})
+
+    def sent(self, **query: str) -> AsyncIterator[dict[str, Any]]:
+        """What was sent to whom, of the latest job first, by `recipient`, `job`, `state`, `metadata`, `since`."""
+        return self._pages("/v1/messages", "messages", query)
 
     def results(self, wanted: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Who is in a set over several jobs (`and`, `or`, `not`), each address once."""
@@ -334,14 +369,8 @@ class Client:
 
     async def suppressions(self, **query: str) -> AsyncIterator[Suppression]:
         """The whole list, or what of it has this `reason`, `channel`, `scope`."""
-        after = ""
-        while True:
-            asked = {**query, **({"after": after} if after else {})}
-            page = await self._answered("GET", "/v1/suppressions", dict[str, Any], query=asked)
-            for one in page["suppressions"]:
-                yield msgspec.convert(one, Suppression)
-            if not (after := page["next"] or ""):
-                return
+        async for one in self._pages("/v1/suppressions", "suppressions", query):
+            yield msgspec.convert(one, Suppression)
 
     # Inside
 
@@ -378,7 +407,7 @@ class Client:
                     if answer.status < 300:
                         return msgspec.json.decode(said or b"null", type=kind)
                     wait_s = _retry_after_s(answer.headers.get("Retry-After", ""), number)
-                    if answer.status not in _LATER or is_last:
+                    if answer.status not in _LATER or is_last or wait_s > LONGEST_WAIT_S:
                         refused = _refusal(answer.status, said)
                         refused.retry_after_s = wait_s if answer.status in _LATER else 0.0
                         raise refused
@@ -388,6 +417,17 @@ class Client:
                 wait_s = _retry_after_s("", number)
             await asyncio.sleep(wait_s)
         raise AssertionError
+
+    async def _pages(self, path: str, name: str, query: Mapping[str, str]) -> AsyncIterator[dict[str, Any]]:
+        """All that is listed, page by page."""
+        after = ""
+        while True:
+            asked = {**query, **({"after": after} if after else {})}
+            page = await self._answered("GET", path, dict[str, Any], query=asked)
+            for one in page[name]:
+                yield one
+            if not (after := page["next"] or ""):
+                return
 
     async def _lines(
         self, method: str, path: str, query: Mapping[str, str], body: Job | None = None
@@ -444,5 +484,6 @@ def _refusal(status: int, said: bytes) -> Refused:
 
 def _retry_after_s(said: str, tried: int) -> float:
     """What the answer asks for, else twice as long each time."""
-    asked = float(said) if said.isascii() and said.isdigit() else 0.25 * 2**tried
-    return min(asked, LONGEST_WAIT_S)
+    if said.isascii() and said.isdigit():
+        return float(said)
+    return float(min(0.25 * 2**tried, LONGEST_WAIT_S))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -129,6 +130,34 @@ async def test_who_is_busy_to_the_end_and_who_never_answers_are_told_apart() -> 
             await client.report("j1")
 
     assert len(busy.asked) == 4
+
+
+async def test_who_is_to_come_back_tomorrow_is_told_at_once(slept: list[float]) -> None:
+    api = Api(later(429, "40000"))
+    async with served(api) as client:
+        with pytest.raises(Busy) as busy:
+            await client.send(JOB)
+
+    assert busy.value.retry_after_s == 40_000
+    assert (len(api.asked), slept) == (1, [])
+
+
+async def test_a_whole_mail_is_handed_over_as_it_is() -> None:
+    api = Api(ok(ACCEPTED, 202))
+    async with served(api) as client:
+        await client.send_mail(b"From: a@b.example\r\n\r\n\xff", ["ana@exemple.fr"], idempotency_key="k")
+
+    body = json.loads(api.asked[0][3])
+    assert (api.asked[0][1], api.keys, body["recipients"]) == ("/v1/mails", {"k"}, ["ana@exemple.fr"])
+    assert b64decode(body["mail"]) == b"From: a@b.example\r\n\r\n\xff"
+
+
+async def test_a_list_is_read_page_by_page_to_its_end() -> None:
+    api = Api(ok({"jobs": [{"id": "j1"}], "next": "c1"}), ok({"jobs": [{"id": "j2"}], "next": None}))
+    async with served(api) as client:
+        assert [one["id"] async for one in client.jobs(state="done")] == ["j1", "j2"]
+
+    assert [path for _, path, _, _ in api.asked] == ["/v1/jobs?state=done", "/v1/jobs?state=done&after=c1"]
 
 
 async def test_what_a_proxy_says_is_no_problem_of_ours() -> None:
