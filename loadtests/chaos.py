@@ -2,9 +2,9 @@
 
     python -m loadtests.chaos [--recipients 100000] [--every 4]
 
-A whole instance, as `make run` starts it, is handed recipients in two ways at the same time: streamed into open jobs,
-and one job each. Callers are careful ones, by the client of this repository (`services.client`): with the same
-Idempotency-Key, and the same lines, they ask until they are answered. Meanwhile, every few seconds, one of its
+A whole instance, as `make run` starts it, is handed recipients in three ways at the same time: streamed into open jobs,
+one job each, and one mail each by SMTP. Callers are careful ones (`services.client` is): with the same Idempotency-Key,
+the same lines, the same Message-ID, they ask until they are answered. Meanwhile, every few seconds, one of its
 processes is killed, Redis among them, and started again by whoever watches over it.
 
 Counted in the end is what the host took (`loadtests.tally`) and what stands in the streams. Lost is what was answered
@@ -19,12 +19,18 @@ import json
 import os
 import re
 import signal
+import smtplib
+import ssl
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import SMTP
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, TypeVar
@@ -41,13 +47,17 @@ from shared.redis import keys, redis
 from shared.words import events
 
 #: What is killed, each as often as the others.
-VICTIMS = ("http", "queueing", "relay", "reports", "suppression", "redis")
+VICTIMS = ("http", "queueing", "relay", "reports", "submission", "suppression", "redis")
 #: A kill of these may repeat what was in flight; of the others nothing.
 REPEATING = ("relay", "redis")
-#: Of all recipients, how many come one by one; the others in jobs of so many, each appended in so many pieces.
-SINGLE_SHARE, PER_JOB, PIECES = 0.3, 5_000, 5
-#: Callers at a time, how often each asks at most, and how long is waited for more to come.
-CALLERS, TRIES, PATIENCE_S = 12, 15, 600.0
+#: Of all recipients, how many come one by one, and how many by SMTP; the others in jobs of so many, each appended in so
+#: many pieces.
+SINGLE_SHARE, SMTP_SHARE, PER_JOB, PIECES = 0.2, 0.1, 5_000, 5
+#: Callers at a time of either kind, how often those of the API ask at most, how long those by SMTP do, and how long is
+#: waited for more to come.
+CALLERS, SMTP_CALLERS, TRIES, PATIENCE_S = 12, 4, 15, 600.0
+#: Until a mail program takes a connection for dead.
+SMTP_TIMEOUT_S = 30
 CONNECTIONS = 20
 FINAL = frozenset(events.FINAL_FACTS)
 
@@ -148,6 +158,7 @@ class Chaos:
     ) -> None:
         self.account = Account()
         self._base = f"http://127.0.0.1:{environ['ESTAFETTE_HTTP_PORT']}"
+        self._smtp_port = int(environ["ESTAFETTE_SUBMISSION_TLS_PORT"])
         self._data = Path(environ["ESTAFETTE_DATA_DIR"])
         self._key = (self._data / "demo.key").read_text().strip()
         self._parent = parent
@@ -174,7 +185,7 @@ class Chaos:
             finally:
                 killing.cancel()
                 await asyncio.gather(killing, return_exceptions=True)
-            self.account.repeats = self._asked - self._called
+            self.account.repeats += self._asked - self._called
             await self._until(self._is_on_record, "all to be on record")
 
     async def _count(self, *_: object) -> None:
@@ -196,10 +207,16 @@ class Chaos:
 
     async def _submit(self) -> None:
         singles = int(self._recipients * SINGLE_SHARE)
-        jobs = [(begin, min(begin + PER_JOB, self._recipients)) for begin in range(singles, self._recipients, PER_JOB)]
-        one_by_one, large = iter(range(singles)), iter(jobs)
-        callers = [self._call_on(one_by_one, self._single) for _ in range(CALLERS)]
-        await asyncio.gather(*callers, *(self._call_on(large, self._upload) for _ in range(2)))
+        mails = singles + int(self._recipients * SMTP_SHARE)
+        jobs = [(begin, min(begin + PER_JOB, self._recipients)) for begin in range(mails, self._recipients, PER_JOB)]
+        one_by_one, by_smtp, large = iter(range(singles)), iter(range(singles, mails)), iter(jobs)
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(SMTP_CALLERS) as threads:
+            await asyncio.gather(
+                *(self._call_on(one_by_one, self._single) for _ in range(CALLERS)),
+                *(self._call_on(large, self._upload) for _ in range(2)),
+                *(loop.run_in_executor(threads, self._mail_on, by_smtp) for _ in range(SMTP_CALLERS)),
+            )
 
     async def _call_on(self, left: Iterable[T], call: Callable[[T], Coroutine[Any, Any, None]]) -> None:
         for one in left:
@@ -210,6 +227,33 @@ class Chaos:
         self._called += 1
         await self._mail.send(body, idempotency_key=f"single {number}")
         self.account.submitted.add(number)
+
+    def _mail_on(self, left: Iterator[int]) -> None:
+        """In a thread: mails over connections that last until something kills them."""
+        client: smtplib.SMTP_SSL | None = None
+        for number in left:
+            mail, deadline = written(number), time.monotonic() + PATIENCE_S
+            for tries in count():
+                self.account.repeats += tries > 0
+                try:
+                    client = client or self._logged_in()
+                    client.sendmail("app@exemple.fr", [address(number)], mail)
+                    break
+                except (OSError, smtplib.SMTPException) as error:
+                    _left(client)
+                    client = None
+                    if time.monotonic() > deadline or is_final(error):
+                        raise
+                    time.sleep(0.1)
+            self.account.submitted.add(number)
+        _left(client)
+
+    def _logged_in(self) -> smtplib.SMTP_SSL:
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        client = smtplib.SMTP_SSL("127.0.0.1", self._smtp_port, context=trusting, timeout=SMTP_TIMEOUT_S)
+        client.login("demo", self._key)
+        return client
 
     async def _upload(self, part: tuple[int, int]) -> None:
         """A job of its own, appended piece by piece; what was cut off is sent again, and what is known is passed
@@ -271,6 +315,27 @@ def content() -> dict[str, Any]:
 
 def recipient(number: int) -> dict[str, Any]:
     return {"email": address(number), "variables": {"prenom": f"Ana {number}"}}
+
+
+def written(number: int) -> bytes:
+    """A mail with a Message-ID of its own: brought again, it is the same job."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "Chouette <news@exemple.fr>", address(number), f"Bonjour Ana {number}"
+    mail["Message-ID"] = f"<{number}@app.exemple.fr>"
+    mail.set_content(f"Bonjour Ana {number}")
+    return mail.as_bytes(policy=SMTP)
+
+
+def is_final(error: Exception) -> bool:
+    """Whether a mail program would give the mail up."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        return any(code >= 500 for code, _ in error.recipients.values())
+    return isinstance(error, smtplib.SMTPResponseException) and error.smtp_code >= 500
+
+
+def _left(client: smtplib.SMTP_SSL | None) -> None:
+    if client is not None:
+        client.close()
 
 
 def pid_of(parent: int, name: str) -> int:

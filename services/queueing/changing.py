@@ -18,6 +18,7 @@ from services.queueing import jobs, starting
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft, JobRequest
+from services.queueing.pieces import pieces, refused
 from services.queueing.quotas import Room
 from services.queueing.store import Changeable, JobStore
 from services.queueing.taking import JOBS, Compiler, Taking, new_job
@@ -152,7 +153,7 @@ class Changing:
         # Those of an open job are looked at when it is started.
         needed = names_needed(wanted) if seen.state == "scheduled" else {}
         if lacking := await starting.had_by_nobody(self._store, self._aside, tenant, job, needed):
-            raise jobs.refused(lacking)
+            raise refused(lacking)
         await self._taking.check_from(principal, wanted.compiled.from_domain)
         start: Start = "open" if seen.state == "open" else "scheduled"
         new = await self._aside.do(tenant, size, new_job, tenant, wanted, now_ms, start, "", seen.sandbox)
@@ -166,7 +167,7 @@ def _not_changeable(state: str) -> Problem:
 
 def laid_over(seen: Changeable, body: bytes) -> tuple[bytes, list[Fault], bool]:
     """The request that makes the job as it is to be; what cannot be asked; and whether the time of sending is."""
-    asked = jobs.pieces(body)
+    asked = pieces(body)
     faults = [Fault(f"$.{name}", f"cannot be changed: {why}") for name, why in KEPT.items() if name in asked]
     changes = {name: piece.json for name, piece in asked.items() if name not in KEPT}
     fields: dict[str, Any] = msgspec.json.decode(zlib.decompress(seen.source), type=dict[str, msgspec.Raw])

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from services.queueing import jobs, starting, taking
 from services.queueing.aside import Aside
+from services.queueing.pieces import refused
 from services.queueing.quotas import Room
 from services.queueing.store import Head, JobStore
 from services.queueing.taking import JobAccepted, Taking
@@ -205,7 +206,7 @@ class _Routes:
             raise api.unknown_job()
         _keep_apart(request, head)
         if faults := await starting.lacking(self._store, self._aside, tenant, job):
-            raise jobs.refused(faults, "it is not started")
+            raise refused(faults, "it is not started")
         chunks = 0 if at_ms else await self._store.chunks_to_start(job)
         async with self._room.taken(tenant, own, {f"intake_chunks:{head.lane}": chunks}):
             word, state = await self._store.start(tenant, job, now_ms, at_ms)

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from services.queueing import characters, cut, doubts, undefined, way_out
+from services.queueing import characters, cut, doubts, undefined, way_out, windows
 from services.queueing.cut import fault_of, refuse_not_json
+from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
 from services.queueing.trial import Tried
 from shared.mail import addresses
@@ -42,10 +43,6 @@ MAX_VALUES = 400_000
 MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "track": 1_000}
 #: And of those that are one text: what compiling takes, each character written as the longest escape.
 MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "subject": 20_000, "from": 20_000, "reply_to": 20_000}
-#: A body is decoded in one go up to here, which takes half a millisecond; a larger one piece by piece.
-WHOLE_BYTES = 262_144
-#: Faults listed in one answer; the first hundred say what the others would.
-MAX_FAULTS = 100
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -154,6 +151,8 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     expires_at: Annotated[
         Moment | None, says("When a message is given up; after one to three days where null.", "2026-02-04T07:00:00Z")
     ] = None
+    window: Annotated[windows.Window | None, says("Hours in which it goes, by the clock of each recipient.")] = None
+    spread: Annotated[windows.Spread | None, says("A period that its messages are spread over.")] = None
     rate: Annotated[
         Annotated[str, Meta(max_length=40)] | None,
         says("The most that is sent of it, over all sites.", "50000/h", "100/s burst 20"),
@@ -268,7 +267,7 @@ def draft_of(job: JobRequest, recipients: list[Recipient], now_ms: int) -> Draft
     """What is still to be looked at of a job whose fields fit."""
     send_at_ms, expires_at_ms, faults = _times(job, now_ms)
     rate, rate_faults = _rate(job)
-    faults += rate_faults + _at_most_once_faults(job) + _word_faults(job)
+    faults += rate_faults + _at_most_once_faults(job) + _word_faults(job) + windows.read(job.window, job.spread)[1]
     tried = first_accepted(recipients, job.stream)
     return Draft(job, rate, tried, recipients, False, send_at_ms, expires_at_ms, faults)
 
@@ -317,14 +316,6 @@ _NOT_KNOWN = (
 )
 
 
-def refused(faults: Sequence[Fault], so: str = "nothing was stored") -> Problem:
-    """With all that is wrong with a job."""
-    shown = list(faults[:MAX_FAULTS])
-    more = f"; {len(faults) - len(shown)} more are not listed" if len(faults) > len(shown) else ""
-    number = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
-    return Problem("invalid_job", f"the job has {number}{more}; {so}", shown)
-
-
 def pack_source(request: JobRequest) -> bytes:
     """What a job's content is made from, to make it anew when some of it is changed."""
     return zlib.compress(msgspec.json.encode(request), 1)
@@ -358,45 +349,7 @@ def _read_fields(body: bytes) -> tuple[dict[str, Any], list[Fault]]:
     return values, faults
 
 
-def pieces(body: bytes) -> dict[str, "_Piece"]:
-    """The values of an object, by name, as they stand there. Problem 400 or 422."""
-    try:
-        return _cut(body) if len(body) > WHOLE_BYTES else _whole(body)
-    except NOT_JSON as fault:
-        raise Problem("malformed_json", f"the body is not JSON: {fault}") from fault
-
-
-class _Piece(NamedTuple):
-    """A value as it stands in a body: marked by the decoder, or cut out of it unseen, where it begins then."""
-
-    json: msgspec.Raw | memoryview
-    begin: int | None = None
-    #: Of the recipients, if they were cut out of it.
-    rows: "Sequence[_Piece]" = ()
-
-
-def _whole(body: bytes) -> dict[str, _Piece]:
-    try:
-        return {name: _Piece(raw) for name, raw in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items()}
-    except msgspec.ValidationError as fault:
-        msgspec.json.decode(body)  # JSON, but no object; or neither
-        raise refused([Fault("$", str(fault))]) from fault
-
-
-def _cut(body: bytes) -> dict[str, _Piece]:
-    """The same of a large body, which is never looked at in one go."""
-    view = memoryview(body)
-    try:
-        found, rows = cut.fields(body, "recipients")
-    except msgspec.ValidationError as fault:
-        raise refused([Fault("$", str(fault))]) from fault
-    pieces = {name: _Piece(view[begin:end], begin) for name, (begin, end) in found.items()}
-    if (listed := pieces.get("recipients")) is not None:
-        pieces["recipients"] = listed._replace(rows=[_Piece(view[begin:end], begin) for begin, end in rows])
-    return pieces
-
-
-def _read_selection(given: _Piece | None, open_job: bool) -> tuple[Expression | Target | None, list[Fault]]:
+def _read_selection(given: Piece | None, open_job: bool) -> tuple[Expression | Target | None, list[Fault]]:
     if given is None:
         return None, []
     if open_job:
@@ -413,7 +366,7 @@ def _read_selection(given: _Piece | None, open_job: bool) -> tuple[Expression | 
 
 
 def _read_recipients(
-    given: _Piece | None, open_job: bool, max_recipients: int, selects: bool
+    given: Piece | None, open_job: bool, max_recipients: int, selects: bool
 ) -> tuple[list[Recipient], list[Fault]]:
     if given is None:
         return [], [] if open_job or selects else [Fault("$.recipients", "required")]
@@ -443,10 +396,10 @@ def _read_recipients(
     return recipients, faults
 
 
-def _rows(given: _Piece) -> Sequence[_Piece]:
+def _rows(given: Piece) -> Sequence[Piece]:
     """Each as it stands there. NOT_JSON."""
     if given.begin is None:
-        return [_Piece(row) for row in msgspec.json.decode(given.json, type=list[msgspec.Raw])]
+        return [Piece(row) for row in msgspec.json.decode(given.json, type=list[msgspec.Raw])]
     if bytes(memoryview(given.json)[:1]) != b"[":
         cut.other_kind(bytes(memoryview(given.json)[: cut.STEP_BYTES]), 0, list[msgspec.Raw])
     return given.rows

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from services.queueing import given, jobs, taking
+from services.queueing import given, jobs, pieces, taking
 from services.queueing.aside import Aside
 from services.queueing.http import apart, digest_of, idempotency_key
 from services.queueing.quotas import Room
@@ -96,7 +96,7 @@ class _Routes:
             raise Problem("body_too_large", f"a mail has at most {MAX_MAIL_BYTES} bytes")
         read = await self._aside.do(principal.tenant, len(wanted.mail), given.read, wanted.mail)
         if isinstance(read, list):
-            raise jobs.refused(read)
+            raise pieces.refused(read)
         told, digest = _repeated(principal, key, read, wanted)
         repeated = bool(digest) and await self._store.knows(digest)
         if not repeated:

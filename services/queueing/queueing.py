@@ -22,6 +22,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from services.queueing.store import Head, JobStore
+from services.queueing.windows import zone_of
 from shared.mail.addresses import domain_of
 from shared.process.lifecycle import pause
 from shared.process.tracing import Span, Tracer
@@ -37,7 +38,7 @@ from shared.redis.ready import (
 from shared.redis.recipients import Waiting
 from shared.redis.redis import RedisAway
 from shared.redis.suppression import Asked
-from shared.words import events, ids
+from shared.words import events, ids, timing
 from shared.words.consent import OBJECTED, Rules, State, declared, held, is_tracked
 from shared.words.pressure import PRESSURE
 from shared.words.sites import SANDBOX
@@ -66,6 +67,9 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True)
     why: str = ""
     #: Nothing is to be recorded about them, whatever the job says.
     untracked: bool = False
+    #: When it may go, in ms, and in which hours (`shared.words.timing`); 0 and "": at once, and at any time.
+    due_ms: int = 0
+    window: str = ""
 
 
 #: Of a tenant of whose recipients nothing is known.
@@ -187,6 +191,7 @@ class Queueing:
             by = self._cancels.of(intake.job, intake.tenant, head.stream)
             if by is None:
                 plan = await self._pressed(intake, head, waiting, await self._decide(head, waiting))
+                plan = timed(intake, head, waiting, plan, self._now_ms())
             else:
                 plan = cancelled(waiting, by)
             decided = msgspec.msgpack.encode(plan)
@@ -257,10 +262,8 @@ class Queueing:
             if decision.site:
                 partition = ids.name_partition(decision.site, self._partitions)
                 ordinal = intake.first_ordinal + at
-                ready = ready_of(
-                    intake, head, ordinal, recipient, trace if ordinal < traced else "", decision.untracked
-                )
-                message = Queued(lane, decision.site, queue, events.encode(ready), head.expires_at_ms)
+                ready = ready_of(intake, head, ordinal, recipient, trace if ordinal < traced else "", decision)
+                message = Queued(lane, decision.site, queue, events.encode(ready), head.expires_at_ms, decision.due_ms)
                 shares[partition].append(message)
         await asyncio.gather(
             *(
@@ -340,6 +343,26 @@ def tracked_as(waiting: Sequence[Waiting], plan: Sequence[Decision]) -> list[Wai
     ]
 
 
+def timed(
+    intake: events.Intake, head: Head, waiting: Sequence[Waiting], plan: list[Decision], now_ms: int
+) -> list[Decision]:
+    """The plan with the moment of each message, where the job says something of it. What would be over by then comes
+    when it is over, and ends as what has expired does."""
+    if head.timing is None:
+        return plan
+    begin_ms = head.started_at_ms or ids.job_created_ms(intake.job)
+    found = []
+    for at, (one, decision) in enumerate(zip(waiting, plan, strict=True)):
+        if decision.site:
+            zone, share = zone_of(one), timing.place(intake.job, intake.first_ordinal + at)
+            due_ms = timing.due(head.timing, zone, begin_ms, now_ms, share)
+            due_ms = min(due_ms, head.expires_at_ms or due_ms)
+            window = timing.window(head.timing.hours, zone or head.timing.time_zone)
+            decision = msgspec.structs.replace(decision, due_ms=due_ms if due_ms > now_ms else 0, window=window)
+        found.append(decision)
+    return found
+
+
 Told = events.Accepted | events.Suppressed | events.Rejected | events.Cancelled
 
 
@@ -367,7 +390,7 @@ def left_out(facts: Sequence[Told]) -> dict[str, int]:
 
 
 def ready_of(
-    intake: events.Intake, head: Head, ordinal: int, recipient: Waiting, trace: str = "", untracked: bool = False
+    intake: events.Intake, head: Head, ordinal: int, recipient: Waiting, trace: str, decision: Decision
 ) -> events.Ready:
     return events.Ready(
         tenant=intake.tenant,
@@ -377,9 +400,11 @@ def ready_of(
         name=recipient.name,
         variables=recipient.variables,
         expires_at=head.expires_at_ms,
-        untracked=recipient.untracked or untracked,
+        untracked=recipient.untracked or decision.untracked,
         stream=head.stream,
         at_most_once=head.at_most_once,
         trace=trace or None,
         list=head.list,
+        window=decision.window,
+        not_before=decision.due_ms,
     )

@@ -17,6 +17,7 @@ from services.queueing.trial import MAX_TRIED, Tried
 from shared.mail import addresses
 from shared.mail.templates import is_deeper
 from shared.redis.recipients import Waiting, pack_waiting
+from shared.words import timing
 from shared.words.consent import Declared
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault
@@ -45,6 +46,9 @@ class Recipient(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: Annotated[str, says("The address.", "ana@exemple.fr")]
     name: Annotated[str, says("The name that stands beside the address in `To`.", "Ana", max_length=200)] = ""
     variables: Annotated[Variables, says("What templates are filled with for this recipient.", {"prenom": "Ana"})] = {}
+    time_zone: Annotated[
+        str | None, says("That of their clock, for a `window`: a name of the IANA database.", "Europe/Paris")
+    ] = None
     metadata: Annotated[
         Annotated[
             dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=500)]],
@@ -136,6 +140,8 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
     everybody comes by, as JSON, a line of it, or a row of CSV."""
     if (fault := _characters_fault(recipient, at)) is not None:
         return fault
+    if recipient.time_zone and timing.zone(recipient.time_zone) is None:
+        return Fault(f"{at}.time_zone", "there is no such time zone in the IANA database")
     variables = _pack_variables(recipient, at)
     if isinstance(variables, Fault):
         return variables
@@ -158,6 +164,7 @@ def wait(recipient: Recipient, stream: str, at: str, seen: set[str]) -> Waiting 
         rejected=reason,
         untracked=recipient.tracking_consent is False,
         declared=Declared(recipient.kind, recipient.optin, recipient.tracking_consent).code,
+        time_zone=recipient.time_zone or "",
     )
 
 

@@ -26,7 +26,8 @@ from shared.redis import jobs, keys, lua, recipients
 from shared.redis.jobs import Start
 from shared.redis.ready import LANES
 from shared.redis.redis import Client, Script
-from shared.words import events, ids
+from shared.words import events, ids, timing
+from shared.words.timing import Timing
 
 #: A repeated request with the same Idempotency-Key is answered from memory for so long.
 IDEMPOTENCY_MS = 24 * 3600 * 1000
@@ -106,6 +107,9 @@ class Head:
     sandbox: bool = False
     #: Its From.
     sender: str = ""
+    #: When it was started, in ms; 0 of one that was when it was made.
+    started_at_ms: int = 0
+    timing: Timing | None = None
 
     @property
     def lane(self) -> int:
@@ -115,6 +119,7 @@ class Head:
 _HEAD = (
     jobs.TENANT, jobs.STREAM, jobs.EXPIRES_AT, jobs.AT_MOST_ONCE, jobs.RATE, jobs.REQUEST, jobs.TRACE, jobs.LIST,
     jobs.VIEWABLE, jobs.TEST, jobs.SANDBOX, jobs.SENDER,
+    jobs.VIEWABLE, jobs.TEST, jobs.STARTED_AT, jobs.TIMING,
 )  # fmt: skip
 
 
@@ -336,6 +341,8 @@ class JobStore:
             found[jobs.TEST],
             found[jobs.SANDBOX],
             found[jobs.SENDER],
+            found[jobs.STARTED_AT],
+            timing.unpacked(found[jobs.TIMING]),
         )
 
     async def request_of(self, job: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 from prometheus_client import Counter
 
-from services.queueing import jobs, lacking, recipients, undefined
+from services.queueing import jobs, lacking, recipients, undefined, windows
 from services.queueing.aside import Aside
 from services.queueing.compile import Limits
 from services.queueing.jobs import Draft
@@ -22,7 +22,7 @@ from shared.redis.jobs import New, Start
 from shared.redis.ready import LANES
 from shared.redis.result_sets import ResultSets
 from shared.redis.sending_domains import DomainTaken, NotShown
-from shared.words import content, ids, result_sets, targets
+from shared.words import content, ids, result_sets, targets, timing
 from shared.words.described import says
 from shared.words.errors import Fault, Problem
 from shared.words.principal import refused_domain
@@ -253,7 +253,9 @@ def new_job(
 ) -> New:
     """As it is stored. Of one that may be changed before it starts with what it was made from."""
     request = job.request
-    max_age_ms = jobs.MAX_AGE_MS[request.stream]
+    # Whoever tries a job wants to see it now.
+    timed = None if request.test else windows.read(request.window, request.spread)[0]
+    max_age_ms = jobs.MAX_AGE_MS[request.stream] + windows.longer_ms(timed)
     expires_at_ms = job.expires_at_ms or (0 if start == "open" else (job.send_at_ms or now_ms) + max_age_ms)
     return New(
         tenant=tenant,
@@ -278,6 +280,7 @@ def new_job(
         language=jobs.language_of(request.html or ""),
         purpose=purpose,
         selection=_packed(job.selection),
+        timing=timing.packed(timed),
         undefined=undefined.packed(needed) if start == "open" and (needed := wanted(job)) else b"",
         source=jobs.pack_source(request) if start in ("open", "scheduled") and not job.compiled.given else b"",
     )

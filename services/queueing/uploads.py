@@ -8,7 +8,7 @@ import msgspec
 
 from services.queueing import recipients
 from services.queueing.appending import CsvRows, JsonRows, Row
-from services.queueing.jobs import MAX_FAULTS
+from services.queueing.pieces import MAX_FAULTS
 from shared.redis.recipients import pack_waiting_row
 from shared.tabular.encodings import UnknownCharset, charset
 from shared.tabular.reader import MOST_BLANK_LINES, MOST_FAULTS

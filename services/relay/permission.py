@@ -121,6 +121,8 @@ class Permission:
             return end
         if self.is_stopped(mail):
             raise Stopped
+        if (end := ends.early(mail, self._now_ms())) is not None:
+            return end
         if not self._held.holds(mail):
             raise LeaseOver
         return None
@@ -128,6 +130,10 @@ class Permission:
     def expired(self, mail: Mail, now_ms: int) -> End | None:
         """Its end if its time is over."""
         return ends.expired(mail, now_ms) if self._retries.is_over(mail.ready.expires_at, now_ms) else None
+
+    def early(self, mail: Mail, now_ms: int) -> End | None:
+        """Its way back if it may not go yet."""
+        return ends.early(mail, now_ms)
 
     def cancelled(self, mail: Mail) -> End | None:
         """Its end if it is cancelled."""

@@ -180,6 +180,8 @@ class Relay:
                 self._recorder.add(end)
             elif self._permission.is_stopped(mail):
                 stopped.append(mail)
+            elif (back := self._permission.early(mail, now_ms)) is not None:
+                self._recorder.add(back)
             else:
                 lines.add(self._workers.put_in_line(mail))
         await self._aside.put(self.held.taken_out(stopped))

@@ -35,7 +35,7 @@ LANE_LABELS = {0: "transactional", 1: "bulk"}
 
 MESSAGES = Gauge(
     "estafette_queue_messages",
-    "Messages that wait: ready (due), later (deferred), parked (of a stopped job)",
+    "Messages that wait: ready (due), later (deferred, or with a time of their own), parked (of a stopped job)",
     ["where", "lane", "provider"],
 )
 OLDEST = Gauge(

@@ -1,7 +1,7 @@
 """What waits in Redis, by where it waits: read in steps of bounded size, one for so many queues, none for each message.
 
     ready    in a ready queue: due, and not yet in the hands of a relay
-    later    deferred, until its next attempt is due
+    later    deferred, until its next attempt is due, or not to be sent before its time
     parked   of a job that is stopped
 
 Ready queues are counted exactly (`waiting`, where operators see each of them). What waits until later stands in one

@@ -8,7 +8,7 @@ What is where, of each channel in the site's partition (`shared.redis.keys` has 
     ready:<lane>:<site>:<queue>   stream  the messages, lane 0 before lane 1; gone when empty
     leased:<relay>                hash    what a relay has in hand, by lease number
     relays                        zset    until when each relay's leases hold
-    retry                         zset    messages that wait for their next attempt, by due time
+    retry                         zset    messages that wait for their next attempt, or their first, by due time
     parked:<job>                  zset    messages of a job that was stopped, by when they are over
     holds                         zset    sites, and queues at a site, of which nothing is handed out before a time
     expiries                      zset    ready queues, by when they are looked through for what is over
@@ -116,7 +116,8 @@ def queue_of(tenant: str, job: str, rate: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """One message to enqueue: `body` is a Ready, `expires_at` in ms (0: never). Neither `site` nor `queue` has a
+    """One message to enqueue: `body` is a Ready, `expires_at` in ms (0: never); with `due_at` (ms) it waits until then
+    where others wait for another attempt. Neither `site` nor `queue` has a
     newline, nor `queue` a colon: they are parts of keys."""
 
     lane: int
@@ -124,6 +125,7 @@ class Queued:
     queue: str
     body: bytes
     expires_at: int = 0
+    due_at: int = 0
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -207,9 +209,14 @@ class ReadyQueues:
     async def enqueue(self, partition: int, job: str, first_ordinal: int, messages: Sequence[Queued]) -> None:
         """Adds this partition's share of the chunk. A repeat adds nothing."""
         queues: dict[tuple[int, str, str], list[bytes | int]] = defaultdict(list)
+        later: list[str | bytes | int] = []
         for message in messages:
-            queues[message.lane, message.site, message.queue] += (message.expires_at, message.body)
-        args: list[str | bytes | int] = [ENQUEUED_MS]
+            if message.due_at:
+                head = f"{message.lane}{message.site}\n{message.queue}\n{message.expires_at}\n"
+                later += (message.due_at, head.encode() + message.body)
+            else:
+                queues[message.lane, message.site, message.queue] += (message.expires_at, message.body)
+        args: list[str | bytes | int] = [ENQUEUED_MS, len(later) // 2, *later]
         for queue, rows in queues.items():
             args += [*queue, len(rows) // 2, *rows]
         mark = keys.enqueued(partition, self._channel, job, first_ordinal)

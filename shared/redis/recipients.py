@@ -53,7 +53,8 @@ class Viewed(msgspec.Struct, frozen=True, array_like=True):
 
 class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """A recipient that waits to be queued. `rejected` is the reason why it never will be; `variables` a msgpack map;
-    `declared` the code of what the job says of consent (`shared.words.consent.Declared`)."""
+    `declared` the code of what the job says of consent (`shared.words.consent.Declared`); `time_zone` is that of their
+    clock, or ""."""
 
     email: str
     name: str = ""
@@ -62,6 +63,7 @@ class Waiting(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     rejected: str | None = None
     untracked: bool = False
     declared: int = 0
+    time_zone: str = ""
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):

@@ -502,6 +502,8 @@ class Ready(Message, frozen=True, array_like=True, kw_only=True):
     at_most_once: bool = False
     trace: str | None = None
     list: str = ""
+    window: str = ""
+    not_before: int = 0
 
 
 #: Every fact by its name; the stream entry's `t` field.

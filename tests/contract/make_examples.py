@@ -337,6 +337,8 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
             "at_most_once": True,
             "trace": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "list": "lettre",
+            "window": "Europe/Paris 540-1140,540-1140,540-1140,540-1140,540-1140,600-720,",
+            "not_before": 1_767_650_400_000,
         },
         "first_attempt": {
             "tenant": "demo",

@@ -22,6 +22,7 @@ from shared.redis.sending_domains import SendingDomains
 from shared.redis.stops import COMPLAINT_RATE, Stop, StopList
 from shared.words import content, events, ids
 from shared.words.content import CompiledContent, Subject, TrackedLink
+from shared.words.timing import Timing
 from shared.words.tokens import TokenKeys
 from shared.words.verp import VerpKeys
 from tests.fakes.rendering import RenderingHere
@@ -120,7 +121,7 @@ async def test_what_is_written_comes_back_as_it_was(client: redis.Client, asked:
 async def test_queueing_reads_what_it_says_of_each_recipient(client: redis.Client, asked: set[str]) -> None:
     expected = Head(
         "acme", "bulk", NOW_MS + 2_000, True, "50000/h", "order-4711", TRACE, "newsletter", True, True, True,
-        "News <news@exemple.fr>",
+        "News <news@exemple.fr>", 0, Timing(),
     )  # fmt: skip
     assert await JobStore(client, P, 5).head(JOB) == expected
 

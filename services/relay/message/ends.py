@@ -16,7 +16,7 @@ from services.relay.message.retry import Retries
 from services.relay.words.hop import NoRoute
 from services.relay.words.notnow import NotNow
 from shared.redis.cancels import Cancel
-from shared.words import events, sites
+from shared.words import events, sites, timing
 
 #: An end that nobody knows, of a message that is to be sent at most once (promise 2). `soft`, because it says nothing
 #: about the address.
@@ -39,6 +39,17 @@ def expired(mail: Mail, now_ms: int) -> End:
     about = _about(mail, "expired", now_ms)
     ready = mail.ready
     return End(mail, events.Expired(**about, attempt=ready.attempt - 1, site=mail.lease.site, reply=ready.last_reply))
+
+
+def early(mail: Mail, now_ms: int) -> End | None:
+    """It comes back when it may go, if that is not yet: an operator asked for it sooner, or it waited for another
+    attempt, or in line, until its recipient's hours were over. Not later than when its own time is."""
+    ready = mail.ready
+    if not ready.window and ready.not_before <= now_ms:
+        return None
+    due_ms = timing.open_from(ready.window, max(now_ms, ready.not_before))
+    due_ms = min(due_ms, ready.expires_at or due_ms)
+    return End(mail, None, due_ms, events.encode(ready)) if due_ms > now_ms else None
 
 
 def cancelled(mail: Mail, by: Cancel, now_ms: int) -> End:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.queueing import cut, jobs
+from services.queueing import pieces as piecewise
 from shared.words.errors import Problem
 
 values = st.recursive(
@@ -71,7 +72,7 @@ def test_a_string_ends_at_its_quote_wherever_a_step_ends(text: str, step_bytes: 
     assert isinstance(endless, str)
 
 
-FILL = '"html": "' + "x" * jobs.WHOLE_BYTES + '", '
+FILL = '"html": "' + "x" * piecewise.WHOLE_BYTES + '", '
 ROW = '{"email": "ana@exemple.fr", "variables": {"a": [1, {"b": "]}"}]}}'
 BODIES = {
     "no object": "[" + ROW + "]",
@@ -118,10 +119,10 @@ def refused(body: bytes) -> tuple[int, str, Any]:
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
 def test_a_large_body_is_refused_in_the_words_of_a_small_one(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     large = body.replace("%", FILL).encode()
-    monkeypatch.setattr(jobs, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(piecewise, "WHOLE_BYTES", 0)
     pieced = refused(large)
 
-    monkeypatch.setattr(jobs, "WHOLE_BYTES", sys.maxsize)
+    monkeypatch.setattr(piecewise, "WHOLE_BYTES", sys.maxsize)
 
     assert pieced == refused(large)
 
