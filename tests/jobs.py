@@ -5,7 +5,8 @@ from typing import Any
 
 from services.queueing import jobs
 from services.queueing.compile import Limits, compile_content, compile_templates, sources
-from services.queueing.jobs import Draft, Job, JobRequest, Track, UtmParameters
+from services.queueing.jobs import Draft, Job, JobRequest
+from services.queueing.track import Track, UtmParameters
 from services.queueing.trial import Tried
 from shared.redis.jobs import FIELDS, New
 from shared.words.content import CompiledContent
@@ -16,7 +17,12 @@ def job_request(
     *, track_opens: bool = True, track_clicks: bool = True, utm: UtmParameters | None = None, **fields: Any
 ) -> JobRequest:
     """A request with these fields, by their names in Python; nothing is added to its content."""
-    given: dict[str, Any] = {"from_": "Chouette <news@exemple.fr>", "subject": "Bonjour", "own_way_out": True}
+    given: dict[str, Any] = {
+        "from_": "Chouette <news@exemple.fr>",
+        "subject": "Bonjour",
+        "own_way_out": True,
+        "text_from_html": False,
+    }
     return JobRequest(track=Track(track_opens, track_clicks, utm), **(given | fields))
 
 

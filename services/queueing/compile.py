@@ -1,31 +1,35 @@
 """What becomes of a job's content: compiled once, or refused with everything that is wrong with it."""
 
 import re
-from base64 import b64decode
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from services.queueing import (
+    amp,
+    attachments,
     characters,
-    filenames,
+    inlining,
     lacking,
     mime,
+    mjml,
+    parts,
     personal,
+    plain_text,
     raw_text,
     rewrite,
     text_links,
     trial,
     way_out,
 )
-from services.queueing.jobs import Attachment, JobRequest, Track, language_of, utm_of
+from services.queueing.jobs import JobRequest, language_of
 from services.queueing.placeholders import placeholders
+from services.queueing.track import Track, utm_of
 from shared.mail import (
     addresses,
     headers,
-    hrefs,
     templates,
 )
 from shared.mail.template_scan import scan
@@ -36,13 +40,11 @@ from shared.words.content import (
     Subject,
 )
 from shared.words.errors import Fault
-from shared.words.utm import Utm, added
+from shared.words.utm import Utm
 from shared.words.way_out import WAY_OUT
 
 #: A content without logic is compiled in this process if it is no longer than this, which takes 2 ms.
 LIGHT_CHARS = 20_000
-#: Lines that are named of a fault that many have.
-MAX_LINES_NAMED = 20
 #: Header fields that the relay writes, and those of other hands on the way. Names in lower case.
 _OURS = frozenset(
     (
@@ -55,10 +57,7 @@ _OUR_FAMILIES = ("content-", "resent-", "arc-")
 # RFC 5322 section 3.6.8.
 _HEADER_NAME = re.compile(r"[!-9;-~]{1,76}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
-_WORD = r"[A-Za-z0-9!#$&^_.+-]+"
-_MEDIA_TYPE = re.compile(rf'(?P<type>{_WORD})/{_WORD}(?:; *{_WORD}=(?:{_WORD}|"[ !#-\[\]-~]*"))*')
-_ORDER = {"$.subject": 1, "$.text": 2, "$.html": 3}
-_BASE64_BLANKS = str.maketrans("", "", " \t\r\n")
+_ORDER = {"$.subject": 1, "$.text": 2, "$.html": 3, "$.mjml": 3, "$.amp": 4}
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +66,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     subject_chars: int = 500
     html_bytes: int = 1_000_000
     text_bytes: int = 500_000
+    amp_bytes: int = amp.MAX_BYTES
     headers: int = 50
     header_chars: int = 900
     attachments: int = 20
@@ -90,6 +90,15 @@ class Sources(msgspec.Struct, frozen=True, array_like=True):
     utm: Utm | None = None
     #: Whether each part has to show a way to leave.
     way_out: bool = False
+    mjml: str | None = None
+    amp: str | None = None
+    inline_css: bool = False
+    text_from_html: bool = False
+
+    @property
+    def html_at(self) -> str:
+        """Where in the job the HTML is, or what it is made of."""
+        return "$.mjml" if self.mjml else "$.html"
 
 
 class Templated(msgspec.Struct, frozen=True, array_like=True):
@@ -102,6 +111,9 @@ class Templated(msgspec.Struct, frozen=True, array_like=True):
     faults: list[Fault]
     uses: list[str] = []
     fields: dict[str, Subject] = {}
+    amp: Part | None = None
+    #: What the HTML shows of the files that come with it.
+    shows: list[attachments.Reference] = []
 
 
 def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] = ()) -> Sources:
@@ -113,17 +125,21 @@ def sources(job: JobRequest, limits: Limits, recipients: Sequence[trial.Tried] =
     track = job.track
     utm = _utm(track, faults)
     return Sources(
-        job.subject,
-        job.html,
-        job.text,
-        packed,
-        track.opens,
-        track.clicks,
-        limits,
-        tried,
-        fields,
-        utm,
-        shows_way_out(job),
+        subject=job.subject,
+        html=job.html,
+        text=job.text,
+        variables=packed,
+        track_opens=track.opens,
+        track_clicks=track.clicks,
+        limits=limits,
+        tried=tried,
+        fields=fields,
+        utm=utm,
+        way_out=shows_way_out(job),
+        mjml=job.mjml,
+        amp=job.amp,
+        inline_css=job.inline_css,
+        text_from_html=job.text_from_html,
     )
 
 
@@ -133,12 +149,14 @@ def shows_way_out(job: JobRequest) -> bool:
 
 
 def is_light(given: Sources) -> bool:
-    """Whether it may be compiled in this process: short, and nothing in it that runs."""
-    texts = [text for text in (given.subject, given.html, given.text, *given.fields.values()) if text is not None]
-    if sum(map(len, texts)) > LIGHT_CHARS:
+    """Whether it may be compiled in this process: short, and nothing in it that runs, and nobody else's code but the
+    parser's for it."""
+    htmls = [text for text in (given.html, given.amp) if text is not None]
+    texts = [text for text in (given.subject, given.text, *given.fields.values()) if text is not None]
+    if sum(map(len, texts + htmls)) > LIGHT_CHARS or given.mjml or given.inline_css:
         return False
     try:
-        return all(scan(raw_text.kept(text) if text is given.html else text).plain for text in texts)
+        return all(scan(text).plain for text in [*texts, *map(raw_text.kept, htmls)])
     except templates.InvalidTemplate:
         return True  # the engine does not get to see it
 
@@ -146,21 +164,25 @@ def is_light(given: Sources) -> bool:
 def compile_templates(given: Sources, limit: Callable[[float], None] | None = None) -> Templated:
     """The templates, compiled and tried. `limit` bounds the processor time, in seconds, of what follows; 0: no more."""
     faults: list[Fault] = []
-    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None), language_of(given.html or ""))
+    language = language_of(given.html or given.mjml or "")
+    tried = trial.Trial(given.variables, given.tried, limit or (lambda _: None), language)
     fields = {name: _field(name, source, tried, faults) for name, source in given.fields.items()}
     subject = _subject(given, tried, faults)
-    html, links, count = _html(given, tried, faults)
-    text, text_links = _text(given, tried, faults, count)
-    links += text_links
-    parts = [part for part in (text, html) if part is not None]
-    if parts and all(not part.template and part.needs is None for part in parts):
-        faults.append(Fault(f"$.{parts[-1].kind}", "the content is empty: it shows neither text nor a picture"))
+    made = _html(given, tried, faults)
+    text, text_links = _text(given, made, tried, faults)
+    html, links, document = made.part, [*made.links, *text_links], made.document
+    amp_part = _amp(given, tried, faults)
+    shown = [part for part in (text, html) if part is not None]
+    if shown and all(not part.template and part.needs is None for part in shown):
+        at = given.html_at if shown[-1].kind == "html" else "$.text"
+        faults.append(Fault(at, "the content is empty: it shows neither text nor a picture"))
     # What holds no logic shows something, or is looked at for each recipient (`lacking`).
-    in_question = [part.kind for part in parts if part.template]
-    is_in_question = all(part.template or part.needs is None for part in parts)
+    in_question = [part.kind for part in shown if part.template]
+    is_in_question = all(part.template or part.needs is None for part in shown)
     faults += tried.faults(in_question if is_in_question else ())
     faults.sort(key=lambda fault: _ORDER.get(fault.at, 0))
-    return Templated(subject, text, html, links, faults, tried.uses, fields)
+    shows = attachments.references(document.source) if document is not None else []
+    return Templated(subject, text, html, links, faults, tried.uses, fields, amp_part, shows)
 
 
 def compile_content(
@@ -179,13 +201,16 @@ def compile_content(
     utm = _utm(job.track, faults)
     subject, text, html, links = templated.subject, templated.text, templated.html, templated.links
     faults += templated.faults
-    files = _files(job.attachments, limits, faults)
-    if not (job.html or "").strip() and not (job.text or "").strip():
-        faults.append(Fault("$.html", "the content is empty; give html, text, or both"))
+    most, most_bytes = limits.attachments, limits.attachments_bytes
+    files = attachments.read(job.attachments, most=most, most_bytes=most_bytes, faults=faults)
+    faults += attachments.missing(job.attachments, templated.shows, "$.mjml" if job.mjml else "$.html")
+    faults += _kinds_faults(job)
     if faults or sender is None:
         return faults
-    entity = mime.assemble(text, html, files, _digest(job, files, chance))
-    language = language_of(job.html or "")
+    pictures = attachments.shown(files, templated.shows) if html is not None else []
+    digest = _digest(job, files, chance)
+    entity = mime.assemble(text, html, files, digest, amp=templated.amp, pictures=pictures)
+    language = language_of(job.html or job.mjml or "")
     if WAY_OUT in templated.uses:
         defaults = msgspec.Raw(msgspec.msgpack.encode({**job.variables, WAY_OUT: language}))
     return CompiledContent(
@@ -205,7 +230,18 @@ def compile_content(
         personal=personal.fields(templated.fields, job.headers),
         utm=utm,
         language=language,
+        pictures=mime.places(entity.body, pictures),
     )
+
+
+def _kinds_faults(job: JobRequest) -> list[Fault]:
+    """Of what the content is made of."""
+    html, mjml_source, text = ((source or "").strip() for source in (job.html, job.mjml, job.text))
+    if html and mjml_source:
+        return [Fault("$.mjml", "either `html` or `mjml`, of which the HTML is made")]
+    if not html and not mjml_source and not text:
+        return [Fault("$.html", "the content is empty; give html, mjml, text, or one of these and text")]
+    return []
 
 
 def _sender(text: str, faults: list[Fault]) -> addresses.Mailbox | None:
@@ -318,13 +354,25 @@ def _subject(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Subject
     return Subject(pieces=tuple(rewrite.split(given.subject, found)))
 
 
+class _Made(NamedTuple):
+    """The HTML, its tracked links, what was read of it, and whether a way to leave was added to it."""
+
+    part: Part | None = None
+    links: Sequence[content.TrackedLink] = ()
+    document: rewrite.Document | None = None
+    adds_way_out: bool = False
+
+
 def _text(
-    given: Sources, tried: trial.Trial, faults: list[Fault], first_position: int
+    given: Sources, html: _Made, tried: trial.Trial, faults: list[Fault]
 ) -> tuple[Part | None, list[content.TrackedLink]]:
-    """The text, and its links, whose positions go on from there."""
+    """The text, and its links, whose positions go on from those of the HTML."""
+    if html.document is not None and given.text_from_html and not (given.text or "").strip():
+        return _made_text(given, html, html.document), []
     source = _source(given.text, given.limits.text_bytes, "text", tried, faults)
     if source is None:
         return None, []
+    first_position = len(html.document.every) if html.document is not None else 0
     found = list(placeholders(source))
     needs = lacking.needs_of_text(source, found)
     if given.way_out and way_out.is_missing(source, found):
@@ -334,54 +382,81 @@ def _text(
     hrefs_found = text_links.find(source, found, first_position) if given.track_clicks else []
     links = [content.TrackedLink(one.position, one.url or source[one.start : one.end]) for one in hrefs_found]
     _refuse_too_many(links, first_position + len(links), "$.text", faults)
-    if rewrite.has_logic(found):
-        return Part("text", template=text_links.marked(source, hrefs_found)), links
-    pieces = (_with_utm(piece, given.utm) for piece in text_links.pieces(source, found, hrefs_found))
-    return Part("text", segments=mime.segments(pieces), needs=needs), links
+    return parts.of_text(source, hrefs_found, given.utm, needs), links
 
 
-def _html(
-    given: Sources, tried: trial.Trial, faults: list[Fault]
-) -> tuple[Part | None, list[content.TrackedLink], int]:
-    """The HTML, its tracked links, and how many links it has in all."""
-    source = _source(given.html, given.limits.html_bytes, "html", tried, faults)
+def _made_text(given: Sources, html: _Made, document: rewrite.Document) -> Part | None:
+    """That of the HTML, whose links are the HTML's. None if there is none to be made: nobody wrote it, so it refuses
+    nothing; and all that it prints the HTML prints, which is tried."""
+    text = plain_text.made(way_out.without(document) if html.adds_way_out else document)
+    if text is None or len(text.source.encode()) > given.limits.text_bytes:
+        return None
+    source = way_out.in_text(text.source) if html.adds_way_out else text.source
+    return parts.of_text(source, text.links, given.utm, html.part.needs if html.part is not None else [])
+
+
+def _html(given: Sources, tried: trial.Trial, faults: list[Fault]) -> _Made:
+    source = _html_source(given, tried, faults)
     if source is None:
-        return None, [], 0
+        return _Made()
     guarded = rewrite.guarded(source)
-    faults += (Fault("$.html", what) for what in guarded.faults[:MAX_LINES_NAMED])
     document = rewrite.read(guarded.source, clicks=given.track_clicks, values=guarded.values)
+    faults += parts.faults_of_html(guarded, document, given.html_at)
     needs = lacking.needs_of_html(document.source, document.placeholders)
-    if given.way_out and way_out.is_missing(document.source, document.placeholders):
-        source = way_out.in_html(document.source, document.pixel_at)
-        tried.uses_also(way_out.USES)
-        document = rewrite.read(source, clicks=given.track_clicks)
+    plain, document = document, _with_way_out(given, document, tried, clicks=given.track_clicks)
     links = document.links()
-    _refuse_too_many(links, len(document.every), "$.html", faults)
-    faults += (
-        Fault("$.html", f"line {line}: leads to {', '.join(hrefs.DANGEROUS[:-1])} or {hrefs.DANGEROUS[-1]}")
-        for line in document.dangerous_lines[:MAX_LINES_NAMED]
-    )
-    faults += (
-        Fault("$.html", f"line {line}: the name in data-document has a variable; it is one for all recipients")
-        for line in document.refused_lines[:MAX_LINES_NAMED]
-    )
-    if document.has_logic:
-        template = raw_text.for_engine(rewrite.marked(document, opens=given.track_opens))
-        return Part("html", template=template), links, len(document.every)
-    pieces = (_with_utm(_given_back(piece), given.utm) for piece in rewrite.pieces(document, opens=given.track_opens))
-    return Part("html", segments=mime.segments(pieces), needs=needs), links, len(document.every)
+    _refuse_too_many(links, len(document.every), given.html_at, faults)
+    part = parts.of_html("html", document, given.utm, needs, opens=given.track_opens)
+    return _Made(part, links, document, document is not plain)
+
+
+def _with_way_out(given: Sources, document: rewrite.Document, tried: trial.Trial, *, clicks: bool) -> rewrite.Document:
+    """With one at its end, where it has to show one and does not."""
+    if not given.way_out or not way_out.is_missing(document.source, document.placeholders):
+        return document
+    tried.uses_also(way_out.USES)
+    return rewrite.read(way_out.in_html(document.source, document.pixel_at), clicks=clicks)
+
+
+def _html_source(given: Sources, tried: trial.Trial, faults: list[Fault]) -> str | None:
+    """The HTML as it was given, or made of MJML, with its CSS where it is wanted."""
+    limit = given.limits.html_bytes
+    name: Literal["html", "mjml"] = "mjml" if given.mjml else "html"
+    source = _source(given.mjml or given.html, limit, name, tried, faults)
+    if source is None:
+        return None
+    try:
+        source = mjml.to_html(source) if given.mjml else source
+        source = inlining.inlined(source) if given.inline_css else source
+    except mjml.InvalidMjml as error:
+        faults += (Fault("$.mjml", raw_text.given_back(what)) for what in error.faults)
+        return None
+    except inlining.NotInlined as error:
+        faults.append(Fault(given.html_at, str(error)))
+        return None
+    if (size := len(source.encode())) > limit:
+        faults.append(Fault(given.html_at, f"becomes an HTML of {size} bytes; at most {limit}"))
+        return None
+    return source.rstrip("\n") + "\n"
+
+
+def _amp(given: Sources, tried: trial.Trial, faults: list[Fault]) -> Part | None:
+    """Nothing of it is tracked: what an AMP page fetches goes through the mail program's own servers."""
+    source = _source(given.amp, given.limits.amp_bytes, "amp", tried, faults)
+    if source is None:
+        return None
+    guarded = rewrite.guarded(source)
+    document = rewrite.read(guarded.source, clicks=False, values=guarded.values)
+    faults += (Fault("$.amp", what) for what in amp.faults(source))
+    faults += parts.faults_of_html(guarded, document, "$.amp")
+    # An AMP version is never all that a mail shows.
+    return parts.of_html("amp", _with_way_out(given, document, tried, clicks=False), None, None, opens=False)
 
 
 def _refuse_too_many(links: Sequence[content.TrackedLink], number: int, at: str, faults: list[Fault]) -> None:
     """The last position is that of traps."""
     if links and number > tokens.TRAP_POSITION:
         faults.append(Fault(at, f"more than {tokens.TRAP_POSITION} links"))
-
-
-def _with_utm(piece: rewrite.Piece, utm: Utm | None) -> rewrite.Piece:
-    if utm is not None and isinstance(piece, content.Link) and piece.url:
-        return msgspec.structs.replace(piece, url=added(piece.url, utm))
-    return piece
 
 
 def _utm(track: Track, faults: list[Fault]) -> Utm | None:
@@ -392,17 +467,8 @@ def _utm(track: Track, faults: list[Fault]) -> Utm | None:
         return None
 
 
-def _given_back(piece: rewrite.Piece) -> rewrite.Piece:
-    if isinstance(piece, str):
-        return raw_text.given_back(piece)
-    if isinstance(piece, content.Link):
-        source = (raw_text.given_back(one) if isinstance(one, str) else one for one in piece.source)
-        return msgspec.structs.replace(piece, source=tuple(source))
-    return piece
-
-
 def _source(
-    given: str | None, limit: int, name: Literal["text", "html"], tried: trial.Trial, faults: list[Fault]
+    given: str | None, limit: int, name: Literal["text", "html", "mjml", "amp"], tried: trial.Trial, faults: list[Fault]
 ) -> str | None:
     """With LF line ends, one of them at the end; None if there is none, or nothing that compiles."""
     if given is None or not given.strip():
@@ -415,45 +481,19 @@ def _source(
         faults.append(Fault(f"$.{name}", f"{size} bytes; at most {limit}"))
         return None
     source = given.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n") + "\n"
-    if name == "html":
+    if name != "text":
         try:
             source = raw_text.kept(source)
         except templates.InvalidTemplate as error:
-            faults.append(Fault("$.html", f"the template does not compile: {error}"))
+            faults.append(Fault(f"$.{name}", f"the template does not compile: {error}"))
             return None
-    return source if tried.compiles(name, source, faults) else None
-
-
-def _files(given: Sequence[Attachment], limits: Limits, faults: list[Fault]) -> list[mime.File]:
-    if len(given) > limits.attachments:
-        faults.append(Fault("$.attachments", f"{len(given)} attachments; at most {limits.attachments}"))
-        return []
-    files = []
-    size = 0
-    for index, one in enumerate(given):
-        at = f"$.attachments[{index}]"
-        if (what := characters.word_fault(one.filename) or filenames.fault(one.filename)) is not None:
-            faults.append(Fault(f"{at}.filename", what))
-        media_type = _MEDIA_TYPE.fullmatch(one.content_type) if len(one.content_type) <= 200 else None
-        if media_type is None or media_type["type"].lower() in ("multipart", "message"):
-            faults.append(Fault(f"{at}.content_type", "not a media type that can be attached, such as application/pdf"))
-        try:
-            files.append(mime.File(one.filename, one.content_type, _decoded(one.content)))
-            size += len(files[-1].content)
-        except ValueError as error:
-            faults.append(Fault(f"{at}.content", f"not base64: {error}"))
-    if size > limits.attachments_bytes:
-        faults.append(Fault("$.attachments", f"{size} bytes in all; at most {limits.attachments_bytes}"))
-    return files
-
-
-def _decoded(text: str) -> bytes:
-    return b64decode(text.translate(_BASE64_BLANKS), validate=True)
+    return source if tried.compiles("html" if name == "mjml" else name, source, faults, f"$.{name}") else None
 
 
 def _digest(job: JobRequest, files: Sequence[mime.File], chance: bytes) -> bytes:
     digest = blake2b(digest_size=32, key=chance)
-    for one in (job.subject, job.text or "", job.html or "", *(file.filename for file in files)):
+    texts = (job.subject, job.text or "", job.html or "", job.mjml or "", job.amp or "")
+    for one in (*texts, *(file.filename for file in files)):
         digest.update(blake2b(one.encode("utf-8", "replace")).digest())
     for file in files:
         digest.update(blake2b(file.content).digest())

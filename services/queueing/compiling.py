@@ -116,7 +116,8 @@ def _name(given: Sources, tenant: str) -> tuple[str, bytes] | None:
     """What light templates are known by: all that decides what becomes of them. They are not rendered for anybody, so
     neither recipients nor variables are in it. None of what is too long to be light, or is rendered to see whether it
     is an address."""
-    texts = (given.subject, given.html or "", given.text or "", *given.fields.values())
+    texts = [text or "" for text in (given.subject, given.html, given.text, given.mjml, given.amp)]
+    texts += given.fields.values()
     if sum(map(len, texts)) > LIGHT_CHARS or any(map(personal.is_address, given.fields)):
         return None
     try:
@@ -128,7 +129,7 @@ def _name(given: Sources, tenant: str) -> tuple[str, bytes] | None:
 
 def _size(job: JobRequest) -> int:
     """About; of variables it is not known, and they are bounded."""
-    texts = len(job.subject) + len(job.html or "") + len(job.text or "")
+    texts = sum(len(text or "") for text in (job.subject, job.html, job.text, job.mjml, job.amp))
     return texts + sum(len(file.content) for file in job.attachments) + 100 * len(job.variables)
 
 
@@ -138,14 +139,17 @@ def _too_long(given: Sources) -> Sources | None:
     subject = given.subject if len(given.subject) > limits.subject_chars else ""
     html = given.html if len(given.html or "") > limits.html_bytes else None
     text = given.text if len(given.text or "") > limits.text_bytes else None
-    if not subject and html is None and text is None:
+    mjml = given.mjml if len(given.mjml or "") > limits.html_bytes else None
+    amp = given.amp if len(given.amp or "") > limits.amp_bytes else None
+    if not subject and html is None and text is None and mjml is None and amp is None:
         return None
-    return msgspec.structs.replace(given, subject=subject, html=html, text=text)
+    return msgspec.structs.replace(given, subject=subject, html=html, text=text, mjml=mjml, amp=amp)
 
 
 def _where(given: Sources) -> str:
     """The field that what went wrong is most likely about."""
-    texts = {"$.html": given.html or "", "$.text": given.text or "", "$.subject": given.subject}
+    texts = {"$.html": given.html or "", "$.mjml": given.mjml or "", "$.amp": given.amp or ""}
+    texts |= {"$.text": given.text or "", "$.subject": given.subject}
     for at, text in texts.items():
         with suppress(InvalidTemplate):
             if not scan(text).plain:

@@ -40,9 +40,9 @@ def fault(name: str) -> str | None:
     return None
 
 
-def disposition(name: str) -> str:
+def disposition(name: str, *, inline: bool = False) -> str:
     """The value of Content-Disposition, folded."""
-    return ";\r\n ".join(["attachment", *_parameters("filename", name)])
+    return ";\r\n ".join(["inline" if inline else "attachment", *_parameters("filename", name)])
 
 
 def content_type(media_type: str, name: str) -> str:

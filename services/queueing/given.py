@@ -17,8 +17,9 @@ from msgspec import Meta
 
 from services.queueing import characters, given_body
 from services.queueing.given_body import Body, Field
-from services.queueing.jobs import JobRequest, Moment, Track, Word
+from services.queueing.jobs import JobRequest, Moment, Word
 from services.queueing.recipients import MAX_METADATA, Recipient
+from services.queueing.track import Track
 from shared.mail import addresses, encoded_words
 from shared.words import content
 from shared.words.content import CompiledContent, Subject

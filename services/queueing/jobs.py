@@ -17,18 +17,19 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from services.queueing import characters, cut, doubts, undefined, way_out, windows
+from services.queueing.amp import EXAMPLE as AMP_EXAMPLE
+from services.queueing.attachments import Attachment
 from services.queueing.cut import fault_of, refuse_not_json
 from services.queueing.pieces import MAX_FAULTS, Piece, pieces, refused
 from services.queueing.recipients import Recipient, Rejected, Variables, accept, first_accepted, read_recipient
+from services.queueing.track import Track
 from services.queueing.trial import Tried
-from shared.mail import addresses
 from shared.redis.recipients import Waiting
 from shared.words import content, rates, result_sets, targets
 from shared.words.described import says
 from shared.words.errors import NOT_JSON, Fault, Problem
 from shared.words.result_sets import Expression, ResultSet
 from shared.words.targets import Target
-from shared.words.utm import Utm
 from shared.words.way_out import WAY_OUT
 
 #: How long a mail may wait to be delivered when the job does not say: news is old after three days, a password reset
@@ -42,44 +43,18 @@ MAX_VALUES = 400_000
 #: And bytes of the fields of a job that hold values of any shape, before they are decoded.
 MAX_FIELD_BYTES = {"variables": 400_000, "headers": 400_000, "tags": 10_000, "track": 1_000}
 #: And of those that are one text: what compiling takes, each character written as the longest escape.
-MAX_FIELD_BYTES |= {"html": 6_000_002, "text": 3_000_002, "subject": 20_000, "from": 20_000, "reply_to": 20_000}
+MAX_FIELD_BYTES |= {
+    "html": 6_000_002,
+    "text": 3_000_002,
+    "mjml": 6_000_002,
+    "amp": 1_200_002,
+    "subject": 20_000,
+    "from": 20_000,
+    "reply_to": 20_000,
+}
 
 Word = Annotated[str, Meta(min_length=1, max_length=64)]
 Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A file in a job: `content` is base64."""
-
-    filename: Annotated[str, says("The name under which it is saved.", "conditions.pdf")]
-    content: Annotated[str, says("Its bytes as base64.", "JVBERi0xLjcK")]
-    content_type: Annotated[str, says("Its media type.", "application/pdf")] = "application/octet-stream"
-
-
-#: The value of a UTM parameter.
-UtmValue = Annotated[str, Meta(min_length=1, max_length=200)]
-
-
-class UtmParameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """UTM parameters for the links that are tracked: each is added to a link that has none of that name."""
-
-    source: Annotated[UtmValue | None, says("`utm_source`: who sends.", "chouette")] = None
-    medium: Annotated[UtmValue | None, says("`utm_medium`: by what means.", "email")] = None
-    campaign: Annotated[UtmValue | None, says("`utm_campaign`: on which occasion.", "soldes-hiver")] = None
-    term: Annotated[UtmValue | None, says("`utm_term`: to whom.", "clients")] = None
-    content: Annotated[UtmValue | None, says("`utm_content`: which of several contents.", "a")] = None
-    exclude: Annotated[
-        Annotated[list[Annotated[str, Meta(min_length=1, max_length=253)]], Meta(max_length=100)],
-        says("Domains whose links get none, and what is below them.", ["exemple.org"]),
-    ] = []
-
-
-class Track(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is tracked of recipients who consent to it."""
-
-    opens: Annotated[bool, says("Whether a picture tells that the mail was opened.", True)] = True
-    clicks: Annotated[bool, says("Whether links lead over the engine.", True)] = True
-    utm: Annotated[UtmParameters | None, says("What is added to links that lead over the engine.")] = None
 
 
 class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
@@ -110,8 +85,8 @@ class RecipientsFrom(ResultSet, frozen=True, forbid_unknown_fields=True):
 class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"from_": "from"}):
     """The body of POST /v1/jobs. `rate` is the most that is sent of it, over all sites: `50000/h`, or with what may
     come at once on top, `100/s burst 20`. An attempt whose end is unknown is made again, unless `at_most_once` (of
-    bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`, `html`
-    and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
+    bulk): then the message ends as bounced, with the reason `unknown_outcome`. Templates may stand in `subject`,
+    `html`, `mjml`, `amp` and `text`, in the name of `from`, in `reply_to`, and in the values of `headers`."""
 
     from_: Annotated[str, says("The sender, from a domain of the tenant's.", "Chouette <news@exemple.fr>")]
     subject: Annotated[str, says("The subject.", "Bonjour {{ prenom }}")]
@@ -133,7 +108,33 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
             '<p>Bonjour {{ prenom }}, <a href="https://exemple.fr/">ici</a></p>',
         ),
     ] = None
-    text: Annotated[str | None, says("The content as text; this, `html`, or both.", "Bonjour {{ prenom }}")] = None
+    text: Annotated[
+        str | None,
+        says(
+            "The content as text; this, `html`, or both. Made of the HTML where there is none.", "Bonjour {{ prenom }}"
+        ),
+    ] = None
+    mjml: Annotated[
+        str | None,
+        says(
+            "MJML, of which the HTML is made; instead of `html`.",
+            "<mjml><mj-body><mj-section><mj-column><mj-text>Bonjour {{ prenom }}</mj-text></mj-column></mj-section>"
+            "</mj-body></mjml>",
+        ),
+    ] = None
+    amp: Annotated[
+        str | None,
+        says(
+            "The same as AMP for e-mail, for programs that show it; beside `html`. At most 200 kB, and not tracked.",
+            AMP_EXAMPLE,
+        ),
+    ] = None
+    inline_css: Annotated[
+        bool, says("Whether the CSS of `<style>` is written into the elements of the HTML, too.", True)
+    ] = False
+    text_from_html: Annotated[
+        bool, says("Whether a text is made of the HTML where `text` is missing or empty.", True)
+    ] = True
     headers: Annotated[
         dict[str, str], says("Header fields of the mail, beside those of the engine.", {"X-Campaign": "soldes"})
     ] = {}
@@ -178,34 +179,17 @@ class JobRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     test: Annotated[bool, says("Kept with the job and shown in its report.", False)] = False
 
 
-#: The language that an HTML source says it is in; more of it is not looked through.
+#: The language that a source says it is in; more of it is not looked through.
 _LANG = re.compile(
-    r"<html\b(?:[^>]{0,500}?\s)lang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,2})", re.IGNORECASE
+    r"<(?:html|mjml)\b(?:[^>]{0,500}?\s)lang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,2})", re.IGNORECASE
 )
 _HEAD_CHARS = 2_000
 
 
-def language_of(html: str) -> str:
-    """The tag in `lang` of the document, "" where there is none, or a template's."""
-    found = _LANG.search(html[:_HEAD_CHARS])
+def language_of(source: str) -> str:
+    """The tag in `lang` of a document or of its MJML, "" where there is none, or a template's."""
+    found = _LANG.search(source[:_HEAD_CHARS])
     return found[1] if found else ""
-
-
-def utm_of(track: Track) -> Utm | None:
-    """As the links get them; None if they get none. addresses.InvalidAddress if a domain is not one."""
-    asked = track.utm
-    if asked is None or not track.clicks:
-        return None
-    every = (
-        ("utm_source", asked.source),
-        ("utm_medium", asked.medium),
-        ("utm_campaign", asked.campaign),
-        ("utm_term", asked.term),
-        ("utm_content", asked.content),
-    )
-    given = tuple((name, value) for name, value in every if value is not None)
-    excluded = tuple(addresses.ascii_domain(domain.strip().removeprefix("*.").lower()) for domain in asked.exclude)
-    return Utm(given, excluded) if given else None
 
 
 #: The fields of a job by their names in JSON, and what reads each by itself: making either takes longer than reading.
@@ -289,11 +273,18 @@ def finish(draft: Draft, compiled: content.CompiledContent | list[Fault]) -> Job
         faults += lacked
     if faults or isinstance(compiled, list):
         raise refused(faults)
-    warnings += doubts.cut_off(draft.request.html or "")
-    if WAY_OUT in compiled.uses:
-        warnings += way_out.warnings(draft.request.html, draft.request.text)
+    warnings += _remarks(draft.request, compiled)
     times = draft.send_at_ms, draft.expires_at_ms
     return Job(draft.request, compiled, waiting, rejected, *times, warnings, draft.selection)
+
+
+def _remarks(job: JobRequest, compiled: content.CompiledContent) -> list[Fault]:
+    """Of its content."""
+    html_at = "$.mjml" if job.mjml else "$.html"
+    found = doubts.cut_off(None if job.mjml or job.inline_css else job.html or "", html_at, compiled)
+    if WAY_OUT in compiled.uses:
+        found += way_out.warnings({html_at: job.mjml or job.html, "$.amp": job.amp, "$.text": job.text})
+    return found + doubts.not_shown(job.attachments, compiled)
 
 
 def _of_unseen(job: JobRequest, unseen: list[str]) -> tuple[list[Fault], list[Fault]]:
@@ -307,7 +298,10 @@ def wanted(job: JobRequest, paths: Sequence[str]) -> dict[str, Fault]:
     """What is wrong if nobody has these variables; of a job that refuses it."""
     if job.undefined == "warn":
         return {}
-    templates = undefined.sources(job.subject, job.html, job.text, job.from_, job.reply_to, job.headers)
+    templates = undefined.sources(
+        {"subject": job.subject, "text": job.text}, {"html": job.html, "mjml": job.mjml, "amp": job.amp},
+        job.from_, job.reply_to, job.headers,
+    )  # fmt: skip
     return undefined.faults(templates, paths)
 
 

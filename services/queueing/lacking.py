@@ -69,7 +69,7 @@ class Lacks:
         static = "".join(piece for piece in subject.pieces if isinstance(piece, str))
         is_open = not subject.template and not shows(static)
         self._subject = [piece.path for piece in subject.pieces if isinstance(piece, Variable)] if is_open else []
-        parts = [item for item in compiled.body if isinstance(item, Part)]
+        parts = [item for item in compiled.body if isinstance(item, Part) and item.kind != "amp"]
         is_open = not any(part.template or part.needs == [] for part in parts)
         self._body = [path for part in parts for path in part.needs or ()] if is_open else []
         self._unseen = {path: ".".join(path) for path in (tuple(one.split(".")) for one in compiled.uses)}

@@ -1,7 +1,8 @@
 """MIME, once per content: parts become segments and slots, attachments base64, and framing goes around them.
 
-    text and HTML           multipart/alternative
-    one of the two          that part alone
+    text, AMP and HTML      multipart/alternative, what shows most last (RFC 2046 section 5.1.4)
+    one of them             that part alone
+    pictures of the HTML    multipart/related around the HTML, which comes first (RFC 2387)
     with attachments        multipart/mixed around it
 
 A boundary begins with `=_`, which neither quoted-printable nor base64 can hold (RFC 2045 section 6.7), and goes on
@@ -17,19 +18,25 @@ import msgspec
 from services.queueing import filenames
 from services.queueing.rewrite import Piece
 from shared.mail.quoted_printable import SOFT_BREAK, between_slots
-from shared.words.content import Part, Segment
+from shared.words.content import Part, Picture, Segment
 
 #: Bytes of an attachment in one line of base64: 76 characters (RFC 2045 section 6.8).
 _LINE_BYTES = 57
-_CONTENT_TYPES = {"text": "text/plain; charset=utf-8", "html": "text/html; charset=utf-8"}
+_CONTENT_TYPES = {
+    "text": "text/plain; charset=utf-8",
+    "amp": "text/x-amp-html; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+}
 
 
 class File(msgspec.Struct, frozen=True):
-    """An attachment, checked: a media type without CR and LF, a name without control characters."""
+    """An attachment, checked: a media type without CR and LF, a name without control characters, a content id that may
+    stand in angle brackets, or ""."""
 
     filename: str
     content_type: str
     content: bytes
+    content_id: str = ""
 
 
 class Entity(msgspec.Struct, frozen=True):
@@ -53,12 +60,38 @@ def segments(pieces: Iterable[Piece]) -> list[Segment]:
     return cut
 
 
-def assemble(text: Part | None, html: Part | None, files: Sequence[File], digest: bytes) -> Entity:
-    """The body of a mail that has a text, an HTML or both; `digest` is the content's,
-    and chance's."""
-    parts = [_part(part) for part in (text, html) if part is not None]
+def assemble(
+    text: Part | None,
+    html: Part | None,
+    files: Sequence[File],
+    digest: bytes,
+    *,
+    amp: Part | None = None,
+    pictures: Sequence[File] = (),
+) -> Entity:
+    """The body of a mail that has a text, an HTML or both; `pictures` are those of the files that the HTML shows;
+    `digest` is the content's, and chance's."""
+    parts = [_part(part) for part in (text, amp, html) if part is not None]
+    if html is not None and pictures:
+        parts[-1] = _multipart("related", [parts[-1], *(_attached(file, inline=True) for file in pictures)], digest)
     inner = parts[0] if len(parts) == 1 else _multipart("alternative", parts, digest)
-    return _multipart("mixed", [inner, *map(_attached, files)], digest) if files else inner
+    others = [file for file in files if html is None or file not in pictures]
+    return _multipart("mixed", [inner, *map(_attached, others)], digest) if others else inner
+
+
+def places(body: Sequence[bytes | Part], pictures: Sequence[File]) -> list[Picture]:
+    """Where in a body each of these pictures stands."""
+    ends = {_id_field(file): file for file in pictures}
+    found = []
+    for at, piece in enumerate(body):
+        if isinstance(piece, bytes) and (file := ends.get(piece[piece.rfind(b"Content-ID: ") :])) is not None:
+            found.append(Picture(file.content_id, file.content_type.partition(";")[0].strip().lower(), at + 1))
+    return found
+
+
+def _id_field(file: File) -> bytes:
+    """As it stands at the end of a part's header."""
+    return f"Content-ID: <{file.content_id}>\r\n\r\n".encode("ascii")
 
 
 def _part(part: Part) -> Entity:
@@ -83,14 +116,18 @@ def _multipart(subtype: str, inner: Sequence[Entity], digest: bytes) -> Entity:
         # Each entity ends in a CRLF, which belongs to the delimiter that follows (RFC 2046 section 5.1.1).
         body += [f"--{boundary}\r\n{fields}\r\n".encode("ascii"), *one.body]
     body.append(f"--{boundary}--\r\n".encode("ascii"))
-    return Entity([("Content-Type", f'multipart/{subtype};\r\n boundary="{boundary}"')], body)
+    # Of a related body the type of its root is required (RFC 2387 section 3.1).
+    root = ';\r\n type="text/html"' if subtype == "related" else ""
+    return Entity([("Content-Type", f'multipart/{subtype}{root};\r\n boundary="{boundary}"')], body)
 
 
-def _attached(file: File) -> Entity:
+def _attached(file: File, *, inline: bool = False) -> Entity:
     starts = range(0, len(file.content), _LINE_BYTES) or range(1)
     lines = [b2a_base64(file.content[at : at + _LINE_BYTES], newline=False) for at in starts]
     fields = _fields(filenames.content_type(file.content_type, file.filename), "base64")
-    fields.append(("Content-Disposition", filenames.disposition(file.filename)))
+    fields.append(("Content-Disposition", filenames.disposition(file.filename, inline=inline)))
+    if file.content_id:
+        fields.append(("Content-ID", f"<{file.content_id}>"))
     return Entity(fields, [b"\r\n".join([*lines, b""])])
 
 

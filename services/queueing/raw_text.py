@@ -1,4 +1,5 @@
-"""Where `{#` begins no comment of the template: inside of `<style>` and `<script>`, as in `@media (…){#main{…}}`.
+"""Where `{#` begins no comment of the template: inside of `<style>`, `<mj-style>` and `<script>`, as in
+`@media (…){#main{…}}`.
 
 There it is text, which `kept` marks, so that nothing that looks for comments finds it: its `#` becomes a noncharacter,
 which no content may hold, so that all offsets stay what they are. `{{ … }}` and `{% … %}` are the template's there too.
@@ -17,7 +18,7 @@ from shared.mail.template_scan import fault_at
 KEPT = "\ufdd5"
 #: How the engine is told to print it. No character of it is escaped.
 _PRINTED = "{{ '{#' }}"
-_NEXT = re.compile(r"\{[{%#]|<!--|-->|<(?P<closes>/?)(?P<name>style|script)(?=[\s/>])", re.IGNORECASE)
+_NEXT = re.compile(r"\{[{%#]|<!--|-->|<(?P<closes>/?)(?P<name>style|mj-style|script)(?=[\s/>])", re.IGNORECASE)
 _REST_OF_TAG = re.compile(r"""(?:[^>=]++|=\s*+(?:"[^"]*+"|'[^']*+'|(?!["'])))*+>""")
 _TAG = re.compile(r"<[A-Za-z/!]")
 

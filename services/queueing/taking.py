@@ -277,7 +277,7 @@ def new_job(
         list=request.list_ or "",
         category=request.category or "",
         tags=tuple(request.tags),
-        language=jobs.language_of(request.html or ""),
+        language=jobs.language_of(request.html or request.mjml or ""),
         purpose=purpose,
         selection=_packed(job.selection),
         timing=timing.packed(timed),

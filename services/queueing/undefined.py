@@ -27,12 +27,17 @@ _WHAT = "no recipient has the variable `{}`, and the job has no default for it"
 
 
 def sources(
-    subject: str, html: str | None, text: str | None, from_: str, reply_to: str | None, headers: Mapping[str, str]
+    texts: Mapping[str, str | None],
+    htmls: Mapping[str, str | None],
+    from_: str,
+    reply_to: str | None,
+    headers: Mapping[str, str],
 ) -> list[tuple[str, str]]:
-    """The templates of a job, each with its place in it."""
+    """The templates of a job, each with its place in it. `texts` and `htmls` are its fields by name."""
     own = personal.sources(from_, reply_to or "", headers)
     found = [(personal.place(name), source) for name, source in own.items()]
-    found += [("$.subject", subject), ("$.text", text or ""), ("$.html", raw_text.kept(html or ""))]
+    found += [(f"$.{name}", source or "") for name, source in texts.items()]
+    found += [(f"$.{name}", raw_text.kept(source or "")) for name, source in htmls.items()]
     return [(at, source) for at, source in found if source]
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
 from html import escape
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -54,6 +55,10 @@ _BEFORE_TEXT = (
     "pre{{font:inherit;white-space:pre-wrap;overflow-wrap:anywhere}}</style>\n"
     "</head>\n<body>\n<main>\n<h1>{1}</h1>\n<pre>"
 )
+#: Of pictures that are put into one page; those behind them are not shown. A mail may show one a thousand times.
+MAX_PICTURES_BYTES = 15_000_000
+#: A URL of what the mail brings along, behind what begins a value, or one in a style (RFC 2392).
+_CONTENT_ID = re.compile(rb"(?<=[\"'(=;])cid:([^\s\"'()<>,&]+)", re.IGNORECASE)
 #: Of a text, where the sender is a template.
 _UNTITLED = "E-mail"
 _AFTER_TEXT = "</pre></main>\n</body>\n</html>\n"
@@ -89,8 +94,10 @@ class Mail:
         sources: dict[templates.Name, str] = {self._part.kind: self._marks.joined(islands)}
         self._logic = Job(sources, compiled.variables, compiled.language) if islands else None
         self._digest = blake2b(msgspec.msgpack.encode(self._logic), digest_size=16).digest()
+        self._pictures = _pictures(compiled)
         #: About how much memory it takes.
         self.size_bytes = len(msgspec.msgpack.encode(self._part)) + len(bytes(compiled.variables))
+        self.size_bytes += sum(map(len, self._pictures.values()))
 
     def asked(self, ordinal: int, who: Viewed) -> Asked | None:
         """What has to be rendered elsewhere before, because it holds logic; None if nothing does."""
@@ -109,7 +116,7 @@ class Mail:
         layout = self._tracked if is_tracked else self._untracked
         shown = a2b_qp(layout.fill(ordinal, who.email, values, texts))
         if self._part.kind == "html":
-            return shown
+            return _with_pictures(shown, self._pictures)
         # No text says in which language it is: that of who reads it is the best guess.
         language = chosen(said_languages(who.metadata), accept_language)
         return as_page(shown.decode("utf-8", "replace"), self._title, language)
@@ -142,6 +149,30 @@ def _shown(compiled: CompiledContent) -> Part:
         raise ValueError("the content shows nothing")
     segments = [segment for segment in part.segments if not isinstance(segment, Pixel)]
     return msgspec.structs.replace(part, segments=segments, template=part.template.replace(content.PIXEL, ""))
+
+
+def _pictures(compiled: CompiledContent) -> dict[bytes, bytes]:
+    """The `data:` URLs of the pictures that the mail brings along, by their content ids. Nothing else that it brings
+    along is shown in a page."""
+    found: dict[bytes, bytes] = {}
+    for one in compiled.pictures:
+        lines = compiled.body[one.at]
+        if one.media_type.startswith("image/") and isinstance(lines, bytes):
+            base64 = lines.replace(b"\r\n", b"")
+            found[one.content_id.encode("ascii")] = b"data:%b;base64,%b" % (one.media_type.encode("ascii"), base64)
+    return found
+
+
+def _with_pictures(page: bytes, pictures: Mapping[bytes, bytes]) -> bytes:
+    left = MAX_PICTURES_BYTES
+
+    def located(found: re.Match[bytes]) -> bytes:
+        nonlocal left
+        url = pictures.get(unquote_to_bytes(found[1]), b"")
+        left -= len(url)
+        return url if url and left >= 0 else found[0]
+
+    return _CONTENT_ID.sub(located, page) if pictures else page
 
 
 def as_page(text: str, title: str, language: str) -> bytes:

@@ -25,8 +25,9 @@ import orjson
 from shared.mail import template_values
 from shared.mail.template_scan import InvalidTemplate, fault_at, scan, spans
 
-#: `html`, `text`, `subject`, or that of a header field. Values are escaped in `html` alone.
+#: `html`, `amp`, `text`, `subject`, or that of a header field. Values are escaped in the first two alone.
 Name = str
+_ESCAPED = ("html", "amp")
 
 #: Steps of one rendering: a row of a table takes about 30, a step about 20 ns. A hostile loop ends within 3 ms.
 FUEL = 100_000
@@ -168,7 +169,7 @@ def _environment(located: bool) -> minijinja.Environment:
     environment = minijinja.Environment(
         fuel=FUEL,
         undefined_behavior="chainable",
-        auto_escape_callback=lambda name: name == "html",
+        auto_escape_callback=lambda name: name in _ESCAPED,
         keep_trailing_newline=True,
         pycompat=False,
         debug=located,

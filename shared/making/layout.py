@@ -57,7 +57,7 @@ from shared.words.tokens import (
 from shared.words.utm import Utm, added
 from shared.words.variables import look_up
 
-Kind = Literal["text", "html"]
+Kind = Literal["text", "html", "amp"]
 
 #: What is looked for in values that are no links, and what takes their place.
 _LOOKED_AT: Mapping[int, tuple[Callable[[str], bool], str]] = {
@@ -184,7 +184,7 @@ class Layout:
             self._fill_documents(pieces, ordinal, mark)
         for (kind, path), places in self._variables.items():
             text = printed(look_up(variables, path))
-            value = encode(escaped(text) if kind == "html" else text)
+            value = encode(text if kind == "text" else escaped(text))
             for at in places:
                 pieces[at] = value
         for name, at in self._pages:
@@ -314,7 +314,7 @@ class Layout:
     def _destination(self, href: str, position: int, kind: Kind) -> str:
         """Where an href leads, "" if it is not tracked: no consent, not http, or a page of ours, such as that of the
         unsubscription."""
-        url = destination(_unescaped(href) if kind == "html" else href) if self._tracked else None
+        url = destination(href if kind == "text" else _unescaped(href)) if self._tracked else None
         # One that is only looked at has a position beyond them all.
         if url is None or position > MAX_POSITION or self._is_ours(url):
             return ""
@@ -345,7 +345,7 @@ def _without_scheme(url: str) -> str:
 
 
 def _substituted(source: Sequence[str | Variable], variables: Mapping[str, Any], kind: Kind) -> str:
-    as_it_stands = escaped if kind == "html" else str
+    as_it_stands = str if kind == "text" else escaped
     return "".join(
         piece if isinstance(piece, str) else as_it_stands(printed(look_up(variables, piece.path))) for piece in source
     )

@@ -80,11 +80,12 @@ Segment = bytes | Variable | Link | Pixel
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
-    """The text or the HTML. `template` is "" unless the part holds logic; then there are no segments. `needs` are the
-    variables of which one has to show something, or the part is empty; none where it shows something in any case; null
-    where it never does."""
+    """The text, the HTML, or its AMP version, in which nothing is tracked. `template` is "" unless the part holds
+    logic; then there are no segments. `needs` are the variables of which one has to show something, or
+    the part is empty; none where it shows something in any case; null where it never does, as an AMP version by
+    itself."""
 
-    kind: Literal["text", "html"]
+    kind: Literal["text", "html", "amp"]
     segments: list[Segment] = []
     template: str = ""
     needs: list[tuple[str, ...]] | None = []
@@ -118,6 +119,15 @@ class TrackedLink(msgspec.Struct, frozen=True, array_like=True):
     document: str = ""
 
 
+class Picture(msgspec.Struct, frozen=True, array_like=True):
+    """A file that the HTML shows as `cid:<content_id>`: its media type, in lower case and without parameters, and at
+    which place of the body its base64 is, in lines."""
+
+    content_id: str
+    media_type: str
+    at: int
+
+
 class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     """`from_value`, `reply_to` and `headers` are values of header fields, folded and encoded; `reply_to` may be "".
     What is in `personal`, too, is there only for its place among the fields. `uses` are the paths of the variables that
@@ -126,7 +136,8 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     pace that the job may have (`shared.words.rates`), "" where it has none of its own. `utm` is added to links whose
     destination depends on the recipient; the others have it. `language` is the tag that the HTML has in `lang`, "" for
     none: that of recipients who have none of their own. `given` are the header fields of a mail that came whole,
-    names and values as they stand, folded: its header, to which the engine adds what it writes on every mail."""
+    names and values as they stand, folded: its header, to which the engine adds what it writes on every mail.
+    `pictures` are the files that the HTML shows."""
 
     stream: Stream
     from_value: str
@@ -145,6 +156,7 @@ class CompiledContent(msgspec.Struct, frozen=True, array_like=True):
     utm: Utm | None = None
     language: str = ""
     given: list[tuple[str, bytes]] = []
+    pictures: list[Picture] = []
 
 
 _encoder = msgspec.msgpack.Encoder()

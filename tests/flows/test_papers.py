@@ -43,6 +43,7 @@ NOT_RUN = {
     "FULL_DISK_JOBS=88 make test": "as make test",
     "make check": "it would run this test",
     "make drill": "takes as long as its faults; tests/peers/test_drill.py tries some of them",
+    "make chaos": "takes minutes; tests/unit/loadtests holds its account, tests/flows/test_kill.py the promise",
     "make format": "changes what is here",
     "make audit": "asks the world which versions have known faults",
     ".ci/run": "it would run this test",

@@ -24,6 +24,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "click": ("services/local/demo.py", "services/local/run.py"),
     "asyncpg": ("services/contacts/base/database.py",),
     "asyncssh": ("services/reports/drops/sftp.py",),
+    "css_inline": ("services/queueing/inlining.py",),
     "cryptography": (
         "services/pages/session_keys.py",
         "services/relay/encryption/certificates.py",
@@ -53,13 +54,20 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "babel": ("shared/mail/localized.py",),
     "duckdb": ("shared/archive/search.py",),
     "markdown_it": ("services/pages/documents.py",),
+    "mrml": ("services/queueing/mjml.py",),
     "minijinja": ("services/pages/drawing.py", "shared/mail/templates.py"),
     "msgpack": ("services/console/tail.py",),
     "publicsuffixlist": ("shared/mail/domain_names.py",),
     "redis": ("shared/redis/direct.py", "shared/redis/kept.py", "shared/redis/redis.py"),
     "setproctitle": ("services/local/processes.py",),
     "textual": ("services/console/top_app.py",),
-    "turbohtml": ("services/local/mailbox/message.py", "services/queueing/links.py", "services/queueing/rewrite.py"),
+    "turbohtml": (
+        "services/local/mailbox/message.py",
+        "services/queueing/inlining.py",
+        "services/queueing/links.py",
+        "services/queueing/plain_text.py",
+        "services/queueing/rewrite.py",
+    ),
     "uvloop": ("shared/process/lifecycle.py",),
 }
 #: What everybody may import: codecs, logs, counters.

@@ -7,7 +7,7 @@ from random import Random
 
 import msgspec
 
-from services.queueing.jobs import Attachment
+from services.queueing.attachments import Attachment
 from services.relay.signing.dkim import Signer, sign
 from shared.words import content, events, ids
 from shared.words.tokens import TokenKeys

@@ -331,6 +331,11 @@ CASES: dict[str, tuple[dict[str, str], dict[str, str], int]] = {
         {"estafette_reports_waiting_batches": "300x40", "estafette_reports_folded_batches_total": "0+500x40"},
         35,
     ),
+    "EstafetteUsageBehind": (  # reports stands still; it goes on, and calls are told late, but not so late
+        {"estafette_reports_metered_timestamp_seconds": "600x60", "estafette_http_uncounted_calls_seconds": "0x60"},
+        {"estafette_reports_metered_timestamp_seconds": "0+60x60", "estafette_http_uncounted_calls_seconds": "200x60"},
+        50,
+    ),
     "EstafetteRedisTakesNothing": (
         {'estafette_redis_usable{job="relay"}': "1 0x9", 'estafette_redis_usable{job="http"}': "1x9"},
         {'estafette_redis_usable{job="relay"}': "1x9"},

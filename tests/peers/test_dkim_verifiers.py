@@ -8,6 +8,7 @@ from pathlib import Path
 import dkim
 import pytest
 
+from services.queueing.amp import EXAMPLE
 from tests.flows.stack import Stack
 from tests.peers import opendkim
 from tests.peers.conftest import Peers
@@ -109,6 +110,11 @@ CONTENTS: dict[str, dict[str, object]] = {
     "much of it": {"html": "<p>\n" + "<b>grand</b> = 100 %\n" * 20_000 + "</p>"},
     "logic": {"html": "<ul>{% for n in [1, 2, 3] %}<li>{{ n }}  \n.{{ prenom }}</li>{% endfor %}</ul>"},
     "an attachment": {"attachments": [ATTACHMENT]},
+    "a picture, an AMP part, and a text that is made": {
+        "html": '<p>x</p><img src="cid:plie">',
+        "amp": EXAMPLE,
+        "attachments": [ATTACHMENT | {"content_type": "image/png", "content_id": "plie"}],
+    },
     "headers of the sender's own": {"headers": {"X-Long": "mot " * 60 + "fin", "X-Tab": "a\tb  c"}},
 }
 

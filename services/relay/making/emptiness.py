@@ -50,7 +50,8 @@ class Emptiness:
     def __init__(self, compiled: CompiledContent, subject: Line, marks: Marks) -> None:
         self._subject_shows = shows(subject.static)
         self._marks = marks
-        parts = [item for item in compiled.body if isinstance(item, Part)]
+        # What few programs show is no content.
+        parts = [item for item in compiled.body if isinstance(item, Part) and item.kind != "amp"]
         self._cuts = {part.kind: cut(part.template).pieces for part in parts if part.template}
         self._needs = [path for part in parts for path in part.needs or ()]
         #: Blocks could hide the text around them, in a comment that one of them begins; nobody writes that.

@@ -9,8 +9,8 @@ import turbohtml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.queueing.attachments import Attachment
 from services.queueing.compile import Limits
-from services.queueing.jobs import Attachment
 from shared.words import content
 from shared.words.content import (
     CompiledContent,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.local.mailbox.message import read
 from services.queueing import filenames, mime
-from services.queueing.jobs import Attachment
+from services.queueing.attachments import Attachment
 from shared.words.content import Part
 from tests.jobs import compile_job
 

@@ -1,6 +1,7 @@
 """MIME framing and segments are read back by others, with whatever fills the slots."""
 
 import quopri
+from base64 import b64decode
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -130,6 +131,63 @@ def test_the_longest_name_of_a_file_leaves_lines_short_enough() -> None:
 
     lines = b"".join(one for one in entity.body if isinstance(one, bytes)).split(b"\r\n")
     assert max(map(len, lines)) <= 76
+
+
+AMP = Part("amp", segments=[b"<html amp4email>\r\n"])
+CONTENT_IDS = st.from_regex(r"[A-Za-z0-9$*+._=-]{1,80}(@[a-z0-9.-]{1,10})?", fullmatch=True)
+FILES = st.lists(
+    st.tuples(
+        st.binary(max_size=200), st.sampled_from(["image/png", "text/plain", "text/html"]), CONTENT_IDS | st.just("")
+    ),
+    max_size=5,
+    unique_by=lambda one: one[2] or object(),
+)
+
+
+@settings(deadline=None)
+@given(FILES, st.integers(0, 31), st.sampled_from([(TEXT, HTML), (None, HTML), (TEXT, None)]), st.booleans())
+def test_whatever_a_mail_has_is_read_back(
+    given_files: list[tuple[bytes, str, str]], named: int, texts: tuple[Part | None, Part | None], has_amp: bool
+) -> None:
+    files = [File(f"{at}.bin", media_type, content, cid) for at, (content, media_type, cid) in enumerate(given_files)]
+    pictures = [one for at, one in enumerate(files) if one.content_id and texts[1] and named >> at & 1]
+
+    entity = mime.assemble(*texts, files, DIGEST, amp=AMP if has_amp else None, pictures=pictures)
+
+    leaves = [part for part in parsed(entity).walk() if not part.is_multipart()]
+    kinds = [one.get_content_type() for one in leaves if one.get_content_disposition() is None]
+    wanted = [("text/plain", texts[0]), ("text/x-amp-html", has_amp or None), ("text/html", texts[1])]
+    assert kinds == [kind for kind, part in wanted if part is not None]
+    for disposition, some in (("inline", pictures), ("attachment", [one for one in files if one not in pictures])):
+        found = [one for one in leaves if one.get_content_disposition() == disposition]
+        assert [one.get_payload(decode=True) for one in found] == [one.content for one in some]
+        assert [one.get_content_type() for one in found] == [one.content_type for one in some]
+        assert [one.get("Content-ID", "").strip("<>") for one in found] == [one.content_id for one in some]
+    for place in mime.places(entity.body, pictures):
+        (one,) = (one for one in pictures if one.content_id == place.content_id)
+        lines = entity.body[place.at]
+        assert isinstance(lines, bytes)
+        assert b64decode(lines) == one.content
+    assert len(mime.places(entity.body, pictures)) == len(pictures)
+
+
+def test_pictures_stand_beside_their_html_and_files_beside_it_all() -> None:
+    logo, terms = File("a.png", "image/png", b"a", "logo"), File("b.pdf", "application/pdf", b"b")
+
+    mail = parsed(mime.assemble(TEXT, HTML, [terms, logo], DIGEST, amp=AMP, pictures=[logo]))
+
+    assert [part.get_content_type() for part in mail.walk()] == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "text/x-amp-html",
+        "multipart/related",
+        "text/html",
+        "image/png",
+        "application/pdf",
+    ]
+    related = next(part for part in mail.walk() if part.get_content_type() == "multipart/related")
+    assert related.get_param("type") == "text/html"
 
 
 def test_boundaries_come_from_the_content() -> None:

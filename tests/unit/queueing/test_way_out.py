@@ -1,5 +1,6 @@
 """Marketing mail without a way to leave is given one, in the recipient's language, and no other mail is."""
 
+import re
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -76,7 +77,8 @@ def test_each_part_that_shows_none_is_given_one_and_the_answer_says_so(fields: A
 
     html, text = mail(read(**fields))
     of_bulk = "stream" not in fields and "own_way_out" not in fields
-    assert leads_out(text) == (of_bulk and "text" in fields and "preferences" not in fields["text"])
+    # A text that is made of the HTML leads out as that does.
+    assert leads_out(text) == (of_bulk and "preferences" not in fields.get("text", ""))
     assert leads_out(html) == (of_bulk and "html" in fields)
 
 
@@ -100,6 +102,17 @@ def test_else_the_jobs_else_french() -> None:
     assert (words(None, "de-AT"), words("xx", "en"), words(7, None)) == (WORDS["de"], WORDS["en"], WORDS["fr"])
     assert WORDS["es"] in mail(read(text=TEXT, variables={"language": "es"}))[1]
     assert set(WORDS) == set(LANGUAGES)
+
+
+def test_a_text_made_of_the_html_has_that_of_a_text() -> None:
+    html = "<body><a href='https://a.fr/'>a</a></body><a href='https://b.fr/'>b</a>"
+    job = read(html=html, track={"clicks": True})
+
+    shown, text = mail(job)
+    assert text.replace("\r\n", "\n").partition(WORDS["fr"])[2].startswith("\nhttps://t.exemple.fr/u/")
+    clicks = re.findall(r"https://t\.exemple\.fr/c/[\w-]+", text)
+    assert len(clicks) == 2
+    assert all(click in shown for click in clicks)
 
 
 def test_what_it_says_is_no_recipients_to_say() -> None:

@@ -18,7 +18,8 @@ from dkim.canonicalization import Relaxed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.queueing.jobs import Attachment, UtmParameters
+from services.queueing.attachments import Attachment
+from services.queueing.track import UtmParameters
 from services.relay.making.render import (
     RenderedMail,
     Renderer,

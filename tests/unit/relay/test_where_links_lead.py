@@ -5,6 +5,7 @@ import re
 import pytest
 import turbohtml
 
+from services.queueing.attachments import Attachment, references
 from shared.words.tokens import destination
 from tests.editors import Mail, mails
 from tests.jobs import compile_job
@@ -70,7 +71,9 @@ def test_each_branch_of_a_tag_is_tracked(a: int, leads_to: str | None) -> None:
 @pytest.mark.parametrize("logic", ["", LOGIC])
 @pytest.mark.parametrize("mail", list(mails())[::3], ids=lambda mail: mail.name)
 def test_a_mail_of_an_editor_is_what_it_was_but_for_its_links(mail: Mail, logic: str) -> None:
-    made = html(ready(), html=mail.html + logic)
+    files = [Attachment("a.png", "YQ==", "image/png", one.content_id) for one in references(mail.html)]
+
+    made = html(ready(), html=mail.html + logic, attachments=files)
 
     assert targets(made) == [destination(target) for target in mail.targets]
     between = CLICK.split(made.replace(pixel(), "").replace(UNSUBSCRIBE, "{{ unsubscribe_url }}"))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.queueing.jobs import Attachment
-from services.tracking.showing import HEADERS, Mail
+from services.queueing.attachments import Attachment
+from services.tracking.showing import HEADERS, MAX_PICTURES_BYTES, Mail
 from shared.mail.templates import TemplateFailed
 from shared.redis.recipients import Viewed
 from shared.words import content, events, ids
@@ -99,6 +99,29 @@ def test_the_html_is_shown_where_there_is_a_text_too_and_files_are_not() -> None
     assert page.startswith("<p>Bonjour Zoé</p>".encode())
     assert b"only text" not in page
     assert b"QUFB" not in page
+
+
+LOGO = Attachment("a.png", "QUFB", "image/png", "logo@a.fr")
+HTML_FILE = Attachment("b.html", "QkJC", "text/html", "b")
+SHOWS = (
+    '<img src="cid:logo@a.fr"><p style="background:url(cid:logo%40a.fr)">cid:logo@a.fr {{ prenom }}<img src="cid:b">'
+)
+
+
+def test_pictures_that_the_mail_brings_along_are_in_the_page() -> None:
+    page = shown(compiled(html=SHOWS, attachments=[LOGO, HTML_FILE]), {"prenom": "cid:logo@a.fr"})
+
+    url = b"data:image/png;base64,QUFB"
+    assert page.startswith(b'<img src="%b"><p style="background:url(%b)">cid:logo@a.fr cid:logo@a.fr' % (url, url))
+    assert b'<img src="cid:b">' in page
+
+
+def test_a_page_has_so_many_bytes_of_pictures_and_no_more() -> None:
+    large = msgspec.structs.replace(LOGO, content="A" * 8_000_000)
+    page = shown(compiled(html='<img src="cid:logo@a.fr">' * 5, attachments=[large]), {})
+
+    assert (page.count(b"data:"), page.count(b"cid:")) == (1, 4)
+    assert len(page) < MAX_PICTURES_BYTES
 
 
 def test_what_cannot_be_rendered_is_no_page() -> None:
