@@ -63,9 +63,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "textual": ("services/console/top_app.py",),
     "turbohtml": (
         "services/local/mailbox/message.py",
+        "services/queueing/checks.py",
         "services/queueing/inlining.py",
         "services/queueing/links.py",
         "services/queueing/plain_text.py",
+        "services/queueing/preheader.py",
         "services/queueing/rewrite.py",
     ),
     "uvloop": ("shared/process/lifecycle.py",),
