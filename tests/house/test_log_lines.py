@@ -13,6 +13,7 @@ OF_A_JOB = {
     "job_started",
     "started",
     "open_job_removed",
+    "seeds_sent",
     "selected",
     "finished",
     "targeted",
