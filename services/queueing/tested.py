@@ -48,10 +48,17 @@ def _before_its_end(source: str, block: str) -> str:
 
 
 def marked(compiled: CompiledContent) -> CompiledContent:
-    """The content with what says that it is a test."""
-    given = compiled.subject
-    subject = Subject(template=PREFIX + given.template) if given.template else Subject((PREFIX, *given.pieces))
-    return msgspec.structs.replace(compiled, subject=subject, headers=[*compiled.headers, FIELD])
+    """The content, in all its languages, with what says that it is a test."""
+    variants = {
+        language: msgspec.structs.replace(one, subject=_marked(one.subject))
+        for language, one in compiled.variants.items()
+    }
+    headers = [*compiled.headers, FIELD]
+    return msgspec.structs.replace(compiled, subject=_marked(compiled.subject), headers=headers, variants=variants)
+
+
+def _marked(subject: Subject) -> Subject:
+    return Subject(template=PREFIX + subject.template) if subject.template else Subject((PREFIX, *subject.pieces))
 
 
 def _line(link: TrackedLink) -> str:
