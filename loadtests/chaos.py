@@ -3,9 +3,9 @@
     python -m loadtests.chaos [--recipients 100000] [--every 4]
 
 A whole instance, as `make run` starts it, is handed recipients in three ways at the same time: streamed into open jobs,
-one job each, and one mail each by SMTP. Callers are careful ones: with the same Idempotency-Key, the same lines, the
-same Message-ID, they ask until they are answered. Meanwhile, every few seconds, one of its processes is killed, Redis
-among them, and started again by whoever watches over it.
+one job each, and one mail each by SMTP. Callers are careful ones (`services.client` is): with the same Idempotency-Key,
+the same lines, the same Message-ID, they ask until they are answered. Meanwhile, every few seconds, one of its
+processes is killed, Redis among them, and started again by whoever watches over it.
 
 Counted in the end is what the host took (`loadtests.tally`) and what stands in the streams. Lost is what was answered
 and never delivered. Doubled is what the host took again: at most what was in flight when a relay or Redis was killed,
@@ -41,6 +41,7 @@ import uvloop
 from loadtests.bench_neighbours import started
 from loadtests.processes import START_S, Processes, free_port, listens, python, until
 from loadtests.tally import Taken, address, taken
+from services.client.client import Client
 from shared.process.settings import Redis
 from shared.redis import keys, redis
 from shared.words import events
@@ -52,8 +53,9 @@ REPEATING = ("relay", "redis")
 #: Of all recipients, how many come one by one, and how many by SMTP; the others in jobs of so many, each appended in so
 #: many pieces.
 SINGLE_SHARE, SMTP_SHARE, PER_JOB, PIECES = 0.2, 0.1, 5_000, 5
-#: Callers at a time of either kind, and how long each asks at most.
-CALLERS, SMTP_CALLERS, PATIENCE_S = 12, 4, 600.0
+#: Callers at a time of either kind, how often those of the API ask at most, how long those by SMTP do, and how long is
+#: waited for more to come.
+CALLERS, SMTP_CALLERS, TRIES, PATIENCE_S = 12, 4, 15, 600.0
 #: Until a mail program takes a connection for dead.
 SMTP_TIMEOUT_S = 30
 CONNECTIONS = 20
@@ -164,12 +166,17 @@ class Chaos:
         self._recipients = recipients
         self._every_s = every_s
         self._chance = chance
+        self._called = self._asked = 0
         #: Of each stream, behind what was read.
         self._read_on: dict[int, str] = {}
 
     async def run(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=60)
-        async with aiohttp.ClientSession(self._base, timeout=timeout) as self._session:
+        counting = aiohttp.TraceConfig()
+        counting.on_request_start.append(self._count)
+        async with (
+            aiohttp.ClientSession(trace_configs=[counting]) as session,
+            Client(self._base, self._key, session=session, tries=TRIES) as self._mail,
+        ):
             killing = asyncio.create_task(self._kill_on())
             try:
                 await self._submit()
@@ -178,7 +185,11 @@ class Chaos:
             finally:
                 killing.cancel()
                 await asyncio.gather(killing, return_exceptions=True)
+            self.account.repeats += self._asked - self._called
             await self._until(self._is_on_record, "all to be on record")
+
+    async def _count(self, *_: object) -> None:
+        self._asked += 1
 
     # What is killed
 
@@ -213,7 +224,8 @@ class Chaos:
 
     async def _single(self, number: int) -> None:
         body = content() | {"stream": "transactional", "recipients": [recipient(number)]}
-        await self._answered("/v1/jobs", json.dumps(body).encode(), f"single {number}")
+        self._called += 1
+        await self._mail.send(body, idempotency_key=f"single {number}")
         self.account.submitted.add(number)
 
     def _mail_on(self, left: Iterator[int]) -> None:
@@ -247,39 +259,13 @@ class Chaos:
         """A job of its own, appended piece by piece; what was cut off is sent again, and what is known is passed
         over."""
         begin, end = part
-        _, answer = await self._answered("/v1/jobs?state=open", json.dumps(content()).encode(), f"upload {begin}")
-        path = f"/v1/jobs/{answer['id']}"
+        job = (await self._mail.open(content(), idempotency_key=f"upload {begin}")).id
         size = -(-(end - begin) // PIECES)
         for first in range(begin, end, size):
-            numbers = range(first, min(first + size, end))
-            lines = "\n".join(json.dumps(recipient(number)) for number in numbers).encode()
-            await self._answered(f"{path}/recipients", lines, kind="application/x-ndjson")
-        # If the first answer was lost the job is not open any more: it was started.
-        await self._answered(f"{path}/start", b"", also=(409,))
+            await self._mail.append(job, [recipient(number) for number in range(first, min(first + size, end))])
+        await self._mail.start(job)
+        self._called += 2 + len(range(begin, end, size))
         self.account.submitted.update(range(begin, end))
-
-    async def _answered(
-        self, path: str, body: bytes, name: str = "", *, kind: str = "application/json", also: Sequence[int] = ()
-    ) -> tuple[int, dict[str, Any]]:
-        """The answer, however often it takes."""
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": kind}
-        headers |= {"Idempotency-Key": name} if name else {}
-        deadline = time.monotonic() + PATIENCE_S
-        for tries in count():
-            self.account.repeats += tries > 0
-            try:
-                async with self._session.post(path, data=body, headers=headers) as answer:
-                    said = await answer.read()
-                    if answer.status in (200, 202, *also):
-                        return answer.status, json.loads(said)
-                    if answer.status not in (429, 500, 502, 503):
-                        raise RuntimeError(f"{path}: {answer.status} {said[:300]!r}")
-            except (aiohttp.ClientError, TimeoutError, OSError):
-                pass
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{path}: no answer in {PATIENCE_S} s")
-            await asyncio.sleep(0.1)
-        raise AssertionError
 
     # What came of it
 

@@ -3,21 +3,20 @@
 Lost is what was submitted and never delivered; doubled is what the sink took twice.
 """
 
-import asyncio
-import time
 from collections import Counter
 from typing import Any
 
 import aiohttp
 
+from services.client.client import Client
 from shared.redis import keys, redis
 from tests.fakes.smtp_server import Envelope, SmtpServer
 from tests.flows.stack import Stack, job
 
 #: Of a `Stack`.
 PARTITIONS = 4
-#: A caller repeats for so long; a test gives up then.
-PATIENCE_S = 300
+#: A caller repeats so often, for some minutes in all; a test gives up then.
+TRIES = 11
 
 
 class Sink(SmtpServer):
@@ -44,19 +43,9 @@ def addresses(number: int, recipients: int) -> list[str]:
 
 async def submitted(stack: Stack, number: int, recipients: int) -> str:
     """The id of job `number`, as a careful caller posts it: with the same key until there is an answer."""
-    body = job(*addresses(number, recipients))
-    headers = {"Idempotency-Key": f"job {number}"}
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            status, answer = await stack.call("POST", "/v1/jobs", body, headers=headers)
-            if status == 202:
-                return str(answer["id"])
-            assert status in (429, 503), answer
-        except (aiohttp.ClientError, TimeoutError):
-            pass
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.1)
+    async with Client(stack.base, stack.key, tries=TRIES) as mail:
+        accepted = await mail.send(job(*addresses(number, recipients)), idempotency_key=f"job {number}")
+    return accepted.id
 
 
 async def done(stack: Stack, job_id: str) -> dict[str, Any] | None:

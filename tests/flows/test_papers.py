@@ -103,7 +103,7 @@ def outside(block: str) -> Iterator[tuple[str, bool]]:
     end = ""
     for line in block.splitlines():
         yield line, not end
-        begun = re.search(r"<<'(\w+)'", line)
+        begun = re.search(r"(?<!<)<<'?([A-Z]+)\b", line)
         end = begun[1] if begun else "" if line == end else end
 
 

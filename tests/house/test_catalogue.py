@@ -11,8 +11,8 @@ from shared.process import coherence
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = set(catalogue.BY_NAME)
-#: What is no service: the command line, and what one machine needs.
-NO_SERVICES = {"console", "local"}
+#: What is no service: the command line, what one machine needs, and what runs where nothing else of ours is.
+NO_SERVICES = {"client", "console", "local"}
 #: Words of a registry that is held to the catalogue by `tests/contract`.
 REGISTRIES = {"services/catalogue.py"}
 

@@ -63,9 +63,11 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "textual": ("services/console/top_app.py",),
     "turbohtml": (
         "services/local/mailbox/message.py",
+        "services/queueing/checks.py",
         "services/queueing/inlining.py",
         "services/queueing/links.py",
         "services/queueing/plain_text.py",
+        "services/queueing/preheader.py",
         "services/queueing/rewrite.py",
     ),
     "uvloop": ("shared/process/lifecycle.py",),
@@ -87,6 +89,7 @@ AIOHTTP = {
     "shared/net/web.py",
     "services/http/__main__.py",
     "services/local/demo.py",
+    "services/client/client.py",
     "services/contacts/fields_http.py",
     "services/contacts/imports_http.py",
     "services/contacts/rank_http.py",
@@ -135,6 +138,7 @@ WORLD = {
 }  # fmt: skip
 #: The modules that touch the world, with what they touch. Every other module is pure, and so is a new one.
 EDGES: dict[str, set[str]] = {
+    "services/client/client.py": {"aiohttp", "asyncio", "secrets"},
     "services/contacts/imports/importing.py": {"asyncio", "time"},
     "services/contacts/imports/reading.py": {"tempfile"},
     "services/contacts/rank/ranking.py": {"asyncio"},

@@ -218,7 +218,8 @@ def test_every_option_of_the_console_is_there() -> None:
 def test_every_metric_is_counted() -> None:
     sources = "".join(file.read_text("utf-8") for file in ROOT.glob("s*/**/*.py"))
 
-    for name in found(r"\bestafette_[a-z_]+[a-z]\b"):
+    # The package of the client has a name of the same form.
+    for name in found(r"\bestafette_(?!client\b)[a-z_]+[a-z]\b"):
         assert f'"{re.sub(r"_(?:bucket|sum|count)$", "", name)}"' in sources, name
 
 
