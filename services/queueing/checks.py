@@ -60,9 +60,8 @@ _SHORTENERS = frozenset(
     )
 )  # fmt: skip
 _SHORTENED = "leads over {}: a URL shortener hides where it goes, and filters block it"
-_HIDDEN = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|font-size\s*:\s*0|opacity\s*:\s*0(?![.\d])", re.IGNORECASE
-)
+_HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|opacity\s*:\s*0(?:\.0*)?\s*(?:;|!|$)", re.IGNORECASE)
+_SIZE = re.compile(r"font-size\s*:\s*(?P<none>0(?:\.0*)?(?:[a-z]+|%)?\s*(?:;|!|$))?", re.IGNORECASE)
 _HOST_IN_TEXT = re.compile(r"^(?:https?://)?((?:[\w-]+\.)+[a-z]{2,})(?:[/?#:]\S*)?$", re.IGNORECASE)
 _URL_IN_TEXT = re.compile(r"https?://[^\s<>\"]+", re.IGNORECASE)
 _WAYS_OUT = tuple(f"/{PAGE_PATHS[kind]}/" for kind in ("unsubscribe", "preferences"))
@@ -196,12 +195,22 @@ def _of_html(html: str) -> Iterator[Check]:
 
 
 def _hidden(document: turbohtml.Document) -> Iterator[Check]:
-    hidden = (one for one in document.select("[style]") if _HIDDEN.search(str(one.attrs.get("style") or "")))
-    for number, element in enumerate(islice(hidden, MOST_OF_A_KIND)):
+    """Text that is, but for a preheader, which is the first of it."""
+    is_first = True
+    for element in islice((one for one in document.select("[style]") if _hides(one)), MOST_OF_A_KIND):
         text = element.text or ""
-        is_preheader = number == 0 and len(text) <= _PREHEADER_CHARS
-        if not is_preheader and showing.shows(text):
+        if showing.shows(text) and not (is_first and len(text) <= _PREHEADER_CHARS):
             yield check("hidden_text", "text that is not seen: filters take it for a trick", "html", _line(element))
+        is_first = is_first and not showing.shows(text)
+
+
+def _hides(element: turbohtml.Element) -> bool:
+    """Whether its style hides what is in it. MJML sets sizes of nothing around what has a size of its own."""
+    style = _style(element)
+    if _HIDDEN.search(style):
+        return True
+    size = _SIZE.search(style)
+    return size is not None and size["none"] is not None and element.select_one("[style*=font-size]") is None
 
 
 def _of_link(href: str, inside: str, line: int | None) -> Iterator[Check]:
@@ -257,13 +266,18 @@ def _of_text(text: str) -> Iterator[Check]:
 
 
 def _is_hidden(element: turbohtml.Element) -> bool:
-    """By its own style, or that of what it stands in."""
-    around = islice(element.ancestors, _LEVELS)
-    return any(
-        _HIDDEN.search(str(one.attrs.get("style") or ""))
-        for one in (element, *around)
-        if isinstance(one, turbohtml.Element)
-    )
+    """By its own style, or that of what it stands in; the innermost size is the one that it has."""
+    size: re.Match[str] | None = None
+    for one in (element, *islice(element.ancestors, _LEVELS)):
+        style = _style(one) if isinstance(one, turbohtml.Element) else ""
+        size = size or _SIZE.search(style)
+        if _HIDDEN.search(style):
+            return True
+    return size is not None and size["none"] is not None
+
+
+def _style(element: turbohtml.Element) -> str:
+    return str(element.attrs.get("style") or "")
 
 
 def _line(element: turbohtml.Element) -> int | None:

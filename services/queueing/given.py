@@ -48,7 +48,7 @@ ONCE = frozenset(
         "from", "sender", "reply-to", "to", "cc", "subject", "date", "message-id", "in-reply-to", "references",
         "mime-version", "content-type", "content-transfer-encoding", "content-id", "content-description",
         "list-unsubscribe", "list-unsubscribe-post", "list-id", "list-help", "list-subscribe", "list-post",
-        "list-owner", "list-archive", "tls-report-domain", "tls-report-submitter",
+        "list-owner", "list-archive", "auto-submitted", "tls-report-domain", "tls-report-submitter",
     )
 )  # fmt: skip
 

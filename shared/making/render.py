@@ -268,7 +268,8 @@ def _last_fields(compiled: CompiledContent, feedback_id: str) -> list[tuple[byte
         fields.insert(0, ("Feedback-ID", feedback_id))
     if compiled.reply_to or any(one.field == "Reply-To" for one in compiled.personal):
         fields.insert(0, ("Reply-To", compiled.reply_to))
-    if compiled.stream == "transactional" and not any(name.lower() == "auto-submitted" for name, _ in own):
+    known = {name.lower() for name, _ in (*own, *compiled.given)}
+    if compiled.stream == "transactional" and "auto-submitted" not in known:
         # RFC 3834 section 5: no absence note comes back.
         fields.insert(0, ("Auto-Submitted", "auto-generated"))
     if compiled.stream == "bulk":

@@ -21,6 +21,11 @@ def mail(
     return Mail(subject, sender, f"<p>{WORDS}</p>\n{body}\n{OUT}", text, size_bytes, is_marketing)
 
 
+def seen_in(around: str) -> Mail:
+    """One whose link to leave stands in that."""
+    return Mail("s", "Chouette <a@b.fr>", f"<p>{WORDS}</p>{around.format(OUT)}", WORDS, 1, is_marketing=True)
+
+
 def names(of: Mail) -> list[str]:
     return [one.name for one in found(of)]
 
@@ -48,6 +53,9 @@ def test_nothing_is_found_of_a_mail_that_is_as_it_should_be() -> None:
         ("<form></form>", "form"),
         ('<div style="display: none">à lire</div><div style="DISPLAY:NONE">encore</div>', "hidden_text"),
         ('<div style="display:none">Ravis de vous voir</div>', None),  # the preheader
+        ('<td style="font-size:0px"><div style="font-size:13px">à lire</div></td>' * 3, None),  # as MJML does
+        ('<div style="font-size:0.9em">à lire</div><i style="opacity:0.8">là</i>' * 2, None),
+        ('<div style="font-size:0">à lire</div><i style="opacity: 0">encore</i>', "hidden_text"),
         ('<span style="display:none"></span><span style="font-size:0">&nbsp;</span>', None),
         ('<a href="https://bit.ly/x">ici</a>', "shortener"),
         ('<a href="https://www.bit.ly/x">ici</a>', "shortener"),
@@ -66,6 +74,10 @@ def test_what_is_in_the_html_is_found_on_its_line(body: str, name: str | None) -
 @pytest.mark.parametrize(
     ("of", "name"),
     [
+        (seen_in("<div style='font-size:0'><p style='font-size:9px'>{}</p></div>"), None),
+        (seen_in("<div style='font-size:9px'><p style='font-size:0'>{}</p></div>"), "no_way_out"),
+        (seen_in("<div style='display:none'>{}</div>"), "no_way_out"),
+        (seen_in("{}"), None),
         (mail(subject="GRANDES SOLDES"), "capitals"),
         (mail(subject="SNCF: 8h"), None),
         (mail(subject="Vite!!"), "exclamation"),
@@ -79,10 +91,6 @@ def test_what_is_in_the_html_is_found_on_its_line(body: str, name: str | None) -
         (mail(sender="Autre <news@chouette.example>"), None),
         (Mail("s", "Chouette <a@b.fr>", f"<p>{WORDS}</p>", WORDS, 1, is_marketing=True), "no_way_out"),
         (Mail("s", "Chouette <a@b.fr>", f"<p>{WORDS}</p>", WORDS, 1, is_marketing=False), None),
-        (
-            Mail("s", "Chouette <a@b.fr>", f"<p>{WORDS}</p><div style='display:none'>{OUT}</div>", WORDS, 1, True),
-            "no_way_out",
-        ),
         (mail(text=f"{WORDS} https://bit.ly/x\nhttps://t.example.com/u/preview"), "shortener"),
         (mail(text=f"{WORDS} https://\nhttps://t.example.com/u/preview"), None),  # no URL that anybody makes a link of
     ],

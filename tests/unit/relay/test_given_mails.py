@@ -52,7 +52,8 @@ def test_its_own_fields_come_first_as_they_stand_and_what_is_missing_behind_them
     mail = made(HTML)
 
     assert [name.decode() for name, _ in mail.headers] == [
-        "From", "To", "Subject", "Content-Type", "Content-Transfer-Encoding", "Date", "Message-ID", "Feedback-ID",
+        "From", "To", "Subject", "Content-Type", "Content-Transfer-Encoding", "Date", "Message-ID",
+        "Auto-Submitted", "Feedback-ID",
     ]  # fmt: skip
     assert dict(mail.headers)[b"To"] == b"Bo <bo@exemple.fr>,\r\n\tana@exemple.com"
     assert dict(mail.headers)[b"Subject"] == b"Deux  blancs "
@@ -65,6 +66,12 @@ def test_its_own_date_and_name_stay() -> None:
     assert [name for name, _ in mail.headers].count(b"Date") == 1
     assert dict(mail.headers)[b"Message-Id"] == b"<mine@exemple.fr>"
     assert b"Message-ID" not in dict(mail.headers)
+
+
+def test_what_it_says_of_who_wrote_it_stays() -> None:
+    mail = made(b"auto-submitted: auto-replied\r\n" + HTML)
+
+    assert [value for name, value in mail.headers if name.lower() == b"auto-submitted"] == [b"auto-replied"]
 
 
 def test_links_are_tracked_for_who_is() -> None:

@@ -197,6 +197,10 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         "category": "promotion",
         "tags": ("soldes", "été"),
         "test": True,
+        "sandbox": False,
+        "seeds": None,
+        "seeds_of": None,
+        "template": None,
         "request": None,
         "unselected": None,
         "unselected_detail": None,
@@ -205,6 +209,7 @@ def test_what_the_job_says_of_itself_is_shown() -> None:
         "created_at": "2023-11-14T22:13:20.000Z",
         "send_at": "2023-11-14T22:15:00.000Z",
         "expires_at": "2023-11-14T22:16:40.000Z",
+        "changed_at": None,
         "total": 100,
     }
     bare = shown(job(total=""))
